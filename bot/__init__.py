@@ -1,0 +1,1 @@
+"""Telegram bot that compares IWM with SPY and alerts when that changes."""

@@ -1,0 +1,1 @@
+"""What an alert rule is and when it fires: pure functions."""

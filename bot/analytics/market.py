@@ -1,0 +1,103 @@
+"""Market: all that the metrics may know, as of one moment, with the age and source of each part.
+
+Frozen frames on naive midnight sessions. Prices are split-adjusted closes in dollars; missing
+sessions are absent, never filled. The clock is not here: `last_completed` is the session that
+the exchange completed last when the Market was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import pandas as pd
+
+SMALL = "IWM"
+LARGE = "SPY"
+PAIR = (SMALL, LARGE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a part of the Market comes from."""
+
+    name: str  # storage's word: yahoo, csv, issuer, sample
+    label: str  # what people read: "Yahoo", "CSV import", "sample data"
+    observed_at: str = ""  # UTC of the newest row, ISO 8601
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the numbers are made up and must be labelled so wherever they are shown."""
+        return self.name == "sample"
+
+
+NOTHING = Source("none", "no data")
+
+
+def _empty(*columns: str) -> pd.DataFrame:
+    return pd.DataFrame({column: pd.Series(dtype="float64") for column in columns}, index=pd.DatetimeIndex([]))
+
+
+MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value", "source")
+
+
+@dataclass(frozen=True)
+class Market:
+    """Everything known about the pair at one moment.
+
+    prices         DataFrame, sessions x (IWM, SPY), split-adjusted close, NaN where one leg is missing
+    distributions  per ticker a Series ex-date -> dollars per share
+    facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each
+    multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session
+    sources        "prices", "facts:IWM", "facts:SPY", "multiples" -> Source
+    last_completed the exchange's last completed session
+    anchor         K, the date asked for; None when none was asked (then it is the end session)
+    """
+
+    prices: pd.DataFrame
+    last_completed: pd.Timestamp
+    distributions: Mapping[str, pd.Series] = field(default_factory=dict)
+    facts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    multiples: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MULTIPLE_COLUMNS)))
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    anchor: pd.Timestamp | None = None
+
+    @cached_property
+    def pair(self) -> pd.DataFrame:
+        """Closes of both legs on the sessions they have in common (inner join, nothing filled)."""
+        return self.prices.reindex(columns=list(PAIR)).dropna()
+
+    @property
+    def end(self) -> pd.Timestamp | None:
+        """Last session on which both legs have a close, None in an empty Market."""
+        return self.pair.index[-1] if len(self.pair) else None
+
+    def fund(self, ticker: str) -> pd.DataFrame:
+        """Fund facts of one ticker: sessions x (nav, shares, assets); empty when there are none."""
+        return self.facts.get(ticker, _empty("nav", "shares", "assets"))
+
+    def paid(self, ticker: str) -> pd.Series:
+        """Distributions of one ticker by ex-date, dollars per share; empty when there are none."""
+        return self.distributions.get(ticker, pd.Series(dtype="float64", index=pd.DatetimeIndex([])))
+
+    def source(self, part: str) -> Source:
+        """Source of "prices", "facts:IWM", "facts:SPY" or "multiples"."""
+        return self.sources.get(part, NOTHING)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether any part is sample data."""
+        return any(source.is_sample for source in self.sources.values())
+
+    def at(self, anchor: pd.Timestamp) -> Market:
+        """The same Market as of `anchor`, a session or not: nothing later is left in it."""
+        return replace(
+            self,
+            prices=self.prices.loc[:anchor],
+            distributions={ticker: paid.loc[:anchor] for ticker, paid in self.distributions.items()},
+            facts={ticker: frame.loc[:anchor] for ticker, frame in self.facts.items()},
+            multiples=self.multiples[self.multiples["session"] <= anchor],
+            last_completed=min(self.last_completed, anchor),
+            anchor=anchor,
+        )

@@ -1,0 +1,71 @@
+"""NYSE sessions: which days trade, when they close, which one was completed last.
+
+Sessions are naive midnights in a DatetimeIndex; instants are aware datetimes. The calendar is
+exchange_calendars' XNYS from 1993 on, less closures announced after its release.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+# A close is trusted this long after the bell: the closing auction prints late.
+SETTLE = dt.timedelta(minutes=15)
+# Past this a session without a close is called stale (three more hours of trying).
+STALE_AFTER = dt.timedelta(hours=3, minutes=15)
+
+
+@lru_cache(maxsize=2)
+def _xnys(today: dt.date) -> Any:  # noqa: ANN401 - the library has no types
+    """The exchange's calendar, built anew each day because it ends about a year ahead."""
+    del today
+    import exchange_calendars  # noqa: PLC0415 - late: it costs a second and /start needs none of it
+
+    return exchange_calendars.get_calendar("XNYS", start="1993-01-01")
+
+
+class Sessions:
+    """The exchange's sessions with extra closures from the config."""
+
+    def __init__(self, closed: Iterable[dt.date] = (), today: dt.date | None = None) -> None:
+        calendar = _xnys(today or dt.datetime.now(dt.UTC).date())
+        extra = pd.DatetimeIndex([pd.Timestamp(day) for day in closed])
+        self.index: pd.DatetimeIndex = pd.DatetimeIndex(calendar.sessions.difference(extra)).as_unit("ns")
+        self._closes: pd.Series = calendar.closes
+        self._early: pd.DatetimeIndex = calendar.early_closes
+
+    def close(self, session: pd.Timestamp) -> dt.datetime:
+        """Instant of the closing bell, UTC."""
+        instant: dt.datetime = self._closes.loc[session].to_pydatetime()
+        return instant
+
+    def is_session(self, day: dt.date) -> bool:
+        """Whether the exchange trades on `day`."""
+        return pd.Timestamp(day) in self.index
+
+    def is_early_close(self, session: pd.Timestamp) -> bool:
+        """Whether the session closes before 16:00 New York."""
+        return session in self._early
+
+    def last_completed(self, now: dt.datetime, settle: dt.timedelta = SETTLE) -> pd.Timestamp:
+        """The last session whose close plus `settle` has passed at `now` (aware)."""
+        position = self.index.searchsorted(_midnight(now.astimezone(dt.UTC)), side="right") - 1
+        while position >= 0 and self.close(self.index[position]) + settle > now:
+            position -= 1
+        return self.index[position]
+
+    def next_after(self, session: pd.Timestamp) -> pd.Timestamp:
+        """The session that follows `session` (which need not be one itself)."""
+        return self.index[self.index.searchsorted(session, side="right")]
+
+    def between(self, first: pd.Timestamp, last: pd.Timestamp) -> pd.DatetimeIndex:
+        """Sessions from `first` to `last`, both included."""
+        return self.index[(self.index >= first) & (self.index <= last)]
+
+
+def _midnight(instant: dt.datetime) -> pd.Timestamp:
+    return pd.Timestamp(instant.date())

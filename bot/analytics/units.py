@@ -1,0 +1,135 @@
+"""Units of amounts: how an amount is read from what a person types, stored, and shown.
+
+Percentages are held in percent (5.0 is 5 %), gaps in percentage points, money in US dollars,
+multiples in times. `write` and `parse` are exact inverses; `show` rounds for the eye.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from bot.errors import BadInput
+
+MINUS = "\u2212"
+NOT_AVAILABLE = "n/a"
+
+_SCALES = {"": 0, "k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9}
+_SUFFIXES = {"%": "%", "percent": "%", "pct": "%", "pp": "pp", "pts": "pp", "points": "pp", "x": "x"}
+_AMOUNT = re.compile(
+    r"(?P<sign>[-+\u2212]?)(?P<dollar>\$?)(?P<sign2>[-+\u2212]?)"
+    r"(?P<number>\d[\d,]*\.?\d*|\.\d+)\s*(?P<scale>bn|b|mn|m|k)?\s*"
+    r"(?P<unit>%|percent|pct|pp|pts|points|x)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit: its suffix in rules, decimals when shown, and whether a typed amount must carry it."""
+
+    name: str
+    suffix: str
+    decimals: int
+    signed: bool
+    demanded: bool
+    example: str
+
+    def parse(self, text: str) -> float:
+        """Value of a typed amount, e.g. "$1.5bn" -> 1.5e9; raises BadInput naming what is wrong.
+
+        A percent or point amount must carry its unit unless it is zero, so that "5" is never
+        taken for 5 % by guesswork.
+        """
+        match = _AMOUNT.fullmatch(text.strip())
+        if match is None or (match["sign"] and match["sign2"]):
+            raise BadInput(f"“{text}” is not an amount.", self.example)
+        negative = (match["sign"] or match["sign2"]) in {"-", MINUS}
+        number = Decimal(match["number"].replace(",", "")).scaleb(_SCALES[(match["scale"] or "").lower()])
+        self._check(text, match["dollar"], match["unit"], match["scale"], number)
+        value = float(-number if negative else number)
+        if not math.isfinite(value):
+            raise BadInput(f"“{text}” is too large.", self.example)
+        return value or 0.0
+
+    def _check(self, text: str, dollar: str, unit: str | None, scale: str | None, number: Decimal) -> None:
+        """Refuse an amount that carries another unit, or none where one is needed."""
+        found = "$" if dollar else _SUFFIXES[unit.lower()] if unit else ""
+        if dollar and unit:
+            raise BadInput(f"“{text}” has two units.", self.example)
+        if found and found != self.symbol:
+            raise BadInput(f"“{text}” is in {found}; this needs {self.words}.", self.example)
+        if scale and self.symbol != "$":
+            raise BadInput(f"“{text}”: {scale} is for money; this needs {self.words}.", self.example)
+        if not found and self.demanded and number != 0:
+            raise BadInput(f"“{text}” has no unit; this needs {self.words}.", self.example)
+
+    @property
+    def symbol(self) -> str:
+        """The sign that marks the unit in a typed amount: $, %, pp, x or nothing."""
+        return "$" if self is USD else self.suffix
+
+    @property
+    def words(self) -> str:
+        """The unit named for a message."""
+        return {"$": "dollars", "%": "percent (%)", "pp": "percentage points (pp)", "x": "times (x)"}.get(
+            self.symbol, "a plain number"
+        )
+
+    def write(self, value: float) -> str:
+        """Canonical text that `parse` reads back to the same float, e.g. 1.5e9 -> "$1.5bn"."""
+        number = Decimal(repr(float(value)))
+        sign, number = ("-" if number < 0 else ""), abs(number)
+        if self is not USD:
+            return f"{sign}{_plain(number)}{self.suffix}"
+        for scale, power in (("bn", 9), ("m", 6), ("k", 3)):
+            if number >= Decimal(1).scaleb(power):
+                return f"{sign}${_plain(number.scaleb(-power))}{scale}"
+        return f"{sign}${_plain(number)}"
+
+    def show(self, value: float | None, decimals: int | None = None) -> str:
+        """Rounded text for people: sign shown for changes, U+2212 for minus, "n/a" for None and NaN."""
+        if value is None or not math.isfinite(value):
+            return NOT_AVAILABLE
+        if self is USD:
+            return _money(value, decimals)
+        places = self.decimals if decimals is None else decimals
+        rounded = round(value, places) + 0.0  # + 0.0 turns a rounded -0.0 into 0.0
+        return f"{_sign(rounded, self.signed)}{abs(rounded):,.{places}f}{self.suffix}"
+
+
+def _plain(number: Decimal) -> str:
+    """A decimal without exponent and without trailing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _sign(value: float, plus: bool) -> str:
+    if value < 0:
+        return MINUS
+    return "+" if plus and value > 0 else ""
+
+
+def _money(value: float, decimals: int | None) -> str:
+    """Dollars with sign: +$5.55bn, −$310m, +$0.82bn; below a million in full dollars."""
+    places = 2 if decimals is None else decimals
+    size = abs(value)
+    if size >= 0.1e9:
+        body = f"${size / 1e9:,.{places}f}bn"
+    elif size >= 0.1e6:
+        body = f"${size / 1e6:,.{max(places - 1, 0)}f}m"
+    else:
+        body = f"${size:,.0f}"
+    return f"{_sign(value, True)}{body}"
+
+
+USD = Unit("dollars", "", 2, signed=True, demanded=False, example="$1.5bn")
+PERCENT = Unit("percent", "%", 2, signed=True, demanded=True, example="5%")
+POINTS = Unit("percentage points", "pp", 2, signed=True, demanded=True, example="2pp")
+MULTIPLE = Unit("times", "x", 1, signed=False, demanded=False, example="25x")
+SHARE = Unit("percent of the whole", "%", 1, signed=False, demanded=True, example="80%")
+NUMBER = Unit("number", "", 2, signed=True, demanded=False, example="1.5")
+LEVEL = Unit("level", "", 4, signed=False, demanded=False, example="0.52")
+UNITS = (USD, PERCENT, POINTS, MULTIPLE, SHARE, NUMBER, LEVEL)

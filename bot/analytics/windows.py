@@ -1,0 +1,102 @@
+"""Windows of time: how a window is read, printed, and where its base session lies.
+
+    window = N "d" | N "w" | N "m" | N "y" | "ytd" | "mtd" | "since" DATE
+
+Days are sessions; weeks, months and years are calendar time counted back from the anchor K
+(clipped to the month's end). The base is the last session on or before the target. YTD and MTD
+start at the last session of the previous year or month. All dates are naive midnights.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bot.errors import BadInput
+
+EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
+_COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
+_LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span that ends at the session asked about; `kind` is d, w, m, y, ytd, mtd or since."""
+
+    kind: str
+    count: int = 0
+    since: dt.date | None = None
+
+    def __str__(self) -> str:
+        """Canonical text; `parse_window` reads it back to an equal window."""
+        if self.kind == "since":
+            return f"since {self.since}"
+        return self.kind if self.kind in {"ytd", "mtd"} else f"{self.count}{self.kind}"
+
+    def targets(self, anchors: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """Target date of each anchor: the base is the last session on or before it."""
+        match self.kind:
+            case "w":
+                return anchors - pd.DateOffset(weeks=self.count)
+            case "m":
+                return anchors - pd.DateOffset(months=self.count)
+            case "y":
+                return anchors - pd.DateOffset(years=self.count)
+            case "ytd":
+                return pd.DatetimeIndex(anchors.to_period("Y").start_time - pd.Timedelta(days=1))
+            case "mtd":
+                return pd.DatetimeIndex(anchors.to_period("M").start_time - pd.Timedelta(days=1))
+            case "since":
+                return pd.DatetimeIndex([pd.Timestamp(self.since)] * len(anchors))
+        raise ValueError(f"a window of kind {self.kind} has no target date")
+
+    def bases(self, sessions: pd.DatetimeIndex, anchors: pd.DatetimeIndex | None = None) -> np.ndarray:
+        """Position in `sessions` of each anchor's base, -1 where history is too short.
+
+        `anchors` are K, one per end (default: the sessions themselves, as in a history). A base
+        after its own end (`since` a later date) counts as too short as well.
+        """
+        anchors = sessions if anchors is None else anchors
+        ends = sessions.searchsorted(anchors, side="right") - 1
+        if self.kind == "d":
+            positions = ends - self.count
+        else:
+            positions = sessions.searchsorted(self.targets(anchors), side="right") - 1
+        late = positions > ends
+        if self.kind == "since":
+            late |= np.asarray(anchors < pd.Timestamp(self.since))
+        return np.where(late | (positions < 0), -1, positions)
+
+
+YTD = Window("ytd")
+MTD = Window("mtd")
+
+
+def parse_window(text: str) -> Window:
+    """Window of what a person typed; raises BadInput naming the word and forms that work."""
+    words = text.strip().lower()
+    if words in {"ytd", "mtd"}:
+        return Window(words)
+    if words.startswith("since"):
+        return Window("since", since=parse_date(words.removeprefix("since").strip()))
+    match = _COUNTED.fullmatch(words)
+    if match is None:
+        raise BadInput(f"“{text}” is not a window; one of these works: {EXAMPLES}.")
+    count, kind = int(match[1]), match[2][0]
+    if not 0 < count <= _LONGEST[kind]:
+        raise BadInput(f"“{text}” is out of range (1 to {_LONGEST[kind]}{kind}).", f"1{kind}")
+    return Window(kind, count)
+
+
+def parse_date(text: str) -> dt.date:
+    """Date written YYYY-MM-DD; raises BadInput."""
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is None:
+            raise ValueError(text)
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"“{text}” is not a date written YYYY-MM-DD.", "2020-12-11") from None

@@ -1,0 +1,1 @@
+"""Commands people type and buttons they press."""

@@ -1,0 +1,43 @@
+"""Errors whose message is fit to show the person who caused them.
+
+    BotError
+    ├── ConfigError        the configuration cannot be used (every problem at once)
+    ├── BadInput           what a person typed cannot be understood; names the word and a form that works
+    ├── NoData             the question is fine, the stored data cannot answer it
+    ├── ImportRejected     a file was not taken in; nothing of it was stored
+    └── Busy               another process holds the database
+"""
+
+from __future__ import annotations
+
+
+class BotError(Exception):
+    """Base of all errors that are shown to a person as they stand."""
+
+
+class ConfigError(BotError):
+    """The configuration cannot be used; `problems` has one sentence per key."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class BadInput(BotError):
+    """What was typed cannot be understood; `example` is a form that works."""
+
+    def __init__(self, message: str, example: str = "") -> None:
+        self.example = example
+        super().__init__(f"{message} Example: {example}" if example else message)
+
+
+class NoData(BotError):
+    """The stored data cannot answer the question."""
+
+
+class ImportRejected(BotError):
+    """A file was not imported; nothing of it was stored."""
+
+
+class Busy(BotError):
+    """Another process holds the database."""

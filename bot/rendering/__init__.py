@@ -1,0 +1,1 @@
+"""Numbers into text, tables and pictures."""
