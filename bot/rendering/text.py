@@ -1,0 +1,219 @@
+"""Telegram HTML: values always escaped, long messages split, dates and ages in words.
+
+`Html` marks text that is markup already. Everything that joins or wraps (`+`, `Html.join`, `bold`,
+`pre`, ...) escapes plain strings and leaves `Html` alone, so a value cannot become markup by being
+forgotten; an f-string falls back to a plain string and is escaped where it is joined next.
+Tags used: b, i, code, pre, a.
+"""
+
+from __future__ import annotations
+
+import difflib
+import html as entities
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Iterator
+
+MESSAGE_LIMIT = 4096  # visible UTF-16 units of one message, after entity parsing
+CAPTION_LIMIT = 1024  # the same, of a photo's caption
+
+# Named here because strftime's names follow the machine's locale.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_TAG = r"<(?P<slash>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>"
+_ENTITY = (
+    r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-f]{1,6});"  # all that Telegram knows; others it shows as typed
+)
+_TOKEN = re.compile(f"{_TAG}|{_ENTITY}|.", re.DOTALL)
+
+
+class Html(str):
+    """Text that is Telegram HTML already; joining it with plain strings escapes those."""
+
+    __slots__ = ()
+
+    def __add__(self, other: str) -> Html:
+        return Html(str.__add__(self, escape(other)))
+
+    def __radd__(self, other: str) -> Html:
+        return Html(str.__add__(escape(other), self))
+
+    def join(self, parts: Iterable[object]) -> Html:
+        """One Html of the parts with this between them, plain parts escaped."""
+        return Html(str.join(self, [escape(part) for part in parts]))
+
+
+def escape(value: object) -> Html:
+    """The value as text that Telegram shows literally; Html stays as it is."""
+    return value if isinstance(value, Html) else Html(entities.escape(str(value), quote=False))
+
+
+def lines(*parts: object) -> Html:
+    """The parts one below the other; None is left out, an empty string is an empty line."""
+    return Html("\n").join(part for part in parts if part is not None)
+
+
+def _wrapped(tag: str, parts: Iterable[object]) -> Html:
+    return Html(f"<{tag}>{Html('').join(parts)}</{tag}>")
+
+
+def bold(*parts: object) -> Html:
+    """The parts in bold."""
+    return _wrapped("b", parts)
+
+
+def italic(*parts: object) -> Html:
+    """The parts in italics."""
+    return _wrapped("i", parts)
+
+
+def code(*parts: object) -> Html:
+    """The parts in a fixed-width face within a line; a tap copies them."""
+    return _wrapped("code", parts)
+
+
+def pre(text: str | Iterable[str]) -> Html:
+    """A fixed-width block of a text or of lines, as `tables.table` makes them."""
+    return _wrapped("pre", [text if isinstance(text, str) else "\n".join(text)])
+
+
+def link(text: object, url: str) -> Html:
+    """A link; the address is escaped for the attribute, quotes too."""
+    return Html(f'<a href="{entities.escape(url)}">{escape(text)}</a>')
+
+
+def strip_html(html: str) -> str:
+    """The visible text: tags gone, entities unescaped, white space (and so tables) untouched."""
+    return "".join(_visible(unit.raw) for unit in _units(html))
+
+
+def visible_length(html: str) -> int:
+    """UTF-16 units of the visible text, which is what Telegram's limits count."""
+    return sum(unit.width for unit in _units(html))
+
+
+class _Unit(NamedTuple):
+    """One visible character: its markup, its UTF-16 width and the tags it stands in, outermost first.
+
+    A tag is (serial, name, opening markup); the serial keeps two adjacent blocks apart.
+    """
+
+    raw: str
+    width: int
+    tags: tuple[tuple[int, str, str], ...]
+
+
+def _units(html: str) -> Iterator[_Unit]:
+    """Visible characters of the markup; a closing tag that closes nothing is dropped."""
+    tags: tuple[tuple[int, str, str], ...] = ()
+    for serial, match in enumerate(_TOKEN.finditer(html)):
+        name = match["tag"]
+        if name is None:
+            text = _visible(match[0])
+            yield _Unit(match[0], sum(1 + (ord(letter) > 0xFFFF) for letter in text), tags)
+        elif not match["slash"]:
+            tags = (*tags, (serial, name, match[0]))
+        elif tags and tags[-1][1] == name:
+            tags = tags[:-1]
+
+
+def _visible(raw: str) -> str:
+    return entities.unescape(raw) if len(raw) > 1 else raw
+
+
+def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
+    """Parts of at most `limit` visible UTF-16 units, each with balanced tags.
+
+    Cuts at the last line border that fits (that newline is dropped), else after the last space, else
+    between two characters. Parts without anything to see are left out, because Telegram refuses
+    them; so an empty text has no parts.
+    """
+    if limit < 2:
+        raise ValueError(f"a limit of {limit} cannot hold every character")
+    units = list(_units(html))
+    parts: list[str] = []
+    start = 0
+    while start < len(units):
+        end, following = _cut(units, start, limit)
+        if any(_visible(unit.raw).strip() for unit in units[start:end]):
+            parts.append(_markup(units[start:end]))
+        start = following
+    return parts
+
+
+def _cut(units: list[_Unit], start: int, limit: int) -> tuple[int, int]:
+    """Where the part from `start` ends and where the next one begins."""
+    used, newline, space = 0, -1, start
+    for position in range(start, len(units)):
+        raw = units[position].raw
+        if raw == "\n":  # before the limit is tested: the newline at a cut takes no room
+            newline = position
+        if used + units[position].width > limit:
+            if newline >= 0:
+                return newline, newline + 1
+            return (space, space) if space > start else (position, position)
+        used += units[position].width
+        if raw == " ":
+            space = position + 1
+    return len(units), len(units)
+
+
+def _markup(units: list[_Unit]) -> str:
+    """Markup of the units: tags opened and closed where they change, all closed at the end."""
+    out: list[str] = []
+    current: tuple[tuple[int, str, str], ...] = ()
+    for unit in units:
+        if unit.tags != current:
+            out.append(_change(current, unit.tags))
+            current = unit.tags
+        out.append(unit.raw)
+    out.append(_change(current, ()))
+    return "".join(out)
+
+
+def _change(old: tuple[tuple[int, str, str], ...], new: tuple[tuple[int, str, str], ...]) -> str:
+    """Closing and opening markup between two stacks of tags."""
+    shared = 0
+    while shared < min(len(old), len(new)) and old[shared] == new[shared]:
+        shared += 1
+    closing = "".join(f"</{name}>" for _, name, _ in reversed(old[shared:]))
+    return closing + "".join(opening for _, _, opening in new[shared:])
+
+
+def date_phrase(day: dt.date) -> str:
+    """A date in words, whatever the machine's locale: "Fri 11 Dec 2020"."""
+    return f"{_DAYS[day.weekday()]} {short_date(day)}"
+
+
+def short_date(day: dt.date) -> str:
+    """A date without its weekday: "11 Dec 2020"."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def session_phrase(session: dt.date) -> str:
+    """The session that a figure is for: "close of Fri 11 Dec 2020"."""
+    return f"close of {date_phrase(session)}"
+
+
+def age_phrase(sessions_behind: int) -> str:
+    """How old a figure is: "" when it is current, else "1 session old", "3 sessions old"."""
+    if sessions_behind <= 0:
+        return ""
+    return f"{sessions_behind} session{'s' if sessions_behind > 1 else ''} old"
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name that `word` most likely means: the shortest it begins, else the most similar; or None."""
+    known = {name.lower(): name for name in names}
+    begun = sorted((name for name in known if word and name.startswith(word.lower())), key=len)
+    close = begun or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return known[close[0]] if close else None
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """A question naming the nearest name, e.g. "Did you mean flows?"; "" when none is near."""
+    name = nearest(word, names)
+    return f"Did you mean {name}?" if name else ""
