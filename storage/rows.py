@@ -1,0 +1,63 @@
+"""Shared conventions of the tables: rows are dicts, instants are text 'YYYY-MM-DDTHH:MM:SSZ' in UTC.
+
+Functions that take an instant accept an aware datetime or that text; rows hold the text, which
+sorts as time does.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import sqlite_utils
+
+Row: TypeAlias = dict[str, Any]
+Moment: TypeAlias = datetime | str
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def instant(moment: Moment) -> str:
+    """Text of an instant, cut to the second; ValueError for a naive datetime or other text."""
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment!r} has no time zone.")
+        return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if not _INSTANT.fullmatch(moment):
+        raise ValueError(f"{moment!r} is not an instant, e.g. 2020-12-11T21:00:00Z.")
+    return moment
+
+
+def not_earlier(moment: Moment) -> str:
+    """Text of the first whole second at or after an instant: what waits must not wake too early."""
+    if isinstance(moment, datetime) and moment.microsecond:
+        moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+    return instant(moment)
+
+
+def select(
+    db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+) -> list[Row]:
+    """All rows of a query, read to the end."""
+    cursor = db.execute(sql, parameters)  # type: ignore[arg-type]  # a Mapping is taken as well
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+
+
+def select_one(
+    db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+) -> Row | None:
+    """The first row of a query, None when there is none."""
+    found = select(db, sql, parameters)
+    return found[0] if found else None
+
+
+def change(
+    db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+) -> int:
+    """How many rows a statement inserted, updated or deleted."""
+    return int(db.execute(sql, parameters).rowcount)  # type: ignore[arg-type]  # as above
