@@ -1,11 +1,11 @@
 """Errors whose message is fit to show the person who caused them.
 
-    BotError
-    ├── ConfigError        the configuration cannot be used (every problem at once)
-    ├── BadInput           what a person typed cannot be understood; names the word and a form that works
-    ├── NoData             the question is fine, the stored data cannot answer it
-    ├── ImportRejected     a file was not taken in; nothing of it was stored
-    └── Busy               another process holds the database
+BotError
+├── ConfigError        the configuration cannot be used (every problem at once)
+├── BadInput           what a person typed cannot be understood; names the word and a form that works
+├── NoData             the question is fine, the stored data cannot answer it
+├── ImportRejected     a file was not taken in; nothing of it was stored
+└── Busy               another process holds the database
 """
 
 from __future__ import annotations

@@ -36,13 +36,13 @@ NOTHING = Source("none", "no data")
 
 
 def _empty(*columns: str) -> pd.DataFrame:
-    return pd.DataFrame({column: pd.Series(dtype="float64") for column in columns}, index=pd.DatetimeIndex([]))
+    return pd.DataFrame(columns=list(columns), index=pd.DatetimeIndex([]), dtype="float64")
 
 
 MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value", "source")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity, so that results can be cached by it
 class Market:
     """Everything known about the pair at one moment.
 
@@ -51,6 +51,7 @@ class Market:
     facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each
     multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session
     sources        "prices", "facts:IWM", "facts:SPY", "multiples" -> Source
+    calendar       the exchange's sessions; without it, the sessions that have a price
     last_completed the exchange's last completed session
     anchor         K, the date asked for; None when none was asked (then it is the end session)
     """
@@ -61,6 +62,7 @@ class Market:
     facts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     multiples: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MULTIPLE_COLUMNS)))
     sources: Mapping[str, Source] = field(default_factory=dict)
+    calendar: pd.DatetimeIndex | None = None
     anchor: pd.Timestamp | None = None
 
     @cached_property
@@ -72,6 +74,24 @@ class Market:
     def end(self) -> pd.Timestamp | None:
         """Last session on which both legs have a close, None in an empty Market."""
         return self.pair.index[-1] if len(self.pair) else None
+
+    @property
+    def sessions(self) -> pd.DatetimeIndex:
+        """The exchange's sessions, future ones included."""
+        return self.prices.index if self.calendar is None else self.calendar
+
+    def behind(self, session: pd.Timestamp) -> int:
+        """How many sessions `session` lies before the last completed one."""
+        first, last = self.sessions.searchsorted([session, self.last_completed], side="right")
+        return max(int(last - first), 0)
+
+    @property
+    def missing(self) -> pd.DatetimeIndex:
+        """Completed sessions since the first common one for which a close of either leg is missing."""
+        if self.end is None:
+            return self.sessions[:0]
+        span = self.sessions[(self.sessions >= self.pair.index[0]) & (self.sessions <= self.last_completed)]
+        return span.difference(self.pair.index)
 
     def fund(self, ticker: str) -> pd.DataFrame:
         """Fund facts of one ticker: sessions x (nav, shares, assets); empty when there are none."""

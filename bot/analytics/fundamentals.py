@@ -1,0 +1,99 @@
+"""What price and multiple imply about fundamentals, and what moved a return.
+
+Per share: earnings = P / PE, cash flow = P / PCF, book = P / PB, sales = P / PS, exactly as the
+multiple's convention counts them. The split of a price return into earnings and multiple is exact in logs:
+ln(P_e/P_b) = ln(EPS_e/EPS_b) + ln(PE_e/PE_b).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.analytics.market import SMALL
+from bot.analytics.performance import performance
+from bot.analytics.valuation import select
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.analytics.windows import Window
+
+# A multiple may be this many days older than the session it stands for; the split then runs between
+# the multiples' own dates and says so.
+TOLERANCE_DAYS = 31
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fund's price return between two sessions split into earnings and multiple, all percent."""
+
+    ticker: str
+    first: pd.Timestamp
+    last: pd.Timestamp
+    convention: str
+    price: float
+    earnings: float
+    multiple: float
+    pe_first: float
+    pe_last: float
+
+
+@dataclass(frozen=True)
+class NoSplit:
+    """Why a split cannot be given: the first session with a multiple, None when there is none."""
+
+    ticker: str
+    reason: str
+    first: pd.Timestamp | None
+
+
+def implied(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
+    """Price over multiple on sessions that have both: dollars of earnings, sales, ... per share."""
+    multiple = select(market, ticker, metric, convention)
+    price = market.prices.reindex(index=multiple.index, columns=[ticker])[ticker]
+    return (price / multiple.where(multiple > 0)).dropna()
+
+
+def why(market: Market, ticker: str, window: Window, convention: str) -> Split | NoSplit:
+    """Split of the fund's price return over the window; needs a P/E near its base and near its end."""
+    pe = select(market, ticker, "pe", convention)
+    eps = implied(market, ticker, "pe", convention)
+    base = performance(market, window).base
+    if base is None or market.end is None:
+        return NoSplit(ticker, "too little price history", None)
+    if eps.empty:
+        return NoSplit(ticker, "no P/E stored", None)
+    first, last = _nearest(eps.index, base), _nearest(eps.index, market.end)
+    if first is None or last is None or first >= last:
+        return NoSplit(ticker, f"P/E is recorded from {eps.index[0]:%Y-%m-%d}", eps.index[0])
+    return Split(
+        ticker,
+        first,
+        last,
+        convention,
+        price=100 * (market.prices.at[last, ticker] / market.prices.at[first, ticker] - 1),
+        earnings=100 * (eps[last] / eps[first] - 1),
+        multiple=100 * (pe[last] / pe[first] - 1),
+        pe_first=float(pe[first]),
+        pe_last=float(pe[last]),
+    )
+
+
+def _nearest(sessions: pd.Index, target: pd.Timestamp) -> pd.Timestamp | None:
+    """Last session on or before the target, unless it is too old to stand for it."""
+    position = sessions.searchsorted(target, side="right") - 1
+    if position < 0 or (target - sessions[position]).days > TOLERANCE_DAYS:
+        return None
+    return pd.Timestamp(sessions[position])
+
+
+def convention_for(market: Market, metric: str = "pe") -> str | None:
+    """The convention with the newest figure of IWM, the longest history deciding between equals."""
+    rows = market.multiples
+    rows = rows[(rows["ticker"] == SMALL) & (rows["metric"] == metric)]
+    if rows.empty:
+        return None
+    grouped = rows.groupby("convention")["session"].agg(["max", "count"])
+    return str(grouped.sort_values(["max", "count"]).index[-1])

@@ -1,0 +1,279 @@
+"""METRICS: every metric that can be asked for, charted, alerted on and summarised."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from bot.analytics import flows, trend, units, valuation
+from bot.analytics.market import PAIR
+from bot.analytics.metrics import Arguments, Metric, Parameter
+from bot.analytics.performance import excess
+from bot.analytics.windows import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bot.analytics.market import Market
+
+_FUND = Parameter("fund", "fund", "IWM", choices=PAIR)
+_WINDOW = Parameter("window", "window", Window("d", 20))
+_CONVENTION = Parameter("convention", "convention", "morningstar", choices=tuple(valuation.CONVENTIONS))
+_ARTICLE = "the December 2020 article"
+
+
+def _count(default: int, low: int = 2) -> Parameter:
+    return Parameter("n", "count", default, low=low)
+
+
+def _n(arguments: Arguments) -> int:
+    return cast("int", arguments["n"])
+
+
+def _window(arguments: Arguments) -> Window:
+    return cast("Window", arguments["window"])
+
+
+def _on_ratio(function: Callable[[pd.Series, int], pd.Series]) -> Callable[[Market, Arguments], pd.Series]:
+    """A metric of the ratio over n sessions."""
+    return lambda market, arguments: function(trend.ratio(market), _n(arguments))
+
+
+def _flow(column: str) -> Callable[[Market, Arguments], pd.Series]:
+    """One column of a fund's flow history."""
+
+    def history(market: Market, arguments: Arguments) -> pd.Series:
+        frame = flows.prepared(market, str(arguments["fund"]))
+        return flows.flow_history(frame, _window(arguments))[column]
+
+    return history
+
+
+def _flow_z(market: Market, arguments: Arguments) -> pd.Series:
+    return flows.robust_z(_flow("percent")(market, arguments))
+
+
+def _multiple(name: str, title: str) -> Metric:
+    unit = units.SHARE if name == "yield" else units.MULTIPLE
+    return Metric(
+        name=name,
+        title=title,
+        unit=unit,
+        history=lambda market, a: valuation.select(market, str(a["fund"]), name, str(a["convention"])),
+        parameters=(_FUND, _CONVENTION),
+        lag=1,
+        part="multiples",
+        meaning=f"{title} of one fund under one convention.",
+        formula=f"{title} as the source states it; see /multiples for the conventions",
+        example=f"{name} iwm > {'1%' if name == 'yield' else '25x'}",
+    )
+
+
+def _premium(name: str, title: str) -> Metric:
+    return Metric(
+        name=f"{name}_premium",
+        title=f"{title} premium",
+        unit=units.PERCENT,
+        history=lambda market, a: valuation.premium(market, name, str(a["convention"])),
+        parameters=(_CONVENTION,),
+        lag=1,
+        part="multiples",
+        meaning=f"How much higher IWM's {title} is than SPY's, both under one convention.",
+        formula=f"100 ({title} IWM / {title} SPY − 1)",
+        example=f"{name}_premium > 20%",
+    )
+
+
+_TREND = (
+    Metric(
+        name="ratio",
+        title="IWM/SPY",
+        unit=units.LEVEL,
+        history=lambda market, _: trend.ratio(market),
+        meaning="Price of IWM in units of SPY: it rises when small caps lead.",
+        formula="R = P(IWM) / P(SPY)",
+        example="ratio > sma 200",
+    ),
+    Metric(
+        name="ratio_vs_sma",
+        title="IWM/SPY against its average",
+        unit=units.PERCENT,
+        history=_on_ratio(trend.against_average),
+        parameters=(_count(200),),
+        meaning="How far the ratio stands above (+) or below (−) its own average.",
+        formula="100 (R / SMA_n(R) − 1), Mansfield relative strength",
+        example="ratio_vs_sma 200 > 5%",
+    ),
+    Metric(
+        name="excess",
+        title="Total-return gap",
+        unit=units.POINTS,
+        history=lambda market, a: excess(market, _window(a)),
+        parameters=(Parameter("window", "window", Window("m", 3)),),
+        meaning="Total return of IWM less that of SPY over the window.",
+        formula="R(IWM) − R(SPY), distributions reinvested",
+        example="excess 3m > 5pp",
+    ),
+    Metric(
+        name="momentum",
+        title="Relative momentum",
+        unit=units.POINTS,
+        history=lambda market, _: trend.momentum(market),
+        meaning="Twelve-month momentum without the last month, IWM less SPY.",
+        formula="100 (P[t−21] / P[t−252] − 1), IWM less SPY",
+        example="momentum > 0",
+    ),
+    Metric(
+        name="breakout",
+        title="Breakout",
+        unit=units.PERCENT,
+        history=_on_ratio(trend.breakout),
+        parameters=(_count(252, 1),),
+        meaning="How far the ratio stands above (+) the highest of the n sessions before.",
+        formula="100 (R / max(R[t−n..t−1]) − 1)",
+        example="breakout 252 > 0%",
+    ),
+    Metric(
+        name="breakout_low",
+        title="Breakdown",
+        unit=units.PERCENT,
+        history=_on_ratio(trend.breakout_low),
+        parameters=(_count(252, 1),),
+        meaning="How far the ratio stands below (−) the lowest of the n sessions before.",
+        formula="100 (R / min(R[t−n..t−1]) − 1)",
+        example="breakout_low 252 < 0%",
+    ),
+    Metric(
+        name="slope",
+        title="Slope of the ratio",
+        unit=units.PERCENT,
+        history=_on_ratio(trend.slope),
+        parameters=(_count(60, 3),),
+        meaning="Yearly pace of the ratio's trend line over n sessions.",
+        formula="100 (e^(252 b) − 1), b = OLS slope of ln R",
+        example="slope 60 > 10%",
+    ),
+    Metric(
+        name="channel",
+        title="Place in the channel",
+        unit=units.NUMBER,
+        history=lambda market, a: trend.channel_fit(trend.ratio(market), cast("dt.date", a["since"]))[
+            "residual"
+        ],
+        parameters=(Parameter("since", "date", trend.CHANNEL_FROM),),
+        meaning="Standard errors above (+) the long trend line; above 2 for 5 sessions = the downtrend breaks.",
+        formula=f"residual of ln R against its line from the date, frozen at t−1; the line is that of {_ARTICLE}",
+        example="channel > 2 confirm 5",
+    ),
+    Metric(
+        name="drawdown",
+        title="Drawdown of the ratio",
+        unit=units.PERCENT,
+        history=lambda market, _: trend.drawdown(trend.ratio(market)),
+        meaning="How far the ratio lies below its highest value on record.",
+        formula="100 (R / running maximum of R − 1)",
+        example="drawdown < -30%",
+    ),
+    Metric(
+        name="beta",
+        title="Beta",
+        unit=units.NUMBER,
+        history=lambda market, a: trend.beta(market, _n(a)),
+        parameters=(_count(252, 3),),
+        meaning="How much IWM moves per move of SPY, daily total returns.",
+        formula="cov(IWM, SPY) / var(SPY) over n days, ddof 1",
+        example="beta 252 > 1.3",
+    ),
+    Metric(
+        name="corr",
+        title="Correlation",
+        unit=units.NUMBER,
+        history=lambda market, a: trend.correlation(market, _n(a)),
+        parameters=(_count(60, 3),),
+        meaning="Correlation of the daily total returns of both funds.",
+        formula="corr(IWM, SPY) over n days",
+        example="corr 60 < 0.7",
+    ),
+)
+
+_FLOWS = (
+    Metric(
+        name="flow",
+        title="Fund flow",
+        unit=units.USD,
+        history=_flow("dollars"),
+        parameters=(_FUND, _WINDOW),
+        lag=1,
+        part="facts",
+        meaning="Money into (+) or out of (−) the fund, from its units outstanding.",
+        formula="sum of (S[t] − S[t−1]) NAV[t] over the window",
+        example="flow iwm 5d > $1bn",
+    ),
+    Metric(
+        name="flow_pct",
+        title="Fund flow, % of assets",
+        unit=units.PERCENT,
+        history=_flow("percent"),
+        parameters=(_FUND, _WINDOW),
+        lag=1,
+        part="facts",
+        meaning="The flow in percent of the fund's assets when the window began.",
+        formula="100 flow / (S NAV at the base)",
+        example="flow_pct iwm 20d > 3%",
+    ),
+    Metric(
+        name="flow_gap",
+        title="Flow gap",
+        unit=units.POINTS,
+        history=lambda market, a: flows.gap_history(market, _window(a)),
+        parameters=(_WINDOW,),
+        lag=1,
+        part="facts",
+        meaning="Flow in percent of assets, IWM less SPY: money turns to small caps when it rises.",
+        formula="flow_pct(IWM) − flow_pct(SPY)",
+        example="flow_gap 20d > 2pp",
+    ),
+    Metric(
+        name="flow_change",
+        title="Change of flow",
+        unit=units.USD,
+        history=_flow("change"),
+        parameters=(_FUND, _WINDOW),
+        lag=1,
+        part="facts",
+        meaning="Flow of the window less that of the window before: above zero it accelerates.",
+        formula="flow w − flow of the w before",
+        example="flow_change iwm 20d > $1bn",
+    ),
+    Metric(
+        name="flow_z",
+        title="Flow z-score",
+        unit=units.NUMBER,
+        history=_flow_z,
+        parameters=(_FUND, _WINDOW),
+        lag=1,
+        part="facts",
+        meaning="How unusual the flow is against the 120 sessions before, robust standard scores.",
+        formula="(x − median) / (1.4826 MAD), x = flow_pct, clipped to ±5",
+        example="flow_z iwm 20d > 2",
+    ),
+    Metric(
+        name="units",
+        title="Units outstanding",
+        unit=units.PERCENT,
+        history=_flow("units"),
+        parameters=(_FUND, _WINDOW),
+        lag=1,
+        part="facts",
+        meaning="Change of the fund's units outstanding over the window.",
+        formula="100 (S[e] / S[base] − 1)",
+        example="units iwm 3m > 5%",
+    ),
+)
+
+_VALUATION = tuple(
+    make(name, title) for name, title in valuation.MULTIPLES.items() for make in (_multiple, _premium)
+)
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_TREND, *_FLOWS, *_VALUATION)}

@@ -1,0 +1,133 @@
+"""Valuation multiples by convention, and the premium of IWM over SPY.
+
+There is no bare "P/E": with losses in, without, or capped, the same index is 75x, 18x or 25x, so every
+figure carries its convention and basis, and a premium is formed between equal conventions only.
+Multiples are in times; `yield` is in percent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bot.analytics.market import LARGE, PAIR, SMALL
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+
+MULTIPLES = {
+    "pe": "P/E",
+    "pcf": "P/CF",
+    "pb": "P/B",
+    "ps": "P/S",
+    "pfcf": "P/FCF",
+    "yield": "Yield",
+}
+CONVENTIONS = {
+    "losses_in": "losses in",
+    "positive": "profitable companies only",
+    "capped": "each P/E capped at 60",
+    "morningstar": "Morningstar via Yahoo",
+    "yahoo": "Yahoo quote",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One multiple of both funds under one convention and basis, at each fund's own last session."""
+
+    metric: str
+    convention: str
+    basis: str
+    small: float | None
+    large: float | None
+    small_session: pd.Timestamp | None
+    large_session: pd.Timestamp | None
+    sources: tuple[str, ...]
+    premium: float | None  # percent, only where both are of one session
+    percentile: float | None  # of the premium's last value within its history
+    observations: int
+    first: pd.Timestamp | None
+
+
+def select(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
+    """Stored history of one multiple, sessions -> times (yield: percent); one basis, the newest's."""
+    rows = market.multiples
+    rows = rows[(rows["ticker"] == ticker) & (rows["metric"] == metric) & (rows["convention"] == convention)]
+    if rows.empty:
+        return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
+    rows = rows.sort_values("session", kind="stable")
+    rows = rows[rows["basis"] == rows["basis"].iloc[-1]].drop_duplicates("session", keep="last")
+    return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
+
+
+def premium(market: Market, metric: str, convention: str) -> pd.Series:
+    """100 (IWM / SPY - 1) percent on sessions for which both figures are stored."""
+    small, large = (select(market, ticker, metric, convention) for ticker in PAIR)
+    both = pd.concat({SMALL: small, LARGE: large}, axis=1, join="inner").dropna()
+    return 100 * (both[SMALL] / both[LARGE].where(both[LARGE] > 0) - 1)
+
+
+def percentile_rank(values: pd.Series) -> float | None:
+    """Share of the history at or below its last value, percent; None without at least two values."""
+    known = values.dropna()
+    if len(known) < 2:
+        return None
+    return float(100 * np.mean(known.to_numpy() <= known.iloc[-1]))
+
+
+def figures(market: Market) -> list[Figure]:
+    """Every stored multiple, ordered as MULTIPLES, then by convention and basis."""
+    rows = market.multiples
+    keys = sorted(
+        {(m, c, b) for m, c, b in zip(rows["metric"], rows["convention"], rows["basis"], strict=True)},
+        key=lambda key: (list(MULTIPLES).index(key[0]) if key[0] in MULTIPLES else len(MULTIPLES), *key),
+    )
+    return [_figure(market, *key) for key in keys]
+
+
+def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
+    rows = market.multiples
+    chosen = rows[
+        (rows["metric"] == metric) & (rows["convention"] == convention) & (rows["basis"] == basis)
+    ].sort_values("session", kind="stable")
+    last = {ticker: chosen[chosen["ticker"] == ticker].tail(1) for ticker in PAIR}
+    value = {t: float(row["value"].iloc[0]) if len(row) else None for t, row in last.items()}
+    session = {t: row["session"].iloc[0] if len(row) else None for t, row in last.items()}
+    over = premium(market, metric, convention)
+    same = session[SMALL] is not None and session[SMALL] == session[LARGE]
+    return Figure(
+        metric,
+        convention,
+        basis,
+        value[SMALL],
+        value[LARGE],
+        session[SMALL],
+        session[LARGE],
+        tuple(sorted({str(row["source"].iloc[0]) for row in last.values() if len(row)})),
+        float(over.iloc[-1]) if same and len(over) else None,
+        percentile_rank(over),
+        len(over),
+        over.index[0] if len(over) else None,
+    )
+
+
+def aggregate_pe(caps: pd.Series, earnings: pd.Series) -> dict[str, float]:
+    """P/E of a basket in three conventions and the share of market value that loses money.
+
+    `caps` market value and `earnings` of each company, same units. Keys: losses_in (sum of caps over
+    sum of earnings, NaN if that is not positive), positive, capped (each P/E at most 60, weights by
+    market value), loss_share (0 to 1).
+    """
+    earning = earnings > 0
+    total, profit = float(earnings.sum()), float(earnings[earning].sum())
+    capped = (caps[earning] / earnings[earning]).clip(upper=60)
+    return {
+        "losses_in": float(caps.sum()) / total if total > 0 else float("nan"),
+        "positive": float(caps[earning].sum()) / profit if profit > 0 else float("nan"),
+        "capped": float(caps[earning].sum() / (caps[earning] / capped).sum()) if profit > 0 else float("nan"),
+        "loss_share": float(caps[earnings < 0].sum() / caps.sum()),
+    }
