@@ -1,0 +1,12 @@
+"""Telegram played in the terminal: the same Application, with no token and no network.
+
+`LocalTelegram` stands where the HTTP client would and answers the Bot API; `converse` feeds it what a
+person types.
+"""
+
+from __future__ import annotations
+
+from bot.local.request import LocalTelegram
+from bot.local.terminal import PROMPT, converse, printer, typed_lines
+
+__all__ = ["PROMPT", "LocalTelegram", "converse", "printer", "typed_lines"]
