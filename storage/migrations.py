@@ -206,9 +206,12 @@ def m002_chats_and_alerts(db: sqlite_utils.Database) -> None:
             created_at TEXT NOT NULL,
             updated_at TEXT NOT NULL
         ) STRICT;
-        -- outbox.claim and outbox.next_due: what waits to be sent, over the few rows not finished
-        CREATE INDEX outbox_open ON outbox (status, not_before)
-            WHERE status IN ('queued', 'waiting', 'sending', 'ambiguous');
+        -- outbox.claim: walks what waits to be sent in the order of sending, stops at its limit
+        CREATE INDEX outbox_ready
+            ON outbox (CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id)
+            WHERE status IN ('queued', 'waiting');
+        -- outbox.recover, requeue_ambiguous, pending: rows of one status
+        CREATE INDEX outbox_status ON outbox (status);
         -- outbox.prune: the oldest finished rows
         CREATE INDEX outbox_finished ON outbox (updated_at) WHERE status IN ('sent', 'dead');
         -- chats.migrate_chat: one chat's rows

@@ -1,0 +1,190 @@
+"""Alerts, the state of their engine after each judged session, and what happened to them.
+
+Rules and states come as JSON text made by the alert engine and are not looked into here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from storage.chats import next_number
+from storage.errors import Refused
+from storage.rows import Row, change, instant, select, select_one
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import sqlite_utils
+
+    from storage.rows import Moment
+
+# The state before each of the last 10 judged sessions, for revisions of them: 10 + the current one.
+STATES_KEPT = 11
+
+
+def add_alert(
+    db: sqlite_utils.Database,
+    *,
+    chat_id: int,
+    owner_id: int,
+    rule: str,
+    rule_json: str,
+    now: Moment,
+    session: str | None = None,
+) -> Row:
+    """Store an alert under the chat's next number, which is never used again; its row.
+
+    `session` is the last one known at creation. Raises Refused when the chat is unknown.
+    """
+    number = next_number(db, chat_id)
+    if number is None:
+        raise Refused(f"Chat {chat_id} is not known; an alert needs one.")
+    cursor = db.execute(
+        """
+        INSERT INTO alerts (chat_id, number, owner_id, rule, rule_json, created_at, created_session)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        """,
+        (chat_id, number, owner_id, rule, rule_json, instant(now), session),
+    )
+    return select(db, "SELECT * FROM alerts WHERE alert_id = ?", (cursor.lastrowid,))[0]
+
+
+def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> Row | None:
+    """A chat's alert by the number people see, None when the chat has none such."""
+    return select_one(db, "SELECT * FROM alerts WHERE chat_id = ? AND number = ?", (chat_id, number))
+
+
+def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = False) -> list[Row]:
+    """A chat's alerts by number: active and paused ones, or all."""
+    return select(
+        db,
+        "SELECT * FROM alerts WHERE chat_id = ? AND (? OR life IN ('active', 'paused')) ORDER BY number",
+        (chat_id, include_ended),
+    )
+
+
+def active_alerts(db: sqlite_utils.Database) -> list[Row]:
+    """All alerts to be judged: the active ones of active chats, by id."""
+    return select(
+        db,
+        """
+        SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
+        WHERE life = 'active' AND status = 'active' ORDER BY alert_id
+        """,
+    )
+
+
+def count_active(db: sqlite_utils.Database, chat_id: int) -> int:
+    """How many alerts count towards a chat's quota: those not ended, paused ones too."""
+    return len(alerts_of(db, chat_id))
+
+
+def set_life(db: sqlite_utils.Database, alert_id: int, life: str, reason: str = "") -> bool:
+    """Set 'active', 'paused', 'expired' or 'done' and why; False when there is no such alert."""
+    sql = "UPDATE alerts SET life = ?, reason = ? WHERE alert_id = ?"
+    return change(db, sql, (life, reason, alert_id)) == 1
+
+
+def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
+    """Store the state after judging `session`, in place of an older one; keeps the newest 11."""
+    db.execute(
+        """
+        INSERT INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)
+        ON CONFLICT (alert_id, session) DO UPDATE SET state = excluded.state
+        """,
+        (alert_id, session, state),
+    )
+    db.execute(
+        """
+        DELETE FROM alert_states WHERE alert_id = :alert AND session <= (
+            SELECT session FROM alert_states WHERE alert_id = :alert
+            ORDER BY session DESC LIMIT 1 OFFSET :kept
+        )
+        """,
+        {"alert": alert_id, "kept": STATES_KEPT},
+    )
+
+
+def current_state(db: sqlite_utils.Database, alert_id: int) -> tuple[str, str] | None:
+    """Last judged session and the state after it, None before the first."""
+    return _state(db, "alert_id = ?", (alert_id,))
+
+
+def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> tuple[str, str] | None:
+    """The last session judged before `session` and the state after it; None when it is not kept."""
+    return _state(db, "alert_id = ? AND session < ?", (alert_id, session))
+
+
+def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
+    """Forget all states: an alert that is resumed or edited starts afresh."""
+    db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
+
+
+def add_event(  # noqa: PLR0913 - an event's columns, by name
+    db: sqlite_utils.Database,
+    *,
+    alert_id: int,
+    session: str,
+    transition: str,
+    now: Moment,
+    value: float | None = None,
+    threshold: float | None = None,
+    detail: Mapping[str, object] | None = None,
+    revision: int = 0,
+) -> int | None:
+    """Store what happened on a session; its event_id, None when it is stored already."""
+    cursor = db.execute(
+        """
+        INSERT INTO alert_events
+            (alert_id, session, transition, revision, value, threshold, detail, created_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (alert_id, session, transition, revision) DO NOTHING
+        """,
+        (
+            alert_id,
+            session,
+            transition,
+            revision,
+            value,
+            threshold,
+            json.dumps(dict(detail or {}), allow_nan=False),
+            instant(now),
+        ),
+    )
+    return cursor.lastrowid if cursor.rowcount == 1 else None
+
+
+def events(
+    db: sqlite_utils.Database, *, alert_id: int | None = None, chat_id: int | None = None, limit: int = 20
+) -> list[Row]:
+    """Newest events of an alert or a chat, with the alert's number, rule and chat; detail is a dict."""
+    found = select(
+        db,
+        """
+        SELECT alert_events.*, number, rule, chat_id FROM alert_events JOIN alerts USING (alert_id)
+        WHERE (:alert IS NULL OR alert_id = :alert) AND (:chat IS NULL OR chat_id = :chat)
+        ORDER BY session DESC, event_id DESC LIMIT :limit
+        """,
+        {"alert": alert_id, "chat": chat_id, "limit": limit},
+    )
+    return [{**row, "detail": json.loads(row["detail"])} for row in found]
+
+
+def fires_since(db: sqlite_utils.Database, alert_id: int, session: str, *, transition: str = "fired") -> int:
+    """On how many sessions from `session` on the alert fired."""
+    row = select_one(
+        db,
+        """
+        SELECT count(DISTINCT session) AS fires FROM alert_events
+        WHERE alert_id = ? AND session >= ? AND transition = ?
+        """,
+        (alert_id, session, transition),
+    )
+    return int(row["fires"]) if row else 0
+
+
+def _state(db: sqlite_utils.Database, where: str, parameters: tuple[object, ...]) -> tuple[str, str] | None:
+    sql = f"SELECT session, state FROM alert_states WHERE {where} ORDER BY session DESC LIMIT 1"  # noqa: S608 - fixed text
+    row = select_one(db, sql, parameters)
+    return None if row is None else (row["session"], row["state"])

@@ -1,0 +1,180 @@
+"""Chats and their settings, their daily summaries that are due, and the updates already seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from storage.rows import change, instant, select, select_one
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from storage.rows import Moment, Row
+
+# Telegram keeps an update for 24 h; one that comes again later than this is a new one.
+UPDATES_KEPT = "-7 days"
+
+
+def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, now: Moment) -> Row:
+    """The chat's row, made when it is new; kind and title follow what Telegram says."""
+    db.execute(
+        """
+        INSERT INTO chats (chat_id, kind, title, created_at) VALUES (?, ?, ?, ?)
+        ON CONFLICT (chat_id) DO UPDATE SET kind = excluded.kind, title = excluded.title
+        WHERE (kind, title) IS NOT (excluded.kind, excluded.title)
+        """,
+        (chat_id, kind, title, instant(now)),
+    )
+    return select(db, "SELECT * FROM chats WHERE chat_id = ?", (chat_id,))[0]
+
+
+def get_chat(db: sqlite_utils.Database, chat_id: int) -> Row | None:
+    """The chat's row, None when it is not known."""
+    return select_one(db, "SELECT * FROM chats WHERE chat_id = ?", (chat_id,))
+
+
+def deactivate(db: sqlite_utils.Database, chat_id: int, reason: str) -> bool:
+    """Send nothing more to a chat and judge none of its alerts; they stay. False when unknown."""
+    sql = "UPDATE chats SET status = 'inactive', reason = ? WHERE chat_id = ?"
+    return change(db, sql, (reason, chat_id)) == 1
+
+
+def reactivate(db: sqlite_utils.Database, chat_id: int) -> bool:
+    """Take a chat back; False when it was active already or is unknown."""
+    sql = "UPDATE chats SET status = 'active', reason = '' WHERE chat_id = ? AND status = 'inactive'"
+    return change(db, sql, (chat_id,)) == 1
+
+
+def set_summary(db: sqlite_utils.Database, chat_id: int, at: str | None) -> bool:
+    """Set the local time 'HH:MM' of the daily summary, None = off; False when the chat is unknown.
+
+    What was due at the old time is dropped, so that it comes at the new time or not at all.
+    """
+    db.execute("DELETE FROM summaries WHERE chat_id = ? AND status = 'due'", (chat_id,))
+    return change(db, "UPDATE chats SET summary_at = ? WHERE chat_id = ?", (at, chat_id)) == 1
+
+
+def subscribers(db: sqlite_utils.Database) -> list[Row]:
+    """Active chats that want a daily summary."""
+    return select(
+        db,
+        "SELECT * FROM chats WHERE status = 'active' AND summary_at IS NOT NULL ORDER BY chat_id",
+    )
+
+
+def add_due(
+    db: sqlite_utils.Database, chat_id: int, kind: str, local_date: str, due_at: Moment
+) -> int | None:
+    """Plan a chat's summary of one local date; its id, None when that date was planned before."""
+    cursor = db.execute(
+        "INSERT INTO summaries (chat_id, kind, local_date, due_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (chat_id, kind, local_date) DO NOTHING",
+        (chat_id, kind, local_date, instant(due_at)),
+    )
+    return cursor.lastrowid if cursor.rowcount == 1 else None
+
+
+def due(db: sqlite_utils.Database, now: Moment) -> list[Row]:
+    """Summaries of active chats whose time has come and which nobody has claimed, oldest first."""
+    return select(
+        db,
+        """
+        SELECT summaries.* FROM summaries JOIN chats USING (chat_id)
+        WHERE summaries.status = 'due' AND due_at <= ? AND chats.status = 'active'
+        ORDER BY due_at, id
+        """,
+        (instant(now),),
+    )
+
+
+def claim(db: sqlite_utils.Database, summary_id: int) -> bool:
+    """Take a due summary, once: True for the one caller that may send it."""
+    return (
+        change(db, "UPDATE summaries SET status = 'claimed' WHERE id = ? AND status = 'due'", (summary_id,))
+        == 1
+    )
+
+
+def finish(db: sqlite_utils.Database, summary_id: int, status: str) -> bool:
+    """Note what became of a claimed summary: 'sent' or 'skipped'."""
+    sql = "UPDATE summaries SET status = ? WHERE id = ? AND status = 'claimed'"
+    return change(db, sql, (status, summary_id)) == 1
+
+
+def seen_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> bool:
+    """Note a Telegram update; True the first time. Notes older than a week are forgotten."""
+    at = instant(now)
+    db.execute("DELETE FROM updates WHERE seen_at < strftime('%Y-%m-%dT%H:%M:%SZ', ?, ?)", (at, UPDATES_KEPT))
+    sql = "INSERT INTO updates (update_id, seen_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+    return change(db, sql, (update_id, at)) == 1
+
+
+def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
+    """Rewrite a chat's id everywhere: a group became a supergroup. False when `old` is unknown.
+
+    A chat `new` that is known already keeps its row and takes over what `old` had: settings it
+    lacks, alerts (one whose number is taken gets the next free one), summaries, messages, halts.
+    """
+    before = get_chat(db, old)
+    if before is None or old == new:
+        return False
+    if get_chat(db, new) is None:
+        db.execute("UPDATE chats SET chat_id = ? WHERE chat_id = ?", (new, old))  # the rest cascades
+    else:
+        _merge(db, before, new)
+    db.execute("UPDATE outbox SET chat_id = ? WHERE chat_id = ?", (new, old))
+    db.execute(
+        "INSERT INTO halts (chat_id, until) SELECT ?, until FROM halts WHERE chat_id = ? "
+        "ON CONFLICT (chat_id) DO UPDATE SET until = max(until, excluded.until)",
+        (new, old),
+    )
+    db.execute("DELETE FROM halts WHERE chat_id = ?", (old,))
+    return True
+
+
+def _merge(db: sqlite_utils.Database, old: Row, new: int) -> None:
+    """Move settings, alerts and summaries of a chat's row to another chat, and drop the row."""
+    db.execute(
+        """
+        UPDATE chats SET
+            timezone = coalesce(timezone, :timezone),
+            summary_at = coalesce(summary_at, :summary_at),
+            last_number = max(last_number, :last_number)
+        WHERE chat_id = :new
+        """,
+        {**old, "new": new},
+    )
+    _move_alerts(db, old["chat_id"], new)
+    _move_summaries(db, old["chat_id"], new)
+    db.execute("DELETE FROM chats WHERE chat_id = ?", (old["chat_id"],))
+
+
+def _move_alerts(db: sqlite_utils.Database, old: int, new: int) -> None:
+    taken = {row["number"] for row in select(db, "SELECT number FROM alerts WHERE chat_id = ?", (new,))}
+    for alert in select(db, "SELECT alert_id, number FROM alerts WHERE chat_id = ? ORDER BY number", (old,)):
+        number = next_number(db, new) if alert["number"] in taken else alert["number"]
+        db.execute(
+            "UPDATE alerts SET chat_id = ?, number = ? WHERE alert_id = ?", (new, number, alert["alert_id"])
+        )
+
+
+def _move_summaries(db: sqlite_utils.Database, old: int, new: int) -> None:
+    """Of two rows of one date the one further along stays: a summary is never repeated."""
+    db.execute(
+        """
+        DELETE FROM summaries WHERE chat_id = :new AND status = 'due'
+        AND (kind, local_date) IN (SELECT kind, local_date FROM summaries WHERE chat_id = :old)
+        """,
+        {"old": old, "new": new},
+    )
+    db.execute("UPDATE OR IGNORE summaries SET chat_id = ? WHERE chat_id = ?", (new, old))
+
+
+def next_number(db: sqlite_utils.Database, chat_id: int) -> int | None:
+    """The chat's next alert number, used up with this call; None when the chat is unknown."""
+    row = select_one(
+        db,
+        "UPDATE chats SET last_number = last_number + 1 WHERE chat_id = ? RETURNING last_number",
+        (chat_id,),
+    )
+    return None if row is None else int(row["last_number"])

@@ -1,0 +1,218 @@
+"""The outbox: messages to be sent, committed together with what caused them.
+
+    queued ──claim──> sending ──> sent
+                         ├──────> waiting    not before an instant, then claimed again
+                         ├──────> ambiguous  outcome unknown; goes on only by requeue_ambiguous
+                         └──────> dead       with the reason
+
+A row is committed as `sending` before its request, so one still `sending` at start-up was cut
+off by a crash and its outcome is unknown. Each step is a compare-and-set on the status.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from storage.rows import Row, change, instant, not_earlier, select, select_one
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import sqlite_utils
+
+    from storage.rows import Moment
+
+EVERY_CHAT = 0  # the chat_id of a halt of all sending
+
+# What may go now; a chat that is not in the table is a stranger, who may get an answer.
+_READY = """
+    status IN ('queued', 'waiting') AND not_before <= :now
+    AND NOT EXISTS (SELECT 1 FROM halts
+                    WHERE halts.chat_id IN (outbox.chat_id, 0) AND halts.until > :now)
+    AND NOT EXISTS (SELECT 1 FROM chats
+                    WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
+"""
+# Word for word the expression of the index outbox_ready, which spares sorting a long queue.
+_FIRST_TO_LAST = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
+
+
+def enqueue(  # noqa: PLR0913 - a message's columns, by name
+    db: sqlite_utils.Database,
+    *,
+    chat_id: int,
+    kind: str,
+    dedup: str,
+    payload: Mapping[str, object],
+    now: Moment,
+    photo: bytes | None = None,
+    thread_id: int | None = None,
+    not_before: Moment | None = None,
+) -> int | None:
+    """Queue a message; its id, None when one with this `dedup` was queued before.
+
+    kind: 'reply', 'alert', 'notice' or 'summary'; payload: {"html", "plain", "buttons", "silent"}.
+    """
+    at = instant(now)
+    cursor = db.execute(
+        """
+        INSERT INTO outbox
+            (chat_id, thread_id, kind, dedup, payload, photo, not_before, created_at, updated_at)
+        VALUES (:chat_id, :thread_id, :kind, :dedup, :payload, :photo, :not_before, :at, :at)
+        ON CONFLICT (dedup) DO NOTHING
+        """,
+        {
+            "chat_id": chat_id,
+            "thread_id": thread_id,
+            "kind": kind,
+            "dedup": dedup,
+            "payload": json.dumps(dict(payload), ensure_ascii=False, allow_nan=False),
+            "photo": photo,
+            "not_before": at if not_before is None else not_earlier(not_before),
+            "at": at,
+        },
+    )
+    return cursor.lastrowid if cursor.rowcount == 1 else None
+
+
+def claim(db: sqlite_utils.Database, now: Moment, limit: int = 1) -> list[Row]:
+    """Take up to `limit` messages to send now, each set to `sending`; payload is a dict.
+
+    Replies, then alerts, notices and summaries, oldest first. None of a halted or inactive chat.
+    """
+    at = instant(now)
+    ready = select(
+        db,
+        f"SELECT * FROM outbox INDEXED BY outbox_ready WHERE {_READY} ORDER BY {_FIRST_TO_LAST} LIMIT :limit",  # noqa: S608 - fixed text
+        {"now": at, "limit": limit},
+    )
+    taken = [row for row in ready if _step(db, row["id"], row["status"], "sending", updated_at=at)]
+    return [{**row, "status": "sending", "payload": json.loads(row["payload"])} for row in taken]
+
+
+def recover(db: sqlite_utils.Database, now: Moment) -> int:
+    """Settle what a crash left `sending`, its outcome unknown; how many rows.
+
+    A summary is never repeated, so it is given up; anything else must not be lost.
+    """
+    return change(
+        db,
+        """
+        UPDATE outbox SET
+            status = CASE kind WHEN 'summary' THEN 'dead' ELSE 'ambiguous' END,
+            unknown = unknown + 1, reason = 'cut off while sending', updated_at = ?
+        WHERE status = 'sending'
+        """,
+        (instant(now),),
+    )
+
+
+def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> bool:
+    """A message was delivered; False when the row is not being sent any more (its chat is gone)."""
+    return _step(
+        db, message, "sending", "sent", message_id=message_id, reason="", photo=None, updated_at=instant(now)
+    )
+
+
+def retry_at(
+    db: sqlite_utils.Database,
+    message: int,
+    not_before: Moment,
+    reason: str,
+    count_attempt: bool = True,
+) -> bool:
+    """A message was not delivered: try again, not before an instant. A halt uses up no attempt."""
+    sql = """
+        UPDATE outbox SET status = 'waiting', not_before = ?, reason = ?, attempts = attempts + ?
+        WHERE id = ? AND status = 'sending'
+    """
+    return change(db, sql, (not_earlier(not_before), reason, int(count_attempt), message)) == 1
+
+
+def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
+    """Nobody knows whether a message arrived; counted in `unknown`, it waits for requeue_ambiguous."""
+    sql = """
+        UPDATE outbox SET status = 'ambiguous', unknown = unknown + 1, attempts = attempts + 1,
+            reason = ?, updated_at = ?
+        WHERE id = ? AND status = 'sending'
+    """
+    return change(db, sql, (reason, instant(now), message)) == 1
+
+
+def requeue_ambiguous(db: sqlite_utils.Database, now: Moment) -> int:
+    """Telegram answers again: let the ambiguous messages be sent once more; how many.
+
+    Their `unknown` is above zero, by which the sender marks them as possible repeats.
+    """
+    at = instant(now)
+    sql = "UPDATE outbox SET status = 'waiting', not_before = ?, updated_at = ? WHERE status = 'ambiguous'"
+    return change(db, sql, (at, at))
+
+
+def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
+    """Give a message up; False when it was sent or given up before."""
+    sql = """
+        UPDATE outbox SET status = 'dead', reason = ?, photo = NULL, updated_at = ?
+        WHERE id = ? AND status NOT IN ('sent', 'dead')
+    """
+    return change(db, sql, (reason, instant(now), message)) == 1
+
+
+def pending(db: sqlite_utils.Database) -> dict[str, int]:
+    """Number of messages by status; a status without any is absent."""
+    counted = select(db, "SELECT status, count(*) AS n FROM outbox GROUP BY status ORDER BY status")
+    return {row["status"]: row["n"] for row in counted}
+
+
+def next_due(db: sqlite_utils.Database) -> str | None:
+    """Instant from which the next message may be sent, halts counted; None when none waits."""
+    row = select_one(
+        db,
+        """
+        SELECT min(max(not_before,
+            coalesce((SELECT until FROM halts WHERE halts.chat_id = outbox.chat_id), ''),
+            coalesce((SELECT until FROM halts WHERE halts.chat_id = 0), ''))) AS due
+        FROM outbox WHERE status IN ('queued', 'waiting') AND NOT EXISTS (
+            SELECT 1 FROM chats WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
+        """,
+    )
+    return row["due"] if row else None
+
+
+def prune(db: sqlite_utils.Database, before: Moment) -> int:
+    """Forget what was sent or given up before an instant; how many rows."""
+    sql = "DELETE FROM outbox WHERE status IN ('sent', 'dead') AND updated_at < ?"
+    return change(db, sql, (instant(before),))
+
+
+def set_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
+    """Send nothing to a chat (EVERY_CHAT: to nobody) before an instant; the later of two counts."""
+    db.execute(
+        """
+        INSERT INTO halts (chat_id, until) VALUES (?, ?)
+        ON CONFLICT (chat_id) DO UPDATE SET until = max(until, excluded.until)
+        """,
+        (chat_id, not_earlier(until)),
+    )
+
+
+def halted(db: sqlite_utils.Database, chat_id: int, now: Moment) -> str | None:
+    """Until when nothing may go to a chat, None when it may."""
+    row = select_one(
+        db,
+        "SELECT max(until) AS until FROM halts WHERE chat_id IN (?, ?) AND until > ?",
+        (chat_id, EVERY_CHAT, instant(now)),
+    )
+    return row["until"] if row else None
+
+
+def halts(db: sqlite_utils.Database, now: Moment) -> list[Row]:
+    """The halts in force, rows of (chat_id, until)."""
+    return select(db, "SELECT chat_id, until FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
+
+
+def _step(db: sqlite_utils.Database, message: int, was: str, becomes: str, **columns: object) -> bool:
+    """Compare-and-set of the status, with other columns; whether this caller did it."""
+    assigned = ", ".join(f"{column} = :{column}" for column in columns)
+    sql = f"UPDATE outbox SET status = :becomes, {assigned} WHERE id = :id AND status = :was"  # noqa: S608 - names from this module
+    return change(db, sql, {**columns, "id": message, "was": was, "becomes": becomes}) == 1

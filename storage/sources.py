@@ -1,0 +1,107 @@
+"""How each source is doing with each subject (a ticker's prices, say), and the program's own notes.
+
+A source in trouble is left alone until `breaker_until`; that is stored, so that a restart does
+not start asking again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from storage.rows import instant, select, select_one
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from storage.rows import Moment, Row
+
+
+def record_success(
+    db: sqlite_utils.Database,
+    source: str,
+    subject: str,
+    *,
+    now: Moment,
+    session: str | None = None,
+    outcome: str = "ok",
+    detail: str = "",
+) -> None:
+    """Note an answer: failures start at zero again, the breaker closes, `last_session` only grows."""
+    db.execute(
+        """
+        INSERT INTO sources (source, subject, last_attempt, last_success, last_session, outcome, detail)
+        VALUES (:source, :subject, :now, :now, :session, :outcome, :detail)
+        ON CONFLICT (source, subject) DO UPDATE SET
+            last_attempt = excluded.last_attempt,
+            last_success = excluded.last_success,
+            last_session = nullif(max(coalesce(last_session, ''), coalesce(excluded.last_session, '')), ''),
+            outcome = excluded.outcome, detail = excluded.detail,
+            breaker_until = NULL, failures = 0
+        """,
+        {
+            "source": source,
+            "subject": subject,
+            "now": instant(now),
+            "session": session,
+            "outcome": outcome,
+            "detail": detail,
+        },
+    )
+
+
+def record_failure(
+    db: sqlite_utils.Database,
+    source: str,
+    subject: str,
+    *,
+    now: Moment,
+    outcome: str,
+    detail: str = "",
+    breaker_until: Moment | None = None,
+) -> int:
+    """Note a failure and until when the source is to be left alone; failures in a row, this one included."""
+    failed = select_one(
+        db,
+        """
+        INSERT INTO sources (source, subject, last_attempt, outcome, detail, breaker_until, failures)
+        VALUES (:source, :subject, :now, :outcome, :detail, :until, 1)
+        ON CONFLICT (source, subject) DO UPDATE SET
+            last_attempt = excluded.last_attempt,
+            outcome = excluded.outcome, detail = excluded.detail,
+            breaker_until = excluded.breaker_until, failures = failures + 1
+        RETURNING failures
+        """,
+        {
+            "source": source,
+            "subject": subject,
+            "now": instant(now),
+            "outcome": outcome,
+            "detail": detail,
+            "until": None if breaker_until is None else instant(breaker_until),
+        },
+    )
+    return int(failed["failures"]) if failed else 0
+
+
+def status(db: sqlite_utils.Database, source: str, subject: str) -> Row | None:
+    """The row of one source and subject, None when it was never asked."""
+    return select_one(db, "SELECT * FROM sources WHERE source = ? AND subject = ?", (source, subject))
+
+
+def statuses(db: sqlite_utils.Database) -> list[Row]:
+    """All rows, by source and subject."""
+    return select(db, "SELECT * FROM sources ORDER BY source, subject")
+
+
+def meta(db: sqlite_utils.Database, key: str) -> str | None:
+    """A note of the program's own, None when it was never set."""
+    found = select_one(db, "SELECT value FROM meta WHERE key = ?", (key,))
+    return None if found is None else str(found["value"])
+
+
+def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:
+    """Set a note of the program's own."""
+    db.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
