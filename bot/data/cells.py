@@ -1,0 +1,222 @@
+"""Cells and rows of a CSV file: header names to columns, text to numbers and dates.
+
+Nothing here depends on a locale. A number may carry thousands commas; "", "-", "--", "N/A" and "null"
+are missing values. Dates are `2020-12-11` (a time after it is left out), `Dec 11, 2020` or `11-Dec-2020`.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.errors import ImportRejected
+
+LARGEST_FILE = 50_000_000  # bytes: forty years of daily rows are two million
+LONGEST_LINE = 20_000  # characters: a longer one is no row of a table
+TEXT_NAME = "the text"  # what a file given as text is called in messages
+
+_MISSING = frozenset({"", "-", "--", "n/a", "na", "null"})
+_NUMBER = re.compile(
+    r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
+)
+_ISO = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T][-+:.0-9Zz]+)?")
+_MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? ([0-9]{1,2}),? ([0-9]{4})")
+_DAY_FIRST = re.compile(r"([0-9]{1,2})[- ]([A-Za-z]{3,9})[- ]([0-9]{4})")
+_MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905 - one line, not twelve
+_NOT_TEXT = {
+    b"PK\x03\x04": "an Excel workbook; save it as CSV first",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV first",
+    b"\x1f\x8b": "compressed; unpack it first",
+    b"%PDF": "a PDF; a CSV file is needed",
+}
+
+
+class BadCell(ValueError):
+    """A row that cannot be taken; the message is the reason, without the line number."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One kind of file: the import command's word for it, its columns and their other names, the required."""
+
+    command: str
+    words: str
+    columns: Mapping[str, tuple[str, ...]]
+    required: tuple[str, ...]
+
+    def find(self, header: list[str]) -> dict[str, list[int]]:
+        """Positions in the header of each column that is there."""
+        wanted = {_plain(name): column for column, names in self.columns.items() for name in (column, *names)}
+        found: dict[str, list[int]] = {}
+        for position, title in enumerate(header):
+            if column := wanted.get(_plain(title)):
+                found.setdefault(column, []).append(position)
+        return found
+
+    def missing(self, header: list[str]) -> list[str]:
+        """Required columns that the header lacks."""
+        found = self.find(header)
+        return [column for column in self.required if column not in found]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's rows under the columns of its layout, each with its line number, and the headers not used."""
+
+    name: str
+    rows: list[tuple[int, dict[str, str]]]
+    columns: frozenset[str]  # that the file has
+    left_out: tuple[str, ...]
+    ragged: list[tuple[int, str]]  # line and reason of rows that do not fit the header
+
+
+def name_of(file: Path | str) -> str:
+    """What to call a file in a message."""
+    return file.name if isinstance(file, Path) else TEXT_NAME
+
+
+def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...]) -> Table:
+    """Table of a file (Path) or of its text (str); ImportRejected when it is no CSV file of this layout.
+
+    `layouts` are all kinds that can be imported: a file of another one is named for what it is.
+    """
+    name = name_of(file)
+    lines = _records(name, read_text(file) if isinstance(file, Path) else _clean(file, name))
+    if not lines:
+        raise ImportRejected(f"{name} is empty.")
+    header = lines[0][1]
+    _check_header(name, header, layout, layouts)
+    columns = {column: positions[0] for column, positions in layout.find(header).items()}
+    others = (title.strip() for place, title in enumerate(header) if place not in columns.values())
+    rows, ragged = [], []
+    for line, cells in lines[1:]:
+        extra = any(cell.strip() for cell in cells[len(header) :])
+        if extra or len(cells) < len(header):
+            ragged.append((line, f"has {len(cells)} cells where the header has {len(header)}"))
+        else:
+            rows.append((line, {column: cells[place].strip() for column, place in columns.items()}))
+    return Table(name, rows, frozenset(columns), tuple(title for title in others if title), ragged)
+
+
+def read_text(path: Path) -> str:
+    """Text of a file in UTF-8 (or UTF-16 with its mark); ImportRejected when it is none."""
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise ImportRejected(f"There is no file {path}.") from None
+    except IsADirectoryError:
+        raise ImportRejected(f"{path} is a folder; a CSV file is needed.") from None
+    except OSError as err:
+        raise ImportRejected(f"{path} cannot be read: {err.strerror}.") from err
+    if len(content) > LARGEST_FILE:
+        raise ImportRejected(f"{path.name} is larger than {LARGEST_FILE / 1e6:.0f} MB.")
+    for start, words in _NOT_TEXT.items():
+        if content.startswith(start):
+            raise ImportRejected(f"{path.name} is {words}.")
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return _clean(content.decode("utf-16" if utf16 else "utf-8"), path.name)
+    except UnicodeDecodeError:
+        raise ImportRejected(f"{path.name} is not a text file in UTF-8; save it as CSV (UTF-8).") from None
+
+
+def _clean(text: str, name: str) -> str:
+    """The text without byte order mark and with plain line ends."""
+    if "\x00" in text:
+        raise ImportRejected(f"{name} is not a text file.")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _records(name: str, text: str) -> list[tuple[int, list[str]]]:
+    """Records that are not blank, each with its line number; ImportRejected for what is no CSV."""
+    for line, content in enumerate(text.split("\n"), start=1):
+        if len(content) > LONGEST_LINE:
+            raise ImportRejected(f"{name}, line {line}: {len(content):,} characters are no row of a table.")
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except csv.Error as err:
+        raise ImportRejected(f"{name}, line {reader.line_num}: not readable as CSV ({err}).") from err
+
+
+def _check_header(name: str, header: list[str], layout: Layout, layouts: tuple[Layout, ...]) -> None:
+    """ImportRejected where a required column is missing or a column is there twice."""
+    missing = layout.missing(header)
+    if missing:
+        raise ImportRejected(f"{name} {_lacks(header, missing)} {_advice(header, layout, layouts)}")
+    for column, positions in layout.find(header).items():
+        if len(positions) > 1:
+            titles = " and ".join(f"“{header[place].strip()}”" for place in positions)
+            raise ImportRejected(f"{name} has more than one column for {column}: {titles}.")
+
+
+def _lacks(header: list[str], missing: list[str]) -> str:
+    """Which columns are not there and what stands in their place."""
+    words = f"column{'s' if len(missing) > 1 else ''} {' and '.join(f'“{column}”' for column in missing)}"
+    shown = shorten(", ".join(title.strip() for title in header), 100)
+    return f"has no {words}; its first line is “{shown}”."
+
+
+def _advice(header: list[str], layout: Layout, layouts: tuple[Layout, ...]) -> str:
+    """What to do about a header that does not fit."""
+    for mark, words in ((";", "semicolons"), ("\t", "tabs")):
+        if mark in header[0]:
+            return f"Its columns are separated by {words}; save it with commas."
+    for other in layouts:
+        if other is not layout and not other.missing(header):
+            return f"These look like {other.words}, which “import {other.command}” reads."
+    return f"A first line that works: {','.join(layout.required)}"
+
+
+def number(text: str) -> float | None:
+    """Number of a cell, None where the value is missing; BadCell for anything else."""
+    text = text.strip()
+    if text.casefold() in _MISSING:
+        return None
+    if _NUMBER.fullmatch(text) is None:
+        raise BadCell(f"“{shorten(text)}” is not a number")
+    value = float(text.replace(",", ""))
+    if not math.isfinite(value):
+        raise BadCell(f"“{shorten(text)}” is too large")
+    return value
+
+
+def date(text: str) -> dt.date:
+    """Date of a cell; BadCell where it is none or could be two."""
+    text = text.strip()
+    try:
+        if match := _ISO.fullmatch(text):
+            return dt.date.fromisoformat(match[1])
+        if match := _MONTH_FIRST.fullmatch(text):
+            return dt.date(int(match[3]), _month(match[1]), int(match[2]))
+        if match := _DAY_FIRST.fullmatch(text):
+            return dt.date(int(match[3]), _month(match[2]), int(match[1]))
+    except ValueError:
+        pass  # a 31st of February: the same sentence as for any other text
+    raise BadCell(f"“{shorten(text)}” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020")
+
+
+def _month(name: str) -> int:
+    """1 to 12 of an English month's name or its first letters, three at least; ValueError."""
+    for count, month in enumerate(_MONTHS, start=1):
+        if month.startswith(name.lower()):
+            return count
+    raise ValueError(name)
+
+
+def shorten(text: str, limit: int = 40) -> str:
+    """What somebody's file says, on one line of at most `limit` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _plain(title: str) -> str:
+    """A header name without case, underscores and doubled spaces."""
+    return " ".join(title.replace("_", " ").casefold().split())

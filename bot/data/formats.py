@@ -1,0 +1,175 @@
+"""Formats of the CSV files that are imported and exported: their columns, and what a row becomes.
+
+A format's conversion makes the storage's rows, without ticker and session, of the cells of one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.analytics.valuation import CONVENTIONS, MULTIPLES
+from bot.data.cells import BadCell, Layout, date, number, shorten
+
+if TYPE_CHECKING:
+    from storage.rows import Row
+
+    Cells = Mapping[str, str]
+    Kinded = list[tuple[str, Row]]  # rows, each with its storage kind
+
+BASES = ("trailing", "forward", "unstated")
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file: its columns, the storage kinds it fills, and how a row is converted.
+
+    `convert` gives no rows where the cells hold no value and raises BadCell where they are wrong.
+    `closed` says what becomes of a row on a day without a session: "refuse", "drop", or "before" =
+    it counts for the session before.
+    """
+
+    layout: Layout
+    fills: tuple[str, ...]
+    convert: Callable[[Cells], Kinded]
+    closed: str
+
+
+def _price_row(cells: Cells) -> Kinded:
+    """Bar, distribution and split of one session; zero means there was none."""
+    prices = {name: _positive(cells, name) for name in ("open", "high", "low", "close")}
+    volume, paid, ratio = (_not_negative(cells, name) for name in ("volume", "dividends", "stock splits"))
+    rows: Kinded = []
+    if prices["close"] is not None:
+        _check_range(prices)
+        whole = None if volume is None else round(volume)
+        rows.append(("bars", {**prices, "volume": whole, "provisional": 0}))
+    elif any(price is not None for price in prices.values()):
+        raise BadCell("close is missing")
+    if paid:
+        rows.append(("distributions", {"amount": paid}))
+    if ratio and ratio != 1:
+        rows.append(("splits", {"ratio": ratio}))
+    return rows
+
+
+def _check_range(prices: Mapping[str, float | None]) -> None:
+    """BadCell where low is above high: columns were mixed up."""
+    low, high = prices["low"], prices["high"]
+    if low is not None and high is not None and low > high:
+        raise BadCell(f"low {low:g} is above high {high:g}")
+
+
+def _fact_row(cells: Cells) -> Kinded:
+    """NAV, shares and assets of one session."""
+    facts = {name: _positive(cells, name) for name in ("nav", "shares", "assets")}
+    return [("fund_facts", dict(facts))] if any(value is not None for value in facts.values()) else []
+
+
+def _multiple_row(cells: Cells) -> Kinded:
+    """One figure under its convention and basis."""
+    metric = _word(cells, "metric", tuple(MULTIPLES))
+    value = (_not_negative if metric == "yield" else _positive)(cells, "value")
+    coverage = _not_negative(cells, "coverage")
+    if coverage is not None and coverage > 1:
+        raise BadCell(f"coverage {coverage:g} is not between 0 and 1")
+    row = {
+        "metric": metric,
+        "convention": _word(cells, "convention", tuple(CONVENTIONS)),
+        "basis": _word(cells, "basis", BASES) if cells.get("basis") else "unstated",
+        "value": value,
+        "holdings_date": _date_text(cells.get("holdings date", "")),
+        "price_date": _date_text(cells.get("price date", "")),
+        "coverage": coverage,
+    }
+    return [("multiples", row)] if value is not None else []
+
+
+def _positive(cells: Cells, column: str) -> float | None:
+    """Number above zero, None where it is missing."""
+    value = number(cells.get(column, ""))
+    if value is not None and value <= 0:
+        raise BadCell(f"{column} {value:g} is not above zero")
+    return value
+
+
+def _not_negative(cells: Cells, column: str) -> float | None:
+    """Number of zero or more, None where it is missing."""
+    value = number(cells.get(column, ""))
+    if value is not None and value < 0:
+        raise BadCell(f"{column} {value:g} is below zero")
+    return value
+
+
+def _word(cells: Cells, column: str, words: tuple[str, ...]) -> str:
+    """One of the words that a column knows; P/E is pe, "losses in" losses_in."""
+    word = cells[column].casefold().replace("/", "").replace(" ", "_").replace("-", "_")
+    if word not in words:
+        raise BadCell(f"{column} “{shorten(cells[column])}” is none of {', '.join(words)}")
+    return word
+
+
+def _date_text(text: str) -> str | None:
+    """ISO date of a cell that may be empty."""
+    return date(text).isoformat() if text else None
+
+
+FORMATS: dict[str, Format] = {
+    "prices": Format(
+        Layout(
+            "prices",
+            "daily prices",
+            {
+                "date": ("session", "day"),
+                "open": (),
+                "high": (),
+                "low": (),
+                "close": ("close/last",),
+                "volume": (),
+                "dividends": ("dividend", "distributions", "distribution"),
+                "stock splits": ("stock split", "splits", "split"),
+            },
+            ("date", "close"),
+        ),
+        ("bars", "distributions", "splits"),
+        _price_row,
+        "refuse",
+    ),
+    "fund-facts": Format(
+        Layout(
+            "fund-facts",
+            "fund facts",
+            {
+                "date": ("session", "day", "as of"),
+                "nav": ("nav per share", "net asset value"),
+                "shares": ("shares outstanding", "units"),
+                "assets": ("total net assets", "net assets", "aum"),
+            },
+            ("date", "nav", "shares"),
+        ),
+        ("fund_facts",),
+        _fact_row,
+        "drop",
+    ),
+    "multiples": Format(
+        Layout(
+            "multiples",
+            "multiples",
+            {
+                "date": ("session", "day", "as of"),
+                "metric": ("multiple",),
+                "convention": (),
+                "basis": (),
+                "value": (),
+                "holdings date": (),
+                "price date": (),
+                "coverage": (),
+            },
+            ("date", "metric", "convention", "value"),
+        ),
+        ("multiples",),
+        _multiple_row,
+        "before",
+    ),
+}
