@@ -1,8 +1,9 @@
-"""What a metric is. The one registry is in `registry.py`: commands, alert words, units, charts, help and tables derive from it.
+"""What a metric is, and its current reading.
 
-A metric's `history` maps a Market and its arguments to a Series on sessions, NaN or absent where
-undefined; the value at t uses nothing after t. The current value is the last point of the history.
-Adding a metric is one entry in `registry.py` and one pure function.
+METRICS, the one registry, is in `registry.py`: commands, alert words, units, charts, help and tables
+derive from it. A metric's `history` maps a Market and its arguments to a Series on sessions, NaN or
+absent where undefined; the value at t uses nothing after t. The current value is the last point of
+the history. Adding a metric is one entry in `registry.py` and one pure function.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _FUND = Parameter("fund", "fund", "IWM", choices=PAIR)
 _WINDOW = Parameter("window", "window", Window("d", 20))
 _CONVENTION = Parameter("convention", "convention", "morningstar", choices=tuple(valuation.CONVENTIONS))
-_ARTICLE = "the December 2020 article"
 
 
 def _count(default: int, low: int = 2) -> Parameter:
@@ -52,6 +51,10 @@ def _flow(column: str) -> Callable[[Market, Arguments], pd.Series]:
 
 def _flow_z(market: Market, arguments: Arguments) -> pd.Series:
     return flows.robust_z(_flow("percent")(market, arguments))
+
+
+def _channel(market: Market, arguments: Arguments) -> pd.Series:
+    return trend.channel_fit(trend.ratio(market), cast("dt.date", arguments["since"]))["residual"]
 
 
 def _multiple(name: str, title: str) -> Metric:
@@ -162,8 +165,8 @@ _TREND = (
             "residual"
         ],
         parameters=(Parameter("since", "date", trend.CHANNEL_FROM),),
-        meaning="Standard errors above (+) the long trend line; above 2 for 5 sessions = the downtrend breaks.",
-        formula=f"residual of ln R against its line from the date, frozen at t−1; the line is that of {_ARTICLE}",
+        meaning="Sigmas above (+) the long trend line; above 2 for 5 sessions: the downtrend breaks.",
+        formula="(ln R − its straight line from the date) / sigma, fitted up to t−1",
         example="channel > 2 confirm 5",
     ),
     Metric(

@@ -1,0 +1,184 @@
+"""Storage to Market: the newest vintages of every kind as frames, one source a series.
+
+Sources are never mixed silently. For prices the source with the most sessions leads; another one
+fills sessions it lacks only where the two agree on the sessions they share. Fund facts come from
+one source a fund, because differencing share counts across sources makes flows that never were.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, Market, Source
+from storage import observations
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.analytics.sessions import Sessions
+
+LABELS = {
+    "yahoo": "Yahoo",
+    "issuer": "issuer file",
+    "csv": "CSV import",
+    "sample": "sample data",
+}
+_PREFERENCE = tuple(LABELS)
+OVERLAP_SESSIONS = 20
+OVERLAP_TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 bp
+OVERLAP_AGREEING = 0.99
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def read_rows(db: sqlite_utils.Database, known: dt.date | None = None) -> Rows:
+    """Newest row per key of every kind the Market is made of, as known at the end of `known`."""
+    moment = None if known is None else f"{known.isoformat()}T23:59:59Z"
+    kinds = ("bars", "distributions", "splits", "fund_facts", "multiples")
+    return {kind: observations.newest(db, kind, known=moment) for kind in kinds}
+
+
+def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
+    """Market of stored rows as of the instant `now`: nothing after the last completed session."""
+    last = sessions.last_completed(now)
+    real = any(row["source"] != "sample" for group in rows.values() for row in group)
+    kept = {
+        kind: [row for row in group if not (real and row["source"] == "sample")]
+        for kind, group in rows.items()
+    }
+    prices = {ticker: _prices(kept, ticker) for ticker in PAIR}
+    facts = {ticker: _facts(kept["fund_facts"], ticker) for ticker in PAIR}
+    multiples, multiples_source = _multiples(kept["multiples"])
+    sources = {f"facts:{ticker}": chosen.source for ticker, chosen in facts.items()}
+    sources["prices"] = _joint(prices)
+    sources["multiples"] = multiples_source
+    frame = pd.DataFrame({ticker: chosen.values for ticker, chosen in prices.items()})
+    frame.index = pd.DatetimeIndex(frame.index)
+    return Market(
+        prices=frame.sort_index().loc[:last],
+        last_completed=last,
+        distributions={ticker: _paid(kept, ticker).loc[:last] for ticker in PAIR},
+        facts={ticker: chosen.values.loc[:last] for ticker, chosen in facts.items() if len(chosen.values)},
+        multiples=multiples[multiples["session"] <= last],
+        sources={part: source for part, source in sources.items() if source.name != "none"},
+        calendar=sessions.index,
+    )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Values of one ticker with the source they are from."""
+
+    values: Any
+    source: Source
+
+
+_NONE = Source("none", "no data")
+
+
+def _by_source(rows: list[dict[str, Any]], ticker: str) -> dict[str, pd.DataFrame]:
+    """Frames on their session, one a source, the preferred first."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["ticker"] == ticker:
+            groups.setdefault(row["source"], []).append(row)
+    ordered = sorted(groups, key=lambda name: _PREFERENCE.index(name) if name in _PREFERENCE else 99)
+    frames = {}
+    for name in ordered:
+        frame = pd.DataFrame(groups[name])
+        date = "ex_date" if "ex_date" in frame else "session"
+        frames[name] = frame.set_index(pd.DatetimeIndex(frame[date]).as_unit("ns")).sort_index()
+    return frames
+
+
+def _source(name: str, frame: pd.DataFrame) -> Source:
+    return Source(name, LABELS.get(name, name), str(frame["observed_at"].max()))
+
+
+def _prices(rows: Rows, ticker: str) -> _Chosen:
+    """Split-adjusted closes of one ticker, and where they are from."""
+    frames = {
+        name: frame[(frame["close"] > 0) & (frame["provisional"] == 0)]
+        for name, frame in _by_source(rows["bars"], ticker).items()
+    }
+    frames = {name: frame for name, frame in frames.items() if len(frame)}
+    if not frames:
+        return _Chosen(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), _NONE)
+    splits = _by_source(rows["splits"], ticker)
+    closes = {name: _rebased(frame, "close", splits.get(name)) for name, frame in frames.items()}
+    lead = max(closes, key=lambda name: len(closes[name]))
+    series, label = closes[lead], LABELS.get(lead, lead)
+    for name, other in closes.items():
+        extra = other[~other.index.isin(series.index)]
+        if name != lead and len(extra) and _agree(series, other):
+            series = pd.concat([series, extra]).sort_index()
+            label += f" + {LABELS.get(name, name)} ({len(extra)} sessions)"
+    return _Chosen(series, Source(lead, label, str(frames[lead]["observed_at"].max())))
+
+
+def _rebased(frame: pd.DataFrame, column: str, splits: pd.DataFrame | None) -> pd.Series:
+    """A column in today's units: what was observed before a split is divided by its ratio.
+
+    Sources rewrite their whole history at a split; a row observed before it still has the old units.
+    """
+    values = frame[column].astype("float64")
+    if splits is not None:
+        for session, ratio in splits["ratio"].dropna().items():
+            old = (values.index < session) & (frame["observed_at"].str[:10] < f"{session:%Y-%m-%d}")
+            values = values.where(~old, values / ratio)
+    return values
+
+
+def _agree(one: pd.Series, other: pd.Series) -> bool:
+    """Whether two sources give the same closes on enough shared sessions."""
+    shared = one.index.intersection(other.index)
+    if len(shared) < OVERLAP_SESSIONS:
+        return False
+    close = (other[shared] / one[shared] - 1).abs() < OVERLAP_TOLERANCE
+    return bool(close.mean() >= OVERLAP_AGREEING)
+
+
+def _joint(prices: dict[str, _Chosen]) -> Source:
+    """One source for both legs: theirs if it is the same, else both named."""
+    labels = list(dict.fromkeys(c.source.label for c in prices.values() if c.source.name != "none"))
+    names = list(dict.fromkeys(c.source.name for c in prices.values() if c.source.name != "none"))
+    if not names:
+        return _NONE
+    observed = max(c.source.observed_at for c in prices.values())
+    return Source(names[0], " / ".join(labels), observed)
+
+
+def _paid(rows: Rows, ticker: str) -> pd.Series:
+    """Distributions by ex-date from the source that also leads the prices, withdrawn ones left out."""
+    frames = _by_source(rows["distributions"], ticker)
+    lead = _prices(rows, ticker).source.name
+    chosen = frames.get(lead) if lead in frames else next(iter(frames.values()), None)
+    if chosen is None:
+        return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
+    return _rebased(chosen, "amount", _by_source(rows["splits"], ticker).get(lead)).dropna()
+
+
+def _facts(rows: list[dict[str, Any]], ticker: str) -> _Chosen:
+    """Fund facts of one ticker from the source with the most share counts."""
+    frames = _by_source(rows, ticker)
+    if not frames:
+        return _Chosen(pd.DataFrame(), _NONE)
+    lead = max(frames, key=lambda name: int(frames[name]["shares"].notna().sum()))
+    values = frames[lead][["nav", "shares", "assets"]].astype("float64")
+    return _Chosen(values, _source(lead, frames[lead]))
+
+
+def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
+    """All stored multiples, ordered by session; their convention keeps the sources apart."""
+    if not rows:
+        empty = pd.DataFrame(columns=list(MULTIPLE_COLUMNS))
+        return empty.astype({"session": "datetime64[ns]", "value": "float64"}), _NONE
+    frame = pd.DataFrame(rows)
+    frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
+    names = list(dict.fromkeys(frame.sort_values("session")["source"][::-1]))
+    source = Source(names[0], ", ".join(LABELS.get(n, n) for n in names), str(frame["observed_at"].max()))
+    return frame[list(MULTIPLE_COLUMNS)].sort_values("session", kind="stable"), source
