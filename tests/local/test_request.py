@@ -186,8 +186,17 @@ async def test_picture_replaces_the_one_in_a_message(app: App, printed: list[str
     assert isinstance(edited, Message)
     assert edited.caption == "1y"
     assert printed[1:] == [f"[picture] {tmp_path / 'charts' / '02-compare-1y.png'}\n1y\n  [1] a"]
-    await message.edit_media(InputMediaPhoto(message.photo[0].file_id))
+    assert isinstance(edited := await message.edit_media(InputMediaPhoto(message.photo[0].file_id)), Message)
+    assert (edited.caption, edited.reply_markup) == (None, None)
     assert printed[2:] == [f"[picture] {tmp_path / 'charts' / '01-compare.png'}"]
+
+
+async def test_picture_takes_the_place_of_text_or_of_another_without_caption(app: App) -> None:
+    message = await app.bot.send_message(1, "drawing")
+    for body in (b"1", b"2"):
+        edited = await message.edit_media(InputMediaPhoto(png(body=body)))
+        assert isinstance(edited, Message)
+        assert (edited.text, edited.photo[0].file_size) == (None, len(png(body=body)))
 
 
 async def test_caption_is_edited_and_taken_away(app: App, printed: list[str]) -> None:
