@@ -22,7 +22,7 @@ CAPTION_LIMIT = 1024  # the same, of a photo's caption
 
 # Named here because strftime's names follow the machine's locale.
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TAG = r"<(?P<slash>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>"
 _ENTITY = (
     r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-f]{1,6});"  # all that Telegram knows; others it shows as typed
@@ -190,7 +190,7 @@ def date_phrase(day: dt.date) -> str:
 
 def short_date(day: dt.date) -> str:
     """A date without its weekday: "11 Dec 2020"."""
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def session_phrase(session: dt.date) -> str:

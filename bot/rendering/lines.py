@@ -1,0 +1,137 @@
+"""What a chart draws: series with names and colours, made from plain pandas objects. No drawing here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from bot.errors import NoData
+from bot.rendering.scales import days
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.rendering.themes import Look, Theme
+
+Kind = Literal["line", "bar", "cumulative"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The small panel under a comparison: a ratio and its average, drawn over the comparison's window."""
+
+    ratio: pd.Series
+    average: pd.Series
+    title: str = "IWM ÷ SPY with its 200-day average"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A level, or a level that moves (a Series), that the metric is held against."""
+
+    value: float | pd.Series
+    name: str = "threshold"
+
+    def over(self, index: pd.Index) -> pd.Series:
+        """The level on the sessions of a chart."""
+        if isinstance(self.value, pd.Series):
+            return self.value.reindex(index)
+        return pd.Series(self.value, index, dtype="float64")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Sessions marked on the line, and what the mark means, e.g. "alert fired"."""
+
+    sessions: Sequence[pd.Timestamp]
+    name: str
+
+    def on(self, series: pd.Series) -> list[pd.Timestamp]:
+        """The marked sessions on which the series has a value."""
+        known = series.dropna().index
+        return [session for session in self.sessions if session in known]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series on an axis; `name` stands above the last value at its end."""
+
+    series: pd.Series
+    colour: str
+    name: str = ""
+    width: float = 2.0
+    style: str = "-"
+
+    @property
+    def x(self) -> np.ndarray:
+        """Days since 1970."""
+        return days(pd.DatetimeIndex(self.series.index))
+
+    @property
+    def y(self) -> np.ndarray:
+        """The values with a gap (NaN) for whatever is not finite."""
+        numbers: np.ndarray = finite(self.series).to_numpy(dtype="float64")
+        return numbers
+
+    @property
+    def drawable(self) -> bool:
+        """Whether there is any value."""
+        return bool(np.isfinite(self.y).any())
+
+
+def finite(series: pd.Series) -> pd.Series:
+    """The series as floats with NaN for whatever is not finite."""
+    numbers = series.astype("float64")
+    return numbers.where(np.isfinite(numbers))
+
+
+def summed(series: pd.Series, kind: Kind) -> pd.Series:
+    """The series, or its running sum for `cumulative`."""
+    return finite(series).cumsum() if kind == "cumulative" else finite(series)
+
+
+def legs(frame: pd.DataFrame, look: Look) -> list[Line]:
+    """A line per column that has a value; the first column has the first colour in every chart.
+
+    Raises NoData when no column has any.
+    """
+    styles = zip(frame.columns, look.theme.lines, (2.2, 1.7), strict=False)
+    lines = [Line(frame[name], colour, str(name), width) for name, colour, width in styles]
+    lines = [line for line in lines if line.drawable]
+    if not lines:
+        raise nothing(look)
+    return lines
+
+
+def trimmed(series: pd.Series, look: Look) -> pd.Series:
+    """The series from its first to its last value; raises NoData when there is none."""
+    first, last = series.first_valid_index(), series.last_valid_index()
+    if first is None:
+        raise nothing(look)
+    return series.loc[first:last]
+
+
+def nothing(look: Look) -> NoData:
+    """The error for a chart without a single value."""
+    return NoData(f"There is nothing to draw for “{look.title}”: no figure is stored for this window.")
+
+
+def panel_lines(panel: Panel | None, index: pd.Index, theme: Theme) -> list[Line]:
+    """Ratio and average over the window of `index`, those of them that have values there."""
+    if panel is None:
+        return []
+    window = slice(index[0], index[-1])
+    ratio = Line(panel.ratio.loc[window], theme.ink, "ratio", 1.6)
+    average = Line(panel.average.loc[window], theme.muted, "average", 1.4, "--")
+    return [line for line in (ratio, average) if line.drawable]
+
+
+def levels(threshold: Threshold | None, shown: pd.Series, theme: Theme) -> list[Line]:
+    """The threshold as a line over the sessions shown; none where it has no value on them."""
+    if threshold is None:
+        return []
+    line = Line(threshold.over(shown.index), theme.muted, threshold.name, 1.4, "--")
+    return [line] if line.drawable else []

@@ -1,0 +1,120 @@
+"""Scales of charts: where ticks stand, what they say, and how labels are kept apart. Pure numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.analytics.units import MINUS, USD, Unit
+from bot.rendering.text import MONTHS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+Ticks = tuple[list[float], list[str]]
+
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_MONTH_STEPS = (1, 2, 3, 6, 12, 24, 60, 120, 240)
+_FEW_DAYS = 62  # up to two months single sessions are named, beyond that months or years
+_SCALES = ((1e9, "bn"), (1e6, "m"), (1e3, "k"), (1.0, ""))
+
+
+def days(index: pd.DatetimeIndex) -> np.ndarray:
+    """Days since 1970 of naive midnights, the x of every chart."""
+    numbers: np.ndarray = index.to_numpy().astype("datetime64[D]").astype("float64")
+    return numbers
+
+
+def date_ticks(index: pd.DatetimeIndex, most: int = 5) -> Ticks:
+    """At most about `most` ticks within the index: sessions, months or years, whichever are few."""
+    if (index[-1] - index[0]).days <= _FEW_DAYS:
+        return _session_ticks(index, most)
+    months = [
+        month for month in pd.period_range(index[0], index[-1], freq="M") if month.start_time >= index[0]
+    ]
+    step = next((step for step in _MONTH_STEPS if len(months) / step <= most), _MONTH_STEPS[-1])
+    chosen_months = [month for month in months if (month.year * 12 + month.month - 1) % step == 0]
+    labels = [str(month.year) if month.month == 1 else MONTHS[month.month - 1] for month in chosen_months]
+    if labels and not any(label.isdigit() for label in labels):
+        labels[0] = f"{labels[0]} {chosen_months[0].year}"
+    return list(days(pd.DatetimeIndex([month.start_time for month in chosen_months]))), labels
+
+
+def _session_ticks(index: pd.DatetimeIndex, most: int) -> Ticks:
+    """Sessions from the last one back, far enough apart for their labels."""
+    apart = (index[-1] - index[0]) / most
+    chosen: list[pd.Timestamp] = []
+    for session in index[::-1]:
+        if not chosen or chosen[0] - session >= apart:
+            chosen.insert(0, session)
+    return list(days(pd.DatetimeIndex(chosen))), [f"{day.day} {MONTHS[day.month - 1]}" for day in chosen]
+
+
+def value_ticks(low: float, high: float, unit: Unit, most: int = 5) -> Ticks:
+    """Round ticks from `low` to `high` (low < high), `most` of them or one more or fewer, at least one."""
+    raw = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in _STEPS if factor * power >= raw * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    values = [number * step for number in range(first, last + 1)]
+    return values, _tick_labels(values, step, unit)
+
+
+def _tick_labels(values: Sequence[float], step: float, unit: Unit) -> list[str]:
+    """Labels with just the decimals that the step needs; money in one scale on the whole axis."""
+    if unit is not USD:
+        return [unit.show(value, _decimals(step)) for value in values]
+    largest = max(map(abs, values), default=0.0)
+    scale, suffix = next((item for item in _SCALES if largest >= item[0]), _SCALES[-1])
+    places = _decimals(step / scale)
+    return [_money(value / scale, places, suffix) for value in values]
+
+
+def _money(value: float, places: int, suffix: str) -> str:
+    sign = MINUS if value < 0 else "+" if value > 0 else ""
+    return f"{sign}${abs(value):,.{places}f}{suffix if value else ''}"
+
+
+def _decimals(step: float) -> int:
+    """Fewest decimals that write the step exactly, e.g. 0 for 20, 1 for 2.5, 2 for 0.05."""
+    return next((places for places in range(12) if math.isclose(round(step, places), step, rel_tol=1e-6)), 12)
+
+
+def limits(values: np.ndarray) -> tuple[float, float]:
+    """Lower and upper end of an axis that shows all `values` (finite) with some air; never equal."""
+    low, high = float(values.min()), float(values.max())
+    air = 0.06 * (high - low)
+    if air <= 1e-9 * max(abs(low), abs(high)):  # flat, or differing only by rounding
+        air = 0.05 * max(abs(low), abs(high)) or 1.0
+    return low - air, high + air
+
+
+def spread(wanted: Sequence[float], height: float, low: float, high: float) -> list[float]:
+    """Centres of labels of one height, near the wanted ones, in their order, `height` or more apart.
+
+    All stay between `low` and `high` when they fit there; else they start at `low` and run over.
+    """
+    order = sorted(range(len(wanted)), key=lambda item: wanted[item])
+    targets = [wanted[item] for item in order]
+    upward = _pushed(targets, height)
+    downward = [-place for place in reversed(_pushed([-place for place in reversed(targets)], height))]
+    # The mean of two orders that keep the distance keeps it too, and favours neither label.
+    places = [(up + down) / 2 for up, down in zip(upward, downward, strict=True)]
+    for number in range(len(places) - 1, -1, -1):
+        ceiling = high - height / 2 - (len(places) - 1 - number) * height
+        places[number] = min(places[number], ceiling)
+    for number in range(len(places)):
+        places[number] = max(places[number], low + height / 2 + number * height)
+    return [place for _, place in sorted(zip(order, places, strict=True))]
+
+
+def _pushed(places: Sequence[float], height: float) -> list[float]:
+    """Ascending places pushed upward until each is `height` above the one before."""
+    pushed: list[float] = []
+    for place in places:
+        pushed.append(max(place, pushed[-1] + height) if pushed else place)
+    return pushed
