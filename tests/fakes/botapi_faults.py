@@ -1,0 +1,67 @@
+"""Scripted faults of the fake Bot API."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How one call goes wrong.
+
+    `acts`: whether the method has its effect first. Then either an answer (`status`, `body`), no answer
+    at all (`hangs`), or a closed connection (`closes`).
+    """
+
+    name: str
+    acts: bool = False
+    status: int = 0
+    body: bytes = b""
+    content_type: str = "application/json"
+    hangs: bool = False
+    closes: bool = False
+
+
+def refusal(status: int, description: str, **parameters: int) -> Fault:
+    """The server's own refusal, such as refusal(403, "Forbidden: bot was blocked by the user")."""
+    return Fault(f"{status}", status=status, body=refusal_body(status, description, parameters))
+
+
+def flood(retry_after: int) -> Fault:
+    """429 with retry_after in seconds."""
+    return refusal(429, f"Too Many Requests: retry after {retry_after}", retry_after=retry_after)
+
+
+def server_error(status: int = 500, *, acts: bool = False) -> Fault:
+    """5xx in Telegram's JSON."""
+    body = refusal_body(status, HTTPStatus(status).phrase, {})
+    return Fault(f"{status}", acts=acts, status=status, body=body)
+
+
+def bad_gateway(*, acts: bool = False) -> Fault:
+    """502 as a proxy's HTML page."""
+    page = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+    return Fault("502 page", acts=acts, status=502, body=page, content_type="text/html")
+
+
+def garbled(*, acts: bool = True) -> Fault:
+    """200 with a body that is no JSON."""
+    return Fault("garbled", acts=acts, status=200, body=b'{"ok":tr', content_type="application/json")
+
+
+def hang(*, acts: bool = False) -> Fault:
+    """No answer, ever."""
+    return Fault("hang", acts=acts, hangs=True)
+
+
+def drop(*, acts: bool = False) -> Fault:
+    """The connection closes without an answer."""
+    return Fault("drop", acts=acts, closes=True)
+
+
+def refusal_body(status: int, description: str, parameters: dict[str, int] | None) -> bytes:
+    """A refusal as the Bot API writes it."""
+    answer = {"ok": False, "error_code": status, "description": description}
+    return json.dumps({**answer, **({"parameters": parameters} if parameters else {})}).encode()
