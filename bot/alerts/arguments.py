@@ -1,0 +1,127 @@
+"""Arguments of a metric: each word goes to the first free parameter of its kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bot.alerts.reading import Words, choices, nearest, read_count, sentence
+from bot.alerts.rule import OPS
+from bot.analytics.market import PAIR
+from bot.analytics.windows import parse_date, parse_window
+from bot.errors import BadInput
+
+if TYPE_CHECKING:
+    from bot.analytics.metrics import Argument, Metric, Parameter
+
+_DATED = re.compile(r"(?:since )?([0-9]{4}-[0-9]{2}-[0-9]{2})")
+_WINDOW_START = re.compile(r"[0-9]|since$")
+_COMPARING = ("above", "below", "over", "under", "crosses")
+
+
+def read_arguments(
+    metric: Metric, funds: list[str], words: Words, registry: Mapping[str, Metric]
+) -> tuple[tuple[str, Argument], ...]:
+    """Every parameter in the registry's order, from the words up to the comparison and from its default.
+
+    `funds` were typed before the metric ("iwm inflows 5d"). Raises BadInput.
+    """
+    given: dict[str, Argument] = {}
+    for fund in funds:
+        if not _fill(metric, given, fund.lower()):
+            raise BadInput(f"“{fund}” does not go with {metric.name}.", metric.example)
+    while words.text not in OPS:
+        width = next((width for width in (2, 1) if _fill(metric, given, words.ahead(width))), 0)
+        if not width:
+            raise _unfit(metric, given, words, registry)
+        words.take(width)
+    return tuple((parameter.name, _value(metric, parameter, given)) for parameter in metric.parameters)
+
+
+def _value(metric: Metric, parameter: Parameter, given: Mapping[str, Argument]) -> Argument:
+    value = given.get(parameter.name, parameter.default)
+    if value is None:
+        raise BadInput(f"{metric.name} needs {_describe(parameter)}.", metric.example)
+    return value
+
+
+def _fill(metric: Metric, given: dict[str, Argument], text: str) -> bool:
+    """Give the text to the first free parameter of its kind; whether there was one."""
+    for parameter in metric.parameters:
+        if parameter.name not in given and (value := _read(parameter, text)) is not None:
+            given[parameter.name] = value
+            return True
+    return False
+
+
+def _read(parameter: Parameter, text: str) -> Argument | None:
+    """The text as an argument, None when it is not of the parameter's kind or out of range."""
+    match parameter.kind:
+        case "count":
+            return read_count(text, parameter.low, parameter.high)
+        case "window":
+            return _or_none(parse_window, text)
+        case "date":
+            found = _DATED.fullmatch(text)
+            return _or_none(parse_date, found[1]) if found else None
+    return {name.lower(): name for name in _names(parameter)}.get(text.replace(" ", "_"))
+
+
+def _or_none(parse: Callable[[str], Argument], text: str) -> Argument | None:
+    try:
+        return parse(text)
+    except BadInput:
+        return None
+
+
+def _names(parameter: Parameter) -> tuple[str, ...]:
+    """Words a fund or convention may take."""
+    return parameter.choices or (PAIR if parameter.kind == "fund" else ())
+
+
+def _describe(parameter: Parameter) -> str:
+    """What a parameter expects, for messages."""
+    match parameter.kind:
+        case "count":
+            return f"a number of sessions from {parameter.low} to {parameter.high}"
+        case "window":
+            return "a window (5d, 3m, ytd)"
+        case "date":
+            return "a date (since 2010-01-04)"
+    return f"a {parameter.kind} ({choices([name.lower() for name in _names(parameter)])})"
+
+
+def _unfit(
+    metric: Metric, given: Mapping[str, Argument], words: Words, registry: Mapping[str, Metric]
+) -> BadInput:
+    """The error for a word that is neither an argument nor a comparison."""
+    comparison = f"a comparison ({', '.join(OPS)})"
+    free = [parameter for parameter in metric.parameters if parameter.name not in given]
+    expected = choices([*map(_describe, free), comparison])
+    if not words.text:
+        return BadInput(f"The rule stops after “{words.before}”; expected {expected}.", metric.example)
+    if any(parameter.kind in {"window", "date"} for parameter in free) and _WINDOW_START.match(words.text):
+        text = words.ahead(2) if words.text == "since" else words.text
+        try:
+            parse_window(text)
+        except BadInput as err:
+            return BadInput(sentence(err), metric.example)
+    return _near_miss(metric, free, words, registry) or BadInput(
+        f"“{words.typed}” is not understood after “{words.before}”; expected {expected}.", metric.example
+    )
+
+
+def _near_miss(
+    metric: Metric, free: list[Parameter], words: Words, registry: Mapping[str, Metric]
+) -> BadInput | None:
+    """The error for a misspelt comparison or argument, or for a misspelt second half of the metric's name."""
+    problem = f"“{words.typed}” is not understood after “{words.before}”. Did you mean"
+    known = [*_COMPARING, *(name.lower() for parameter in free for name in _names(parameter))]
+    if near := nearest(words.text, known):
+        return BadInput(f"{problem} {near}?", metric.example)
+    start = f"{metric.name}_"
+    endings = {name.removeprefix(start): name for name in registry if name.startswith(start)}
+    if near := nearest(words.text, endings):
+        return BadInput(f"{problem} {endings[near]}?", registry[endings[near]].example)
+    return None

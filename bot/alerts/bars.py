@@ -1,0 +1,154 @@
+"""Bars: the figures a rule is judged on, from the Market.
+
+Only completed sessions give a bar, in order, once the inputs of all legs are stored. A session
+whose input is absent is awaited for 5 sessions and then judged as missing; a session that says
+n/a and is followed by a value has been answered and is missing at once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bot.alerts.rule import AMOUNT, Condition, Rule, Target
+from bot.alerts.state import Bar, Leg
+from bot.errors import BadInput
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.analytics.metrics import Argument, Metric
+
+# An input that is still absent this many sessions later is skipped.
+PATIENCE = 5
+# A percentile of fewer values than this (a year of sessions) says nothing.
+PERCENTILE_VALUES = 252
+
+
+@dataclass(frozen=True)
+class Series:
+    """One condition's history: value and threshold on the metric's own sessions, NaN where undefined."""
+
+    value: pd.Series
+    threshold: pd.Series
+
+    def known(self, sessions: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
+        """Per session whether its input is stored: it has a value, or says n/a before a later value."""
+        present = self.value.notna()
+        last = self.value.last_valid_index()
+        answered = present | (self.value.index < last) if last is not None else present
+        stored: npt.NDArray[np.bool_] = answered.reindex(sessions, fill_value=False).to_numpy(dtype=bool)
+        return stored
+
+    def legs(self, sessions: pd.DatetimeIndex) -> list[Leg]:
+        """One leg per session, None for what is missing."""
+        pairs = zip(_listed(self.value, sessions), _listed(self.threshold, sessions), strict=True)
+        return [Leg(value, threshold) for value, threshold in pairs]
+
+
+class Histories:
+    """Histories of conditions over one Market, each computed once however many rules ask for it."""
+
+    def __init__(self, market: Market, registry: Mapping[str, Metric]) -> None:
+        self._market = market
+        self._registry = registry
+        self._values: dict[tuple[str, tuple[tuple[str, Argument], ...]], pd.Series] = {}
+        self._series: dict[tuple[str, tuple[tuple[str, Argument], ...], Target], Series] = {}
+
+    def series(self, condition: Condition) -> Series:
+        """Value and threshold of one condition; raises BadInput for a metric the registry lacks."""
+        watched = (condition.metric, condition.arguments)
+        key = (*watched, condition.target)
+        if key not in self._series:
+            if watched not in self._values:
+                self._values[watched] = self._history(condition)
+            value = self._values[watched]
+            self._series[key] = Series(value, threshold(value, condition.target))
+        return self._series[key]
+
+    def _history(self, condition: Condition) -> pd.Series:
+        metric = self._registry.get(condition.metric)
+        if metric is None:
+            raise BadInput(f"“{condition.metric}” is not a metric any more.")
+        history = metric.history(self._market, dict(condition.arguments)).astype("float64")
+        if history.empty:
+            return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
+        return history.replace([np.inf, -np.inf], np.nan).loc[: self._market.last_completed]
+
+    def bars(
+        self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
+    ) -> list[Bar]:
+        """Bars of a rule past the session `after`, oldest first, up to the first that must wait.
+
+        `sessions` are the exchange's: with them, a session that no leg has at all is awaited too.
+        Without them the sessions are those of any leg.
+        """
+        legs = [self.series(condition) for condition in rule.conditions]
+        index = self._sessions(legs, sessions)
+        stop = _ready(legs, index)
+        begin = int(index.searchsorted(pd.Timestamp(after), side="right")) if after else 0
+        index = index[begin:stop]
+        legs_by_session = zip(*(leg.legs(index) for leg in legs), strict=True)
+        return [Bar(day, figures) for day, figures in zip(index.date, legs_by_session, strict=True)]
+
+    def _sessions(self, legs: list[Series], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
+        index = pd.DatetimeIndex([])
+        for leg in legs:
+            index = index.union(leg.value.index)
+        if sessions is not None and len(index):
+            index = index.union(sessions[sessions >= index[0]])
+        return index[index <= self._market.last_completed]
+
+
+def _ready(legs: list[Series], index: pd.DatetimeIndex) -> int:
+    """Position of the first session that must wait for an input, or the length."""
+    known = np.logical_and.reduce([leg.known(index) for leg in legs])
+    recent = np.arange(len(index)) > len(index) - 1 - PATIENCE
+    waiting = np.flatnonzero(recent & ~known)
+    return int(waiting[0]) if len(waiting) else len(index)
+
+
+def _listed(series: pd.Series, index: pd.DatetimeIndex) -> list[float | None]:
+    """Values on `index` as floats, None where missing."""
+    found = series.reindex(index).to_numpy(dtype="float64").tolist()
+    return [None if np.isnan(value) else value for value in found]
+
+
+def threshold(value: pd.Series, target: Target) -> pd.Series:
+    """The target on each session of `value`, counted over the sessions that have a value."""
+    if target.kind == AMOUNT:
+        return pd.Series(target.value, index=value.index, dtype="float64")
+    defined, count = value.dropna(), int(target.value)
+    match target.kind:
+        case "sma":
+            found = defined.rolling(count).mean()
+        case "high":
+            found = defined.rolling(count).max().shift(1)
+        case "low":
+            found = defined.rolling(count).min().shift(1)
+        case "pct":
+            found = defined.expanding(PERCENTILE_VALUES).quantile(target.value / 100).shift(1)
+        case _:
+            raise BadInput(f"“{target.kind}” is not a target.", "sma 200")
+    return found.reindex(value.index)
+
+
+def bars(
+    rule: Rule,
+    market: Market,
+    registry: Mapping[str, Metric],
+    after: dt.date | None = None,
+    sessions: pd.DatetimeIndex | None = None,
+) -> list[Bar]:
+    """Bars of one rule; `Histories.bars` shares the work between many."""
+    return Histories(market, registry).bars(rule, after, sessions)
+
+
+def lag(rule: Rule, registry: Mapping[str, Metric]) -> int:
+    """Sessions until all inputs of a session are stored: the largest lag of the rule's metrics."""
+    return max(registry[condition.metric].lag for condition in rule.conditions)

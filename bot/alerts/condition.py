@@ -1,0 +1,114 @@
+"""Conditions: from words to a metric with its arguments, a comparison and a target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bot.alerts.arguments import read_arguments
+from bot.alerts.phrases import METRIC_WORDS, NEGATIVE_WORDS
+from bot.alerts.reading import (
+    LONGEST,
+    Words,
+    choices,
+    got_instead,
+    is_amount,
+    nearest,
+    take_amount,
+    take_count,
+)
+from bot.alerts.rule import AMOUNT, CROSSES, Condition, Target
+from bot.analytics.market import PAIR
+from bot.errors import BadInput
+
+if TYPE_CHECKING:
+    from bot.analytics.metrics import Metric
+
+_FUNDS = frozenset(fund.lower() for fund in PAIR)
+# Kinds of target that take a number, and one that makes a good example.
+_EXAMPLES = {"sma": 200.0, "high": 250.0, "low": 250.0, "pct": 90.0}
+_PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
+_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A condition as read; `negative` when amounts were typed with the other sign (outflows)."""
+
+    condition: Condition
+    metric: Metric
+    negative: bool
+
+
+def read_condition(words: Words, registry: Mapping[str, Metric]) -> Found:
+    """One condition from the cursor on; raises BadInput."""
+    funds = []
+    while words.text in _FUNDS:
+        funds.append(words.take())
+    metric, negative = _metric(words, registry)
+    arguments = read_arguments(metric, funds, words, registry)
+    draft = Condition(metric.name, arguments, words.take(), Target(AMOUNT, 0.0))
+    condition = replace(draft, target=_target(words, metric, draft))
+    return Found(_mirrored(condition, metric) if negative else condition, metric, negative)
+
+
+def _metric(words: Words, registry: Mapping[str, Metric]) -> tuple[Metric, bool]:
+    """The metric that the next words name, the longest name first, and whether it counts outflows."""
+    for width in (3, 2, 1):
+        typed = words.ahead(width, "_")
+        name = typed if typed in registry else METRIC_WORDS.get(typed, "")
+        if name in registry:
+            words.take(width)
+            return registry[name], name != typed and typed in NEGATIVE_WORDS
+    raise _unknown_metric(words, registry)
+
+
+def _unknown_metric(words: Words, registry: Mapping[str, Metric]) -> BadInput:
+    first = next(iter(registry.values())).example
+    if not words.text:
+        return BadInput("The rule stops where a metric is expected.", first)
+    aliases = {word: name for word, name in METRIC_WORDS.items() if name in registry}
+    near = nearest(words.text, [*registry, *aliases])
+    if near:
+        example = registry[aliases.get(near, near)].example
+        return BadInput(f"“{words.typed}” is not a metric. Did you mean {near}?", example)
+    return BadInput(
+        f"“{words.typed}” is not a metric; the metrics are {choices(list(registry), 'and')}.", first
+    )
+
+
+def _target(words: Words, metric: Metric, draft: Condition) -> Target:
+    """The target at the cursor, for the condition it completes."""
+    expected = f"expected an amount such as {metric.unit.example}, or sma, high, low or pct with a number"
+    if not words.text:
+        raise BadInput(f"“{draft.op}” has no target; {expected}.", metric.example)
+    if is_amount(words.text):
+        return Target(AMOUNT, take_amount(words, metric, metric.example), metric.unit.symbol)
+    kind = words.text
+    if kind not in _EXAMPLES:
+        near = nearest(kind, _EXAMPLES)
+        ending = f". Did you mean {near}?" if near else f"; {expected}."
+        raise BadInput(f"“{words.typed}” is not a target{ending}", metric.example)
+    words.take()
+    example = str(replace(draft, target=Target(kind, _EXAMPLES[kind])))
+    if kind == "pct":
+        return Target(kind, _percentile(words, example))
+    return Target(kind, float(take_count(words, kind, 2 if kind == "sma" else 1, LONGEST, example)))
+
+
+def _percentile(words: Words, example: str) -> float:
+    match = _PERCENTILE.fullmatch(words.text)
+    if match is None or not 0 <= float(match[1]) <= 100:
+        raise BadInput(f"“pct” needs a percentile from 0 to 100{got_instead(words)}.", example)
+    words.take()
+    return float(match[1])
+
+
+def _mirrored(condition: Condition, metric: Metric) -> Condition:
+    """The condition on flows that says what was typed about outflows."""
+    target = condition.target
+    if target.kind != AMOUNT:
+        raise BadInput(f"Outflows compare with an amount, not with {target.kind}.", metric.example)
+    return replace(condition, op=_MIRROR[condition.op], target=replace(target, value=-target.value or 0.0))

@@ -1,0 +1,198 @@
+"""The engine: when a rule fires. Pure: a state and one session's figures in, state and event out.
+
+    status   ARMED -> CONFIRMING k/n -> FIRED -> (back past the re-arm level) -> ARMED
+
+A rule fires when its stored state turns true, never because a value merely is true. T is the
+threshold, R the re-arm level: T less a band (on the far side), or the rule's own `rearm`. At R
+the rule re-arms; where R is T itself, strictly past it. A missing session moves the mark and
+nothing else. Sessions up to the mark are ignored, so judging one twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import operator
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bot.alerts.rule import ABOVE, CROSSES, Rule
+from bot.alerts.state import Bar, Event, Leg, Side, State, Status
+
+# The default band: this share of the standard deviation (ddof=1) of metric - target ...
+BAND_SHARE = 0.25
+# ... over this many of its last values; with fewer than the least there is no band.
+BAND_VALUES = 252
+BAND_LEAST = 60
+
+_COMPARE = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
+
+Ops = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What judging a stretch of bars gave: the state after each judged bar, and the events."""
+
+    states: tuple[State, ...]
+    events: tuple[Event, ...]
+
+
+def directions(rule: Rule) -> tuple[Ops, ...]:
+    """Comparisons of each side: `crosses` makes two mirrored sides, above and below."""
+    ops = tuple(condition.op for condition in rule.conditions)
+    if CROSSES not in ops:
+        return (ops,)
+    return tuple(tuple(way if op == CROSSES else op for op in ops) for way in (">", "<"))
+
+
+def truth(ops: Ops, bar: Bar) -> bool | None:
+    """Whether all legs are true: one false leg makes it False, else one missing leg makes it None."""
+    answers = [_COMPARE[op](*leg.pair) if leg.pair else None for op, leg in zip(ops, bar.legs, strict=True)]
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+def bands(rule: Rule, bars: Sequence[Bar]) -> tuple[float, ...]:
+    """Default band of each condition, in the metric's unit; 0 when it has too few values."""
+    return tuple(_band([bar.legs[index] for bar in bars]) for index in range(len(rule.conditions)))
+
+
+def _band(legs: Sequence[Leg]) -> float:
+    distances = [leg.pair[0] - leg.pair[1] for leg in legs if leg.pair][-BAND_VALUES:]
+    return BAND_SHARE * statistics.stdev(distances) if len(distances) >= BAND_LEAST else 0.0
+
+
+def levels(rule: Rule, state: State, ops: Ops, legs: Sequence[Leg]) -> tuple[float | None, ...]:
+    """R of each condition for one side; None where the leg is missing."""
+    return tuple(
+        _level(rule, op, band, leg.pair[1]) if leg.pair else None
+        for op, band, leg in zip(ops, state.bands, legs, strict=True)
+    )
+
+
+def _level(rule: Rule, op: str, band: float, threshold: float) -> float:
+    if rule.rearm is not None:
+        return rule.rearm
+    return threshold - band if op in ABOVE else threshold + band
+
+
+def _is_back(op: str, leg: Leg, level: float | None) -> bool:
+    """Whether one leg is back far enough to re-arm the rule."""
+    if leg.pair is None or level is None:
+        return False
+    value, threshold = leg.pair
+    if op in ABOVE:
+        return value < threshold if level == threshold else value <= level
+    return value > threshold if level == threshold else value >= level
+
+
+def start(rule: Rule, bars: Sequence[Bar], created: dt.date) -> State:
+    """State of a rule made now, after the sessions in `bars`; nothing is told.
+
+    Already true (by the last session that can say): it counts as fired and waits to re-arm;
+    otherwise, inside the band too, it is armed. `created` is the mark when there are no bars.
+    An edited or resumed rule starts afresh in the same way.
+    """
+    return State(
+        session=bars[-1].session if bars else created,
+        bands=bands(rule, bars),
+        sides=tuple(Side(Status.FIRED) if _was_true(ops, bars) else Side() for ops in directions(rule)),
+        values=tuple(_last_value(bars, index) for index in range(len(rule.conditions))),
+    )
+
+
+def _was_true(ops: Ops, bars: Sequence[Bar]) -> bool:
+    answers = (truth(ops, bar) for bar in reversed(bars))
+    return next((answer for answer in answers if answer is not None), False)
+
+
+def _last_value(bars: Sequence[Bar], index: int) -> float | None:
+    pairs = (bar.legs[index].pair for bar in reversed(bars))
+    return next((pair[0] for pair in pairs if pair), None)
+
+
+def step(rule: Rule, state: State, bar: Bar) -> tuple[State, Event | None]:
+    """Judge one session: the state after it, and at most one event.
+
+    Sessions up to the mark or past `until`, and every session of a rule that is done, change nothing.
+    """
+    if state.done or bar.session <= state.session or (rule.until and bar.session > rule.until):
+        return state, None
+    ways = directions(rule)
+    answers = tuple(truth(ops, bar) for ops in ways)
+    if all(answer is None for answer in answers):
+        return replace(state, session=bar.session), None
+    turned = tuple(
+        _turn(rule, state, side, ops, bar, answer)
+        for side, ops, answer in zip(state.sides, ways, answers, strict=True)
+    )
+    values = tuple(leg.pair[0] if leg.pair else old for leg, old in zip(bar.legs, state.values, strict=True))
+    return _tell(rule, state, bar, answers, replace(state, session=bar.session, sides=turned, values=values))
+
+
+def _turn(rule: Rule, state: State, side: Side, ops: Ops, bar: Bar, answer: bool | None) -> Side:
+    """The side after this session, cooldown aside."""
+    if answer is None:
+        return side
+    if side.status is Status.FIRED:
+        back = map(_is_back, ops, bar.legs, levels(rule, state, ops, bar.legs))
+        return Side() if any(back) else side
+    if not answer:
+        return Side()
+    count = side.count + 1
+    if count < rule.confirm:
+        return Side(Status.CONFIRMING, count)
+    return Side(Status.FIRED, since=bar.session)
+
+
+def _tell(
+    rule: Rule, before: State, bar: Bar, answers: tuple[bool | None, ...], after: State
+) -> tuple[State, Event | None]:
+    """Turn a fire into an event, or hold it back while the rule is cooling.
+
+    Two sides are never true at once, so there is at most one event: a fresh fire, or word of a
+    held one that is still true on the first session after the cooldown.
+    """
+    event: Event | None = None
+    cooling, muted = max(before.cooling - 1, 0), before.cooling > 0
+    sides = list(after.sides)
+    for index, (old, new, answer) in enumerate(zip(before.sides, after.sides, answers, strict=True)):
+        if new.status is Status.FIRED and old.status is not Status.FIRED:
+            event = _event(rule, before, bar, index, new)
+            event = replace(event, muted=muted, done=rule.once)
+            sides[index] = replace(new, held=muted)
+            cooling = cooling if muted else rule.cooldown
+        elif new.held and not muted and answer is not None:
+            event = _event(rule, before, bar, index, new, "still") if answer else event
+            sides[index] = replace(new, held=False)
+    done = event is not None and event.done
+    return replace(after, sides=tuple(sides), cooling=cooling, done=done), event
+
+
+def _event(rule: Rule, before: State, bar: Bar, index: int, side: Side, kind: str = "fired") -> Event:
+    ops = directions(rule)[index]
+    return Event(
+        kind=kind,
+        session=bar.session,
+        ops=ops,
+        legs=bar.legs,
+        levels=levels(rule, before, ops, bar.legs),
+        previous=before.values,
+        since=side.since or bar.session,
+    )
+
+
+def judge(rule: Rule, state: State, bars: Iterable[Bar]) -> Run:
+    """Step through bars in order; the states and events of those that were not judged before."""
+    states: list[State] = []
+    events: list[Event] = []
+    for bar in bars:
+        after, event = step(rule, state, bar)
+        if after is not state:
+            states.append(after)
+        if event:
+            events.append(event)
+        state = after
+    return Run(tuple(states), tuple(events))

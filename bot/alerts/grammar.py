@@ -1,0 +1,177 @@
+"""The grammar of rules: from one typed line to a Rule.
+
+    rule      = condition { "and" condition } { option }
+    condition = metric { param } op target
+    param     = window | count | fund | convention | "since" DATE      in any order, each by its kind
+    op        = ">" | "<" | ">=" | "<=" | "crosses"
+    target    = amount | "sma" n | "high" n | "low" n | "pct" p
+    option    = "confirm" n | "rearm" amount | "cooldown" n | "once" | "until" DATE | "silent" | "note" "..."
+
+Case does not matter. Friendly spellings (`bot.alerts.phrases`) are read too; `str(rule)` is the
+one canonical text. A mistake raises BadInput: it names the word, says what was expected and
+shows the nearest example that works.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bot.alerts.condition import Found, read_condition
+from bot.alerts.phrases import words as split
+from bot.alerts.reading import (
+    Words,
+    choices,
+    got_instead,
+    is_amount,
+    nearest,
+    sentence,
+    take_amount,
+    take_count,
+)
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Rule
+from bot.analytics.windows import parse_date
+from bot.errors import BadInput
+
+if TYPE_CHECKING:
+    from bot.analytics.metrics import Metric
+
+MOST_CHARACTERS = 500  # a rule is quoted back in messages, several at once
+MOST_CONDITIONS = 5
+MOST_SESSIONS = 250  # of confirm and cooldown: a year
+
+# A reader of one option: the words behind its name, what it belongs to, an example that works.
+Option = Callable[[Words, Found, str], Any]
+
+
+def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
+    """Rule of a typed line, on the metrics of `registry`; raises BadInput."""
+    example = next(iter(registry.values())).example
+    if len(text) > MOST_CHARACTERS:
+        raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.", example)
+    words = Words(split(text))
+    if not words.text:
+        raise BadInput("A rule needs a metric, a comparison and a target.", example)
+    found = [read_condition(words, registry)]
+    while words.text == "and":
+        words.take()
+        found.append(read_condition(words, registry))
+    if len(found) > MOST_CONDITIONS:
+        raise BadInput(f"A rule has at most {MOST_CONDITIONS} conditions, not {len(found)}.", example)
+    bare = Rule(tuple(each.condition for each in found))
+    rule = replace(bare, **_options(words, bare, found[0]))
+    if rule.cooldown and rule.once:
+        raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
+    if len(str(rule)) > MOST_CHARACTERS:
+        raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
+    return rule
+
+
+def _options(words: Words, bare: Rule, first: Found) -> dict[str, Any]:
+    """Options up to the end of the words; `bare` is the rule without them."""
+    options: dict[str, Any] = {}
+    while words.text:
+        name = words.text
+        if name not in _OPTIONS:
+            raise _unknown(words, bare, bool(options))
+        if name in options:
+            raise BadInput(f"“{name}” is given twice.", _example(name, bare))
+        words.take()
+        if name == "rearm":
+            _refuse_rearm(bare)
+        options[name] = _OPTIONS[name](words, first, _example(name, bare))
+    return options
+
+
+def _unknown(words: Words, bare: Rule, behind: bool) -> BadInput:
+    """The error for a word that is neither `and` nor an option; `behind` an option it may not be `and`."""
+    if words.text == "and" and behind:
+        return BadInput("Conditions come before options.", _example("confirm", bare))
+    near = nearest(words.text, ["and", *_OPTIONS])
+    example = _example(near if near in _OPTIONS else "confirm", bare)
+    problem = f"“{words.typed}” is not understood after “{words.before}”"
+    if near:
+        return BadInput(f"{problem}. Did you mean {near}?", example)
+    return BadInput(f"{problem}; expected {choices(['and', *_OPTIONS])}.", example)
+
+
+def _example(name: str, bare: Rule) -> str:
+    """The rule with a form of the option that works behind it."""
+    if name != "rearm":
+        return f"{bare} {_FORMS.get(name, name)}"
+    condition = bare.conditions[0]
+    level = condition.target.value
+    step = abs(level) / 5 or 1.0
+    level += -step if condition.op in ABOVE else step
+    return str(replace(bare, rearm=float(f"{level:.6g}")))
+
+
+def _refuse_rearm(bare: Rule) -> None:
+    """Raise BadInput where a re-arm level makes no sense."""
+    condition = bare.conditions[0]
+    if len(bare.conditions) > 1:
+        raise BadInput("“rearm” is for a single condition; with “and” each has its own band.", str(bare))
+    if condition.op == CROSSES:
+        raise BadInput("“rearm” does not go with “crosses”, which fires either way.", str(bare))
+    if condition.target.kind != AMOUNT:
+        raise BadInput(f"“rearm” needs a target that stands still; “{condition.target}” moves.", str(bare))
+
+
+def _confirm(words: Words, _: Found, example: str) -> int:
+    return take_count(words, "confirm", 1, MOST_SESSIONS, example)
+
+
+def _cooldown(words: Words, _: Found, example: str) -> int:
+    return take_count(words, "cooldown", 1, MOST_SESSIONS, example)
+
+
+def _rearm(words: Words, first: Found, example: str) -> float:
+    """The level, which lies where the condition is false."""
+    if not is_amount(words.text):
+        raise BadInput(f"“rearm” needs an amount{got_instead(words)}.", example)
+    amount = take_amount(words, first.metric, example)
+    level = -amount or 0.0 if first.negative else amount
+    target, above = first.condition.target, first.condition.op in ABOVE
+    if level >= target.value if above else level <= target.value:
+        side = "below" if above else "above"
+        raise BadInput(f"“rearm {target.write(level)}” must be {side} {target}.", example)
+    return level
+
+
+def _until(words: Words, _: Found, example: str) -> dt.date:
+    if not words.text:
+        raise BadInput("“until” needs a date written YYYY-MM-DD.", example)
+    try:
+        return parse_date(words.take())
+    except BadInput as err:
+        raise BadInput(sentence(err), example) from None
+
+
+def _note(words: Words, _: Found, example: str) -> str:
+    if not words.is_quoted:
+        raise BadInput("“note” needs its text in quotes.", example)
+    return words.take()
+
+
+def _flag(*_: object) -> bool:
+    return True
+
+
+_OPTIONS: dict[str, Option] = {
+    "confirm": _confirm,
+    "rearm": _rearm,
+    "cooldown": _cooldown,
+    "once": _flag,
+    "until": _until,
+    "silent": _flag,
+    "note": _note,
+}
+# Forms for examples, where the bare word is none.
+_FORMS = {
+    "confirm": "confirm 3",
+    "cooldown": "cooldown 10",
+    "until": "until 2030-12-31",
+    "note": 'note "why"',
+}

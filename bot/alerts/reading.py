@@ -1,0 +1,113 @@
+"""Reading words one after another: the cursor, numbers and amounts, and near misses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from bot.alerts.phrases import QUOTE, Word
+from bot.errors import BadInput
+
+if TYPE_CHECKING:
+    from bot.analytics.metrics import Metric
+
+LONGEST = 5_000  # sessions; the oldest ETF history has fewer than twice that
+_COUNT = re.compile(r"([0-9]{1,9})(d|days?|sessions?)?")
+_SESSIONS = frozenset({"d", "day", "days", "session", "sessions"})
+_AMOUNT_START = re.compile(r"[-+\u2212]?\$?[-+\u2212]?[0-9.]")
+# Units that people set apart from their number.
+_AMOUNT_TAILS = frozenset(["k", "m", "mn", "b", "bn", "%", "percent", "pct", "pp", "pts", "points", "x"])
+
+
+class Words:
+    """A cursor over the words of a rule."""
+
+    def __init__(self, words: Sequence[Word]) -> None:
+        self._words = words
+        self._position = 0
+
+    @property
+    def text(self) -> str:
+        """The word at the cursor in lower case, "" at the end."""
+        return self._words[self._position].text if self._position < len(self._words) else ""
+
+    @property
+    def typed(self) -> str:
+        """The word at the cursor as it was typed, "" at the end."""
+        return self._words[self._position].typed if self._position < len(self._words) else ""
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether a quoted note stands at the cursor."""
+        return self.text == QUOTE
+
+    @property
+    def before(self) -> str:
+        """The word before the cursor as it was typed, "" at the start."""
+        return self._words[self._position - 1].typed if self._position else ""
+
+    def ahead(self, width: int, joint: str = " ") -> str:
+        """The next `width` words in lower case, joined; "" when there are fewer."""
+        words = self._words[self._position : self._position + width]
+        return joint.join(word.text for word in words) if len(words) == width else ""
+
+    def take(self, width: int = 1) -> str:
+        """Move on; the last word passed, as it was typed."""
+        self._position += width
+        return self._words[self._position - 1].typed
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that `word` is most likely meant to be, "" when none is near."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), "")
+
+
+def sentence(err: BadInput) -> str:
+    """The message of an error without its example."""
+    return str(err).removesuffix(f" Example: {err.example}")
+
+
+def got_instead(words: Words) -> str:
+    """Ending of a message: the word that stands where another was needed, nothing at the end."""
+    return f", not “{words.typed}”" if words.text else ""
+
+
+def choices(words: Sequence[str], last: str = "or") -> str:
+    """A list in words: "a, b or c"."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def read_count(text: str, low: int, high: int) -> int | None:
+    """Number of sessions in "200", "200d" or "200 days"; None when there is none or it is out of range."""
+    match = _COUNT.fullmatch(text.replace(" ", ""))
+    return int(match[1]) if match and low <= int(match[1]) <= high else None
+
+
+def take_count(words: Words, name: str, low: int, high: int, example: str) -> int:
+    """Number of sessions after the word `name`; raises BadInput with `example`."""
+    count = read_count(words.text, low, high)
+    if count is None:
+        needs = f"“{name}” needs a number of sessions from {low} to {high}"
+        raise BadInput(f"{needs}{got_instead(words)}.", example)
+    words.take()
+    if words.text in _SESSIONS:
+        words.take()
+    return count
+
+
+def is_amount(text: str) -> bool:
+    """Whether a word begins like an amount."""
+    return _AMOUNT_START.match(text) is not None
+
+
+def take_amount(words: Words, metric: Metric, example: str) -> float:
+    """Amount in the metric's unit; raises BadInput with `example`."""
+    amount = words.take()
+    while words.text in _AMOUNT_TAILS:
+        amount += f" {words.take()}"
+    try:
+        return metric.unit.parse(amount)
+    except BadInput as err:
+        raise BadInput(sentence(err), example) from err

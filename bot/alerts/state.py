@@ -1,0 +1,175 @@
+"""What the engine sees, remembers and reports: Bar, State and Event, with their JSON.
+
+A figure is missing when it is None, NaN or infinite. State and Event survive JSON exactly.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """Where one side of a rule stands."""
+
+    ARMED = "armed"
+    CONFIRMING = "confirming"
+    FIRED = "fired"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One condition's figures on one session, in the metric's unit."""
+
+    value: float | None
+    threshold: float | None
+
+    @property
+    def pair(self) -> tuple[float, float] | None:
+        """Value and threshold; None when either is missing."""
+        if self.value is None or self.threshold is None:
+            return None
+        if math.isfinite(self.value) and math.isfinite(self.threshold):
+            return self.value, self.threshold
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a rule is judged on: one completed session, one leg per condition."""
+
+    session: dt.date
+    legs: tuple[Leg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a rule; a rule with `crosses` has two, any other has one.
+
+    count  sessions in a row on which it was true while confirming
+    since  session of its last fire; None when it was already true at creation
+    held   it fired during a cooldown and has not been told
+    """
+
+    status: Status = Status.ARMED
+    count: int = 0
+    since: dt.date | None = None
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is remembered of a rule after it was judged on `session`.
+
+    bands    per condition, how far past the threshold it re-arms; 0 when history was too short
+    sides    above and below for `crosses`, otherwise one
+    values   per condition, the last value judged (None before the first)
+    cooling  judged sessions of the cooldown still to come
+    done     a `once` rule has fired
+    """
+
+    session: dt.date
+    bands: tuple[float, ...]
+    sides: tuple[Side, ...]
+    values: tuple[float | None, ...]
+    cooling: int = 0
+    done: bool = False
+
+    @property
+    def status(self) -> Status:
+        """The livelier side's status: CONFIRMING before ARMED before FIRED."""
+        found = {side.status for side in self.sides}
+        return next(status for status in (Status.CONFIRMING, Status.ARMED, Status.FIRED) if status in found)
+
+    @property
+    def count(self) -> int:
+        """Sessions confirmed so far."""
+        return max(side.count for side in self.sides)
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back to an equal state."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> State:
+        """State of `to_json`."""
+        fields = json.loads(text)
+        return cls(
+            session=dt.date.fromisoformat(fields["session"]),
+            bands=tuple(fields["bands"]),
+            sides=tuple(
+                Side(Status(side["status"]), side["count"], _date(side["since"]), side["held"])
+                for side in fields["sides"]
+            ),
+            values=tuple(fields["values"]),
+            cooling=fields["cooling"],
+            done=fields["done"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to tell, or at least to record.
+
+    kind      "fired", or "still": a fire held back by the cooldown is true at its end
+    ops       per condition the comparison that came true; `crosses` is resolved to > or <
+    legs      figures of the session
+    levels    per condition the level at which it re-arms
+    previous  per condition the value judged before
+    since     session of the fire: the event's own, or the held one's for "still"
+    muted     fired during the cooldown: for the history only
+    done      the rule was `once` and has ended
+    """
+
+    kind: str
+    session: dt.date
+    ops: tuple[str, ...]
+    legs: tuple[Leg, ...]
+    levels: tuple[float | None, ...]
+    previous: tuple[float | None, ...]
+    since: dt.date
+    muted: bool = False
+    done: bool = False
+
+    @property
+    def value(self) -> float | None:
+        """The first condition's value."""
+        return self.legs[0].value
+
+    @property
+    def threshold(self) -> float | None:
+        """The first condition's threshold."""
+        return self.legs[0].threshold
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back to an equal event."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Event:
+        """Event of `to_json`."""
+        fields = json.loads(text)
+        return cls(
+            kind=fields["kind"],
+            session=dt.date.fromisoformat(fields["session"]),
+            ops=tuple(fields["ops"]),
+            legs=tuple(Leg(**leg) for leg in fields["legs"]),
+            levels=tuple(fields["levels"]),
+            previous=tuple(fields["previous"]),
+            since=dt.date.fromisoformat(fields["since"]),
+            muted=fields["muted"],
+            done=fields["done"],
+        )
+
+
+def _date(text: str | None) -> dt.date | None:
+    return None if text is None else dt.date.fromisoformat(text)
+
+
+def _dump(record: State | Event) -> str:
+    fields: dict[str, Any] = asdict(record)
+    return json.dumps(fields, default=dt.date.isoformat, separators=(",", ":"))
