@@ -1,0 +1,46 @@
+"""When a source is asked: until the last session is had, with pauses, and not while it wants to be left alone.
+
+Rows are those of storage.sources, so all of this outlives a restart.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from bot.data.provider import Outcome, RateLimited
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# A source that asked to slow down is probed no sooner than this.
+BREAKER = dt.timedelta(minutes=15)
+# Pause after an attempt that did not bring the last session; doubled per failure, up to the second.
+PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=5), dt.timedelta(minutes=30)
+# A source's own request to wait is believed up to a day.
+_LONGEST_WAIT = 86_400.0
+
+
+def is_due(row: Mapping[str, Any] | None, last: str, now: dt.datetime) -> bool:
+    """Whether the session `last` is still to be had and the pause since the last attempt is over."""
+    if row is None:
+        return True
+    if (row["last_session"] or "") >= last:
+        return False
+    doublings = min(max(row["failures"] - 1, 0), 10)
+    tried = dt.datetime.fromisoformat(row["last_attempt"])
+    # An attempt in the future is one under a clock set by hand; it holds nothing up.
+    return not tried <= now < tried + min(PAUSE * 2**doublings, LONGEST_PAUSE)
+
+
+def breaker(outcome: Outcome, now: dt.datetime) -> dt.datetime | None:
+    """Until when a source is left alone after `outcome`: only one that asked to slow down is."""
+    if not isinstance(outcome, RateLimited):
+        return None
+    return now + max(BREAKER, dt.timedelta(seconds=min(outcome.retry_after or 0.0, _LONGEST_WAIT)))
+
+
+def closed_until(rows: Iterable[Mapping[str, Any]], now: dt.datetime) -> str | None:
+    """Until when a source (all its rows) is left alone, None when it may be asked."""
+    until = max((row["breaker_until"] or "" for row in rows), default="")
+    return until if until and now < dt.datetime.fromisoformat(until) else None

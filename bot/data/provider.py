@@ -1,0 +1,169 @@
+"""Provider: what a source of data must offer, and the few ways in which asking it can end.
+
+    Outcome
+    ├── Ok             all that was asked for
+    ├── Partial        a payload, and what is missing from it
+    ├── Empty          a sound answer without a single figure
+    ├── RateLimited    asked to slow down
+    ├── NetworkDown    no answer, or the source says that it is out of order
+    ├── SchemaChanged  an answer in an unknown form
+    └── UnknownSymbol  the source says in its own words that it does not know the ticker
+
+A provider never raises for what a source does. Only Ok and Partial carry data, so an outage can
+read neither as "no change" nor as an empty success.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+# Rows per kind of storage.observations, with its column names; sessions and dates as 'YYYY-MM-DD'.
+Observations: TypeAlias = "Mapping[str, Sequence[dict[str, Any]]]"
+
+_NAMES = {
+    "bars": ("price", "prices"),
+    "distributions": ("distribution", "distributions"),
+    "splits": ("split", "splits"),
+    "fund_facts": ("fund fact", "fund facts"),
+    "multiples": ("multiple", "multiples"),
+    "sector_weights": ("sector weight", "sector weights"),
+}
+# More missing things than this are counted, not listed.
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How asking a source ended; `describe` is one sentence for people."""
+
+    def describe(self) -> str:
+        """One sentence that says what happened."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Ok(Outcome):
+    """All that was asked for."""
+
+    payload: Observations
+
+    def describe(self) -> str:
+        """What came, counted."""
+        return f"{_counts(self.payload)}."
+
+
+@dataclass(frozen=True)
+class Partial(Outcome):
+    """Some of what was asked for; `missing` names the rest: sessions or figures."""
+
+    payload: Observations
+    missing: tuple[str, ...]
+
+    def describe(self) -> str:
+        """What came, counted, and what did not."""
+        return f"{_counts(self.payload)}; missing {_listed(self.missing)}."
+
+
+@dataclass(frozen=True)
+class Empty(Outcome):
+    """A sound answer without a single figure."""
+
+    reason: str = "the answer held no figures"
+
+    def describe(self) -> str:
+        """Why there is nothing."""
+        return f"No data: {self.reason}."
+
+
+@dataclass(frozen=True)
+class RateLimited(Outcome):
+    """The source asked to slow down; `retry_after` in seconds where it said for how long."""
+
+    retry_after: float | None = None
+
+    def describe(self) -> str:
+        """The request to wait, with its time if it named one."""
+        wait = f" and to wait {self.retry_after:.0f} s" if self.retry_after else ""
+        return f"No data: asked to slow down (HTTP 429){wait}."
+
+
+@dataclass(frozen=True)
+class NetworkDown(Outcome):
+    """No answer, or one that says the source is out of order."""
+
+    reason: str
+
+    def describe(self) -> str:
+        """What went wrong on the way."""
+        return f"No data: {self.reason}."
+
+
+@dataclass(frozen=True)
+class SchemaChanged(Outcome):
+    """An answer in a form this version does not know."""
+
+    reason: str
+
+    def describe(self) -> str:
+        """What was not as expected."""
+        return f"No data: the answer has an unknown form ({self.reason})."
+
+
+@dataclass(frozen=True)
+class UnknownSymbol(Outcome):
+    """The source says that it does not know the ticker."""
+
+    ticker: str = ""
+
+    def describe(self) -> str:
+        """Which ticker it does not know."""
+        return f"No data: {self.ticker or 'the ticker'} is not known there."
+
+
+class Provider(Protocol):
+    """A source of data; its methods block, are called in one worker thread and return an Outcome.
+
+    `completed` are the sessions completed so far, naive midnights in order, the last one last:
+    nothing later may be returned, since the bar of an open session is still moving.
+    """
+
+    @property
+    def name(self) -> str:
+        """Storage's word for the source, e.g. "yahoo"."""
+
+    @property
+    def label(self) -> str:
+        """What people read, e.g. "Yahoo"."""
+
+    @property
+    def serves(self) -> tuple[str, ...]:
+        """Which of the methods below it has data for: "prices", "multiples", "fund"."""
+
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+        """Bars, distributions and splits from `start` (None: all history) to the last completed session."""
+
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+        """Multiples and sector weights of the portfolio as of the last completed session."""
+
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+        """Net asset value, shares outstanding, assets, and multiples quoted beside them."""
+
+
+def _counts(payload: Observations) -> str:
+    """Counts in words: "250 prices, 1 distribution"."""
+    parts = [f"{len(rows):,} {_NAMES[kind][len(rows) != 1]}" for kind, rows in payload.items() if rows]
+    return ", ".join(parts) or "no figures"
+
+
+def _listed(missing: tuple[str, ...]) -> str:
+    """The newest few of what is missing, and how many more."""
+    shown = ", ".join(missing[-_LISTED:])
+    more = len(missing) - _LISTED
+    return f"{shown} and {more:,} more" if more > 0 else shown

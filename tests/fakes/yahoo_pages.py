@@ -1,0 +1,281 @@
+"""What the loopback Yahoo knows about its funds, and its pages in the shapes Yahoo serves them in."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NEW_YORK = ZoneInfo("America/New_York")
+Page = tuple[int, dict[str, Any]]
+
+
+@dataclass
+class Fund:
+    """One fund. Closes stand for the whole bar; `live` is the moving price of an open session."""
+
+    symbol: str
+    closes: dict[dt.date, float | None] = field(default_factory=dict)
+    dividends: dict[dt.date, float] = field(default_factory=dict)
+    splits: dict[dt.date, tuple[int, int]] = field(default_factory=dict)
+    live: tuple[dt.datetime, float] | None = None
+    quoted_at: dt.datetime | None = None  # default: the closing bell of the last close
+    # Served inverted, as Yahoo does: 0.03516 is 28.4 times.
+    holdings: dict[str, Any] = field(
+        default_factory=lambda: {
+            "priceToEarnings": 0.0625,
+            "priceToBook": 0.5,
+            "priceToCashflow": 0.125,
+            "priceToSales": 0.8,
+        }
+    )
+    sectors: dict[str, float] = field(
+        default_factory=lambda: {"realestate": 0.07, "technology": 0.43, "consumer_cyclical": 0.5}
+    )
+    summary: dict[str, Any] = field(default_factory=dict)  # laid over summaryDetail
+    quote: dict[str, Any] = field(default_factory=dict)  # laid over the v7 quote
+
+    @property
+    def last(self) -> tuple[dt.date, float]:
+        """The last session with a close, and the close."""
+        return max((day, close) for day, close in self.closes.items() if close is not None)
+
+    @property
+    def previous(self) -> float:
+        """The close before the last."""
+        known = [close for _, close in sorted(self.closes.items()) if close is not None]
+        return known[-2] if len(known) > 1 else known[-1]
+
+    @property
+    def market_time(self) -> int:
+        """Epoch of the last trade."""
+        return int((self.quoted_at or at(self.last[0], 16)).timestamp())
+
+
+def at(day: dt.date, hour: int, minute: int = 0) -> dt.datetime:
+    """An instant by the exchange's clock."""
+    return dt.datetime(day.year, day.month, day.day, hour, minute, tzinfo=NEW_YORK)
+
+
+def sample_fund(symbol: str, days: Iterable[dt.date], price: float) -> Fund:
+    """A fund on a seeded random walk with four distributions a year; all made up."""
+    walk = random.Random(symbol)
+    fund = Fund(symbol)
+    for number, day in enumerate(days):
+        price *= 1 + walk.gauss(0.0004, 0.01)
+        fund.closes[day] = round(price, 2)
+        if number % 63 == 50:
+            fund.dividends[day] = round(price * 0.003, 3)
+    return fund
+
+
+def not_found() -> Page:
+    """The chart's answer for a symbol it does not know."""
+    return 404, _error("chart", "Not Found", "No data found, symbol may be delisted")
+
+
+def refused() -> Page:
+    """The answer to a crumb that does not go with the cookie."""
+    return 401, _error("finance", "Unauthorized", "Invalid Crumb")
+
+
+def limited() -> Page:
+    """The answer to too many requests, where it is JSON at all."""
+    return 429, _error("finance", "Too Many Requests", "Too Many Requests")
+
+
+def chart(fund: Fund, query: Mapping[str, str]) -> Page:
+    """v8 chart: daily bars stamped 09:30 New York, in single precision, with events."""
+    if query.get("interval") != "1d":
+        return 422, _error("chart", "Unprocessable Entity", "Invalid input - interval is not supported")
+    stamped = {_stamp(day): close for day, close in sorted(fund.closes.items())}
+    low, high = _span(fund, query, stamped)
+    if low > high:
+        return 400, _error("chart", "Bad Request", "Invalid input - start date cannot be after end date.")
+    shown = {stamp: close for stamp, close in stamped.items() if low <= stamp <= high}
+    if stamped and low > max(stamped) and fund.live is None:
+        text = f"Data doesn't exist for startDate = {low}, endDate = {high}"
+        return 400, _error("chart", "Bad Request", text)
+    if fund.live and low <= fund.live[0].timestamp() <= high:
+        shown[int(fund.live[0].timestamp())] = fund.live[1]
+    result: dict[str, Any] = {"meta": _meta(fund), "indicators": {"quote": [{}], "adjclose": [{}]}}
+    if shown:
+        result["timestamp"] = list(shown)
+        result["indicators"] = _indicators(list(shown.values()))
+    if events := _events(fund, low, high):
+        result["events"] = events
+    return 200, {"chart": {"result": [result], "error": None}}
+
+
+def summary(fund: Fund, query: Mapping[str, str]) -> Page:
+    """v10 quoteSummary: the modules asked for, of those a fund has."""
+    known = _modules(fund)
+    asked = {name: known[name] for name in query.get("modules", "").split(",") if name in known}
+    if not asked:
+        text = f"No fundamentals data found for symbol: {fund.symbol}"
+        return 404, _error("quoteSummary", "Not Found", text)
+    return 200, {"quoteSummary": {"result": [asked], "error": None}}
+
+
+def quote_not_found(symbol: str) -> Page:
+    """quoteSummary's answer for a symbol it does not know."""
+    return 404, _error("quoteSummary", "Not Found", f"Quote not found for symbol: {symbol}")
+
+
+def quotes(funds: Iterable[Fund]) -> Page:
+    """v7 quote; symbols it does not know are simply absent."""
+    return 200, {"quoteResponse": {"result": [_quote(fund) for fund in funds], "error": None}}
+
+
+def series(symbol: str) -> Page:
+    """Fundamentals time series: funds have none."""
+    meta = {"symbol": [symbol], "type": ["trailingPegRatio"]}
+    return 200, {"timeseries": {"result": [{"meta": meta}], "error": None}}
+
+
+def _error(part: str, code: str, description: str) -> dict[str, Any]:
+    return {part: {"result": None, "error": {"code": code, "description": description}}}
+
+
+def _stamp(day: dt.date) -> int:
+    return int(at(day, 9, 30).timestamp())
+
+
+def _span(fund: Fund, query: Mapping[str, str], stamped: Mapping[int, float | None]) -> tuple[float, float]:
+    """First and last timestamp asked for: by period1 and period2, or by range."""
+    if "period1" in query:
+        return float(query["period1"]), float(query["period2"])
+    if query.get("range") != "1d":
+        return float("-inf"), float("inf")
+    return max(stamped, default=0), fund.market_time
+
+
+def _meta(fund: Fund) -> dict[str, Any]:
+    day = dt.datetime.fromtimestamp(fund.market_time, NEW_YORK).date()
+    periods = {
+        name: {
+            "timezone": "EST",
+            "start": int(at(day, *start).timestamp()),
+            "end": int(at(day, *end).timestamp()),
+            "gmtoffset": -18000,
+        }
+        for name, start, end in (
+            ("pre", (4, 0), (9, 30)),
+            ("regular", (9, 30), (16, 0)),
+            ("post", (16, 0), (20, 0)),
+        )
+    }
+    return {
+        "currency": "USD",
+        "symbol": fund.symbol,
+        "exchangeName": "PCX",
+        "fullExchangeName": "NYSEArca",
+        "instrumentType": "ETF",
+        "firstTradeDate": _stamp(min(fund.closes)),
+        "regularMarketTime": fund.market_time,
+        "gmtoffset": -18000,
+        "timezone": "EST",
+        "exchangeTimezoneName": "America/New_York",
+        "regularMarketPrice": fund.last[1],
+        "priceHint": 2,
+        "currentTradingPeriod": periods,
+        "dataGranularity": "1d",
+        "range": "",
+        "validRanges": ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"],
+    }
+
+
+def _indicators(closes: list[float | None]) -> dict[str, Any]:
+    """Open, high, low and close in single precision, null where there is no bar."""
+
+    def column(factor: float) -> list[float | None]:
+        return [None if close is None else float(np.float32(close * factor)) for close in closes]
+
+    quote: dict[str, Any] = {"open": column(0.99), "high": column(1.01), "low": column(0.98)}
+    quote |= {"close": column(1), "volume": [None if close is None else 1_000_000 for close in closes]}
+    return {"quote": [quote], "adjclose": [{"adjclose": column(0.9)}]}
+
+
+def _events(fund: Fund, low: float, high: float) -> dict[str, Any]:
+    paid = {_stamp(day): amount for day, amount in fund.dividends.items()}
+    parts = {_stamp(day): ratio for day, ratio in fund.splits.items()}
+    events: dict[str, Any] = {
+        "dividends": {
+            str(stamp): {"amount": amount, "date": stamp}
+            for stamp, amount in paid.items()
+            if low <= stamp <= high
+        },
+        "splits": {
+            str(stamp): {
+                "date": stamp,
+                "numerator": ratio[0],
+                "denominator": ratio[1],
+                "splitRatio": f"{ratio[0]}:{ratio[1]}",
+            }
+            for stamp, ratio in parts.items()
+            if low <= stamp <= high
+        },
+    }
+    return {name: found for name, found in events.items() if found}
+
+
+def _modules(fund: Fund) -> dict[str, dict[str, Any]]:
+    """The quoteSummary modules of an exchange-traded fund."""
+    detail: dict[str, Any] = {
+        "maxAge": 1,
+        "previousClose": fund.previous,
+        "navPrice": round(fund.previous * 1.0001, 5),
+        "totalAssets": 71_000_000_000,
+        "yield": 0.0107,
+        "trailingPE": 17.5,
+        "currency": "USD",
+    }
+    return {
+        "quoteType": {"exchange": "PCX", "quoteType": "ETF", "symbol": fund.symbol, "maxAge": 1},
+        "summaryProfile": {"longBusinessSummary": "A made-up fund.", "maxAge": 86400},
+        "summaryDetail": detail | fund.summary,
+        "defaultKeyStatistics": {"maxAge": 1, "category": "Made Up", "beta3Year": 1.1, "legalType": "ETF"},
+        "topHoldings": {
+            "holdings": [{"symbol": "BE", "holdingName": "Made-up Energy", "holdingPercent": 0.014}],
+            "stockPosition": 0.9929,
+            "cashPosition": 0.0061,
+            "bondPosition": 0,
+            "otherPosition": 0.001,
+            "bondHoldings": {},
+            "bondRatings": [{"us_government": 0}],
+            "equityHoldings": fund.holdings,
+            "sectorWeightings": [{name: weight} for name, weight in fund.sectors.items()],
+            "maxAge": 1,
+        },
+        "fundProfile": {
+            "categoryName": "Made Up",
+            "family": "Made Up",
+            "legalType": "Exchange Traded Fund",
+            "feesExpensesInvestment": {"annualReportExpenseRatio": 0.0019, "totalNetAssets": 12345.6},
+            "feesExpensesInvestmentCat": {"annualReportExpenseRatio": 0.0092},
+        },
+    }
+
+
+def _quote(fund: Fund) -> dict[str, Any]:
+    """The v7 quote, with the share count that stands still for months."""
+    return {
+        "symbol": fund.symbol,
+        "quoteType": "ETF",
+        "regularMarketTime": fund.market_time,
+        "regularMarketPrice": fund.last[1],
+        "regularMarketPreviousClose": fund.previous,
+        "dividendYield": 1.07,
+        "sharesOutstanding": 917_782_016,
+        "marketCap": int(917_782_016 * fund.last[1]),
+        "priceToBook": 1.5986906,
+        "exchangeTimezoneName": "America/New_York",
+        "marketState": "CLOSED",
+    } | fund.quote
