@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD, Unit
 from bot.rendering.lines import finite
 from bot.rendering.text import short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
     from bot.rendering.themes import Look
 

@@ -242,7 +242,7 @@ def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
     x, y = float(line.x[end]), float(line.y[end])
     tie = {"arrowstyle": "-", "color": line.colour, "lw": 0.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
     label = axes.annotate(
-        "\n".join([*textwrap.wrap(line.name, _NAME), unit.show(y)]),
+        "\n".join([*textwrap.wrap(line.name, _NAME, max_lines=2, placeholder="…"), unit.show(y)]),
         xy=(x, y),
         xytext=(1.03, 0.5),
         textcoords="axes fraction",

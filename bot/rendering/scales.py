@@ -75,8 +75,9 @@ def _tick_labels(values: Sequence[float], step: float, unit: Unit) -> list[str]:
 
 
 def _money(value: float, places: int, suffix: str) -> str:
-    sign = MINUS if value < 0 else "+" if value > 0 else ""
-    return f"{sign}${abs(value):,.{places}f}{suffix if value else ''}"
+    if not value:
+        return "$0"
+    return f"{MINUS if value < 0 else '+'}${abs(value):,.{places}f}{suffix}"
 
 
 def _decimals(step: float) -> int:
