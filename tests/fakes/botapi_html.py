@@ -38,8 +38,7 @@ def parse_html(source: str) -> tuple[str, list[dict[str, Any]]]:
     """Plain text and entities (ordered by offset); raises Refused with the byte offset of the fault."""
     parser = _Parser(source)
     parser.run()
-    # Closed from the inside out: turned round, outer stands before inner where both span the same.
-    entities = sorted(reversed(parser.entities), key=lambda e: (e["offset"], -e["length"]))
+    entities = sorted(parser.entities, key=lambda e: (e["offset"], -e["length"]))
     return "".join(parser.out), [entity for entity in entities if entity["length"]]
 
 
@@ -117,7 +116,7 @@ class _Parser:
         entity: dict[str, Any] = {"type": TAGS[expected], "offset": start, "length": self.units - start}
         if expected == "a":
             entity["url"] = attributes.get("href", "")
-        self.entities.append(entity)
+        self.entities.insert(0, entity)  # so that outer stands before inner where both span the same
 
 
 def _broken(reason: str) -> Refused:
