@@ -1,0 +1,116 @@
+"""A small registry, independent of the real one, and short ways to write bars and states."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from bot.alerts.engine import directions, step
+from bot.alerts.grammar import parse_rule
+from bot.alerts.state import Bar, Event, Leg, Side, State, Status
+from bot.analytics import units
+from bot.analytics.metrics import Arguments, Metric, Parameter
+from bot.analytics.windows import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bot.alerts.rule import Rule
+    from bot.analytics.market import Market
+
+DAY = dt.date(2020, 1, 1)
+FUND = Parameter("fund", "fund", "IWM", choices=("IWM", "SPY"))
+CONVENTION = Parameter("convention", "convention", "losses_in", choices=("losses_in", "positive", "capped"))
+
+
+def small(market: Market, _: Arguments) -> pd.Series:
+    """IWM's closes, whatever the arguments."""
+    return market.prices["IWM"]
+
+
+def shares(market: Market, arguments: Arguments) -> pd.Series:
+    """A fund's share count."""
+    return market.fund(str(arguments["fund"]))["shares"]
+
+
+def metric(name: str, unit: units.Unit, example: str, *parameters: Parameter, lag: int = 0) -> Metric:
+    history = shares if lag else small
+    return Metric(
+        name=name,
+        title=name,
+        unit=unit,
+        history=history,
+        parameters=parameters,
+        lag=lag,
+        meaning="An example.",
+        formula="x",
+        example=example,
+    )
+
+
+REGISTRY = {
+    entry.name: entry
+    for entry in (
+        metric("ratio", units.LEVEL, "ratio > sma 200"),
+        metric("gauge", units.PERCENT, "gauge 200 > 5%", Parameter("n", "count", 200, low=2, high=500)),
+        metric("gauge_low", units.PERCENT, "gauge_low 50 < 0%", Parameter("n", "count", 50)),
+        metric("excess", units.POINTS, "excess 3m < -2pp", Parameter("window", "window")),
+        metric("channel", units.NUMBER, "channel > 2", Parameter("since", "date", dt.date(2010, 1, 4))),
+        metric(
+            "flow",
+            units.USD,
+            "flow iwm 5d > $1bn",
+            FUND,
+            Parameter("window", "window", Window("d", 20)),
+            lag=1,
+        ),
+        metric("pe", units.MULTIPLE, "pe iwm > 25x", FUND, CONVENTION),
+        metric("pe_premium", units.PERCENT, "pe_premium > 20%", CONVENTION),
+    )
+}
+
+
+def rule(text: str) -> Rule:
+    return parse_rule(text, REGISTRY)
+
+
+def day(number: int) -> dt.date:
+    """The session of that number; number 0 is the mark of a fresh state."""
+    return DAY + dt.timedelta(days=number)
+
+
+def bar(number: int, *legs: tuple[float | None, float | None]) -> Bar:
+    return Bar(day(number), tuple(Leg(*leg) for leg in legs))
+
+
+def bars(values: Iterable[float | None], threshold: float | None = 5.0, first: int = 1) -> list[Bar]:
+    """One-legged bars on consecutive sessions."""
+    return [bar(number, (value, threshold)) for number, value in enumerate(values, start=first)]
+
+
+def armed(a_rule: Rule, *bands: float) -> State:
+    """A fresh state, armed on every side; band 0 where none is given."""
+    count = len(a_rule.conditions)
+    sides = tuple(Side() for _ in directions(a_rule))
+    return State(DAY, bands or (0.0,) * count, sides, (None,) * count)
+
+
+def walk(a_rule: Rule, state: State, some: Sequence[Bar]) -> str:
+    """The sides after each bar in short: A, C1, F; a fire is marked *, a muted one -, late word of it !."""
+    words = []
+    for each in some:
+        state, event = step(a_rule, state, each)
+        sides = zip(state.sides, directions(a_rule), strict=True)
+        words.append("/".join(_short(side) + _mark(event, ops) for side, ops in sides))
+    return " ".join(words)
+
+
+def _short(side: Side) -> str:
+    return f"C{side.count}" if side.status is Status.CONFIRMING else side.status[0].upper()
+
+
+def _mark(event: Event | None, ops: tuple[str, ...]) -> str:
+    if event is None or event.ops != ops:
+        return ""
+    return "!" if event.kind == "still" else "-" if event.muted else "*"

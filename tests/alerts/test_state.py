@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.alerts.state import Event, Leg, Side, State, Status
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
+SIDES = st.builds(
+    Side, st.sampled_from(Status), st.integers(0, 250), st.one_of(st.none(), DATES), st.booleans()
+)
+
+
+def tuples(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
+    return st.lists(values, min_size=1, max_size=3).map(tuple)
+
+
+@given(
+    st.builds(
+        State,
+        session=DATES,
+        bands=tuples(FLOATS),
+        sides=tuples(SIDES),
+        values=tuples(st.one_of(st.none(), FLOATS)),
+        cooling=st.integers(0, 250),
+        done=st.booleans(),
+    )
+)
+def test_a_state_survives_json_exactly(state: State) -> None:
+    assert State.from_json(state.to_json()) == state
+
+
+@given(
+    st.builds(
+        Event,
+        kind=st.sampled_from(["fired", "still"]),
+        session=DATES,
+        ops=tuples(st.sampled_from([">", "<="])),
+        legs=tuples(st.builds(Leg, FLOATS, FLOATS)),
+        levels=tuples(st.one_of(st.none(), FLOATS)),
+        previous=tuples(st.one_of(st.none(), FLOATS)),
+        since=DATES,
+        muted=st.booleans(),
+        done=st.booleans(),
+    )
+)
+def test_an_event_survives_json_exactly(event: Event) -> None:
+    assert Event.from_json(event.to_json()) == event
+
+
+def test_the_json_of_a_state_is_what_is_already_stored() -> None:
+    stored = (
+        '{"session":"2020-10-06","bands":[0.005],"sides":[{"status":"fired","count":0,'
+        '"since":"2020-10-06","held":true}],"values":[0.4676],"cooling":3,"done":false}'
+    )
+    state = State(
+        dt.date(2020, 10, 6), (0.005,), (Side(Status.FIRED, 0, dt.date(2020, 10, 6), True),), (0.4676,), 3
+    )
+    assert state.to_json() == stored
+    assert isinstance(State.from_json(stored).sides[0].status, Status)
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "pair"),
+    [
+        (1.0, 2.0, (1.0, 2.0)),
+        (0.0, 0.0, (0.0, 0.0)),
+        (None, 2.0, None),
+        (1.0, None, None),
+        (math.nan, 2.0, None),
+        (1.0, math.nan, None),
+        (math.inf, 2.0, None),
+        (1.0, -math.inf, None),
+    ],
+)
+def test_a_leg_is_missing_unless_both_figures_are_finite(
+    value: float | None, threshold: float | None, pair: tuple[float, float] | None
+) -> None:
+    assert Leg(value, threshold).pair == pair
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected", "count"),
+    [
+        (["armed"], Status.ARMED, 0),
+        (["fired"], Status.FIRED, 0),
+        (["confirming"], Status.CONFIRMING, 2),
+        (["fired", "armed"], Status.ARMED, 0),
+        (["fired", "confirming"], Status.CONFIRMING, 2),
+        (["fired", "fired"], Status.FIRED, 0),
+    ],
+)
+def test_the_livelier_side_is_the_status_of_both(statuses: list[str], expected: Status, count: int) -> None:
+    sides = tuple(Side(Status(status), 2 if status == "confirming" else 0) for status in statuses)
+    state = State(dt.date(2020, 1, 1), (0.0,), sides, (None,))
+    assert (state.status, state.count) == (expected, count)
