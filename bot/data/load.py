@@ -56,13 +56,13 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
     sources = {f"facts:{ticker}": chosen.source for ticker, chosen in facts.items()}
     sources["prices"] = _joint(prices)
     sources["multiples"] = multiples_source
-    frame = pd.DataFrame({ticker: chosen.values for ticker, chosen in prices.items()})
+    frame = pd.DataFrame({ticker: chosen.data for ticker, chosen in prices.items()})
     frame.index = pd.DatetimeIndex(frame.index)
     return Market(
         prices=frame.sort_index().loc[:last],
         last_completed=last,
         distributions={ticker: _paid(kept, ticker).loc[:last] for ticker in PAIR},
-        facts={ticker: chosen.values.loc[:last] for ticker, chosen in facts.items() if len(chosen.values)},
+        facts={ticker: chosen.data.loc[:last] for ticker, chosen in facts.items() if len(chosen.data)},
         multiples=multiples[multiples["session"] <= last],
         sources={part: source for part, source in sources.items() if source.name != "none"},
         calendar=sessions.index,
@@ -73,7 +73,7 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
 class _Chosen:
     """Values of one ticker with the source they are from."""
 
-    values: Any
+    data: Any
     source: Source
 
 

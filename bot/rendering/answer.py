@@ -1,0 +1,91 @@
+"""What a command answers, and the lines that every answer shares: date, age, source, sample label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.errors import NoData
+from bot.rendering.text import Html, age_phrase, bold, date_phrase, lines, session_phrase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from bot.analytics.market import Market
+    from bot.rendering.charts import Chart
+
+Button = tuple[str, str]  # label, and the command line it stands for
+SAMPLE = "Sample data: simulated between published points, not the market."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply: text, a chart that is drawn when it is sent, and rows of buttons."""
+
+    html: Html
+    draw: Callable[[], Chart] | None = None
+    name: str = "chart"  # of the picture's file
+    buttons: tuple[tuple[Button, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The moment a question is about: `asof` = as the market was, `known` = as it was known."""
+
+    asof: pd.Timestamp | None = None
+    known: pd.Timestamp | None = None
+
+    @property
+    def suffix(self) -> str:
+        """The same moment as words to append to a command."""
+        parts = [
+            f" {word} {day:%Y-%m-%d}" for word, day in (("asof", self.asof), ("known", self.known)) if day
+        ]
+        return "".join(parts)
+
+
+def heading(title: str, market: Market, asked: Asked) -> Html:
+    """First lines of an answer: what, for which close, how old, and whether it is sample data.
+
+    Raises NoData when no session has a close of both funds.
+    """
+    end = require(market)
+    behind = market.behind(end)
+    asof = None
+    if asked.asof is not None and asked.asof != end:
+        asof = f"Asked for {date_phrase(asked.asof)}; the last close before it counts."
+    return lines(
+        bold(title) + f" · {session_phrase(end)}",
+        bold(f"Stale: {age_phrase(behind)}, last completed session {date_phrase(market.last_completed)}.")
+        if behind
+        else None,
+        asof,
+        f"As known on {date_phrase(asked.known)}." if asked.known is not None else None,
+        bold(SAMPLE) if market.is_sample else None,
+    )
+
+
+def require(market: Market) -> pd.Timestamp:
+    """The end session; raises NoData when there is none."""
+    if market.end is None:
+        raise NoData(
+            "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
+            "python -m bot import prices IWM_daily.csv --ticker IWM"
+        )
+    return market.end
+
+
+def sources(parts: Mapping[str, str]) -> str:
+    """One line that names the source of each part, equal ones together: "Source: Yahoo (prices, flows)."."""
+    by_label: dict[str, list[str]] = {}
+    for part, label in parts.items():
+        if label and label != "no data":
+            by_label.setdefault(label, []).append(part)
+    if not by_label:
+        return "Source: none."
+    if len(by_label) == 1:
+        return f"Source: {next(iter(by_label))}."
+    return "Sources: " + "; ".join(f"{label} ({', '.join(names)})" for label, names in by_label.items()) + "."

@@ -1,0 +1,181 @@
+"""The answer to /compare: who leads, by how much, on what trend, flows and multiples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.analytics import flows, performance, trend, units, valuation
+from bot.analytics.market import LARGE, PAIR, SMALL
+from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS
+from bot.analytics.windows import YTD, Window
+from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.charts import Panel, compare_chart
+from bot.rendering.tables import table
+from bot.rendering.text import Html, bold, lines, pre, session_phrase, short_date
+from bot.rendering.themes import Look, Theme
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from bot.analytics.market import Market
+    from bot.analytics.performance import Performance
+    from bot.rendering.charts import Chart
+
+WINDOWS = (
+    Window("w", 1),
+    Window("m", 1),
+    Window("m", 3),
+    Window("m", 6),
+    YTD,
+    Window("y", 1),
+)
+AVERAGE = 200
+FLOW_WINDOW = Window("d", 20)
+
+
+def compare(
+    market: Market, asked: Asked, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
+) -> Answer:
+    """Price and total return of both funds (or the one asked for) over WINDOWS and `extra`."""
+    require(market)
+    windows = list(dict.fromkeys((*WINDOWS, *extra)))
+    kinds = (False, True) if total is None else (total,)
+    blocks = [_block(market, windows, kind) for kind in kinds]
+    rows = [performance.performance(market, window, kinds[0]) for window in windows]
+    html = lines(
+        heading("IWM and SPY", market, asked),
+        *blocks,
+        _bases(rows),
+        "",
+        _leader(rows, kinds[0]),
+        ratio_line(market),
+        flow_line(market),
+        multiple_line(market),
+        "",
+        sources(
+            {
+                "prices": market.source("prices").label,
+                "flows": _fact_labels(market),
+                "multiples": market.source("multiples").label,
+            }
+        ),
+    )
+    shown = extra[0] if extra else Window("y", 1)
+    return Answer(html, lambda: _chart(market, shown, kinds[0], theme), "compare", _buttons(asked))
+
+
+def _block(market: Market, windows: Sequence[Window], total: bool) -> Html:
+    rows = []
+    for window in windows:
+        found = performance.performance(market, window, total)
+        figures = (PERCENT.show(found.small), PERCENT.show(found.large), POINTS.show(found.gap))
+        rows.append((str(window), *figures))
+    title = "Total return, distributions reinvested" if total else "Price return"
+    return lines(bold(title), pre(table(("", SMALL, LARGE, "gap"), rows)))
+
+
+def _bases(rows: Sequence[Performance]) -> str:
+    """The close each window starts from."""
+    parts = [based(row.window, row.base) for row in rows if row.base is not None]
+    lacking = [str(row.window) for row in rows if row.base is None]
+    said = "From the closes of: " + ", ".join(parts) + "." if parts else ""
+    return said + (f" n/a: too little history for {', '.join(lacking)}." if lacking else "")
+
+
+def based(window: Window, base: pd.Timestamp) -> str:
+    """A window with the session of its base close; `since` a session says it already."""
+    if window.since == base.date():
+        return str(window)
+    return f"{window} {short_date(base)}"
+
+
+def _leader(rows: Sequence[Performance], total: bool) -> Html:
+    """Who leads over which windows, in words."""
+    leads = {
+        ticker: ", ".join(str(row.window) for row in rows if (row.gap or 0.0) * sign > 0)
+        for ticker, sign in ((SMALL, 1), (LARGE, -1))
+    }
+    kind = "total return" if total else "price"
+    said = [bold(f"{ticker} leads") + f": {windows}" for ticker, windows in leads.items() if windows]
+    return Html("; ").join(said) + f" ({kind})." if said else Html("Neither leads.")
+
+
+def ratio_line(market: Market) -> str:
+    """The ratio, its distance to the 200-day average and since when it is on this side."""
+    r = trend.ratio(market)
+    against = trend.against_average(r, AVERAGE)
+    level = units.LEVEL.show(float(r.iloc[-1]))
+    if against.dropna().empty:
+        return (
+            f"Ratio IWM/SPY {level}; its {AVERAGE}-day average needs {AVERAGE} sessions, {len(r)} are stored."
+        )
+    distance = float(against.iloc[-1])
+    side = "over" if distance > 0 else "under"
+    since = trend.last_cross(against, upward=distance > 0)
+    started = f", {side} it since {short_date(since)}" if since is not None else ""
+    return f"Ratio IWM/SPY {level}, {PERCENT.show(distance)} {side} its {AVERAGE}-day average{started}."
+
+
+def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
+    """Flow of both funds over a window, each with its last session where that is not the Market's."""
+    parts = []
+    for ticker in PAIR:
+        found = flows.summary(flows.prepared(market, ticker), window, market.anchor)
+        if found.dollars is None or found.end is None:
+            reason = "no fund facts" if found.end is None else "too little history"
+            parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")
+            continue
+        late = f" to {short_date(found.end)}" if found.end != market.end else ""
+        parts.append(f"{ticker} {units.USD.show(found.dollars)} ({PERCENT.show(found.percent)}){late}")
+    return f"Flows {window}: {'; '.join(parts)}."
+
+
+def multiple_line(market: Market) -> str:
+    """The newest P/E of both funds with its convention, or that there is none."""
+    found = [figure for figure in valuation.figures(market) if figure.metric == "pe"]
+    if not found:
+        return f"Multiples: {NOT_AVAILABLE}, none stored."
+    figure = max(
+        found, key=lambda f: (max(s for s in (f.small_session, f.large_session) if s), f.observations)
+    )
+    value = {SMALL: figure.small, LARGE: figure.large}
+    both = ", ".join(f"{ticker} {units.MULTIPLE.show(value[ticker])}" for ticker in PAIR)
+    session = figure.small_session or figure.large_session
+    dated = f", {session_phrase(session)}" if session is not None else ""
+    return f"P/E ({convention(figure.convention, figure.basis)}): {both}{dated}."
+
+
+def convention(name: str, basis: str) -> str:
+    """Convention and basis in words, e.g. "losses in, forward"."""
+    stated = "basis unstated" if basis == "unstated" else basis
+    return f"{valuation.CONVENTIONS.get(name, name)}, {stated}"
+
+
+def _fact_labels(market: Market) -> str:
+    labels = dict.fromkeys(market.source(f"facts:{ticker}").label for ticker in PAIR)
+    return ", ".join(label for label in labels if label != "no data")
+
+
+def _chart(market: Market, window: Window, total: bool, theme: Theme) -> Chart:
+    grown = performance.growth(market, window, total)
+    r: pd.Series = trend.ratio(market)
+    kind = "total return" if total else "price"
+    base = grown.index[0] if len(grown) else require(market)
+    look = chart_look(f"IWM and SPY, {kind} since {short_date(base)}", market, theme)
+    return compare_chart(grown, look, Panel(r, r.rolling(AVERAGE).mean()))
+
+
+def chart_look(title: str, market: Market, theme: Theme, part: str = "prices") -> Look:
+    """Title, source line and sample label of a chart."""
+    label = market.source(part).label
+    return Look(title, f"Source: {label} · {session_phrase(require(market))}", theme, sample=market.is_sample)
+
+
+def _buttons(asked: Asked) -> tuple[tuple[tuple[str, str], ...], ...]:
+    tail = asked.suffix
+    return (
+        (("3 years", f"/compare 3y{tail}"), ("Trend", f"/trend{tail}"), ("Flows", f"/flows{tail}")),
+        (("Multiples", f"/multiples{tail}"), ("What moved it", f"/why ytd{tail}")),
+    )

@@ -1,0 +1,128 @@
+"""The answer to /flows: is money moving, from the change of units outstanding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.analytics import flows
+from bot.analytics.market import PAIR
+from bot.analytics.metrics import reading
+from bot.analytics.registry import METRICS
+from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
+from bot.analytics.windows import YTD, Window
+from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.charts import flows_chart
+from bot.rendering.compare import based, chart_look
+from bot.rendering.tables import table
+from bot.rendering.text import bold, lines, pre, short_date
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.analytics.market import Market
+    from bot.rendering.charts import Chart
+    from bot.rendering.text import Html
+    from bot.rendering.themes import Theme
+
+WINDOWS = (Window("d", 1), Window("d", 5), Window("d", 20), YTD)
+_SHOWN_FLAGS = 4
+
+
+def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
+    """Flow in dollars, in percent of assets and in units for both funds over WINDOWS and `extra`."""
+    require(market)
+    windows = list(dict.fromkeys((*WINDOWS, *extra)))
+    html = lines(
+        heading("Fund flows", market, asked),
+        *(part for ticker in PAIR for part in _fund(market, ticker, windows)),
+        *_signals(market),
+        "",
+        "Flow = change of units × NAV; units as reported for the day, trades of the day before.",
+        sources({ticker: market.source(f"facts:{ticker}").label for ticker in PAIR}),
+    )
+    shown = extra[-1] if extra else YTD
+    draw = None
+    if any(len(flows.prepared(market, ticker)) for ticker in PAIR):
+        draw = lambda: _chart(market, shown, theme)  # noqa: E731 - one expression, drawn later
+    tail = asked.suffix
+    buttons = (
+        (
+            ("3 months", f"/flows 3m{tail}"),
+            ("1 year", f"/flows 1y{tail}"),
+            ("What moved it", f"/why ytd{tail}"),
+        ),
+    )
+    return Answer(html, draw, "flows", buttons)
+
+
+def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> list[Html]:
+    frame = flows.prepared(market, ticker)
+    if frame.empty:
+        return [lines(bold(ticker) + f": {NOT_AVAILABLE}, {absence(market, ticker)}")]
+    end = frame.index[-1]
+    found = [flows.summary(frame, window, market.anchor) for window in windows]
+    rows = [
+        (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units)) for f in found
+    ]
+    count = f"{frame['shares'].iloc[-1] / 1e6:,.2f}m units"
+    behind = max(market.behind(end) - 1, 0)  # the count of a session arrives on the next one
+    old = f", {behind} session{'s' if behind > 1 else ''} late" if behind else ""
+    assets = float(frame["shares"].iloc[-1] * frame["nav"].iloc[-1])
+    head = bold(ticker) + f": {count}, ${assets / 1e9:,.1f}bn, as reported for {short_date(end)}{old}"
+    bases = ", ".join(based(f.window, f.base) for f in found if f.base is not None)
+    return [
+        lines(
+            head,
+            pre(table(("", "flow", "of assets", "units"), rows)),
+            f"Counted from: {bases}." if bases else None,
+            *_flags(found),
+        )
+    ]
+
+
+def absence(market: Market, ticker: str) -> str:
+    """Why there is no flow of a fund: nothing stored, or only what cannot give one."""
+    if market.fund(ticker).empty:
+        return "no fund facts"
+    return "no fund facts with a share count (Yahoo's is frozen and cannot give flows)"
+
+
+def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:
+    """The newest flagged days among the windows, each with its meaning."""
+    days = sorted({item for summary in found for item in summary.flags}, reverse=True)
+    said = [f"{flag} {short_date(day)}: {flows.FLAGS[flag]}." for day, flag in days[:_SHOWN_FLAGS]]
+    more = len(days) - _SHOWN_FLAGS
+    return said + ([f"... and {more} more flagged days."] if more > 0 else [])
+
+
+def _signals(market: Market) -> list[str]:
+    """z-score, acceleration and gap over 20 sessions, where they can be given."""
+    said = []
+    for name, label in (("flow_z", "z-score 20d, IWM"), ("flow_change", "20d less the 20d before, IWM")):
+        metric = METRICS[name]
+        found = reading(metric, market, metric.defaults())
+        said.append(
+            f"{label}: {metric.unit.show(found.value)}" + (f", {found.reason}" if found.reason else "")
+        )
+    metric = METRICS["flow_gap"]
+    found = reading(metric, market, metric.defaults())
+    said.append(
+        f"Gap 20d, IWM − SPY: {metric.unit.show(found.value)}" + (f", {found.reason}" if found.reason else "")
+    )
+    return said
+
+
+def _chart(market: Market, window: Window, theme: Theme) -> Chart:
+    columns = {}
+    for ticker in PAIR:
+        frame = flows.prepared(market, ticker)
+        base = flows.summary(frame, window, market.anchor).base
+        if base is not None:
+            # The base is the line's zero: its own flow belongs to the window before.
+            columns[ticker] = frame["flow"].loc[base:].copy()
+            columns[ticker].iloc[0] = 0.0
+    part = f"facts:{next(iter(columns), PAIR[0])}"
+    look = chart_look(f"Money into the funds, {window}", market, theme, part)
+    return flows_chart(pd.DataFrame(columns), look)

@@ -1,0 +1,195 @@
+"""The answers to /multiples and /why: what is being paid, and what moved the price."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from bot.analytics import flows, valuation
+from bot.analytics.fundamentals import Split, convention_for, why
+from bot.analytics.market import LARGE, PAIR, SMALL
+from bot.analytics.performance import performance
+from bot.analytics.registry import METRICS
+from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
+from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.charts import metric_chart
+from bot.rendering.compare import chart_look, convention
+from bot.rendering.flows import absence
+from bot.rendering.tables import table
+from bot.rendering.text import bold, lines, pre, short_date
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.analytics.valuation import Figure
+    from bot.analytics.windows import Window
+    from bot.rendering.charts import Chart
+    from bot.rendering.text import Html
+    from bot.rendering.themes import Theme
+
+_ADVICE = (
+    "Estimates such as the article's 75x come bottom-up from the companies or from an import: "
+    "python -m bot import multiples FILE --ticker IWM."
+)
+
+
+def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
+    """Every stored multiple by convention, premium of IWM over SPY, place in the stored history."""
+    require(market)
+    figures = valuation.figures(market)
+    if not figures:
+        html = lines(
+            heading("Valuation multiples", market, asked),
+            f"{NOT_AVAILABLE}: none stored.",
+            "Yahoo's are recorded by each refresh from the first one on.",
+            _ADVICE,
+        )
+        return Answer(html, buttons=_buttons(asked))
+    ordered = sorted(figures, key=lambda f: (f.convention, f.basis))
+    blocks = [
+        _block(name, basis, list(group))
+        for (name, basis), group in groupby(ordered, key=lambda f: (f.convention, f.basis))
+    ]
+    html = lines(
+        heading("Valuation multiples", market, asked),
+        *blocks,
+        _ADVICE if not any(f.convention == "losses_in" for f in figures) else None,
+        "",
+        sources({"multiples": market.source("multiples").label}),
+    )
+    chosen = convention_for(market)
+    drawable = chosen is not None and len(valuation.premium(market, "pe", chosen)) > 1
+    return Answer(
+        html, (lambda: _chart(market, str(chosen), theme)) if drawable else None, "multiples", _buttons(asked)
+    )
+
+
+def _block(name: str, basis: str, figures: list[Figure]) -> Html:
+    ordered = sorted(figures, key=lambda f: list(valuation.MULTIPLES).index(f.metric))
+    rows = []
+    for figure in ordered:
+        unit = METRICS[figure.metric].unit
+        rows.append(
+            (
+                valuation.MULTIPLES[figure.metric],
+                unit.show(figure.small),
+                unit.show(figure.large),
+                PERCENT.show(figure.premium, 1),
+            )
+        )
+    return lines(
+        bold(convention(name, basis)),
+        _sessions(ordered[0]),
+        pre(table(("", SMALL, LARGE, "premium"), rows)),
+        *(_rank(figure) for figure in ordered if figure.metric == "pe"),
+    )
+
+
+def _sessions(figure: Figure) -> str:
+    """The sessions that the figures are for."""
+    if figure.small_session == figure.large_session and figure.small_session is not None:
+        return f"Prices of {short_date(figure.small_session)}."
+    parts = [
+        f"{ticker} {short_date(session)}" if session is not None else f"{ticker} {NOT_AVAILABLE}"
+        for ticker, session in ((SMALL, figure.small_session), (LARGE, figure.large_session))
+    ]
+    return f"Prices of: {', '.join(parts)}; no premium across dates."
+
+
+def _rank(figure: Figure) -> str:
+    """Place of the premium in the stored history, with n and the first date."""
+    name = valuation.MULTIPLES[figure.metric]
+    if figure.percentile is None or figure.first is None:
+        return f"{name} premium: no history of both funds to rank it in yet."
+    return (
+        f"{name} premium: at or above {figure.percentile:.0f}% of n = {figure.observations} figures "
+        f"since {short_date(figure.first)}."
+    )
+
+
+def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
+    """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
+    require(market)
+    chosen = convention_for(market)
+    blocks = [_why(market, ticker, window, chosen) for ticker in PAIR]
+    html = lines(
+        heading(f"What moved it, {window}", market, asked),
+        *blocks,
+        _verdict(market, window, chosen),
+        "",
+        sources(
+            {
+                "prices": market.source("prices").label,
+                "multiples": market.source("multiples").label,
+                "flows": market.source(f"facts:{SMALL}").label,
+            }
+        ),
+    )
+    return Answer(html, buttons=_buttons(asked))
+
+
+def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
+    position = PAIR.index(ticker)
+    price, total = performance(market, window), performance(market, window, total=True)
+    returned = (price.small, price.large)[position]
+    with_paid = (total.small, total.large)[position]
+    if price.base is None or returned is None or with_paid is None:
+        return lines(bold(ticker) + f": {NOT_AVAILABLE}, too little price history for {window}.")
+    rows = [("price return", PERCENT.show(returned)), ("distributions", PERCENT.show(with_paid - returned))]
+    split = why(market, ticker, window, chosen) if chosen is not None else None
+    note: str | None
+    if isinstance(split, Split):
+        rows += [
+            ("implied earnings", PERCENT.show(split.earnings)),
+            ("multiple (P/E)", PERCENT.show(split.multiple)),
+        ]
+        note = (
+            f"P/E {split.pe_first:.1f}x → {split.pe_last:.1f}x, {valuation.CONVENTIONS[split.convention]}: "
+            f"(1 {_signed(split.earnings)}) × (1 {_signed(split.multiple)}) = 1 {_signed(split.price)}, "
+            f"{short_date(split.first)} to {short_date(split.last)}."
+        )
+    else:
+        note = f"Earnings and multiple: {NOT_AVAILABLE}, {split.reason if split else 'no P/E stored'}."
+    flow = flows.summary(flows.prepared(market, ticker), window, market.anchor)
+    if flow.dollars is None:
+        reason = absence(market, ticker) if flow.end is None else "too little history"
+        note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
+    else:
+        rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
+    head = bold(ticker) + f" since {short_date(price.base)}"
+    return lines(head, pre(table(("", "change"), rows)), note)
+
+
+def _signed(percent: float) -> str:
+    """A change as a term of a product: "+ 0.149" or "− 0.490"."""
+    return f"{'−' if percent < 0 else '+'} {abs(percent) / 100:.3f}"
+
+
+def _verdict(market: Market, window: Window, chosen: str | None) -> str | None:
+    """What did most of the work in IWM's price, in words; None without a split."""
+    split = why(market, SMALL, window, chosen) if chosen is not None else None
+    if not isinstance(split, Split):
+        return None
+    if split.earnings < 0 < split.price:
+        return "Reading: earnings did not carry IWM's price; people paid a higher multiple."
+    if split.price < 0 < split.earnings:
+        return "Reading: IWM's earnings rose, people paid a lower multiple for them."
+    led = "the multiple" if abs(split.multiple) > abs(split.earnings) else "earnings"
+    return f"Reading: {led} moved IWM's price most."
+
+
+def _chart(market: Market, chosen: str, theme: Theme) -> Chart:
+    series = valuation.premium(market, "pe", chosen)
+    look = chart_look(
+        f"P/E premium of IWM over SPY, {valuation.CONVENTIONS.get(chosen, chosen)}",
+        market,
+        theme,
+        "multiples",
+    )
+    return metric_chart(series, METRICS["pe_premium"].unit, look)
+
+
+def _buttons(asked: Asked) -> tuple[tuple[tuple[str, str], ...], ...]:
+    tail = asked.suffix
+    return (
+        (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}"), ("What moved it", f"/why ytd{tail}")),
+    )

@@ -1,0 +1,96 @@
+"""The answer to /trend: the ratio, its averages, momentum, breakout, channel and drawdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.analytics import trend, units
+from bot.analytics.metrics import Arguments, reading
+from bot.analytics.performance import performance
+from bot.analytics.registry import METRICS
+from bot.analytics.windows import Window
+from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.charts import Threshold, metric_chart
+from bot.rendering.compare import AVERAGE, chart_look, ratio_line
+from bot.rendering.tables import table
+from bot.rendering.text import bold, lines, pre, short_date
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.rendering.charts import Chart
+    from bot.rendering.themes import Theme
+
+# Label and registry entry of each line; the entry gives the unit and the history.
+_LINES: tuple[tuple[str, str, Arguments], ...] = (
+    ("Ratio IWM/SPY", "ratio", {}),
+    ("against 50-day avg", "ratio_vs_sma", {"n": 50}),
+    ("against 200-day avg", "ratio_vs_sma", {"n": 200}),
+    ("Momentum 12−1 months", "momentum", {}),
+    ("vs 252-day high", "breakout", {"n": 252}),
+    ("vs 252-day low", "breakout_low", {"n": 252}),
+    ("Slope 60 days, a year", "slope", {"n": 60}),
+    ("Channel, sigmas", "channel", {"since": trend.CHANNEL_FROM}),
+    ("Drawdown of ratio", "drawdown", {}),
+    ("Beta 252 days", "beta", {"n": 252}),
+    ("Correlation 60 days", "corr", {"n": 60}),
+)
+_BREAK_SIGMAS, _BREAK_SESSIONS = 2, 5
+_GAPS = (Window("m", 3), Window("y", 1))
+
+
+def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | None = None) -> Answer:
+    """Every trend metric with its value, and what they say together."""
+    require(market)
+    rows = []
+    for label, name, arguments in _LINES:
+        metric = METRICS[name]
+        rows.append((label, metric.unit.show(reading(metric, market, arguments).value)))
+    # The gaps count back from the date asked for, as /compare does, not from its last session.
+    for span in _GAPS:
+        gap = performance(market, span, total=True).gap
+        rows.append((f"Gap {span}, total return", units.POINTS.show(gap)))
+    html = lines(
+        heading("Relative trend, IWM/SPY", market, asked),
+        pre(table(("", "value"), rows)),
+        bold("Reading") + ": " + ratio_line(market),
+        channel_line(market),
+        "",
+        sources({"prices": market.source("prices").label}),
+    )
+    shown = window or Window("y", 2)
+    buttons = (
+        (
+            (("Since 2010", f"/chart ratio since 2010-01-04{asked.suffix}")),
+            ("Compare", f"/compare{asked.suffix}"),
+        ),
+    )
+    return Answer(html, lambda: _chart(market, shown, theme), "trend", buttons)
+
+
+def channel_line(market: Market) -> str:
+    """Whether the long downtrend is breaking, in words."""
+    fit = trend.channel_fit(trend.ratio(market)).dropna()
+    since = short_date(trend.CHANNEL_FROM)
+    if fit.empty:
+        return f"The trend line from {since} needs three years of prices after it."
+    residual, slope = float(fit["residual"].iloc[-1]), float(fit["slope"].iloc[-1])
+    above = fit["residual"].tail(_BREAK_SESSIONS) > _BREAK_SIGMAS
+    if len(above) == _BREAK_SESSIONS and above.all():
+        said = "above two for five sessions: the trend is broken upward"
+    elif residual > _BREAK_SIGMAS:
+        said = "above two, not yet for five sessions"
+    elif abs(residual) < 1:
+        said = "a return to the line, not a break of it" if slope < 0 else "on the line"
+    else:
+        said = "inside the channel" if residual > -_BREAK_SIGMAS else "below the channel"
+    pace = units.PERCENT.show(slope)
+    return f"Trend line from {since}: {pace} a year; {units.NUMBER.show(residual)} sigma from it, {said}."
+
+
+def _chart(market: Market, window: Window, theme: Theme) -> Chart:
+    r = trend.ratio(market)
+    position = int(window.bases(r.index)[-1])
+    shown = r.iloc[max(position, 0) :]
+    average = r.rolling(AVERAGE).mean()
+    look = chart_look("IWM/SPY and its 200-day average", market, theme)
+    return metric_chart(shown, units.LEVEL, look, threshold=Threshold(average, f"{AVERAGE}-day average"))
