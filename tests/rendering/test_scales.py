@@ -3,11 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bot.analytics.units import LEVEL, MULTIPLE, PERCENT, USD, Unit
 from bot.rendering.scales import date_ticks, days, limits, spread, value_ticks
+
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,7 @@ def test_value_ticks_are_round_and_say_no_more_than_their_step(
     assert value_ticks(low, high, unit)[1] == labels
 
 
+@PATIENT
 @given(
     st.floats(-1e12, 1e12),
     st.floats(1e-3, 1e12),
@@ -64,6 +68,7 @@ def test_date_ticks(first: str, last: str, labels: list[str]) -> None:
     assert date_ticks(pd.bdate_range(first, last))[1] == labels
 
 
+@PATIENT
 @given(st.dates(pd.Timestamp("1993-01-29").date()), st.integers(0, 9_000), st.integers(0, 5))
 def test_date_ticks_lie_inside_apart_and_name_a_year_in_long_spans(
     first: object, span: int, thinned: int
@@ -99,6 +104,7 @@ def test_limits_leave_air_and_are_never_equal(values: list[float], expected: tup
 PLACES = st.lists(st.floats(-50, 150), min_size=1, max_size=5)
 
 
+@PATIENT
 @given(PLACES)
 def test_labels_are_kept_apart_inside_and_in_order(wanted: list[float]) -> None:
     places = spread(wanted, 20, 0, 100)

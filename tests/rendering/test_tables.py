@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.analytics.units import PERCENT, POINTS
 from bot.rendering.tables import WIDTH, TableWidthError, table
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 HEADER = ("", "IWM", "SPY", "gap")
 
@@ -71,6 +73,7 @@ LABEL = st.text("abcdefgh 0123456789", min_size=1, max_size=16).map(str.strip).f
 FIGURE = st.floats(-999, 999).map(PERCENT.show)
 
 
+@PATIENT
 @given(st.lists(st.tuples(LABEL, FIGURE, FIGURE), min_size=1, max_size=8))
 def test_no_line_is_wider_than_the_phone_and_no_cell_is_lost(rows: list[tuple[str, str, str]]) -> None:
     text = table(("w", "IWM", "SPY"), rows)

@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.rendering.text import (
@@ -28,6 +28,8 @@ from bot.rendering.text import (
     strip_html,
     visible_length,
 )
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 # Characters that break naive splitting: markup, entities, astral planes (two UTF-16 units), borders.
 LETTERS = st.text(st.sampled_from("ab<>&;\"' \n\t\u2212\U0001f4c8é"), max_size=40)
@@ -68,6 +70,7 @@ def assert_balanced(html: str) -> None:
     assert stack == []
 
 
+@PATIENT
 @given(PLAIN)
 def test_escaped_value_is_shown_as_it_was_typed(value: str) -> None:
     assert strip_html(escape(value)) == value
@@ -158,6 +161,7 @@ def test_limit_that_cannot_hold_a_character_is_refused() -> None:
         split_html("a", 1)
 
 
+@PATIENT
 @given(MARKUP, st.integers(2, 60))
 def test_parts_fit_are_balanced_and_lose_nothing(html: Html, limit: int) -> None:
     parts = split_html(html, limit)
@@ -169,6 +173,7 @@ def test_parts_fit_are_balanced_and_lose_nothing(html: Html, limit: int) -> None
     assert squeezed("".join(map(strip_html, parts))) == squeezed(strip_html(html))
 
 
+@PATIENT
 @given(MARKUP, st.integers(2, 60))
 def test_only_white_space_at_the_cuts_is_dropped(html: Html, limit: int) -> None:
     rest = strip_html(html)
@@ -179,6 +184,7 @@ def test_only_white_space_at_the_cuts_is_dropped(html: Html, limit: int) -> None
     assert not rest.strip()
 
 
+@PATIENT
 @given(st.lists(st.text("ab ", min_size=1, max_size=9).filter(str.strip), min_size=1), st.integers(9, 30))
 def test_lines_that_fit_are_never_cut(texts: list[str], limit: int) -> None:
     parts = split_html(pre(texts), limit)
@@ -193,6 +199,7 @@ def test_dates_are_spelled_without_the_locale() -> None:
     assert short_date(dt.date(2000, 1, 1)) == "1 Jan 2000"
 
 
+@PATIENT
 @given(st.dates())
 def test_every_date_is_spelled_as_the_c_locale_does(day: dt.date) -> None:
     assert date_phrase(day) == f"{day:%a} {day.day} {day:%b} {day.year}"
