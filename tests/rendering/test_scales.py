@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from bot.analytics.units import LEVEL, MULTIPLE, PERCENT, USD, Unit
 from bot.rendering.scales import date_ticks, days, limits, spread, value_ticks
 
-
 PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 
