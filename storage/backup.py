@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.connection import broken_references, connect_as_it_is, create, transaction
+from storage.connection import broken_references, connect_as_it_is, create, own_errors, transaction
 from storage.errors import DatabaseBroken, DiskFault, StorageError
 
 if TYPE_CHECKING:
@@ -54,9 +54,12 @@ def copy_into(db: sqlite_utils.Database, target: str | os.PathLike[str]) -> dict
 
 def _refuse_live(db: sqlite_utils.Database, target: Path) -> None:
     """StorageError when the target is a database in use: replaced, it would be lost or mixed up."""
-    source = db.execute("PRAGMA database_list").fetchone()[2]
-    if target.resolve() == Path(source).resolve() or Path(f"{target}-wal").exists():
+    if target.resolve() == _file_of(db).resolve() or Path(f"{target}-wal").exists():
         raise StorageError(f"{target} is a database in use; name another file, e.g. backup.sqlite3.")
+
+
+def _file_of(db: sqlite_utils.Database) -> Path:
+    return Path(db.execute("PRAGMA database_list").fetchone()[2])
 
 
 def _remove(file: Path) -> None:
@@ -75,9 +78,13 @@ def _verify(file: Path, counts: dict[str, int]) -> None:
 
 
 def integrity_check(db: sqlite_utils.Database) -> list[str]:
-    """What is wrong with the file and its references, one sentence each; empty when it is sound."""
-    found = [row[0] for row in db.execute("PRAGMA integrity_check").fetchall() if row[0] != "ok"]
-    return found + broken_references(db)
+    """What is wrong with the file, or else with its references, in words; empty when it is sound."""
+    try:
+        with own_errors(_file_of(db)):
+            found = [row[0] for row in db.execute("PRAGMA integrity_check").fetchall() if row[0] != "ok"]
+            return found or broken_references(db)
+    except DatabaseBroken as err:  # damaged too badly even for the check
+        return [str(err)]
 
 
 def row_counts(db: sqlite_utils.Database) -> dict[str, int]:

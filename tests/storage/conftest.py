@@ -1,0 +1,66 @@
+"""A database of its own for each test, and other processes that use it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+from storage.connection import connect, create, transaction
+from storage.db import Database, open_database
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+ROOT = Path(__file__).parents[2]
+
+# Starts Python code with the database's path as argument; returns once it has printed a line.
+Spawn: TypeAlias = Callable[[str], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.sqlite3"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    with open_database(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[sqlite_utils.Database]:
+    """What a storage function is given: a connection inside a transaction."""
+    create(path)
+    opened = connect(path, read_only=False)
+    with transaction(opened, "BEGIN IMMEDIATE"):
+        yield opened
+    opened.close()
+
+
+@pytest.fixture
+def spawn(path: Path) -> Iterator[Spawn]:
+    with ExitStack() as stack:
+
+        def start(code: str) -> subprocess.Popen[str]:
+            process = stack.enter_context(
+                subprocess.Popen(  # noqa: S603 - our own interpreter and code
+                    [sys.executable, "-c", code, str(path)],
+                    cwd=ROOT,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            return process
+
+        yield start

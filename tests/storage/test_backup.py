@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import re
+import stat
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage import backup as module
+from storage.db import (
+    Database,
+    DatabaseBroken,
+    DiskFault,
+    StorageError,
+    backup,
+    copy_into,
+    open_database,
+    row_counts,
+)
+from storage.sources import meta, set_meta
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import sqlite_utils
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    database.run_sync(lambda db: set_meta(db, "word", "kept"))
+    return database
+
+
+def test_a_copy_holds_all_rows_in_one_private_file(filled: Database, tmp_path: Path) -> None:
+    target = tmp_path / "copies" / "copy.sqlite3"
+    counts = backup(filled, target)
+    assert counts["meta"] == 1
+    assert counts == filled.outside_sync(row_counts)
+    assert [file.name for file in target.parent.iterdir()] == ["copy.sqlite3"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    with open_database(target, read_only=True) as copy:
+        assert copy.run_sync(lambda db: meta(db, "word")) == "kept"
+
+
+async def test_a_copy_is_made_while_the_database_is_in_use(filled: Database, tmp_path: Path) -> None:
+    await filled.outside(partial(copy_into, target=tmp_path / "copy.sqlite3"))
+    await filled.run(lambda db: set_meta(db, "word", "later"))
+    with open_database(tmp_path / "copy.sqlite3", read_only=True) as copy:
+        assert await copy.run(lambda db: meta(db, "word")) == "kept"
+
+
+def test_what_another_connection_writes_meanwhile_is_not_half_copied(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = module.row_counts
+
+    def count_then_write(db: sqlite_utils.Database) -> dict[str, int]:
+        counts = counted(db)
+        with open_database(filled.path) as other:
+            other.run_sync(lambda db: set_meta(db, "another", "one"))
+        monkeypatch.setattr(module, "row_counts", counted)
+        return counts
+
+    monkeypatch.setattr(module, "row_counts", count_then_write)
+    assert backup(filled, tmp_path / "copy.sqlite3")["meta"] == 1
+    assert filled.outside_sync(row_counts)["meta"] == 2
+
+
+def test_an_older_copy_is_replaced_and_a_broken_left_over_does_not_matter(
+    filled: Database, tmp_path: Path
+) -> None:
+    target = tmp_path / "copy.sqlite3"
+    target.write_text("old")
+    (tmp_path / "copy.sqlite3.part").write_text("cut off" * 1000)
+    backup(filled, target)
+    assert target.read_bytes().startswith(b"SQLite format 3")
+    assert not (tmp_path / "copy.sqlite3.part").exists()
+
+
+def test_a_copy_that_does_not_agree_replaces_nothing(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "copy.sqlite3"
+    target.write_text("old")
+    monkeypatch.setattr(module, "integrity_check", lambda _: ["row 1 missing from index"])
+    with pytest.raises(
+        DatabaseBroken, match=r"^The backup does not agree with the database; nothing was kept\.$"
+    ):
+        backup(filled, target)
+    assert target.read_text() == "old"
+    assert not (tmp_path / "copy.sqlite3.part").exists()
+
+
+def test_a_copy_that_lacks_rows_is_refused(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([{"meta": 2}, {"meta": 1}])
+    monkeypatch.setattr(module, "row_counts", lambda _: next(counts))
+    with pytest.raises(DatabaseBroken):
+        backup(filled, tmp_path / "copy.sqlite3")
+    assert not (tmp_path / "copy.sqlite3").exists()
+
+
+def test_a_database_in_use_is_never_overwritten(filled: Database, path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.sqlite3"
+    link.symlink_to(path)
+    with open_database(tmp_path / "other.sqlite3") as other:
+        for target in (path, link, other.path):
+            message = f"{target} is a database in use; name another file, e.g. backup.sqlite3."
+            with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
+                backup(filled, target)
+    assert filled.run_sync(lambda db: meta(db, "word")) == "kept"
+
+
+def test_a_target_that_cannot_be_written_is_named(filled: Database, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target = tmp_path / "folder"
+    with pytest.raises(
+        DiskFault, match=rf"^The backup {re.escape(str(target))} could not be written \(.+\)\.$"
+    ):
+        backup(filled, target)
+    assert sorted(file.name for file in tmp_path.iterdir() if "part" in file.name) == []

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage.db import DatabaseBusy, DiskFault, hold_lock
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Spawn = Callable[[str], subprocess.Popen[str]]
+
+HOLD = """
+import sys
+from storage.db import hold_lock
+with hold_lock(sys.argv[1]):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_turned_away_until_the_first_is_gone(path: Path, spawn: Spawn) -> None:
+    child = spawn(HOLD)
+    message = (
+        f"Another bot (process {child.pid}) is using {path}; stop it first, or name another file with --db."
+    )
+    with pytest.raises(DatabaseBusy, match=f"^{re.escape(message)}$"), hold_lock(path):
+        pass
+    child.kill()
+    child.wait()
+    with hold_lock(path) as lock:
+        assert lock.read_text() == f"{os.getpid()}\n"
+
+
+def test_the_lock_is_free_again_after_its_block(path: Path) -> None:
+    with pytest.raises(RuntimeError), hold_lock(path):
+        raise RuntimeError
+    with hold_lock(path):
+        pass
+
+
+def test_it_is_held_against_the_same_process_too(path: Path) -> None:
+    with hold_lock(path), pytest.raises(DatabaseBusy), hold_lock(path):
+        pass
+
+
+def test_the_folder_is_made_and_databases_do_not_share_a_lock(tmp_path: Path) -> None:
+    with hold_lock(tmp_path / "new" / "a.sqlite3") as one, hold_lock(tmp_path / "new" / "b.sqlite3") as other:
+        assert (one.name, other.name) == ("a.sqlite3.lock", "b.sqlite3.lock")
+
+
+def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lock = tmp_path / "file" / "a.sqlite3.lock"
+    with (
+        pytest.raises(DiskFault, match=rf"^The lock file {re.escape(str(lock))} cannot be written \(.+\)\.$"),
+        hold_lock(tmp_path / "file" / "a.sqlite3"),
+    ):
+        pass
