@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage.alerts import (
+    active_alerts,
+    add_alert,
+    add_event,
+    alerts_of,
+    clear_states,
+    count_active,
+    current_state,
+    events,
+    fires_since,
+    get_alert,
+    save_state,
+    set_life,
+    state_before,
+)
+from storage.chats import deactivate, ensure_chat, reactivate
+from storage.db import Refused
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from storage.rows import Row
+
+NOON, ONE = "2020-12-11T12:00:00Z", "2020-12-11T13:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def _chats(db: sqlite_utils.Database) -> None:
+    for chat_id in (1, 2):
+        ensure_chat(db, chat_id, "private", "", NOON)
+
+
+def new(db: sqlite_utils.Database, chat_id: int = 1, rule: str = "ratio > sma 200") -> Row:
+    return add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json='{"r": 1}', now=NOON)
+
+
+# Alerts
+
+
+def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
+    row = add_alert(
+        db, chat_id=1, owner_id=5, rule="ratio > sma 200", rule_json="{}", now=NOON, session="2020-12-10"
+    )
+    assert row == {
+        "alert_id": 1,
+        "chat_id": 1,
+        "number": 1,
+        "owner_id": 5,
+        "rule": "ratio > sma 200",
+        "rule_json": "{}",
+        "life": "active",
+        "reason": "",
+        "created_at": NOON,
+        "created_session": "2020-12-10",
+    }
+    assert get_alert(db, 1, 1) == row
+    assert get_alert(db, 2, 1) is None
+
+
+def test_numbers_count_in_each_chat_and_are_never_used_again(db: sqlite_utils.Database) -> None:
+    assert [new(db)["number"], new(db)["number"], new(db, 2)["number"]] == [1, 2, 1]
+    db.execute("DELETE FROM alerts WHERE number = 2")
+    assert new(db)["number"] == 3
+
+
+def test_an_alert_of_an_unknown_chat_is_refused(db: sqlite_utils.Database) -> None:
+    with pytest.raises(Refused, match=r"^Chat 9 is not known; an alert needs one\.$"):
+        new(db, 9)
+
+
+def test_ended_alerts_are_listed_only_when_asked_for(db: sqlite_utils.Database) -> None:
+    for life in ("active", "paused", "expired", "done"):
+        assert set_life(db, new(db)["alert_id"], life, f"is {life}")
+    assert [row["number"] for row in alerts_of(db, 1)] == [1, 2]
+    assert [row["reason"] for row in alerts_of(db, 1, include_ended=True)] == [
+        "is active",
+        "is paused",
+        "is expired",
+        "is done",
+    ]
+    assert (count_active(db, 1), count_active(db, 2)) == (2, 0)
+    assert not set_life(db, 99, "done")
+
+
+def test_judged_are_the_active_alerts_of_active_chats(db: sqlite_utils.Database) -> None:
+    one, two, three = new(db), new(db, 2), new(db)
+    set_life(db, three["alert_id"], "paused")
+    assert [row["alert_id"] for row in active_alerts(db)] == [one["alert_id"], two["alert_id"]]
+    deactivate(db, 2, "blocked")
+    assert [row["alert_id"] for row in active_alerts(db)] == [one["alert_id"]]
+    reactivate(db, 2)
+    assert active_alerts(db)[1] == two
+
+
+# States
+
+
+def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Database) -> None:
+    new(db)
+    assert current_state(db, 1) is None
+    save_state(db, 1, "2020-12-10", "armed")
+    save_state(db, 1, "2020-12-11", "fired")
+    save_state(db, 1, "2020-12-09", "earlier")
+    assert current_state(db, 1) == ("2020-12-11", "fired")
+    assert state_before(db, 1, "2020-12-11") == ("2020-12-10", "armed")
+    assert state_before(db, 1, "2020-12-09") is None
+
+
+def test_a_state_is_replaced_when_its_session_is_judged_again(db: sqlite_utils.Database) -> None:
+    new(db)
+    save_state(db, 1, "2020-12-11", "fired")
+    save_state(db, 1, "2020-12-11", "armed")
+    assert current_state(db, 1) == ("2020-12-11", "armed")
+
+
+def test_the_states_before_the_last_ten_sessions_are_kept(db: sqlite_utils.Database) -> None:
+    new(db)
+    new(db)
+    save_state(db, 2, "2020-12-01", "another's")
+    days = [f"2020-12-{day:02}" for day in range(1, 15)]
+    for day in days:
+        save_state(db, 1, day, f"after {day}")
+    kept = [row["session"] for row in db.table("alert_states").rows_where("alert_id = 1")]
+    assert kept == days[-11:]
+    for day, before in zip(days[-10:], days[-11:-1], strict=True):
+        assert state_before(db, 1, day) == (before, f"after {before}")
+    assert state_before(db, 1, days[-11]) is None
+    assert current_state(db, 2) == ("2020-12-01", "another's")
+
+
+def test_an_alert_starts_afresh_without_its_states(db: sqlite_utils.Database) -> None:
+    new(db)
+    new(db)
+    save_state(db, 1, "2020-12-11", "fired")
+    save_state(db, 2, "2020-12-11", "armed")
+    clear_states(db, 1)
+    assert current_state(db, 1) is None
+    assert current_state(db, 2) is not None
+
+
+# Events
+
+
+def event(
+    db: sqlite_utils.Database, session: str, transition: str = "fired", alert_id: int = 1, revision: int = 0
+) -> int | None:
+    return add_event(
+        db,
+        alert_id=alert_id,
+        session=session,
+        transition=transition,
+        now=ONE,
+        value=0.52,
+        threshold=0.51,
+        detail={"late": True},
+        revision=revision,
+    )
+
+
+def test_an_event_is_stored_once_per_revision(db: sqlite_utils.Database) -> None:
+    new(db)
+    assert event(db, "2020-12-11") == 1
+    assert event(db, "2020-12-11") is None
+    assert event(db, "2020-12-11", revision=1) == 2
+    assert event(db, "2020-12-11", "re-armed") == 3
+    assert event(db, "2020-12-12") == 4
+
+
+def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
+    new(db)
+    event(db, "2020-12-11")
+    assert events(db, alert_id=1) == [
+        {
+            "event_id": 1,
+            "alert_id": 1,
+            "session": "2020-12-11",
+            "transition": "fired",
+            "revision": 0,
+            "value": 0.52,
+            "threshold": 0.51,
+            "detail": {"late": True},
+            "created_at": ONE,
+            "number": 1,
+            "rule": "ratio > sma 200",
+            "chat_id": 1,
+        }
+    ]
+
+
+def test_events_of_an_alert_or_a_chat_come_newest_first(db: sqlite_utils.Database) -> None:
+    for chat_id in (1, 1, 2):
+        new(db, chat_id)
+    for alert_id, session in ((1, "2020-12-10"), (2, "2020-12-11"), (3, "2020-12-11"), (1, "2020-12-09")):
+        event(db, session, alert_id=alert_id)
+    assert [row["event_id"] for row in events(db, alert_id=1)] == [1, 4]
+    assert [row["event_id"] for row in events(db, chat_id=1)] == [2, 1, 4]
+    assert [row["event_id"] for row in events(db, chat_id=1, limit=1)] == [2]
+
+
+def test_fires_are_counted_by_session(db: sqlite_utils.Database) -> None:
+    new(db)
+    for session in ("2020-12-09", "2020-12-10", "2020-12-11"):
+        event(db, session)
+    event(db, "2020-12-11", revision=1)
+    event(db, "2020-12-12", "re-armed")
+    assert fires_since(db, 1, "2020-12-10") == 2
+    assert fires_since(db, 1, "2020-12-10", transition="re-armed") == 1
+    assert fires_since(db, 2, "2020-12-10") == 0

@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlite_utils
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.migrations import MIGRATIONS
+from storage.observations import (
+    KINDS,
+    Written,
+    add,
+    first_observed,
+    has_source,
+    is_empty,
+    latest_session,
+    newest,
+)
+
+if TYPE_CHECKING:
+    from storage.rows import Row
+
+NOON, ONE, TWO, THREE = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14, 15))
+
+
+def bar(close: float, session: str = "2020-12-11", ticker: str = "IWM", **more: object) -> Row:
+    return {"ticker": ticker, "session": session, "close": close, **more}
+
+
+def put(db: sqlite_utils.Database, at: str, *rows: Row, source: str = "yahoo") -> Written:
+    return add(db, "bars", rows, source=source, observed_at=at)
+
+
+def closes(db: sqlite_utils.Database, known: str | None = None) -> list[float]:
+    return [row["close"] for row in newest(db, "bars", known=known)]
+
+
+def vintages(db: sqlite_utils.Database) -> list[tuple[str, float]]:
+    return [(row["observed_at"], row["close"]) for row in db.table("bars").rows_where(order_by="observed_at")]
+
+
+# Every kind
+
+ROWS: dict[str, tuple[Row, Row]] = {  # a row of each kind, and another value of the same key
+    "bars": (
+        {
+            "ticker": "IWM",
+            "session": "2020-12-11",
+            "open": 189.5,
+            "high": 191.0,
+            "low": 188.25,
+            "close": 189.94,
+            "volume": 21_000_000,
+            "provisional": True,
+        },
+        {"ticker": "IWM", "session": "2020-12-11", "close": 190.02, "volume": 22_000_000},
+    ),
+    "distributions": (
+        {"ticker": "SPY", "ex_date": "2020-12-18", "amount": 1.58},
+        {"ticker": "SPY", "ex_date": "2020-12-18", "amount": None},
+    ),
+    "splits": (
+        {"ticker": "IWM", "session": "2005-06-09", "ratio": 2.0},
+        {"ticker": "IWM", "session": "2005-06-09", "ratio": 3.0},
+    ),
+    "fund_facts": (
+        {"ticker": "IWM", "session": "2020-12-11", "nav": 189.9, "shares": None, "assets": 5.5e10},
+        {"ticker": "IWM", "session": "2020-12-11", "nav": 189.9, "shares": 2.9e8, "assets": 5.5e10},
+    ),
+    "multiples": (
+        {
+            "ticker": "IWM",
+            "session": "2020-12-11",
+            "metric": "pe",
+            "convention": "morningstar",
+            "basis": "unstated",
+            "value": 21.4,
+            "holdings_date": "2020-11-30",
+        },
+        {
+            "ticker": "IWM",
+            "session": "2020-12-11",
+            "metric": "pe",
+            "convention": "morningstar",
+            "basis": "unstated",
+            "value": 21.4,
+            "holdings_date": "2020-12-11",
+        },
+    ),
+    "sector_weights": (
+        {"ticker": "IWM", "session": "2020-12-11", "sector": "Health Care", "weight": 20.1},
+        {"ticker": "IWM", "session": "2020-12-11", "sector": "Health Care", "weight": 20.3},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_comes_back_as_stored_and_a_second_value_is_a_revision(
+    db: sqlite_utils.Database, kind: str
+) -> None:
+    first, second = ROWS[kind]
+    assert add(db, kind, [first], source="yahoo", observed_at=NOON) == Written(inserted=1)
+    assert add(db, kind, [first], source="yahoo", observed_at=ONE) == Written(unchanged=1)
+    assert add(db, kind, [second], source="yahoo", observed_at=TWO) == Written(revised=1)
+    (old,), (new,) = newest(db, kind, known=ONE), newest(db, kind)
+    assert first.items() <= old.items()
+    assert second.items() <= new.items()
+    assert (old["observed_at"], new["observed_at"]) == (NOON, TWO)
+    assert newest(db, kind, known="2020-12-11T11:59:59Z") == []
+
+
+def test_values_not_given_are_none_and_a_bar_is_final_unless_said(db: sqlite_utils.Database) -> None:
+    put(db, NOON, bar(189.94))
+    (row,) = newest(db, "bars")
+    assert row == {
+        "id": 1,
+        "ticker": "IWM",
+        "session": "2020-12-11",
+        "source": "yahoo",
+        "open": None,
+        "high": None,
+        "low": None,
+        "close": 189.94,
+        "volume": None,
+        "provisional": 0,
+        "observed_at": NOON,
+    }
+
+
+def test_rows_come_ordered_by_key_with_each_source_apart(db: sqlite_utils.Database) -> None:
+    put(db, NOON, bar(3, "2020-12-11"), bar(4, "2020-12-10", "SPY"), bar(1, "2020-12-10"))
+    put(db, NOON, bar(2, "2020-12-10"), source="csv")
+    assert [(row["ticker"], row["session"], row["source"]) for row in newest(db, "bars")] == [
+        ("IWM", "2020-12-10", "csv"),
+        ("IWM", "2020-12-10", "yahoo"),
+        ("IWM", "2020-12-11", "yahoo"),
+        ("SPY", "2020-12-10", "yahoo"),
+    ]
+
+
+# What a revision is
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (189.94, "unchanged"),
+        (189.94 * (1 + 0.9e-5), "unchanged"),
+        (189.94 * (1 - 0.9e-5), "unchanged"),
+        (189.94 * (1 + 1.2e-5), "revised"),
+        (189.95, "revised"),
+    ],
+)
+def test_jitter_is_no_revision(db: sqlite_utils.Database, value: float, written: str) -> None:
+    put(db, NOON, bar(189.94))
+    assert put(db, ONE, bar(value)) == Written(**{written: 1})
+    assert closes(db) == [189.94 if written == "unchanged" else value]
+
+
+def test_a_slow_drift_becomes_a_revision_once_it_exceeds_the_jitter(db: sqlite_utils.Database) -> None:
+    put(db, NOON, bar(100.0))
+    assert put(db, ONE, bar(100.0009)) == Written(unchanged=1)
+    assert put(db, TWO, bar(100.0018)) == Written(revised=1)
+
+
+def test_a_bar_that_becomes_final_is_a_revision(db: sqlite_utils.Database) -> None:
+    put(db, NOON, bar(189.94, provisional=True))
+    assert put(db, ONE, bar(189.94)) == Written(revised=1)
+    assert [row["provisional"] for row in newest(db, "bars")] == [0]
+
+
+def test_a_distribution_withdrawn_and_restored_has_three_vintages(db: sqlite_utils.Database) -> None:
+    for at, amount in ((NOON, 0.115), (ONE, None), (TWO, 0.115)):
+        add(
+            db,
+            "distributions",
+            [{"ticker": "IWM", "ex_date": "2003-12-16", "amount": amount}],
+            source="yahoo",
+            observed_at=at,
+        )
+    amounts = [newest(db, "distributions", known=at)[0]["amount"] for at in (NOON, ONE, TWO)]
+    assert amounts == [0.115, None, 0.115]
+
+
+def test_nan_is_a_missing_value(db: sqlite_utils.Database) -> None:
+    assert put(db, NOON, bar(1.0, open=float("nan"))) == Written(inserted=1)
+    assert put(db, ONE, bar(1.0, open=None)) == Written(unchanged=1)
+
+
+def test_of_two_values_in_one_second_the_later_added_counts(db: sqlite_utils.Database) -> None:
+    assert put(db, NOON, bar(1.0), bar(2.0)) == Written(inserted=1, revised=1)
+    assert closes(db, known=NOON) == [2.0]
+
+
+# Order of arrival
+
+
+def test_a_row_observed_earlier_takes_its_place_in_the_past(db: sqlite_utils.Database) -> None:
+    put(db, TWO, bar(2.0))
+    assert put(db, NOON, bar(1.0)) == Written(revised=1)
+    assert (closes(db), closes(db, known=ONE)) == ([2.0], [1.0])
+
+
+def test_the_same_value_observed_earlier_dates_the_vintage_back(db: sqlite_utils.Database) -> None:
+    put(db, THREE, bar(2.0))
+    put(db, NOON, bar(1.0))
+    assert put(db, ONE, bar(2.0)) == Written(unchanged=1)
+    assert vintages(db) == [(NOON, 1.0), (ONE, 2.0)]
+
+
+def test_a_second_past_value_of_one_second_is_ignored(db: sqlite_utils.Database) -> None:
+    put(db, NOON, bar(1.0))
+    put(db, ONE, bar(2.0))
+    assert put(db, NOON, bar(1.5)) == Written(unchanged=1)
+    assert vintages(db) == [(NOON, 1.0), (ONE, 2.0)]
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> tuple[list[tuple[str, Row]], list[tuple[str, Row]]]:
+    """Imports in order, and the same in any order with repeats.
+
+    Each value of a key holds for a run of one or more imports and does not come back, as a source
+    that corrects itself does; a repeat of it carries jitter.
+    """
+    whole: list[tuple[str, Row]] = []
+    for ticker in ("IWM", "SPY"):
+        runs = draw(st.lists(st.integers(1, 3), max_size=4))
+        values = [100.0 + n for n, length in enumerate(runs) for _ in range(length)]
+        hours = draw(st.permutations(range(12)))[: len(values)]
+        jitter = draw(st.lists(st.floats(0, 4e-6), min_size=len(values), max_size=len(values)))
+        whole += [
+            (f"2020-12-11T{hour:02}:00:00Z", bar(value * (1 + noise), ticker=ticker))
+            for hour, value, noise in zip(sorted(hours), values, jitter, strict=True)
+        ]
+    whole.sort(key=lambda arrival: arrival[0])
+    repeats = draw(st.lists(st.sampled_from(whole))) if whole else []
+    return whole, draw(st.permutations([*whole, *repeats]))
+
+
+def stored(imports: list[tuple[str, Row]]) -> list[tuple[object, ...]]:
+    with sqlite_utils.Database(memory=True) as db:
+        MIGRATIONS.apply(db)
+        for at, row in imports:
+            put(db, at, row)
+        return sorted((row["ticker"], row["observed_at"], row["close"]) for row in db.table("bars").rows)
+
+
+@given(arrivals())
+def test_shuffled_and_repeated_imports_give_the_same_database(
+    imports: tuple[list[tuple[str, Row]], list[tuple[str, Row]]],
+) -> None:
+    in_order, shuffled = imports
+    assert stored(shuffled) == stored(in_order)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3)), max_size=12))
+def test_adding_everything_again_changes_nothing(imports: list[tuple[int, int]]) -> None:
+    ordered = [(f"2020-12-11T{hour:02}:00:00Z", bar(value)) for hour, value in sorted(dict(imports).items())]
+    with sqlite_utils.Database(memory=True) as db:
+        MIGRATIONS.apply(db)
+        for at, row in ordered:
+            put(db, at, row)
+        before = list(db.table("bars").rows)
+        for at, row in ordered:
+            assert put(db, at, row) == Written(unchanged=1)
+        assert list(db.table("bars").rows) == before
+
+
+# Questions about what is stored
+
+
+def test_first_and_last_of_what_is_stored(db: sqlite_utils.Database) -> None:
+    assert is_empty(db)
+    put(db, ONE, bar(1, "2020-12-11"), bar(2, "2020-12-10"))
+    put(db, NOON, bar(1, "2020-12-09", "SPY"), source="csv")
+    assert not is_empty(db)
+    assert first_observed(db, "bars") == NOON
+    assert first_observed(db, "bars", "IWM") == ONE
+    assert first_observed(db, "splits") is None
+    assert latest_session(db, "bars", "IWM") == "2020-12-11"
+    assert latest_session(db, "bars", "IWM", "csv") is None
+    assert latest_session(db, "bars", "SPY", "csv") == "2020-12-09"
+    assert latest_session(db, "distributions", "SPY") is None
+    assert has_source(db, "csv")
+    assert not has_source(db, "sample")
+
+
+def test_a_row_of_any_kind_makes_it_not_empty(db: sqlite_utils.Database) -> None:
+    add(db, "sector_weights", [ROWS["sector_weights"][0]], source="sample", observed_at=NOON)
+    assert not is_empty(db)
+    assert has_source(db, "sample")
+
+
+def test_instants_may_be_datetimes(db: sqlite_utils.Database) -> None:
+    add(db, "bars", [bar(1.0)], source="csv", observed_at=datetime(2020, 12, 11, 12, tzinfo=UTC))
+    assert closes(db, known=NOON) == [1.0]
+
+
+# Wrong calls
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({**bar(1.0), "price": 2.0, "adj": 1.0}, "bars has no column adj, price."),
+        (
+            {"ticker": "IWM", "close": 1.0},
+            "A row of bars lacks session: {'ticker': 'IWM', 'close': 1.0}.",
+        ),
+        (bar(float("inf")), "close of bars is infinite."),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused(db: sqlite_utils.Database, row: Row, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        put(db, NOON, row)
+
+
+@pytest.mark.parametrize("moment", ["2020-12-11", "2020-12-11T12:00:00+00:00", "2020-12-11T12:00:00.5Z"])
+def test_an_instant_in_another_form_is_refused(db: sqlite_utils.Database, moment: str) -> None:
+    message = f"{moment!r} is not an instant, e.g. 2020-12-11T21:00:00Z."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        put(db, moment, bar(1.0))
+
+
+def test_an_instant_without_a_zone_is_refused(db: sqlite_utils.Database) -> None:
+    with pytest.raises(ValueError, match=r"has no time zone\.$"):
+        add(db, "bars", [], source="csv", observed_at=datetime(2020, 12, 11, 12))  # noqa: DTZ001 - the point

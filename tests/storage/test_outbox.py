@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage.chats import deactivate, ensure_chat
+from storage.db import Database, Refused
+from storage.outbox import (
+    EVERY_CHAT,
+    claim,
+    enqueue,
+    halted,
+    halts,
+    mark_ambiguous,
+    mark_dead,
+    mark_sent,
+    next_due,
+    pending,
+    prune,
+    recover,
+    requeue_ambiguous,
+    retry_at,
+    set_halt,
+)
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    import sqlite_utils
+
+    from storage.rows import Row
+
+    Spawn = Callable[[str], subprocess.Popen[str]]
+
+NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
+PAYLOAD: Row = {
+    "html": "<b>\u2212 1 %</b>",
+    "plain": "\u2212 1 %",
+    "buttons": [[["Chart", "c:1"]]],
+    "silent": False,
+}
+
+
+def put(
+    db: sqlite_utils.Database,
+    dedup: str,
+    kind: str = "alert",
+    chat_id: int = 1,
+    not_before: str | None = None,
+) -> int | None:
+    return enqueue(
+        db, chat_id=chat_id, kind=kind, dedup=dedup, payload=PAYLOAD, now=NOON, not_before=not_before
+    )
+
+
+def row_of(db: sqlite_utils.Database, message: int) -> Row:
+    return dict(db.table("outbox").get(message))
+
+
+def claimed(db: sqlite_utils.Database, now: str = NOON, limit: int = 10) -> list[str]:
+    return [row["dedup"] for row in claim(db, now, limit)]
+
+
+# Queueing
+
+
+def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> None:
+    message = enqueue(
+        db,
+        chat_id=1,
+        kind="summary",
+        dedup="s:1:2020-12-11",
+        payload=PAYLOAD,
+        now=NOON,
+        photo=b"\x89PNG",
+        thread_id=3,
+        not_before=ONE,
+    )
+    assert claim(db, ONE) == [
+        {
+            "id": message,
+            "chat_id": 1,
+            "thread_id": 3,
+            "kind": "summary",
+            "dedup": "s:1:2020-12-11",
+            "payload": PAYLOAD,
+            "photo": b"\x89PNG",
+            "status": "sending",
+            "not_before": ONE,
+            "attempts": 0,
+            "unknown": 0,
+            "message_id": None,
+            "reason": "",
+            "created_at": NOON,
+            "updated_at": NOON,
+        }
+    ]
+
+
+def test_the_same_message_is_queued_once_even_when_sent(db: sqlite_utils.Database) -> None:
+    message = put(db, "a")
+    assert message is not None
+    assert put(db, "a") is None
+    claim(db, NOON)
+    mark_sent(db, message, 77, NOON)
+    assert put(db, "a") is None
+
+
+def test_another_kind_is_refused(database: Database) -> None:
+    with pytest.raises(Refused, match="CHECK constraint failed: kind IN"):
+        database.run_sync(lambda db: put(db, "a", kind="gossip"))
+
+
+# Claiming
+
+
+def test_replies_go_before_alerts_notices_and_summaries(db: sqlite_utils.Database) -> None:
+    for dedup in ("summary 1", "notice 1", "alert 1", "reply 1", "alert 2", "summary 2", "reply 2"):
+        put(db, dedup, kind=dedup.split()[0])
+    assert claimed(db, limit=3) == ["reply 1", "reply 2", "alert 1"]
+    assert claimed(db) == ["alert 2", "notice 1", "summary 1", "summary 2"]
+
+
+def test_a_message_is_claimed_once(db: sqlite_utils.Database) -> None:
+    put(db, "a")
+    assert claimed(db) == ["a"]
+    assert claimed(db) == []
+
+
+def test_one_is_claimed_unless_more_are_asked_for(db: sqlite_utils.Database) -> None:
+    put(db, "a")
+    put(db, "b")
+    assert [row["dedup"] for row in claim(db, NOON)] == ["a"]
+
+
+def test_nothing_goes_before_its_time(db: sqlite_utils.Database) -> None:
+    put(db, "later", not_before=ONE)
+    put(db, "now")
+    assert claimed(db) == ["now"]
+    assert claimed(db, "2020-12-11T12:59:59Z") == []
+    assert claimed(db, ONE) == ["later"]
+
+
+def test_nothing_goes_to_a_halted_chat(db: sqlite_utils.Database) -> None:
+    put(db, "halted", chat_id=1)
+    put(db, "free", chat_id=2)
+    set_halt(db, 1, ONE)
+    assert claimed(db) == ["free"]
+    assert claimed(db, ONE) == ["halted"]
+
+
+def test_a_halt_of_all_stops_everything(db: sqlite_utils.Database) -> None:
+    put(db, "a", chat_id=1)
+    put(db, "b", chat_id=2)
+    set_halt(db, EVERY_CHAT, ONE)
+    assert claimed(db) == []
+    assert claimed(db, ONE) == ["a", "b"]
+
+
+def test_nothing_goes_to_an_inactive_chat_but_strangers_get_answers(db: sqlite_utils.Database) -> None:
+    ensure_chat(db, 1, "private", "", NOON)
+    deactivate(db, 1, "blocked")
+    put(db, "blocked", chat_id=1)
+    put(db, "stranger", chat_id=2)
+    assert claimed(db) == ["stranger"]
+    assert next_due(db) is None
+
+
+def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
+    seen: list[str] = []
+
+    def note(sql: str, _: object) -> None:
+        if "FROM outbox" in sql:
+            seen.append(sql)
+
+    with db.tracer(note):
+        claim(db, NOON)
+    plan = db.execute(f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "limit": 1}).fetchall()
+    steps = [row[3] for row in plan]
+    assert steps[0] == "SCAN outbox USING INDEX outbox_ready"
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
+# What becomes of a message
+
+
+@pytest.fixture
+def sending(db: sqlite_utils.Database) -> int:
+    message = put(db, "a")
+    assert message is not None
+    claim(db, NOON)
+    return message
+
+
+def test_sent_keeps_the_message_id(db: sqlite_utils.Database, sending: int) -> None:
+    assert mark_sent(db, sending, 77, ONE)
+    row = row_of(db, sending)
+    assert (row["status"], row["message_id"], row["updated_at"]) == ("sent", 77, ONE)
+    assert not mark_sent(db, sending, 78, TWO)
+    assert not retry_at(db, sending, TWO, "late")
+    assert not mark_ambiguous(db, sending, "late", TWO)
+    assert not mark_dead(db, sending, "late", TWO)
+    assert row_of(db, sending) == row
+
+
+def test_only_what_is_being_sent_can_be_sent(db: sqlite_utils.Database) -> None:
+    message = put(db, "a")
+    assert message is not None
+    assert not mark_sent(db, message, 77, NOON)
+    assert not retry_at(db, message, ONE, "")
+    assert not mark_ambiguous(db, message, "", NOON)
+    assert claimed(db) == ["a"]
+
+
+def test_a_retry_waits_and_counts_its_attempts(db: sqlite_utils.Database, sending: int) -> None:
+    assert retry_at(db, sending, ONE, "no connection")
+    row = row_of(db, sending)
+    assert (row["status"], row["attempts"], row["reason"]) == ("waiting", 1, "no connection")
+    assert claimed(db) == []
+    assert claimed(db, ONE) == ["a"]
+    assert retry_at(db, sending, TWO, "too many requests", count_attempt=False)
+    assert row_of(db, sending)["attempts"] == 1
+
+
+def test_a_wait_never_ends_early(db: sqlite_utils.Database, sending: int) -> None:
+    retry_at(db, sending, datetime(2020, 12, 11, 13, 0, 0, 1, tzinfo=UTC), "")
+    set_halt(db, 9, datetime(2020, 12, 11, 13, 0, 0, 1, tzinfo=UTC))
+    assert row_of(db, sending)["not_before"] == "2020-12-11T13:00:01Z"
+    assert halted(db, 9, NOON) == "2020-12-11T13:00:01Z"
+
+
+def test_an_unknown_outcome_waits_until_telegram_answers(db: sqlite_utils.Database, sending: int) -> None:
+    assert mark_ambiguous(db, sending, "read timeout", ONE)
+    assert claimed(db, TWO) == []
+    assert next_due(db) is None
+    assert requeue_ambiguous(db, TWO) == 1
+    (row,) = claim(db, TWO)
+    assert (row["unknown"], row["attempts"], row["reason"]) == (1, 1, "read timeout")
+    mark_ambiguous(db, sending, "again", TWO)
+    assert row_of(db, sending)["unknown"] == 2
+
+
+def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> None:
+    for n in range(3):
+        enqueue(db, chat_id=1, kind="alert", dedup=str(n), payload={}, now=NOON, photo=b"x", not_before=NOON)
+    claim(db, NOON, limit=2)
+    mark_ambiguous(db, 2, "timeout", NOON)
+    assert [mark_dead(db, n, "chat not found", ONE) for n in (1, 2, 3)] == [True, True, True]
+    assert [(row["status"], row["reason"], row["photo"]) for row in db.table("outbox").rows] == [
+        ("dead", "chat not found", None)
+    ] * 3
+    assert not mark_dead(db, 1, "again", TWO)
+
+
+# A crash
+
+
+def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> None:
+    for kind in ("alert", "notice", "reply", "summary"):
+        put(db, kind, kind=kind)
+    put(db, "not begun", not_before=ONE)
+    claim(db, NOON, limit=10)
+    assert recover(db, ONE) == 4
+    assert [(row["dedup"], row["status"], row["unknown"]) for row in db.table("outbox").rows] == [
+        ("alert", "ambiguous", 1),
+        ("notice", "ambiguous", 1),
+        ("reply", "ambiguous", 1),
+        ("summary", "dead", 1),
+        ("not begun", "queued", 0),
+    ]
+    assert row_of(db, 4)["reason"] == "cut off while sending"
+    assert recover(db, ONE) == 0
+
+
+CLAIM_AND_HANG = """
+import sys
+from storage.db import open_database
+from storage.outbox import claim
+database = open_database(sys.argv[1])
+database.run_sync(lambda db: claim(db, "2020-12-11T12:00:00Z"))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_killed_while_sending_an_alert_is_not_lost(database: Database, spawn: Spawn) -> None:
+    database.run_sync(lambda db: put(db, "a"))
+    child = spawn(CLAIM_AND_HANG)
+    child.kill()
+    child.wait()
+    assert database.run_sync(claimed) == []
+    assert database.run_sync(lambda db: recover(db, ONE)) == 1
+    assert database.run_sync(lambda db: requeue_ambiguous(db, ONE)) == 1
+    assert database.run_sync(lambda db: claimed(db, ONE)) == ["a"]
+
+
+# Counting and clearing
+
+
+def test_messages_are_counted_by_status(db: sqlite_utils.Database) -> None:
+    assert pending(db) == {}
+    for dedup in ("a", "b", "c"):
+        put(db, dedup)
+    claim(db, NOON)
+    assert pending(db) == {"queued": 2, "sending": 1}
+
+
+def test_the_next_message_is_due_when_its_halts_are_over(db: sqlite_utils.Database) -> None:
+    assert next_due(db) is None
+    put(db, "a", chat_id=1, not_before=ONE)
+    assert next_due(db) == ONE
+    set_halt(db, 1, TWO)
+    assert next_due(db) == TWO
+    put(db, "b", chat_id=2)
+    assert next_due(db) == NOON
+    set_halt(db, EVERY_CHAT, ONE)
+    assert next_due(db) == ONE
+    claim(db, TWO, limit=10)
+    assert next_due(db) is None
+
+
+def test_only_finished_messages_are_forgotten(db: sqlite_utils.Database) -> None:
+    for dedup in ("sent", "dead", "sent later", "queued"):
+        put(db, dedup)
+    claim(db, NOON, limit=3)
+    mark_sent(db, 1, 77, NOON)
+    mark_dead(db, 2, "gone", NOON)
+    mark_sent(db, 3, 78, ONE)
+    assert prune(db, ONE) == 2
+    assert [row["dedup"] for row in db.table("outbox").rows] == ["sent later", "queued"]
+
+
+# Halts
+
+
+def test_the_later_of_two_halts_counts(db: sqlite_utils.Database) -> None:
+    set_halt(db, 1, TWO)
+    set_halt(db, 1, ONE)
+    set_halt(db, EVERY_CHAT, ONE)
+    assert halted(db, 1, NOON) == TWO
+    assert halted(db, 2, NOON) == ONE
+    assert halted(db, 2, ONE) is None
+    assert halts(db, NOON) == [{"chat_id": 0, "until": ONE}, {"chat_id": 1, "until": TWO}]
+    assert halts(db, ONE) == [{"chat_id": 1, "until": TWO}]

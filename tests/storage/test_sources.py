@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from storage.sources import meta, record_failure, record_success, set_meta, status, statuses
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
+
+
+def test_a_success_is_noted(db: sqlite_utils.Database) -> None:
+    record_success(db, "yahoo", "prices IWM", now=NOON, session="2020-12-11")
+    assert status(db, "yahoo", "prices IWM") == {
+        "source": "yahoo",
+        "subject": "prices IWM",
+        "last_attempt": NOON,
+        "last_success": NOON,
+        "last_session": "2020-12-11",
+        "outcome": "ok",
+        "detail": "",
+        "breaker_until": None,
+        "failures": 0,
+    }
+
+
+def test_failures_are_counted_and_keep_the_last_success(db: sqlite_utils.Database) -> None:
+    record_success(db, "yahoo", "prices IWM", now=NOON, session="2020-12-11")
+    assert record_failure(db, "yahoo", "prices IWM", now=ONE, outcome="limited", breaker_until=TWO) == 1
+    assert record_failure(db, "yahoo", "prices IWM", now=TWO, outcome="down", detail="no route") == 2
+    row = status(db, "yahoo", "prices IWM")
+    assert row is not None
+    assert (row["last_success"], row["last_session"], row["last_attempt"]) == (NOON, "2020-12-11", TWO)
+    assert (row["outcome"], row["detail"], row["breaker_until"]) == ("down", "no route", None)
+
+
+def test_a_success_closes_the_breaker_and_never_moves_the_session_back(db: sqlite_utils.Database) -> None:
+    record_success(db, "yahoo", "prices IWM", now=NOON, session="2020-12-11")
+    record_failure(db, "yahoo", "prices IWM", now=ONE, outcome="limited", breaker_until=TWO)
+    record_success(db, "yahoo", "prices IWM", now=TWO, session="2020-12-10")
+    row = status(db, "yahoo", "prices IWM")
+    assert row is not None
+    assert (row["failures"], row["breaker_until"], row["last_session"]) == (0, None, "2020-12-11")
+    record_success(db, "yahoo", "prices IWM", now=TWO, outcome="empty")
+    row = status(db, "yahoo", "prices IWM")
+    assert row is not None
+    assert (row["outcome"], row["last_session"]) == ("empty", "2020-12-11")
+
+
+def test_a_first_failure_has_no_success(db: sqlite_utils.Database) -> None:
+    assert record_failure(db, "yahoo", "fund SPY", now=NOON, outcome="down", breaker_until=ONE) == 1
+    row = status(db, "yahoo", "fund SPY")
+    assert row is not None
+    assert (row["last_success"], row["last_session"], row["breaker_until"]) == (None, None, ONE)
+
+
+def test_subjects_are_apart_and_listed_in_order(db: sqlite_utils.Database) -> None:
+    record_failure(db, "yahoo", "b", now=NOON, outcome="down")
+    record_success(db, "yahoo", "a", now=NOON)
+    record_success(db, "csv", "z", now=NOON)
+    listed = [(row["source"], row["subject"], row["failures"]) for row in statuses(db)]
+    assert listed == [("csv", "z", 0), ("yahoo", "a", 0), ("yahoo", "b", 1)]
+    assert [row["last_session"] for row in statuses(db)] == [None, None, None]
+    assert status(db, "issuer", "a") is None
+
+
+def test_a_note_is_kept_and_replaced(db: sqlite_utils.Database) -> None:
+    assert meta(db, "last judged") is None
+    set_meta(db, "last judged", "2020-12-10")
+    set_meta(db, "last judged", "2020-12-11")
+    assert meta(db, "last judged") == "2020-12-11"
