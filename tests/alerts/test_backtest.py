@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from bot.alerts.backtest import frequency, how_often
+from bot.alerts.state import Bar, Leg
+from bot.analytics.market import Market
+from tests.alerts.examples import REGISTRY, bars, day, rule
+
+
+def test_fires_are_counted_with_their_dates() -> None:
+    found = frequency(rule("ratio > 5"), bars([4.0, 6.0, 4.0, 6.0, 6.0]))
+    assert found.count == 2
+    assert found.dates == (day(2), day(4))
+    assert (found.since, found.until) == (day(2), day(5))
+
+
+def test_what_was_already_true_at_the_start_is_no_fire() -> None:
+    assert frequency(rule("ratio > 5"), bars([6.0, 6.0, 4.0, 6.0])).dates == (day(4),)
+
+
+def test_counting_starts_after_the_first_session_that_says_where_the_rule_stands() -> None:
+    found = frequency(rule("ratio > 5"), bars([None, None, 6.0, 4.0, 6.0]))
+    assert (found.since, found.dates) == (day(4), (day(5),))
+
+
+def test_without_a_session_to_judge_nothing_is_claimed() -> None:
+    for some in ([], bars([None, None]), bars([6.0])):
+        found = frequency(rule("ratio > 5"), some)
+        assert (found.dates, found.since, found.until) == ((), None, None)
+
+
+def test_only_the_last_five_years_count() -> None:
+    dates = [dt.date(2015, 6, 12), dt.date(2015, 6, 15), dt.date(2015, 6, 16), dt.date(2020, 6, 15)]
+    some = [Bar(date, (Leg(value, 5.0),)) for date, value in zip(dates, [4.0, 6.0, 4.0, 6.0], strict=True)]
+    assert frequency(rule("ratio > 5"), some).dates == (dates[3],)
+    assert frequency(rule("ratio > 5"), some).since == dates[2]
+    assert frequency(rule("ratio > 5"), some, years=6).dates == (dates[1], dates[3])
+
+
+def test_once_and_until_are_left_aside_and_muted_fires_do_not_count() -> None:
+    some = bars([4.0, 6.0, 4.0, 6.0, 4.0, 4.0, 6.0])
+    assert frequency(rule("ratio > 5 once until 2020-01-02"), some).dates == (day(2), day(4), day(7))
+    assert frequency(rule("ratio > 5 cooldown 3"), some).dates == (day(2), day(7))
+
+
+def test_the_band_is_the_one_the_rule_would_be_given_today() -> None:
+    values: list[float | None] = [4.0, 6.0] * 50
+    assert frequency(rule("ratio > 5"), bars(values)).count == 50
+    wide: list[float | None] = [*values, *[100.0, -100.0] * 10]
+    assert frequency(rule("ratio > 5"), bars(wide)).count == 10
+
+
+@pytest.mark.parametrize("text", ["ratio > 5", "ratio crosses 5", "ratio > 5 and gauge 200 > 5%"])
+def test_it_runs_over_a_market(text: str) -> None:
+    index = pd.bdate_range("2020-01-01", periods=4)
+    prices = pd.DataFrame({"IWM": [4.0, 6.0, 4.0, 6.0], "SPY": 1.0}, index=index)
+    market = Market(prices=prices, last_completed=index[-1])
+    found = how_often(rule(text), market, REGISTRY)
+    fired = (0, 1, 2, 3) if "crosses" in text else (1, 3)
+    assert found.dates == tuple(index[position].date() for position in fired if position)
+    gap = replace(market, prices=prices.drop(index[2]))
+    assert how_often(rule(text), gap, REGISTRY, sessions=index).dates == (index[1].date(),)

@@ -1,0 +1,561 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.alerts.grammar import parse_rule
+from bot.alerts.rule import Condition, Rule, Target
+from bot.analytics.windows import Window
+from bot.errors import BadInput
+from tests.alerts.examples import REGISTRY, rule
+
+if TYPE_CHECKING:
+    from bot.analytics.metrics import Argument, Metric
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_example_is_a_rule(name: str) -> None:
+    assert rule(REGISTRY[name].example).conditions[0].metric == name
+
+
+def test_a_rule_with_everything() -> None:
+    assert rule(
+        'flow spy 1m < -$2.5bn and excess 3m >= 2pp confirm 3 cooldown 5 until 2021-06-30 silent note "Sell?"'
+    ) == Rule(
+        (
+            Condition(
+                "flow", (("fund", "SPY"), ("window", Window("m", 1))), "<", Target("amount", -2.5e9, "$")
+            ),
+            Condition("excess", (("window", Window("m", 3)),), ">=", Target("amount", 2.0, "pp")),
+        ),
+        confirm=3,
+        cooldown=5,
+        until=dt.date(2021, 6, 30),
+        silent=True,
+        note="Sell?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical"),
+    [
+        # spacing, case and glue
+        ("ratio > sma200", "ratio > sma 200"),
+        ("RATIO>SMA200", "ratio > sma 200"),
+        ("ratio>=0.5", "ratio >= 0.5"),
+        ("  ratio   <   0.50 ", "ratio < 0.5"),
+        ("ratio ≥ 0.5", "ratio >= 0.5"),
+        ("ratio ≤ 0.5", "ratio <= 0.5"),
+        ("ratio > pct97.5", "ratio > pct 97.5"),
+        ("ratio > pct 90%", "ratio > pct 90"),
+        ("ratio > pct 0", "ratio > pct 0"),
+        ("ratio > pct 100", "ratio > pct 100"),
+        ("ratio > high 1", "ratio > high 1"),
+        ("ratio > sma 2", "ratio > sma 2"),
+        ("ratio > sma 5000", "ratio > sma 5000"),
+        # arguments: defaults filled in, any order, each by its kind
+        ("flow > $1", "flow iwm 20d > $1"),
+        ("flow 5d spy > $1", "flow spy 5d > $1"),
+        ("flow SPY > $1", "flow spy 20d > $1"),
+        ("flow since 2020-01-02 > $1", "flow iwm since 2020-01-02 > $1"),
+        ("flow ytd iwm > $1", "flow iwm ytd > $1"),
+        ("iwm flow 5d > $1", "flow iwm 5d > $1"),
+        ("gauge > 5%", "gauge 200 > 5%"),
+        ("gauge 2 > 5%", "gauge 2 > 5%"),
+        ("gauge 500 > 5%", "gauge 500 > 5%"),
+        ("gauge 50d > 5%", "gauge 50 > 5%"),
+        ("gauge 50 days > 5%", "gauge 50 > 5%"),
+        ("excess 3 months < -2pp", "excess 3m < -2pp"),
+        ("channel > 2", "channel since 2010-01-04 > 2"),
+        ("channel since 2012-05-06 > 2", "channel since 2012-05-06 > 2"),
+        ("channel 2012-05-06 > 2", "channel since 2012-05-06 > 2"),
+        ("pe positive spy > 25x", "pe spy positive > 25x"),
+        ("pe losses in > 25", "pe iwm losses_in > 25x"),
+        ("gauge low > 5%", "gauge_low 50 > 5%"),
+        # amounts
+        ("flow iwm 5d > 1.5bn", "flow iwm 5d > $1.5bn"),
+        ("flow iwm 5d > $1,500m", "flow iwm 5d > $1.5bn"),
+        ("flow iwm 5d < −$250k", "flow iwm 5d < -$250k"),
+        ("flow iwm 5d < $-250 k", "flow iwm 5d < -$250k"),
+        ("gauge 200 > 20 %", "gauge 200 > 20%"),
+        ("gauge 200 > 0", "gauge 200 > 0%"),
+        ("excess 3m > 2 points once", "excess 3m > 2pp once"),
+        ("ratio > .5", "ratio > 0.5"),
+        # comparisons in words
+        ("ratio above 0.5", "ratio > 0.5"),
+        ("ratio is over 0.5", "ratio > 0.5"),
+        ("ratio rises above 0.5", "ratio > 0.5"),
+        ("ratio crosses above 0.5", "ratio > 0.5"),
+        ("ratio goes back above 0.5", "ratio > 0.5"),
+        ("ratio more than 0.5", "ratio > 0.5"),
+        ("ratio below 0.5", "ratio < 0.5"),
+        ("ratio falls under 0.5", "ratio < 0.5"),
+        ("ratio crosses below 0.5", "ratio < 0.5"),
+        ("ratio less than 0.5", "ratio < 0.5"),
+        ("ratio at least 0.5", "ratio >= 0.5"),
+        ("ratio at most 0.5", "ratio <= 0.5"),
+        ("ratio Crosses 0.5", "ratio crosses 0.5"),
+        ("ratio cross 0.5", "ratio crosses 0.5"),
+        # targets in words
+        ("trend crosses its 200 day average", "ratio crosses sma 200"),
+        ("ratio above its 200-day moving average", "ratio > sma 200"),
+        ("ratio above the 50 session simple moving average", "ratio > sma 50"),
+        ("ratio > 200dma", "ratio > sma 200"),
+        ("ratio > 200 sma", "ratio > sma 200"),
+        ("ratio above its 250 day high", "ratio > high 250"),
+        ("ratio below its 20-day low", "ratio < low 20"),
+        ("ratio above its 52-week high", "ratio > high 252"),
+        ("ratio above its 90th percentile", "ratio > pct 90"),
+        # metrics in words
+        ("iwm inflows 5d above $1bn", "flow iwm 5d > $1bn"),
+        ("inflow into spy 5d above $1bn", "flow spy 5d > $1bn"),
+        ("pe premium over 20 %", "pe_premium losses_in > 20%"),
+        ("P/E premium > 20%", "pe_premium losses_in > 20%"),
+        ("P/E of spy > 20", "pe spy losses_in > 20x"),
+        ("iwm/spy > 0.5", "ratio > 0.5"),
+        # outflows are the mirror
+        ("spy outflows 1m over $2bn", "flow spy 1m < -$2bn"),
+        ("outflow 5d < $1bn", "flow iwm 5d > -$1bn"),
+        ("outflows 5d at least $1bn", "flow iwm 5d <= -$1bn"),
+        ("outflows 5d at most $1bn", "flow iwm 5d >= -$1bn"),
+        ("outflows 5d crosses $1bn", "flow iwm 5d crosses -$1bn"),
+        ("outflows 5d > 0", "flow iwm 5d < $0"),
+        ("outflows 5d > $1bn rearm $500m", "flow iwm 5d < -$1bn rearm -$500m"),
+        ("outflows 5d > $1bn rearm 0", "flow iwm 5d < -$1bn rearm $0"),
+        # options
+        ("ratio > 0.5 confirm 1", "ratio > 0.5"),
+        ("ratio > 0.5 confirm 250", "ratio > 0.5 confirm 250"),
+        ("ratio > 0.5 confirm 3 sessions once", "ratio > 0.5 confirm 3 once"),
+        ("ratio > 0.5 once confirm 3d", "ratio > 0.5 confirm 3 once"),
+        ("ratio > 0.5 cooldown 250", "ratio > 0.5 cooldown 250"),
+        ("ratio > 0.5, confirm 2, once", "ratio > 0.5 confirm 2 once"),
+        ("ratio > 0.5 rearm at 0.49", "ratio > 0.5 rearm 0.49"),
+        ("ratio < 0.5 re-arm 0.51", "ratio < 0.5 rearm 0.51"),
+        ("gauge 200 >= 5% rearm 0", "gauge 200 >= 5% rearm 0%"),
+        ("gauge 200 <= -5% rearm -4 %", "gauge 200 <= -5% rearm -4%"),
+        ("ratio > 0.5 SILENT until 2021-01-01", "ratio > 0.5 until 2021-01-01 silent"),
+        ('ratio > 0.5 note "Over  the Top, and out"', 'ratio > 0.5 note "Over the Top, and out"'),
+        ("ratio > 0.5 note “sma200 > 5” once", 'ratio > 0.5 once note "sma200 > 5"'),
+        ('ratio > 0.5 note ""', "ratio > 0.5"),
+        # and
+        (
+            "ratio > 0.5 and gauge > 5% AND excess 3m > 0",
+            "ratio > 0.5 and gauge 200 > 5% and excess 3m > 0pp",
+        ),
+        ("ratio crosses 0.5 and gauge > 5%", "ratio crosses 0.5 and gauge 200 > 5%"),
+    ],
+)
+def test_what_is_typed_has_one_canonical_text(typed: str, canonical: str) -> None:
+    assert str(rule(typed)) == canonical
+    assert rule(canonical) == rule(typed)
+
+
+METRICS = "ratio, gauge, gauge_low, excess, channel, flow, pe and pe_premium"
+OPS = "a comparison (>, <, >=, <=, crosses)"
+OPTIONS = "and, confirm, rearm, cooldown, once, until, silent or note"
+TARGETS = "or sma, high, low or pct with a number"
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence", "example"),
+    [
+        ("", "A rule needs a metric, a comparison and a target.", "ratio > sma 200"),
+        ("  ", "A rule needs a metric, a comparison and a target.", "ratio > sma 200"),
+        # metrics
+        ("ratoi > 5", "“ratoi” is not a metric. Did you mean ratio?", "ratio > sma 200"),
+        ("Trent > 5", "“Trent” is not a metric. Did you mean trend?", "ratio > sma 200"),
+        ("inflws > 5", "“inflws” is not a metric. Did you mean inflows?", "flow iwm 5d > $1bn"),
+        ("zzz > 5", f"“zzz” is not a metric; the metrics are {METRICS}.", "ratio > sma 200"),
+        ('"ratio" > 5', f"“ratio” is not a metric; the metrics are {METRICS}.", "ratio > sma 200"),
+        ("iwm", "The rule stops where a metric is expected.", "ratio > sma 200"),
+        ("ratio > 5 and", "The rule stops where a metric is expected.", "ratio > sma 200"),
+        (
+            "premiums > 5%",
+            "“premiums” is not a metric. Did you mean premium?",
+            "pe_premium > 20%",
+        ),
+        # arguments and comparison
+        ("ratio", f"The rule stops after “ratio”; expected {OPS}.", "ratio > sma 200"),
+        ("ratio 0.5", f"“0.5” is not understood after “ratio”; expected {OPS}.", "ratio > sma 200"),
+        ("ratio = 0.5", f"“=” is not understood after “ratio”; expected {OPS}.", "ratio > sma 200"),
+        ('ratio "x"', f"“x” is not understood after “ratio”; expected {OPS}.", "ratio > sma 200"),
+        ("ratio and", f"“and” is not understood after “ratio”; expected {OPS}.", "ratio > sma 200"),
+        (
+            "ratio Abov 5",
+            "“Abov” is not understood after “ratio”. Did you mean above?",
+            "ratio > sma 200",
+        ),
+        ("iwm ratio > 5", "“iwm” does not go with ratio.", "ratio > sma 200"),
+        ("iwm SPY flow > 5", "“SPY” does not go with flow.", "flow iwm 5d > $1bn"),
+        ("excess > 2pp", "excess needs a window (5d, 3m, ytd).", "excess 3m < -2pp"),
+        (
+            "flow 1q > 5",
+            "“1q” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30.",
+            "flow iwm 5d > $1bn",
+        ),
+        ("flow 101y > 5", "“101y” is out of range (1 to 100y).", "flow iwm 5d > $1bn"),
+        (
+            "flow since 2020-13-01 > 5",
+            "“2020-13-01” is not a date written YYYY-MM-DD.",
+            "flow iwm 5d > $1bn",
+        ),
+        (
+            "channel since 2020-02-30 > 5",
+            "“2020-02-30” is not a date written YYYY-MM-DD.",
+            "channel > 2",
+        ),
+        (
+            "channel 5d > 5",
+            f"“5d” is not understood after “channel”; expected a date (since 2010-01-04) or {OPS}.",
+            "channel > 2",
+        ),
+        (
+            "flow 5d qqq > 5",
+            f"“qqq” is not understood after “5d”; expected a fund (iwm or spy) or {OPS}.",
+            "flow iwm 5d > $1bn",
+        ),
+        (
+            "flow qqq > 5",
+            (
+                "“qqq” is not understood after “flow”; expected a fund (iwm or spy), "
+                "a window (5d, 3m, ytd) or "
+                f"{OPS}."
+            ),
+            "flow iwm 5d > $1bn",
+        ),
+        (
+            "pe postive > 5",
+            "“postive” is not understood after “pe”. Did you mean positive?",
+            "pe iwm > 25x",
+        ),
+        (
+            "pe premum > 5",
+            "“premum” is not understood after “pe”. Did you mean pe_premium?",
+            "pe_premium > 20%",
+        ),
+        (
+            "pe bare > 5",
+            (
+                "“bare” is not understood after “pe”; expected a fund (iwm or spy), a convention (losses_in, "
+                f"positive or capped) or {OPS}."
+            ),
+            "pe iwm > 25x",
+        ),
+        (
+            "gauge 1 > 5%",
+            f"“1” is not understood after “gauge”; expected a number of sessions from 2 to 500 or {OPS}.",
+            "gauge 200 > 5%",
+        ),
+        (
+            "gauge 501 > 5%",
+            f"“501” is not understood after “gauge”; expected a number of sessions from 2 to 500 or {OPS}.",
+            "gauge 200 > 5%",
+        ),
+        ("gauge 200 50 > 5%", f"“50” is not understood after “200”; expected {OPS}.", "gauge 200 > 5%"),
+        # targets
+        (
+            "ratio >",
+            f"“>” has no target; expected an amount such as 0.52, {TARGETS}.",
+            "ratio > sma 200",
+        ),
+        (
+            "gauge crosses",
+            f"“crosses” has no target; expected an amount such as 5%, {TARGETS}.",
+            "gauge 200 > 5%",
+        ),
+        (
+            "ratio > Hello",
+            f"“Hello” is not a target; expected an amount such as 0.52, {TARGETS}.",
+            "ratio > sma 200",
+        ),
+        (
+            "flow > $",
+            f"“$” is not a target; expected an amount such as $1.5bn, {TARGETS}.",
+            "flow iwm 5d > $1bn",
+        ),
+        ("ratio > smma 200", "“smma” is not a target. Did you mean sma?", "ratio > sma 200"),
+        ("ratio > 5z", "“5z” is not an amount.", "ratio > sma 200"),
+        ("ratio > 5%", "“5%” is in %; this needs a plain number.", "ratio > sma 200"),
+        ("gauge > 5", "“5” has no unit; this needs percent (%).", "gauge 200 > 5%"),
+        ("gauge > 5 pp", "“5 pp” is in pp; this needs percent (%).", "gauge 200 > 5%"),
+        ("excess 3m > 5%", "“5%” is in %; this needs percentage points (pp).", "excess 3m < -2pp"),
+        ("flow > 5%", "“5%” is in %; this needs dollars.", "flow iwm 5d > $1bn"),
+        ("ratio > sma", "“sma” needs a number of sessions from 2 to 5000.", "ratio > sma 200"),
+        (
+            "ratio < sma 1",
+            "“sma” needs a number of sessions from 2 to 5000, not “1”.",
+            "ratio < sma 200",
+        ),
+        (
+            "flow spy 1m > high 0",
+            "“high” needs a number of sessions from 1 to 5000, not “0”.",
+            "flow spy 1m > high 250",
+        ),
+        (
+            "ratio < low 5001",
+            "“low” needs a number of sessions from 1 to 5000, not “5001”.",
+            "ratio < low 250",
+        ),
+        ("ratio > pct", "“pct” needs a percentile from 0 to 100.", "ratio > pct 90"),
+        ("ratio > pct 100.1", "“pct” needs a percentile from 0 to 100, not “100.1”.", "ratio > pct 90"),
+        ("ratio > pct x", "“pct” needs a percentile from 0 to 100, not “x”.", "ratio > pct 90"),
+        ("outflows > sma 20", "Outflows compare with an amount, not with sma.", "flow iwm 5d > $1bn"),
+        # options
+        (
+            "ratio > 0.5 urgent",
+            f"“urgent” is not understood after “0.5”; expected {OPTIONS}.",
+            "ratio > 0.5 confirm 3",
+        ),
+        (
+            "ratio > 0.5 > 0.4",
+            f"“>” is not understood after “0.5”; expected {OPTIONS}.",
+            "ratio > 0.5 confirm 3",
+        ),
+        (
+            "ratio > 0.5 ans",
+            "“ans” is not understood after “0.5”. Did you mean and?",
+            "ratio > 0.5 confirm 3",
+        ),
+        (
+            "ratio > 0.5 Cooldwn 3",
+            "“Cooldwn” is not understood after “0.5”. Did you mean cooldown?",
+            "ratio > 0.5 cooldown 10",
+        ),
+        (
+            "ratio > 0.5 onec",
+            "“onec” is not understood after “0.5”. Did you mean once?",
+            "ratio > 0.5 once",
+        ),
+        ("ratio > 0.5 once once", "“once” is given twice.", "ratio > 0.5 once"),
+        ("ratio > 0.5 once and gauge > 5%", "Conditions come before options.", "ratio > 0.5 confirm 3"),
+        (
+            "ratio > 0.5 confirm",
+            "“confirm” needs a number of sessions from 1 to 250.",
+            "ratio > 0.5 confirm 3",
+        ),
+        (
+            "ratio > 0.5 confirm three",
+            "“confirm” needs a number of sessions from 1 to 250, not “three”.",
+            "ratio > 0.5 confirm 3",
+        ),
+        (
+            "ratio > 0.5 confirm 0",
+            "“confirm” needs a number of sessions from 1 to 250, not “0”.",
+            "ratio > 0.5 confirm 3",
+        ),
+        (
+            "ratio > 0.5 confirm 251",
+            "“confirm” needs a number of sessions from 1 to 250, not “251”.",
+            "ratio > 0.5 confirm 3",
+        ),
+        (
+            "ratio > 0.5 cooldown 0",
+            "“cooldown” needs a number of sessions from 1 to 250, not “0”.",
+            "ratio > 0.5 cooldown 10",
+        ),
+        (
+            "ratio > 0.5 cooldown 251",
+            "“cooldown” needs a number of sessions from 1 to 250, not “251”.",
+            "ratio > 0.5 cooldown 10",
+        ),
+        (
+            "ratio > 0.5 once cooldown 3 silent",
+            "“cooldown” does nothing with “once”.",
+            "ratio > 0.5 once silent",
+        ),
+        ("ratio > 0.5 rearm", "“rearm” needs an amount.", "ratio > 0.5 rearm 0.4"),
+        ("ratio < 0.5 rearm low", "“rearm” needs an amount, not “low”.", "ratio < 0.5 rearm 0.6"),
+        ("gauge >= 0 rearm 1", "“1” has no unit; this needs percent (%).", "gauge 200 >= 0% rearm -1%"),
+        ("ratio > 0.5 rearm 0.5", "“rearm 0.5” must be below 0.5.", "ratio > 0.5 rearm 0.4"),
+        ("ratio >= 0.5 rearm 0.6", "“rearm 0.6” must be below 0.5.", "ratio >= 0.5 rearm 0.4"),
+        ("ratio < 0.5 rearm 0.5", "“rearm 0.5” must be above 0.5.", "ratio < 0.5 rearm 0.6"),
+        ("gauge <= -5% rearm -6%", "“rearm -6%” must be above -5%.", "gauge 200 <= -5% rearm -4%"),
+        (
+            "ratio > sma 200 rearm 0.5",
+            "“rearm” needs a target that stands still; “sma 200” moves.",
+            "ratio > sma 200",
+        ),
+        (
+            "ratio crosses 0.5 rearm 0.4",
+            "“rearm” does not go with “crosses”, which fires either way.",
+            "ratio crosses 0.5",
+        ),
+        (
+            "ratio > 0.5 and gauge > 5% rearm 0.4",
+            "“rearm” is for a single condition; with “and” each has its own band.",
+            "ratio > 0.5 and gauge 200 > 5%",
+        ),
+        (
+            "ratio > 0.5 until",
+            "“until” needs a date written YYYY-MM-DD.",
+            "ratio > 0.5 until 2030-12-31",
+        ),
+        (
+            "ratio > 0.5 until Monday",
+            "“Monday” is not a date written YYYY-MM-DD.",
+            "ratio > 0.5 until 2030-12-31",
+        ),
+        ("ratio > 0.5 note", "“note” needs its text in quotes.", 'ratio > 0.5 note "why"'),
+        ("ratio > 0.5 note hello", "“note” needs its text in quotes.", 'ratio > 0.5 note "why"'),
+        ('ratio > 0.5 note "', "“note” needs its text in quotes.", 'ratio > 0.5 note "why"'),
+        # size
+        (f"{'x' * 501}", "A rule has at most 500 characters, not 501.", "ratio > sma 200"),
+        (
+            " and ".join(["ratio > 1"] * 6),
+            "A rule has at most 5 conditions, not 6.",
+            "ratio > sma 200",
+        ),
+    ],
+)
+def test_a_mistake_names_the_word_and_shows_what_works(typed: str, sentence: str, example: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        rule(typed)
+    assert str(caught.value) == f"{sentence} Example: {example}"
+    assert rule(example)
+
+
+def test_a_rule_that_grows_too_long_when_written_out_is_refused() -> None:
+    glued = f'ratio>0.5 note "{"x" * 483}"'
+    assert len(glued) == 500
+    with pytest.raises(BadInput, match=r"^Written out, the rule has more than 500 characters\."):
+        rule(glued)
+    assert len(str(rule(glued.replace("xx", "", 1)))) == 500
+
+
+def test_five_conditions_are_taken() -> None:
+    assert len(rule(" and ".join(["ratio > 1"] * 5)).conditions) == 5
+
+
+@st.composite
+def conditions(draw: st.DrawFn) -> Condition:
+    metric = draw(st.sampled_from(list(REGISTRY.values())))
+    arguments = tuple((each.name, draw(ARGUMENTS[each.kind])) for each in metric.parameters)
+    op = draw(st.sampled_from([">", "<", ">=", "<=", "crosses"]))
+    return Condition(metric.name, arguments, op, draw(targets(metric)))
+
+
+AMOUNTS = (
+    st.floats(-1e12, 1e12)
+    .map(lambda value: float(f"{value:.9g}"))
+    .filter(lambda value: value == 0 or abs(value) > 1e-6)
+)
+ARGUMENTS: dict[str, st.SearchStrategy[Argument]] = {
+    "count": st.integers(2, 500),
+    "fund": st.sampled_from(["IWM", "SPY"]),
+    "convention": st.sampled_from(["losses_in", "positive", "capped"]),
+    "date": st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1)),
+    "window": st.one_of(
+        st.builds(Window, st.sampled_from(["d", "w", "m", "y"]), st.integers(1, 100)),
+        st.sampled_from([Window("ytd"), Window("mtd")]),
+        st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1)).map(lambda day: Window("since", since=day)),
+    ),
+}
+
+
+def targets(metric: Metric) -> st.SearchStrategy[Target]:
+    return st.one_of(
+        AMOUNTS.map(lambda value: Target("amount", value + 0.0, metric.unit.symbol)),
+        st.builds(Target, st.sampled_from(["sma", "high", "low"]), st.integers(2, 5000).map(float)),
+        st.integers(0, 1000).map(lambda value: Target("pct", value / 10)),
+    )
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    legs = tuple(draw(st.lists(conditions(), min_size=1, max_size=5)))
+    once = draw(st.booleans())
+    rearm = None
+    if len(legs) == 1 and legs[0].target.kind == "amount" and legs[0].op != "crosses" and draw(st.booleans()):
+        distance = draw(st.integers(1, 1000)) * 10.0
+        value = legs[0].target.value
+        rearm = value - distance if legs[0].op in {">", ">="} else value + distance
+    return Rule(
+        legs,
+        confirm=draw(st.integers(1, 250)),
+        rearm=None if rearm == legs[0].target.value else rearm,
+        cooldown=0 if once else draw(st.integers(0, 250)),
+        once=once,
+        until=draw(st.one_of(st.none(), st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1)))),
+        silent=draw(st.booleans()),
+        note=" ".join(draw(NOTES).split()),
+    )
+
+
+NOTES = st.text(st.characters(exclude_characters='"“”«»„', exclude_categories=["Cs"]), max_size=60)
+
+
+@given(rules())
+def test_every_rule_survives_its_text_and_its_json(made: Rule) -> None:
+    assert parse_rule(str(made), REGISTRY) == made
+    assert str(parse_rule(str(made), REGISTRY)) == str(made)
+    assert Rule.from_json(made.to_json()) == made
+
+
+WORDS = st.sampled_from(
+    [
+        "ratio",
+        "gauge",
+        "flow",
+        "pe",
+        "premium",
+        "outflows",
+        "iwm",
+        "spy",
+        "5d",
+        "200",
+        "day",
+        "average",
+        "90th",
+        "percentile",
+        "since",
+        "2020-01-02",
+        ">",
+        "<",
+        ">=",
+        "<=",
+        "=",
+        "crosses",
+        "above",
+        "below",
+        "at",
+        "least",
+        "5%",
+        "0",
+        "$1bn",
+        "-2pp",
+        "0.5",
+        "sma",
+        "high",
+        "low",
+        "pct",
+        "20",
+        "and",
+        "confirm",
+        "3",
+        "rearm",
+        "once",
+        "cooldown",
+        "until",
+        "silent",
+        "note",
+        '"x"',
+        "“y”",
+        '"',
+        ",",
+        "its",
+    ]
+)
+
+
+@given(st.one_of(st.text(max_size=80), st.lists(WORDS, max_size=14).map(" ".join)))
+def test_anything_typed_is_a_rule_or_a_plain_mistake(typed: str) -> None:
+    try:
+        made = rule(typed)
+    except BadInput as err:
+        assert rule(err.example)  # noqa: PT017 - the example is what is tested
+    else:
+        assert rule(str(made)) == made

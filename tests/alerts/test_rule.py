@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from bot.alerts.rule import Condition, Rule, Target
+from bot.analytics.windows import Window
+
+FLOW = Condition("flow", (("fund", "IWM"), ("window", Window("d", 5))), ">", Target("amount", 1e9, "$"))
+RATIO = Condition("ratio", (), "<=", Target("low", 250.0))
+CHANNEL = Condition("channel", (("since", dt.date(2010, 1, 4)),), "crosses", Target("pct", 97.5))
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (Rule((RATIO,)), "ratio <= low 250"),
+        (Rule((FLOW,), rearm=-2.5e8), "flow iwm 5d > $1bn rearm -$250m"),
+        (Rule((CHANNEL,), confirm=2), "channel since 2010-01-04 crosses pct 97.5 confirm 2"),
+        (
+            Rule((FLOW, RATIO), cooldown=5, until=dt.date(2021, 1, 1), silent=True, note="Mind the gap"),
+            'flow iwm 5d > $1bn and ratio <= low 250 cooldown 5 until 2021-01-01 silent note "Mind the gap"',
+        ),
+        (Rule((RATIO,), confirm=3, once=True), "ratio <= low 250 confirm 3 once"),
+        (Rule((RATIO,), rearm=0.0), "ratio <= low 250 rearm 0"),
+    ],
+)
+def test_canonical_text_and_json(rule: Rule, text: str) -> None:
+    assert str(rule) == text
+    assert Rule.from_json(rule.to_json()) == rule
+
+
+def test_the_subject_is_what_is_watched() -> None:
+    assert FLOW.subject == "flow iwm 5d"
+    assert RATIO.subject == "ratio"
+
+
+@pytest.mark.parametrize(
+    ("unit", "text"), [("$", "-$2.5"), ("%", "-2.5%"), ("pp", "-2.5pp"), ("x", "-2.5x"), ("", "-2.5")]
+)
+def test_amounts_are_written_in_their_unit(unit: str, text: str) -> None:
+    assert str(Target("amount", -2.5, unit)) == text
+
+
+def test_the_json_of_a_rule_is_what_is_already_stored() -> None:
+    stored = (
+        '{"conditions":[{"metric":"flow","arguments":[["fund","IWM"],["window",{"window":"5d"}]],"op":">",'
+        '"target":["amount",1000000000.0,"$"]},{"metric":"channel","arguments":[["since",{"date":"2010-01-04"}]],'
+        '"op":"crosses","target":["pct",97.5,""]}],"confirm":2,"rearm":0.0,"cooldown":3,"once":true,'
+        '"until":"2021-01-01","silent":true,"note":"größer"}'
+    )
+    rule = Rule(
+        (FLOW, CHANNEL),
+        confirm=2,
+        rearm=0.0,
+        cooldown=3,
+        once=True,
+        until=dt.date(2021, 1, 1),
+        silent=True,
+        note="größer",
+    )
+    assert rule.to_json() == stored
+    assert Rule.from_json(stored) == rule
