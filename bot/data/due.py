@@ -1,4 +1,4 @@
-"""When a source is asked: until the last session is had, with pauses, and not while it wants to be left alone.
+"""When a source is asked: until it gave the last session, with pauses, and not while it must rest.
 
 Rows are those of storage.sources, so all of this outlives a restart.
 """

@@ -49,8 +49,8 @@ class Attempt:
 
     @property
     def is_data(self) -> bool:
-        """Whether it asked for figures, not for a cookie or a crumb."""
-        return "/finance/" in self.path
+        """Whether it asked for figures that are used, not for a cookie, a crumb or a growth ratio."""
+        return self.path.startswith(("/v7/finance/", "/v8/finance/", "/v10/finance/"))
 
 
 class Wire:
@@ -100,12 +100,16 @@ def verdict(error: Exception, attempts: list[Attempt], ticker: str) -> Outcome:
     limited = [attempt for attempt in _last_of_each(attempts) if attempt.status == 429]
     if limited:
         return RateLimited(max(attempt.retry_after or 0.0 for attempt in limited) or None)
-    asked = [attempt for attempt in attempts if attempt.is_data]
-    if not asked:
+    if not any(attempt.is_data for attempt in attempts):
         faults = [attempt.fault for attempt in attempts if attempt.fault]
         return NetworkDown(faults[-1] if faults else f"the request failed ({type(error).__name__})")
-    last = asked[-1]
-    return _of_status(last) or _of_body(last, ticker) or SchemaChanged(_of_error(error))
+    return complaint(attempts, ticker) or SchemaChanged(_of_error(error))
+
+
+def complaint(attempts: list[Attempt], ticker: str) -> Outcome | None:
+    """What is wrong with answers that the library took for sound; None when nothing is."""
+    asked = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
+    return next((said for each in asked if (said := _of_status(each) or _of_body(each, ticker))), None)
 
 
 def _last_of_each(attempts: list[Attempt]) -> list[Attempt]:

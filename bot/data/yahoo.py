@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.data.provider import Empty, Ok, Outcome, Partial, SchemaChanged
-from bot.data.wire import Wire, verdict
+from bot.data.wire import Wire, complaint, verdict
 from bot.data.yahoo_rows import (
     bar_rows,
     event_rows,
@@ -80,8 +80,10 @@ class Yahoo:
         """Net asset value and assets of the session before the quote's; trailing P/E and yield."""
 
         def read(symbol: Any, wire: Wire) -> Outcome:  # noqa: ANN401 - as above
-            del wire
-            facts, multiples, missing = fund_rows(ticker, _info(symbol), completed)
+            info = _info(symbol)
+            if wrong := complaint(wire.attempts, ticker):  # it passes over one half that holds nothing
+                return wrong
+            facts, multiples, missing = fund_rows(ticker, info, completed)
             return _outcome({"fund_facts": facts, "multiples": multiples}, missing)
 
         return self._ask(ticker, read)

@@ -103,6 +103,7 @@ class _Tunnel(socketserver.BaseRequestHandler):
     server: Proxy
 
     def handle(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         head = b""
         while b"\r\n\r\n" not in head and len(head) < HEAD_LIMIT:
             chunk = self.request.recv(HEAD_LIMIT)
@@ -123,6 +124,7 @@ class _Requests(http.server.BaseHTTPRequestHandler):
     """The HTTP inside a tunnel, kept alive from request to request."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for each other's acknowledgement
     server: Proxy
 
     def __init__(self, tunnel: ssl.SSLSocket, client: Any, server: Proxy, host: str) -> None:  # noqa: ANN401
@@ -157,4 +159,7 @@ class _Requests(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body[: answer.cut])
-        self.close_connection = answer.cut is not None
+        if answer.cut is not None:
+            self.close_connection = True
+            self.wfile.flush()
+            self.connection.unwrap()  # an orderly end of the connection in the middle of the body

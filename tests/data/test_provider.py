@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from bot.data.provider import (
+    Empty,
+    NetworkDown,
+    Ok,
+    Outcome,
+    Partial,
+    RateLimited,
+    SchemaChanged,
+    UnknownSymbol,
+)
+
+ROW = {"ticker": "IWM"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence"),
+    [
+        (Ok({"bars": [ROW], "distributions": [ROW] * 2, "splits": []}), "1 price, 2 distributions."),
+        (Ok({"bars": [ROW] * 1234}), "1,234 prices."),
+        (
+            Partial({"multiples": [ROW] * 3}, ("Price/Book",)),
+            "3 multiples; missing Price/Book.",
+        ),
+        (
+            Partial({"bars": [ROW] * 3}, ("2020-12-04", "2020-12-07", "2020-12-08", "2020-12-09")),
+            "3 prices; missing 2020-12-07, 2020-12-08, 2020-12-09 and 1 more.",
+        ),
+        (Empty(), "No data: the answer held no figures."),
+        (RateLimited(), "No data: asked to slow down (HTTP 429)."),
+        (RateLimited(1200), "No data: asked to slow down (HTTP 429) and to wait 1200 s."),
+        (NetworkDown("no answer in time"), "No data: no answer in time."),
+        (SchemaChanged("broken JSON"), "No data: the answer has an unknown form (broken JSON)."),
+        (UnknownSymbol("IWMX"), "No data: IWMX is not known there."),
+    ],
+)
+def test_each_outcome_is_one_sentence(outcome: Outcome, sentence: str) -> None:
+    assert outcome.describe() == sentence

@@ -1,0 +1,416 @@
+"""The whole way: real yfinance over TLS to the loopback Yahoo."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from bot.data.provider import (
+    Empty,
+    NetworkDown,
+    Ok,
+    Outcome,
+    Partial,
+    RateLimited,
+    SchemaChanged,
+    UnknownSymbol,
+)
+from bot.data.yahoo import Yahoo
+from tests.data.conftest import CLOSES, COMPLETED, day, forget
+from tests.fakes.yahoo_pages import at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.fakes.yahoo import FakeYahoo, Fault
+
+CALLS: dict[str, Callable[[Yahoo], Outcome]] = {
+    "all prices": lambda yahoo: yahoo.prices("IWM", None, COMPLETED),
+    "prices": lambda yahoo: yahoo.prices("IWM", day("2020-12-01"), COMPLETED),
+    "multiples": lambda yahoo: yahoo.multiples("IWM", COMPLETED),
+    "fund": lambda yahoo: yahoo.fund("IWM", COMPLETED),
+}
+PARTS = {"all prices": "chart", "prices": "chart", "multiples": "summary", "fund": "summary"}
+FAULTS = {
+    "429": RateLimited(1200.0),
+    "429-json": RateLimited(None),
+    "401": NetworkDown("access was refused (HTTP 401)"),
+    "403": NetworkDown("access was refused (HTTP 403)"),
+    "404": SchemaChanged("a web page instead of figures"),
+    "500": NetworkDown("the server is out of order (HTTP 500)"),
+    "500-json": NetworkDown("the server is out of order (HTTP 500)"),
+    "502": NetworkDown("the server is out of order (HTTP 502)"),
+    "empty": SchemaChanged("an empty body"),
+    "null": SchemaChanged("null instead of an object"),
+    "list": SchemaChanged("[] instead of an object"),
+    "broken": SchemaChanged("broken JSON"),
+    "html": SchemaChanged("a web page instead of figures"),
+    "down": NetworkDown("the server is down for maintenance"),
+    "truncated": NetworkDown("the answer broke off"),
+    "reset": NetworkDown("the connection failed"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_fault_is_named_and_leaves_nothing_behind(
+    call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo
+) -> None:
+    fake.fail(PARTS[call], fault)
+    assert CALLS[call](yahoo) == FAULTS[fault]
+    fake.heal()
+    assert isinstance(CALLS[call](yahoo), Ok)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_with_the_time_zone_known_a_fault_is_named_as_well(fault: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
+    assert isinstance(CALLS["prices"](yahoo), Ok)
+    fake.fail("chart", fault)
+    assert CALLS["prices"](yahoo) == FAULTS[fault]
+    fake.heal()
+    assert isinstance(CALLS["prices"](yahoo), Ok)
+
+
+@pytest.mark.parametrize("fault", ["500", "null", "html", "reset", "429"])
+@pytest.mark.parametrize("part", ["quote", "summary"])
+def test_either_half_of_the_fund_facts_failing_is_a_fault(
+    part: str, fault: str, fake: FakeYahoo, yahoo: Yahoo
+) -> None:
+    fake.fail(part, fault)
+    assert CALLS["fund"](yahoo) == FAULTS[fault]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("call", CALLS)
+def test_everything_failing_at_once_is_never_a_fund_gone_or_nothing_new(
+    call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo
+) -> None:
+    fake.fail("all", fault)
+    outcome = CALLS[call](yahoo)
+    assert isinstance(outcome, (RateLimited, NetworkDown, SchemaChanged))
+    assert "delisted" not in outcome.describe()
+
+
+@pytest.mark.parametrize("part", ["all", "data"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_server_that_hangs_is_given_up_in_time(
+    call: str, part: str, fake: FakeYahoo, yahoo_cache: Path
+) -> None:
+    forget(yahoo_cache)
+    yahoo = Yahoo(yahoo_cache, timeout=0.3)
+    fake.fail(PARTS[call] if part == "data" else "all", "hang")
+    began = time.monotonic()
+    assert CALLS[call](yahoo) == NetworkDown("no answer in time")
+    assert time.monotonic() - began < 3
+
+
+def test_no_proxy_listening_is_no_connection(
+    fake: FakeYahoo, yahoo_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del fake
+    forget(yahoo_cache)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for call in CALLS.values():
+        assert call(Yahoo(yahoo_cache, timeout=5)) == NetworkDown("the connection failed")
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(
+    fake: FakeYahoo, yahoo_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del fake
+    forget(yahoo_cache)
+    for name in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name)
+    outcome = CALLS["prices"](Yahoo(yahoo_cache, timeout=5))
+    assert outcome == NetworkDown("its certificate is not trusted")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_one_refusal_that_a_second_try_overcomes_is_no_fault(
+    call: str, fake: FakeYahoo, yahoo: Yahoo
+) -> None:
+    fake.fail(PARTS[call], "429", times=1)
+    assert isinstance(CALLS[call](yahoo), Ok)
+
+
+def test_prices_need_no_crumb_but_the_rest_does(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.fail("crumb", "429")
+    assert isinstance(CALLS["prices"](yahoo), Ok)
+    assert CALLS["multiples"](yahoo) == RateLimited(1200.0)
+    assert CALLS["fund"](yahoo) == RateLimited(1200.0)
+    fake.heal()
+    assert isinstance(CALLS["multiples"](yahoo), Ok)
+
+
+def test_a_symbol_is_unknown_only_in_the_sources_own_words(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    del fake
+    assert yahoo.prices("IWMX", None, COMPLETED) == UnknownSymbol("IWMX")
+    assert yahoo.multiples("IWMX", COMPLETED) == UnknownSymbol("IWMX")
+    assert yahoo.fund("IWMX", COMPLETED) == UnknownSymbol("IWMX")
+
+
+def _without(*path: str | int) -> Fault:
+    """The page without one key."""
+
+    def change(page: Any) -> Any:  # noqa: ANN401 - any JSON
+        part = page
+        for key in path[:-1]:
+            part = part[key]
+        del part[path[-1]]
+        return page
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("call", "fault", "reason"),
+    [
+        ("prices", _without("chart", "result", 0, "meta", "exchangeTimezoneName"), "'exchangeTimezoneName'"),
+        ("prices", _without("chart", "result", 0, "meta", "symbol"), "'symbol'"),
+        ("prices", _without("chart", "result", 0, "indicators", "quote", 0, "close"), "'close'"),
+        ("prices", _without("chart", "result", 0, "indicators"), "'indicators'"),
+        ("multiples", _without("quoteSummary", "result", 0, "topHoldings"), "'topHoldings'"),
+        ("multiples", _without("quoteSummary", "result", 0, "quoteType"), "'quoteType'"),
+    ],
+)
+def test_a_missing_key_is_named(call: str, fault: Fault, reason: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
+    assert isinstance(CALLS["prices"](yahoo), Ok)  # the time zone is known from here on
+    fake.fail(PARTS[call], fault)
+    assert CALLS[call](yahoo) == SchemaChanged(f"{reason} is missing")
+
+
+def test_prices_of_another_fund_are_refused(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    def renamed(page: Any) -> Any:  # noqa: ANN401 - any JSON
+        page["chart"]["result"][0]["meta"]["symbol"] = "IWN"
+        return page
+
+    fake.fail("chart", renamed)
+    assert CALLS["prices"](yahoo) == SchemaChanged("prices of IWN instead of IWM")
+
+
+def test_all_prices_come_as_published(yahoo: Yahoo) -> None:
+    outcome = CALLS["all prices"](yahoo)
+    assert isinstance(outcome, Ok)
+    assert [bar["session"] for bar in outcome.payload["bars"]] == [f"{each:%Y-%m-%d}" for each in COMPLETED]
+    assert [bar["close"] for bar in outcome.payload["bars"]] == CLOSES
+    assert outcome.payload["bars"][-1] == {
+        "ticker": "IWM",
+        "session": "2020-12-11",
+        "open": 188.397,
+        "high": 192.203,
+        "low": 186.494,
+        "close": 190.3,
+        "volume": 1_000_000,
+        "provisional": 0,
+    }
+
+
+def test_prices_start_where_asked_and_ask_for_no_end(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    outcome = yahoo.prices("IWM", day("2020-12-09"), COMPLETED)
+    assert isinstance(outcome, Ok)
+    assert [bar["session"] for bar in outcome.payload["bars"]] == ["2020-12-09", "2020-12-10", "2020-12-11"]
+    part, query = fake.asked[-1]
+    assert part == "chart"
+    assert int(query["period2"]) > time.time() - 60
+
+
+def test_the_same_question_twice_is_asked_twice(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    CALLS["prices"](yahoo)
+    fake.funds["IWM"].closes[day("2020-12-10")] = 191.0
+    outcome = CALLS["prices"](yahoo)
+    assert isinstance(outcome, Ok)
+    assert outcome.payload["bars"][-2]["close"] == 191.0
+
+
+def test_each_figure_is_one_call_of_few_requests(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    CALLS["prices"](yahoo)
+    fake.asked.clear()
+    for call in CALLS.values():
+        call(yahoo)
+    parts = [part for part, _ in fake.asked]
+    assert parts == ["chart", "chart", "summary", "summary", "quote", "series"]
+
+
+def test_the_bar_of_an_open_session_is_left_out(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.funds["IWM"].live = (at(day("2020-12-14"), 11, 12), 185.0)
+    fake.funds["IWM"].dividends[day("2020-12-14")] = 0.592
+    outcome = CALLS["prices"](yahoo)
+    assert isinstance(outcome, Ok)
+    assert outcome.payload["bars"][-1]["session"] == "2020-12-11"
+    assert outcome.payload["distributions"] == []
+
+
+def test_a_session_that_closed_since_comes_whole(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.funds["IWM"].closes[day("2020-12-14")] = 189.94
+    completed = COMPLETED.append(pd.DatetimeIndex(["2020-12-14"]))
+    outcome = yahoo.prices("IWM", day("2020-12-14"), completed)
+    assert isinstance(outcome, Ok)
+    assert [bar["close"] for bar in outcome.payload["bars"]] == [189.94]
+
+
+def test_a_bar_quoted_before_the_bell_is_provisional(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.funds["IWM"].quoted_at = at(day("2020-12-11"), 15, 45)
+    outcome = CALLS["prices"](yahoo)
+    assert isinstance(outcome, Ok)
+    assert [bar["provisional"] for bar in outcome.payload["bars"]][-2:] == [0, 1]
+
+
+def test_sessions_without_a_close_are_missing_not_filled(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fund = fake.funds["IWM"]
+    fund.closes[day("2020-12-03")] = None
+    del fund.closes[day("2020-12-08")]
+    outcome = CALLS["prices"](yahoo)
+    assert isinstance(outcome, Partial)
+    assert outcome.missing == ("2020-12-03", "2020-12-08")
+    assert len(outcome.payload["bars"]) == 7
+
+
+def test_a_last_session_not_served_yet_is_missing(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    del fake.funds["IWM"].closes[day("2020-12-11")]
+    outcome = CALLS["prices"](yahoo)
+    assert isinstance(outcome, Partial)
+    assert outcome.missing == ("2020-12-11",)
+
+
+def test_rows_off_the_calendar_are_left_out(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.funds["IWM"].closes[day("2020-12-05")] = 188.0
+    fake.funds["IWM"].dividends[day("2020-12-05")] = 0.5
+    outcome = CALLS["prices"](yahoo)
+    assert isinstance(outcome, Partial)
+    assert outcome.missing == ("a distribution dated 2020-12-05, which is no session",)
+    assert "2020-12-05" not in [bar["session"] for bar in outcome.payload["bars"]]
+
+
+def test_distributions_and_splits_keep_their_dates(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fund = fake.funds["IWM"]
+    fund.dividends |= {day("2020-12-02"): 0.592, day("2020-12-09"): 0.25}
+    fund.splits[day("2020-12-07")] = (2, 1)
+    del fund.closes[day("2020-12-09")]  # yfinance alone would date its distribution 12-08
+    outcome = CALLS["prices"](yahoo)
+    assert isinstance(outcome, Partial)
+    assert outcome.payload["distributions"] == [
+        {"ticker": "IWM", "ex_date": "2020-12-02", "amount": 0.592},
+        {"ticker": "IWM", "ex_date": "2020-12-09", "amount": 0.25},
+    ]
+    assert outcome.payload["splits"] == [{"ticker": "IWM", "session": "2020-12-07", "ratio": 2.0}]
+
+
+def test_a_range_without_sessions_is_empty_not_unknown(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    assert isinstance(CALLS["prices"](yahoo), Ok)
+    nothing = Empty("there are no prices in the sessions asked for")
+    assert yahoo.prices("IWM", day("2021-01-04"), COMPLETED) == nothing
+
+    def bare(page: Any) -> Any:  # noqa: ANN401 - any JSON
+        result = page["chart"]["result"][0]
+        del result["timestamp"]
+        result["indicators"] = {"quote": [{}], "adjclose": [{}]}
+        return page
+
+    fake.fail("chart", bare)
+    assert CALLS["prices"](yahoo) == nothing
+
+
+def test_only_an_open_session_is_empty(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.funds["IWM"].live = (at(day("2020-12-14"), 11, 12), 185.0)
+    assert yahoo.prices("IWM", day("2020-12-14"), COMPLETED) == Empty("it has no completed session")
+
+
+def _multiples(outcome: Outcome) -> dict[tuple[str, str], float]:
+    assert isinstance(outcome, (Ok, Partial))
+    rows = outcome.payload["multiples"]
+    return {(row["metric"], row["convention"]): row["value"] for row in rows}
+
+
+def test_multiples_come_the_right_way_up(yahoo: Yahoo) -> None:
+    outcome = CALLS["multiples"](yahoo)
+    assert isinstance(outcome, Ok)
+    assert _multiples(outcome) == {
+        ("pe", "morningstar"): 16.0,
+        ("pb", "morningstar"): 2.0,
+        ("ps", "morningstar"): 1.25,
+        ("pcf", "morningstar"): 8.0,
+    }
+    assert outcome.payload["multiples"][0] == {
+        "ticker": "IWM",
+        "session": "2020-12-11",
+        "metric": "pe",
+        "convention": "morningstar",
+        "basis": "unstated",
+        "value": 16.0,
+        "holdings_date": None,
+        "price_date": None,
+        "coverage": None,
+    }
+
+
+def test_sector_weights_are_percent(yahoo: Yahoo) -> None:
+    outcome = CALLS["multiples"](yahoo)
+    assert isinstance(outcome, Ok)
+    weights = {row["sector"]: row["weight"] for row in outcome.payload["sector_weights"]}
+    assert weights == {"Real Estate": 7.0, "Technology": 43.0, "Consumer Cyclical": 50.0}
+
+
+def test_without_any_multiple_the_weights_still_come(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.funds["IWM"].holdings = {}
+    outcome = CALLS["multiples"](yahoo)
+    assert isinstance(outcome, Partial)
+    assert outcome.missing == ("multiples (no P/E to tell which way up they are)",)
+    assert outcome.payload["multiples"] == []
+    assert len(outcome.payload["sector_weights"]) == 3
+
+
+def test_nothing_usable_at_all_is_empty(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.funds["IWM"].holdings = {}
+    fake.funds["IWM"].sectors = {}
+    assert isinstance(CALLS["multiples"](yahoo), Empty)
+
+
+def test_fund_facts_are_those_of_the_day_before_and_leave_the_share_count_out(yahoo: Yahoo) -> None:
+    outcome = CALLS["fund"](yahoo)
+    assert isinstance(outcome, Ok)
+    assert outcome.payload["fund_facts"] == [
+        {
+            "ticker": "IWM",
+            "session": "2020-12-10",
+            "nav": pytest.approx(190.08901),
+            "shares": None,
+            "assets": 71e9,
+        }
+    ]
+    assert _multiples(outcome) == {("pe", "yahoo"): 17.5, ("yield", "yahoo"): 1.07}
+    assert outcome.payload["multiples"][0]["price_date"] == "2020-12-11"
+
+
+def test_a_growth_ratio_of_no_use_here_may_fail(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    for fault in ("500", "html", "reset"):
+        fake.fail("series", fault)
+        assert isinstance(CALLS["fund"](yahoo), Ok)
+
+
+def test_the_cache_is_private(fake: FakeYahoo, tmp_path: Path) -> None:
+    del fake
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o755)
+    Yahoo(folder, timeout=5).prices("IWM", None, COMPLETED)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_that_cannot_be_made_is_an_outcome_too(fake: FakeYahoo, tmp_path: Path) -> None:
+    del fake
+    (tmp_path / "file").write_text("in the way")
+    outcome = Yahoo(tmp_path / "file", timeout=5).prices("IWM", None, COMPLETED)
+    assert outcome == NetworkDown("the request failed (FileExistsError)")
+
+
+def test_sessions_are_dated_by_the_exchange(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    """A quote of 20:00 New York is of the day before by UTC."""
+    fake.funds["IWM"].quoted_at = dt.datetime(2020, 12, 12, 1, 0, tzinfo=dt.UTC)
+    outcome = CALLS["fund"](yahoo)
+    assert isinstance(outcome, Ok)
+    assert outcome.payload["multiples"][0]["session"] == "2020-12-11"
