@@ -1,0 +1,6 @@
+"""Delivery: drain the outbox to Telegram so that no alert is lost and no summary repeated."""
+
+from bot.delivery.drain import Delivery, DrainReport
+from bot.delivery.verdicts import Verdict, classify
+
+__all__ = ["Delivery", "DrainReport", "Verdict", "classify"]

@@ -1,0 +1,120 @@
+"""From an outbox row to requests: the messages it is cut into, and how each is sent."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, LinkPreviewOptions
+from telegram.constants import ParseMode
+
+from bot.delivery.verdicts import Verdict
+from bot.ratelimit import ALERT, NOTICE, REPLY, SUMMARY
+from bot.rendering.text import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_html, visible_length
+
+if TYPE_CHECKING:
+    from telegram.ext import ExtBot
+
+    from storage.rows import Row
+
+PRIORITIES = {"reply": REPLY, "alert": ALERT, "notice": NOTICE, "summary": SUMMARY}
+REPEAT = "possible repeat"
+ROOM = len(REPEAT) + 1  # kept free in every part, so that a repeat is cut at the same places
+_NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One message; `plain` is sent in place of `html` when Telegram cannot read that."""
+
+    html: str
+    plain: str
+    photo: bytes | None = None
+    buttons: InlineKeyboardMarkup | None = None
+
+    def marked(self) -> Part:
+        """The part saying that it may have been there before."""
+        return replace(self, html=f"<i>{REPEAT}</i>\n{self.html}", plain=f"{REPEAT}\n{self.plain}")
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a part is sent; each concession is made once."""
+
+    plain: bool = False
+    topic: bool = True
+    photo: bool = True
+
+    def after(self, verdict: Verdict, row: Row, part: Part) -> Manner | None:
+        """The manner to try next, None when there is nothing left to concede."""
+        if verdict is Verdict.PLAIN and not self.plain:
+            return replace(self, plain=True)
+        if verdict is Verdict.NO_TOPIC and self.topic and row["thread_id"]:
+            return replace(self, topic=False)
+        if verdict is Verdict.NO_PHOTO and self.photo and part.photo:
+            return replace(self, photo=False)
+        return None
+
+
+def compose(row: Row) -> list[Part]:
+    """The messages of a row in order: the picture captioned if the text fits, else the text after it.
+
+    The buttons stand under the last. An empty list means that there is nothing to send.
+    """
+    payload, photo = row["payload"], row["photo"]
+    html = payload["html"]
+    if photo and visible_length(html) <= CAPTION_LIMIT - ROOM:
+        parts = [Part(html, payload.get("plain") or strip_html(html), photo)]
+    else:
+        texts = split_html(html, MESSAGE_LIMIT - ROOM)
+        parts = [Part(text, strip_html(text)) for text in texts]
+        if len(parts) == 1:
+            parts = [replace(parts[0], plain=_fitting(payload.get("plain") or parts[0].plain))]
+        if photo:
+            parts.insert(0, Part("", "", photo))
+    return [*parts[:-1], replace(parts[-1], buttons=_keyboard(payload.get("buttons")))] if parts else []
+
+
+def _fitting(plain: str) -> str:
+    """Plain text is a last resort: what exceeds one message of UTF-16 units is cut off."""
+    units = plain.encode("utf-16-le")[: 2 * (MESSAGE_LIMIT - ROOM)]
+    return units.decode("utf-16-le", "ignore")
+
+
+def _keyboard(rows: list[list[list[str]]] | None) -> InlineKeyboardMarkup | None:
+    if not rows:
+        return None
+    return InlineKeyboardMarkup(
+        [[InlineKeyboardButton(label, callback_data=data) for label, data in row] for row in rows]
+    )
+
+
+async def post(bot: ExtBot[Any], row: Row, part: Part, manner: Manner) -> int | None:
+    """Send a part; its message id, None when without its picture nothing is left. Raises TelegramError."""
+    text = part.plain if manner.plain else part.html
+    how: dict[str, Any] = {
+        "chat_id": row["chat_id"],
+        "message_thread_id": row["thread_id"] if manner.topic else None,
+        "disable_notification": bool(row["payload"].get("silent")),
+        "parse_mode": None if manner.plain else ParseMode.HTML,
+        "reply_markup": part.buttons,
+        "rate_limit_args": PRIORITIES[row["kind"]],
+    }
+    if part.photo and manner.photo:
+        picture = InputFile(part.photo, filename="chart.png")
+        return (await bot.send_photo(photo=picture, caption=text or None, **how)).message_id
+    if not text:
+        return None
+    return (await bot.send_message(text=text, link_preview_options=_NO_PREVIEW, **how)).message_id
+
+
+def arrived(row: Row) -> int:
+    """How many parts of a row are known to have arrived; kept at the head of its reason."""
+    found = re.match(r"after part (\d+): ", row["reason"])
+    return int(found[1]) if found else 0
+
+
+def reason_after(done: int, reason: str) -> str:
+    """A reason that remembers how many parts have arrived, so that a later try begins after them."""
+    return f"after part {done}: {reason}" if done else reason

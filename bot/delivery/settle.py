@@ -1,0 +1,168 @@
+"""What a verdict does to a row: one table from verdicts to steps, each a transaction of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from telegram.error import ChatMigrated, RetryAfter
+
+from bot.delivery.parts import reason_after
+from bot.delivery.verdicts import Verdict
+from bot.ratelimit import Held, seconds_of
+from bot.rendering.text import escape
+from storage import chats, outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import sqlite_utils
+
+    from storage.rows import Row
+
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(minutes=15)
+FIRST_REST, LONGEST_REST = timedelta(minutes=1), timedelta(hours=6)  # between sends of unknown outcome
+GIVE_UP_AGE = timedelta(hours=24)
+# From the second send to the 14th the rests make 26 h: 1, 2, 4 ... 256 min, then three times 6 h.
+GIVE_UP_SENDS = 14
+PAUSE = timedelta(minutes=1)
+GAVE_UP = "gave-up:"  # head of the key under which the owner is told
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row being sent and what went wrong; `done` parts arrived, `jitter` lies in [0, 1)."""
+
+    row: Row
+    error: BaseException
+    reason: str
+    now: datetime
+    done: int = 0
+    jitter: float = 0.0
+    owner: int | None = None
+
+    @property
+    def note(self) -> str:
+        """The reason to store."""
+        return reason_after(self.done, self.reason)
+
+
+def settle(db: sqlite_utils.Database, case: Case, verdict: Verdict) -> str:
+    """Apply a verdict to the case's row; the row's new status. A second time it changes nothing."""
+    return _STEPS[verdict](db, case)
+
+
+def sent(db: sqlite_utils.Database, row: Row, message_id: int | None, now: datetime) -> str:
+    """All parts have arrived."""
+    outbox.mark_sent(db, row["id"], message_id, now)
+    return "sent"
+
+
+def put_back(db: sqlite_utils.Database, row: Row, until: datetime) -> str:
+    """No request was made: the row is as it was, not before `until`."""
+    outbox.retry_at(db, row["id"], until, row["reason"], count_attempt=False)
+    return "waiting"
+
+
+def grown(first: timedelta, longest: timedelta, times: int, jitter: float) -> timedelta:
+    """`first` doubled `times` times, at most `longest`; up to a quarter more, so that waits spread out."""
+    return min(first * (1 << min(times, 20)), longest) * (1 + jitter / 4)
+
+
+def _wait(db: sqlite_utils.Database, case: Case, until: datetime, *, counts: bool = False) -> str:
+    outbox.retry_at(db, case.row["id"], until, case.note, count_attempt=counts)
+    return "waiting"
+
+
+def _later(db: sqlite_utils.Database, case: Case) -> str:
+    wait = grown(FIRST_WAIT, LONGEST_WAIT, case.row["attempts"], case.jitter)
+    return _wait(db, case, case.now + wait, counts=True)
+
+
+def _unknown(db: sqlite_utils.Database, case: Case) -> str:
+    """A summary is never repeated; anything else is, until both the sends and the day are used up."""
+    row = case.row
+    if row["kind"] == "summary":
+        return _dead(db, case)
+    age = case.now - datetime.strptime(row["created_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    if row["unknown"] + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE:
+        return _dead(db, case)
+    outbox.mark_ambiguous(db, row["id"], case.note, case.now)
+    return "ambiguous"
+
+
+def _halted(db: sqlite_utils.Database, case: Case) -> str:
+    """Halt the chat, and all chats when another one is halted already; Held is our own and halts nobody."""
+    if not isinstance(case.error, RetryAfter):
+        raise TypeError(f"{case.error!r} names no time to wait")
+    chat_id = case.row["chat_id"]
+    until = case.now + timedelta(seconds=seconds_of(case.error))
+    if not isinstance(case.error, Held):
+        others = {halt["chat_id"] for halt in outbox.halts(db, case.now)} - {chat_id, outbox.EVERY_CHAT}
+        outbox.set_halt(db, chat_id, until)
+        if others:
+            outbox.set_halt(db, outbox.EVERY_CHAT, until)
+    return _wait(db, case, until)
+
+
+def _left(db: sqlite_utils.Database, case: Case) -> str:
+    """The chat goes to sleep; what is still worth reading then waits for its return."""
+    row = case.row
+    known = chats.deactivate(db, row["chat_id"], case.reason)
+    if known and row["kind"] in ("alert", "notice"):
+        return _wait(db, case, case.now)
+    outbox.mark_dead(db, row["id"], case.note, case.now)
+    return "dead"
+
+
+def _migrated(db: sqlite_utils.Database, case: Case) -> str:
+    """The chat id changes everywhere; the row goes again at once, but not round in circles."""
+    if not isinstance(case.error, ChatMigrated):
+        raise TypeError(f"{case.error!r} names no new chat id")
+    new = case.error.new_chat_id
+    moved = chats.migrate_chat(db, case.row["chat_id"], new)
+    if not moved and chats.get_chat(db, new) is None:
+        return _dead(db, case)
+    return _wait(db, case, case.now, counts=True) if case.row["attempts"] < 3 else _later(db, case)
+
+
+def _nothing(db: sqlite_utils.Database, case: Case) -> str:
+    outbox.mark_sent(db, case.row["id"], None, case.now)
+    return "sent"
+
+
+def _paused(db: sqlite_utils.Database, case: Case) -> str:
+    return _wait(db, case, case.now + PAUSE)
+
+
+def _dead(db: sqlite_utils.Database, case: Case) -> str:
+    """Give the row up and tell the owner, once a day for each reason."""
+    row = case.row
+    outbox.mark_dead(db, row["id"], case.note, case.now)
+    if case.owner is not None and row["kind"] in ("alert", "notice") and not row["dedup"].startswith(GAVE_UP):
+        text = f"A message to chat {row['chat_id']} was given up: {case.reason}"
+        outbox.enqueue(
+            db,
+            chat_id=case.owner,
+            kind="notice",
+            dedup=f"{GAVE_UP}{case.now:%Y-%m-%d}:{case.reason}",
+            payload={"html": escape(text), "plain": text, "buttons": [], "silent": False},
+            now=case.now,
+        )
+    return "dead"
+
+
+_STEPS: dict[Verdict, Callable[[sqlite_utils.Database, Case], str]] = {
+    Verdict.LATER: _later,
+    Verdict.UNKNOWN: _unknown,
+    Verdict.HALTED: _halted,
+    Verdict.LEFT: _left,
+    Verdict.MIGRATED: _migrated,
+    Verdict.PLAIN: _dead,  # and the next two: the concession was made, or could not be
+    Verdict.NO_TOPIC: _dead,
+    Verdict.NO_PHOTO: _dead,
+    Verdict.NOTHING: _nothing,
+    Verdict.DEAD: _dead,
+    Verdict.PAUSED: _paused,
+}
