@@ -1,0 +1,30 @@
+"""What a chart shows: a metric named with its arguments, as in a rule, without a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bot.alerts.grammar import parse_rule
+
+if TYPE_CHECKING:
+    from bot.analytics.metrics import Argument, Metric
+    from bot.analytics.windows import Window
+
+
+def parse_subject(
+    text: str, windows: Sequence[Window], registry: Mapping[str, Metric]
+) -> tuple[Metric, dict[str, Argument], Window | None]:
+    """Metric, its arguments and the span to show; raises BadInput.
+
+    Of `windows` the first belongs to the metric if it takes one (a `since` also where it takes a
+    date), the next is the span; a lone window of a metric that takes none is the span.
+    """
+    # The grammar reads whole rules: the subject is that of a rule whose target needs no unit.
+    metric = registry[parse_rule(f"{text} > 0", registry).conditions[0].metric]
+    kinds = {parameter.kind for parameter in metric.parameters}
+    left = list(windows)
+    if left and ("window" in kinds or ("date" in kinds and left[0].since is not None)):
+        text += f" {left.pop(0)}"
+    condition = parse_rule(f"{text} > 0", registry).conditions[0]
+    return metric, dict(condition.arguments), left[0] if left else None

@@ -1,0 +1,88 @@
+"""COMMANDS: the one table of commands. The menu, /help, the README and the handlers derive from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.chat import alerts, market, settings
+from bot.chat.ask import Ask
+from bot.rendering.answer import Answer
+from bot.rendering.reference import Entry
+
+Handler = Callable[[Ask], Awaitable[Answer]]
+
+
+def _nothing(_: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: what it is called, takes, answers, and who may change what with it."""
+
+    name: str
+    usage: str
+    help: str
+    example: str
+    handler: Handler
+    aliases: tuple[str, ...] = ()
+    changes: Callable[[str], bool] = _nothing  # whether these words change settings: administrators only
+
+    @property
+    def entry(self) -> Entry:
+        """What the reference shows."""
+        return Entry(self.name, self.usage, self.help, self.example)
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("start", "", "what this bot does", "/start", settings.on_start),
+    Command(
+        "help", "[command or metric]", "every command, or one in detail", "/help alert", settings.on_help
+    ),
+    Command(
+        "compare",
+        "[window ...] [tr|price]",
+        "who leads: returns of both funds, trend, flows, multiples",
+        "/compare 3y since 2020-09-30",
+        market.on_compare,
+    ),
+    Command("trend", "[window]", "is the relative trend breaking", "/trend 5y", market.on_trend),
+    Command("flows", "[window ...]", "is money moving", "/flows 3m", market.on_flows),
+    Command(
+        "multiples", "", "what is being paid, by convention and source", "/multiples", market.on_multiples
+    ),
+    Command("why", "[window]", "what moved it: earnings, multiple, flows", "/why ytd", market.on_why),
+    Command(
+        "chart", "METRIC [window]", "any metric as a picture", "/chart ratio_vs_sma 200 5y", market.on_chart
+    ),
+    Command(
+        "alert",
+        "RULE | ID [why|chart|pause|resume|off]",
+        "tell me when a rule turns true",
+        "/alert ratio > sma 200 confirm 2",
+        alerts.on_alert,
+        changes=alerts.changes,
+    ),
+    Command("alerts", "", "this chat's alerts and where they stand", "/alerts", alerts.on_alerts),
+    Command("history", "[ID]", "what fired and when", "/history 1", alerts.on_history),
+    Command(
+        "summary",
+        "[now|on HH:MM|off]",
+        "the daily message",
+        "/summary on 18:30",
+        settings.on_summary,
+        changes=settings.changes,
+    ),
+    Command("status", "", "age of the data, checks, queue, version", "/status", settings.on_status),
+    Command("about", "", "sources and definitions; not investment advice", "/about", settings.on_about),
+)
+
+BY_NAME: dict[str, Command] = {
+    name: command for command in COMMANDS for name in (command.name, *command.aliases)
+}
+
+
+def entries() -> tuple[Entry, ...]:
+    """What the reference shows of every command."""
+    return tuple(command.entry for command in COMMANDS)

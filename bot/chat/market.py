@@ -1,0 +1,87 @@
+"""Market commands: parse, load, compute, render, reply."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bot.alerts.subject import parse_subject
+from bot.analytics.registry import METRICS
+from bot.analytics.windows import YTD, Window
+from bot.chat.query import Query, parse_query
+from bot.errors import BadInput
+from bot.rendering.compare import compare
+from bot.rendering.flows import flows_answer
+from bot.rendering.metric import metric_answer
+from bot.rendering.multiples import multiples_answer, why_answer
+from bot.rendering.reference import metric_list
+from bot.rendering.trend import trend_answer
+
+if TYPE_CHECKING:
+    from bot.chat.ask import Ask
+    from bot.rendering.answer import Answer
+
+
+async def on_compare(ask: Ask) -> Answer:
+    """/compare: who leads, by how much."""
+    query = parse_query(ask.text, "/compare 3y tr asof 2020-12-11", kinds=True)
+    market = await ask.market(query.asked)
+    return await asyncio.to_thread(
+        compare, market, query.asked, ask.services.theme, query.windows, query.total
+    )
+
+
+async def on_trend(ask: Ask) -> Answer:
+    """/trend: is the relative trend breaking."""
+    query = parse_query(ask.text, "/trend 5y")
+    market = await ask.market(query.asked)
+    return await asyncio.to_thread(
+        trend_answer, market, query.asked, ask.services.theme, _only(query, "/trend 5y")
+    )
+
+
+async def on_flows(ask: Ask) -> Answer:
+    """/flows: is money moving."""
+    query = parse_query(ask.text, "/flows 3m asof 2020-12-11")
+    market = await ask.market(query.asked)
+    return await asyncio.to_thread(flows_answer, market, query.asked, ask.services.theme, query.windows)
+
+
+async def on_multiples(ask: Ask) -> Answer:
+    """/multiples: what is being paid."""
+    query = parse_query(ask.text, "/multiples asof 2020-12-11")
+    if query.windows:
+        raise BadInput("/multiples takes no window.", "/multiples asof 2020-12-11")
+    market = await ask.market(query.asked)
+    return await asyncio.to_thread(multiples_answer, market, query.asked, ask.services.theme)
+
+
+async def on_why(ask: Ask) -> Answer:
+    """/why: what moved it."""
+    query = parse_query(ask.text, "/why ytd")
+    market = await ask.market(query.asked)
+    return await asyncio.to_thread(why_answer, market, query.asked, _only(query, "/why ytd") or YTD)
+
+
+async def on_chart(ask: Ask) -> Answer:
+    """/chart: any metric as a picture; without a metric, the list as buttons."""
+    query = parse_query(ask.text, "/chart ratio 5y", rest=True)
+    if not query.rest:
+        return metric_list(query.asked)
+    metric, arguments, span = parse_subject(" ".join(query.rest), query.windows, METRICS)
+    market = await ask.market(query.asked)
+    return await asyncio.to_thread(
+        metric_answer,
+        market,
+        query.asked,
+        ask.services.theme,
+        metric,
+        arguments,
+        span or Window("y", 2),
+    )
+
+
+def _only(query: Query, example: str) -> Window | None:
+    if len(query.windows) > 1:
+        raise BadInput("One window is enough here.", example)
+    return query.windows[0] if query.windows else None

@@ -1,0 +1,74 @@
+"""What follows a market command: windows, tr or price, asof DATE, known DATE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from bot.analytics.windows import EXAMPLES, Window, parse_date, parse_window
+from bot.errors import BadInput
+from bot.rendering.answer import Asked
+from bot.rendering.text import did_you_mean
+
+_KINDS = {"tr": True, "total": True, "price": False}
+_DATED = ("asof", "known", "since")
+MOST_WINDOWS = 6
+
+
+@dataclass(frozen=True)
+class Query:
+    """A market question as typed; `rest` are words left to the command itself."""
+
+    windows: tuple[Window, ...] = ()
+    total: bool | None = None
+    asked: Asked = field(default_factory=Asked)
+    rest: tuple[str, ...] = ()
+
+
+def parse_query(text: str, example: str, *, kinds: bool = False, rest: bool = False) -> Query:
+    """Query of the words after a command; raises BadInput naming the word.
+
+    `kinds` allows tr and price; `rest` keeps words that are nothing here instead of refusing them.
+    """
+    query = Query()
+    words = text.split()
+    while words:
+        word = words.pop(0)
+        lower = word.lower()
+        if lower in _DATED:
+            query = _dated(query, lower, words, example)
+        elif kinds and lower in _KINDS:
+            query = replace(query, total=_KINDS[lower])
+        elif lower[0].isdigit() or lower in {"ytd", "mtd"} or not rest:
+            query = _window(query, word, kinds)
+        else:
+            query = replace(query, rest=(*query.rest, lower))
+    if len(query.windows) > MOST_WINDOWS:
+        raise BadInput(f"{len(query.windows)} windows are too many; at most {MOST_WINDOWS}.", example)
+    return query
+
+
+def _dated(query: Query, word: str, words: list[str], example: str) -> Query:
+    if not words:
+        raise BadInput(f"“{word}” needs a date after it.", example)
+    day = parse_date(words.pop(0))
+    if word == "since":
+        return replace(query, windows=(*query.windows, Window("since", since=day)))
+    moment = pd.Timestamp(day)
+    asked = replace(query.asked, asof=moment) if word == "asof" else replace(query.asked, known=moment)
+    return replace(query, asked=asked)
+
+
+def _window(query: Query, word: str, kinds: bool) -> Query:
+    try:
+        return replace(query, windows=(*query.windows, parse_window(word)))
+    except BadInput as error:
+        if word[0].isdigit():
+            raise
+        names = ("ytd", "mtd", "since", "asof", "known", *(_KINDS if kinds else ()))
+        hint = did_you_mean(word, names)
+        raise BadInput(
+            f"“{word}” is not understood here. {hint + ' ' if hint else ''}"
+            f"Windows: {EXAMPLES}; dates: asof 2020-12-11."
+        ) from error

@@ -1,0 +1,133 @@
+"""What a chat is told about the bot, and its settings: start, help, summary, status."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from bot.chat.ask import VERSION
+from bot.chat.standing import context_of, standing_of
+from bot.errors import BadInput
+from bot.rendering import reference
+from bot.rendering.answer import Answer
+from bot.rendering.status import about, status
+from bot.rendering.summary import summary
+from bot.rendering.text import bold, lines
+from storage import alerts as stored
+from storage import chats, outbox
+from storage import sources as source_rows
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.chat.ask import Ask
+    from bot.rendering.alerts import Standing
+
+_TIME = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)")
+_TIMES = ("08:00", "16:30", "18:30")
+
+
+async def on_start(ask: Ask) -> Answer:
+    """/start: what the bot does; a chat that had blocked it is active again."""
+
+    def write(db: sqlite_utils.Database) -> None:
+        chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
+        chats.reactivate(db, ask.chat_id)
+
+    await ask.services.database.run(write)
+    return reference.start()
+
+
+async def on_help(ask: Ask) -> Answer:
+    """/help: all commands, or one command or metric."""
+    from bot.chat.commands import entries  # noqa: PLC0415 - the table imports this module
+
+    return reference.help_page(ask.text, entries())
+
+
+async def on_about(ask: Ask) -> Answer:
+    """/about: sources and definitions."""
+    del ask
+    return about()
+
+
+async def on_status(ask: Ask) -> Answer:
+    """/status: age of the data, checks, queue."""
+    market = await ask.market()
+    rows = await ask.services.database.run(source_rows.statuses)
+    queue = await ask.services.database.run(outbox.pending)
+    context = await asyncio.to_thread(context_of, market, ask.services.markets)
+    return status(market, rows, queue, context.next_check, VERSION)
+
+
+def changes(text: str) -> bool:
+    """Whether the words after /summary change anything."""
+    return text.strip().lower() not in {"", "now"}
+
+
+async def on_summary(ask: Ask) -> Answer:
+    """/summary: now, on HH:MM, off; without a word, the choice as buttons."""
+    words = ask.text.lower().split()
+    match words:
+        case []:
+            return await _choice(ask)
+        case ["now"]:
+            return await _now(ask)
+        case ["off"]:
+            return await _set(ask, None)
+        case ["on"]:
+            return await _set(ask, _TIMES[-1])
+        case ["on", time] | [time] if (found := _TIME.fullmatch(time)) is not None:
+            return await _set(ask, f"{int(found[1]):02d}:{found[2]}")
+    raise BadInput(f"“{ask.text.strip()}” is not understood; use now, on HH:MM or off.", "/summary on 18:30")
+
+
+async def _choice(ask: Ask) -> Answer:
+    row = await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id))
+    at = row["summary_at"] if row else None
+    said = f"The daily summary comes at {at} ({zone_of(ask, row)})." if at else "The daily summary is off."
+    times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
+    return Answer(
+        lines(bold("Daily summary"), said, "Any time: /summary on 07:45"),
+        buttons=(times, (("Now", "/summary now"), ("Off", "/summary off"))),
+    )
+
+
+def zone_of(ask: Ask, row: dict[str, Any] | None) -> str:
+    """The chat's time zone, else the config's."""
+    return str((row or {}).get("timezone") or ask.services.config.timezone)
+
+
+async def _set(ask: Ask, at: str | None) -> Answer:
+    """Store the time. Where today's has passed already, today's summary is not sent after the fact."""
+
+    def write(db: sqlite_utils.Database) -> dict[str, Any]:
+        row = chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
+        chats.set_summary(db, ask.chat_id, at)
+        local = ask.now.astimezone(ZoneInfo(zone_of(ask, row)))
+        if at is not None and local.time() >= dt.time.fromisoformat(at):
+            planned = chats.add_due(db, ask.chat_id, "daily", local.date().isoformat(), ask.now)
+            if planned is not None and chats.claim(db, planned):
+                chats.finish(db, planned, "skipped")
+        return row
+
+    row = await ask.services.database.run(write)
+    if at is None:
+        return Answer(lines(bold("Daily summary off."), "On again: /summary on 18:30"))
+    html = lines(
+        bold(f"Daily summary at {at}") + f" ({zone_of(ask, row)}), on every day with a new close.",
+        "See it now: /summary now",
+    )
+    return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
+
+
+async def _now(ask: Ask) -> Answer:
+    def read(db: sqlite_utils.Database) -> list[Standing]:
+        return [standing_of(db, row) for row in stored.alerts_of(db, ask.chat_id)]
+
+    standings = await ask.services.database.run(read)
+    context = await asyncio.to_thread(context_of, await ask.market(), ask.services.markets)
+    return await asyncio.to_thread(summary, context, standings, ask.services.markets.sessions())

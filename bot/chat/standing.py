@@ -1,0 +1,40 @@
+"""Stored alerts with their rules and states, and the context that messages about them need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bot.alerts.bars import Histories
+from bot.alerts.engine import start
+from bot.alerts.rule import Rule
+from bot.alerts.state import State
+from bot.analytics.registry import METRICS
+from bot.rendering.alerts import Context, Standing
+from storage import alerts as stored
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.analytics.market import Market
+    from bot.data.markets import Markets
+
+
+def context_of(market: Market, markets: Markets) -> Context:
+    """Histories of one Market and the instant of the next check."""
+    sessions = markets.sessions()
+    following = sessions.next_after(market.last_completed)
+    return Context(market, Histories(market, METRICS), sessions.close(following))
+
+
+def standing_of(db: sqlite_utils.Database, row: dict[str, Any]) -> Standing:
+    """A stored alert's row with its state."""
+    found = stored.current_state(db, row["alert_id"])
+    if found is None:
+        raise LookupError(f"alert {row['alert_id']} has no state")
+    return Standing(row["number"], Rule.from_json(row["rule_json"]), row["life"], State.from_json(found[1]))
+
+
+def fresh_state(rule: Rule, context: Context) -> State:
+    """State of a rule that is made, edited or resumed now."""
+    history = context.histories.bars(rule, sessions=context.market.sessions)
+    return start(rule, history, context.market.last_completed.date())

@@ -1,0 +1,80 @@
+"""The answer to /chart: one metric's reading, meaning and picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.alerts.bars import threshold
+from bot.analytics.market import PAIR
+from bot.analytics.metrics import Arguments, Metric, reading
+from bot.analytics.valuation import percentile_rank
+from bot.errors import NoData
+from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.charts import Threshold, metric_chart
+from bot.rendering.compare import chart_look
+from bot.rendering.text import code, lines, session_phrase, short_date
+
+if TYPE_CHECKING:
+    from bot.alerts.rule import Target
+    from bot.analytics.market import Market
+    from bot.analytics.windows import Window
+    from bot.rendering.charts import Chart
+    from bot.rendering.themes import Theme
+
+
+def metric_answer(
+    market: Market,
+    asked: Asked,
+    theme: Theme,
+    metric: Metric,
+    arguments: Arguments,
+    span: Window,
+    target: Target | None = None,
+) -> Answer:
+    """Current value with session and place in history, and the chart over `span` with an alert's target."""
+    end = require(market)
+    found = reading(metric, market, arguments)
+    title = subject_title(metric, arguments)
+    if found.value is None or found.session is None:
+        raise NoData(f"{title}: n/a, {found.reason}.")
+    history = metric.history(market, arguments).dropna()
+    rank = percentile_rank(history)
+    late = f" ({session_phrase(found.session)})" if found.session != end else ""
+    html = lines(
+        heading(title, market, asked),
+        f"{metric.unit.show(found.value)}{late}: at or above {rank:.0f}% of n = {len(history)} values "
+        f"since {short_date(history.index[0])}."
+        if rank is not None
+        else f"{metric.unit.show(found.value)}{late}.",
+        metric.meaning,
+        "Formula: " + metric.formula,
+        lines("Alert on it: " + code(f"/alert {metric.example}")),
+        "",
+        sources({"data": found.source}),
+    )
+    return Answer(html, lambda: _chart(market, metric, arguments, span, theme, target), metric.name)
+
+
+def subject_title(metric: Metric, arguments: Arguments) -> str:
+    """Title with the arguments, e.g. "Fund flow IWM 20d"."""
+    return " ".join([metric.title, *(_word(value) for value in arguments.values())])
+
+
+def _word(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return f"from {value}" if hasattr(value, "isoformat") else str(value)
+
+
+def _chart(
+    market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme, target: Target | None
+) -> Chart:
+    history: pd.Series = metric.history(market, arguments)
+    position = int(span.bases(pd.DatetimeIndex(history.index))[-1])
+    fund = str(arguments.get("fund", PAIR[0]))
+    part = f"facts:{fund}" if metric.part == "facts" else metric.part
+    look = chart_look(subject_title(metric, arguments), market, theme, part)
+    level = None if target is None else Threshold(threshold(history, target), str(target))
+    return metric_chart(history.iloc[max(position, 0) :], metric.unit, look, threshold=level)

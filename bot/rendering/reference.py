@@ -1,0 +1,151 @@
+"""Help: one screen of commands, one page a command or metric, the list of metrics as buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.analytics.registry import METRICS
+from bot.analytics.valuation import CONVENTIONS
+from bot.analytics.windows import EXAMPLES
+from bot.errors import BadInput
+from bot.rendering.answer import Answer, Asked
+from bot.rendering.text import Html, bold, code, did_you_mean, lines
+
+if TYPE_CHECKING:
+    from bot.analytics.metrics import Metric, Parameter
+
+ADVICE = "Not investment advice."
+_MOMENT = "Market commands take asof DATE (as the market was) and known DATE (as it was known)."
+_OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · silent · note "..."'
+_FIRES = (
+    "Judged on completed sessions. It fires when the rule turns true, then waits until the value "
+    "is back past its re-arm level."
+)
+_A_ROW = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command as the reference shows it."""
+
+    name: str
+    usage: str
+    help: str
+    example: str
+
+
+def start() -> Answer:
+    """The first screen: what the bot does, with examples as buttons."""
+    html = lines(
+        bold("Small caps against large caps: IWM and SPY"),
+        "Who leads, by how much, is the trend breaking, is money moving, what is being paid, "
+        "what moved it. And a message when that changes.",
+        "",
+        "Compare: " + code("/compare"),
+        "Alert: " + code("/alert ratio > sma 200"),
+        "Daily message: " + code("/summary on 18:30"),
+        "All commands: /help",
+        "",
+        f"Every number carries its date and source. {ADVICE}",
+    )
+    rows = (
+        (("Compare", "/compare"), ("Trend", "/trend"), ("Flows", "/flows")),
+        (("Multiples", "/multiples"), ("What moved it", "/why ytd"), ("Help", "/help")),
+    )
+    return Answer(html, buttons=rows)
+
+
+def help_page(topic: str, entries: Sequence[Entry]) -> Answer:
+    """All commands, or the page of one command or metric; raises BadInput for anything else."""
+    word = topic.strip().lower().lstrip("/")
+    if not word:
+        return _overview(entries)
+    by_name = {entry.name: entry for entry in entries}
+    if word in by_name:
+        return _command(by_name[word])
+    if word in METRICS:
+        return _metric(METRICS[word])
+    if word in {"metrics", "metric"}:
+        return metric_list(Asked())
+    hint = did_you_mean(word, [*by_name, *METRICS])
+    raise BadInput(f"There is no help on “{topic.strip()}”. {hint}".strip(), "/help alert")
+
+
+def _overview(entries: Sequence[Entry]) -> Answer:
+    commands = [lines(Html("").join((f"/{e.name} {e.usage}".rstrip(), ": ", e.help))) for e in entries]
+    html = lines(
+        bold("Commands"),
+        *commands,
+        "",
+        _MOMENT,
+        f"Windows: {EXAMPLES}.",
+        "Metrics: /help metrics. One in detail: " + code("/help excess"),
+    )
+    return Answer(html, buttons=((("Compare", "/compare"), ("Metrics", "/help metrics")),))
+
+
+def _command(entry: Entry) -> Answer:
+    more: tuple[object, ...] = ()
+    if entry.name == "alert":
+        more = (
+            "",
+            "A rule: metric, comparison (> < >= <= crosses), target.",
+            "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and.",
+            f"Options: {_OPTIONS}",
+            _FIRES,
+            *(code(f"/alert {METRICS[name].example}") for name in ("ratio", "excess", "flow", "pe_premium")),
+            "Metrics: /help metrics",
+        )
+    elif entry.name in {"compare", "trend", "flows", "multiples", "why", "chart"}:
+        more = ("", _MOMENT, f"Windows: {EXAMPLES}.")
+    html = lines(
+        bold(f"/{entry.name} {entry.usage}".rstrip()),
+        f"{entry.help[0].upper()}{entry.help[1:]}.",
+        "Example: " + code(entry.example),
+        *more,
+    )
+    return Answer(html, buttons=((("Try it", entry.example),),))
+
+
+def _metric(metric: Metric) -> Answer:
+    parameters = [f"{p.name}: {_kind(p)}" for p in metric.parameters]
+    html = lines(
+        bold(metric.name) + f" · {metric.title}",
+        metric.meaning,
+        "Formula: " + metric.formula,
+        f"Unit: {metric.unit.words}.",
+        "Takes " + "; ".join(parameters) + "." if parameters else None,
+        f"Known {metric.lag} session later." if metric.lag else None,
+        "Alert: " + code(f"/alert {metric.example}"),
+    )
+    return Answer(html, buttons=((("Chart", f"/chart {metric.name}"),),))
+
+
+def _kind(parameter: Parameter) -> str:
+    default = f", default {str(parameter.default).lower()}" if parameter.default is not None else ""
+    match parameter.kind:
+        case "window":
+            return f"a window{default}"
+        case "count":
+            return f"sessions, {parameter.low} to {parameter.high}{default}"
+        case "fund":
+            return f"iwm or spy{default}"
+        case "date":
+            return f"since DATE{default}"
+    return f"{', '.join(CONVENTIONS)}{default}"
+
+
+def metric_list(asked: Asked) -> Answer:
+    """All metrics, one line each, and a button for each chart."""
+    told = [
+        lines(Html("").join((code(m.name), f" {m.title}, {m.unit.symbol or 'no unit'}")))
+        for m in METRICS.values()
+    ]
+    names = list(METRICS)
+    rows = tuple(
+        tuple((name, f"/chart {name}{asked.suffix}") for name in names[i : i + _A_ROW])
+        for i in range(0, len(names), _A_ROW)
+    )
+    return Answer(lines(bold("Metrics"), *told, "", "Choose one to see its chart."), buttons=rows)
