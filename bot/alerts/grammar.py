@@ -79,8 +79,8 @@ def _options(words: Words, bare: Rule, first: Found) -> dict[str, Any]:
         if name in options:
             raise BadInput(f"“{name}” is given twice.", _example(name, bare))
         words.take()
-        if name == "rearm":
-            _refuse_rearm(bare)
+        if name == "rearm" and (reason := _no_rearm(bare)):
+            raise BadInput(reason, str(bare))
         options[name] = _OPTIONS[name](words, first, _example(name, bare))
     return options
 
@@ -98,9 +98,11 @@ def _unknown(words: Words, bare: Rule, behind: bool) -> BadInput:
 
 
 def _example(name: str, bare: Rule) -> str:
-    """The rule with a form of the option that works behind it."""
+    """The rule with a form of the option that works behind it; without one where none does."""
     if name != "rearm":
         return f"{bare} {_FORMS.get(name, name)}"
+    if _no_rearm(bare):
+        return str(bare)
     condition = bare.conditions[0]
     level = condition.target.value
     step = abs(level) / 5 or 1.0
@@ -108,15 +110,16 @@ def _example(name: str, bare: Rule) -> str:
     return str(replace(bare, rearm=float(f"{level:.6g}")))
 
 
-def _refuse_rearm(bare: Rule) -> None:
-    """Raise BadInput where a re-arm level makes no sense."""
+def _no_rearm(bare: Rule) -> str:
+    """Why the rule takes no re-arm level, "" when it does."""
     condition = bare.conditions[0]
     if len(bare.conditions) > 1:
-        raise BadInput("“rearm” is for a single condition; with “and” each has its own band.", str(bare))
+        return "“rearm” is for a single condition; with “and” each has its own band."
     if condition.op == CROSSES:
-        raise BadInput("“rearm” does not go with “crosses”, which fires either way.", str(bare))
+        return "“rearm” does not go with “crosses”, which fires either way."
     if condition.target.kind != AMOUNT:
-        raise BadInput(f"“rearm” needs a target that stands still; “{condition.target}” moves.", str(bare))
+        return f"“rearm” needs a target that stands still; “{condition.target}” moves."
+    return ""
 
 
 def _confirm(words: Words, _: Found, example: str) -> int:

@@ -31,6 +31,7 @@ PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(sma|high|low|pct)([0-9])", r"\1 \2"),
         (r"\bp/(e|b|s|cf|fcf)\b", r"p\1"),
         (r"\bre-arm\b", " rearm "),
+        (rf"\bfor (\d+){_DAYS}(?: in a row)?\b", r" confirm \1 "),
         (r"\b(?:at|from|if|into|its|of|the|when)\b", " "),
         (r",(?=\s|$)", " "),
     )
