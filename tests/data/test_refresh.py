@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from bot.analytics.sessions import Sessions
+from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, UnknownSymbol
+from bot.data.refresh import refresh
+from bot.data.yahoo import Yahoo
+from storage import observations, sources
+from storage.db import Database, open_database
+from tests.data.conftest import forget
+from tests.fakes.yahoo_pages import sample_fund
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.fakes.yahoo import FakeYahoo
+
+FRIDAY = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)  # half an hour after the close
+MONDAY = dt.datetime(2020, 12, 14, 21, 30, tzinfo=dt.UTC)
+
+
+class Scripted:
+    """A provider whose answers are set by the test: an Outcome, an error, or what it would find."""
+
+    label = "Scripted"
+    serves: tuple[str, ...] = ("prices", "multiples", "fund")
+
+    def __init__(self, name: str = "scripted", **answers: Outcome | Exception) -> None:
+        self.name = name
+        self.answers = answers
+        self.asked: list[tuple[str, str, dt.date | None]] = []
+        self.splits: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+        shown = completed[completed >= pd.Timestamp(start)] if start else completed[-30:]
+        bars = [{"ticker": ticker, "session": f"{day:%Y-%m-%d}", "close": 100.0} for day in shown]
+        return self._answer("prices", ticker, start, {"bars": bars, "splits": self.splits[ticker]})
+
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+        row = {"ticker": ticker, "session": f"{completed[-1]:%Y-%m-%d}", "metric": "pe", "value": 20.0}
+        row |= {"convention": "morningstar", "basis": "unstated"}
+        return self._answer("multiples", ticker, None, {"multiples": [row]})
+
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+        row = {"ticker": ticker, "session": f"{completed[-2]:%Y-%m-%d}", "nav": 100.0}
+        return self._answer("fund", ticker, None, {"fund_facts": [row]})
+
+    def _answer(
+        self, figure: str, ticker: str, start: dt.date | None, payload: dict[str, list[dict[str, Any]]]
+    ) -> Outcome:
+        self.asked.append((figure, ticker, start))
+        answer = self.answers.get(f"{figure}_{ticker}") or self.answers.get(figure) or Ok(payload)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def take_asked(self) -> list[str]:
+        asked = [f"{ticker} {figure}" for figure, ticker, _ in self.asked]
+        self.asked.clear()
+        return asked
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Sessions:
+    return Sessions()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "bot.db") as opened:
+        yield opened
+
+
+async def _bars(database: Database, ticker: str = "IWM") -> list[str]:
+    rows = await database.run(lambda db: observations.newest(db, "bars"))
+    return [row["session"] for row in rows if row["ticker"] == ticker]
+
+
+async def test_everything_due_is_asked_once_prices_first(database: Database, sessions: Sessions) -> None:
+    provider = Scripted()
+    reports = await refresh(database, [provider], sessions, FRIDAY)
+    assert [report.subject for report in reports] == [
+        "IWM prices",
+        "SPY prices",
+        "IWM multiples",
+        "SPY multiples",
+        "IWM fund",
+        "SPY fund",
+    ]
+    assert all(report.ok for report in reports)
+    assert str(reports[0]) == "Scripted, IWM prices: 30 prices. Stored: 30 new, 0 revised."
+    assert len(await _bars(database)) == 30
+    assert await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(hours=1)) == []
+
+
+async def test_a_tick_asks_one_figure_of_each_ticker(database: Database, sessions: Sessions) -> None:
+    provider = Scripted()
+    asked = []
+    for minute in range(4):
+        await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(minutes=minute), calls=1)
+        asked.append(provider.take_asked())
+    assert asked == [
+        ["IWM prices", "SPY prices"],
+        ["IWM multiples", "SPY multiples"],
+        ["IWM fund", "SPY fund"],
+        [],
+    ]
+
+
+async def test_only_what_a_provider_serves_is_asked(database: Database, sessions: Sessions) -> None:
+    provider = Scripted()
+    provider.serves = ("fund",)
+    await refresh(database, [provider], sessions, FRIDAY, tickers=("SPY",))
+    assert provider.take_asked() == ["SPY fund"]
+
+
+async def test_the_first_read_is_whole_and_the_next_overlaps(database: Database, sessions: Sessions) -> None:
+    provider = Scripted()
+    await refresh(database, [provider], sessions, FRIDAY, calls=1)
+    await refresh(database, [provider], sessions, MONDAY, calls=1)
+    assert [start for figure, ticker, start in provider.asked if (figure, ticker) == ("prices", "IWM")] == [
+        None,
+        dt.date(2020, 11, 27),  # ten sessions before Friday, Thanksgiving left out
+    ]
+    assert (await _bars(database))[-1] == "2020-12-14"
+
+
+async def test_nothing_is_due_while_a_session_is_open(database: Database, sessions: Sessions) -> None:
+    provider = Scripted()
+    await refresh(database, [provider], sessions, FRIDAY)
+    for hour, minute in ((14, 0), (16, 0), (21, 0), (21, 14)):
+        now = dt.datetime(2020, 12, 14, hour, minute, tzinfo=dt.UTC)
+        assert await refresh(database, [provider], sessions, now) == []
+    assert await refresh(database, [provider], sessions, dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC))
+
+
+async def test_force_asks_again_and_the_same_figures_write_nothing(
+    database: Database, sessions: Sessions
+) -> None:
+    provider = Scripted()
+    await refresh(database, [provider], sessions, FRIDAY)
+    reports = await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(hours=1), force=True)
+    assert len(reports) == 6
+    assert all("Stored: 0 new, 0 revised." in str(report) for report in reports)
+    rows = await database.run(lambda db: db.execute("SELECT count(*) FROM bars").fetchone()[0])
+    assert rows == 60
+
+
+async def test_one_failing_question_stops_no_other(database: Database, sessions: Sessions) -> None:
+    provider = Scripted(
+        prices_IWM=NetworkDown("no answer in time"),
+        multiples=Empty(),
+        fund_IWM=RuntimeError("a bug of the provider's own"),
+    )
+    other = Scripted("other")
+    reports = await refresh(database, [provider, other], sessions, FRIDAY)
+    assert [(report.source, report.subject) for report in reports if not report.ok] == [
+        ("scripted", "IWM prices"),
+        ("scripted", "IWM multiples"),
+        ("scripted", "SPY multiples"),
+        ("scripted", "IWM fund"),
+    ]
+    assert reports[0].outcome == "No data: no answer in time."
+    assert reports[4].outcome == "No data: the request failed (RuntimeError)."
+    assert len(reports) == 12
+
+
+@pytest.mark.parametrize("outcome", [NetworkDown("x"), Empty(), UnknownSymbol("IWM")])
+async def test_a_failure_leaves_the_stored_figures_and_stays_due(
+    outcome: Outcome, database: Database, sessions: Sessions
+) -> None:
+    provider = Scripted()
+    await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
+    before = await _bars(database)
+    provider.answers["prices"] = outcome
+    await refresh(database, [provider], sessions, MONDAY, tickers=("IWM",))
+    assert await _bars(database) == before
+    row = await database.run(lambda db: sources.status(db, "scripted", "IWM prices"))
+    assert row is not None
+    assert row["last_session"] == "2020-12-11"
+    assert row["last_attempt"] == "2020-12-14T21:30:00Z"
+    assert row["last_success"] == "2020-12-11T21:30:00Z"
+    assert (row["outcome"], row["detail"], row["failures"]) == (type(outcome).__name__, outcome.describe(), 1)
+    provider.answers.clear()
+    provider.take_asked()
+    await refresh(database, [provider], sessions, MONDAY + dt.timedelta(minutes=5), tickers=("IWM",))
+    assert provider.take_asked() == ["IWM prices"]
+
+
+async def test_prices_short_of_the_last_session_stay_due(database: Database, sessions: Sessions) -> None:
+    bars = [{"ticker": "IWM", "session": "2020-12-10", "close": 190.07}]
+    provider = Scripted(prices=Partial({"bars": bars}, ("2020-12-11",)))
+    provider.serves = ("prices",)
+    reports = await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
+    assert reports[0].outcome == "1 price; missing 2020-12-11."
+    for minutes, asked in ((4, []), (5, ["IWM prices"])):
+        provider.take_asked()
+        now = FRIDAY + dt.timedelta(minutes=minutes)
+        await refresh(database, [provider], sessions, now, tickers=("IWM",))
+        assert provider.take_asked() == asked
+
+
+async def test_a_source_that_asks_to_slow_down_is_left_alone_also_after_a_restart(
+    tmp_path: Path, sessions: Sessions
+) -> None:
+    provider, other = Scripted(prices_IWM=RateLimited(1200.0)), Scripted("other")
+    async with open_database(tmp_path / "bot.db") as database:
+        reports = await refresh(database, [provider, other], sessions, FRIDAY)
+    assert [report.source for report in reports] == ["scripted"] + ["other"] * 6
+    assert provider.take_asked() == ["IWM prices"]
+
+    provider.answers.clear()
+    async with open_database(tmp_path / "bot.db") as database:
+        early = FRIDAY + dt.timedelta(minutes=19)
+        [report] = await refresh(database, [provider], sessions, early, force=True)
+        assert str(report) == (
+            "Scripted, all figures: It asked to slow down and is left alone until 21:50 UTC on 2020-12-11."
+        )
+        assert provider.take_asked() == []
+        await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(minutes=20))
+        assert len(provider.take_asked()) == 6
+
+
+async def test_a_probe_that_is_refused_closes_the_source_again(
+    database: Database, sessions: Sessions
+) -> None:
+    provider = Scripted(prices=RateLimited(), multiples=RateLimited(), fund=RateLimited())
+    for minutes in range(0, 61, 5):
+        await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(minutes=minutes))
+    assert len(provider.take_asked()) == 5  # at 0, 15, 30, 45 and 60 minutes
+
+
+async def test_a_new_split_reads_the_whole_history_again(database: Database, sessions: Sessions) -> None:
+    provider = Scripted()
+    provider.serves = ("prices",)
+    await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
+    provider.splits["IWM"] = [{"ticker": "IWM", "session": "2020-12-14", "ratio": 2.0}]
+    provider.asked.clear()
+    await refresh(database, [provider], sessions, MONDAY, tickers=("IWM",))
+    assert [start for _, _, start in provider.asked] == [dt.date(2020, 11, 27), None]
+    provider.asked.clear()
+    tuesday = MONDAY + dt.timedelta(days=1)
+    await refresh(database, [provider], sessions, tuesday, tickers=("IWM",))
+    assert [start for _, _, start in provider.asked] == [dt.date(2020, 11, 30)]
+
+
+async def test_figures_and_standing_are_written_together(database: Database, sessions: Sessions) -> None:
+    bars = [{"ticker": "IWM", "session": "2020-12-11", "close": 190.3, "colour": "red"}]
+    provider = Scripted(prices=Ok({"distributions": [], "bars": bars}))
+    with pytest.raises(ValueError, match=r"bars has no column colour\."):
+        await refresh(database, [provider], sessions, FRIDAY)
+    assert await database.run(observations.is_empty)
+    assert await database.run(sources.statuses) == []
+
+
+async def test_real_yfinance_fills_the_database_and_a_correction_is_a_revision(
+    fake: FakeYahoo, yahoo_cache: Path, database: Database, sessions: Sessions
+) -> None:
+    forget(yahoo_cache)
+    days = [each.date() for each in sessions.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-14"))]
+    fake.add(sample_fund("IWM", days[:-1], 150.0), sample_fund("SPY", days[:-1], 340.0))
+    yahoo = Yahoo(yahoo_cache, timeout=5)
+    reports = await refresh(database, [yahoo], sessions, FRIDAY)
+    assert [str(report) for report in reports if report.subject.startswith("IWM")] == [
+        "Yahoo, IWM prices: 72 prices, 1 distribution. Stored: 73 new, 0 revised.",
+        "Yahoo, IWM multiples: 4 multiples, 3 sector weights. Stored: 7 new, 0 revised.",
+        "Yahoo, IWM fund: 1 fund fact, 2 multiples. Stored: 3 new, 0 revised.",
+    ]
+    again = await refresh(database, [yahoo], sessions, FRIDAY + dt.timedelta(hours=1), force=True)
+    assert all("Stored: 0 new, 0 revised." in str(report) for report in again)
+
+    fund = fake.funds["IWM"]
+    fund.closes[days[-1]] = 191.5
+    fund.closes[days[-2]] = 190.25
+    monday = await refresh(database, [yahoo], sessions, MONDAY, tickers=("IWM",), calls=1)
+    assert [str(report) for report in monday] == ["Yahoo, IWM prices: 12 prices. Stored: 1 new, 1 revised."]
+    rows = await database.run(lambda db: observations.newest(db, "bars"))
+    assert [row["close"] for row in rows if row["ticker"] == "IWM"][-2:] == [190.25, 191.5]
+
+
+async def test_an_outage_of_yahoo_is_reported_and_changes_nothing(
+    fake: FakeYahoo, yahoo_cache: Path, database: Database, sessions: Sessions
+) -> None:
+    forget(yahoo_cache)
+    yahoo = Yahoo(yahoo_cache, timeout=5)
+    fake.fail("all", "500")
+    reports = await refresh(database, [yahoo], sessions, FRIDAY)
+    assert {report.outcome for report in reports} == {"No data: the server is out of order (HTTP 500)."}
+    assert not any(report.ok for report in reports)
+    assert await database.run(observations.is_empty)
