@@ -38,6 +38,7 @@ def test_a_copy_holds_all_rows_in_one_private_file(filled: Database, tmp_path: P
     assert counts["meta"] == 1
     assert counts == filled.outside_sync(row_counts)
     assert [file.name for file in target.parent.iterdir()] == ["copy.sqlite3"]
+    assert target.read_bytes()[18:20] == b"\x01\x01"  # no WAL: it can be read from a read-only disk
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     with open_database(target, read_only=True) as copy:
         assert copy.run_sync(lambda db: meta(db, "word")) == "kept"

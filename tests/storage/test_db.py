@@ -132,6 +132,23 @@ async def test_no_coroutine_joins_anothers_transaction(database: Database) -> No
     assert await database.run(lambda db: meta(db, "other")) == "second"
 
 
+def test_no_other_connection_writes_between_reading_and_writing(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT", 0.01)
+
+    def append(db: sqlite_utils.Database) -> None:
+        word = read(db)
+        with pytest.raises(DatabaseBusy):
+            other.run_sync(partial(write, "theirs"))
+        set_meta(db, "word", f"{word} and mine")
+
+    database.run_sync(partial(write, "old"))
+    with open_database(path) as other:
+        database.run_sync(append)
+    assert database.run_sync(read) == "old and mine"
+
+
 async def test_a_cancelled_coroutine_leaves_its_transaction_whole(database: Database) -> None:
     started, release = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()

@@ -188,7 +188,8 @@ def test_a_distribution_withdrawn_and_restored_has_three_vintages(db: sqlite_uti
 
 def test_nan_is_a_missing_value(db: sqlite_utils.Database) -> None:
     assert put(db, NOON, bar(1.0, open=float("nan"))) == Written(inserted=1)
-    assert put(db, ONE, bar(1.0, open=None)) == Written(unchanged=1)
+    assert put(db, ONE, bar(1.0, open=float("nan"))) == Written(unchanged=1)
+    assert put(db, TWO, bar(1.0, open=None)) == Written(unchanged=1)
 
 
 def test_of_two_values_in_one_second_the_later_added_counts(db: sqlite_utils.Database) -> None:
