@@ -52,12 +52,12 @@ class Preview:
 
     def sentences(self) -> list[str]:
         """The preview for people: what there is, then what was left out and why."""
-        span = f"{self.rows:,} rows, {self.first} to {self.last}" if self.rows else "no rows"
+        span = f"{_rows(self.rows)}, {self.first} to {self.last}" if self.rows else "no rows"
         said = [f"{self.ticker} {self.words}: {span}."]
         if self.closed:
             said.append(f"Left out, no session on that day: {_listed(self.closed, ', ')}.")
         if self.empty:
-            said.append(f"Left out, without a value: {self.empty:,} rows.")
+            said.append(f"Left out, without a value: {_rows(self.empty)}.")
         if self.unread:
             said.append(f"Columns not read: {', '.join(self.unread)}.")
         return said
@@ -135,7 +135,6 @@ def _withdrawn(db: sqlite_utils.Database, contents: Contents) -> list[Row]:
         {"ticker": row["ticker"], "ex_date": row["ex_date"], "amount": None}
         for row in stored.newest(db, "distributions")
         if (row["source"], row["ticker"]) == (SOURCE, contents.preview.ticker)
-        and row["amount"] is not None
         and row["ex_date"] in sessions - paid
     ]
 
@@ -158,7 +157,7 @@ def _read(form: Format, file: Path | str, ticker: str, sessions: Sessions, today
         reading.take(line, cells)
     bad = sorted(table.ragged + reading.bad)
     if bad:
-        count = f"{len(bad):,} rows are wrong" if len(bad) > 1 else "one row is wrong"
+        count = f"{_rows(len(bad))} {'are' if len(bad) > 1 else 'is'} wrong"
         named = _listed([f"line {line}: {reason}" for line, reason in bad], "\n")
         raise ImportRejected(f"{table.name} was not imported, {count}:\n{named}")
     return reading.contents(table)
@@ -241,6 +240,10 @@ def _refuse_weekly(name: str, bars: Sequence[Row], sessions: Sessions) -> None:
         raise ImportRejected(
             f"{name} was not imported: its rows are {apart:g} sessions apart; only daily prices are read."
         )
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _listed(items: Sequence[str], between: str) -> str:

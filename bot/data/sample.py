@@ -1,0 +1,219 @@
+"""The sample market: eleven years of both funds, so that everything can be tried without a network.
+
+It runs through published closes, IWM's NAV and share counts, and distributions (bot/data/published.py);
+between them the path is simulated, as are SPY's share counts and all multiples (bot/data/anchors.py).
+Every answer made from it says "sample data".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bot.analytics.market import LARGE, PAIR, SMALL
+from bot.analytics.sessions import Sessions
+from bot.data import anchors
+from bot.data.published import distributions, points
+from storage.observations import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bot.data.provider import Observations
+    from storage.rows import Row
+
+    Values = NDArray[np.float64]
+    Closes = dict[str, Values]
+
+SOURCE = "sample"
+# Found by search: with it the ratio crosses above its 200-day average once in 2020, on the day on
+# which it really did (2020-10-06), and ends where it really ended above it.
+SEED = 811_901
+FIRST, LAST = pd.Timestamp("2009-12-31"), pd.Timestamp("2020-12-31")
+
+VOLATILITY = {SMALL: 0.0115, LARGE: 0.008}  # of a day's log return in quiet times
+CORRELATION = 0.85
+# How much wilder it was: from, until, factor.
+WILD = (
+    ("2010-05-01", "2010-07-31", 1.5),
+    ("2011-08-01", "2011-11-30", 1.7),
+    ("2018-10-01", "2018-12-31", 1.3),
+    ("2020-02-20", "2020-04-30", 2.5),
+    ("2020-05-01", "2020-06-30", 1.6),
+)
+VOLUME = {SMALL: 25e6, LARGE: 90e6}  # shares traded on a usual day
+PREMIUM = 0.0003  # spread of NAV around the close
+LOT = 50_000  # shares are created and redeemed in whole lots
+LOTS_A_DAY = {SMALL: 35.0, LARGE: 80.0}  # spread of a day's change
+PER_SHARE = 0.002  # spread of a day's change in earnings, sales, ... per share
+CONVENTION, BASIS = "losses_in", "forward"
+
+# One stream of random numbers a topic: a change to one leaves the others as they are. That of the units
+# was found by search too: IWM's flows of 2020 come out close to the real ones.
+_PRICES, _BARS, _UNITS, _MULTIPLES = 0, 1, 1_622, 3
+
+
+def sample_observations(seed: int = SEED, sessions: Sessions | None = None) -> Observations:
+    """Bars, distributions, fund facts and multiples of both funds, as rows for storage.
+
+    The same seed gives the same rows everywhere; published figures are the same under any seed.
+    """
+    days = (sessions or Sessions()).between(FIRST, LAST)
+    closes = _closes(days, _random(seed, _PRICES))
+    return {
+        "bars": _bars(days, closes, _random(seed, _BARS)),
+        "distributions": [
+            {"ticker": ticker, "ex_date": day, "amount": amount}
+            for ticker in PAIR
+            for day, amount in distributions(ticker)
+        ],
+        "fund_facts": _fund_facts(days, closes, _random(seed, _UNITS)),
+        "multiples": _multiples(days, closes, _random(seed, _MULTIPLES)),
+    }
+
+
+def between(observations: Observations, after: str, until: str) -> Observations:
+    """The rows dated later than `after` up to `until` (ISO dates), of every kind."""
+    return {
+        kind: [row for row in rows if after < row[KINDS[kind].session] <= until]
+        for kind, rows in observations.items()
+    }
+
+
+def _random(seed: int, topic: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([seed, topic]))
+
+
+def _bridge(days: pd.DatetimeIndex, known: Mapping[str, float], steps: Values) -> Values:
+    """Random walk of `steps` bent through the values known on some sessions; free after the last."""
+    at = days.get_indexer(pd.DatetimeIndex(list(known)))
+    everywhere = np.arange(len(days))
+    walk = np.cumsum(steps)
+    line: Values = np.interp(everywhere, at, list(known.values())) - np.interp(everywhere, at, walk[at])
+    return line + walk
+
+
+def _published(field: str) -> dict[str, float]:
+    """One published figure by session."""
+    return {point.session: getattr(point, field) for point in points()}
+
+
+def _logs(values: Mapping[str, float]) -> dict[str, float]:
+    return {day: float(np.log(value)) for day, value in values.items()}
+
+
+def _wildness(days: pd.DatetimeIndex) -> Values:
+    """Factor on the volatility of each session."""
+    factor = np.ones(len(days))
+    for first, last, times in WILD:
+        factor[days.slice_indexer(pd.Timestamp(first), pd.Timestamp(last))] = times
+    return factor
+
+
+def _closes(days: pd.DatetimeIndex, random: np.random.Generator) -> Closes:
+    """Closes in dollars and cents: correlated log-normal paths through the published ones."""
+    common, own = random.standard_normal((2, len(days)))
+    shocks = {LARGE: common, SMALL: CORRELATION * common + math.sqrt(1 - CORRELATION**2) * own}
+    known = {
+        SMALL: _published("small_close"),
+        LARGE: {**_published("large_close"), **anchors.SPY_CLOSE},
+    }
+    wild = _wildness(days)
+    paths = {
+        ticker: _bridge(days, _logs(known[ticker]), VOLATILITY[ticker] * wild * shocks[ticker])
+        for ticker in PAIR
+    }
+    return {ticker: np.exp(path).round(2) for ticker, path in paths.items()}
+
+
+def _bars(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Row]:
+    """Daily bars around the closes: open near the close before, high and low around both."""
+    rows: list[Row] = []
+    wild = _wildness(days)
+    for ticker in PAIR:
+        close, spread = closes[ticker], VOLATILITY[ticker] * wild
+        gap, up, down, trade = random.standard_normal((4, len(days)))
+        opened = np.round(np.concatenate((close[:1], close[:-1])) * np.exp(0.3 * spread * gap), 2)
+        high = np.round(np.maximum(opened, close) * np.exp(0.4 * spread * np.abs(up)), 2)
+        low = np.round(np.minimum(opened, close) * np.exp(-0.4 * spread * np.abs(down)), 2)
+        volume = np.round(VOLUME[ticker] * wild * np.exp(0.25 * trade), -2).astype("int64")
+        rows += _rows(
+            days, ticker=ticker, open=opened, high=high, low=low, close=close, volume=volume, provisional=0
+        )
+    return rows
+
+
+def _fund_facts(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Row]:
+    """NAV near the close, shares outstanding in whole lots of change, and assets as their product."""
+    nav = {SMALL: _published("small_nav"), LARGE: anchors.SPY_NAV}
+    odd = {SMALL: 0, LARGE: anchors.SPY_UNITS_PUBLISHED % LOT}  # SPY's count is no whole number of lots
+    units = {
+        SMALL: _published("small_units"),
+        LARGE: {day: million * 1e6 for day, million in anchors.SPY_MILLIONS.items()},
+    }
+    rows: list[Row] = []
+    for ticker in PAIR:
+        values = _nav(days, closes[ticker], nav[ticker], random)
+        lots = {day: round((count - odd[ticker]) / LOT) for day, count in units[ticker].items()}
+        path = _bridge(days, lots, LOTS_A_DAY[ticker] * random.standard_normal(len(days)))
+        shares = np.round(path) * LOT + odd[ticker]
+        assets = np.round(values * shares, 2)
+        rows += _rows(days, ticker=ticker, nav=values, shares=shares, assets=assets)
+    return rows
+
+
+def _nav(
+    days: pd.DatetimeIndex, close: Values, known: Mapping[str, float], random: np.random.Generator
+) -> Values:
+    """NAV within a few hundredths of a percent of the close, in dollars to four decimals."""
+    nav = np.round(close * np.exp(PREMIUM * random.standard_normal(len(days))), 4)
+    nav[days.get_indexer(pd.DatetimeIndex(list(known)))] = list(known.values())
+    return nav
+
+
+def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Row]:
+    """Multiples on the last session of each week and month from 2014-12-31 on.
+
+    What moves between the anchors are earnings, sales, ... per share; the multiple follows from the
+    close, so that price, multiple and earnings always agree.
+    """
+    at = days.get_indexer(pd.DatetimeIndex(anchors.MULTIPLES_AT))
+    shown = _period_ends(days) & (np.arange(len(days)) >= at[0])
+    rows: list[Row] = []
+    for (ticker, metric), values in anchors.MULTIPLES.items():
+        power = 1 if metric == "yield" else -1  # per share = close times yield, or close over multiple
+        per_share = closes[ticker][at] * np.array(values) ** power
+        known = dict(zip(anchors.MULTIPLES_AT, np.log(per_share).tolist(), strict=True))
+        path = np.exp(_bridge(days, known, PER_SHARE * random.standard_normal(len(days))))
+        multiple = np.round((path / closes[ticker]) ** power, 3)[shown]
+        rows += _rows(
+            days[shown],
+            ticker=ticker,
+            metric=metric,
+            convention=CONVENTION,
+            basis=BASIS,
+            value=multiple,
+            holdings_date=days[shown].strftime("%Y-%m-%d"),
+            price_date=days[shown].strftime("%Y-%m-%d"),
+            coverage=1.0,
+        )
+    return rows
+
+
+def _period_ends(days: pd.DatetimeIndex) -> NDArray[np.bool_]:
+    """Whether each session is the last of its week or month (or of the sample)."""
+    ends: NDArray[np.bool_] = np.ones(len(days), dtype=bool)
+    weeks, months = days.to_period("W"), days.to_period("M")
+    ends[:-1] = (weeks[:-1] != weeks[1:]) | (months[:-1] != months[1:])
+    return ends
+
+
+def _rows(days: pd.DatetimeIndex, **columns: object) -> list[Row]:
+    """One row a session of plain Python values."""
+    rows: list[Row] = pd.DataFrame({"session": days.strftime("%Y-%m-%d"), **columns}).to_dict("records")
+    return rows

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.analytics import flows, fundamentals, trend
+from bot.analytics.market import LARGE, PAIR, SMALL
+from bot.analytics.performance import performance
+from bot.analytics.sessions import Sessions
+from bot.analytics.windows import parse_window
+from bot.data import anchors, files, published, sample
+from bot.data.load import build_market
+from storage import observations as stored
+from storage.db import open_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bot.analytics.market import Market
+    from bot.data.provider import Observations
+
+SESSIONS = Sessions()
+SUNDAY = pd.Timestamp("2020-12-13")
+
+
+@pytest.fixture(scope="module")
+def rows() -> Observations:
+    return sample.sample_observations(sessions=SESSIONS)
+
+
+@pytest.fixture(scope="module")
+def market(rows: Observations) -> Market:
+    told = {"source": sample.SOURCE, "observed_at": "2021-01-01T00:00:00Z"}
+    dated = {kind: [{**row, **told} for row in found] for kind, found in rows.items()}
+    return build_market({"splits": [], **dated}, SESSIONS, dt.datetime(2021, 1, 2, tzinfo=dt.UTC))
+
+
+def values(rows: Observations, kind: str, ticker: str, column: str) -> dict[str, float]:
+    return {row["session"]: row[column] for row in rows[kind] if row["ticker"] == ticker}
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_published_figures_come_out_exactly_under_any_seed(seed: int) -> None:
+    rows = sample.sample_observations(seed, SESSIONS)
+    small, large = (values(rows, "bars", ticker, "close") for ticker in PAIR)
+    nav, shares = (values(rows, "fund_facts", SMALL, column) for column in ("nav", "shares"))
+    assert len(published.points()) == 146
+    for point in published.points():
+        day = point.session
+        assert (small[day], large[day]) == (point.small_close, point.large_close)
+        assert (nav[day], shares[day]) == (point.small_nav, point.small_units)
+    assert values(rows, "fund_facts", LARGE, "shares")["2020-12-14"] == 860_882_116
+    assert values(rows, "fund_facts", LARGE, "nav")["2020-12-14"] == 364.751
+
+
+def test_distributions_are_the_published_ones(rows: Observations) -> None:
+    found = rows["distributions"]
+    assert len(found) == 88
+    assert {"ticker": "SPY", "ex_date": "2020-12-18", "amount": 1.58} in found
+    assert {"ticker": "IWM", "ex_date": "2020-03-25", "amount": 0.42} in found
+
+
+def test_the_same_seed_gives_the_same_rows_on_every_machine(rows: Observations) -> None:
+    again = sample.sample_observations(sample.SEED, SESSIONS)
+    assert again == rows
+    digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    assert digest[:16] == "dcaf917aebdb96dc"
+    assert sample.sample_observations(1, SESSIONS)["bars"] != rows["bars"]
+
+
+def test_it_covers_every_session_of_eleven_years_in_well_under_a_second() -> None:
+    started = time.perf_counter()
+    rows = sample.sample_observations(sessions=SESSIONS)
+    assert time.perf_counter() - started < 1
+    expected = SESSIONS.between(pd.Timestamp("2009-12-31"), pd.Timestamp("2020-12-31")).strftime("%Y-%m-%d")
+    for ticker in PAIR:
+        assert list(values(rows, "bars", ticker, "close")) == list(expected)
+        assert list(values(rows, "fund_facts", ticker, "nav")) == list(expected)
+
+
+def test_bars_are_consistent_and_in_cents(rows: Observations) -> None:
+    for row in rows["bars"]:
+        assert row["low"] <= min(row["open"], row["close"])
+        assert max(row["open"], row["close"]) <= row["high"]
+        assert all(row[name] == round(row[name], 2) for name in ("open", "high", "low", "close"))
+        assert isinstance(row["volume"], int)
+        assert row["volume"] > 0
+
+
+def test_daily_returns_are_plausible(market: Market) -> None:
+    returns = market.prices.pct_change().dropna()
+    assert returns.abs().max().max() < 0.15
+    calm = returns[(returns.index < "2020-02-20") | (returns.index > "2020-04-30")]
+    assert calm.abs().max().max() < 0.07
+    yearly = returns.std() * 252**0.5
+    assert 0.17 < yearly[SMALL] < 0.25
+    assert 0.12 < yearly[LARGE] < 0.19
+    assert 0.8 < returns[SMALL].corr(returns[LARGE]) < 0.92
+
+
+@pytest.mark.parametrize(
+    ("window", "total", "small", "large"),
+    [
+        ("ytd", False, 14.87, 13.81),
+        ("6m", False, 37.63, 20.41),
+        ("1y", False, 16.51, 15.44),
+        ("since 2020-09-30", False, 27.04, 9.38),
+        ("since 2009-12-31", False, 204.77, 228.70),
+        ("ytd", True, 16.14, 15.48),
+        ("6m", True, 38.63, 21.43),
+        ("1y", True, 18.23, 17.70),
+    ],
+)
+def test_returns_are_those_of_the_article(
+    market: Market, window: str, total: bool, small: float, large: float
+) -> None:
+    found = performance(market.at(SUNDAY), parse_window(window), total)
+    assert found.small is not None
+    assert found.large is not None
+    assert (round(found.small, 2), round(found.large, 2)) == (small, large)
+
+
+def test_the_ratio_crosses_its_average_once_in_2020_on_the_day_it_really_did(market: Market) -> None:
+    over = trend.against_average(trend.ratio(market), 200).loc["2020-01-01":]
+    assert (over.loc[:"2020-10-05"] < 0).all()
+    assert (over.loc["2020-10-06":] > 0).all()
+    assert over.loc["2020-10-05"] == pytest.approx(-0.45, abs=0.1)
+
+
+def test_the_ratio_stands_where_it_really_stood(market: Market) -> None:
+    ratio = trend.ratio(market.at(SUNDAY))
+    assert ratio.iloc[-1] == pytest.approx(0.51952, abs=5e-6)
+    assert ratio.rolling(200).mean().iloc[-1] == pytest.approx(0.45942, rel=0.001)
+    channel = trend.channel_fit(ratio).iloc[-1]
+    assert channel["residual"] == pytest.approx(0.07, abs=0.1)
+    assert channel["slope"] == pytest.approx(-1.70, abs=0.1)
+
+
+def test_shares_are_created_and_redeemed_in_whole_lots(rows: Observations) -> None:
+    for ticker in PAIR:
+        shares = pd.Series(values(rows, "fund_facts", ticker, "shares"))
+        assert (shares.diff().dropna() % 50_000 == 0).all()
+        assert (shares.pct_change().abs().dropna() < 0.05).all()
+
+
+def test_nav_stays_near_the_close(rows: Observations) -> None:
+    for ticker in PAIR:
+        nav = pd.Series(values(rows, "fund_facts", ticker, "nav"))
+        close = pd.Series(values(rows, "bars", ticker, "close"))
+        assert ((nav / close - 1).abs() < 0.013).all()
+        assert (nav / close - 1).std() < 0.002
+
+
+@pytest.mark.parametrize(
+    ("ticker", "end", "window", "billions", "tolerance"),
+    [
+        (LARGE, "2020-12-14", "ytd", -31.08, 0.02),
+        (LARGE, "2020-12-14", "3m", -13.48, 0.02),
+        (SMALL, "2020-12-11", "ytd", 0.82, 0.05),
+        (SMALL, "2020-12-11", "since 2020-09-30", 5.55, 0.05),
+        (SMALL, "2020-12-11", "since 2020-06-12", 5.87, 0.05),
+        (SMALL, "2020-11-30", "mtd", 2.70, 0.05),
+        (SMALL, "2020-11-11", "1w", 1.35, 0.05),
+    ],
+)
+def test_flows_agree_with_the_published_ones(
+    market: Market, ticker: str, end: str, window: str, billions: float, tolerance: float
+) -> None:
+    facts = market.at(pd.Timestamp(end)).fund(ticker)
+    found = flows.summary(flows.daily(facts, SESSIONS.index), parse_window(window))
+    assert found.dollars == pytest.approx(billions * 1e9, rel=tolerance)
+    assert found.flags == ()
+
+
+def test_no_day_of_fund_facts_is_flagged(market: Market) -> None:
+    for ticker in PAIR:
+        assert set(flows.daily(market.fund(ticker), SESSIONS.index)["flag"]) == {""}
+
+
+def test_multiples_agree_with_the_article(market: Market) -> None:
+    multiples = market.at(SUNDAY).multiples
+    last = multiples[multiples["session"] == pd.Timestamp("2020-12-11")]
+    figure = {(row.ticker, row.metric): row.value for row in last.itertuples()}
+    assert figure[SMALL, "pe"] == 75.0
+    assert figure[SMALL, "pcf"] == 14.4
+    assert {(row.convention, row.basis) for row in last.itertuples()} == {("losses_in", "forward")}
+    assert figure.keys() == anchors.MULTIPLES.keys()
+
+
+@pytest.mark.parametrize(("ticker", "earnings", "multiple"), [(SMALL, -49.0, 125.2), (LARGE, -14.0, 32.3)])
+def test_the_multiple_rose_and_earnings_fell(
+    market: Market, ticker: str, earnings: float, multiple: float
+) -> None:
+    split = fundamentals.why(market.at(SUNDAY), ticker, parse_window("ytd"), "losses_in")
+    assert isinstance(split, fundamentals.Split)
+    assert split.earnings == pytest.approx(earnings, abs=0.05)
+    assert split.multiple == pytest.approx(multiple, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("ticker", "metric", "change"),
+    [(SMALL, "ps", -8), (SMALL, "pcf", -20), (LARGE, "ps", -3), (LARGE, "pcf", -6)],
+)
+def test_sales_and_cash_flow_fell_in_2020(market: Market, ticker: str, metric: str, change: float) -> None:
+    implied = fundamentals.implied(market.at(SUNDAY), ticker, metric, "losses_in")
+    assert 100 * (implied.iloc[-1] / implied.loc["2019-12-31"] - 1) == pytest.approx(change, abs=0.1)
+
+
+def test_multiples_have_a_history_and_never_jump_without_the_price(market: Market) -> None:
+    for ticker, metric in anchors.MULTIPLES:
+        if metric == "yield":
+            continue
+        implied = fundamentals.implied(market, ticker, metric, "losses_in")
+        assert implied.index[0] == pd.Timestamp("2014-12-31")
+        assert len(implied) > 300
+        assert implied.pct_change().abs().max() < 0.08
+
+
+def test_rows_between_two_dates(rows: Observations) -> None:
+    day = sample.between(rows, "2020-10-05", "2020-10-06")
+    assert [(row["ticker"], row["close"]) for row in day["bars"]] == [(SMALL, 156.62), (LARGE, 334.93)]
+    assert len(day["fund_facts"]) == 2
+    assert day["distributions"] == []
+    halves = [sample.between(rows, "", "2015-06-30"), sample.between(rows, "2015-06-30", "2020-12-31")]
+    for kind, found in rows.items():
+        assert sum(len(half[kind]) for half in halves) == len(found)
+
+
+def test_storage_takes_all_of_it(rows: Observations, tmp_path: Path) -> None:
+    few = sample.between(rows, "2020-09-30", "2020-10-06")
+    database = open_database(tmp_path / "bot.db")
+    written = database.run_sync(
+        lambda db: files.store(db, few, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
+    )
+    assert written == {kind: stored.Written(inserted=len(found)) for kind, found in few.items()}
+    database.close()
