@@ -13,12 +13,12 @@ from bot.alerts.rule import Rule
 from bot.alerts.state import Event
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window
-from bot.chat.standing import context_of, fresh_state, standing_of
 from bot.errors import BadInput
 from bot.rendering import alerts as say
 from bot.rendering.answer import Answer, Asked
 from bot.rendering.metric import metric_answer
 from bot.rendering.text import bold, code, did_you_mean, lines, short_date
+from bot.services import context_of, fresh_state, standing_of
 from storage import alerts as stored
 from storage import chats
 

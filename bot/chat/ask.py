@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from bot.rendering.themes import THEMES, Theme
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.market import Market
-    from bot.config import Config
-    from bot.data.markets import Markets
     from bot.rendering.answer import Asked
-    from storage.db import Database
-
-VERSION = "0.1.0"
-
-
-@dataclass
-class Services:
-    """What every handler and job shares; made once by the composition root."""
-
-    config: Config
-    database: Database
-    markets: Markets
-    clock: Callable[[], dt.datetime]
-    live: bool = True  # whether sources may be asked; false with --offline and in the demo
-    pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
-
-    @property
-    def theme(self) -> Theme:
-        """The theme of charts."""
-        return THEMES[self.config.theme]
+    from bot.services import Services
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,18 @@ from telegram.ext import (
 )
 
 from bot.chat.access import is_allowed, may_change
-from bot.chat.ask import Ask, Services
+from bot.chat.ask import Ask
 from bot.chat.commands import BY_NAME, COMMANDS
-from bot.chat.reply import REPLY, send
+from bot.chat.reply import send
 from bot.errors import BadInput, BotError
-from bot.rendering.answer import Answer
+from bot.rendering.answer import REPLY, Answer
 from bot.rendering.text import bold, code, did_you_mean, lines
 from storage import chats
 
 if TYPE_CHECKING:
     from telegram.ext import CallbackContext
+
+    from bot.services import Services
 
 _log = logging.getLogger(__name__)
 _LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<words>.*))?", re.DOTALL)

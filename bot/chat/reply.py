@@ -1,9 +1,4 @@
-"""Sending an answer: its text in parts, its buttons, its picture; or editing the message of a button.
-
-A button carries the command line it stands for, so what it may touch is checked as if it were typed.
-"e" in front: the answer takes the place of the message; "r": the answer is a message of its own,
-because what was pushed (an alert) must not vanish.
-"""
+"""Sending an answer: its text in parts, its buttons, its picture; or editing the message of a button."""
 
 from __future__ import annotations
 
@@ -16,27 +11,14 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, Mess
 from telegram.constants import ChatAction, ParseMode
 from telegram.error import BadRequest, TelegramError
 
+from bot.rendering.answer import EDIT, button_rows
 from bot.rendering.text import CAPTION_LIMIT, escape, split_html
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from telegram import Bot, Update
 
-    from bot.chat.ask import Services
-    from bot.rendering.answer import Answer, Button
-
-EDIT, REPLY = "e", "r"
-MOST_DATA = 64  # bytes of a button's data
-
-
-def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
-    """Label and data of each button; a command too long for a button is left out."""
-    kept = [
-        [(label, prefix + line) for label, line in row if len((prefix + line).encode()) <= MOST_DATA]
-        for row in rows
-    ]
-    return [row for row in kept if row]
+    from bot.rendering.answer import Answer
+    from bot.services import Services
 
 
 def _keyboard(answer: Answer) -> InlineKeyboardMarkup | None:

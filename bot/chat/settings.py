@@ -8,14 +8,14 @@ import re
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from bot.chat.ask import VERSION
-from bot.chat.standing import context_of, standing_of
+from bot import __version__
 from bot.errors import BadInput
 from bot.rendering import reference
 from bot.rendering.answer import Answer
 from bot.rendering.status import about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
+from bot.services import context_of, standing_of
 from storage import alerts as stored
 from storage import chats, outbox
 from storage import sources as source_rows
@@ -60,7 +60,7 @@ async def on_status(ask: Ask) -> Answer:
     rows = await ask.services.database.run(source_rows.statuses)
     queue = await ask.services.database.run(outbox.pending)
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
-    return status(market, rows, queue, context.next_check, VERSION)
+    return status(market, rows, queue, context.next_check, __version__)
 
 
 def changes(text: str) -> bool:

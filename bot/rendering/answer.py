@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from bot.rendering.charts import Chart
 
 Button = tuple[str, str]  # label, and the command line it stands for
+# A button carries the command line it stands for, so what it may touch is checked as if it were typed.
+# EDIT in front: the answer takes the message's place; REPLY: it is a message of its own, because what
+# was pushed (an alert) must not vanish.
+EDIT, REPLY = "e", "r"
+MOST_DATA = 64  # bytes of a button's data
 SAMPLE = "Sample data: simulated between published points, not the market."
 
 
@@ -45,6 +50,15 @@ class Asked:
             f" {word} {day:%Y-%m-%d}" for word, day in (("asof", self.asof), ("known", self.known)) if day
         ]
         return "".join(parts)
+
+
+def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
+    """Label and data of each button; a command too long for a button is left out."""
+    kept = [
+        [(label, prefix + line) for label, line in row if len((prefix + line).encode()) <= MOST_DATA]
+        for row in rows
+    ]
+    return [row for row in kept if row]
 
 
 def heading(title: str, market: Market, asked: Asked) -> Html:

@@ -1,7 +1,10 @@
-"""Stored alerts with their rules and states, and the context that messages about them need."""
+"""What handlers and jobs share: the services, and stored alerts with what messages about them need."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bot.alerts.bars import Histories
@@ -10,13 +13,33 @@ from bot.alerts.rule import Rule
 from bot.alerts.state import State
 from bot.analytics.registry import METRICS
 from bot.rendering.alerts import Context, Standing
+from bot.rendering.themes import THEMES, Theme
 from storage import alerts as stored
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.analytics.market import Market
+    from bot.config import Config
     from bot.data.markets import Markets
+    from storage.db import Database
+
+
+@dataclass
+class Services:
+    """What every handler and job shares; made once by the composition root."""
+
+    config: Config
+    database: Database
+    markets: Markets
+    clock: Callable[[], dt.datetime]
+    live: bool = True  # whether sources may be asked; false with --offline and in the demo
+    pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
+
+    @property
+    def theme(self) -> Theme:
+        """The theme of charts."""
+        return THEMES[self.config.theme]
 
 
 def context_of(market: Market, markets: Markets) -> Context:
