@@ -575,3 +575,28 @@ async def test_two_drains_at_once_send_each_message_once(office: Office) -> None
 
 def test_each_doubt_has_a_sentence() -> None:
     assert set(draining.DOUBTS.values()) == {DOWN, SICK, REFUSED}
+
+
+async def test_restarts_do_not_hasten_the_giving_up(office: Office) -> None:
+    row = await office.put(chat_id=YOU)
+    office.api.fail("sendMessage", drop(), chat_id=YOU, times=99)
+    for _ in range(15):
+        await office.fresh().drain()
+    assert (await office.row(row))["status"] == "ambiguous"
+    office.later(hours=24)
+    await office.fresh().drain()
+    assert (await office.row(row))["status"] == "dead"
+
+
+async def test_a_notice_to_a_stranger_who_cannot_be_written_to_is_tried_once(office: Office) -> None:
+    row = await office.put("hello", chat_id=777, kind="notice")
+    assert await office.delivery.drain() == DrainReport(dead=1)
+    assert (await office.row(row))["reason"] == "Chat not found"
+    assert len(office.api.calls("sendMessage")) == 1
+
+
+async def test_a_token_refused_for_sending_alone_is_not_tried_again_at_once(office: Office) -> None:
+    await office.put()
+    office.api.fail("sendMessage", refusal(401, "Unauthorized"), times=3)
+    assert await office.delivery.drain() == DrainReport(waiting=1)
+    assert len(office.api.calls("sendMessage")) == 1
