@@ -35,10 +35,10 @@ _NEW_YORK = ZoneInfo("America/New_York")
 def bar_rows(ticker: str, frame: pd.DataFrame, completed: pd.DatetimeIndex) -> Rows:
     """Bars of completed sessions from a history frame (exchange-time index; Open ... Volume).
 
-    Rows off the calendar, of sessions still open or without a positive close are left out.
+    Rows off the calendar, of sessions still open or without a positive, finite close are left out.
     """
     frame = frame.set_axis(pd.DatetimeIndex(frame.index).tz_localize(None).normalize())
-    frame = frame[frame.index.isin(completed) & (frame["Close"] > 0)]
+    frame = frame[frame.index.isin(completed) & (frame["Close"] > 0) & np.isfinite(frame["Close"])]
     columns = zip(
         frame.index, *(frame[name] for name in ("Open", "High", "Low", "Close", "Volume")), strict=True
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.data.yahoo_rows import fund_rows, multiple_rows, sector_rows
+from bot.data.yahoo_rows import bar_rows, fund_rows, multiple_rows, sector_rows
 
 COMPLETED = pd.bdate_range("2026-01-26", "2026-02-04")
 # `info` of a large fund as served on the evening of 2026-02-04, cut to the keys that matter.
@@ -158,3 +158,22 @@ def test_a_quote_before_all_history_gives_no_facts() -> None:
     facts, _, missing = fund_rows("SPY", INFO, pd.DatetimeIndex(["2026-02-04"]))
     assert facts == []
     assert missing == []
+
+
+def test_a_bar_without_a_close_that_can_be_is_left_out() -> None:
+    closes = [100.0, float("nan"), float("inf"), 0.0, -1.0, 101.5, 102.25, 103.0]
+    index = pd.DatetimeIndex(COMPLETED).tz_localize("America/New_York")
+    frame = pd.DataFrame(dict.fromkeys(("Open", "High", "Low", "Close"), closes), index=index)
+    rows = bar_rows("IWM", frame.assign(Volume=1), COMPLETED[:-1])
+    assert [(row["session"], row["close"]) for row in rows] == [
+        ("2026-01-26", 100.0),
+        ("2026-02-02", 101.5),
+        ("2026-02-03", 102.25),
+    ]
+
+
+def test_an_open_that_is_missing_leaves_the_close_standing() -> None:
+    index = pd.DatetimeIndex(COMPLETED[:1]).tz_localize("America/New_York")
+    frame = pd.DataFrame({"Open": [float("nan")], "High": [1.0], "Low": [1.0], "Close": [1.0]}, index=index)
+    [row] = bar_rows("IWM", frame.assign(Volume=0), COMPLETED)
+    assert (row["open"], row["close"]) == (None, 1.0)
