@@ -1,4 +1,4 @@
-"""python -m bot"""
+"""Start the command line: python -m bot."""
 
 import sys
 

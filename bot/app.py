@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from telegram import Update
-from telegram.error import Conflict
+from telegram.error import Conflict, InvalidToken, TelegramError
 from telegram.ext import Application
 
 from bot.chat.dispatch import Dispatcher, PerChat, menu
@@ -17,6 +17,7 @@ from bot.data.markets import Markets
 from bot.data.yahoo import Yahoo
 from bot.delivery import Delivery
 from bot.jobs.tick import Scheduler
+from bot.local import Unlimited
 from bot.ratelimit import SendBudget
 from bot.services import Services
 
@@ -89,6 +90,17 @@ def telegram_bot(config: Config, database: Database, clock: Clock = wall_clock) 
     return bot
 
 
+def poll(bot: Bot) -> str:
+    """Poll Telegram until a signal; why it had to stop by itself, "" for a signal."""
+    try:
+        bot.application.run_polling(allowed_updates=UPDATES)
+    except InvalidToken:
+        return "Telegram refuses this token; ask @BotFather for a valid one."
+    except TelegramError as error:
+        return f"Telegram cannot be reached: {error}"
+    return bot.fault
+
+
 def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
     """The same bot in the terminal: our own request object answers instead of Telegram."""
     application: App = (
@@ -96,6 +108,7 @@ def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
         .token(_LOCAL_TOKEN)
         .request(telegram)
         .get_updates_request(telegram)
+        .rate_limiter(Unlimited())
         .updater(None)
         .job_queue(None)
         .build()

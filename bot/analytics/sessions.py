@@ -7,11 +7,13 @@ exchange_calendars' XNYS from 1993 on, less closures announced after its release
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import pandas as pd
+from pandas.errors import Pandas4Warning
 
 # A close is trusted this long after the bell: the closing auction prints late.
 SETTLE = dt.timedelta(minutes=15)
@@ -23,9 +25,12 @@ STALE_AFTER = dt.timedelta(hours=3, minutes=15)
 def _xnys(today: dt.date) -> Any:  # noqa: ANN401 - the library has no types
     """The exchange's calendar, built anew each day because it ends about a year ahead."""
     del today
-    import exchange_calendars  # noqa: PLC0415 - late: it costs a second and /start needs none of it
+    with warnings.catch_warnings():
+        # The library still calls what pandas 4 will drop; its users can do nothing about it.
+        warnings.simplefilter("ignore", Pandas4Warning)
+        import exchange_calendars  # noqa: PLC0415 - late: it costs a second and /start needs none of it
 
-    return exchange_calendars.get_calendar("XNYS", start="1993-01-01")
+        return exchange_calendars.get_calendar("XNYS", start="1993-01-01")
 
 
 class Sessions:

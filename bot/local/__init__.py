@@ -6,7 +6,8 @@ person types.
 
 from __future__ import annotations
 
+from bot.local.limits import Unlimited
 from bot.local.request import LocalTelegram
 from bot.local.terminal import PROMPT, converse, printer, typed_lines
 
-__all__ = ["PROMPT", "LocalTelegram", "converse", "printer", "typed_lines"]
+__all__ = ["PROMPT", "LocalTelegram", "Unlimited", "converse", "printer", "typed_lines"]

@@ -91,7 +91,7 @@ def _where(condition: Condition, context: Context) -> list[str]:
     far = f"{distance(condition, value, level)} ({condition.target} = {unit.show(level)})"
     return [
         f"{condition.subject} is {unit.show(value)}, {far}.{place}",
-        f"{session_phrase(session)}, {_source(condition, context.market)}.".capitalize(),
+        f"As of the {session_phrase(session)}, {_source(condition, context.market)}.",
     ]
 
 
@@ -127,6 +127,11 @@ def _status(standing: Standing) -> str:
             since = next((side.since for side in state.sides if side.since), None)
             return f"fired {short_date(since)}, waiting to re-arm" if since else "true, waiting to re-arm"
     return "armed"
+
+
+def _sentence(standing: Standing) -> str:
+    words = _status(standing)
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _rearm_line(standing: Standing) -> str | None:
@@ -226,7 +231,7 @@ def listing(standings: list[Standing], context: Context) -> Answer:
         parts.append(bold(SAMPLE))
     for standing in standings:
         parts.append(lines(Html("").join((bold(f"#{standing.number} "), code(str(standing.rule))))))
-        parts.append(f"{_status(standing).capitalize()}. {summary_distance(standing, context)}")
+        parts.append(f"{_sentence(standing)} {summary_distance(standing, context)}")
     rows = tuple(buttons(standing.number, standing.life) for standing in standings)
     return Answer(lines(*parts), buttons=rows)
 
@@ -253,7 +258,7 @@ def one(standing: Standing, context: Context) -> Answer:
     html = lines(
         bold(f"Alert #{standing.number}") + " " + code(str(standing.rule)),
         bold(SAMPLE) if context.market.is_sample else None,
-        f"{_status(standing).capitalize()}.",
+        _sentence(standing),
         *(part for condition in standing.rule.conditions for part in _where(condition, context)),
         _rearm_line(standing),
         _next(context),

@@ -1,0 +1,112 @@
+"""Subcommands in the terminal: chat with the real database, demo with sample data."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import datetime as dt
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot import app
+from bot.cli.data import say
+from bot.cli.story import DEMO_NOW, QUESTIONS_NOW, play, refuse_real_data
+from bot.jobs.tick import TICK_SECONDS
+from bot.local import LocalTelegram, converse, printer, typed_lines
+from storage.db import hold_lock, open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.app import Bot
+    from bot.config import Config
+    from storage.db import Database
+
+
+class Clock:
+    """The terminal's clock: from `start` (else now) it runs on, or stands still where it was set."""
+
+    def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
+        self.start = start
+        self._running = running or start is None
+        self._since = time.monotonic()
+
+    def __call__(self) -> dt.datetime:
+        """The instant, aware UTC."""
+        if self.start is None:
+            return dt.datetime.now(dt.UTC)
+        passed = time.monotonic() - self._since if self._running else 0.0
+        return self.start + dt.timedelta(seconds=passed)
+
+    def set(self, moment: dt.datetime) -> None:
+        """Put the clock to a moment."""
+        self.start, self._since = moment, time.monotonic()
+
+
+def chat(given: argparse.Namespace, config: Config) -> int:
+    """`chat`: the bot in the terminal; piped lines are answered one after the other."""
+    terminal = sys.stdin.isatty()
+    clock = Clock(given.now, running=terminal)
+    with hold_lock(config.database), open_database(config.database) as database:
+        bot, telegram = _local(config, database, clock, given.out, live=not given.offline)
+        asyncio.run(_chat(bot, telegram, terminal))
+    return 0
+
+
+def _local(
+    config: Config, database: Database, clock: Callable[[], dt.datetime], out: Path, *, live: bool
+) -> tuple[Bot, LocalTelegram]:
+    """The bot with a terminal for Telegram; who sits at it may use it."""
+    services = app.services_of(replace(config, access="open"), database, clock, live=live)
+    telegram = LocalTelegram(printer(sys.stdout), out, clock)
+    return app.local_bot(services, telegram), telegram
+
+
+async def _chat(bot: Bot, telegram: LocalTelegram, terminal: bool) -> None:
+    async with bot.application:
+        if terminal:
+            say("Small caps against large caps. Type /help; a number presses a button; /quit ends.")
+        for report in await bot.scheduler.refresh():
+            print(report, file=sys.stderr)  # noqa: T201 - beside the answers, which may be piped on
+        ticking = asyncio.create_task(_tick(bot)) if terminal else None
+        await converse(bot.application, telegram, typed_lines(sys.stdin, prompt=terminal))
+        if ticking is not None:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+
+
+async def _tick(bot: Bot) -> None:
+    """At a terminal the scheduler runs beside the talk."""
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        await bot.scheduler.tick()
+
+
+def demo(given: argparse.Namespace, config: Config) -> int:
+    """`demo`: the story on a throwaway database, then, at a terminal, room for typing."""
+    with contextlib.ExitStack() as stack:
+        path = given.db
+        if path is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bot-demo-"))
+            path = Path(folder) / "demo.db"
+        refuse_real_data(path)
+        stack.enter_context(hold_lock(path))
+        database = stack.enter_context(open_database(path))
+        clock = Clock(QUESTIONS_NOW, running=False)
+        bot, telegram = _local(replace(config, database=path), database, clock, given.out, live=False)
+        asyncio.run(_demo(bot, telegram, clock, given.now or DEMO_NOW))
+    return 0
+
+
+async def _demo(bot: Bot, telegram: LocalTelegram, clock: Clock, start: dt.datetime) -> None:
+    async with bot.application:
+        await play(bot, telegram, clock.set, start)
+        if sys.stdin.isatty():
+            say("Your turn: type commands, or /quit. The sample market goes to 31 Dec 2020.")
+            await converse(bot.application, telegram, typed_lines(sys.stdin, prompt=True))
