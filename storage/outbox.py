@@ -33,6 +33,10 @@ _READY = """
     AND NOT EXISTS (SELECT 1 FROM chats
                     WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
 """
+_FREE = """
+    AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')
+    AND (:only IS NULL OR chat_id = :only)
+"""
 # Word for word the expression of the index outbox_ready, which spares sorting a long queue.
 _FIRST_TO_LAST = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
 
@@ -75,19 +79,30 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
 
-def claim(db: sqlite_utils.Database, now: Moment, limit: int = 1) -> list[Row]:
+def claim(db: sqlite_utils.Database, now: Moment, limit: int = 1, *, only: int | None = None) -> list[Row]:
     """Take up to `limit` messages to send now, each set to `sending`; payload is a dict.
 
-    Replies, then alerts, notices and summaries, oldest first. None of a halted or inactive chat.
+    Replies, then alerts, notices and summaries, oldest first. None of a halted or inactive chat, and
+    one a chat at a time: a chat with a long queue leaves room for the others, and after a crash
+    at most one of its messages is in doubt. `only` takes no other chat's.
     """
     at = instant(now)
-    ready = select(
-        db,
-        f"SELECT * FROM outbox INDEXED BY outbox_ready WHERE {_READY} ORDER BY {_FIRST_TO_LAST} LIMIT :limit",  # noqa: S608 - fixed text
-        {"now": at, "limit": limit},
+    chosen: dict[int, tuple[int, str]] = {}
+    walk = db.execute(
+        f"SELECT id, chat_id, status FROM outbox INDEXED BY outbox_ready WHERE {_READY} {_FREE} "  # noqa: S608 - fixed text
+        f"ORDER BY {_FIRST_TO_LAST}",
+        {"now": at, "only": only},
     )
-    taken = [row for row in ready if _step(db, row["id"], row["status"], "sending", updated_at=at)]
-    return [{**row, "status": "sending", "payload": json.loads(row["payload"])} for row in taken]
+    for message, chat_id, status in walk:
+        chosen.setdefault(chat_id, (message, status))
+        if len(chosen) == limit:
+            break
+    walk.close()
+    taken = [
+        message for message, status in chosen.values() if _step(db, message, status, "sending", updated_at=at)
+    ]
+    rows = [select(db, "SELECT * FROM outbox WHERE id = ?", (message,))[0] for message in taken]
+    return [{**row, "payload": json.loads(row["payload"])} for row in rows]
 
 
 def recover(db: sqlite_utils.Database, now: Moment) -> int:

@@ -61,7 +61,8 @@ class DrainReport:
 class Delivery:
     """Sends what the outbox holds through `bot`, whose rate limiter is a SendBudget.
 
-    now: the clock, aware UTC. owner: the chat told of messages given up. jitter: numbers in [0, 1).
+    now: the clock, aware UTC. owner: the chat told of messages given up. only: serve
+    this chat and leave the others' messages waiting (the terminal). jitter: numbers in [0, 1).
     """
 
     def __init__(
@@ -71,10 +72,11 @@ class Delivery:
         *,
         now: Callable[[], datetime],
         owner: int | None = None,
+        only: int | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._bot, self._database, self._now = bot, database, now
-        self._owner, self._jitter = owner, jitter
+        self._owner, self._only, self._jitter = owner, only, jitter
         self._one = asyncio.Lock()
         self._doubt: Verdict | None = None
         self._ledger = Ledger(database)
@@ -122,7 +124,7 @@ class Delivery:
 
     async def _empty(self) -> None:
         """Claim and send until nothing is due; in doubt claim nothing more, finish, and ask getMe."""
-        running: dict[asyncio.Task[None], int] = {}
+        running: set[asyncio.Task[None]] = set()
         faults: list[BaseException] = []
         try:
             while True:
@@ -139,7 +141,7 @@ class Delivery:
                     continue
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    del running[task]
+                    running.discard(task)
                     if fault := task.exception():
                         faults.append(fault)
         finally:
@@ -150,7 +152,7 @@ class Delivery:
     async def _claim(self, limit: int) -> list[Row]:
         """Rows now `sending`; a cancelled drain gives them back."""
         claiming = asyncio.ensure_future(
-            self._database.run(partial(outbox.claim, now=self._now(), limit=limit))
+            self._database.run(partial(outbox.claim, now=self._now(), limit=limit, only=self._only))
         )
         try:
             return await asyncio.shield(claiming)
@@ -159,19 +161,12 @@ class Delivery:
                 self._ledger.keep(self._untouched(row))
             raise
 
-    def _start(self, rows: list[Row], running: dict[asyncio.Task[None], int]) -> None:
-        """A task for each row, which waits for the chat's row before it."""
+    def _start(self, rows: list[Row], running: set[asyncio.Task[None]]) -> None:
+        """A task for each row; a chat has one row under way, so its order is kept."""
         for row in rows:
-            before = [task for task, chat_id in running.items() if chat_id == row["chat_id"]]
-            running[asyncio.create_task(self._deliver(row, before))] = row["chat_id"]
+            running.add(asyncio.create_task(self._deliver(row)))
 
-    async def _deliver(self, row: Row, before: list[asyncio.Task[None]]) -> None:
-        try:
-            if before:
-                await asyncio.wait(before)
-        except asyncio.CancelledError:
-            self._ledger.keep(self._untouched(row))
-            raise
+    async def _deliver(self, row: Row) -> None:
         held_back = self._doubt or self._closing
         step = self._untouched(row) if held_back else await self._attempt(row)
         self._became[row["id"]] = await self._ledger.write(step)

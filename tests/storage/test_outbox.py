@@ -95,7 +95,7 @@ def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> Non
             "message_id": None,
             "reason": "",
             "created_at": NOON,
-            "updated_at": NOON,
+            "updated_at": ONE,
         }
     ]
 
@@ -118,8 +118,9 @@ def test_another_kind_is_refused(database: Database) -> None:
 
 
 def test_replies_go_before_alerts_notices_and_summaries(db: sqlite_utils.Database) -> None:
-    for dedup in ("summary 1", "notice 1", "alert 1", "reply 1", "alert 2", "summary 2", "reply 2"):
-        put(db, dedup, kind=dedup.split()[0])
+    kinds = ("summary 1", "notice 1", "alert 1", "reply 1", "alert 2", "summary 2", "reply 2")
+    for chat_id, dedup in enumerate(kinds, start=1):
+        put(db, dedup, kind=dedup.split()[0], chat_id=chat_id)
     assert claimed(db, limit=3) == ["reply 1", "reply 2", "alert 1"]
     assert claimed(db) == ["alert 2", "notice 1", "summary 1", "summary 2"]
 
@@ -131,14 +132,32 @@ def test_a_message_is_claimed_once(db: sqlite_utils.Database) -> None:
 
 
 def test_one_is_claimed_unless_more_are_asked_for(db: sqlite_utils.Database) -> None:
-    put(db, "a")
-    put(db, "b")
+    put(db, "a", chat_id=1)
+    put(db, "b", chat_id=2)
     assert [row["dedup"] for row in claim(db, NOON)] == ["a"]
 
 
+def test_a_chat_has_one_message_under_way_and_the_others_their_turn(db: sqlite_utils.Database) -> None:
+    first = put(db, "first", chat_id=1)
+    put(db, "second", chat_id=1)
+    put(db, "other", chat_id=2)
+    assert claimed(db) == ["first", "other"]
+    assert claimed(db) == []
+    assert first is not None
+    mark_sent(db, first, 77, NOON)
+    assert claimed(db) == ["second"]
+
+
+def test_one_chat_alone_can_be_served(db: sqlite_utils.Database) -> None:
+    put(db, "a", chat_id=1)
+    put(db, "b", chat_id=2)
+    assert [row["dedup"] for row in claim(db, NOON, 9, only=2)] == ["b"]
+    assert claimed(db) == ["a"]
+
+
 def test_nothing_goes_before_its_time(db: sqlite_utils.Database) -> None:
-    put(db, "later", not_before=ONE)
-    put(db, "now")
+    put(db, "later", chat_id=1, not_before=ONE)
+    put(db, "now", chat_id=2)
     assert claimed(db) == ["now"]
     assert claimed(db, "2020-12-11T12:59:59Z") == []
     assert claimed(db, ONE) == ["later"]
@@ -178,7 +197,7 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
 
     with db.tracer(note):
         claim(db, NOON)
-    plan = db.execute(f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "limit": 1}).fetchall()
+    plan = db.execute(f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None}).fetchall()
     steps = [row[3] for row in plan]
     assert steps[0] == "SCAN outbox USING INDEX outbox_ready"
     assert not any("TEMP B-TREE" in step for step in steps)
@@ -259,8 +278,8 @@ def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> N
 
 
 def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> None:
-    for kind in ("alert", "notice", "reply", "summary"):
-        put(db, kind, kind=kind)
+    for chat_id, kind in enumerate(("alert", "notice", "reply", "summary"), start=1):
+        put(db, kind, kind=kind, chat_id=chat_id)
     put(db, "not begun", not_before=ONE)
     claim(db, NOON, limit=10)
     assert recover(db, ONE) == 4
