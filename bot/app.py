@@ -113,12 +113,18 @@ def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
         .job_queue(None)
         .build()
     )
-    return _assembled(services, application)
+    return _assembled(services, application, only=telegram.chat_id)
 
 
-def _assembled(services: Services, application: App) -> Bot:
+def _assembled(services: Services, application: App, only: int | None = None) -> Bot:
     Dispatcher(services).register(application)
-    delivery = Delivery(application.bot, services.database, now=services.clock, owner=services.config.owner)
+    delivery = Delivery(
+        application.bot,
+        services.database,
+        now=services.clock,
+        owner=services.config.owner,
+        only=only,
+    )
     scheduler = Scheduler(services, providers_of(services.config), delivery)
     return Bot(services, application, scheduler, delivery)
 

@@ -66,6 +66,7 @@ class LocalTelegram(BaseRequest):
     ) -> None:
         self._out, self._now, self._folder = out, now, Folder(pictures)
         self._user: Json = {"id": user_id, "is_bot": False, "first_name": "You"}
+        self.chat_id = chat_id
         self._chat: Json = {"id": chat_id, "type": "private", "first_name": "You"}
         self._messages: dict[int, Sent] = {}
         self._keyboard = 0  # id of the message whose buttons were printed last
