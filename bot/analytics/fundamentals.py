@@ -65,7 +65,7 @@ def why(market: Market, ticker: str, window: Window, convention: str) -> Split |
         return NoSplit(ticker, "too little price history", None)
     if eps.empty:
         return NoSplit(ticker, "no P/E stored", None)
-    first, last = _nearest(eps.index, base), _nearest(eps.index, market.end)
+    first, last = nearest_figure(eps.index, base), nearest_figure(eps.index, market.end)
     if first is None or last is None or first >= last:
         return NoSplit(ticker, f"P/E is recorded from {eps.index[0]:%Y-%m-%d}", eps.index[0])
     return Split(
@@ -81,12 +81,23 @@ def why(market: Market, ticker: str, window: Window, convention: str) -> Split |
     )
 
 
-def _nearest(sessions: pd.Index, target: pd.Timestamp) -> pd.Timestamp | None:
+def nearest_figure(sessions: pd.Index, target: pd.Timestamp) -> pd.Timestamp | None:
     """Last session on or before the target, unless it is too old to stand for it."""
     position = sessions.searchsorted(target, side="right") - 1
     if position < 0 or (target - sessions[position]).days > TOLERANCE_DAYS:
         return None
     return pd.Timestamp(sessions[position])
+
+
+def margin(market: Market, ticker: str, convention: str) -> tuple[float | None, float | None]:
+    """Net margin (P/S)/(P/E) and return on equity (P/B)/(P/E), percent, of the last common session."""
+    pe = select(market, ticker, "pe", convention)
+    found: list[float | None] = []
+    for metric in ("ps", "pb"):
+        both = pd.concat([select(market, ticker, metric, convention), pe], axis=1, join="inner").dropna()
+        both = both[both.iloc[:, 1] > 0]
+        found.append(float(100 * both.iloc[-1, 0] / both.iloc[-1, 1]) if len(both) else None)
+    return found[0], found[1]
 
 
 def convention_for(market: Market, metric: str = "pe") -> str | None:
