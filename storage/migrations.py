@@ -85,13 +85,14 @@ def m001_observations(db: sqlite_utils.Database) -> None:
             id INTEGER PRIMARY KEY,
             ticker TEXT NOT NULL,
             session TEXT NOT NULL,
+            level TEXT NOT NULL,  -- sector, industry group, or revenue (its share from the home market)
             sector TEXT NOT NULL,
             weight REAL,
             source TEXT NOT NULL,
             observed_at TEXT NOT NULL
         ) STRICT;
         CREATE INDEX sector_weights_vintages
-            ON sector_weights (ticker, session, sector, source, observed_at DESC, id DESC);
+            ON sector_weights (ticker, session, level, sector, source, observed_at DESC, id DESC);
 
         CREATE TABLE sources (
             source TEXT NOT NULL,

@@ -62,7 +62,7 @@ KINDS: dict[str, Kind] = {
             ("ticker", "session", "metric", "convention", "basis"),
             ("value", "holdings_date", "price_date", "coverage"),
         ),
-        Kind("sector_weights", ("ticker", "session", "sector"), ("weight",)),
+        Kind("sector_weights", ("ticker", "session", "level", "sector"), ("weight",), {"level": "sector"}),
     )
 }
 
@@ -191,10 +191,11 @@ def _clean(kind: Kind, row: Row, source: str) -> Row:
     """The row with every column of its kind, in order, and NaN as None."""
     if unknown := row.keys() - {*kind.key, *kind.values}:
         raise ValueError(f"{kind.table} has no column {', '.join(sorted(unknown))}.")
-    if missing := [column for column in kind.key if not row.get(column)]:
+    key = {column: row.get(column) or kind.defaults.get(column) for column in kind.key}
+    if missing := [column for column, value in key.items() if not value]:
         raise ValueError(f"A row of {kind.table} lacks {', '.join(missing)}: {row}.")
     values = {column: _finite(kind, column, row.get(column)) for column in kind.values}
-    return {**{column: row[column] for column in kind.key}, **values, "source": source}
+    return {**key, **values, "source": source}
 
 
 def _finite(kind: Kind, column: str, value: object) -> object:
