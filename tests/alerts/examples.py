@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 DAY = dt.date(2020, 1, 1)
-FUND = Parameter("fund", "fund", "IWM", choices=("IWM", "SPY"))
+FUND = Parameter("fund", "fund", "IWM")
 CONVENTION = Parameter("convention", "convention", "losses_in", choices=("losses_in", "positive", "capped"))
 
 

@@ -89,16 +89,17 @@ def test_the_extreme_percentiles_are_the_extremes() -> None:
 
 
 def test_targets_count_sessions_that_have_a_value() -> None:
-    values = [1.0, NAN, 3.0, math.inf, 5.0, 7.0]
+    values = [1.0, NAN, 3.0, math.inf, -math.inf, 5.0, 7.0]
     assert legs("ratio > sma 2", values) == [
         Leg(1.0, None),
         Leg(None, None),
         Leg(3.0, 2.0),
         Leg(None, None),
+        Leg(None, None),
         Leg(5.0, 4.0),
         Leg(7.0, 6.0),
     ]
-    assert thresholds("ratio > high 1", values) == [None, None, 1.0, None, 3.0, 5.0]
+    assert thresholds("ratio > high 1", values) == [None, None, 1.0, None, None, 3.0, 5.0]
 
 
 def test_bars_start_after_the_session_given() -> None:
@@ -117,6 +118,11 @@ def test_an_empty_market_has_no_bars() -> None:
     empty = Market(prices=pd.DataFrame({"IWM": [], "SPY": []}), last_completed=pd.Timestamp("2018-01-01"))
     assert bars(rule("ratio > sma 2 and flow iwm 5d > 0"), empty, REGISTRY) == []
     assert bars(rule("ratio > sma 2"), empty, REGISTRY, sessions=sessions(3)) == []
+
+
+def test_a_metric_may_answer_with_an_empty_series_of_any_index() -> None:
+    registry = {"ratio": replace(REGISTRY["ratio"], history=lambda *_: pd.Series(dtype="float64"))}
+    assert bars(rule("ratio > sma 2"), market([1.0]), registry) == []
 
 
 @pytest.mark.parametrize(("stored", "judged"), [(10, 10), (9, 9), (6, 6), (5, 5), (4, 5), (1, 5), (0, 5)])
@@ -174,6 +180,8 @@ def test_a_history_is_computed_once_for_all_rules() -> None:
         histories.bars(rule(text))
     assert calls == [{"n": 200}, {"n": 100}]
     assert histories.bars(rule("gauge 200 < sma 2"))[1].legs == (Leg(2.0, 1.5),)
+    condition = rule("gauge 200 < sma 2").conditions[0]
+    assert histories.series(condition) is histories.series(condition)
 
 
 def test_a_metric_that_is_gone_is_named() -> None:

@@ -110,6 +110,7 @@ def test_and_rearms_when_any_leg_is_past_its_own_band() -> None:
     legs = [
         [(6.0, 5.0), (3.0, 4.0)],  # both true
         [(4.1, 5.0), (5.9, 4.0)],  # both inside their bands
+        [(4.1, 5.0), (NAN, 4.0)],  # a missing leg is not past its band
         [(6.0, 5.0), (3.0, 4.0)],  # true again: nothing to tell
         [(NAN, 5.0), (6.0, 4.0)],  # the second leg is past its band, the first is missing
         [(6.0, 5.0), (3.0, 4.0)],
@@ -118,7 +119,7 @@ def test_and_rearms_when_any_leg_is_past_its_own_band() -> None:
         [(6.0, 5.0), (3.0, 4.0)],
     ]
     some = [bar(number, *pair) for number, pair in enumerate(legs, start=1)]
-    assert walk(a_rule, armed(a_rule, 1.0, 2.0), some) == "F* F F A F* A A F*"
+    assert walk(a_rule, armed(a_rule, 1.0, 2.0), some) == "F* F F F A F* A A F*"
 
 
 def test_crosses_among_other_conditions_mirrors_only_itself() -> None:

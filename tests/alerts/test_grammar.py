@@ -318,6 +318,11 @@ TARGETS = "or sma, high, low or pct with a number"
             "ratio > 0.5 confirm 3",
         ),
         (
+            "ratio > 0.5 once zzz",
+            f"“zzz” is not understood after “once”; expected {OPTIONS}.",
+            "ratio > 0.5 confirm 3",
+        ),
+        (
             "ratio > 0.5 ans",
             "“ans” is not understood after “0.5”. Did you mean and?",
             "ratio > 0.5 confirm 3",
