@@ -39,6 +39,7 @@ def _empty(*columns: str) -> pd.DataFrame:
     return pd.DataFrame(columns=list(columns), index=pd.DatetimeIndex([]), dtype="float64")
 
 
+WEIGHT_COLUMNS = ("session", "ticker", "level", "sector", "weight", "source")
 MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value", "source")
 
 
@@ -50,6 +51,7 @@ class Market:
     distributions  per ticker a Series ex-date -> dollars per share
     facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each
     multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session
+    weights        DataFrame with WEIGHT_COLUMNS, percent, one row per sector or group and session
     sources        "prices", "facts:IWM", "facts:SPY", "multiples" -> Source
     calendar       the exchange's sessions; without it, the sessions that have a price
     last_completed the exchange's last completed session
@@ -61,6 +63,7 @@ class Market:
     distributions: Mapping[str, pd.Series] = field(default_factory=dict)
     facts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     multiples: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MULTIPLE_COLUMNS)))
+    weights: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(WEIGHT_COLUMNS)))
     sources: Mapping[str, Source] = field(default_factory=dict)
     calendar: pd.DatetimeIndex | None = None
     anchor: pd.Timestamp | None = None
@@ -118,6 +121,7 @@ class Market:
             distributions={ticker: paid.loc[:anchor] for ticker, paid in self.distributions.items()},
             facts={ticker: frame.loc[:anchor] for ticker, frame in self.facts.items()},
             multiples=self.multiples[self.multiples["session"] <= anchor],
+            weights=self.weights[self.weights["session"] <= anchor],
             last_completed=min(self.last_completed, anchor),
             anchor=anchor,
         )

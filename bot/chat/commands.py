@@ -52,7 +52,15 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "multiples", "", "what is being paid, by convention and source", "/multiples", market.on_multiples
     ),
+    Command(
+        "fundamentals",
+        "[window]",
+        "implied earnings, sales, cash flow and book per share",
+        "/fundamentals 1y",
+        market.on_fundamentals,
+    ),
     Command("why", "[window]", "what moved it: earnings, multiple, flows", "/why ytd", market.on_why),
+    Command("sectors", "", "what the funds hold, largest differences", "/sectors", market.on_sectors),
     Command(
         "chart", "METRIC [window]", "any metric as a picture", "/chart ratio_vs_sma 200 5y", market.on_chart
     ),

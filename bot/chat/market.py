@@ -12,9 +12,11 @@ from bot.chat.query import Query, parse_query
 from bot.errors import BadInput
 from bot.rendering.compare import compare
 from bot.rendering.flows import flows_answer
+from bot.rendering.fundamentals import fundamentals_answer
 from bot.rendering.metric import metric_answer
 from bot.rendering.multiples import multiples_answer, why_answer
 from bot.rendering.reference import metric_list
+from bot.rendering.sectors import sectors_answer
 from bot.rendering.trend import trend_answer
 
 if TYPE_CHECKING:
@@ -61,6 +63,23 @@ async def on_why(ask: Ask) -> Answer:
     query = parse_query(ask.text, "/why ytd")
     market = await ask.market(query.asked)
     return await asyncio.to_thread(why_answer, market, query.asked, _only(query, "/why ytd") or YTD)
+
+
+async def on_fundamentals(ask: Ask) -> Answer:
+    """/fundamentals: what prices and multiples imply per share."""
+    query = parse_query(ask.text, "/fundamentals 1y")
+    market = await ask.market(query.asked)
+    window = _only(query, "/fundamentals 1y") or YTD
+    return await asyncio.to_thread(fundamentals_answer, market, query.asked, ask.services.theme, window)
+
+
+async def on_sectors(ask: Ask) -> Answer:
+    """/sectors: what the funds hold, by sector."""
+    query = parse_query(ask.text, "/sectors asof 2020-12-11")
+    if query.windows:
+        raise BadInput("/sectors takes no window.", "/sectors asof 2020-12-11")
+    market = await ask.market(query.asked)
+    return await asyncio.to_thread(sectors_answer, market, query.asked)
 
 
 async def on_chart(ask: Ask) -> Answer:

@@ -53,3 +53,21 @@ MULTIPLES = {
     (SMALL, "yield"): (1.4, 1.55, 1.38, 1.3, 1.5, 1.26, 1.75, 1.4, 1.33, 1.05),
     (LARGE, "yield"): (1.9, 2.1, 2.02, 1.82, 2.08, 1.75, 2.2, 1.85, 1.7, 1.56),
 }
+
+# Percent of each fund by sector, made up to look like the end of 2020.
+WEIGHTS_AT = "2020-11-30"
+WEIGHTS = {
+    "Health Care": (21.0, 13.9),
+    "Industrials": (15.4, 8.7),
+    "Financials": (15.2, 10.3),
+    "Information Technology": (13.6, 27.6),
+    "Consumer Discretionary": (13.2, 11.9),
+    "Real Estate": (6.2, 2.5),
+    "Materials": (4.6, 2.7),
+    "Consumer Staples": (3.2, 6.7),
+    "Utilities": (3.0, 2.9),
+    "Communication Services": (2.4, 10.6),
+    "Energy": (2.2, 2.2),
+}
+# Percent of revenue from the United States as the article has it: about 80, and under 60.
+REVENUE_AT_HOME = (80.0, 59.0)

@@ -35,7 +35,7 @@ class Export:
 
 
 def export(db: sqlite_utils.Database, what: str, ticker: str, *, source: str | None = None) -> Export:
-    """The newest rows of one fund from one source as CSV; `what` is prices, fund-facts or multiples.
+    """The newest rows of one fund from one source as CSV; `what` is a key of FORMATS.
 
     Sources are never mixed: without `source` the one with most rows is taken. Provisional bars
     (of a session still open) stay behind. Raises NoData when there is nothing to write.
@@ -63,6 +63,7 @@ FACT_HEADER = ("date", "nav", "shares", "assets")
 MULTIPLE_HEADER = (
     "date", "metric", "convention", "basis", "value", "holdings_date", "price_date", "coverage",
 )  # fmt: skip
+WEIGHT_HEADER = ("date", "level", "name", "weight")
 
 _Lines = tuple[tuple[str, ...], list[list[object]]]
 
@@ -88,10 +89,19 @@ def _plain_lines(kind: str, header: tuple[str, ...]) -> Callable[[dict[str, list
     )
 
 
+def _weight_lines(rows: dict[str, list[Row]]) -> _Lines:
+    """One line a weight; what storage calls sector is a name, of a sector or a group."""
+    lines: list[list[object]] = [
+        [row["session"], row["level"], row["sector"], row["weight"]] for row in rows["sector_weights"]
+    ]
+    return WEIGHT_HEADER, lines
+
+
 _WRITERS: dict[str, Callable[[dict[str, list[Row]]], _Lines]] = {
     "prices": _price_lines,
     "fund-facts": _plain_lines("fund_facts", FACT_HEADER),
     "multiples": _plain_lines("multiples", MULTIPLE_HEADER),
+    "weights": _weight_lines,
 }
 
 

@@ -102,10 +102,20 @@ def read_multiples(file: Path | str, ticker: str, *, sessions: Sessions, today: 
     return _read(FORMATS["multiples"], file, ticker, sessions, today)
 
 
+def read_weights(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> Contents:
+    """Weights in percent: of sectors, of industry groups, or the share of revenue from the home market.
+
+    Issuers' files give sectors only; finer groups and revenue shares come this way, dated. A day
+    without a session counts for the session before it. Raises ImportRejected.
+    """
+    return _read(FORMATS["weights"], file, ticker, sessions, today)
+
+
 READERS: dict[str, Callable[..., Contents]] = {
     "prices": read_prices,
     "fund-facts": read_fund_facts,
     "multiples": read_multiples,
+    "weights": read_weights,
 }
 
 
@@ -206,7 +216,10 @@ class _Reading:
 
     def _keep(self, line: int, session: str, rows: Kinded) -> None:
         """Keep a row unless one of its key is there; a second one must say the same."""
-        key = (session, *(rows[0][1].get(column, "") for column in ("metric", "convention", "basis")))
+        key = (
+            session,
+            *(rows[0][1].get(column, "") for column in ("metric", "convention", "basis", "level", "sector")),
+        )
         earlier, known = self.kept.setdefault(key, (line, rows))
         if known != rows:
             raise BadCell(f"{session} is on line {earlier} too, with other values")

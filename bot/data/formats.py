@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.analytics.sectors import SECTOR
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES
 from bot.data.cells import BadCell, Layout, date, number, shorten
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     Cells = Mapping[str, str]
     Kinded = list[tuple[str, Row]]  # rows, each with its storage kind
 
+WHOLE = 100.0
+LEVELS = ("sector", "industry_group", "revenue")
 BASES = ("trailing", "forward", "unstated")
 
 
@@ -84,6 +87,18 @@ def _multiple_row(cells: Cells) -> Kinded:
         "coverage": coverage,
     }
     return [("multiples", row)] if value is not None else []
+
+
+def _weight_row(cells: Cells) -> Kinded:
+    """Weight of one sector or group, percent; level "sector" where none is given."""
+    weight = _not_negative(cells, "weight")
+    if weight is not None and weight > WHOLE:
+        raise BadCell(f"weight {weight:g} is above 100 percent")
+    level = _word(cells, "level", LEVELS).replace("_", " ") if cells.get("level") else SECTOR
+    if not cells["name"].strip():
+        raise BadCell("name is missing")
+    row = {"level": level, "sector": cells["name"].strip(), "weight": weight}
+    return [("sector_weights", row)] if weight is not None else []
 
 
 def _positive(cells: Cells, column: str) -> float | None:
@@ -170,6 +185,22 @@ FORMATS: dict[str, Format] = {
         ),
         ("multiples",),
         _multiple_row,
+        "before",
+    ),
+    "weights": Format(
+        Layout(
+            "weights",
+            "weights",
+            {
+                "date": ("session", "day", "as of"),
+                "level": (),
+                "name": ("sector", "group", "industry group"),
+                "weight": ("weight (%)", "percent"),
+            },
+            ("date", "name", "weight"),
+        ),
+        ("sector_weights",),
+        _weight_row,
         "before",
     ),
 }

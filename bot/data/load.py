@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, Market, Source
+from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, WEIGHT_COLUMNS, Market, Source
 from storage import observations
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ Rows = dict[str, list[dict[str, Any]]]
 def read_rows(db: sqlite_utils.Database, known: dt.date | None = None) -> Rows:
     """Newest row per key of every kind the Market is made of, as known at the end of `known`."""
     moment = None if known is None else f"{known.isoformat()}T23:59:59Z"
-    kinds = ("bars", "distributions", "splits", "fund_facts", "multiples")
+    kinds = ("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights")
     return {kind: observations.newest(db, kind, known=moment) for kind in kinds}
 
 
@@ -64,6 +64,7 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
         distributions={ticker: _paid(kept, ticker).loc[:last] for ticker in PAIR},
         facts={ticker: chosen.data.loc[:last] for ticker, chosen in facts.items() if len(chosen.data)},
         multiples=multiples[multiples["session"] <= last],
+        weights=_weights(kept.get("sector_weights", []), last),
         sources={part: source for part, source in sources.items() if source.name != "none"},
         calendar=sessions.index,
     )
@@ -182,3 +183,10 @@ def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
     names = list(dict.fromkeys(frame.sort_values("session")["source"][::-1]))
     source = Source(names[0], ", ".join(LABELS.get(n, n) for n in names), str(frame["observed_at"].max()))
     return frame[list(MULTIPLE_COLUMNS)].sort_values("session", kind="stable"), source
+
+
+def _weights(rows: list[dict[str, Any]], last: pd.Timestamp) -> pd.DataFrame:
+    """All stored weights up to a session, ordered by session."""
+    frame = pd.DataFrame(rows, columns=list(WEIGHT_COLUMNS))
+    frame["session"] = pd.to_datetime(frame["session"]).astype("datetime64[ns]")
+    return frame[frame["session"] <= last].sort_values("session", kind="stable")

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.market import LARGE, PAIR, SMALL
+from bot.analytics.sectors import REVENUE, SECTOR
 from bot.analytics.sessions import Sessions
 from bot.data import anchors
 from bot.data.published import distributions, points
@@ -74,7 +75,19 @@ def sample_observations(seed: int = SEED, sessions: Sessions | None = None) -> O
         ],
         "fund_facts": _fund_facts(days, closes, _random(seed, _UNITS)),
         "multiples": _multiples(days, closes, _random(seed, _MULTIPLES)),
+        "sector_weights": _weights(),
     }
+
+
+def _weights() -> list[Row]:
+    """Sector weights and the share of revenue from the home market, one date."""
+    named = [(SECTOR, name, pair) for name, pair in anchors.WEIGHTS.items()]
+    named.append((REVENUE, "United States", anchors.REVENUE_AT_HOME))
+    return [
+        {"ticker": ticker, "session": anchors.WEIGHTS_AT, "level": level, "sector": name, "weight": weight}
+        for level, name, pair in named
+        for ticker, weight in zip(PAIR, pair, strict=True)
+    ]
 
 
 def between(observations: Observations, after: str, until: str) -> Observations:

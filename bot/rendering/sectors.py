@@ -1,0 +1,100 @@
+"""The answer to /sectors: weights of both funds, largest differences, revenue from the home market."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.analytics.market import LARGE, PAIR, SMALL
+from bot.analytics.sectors import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, weights
+from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
+from bot.data.load import LABELS
+from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.tables import table
+from bot.rendering.text import bold, lines, pre, short_date
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bot.analytics.market import Market
+    from bot.rendering.text import Html
+
+_LONGEST = 13  # characters of a name: what 34 columns leave beside the figures
+_GROUPS_SHOWN = 12
+_CLASSIFICATIONS = {
+    "yahoo": "Morningstar sectors via Yahoo",
+    "issuer": "issuer's sectors",
+    "sample": "sample data",
+}
+
+
+def sectors_answer(market: Market, asked: Asked) -> Answer:
+    """Sector weights, industry groups where imported, revenue at home; each with its date and source."""
+    require(market)
+    found = [one for level in (SECTOR, GROUP) for one in weights(market, level)]
+    blocks = [_block(one) for one in found]
+    if not blocks:
+        blocks = [
+            lines(
+                f"{NOT_AVAILABLE}: no weights stored.",
+                "Yahoo's come with a refresh, others with an import:",
+                "python -m bot import weights FILE --ticker IWM",
+            )
+        ]
+    if not any(one.level == GROUP for one in found):
+        blocks.append(
+            lines("Industry groups: none imported (python -m bot import weights FILE --ticker IWM).")
+        )
+    used = {LABELS.get(one.source, one.source): "" for one in (*found, *weights(market, REVENUE))}
+    html = lines(
+        heading("Sector weights", market, asked),
+        *blocks,
+        *_revenue(market),
+        "",
+        sources({"weights": ", ".join(used)}),
+    )
+    tail = asked.suffix
+    return Answer(html, buttons=((("Compare", f"/compare{tail}"), ("Multiples", f"/multiples{tail}")),))
+
+
+def _block(one: Weights) -> Html:
+    title = "Industry groups" if one.level == GROUP else _CLASSIFICATIONS.get(one.source, "Sectors, imported")
+    shown = one.frame.head(_GROUPS_SHOWN)
+    rows = [
+        (_short(str(name)), SHARE.show(row[SMALL]), SHARE.show(row[LARGE]), POINTS.show(row["gap"], 1))
+        for name, row in shown.iterrows()
+    ]
+    more = len(one.frame) - len(shown)
+    return lines(
+        bold(title),
+        _dated(one.sessions),
+        pre(table(("", SMALL, LARGE, "gap"), rows)),
+        f"... and {more} more." if more else None,
+        None if one.both else f"Only {' and '.join(one.sessions)} from this source: nothing to compare with.",
+    )
+
+
+def _dated(sessions: dict[str, pd.Timestamp]) -> str:
+    days = set(sessions.values())
+    if len(days) == 1:
+        return f"As of {short_date(next(iter(days)))}, largest difference first."
+    return "As of " + ", ".join(f"{ticker} {short_date(day)}" for ticker, day in sessions.items()) + "."
+
+
+def _short(name: str) -> str:
+    """A name that fits its column."""
+    words = MORNINGSTAR.get(name, name)
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 1].rstrip() + "…"
+
+
+def _revenue(market: Market) -> list[str]:
+    """Share of revenue from the home market, imported only."""
+    said = []
+    for one in weights(market, REVENUE):
+        for name, row in one.frame.iterrows():
+            parts = [
+                f"{ticker} {SHARE.show(row[ticker])} ({short_date(one.sessions[ticker])})"
+                for ticker in PAIR
+                if ticker in one.sessions
+            ]
+            said.append(f"Revenue, {name}: {', '.join(parts)}; {LABELS.get(one.source, one.source)}.")
+    return said or ["Revenue from the home market: n/a, none imported."]
