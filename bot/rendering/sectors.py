@@ -23,7 +23,19 @@ _GROUPS_SHOWN = 12
 _CLASSIFICATIONS = {
     "yahoo": "Morningstar sectors via Yahoo",
     "issuer": "issuer's sectors",
-    "sample": "sample data",
+    "sample": "Sectors, simulated",
+}
+# Names that the table's first column cannot hold.
+_SHORTENED = {
+    "Information Technology": "Info tech",
+    "Communication Services": "Communication",
+    "Communication services": "Communication",
+    "Consumer Discretionary": "Cons. discr.",
+    "Consumer Staples": "Cons. staples",
+    "Consumer cyclical": "Cons. cyclic.",
+    "Consumer defensive": "Cons. defens.",
+    "Financial services": "Financial",
+    "Basic materials": "Materials",
 }
 
 
@@ -83,6 +95,7 @@ def _dated(sessions: dict[str, pd.Timestamp]) -> str:
 def _short(name: str) -> str:
     """A name that fits its column."""
     words = MORNINGSTAR.get(name, name)
+    words = _SHORTENED.get(words, words)
     return words if len(words) <= _LONGEST else words[: _LONGEST - 1].rstrip() + "…"
 
 
