@@ -61,6 +61,17 @@ def frequency(rule: Rule, history: list[Bar], years: int = YEARS) -> Frequency:
     return Frequency(dates, history[begin].session, history[-1].session)
 
 
+def without_band(rule: Rule, history: list[Bar], years: int = YEARS) -> int:
+    """How often the rule would have fired with no band at all: what the band keeps quiet."""
+    begin = _begin(rule, history, years)
+    if begin >= len(history):
+        return 0
+    bare = replace(rule, once=False, until=None, rearm=None)
+    flat = tuple(0.0 for _ in rule.conditions)
+    state = replace(start(bare, history[:begin], history[0].session), bands=flat)
+    return sum(not event.muted for event in judge(bare, state, history[begin:]).events)
+
+
 def _begin(rule: Rule, history: list[Bar], years: int) -> int:
     """Position of the first bar to judge: within the span, and after one that says where it stands."""
     if not history:

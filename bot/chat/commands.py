@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.chat import alerts, market, settings
+from bot.chat import alerts, backtest, market, settings
 from bot.chat.ask import Ask
 from bot.rendering.answer import Answer
 from bot.rendering.reference import Entry
@@ -71,6 +71,13 @@ COMMANDS: tuple[Command, ...] = (
         "/alert ratio > sma 200 confirm 2",
         alerts.on_alert,
         changes=alerts.changes,
+    ),
+    Command(
+        "backtest",
+        "RULE [years]",
+        "how often a rule fired, and what followed",
+        "/backtest ratio > sma 200 10y",
+        backtest.on_backtest,
     ),
     Command("alerts", "", "this chat's alerts and where they stand", "/alerts", alerts.on_alerts),
     Command("history", "[ID]", "what fired and when", "/history 1", alerts.on_history),

@@ -1,0 +1,43 @@
+"""Rules for people who do not want to write one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A rule with the name and the sentence it is offered under."""
+
+    name: str
+    rule: str
+    meaning: str
+
+
+PRESETS = (
+    Preset(
+        "Trend breaks",
+        "ratio > sma 200 confirm 2",
+        "IWM/SPY closes above its 200-day average twice in a row.",
+    ),
+    Preset(
+        "Small caps lead",
+        "excess 3m > 5pp",
+        "IWM is ahead of SPY by more than 5 points in three months.",
+    ),
+    Preset(
+        "Money turns",
+        "flow_gap 20d crosses 0",
+        "Flows of 20 days, in percent of assets, change sides between the funds.",
+    ),
+    Preset(
+        "Too expensive",
+        "pe_premium > pct 90",
+        "IWM's P/E premium over SPY is above nine tenths of its own history.",
+    ),
+    Preset(
+        "Rotation",
+        "ratio > sma 200 and flow_gap 20d > 0 and pe_premium < pct 90",
+        "Trend and flows favour IWM, and its premium is not yet extreme.",
+    ),
+)
