@@ -67,13 +67,9 @@ def backtest_answer(market: Market, theme: Theme, histories: Histories, rule: Ru
         heading("Backtest", market, Asked()),
         code(str(rule)),
         _span(found, years),
-        bold(_times(found.count))
-        + f"; without its re-arm band {_times(tested.bare)[0].lower()}{_times(tested.bare)[1:]}.",
+        bold(f"Fired {_times(found.count)}") + f"; without the re-arm band {_times(tested.bare)}.",
         _dates(found.dates),
-        "What IWM/SPY did after a fire:" if found.count else None,
-        pre(table(("sessions", "median", "rose", "n", "any day"), _rows(tested.after)))
-        if found.count
-        else None,
+        *_followed(tested),
         f"n below {_FEW}: too few to mean anything." if 0 < found.count < _FEW else None,
         "",
         sources({METRICS[c.metric].title: market.source(_part(c.metric)).label for c in rule.conditions}),
