@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.analytics.windows import parse_window
+from bot.rendering.answer import Asked
+from bot.rendering.fundamentals import fundamentals_answer
+from bot.rendering.text import strip_html
+from bot.rendering.themes import LIGHT
+from tests.sample_market import sample_market
+
+
+def test_what_prices_and_multiples_imply_is_indexed_to_the_base() -> None:
+    answer = fundamentals_answer(sample_market(), Asked(), LIGHT, parse_window("ytd"))
+    said = strip_html(answer.html).splitlines()
+    block = said[said.index("IWM, 31 Dec 2019 to 11 Dec 2020") :]
+    # 190.30 / 75.0 = 2.54; 49 percent less than at the end of 2019, as the article has it.
+    assert block[1:6] == [
+        "per share      now  index",
+        "Earnings     $2.54   51.0",
+        "Cash flow   $13.22   80.0",
+        "Book        $80.98   95.0",
+        "Sales      $131.24   92.0",
+    ]
+    assert block[6] == "Net margin 1.9%, return on equity 3.1%."
+    assert "Sample data" in said[1]
+    assert answer.draw is not None
+    assert "IWM −49.00%, SPY −13.99%" in answer.draw().caption
+
+
+def test_a_base_before_the_history_gives_no_index() -> None:
+    answer = fundamentals_answer(sample_market(), Asked(), LIGHT, parse_window("10y"))
+    said = strip_html(answer.html)
+    assert "IWM, figures to 11 Dec 2020, none at the base" in said
+    assert "Earnings     $2.54    n/a" in said
+    assert "History from 31 Dec 2014, n = 352." in said
+    assert answer.draw is None
+
+
+def test_without_multiples_nothing_is_implied() -> None:
+    bare = sample_market()
+    answer = fundamentals_answer(
+        replace(bare, multiples=bare.multiples.iloc[:0]), Asked(), LIGHT, parse_window("ytd")
+    )
+    assert "n/a: no multiples stored, so nothing is implied." in strip_html(answer.html)
+    assert answer.draw is None

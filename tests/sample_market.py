@@ -1,0 +1,27 @@
+"""The sample market as a Market, without a database."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from bot.analytics.sessions import Sessions
+from bot.data.load import build_market
+from bot.data.sample import SOURCE, sample_observations
+from storage.observations import KINDS
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+
+OBSERVED = "2020-12-13T00:00:00Z"
+
+
+@lru_cache(maxsize=4)
+def sample_market(year: int = 2020, month: int = 12, day: int = 13) -> Market:
+    """The sample as of 18:00 UTC of a day."""
+    rows = {kind: [] for kind in KINDS} | {
+        kind: [{**row, "source": SOURCE, "observed_at": OBSERVED} for row in found]
+        for kind, found in sample_observations().items()
+    }
+    return build_market(rows, Sessions(), dt.datetime(year, month, day, 18, tzinfo=dt.UTC))
