@@ -38,6 +38,21 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def is_held(path: str | os.PathLike[str]) -> bool:
+    """Whether a process holds PATH.lock. Nothing is created or written, and nobody is kept out by asking."""
+    try:
+        descriptor = os.open(f"{os.fspath(path)}.lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _open(lock: Path) -> int:
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

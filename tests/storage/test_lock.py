@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage.db import DatabaseBusy, DiskFault, hold_lock
+from storage.lock import is_held
 
 if TYPE_CHECKING:
     import subprocess
@@ -61,4 +62,16 @@ def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pytest.raises(DiskFault, match=rf"^The lock file {re.escape(str(lock))} cannot be written \(.+\)\.$"),
         hold_lock(tmp_path / "file" / "a.sqlite3"),
     ):
+        pass
+
+
+def test_asking_whether_it_is_held_takes_and_makes_nothing(path: Path) -> None:
+    assert not is_held(path)
+    assert list(path.parent.iterdir()) == []
+    with hold_lock(path) as lock:
+        said = lock.read_text()
+        assert is_held(path)
+        assert lock.read_text() == said
+    assert not is_held(path)
+    with hold_lock(path):
         pass
