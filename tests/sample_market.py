@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
@@ -20,7 +20,8 @@ OBSERVED = "2020-12-13T00:00:00Z"
 @lru_cache(maxsize=4)
 def sample_market(year: int = 2020, month: int = 12, day: int = 13) -> Market:
     """The sample as of 18:00 UTC of a day."""
-    rows = {kind: [] for kind in KINDS} | {
+    rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    rows |= {
         kind: [{**row, "source": SOURCE, "observed_at": OBSERVED} for row in found]
         for kind, found in sample_observations().items()
     }

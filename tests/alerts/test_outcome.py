@@ -11,7 +11,8 @@ RATIO = pd.Series([1.0, 1.1, 1.0, 0.5, 1.0, 2.0, 1.0, 1.0], index=SESSIONS)
 
 
 def day(position: int) -> dt.date:
-    return SESSIONS[position].date()
+    found: dt.date = SESSIONS[position].date()
+    return found
 
 
 def test_the_move_is_measured_from_the_close_of_the_fire() -> None:

@@ -28,7 +28,7 @@ def answer(rule: str, years: int = 5, market: Market | None = None) -> Answer:
 def test_fires_are_dated_counted_and_followed() -> None:
     found = answer("ratio > sma 200", 1)
     said = strip_html(found.html).splitlines()
-    assert "Judged close by close from 11 Dec 2019 to 11 Dec 2020." in said
+    assert "Judged close by close from 12 Dec 2019 to 11 Dec 2020." in said
     assert any(line.startswith("Fired once; without the re-arm band ") for line in said)
     assert "On 6 Oct 2020." in said
     table = said.index("What IWM/SPY did after it fired:") + 1
@@ -61,7 +61,7 @@ def test_a_rule_that_never_fires_says_so_and_has_no_table() -> None:
 def test_a_rule_without_any_history_is_refused_by_name() -> None:
     market = sample_market()
     bare = replace(market, multiples=market.multiples.iloc[:0])
-    with pytest.raises(
-        NoData, match=r"^There is no history for pe iwm morningstar > 50x; nothing can be tested\.$"
-    ):
+    with pytest.raises(NoData) as refused:
         answer("pe > 50x", market=bare)
+    said = "There is no history for pe iwm morningstar > 50x; nothing can be tested."
+    assert str(refused.value) == said
