@@ -18,9 +18,10 @@ NOT_AVAILABLE = "n/a"
 
 _SCALES = {"": 0, "k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9}
 _SUFFIXES = {"%": "%", "percent": "%", "pct": "%", "pp": "pp", "pts": "pp", "points": "pp", "x": "x"}
+# A comma stands only between thousands: "1,5%" is refused, never read as 15 %.
 _AMOUNT = re.compile(
     r"(?P<sign>[-+\u2212]?)(?P<dollar>\$?)(?P<sign2>[-+\u2212]?)"
-    r"(?P<number>\d[\d,]*\.?\d*|\.\d+)\s*(?P<scale>bn|b|mn|m|k)?\s*"
+    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)\s*(?P<scale>bn|b|mn|m|k)?\s*"
     r"(?P<unit>%|percent|pct|pp|pts|points|x)?",
     re.IGNORECASE,
 )
@@ -115,14 +116,14 @@ def _sign(value: float, plus: bool) -> str:
 def _money(value: float, decimals: int | None) -> str:
     """Dollars with sign: +$5.55bn, −$310m, +$0.82bn; below a million in full dollars."""
     places = 2 if decimals is None else decimals
-    size = abs(value)
-    if size >= 0.1e9:
-        body = f"${size / 1e9:,.{places}f}bn"
-    elif size >= 0.1e6:
-        body = f"${size / 1e6:,.{max(places - 1, 0)}f}m"
+    if abs(value) >= 0.1e9:
+        scale, power, shown = "bn", 9, places
+    elif abs(value) >= 0.1e6:
+        scale, power, shown = "m", 6, max(places - 1, 0)
     else:
-        body = f"${size:,.0f}"
-    return f"{_sign(value, True)}{body}"
+        scale, power, shown = "", 0, 0
+    rounded = round(value / 10**power, shown)
+    return f"{_sign(rounded, True)}${abs(rounded):,.{shown}f}{scale}"
 
 
 USD = Unit("dollars", "", 2, signed=True, demanded=False, example="$1.5bn")
