@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from telegram import Update
-from telegram.error import Conflict, InvalidToken, TelegramError
+from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
-from bot.chat.dispatch import Dispatcher, PerChat, menu
+from bot.chat.dispatch import Dispatcher, menu
+from bot.chat.polling import FIRST_REST, LONGEST_REST, PerChat, Poller, reason
 from bot.data.markets import Markets
 from bot.data.yahoo import Yahoo
 from bot.delivery import Delivery
@@ -24,8 +27,6 @@ from bot.services import Services
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from telegram.ext import CallbackContext
-
     from bot.config import Config
     from bot.data.provider import Provider
     from bot.local import LocalTelegram
@@ -34,19 +35,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 Clock = Callable[[], dt.datetime]
 App = Application[Any, Any, Any, Any, Any, Any]
-UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.MY_CHAT_MEMBER]
+DRAIN_SECONDS = 7.0  # of the 10 s that a service manager gives after SIGTERM
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - the terminal asks for none, the library for something
 
 
 @dataclass
 class Bot:
-    """All parts of one running bot; `fault` is set when it had to stop."""
+    """All parts of one bot."""
 
     services: Services
     application: App
     scheduler: Scheduler
     delivery: Delivery
-    fault: str = ""
 
 
 def wall_clock() -> dt.datetime:
@@ -69,7 +69,9 @@ def _cache(database: Path) -> Path:
     return database.parent / "cache"
 
 
-def telegram_bot(config: Config, database: Database, clock: Clock = wall_clock) -> Bot:
+def telegram_bot(
+    config: Config, database: Database, clock: Clock = wall_clock, limiter: SendBudget | None = None
+) -> Bot:
     """The bot on Telegram: long polling, rate limits, scheduler."""
     services = services_of(config, database, clock, live=True)
     application: App = (
@@ -78,27 +80,81 @@ def telegram_bot(config: Config, database: Database, clock: Clock = wall_clock) 
         .base_url(f"{config.base_url}/bot")
         .base_file_url(f"{config.base_url}/file/bot")
         .read_timeout(30)
-        .rate_limiter(SendBudget())
+        .rate_limiter(limiter or SendBudget())
         .concurrent_updates(PerChat())
-        .post_init(_begin)
-        .post_stop(_end)
+        .updater(None)
         .build()
     )
-    bot = _assembled(services, application)
-    application.bot_data["bot"] = bot
-    application.add_error_handler(_stop_on_conflict)
-    return bot
+    return _assembled(services, application)
 
 
 def poll(bot: Bot) -> str:
-    """Poll Telegram until a signal; why it had to stop by itself, "" for a signal."""
+    """Serve Telegram until a signal; why it had to stop by itself, "" for a signal."""
+    return asyncio.run(serve(bot))
+
+
+async def serve(bot: Bot) -> str:
+    """Serve until SIGTERM, SIGINT or a fault, then let what is under way be finished, in 10 s at most."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    poller = Poller(bot.application.bot, bot.application.update_queue)
+    living = asyncio.create_task(_live(bot, poller))
+    waiting = asyncio.create_task(told.wait())
     try:
-        bot.application.run_polling(allowed_updates=UPDATES)
-    except InvalidToken:
-        return "Telegram refuses this token; ask @BotFather for a valid one."
+        await asyncio.wait({living, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return living.result() if living.done() else ""
+    finally:
+        for task in (living, waiting):
+            task.cancel()
+        await asyncio.gather(living, waiting, return_exceptions=True)
+        await _drain(bot, poller)
+
+
+async def _live(bot: Bot, poller: Poller) -> str:
+    """Start and poll; why polling must not go on."""
+    if refused := await _reach(bot):
+        return refused
+    await bot.delivery.recover()  # what a crash left
+    try:
+        await bot.application.bot.set_my_commands(menu())
     except TelegramError as error:
-        return f"Telegram cannot be reached: {error}"
-    return bot.fault
+        _log.warning("the menu of commands was not set: %s", reason(error))
+    bot.scheduler.schedule(bot.application)
+    await bot.application.start()
+    _log.info("@%s serves", bot.application.bot.username)
+    return await poller.run()
+
+
+async def _reach(bot: Bot) -> str:
+    """Ask Telegram who the bot is, until it answers; why it never will."""
+    rest = FIRST_REST
+    while True:
+        try:
+            await bot.application.initialize()
+        except InvalidToken:
+            return "Telegram refuses this token; ask @BotFather for a valid one."
+        except TelegramError as error:
+            url = bot.services.config.base_url
+            _log.warning("%s cannot be reached (%s); next try in %.0f s", url, reason(error), rest)
+            await asyncio.sleep(rest)
+            rest = min(2 * rest, LONGEST_REST)
+        else:
+            return ""
+
+
+async def _drain(bot: Bot, poller: Poller) -> None:
+    """Claim nothing more, finish what is under way; what is cut off is taken for an unknown outcome."""
+    application = bot.application
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            ending = [bot.delivery.stop(), *([application.stop()] if application.running else [])]
+            await asyncio.gather(*ending)
+        await poller.confirm()
+    except TimeoutError:
+        _log.warning("stopped with requests under way; the next start goes on with them")
+    with suppress(TelegramError):
+        await application.shutdown()
 
 
 def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
@@ -127,28 +183,3 @@ def _assembled(services: Services, application: App, only: int | None = None) ->
     )
     scheduler = Scheduler(services, providers_of(services.config), delivery)
     return Bot(services, application, scheduler, delivery)
-
-
-async def _begin(application: App) -> None:
-    """Before polling: settle what a crash left, offer the menu, start the ticks."""
-    bot: Bot = application.bot_data["bot"]
-    await bot.delivery.recover()
-    await application.bot.set_my_commands(menu())
-    bot.scheduler.schedule(application)
-
-
-async def _end(application: App) -> None:
-    """After polling: let requests under way be settled."""
-    bot: Bot = application.bot_data["bot"]
-    await bot.delivery.stop()
-
-
-async def _stop_on_conflict(update: object, context: CallbackContext[Any, Any, Any, Any]) -> None:
-    """Telegram allows one poller a token: the second one stops and says so."""
-    del update
-    if isinstance(context.error, Conflict):
-        bot: Bot = context.application.bot_data["bot"]
-        bot.fault = (
-            "Another process polls Telegram with this token. One bot, one process: stop the other first."
-        )
-        context.application.stop_running()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bot.data.markets import Markets
     from storage.db import Database
 
+DAILY = "daily"  # kind of the summaries' due rows
+
 
 @dataclass
 class Services:

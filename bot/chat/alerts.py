@@ -15,9 +15,9 @@ from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window
 from bot.errors import BadInput
 from bot.rendering import alerts as say
-from bot.rendering.answer import Answer, Asked
+from bot.rendering.answer import Answer, Asked, require
 from bot.rendering.metric import metric_answer
-from bot.rendering.text import bold, code, did_you_mean, lines, short_date
+from bot.rendering.text import Html, bold, code, did_you_mean, lines, short_date
 from bot.services import context_of, fresh_state, standing_of
 from storage import alerts as stored
 from storage import chats
@@ -29,25 +29,27 @@ if TYPE_CHECKING:
 
 MOST_ALERTS = 50
 MOST_EVENTS = 20
-_BY_NUMBER = re.compile(r"#?(\d{1,9})(?:\s+(\S+))?\s*")
+_BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(.*))?", re.DOTALL)  # no rule begins with a number
 _LOOKS = ("why", "chart")
 _ACTIONS = (*_LOOKS, "pause", "resume", "off")
+_ENDED = ("done", "expired")
+_DIGITS = 19  # numbers of fewer digits fit SQLite's integers
 
 
 def changes(text: str) -> bool:
     """Whether the words after /alert change anything."""
-    match = _BY_NUMBER.fullmatch(text.strip())
-    if not text.strip():
-        return False
-    return match is None or (match[2] is not None and match[2].lower() not in _LOOKS)
+    match = _BY_NUMBER.fullmatch(text)
+    if match is None:
+        return bool(text)
+    return match[2] is not None and match[2].lower() not in _LOOKS
 
 
 async def on_alert(ask: Ask) -> Answer:
     """/alert: a rule makes an alert, a number looks at one or changes it, nothing opens a choice."""
-    match = _BY_NUMBER.fullmatch(ask.text.strip())
+    match = _BY_NUMBER.fullmatch(ask.text)
     if match is not None:
-        return await _existing(ask, int(match[1]), (match[2] or "").lower())
-    if not ask.text.strip():
+        return await _existing(ask, match[1], (match[2] or "").lower())
+    if not ask.text:
         html = lines(
             bold("Which rule?"),
             "Type one, e.g. "
@@ -61,6 +63,7 @@ async def on_alert(ask: Ask) -> Answer:
 async def _create(ask: Ask) -> Answer:
     rule = parse_rule(ask.text, METRICS)
     market = await ask.market()
+    require(market)
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
     state = await asyncio.to_thread(fresh_state, rule, context)
     history = await asyncio.to_thread(context.histories.bars, rule, None, market.sessions)
@@ -90,14 +93,12 @@ async def _create(ask: Ask) -> Answer:
         stored.save_state(db, row["alert_id"], state.session.isoformat(), state.to_json())
         return int(row["number"])
 
-    number = await ask.services.database.run(write)
+    number = await ask.change(write)
     return await asyncio.to_thread(say.created, say.Standing(number, rule, "active", state), context, often)
 
 
-async def _existing(ask: Ask, number: int, action: str) -> Answer:
-    row = await ask.services.database.run(lambda db: stored.get_alert(db, ask.chat_id, number))
-    if row is None or row["life"] in {"done", "expired"}:
-        raise BadInput(f"There is no alert #{number} in this chat. Yours: /alerts")
+async def _existing(ask: Ask, number: str, action: str) -> Answer:
+    row = await ask.services.database.run(lambda db: _found(db, ask, number))
     if action and action not in _ACTIONS:
         hint = did_you_mean(action, _ACTIONS)
         raise BadInput(f"“{action}” is nothing an alert can do. {hint}".strip(), f"/alert {number} pause")
@@ -106,11 +107,26 @@ async def _existing(ask: Ask, number: int, action: str) -> Answer:
             return await _why(ask, row)
         case "chart":
             return await _chart(ask, row)
+    if row["life"] in _ENDED:
+        raise BadInput(f"Alert #{number} has ended ({_end(row)}).", f"/alert {row['rule']}")
+    match action:
         case "off":
             return await _off(ask, row)
         case "pause" | "resume":
             return await _switch(ask, row, action)
     return await _look(ask, row)
+
+
+def _found(db: sqlite_utils.Database, ask: Ask, number: str) -> dict[str, Any]:
+    """This chat's alert of that number, ended ones too; raises BadInput."""
+    row = stored.get_alert(db, ask.chat_id, int(number)) if len(number) < _DIGITS else None
+    if row is None:
+        raise BadInput(f"There is no alert #{number} in this chat. Yours: /alerts")
+    return row
+
+
+def _end(row: dict[str, Any]) -> str:
+    return str(row["reason"] or row["life"])
 
 
 async def _look(ask: Ask, row: dict[str, Any]) -> Answer:
@@ -120,7 +136,7 @@ async def _look(ask: Ask, row: dict[str, Any]) -> Answer:
 
 
 async def _off(ask: Ask, row: dict[str, Any]) -> Answer:
-    await ask.services.database.run(lambda db: stored.set_life(db, row["alert_id"], "done", "switched off"))
+    await ask.change(lambda db: stored.set_life(db, row["alert_id"], "done", "switched off"))
     html = lines(bold(f"Alert #{row['number']} is off."), code(row["rule"]))
     return Answer(html, buttons=((("Make it again", f"/alert {row['rule']}"), ("Alerts", "/alerts")),))
 
@@ -140,7 +156,7 @@ async def _switch(ask: Ask, row: dict[str, Any], action: str) -> Answer:
             stored.clear_states(db, row["alert_id"])
             stored.save_state(db, row["alert_id"], state.session.isoformat(), state.to_json())
 
-    await ask.services.database.run(write)
+    await ask.change(write)
     return await _look(ask, {**row, "life": wanted})
 
 
@@ -186,27 +202,27 @@ async def on_alerts(ask: Ask) -> Answer:
 
 async def on_history(ask: Ask) -> Answer:
     """/history: what fired in this chat, or of one alert."""
-    word = ask.text.strip().lstrip("#")
-    if word and not word.isdigit():
-        raise BadInput(f"“{ask.text.strip()}” is not an alert's number.", "/history 1")
+    number = re.fullmatch(r"#?([0-9]*)", ask.text)
+    if number is None:
+        raise BadInput(f"“{ask.text}” is not an alert's number.", "/history 1")
 
     def read(db: sqlite_utils.Database) -> list[dict[str, Any]]:
-        if not word:
+        if not number[1]:
             return stored.events(db, chat_id=ask.chat_id, limit=MOST_EVENTS)
-        row = stored.get_alert(db, ask.chat_id, int(word))
-        if row is None:
-            raise BadInput(f"There is no alert #{word} in this chat. Yours: /alerts")
-        return stored.events(db, alert_id=row["alert_id"], limit=MOST_EVENTS)
+        alert_id = _found(db, ask, number[1])["alert_id"]
+        return stored.events(db, alert_id=alert_id, limit=MOST_EVENTS)
 
     found = await ask.services.database.run(read)
     if not found:
         return Answer(lines(bold("Nothing has fired yet."), "Yours: /alerts"))
     told = [_history_line(event) for event in found]
-    return Answer(lines(bold(f"Last {len(told)} events, newest first"), *told))
+    labels = ", ".join(dict.fromkeys(event["detail"]["source"] for event in found))
+    title = f"Last {len(told)} events, newest first" if len(told) > 1 else "One event"
+    return Answer(lines(bold(title), *told, "", f"Source: {labels}."))
 
 
-def _history_line(event: dict[str, Any]) -> str:
+def _history_line(event: dict[str, Any]) -> Html:
     unit = METRICS[parse_rule(event["rule"], METRICS).conditions[0].metric].unit
-    told = f"{event['transition']} at {unit.show(event['value'])}"
     day = short_date(dt.date.fromisoformat(event["session"]))
-    return f"{day} · #{event['number']} {event['rule']} · {told}"
+    told = f" · {event['transition']} at {unit.show(event['value'])}"
+    return Html("").join((f"{day} · #{event['number']} ", code(event["rule"]), told))

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from storage import chats
 
 if TYPE_CHECKING:
     import pandas as pd
+    import sqlite_utils
 
     from bot.analytics.market import Market
     from bot.rendering.answer import Asked
     from bot.services import Services
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
+
+class Redelivered(Exception):
+    """Telegram delivered an update that was answered before; nothing was changed."""
+
+
+@dataclass
 class Ask:
     """One question: the words after the command, the chat and the person."""
 
@@ -25,6 +35,7 @@ class Ask:
     chat_title: str
     user_id: int
     update_id: int
+    _noted: bool = field(default=False, init=False)
 
     @property
     def now(self) -> dt.datetime:
@@ -36,3 +47,27 @@ class Ask:
         asof: pd.Timestamp | None = asked.asof if asked else None
         known: pd.Timestamp | None = asked.known if asked else None
         return await self.services.markets.asked(asof, known)
+
+    async def change(self, write: Callable[[sqlite_utils.Database], T]) -> T:
+        """What `write(db)` returns; the update is noted in the same transaction.
+
+        Raises Redelivered, with nothing written, for an update that was noted before.
+        """
+
+        def noting(db: sqlite_utils.Database) -> T:
+            self._note(db)
+            return write(db)
+
+        result = await self.services.database.run(noting)
+        self._noted = True
+        return result
+
+    async def note(self) -> None:
+        """Note the update of a question that changed nothing; raises Redelivered as `change` does."""
+        if not self._noted:
+            await self.services.database.run(self._note)
+            self._noted = True
+
+    def _note(self, db: sqlite_utils.Database) -> None:
+        if not self._noted and not chats.seen_update(db, self.update_id, self.now):
+            raise Redelivered

@@ -26,7 +26,7 @@ class Command:
     help: str
     example: str
     handler: Handler
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()  # other names that are understood, not shown in the menu
     changes: Callable[[str], bool] = _nothing  # whether these words change settings: administrators only
 
     @property
@@ -48,9 +48,14 @@ COMMANDS: tuple[Command, ...] = (
         market.on_compare,
     ),
     Command("trend", "[window]", "is the relative trend breaking", "/trend 5y", market.on_trend),
-    Command("flows", "[window ...]", "is money moving", "/flows 3m", market.on_flows),
+    Command("flows", "[window ...]", "is money moving", "/flows 3m", market.on_flows, aliases=("flow",)),
     Command(
-        "multiples", "", "what is being paid, by convention and source", "/multiples", market.on_multiples
+        "multiples",
+        "",
+        "what is being paid, by convention and source",
+        "/multiples",
+        market.on_multiples,
+        aliases=("multiple", "valuation", "valuations"),
     ),
     Command(
         "fundamentals",
@@ -62,7 +67,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("why", "[window]", "what moved it: earnings, multiple, flows", "/why ytd", market.on_why),
     Command("sectors", "", "what the funds hold, largest differences", "/sectors", market.on_sectors),
     Command(
-        "chart", "METRIC [window]", "any metric as a picture", "/chart ratio_vs_sma 200 5y", market.on_chart
+        "chart",
+        "METRIC [window]",
+        "any metric as a picture",
+        "/chart ratio_vs_sma 200 5y",
+        market.on_chart,
+        aliases=("charts", "plot"),
     ),
     Command(
         "alert",

@@ -2,63 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from telegram import BotCommand, Message, Update
-from telegram.ext import (
-    Application,
-    BaseUpdateProcessor,
-    CallbackQueryHandler,
-    ChatMemberHandler,
-    MessageHandler,
-    filters,
-)
+from telegram import BotCommand, CallbackQuery, Message, Update
+from telegram.error import ChatMigrated, TelegramError
+from telegram.ext import Application, CallbackQueryHandler, ChatMemberHandler, MessageHandler, filters
 
 from bot.chat.access import is_allowed, may_change
-from bot.chat.ask import Ask
+from bot.chat.ask import Ask, Redelivered
 from bot.chat.commands import BY_NAME, COMMANDS
-from bot.chat.reply import send
+from bot.chat.polling import reason
+from bot.chat.refusals import ADMINISTRATORS, FAILED, UNUSABLE, Denied, note_of, refusal, unknown
+from bot.chat.reply import send, thread_of
+from bot.delivery import Verdict, classify
 from bot.errors import BadInput, BotError
-from bot.rendering.answer import REPLY, Answer
-from bot.rendering.text import bold, code, did_you_mean, lines
+from bot.rendering.answer import EDIT, REPLY, Answer
 from storage import chats
+from storage.db import StorageError
 
 if TYPE_CHECKING:
     from telegram.ext import CallbackContext
 
     from bot.services import Services
 
+Context: TypeAlias = "CallbackContext[Any, Any, Any, Any]"
+
 _log = logging.getLogger(__name__)
-_LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?:\s+(?P<words>.*))?", re.DOTALL)
+_LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
 _STRANGERS_KEPT = 1000
 _GONE = ("left", "kicked")
-_FAILED = "Something failed here; it has been logged. Please try again."
-
-
-class PerChat(BaseUpdateProcessor):
-    """Updates of one chat in order, those of different chats at once."""
-
-    def __init__(self, most: int = 64) -> None:
-        super().__init__(most)
-        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-
-    async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
-        """Run the update's handlers once those before it in its chat are done."""
-        chat = update.effective_chat if isinstance(update, Update) else None
-        lock = self._locks.setdefault(chat.id if chat else 0, asyncio.Lock())
-        async with lock:
-            await coroutine
-
-    async def initialize(self) -> None:
-        """Nothing to prepare."""
-
-    async def shutdown(self) -> None:
-        """Nothing to put away."""
+# An answer is not worth a queue: who still wants it asks again.
+_OUTAGES = (Verdict.LATER, Verdict.UNKNOWN, Verdict.HALTED, Verdict.PAUSED, Verdict.NOTHING)
 
 
 class Dispatcher:
@@ -70,47 +47,44 @@ class Dispatcher:
 
     def register(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
         """Add the handlers; the command table decides what is known."""
-        application.add_handler(MessageHandler(filters.COMMAND & filters.UpdateType.MESSAGE, self.on_command))
+        new = filters.UpdateType.MESSAGE  # an edited message was answered already
+        application.add_handler(MessageHandler(filters.COMMAND & new, self.on_command))
         application.add_handler(CallbackQueryHandler(self.on_button))
         application.add_handler(ChatMemberHandler(self.on_membership, ChatMemberHandler.MY_CHAT_MEMBER))
-        application.add_handler(
-            MessageHandler(filters.TEXT & filters.ChatType.PRIVATE & filters.UpdateType.MESSAGE, self.on_text)
-        )
+        application.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE & new, self.on_migration))
+        application.add_handler(MessageHandler(filters.TEXT & filters.ChatType.PRIVATE & new, self.on_text))
         application.add_error_handler(self.on_error)
 
-    async def on_command(self, update: Update, context: CallbackContext[Any, Any, Any, Any]) -> None:
+    async def on_command(self, update: Update, context: Context) -> None:
         """A typed command; one meant for another bot is left alone."""
-        text = update.effective_message.text if update.effective_message else None
-        match = _LINE.fullmatch((text or "").strip())
-        if match is None:
+        match = _LINE.fullmatch((update.effective_message.text or "") if update.effective_message else "")
+        chat = update.effective_chat
+        if match is None or chat is None:
             return
         addressed = match["bot"]
         if addressed and addressed.lower() != context.bot.username.lower():
             return
-        in_group = update.effective_chat is not None and update.effective_chat.type != "private"
-        if match["name"].lower() not in BY_NAME and in_group and not addressed:
+        if match["name"].lower() not in BY_NAME and chat.type != "private" and not addressed:
             return
-        await self._run(update, context, match["name"], match["words"] or "", edit=False)
+        await self._run(update, context, match["name"], match["words"])
 
-    async def on_text(self, update: Update, context: CallbackContext[Any, Any, Any, Any]) -> None:
+    async def on_text(self, update: Update, context: Context) -> None:
         """Plain text in a private chat: a command without its slash, else a hint."""
-        text = (update.effective_message.text or "").strip() if update.effective_message else ""
-        name, _, words = text.partition(" ")
-        await self._run(update, context, name, words, edit=False)
+        text = (update.effective_message.text or "") if update.effective_message else ""
+        name, *words = text.split(maxsplit=1) or [""]
+        await self._run(update, context, name, "".join(words))
 
-    async def on_button(self, update: Update, context: CallbackContext[Any, Any, Any, Any]) -> None:
+    async def on_button(self, update: Update, context: Context) -> None:
         """A pressed button: its command line is run as if typed."""
         query = update.callback_query
-        if query is None:
-            return
-        await query.answer()
-        data = query.data or ""
+        data = (query.data or "") if query else ""
         match = _LINE.fullmatch(data[1:])
-        if match is None or match["name"] not in BY_NAME:
+        if query is None or match is None or data[0] not in (EDIT, REPLY) or match["name"] not in BY_NAME:
+            await _noted(query)
             return
-        await self._run(update, context, match["name"], match["words"] or "", edit=data[0] != REPLY)
+        await self._run(update, context, match["name"], match["words"], edit=data[0] == EDIT)
 
-    async def on_membership(self, update: Update, context: CallbackContext[Any, Any, Any, Any]) -> None:
+    async def on_membership(self, update: Update, context: Context) -> None:
         """The bot was blocked or removed, or let in again: sending stops or goes on; alerts stay."""
         del context
         change = update.my_chat_member
@@ -122,33 +96,58 @@ class Dispatcher:
         else:
             await self._services.database.run(lambda db: chats.reactivate(db, chat))
 
+    async def on_migration(self, update: Update, context: Context) -> None:
+        """A group became a supergroup: everything stored goes along."""
+        del context
+        message = update.effective_message
+        if message is not None and message.migrate_to_chat_id is not None:
+            old, new = message.chat_id, message.migrate_to_chat_id
+            await self._services.database.run(lambda db: chats.migrate_chat(db, old, new))
+
     async def _run(
-        self,
-        update: Update,
-        context: CallbackContext[Any, Any, Any, Any],
-        name: str,
-        words: str,
-        *,
-        edit: bool,
+        self, update: Update, context: Context, name: str, words: str, *, edit: bool = False
     ) -> None:
-        ask = self._ask(update, words)
-        if ask is None or not await self._first_time(ask):
+        """Answer one question, once."""
+        ask = self._ask(update, words.strip())
+        if ask is None:
             return
         try:
-            answer = await self._answer(update, context, ask, name)
-        except BotError as error:
-            answer = _refusal(error)
-        if answer is not None:
-            await self._send(update, context, answer, edit=edit)
+            try:
+                answer, refused = await self._answer(update, context, ask, name), False
+            except BotError as error:
+                answer, refused = refusal(error), True
+            if answer is None:
+                await _noted(update.callback_query)
+                return
+            await ask.note()
+        except Redelivered:
+            return
+        note = note_of(answer) if refused else None
+        if not await _noted(update.callback_query, note):
+            await self._send(update, context, answer, edit=edit and not refused)
 
-    async def _send(
-        self, update: Update, context: CallbackContext[Any, Any, Any, Any], answer: Answer, *, edit: bool
-    ) -> None:
+    async def _send(self, update: Update, context: Context, answer: Answer, *, edit: bool) -> None:
         """Send the answer; a picture that has nothing to show says so instead."""
         try:
-            await send(context.bot, self._services, update, answer, edit=edit)
-        except BotError as error:
-            await send(context.bot, self._services, update, _refusal(error), edit=False)
+            try:
+                await send(context.bot, self._services, update, answer, edit=edit)
+            except BotError as error:
+                await send(context.bot, self._services, update, refusal(error), edit=False)
+        except TelegramError as error:
+            await self._unsent(update, error)
+
+    async def _unsent(self, update: Update, error: TelegramError) -> None:
+        """An answer that does not arrive: the chat is gone or moved, Telegram is down, else our own fault."""
+        chat = update.effective_chat.id if update.effective_chat else 0
+        verdict = classify(error)
+        if verdict is Verdict.LEFT:
+            await self._services.database.run(lambda db: chats.deactivate(db, chat, reason(error)))
+        elif isinstance(error, ChatMigrated):
+            new = error.new_chat_id
+            await self._services.database.run(lambda db: chats.migrate_chat(db, chat, new))
+        elif verdict not in _OUTAGES:
+            raise error
+        _log.warning("an answer to chat %s did not arrive: %s", chat, reason(error))
 
     def _ask(self, update: Update, words: str) -> Ask | None:
         chat, user = update.effective_chat, update.effective_user
@@ -157,64 +156,49 @@ class Dispatcher:
         title = chat.title or user.full_name
         return Ask(self._services, words, chat.id, chat.type, title, user.id, update.update_id)
 
-    async def _first_time(self, ask: Ask) -> bool:
-        """False for an update that Telegram delivers again."""
-        return await self._services.database.run(lambda db: chats.seen_update(db, ask.update_id, ask.now))
-
-    async def _answer(
-        self, update: Update, context: CallbackContext[Any, Any, Any, Any], ask: Ask, name: str
-    ) -> Answer | None:
+    async def _answer(self, update: Update, context: Context, ask: Ask, name: str) -> Answer | None:
         """The answer of the command, after the guards."""
         if not is_allowed(self._services.config, ask.user_id, ask.chat_id):
-            return self._stranger(ask)
+            self._turn_away(ask)
+            return None
         command = BY_NAME.get(name.lower())
         if command is None:
-            return _unknown(name)
+            return unknown(name, BY_NAME)
         if command.changes(ask.text) and not await may_change(context.bot, update):
-            raise BadInput("Only this group's administrators may change its alerts and settings.")
+            raise BadInput(ADMINISTRATORS)
         return await command.handler(ask)
 
-    def _stranger(self, ask: Ask) -> Answer | None:
+    def _turn_away(self, ask: Ask) -> None:
         """One polite line, once a chat, that tells the owner's next step."""
         if ask.chat_id in self._strangers:
-            return None
+            return
         if len(self._strangers) >= _STRANGERS_KEPT:
             self._strangers.pop(next(iter(self._strangers)))
         self._strangers[ask.chat_id] = None
-        return Answer(
-            lines(
-                "This bot is private. Its owner can let you in with your id: " + code(str(ask.user_id)),
-            )
-        )
+        raise Denied(ask.user_id, ask.chat_id)
 
-    async def on_error(self, update: object, context: CallbackContext[Any, Any, Any, Any]) -> None:
+    async def on_error(self, update: object, context: Context) -> None:
         """A fault of ours: logged in full, told in one line."""
         _log.error("an update failed", exc_info=context.error)
-        message = update.effective_message if isinstance(update, Update) else None
-        if isinstance(message, Message):
-            await context.bot.send_message(message.chat_id, _FAILED)
+        if not isinstance(update, Update):
+            return
+        said = UNUSABLE if isinstance(context.error, StorageError) else FAILED
+        message = update.effective_message
+        if await _noted(update.callback_query, said) or not isinstance(message, Message):
+            return
+        with suppress(TelegramError):
+            await context.bot.send_message(message.chat_id, said, message_thread_id=thread_of(message))
 
 
-def _refusal(error: BotError) -> Answer:
-    """An error as an answer: its sentence, and the example ready to be copied."""
-    example = getattr(error, "example", "")
-    sentence = str(error).removesuffix(f" Example: {example}") if example else str(error)
-    line = example if example.startswith("/") else ""
-    return Answer(
-        lines(sentence, "Example: " + code(example) if example else None),
-        buttons=((("Try the example", line),),) if line else (),
-    )
-
-
-def _unknown(name: str) -> Answer:
-    near = did_you_mean(name, BY_NAME)
-    suggestion = near.removeprefix("Did you mean ").removesuffix("?")
-    html = lines(
-        bold(f"“{name}” is not a command.") + (f" Did you mean /{suggestion}?" if near else ""),
-        "All commands: /help",
-    )
-    rows = (((f"/{suggestion}", f"/{suggestion}"),),) if near else ((("Help", "/help"),),)
-    return Answer(html, buttons=rows)
+async def _noted(query: CallbackQuery | None, note: str | None = None) -> bool:
+    """End the button's waiting, with a note over the chat if there is one; whether the note was shown."""
+    if query is None:
+        return False
+    try:
+        await query.answer(note, show_alert=note is not None)
+    except TelegramError:  # most likely pressed too long ago; what matters is the answer itself
+        return False
+    return note is not None
 
 
 def menu() -> list[BotCommand]:

@@ -5,89 +5,113 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, Message
-from telegram.constants import ChatAction, ParseMode
+from telegram.constants import ChatAction, InlineKeyboardMarkupLimit, ParseMode
 from telegram.error import BadRequest, TelegramError
 
+from bot.delivery import Verdict, classify
 from bot.rendering.answer import EDIT, button_rows
 from bot.rendering.text import CAPTION_LIMIT, escape, split_html
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from telegram import Bot, Update
 
     from bot.rendering.answer import Answer
     from bot.services import Services
 
+MOST_BUTTONS = int(InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER)
+PICTURES_KEPT = 2000  # file ids remembered; a picture of yesterday's close is rarely asked for again
+
 
 def _keyboard(answer: Answer) -> InlineKeyboardMarkup | None:
-    rows = button_rows(answer.buttons, EDIT)
-    if not rows:
-        return None
-    return InlineKeyboardMarkup(
-        [[InlineKeyboardButton(label, callback_data=data) for label, data in row] for row in rows]
-    )
+    """The buttons, as many as Telegram takes."""
+    kept: list[list[InlineKeyboardButton]] = []
+    for row in button_rows(answer.buttons, EDIT):
+        if sum(map(len, kept)) + len(row) > MOST_BUTTONS:
+            break
+        kept.append([InlineKeyboardButton(label, callback_data=data) for label, data in row])
+    return InlineKeyboardMarkup(kept) if kept else None
+
+
+def thread_of(message: Message | None) -> int | None:
+    """The forum topic that a message stands in; None outside one."""
+    return message.message_thread_id if message is not None and message.is_topic_message else None
+
+
+class Place:
+    """A chat and the topic in it; once Telegram says that the topic is gone, the chat alone."""
+
+    def __init__(self, bot: Bot, chat_id: int, thread: int | None) -> None:
+        self.bot, self.chat_id, self.thread = bot, chat_id, thread
+
+    async def send(self, method: Callable[..., Awaitable[Message]], *content: object, **how: Any) -> Message:  # noqa: ANN401 - the method's own
+        """Call a sending method of the Bot for this place."""
+        try:
+            return await method(self.chat_id, *content, message_thread_id=self.thread, **how)
+        except BadRequest as error:
+            if classify(error) is not Verdict.NO_TOPIC or self.thread is None:
+                raise
+        self.thread = None
+        return await method(self.chat_id, *content, **how)
 
 
 async def send(bot: Bot, services: Services, update: Update, answer: Answer, *, edit: bool) -> None:
-    """Send the answer to where the update came from, in its topic; `edit` replaces its message."""
-    message = update.effective_message
-    chat = update.effective_chat
+    """Send the answer to where the update came from, in its topic; `edit` replaces its message.
+
+    A button pressed twice finds its message as it is already: then there is nothing to send.
+    """
+    message, chat = update.effective_message, update.effective_chat
     if chat is None:
         return
-    thread = message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
     parts = split_html(answer.html)
-    if (
-        edit
-        and isinstance(message, Message)
-        and message.text is not None
-        and await _edited(message, answer, parts)
-    ):
-        parts = parts[1:]
+    if edit and isinstance(message, Message) and message.text is not None:
+        verdict = await _edited(message, answer, parts)
+        if verdict is Verdict.NOTHING:
+            return
+        parts = parts[1:] if verdict is None else parts
+    place = Place(bot, chat.id, thread_of(message))
     for number, part in enumerate(parts, start=1):
-        await bot.send_message(
-            chat.id,
-            part,
-            parse_mode=ParseMode.HTML,
-            message_thread_id=thread,
-            reply_markup=_keyboard(answer) if number == len(parts) else None,
-        )
+        keyboard = _keyboard(answer) if number == len(parts) else None
+        await place.send(bot.send_message, part, parse_mode=ParseMode.HTML, reply_markup=keyboard)
     if answer.draw is not None:
-        await _send_picture(bot, services, chat.id, thread, answer)
+        await _send_picture(place, services, answer)
 
 
-async def _edited(message: Message, answer: Answer, parts: list[str]) -> bool:
-    """Put the first part in the message's place; False when it cannot be edited any more."""
+async def _edited(message: Message, answer: Answer, parts: list[str]) -> Verdict | None:
+    """Put the first part in the message's place; why not, if it stayed as it is."""
+    keyboard = _keyboard(answer) if len(parts) == 1 else None
     try:
-        await message.edit_text(
-            parts[0],
-            parse_mode=ParseMode.HTML,
-            reply_markup=_keyboard(answer) if len(parts) == 1 else None,
-        )
+        await message.edit_text(parts[0], parse_mode=ParseMode.HTML, reply_markup=keyboard)
     except BadRequest as error:
-        return "not modified" in str(error).lower()
-    return True
+        return classify(error)
+    return None
 
 
-async def _send_picture(
-    bot: Bot, services: Services, chat_id: int, thread: int | None, answer: Answer
-) -> None:
+async def _send_picture(place: Place, services: Services, answer: Answer) -> None:
     """Draw off the event loop; a picture already sent is sent again by its file id."""
     if answer.draw is None:
         return
     with suppress(TelegramError):  # the hint that work is going on is not worth an error
-        await bot.send_chat_action(chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=thread)
+        await place.bot.send_chat_action(
+            place.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=place.thread
+        )
     chart = await asyncio.to_thread(answer.draw)
     digest = hashlib.sha256(chart.png).hexdigest()
-    known = services.pictures.get(digest)
     caption = split_html(escape(chart.caption), CAPTION_LIMIT)[0]
-    sent = await bot.send_photo(
-        chat_id,
-        known or InputFile(chart.png, filename=f"{answer.name}.png"),
-        caption=caption,
-        parse_mode=ParseMode.HTML,
-        message_thread_id=thread,
-    )
+    post = partial(place.send, place.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
+    upload = InputFile(chart.png, filename=f"{answer.name}.png")
+    try:
+        sent = await post(photo=services.pictures.get(digest, upload))
+    except BadRequest as error:
+        if services.pictures.pop(digest, None) is None or classify(error) is not Verdict.NO_PHOTO:
+            raise
+        sent = await post(photo=upload)
     if sent.photo:
         services.pictures[digest] = sent.photo[-1].file_id
+        while len(services.pictures) > PICTURES_KEPT:
+            services.pictures.pop(next(iter(services.pictures)))

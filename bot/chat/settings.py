@@ -15,7 +15,7 @@ from bot.rendering.answer import Answer
 from bot.rendering.status import about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
-from bot.services import context_of, standing_of
+from bot.services import DAILY, context_of, standing_of
 from storage import alerts as stored
 from storage import chats, outbox
 from storage import sources as source_rows
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from bot.rendering.alerts import Standing
 
 _TIME = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)")
-_TIMES = ("08:00", "16:30", "18:30")
+# 18:30, if nothing is said: in New York two and a half hours after the close, when Yahoo has it.
+_USUAL = "18:30"
+_TIMES = ("08:00", "16:30", _USUAL)
 
 
 async def on_start(ask: Ask) -> Answer:
@@ -37,15 +39,17 @@ async def on_start(ask: Ask) -> Answer:
         chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
         chats.reactivate(db, ask.chat_id)
 
-    await ask.services.database.run(write)
+    await ask.change(write)
     return reference.start()
 
 
 async def on_help(ask: Ask) -> Answer:
     """/help: all commands, or one command or metric."""
-    from bot.chat.commands import entries  # noqa: PLC0415 - the table imports this module
+    from bot.chat.commands import BY_NAME, entries  # noqa: PLC0415 - the table imports this module
 
-    return reference.help_page(ask.text, entries())
+    word = ask.text.lower().lstrip("/").partition("@")[0]
+    command = BY_NAME.get(word)
+    return reference.help_page(command.name if command else ask.text, entries())
 
 
 async def on_about(ask: Ask) -> Answer:
@@ -79,7 +83,7 @@ async def on_summary(ask: Ask) -> Answer:
         case ["off"]:
             return await _set(ask, None)
         case ["on"]:
-            return await _set(ask, _TIMES[-1])
+            return await _set(ask, _USUAL)
         case ["on", time] | [time] if (found := _TIME.fullmatch(time)) is not None:
             return await _set(ask, f"{int(found[1]):02d}:{found[2]}")
     raise BadInput(f"“{ask.text.strip()}” is not understood; use now, on HH:MM or off.", "/summary on 18:30")
@@ -102,21 +106,21 @@ def zone_of(ask: Ask, row: dict[str, Any] | None) -> str:
 
 
 async def _set(ask: Ask, at: str | None) -> Answer:
-    """Store the time. Where today's has passed already, today's summary is not sent after the fact."""
+    """Store the time; what would have been due at it before now is not sent after the fact."""
 
     def write(db: sqlite_utils.Database) -> dict[str, Any]:
         row = chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
         chats.set_summary(db, ask.chat_id, at)
         local = ask.now.astimezone(ZoneInfo(zone_of(ask, row)))
-        if at is not None and local.time() >= dt.time.fromisoformat(at):
-            planned = chats.add_due(db, ask.chat_id, "daily", local.date().isoformat(), ask.now)
-            if planned is not None and chats.claim(db, planned):
-                chats.finish(db, planned, "skipped")
+        if at is not None:
+            _skip(db, ask, local.date() - dt.timedelta(days=1))
+            if local.time() >= dt.time.fromisoformat(at):
+                _skip(db, ask, local.date())
         return row
 
-    row = await ask.services.database.run(write)
+    row = await ask.change(write)
     if at is None:
-        return Answer(lines(bold("Daily summary off."), "On again: /summary on 18:30"))
+        return Answer(lines(bold("Daily summary off."), f"On again: /summary on {_USUAL}"))
     html = lines(
         bold(f"Daily summary at {at}") + f" ({zone_of(ask, row)}), on every day with a new close.",
         "See it now: /summary now",
@@ -124,9 +128,17 @@ async def _set(ask: Ask, at: str | None) -> Answer:
     return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
 
 
+def _skip(db: sqlite_utils.Database, ask: Ask, day: dt.date) -> None:
+    """Settle a local date's summary without one, if nothing is known of it yet."""
+    planned = chats.add_due(db, ask.chat_id, DAILY, day.isoformat(), ask.now)
+    if planned is not None and chats.claim(db, planned):
+        chats.finish(db, planned, "skipped")
+
+
 async def _now(ask: Ask) -> Answer:
     def read(db: sqlite_utils.Database) -> list[Standing]:
-        return [standing_of(db, row) for row in stored.alerts_of(db, ask.chat_id)]
+        rows = stored.alerts_of(db, ask.chat_id)
+        return [standing_of(db, row) for row in rows if row["life"] == "active"]
 
     standings = await ask.services.database.run(read)
     context = await asyncio.to_thread(context_of, await ask.market(), ask.services.markets)

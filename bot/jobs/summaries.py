@@ -13,7 +13,7 @@ from bot.errors import NoData
 from bot.rendering.answer import REPLY, button_rows
 from bot.rendering.summary import summary
 from bot.rendering.text import strip_html
-from bot.services import context_of, standing_of
+from bot.services import DAILY, context_of, standing_of
 from storage import alerts as stored
 from storage import chats, outbox
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bot.rendering.answer import Answer
     from bot.services import Services
 
-KIND = "daily"
 LATE_AFTER = dt.timedelta(minutes=30)
 
 
@@ -84,7 +83,7 @@ def _plan(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         for day in (today - dt.timedelta(days=1), today):
             instant = due_instant(day, chat["summary_at"], zone)
             if instant is not None and dt.datetime.fromisoformat(chat["created_at"]) <= instant <= now:
-                chats.add_due(db, chat["chat_id"], KIND, day.isoformat(), instant)
+                chats.add_due(db, chat["chat_id"], DAILY, day.isoformat(), instant)
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in chats.due(db, now):
         found[row["chat_id"]].append(row)

@@ -1,0 +1,113 @@
+"""Updates: fetched one long poll after another, run in order within a chat and at once across chats."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from telegram import Update
+from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError, TimedOut
+from telegram.ext import BaseUpdateProcessor
+
+from bot.ratelimit import seconds_of
+
+if TYPE_CHECKING:
+    from telegram.ext import ExtBot
+
+_log = logging.getLogger(__name__)
+UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.MY_CHAT_MEMBER]
+POLL_SECONDS = 10  # how long Telegram holds a poll open while nothing happens
+CONFIRM_SECONDS = 2  # at the end: worth a short wait, a redelivered update changes nothing
+FIRST_REST, LONGEST_REST = 1.0, 30.0  # seconds between tries while Telegram does not answer
+CONFLICT = "Another process polls Telegram with this token. One bot, one process: stop the other first."
+
+
+class PerChat(BaseUpdateProcessor):
+    """Updates of one chat in order, those of different chats at once."""
+
+    def __init__(self, most: int = 256) -> None:
+        super().__init__(most)
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
+        """Run the update's handlers once those before it in its chat are done."""
+        chat = update.effective_chat if isinstance(update, Update) else None
+        lock = self._locks.setdefault(chat.id if chat else 0, asyncio.Lock())
+        async with lock:
+            await coroutine
+
+    async def initialize(self) -> None:
+        """Nothing to prepare."""
+
+    async def shutdown(self) -> None:
+        """Nothing to put away."""
+
+
+class Poller:
+    """Fetches updates into a queue. Every fault of the way there is logged in one line and outlived.
+
+    python-telegram-bot's own loop ends silently at the first 401, writes the token into the log with
+    it, and keeps 409 from its caller.
+    """
+
+    def __init__(
+        self,
+        bot: ExtBot[Any],
+        queue: asyncio.Queue[object],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._bot, self._queue, self._sleep = bot, queue, sleep
+        self._offset = 0
+
+    async def run(self) -> str:
+        """Poll for ever; returns why polling must not go on, when another process holds the token."""
+        rest = FIRST_REST
+        while True:
+            try:
+                await self._poll(POLL_SECONDS)
+                rest = FIRST_REST
+            except Conflict as error:
+                if "webhook" not in str(error):
+                    return CONFLICT
+                await self._unhook()
+            except TimedOut:
+                _log.warning("Telegram does not answer; polling goes on")
+            except RetryAfter as error:
+                await self._sleep(seconds_of(error))
+            except TelegramError as error:
+                _log.warning("updates cannot be fetched (%s); next try in %.0f s", reason(error), rest)
+                await self._sleep(rest)
+                rest = min(2 * rest, LONGEST_REST)
+
+    async def confirm(self) -> None:
+        """Tell Telegram what was fetched, so that the next start does not get it again."""
+        if not self._offset:
+            return
+        with suppress(TelegramError, TimeoutError):
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await self._bot.get_updates(offset=self._offset, timeout=0, limit=1, allowed_updates=UPDATES)
+
+    async def _poll(self, seconds: int) -> None:
+        updates = await self._bot.get_updates(offset=self._offset, timeout=seconds, allowed_updates=UPDATES)
+        for update in updates:
+            await self._queue.put(update)
+            self._offset = update.update_id + 1
+
+    async def _unhook(self) -> None:
+        """A webhook of an earlier program would swallow the updates."""
+        _log.warning("a webhook was set for this bot; it is removed, because this bot polls")
+        with suppress(TelegramError):
+            await self._bot.delete_webhook()
+
+
+def reason(error: TelegramError) -> str:
+    """What went wrong in words, without the token that some of Telegram's errors hold."""
+    if isinstance(error, InvalidToken):
+        return "the token is refused"
+    if isinstance(error, NetworkError):
+        return str(error).removeprefix("httpx.") or type(error).__name__
+    return str(error)

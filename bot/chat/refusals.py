@@ -1,0 +1,58 @@
+"""What is said instead of an answer: mistakes, unknown words, closed doors, faults of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bot.analytics.registry import METRICS
+from bot.errors import BotError
+from bot.rendering.answer import Answer
+from bot.rendering.text import bold, code, lines, nearest, strip_html
+
+FAILED = "Something failed here; it has been logged. Please try again."
+UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
+ADMINISTRATORS = "Only this group's administrators may change its alerts and settings."
+MOST_NOTE = 200  # characters of a note over the chat (answerCallbackQuery)
+_MOST_QUOTED = 40
+
+
+class Denied(BotError):
+    """Somebody who may not use the bot, told once how to get in."""
+
+    def __init__(self, user_id: int, chat_id: int) -> None:
+        super().__init__("This bot is private.")
+        self.html = lines("This bot is private. Its owner can let you in with your id: " + code(user_id))
+        if chat_id != user_id:
+            self.html = lines(self.html, "or this group with its id: " + code(chat_id))
+
+
+def refusal(error: BotError) -> Answer:
+    """An error as an answer: its sentence, and the example ready to be copied."""
+    if isinstance(error, Denied):
+        return Answer(error.html)
+    example = getattr(error, "example", "")
+    sentence = str(error).removesuffix(f" Example: {example}") if example else str(error)
+    line = example if example.startswith("/") else ""
+    return Answer(
+        lines(sentence, "Example: " + code(example) if example else None),
+        buttons=((("Try the example", line),),) if line else (),
+    )
+
+
+def unknown(name: str, known: Iterable[str]) -> Answer:
+    """No such command: the nearest one, or what can be done with a metric of that name."""
+    word = name if len(name) <= _MOST_QUOTED else name[:_MOST_QUOTED] + "…"
+    said = bold(f"“{word}” is not a command.")
+    near = nearest(name.lstrip("/"), known)
+    metric = METRICS.get(name.lower())
+    if metric is not None:
+        html = lines(said, f"It is a metric ({metric.title}). Alert: " + code(f"/alert {metric.example}"))
+        return Answer(html, buttons=((("Chart", f"/chart {metric.name}"), ("Help", f"/help {metric.name}")),))
+    html = lines(said + (f" Did you mean /{near}?" if near else ""), "All commands: /help")
+    return Answer(html, buttons=(((f"/{near}", f"/{near}") if near else ("Help", "/help"),),))
+
+
+def note_of(answer: Answer) -> str | None:
+    """The refusal as a note over the chat; None when it is too long for one."""
+    text = strip_html(answer.html)
+    return text if len(text) <= MOST_NOTE else None
