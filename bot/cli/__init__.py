@@ -1,24 +1,35 @@
 """The command line: run, chat, demo, check, refresh, import, export, doctor, backup.
 
 Exit codes: 0 done, 1 a clear refusal or failure, 2 wrong usage or configuration, 130 interrupted.
+What a subcommand needs is imported when it is called, so that --help and a mistyped word answer at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
+import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bot import __version__
 from bot.config import Config, load_config
 from bot.errors import BotError, ConfigError
-from storage.db import StorageError
+from storage.errors import StorageError
 
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
-_KINDS = ("prices", "fund-facts", "multiples")
+KINDS = {
+    "prices": "daily prices with distributions and splits",
+    "fund-facts": "net asset value, shares outstanding, assets",
+    "multiples": "valuation multiples by convention",
+    "weights": "weights of sectors and industry groups",
+}
+# The exchange's calendar begins in January 1993 and ends about a year from today.
+_FIRST, _AHEAD = dt.datetime(1993, 2, 1, tzinfo=dt.UTC), dt.timedelta(days=180)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,84 +37,146 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show − still shows the rest
-    given = parser().parse_args(arguments)
+    top = parser()
+    given = top.parse_args(arguments)
+    if given.command is None:
+        top.print_help(sys.stderr)
+        return MISUSED
     try:
-        config = _config(given)
-        return int(given.command(given, config))
+        code = int(given.command(given, _config(given)))
+        sys.stdout.flush()  # here a reader that has gone is still an answer, at exit it is noise
     except ConfigError as error:
         for problem in error.problems:
-            print(f"config: {problem}", file=sys.stderr)  # noqa: T201 - the command line's voice
+            _complain(f"config: {problem}")
         return MISUSED
     except (BotError, StorageError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - as above
+        _complain(f"error: {error}")
         return REFUSED
     except BrokenPipeError:
+        _let_go(sys.stdout.fileno())
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
+    return code
+
+
+def _complain(sentence: str) -> None:
+    print(sentence, file=sys.stderr)  # noqa: T201 - the command line's voice
+
+
+def _let_go(descriptor: int) -> None:
+    """What is still buffered for a reader that has gone goes nowhere."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _config(given: argparse.Namespace) -> Config:
-    """The config of --config (else config.toml where `run` and `doctor` expect one), with --db over it."""
-    config = load_config(given.config, token_needed=getattr(given, "token_needed", False))
-    return replace(config, database=given.db) if given.db else config
+    """The config of --config (else the defaults), with --db over it; ConfigError, BotError for a folder."""
+    config = load_config(given.config, token_needed=given.token_needed)
+    config = replace(config, database=given.db) if given.db else config
+    if config.database.is_dir():
+        raise BotError(f"{config.database} is a folder; name a file, e.g. --db {config.database / 'bot.db'}")
+    return config
 
 
 def instant(text: str) -> dt.datetime:
-    """--now: an ISO 8601 instant with its zone, UTC without one."""
+    """--now: an ISO 8601 instant with its zone, UTC without one, within the exchange's calendar."""
     try:
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"“{text}” is not an instant such as 2020-10-06T22:00Z") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    last = dt.datetime.now(dt.UTC) + _AHEAD
+    if not _FIRST <= moment <= last:
+        raise argparse.ArgumentTypeError(
+            f"“{text}” is outside the exchange's calendar, {_FIRST:%Y-%m-%d} to {last:%Y-%m-%d}"
+        )
+    return moment
+
+
+def _late(module: str, function: str) -> Callable[[argparse.Namespace, Config], int]:
+    """A subcommand's function, imported from this package when it is called."""
+
+    def call(given: argparse.Namespace, config: Config) -> int:
+        found = importlib.import_module(f"{__name__}.{module}")
+        return int(getattr(found, function)(given, config))
+
+    return call
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from bot.cli import data, operate, talk  # noqa: PLC0415 - late: they import pandas
-
     top = argparse.ArgumentParser(
-        prog="python -m bot", description="IWM against SPY on Telegram: answers, alerts, a daily summary."
+        prog="python -m bot",
+        description="IWM against SPY on Telegram: answers, alerts, a daily summary.",
+        epilog="To begin: python -m bot demo. Each command has a --help of its own.",
     )
     top.add_argument("--version", action="version", version=__version__)
+    top.set_defaults(command=None, token_needed=False)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--config", type=Path, metavar="FILE", help="the TOML configuration")
-    shared.add_argument("--db", type=Path, metavar="FILE", help="the SQLite database")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    shared.add_argument(
+        "--db", type=Path, metavar="FILE", help="the SQLite database, instead of the configuration's"
+    )
+    commands = top.add_subparsers(metavar="COMMAND")
 
-    def add(name: str, words: str, command: object, **defaults: object) -> argparse.ArgumentParser:
+    def add(name: str, place: str, words: str, example: str = "") -> argparse.ArgumentParser:
+        """One subcommand; `place` is its module and function in this package."""
         sub = commands.add_parser(
-            name, help=words, description=f"{words[0].upper()}{words[1:]}.", parents=[shared]
+            name,
+            help=words,
+            description=f"{words[0].upper()}{words[1:]}.",
+            epilog=f"Example: {top.prog} {name} {example}".strip(),
+            parents=[shared],
         )
-        sub.set_defaults(command=command, **defaults)
+        sub.set_defaults(command=_late(*place.split(".")))
         return sub
 
-    add("run", "run the bot on Telegram", operate.run, token_needed=True)
-    chat = add("chat", "talk to the bot in the terminal", talk.chat)
-    demo = add("demo", "play a story on sample data: no token, no network", talk.demo)
-    check = add("check", "do once what the scheduler would do now", operate.check)
-    refresh = add("refresh", "fetch from the sources now", operate.refresh_now)
+    add("run", "operate.run", "run the bot on Telegram", "--config config.toml").set_defaults(
+        token_needed=True
+    )
+    chat = add("chat", "talk.chat", "talk to the bot in the terminal", "--offline --db bot.db")
+    demo = add("demo", "talk.demo", "play a story on sample data: no token, no network")
+    check = add("check", "operate.check", "do once what the scheduler would do now", "--offline")
+    add("refresh", "operate.refresh_now", "fetch from the sources now")
+    _add_switches(chat, demo, check)
+    example = "prices IWM.csv --ticker IWM"
+    _add_files(
+        add("import", "data.take_in", "take in a CSV file, all of it or nothing", example),
+        add("export", "data.give_out", "write a CSV file that import reads", example),
+    )
+    add("doctor", "health.doctor", "look at config, database, data and disk; exit 1 if one is not well")
+    copy = add(
+        "backup", "data.back_up", "copy the database, verified, also while the bot runs", "bot-copy.db"
+    )
+    copy.add_argument("file", type=Path, metavar="FILE", help="the copy; an older one is replaced")
+    return top
+
+
+def _add_switches(
+    chat: argparse.ArgumentParser, demo: argparse.ArgumentParser, check: argparse.ArgumentParser
+) -> None:
+    """Clock, network and charts of the commands that talk."""
     for sub in (chat, demo, check):
-        sub.add_argument("--now", type=instant, metavar="ISO-TIME", help="where the clock starts")
+        sub.add_argument(
+            "--now", type=instant, metavar="ISO-TIME", help="where the clock starts, e.g. 2020-10-06T22:00Z"
+        )
     for sub in (chat, check):
         sub.add_argument("--offline", action="store_true", help="never touch the network")
-    for sub in (chat, demo):
-        sub.add_argument("--out", type=Path, metavar="FOLDER", help="where charts are saved")
-    demo.set_defaults(out=Path("demo-output"))
-    chat.set_defaults(out=Path("charts"))
-    del refresh
-    taken = add("import", "take in a CSV file, all of it or nothing", data.take_in)
-    given = add("export", "write what import reads", data.give_out)
-    for sub in (taken, given):
-        sub.add_argument("kind", choices=_KINDS)
-        sub.add_argument("file", type=Path, metavar="FILE")
-        sub.add_argument("--ticker", required=True, help="IWM or SPY")
-    add(
-        "doctor",
-        "look at config, database, calendar, data, disk; exit 1 if something is wrong",
-        operate.doctor,
-    )
-    add("backup", "copy the database, verified, beside a running bot too", data.back_up).add_argument(
-        "file", type=Path, metavar="FILE"
-    )
-    return top
+    for sub, folder in ((chat, "charts"), (demo, "demo-output")):
+        sub.add_argument(
+            "--out",
+            type=Path,
+            metavar="FOLDER",
+            default=Path(folder),
+            help=f"where charts are saved ({folder})",
+        )
+
+
+def _add_files(taken: argparse.ArgumentParser, given: argparse.ArgumentParser) -> None:
+    """Arguments of import and export."""
+    kinds = "; ".join(f"{name}: {words}" for name, words in KINDS.items())
+    for sub, file in ((taken, "the CSV file"), (given, "the CSV file to write, - for standard output")):
+        sub.add_argument("kind", choices=KINDS, metavar="KIND", help=kinds)
+        sub.add_argument("file", type=Path, metavar="FILE", help=file)
+        sub.add_argument("--ticker", required=True, metavar="FUND", help="IWM or SPY")

@@ -1,29 +1,30 @@
-"""What `doctor` examines: config, database, calendar, data, running bot, disk, SQLite. Opens read-only."""
+"""The subcommand doctor: config, database, calendar, data, running bot, disk, SQLite. It only reads."""
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import STALE_AFTER, Sessions
+from bot.cli.voice import say
 from bot.data.load import build_market, read_rows
 from bot.jobs.tick import HEARTBEAT, TICK_SECONDS
 from storage import outbox, sources
 from storage.db import (
     SQLITE_VERSION,
     TWO_WRITERS_SAFE,
-    DatabaseBusy,
     DatabaseMissing,
     StorageError,
-    hold_lock,
     integrity_check,
     open_database,
 )
+from storage.lock import is_held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import sqlite_utils
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from storage.db import Database
 
 LEAST_DISK = 100 * 2**20  # bytes: room for a year of growth and the write-ahead log
+LEAST_CALENDAR = 30  # days of sessions known ahead
 _MISSED_TICKS = 10
 
 
@@ -47,92 +49,82 @@ class Finding:
         return f"{'ok  ' if self.ok else 'FAIL'} {self.subject}: {self.words}"
 
 
-def examine(config: Config, path: Path | None) -> list[Finding]:
-    """All findings; a database that cannot be opened ends the list early."""
-    found = [
-        Finding(True, "config", f"{path} is valid" if path else "no file given, defaults hold"),
-        _sqlite(),
-        _disk(config),
-    ]
+def doctor(given: argparse.Namespace, config: Config) -> int:
+    """`doctor`: one line a check; exit 1 when one fails."""
+    found = list(examine(config, given.config, dt.datetime.now(dt.UTC)))
+    for finding in found:
+        say(str(finding))
+    return 0 if all(finding.ok for finding in found) else 1
+
+
+def examine(config: Config, file: Path | None, now: dt.datetime) -> Iterator[Finding]:
+    """All findings; a database that cannot be opened ends them early."""
+    yield Finding(True, "config", f"{file} is valid" if file else "no file given, defaults hold")
+    safe = "" if TWO_WRITERS_SAFE else "; stop the bot before import, refresh and backup"
+    yield Finding(True, "sqlite", f"version {SQLITE_VERSION}{safe}")
+    sessions = Sessions(config.closed)
+    ahead = (sessions.index[-1].date() - now.date()).days
+    yield Finding(ahead > LEAST_CALENDAR, "calendar", f"sessions known for {ahead} days ahead")
+    yield _disk(config.database)
     try:
         with open_database(config.database, read_only=True) as database:
-            found += _database(config, database)
+            yield from _database(database, sessions, now)
     except DatabaseMissing:
-        found.append(
-            Finding(
-                False, "database", f"there is none at {config.database}; “run”, “chat” or “import” makes it"
-            )
-        )
+        where = f"there is none at {config.database}; “run”, “chat” or “import” makes it"
+        yield Finding(False, "database", where)
     except StorageError as error:
-        found.append(Finding(False, "database", str(error)))
-    return found
+        yield Finding(False, "database", str(error))
 
 
-def _sqlite() -> Finding:
-    words = f"version {SQLITE_VERSION}"
-    return Finding(
-        True, "sqlite", words if TWO_WRITERS_SAFE else f"{words}; stop the bot before import and refresh"
-    )
-
-
-def _disk(config: Config) -> Finding:
-    folder = next(
-        parent for parent in (config.database.parent, *config.database.absolute().parents) if parent.exists()
-    )
+def _disk(file: Path) -> Finding:
+    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
     return Finding(free >= LEAST_DISK, "disk", f"{free // 2**20:,} MB free beside the database")
 
 
-def _database(config: Config, database: Database) -> Iterator[Finding]:
+def _database(database: Database, sessions: Sessions, now: dt.datetime) -> Iterator[Finding]:
     problems = database.outside_sync(integrity_check)
-    yield Finding(
-        not problems, "database", f"{config.database} is sound" if not problems else "; ".join(problems[:3])
-    )
-    yield from _data(config, database.run_sync)
-    yield _running(config, database)
+    words = "; ".join(problems[:3]) if problems else f"{database.path} is sound"
+    yield Finding(not problems, "database", words)
+    yield _prices(database, sessions, now)
+    for row in database.run_sync(sources.statuses):
+        yield Finding(True, f"source {row['source']}, {row['subject']}", _said(row))
+    yield _running(database, now)
     queue = database.run_sync(outbox.pending)
-    dead = queue.get("dead", 0)
-    waiting = sum(count for name, count in queue.items() if name not in {"sent", "dead"})
-    yield Finding(True, "queue", f"{waiting} waiting, {dead} given up")
+    waiting = sum(count for status, count in queue.items() if status not in {"sent", "dead"})
+    yield Finding(True, "queue", f"{waiting} waiting, {queue.get('dead', 0)} given up")
 
 
-def _data(
-    config: Config, run: Callable[[Callable[[sqlite_utils.Database], object]], object]
-) -> Iterator[Finding]:
-    """Calendar, age of the prices, and what each source last said."""
-    del run
-    now = dt.datetime.now(dt.UTC)
-    sessions = Sessions(config.closed)
-    ahead = (sessions.index[-1].date() - now.date()).days
-    yield Finding(ahead > 30, "calendar", f"sessions known for {ahead} days ahead")
-    with open_database(config.database, read_only=True) as database:
-        market = build_market(database.run_sync(read_rows), sessions, now)
-        rows = database.run_sync(sources.statuses)
+def _prices(database: Database, sessions: Sessions, now: dt.datetime) -> Finding:
+    """How old the prices are; old ones are no fault of the installation."""
+    market = build_market(database.run_sync(read_rows), sessions, now)
     if market.end is None:
-        yield Finding(True, "data", "no prices yet; run “refresh” or “import prices”")
-    else:
-        due = sessions.last_completed(now, STALE_AFTER)
-        behind = len(sessions.between(market.end, due)) - 1 if due > market.end else 0
-        label = "sample data" if market.is_sample else market.source("prices").label
-        yield Finding(True, "data", f"prices to {market.end:%Y-%m-%d}, {behind} sessions behind; {label}")
-    for row in rows:
-        state = (
-            f"failing {row['failures']}x: {row['detail']}"
-            if row["failures"]
-            else f"last success {row['last_success']}"
-        )
-        yield Finding(True, f"source {row['source']} {row['subject']}", state)
+        return Finding(True, "data", "no prices of both funds yet; run “refresh” or “import prices”")
+    due = sessions.last_completed(now, STALE_AFTER)
+    behind = int((sessions.between(market.end, due) > market.end).sum())
+    age = f"{behind} session{'' if behind == 1 else 's'} behind" if behind else "current"
+    return Finding(True, "data", f"prices to {market.end:%Y-%m-%d}, {age}; {market.source('prices').label}")
 
 
-def _running(config: Config, database: Database) -> Finding:
+def _said(row: Mapping[str, object]) -> str:
+    """What a source last said."""
+    if row["failures"]:
+        return f"failed {row['failures']}x, last {row['last_attempt']}: {row['detail']}"
+    return f"last success {row['last_success']}"
+
+
+def _running(database: Database, now: dt.datetime) -> Finding:
     """A bot that holds the lock must have ticked lately."""
-    try:
-        with hold_lock(config.database):
-            return Finding(True, "bot", "not running")
-    except DatabaseBusy:
-        pass
-    beat = database.run_sync(lambda db: sources.meta(db, HEARTBEAT))
+    if not is_held(database.path):
+        return Finding(True, "bot", "not running")
+    beat = database.run_sync(heartbeat)
     if beat is None:
         return Finding(True, "bot", "starting, no tick yet")
-    age = (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(beat)).total_seconds()
+    age = (now - beat).total_seconds()
     return Finding(age < _MISSED_TICKS * TICK_SECONDS, "bot", f"running, last tick {age:.0f} s ago")
+
+
+def heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
+    """Instant of the last tick, None before the first."""
+    beat = sources.meta(db, HEARTBEAT)
+    return dt.datetime.fromisoformat(beat) if beat else None

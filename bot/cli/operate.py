@@ -1,4 +1,4 @@
-"""Subcommands that operate the bot: run, check, refresh, doctor."""
+"""Subcommands that operate the bot: run, check, refresh."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import argparse
 import asyncio
 import logging
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import app
-from bot.cli.data import say
-from bot.cli.health import examine
+from bot.cli.hold import alone, beside_the_bot
 from bot.cli.talk import Clock
+from bot.cli.voice import busy, log_briefly, say
 from bot.errors import BotError
 from bot.local import LocalTelegram, printer
-from storage.db import hold_lock, open_database
+from storage import outbox
+from storage.db import open_database
 
 if TYPE_CHECKING:
+    from bot.analytics.market import Market
     from bot.app import Bot
     from bot.config import Config
     from bot.data.refresh import Report
@@ -31,7 +32,7 @@ def run(given: argparse.Namespace, config: Config) -> int:
     # At INFO these log request URLs, and the token is part of them.
     for noisy in ("httpx", "httpcore", "apscheduler"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    with hold_lock(config.database), open_database(config.database) as database:
+    with alone(config.database) as database:
         bot = app.telegram_bot(config, database)
         fault = app.poll(bot)
     if fault:
@@ -41,8 +42,9 @@ def run(given: argparse.Namespace, config: Config) -> int:
 
 def check(given: argparse.Namespace, config: Config) -> int:
     """`check`: refresh (unless --offline), judge, send what is due; it says what it did."""
+    log_briefly()
     clock = Clock(given.now, running=False)
-    with hold_lock(config.database), open_database(config.database) as database:
+    with alone(config.database) as database:
         services = app.services_of(config, database, clock, live=not given.offline)
         bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, clock))
         asyncio.run(_check(bot))
@@ -51,29 +53,41 @@ def check(given: argparse.Namespace, config: Config) -> int:
 
 async def _check(bot: Bot) -> None:
     async with bot.application:
-        for report in await bot.scheduler.refresh():
+        with busy("Asking the sources"):
+            reports = await bot.scheduler.refresh()
+        for report in reports:
             say(str(report))
         done = await bot.scheduler.judge()
-        market = await bot.services.markets.current()
-        say(f"judged up to the close of {market.last_completed:%Y-%m-%d}; prices to {_end(market.end)}")
+        say(_judged(await bot.services.markets.current()))
         for fire in done.fires:
             say(str(fire))
         if not done.fires:
             say("no alert changed")
         if done.summaries:
             say(f"{done.summaries} daily summaries queued")
-        sent = await bot.scheduler.drain()
-        say(f"messages: {sent.sent} sent, {sent.waiting} waiting")
+        drained = await bot.scheduler.drain()
+        queue = await bot.services.database.run(outbox.pending)
+        waiting = sum(queue.get(status, 0) for status in ("queued", "waiting", "ambiguous"))
+        say(f"messages: {drained.sent} sent, {waiting} waiting{' for “run”' if waiting else ''}")
 
 
-def _end(end: object) -> str:
-    return f"{end:%Y-%m-%d}" if end is not None else "none stored"
+def _judged(market: Market) -> str:
+    """On what alerts were judged."""
+    if market.end is None:
+        return "nothing to judge: no prices of both funds are stored; try “refresh” or “import prices”"
+    last = f"{market.last_completed:%Y-%m-%d}"
+    return f"last completed session {last}; judged on prices to {market.end:%Y-%m-%d}"
 
 
 def refresh_now(given: argparse.Namespace, config: Config) -> int:
     """`refresh`: fetch from every source now; exit 1 when none answered."""
     del given
-    with open_database(config.database) as database:
+    log_briefly()
+    with (
+        beside_the_bot(config.database),
+        open_database(config.database) as database,
+        busy("Asking the sources"),
+    ):
         reports = asyncio.run(_refresh(config, database))
     for report in reports:
         say(str(report))
@@ -86,11 +100,3 @@ async def _refresh(config: Config, database: Database) -> list[Report]:
     services = app.services_of(config, database, app.wall_clock, live=True)
     bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, app.wall_clock))
     return await bot.scheduler.refresh(force=True)
-
-
-def doctor(given: argparse.Namespace, config: Config) -> int:
-    """`doctor`: one line a check; exit 1 when one fails."""
-    findings = examine(config, given.config if isinstance(given.config, Path) else None)
-    for finding in findings:
-        say(str(finding))
-    return 0 if all(finding.ok for finding in findings) else 1

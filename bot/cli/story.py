@@ -6,14 +6,13 @@ import datetime as dt
 import sys
 from typing import TYPE_CHECKING
 
-from bot.cli.data import say
+from bot.cli.voice import say
 from bot.data.files import store
 from bot.data.sample import SOURCE, sample_observations
 from bot.errors import BotError
 from bot.local import converse, printer
-from storage import alerts as stored
 from storage import observations
-from storage.db import open_database
+from storage.db import open_database, row_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,23 +37,26 @@ def refuse_real_data(path: Path) -> None:
     if not path.exists():
         return
     with open_database(path, read_only=True) as database:
-        if database.run_sync(_holds_real_data):
-            raise BotError(f"{path} holds real data or alerts; the demo takes a new file, or none at all.")
+        if database.run_sync(_is_in_use):
+            raise BotError(f"{path} holds data or chats; the demo takes a new file, or none at all.")
 
 
-def _holds_real_data(db: sqlite_utils.Database) -> bool:
-    sources = {row["source"] for kind in observations.KINDS for row in observations.newest(db, kind)}
-    return bool(sources - {SOURCE}) or bool(stored.active_alerts(db))
+def _is_in_use(db: sqlite_utils.Database) -> bool:
+    return not observations.is_empty(db) or row_counts(db)["chats"] > 0
+
+
+def refuse_other_years(start: dt.datetime) -> None:
+    """The sample market's figures are those of 2020: the story cannot begin elsewhere."""
+    if not _FIRST <= start <= _LAST:
+        raise BotError(
+            f"The story runs in 2020; --now {start:%Y-%m-%d} is outside. Try --now 2020-09-30T22:00Z"
+        )
 
 
 async def play(
     bot: Bot, telegram: LocalTelegram, set_clock: Callable[[dt.datetime], None], start: dt.datetime
 ) -> None:
-    """Play the story; `set_clock` moves the bot's clock. Raises BotError for a start outside 2020."""
-    if not _FIRST <= start <= _LAST:
-        raise BotError(
-            f"The story runs in 2020; --now {start:%Y-%m-%d} is outside. Try --now 2020-09-30T22:00Z"
-        )
+    """Play the story, its autumn from `start` on; `set_clock` moves the bot's clock."""
     database, echo = bot.services.database, printer(sys.stdout)
     now = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
     await database.run(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=now))
@@ -81,9 +83,9 @@ async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.
             break
         set_clock(moment)
         done = await bot.scheduler.judge()
-        say(
-            f"  {session:%a %d %b %Y}: close judged, {len(done.fires) or 'no'} alert{'s' * (len(done.fires) != 1)}"
-        )
+        fires = len(done.fires)
+        found = "an alert" if fires == 1 else f"{fires or 'no'} alerts"
+        say(f"  {session:%a %d %b %Y}: close judged, {found}")
         await bot.scheduler.drain()
         if done.fires:
             return True
@@ -97,5 +99,13 @@ async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> No
     session = sessions.next_after(sessions.last_completed(bot.services.clock()))
     set_clock(sessions.close(session) + _SUMMARY)
     say(f"  {session:%a %d %b %Y}, 18:00 New York")
+    await bot.scheduler.judge()
+    await bot.scheduler.drain()
+
+
+async def catch_up(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
+    """Back to the day of the first questions, so that a person who goes on has the whole market."""
+    set_clock(QUESTIONS_NOW)
+    say(f"The clock goes on to {QUESTIONS_NOW:%d %b %Y}.\n")
     await bot.scheduler.judge()
     await bot.scheduler.drain()

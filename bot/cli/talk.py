@@ -14,11 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import app
-from bot.cli.data import say
-from bot.cli.story import DEMO_NOW, QUESTIONS_NOW, play, refuse_real_data
+from bot.cli.hold import alone
+from bot.cli.story import (
+    DEMO_NOW,
+    QUESTIONS_NOW,
+    catch_up,
+    play,
+    refuse_other_years,
+    refuse_real_data,
+)
+from bot.cli.voice import aside, busy, log_briefly, say
 from bot.jobs.tick import TICK_SECONDS
 from bot.local import LocalTelegram, converse, printer, typed_lines
-from storage.db import hold_lock, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,26 +40,31 @@ class Clock:
 
     def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
         self.start = start
-        self._running = running or start is None
+        self.running = running
         self._since = time.monotonic()
 
     def __call__(self) -> dt.datetime:
         """The instant, aware UTC."""
         if self.start is None:
             return dt.datetime.now(dt.UTC)
-        passed = time.monotonic() - self._since if self._running else 0.0
+        passed = time.monotonic() - self._since if self.running else 0.0
         return self.start + dt.timedelta(seconds=passed)
 
     def set(self, moment: dt.datetime) -> None:
         """Put the clock to a moment."""
         self.start, self._since = moment, time.monotonic()
 
+    def go(self) -> None:
+        """Let it run on from where it stands."""
+        self._since, self.running = time.monotonic(), True
+
 
 def chat(given: argparse.Namespace, config: Config) -> int:
     """`chat`: the bot in the terminal; piped lines are answered one after the other."""
+    log_briefly()
     terminal = sys.stdin.isatty()
     clock = Clock(given.now, running=terminal)
-    with hold_lock(config.database), open_database(config.database) as database:
+    with alone(config.database) as database:
         bot, telegram = _local(config, database, clock, given.out, live=not given.offline)
         asyncio.run(_chat(bot, telegram, terminal))
     return 0
@@ -71,8 +83,10 @@ async def _chat(bot: Bot, telegram: LocalTelegram, terminal: bool) -> None:
     async with bot.application:
         if terminal:
             say("Small caps against large caps. Type /help; a number presses a button; /quit ends.")
-        for report in await bot.scheduler.refresh():
-            print(report, file=sys.stderr)  # noqa: T201 - beside the answers, which may be piped on
+        with busy("Asking the sources"):
+            reports = await bot.scheduler.refresh()
+        for report in reports:
+            aside(report)
         ticking = asyncio.create_task(_tick(bot)) if terminal else None
         await converse(bot.application, telegram, typed_lines(sys.stdin, prompt=terminal))
         if ticking is not None:
@@ -90,17 +104,19 @@ async def _tick(bot: Bot) -> None:
 
 def demo(given: argparse.Namespace, config: Config) -> int:
     """`demo`: the story on a throwaway database, then, at a terminal, room for typing."""
+    log_briefly()
+    start = given.now or DEMO_NOW
+    refuse_other_years(start)
     with contextlib.ExitStack() as stack:
         path = given.db
         if path is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bot-demo-"))
             path = Path(folder) / "demo.db"
         refuse_real_data(path)
-        stack.enter_context(hold_lock(path))
-        database = stack.enter_context(open_database(path))
+        database = stack.enter_context(alone(path))
         clock = Clock(QUESTIONS_NOW, running=False)
         bot, telegram = _local(replace(config, database=path), database, clock, given.out, live=False)
-        asyncio.run(_demo(bot, telegram, clock, given.now or DEMO_NOW))
+        asyncio.run(_demo(bot, telegram, clock, start))
     return 0
 
 
@@ -108,5 +124,7 @@ async def _demo(bot: Bot, telegram: LocalTelegram, clock: Clock, start: dt.datet
     async with bot.application:
         await play(bot, telegram, clock.set, start)
         if sys.stdin.isatty():
-            say("Your turn: type commands, or /quit. The sample market goes to 31 Dec 2020.")
+            await catch_up(bot, clock.set)
+            clock.go()
+            say("Your turn: type commands, e.g. /compare 3y or /help; a number presses a button; /quit ends.")
             await converse(bot.application, telegram, typed_lines(sys.stdin, prompt=True))

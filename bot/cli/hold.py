@@ -1,0 +1,38 @@
+"""How a subcommand takes the database: for itself alone, or beside a running bot."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from bot.jobs.tick import HEARTBEAT
+from storage import sources
+from storage.db import TWO_WRITERS_SAFE, hold_lock, open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from storage.db import Database
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[Database]:
+    """The database, open and locked for run, chat, check or demo; DatabaseBusy while another has it.
+
+    Its heartbeat begins here: an old one would make `doctor` take this process for a stuck one.
+    """
+    with hold_lock(path), open_database(path) as database:
+        now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+        database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, now))
+        yield database
+
+
+def beside_the_bot(path: Path) -> AbstractContextManager[object]:
+    """What import, refresh and backup run under: a running bot hinders them only under an old SQLite.
+
+    With the WAL-reset bug there must be no second process on the file: the bot has to be stopped first.
+    """
+    return contextlib.nullcontext() if TWO_WRITERS_SAFE or not path.exists() else hold_lock(path)

@@ -1,0 +1,44 @@
+"""What every subcommand says and how: lines on standard output, the rest beside them on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+def say(text: str) -> None:
+    """One line on standard output."""
+    print(text, flush=True)  # noqa: T201 - the command line's voice
+
+
+def aside(text: object) -> None:
+    """One line on standard error, beside answers that may be piped on."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command line's voice
+
+
+def busy(words: str) -> AbstractContextManager[object]:
+    """A spinner beside a few words while the block runs; nothing without a terminal."""
+    return Console(stderr=True).status(words)
+
+
+def log_briefly() -> None:
+    """Log warnings to standard error, a line each: a fault is named there, its traceback is not."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Brief())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _Brief(logging.Formatter):
+    """A record in one line, the error's own words at its end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, e.g. "error: an update failed (StorageError: The disk is full)"."""
+        error = record.exc_info[1] if record.exc_info else None
+        why = f" ({type(error).__name__}: {error})" if error else ""
+        return " ".join(f"{record.levelname.lower()}: {record.getMessage()}{why}".split())
