@@ -1,0 +1,32 @@
+# The bot as an image: docker build -t small-versus-large-bot .
+# How to run it stands in README.md. `bash .ci/image` runs these steps where there is no Docker.
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+RUN python -m venv /opt/bot
+# Every package by its hash, as a wheel: nothing is built from sources that nobody checked.
+COPY requirements.lock ./
+RUN /opt/bot/bin/pip install --require-hashes --only-binary :all: -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY bot bot
+COPY storage storage
+RUN /opt/bot/bin/pip install --no-deps --no-build-isolation .
+RUN /opt/bot/bin/pip uninstall --yes setuptools pip
+
+FROM python:${PYTHON}-slim
+# One folder is written to: configuration, database and caches live in it. The rest may be read-only.
+ENV PATH=/opt/bot/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/data MPLCONFIGDIR=/data/matplotlib
+RUN useradd --system --uid 10001 --no-create-home --home-dir /data bot \
+    && install --directory --owner bot --mode 700 /data
+COPY --from=build /opt/bot /opt/bot
+WORKDIR /data
+VOLUME /data
+USER 10001
+# `doctor` fails when the running bot has missed its ticks or the database is damaged.
+HEALTHCHECK --interval=5m --timeout=60s --start-period=2m --retries=2 \
+    CMD ["python", "-m", "bot", "doctor", "--config", "/data/config.toml"]
+ENTRYPOINT ["python", "-m", "bot"]
+CMD ["run", "--config", "/data/config.toml"]

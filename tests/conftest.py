@@ -1,0 +1,49 @@
+"""How the suite runs: hypothesis' settings, and what the header says about the one skip there is."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from hypothesis import settings
+
+from tests.shared_data import EXISTS, FOLDER
+
+MARKS = frozenset({"shared", "skipif"})  # tests.shared_data's mark, and what it is made of
+
+# A busy machine is slow and that is no fault; the same examples each time, so that red stays red.
+settings.register_profile("suite", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.load_profile("suite")
+
+
+def pytest_report_header() -> str:
+    """Whether the full history is there, and how many tests are skipped without it."""
+    count = sum(marked(file) for file in Path(__file__).parent.rglob("test_*.py"))
+    if EXISTS:
+        return (
+            f"full history: in {FOLDER.parent.name}/{FOLDER.name} beside the checkout, {count} tests use it"
+        )
+    return f"full history: not beside the checkout, {count} tests skipped"
+
+
+def marked(file: Path) -> int:
+    """Number of test functions in a file that need the full history (parameters counted once)."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    whole = any(
+        isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark" and _needs(node.value)
+        for node in tree.body
+    )
+    tests = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    ]
+    return sum(whole or any(map(_needs, test.decorator_list)) for test in tests)
+
+
+def _needs(node: ast.expr) -> bool:
+    return any(
+        (isinstance(part, ast.Name) and part.id in MARKS)
+        or (isinstance(part, ast.Attribute) and part.attr in MARKS)
+        for part in ast.walk(node)
+    )

@@ -1,0 +1,224 @@
+"""The documentation says what is true: tables, commands, rules, links, pictures."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shlex
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from bot import app
+from bot.alerts.grammar import parse_rule
+from bot.analytics.registry import METRICS
+from bot.analytics.valuation import CONVENTIONS
+from bot.chat.commands import BY_NAME, COMMANDS
+from bot.cli import parser
+from bot.cli.story import QUESTIONS_NOW
+from bot.config import KEYS, Config, load_config
+from bot.data.files import store
+from bot.data.sample import SOURCE, sample_observations
+from bot.local import LocalTelegram, converse
+from docs import pictures, tables
+from storage.db import open_database
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ALL = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+# The two lines that a person copies to a bare machine.
+DEMO = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/python -m bot demo"
+TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/python -m pytest"
+BOT = re.compile(r"python -m bot ([^`|&;\n]+)")
+SUBCOMMANDS = [name for name, _, _ in tables.sorted_subcommands(parser())]
+
+
+def blocks(language: str) -> list[str]:
+    """Lines of all fenced blocks of one language, continued lines joined."""
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", ALL, re.DOTALL | re.MULTILINE)
+    return [
+        line.strip() for block in found for line in block.replace("\\\n", " ").splitlines() if line.strip()
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_what_the_program_says(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert tables.filled(text) == text, "run: python -m docs.tables"
+
+
+def test_every_table_stands_in_a_page() -> None:
+    for name in tables.TABLES:
+        assert ALL.count(f"<!-- {name} -->") == 1, name
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_chat_command_is_in_the_readme(command: object) -> None:
+    assert f"| `/{getattr(command, 'name', '')}" in README
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_in_the_readme_with_a_rule_and_in_the_reference(name: str) -> None:
+    assert f"| `{name}` |" in README
+    assert METRICS[name].example in README
+    assert f"| `{name}` |" in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("section", "key"), [(section, key) for section, key, _ in KEYS.values()])
+def test_every_key_is_in_the_readme_with_its_meaning(section: str, key: str) -> None:
+    row = re.search(rf"^\| `\[{section}\] {key}` \| (.*) \|$", README, re.MULTILINE)
+    assert row is not None
+    assert len(row[1]) > 10
+
+
+def test_defaults_in_the_example_configuration_are_the_defaults() -> None:
+    loaded, default = load_config(ROOT / "config.example.toml"), Config()
+    changed = {
+        field.name for field in fields(Config) if getattr(loaded, field.name) != getattr(default, field.name)
+    }
+    assert changed == {"database"}
+
+
+def test_every_key_of_the_example_configuration_is_explained() -> None:
+    text = (ROOT / "config.example.toml").read_text(encoding="utf-8")
+    assert set(dict(tables._described(text))) == {(section, key) for section, key, _ in KEYS.values()}
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_is_in_the_readme(name: str) -> None:
+    assert f"| `python -m bot {name}" in README
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_every_convention_is_explained(convention: str) -> None:
+    assert f"| `{convention}` |" in ALL
+
+
+def test_the_two_commands_of_the_quick_start_stand_alone_on_their_lines() -> None:
+    assert [line for line in README.splitlines() if line in {DEMO, TESTS}] == [DEMO, TESTS]
+
+
+@pytest.mark.parametrize("arguments", [match[1] for line in blocks("sh") for match in BOT.finditer(line)])
+def test_every_subcommand_to_be_typed_is_understood(arguments: str) -> None:
+    assert parser().parse_args(shlex.split(arguments)).command
+
+
+def test_every_subcommand_named_exists() -> None:
+    assert {match[1].split()[0] for match in BOT.finditer(ALL)} <= set(SUBCOMMANDS)
+
+
+def test_shell_blocks_hold_nothing_but_known_commands() -> None:
+    known = {"python3", "uv", "python", "printf", "cp", "install", "mkdir", "docker", "bash"}
+    assert {line.split()[0] for line in blocks("sh")} <= known
+
+
+@pytest.mark.parametrize("line", blocks("rule"))
+def test_every_rule_is_understood_and_canonical(line: str) -> None:
+    assert parse_rule(str(parse_rule(line, METRICS)), METRICS) == parse_rule(line, METRICS)
+
+
+@pytest.mark.parametrize("line", blocks("spelling"))
+def test_every_friendly_spelling_becomes_the_rule_beside_it(line: str) -> None:
+    typed, rule = line.split("->")
+    assert str(parse_rule(typed, METRICS)) == rule.strip()
+
+
+def test_every_option_target_and_comparison_has_an_example() -> None:
+    rules = "\n".join(blocks("rule"))
+    for word in (
+        "confirm", "rearm", "cooldown", "once", "until", "silent", "note", "and", "crosses",
+        "sma", "high", "low", "pct", ">", "<", ">=", "<=",
+    ):  # fmt: skip
+        assert re.search(rf"(^| ){re.escape(word)} |{word}$", rules, re.MULTILINE), word
+
+
+async def replies(folder: Path, lines: list[str]) -> list[str]:
+    """What the bot says to lines typed on the sample market, all in one text a line."""
+    said: list[str] = []
+    answers = []
+
+    def now() -> dt.datetime:
+        return QUESTIONS_NOW
+
+    telegram = LocalTelegram(said.append, None, now)
+    with open_database(folder / "bot.db") as database:
+        observed = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
+        rows = sample_observations()
+        database.run_sync(lambda db: store(db, rows, source=SOURCE, observed_at=observed))
+        config = replace(Config(), database=database.path, access="open")
+        bot = app.local_bot(app.services_of(config, database, now, live=False), telegram)
+        async with bot.application:
+            for line in lines:
+                said.clear()
+                await converse(bot.application, telegram, [line])
+                answers.append("\n".join(said))
+    return answers
+
+
+async def test_every_command_in_the_pages_is_answered(tmp_path: Path) -> None:
+    examples = [command.example for command in COMMANDS if command.name != "history"]
+    # The table's /alert example would be the second of its kind, and an alert goes by its number.
+    lines = [*blocks("chat"), *(line for line in examples if not line.startswith("/alert "))]
+    for line, answer in zip(lines, await replies(tmp_path, lines), strict=True):
+        assert answer, line
+        assert "Example: " not in answer or line.startswith("/help"), f"{line} was refused: {answer}"
+        assert "failed" not in answer, line
+
+
+def test_every_command_named_in_the_pages_exists() -> None:
+    named = set(re.findall(r"`/([a-z]+)", ALL)) | {line[1:].split()[0] for line in blocks("chat")}
+    assert named - set(BY_NAME) - {"newbot", "data"} == set()
+
+
+def test_every_relative_link_and_picture_is_there() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+        for link in links:
+            if not link.startswith(("https://", "#")):
+                assert (page.parent / link.split("#")[0]).is_file(), f"{page.name}: {link}"
+
+
+def test_links_lead_to_few_known_sites() -> None:
+    hosts = set(re.findall(r"https?://([^/)\s\"'`]+)", ALL))
+    assert hosts <= {"t.me", "docs.astral.sh", "api.telegram.org"}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"pypi|pythonhosted|/simple\b",
+        r"(?<![\w.$/])/(?:home|root|work|tmp/|Users|opt)\b",
+        r"\d{6,}:[A-Za-z0-9_-]{20,}",
+        r"localhost:\d+|127\.0\.0\.1",
+        r"\b(?:TODO|FIXME|TBD|XXX)\b",
+    ],
+)
+def test_the_pages_name_no_registry_no_machine_and_no_secret(pattern: str) -> None:
+    assert re.findall(pattern, ALL) == []
+
+
+def test_changes_begin_with_what_they_do() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^- (\w+)", text, re.MULTILINE)
+    assert entries
+    assert set(entries) <= {"Adds", "Changes", "Fixes", "Removes"}
+
+
+def test_the_version_in_the_package_is_the_projects() -> None:
+    import tomllib  # noqa: PLC0415 - here only
+
+    from bot import __version__  # noqa: PLC0415 - as above
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == __version__
+
+
+def test_the_pictures_are_made_of_what_the_demo_says(tmp_path: Path) -> None:
+    chat, compare = pictures.make(tmp_path)
+    for made in (chat, compare):
+        kept = (ROOT / "docs" / made.name).read_bytes()
+        assert kept[:8] == made.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert kept[16:20] == made.read_bytes()[16:20]  # as wide as the page shows it
