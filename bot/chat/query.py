@@ -29,7 +29,7 @@ class Query:
 def parse_query(text: str, example: str, *, kinds: bool = False, rest: bool = False) -> Query:
     """Query of the words after a command; raises BadInput naming the word.
 
-    `kinds` allows tr and price; `rest` keeps words that are nothing here instead of refusing them.
+    `kinds` allows tr and price; `rest` keeps what is no window (words, bare numbers) for the command.
     """
     query = Query()
     words = text.split()
@@ -40,7 +40,7 @@ def parse_query(text: str, example: str, *, kinds: bool = False, rest: bool = Fa
             query = _dated(query, lower, words, example)
         elif kinds and lower in _KINDS:
             query = replace(query, total=_KINDS[lower])
-        elif lower[0].isdigit() or lower in {"ytd", "mtd"} or not rest:
+        elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):
             query = _window(query, word, kinds)
         else:
             query = replace(query, rest=(*query.rest, lower))
