@@ -15,26 +15,32 @@ from typing import Any
 import pandas as pd
 from pandas.errors import Pandas4Warning
 
+from bot.errors import NoData
+
 # A close is trusted this long after the bell: the closing auction prints late.
 SETTLE = dt.timedelta(minutes=15)
+# The exchange has not been shut for longer in a row since 1933; past it a calendar has simply ended.
+LONGEST_CLOSURE = pd.Timedelta(days=10)
+FIRST = "1993-01-01"  # SPY's year
 # Past this a session without a close is called stale (three more hours of trying).
 STALE_AFTER = dt.timedelta(hours=3, minutes=15)
 
 
 @lru_cache(maxsize=2)
 def _xnys(today: dt.date) -> Any:  # noqa: ANN401 - the library has no types
-    """The exchange's calendar, built anew each day because it ends about a year ahead."""
-    del today
+    """The exchange's calendar, built anew each day because it ends a year ahead."""
     with warnings.catch_warnings():
         # The library still calls what pandas 4 will drop; its users can do nothing about it.
         warnings.simplefilter("ignore", Pandas4Warning)
         import exchange_calendars  # noqa: PLC0415 - late: it costs a second and /start needs none of it
 
-        return exchange_calendars.get_calendar("XNYS", start="1993-01-01")
+        # A machine whose clock is far back has a calendar too, one of its first year.
+        end = max(pd.Timestamp(today), pd.Timestamp(FIRST)) + pd.DateOffset(years=1)
+        return exchange_calendars.get_calendar("XNYS", start=FIRST, end=end)
 
 
 class Sessions:
-    """The exchange's sessions with extra closures from the config."""
+    """The exchange's sessions from 1993 to a year after `today`, with extra closures from the config."""
 
     def __init__(self, closed: Iterable[dt.date] = (), today: dt.date | None = None) -> None:
         calendar = _xnys(today or dt.datetime.now(dt.UTC).date())
@@ -57,19 +63,34 @@ class Sessions:
         return session in self._early
 
     def last_completed(self, now: dt.datetime, settle: dt.timedelta = SETTLE) -> pd.Timestamp:
-        """The last session whose close plus `settle` has passed at `now` (aware)."""
-        position = self.index.searchsorted(_midnight(now.astimezone(dt.UTC)), side="right") - 1
+        """The last session whose close plus `settle` has passed at `now` (aware).
+
+        Raises NoData where `now` lies outside the calendar.
+        """
+        day = _midnight(now.astimezone(dt.UTC))
+        position = int(self.index.searchsorted(day, side="right")) - 1
         while position >= 0 and self.close(self.index[position]) + settle > now:
             position -= 1
+        if position < 0 or day - self.index[-1] > LONGEST_CLOSURE:
+            raise self._outside(day)
         return self.index[position]
 
     def next_after(self, session: pd.Timestamp) -> pd.Timestamp:
-        """The session that follows `session` (which need not be one itself)."""
-        return self.index[self.index.searchsorted(session, side="right")]
+        """The session that follows `session` (which need not be one itself); NoData past the calendar."""
+        position = int(self.index.searchsorted(session, side="right"))
+        if position == len(self.index):
+            raise self._outside(session)
+        return self.index[position]
 
     def between(self, first: pd.Timestamp, last: pd.Timestamp) -> pd.DatetimeIndex:
         """Sessions from `first` to `last`, both included."""
         return self.index[(self.index >= first) & (self.index <= last)]
+
+    def _outside(self, day: pd.Timestamp) -> NoData:
+        first, last = self.index[0], self.index[-1]
+        return NoData(
+            f"The calendar of sessions runs from {first:%Y-%m-%d} to {last:%Y-%m-%d}, not to {day:%Y-%m-%d}."
+        )
 
 
 def _midnight(instant: dt.datetime) -> pd.Timestamp:

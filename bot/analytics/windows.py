@@ -81,8 +81,10 @@ def parse_window(text: str) -> Window:
     words = text.strip().lower()
     if words in {"ytd", "mtd"}:
         return Window(words)
-    if words.startswith("since"):
-        return Window("since", since=parse_date(words.removeprefix("since").strip()))
+    if words == "since":
+        raise BadInput("“since” needs a date written YYYY-MM-DD.", "since 2020-09-30")
+    if words.startswith("since "):
+        return Window("since", since=parse_date(text.strip()[len("since") :].strip()))
     match = _COUNTED.fullmatch(words)
     if match is None:
         raise BadInput(f"“{text}” is not a window; one of these works: {EXAMPLES}.")
