@@ -21,9 +21,9 @@ def pytest_report_header() -> str:
     count = sum(marked(file) for file in Path(__file__).parent.rglob("test_*.py"))
     if EXISTS:
         return (
-            f"full history: in {FOLDER.parent.name}/{FOLDER.name} beside the checkout, {count} tests use it"
+            f"full history: in {FOLDER.parent.name}/{FOLDER.name} beside the checkout, {count} test functions use it"
         )
-    return f"full history: not beside the checkout, {count} tests skipped"
+    return f"full history: not beside the checkout, {count} test functions skipped"
 
 
 def marked(file: Path) -> int:
