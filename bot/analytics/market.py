@@ -115,6 +115,8 @@ class Market:
 
     def at(self, anchor: pd.Timestamp) -> Market:
         """The same Market as of `anchor`, a session or not: nothing later is left in it."""
+        last = min(self.last_completed, anchor)
+        begun = self.sessions[self.sessions <= last]
         return replace(
             self,
             prices=self.prices.loc[:anchor],
@@ -122,6 +124,6 @@ class Market:
             facts={ticker: frame.loc[:anchor] for ticker, frame in self.facts.items()},
             multiples=self.multiples[self.multiples["session"] <= anchor],
             weights=self.weights[self.weights["session"] <= anchor],
-            last_completed=min(self.last_completed, anchor),
+            last_completed=begun[-1] if len(begun) else last,
             anchor=anchor,
         )
