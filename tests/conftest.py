@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import settings
 
-from tests.shared_data import EXISTS, FOLDER
+from tests.shared_data import EXISTS
 
 MARKS = frozenset({"shared", "skipif"})  # tests.shared_data's mark, and what it is made of
 
@@ -19,11 +19,8 @@ settings.load_profile("suite")
 def pytest_report_header() -> str:
     """Whether the full history is there, and how many tests are skipped without it."""
     count = sum(marked(file) for file in Path(__file__).parent.rglob("test_*.py"))
-    if EXISTS:
-        return (
-            f"full history: in {FOLDER.parent.name}/{FOLDER.name} beside the checkout, {count} test functions use it"
-        )
-    return f"full history: not beside the checkout, {count} test functions skipped"
+    where = "beside the checkout" if EXISTS else "not beside the checkout"
+    return f"full history: {where}, {count} test functions {'use it' if EXISTS else 'skipped'}"
 
 
 def marked(file: Path) -> int:
