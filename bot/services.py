@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bot.alerts.bars import Histories
@@ -44,8 +45,9 @@ class Services:
         return THEMES[self.config.theme]
 
 
+@lru_cache(maxsize=2)
 def context_of(market: Market, markets: Markets) -> Context:
-    """Histories of one Market and the instant of the next check."""
+    """Histories of one Market, made once and shared by all who ask, and the instant of the next check."""
     sessions = markets.sessions()
     following = sessions.next_after(market.last_completed)
     return Context(market, Histories(market, METRICS), sessions.close(following))

@@ -75,6 +75,17 @@ def active_alerts(db: sqlite_utils.Database) -> list[Row]:
     )
 
 
+def marks(db: sqlite_utils.Database) -> dict[int, str | None]:
+    """Every alert to be judged with the session it was judged on last; cheap, to see whether any changed."""
+    rows = db.execute(
+        """
+        SELECT alert_id, (SELECT max(session) FROM alert_states WHERE alert_states.alert_id = alerts.alert_id)
+        FROM alerts JOIN chats USING (chat_id) WHERE life = 'active' AND status = 'active'
+        """
+    )
+    return dict(rows.fetchall())
+
+
 def count_active(db: sqlite_utils.Database, chat_id: int) -> int:
     """How many alerts count towards a chat's quota: those not ended, paused ones too."""
     return len(alerts_of(db, chat_id))

@@ -1,52 +1,39 @@
 """Judging alerts: every completed session since the last run, in order; what fired is queued.
 
-Texts are made first; then the new states, the events and the messages are committed together.
+Texts are made first; then the new states, the events and the messages are committed together. An alert
+that somebody changed meanwhile is left as it is, and judged again by the next run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import logging
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from bot.alerts.engine import judge, truth
-from bot.analytics.registry import METRICS
-from bot.rendering import alerts as say
-from bot.rendering.answer import REPLY, SAMPLE, button_rows
-from bot.rendering.text import bold, code, lines, short_date, strip_html
-from bot.services import context_of, standing_of
+from bot.jobs.judging import Judge, Judged, Row, Told
+from bot.rendering import pushes
+from bot.rendering.answer import REPLY, Answer, button_rows
+from bot.rendering.text import strip_html
+from bot.services import context_of
 from storage import alerts as stored
 from storage import outbox
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.alerts.state import Event, State
-    from bot.rendering.text import Html
+    from bot.alerts.state import Event
+    from bot.analytics.market import Market
     from bot.services import Services
 
-_log = logging.getLogger(__name__)
-DIGEST_LINES = 20
-_QUARTER = dt.timedelta(days=say.FIRES_SINCE_DAYS)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One alert with the states and events that judging gave; `broken` says why it could not be judged."""
-
-    row: dict[str, Any]
-    standing: say.Standing | None
-    states: tuple[State, ...] = ()
-    events: tuple[Event, ...] = ()
-    broken: str = ""
+_QUARTER = dt.timedelta(days=pushes.FIRES_SINCE_DAYS)
 
 
 @dataclass(frozen=True)
 class Fire:
-    """An event that was stored by this run."""
+    """An event that was stored by a run."""
 
     chat_id: int
     number: int
@@ -54,209 +41,170 @@ class Fire:
     event: Event
 
     def __str__(self) -> str:
-        told = "held back, fired" if self.event.muted else self.event.kind
+        kind = "fired" if self.event.kind == "fired" else "still true"
+        told = f"{kind} (held back by its cooldown)" if self.event.muted else kind
         return f"alert #{self.number} in chat {self.chat_id}, {self.rule}: {told} on {self.event.session}"
 
 
-async def evaluate(services: Services) -> list[Fire]:
-    """Judge all active alerts on the Market of the moment; the fires that are new."""
-    market = await services.markets.current()
-    if market.end is None:
-        return []
-    context = await asyncio.to_thread(context_of, market, services.markets)
+@dataclass(frozen=True)
+class _Done:
+    """What a run committed; `skipped` counts alerts that had been changed meanwhile."""
 
-    def read(db: sqlite_utils.Database) -> list[tuple[dict[str, Any], say.Standing | Exception]]:
-        return [(row, _standing(db, row)) for row in stored.active_alerts(db)]
-
-    rows = await services.database.run(read)
-    judged = await asyncio.to_thread(lambda: [_judge(row, standing, context) for row, standing in rows])
-    changed = [one for one in judged if one.states or one.broken or _is_over(one, context)]
-    if not changed:
-        return []
-    return await services.database.run(lambda db: _commit(db, changed, context, services.clock()))
+    fires: list[Fire]
+    skipped: int
 
 
-def _standing(db: sqlite_utils.Database, row: dict[str, Any]) -> say.Standing | Exception:
-    try:
-        return standing_of(db, row)
-    except (ValueError, KeyError, LookupError, TypeError) as error:
-        return error
+class Evaluation:
+    """Judges all active alerts, and remembers the Market and the alerts that it has judged."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._judged: tuple[Market, dict[int, str | None]] | None = None
+
+    async def run(self) -> list[Fire]:
+        """Judge on the Market of the moment; the fires that are new. At once when nothing is new."""
+        services = self._services
+        market = await services.markets.current()
+        if market.end is None:
+            return []
+        if self._judged == (market, await services.database.run(stored.marks)):
+            return []
+        rows = await services.database.run(_read)
+        context = await asyncio.to_thread(context_of, market, services.markets)
+        judge = Judge(context)
+        changed = await asyncio.to_thread(judge.all, rows)
+        counts = await services.database.run(partial(_fires_before, changed))
+        told = await asyncio.to_thread(judge.tell, changed, counts)
+        commit = partial(_commit, judged=told, sample=market.is_sample, now=services.clock())
+        done = await services.database.run(commit) if told else _Done([], 0)
+        self._judged = None if done.skipped else (market, _marks(rows, told))
+        return done.fires
 
 
-def _judge(row: dict[str, Any], standing: say.Standing | Exception, context: say.Context) -> Judged:
-    """Judge one alert; one that breaks stops no other."""
-    if isinstance(standing, Exception):
-        return Judged(row, None, broken=f"its stored rule cannot be read ({type(standing).__name__})")
-    try:
-        bars = context.histories.bars(standing.rule, standing.state.session, context.market.sessions)
-        run = judge(standing.rule, standing.state, bars)
-    except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
-        _log.exception("alert %s cannot be judged", row["alert_id"])
-        return Judged(row, standing, broken=f"it cannot be judged ({type(error).__name__}: {error})")
-    return Judged(row, standing, run.states, run.events)
+def _read(db: sqlite_utils.Database) -> list[Row]:
+    """Every alert to be judged, with its state as text."""
+    rows = []
+    for alert in stored.active_alerts(db):
+        session, state = stored.current_state(db, alert["alert_id"]) or (None, None)
+        rows.append(Row(alert, state, session))
+    return rows
 
 
-def _is_over(one: Judged, context: say.Context) -> bool:
-    """Whether the rule's last day has passed and every session up to it is judged or given up."""
-    until = one.standing.rule.until if one.standing else None
-    return until is not None and context.market.last_completed.date() > until
+def _fires_before(judged: list[Judged], db: sqlite_utils.Database) -> dict[tuple[int, dt.date], int]:
+    """How often an alert had fired in the quarter before each of its events."""
+    return {
+        (one.alert_id, event.session): stored.fires_since(
+            db, one.alert_id, (event.session - _QUARTER).isoformat()
+        )
+        for one in judged
+        for event in one.events
+    }
 
 
-def _commit(
-    db: sqlite_utils.Database, judged: list[Judged], context: say.Context, now: dt.datetime
-) -> list[Fire]:
-    """Store states, events and messages of all alerts in one transaction; the new fires."""
-    fires: dict[int, list[tuple[Judged, Event, int]]] = defaultdict(list)
-    for one in judged:
-        if one.broken or one.standing is None:
-            _pause_broken(db, one, now)
+def _marks(rows: list[Row], told: list[Judged]) -> dict[int, str | None]:
+    """The marks as this run leaves them: the session judged last, by alert still active."""
+    marks = {row.alert["alert_id"]: row.session for row in rows}
+    for one in told:
+        if one.ends:
+            del marks[one.alert_id]
+        elif one.states:
+            marks[one.alert_id] = one.states[-1].session.isoformat()
+    return marks
+
+
+def _commit(db: sqlite_utils.Database, judged: list[Judged], *, sample: bool, now: dt.datetime) -> _Done:
+    """Store states, events and messages of all alerts in one transaction."""
+    found: dict[int, list[tuple[Judged, Told, int]]] = defaultdict(list)
+    current = [one for one in judged if _is_current(db, one)]
+    for one in current:
+        if one.broken:
+            stored.set_life(db, one.alert_id, "paused", one.broken)
+            _enqueue(db, one, pushes.paused(one.number, one.row.alert["rule"], one.broken), "paused", now)
             continue
-        if not _is_current(db, one):
-            continue
-        for event, event_id in _store(db, one, context, now):
-            fires[one.row["chat_id"]].append((one, event, event_id))
-        if _is_over(one, context):
-            _expire(db, one, now)
-    for chat_id, found in fires.items():
-        _queue(db, chat_id, [item for item in found if not item[1].muted], context, now)
-    return [
-        Fire(chat_id, one.row["number"], one.row["rule"], event)
-        for chat_id, found in fires.items()
-        for one, event, _ in found
+        found[one.chat_id] += [(one, told, event_id) for told, event_id in _store(db, one, now)]
+        if one.over and one.standing is not None:
+            stored.set_life(db, one.alert_id, "expired", "its last day has passed")
+            _enqueue(db, one, pushes.ended(one.standing), "ended", now)
+    for chat_id, group in found.items():
+        _push(db, chat_id, [fire for fire in group if not fire[1].event.muted], sample=sample, now=now)
+    fires = [
+        Fire(one.chat_id, one.number, one.row.alert["rule"], told.event)
+        for group in found.values()
+        for one, told, _ in group
     ]
+    return _Done(fires, len(judged) - len(current))
 
 
 def _is_current(db: sqlite_utils.Database, one: Judged) -> bool:
     """Whether the alert still stands as it was read: nobody changed it while it was judged."""
-    row = stored.get_alert(db, one.row["chat_id"], one.row["number"])
-    state = stored.current_state(db, one.row["alert_id"])
-    read = one.standing.state.to_json() if one.standing else ""
-    return row is not None and row["life"] == "active" and state is not None and state[1] == read
+    row = stored.get_alert(db, one.chat_id, one.number)
+    state = stored.current_state(db, one.alert_id)
+    was = one.row.alert
+    same = row is not None and (row["life"], row["rule_json"]) == (was["life"], was["rule_json"])
+    return same and (state[1] if state else None) == one.row.state
 
 
-def _store(
-    db: sqlite_utils.Database, one: Judged, context: say.Context, now: dt.datetime
-) -> list[tuple[Event, int]]:
-    """Save the states and the events of one alert; the events that are new, with their ids."""
-    for state in one.states:
-        stored.save_state(db, one.row["alert_id"], state.session.isoformat(), state.to_json())
+def _store(db: sqlite_utils.Database, one: Judged, now: dt.datetime) -> list[tuple[Told, int]]:
+    """Save the states that are kept and the events of one alert; what is new, with the events' ids."""
+    for state in one.states[-stored.STATES_KEPT :]:
+        stored.save_state(db, one.alert_id, state.session.isoformat(), state.to_json())
     new = []
-    for event in one.events:
+    for told in one.told:
         event_id = stored.add_event(
             db,
-            alert_id=one.row["alert_id"],
-            session=event.session.isoformat(),
-            transition=event.kind,
+            alert_id=one.alert_id,
+            session=told.event.session.isoformat(),
+            transition=told.event.kind,
             now=now,
-            value=event.value,
-            threshold=event.threshold,
-            detail=_detail(one, event, context),
+            value=told.event.value,
+            threshold=told.event.threshold,
+            detail=told.detail,
         )
         if event_id is not None:
-            new.append((event, event_id))
-        if event.done:
-            stored.set_life(db, one.row["alert_id"], "done", "fired once")
+            new.append((told, event_id))
+        if told.event.done:
+            stored.set_life(db, one.alert_id, "done", "fired once")
     return new
 
 
-def _detail(one: Judged, event: Event, context: say.Context) -> dict[str, object]:
-    """What `why` replays: the inputs as judged and where they were from."""
-    rule = one.standing.rule if one.standing else None
-    part = METRICS[rule.conditions[0].metric].part if rule else "prices"
-    source = context.market.source("facts:IWM" if part == "facts" else part)
-    return {"event": event.to_json(), "source": source.label, "observed_at": source.observed_at}
+def _push(
+    db: sqlite_utils.Database,
+    chat_id: int,
+    fires: list[tuple[Judged, Told, int]],
+    *,
+    sample: bool,
+    now: dt.datetime,
+) -> None:
+    """One message a fire; after a downtime one message a chat that lists them all."""
+    if len(fires) > 1 and any(told.late for _, told, _ in fires):
+        ordered = sorted(fires, key=lambda fire: (fire[1].event.session, fire[2]), reverse=True)
+        answer = pushes.digest([told.line for _, told, _ in ordered], sample=sample)
+        silent = all(told.silent for _, told, _ in fires)
+        _queue(db, chat_id, f"digest:{max(fire[2] for fire in fires)}", answer, now, silent=silent)
+        return
+    for _, told, event_id in fires:
+        _queue(db, chat_id, f"alert:{event_id}", told.alone, now, silent=told.silent)
+
+
+def _enqueue(db: sqlite_utils.Database, one: Judged, answer: Answer, what: str, now: dt.datetime) -> None:
+    """A notice about one alert; an alert may be paused more than once, so the instant is part of its key."""
+    _queue(db, one.chat_id, f"{what}:{one.alert_id}:{now:%Y-%m-%dT%H:%M:%S}", answer, now, kind="notice")
 
 
 def _queue(
     db: sqlite_utils.Database,
     chat_id: int,
-    found: list[tuple[Judged, Event, int]],
-    context: say.Context,
-    now: dt.datetime,
-) -> None:
-    """One message an event; after a downtime one message that lists them all."""
-    if len(found) > 1 and any(_is_late(one, event, context) for one, event, _ in found):
-        newest = max(event_id for _, _, event_id in found)
-        html = _digest(found, context)
-        _enqueue(db, chat_id, f"digest:{newest}", html, [("Alerts", "/alerts"), ("History", "/history")], now)
-        return
-    for one, event, event_id in found:
-        if one.standing is None:
-            continue
-        since = (event.session - _QUARTER).isoformat()
-        count = stored.fires_since(db, one.row["alert_id"], since)
-        late = _is_late(one, event, context)
-        html = say.fired(one.standing, event, context, count, late=late)
-        buttons = list(say.buttons(one.standing.number))
-        _enqueue(db, chat_id, f"alert:{event_id}", html, buttons, now, silent=one.standing.rule.silent)
-
-
-def _is_late(one: Judged, event: Event, context: say.Context) -> bool:
-    """Whether the event's session is older than the newest one its inputs can be known for."""
-    rule = one.standing.rule if one.standing else None
-    lag = max(METRICS[c.metric].lag for c in rule.conditions) if rule else 0
-    sessions = context.market.sessions
-    last = sessions.searchsorted(context.market.last_completed)
-    return bool(event.session < sessions[max(last - lag, 0)].date())
-
-
-def _digest(found: list[tuple[Judged, Event, int]], context: say.Context) -> Html:
-    """Every fire of a downtime, newest first, with what became of it."""
-    ordered = sorted(found, key=lambda item: (item[1].session, item[2]), reverse=True)
-    told = [
-        say.event_line(one.standing.number, one.standing.rule, event, _since(one, event, context))
-        for one, event, _ in ordered[:DIGEST_LINES]
-        if one.standing is not None
-    ]
-    more = len(ordered) - DIGEST_LINES
-    return lines(
-        bold(f"{len(ordered)} alerts fired while the bot was away"),
-        bold(SAMPLE) if context.market.is_sample else None,
-        *told,
-        f"... and {more} more, /history" if more > 0 else None,
-    )
-
-
-def _since(one: Judged, event: Event, context: say.Context) -> str:
-    """Whether the condition has held since the event, or when it went back."""
-    if one.standing is None:
-        return ""
-    later = context.histories.bars(one.standing.rule, event.session, context.market.sessions)
-    back = next((bar.session for bar in later if truth(event.ops, bar) is False), None)
-    return ", still true" if back is None else f", back on {short_date(back)}"
-
-
-def _enqueue(
-    db: sqlite_utils.Database,
-    chat_id: int,
     dedup: str,
-    html: Html,
-    buttons: list[tuple[str, str]],
+    answer: Answer,
     now: dt.datetime,
     *,
+    kind: str = "alert",
     silent: bool = False,
 ) -> None:
     payload = {
-        "html": html,
-        "plain": strip_html(html),
-        "buttons": button_rows([buttons], REPLY),
+        "html": answer.html,
+        "plain": strip_html(answer.html),
+        "buttons": button_rows(answer.buttons, REPLY),
         "silent": silent,
     }
-    outbox.enqueue(db, chat_id=chat_id, kind="alert", dedup=dedup, payload=payload, now=now)
-
-
-def _pause_broken(db: sqlite_utils.Database, one: Judged, now: dt.datetime) -> None:
-    """An alert that cannot be judged pauses itself and says so once."""
-    stored.set_life(db, one.row["alert_id"], "paused", one.broken)
-    number = one.row["number"]
-    html = lines(bold(f"Alert #{number} is paused") + f": {one.broken}.", code(one.row["rule"]))
-    buttons = [("Resume", f"/alert {number} resume"), ("Off", f"/alert {number} off")]
-    dedup = f"broken:{one.row['alert_id']}:{now:%Y-%m-%dT%H:%M:%S}"
-    _enqueue(db, one.row["chat_id"], dedup, html, buttons, now)
-
-
-def _expire(db: sqlite_utils.Database, one: Judged, now: dt.datetime) -> None:
-    stored.set_life(db, one.row["alert_id"], "expired", "past its last day")
-    rule = one.row["rule"]
-    html = lines(bold(f"Alert #{one.row['number']} has ended") + ": its last day has passed.", code(rule))
-    _enqueue(db, one.row["chat_id"], f"expired:{one.row['alert_id']}", html, [("Alerts", "/alerts")], now)
+    outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=dedup, payload=payload, now=now)

@@ -4,39 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
-from bot.rendering.answer import REPLY, button_rows
+from bot.rendering.answer import REPLY, Answer, button_rows
 from bot.rendering.summary import summary
-from bot.rendering.text import strip_html
+from bot.rendering.text import bold, lines, strip_html
 from bot.services import DAILY, context_of, standing_of
 from storage import alerts as stored
 from storage import chats, outbox
+from storage.db import StorageError
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.rendering.alerts import Standing
-    from bot.rendering.answer import Answer
+    from bot.analytics.market import Market
+    from bot.rendering.standing import Context, Standing
     from bot.services import Services
 
+_log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
+_SECOND = dt.timedelta(seconds=1)
+_EVER = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+Rows = list[dict[str, Any]]
 
 
 def due_instant(day: dt.date, at: str, zone: ZoneInfo) -> dt.datetime | None:
-    """UTC instant of a local time on a local date; None where the date does not exist there.
+    """UTC instant of a local time on a local date; None where the whole date does not exist there.
 
     In a gap (clocks put forward) it is the first valid instant, in a fold (put back) the first of both.
     """
     local = dt.datetime.combine(day, dt.time.fromisoformat(at), zone)
     instant = local.astimezone(dt.UTC)
-    if instant.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
-        instant = _transition(local.replace(fold=1).astimezone(dt.UTC), instant, zone)
-    return instant if instant.astimezone(zone).date() == day else None
+    if instant.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return instant
+    first = _transition(local.replace(fold=1).astimezone(dt.UTC), instant, zone)
+    beside = (first.astimezone(zone).date(), (first - _SECOND).astimezone(zone).date())
+    return first if day in beside else None
 
 
 def _transition(before: dt.datetime, after: dt.datetime, zone: ZoneInfo) -> dt.datetime:
@@ -50,57 +60,97 @@ def _transition(before: dt.datetime, after: dt.datetime, zone: ZoneInfo) -> dt.d
     return dt.datetime.fromtimestamp(high, dt.UTC)
 
 
-async def summarise(services: Services) -> int:
-    """Queue the summaries that are due; how many. After a downtime the newest only, marked late."""
-    now = services.clock()
-    claimed = await services.database.run(lambda db: _plan(db, services.config.timezone, now))
-    if not claimed:
-        return 0
-    market = await services.markets.current()
-    context = await asyncio.to_thread(context_of, market, services.markets)
-    queued = 0
-    for chat_id, rows in claimed.items():
-        standings = await services.database.run(partial(_standings, chat_id=chat_id))
-        late = now - dt.datetime.fromisoformat(rows[-1]["due_at"]) > LATE_AFTER
-        try:
-            answer = await asyncio.to_thread(
-                summary, context, standings, services.markets.sessions(), late=late
-            )
-        except NoData:
-            answer = None
-        session = f"{market.last_completed:%Y-%m-%d}"
-        queued += await services.database.run(
-            partial(_queue, chat_id=chat_id, rows=rows, answer=answer, session=session, now=now)
-        )
-    return queued
+class Summaries:
+    """Queues the summaries that are due, and remembers up to when they are planned."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._planned: dt.datetime | None = None
+
+    async def run(self) -> int:
+        """Queue what is due; how many. After a downtime a chat gets the newest only, marked late.
+
+        What falls due while the last session's closes are still on their way waits for them.
+        """
+        services, now = self._services, self._services.clock()
+        since = self._planned if self._planned is not None and self._planned <= now else None
+        plan = partial(_plan, default_zone=services.config.timezone, since=since, now=now)
+        due = await services.database.run(plan)
+        self._planned = now
+        if not due:
+            return 0
+        market = await services.markets.current()
+        if services.live and _is_awaited(market, services, now):
+            return 0
+        context = await asyncio.to_thread(context_of, market, services.markets)
+        queued = 0
+        for chat_id, rows in due.items():
+            try:
+                queued += await _one(services, context, chat_id, rows, now)
+            except StorageError:
+                raise
+            except Exception:  # noqa: BLE001 - one chat must not stop the others
+                _log.exception("the summary of chat %s failed; the next tick tries again", chat_id)
+        return queued
 
 
-def _plan(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[int, list[dict[str, Any]]]:
-    """Due rows by chat, oldest first; those of yesterday and today are added if they are new."""
+def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
+    """Whether closes of the last session are missing that may still come."""
+    if market.end is None or market.end >= market.last_completed:
+        return False
+    return now < services.markets.sessions().close(market.last_completed) + STALE_AFTER
+
+
+async def _one(services: Services, context: Context, chat_id: int, rows: Rows, now: dt.datetime) -> int:
+    """One chat's summary; 1 when it was queued."""
+    standings = await services.database.run(partial(_standings, chat_id=chat_id))
+    late = now - dt.datetime.fromisoformat(rows[-1]["due_at"]) > LATE_AFTER
+    sessions = services.markets.sessions()
+    try:
+        answer = await asyncio.to_thread(summary, context, standings, sessions, late=late)
+    except NoData as error:
+        answer = Answer(lines(bold("Daily summary"), str(error)))
+    session = f"{context.market.last_completed:%Y-%m-%d}"
+    return await services.database.run(
+        partial(_queue, chat_id=chat_id, rows=rows, answer=answer, session=session, now=now)
+    )
+
+
+def _plan(
+    db: sqlite_utils.Database, default_zone: str, since: dt.datetime | None, now: dt.datetime
+) -> dict[int, Rows]:
+    """Due rows by chat, oldest first. Those that fell due after `since` are added.
+
+    Without `since`, at the first run of a process, yesterday's and today's are; they may be there already.
+    """
     for chat in chats.subscribers(db):
         zone = ZoneInfo(chat["timezone"] or default_zone)
         today = now.astimezone(zone).date()
+        begin = max(dt.datetime.fromisoformat(chat["created_at"]), since or _EVER)
         for day in (today - dt.timedelta(days=1), today):
             instant = due_instant(day, chat["summary_at"], zone)
-            if instant is not None and dt.datetime.fromisoformat(chat["created_at"]) <= instant <= now:
+            if instant is not None and begin <= instant <= now:
                 chats.add_due(db, chat["chat_id"], DAILY, day.isoformat(), instant)
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    found: dict[int, Rows] = defaultdict(list)
     for row in chats.due(db, now):
         found[row["chat_id"]].append(row)
     return found
 
 
 def _standings(db: sqlite_utils.Database, chat_id: int) -> list[Standing]:
-    return [standing_of(db, row) for row in stored.alerts_of(db, chat_id) if row["life"] == "active"]
+    """The chat's active alerts; one that cannot be read is told by the judging, not here."""
+    standings = []
+    for row in stored.alerts_of(db, chat_id):
+        if row["life"] == "active":
+            try:
+                standings.append(standing_of(db, row))
+            except Exception:  # noqa: BLE001 - a broken alert must not cost the chat its summary
+                _log.warning("alert %s is left out of the summary", row["alert_id"], exc_info=True)
+    return standings
 
 
 def _queue(
-    db: sqlite_utils.Database,
-    chat_id: int,
-    rows: list[dict[str, Any]],
-    answer: Answer | None,
-    session: str,
-    now: dt.datetime,
+    db: sqlite_utils.Database, chat_id: int, rows: Rows, answer: Answer, session: str, now: dt.datetime
 ) -> int:
     """Claim the chat's due rows and queue one summary, unless that session's was sent before."""
     won = [row for row in rows if chats.claim(db, row["id"])]
@@ -108,15 +158,13 @@ def _queue(
         return 0
     for row in won[:-1]:
         chats.finish(db, row["id"], "skipped")
-    queued = None
-    if answer is not None:
-        payload = {
-            "html": answer.html,
-            "plain": strip_html(answer.html),
-            "buttons": button_rows(answer.buttons, REPLY),
-            "silent": False,
-        }
-        dedup = f"summary:{chat_id}:{session}"
-        queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
+    payload = {
+        "html": answer.html,
+        "plain": strip_html(answer.html),
+        "buttons": button_rows(answer.buttons, REPLY),
+        "silent": False,
+    }
+    dedup = f"summary:{chat_id}:{session}"
+    queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
     chats.finish(db, won[-1]["id"], "sent" if queued is not None else "skipped")
     return 0 if queued is None else 1

@@ -1,19 +1,22 @@
-"""One tick of the scheduler, and the job that repeats it."""
+"""One tick of the scheduler, and the jobs that repeat it."""
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.data.refresh import Report, refresh
-from bot.jobs.evaluate import Fire, evaluate
-from bot.jobs.summaries import summarise
-from storage import sources
+from bot.jobs.evaluate import Evaluation, Fire
+from bot.jobs.summaries import Summaries
+from storage import outbox, sources
 from storage.db import StorageError
 
 if TYPE_CHECKING:
+    import sqlite_utils
     from telegram.ext import Application
 
     from bot.data.provider import Provider
@@ -23,22 +26,26 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 TICK_SECONDS = 30
 HEARTBEAT = "heartbeat"  # meta key: the last tick's instant, read by `doctor`
+# What was sent or given up is kept this long; a summary's row is also the note that it was sent.
+OUTBOX_KEPT = dt.timedelta(days=90)
+_PRUNE_EVERY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Done:
-    """What one tick did."""
+    """What judging and summarising did."""
 
-    reports: Sequence[Report] = ()
     fires: Sequence[Fire] = ()
     summaries: int = 0
 
 
 class Scheduler:
-    """Refreshes, judges, summarises and drains, in this order; a fault in one leaves the others."""
+    """Refreshes, judges, summarises and drains; a fault in one leaves the others."""
 
     def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
         self._services, self._providers, self._delivery = services, providers, delivery
+        self._evaluation, self._summaries = Evaluation(services), Summaries(services)
+        self._pruned: dt.datetime | None = None
 
     async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[Report]:
         """Ask the sources for what is due (or all, with `force`); nothing when they may not be asked."""
@@ -56,21 +63,33 @@ class Scheduler:
 
     async def judge(self) -> Done:
         """Judge alerts and queue the summaries that are due."""
-        return Done(fires=await evaluate(self._services), summaries=await summarise(self._services))
+        return Done(fires=await self._evaluation.run(), summaries=await self._summaries.run())
 
     async def drain(self) -> DrainReport:
         """Send what is due."""
         return await self._delivery.drain()
 
     async def tick(self) -> None:
-        """One round; every step's fault is logged and left behind."""
-        for step in (self._beat, lambda: self.refresh(calls=1), self.judge, self.drain):
-            try:
-                await step()
-            except StorageError:
-                _log.exception("the database could not be used; the next tick tries again")
-            except Exception:  # noqa: BLE001 - the next step must run whatever this one did
-                _log.exception("a step of the tick failed; the next tick tries again")
+        """One round: refresh, then the rest."""
+        await self.ask()
+        await self.work()
+
+    async def ask(self) -> None:
+        """Ask each source at most one question a fund; a fault is logged and left behind."""
+        await self._guarded(lambda: self.refresh(calls=1))
+
+    async def work(self) -> None:
+        """Beat, judge, summarise, send; each step's fault is logged and left behind."""
+        for step in (self._beat, self._evaluation.run, self._summaries.run, self.drain, self._prune):
+            await self._guarded(step)
+
+    async def _guarded(self, step: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await step()
+        except StorageError:
+            _log.exception("the database could not be used; the next tick tries again")
+        except Exception:  # noqa: BLE001 - the next step must run whatever this one did
+            _log.exception("a step of the tick failed; the next tick tries again")
 
     async def _beat(self) -> None:
         now = self._services.clock()
@@ -78,15 +97,36 @@ class Scheduler:
             lambda db: sources.set_meta(db, HEARTBEAT, f"{now:%Y-%m-%dT%H:%M:%SZ}")
         )
 
+    async def _prune(self) -> None:
+        """Once a day, forget what was sent long ago."""
+        now = self._services.clock()
+        if self._pruned is None or not self._pruned <= now < self._pruned + _PRUNE_EVERY:
+            await self._services.database.run(partial(_forget, before=now - OUTBOX_KEPT))
+            self._pruned = now
+
     def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
-        """Repeat the tick. What is due is a query, so a skipped or merged tick loses nothing."""
+        """Repeat asking and working, apart from each other: a source that hangs holds up no message.
+
+        What is due is a query, so a skipped or merged tick loses nothing.
+        """
         queue = application.job_queue
         if queue is None:
             raise RuntimeError("python-telegram-bot was installed without its job-queue extra")
-        queue.run_repeating(
-            lambda _: self.tick(),
-            TICK_SECONDS,
-            first=1,
-            name="tick",
-            job_kwargs={"misfire_grace_time": TICK_SECONDS, "coalesce": True, "max_instances": 1},
-        )
+        for name, job in (("ask", self.ask), ("work", self.work)):
+            queue.run_repeating(
+                partial(_called, job),
+                TICK_SECONDS,
+                first=1,
+                name=name,
+                job_kwargs={"misfire_grace_time": TICK_SECONDS, "coalesce": True, "max_instances": 1},
+            )
+
+
+async def _called(job: Callable[[], Awaitable[None]], context: object) -> None:
+    """A job as the queue calls it."""
+    del context
+    await job()
+
+
+def _forget(db: sqlite_utils.Database, before: dt.datetime) -> int:
+    return outbox.prune(db, before)

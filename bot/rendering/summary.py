@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from bot.alerts.bars import lag
+from bot.alerts.state import Status
 from bot.analytics import trend
-from bot.analytics.market import LARGE, SMALL
+from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
+from bot.analytics.registry import METRICS
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import MTD, YTD, Window
-from bot.rendering.alerts import Context, Standing, summary_distance
 from bot.rendering.answer import Answer, Asked, heading, require, sources
-from bot.rendering.compare import flow_line, multiple_line, ratio_line
+from bot.rendering.compare import AVERAGE, flow_line, multiple_line, ratio_line
+from bot.rendering.standing import summary_distance
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, code, date_phrase, lines, pre
 from bot.rendering.trend import channel_line
@@ -24,76 +28,102 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
+    from bot.rendering.standing import Context, Standing
 
 _DAY = Window("d", 1)
 _WINDOWS = (_DAY, Window("w", 1), MTD, YTD)
+_YEAR = 252
+_NEW_YORK = ZoneInfo("America/New_York")
 
 
 def summary(
     context: Context, standings: Sequence[Standing], sessions: Sessions, *, late: bool = False
 ) -> Answer:
-    """The message of one chat: the market is the same for all, the alerts are the chat's own."""
+    """The message of one chat: the market is the same for all, the alerts are the chat's own.
+
+    Raises NoData when no session has a close of both funds.
+    """
     market = context.market
     require(market)
-    rows = []
-    for window in _WINDOWS:
-        found = performance(market, window)
-        rows.append(
-            (str(window), PERCENT.show(found.small), PERCENT.show(found.large), POINTS.show(found.gap))
-        )
-    alerts = [
-        lines(Html("").join((bold(f"#{s.number} "), code(str(s.rule)), f": {summary_distance(s, context)}")))
-        for s in standings
-    ]
     html = lines(
         heading("Daily summary", market, Asked()),
-        "Late: the bot was not running when this was due." if late else None,
+        "Late: it could not be sent when it was due." if late else None,
         *_changed(market),
+        *(bold(f"Alert #{s.number} fired.") for s in standings if _fired_last(s, market)),
+        _body(market),
+        bold("Alerts") if standings else None,
+        *(_alert(standing, context) for standing in standings),
+        "",
+        following(market.last_completed, sessions),
+        sources(
+            {
+                "prices": market.source("prices").label,
+                **{f"{ticker} flows": market.source(f"facts:{ticker}").label for ticker in PAIR},
+                "multiples": market.source("multiples").label,
+            }
+        ),
+    )
+    return Answer(html, buttons=((("Compare", "/compare"), ("Trend", "/trend"), ("Flows", "/flows")),))
+
+
+@lru_cache(maxsize=2)
+def _changed(market: Market) -> tuple[Html, ...]:
+    """What is different from the session before: who led the day, a crossed average, a new extreme."""
+    day = performance(market, _DAY)
+    said: list[Html] = []
+    if day.gap is not None:
+        leader = SMALL if day.gap > 0 else LARGE
+        led = bold(f"{leader} led the day") + f" by {POINTS.show(abs(day.gap)).lstrip('+')}."
+        said.append(led if day.gap else bold("Both funds moved alike."))
+    r = trend.ratio(market)
+    against = trend.against_average(r, AVERAGE).dropna()
+    if len(against) > 1 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
+        way = "above" if against.iloc[-1] > 0 else "below"
+        said.append(bold(f"The ratio crossed {way} its {AVERAGE}-day average."))
+    for extreme, words in ((trend.breakout(r, _YEAR), "high"), (-trend.breakout_low(r, _YEAR), "low")):
+        if extreme.iloc[-1] > 0:
+            said.append(bold(f"The ratio made a new {_YEAR}-session {words}."))
+    return tuple(said)
+
+
+@lru_cache(maxsize=2)
+def _body(market: Market) -> Html:
+    """What is the same for every chat; made once a Market, for there may be many chats."""
+    found = [performance(market, window) for window in _WINDOWS]
+    rows = [(str(f.window), PERCENT.show(f.small), PERCENT.show(f.large), POINTS.show(f.gap)) for f in found]
+    return lines(
         bold("Price return"),
         pre(table(("", SMALL, LARGE, "gap"), rows)),
         ratio_line(market),
         channel_line(market),
         flow_line(market),
         multiple_line(market),
-        bold("Alerts") if alerts else None,
-        *alerts,
-        "",
-        following(market.last_completed, sessions),
-        sources({"prices": market.source("prices").label, "multiples": market.source("multiples").label}),
     )
-    return Answer(html, buttons=((("Compare", "/compare"), ("Trend", "/trend"), ("Flows", "/flows")),))
 
 
-def _changed(market: Market) -> list[Html]:
-    """What is different from the session before: who led the day, a crossed average, a new extreme."""
-    day = performance(market, _DAY)
-    said: list[Html] = []
-    if day.small is not None and day.gap is not None:
-        leader = SMALL if day.gap > 0 else LARGE
-        said.append(bold(f"{leader} led the day") + f" by {POINTS.show(abs(day.gap)).lstrip('+')}.")
-    r = trend.ratio(market)
-    against = trend.against_average(r, 200).dropna()
-    if len(against) > 1 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
-        way = "above" if against.iloc[-1] > 0 else "below"
-        said.append(bold(f"The ratio crossed {way} its 200-day average."))
-    for extreme, words in ((trend.breakout(r, 252), "high"), (-trend.breakout_low(r, 252), "low")):
-        if len(extreme) and extreme.iloc[-1] > 0:
-            said.append(bold(f"The ratio made a new 252-session {words}."))
-    return said
+def _fired_last(standing: Standing, market: Market) -> bool:
+    """Whether the alert fired on the newest session that its inputs are known for."""
+    newest = max((side.since for side in standing.state.sides if side.since is not None), default=None)
+    if newest is None:
+        return False
+    return market.behind(pd.Timestamp(newest)) <= lag(standing.rule, METRICS)
+
+
+def _alert(standing: Standing, context: Context) -> Html:
+    """One alert: where its value stands, and that it waits if it does."""
+    waits = "; waits to re-arm" if standing.state.status is Status.FIRED else ""
+    told = f": {summary_distance(standing, context)}{waits}."
+    return Html("").join((bold(f"#{standing.number} "), code(str(standing.rule)), told))
 
 
 def following(last: pd.Timestamp, sessions: Sessions) -> str:
-    """The next session, and whether a holiday or an early close is near."""
+    """The next session, its early close, and the weekdays without one before it."""
     upcoming = sessions.next_after(last)
-    gap = pd.bdate_range(last + pd.Timedelta(days=1), upcoming - pd.Timedelta(days=1))
-    said = f"Next session: {date_phrase(upcoming)}"
+    closed = pd.bdate_range(last + pd.Timedelta(days=1), upcoming - pd.Timedelta(days=1))
+    early = ""
     if sessions.is_early_close(upcoming):
-        close = sessions.close(upcoming).astimezone(_new_york())
-        said += f", early close at {close:%H:%M} New York"
-    if len(gap):
-        said += f"; closed on {', '.join(date_phrase(day) for day in gap)}"
-    return said + "."
-
-
-def _new_york() -> ZoneInfo:
-    return ZoneInfo("America/New_York")
+        early = f", early close at {sessions.close(upcoming).astimezone(_NEW_YORK):%H:%M} New York"
+    said = f"Next session: {date_phrase(upcoming)}{early}."
+    if len(closed):
+        said += f" No session on {', '.join(date_phrase(day) for day in closed)}."
+    return said

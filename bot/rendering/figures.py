@@ -1,0 +1,70 @@
+"""Phrases about one figure: its place in history, its age, its distance from an alert's target."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bot.alerts.bars import lag
+from bot.alerts.rule import AMOUNT
+from bot.analytics.metrics import sources_of
+from bot.analytics.registry import METRICS
+from bot.analytics.units import LEVEL, MINUS, MULTIPLE, PERCENT
+from bot.analytics.valuation import percentile_rank
+from bot.rendering.text import age_phrase, short_date
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bot.alerts.rule import Condition, Rule, Target
+    from bot.analytics.market import Market
+    from bot.analytics.units import Unit
+
+# Distances of these are told in percent of the target: a hundredth of a ratio says nothing.
+_RELATIVE = {LEVEL.name, MULTIPLE.name}
+
+
+def place(history: pd.Series) -> str | None:
+    """Where the last value stands in its own history, e.g. "percentile 12 (n = 2,757 since 31 Dec 2009)".
+
+    100 is the highest value there was; None without at least two values.
+    """
+    known = history.dropna()
+    rank = percentile_rank(known)
+    if rank is None:
+        return None
+    return f"percentile {math.floor(rank)} (n = {len(known):,} since {short_date(known.index[0])})"
+
+
+def age(market: Market, session: pd.Timestamp, late: int = 0) -> str:
+    """Age of a figure whose inputs arrive `late` sessions after it: "current", "2 sessions old"."""
+    return age_phrase(market.behind(session) - late) or "current"
+
+
+def source_line(rule: Rule, market: Market, session: pd.Timestamp) -> str:
+    """Sources and age of what a rule was judged on, e.g. "Source: Yahoo, current."."""
+    found = dict.fromkeys(
+        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
+        for condition in rule.conditions
+    )
+    word = "Source" if len(found) == 1 else "Sources"
+    return f"{word}: {'; '.join(found)}, {age(market, session, lag(rule, METRICS))}."
+
+
+def goal(target: Target, level: float, unit: Unit) -> str:
+    """A target in words: an amount as it was typed, one that moves with its level of the day."""
+    if target.kind == AMOUNT:
+        return str(target).replace("-", MINUS)
+    return f"{target} ({unit.show(level)})"
+
+
+def distance(condition: Condition, value: float, level: float) -> str:
+    """How far a value is from its target and on which side: "0.73% above sma 200 (0.4642)"."""
+    unit, gap = METRICS[condition.metric].unit, value - level
+    aim = goal(condition.target, level, unit)
+    if gap == 0:
+        return f"exactly at {aim}"
+    side = "above" if gap > 0 else "below"
+    relative = unit.name in _RELATIVE and level != 0
+    shown = (PERCENT.show(abs(100 * gap / level)) if relative else unit.show(abs(gap))).lstrip("+")
+    return f"{shown} {side} {aim}" if any(digit in shown for digit in "123456789") else f"just {side} {aim}"

@@ -1,0 +1,114 @@
+"""What the bot says about alerts by itself: one fired, many fired while it was away, one has stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.alerts.bars import lag
+from bot.analytics.registry import METRICS
+from bot.analytics.units import NOT_AVAILABLE
+from bot.rendering.alerts import buttons, rearmed
+from bot.rendering.answer import SAMPLE, Answer
+from bot.rendering.figures import distance, place, source_line
+from bot.rendering.standing import capital, next_check
+from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
+
+if TYPE_CHECKING:
+    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.state import Event
+    from bot.rendering.standing import Context, Standing
+
+FIRES_SINCE_DAYS = 90
+DIGEST_LINES = 20
+
+
+def lateness(rule: Rule, event: Event, context: Context) -> int:
+    """Sessions that passed since the one whose close could first have fired it."""
+    return max(context.market.behind(pd.Timestamp(event.session)) - lag(rule, METRICS), 0)
+
+
+def fired(standing: Standing, event: Event, context: Context, fires: int) -> Answer:
+    """The message of one alert that fired, or is still true after its cooldown; `fires` in 90 days."""
+    rule, market = standing.rule, context.market
+    session = pd.Timestamp(event.session)
+    what = "fired" if event.kind == "fired" else f"is still true, since {short_date(event.since)}"
+    late = lateness(rule, event, context)
+    rank = place(context.histories.series(rule.conditions[0]).value.loc[:session])
+    html = lines(
+        bold(f"Alert #{standing.number} {what}") + f" · {session_phrase(event.session)}",
+        code(str(rule)),
+        f"“{rule.note}”" if rule.note else None,
+        bold(SAMPLE) if market.is_sample else None,
+        f"Late by {_sessions(late)}: the bot was off, or the data came late." if late else None,
+        *(_moved(event, position, condition) for position, condition in enumerate(rule.conditions)),
+        f"{capital(rank)}." if rank is not None else None,
+        rearmed(rule, event),
+        f"For {_sessions(rule.cooldown)} further fires go to /history only." if _cools(rule, event) else None,
+        f"Fires in {FIRES_SINCE_DAYS} days: {fires}, this one included." if event.kind == "fired" else None,
+        None if event.done else next_check(context),
+        source_line(rule, market, session),
+    )
+    return Answer(html, buttons=(buttons(standing.number, "done" if event.done else "active"),))
+
+
+def _sessions(count: int) -> str:
+    return f"{count} session{'s' if count > 1 else ''}"
+
+
+def _cools(rule: Rule, event: Event) -> bool:
+    return rule.cooldown > 0 and event.kind == "fired"
+
+
+def _moved(event: Event, position: int, condition: Condition) -> str:
+    """Previous value -> new value of one condition, and by how much it is past its target."""
+    leg, unit = event.legs[position], METRICS[condition.metric].unit
+    if leg.pair is None:
+        return f"{condition.subject}: {NOT_AVAILABLE}."
+    value, level = leg.pair
+    before = event.previous[position]
+    moved = f"{unit.show(before)} → {unit.show(value)}" if before is not None else unit.show(value)
+    return f"{condition.subject}: {moved}, {distance(condition, value, level)}."
+
+
+def fire_line(number: int, rule: Rule, event: Event, became: str) -> Html:
+    """One line of a digest: session, rule, value, and what became of it."""
+    value = METRICS[rule.conditions[0].metric].unit.show(event.value)
+    still = f", true since {short_date(event.since)}" if event.kind != "fired" else ""
+    told = f" · {value}{still}, {became}"
+    return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
+
+
+def digest(told: Sequence[Html], *, sample: bool) -> Answer:
+    """Every fire of a downtime in one message, in the order given; beyond 20 their number."""
+    more = len(told) - DIGEST_LINES
+    html = lines(
+        bold(f"Late: {len(told)} fires while the bot was away") + ", newest first",
+        bold(SAMPLE) if sample else None,
+        *told[:DIGEST_LINES],
+        f"... and {more} more, /history" if more > 0 else None,
+    )
+    return Answer(html, buttons=((("Alerts", "/alerts"), ("History", "/history")),))
+
+
+def paused(number: int, rule: str, reason: str) -> Answer:
+    """An alert that cannot be judged, said once."""
+    html = lines(
+        bold(f"Alert #{number} is paused") + f": {reason.rstrip('.')}.",
+        code(rule),
+        "All others go on. Resume it once that is mended, or switch it off and set it again.",
+    )
+    switches = (("Resume", f"/alert {number} resume"), ("Off", f"/alert {number} off"))
+    return Answer(html, buttons=(switches,))
+
+
+def ended(standing: Standing) -> Answer:
+    """An alert whose last day has passed."""
+    rule = standing.rule
+    last = f": {short_date(rule.until)} was its last day" if rule.until is not None else ""
+    html = lines(bold(f"Alert #{standing.number} has ended") + f"{last}.", code(str(rule)))
+    again = ("Set it again", f"/alert {replace(rule, until=None)}")
+    return Answer(html, buttons=((again, ("Alerts", "/alerts")),))

@@ -1,0 +1,172 @@
+"""Where an alert stands, in words: value and distance, state, where it re-arms."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
+from bot.alerts.state import Status
+from bot.analytics.metrics import reading
+from bot.analytics.registry import METRICS
+from bot.analytics.units import NOT_AVAILABLE
+from bot.rendering.figures import distance, place, source_line
+from bot.rendering.text import Html, bold, code, session_phrase, short_date
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bot.alerts.bars import Histories
+    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.state import State
+    from bot.analytics.market import Market
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An alert as stored, with where it stands."""
+
+    number: int
+    rule: Rule
+    life: str
+    state: State
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every message about alerts needs beside the alert."""
+
+    market: Market
+    histories: Histories
+    next_check: dt.datetime
+
+
+def title(standing: Standing) -> Html:
+    """Number and rule, the first line of what is said about an alert."""
+    return Html(" ").join((bold(f"Alert #{standing.number}"), code(str(standing.rule))))
+
+
+def figures(standing: Standing, context: Context) -> list[str]:
+    """Value, distance, place in history of every condition; the close they are for, source and age."""
+    said = [line for condition in standing.rule.conditions for line in _where(condition, context)]
+    sessions = [_last(condition, context) for condition in standing.rule.conditions]
+    known = [session for session in sessions if session is not None]
+    if known:
+        oldest = min(known)
+        said.append(
+            f"{capital(session_phrase(oldest))}. {source_line(standing.rule, context.market, oldest)}"
+        )
+    return said
+
+
+def _last(condition: Condition, context: Context) -> pd.Timestamp | None:
+    """Session of the condition's newest value."""
+    return context.histories.series(condition).value.last_valid_index()
+
+
+def _where(condition: Condition, context: Context) -> list[str]:
+    """Current value of one condition, its distance from the target, its place in history."""
+    known = context.histories.series(condition).value.dropna()
+    metric = METRICS[condition.metric]
+    if known.empty:
+        reason = reading(metric, context.market, dict(condition.arguments)).reason or "no value yet"
+        return [f"{condition.subject}: {NOT_AVAILABLE}, {reason}. It is judged once there is a value."]
+    rank = place(known)
+    return [
+        f"{condition.subject} is {metric.unit.show(float(known.iloc[-1]))}, {_far(condition, context)}.",
+        *([f"{capital(rank)}."] if rank is not None else []),
+    ]
+
+
+def _far(condition: Condition, context: Context) -> str:
+    """Distance of the newest value from the target; the target may need more history than there is."""
+    series = context.histories.series(condition)
+    last = series.value.last_valid_index()
+    if last is None:
+        return NOT_AVAILABLE
+    level = float(series.threshold.loc[last])
+    if math.isnan(level):
+        return f"{condition.target} is {NOT_AVAILABLE}: too little history"
+    return distance(condition, float(series.value.loc[last]), level)
+
+
+def _status(standing: Standing) -> str:
+    """The state in words."""
+    state, rule = standing.state, standing.rule
+    if standing.life == "paused":
+        return "paused"
+    if standing.life != "active" or state.done:
+        return "ended"
+    match state.status:
+        case Status.CONFIRMING:
+            return f"confirming, {state.count} of {rule.confirm}"
+        case Status.FIRED:
+            since = next((side.since for side in state.sides if side.since), None)
+            began = f"fired {short_date(since)}" if since else "true since before it was set"
+            return f"{began}, waits to re-arm"
+    return "armed"
+
+
+def sentence(standing: Standing) -> str:
+    """The state in words, as a sentence."""
+    return f"{capital(_status(standing))}."
+
+
+def capital(words: str) -> str:
+    """The words with a capital letter."""
+    return words[:1].upper() + words[1:]
+
+
+def rearm(standing: Standing, context: Context) -> str | None:
+    """How the rule re-arms, in words; nothing for one that fires once or has ended."""
+    rule, state = standing.rule, standing.state
+    if rule.once:
+        return None if state.done else "It fires once and is then done."
+    verb = "Re-arms" if state.status is Status.FIRED else "After a fire it re-arms"
+    if rule.rearm is not None:
+        return f"{verb} at {METRICS[rule.conditions[0].metric].unit.show(rule.rearm)}."
+    parts = [
+        _back(condition, band, context) for condition, band in zip(rule.conditions, state.bands, strict=True)
+    ]
+    return f"{verb} {' or '.join(parts)}."
+
+
+def _back(condition: Condition, band: float, context: Context) -> str:
+    """Where one condition re-arms: a level, or a distance from a target that moves."""
+    unit, target = METRICS[condition.metric].unit, condition.target
+    way = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
+    if not band:
+        return f"{way} {target} (no band: fewer than 60 values)"
+    shown = unit.show(band).lstrip("+")
+    if condition.op == CROSSES:
+        return f"{shown} {way} {target}"
+    side = -band if condition.op in ABOVE else band
+    if target.kind == AMOUNT:
+        return f"at {unit.show(target.value + side)}"
+    threshold = context.histories.series(condition).threshold.dropna()
+    now = f", now {unit.show(float(threshold.iloc[-1]) + side)}" if len(threshold) else ""
+    return f"{shown} {way} {target}{now}"
+
+
+def next_check(context: Context) -> str:
+    """When alerts are judged next."""
+    return f"Next check after the {session_phrase(context.next_check.date())}."
+
+
+def summary_distance(standing: Standing, context: Context) -> str:
+    """Value and distance of every condition in one line, dated where they are not of the last close."""
+    conditions = standing.rule.conditions
+    parts = []
+    for condition in conditions:
+        last = _last(condition, context)
+        name = f"{condition.subject} " if len(conditions) > 1 else ""
+        if last is None:
+            parts.append(f"{name}{NOT_AVAILABLE}")
+            continue
+        value = float(context.histories.series(condition).value.loc[last])
+        late = f" ({short_date(last)})" if last != context.market.end else ""
+        unit = METRICS[condition.metric].unit
+        parts.append(f"{name}{unit.show(value)}, {_far(condition, context)}{late}")
+    return "; ".join(parts)
