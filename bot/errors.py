@@ -24,9 +24,10 @@ class ConfigError(BotError):
 
 
 class BadInput(BotError):
-    """What was typed cannot be understood; `example` is a form that works."""
+    """What was typed cannot be understood: `sentence` says why, `example` is a form that works."""
 
     def __init__(self, message: str, example: str = "") -> None:
+        self.sentence = message
         self.example = example
         super().__init__(f"{message} Example: {example}" if example else message)
 

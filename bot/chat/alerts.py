@@ -61,7 +61,10 @@ async def on_alert(ask: Ask) -> Answer:
 
 
 async def _create(ask: Ask) -> Answer:
-    rule = parse_rule(ask.text, METRICS)
+    try:
+        rule = parse_rule(ask.text, METRICS)
+    except BadInput as error:
+        raise BadInput(error.sentence, f"/alert {error.example}" if error.example else "") from error
     market = await ask.market()
     require(market)
     context = await asyncio.to_thread(context_of, market, ask.services.markets)

@@ -34,7 +34,10 @@ async def on_backtest(ask: Ask) -> Answer:
         text, years = text[: found.start()], int(found[1])
         if not 1 <= years <= _MOST:
             raise BadInput(f"{years} years are out of range (1 to {_MOST}).", "/backtest ratio > sma 200 10y")
-    rule = parse_rule(text, METRICS)
+    try:
+        rule = parse_rule(text, METRICS)
+    except BadInput as error:
+        raise BadInput(error.sentence, f"/backtest {error.example}" if error.example else "") from error
     market = await ask.market()
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
     return await asyncio.to_thread(

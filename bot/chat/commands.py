@@ -48,7 +48,7 @@ COMMANDS: tuple[Command, ...] = (
         market.on_compare,
     ),
     Command("trend", "[window]", "is the relative trend breaking", "/trend 5y", market.on_trend),
-    Command("flows", "[window ...]", "is money moving", "/flows 3m", market.on_flows, aliases=("flow",)),
+    Command("flows", "[window ...]", "is money moving", "/flows 3m", market.on_flows),
     Command(
         "multiples",
         "",

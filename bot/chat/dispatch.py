@@ -163,7 +163,7 @@ class Dispatcher:
             return None
         command = BY_NAME.get(name.lower())
         if command is None:
-            return unknown(name, BY_NAME)
+            return unknown(name, ask.text, BY_NAME)
         if command.changes(ask.text) and not await may_change(context.bot, update):
             raise BadInput(ADMINISTRATORS)
         return await command.handler(ask)

@@ -20,14 +20,17 @@ from bot.rendering.sectors import sectors_answer
 from bot.rendering.trend import trend_answer
 
 if TYPE_CHECKING:
+    from bot.analytics.market import Market
     from bot.chat.ask import Ask
     from bot.rendering.answer import Answer
+
+_CHART = "/chart ratio_vs_sma 200 5y"
 
 
 async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
     query = parse_query(ask.text, "/compare 3y tr asof 2020-12-11", kinds=True)
-    market = await ask.market(query.asked)
+    market = await _market(ask, query)
     return await asyncio.to_thread(
         compare, market, query.asked, ask.services.theme, query.windows, query.total
     )
@@ -36,7 +39,7 @@ async def on_compare(ask: Ask) -> Answer:
 async def on_trend(ask: Ask) -> Answer:
     """/trend: is the relative trend breaking."""
     query = parse_query(ask.text, "/trend 5y")
-    market = await ask.market(query.asked)
+    market = await _market(ask, query)
     return await asyncio.to_thread(
         trend_answer, market, query.asked, ask.services.theme, _only(query, "/trend 5y")
     )
@@ -45,7 +48,7 @@ async def on_trend(ask: Ask) -> Answer:
 async def on_flows(ask: Ask) -> Answer:
     """/flows: is money moving."""
     query = parse_query(ask.text, "/flows 3m asof 2020-12-11")
-    market = await ask.market(query.asked)
+    market = await _market(ask, query)
     return await asyncio.to_thread(flows_answer, market, query.asked, ask.services.theme, query.windows)
 
 
@@ -54,21 +57,21 @@ async def on_multiples(ask: Ask) -> Answer:
     query = parse_query(ask.text, "/multiples asof 2020-12-11")
     if query.windows:
         raise BadInput("/multiples takes no window.", "/multiples asof 2020-12-11")
-    market = await ask.market(query.asked)
+    market = await _market(ask, query)
     return await asyncio.to_thread(multiples_answer, market, query.asked, ask.services.theme)
 
 
 async def on_why(ask: Ask) -> Answer:
     """/why: what moved it."""
     query = parse_query(ask.text, "/why ytd")
-    market = await ask.market(query.asked)
+    market = await _market(ask, query)
     return await asyncio.to_thread(why_answer, market, query.asked, _only(query, "/why ytd") or YTD)
 
 
 async def on_fundamentals(ask: Ask) -> Answer:
     """/fundamentals: what prices and multiples imply per share."""
     query = parse_query(ask.text, "/fundamentals 1y")
-    market = await ask.market(query.asked)
+    market = await _market(ask, query)
     window = _only(query, "/fundamentals 1y") or YTD
     return await asyncio.to_thread(fundamentals_answer, market, query.asked, ask.services.theme, window)
 
@@ -78,17 +81,20 @@ async def on_sectors(ask: Ask) -> Answer:
     query = parse_query(ask.text, "/sectors asof 2020-12-11")
     if query.windows:
         raise BadInput("/sectors takes no window.", "/sectors asof 2020-12-11")
-    market = await ask.market(query.asked)
+    market = await _market(ask, query)
     return await asyncio.to_thread(sectors_answer, market, query.asked)
 
 
 async def on_chart(ask: Ask) -> Answer:
     """/chart: any metric as a picture; without a metric, the list as buttons."""
-    query = parse_query(ask.text, "/chart ratio 5y", rest=True)
+    query = parse_query(ask.text, _CHART, rest=True)
     if not query.rest:
         return metric_list(query.asked)
-    metric, arguments, span = parse_subject(" ".join(query.rest), query.windows, METRICS)
-    market = await ask.market(query.asked)
+    try:
+        metric, arguments, span = parse_subject(" ".join(query.rest), query.windows, METRICS)
+    except BadInput as error:  # its example is a rule
+        raise BadInput(error.sentence, _CHART) from error
+    market = await _market(ask, query)
     return await asyncio.to_thread(
         metric_answer,
         market,
@@ -98,6 +104,16 @@ async def on_chart(ask: Ask) -> Answer:
         arguments,
         span or Window("y", 2),
     )
+
+
+async def _market(ask: Ask, query: Query) -> Market:
+    """The Market of the question; raises BadInput for a window that begins after it ends."""
+    market = await ask.market(query.asked)
+    for window in query.windows:
+        if window.since and market.end is not None and window.since > market.end.date():
+            end = f"{market.end:%Y-%m-%d}"
+            raise BadInput(f"“{window}” begins after the last close there is, {end}.", "since 2020-09-30")
+    return market
 
 
 def _only(query: Query, example: str) -> Window | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -13,6 +14,9 @@ from bot.rendering.text import did_you_mean
 
 _KINDS = {"tr": True, "total": True, "price": False}
 _DATED = ("asof", "known", "since")
+_BOTH = ("iwm", "spy", "vs", "and")  # both funds are in every answer
+_TICKER = re.compile(r"\^?[A-Z][A-Z.]{0,5}")
+_OTHER_FUND = "Only IWM and SPY are compared, no other ticker."
 MOST_WINDOWS = 6
 
 
@@ -40,6 +44,8 @@ def parse_query(text: str, example: str, *, kinds: bool = False, rest: bool = Fa
             query = _dated(query, lower, words, example)
         elif kinds and lower in _KINDS:
             query = replace(query, total=_KINDS[lower])
+        elif not rest and lower in _BOTH:
+            continue
         elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):
             query = _window(query, word, kinds)
         else:
@@ -67,7 +73,7 @@ def _window(query: Query, word: str, kinds: bool) -> Query:
         if word[0].isdigit():
             raise
         names = ("ytd", "mtd", "since", "asof", "known", *(_KINDS if kinds else ()))
-        hint = did_you_mean(word, names)
+        hint = did_you_mean(word, names) or (_OTHER_FUND if _TICKER.fullmatch(word) else "")
         raise BadInput(
             f"“{word}” is not understood here. {hint + ' ' if hint else ''}"
             f"Windows: {EXAMPLES}; dates: asof 2020-12-11."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from bot.analytics.registry import METRICS
-from bot.errors import BotError
-from bot.rendering.answer import Answer
+from bot.errors import BadInput, BotError
+from bot.rendering.answer import Answer, Button
 from bot.rendering.text import bold, code, lines, nearest, strip_html
 
 FAILED = "Something failed here; it has been logged. Please try again."
@@ -30,8 +31,7 @@ def refusal(error: BotError) -> Answer:
     """An error as an answer: its sentence, and the example ready to be copied."""
     if isinstance(error, Denied):
         return Answer(error.html)
-    example = getattr(error, "example", "")
-    sentence = str(error).removesuffix(f" Example: {example}") if example else str(error)
+    sentence, example = (error.sentence, error.example) if isinstance(error, BadInput) else (str(error), "")
     line = example if example.startswith("/") else ""
     return Answer(
         lines(sentence, "Example: " + code(example) if example else None),
@@ -39,17 +39,19 @@ def refusal(error: BotError) -> Answer:
     )
 
 
-def unknown(name: str, known: Iterable[str]) -> Answer:
-    """No such command: the nearest one, or what can be done with a metric of that name."""
+def unknown(name: str, words: str, known: Iterable[str]) -> Answer:
+    """No such command: the nearest one, and what can be done with a metric of that name."""
     word = name if len(name) <= _MOST_QUOTED else name[:_MOST_QUOTED] + "…"
-    said = bold(f"“{word}” is not a command.")
     near = nearest(name.lstrip("/"), known)
+    said = bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")
+    first: tuple[Button, ...] = ((f"/{near}", f"/{near}"),) if near else ()
     metric = METRICS.get(name.lower())
-    if metric is not None:
-        html = lines(said, f"It is a metric ({metric.title}). Alert: " + code(f"/alert {metric.example}"))
-        return Answer(html, buttons=((("Chart", f"/chart {metric.name}"), ("Help", f"/help {metric.name}")),))
-    html = lines(said + (f" Did you mean /{near}?" if near else ""), "All commands: /help")
-    return Answer(html, buttons=(((f"/{near}", f"/{near}") if near else ("Help", "/help"),),))
+    if metric is None:
+        return Answer(lines(said, "All commands: /help"), buttons=(first or (("Help", "/help"),),))
+    rule = f"{metric.name} {words}" if re.search("[<>]", words) else metric.example
+    html = lines(said, f"{metric.name} is a metric ({metric.title}). Alert: " + code(f"/alert {rule}"))
+    row = (("Alert", f"/alert {rule}"), ("Chart", f"/chart {metric.name}"), ("Help", f"/help {metric.name}"))
+    return Answer(html, buttons=(first, row))
 
 
 def note_of(answer: Answer) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from bot import __version__
+from bot.analytics.registry import METRICS
 from bot.errors import BadInput
 from bot.rendering import reference
 from bot.rendering.answer import Answer
@@ -48,7 +49,7 @@ async def on_help(ask: Ask) -> Answer:
     from bot.chat.commands import BY_NAME, entries  # noqa: PLC0415 - the table imports this module
 
     word = ask.text.lower().lstrip("/").partition("@")[0]
-    command = BY_NAME.get(word)
+    command = None if word in METRICS else BY_NAME.get(word)
     return reference.help_page(command.name if command else ask.text, entries())
 
 
