@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from bot import app
 from bot.cli.hold import alone, beside_the_bot
 from bot.cli.talk import Clock
-from bot.cli.voice import busy, log_briefly, say
+from bot.cli.voice import busy, log_briefly, log_fully, say
+from bot.data.refresh import under_way
 from bot.errors import BotError
 from bot.local import LocalTelegram, printer
 from storage import outbox
@@ -28,15 +30,15 @@ if TYPE_CHECKING:
 def run(given: argparse.Namespace, config: Config) -> int:
     """`run`: long polling until SIGTERM or Ctrl-C."""
     del given
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # At INFO these log request URLs, and the token is part of them.
-    for noisy in ("httpx", "httpcore", "apscheduler"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_fully(config.token)
     with alone(config.database) as database:
         bot = app.telegram_bot(config, database)
         fault = app.poll(bot)
     if fault:
         raise BotError(fault)
+    if under_way():  # it may take longer than a service manager waits; all of ours is closed
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 
@@ -58,13 +60,14 @@ async def _check(bot: Bot) -> None:
         for report in reports:
             say(str(report))
         done = await bot.scheduler.judge()
-        say(_judged(await bot.services.markets.current()))
+        market = await bot.services.markets.current()
+        say(_judged(market))
         for fire in done.fires:
             say(str(fire))
-        if not done.fires:
+        if not done.fires and market.end is not None:
             say("no alert changed")
         if done.summaries:
-            say(f"{done.summaries} daily summaries queued")
+            say(f"{done.summaries} daily summar{'y' if done.summaries == 1 else 'ies'} queued")
         drained = await bot.scheduler.drain()
         queue = await bot.services.database.run(outbox.pending)
         waiting = sum(queue.get(status, 0) for status in ("queued", "waiting", "ambiguous"))

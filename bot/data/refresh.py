@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -40,6 +41,12 @@ OVERLAP = 10
 _log = logging.getLogger(__name__)
 # One thread for all sources: their libraries are not made for more, and neither are their limits.
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sources")
+_asking = threading.Event()
+
+
+def under_way() -> bool:
+    """Whether a source is being asked: nothing can stop its thread, and the process's end waits for it."""
+    return _asking.is_set()
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class _Question:
 
     def ask(self, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
         """The provider's answer; a provider's own bug is an outcome like any other."""
+        _asking.set()
         try:
             if self.figure == "prices":
                 return self.provider.prices(self.ticker, start, completed)
@@ -86,6 +94,8 @@ class _Question:
         except Exception as error:  # noqa: BLE001 - one source's bug stops no other
             _log.exception("%s failed on %s", self.provider.name, self.subject)
             return NetworkDown(f"the request failed ({type(error).__name__})")
+        finally:
+            _asking.clear()
 
 
 async def refresh(
