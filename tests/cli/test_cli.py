@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot import __version__, cli
+from bot.cli import instant
+from bot.data.files import READERS
+from bot.errors import BotError
+from tests.cli.conftest import Call, Result, process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doctor", "backup")
+# What cannot be a database, by what is there; {path} is its name.
+UNUSABLE = {
+    "folder": "{path} is a folder; name a file, e.g. --db {path}/bot.db",
+    "text": "{path} is not a database of this program; name another file, e.g. --db bot.sqlite3.",
+    "damaged": "{path} is damaged (database disk image is malformed); restore a backup",
+}
+
+
+def choices() -> dict[str, argparse.ArgumentParser]:
+    """The subcommands' parsers by name."""
+    (found,) = (each for each in cli.parser()._actions if isinstance(each, argparse._SubParsersAction))
+    return dict(found.choices)
+
+
+def actions() -> Iterator[tuple[str, argparse.Action]]:
+    for name, sub in choices().items():
+        for action in sub._actions:
+            yield name, action
+
+
+def test_no_command_shows_the_help_as_wrong_usage(bot: Call) -> None:
+    shown, asked = bot(), bot("--help")
+    assert (shown.code, shown.out, shown.err) == (2, "", asked.out)
+    assert asked.code == 0
+    assert all(re.search(rf"^    {name} +\S", asked.out, re.MULTILINE) for name in COMMANDS)
+
+
+def test_version_is_told(bot: Call) -> None:
+    assert bot("--version") == Result(0, f"{__version__}\n", "")
+
+
+def test_the_commands_are_these() -> None:
+    assert tuple(choices()) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_has_a_sentence_and_an_example(command: str, bot: Call) -> None:
+    shown = bot(command, "--help")
+    assert (shown.code, shown.err) == (0, "")
+    assert re.search(r"^[A-Z][^\n]+\.$", shown.out, re.MULTILINE)
+    assert f"Example: python -m bot {command}" in shown.out
+    assert all(len(line) <= 80 for line in shown.out.splitlines())
+
+
+def test_every_argument_of_every_command_is_explained() -> None:
+    blank = [f"{name} {action.dest}" for name, action in actions() if not action.help]
+    assert blank == []
+
+
+def test_every_command_takes_a_database_and_a_configuration() -> None:
+    options = {
+        name: {option for n, a in actions() if n == name for option in a.option_strings}
+        for name, _ in actions()
+    }
+    assert all({"--db", "--config"} <= found for found in options.values())
+    assert {name for name, found in options.items() if "--now" in found} == {"chat", "check", "demo"}
+    assert {name for name, found in options.items() if "--offline" in found} == {"chat", "check"}
+
+
+def test_import_and_export_offer_every_kind_of_file() -> None:
+    assert set(cli.KINDS) == set(READERS)
+
+
+def test_help_and_mistakes_load_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from bot.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "finally:\n"
+        "    print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)\n"
+    )
+    loaded = process("--help", program=program).err.split()
+    heavy = {"pandas", "numpy", "telegram", "matplotlib", "yfinance", "sqlite_utils", "exchange_calendars"}
+    assert "bot" in loaded
+    assert heavy.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chta"], "argument COMMAND: invalid choice: 'chta'"),
+        (["import", "prices", "a.csv"], "the following arguments are required: --ticker"),
+        (["import", "price", "a.csv", "--ticker", "IWM"], "argument KIND: invalid choice: 'price'"),
+        (["export", "prices", "--ticker", "IWM"], "the following arguments are required: FILE"),
+        (["refresh", "--offline"], "unrecognized arguments: --offline"),
+        (["chat", "--now", "noon"], "argument --now: “noon” is not an instant such as 2020-10-06T22:00Z"),
+        (["check", "--now", ""], "argument --now: “” is not an instant such as 2020-10-06T22:00Z"),
+        (
+            ["demo", "--now", "2020-13-01"],
+            "argument --now: “2020-13-01” is not an instant such as 2020-10-06T22:00Z",
+        ),
+    ],
+)
+def test_wrong_usage_is_named_and_exits_with_2(arguments: list[str], said: str, bot: Call) -> None:
+    refused = bot(*arguments)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"error: {said}" in refused.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("text", ["1992-12-31T22:00Z", "0001-01-01", "9999-12-31T23:59-05:00", "2200-01-01"])
+def test_an_instant_outside_the_calendar_is_refused(text: str) -> None:
+    last = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=180):%Y-%m-%d}"
+    said = f"“{text}” is outside the exchange's calendar, 1993-02-01 to {last}"
+    unreadable = f"“{text}” is not an instant such as 2020-10-06T22:00Z"
+    with pytest.raises(argparse.ArgumentTypeError) as refused:
+        instant(text)
+    assert str(refused.value) == (unreadable if text.startswith("9999") else said)
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [("2020-10-06T22:00Z", 22), ("2020-10-06T18:00-04:00", 22), ("2020-10-06T22:00", 22), ("2020-10-06", 0)],
+)
+def test_an_instant_is_utc_unless_it_says_otherwise(text: str, hour: int) -> None:
+    assert instant(text) == dt.datetime(2020, 10, 6, hour, tzinfo=dt.UTC)
+    assert instant(text).tzinfo is dt.UTC
+
+
+def unusable(kind: str, folder: Path) -> Path:
+    """A path that cannot be a database."""
+    path = folder / kind
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("hello\n")
+    else:
+        cli.main(["doctor", "--db", str(path)])
+        made = folder / "whole.db"
+        cli.main(["check", "--offline", "--db", str(made)])
+        content = bytearray(made.read_bytes())
+        content[4096 : 4096 * 4] = b"\x55" * 4096 * 3
+        path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "--offline"),
+        ("chat", "--offline"),
+        ("demo",),
+        ("refresh", "--config", "quiet.toml"),
+        ("import", "prices", "two.csv", "--ticker", "IWM"),
+        ("export", "prices", "out.csv", "--ticker", "IWM"),
+        ("backup", "copy.db"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_is_no_database_is_refused_and_left_as_it_is(
+    command: tuple[str, ...], kind: str, bot: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "two.csv").write_text("date,close\n2020-10-05,1\n2020-10-06,2\n")
+    (tmp_path / "quiet.toml").write_text("[sources]\nyahoo = false\n")
+    path = unusable(kind, tmp_path)
+    before = path.read_bytes() if path.is_file() else b""
+    refused = bot(*command, "--db", path)
+    assert refused.code == 1
+    assert refused.err.startswith(f"error: {UNUSABLE[kind].format(path=path)}")
+    assert refused.err.count("\n") == 1
+    assert (path.read_bytes() if path.is_file() else b"") == before
+    assert not (tmp_path / "out.csv").exists()
+    assert not (tmp_path / "copy.db").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [("export", "prices", "out.csv", "--ticker", "IWM"), ("backup", "copy.db")]
+)
+def test_reading_commands_make_no_database(command: tuple[str, ...], bot: Call, tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+    assert bot(*command, "--db", path) == Result(
+        1, "", f"error: There is no database at {path}; name another file, e.g. --db bot.sqlite3.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_below_a_file_is_refused(bot: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "bot.db"
+    assert (
+        bot("refresh", "--db", path).err == f"error: The database {path} cannot be created (File exists).\n"
+    )
+    assert bot("check", "--db", path).err == (
+        f"error: The lock file {path}.lock cannot be written (File exists).\n"
+    )
+
+
+def test_the_database_is_that_of_db_else_of_the_config_else_in_the_data_folder(
+    bot: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.toml").write_text('[storage]\ndatabase = "mine.db"\n')
+    bot("check", "--offline", "--config", "conf/config.toml")
+    assert (tmp_path / "conf" / "mine.db").exists()
+    bot("check", "--offline", "--config", "conf/config.toml", "--db", "other.db")
+    assert (tmp_path / "other.db").exists()
+    bot("check", "--offline")
+    assert (tmp_path / "share" / "small-versus-large-bot" / "bot.db").exists()
+
+
+@pytest.mark.parametrize("command", ["chat", "check", "doctor", "demo", "refresh"])
+def test_a_wrong_configuration_is_told_whole_and_exits_with_2(
+    command: str, bot: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text('[time]\ntimezone = "Mars"\n[chart]\n')
+    assert bot(command, "--config", "config.toml") == Result(
+        2,
+        "",
+        "config: [time] timezone: “Mars” is not a time zone name such as America/New_York\n"
+        "config: [chart]: unknown section; did you mean charts?\n",
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_a_configuration_that_is_not_there_is_named(bot: Call) -> None:
+    assert bot("chat", "--config", "nowhere.toml") == Result(
+        2, "", "config: nowhere.toml: no such file; copy config.example.toml and edit it\n"
+    )
+
+
+def test_an_interrupt_has_its_own_exit_code(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bot.cli.health.doctor", interrupted)
+    assert bot("doctor") == Result(130, "", "")
+
+
+def test_an_error_for_people_is_one_line(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise BotError("No.")
+
+    monkeypatch.setattr("bot.cli.health.doctor", refused)
+    assert bot("doctor") == Result(1, "", "error: No.\n")
+
+
+def test_a_reader_that_has_gone_is_no_traceback() -> None:
+    program = (
+        "import os, sys\n"
+        "from bot.cli import main\n"
+        "reader, writer = os.pipe()\n"
+        "os.dup2(writer, 1)\n"
+        "os.close(reader)\n"
+        "sys.exit(main(['check', '--offline', '--db', 'bot.db']))\n"
+    )
+    done = process(program=program)
+    assert (done.code, done.err) == (1, "")
+
+
+def test_a_terminal_of_few_letters_shows_the_rest() -> None:
+    shown = process("chat", "--now", "noon", environment={"PYTHONIOENCODING": "ascii"})
+    assert shown.code == 2
+    assert "argument --now: ?noon? is not an instant such as 2020-10-06T22:00Z" in shown.err

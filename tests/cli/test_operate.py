@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.analytics.sessions import Sessions
+from bot.jobs import tick
+from storage import outbox
+from storage.db import hold_lock, open_database
+from tests.cli.conftest import Call, Files, Result, process
+from tests.data.conftest import forget
+from tests.fakes.yahoo import FakeYahoo
+from tests.fakes.yahoo_pages import sample_fund
+from tests.shared_data import FOLDER, shared
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MONDAY, TUESDAY = "2020-10-05T22:00Z", "2020-10-06T22:00Z"  # after the closes of 2020-10-05 and -06
+
+
+def check(bot: Call, now: str, *more: str) -> Result:
+    return bot("check", "--offline", "--db", "bot.db", "--now", now, *more)
+
+
+def ask(bot: Call, line: str, now: str) -> Result:
+    return bot("chat", "--offline", "--db", "bot.db", "--now", now, stdin=f"{line}\n")
+
+
+def alert_fires_with_the_day_that_crosses(bot: Call, files: Files) -> None:
+    """The life of one alert: armed, not fired by a check too early, fired once, silent on a repeat."""
+    files.take_in(bot, "2020-10-05")
+    ask(bot, "/alert ratio > sma200", MONDAY)
+    assert ask(bot, "/alerts", MONDAY).lines("Armed.")
+    early = check(bot, MONDAY)
+    assert "no alert changed" in early.out.splitlines()
+    assert not early.lines("fired")
+
+    files.take_in(bot, "2020-10-06")
+    fired = check(bot, TUESDAY)
+    assert (fired.code, fired.err) == (0, "")
+    assert fired.lines("fired", "2020-10-06") == ["alert #1 in chat 1, ratio > sma 200: fired on 2020-10-06"]
+    assert fired.lines("last completed session") == [
+        "last completed session 2020-10-06; judged on prices to 2020-10-06"
+    ]
+    assert fired.lines("Alert #1 fired · close of Tue 6 Oct 2020")
+    assert fired.out.splitlines()[-1] == "messages: 1 sent, 0 waiting"
+
+    again = check(bot, TUESDAY)
+    assert again.out.splitlines() == [
+        "last completed session 2020-10-06; judged on prices to 2020-10-06",
+        "no alert changed",
+        "messages: 0 sent, 0 waiting",
+    ]
+
+
+def test_an_alert_fires_on_the_day_that_crosses_and_once(bot: Call, files: Files) -> None:
+    alert_fires_with_the_day_that_crosses(bot, files)
+
+
+@shared
+def test_an_alert_fires_on_the_real_day_that_crossed(bot: Call) -> None:
+    alert_fires_with_the_day_that_crosses(bot, Files(FOLDER))
+
+
+def test_a_day_that_is_stored_but_not_over_fires_nothing(bot: Call, files: Files) -> None:
+    files.take_in(bot, "2020-10-05")
+    ask(bot, "/alert ratio > sma200", MONDAY)
+    files.take_in(bot, "2020-10-06")
+    for now in ("2020-10-06T13:00Z", "2020-10-06T20:14Z"):  # the close is at 20:00Z, trusted at 20:15Z
+        assert check(bot, now).lines("no alert changed")
+    assert check(bot, "2020-10-06T20:15Z").lines("fired", "2020-10-06")
+
+
+def test_sessions_missed_are_judged_in_order_by_one_check(bot: Call, files: Files) -> None:
+    files.take_in(bot, "2020-10-05")
+    ask(bot, "/alert ratio > sma200", MONDAY)
+    files.take_in(bot, "2020-11-30")
+    late = check(bot, "2020-11-30T22:00Z")
+    assert late.lines("fired on") == ["alert #1 in chat 1, ratio > sma 200: fired on 2020-10-06"]
+
+
+def test_the_daily_summary_is_sent_once_when_it_is_due(bot: Call, files: Files) -> None:
+    files.take_in(bot, "2020-10-06")
+    ask(bot, "/summary on 17:30", "2020-10-06T20:30Z")
+    assert not check(bot, "2020-10-06T21:29Z").lines("summar")
+    due = check(bot, "2020-10-06T21:31Z")
+    assert "1 daily summary queued" in due.out.splitlines()
+    assert due.lines("Daily summary · close of Tue 6 Oct 2020")
+    assert not check(bot, "2020-10-06T21:40Z").lines("summar")
+
+
+def test_an_empty_database_has_nothing_to_judge(bot: Call) -> None:
+    assert check(bot, TUESDAY) == Result(
+        0,
+        "nothing to judge: no prices of both funds are stored; try “refresh” or “import prices”\n"
+        "messages: 0 sent, 0 waiting\n",
+        "",
+    )
+
+
+def test_messages_of_other_chats_are_left_for_run(bot: Call) -> None:
+    payload = {"html": "news", "plain": "news", "buttons": [], "silent": False}
+    now = "2020-10-06T12:00:00Z"
+    with open_database("bot.db") as database:
+        database.run_sync(
+            lambda db: outbox.enqueue(db, chat_id=5, kind="alert", dedup="a", payload=payload, now=now)
+        )
+    for _ in range(2):
+        checked = check(bot, TUESDAY)
+        assert checked.out.splitlines()[-1] == "messages: 0 sent, 1 waiting for “run”"
+        assert "news" not in checked.out
+
+
+def test_offline_asks_no_source_and_online_does(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asked(*_: object, **__: object) -> list[str]:
+        return ["Yahoo, IWM prices: No data: it was asked."]
+
+    monkeypatch.setattr(tick, "refresh", asked)
+    assert not check(bot, TUESDAY).lines("Yahoo")
+    assert bot("check", "--db", "bot.db", "--now", TUESDAY).lines("Yahoo, IWM prices")
+    assert (
+        bot("chat", "--db", "bot.db", "--now", TUESDAY).err == "Yahoo, IWM prices: No data: it was asked.\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["check", "chat", "demo"])
+def test_a_second_process_on_a_database_is_turned_away(command: str, bot: Call, tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    with hold_lock(path):
+        refused = bot(command, "--db", path)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith("error: Another bot (process ")
+    assert refused.err.endswith(f") is using {path}; stop it first, or name another file with --db.\n")
+
+
+def test_run_with_a_held_database_says_who_holds_it(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+    with hold_lock("bot.db"):
+        refused = bot("run", "--db", "bot.db")
+    assert refused.code == 1
+    assert refused.err.startswith("error: Another bot (process ")
+
+
+def test_run_without_a_token_names_the_three_ways_to_give_one(bot: Call, tmp_path: Path) -> None:
+    assert bot("run", "--db", "bot.db") == Result(
+        2,
+        "",
+        "config: [telegram] token: missing; set it, or token_file, or TELEGRAM_BOT_TOKEN (ask @BotFather)\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_source_switched_on_is_said(bot: Call, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[sources]\nyahoo = false\n")
+    done = bot("refresh", "--db", "bot.db", "--config", "config.toml")
+    assert done == Result(0, "No source is switched on; see [sources] in the config.\n", "")
+
+
+def test_refresh_fills_the_database_and_answers_name_yahoo(
+    bot: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = Sessions()
+    last = sessions.last_completed(dt.datetime.now(dt.UTC))
+    days = [session.date() for session in sessions.index[sessions.index <= last][-300:]]
+    with FakeYahoo(tmp_path) as yahoo:
+        yahoo.add(sample_fund("IWM", days, 200.0), sample_fund("SPY", days, 500.0))
+        first = process("refresh", "--db", "bot.db", environment=yahoo.environment)
+        asked = yahoo.count("chart")
+        for name, value in yahoo.environment.items():
+            monkeypatch.setenv(name, value)
+        forget(tmp_path / "cache")
+        second = bot("refresh", "--db", "bot.db")
+        assert yahoo.count("chart") > asked
+        yahoo.fail("all", "429")
+        limited = bot("refresh", "--db", "bot.db")
+    assert (first.code, first.err) == (0, "")
+    assert first.out.splitlines() == [
+        "Yahoo, IWM prices: 300 prices, 4 distributions. Stored: 304 new, 0 revised.",
+        "Yahoo, SPY prices: 300 prices, 4 distributions. Stored: 304 new, 0 revised.",
+        "Yahoo, IWM multiples: 4 multiples, 3 sector weights. Stored: 7 new, 0 revised.",
+        "Yahoo, SPY multiples: 4 multiples, 3 sector weights. Stored: 7 new, 0 revised.",
+        "Yahoo, IWM fund: 1 fund fact, 2 multiples. Stored: 3 new, 0 revised.",
+        "Yahoo, SPY fund: 1 fund fact, 2 multiples. Stored: 3 new, 0 revised.",
+    ]
+    assert (second.code, second.err) == (0, "")
+    assert len(second.lines("Stored: 0 new, 0 revised.")) == 6
+    assert limited.code == 1
+    assert limited.out.splitlines() == [
+        "Yahoo, IWM prices: No data: asked to slow down (HTTP 429) and to wait 1200 s."
+    ]
+
+    answers = bot("chat", "--offline", "--db", "bot.db", stdin="/compare\n/multiples\n/status\n")
+    assert answers.lines("IWM and SPY · close of", f"{last:%Y}")
+    assert answers.lines("Source: Yahoo.")
+    assert answers.lines("Morningstar via Yahoo, basis unstated")
+    assert answers.lines("P/E", "16.0x")
+    found = bot("doctor", "--db", "bot.db")
+    assert found.lines(f"ok   data: prices to {last:%Y-%m-%d}, current; Yahoo")
+    assert found.lines("note source yahoo, IWM prices: failed 1x")
