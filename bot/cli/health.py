@@ -35,18 +35,20 @@ if TYPE_CHECKING:
 LEAST_DISK = 100 * 2**20  # bytes: room for a year of growth and the write-ahead log
 LEAST_CALENDAR = 30  # days of sessions known ahead
 _MISSED_TICKS = 10
+# A note is worth knowing, but nothing that a restart or a repair would change.
+OK, NOTE, FAIL = "ok", "note", "FAIL"
 
 
 @dataclass(frozen=True)
 class Finding:
     """One line of `doctor`."""
 
-    ok: bool
+    mark: str
     subject: str
     words: str
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.ok else 'FAIL'} {self.subject}: {self.words}"
+        return f"{self.mark:4} {self.subject}: {self.words}"
 
 
 def doctor(given: argparse.Namespace, config: Config) -> int:
@@ -54,56 +56,71 @@ def doctor(given: argparse.Namespace, config: Config) -> int:
     found = list(examine(config, given.config, dt.datetime.now(dt.UTC)))
     for finding in found:
         say(str(finding))
-    return 0 if all(finding.ok for finding in found) else 1
+    return 1 if any(finding.mark == FAIL for finding in found) else 0
 
 
 def examine(config: Config, file: Path | None, now: dt.datetime) -> Iterator[Finding]:
     """All findings; a database that cannot be opened ends them early."""
-    yield Finding(True, "config", f"{file} is valid" if file else "no file given, defaults hold")
-    safe = "" if TWO_WRITERS_SAFE else "; stop the bot before import, refresh and backup"
-    yield Finding(True, "sqlite", f"version {SQLITE_VERSION}{safe}")
+    yield Finding(OK, "config", f"{file} is valid" if file else "no file given, defaults hold")
+    yield _sqlite()
     sessions = Sessions(config.closed)
     ahead = (sessions.index[-1].date() - now.date()).days
-    yield Finding(ahead > LEAST_CALENDAR, "calendar", f"sessions known for {ahead} days ahead")
+    yield Finding(
+        OK if ahead > LEAST_CALENDAR else FAIL, "calendar", f"sessions known for {ahead} days ahead"
+    )
     yield _disk(config.database)
     try:
         with open_database(config.database, read_only=True) as database:
             yield from _database(database, sessions, now)
     except DatabaseMissing:
         where = f"there is none at {config.database}; “run”, “chat” or “import” makes it"
-        yield Finding(False, "database", where)
+        yield Finding(FAIL, "database", where)
     except StorageError as error:
-        yield Finding(False, "database", str(error))
+        yield Finding(FAIL, "database", str(error))
+
+
+def _sqlite() -> Finding:
+    if TWO_WRITERS_SAFE:
+        return Finding(OK, "sqlite", f"version {SQLITE_VERSION}")
+    return Finding(
+        NOTE, "sqlite", f"version {SQLITE_VERSION}; stop the bot before import, refresh and backup"
+    )
 
 
 def _disk(file: Path) -> Finding:
     folder = next(parent for parent in file.absolute().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
-    return Finding(free >= LEAST_DISK, "disk", f"{free // 2**20:,} MB free beside the database")
+    return Finding(
+        OK if free >= LEAST_DISK else FAIL, "disk", f"{free // 2**20:,} MB free beside the database"
+    )
 
 
 def _database(database: Database, sessions: Sessions, now: dt.datetime) -> Iterator[Finding]:
     problems = database.outside_sync(integrity_check)
     words = "; ".join(problems[:3]) if problems else f"{database.path} is sound"
-    yield Finding(not problems, "database", words)
+    yield Finding(FAIL if problems else OK, "database", words)
     yield _prices(database, sessions, now)
     for row in database.run_sync(sources.statuses):
-        yield Finding(True, f"source {row['source']}, {row['subject']}", _said(row))
+        yield Finding(
+            NOTE if row["failures"] else OK, f"source {row['source']}, {row['subject']}", _said(row)
+        )
     yield _running(database, now)
     queue = database.run_sync(outbox.pending)
     waiting = sum(count for status, count in queue.items() if status not in {"sent", "dead"})
-    yield Finding(True, "queue", f"{waiting} waiting, {queue.get('dead', 0)} given up")
+    dead = queue.get("dead", 0)
+    yield Finding(NOTE if dead else OK, "queue", f"{waiting} waiting, {dead} given up")
 
 
 def _prices(database: Database, sessions: Sessions, now: dt.datetime) -> Finding:
     """How old the prices are; old ones are no fault of the installation."""
     market = build_market(database.run_sync(read_rows), sessions, now)
     if market.end is None:
-        return Finding(True, "data", "no prices of both funds yet; run “refresh” or “import prices”")
+        return Finding(NOTE, "data", "no prices of both funds yet; run “refresh” or “import prices”")
     due = sessions.last_completed(now, STALE_AFTER)
     behind = int((sessions.between(market.end, due) > market.end).sum())
     age = f"{behind} session{'' if behind == 1 else 's'} behind" if behind else "current"
-    return Finding(True, "data", f"prices to {market.end:%Y-%m-%d}, {age}; {market.source('prices').label}")
+    words = f"prices to {market.end:%Y-%m-%d}, {age}; {market.source('prices').label}"
+    return Finding(NOTE if behind else OK, "data", words)
 
 
 def _said(row: Mapping[str, object]) -> str:
@@ -116,12 +133,13 @@ def _said(row: Mapping[str, object]) -> str:
 def _running(database: Database, now: dt.datetime) -> Finding:
     """A bot that holds the lock must have ticked lately."""
     if not is_held(database.path):
-        return Finding(True, "bot", "not running")
+        return Finding(OK, "bot", "not running")
     beat = database.run_sync(heartbeat)
     if beat is None:
-        return Finding(True, "bot", "starting, no tick yet")
+        return Finding(OK, "bot", "starting, no tick yet")
     age = (now - beat).total_seconds()
-    return Finding(age < _MISSED_TICKS * TICK_SECONDS, "bot", f"running, last tick {age:.0f} s ago")
+    mark = OK if age < _MISSED_TICKS * TICK_SECONDS else FAIL
+    return Finding(mark, "bot", f"running, last tick {age:.0f} s ago")
 
 
 def heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
