@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.analytics.market import LARGE, PAIR
 from bot.errors import NoData
-from bot.rendering.text import Html, age_phrase, bold, date_phrase, lines, session_phrase
+from bot.rendering.text import Html, age_phrase, bold, date_phrase, lines, session_phrase, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,10 +71,13 @@ def heading(title: str, market: Market, asked: Asked) -> Html:
     behind = market.behind(end)
     asof = None
     if asked.asof is not None and asked.asof != end:
-        asof = f"Asked for {date_phrase(asked.asof)}; the last close before it counts."
+        asof = f"Asked for {date_phrase(asked.asof)}; the last close before it is used."
     return lines(
         bold(title) + f" · {session_phrase(end)}",
-        bold(f"Stale: {age_phrase(behind)}, last completed session {date_phrase(market.last_completed)}.")
+        bold(
+            f"Stale: {age_phrase(behind)}; the last completed session is "
+            f"{date_phrase(market.last_completed)}."
+        )
         if behind
         else None,
         asof,
@@ -84,12 +88,20 @@ def heading(title: str, market: Market, asked: Asked) -> Html:
 
 def require(market: Market) -> pd.Timestamp:
     """The end session; raises NoData when there is none."""
-    if market.end is None:
+    if market.end is not None:
+        return market.end
+    first = {t: days[0] for t in PAIR if t in market.prices and len(days := market.prices[t].dropna().index)}
+    if not first:
         raise NoData(
             "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
             "python -m bot import prices IWM_daily.csv --ticker IWM"
         )
-    return market.end
+    said = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in PAIR)
+    lacking = next((ticker for ticker in PAIR if ticker not in first), LARGE)
+    raise NoData(
+        f"There is no session yet with a close of both funds (prices stored: {said}). Import the rest: "
+        f"python -m bot import prices {lacking}_daily.csv --ticker {lacking}"
+    )
 
 
 def sources(parts: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.performance import Performance
+    from bot.analytics.valuation import Figure
     from bot.rendering.charts import Chart
 
 WINDOWS = (
@@ -80,8 +81,10 @@ def _bases(rows: Sequence[Performance]) -> str:
     """The close each window starts from."""
     parts = [based(row.window, row.base) for row in rows if row.base is not None]
     lacking = [str(row.window) for row in rows if row.base is None]
-    said = "From the closes of: " + ", ".join(parts) + "." if parts else ""
-    return said + (f" n/a: too little history for {', '.join(lacking)}." if lacking else "")
+    said = [f"Base closes: {', '.join(parts)}."] if parts else []
+    if lacking:
+        said.append(f"Too little history for {', '.join(lacking)}.")
+    return " ".join(said)
 
 
 def based(window: Window, base: pd.Timestamp) -> str:
@@ -98,7 +101,7 @@ def _leader(rows: Sequence[Performance], total: bool) -> Html:
         for ticker, sign in ((SMALL, 1), (LARGE, -1))
     }
     kind = "total return" if total else "price"
-    said = [bold(f"{ticker} leads") + f": {windows}" for ticker, windows in leads.items() if windows]
+    said = [bold(f"{ticker} leads") + f" over {windows}" for ticker, windows in leads.items() if windows]
     return Html("; ").join(said) + f" ({kind})." if said else Html("Neither leads.")
 
 
@@ -108,14 +111,15 @@ def ratio_line(market: Market) -> str:
     against = trend.against_average(r, AVERAGE)
     level = units.LEVEL.show(float(r.iloc[-1]))
     if against.dropna().empty:
-        return (
-            f"Ratio IWM/SPY {level}; its {AVERAGE}-day average needs {AVERAGE} sessions, {len(r)} are stored."
-        )
+        return f"Ratio IWM/SPY {level}; its {AVERAGE}-day average needs {AVERAGE} sessions, stored: {len(r)}."
     distance = float(against.iloc[-1])
+    if distance == 0:
+        return f"Ratio IWM/SPY {level}, exactly at its {AVERAGE}-day average."
     side = "over" if distance > 0 else "under"
+    far = PERCENT.show(distance) if distance > 0 else PERCENT.show(-distance).lstrip("+")
     since = trend.last_cross(against, upward=distance > 0)
-    started = f", {side} it since {short_date(since)}" if since is not None else ""
-    return f"Ratio IWM/SPY {level}, {PERCENT.show(distance)} {side} its {AVERAGE}-day average{started}."
+    started = f" ({side} it since {short_date(since)})" if since is not None else ""
+    return f"Ratio IWM/SPY {level}, {far} {side} its {AVERAGE}-day average{started}."
 
 
 def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
@@ -128,7 +132,9 @@ def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
             parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")
             continue
         late = f" to {short_date(found.end)}" if found.end != market.end else ""
-        parts.append(f"{ticker} {units.USD.show(found.dollars)} ({PERCENT.show(found.percent)}){late}")
+        parts.append(
+            f"{ticker} {units.USD.show(found.dollars)} ({PERCENT.show(found.percent)} of assets){late}"
+        )
     return f"Flows {window}: {'; '.join(parts)}."
 
 
@@ -137,14 +143,21 @@ def multiple_line(market: Market) -> str:
     found = [figure for figure in valuation.figures(market) if figure.metric == "pe"]
     if not found:
         return f"Multiples: {NOT_AVAILABLE}, none stored."
-    figure = max(
-        found, key=lambda f: (max(s for s in (f.small_session, f.large_session) if s), f.observations)
+    figure = max(found, key=lambda f: (max(_sessions(f)), f.observations))
+    told = ((SMALL, figure.small, figure.small_session), (LARGE, figure.large, figure.large_session))
+    same = figure.small_session == figure.large_session
+    both = ", ".join(
+        f"{ticker} {units.MULTIPLE.show(value)}"
+        + (f" ({short_date(session)})" if session is not None and not same else "")
+        for ticker, value, session in told
     )
-    value = {SMALL: figure.small, LARGE: figure.large}
-    both = ", ".join(f"{ticker} {units.MULTIPLE.show(value[ticker])}" for ticker in PAIR)
-    session = figure.small_session or figure.large_session
-    dated = f", {session_phrase(session)}" if session is not None else ""
+    dated = f", {session_phrase(_sessions(figure)[0])}" if same else ""
     return f"P/E ({convention(figure.convention, figure.basis)}): {both}{dated}."
+
+
+def _sessions(figure: Figure) -> list[pd.Timestamp]:
+    """The sessions of a multiple's figures: of both funds, or of the one that has any."""
+    return [session for session in (figure.small_session, figure.large_session) if session is not None]
 
 
 def convention(name: str, basis: str) -> str:

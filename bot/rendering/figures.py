@@ -9,7 +9,7 @@ from bot.alerts.bars import lag
 from bot.alerts.rule import AMOUNT
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
-from bot.analytics.units import LEVEL, MINUS, MULTIPLE, PERCENT
+from bot.analytics.units import LEVEL, MINUS, MULTIPLE, PERCENT, POINTS
 from bot.analytics.valuation import percentile_rank
 from bot.rendering.text import age_phrase, short_date
 
@@ -58,6 +58,16 @@ def goal(target: Target, level: float, unit: Unit) -> str:
     return f"{target} ({unit.show(level)})"
 
 
+def points(unit: Unit) -> Unit:
+    """The unit of a difference: that of two percentages is percentage points."""
+    return POINTS if unit.symbol == "%" else unit
+
+
+def width(unit: Unit, difference: float) -> str:
+    """The size of a difference, without its sign."""
+    return unit.show(abs(difference)).lstrip("+")
+
+
 def distance(condition: Condition, value: float, level: float) -> str:
     """How far a value is from its target and on which side: "0.73% above sma 200 (0.4642)"."""
     unit, gap = METRICS[condition.metric].unit, value - level
@@ -66,5 +76,5 @@ def distance(condition: Condition, value: float, level: float) -> str:
         return f"exactly at {aim}"
     side = "above" if gap > 0 else "below"
     relative = unit.name in _RELATIVE and level != 0
-    shown = (PERCENT.show(abs(100 * gap / level)) if relative else unit.show(abs(gap))).lstrip("+")
+    shown = width(PERCENT, 100 * gap / level) if relative else width(points(unit), gap)
     return f"{shown} {side} {aim}" if any(digit in shown for digit in "123456789") else f"just {side} {aim}"

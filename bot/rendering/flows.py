@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics import flows
-from bot.analytics.market import PAIR
+from bot.analytics.market import PAIR, SMALL
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
@@ -16,7 +16,7 @@ from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import flows_chart
 from bot.rendering.compare import based, chart_look
 from bot.rendering.tables import table
-from bot.rendering.text import bold, lines, pre, short_date
+from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +36,10 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     html = lines(
         heading("Fund flows", market, asked),
-        *(part for ticker in PAIR for part in _fund(market, ticker, windows)),
+        *(_fund(market, ticker, windows) for ticker in PAIR),
         *_signals(market),
         "",
-        "Flow = change of units × NAV; units as reported for the day, trades of the day before.",
+        "Flow = change in units × NAV. A day's report carries the trades of the day before.",
         sources({ticker: market.source(f"facts:{ticker}").label for ticker in PAIR}),
     )
     shown = extra[-1] if extra else YTD
@@ -57,29 +57,30 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
     return Answer(html, draw, "flows", buttons)
 
 
-def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> list[Html]:
+def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
+    """Count, assets and age of one fund, its flow over each window, its flagged days."""
     frame = flows.prepared(market, ticker)
     if frame.empty:
-        return [lines(bold(ticker) + f": {NOT_AVAILABLE}, {absence(market, ticker)}")]
+        return bold(ticker) + f": {NOT_AVAILABLE}, {absence(market, ticker)}"
     end = frame.index[-1]
     found = [flows.summary(frame, window, market.anchor) for window in windows]
     rows = [
         (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units)) for f in found
     ]
     count = f"{frame['shares'].iloc[-1] / 1e6:,.2f}m units"
-    behind = max(market.behind(end) - 1, 0)  # the count of a session arrives on the next one
-    old = f", {behind} session{'s' if behind > 1 else ''} late" if behind else ""
+    old = age_phrase(market.behind(end) - METRICS["flow"].lag)
     assets = float(frame["shares"].iloc[-1] * frame["nav"].iloc[-1])
-    head = bold(ticker) + f": {count}, ${assets / 1e9:,.1f}bn, as reported for {short_date(end)}{old}"
+    head = (
+        bold(ticker)
+        + f": {count}, ${assets / 1e9:,.1f}bn, as reported for {short_date(end)}{f', {old}' if old else ''}"
+    )
     bases = ", ".join(based(f.window, f.base) for f in found if f.base is not None)
-    return [
-        lines(
-            head,
-            pre(table(("", "flow", "of assets", "units"), rows)),
-            f"Counted from: {bases}." if bases else None,
-            *_flags(found),
-        )
-    ]
+    return lines(
+        head,
+        pre(table(("", "flow", "of assets", "units"), rows)),
+        f"Base reports: {bases}." if bases else None,
+        *_flags(found),
+    )
 
 
 def absence(market: Market, ticker: str) -> str:
@@ -98,20 +99,19 @@ def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:
 
 
 def _signals(market: Market) -> list[str]:
-    """z-score, acceleration and gap over 20 sessions, where they can be given."""
-    said = []
-    for name, label in (("flow_z", "z-score 20d, IWM"), ("flow_change", "20d less the 20d before, IWM")):
+    """z-score, acceleration and gap over 20 sessions, or why one cannot be given; none without facts."""
+    if flows.prepared(market, SMALL).empty:
+        return []
+    shown = {}
+    for name in ("flow_z", "flow_change", "flow_gap"):
         metric = METRICS[name]
         found = reading(metric, market, metric.defaults())
-        said.append(
-            f"{label}: {metric.unit.show(found.value)}" + (f", {found.reason}" if found.reason else "")
-        )
-    metric = METRICS["flow_gap"]
-    found = reading(metric, market, metric.defaults())
-    said.append(
-        f"Gap 20d, IWM − SPY: {metric.unit.show(found.value)}" + (f", {found.reason}" if found.reason else "")
-    )
-    return said
+        shown[name] = metric.unit.show(found.value) + (f" ({found.reason})" if found.reason else "")
+    return [
+        f"IWM 20d z-score: {shown['flow_z']}.",
+        f"IWM 20d less the 20d before: {shown['flow_change']}.",
+        f"Gap IWM − SPY 20d, of assets: {shown['flow_gap']}.",
+    ]
 
 
 def _chart(market: Market, window: Window, theme: Theme) -> Chart:

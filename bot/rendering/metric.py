@@ -9,12 +9,12 @@ import pandas as pd
 from bot.alerts.bars import threshold
 from bot.analytics.market import PAIR
 from bot.analytics.metrics import Arguments, Metric, reading
-from bot.analytics.valuation import percentile_rank
 from bot.errors import NoData
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import Threshold, metric_chart
 from bot.rendering.compare import chart_look
-from bot.rendering.text import code, lines, session_phrase, short_date
+from bot.rendering.figures import age, place
+from bot.rendering.text import Html, bold, code, lines, session_phrase
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Target
@@ -40,17 +40,15 @@ def metric_answer(
     if found.value is None or found.session is None:
         raise NoData(f"{title}: n/a, {found.reason}.")
     history = metric.history(market, arguments).dropna()
-    rank = percentile_rank(history)
-    late = f" ({session_phrase(found.session)})" if found.session != end else ""
+    rank = place(history)
+    old = age(market, found.session, metric.lag)
+    late = f" ({session_phrase(found.session)}, {old})" if found.session != end else ""
     html = lines(
         heading(title, market, asked),
-        f"{metric.unit.show(found.value)}{late}: at or above {rank:.0f}% of n = {len(history)} values "
-        f"since {short_date(history.index[0])}."
-        if rank is not None
-        else f"{metric.unit.show(found.value)}{late}.",
+        bold(metric.unit.show(found.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
         metric.meaning,
         "Formula: " + metric.formula,
-        lines("Alert on it: " + code(f"/alert {metric.example}")),
+        Html("").join(("Alert on it: ", code(f"/alert {metric.example}"))),
         "",
         sources({"data": found.source}),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,13 @@ from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import metric_chart
 from bot.rendering.compare import chart_look, convention
 from bot.rendering.flows import absence
+from bot.rendering.standing import capital
 from bot.rendering.tables import table
-from bot.rendering.text import bold, lines, pre, short_date
+from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bot.analytics.market import Market
     from bot.analytics.valuation import Figure
     from bot.analytics.windows import Window
@@ -27,8 +31,8 @@ if TYPE_CHECKING:
     from bot.rendering.themes import Theme
 
 _ADVICE = (
-    "Estimates such as the article's 75x come bottom-up from the companies or from an import: "
-    "python -m bot import multiples FILE --ticker IWM."
+    "A P/E with losses counted in (IWM in December 2020: about 75x) comes bottom-up from the companies, "
+    "or by import: python -m bot import multiples FILE --ticker IWM"
 )
 
 
@@ -39,14 +43,13 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
     if not figures:
         html = lines(
             heading("Valuation multiples", market, asked),
-            f"{NOT_AVAILABLE}: none stored.",
-            "Yahoo's are recorded by each refresh from the first one on.",
+            f"{NOT_AVAILABLE}, none stored. Each refresh records Yahoo's from then on.",
             _ADVICE,
         )
         return Answer(html, buttons=_buttons(asked))
     ordered = sorted(figures, key=lambda f: (f.convention, f.basis))
     blocks = [
-        _block(name, basis, list(group))
+        _block(market, name, basis, list(group))
         for (name, basis), group in groupby(ordered, key=lambda f: (f.convention, f.basis))
     ]
     html = lines(
@@ -63,7 +66,7 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
     )
 
 
-def _block(name: str, basis: str, figures: list[Figure]) -> Html:
+def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html:
     ordered = sorted(figures, key=lambda f: list(valuation.MULTIPLES).index(f.metric))
     rows = []
     for figure in ordered:
@@ -77,22 +80,37 @@ def _block(name: str, basis: str, figures: list[Figure]) -> Html:
             )
         )
     return lines(
-        bold(convention(name, basis)),
-        _sessions(ordered[0]),
+        bold(capital(convention(name, basis))),
+        *_dated(market, ordered),
         pre(table(("", SMALL, LARGE, "premium"), rows)),
         *(_rank(figure) for figure in ordered if figure.metric == "pe"),
     )
 
 
-def _sessions(figure: Figure) -> str:
-    """The sessions that the figures are for."""
-    if figure.small_session == figure.large_session and figure.small_session is not None:
-        return f"Prices of {short_date(figure.small_session)}."
+def _dated(market: Market, figures: list[Figure]) -> list[str]:
+    """The sessions that the figures are for, with their age; figures of the same sessions together."""
+    groups: dict[str, list[str]] = {}
+    for figure in figures:
+        groups.setdefault(_sessions(market, figure), []).append(valuation.MULTIPLES[figure.metric])
+    if len(groups) == 1:
+        return [f"Prices of {next(iter(groups))}."]
+    return [f"{', '.join(names)}: prices of {said}." for said, names in groups.items()]
+
+
+def _sessions(market: Market, figure: Figure) -> str:
+    """Session and age of one multiple's figures; each fund's where they differ."""
+    if figure.small_session is not None and figure.small_session == figure.large_session:
+        return _aged(market, figure.small_session)
     parts = [
-        f"{ticker} {short_date(session)}" if session is not None else f"{ticker} {NOT_AVAILABLE}"
+        f"{ticker} {_aged(market, session) if session is not None else NOT_AVAILABLE}"
         for ticker, session in ((SMALL, figure.small_session), (LARGE, figure.large_session))
     ]
-    return f"Prices of: {', '.join(parts)}; no premium across dates."
+    return f"{', '.join(parts)} (no premium across dates)"
+
+
+def _aged(market: Market, session: pd.Timestamp) -> str:
+    old = age_phrase(market.behind(session))
+    return f"{short_date(session)}{f' ({old})' if old else ''}"
 
 
 def _rank(figure: Figure) -> str:
@@ -101,8 +119,8 @@ def _rank(figure: Figure) -> str:
     if figure.percentile is None or figure.first is None:
         return f"{name} premium: no history of both funds to rank it in yet."
     return (
-        f"{name} premium: at or above {figure.percentile:.0f}% of n = {figure.observations} figures "
-        f"since {short_date(figure.first)}."
+        f"{name} premium: percentile {math.floor(figure.percentile)} "
+        f"(n = {figure.observations:,} since {short_date(figure.first)})."
     )
 
 
@@ -164,17 +182,19 @@ def _signed(percent: float) -> str:
     return f"{'−' if percent < 0 else '+'} {abs(percent) / 100:.3f}"
 
 
-def _verdict(market: Market, window: Window, chosen: str | None) -> str | None:
+def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
     """What did most of the work in IWM's price, in words; None without a split."""
     split = why(market, SMALL, window, chosen) if chosen is not None else None
     if not isinstance(split, Split):
         return None
     if split.earnings < 0 < split.price:
-        return "Reading: earnings did not carry IWM's price; people paid a higher multiple."
-    if split.price < 0 < split.earnings:
-        return "Reading: IWM's earnings rose, people paid a lower multiple for them."
-    led = "the multiple" if abs(split.multiple) > abs(split.earnings) else "earnings"
-    return f"Reading: {led} moved IWM's price most."
+        said = "IWM's price rose on a higher multiple while its earnings fell."
+    elif split.price < 0 < split.earnings:
+        said = "IWM's price fell on a lower multiple while its earnings rose."
+    else:
+        led = "its multiple" if abs(split.multiple) > abs(split.earnings) else "its earnings"
+        said = f"IWM's price moved mostly with {led}."
+    return bold("Reading") + f": {said}"
 
 
 def _chart(market: Market, chosen: str, theme: Theme) -> Chart:

@@ -20,8 +20,8 @@ ADVICE = "Not investment advice."
 _MOMENT = "Market commands take asof DATE (as the market was) and known DATE (as it was known)."
 _OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · silent · note "..."'
 _FIRES = (
-    "Judged on completed sessions. It fires when the rule turns true, then waits until the value "
-    "is back past its re-arm level."
+    "Rules are judged on completed sessions. An alert fires when its rule turns true, then waits until the "
+    "value is back past its re-arm level."
 )
 _A_ROW = 3
 
@@ -110,37 +110,37 @@ def _command(entry: Entry) -> Answer:
 
 
 def _metric(metric: Metric) -> Answer:
-    parameters = [f"{p.name}: {_kind(p)}" for p in metric.parameters]
+    parameters = [_kind(parameter) for parameter in metric.parameters]
     html = lines(
         bold(metric.name) + f" · {metric.title}",
         metric.meaning,
         "Formula: " + metric.formula,
         f"Unit: {metric.unit.words}.",
         "Takes " + "; ".join(parameters) + "." if parameters else None,
-        f"Known {metric.lag} session later." if metric.lag else None,
+        "The figure of a session is known one session later." if metric.lag else None,
         "Alert: " + code(f"/alert {metric.example}"),
     )
     return Answer(html, buttons=((("Chart", f"/chart {metric.name}"),),))
 
 
 def _kind(parameter: Parameter) -> str:
-    default = f", default {str(parameter.default).lower()}" if parameter.default is not None else ""
+    default = f" (default {str(parameter.default).lower()})" if parameter.default is not None else ""
     match parameter.kind:
         case "window":
             return f"a window{default}"
         case "count":
-            return f"sessions, {parameter.low} to {parameter.high}{default}"
+            return f"a number of sessions, {parameter.low:,} to {parameter.high:,}{default}"
         case "fund":
-            return f"iwm or spy{default}"
+            return f"a fund, iwm or spy{default}"
         case "date":
             return f"since DATE{default}"
-    return f"{', '.join(CONVENTIONS)}{default}"
+    return f"a convention, {' or '.join(CONVENTIONS)}{default}"
 
 
 def metric_list(asked: Asked) -> Answer:
     """All metrics, one line each, and a button for each chart."""
     told = [
-        lines(Html("").join((code(m.name), f" {m.title}, {m.unit.symbol or 'no unit'}")))
+        lines(Html("").join((code(m.name), f" {m.title}{f' ({m.unit.symbol})' if m.unit.symbol else ''}")))
         for m in METRICS.values()
     ]
     names = list(METRICS)

@@ -12,7 +12,7 @@ from bot.alerts.state import Status
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
-from bot.rendering.figures import distance, place, source_line
+from bot.rendering.figures import distance, place, points, source_line, width
 from bot.rendering.text import Html, bold, code, session_phrase, short_date
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _back(condition: Condition, band: float, context: Context) -> str:
     way = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
     if not band:
         return f"{way} {target} (no band: fewer than 60 values)"
-    shown = unit.show(band).lstrip("+")
+    shown = width(points(unit), band)
     if condition.op == CROSSES:
         return f"{shown} {way} {target}"
     side = -band if condition.op in ABOVE else band
@@ -163,7 +163,7 @@ def summary_distance(standing: Standing, context: Context) -> str:
         last = _last(condition, context)
         name = f"{condition.subject} " if len(conditions) > 1 else ""
         if last is None:
-            parts.append(f"{name}{NOT_AVAILABLE}")
+            parts.append(f"{name}has no value yet")
             continue
         value = float(context.histories.series(condition).value.loc[last])
         late = f" ({short_date(last)})" if last != context.market.end else ""

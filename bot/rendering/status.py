@@ -6,7 +6,10 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from bot.analytics.market import PAIR
+from bot.analytics.registry import METRICS
+from bot.data.load import LABELS
 from bot.rendering.answer import SAMPLE, Answer
+from bot.rendering.figures import age
 from bot.rendering.reference import ADVICE
 from bot.rendering.text import Html, bold, date_phrase, lines, session_phrase, short_date
 
@@ -16,6 +19,14 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 _GAPS_SHOWN = 3
+# Statuses of the outbox in words; what was sent is no news.
+_QUEUE = {
+    "queued": "to be sent",
+    "sending": "on its way",
+    "waiting": "waiting for a new try",
+    "ambiguous": "of unknown outcome",
+    "dead": "given up",
+}
 
 
 def status(
@@ -35,7 +46,7 @@ def status(
         _multiples(market),
         bold("Sources") if sources else "Sources: none asked yet.",
         *(_source(row) for row in sources),
-        f"Next check: {next_check:%Y-%m-%d %H:%M} UTC.",
+        f"Next check: after the {session_phrase(next_check)}, {next_check:%H:%M} UTC.",
         f"Queue: {_queue(queue)}.",
         f"Version {version}.",
     )
@@ -43,12 +54,15 @@ def status(
 
 
 def _prices(market: Market) -> str:
-    if market.end is None:
+    """Span and age of the sessions with a close of both funds; what there is of each where there are none."""
+    if market.end is not None:
+        span = f"{short_date(market.pair.index[0])} to {short_date(market.end)}"
+        return f"Prices: {span}, {age(market, market.end)}; {market.source('prices').label}."
+    held = {ticker: market.prices[ticker].dropna() for ticker in PAIR if ticker in market.prices}
+    stored = [f"{t} to {short_date(closes.index[-1])}" for t, closes in held.items() if len(closes)]
+    if not stored:
         return "Prices: none stored."
-    behind = market.behind(market.end)
-    age = f", {behind} session{'s' if behind > 1 else ''} old" if behind else ", current"
-    first = short_date(market.pair.index[0])
-    return f"Prices: {first} to {session_phrase(market.end)}{age}; {market.source('prices').label}."
+    return f"Prices: no close of both funds, only {', '.join(stored)}."
 
 
 def _missing(market: Market) -> list[str]:
@@ -56,7 +70,8 @@ def _missing(market: Market) -> list[str]:
     if not len(gaps):
         return []
     shown = ", ".join(short_date(day) for day in gaps[-_GAPS_SHOWN:])
-    return [f"Missing sessions: {len(gaps)}, last {shown}."]
+    more = "the last ones " if len(gaps) > _GAPS_SHOWN else ""
+    return [f"Sessions without a close of both funds: {len(gaps)}, {more}{shown}."]
 
 
 def _facts(market: Market, ticker: str) -> str:
@@ -66,8 +81,9 @@ def _facts(market: Market, ticker: str) -> str:
         nav = frame["nav"].dropna()
         held = f" (NAV only, to {short_date(nav.index[-1])})" if len(nav) else ""
         return f"{ticker} fund facts: no share counts{held}."
-    label = market.source(f"facts:{ticker}").label
-    return f"{ticker} fund facts: {short_date(counts.index[0])} to {short_date(counts.index[-1])}; {label}."
+    span = f"{short_date(counts.index[0])} to {short_date(counts.index[-1])}"
+    old = age(market, counts.index[-1], METRICS["flow"].lag)
+    return f"{ticker} fund facts: {span}, {old}; {market.source(f'facts:{ticker}').label}."
 
 
 def _multiples(market: Market) -> str:
@@ -75,14 +91,15 @@ def _multiples(market: Market) -> str:
     if rows.empty:
         return "Multiples: none stored."
     first, last = rows["session"].iloc[0], rows["session"].iloc[-1]
-    return f"Multiples: {short_date(first)} to {short_date(last)}; {market.source('multiples').label}."
+    span = f"{short_date(first)} to {short_date(last)}, {age(market, last)}"
+    return f"Multiples: {span}; {market.source('multiples').label}."
 
 
 def _source(row: Mapping[str, Any]) -> str:
     success = f"last success {_instant(row['last_success'])}" if row["last_success"] else "no success yet"
-    failing = f"; {row['detail']}" if row["failures"] else ""
+    failing = f"; {row['detail'].rstrip('.')}" if row["failures"] else ""
     breaker = f"; left alone until {_instant(row['breaker_until'])}" if row["breaker_until"] else ""
-    return f"{row['source']}, {row['subject']}: {success}{failing}{breaker}"
+    return f"{LABELS.get(row['source'], row['source'])}, {row['subject']}: {success}{failing}{breaker}."
 
 
 def _instant(text: str) -> str:
@@ -90,8 +107,8 @@ def _instant(text: str) -> str:
 
 
 def _queue(queue: Mapping[str, int]) -> str:
-    waiting = {name: count for name, count in queue.items() if name not in {"sent", "dead"} and count}
-    return ", ".join(f"{count} {name}" for name, count in waiting.items()) or "empty"
+    """What waits to be sent by status, and what was given up."""
+    return ", ".join(f"{queue[name]} {words}" for name, words in _QUEUE.items() if queue.get(name)) or "empty"
 
 
 def about() -> Answer:
@@ -102,13 +119,14 @@ def about() -> Answer:
         ("Ratio", "price of IWM over price of SPY; trends are read from it, its level means little."),
         ("Flow", "change of units outstanding times NAV; a change of assets is never called a flow."),
         ("Multiples", "always with convention and basis; premiums only between equal conventions."),
+        ("Percentile", "the share of the history, in percent, that is at or below the value."),
     )
     html = lines(
         bold("About"),
         "IWM stands for small caps (Russell 2000), SPY for large caps (S&P 500).",
         *(lines(Html("").join((bold(name), ": ", text))) for name, text in told),
         "Prices and Yahoo's multiples come from Yahoo; share counts from the issuers' files you import.",
-        "Missing data is said and never filled in. Alerts are judged on completed sessions only.",
+        "What is missing is named and never filled in. Alerts are judged on completed sessions only.",
         bold(ADVICE),
     )
     return Answer(html, buttons=((("Metrics", "/help metrics"), ("Status", "/status")),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from bot.analytics import trend, units
@@ -18,6 +19,7 @@ from bot.rendering.text import bold, lines, pre, short_date
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.rendering.charts import Chart
+    from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
 # Label and registry entry of each line; the entry gives the unit and the history.
@@ -52,7 +54,8 @@ def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | No
     html = lines(
         heading("Relative trend, IWM/SPY", market, asked),
         pre(table(("", "value"), rows)),
-        bold("Reading") + ": " + ratio_line(market),
+        _reading(market),
+        ratio_line(market),
         channel_line(market),
         "",
         sources({"prices": market.source("prices").label}),
@@ -67,24 +70,39 @@ def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | No
     return Answer(html, lambda: _chart(market, shown, theme), "trend", buttons)
 
 
+def _reading(market: Market) -> Html | None:
+    """Who leads, in words, by the ratio's side of its two averages; None before there are both."""
+    r = trend.ratio(market)
+    near, far = (float(trend.against_average(r, n).iloc[-1]) for n in (50, AVERAGE))
+    if math.isnan(far):
+        return None
+    lead = {
+        (True, True): "small caps lead, the ratio is over its 50- and 200-day averages.",
+        (True, False): "small caps catch up, over the 50-day, not yet over the 200-day average.",
+        (False, True): "small caps slip, over the 200-day, no longer over the 50-day average.",
+        (False, False): "large caps lead, the ratio is not over its 50- or 200-day average.",
+    }[near > 0, far > 0]
+    return bold("Reading") + f": {lead}"
+
+
 def channel_line(market: Market) -> str:
     """Whether the long downtrend is breaking, in words."""
     fit = trend.channel_fit(trend.ratio(market)).dropna()
     since = short_date(trend.CHANNEL_FROM)
     if fit.empty:
-        return f"The trend line from {since} needs three years of prices after it."
+        return f"The trend line from {since} needs three years of prices."
     residual, slope = float(fit["residual"].iloc[-1]), float(fit["slope"].iloc[-1])
     above = fit["residual"].tail(_BREAK_SESSIONS) > _BREAK_SIGMAS
     if len(above) == _BREAK_SESSIONS and above.all():
-        said = "above two for five sessions: the trend is broken upward"
+        said = "over +2 for five sessions, an upward break"
     elif residual > _BREAK_SIGMAS:
-        said = "above two, not yet for five sessions"
-    elif abs(residual) < 1:
-        said = "a return to the line, not a break of it" if slope < 0 else "on the line"
+        said = "over +2, a break once it holds five sessions"
+    elif residual < -_BREAK_SIGMAS:
+        said = "below the channel"
     else:
-        said = "inside the channel" if residual > -_BREAK_SIGMAS else "below the channel"
-    pace = units.PERCENT.show(slope)
-    return f"Trend line from {since}: {pace} a year; {units.NUMBER.show(residual)} sigma from it, {said}."
+        said = "near the line, no break" if abs(residual) < 1 else "inside the channel, no break"
+    pace, far = units.PERCENT.show(slope), units.NUMBER.show(residual)
+    return f"Trend line from {since}: {pace} a year; the ratio is {far} sigma from it ({said})."
 
 
 def _chart(market: Market, window: Window, theme: Theme) -> Chart:
