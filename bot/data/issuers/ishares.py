@@ -1,0 +1,110 @@
+"""iShares' files: the fund workbook (history of NAV and shares, distributions, holdings), the holdings CSV.
+
+Columns are found by name: older workbooks have Index Level second, newer ones Non-FV NAV last. The share
+counts are split-adjusted. Of the holdings only equities count, by their market value.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bot.data.cells import BadCell, date, number, shorten
+from bot.data.issuers.found import Found
+from bot.data.issuers.tables import MISSING, beside, find_table
+from bot.errors import ImportRejected
+
+if TYPE_CHECKING:
+    from bot.data.issuers.spreadsheetml import Grid
+    from bot.data.issuers.tables import Facts, Reading, Table
+
+ISSUER = "iShares"
+FUNDS = {"ishares russell 2000 etf": "IWM", "ishares russell 2000 index fund": "IWM"}
+
+# Titles in the files by our names.
+HISTORICAL = {"date": "as of", "nav": "nav per share", "shares": "shares outstanding"}
+DISTRIBUTIONS = {"ex-date": "ex-date", "payable": "payable date", "total": "total distribution"}
+HOLDINGS = {
+    "sector": "sector",
+    "asset class": "asset class",
+    "value": "market value",
+    "weight": "weight (%)",
+}
+_AS_OF, _COUNT = "Fund Holdings as of", "Shares Outstanding"
+
+
+def read_ishares(sheets: Mapping[str, Grid], reading: Reading, name: str) -> Found | None:
+    """Contents of an iShares file, None if it is none; ImportRejected for holdings of a date without any."""
+    history, paid, held = (find_table(sheets, titles) for titles in (HISTORICAL, DISTRIBUTIONS, HOLDINGS))
+    if history is None and held is None:
+        return None
+    facts = reading.facts(history) if history else {}
+    notes = [] if history else ["It has no history of NAV and shares: that is in the fund workbook."]
+    day = _as_of(held) if held else None
+    session = reading.session_before(day) if day else None
+    sectors = reading.sectors(held) if held and session else None
+    if held and day and session:
+        _add_count(facts, held, day, session, reading)
+    if held and not sectors and not reading.bad:
+        if history is None:
+            raise ImportRejected(_why_nothing(held, day, name))
+        notes.append("Sector weights: none, its holdings are of no date or of no sector.")
+    fund = _fund_name(held)
+    return Found(
+        ISSUER,
+        "iShares fund workbook" if history else "iShares holdings",
+        fund,
+        FUNDS.get(" ".join(fund.casefold().split())),
+        facts,
+        reading.distributions(paid) if paid else None,
+        session or "",
+        sectors or {},
+        tuple(notes),
+    )
+
+
+def _as_of(held: Table) -> dt.date | None:
+    """Date of the holdings: named in the CSV, a row of its own in the workbook; None for "-"."""
+    named = beside(held.preamble, _AS_OF)
+    alone = [cells[0] for row in held.preamble if len(cells := [cell for cell in row if cell.strip()]) == 1]
+    for text in [named] if named is not None else alone:
+        try:
+            return date(text)
+        except BadCell:
+            continue
+    return None
+
+
+def _why_nothing(held: Table, day: dt.date | None, name: str) -> str:
+    """Why a file of holdings gives no weights."""
+    if day is not None:
+        return (
+            f"{name} has no equities sorted into sectors, or is dated {day}, on which nothing can be known."
+        )
+    text = beside(held.preamble, _AS_OF)
+    if text in MISSING:
+        return f"{name} is empty: the issuer has no holdings for the date asked for (as of “{text}”)."
+    return f"{name} does not say of which date its holdings are."
+
+
+def _fund_name(held: Table | None) -> str:
+    """The fund's name above its holdings, without the signs of trademarks."""
+    cells = (cell for row in (held.preamble if held else []) for cell in row)
+    name = next((cell for cell in cells if cell.strip().casefold().startswith("ishares")), "")
+    return shorten(name.replace("®", "").replace("™", ""), 80)
+
+
+def _add_count(facts: Facts, held: Table, day: dt.date, session: str, reading: Reading) -> None:
+    """Shares outstanding above the holdings, for a session that the history does not have."""
+    text = beside(held.preamble, _COUNT)
+    try:
+        count = number(text or "")
+    except BadCell as wrong:
+        reading.bad.append(f"{_COUNT} above the holdings: {wrong}")
+        return
+    if count and count > 0 and session not in facts:
+        if session == day.isoformat():
+            facts[session] = {"nav": None, "shares": count, "assets": None}
+        else:
+            reading.closed.add(day.isoformat())

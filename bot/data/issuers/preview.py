@@ -1,0 +1,79 @@
+"""What an issuer's file holds: its rows by kind of storage, and what is said of them beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.data.provider import Observations
+
+SHOWN = 10  # dates are named one by one up to here
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What was read, left out and found odd; `sentences` is for people."""
+
+    layout: str  # "iShares fund workbook"
+    ticker: str
+    parts: tuple[str, ...] = ()  # what would be stored, each counted and dated
+    closed: tuple[str, ...] = ()  # dates of rows left out because there was no session
+    empty: int = 0  # rows left out because they hold no value
+    unequal: tuple[str, ...] = ()  # sessions on which NAV x shares is not the assets
+    off_market: tuple[str, ...] = ()  # sessions with a NAV far from the market price, and how far
+    notes: tuple[str, ...] = ()  # sentences on what the file does not give
+
+    def sentences(self) -> list[str]:
+        """The preview, a sentence each: what there is, what was left out, what looks wrong."""
+        said = [f"{self.ticker}, {self.layout}: {'; '.join(self.parts) or 'nothing to store'}."]
+        if self.closed:
+            said.append(f"Left out, no session on that day: {listed(self.closed)}.")
+        if self.empty:
+            said.append(f"Left out, without a value: {self.empty:,} {'row' if self.empty == 1 else 'rows'}.")
+        if self.off_market:
+            said.append(f"NAV more than 5% off the market price, stored as given: {listed(self.off_market)}.")
+        if self.unequal:
+            said.append(f"NAV × shares is not the total assets, stored as given: {listed(self.unequal)}.")
+        return [*said, *self.notes]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A file as read. `lists_distributions`: it has every distribution from its first to its last one."""
+
+    observations: Observations
+    preview: Preview
+    lists_distributions: bool = False
+
+
+def parts_of(observations: Observations) -> tuple[str, ...]:
+    """Rows of each kind, counted and dated: "fund facts of 3 sessions, 2025-02-03 to 2025-02-05"."""
+    facts, paid, weights = (
+        observations.get(kind, ()) for kind in ("fund_facts", "distributions", "sector_weights")
+    )
+    said = []
+    if facts:
+        dates = sorted(row["session"] for row in facts)
+        said.append(f"fund facts of {_counted(len(facts), 'session')}, {_span(dates)}")
+    if paid:
+        said.append(f"{_counted(len(paid), 'distribution')}, {_span(sorted(row['ex_date'] for row in paid))}")
+    if weights:
+        said.append(f"weights of {_counted(len(weights), 'sector')} as of {weights[0]['session']}")
+    return tuple(said)
+
+
+def listed(items: Sequence[str], between: str = ", ") -> str:
+    """Items up to SHOWN, then how many more there are."""
+    more = len(items) - SHOWN
+    return between.join(items[:SHOWN]) + (f"{between}and {more:,} more" if more > 0 else "")
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def _span(dates: Sequence[str]) -> str:
+    return dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"

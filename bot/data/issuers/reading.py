@@ -1,0 +1,152 @@
+"""An issuer's file taken in: recognised by bytes and headers, checked whose it is, all of it or nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bot.analytics.market import PAIR
+from bot.data.cells import shorten
+from bot.data.files import known_fund
+from bot.data.formats import FORMATS
+from bot.data.issuers import ishares, ssga
+from bot.data.issuers.grids import read_sheets
+from bot.data.issuers.preview import Contents, Preview, listed, parts_of
+from bot.data.issuers.sniff import ADVICE
+from bot.data.issuers.tables import Reading
+from bot.errors import ImportRejected
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bot.analytics.sessions import Sessions
+    from bot.data.issuers.found import Found
+    from bot.data.issuers.spreadsheetml import Grid
+    from bot.data.provider import Observations
+    from storage.rows import Row
+
+ISSUERS = {"IWM": ishares.ISSUER, "SPY": ssga.ISSUER}
+# NAV is rounded to the cent at worst, a share count to one.
+ASSETS_WITHIN = 1e-3
+# Above this share of the rows it is the columns that mean something else.
+ASSETS_WRONG = 0.2
+
+
+def read_issuer(
+    data: bytes, *, name: str, sessions: Sessions, today: dt.date, ticker: str | None = None
+) -> Contents:
+    """Fund facts, distributions and sector weights of an issuer's file, with their preview.
+
+    `name` is what to call the file; `ticker`, when given, must be the fund that the file says it is of.
+    Figures are taken as given; only rows of days without a session are left out. Raises ImportRejected,
+    with everything that is wrong, for anything but a whole file of a known layout and fund.
+    """
+    return read_completed(data, name=name, completed=sessions.index, today=today, ticker=ticker)
+
+
+def read_completed(
+    data: bytes, *, name: str, completed: pd.DatetimeIndex, today: dt.date, ticker: str | None = None
+) -> Contents:
+    """As `read_issuer`, of these sessions only: naive midnights in order."""
+    asked = known_fund(ticker) if ticker is not None else None
+    reading = Reading(completed, today)
+    sheets = read_sheets(data, name)
+    found = ishares.read_ishares(sheets, reading, name) or ssga.read_ssga(sheets, reading)
+    if found is None:
+        raise ImportRejected(_unknown(sheets, name))
+    fund = _fund(found, asked, name)
+    if reading.bad:
+        count = "1 thing is" if len(reading.bad) == 1 else f"{len(reading.bad):,} things are"
+        lines = listed(reading.bad, "\n")
+        raise ImportRejected(f"{name} was not imported, {count} wrong:\n{lines}")
+    rows = _rows(found, fund)
+    if not any(rows.values()) and not found.notes:
+        raise ImportRejected(f"{name} has the layout of an {found.layout}, but no figures. {ADVICE}")
+    preview = Preview(
+        layout=found.layout,
+        ticker=fund,
+        parts=parts_of(rows),
+        closed=tuple(sorted(reading.closed)),
+        empty=reading.empty,
+        unequal=_unequal(found, name),
+        notes=found.notes,
+    )
+    return Contents(rows, preview, found.distributions is not None)
+
+
+def _fund(found: Found, asked: str | None, name: str) -> str:
+    """The fund that the file is of; ImportRejected if it is unknown, not ours or not the one asked for."""
+    if found.fund and found.ticker is None:
+        raise ImportRejected(
+            f"{name} is of {found.fund}, not a fund of this bot; it compares {PAIR[0]} and {PAIR[1]}."
+        )
+    if asked and found.ticker and asked != found.ticker:
+        raise ImportRejected(f"{name} is of {found.ticker}, not of {asked}.")
+    fund = found.ticker or asked
+    if fund is None:
+        example = next(ticker for ticker, issuer in ISSUERS.items() if issuer == found.issuer)
+        raise ImportRejected(f"{name} does not say of which fund it is; add --ticker {example}.")
+    if ISSUERS[fund] != found.issuer:
+        raise ImportRejected(f"{name} has the layout of {found.issuer}, but {fund} is of {ISSUERS[fund]}.")
+    return fund
+
+
+def _rows(found: Found, ticker: str) -> Observations:
+    """Rows of storage.observations, in order of their dates."""
+    kinds: dict[str, list[Row]] = {
+        "fund_facts": [
+            {"ticker": ticker, "session": session, **values}
+            for session, values in sorted(found.facts.items())
+        ],
+        "distributions": [
+            {"ticker": ticker, "ex_date": day, "amount": amount}
+            for day, amount in sorted((found.distributions or {}).items())
+        ],
+        "sector_weights": [
+            {
+                "ticker": ticker,
+                "session": found.holdings,
+                "level": "sector",
+                "sector": sector,
+                "weight": weight,
+            }
+            for sector, weight in found.sectors.items()
+        ],
+    }
+    return {kind: rows for kind, rows in kinds.items() if rows}
+
+
+def _unequal(found: Found, name: str) -> tuple[str, ...]:
+    """Sessions on which NAV x shares is not the assets; ImportRejected where that is the rule."""
+    whole = [
+        (session, nav * shares / assets)
+        for session, values in sorted(found.facts.items())
+        if (nav := values["nav"]) and (shares := values["shares"]) and (assets := values["assets"])
+    ]
+    wrong = tuple(session for session, ratio in whole if abs(ratio - 1) > ASSETS_WITHIN)
+    if len(wrong) > ASSETS_WRONG * len(whole):
+        raise ImportRejected(
+            f"{name} was not imported: NAV × shares is not the total assets in {len(wrong):,} of "
+            f"{len(whole):,} rows, so its columns mean something else."
+        )
+    return wrong
+
+
+def _unknown(sheets: Mapping[str, Grid], name: str) -> str:
+    """What the file has instead of a known layout, and what to do."""
+    header = next((row for row in sheets.get("", []) if any(cell.strip() for cell in row)), [])
+    for form in FORMATS.values():
+        if header and not form.layout.missing(header):
+            return (
+                f"{name} is no issuer's file; {form.layout.words} are read by “import {form.layout.command}”."
+            )
+    has = f"it begins with “{shorten(', '.join(header))}”" if header else f"its sheets are {_named(sheets)}"
+    return (
+        f"{name} has no known layout: {has}. Known are iShares' fund workbook and holdings, "
+        f"and SSGA's navhist and holdings. {ADVICE}"
+    )
+
+
+def _named(sheets: Mapping[str, Grid]) -> str:
+    return listed([f"“{shorten(sheet)}”" for sheet in sheets])

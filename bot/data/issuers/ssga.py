@@ -1,0 +1,48 @@
+"""SSGA's files: the NAV history (navhist) and the daily holdings, whose sectors are not filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bot.analytics.market import PAIR
+from bot.data.cells import BadCell, date, shorten
+from bot.data.issuers.found import Found
+from bot.data.issuers.tables import beside, find_table
+
+if TYPE_CHECKING:
+    from bot.data.issuers.spreadsheetml import Grid
+    from bot.data.issuers.tables import Reading, Table
+
+ISSUER = "SSGA"
+# Titles in the files by our names.
+NAVHIST = {"date": "date", "nav": "nav", "shares": "shares outstanding", "assets": "total net assets"}
+HOLDINGS = {"weight": "weight", "sector": "sector", "shares held": "shares held"}
+
+
+def read_ssga(sheets: Mapping[str, Grid], reading: Reading) -> Found | None:
+    """Contents of an SSGA file, None if it is none."""
+    history, held = find_table(sheets, NAVHIST), find_table(sheets, HOLDINGS)
+    table = history or held
+    if table is None:
+        return None
+    fund = shorten(beside(table.preamble, "Ticker Symbol") or "", 80)
+    ticker = fund if fund in PAIR else None
+    if history:
+        return Found(ISSUER, "SSGA NAV history", fund, ticker, reading.facts(history))
+    return _holdings(table, reading, fund, ticker)
+
+
+def _holdings(held: Table, reading: Reading, fund: str, ticker: str | None) -> Found:
+    """Sector weights, should the issuer ever fill them in; until then a note that it does not."""
+    sectors = reading.sectors(held)
+    try:
+        day = date((beside(held.preamble, "Holdings") or "").removeprefix("As of").strip())
+    except BadCell as wrong:
+        reading.bad.append(f"the date of its holdings: {wrong}")
+        return Found(ISSUER, "SSGA holdings", fund, ticker)
+    session = reading.session_before(day)
+    if session and sectors:
+        return Found(ISSUER, "SSGA holdings", fund, ticker, holdings=session, sectors=sectors)
+    note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them."
+    return Found(ISSUER, "SSGA holdings", fund, ticker, notes=(note,))

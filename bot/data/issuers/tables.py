@@ -1,0 +1,177 @@
+"""Tables found in a sheet by their header, wherever it stands, and what is read out of their rows.
+
+Wrong rows are gathered, so that all are told at once. Rows on days without a session and rows without
+a value are left out and counted. What follows an empty row is a note unless it begins with a date.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.data.cells import BadCell, date, number, shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bot.data.issuers.spreadsheetml import Grid
+
+HEADER_WITHIN = 40  # rows: the longest preamble has ten
+MISSING = frozenset({"", "-", "--"})
+WHOLE, WHOLE_WITHIN = 100.0, 2.0  # percent that the weights of a whole portfolio add up to
+UNSORTED = 0.05  # share of the market value that may be in no sector
+
+Cells = Mapping[str, str]
+Facts = dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows below a header, each with its number in the sheet."""
+
+    sheet: str
+    columns: Mapping[str, int]
+    preamble: Grid
+    body: Grid
+
+    def rows(self) -> Iterator[tuple[str, Cells, bool]]:
+        """Place ("Historical, row 5"), cells by column, and whether the row is a note: one cell or none."""
+        within = f"{self.sheet}, row" if self.sheet else "row"
+        for count, row in enumerate(self.body, start=len(self.preamble) + 2):
+            cells = {name: row[at].strip() if at < len(row) else "" for name, at in self.columns.items()}
+            yield f"{within} {count}", cells, sum(bool(cell.strip()) for cell in row) <= 1
+
+
+def find_table(sheets: Mapping[str, Grid], titles: Mapping[str, str]) -> Table | None:
+    """The first table with all these titles (by our names) in its header, in any sheet; None without one."""
+    for sheet, grid in sheets.items():
+        for count, row in enumerate(grid[:HEADER_WITHIN]):
+            header = [" ".join(cell.casefold().split()) for cell in row]
+            if all(title in header for title in titles.values()):
+                columns = {name: header.index(title) for name, title in titles.items()}
+                return Table(sheet, columns, grid[:count], grid[count + 1 :])
+    return None
+
+
+def beside(preamble: Grid, title: str) -> str | None:
+    """What stands right of a title above a table ("Ticker Symbol:" | "SPY"), None without the title."""
+    for row in preamble:
+        for place, cell in enumerate(row):
+            if cell.strip().rstrip(":").casefold() == title.casefold():
+                return next((other.strip() for other in row[place + 1 :] if other.strip()), "")
+    return None
+
+
+class Reading:
+    """Reads tables of one file; keeps what is wrong in them and what was left out."""
+
+    def __init__(self, sessions: pd.DatetimeIndex, today: dt.date) -> None:
+        self._sessions: list[dt.date] = list(sessions.date)
+        self._open = set(self._sessions)
+        self._today = today
+        self.bad: list[str] = []
+        self.closed: set[str] = set()
+        self.empty = 0
+
+    def session_before(self, day: dt.date) -> str | None:
+        """The last session up to a day of holdings, ISO; None in the future or before the calendar."""
+        at = bisect(self._sessions, day)
+        return self._sessions[at - 1].isoformat() if at and day <= self._today else None
+
+    def facts(self, table: Table) -> Facts:
+        """Session -> nav, shares, assets; None where missing ("--", "-" or zero)."""
+        found: Facts = {}
+        places: dict[str, str] = {}
+        for place, day, cells in self._dated(table, "date"):
+            try:
+                values = {name: _amount(cells, name) for name in ("nav", "shares", "assets")}
+            except BadCell as wrong:
+                self.bad.append(f"{place}: {wrong}")
+                continue
+            if not any(values.values()):
+                self.empty += 1
+            elif found.setdefault(day, values) != values:
+                self.bad.append(f"{place}: {day} is in {places[day]} too, with other values")
+            places.setdefault(day, place)
+        return found
+
+    def distributions(self, table: Table) -> dict[str, float]:
+        """Ex-date -> dollars per share; two payments of one day are added, a row that is repeated is not."""
+        found: dict[str, set[tuple[float, str]]] = {}
+        for place, day, cells in self._dated(table, "ex-date"):
+            try:
+                paid = _amount(cells, "total")
+            except BadCell as wrong:
+                self.bad.append(f"{place}: {wrong}")
+                continue
+            if paid is None:
+                self.empty += 1
+            else:
+                found.setdefault(day, set()).add((paid, cells.get("payable", "")))
+        return {day: round(sum(paid for paid, _ in payments), 9) for day, payments in found.items()}
+
+    def sectors(self, table: Table) -> dict[str, float] | None:
+        """Percent of the equities' market value by sector; None where the file sorts them into none.
+
+        Cash, futures and the like are left out. Weights of all rows that do not add up to 100 are a bad
+        row: the file breaks off.
+        """
+        values: dict[str, float] = {}
+        total = 0.0
+        for place, cells, note in table.rows():
+            if note and total:
+                break
+            try:
+                weight = number(cells["weight"]) or 0.0
+                total += weight
+                if cells.get("asset class", "Equity").casefold() == "equity" and not note:
+                    worth = (number(cells["value"]) or 0.0) if "value" in cells else weight
+                    values[cells["sector"]] = values.get(cells["sector"], 0.0) + worth
+            except BadCell as wrong:
+                self.bad.append(f"{place}: {wrong}")
+        if abs(total - WHOLE) > WHOLE_WITHIN and not self.bad:
+            self.bad.append(
+                f"the weights of its holdings add up to {total:.1f}%, not 100%: the file breaks off, "
+                "or is not of the whole fund"
+            )
+        worth = sum(values.values())
+        unsorted = sum(value for sector, value in values.items() if sector in MISSING)
+        if worth <= 0 or unsorted > UNSORTED * worth:
+            return None
+        return {
+            sector: round(WHOLE * value / worth, 4)
+            for sector, value in sorted(values.items())
+            if sector not in MISSING
+        }
+
+    def _dated(self, table: Table, column: str) -> Iterator[tuple[str, str, Cells]]:
+        """Place, session and cells of the rows of sessions."""
+        ended = False
+        for place, cells, note in table.rows():
+            if all(cell in MISSING for cell in cells.values()):
+                ended = ended or note
+                self.empty += not note
+                continue
+            try:
+                day = date(cells[column])
+                if day > self._today:
+                    raise BadCell(f"{day} is in the future")
+            except BadCell as wrong:
+                if not (ended or note):
+                    self.bad.append(f"{place}: {wrong}")
+                continue
+            if day in self._open:
+                yield place, day.isoformat(), cells
+            else:
+                self.closed.add(day.isoformat())
+
+
+def _amount(cells: Cells, name: str) -> float | None:
+    """Number above zero, None where it is missing or zero; BadCell for any other text."""
+    value = number(cells.get(name, ""))
+    if value is not None and value < 0:
+        raise BadCell(f"{name} {shorten(cells[name])} is below zero")
+    return value or None

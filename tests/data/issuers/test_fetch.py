@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bot import __version__
+from bot.analytics.sessions import Sessions
+from bot.data.issuers import fetch
+from bot.data.issuers.fetch import IssuerFiles, Refused, download
+from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, SchemaChanged
+from bot.data.refresh import refresh
+from storage import observations, sources
+from storage.db import open_database
+from tests.data.issuers import samples
+from tests.data.issuers.builders import spreadsheetml, xlsx
+
+COMPLETED = pd.bdate_range("2020-11-02", "2020-12-14")
+TODAY = dt.date(2020, 12, 15)
+BY_HAND = "download it in a browser and run: python -m bot import issuer FILE"
+
+
+class Site:
+    """An issuer's site on loopback: what each path answers is set by the test."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.agents: list[str] = []
+        self.release = threading.Event()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}{path}"
+
+    def gives(self, path: str, body: bytes, status: int = 200, **headers: str) -> str:
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(status)
+            handler.send_header("Content-Type", "text/html")  # wrong for figures, and not to be believed
+            handler.send_header("Content-Length", headers.get("Length", str(len(body))))
+            for name, value in headers.items():
+                handler.send_header(name.replace("_", "-"), value)
+            handler.end_headers()
+            handler.wfile.write(body)
+
+        self.answers[path] = answer
+        return self.url(path)
+
+    def hangs(self, path: str) -> str:
+        def wait(_: BaseHTTPRequestHandler) -> None:
+            self.release.wait(10)
+
+        self.answers[path] = wait
+        return self.url(path)
+
+    def close(self) -> None:
+        self.release.set()
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.agents.append(self.headers["User-Agent"])
+                site.answers[self.path](self)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+                del format, args
+
+        return Handler
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    running = Site()
+    yield running
+    running.close()
+
+
+def files(**answers: bytes | Outcome) -> IssuerFiles:
+    """The provider with each ticker's answer instead of a network."""
+    urls = {ticker: f"https://issuer.example/{ticker}" for ticker in answers}
+    return IssuerFiles(urls, lambda url: answers[url[-3:]], lambda: TODAY)
+
+
+def test_a_file_is_downloaded_through_redirects_under_our_own_name(site: Site) -> None:
+    whole = spreadsheetml(samples.FUND)
+    site.gives("/file", whole)
+    moved = site.gives("/old", b"", 302, Location="/file")
+    assert download(moved) == whole
+    assert site.agents == [f"small-versus-large-bot/{__version__}"] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (401, Refused("HTTP 401")),
+        (403, Refused("HTTP 403")),
+        (404, SchemaChanged("HTTP 404, the address has changed")),
+        (429, RateLimited(None)),
+        (500, NetworkDown("the server is out of order (HTTP 500)")),
+        (503, NetworkDown("the server is out of order (HTTP 503)")),
+    ],
+)
+def test_each_refusal_of_the_site_is_told_apart(site: Site, status: int, outcome: Outcome) -> None:
+    assert download(site.gives("/file", b"<html>", status)) == outcome
+
+
+def test_how_long_to_wait_is_heard(site: Site) -> None:
+    assert download(site.gives("/file", b"", 429, Retry_After="120")) == RateLimited(120.0)
+
+
+def test_an_answer_that_breaks_off_is_no_file(site: Site) -> None:
+    site.answers["/cut"] = cut_short
+    assert download(site.url("/cut")) == NetworkDown("the answer broke off")
+
+
+def cut_short(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"As Of")
+    handler.close_connection = True
+
+
+def test_a_site_that_does_not_answer_is_given_up(site: Site) -> None:
+    assert download(site.hangs("/never"), timeout=0.05) == NetworkDown("no answer in time")
+
+
+def test_a_site_that_answers_too_slowly_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 61.0])
+    monkeypatch.setattr("bot.data.issuers.fetch.time.monotonic", lambda: next(times))
+    assert download(site.gives("/slow", b"x")) == NetworkDown("no answer in time")
+
+
+def test_a_site_that_is_not_there_is_down(site: Site) -> None:
+    site.close()
+    assert download(site.url("/file")) == NetworkDown("the connection failed (ConnectError)")
+    assert download("http://127.0.0.1:port/") == NetworkDown("the connection failed (InvalidURL)")
+
+
+def test_a_circle_of_redirects_and_a_file_too_large_are_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    circle = site.gives("/a", b"", 302, Location="/a")
+    assert download(circle) == SchemaChanged("the address leads in a circle")
+    monkeypatch.setattr(fetch, "LARGEST", 1_000_000)
+    assert download(site.gives("/big", b"x" * 1_000_001)) == SchemaChanged("larger than 1 MB")
+
+
+def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
+    provider = files(IWM=spreadsheetml(samples.FUND))
+    outcome = provider.fund("IWM", COMPLETED[:-1])
+    assert isinstance(outcome, Ok)
+    assert [row["session"] for row in outcome.payload["fund_facts"]] == [
+        "2020-11-30",
+        "2020-12-04",
+        "2020-12-11",
+    ]
+    assert outcome.payload["sector_weights"] == samples.weights()
+    early = provider.fund("IWM", COMPLETED[COMPLETED <= "2020-12-10"])
+    assert isinstance(early, Partial)
+    assert early.payload["fund_facts"][-1]["session"] == "2020-12-04"
+    assert early.missing == ("2020-12-07", "2020-12-08", "2020-12-09")
+
+
+def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
+    provider = files(SPY=xlsx(samples.NAVHIST))
+    payload = {"fund_facts": samples.SPY_FACTS}
+    assert provider.fund("SPY", COMPLETED) == Ok(payload)
+    longer = COMPLETED.append(pd.DatetimeIndex(["2020-12-15"]))
+    assert provider.fund("SPY", longer) == Ok(payload)
+    longest = longer.append(pd.DatetimeIndex(["2020-12-16"]))
+    assert provider.fund("SPY", longest) == Partial(payload, ("2020-12-15",))
+
+
+def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
+    provider = files(IWM=samples.holdings_csv(as_of="Dec 11, 2020"), SPY=xlsx(samples.SPY_HELD))
+    expected = Partial({"sector_weights": samples.weights()}, ("NAV and shares",))
+    assert provider.fund("IWM", COMPLETED) == expected
+    spy = IssuerFiles({"SPY": "x"}, lambda _: xlsx(samples.SPY_HELD), lambda: dt.date(2024, 5, 13))
+    note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them"
+    assert spy.fund("SPY", pd.bdate_range("2024-05-06", "2024-05-10")) == Empty(note)
+
+
+def test_a_wall_is_named_with_the_way_around_it() -> None:
+    wall = files(IWM=b"<!doctype html><title>Are you a robot?</title>").fund("IWM", COMPLETED)
+    assert wall == Refused("a web page instead of the file")
+    assert wall.describe() == (f"No data: refused by a bot wall (a web page instead of the file); {BY_HAND}")
+
+
+def test_a_file_that_cannot_be_read_is_a_schema_change() -> None:
+    provider = files(IWM=b"", SPY=spreadsheetml(samples.FUND))
+    assert provider.fund("IWM", COMPLETED) == SchemaChanged(
+        "what issuer.example gave for IWM is empty. Download the file in a browser and run: "
+        "python -m bot import issuer FILE"
+    )
+    assert provider.fund("SPY", COMPLETED) == SchemaChanged(
+        "what issuer.example gave for SPY is of IWM, not of SPY"
+    )
+
+
+def test_what_the_download_says_is_passed_on_and_what_is_not_served_is_empty() -> None:
+    provider = files(IWM=NetworkDown("no answer in time"))
+    assert provider.fund("IWM", COMPLETED) == NetworkDown("no answer in time")
+    assert provider.fund("SPY", COMPLETED) == Empty("no address is configured for SPY")
+    assert provider.prices("IWM", None, COMPLETED) == Empty("issuers' files have no prices")
+    assert provider.multiples("IWM", COMPLETED) == Empty("issuers' files have no multiples")
+    assert (provider.name, provider.label, provider.serves) == ("issuer", "issuer file", ("fund",))
+
+
+async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Site, tmp_path: Path) -> None:
+    urls = {
+        "IWM": site.gives("/iwm", spreadsheetml(samples.FUND)),
+        "SPY": site.gives("/spy", b"<html>no</html>"),
+    }
+    now = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
+    async with open_database(tmp_path / "bot.db") as database:
+        reports = await refresh(database, [IssuerFiles(urls)], Sessions(), now)
+        facts = await database.run(lambda db: observations.newest(db, "fund_facts"))
+        stands = {row["subject"]: row for row in await database.run(sources.statuses)}
+    assert [(row["session"], row["shares"], row["source"]) for row in facts][-1] == (
+        "2020-12-11",
+        290300000.0,
+        "issuer",
+    )
+    assert str(reports[0]) == (
+        "issuer file, IWM fund: 3 distributions, 2 sector weights, 5 fund facts. Stored: 10 new, 0 revised."
+    )
+    assert str(reports[1]) == (
+        f"issuer file, SPY fund: No data: refused by a bot wall (a web page instead of the file); {BY_HAND}"
+    )
+    assert [(subject, stands[subject]["outcome"]) for subject in sorted(stands)] == [
+        ("IWM fund", "Ok"),
+        ("SPY fund", "Refused"),
+    ]

@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.analytics.sessions import Sessions
+from bot.data.issuers.reading import read_issuer
+from bot.errors import ImportRejected
+from tests.data.issuers import samples
+from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls, xlsx
+
+if TYPE_CHECKING:
+    from bot.data.issuers.preview import Contents
+
+TODAY = dt.date(2026, 4, 13)
+ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
+KNOWN = "Known are iShares' fund workbook and holdings, and SSGA's navhist and holdings. " + ADVICE
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Sessions:
+    return Sessions()
+
+
+@pytest.fixture(scope="module")
+def read(sessions: Sessions) -> Callable[..., Contents]:
+    def read_bytes(data: bytes, ticker: str | None = None, name: str = "file") -> Contents:
+        return read_issuer(data, name=name, sessions=sessions, today=TODAY, ticker=ticker)
+
+    return read_bytes
+
+
+def refusal(read: Callable[..., Contents], data: bytes, ticker: str | None = None) -> str:
+    with pytest.raises(ImportRejected) as caught:
+        read(data, ticker)
+    return str(caught.value)
+
+
+def with_sheet(book: dict[str, list[list[Cell]]], sheet: str, rows: list[list[Cell]]) -> Book:
+    return {**book, sheet: rows}
+
+
+@pytest.mark.parametrize("build", [spreadsheetml, xls, xlsx, lambda book: xlsx(book, strict=True)])
+def test_the_fund_workbook_says_the_same_in_every_form(
+    read: Callable[..., Contents], build: Callable[[Book], bytes]
+) -> None:
+    contents = read(build(samples.FUND))
+    assert contents.observations == {
+        "fund_facts": samples.FACTS,
+        "distributions": samples.PAID,
+        "sector_weights": samples.weights(),
+    }
+    assert contents.lists_distributions
+    assert contents.preview.sentences() == [
+        (
+            "IWM, iShares fund workbook: fund facts of 5 sessions, 2007-06-21 to 2020-12-11; "
+            "3 distributions, 2007-12-27 to 2020-09-23; weights of 2 sectors as of 2020-12-11."
+        ),
+        "Left out, no session on that day: 2010-05-31, 2013-06-30.",
+        "Left out, without a value: 2 rows.",
+    ]
+
+
+def test_columns_are_found_by_name_wherever_they_stand(read: Callable[..., Contents]) -> None:
+    older: list[list[Cell]] = [
+        ["As Of", "Index Level", "NAV per Share", "Ex-Dividends", "Shares Outstanding"],
+        ["Feb 04, 2020", 1650.0, 164.5, "--", 270000000.0],
+    ]
+    newer: list[list[Cell]] = [
+        ["As Of", "NAV per Share", "Ex-Dividends", "Shares Outstanding", "Non-FV NAV"],
+        ["Feb 04, 2020", 164.5, "--", 270000000.0, 100.0],
+    ]
+    row = {"ticker": "IWM", "session": "2020-02-04", "nav": 164.5, "shares": 270000000.0, "assets": None}
+    for rows in (older, newer):
+        contents = read(spreadsheetml({"Historical": rows}), "IWM")
+        assert contents.observations == {"fund_facts": [row]}
+        assert not contents.lists_distributions
+
+
+def test_dates_that_excel_made_of_texts_are_dates(read: Callable[..., Contents]) -> None:
+    rows: list[list[Cell]] = [samples.HISTORICAL[0], [dt.date(2020, 12, 11), 190.2135, None, 290300000.0]]
+    for strict in (False, True):
+        assert read(xlsx({"Historical": rows}, strict=strict), "IWM").observations == {
+            "fund_facts": samples.FACTS[-1:]
+        }
+
+
+def test_two_payments_of_one_day_are_added_and_a_repeated_row_is_not(read: Callable[..., Contents]) -> None:
+    extra: list[list[Cell]] = [["", "Sep 23, 2020", "Dec 01, 2020", 0.1], samples.DISTRIBUTIONS[1]]
+    book = with_sheet(samples.FUND, "Distributions", samples.DISTRIBUTIONS[:2] + extra)
+    assert read(spreadsheetml(book)).observations["distributions"] == [
+        {"ticker": "IWM", "ex_date": "2020-09-23", "amount": 0.666445}
+    ]
+
+
+def test_the_holdings_csv_gives_weights_and_the_share_count(read: Callable[..., Contents]) -> None:
+    contents = read(samples.holdings_csv())
+    count = {"ticker": "IWM", "session": "2026-04-10", "nav": None, "shares": 280200000.0, "assets": None}
+    assert contents.observations == {"fund_facts": [count], "sector_weights": samples.weights("2026-04-10")}
+    assert contents.preview.sentences() == [
+        "IWM, iShares holdings: fund facts of 1 session, 2026-04-10; weights of 2 sectors as of 2026-04-10.",
+        "It has no history of NAV and shares: that is in the fund workbook.",
+    ]
+
+
+def test_the_share_count_above_the_holdings_serves_a_session_that_the_history_lacks(
+    read: Callable[..., Contents],
+) -> None:
+    book = with_sheet(samples.FUND, "Historical", [samples.HISTORICAL[0], *samples.HISTORICAL[2:]])
+    assert read(spreadsheetml(book)).observations["fund_facts"][-1] == {
+        "ticker": "IWM",
+        "session": "2020-12-11",
+        "nav": None,
+        "shares": 290300000.0,
+        "assets": None,
+    }
+
+
+def test_holdings_of_a_sunday_count_for_the_session_before_but_their_share_count_does_not(
+    read: Callable[..., Contents],
+) -> None:
+    contents = read(samples.holdings_csv(as_of="Apr 12, 2026"))
+    assert contents.observations == {"sector_weights": samples.weights("2026-04-10")}
+    assert contents.preview.closed == ("2026-04-12",)
+
+
+def test_equities_without_a_sector_are_not_weighed(read: Callable[..., Contents]) -> None:
+    few: list[list[Cell]] = [
+        *samples.EQUITIES,
+        ["CVR", "A CONTINGENT RIGHT", "-", "Equity", "100,000.00", "0.99", "1"],
+    ]
+    found = read(samples.holdings_csv(rows=few)).observations["sector_weights"]
+    assert [row["weight"] for row in found] == [49.505, 49.505]
+    none = copy.deepcopy(samples.EQUITIES)
+    for row in none:
+        row[2] = "-"
+    assert refusal(read, samples.holdings_csv(rows=none + samples.REST)) == (
+        "file has no equities sorted into sectors, or is dated 2026-04-10, on which nothing can be known."
+    )
+
+
+def test_holdings_of_a_date_without_data_say_so(read: Callable[..., Contents]) -> None:
+    assert refusal(read, samples.holdings_csv(as_of="-", count="-", rows=[])) == (
+        "file is empty: the issuer has no holdings for the date asked for (as of “-”)."
+    )
+    assert refusal(read, samples.holdings_csv(as_of="soon")) == (
+        "file does not say of which date its holdings are."
+    )
+
+
+def test_a_workbook_whose_holdings_have_no_date_still_gives_its_history(
+    read: Callable[..., Contents],
+) -> None:
+    book = with_sheet(samples.FUND, "Holdings", [["--"], *samples.HELD[1:]])
+    contents = read(spreadsheetml(book))
+    assert set(contents.observations) == {"fund_facts", "distributions"}
+    assert contents.preview.notes == ("Sector weights: none, its holdings are of no date or of no sector.",)
+
+
+@pytest.mark.parametrize("build", [xlsx, lambda book: xlsx(book, strict=True), xls, spreadsheetml])
+def test_ssgas_nav_history_is_read_in_every_form(
+    read: Callable[..., Contents], build: Callable[[Book], bytes]
+) -> None:
+    contents = read(build(samples.NAVHIST), "spy")
+    assert contents.observations == {"fund_facts": samples.SPY_FACTS}
+    assert contents.preview.sentences() == [
+        "SPY, SSGA NAV history: fund facts of 4 sessions, 2020-12-09 to 2020-12-14.",
+        "Left out, no session on that day: 2020-12-06.",
+        "Left out, without a value: 1 row.",
+    ]
+
+
+def test_ssgas_holdings_have_no_sectors_and_say_so(read: Callable[..., Contents]) -> None:
+    contents = read(xlsx(samples.SPY_HELD))
+    assert contents.observations == {}
+    assert contents.preview.sentences() == [
+        "SPY, SSGA holdings: nothing to store.",
+        "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them.",
+    ]
+
+
+def test_ssgas_sectors_are_weighed_by_their_weights_once_they_are_filled_in(
+    read: Callable[..., Contents],
+) -> None:
+    book = copy.deepcopy(samples.SPY_HELD)
+    for row, sector in zip(book["holdings"][5:8], ("Financials", "Health Care", "-"), strict=True):
+        row[5] = sector
+    found = read(xlsx(book)).observations["sector_weights"]
+    assert [(row["session"], row["sector"], row["weight"]) for row in found] == [
+        ("2024-05-10", "Financials", 60.5),
+        ("2024-05-10", "Health Care", 39.0),
+    ]
+
+
+def test_assets_that_are_not_nav_times_shares_are_listed_or_refused(read: Callable[..., Contents]) -> None:
+    rows = copy.deepcopy(samples.NAVHIST["navhist"])
+    more: list[list[Cell]] = [[f"{day:02}-Nov-2020", 350.0, 1000.0, 350000.0] for day in (2, 3, 4, 5)]
+    rows[5][3] = 999.0
+    contents = read(xlsx({"navhist": rows[:8] + more}))
+    assert contents.preview.sentences()[-1] == (
+        "NAV × shares is not the total assets, stored as given: 2020-12-11."
+    )
+    assert contents.observations["fund_facts"][-2]["assets"] == 999.0
+    assert refusal(read, xlsx({"navhist": rows})) == (
+        "file was not imported: NAV × shares is not the total assets in 1 of 3 rows, "
+        "so its columns mean something else."
+    )
+
+
+def test_whose_file_it_is_stands_in_the_file(read: Callable[..., Contents]) -> None:
+    growth = samples.holdings_csv(name="iShares Russell 2000 Growth ETF")
+    assert refusal(read, growth, "IWM") == (
+        "file is of iShares Russell 2000 Growth ETF, not a fund of this bot; it compares IWM and SPY."
+    )
+    assert refusal(read, spreadsheetml(samples.FUND), "SPY") == "file is of IWM, not of SPY."
+    assert refusal(read, xlsx(samples.NAVHIST), "IWM") == "file is of SPY, not of IWM."
+    other = copy.deepcopy(samples.NAVHIST)
+    other["navhist"][1][1] = "XLK"
+    assert refusal(read, xlsx(other), "SPY") == (
+        "file is of XLK, not a fund of this bot; it compares IWM and SPY."
+    )
+    assert refusal(read, xlsx(samples.NAVHIST), "QQQ") == (
+        "“QQQ” is not a fund of this bot; it compares IWM and SPY."
+    )
+
+
+def test_a_trademark_sign_in_the_name_changes_nothing(read: Callable[..., Contents]) -> None:
+    assert read(samples.holdings_csv(name="iShares®  Russell 2000 ETF")).preview.ticker == "IWM"
+
+
+def test_a_file_that_names_no_fund_needs_the_ticker_of_one_of_its_issuers(
+    read: Callable[..., Contents],
+) -> None:
+    history = spreadsheetml({"Historical": samples.HISTORICAL})
+    assert refusal(read, history) == "file does not say of which fund it is; add --ticker IWM."
+    assert refusal(read, history, "SPY") == "file has the layout of iShares, but SPY is of SSGA."
+    assert read(history, "IWM").observations == {"fund_facts": samples.FACTS}
+    nameless = xlsx({"navhist": samples.NAVHIST["navhist"][3:]})
+    assert refusal(read, nameless) == "file does not say of which fund it is; add --ticker SPY."
+
+
+def test_every_wrong_row_is_named(read: Callable[..., Contents]) -> None:
+    rows: list[list[Cell]] = [
+        samples.HISTORICAL[0],
+        ["Feb 04, 2020", 164.5, "--", 270000000.0],
+        ["someday", 164.5, "--", 270000000.0],
+        ["Feb 05, 2020", "much", "--", 270000000.0],
+        ["Feb 06, 2020", 164.5, "--", -5.0],
+        ["Feb 04, 2020", 164.6, "--", 270000000.0],
+        ["Feb 04, 2030", 164.5, "--", 270000000.0],
+    ]
+    paid: list[list[Cell]] = [samples.DISTRIBUTIONS[0], ["", "Feb 04, 2020", "", "some"]]
+    book = {"Historical": rows, "Distributions": paid}
+    assert refusal(read, spreadsheetml(book), "IWM").split("\n") == [
+        "file was not imported, 6 things are wrong:",
+        "Historical, row 3: “someday” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020",
+        "Historical, row 4: “much” is not a number",
+        "Historical, row 5: shares -5.0 is below zero",
+        "Historical, row 6: 2020-02-04 is in Historical, row 2 too, with other values",
+        "Historical, row 7: 2030-02-04 is in the future",
+        "Distributions, row 2: “some” is not a number",
+    ]
+
+
+def test_a_session_that_is_there_twice_with_the_same_values_is_one(read: Callable[..., Contents]) -> None:
+    rows = [*samples.HISTORICAL, samples.HISTORICAL[1]]
+    assert read(spreadsheetml({"Historical": rows}), "IWM").observations == {"fund_facts": samples.FACTS}
+
+
+def test_holdings_that_do_not_add_up_to_the_whole_fund_break_off(read: Callable[..., Contents]) -> None:
+    said = (
+        "file was not imported, 1 thing is wrong:\nthe weights of its holdings add up to {}%, not 100%: "
+        "the file breaks off, or is not of the whole fund"
+    )
+    assert refusal(read, samples.holdings_csv(rows=samples.EQUITIES[:2])) == said.format("79.2")
+    whole = samples.holdings_csv()
+    after_biotech = whole.index(b"PHRM")
+    assert refusal(read, whole[:after_biotech]) == said.format("79.2")
+
+
+@pytest.mark.parametrize("build", [spreadsheetml, xlsx, xls])
+def test_a_workbook_that_breaks_off_is_refused_wherever_it_does(
+    read: Callable[..., Contents], build: Callable[[Book], bytes]
+) -> None:
+    whole = build(samples.FUND)
+    for tenth in (2, 5, 9):
+        said = refusal(read, whole[: len(whole) * tenth // 10])
+        assert said.startswith(("file breaks off", "file is damaged or breaks off"))
+        assert said.endswith("before its end; download it again.")
+
+
+def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused(read: Callable[..., Contents]) -> None:
+    assert refusal(read, samples.holdings_csv()[:-20]) == "file breaks off before its end; download it again."
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<!DOCTYPE html><html><body>Access denied</body></html>",
+        b"\xef\xbb\xbf\r\n  <HTML lang='en'>",
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0">',
+        b"<!-- wall --><html>",
+        "\ufeff<html>".encode("utf-16-le"),
+    ],
+)
+def test_a_web_page_in_place_of_the_file_is_told_apart(read: Callable[..., Contents], page: bytes) -> None:
+    assert refusal(read, page) == f"file is a web page, not a file of figures. {ADVICE}"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", f"file is empty. {ADVICE}"),
+        (b"\xef\xbb\xbf \r\n", f"file is empty. {ADVICE}"),
+        (b"%PDF-1.7 ...", f"file is a PDF. {ADVICE}"),
+        (b"\x1f\x8b\x08", f"file is compressed; unpack it first. {ADVICE}"),
+        (b'{"error": "no"}', f"file is JSON, an answer for programs. {ADVICE}"),
+        (b"<rss></rss>", f"file is XML of another kind than a workbook. {ADVICE}"),
+        (b"PK\x03\x04 and no zip", "file is damaged or breaks off before its end; download it again."),
+        (b"\xd0\xcf\x11\xe0 no xls", "file is damaged or breaks off before its end; download it again."),
+        (b"Access denied\n", f"file has no known layout: it begins with “Access denied”. {KNOWN}"),
+        (
+            b"date,nav,shares\n2020-12-11,1,2\n",
+            "file is no issuer's file; fund facts are read by “import fund-facts”.",
+        ),
+        (b'a,"b" c\n', "file is not readable (',' expected after '\"'); download it again."),
+    ],
+)
+def test_what_is_no_issuers_file_is_refused_with_the_reason(
+    read: Callable[..., Contents], data: bytes, said: str
+) -> None:
+    assert refusal(read, data) == said
+
+
+def test_workbooks_without_a_known_sheet_are_refused(read: Callable[..., Contents]) -> None:
+    assert refusal(read, xlsx({})) == f"file is a workbook without sheets. {ADVICE}"
+    assert refusal(read, spreadsheetml({})) == f"file is a workbook without sheets. {ADVICE}"
+    assert refusal(read, xlsx({"Sheet1": [["x"]], "Notes": []})) == (
+        f"file has no known layout: its sheets are “Sheet1”, “Notes”. {KNOWN}"
+    )
+    assert refusal(read, spreadsheetml({"Historical": samples.HISTORICAL[:1]}), "IWM") == (
+        f"file has the layout of an iShares fund workbook, but no figures. {ADVICE}"
+    )
+
+
+def test_files_larger_than_an_issuers_are_refused(
+    read: Callable[..., Contents], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.data.issuers.sniff.LARGEST", 1_000_000)
+    assert refusal(read, b"x" * 1_000_001) == "file is larger than 1 MB, too large for an issuer's file."
+
+
+def test_a_csv_that_was_saved_again_by_a_spreadsheet_is_read(read: Callable[..., Contents]) -> None:
+    rows: list[list[Cell]] = [[NAME], ["Fund Holdings as of", "2026-04-10"], [], samples.COLUMNS]
+    plain = csv_file([*rows, *samples.EQUITIES, *samples.REST, ["\u00a0 © BlackRock"]], bom=False)
+    for data in (plain, plain.decode().encode("cp1252"), plain.decode().encode("utf-16")):
+        assert read(data).observations == {"sector_weights": samples.weights("2026-04-10")}
+
+
+NAME = samples.NAME

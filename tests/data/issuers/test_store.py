@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from bot.analytics.market import Market, Source
+from bot.analytics.sessions import Sessions
+from bot.data.issuers.reading import read_issuer
+from bot.data.issuers.sniff import read_bytes
+from bot.data.issuers.store import against_market, store_issuer
+from bot.data.load import build_market, read_rows
+from bot.errors import ImportRejected
+from storage import observations
+from storage.db import open_database
+from storage.observations import Written
+from tests import shared_data
+from tests.data.issuers import samples
+from tests.data.issuers.builders import Cell, spreadsheetml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bot.data.issuers.preview import Contents
+    from storage.db import Database
+
+FIRST, SECOND = "2026-04-11T12:00:00Z", "2026-04-12T12:00:00Z"
+NOW = dt.datetime(2026, 4, 13, 12, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(tmp_path / "bot.db")
+    yield opened
+    opened.close()
+
+
+def read(data: bytes, ticker: str | None = None) -> Contents:
+    return read_issuer(data, name="file", sessions=Sessions(), today=NOW.date(), ticker=ticker)
+
+
+def kept(database: Database, contents: Contents, at: str = FIRST) -> dict[str, Written]:
+    return database.run_sync(lambda db: store_issuer(db, contents, observed_at=at))
+
+
+def newest(database: Database, kind: str, *columns: str) -> list[tuple[object, ...]]:
+    rows = database.run_sync(lambda db: observations.newest(db, kind))
+    return [tuple(row[column] for column in columns) for row in rows]
+
+
+def market(closes: dict[str, float], source: str = "yahoo") -> Market:
+    index = pd.DatetimeIndex(list(closes))
+    prices = pd.DataFrame({"IWM": list(closes.values())}, index=index)
+    return Market(prices, index[-1], sources={"prices": Source(source, source)})
+
+
+def test_what_was_read_is_stored_under_the_issuer_once(database: Database) -> None:
+    contents = read(spreadsheetml(samples.FUND))
+    assert kept(database, contents) == {
+        "fund_facts": Written(inserted=5),
+        "distributions": Written(inserted=3),
+        "sector_weights": Written(inserted=2),
+    }
+    assert newest(database, "fund_facts", "source", "session", "nav", "shares")[-1] == (
+        "issuer",
+        "2020-12-11",
+        190.2135,
+        290300000.0,
+    )
+    assert newest(database, "sector_weights", "level", "sector", "weight", "source") == [
+        ("sector", "Financials", 50.0, "issuer"),
+        ("sector", "Health Care", 50.0, "issuer"),
+    ]
+    assert kept(database, contents, SECOND) == {
+        "fund_facts": Written(unchanged=5),
+        "distributions": Written(unchanged=3),
+        "sector_weights": Written(unchanged=2),
+    }
+
+
+def test_the_market_takes_its_shares_from_the_issuer(database: Database) -> None:
+    kept(database, read(spreadsheetml(samples.FUND)))
+    rows = database.run_sync(read_rows)
+    facts = build_market(rows, Sessions(), NOW).facts["IWM"]
+    assert facts.loc["2020-12-11", "shares"] == 290300000.0
+    assert list(build_market(rows, Sessions(), NOW).distributions["IWM"]) == [0.267236, 0.465775, 0.566445]
+
+
+def test_a_file_without_navs_leaves_those_of_an_earlier_one(database: Database) -> None:
+    kept(database, read(spreadsheetml(samples.FUND)))
+    rows = [*samples.EQUITIES, *samples.REST]
+    contents = read(samples.holdings_csv(as_of="Dec 11, 2020", count="290,400,000.00", rows=rows))
+    assert kept(database, contents, SECOND)["fund_facts"] == Written(revised=1)
+    assert newest(database, "fund_facts", "session", "nav", "shares")[-1] == (
+        "2020-12-11",
+        190.2135,
+        290400000.0,
+    )
+
+
+def test_a_distribution_that_is_no_longer_listed_is_withdrawn_within_the_list(database: Database) -> None:
+    kept(database, read(spreadsheetml(samples.FUND)))
+    fewer: list[list[Cell]] = [samples.DISTRIBUTIONS[0], samples.DISTRIBUTIONS[1], samples.DISTRIBUTIONS[3]]
+    kept(database, read(spreadsheetml({**samples.FUND, "Distributions": fewer})), SECOND)
+    withdrawn = [("2007-12-27", 0.267236), ("2020-06-15", None), ("2020-09-23", 0.566445)]
+    assert newest(database, "distributions", "ex_date", "amount") == withdrawn
+    older = [samples.DISTRIBUTIONS[0], samples.DISTRIBUTIONS[3]]
+    kept(database, read(spreadsheetml({**samples.FUND, "Distributions": older})), SECOND)
+    assert newest(database, "distributions", "ex_date", "amount") == withdrawn
+
+
+def test_navs_far_from_the_market_price_are_listed_and_stored_as_given() -> None:
+    contents = read(spreadsheetml(samples.FUND))
+    closes = {"2010-05-28": 66.08, "2020-11-30": 181.02, "2020-12-04": 170.0, "2020-12-11": 190.3}
+    compared = against_market(contents, market(closes), "file")
+    assert compared.observations == contents.observations
+    assert compared.preview.sentences()[-1] == (
+        "NAV more than 5% off the market price, stored as given: 2020-12-04 (+10.7%)."
+    )
+
+
+def test_a_file_whose_navs_are_mostly_off_is_another_funds() -> None:
+    contents = read(spreadsheetml(samples.FUND))
+    sessions = ("2007-06-21", "2010-05-28", "2020-11-30", "2020-12-04", "2020-12-11")
+    with pytest.raises(ImportRejected) as caught:
+        against_market(contents, market(dict.fromkeys(sessions, 80.0)), "file")
+    assert str(caught.value) == (
+        "file was not imported: 4 of 5 NAVs are more than 5% off IWM's price, so it is another fund's."
+    )
+
+
+def test_navs_are_not_held_against_sample_prices_or_none() -> None:
+    contents = read(spreadsheetml(samples.FUND))
+    assert against_market(contents, market({"2020-12-11": 1.0}, "sample"), "file") is contents
+    empty = Market(pd.DataFrame(index=pd.DatetimeIndex([])), pd.Timestamp("2020-12-11"))
+    assert against_market(contents, empty, "file") is contents
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ImportRejected, match=r"^There is no file .*none\.xls\.$"):
+        read_bytes(tmp_path / "none.xls")
+    with pytest.raises(ImportRejected, match=r" is a folder; an issuer's file is needed\.$"):
+        read_bytes(tmp_path)
+    (tmp_path / "a.csv").write_bytes(b"abc")
+    assert read_bytes(tmp_path / "a.csv") == b"abc"
+
+
+@shared_data.shared
+def test_the_issuers_own_bad_rows_over_the_full_history(database: Database) -> None:
+    """The workbook's history as the issuer published it, in the layout in which it is served."""
+    whole = shared_data.fund_facts()
+    rows: list[list[Cell]] = [
+        [f"{day:%b %d, %Y}", nav, "--", "--" if pd.isna(shares) else shares]
+        for day, nav, shares in zip(whole.index[::-1], whole["nav"][::-1], whole["shares"][::-1], strict=True)
+    ]
+    contents = read(spreadsheetml({**samples.FUND, "Historical": [samples.HISTORICAL[0], *rows]}))
+    assert contents.preview.closed == ("2010-05-31", "2013-06-30")
+    facts = {row["session"]: row for row in contents.observations["fund_facts"]}
+    assert len(facts) == len(whole) - 2
+    assert [facts[day]["shares"] for day in ("2007-06-21", "2007-06-22", "2007-06-25")] == [
+        1150000.0,
+        1150000.0,
+        150000.0,
+    ]
+    off = against_market(contents, shared_data.market(), "file").preview.off_market
+    assert off == (
+        "2001-07-05 (+13.6%)",
+        "2001-07-06 (+13.5%)",
+        "2001-07-09 (+13.1%)",
+        "2001-07-10 (+13.4%)",
+        "2002-01-03 (+6.9%)",
+        "2002-01-04 (+6.8%)",
+        "2002-01-07 (+7.2%)",
+    )
+    assert kept(database, contents)["fund_facts"] == Written(inserted=len(facts))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from bot.data.issuers import workbook
+from tests.data.issuers.builders import Book, Cell, xls, xlsx
+
+NUMBERED: list[list[Cell]] = [[float(count), "text"] for count in range(900)]
+BOOK: Book = {
+    "One": [["a", "é S&P"], [1.5, None, "x"], [], ["", 1234567.0]],
+    "Two": [["q"], *NUMBERED],
+}
+
+
+@pytest.mark.parametrize("data", [xls(BOOK), xlsx(BOOK), xlsx(BOOK, strict=True)])
+def test_all_three_forms_of_excel_are_read_alike(data: bytes) -> None:
+    sheets = workbook.read_workbook(data)
+    assert list(sheets) == ["One", "Two"]
+    assert [[cell for cell in row if cell] for row in sheets["One"]] == [
+        ["a", "é S&P"],
+        ["1.5", "x"],
+        [],
+        ["1234567"],
+    ]
+    assert sheets["Two"][900] == ["899", "text"]
+
+
+def test_a_damaged_workbook_ends_only_the_process_that_reads_it(capfd: pytest.CaptureFixture[str]) -> None:
+    damaged = xls(BOOK)[:-37]  # calamine panics at it
+    with pytest.raises(workbook.Unreadable) as caught:
+        workbook.read_workbook(damaged)
+    assert str(caught.value) == "is damaged or breaks off before its end; download it again"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_workbook_with_cells_at_the_far_ends_claims_no_memory_of_ours() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.data.issuers.builders._xlsx_row", lambda *_, **__: FAR_CELLS)
+        far = xlsx({"S": [["a"]]})
+    with pytest.raises(workbook.Unreadable, match=r"^is damaged"):
+        workbook.read_workbook(far)
+
+
+FAR_CELLS = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+
+
+def test_a_workbook_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "TIME_LIMIT", 0.0)
+    with pytest.raises(workbook.Unreadable, match=r"^cannot be read: it takes too long$"):
+        workbook.read_workbook(xlsx(BOOK))
