@@ -55,8 +55,10 @@ def give_out(given: argparse.Namespace, config: Config) -> int:
 
 def _write_whole(file: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all; BotError when it cannot be written."""
+    target = file.resolve()
+    if target.is_dir():
+        raise BotError(f"{file} is a folder; name a file.")
     try:
-        target = file.resolve()
         if target.exists() and not target.is_file():
             target.write_text(text, encoding="utf-8", newline="")  # a pipe or a device
             return

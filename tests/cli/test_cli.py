@@ -145,7 +145,6 @@ def unusable(kind: str, folder: Path) -> Path:
     elif kind == "text":
         path.write_text("hello\n")
     else:
-        cli.main(["doctor", "--db", str(path)])
         made = folder / "whole.db"
         cli.main(["check", "--offline", "--db", str(made)])
         content = bytearray(made.read_bytes())

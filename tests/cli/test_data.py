@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.cli import hold
+from storage import observations
+from storage.db import hold_lock, open_database
+from tests.cli.conftest import Call, Files, Result
+from tests.shared_data import FOLDER, shared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The golden figures of the article's day, by the words that one line must hold: price, then total return.
+GOLDEN = (
+    ("6m", "+37.63%", "+20.41%"),
+    ("ytd", "+14.87%", "+13.81%"),
+    ("1y", "+16.51%", "+15.44%"),
+    ("+27.04%", "+9.38%"),
+    ("6m", "+38.63%", "+21.43%"),
+    ("ytd", "+16.14%", "+15.48%"),
+    ("1y", "+18.23%", "+17.70%"),
+    ("SPY", "n/a, no fund facts"),
+    ("0.5195",),
+)
+# What the days between the published ones decide too, so that only the whole history gives it.
+GOLDEN_BY_DAY = (("ytd", "+$0.82bn"), ("+$5.55bn",), ("200-day", "+13.08%"))
+COMPARE = "/compare since 2020-09-30 asof 2020-12-13"
+FLOWS = "/flows ytd since 2020-09-30 asof 2020-12-11"
+TREND = "/trend asof 2020-12-11"
+WRONG = "line 3: “dear” is not a number\nline 4: close 0 is not above zero"
+FACTS = "These look like fund facts, which “import fund-facts” reads."
+TWO = "date,close\n2020-10-05,1.5\n2020-10-06,2.5\n"
+
+
+def answers(bot: Call, *lines: str, db: str = "bot.db") -> Result:
+    return bot(
+        "chat", "--offline", "--db", db, "--now", "2020-12-14T12:00Z", stdin="".join(f"{x}\n" for x in lines)
+    )
+
+
+def stored(kind: str, db: str = "bot.db") -> list[dict[str, object]]:
+    with open_database(db, read_only=True) as database:
+        rows = database.run_sync(lambda each: observations.newest(each, kind))
+    return [{name: value for name, value in row.items() if name not in {"id", "observed_at"}} for row in rows]
+
+
+def test_imported_files_give_the_golden_figures(bot: Call, files: Files) -> None:
+    files.take_in(bot)
+    said = answers(bot, COMPARE, FLOWS, TREND)
+    assert said.err == ""
+    assert [words for words in GOLDEN if not said.lines(*words)] == []
+
+
+@shared
+def test_the_real_files_give_the_golden_figures_to_the_digit(bot: Call) -> None:
+    taken = [
+        bot("import", "prices", FOLDER / "IWM_daily.csv", "--ticker", "IWM", "--db", "bot.db"),
+        bot("import", "prices", FOLDER / "SPY_daily.csv", "--ticker", "SPY", "--db", "bot.db"),
+        bot("import", "fund-facts", FOLDER / "IWM_nav_shares.csv", "--ticker", "IWM", "--db", "bot.db"),
+    ]
+    assert [(done.code, done.err) for done in taken] == [(0, "")] * 3
+    assert taken[0].out.splitlines() == [
+        "IWM daily prices: 5,435 rows, 2000-05-26 to 2021-12-31.",
+        "Columns not read: Adj Close.",
+        "bars: 5,435 new, 0 revised, 0 unchanged",
+        "distributions: 88 new, 0 revised, 0 unchanged",
+        "splits: 1 new, 0 revised, 0 unchanged",
+    ]
+    assert "Left out, no session on that day: 2010-05-31, 2013-06-30." in taken[2].out.splitlines()
+
+    said = answers(bot, COMPARE, FLOWS, TREND)
+    assert [words for words in (*GOLDEN, *GOLDEN_BY_DAY) if not said.lines(*words)] == []
+
+
+def test_importing_again_writes_nothing(bot: Call, files: Files) -> None:
+    files.take_in(bot)
+    again = bot("import", "prices", files.prices("IWM"), "--ticker", "IWM", "--db", "bot.db")
+    assert again.lines("bars: 0 new, 0 revised,")
+    assert again.lines("distributions: 0 new, 0 revised,")
+
+
+def test_what_is_exported_and_imported_answers_the_same(bot: Call, files: Files) -> None:
+    files.take_in(bot)
+    for kind, ticker in (("prices", "IWM"), ("prices", "SPY"), ("fund-facts", "IWM")):
+        given = bot("export", kind, f"{kind}-{ticker}.csv", "--ticker", ticker, "--db", "bot.db")
+        assert given.out.startswith(f"{kind}-{ticker}.csv: ")
+        assert given.out.endswith(" rows from source csv\n")
+        taken = bot("import", kind, f"{kind}-{ticker}.csv", "--ticker", ticker, "--db", "copy.db")
+        assert taken.code == 0
+    lines = (COMPARE, FLOWS, TREND, "/compare", "/flows", "/why ytd")
+    one, other = answers(bot, *lines), answers(bot, *lines, db="copy.db")
+    assert one == other
+    assert one.lines("ytd  +16.14%  +15.48%")
+    for kind in ("bars", "distributions", "splits", "fund_facts"):
+        assert stored(kind) == stored(kind, "copy.db")
+
+
+def test_an_export_to_standard_output_is_the_file_and_nothing_else(bot: Call) -> None:
+    Path("two.csv").write_text(TWO)
+    bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
+    assert bot("export", "prices", "-", "--ticker", "iwm", "--db", "bot.db") == Result(
+        0,
+        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits\n"
+        "2020-10-05,,,,1.5,,0.0,0.0\n"
+        "2020-10-06,,,,2.5,,0.0,0.0\n",
+        "",
+    )
+
+
+def test_an_export_that_fails_leaves_the_older_file(bot: Call, tmp_path: Path) -> None:
+    Path("two.csv").write_text(TWO)
+    bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
+    Path("out.csv").write_text("older\n")
+    Path("out.csv.part").mkdir()
+    refused = bot("export", "prices", "out.csv", "--ticker", "IWM", "--db", "bot.db")
+    assert refused == Result(1, "", "error: out.csv cannot be written: Is a directory.\n")
+    assert Path("out.csv").read_text() == "older\n"
+    assert bot("export", "prices", tmp_path, "--ticker", "IWM", "--db", "bot.db") == Result(
+        1, "", f"error: {tmp_path} is a folder; name a file.\n"
+    )
+    assert bot("export", "prices", "no/out.csv", "--ticker", "IWM", "--db", "bot.db") == Result(
+        1, "", "error: no/out.csv cannot be written: No such file or directory.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("prices", None, "There is no file in.csv."),
+        ("prices", "", "in.csv is empty."),
+        (
+            "prices",
+            "date,close\n2020-10-05,1.5\n2020-10-06,dear\n2020-10-07,0\n",
+            f"in.csv was not imported, 2 rows are wrong:\n{WRONG}",
+        ),
+        (
+            "prices",
+            "date,close\n2020-10-05,1.5\n2020-10-10,1.5\n",
+            "in.csv was not imported, 1 row is wrong:\nline 3: 2020-10-10 is a day without a session",
+        ),
+        (
+            "prices",
+            "date,nav,shares\n2020-10-05,1.5,3\n",
+            f"in.csv has no column “close”; its first line is “date, nav, shares”. {FACTS}",
+        ),
+        (
+            "fund-facts",
+            "date,nav,shares\n2199-10-04,1.5,3\n",
+            "in.csv was not imported, 1 row is wrong:\nline 2: 2199-10-04 is in the future",
+        ),
+    ],
+)
+def test_a_file_with_a_fault_is_refused_whole(kind: str, text: str | None, said: str, bot: Call) -> None:
+    if text is not None:
+        Path("in.csv").write_text(text)
+    refused = bot("import", kind, "in.csv", "--ticker", "IWM", "--db", "bot.db")
+    assert refused == Result(1, "", f"error: {said}\n")
+    assert not Path("bot.db").exists()
+
+
+@pytest.mark.parametrize("command", [("import", "prices", "two.csv"), ("export", "prices", "out.csv")])
+def test_a_fund_that_is_not_compared_is_refused(command: tuple[str, ...], bot: Call) -> None:
+    Path("two.csv").write_text(TWO)
+    assert bot(*command, "--ticker", "QQQ", "--db", "bot.db") == Result(
+        1, "", "error: “QQQ” is not a fund of this bot; it compares IWM and SPY.\n"
+    )
+    assert not Path("bot.db").exists()
+
+
+def test_there_is_nothing_to_export_from_an_empty_database(bot: Call) -> None:
+    bot("check", "--offline", "--db", "bot.db")
+    assert bot("export", "prices", "out.csv", "--ticker", "SPY", "--db", "bot.db") == Result(
+        1, "", "error: There are no daily prices of SPY to export.\n"
+    )
+    assert not Path("out.csv").exists()
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Without the rights of root, who may write everywhere."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_read_only_folder_is_named(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("two.csv").write_text(TWO)
+    bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "warm.db")  # all modules are loaded
+    folder = Path("closed")
+    folder.mkdir()
+    (folder / "two.csv").write_text(TWO)
+    folder.chmod(0o555)
+    monkeypatch.chdir(folder)
+    try:
+        with nobody():
+            taken = bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
+            checked = bot("check", "--offline", "--db", "bot.db")
+    finally:
+        Path().chmod(0o755)
+    assert taken.err == "error: The database bot.db cannot be created (Permission denied).\n"
+    assert checked.err == "error: The lock file bot.db.lock cannot be written (Permission denied).\n"
+    assert [file.name for file in Path().iterdir()] == ["two.csv"]
+
+
+def test_a_backup_is_a_whole_database(bot: Call, files: Files) -> None:
+    files.take_in(bot)
+    done = bot("backup", "copy.db", "--db", "bot.db")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("copy.db: ")
+    assert done.out.endswith(" tables, verified\n")
+    assert stored("bars") == stored("bars", "copy.db")
+    assert bot("backup", "bot.db", "--db", "bot.db").err == (
+        "error: bot.db is a database in use; name another file, e.g. backup.sqlite3.\n"
+    )
+
+
+def test_import_and_backup_work_beside_a_bot(bot: Call) -> None:
+    Path("two.csv").write_text(TWO)
+    with hold_lock("bot.db"):
+        assert bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db").code == 0
+        assert bot("backup", "copy.db", "--db", "bot.db").code == 0
+        assert bot("export", "prices", "-", "--ticker", "IWM", "--db", "bot.db").code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("import", "prices", "two.csv", "--ticker", "IWM"), ("backup", "copy.db"), ("refresh",)],
+    ids=lambda command: command[0],
+)
+def test_with_an_old_sqlite_the_bot_has_to_be_stopped_first(
+    command: tuple[str, ...], bot: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("two.csv").write_text(TWO)
+    Path("config.toml").write_text("[sources]\nyahoo = false\n")
+    bot("check", "--offline", "--db", "bot.db")
+    monkeypatch.setattr(hold, "TWO_WRITERS_SAFE", False)
+    with hold_lock("bot.db"):
+        refused = bot(*command, "--db", "bot.db", "--config", "config.toml")
+    assert refused.code == 1
+    assert "is using bot.db; stop it first" in refused.err
+    assert bot(*command, "--db", "bot.db", "--config", "config.toml").code == 0
