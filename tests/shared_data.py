@@ -49,7 +49,12 @@ def prices(ticker: str) -> pd.DataFrame:
 
 def fund_facts() -> pd.DataFrame:
     """IWM's NAV and shares outstanding, rows on days without a session included; assets are not given."""
-    return _dated(FOLDER / "IWM_nav_shares.csv")[["nav", "shares"]].assign(assets=float("nan"))
+    return issuer_facts()[["nav", "shares"]].assign(assets=float("nan"))
+
+
+def issuer_facts() -> pd.DataFrame:
+    """The issuer's own table of IWM: nav, exdiv (dollars per share by ex-date), shares."""
+    return _dated(FOLDER / "IWM_nav_shares.csv")
 
 
 def monthly_total_returns() -> pd.Series:

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.analytics.market import LARGE, PAIR, SMALL, Market
+from bot.analytics.performance import (
+    Performance,
+    excess,
+    growth,
+    levels,
+    performance,
+    return_history,
+    total_return_index,
+)
+from bot.analytics.windows import MTD, YTD, Window, parse_window
+from tests.analytics.facts import facts_at, facts_market
+from tests.shared_data import issuer_facts, market, market_at, monthly_total_returns, shared
+
+SUNDAY = "2020-12-13"
+WINDOWS = [parse_window(text) for text in ("2d", "1w", "1m", "mtd", "ytd", "since 2019-12-20")]
+# window, total return, base, IWM, SPY; as of 2020-12-13, a Sunday
+GOLDEN = [
+    ("ytd", False, "2019-12-31", "14.87", "13.81"),
+    ("ytd", True, "2019-12-31", "16.14", "15.48"),
+    ("6m", False, "2020-06-12", "37.63", "20.41"),
+    ("6m", True, "2020-06-12", "38.63", "21.43"),
+    ("1y", False, "2019-12-13", "16.51", "15.44"),
+    ("1y", True, "2019-12-13", "18.23", "17.70"),
+    ("since 2020-09-30", False, "2020-09-30", "27.04", "9.38"),
+    ("since 2020-09-30", True, "2020-09-30", "27.04", "9.38"),
+    ("since 2009-12-31", False, "2009-12-31", "204.77", "228.70"),
+]
+DECADE = ("since 2009-12-31", True, "2009-12-31", "255.34", "307.44")
+PRICES = st.floats(1, 500)
+DAYS = pd.bdate_range("2019-12-16", periods=30)
+
+
+def day(text: str) -> pd.Timestamp:
+    return pd.Timestamp(text)
+
+
+def series(values: list[float], start: str = "2020-01-06") -> pd.Series:
+    return pd.Series(values, index=pd.bdate_range(start, periods=len(values)), dtype="float64")
+
+
+def paid(**amounts: float) -> pd.Series:
+    """Dollars by day of January 2020: paid(d7=0.5)."""
+    dates = [pd.Timestamp(2020, 1, int(name[1:])) for name in amounts]
+    return pd.Series(list(amounts.values()), index=pd.DatetimeIndex(dates), dtype="float64")
+
+
+def of(small: list[float], large: list[float], **distributions: pd.Series) -> Market:
+    prices = pd.DataFrame({SMALL: series(small), LARGE: series(large)})
+    return Market(prices=prices, last_completed=prices.index[-1], distributions=distributions)
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> Market:
+    """A month of both funds over New Year with closes missing and distributions on any day."""
+    leg = st.lists(st.one_of(PRICES, PRICES, PRICES, st.just(math.nan)), min_size=30, max_size=30)
+    given_out = st.dictionaries(
+        st.sampled_from(list(pd.date_range(DAYS[0], DAYS[-1]))), st.floats(0, 5), max_size=4
+    )
+    amounts = {ticker: draw(given_out) for ticker in PAIR}
+    return Market(
+        prices=pd.DataFrame({ticker: draw(leg) for ticker in PAIR}, index=DAYS),
+        last_completed=DAYS[-1],
+        distributions={
+            ticker: pd.Series(found, index=pd.DatetimeIndex(list(found)), dtype="float64").sort_index()
+            for ticker, found in amounts.items()
+        },
+    )
+
+
+def growth_by_hand(price: pd.Series, distributed: pd.Series) -> list[float]:
+    """One dollar on every session: its shares, times the price; each amount buys shares on its day."""
+    held, worth = 1 / price.iloc[0], [1.0]
+    for before, now in zip(price.index, price.index[1:], strict=False):
+        amount = sum(v for ex, v in distributed.items() if before < ex <= now)
+        held *= 1 + amount / price[now]
+        worth.append(held * price[now])
+    return worth
+
+
+def figures(found: Performance) -> tuple[str, str, str]:
+    assert found.base is not None
+    return f"{found.base:%Y-%m-%d}", f"{found.small:.2f}", f"{found.large:.2f}"
+
+
+@pytest.mark.parametrize(("window", "total", "base", "small", "large"), GOLDEN)
+def test_golden_figures_from_the_facts(window: str, total: bool, base: str, small: str, large: str) -> None:
+    found = performance(facts_at(SUNDAY), parse_window(window), total)
+    assert figures(found) == (base, small, large)
+    assert found.end == day("2020-12-11")
+
+
+@shared
+@pytest.mark.parametrize(("window", "total", "base", "small", "large"), [*GOLDEN, DECADE])
+def test_golden_figures_over_the_full_history(
+    window: str, total: bool, base: str, small: str, large: str
+) -> None:
+    found = performance(market_at(SUNDAY), parse_window(window), total)
+    assert figures(found) == (base, small, large)
+    assert found.end == day("2020-12-11")
+
+
+def test_six_months_count_from_the_date_asked_for() -> None:
+    six = parse_window("6m")
+    assert figures(performance(facts_at(SUNDAY), six)) == ("2020-06-12", "37.63", "20.41")
+    assert figures(performance(facts_at("2020-12-11"), six)) == ("2020-06-11", "40.93", "21.85")
+
+
+def test_without_a_date_asked_for_the_anchor_is_the_last_common_session() -> None:
+    facts = facts_market()
+    cut = replace(facts, prices=facts.prices.loc[:"2020-12-11"], last_completed=day("2020-12-14"))
+    assert figures(performance(cut, parse_window("6m"))) == ("2020-06-11", "40.93", "21.85")
+
+
+def test_the_gap_is_the_small_leg_less_the_large_one() -> None:
+    found = performance(facts_at(SUNDAY), YTD)
+    assert found.gap == pytest.approx(14.8669 - 13.8072, abs=1e-4)
+    assert Performance(YTD, False, None, None).gap is None
+
+
+def test_too_little_history_gives_nothing_and_never_a_shorter_window() -> None:
+    facts = facts_at("2019-12-31")
+    for text in ("11y", "20d", "since 2009-12-30"):
+        found = performance(facts, parse_window(text), total=True)
+        assert found == Performance(parse_window(text), True, None, day("2019-12-31"))
+        assert growth(facts, parse_window(text)).empty
+
+
+def test_since_a_date_to_come_gives_nothing() -> None:
+    found = performance(facts_at("2020-12-11"), parse_window("since 2020-12-14"))
+    assert found == Performance(found.window, False, None, day("2020-12-11"))
+
+
+def test_an_empty_market_has_no_returns() -> None:
+    nothing = Market(prices=pd.DataFrame({SMALL: [1.0]}, index=[DAYS[0]]), last_completed=DAYS[0])
+    for total in (False, True):
+        assert performance(nothing, YTD, total) == Performance(YTD, total, None, None)
+        assert growth(nothing, YTD, total).empty
+        assert return_history(nothing, YTD, total).empty
+        assert excess(nothing, YTD, total).empty
+
+
+def test_a_distribution_on_the_base_is_left_out_and_one_on_the_end_counts() -> None:
+    found = of([100.0, 100.0, 100.0], [10.0, 10.0, 10.0], IWM=paid(d6=7.0, d8=1.0), SPY=paid(d7=1.0))
+    assert performance(found, Window("d", 2), total=True).small == pytest.approx(1.0)
+    assert performance(found, Window("d", 1), total=True).small == pytest.approx(1.0)
+    assert performance(found, Window("d", 2), total=True).large == pytest.approx(10.0)
+    assert performance(found, Window("d", 1), total=True).large == pytest.approx(0.0)
+    assert performance(found, Window("d", 2)).small == pytest.approx(0.0)
+
+
+def test_total_return_is_the_product_of_the_days() -> None:
+    index = total_return_index(series([100.0, 90.0, 99.0]), paid(d7=2.0, d8=1.0))
+    assert index.tolist() == pytest.approx([1.0, 92 / 100, 92 / 100 * 100 / 90])
+
+
+def test_a_distribution_without_a_close_on_its_day_counts_on_the_next_session() -> None:
+    index = total_return_index(series([100.0, 100.0, 100.0, 100.0, 100.0, 100.0]), paid(d11=3.0))
+    assert index.index[5] == day("2020-01-13")
+    assert index.tolist() == pytest.approx([1.0] * 5 + [1.03])
+
+
+def test_two_distributions_of_one_session_add_up() -> None:
+    index = total_return_index(series([100.0] * 6), paid(d11=3.0, d12=1.0, d13=1.0))
+    assert index.iloc[-1] == pytest.approx(1.05)
+
+
+def test_distributions_outside_the_history_change_nothing() -> None:
+    flat = series([100.0, 100.0])
+    assert total_return_index(flat, paid(d3=1.0, d6=1.0, d9=1.0)).tolist() == [1.0, 1.0]
+    assert total_return_index(flat, paid()).tolist() == [1.0, 1.0]
+    assert total_return_index(flat.iloc[:0], paid(d6=1.0)).empty
+
+
+def test_sessions_that_one_leg_lacks_are_left_out_of_both() -> None:
+    found = of([100.0, 150.0, 110.0, 120.0], [10.0, math.nan, 12.0, math.nan], SPY=paid(d7=1.0))
+    alone = performance(found, Window("d", 1))
+    assert (alone.base, alone.end) == (day("2020-01-06"), day("2020-01-08"))
+    assert alone.small == pytest.approx(10.0)
+    assert alone.large == pytest.approx(20.0)
+    # the distribution of the missing session is not lost
+    assert performance(found, Window("d", 1), total=True).large == pytest.approx(30.0)
+
+
+@settings(max_examples=50)
+@given(markets())
+def test_total_return_is_what_a_holder_has(found: Market) -> None:
+    for leg in PAIR:
+        price = found.pair[leg]
+        if len(price):
+            index = total_return_index(price, found.paid(leg))
+            assert index.tolist() == pytest.approx(growth_by_hand(price, found.paid(leg)))
+
+
+@settings(max_examples=50)
+@given(markets(), st.sampled_from(WINDOWS), st.booleans())
+def test_each_session_of_a_history_is_its_own_answer(found: Market, window: Window, total: bool) -> None:
+    history, gap = return_history(found, window, total), excess(found, window, total)
+    assert history.index.equals(found.pair.index)
+    for session, row in history.iloc[::5].iterrows():
+        alone = performance(found.at(session), window, total)
+        if alone.small is None or alone.gap is None:
+            assert row.isna().all()
+            assert np.isnan(gap[session])
+        else:
+            assert tuple(row) == (pytest.approx(alone.small), pytest.approx(alone.large))
+            assert gap[session] == pytest.approx(alone.gap)
+
+
+@settings(max_examples=50)
+@given(markets(), st.sampled_from(WINDOWS), st.booleans())
+def test_growth_starts_at_zero_and_ends_at_the_return(found: Market, window: Window, total: bool) -> None:
+    line, alone = growth(found, window, total), performance(found, window, total)
+    if alone.base is None:
+        assert line.empty
+    else:
+        assert line.iloc[0].tolist() == [0.0, 0.0]
+        assert (line.index[0], line.index[-1]) == (alone.base, alone.end)
+        assert tuple(line.iloc[-1]) == (pytest.approx(alone.small), pytest.approx(alone.large))
+
+
+@settings(max_examples=50)
+@given(markets())
+def test_distributions_never_lower_a_return(found: Market) -> None:
+    more = levels(found, total=True)
+    if len(more):
+        price = found.pair / found.pair.iloc[0]
+        assert (more >= price * (1 - 1e-12)).all().all()
+
+
+def test_the_gap_counts_distributions_unless_asked_not_to() -> None:
+    found = of([100.0, 100.0], [10.0, 10.0], IWM=paid(d7=5.0))
+    assert excess(found, Window("d", 1)).iloc[-1] == pytest.approx(5.0)
+    assert excess(found, Window("d", 1), total=False).iloc[-1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("base", "end", "percent", "expected"),
+    [
+        ("2009-12-31", "2020-12-11", 204.77, 10.715),
+        ("2018-12-31", "2020-12-30", 21.0, 10.0),
+        ("2018-12-31", "2020-12-30", -75.0, -50.02),
+        ("2019-12-11", "2020-12-10", 10.0, 10.0),
+    ],
+)
+def test_a_year_or_more_can_be_annualised(base: str, end: str, percent: float, expected: float) -> None:
+    found = Performance(YTD, False, day(base), day(end), percent, percent)
+    assert found.annualised(percent) == pytest.approx(expected, abs=0.01)
+
+
+def test_less_than_a_year_is_not_annualised() -> None:
+    found = Performance(YTD, False, day("2019-12-12"), day("2020-12-10"), 10.0, 10.0)
+    assert found.annualised(10.0) is None
+    assert found.annualised(None) is None
+    assert Performance(YTD, False, None, None).annualised(10.0) is None
+    year = replace(found, base=day("2019-12-11"))
+    assert year.annualised(10.0) is not None
+    assert year.annualised(None) is None
+
+
+def anchors() -> list[pd.Timestamp]:
+    """Sessions all over the history: every 150th, and the first and last of some years."""
+    sessions = market().pair.index
+    edges = [sessions[sessions.year == year][at] for year in (2001, 2008, 2020) for at in (0, -1)]
+    return sorted({*sessions[300::150], *edges})
+
+
+@shared
+@pytest.mark.parametrize("ticker", PAIR)
+@pytest.mark.parametrize("total", [False, True])
+def test_ffn_agrees_on_year_and_month_to_date_over_the_full_history(ticker: str, total: bool) -> None:
+    import ffn  # noqa: PLC0415 - it brings a whole laboratory along, which costs seconds
+
+    level = levels(market(), total)[ticker]
+    ours = {window: return_history(market(), window, total)[ticker] for window in (YTD, MTD)}
+    for session in anchors():
+        oracle = ffn.calc_perf_stats(level.loc[session - dt.timedelta(days=420) : session])
+        assert oracle.ytd * 100 == pytest.approx(ours[YTD][session], abs=1e-9)
+        assert oracle.mtd * 100 == pytest.approx(ours[MTD][session], abs=1e-9)
+
+
+@shared
+def test_the_issuers_monthly_total_returns_come_out_of_nav_and_distributions() -> None:
+    facts, published = issuer_facts(), monthly_total_returns()
+    index = total_return_index(facts["nav"], facts["exdiv"].dropna())
+    months = published.index.union([day("2000-05-31")])
+    ours = 100 * index.reindex(months, method="ffill").pct_change().iloc[1:]
+    apart = (ours - published).abs()
+    assert len(apart.dropna()) == 259
+    # The issuer's own NAVs of 2009-01-30 and 2009-02-27 give -12.127; it states -12.15, no distribution.
+    assert apart[apart > 0.02].round(3).to_dict() == {day("2009-02-28"): 0.023}
