@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.cli import health
+from bot.cli.health import FAIL, NOTE, OK, Finding, examine
+from bot.cli.hold import alone
+from bot.config import Config
+from bot.data.files import store
+from bot.jobs.tick import HEARTBEAT
+from storage import outbox, sources
+from storage.db import SQLITE_VERSION, hold_lock, open_database
+from tests.cli.conftest import Call, process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from storage.db import Database
+
+NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)  # a Friday, an hour after the close
+STAMP = "2026-11-20T22:00:00Z"
+
+
+@contextmanager
+def prepared() -> Iterator[Database]:
+    with open_database("bot.db") as database:
+        yield database
+
+
+def found(subject: str, now: dt.datetime = NOW) -> Finding:
+    """The one finding on a subject."""
+    config = Config(database=Path("bot.db"))
+    (finding,) = (each for each in examine(config, None, now) if each.subject == subject)
+    return finding
+
+
+def store_closes(*days: str) -> None:
+    rows = [{"ticker": ticker, "session": day, "close": 1.0} for day in days for ticker in ("IWM", "SPY")]
+    with prepared() as database:
+        database.run_sync(lambda db: store(db, {"bars": rows}, source="csv", observed_at=STAMP))
+
+
+def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Path) -> None:
+    before = bot("doctor", "--db", "bot.db")
+    assert before.code == 1
+    assert before.out.splitlines()[-1] == (
+        "FAIL database: there is none at bot.db; “run”, “chat” or “import” makes it"
+    )
+    assert list(tmp_path.iterdir()) == []
+    bot("check", "--offline", "--db", "bot.db")
+    after = bot("doctor", "--db", "bot.db")
+    assert (after.code, after.err) == (0, "")
+    lines = after.out.splitlines()
+    assert lines[:2] == [
+        "ok   config: no file given, defaults hold",
+        f"ok   sqlite: version {SQLITE_VERSION}",
+    ]
+    assert [line[5:].partition(":")[0] for line in lines[2:4]] == ["calendar", "disk"]
+    assert lines[4:] == [
+        "ok   database: bot.db is sound",
+        "note data: no prices of both funds yet; run “refresh” or “import prices”",
+        "ok   bot: not running",
+        "ok   queue: 0 waiting, 0 given up",
+    ]
+
+
+def test_the_configuration_given_is_named(bot: Call) -> None:
+    Path("mine.toml").write_text('[storage]\ndatabase = "bot.db"\n')
+    assert bot("doctor", "--config", "mine.toml").lines("ok   config: mine.toml is valid")
+
+
+def test_a_healthy_bot_is_well(bot: Call) -> None:
+    store_closes("2026-11-19", "2026-11-20")
+    with alone(Path("bot.db")):
+        assert bot("doctor", "--db", "bot.db").code == 0
+        assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
+    assert found("data") == Finding(OK, "data", "prices to 2026-11-20, current; CSV import")
+
+
+@pytest.mark.parametrize(("seconds", "mark"), [(0, OK), (299, OK), (300, FAIL), (86_400, FAIL)])
+def test_a_bot_whose_tick_stands_still_is_not_well(seconds: int, mark: str) -> None:
+    with prepared() as database:
+        database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, STAMP))
+    later = NOW + dt.timedelta(seconds=seconds)
+    assert found("bot", later) == Finding(OK, "bot", "not running")
+    with hold_lock("bot.db"):
+        assert found("bot", later) == Finding(mark, "bot", f"running, last tick {seconds} s ago")
+
+
+def test_a_bot_before_its_first_tick_is_starting() -> None:
+    with prepared(), hold_lock("bot.db"):
+        assert found("bot") == Finding(OK, "bot", "starting, no tick yet")
+
+
+def test_a_bot_started_after_a_pause_has_a_heartbeat_at_once() -> None:
+    with prepared() as database:
+        database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, "2020-01-01T00:00:00Z"))
+    with alone(Path("bot.db")):
+        assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
+
+
+@pytest.mark.parametrize(
+    ("now", "words", "mark"),
+    [
+        (NOW, "prices to 2026-11-18, 1 session behind; CSV import", NOTE),  # Friday's close may be late
+        (NOW + dt.timedelta(hours=3), "prices to 2026-11-18, 2 sessions behind; CSV import", NOTE),
+        (NOW - dt.timedelta(days=1), "prices to 2026-11-18, current; CSV import", OK),
+    ],
+)
+def test_old_prices_are_a_note(now: dt.datetime, words: str, mark: str) -> None:
+    store_closes("2026-11-17", "2026-11-18")
+    assert found("data", now) == Finding(mark, "data", words)
+
+
+def test_sample_data_is_called_so() -> None:
+    rows = [{"ticker": ticker, "session": "2026-11-20", "close": 1.0} for ticker in ("IWM", "SPY")]
+    with prepared() as database:
+        database.run_sync(lambda db: store(db, {"bars": rows}, source="sample", observed_at=STAMP))
+    assert found("data").words.endswith("; sample data")
+
+
+def test_a_source_that_fails_is_a_note() -> None:
+    with prepared() as database:
+        database.run_sync(
+            lambda db: sources.record_failure(
+                db,
+                "yahoo",
+                "IWM prices",
+                now=STAMP,
+                outcome="NetworkDown",
+                detail="No data: no answer in time.",
+            )
+        )
+        database.run_sync(
+            lambda db: sources.record_success(
+                db, "yahoo", "SPY prices", now=STAMP, session="2026-11-20", outcome="Ok", detail="1 price."
+            )
+        )
+    said = f"failed 1x, last {STAMP}: No data: no answer in time."
+    assert found("source yahoo, IWM prices") == Finding(NOTE, "source yahoo, IWM prices", said)
+    assert found("source yahoo, SPY prices").words == f"last success {STAMP}"
+
+
+def test_messages_that_wait_or_were_given_up_are_counted() -> None:
+    payload = {"html": "news", "plain": "news", "buttons": [], "silent": False}
+    with prepared() as database:
+        for number in range(3):
+            database.run_sync(
+                lambda db, number=number: outbox.enqueue(  # type: ignore[misc]  # bound now
+                    db, chat_id=5, kind="alert", dedup=f"{number}", payload=payload, now=STAMP
+                )
+            )
+        database.run_sync(
+            lambda db: db.execute("UPDATE outbox SET status = 'dead', reason = 'x' WHERE id = 1")
+        )
+    assert found("queue") == Finding(NOTE, "queue", "2 waiting, 1 given up")
+
+
+def test_a_full_disk_and_an_ending_calendar_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "LEAST_DISK", 2**80)
+    assert found("disk").mark == FAIL
+    assert found("calendar", NOW + dt.timedelta(days=400)).mark == FAIL
+
+
+def test_an_old_sqlite_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "TWO_WRITERS_SAFE", False)
+    assert found("sqlite") == Finding(
+        NOTE, "sqlite", f"version {SQLITE_VERSION}; stop the bot before import, refresh and backup"
+    )
+
+
+def test_a_damaged_database_fails(bot: Call) -> None:
+    days = [f"{day:%Y-%m-%d}" for day in (dt.date(2020, 1, 1) + dt.timedelta(n) for n in range(2_000))]
+    store_closes(*days)
+    content = bytearray(Path("bot.db").read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\x55" * 4096
+    Path("bot.db").write_bytes(content)
+    broken = bot("doctor", "--db", "bot.db")
+    assert (broken.code, broken.err) == (1, "")
+    assert broken.lines("FAIL database: ")
+    Path("bot.db").write_text("no database at all\n" * 100)
+    assert bot("doctor", "--db", "bot.db").out.splitlines()[-1] == (
+        "FAIL database: bot.db is not a database of this program; name another file, e.g. --db bot.sqlite3."
+    )
+
+
+def test_looking_changes_nothing_and_needs_no_lock(bot: Call) -> None:
+    store_closes("2026-11-20")
+    before = {file.name for file in Path().iterdir()}
+    content = Path("bot.db").read_bytes()
+    with hold_lock("bot.db") as lock:
+        said = lock.read_text()
+        assert bot("doctor", "--db", "bot.db").code in {0, 1}
+        assert lock.read_text() == said
+    assert Path("bot.db").read_bytes() == content
+    assert {file.name for file in Path().iterdir()} - before <= {"bot.db.lock", "bot.db-shm", "bot.db-wal"}
+
+
+def test_doctor_draws_and_downloads_nothing() -> None:
+    program = (
+        "import sys\n"
+        "from bot.cli import main\n"
+        "code = main(['doctor', '--db', 'bot.db'])\n"
+        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    done = process(program=program)
+    assert done.lines("FAIL database: there is none at bot.db")
+    assert {"matplotlib", "yfinance", "telegram"}.isdisjoint(done.err.split())
