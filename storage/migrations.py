@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
+from storage.migration_readings import add_readings
+
 MIGRATIONS = Migrations("storage")
 
 
@@ -224,6 +226,12 @@ def m002_chats_and_alerts(db: sqlite_utils.Database) -> None:
         ) STRICT;
         """
     )
+
+
+@MIGRATIONS()
+def m003_readings(db: sqlite_utils.Database) -> None:
+    """When each row was said, and which rows are vintages."""
+    add_readings(db)
 
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

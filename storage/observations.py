@@ -1,70 +1,40 @@
 """What the sources said and when: append-only vintages of prices, fund facts and multiples.
 
-A key (a ticker's session at one source, say) has one row per value that its source gave, each
+A key (a ticker's session at one source, say) has one vintage per value that its source gave, each
 with the instant it was first observed; the newest is the one with the highest (observed_at, id).
-"As known on a date" is therefore a query, and nothing that was once published is lost.
+"As known on a date" is therefore a query, and nothing that was once published is lost. What makes a
+vintage is told in storage/vintages.py.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage.rows import Row, instant, select, select_one
+from storage.kinds import KINDS, Kind
+from storage.rows import instant, select
+from storage.vintages import JITTER, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     import sqlite_utils
 
-    from storage.rows import Moment
+    from storage.rows import Moment, Row
 
-# Sources recompute prices in single precision: the last digits of the same figure differ between
-# two downloads. A relative difference up to this is no revision.
-JITTER = 1e-5
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of observation: its table, what a row is about, what it says, and where it may be silent."""
-
-    table: str
-    key: tuple[str, ...]  # `source` belongs to every key besides
-    values: tuple[str, ...]
-    defaults: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def session(self) -> str:
-        """The column that dates a row: the second of every key."""
-        return self.key[1]
-
-    @property
-    def whole_key(self) -> tuple[str, ...]:
-        """The key columns with the source."""
-        return (*self.key, "source")
-
-
-KINDS: dict[str, Kind] = {
-    kind.table: kind
-    for kind in (
-        Kind(
-            "bars",
-            ("ticker", "session"),
-            ("open", "high", "low", "close", "volume", "provisional"),
-            {"provisional": 0},
-        ),
-        Kind("distributions", ("ticker", "ex_date"), ("amount",)),
-        Kind("splits", ("ticker", "session"), ("ratio",)),
-        Kind("fund_facts", ("ticker", "session"), ("nav", "shares", "assets")),
-        Kind(
-            "multiples",
-            ("ticker", "session", "metric", "convention", "basis"),
-            ("value", "holdings_date", "price_date", "coverage"),
-        ),
-        Kind("sector_weights", ("ticker", "session", "level", "sector"), ("weight",), {"level": "sector"}),
-    )
-}
+__all__ = [
+    "JITTER",
+    "KINDS",
+    "Kind",
+    "Written",
+    "add",
+    "first_observed",
+    "has_source",
+    "is_empty",
+    "latest_session",
+    "newest",
+]
 
 
 @dataclass(frozen=True)
@@ -86,18 +56,19 @@ def add(
 ) -> Written:
     """Store what `source` said at `observed_at`: rows of the key and value columns of `kind`.
 
-    A row that agrees with what was known then (within JITTER) writes nothing. A different value is
-    appended as a vintage. Rows may arrive in any order of observed_at: one observed earlier than
-    the newest takes its place in the past, and where it brings a later vintage's value forward,
-    that vintage is dated back instead of being stored twice. Of two values of one key observed in
+    A row that agrees with what was known then (within storage.vintages.JITTER) is no vintage; a
+    different value is one. Rows may arrive in any order of observed_at and any number of times: the
+    vintages are those of the order in which they were said, so a value that was replaced and came
+    back has come back whichever of the three is stored last. Of two values of one key observed in
     the same second the later one added counts. NaN is None; a column not given is None.
     ValueError for an unknown column, a missing key or an infinite number.
     """
     shape = KINDS[kind]
-    at = instant(observed_at)
+    reading = Reading(db, shape, source, instant(observed_at))
     written = {"inserted": 0, "revised": 0, "unchanged": 0}
     for row in rows:
-        written[_add_one(db, shape, _clean(shape, row, source), at)] += 1
+        written[reading.take(_clean(shape, row, source))] += 1
+    reading.close()
     return Written(**written)
 
 
@@ -114,7 +85,7 @@ def newest(db: sqlite_utils.Database, kind: str, *, known: Moment | None = None)
             SELECT {columns}, row_number() OVER (
                 PARTITION BY {key} ORDER BY observed_at DESC, id DESC
             ) AS age
-            FROM {shape.table} WHERE :known IS NULL OR observed_at <= :known
+            FROM {shape.table} WHERE vintage > 0 AND (:known IS NULL OR observed_at <= :known)
         ) WHERE age = 1 ORDER BY {key}
     """  # noqa: S608 - names from KINDS only
     return select(db, sql, {"known": None if known is None else instant(known)})
@@ -155,38 +126,6 @@ def is_empty(db: sqlite_utils.Database) -> bool:
     )
 
 
-def _add_one(db: sqlite_utils.Database, kind: Kind, row: Row, at: str) -> str:
-    """Store one clean row; which count of Written it belongs to."""
-    before = _neighbour(db, kind, row, "observed_at <= :at ORDER BY observed_at DESC, id DESC", at)
-    if before and _agree(before, row, kind.values):
-        return "unchanged"
-    after = _neighbour(db, kind, row, "observed_at > :at ORDER BY observed_at, id", at)
-    if after and before and before["observed_at"] == at:
-        return "unchanged"  # what was said in that second is known and no longer the newest
-    if after and _agree(after, row, kind.values):
-        _date_back(db, kind, row, after["id"], at)
-        return "unchanged"
-    columns = (*row, "observed_at")
-    sql = f"INSERT INTO {kind.table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - as above
-    db.execute(sql, (*row.values(), at))
-    return "revised" if before or after else "inserted"
-
-
-def _neighbour(db: sqlite_utils.Database, kind: Kind, row: Row, which: str, at: str) -> Row | None:
-    """The vintage of the row's key next to an instant."""
-    same_key = " AND ".join(f"{column} = :{column}" for column in kind.whole_key)
-    columns = ", ".join(("id", "observed_at", *kind.values))
-    sql = f"SELECT {columns} FROM {kind.table} WHERE {same_key} AND {which} LIMIT 1"  # noqa: S608 - as above
-    return select_one(db, sql, {**{column: row[column] for column in kind.whole_key}, "at": at})
-
-
-def _date_back(db: sqlite_utils.Database, kind: Kind, row: Row, vintage: int, at: str) -> None:
-    """Let a vintage begin at `at`, as the row observed then says the same."""
-    assigned = ", ".join(f"{column} = ?" for column in kind.values)
-    sql = f"UPDATE {kind.table} SET {assigned}, observed_at = ? WHERE id = ?"  # noqa: S608 - as above
-    db.execute(sql, (*(row[column] for column in kind.values), at, vintage))
-
-
 def _clean(kind: Kind, row: Row, source: str) -> Row:
     """The row with every column of its kind, in order, and NaN as None."""
     if unknown := row.keys() - {*kind.key, *kind.values}:
@@ -204,17 +143,6 @@ def _finite(kind: Kind, column: str, value: object) -> object:
             raise ValueError(f"{column} of {kind.table} is infinite.")
         value = None
     return kind.defaults.get(column) if value is None else value
-
-
-def _agree(stored: Row, row: Row, columns: Sequence[str]) -> bool:
-    """Whether two rows say the same: equal, or numbers that differ by no more than JITTER."""
-    return all(_same(stored[column], row[column]) for column in columns)
-
-
-def _same(one: object, other: object) -> bool:
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return math.isclose(one, other, rel_tol=JITTER, abs_tol=0.0)
-    return one == other
 
 
 def _text(db: sqlite_utils.Database, sql: str, parameters: Row) -> str | None:

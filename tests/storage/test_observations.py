@@ -5,11 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-import sqlite_utils
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from storage.migrations import MIGRATIONS
 from storage.observations import (
     KINDS,
     Written,
@@ -22,7 +18,7 @@ from storage.observations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import sqlite_utils
 
     from storage.rows import Row
 
@@ -39,10 +35,6 @@ def put(db: sqlite_utils.Database, at: str, *rows: Row, source: str = "yahoo") -
 
 def closes(db: sqlite_utils.Database, known: str | None = None) -> list[float]:
     return [row["close"] for row in newest(db, "bars", known=known)]
-
-
-def vintages(db: sqlite_utils.Database) -> list[tuple[str, float]]:
-    return [(row["observed_at"], row["close"]) for row in db.table("bars").rows_where(order_by="observed_at")]
 
 
 # Every kind
@@ -197,87 +189,6 @@ def test_nan_is_a_missing_value(db: sqlite_utils.Database) -> None:
 def test_of_two_values_in_one_second_the_later_added_counts(db: sqlite_utils.Database) -> None:
     assert put(db, NOON, bar(1.0), bar(2.0)) == Written(inserted=1, revised=1)
     assert closes(db, known=NOON) == [2.0]
-
-
-# Order of arrival
-
-
-def test_a_row_observed_earlier_takes_its_place_in_the_past(db: sqlite_utils.Database) -> None:
-    put(db, TWO, bar(2.0))
-    assert put(db, NOON, bar(1.0)) == Written(revised=1)
-    assert (closes(db), closes(db, known=ONE)) == ([2.0], [1.0])
-
-
-def test_the_same_value_observed_earlier_dates_the_vintage_back(db: sqlite_utils.Database) -> None:
-    put(db, THREE, bar(2.0))
-    put(db, NOON, bar(1.0))
-    assert put(db, ONE, bar(2.0)) == Written(unchanged=1)
-    assert vintages(db) == [(NOON, 1.0), (ONE, 2.0)]
-
-
-def test_a_second_past_value_of_one_second_is_ignored(db: sqlite_utils.Database) -> None:
-    put(db, NOON, bar(1.0))
-    put(db, ONE, bar(2.0))
-    assert put(db, NOON, bar(1.5)) == Written(unchanged=1)
-    assert vintages(db) == [(NOON, 1.0), (ONE, 2.0)]
-
-
-@st.composite
-def arrivals(draw: st.DrawFn) -> tuple[list[tuple[str, Row]], list[tuple[str, Row]]]:
-    """Imports in order, and the same in any order with repeats.
-
-    Each value of a key holds for a run of one or more imports and does not come back, as a source
-    that corrects itself does; a repeat of it carries jitter.
-    """
-    whole: list[tuple[str, Row]] = []
-    for ticker in ("IWM", "SPY"):
-        runs = draw(st.lists(st.integers(1, 3), max_size=4))
-        values = [100.0 + n for n, length in enumerate(runs) for _ in range(length)]
-        hours = draw(st.permutations(range(12)))[: len(values)]
-        jitter = draw(st.lists(st.floats(0, 4e-6), min_size=len(values), max_size=len(values)))
-        whole += [
-            (f"2020-12-11T{hour:02}:00:00Z", bar(value * (1 + noise), ticker=ticker))
-            for hour, value, noise in zip(sorted(hours), values, jitter, strict=True)
-        ]
-    whole.sort(key=lambda arrival: arrival[0])
-    repeats = draw(st.lists(st.sampled_from(whole))) if whole else []
-    return whole, draw(st.permutations([*whole, *repeats]))
-
-
-@pytest.fixture(scope="module")
-def scratch() -> Iterator[sqlite_utils.Database]:
-    """A database that the examples of a property share; each begins by emptying it."""
-    with sqlite_utils.Database(memory=True) as db:
-        MIGRATIONS.apply(db)
-        yield db
-
-
-def stored(db: sqlite_utils.Database, imports: list[tuple[str, Row]]) -> list[tuple[object, ...]]:
-    db.execute("DELETE FROM bars")
-    for at, row in imports:
-        put(db, at, row)
-    return sorted((row["ticker"], row["observed_at"], row["close"]) for row in db.table("bars").rows)
-
-
-@settings(deadline=None)
-@given(imports=arrivals())
-def test_shuffled_and_repeated_imports_give_the_same_database(
-    scratch: sqlite_utils.Database, imports: tuple[list[tuple[str, Row]], list[tuple[str, Row]]]
-) -> None:
-    in_order, shuffled = imports
-    assert stored(scratch, shuffled) == stored(scratch, in_order)
-
-
-@settings(deadline=None)
-@given(imports=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3)), max_size=12))
-def test_adding_everything_again_changes_nothing(
-    scratch: sqlite_utils.Database, imports: list[tuple[int, int]]
-) -> None:
-    ordered = [(f"2020-12-11T{hour:02}:00:00Z", bar(value)) for hour, value in sorted(dict(imports).items())]
-    before = stored(scratch, ordered)
-    for at, row in ordered:
-        assert put(scratch, at, row) == Written(unchanged=1)
-    assert vintages(scratch) == [(at, close) for _, at, close in before]
 
 
 # Questions about what is stored
