@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.analytics import trend
+from bot.analytics.market import LARGE, SMALL, Market
+from bot.analytics.performance import total_return_index
+from tests.analytics.facts import facts_at
+from tests.shared_data import market_at, shared
+
+SEEDS = st.integers(0, 2**32 - 1)
+FRIDAY = "2020-12-11"
+
+
+def walk(seed: int, sessions: int, start: str = "2010-01-04", spread: float = 0.01) -> pd.Series:
+    """A ratio that wanders at random."""
+    steps = np.random.default_rng(seed).normal(0, spread, sessions)
+    return pd.Series(0.5 * np.exp(np.cumsum(steps)), index=pd.bdate_range(start, periods=sessions))
+
+
+def series(*values: float) -> pd.Series:
+    return pd.Series(values, index=pd.bdate_range("2020-01-06", periods=len(values)), dtype="float64")
+
+
+def two(seed: int, sessions: int) -> Market:
+    """Both funds wandering, each with a distribution."""
+    prices = pd.DataFrame({SMALL: 200 * walk(seed, sessions), LARGE: 600 * walk(seed + 1, sessions)})
+    paid = pd.Series([1.5], index=[prices.index[sessions // 2]])
+    return Market(
+        prices=prices, last_completed=prices.index[-1], distributions={SMALL: paid, LARGE: 2 * paid}
+    )
+
+
+def slope_by_hand(log: pd.Series) -> tuple[float, float]:
+    """Slope and R squared of one straight line."""
+    x = np.arange(len(log))
+    b, a = np.polyfit(x, log, 1)
+    rest = log - (a + b * x)
+    return b, 1 - float((rest**2).sum() / ((log - log.mean()) ** 2).sum())
+
+
+def channel_by_hand(log: pd.Series, t: int) -> tuple[float, float]:
+    """Residual in sigmas of session t against the line through all sessions before, and that line's pace."""
+    x, past = np.arange(t), log.iloc[:t]
+    b, a = np.polyfit(x, past, 1)
+    sigma = math.sqrt(float(((past - (a + b * x)) ** 2).sum()) / (t - 2))
+    return (log.iloc[t] - (a + b * t)) / sigma, 100 * math.expm1(252 * b)
+
+
+@shared
+def test_golden_figures_of_2020_12_11() -> None:
+    r = trend.ratio(market_at(FRIDAY))
+    fit = trend.channel_fit(r)
+    assert f"{r.iloc[-1]:.5f}" == "0.51952"
+    assert f"{r.rolling(200).mean().iloc[-1]:.5f}" == "0.45942"
+    assert f"{trend.against_average(r, 200).iloc[-1]:+.2f}" == "+13.08"
+    assert f"{fit['residual'].iloc[-1]:+.2f}" == "+0.07"
+    assert f"{fit['slope'].iloc[-1]:.2f}" == "-1.70"
+
+
+@shared
+def test_the_ratio_crossed_above_its_average_once_in_2020() -> None:
+    against = trend.against_average(trend.ratio(market_at("2020-12-31")), 200).loc["2019-12-31":]
+    upward = (against > 0) & (against.shift(1) <= 0)
+    assert list(against.index[upward]) == [pd.Timestamp("2020-10-06")]
+    assert trend.last_cross(against) == pd.Timestamp("2020-10-06")
+
+
+def test_the_golden_ratio_from_the_facts() -> None:
+    assert f"{trend.ratio(facts_at(FRIDAY)).iloc[-1]:.5f}" == "0.51952"
+
+
+def test_the_distance_to_the_average_counts_the_session_itself() -> None:
+    found = trend.against_average(series(1.0, 2.0, 3.0, 1.5), 2)
+    assert found.tolist() == [pytest.approx(v, nan_ok=True) for v in (math.nan, 100 / 3, 20.0, -100 / 3)]
+
+
+def test_breakouts_leave_the_session_itself_out() -> None:
+    r = series(2.0, 4.0, 3.0, 5.0, 2.0)
+    high, low = trend.breakout(r, 2), trend.breakout_low(r, 2)
+    assert high.dropna().tolist() == pytest.approx([-25.0, 25.0, -60.0])
+    assert low.dropna().tolist() == pytest.approx([50.0, 100 * 2 / 3, -100 / 3])
+    assert trend.breakout(r, 1).dropna().tolist() == pytest.approx([100.0, -25.0, 100 * 2 / 3, -60.0])
+
+
+def test_momentum_leaves_the_last_month_out() -> None:
+    found = two(7, 300)
+    history = trend.momentum(found)
+    small, large = found.prices[SMALL].to_numpy(), found.prices[LARGE].to_numpy()
+    for t in (252, 270, 299):
+        expected = small[t - 21] / small[t - 252] - large[t - 21] / large[t - 252]
+        assert history.iloc[t] == pytest.approx(100 * expected)
+
+
+@settings(max_examples=25)
+@given(SEEDS, st.integers(3, 90))
+def test_the_slope_is_that_of_a_straight_line_through_each_window(seed: int, n: int) -> None:
+    r = walk(seed, 120)
+    slope, quality = trend.slope(r, n), trend.fit_quality(r, n)
+    for t in range(n - 1, 120, 7):
+        b, squared = slope_by_hand(np.log(r.iloc[t - n + 1 : t + 1]))
+        assert slope.iloc[t] == pytest.approx(100 * math.expm1(252 * b), rel=1e-6, abs=1e-6)
+        assert quality.iloc[t] == pytest.approx(squared, abs=1e-6)
+
+
+def test_a_ratio_that_grows_evenly_has_that_slope_and_a_perfect_fit() -> None:
+    r = pd.Series(np.exp(0.001 * np.arange(80)), index=pd.bdate_range("2020-01-06", periods=80))
+    assert trend.slope(r, 60).iloc[-1] == pytest.approx(100 * math.expm1(0.252))
+    assert trend.fit_quality(r, 60).iloc[-1] == pytest.approx(1.0)
+
+
+@settings(max_examples=10)
+@given(SEEDS)
+def test_the_channel_is_a_straight_line_fitted_anew_for_each_session(seed: int) -> None:
+    r = walk(seed, 860)
+    fit, log = trend.channel_fit(r), np.log(r)
+    for t in (756, 757, 800, 859):
+        residual, slope = channel_by_hand(log, t)
+        assert fit["residual"].iloc[t] == pytest.approx(residual, rel=1e-6)
+        assert fit["slope"].iloc[t] == pytest.approx(slope, rel=1e-6)
+
+
+@shared
+def test_the_channel_over_the_full_history_is_a_line_fitted_anew_for_each_session() -> None:
+    r = trend.ratio(market_at("2021-12-31"))
+    fit, log = trend.channel_fit(r).loc["2010-01-04":], np.log(r.loc["2010-01-04":])
+    for t in range(756, len(log), 50):
+        residual, slope = channel_by_hand(log, t)
+        assert fit["residual"].iloc[t] == pytest.approx(residual, rel=1e-6)
+        assert fit["slope"].iloc[t] == pytest.approx(slope, rel=1e-6)
+
+
+def test_the_channel_starts_at_its_date_and_needs_three_years() -> None:
+    r = walk(1, 1_000, start="2009-06-01")
+    fit = trend.channel_fit(r)
+    started = r.index.searchsorted(pd.Timestamp("2010-01-04"))
+    assert fit["residual"].first_valid_index() == r.index[started + 756]
+    assert fit["slope"].first_valid_index() == r.index[started + 756]
+    assert fit.iloc[-1].equals(trend.channel_fit(r.loc["2010-01-04":]).iloc[-1])
+    later = trend.channel_fit(r, dt.date(2009, 9, 1))
+    assert later["residual"].first_valid_index() == r.index[r.index.searchsorted("2009-09-01") + 756]
+
+
+def test_less_than_three_years_have_no_channel() -> None:
+    for sessions in (0, 1, 2, 755, 756):
+        fit = trend.channel_fit(walk(1, sessions))
+        assert len(fit) == sessions
+        assert fit.isna().all().all()
+    assert trend.channel_fit(walk(1, 757)).iloc[-1].notna().all()
+    assert trend.channel_fit(walk(1, 900), dt.date(2030, 1, 1)).isna().all().all()
+
+
+def test_the_drawdown_is_zero_at_a_high_and_counts_from_its_date() -> None:
+    r = series(4.0, 3.0, 5.0, 4.0, 6.0)
+    assert trend.drawdown(r).tolist() == pytest.approx([0.0, -25.0, 0.0, -20.0, 0.0])
+    since = trend.drawdown(r, r.index[1].date())
+    assert since.index.equals(r.index)
+    assert math.isnan(since.iloc[0])
+    assert since.iloc[1:].tolist() == pytest.approx([0.0, 0.0, -20.0, 0.0])
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.integers(3, 40))
+def test_beta_and_correlation_are_those_of_daily_total_returns(seed: int, n: int) -> None:
+    found = two(seed, 60)
+    daily = {t: total_return_index(found.prices[t], found.paid(t)).pct_change() for t in (SMALL, LARGE)}
+    beta, correlation = trend.beta(found, n), trend.correlation(found, n)
+    for t in range(n, 60, 9):
+        small, large = (daily[ticker].iloc[t - n + 1 : t + 1] for ticker in (SMALL, LARGE))
+        table = np.cov(small, large, ddof=1)
+        assert beta.iloc[t] == pytest.approx(table[0, 1] / table[1, 1], rel=1e-6)
+        assert correlation.iloc[t] == pytest.approx(np.corrcoef(small, large)[0, 1], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("ratio", 1),
+        ("average", 20),
+        ("momentum", 253),
+        ("breakout", 21),
+        ("breakout_low", 21),
+        ("slope", 20),
+        ("drawdown", 1),
+        ("beta", 21),
+        ("correlation", 21),
+    ],
+)
+def test_first_defined_after(name: str, needed: int) -> None:
+    found = two(3, 300)
+    r = trend.ratio(found)
+    history = {
+        "ratio": r,
+        "average": trend.against_average(r, 20),
+        "momentum": trend.momentum(found),
+        "breakout": trend.breakout(r, 20),
+        "breakout_low": trend.breakout_low(r, 20),
+        "slope": trend.slope(r, 20),
+        "drawdown": trend.drawdown(r),
+        "beta": trend.beta(found, 20),
+        "correlation": trend.correlation(found, 20),
+    }[name]
+    assert history.isna().tolist() == [True] * (needed - 1) + [False] * (301 - needed)
+
+
+@pytest.mark.parametrize(
+    ("values", "upward", "downward"),
+    [
+        ((-1.0, 1.0, 2.0, -1.0, 1.0), 4, 3),
+        ((-1.0, 0.0, 1.0, 0.0, -1.0), 2, 4),  # zero is neither side
+        ((1.0, 2.0), None, None),  # was there from the beginning
+        ((-1.0, math.nan, 1.0, math.nan), 2, None),
+        ((math.nan, 1.0, -1.0), None, 2),
+        ((), None, None),
+    ],
+)
+def test_the_last_cross(values: tuple[float, ...], upward: int | None, downward: int | None) -> None:
+    found = series(*values)
+    assert trend.last_cross(found) == (None if upward is None else found.index[upward])
+    assert trend.last_cross(found, upward=False) == (None if downward is None else found.index[downward])
