@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from typing import TYPE_CHECKING
 
 from bot.cli.voice import say
 from bot.data.files import store
 from bot.data.sample import SOURCE, sample_observations
 from bot.errors import BotError
-from bot.local import converse, printer
+from bot.local import converse
 from storage import observations
 from storage.db import open_database, row_counts
 
@@ -54,10 +53,14 @@ def refuse_other_years(start: dt.datetime) -> None:
 
 
 async def play(
-    bot: Bot, telegram: LocalTelegram, set_clock: Callable[[dt.datetime], None], start: dt.datetime
+    bot: Bot,
+    telegram: LocalTelegram,
+    echo: Callable[[str], None],
+    set_clock: Callable[[dt.datetime], None],
+    start: dt.datetime,
 ) -> None:
-    """Play the story, its autumn from `start` on; `set_clock` moves the bot's clock."""
-    database, echo = bot.services.database, printer(sys.stdout)
+    """Play the story, its autumn from `start` on; `echo` shows questions, `set_clock` moves the clock."""
+    database = bot.services.database
     now = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
     await database.run(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=now))
     say("A sample market: published month-ends, simulated days between. Today is Sun 13 Dec 2020.\n")

@@ -28,7 +28,7 @@ from bot.jobs.tick import TICK_SECONDS
 from bot.local import LocalTelegram, converse, printer, typed_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from bot.app import Bot
     from bot.config import Config
@@ -59,27 +59,58 @@ class Clock:
         self._since, self.running = time.monotonic(), True
 
 
+class Screen:
+    """Prints blocks of text on standard output; `gone` once nobody reads there any more."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self._print = printer(sys.stdout)
+
+    def show(self, block: str) -> None:
+        """Print a block and an empty line."""
+        try:
+            self._print(block)
+        except BrokenPipeError:  # raised here it would pass for a fault of Telegram's
+            self.gone = True
+
+    async def listen(self, *, prompt: bool) -> AsyncIterator[str]:
+        """Lines of standard input while somebody reads the answers; BrokenPipeError after that."""
+        async for line in typed_lines(sys.stdin, prompt=prompt):
+            if self.gone:
+                break
+            yield line
+        if self.gone:
+            raise BrokenPipeError
+
+
 def chat(given: argparse.Namespace, config: Config) -> int:
     """`chat`: the bot in the terminal; piped lines are answered one after the other."""
     log_briefly()
     terminal = sys.stdin.isatty()
     clock = Clock(given.now, running=terminal)
     with alone(config.database) as database:
-        bot, telegram = _local(config, database, clock, given.out, live=not given.offline)
-        asyncio.run(_chat(bot, telegram, terminal))
+        screen = Screen()
+        bot, telegram = _local(config, database, clock, given.out, screen, live=not given.offline)
+        asyncio.run(_chat(bot, telegram, screen, terminal=terminal))
     return 0
 
 
 def _local(
-    config: Config, database: Database, clock: Callable[[], dt.datetime], out: Path, *, live: bool
+    config: Config,
+    database: Database,
+    clock: Callable[[], dt.datetime],
+    pictures: Path,
+    screen: Screen,
+    *,
+    live: bool,
 ) -> tuple[Bot, LocalTelegram]:
     """The bot with a terminal for Telegram; who sits at it may use it."""
     services = app.services_of(replace(config, access="open"), database, clock, live=live)
-    telegram = LocalTelegram(printer(sys.stdout), out, clock)
+    telegram = LocalTelegram(screen.show, pictures, clock)
     return app.local_bot(services, telegram), telegram
 
 
-async def _chat(bot: Bot, telegram: LocalTelegram, terminal: bool) -> None:
+async def _chat(bot: Bot, telegram: LocalTelegram, screen: Screen, *, terminal: bool) -> None:
     async with bot.application:
         if terminal:
             say("Small caps against large caps. Type /help; a number presses a button; /quit ends.")
@@ -88,7 +119,7 @@ async def _chat(bot: Bot, telegram: LocalTelegram, terminal: bool) -> None:
         for report in reports:
             aside(report)
         ticking = asyncio.create_task(_tick(bot)) if terminal else None
-        await converse(bot.application, telegram, typed_lines(sys.stdin, prompt=terminal))
+        await converse(bot.application, telegram, screen.listen(prompt=terminal))
         if ticking is not None:
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -115,16 +146,17 @@ def demo(given: argparse.Namespace, config: Config) -> int:
         refuse_real_data(path)
         database = stack.enter_context(alone(path))
         clock = Clock(QUESTIONS_NOW, running=False)
-        bot, telegram = _local(replace(config, database=path), database, clock, given.out, live=False)
-        asyncio.run(_demo(bot, telegram, clock, start))
+        screen, config = Screen(), replace(config, database=path)
+        bot, telegram = _local(config, database, clock, given.out, screen, live=False)
+        asyncio.run(_demo(bot, telegram, screen, clock, start))
     return 0
 
 
-async def _demo(bot: Bot, telegram: LocalTelegram, clock: Clock, start: dt.datetime) -> None:
+async def _demo(bot: Bot, telegram: LocalTelegram, screen: Screen, clock: Clock, start: dt.datetime) -> None:
     async with bot.application:
-        await play(bot, telegram, clock.set, start)
+        await play(bot, telegram, screen.show, clock.set, start)
         if sys.stdin.isatty():
             await catch_up(bot, clock.set)
             clock.go()
             say("Your turn: type commands, e.g. /compare 3y or /help; a number presses a button; /quit ends.")
-            await converse(bot.application, telegram, typed_lines(sys.stdin, prompt=True))
+            await converse(bot.application, telegram, screen.listen(prompt=True))

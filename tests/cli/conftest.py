@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -63,12 +63,14 @@ def bot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def process(
-    *arguments: object, stdin: str = "", environment: Mapping[str, str] | None = None, program: str = ""
+    *arguments: object,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+    start: Sequence[object] = ("-m", "bot"),
 ) -> Result:
-    """Runs a command in a process of its own, or a `program` of ours that runs it."""
-    start = ["-c", program] if program else ["-m", "bot"]
+    """Runs a command in a process of its own; `start` is how else than by `-m bot`."""
     done = subprocess.run(  # noqa: S603 - our own interpreter and program
-        [sys.executable, "-W", "error", *start, *(str(argument) for argument in arguments)],
+        [sys.executable, "-W", "error", *(str(word) for word in (*start, *arguments))],
         input=stdin,
         capture_output=True,
         encoding="utf-8",
@@ -77,6 +79,9 @@ def process(
         timeout=120,
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+OFFLINE = (ROOT / "tests" / "cli" / "offline.py",)  # `start` with every socket watched
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def test_help_and_mistakes_load_nothing_heavy() -> None:
         "finally:\n"
         "    print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)\n"
     )
-    loaded = process("--help", program=program).err.split()
+    loaded = process("--help", start=("-c", program)).err.split()
     heavy = {"pandas", "numpy", "telegram", "matplotlib", "yfinance", "sqlite_utils", "exchange_calendars"}
     assert "bot" in loaded
     assert heavy.isdisjoint(loaded)
@@ -263,7 +263,7 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
         "os.close(reader)\n"
         "sys.exit(main(['check', '--offline', '--db', 'bot.db']))\n"
     )
-    done = process(program=program)
+    done = process(start=("-c", program))
     assert (done.code, done.err) == (1, "")
 
 

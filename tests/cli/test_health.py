@@ -210,6 +210,6 @@ def test_doctor_draws_and_downloads_nothing() -> None:
         "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)\n"
         "sys.exit(code)\n"
     )
-    done = process(program=program)
+    done = process(start=("-c", program))
     assert done.lines("FAIL database: there is none at bot.db")
     assert {"matplotlib", "yfinance", "telegram"}.isdisjoint(done.err.split())
