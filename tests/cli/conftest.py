@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -60,6 +61,19 @@ def bot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Result(code, shown.out, shown.err)
 
     return call
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], None]]:
+    """Standard input is a terminal; what is given is typed on it."""
+    keys, screen = pty.openpty()
+    with os.fdopen(keys, "wb", buffering=0) as typed, os.fdopen(screen, encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+
+        def type_in(text: bytes) -> None:
+            typed.write(text)
+
+        yield type_in
 
 
 def process(

@@ -19,23 +19,10 @@ from bot.jobs.tick import Scheduler
 from tests.cli.conftest import OFFLINE, ROOT, Call, Files, process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 MONDAY = "2020-12-14T22:00Z"
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], None]]:
-    """Standard input is a terminal; what is given is typed on it."""
-    keys, screen = pty.openpty()
-    with os.fdopen(keys, "wb", buffering=0) as typed, os.fdopen(screen, encoding="utf-8") as stream:
-        monkeypatch.setattr(sys, "stdin", stream)
-
-        def type_in(text: bytes) -> None:
-            typed.write(text)
-
-        yield type_in
 
 
 def chat(bot: Call, *lines: str) -> list[str]:
