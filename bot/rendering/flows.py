@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.analytics import flows
+from bot.analytics import counts, flows
 from bot.analytics.market import PAIR, SMALL
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
@@ -87,13 +87,15 @@ def absence(market: Market, ticker: str) -> str:
     """Why there is no flow of a fund: nothing stored, or only what cannot give one."""
     if market.fund(ticker).empty:
         return "no fund facts"
+    if counts.derived(market.fund(ticker)).any():
+        return "its share counts are assets divided by NAV and cannot give flows"
     return "no fund facts with a share count (Yahoo's is frozen and cannot give flows)"
 
 
 def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:
     """The newest flagged days among the windows, each with its meaning."""
     days = sorted({item for summary in found for item in summary.flags}, reverse=True)
-    said = [f"{flag} {short_date(day)}: {flows.FLAGS[flag]}." for day, flag in days[:_SHOWN_FLAGS]]
+    said = [f"{flag} {short_date(day)}: {note}." for day, flag, note in days[:_SHOWN_FLAGS]]
     more = len(days) - _SHOWN_FLAGS
     return said + ([f"... and {more} more flagged days."] if more > 0 else [])
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.analytics import flows, fundamentals, trend
+from bot.analytics import counts, flows, fundamentals, trend
 from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.sessions import Sessions
@@ -176,14 +176,14 @@ def test_flows_agree_with_the_published_ones(
     market: Market, ticker: str, end: str, window: str, billions: float, tolerance: float
 ) -> None:
     facts = market.at(pd.Timestamp(end)).fund(ticker)
-    found = flows.summary(flows.daily(facts, SESSIONS.index), parse_window(window))
+    found = flows.summary(counts.daily(facts, SESSIONS.index), parse_window(window))
     assert found.dollars == pytest.approx(billions * 1e9, rel=tolerance)
     assert found.flags == ()
 
 
 def test_no_day_of_fund_facts_is_flagged(market: Market) -> None:
     for ticker in PAIR:
-        assert set(flows.daily(market.fund(ticker), SESSIONS.index)["flag"]) == {""}
+        assert set(counts.daily(market.fund(ticker), SESSIONS.index)["flag"]) == {""}
 
 
 def test_multiples_agree_with_the_article(market: Market) -> None:
