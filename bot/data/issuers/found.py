@@ -15,7 +15,7 @@ class Found:
     fund: str
     ticker: str | None  # of that fund, when it is known
     facts: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    distributions: Mapping[str, float] | None = None
+    distributions: Mapping[str, float] = field(default_factory=dict)
     holdings: str = ""  # session of the sector weights
     sectors: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

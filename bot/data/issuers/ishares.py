@@ -57,7 +57,7 @@ def read_ishares(sheets: Mapping[str, Grid], reading: Reading, name: str) -> Fou
         fund,
         FUNDS.get(" ".join(fund.casefold().split())),
         facts,
-        reading.distributions(paid) if paid else None,
+        reading.distributions(paid) if paid else {},
         session or "",
         sectors or {},
         tuple(notes),

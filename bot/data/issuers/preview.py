@@ -42,11 +42,10 @@ class Preview:
 
 @dataclass(frozen=True)
 class Contents:
-    """A file as read. `lists_distributions`: it has every distribution from its first to its last one."""
+    """A file as read; of distributions it has every one from its first to its last, or none at all."""
 
     observations: Observations
     preview: Preview
-    lists_distributions: bool = False
 
 
 def parts_of(observations: Observations) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def read_completed(
         unequal=_unequal(found, name),
         notes=found.notes,
     )
-    return Contents(rows, preview, found.distributions is not None)
+    return Contents(rows, preview)
 
 
 def _fund(found: Found, asked: str | None, name: str) -> str:
@@ -101,7 +101,7 @@ def _rows(found: Found, ticker: str) -> Observations:
         ],
         "distributions": [
             {"ticker": ticker, "ex_date": day, "amount": amount}
-            for day, amount in sorted((found.distributions or {}).items())
+            for day, amount in sorted(found.distributions.items())
         ],
         "sector_weights": [
             {

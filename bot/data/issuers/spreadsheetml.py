@@ -66,7 +66,7 @@ def _parts(opening: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
     tags = list(opening.finditer(text))
     ends = [tag.start() for tag in tags] + [len(text)]
     for tag, end in zip(tags, ends[1:], strict=True):
-        yield tag[1], "" if tag[1].endswith("/") else text[tag.end() : end]
+        yield tag[1], text[tag.end() : end]
 
 
 def _skipped(attributes: str, already: int, limit: int) -> int:

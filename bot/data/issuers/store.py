@@ -63,7 +63,7 @@ def store_issuer(db: sqlite_utils.Database, contents: Contents, *, observed_at: 
     if "fund_facts" in rows:
         known = {row["session"]: row for row in _own(db, "fund_facts", ticker)}
         rows["fund_facts"] = [_completed(row, known.get(row["session"], {})) for row in rows["fund_facts"]]
-    if contents.lists_distributions and rows.get("distributions"):
+    if "distributions" in rows:
         rows["distributions"] += _withdrawn(db, rows["distributions"], ticker)
     return store(db, rows, source=SOURCE, observed_at=observed_at)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HEADER_WITHIN = 40  # rows: the longest preamble has ten
 MISSING = frozenset({"", "-", "--"})
 WHOLE, WHOLE_WITHIN = 100.0, 2.0  # percent that the weights of a whole portfolio add up to
+ROUNDED = 0.005  # percent by which each of them is rounded
 UNSORTED = 0.05  # share of the market value that may be in no sector
 
 Cells = Mapping[str, str]
@@ -116,36 +117,37 @@ class Reading:
     def sectors(self, table: Table) -> dict[str, float] | None:
         """Percent of the equities' market value by sector; None where the file sorts them into none.
 
-        Cash, futures and the like are left out. Weights of all rows that do not add up to 100 are a bad
-        row: the file breaks off.
+        Cash, futures and the like are left out. A list that breaks off, or whose weights are not those
+        of a whole fund, is wrong: the smallest holdings come last and are missed by no sum.
         """
         values: dict[str, float] = {}
-        total = 0.0
+        total, count, ended = 0.0, 0, bool(table.sheet)
         for place, cells, note in table.rows():
-            if note and total:
+            if note and count:
+                ended = True
                 break
+            if note:
+                continue
             try:
                 weight = number(cells["weight"]) or 0.0
-                total += weight
-                if cells.get("asset class", "Equity").casefold() == "equity" and not note:
+                if cells.get("asset class", "Equity").casefold() == "equity":
                     worth = (number(cells["value"]) or 0.0) if "value" in cells else weight
                     values[cells["sector"]] = values.get(cells["sector"], 0.0) + worth
             except BadCell as wrong:
                 self.bad.append(f"{place}: {wrong}")
-        if abs(total - WHOLE) > WHOLE_WITHIN and not self.bad:
+                continue
+            total, count = total + weight, count + 1
+        self._check_whole(total, count, ended=ended)
+        return _shares(values)
+
+    def _check_whole(self, total: float, count: int, *, ended: bool) -> None:
+        """Holdings of text must be followed by something, and all must add up to the fund."""
+        if not ended:
+            self.bad.append("nothing follows the last of its holdings: the file breaks off")
+        elif abs(total - WHOLE) > WHOLE_WITHIN + ROUNDED * count and not self.bad:
             self.bad.append(
-                f"the weights of its holdings add up to {total:.1f}%, not 100%: the file breaks off, "
-                "or is not of the whole fund"
+                f"the weights of its holdings add up to {total:.1f}%, so it is not the whole fund"
             )
-        worth = sum(values.values())
-        unsorted = sum(value for sector, value in values.items() if sector in MISSING)
-        if worth <= 0 or unsorted > UNSORTED * worth:
-            return None
-        return {
-            sector: round(WHOLE * value / worth, 4)
-            for sector, value in sorted(values.items())
-            if sector not in MISSING
-        }
 
     def _dated(self, table: Table, column: str) -> Iterator[tuple[str, str, Cells]]:
         """Place, session and cells of the rows of sessions."""
@@ -175,3 +177,12 @@ def _amount(cells: Cells, name: str) -> float | None:
     if value is not None and value < 0:
         raise BadCell(f"{name} {shorten(cells[name])} is below zero")
     return value or None
+
+
+def _shares(values: Mapping[str, float]) -> dict[str, float] | None:
+    """Percent of each sector, None where too much is in none."""
+    whole = sum(values.values())
+    if whole <= 0 or sum(values.get(word, 0.0) for word in MISSING) > UNSORTED * whole:
+        return None
+    sectors = sorted(values.keys() - MISSING)
+    return {sector: round(WHOLE * values[sector] / whole, 4) for sector in sectors}

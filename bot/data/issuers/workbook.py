@@ -7,16 +7,13 @@ Run as a program this module is that process: a workbook on standard input, its 
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import json
 import subprocess
 import sys
-from typing import Any
 
 TIME_LIMIT = 20.0  # seconds; twenty-six years of a fund take one
 MEMORY_LIMIT = 2_000_000_000  # bytes of address space, where the system enforces it
-PROTECTED = 3  # exit code for a workbook with a password
 
 Sheets = dict[str, list[list[str]]]
 
@@ -34,10 +31,8 @@ def read_workbook(data: bytes) -> Sheets:
         )
     except subprocess.TimeoutExpired:
         raise Unreadable("cannot be read: it takes too long") from None
-    if done.returncode == PROTECTED:
-        raise Unreadable("is protected by a password; save it without one")
     if done.returncode:
-        raise Unreadable("is damaged or breaks off before its end; download it again")
+        raise Unreadable("is damaged, breaks off before its end or has a password; download it again")
     sheets: Sheets = json.loads(done.stdout)
     return sheets
 
@@ -46,10 +41,7 @@ def _convert(data: bytes) -> Sheets:
     """What calamine finds, charts left out."""
     import python_calamine  # noqa: PLC0415 - in the process of its own only
 
-    try:
-        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-    except python_calamine.PasswordError:
-        sys.exit(PROTECTED)
+    book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
     worksheet = python_calamine.SheetTypeEnum.WorkSheet
     return {
         sheet.name: [
@@ -61,10 +53,8 @@ def _convert(data: bytes) -> Sheets:
     }
 
 
-def _text(cell: Any) -> str:  # noqa: ANN401 - whatever calamine gives
+def _text(cell: object) -> str:
     """A cell as it would be written: 1234567.0 is 1234567, a date 2025-02-04."""
-    if isinstance(cell, dt.datetime):
-        return cell.date().isoformat()
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()

@@ -137,9 +137,9 @@ def _xlsx_cell(place: str, cell: Cell, strings: list[str], *, strict: bool) -> s
 _SECTOR, _END, _FREE, _FAT = 512, 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFD
 
 
-def xls(book: Book) -> bytes:
+def xls(book: Book, *, protected: bool = False) -> bytes:
     """An Excel 97 workbook (BIFF8 in an OLE container), as a person re-saves one; without dates."""
-    stream = _biff(book)
+    stream = _biff(book, _record(0x002F, struct.pack("<HHH", 1, 1, 1)) if protected else b"")
     stream += bytes(max(4096 - len(stream), 0))
     stream += bytes(-len(stream) % _SECTOR)
     used = len(stream) // _SECTOR
@@ -166,10 +166,10 @@ def _entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
     )
 
 
-def _biff(book: Book) -> bytes:
+def _biff(book: Book, password: bytes) -> bytes:
     bodies = [_biff_sheet(sheet) for sheet in book.values()]
     names = [struct.pack("<BB", len(name), 0) + name.encode("latin-1") for name in book]
-    start = _record(0x0809, struct.pack("<HHHHII", 0x0600, 5, 0x0DBB, 0x07CC, 0, 6))
+    start = _record(0x0809, struct.pack("<HHHHII", 0x0600, 5, 0x0DBB, 0x07CC, 0, 6)) + password
     start += _record(0x0042, struct.pack("<H", 0x04B0))
     at = len(start) + sum(len(name) + 10 for name in names) + 4
     for name, body in zip(names, bodies, strict=True):

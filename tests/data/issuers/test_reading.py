@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TODAY = dt.date(2026, 4, 13)
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
+DAMAGED = "file is damaged, breaks off before its end or has a password; download it again."
 KNOWN = "Known are iShares' fund workbook and holdings, and SSGA's navhist and holdings. " + ADVICE
 
 
@@ -54,7 +55,6 @@ def test_the_fund_workbook_says_the_same_in_every_form(
         "distributions": samples.PAID,
         "sector_weights": samples.weights(),
     }
-    assert contents.lists_distributions
     assert contents.preview.sentences() == [
         (
             "IWM, iShares fund workbook: fund facts of 5 sessions, 2007-06-21 to 2020-12-11; "
@@ -78,7 +78,6 @@ def test_columns_are_found_by_name_wherever_they_stand(read: Callable[..., Conte
     for rows in (older, newer):
         contents = read(spreadsheetml({"Historical": rows}), "IWM")
         assert contents.observations == {"fund_facts": [row]}
-        assert not contents.lists_distributions
 
 
 def test_dates_that_excel_made_of_texts_are_dates(read: Callable[..., Contents]) -> None:
@@ -128,6 +127,33 @@ def test_holdings_of_a_sunday_count_for_the_session_before_but_their_share_count
     assert contents.preview.closed == ("2026-04-12",)
 
 
+def test_a_count_of_zero_is_a_missing_one(read: Callable[..., Contents]) -> None:
+    rows: list[list[Cell]] = [samples.HISTORICAL[0], ["Feb 04, 2020", 164.5, "--", 0.0]]
+    found = read(spreadsheetml({"Historical": rows}), "IWM").observations["fund_facts"]
+    assert [(row["nav"], row["shares"]) for row in found] == [(164.5, None)]
+
+
+def test_notes_below_a_table_are_no_rows_of_it(read: Callable[..., Contents]) -> None:
+    notes: list[list[Cell]] = [["NAV is net of fees."], [], ["Source:", "SSGA", 1.0, "and others"]]
+    for rows in (samples.HISTORICAL, samples.NAVHIST["navhist"]):
+        plain, noted = ({"S": rows}, {"S": [*rows, *notes]})
+        ticker = "IWM" if rows is samples.HISTORICAL else "SPY"
+        assert read(xlsx(noted), ticker) == read(xlsx(plain), ticker)
+    between: list[list[Cell]] = [*samples.HISTORICAL[:2], ["Source:", "iShares"], *samples.HISTORICAL[2:]]
+    assert refusal(read, xlsx({"S": between}), "IWM").endswith(
+        "S, row 3: “Source:” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
+    )
+
+
+@pytest.mark.parametrize(("as_of", "shown"), [("Apr 20, 2026", "2026-04-20"), ("Jan 05, 1990", "1990-01-05")])
+def test_holdings_of_a_date_that_cannot_be_are_refused(
+    read: Callable[..., Contents], as_of: str, shown: str
+) -> None:
+    assert refusal(read, samples.holdings_csv(as_of=as_of)) == (
+        f"file has no equities sorted into sectors, or is dated {shown}, on which nothing can be known."
+    )
+
+
 def test_equities_without_a_sector_are_not_weighed(read: Callable[..., Contents]) -> None:
     few: list[list[Cell]] = [
         *samples.EQUITIES,
@@ -136,8 +162,7 @@ def test_equities_without_a_sector_are_not_weighed(read: Callable[..., Contents]
     found = read(samples.holdings_csv(rows=few)).observations["sector_weights"]
     assert [row["weight"] for row in found] == [49.505, 49.505]
     none = copy.deepcopy(samples.EQUITIES)
-    for row in none:
-        row[2] = "-"
+    none[0][2] = "-"
     assert refusal(read, samples.holdings_csv(rows=none + samples.REST)) == (
         "file has no equities sorted into sectors, or is dated 2026-04-10, on which nothing can be known."
     )
@@ -271,15 +296,34 @@ def test_a_session_that_is_there_twice_with_the_same_values_is_one(read: Callabl
     assert read(spreadsheetml({"Historical": rows}), "IWM").observations == {"fund_facts": samples.FACTS}
 
 
-def test_holdings_that_do_not_add_up_to_the_whole_fund_break_off(read: Callable[..., Contents]) -> None:
-    said = (
-        "file was not imported, 1 thing is wrong:\nthe weights of its holdings add up to {}%, not 100%: "
-        "the file breaks off, or is not of the whole fund"
+def test_holdings_that_do_not_add_up_to_the_whole_fund_are_refused(read: Callable[..., Contents]) -> None:
+    wrong = "file was not imported, 1 thing is wrong:\n"
+    assert refusal(read, samples.holdings_csv(rows=samples.EQUITIES[:2])) == (
+        f"{wrong}the weights of its holdings add up to 79.2%, so it is not the whole fund"
     )
-    assert refusal(read, samples.holdings_csv(rows=samples.EQUITIES[:2])) == said.format("79.2")
+    book = with_sheet(samples.FUND, "Holdings", [*samples.HELD[:-4], *samples.REST])
+    assert refusal(read, spreadsheetml(book)) == (
+        f"{wrong}the weights of its holdings add up to 50.5%, so it is not the whole fund"
+    )
+
+
+def test_a_csv_that_breaks_off_among_its_smallest_holdings_is_refused(
+    read: Callable[..., Contents],
+) -> None:
     whole = samples.holdings_csv()
-    after_biotech = whole.index(b"PHRM")
-    assert refusal(read, whole[:after_biotech]) == said.format("79.2")
+    for end in (whole.index(b"XTSLA"), whole.index(b"RTYZ0"), whole.index(b"RTYZ0") + 12):
+        assert refusal(read, whole[:end]) == (
+            "file was not imported, 1 thing is wrong:\n"
+            "nothing follows the last of its holdings: the file breaks off"
+        )
+
+
+def test_weights_that_are_cut_to_two_places_may_miss_the_whole_by_that(read: Callable[..., Contents]) -> None:
+    many: list[list[Cell]] = [
+        [f"S{count}", "SAMPLE", "Energy", "Equity", "1,000.00", "0.04", "1"] for count in range(2200)
+    ]
+    found = read(samples.holdings_csv(rows=many)).observations["sector_weights"]
+    assert [(row["sector"], row["weight"]) for row in found] == [("Energy", 100.0)]
 
 
 @pytest.mark.parametrize("build", [spreadsheetml, xlsx, xls])
@@ -288,9 +332,10 @@ def test_a_workbook_that_breaks_off_is_refused_wherever_it_does(
 ) -> None:
     whole = build(samples.FUND)
     for tenth in (2, 5, 9):
-        said = refusal(read, whole[: len(whole) * tenth // 10])
-        assert said.startswith(("file breaks off", "file is damaged or breaks off"))
-        assert said.endswith("before its end; download it again.")
+        assert refusal(read, whole[: len(whole) * tenth // 10]) in {
+            "file breaks off before its end; download it again.",
+            DAMAGED,
+        }
 
 
 def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused(read: Callable[..., Contents]) -> None:
@@ -320,8 +365,8 @@ def test_a_web_page_in_place_of_the_file_is_told_apart(read: Callable[..., Conte
         (b"\x1f\x8b\x08", f"file is compressed; unpack it first. {ADVICE}"),
         (b'{"error": "no"}', f"file is JSON, an answer for programs. {ADVICE}"),
         (b"<rss></rss>", f"file is XML of another kind than a workbook. {ADVICE}"),
-        (b"PK\x03\x04 and no zip", "file is damaged or breaks off before its end; download it again."),
-        (b"\xd0\xcf\x11\xe0 no xls", "file is damaged or breaks off before its end; download it again."),
+        (b"PK\x03\x04 and no zip", DAMAGED),
+        (b"\xd0\xcf\x11\xe0 no xls", DAMAGED),
         (b"Access denied\n", f"file has no known layout: it begins with “Access denied”. {KNOWN}"),
         (
             b"date,nav,shares\n2020-12-11,1,2\n",

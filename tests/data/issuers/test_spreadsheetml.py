@@ -52,11 +52,12 @@ def test_a_workbook_that_excel_saved_has_no_prefixes_and_skips_empty_places() ->
       </Row>
       <Row/>
       <Row><Cell/><Cell><Data ss:Type="String">a</Data></Cell></Row>
-     </Table></Worksheet>
+      <Row><Cell/></Row>
+     </Table><WorksheetOptions><Print><Scale>600</Scale></Print></WorksheetOptions></Worksheet>
      <Worksheet><Table><Row><Cell><Data>b</Data></Cell></Row></Table></Worksheet>
     </Workbook>"""
     assert read_spreadsheetml(text, "file") == {
-        "Two words": [[], ["", "", "7"], [], ["", "a"]],
+        "Two words": [[], ["", "", "7"], [], ["", "a"], [""]],
         "sheet 2": [["b"]],
     }
 

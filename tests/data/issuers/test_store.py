@@ -132,6 +132,11 @@ def test_a_file_whose_navs_are_mostly_off_is_another_funds() -> None:
     )
 
 
+def test_a_few_navs_do_not_tell_whose_they_are() -> None:
+    compared = against_market(read(spreadsheetml(samples.FUND)), market({"2020-12-11": 80.0}), "file")
+    assert compared.preview.off_market == ("2020-12-11 (+137.8%)",)
+
+
 def test_navs_are_not_held_against_sample_prices_or_none() -> None:
     contents = read(spreadsheetml(samples.FUND))
     assert against_market(contents, market({"2020-12-11": 1.0}, "sample"), "file") is contents

@@ -5,6 +5,7 @@ import pytest
 from bot.data.issuers import workbook
 from tests.data.issuers.builders import Book, Cell, xls, xlsx
 
+DAMAGED = "is damaged, breaks off before its end or has a password; download it again"
 NUMBERED: list[list[Cell]] = [[float(count), "text"] for count in range(900)]
 BOOK: Book = {
     "One": [["a", "é S&P"], [1.5, None, "x"], [], ["", 1234567.0]],
@@ -29,7 +30,7 @@ def test_a_damaged_workbook_ends_only_the_process_that_reads_it(capfd: pytest.Ca
     damaged = xls(BOOK)[:-37]  # calamine panics at it
     with pytest.raises(workbook.Unreadable) as caught:
         workbook.read_workbook(damaged)
-    assert str(caught.value) == "is damaged or breaks off before its end; download it again"
+    assert str(caught.value) == DAMAGED
     assert capfd.readouterr() == ("", "")
 
 
@@ -37,11 +38,16 @@ def test_a_workbook_with_cells_at_the_far_ends_claims_no_memory_of_ours() -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.data.issuers.builders._xlsx_row", lambda *_, **__: FAR_CELLS)
         far = xlsx({"S": [["a"]]})
-    with pytest.raises(workbook.Unreadable, match=r"^is damaged"):
+    with pytest.raises(workbook.Unreadable, match=f"^{DAMAGED}$"):
         workbook.read_workbook(far)
 
 
-FAR_CELLS = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+FAR_CELLS = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="GR1048576"><v>1</v></c></row>'
+
+
+def test_a_workbook_with_a_password_cannot_be_read() -> None:
+    with pytest.raises(workbook.Unreadable, match=f"^{DAMAGED}$"):
+        workbook.read_workbook(xls(BOOK, protected=True))
 
 
 def test_a_workbook_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
