@@ -118,6 +118,13 @@ def has_source(db: sqlite_utils.Database, source: str) -> bool:
     )
 
 
+def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
+    """Changes whenever observations do: by this process (new rows, or old ones said anew) or by another."""
+    tables = (f"SELECT max(id) FROM {kind.table}" for kind in KINDS.values())  # noqa: S608 - as above
+    queries = (*tables, "SELECT count(*) FROM readings", "PRAGMA data_version")
+    return tuple(db.execute(sql).fetchone()[0] for sql in queries)
+
+
 def is_empty(db: sqlite_utils.Database) -> bool:
     """Whether nothing was ever observed."""
     return not any(
