@@ -79,7 +79,7 @@ async def story(folder: Path) -> list[Bubble]:
         bot = app.local_bot(app.services_of(config, database, clock, live=False), telegram)
         with contextlib.redirect_stdout(io.StringIO()):
             async with bot.application:
-                await play(bot, telegram, clock.set, DEMO_NOW)
+                await play(bot, telegram, lambda _: None, clock.set, DEMO_NOW)
     return telegram.said
 
 
