@@ -1,14 +1,15 @@
 """Storage to Market: the newest vintages of every kind as frames, one source a series.
 
 Sources are never mixed silently. For prices the source with the most sessions leads; another one
-fills sessions it lacks only where the two agree on the sessions they share. Fund facts come from
-one source a fund, because differencing share counts across sources makes flows that never were.
+fills sessions it lacks only where the two agree on the sessions they share, and then gives their
+distributions too. Fund facts come from one source a fund, because differencing share counts across
+sources makes flows that never were.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,6 +18,8 @@ from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, WEIGHT_COLUMNS, Market,
 from storage import observations
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import sqlite_utils
 
     from bot.analytics.sessions import Sessions
@@ -50,24 +53,29 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
         kind: [row for row in group if not (real and row["source"] == "sample")]
         for kind, group in rows.items()
     }
+    shown = sessions.index[sessions.index <= last]
     prices = {ticker: _prices(kept, ticker) for ticker in PAIR}
-    facts = {ticker: _facts(kept["fund_facts"], ticker) for ticker in PAIR}
+    facts = {ticker: _facts(kept, ticker) for ticker in PAIR}
     multiples, multiples_source = _multiples(kept["multiples"])
     sources = {f"facts:{ticker}": chosen.source for ticker, chosen in facts.items()}
     sources["prices"] = _joint(prices)
     sources["multiples"] = multiples_source
     frame = pd.DataFrame({ticker: chosen.data for ticker, chosen in prices.items()})
-    frame.index = pd.DatetimeIndex(frame.index)
     return Market(
-        prices=frame.sort_index().loc[:last],
+        prices=_only(frame, shown),
         last_completed=last,
-        distributions={ticker: _paid(kept, ticker).loc[:last] for ticker in PAIR},
-        facts={ticker: chosen.data.loc[:last] for ticker, chosen in facts.items() if len(chosen.data)},
+        distributions={ticker: _paid(kept, ticker, prices[ticker]).loc[:last] for ticker in PAIR},
+        facts={ticker: _only(chosen.data, shown) for ticker, chosen in facts.items() if len(chosen.data)},
         multiples=multiples[multiples["session"] <= last],
         weights=_weights(kept.get("sector_weights", []), last),
         sources={part: source for part, source in sources.items() if source.name != "none"},
         calendar=sessions.index,
     )
+
+
+def _only(frame: pd.DataFrame, shown: pd.DatetimeIndex) -> pd.DataFrame:
+    """The rows on sessions that are to be seen; one on a day that was closed after all is left out."""
+    return frame[frame.index.isin(shown)].sort_index()
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class _Chosen:
 
     data: Any
     source: Source
+    filled: Mapping[str, pd.DatetimeIndex] = field(default_factory=dict)  # sessions from other sources
 
 
 _NONE = Source("none", "no data")
@@ -103,35 +112,39 @@ def _source(name: str, frame: pd.DataFrame) -> Source:
 def _prices(rows: Rows, ticker: str) -> _Chosen:
     """Split-adjusted closes of one ticker, and where they are from."""
     frames = {
-        name: frame[(frame["close"] > 0) & (frame["provisional"] == 0)]
+        name: frame[(frame["close"].astype("float64") > 0) & (frame["provisional"] == 0)]
         for name, frame in _by_source(rows["bars"], ticker).items()
     }
     frames = {name: frame for name, frame in frames.items() if len(frame)}
     if not frames:
         return _Chosen(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), _NONE)
     splits = _by_source(rows["splits"], ticker)
-    closes = {name: _rebased(frame, "close", splits.get(name)) for name, frame in frames.items()}
+    closes = {
+        name: frame["close"].astype("float64") / _units(frame, splits.get(name))
+        for name, frame in frames.items()
+    }
     lead = max(closes, key=lambda name: len(closes[name]))
     series, label = closes[lead], LABELS.get(lead, lead)
+    filled: dict[str, pd.DatetimeIndex] = {}
     for name, other in closes.items():
         extra = other[~other.index.isin(series.index)]
         if name != lead and len(extra) and _agree(series, other):
-            series = pd.concat([series, extra]).sort_index()
-            label += f" + {LABELS.get(name, name)} ({len(extra)} sessions)"
-    return _Chosen(series, Source(lead, label, str(frames[lead]["observed_at"].max())))
+            series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
+            label += f" + {LABELS.get(name, name)} ({len(extra)} session{'s' * (len(extra) != 1)})"
+    return _Chosen(series, Source(lead, label, str(frames[lead]["observed_at"].max())), filled)
 
 
-def _rebased(frame: pd.DataFrame, column: str, splits: pd.DataFrame | None) -> pd.Series:
-    """A column in today's units: what was observed before a split is divided by its ratio.
+def _units(frame: pd.DataFrame, splits: pd.DataFrame | None) -> pd.Series:
+    """How many of today's shares one share of a row was, by session.
 
     Sources rewrite their whole history at a split; a row observed before it still has the old units.
     """
-    values = frame[column].astype("float64")
+    units = pd.Series(1.0, frame.index)
     if splits is not None:
         for session, ratio in splits["ratio"].dropna().items():
-            old = (values.index < session) & (frame["observed_at"].str[:10] < f"{session:%Y-%m-%d}")
-            values = values.where(~old, values / ratio)
-    return values
+            old = (units.index < session) & (frame["observed_at"].str[:10] < f"{session:%Y-%m-%d}")
+            units = units.where(~old, units * ratio)
+    return units
 
 
 def _agree(one: pd.Series, other: pd.Series) -> bool:
@@ -153,23 +166,35 @@ def _joint(prices: dict[str, _Chosen]) -> Source:
     return Source(names[0], " / ".join(labels), observed)
 
 
-def _paid(rows: Rows, ticker: str) -> pd.Series:
-    """Distributions by ex-date from the source that also leads the prices, withdrawn ones left out."""
-    frames = _by_source(rows["distributions"], ticker)
-    lead = _prices(rows, ticker).source.name
-    chosen = frames.get(lead) if lead in frames else next(iter(frames.values()), None)
-    if chosen is None:
+def _paid(rows: Rows, ticker: str, prices: _Chosen) -> pd.Series:
+    """Distributions by ex-date from the source of the prices, withdrawn ones left out.
+
+    Where that one tells of none at all (a file of closes only) it is the first source that does.
+    """
+    splits = _by_source(rows["splits"], ticker)
+    frames = {
+        name: (frame["amount"].astype("float64") / _units(frame, splits.get(name))).dropna()
+        for name, frame in _by_source(rows["distributions"], ticker).items()
+    }
+    if not frames:
         return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
-    return _rebased(chosen, "amount", _by_source(rows["splits"], ticker).get(lead)).dropna()
+    lead = prices.source.name if prices.source.name in frames else next(iter(frames))
+    paid = frames[lead]
+    for name, sessions in prices.filled.items():
+        other = frames.get(name, paid.iloc[:0])
+        paid = pd.concat([paid, other[other.index.isin(sessions.difference(paid.index))]])
+    return paid.sort_index()
 
 
-def _facts(rows: list[dict[str, Any]], ticker: str) -> _Chosen:
-    """Fund facts of one ticker from the source with the most share counts."""
-    frames = _by_source(rows, ticker)
+def _facts(rows: Rows, ticker: str) -> _Chosen:
+    """Fund facts of one ticker from the source with the most share counts, in today's units."""
+    frames = _by_source(rows["fund_facts"], ticker)
     if not frames:
         return _Chosen(pd.DataFrame(), _NONE)
     lead = max(frames, key=lambda name: int(frames[name]["shares"].notna().sum()))
     values = frames[lead][["nav", "shares", "assets"]].astype("float64")
+    units = _units(frames[lead], next(iter(_by_source(rows["splits"], ticker).values()), None))
+    values = values.assign(nav=values["nav"] / units, shares=values["shares"] * units)
     return _Chosen(values, _source(lead, frames[lead]))
 
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_rows
 from bot.errors import BadInput, NoData
-from storage.observations import KINDS
+from storage.observations import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
-    import sqlite_utils
 
     from bot.analytics.market import Market
     from storage.db import Database
@@ -40,7 +39,7 @@ class Markets:
         """Everything known now, up to the last completed session."""
         now = self._clock()
         sessions = await asyncio.to_thread(self.sessions)
-        key = (await self._database.outside(_fingerprint), sessions.last_completed(now))
+        key = (await self._database.outside(fingerprint), sessions.last_completed(now))
         async with self._lock:
             if self._kept is None or self._kept[0] != key:
                 rows = await self._database.run(read_rows)
@@ -51,15 +50,17 @@ class Markets:
         """The Market as of a date and as known on a date; raises BadInput and NoData for dates outside."""
         self._refuse_future(asof, "asof")
         self._refuse_future(known, "known")
-        if known is None:
-            market = await self.current()
-        else:
-            sessions = await asyncio.to_thread(self.sessions)
-            rows = await self._database.run(lambda db: read_rows(db, known.date()))
-            market = await asyncio.to_thread(build_market, rows, sessions, self._clock())
-            if market.end is None:
-                raise NoData(f"Nothing was stored yet on {known:%Y-%m-%d}.")
+        market = await (self.current() if known is None else self._known(known))
         return market if asof is None else _at(market, asof)
+
+    async def _known(self, day: pd.Timestamp) -> Market:
+        """The Market as it was known at the end of a day, its age measured then; NoData before the first."""
+        rows = await self._database.run(lambda db: read_rows(db, day.date()))
+        if not any(rows.values()):
+            raise NoData(f"Nothing was stored yet on {day:%Y-%m-%d}.")
+        end = dt.datetime.combine(day.date(), dt.time(23, 59, 59), dt.UTC)
+        sessions = await asyncio.to_thread(self.sessions)
+        return await asyncio.to_thread(build_market, rows, sessions, min(self._clock(), end))
 
     def _refuse_future(self, day: pd.Timestamp | None, word: str) -> None:
         today = self._clock().date()
@@ -74,9 +75,3 @@ def _at(market: Market, asof: pd.Timestamp) -> Market:
         first = market.pair.index[0]
         raise NoData(f"There is no close of both funds by {asof:%Y-%m-%d}; history begins {first:%Y-%m-%d}.")
     return cut
-
-
-def _fingerprint(db: sqlite_utils.Database) -> tuple[object, ...]:
-    """Changes whenever observations do: by this process (highest ids) or by another one."""
-    highest = [db.execute(f"SELECT max(id) FROM {table}").fetchone()[0] for table in KINDS]  # noqa: S608 - names from KINDS
-    return (*highest, db.execute("PRAGMA data_version").fetchone()[0])
