@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.rule import AMOUNT
 from bot.alerts.state import Status
+from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.answer import SAMPLE, Answer, Button
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
     from bot.alerts.rule import Rule
     from bot.alerts.state import Event
+    from bot.analytics.market import Market
 
 __all__ = [
     "Context",
@@ -119,7 +121,18 @@ def listing(standings: list[Standing], context: Context) -> Answer:
     for standing in standings:
         parts.append(Html(" ").join((bold(f"#{standing.number}"), code(str(standing.rule)))))
         parts.append(f"{sentence(standing)} {capital(summary_distance(standing, context))}.")
+    parts.append(_sources(standings, context.market))
     return Answer(lines(*parts), buttons=_rows(standings))
+
+
+def _sources(standings: list[Standing], market: Market) -> str:
+    """One line that names the sources of all listed alerts."""
+    found = dict.fromkeys(
+        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
+        for standing in standings
+        for condition in standing.rule.conditions
+    )
+    return f"{'Source' if len(found) == 1 else 'Sources'}: {'; '.join(found)}."
 
 
 def _rows(standings: list[Standing]) -> tuple[tuple[Button, ...], ...]:
