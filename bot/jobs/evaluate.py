@@ -175,15 +175,18 @@ def _push(
     sample: bool,
     now: dt.datetime,
 ) -> None:
-    """One message a fire; after a downtime one message a chat that lists them all."""
-    if len(fires) > 1 and any(told.late for _, told, _ in fires):
-        ordered = sorted(fires, key=lambda fire: (fire[1].event.session, fire[2]), reverse=True)
-        answer = pushes.digest([told.line for _, told, _ in ordered], sample=sample)
-        silent = all(told.silent for _, told, _ in fires)
-        _queue(db, chat_id, f"digest:{max(fire[2] for fire in fires)}", answer, now, silent=silent)
-        return
+    """One message a fire; those that are lines (after a downtime) in one message, newest first."""
+    listed = []
     for _, told, event_id in fires:
-        _queue(db, chat_id, f"alert:{event_id}", told.alone, now, silent=told.silent)
+        if isinstance(told.text, Answer):
+            _queue(db, chat_id, f"alert:{event_id}", told.text, now, silent=told.silent)
+        else:
+            listed.append((told.event.session, event_id, told.text, told.silent))
+    if listed:
+        listed.sort(reverse=True)
+        answer = pushes.digest([line for _, _, line, _ in listed], sample=sample)
+        silent = all(silent for *_, silent in listed)
+        _queue(db, chat_id, f"digest:{listed[0][1]}", answer, now, silent=silent)
 
 
 def _enqueue(db: sqlite_utils.Database, one: Judged, answer: Answer, what: str, now: dt.datetime) -> None:

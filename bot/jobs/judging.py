@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -41,14 +42,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Told:
-    """An event with its texts: as a message of its own, and as a line among others."""
+    """An event with what is stored of it, and its text: a message of its own, or a line of a digest."""
 
     event: Event
-    alone: Answer
-    line: Html
-    late: bool
-    silent: bool
     detail: Mapping[str, object]
+    text: Answer | Html
+    silent: bool
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,7 @@ class Judge:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._bars: dict[tuple[tuple[Condition, ...], dt.date], list[Bar]] = {}
+        self._behind: dict[dt.date, int] = {}  # sessions since, by session
 
     def all(self, rows: Sequence[Row]) -> list[Judged]:
         """The alerts for which something changes; one that breaks stops no other."""
@@ -127,36 +127,51 @@ class Judge:
             return False
         sessions = market.sessions
         last = sessions[sessions.searchsorted(pd.Timestamp(rule.until), side="right") - 1]
-        return after.session >= last.date() or market.behind(last) > lag(rule, METRICS) + PATIENCE
+        return after.session >= last.date() or market.behind(last) >= PATIENCE
 
     def tell(self, judged: Sequence[Judged], before: Mapping[tuple[int, dt.date], int]) -> list[Judged]:
         """The same with the texts of their events; `before` counts an alert's fires in the quarter before."""
+        listed = self._listed(judged)
         told = []
         for one in judged:
             try:
-                texts = tuple(self._told(one, event, before) for event in one.events)
+                texts = tuple(self._told(one, event, before, one.chat_id in listed) for event in one.events)
                 told.append(replace(one, told=texts))
             except Exception as error:  # noqa: BLE001 - as above
                 _log.exception("what alert %s did cannot be told", one.alert_id)
                 told.append(Judged(one.row, broken=_reason(error)))
         return told
 
-    def _told(self, one: Judged, event: Event, before: Mapping[tuple[int, dt.date], int]) -> Told:
-        context, standing = self._context, one.standing
+    def _listed(self, judged: Sequence[Judged]) -> set[int]:
+        """Chats that get one list: those with several fires to be told, one of them late."""
+        late: dict[int, list[bool]] = defaultdict(list)
+        for one in judged:
+            late[one.chat_id] += [self._late(one, event) > 0 for event in one.events if not event.muted]
+        return {chat_id for chat_id, found in late.items() if len(found) > 1 and any(found)}
+
+    def _late(self, one: Judged, event: Event) -> int:
+        """Sessions that passed since the one at which the event could first be known."""
+        if event.session not in self._behind:
+            self._behind[event.session] = self._context.market.behind(pd.Timestamp(event.session))
+        allowed = lag(one.standing.rule, METRICS) if one.standing else 0
+        return max(self._behind[event.session] - allowed, 0)
+
+    def _told(
+        self, one: Judged, event: Event, before: Mapping[tuple[int, dt.date], int], listed: bool
+    ) -> Told:
+        standing = one.standing
         if standing is None:
             raise LookupError("an alert that could not be read has no events")
+        rule, detail = standing.rule, self._detail(standing.rule, event)
+        if listed:
+            line = pushes.fire_line(standing.number, rule, event, _became(event, one.bars))
+            return Told(event, detail, line, rule.silent)
         fires = before[one.alert_id, event.session] + sum(
             other.kind == "fired" and event.session - _QUARTER <= other.session <= event.session
             for other in one.events
         )
-        return Told(
-            event,
-            alone=pushes.fired(standing, event, context, fires),
-            line=pushes.fire_line(standing.number, standing.rule, event, _became(event, one.bars)),
-            late=pushes.lateness(standing.rule, event, context) > 0,
-            silent=standing.rule.silent,
-            detail=self._detail(standing.rule, event),
-        )
+        text = pushes.fired(standing, event, self._context, fires, self._late(one, event))
+        return Told(event, detail, text, rule.silent)
 
     def _detail(self, rule: Rule, event: Event) -> dict[str, object]:
         """What `why` replays: the inputs as judged and where they were from."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bot.alerts.bars import lag
 from bot.alerts.rule import AMOUNT
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 _RELATIVE = {LEVEL.name, MULTIPLE.name}
 
 
+CURRENT = "current"
+
+
 def place(history: pd.Series) -> str | None:
     """Where the last value stands in its own history, e.g. "percentile 12 (n = 2,757 since 31 Dec 2009)".
 
@@ -38,17 +40,17 @@ def place(history: pd.Series) -> str | None:
 
 def age(market: Market, session: pd.Timestamp, late: int = 0) -> str:
     """Age of a figure whose inputs arrive `late` sessions after it: "current", "2 sessions old"."""
-    return age_phrase(market.behind(session) - late) or "current"
+    return age_phrase(market.behind(session) - late) or CURRENT
 
 
-def source_line(rule: Rule, market: Market, session: pd.Timestamp) -> str:
-    """Sources and age of what a rule was judged on, e.g. "Source: Yahoo, current."."""
+def source_line(rule: Rule, market: Market, old: int) -> str:
+    """Sources of what a rule is judged on and its age in sessions, e.g. "Source: Yahoo, current."."""
     found = dict.fromkeys(
         sources_of(METRICS[condition.metric], market, dict(condition.arguments))
         for condition in rule.conditions
     )
     word = "Source" if len(found) == 1 else "Sources"
-    return f"{word}: {'; '.join(found)}, {age(market, session, lag(rule, METRICS))}."
+    return f"{word}: {'; '.join(found)}, {age_phrase(old) or CURRENT}."
 
 
 def goal(target: Target, level: float, unit: Unit) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.bars import lag
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.alerts import buttons, rearmed
@@ -26,17 +25,14 @@ FIRES_SINCE_DAYS = 90
 DIGEST_LINES = 20
 
 
-def lateness(rule: Rule, event: Event, context: Context) -> int:
-    """Sessions that passed since the one whose close could first have fired it."""
-    return max(context.market.behind(pd.Timestamp(event.session)) - lag(rule, METRICS), 0)
+def fired(standing: Standing, event: Event, context: Context, fires: int, late: int) -> Answer:
+    """The message of one alert that fired, or is still true after its cooldown.
 
-
-def fired(standing: Standing, event: Event, context: Context, fires: int) -> Answer:
-    """The message of one alert that fired, or is still true after its cooldown; `fires` in 90 days."""
+    `fires` in 90 days; `late` sessions after the one at which the event could first be known.
+    """
     rule, market = standing.rule, context.market
     session = pd.Timestamp(event.session)
     what = "fired" if event.kind == "fired" else f"is still true, since {short_date(event.since)}"
-    late = lateness(rule, event, context)
     rank = place(context.histories.series(rule.conditions[0]).value.loc[:session])
     html = lines(
         bold(f"Alert #{standing.number} {what}") + f" · {session_phrase(event.session)}",
@@ -50,7 +46,7 @@ def fired(standing: Standing, event: Event, context: Context, fires: int) -> Ans
         f"For {_sessions(rule.cooldown)} further fires go to /history only." if _cools(rule, event) else None,
         f"Fires in {FIRES_SINCE_DAYS} days: {fires}, this one included." if event.kind == "fired" else None,
         None if event.done else next_check(context),
-        source_line(rule, market, session),
+        source_line(rule, market, late),
     )
     return Answer(html, buttons=(buttons(standing.number, "done" if event.done else "active"),))
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.alerts.bars import lag
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
 from bot.alerts.state import Status
 from bot.analytics.metrics import reading
@@ -54,10 +55,9 @@ def figures(standing: Standing, context: Context) -> list[str]:
     sessions = [_last(condition, context) for condition in standing.rule.conditions]
     known = [session for session in sessions if session is not None]
     if known:
-        oldest = min(known)
-        said.append(
-            f"{capital(session_phrase(oldest))}. {source_line(standing.rule, context.market, oldest)}"
-        )
+        oldest, market = min(known), context.market
+        old = market.behind(oldest) - lag(standing.rule, METRICS)
+        said.append(f"{capital(session_phrase(oldest))}. {source_line(standing.rule, market, old)}")
     return said
 
 

@@ -1,0 +1,175 @@
+"""A bot's services on a real database, with prices, units and a clock that a test sets by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bot.alerts.grammar import parse_rule
+from bot.analytics.market import LARGE, SMALL
+from bot.analytics.registry import METRICS
+from bot.analytics.sessions import Sessions
+from bot.config import Config
+from bot.data.markets import Markets
+from bot.jobs.evaluate import Evaluation
+from bot.jobs.summaries import Summaries
+from bot.services import Services, context_of, fresh_state
+from storage import alerts as stored
+from storage import chats, observations
+from storage.db import open_database
+from storage.rows import select
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import sqlite_utils
+
+    from bot.jobs.evaluate import Fire
+
+SOURCE = "csv"
+SPY_CLOSE = 100.0  # so that an IWM close of 55 is a ratio of 0.55
+FIRST = "2020-01-02"
+_XNYS = Sessions()
+
+
+def sessions(first: str, count: int) -> list[str]:
+    """The exchange's sessions from a date on, as text."""
+    index = _XNYS.index
+    start = int(index.searchsorted(pd.Timestamp(first)))
+    return [f"{day:%Y-%m-%d}" for day in index[start : start + count]]
+
+
+def after_close(session: str, hours: float = 1.0) -> dt.datetime:
+    """An instant after a session's close."""
+    return _XNYS.close(pd.Timestamp(session)) + dt.timedelta(hours=hours)
+
+
+class Desk:
+    """Everything that judging and summarising touch; `now` is the clock."""
+
+    def __init__(self, path: Path, *, timezone: str = "America/New_York") -> None:
+        self.database = open_database(path)
+        self.now = after_close(FIRST)
+        self.services = Services(
+            Config(timezone=timezone),
+            self.database,
+            Markets(self.database, lambda: self.now),
+            lambda: self.now,
+            live=False,
+        )
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process's memory: none."""
+        self.evaluation, self.summaries = Evaluation(self.services), Summaries(self.services)
+
+    async def closes(self, levels: Sequence[float | None], first: str = FIRST) -> list[str]:
+        """Store a close of both funds a session, IWM's given as the ratio; None has none. The sessions.
+
+        The clock goes to an hour after the last one's close.
+        """
+        days = sessions(first, len(levels))
+        rows = [
+            _bar(ticker, day, close)
+            for day, level in zip(days, levels, strict=True)
+            if level is not None
+            for ticker, close in ((SMALL, level * SPY_CLOSE), (LARGE, SPY_CLOSE))
+        ]
+        await self.store("bars", rows)
+        self.now = after_close(days[-1])
+        return days
+
+    async def units(self, millions: Sequence[float], first: str = FIRST) -> None:
+        """Store IWM's units outstanding in millions and a NAV of 100 dollars, a session each."""
+        rows = [
+            {"ticker": SMALL, "session": day, "nav": 100.0, "shares": count * 1e6, "assets": None}
+            for day, count in zip(sessions(first, len(millions)), millions, strict=True)
+        ]
+        await self.store("fund_facts", rows)
+
+    async def store(self, kind: str, rows: list[dict[str, Any]]) -> None:
+        """Write observations, observed now."""
+        write = partial(_store, kind=kind, rows=rows, now=f"{self.now:%Y-%m-%dT%H:%M:%SZ}")
+        await self.database.run(write)
+
+    async def alert(self, text: str, chat_id: int = 1) -> int:
+        """Make an alert as the chat does; its id in storage."""
+        rule = parse_rule(text, METRICS)
+        market = await self.services.markets.current()
+        state = fresh_state(rule, context_of(market, self.services.markets))
+
+        def write(db: sqlite_utils.Database) -> int:
+            chats.ensure_chat(db, chat_id, "private", "", self.now)
+            row = stored.add_alert(
+                db,
+                chat_id=chat_id,
+                owner_id=chat_id,
+                rule=str(rule),
+                rule_json=rule.to_json(),
+                now=self.now,
+                session=state.session.isoformat(),
+            )
+            stored.save_state(db, row["alert_id"], state.session.isoformat(), state.to_json())
+            return int(row["alert_id"])
+
+        return await self.database.run(write)
+
+    async def subscriber(self, at: str, chat_id: int = 1, timezone: str | None = None) -> None:
+        """A chat that wants its summary at a local time, known since now."""
+
+        def write(db: sqlite_utils.Database) -> None:
+            chats.ensure_chat(db, chat_id, "private", "", self.now)
+            chats.set_summary(db, chat_id, at)
+            db.execute("UPDATE chats SET timezone = ? WHERE chat_id = ?", (timezone, chat_id))
+
+        await self.database.run(write)
+
+    async def evaluate(self) -> list[Fire]:
+        """One judging."""
+        return await self.evaluation.run()
+
+    async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Rows of a query."""
+        return await self.database.run(lambda db: select(db, sql, tuple(parameters)))
+
+    async def change(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Change rows behind everybody's back."""
+        await self.database.run(lambda db: db.execute(sql, tuple(parameters)))
+
+    async def messages(self) -> list[str]:
+        """Plain texts of all that was queued, in order."""
+        return [payload["plain"] for payload in await self.payloads()]
+
+    async def payloads(self) -> list[dict[str, Any]]:
+        """Payloads of all that was queued, in order."""
+        rows = await self.query("SELECT payload FROM outbox ORDER BY id")
+        return [json.loads(row["payload"]) for row in rows]
+
+    async def life(self, alert_id: int) -> str:
+        """The alert's life and why, e.g. "done: fired once"."""
+        row = (await self.query("SELECT life, reason FROM alerts WHERE alert_id = ?", (alert_id,)))[0]
+        return f"{row['life']}: {row['reason']}" if row["reason"] else str(row["life"])
+
+    async def judged(self, alert_id: int) -> str:
+        """The session the alert was judged on last."""
+        sql = "SELECT max(session) AS last FROM alert_states WHERE alert_id = ?"
+        return str((await self.query(sql, (alert_id,)))[0]["last"])
+
+    async def events(self) -> list[str]:
+        """What is stored as having happened: "1 fired 2020-01-10"."""
+        rows = await self.query("SELECT * FROM alert_events ORDER BY event_id")
+        return [f"{row['alert_id']} {row['transition']} {row['session']}" for row in rows]
+
+
+def _bar(ticker: str, day: str, close: float) -> dict[str, Any]:
+    figures = dict.fromkeys(("open", "high", "low", "close"), close)
+    return {"ticker": ticker, "session": day, **figures, "volume": 1.0, "provisional": 0}
+
+
+def _store(db: sqlite_utils.Database, kind: str, rows: list[dict[str, Any]], now: str) -> None:
+    observations.add(db, kind, rows, source=SOURCE, observed_at=now)

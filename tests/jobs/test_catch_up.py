@@ -1,0 +1,265 @@
+"""After a downtime: every missed session is judged in order, one message a chat tells of all."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.jobs.evaluate import Evaluation
+from storage import alerts as stored
+from tests.jobs.desk import Desk, sessions
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+QUIET = [0.5] * 10
+DAYS = sessions("2020-01-16", 30)
+RULE = "ratio > 0.6 rearm 0.55"
+
+
+async def test_one_fire_after_a_downtime_is_a_message_of_its_own_labelled_late(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(RULE)
+    await desk.closes([0.65, 0.65, 0.65], DAYS[0])
+    assert len(await desk.evaluate()) == 1
+    (said,) = await desk.messages()
+    assert said.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    assert "Late by 2 sessions: the bot was off, or the data came late." in said
+    assert "Source: CSV import, 2 sessions old." in said
+
+
+async def test_two_fires_of_today_are_two_messages(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(RULE)
+    await desk.alert("ratio > 0.62")
+    await desk.closes([0.65], DAYS[0])
+    await desk.evaluate()
+    assert [said.splitlines()[0] for said in await desk.messages()] == [
+        "Alert #1 fired · close of Thu 16 Jan 2020",
+        "Alert #2 fired · close of Thu 16 Jan 2020",
+    ]
+
+
+async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_of_each(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(RULE)
+    await desk.alert('ratio < 0.45 rearm 0.48 note "a <b> & c"')
+    await desk.closes([0.65, 0.5, 0.4, 0.66, 0.67], DAYS[0])
+    fires = await desk.evaluate()
+    assert len(fires) == 3
+    (payload,) = await desk.payloads()
+    assert payload["plain"] == (
+        "Late: 3 fires while the bot was away, newest first\n"
+        "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, still true\n"
+        '21 Jan 2020 · #2 ratio < 0.45 rearm 0.48 note "a <b> & c" · 0.4000, back on 22 Jan 2020\n'
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, back on 17 Jan 2020"
+    )
+    assert 'note "a &lt;b&gt; &amp; c"' in payload["html"]
+    assert payload["buttons"] == [[["Alerts", "r/alerts"], ["History", "r/history"]]]
+
+
+async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(f"{RULE} cooldown 2")
+    await desk.closes([0.65, 0.5, 0.66, 0.67, 0.67], DAYS[0])
+    fires = await desk.evaluate()
+    assert [(fire.event.kind, fire.event.muted) for fire in fires] == [
+        ("fired", False),
+        ("fired", True),
+        ("still", False),
+    ]
+    (said,) = await desk.messages()
+    assert said.splitlines() == [
+        "Late: 2 fires while the bot was away, newest first",
+        "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6700, true since 21 Jan 2020, still true",
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6500, back on 17 Jan 2020",
+    ]
+
+
+async def test_thirty_sessions_and_fifty_alerts_make_one_message_with_its_newest_twenty(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    for number in range(50):
+        await desk.alert(f"ratio > {0.6 + number / 1000:.3f}")
+    await desk.closes([0.5 + 0.2 * (position % 3 == 0) for position in range(30)], DAYS[0])
+    fires = await desk.evaluate()
+    assert len(fires) == 500
+    (said,) = await desk.messages()
+    title, *told, more = said.splitlines()
+    assert title == "Late: 500 fires while the bot was away, newest first"
+    assert len(told) == 20
+    assert more == "... and 480 more, /history"
+    newest = dt.date.fromisoformat(DAYS[27])
+    assert all(line.startswith(f"{newest.day} Feb 2020 · #") for line in told)
+    assert all("0.7000, back on 27 Feb 2020" in line for line in told)
+    assert len({line.partition("#")[2].split()[0] for line in told}) == 20
+
+
+async def test_exactly_twenty_leave_nothing_out(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    for number in range(20):
+        await desk.alert(f"ratio > {0.6 + number / 1000:.3f}")
+    await desk.closes([0.7, 0.7], DAYS[0])
+    await desk.evaluate()
+    (said,) = await desk.messages()
+    assert len(said.splitlines()) == 21
+    assert "more" not in said
+
+
+async def test_a_thousand_chats_get_one_message_each(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    first = await desk.alert(RULE)
+    await desk.database.run(lambda db: crowd(db, first))
+    await desk.closes([0.65, 0.5, 0.65], DAYS[0])
+    fires = await desk.evaluate()
+    assert len(fires) == 2_000
+    rows = await desk.query("SELECT chat_id, count(*) AS messages FROM outbox GROUP BY chat_id")
+    assert [row["messages"] for row in rows] == [1] * 1_000
+
+
+def crowd(db: sqlite_utils.Database, alert_id: int) -> None:
+    """999 more chats with the same alert."""
+    db.execute(
+        """
+        WITH RECURSIVE n(chat) AS (SELECT 2 UNION ALL SELECT chat + 1 FROM n WHERE chat < 1000)
+        INSERT INTO chats (chat_id, kind, last_number, created_at)
+        SELECT chat, 'private', 1, '2020-01-01T00:00:00Z' FROM n
+        """
+    )
+    db.execute(
+        """
+        INSERT INTO alerts (chat_id, number, owner_id, rule, rule_json, created_at)
+        SELECT chats.chat_id, 1, chats.chat_id, rule, rule_json, alerts.created_at
+        FROM alerts JOIN chats ON chats.chat_id > 1 WHERE alert_id = ?
+        """,
+        (alert_id,),
+    )
+    db.execute(
+        """
+        INSERT INTO alert_states SELECT alerts.alert_id, session, state
+        FROM alert_states JOIN alerts ON alerts.alert_id > ? WHERE alert_states.alert_id = ?
+        """,
+        (alert_id, alert_id),
+    )
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 10, 13, 29])
+async def test_runs_cut_anywhere_give_the_events_of_one_run(desk: Desk, cut: int) -> None:
+    levels = [0.5, 0.65, 0.66, 0.58, 0.54, 0.61, 0.6, 0.2, 0.7, 0.71] * 3
+    await desk.closes(QUIET)
+    await desk.alert(f"{RULE} confirm 2 cooldown 3")
+    await desk.closes(levels[:cut], DAYS[0])
+    first = await desk.evaluate()
+    desk.restart()
+    await desk.closes(levels[cut:], DAYS[cut])
+    second = await desk.evaluate()
+    assert await desk.events() == [f"1 fired {DAYS[position]}" for position in (2, 9, 12, 19, 22, 29)]
+    assert [fire.event.muted for fire in first + second] == [False, False, True, False, True, False]
+
+
+async def test_fires_of_the_last_ninety_days_are_counted_over_runs(desk: Desk) -> None:
+    days = sessions(DAYS[0], 90)
+    levels = [0.5] * len(days)
+    for position in (0, 2, 4, 66):  # the first three are 96, 92 and 89 days before the last
+        levels[position] = 0.65
+    await desk.closes(QUIET)
+    await desk.alert(RULE)
+    for begin, end in ((0, 1), (1, 3), (3, 5), (5, 67)):
+        await desk.closes(levels[begin:end], days[begin])
+        await desk.evaluate()
+    counts = [line for said in await desk.messages() for line in said.splitlines() if "90 days" in line]
+    assert counts == [f"Fires in 90 days: {count}, this one included." for count in (1, 2, 3, 2)]
+
+
+async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(f"{RULE} cooldown 2")
+    await desk.closes([0.65], DAYS[0])
+    await desk.evaluate()
+    await desk.closes([0.5, 0.65, 0.5, 0.65], DAYS[1])
+    fires = await desk.evaluate()
+    assert [fire.event.muted for fire in fires] == [True, False]
+    assert "Fires in 90 days: 3, this one included." in (await desk.messages())[1]
+
+
+async def test_nothing_new_reads_no_alert_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(RULE)
+    await desk.closes([0.65], DAYS[0])
+    reads = counted(monkeypatch)
+    for _ in range(3):
+        await desk.evaluate()
+    assert reads == [1]
+
+
+async def test_what_is_new_is_judged_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.closes(QUIET)
+    alert = await desk.alert(RULE)
+    reads = counted(monkeypatch)
+    await desk.evaluate()
+    await desk.evaluate()
+    assert reads == [1]
+    await desk.alert("ratio > 0.62")
+    await desk.evaluate()
+    await desk.evaluate()
+    assert reads == [1, 1]
+    await desk.closes([0.65], DAYS[0])
+    assert len(await desk.evaluate()) == 2
+    await desk.evaluate()
+    assert reads == [1, 1, 1]
+    await desk.database.run(lambda db: stored.set_life(db, alert, "paused"))
+    await desk.evaluate()
+    await desk.evaluate()
+    assert reads == [1, 1, 1, 1]
+
+
+async def test_an_alert_set_back_while_it_stayed_active_is_judged_again(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    alert = await desk.alert(RULE)
+    before = await desk.database.run(lambda db: stored.current_state(db, alert))
+    assert before is not None
+    await desk.closes([0.65], DAYS[0])
+    assert len(await desk.evaluate()) == 1
+
+    def edit(db: sqlite_utils.Database) -> None:
+        stored.clear_states(db, alert)
+        stored.save_state(db, alert, *before)
+        db.execute("DELETE FROM alert_events")
+
+    await desk.database.run(edit)
+    assert len(await desk.evaluate()) == 1
+
+
+async def test_alerts_that_end_do_not_make_the_next_run_read_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(f"{RULE} once")
+    await desk.alert("ratio > 0.7 until 2020-01-15")
+    await desk.closes([0.65], DAYS[0])
+    reads = counted(monkeypatch)
+    assert len(await desk.evaluate()) == 1
+    await desk.evaluate()
+    assert reads == [1]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A 1 for each time that the alerts are read."""
+    reads: list[int] = []
+    real = stored.active_alerts
+
+    def noted(db: sqlite_utils.Database) -> list[dict[str, object]]:
+        reads.append(1)
+        return real(db)
+
+    monkeypatch.setattr(stored, "active_alerts", noted)
+    return reads
+
+
+async def test_two_processes_one_after_the_other_fire_once(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(RULE)
+    await desk.closes([0.65], DAYS[0])
+    runs = [await Evaluation(desk.services).run() for _ in range(3)]
+    assert [len(run) for run in runs] == [1, 0, 0]

@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.jobs import evaluate as module
+from bot.jobs.judging import Judge
+from bot.rendering import pushes
+from storage import alerts as stored
+from storage import chats, outbox
+from storage.errors import DiskFull
+from tests.jobs.desk import Desk, after_close, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import sqlite_utils
+
+    from bot.jobs.judging import Judged
+
+QUIET = [0.5] * 10
+RULE = "ratio > 0.6 rearm 0.55"
+UNITS = [250.0, 250.05] * 5  # millions; a count that never moves is taken for a frozen one
+
+
+async def armed(desk: Desk, rule: str = RULE, quiet: Sequence[float] = QUIET) -> int:
+    """An alert over ten quiet sessions; the next ones begin at next_day()."""
+    await desk.closes(quiet)
+    return await desk.alert(rule)
+
+
+def next_day(quiet: Sequence[float] = QUIET) -> str:
+    return sessions("2020-01-02", len(quiet) + 1)[-1]
+
+
+async def test_an_empty_database_has_nothing_to_judge(desk: Desk) -> None:
+    assert await desk.evaluate() == []
+    assert await desk.messages() == []
+
+
+async def test_an_alert_fires_once_and_a_repeat_gives_nothing(desk: Desk) -> None:
+    await armed(desk)
+    await desk.closes([0.65, 0.66], next_day())
+    fires = await desk.evaluate()
+    assert [str(fire) for fire in fires] == [
+        "alert #1 in chat 1, ratio > 0.6 rearm 0.55: fired on 2020-01-16",
+    ]
+    assert await desk.events() == ["1 fired 2020-01-16"]
+    assert len(await desk.messages()) == 1
+    for _ in range(2):
+        assert await desk.evaluate() == []
+        desk.restart()
+    assert await desk.events() == ["1 fired 2020-01-16"]
+    assert len(await desk.messages()) == 1
+
+
+async def test_it_fires_again_after_it_was_back_past_its_rearm_level(desk: Desk) -> None:
+    alert = await armed(desk)
+    await desk.closes([0.65, 0.58, 0.65, 0.55, 0.65], next_day())
+    await desk.evaluate()
+    assert await desk.events() == ["1 fired 2020-01-16", "1 fired 2020-01-23"]
+    assert await desk.judged(alert) == "2020-01-23"
+
+
+async def test_what_is_true_at_creation_is_not_told(desk: Desk) -> None:
+    await armed(desk, quiet=[0.5] * 9 + [0.7])
+    await desk.closes([0.71], next_day())
+    assert await desk.evaluate() == []
+
+
+async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> None:
+    alert = await armed(desk)
+    await desk.closes([0.65], next_day())
+    await desk.evaluate()
+    (event,) = await desk.database.run(lambda db: stored.events(db, alert_id=alert))
+    assert (event["value"], event["threshold"]) == (0.65, 0.6)
+    assert event["detail"]["source"] == "CSV import"
+    assert event["detail"]["observed_at"] == "2020-01-15T22:00:00Z"
+    assert '"session":"2020-01-16"' in event["detail"]["event"]
+
+
+async def test_only_the_newest_eleven_states_are_kept(desk: Desk) -> None:
+    alert = await armed(desk)
+    days = await desk.closes([0.5] * 30, next_day())
+    await desk.evaluate()
+    rows = await desk.query("SELECT session FROM alert_states WHERE alert_id = ? ORDER BY session", (alert,))
+    assert [row["session"] for row in rows] == days[-11:]
+
+
+@pytest.mark.parametrize("broken", ["save_state", "add_event", "enqueue", "commit"])
+async def test_a_failure_while_committing_leaves_neither_state_event_nor_message(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    alert = await armed(desk)
+    await desk.closes([0.65], next_day())
+    with monkeypatch.context() as patched:
+        break_off(patched, broken)
+        with pytest.raises(DiskFull, match="the disk is full"):
+            await desk.evaluate()
+    assert await desk.judged(alert) == "2020-01-15"
+    assert await desk.events() == []
+    assert await desk.messages() == []
+    assert len(await desk.evaluate()) == 1
+    assert await desk.events() == ["1 fired 2020-01-16"]
+    assert len(await desk.messages()) == 1
+
+
+def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
+    """Raise after the named step of the transaction was done."""
+    holder: Any = {"enqueue": outbox, "commit": module}.get(where, stored)
+    name = {"commit": "_commit"}.get(where, where)
+    real: Callable[..., object] = getattr(holder, name)
+
+    def failing(*given: object, **named: object) -> object:
+        real(*given, **named)
+        raise DiskFull("the disk is full")
+
+    patched.setattr(holder, name, failing)
+
+
+def meanwhile(
+    monkeypatch: pytest.MonkeyPatch, desk: Desk, act: Callable[[sqlite_utils.Database], object]
+) -> None:
+    """Let somebody do something, once, after the alerts were read and before they are committed."""
+    tell = Judge.tell
+    acts = [act]
+
+    def interrupted(self: Judge, judged: Sequence[Judged], before: Any) -> list[Judged]:  # noqa: ANN401 - passed on
+        if acts:
+            desk.database.run_sync(acts.pop())
+        return tell(self, judged, before)
+
+    monkeypatch.setattr(Judge, "tell", interrupted)
+
+
+@pytest.mark.parametrize(
+    ("act", "life"),
+    [
+        (lambda db: stored.set_life(db, 1, "paused"), "paused"),
+        (lambda db: stored.set_life(db, 1, "done", "switched off"), "done: switched off"),
+        (lambda db: db.execute("DELETE FROM alert_states WHERE alert_id = 1"), "active"),
+        (lambda db: db.execute("UPDATE alerts SET rule_json = '{}' WHERE alert_id = 1"), "active"),
+    ],
+    ids=["paused", "switched off", "resumed", "edited"],
+)
+async def test_an_alert_changed_between_reading_and_committing_is_left_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, act: Callable[[sqlite_utils.Database], object], life: str
+) -> None:
+    alert = await armed(desk)
+    other = await desk.alert("ratio > 0.62")
+    await desk.closes([0.65], next_day())
+    meanwhile(monkeypatch, desk, act)
+    fires = await desk.evaluate()
+    assert [fire.number for fire in fires] == [2]
+    assert await desk.life(alert) == life
+    assert await desk.judged(other) == "2020-01-16"
+    assert await desk.events() == ["2 fired 2020-01-16"]
+    assert len(await desk.messages()) == 1
+
+
+async def test_an_alert_that_was_left_alone_is_judged_by_the_next_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await armed(desk)
+    await desk.closes([0.65], next_day())
+    meanwhile(monkeypatch, desk, lambda db: chats.migrate_chat(db, 1, -100))
+    assert await desk.evaluate() == []
+    (fire,) = await desk.evaluate()
+    assert (fire.chat_id, fire.number) == (-100, 1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("UPDATE alerts SET rule_json = '{'", "its stored rule cannot be read (JSONDecodeError)"),
+        ("UPDATE alerts SET rule_json = 'null'", "its stored rule cannot be read (AttributeError)"),
+        ("UPDATE alerts SET rule_json = '{}'", "its stored rule cannot be read (KeyError)"),
+        ("UPDATE alert_states SET state = '[]'", "its stored rule cannot be read (TypeError)"),
+        ("DELETE FROM alert_states", "its stored rule cannot be read (LookupError)"),
+        (
+            """UPDATE alerts SET rule_json = replace(rule_json, '"ratio"', '"ratios"')""",
+            "“ratios” is not a metric any more.",
+        ),
+        (
+            """UPDATE alerts SET rule_json = replace(rule_json, '">"', '"><"')""",
+            "it cannot be judged (KeyError)",
+        ),
+    ],
+)
+async def test_a_broken_alert_pauses_itself_says_so_once_and_stops_no_other(
+    desk: Desk, caplog: pytest.LogCaptureFixture, damage: str, reason: str
+) -> None:
+    broken = await armed(desk)
+    await desk.change(damage)
+    await desk.alert(RULE, chat_id=2)
+    await desk.closes([0.65], next_day())
+    with caplog.at_level(logging.CRITICAL):
+        fires = await desk.evaluate()
+    assert [(fire.chat_id, fire.number) for fire in fires] == [(2, 1)]
+    assert await desk.life(broken) == f"paused: {reason}"
+    rows = await desk.query("SELECT chat_id, kind, payload FROM outbox WHERE chat_id = 1")
+    assert [row["kind"] for row in rows] == ["notice"]
+    said = f"Alert #1 is paused: {reason.rstrip('.')}.\nratio > 0.6 rearm 0.55\n"
+    assert (await desk.messages())[0].startswith(said)
+    desk.restart()
+    assert await desk.evaluate() == []
+    assert len(await desk.messages()) == 2
+
+
+async def test_an_alert_that_cannot_be_told_pauses_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    alert = await armed(desk)
+    await desk.closes([0.65], next_day())
+
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pushes, "fired", failing)
+    with caplog.at_level(logging.CRITICAL):
+        assert await desk.evaluate() == []
+    assert await desk.life(alert) == "paused: it cannot be judged (ZeroDivisionError)"
+    assert await desk.judged(alert) == "2020-01-15"
+
+
+async def test_a_broken_alert_that_was_switched_off_meanwhile_stays_off(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    alert = await armed(desk)
+    await desk.change("UPDATE alerts SET rule_json = '{'")
+    meanwhile(monkeypatch, desk, lambda db: stored.set_life(db, alert, "done", "switched off"))
+    with caplog.at_level(logging.CRITICAL):
+        await desk.evaluate()
+    assert await desk.life(alert) == "done: switched off"
+    assert await desk.messages() == []
+
+
+async def test_an_alert_that_fires_once_is_done(desk: Desk) -> None:
+    alert = await armed(desk, f"{RULE} once")
+    await desk.closes([0.65, 0.5, 0.65], next_day())
+    (fire,) = await desk.evaluate()
+    assert fire.event.session == dt.date(2020, 1, 16)
+    assert await desk.life(alert) == "done: fired once"
+    (payload,) = await desk.payloads()
+    assert "It was to fire once and is done." in payload["plain"]
+    assert [label for row in payload["buttons"] for label, _ in row] == ["#1 Chart", "Why"]
+
+
+async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> None:
+    alert = await armed(desk, "ratio > 0.6 until 2020-01-16")
+    await desk.closes([0.5], next_day())
+    await desk.evaluate()
+    assert await desk.life(alert) == "active"
+    await desk.closes([0.65], "2020-01-17")
+    assert await desk.evaluate() == []
+    assert await desk.life(alert) == "expired: its last day has passed"
+    (payload,) = await desk.payloads()
+    assert payload["plain"] == (
+        "Alert #1 has ended: 16 Jan 2020 was its last day.\nratio > 0.6 until 2020-01-16"
+    )
+    assert payload["buttons"] == [[["Set it again", "r/alert ratio > 0.6"], ["Alerts", "r/alerts"]]]
+    desk.restart()
+    assert await desk.evaluate() == []
+
+
+async def test_the_last_day_itself_is_judged_before_the_end(desk: Desk) -> None:
+    alert = await armed(desk, "ratio > 0.6 until 2020-01-18")  # a Saturday
+    await desk.closes([0.5, 0.65, 0.65], next_day())
+    assert len(await desk.evaluate()) == 1
+    assert await desk.life(alert) == "expired: its last day has passed"
+    assert [said.splitlines()[0] for said in await desk.messages()] == [
+        "Alert #1 has ended: 18 Jan 2020 was its last day.",
+        "Alert #1 fired · close of Fri 17 Jan 2020",
+    ]
+
+
+async def test_the_end_waits_for_figures_of_the_last_day_that_are_still_to_come(desk: Desk) -> None:
+    await desk.units(UNITS)
+    alert = await armed(desk, "flow iwm 1d > $1bn until 2020-01-16")
+    await desk.closes([0.5, 0.5], next_day())
+    await desk.evaluate()
+    assert await desk.life(alert) == "active"
+    await desk.units([270.0], next_day())
+    (fire,) = await desk.evaluate()
+    assert fire.event.session == dt.date(2020, 1, 16)
+    assert await desk.life(alert) == "expired: its last day has passed"
+
+
+async def test_the_end_does_not_wait_for_ever(desk: Desk) -> None:
+    await desk.units(UNITS)
+    alert = await armed(desk, "flow iwm 1d > $1bn until 2020-01-16")
+    none_there = await desk.alert("pe iwm > 25x until 2020-01-16")
+    await desk.closes([0.5] * 5, next_day())
+    await desk.evaluate()
+    assert [await desk.life(one) for one in (alert, none_there)] == ["active", "active"]
+    await desk.closes([0.5], "2020-01-24")
+    await desk.evaluate()
+    ended = "expired: its last day has passed"
+    assert [await desk.life(one) for one in (alert, none_there)] == [ended, ended]
+
+
+async def test_a_fire_during_the_cooldown_is_stored_and_not_sent(desk: Desk) -> None:
+    await armed(desk, f"{RULE} cooldown 3")
+    await desk.closes([0.65, 0.5, 0.65], next_day())
+    fires = await desk.evaluate()
+    assert [str(fire).rpartition(": ")[2] for fire in fires] == [
+        "fired on 2020-01-16",
+        "fired (held back by its cooldown) on 2020-01-21",
+    ]
+    assert await desk.events() == ["1 fired 2020-01-16", "1 fired 2020-01-21"]
+    (said,) = await desk.messages()
+    assert "For 3 sessions further fires go to /history only." in said
+    await desk.closes([0.66, 0.66], "2020-01-22")
+    (fire,) = await desk.evaluate()
+    assert str(fire).endswith("still true on 2020-01-23")
+    assert (await desk.messages())[1].startswith("Alert #1 is still true, since 21 Jan 2020 · close of Thu")
+
+
+async def test_an_alert_of_a_chat_that_left_is_judged_when_it_is_back(desk: Desk) -> None:
+    await armed(desk)
+    await desk.database.run(lambda db: chats.deactivate(db, 1, "blocked"))
+    await desk.closes([0.65], next_day())
+    assert await desk.evaluate() == []
+    await desk.database.run(lambda db: chats.reactivate(db, 1))
+    assert len(await desk.evaluate()) == 1
+
+
+async def test_a_silent_rule_is_pushed_silently(desk: Desk) -> None:
+    await armed(desk, f"{RULE} silent")
+    await desk.closes([0.65], next_day())
+    await desk.evaluate()
+    assert [payload["silent"] for payload in await desk.payloads()] == [True]
+
+
+async def test_a_flow_rule_judges_a_session_when_its_count_arrives_a_session_later(desk: Desk) -> None:
+    await desk.units(UNITS)
+    alert = await armed(desk, "flow iwm 1d > $1bn")
+    await desk.closes([0.5], next_day())
+    assert await desk.evaluate() == []
+    assert await desk.judged(alert) == "2020-01-15"
+    await desk.units([270.0], next_day())
+    await desk.closes([0.5], "2020-01-17")
+    (fire,) = await desk.evaluate()
+    assert str(fire).endswith("fired on 2020-01-16")
+    assert await desk.judged(alert) == "2020-01-16"
+    (said,) = await desk.messages()
+    assert "Late" not in said
+    assert "Source: CSV import, current." in said
+
+
+async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: Desk) -> None:
+    alert = await armed(desk)
+    await desk.closes([None, 0.5, 0.5, 0.5, 0.65], next_day())
+    assert await desk.evaluate() == []
+    assert await desk.judged(alert) == "2020-01-15"
+    await desk.closes([0.65], "2020-01-24")
+    (fire,) = await desk.evaluate()
+    assert str(fire).endswith("fired on 2020-01-23")
+    assert await desk.judged(alert) == "2020-01-24"
+    assert "Late by 1 session: the bot was off, or the data came late." in (await desk.messages())[0]
+
+
+async def test_a_session_that_comes_after_all_is_judged_in_its_place(desk: Desk) -> None:
+    await armed(desk)
+    await desk.closes([None, 0.5], next_day())
+    assert await desk.evaluate() == []
+    await desk.closes([0.65], next_day())
+    desk.now = after_close("2020-01-17")
+    (fire,) = await desk.evaluate()
+    assert str(fire).endswith("fired on 2020-01-16")
+
+
+async def test_missing_sessions_are_given_up_for_flows_as_well(desk: Desk) -> None:
+    await desk.units(UNITS)
+    alert = await armed(desk, "flow iwm 1d > $1bn")
+    await desk.units([250.05, 270.0], "2020-01-17")  # none for the 16th
+    await desk.closes([0.5] * 5, next_day())
+    assert await desk.evaluate() == []
+    assert await desk.judged(alert) == "2020-01-15"
+    await desk.closes([0.5], "2020-01-24")
+    (fire,) = await desk.evaluate()
+    assert str(fire).endswith("fired on 2020-01-21")

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from bot.rendering.themes import THEMES
+from bot.services import context_of, standing_of
+from storage import alerts as stored
+from tests.jobs.desk import Desk, sessions
+
+
+async def test_who_asks_about_one_market_shares_its_histories(desk: Desk) -> None:
+    await desk.closes([0.5] * 10)
+    market = await desk.services.markets.current()
+    context = context_of(market, desk.services.markets)
+    assert context_of(market, desk.services.markets) is context
+    await desk.closes([0.6], sessions("2020-01-16", 1)[0])
+    newer = await desk.services.markets.current()
+    assert context_of(newer, desk.services.markets) is not context
+
+
+async def test_the_next_check_is_after_the_next_close(desk: Desk) -> None:
+    await desk.closes([0.5] * 11)  # up to Thu 16 Jan 2020
+    desk.now = dt.datetime(2020, 1, 18, 12, tzinfo=dt.UTC)  # Monday is a holiday
+    market = await desk.services.markets.current()
+    check = context_of(market, desk.services.markets).next_check
+    assert check == dt.datetime(2020, 1, 21, 21, tzinfo=dt.UTC)
+
+
+async def test_an_alert_without_a_state_is_named(desk: Desk) -> None:
+    await desk.closes([0.5] * 10)
+    alert = await desk.alert("ratio > 0.6")
+    await desk.change("DELETE FROM alert_states")
+    with pytest.raises(LookupError, match=r"^alert 1 has no state$"):
+        await desk.database.run(lambda db: standing_of(db, stored.alerts_of(db, alert)[0]))
+
+
+async def test_the_theme_is_the_configs(desk: Desk) -> None:
+    assert desk.services.theme is THEMES["light"]

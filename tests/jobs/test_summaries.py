@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.chat.ask import Ask
+from bot.chat.settings import on_summary
+from bot.jobs import summaries as module
+from bot.rendering import summary as page
+from bot.rendering.text import date_phrase
+from storage import chats, outbox
+from storage.errors import DiskFull
+from tests.jobs.desk import Desk, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bot.rendering.answer import Answer
+
+QUIET = [0.5] * 10  # up to Wed 15 Jan 2020
+DAYS = sessions("2020-01-15", 40)
+_UPDATES = count(1)
+LATE = "Late: it could not be sent when it was due."
+
+
+def at(text: str) -> dt.datetime:
+    """A UTC instant written "2020-01-15 23:30"."""
+    return dt.datetime.fromisoformat(f"{text}+00:00")
+
+
+async def subscribed(desk: Desk, when: str = "18:30", **given: Any) -> None:  # noqa: ANN401 - passed on
+    """Ten sessions of prices, and a chat that has long wanted its summary."""
+    desk.now = at("2020-01-02 12:00")
+    await desk.subscriber(when, **given)
+    await desk.closes(QUIET)
+
+
+async def run_at(desk: Desk, text: str) -> int:
+    desk.now = at(text)
+    return await desk.summaries.run()
+
+
+async def statuses(desk: Desk) -> list[str]:
+    rows = await desk.query("SELECT local_date, status FROM summaries ORDER BY local_date, id")
+    return [f"{row['local_date']} {row['status']}" for row in rows]
+
+
+async def test_a_summary_comes_at_its_local_time_and_once(desk: Desk) -> None:
+    await subscribed(desk)
+    await run_at(desk, "2020-01-15 12:00")  # settles the day before
+    before = len(await desk.messages())
+    assert await run_at(desk, "2020-01-15 23:29") == 0
+    assert await run_at(desk, "2020-01-15 23:30") == 1
+    for text in ("2020-01-15 23:30", "2020-01-16 00:00", "2020-01-16 23:29"):
+        assert await run_at(desk, text) == 0
+    desk.restart()
+    assert await run_at(desk, "2020-01-16 23:29") == 0
+    said = (await desk.messages())[before:]
+    assert [line.splitlines()[0] for line in said] == ["Daily summary · close of Wed 15 Jan 2020"]
+    assert LATE not in said[0]
+    (row,) = await desk.query("SELECT DISTINCT kind FROM outbox")
+    assert row["kind"] == "summary"
+
+
+async def test_a_chats_own_time_zone_counts(desk: Desk) -> None:
+    await subscribed(desk, "08:00", chat_id=1, timezone="Europe/Berlin")
+    await subscribed(desk, "08:00", chat_id=2)
+    await run_at(desk, "2020-01-15 14:00")
+    before = len(await desk.messages())
+    assert await run_at(desk, "2020-01-16 06:59") == 0
+    assert await run_at(desk, "2020-01-16 07:00") == 1
+    assert await run_at(desk, "2020-01-16 13:00") == 1
+    rows = await desk.query("SELECT chat_id FROM outbox ORDER BY id")
+    assert [row["chat_id"] for row in rows[before:]] == [1, 2]
+
+
+async def test_the_configs_time_zone_is_the_default(path: Path) -> None:
+    desk = Desk(path, timezone="Asia/Tokyo")
+    await subscribed(desk, "08:00")
+    assert await run_at(desk, "2020-01-15 22:59") == 1  # of the days before
+    assert await run_at(desk, "2020-01-15 23:00") == 0  # its session was told
+    assert await statuses(desk) == ["2020-01-15 sent", "2020-01-16 skipped"]
+    desk.database.close()
+
+
+@pytest.mark.parametrize(
+    ("offline_until", "session"),
+    [
+        ("2020-01-17 02:30", "Thu 16 Jan"),  # three hours
+        ("2020-01-20 15:00", "Fri 17 Jan"),  # three days
+        ("2020-02-16 15:00", "Fri 14 Feb"),  # thirty days
+    ],
+)
+async def test_after_a_downtime_there_is_one_summary_marked_late(
+    desk: Desk, offline_until: str, session: str
+) -> None:
+    await subscribed(desk)
+    assert await run_at(desk, "2020-01-15 23:30") == 1
+    await desk.closes([0.5] * 39, DAYS[1])
+    desk.restart()
+    assert await run_at(desk, offline_until) == 1
+    said = (await desk.messages())[1]
+    assert said.startswith(f"Daily summary · close of {session} 2020\n")
+    assert LATE in said.splitlines()[1]
+    assert await desk.summaries.run() == 0
+    desk.restart()
+    assert await desk.summaries.run() == 0
+    assert "due" not in " ".join(await statuses(desk))
+
+
+async def test_a_few_minutes_are_not_late(desk: Desk) -> None:
+    await subscribed(desk)
+    assert await run_at(desk, "2020-01-15 23:59") == 1
+    assert LATE not in (await desk.messages())[0]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_wall_clock_moved_by_an_hour_repeats_none(desk: Desk, hours: int, restarted: bool) -> None:
+    await subscribed(desk)
+    moved = dt.timedelta(hours=hours)
+    sent = [await run_at(desk, "2020-01-15 23:31")]
+    for step in (moved, dt.timedelta(0), moved, dt.timedelta(0)):
+        if restarted:
+            desk.restart()
+        desk.now = at("2020-01-15 23:32") + step
+        sent.append(await desk.summaries.run())
+    assert sent == [1, 0, 0, 0, 0]
+    await desk.closes([0.5], DAYS[1])
+    assert await run_at(desk, "2020-01-16 23:30") == 1
+
+
+async def test_a_clock_put_back_by_a_day_still_sends_the_next_one(desk: Desk) -> None:
+    await subscribed(desk)
+    assert await run_at(desk, "2020-01-15 23:31") == 1
+    assert await run_at(desk, "2020-01-14 23:31") == 1  # of the session before
+    await desk.closes([0.5], DAYS[1])
+    assert await run_at(desk, "2020-01-15 23:31") == 0
+    assert await run_at(desk, "2020-01-16 23:31") == 1
+
+
+async def test_days_without_a_new_close_bring_none(desk: Desk) -> None:
+    await subscribed(desk)
+    await desk.closes([0.5] * 4, DAYS[0])
+    sent = {}
+    for day in range(15, 23):  # Mon 20 Jan 2020 is a holiday
+        sent[day] = await run_at(desk, f"2020-01-{day} 23:30")
+    assert sent == {15: 1, 16: 1, 17: 1, 18: 0, 19: 0, 20: 0, 21: 1, 22: 1}
+    assert (await statuses(desk))[-6:-2] == [
+        "2020-01-17 sent",
+        "2020-01-18 skipped",
+        "2020-01-19 skipped",
+        "2020-01-20 skipped",
+    ]
+
+
+async def test_a_subscription_after_todays_time_begins_tomorrow(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    desk.now = at("2020-01-15 23:45")
+    await desk.database.run(lambda db: chats.ensure_chat(db, 1, "private", "", at("2020-01-01 00:00")))
+    await ask(desk, "on 18:30")
+    assert await desk.summaries.run() == 0
+    assert await run_at(desk, "2020-01-16 12:00") == 0
+    await desk.closes([0.5], DAYS[1])
+    assert await run_at(desk, "2020-01-16 23:30") == 1
+    assert LATE not in (await desk.messages())[0]
+
+
+async def test_a_subscription_before_todays_time_begins_today_and_tells_nothing_of_yesterday(
+    desk: Desk,
+) -> None:
+    await desk.closes(QUIET)
+    desk.now = at("2020-01-15 22:00")
+    await desk.database.run(lambda db: chats.ensure_chat(db, 1, "private", "", at("2020-01-01 00:00")))
+    await ask(desk, "on 18:30")
+    assert await desk.summaries.run() == 0
+    assert await run_at(desk, "2020-01-15 23:30") == 1
+
+
+async def test_a_time_changed_after_todays_summary_repeats_none(desk: Desk) -> None:
+    await subscribed(desk)
+    assert await run_at(desk, "2020-01-15 23:30") == 1
+    await ask(desk, "on 20:00")
+    assert await run_at(desk, "2020-01-16 01:00") == 0
+    await ask(desk, "off")
+    await desk.closes([0.5], DAYS[1])
+    assert await run_at(desk, "2020-01-17 02:00") == 0
+
+
+async def ask(desk: Desk, text: str) -> None:
+    """/summary, as typed in chat 1."""
+    await on_summary(Ask(desk.services, text, 1, "private", "", 1, next(_UPDATES)))
+
+
+async def test_an_empty_database_is_said_once_a_session_and_breaks_nothing(desk: Desk) -> None:
+    desk.now = at("2020-01-02 12:00")
+    await desk.subscriber("18:30")
+    assert await run_at(desk, "2020-01-15 23:30") == 1
+    (said,) = await desk.messages()
+    assert said == (
+        "Daily summary\nNo prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
+        "python -m bot import prices IWM_daily.csv --ticker IWM"
+    )
+    assert await run_at(desk, "2020-01-16 12:00") == 0
+
+
+async def test_closes_still_on_their_way_are_waited_for(desk: Desk) -> None:
+    await subscribed(desk, "16:30")
+    await run_at(desk, "2020-01-15 22:00")
+    before = len(await desk.messages())
+    desk.services.live = True
+    assert await run_at(desk, "2020-01-16 21:30") == 0
+    assert await run_at(desk, "2020-01-16 22:10") == 0
+    await desk.closes([0.5], DAYS[1])
+    assert await run_at(desk, "2020-01-16 22:11") == 1
+    said = (await desk.messages())[before]
+    assert said.startswith("Daily summary · close of Thu 16 Jan 2020\n")
+    assert LATE in said
+
+
+async def test_closes_that_do_not_come_are_not_waited_for_for_ever(desk: Desk) -> None:
+    await subscribed(desk, "16:30")
+    await run_at(desk, "2020-01-15 22:00")
+    before = len(await desk.messages())
+    desk.services.live = True
+    assert await run_at(desk, "2020-01-17 00:14") == 0
+    assert await run_at(desk, "2020-01-17 00:15") == 1
+    lines = (await desk.messages())[before].splitlines()
+    assert lines[0] == "Daily summary · close of Wed 15 Jan 2020"
+    assert lines[1] == "Stale: 1 session old; the last completed session is Thu 16 Jan 2020."
+
+
+async def test_without_sources_nothing_is_waited_for(desk: Desk) -> None:
+    await subscribed(desk, "16:30")
+    await run_at(desk, "2020-01-15 22:00")
+    assert await run_at(desk, "2020-01-16 21:30") == 1
+
+
+async def test_one_chats_fault_costs_no_other_its_summary_and_is_tried_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await subscribed(desk, chat_id=1)
+    await subscribed(desk, chat_id=2)
+    real: Callable[..., Answer] = page.summary
+    faults: list[BaseException] = [ZeroDivisionError()]
+
+    def failing(*given: object, **named: object) -> Answer:
+        if faults:
+            raise faults.pop()
+        return real(*given, **named)
+
+    monkeypatch.setattr(module, "summary", failing)
+    with caplog.at_level(logging.CRITICAL):
+        assert await run_at(desk, "2020-01-15 23:30") == 1
+    assert await desk.summaries.run() == 1
+    rows = await desk.query("SELECT chat_id FROM outbox ORDER BY id")
+    assert [row["chat_id"] for row in rows] == [2, 1]
+
+
+async def test_a_full_disk_is_no_chats_fault(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await subscribed(desk)
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskFull("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox, "enqueue", full)
+        with pytest.raises(DiskFull):
+            await run_at(desk, "2020-01-15 23:30")
+    assert [row for row in await statuses(desk) if row.startswith("2020-01-15")] == ["2020-01-15 due"]
+    assert await run_at(desk, "2020-01-15 23:31") == 1
+
+
+async def test_a_broken_alert_is_left_out(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    await subscribed(desk)
+    await desk.alert("ratio > 0.6")
+    await desk.alert("ratio > 0.7")
+    await desk.alert("ratio > 0.8")
+    await desk.change("UPDATE alerts SET rule_json = '{' WHERE alert_id = 1")
+    await desk.change("UPDATE alerts SET life = 'paused' WHERE alert_id = 3")
+    with caplog.at_level(logging.CRITICAL):
+        assert await run_at(desk, "2020-01-15 23:30") == 1
+    (said,) = await desk.messages()
+    told = [line for line in said.splitlines() if line.startswith("#")]
+    assert told == ["#2 ratio > 0.7: 0.5000, 28.57% below 0.7."]
+
+
+async def test_a_chat_that_left_gets_none(desk: Desk) -> None:
+    await subscribed(desk)
+    await desk.database.run(lambda db: chats.deactivate(db, 1, "blocked"))
+    assert await run_at(desk, "2020-01-15 23:30") == 0
+
+
+async def test_many_chats_get_one_each(desk: Desk) -> None:
+    await subscribed(desk)
+    for chat_id in range(2, 51):
+        await desk.subscriber("18:30", chat_id)
+    await desk.change("UPDATE chats SET created_at = '2020-01-01T00:00:00Z'")
+    assert await run_at(desk, "2020-01-15 23:30") == 50
+    (row,) = await desk.query("SELECT count(*) AS n, count(DISTINCT chat_id) AS chats FROM outbox")
+    assert (row["n"], row["chats"]) == (50, 50)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe"])
+async def test_weeks_around_a_change_of_clocks_bring_one_a_session(desk: Desk, zone: str) -> None:
+    days = sessions("2020-03-02", 25)
+    desk.now = at("2020-02-01 00:00")
+    await desk.subscriber("02:30", timezone=zone)
+    await desk.closes([0.5] * 25, days[0])
+    desk.now = at("2020-03-03 00:00")
+    while desk.now < at("2020-04-05 00:00"):
+        await desk.summaries.run()
+        desk.now += dt.timedelta(hours=6)
+    firsts = [said.splitlines()[0] for said in await desk.messages()]
+    told = [f"Daily summary · close of {date_phrase(dt.date.fromisoformat(day))}" for day in days]
+    assert [line for line in firsts if "close" in line] == told
