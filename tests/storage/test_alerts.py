@@ -15,6 +15,7 @@ from storage.alerts import (
     events,
     fires_since,
     get_alert,
+    marks,
     save_state,
     set_life,
     state_before,
@@ -96,6 +97,16 @@ def test_judged_are_the_active_alerts_of_active_chats(db: sqlite_utils.Database)
     assert [row["alert_id"] for row in active_alerts(db)] == [one["alert_id"]]
     reactivate(db, 2)
     assert active_alerts(db)[1] == two
+
+
+def test_marks_tell_how_far_each_of_them_was_judged(db: sqlite_utils.Database) -> None:
+    one, two, three = new(db), new(db, 2), new(db)
+    save_state(db, one["alert_id"], "2020-12-11", "fired")
+    save_state(db, one["alert_id"], "2020-12-10", "armed")
+    assert marks(db) == {one["alert_id"]: "2020-12-11", two["alert_id"]: None, three["alert_id"]: None}
+    set_life(db, three["alert_id"], "paused")
+    deactivate(db, 2, "blocked")
+    assert marks(db) == {one["alert_id"]: "2020-12-11"}
 
 
 # States
