@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from bot.analytics.sessions import Sessions
+from bot.data.load import OVERLAP_SESSIONS, build_market, read_rows
+from storage import observations
+from storage.db import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from bot.analytics.market import Market
+
+SESSIONS = Sessions()
+DAYS = [f"{day:%Y-%m-%d}" for day in SESSIONS.between(pd.Timestamp("2020-11-02"), pd.Timestamp("2020-12-31"))]
+NOW = dt.datetime(2020, 12, 31, 22, tzinfo=dt.UTC)
+STAMP = "2020-12-31T22:00:00Z"
+KINDS = ("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights")
+MULTIPLE = {"ticker": "IWM", "metric": "pe", "convention": "morningstar", "basis": "unstated"}
+
+
+class Rows(dict[str, list[dict[str, Any]]]):
+    """Rows as storage gives them, put in kind by kind."""
+
+    def __init__(self) -> None:
+        super().__init__({kind: [] for kind in KINDS})
+
+    def put(self, kind: str, source: str, rows: Iterable[dict[str, Any]], at: str = STAMP) -> Rows:
+        """Rows of one source observed at one instant; the ticker is IWM unless it is given."""
+        self[kind] += [{"ticker": "IWM", **row, "source": source, "observed_at": at} for row in rows]
+        return self
+
+    def closes(
+        self, source: str, days: Iterable[str], close: float = 100.0, ticker: str = "IWM", at: str = STAMP
+    ) -> Rows:
+        """A close that rises by one cent a session, the same at every source."""
+        rows = [
+            {"ticker": ticker, "session": day, "close": close + DAYS.index(day) / 100, "provisional": 0}
+            for day in days
+        ]
+        return self.put("bars", source, rows, at)
+
+    def paid(self, source: str, **amounts: float | None) -> Rows:
+        """Distributions by ex-date, written d20201221."""
+        rows = [{"ex_date": f"{day[1:5]}-{day[5:7]}-{day[7:]}", "amount": x} for day, x in amounts.items()]
+        return self.put("distributions", source, rows)
+
+    def market(self, now: dt.datetime = NOW, sessions: Sessions = SESSIONS) -> Market:
+        """The Market they make."""
+        return build_market(self, sessions, now)
+
+
+def closes(market: Market, ticker: str = "IWM") -> dict[str, float]:
+    return {f"{day:%Y-%m-%d}": value for day, value in market.prices[ticker].dropna().items()}
+
+
+def paid(market: Market) -> dict[str, float]:
+    return {f"{day:%Y-%m-%d}": value for day, value in market.paid("IWM").items()}
+
+
+# What is there at all
+
+
+def test_an_empty_database_is_an_empty_market() -> None:
+    market = Rows().market()
+    assert market.end is None
+    assert len(market.pair) == 0
+    assert market.last_completed == pd.Timestamp("2020-12-31")
+    assert market.source("prices").name == "none"
+    assert len(market.multiples) == len(market.weights) == 0
+    assert market.fund("IWM").empty
+    assert not market.is_sample
+
+
+def test_one_fund_alone_makes_no_pair() -> None:
+    market = Rows().closes("csv", DAYS[:3]).market()
+    assert list(closes(market)) == DAYS[:3]
+    assert market.end is None
+    assert market.source("prices").label == "CSV import"
+
+
+def test_sessions_are_naive_midnights_in_nanoseconds() -> None:
+    market = Rows().closes("csv", DAYS[:3]).closes("csv", DAYS[:3], ticker="SPY").market()
+    assert market.prices.index.dtype == "datetime64[ns]"
+    assert market.prices.columns.tolist() == ["IWM", "SPY"]
+    assert market.end == pd.Timestamp(DAYS[2])
+
+
+@pytest.mark.parametrize(
+    ("now", "last"),
+    [
+        ("2020-12-31T21:14:59+00:00", "2020-12-30"),  # the close is at 21:00, trusted at 21:15
+        ("2020-12-31T21:15:00+00:00", "2020-12-31"),
+        ("2020-12-24T18:14:00+00:00", "2020-12-23"),  # an early close, at 18:00
+        ("2020-12-24T18:15:00+00:00", "2020-12-24"),
+        ("2020-12-27T12:00:00+00:00", "2020-12-24"),
+    ],
+)
+def test_nothing_after_the_last_completed_session_is_seen(now: str, last: str) -> None:
+    every = [{"session": day} for day in DAYS]
+    rows = Rows().closes("csv", DAYS).paid("csv", d20201223=0.5, d20201224=0.5, d20201231=0.5)
+    rows.put("fund_facts", "csv", [{**row, "nav": 1.0, "shares": 2.0, "assets": None} for row in every])
+    rows.put("multiples", "yahoo", [{**MULTIPLE, **row, "value": 20.0} for row in every])
+    weight = {"level": "sector", "sector": "Energy", "weight": 5.0}
+    rows.put("sector_weights", "yahoo", [{**weight, **row} for row in every])
+    market = rows.market(dt.datetime.fromisoformat(now))
+    end = pd.Timestamp(last)
+    assert market.last_completed == end
+    assert market.prices.index.max() == end
+    assert market.paid("IWM").index.max() <= end
+    assert market.fund("IWM").index.max() == end
+    assert market.multiples["session"].max() == end
+    assert market.weights["session"].max() == end
+
+
+def test_provisional_bars_and_bars_without_a_close_are_no_closes() -> None:
+    rows = Rows().closes("csv", DAYS[:2])
+    rows.put("bars", "csv", [{"session": DAYS[2], "close": 101.0, "provisional": 1}])
+    rows.put("bars", "csv", [{"session": DAYS[3], "close": None, "provisional": 0}])
+    rows.put("bars", "csv", [{"session": DAYS[4], "close": 0.0, "provisional": 0}])
+    assert list(closes(rows.market())) == DAYS[:2]
+    only = Rows().put("bars", "csv", [{"session": DAYS[2], "close": None, "provisional": 0}])
+    assert only.market().source("prices").name == "none"
+
+
+def test_rows_of_a_day_that_the_config_calls_closed_are_left_out() -> None:
+    rows = Rows().closes("csv", DAYS[:3])
+    facts = [{"session": day, "nav": 1.0, "shares": 2.0, "assets": None} for day in DAYS[:3]]
+    rows.put("fund_facts", "csv", facts)
+    market = rows.market(sessions=Sessions([dt.date.fromisoformat(DAYS[1])]))
+    assert list(closes(market)) == [DAYS[0], DAYS[2]]
+    assert market.fund("IWM").index.tolist() == [pd.Timestamp(DAYS[0]), pd.Timestamp(DAYS[2])]
+
+
+# Sources
+
+
+def test_the_source_with_most_sessions_leads() -> None:
+    rows = Rows().closes("yahoo", DAYS[-5:], close=500.0).closes("csv", DAYS[:30])
+    market = rows.market()
+    assert list(closes(market)) == DAYS[:30]
+    assert market.source("prices").label == "CSV import"
+
+
+def test_of_equal_sources_yahoo_is_taken() -> None:
+    market = Rows().closes("csv", DAYS[:5], close=1.0).closes("yahoo", DAYS[:5], close=2.0).market()
+    assert closes(market)[DAYS[0]] == 2.0
+    assert market.source("prices").label == "Yahoo"
+
+
+@pytest.mark.parametrize(("common", "joins"), [(OVERLAP_SESSIONS - 1, False), (OVERLAP_SESSIONS, True)])
+def test_another_source_goes_on_only_after_enough_sessions_in_common(common: int, joins: bool) -> None:
+    market = Rows().closes("csv", DAYS[:30]).closes("yahoo", DAYS[30 - common : 35]).market()
+    assert list(closes(market)) == (DAYS[:35] if joins else DAYS[:30])
+    label = "CSV import + Yahoo (5 sessions)" if joins else "CSV import"
+    assert market.source("prices").label == label
+
+
+def test_a_single_session_that_was_filled_in_is_named_so() -> None:
+    market = Rows().closes("csv", [*DAYS[:10], *DAYS[11:40]]).closes("yahoo", DAYS[:30]).market()
+    assert list(closes(market)) == DAYS[:40]
+    assert market.source("prices").label == "CSV import + Yahoo (1 session)"
+
+
+@pytest.mark.parametrize(("factor", "joins"), [(1.0009, True), (1.0011, False), (0.5, False)])
+def test_sources_that_disagree_on_common_sessions_are_not_joined(factor: float, joins: bool) -> None:
+    rows = Rows().closes("csv", DAYS[:30])
+    other = [{"session": day, "close": (100 + DAYS.index(day) / 100) * factor} for day in DAYS[6:35]]
+    rows.put("bars", "yahoo", [{**row, "provisional": 0} for row in other])
+    assert list(closes(rows.market())) == (DAYS[:35] if joins else DAYS[:30])
+
+
+def test_two_funds_of_two_sources_are_both_named() -> None:
+    market = Rows().closes("csv", DAYS[:3]).closes("yahoo", DAYS[:3], ticker="SPY").market()
+    assert market.source("prices").label == "CSV import / Yahoo"
+
+
+def test_fund_facts_are_of_the_one_source_with_most_counts() -> None:
+    rows = Rows()
+    rows.put("fund_facts", "yahoo", [{"session": d, "nav": 9.0, "shares": None, "assets": 1.0} for d in DAYS])
+    rows.put(
+        "fund_facts", "csv", [{"session": d, "nav": 8.0, "shares": 5.0, "assets": None} for d in DAYS[:3]]
+    )
+    market = rows.market()
+    assert market.fund("IWM")["shares"].tolist() == [5.0, 5.0, 5.0]
+    assert market.fund("IWM")["nav"].tolist() == [8.0, 8.0, 8.0]
+    assert market.source("facts:IWM").label == "CSV import"
+    assert market.source("facts:SPY").name == "none"
+    assert list(market.facts) == ["IWM"]
+
+
+def test_multiples_keep_their_sources_and_name_the_newest_first() -> None:
+    rows = Rows()
+    rows.put("multiples", "csv", [{**MULTIPLE, "session": DAYS[0], "convention": "losses_in", "value": 75.0}])
+    rows.put("multiples", "yahoo", [{**MULTIPLE, "session": DAYS[1], "value": 16.0}])
+    market = rows.market()
+    assert market.multiples["source"].tolist() == ["csv", "yahoo"]
+    assert market.source("multiples").label == "Yahoo, CSV import"
+
+
+@pytest.mark.parametrize("real", ["bars", "fund_facts", "multiples"])
+def test_the_sample_is_never_mixed_with_anything_real(real: str) -> None:
+    sample = Rows().closes("sample", DAYS).closes("sample", DAYS, ticker="SPY").paid("sample", d20201221=1.0)
+    sample.put("multiples", "sample", [{**MULTIPLE, "session": DAYS[0], "value": 75.0}])
+    assert sample.market().is_sample
+    assert sample.market().source("prices").label == "sample data"
+    assert sample.market().end == pd.Timestamp(DAYS[-1])
+    values: dict[str, dict[str, Any]] = {
+        "bars": {"close": 7.0, "provisional": 0},
+        "fund_facts": {"nav": 7.0, "shares": 7.0, "assets": None},
+        "multiples": {**MULTIPLE, "value": 7.0},
+    }
+    market = sample.put(real, "csv", [{"session": DAYS[0], **values[real]}]).market()
+    assert not market.is_sample
+    assert market.end is None
+    assert set(closes(market).values()) <= {7.0}
+    assert paid(market) == {}
+    assert set(market.multiples["source"]) <= {"csv"}
+
+
+# Distributions
+
+
+def test_withdrawn_distributions_are_left_out() -> None:
+    rows = Rows().closes("csv", DAYS).paid("csv", d20201116=0.2, d20201221=None)
+    assert paid(rows.market()) == {"2020-11-16": 0.2}
+
+
+def test_distributions_are_those_of_the_source_of_the_closes() -> None:
+    rows = Rows().closes("csv", DAYS).closes("yahoo", DAYS[:10]).paid("yahoo", d20201104=9.0, d20201116=9.0)
+    assert paid(rows.paid("csv", d20201116=0.25).market()) == {"2020-11-16": 0.25}
+
+
+def test_a_file_of_closes_only_takes_the_distributions_of_another_source() -> None:
+    rows = Rows().closes("csv", DAYS).closes("yahoo", DAYS[:10]).paid("yahoo", d20201116=0.25)
+    assert paid(rows.market()) == {"2020-11-16": 0.25}
+
+
+def test_sessions_joined_from_another_source_bring_their_distributions() -> None:
+    rows = Rows().closes("csv", DAYS[:30]).closes("yahoo", DAYS[:40])  # Yahoo leads
+    rows.paid("csv", d20201116=0.2).paid("yahoo", d20201116=0.201, d20201221=0.5)
+    assert paid(rows.market()) == {"2020-11-16": 0.201, "2020-12-21": 0.5}
+    longer = Rows().closes("csv", DAYS[:34]).closes("yahoo", DAYS[8:40])  # csv leads up to 2020-12-18
+    assert DAYS[34] == "2020-12-21"
+    longer.paid("csv", d20201116=0.2).paid("yahoo", d20201116=0.201, d20201117=9.0, d20201221=0.5)
+    assert paid(longer.market()) == {"2020-11-16": 0.2, "2020-12-21": 0.5}
+
+
+# Splits
+
+
+BEFORE, AFTER = "2020-12-11T22:00:00Z", "2020-12-14T22:00:00Z"
+SPLIT = {"session": "2020-12-14", "ratio": 2.0}
+
+
+def test_what_was_observed_before_a_split_is_put_into_todays_units() -> None:
+    rows = Rows().closes("yahoo", DAYS[:29], close=100.0, at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
+    rows.put("bars", "yahoo", [{"session": DAYS[29], "close": 50.2, "provisional": 0}], AFTER)
+    assert DAYS[29] == "2020-12-14"
+    market = rows.market()
+    assert closes(market)[DAYS[0]] == pytest.approx(50.0)
+    assert closes(market)[DAYS[28]] == pytest.approx(50.14)
+    assert closes(market)[DAYS[29]] == 50.2
+
+
+def test_what_was_observed_after_a_split_is_in_its_units_already() -> None:
+    rows = Rows().closes("yahoo", DAYS[:29], close=50.0, at=AFTER).put("splits", "yahoo", [SPLIT], AFTER)
+    assert closes(rows.market())[DAYS[0]] == 50.0
+
+
+def test_two_splits_count_one_after_the_other() -> None:
+    rows = Rows().closes("yahoo", DAYS[:10], close=120.0, at=DAYS[9] + "T22:00:00Z")
+    rows.put("splits", "yahoo", [{"session": DAYS[15], "ratio": 2.0}, {"session": DAYS[20], "ratio": 1.5}])
+    assert closes(rows.market())[DAYS[0]] == pytest.approx(40.0)
+
+
+def test_distributions_and_facts_of_before_a_split_are_rebased_too() -> None:
+    rows = Rows().closes("yahoo", DAYS[:29], at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
+    rows.put("distributions", "yahoo", [{"ex_date": DAYS[10], "amount": 0.5}], BEFORE)
+    facts = {"nav": 100.0, "shares": 1e6, "assets": 1e8}
+    rows.put("fund_facts", "csv", [{"session": DAYS[10], **facts}], BEFORE)
+    market = rows.market()
+    assert paid(market) == {DAYS[10]: 0.25}
+    assert market.fund("IWM").iloc[0].to_dict() == {"nav": 50.0, "shares": 2e6, "assets": 1e8}
+
+
+def test_a_split_is_that_of_its_fund_only() -> None:
+    rows = Rows().closes("yahoo", DAYS[:5], ticker="SPY", at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
+    assert closes(rows.market(), "SPY")[DAYS[0]] == 100.0
+
+
+# As known on a date
+
+
+def test_known_reads_what_was_stored_by_the_end_of_that_day(tmp_path: Path) -> None:
+    with open_database(tmp_path / "bot.db") as database:
+
+        def say(kind: str, at: str, *rows: dict[str, Any]) -> None:
+            database.run_sync(lambda db: observations.add(db, kind, rows, source="yahoo", observed_at=at))
+
+        def seen(known: str | None) -> Market:
+            day = dt.date.fromisoformat(known) if known else None
+            return build_market(database.run_sync(lambda db: read_rows(db, day)), SESSIONS, NOW)
+
+        first, second, third = DAYS[27], DAYS[28], DAYS[29]  # 2020-12-10, -11, -14
+        say(
+            "bars",
+            f"{second}T22:00:00Z",
+            *({"ticker": "IWM", "session": d, "close": 100.0} for d in DAYS[:29]),
+        )
+        say("distributions", f"{second}T22:00:00Z", {"ticker": "IWM", "ex_date": first, "amount": 0.4})
+        say("bars", f"{third}T22:00:00Z", {"ticker": "IWM", "session": second, "close": 101.0})
+        say("distributions", f"{third}T22:00:00Z", {"ticker": "IWM", "ex_date": first, "amount": None})
+        say("splits", f"{third}T22:00:00Z", {"ticker": "IWM", "session": third, "ratio": 2.0})
+        say("bars", f"{third}T22:00:00Z", {"ticker": "IWM", "session": third, "close": 50.0})
+
+        assert seen(first).prices.empty
+        then = seen(second)
+        assert closes(then)[second] == 100.0
+        assert third not in closes(then)
+        assert paid(then) == {first: 0.4}
+        assert then.source("prices").observed_at == f"{second}T22:00:00Z"
+        for now in (seen(third), seen(None)):
+            assert closes(now)[first] == 50.0  # observed before the split, in its units
+            assert closes(now)[second] == 101.0  # revised on the day of the split: already in them
+            assert closes(now)[third] == 50.0
+            assert paid(now) == {}

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from bot.data import markets as module
+from bot.data.load import read_rows
+from bot.data.markets import Markets
+from bot.errors import BadInput, NoData
+from storage import observations, sources
+from storage.db import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bot.data.load import Rows
+    from storage.db import Database
+
+ROOT = Path(__file__).parents[2]
+FRIDAY = dt.datetime(2020, 12, 11, 22, tzinfo=dt.UTC)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = FRIDAY
+
+    def __call__(self) -> dt.datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with open_database(tmp_path / "bot.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def markets(database: Database, clock: Clock) -> Markets:
+    return Markets(database, clock)
+
+
+@pytest.fixture(autouse=True)
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[dt.date | None]:
+    """Grows with each reading of all the rows."""
+    read: list[dt.date | None] = []
+
+    def counted(db: Any, known: dt.date | None = None) -> Rows:  # noqa: ANN401 - passed through
+        read.append(known)
+        return read_rows(db, known)
+
+    monkeypatch.setattr(module, "read_rows", counted)
+    return read
+
+
+def store(database: Database, close: float, *days: str, at: str = "2020-12-11T22:00:00Z") -> None:
+    rows = [{"ticker": ticker, "session": day, "close": close} for day in days for ticker in ("IWM", "SPY")]
+    database.run_sync(lambda db: observations.add(db, "bars", rows, source="csv", observed_at=at))
+
+
+def last(market: Any) -> float:  # noqa: ANN401 - a frame's cell
+    return float(market.prices["IWM"].iloc[-1])
+
+
+async def test_a_market_is_read_once_while_nothing_changes(
+    database: Database, markets: Markets, reads: list[object]
+) -> None:
+    store(database, 1.0, "2020-12-10", "2020-12-11")
+    first = await markets.current()
+    database.run_sync(lambda db: sources.set_meta(db, "heartbeat", "now"))  # no observation
+    assert await markets.current() is first
+    assert len(reads) == 1
+
+
+async def test_askers_at_the_same_time_share_one_reading(
+    database: Database, markets: Markets, reads: list[object]
+) -> None:
+    store(database, 1.0, "2020-12-11")
+    found = await asyncio.gather(*(markets.current() for _ in range(5)))
+    assert all(market is found[0] for market in found)
+    assert len(reads) == 1
+
+
+async def test_own_writes_are_seen_at_once(database: Database, markets: Markets) -> None:
+    store(database, 1.0, "2020-12-11")
+    assert last(await markets.current()) == 1.0
+    store(database, 2.0, "2020-12-11", at="2020-12-11T23:00:00Z")
+    assert last(await markets.current()) == 2.0
+
+
+@pytest.mark.parametrize("kind", ["distributions", "splits", "fund_facts", "multiples", "sector_weights"])
+async def test_a_write_of_any_kind_is_seen(kind: str, database: Database, markets: Markets) -> None:
+    store(database, 1.0, "2020-12-11")
+    before = await markets.current()
+    rows: dict[str, dict[str, object]] = {
+        "distributions": {"ex_date": "2020-12-11", "amount": 1.0},
+        "splits": {"session": "2020-12-11", "ratio": 2.0},
+        "fund_facts": {"session": "2020-12-11", "nav": 1.0},
+        "multiples": {
+            "session": "2020-12-11", "metric": "pe", "convention": "morningstar", "basis": "own", "value": 1.0,
+        },
+        "sector_weights": {"session": "2020-12-11", "level": "sector", "sector": "Energy", "weight": 5.0},
+    }  # fmt: skip
+    row = {"ticker": "IWM", **rows[kind]}
+    database.run_sync(
+        lambda db: observations.add(db, kind, [row], source="csv", observed_at="2020-12-11T22:00:00Z")
+    )
+    assert await markets.current() is not before
+
+
+async def test_writes_of_another_process_are_seen(database: Database, markets: Markets) -> None:
+    store(database, 1.0, "2020-12-10")
+    before = await markets.current()
+    program = (
+        "import sys\n"
+        "from storage import observations\n"
+        "from storage.db import open_database\n"
+        "rows = [{'ticker': t, 'session': '2020-12-11', 'close': 3.0} for t in ('IWM', 'SPY')]\n"
+        "with open_database(sys.argv[1]) as database:\n"
+        "    database.run_sync(lambda db: observations.add(\n"
+        "        db, 'bars', rows, source='csv', observed_at='2020-12-11T22:00:00Z'))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(database.path)], check=True, cwd=ROOT, timeout=60)  # noqa: S603, ASYNC221 - ours
+    after = await markets.current()
+    assert before.end == pd.Timestamp("2020-12-10")
+    assert after.end == pd.Timestamp("2020-12-11")
+    assert await markets.current() is after
+
+
+async def test_a_session_that_completes_is_seen_without_a_write(
+    database: Database, markets: Markets, clock: Clock
+) -> None:
+    store(database, 1.0, "2020-12-10", "2020-12-11")
+    clock.now = dt.datetime(2020, 12, 11, 21, 14, tzinfo=dt.UTC)  # a minute before the close is trusted
+    assert (await markets.current()).end == pd.Timestamp("2020-12-10")
+    clock.now = dt.datetime(2020, 12, 11, 21, 15, tzinfo=dt.UTC)
+    assert (await markets.current()).end == pd.Timestamp("2020-12-11")
+
+
+async def test_closures_of_the_config_are_no_sessions(database: Database, clock: Clock) -> None:
+    store(database, 1.0, "2020-12-10", "2020-12-11")
+    markets = Markets(database, clock, (dt.date(2020, 12, 11),))
+    assert (await markets.current()).end == pd.Timestamp("2020-12-10")
+    assert not markets.sessions().is_session(dt.date(2020, 12, 11))
+
+
+# Dates that are asked for
+
+
+async def test_asof_cuts_and_anchors(database: Database, markets: Markets) -> None:
+    store(database, 1.0, "2020-12-09", "2020-12-10", "2020-12-11")
+    market = await markets.asked(pd.Timestamp("2020-12-10"), None)
+    assert (market.end, market.anchor) == (pd.Timestamp("2020-12-10"), pd.Timestamp("2020-12-10"))
+
+
+@pytest.mark.parametrize("word", ["asof", "known"])
+async def test_a_date_in_the_future_is_refused(word: str, database: Database, markets: Markets) -> None:
+    store(database, 1.0, "2020-12-11")
+    day = pd.Timestamp("2020-12-12")
+    with pytest.raises(BadInput) as refused:
+        await markets.asked(*((day, None) if word == "asof" else (None, day)))
+    assert str(refused.value) == f"“{word} 2020-12-12” is in the future. Example: {word} 2020-12-11"
+    today = pd.Timestamp("2020-12-11")
+    assert (await markets.asked(*((today, None) if word == "asof" else (None, today)))).end == today
+
+
+async def test_a_date_before_history_says_where_it_begins(database: Database, markets: Markets) -> None:
+    store(database, 1.0, "2020-12-10", "2020-12-11")
+    with pytest.raises(NoData) as refused:
+        await markets.asked(pd.Timestamp("2020-12-09"), None)
+    assert str(refused.value) == ("There is no close of both funds by 2020-12-09; history begins 2020-12-10.")
+
+
+async def test_a_date_in_an_empty_database_is_an_empty_market(markets: Markets) -> None:
+    assert (await markets.asked(pd.Timestamp("2020-12-09"), None)).end is None
+
+
+@pytest.mark.parametrize("day", ["2020-12-10", "1980-01-01"])
+async def test_a_date_on_which_nothing_was_known_is_refused(
+    day: str, database: Database, markets: Markets
+) -> None:
+    store(database, 1.0, "2020-12-10")
+    with pytest.raises(NoData) as refused:
+        await markets.asked(None, pd.Timestamp(day))
+    assert str(refused.value) == f"Nothing was stored yet on {day}."
+
+
+async def test_what_was_known_is_as_old_as_it_was_then(
+    database: Database, markets: Markets, clock: Clock
+) -> None:
+    store(database, 1.0, "2020-12-09", "2020-12-10", at="2020-12-10T22:00:00Z")
+    store(database, 2.0, "2020-12-10", at="2020-12-14T22:00:00Z")
+    clock.now = dt.datetime(2020, 12, 31, 22, tzinfo=dt.UTC)
+    then = await markets.asked(None, pd.Timestamp("2020-12-11"))
+    assert last(then) == 1.0
+    assert then.last_completed == pd.Timestamp("2020-12-11")
+    assert then.behind(pd.Timestamp("2020-12-10")) == 1
+    assert last(await markets.current()) == 2.0
+
+
+async def test_what_is_known_today_is_no_newer_than_the_clock(
+    database: Database, markets: Markets, clock: Clock
+) -> None:
+    store(database, 1.0, "2020-12-10", "2020-12-11", at="2020-12-11T10:00:00Z")
+    clock.now = dt.datetime(2020, 12, 11, 15, tzinfo=dt.UTC)  # the session of the 11th is open
+    assert (await markets.asked(None, pd.Timestamp("2020-12-11"))).end == pd.Timestamp("2020-12-10")
+
+
+async def test_asof_and_known_together(database: Database, markets: Markets) -> None:
+    store(database, 1.0, "2020-12-09", "2020-12-10", at="2020-12-10T22:00:00Z")
+    store(database, 2.0, "2020-12-09", at="2020-12-11T22:00:00Z")
+    market = await markets.asked(pd.Timestamp("2020-12-09"), pd.Timestamp("2020-12-10"))
+    assert (market.end, last(market)) == (pd.Timestamp("2020-12-09"), 1.0)
