@@ -71,11 +71,11 @@ def daily(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | No
     frame["flow"] = (change * frame["nav"]).where(~split, 0.0)
     spikes = _spikes(frame["shares"].to_numpy(), (share > BIG_SHARE).to_numpy())
     marks = {
-        "NAV": off,
         "STALE": (change == 0).rolling(FROZEN_SESSIONS).sum() == FROZEN_SESSIONS,
-        "LOT": (raw % LOT != 0) & raw.notna() & ~split,
-        "GAP": ~consecutive & raw.notna(),
+        "LOT": (raw.round() % LOT != 0) & raw.notna() & ~split,
         "LARGE": share > LARGE_SHARE,
+        "NAV": off,
+        "GAP": ~consecutive & raw.notna(),
         "BIG": share > BIG_SHARE,
     }
     frame["held"] = marks["STALE"] | marks["LOT"] | marks["GAP"] | marks["BIG"]

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.analytics.counts import daily
+from bot.analytics.flows import (
+    FlowSummary,
+    by_assets,
+    flow_history,
+    gap_history,
+    prepared,
+    robust_z,
+    summary,
+)
+from bot.analytics.market import LARGE, SMALL, Market
+from bot.analytics.performance import total_return_index
+from bot.analytics.windows import MTD, YTD, Window, parse_window
+from tests.analytics.facts import facts_at, facts_market
+from tests.shared_data import market_at, shared
+
+SESSIONS = pd.bdate_range("2019-12-16", periods=60)
+NAN = float("nan")
+WINDOWS = [parse_window(text) for text in ("1d", "3d", "1w", "1m", "mtd", "ytd", "since 2020-01-02")]
+DAY = Window("d", 1)
+# A session's change of the count: mostly lots, seldom a jump, its undoing, a split, or no row at all.
+MOVES = st.sampled_from(["lots"] * 8 + ["same", "same", "double", "halve", "back", "split", "none"])
+SIZES = st.integers(-30, 30)
+
+
+def facts(*millions: float, nav: float | list[float] = 100.0, first: int = 0) -> pd.DataFrame:
+    """Counts in millions, one a session."""
+    index = SESSIONS[first : first + len(millions)]
+    shares = [1e6 * count for count in millions]
+    return pd.DataFrame({"nav": nav, "shares": shares, "assets": NAN}, index=index, dtype="float64")
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.Series]:
+    """Two months of counts with all that goes wrong with them, and the closes of those sessions."""
+    moves = draw(st.lists(st.tuples(MOVES, SIZES), min_size=10, max_size=40))
+    noise = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).normal(0, 0.01, len(moves))
+    rows, count, units, level, quiet = [], 4_000, 1.0, 100.0, 4_000
+    for (move, size), step in zip(moves, noise, strict=True):
+        level *= math.exp(step)
+        match move:
+            case "lots":
+                quiet = count = max(count + size, 100)
+            case "double":
+                quiet, count = count, count * 2
+            case "halve":
+                quiet, count = count, count // 2
+            case "back":
+                count = quiet
+            case "split":
+                units *= 2
+        shares = NAN if move == "none" else 50_000 * count * units
+        wrong = 1.2 if size == 30 else 1.0
+        rows.append((wrong * level / units, shares, NAN, level / units))
+    frame = pd.DataFrame(rows, SESSIONS[: len(rows)], ["nav", "shares", "assets", "close"])
+    # Closes are in the units of the last split, as sources give them.
+    splits = (frame["close"] / frame["close"].shift(1) < 0.75).iloc[::-1].cumsum().shift(1, fill_value=0)
+    return frame[["nav", "shares", "assets"]], frame["close"] / 2.0 ** splits.iloc[::-1]
+
+
+def billions(found: FlowSummary) -> str:
+    assert found.dollars is not None
+    return f"{found.dollars / 1e9:+.2f}"
+
+
+@shared
+@pytest.mark.parametrize(
+    ("window", "expected"), [("ytd", "+0.82"), ("since 2020-09-30", "+5.55"), ("since 2020-06-12", "+5.87")]
+)
+def test_golden_flows_over_the_full_history(window: str, expected: str) -> None:
+    frame = prepared(market_at("2020-12-11"), SMALL)
+    assert billions(summary(frame, parse_window(window))) == expected
+
+
+@shared
+def test_golden_flows_of_november_and_of_lippers_week_over_the_full_history() -> None:
+    november = summary(prepared(market_at("2020-11-30"), SMALL), MTD)
+    assert (billions(november), november.base) == ("+2.70", pd.Timestamp("2020-10-30"))
+    week = summary(prepared(market_at("2020-11-11"), SMALL), Window("d", 5))
+    assert (billions(week), week.base) == ("+1.35", pd.Timestamp("2020-11-04"))
+
+
+def test_golden_flows_from_the_facts() -> None:
+    since = summary(prepared(facts_at("2020-12-11"), SMALL), parse_window("since 2020-09-30"))
+    assert billions(since) == "+5.55"
+    assert since.flags == ()
+    assert billions(summary(prepared(facts_at("2020-11-30"), SMALL), MTD)) == "+2.70"
+    assert billions(summary(prepared(facts_at("2020-11-11"), SMALL), Window("w", 1))) == "+1.35"
+
+
+@shared
+def test_golden_units_of_2020() -> None:
+    frame = prepared(market_at("2020-12-11"), SMALL)
+    days = ["2019-12-31", "2020-06-12", "2020-09-30", "2020-12-11"]
+    assert [f"{frame.loc[day, 'shares'] / 1e6:.2f}" for day in days] == [
+        "289.95",
+        "256.75",
+        "258.60",
+        "290.30",
+    ]
+    assert f"{summary(frame, YTD).units:+.2f}" == "+0.12"
+    assert f"{summary(frame, parse_window('since 2020-09-30')).units:+.2f}" == "+12.26"
+
+
+def test_a_flow_counts_what_came_after_the_base_up_to_the_end() -> None:
+    frame = daily(facts(200.0, 201.0, 203.0, 204.0, nav=[100.0, 100.0, 110.0, 120.0]), SESSIONS)
+    found = summary(frame, Window("d", 2))
+    assert (found.base, found.end) == (SESSIONS[1], SESSIONS[3])
+    assert found.dollars == pytest.approx(2e6 * 110 + 1e6 * 120)
+    assert found.percent == pytest.approx(100 * 340 / 20_100)
+    assert found.units == pytest.approx(100 * 3 / 201)
+    assert found.before is None  # the window before would start before history
+
+
+def test_the_window_before_ends_where_this_one_begins() -> None:
+    frame = daily(facts(200.0, 201.0, 203.0, 206.0, 210.0), SESSIONS)
+    assert summary(frame, Window("d", 2)).before == pytest.approx(300e6)
+    assert flow_history(frame, Window("d", 2))["change"].tolist()[-1] == pytest.approx(700e6 - 300e6)
+    assert summary(frame, Window("d", 3)).before is None
+    assert np.isnan(flow_history(frame, Window("d", 3))["change"].iloc[-1])
+
+
+@pytest.mark.parametrize("window", [YTD, MTD, parse_window("since 2019-12-30")])
+def test_a_window_with_a_fixed_start_has_none_before_it(window: Window) -> None:
+    frame = daily(facts(*[200.0 + number for number in range(20)]), SESSIONS)
+    found = summary(frame, window)
+    assert found.dollars is not None
+    assert found.before is None
+
+
+def test_too_little_history_gives_nothing() -> None:
+    frame = daily(facts(200.0, 201.0), SESSIONS)
+    for window in (Window("d", 2), YTD, Window("w", 1)):
+        assert summary(frame, window) == FlowSummary(window, None, SESSIONS[1])
+        assert flow_history(frame, window).isna().all().all()
+
+
+def test_without_counts_there_is_no_flow() -> None:
+    nothing = daily(facts(), SESSIONS)
+    for window in WINDOWS:
+        assert summary(nothing, window, SESSIONS[3]) == FlowSummary(window, None, None)
+        history = flow_history(nothing, window)
+        assert history.empty
+        assert list(history.columns) == ["dollars", "percent", "units", "change"]
+
+
+def test_the_anchor_is_the_date_asked_for_and_days_count_from_the_last_count() -> None:
+    frame = daily(facts(200.0, 201.0, 203.0, 206.0, 210.0, 215.0, 221.0, 228.0), SESSIONS)
+    late = SESSIONS[9]
+    assert summary(frame, Window("w", 1), late).base == SESSIONS[4]
+    assert summary(frame, Window("w", 1)).base == SESSIONS[2]
+    assert summary(frame, Window("d", 3), late).base == SESSIONS[4]
+
+
+def test_days_are_sessions_even_where_counts_are_missing() -> None:
+    holes = facts(200.0, 201.0, NAN, NAN, 204.0, 205.0)
+    frame = daily(holes, SESSIONS)
+    assert summary(frame, Window("d", 1)).base == SESSIONS[4]
+    assert summary(frame, Window("d", 3)).base == SESSIONS[1]  # the last count before a missing one
+    assert summary(frame, Window("d", 4)).base == SESSIONS[1]
+    assert summary(frame, Window("d", 5)).base == SESSIONS[0]
+    note = "one flow over 3 sessions since 2019-12-17, counts between are missing"
+    assert summary(frame, Window("d", 3)).flags == ((SESSIONS[4], "GAP", note),)
+    assert flow_history(frame, Window("d", 3))["dollars"].tolist()[-1] == pytest.approx(400e6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "held"),
+    [
+        ((200.0, 201.0, 240.0, 241.0), [2]),  # BIG
+        ((200.0, 200.0, 200.0, 200.0, 201.0), [3]),  # STALE
+        ((200.0, 201.0, NAN, 203.0, 204.0), [2]),  # GAP, the third row
+        ((200.0, 201.0, 201.01, 201.06), [2]),  # LOT
+        ((200.0, 201.0, 402.0, 202.0, 203.0), [2, 3]),  # a spike's first day and its end
+        ((200.0, 201.0, 215.0, 216.0), []),  # above 5 percent is real
+    ],
+)
+def test_a_doubtful_day_fires_nothing_by_itself(counts: tuple[float, ...], held: list[int]) -> None:
+    frame = daily(facts(*counts), SESSIONS)
+    for column, values in flow_history(frame, DAY).iloc[1:].items():
+        missing = [1 + number for number in np.flatnonzero(values.isna())]
+        # the change needs a day before the day
+        assert [row for row in missing if column != "change" or row > 1] == held
+
+
+def test_a_big_flow_counts_once_the_next_count_has_confirmed_it() -> None:
+    frame = daily(facts(200.0, 201.0, 240.0, 241.0, 242.0), SESSIONS)
+    history = flow_history(frame, Window("d", 2))
+    assert history["dollars"].tolist()[3:] == pytest.approx([4_000e6, 200e6])
+    assert np.isnan(history["dollars"].iloc[2])
+
+
+def test_a_spike_leaves_no_flow_behind_it() -> None:
+    counts = facts(200.0, 400.0, 401.0, 201.0, 202.0, nav=[100.0, 110.0, 120.0, 130.0, 100.0])
+    frame = daily(counts, SESSIONS)
+    found = summary(frame, Window("d", 4))
+    assert found.dollars == pytest.approx(1e6 * 130 + 1e6 * 100)
+    # a base inside it is replaced by the last good one
+    assert summary(frame, Window("d", 2)).base == SESSIONS[0]
+    assert summary(frame, Window("d", 2)).dollars == found.dollars
+    # before it was undone it stood
+    assert summary(daily(counts.iloc[:3], SESSIONS), DAY).dollars == pytest.approx(1e6 * 120)
+
+
+def test_a_split_changes_no_flow_no_share_of_assets_and_no_change_of_units() -> None:
+    plain = facts(200.0, 201.0, 203.0, 206.0, 210.0)
+    halved = plain.copy()
+    halved.iloc[3:, 0] /= 2
+    halved.iloc[3:, 1] *= 2
+    kept = {"dollars": 700e6, "percent": 100 * 700 / 20_300, "units": 100 * 7 / 203}
+    assert flow_history(daily(plain, SESSIONS), Window("d", 2)).iloc[-1][
+        list(kept)
+    ].to_dict() == pytest.approx(kept)
+    # the flow of the split's own day cannot be told from it and is none
+    split = flow_history(daily(halved, SESSIONS), DAY)["dollars"].iloc[1:].tolist()
+    assert split == pytest.approx([100e6, 200e6, 0.0, 400e6])
+
+
+@settings(max_examples=30)
+@given(histories(), st.sampled_from(WINDOWS))
+def test_what_was_known_at_a_session_is_what_the_history_says_of_it(
+    known: tuple[pd.DataFrame, pd.Series], window: Window
+) -> None:
+    counts, close = known
+    whole = daily(counts, SESSIONS, close)
+    history = flow_history(whole, window)
+    for cut in range(3, len(whole), 5):
+        then = daily(counts.loc[: whole.index[cut]], SESSIONS, close)
+        assert np.array_equal(then["held"], whole["held"].iloc[: cut + 1])
+        pd.testing.assert_frame_equal(
+            flow_history(then, window), history.iloc[: cut + 1], rtol=1e-9, atol=1e-3, check_freq=False
+        )
+        row, found = history.iloc[cut], summary(then, window)
+        if not whole["held"].iloc[cut] and found.dollars is not None:
+            told = [found.dollars, found.percent, found.units]
+            assert row[["dollars", "percent", "units"]].tolist() == pytest.approx(told, rel=1e-9, abs=1e-3)
+            if found.before is not None:
+                assert row["change"] == pytest.approx(found.dollars - found.before, rel=1e-9, abs=1e-3)
+
+
+@given(st.lists(st.tuples(st.integers(1_000, 9_000), st.floats(50, 200)), min_size=1, max_size=15))
+def test_the_method_by_assets_agrees_where_assets_are_count_times_value(
+    rows: list[tuple[int, float]],
+) -> None:
+    frame = facts(*(lots / 20 for lots, _ in rows), nav=[value for _, value in rows])
+    frame["assets"] = frame["shares"] * frame["nav"]
+    expected = frame["shares"].diff() * frame["nav"]
+    assert by_assets(frame).to_numpy() == pytest.approx(expected.to_numpy(), nan_ok=True, abs=1.0)
+
+
+def test_on_an_ex_day_the_method_by_assets_needs_the_price_return() -> None:
+    # a distribution of 1 leaves the fund with the NAV; nobody bought or sold a share
+    frame = facts(200.0, 200.0, nav=[100.0, 99.0]).assign(assets=[20e9, 19.8e9])
+    assert by_assets(frame).iloc[1] == 0.0
+    total = total_return_index(frame["nav"], pd.Series([1.0], index=[SESSIONS[1]]))
+    assert 19.8e9 - 20e9 * total.iloc[1] == pytest.approx(-200e6)
+
+
+def naive_z(values: list[float]) -> list[float]:
+    """One session after the other, as it is defined."""
+    found = []
+    for t, x in enumerate(values):
+        past = [v for v in values[max(0, t - 120) : t] if not math.isnan(v)]
+        if len(past) < 20 or math.isnan(x):
+            found.append(NAN)
+            continue
+        median = float(np.median(past))
+        spread = 1.4826 * float(np.median([abs(v - median) for v in past]))
+        if spread > 0:
+            found.append(max(-5.0, min(5.0, (x - median) / spread)))
+        else:
+            found.append(0.0 if x == median else NAN)
+    return found
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 300),
+    st.sampled_from([0.0, 0.2, 0.8]),
+    st.sampled_from(["normal", "whole", "wild"]),
+)
+def test_the_score_is_the_robust_one_of_each_session(seed: int, n: int, gaps: float, kind: str) -> None:
+    random = np.random.default_rng(seed)
+    values = random.normal(0, 1, n) if kind == "normal" else random.standard_cauchy(n)
+    values = np.round(random.normal(0, 0.6, n)) if kind == "whole" else values
+    values[random.random(n) < gaps] = np.nan
+    series = pd.Series(values, index=pd.bdate_range("2015-01-01", periods=n))
+    found = robust_z(series)
+    assert found.index.equals(series.index)
+    assert found.tolist() == pytest.approx(naive_z(values.tolist()), nan_ok=True, rel=1e-12)
+
+
+def test_a_score_needs_twenty_sessions_before_and_is_clipped() -> None:
+    values = pd.Series([*map(float, range(20)), 1000.0, -1000.0])
+    assert robust_z(values).isna().tolist() == [True] * 20 + [False, False]
+    assert robust_z(values).tolist()[-2:] == [5.0, -5.0]
+
+
+def test_where_nothing_moved_the_score_is_zero_or_not_available() -> None:
+    values = pd.Series([1.0] * 25 + [2.0, 1.0])
+    assert robust_z(values).iloc[20:].tolist() == pytest.approx([0.0] * 5 + [NAN, 0.0], nan_ok=True)
+
+
+def test_the_gap_is_the_small_fund_less_the_large_on_sessions_of_both() -> None:
+    market = Market(
+        prices=pd.DataFrame({SMALL: 100.0, LARGE: 100.0}, index=SESSIONS),
+        last_completed=SESSIONS[-1],
+        facts={
+            SMALL: facts(200.0, 201.0, 240.0, 242.4),
+            LARGE: facts(900.0, 909.0, 918.1, 927.3, first=1),
+        },
+    )
+    gap = gap_history(market, DAY)
+    assert list(gap.index) == list(SESSIONS[1:4])
+    # the second day of the small fund is BIG: said to be missing, not left out
+    assert gap.tolist() == pytest.approx([NAN, NAN, 1.0 - 100 * 9.1 / 909], nan_ok=True)
+    assert gap_history(replace(market, facts={}), DAY).empty
+
+
+def test_facts_are_made_ready_once_for_a_market() -> None:
+    market = facts_market()
+    assert prepared(market, SMALL) is prepared(market, SMALL)
+    assert prepared(market, LARGE).empty
