@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storage.kinds import KINDS, Kind
+from storage.restatements import Restatement, restatements
 from storage.rows import instant, select
 from storage.vintages import JITTER, Reading
 
@@ -27,6 +28,7 @@ __all__ = [
     "JITTER",
     "KINDS",
     "Kind",
+    "Restatement",
     "Written",
     "add",
     "first_observed",
@@ -34,6 +36,7 @@ __all__ = [
     "is_empty",
     "latest_session",
     "newest",
+    "restatements",
 ]
 
 

@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import datetime as dt
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlite_utils
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage.migrations import MIGRATIONS
+from storage.observations import Restatement, add, restatements
+from storage.restatements import RESTATED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+    from storage.rows import Row
+
+ONE, TWO, THREE = (f"2020-12-11T{hour}:00:00Z" for hour in (21, 22, 23))
+
+
+def at(day: str, hour: int = 21) -> str:
+    return f"{day}T{hour:02}:00:00Z"
+
+
+def put(
+    db: sqlite_utils.Database,
+    observed_at: str,
+    close: float,
+    session: str = "2020-12-10",
+    *,
+    source: str = "yahoo",
+    **more: object,
+) -> None:
+    row: Row = {"ticker": "IWM", "session": session, "close": close, **more}
+    add(db, "bars", [row], source=source, observed_at=observed_at)
+
+
+def split(db: sqlite_utils.Database, session: str, ratio: float, observed_at: str | None = None) -> None:
+    row: Row = {"ticker": "IWM", "session": session, "ratio": ratio}
+    add(db, "splits", [row], source="yahoo", observed_at=observed_at or at(session))
+
+
+def found(db: sqlite_utils.Database, kind: str = "bars") -> list[tuple[str, float, float | None]]:
+    return [(each.column, each.old, each.new) for each in restatements(db, kind)]
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Iterator[sqlite_utils.Database]:
+    """A database that the examples of a property share; each begins by emptying it."""
+    with sqlite_utils.Database(memory=True) as db:
+        MIGRATIONS.apply(db)
+        yield db
+
+
+def empty(db: sqlite_utils.Database) -> None:
+    for table in ("bars", "splits", "readings"):
+        db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from above
+
+
+# What a restatement is
+
+
+def test_a_close_that_was_replaced_is_told_with_both_values(db: sqlite_utils.Database) -> None:
+    put(db, ONE, 190.0)
+    put(db, TWO, 190.19)
+    (only,) = restatements(db, "bars")
+    assert only == Restatement(
+        kind="bars",
+        key={"ticker": "IWM", "session": "2020-12-10"},
+        column="close",
+        old=190.0,
+        new=190.19,
+        source="yahoo",
+        observed_at=TWO,
+    )
+    assert only.change == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"), [(1.00009, False), (1.00011, True), (0.99989, True), (1.0, False)]
+)
+def test_a_basis_point_is_the_limit(db: sqlite_utils.Database, factor: float, *, told: bool) -> None:
+    put(db, ONE, 190.0)
+    put(db, TWO, 190.0 * factor)
+    assert bool(restatements(db, "bars")) == told
+
+
+def test_a_value_that_comes_back_is_told_twice(db: sqlite_utils.Database) -> None:
+    put(db, ONE, 100.0)
+    put(db, THREE, 100.0)
+    put(db, TWO, 101.0)  # it arrives late, and so the return on THREE is found
+    assert found(db) == [("close", 101.0, 100.0), ("close", 100.0, 101.0)]
+
+
+def test_jitter_between_does_not_hide_a_restatement(db: sqlite_utils.Database) -> None:
+    for observed_at, close in ((ONE, 100.0), (TWO, 100.0005), (THREE, 100.02)):
+        put(db, observed_at, close)
+    assert found(db) == [("close", 100.0, 100.02)]
+
+
+def test_small_steps_are_each_compared_with_the_one_before(db: sqlite_utils.Database) -> None:
+    for hour, close in enumerate((100.0, 100.008, 100.016, 100.024)):
+        put(db, at("2020-12-11", hour), close)
+    assert found(db) == []
+
+
+def test_volume_and_the_days_range_are_no_figures(db: sqlite_utils.Database) -> None:
+    put(db, ONE, 190.0, high=191.0, volume=1000)
+    put(db, TWO, 190.0, high=195.0, volume=2000)
+    assert found(db) == []
+
+
+def test_a_provisional_bar_made_final_is_no_restatement(db: sqlite_utils.Database) -> None:
+    put(db, ONE, 190.0, provisional=1)
+    put(db, TWO, 191.0)
+    assert found(db) == []
+    put(db, THREE, 192.0)
+    assert found(db) == [("close", 191.0, 192.0)]
+
+
+def test_sources_do_not_restate_each_other(db: sqlite_utils.Database) -> None:
+    put(db, ONE, 190.0)
+    put(db, TWO, 195.0, source="csv")
+    assert found(db) == []
+
+
+def test_a_figure_withdrawn_is_told_and_one_filled_in_is_not(db: sqlite_utils.Database) -> None:
+    def paid(observed_at: str, amount: float | None) -> None:
+        row: Row = {"ticker": "IWM", "ex_date": "2003-12-16", "amount": amount}
+        add(db, "distributions", [row], source="yahoo", observed_at=observed_at)
+
+    paid(ONE, 0.115)
+    paid(TWO, None)
+    paid(THREE, 0.187)
+    (only,) = restatements(db, "distributions")
+    assert (only.key, only.old, only.new, only.change) == (
+        {"ticker": "IWM", "ex_date": "2003-12-16"},
+        0.115,
+        None,
+        None,
+    )
+
+
+def test_each_figure_of_a_row_is_told_for_itself(db: sqlite_utils.Database) -> None:
+    facts: Row = {"ticker": "IWM", "session": "2020-12-10", "nav": 190.0, "shares": 2.9e8, "assets": 5.5e10}
+    add(db, "fund_facts", [facts], source="issuer", observed_at=ONE)
+    changed = {**facts, "nav": 190.1, "shares": 2.8e8, "assets": 5.5e10 * (1 + 5e-5)}
+    add(db, "fund_facts", [changed], source="issuer", observed_at=TWO)
+    assert found(db, "fund_facts") == [("nav", 190.0, 190.1), ("shares", 2.9e8, 2.8e8)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "column"),
+    [
+        ("multiples", {"metric": "pe", "convention": "morningstar", "basis": "unstated"}, "value"),
+        ("sector_weights", {"level": "sector", "sector": "Health Care"}, "weight"),
+    ],
+)
+def test_the_key_says_which_figure_it_was(
+    db: sqlite_utils.Database, kind: str, row: Row, column: str
+) -> None:
+    key: Row = {"ticker": "IWM", "session": "2020-12-10", **row}
+    for observed_at, value in ((ONE, 20.0), (TWO, 21.0)):
+        add(db, kind, [{**key, column: value}], source="yahoo", observed_at=observed_at)
+    (only,) = restatements(db, kind)
+    assert (only.key, only.column, only.old, only.new) == (key, column, 20.0, 21.0)
+
+
+def test_a_change_from_zero_has_no_relative_size(db: sqlite_utils.Database) -> None:
+    for observed_at, weight in ((ONE, 0.0), (TWO, 0.5)):
+        row: Row = {"ticker": "IWM", "session": "2020-12-10", "sector": "Utilities", "weight": weight}
+        add(db, "sector_weights", [row], source="yahoo", observed_at=observed_at)
+    (only,) = restatements(db, "sector_weights")
+    assert (only.new, only.change) == (0.5, None)
+
+
+# Which are listed
+
+
+def test_the_newest_come_first_and_no_more_than_asked_for(db: sqlite_utils.Database) -> None:
+    for day in range(1, 6):
+        put(db, ONE, 100.0, f"2020-12-0{day}")
+    for day in (3, 1, 5, 2, 4):
+        put(db, at(f"2020-12-1{day}", 22), 101.0, f"2020-12-0{day}")
+    assert [each.key["session"][-1] for each in restatements(db, "bars")] == list("54321")
+    assert [each.key["session"][-1] for each in restatements(db, "bars", limit=2)] == list("54")
+    since = restatements(db, "bars", since=dt.datetime(2020, 12, 14, 22, tzinfo=dt.UTC))
+    assert [each.key["session"][-1] for each in since] == list("54")
+    assert restatements(db, "bars", since="2020-12-15T22:00:01Z") == []
+
+
+def test_the_limit_holds_within_one_row(db: sqlite_utils.Database) -> None:
+    for observed_at, nav in ((ONE, 190.0), (TWO, 191.0)):
+        row: Row = {"ticker": "IWM", "session": "2020-12-10", "nav": nav, "assets": nav}
+        add(db, "fund_facts", [row], source="issuer", observed_at=observed_at)
+    assert [each.column for each in restatements(db, "fund_facts", limit=1)] == ["nav"]
+
+
+def test_neither_step_of_the_listing_reads_the_whole_table(db: sqlite_utils.Database) -> None:
+    statements: list[str] = []
+    db.conn.set_trace_callback(statements.append)
+    restatements(db, "bars", since=ONE)
+    db.conn.set_trace_callback(None)
+    (listing,) = (text for text in statements if "JOIN" in text)
+    plan = " / ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {listing}").fetchall())
+    assert re.search(r"SEARCH new USING INDEX bars_revisions \(observed_at>\?\)", plan), plan
+    assert re.search(
+        r"SEARCH before USING INDEX bars_vintages \(ticker=\? AND session=\? AND source=\?", plan
+    ), plan
+    assert "TEMP B-TREE" not in plan
+
+
+# Splits
+
+
+def rebased(db: sqlite_utils.Database, ratio: float, *, on: str = "2020-12-14") -> None:
+    """A close of 190 on December 10, given in new units on the evening of `on`."""
+    put(db, at("2020-12-10"), 190.0)
+    put(db, at(on), round(190.0 / ratio, 2))
+
+
+@pytest.mark.parametrize("ratio", [2.0, 3.0, 1.5, 0.1])
+def test_what_a_split_does_to_older_closes_is_no_restatement(db: sqlite_utils.Database, ratio: float) -> None:
+    split(db, "2020-12-14", ratio)
+    rebased(db, ratio)
+    assert found(db) == []
+
+
+def test_without_its_split_it_is_one(db: sqlite_utils.Database) -> None:
+    rebased(db, 2.0)
+    assert found(db) == [("close", 190.0, 95.0)]
+    split(db, "2020-12-14", 2.0)  # the split is stored later
+    assert found(db) == []
+
+
+def test_another_ratio_is_no_explanation(db: sqlite_utils.Database) -> None:
+    split(db, "2020-12-14", 3.0)
+    rebased(db, 2.0)
+    assert found(db) == [("close", 190.0, 95.0)]
+
+
+@pytest.mark.parametrize("session", ["2020-12-10", "2020-12-15", "2019-12-16"])
+def test_a_split_that_is_not_between_is_no_explanation(db: sqlite_utils.Database, session: str) -> None:
+    split(db, session, 2.0, at("2020-12-09"))
+    rebased(db, 2.0)
+    assert found(db) == [("close", 190.0, 95.0)]
+
+
+@pytest.mark.parametrize(("on", "told"), [("2020-12-21", False), ("2020-12-22", True)])
+def test_a_source_has_a_week_to_rewrite_its_history(
+    db: sqlite_utils.Database, on: str, *, told: bool
+) -> None:
+    split(db, "2020-12-14", 2.0)
+    put(db, at(on, 1), 190.0)
+    put(db, at("2020-12-23"), 95.0)
+    assert bool(found(db)) == told
+
+
+def test_a_correction_made_together_with_the_split_is_told(db: sqlite_utils.Database) -> None:
+    split(db, "2020-12-14", 2.0)
+    put(db, at("2020-12-10"), 190.0)
+    put(db, at("2020-12-14"), 95.2)
+    assert found(db) == [("close", 190.0, 95.2)]
+
+
+def test_splits_that_two_sources_tell_and_several_splits_at_once(db: sqlite_utils.Database) -> None:
+    split(db, "2020-12-14", 2.0)
+    row: Row = {"ticker": "IWM", "session": "2020-12-14", "ratio": 2.0}
+    add(db, "splits", [row], source="csv", observed_at=at("2020-12-14"))
+    split(db, "2020-12-16", 3.0)
+    put(db, at("2020-12-10"), 180.0)
+    put(db, at("2020-12-16"), 30.0)
+    assert found(db) == []
+
+
+def test_another_funds_split_is_no_explanation(db: sqlite_utils.Database) -> None:
+    row: Row = {"ticker": "SPY", "session": "2020-12-14", "ratio": 2.0}
+    add(db, "splits", [row], source="yahoo", observed_at=at("2020-12-14"))
+    rebased(db, 2.0)
+    assert found(db) == [("close", 190.0, 95.0)]
+
+
+def test_shares_grow_by_a_split_and_amounts_shrink_up_to_their_rounding(db: sqlite_utils.Database) -> None:
+    split(db, "2020-12-14", 2.0)
+    for day, nav, shares, amount in (("2020-12-10", 190.0, 2.9e8, 0.115), ("2020-12-14", 95.0, 5.8e8, 0.058)):
+        facts: Row = {
+            "ticker": "IWM",
+            "session": "2020-12-09",
+            "nav": nav,
+            "shares": shares,
+            "assets": 5.5e10,
+        }
+        paid: Row = {"ticker": "IWM", "ex_date": "2020-12-09", "amount": amount}
+        add(db, "fund_facts", [facts], source="yahoo", observed_at=at(day))
+        add(db, "distributions", [paid], source="yahoo", observed_at=at(day))
+    assert found(db, "fund_facts") == found(db, "distributions") == []
+
+
+def test_a_multiple_is_not_rebased(db: sqlite_utils.Database) -> None:
+    split(db, "2020-12-14", 2.0)
+    key: Row = {"ticker": "IWM", "session": "2020-12-10", "metric": "pe"}
+    key |= {"convention": "morningstar", "basis": "unstated"}
+    for day, value in (("2020-12-10", 40.0), ("2020-12-14", 20.0)):
+        add(db, "multiples", [{**key, "value": value}], source="yahoo", observed_at=at(day))
+    assert found(db, "multiples") == [("value", 40.0, 20.0)]
+
+
+# Any history
+
+closes = st.lists(
+    st.floats(50, 200).flatmap(
+        lambda close: st.sampled_from([close, close * (1 + 5e-6), close * (1 + 5e-5)])
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(deadline=None)
+@given(values=closes, order=st.randoms())
+def test_neighbouring_vintages_more_than_a_basis_point_apart_are_all_that_is_told(
+    scratch: sqlite_utils.Database, values: list[float], order: Random
+) -> None:
+    empty(scratch)
+    arrivals = list(enumerate(values))
+    order.shuffle(arrivals)
+    for hour, close in arrivals:
+        put(scratch, at("2020-12-11", hour), close)
+    held = [
+        row["close"] for row in scratch.table("bars").rows_where("vintage > 0", order_by="observed_at DESC")
+    ]
+    expected = [("close", old, new) for new, old in pairwise(held) if abs(new - old) > RESTATED * old]
+    assert found(scratch) == expected
+
+
+@settings(deadline=None)
+@given(
+    close=st.floats(20, 500), ratio=st.sampled_from([1.5, 2.0, 3.0, 4.0, 0.1, 0.25]), digits=st.integers(2, 6)
+)
+def test_a_split_of_any_ratio_explains_any_close(
+    scratch: sqlite_utils.Database, close: float, ratio: float, digits: int
+) -> None:
+    empty(scratch)
+    split(scratch, "2020-12-14", ratio)
+    put(scratch, at("2020-12-10"), round(close, digits))
+    put(scratch, at("2020-12-14"), round(close / ratio, digits))
+    assert found(scratch) == []
