@@ -1,7 +1,6 @@
 """Configuration: one TOML file and the environment become frozen dataclasses.
 
-Every problem is reported at once, each with its key. The token is read from `[telegram] token`,
-`[telegram] token_file` or the variable TELEGRAM_BOT_TOKEN, in this order, and never shown.
+Every problem is reported at once, each with its key.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import datetime as dt
 import difflib
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +19,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from platformdirs import user_data_path
 
 from bot.errors import ConfigError
+from bot.token import read_token
 
-TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the variable's name, not a token
-_TOKEN = re.compile(r"\d+:[A-Za-z0-9_-]{20,}")
 _APP = "small-versus-large-bot"
 
 
@@ -47,6 +44,9 @@ class Config:
     closed: tuple[dt.date, ...] = ()
     yahoo: bool = True
     yahoo_timeout: int = 30
+    issuer: bool = False
+    issuer_iwm: str = ""
+    issuer_spy: str = ""
     theme: str = "light"
 
 
@@ -61,9 +61,11 @@ def load_config(
     reader = _Reader(_read(path), path.parent if path else Path())
     values = {name: reader.take(*entry) for name, entry in KEYS.items()}
     reader.unknown()
-    token = reader.token(environment) if token_needed else ""
-    if reader.problems:
-        raise ConfigError(reader.problems)
+    token, problem = (
+        read_token(reader.table("telegram"), reader.folder, environment) if token_needed else ("", "")
+    )
+    if problems := [*reader.problems, *([problem] if problem else [])]:
+        raise ConfigError(problems)
     chosen = {name: value for name, value in values.items() if value is not None}
     chosen.pop("token_file", None)
     return Config(**{**chosen, "token": token})
@@ -73,11 +75,13 @@ def _read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # with or without a mark
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file; copy config.example.toml and edit it"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: cannot be read ({error})"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: cannot be read (not a text in UTF-8)"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
 
@@ -88,7 +92,7 @@ class _Problem(Exception):
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _Problem("must be a text in quotes")
+        raise _Problem("must be a text in quotes, not empty")
     return value.strip()
 
 
@@ -136,7 +140,7 @@ def _dates(value: object) -> tuple[dt.date, ...]:
     days = []
     for item in value:
         try:
-            days.append(item if type(item) is dt.date else dt.date.fromisoformat(_text(item)))
+            days.append(item if type(item) is dt.date else dt.date.fromisoformat(str(item)))
         except ValueError:
             raise _Problem(f"“{item}” is not a date such as 2025-01-09") from None
     return tuple(days)
@@ -170,6 +174,9 @@ KEYS: dict[str, tuple[str, str, Callable[[object], Any]]] = {
     "closed": ("calendar", "closed", _dates),
     "yahoo": ("sources", "yahoo", _flag),
     "yahoo_timeout": ("sources", "yahoo_timeout", _seconds),
+    "issuer": ("issuer", "fetch", _flag),
+    "issuer_iwm": ("issuer", "iwm", _url),
+    "issuer_spy": ("issuer", "spy", _url),
     "theme": ("charts", "theme", _one_of("light", "dark")),
 }
 
@@ -182,13 +189,17 @@ class _Reader:
         self.folder = folder
         self.problems: list[str] = []
 
+    def table(self, section: str) -> dict[str, Any]:
+        """One section's keys; none where there is no section."""
+        found = self.data.get(section)
+        return found if isinstance(found, dict) else {}
+
     def take(self, section: str, key: str, check: Callable[[object], Any]) -> Any:  # noqa: ANN401 - per key
         """Checked value of one key, None where it is absent or wrong."""
-        table = self.data.get(section, {})
-        if not isinstance(table, dict) or key not in table:
+        if key not in self.table(section):
             return None
         try:
-            value = check(table[key])
+            value = check(self.table(section)[key])
         except _Problem as problem:
             self.problems.append(f"[{section}] {key}: {problem}")
             return None
@@ -199,10 +210,12 @@ class _Reader:
         known = {(section, key) for section, key, _ in KEYS.values()}
         sections = {section for section, _ in known}
         for section, table in self.data.items():
-            if section not in sections:
-                self.problems.append(f"[{section}]: unknown section{_nearest(section, sections)}")
-            elif not isinstance(table, dict):
+            if section in sections and not isinstance(table, dict):
                 self.problems.append(f"{section}: must be a section, written [{section}]")
+            elif not isinstance(table, dict):
+                self.problems.append(f"{section}: stands in no section; known: {', '.join(sorted(sections))}")
+            elif section not in sections:
+                self.problems.append(f"[{section}]: unknown section{_nearest(section, sections)}")
             else:
                 names = {key for group, key in known if group == section}
                 self.problems += [
@@ -210,37 +223,6 @@ class _Reader:
                     for key in table
                     if key not in names
                 ]
-
-    def token(self, environment: Mapping[str, str]) -> str:
-        """The bot's token; reports a missing, malformed or publicly readable one without showing it."""
-        table = self.data.get("telegram", {})
-        table = table if isinstance(table, dict) else {}
-        if table.get("token"):
-            return self._checked(str(table["token"]), "[telegram] token")
-        if table.get("token_file"):
-            return self._from_file(self.folder / Path(str(table["token_file"])).expanduser())
-        if environment.get(TOKEN_VARIABLE):
-            return self._checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE)
-        self.problems.append(
-            f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
-        )
-        return ""
-
-    def _from_file(self, path: Path) -> str:
-        try:
-            if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-                self.problems.append(f"[telegram] token_file: others may read {path}; run chmod 600 on it")
-                return ""
-            return self._checked(path.read_text(encoding="utf-8"), "[telegram] token_file")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not a text"
-            self.problems.append(f"[telegram] token_file: cannot read {path} ({reason})")
-            return ""
-
-    def _checked(self, token: str, key: str) -> str:
-        if not _TOKEN.fullmatch(token.strip()):
-            self.problems.append(f"{key}: does not look like a bot token (123456789:AA...)")
-        return token.strip()
 
 
 def _nearest(word: str, names: set[str]) -> str:

@@ -109,7 +109,7 @@ async def test_a_write_of_any_kind_is_seen(kind: str, database: Database, market
         "splits": {"session": "2020-12-11", "ratio": 2.0},
         "fund_facts": {"session": "2020-12-11", "nav": 1.0},
         "multiples": {
-            "session": "2020-12-11", "metric": "pe", "convention": "morningstar", "basis": "own", "value": 1.0,
+            "session": "2020-12-11", "metric": "pe", "convention": "losses_in", "basis": "own", "value": 1.0,
         },
         "sector_weights": {"session": "2020-12-11", "level": "sector", "sector": "Energy", "weight": 5.0},
     }  # fmt: skip

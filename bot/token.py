@@ -1,0 +1,48 @@
+"""The bot's token: `[telegram] token`, `[telegram] token_file` or TELEGRAM_BOT_TOKEN, in this order.
+
+It is a password: no message here shows it, and a file that others may read is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the variable's name, not a token
+_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
+
+
+def read_token(table: Mapping[str, object], folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The token and what is wrong with it, one of them "".
+
+    `table` is the section [telegram], whose values of another type than text are reported elsewhere.
+    """
+    given, file = table.get("token"), table.get("token_file")
+    if given:
+        return _checked(given, "[telegram] token") if isinstance(given, str) else ("", "")
+    if file:
+        return _of_file(folder / Path(file).expanduser()) if isinstance(file, str) else ("", "")
+    if environment.get(TOKEN_VARIABLE):
+        return _checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE)
+    return "", f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
+
+
+def _of_file(path: Path) -> tuple[str, str]:
+    try:
+        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            return "", f"[telegram] token_file: others may read {path}; run chmod 600 on it"
+        return _checked(path.read_text(encoding="utf-8"), "[telegram] token_file")
+    except OSError as error:
+        return "", f"[telegram] token_file: cannot read {path} ({error.strerror})"
+    except UnicodeDecodeError:
+        return "", f"[telegram] token_file: cannot read {path} (not a text)"
+
+
+def _checked(token: str, key: str) -> tuple[str, str]:
+    """The token without the white space around it, where it looks like one."""
+    if _TOKEN.fullmatch(token.strip()):
+        return token.strip(), ""
+    return "", f"{key}: does not look like a bot token (123456789:AA...)"

@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tomllib
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from bot.config import KEYS, Config, default_database, load_config
+from bot.errors import ConfigError
+from bot.token import TOKEN_VARIABLE
+
+EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
+TOKEN = "123456789:" + "A" * 35
+OTHER = "987654321:" + "B" * 35
+MISSING = f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
+UNLIKE = "does not look like a bot token (123456789:AA...)"
+# Keys of the example whose value is commented out, because they have no default.
+WITHOUT_DEFAULT = {("telegram", "token_file"), ("access", "owner"), ("issuer", "iwm"), ("issuer", "spy")}
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def problems(folder: Path, text: str, **environment: str) -> list[str]:
+    """What is wrong with a file for `run`; with a token in the environment unless the test is about it."""
+    with pytest.raises(ConfigError) as refused:
+        load_config(write(folder, text), environment or {TOKEN_VARIABLE: TOKEN}, token_needed=True)
+    assert str(refused.value) == "\n".join(refused.value.problems)
+    return refused.value.problems
+
+
+def example(uncommented: bool) -> str:
+    """The example, its commented keys in force or not."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+    return re.sub(r"(?m)^# (\w+ = )", r"\1", text) if uncommented else text
+
+
+# The example
+
+
+def test_the_example_is_loaded_and_holds_the_defaults() -> None:
+    found = load_config(EXAMPLE, {TOKEN_VARIABLE: TOKEN}, token_needed=True)
+    default = Config()
+    differing = {
+        each.name for each in fields(Config) if getattr(found, each.name) != getattr(default, each.name)
+    }
+    assert differing == {"token", "database"}
+    assert found.database == EXAMPLE.parent / "bot.db"
+
+
+def test_the_example_has_every_key_and_no_other() -> None:
+    tables = tomllib.loads(example(uncommented=True))
+    keys = {(section, key) for section, table in tables.items() for key in table}
+    assert keys == {(section, key) for section, key, _ in KEYS.values()}
+    plain = {(s, k) for s, table in tomllib.loads(example(uncommented=False)).items() for k in table}
+    assert keys - plain == WITHOUT_DEFAULT
+
+
+def test_every_key_of_the_example_is_explained_by_the_line_above() -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    for above, line in pairwise(lines):
+        if re.match(r"(# )?\w+ = ", line):
+            assert above.startswith("# "), f"{line} is not explained"
+
+
+def test_every_key_is_a_field_of_the_configuration() -> None:
+    assert set(KEYS) - {"token_file"} == {each.name for each in fields(Config)}
+
+
+def test_the_commented_keys_of_the_example_are_valid_too(tmp_path: Path) -> None:
+    file = write(tmp_path, example(uncommented=True).replace('token = ""\n', ""))
+    secret = tmp_path / "telegram.token"
+    secret.write_text(f"{TOKEN}\n")
+    secret.chmod(0o600)
+    found = load_config(file, {}, token_needed=True)
+    assert (found.token, found.owner) == (TOKEN, 123456789)
+
+
+# Values
+
+
+def test_without_a_file_the_defaults_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert load_config(None, {}) == Config()
+    assert load_config(None, {}).database == default_database()
+    assert default_database().name == "bot.db"
+
+
+def test_every_value_of_a_file_is_taken(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        f"""
+        [telegram]
+        token = " {TOKEN} "
+        base_url = "http://127.0.0.1:8081/"
+        [storage]
+        database = "data/mine.db"
+        [access]
+        mode = "open"
+        owner = 7
+        users = [1, 2, 2]
+        chats = [-100]
+        [time]
+        timezone = "Europe/Berlin"
+        [calendar]
+        closed = [2025-01-09, "2018-12-05"]
+        [sources]
+        yahoo = false
+        yahoo_timeout = 5
+        [charts]
+        theme = "dark"
+        """,
+    )
+    assert load_config(file, {}, token_needed=True) == Config(
+        token=TOKEN,
+        base_url="http://127.0.0.1:8081",
+        database=tmp_path / "data" / "mine.db",
+        access="open",
+        owner=7,
+        users=frozenset({1, 2}),
+        chats=frozenset({-100}),
+        timezone="Europe/Berlin",
+        closed=(dt.date(2025, 1, 9), dt.date(2018, 12, 5)),
+        yahoo=False,
+        yahoo_timeout=5,
+        theme="dark",
+    )
+
+
+def test_the_database_may_be_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for text, place in (
+        ("/var/lib/bot.db", Path("/var/lib/bot.db")),
+        ("~/bot.db", tmp_path / "home" / "bot.db"),
+    ):
+        assert load_config(write(tmp_path, f'[storage]\ndatabase = "{text}"'), {}).database == place
+
+
+def test_a_file_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(b'\xef\xbb\xbf[charts]\r\ntheme = "dark"\r\n')
+    assert load_config(file, {}).theme == "dark"
+
+
+# Mistakes
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None:
+    text = """
+        speed = 5
+        [telegram]
+        token = "hello"
+        base_url = "telegram.org"
+        [storage]
+        database = ""
+        [access]
+        mode = "closed"
+        owner = "me"
+        users = 5
+        chats = [1, true]
+        [time]
+        timezone = "New York"
+        [calendar]
+        closed = ["2025-13-01"]
+        [source]
+        """
+    sections = sorted({section for section, *_ in KEYS.values()})
+    assert problems(tmp_path, text) == [
+        "[telegram] base_url: must be a URL such as https://api.telegram.org",
+        "[storage] database: must be a text in quotes, not empty",
+        "[access] mode: must be one of: allowlist, open",
+        "[access] owner: must be a Telegram id, a whole number such as 123456789",
+        "[access] users: must be a list of ids such as [123456789]",
+        "[access] chats: must be a Telegram id, a whole number such as 123456789",
+        "[time] timezone: “New York” is not a time zone name such as America/New_York",
+        "[calendar] closed: “2025-13-01” is not a date such as 2025-01-09",
+        f"speed: stands in no section; known: {', '.join(sections)}",
+        "[source]: unknown section; did you mean sources?",
+        f"[telegram] token: {UNLIKE}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[telegram]\nbase_url = "https://"',
+            "[telegram] base_url: must be a URL such as https://api.telegram.org",
+        ),
+        ("[telegram]\nbase_url = 5", "[telegram] base_url: must be a text in quotes, not empty"),
+        ("[telegram]\ntoken_file = false", "[telegram] token_file: must be a text in quotes, not empty"),
+        ("[access]\nowner = 0", "[access] owner: must be a Telegram id, a whole number such as 123456789"),
+        ("[access]\nmode = true", "[access] mode: must be one of: allowlist, open"),
+        (
+            '[time]\ntimezone = "../etc"',
+            "[time] timezone: “../etc” is not a time zone name such as America/New_York",
+        ),
+        (
+            '[time]\ntimezone = "America"',
+            "[time] timezone: “America” is not a time zone name such as America/New_York",
+        ),
+        (
+            '[calendar]\nclosed = "2025-01-09"',
+            "[calendar] closed: must be a list of dates such as [2025-01-09]",
+        ),
+        (
+            "[calendar]\nclosed = [2025-01-09T10:00:00]",
+            "[calendar] closed: “2025-01-09 10:00:00” is not a date such as 2025-01-09",
+        ),
+        ("[calendar]\nclosed = [5]", "[calendar] closed: “5” is not a date such as 2025-01-09"),
+        ('[sources]\nyahoo = "yes"', "[sources] yahoo: must be true or false"),
+        (
+            "[sources]\nyahoo_timeout = 0",
+            "[sources] yahoo_timeout: must be a whole number of seconds from 1 to 300",
+        ),
+        (
+            "[sources]\nyahoo_timeout = 301",
+            "[sources] yahoo_timeout: must be a whole number of seconds from 1 to 300",
+        ),
+        (
+            "[sources]\nyahoo_timeout = true",
+            "[sources] yahoo_timeout: must be a whole number of seconds from 1 to 300",
+        ),
+        ("[sources]\nyahoo_timout = 5", "[sources] yahoo_timout: unknown key; did you mean yahoo_timeout?"),
+        ("[charts]\ncolour = 5", "[charts] colour: unknown key; known: theme"),
+        ('[charts]\ntheme = "Dark"', "[charts] theme: must be one of: light, dark"),
+        ("charts = 5", "charts: must be a section, written [charts]"),
+        ("[[charts]]\ntheme = 'dark'", "charts: must be a section, written [charts]"),
+    ],
+)
+def test_a_mistake_is_told_with_its_key(text: str, said: str, tmp_path: Path) -> None:
+    assert problems(tmp_path, text) == [said]
+
+
+def test_what_is_no_configuration_file_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, "[telegram\n")
+    found = problems(tmp_path, "[telegram\n")
+    assert len(found) == 1
+    assert found[0].startswith(f"{file}: not valid TOML: ")
+    for path, said in (
+        (tmp_path / "none.toml", "no such file; copy config.example.toml and edit it"),
+        (tmp_path, "cannot be read (Is a directory)"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{re.escape(f'{path}: {said}')}$"):
+            load_config(path, {})
+    file.write_bytes(b"[charts]\ntheme = '\xff'\n")
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'{file}: cannot be read (not a text in UTF-8)')}$"):
+        load_config(file, {})
+
+
+# The token
+
+
+def test_the_token_is_taken_from_the_first_of_three_places(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{OTHER}\n")
+    secret.chmod(0o600)
+    environment = {TOKEN_VARIABLE: "5:" + "C" * 35}
+
+    def token(text: str) -> str:
+        return load_config(write(tmp_path, f"[telegram]\n{text}"), environment, token_needed=True).token
+
+    assert token(f'token = "{TOKEN}"\ntoken_file = "secret"') == TOKEN
+    assert token('token = ""\ntoken_file = "secret"') == OTHER
+    assert token("") == environment[TOKEN_VARIABLE]
+
+
+def test_the_token_of_the_process_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    assert load_config(None, token_needed=True).token == TOKEN
+    assert load_config(None).token == ""
+
+
+def test_commands_of_the_terminal_read_no_token(tmp_path: Path) -> None:
+    file = write(tmp_path, '[telegram]\ntoken_file = "none"\n')
+    assert load_config(file, {TOKEN_VARIABLE: TOKEN}).token == ""
+
+
+def test_a_missing_token_names_the_ways_to_give_one(tmp_path: Path) -> None:
+    assert problems(tmp_path, "", SOMETHING="else") == [MISSING]
+    assert problems(tmp_path, '[telegram]\ntoken = ""', SOMETHING="else") == [MISSING]
+
+
+@pytest.mark.parametrize(
+    "token", ["hello", "87654321", "87654321:short", "x" + TOKEN, TOKEN + "!", "5:" + "é" * 35]
+)
+def test_what_is_no_token_is_refused_without_being_shown(token: str, tmp_path: Path) -> None:
+    for found in (
+        problems(tmp_path, f'[telegram]\ntoken = "{token}"'),
+        problems(tmp_path, "", **{TOKEN_VARIABLE: token}),
+    ):
+        assert len(found) == 1
+        assert found[0].endswith(f": {UNLIKE}")
+        assert token not in found[0]
+
+
+def test_a_token_that_is_no_text_is_told_once(tmp_path: Path) -> None:
+    assert problems(tmp_path, "[telegram]\ntoken = 5") == [
+        "[telegram] token: must be a text in quotes, not empty"
+    ]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
+def test_a_token_file_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(TOKEN)
+    secret.chmod(mode)
+    said = f"[telegram] token_file: others may read {secret}; run chmod 600 on it"
+    assert problems(tmp_path, '[telegram]\ntoken_file = "secret"') == [said]
+
+
+def test_a_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    text = '[telegram]\ntoken_file = "secret"'
+    secret = tmp_path / "secret"
+    where = f"[telegram] token_file: cannot read {secret}"
+    assert problems(tmp_path, text) == [f"{where} (No such file or directory)"]
+    secret.write_bytes(b"\xff\xfe")
+    secret.chmod(0o600)
+    assert problems(tmp_path, text) == [f"{where} (not a text)"]
+    secret.write_text("hello")
+    assert problems(tmp_path, text) == [f"[telegram] token_file: {UNLIKE}"]
+
+
+def test_the_token_is_not_in_the_configurations_text() -> None:
+    assert TOKEN not in repr(Config(token=TOKEN))
