@@ -67,7 +67,7 @@ def why(market: Market, ticker: str, window: Window, convention: str) -> Split |
         return NoSplit(ticker, "no P/E stored", None)
     first, last = nearest_figure(eps.index, base), nearest_figure(eps.index, market.end)
     if first is None or last is None or first >= last:
-        return NoSplit(ticker, f"P/E is recorded from {eps.index[0]:%Y-%m-%d}", eps.index[0])
+        return NoSplit(ticker, _why_none(eps.index, base, market.end), eps.index[0])
     return Split(
         ticker,
         first,
@@ -79,6 +79,16 @@ def why(market: Market, ticker: str, window: Window, convention: str) -> Split |
         pe_first=float(pe[first]),
         pe_last=float(pe[last]),
     )
+
+
+def _why_none(sessions: pd.Index, base: pd.Timestamp, end: pd.Timestamp) -> str:
+    """Which P/E a split between two sessions lacks, given the sessions that have one."""
+    if base < sessions[0]:
+        return f"P/E is recorded from {sessions[0]:%Y-%m-%d}"
+    for target in (base, end):
+        if nearest_figure(sessions, target) is None:
+            return f"no P/E is stored for the {TOLERANCE_DAYS} days up to {target:%Y-%m-%d}"
+    return f"no P/E is stored after {nearest_figure(sessions, end):%Y-%m-%d}"
 
 
 def nearest_figure(sessions: pd.Index, target: pd.Timestamp) -> pd.Timestamp | None:

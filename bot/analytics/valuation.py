@@ -53,22 +53,37 @@ class Figure:
     first: pd.Timestamp | None
 
 
-def select(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
-    """Stored history of one multiple, sessions -> times (yield: percent); one basis, the newest's."""
+def select(market: Market, ticker: str, metric: str, convention: str, basis: str | None = None) -> pd.Series:
+    """Stored history of one multiple, sessions -> times (yield: percent); one basis, else the newest's."""
     rows = market.multiples
     rows = rows[(rows["ticker"] == ticker) & (rows["metric"] == metric) & (rows["convention"] == convention)]
     if rows.empty:
         return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
     rows = rows.sort_values("session", kind="stable")
-    rows = rows[rows["basis"] == rows["basis"].iloc[-1]].drop_duplicates("session", keep="last")
+    basis = rows["basis"].iloc[-1] if basis is None else basis
+    rows = rows[rows["basis"] == basis].drop_duplicates("session", keep="last")
     return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
 
 
-def premium(market: Market, metric: str, convention: str) -> pd.Series:
-    """100 (IWM / SPY - 1) percent on sessions for which both figures are stored."""
-    small, large = (select(market, ticker, metric, convention) for ticker in PAIR)
+def premium(market: Market, metric: str, convention: str, basis: str | None = None) -> pd.Series:
+    """100 (IWM / SPY - 1) percent on sessions for which both figures are stored under one basis.
+
+    By default it is the newest basis that both funds have: trailing is never set against forward.
+    """
+    basis = _common_basis(market, metric, convention) if basis is None else basis
+    small, large = (select(market, ticker, metric, convention, basis) for ticker in PAIR)
     both = pd.concat({SMALL: small, LARGE: large}, axis=1, join="inner").dropna()
-    return 100 * (both[SMALL] / both[LARGE].where(both[LARGE] > 0) - 1)
+    both = both[both[LARGE] > 0]
+    return 100 * (both[SMALL] / both[LARGE] - 1)
+
+
+def _common_basis(market: Market, metric: str, convention: str) -> str:
+    """The newest basis under which both funds have the multiple, "" when there is none."""
+    rows = market.multiples
+    rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
+    shared = set.intersection(*(set(rows.loc[rows["ticker"] == ticker, "basis"]) for ticker in PAIR))
+    found = rows[rows["basis"].isin(shared)].sort_values("session", kind="stable")["basis"]
+    return str(found.iloc[-1]) if len(found) else ""
 
 
 def percentile_rank(values: pd.Series) -> float | None:
@@ -97,7 +112,7 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
     last = {ticker: chosen[chosen["ticker"] == ticker].tail(1) for ticker in PAIR}
     value = {t: float(row["value"].iloc[0]) if len(row) else None for t, row in last.items()}
     session = {t: row["session"].iloc[0] if len(row) else None for t, row in last.items()}
-    over = premium(market, metric, convention)
+    over = premium(market, metric, convention, basis)
     same = session[SMALL] is not None and session[SMALL] == session[LARGE]
     return Figure(
         metric,
