@@ -16,6 +16,7 @@ from telegram.ext import Application
 
 from bot.chat.dispatch import Dispatcher, menu
 from bot.chat.polling import FIRST_REST, LONGEST_REST, PerChat, Poller, reason
+from bot.data.issuers.fetch import IssuerFiles
 from bot.data.markets import Markets
 from bot.data.yahoo import Yahoo
 from bot.delivery import Delivery
@@ -61,7 +62,13 @@ def services_of(config: Config, database: Database, clock: Clock, *, live: bool)
 
 def providers_of(config: Config) -> list[Provider]:
     """The sources that the config switches on."""
-    return [Yahoo(_cache(config.database), config.yahoo_timeout)] if config.yahoo else []
+    chosen: list[Provider] = []
+    if config.yahoo:
+        chosen.append(Yahoo(_cache(config.database), config.yahoo_timeout))
+    urls = {"IWM": config.issuer_iwm, "SPY": config.issuer_spy}
+    if config.issuer and any(urls.values()):
+        chosen.append(IssuerFiles({ticker: url for ticker, url in urls.items() if url}))
+    return chosen
 
 
 def _cache(database: Path) -> Path:
@@ -155,6 +162,7 @@ async def _drain(bot: Bot, poller: Poller) -> None:
         _log.warning("stopped with requests under way; the next start goes on with them")
     with suppress(TelegramError):
         await application.shutdown()
+        await application.bot.shutdown()  # where Telegram was never reached, only its connections are open
 
 
 def local_bot(services: Services, telegram: LocalTelegram) -> Bot:

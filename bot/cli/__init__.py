@@ -28,6 +28,7 @@ KINDS = {
     "multiples": "valuation multiples by convention",
     "weights": "weights of sectors and industry groups",
 }
+ISSUER = "issuer"
 # The exchange's calendar begins in January 1993 and ends about a year from today.
 _FIRST, _AHEAD = dt.datetime(1993, 2, 1, tzinfo=dt.UTC), dt.timedelta(days=180)
 
@@ -142,7 +143,7 @@ def parser() -> argparse.ArgumentParser:
     _add_switches(chat, demo, check)
     example = "prices IWM.csv --ticker IWM"
     _add_files(
-        add("import", "data.take_in", "take in a CSV file, all of it or nothing", example),
+        add("import", "data.take_in", "take in a file, all of it or nothing", example),
         add("export", "data.give_out", "write a CSV file that import reads", example),
     )
     add("doctor", "health.doctor", "look at config, database, data and disk; exit 1 if one is not well")
@@ -176,7 +177,10 @@ def _add_switches(
 def _add_files(taken: argparse.ArgumentParser, given: argparse.ArgumentParser) -> None:
     """Arguments of import and export."""
     kinds = "; ".join(f"{name}: {words}" for name, words in KINDS.items())
-    for sub, file in ((taken, "the CSV file"), (given, "the CSV file to write, - for standard output")):
-        sub.add_argument("kind", choices=KINDS, metavar="KIND", help=kinds)
+    more = f"{kinds}; {ISSUER}: a fund's file as its issuer gives it"
+    taken.add_argument("kind", choices=(*KINDS, ISSUER), metavar="KIND", help=more)
+    given.add_argument("kind", choices=KINDS, metavar="KIND", help=kinds)
+    for sub, file in ((taken, "the file"), (given, "the CSV file to write, - for standard output")):
         sub.add_argument("file", type=Path, metavar="FILE", help=file)
-        sub.add_argument("--ticker", required=True, metavar="FUND", help="IWM or SPY")
+    taken.add_argument("--ticker", metavar="FUND", help="IWM or SPY; an issuer's file says it itself")
+    given.add_argument("--ticker", required=True, metavar="FUND", help="IWM or SPY")

@@ -8,21 +8,32 @@ import sys
 from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import Sessions
+from bot.cli import ISSUER
 from bot.cli.hold import beside_the_bot
 from bot.cli.voice import busy, say
 from bot.data.export import export
 from bot.data.files import READERS, known_fund, store_file
+from bot.data.issuers.reading import read_issuer
+from bot.data.issuers.sniff import read_bytes
+from bot.data.issuers.store import against_market, store_issuer
+from bot.data.load import build_market, read_rows
 from bot.errors import BotError
 from storage.db import backup, open_database
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from bot.config import Config
+    from storage.observations import Written
 
 
 def take_in(given: argparse.Namespace, config: Config) -> int:
     """`import KIND FILE --ticker T`: all of the file or nothing."""
+    if given.kind == ISSUER:
+        return _take_in_issuer(given, config)
+    if given.ticker is None:
+        raise BotError(f"--ticker is missing. Example: import {given.kind} {given.file} --ticker IWM")
     with busy(f"Reading {given.file.name}"):
         today = dt.datetime.now(dt.UTC).date()
         contents = READERS[given.kind](
@@ -34,10 +45,38 @@ def take_in(given: argparse.Namespace, config: Config) -> int:
     with beside_the_bot(path), open_database(path) as database, busy("Storing"):
         now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
         written = database.run_sync(lambda db: store_file(db, contents, observed_at=now))
+    _say_written(written)
+    return 0
+
+
+def _take_in_issuer(given: argparse.Namespace, config: Config) -> int:
+    """`import issuer FILE`: a fund's workbook or holdings as its issuer gives them, told by its bytes."""
+    sessions, now = Sessions(config.closed), dt.datetime.now(dt.UTC)
+    with busy(f"Reading {given.file.name}"):
+        contents = read_issuer(
+            read_bytes(given.file),
+            name=given.file.name,
+            sessions=sessions,
+            today=now.date(),
+            ticker=given.ticker,
+        )
+    path = config.database
+    with beside_the_bot(path), open_database(path) as database:
+        market = build_market(database.run_sync(read_rows), sessions, now)
+        checked = against_market(contents, market, given.file.name)
+        for sentence in checked.preview.sentences():
+            say(sentence)
+        instant = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        with busy("Storing"):
+            written = database.run_sync(lambda db: store_issuer(db, checked, observed_at=instant))
+    _say_written(written)
+    return 0
+
+
+def _say_written(written: Mapping[str, Written]) -> None:
     for kind, counts in written.items():
         words = kind.replace("_", " ")
         say(f"{words}: {counts.inserted:,} new, {counts.revised:,} revised, {counts.unchanged:,} unchanged")
-    return 0
 
 
 def give_out(given: argparse.Namespace, config: Config) -> int:

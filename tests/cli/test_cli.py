@@ -100,7 +100,7 @@ def test_help_and_mistakes_load_nothing_heavy() -> None:
     ("arguments", "said"),
     [
         (["chta"], "argument COMMAND: invalid choice: 'chta'"),
-        (["import", "prices", "a.csv"], "the following arguments are required: --ticker"),
+        (["export", "prices", "a.csv"], "the following arguments are required: --ticker"),
         (["import", "price", "a.csv", "--ticker", "IWM"], "argument KIND: invalid choice: 'price'"),
         (["export", "prices", "--ticker", "IWM"], "the following arguments are required: FILE"),
         (["refresh", "--offline"], "unrecognized arguments: --offline"),
