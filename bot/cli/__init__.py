@@ -43,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command is None:
         top.print_help(sys.stderr)
         return MISUSED
+    return _left(_run(given))
+
+
+def _run(given: argparse.Namespace) -> int:
+    """The subcommand's exit code, its errors told."""
     try:
         code = int(given.command(given, _config(given)))
         sys.stdout.flush()  # here a reader that has gone is still an answer, at exit it is noise
@@ -61,6 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _left(code: int) -> int:
+    """The exit code; the process ends here where its end would wait for a source that does not answer."""
+    refresh = sys.modules.get("bot.data.refresh")
+    if refresh is not None and refresh.under_way():  # all of ours is closed and committed
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    return code
+
+
 def _complain(sentence: str) -> None:
     print(sentence, file=sys.stderr)  # noqa: T201 - the command line's voice
 
@@ -73,7 +89,7 @@ def _let_go(descriptor: int) -> None:
 
 def _config(given: argparse.Namespace) -> Config:
     """The config of --config (else the defaults), with --db over it; ConfigError, BotError for a folder."""
-    config = load_config(given.config, token_needed=given.token_needed)
+    config = load_config(given.config, token_needed=given.token_needed, token_used=given.token_used)
     config = replace(config, database=given.db) if given.db else config
     if config.database.is_dir():
         raise BotError(f"{config.database} is a folder; name a file, e.g. --db {config.database / 'bot.db'}")
@@ -113,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="To begin: python -m bot demo. Each command has a --help of its own.",
     )
     top.add_argument("--version", action="version", version=__version__)
-    top.set_defaults(command=None, token_needed=False)
+    top.set_defaults(command=None, token_needed=False, token_used=False)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--config", type=Path, metavar="FILE", help="the TOML configuration")
     shared.add_argument(
@@ -139,6 +155,7 @@ def parser() -> argparse.ArgumentParser:
     chat = add("chat", "talk.chat", "talk to the bot in the terminal", "--offline --db bot.db")
     demo = add("demo", "talk.demo", "play a story on sample data: no token, no network")
     check = add("check", "operate.check", "do once what the scheduler would do now", "--offline")
+    check.set_defaults(token_used=True)
     add("refresh", "operate.refresh_now", "fetch from the sources now")
     _add_switches(chat, demo, check)
     example = "prices IWM.csv --ticker IWM"

@@ -246,6 +246,22 @@ def test_an_interrupt_has_its_own_exit_code(bot: Call, monkeypatch: pytest.Monke
     assert bot("doctor") == Result(130, "", "")
 
 
+@pytest.mark.parametrize("asking", [True, False])
+def test_the_end_does_not_wait_for_a_source_that_does_not_answer(
+    asking: bool, bot: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bot.data.refresh.under_way", lambda: asking)
+    monkeypatch.setattr("bot.cli.health.doctor", interrupted)
+    monkeypatch.setattr("os._exit", left.append)
+    assert bot("doctor").code == 130
+    assert left == ([130] if asking else [])
+
+
 def test_an_error_for_people_is_one_line(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> int:
         raise BotError("No.")
