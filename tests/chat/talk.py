@@ -1,0 +1,133 @@
+"""A bot on the sample market that talks to the fake Bot API through real python-telegram-bot."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from telegram import Update
+
+from bot import app
+from bot.config import Config
+from bot.data.files import store
+from bot.data.sample import SOURCE, sample_observations
+from bot.ratelimit import SendBudget
+from storage.db import open_database
+from tests.fakes.botapi import FakeBotApi
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from bot.analytics.market import Market
+    from storage.db import Database
+    from tests.fakes.botapi_world import Json, Message
+
+ME, YOU, OWNER, GROUP = 42, 43, 7, -100200
+NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
+_ready: dict[object, Market] = {}  # Markets made in this process, by what they were made from
+
+
+class Talk:
+    """One bot, its clock, and what people type and press."""
+
+    def __init__(self, api: FakeBotApi, database: Database, config: Config) -> None:
+        self.api, self.database, self.now = api, database, NOW
+        self._seconds = 0.0
+        limiter = SendBudget(monotonic=lambda: self._seconds, sleep=self._leap)
+        self.bot = app.telegram_bot(config, database, lambda: self.now, limiter)
+
+    async def _leap(self, seconds: float) -> None:
+        self._seconds += seconds
+
+    async def ask(self, text: str, chat_id: int = ME, **how: Any) -> list[Message]:  # noqa: ANN401 - of say
+        """What the bot sends or edits in answer to a line."""
+        self.api.say(chat_id, text, **how)
+        return await self.answers()
+
+    async def press(self, message: Message, label: str, user_id: int | None = None) -> list[Message]:
+        """What the bot sends or edits once a message's button of that label is pressed."""
+        labelled = dict(button for row in message.buttons for button in row)
+        return await self.press_data(message, labelled[label], user_id)
+
+    async def press_data(self, message: Message, data: str, user_id: int | None = None) -> list[Message]:
+        """The same, by the button's data."""
+        self.api.press(message.message_id, data, user_id)
+        return await self.answers()
+
+    async def answers(self) -> list[Message]:
+        """Deliver what Telegram holds and wait until it is dealt with; messages sent or edited, in order."""
+        before = {key: message.edits for key, message in self.api.world.messages.items()}
+        updates, self.api.world.updates = self.api.world.updates, []
+        await self.deliver(*updates)
+        return [
+            message
+            for key, message in self.api.world.messages.items()
+            if before.get(key) != message.edits and message.sender["is_bot"]
+        ]
+
+    async def deliver(self, *updates: Json) -> None:
+        """Hand over updates as a poll does, and wait until they are dealt with."""
+        queue = self.bot.application.update_queue
+        for update in updates:
+            await queue.put(Update.de_json(update, self.bot.application.bot))
+        await queue.join()
+
+    def notes(self) -> list[str]:
+        """Texts shown over the chat at pressed buttons."""
+        return [said["text"] for said in self.api.world.queries.values() if said and said.get("text")]
+
+    async def rows(self, table: str) -> list[dict[str, Any]]:
+        """All rows of a table."""
+        return await self.database.run(lambda db: list(db[table].rows))
+
+
+def make_sample(path: Path) -> Path:
+    """A database of the sample market."""
+    with open_database(path) as database:
+        observed = f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
+        database.run_sync(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=observed))
+    return path
+
+
+@asynccontextmanager
+async def talking(sample: Path | None, folder: Path, **settings: Any) -> AsyncIterator[Talk]:  # noqa: ANN401 - of Config
+    """A bot on a copy of the sample (None: an empty database), open to all unless `settings` say no."""
+    path = folder / "bot.db"
+    if sample is not None:
+        shutil.copy(sample, path)
+    async with FakeBotApi() as api, open_database(path) as database:
+        config = Config(
+            token=api.token, base_url=api.root, database=path, access="open", owner=OWNER, yahoo=False
+        )
+        talk = Talk(api, database, replace(config, **settings))
+        _share(talk)
+        application = talk.bot.application
+        async with application:
+            await application.start()
+            try:
+                yield talk
+            finally:
+                await application.stop()
+
+
+def _share(talk: Talk) -> None:
+    """Let this bot use the Markets that others of this process made from the same rows and moment."""
+    markets = talk.bot.services.markets
+    made = markets.current
+
+    async def current() -> Market:
+        key = (await talk.database.outside(_highest), markets.sessions().last_completed(talk.now))
+        if key not in _ready:
+            _ready[key] = await made()
+        return _ready[key]
+
+    markets.current = current  # type: ignore[method-assign]
+
+
+def _highest(db: Any) -> tuple[Any, ...]:  # noqa: ANN401 - sqlite_utils.Database
+    kinds = ("bars", "distributions", "fund_facts", "multiples")
+    return tuple(db.execute(f"SELECT count(*), max(id) FROM {kind}").fetchone() for kind in kinds)  # noqa: S608

@@ -1,0 +1,234 @@
+"""An alert's life in a chat: made, looked at, fired, paused, resumed, switched off."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.alerts.grammar import parse_rule
+from bot.analytics.registry import METRICS
+from bot.chat.alerts import MOST_ALERTS
+from storage import alerts as stored
+from storage import chats
+from tests.chat.talk import ME, YOU
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from tests.chat.talk import Talk
+    from tests.fakes.botapi_world import Message
+
+RULE = "ratio > sma 200"
+OCTOBER = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+
+
+async def pass_to(talk: Talk, moment: dt.datetime) -> list[Message]:
+    """The clock goes to a moment and the scheduler does its work; what is pushed."""
+    talk.now = moment
+    before = len(talk.api.messages(ME))
+    await talk.bot.scheduler.judge()
+    await talk.bot.scheduler.drain()
+    return talk.api.messages(ME)[before:]
+
+
+async def labels(message: Message) -> list[str]:
+    return [label for row in message.buttons for label, _ in row]
+
+
+async def lives(talk: Talk) -> list[tuple[int, str]]:
+    return [(row["number"], row["life"]) for row in await talk.rows("alerts")]
+
+
+async def test_a_rule_becomes_an_alert_that_says_where_it_stands(talk: Talk) -> None:
+    talk.now = OCTOBER
+    (made,) = await talk.ask("/alert Trend crosses above its 200 day average")
+    assert made.text.startswith(f"Alert #1 {RULE}\nSample data: ")
+    assert "below sma 200" in made.text
+    assert "Next check after the close of Tue 6 Oct 2020" in made.text
+    (row,) = await talk.rows("alerts")
+    assert (row["chat_id"], row["owner_id"], row["number"], row["rule"]) == (ME, ME, 1, RULE)
+
+
+async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_it(talk: Talk) -> None:
+    talk.now = OCTOBER
+    await talk.ask(f"/alert {RULE}")
+    (pushed,) = await pass_to(talk, OCTOBER + DAY)
+    assert pushed.text.startswith("Alert #1 fired · close of Tue 6 Oct 2020")
+    assert await pass_to(talk, OCTOBER + DAY) == []
+    said, edits = pushed.text, pushed.edits
+
+    (why,) = await talk.press(pushed, "Why")
+    assert why.text.startswith("Why #1 fired · close of Tue 6 Oct 2020")
+    assert "Inputs as stored: sample data, observed 2020-12-13 18:00 UTC." in why.text
+    chart, picture = await talk.press(pushed, "#1 Chart")
+    assert chart.text.startswith("IWM/SPY · close of Tue 6 Oct 2020")
+    assert picture.photo
+    (paused,) = await talk.press(pushed, "Pause")
+    assert "Resume" in await labels(paused)
+    (off,) = await talk.press(pushed, "Off")
+    assert off.text == f"Alert #1 is off.\n{RULE}"
+    assert (pushed.text, pushed.edits) == (said, edits)
+    assert (await talk.ask("/history"))[0].text == (
+        "One event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
+    )
+
+
+async def test_an_alert_for_one_fire_is_done_and_can_still_be_looked_at(talk: Talk) -> None:
+    talk.now = OCTOBER
+    await talk.ask(f"/alert {RULE} once")
+    (pushed,) = await pass_to(talk, OCTOBER + DAY)
+    assert [label for label in await labels(pushed) if label in {"Pause", "Off"}] == []
+    assert (await talk.press(pushed, "Why"))[0].text.startswith("Why #1 fired")
+    assert (await talk.press(pushed, "#1 Chart"))[-1].photo
+    (ended,) = await talk.ask("/alert 1 pause")
+    assert ended.text == f"Alert #1 has ended (fired once).\nExample: /alert {RULE} once"
+    assert await lives(talk) == [(1, "done")]
+    assert (await talk.ask("/alerts"))[0].text.startswith("No alerts yet.")
+
+
+async def test_pausing_holds_it_back_and_resuming_begins_afresh(talk: Talk) -> None:
+    talk.now = OCTOBER
+    await talk.ask(f"/alert {RULE}")
+    (paused,) = await talk.ask("/alert 1 PAUSE")
+    assert "\nPaused" in paused.text
+    assert (await talk.ask("/alert #1 pause"))[0].text == "Alert #1 is paused already.\nExample: /alert 1"
+    assert await pass_to(talk, OCTOBER + 30 * DAY) == []
+    (resumed,) = await talk.press(paused, "Resume")
+    assert resumed.message_id == paused.message_id
+    assert (await talk.ask("/alert 1 resume"))[0].text == "Alert #1 is active already.\nExample: /alert 1"
+    assert await pass_to(talk, OCTOBER + 60 * DAY) == []
+
+
+async def test_switched_off_it_can_be_made_again_under_a_new_number(talk: Talk) -> None:
+    await talk.ask("/alert excess 3m > 50pp")
+    (off,) = await talk.ask("/alert 1 off")
+    (ended,) = await talk.ask("/alert 1")
+    assert ended.text == "Alert #1 has ended (switched off).\nExample: /alert excess 3m > 50pp"
+    (again,) = await talk.press(off, "Make it again")
+    assert again.text.startswith("Alert #2 excess 3m > 50pp")
+    assert await lives(talk) == [(1, "done"), (2, "active")]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said", "example"),
+    [
+        ("/alert 9", "There is no alert #9 in this chat. Yours: /alerts", ""),
+        ("/alert #9 pause", "There is no alert #9 in this chat. Yours: /alerts", ""),
+        (f"/alert {10**30}", f"There is no alert #{10**30} in this chat. Yours: /alerts", ""),
+        (
+            "/alert 1 puase",
+            "“puase” is nothing an alert can do. Did you mean pause?",
+            "/alert 1 pause",
+        ),
+        (
+            "/alert 1 pause now",
+            "“pause now” is nothing an alert can do. Did you mean pause?",
+            "/alert 1 pause",
+        ),
+        ("/alert ratio >  SMA 200", "This is alert #1 already (active).", "/alert 1"),
+        (
+            "/alert excess 3m > 5",
+            "“5” has no unit; this needs percentage points (pp).",
+            "/alert excess 3m > 5pp",
+        ),
+        (
+            "/alert ratio",
+            "The rule stops after “ratio”; expected a comparison (>, <, >=, <=, crosses).",
+            "/alert ratio > sma 200",
+        ),
+        (
+            f"/alert ratio > {'9' * 500}",
+            "A rule has at most 500 characters, not 508.",
+            "/alert ratio > sma 200",
+        ),
+    ],
+)
+async def test_what_cannot_be_done_is_said_and_changes_nothing(
+    typed: str, said: str, example: str, talk: Talk
+) -> None:
+    await talk.ask(f"/alert {RULE}")
+    before = await talk.rows("alerts")
+    (answer,) = await talk.ask(typed)
+    assert answer.text == said + (f"\nExample: {example}" if example else "")
+    assert await talk.rows("alerts") == before
+
+
+async def test_a_mistakes_example_can_be_tapped(talk: Talk) -> None:
+    (refused,) = await talk.ask("/alert excess 3m > 5")
+    (made,) = await talk.press(refused, "Try the example")
+    assert made.text.startswith("Alert #1 excess 3m > 5pp")
+    assert made.message_id == refused.message_id
+
+
+async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> None:
+    def fill(db: sqlite_utils.Database) -> None:
+        (first,) = db["alerts"].rows
+        _, state = stored.current_state(db, first["alert_id"]) or ("", "")
+        for level in range(1, MOST_ALERTS):
+            row = stored.add_alert(
+                db, chat_id=ME, owner_id=ME, rule=f"ratio > {level}",
+                rule_json=first["rule_json"].replace("0.9", str(level)), now=talk.now,
+            )  # fmt: skip
+            stored.save_state(db, row["alert_id"], "2020-12-11", state)
+
+    await talk.ask("/alert ratio > 0.9")
+    await talk.database.run(fill)
+    (refused,) = await talk.ask("/alert ratio > 0.8")
+    assert refused.text == (
+        "This chat has 50 alerts, which is the most. Switch one off first.\nExample: /alerts"
+    )
+    *_, last = await talk.press(refused, "Try the example")
+    assert await labels(last) == [f"#{number}" for number in range(1, MOST_ALERTS + 1)]
+    (one,) = await talk.press(last, "#50")
+    assert one.text.startswith("Alert #50 ratio > 49")
+    await talk.press(one, "Off")
+    assert (await talk.ask("/alert ratio > 0.8"))[0].text.startswith("Alert #51 ")
+
+
+async def test_an_alert_is_its_chats_alone(talk: Talk) -> None:
+    talk.api.chat(YOU)
+    await talk.ask(f"/alert {RULE}")
+    for typed in ("/alert 1", "/alert 1 off", "/alert 1 why", "/alert 1 chart", "/history 1"):
+        (answer,) = await talk.ask(typed, YOU)
+        assert answer.text == "There is no alert #1 in this chat. Yours: /alerts"
+    assert (await talk.ask("/alerts", YOU))[0].text.startswith("No alerts yet.")
+    assert (await talk.ask("/history", YOU))[0].text == "Nothing has fired yet.\nYours: /alerts"
+    (made,) = await talk.ask(f"/alert {RULE}", YOU)
+    assert made.text.startswith("Alert #1 ")
+    assert {(row["chat_id"], row["life"]) for row in await talk.rows("alerts")} == {
+        (ME, "active"),
+        (YOU, "active"),
+    }
+
+
+async def test_why_before_any_fire_says_where_it_stands(talk: Talk) -> None:
+    talk.now = OCTOBER
+    await talk.ask(f"/alert {RULE}")
+    (why,) = await talk.ask("/alert 1 why")
+    assert why.text.startswith(f"Alert #1 {RULE}")
+    assert why.text.endswith("It has not fired yet.")
+
+
+async def test_without_a_rule_choices_are_offered_and_one_tap_makes_the_alert(talk: Talk) -> None:
+    (choice,) = await talk.ask("/alert")
+    offered = await labels(choice)
+    assert len(offered) >= 4
+    for number, label in enumerate(offered, start=1):
+        (fresh,) = await talk.ask("/alert")
+        (made,) = await talk.press(fresh, label)
+        assert made.text.startswith(f"Alert #{number} ")
+        assert made.message_id == fresh.message_id
+    rules = [row["rule"] for row in await talk.rows("alerts")]
+    assert rules == [str(parse_rule(rule, METRICS)) for rule in rules]
+
+
+async def test_what_fired_while_the_chat_had_left_is_not_lost_to_the_list(talk: Talk) -> None:
+    talk.now = OCTOBER
+    await talk.ask(f"/alert {RULE}")
+    await talk.database.run(lambda db: chats.deactivate(db, ME, "kicked"))
+    assert await pass_to(talk, OCTOBER + DAY) == []
+    await talk.ask("/start")
+    assert "#1" in (await talk.ask("/alerts"))[0].text

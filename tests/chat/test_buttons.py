@@ -1,0 +1,188 @@
+"""Buttons edit their message, pictures are drawn once, and no data that was made up does anything."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.chat.commands import COMMANDS
+from tests.chat.talk import ME, YOU, talking
+from tests.fakes.botapi_faults import refusal
+from tests.fakes.botapi_methods import person
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.chat.talk import Talk
+    from tests.fakes.botapi_world import Json, Message
+
+OLD = "Bad Request: query is too old and response timeout expired or query ID is invalid"
+
+
+def pressed(talk: Talk, message: Message, data: str, user_id: int = ME) -> Json:
+    """The update of a button that nobody was given."""
+    world = talk.api.world
+    world.last_query += 1
+    world.last_update += 1
+    query = f"{world.last_query}"
+    world.queries[query] = None
+    content = {"id": query, "from": person(user_id), "message": message.json(), "chat_instance": "7"}
+    return {"update_id": world.last_update, "callback_query": {**content, "data": data}}
+
+
+async def test_a_button_edits_its_message_in_place(talk: Talk) -> None:
+    (start,) = await talk.ask("/start")
+    (answer,) = await talk.press(start, "What moved it")
+    assert answer.message_id == start.message_id
+    assert answer.text.startswith("What moved it, ytd")
+    answer, picture = await talk.press(answer, "Flows")
+    assert answer.message_id == start.message_id
+    assert picture.photo
+
+
+async def test_pressed_twice_it_is_shown_once(talk: Talk) -> None:
+    (start,) = await talk.ask("/start")
+    (label, data) = start.buttons[1][1]
+    assert label == "What moved it"
+    for _ in range(2):
+        talk.api.press(start.message_id, data)
+    (answer,) = await talk.answers()
+    assert (answer.message_id, answer.edits) == (start.message_id, 1)
+    assert [call.status for call in talk.api.calls("editMessageText")] == [200, 400]
+    assert len(talk.api.messages(ME)) == 1
+    assert talk.notes() == []
+
+
+async def test_a_message_that_cannot_be_edited_any_more_is_answered_anew(talk: Talk) -> None:
+    (start,) = await talk.ask("/start")
+    talk.api.fail("editMessageText", refusal(400, "Bad Request: message can't be edited"))
+    (answer,) = await talk.press(start, "What moved it")
+    assert answer.message_id != start.message_id
+    assert answer.text.startswith("What moved it")
+
+
+async def test_a_picture_has_its_message_left_alone(talk: Talk) -> None:
+    _, picture = await talk.ask("/chart drawdown")
+    await talk.deliver(pressed(talk, picture, "e/about"))
+    assert talk.api.messages(ME)[-1].text.startswith("About")
+    assert picture.edits == 0
+
+
+async def test_a_refusal_is_a_note_over_the_chat_and_the_message_stays(talk: Talk) -> None:
+    await talk.ask("/alert ratio > 0.9")
+    (listing,) = await talk.ask("/alerts")
+    await talk.ask("/alert 1 off")
+    assert await talk.press(listing, "Off") == []
+    assert talk.notes() == ["Alert #1 has ended (switched off).\nExample: /alert ratio > 0.9"]
+
+
+async def test_a_note_that_comes_too_late_becomes_a_message(talk: Talk) -> None:
+    await talk.ask("/alert ratio > 0.9")
+    (listing,) = await talk.ask("/alerts")
+    await talk.ask("/alert 1 off")
+    talk.api.fail("answerCallbackQuery", refusal(400, OLD))
+    (said,) = await talk.press(listing, "Off")
+    assert said.text.startswith("Alert #1 has ended")
+    assert said.message_id != listing.message_id
+
+
+async def test_an_answer_does_not_wait_for_the_buttons_own_answer(talk: Talk) -> None:
+    (start,) = await talk.ask("/start")
+    talk.api.fail("answerCallbackQuery", refusal(400, OLD))
+    (answer,) = await talk.press(start, "What moved it")
+    assert answer.text.startswith("What moved it")
+
+
+async def test_a_picture_is_uploaded_once_and_then_sent_by_its_id(talk: Talk) -> None:
+    talk.api.chat(YOU)
+    _, first = await talk.ask("/chart drawdown")
+    _, second = await talk.ask("/chart drawdown", YOU)
+    assert first.photo == second.photo
+    assert [set(call.files) for call in talk.api.calls("sendPhoto")] == [{"photo"}, set()]
+    assert talk.api.world.actions == [(ME, "upload_photo"), (YOU, "upload_photo")]
+
+
+async def test_a_picture_whose_id_is_refused_is_uploaded_again(talk: Talk) -> None:
+    await talk.ask("/chart drawdown")
+    talk.api.world.files.clear()
+    _, again = await talk.ask("/chart drawdown")
+    assert again.photo in talk.api.world.files
+    assert [call.status for call in talk.api.calls("sendPhoto")] == [200, 400, 200]
+
+
+async def test_every_button_there_is_leads_to_an_answer(talk: Talk) -> None:
+    seen: set[str] = set()
+    (start,) = await talk.ask("/start")
+    waiting = [data for row in start.buttons for _, data in row]
+    while waiting:
+        data = waiting.pop()
+        if data in seen or data.startswith(("e/chart", "e/backtest")):
+            continue
+        seen.add(data)
+        (page,) = await talk.ask("/about")
+        await talk.deliver(pressed(talk, page, data))
+        assert page.edits == (data != "e/about"), data
+        waiting += [data for row in page.buttons for _, data in row]
+    assert {"e/compare", "e/alerts", "e/help metrics", "e/summary now"} & seen
+    assert not [note for note in talk.notes() if "failed" in note]
+
+
+LINES = st.one_of(
+    st.text(max_size=40),
+    st.builds(
+        "{}/{}{}{}".format,
+        st.sampled_from(["e", "r", "", "x", "ee"]),
+        st.sampled_from([command.name for command in COMMANDS if command.name != "backtest"]),
+        st.sampled_from(["", " ", "@other_bot ", "\n", " \x00"]),
+        st.one_of(
+            st.text(max_size=24),
+            st.sampled_from(["1", "1 off", "1 pause", "#1 why", "1 chart", "0", "-1", "1e9", "off", "now"]),
+        ),
+    ),
+)
+
+
+def test_made_up_buttons_and_links_change_nothing_of_another_chat_and_raise_nothing(
+    sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def begin() -> tuple[Any, Talk, Message]:
+        context = talking(sample, tmp_path)
+        talk = await context.__aenter__()
+        talk.api.chat(ME)
+        talk.api.chat(YOU)
+        await talk.ask('/alert ratio > 0.9 note "the secret"', YOU)
+        await talk.ask("/summary on 18:30", YOU)
+        (page,) = await talk.ask("/about")
+        return context, talk, page
+
+    async def kept(talk: Talk) -> list[list[dict[str, Any]]]:
+        mine = await talk.rows("chats"), await talk.rows("alerts"), await talk.rows("alert_states")
+        return [[row for row in rows if row.get("chat_id") != ME] for rows in mine]
+
+    with asyncio.Runner() as runner:
+        context, talk, page = runner.run(begin())
+        before = runner.run(kept(talk))
+
+        @settings(max_examples=300)
+        @given(LINES)
+        def press(data: str) -> None:
+            runner.run(talk.deliver(pressed(talk, page, data)))
+
+        @settings(max_examples=100)
+        @given(st.text(max_size=64))
+        def follow(payload: str) -> None:
+            runner.run(talk.ask(f"/start {payload}"))
+
+        press()
+        follow()
+        mine = talk.api.messages(ME)
+        after = runner.run(kept(talk))
+        runner.run(context.__aexit__(None, None, None))
+    assert after[:2] == before[:2]
+    assert "the secret" not in "".join(message.text for message in mine)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

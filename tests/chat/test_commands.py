@@ -1,0 +1,260 @@
+"""Every command of the table answers; every mistake gets one clear sentence."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.analytics.registry import METRICS
+from bot.chat.commands import BY_NAME, COMMANDS
+from bot.rendering.answer import MOST_DATA, SAMPLE
+from bot.rendering.tables import WIDTH
+from tests.chat.talk import ME, talking
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chat.talk import Talk
+    from tests.fakes.botapi_world import Message
+
+ARMED, CROSSED = (dt.datetime(2020, 10, day, 22, tzinfo=dt.UTC) for day in (5, 6))
+WITHOUT_DATA = {"start", "help", "about", "summary"}  # as their examples stand: they set or explain
+WITH_PICTURE = {"compare", "trend", "flows", "multiples", "chart", "fundamentals", "backtest"}
+NO_PRICES = (
+    "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
+    "python -m bot import prices IWM_daily.csv --ticker IWM"
+)
+WINDOWS = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
+HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
+
+
+async def fire(talk: Talk) -> Message:
+    """The pushed message of alert #1, ratio > sma 200, which the sample fires on 2020-10-06."""
+    moment, talk.now = talk.now, ARMED
+    await talk.ask("/alert ratio > sma 200")
+    talk.now = CROSSED
+    await talk.bot.scheduler.judge()
+    await talk.bot.scheduler.drain()
+    talk.now = moment
+    return talk.api.messages(ME)[-1]
+
+
+def widest(message: Message) -> int:
+    """Characters of the longest line in a fixed-width block."""
+    blocks = [
+        message.text.encode("utf-16-le")[2 * e["offset"] : 2 * (e["offset"] + e["length"])].decode(
+            "utf-16-le"
+        )
+        for e in message.entities
+        if e["type"] == "pre"
+    ]
+    return max((len(line) for block in blocks for line in block.splitlines()), default=0)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+async def test_every_command_answers_its_example_with_date_source_and_sample_label(
+    command: object, talk: Talk
+) -> None:
+    entry = next(entry for entry in COMMANDS if entry is command)
+    await fire(talk)
+    text, *pictures = await talk.ask(entry.example)
+    assert "is not" not in text.text.splitlines()[0]
+    assert [bool(picture.photo) for picture in pictures] == [True] * (entry.name in WITH_PICTURE)
+    assert widest(text) <= WIDTH
+    if entry.name in WITHOUT_DATA:
+        return
+    assert "ample data" in text.text
+    assert re.search(r"\d{1,2} (Oct|Dec) 2020", text.text)
+    assert re.search("[Ss]ource|sample data", text.text.replace(SAMPLE, ""))
+    for picture in pictures:
+        assert "Source: sample data" in picture.text
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+async def test_every_command_answers_without_data_too(command: object, tmp_path: Path) -> None:
+    entry = next(entry for entry in COMMANDS if entry is command)
+    async with talking(None, tmp_path) as talk:
+        talk.api.chat(ME)
+        (answer,) = await talk.ask(entry.example)
+        expected = {
+            "alerts": "No alerts yet.",
+            "history": "There is no alert #1 in this chat. Yours: /alerts",
+            "status": "Status · last completed session Fri 11 Dec 2020",
+            "summary": "Daily summary at 18:30 (America/New_York), on every day with a new close.",
+            "start": "Small caps against large caps: IWM and SPY",
+            "about": "About",
+            "help": f"/alert {BY_NAME['alert'].usage}",
+        }
+        assert answer.text.splitlines()[0] == expected.get(entry.name, NO_PRICES)
+        assert (await talk.rows("alerts")) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("/compare asof 2030-01-01", "“asof 2030-01-01” is in the future.\nExample: asof 2020-12-13"),
+        (
+            "/compare asof 2001-01-01",
+            "There is no close of both funds by 2001-01-01; history begins 2009-12-31.",
+        ),
+        ("/flows known 2001-01-01", "Nothing was stored yet on 2001-01-01."),
+        ("/trend known 2030-01-01", "“known 2030-01-01” is in the future.\nExample: known 2020-12-13"),
+        (
+            "/compare since 2020-12-14",
+            "“since 2020-12-14” begins after the last close there is, 2020-12-11.\nExample: since 2020-09-30",
+        ),
+        (
+            "/compare 1d 2d 3d 4d 5d 6d 7d",
+            "7 windows are too many; at most 6.\nExample: /compare 3y tr asof 2020-12-11",
+        ),
+        ("/trend 1y 2y", "One window is enough here.\nExample: /trend 5y"),
+        ("/why 1y 2y", "One window is enough here.\nExample: /why ytd"),
+        ("/multiples 3m", "/multiples takes no window.\nExample: /multiples asof 2020-12-11"),
+        ("/compare 5q", f"“5q” is not a window; one of these works: {WINDOWS}."),
+        ("/compare 0d", "“0d” is out of range (1 to 20000d).\nExample: 1d"),
+        (
+            "/compare pirce",
+            f"“pirce” is not understood here. Did you mean price? {HERE}",
+        ),
+        (
+            "/compare QQQ",
+            f"“QQQ” is not understood here. Only IWM and SPY are compared, no other ticker. {HERE}",
+        ),
+        ("/compare asof", "“asof” needs a date after it.\nExample: /compare 3y tr asof 2020-12-11"),
+        ("/compare asof 13/12/2020", "“13/12/2020” is not a date written YYYY-MM-DD.\nExample: 2020-12-11"),
+        ("/compare asof 2020-13-01", "“2020-13-01” is not a date written YYYY-MM-DD.\nExample: 2020-12-11"),
+        (
+            "/chart ratio_vs 5y",
+            "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200 5y",
+        ),
+        ("/help nonsense", "There is no help on “nonsense”.\nExample: /help alert"),
+        ("/help momentun", "There is no help on “momentun”. Did you mean momentum?\nExample: /help alert"),
+        ("/history abc", "“abc” is not an alert's number.\nExample: /history 1"),
+        ("/history 9", "There is no alert #9 in this chat. Yours: /alerts"),
+        ("/history ²", "“²” is not an alert's number.\nExample: /history 1"),
+        (
+            "/summary on 25:00",
+            "“on 25:00” is not understood; use now, on HH:MM or off.\nExample: /summary on 18:30",
+        ),
+    ],
+)
+async def test_a_mistake_is_named_in_one_sentence(typed: str, said: str, talk: Talk) -> None:
+    (answer,) = await talk.ask(typed)
+    assert answer.text == said
+
+
+@pytest.mark.parametrize(
+    ("typed", "said", "then", "button"),
+    [
+        ("/fluws", "“fluws” is not a command. Did you mean /flows?", "All commands: /help", "/flows"),
+        ("/xyzzy", "“xyzzy” is not a command.", "All commands: /help", "Help"),
+        ("good morning", "“good” is not a command.", "All commands: /help", "Help"),
+        ("/" + 60 * "q", "“" + 40 * "q" + "…” is not a command.", "All commands: /help", "Help"),
+        (
+            "drawdown",
+            "“drawdown” is not a command.",
+            "drawdown is a metric (Drawdown of the ratio). Alert: /alert drawdown < -30%",
+            "Chart",
+        ),
+        (
+            "Excess 3m > 7pp",
+            "“Excess” is not a command.",
+            "excess is a metric (Total-return gap). Alert: /alert excess 3m > 7pp",
+            "Alert",
+        ),
+        (
+            "/flow",
+            "“flow” is not a command. Did you mean /flows?",
+            "flow is a metric (Fund flow). Alert: /alert flow iwm 5d > $1bn",
+            "Help",
+        ),
+    ],
+)
+async def test_an_unknown_word_gets_the_nearest_that_works(
+    typed: str, said: str, then: str, button: str, talk: Talk
+) -> None:
+    (answer,) = await talk.ask(typed)
+    assert answer.text == f"{said}\n{then}"
+    assert not (await talk.press(answer, button))[0].text.startswith("“")
+
+
+@pytest.mark.parametrize(
+    ("typed", "title"),
+    [
+        ("compare 3y", "IWM and SPY"),
+        ("COMPARE", "IWM and SPY"),
+        ("/Compare\n3y", "IWM and SPY"),
+        ("/compare iwm vs spy", "IWM and SPY"),
+        ("/multiple", "Valuation multiples"),
+        ("/valuations", "Valuation multiples"),
+        ("/plot ratio", "IWM/SPY"),
+        ("/chart channel since 2015-01-02 1y", "Place in the channel from 2015-01-02"),
+        ("/help /compare", "/compare [window ...] [tr|price]"),
+        ("/help compare@small_large_bot", "/compare [window ...] [tr|price]"),
+        ("/help valuation", "/multiples"),
+        ("/help flow", "flow · Fund flow"),
+        ("/help PE_premium", "pe_premium · P/E premium"),
+        ("/start abc", "Small caps against large caps: IWM and SPY"),
+        ("/start@small_large_bot abc", "Small caps against large caps: IWM and SPY"),
+    ],
+)
+async def test_other_ways_to_say_it(typed: str, title: str, talk: Talk) -> None:
+    answer = (await talk.ask(typed))[0]
+    assert answer.text.splitlines()[0].split(" · close")[0] == title
+
+
+async def test_aliases_name_one_command_each_and_no_metric_hides_behind_one() -> None:
+    names = [name for command in COMMANDS for name in (command.name, *command.aliases)]
+    assert len(names) == len(set(names)) == len(BY_NAME)
+    assert not {alias for command in COMMANDS for alias in command.aliases} & set(METRICS)
+    assert all(re.fullmatch("[a-z]{1,32}", name) for name in names)
+
+
+async def test_compare_gives_both_returns_and_each_alone_on_request(talk: Talk) -> None:
+    both, total, price = [
+        (await talk.ask(f"/compare since 2020-09-30{kind} asof 2020-12-13"))[0].text
+        for kind in ("", " tr", " price")
+    ]
+    assert "Price return" in both
+    assert "Total return" in both
+    assert "+14.87%  +13.81%" in both
+    assert "+16.14%  +15.48%" in both
+    assert "Price return" not in total
+    assert "+16.14%  +15.48%" in total
+    assert "Total return" not in price
+    assert "+27.04%   +9.38%" in price
+
+
+async def test_buttons_that_are_sent_fit_and_keep_the_moment_asked_about(talk: Talk) -> None:
+    (answer, _) = await talk.ask("/compare asof 2020-10-30")
+    for row in answer.buttons:
+        for _, data in row:
+            assert data.endswith("asof 2020-10-30")
+            assert len(data.encode()) <= MOST_DATA
+
+
+async def test_a_long_answer_comes_in_parts_with_its_buttons_under_the_last(talk: Talk) -> None:
+    note = "n" * 400
+    for level in range(12):
+        await talk.ask(f'/alert ratio > 0.{60 + level} note "{note}"')
+    first, *rest = await talk.ask("/alerts")
+    assert rest
+    assert not first.buttons
+    assert rest[-1].buttons
+    assert all(f"ratio > 0.{60 + level}".rstrip("0") in first.text + rest[0].text for level in range(12))
+
+
+async def test_status_tells_the_data_the_sources_and_the_queue(talk: Talk) -> None:
+    (answer,) = await talk.ask("/status")
+    for part in (
+        "31 Dec 2009",
+        "11 Dec 2020",
+        "Sources",
+        "Queue: empty",
+        "14 Dec 2020, 21:00 UTC",
+        "Version",
+    ):
+        assert part in answer.text

@@ -1,0 +1,245 @@
+"""Groups: whose commands count, topics, administrators; and who may use the bot at all."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.chat.refusals import ADMINISTRATORS
+from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
+from tests.fakes.botapi_faults import bad_gateway, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.chat.talk import Talk
+
+ADMIN, MEMBER, STRANGER = 1, 2, 3
+RULE = "ratio > 0.9"
+CHANGES = (f"/alert {RULE} once", "/alert 1 pause", "/alert 1 off", "/summary on 18:30", "/summary off")
+LOOKS = ("/alert 1", "/alert 1 why", "/alerts", "/history", "/summary", "/summary now", "/help", "/status")
+
+
+@pytest.fixture
+async def group(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
+    async with talking(sample, tmp_path) as talk:
+        talk.api.chat(GROUP).members.update({ADMIN: "administrator", MEMBER: "member"})
+        await talk.ask(f"/alert {RULE}", GROUP, user_id=ADMIN)
+        yield talk
+
+
+async def settings(talk: Talk) -> list[object]:
+    """What a group's administrators decide on."""
+    alerts = [(row["number"], row["life"]) for row in await talk.rows("alerts")]
+    return [alerts, [row["summary_at"] for row in await talk.rows("chats") if row["chat_id"] == GROUP]]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("/about@small_large_bot", "About"),
+        ("/about@Small_Large_Bot", "About"),
+        ("/about", "About"),
+        ("/help@small_large_bot", "Commands"),
+        ("/abuot@small_large_bot", "“abuot” is not a command. Did you mean /about?"),
+        ("/about@other_bot", None),
+        ("/abuot", None),
+        ("about", None),
+        ("good morning", None),
+    ],
+)
+async def test_only_what_is_meant_for_the_bot_is_answered(typed: str, said: str | None, group: Talk) -> None:
+    answers = await group.ask(typed, GROUP, user_id=MEMBER)
+    assert [answer.text.splitlines()[0] for answer in answers] == ([said] if said else [])
+
+
+@pytest.mark.parametrize("typed", CHANGES)
+async def test_a_member_changes_nothing(typed: str, group: Talk) -> None:
+    before = await settings(group)
+    (answer,) = await group.ask(typed, GROUP, user_id=MEMBER)
+    assert answer.text == ADMINISTRATORS
+    assert await settings(group) == before
+
+
+@pytest.mark.parametrize("typed", LOOKS)
+async def test_a_member_sees_everything(typed: str, group: Talk) -> None:
+    (answer,) = await group.ask(typed, GROUP, user_id=MEMBER)
+    assert answer.text != ADMINISTRATORS
+
+
+@pytest.mark.parametrize("typed", CHANGES[:-1])
+@pytest.mark.parametrize("status", ["administrator", "creator"])
+async def test_administrators_change_alerts_and_settings(status: str, typed: str, group: Talk) -> None:
+    group.api.chat(GROUP).members[ADMIN] = status
+    before = await settings(group)
+    await group.ask(typed, GROUP, user_id=ADMIN)
+    assert await settings(group) != before
+
+
+async def test_an_anonymous_administrator_is_one_of_this_group_only(group: Talk) -> None:
+    before = await settings(group)
+    group.api.say(GROUP, "/alert 1 off", anonymous=True)
+    forged = group.api.world.updates.pop()
+    forged["message"]["sender_chat"] = {"id": GROUP - 1, "type": "supergroup", "title": "Elsewhere"}
+    await group.deliver(forged)
+    assert group.api.messages(GROUP)[-1].text == ADMINISTRATORS
+    assert await settings(group) == before
+    (off,) = await group.ask("/alert 1 off", GROUP, anonymous=True)
+    assert off.text.startswith("Alert #1 is off.")
+    assert group.api.calls("getChatMember", GROUP)[1:] == []  # the first was ADMIN's own
+
+
+@pytest.mark.parametrize("fault", [bad_gateway(), refusal(400, "Bad Request: member not found")])
+async def test_where_telegram_cannot_say_who_is_an_administrator_nothing_changes(
+    fault: object, group: Talk
+) -> None:
+    before = await settings(group)
+    group.api.fail("getChatMember", fault)  # type: ignore[arg-type]
+    (answer,) = await group.ask("/alert 1 off", GROUP, user_id=ADMIN)
+    assert answer.text == ADMINISTRATORS
+    assert await settings(group) == before
+
+
+async def test_a_members_button_is_refused_in_a_note_and_the_message_stays(group: Talk) -> None:
+    (listing,) = await group.ask("/alerts", GROUP, user_id=ADMIN)
+    before = await settings(group)
+    assert await group.press(listing, "Off", MEMBER) == []
+    assert group.notes() == [ADMINISTRATORS]
+    assert await settings(group) == before
+    assert (await group.press(listing, "Why", MEMBER))[0].message_id == listing.message_id
+    (listing,) = await group.press(
+        (await group.ask("/alert 1", GROUP, user_id=MEMBER))[0], "All alerts", MEMBER
+    )
+    (off,) = await group.press(listing, "Off", ADMIN)
+    assert off.text.startswith("Alert #1 is off.")
+
+
+async def test_a_topic_is_answered_in_the_topic_text_and_picture(group: Talk) -> None:
+    text, picture = await group.ask("/chart drawdown", GROUP, user_id=MEMBER, thread_id=5)
+    assert (text.thread_id, picture.thread_id) == (5, 5)
+    assert group.api.calls("sendChatAction", GROUP)[-1].fields["message_thread_id"] == "5"
+    (choice,) = await group.ask("/alert", GROUP, user_id=MEMBER, thread_id=5)
+    assert choice.thread_id == 5
+    (outside,) = await group.ask("/about", GROUP, user_id=MEMBER)
+    assert outside.thread_id is None
+
+
+async def test_a_topic_that_is_gone_is_answered_in_the_group(group: Talk) -> None:
+    group.api.say(GROUP, "/chart drawdown", user_id=MEMBER, thread_id=5)
+    group.api.chat(GROUP).threads.clear()
+    text, picture = await group.answers()
+    assert (text.thread_id, picture.thread_id) == (None, None)
+    assert text.text.startswith("Drawdown of the ratio")
+
+
+@asynccontextmanager
+async def guarded(
+    sample: Path, folder: Path, users: set[int], chats: set[int], access: str = "allowlist"
+) -> AsyncIterator[Talk]:
+    async with talking(sample, folder, access=access, users=frozenset(users), chats=frozenset(chats)) as talk:
+        yield talk
+
+
+@pytest.mark.parametrize(
+    ("chat_id", "user_id", "allowed"),
+    [
+        (ME, ME, True),
+        (OWNER, OWNER, True),
+        (STRANGER, STRANGER, False),
+        (GROUP, STRANGER, True),
+        (GROUP - 1, ME, True),
+        (GROUP - 1, STRANGER, False),
+    ],
+)
+async def test_the_owner_listed_people_and_listed_chats_get_in(
+    chat_id: int, user_id: int, allowed: bool, sample: Path, tmp_path: Path
+) -> None:
+    async with guarded(sample, tmp_path, {ME}, {GROUP}) as talk:
+        (answer,) = await talk.ask("/status", chat_id, user_id=user_id)
+        assert answer.text.startswith("Status" if allowed else "This bot is private.")
+
+
+async def test_everybody_gets_in_when_it_is_open_and_nobody_by_default(sample: Path, tmp_path: Path) -> None:
+    for access, first in (("open", "Status"), ("allowlist", "This bot is private.")):
+        async with guarded(sample, tmp_path, set(), set(), access) as talk:
+            assert (await talk.ask("/status", STRANGER))[0].text.startswith(first)
+
+
+async def test_a_stranger_is_told_once_how_to_get_in_and_leaves_no_trace(
+    sample: Path, tmp_path: Path
+) -> None:
+    async with guarded(sample, tmp_path, {ME}, set()) as talk:
+        (answer,) = await talk.ask(f"/alert {RULE}", STRANGER)
+        assert answer.text == "This bot is private. Its owner can let you in with your id: 3"
+        for typed in ("/start", "/status", "hello", f"/alert {RULE}"):
+            assert await talk.ask(typed, STRANGER) == []
+        assert await talk.rows("chats") == await talk.rows("alerts") == []
+        (group,) = await talk.ask("/start", GROUP, user_id=STRANGER)
+        assert group.text == (
+            "This bot is private. Its owner can let you in with your id: 3\n"
+            f"or this group with its id: {GROUP}"
+        )
+
+
+async def test_a_strangers_button_is_refused_in_a_note(sample: Path, tmp_path: Path) -> None:
+    async with guarded(sample, tmp_path, {ME}, set()) as talk:
+        (page,) = await talk.ask("/start", GROUP, user_id=ME)
+        assert await talk.press(page, "What moved it", STRANGER) == []
+        (note,) = talk.notes()
+        assert note.startswith("This bot is private. Its owner can let you in with your id: 3\n")
+        assert await talk.press(page, "What moved it", STRANGER) == []
+        assert len(talk.notes()) == 1
+        assert (await talk.press(page, "What moved it", ME))[0].text.startswith("What moved it")
+
+
+async def test_blocked_or_kicked_the_chat_sleeps_and_wakes_when_let_in_again(group: Talk) -> None:
+    async def status() -> list[tuple[str, str]]:
+        return [(row["status"], row["reason"]) for row in await group.rows("chats")]
+
+    group.api.block(GROUP, "bot was kicked from the supergroup chat")
+    await group.answers()
+    assert await status() == [("inactive", "the bot is kicked")]
+    group.api.unblock(GROUP)
+    await group.answers()
+    assert await status() == [("active", "")]
+    assert (await settings(group))[0] == [(1, "active")]
+
+
+async def test_blocked_without_being_told_the_chat_sleeps_at_the_first_answer(
+    group: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    group.api.block(GROUP, "bot was kicked from the supergroup chat", tell=False)
+    assert await group.ask("/about", GROUP, user_id=MEMBER) == []
+    (row,) = await group.rows("chats")
+    assert (row["status"], row["reason"]) == (
+        "inactive",
+        "Forbidden: bot was kicked from the supergroup chat",
+    )
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    group.api.unblock(GROUP, tell=False)
+    await group.ask("/start@small_large_bot", GROUP, user_id=MEMBER)
+    assert [row["status"] for row in await group.rows("chats")] == ["active"]
+
+
+async def test_a_group_that_becomes_a_supergroup_keeps_its_alerts(group: Talk) -> None:
+    group.api.migrate(GROUP, GROUP - 7)
+    await group.answers()
+    (listing,) = await group.ask("/alerts", GROUP - 7, user_id=ADMIN)
+    assert f"#1 {RULE}" in listing.text
+
+
+async def test_an_answer_to_a_group_that_has_moved_moves_what_is_stored(group: Talk) -> None:
+    group.api.migrate(GROUP, GROUP - 7)
+    group.api.world.updates.clear()
+    await group.ask("/about", GROUP, user_id=ADMIN)
+    assert [row["chat_id"] for row in await group.rows("alerts")] == [GROUP - 7]
+
+
+async def test_in_private_everybody_is_their_own_administrator(talk: Talk) -> None:
+    talk.api.chat(YOU)
+    await talk.ask(f"/alert {RULE}", YOU)
+    assert talk.api.calls("getChatMember") == []
+    assert [row["chat_id"] for row in await talk.rows("alerts")] == [YOU]

@@ -1,0 +1,320 @@
+"""Updates: once each, in order within a chat, at once across chats; faults told in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.chat.commands import BY_NAME
+from bot.chat.polling import CONFLICT, PerChat, Poller
+from bot.chat.refusals import FAILED, UNUSABLE
+from storage import chats
+from storage.db import DiskFull
+from tests.chat.talk import GROUP, ME, YOU
+from tests.fakes.botapi_faults import bad_gateway, drop, flood, hang, refusal
+
+if TYPE_CHECKING:
+    from bot.rendering.answer import Answer
+    from tests.chat.talk import Talk
+    from tests.fakes.botapi_world import Json
+
+RULE = "ratio > 0.9"
+
+
+def taken(talk: Talk) -> list[Json]:
+    """The updates that Telegram holds, taken away from it."""
+    updates, talk.api.world.updates = talk.api.world.updates, []
+    return updates
+
+
+@pytest.mark.parametrize("typed", [f"/alert {RULE}", "/summary on 18:30", "/start", "/about", "hello"])
+async def test_an_update_delivered_again_changes_nothing_and_is_not_answered_again(
+    typed: str, talk: Talk
+) -> None:
+    talk.api.say(ME, typed)
+    (update,) = taken(talk)
+    await talk.deliver(update)
+    before = [await talk.rows(table) for table in ("alerts", "chats", "summaries")]
+    await talk.deliver(update, update)
+    assert [await talk.rows(table) for table in ("alerts", "chats", "summaries")] == before
+    assert len(talk.api.messages(ME)) == 1
+
+
+async def test_a_pressed_button_delivered_again_changes_nothing(talk: Talk) -> None:
+    await talk.ask(f"/alert {RULE}")
+    (one,) = await talk.ask("/alert 1")
+    talk.api.press(one.message_id, "e/alert 1 pause")
+    (update,) = taken(talk)
+    await talk.deliver(update)
+    await talk.ask("/alert 1 resume")
+    await talk.deliver(update)
+    assert [row["life"] for row in await talk.rows("alerts")] == ["active"]
+
+
+async def test_an_update_is_noted_with_its_change_or_not_at_all(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise DiskFull("The disk is full.")
+
+    talk.api.say(ME, "/summary on 18:30")
+    (update,) = taken(talk)
+    with monkeypatch.context() as broken:
+        broken.setattr(chats, "set_summary", full)
+        await talk.deliver(update)
+    assert talk.api.messages(ME)[-1].text == UNUSABLE
+    assert await talk.rows("updates") == []
+    assert "DiskFull: The disk is full." in caplog.text
+    await talk.deliver(update)
+    assert talk.api.messages(ME)[-1].text.startswith("Daily summary at 18:30")
+
+
+async def test_an_edited_message_is_not_answered_again(talk: Talk) -> None:
+    talk.api.say(ME, "/about")
+    (update,) = taken(talk)
+    edited = {**update["message"], "edit_date": update["message"]["date"] + 1, "text": "/alerts"}
+    await talk.deliver({"update_id": update["update_id"] + 1, "edited_message": edited})
+    assert talk.api.messages(ME) == []
+
+
+async def test_what_has_no_words_is_left_alone(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
+    talk.api.say(ME, "x")
+    (update,) = taken(talk)
+    silent = {key: value for key, value in update["message"].items() if key != "text"}
+    sticker = {**silent, "caption": "/about", "photo": []}
+    post = {**update["message"], "chat": {"id": -1001, "type": "channel", "title": "News"}}
+    post.pop("from")
+    await talk.deliver(
+        {"update_id": 1, "message": silent},
+        {"update_id": 2, "message": sticker},
+        {"update_id": 3, "message": post},
+        {"update_id": 4, "channel_post": post},
+    )
+    assert talk.api.messages(ME) == []
+    assert caplog.records == []
+
+
+class Brake:
+    """A handler that waits for a word; how many wait is counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered = 0
+        self.go = asyncio.Event()
+        command = BY_NAME["about"]
+        self._about = command.handler
+        monkeypatch.setitem(BY_NAME, "about", command.__class__(**{**vars(command), "handler": self}))
+
+    async def __call__(self, ask: Any) -> Answer:  # noqa: ANN401 - a handler's question
+        self.entered += 1
+        await self.go.wait()
+        return await self._about(ask)
+
+
+async def test_a_chats_commands_are_answered_in_order_and_hold_up_nobody_else(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brake = Brake(monkeypatch)
+    talk.api.chat(YOU)
+    for text in ("/about", "/help", "/alert"):
+        talk.api.say(ME, text)
+    talk.api.say(YOU, "/help")
+    answering = asyncio.create_task(talk.answers())
+    await talk.api.wait_for_message(lambda m: m.chat_id == YOU)
+    assert brake.entered == 1
+    assert talk.api.messages(ME) == []
+    brake.go.set()
+    await answering
+    firsts = [message.text.splitlines()[0] for message in talk.api.messages(ME)]
+    assert firsts == ["About", "Commands", "Which rule?"]
+
+
+async def test_a_chat_that_floods_leaves_room_for_the_others(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brake = Brake(monkeypatch)
+    talk.api.chat(YOU)
+    for _ in range(100):
+        talk.api.say(ME, "/about")
+    talk.api.say(YOU, "/help")
+    answering = asyncio.create_task(talk.answers())
+    await talk.api.wait_for_message(lambda m: m.chat_id == YOU)
+    assert brake.entered == 1
+    brake.go.set()
+    await answering
+    assert len(talk.api.messages(ME)) == 100
+
+
+async def test_what_an_update_raises_reaches_its_caller_and_frees_the_chat() -> None:
+    processor = PerChat()
+
+    async def fail() -> None:
+        raise LookupError
+
+    async def pass_by() -> None:
+        pass
+
+    with pytest.raises(LookupError):
+        await processor.process_update(object(), fail())
+    await processor.process_update(object(), pass_by())
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/about fails as no program should."""
+
+    async def fail(_: object) -> Answer:
+        raise ZeroDivisionError("of all things")
+
+    command = BY_NAME["about"]
+    monkeypatch.setitem(BY_NAME, "about", command.__class__(**{**vars(command), "handler": fail}))
+
+
+@pytest.mark.usefixtures("broken")
+async def test_a_fault_is_told_in_one_line_in_its_topic_and_logged_whole(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    (said,) = await talk.ask("/about", GROUP, thread_id=5)
+    assert (said.text, said.thread_id) == (FAILED, 5)
+    assert "ZeroDivisionError: of all things" in caplog.text
+    assert (await talk.ask("/help"))[0].text.startswith("Commands")
+
+
+@pytest.mark.usefixtures("broken")
+async def test_a_fault_behind_a_button_is_a_note(talk: Talk) -> None:
+    (status,) = await talk.ask("/help")
+    (start,) = await talk.ask("/start")
+    start.markup = {"inline_keyboard": [[{"text": "About", "callback_data": "e/about"}]]}
+    assert await talk.press(start, "About") == []
+    assert talk.notes() == [FAILED]
+    assert status.edits == 0
+
+
+@pytest.mark.usefixtures("broken")
+async def test_a_fault_that_cannot_be_told_either_stops_nothing(talk: Talk) -> None:
+    talk.api.fail("sendMessage", bad_gateway())
+    assert await talk.ask("/about") == []
+    assert (await talk.ask("/help"))[0].text.startswith("Commands")
+
+
+@pytest.mark.parametrize("fault", [bad_gateway(), drop(), refusal(401, "Unauthorized")])
+async def test_an_answer_that_telegram_does_not_take_is_one_line_in_the_log(
+    fault: object, talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    talk.api.fail("sendMessage", fault)  # type: ignore[arg-type]
+    assert await talk.ask("/about") == []
+    (record,) = [record for record in caplog.records if record.name.startswith("bot.")]
+    assert record.getMessage().startswith(f"an answer to chat {ME} did not arrive: ")
+    assert record.exc_info is None
+    assert talk.api.token.partition(":")[2] not in caplog.text
+
+
+async def test_markup_that_telegram_refuses_is_our_fault(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    talk.api.fail("sendMessage", refusal(400, "Bad Request: can't parse entities: Unclosed start tag"))
+    (said,) = await talk.ask("/about")
+    assert said.text == FAILED
+    assert "can't parse entities" in caplog.text.lower()
+
+
+class Polling:
+    """A poller on the fake Bot API whose rests take no time."""
+
+    def __init__(self, talk: Talk) -> None:
+        self.rests: list[float] = []
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
+        self.poller = Poller(talk.bot.application.bot, self.queue, self._rest)
+
+    async def _rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
+        await asyncio.sleep(0)
+
+    async def one(self) -> int:
+        """The id of the next update that arrives."""
+        running = asyncio.create_task(self.poller.run())
+        try:
+            async with asyncio.timeout(5):
+                return int((await self.queue.get()).update_id)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_updates_are_fetched_once_and_confirmed_at_the_end(talk: Talk) -> None:
+    polling = Polling(talk)
+    talk.api.say(ME, "/about")
+    arrived = await polling.one()
+    await polling.poller.confirm()
+    assert arrived == talk.api.world.last_update
+    assert talk.api.world.updates == []
+    assert polling.rests == []
+    asked = talk.api.calls("getUpdates")[0].fields["allowed_updates"]
+    assert asked == '["message", "callback_query", "my_chat_member"]'
+
+
+async def test_nothing_fetched_is_nothing_to_confirm(talk: Talk) -> None:
+    await Polling(talk).poller.confirm()
+    assert talk.api.calls("getUpdates") == []
+
+
+async def test_an_end_without_telegram_does_not_wait(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    polling = Polling(talk)
+    talk.api.say(ME, "/about")
+    await polling.one()
+    talk.api.fail("getUpdates", hang())
+    monkeypatch.setattr("bot.chat.polling.CONFIRM_SECONDS", 0.05)
+    await polling.poller.confirm()
+
+
+async def test_polling_outlives_every_fault_with_growing_rests_and_without_the_token_in_the_log(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    polling = Polling(talk)
+    for fault in (bad_gateway(), drop(), *[refusal(401, "Unauthorized")] * 4, refusal(404, "Not Found")):
+        talk.api.fail("getUpdates", fault)
+    talk.api.say(ME, "/about")
+    await polling.one()
+    assert polling.rests == [1, 2, 4, 8, 16, 30, 30]
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[-1] == "updates cannot be fetched (the token is refused); next try in 30 s"
+    assert talk.api.token.partition(":")[2] not in caplog.text
+
+
+async def test_after_an_answer_the_rests_begin_anew(talk: Talk) -> None:
+    polling = Polling(talk)
+    talk.api.fail("getUpdates", bad_gateway(), times=3)
+    talk.api.say(ME, "/about")
+    await polling.one()
+    talk.api.fail("getUpdates", bad_gateway())
+    talk.api.say(ME, "/about")
+    await polling.one()
+    assert polling.rests == [1, 2, 4, 1]
+
+
+async def test_a_flood_limit_is_waited_for(talk: Talk) -> None:
+    polling = Polling(talk)
+    talk.api.fail("getUpdates", flood(7))
+    talk.api.say(ME, "/about")
+    await polling.one()
+    assert polling.rests == [7]
+
+
+async def test_another_poller_ends_this_one(talk: Talk) -> None:
+    talk.api.fail("getUpdates", refusal(409, "Conflict: terminated by other getUpdates request"))
+    assert await Polling(talk).poller.run() == CONFLICT
+
+
+async def test_a_webhook_left_behind_is_removed(talk: Talk) -> None:
+    talk.api.fail(
+        "getUpdates",
+        refusal(
+            409, "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook first"
+        ),
+    )
+    talk.api.say(ME, "/about")
+    await Polling(talk).one()
+    assert len(talk.api.calls("deleteWebhook")) == 1
