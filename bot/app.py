@@ -165,6 +165,18 @@ async def _drain(bot: Bot, poller: Poller) -> None:
         await application.bot.shutdown()  # where Telegram was never reached, only its connections are open
 
 
+async def send_waiting(bot: Bot) -> tuple[int, str]:
+    """Send what waits, without polling: how many, and why not all of it, or ""."""
+    try:
+        async with bot.application:
+            drained = await bot.delivery.drain()
+    except InvalidToken:
+        return 0, "Telegram refuses this token; ask @BotFather for a valid one."
+    except TelegramError as error:
+        return 0, f"{bot.services.config.base_url} cannot be reached ({reason(error)})"
+    return drained.sent, drained.stopped
+
+
 def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
     """The same bot in the terminal: our own request object answers instead of Telegram."""
     application: App = (

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from platformdirs import user_data_path
 
 from bot.errors import ConfigError
-from bot.token import read_token
+from bot.token import is_given, read_token
 
 _APP = "small-versus-large-bot"
 
@@ -51,19 +51,24 @@ class Config:
 
 
 def load_config(
-    path: Path | None, environment: Mapping[str, str] | None = None, *, token_needed: bool = False
+    path: Path | None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    token_needed: bool = False,
+    token_used: bool = False,
 ) -> Config:
     """Config of a TOML file, or the defaults without one; raises ConfigError with every problem.
 
-    Only `bot run` needs a token; the terminal commands do not even read the token file.
+    Only `bot run` needs a token, `bot check` uses one if it is given; the other commands do not even
+    read the token file.
     """
     environment = os.environ if environment is None else environment
     reader = _Reader(_read(path), path.parent if path else Path())
     values = {name: reader.take(*entry) for name, entry in KEYS.items()}
     reader.unknown()
-    token, problem = (
-        read_token(reader.table("telegram"), reader.folder, environment) if token_needed else ("", "")
-    )
+    table = reader.table("telegram")
+    wanted = token_needed or (token_used and is_given(table, environment))
+    token, problem = read_token(table, reader.folder, environment) if wanted else ("", "")
     if problems := [*reader.problems, *([problem] if problem else [])]:
         raise ConfigError(problems)
     chosen = {name: value for name, value in values.items() if value is not None}

@@ -15,6 +15,11 @@ TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the variable's name, not a
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
 
 
+def is_given(table: Mapping[str, object], environment: Mapping[str, str]) -> bool:
+    """Whether a token is named anywhere."""
+    return bool(table.get("token") or table.get("token_file") or environment.get(TOKEN_VARIABLE))
+
+
 def read_token(table: Mapping[str, object], folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
     """The token and what is wrong with it, one of them "".
 

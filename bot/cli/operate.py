@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,6 @@ from bot import app
 from bot.cli.hold import alone, beside_the_bot
 from bot.cli.talk import Clock
 from bot.cli.voice import busy, log_briefly, log_fully, say
-from bot.data.refresh import under_way
 from bot.errors import BotError
 from bot.local import LocalTelegram, printer
 from storage import outbox
@@ -36,24 +33,26 @@ def run(given: argparse.Namespace, config: Config) -> int:
         fault = app.poll(bot)
     if fault:
         raise BotError(fault)
-    if under_way():  # it may take longer than a service manager waits; all of ours is closed
-        logging.shutdown()
-        os._exit(0)
     return 0
 
 
 def check(given: argparse.Namespace, config: Config) -> int:
-    """`check`: refresh (unless --offline), judge, send what is due; it says what it did."""
+    """`check`: refresh (unless --offline), judge, send what is due; it says what it did.
+
+    The terminal's own messages are printed; the others go out where a token is configured.
+    """
     log_briefly()
     clock = Clock(given.now, running=False)
     with alone(config.database) as database:
         services = app.services_of(config, database, clock, live=not given.offline)
         bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, clock))
-        asyncio.run(_check(bot))
+        telegram = app.telegram_bot(config, database, clock) if config.token and not given.offline else None
+        asyncio.run(_check(bot, telegram))
     return 0
 
 
-async def _check(bot: Bot) -> None:
+async def _check(bot: Bot, telegram: Bot | None) -> None:
+    await bot.delivery.recover()
     async with bot.application:
         with busy("Asking the sources"):
             reports = await bot.scheduler.refresh()
@@ -69,9 +68,18 @@ async def _check(bot: Bot) -> None:
         if done.summaries:
             say(f"{done.summaries} daily summar{'y' if done.summaries == 1 else 'ies'} queued")
         drained = await bot.scheduler.drain()
+        sent = drained.sent + (await _send(telegram) if telegram else 0)
         queue = await bot.services.database.run(outbox.pending)
         waiting = sum(queue.get(status, 0) for status in ("queued", "waiting", "ambiguous"))
-        say(f"messages: {drained.sent} sent, {waiting} waiting{' for “run”' if waiting else ''}")
+        say(f"messages: {sent} sent, {waiting} waiting{' for “run”' if waiting else ''}")
+
+
+async def _send(telegram: Bot) -> int:
+    """Send what waits for Telegram; how many. What cannot be sent now stays in the queue."""
+    sent, said = await app.send_waiting(telegram)
+    if said:
+        say(said)
+    return sent
 
 
 def _judged(market: Market) -> str:
