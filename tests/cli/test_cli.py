@@ -270,19 +270,6 @@ def test_an_error_for_people_is_one_line(bot: Call, monkeypatch: pytest.MonkeyPa
     assert bot("doctor") == Result(1, "", "error: No.\n")
 
 
-def test_a_reader_that_has_gone_is_no_traceback() -> None:
-    program = (
-        "import os, sys\n"
-        "from bot.cli import main\n"
-        "reader, writer = os.pipe()\n"
-        "os.dup2(writer, 1)\n"
-        "os.close(reader)\n"
-        "sys.exit(main(['check', '--offline', '--db', 'bot.db']))\n"
-    )
-    done = process(start=("-c", program))
-    assert (done.code, done.err) == (1, "")
-
-
 def test_a_terminal_of_few_letters_shows_the_rest() -> None:
     shown = process("chat", "--now", "noon", environment={"PYTHONIOENCODING": "ascii"})
     assert shown.code == 2

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -182,21 +182,22 @@ def test_an_interrupt_at_the_prompt_ends_without_a_traceback() -> None:
     assert (talking.returncode, err) == (130, b"")
 
 
-def test_a_reader_that_has_gone_ends_the_talk_quietly(
-    bot: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("command", ["chat", "check"])
+def test_a_reader_that_has_gone_ends_a_command_quietly(
+    command: str, bot: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    class Gone(io.StringIO):
-        blocks: ClassVar[list[str]] = []
+    written: list[str] = []
 
+    class Gone(io.StringIO):
         def write(self, block: str) -> int:
-            self.blocks.append(block)
+            written.append(block)
             raise BrokenPipeError
 
         def fileno(self) -> int:
-            return nowhere.fileno()
+            return pipe.fileno()
 
-    with (tmp_path / "nowhere").open("w") as nowhere:
+    with (tmp_path / "pipe").open("w") as pipe:
         monkeypatch.setattr(sys, "stdout", Gone())
-        said = bot("chat", "--offline", "--db", "bot.db", stdin="/help\n" * 3)
-    assert (said.code, said.err) == (1, "")
-    assert len(Gone.blocks) == 1
+        said = bot(command, "--offline", "--db", "bot.db", stdin="/help\n" * 3)
+        assert os.fstat(pipe.fileno()).st_rdev == Path(os.devnull).stat().st_rdev  # what is left goes there
+    assert (said.code, said.err, len(written)) == (1, "", 1)
