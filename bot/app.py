@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from storage.db import Database
 
 _log = logging.getLogger(__name__)
+_rest = asyncio.sleep
 Clock = Callable[[], dt.datetime]
 App = Application[Any, Any, Any, Any, Any, Any]
-DRAIN_SECONDS = 7.0  # of the 10 s that a service manager gives after SIGTERM
+# Together less than the 10 s that a service manager gives after SIGTERM.
+DRAIN_SECONDS, CUT_SECONDS = 6.0, 1.0
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - the terminal asks for none, the library for something
 
 
@@ -144,37 +146,30 @@ async def _reach(bot: Bot) -> str:
         except TelegramError as error:
             url = bot.services.config.base_url
             _log.warning("%s cannot be reached (%s); next try in %.0f s", url, reason(error), rest)
-            await asyncio.sleep(rest)
+            await _rest(rest)
             rest = min(2 * rest, LONGEST_REST)
         else:
             return ""
 
 
 async def _drain(bot: Bot, poller: Poller) -> None:
-    """Claim nothing more, finish what is under way; what is cut off is taken for an unknown outcome."""
+    """Claim nothing more, finish what is under way; then cut it off, and its outcome is unknown."""
     application = bot.application
-    try:
-        async with asyncio.timeout(DRAIN_SECONDS):
-            ending = [bot.delivery.stop(), *([application.stop()] if application.running else [])]
-            await asyncio.gather(*ending)
+    steps = [bot.delivery.stop(), *([application.stop()] if application.running else [])]
+    ending = asyncio.gather(*steps, return_exceptions=True)
+    finished, _ = await asyncio.wait({ending}, timeout=DRAIN_SECONDS)
+    if finished:
         await poller.confirm()
-    except TimeoutError:
+    else:
         _log.warning("stopped with requests under way; the next start goes on with them")
     with suppress(TelegramError):
-        await application.shutdown()
-        await application.bot.shutdown()  # where Telegram was never reached, only its connections are open
-
-
-async def send_waiting(bot: Bot) -> tuple[int, str]:
-    """Send what waits, without polling: how many, and why not all of it, or ""."""
-    try:
-        async with bot.application:
-            drained = await bot.delivery.drain()
-    except InvalidToken:
-        return 0, "Telegram refuses this token; ask @BotFather for a valid one."
-    except TelegramError as error:
-        return 0, f"{bot.services.config.base_url} cannot be reached ({reason(error)})"
-    return drained.sent, drained.stopped
+        await application.bot.shutdown()  # closes the connections, so that requests end now
+    await asyncio.wait({ending}, timeout=CUT_SECONDS)
+    for fault in ending.result() if ending.done() else ():
+        if isinstance(fault, Exception):
+            _log.error("not all could be put away", exc_info=fault)
+    ending.cancel()  # what still computes has nobody left to tell
+    await application.shutdown()
 
 
 def local_bot(services: Services, telegram: LocalTelegram) -> Bot:

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot import app
 from bot.analytics.sessions import Sessions
+from bot.config import Config
 from bot.data.files import store
-from storage.db import open_database
+from storage import chats, outbox
+from storage.db import DiskFull, open_database
 from tests.fakes.botapi import FakeBotApi
-from tests.fakes.botapi_faults import refusal
+from tests.fakes.botapi_faults import bad_gateway, drop, hang, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import sqlite_utils
 
     from bot.data.provider import Observations
     from tests.fakes.botapi_world import Message
@@ -29,7 +34,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 ME = 42
 PATIENCE = 30.0  # seconds for what takes two on an idle machine
-NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens there
 
 
 class Running:
@@ -224,3 +228,128 @@ def assert_no_secret(place: Place, said: str) -> None:
     assert files
     for file in files:
         assert secret(place).encode() not in file.read_bytes(), file
+
+
+@asynccontextmanager
+async def serving(place: Place) -> AsyncIterator[tuple[app.Bot, asyncio.Task[str]]]:
+    """The bot in this process, as `run` serves it."""
+    config = Config(
+        token=place.api.token, base_url=place.api.root, database=place.database, access="open", yahoo=False
+    )
+    with open_database(place.database) as database:
+        bot = app.telegram_bot(config, database)
+        task = asyncio.create_task(app.serve(bot))
+        try:
+            yield bot, task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def told_to_stop(task: asyncio.Task[str]) -> str:
+    """What serving ends with after SIGTERM."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(PATIENCE):
+        return await task
+
+
+async def test_a_pushed_message_that_hangs_is_cut_off_and_its_outcome_is_unknown(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
+    place.api.fail("sendMessage", hang(acts=True))
+    async with serving(place) as (bot, task):
+        await bot.services.database.run(queue)
+        await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
+        assert await told_to_stop(task) == ""
+        (row,) = await bot.services.database.run(lambda db: list(db["outbox"].rows))
+        assert row["status"] == "ambiguous"
+    assert not [record for record in caplog.records if record.exc_info]
+    assert "stopped with requests under way; the next start goes on with them" in caplog.text
+
+
+async def test_an_answer_under_way_is_finished_before_the_end(place: Place) -> None:
+    async with serving(place) as (_, task):
+        place.api.say(ME, "/about")
+        await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
+        assert await told_to_stop(task) == ""
+    assert [message.text.splitlines()[0] for message in place.api.messages(ME)] == ["About"]
+    assert place.api.world.updates == []
+
+
+async def test_an_answer_that_hangs_does_not_hold_up_the_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
+    place.api.fail("sendMessage", hang())
+    async with serving(place) as (_, task):
+        place.api.say(ME, "/about")
+        await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
+        assert await told_to_stop(task) == ""
+
+
+async def test_a_menu_that_telegram_does_not_take_stops_nothing(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.api.fail("setMyCommands", bad_gateway())
+    async with serving(place) as (_, task):
+        assert (await place.answer("/about", "About")).text
+        assert await told_to_stop(task) == ""
+    assert "the menu of commands was not set: " in caplog.text
+
+
+async def test_telegram_out_of_reach_at_the_start_is_waited_for(
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(app, "_rest", rest)
+    place.api.fail("getMe", drop(), times=3)
+    async with serving(place) as (_, task):
+        assert (await place.answer("/about", "About")).text
+        assert await told_to_stop(task) == ""
+    assert rests == [1, 2, 4]
+    assert f"{place.api.root} cannot be reached (" in caplog.text
+
+
+async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place) -> None:
+    place.api.fail("getMe", drop(), times=1_000)
+    async with serving(place) as (_, task):
+        await place.api.until(lambda: place.api.calls("getMe"), PATIENCE)
+        assert await told_to_stop(task) == ""
+
+
+async def test_a_fault_at_the_start_is_raised_after_all_is_put_away(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> int:
+        raise DiskFull("The disk is full.")
+
+    monkeypatch.setattr("bot.delivery.Delivery.recover", fail)
+    async with serving(place) as (bot, task):
+        with pytest.raises(DiskFull, match="The disk is full"):
+            await task
+        assert not bot.application.running
+
+
+async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: object) -> None:
+        raise DiskFull("The disk is full.")
+
+    monkeypatch.setattr("bot.delivery.Delivery.stop", fail)
+    async with serving(place) as (_, task):
+        assert (await place.answer("/about", "About")).text
+        assert await told_to_stop(task) == ""
+    assert "DiskFull: The disk is full." in caplog.text
+
+
+def queue(db: sqlite_utils.Database) -> None:
+    now = datetime.now(UTC)
+    chats.ensure_chat(db, ME, "private", "Me", now)
+    payload = {"html": "fired", "plain": "fired", "buttons": [], "silent": False}
+    outbox.enqueue(db, chat_id=ME, kind="alert", dedup="alert:1", payload=payload, now=now)
