@@ -93,7 +93,7 @@ def test_what_is_exported_and_imported_answers_the_same(bot: Call, files: Files)
         assert given.out.endswith(" rows from source csv\n")
         taken = bot("import", kind, f"{kind}-{ticker}.csv", "--ticker", ticker, "--db", "copy.db")
         assert taken.code == 0
-    lines = (COMPARE, FLOWS, TREND, "/compare", "/flows", "/why ytd")
+    lines = (COMPARE, "/flows", "/why ytd")
     one, other = answers(bot, *lines), answers(bot, *lines, db="copy.db")
     assert one == other
     assert one.lines("ytd  +16.14%  +15.48%")
