@@ -46,14 +46,6 @@ class Fire:
         return f"alert #{self.number} in chat {self.chat_id}, {self.rule}: {told} on {self.event.session}"
 
 
-@dataclass(frozen=True)
-class _Done:
-    """What a run committed; `skipped` counts alerts that had been changed meanwhile."""
-
-    fires: list[Fire]
-    skipped: int
-
-
 class Evaluation:
     """Judges all active alerts, and remembers the Market and the alerts that it has judged."""
 
@@ -76,9 +68,10 @@ class Evaluation:
         counts = await services.database.run(partial(_fires_before, changed))
         told = await asyncio.to_thread(judge.tell, changed, counts)
         commit = partial(_commit, judged=told, sample=market.is_sample, now=services.clock())
-        done = await services.database.run(commit) if told else _Done([], 0)
-        self._judged = None if done.skipped else (market, _marks(rows, told))
-        return done.fires
+        fires = await services.database.run(commit) if told else []
+        # An alert that was left alone stands elsewhere than these marks say: the next run will see it.
+        self._judged = (market, _marks(rows, told))
+        return fires
 
 
 def _read(db: sqlite_utils.Database) -> list[Row]:
@@ -112,11 +105,12 @@ def _marks(rows: list[Row], told: list[Judged]) -> dict[int, str | None]:
     return marks
 
 
-def _commit(db: sqlite_utils.Database, judged: list[Judged], *, sample: bool, now: dt.datetime) -> _Done:
+def _commit(db: sqlite_utils.Database, judged: list[Judged], *, sample: bool, now: dt.datetime) -> list[Fire]:
     """Store states, events and messages of all alerts in one transaction."""
     found: dict[int, list[tuple[Judged, Told, int]]] = defaultdict(list)
-    current = [one for one in judged if _is_current(db, one)]
-    for one in current:
+    for one in judged:
+        if not _is_current(db, one):
+            continue
         if one.broken:
             stored.set_life(db, one.alert_id, "paused", one.broken)
             _enqueue(db, one, pushes.paused(one.number, one.row.alert["rule"], one.broken), "paused", now)
@@ -127,12 +121,11 @@ def _commit(db: sqlite_utils.Database, judged: list[Judged], *, sample: bool, no
             _enqueue(db, one, pushes.ended(one.standing), "ended", now)
     for chat_id, group in found.items():
         _push(db, chat_id, [fire for fire in group if not fire[1].event.muted], sample=sample, now=now)
-    fires = [
+    return [
         Fire(one.chat_id, one.number, one.row.alert["rule"], told.event)
         for group in found.values()
         for one, told, _ in group
     ]
-    return _Done(fires, len(judged) - len(current))
 
 
 def _is_current(db: sqlite_utils.Database, one: Judged) -> bool:

@@ -167,8 +167,7 @@ class Judge:
             line = pushes.fire_line(standing.number, rule, event, _became(event, one.bars))
             return Told(event, detail, line, rule.silent)
         fires = before[one.alert_id, event.session] + sum(
-            other.kind == "fired" and event.session - _QUARTER <= other.session <= event.session
-            for other in one.events
+            event.session - _QUARTER <= other.session <= event.session for other in one.events
         )
         text = pushes.fired(standing, event, self._context, fires, self._late(one, event))
         return Told(event, detail, text, rule.silent)

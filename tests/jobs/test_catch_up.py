@@ -9,6 +9,7 @@ import pytest
 
 from bot.jobs.evaluate import Evaluation
 from storage import alerts as stored
+from storage import chats
 from tests.jobs.desk import Desk, sessions
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_o
     )
     assert 'note "a &lt;b&gt; &amp; c"' in payload["html"]
     assert payload["buttons"] == [[["Alerts", "r/alerts"], ["History", "r/history"]]]
+
+
+@pytest.mark.parametrize(("other", "silent"), [("ratio > 0.62 silent", True), ("ratio > 0.62", False)])
+async def test_a_list_is_silent_if_all_its_rules_are(desk: Desk, other: str, silent: bool) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(f"{RULE} silent")
+    await desk.alert(other)
+    await desk.closes([0.65, 0.65], DAYS[0])
+    await desk.evaluate()
+    assert [payload["silent"] for payload in await desk.payloads()] == [silent]
 
 
 async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
@@ -181,6 +192,33 @@ async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
     fires = await desk.evaluate()
     assert [fire.event.muted for fire in fires] == [True, False]
     assert "Fires in 90 days: 3, this one included." in (await desk.messages())[1]
+
+
+async def test_a_fire_held_back_more_than_ninety_days_before_does_not_count(desk: Desk) -> None:
+    days = sessions(DAYS[0], 160)
+    await desk.closes(QUIET)
+    await desk.alert(f"{RULE} cooldown 100")
+    await desk.closes([0.65], days[0])
+    await desk.evaluate()
+    levels = [0.5] * 159
+    levels[1] = levels[158] = 0.65
+    await desk.closes(levels, days[1])
+    fires = await desk.evaluate()
+    assert [fire.event.muted for fire in fires] == [True, False]
+    assert "Fires in 90 days: 1, this one included." in (await desk.messages())[1]
+
+
+async def test_equal_rules_of_different_age_are_each_judged_from_their_own_session(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(RULE)
+    await desk.alert(RULE, chat_id=2)
+    await desk.database.run(lambda db: chats.deactivate(db, 2, "blocked"))
+    await desk.closes([0.65], DAYS[0])
+    assert len(await desk.evaluate()) == 1
+    await desk.closes([0.66], DAYS[1])
+    await desk.database.run(lambda db: chats.reactivate(db, 2))
+    (fire,) = await desk.evaluate()
+    assert str(fire).endswith(f"fired on {DAYS[0]}")
 
 
 async def test_nothing_new_reads_no_alert_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

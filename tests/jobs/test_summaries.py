@@ -110,7 +110,9 @@ async def test_after_a_downtime_there_is_one_summary_marked_late(
     assert await desk.summaries.run() == 0
     desk.restart()
     assert await desk.summaries.run() == 0
-    assert "due" not in " ".join(await statuses(desk))
+    became = [status.split()[1] for status in await statuses(desk)]
+    assert became.count("sent") == 2
+    assert set(became) <= {"sent", "skipped"}
 
 
 async def test_a_few_minutes_are_not_late(desk: Desk) -> None:
@@ -294,6 +296,23 @@ async def test_a_chat_that_left_gets_none(desk: Desk) -> None:
     await subscribed(desk)
     await desk.database.run(lambda db: chats.deactivate(db, 1, "blocked"))
     assert await run_at(desk, "2020-01-15 23:30") == 0
+
+
+async def test_a_chat_that_is_back_is_not_told_what_it_missed(desk: Desk) -> None:
+    await subscribed(desk)
+    await run_at(desk, "2020-01-15 12:00")
+    await desk.database.run(lambda db: chats.deactivate(db, 1, "blocked"))
+    assert await run_at(desk, "2020-01-15 23:30") == 0
+    await desk.database.run(lambda db: chats.reactivate(db, 1))
+    assert await run_at(desk, "2020-01-15 23:45") == 0
+
+
+async def test_a_chat_younger_than_its_time_waits_for_the_next_day(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    desk.now = at("2020-01-15 12:00")
+    await desk.subscriber("06:00")
+    assert await run_at(desk, "2020-01-15 13:00") == 0
+    assert await run_at(desk, "2020-01-16 11:00") == 1
 
 
 async def test_many_chats_get_one_each(desk: Desk) -> None:

@@ -189,6 +189,16 @@ async def test_what_was_sent_long_ago_is_forgotten_once_a_day(desk: Desk, schedu
     assert await dedups(desk) == ["new"]
 
 
+async def test_a_clock_put_back_does_not_stop_the_forgetting(desk: Desk, scheduler: Scheduler) -> None:
+    right = desk.now
+    desk.now += dt.timedelta(days=365)
+    await scheduler.work()
+    desk.now = right
+    await sent(desk, "old", right - OUTBOX_KEPT - dt.timedelta(days=1))
+    await scheduler.work()
+    assert await dedups(desk) == []
+
+
 async def sent(desk: Desk, dedup: str, moment: dt.datetime) -> None:
     def write(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
         payload: dict[str, object] = {"html": "", "plain": "", "buttons": [], "silent": False}

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from bot.errors import NoData
+from bot.rendering.answer import MOST_DATA, Asked, button_rows, heading, require, sources
+from tests.rendering.pages import empty, market, said
+from tests.sample_market import sample_market
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+
+NOTHING = (
+    "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
+    "python -m bot import prices IWM_daily.csv --ticker IWM"
+)
+
+
+def asked(**words: str) -> Asked:
+    return Asked(**{word: pd.Timestamp(text) for word, text in words.items()})
+
+
+def test_a_current_answer_names_the_close_and_nothing_else() -> None:
+    assert said(heading("Trend", market([50.0] * 5), Asked())) == ["Trend · close of Wed 8 Jan 2020"]
+
+
+@pytest.mark.parametrize(("behind", "age"), [(1, "1 session old"), (3, "3 sessions old")])
+def test_stale_data_say_so_in_the_second_line(behind: int, age: str) -> None:
+    last = {1: "Thu 9 Jan 2020", 3: "Mon 13 Jan 2020"}[behind]
+    assert said(heading("Trend", market([50.0] * 5, behind=behind), Asked())) == [
+        "Trend · close of Wed 8 Jan 2020",
+        f"Stale: {age}; the last completed session is {last}.",
+    ]
+
+
+def test_a_day_without_a_session_names_the_close_before_it() -> None:
+    cut = market([50.0] * 5).at(pd.Timestamp("2020-01-05"))
+    assert said(heading("Trend", cut, asked(asof="2020-01-05"))) == [
+        "Trend · close of Fri 3 Jan 2020",
+        "Asked for Sun 5 Jan 2020; the last close before it is used.",
+    ]
+
+
+def test_a_session_asked_for_needs_no_explanation() -> None:
+    cut = market([50.0] * 5).at(pd.Timestamp("2020-01-07"))
+    assert said(heading("Trend", cut, asked(asof="2020-01-07"))) == ["Trend · close of Tue 7 Jan 2020"]
+
+
+def test_what_was_known_on_a_day_says_which() -> None:
+    lines = said(heading("Trend", market([50.0] * 5), asked(known="2020-01-31")))
+    assert lines[1:] == ["As known on Fri 31 Jan 2020."]
+
+
+def test_sample_data_is_labelled() -> None:
+    lines = said(heading("Trend", sample_market(), Asked()))
+    assert lines[1:] == ["Sample data: simulated between published points, not the market."]
+
+
+def lacking(held: str, ticker: str) -> str:
+    return (
+        f"There is no session yet with a close of both funds (prices stored: {held}). Import the rest: "
+        f"python -m bot import prices {ticker}_daily.csv --ticker {ticker}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (empty(), NOTHING),
+        (market([None, None], [None, None]), NOTHING),
+        (market([50.0, 50.0], [None, None]), lacking("IWM from 2 Jan 2020; SPY none", "SPY")),
+        (market([None, None], [None, 100.0]), lacking("IWM none; SPY from 3 Jan 2020", "IWM")),
+        (market([50.0, None], [None, 100.0]), lacking("IWM from 2 Jan 2020; SPY from 3 Jan 2020", "SPY")),
+    ],
+    ids=["empty", "only NaN", "IWM only", "SPY only", "no common session"],
+)
+def test_without_a_common_close_it_is_said_what_there_is(of: Market, message: str) -> None:
+    with pytest.raises(NoData) as error:
+        require(of)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        ({}, "Source: none."),
+        ({"prices": "no data", "flows": ""}, "Source: none."),
+        ({"prices": "Yahoo", "flows": "Yahoo"}, "Source: Yahoo."),
+        ({"prices": "Yahoo", "flows": "no data"}, "Source: Yahoo."),
+        (
+            {"prices": "Yahoo", "flows": "issuer file", "multiples": "Yahoo"},
+            "Sources: Yahoo (prices, multiples); issuer file (flows).",
+        ),
+    ],
+)
+def test_each_part_has_its_source(parts: dict[str, str], line: str) -> None:
+    assert sources(parts) == line
+
+
+def test_the_moment_asked_for_goes_with_the_buttons() -> None:
+    assert Asked().suffix == ""
+    moment = asked(asof="2020-12-13", known="2021-01-05")
+    assert moment.suffix == " asof 2020-12-13 known 2021-01-05"
+
+
+def test_a_command_too_long_for_a_button_is_left_out() -> None:
+    fits, long = "/" + "x" * (MOST_DATA - 2), "/" + "x" * (MOST_DATA - 1)
+    rows = button_rows([[("fits", fits), ("long", long)], [("long", long)], [("é", "/é" * 30)]], "e")
+    assert rows == [[("fits", "e" + fits)]]
