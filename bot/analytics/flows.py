@@ -90,7 +90,7 @@ def _bases(frame: pd.DataFrame, window: Window, anchors: pd.DatetimeIndex | None
 
 def _before(frame: pd.DataFrame, window: Window, base: int) -> float | None:
     """Dollars of the same window that ended at this one's base; only for counted windows."""
-    if window.kind in {"ytd", "mtd", "since"}:
+    if not window.counted:
         return None
     start = int(_bases(frame, window, pd.DatetimeIndex([frame.index[base]]))[0])
     return float(frame["flow"].iloc[start + 1 : base + 1].sum()) if start >= 0 else None
@@ -99,8 +99,8 @@ def _before(frame: pd.DataFrame, window: Window, base: int) -> float | None:
 def flow_history(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     """For every session the window's dollars, percent of assets at its start, units and change.
 
-    `change` is dollars less those of the same window before. A session whose own flow is held has no
-    value: it must not fire anything; its flow counts in the windows of the sessions after it.
+    `change` is dollars less those of the same window before (of counted windows). A session whose own
+    flow is held has no value: it must not fire anything; its flow counts in the windows after it.
     """
     base = _bases(frame, window)
     known = base >= 0
@@ -112,7 +112,7 @@ def flow_history(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     out = pd.DataFrame({"dollars": dollars}, index=frame.index)
     out["percent"] = 100 * out["dollars"] / assets[at]
     out["units"] = np.where(known, 100 * (shares / shares[at] - 1), np.nan)
-    out["change"] = np.where(known, dollars - dollars[at], np.nan)
+    out["change"] = np.where(known & window.counted, dollars - dollars[at], np.nan)
     out[frame["held"]] = np.nan
     return out
 

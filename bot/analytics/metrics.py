@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bot.analytics.market import PAIR
+from bot.analytics.market import NOTHING, PAIR
 from bot.analytics.windows import Window
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     low: int = 1
     high: int = 5_000
+    counted: bool = False  # only a window that has a length, not ytd, mtd, since
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +75,18 @@ class Reading:
     reason: str = ""  # why there is no value
 
 
+def funds_of(arguments: Arguments) -> tuple[str, ...]:
+    """The fund that a metric is asked for, or both."""
+    return (str(arguments["fund"]),) if "fund" in arguments else PAIR
+
+
 def sources_of(metric: Metric, market: Market, arguments: Arguments) -> str:
-    """Labels of the sources that a metric reads, e.g. "Yahoo" or "issuer file, Yahoo"."""
+    """Labels of the sources that a metric reads, e.g. "issuer file, Yahoo"; "no data" without any."""
+    parts = [metric.part]
     if metric.part == "facts":
-        funds = [str(arguments["fund"])] if "fund" in arguments else list(PAIR)
-        parts = [f"facts:{fund}" for fund in funds]
-    else:
-        parts = [metric.part]
-    return ", ".join(dict.fromkeys(market.source(part).label for part in parts))
+        parts = [f"facts:{fund}" for fund in funds_of(arguments)]
+    labels = dict.fromkeys(market.source(part).label for part in parts if part in market.sources)
+    return ", ".join(labels) or NOTHING.label
 
 
 def reading(metric: Metric, market: Market, arguments: Arguments) -> Reading:
@@ -97,15 +102,23 @@ def reading(metric: Metric, market: Market, arguments: Arguments) -> Reading:
 
 def _why_nothing(metric: Metric, market: Market, arguments: Arguments) -> str:
     """One clause that says what is missing for a metric without any value."""
-    if market.end is None:
-        return "no prices stored"
-    if metric.part == "facts":
-        funds = [str(arguments["fund"])] if "fund" in arguments else list(PAIR)
-        lacking = [fund for fund in funds if market.fund(fund)["shares"].dropna().empty]
-        if lacking:
-            return f"no fund facts of {' and '.join(lacking)} stored"
+    for parameter in metric.parameters:
+        window = arguments.get(parameter.name)
+        if parameter.counted and isinstance(window, Window) and not window.counted:
+            return f"{window} has no window before it"
     if metric.part == "multiples":
-        return (
-            "no such multiple stored for both funds" if "fund" not in arguments else "no such multiple stored"
-        )
+        both = "" if "fund" in arguments else " for both funds"
+        return f"no such multiple stored{both}"
+    if metric.part == "facts":
+        return _why_no_flow(market, funds_of(arguments))
+    if market.end is None:
+        return "no closes of both funds stored"
     return f"too little history (prices from {market.pair.index[0]:%Y-%m-%d})"
+
+
+def _why_no_flow(market: Market, funds: tuple[str, ...]) -> str:
+    counts = {fund: market.fund(fund)["shares"].dropna().index for fund in funds}
+    lacking = [fund for fund, sessions in counts.items() if sessions.empty]
+    if lacking:
+        return f"no share counts of {' and '.join(lacking)} stored"
+    return f"too little history (share counts from {max(s[0] for s in counts.values()):%Y-%m-%d})"

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from functools import partial
 
-from bot.analytics import flows, trend, units, valuation
+from bot.analytics import flows, histories, trend, units, valuation
 from bot.analytics.market import PAIR
-from bot.analytics.metrics import Arguments, Metric, Parameter
+from bot.analytics.metrics import Metric, Parameter
 from bot.analytics.performance import excess
 from bot.analytics.windows import Window
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bot.analytics.market import Market
 
 _FUND = Parameter("fund", "fund", "IWM", choices=PAIR)
 _WINDOW = Parameter("window", "window", Window("d", 20))
@@ -26,35 +20,8 @@ def _count(default: int, low: int = 2) -> Parameter:
     return Parameter("n", "count", default, low=low)
 
 
-def _n(arguments: Arguments) -> int:
-    return cast("int", arguments["n"])
-
-
-def _window(arguments: Arguments) -> Window:
-    return cast("Window", arguments["window"])
-
-
-def _on_ratio(function: Callable[[pd.Series, int], pd.Series]) -> Callable[[Market, Arguments], pd.Series]:
-    """A metric of the ratio over n sessions."""
-    return lambda market, arguments: function(trend.ratio(market), _n(arguments))
-
-
-def _flow(column: str) -> Callable[[Market, Arguments], pd.Series]:
-    """One column of a fund's flow history."""
-
-    def history(market: Market, arguments: Arguments) -> pd.Series:
-        frame = flows.prepared(market, str(arguments["fund"]))
-        return flows.flow_history(frame, _window(arguments))[column]
-
-    return history
-
-
-def _flow_z(market: Market, arguments: Arguments) -> pd.Series:
-    return flows.robust_z(_flow("percent")(market, arguments))
-
-
-def _channel(market: Market, arguments: Arguments) -> pd.Series:
-    return trend.channel_fit(trend.ratio(market), cast("dt.date", arguments["since"]))["residual"]
+# Of one fund's facts over a window; the count of session t arrives on the next one.
+_of_facts = partial(Metric, parameters=(_FUND, _WINDOW), lag=1, part="facts")
 
 
 def _multiple(name: str, title: str) -> Metric:
@@ -102,7 +69,7 @@ _TREND = (
         name="ratio_vs_sma",
         title="IWM/SPY against its average",
         unit=units.PERCENT,
-        history=_on_ratio(trend.against_average),
+        history=histories.on_ratio(trend.against_average),
         parameters=(_count(200),),
         meaning="How far the ratio stands above (+) or below (−) its own average.",
         formula="100 (R / SMA_n(R) − 1), Mansfield relative strength",
@@ -112,7 +79,7 @@ _TREND = (
         name="excess",
         title="Total-return gap",
         unit=units.POINTS,
-        history=lambda market, a: excess(market, _window(a)),
+        history=lambda market, a: excess(market, histories.window(a)),
         parameters=(Parameter("window", "window", Window("m", 3)),),
         meaning="Total return of IWM less that of SPY over the window.",
         formula="R(IWM) − R(SPY), distributions reinvested",
@@ -131,7 +98,7 @@ _TREND = (
         name="breakout",
         title="Breakout",
         unit=units.PERCENT,
-        history=_on_ratio(trend.breakout),
+        history=histories.on_ratio(trend.breakout),
         parameters=(_count(252, 1),),
         meaning="How far the ratio stands above (+) the highest of the n sessions before.",
         formula="100 (R / max(R[t−n..t−1]) − 1)",
@@ -141,7 +108,7 @@ _TREND = (
         name="breakout_low",
         title="Breakdown",
         unit=units.PERCENT,
-        history=_on_ratio(trend.breakout_low),
+        history=histories.on_ratio(trend.breakout_low),
         parameters=(_count(252, 1),),
         meaning="How far the ratio stands below (−) the lowest of the n sessions before.",
         formula="100 (R / min(R[t−n..t−1]) − 1)",
@@ -151,7 +118,7 @@ _TREND = (
         name="slope",
         title="Slope of the ratio",
         unit=units.PERCENT,
-        history=_on_ratio(trend.slope),
+        history=histories.on_ratio(trend.slope),
         parameters=(_count(60, 3),),
         meaning="Yearly pace of the ratio's trend line over n sessions.",
         formula="100 (e^(252 b) − 1), b = OLS slope of ln R",
@@ -161,9 +128,7 @@ _TREND = (
         name="channel",
         title="Place in the channel",
         unit=units.NUMBER,
-        history=lambda market, a: trend.channel_fit(trend.ratio(market), cast("dt.date", a["since"]))[
-            "residual"
-        ],
+        history=histories.channel,
         parameters=(Parameter("since", "date", trend.CHANNEL_FROM),),
         meaning="Sigmas above (+) the long trend line; above 2 for 5 sessions: the downtrend breaks.",
         formula="(ln R − its straight line from the date) / sigma, fitted up to t−1",
@@ -182,7 +147,7 @@ _TREND = (
         name="beta",
         title="Beta",
         unit=units.NUMBER,
-        history=lambda market, a: trend.beta(market, _n(a)),
+        history=lambda market, a: trend.beta(market, histories.n(a)),
         parameters=(_count(252, 3),),
         meaning="How much IWM moves per move of SPY, daily total returns.",
         formula="cov(IWM, SPY) / var(SPY) over n days, ddof 1",
@@ -192,7 +157,7 @@ _TREND = (
         name="corr",
         title="Correlation",
         unit=units.NUMBER,
-        history=lambda market, a: trend.correlation(market, _n(a)),
+        history=lambda market, a: trend.correlation(market, histories.n(a)),
         parameters=(_count(60, 3),),
         meaning="Correlation of the daily total returns of both funds.",
         formula="corr(IWM, SPY) over n days",
@@ -201,74 +166,58 @@ _TREND = (
 )
 
 _FLOWS = (
-    Metric(
+    _of_facts(
         name="flow",
         title="Fund flow",
         unit=units.USD,
-        history=_flow("dollars"),
-        parameters=(_FUND, _WINDOW),
-        lag=1,
-        part="facts",
+        history=histories.flow("dollars"),
         meaning="Money into (+) or out of (−) the fund, from its units outstanding.",
         formula="sum of (S[t] − S[t−1]) NAV[t] over the window",
         example="flow iwm 5d > $1bn",
     ),
-    Metric(
+    _of_facts(
         name="flow_pct",
         title="Fund flow, % of assets",
         unit=units.PERCENT,
-        history=_flow("percent"),
-        parameters=(_FUND, _WINDOW),
-        lag=1,
-        part="facts",
+        history=histories.flow("percent"),
         meaning="The flow in percent of the fund's assets when the window began.",
         formula="100 flow / (S NAV at the base)",
         example="flow_pct iwm 20d > 3%",
     ),
-    Metric(
+    _of_facts(
         name="flow_gap",
         title="Flow gap",
         unit=units.POINTS,
-        history=lambda market, a: flows.gap_history(market, _window(a)),
+        history=lambda market, a: flows.gap_history(market, histories.window(a)),
         parameters=(_WINDOW,),
-        lag=1,
-        part="facts",
         meaning="Flow in percent of assets, IWM less SPY: money turns to small caps when it rises.",
         formula="flow_pct(IWM) − flow_pct(SPY)",
         example="flow_gap 20d > 2pp",
     ),
-    Metric(
+    _of_facts(
         name="flow_change",
         title="Change of flow",
         unit=units.USD,
-        history=_flow("change"),
-        parameters=(_FUND, _WINDOW),
-        lag=1,
-        part="facts",
+        history=histories.flow("change"),
+        parameters=(_FUND, replace(_WINDOW, counted=True)),
         meaning="Flow of the window less that of the window before: above zero it accelerates.",
         formula="flow w − flow of the w before",
         example="flow_change iwm 20d > $1bn",
     ),
-    Metric(
+    _of_facts(
         name="flow_z",
         title="Flow z-score",
         unit=units.NUMBER,
-        history=_flow_z,
-        parameters=(_FUND, _WINDOW),
-        lag=1,
-        part="facts",
+        history=histories.flow_z,
         meaning="How unusual the flow is against the 120 sessions before, robust standard scores.",
         formula="(x − median) / (1.4826 MAD), x = flow_pct, clipped to ±5",
         example="flow_z iwm 20d > 2",
     ),
-    Metric(
+    _of_facts(
         name="units",
         title="Units outstanding",
         unit=units.PERCENT,
-        history=_flow("units"),
-        parameters=(_FUND, _WINDOW),
-        lag=1,
-        part="facts",
+        history=histories.flow("units"),
         meaning="Change of the fund's units outstanding over the window.",
         formula="100 (S[e] / S[base] − 1)",
         example="units iwm 3m > 5%",

@@ -31,11 +31,16 @@ class Window:
     count: int = 0
     since: dt.date | None = None
 
+    @property
+    def counted(self) -> bool:
+        """Whether it has a length, so that there is a window before it: not ytd, mtd, since."""
+        return self.kind in _LONGEST
+
     def __str__(self) -> str:
         """Canonical text; `parse_window` reads it back to an equal window."""
         if self.kind == "since":
             return f"since {self.since}"
-        return self.kind if self.kind in {"ytd", "mtd"} else f"{self.count}{self.kind}"
+        return f"{self.count}{self.kind}" if self.counted else self.kind
 
     def targets(self, anchors: pd.DatetimeIndex) -> pd.DatetimeIndex:
         """Target date of each anchor: the base is the last session on or before it."""
