@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
 _SECOND = dt.timedelta(seconds=1)
-_EVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 Rows = list[dict[str, Any]]
 
@@ -126,10 +125,10 @@ def _plan(
     for chat in chats.subscribers(db):
         zone = ZoneInfo(chat["timezone"] or default_zone)
         today = now.astimezone(zone).date()
-        begin = max(dt.datetime.fromisoformat(chat["created_at"]), since or _EVER)
+        made = dt.datetime.fromisoformat(chat["created_at"])
         for day in (today - dt.timedelta(days=1), today):
             instant = due_instant(day, chat["summary_at"], zone)
-            if instant is not None and begin <= instant <= now:
+            if instant is not None and made <= instant <= now and (since is None or since < instant):
                 chats.add_due(db, chat["chat_id"], DAILY, day.isoformat(), instant)
     found: dict[int, Rows] = defaultdict(list)
     for row in chats.due(db, now):
