@@ -1,0 +1,87 @@
+"""Two sources of closes compared: whether one may fill the other's gaps, and how far they disagree.
+
+Two vendors give the same close of a session to within a rounding; where they do not, one of them is
+wrong, or has not seen a split yet. So a source is joined to another only where enough of the sessions
+that both have agree, and what does not agree is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+SESSIONS = 20  # that both must have before anything is said of their agreement
+TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 bp
+AGREEING = 0.99  # of the sessions that both have
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Closes of `other` against those of `lead` on the sessions that both have."""
+
+    shared: int
+    disagreeing: tuple[pd.Timestamp, ...] = ()  # sessions further apart than TOLERANCE, in order
+    worst: pd.Timestamp | None = None  # of these, where they are furthest apart
+    difference: float = 0.0  # there, relative to the lead's close
+
+    @property
+    def joins(self) -> bool:
+        """Whether the one may fill sessions that the other lacks."""
+        return self.shared >= SESSIONS and len(self.disagreeing) <= (1 - AGREEING) * self.shared
+
+    def describe(self, lead: str, other: str) -> str | None:
+        """The disagreement in a sentence, None without any; too few sessions are one too.
+
+        >>> Comparison(3).describe("Yahoo", "daily CSV")
+        'daily CSV and Yahoo share 3 sessions; they are compared from 20 on.'
+        """
+        if self.shared < SESSIONS:
+            sessions = "1 session" if self.shared == 1 else f"{self.shared} sessions"
+            return f"{other} and {lead} share {sessions}; they are compared from {SESSIONS} on."
+        if self.worst is None:
+            return None
+        count = f"{len(self.disagreeing):,} of {self.shared:,} sessions"
+        worst = f"worst {self.worst:%Y-%m-%d} by {abs(self.difference) * 1e4:,.0f} bp"
+        gaps = "" if self.joins else "; it fills no gaps"
+        return f"{other} disagrees with {lead} on {count}, {worst}{gaps}."
+
+
+def compare(lead: pd.Series, other: pd.Series) -> Comparison:
+    """Two series of closes on sessions, both positive and in the same units; NaN is no close."""
+    apart = (other / lead - 1).dropna()
+    far = apart[apart.abs() >= TOLERANCE].sort_index()
+    if far.empty:
+        return Comparison(len(apart))
+    worst = far.abs().idxmax()
+    return Comparison(len(apart), tuple(far.index), worst, float(far[worst]))
+
+
+def leading(closes: Mapping[str, pd.Series]) -> str:
+    """The source that leads: the first one, unless another has so many more sessions that it is the history.
+
+    `closes` are in order of preference. A few sessions that the preferred source dropped are filled
+    from another; they do not make the other one the lead, and answers do not change their source by them.
+    """
+    first = next(iter(closes))
+    longest = max(closes, key=lambda name: len(closes[name]))
+    return longest if len(closes[longest]) >= len(closes[first]) + SESSIONS else first
+
+
+def notes(
+    ticker: str, closes: Mapping[str, pd.Series], labels: Mapping[str, str], lead: str | None = None
+) -> list[str]:
+    """Disagreements of every other source with the lead, a sentence each: "IWM: daily CSV disagrees ..."."""
+    if not closes:
+        return []
+    lead = lead or leading(closes)
+    told = (
+        compare(closes[lead], other).describe(labels.get(lead, lead), labels.get(name, name))
+        for name, other in closes.items()
+        if name != lead
+    )
+    return [f"{ticker}: {sentence}" for sentence in told if sentence]

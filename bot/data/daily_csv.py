@@ -1,0 +1,155 @@
+"""A second source of prices: one daily CSV a fund, behind an address from the config.
+
+Such files are Date,Open,High,Low,Close,Volume with closes adjusted for splits, as many sites offer
+them. They are read as strictly as an imported file: all rows or none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+import pandas as pd
+
+from bot.analytics.sessions import Sessions
+from bot.data.cells import TEXT_NAME
+from bot.data.download import Body, download
+from bot.data.files import read_prices
+from bot.data.formats import FORMATS
+from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, SchemaChanged
+from bot.errors import ImportRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.data.files import Contents
+
+LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million
+FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
+_SHORT = 300  # characters: a sentence that stands where the file should be
+_SHOWN = 3  # faults told of one file
+_SECRET = 6  # characters from which a part of the address might be a key
+
+
+class DailyCsv:
+    """The Provider "daily-csv".
+
+    `template` is an address with {ticker} in it, and {start} (an ISO date) where the site takes one;
+    without {start} each answer is the whole history and is returned whole, so that one rewritten at a
+    split is noticed. `timeout` in seconds bounds one step of a request. ValueError for no address.
+    """
+
+    name = "daily-csv"
+    serves: tuple[str, ...] = ("prices",)
+
+    def __init__(
+        self, template: str, sessions: Callable[[], Sessions] = Sessions, timeout: float = 30.0
+    ) -> None:
+        self.label = f"daily CSV ({urlsplit(template).hostname})"  # not the rest: it may hold a key
+        self._template = template
+        self._sessions = sessions
+        self._timeout = timeout
+
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+        """Bars of the completed sessions, and distributions and splits where the file has columns of them."""
+        try:
+            return self._prices(ticker, start, completed)
+        except Exception as error:  # noqa: BLE001 - a traceback would show the address
+            return NetworkDown(f"the request failed ({type(error).__name__})")
+
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+        """Nothing: the file has prices only."""
+        del ticker, completed
+        return Empty("the file has prices only")
+
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+        """Nothing: the file has prices only."""
+        del ticker, completed
+        return Empty("the file has prices only")
+
+    def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+        url = self._template.replace("{ticker}", quote(ticker))
+        url = url.replace("{start}", (start or FIRST).isoformat())
+        body = download(url, timeout=self._timeout, largest=LARGEST)
+        text = _text(body) if isinstance(body, Body) else body
+        if isinstance(text, Outcome):
+            return text
+        sessions = self._sessions()
+        # The bar of the session under way may be there already; a row of a later one is a fault.
+        today = sessions.next_after(completed[-1]).date()
+        try:
+            contents = read_prices(text, ticker, sessions=sessions, today=today)
+        except ImportRejected as error:
+            return SchemaChanged(self._without_keys(_reason(str(error))))
+        return _outcome(contents, start, completed)
+
+    def _without_keys(self, reason: str) -> str:
+        """A reason in which no part of the address can be read, should the site have echoed it."""
+        address = urlsplit(self._template)
+        parts = re.split(r"[/?&=;:@+,]", f"{address.netloc}/{address.path}/{address.query}")
+        for part in {each for piece in parts for each in (piece, unquote(piece)) if len(each) >= _SECRET}:
+            reason = reason.replace(part, "…")
+        return reason
+
+
+def _text(body: Body) -> str | Outcome:
+    """The text of an answer, or what stands in its place."""
+    try:
+        utf16 = body.content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = body.content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        return SchemaChanged("not a text in UTF-8")
+    if said := _instead(text.strip()):
+        return said
+    if not body.bounded and not text.endswith(("\n", "\r")):
+        return NetworkDown("the answer broke off")
+    return text
+
+
+def _instead(said: str) -> Outcome | None:
+    """What a site gives instead of the file, with "200 OK"; None for what may be the file."""
+    if not said:
+        return SchemaChanged("an empty body")
+    if said.startswith("<"):
+        return SchemaChanged("a web page instead of figures")
+    if said.startswith(("{", "[")):
+        return SchemaChanged("JSON instead of a CSV file")
+    if "\n" not in said and not FORMATS["prices"].layout.missing(said.split(",")):
+        return Empty("it has no rows")
+    if len(said) > _SHORT or "," in said.partition("\n")[0]:
+        return None
+    return _sentence(said)
+
+
+def _sentence(said: str) -> Outcome | None:
+    """What a site says in words."""
+    if re.match(r"no data\b", said, re.IGNORECASE):
+        return Empty("it says that it has no data")
+    return RateLimited() if re.search(r"\b(?:limit|too many requests)\b", said, re.IGNORECASE) else None
+
+
+def _reason(message: str) -> str:
+    """Why a file was refused, from the words of an import."""
+    first, *rows = message.splitlines()
+    first = re.sub(f"^{TEXT_NAME} was not imported[,:] ", "", first)
+    if not rows:
+        return re.sub(f"^{TEXT_NAME} ", "it ", first).partition(". ")[0].rstrip(".")
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return f"{first} {'; '.join(rows[:_SHOWN])}{more}"
+
+
+def _outcome(contents: Contents, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    """What there is of the completed sessions, and which of those asked for are missing."""
+    last = f"{completed[-1]:%Y-%m-%d}"
+    found = {
+        kind: [row for row in rows if (row.get("session") or row["ex_date"]) <= last]
+        for kind, rows in contents.observations.items()
+    }
+    if not found["bars"]:
+        return Empty("it has no completed session")
+    had = pd.DatetimeIndex([bar["session"] for bar in found["bars"]])
+    asked = completed[completed >= (had[0] if start is None else pd.Timestamp(start))]
+    missing = tuple(f"{session:%Y-%m-%d}" for session in asked.difference(had))
+    return Partial(found, missing) if missing else Ok(found)

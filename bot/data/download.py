@@ -1,0 +1,135 @@
+"""One file over HTTP: its bytes, or the Outcome that says why there are none.
+
+Its address may hold a key, so the address is in no outcome and no log line.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot import __version__
+from bot.data.provider import NetworkDown, Outcome, RateLimited, SchemaChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+_HEADERS = {
+    "User-Agent": f"small-versus-large-bot/{__version__}",
+    "Accept": "text/csv, text/plain, */*;q=0.5",
+}
+_REDIRECTS = 5
+# A slow answer as a whole may take this many times the time-out of one step of it.
+_PATIENCE = 3
+
+
+@dataclass(frozen=True)
+class Body:
+    """What was answered; `bounded` when the answer said how long it is, so that it is known to be whole."""
+
+    content: bytes
+    bounded: bool
+
+
+class _Insecure(Exception):
+    """A redirect led from https to http."""
+
+
+def download(url: str, *, timeout: float, largest: int) -> Body | Outcome:
+    """The file at an address; `timeout` in seconds for each step, `largest` in bytes, unpacked."""
+    import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
+
+    _keep_addresses_out_of_logs()
+    deadline = time.monotonic() + _PATIENCE * timeout
+
+    def check(request: httpx.Request) -> None:
+        if url.startswith("https:") and request.url.scheme != "https":
+            raise _Insecure
+
+    client = httpx.Client(
+        headers=_HEADERS,
+        timeout=timeout,
+        follow_redirects=True,
+        max_redirects=_REDIRECTS,
+        event_hooks={"request": [check]},
+    )
+    try:
+        with client, client.stream("GET", url) as response:
+            return _complaint(response) or _body(response, deadline, largest)
+    except _Insecure:
+        return NetworkDown("it leads from a secure address to one that is not")
+    except httpx.DecodingError:
+        return SchemaChanged("its compression is broken")
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+        return NetworkDown(_words(error))
+
+
+def _keep_addresses_out_of_logs() -> None:
+    """At INFO and below, httpx and what it sends through log addresses and headers."""
+    for name in ("httpx", "httpcore"):
+        logger = logging.getLogger(name)
+        if logger.level < logging.WARNING:
+            logger.setLevel(logging.WARNING)
+
+
+def _complaint(response: httpx.Response) -> Outcome | None:
+    """What the status says against reading the body."""
+    status = response.status_code
+    if status == 429:
+        wait = response.headers.get("Retry-After", "")
+        return RateLimited(float(wait) if wait.isdecimal() else None)
+    if status in {401, 403}:
+        return NetworkDown(f"access was refused (HTTP {status})")
+    if status in {404, 410}:
+        return NetworkDown(f"there is nothing at its address (HTTP {status})")
+    if status >= 500:
+        return NetworkDown(f"the server is out of order (HTTP {status})")
+    return None if status == 200 else NetworkDown(f"the request was not answered (HTTP {status})")
+
+
+def _body(response: httpx.Response, deadline: float, largest: int) -> Body | Outcome:
+    """The body, unless it is too large or too slow."""
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > largest:
+            return SchemaChanged(f"larger than {largest / 1e6:g} MB")
+        if time.monotonic() > deadline:
+            return NetworkDown("no answer in time")
+    bounded = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+    return Body(bytes(content), bounded)
+
+
+def _words(error: Exception) -> str:
+    """A fault on the way in words, which its text might not be fit for."""
+    import httpx  # noqa: PLC0415 - as above
+
+    causes = list(_causes(error))
+    for kind, words in (
+        (httpx.TimeoutException, "no answer in time"),
+        (httpx.TooManyRedirects, "it leads in a circle"),
+        (httpx.ProxyError, "the proxy refused the connection"),
+        (httpx.RemoteProtocolError, "the answer broke off"),
+        (httpx.ReadError, "the answer broke off"),
+        (socket.gaierror, "its name could not be resolved"),
+        (ssl.SSLCertVerificationError, "its certificate is not trusted"),
+        (ssl.SSLError, "the secure connection failed"),
+        (httpx.InvalidURL, "its address is not valid"),
+        (httpx.UnsupportedProtocol, "its address is not valid"),
+    ):
+        if any(isinstance(cause, kind) for cause in causes):
+            return words
+    return "the connection failed"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
