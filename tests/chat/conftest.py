@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from tests.chat.talk import ME, make_sample, talking
 
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sample(tmp_path_factory.mktemp("sample") / "sample.db")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("certificates") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def one_authority(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the world's certificates takes longer than most of these tests, and none needs one."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import shutil
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from storage.db import open_database
 from tests.fakes.botapi import FakeBotApi
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from bot.analytics.market import Market
@@ -91,6 +92,17 @@ def make_sample(path: Path) -> Path:
         observed = f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
         database.run_sync(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=observed))
     return path
+
+
+def prepared(sample: Path, folder: Path, steps: Callable[[Talk], Awaitable[object]]) -> Path:
+    """A copy of the sample on which a bot has gone through some steps."""
+
+    async def run() -> None:
+        async with talking(sample, folder) as talk:
+            await steps(talk)
+
+    asyncio.run(run())
+    return folder / "bot.db"
 
 
 @asynccontextmanager

@@ -168,7 +168,7 @@ def test_made_up_buttons_and_links_change_nothing_of_another_chat_and_raise_noth
         context, talk, page = runner.run(begin())
         before = runner.run(kept(talk))
 
-        @settings(max_examples=300)
+        @settings(max_examples=200)
         @given(LINES)
         def press(data: str) -> None:
             runner.run(talk.deliver(pressed(talk, page, data)))

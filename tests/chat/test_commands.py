@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.analytics.registry import METRICS
-from bot.chat.commands import BY_NAME, COMMANDS
+from bot.chat.commands import BY_NAME, COMMANDS, Command
 from bot.rendering.answer import MOST_DATA, SAMPLE
 from bot.rendering.tables import WIDTH
-from tests.chat.talk import ME, talking
+from tests.chat.talk import ME, prepared, talking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,15 +31,17 @@ WINDOWS = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
 HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
 
 
-async def fire(talk: Talk) -> Message:
-    """The pushed message of alert #1, ratio > sma 200, which the sample fires on 2020-10-06."""
-    moment, talk.now = talk.now, ARMED
-    await talk.ask("/alert ratio > sma 200")
-    talk.now = CROSSED
-    await talk.bot.scheduler.judge()
-    await talk.bot.scheduler.drain()
-    talk.now = moment
-    return talk.api.messages(ME)[-1]
+@pytest.fixture(scope="module")
+def with_event(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, and alert #1, which has fired."""
+
+    async def fire(talk: Talk) -> None:
+        talk.now = ARMED
+        await talk.ask("/alert ratio > sma 200")
+        talk.now = CROSSED
+        await talk.bot.scheduler.judge()
+
+    return prepared(sample, tmp_path_factory.mktemp("event"), fire)
 
 
 def widest(message: Message) -> int:
@@ -56,15 +58,15 @@ def widest(message: Message) -> int:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 async def test_every_command_answers_its_example_with_date_source_and_sample_label(
-    command: object, talk: Talk
+    command: Command, with_event: Path, tmp_path: Path
 ) -> None:
-    entry = next(entry for entry in COMMANDS if entry is command)
-    await fire(talk)
-    text, *pictures = await talk.ask(entry.example)
+    async with talking(with_event, tmp_path) as talk:
+        talk.api.world.last_update += 1_000  # those before are noted in the database
+        text, *pictures = await talk.ask(command.example)
     assert "is not" not in text.text.splitlines()[0]
-    assert [bool(picture.photo) for picture in pictures] == [True] * (entry.name in WITH_PICTURE)
+    assert [bool(picture.photo) for picture in pictures] == [True] * (command.name in WITH_PICTURE)
     assert widest(text) <= WIDTH
-    if entry.name in WITHOUT_DATA:
+    if command.name in WITHOUT_DATA:
         return
     assert "ample data" in text.text
     assert re.search(r"\d{1,2} (Oct|Dec) 2020", text.text)
@@ -74,11 +76,10 @@ async def test_every_command_answers_its_example_with_date_source_and_sample_lab
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-async def test_every_command_answers_without_data_too(command: object, tmp_path: Path) -> None:
-    entry = next(entry for entry in COMMANDS if entry is command)
+async def test_every_command_answers_without_data_too(command: Command, tmp_path: Path) -> None:
     async with talking(None, tmp_path) as talk:
         talk.api.chat(ME)
-        (answer,) = await talk.ask(entry.example)
+        (answer,) = await talk.ask(command.example)
         expected = {
             "alerts": "No alerts yet.",
             "history": "There is no alert #1 in this chat. Yours: /alerts",
@@ -88,7 +89,7 @@ async def test_every_command_answers_without_data_too(command: object, tmp_path:
             "about": "About",
             "help": f"/alert {BY_NAME['alert'].usage}",
         }
-        assert answer.text.splitlines()[0] == expected.get(entry.name, NO_PRICES)
+        assert answer.text.splitlines()[0] == expected.get(command.name, NO_PRICES)
         assert (await talk.rows("alerts")) == []
 
 
@@ -184,10 +185,10 @@ async def test_an_unknown_word_gets_the_nearest_that_works(
 @pytest.mark.parametrize(
     ("typed", "title"),
     [
-        ("compare 3y", "IWM and SPY"),
-        ("COMPARE", "IWM and SPY"),
-        ("/Compare\n3y", "IWM and SPY"),
-        ("/compare iwm vs spy", "IWM and SPY"),
+        ("why 3m", "What moved it, 3m"),
+        ("WHY", "What moved it, ytd"),
+        ("/Why\n3m", "What moved it, 3m"),
+        ("/why iwm vs spy", "What moved it, ytd"),
         ("/multiple", "Valuation multiples"),
         ("/valuations", "Valuation multiples"),
         ("/plot ratio", "IWM/SPY"),
@@ -214,10 +215,8 @@ async def test_aliases_name_one_command_each_and_no_metric_hides_behind_one() ->
 
 
 async def test_compare_gives_both_returns_and_each_alone_on_request(talk: Talk) -> None:
-    both, total, price = [
-        (await talk.ask(f"/compare since 2020-09-30{kind} asof 2020-12-13"))[0].text
-        for kind in ("", " tr", " price")
-    ]
+    asked = "/compare since 2020-09-30 asof 2020-12-13"
+    both, total, price = [(await talk.ask(f"{asked} {kind}"))[0].text for kind in ("", "tr", "price")]
     assert "Price return" in both
     assert "Total return" in both
     assert "+14.87%  +13.81%" in both
