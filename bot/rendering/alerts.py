@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from bot.alerts.presets import PRESETS
 from bot.alerts.rule import AMOUNT
 from bot.alerts.state import Status
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
-from bot.rendering.answer import SAMPLE, Answer, Button
+from bot.rendering.answer import SAMPLE, Answer, Asked, Button, heading
 from bot.rendering.standing import (
     Context,
     Standing,
@@ -115,14 +116,19 @@ def listing(standings: list[Standing], context: Context) -> Answer:
             ),
             buttons=suggestions(),
         )
-    parts: list[Html | str] = [bold("Alerts") + f" · {session_phrase(context.market.last_completed)}"]
-    if context.market.is_sample:
-        parts.append(bold(SAMPLE))
+    parts: list[Html | str] = [_heading(context.market)]
     for standing in standings:
         parts.append(Html(" ").join((bold(f"#{standing.number}"), code(str(standing.rule)))))
         parts.append(f"{sentence(standing)} {capital(summary_distance(standing, context))}.")
     parts.append(_sources(standings, context.market))
     return Answer(lines(*parts), buttons=_rows(standings))
+
+
+def _heading(market: Market) -> Html:
+    """Heading of the list; alerts can be listed before there is any data."""
+    if market.end is None:
+        return bold("Alerts") + " · no data yet"
+    return heading("Alerts", market, Asked())
 
 
 def _sources(standings: list[Standing], market: Market) -> str:
@@ -177,5 +183,4 @@ def rearmed(rule: Rule, event: Event) -> str:
 
 def suggestions() -> tuple[tuple[Button, ...], ...]:
     """Rules to start with, one button each."""
-    names = ("ratio", "excess", "channel", "flow", "flow_gap", "pe_premium")
-    return tuple(((METRICS[name].example, f"/alert {METRICS[name].example}"),) for name in names)
+    return tuple(((preset.name, f"/alert {preset.rule}"),) for preset in PRESETS)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from bot.analytics.market import LARGE, PAIR
 from bot.errors import NoData
@@ -12,8 +15,6 @@ from bot.rendering.text import Html, age_phrase, bold, date_phrase, lines, sessi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pandas as pd
 
     from bot.analytics.market import Market
     from bot.rendering.charts import Chart
@@ -23,6 +24,7 @@ Button = tuple[str, str]  # label, and the command line it stands for
 # EDIT in front: the answer takes the message's place; REPLY: it is a message of its own, because what
 # was pushed (an alert) must not vanish.
 EDIT, REPLY = "e", "r"
+_CARD_CHART = re.compile(r"/alert \d+ chart")
 MOST_DATA = 64  # bytes of a button's data
 SAMPLE = "Sample data: simulated between published points, not the market."
 
@@ -56,10 +58,19 @@ class Asked:
 def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
     """Label and data of each button; a command too long for a button is left out."""
     kept = [
-        [(label, prefix + line) for label, line in row if len((prefix + line).encode()) <= MOST_DATA]
+        [
+            (label, _prefix(line, prefix) + line)
+            for label, line in row
+            if len((prefix + line).encode()) <= MOST_DATA
+        ]
         for row in rows
     ]
     return [row for row in kept if row]
+
+
+def _prefix(line: str, prefix: str) -> str:
+    """An alert's card stays when its chart is looked at: the chart comes below it."""
+    return REPLY if _CARD_CHART.fullmatch(line) else prefix
 
 
 def heading(title: str, market: Market, asked: Asked) -> Html:
@@ -82,8 +93,20 @@ def heading(title: str, market: Market, asked: Asked) -> Html:
         else None,
         asof,
         f"As known on {date_phrase(asked.known)}." if asked.known is not None else None,
+        _holes(market),
         bold(SAMPLE) if market.is_sample else None,
     )
+
+
+def _holes(market: Market) -> str | None:
+    """That sessions of the last year are missing: windows in days count the stored ones."""
+    end = require(market)
+    gaps = market.missing
+    gaps = gaps[(gaps < end) & (gaps > end - pd.DateOffset(years=1))]
+    if not len(gaps):
+        return None
+    count = f"{len(gaps)} session{'s' if len(gaps) > 1 else ''}"
+    return f"{count} of the last year missing, last {short_date(gaps[-1])}; days are counted without."
 
 
 def require(market: Market) -> pd.Timestamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import flows, performance, trend, units, valuation
@@ -63,8 +64,13 @@ def compare(
             }
         ),
     )
-    shown = extra[0] if extra else Window("y", 1)
-    return Answer(html, lambda: _chart(market, shown, kinds[0], theme), "compare", _buttons(asked))
+    # The window asked for, else a year, else the longest that has a base; without any there is no chart.
+    based_rows = sorted((row for row in rows if row.base is not None), key=lambda row: str(row.base))
+    wanted = [*extra, Window("y", 1), *(row.window for row in based_rows)]
+    drawable = {row.window for row in based_rows if row.base != row.end}
+    shown = next((window for window in wanted if window in drawable), None)
+    draw = None if shown is None else partial(_chart, market, shown, kinds[0], theme)
+    return Answer(html, draw, "compare", _buttons(asked))
 
 
 def _block(market: Market, windows: Sequence[Window], total: bool) -> Html:
@@ -175,8 +181,7 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> Chart:
     grown = performance.growth(market, window, total)
     r: pd.Series = trend.ratio(market)
     kind = "total return" if total else "price"
-    base = grown.index[0] if len(grown) else require(market)
-    look = chart_look(f"IWM and SPY, {kind} since {short_date(base)}", market, theme)
+    look = chart_look(f"IWM and SPY, {kind} since {short_date(grown.index[0])}", market, theme)
     return compare_chart(grown, look, Panel(r, r.rolling(AVERAGE).mean()))
 
 

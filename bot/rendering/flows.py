@@ -97,7 +97,7 @@ def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:
     days = sorted({item for summary in found for item in summary.flags}, reverse=True)
     said = [f"{flag} {short_date(day)}: {note}." for day, flag, note in days[:_SHOWN_FLAGS]]
     more = len(days) - _SHOWN_FLAGS
-    return said + ([f"... and {more} more flagged days."] if more > 0 else [])
+    return said + ([f"... and {more} more flagged day{'s' if more > 1 else ''}."] if more > 0 else [])
 
 
 def _signals(market: Market) -> list[str]:
@@ -108,7 +108,7 @@ def _signals(market: Market) -> list[str]:
     for name in ("flow_z", "flow_change", "flow_gap"):
         metric = METRICS[name]
         found = reading(metric, market, metric.defaults())
-        shown[name] = metric.unit.show(found.value) + (f" ({found.reason})" if found.reason else "")
+        shown[name] = metric.unit.show(found.value) + (f", {found.reason}" if found.reason else "")
     return [
         f"IWM 20d z-score: {shown['flow_z']}.",
         f"IWM 20d less the 20d before: {shown['flow_change']}.",

@@ -209,7 +209,7 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name that `word` most likely means: the shortest it begins, else the most similar; or None."""
     known = {name.lower(): name for name in names}
     begun = sorted((name for name in known if word and name.startswith(word.lower())), key=len)
-    close = begun or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    close = begun or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
     return known[close[0]] if close else None
 
 

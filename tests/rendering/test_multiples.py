@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from bot.analytics import valuation
+from bot.analytics.windows import YTD, parse_window
+from bot.errors import NoData
+from bot.rendering import multiples as module
+from bot.rendering.answer import Asked
+from bot.rendering.multiples import multiples_answer, why_answer
+from bot.rendering.themes import LIGHT
+from tests.rendering.pages import days, empty, market, page, said
+from tests.sample_market import sample_market
+
+if TYPE_CHECKING:
+    from bot.rendering.themes import Look
+
+SAMPLE_PAGE = """\
+Valuation multiples · close of Fri 11 Dec 2020
+Sample data: simulated between published points, not the market.
+Losses in, forward
+Prices of 11 Dec 2020.
+         IWM    SPY  premium
+P/E    75.0x  27.8x  +169.8%
+P/CF   14.4x  17.3x   −16.8%
+P/B     2.4x   4.0x   −42.0%
+P/S     1.4x   2.6x   −45.3%
+Yield   1.1%   1.6%   −32.7%
+P/E premium: percentile 100 (n = 352 since 31 Dec 2014).
+
+Source: sample data."""
+SAMPLE_WHY = """\
+What moved it, ytd · close of Fri 11 Dec 2020
+Sample data: simulated between published points, not the market.
+IWM since 31 Dec 2019
+                    change
+price return       +14.87%
+distributions       +1.27%
+implied earnings   −49.00%
+multiple (P/E)    +125.23%
+flow              +$0.80bn
+flow, of assets     +1.65%
+P/E 33.3x → 75.0x, losses in: (1 − 0.490) × (1 + 1.252) = 1 + 0.149, 31 Dec 2019 to 11 Dec 2020.
+SPY since 31 Dec 2019
+                     change
+price return        +13.81%
+distributions        +1.68%
+implied earnings    −13.99%
+multiple (P/E)      +32.32%
+flow              −$33.08bn
+flow, of assets     −10.70%
+P/E 21.0x → 27.8x, losses in: (1 − 0.140) × (1 + 0.323) = 1 + 0.138, 31 Dec 2019 to 11 Dec 2020.
+Reading: IWM's price rose on a higher multiple while its earnings fell.
+
+Source: sample data."""
+ADVICE = (
+    "A P/E with losses counted in (IWM in December 2020: about 75x) comes bottom-up from the companies, "
+    "or by import: python -m bot import multiples FILE --ticker IWM"
+)
+PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
+
+
+def test_the_whole_page() -> None:
+    assert page(multiples_answer(sample_market(), Asked(), LIGHT)) == SAMPLE_PAGE
+
+
+def test_why_is_a_whole_page_with_the_articles_split() -> None:
+    assert page(why_answer(sample_market(), Asked(), YTD)) == SAMPLE_WHY
+
+
+def test_none_stored_says_how_they_come() -> None:
+    answer = multiples_answer(market([50.0] * 5), Asked(), LIGHT)
+    assert said(answer) == [
+        "Valuation multiples · close of Wed 8 Jan 2020",
+        "n/a, none stored. Each refresh records Yahoo's from then on.",
+        ADVICE,
+    ]
+    assert answer.draw is None
+
+
+def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:
+    assert said(multiples_answer(market([50.0] * 5, multiples=PE), Asked(), LIGHT))[1:] == [
+        "Profitable companies only, trailing",
+        "Prices of 3 Jan 2020 (3 sessions old).",
+        "       IWM    SPY  premium",
+        "P/E  25.0x  20.0x   +25.0%",
+        "P/E premium: no history of both funds to rank it in yet.",
+        ADVICE,
+        "",
+        "Source: CSV import.",
+    ]
+
+
+def test_no_premium_is_formed_across_dates() -> None:
+    figures = [PE[0], ("2020-01-08", "SPY", "pe", 20.0), ("2020-01-08", "IWM", "yield", 1.2)]
+    lines = said(multiples_answer(market([50.0] * 5, multiples=figures), Asked(), LIGHT))
+    assert lines[2:7] == [
+        "P/E: prices of IWM 3 Jan 2020 (3 sessions old), SPY 8 Jan 2020 (no premium across dates).",
+        "Yield: prices of IWM 8 Jan 2020, SPY n/a (no premium across dates).",
+        "         IWM    SPY  premium",
+        "P/E    25.0x  20.0x      n/a",
+        "Yield   1.2%    n/a      n/a",
+    ]
+
+
+def test_every_premium_is_that_of_the_analytics() -> None:
+    of = sample_market(2019, 6, 30)
+    lines = said(multiples_answer(of, Asked(), LIGHT))
+    for figure in valuation.figures(of):
+        name = valuation.MULTIPLES[figure.metric]
+        cells = next(line for line in lines if line.startswith(f"{name} ") and "premium:" not in line).split()
+        assert figure.premium is not None
+        assert cells[3] == f"{figure.premium:+.1f}%".replace("-", "−")
+    assert any(line.startswith("P/E premium: percentile ") for line in lines)
+
+
+def test_conventions_are_kept_apart() -> None:
+    of = sample_market()
+    rows = of.multiples.tail(2)
+    capped = rows.assign(metric="pe", convention="capped", basis="unstated", value=[30.0, 20.0])
+    lines = said(multiples_answer(replace(of, multiples=pd.concat([of.multiples, capped])), Asked(), LIGHT))
+    assert lines.index("Each P/E capped at 60, basis unstated") < lines.index("Losses in, forward")
+    assert ADVICE not in lines
+
+
+def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
+    steps = [("IWM", 40.0)] + [("IWM", 20.0 + number / 100) for number in range(400)] + [("IWM", 30.0)]
+    figures = [
+        (f"{day:%Y-%m-%d}", ticker, "pe", value)
+        for day, (_, small) in zip(days(402), steps, strict=True)
+        for ticker, value in (("IWM", small), ("SPY", 20.0))
+    ]
+    lines = said(multiples_answer(market([50.0] * 402, multiples=figures), Asked(), LIGHT))
+    assert "P/E premium: percentile 99 (n = 402 since 2 Jan 2020)." in lines
+
+
+@pytest.mark.parametrize(("count", "drawable"), [(1, False), (2, True)])
+def test_there_is_a_chart_once_there_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, count: int, drawable: bool
+) -> None:
+    figures = [(f"{day:%Y-%m-%d}", ticker, "pe", 20.0) for day in days(count) for ticker in ("IWM", "SPY")]
+    answer = multiples_answer(market([50.0] * 5, multiples=figures), Asked(), LIGHT)
+    assert (answer.draw is not None) is drawable
+    looks: list[Look] = []
+    monkeypatch.setattr(module, "metric_chart", lambda _, __, look: looks.append(look))
+    if answer.draw is not None:
+        answer.draw()
+        assert looks[0].title == "P/E premium of IWM over SPY, profitable companies only"
+
+
+def moved(small_pe: float, price: float) -> list[str]:
+    """/why over a session in which IWM's P/E went from 20 to `small_pe` and its price from 50 to `price`."""
+    figures = [
+        ("2020-01-02", "IWM", "pe", 20.0),
+        ("2020-01-02", "SPY", "pe", 20.0),
+        ("2020-01-03", "IWM", "pe", small_pe),
+        ("2020-01-03", "SPY", "pe", 20.0),
+    ]
+    return said(why_answer(market([50.0, price], multiples=figures), Asked(), parse_window("1d")))
+
+
+@pytest.mark.parametrize(
+    ("small_pe", "price", "reading"),
+    [
+        (30.0, 55.0, "IWM's price rose on a higher multiple while its earnings fell."),
+        (15.0, 45.0, "IWM's price fell on a lower multiple while its earnings rose."),
+        (26.0, 70.0, "IWM's price moved mostly with its multiple."),
+        (21.0, 70.0, "IWM's price moved mostly with its earnings."),
+        (19.0, 40.0, "IWM's price moved mostly with its earnings."),
+    ],
+)
+def test_the_reading_says_what_did_the_work(small_pe: float, price: float, reading: str) -> None:
+    assert f"Reading: {reading}" in moved(small_pe, price)
+
+
+def test_why_without_multiples_or_facts_says_what_is_missing() -> None:
+    lines = said(why_answer(market([50.0, 51.0]), Asked(), parse_window("1d")))
+    assert lines[1:] == [
+        "IWM since 2 Jan 2020",
+        "               change",
+        "price return   +2.00%",
+        "distributions   0.00%",
+        "Earnings and multiple: n/a, no P/E stored.",
+        "Flow: n/a, no fund facts.",
+        "SPY since 2 Jan 2020",
+        "               change",
+        "price return    0.00%",
+        "distributions   0.00%",
+        "Earnings and multiple: n/a, no P/E stored.",
+        "Flow: n/a, no fund facts.",
+        "",
+        "Source: CSV import.",
+    ]
+
+
+def test_a_split_that_has_no_base_says_from_when_there_is_one() -> None:
+    figures = [("2020-03-09", ticker, "pe", 20.0) for ticker in ("IWM", "SPY")]
+    of = market([50.0] * 60, multiples=figures)
+    lines = said(why_answer(of, Asked(), parse_window("50d")))
+    assert lines[5].startswith("Earnings and multiple: n/a, ")
+    assert "2020-03-09" in lines[5]
+    assert not any(line.startswith("Reading") for line in lines)
+
+
+def test_a_window_longer_than_the_prices_has_no_answer_for_either_fund() -> None:
+    lines = said(why_answer(market([50.0] * 5), Asked(), parse_window("1y")))
+    assert lines[1:3] == [
+        "IWM: n/a, too little price history for 1y.",
+        "SPY: n/a, too little price history for 1y.",
+    ]
+
+
+def test_an_empty_market_has_no_answer() -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        multiples_answer(empty(), Asked(), LIGHT)
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        why_answer(empty(), Asked(), YTD)
