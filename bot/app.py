@@ -21,7 +21,7 @@ from bot.data.markets import Markets
 from bot.data.yahoo import Yahoo
 from bot.delivery import Delivery
 from bot.jobs.tick import Scheduler
-from bot.local import Unlimited
+from bot.local import LOCAL_CHAT, Unlimited
 from bot.ratelimit import SendBudget
 from bot.services import Services
 
@@ -94,7 +94,7 @@ def telegram_bot(
         .updater(None)
         .build()
     )
-    return _assembled(services, application)
+    return _assembled(services, application, besides=LOCAL_CHAT)
 
 
 def poll(bot: Bot) -> str:
@@ -172,6 +172,18 @@ async def _drain(bot: Bot, poller: Poller) -> None:
     await application.shutdown()
 
 
+async def send_waiting(bot: Bot) -> tuple[int, str]:
+    """Send what waits, without polling: how many, and why not all of it, or ""."""
+    try:
+        async with bot.application:
+            drained = await bot.delivery.drain()
+    except InvalidToken:
+        return 0, "Telegram refuses this token; ask @BotFather for a valid one."
+    except TelegramError as error:
+        return 0, f"{bot.services.config.base_url} cannot be reached ({reason(error)})"
+    return drained.sent, drained.stopped
+
+
 def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
     """The same bot in the terminal: our own request object answers instead of Telegram."""
     application: App = (
@@ -187,7 +199,9 @@ def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
     return _assembled(services, application, only=telegram.chat_id)
 
 
-def _assembled(services: Services, application: App, only: int | None = None) -> Bot:
+def _assembled(
+    services: Services, application: App, *, only: int | None = None, besides: int | None = None
+) -> Bot:
     Dispatcher(services).register(application)
     delivery = Delivery(
         application.bot,
@@ -195,6 +209,7 @@ def _assembled(services: Services, application: App, only: int | None = None) ->
         now=services.clock,
         owner=services.config.owner,
         only=only,
+        besides=besides,
     )
     scheduler = Scheduler(services, providers_of(services.config), delivery)
     return Bot(services, application, scheduler, delivery)

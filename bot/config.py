@@ -124,6 +124,19 @@ def _identity(value: object) -> int:
     return value
 
 
+def _person(value: object) -> int:
+    number = _identity(value)
+    if number < 0:
+        raise _Problem("must be a person's id, which is positive; groups belong into chats")
+    return number
+
+
+def _people(value: object) -> frozenset[int]:
+    if not isinstance(value, list):
+        raise _Problem("must be a list of ids such as [123456789]")
+    return frozenset(_person(item) for item in value)
+
+
 def _identities(value: object) -> frozenset[int]:
     if not isinstance(value, list):
         raise _Problem("must be a list of ids such as [123456789]")
@@ -172,8 +185,8 @@ KEYS: dict[str, tuple[str, str, Callable[[object], Any]]] = {
     "base_url": ("telegram", "base_url", _url),
     "database": ("storage", "database", _text),
     "access": ("access", "mode", _one_of("allowlist", "open")),
-    "owner": ("access", "owner", _identity),
-    "users": ("access", "users", _identities),
+    "owner": ("access", "owner", _person),
+    "users": ("access", "users", _people),
     "chats": ("access", "chats", _identities),
     "timezone": ("time", "timezone", _zone),
     "closed": ("calendar", "closed", _dates),

@@ -12,7 +12,8 @@ from bot.alerts.bars import Histories
 from bot.alerts.engine import start
 from bot.alerts.rule import Rule
 from bot.alerts.state import State
-from bot.analytics.registry import METRICS
+from bot.analytics.fundamentals import convention_for
+from bot.analytics.registry import METRICS, for_convention
 from bot.rendering.alerts import Context, Standing
 from bot.rendering.themes import THEMES, Theme
 from storage import alerts as stored
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.analytics.market import Market
+    from bot.analytics.metrics import Metric
     from bot.config import Config
     from bot.data.markets import Markets
     from storage.db import Database
@@ -45,6 +47,12 @@ class Services:
         return THEMES[self.config.theme]
 
 
+def metrics_for(market: Market) -> dict[str, Metric]:
+    """METRICS whose convention, where nobody names one, is the one that this Market can be read by."""
+    return for_convention(convention_for(market))
+
+
+@lru_cache(maxsize=2)
 @lru_cache(maxsize=2)
 def context_of(market: Market, markets: Markets) -> Context:
     """Histories of one Market, made once and shared by all who ask, and the instant of the next check."""

@@ -36,6 +36,7 @@ _READY = """
 _FREE = """
     AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')
     AND (:only IS NULL OR chat_id = :only)
+    AND (:besides IS NULL OR chat_id <> :besides)
 """
 # Word for word the expression of the index outbox_ready, which spares sorting a long queue.
 _FIRST_TO_LAST = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
@@ -79,19 +80,26 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
 
-def claim(db: sqlite_utils.Database, now: Moment, limit: int = 1, *, only: int | None = None) -> list[Row]:
+def claim(
+    db: sqlite_utils.Database,
+    now: Moment,
+    limit: int = 1,
+    *,
+    only: int | None = None,
+    besides: int | None = None,
+) -> list[Row]:
     """Take up to `limit` messages to send now, each set to `sending`; payload is a dict.
 
     Replies, then alerts, notices and summaries, oldest first. None of a halted or inactive chat, and
     one a chat at a time: a chat with a long queue leaves room for the others, and after a crash
-    at most one of its messages is in doubt. `only` takes no other chat's.
+    at most one of its messages is in doubt. `only` takes no other chat's, `besides` leaves one out.
     """
     at = instant(now)
     chosen: dict[int, tuple[int, str]] = {}
     walk = db.execute(
         f"SELECT id, chat_id, status FROM outbox INDEXED BY outbox_ready WHERE {_READY} {_FREE} "  # noqa: S608 - fixed text
         f"ORDER BY {_FIRST_TO_LAST}",
-        {"now": at, "only": only},
+        {"now": at, "only": only, "besides": besides},
     )
     for message, chat_id, status in walk:
         chosen.setdefault(chat_id, (message, status))

@@ -52,6 +52,7 @@ def how_often(
 
 def frequency(rule: Rule, history: list[Bar], years: int = YEARS) -> Frequency:
     """Fires over the last `years` of a rule's bars; `once` and `until` are left aside."""
+    history = _answered(history)
     begin = _begin(rule, history, years)
     if begin >= len(history):
         return Frequency((), None, None)
@@ -63,6 +64,7 @@ def frequency(rule: Rule, history: list[Bar], years: int = YEARS) -> Frequency:
 
 def without_band(rule: Rule, history: list[Bar], years: int = YEARS) -> int:
     """How often the rule would have fired with no band at all: what the band keeps quiet."""
+    history = _answered(history)
     begin = _begin(rule, history, years)
     if begin >= len(history):
         return 0
@@ -70,6 +72,14 @@ def without_band(rule: Rule, history: list[Bar], years: int = YEARS) -> int:
     flat = tuple(0.0 for _ in rule.conditions)
     state = replace(start(bare, history[:begin], history[0].session), bands=flat)
     return sum(not event.muted for event in judge(bare, state, history[begin:]).events)
+
+
+def _answered(history: list[Bar]) -> list[Bar]:
+    """The bars up to the last one that has any figure: years are counted back from the data's end."""
+    end = len(history)
+    while end and all(leg.pair is None for leg in history[end - 1].legs):
+        end -= 1
+    return history[:end]
 
 
 def _begin(rule: Rule, history: list[Bar], years: int) -> int:

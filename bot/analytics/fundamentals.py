@@ -111,10 +111,16 @@ def margin(market: Market, ticker: str, convention: str) -> tuple[float | None, 
 
 
 def convention_for(market: Market, metric: str = "pe") -> str | None:
-    """The convention with the newest figure of IWM, the longest history deciding between equals."""
-    rows = market.multiples
-    rows = rows[(rows["ticker"] == SMALL) & (rows["metric"] == metric)]
+    """The convention to read by: of those that have IWM's `metric`, the one with most kinds of multiples.
+
+    Between equals the newest figure decides, then the longest history. None without any.
+    """
+    rows = market.multiples[market.multiples["ticker"] == SMALL]
+    having = rows.loc[rows["metric"] == metric, "convention"].unique()
+    rows = rows[rows["convention"].isin(having)]
     if rows.empty:
         return None
-    grouped = rows.groupby("convention")["session"].agg(["max", "count"])
-    return str(grouped.sort_values(["max", "count"]).index[-1])
+    kinds = rows.groupby("convention")["metric"].nunique()
+    spans = rows[rows["metric"] == metric].groupby("convention")["session"].agg(["max", "count"])
+    ranked = spans.assign(kinds=kinds).sort_values(["kinds", "max", "count"])
+    return str(ranked.index[-1])

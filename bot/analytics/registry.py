@@ -228,4 +228,20 @@ _VALUATION = tuple(
     make(name, title) for name, title in valuation.MULTIPLES.items() for make in (_multiple, _premium)
 )
 
+
+def for_convention(convention: str | None) -> dict[str, Metric]:
+    """METRICS with another default convention: the one that is stored, where nobody names one."""
+    if convention is None or convention == _CONVENTION.default:
+        return METRICS
+    return {
+        name: replace(
+            metric,
+            parameters=tuple(
+                replace(p, default=convention) if p.kind == "convention" else p for p in metric.parameters
+            ),
+        )
+        for name, metric in METRICS.items()
+    }
+
+
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_TREND, *_FLOWS, *_VALUATION)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.alerts.backtest import frequency
@@ -18,7 +19,7 @@ from bot.rendering import alerts as say
 from bot.rendering.answer import Answer, Asked, require
 from bot.rendering.metric import metric_answer
 from bot.rendering.text import Html, bold, code, did_you_mean, lines, short_date
-from bot.services import context_of, fresh_state, standing_of
+from bot.services import context_of, fresh_state, metrics_for, standing_of
 from storage import alerts as stored
 from storage import chats
 
@@ -61,12 +62,15 @@ async def on_alert(ask: Ask) -> Answer:
 
 
 async def _create(ask: Ask) -> Answer:
+    market = await ask.market()
     try:
-        rule = parse_rule(ask.text, METRICS)
+        rule = parse_rule(ask.text, metrics_for(market))
     except BadInput as error:
         raise BadInput(error.sentence, f"/alert {error.example}" if error.example else "") from error
-    market = await ask.market()
     require(market)
+    if rule.until is not None and rule.until <= market.last_completed.date():
+        later = ask.now.date() + dt.timedelta(days=365)
+        raise BadInput(f"“until {rule.until}” has passed already.", f"/alert {replace(rule, until=later)}")
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
     state = await asyncio.to_thread(fresh_state, rule, context)
     history = await asyncio.to_thread(context.histories.bars, rule, None, market.sessions)

@@ -6,19 +6,22 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import PRESETS
-from bot.analytics.registry import METRICS
+from bot.analytics.windows import parse_date
 from bot.errors import BadInput
-from bot.rendering.answer import Answer
+from bot.rendering.answer import Answer, Asked
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.text import bold, code, lines
-from bot.services import context_of
+from bot.services import context_of, metrics_for
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask
 
 _YEARS = re.compile(r"\s(\d{1,2})\s*(?:y|years?)\s*$", re.IGNORECASE)
+_ASOF = re.compile(r"\sasof\s+(\S+)\s*$", re.IGNORECASE)
 _DEFAULT, _MOST = 5, 30
 
 
@@ -29,16 +32,19 @@ async def on_backtest(ask: Ask) -> Answer:
         rows = tuple(((preset.name, f"/backtest {preset.rule}"),) for preset in PRESETS)
         html = lines(bold("Test which rule?"), "Type one, e.g. " + code("/backtest ratio > sma 200 10y"))
         return Answer(html, buttons=rows)
+    asked = None
+    if found := _ASOF.search(text):
+        text, asked = text[: found.start()], Asked(asof=pd.Timestamp(parse_date(found[1])))
     years = _DEFAULT
     if found := _YEARS.search(text):
         text, years = text[: found.start()], int(found[1])
         if not 1 <= years <= _MOST:
             raise BadInput(f"{years} years are out of range (1 to {_MOST}).", "/backtest ratio > sma 200 10y")
+    market = await ask.market(asked)
     try:
-        rule = parse_rule(text, METRICS)
+        rule = parse_rule(text, metrics_for(market))
     except BadInput as error:
         raise BadInput(error.sentence, f"/backtest {error.example}" if error.example else "") from error
-    market = await ask.market()
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
     return await asyncio.to_thread(
         backtest_answer, market, ask.services.theme, context.histories, rule, years

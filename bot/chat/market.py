@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bot.alerts.subject import parse_subject
-from bot.analytics.registry import METRICS
 from bot.analytics.windows import YTD, Window
 from bot.chat.query import Query, parse_query
 from bot.errors import BadInput
@@ -18,6 +17,7 @@ from bot.rendering.multiples import multiples_answer, why_answer
 from bot.rendering.reference import metric_list
 from bot.rendering.sectors import sectors_answer
 from bot.rendering.trend import trend_answer
+from bot.services import metrics_for
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -90,11 +90,11 @@ async def on_chart(ask: Ask) -> Answer:
     query = parse_query(ask.text, _CHART, rest=True)
     if not query.rest:
         return metric_list(query.asked)
+    market = await _market(ask, query)
     try:
-        metric, arguments, span = parse_subject(" ".join(query.rest), query.windows, METRICS)
+        metric, arguments, span = parse_subject(" ".join(query.rest), query.windows, metrics_for(market))
     except BadInput as error:  # its example is a rule
         raise BadInput(error.sentence, _CHART) from error
-    market = await _market(ask, query)
     return await asyncio.to_thread(
         metric_answer,
         market,

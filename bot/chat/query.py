@@ -43,7 +43,8 @@ def parse_query(text: str, example: str, *, kinds: bool = False, rest: bool = Fa
         if lower in _DATED:
             query = _dated(query, lower, words, example)
         elif kinds and lower in _KINDS:
-            query = replace(query, total=_KINDS[lower])
+            # Both words together are both blocks, as is neither.
+            query = replace(query, total=None if query.total is (not _KINDS[lower]) else _KINDS[lower])
         elif not rest and lower in _BOTH:
             continue
         elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):
@@ -62,6 +63,8 @@ def _dated(query: Query, word: str, words: list[str], example: str) -> Query:
     if word == "since":
         return replace(query, windows=(*query.windows, Window("since", since=day)))
     moment = pd.Timestamp(day)
+    if getattr(query.asked, word) is not None:
+        raise BadInput(f"“{word}” is given twice.", example)
     asked = replace(query.asked, asof=moment) if word == "asof" else replace(query.asked, known=moment)
     return replace(query, asked=asked)
 

@@ -32,6 +32,8 @@ def log_briefly() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Brief())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    # What it warns of, our own report says in one line a source.
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)
 
 
 def log_fully(token: str) -> None:

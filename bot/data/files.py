@@ -170,6 +170,8 @@ def _read(form: Format, file: Path | str, ticker: str, sessions: Sessions, today
         count = f"{_rows(len(bad))} {'are' if len(bad) > 1 else 'is'} wrong"
         named = _listed([f"line {line}: {reason}" for line, reason in bad], "\n")
         raise ImportRejected(f"{table.name} was not imported, {count}:\n{named}")
+    if not reading.kept:
+        raise ImportRejected(f"{table.name} was not imported: no row of it holds a figure of a session.")
     return reading.contents(table)
 
 

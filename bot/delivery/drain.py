@@ -62,7 +62,8 @@ class Delivery:
     """Sends what the outbox holds through `bot`, whose rate limiter is a SendBudget.
 
     now: the clock, aware UTC. owner: the chat told of messages given up. only: serve
-    this chat and leave the others' messages waiting (the terminal). jitter: numbers in [0, 1).
+    this chat and leave the others' messages waiting (the terminal); besides: leave this
+    one's. jitter: numbers in [0, 1).
     """
 
     def __init__(
@@ -73,10 +74,12 @@ class Delivery:
         now: Callable[[], datetime],
         owner: int | None = None,
         only: int | None = None,
+        besides: int | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._bot, self._database, self._now = bot, database, now
-        self._owner, self._only, self._jitter = owner, only, jitter
+        self._owner, self._jitter = owner, jitter
+        self._only, self._besides = only, besides
         self._one = asyncio.Lock()
         self._doubt: Verdict | None = None
         self._ledger = Ledger(database)
@@ -152,7 +155,9 @@ class Delivery:
     async def _claim(self, limit: int) -> list[Row]:
         """Rows now `sending`; a cancelled drain gives them back."""
         claiming = asyncio.ensure_future(
-            self._database.run(partial(outbox.claim, now=self._now(), limit=limit, only=self._only))
+            self._database.run(
+                partial(outbox.claim, now=self._now(), limit=limit, only=self._only, besides=self._besides)
+            )
         )
         try:
             return await asyncio.shield(claiming)

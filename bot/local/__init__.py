@@ -7,7 +7,15 @@ person types.
 from __future__ import annotations
 
 from bot.local.limits import Unlimited
-from bot.local.request import LocalTelegram
+from bot.local.request import LOCAL_CHAT, LocalTelegram
 from bot.local.terminal import PROMPT, converse, printer, typed_lines
 
-__all__ = ["PROMPT", "LocalTelegram", "Unlimited", "converse", "printer", "typed_lines"]
+__all__ = [
+    "LOCAL_CHAT",
+    "PROMPT",
+    "LocalTelegram",
+    "Unlimited",
+    "converse",
+    "printer",
+    "typed_lines",
+]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id
+
 BOT: Json = {"id": 777, "is_bot": True, "first_name": "IWM vs SPY", "username": "local_bot"}
 _NO_GIFTS = (
     "unlimited_gifts",
@@ -61,7 +63,7 @@ class LocalTelegram(BaseRequest):
         out: Callable[[str], None],
         pictures: Path | None,
         now: Callable[[], datetime],
-        chat_id: int = 1,
+        chat_id: int = LOCAL_CHAT,
         user_id: int = 1,
     ) -> None:
         self._out, self._now, self._folder = out, now, Folder(pictures)

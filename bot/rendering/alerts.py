@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.presets import PRESETS
 from bot.alerts.rule import AMOUNT
 from bot.alerts.state import Status
+from bot.analytics.market import NOTHING
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
@@ -138,7 +139,8 @@ def _sources(standings: list[Standing], market: Market) -> str:
         for standing in standings
         for condition in standing.rule.conditions
     )
-    return f"{'Source' if len(found) == 1 else 'Sources'}: {'; '.join(found)}."
+    named = [label for label in found if label != NOTHING.label]
+    return f"{'Source' if len(named) < 2 else 'Sources'}: {'; '.join(named) or 'none'}."
 
 
 def _rows(standings: list[Standing]) -> tuple[tuple[Button, ...], ...]:
@@ -174,7 +176,7 @@ def rearmed(rule: Rule, event: Event) -> str:
         return "It was to fire once and is done."
     shown = [
         METRICS[condition.metric].unit.show(level)
-        + ("" if rule.rearm is not None or condition.target.kind == AMOUNT else ", moving with the target")
+        + ("" if condition.target.kind == AMOUNT else f" (moves with {condition.target})")
         for condition, level in zip(rule.conditions, event.levels, strict=True)
         if level is not None
     ]

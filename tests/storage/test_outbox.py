@@ -155,6 +155,13 @@ def test_one_chat_alone_can_be_served(db: sqlite_utils.Database) -> None:
     assert claimed(db) == ["a"]
 
 
+def test_one_chat_can_be_left_alone(db: sqlite_utils.Database) -> None:
+    put(db, "a", chat_id=1)
+    put(db, "b", chat_id=2)
+    assert [row["dedup"] for row in claim(db, NOON, 9, besides=1)] == ["b"]
+    assert claimed(db) == ["a"]
+
+
 def test_nothing_goes_before_its_time(db: sqlite_utils.Database) -> None:
     put(db, "later", chat_id=1, not_before=ONE)
     put(db, "now", chat_id=2)
@@ -197,7 +204,9 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
 
     with db.tracer(note):
         claim(db, NOON)
-    plan = db.execute(f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None}).fetchall()
+    plan = db.execute(
+        f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None, "besides": None}
+    ).fetchall()
     steps = [row[3] for row in plan]
     assert steps[0] == "SCAN outbox USING INDEX outbox_ready"
     assert not any("TEMP B-TREE" in step for step in steps)
