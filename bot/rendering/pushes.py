@@ -82,7 +82,9 @@ def digest(told: Sequence[Html], *, sample: bool) -> Answer:
     """Every fire of a downtime in one message, in the order given; beyond 20 their number."""
     more = len(told) - DIGEST_LINES
     html = lines(
-        bold(f"Late: {len(told)} fires while the bot was away") + ", newest first",
+        bold(f"Late: {len(told)} fires while the bot was away") + ", newest first"
+        if len(told) > 1
+        else bold("Late: 1 fire while the bot was away"),
         bold(SAMPLE) if sample else None,
         *told[:DIGEST_LINES],
         f"... and {more} more, /history" if more > 0 else None,

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from bot.alerts.grammar import parse_rule
+from bot.analytics.metrics import reading
+from bot.analytics.registry import METRICS
+from bot.analytics.windows import Window
+from bot.errors import NoData
+from bot.rendering import metric as module
+from bot.rendering.answer import Asked
+from bot.rendering.metric import metric_answer, subject_title
+from bot.rendering.themes import LIGHT
+from tests.rendering.pages import days, empty, market, page, said
+from tests.sample_market import sample_market
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.rendering.answer import Answer
+    from bot.rendering.charts import Threshold
+    from bot.rendering.themes import Look
+
+YEAR = Window("y", 1)
+
+
+def chart(name: str, of: Market, span: Window = YEAR, rule: str = "") -> Answer:
+    metric = METRICS[name]
+    condition = parse_rule(rule or metric.example, METRICS).conditions[0]
+    target = condition.target if rule else None
+    arguments = dict(condition.arguments) if rule else metric.defaults()
+    return metric_answer(of, Asked(), LIGHT, metric, arguments, span, target)
+
+
+def test_the_whole_page() -> None:
+    assert page(chart("flow", sample_market())) == (
+        "Fund flow IWM 20d · close of Fri 11 Dec 2020\n"
+        "Sample data: simulated between published points, not the market.\n"
+        "+$2.48bn, percentile 97 (n = 2,737 since 1 Feb 2010).\n"
+        "Money into (+) or out of (−) the fund, from its units outstanding.\n"
+        "Formula: sum of (S[t] − S[t−1]) NAV[t] over the window\n"
+        "Alert on it: /alert flow iwm 5d > $1bn\n"
+        "\n"
+        "Source: sample data."
+    )
+
+
+def test_every_metric_has_a_page_or_says_why_not() -> None:
+    of = sample_market()
+    for metric in METRICS.values():
+        found = reading(metric, of, metric.defaults())
+        if found.value is None:
+            with pytest.raises(NoData) as error:
+                chart(metric.name, of)
+            assert str(error.value).endswith(f": n/a, {found.reason}.")
+            continue
+        lines = said(chart(metric.name, of))
+        assert lines[0].startswith(metric.title)
+        assert lines[2].startswith(metric.unit.show(found.value))
+        assert metric.meaning in lines
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (30, "+$0.50bn, percentile 100 (n = 25 since 9 Jan 2020)."),
+        (29, "+$0.50bn (close of Wed 12 Feb 2020, current), percentile 100 (n = 24 since 9 Jan 2020)."),
+        (
+            27,
+            "+$0.50bn (close of Mon 10 Feb 2020, 2 sessions old), percentile 100 (n = 22 since 9 Jan 2020).",
+        ),
+    ],
+)
+def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, told: str) -> None:
+    of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})
+    answer = metric_answer(
+        of, Asked(), LIGHT, METRICS["flow"], {"fund": "IWM", "window": Window("d", 5)}, YEAR
+    )
+    assert said(answer)[1] == told
+
+
+def test_a_single_value_has_no_place_in_history() -> None:
+    assert said(chart("ratio", market([50.0])))[1] == "0.5000."
+
+
+def test_a_metric_without_a_value_says_why() -> None:
+    with pytest.raises(NoData, match=r"^Beta 252: n/a, too little history"):
+        chart("beta", market([50.0] * 5))
+
+
+def test_an_empty_market_has_no_answer() -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        chart("ratio", empty())
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("ratio", "IWM/SPY"),
+        ("ratio_vs_sma", "IWM/SPY against its average 200"),
+        ("channel", "Place in the channel from 2010-01-04"),
+        ("flow_pct", "Fund flow, % of assets IWM 20d"),
+    ],
+)
+def test_the_title_holds_the_arguments(name: str, title: str) -> None:
+    assert subject_title(METRICS[name], METRICS[name].defaults()) == title
+
+
+Drawn = list[tuple[pd.Series, "Look", "Threshold | None"]]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    found: Drawn = []
+
+    def note(series: pd.Series, _: object, look: Look, *, threshold: Threshold | None) -> None:
+        found.append((series, look, threshold))
+
+    monkeypatch.setattr(module, "metric_chart", note)
+    return found
+
+
+def test_the_chart_spans_the_window_without_a_target(drawn: Drawn) -> None:
+    answer = chart("ratio", sample_market(), Window("m", 1))
+    assert (answer.draw is not None, answer.name) == (True, "ratio")
+    if answer.draw is not None:
+        answer.draw()
+    ((series, look, level),) = drawn
+    assert (series.index[0], level) == (pd.Timestamp("2020-11-11"), None)
+    assert look.footer == "Source: sample data · close of Fri 11 Dec 2020"
+
+
+def test_the_chart_of_an_alert_holds_its_target_even_before_that_is_defined(drawn: Drawn) -> None:
+    of = market([50.0 + number for number in range(10)])
+    answer = chart("ratio", of, rule="ratio > sma 8")
+    assert answer.draw is not None
+    answer.draw()
+    ((series, _, level),) = drawn
+    assert level is not None
+    assert level.name == "sma 8"
+    shown = level.over(series.index)
+    assert [math.isnan(value) for value in shown] == [True] * 7 + [False] * 3
+    assert shown.iloc[-1] == pytest.approx(series.iloc[-8:].mean())
+    assert list(series.index) == list(days(10))
+
+
+def test_a_metric_on_facts_names_the_funds_own_source(drawn: Drawn) -> None:
+    of = market([50.0] * 30, units={"SPY": [900.0 + number for number in range(30)]})
+    metric = METRICS["flow"]
+    answer = metric_answer(of, Asked(), LIGHT, metric, {"fund": "SPY", "window": Window("d", 5)}, YEAR)
+    assert answer.draw is not None
+    answer.draw()
+    assert drawn[0][1].footer.startswith("Source: CSV import · ")
