@@ -17,6 +17,8 @@ from tests.chat.talk import GROUP, ME, YOU
 from tests.fakes.botapi_faults import bad_gateway, drop, flood, hang, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bot.rendering.answer import Answer
     from tests.chat.talk import Talk
     from tests.fakes.botapi_world import Json
@@ -113,10 +115,18 @@ class Brake:
         return await self._about(ask)
 
 
+@pytest.fixture
+def brake(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brake]:
+    """On /about; let go at the end, before the bot waits for what is under way."""
+    del talk
+    made = Brake(monkeypatch)
+    yield made
+    made.go.set()
+
+
 async def test_a_chats_commands_are_answered_in_order_and_hold_up_nobody_else(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch
+    talk: Talk, brake: Brake
 ) -> None:
-    brake = Brake(monkeypatch)
     talk.api.chat(YOU)
     for text in ("/about", "/help", "/alert"):
         talk.api.say(ME, text)
@@ -131,10 +141,7 @@ async def test_a_chats_commands_are_answered_in_order_and_hold_up_nobody_else(
     assert firsts == ["About", "Commands", "Which rule?"]
 
 
-async def test_a_chat_that_floods_leaves_room_for_the_others(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    brake = Brake(monkeypatch)
+async def test_a_chat_that_floods_leaves_room_for_the_others(talk: Talk, brake: Brake) -> None:
     talk.api.chat(YOU)
     for _ in range(100):
         talk.api.say(ME, "/about")
