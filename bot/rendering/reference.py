@@ -134,7 +134,8 @@ def _kind(parameter: Parameter) -> str:
             return f"a fund, iwm or spy{default}"
         case "date":
             return f"since DATE{default}"
-    return f"a convention, {' or '.join(CONVENTIONS)}{default}"
+    *names, last = CONVENTIONS
+    return f"a convention, {', '.join(names)} or {last}{default}"
 
 
 def metric_list(asked: Asked) -> Answer:
