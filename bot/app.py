@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
+from bot.analytics.sessions import Sessions
 from bot.chat.dispatch import Dispatcher, menu
 from bot.chat.polling import FIRST_REST, LONGEST_REST, PerChat, Poller, reason
+from bot.data.daily_csv import DailyCsv
 from bot.data.issuers.fetch import IssuerFiles
 from bot.data.markets import Markets
 from bot.data.yahoo import Yahoo
@@ -67,6 +69,8 @@ def providers_of(config: Config) -> list[Provider]:
     chosen: list[Provider] = []
     if config.yahoo:
         chosen.append(Yahoo(_cache(config.database), config.yahoo_timeout))
+    if config.daily_csv:
+        chosen.append(DailyCsv(config.daily_csv, lambda: Sessions(config.closed)))
     urls = {"IWM": config.issuer_iwm, "SPY": config.issuer_spy}
     if config.issuer and any(urls.values()):
         chosen.append(IssuerFiles({ticker: url for ticker, url in urls.items() if url}))

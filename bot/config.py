@@ -44,6 +44,7 @@ class Config:
     closed: tuple[dt.date, ...] = ()
     yahoo: bool = True
     yahoo_timeout: int = 30
+    daily_csv: str = ""
     issuer: bool = False
     issuer_iwm: str = ""
     issuer_spy: str = ""
@@ -109,6 +110,13 @@ def _url(value: object) -> str:
     text = _text(value).rstrip("/")
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
         raise _Problem("must be a URL such as https://api.telegram.org")
+    return text
+
+
+def _template(value: object) -> str:
+    text = _url(value)
+    if "{ticker}" not in text:
+        raise _Problem("must have {ticker} where the fund's ticker belongs")
     return text
 
 
@@ -192,6 +200,7 @@ KEYS: dict[str, tuple[str, str, Callable[[object], Any]]] = {
     "closed": ("calendar", "closed", _dates),
     "yahoo": ("sources", "yahoo", _flag),
     "yahoo_timeout": ("sources", "yahoo_timeout", _seconds),
+    "daily_csv": ("sources", "daily_csv", _template),
     "issuer": ("issuer", "fetch", _flag),
     "issuer_iwm": ("issuer", "iwm", _url),
     "issuer_spy": ("issuer", "spy", _url),

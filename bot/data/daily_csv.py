@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
@@ -70,7 +70,7 @@ class DailyCsv:
         return Empty("the file has prices only")
 
     def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
-        url = self._template.replace("{ticker}", quote(ticker))
+        url = self._template.replace("{ticker}", ticker)
         url = url.replace("{start}", (start or FIRST).isoformat())
         body = download(url, timeout=self._timeout, largest=LARGEST)
         text = _text(body) if isinstance(body, Body) else body

@@ -28,6 +28,7 @@ LABELS = {
     "yahoo": "Yahoo",
     "issuer": "issuer file",
     "csv": "CSV import",
+    "daily-csv": "daily CSV",
     "sample": "sample data",
 }
 _PREFERENCE = tuple(LABELS)

@@ -1,0 +1,43 @@
+"""Which sources a config switches on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.app import providers_of
+from bot.config import load_config
+from bot.errors import ConfigError
+
+
+def names(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    return [provider.name for provider in providers_of(load_config(file))]
+
+
+def test_yahoo_alone_unless_more_is_asked_for(tmp_path: Path) -> None:
+    assert names(tmp_path, "") == ["yahoo"]
+    assert names(tmp_path, "[sources]\nyahoo = false") == []
+
+
+def test_a_daily_csv_and_the_issuers_come_after_it(tmp_path: Path) -> None:
+    text = (
+        '[sources]\ndaily_csv = "https://www.example.com/{ticker}.csv"\n'
+        '[issuer]\nfetch = true\niwm = "https://www.example.com/IWM_fund.xls"\n'
+    )
+    assert names(tmp_path, text) == ["yahoo", "daily-csv", "issuer"]
+
+
+def test_an_issuer_is_asked_only_with_the_switch_and_an_address(tmp_path: Path) -> None:
+    assert names(tmp_path, "[issuer]\nfetch = true") == ["yahoo"]
+    assert names(tmp_path, '[issuer]\niwm = "https://www.example.com/IWM_fund.xls"') == ["yahoo"]
+
+
+def test_an_address_without_the_ticker_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        names(tmp_path, '[sources]\ndaily_csv = "https://www.example.com/IWM.csv"')
+    assert refused.value.problems == [
+        "[sources] daily_csv: must have {ticker} where the fund's ticker belongs"
+    ]
