@@ -19,7 +19,13 @@ OTHER = "987654321:" + "B" * 35
 MISSING = f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
 UNLIKE = "does not look like a bot token (123456789:AA...)"
 # Keys of the example whose value is commented out, because they have no default.
-WITHOUT_DEFAULT = {("telegram", "token_file"), ("access", "owner"), ("issuer", "iwm"), ("issuer", "spy")}
+WITHOUT_DEFAULT = {
+    ("sources", "daily_csv"),
+    ("telegram", "token_file"),
+    ("access", "owner"),
+    ("issuer", "iwm"),
+    ("issuer", "spy"),
+}
 
 
 def write(folder: Path, text: str) -> Path:
