@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,6 +115,17 @@ def test_an_export_to_standard_output_is_the_file_and_nothing_else(bot: Call) ->
     )
 
 
+def test_an_export_takes_the_place_of_the_older_file_in_one_step(bot: Call) -> None:
+    Path("two.csv").write_text(TWO)
+    bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
+    Path("out.csv").write_text("older\n")
+    with Path("out.csv").open() as older:
+        assert bot("export", "prices", "out.csv", "--ticker", "IWM", "--db", "bot.db").code == 0
+        assert older.read() == "older\n"  # who was reading it is not given half of each
+    assert Path("out.csv").read_text().startswith("Date,Open,")
+    assert not Path("out.csv.part").exists()
+
+
 def test_an_export_that_fails_leaves_the_older_file(bot: Call, tmp_path: Path) -> None:
     Path("two.csv").write_text(TWO)
     bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
@@ -171,6 +184,24 @@ def test_a_fund_that_is_not_compared_is_refused(command: tuple[str, ...], bot: C
         1, "", "error: “QQQ” is not a fund of this bot; it compares IWM and SPY.\n"
     )
     assert not Path("bot.db").exists()
+
+
+def test_a_reader_that_goes_before_the_last_lines_is_no_traceback(
+    bot: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+        def fileno(self) -> int:
+            return pipe.fileno()
+
+    Path("two.csv").write_text(TWO)
+    bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
+    with (tmp_path / "pipe").open("w") as pipe:
+        monkeypatch.setattr(sys, "stdout", Gone())
+        said = bot("export", "prices", "-", "--ticker", "IWM", "--db", "bot.db")
+    assert (said.code, said.err) == (1, "")
 
 
 def test_there_is_nothing_to_export_from_an_empty_database(bot: Call) -> None:

@@ -174,6 +174,14 @@ def test_an_old_sqlite_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with prepared():
+        pass
+    assert found("database") == Finding(OK, "database", "bot.db is sound")
+    monkeypatch.setattr(health, "integrity_check", lambda _: ["one", "two", "three", "four"])
+    assert found("database") == Finding(FAIL, "database", "one; two; three")
+
+
 def test_a_damaged_database_fails(bot: Call) -> None:
     days = [f"{day:%Y-%m-%d}" for day in (dt.date(2020, 1, 1) + dt.timedelta(n) for n in range(2_000))]
     store_closes(*days)

@@ -138,6 +138,23 @@ def test_a_terminal_is_greeted_prompted_and_ends_with_end_of_input(
     assert more[-1] == "› "
 
 
+def test_the_clock_runs_at_a_terminal_only(
+    terminal: Callable[[bytes], None], bot: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+
+    class Seen(Clock):
+        def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
+            super().__init__(start, running=running)
+            made.append(running)
+
+    monkeypatch.setattr(talk, "Clock", Seen)
+    terminal(b"/quit\n")
+    assert main(["chat", "--offline", "--db", "bot.db", "--now", MONDAY]) == 0
+    chat(bot, "/quit")
+    assert made == [True, False]
+
+
 def test_at_a_terminal_the_scheduler_ticks_beside_the_talk(
     terminal: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,6 +250,7 @@ def test_sessions_joined_from_another_source_bring_their_distributions() -> None
     assert DAYS[34] == "2020-12-21"
     longer.paid("csv", d20201116=0.2).paid("yahoo", d20201116=0.201, d20201117=9.0, d20201221=0.5)
     assert paid(longer.market()) == {"2020-11-16": 0.2, "2020-12-21": 0.5}
+    assert paid(longer.paid("csv", d20201221=0.4).market()) == {"2020-11-16": 0.2, "2020-12-21": 0.4}
 
 
 # Splits

@@ -128,6 +128,16 @@ async def test_writes_over_another_connection_are_seen(database: Database, marke
     assert await markets.current() is after
 
 
+async def test_a_row_changed_in_place_by_another_process_is_seen(
+    database: Database, markets: Markets
+) -> None:
+    store(database, 1.0, "2020-12-10")
+    await markets.current()
+    with open_database(database.path) as other:  # as a restored backup or a repair by hand would
+        other.run_sync(lambda db: db.execute("UPDATE bars SET close = 4.0"))
+    assert last(await markets.current()) == 4.0
+
+
 async def test_a_session_that_completes_is_seen_without_a_write(
     database: Database, markets: Markets, clock: Clock
 ) -> None:
