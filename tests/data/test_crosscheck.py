@@ -86,6 +86,8 @@ def test_sessions_in_any_order_and_of_one_source_only_change_nothing() -> None:
     other = closes(250, 50, d60=103.0)
     expected = compare(closes(200), closes(150, 50, d60=103.0))
     assert compare(closes(200)[::-1], other.sample(frac=1, random_state=1)) == expected
+    two = closes(30, d3=101.0, d7=102.0)
+    assert compare(closes(30)[::-1], two[::-1]).disagreeing == (DAYS[3], DAYS[7])
 
 
 @given(

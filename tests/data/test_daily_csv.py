@@ -116,6 +116,7 @@ def test_packed_pieces_and_utf16_are_read(site: Website, source: DailyCsv) -> No
     assert answer(site, source, page(gzip.compress(FILE.encode()), Content_Encoding="gzip")) == expected
     assert answer(site, source, page(FILE.encode("utf-16"))) == expected
     assert answer(site, source, chunked(FILE[:50], FILE[50:])) == expected
+    assert answer(site, source, chunked(FILE.rstrip("\n"))) == expected
     assert answer(site, source, unbounded(FILE)) == expected
 
 
@@ -178,6 +179,13 @@ def test_it_has_prices_only() -> None:
 
 # Faults
 
+
+def bar(session: str, close: float) -> dict[str, object]:
+    """A bar of a file that has closes only."""
+    empty = dict.fromkeys(("open", "high", "low", "volume"))
+    return {"ticker": "IWM", "session": session, **empty, "close": close, "provisional": 0}
+
+
 OUTCOMES: dict[str, tuple[Answer, Outcome]] = {
     "429": (page("", "429 Too Many Requests", Retry_After="1200"), RateLimited(1200.0)),
     "429 without a time": (page("slow down", "429 Too Many Requests", Retry_After="soon"), RateLimited()),
@@ -196,12 +204,24 @@ OUTCOMES: dict[str, tuple[Answer, Outcome]] = {
     "empty": (page(""), SchemaChanged("an empty body")),
     "blank": (page(" \r\n\n"), SchemaChanged("an empty body")),
     "html": (page("\n<!doctype html>..."), SchemaChanged("a web page instead of figures")),
+    "html after a mark": (page("\ufeff<html>"), SchemaChanged("a web page instead of figures")),
     "json": (page('{"error": "x"}'), SchemaChanged("JSON instead of a CSV file")),
     "json list": (page("[]"), SchemaChanged("JSON instead of a CSV file")),
     "bytes": (page(b"\xff\xfa\x80"), SchemaChanged("not a text in UTF-8")),
     "zeros": (page("Date,Close\n\x00"), SchemaChanged("it is not a text file")),
     "daily limit": (page("Exceeded the daily hits limit"), RateLimited()),
     "too many": (page("Too Many Requests."), RateLimited()),
+    "a column of that name": (
+        page("Date,Close,Limit\n2020-12-11,190.3,1\n"),
+        Ok({"bars": [bar("2020-12-11", 190.3)], "distributions": [], "splits": []}),
+    ),
+    "a long text": (
+        page(f"No limit{' but time' * 50}"),
+        SchemaChanged(
+            "it has no columns “date” and “close”; its first line is “"
+            f"{('No limit' + ' but time' * 50)[:99]}…”"
+        ),
+    ),
     "no data": (page("No data"), Empty("it says that it has no data")),
     "no data, no length": (unbounded("No data"), Empty("it says that it has no data")),
     "words": (
@@ -316,7 +336,8 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_that_is_none_is_an_outcome_too() -> None:
-    assert ask(DailyCsv("nonsense/{ticker}")) == NetworkDown("its address is not valid")
+    for template in ("nonsense/{ticker}", "http://127.0.0.1:port/{ticker}"):
+        assert ask(DailyCsv(template)) == NetworkDown("its address is not valid")
 
 
 def test_a_bug_is_an_outcome_without_its_words(source: DailyCsv, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,6 +346,13 @@ def test_a_bug_is_an_outcome_without_its_words(source: DailyCsv, monkeypatch: py
 
     monkeypatch.setattr(daily_csv, "download", broken)
     assert ask(source) == NetworkDown("the request failed (RuntimeError)")
+
+
+def test_a_proxy_that_refuses(site: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", site.address)
+    site.pages["prices.example:443"] = page("", "403 Forbidden")
+    outcome = ask(DailyCsv("https://prices.example/{ticker}"))
+    assert outcome == NetworkDown("the proxy refused the connection")
 
 
 # Secure addresses
@@ -364,17 +392,23 @@ def test_a_certificate_that_is_not_trusted(secure: Website, monkeypatch: pytest.
 KEY = "k3y-0f-the-owner"
 
 
+PLACES = (f"/{{ticker}}?apikey={KEY}", f"/{KEY}/{{ticker}}.csv", f"/{{ticker}}?user=me:{KEY}")
+ECHOES = ("sound", "echo in the columns", "echo in a row", "echo in the head")
+
+
 @pytest.mark.parametrize(
-    "place", [f"/{KEY}/{{ticker}}.csv", f"/{{ticker}}?apikey={KEY}", f"/{{ticker}}?user=me:{KEY}"]
+    ("place", "fault"),
+    [(place, fault) for place in PLACES for fault in (*ECHOES, "in a circle")]
+    + [(PLACES[0], fault) for fault in OUTCOMES],
 )
-@pytest.mark.parametrize("fault", ["sound", *OUTCOMES, "echo in the header", "echo in a row"])
 def test_no_part_of_the_address_is_told_or_logged(
     site: Website, place: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     echoes = {
         "sound": page(FILE),
-        "echo in the header": page(f"Invalid key {KEY}\n"),
+        "echo in the columns": page(f"Invalid key {KEY}\n"),
+        "echo in the head": page(FILE, Key=KEY),
         "echo in a row": page(f"Date,Close\n2020-12-11,{KEY}\n"),
     }
     path = place.replace("{ticker}", "IWM")
@@ -393,3 +427,12 @@ def test_a_password_in_the_address_is_not_told(site: Website) -> None:
     assert source.label == "daily CSV (127.0.0.1)"
     site.pages["/IWM.csv"] = page(f"no such user owner:{KEY}\n")
     assert KEY not in ask(source).describe()
+
+
+def test_a_key_that_is_echoed_in_another_spelling_is_not_told(site: Website) -> None:
+    source = DailyCsv(f"{site.address}/{{ticker}}?key=a%2Bb%2Fc%3D%3D", lambda: SESSIONS)
+    site.pages["/IWM?key=a%2Bb%2Fc%3D%3D"] = page("Invalid key a+b/c==\n")
+    assert ask(source).describe() == (
+        "No data: the answer has an unknown form (it has no columns “date” and “close”; "
+        "its first line is “Invalid key …”)."
+    )
