@@ -61,10 +61,11 @@ def _read(parameter: Parameter, text: str) -> Argument | None:
         case "count":
             return read_count(text, parameter.low, parameter.high)
         case "window":
-            return _or_none(parse_window, text)
+            found = _or_none(parse_window, text)
+            return found if not parameter.counted or getattr(found, "counted", False) else None
         case "date":
-            found = _DATED.fullmatch(text)
-            return _or_none(parse_date, found[1]) if found else None
+            dated = _DATED.fullmatch(text)
+            return _or_none(parse_date, dated[1]) if dated else None
     return {name.lower(): name for name in _names(parameter)}.get(text.replace(" ", "_"))
 
 
@@ -86,7 +87,7 @@ def _describe(parameter: Parameter) -> str:
         case "count":
             return f"a number of sessions from {parameter.low} to {parameter.high}"
         case "window":
-            return "a window (5d, 3m, ytd)"
+            return "a window (5d, 1w, 3m, 1y)" if parameter.counted else "a window (5d, 3m, ytd)"
         case "date":
             return "a date (since 2010-01-04)"
     return f"a {parameter.kind} ({choices([name.lower() for name in _names(parameter)])})"

@@ -16,6 +16,7 @@ from bot.analytics.market import LARGE, PAIR, SMALL, Market
 from bot.analytics.metrics import Argument, Metric, reading
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window, parse_window
+from bot.errors import BadInput
 from tests.sample_market import sample_market
 from tests.shared_data import market, shared
 
@@ -82,6 +83,17 @@ def test_the_example_is_a_rule_about_the_metric(name: str) -> None:
     rule = parse_rule(METRICS[name].example, METRICS)
     assert [condition.metric for condition in rule.conditions] == [name]
     assert parse_rule(str(rule), METRICS) == rule
+
+
+@pytest.mark.parametrize("window", ["ytd", "mtd", "since 2020-09-30"])
+def test_a_rule_on_the_change_of_flow_needs_a_window_with_a_length(window: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_rule(f"flow_change iwm {window} > $1bn", METRICS)
+    word = window.split(maxsplit=1)[0]
+    assert str(caught.value) == (
+        f"“{word}” is not understood after “iwm”; expected a window (5d, 1w, 3m, 1y) "
+        "or a comparison (>, <, >=, <=, crosses). Example: flow_change iwm 20d > $1bn"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in METRICS if not name.startswith("pfcf")])
