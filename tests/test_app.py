@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from telegram.error import InvalidToken
 
 from bot import app
 from bot.analytics.sessions import Sessions
+from bot.cli import voice
 from bot.config import Config
 from bot.data.files import store
 from storage import chats, outbox
@@ -49,10 +52,10 @@ class Running:
             out, err = await self._read
         return self.process.returncode, (out + err).decode()
 
-    async def stopped(self, number: signal.Signals = signal.SIGTERM) -> tuple[int | None, str, float]:
-        """The same after a signal, and the seconds that it took."""
+    async def stopped(self) -> tuple[int | None, str, float]:
+        """The same after SIGTERM, and the seconds that it took."""
         began = asyncio.get_running_loop().time()
-        self.process.send_signal(number)
+        self.process.send_signal(signal.SIGTERM)
         code, said = await self.ended()
         return code, said, asyncio.get_running_loop().time() - began
 
@@ -140,7 +143,9 @@ def fill(path: Path, rows: Observations) -> None:
         database.run_sync(lambda db: store(db, rows, source="csv", observed_at=now))
 
 
-async def test_someone_asks_subscribes_and_is_pushed_a_message_by_the_next_process(place: Place) -> None:
+async def test_someone_asks_and_subscribes_and_the_next_process_pushes_until_another_polls(
+    place: Place,
+) -> None:
     fill(place.database, market(1))
     async with place.run() as bot:
         compared = await place.answer("/compare", "IWM and SPY · close of ")
@@ -169,16 +174,8 @@ async def test_someone_asks_subscribes_and_is_pushed_a_message_by_the_next_proce
         assert "0.6500" in pushed.text
         place.api.press(pushed.message_id, "r/alert 1 why", ME)
         await place.api.wait_for_message(lambda m: m.text.startswith("Why #1 fired"), PATIENCE)
-        code, said, seconds = await bot.stopped(signal.SIGINT)
-    assert code == 0, said
-    assert seconds < 10
-    assert len([m for m in place.api.messages(ME) if m.text.startswith("Alert #1 fired")]) == 1
-    assert_no_secret(place, said)
-
-
-async def test_a_second_poller_of_the_token_ends_the_first_with_a_sentence(place: Place) -> None:
-    place.api.fail("getUpdates", refusal(409, "Conflict: terminated by other getUpdates request"))
-    async with place.run() as bot:
+        assert len([m for m in place.api.messages(ME) if m.text.startswith("Alert #1 fired")]) == 1
+        place.api.fail("getUpdates", refusal(409, "Conflict: terminated by other getUpdates request"))
         code, said = await bot.ended()
     assert code == 1
     assert said.endswith(
@@ -246,9 +243,9 @@ async def serving(place: Place) -> AsyncIterator[tuple[app.Bot, asyncio.Task[str
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def told_to_stop(task: asyncio.Task[str]) -> str:
-    """What serving ends with after SIGTERM."""
-    os.kill(os.getpid(), signal.SIGTERM)
+async def told_to_stop(task: asyncio.Task[str], number: signal.Signals = signal.SIGTERM) -> str:
+    """What serving ends with after a signal."""
+    os.kill(os.getpid(), number)
     async with asyncio.timeout(PATIENCE):
         return await task
 
@@ -268,11 +265,12 @@ async def test_a_pushed_message_that_hangs_is_cut_off_and_its_outcome_is_unknown
     assert "stopped with requests under way; the next start goes on with them" in caplog.text
 
 
-async def test_an_answer_under_way_is_finished_before_the_end(place: Place) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_answer_under_way_is_finished_before_the_end(number: signal.Signals, place: Place) -> None:
     async with serving(place) as (_, task):
         place.api.say(ME, "/about")
         await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
-        assert await told_to_stop(task) == ""
+        assert await told_to_stop(task, number) == ""
     assert [message.text.splitlines()[0] for message in place.api.messages(ME)] == ["About"]
     assert place.api.world.updates == []
 
@@ -346,6 +344,23 @@ async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert "DiskFull: The disk is full." in caplog.text
+
+
+def test_the_log_holds_every_traceback_and_never_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: list[logging.Handler] = []
+    monkeypatch.setattr(logging, "basicConfig", lambda **given: handlers.extend(given["handlers"]))
+    voice.log_fully("123:secret-secret")
+    try:
+        raise InvalidToken("The token `123:secret-secret` was rejected by the server.")
+    except InvalidToken:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "at %s", ("/bot123:secret-secret/getMe",), None)
+        record.exc_info = sys.exc_info()
+    (handler,) = handlers
+    said = handler.format(record)
+    assert "Traceback" in said
+    assert "at /bot123:TOKEN/getMe" in said
+    assert "The token `123:TOKEN` was rejected" in said
+    assert "secret" not in said
 
 
 def queue(db: sqlite_utils.Database) -> None:

@@ -16,7 +16,7 @@ from bot.chat.ask import Ask, Redelivered
 from bot.chat.commands import BY_NAME, COMMANDS
 from bot.chat.polling import reason
 from bot.chat.refusals import ADMINISTRATORS, FAILED, UNUSABLE, Denied, note_of, refusal, unknown
-from bot.chat.reply import send, thread_of
+from bot.chat.reply import send, thread_of, typing
 from bot.delivery import Verdict, classify
 from bot.errors import BadInput, BotError
 from bot.rendering.answer import EDIT, REPLY, Answer
@@ -166,7 +166,8 @@ class Dispatcher:
             return unknown(name, ask.text, BY_NAME)
         if command.changes(ask.text) and not await may_change(context.bot, update):
             raise BadInput(ADMINISTRATORS)
-        return await command.handler(ask)
+        async with typing(context.bot, update):
+            return await command.handler(ask)
 
     def _turn_away(self, ask: Ask) -> None:
         """One polite line, once a chat, that tells the owner's next step."""

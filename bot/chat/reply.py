@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from bot.rendering.answer import EDIT, button_rows
 from bot.rendering.text import CAPTION_LIMIT, escape, split_html
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from telegram import Bot, Update
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.services import Services
 
 MOST_BUTTONS = int(InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER)
+TYPING_AFTER, TYPING_AGAIN = 1.0, 4.5  # seconds
 PICTURES_KEPT = 2000  # file ids remembered; a picture of yesterday's close is rarely asked for again
 
 
@@ -41,6 +42,25 @@ def _keyboard(answer: Answer) -> InlineKeyboardMarkup | None:
 def thread_of(message: Message | None) -> int | None:
     """The forum topic that a message stands in; None outside one."""
     return message.message_thread_id if message is not None and message.is_topic_message else None
+
+
+@asynccontextmanager
+async def typing(bot: Bot, update: Update) -> AsyncIterator[None]:
+    """Show that the bot is at work once the block has taken TYPING_AFTER; Telegram shows it for 5 s."""
+
+    async def show() -> None:
+        await asyncio.sleep(TYPING_AFTER)
+        thread = thread_of(update.effective_message)
+        while update.effective_chat is not None:
+            await bot.send_chat_action(update.effective_chat.id, ChatAction.TYPING, message_thread_id=thread)
+            await asyncio.sleep(TYPING_AGAIN)
+
+    showing = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)  # it is worth no error either
 
 
 class Place:

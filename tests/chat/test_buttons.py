@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +16,6 @@ from tests.fakes.botapi_methods import person
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from tests.chat.talk import Talk
     from tests.fakes.botapi_world import Json, Message
@@ -43,6 +42,15 @@ async def test_a_button_edits_its_message_in_place(talk: Talk) -> None:
     answer, picture = await talk.press(answer, "Flows")
     assert answer.message_id == start.message_id
     assert picture.photo
+
+
+@pytest.mark.parametrize("data", ["x/about", "/about", "e", "e/abuot", "eabout", "e /about"])
+async def test_data_of_no_button_ends_the_waiting_and_nothing_else(data: str, talk: Talk) -> None:
+    (page,) = await talk.ask("/help")
+    await talk.deliver(pressed(talk, page, data))
+    assert page.edits == 0
+    assert talk.api.messages(ME) == [page]
+    assert [call.status for call in talk.api.calls("answerCallbackQuery")] == [200]
 
 
 async def test_pressed_twice_it_is_shown_once(talk: Talk) -> None:

@@ -154,6 +154,22 @@ async def test_a_chat_that_floods_leaves_room_for_the_others(talk: Talk, brake: 
     assert len(talk.api.messages(ME)) == 100
 
 
+async def test_long_work_is_shown_in_its_topic_until_it_is_done(
+    talk: Talk, brake: Brake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.chat.reply.TYPING_AFTER", 0.0)
+    monkeypatch.setattr("bot.chat.reply.TYPING_AGAIN", 0.0)
+    talk.api.fail("sendChatAction", bad_gateway(), after=2)
+    talk.api.say(GROUP, "/about", thread_id=5)
+    answering = asyncio.create_task(talk.answers())
+    await talk.api.until(lambda: len(talk.api.calls("sendChatAction")) == 3)
+    brake.go.set()
+    (answer,) = await answering
+    assert answer.text.startswith("About")
+    assert talk.api.world.actions == [(GROUP, "typing")] * 2
+    assert talk.api.calls("sendChatAction")[0].fields["message_thread_id"] == "5"
+
+
 async def test_what_an_update_raises_reaches_its_caller_and_frees_the_chat() -> None:
     processor = PerChat()
 
@@ -294,11 +310,12 @@ async def test_polling_outlives_every_fault_with_growing_rests_and_without_the_t
 async def test_after_an_answer_the_rests_begin_anew(talk: Talk) -> None:
     polling = Polling(talk)
     talk.api.fail("getUpdates", bad_gateway(), times=3)
+    talk.api.fail("getUpdates", bad_gateway(), after=1)
     talk.api.say(ME, "/about")
-    await polling.one()
-    talk.api.fail("getUpdates", bad_gateway())
-    talk.api.say(ME, "/about")
-    await polling.one()
+    running = asyncio.create_task(polling.poller.run())
+    await talk.api.until(lambda: len(talk.api.calls("getUpdates")) == 6)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     assert polling.rests == [1, 2, 4, 1]
 
 
