@@ -47,8 +47,13 @@ class Series:
 
     def legs(self, sessions: pd.DatetimeIndex) -> list[Leg]:
         """One leg per session, None for what is missing."""
-        pairs = zip(_listed(self.value, sessions), _listed(self.threshold, sessions), strict=True)
+        at = self.value.index.get_indexer(sessions)
+        pairs = zip(_listed(self.value, at), _listed(self.threshold, at), strict=True)
         return [Leg(value, threshold) for value, threshold in pairs]
+
+
+# A metric with its arguments: what a condition watches, whatever its target.
+Watched = tuple[str, tuple[tuple[str, "Argument"], ...]]
 
 
 class Histories:
@@ -57,13 +62,14 @@ class Histories:
     def __init__(self, market: Market, registry: Mapping[str, Metric]) -> None:
         self._market = market
         self._registry = registry
-        self._values: dict[tuple[str, tuple[tuple[str, Argument], ...]], pd.Series] = {}
-        self._series: dict[tuple[str, tuple[tuple[str, Argument], ...], Target], Series] = {}
+        self._values: dict[Watched, pd.Series] = {}
+        self._series: dict[tuple[Watched, Target], Series] = {}
+        self._spans: dict[tuple[Watched, ...], tuple[pd.DatetimeIndex | None, pd.DatetimeIndex]] = {}
 
     def series(self, condition: Condition) -> Series:
         """Value and threshold of one condition; raises BadInput for a metric the registry lacks."""
         watched = (condition.metric, condition.arguments)
-        key = (*watched, condition.target)
+        key = (watched, condition.target)
         if key not in self._series:
             if watched not in self._values:
                 self._values[watched] = self._history(condition)
@@ -89,12 +95,20 @@ class Histories:
         Without them the sessions are those of any leg.
         """
         legs = [self.series(condition) for condition in rule.conditions]
-        index = self._sessions(legs, sessions)
-        stop = _ready(legs, index)
-        begin = int(index.searchsorted(pd.Timestamp(after), side="right")) if after else 0
-        index = index[begin:stop]
+        ready = self._ready(rule, legs, sessions)
+        begin = int(ready.searchsorted(pd.Timestamp(after), side="right")) if after else 0
+        index = ready[begin:]
         legs_by_session = zip(*(leg.legs(index) for leg in legs), strict=True)
         return [Bar(day, figures) for day, figures in zip(index.date, legs_by_session, strict=True)]
+
+    def _ready(self, rule: Rule, legs: list[Series], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
+        """Sessions up to the first that must wait for an input; found once for rules on the same metrics."""
+        watched = tuple((condition.metric, condition.arguments) for condition in rule.conditions)
+        found = self._spans.get(watched)
+        if found is None or found[0] is not sessions:
+            index = self._sessions(legs, sessions)
+            found = self._spans[watched] = (sessions, index[: _waiting(legs, index)])
+        return found[1]
 
     def _sessions(self, legs: list[Series], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
         index = pd.DatetimeIndex([])
@@ -105,7 +119,7 @@ class Histories:
         return index[index <= self._market.last_completed]
 
 
-def _ready(legs: list[Series], index: pd.DatetimeIndex) -> int:
+def _waiting(legs: list[Series], index: pd.DatetimeIndex) -> int:
     """Position of the first session that must wait for an input, or the length."""
     known = np.logical_and.reduce([leg.known(index) for leg in legs])
     recent = np.arange(len(index)) > len(index) - 1 - PATIENCE
@@ -113,10 +127,10 @@ def _ready(legs: list[Series], index: pd.DatetimeIndex) -> int:
     return int(waiting[0]) if len(waiting) else len(index)
 
 
-def _listed(series: pd.Series, index: pd.DatetimeIndex) -> list[float | None]:
-    """Values on `index` as floats, None where missing."""
-    found = series.reindex(index).to_numpy(dtype="float64").tolist()
-    return [None if np.isnan(value) else value for value in found]
+def _listed(series: pd.Series, at: npt.NDArray[np.intp]) -> list[float | None]:
+    """Values at positions as floats, None where missing (position -1, or NaN)."""
+    values = np.append(series.to_numpy(dtype="float64"), np.nan)
+    return [None if value != value else value for value in values[at].tolist()]  # noqa: PLR0124 - NaN
 
 
 def threshold(value: pd.Series, target: Target) -> pd.Series:
