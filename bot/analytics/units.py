@@ -97,7 +97,7 @@ class Unit:
         if self is USD:
             return _money(value, decimals)
         places = self.decimals if decimals is None else decimals
-        rounded = round(value, places) + 0.0  # + 0.0 turns a rounded -0.0 into 0.0
+        rounded = round(value, places)
         return f"{_sign(rounded, self.signed)}{abs(rounded):,.{places}f}{self.suffix}"
 
 

@@ -147,6 +147,8 @@ def test_margin_and_return_on_equity_are_of_the_last_session_with_both_multiples
     assert margin(stored, LARGE, "losses_in") == (None, None)
     losing = market(row("2020-12-11", -5.0), row("2020-12-11", 1.5, metric="ps"))
     assert margin(losing, SMALL, "losses_in") == (None, None)
+    nothing = market(row("2020-12-11", 0.0), row("2020-12-11", 1.5, metric="ps"))
+    assert margin(nothing, SMALL, "losses_in") == (None, None)
 
 
 def test_the_convention_is_that_of_the_newest_figure_then_of_the_longest_history() -> None:
@@ -156,4 +158,6 @@ def test_the_convention_is_that_of_the_newest_figure_then_of_the_longest_history
     assert convention_for(market(row("2020-06-30", 60.0), *newest)) == "positive"
     longest = [row("2020-12-11", 60.0), row("2020-09-30", 61.0), *newest[1:]]
     assert convention_for(market(*longest)) == "losses_in"
+    third = [row("2020-12-11", 18.0, convention="capped") for _ in range(3)]
+    assert convention_for(market(*third, *longest)) == "capped"
     assert convention_for(market(*longest), "pb") is None

@@ -113,6 +113,13 @@ def test_as_of_a_session_nothing_later_is_left() -> None:
     assert cut.sources == market().sources
 
 
+def test_as_of_a_session_its_own_figures_are_in() -> None:
+    assert list(market().at(day(8)).multiples["value"]) == [70.0]
+    assert len(market().at(day(10)).weights) == 1
+    assert market().at(day(8)).paid(SMALL).to_dict() == {day(8): 0.5}
+    assert list(market().at(day(7)).fund(SMALL).index) == [day(7)]
+
+
 def test_as_of_a_day_without_a_session_the_anchor_is_that_day() -> None:
     cut = market().at(day(13))
     assert cut.anchor == day(13)

@@ -66,6 +66,14 @@ def test_a_basket_without_any_profit_has_no_ratio_at_all() -> None:
     assert toy["loss_share"] == 0.25  # earning nothing is no loss
 
 
+def test_a_company_that_earns_nothing_counts_with_the_losses_only() -> None:
+    toy = companies((100, 0.5), (100, 0.25), (200, 0))
+    assert toy["losses_in"] == pytest.approx(400 / 0.75)
+    assert toy["positive"] == pytest.approx(200 / 0.75)
+    assert toy["capped"] == pytest.approx(60.0)
+    assert toy["loss_share"] == 0.0
+
+
 @given(st.lists(st.tuples(POSITIVE, st.integers(-500, 500)), min_size=1, max_size=20))
 def test_the_conventions_are_what_they_say(rows: list[tuple[float, int]]) -> None:
     found = companies(*rows)
@@ -138,6 +146,29 @@ def test_bases_are_never_set_against_each_other() -> None:
     assert premium(only, "pe", "losses_in").empty
 
 
+def test_the_basis_is_the_newest_one_that_both_funds_have() -> None:
+    rows = [
+        (day, ticker, value + (ticker == SMALL), basis)
+        for day, value, basis in ((0, 9.0, "forward"), (1, 3.0, "unstated"), (2, 1.0, "trailing"))
+        for ticker in (SMALL, LARGE)
+    ]
+    stored = [row(day, ticker, value, basis=basis) for day, ticker, value, basis in rows]
+    assert premium(market(*stored), "pe", "losses_in").tolist() == pytest.approx([100.0])
+    assert premium(market(*reversed(stored)), "pe", "losses_in").tolist() == pytest.approx([100.0])
+    one_sided = row(3, SMALL, 5.0, basis="own")
+    assert premium(market(*stored, one_sided), "pe", "losses_in").tolist() == pytest.approx([100.0])
+
+
+def test_other_multiples_do_not_choose_the_basis() -> None:
+    stored = [row(1, ticker, value) for ticker, value in ((SMALL, 30.0), (LARGE, 0.5))]
+    other = [
+        row(day, ticker, 1.0, metric=metric, convention=convention, basis="trailing")
+        for day, metric, convention in ((2, "pb", "losses_in"), (3, "pe", "positive"))
+        for ticker in (SMALL, LARGE)
+    ]
+    assert premium(market(*stored, *other), "pe", "losses_in").tolist() == pytest.approx([5900.0])
+
+
 def test_over_nothing_or_less_there_is_no_premium() -> None:
     stored = market(row(0, SMALL, 30.0), row(0, LARGE, 0.0), row(1, SMALL, 30.0), row(1, LARGE, -5.0))
     assert premium(stored, "pe", "losses_in").empty
@@ -184,6 +215,28 @@ def test_every_figure_has_its_convention_basis_sessions_and_place() -> None:
     assert (pb.small_session, pb.large_session) == (DAYS[1], DAYS[2])
     assert (dividends.small, dividends.small_session, dividends.large) == (None, None, 1.5)
     assert (dividends.observations, dividends.first, dividends.premium) == (0, None, None)
+
+
+def test_a_figure_is_of_its_own_metric_convention_and_basis() -> None:
+    kinds = [
+        ("pe", "losses_in", "forward"),
+        ("pe", "losses_in", "trailing"),
+        ("pe", "positive", "forward"),
+        ("pb", "losses_in", "forward"),
+    ]
+    stored = market(
+        *(row(number, SMALL, 10.0 + number, *kind) for number, kind in enumerate(kinds)),
+        *(row(number, SMALL, 20.0 + number, *kind) for number, kind in reversed(list(enumerate(kinds)))),
+    )
+    found = {(f.metric, f.convention, f.basis): (f.small, f.small_session) for f in figures(stored)}
+    assert found == {kind: (20.0 + number, DAYS[number]) for number, kind in enumerate(kinds)}
+
+
+def test_across_sessions_there_is_no_premium_but_its_history_stays() -> None:
+    stored = market(row(0, SMALL, 50.0), row(0, LARGE, 25.0), row(1, SMALL, 40.0))
+    (found,) = figures(stored)
+    assert (found.small, found.large, found.premium) == (40.0, 25.0, None)
+    assert (found.observations, found.first) == (1, DAYS[0])
 
 
 def test_figures_stand_in_the_order_of_the_multiples_then_by_convention_and_basis() -> None:
