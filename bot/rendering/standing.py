@@ -13,7 +13,7 @@ from bot.alerts.state import Status
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
-from bot.rendering.figures import distance, place, points, source_line, width
+from bot.rendering.figures import age, distance, place, points, source_line, width
 from bot.rendering.text import Html, bold, code, session_phrase, short_date
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ def title(standing: Standing) -> Html:
 
 def figures(standing: Standing, context: Context) -> list[str]:
     """Value, distance, place in history of every condition; the close they are for, source and age."""
-    said = [line for condition in standing.rule.conditions for line in _where(condition, context)]
-    sessions = [_last(condition, context) for condition in standing.rule.conditions]
-    known = [session for session in sessions if session is not None]
-    if known:
-        oldest, market = min(known), context.market
-        old = market.behind(oldest) - lag(standing.rule, METRICS)
-        said.append(f"{capital(session_phrase(oldest))}. {source_line(standing.rule, market, old)}")
+    conditions, market = standing.rule.conditions, context.market
+    known = [session for condition in conditions if (session := _last(condition, context)) is not None]
+    newest = max(known, default=None)
+    said = [line for condition in conditions for line in _where(condition, context, newest)]
+    if newest is not None:
+        old = market.behind(newest) - lag(standing.rule, METRICS)
+        said.append(f"{capital(session_phrase(newest))}. {source_line(standing.rule, market, old)}")
     return said
 
 
@@ -66,16 +66,19 @@ def _last(condition: Condition, context: Context) -> pd.Timestamp | None:
     return context.histories.series(condition).value.last_valid_index()
 
 
-def _where(condition: Condition, context: Context) -> list[str]:
-    """Current value of one condition, its distance from the target, its place in history."""
+def _where(condition: Condition, context: Context, newest: pd.Timestamp | None) -> list[str]:
+    """Current value of one condition, dated if it is not of the newest close; distance; place in history."""
     known = context.histories.series(condition).value.dropna()
     metric = METRICS[condition.metric]
     if known.empty:
         reason = reading(metric, context.market, dict(condition.arguments)).reason or "no value yet"
         return [f"{condition.subject}: {NOT_AVAILABLE}, {reason}. It is judged once there is a value."]
-    rank = place(known)
+    rank, session = place(known), known.index[-1]
+    shown = metric.unit.show(float(known.iloc[-1]))
+    if session != newest:
+        shown += f" ({short_date(session)}, {age(context.market, session, metric.lag)})"
     return [
-        f"{condition.subject} is {metric.unit.show(float(known.iloc[-1]))}, {_far(condition, context)}.",
+        f"{condition.subject} is {shown}, {_far(condition, context)}.",
         *([f"{capital(rank)}."] if rank is not None else []),
     ]
 

@@ -76,6 +76,14 @@ def test_figures_of_an_older_close_are_dated_with_their_age() -> None:
     assert "Close of Thu 6 Feb 2020. Source: CSV import, 4 sessions old." in lines
 
 
+def test_conditions_of_different_closes_are_dated_each() -> None:
+    of = context(market([50.0] * 30, units={"IWM": [250.0 + number for number in range(25)]}))
+    lines = said(reply("ratio > 0.6 and flow iwm 5d > $1bn", of))
+    assert lines[1] == "ratio is 0.5000, 16.67% below 0.6."
+    assert lines[3] == "flow iwm 5d is +$0.50bn (6 Feb 2020, 4 sessions old), $0.50bn below $1bn."
+    assert "Close of Thu 13 Feb 2020. Source: CSV import, current." in lines
+
+
 def test_a_rule_on_nothing_stored_says_so_and_is_kept() -> None:
     lines = said(reply("pe iwm > 25x", context(market(LONG))))
     assert lines[1].startswith("pe iwm morningstar: n/a, no ")
