@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 ME = 42
-PATIENCE = 30.0  # seconds for what takes two on an idle machine
+PATIENCE = 60.0  # seconds for what takes two on an idle machine
 
 
 class Running:

@@ -98,6 +98,7 @@ async def test_pausing_holds_it_back_and_resuming_begins_afresh(talk: Talk) -> N
     assert await pass_to(talk, OCTOBER + 30 * DAY) == []
     (resumed,) = await talk.press(paused, "Resume")
     assert resumed.message_id == paused.message_id
+    assert [row["session"] for row in await talk.rows("alert_states")] == ["2020-11-04"]
     assert (await talk.ask("/alert 1 resume"))[0].text == "Alert #1 is active already.\nExample: /alert 1"
     assert await pass_to(talk, OCTOBER + 60 * DAY) == []
 
