@@ -52,7 +52,7 @@ class Preview:
 
     def sentences(self) -> list[str]:
         """The preview for people: what there is, then what was left out and why."""
-        span = f"{_rows(self.rows)}, {self.first} to {self.last}" if self.rows else "no rows"
+        span = f"{_rows(self.rows)}, {self.first} to {self.last}"
         said = [f"{self.ticker} {self.words}: {span}."]
         if self.closed:
             said.append(f"Left out, no session on that day: {_listed(self.closed, ', ')}.")

@@ -124,9 +124,13 @@ def test_rows_without_any_value_are_left_out_and_counted(read: Callable[..., fil
     preview = read("fund-facts", "date,nav,shares\n2020-12-10,-,-\n2020-12-11,1,2\n").preview
     assert (preview.rows, preview.empty) == (1, 1)
     assert "Left out, without a value: 1 row." in preview.sentences()
-    assert read("prices", "Date,Close\n2020-12-11,null\n").preview.sentences()[0] == (
-        "IWM daily prices: no rows."
-    )
+
+
+@pytest.mark.parametrize("rows", ["", "2020-12-11,null\n"])
+def test_a_file_without_a_single_figure_is_refused(read: Callable[..., files.Contents], rows: str) -> None:
+    with pytest.raises(ImportRejected) as refused:
+        read("prices", f"Date,Close\n{rows}")
+    assert str(refused.value) == "the text was not imported: no row of it holds a figure of a session."
 
 
 def test_fund_facts_of_days_without_a_session_are_left_out_and_listed(
