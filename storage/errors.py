@@ -53,7 +53,7 @@ _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
     6: (DatabaseBusy, "Another process is writing to {path}; try again in a moment."),
     8: (DiskFault, "{path} cannot be written: the file or its disk is read-only."),
     10: (DiskFault, "The disk failed while reading or writing {path} ({error})."),
-    11: (DatabaseBroken, "{path} is damaged ({error}); put a backup in its place."),
+    11: (DatabaseBroken, "{path} is damaged ({error}); restore a backup in its place."),
     13: (DiskFull, "The disk is full: {path} could not be written; free some room and try again."),
     14: (DiskFault, "{path} cannot be opened; check that the file and its folder are yours to write."),
     19: (Refused, "{path} refused a row: {error}."),
