@@ -71,6 +71,7 @@ def changed(levels: list[float]) -> list[str]:
             ["SPY led the day by 3.74pp.", "The ratio crossed below its 200-day average."],
         ),
         ([*LONG, 70.0], ["IWM led the day by 38.61pp.", "The ratio made a new 252-session high."]),
+        (LONG[:294], ["IWM led the day by 0.20pp."]),  # as high as the highest is no new high
         (
             [*LONG, 49.9],
             [
