@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
 from bot.rendering.alerts import buttons, created, listing, one, suggestions, why
 from bot.rendering.standing import rearm, sentence, summary_distance
-from tests.rendering.pages import context, day, market, page, said, standing, told
+from bot.rendering.summary import summary
+from tests.fakes.botapi_html import parse_html
+from tests.rendering.pages import XNYS, context, day, market, page, said, standing, told
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
@@ -295,3 +299,22 @@ def test_values_of_another_session_are_dated_in_the_list() -> None:
     of = context(market([50.0] * 5, [100.0] * 4 + [None]))
     assert of.market.end == pd.Timestamp("2020-01-07")
     assert summary_distance(standing("ratio > 0.6", of), of).endswith("below 0.6")
+
+
+NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='"“”'), max_size=60)
+
+
+@given(NOTES)
+def test_a_note_cannot_become_markup_anywhere(note: str) -> None:
+    of = context(market([*LONG, 70.0]))
+    made, (event,) = told("ratio > 0.6", of, until=1)
+    noted = replace(made, rule=replace(made.rule, note=note))
+    pages = (
+        created(noted, of, Frequency((), None, None)).html,
+        one(noted, of).html,
+        listing([noted], of).html,
+        summary(of, [noted], XNYS).html,
+        why(3, noted.rule, event, "CSV <import>", "2021-03-12T21:15:30Z"),
+    )
+    for html in pages:
+        assert str(noted.rule) in parse_html(html)[0]

@@ -12,6 +12,7 @@ from bot.alerts.state import Leg
 from bot.analytics.registry import METRICS
 from bot.rendering.pushes import digest, ended, fire_line, fired, paused
 from bot.rendering.text import Html
+from tests.fakes.botapi_html import parse_html
 from tests.rendering.pages import context, market, page, said, standing, told
 from tests.sample_market import sample_market
 
@@ -122,26 +123,24 @@ def test_the_buttons_answer_with_messages_of_their_own() -> None:
     )
 
 
-NOTES = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters='"“”'), max_size=60)
+def text_of(html: str) -> str:
+    """The text, if Telegram takes the markup; a note may have white space anywhere."""
+    return parse_html(html)[0]
+
+
+NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='"“”'), max_size=60)
 
 
 @given(NOTES)
 def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
     made, event = happened("ratio > 0.6")
     noted = replace(made, rule=replace(made.rule, note=note))
-    text = page_of_note(fired(noted, event, RISEN, 1, 0).html)
+    text = text_of(fired(noted, event, RISEN, 1, 0).html)
     assert (f"\n“{note}”\n" in text) is bool(note)
     line = fire_line(3, noted.rule, event, "still true")
-    assert f"{noted.rule} · 0.7000, still true" in page_of_note(digest([line], sample=False).html)
-    assert str(noted.rule) in page_of_note(ended(noted).html)
-    assert str(noted.rule) in page_of_note(paused(3, str(noted.rule), "why <b>&amp;").html)
-
-
-def page_of_note(html: str) -> str:
-    """The text, if Telegram takes the markup; a note may have white space anywhere."""
-    from tests.fakes.botapi_html import parse_html  # noqa: PLC0415 - one use
-
-    return parse_html(html)[0]
+    assert f"{noted.rule} · 0.7000, still true" in text_of(digest([line], sample=False).html)
+    assert str(noted.rule) in text_of(ended(noted).html)
+    assert str(noted.rule) in text_of(paused(3, str(noted.rule), "why <b>&amp;").html)
 
 
 def test_a_line_of_a_list_tells_what_became_of_it() -> None:
