@@ -128,7 +128,7 @@ def test_every_friendly_spelling_becomes_the_rule_beside_it(line: str) -> None:
 def test_every_option_target_and_comparison_has_an_example() -> None:
     rules = "\n".join(blocks("rule"))
     for word in (
-        "confirm", "rearm", "cooldown", "once", "until", "silent", "note", "and", "crosses",
+        "confirm", "rearm", "cooldown", "once", "until", "urgent", "silent", "note", "and", "crosses",
         "sma", "high", "low", "pct", ">", "<", ">=", "<=",
     ):  # fmt: skip
         assert re.search(rf"(^| ){re.escape(word)} |{word}$", rules, re.MULTILINE), word

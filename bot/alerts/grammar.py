@@ -5,7 +5,8 @@
     param     = window | count | fund | convention | "since" DATE      in any order, each by its kind
     op        = ">" | "<" | ">=" | "<=" | "crosses"
     target    = amount | "sma" n | "high" n | "low" n | "pct" p
-    option    = "confirm" n | "rearm" amount | "cooldown" n | "once" | "until" DATE | "silent" | "note" "..."
+    option    = "confirm" n | "rearm" amount | "cooldown" n | "once" | "until" DATE | "urgent" | "silent"
+              | "note" "..."
 
 Case does not matter. Friendly spellings (`bot.alerts.phrases`) are read too; `str(rule)` is the
 one canonical text. A mistake raises BadInput: it names the word, says what was expected and
@@ -62,11 +63,19 @@ def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
         raise BadInput(f"A rule has at most {MOST_CONDITIONS} conditions, not {len(found)}.", example)
     bare = Rule(tuple(each.condition for each in found))
     rule = replace(bare, **_options(words, bare, found[0]))
-    if rule.cooldown and rule.once:
-        raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
+    _fit_together(rule)
     if len(str(rule)) > MOST_CHARACTERS:
         raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
     return rule
+
+
+def _fit_together(rule: Rule) -> None:
+    """Refuse options that contradict each other."""
+    if rule.cooldown and rule.once:
+        raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
+    if rule.urgent and rule.silent:
+        problem = "“urgent” is told in quiet hours too, “silent” without a sound: take one of them."
+        raise BadInput(problem, str(replace(rule, silent=False)))
 
 
 def _options(words: Words, bare: Rule, first: Found) -> dict[str, Any]:
@@ -168,6 +177,7 @@ _OPTIONS: dict[str, Option] = {
     "cooldown": _cooldown,
     "once": _flag,
     "until": _until,
+    "urgent": _flag,
     "silent": _flag,
     "note": _note,
 }

@@ -80,6 +80,8 @@ class Rule:
     cooldown  that many sessions after a fire, further fires are recorded and not sent
     once      done after its first fire
     until     last session that is judged
+    silent    its message makes no sound
+    urgent    it is told in quiet hours too; never together with `silent`
     """
 
     conditions: tuple[Condition, ...]
@@ -88,6 +90,7 @@ class Rule:
     cooldown: int = 0
     once: bool = False
     until: dt.date | None = None
+    urgent: bool = False
     silent: bool = False
     note: str = ""
 
@@ -104,6 +107,8 @@ class Rule:
             words.append("once")
         if self.until:
             words.append(f"until {self.until}")
+        if self.urgent:
+            words.append("urgent")
         if self.silent:
             words.append("silent")
         if self.note:
@@ -118,6 +123,7 @@ class Rule:
             "cooldown": self.cooldown or None,
             "once": self.once or None,
             "until": self.until.isoformat() if self.until else None,
+            "urgent": self.urgent or None,
             "silent": self.silent or None,
             "note": self.note or None,
         }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ADVICE = "Not investment advice."
 _MOMENT = "Market commands take asof DATE (as the market was) and known DATE (as it was known)."
-_OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · silent · note "..."'
+_OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."'
 _FIRES = (
     "Rules are judged on completed sessions. An alert fires when its rule turns true, then waits until the "
     "value is back past its re-arm level."

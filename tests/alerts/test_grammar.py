@@ -139,6 +139,7 @@ def test_a_rule_with_everything() -> None:
         ("ratio < 0.5 re-arm 0.51", "ratio < 0.5 rearm 0.51"),
         ("gauge 200 >= 5% rearm 0", "gauge 200 >= 5% rearm 0%"),
         ("gauge 200 <= -5% rearm -4 %", "gauge 200 <= -5% rearm -4%"),
+        ("ratio > 0.5 Urgent once", "ratio > 0.5 once urgent"),
         ("ratio > 0.5 SILENT until 2021-01-01", "ratio > 0.5 until 2021-01-01 silent"),
         ('ratio > 0.5 note "Over  the Top, and out"', 'ratio > 0.5 note "Over the Top, and out"'),
         ("ratio > 0.5 note “sma200 > 5” once", 'ratio > 0.5 once note "sma200 > 5"'),
@@ -158,7 +159,7 @@ def test_what_is_typed_has_one_canonical_text(typed: str, canonical: str) -> Non
 
 METRICS = "ratio, gauge, gauge_low, excess, channel, flow, pe and pe_premium"
 OPS = "a comparison (>, <, >=, <=, crosses)"
-OPTIONS = "and, confirm, rearm, cooldown, once, until, silent or note"
+OPTIONS = "and, confirm, rearm, cooldown, once, until, urgent, silent or note"
 TARGETS = "or sma, high, low or pct with a number"
 
 
@@ -308,8 +309,8 @@ TARGETS = "or sma, high, low or pct with a number"
         ("outflows > sma 20", "Outflows compare with an amount, not with sma.", "flow iwm 5d > $1bn"),
         # options
         (
-            "ratio > 0.5 urgent",
-            f"“urgent” is not understood after “0.5”; expected {OPTIONS}.",
+            "ratio > 0.5 hello",
+            f"“hello” is not understood after “0.5”; expected {OPTIONS}.",
             "ratio > 0.5 confirm 3",
         ),
         (
@@ -373,6 +374,16 @@ TARGETS = "or sma, high, low or pct with a number"
             "ratio > 0.5 once cooldown 3 silent",
             "“cooldown” does nothing with “once”.",
             "ratio > 0.5 once silent",
+        ),
+        (
+            "ratio > 0.5 silent confirm 2 urgent",
+            "“urgent” is told in quiet hours too, “silent” without a sound: take one of them.",
+            "ratio > 0.5 confirm 2 urgent",
+        ),
+        (
+            "ratio > 0.5 urgnt",
+            "“urgnt” is not understood after “0.5”. Did you mean urgent?",
+            "ratio > 0.5 urgent",
         ),
         (
             "ratio > 0.5 rearmm 0.4",
@@ -486,6 +497,7 @@ def targets(metric: Metric) -> st.SearchStrategy[Target]:
 def rules(draw: st.DrawFn) -> Rule:
     legs = tuple(draw(st.lists(conditions(), min_size=1, max_size=5)))
     once = draw(st.booleans())
+    sound = draw(st.sampled_from(["", "urgent", "silent"]))
     rearm = None
     if len(legs) == 1 and legs[0].target.kind == "amount" and legs[0].op != "crosses" and draw(st.booleans()):
         distance = draw(st.integers(1, 1000)) * 10.0
@@ -498,7 +510,8 @@ def rules(draw: st.DrawFn) -> Rule:
         cooldown=0 if once else draw(st.integers(0, 250)),
         once=once,
         until=draw(st.one_of(st.none(), st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1)))),
-        silent=draw(st.booleans()),
+        urgent=sound == "urgent",
+        silent=sound == "silent",
         note=" ".join(draw(NOTES).split()),
     )
 
@@ -558,6 +571,7 @@ WORDS = st.sampled_from(
         "once",
         "cooldown",
         "until",
+        "urgent",
         "silent",
         "note",
         '"x"',

@@ -24,6 +24,7 @@ CHANNEL = Condition("channel", (("since", dt.date(2010, 1, 4)),), "crosses", Tar
         ),
         (Rule((RATIO,), confirm=3, once=True), "ratio <= low 250 confirm 3 once"),
         (Rule((RATIO,), rearm=0.0), "ratio <= low 250 rearm 0"),
+        (Rule((RATIO,), urgent=True, note="Now"), 'ratio <= low 250 urgent note "Now"'),
     ],
 )
 def test_canonical_text_and_json(rule: Rule, text: str) -> None:

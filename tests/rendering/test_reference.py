@@ -51,7 +51,7 @@ def test_help_with_alert_tells_the_grammar() -> None:
     assert lines[4:8] == [
         "A rule: metric, comparison (> < >= <= crosses), target.",
         "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and.",
-        'Options: confirm N · rearm AMOUNT · cooldown N · once · until DATE · silent · note "..."',
+        'Options: confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."',
         f"Rules are judged on completed sessions. {fires}",
     ]
     for line in lines:
