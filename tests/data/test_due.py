@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bot.data.due import breaker, closed_until, is_due
+from bot.analytics.sessions import Sessions
+from bot.data.due import IMPORTED, breaker, closed_until, is_due, next_try
 from bot.data.provider import Empty, NetworkDown, Outcome, RateLimited, SchemaChanged
 
 NOW = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
@@ -15,6 +16,8 @@ LAST = "2020-12-11"
 def _row(minutes_ago: float, failures: int = 0, last_session: str | None = "2020-12-10") -> dict[str, Any]:
     tried = NOW - dt.timedelta(minutes=minutes_ago)
     return {
+        "source": "yahoo",
+        "outcome": "Ok",
         "last_session": last_session,
         "failures": failures,
         "last_attempt": f"{tried:%Y-%m-%dT%H:%M:%SZ}",
@@ -65,3 +68,43 @@ def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:
     assert closed_until(rows, NOW) == "2020-12-11T21:45:00Z"
     assert closed_until(rows, NOW + dt.timedelta(minutes=15)) is None
     assert closed_until([], NOW) is None
+
+
+# The next try
+
+
+def _next(row: dict[str, Any], *others: dict[str, Any]) -> str:
+    found = next_try(row, (row, *others), Sessions(), NOW)
+    return f"{found:%Y-%m-%d %H:%M}" if found else "never"
+
+
+def test_what_is_had_is_asked_again_after_the_next_close() -> None:
+    assert _next(_row(60, last_session=LAST)) == "2020-12-14 21:15"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (_row(2), "2020-12-11 21:33"),
+        (_row(2, failures=3), "2020-12-11 21:48"),
+        (_row(60), "2020-12-11 21:30"),
+        (_row(-60), "2020-12-11 21:30"),
+    ],
+)
+def test_what_is_not_had_is_asked_again_after_the_pause(row: dict[str, Any], expected: str) -> None:
+    assert _next(row) == expected
+
+
+def test_a_source_that_rests_is_asked_for_nothing_until_then() -> None:
+    resting = {**_row(1), "breaker_until": "2020-12-11T21:45:00Z"}
+    assert _next(_row(60), resting) == "2020-12-11 21:45"
+    assert _next(_row(60), {**resting, "source": "daily-csv"}) == "2020-12-11 21:30"
+
+
+def test_a_breaker_that_is_over_by_the_next_close_changes_nothing() -> None:
+    had = _row(1, last_session=LAST)
+    assert _next(had, {**_row(1), "breaker_until": "2020-12-11T21:45:00Z"}) == "2020-12-14 21:15"
+
+
+def test_nobody_asks_for_what_a_file_brought() -> None:
+    assert _next({**_row(9999), "outcome": IMPORTED}) == "never"
