@@ -8,16 +8,15 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from platformdirs import user_data_path
 
+from bot import values as check
 from bot.errors import ConfigError
 from bot.token import is_given, read_token
 
@@ -49,6 +48,17 @@ class Config:
     issuer_iwm: str = ""
     issuer_spy: str = ""
     theme: str = "light"
+    backup: bool = True
+    backup_directory: Path | None = None
+    backup_time: str = "03:30"
+    backup_keep: int = 14
+    heartbeat_url: str = field(default="", repr=False)
+    heartbeat_minutes: int = 5
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the nightly backups."""
+        return self.backup_directory or self.database.parent / "backups"
 
 
 def load_config(
@@ -92,119 +102,30 @@ def _read(path: Path | None) -> dict[str, Any]:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
 
 
-class _Problem(Exception):
-    """What is wrong with one value."""
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _Problem("must be a text in quotes, not empty")
-    return value.strip()
-
-
-def _token(value: object) -> str:
-    return value if isinstance(value, str) else _text(value)
-
-
-def _url(value: object) -> str:
-    text = _text(value).rstrip("/")
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
-        raise _Problem("must be a URL such as https://api.telegram.org")
-    return text
-
-
-def _template(value: object) -> str:
-    text = _url(value)
-    if "{ticker}" not in text:
-        raise _Problem("must have {ticker} where the fund's ticker belongs")
-    return text
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _Problem("must be true or false")
-    return value
-
-
-def _identity(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value == 0:
-        raise _Problem("must be a Telegram id, a whole number such as 123456789")
-    return value
-
-
-def _person(value: object) -> int:
-    number = _identity(value)
-    if number < 0:
-        raise _Problem("must be a person's id, which is positive; groups belong into chats")
-    return number
-
-
-def _people(value: object) -> frozenset[int]:
-    if not isinstance(value, list):
-        raise _Problem("must be a list of ids such as [123456789]")
-    return frozenset(_person(item) for item in value)
-
-
-def _identities(value: object) -> frozenset[int]:
-    if not isinstance(value, list):
-        raise _Problem("must be a list of ids such as [123456789]")
-    return frozenset(_identity(item) for item in value)
-
-
-def _zone(value: object) -> str:
-    text = _text(value)
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise _Problem(f"“{text}” is not a time zone name such as America/New_York") from None
-    return text
-
-
-def _dates(value: object) -> tuple[dt.date, ...]:
-    if not isinstance(value, list):
-        raise _Problem("must be a list of dates such as [2025-01-09]")
-    days = []
-    for item in value:
-        try:
-            days.append(item if type(item) is dt.date else dt.date.fromisoformat(str(item)))
-        except ValueError:
-            raise _Problem(f"“{item}” is not a date such as 2025-01-09") from None
-    return tuple(days)
-
-
-def _seconds(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 300:
-        raise _Problem("must be a whole number of seconds from 1 to 300")
-    return value
-
-
-def _one_of(*choices: str) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if value not in choices:
-            raise _Problem(f"must be one of: {', '.join(choices)}")
-        return str(value)
-
-    return check
-
-
 KEYS: dict[str, tuple[str, str, Callable[[object], Any]]] = {
-    "token": ("telegram", "token", _token),
-    "token_file": ("telegram", "token_file", _text),
-    "base_url": ("telegram", "base_url", _url),
-    "database": ("storage", "database", _text),
-    "access": ("access", "mode", _one_of("allowlist", "open")),
-    "owner": ("access", "owner", _person),
-    "users": ("access", "users", _people),
-    "chats": ("access", "chats", _identities),
-    "timezone": ("time", "timezone", _zone),
-    "closed": ("calendar", "closed", _dates),
-    "yahoo": ("sources", "yahoo", _flag),
-    "yahoo_timeout": ("sources", "yahoo_timeout", _seconds),
-    "daily_csv": ("sources", "daily_csv", _template),
-    "issuer": ("issuer", "fetch", _flag),
-    "issuer_iwm": ("issuer", "iwm", _url),
-    "issuer_spy": ("issuer", "spy", _url),
-    "theme": ("charts", "theme", _one_of("light", "dark")),
+    "token": ("telegram", "token", check.token),
+    "token_file": ("telegram", "token_file", check.text),
+    "base_url": ("telegram", "base_url", check.url),
+    "database": ("storage", "database", check.place),
+    "access": ("access", "mode", check.one_of("allowlist", "open")),
+    "owner": ("access", "owner", check.person),
+    "users": ("access", "users", check.people),
+    "chats": ("access", "chats", check.identities),
+    "timezone": ("time", "timezone", check.zone),
+    "closed": ("calendar", "closed", check.dates),
+    "yahoo": ("sources", "yahoo", check.flag),
+    "yahoo_timeout": ("sources", "yahoo_timeout", check.number(1, 300, "seconds")),
+    "daily_csv": ("sources", "daily_csv", check.template),
+    "issuer": ("issuer", "fetch", check.flag),
+    "issuer_iwm": ("issuer", "iwm", check.url),
+    "issuer_spy": ("issuer", "spy", check.url),
+    "theme": ("charts", "theme", check.one_of("light", "dark")),
+    "backup": ("backup", "enabled", check.flag),
+    "backup_directory": ("backup", "directory", check.place),
+    "backup_time": ("backup", "time", check.clock_time),
+    "backup_keep": ("backup", "keep", check.number(1, 3650, "days")),
+    "heartbeat_url": ("heartbeat", "url", check.ping),
+    "heartbeat_minutes": ("heartbeat", "minutes", check.number(1, 1440, "minutes")),
 }
 
 
@@ -221,16 +142,16 @@ class _Reader:
         found = self.data.get(section)
         return found if isinstance(found, dict) else {}
 
-    def take(self, section: str, key: str, check: Callable[[object], Any]) -> Any:  # noqa: ANN401 - per key
-        """Checked value of one key, None where it is absent or wrong."""
+    def take(self, section: str, key: str, checked: Callable[[object], Any]) -> Any:  # noqa: ANN401 - per key
+        """Checked value of one key, None where it is absent or wrong; a path begins at the file's folder."""
         if key not in self.table(section):
             return None
         try:
-            value = check(self.table(section)[key])
-        except _Problem as problem:
-            self.problems.append(f"[{section}] {key}: {problem}")
+            value = checked(self.table(section)[key])
+        except check.Bad as bad:
+            self.problems += [f"[{section}] {key}: {problem}" for problem in bad.problems]
             return None
-        return self.folder / Path(value).expanduser() if (section, key) == ("storage", "database") else value
+        return self.folder / value if isinstance(value, Path) else value
 
     def unknown(self) -> None:
         """Report sections and keys that mean nothing, with the nearest that does."""

@@ -25,6 +25,7 @@ WITHOUT_DEFAULT = {
     ("access", "owner"),
     ("issuer", "iwm"),
     ("issuer", "spy"),
+    ("backup", "directory"),
 }
 
 
@@ -122,6 +123,14 @@ def test_every_value_of_a_file_is_taken(tmp_path: Path) -> None:
         yahoo_timeout = 5
         [charts]
         theme = "dark"
+        [backup]
+        enabled = false
+        directory = "copies"
+        time = 23:05:00
+        keep = 3
+        [heartbeat]
+        url = "https://example.com/ping/secret/"
+        minutes = 15
         """,
     )
     assert load_config(file, {}, token_needed=True) == Config(
@@ -137,6 +146,12 @@ def test_every_value_of_a_file_is_taken(tmp_path: Path) -> None:
         yahoo=False,
         yahoo_timeout=5,
         theme="dark",
+        backup=False,
+        backup_directory=tmp_path / "copies",
+        backup_time="23:05",
+        backup_keep=3,
+        heartbeat_url="https://example.com/ping/secret/",
+        heartbeat_minutes=15,
     )
 
 
@@ -147,6 +162,14 @@ def test_the_database_may_be_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
         ("~/bot.db", tmp_path / "home" / "bot.db"),
     ):
         assert load_config(write(tmp_path, f'[storage]\ndatabase = "{text}"'), {}).database == place
+
+
+def test_backups_lie_beside_the_database_unless_a_folder_is_named(tmp_path: Path) -> None:
+    def backups(text: str) -> Path:
+        return load_config(write(tmp_path, text), {}).backups
+
+    assert backups('[storage]\ndatabase = "data/mine.db"') == tmp_path / "data" / "backups"
+    assert backups('[backup]\ndirectory = "/mnt/copies"') == Path("/mnt/copies")
 
 
 def test_a_file_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
@@ -170,7 +193,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
         mode = "closed"
         owner = "me"
         users = 5
-        chats = [1, true]
+        chats = [1, true, "us"]
         [time]
         timezone = "New York"
         [calendar]
@@ -184,9 +207,10 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
         "[access] mode: must be one of: allowlist, open",
         "[access] owner: must be a Telegram id, a whole number such as 123456789",
         "[access] users: must be a list of ids such as [123456789]",
-        "[access] chats: must be a Telegram id, a whole number such as 123456789",
+        "[access] chats: entry 2, true, must be a Telegram id, a whole number such as 123456789",
+        "[access] chats: entry 3, “us”, must be a Telegram id, a whole number such as 123456789",
         "[time] timezone: “New York” is not a time zone name such as America/New_York",
-        "[calendar] closed: “2025-13-01” is not a date such as 2025-01-09",
+        "[calendar] closed: entry 1, “2025-13-01”, is not a date such as 2025-01-09",
         f"speed: stands in no section; known: {', '.join(sections)}",
         "[source]: unknown section; did you mean sources?",
         f"[telegram] token: {UNLIKE}",
@@ -218,9 +242,9 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
         ),
         (
             "[calendar]\nclosed = [2025-01-09T10:00:00]",
-            "[calendar] closed: “2025-01-09 10:00:00” is not a date such as 2025-01-09",
+            "[calendar] closed: entry 1, “2025-01-09 10:00:00”, is not a date such as 2025-01-09",
         ),
-        ("[calendar]\nclosed = [5]", "[calendar] closed: “5” is not a date such as 2025-01-09"),
+        ("[calendar]\nclosed = [5]", "[calendar] closed: entry 1, “5”, is not a date such as 2025-01-09"),
         ('[sources]\nyahoo = "yes"', "[sources] yahoo: must be true or false"),
         (
             "[sources]\nyahoo_timeout = 0",
@@ -237,6 +261,19 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
         ("[sources]\nyahoo_timout = 5", "[sources] yahoo_timout: unknown key; did you mean yahoo_timeout?"),
         ("[charts]\ncolour = 5", "[charts] colour: unknown key; known: theme"),
         ('[charts]\ntheme = "Dark"', "[charts] theme: must be one of: light, dark"),
+        (
+            "[access]\nusers = [7, -5]",
+            "[access] users: entry 2, “-5”, must be a person's id, which is positive; "
+            "groups belong into chats",
+        ),
+        ("[backup]\nkeep = 0", "[backup] keep: must be a whole number of days from 1 to 3650"),
+        ('[backup]\ntime = "3:30"', "[backup] time: “3:30” is not a time of day such as 03:30"),
+        ('[backup]\ntime = "24:00"', "[backup] time: “24:00” is not a time of day such as 03:30"),
+        (
+            '[heartbeat]\nurl = "hc-ping.com"',
+            "[heartbeat] url: must be a URL such as https://hc-ping.com/your-uuid",
+        ),
+        ("[heartbeat]\nminutes = 0", "[heartbeat] minutes: must be a whole number of minutes from 1 to 1440"),
         ("charts = 5", "charts: must be a section, written [charts]"),
         ("[[charts]]\ntheme = 'dark'", "charts: must be a section, written [charts]"),
     ],
@@ -334,5 +371,7 @@ def test_a_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert problems(tmp_path, text) == [f"[telegram] token_file: {UNLIKE}"]
 
 
-def test_the_token_is_not_in_the_configurations_text() -> None:
-    assert TOKEN not in repr(Config(token=TOKEN))
+def test_no_secret_is_in_the_configurations_text() -> None:
+    shown = repr(Config(token=TOKEN, heartbeat_url="https://example.com/ping/secret"))
+    assert TOKEN not in shown
+    assert "secret" not in shown
