@@ -9,6 +9,7 @@ p/e premium at least 20 %              ->  pe_premium >= 20%
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 _VERBS = r"(?:(?:is|are|goes|moves|rises|climbs|falls|drops|crosses|crossing|cross)\s+)?(?:back\s+)?"
@@ -57,6 +58,7 @@ METRIC_WORDS = {
 NEGATIVE_WORDS = frozenset({"outflow", "outflows"})
 
 QUOTE = "\n"
+_JOINER = "\u200d"  # holds one emoji made of several together
 _QUOTED = re.compile(r'["“”«„]([^"“”«»„]*)["“”»]')
 _TOKEN = re.compile(r"[<>]=?|[^\s<>]+")
 
@@ -78,9 +80,20 @@ def words(text: str) -> list[Word]:
     position = 0
     for quote in _QUOTED.finditer(text):
         found += _plain(text[position : quote.start()])
-        found.append(Word(QUOTE, " ".join(quote[1].split())))
+        found.append(Word(QUOTE, plain_note(quote[1])))
         position = quote.end()
     return found + _plain(text[position:])
+
+
+def plain_note(text: str) -> str:
+    """A note on one line, without control characters and those that turn or hide what follows them."""
+    kept = "".join(letter for letter in text if not _is_unseen(letter))
+    return " ".join(kept.split())
+
+
+def _is_unseen(letter: str) -> bool:
+    category = unicodedata.category(letter)
+    return (category == "Cf" and letter != _JOINER) or (category == "Cc" and not letter.isspace())
 
 
 def _plain(text: str) -> list[Word]:

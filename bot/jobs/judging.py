@@ -162,7 +162,7 @@ class Judge:
         standing = one.standing
         if standing is None:
             raise LookupError("an alert that could not be read has no events")
-        rule, detail = standing.rule, self._detail(standing.rule, event)
+        rule, detail = standing.rule, self._detail(one, standing, event)
         if listed:
             line = pushes.fire_line(standing.number, rule, event, _became(event, one.bars))
             return Told(event, detail, line, rule.silent)
@@ -172,12 +172,15 @@ class Judge:
         text = pushes.fired(standing, event, self._context, fires, self._late(one, event))
         return Told(event, detail, text, rule.silent)
 
-    def _detail(self, rule: Rule, event: Event) -> dict[str, object]:
-        """What `why` replays: the inputs as judged and where they were from."""
-        market = self._context.market
+    def _detail(self, one: Judged, standing: Standing, event: Event) -> dict[str, object]:
+        """What `why` replays: rule and state as they were, the inputs as judged and where they were from."""
+        market, rule = self._context.market, standing.rule
         found = [market.source(part) for condition in rule.conditions for part in _parts(condition)]
+        earlier = (state for state in (standing.state, *one.states) if state.session < event.session)
         return {
             "event": event.to_json(),
+            "rule": rule.to_json(),
+            "before": max(earlier, key=lambda state: state.session).to_json(),
             "source": ", ".join(dict.fromkeys(source.label for source in found)),
             "observed_at": max(source.observed_at for source in found),
         }

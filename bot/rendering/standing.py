@@ -6,15 +6,17 @@ import datetime as dt
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from bot.alerts.bars import lag
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
 from bot.alerts.state import Status
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
+from bot.analytics.sessions import SETTLE
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.figures import age, distance, place, points, source_line, width
-from bot.rendering.text import Html, bold, code, session_phrase, short_date
+from bot.rendering.text import Html, bold, code, date_phrase, session_phrase, short_date
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 
+EXCHANGE = ZoneInfo("America/New_York")
+
+
 @dataclass(frozen=True)
 class Standing:
     """An alert as stored, with where it stands."""
@@ -33,6 +38,9 @@ class Standing:
     rule: Rule
     life: str
     state: State
+    snoozed_until: dt.datetime | None = None
+    expires_on: dt.date | None = None  # its last day, in the chat's time zone
+    reason: str = ""  # why it is paused or has ended, if the bot itself did it
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,8 @@ class Context:
 
     market: Market
     histories: Histories
-    next_check: dt.datetime
+    next_check: dt.datetime  # the next session's close
+    zone: ZoneInfo = EXCHANGE  # of the times that are told
 
 
 def title(standing: Standing) -> Html:
@@ -154,8 +163,19 @@ def _back(condition: Condition, band: float, context: Context) -> str:
 
 
 def next_check(context: Context) -> str:
-    """When alerts are judged next."""
-    return f"Next check after the {session_phrase(context.next_check.date())}."
+    """When alerts are judged next: once the next close has settled."""
+    return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({place_of(context.zone)})."
+
+
+def moment(instant: dt.datetime, zone: ZoneInfo) -> str:
+    """An instant in local time: "Mon 14 Dec 2020, 16:15"."""
+    local = instant.astimezone(zone)
+    return f"{date_phrase(local.date())}, {local:%H:%M}"
+
+
+def place_of(zone: ZoneInfo) -> str:
+    """A time zone as people call it: "New York" of America/New_York."""
+    return zone.key.rpartition("/")[2].replace("_", " ")
 
 
 def summary_distance(standing: Standing, context: Context) -> str:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.grammar import parse_rule
+from bot.alerts.phrases import plain_note
 from bot.alerts.rule import Condition, Rule, Target
 from bot.analytics.windows import Window
 from bot.errors import BadInput
@@ -512,7 +513,7 @@ def rules(draw: st.DrawFn) -> Rule:
         until=draw(st.one_of(st.none(), st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1)))),
         urgent=sound == "urgent",
         silent=sound == "silent",
-        note=" ".join(draw(NOTES).split()),
+        note=plain_note(draw(NOTES)),
     )
 
 
@@ -591,3 +592,16 @@ def test_anything_typed_is_a_rule_or_a_plain_mistake(typed: str) -> None:
         assert rule(err.example)  # noqa: PT017 - the example is what is tested
     else:
         assert rule(str(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("\u202eevil\u202c \u2066text\u2069", "evil text"),
+        ("soft\u00adhyphen zero\u200bwidth \ufeffmark", "softhyphen zerowidth mark"),
+        ("bell\x07 and\ttab", "bell and tab"),
+        ("\U0001f469\u200d\U0001f4bb works", "\U0001f469\u200d\U0001f4bb works"),
+    ],
+)
+def test_a_note_keeps_no_character_that_turns_or_hides_text(typed: str, kept: str) -> None:
+    assert rule(f'ratio > 0.5 note "{typed}"').note == kept

@@ -47,7 +47,7 @@ async def test_a_rule_becomes_an_alert_that_says_where_it_stands(talk: Talk) -> 
     (made,) = await talk.ask("/alert Trend crosses above its 200 day average")
     assert made.text.startswith(f"Alert #1 {RULE}\nSample data: ")
     assert "below sma 200" in made.text
-    assert "Next check after the close of Tue 6 Oct 2020" in made.text
+    assert "Next check: Tue 6 Oct 2020, 16:15 (New York)" in made.text
     (row,) = await talk.rows("alerts")
     assert (row["chat_id"], row["owner_id"], row["number"], row["rule"]) == (ME, ME, 1, RULE)
 

@@ -43,7 +43,7 @@ def test_a_new_rule_that_is_true_already() -> None:
         "True already, so nothing is sent now.\n"
         "Re-arms 0.0070 below sma 200, now 0.4523.\n"
         "In the last 5 years it would have fired 13 times, last on 6 Oct 2020.\n"
-        "Next check after the close of Mon 14 Dec 2020."
+        "Next check: Mon 14 Dec 2020, 16:15 (New York)."
     )
 
 
@@ -57,7 +57,7 @@ def test_a_new_rule_that_is_armed() -> None:
         "Armed: a message comes when it turns true.\n"
         "After a fire it re-arms at +$0.85bn.\n"
         "In the last 5 years it would have fired 31 times, last on 3 Dec 2020.\n"
-        "Next check after the close of Mon 14 Dec 2020."
+        "Next check: Mon 14 Dec 2020, 16:15 (New York)."
     )
 
 
@@ -194,7 +194,7 @@ def test_one_alert_in_full() -> None:
         "Percentile 100 (n = 301 since 2 Jan 2020).",
         "Close of Fri 12 Mar 2021. Source: CSV import, current.",
         "Re-arms at 0.5995.",
-        "Next check after the close of Mon 15 Mar 2021.",
+        "Next check: Mon 15 Mar 2021, 16:15 (New York).",
     ]
     assert answer.buttons[-1] == (("All alerts", "/alerts"),)
 

@@ -46,7 +46,7 @@ def test_the_whole_message() -> None:
         "Percentile 5 (n = 2,710 since 31 Dec 2009).\n"
         "Re-arms at 0.4597 (moves with sma 200).\n"
         "Fires in 90 days: 2, this one included.\n"
-        "Next check after the close of Wed 7 Oct 2020.\n"
+        "Next check: Wed 7 Oct 2020, 16:15 (New York).\n"
         "Source: sample data, current."
     )
 
