@@ -5,7 +5,7 @@
 A rule fires when its stored state turns true, never because a value merely is true. T is the
 threshold, R the re-arm level: T less a band (on the far side), or the rule's own `rearm`. At R
 the rule re-arms; where R is T itself, strictly past it. A missing session moves the mark and
-nothing else. Sessions up to the mark are ignored, so judging one twice changes nothing.
+no status. Sessions up to the mark are ignored, so judging one twice changes nothing.
 """
 
 from __future__ import annotations
@@ -122,14 +122,15 @@ def step(rule: Rule, state: State, bar: Bar) -> tuple[State, Event | None]:
         return state, None
     ways = directions(rule)
     answers = tuple(truth(ops, bar) for ops in ways)
+    judged = replace(state, session=bar.session, legs=tuple(leg.plain for leg in bar.legs))
     if all(answer is None for answer in answers):
-        return replace(state, session=bar.session), None
+        return judged, None
     turned = tuple(
         _turn(rule, state, side, ops, bar, answer)
         for side, ops, answer in zip(state.sides, ways, answers, strict=True)
     )
     values = tuple(leg.pair[0] if leg.pair else old for leg, old in zip(bar.legs, state.values, strict=True))
-    return _tell(rule, state, bar, answers, replace(state, session=bar.session, sides=turned, values=values))
+    return _tell(rule, state, bar, answers, replace(judged, sides=turned, values=values))
 
 
 def _turn(rule: Rule, state: State, side: Side, ops: Ops, bar: Bar, answer: bool | None) -> Side:

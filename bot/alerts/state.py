@@ -37,6 +37,13 @@ class Leg:
             return self.value, self.threshold
         return None
 
+    @property
+    def plain(self) -> Leg:
+        """The leg with None for each figure that is NaN or infinite: equal to itself, and fit for JSON."""
+        if self.pair is not None:
+            return self
+        return Leg(_finite(self.value), _finite(self.threshold))
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -70,6 +77,8 @@ class State:
     values   per condition, the last value judged (None before the first)
     cooling  judged sessions of the cooldown still to come
     done     a `once` rule has fired
+    legs     per condition the figures of `session` as they were judged, by which a revision of them is
+             noticed later; none where nothing was judged: the rule was made, edited or resumed then
     """
 
     session: dt.date
@@ -78,6 +87,7 @@ class State:
     values: tuple[float | None, ...]
     cooling: int = 0
     done: bool = False
+    legs: tuple[Leg, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -108,6 +118,7 @@ class State:
             values=tuple(fields["values"]),
             cooling=fields["cooling"],
             done=fields["done"],
+            legs=tuple(Leg(**leg) for leg in fields.get("legs", ())),
         )
 
 
@@ -168,6 +179,10 @@ class Event:
 
 def _date(text: str | None) -> dt.date | None:
     return None if text is None else dt.date.fromisoformat(text)
+
+
+def _finite(figure: float | None) -> float | None:
+    return figure if figure is not None and math.isfinite(figure) else None
 
 
 def _dump(record: State | Event) -> str:

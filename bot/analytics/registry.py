@@ -61,6 +61,7 @@ _TREND = (
         title="IWM/SPY",
         unit=units.LEVEL,
         history=lambda market, _: trend.ratio(market),
+        level_of_prices=True,
         meaning="Price of IWM in units of SPY: it rises when small caps lead.",
         formula="R = P(IWM) / P(SPY)",
         example="ratio > sma 200",

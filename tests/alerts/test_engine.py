@@ -136,10 +136,11 @@ def test_crosses_with_another_leg_missing_judges_the_side_that_is_false() -> Non
     assert event is None
 
 
-def test_a_missing_session_moves_the_mark_and_nothing_else() -> None:
+def test_a_missing_session_moves_the_mark_and_no_status() -> None:
     a_rule = rule("ratio > 5 cooldown 3")
     state, _ = step(a_rule, armed(a_rule), bar(1, (6.0, 5.0)))
-    assert step(a_rule, state, bar(2, (NAN, 5.0))) == (replace(state, session=day(2)), None)
+    moved = replace(state, session=day(2), legs=(Leg(None, 5.0),))
+    assert step(a_rule, state, bar(2, (NAN, 5.0))) == (moved, None)
 
 
 @pytest.mark.parametrize("number", [-1, 0])

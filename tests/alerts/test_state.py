@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ def tuples(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object,
         values=tuples(st.one_of(st.none(), FLOATS)),
         cooling=st.integers(0, 250),
         done=st.booleans(),
+        legs=tuples(st.builds(Leg, st.one_of(st.none(), FLOATS), FLOATS)),
     )
 )
 def test_a_state_survives_json_exactly(state: State) -> None:
@@ -56,12 +58,21 @@ def test_an_event_survives_json_exactly(event: Event) -> None:
 def test_the_json_of_a_state_is_what_is_already_stored() -> None:
     stored = (
         '{"session":"2020-10-06","bands":[0.005],"sides":[{"status":"fired","count":0,'
-        '"since":"2020-10-06","held":true}],"values":[0.4676],"cooling":3,"done":false}'
+        '"since":"2020-10-06","held":true}],"values":[0.4676],"cooling":3,"done":false,'
+        '"legs":[{"value":0.4676,"threshold":null}]}'
     )
     state = State(
-        dt.date(2020, 10, 6), (0.005,), (Side(Status.FIRED, 0, dt.date(2020, 10, 6), True),), (0.4676,), 3
+        session=dt.date(2020, 10, 6),
+        bands=(0.005,),
+        sides=(Side(Status.FIRED, 0, dt.date(2020, 10, 6), True),),
+        values=(0.4676,),
+        cooling=3,
+        legs=(Leg(0.4676, None),),
     )
     assert state.to_json() == stored
+    assert State.from_json(stored.replace(',"legs":[{"value":0.4676,"threshold":null}]', "")) == replace(
+        state, legs=()
+    )
     assert isinstance(State.from_json(stored).sides[0].status, Status)
 
 
@@ -82,6 +93,14 @@ def test_a_leg_is_missing_unless_both_figures_are_finite(
     value: float | None, threshold: float | None, pair: tuple[float, float] | None
 ) -> None:
     assert Leg(value, threshold).pair == pair
+
+
+@pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf, None])
+def test_a_plain_leg_has_none_for_what_is_no_figure(figure: float | None) -> None:
+    assert Leg(figure, 2.0).plain == Leg(None, 2.0)
+    assert Leg(1.0, figure).plain == Leg(1.0, None)
+    whole = Leg(1.0, 2.0)
+    assert whole.plain is whole
 
 
 @pytest.mark.parametrize(
