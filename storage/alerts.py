@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from storage.chats import next_number
 from storage.errors import Refused
-from storage.rows import Row, change, instant, select, select_one
+from storage.rows import Row, change, instant, not_earlier, select, select_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STATES_KEPT = 11
 
 
-def add_alert(
+def add_alert(  # noqa: PLR0913 - an alert's columns, by name
     db: sqlite_utils.Database,
     *,
     chat_id: int,
@@ -32,20 +32,37 @@ def add_alert(
     rule_json: str,
     now: Moment,
     session: str | None = None,
+    expires_on: str | None = None,
+    thread_id: int | None = None,
 ) -> Row:
     """Store an alert under the chat's next number, which is never used again; its row.
 
-    `session` is the last one known at creation. Raises Refused when the chat is unknown.
+    `session` is the last one known at creation, `expires_on` the local date on which the alert ends
+    (None: never), `thread_id` the topic it is told in. Raises Refused when the chat is unknown.
     """
     number = next_number(db, chat_id)
     if number is None:
         raise Refused(f"Chat {chat_id} is not known; an alert needs one.")
     cursor = db.execute(
         """
-        INSERT INTO alerts (chat_id, number, owner_id, rule, rule_json, created_at, created_session)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO alerts (
+            chat_id, number, owner_id, rule, rule_json,
+            created_at, created_session, scaled_session, expires_on, thread_id
+        )
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (chat_id, number, owner_id, rule, rule_json, instant(now), session),
+        (
+            chat_id,
+            number,
+            owner_id,
+            rule,
+            rule_json,
+            instant(now),
+            session,
+            session,
+            expires_on,
+            thread_id,
+        ),
     )
     return select(db, "SELECT * FROM alerts WHERE alert_id = ?", (cursor.lastrowid,))[0]
 
@@ -97,14 +114,71 @@ def set_life(db: sqlite_utils.Database, alert_id: int, life: str, reason: str = 
     return change(db, sql, (life, reason, alert_id)) == 1
 
 
-def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
-    """Store the state after judging `session`, in place of an older one; keeps the newest 11."""
+def set_expiry(db: sqlite_utils.Database, alert_id: int, on: str | None) -> bool:
+    """Set the local date on which an alert ends (None: never), to be announced anew; False when unknown."""
+    sql = "UPDATE alerts SET expires_on = ?, expiry_told = NULL WHERE alert_id = ?"
+    return change(db, sql, (on, alert_id)) == 1
+
+
+def set_expiry_told(db: sqlite_utils.Database, alert_id: int) -> bool:
+    """Note that the date on which an alert ends was announced; False when it was before."""
+    sql = "UPDATE alerts SET expiry_told = expires_on WHERE alert_id = ? AND expiry_told IS NOT expires_on"
+    return change(db, sql, (alert_id,)) == 1
+
+
+def expiring(db: sqlite_utils.Database, by: str) -> list[Row]:
+    """Active and paused alerts of active chats that end by a date, soonest first; with their time zone."""
+    return select(
+        db,
+        """
+        SELECT alerts.*, timezone FROM alerts JOIN chats USING (chat_id)
+        WHERE life IN ('active', 'paused') AND expires_on <= ? AND status = 'active'
+        ORDER BY expires_on, alert_id
+        """,
+        (by,),
+    )
+
+
+def set_snooze(db: sqlite_utils.Database, alert_id: int, until: Moment | None) -> bool:
+    """Hold an alert's messages until an instant; None tells at once what was held. False when unknown."""
+    moment = None if until is None else not_earlier(until)
+    return change(db, "UPDATE alerts SET snoozed_until = ? WHERE alert_id = ?", (moment, alert_id)) == 1
+
+
+def replace_rule(
+    db: sqlite_utils.Database, alert_id: int, *, rule: str, rule_json: str, session: str | None = None
+) -> bool:
+    """Give an alert another rule; number, history and expiry stay. False when there is no such alert.
+
+    `session` is the last one known when the rule was typed, in whose shares its levels are; None
+    leaves that as it was. The states are the caller's to replace (clear_states, save_state).
+    """
+    sql = """
+        UPDATE alerts SET rule = ?, rule_json = ?, scaled_session = coalesce(?, scaled_session)
+        WHERE alert_id = ?
+    """
+    return change(db, sql, (rule, rule_json, session, alert_id)) == 1
+
+
+def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
+    """End an alert because somebody wants no more of it: what it held is not told either."""
+    db.execute("UPDATE alert_events SET held = NULL WHERE alert_id = ?", (alert_id,))
+    return set_life(db, alert_id, "done", "switched off")
+
+
+def save_state(
+    db: sqlite_utils.Database, alert_id: int, session: str, state: str, inputs: str | None = None
+) -> None:
+    """Store the state after judging `session`, in place of an older one; keeps the newest 11.
+
+    `inputs` are the figures it was judged on, for telling later whether they were revised.
+    """
     db.execute(
         """
-        INSERT INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)
-        ON CONFLICT (alert_id, session) DO UPDATE SET state = excluded.state
+        INSERT INTO alert_states (alert_id, session, state, inputs) VALUES (?, ?, ?, ?)
+        ON CONFLICT (alert_id, session) DO UPDATE SET state = excluded.state, inputs = excluded.inputs
         """,
-        (alert_id, session, state),
+        (alert_id, session, state, inputs),
     )
     db.execute(
         """
@@ -143,13 +217,17 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
     threshold: float | None = None,
     detail: Mapping[str, object] | None = None,
     revision: int = 0,
+    held: str | None = None,
 ) -> int | None:
-    """Store what happened on a session; its event_id, None when it is stored already."""
+    """Store what happened on a session; its event_id, None when it is stored already.
+
+    `held` is why it is not told yet: 'snooze' or 'quiet'.
+    """
     cursor = db.execute(
         """
         INSERT INTO alert_events
-            (alert_id, session, transition, revision, value, threshold, detail, created_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            (alert_id, session, transition, revision, value, threshold, detail, created_at, held)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (alert_id, session, transition, revision) DO NOTHING
         """,
         (
@@ -161,6 +239,7 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
             threshold,
             json.dumps(dict(detail or {}), allow_nan=False),
             instant(now),
+            held,
         ),
     )
     return cursor.lastrowid if cursor.rowcount == 1 else None

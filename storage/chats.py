@@ -54,6 +54,12 @@ def set_summary(db: sqlite_utils.Database, chat_id: int, at: str | None) -> bool
     return change(db, "UPDATE chats SET summary_at = ? WHERE chat_id = ?", (at, chat_id)) == 1
 
 
+def set_quiet(db: sqlite_utils.Database, chat_id: int, start: str | None, end: str | None) -> bool:
+    """Set the local times 'HH:MM' between which alerts are held, None and None = off; False when unknown."""
+    sql = "UPDATE chats SET quiet_from = ?, quiet_to = ? WHERE chat_id = ?"
+    return change(db, sql, (start, end, chat_id)) == 1
+
+
 def subscribers(db: sqlite_utils.Database) -> list[Row]:
     """Active chats that want a daily summary."""
     return select(
@@ -139,6 +145,8 @@ def _merge(db: sqlite_utils.Database, old: Row, new: int) -> None:
         UPDATE chats SET
             timezone = coalesce(timezone, :timezone),
             summary_at = coalesce(summary_at, :summary_at),
+            quiet_from = CASE WHEN quiet_from IS NULL THEN :quiet_from ELSE quiet_from END,
+            quiet_to = CASE WHEN quiet_from IS NULL THEN :quiet_to ELSE quiet_to END,
             last_number = max(last_number, :last_number)
         WHERE chat_id = :new
         """,
@@ -146,6 +154,7 @@ def _merge(db: sqlite_utils.Database, old: Row, new: int) -> None:
     )
     _move_alerts(db, old["chat_id"], new)
     _move_summaries(db, old["chat_id"], new)
+    db.execute("UPDATE OR IGNORE outage_chats SET chat_id = ? WHERE chat_id = ?", (new, old["chat_id"]))
     db.execute("DELETE FROM chats WHERE chat_id = ?", (old["chat_id"],))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
+from storage.migration_life import add_life
 from storage.migration_readings import add_readings
 
 MIGRATIONS = Migrations("storage")
@@ -232,6 +233,12 @@ def m002_chats_and_alerts(db: sqlite_utils.Database) -> None:
 def m003_readings(db: sqlite_utils.Database) -> None:
     """When each row was said, and which rows are vintages."""
     add_readings(db)
+
+
+@MIGRATIONS()
+def m004_life(db: sqlite_utils.Database) -> None:
+    """How long alerts live and when chats are left in peace; what was not told yet; outages."""
+    add_life(db)
 
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

@@ -13,15 +13,22 @@ from storage.alerts import (
     count_active,
     current_state,
     events,
+    expiring,
     fires_since,
     get_alert,
     marks,
+    replace_rule,
     save_state,
+    set_expiry,
+    set_expiry_told,
     set_life,
+    set_snooze,
     state_before,
+    switch_off,
 )
 from storage.chats import deactivate, ensure_chat, reactivate
 from storage.db import Refused
+from storage.held import waiting
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -46,7 +53,15 @@ def new(db: sqlite_utils.Database, chat_id: int = 1, rule: str = "ratio > sma 20
 
 def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
     row = add_alert(
-        db, chat_id=1, owner_id=5, rule="ratio > sma 200", rule_json="{}", now=NOON, session="2020-12-10"
+        db,
+        chat_id=1,
+        owner_id=5,
+        rule="ratio > sma 200",
+        rule_json="{}",
+        now=NOON,
+        session="2020-12-10",
+        expires_on="2021-12-11",
+        thread_id=7,
     )
     assert row == {
         "alert_id": 1,
@@ -59,6 +74,11 @@ def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
         "reason": "",
         "created_at": NOON,
         "created_session": "2020-12-10",
+        "expires_on": "2021-12-11",
+        "expiry_told": None,
+        "snoozed_until": None,
+        "thread_id": 7,
+        "scaled_session": "2020-12-10",
     }
     assert get_alert(db, 1, 1) == row
     assert get_alert(db, 2, 1) is None
@@ -109,6 +129,65 @@ def test_marks_tell_how_far_each_of_them_was_judged(db: sqlite_utils.Database) -
     assert marks(db) == {one["alert_id"]: "2020-12-11"}
 
 
+# Expiry, snooze and another rule
+
+
+def test_alerts_that_end_by_a_date_come_soonest_first(db: sqlite_utils.Database) -> None:
+    for on in ("2021-12-11", "2021-12-10", "2021-12-12", None, "2021-12-01"):
+        set_expiry(db, new(db)["alert_id"], on)
+    set_life(db, 1, "paused")
+    set_life(db, 5, "done")
+    set_expiry(db, new(db, 2)["alert_id"], "2021-12-01")
+    deactivate(db, 2, "blocked")
+    assert [(row["number"], row["timezone"]) for row in expiring(db, "2021-12-11")] == [(2, None), (1, None)]
+    assert not set_expiry(db, 99, None)
+
+
+def test_an_expiry_is_announced_once_until_it_is_moved(db: sqlite_utils.Database) -> None:
+    new(db)
+    set_expiry(db, 1, "2021-12-11")
+    assert [set_expiry_told(db, 1), set_expiry_told(db, 1)] == [True, False]
+    set_expiry(db, 1, "2022-12-11")
+    assert set_expiry_told(db, 1)
+
+
+def test_a_snooze_ends_at_an_instant_or_at_once(db: sqlite_utils.Database) -> None:
+    new(db)
+    assert set_snooze(db, 1, ONE)
+    assert alerts_of(db, 1)[0]["snoozed_until"] == ONE
+    set_snooze(db, 1, None)
+    assert alerts_of(db, 1)[0]["snoozed_until"] is None
+    assert not set_snooze(db, 99, ONE)
+
+
+def test_another_rule_keeps_number_history_and_expiry(db: sqlite_utils.Database) -> None:
+    row = add_alert(
+        db, chat_id=1, owner_id=5, rule="r", rule_json="{}", now=NOON, session="2020-12-10", expires_on="2021"
+    )
+    event(db, "2020-12-11")
+    assert replace_rule(db, 1, rule="s", rule_json='{"s": 1}')
+    assert get_alert(db, 1, 1) == {**row, "rule": "s", "rule_json": '{"s": 1}'}
+    assert len(events(db, alert_id=1)) == 1
+    replace_rule(db, 1, rule="t", rule_json="{}", session="2020-12-11")
+    again = alerts_of(db, 1)[0]
+    assert (again["scaled_session"], again["created_session"]) == ("2020-12-11", "2020-12-10")
+    assert not replace_rule(db, 99, rule="s", rule_json="{}")
+
+
+def test_what_an_alert_held_is_not_told_once_it_is_switched_off(db: sqlite_utils.Database) -> None:
+    new(db)
+    new(db)
+    for alert_id in (1, 2):
+        event(db, "2020-12-11", alert_id=alert_id, held="snooze")
+    assert switch_off(db, 1)
+    assert [row["alert_id"] for row in waiting(db)] == [2]
+    assert [(row["life"], row["reason"]) for row in alerts_of(db, 1, include_ended=True)] == [
+        ("done", "switched off"),
+        ("active", ""),
+    ]
+    assert not switch_off(db, 99)
+
+
 # States
 
 
@@ -126,8 +205,9 @@ def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Dat
 def test_a_state_is_replaced_when_its_session_is_judged_again(db: sqlite_utils.Database) -> None:
     new(db)
     save_state(db, 1, "2020-12-11", "fired")
-    save_state(db, 1, "2020-12-11", "armed")
+    save_state(db, 1, "2020-12-11", "armed", "[[0.5,0.6]]")
     assert current_state(db, 1) == ("2020-12-11", "armed")
+    assert [row["inputs"] for row in db.table("alert_states").rows] == ["[[0.5,0.6]]"]
 
 
 def test_the_states_before_the_last_ten_sessions_are_kept(db: sqlite_utils.Database) -> None:
@@ -159,7 +239,12 @@ def test_an_alert_starts_afresh_without_its_states(db: sqlite_utils.Database) ->
 
 
 def event(
-    db: sqlite_utils.Database, session: str, transition: str = "fired", alert_id: int = 1, revision: int = 0
+    db: sqlite_utils.Database,
+    session: str,
+    transition: str = "fired",
+    alert_id: int = 1,
+    revision: int = 0,
+    held: str | None = None,
 ) -> int | None:
     return add_event(
         db,
@@ -171,6 +256,7 @@ def event(
         threshold=0.51,
         detail={"late": True},
         revision=revision,
+        held=held,
     )
 
 
@@ -197,6 +283,8 @@ def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
             "threshold": 0.51,
             "detail": {"late": True},
             "created_at": ONE,
+            "held": None,
+            "message": None,
             "number": 1,
             "rule": "ratio > sma 200",
             "chat_id": 1,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import alerts, outbox
+from storage import alerts, outages, outbox
 from storage.chats import (
     add_due,
     claim,
@@ -16,6 +16,7 @@ from storage.chats import (
     migrate_chat,
     reactivate,
     seen_update,
+    set_quiet,
     set_summary,
     subscribers,
 )
@@ -49,6 +50,8 @@ def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, ch
         "summary_at": None,
         "last_number": 0,
         "created_at": NOON,
+        "quiet_from": None,
+        "quiet_to": None,
     }
     assert ensure_chat(db, 1, "private", "Ada L.", ONE) == {**chat, "title": "Ada L."}
     assert get_chat(db, 2) is None
@@ -153,6 +156,19 @@ def test_an_update_whose_handling_fails_is_not_seen(database: Database) -> None:
             database.run_sync(handle)
 
 
+def test_quiet_hours_are_set_and_dropped(db: sqlite_utils.Database) -> None:
+    ensure_chat(db, 1, "private", "Ada", NOON)
+    assert set_quiet(db, 1, "22:00", "07:00")
+    row = get_chat(db, 1)
+    assert row is not None
+    assert (row["quiet_from"], row["quiet_to"]) == ("22:00", "07:00")
+    set_quiet(db, 1, None, None)
+    row = get_chat(db, 1)
+    assert row is not None
+    assert (row["quiet_from"], row["quiet_to"]) == (None, None)
+    assert not set_quiet(db, 9, "22:00", "07:00")
+
+
 # A group becomes a supergroup
 
 
@@ -177,6 +193,9 @@ def group(db: sqlite_utils.Database) -> Row:
     add_alert(db, OLD, "pe iwm > 20x")
     alerts.save_state(db, 1, "2020-12-11", "{}")
     alerts.add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
+    set_quiet(db, OLD, "22:00", "07:00")
+    outages.begin(db, "prices", "2020-12-11", NOON)
+    outages.add_chats(db, "prices", "2020-12-11", [OLD])
     add_due(db, OLD, "daily", "2020-12-11", ONE)
     enqueue(db, OLD, "one")
     outbox.set_halt(db, OLD, TWO)
@@ -193,7 +212,14 @@ def rows_of(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
 def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Database, group: Row) -> None:
     assert set(rows_of(db, OLD).values()) == {1}
     assert migrate_chat(db, OLD, NEW)
-    assert rows_of(db, OLD) == {"chats": 0, "summaries": 0, "alerts": 0, "outbox": 0, "halts": 0}
+    assert rows_of(db, OLD) == {
+        "chats": 0,
+        "summaries": 0,
+        "alerts": 0,
+        "outbox": 0,
+        "halts": 0,
+        "outage_chats": 0,
+    }
     assert set(rows_of(db, NEW).values()) == {1}
     assert get_chat(db, NEW) == {**group, "chat_id": NEW}
     assert alerts.current_state(db, 1) == ("2020-12-11", "{}")
@@ -222,8 +248,23 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     row = get_chat(db, NEW)
     assert row is not None
     assert (row["title"], row["summary_at"]) == ("Desk 2", "18:00")
+    assert (row["quiet_from"], row["quiet_to"]) == ("22:00", "07:00")
+    assert outages.chats_of(db, "prices", "2020-12-11") == [NEW]
     assert rows_of(db, NEW)["outbox"] == 2
     assert outbox.halted(db, NEW, NOON) == TWO
+
+
+@pytest.mark.usefixtures("group")
+def test_a_merge_keeps_the_quiet_hours_that_the_new_chat_has(db: sqlite_utils.Database) -> None:
+    ensure_chat(db, NEW, "supergroup", "", ONE)
+    set_quiet(db, NEW, "23:00", "06:00")
+    outages.add_chats(db, "prices", "2020-12-11", [NEW])
+    assert migrate_chat(db, OLD, NEW)
+    row = get_chat(db, NEW)
+    assert row is not None
+    assert (row["quiet_from"], row["quiet_to"]) == ("23:00", "06:00")
+    assert rows_of(db, OLD)["outage_chats"] == 0
+    assert outages.chats_of(db, "prices", "2020-12-11") == [NEW]
 
 
 @pytest.mark.parametrize("finished", [OLD, NEW])

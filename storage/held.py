@@ -1,0 +1,43 @@
+"""Events that are not told yet, because their alert is snoozed or their chat has quiet hours."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from storage.rows import Row, change, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import sqlite_utils
+
+# An event with its alert and what its chat wishes; detail is a dict.
+_COLUMNS = """
+    alert_events.*, number, rule, rule_json, life, chat_id, thread_id, snoozed_until,
+    timezone, quiet_from, quiet_to
+"""
+
+
+def waiting(db: sqlite_utils.Database) -> list[Row]:
+    """All held events of active chats, oldest first."""
+    return _events(db, "alert_events.held IS NOT NULL AND chats.status = 'active'")
+
+
+def told_in(db: sqlite_utils.Database, message: int) -> list[Row]:
+    """The events that an outbox message tells, oldest first."""
+    return _events(db, "alert_events.message = ?", (message,))
+
+
+def tell(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:
+    """Note which outbox message tells these events (None: none ever will); how many it was."""
+    sql = "UPDATE alert_events SET held = NULL, message = ? WHERE event_id = ?"
+    return sum(change(db, sql, (message, event_id)) for event_id in event_ids)
+
+
+def _events(db: sqlite_utils.Database, where: str, parameters: tuple[object, ...] = ()) -> list[Row]:
+    sql = f"""
+        SELECT {_COLUMNS} FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
+        WHERE {where} ORDER BY alert_events.session, event_id
+    """  # noqa: S608 - fixed text
+    return [{**row, "detail": json.loads(row["detail"])} for row in select(db, sql, parameters)]
