@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from telegram import BotCommandScopeChat
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
@@ -24,6 +25,7 @@ from bot.data.yahoo import Yahoo
 from bot.delivery import Delivery
 from bot.jobs.tick import Scheduler
 from bot.local import LOCAL_CHAT, Unlimited
+from bot.quota import Quota
 from bot.ratelimit import SendBudget
 from bot.services import Services
 
@@ -87,6 +89,7 @@ def telegram_bot(
 ) -> Bot:
     """The bot on Telegram: long polling, rate limits, scheduler."""
     services = services_of(config, database, clock, live=True)
+    quota = Quota(clock)
     application: App = (
         Application.builder()
         .token(config.token)
@@ -94,11 +97,11 @@ def telegram_bot(
         .base_file_url(f"{config.base_url}/file/bot")
         .read_timeout(30)
         .rate_limiter(limiter or SendBudget())
-        .concurrent_updates(PerChat())
+        .concurrent_updates(PerChat(quota))
         .updater(None)
         .build()
     )
-    return _assembled(services, application, besides=LOCAL_CHAT)
+    return _assembled(services, application, quota, besides=LOCAL_CHAT)
 
 
 def poll(bot: Bot) -> str:
@@ -129,14 +132,22 @@ async def _live(bot: Bot, poller: Poller) -> str:
     if refused := await _reach(bot):
         return refused
     await bot.delivery.recover()  # what a crash left
-    try:
-        await bot.application.bot.set_my_commands(menu())
-    except TelegramError as error:
-        _log.warning("the menu of commands was not set: %s", reason(error))
+    await _show_menus(bot)
     bot.scheduler.schedule(bot.application)
     await bot.application.start()
     _log.info("@%s serves", bot.application.bot.username)
     return await poller.run()
+
+
+async def _show_menus(bot: Bot) -> None:
+    """The menu of commands for everybody, and the owner's with what is theirs alone."""
+    telegram, owner = bot.application.bot, bot.services.config.owner
+    try:
+        await telegram.set_my_commands(menu())
+        if owner is not None:
+            await telegram.set_my_commands(menu(owner=True), scope=BotCommandScopeChat(owner))
+    except TelegramError as error:  # the owner's fails until they have written to the bot
+        _log.warning("a menu of commands was not set: %s", reason(error))
 
 
 async def _reach(bot: Bot) -> str:
@@ -200,13 +211,18 @@ def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
         .job_queue(None)
         .build()
     )
-    return _assembled(services, application, only=telegram.chat_id)
+    return _assembled(services, application, Quota(services.clock), only=telegram.chat_id)
 
 
 def _assembled(
-    services: Services, application: App, *, only: int | None = None, besides: int | None = None
+    services: Services,
+    application: App,
+    quota: Quota,
+    *,
+    only: int | None = None,
+    besides: int | None = None,
 ) -> Bot:
-    Dispatcher(services).register(application)
+    Dispatcher(services, quota).register(application)
     delivery = Delivery(
         application.bot,
         services.database,

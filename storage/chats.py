@@ -60,6 +60,22 @@ def set_quiet(db: sqlite_utils.Database, chat_id: int, start: str | None, end: s
     return change(db, sql, (start, end, chat_id)) == 1
 
 
+def active(db: sqlite_utils.Database) -> list[int]:
+    """Ids of the chats that messages are sent to."""
+    return [
+        row[0] for row in db.execute("SELECT chat_id FROM chats WHERE status = 'active' ORDER BY chat_id")
+    ]
+
+
+def counts(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
+    """How many chats and alerts there are, by status."""
+    asked = {"chats": "status", "alerts": "life"}
+    return {
+        table: dict(db.execute(f"SELECT {column}, count(*) FROM {table} GROUP BY {column}").fetchall())  # noqa: S608 - names from here
+        for table, column in asked.items()
+    }
+
+
 def subscribers(db: sqlite_utils.Database) -> list[Row]:
     """Active chats that want a daily summary."""
     return select(
@@ -122,7 +138,11 @@ def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
     lacks, alerts (one whose number is taken gets the next free one), summaries, messages, halts.
     """
     before = get_chat(db, old)
-    if before is None or old == new:
+    if old == new:
+        return False
+    db.execute("UPDATE OR IGNORE access SET chat_id = ? WHERE chat_id = ?", (new, old))
+    db.execute("DELETE FROM access WHERE chat_id = ?", (old,))
+    if before is None:
         return False
     if get_chat(db, new) is None:
         db.execute("UPDATE chats SET chat_id = ? WHERE chat_id = ?", (new, old))  # the rest cascades

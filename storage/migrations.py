@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
+from storage.migration_access import add_access
 from storage.migration_life import add_life
 from storage.migration_readings import add_readings
 
@@ -239,6 +240,12 @@ def m003_readings(db: sqlite_utils.Database) -> None:
 def m004_life(db: sqlite_utils.Database) -> None:
     """How long alerts live and when chats are left in peace; what was not told yet; outages."""
     add_life(db)
+
+
+@MIGRATIONS()
+def m005_access(db: sqlite_utils.Database) -> None:
+    """Who asked to be let in, and more settings of a chat."""
+    add_access(db)
 
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

@@ -1,26 +1,56 @@
-"""Who may use the bot, and who may change a group's settings."""
+"""Who may use the bot, who may change a group's settings, and how strangers ask to be let in."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from telegram.error import TelegramError
 
+from bot.chat.refusals import Denied
+from bot.rendering.answer import EDIT, Answer, payload_of
+from bot.rendering.text import bold, code, lines
+from storage import access, outbox
+
 if TYPE_CHECKING:
+    import sqlite_utils
     from telegram import Bot, Update
 
+    from bot.chat.ask import Ask
     from bot.config import Config
+    from bot.services import Services
 
 # Commands of an administrator who hides behind the group come from this id (Bot API documentation).
 ANONYMOUS_ADMIN = 1087968824
+APPROVED, REJECTED = "approved", "rejected"
+MOST_WAITING = 20  # strangers about whom the owner is asked before any is decided on
 _ADMINISTRATORS = ("creator", "administrator")
+_STRANGERS_KEPT = 1000
 
 
-def is_allowed(config: Config, user_id: int, chat_id: int) -> bool:
-    """Deny by default: the owner, listed people and listed chats; everybody only with mode "open"."""
-    if config.access == "open":
+class Role(Enum):
+    """Who may use a command."""
+
+    MEMBER = "everybody who is let in"
+    ADMIN = "in groups administrators only"
+    OWNER = "the owner only"
+
+
+def is_listed(config: Config, user_id: int, chat_id: int) -> bool:
+    """Whether the configuration itself lets a person, or everybody in a chat, in."""
+    return user_id == config.owner or user_id in config.users or chat_id in config.chats
+
+
+def is_allowed(config: Config, user_id: int, chat_id: int, decided: dict[int, str | None]) -> bool:
+    """Deny by default; `decided` is the owner's word on the person and on the chat.
+
+    With mode "open" everybody gets in but those whom the owner rejected.
+    """
+    if is_listed(config, user_id, chat_id):
         return True
-    return user_id in config.users or chat_id in config.chats or user_id == config.owner
+    if config.access == "open":
+        return REJECTED not in decided.values()
+    return APPROVED in decided.values()
 
 
 async def may_change(bot: Bot, update: Update) -> bool:
@@ -41,3 +71,72 @@ async def may_change(bot: Bot, update: Update) -> bool:
     except TelegramError:
         return False
     return member.status in _ADMINISTRATORS
+
+
+class Door:
+    """Lets people in, or passes their wish on to the owner, once."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._strangers: dict[int, None] = {}
+
+    async def admits(self, user_id: int, chat_id: int) -> bool:
+        """Whether this person may use the bot in this chat."""
+        config = self._services.config
+        if is_listed(config, user_id, chat_id):
+            return True
+        decided = await self._services.database.run(
+            lambda db: {one: access.status_of(db, one) for one in (user_id, chat_id)}
+        )
+        return is_allowed(config, user_id, chat_id, decided)
+
+    async def turn_away(self, ask: Ask) -> None:
+        """Raise Denied, one polite line, the first time; the owner is asked in the same step.
+
+        Who asks is remembered in the database, so that neither a restart nor a refusal asks again. While
+        nobody can be asked (no owner is configured, or too many wait), nothing is stored about strangers.
+        """
+        if await self._services.database.run(lambda db: _is_known(db, ask)):
+            return
+        if self._services.config.owner is not None and await ask.change(lambda db: self._ask(db, ask)):
+            raise Denied(ask.user_id, ask.chat_id, asked=True)
+        if ask.chat_id in self._strangers:
+            return
+        if len(self._strangers) >= _STRANGERS_KEPT:
+            self._strangers.pop(next(iter(self._strangers)))
+        self._strangers[ask.chat_id] = None
+        raise Denied(ask.user_id, ask.chat_id)
+
+    def _ask(self, db: sqlite_utils.Database, ask: Ask) -> bool:
+        """Note the wish and queue the question to the owner; False when too many wait already."""
+        owner = self._services.config.owner
+        if owner is None or access.waiting(db) >= MOST_WAITING:
+            return False
+        title = ask.user_name if ask.chat_id == ask.user_id else ask.chat_title
+        if access.ask(db, ask.chat_id, title, ask.now):
+            outbox.enqueue(
+                db,
+                chat_id=owner,
+                kind="notice",
+                dedup=f"access:{ask.chat_id}:{ask.update_id}",
+                payload=payload_of(_wish(ask), EDIT),
+                now=ask.now,
+            )
+        return True
+
+
+def _is_known(db: sqlite_utils.Database, ask: Ask) -> bool:
+    """Whether the owner has been asked already, or wants to hear nothing of this person."""
+    return access.status_of(db, ask.chat_id) is not None or access.status_of(db, ask.user_id) == REJECTED
+
+
+def _wish(ask: Ask) -> Answer:
+    """What the owner is asked about a stranger."""
+    where = None
+    if ask.chat_id != ask.user_id:
+        where = lines(
+            f"in the group “{ask.chat_title}”, " + code(ask.chat_id), "Everybody there would get in."
+        )
+    html = lines(bold("Somebody asks to use this bot"), f"{ask.user_name}, " + code(ask.user_id), where)
+    choice = (("Approve", f"/admin approve {ask.chat_id}"), ("Reject", f"/admin reject {ask.chat_id}"))
+    return Answer(html, buttons=(choice,))

@@ -35,12 +35,18 @@ class Ask:
     chat_title: str
     user_id: int
     update_id: int
+    user_name: str = ""
     _noted: bool = field(default=False, init=False)
 
     @property
     def now(self) -> dt.datetime:
         """The clock's instant, aware."""
         return self.services.clock()
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the bot's owner asks, in their private chat."""
+        return self.user_id == self.chat_id == self.services.config.owner
 
     async def market(self, asked: Asked | None = None) -> Market:
         """The Market the question is about."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.chat import alerts, backtest, market, settings
+from bot.chat import admin, alerts, backtest, market, settings
+from bot.chat.access import Role
 from bot.chat.ask import Ask
 from bot.rendering.answer import Answer
 from bot.rendering.reference import Entry
@@ -27,12 +28,26 @@ class Command:
     example: str
     handler: Handler
     aliases: tuple[str, ...] = ()  # other names that are understood, not shown in the menu
+    who: Role = Role.MEMBER  # who may use it at all
     changes: Callable[[str], bool] = _nothing  # whether these words change settings: administrators only
+
+    def role(self, words: str) -> Role:
+        """Who may use it with these words."""
+        return Role.ADMIN if self.who is Role.MEMBER and self.changes(words) else self.who
+
+    @property
+    def users(self) -> str:
+        """Who may use it, in words."""
+        if self.who is Role.MEMBER and self.changes is not _nothing:
+            return "everybody; in groups administrators change"
+        return {Role.MEMBER: "everybody", Role.ADMIN: "in groups administrators", Role.OWNER: "the owner"}[
+            self.who
+        ]
 
     @property
     def entry(self) -> Entry:
         """What the reference shows."""
-        return Entry(self.name, self.usage, self.help, self.example)
+        return Entry(self.name, self.usage, self.help, self.example, self.users)
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -101,6 +116,14 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("status", "", "age of the data, checks, queue, version", "/status", settings.on_status),
     Command("about", "", "sources and definitions; not investment advice", "/about", settings.on_about),
+    Command(
+        "admin",
+        "[approve|reject ID|people|stats|broadcast TEXT]",
+        "who may use the bot, how it is doing, a word to all",
+        "/admin people",
+        admin.on_admin,
+        who=Role.OWNER,
+    ),
 )
 
 BY_NAME: dict[str, Command] = {
@@ -108,6 +131,6 @@ BY_NAME: dict[str, Command] = {
 }
 
 
-def entries() -> tuple[Entry, ...]:
-    """What the reference shows of every command."""
-    return tuple(command.entry for command in COMMANDS)
+def entries(*, owner: bool = True) -> tuple[Entry, ...]:
+    """What the reference shows of every command; to others than the owner, of those they may use."""
+    return tuple(command.entry for command in COMMANDS if owner or command.who is not Role.OWNER)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakValueDictionary
 
 from telegram import Update
 from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError, TimedOut
 from telegram.ext import BaseUpdateProcessor
 
+from bot.chat.question import asker_of
 from bot.ratelimit import seconds_of
 
 if TYPE_CHECKING:
     from telegram.ext import ExtBot
 
+    from bot.quota import Quota
+
 _log = logging.getLogger(__name__)
 UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.MY_CHAT_MEMBER]
+MOST_AT_ONCE = 4096  # updates under way, those that wait for their chat included
 POLL_SECONDS = 10  # how long Telegram holds a poll open while nothing happens
 CONFIRM_SECONDS = 2  # at the end: worth a short wait, a redelivered update changes nothing
 FIRST_REST, LONGEST_REST = 1.0, 30.0  # seconds between tries while Telegram does not answer
@@ -27,18 +31,32 @@ CONFLICT = "Another process polls Telegram with this token. One bot, one process
 
 
 class PerChat(BaseUpdateProcessor):
-    """Updates of one chat in order, those of different chats at once."""
+    """Updates of one chat in order, those of different chats at once; what is over a quota is let drop.
 
-    def __init__(self, most: int = 256) -> None:
+    It is dropped before it waits for its chat, so that nobody's flood takes the others' places.
+    """
+
+    def __init__(self, quota: Quota | None = None, most: int = MOST_AT_ONCE) -> None:
         super().__init__(most)
+        self._quota = quota
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         """Run the update's handlers once those before it in its chat are done."""
+        if not self._is_heard(update):
+            cast("Coroutine[Any, Any, Any]", coroutine).close()
+            return
         chat = update.effective_chat if isinstance(update, Update) else None
         lock = self._locks.setdefault(chat.id if chat else 0, asyncio.Lock())
         async with lock:
             await coroutine
+
+    def _is_heard(self, update: object) -> bool:
+        """Whether the update is within its sender's quota; what asks nothing is on nobody's."""
+        if self._quota is None or not isinstance(update, Update):
+            return True
+        asker = asker_of(update)
+        return asker is None or self._quota.admits(asker, update.update_id)
 
     async def initialize(self) -> None:
         """Nothing to prepare."""

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 
 from bot.analytics.registry import METRICS
 from bot.errors import BadInput, BotError
+from bot.quota import COMMANDS_A_MINUTE
 from bot.rendering.answer import Answer, Button
 from bot.rendering.text import bold, code, lines, nearest, strip_html
 
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
 ADMINISTRATORS = "Only this group's administrators may change its alerts and settings."
+OWNER = "Only this bot's owner may use /admin, in their private chat with it."
 MOST_NOTE = 200  # characters of a note over the chat (answerCallbackQuery)
 _MOST_QUOTED = 40
 
@@ -20,8 +22,13 @@ _MOST_QUOTED = 40
 class Denied(BotError):
     """Somebody who may not use the bot, told once how to get in."""
 
-    def __init__(self, user_id: int, chat_id: int) -> None:
+    def __init__(self, user_id: int, chat_id: int, *, asked: bool = False) -> None:
         super().__init__("This bot is private.")
+        if asked:
+            self.html = lines(
+                "This bot is private. Its owner has been asked; if they agree, it says so here."
+            )
+            return
         self.html = lines("This bot is private. Its owner can let you in with your id: " + code(user_id))
         if chat_id != user_id:
             self.html = lines(self.html, "or this group with its id: " + code(chat_id))
@@ -58,3 +65,9 @@ def note_of(answer: Answer) -> str | None:
     """The refusal as a note over the chat; None when it is too long for one."""
     text = strip_html(answer.html)
     return text if len(text) <= MOST_NOTE else None
+
+
+def hush(seconds: int) -> str:
+    """The one line to somebody over the quota."""
+    wait = f"{seconds} second{'s' if seconds > 1 else ''}"
+    return f"That was more than {COMMANDS_A_MINUTE} commands in a minute; please go on in {wait}."

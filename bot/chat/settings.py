@@ -50,7 +50,8 @@ async def on_help(ask: Ask) -> Answer:
 
     word = ask.text.lower().lstrip("/").partition("@")[0]
     command = None if word in METRICS else BY_NAME.get(word)
-    return reference.help_page(command.name if command else ask.text, entries())
+    known = entries(owner=ask.is_owner)
+    return reference.help_page(command.name if command else ask.text, known)
 
 
 async def on_about(ask: Ask) -> Answer:

@@ -11,7 +11,16 @@ import pandas as pd
 
 from bot.analytics.market import LARGE, PAIR
 from bot.errors import NoData
-from bot.rendering.text import Html, age_phrase, bold, date_phrase, lines, session_phrase, short_date
+from bot.rendering.text import (
+    Html,
+    age_phrase,
+    bold,
+    date_phrase,
+    lines,
+    session_phrase,
+    short_date,
+    strip_html,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +75,16 @@ def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tupl
         for row in rows
     ]
     return [row for row in kept if row]
+
+
+def payload_of(answer: Answer, prefix: str, *, silent: bool = False) -> dict[str, object]:
+    """An answer as a message of the outbox: its text, the same without markup, its buttons."""
+    return {
+        "html": answer.html,
+        "plain": strip_html(answer.html),
+        "buttons": button_rows(answer.buttons, prefix),
+        "silent": silent,
+    }
 
 
 def _prefix(line: str, prefix: str) -> str:

@@ -34,6 +34,7 @@ class Entry:
     usage: str
     help: str
     example: str
+    users: str = "everybody"
 
 
 def start() -> Answer:
@@ -104,6 +105,7 @@ def _command(entry: Entry) -> Answer:
         bold(f"/{entry.name} {entry.usage}".rstrip()),
         f"{entry.help[0].upper()}{entry.help[1:]}.",
         "Example: " + code(entry.example),
+        None if entry.users == "everybody" else f"Who may use it: {entry.users}.",
         *more,
     )
     return Answer(html, buttons=((("Try it", entry.example),),))

@@ -181,33 +181,6 @@ async def test_everybody_gets_in_when_it_is_open_and_nobody_by_default(sample: P
             assert (await talk.ask("/status", STRANGER))[0].text.startswith(first)
 
 
-async def test_a_stranger_is_told_once_how_to_get_in_and_leaves_no_trace(
-    sample: Path, tmp_path: Path
-) -> None:
-    async with guarded(sample, tmp_path, {ME}, set()) as talk:
-        (answer,) = await talk.ask(f"/alert {RULE}", STRANGER)
-        assert answer.text == "This bot is private. Its owner can let you in with your id: 3"
-        for typed in ("/start", "/status", "hello", f"/alert {RULE}"):
-            assert await talk.ask(typed, STRANGER) == []
-        assert await talk.rows("chats") == await talk.rows("alerts") == []
-        (group,) = await talk.ask("/start", GROUP, user_id=STRANGER)
-        assert group.text == (
-            "This bot is private. Its owner can let you in with your id: 3\n"
-            f"or this group with its id: {GROUP}"
-        )
-
-
-async def test_a_strangers_button_is_refused_in_a_note(sample: Path, tmp_path: Path) -> None:
-    async with guarded(sample, tmp_path, {ME}, set()) as talk:
-        (page,) = await talk.ask("/start", GROUP, user_id=ME)
-        assert await talk.press(page, "What moved it", STRANGER) == []
-        (note,) = talk.notes()
-        assert note.startswith("This bot is private. Its owner can let you in with your id: 3\n")
-        assert await talk.press(page, "What moved it", STRANGER) == []
-        assert len(talk.notes()) == 1
-        assert (await talk.press(page, "What moved it", ME))[0].text.startswith("What moved it")
-
-
 async def test_blocked_or_kicked_the_chat_sleeps_and_wakes_when_let_in_again(group: Talk) -> None:
     async def status() -> list[tuple[str, str]]:
         return [(row["status"], row["reason"]) for row in await group.rows("chats")]

@@ -1,0 +1,221 @@
+"""/admin, the owner's command: who may use the bot, how it is doing, a word to all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from bot import __version__
+from bot.chat.access import APPROVED, REJECTED, is_listed
+from bot.errors import BadInput
+from bot.rendering.answer import REPLY, Answer, payload_of
+from bot.rendering.text import Html, bold, code, did_you_mean, lines
+from storage import access, chats, outbox, sources
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.chat.ask import Ask
+    from bot.rendering.answer import Button
+
+_ID = re.compile(r"-?[1-9][0-9]{0,15}")
+_EXAMPLE = "/admin people"
+_SHOWN = 20  # people of one kind in a list
+_DRAFT = "broadcast"  # meta key: the message that waits for the owner's second word
+LONGEST = 3500  # characters of a broadcast
+_BUTTONS = ((("People", "/admin people"), ("Stats", "/admin stats")),)
+
+
+async def on_admin(ask: Ask) -> Answer:
+    """/admin: a choice; people, approve ID, reject ID, stats, broadcast TEXT."""
+    word, _, rest = ask.text.partition(" ")
+    act = _ACTIONS.get(word.lower())
+    if act is None:
+        hint = did_you_mean(word, _ACTIONS)
+        raise BadInput(f"“{ask.text[:40]}” is not understood. {hint}".strip(), _EXAMPLE)
+    return await act(ask, rest.strip())
+
+
+async def _choice(ask: Ask, _: str) -> Answer:
+    del ask
+    html = lines(
+        bold("Your bot"),
+        "People: " + code("/admin people"),
+        "Let in, also before they ask: " + code("/admin approve 123456789"),
+        "A word to every chat: " + code("/admin broadcast The bot moves tonight."),
+    )
+    return Answer(html, buttons=_BUTTONS)
+
+
+async def _people(ask: Ask, _: str) -> Answer:
+    """Who waits, who was let in, who was not; with buttons to decide otherwise."""
+
+    def read(db: sqlite_utils.Database) -> dict[str, list[dict[str, Any]]]:
+        return {status: access.listed(db, status, _SHOWN) for status in ("asked", APPROVED, REJECTED)}
+
+    found = await ask.services.database.run(read)
+    config = ask.services.config
+    by_config = ", ".join(str(one) for one in (*sorted(config.users), *sorted(config.chats)))
+    html = lines(
+        bold("Who may use the bot"),
+        "Everybody but those rejected (mode open)." if config.access == "open" else None,
+        f"By the configuration: {by_config}." if by_config else None,
+        *_listed("Waiting for you", found["asked"]),
+        *_listed("Let in by you", found[APPROVED]),
+        *_listed("Rejected", found[REJECTED]),
+        "Nobody has asked yet." if not any(found.values()) else None,
+    )
+    rows: list[tuple[Button, ...]] = [
+        *((_button("Approve", row), _button("Reject", row)) for row in found["asked"]),
+        *((_button("Take back", row, "reject"),) for row in found[APPROVED]),
+        *((_button("Let in", row, "approve"),) for row in found[REJECTED]),
+    ]
+    return Answer(html, buttons=tuple(rows))
+
+
+def _listed(title: str, rows: list[dict[str, Any]]) -> list[Html]:
+    return [bold(title), *(_one(row) for row in rows)] if rows else []
+
+
+def _one(row: dict[str, Any]) -> Html:
+    since = str(row["decided_at"] or row["asked_at"])[:10]
+    return Html("").join((code(row["chat_id"]), f" {_name(row)} · {since}"))
+
+
+def _name(row: dict[str, Any]) -> str:
+    kind = "group " if row["chat_id"] < 0 else ""
+    return f"{kind}{row['title'][:64]}".strip() or "unnamed"
+
+
+def _button(label: str, row: dict[str, Any], verb: str = "") -> Button:
+    return f"{label}: {_name(row)[:24]}", f"/admin {verb or label.lower()} {row['chat_id']}"
+
+
+async def _approve(ask: Ask, given: str) -> Answer:
+    return await _decide(ask, _id(given, "approve"), APPROVED)
+
+
+async def _reject(ask: Ask, given: str) -> Answer:
+    return await _decide(ask, _id(given, "reject"), REJECTED)
+
+
+def _id(given: str, verb: str) -> int:
+    """The id of a person or a group; raises BadInput."""
+    if _ID.fullmatch(given):
+        return int(given)
+    said = f"“{given[:40]}” is not an id." if given else f"“{verb}” needs an id after it."
+    raise BadInput(said, f"/admin {verb} 123456789")
+
+
+async def _decide(ask: Ask, subject: int, status: str) -> Answer:
+    """Let somebody in, who is told so; or not, or not any longer: then their chat falls silent."""
+    if is_listed(ask.services.config, subject, subject):
+        raise BadInput(f"{subject} is let in by the configuration; that is changed there.", _EXAMPLE)
+
+    def write(db: sqlite_utils.Database) -> dict[str, Any]:
+        before = access.decide(db, subject, status, ask.now)
+        if status == APPROVED:
+            chats.reactivate(db, subject)
+            if before is not None and before != APPROVED:
+                _welcome(db, ask, subject)
+        else:
+            chats.deactivate(db, subject, "the owner takes it back")
+        return access.get(db, subject) or {}
+
+    row = await ask.change(write)
+    who = Html("").join((f"{_name(row)}, ", code(subject)))
+    if status == APPROVED:
+        again = (("Take it back", f"/admin reject {subject}"), ("People", "/admin people"))
+        return Answer(lines(bold("Let in: ") + who), buttons=(again,))
+    again = (("Let in", f"/admin approve {subject}"), ("People", "/admin people"))
+    said = "Nothing is answered or sent there; you are not asked again."
+    return Answer(lines(bold("Not let in: ") + who, said), buttons=(again,))
+
+
+def _welcome(db: sqlite_utils.Database, ask: Ask, subject: int) -> None:
+    """Tell them, in their chat."""
+    html = lines(bold("The owner of this bot has let you in."), "What it can do: /start")
+    outbox.enqueue(
+        db,
+        chat_id=subject,
+        kind="notice",
+        dedup=f"welcome:{subject}:{ask.update_id}",
+        payload=payload_of(Answer(html, buttons=((("Begin", "/start"),),)), REPLY),
+        now=ask.now,
+    )
+
+
+async def _stats(ask: Ask, _: str) -> Answer:
+    """How much there is of everything."""
+
+    def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], dict[str, int], int]:
+        size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+        return chats.counts(db), outbox.pending(db), int(size[0])
+
+    counted, queue, size = await ask.services.database.run(read)
+    told = {
+        name: ", ".join(f"{n:,} {status}" for status, n in found.items()) for name, found in counted.items()
+    }
+    html = lines(
+        bold("Stats"),
+        *(f"{name.capitalize()}: {said or 'none'}." for name, said in told.items()),
+        f"Messages: {', '.join(f'{n:,} {status}' for status, n in queue.items()) or 'none'}.",
+        f"Database: {size / 1e6:,.1f} MB. Version {__version__}.",
+    )
+    return Answer(html, buttons=((("Status", "/status"), ("People", "/admin people")),))
+
+
+async def _draft(ask: Ask, text: str) -> Answer:
+    """Show a message to all as it will be, with the button that sends it."""
+    if not text:
+        raise BadInput("“broadcast” needs a text after it.", "/admin broadcast The bot moves tonight.")
+    if len(text) > LONGEST:
+        raise BadInput(f"{len(text):,} characters are too many; at most {LONGEST:,}.")
+
+    def write(db: sqlite_utils.Database) -> int:
+        sources.set_meta(db, _DRAFT, json.dumps({"id": ask.update_id, "text": text}))
+        return len(chats.active(db))
+
+    count = await ask.change(write)
+    html = lines(_announcement(text), "", f"This goes to {count} chat{'s' if count != 1 else ''}.")
+    return Answer(html, buttons=((("Send", f"/admin send {ask.update_id}"), ("Leave it", "/admin")),))
+
+
+def _announcement(text: str) -> Html:
+    return lines(bold("From the owner of this bot"), text)
+
+
+async def _broadcast(ask: Ask, given: str) -> Answer:
+    """Queue the message for every chat, once; `given` is the update that brought it."""
+    draft = _id(given, "send")
+
+    def write(db: sqlite_utils.Database) -> int | None:
+        kept = json.loads(sources.meta(db, _DRAFT) or "{}")
+        if kept.get("id") != draft:
+            return None
+        sources.set_meta(db, _DRAFT, "{}")
+        payload = payload_of(Answer(_announcement(kept["text"])), REPLY)
+        found = chats.active(db)
+        for chat_id in found:
+            key = f"broadcast:{draft}:{chat_id}"
+            outbox.enqueue(db, chat_id=chat_id, kind="notice", dedup=key, payload=payload, now=ask.now)
+        return len(found)
+
+    count = await ask.change(write)
+    if count is None:
+        raise BadInput("That message was sent already, or another took its place.")
+    return Answer(lines(bold(f"On its way to {count} chat{'s' if count != 1 else ''}.")))
+
+
+_ACTIONS: dict[str, Callable[[Ask, str], Awaitable[Answer]]] = {
+    "": _choice,
+    "people": _people,
+    "approve": _approve,
+    "reject": _reject,
+    "revoke": _reject,
+    "stats": _stats,
+    "broadcast": _draft,
+    "send": _broadcast,
+}

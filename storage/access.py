@@ -1,0 +1,57 @@
+"""Who asked to be let in, and what the owner decided; ids are chats', a private chat's is the person's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from storage.rows import change, instant, select, select_one
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from storage.rows import Moment, Row
+
+
+def ask(db: sqlite_utils.Database, chat_id: int, title: str, now: Moment) -> bool:
+    """Note that somebody wants in; False when that is known already, whatever was decided."""
+    sql = """
+        INSERT INTO access (chat_id, title, status, asked_at) VALUES (?, ?, 'asked', ?)
+        ON CONFLICT (chat_id) DO NOTHING
+    """
+    return change(db, sql, (chat_id, title, instant(now))) == 1
+
+
+def decide(db: sqlite_utils.Database, chat_id: int, status: str, now: Moment, title: str = "") -> str | None:
+    """Set 'approved' or 'rejected', also for one who never asked; the status before, None without one."""
+    before = status_of(db, chat_id)
+    db.execute(
+        """
+        INSERT INTO access (chat_id, title, status, asked_at, decided_at)
+        VALUES (:chat, :title, :status, :now, :now)
+        ON CONFLICT (chat_id) DO UPDATE SET status = excluded.status, decided_at = excluded.decided_at
+        """,
+        {"chat": chat_id, "title": title, "status": status, "now": instant(now)},
+    )
+    return before
+
+
+def status_of(db: sqlite_utils.Database, chat_id: int) -> str | None:
+    """'asked', 'approved' or 'rejected'; None for one who never asked."""
+    row = get(db, chat_id)
+    return None if row is None else str(row["status"])
+
+
+def get(db: sqlite_utils.Database, chat_id: int) -> Row | None:
+    """The row of one id, None when nothing was ever asked or decided."""
+    return select_one(db, "SELECT * FROM access WHERE chat_id = ?", (chat_id,))
+
+
+def waiting(db: sqlite_utils.Database) -> int:
+    """How many wait for the owner's word."""
+    return int(db.execute("SELECT count(*) FROM access WHERE status = 'asked'").fetchone()[0])
+
+
+def listed(db: sqlite_utils.Database, status: str, limit: int) -> list[Row]:
+    """Rows of one status, the longest known first."""
+    sql = "SELECT * FROM access WHERE status = ? ORDER BY asked_at, chat_id LIMIT ?"
+    return select(db, sql, (status, limit))
