@@ -135,7 +135,8 @@ def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
     """Rewrite a chat's id everywhere: a group became a supergroup. False when `old` is unknown.
 
     A chat `new` that is known already keeps its row and takes over what `old` had: settings it
-    lacks, alerts (one whose number is taken gets the next free one), summaries, messages, halts.
+    lacks, alerts (one whose number is taken gets the next free one), summaries, messages, halts. What
+    the owner decided about a group goes along, also of one that is not known otherwise.
     """
     before = get_chat(db, old)
     if old == new:
@@ -164,7 +165,11 @@ def _merge(db: sqlite_utils.Database, old: Row, new: int) -> None:
         """
         UPDATE chats SET
             timezone = coalesce(timezone, :timezone),
+            weekdays = CASE WHEN summary_at IS NULL THEN :weekdays ELSE weekdays END,
             summary_at = coalesce(summary_at, :summary_at),
+            returns = coalesce(returns, :returns),
+            theme = coalesce(theme, :theme),
+            numbers = coalesce(numbers, :numbers),
             quiet_from = CASE WHEN quiet_from IS NULL THEN :quiet_from ELSE quiet_from END,
             quiet_to = CASE WHEN quiet_from IS NULL THEN :quiet_to ELSE quiet_to END,
             last_number = max(last_number, :last_number)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import alerts, outages, outbox
+from storage import access, alerts, outages, outbox
 from storage.chats import (
     add_due,
     claim,
@@ -52,6 +52,10 @@ def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, ch
         "created_at": NOON,
         "quiet_from": None,
         "quiet_to": None,
+        "returns": None,
+        "theme": None,
+        "numbers": None,
+        "weekdays": 0,
     }
     assert ensure_chat(db, 1, "private", "Ada L.", ONE) == {**chat, "title": "Ada L."}
     assert get_chat(db, 2) is None
@@ -199,6 +203,7 @@ def group(db: sqlite_utils.Database) -> Row:
     add_due(db, OLD, "daily", "2020-12-11", ONE)
     enqueue(db, OLD, "one")
     outbox.set_halt(db, OLD, TWO)
+    access.decide(db, OLD, "approved", NOON, "Desk")
     row = get_chat(db, OLD)
     assert row is not None
     return row
@@ -219,12 +224,23 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Data
         "outbox": 0,
         "halts": 0,
         "outage_chats": 0,
+        "access": 0,
     }
     assert set(rows_of(db, NEW).values()) == {1}
     assert get_chat(db, NEW) == {**group, "chat_id": NEW}
     assert alerts.current_state(db, 1) == ("2020-12-11", "{}")
     assert len(alerts.events(db, chat_id=NEW)) == 1
     assert outbox.halted(db, NEW, ONE) == TWO
+
+
+def test_a_group_known_to_the_owner_only_migrates_too(db: sqlite_utils.Database) -> None:
+    access.ask(db, OLD, "Desk", NOON)
+    assert not migrate_chat(db, OLD, NEW)
+    assert (access.status_of(db, OLD), access.status_of(db, NEW)) == (None, "asked")
+    access.decide(db, NEW, "approved", ONE)
+    access.ask(db, OLD, "Desk", ONE)
+    migrate_chat(db, OLD, NEW)
+    assert (access.status_of(db, OLD), access.status_of(db, NEW)) == (None, "approved")
 
 
 @pytest.mark.usefixtures("group")
