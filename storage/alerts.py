@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # The state before each of the last 10 judged sessions, for revisions of them: 10 + the current one.
 STATES_KEPT = 11
+SWITCHED_OFF = "switched off"
 
 
 def add_alert(  # noqa: PLR0913 - an alert's columns, by name
@@ -89,6 +90,23 @@ def active_alerts(db: sqlite_utils.Database) -> list[Row]:
         SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
         WHERE life = 'active' AND status = 'active' ORDER BY alert_id
         """,
+    )
+
+
+def ended_lately(db: sqlite_utils.Database, session: str) -> list[Row]:
+    """Alerts of active chats that are not judged any more and told something from `session` on, by id.
+
+    Those switched off by hand are left out: nobody wants to hear of them.
+    """
+    return select(
+        db,
+        """
+        SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
+        WHERE life <> 'active' AND alerts.reason <> ? AND status = 'active'
+        AND alert_id IN (SELECT alert_id FROM alert_events WHERE session >= ?)
+        ORDER BY alert_id
+        """,
+        (SWITCHED_OFF, session),
     )
 
 
@@ -163,22 +181,17 @@ def replace_rule(
 def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
     """End an alert because somebody wants no more of it: what it held is not told either."""
     db.execute("UPDATE alert_events SET held = NULL WHERE alert_id = ?", (alert_id,))
-    return set_life(db, alert_id, "done", "switched off")
+    return set_life(db, alert_id, "done", SWITCHED_OFF)
 
 
-def save_state(
-    db: sqlite_utils.Database, alert_id: int, session: str, state: str, inputs: str | None = None
-) -> None:
-    """Store the state after judging `session`, in place of an older one; keeps the newest 11.
-
-    `inputs` are the figures it was judged on, for telling later whether they were revised.
-    """
+def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
+    """Store the state after judging `session`, in place of an older one; keeps the newest 11."""
     db.execute(
         """
-        INSERT INTO alert_states (alert_id, session, state, inputs) VALUES (?, ?, ?, ?)
-        ON CONFLICT (alert_id, session) DO UPDATE SET state = excluded.state, inputs = excluded.inputs
+        INSERT INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)
+        ON CONFLICT (alert_id, session) DO UPDATE SET state = excluded.state
         """,
-        (alert_id, session, state, inputs),
+        (alert_id, session, state),
     )
     db.execute(
         """
@@ -194,6 +207,12 @@ def save_state(
 def current_state(db: sqlite_utils.Database, alert_id: int) -> tuple[str, str] | None:
     """Last judged session and the state after it, None before the first."""
     return _state(db, "alert_id = ?", (alert_id,))
+
+
+def states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
+    """The states that are kept of an alert, oldest first."""
+    sql = "SELECT state FROM alert_states WHERE alert_id = ? ORDER BY session"
+    return [row["state"] for row in select(db, sql, (alert_id,))]
 
 
 def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> tuple[str, str] | None:
@@ -261,15 +280,41 @@ def events(
     return [{**row, "detail": json.loads(row["detail"])} for row in found]
 
 
-def fires_since(db: sqlite_utils.Database, alert_id: int, session: str, *, transition: str = "fired") -> int:
-    """On how many sessions from `session` on the alert fired."""
+def events_from(db: sqlite_utils.Database, alert_id: int, session: str) -> list[Row]:
+    """An alert's events of `session` and later in the order in which they were stored; detail is a dict."""
+    sql = "SELECT * FROM alert_events WHERE alert_id = ? AND session >= ? ORDER BY event_id"
+    return [{**row, "detail": json.loads(row["detail"])} for row in select(db, sql, (alert_id, session))]
+
+
+def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
+    """The number of the alert's next revision: one above any of its events."""
+    sql = "SELECT coalesce(max(revision), 0) + 1 AS next FROM alert_events WHERE alert_id = ?"
+    row = select_one(db, sql, (alert_id,))
+    return int(row["next"]) if row else 1
+
+
+def fires_since(
+    db: sqlite_utils.Database,
+    alert_id: int,
+    session: str,
+    *,
+    until: str | None = None,
+    transition: str = "fired",
+) -> int:
+    """On how many sessions from `session` on (to `until`, included) the alert fired; withdrawn ones not."""
     row = select_one(
         db,
         """
         SELECT count(DISTINCT session) AS fires FROM alert_events
-        WHERE alert_id = ? AND session >= ? AND transition = ?
+        WHERE alert_id = :alert AND session >= :since AND transition = :transition
+        AND (:until IS NULL OR session <= :until)
+        AND NOT EXISTS (
+            SELECT 1 FROM alert_events AS later
+            WHERE later.alert_id = alert_events.alert_id AND later.session = alert_events.session
+            AND later.transition = 'withdrawn' AND later.event_id > alert_events.event_id
+        )
         """,
-        (alert_id, session, transition),
+        {"alert": alert_id, "since": session, "until": until, "transition": transition},
     )
     return int(row["fires"]) if row else 0
 

@@ -21,23 +21,26 @@ _COLUMNS = """
 
 def waiting(db: sqlite_utils.Database) -> list[Row]:
     """All held events of active chats, oldest first."""
-    return _events(db, "alert_events.held IS NOT NULL AND chats.status = 'active'")
+    sql = f"""
+        SELECT {_COLUMNS} FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
+        WHERE alert_events.held IS NOT NULL AND chats.status = 'active'
+        ORDER BY alert_events.session, event_id
+    """  # noqa: S608 - fixed text
+    return [{**row, "detail": json.loads(row["detail"])} for row in select(db, sql)]
 
 
-def told_in(db: sqlite_utils.Database, message: int) -> list[Row]:
-    """The events that an outbox message tells, oldest first."""
-    return _events(db, "alert_events.message = ?", (message,))
+def hold(db: sqlite_utils.Database, event_id: int, why: str | None) -> None:
+    """Hold an event for 'snooze' or 'quiet', or no longer (None)."""
+    db.execute("UPDATE alert_events SET held = ? WHERE event_id = ?", (why, event_id))
+
+
+def fate(db: sqlite_utils.Database, event_id: int) -> tuple[str | None, int | None]:
+    """Why an event is held, and the outbox message that tells it."""
+    row = select(db, "SELECT held, message FROM alert_events WHERE event_id = ?", (event_id,))[0]
+    return row["held"], row["message"]
 
 
 def tell(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:
     """Note which outbox message tells these events (None: none ever will); how many it was."""
     sql = "UPDATE alert_events SET held = NULL, message = ? WHERE event_id = ?"
     return sum(change(db, sql, (message, event_id)) for event_id in event_ids)
-
-
-def _events(db: sqlite_utils.Database, where: str, parameters: tuple[object, ...] = ()) -> list[Row]:
-    sql = f"""
-        SELECT {_COLUMNS} FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
-        WHERE {where} ORDER BY alert_events.session, event_id
-    """  # noqa: S608 - fixed text
-    return [{**row, "detail": json.loads(row["detail"])} for row in select(db, sql, parameters)]

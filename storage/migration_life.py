@@ -29,15 +29,12 @@ def add_life(db: sqlite_utils.Database) -> None:
         -- alerts.expiring: every tick
         CREATE INDEX alerts_expiring ON alerts (expires_on) WHERE life IN ('active', 'paused');
 
-        -- The figures that were judged on the session, as JSON; NULL in states saved before.
-        ALTER TABLE alert_states ADD COLUMN inputs TEXT;
-
         ALTER TABLE alert_events ADD COLUMN held TEXT CHECK (held IN ('snooze', 'quiet'));
         ALTER TABLE alert_events ADD COLUMN message INTEGER;  -- the outbox row that tells it
         -- held.waiting: every tick, over the few events that wait to be told
         CREATE INDEX alert_events_held ON alert_events (alert_id) WHERE held IS NOT NULL;
-        -- held.told_in: what a message tells
-        CREATE INDEX alert_events_message ON alert_events (message) WHERE message IS NOT NULL;
+        -- alerts.ended_lately: what happened in the sessions that can be revised
+        CREATE INDEX alert_events_session ON alert_events (session);
 
         ALTER TABLE chats ADD COLUMN quiet_from TEXT;  -- 'HH:MM' local
         ALTER TABLE chats ADD COLUMN quiet_to TEXT CHECK ((quiet_from IS NULL) = (quiet_to IS NULL));

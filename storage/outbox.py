@@ -38,6 +38,8 @@ _FREE = """
     AND (:only IS NULL OR chat_id = :only)
     AND (:besides IS NULL OR chat_id <> :besides)
 """
+# Nothing of it can have arrived: no part was sent, and no send ended in doubt.
+_UNSENT = "status IN ('queued', 'waiting') AND unknown = 0 AND reason NOT LIKE 'after part %'"
 # Word for word the expression of the index outbox_ready, which spares sorting a long queue.
 _FIRST_TO_LAST = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
 
@@ -56,7 +58,8 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
 ) -> int | None:
     """Queue a message; its id, None when one with this `dedup` was queued before.
 
-    kind: 'reply', 'alert', 'notice' or 'summary'; payload: {"html", "plain", "buttons", "silent"}.
+    kind: 'reply', 'alert', 'notice' or 'summary'; payload: {"html", "plain", "buttons", "silent"}, and
+    "reply_to", the message_id it answers; more is ignored.
     """
     at = instant(now)
     cursor = db.execute(
@@ -71,7 +74,7 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
             "thread_id": thread_id,
             "kind": kind,
             "dedup": dedup,
-            "payload": json.dumps(dict(payload), ensure_ascii=False, allow_nan=False),
+            "payload": _text(payload),
             "photo": photo,
             "not_before": at if not_before is None else not_earlier(not_before),
             "at": at,
@@ -181,6 +184,29 @@ def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment)
     return change(db, sql, (reason, instant(now), message)) == 1
 
 
+def unsent(db: sqlite_utils.Database, message: int) -> Row | None:
+    """A message of which surely nothing was sent, its payload a dict; None when it may have been, or is gone."""
+    sql = f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
+    row = select_one(db, sql, (message,))
+    return None if row is None else {**row, "payload": json.loads(row["payload"])}
+
+
+def amend(db: sqlite_utils.Database, message: int, payload: Mapping[str, object]) -> bool:
+    """Say something else with a message of which nothing was sent; False when it may have been."""
+    sql = f"UPDATE outbox SET payload = ? WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
+    return change(db, sql, (_text(payload), message)) == 1
+
+
+def withdraw(db: sqlite_utils.Database, message: int) -> bool:
+    """Take back a message of which nothing was sent; False when it may have been."""
+    return change(db, f"DELETE FROM outbox WHERE id = ? AND {_UNSENT}", (message,)) == 1  # noqa: S608 - fixed text
+
+
+def died(db: sqlite_utils.Database, message: int) -> bool:
+    """Whether a message was given up, so that nobody has read it."""
+    return select_one(db, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)) is not None
+
+
 def pending(db: sqlite_utils.Database) -> dict[str, int]:
     """Number of messages by status; a status without any is absent."""
     counted = select(db, "SELECT status, count(*) AS n FROM outbox GROUP BY status ORDER BY status")
@@ -232,6 +258,10 @@ def halted(db: sqlite_utils.Database, chat_id: int, now: Moment) -> str | None:
 def halts(db: sqlite_utils.Database, now: Moment) -> list[Row]:
     """The halts in force, rows of (chat_id, until)."""
     return select(db, "SELECT chat_id, until FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
+
+
+def _text(payload: Mapping[str, object]) -> str:
+    return json.dumps(dict(payload), ensure_ascii=False, allow_nan=False)
 
 
 def _step(db: sqlite_utils.Database, message: int, was: str, becomes: str, **columns: object) -> bool:

@@ -143,7 +143,7 @@ async def _look(ask: Ask, row: dict[str, Any]) -> Answer:
 
 
 async def _off(ask: Ask, row: dict[str, Any]) -> Answer:
-    await ask.change(lambda db: stored.set_life(db, row["alert_id"], "done", "switched off"))
+    await ask.change(lambda db: stored.switch_off(db, row["alert_id"]))
     html = lines(bold(f"Alert #{row['number']} is off."), code(row["rule"]))
     return Answer(html, buttons=((("Make it again", f"/alert {row['rule']}"), ("Alerts", "/alerts")),))
 

@@ -6,7 +6,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, LinkPreviewOptions
+from telegram import (
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputFile,
+    LinkPreviewOptions,
+    ReplyParameters,
+)
 from telegram.constants import ParseMode
 
 from bot.delivery.verdicts import Verdict
@@ -90,6 +96,11 @@ def _keyboard(rows: list[list[list[str]]] | None) -> InlineKeyboardMarkup | None
     )
 
 
+def _replying(message_id: int | None) -> ReplyParameters | None:
+    """To the message it corrects, if that is still there."""
+    return ReplyParameters(message_id, allow_sending_without_reply=True) if message_id else None
+
+
 async def post(bot: ExtBot[Any], row: Row, part: Part, manner: Manner) -> int | None:
     """Send a part; its message id, None when without its picture nothing is left. Raises TelegramError."""
     text = part.plain if manner.plain else part.html
@@ -100,6 +111,7 @@ async def post(bot: ExtBot[Any], row: Row, part: Part, manner: Manner) -> int | 
         "parse_mode": None if manner.plain else ParseMode.HTML,
         "reply_markup": part.buttons,
         "rate_limit_args": PRIORITIES[row["kind"]],
+        "reply_parameters": _replying(row["payload"].get("reply_to")),
     }
     if part.photo and manner.photo:
         picture = InputFile(part.photo, filename="chart.png")

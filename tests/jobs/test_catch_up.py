@@ -148,7 +148,7 @@ def crowd(db: sqlite_utils.Database, alert_id: int) -> None:
     )
     db.execute(
         """
-        INSERT INTO alert_states (alert_id, session, state) SELECT alerts.alert_id, session, state
+        INSERT INTO alert_states SELECT alerts.alert_id, session, state
         FROM alert_states JOIN alerts ON alerts.alert_id > ? WHERE alert_states.alert_id = ?
         """,
         (alert_id, alert_id),

@@ -12,11 +12,14 @@ from storage.alerts import (
     clear_states,
     count_active,
     current_state,
+    ended_lately,
     events,
+    events_from,
     expiring,
     fires_since,
     get_alert,
     marks,
+    next_revision,
     replace_rule,
     save_state,
     set_expiry,
@@ -24,6 +27,7 @@ from storage.alerts import (
     set_life,
     set_snooze,
     state_before,
+    states,
     switch_off,
 )
 from storage.chats import deactivate, ensure_chat, reactivate
@@ -205,9 +209,8 @@ def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Dat
 def test_a_state_is_replaced_when_its_session_is_judged_again(db: sqlite_utils.Database) -> None:
     new(db)
     save_state(db, 1, "2020-12-11", "fired")
-    save_state(db, 1, "2020-12-11", "armed", "[[0.5,0.6]]")
+    save_state(db, 1, "2020-12-11", "armed")
     assert current_state(db, 1) == ("2020-12-11", "armed")
-    assert [row["inputs"] for row in db.table("alert_states").rows] == ["[[0.5,0.6]]"]
 
 
 def test_the_states_before_the_last_ten_sessions_are_kept(db: sqlite_utils.Database) -> None:
@@ -311,3 +314,47 @@ def test_fires_are_counted_by_session(db: sqlite_utils.Database) -> None:
     assert fires_since(db, 1, "2020-12-10") == 2
     assert fires_since(db, 1, "2020-12-10", transition="re-armed") == 1
     assert fires_since(db, 2, "2020-12-10") == 0
+    assert fires_since(db, 1, "2020-12-09", until="2020-12-10") == 2
+
+
+def test_a_fire_that_was_withdrawn_does_not_count_unless_it_came_back(db: sqlite_utils.Database) -> None:
+    new(db)
+    event(db, "2020-12-11")
+    event(db, "2020-12-11", "withdrawn", revision=1)
+    assert fires_since(db, 1, "2020-12-10") == 0
+    event(db, "2020-12-11", revision=2)
+    assert fires_since(db, 1, "2020-12-10") == 1
+
+
+def test_events_from_a_session_on_come_as_they_were_stored(db: sqlite_utils.Database) -> None:
+    new(db)
+    for session in ("2020-12-11", "2020-12-09", "2020-12-10"):
+        event(db, session)
+    assert [row["session"] for row in events_from(db, 1, "2020-12-10")] == ["2020-12-11", "2020-12-10"]
+    assert events_from(db, 1, "2020-12-10")[0]["detail"] == {"late": True}
+
+
+def test_a_revision_is_numbered_above_all_that_is_stored(db: sqlite_utils.Database) -> None:
+    new(db)
+    assert next_revision(db, 1) == 1
+    event(db, "2020-12-11", revision=3)
+    assert next_revision(db, 1) == 4
+
+
+def test_alerts_that_ended_lately_are_those_that_told_something(db: sqlite_utils.Database) -> None:
+    for number, life in enumerate(("active", "done", "done", "expired", "paused"), start=1):
+        new(db)
+        event(db, "2020-12-01" if number == 3 else "2020-12-11", alert_id=number)
+        set_life(db, number, life)
+    assert [row["alert_id"] for row in ended_lately(db, "2020-12-10")] == [2, 4, 5]
+    switch_off(db, 2)
+    assert [row["alert_id"] for row in ended_lately(db, "2020-12-10")] == [4, 5]
+    deactivate(db, 1, "blocked")
+    assert ended_lately(db, "2020-12-10") == []
+
+
+def test_the_kept_states_come_oldest_first(db: sqlite_utils.Database) -> None:
+    new(db)
+    save_state(db, 1, "2020-12-11", "later")
+    save_state(db, 1, "2020-12-10", "before")
+    assert states(db, 1) == ["before", "later"]

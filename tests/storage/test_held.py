@@ -6,7 +6,7 @@ import pytest
 
 from storage.alerts import add_alert, add_event
 from storage.chats import deactivate, ensure_chat, set_quiet
-from storage.held import tell, told_in, waiting
+from storage.held import fate, hold, tell, waiting
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -51,6 +51,12 @@ def test_an_event_is_told_by_a_message(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-10", "quiet")
     assert tell(db, [1, 2], 40) == 2
     assert waiting(db) == []
-    assert [row["event_id"] for row in told_in(db, 40)] == [2, 1]
-    assert tell(db, [1], None) == 1
-    assert [row["event_id"] for row in told_in(db, 40)] == [2]
+    assert fate(db, 2) == (None, 40)
+
+
+def test_an_event_can_be_held_later(db: sqlite_utils.Database) -> None:
+    event(db, "2020-12-11", None)
+    hold(db, 1, "quiet")
+    assert fate(db, 1) == ("quiet", None)
+    hold(db, 1, None)
+    assert waiting(db) == []

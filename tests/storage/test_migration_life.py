@@ -30,4 +30,4 @@ def test_alerts_of_before_end_after_a_year_or_on_the_day_their_rule_names(path: 
         assert [row["expires_on"] for row in rows] == ["2021-12-11", "2021-03-31", "2021-12-11"]
         assert {row["scaled_session"] for row in rows} == {"2020-12-10"}
         states = database.run_sync(lambda db: list(db.table("alert_states").rows))
-        assert states == [{"alert_id": 1, "session": "2020-12-10", "state": "armed", "inputs": None}]
+        assert states == [{"alert_id": 1, "session": "2020-12-10", "state": "armed"}]

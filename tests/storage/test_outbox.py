@@ -9,7 +9,9 @@ from storage.chats import deactivate, ensure_chat
 from storage.db import Database, Refused
 from storage.outbox import (
     EVERY_CHAT,
+    amend,
     claim,
+    died,
     enqueue,
     halted,
     halts,
@@ -23,6 +25,8 @@ from storage.outbox import (
     requeue_ambiguous,
     retry_at,
     set_halt,
+    unsent,
+    withdraw,
 )
 
 if TYPE_CHECKING:
@@ -373,3 +377,40 @@ def test_the_later_of_two_halts_counts(db: sqlite_utils.Database) -> None:
     assert halted(db, 2, ONE) is None
     assert halts(db, NOON) == [{"chat_id": 0, "until": ONE}, {"chat_id": 1, "until": TWO}]
     assert halts(db, ONE) == [{"chat_id": 1, "until": TWO}]
+
+
+# Taking back and saying something else
+
+
+def test_what_waits_can_be_taken_back_or_say_something_else(db: sqlite_utils.Database) -> None:
+    one, two = put(db, "one"), put(db, "two", chat_id=2)
+    assert one is not None
+    assert two is not None
+    assert amend(db, one, {"html": "other"})
+    found = unsent(db, one)
+    assert found is not None
+    assert found["payload"] == {"html": "other"}
+    assert withdraw(db, two)
+    assert [row["payload"]["html"] for row in claim(db, NOON, 5)] == ["other"]
+
+
+@pytest.mark.parametrize("became", ["sending", "sent", "ambiguous", "repeated", "half", "dead"])
+def test_what_may_have_arrived_is_left_as_it_is(db: sqlite_utils.Database, became: str) -> None:
+    row = put(db, "one")
+    assert row is not None
+    claim(db, NOON)
+    match became:
+        case "sent":
+            mark_sent(db, row, 7, NOON)
+        case "ambiguous" | "repeated":
+            mark_ambiguous(db, row, "cut off", NOON)
+            if became == "repeated":
+                requeue_ambiguous(db, NOON)
+        case "half":
+            retry_at(db, row, NOON, "after part 1: too many requests")
+        case "dead":
+            mark_dead(db, row, "blocked", NOON)
+    assert unsent(db, row) is None
+    assert not amend(db, row, {"html": "other"})
+    assert not withdraw(db, row)
+    assert died(db, row) == (became == "dead")
