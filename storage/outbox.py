@@ -185,7 +185,7 @@ def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment)
 
 
 def unsent(db: sqlite_utils.Database, message: int) -> Row | None:
-    """A message of which surely nothing was sent, its payload a dict; None when it may have been, or is gone."""
+    """A message of which surely nothing was sent, its payload a dict; None when that is not so."""
     sql = f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
     row = select_one(db, sql, (message,))
     return None if row is None else {**row, "payload": json.loads(row["payload"])}
