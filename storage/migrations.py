@@ -12,6 +12,7 @@ from sqlite_utils.migrations import Migrations
 from storage.migration_access import add_access
 from storage.migration_life import add_life
 from storage.migration_readings import add_readings
+from storage.migration_standing import add_standing
 
 MIGRATIONS = Migrations("storage")
 
@@ -246,6 +247,12 @@ def m004_life(db: sqlite_utils.Database) -> None:
 def m005_access(db: sqlite_utils.Database) -> None:
     """Who asked to be let in, and more settings of a chat."""
     add_access(db)
+
+
+@MIGRATIONS()
+def m006_standing(db: sqlite_utils.Database) -> None:
+    """Dropped sessions, pauses and answers of each source."""
+    add_standing(db)
 
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

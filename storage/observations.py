@@ -31,6 +31,7 @@ __all__ = [
     "Restatement",
     "Written",
     "add",
+    "final_sessions",
     "first_observed",
     "has_source",
     "is_empty",
@@ -111,6 +112,19 @@ def latest_session(
         ORDER BY {shape.session} DESC LIMIT 1
     """  # noqa: S608 - as above
     return _text(db, sql, {"ticker": ticker, "source": source})
+
+
+def final_sessions(db: sqlite_utils.Database, ticker: str, source: str) -> set[str]:
+    """Sessions of which a source gave a bar that is final: not one that was taken before the bell."""
+    sql = """
+        SELECT session FROM (
+            SELECT session, provisional, row_number() OVER (
+                PARTITION BY session ORDER BY observed_at DESC, id DESC
+            ) AS age
+            FROM bars WHERE ticker = ? AND source = ? AND vintage > 0
+        ) WHERE age = 1 AND provisional = 0
+    """
+    return {row["session"] for row in select(db, sql, (ticker, source))}
 
 
 def has_source(db: sqlite_utils.Database, source: str) -> bool:

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 from storage.rows import instant, select, select_one
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import sqlite_utils
 
     from storage.rows import Moment, Row
+
+
+IMPORTED = "Imported"  # outcome of what a file brought
 
 
 def record_success(
@@ -35,8 +40,8 @@ def record_success(
             last_attempt = excluded.last_attempt,
             last_success = excluded.last_success,
             last_session = nullif(max(coalesce(last_session, ''), coalesce(excluded.last_session, '')), ''),
-            outcome = excluded.outcome, detail = excluded.detail,
-            breaker_until = NULL, failures = 0
+            outcome = excluded.outcome, detail = excluded.detail, missing = '',
+            breaker_until = NULL, rests_until = NULL, failures = 0
         """,
         {
             "source": source,
@@ -47,6 +52,25 @@ def record_success(
             "detail": detail,
         },
     )
+
+
+def note_missing(db: sqlite_utils.Database, source: str, subject: str, missing: Iterable[str]) -> None:
+    """Note the sessions before the last one that the source of a recorded success dropped."""
+    _set(db, source, subject, missing=" ".join(sorted(missing)))
+
+
+def note_payload(db: sqlite_utils.Database, source: str, subject: str, payload: str, *, after: str) -> None:
+    """Note the hash of the raw answer that came after a session, and of equal ones the first such session."""
+    row = status(db, source, subject)
+    if row is None or row["payload"] != payload:
+        _set(db, source, subject, payload=payload, payload_since=after)
+
+
+def record_import(
+    db: sqlite_utils.Database, source: str, subject: str, *, now: Moment, session: str | None
+) -> None:
+    """Note a file that was imported, and the last session in it; nobody asks for such a subject."""
+    record_success(db, source, subject, now=now, session=session, outcome=IMPORTED)
 
 
 def record_failure(
@@ -68,7 +92,7 @@ def record_failure(
         ON CONFLICT (source, subject) DO UPDATE SET
             last_attempt = excluded.last_attempt,
             outcome = excluded.outcome, detail = excluded.detail,
-            breaker_until = excluded.breaker_until, failures = failures + 1
+            breaker_until = excluded.breaker_until, rests_until = NULL, failures = failures + 1
         RETURNING failures
         """,
         {
@@ -81,6 +105,15 @@ def record_failure(
         },
     )
     return int(failed["failures"]) if failed else 0
+
+
+def note_rest(db: sqlite_utils.Database, source: str, subject: str, until: Moment) -> None:
+    """Note until when this subject alone is left alone after a recorded failure."""
+    _set(db, source, subject, rests_until=instant(until))
+
+
+def _set(db: sqlite_utils.Database, source: str, subject: str, **values: str | None) -> None:
+    db.table("sources").update((source, subject), values)
 
 
 def status(db: sqlite_utils.Database, source: str, subject: str) -> Row | None:

@@ -68,8 +68,8 @@ def _run(given: argparse.Namespace) -> int:
 
 def _left(code: int) -> int:
     """The exit code; the process ends here where its end would wait for a source that does not answer."""
-    refresh = sys.modules.get("bot.data.refresh")
-    if refresh is not None and refresh.under_way():  # all of ours is closed and committed
+    question = sys.modules.get("bot.data.question")
+    if question is not None and question.under_way():  # all of ours is closed and committed
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
                 stream.flush()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.app import Bot
     from bot.config import Config
-    from bot.data.refresh import Report
+    from bot.data.record import Report
     from storage.db import Database
 
 

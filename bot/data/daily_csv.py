@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
+from bot.analytics.market import PAIR
 from bot.analytics.sessions import Sessions
 from bot.data.cells import TEXT_NAME
 from bot.data.download import Body, download
 from bot.data.files import read_prices
 from bot.data.formats import FORMATS
-from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, SchemaChanged
+from bot.data.provider import (
+    Empty,
+    NetworkDown,
+    Ok,
+    Outcome,
+    Partial,
+    RateLimited,
+    Refused,
+    SchemaChanged,
+    digest,
+)
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
@@ -29,6 +41,7 @@ if TYPE_CHECKING:
 LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million
 FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
 _SHORT = 300  # characters: a sentence that stands where the file should be
+_CHECK = "check the address and the key in the config's [sources] daily_csv"
 _SHOWN = 3  # faults told of one file
 _SECRET = 6  # characters from which a part of the address might be a key
 
@@ -43,6 +56,7 @@ class DailyCsv:
 
     name = "daily-csv"
     serves: tuple[str, ...] = ("prices",)
+    tickers = PAIR
 
     def __init__(
         self, template: str, sessions: Callable[[], Sessions] = Sessions, timeout: float = 30.0
@@ -73,7 +87,11 @@ class DailyCsv:
         url = self._template.replace("{ticker}", ticker)
         url = url.replace("{start}", (start or FIRST).isoformat())
         body = download(url, timeout=self._timeout, largest=LARGEST)
-        text = _text(body) if isinstance(body, Body) else body
+        if isinstance(body, Refused):
+            return replace(body, instead=_CHECK)
+        if isinstance(body, Outcome):
+            return body
+        text = _text(body)
         if isinstance(text, Outcome):
             return text
         sessions = self._sessions()
@@ -83,7 +101,7 @@ class DailyCsv:
             contents = read_prices(text, ticker, sessions=sessions, today=today)
         except ImportRejected as error:
             return SchemaChanged(self._without_keys(_reason(str(error))))
-        return _outcome(contents, start, completed)
+        return _outcome(contents, start, completed, digest(body.content))
 
     def _without_keys(self, reason: str) -> str:
         """A reason in which no part of the address can be read, should the site have echoed it."""
@@ -140,16 +158,17 @@ def _reason(message: str) -> str:
     return f"{first} {'; '.join(rows[:_SHOWN])}{more}"
 
 
-def _outcome(contents: Contents, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+def _outcome(contents: Contents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str) -> Outcome:
     """What there is of the completed sessions, and which of those asked for are missing."""
     last = f"{completed[-1]:%Y-%m-%d}"
     found = {
         kind: [row for row in rows if (row.get("session") or row["ex_date"]) <= last]
         for kind, rows in contents.observations.items()
+        if kind != "distributions" or contents.has_distributions  # an empty list would say: none were paid
     }
     if not found["bars"]:
         return Empty("it has no completed session")
     had = pd.DatetimeIndex([bar["session"] for bar in found["bars"]])
     asked = completed[completed >= (had[0] if start is None else pd.Timestamp(start))]
     missing = tuple(f"{session:%Y-%m-%d}" for session in asked.difference(had))
-    return Partial(found, missing) if missing else Ok(found)
+    return Partial(found, missing, raw) if missing else Ok(found, raw)

@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot import __version__
-from bot.data.provider import NetworkDown, Outcome, RateLimited, SchemaChanged
+from bot.data.provider import NetworkDown, Outcome, RateLimited, Refused, SchemaChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
 
-_HEADERS = {
-    "User-Agent": f"small-versus-large-bot/{__version__}",
-    "Accept": "text/csv, text/plain, */*;q=0.5",
-}
+USER_AGENT = f"small-versus-large-bot/{__version__}"
+TEXT, ANY = "text/csv, text/plain, */*;q=0.5", "*/*"
 _REDIRECTS = 5
 # A slow answer as a whole may take this many times the time-out of one step of it.
 _PATIENCE = 3
@@ -41,7 +39,7 @@ class _Insecure(Exception):
     """A redirect led from https to http."""
 
 
-def download(url: str, *, timeout: float, largest: int) -> Body | Outcome:
+def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> Body | Outcome:
     """The file at an address; `timeout` in seconds for each step, `largest` in bytes, unpacked."""
     import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
 
@@ -53,7 +51,7 @@ def download(url: str, *, timeout: float, largest: int) -> Body | Outcome:
             raise _Insecure
 
     client = httpx.Client(
-        headers=_HEADERS,
+        headers={"User-Agent": USER_AGENT, "Accept": accept},
         timeout=timeout,
         follow_redirects=True,
         max_redirects=_REDIRECTS,
@@ -85,7 +83,7 @@ def _complaint(response: httpx.Response) -> Outcome | None:
         wait = response.headers.get("Retry-After", "")
         return RateLimited(float(wait) if wait.isdecimal() else None)
     if status in {401, 403}:
-        return NetworkDown(f"access was refused (HTTP {status})")
+        return Refused(f"HTTP {status}")
     if status in {404, 410}:
         return NetworkDown(f"there is nothing at its address (HTTP {status})")
     if status >= 500:

@@ -8,55 +8,110 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from bot.analytics.sessions import SETTLE
-from bot.data.provider import Outcome, RateLimited
+from bot.data.provider import Outcome, RateLimited, Refused
+from bot.data.standby import STANDS_FOR, wanted
+from storage.sources import IMPORTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from bot.analytics.sessions import Sessions
 
+    Row = Mapping[str, Any]
+
 # A source that asked to slow down is probed no sooner than this.
 BREAKER = dt.timedelta(minutes=15)
-# Pause after an attempt that did not bring the last session; doubled per failure, up to the second.
+# A site that refuses programs is left alone this long: it will not have changed its mind sooner.
+REST = dt.timedelta(hours=6)
+# Pause after a failure; doubled per failure, up to the second.
 PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=5), dt.timedelta(minutes=30)
-# Outcome of a row that a file brought and nobody asks for.
-IMPORTED = "Imported"
+# After an answer without a session that is wanted the pause is this share of the session's age, at most
+# REST: a close that is late comes within the hour, a session that was dropped within days or never.
+_SHARE = 4
 # A source's own request to wait is believed up to a day.
 _LONGEST_WAIT = 86_400.0
+_EPOCH = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
-def is_due(row: Mapping[str, Any] | None, last: str, now: dt.datetime) -> bool:
-    """Whether the session `last` is still to be had and the pause since the last attempt is over."""
+def due_from(
+    row: Row | None, sessions: Sessions, now: dt.datetime, *, lead: Row | None = None
+) -> dt.datetime:
+    """Instant from which a subject is to be asked for; one that is over where it is due at `now`.
+
+    `lead` is the row of the source that this one stands by for: then only what that one lacks counts.
+    """
     if row is None:
-        return True
-    return (row["last_session"] or "") < last and not _paused_until(row, now) > now
+        return _EPOCH
+    if lead is None:
+        session, coming = _newest_lacking(row, sessions, now), _next_close(sessions, now)
+    else:
+        session, coming = wanted(row, lead, sessions, now)
+    return coming if session is None else max(_paused_until(row, session, sessions, now), _rest(row, now))
 
 
 def next_try(
-    row: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], sessions: Sessions, now: dt.datetime
+    row: Row,
+    rows: Iterable[Row],
+    sessions: Sessions,
+    now: dt.datetime,
+    asked: Collection[str] | None = None,
 ) -> dt.datetime | None:
     """Instant from which the subject of `row` is asked for again; `now` where that has come.
 
     `rows` are all rows of storage.sources: one that asked to slow down holds up its whole source.
-    None where nobody asks, because a file brought it.
+    `asked` are the names of the sources that are switched on (None: all that ever were). None where
+    nobody asks: the source is switched off, or the row is of a file that was imported.
     """
-    if row["outcome"] == IMPORTED:
+    if row["outcome"] == IMPORTED or (asked is not None and row["source"] not in asked):
         return None
-    last = sessions.last_completed(now)
-    had = (row["last_session"] or "") >= f"{last:%Y-%m-%d}"
-    due = sessions.close(sessions.next_after(last)) + SETTLE if had else _paused_until(row, now)
+    rows = list(rows)
+    name = STANDS_FOR.get(row["source"], "")
+    lead = _found(rows, name, row["subject"]) if asked is None or name in asked else None
     closed = closed_until((each for each in rows if each["source"] == row["source"]), now)
+    due = due_from(row, sessions, now, lead=lead)
     return max(due, now, dt.datetime.fromisoformat(closed) if closed else now)
 
 
-def _paused_until(row: Mapping[str, Any], now: dt.datetime) -> dt.datetime:
-    """When the pause since the last attempt is over."""
+def _found(rows: Iterable[Row], source: str, subject: str) -> Row | None:
+    return next((row for row in rows if (row["source"], row["subject"]) == (source, subject)), None)
+
+
+def _newest_lacking(row: Row, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
+    """The newest completed session that a source is still asked for, None where it gave all."""
+    last = sessions.last_completed(now)
+    if (row["last_session"] or "") < f"{last:%Y-%m-%d}":
+        return last
+    return pd.Timestamp(max(row["missing"].split())) if row["missing"] else None
+
+
+def _next_close(sessions: Sessions, now: dt.datetime) -> dt.datetime:
+    """When the next session counts as completed."""
+    return sessions.close(sessions.next_after(sessions.last_completed(now))) + SETTLE
+
+
+def _paused_until(row: Row, session: pd.Timestamp, sessions: Sessions, now: dt.datetime) -> dt.datetime:
+    """When the pause since the last attempt is over, with `session` the newest one that is wanted."""
     tried = dt.datetime.fromisoformat(row["last_attempt"])
     if tried > now:  # under a clock set by hand; it holds nothing up
         return now
     doublings = min(max(row["failures"] - 1, 0), 10)
-    return tried + min(PAUSE * 2**doublings, LONGEST_PAUSE)
+    pause: dt.timedelta = min(PAUSE * 2**doublings, LONGEST_PAUSE)
+    dropped = f"{session:%Y-%m-%d}" <= (row["last_session"] or "")
+    if dropped or not row["failures"]:
+        age = tried - sessions.close(session) - SETTLE
+        if age < dt.timedelta(0):  # it was not completed then
+            return tried
+        pause = max(pause, min(age / _SHARE, REST))
+    return tried + pause
+
+
+def _rest(row: Row, now: dt.datetime) -> dt.datetime:
+    """Until when this subject alone is left alone; never longer than REST, whatever clock set it."""
+    until = dt.datetime.fromisoformat(row["rests_until"]) if row["rests_until"] else _EPOCH
+    return until if until <= now + REST else _EPOCH
 
 
 def breaker(outcome: Outcome, now: dt.datetime) -> dt.datetime | None:
@@ -66,7 +121,12 @@ def breaker(outcome: Outcome, now: dt.datetime) -> dt.datetime | None:
     return now + max(BREAKER, dt.timedelta(seconds=min(outcome.retry_after or 0.0, _LONGEST_WAIT)))
 
 
-def closed_until(rows: Iterable[Mapping[str, Any]], now: dt.datetime) -> str | None:
+def rest(outcome: Outcome, now: dt.datetime) -> dt.datetime | None:
+    """Until when a subject is left alone after `outcome`: only one that is refused to programs is."""
+    return now + REST if isinstance(outcome, Refused) else None
+
+
+def closed_until(rows: Iterable[Row], now: dt.datetime) -> str | None:
     """Until when a source (all its rows) is left alone, None when it may be asked."""
     until = max((row["breaker_until"] or "" for row in rows), default="")
     return until if until and now < dt.datetime.fromisoformat(until) else None

@@ -5,6 +5,7 @@
     ├── Partial        a payload, and what is missing from it
     ├── Empty          a sound answer without a single figure
     ├── RateLimited    asked to slow down
+    ├── Refused        an answer for people only: a bot wall, or a key that is not accepted
     ├── NetworkDown    no answer, or the source says that it is out of order
     ├── SchemaChanged  an answer in an unknown form
     └── UnknownSymbol  the source says in its own words that it does not know the ticker
@@ -15,7 +16,8 @@ read neither as "no change" nor as an empty success.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -50,9 +52,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ok(Outcome):
-    """All that was asked for."""
+    """All that was asked for; `digest` is the hash of the raw answer, where there is one."""
 
     payload: Observations
+    digest: str | None = field(default=None, compare=False)
 
     def describe(self) -> str:
         """What came, counted."""
@@ -61,10 +64,11 @@ class Ok(Outcome):
 
 @dataclass(frozen=True)
 class Partial(Outcome):
-    """Some of what was asked for; `missing` names the rest: sessions or figures."""
+    """Some of what was asked for; `missing` names the rest: sessions or figures; `digest` as of Ok."""
 
     payload: Observations
     missing: tuple[str, ...]
+    digest: str | None = field(default=None, compare=False)
 
     def describe(self) -> str:
         """What came, counted, and what did not."""
@@ -92,6 +96,18 @@ class RateLimited(Outcome):
         """The request to wait, with its time if it named one."""
         wait = f" and to wait {self.retry_after:.0f} s" if self.retry_after else ""
         return f"No data: asked to slow down (HTTP 429){wait}."
+
+
+@dataclass(frozen=True)
+class Refused(Outcome):
+    """The source does not give its figures to this program; `instead` is what a person can do."""
+
+    reason: str
+    instead: str = ""
+
+    def describe(self) -> str:
+        """The refusal, and the way around it."""
+        return f"No data: refused ({self.reason}){self.instead and f'; {self.instead}'}."
 
 
 @dataclass(frozen=True)
@@ -146,6 +162,10 @@ class Provider(Protocol):
     def serves(self) -> tuple[str, ...]:
         """Which of the methods below it has data for: "prices", "multiples", "fund"."""
 
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """The funds it can be asked for."""
+
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
         """Bars, distributions and splits from `start` (None: all history) to the last completed session."""
 
@@ -154,6 +174,15 @@ class Provider(Protocol):
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
         """Net asset value, shares outstanding, assets, and multiples quoted beside them."""
+
+
+def digest(*answers: str | bytes) -> str:
+    """Hash of what a source answered, word for word: equal ones say that nothing new was published."""
+    found = hashlib.sha256()
+    for answer in answers:
+        found.update(answer.encode() if isinstance(answer, str) else answer)
+        found.update(b"\0")
+    return found.hexdigest()[:16]
 
 
 def _counts(payload: Observations) -> str:

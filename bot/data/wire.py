@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from bot.data.provider import Empty, NetworkDown, Outcome, RateLimited, SchemaChanged, UnknownSymbol
+from bot.data.provider import Empty, NetworkDown, Outcome, RateLimited, SchemaChanged, UnknownSymbol, digest
 
 # One call makes up to eight requests (cookie, crumb, time zone, data, and again after a refusal);
 # together they may take this many times the time-out of one.
@@ -77,6 +77,10 @@ class Wire:
         """The body of the last answer with figures; KeyError, TypeError or ValueError if it is no object."""
         found = json.loads(next(attempt.body for attempt in reversed(self.attempts) if attempt.is_data))
         return cast("dict[str, Any]", found)
+
+    def digest(self) -> str:
+        """Hash of the answers with figures."""
+        return digest(*(attempt.body for attempt in _last_of_each(self.attempts) if attempt.is_data))
 
     def _request(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401 - as above
         path = urlsplit(url).path

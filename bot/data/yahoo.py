@@ -7,10 +7,12 @@ of it (and so the few requests that go with one) and never raises for a fault of
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bot.analytics.market import PAIR
 from bot.data.provider import Empty, Ok, Outcome, Partial, SchemaChanged
 from bot.data.wire import Wire, complaint, verdict
 from bot.data.yahoo_rows import (
@@ -41,6 +43,7 @@ class Yahoo:
     name = "yahoo"
     label = "Yahoo"
     serves = ("prices", "multiples", "fund")
+    tickers = PAIR
 
     def __init__(self, cache: Path, timeout: float = 10.0) -> None:
         self._cache = cache
@@ -98,7 +101,8 @@ class Yahoo:
             attempts = wire = self._connection(yfinance)
             YfData.cache_get.cache_clear()  # it caches errors too
             wire.begin()
-            return read(yfinance.Ticker(ticker, session=wire.session), wire)
+            outcome = read(yfinance.Ticker(ticker, session=wire.session), wire)
+            return replace(outcome, digest=wire.digest()) if isinstance(outcome, Ok | Partial) else outcome
         except Exception as error:  # noqa: BLE001 - yfinance lets out whatever its parsing met
             return verdict(error, attempts.attempts if attempts else [], ticker)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.data.refresh import Report, refresh
+from bot.data.refresh import refresh
 from bot.jobs.evaluate import Evaluation, Fire
 from bot.jobs.summaries import Summaries
 from storage import outbox, sources
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from telegram.ext import Application
 
     from bot.data.provider import Provider
+    from bot.data.record import Report
     from bot.delivery import Delivery, DrainReport
     from bot.services import Services
 

@@ -14,7 +14,16 @@ import trustme
 from bot.analytics.sessions import Sessions
 from bot.data import daily_csv, download
 from bot.data.daily_csv import DailyCsv
-from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, SchemaChanged
+from bot.data.provider import (
+    Empty,
+    NetworkDown,
+    Ok,
+    Outcome,
+    Partial,
+    RateLimited,
+    Refused,
+    SchemaChanged,
+)
 from tests.fakes.website import Answer, Website, chunked, page, redirect, unbounded
 
 if TYPE_CHECKING:
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from bot.data.provider import Provider
 
 SESSIONS = Sessions()
+CHECK = "check the address and the key in the config's [sources] daily_csv"
 COMPLETED = SESSIONS.index[SESSIONS.index <= pd.Timestamp("2020-12-11")]
 FILE = """Date,Open,High,Low,Close,Volume
 2020-12-08,186.21,189.84,185.42,189.13,24331000
@@ -86,7 +96,8 @@ def test_a_sound_file_gives_its_bars(source: DailyCsv) -> None:
         "volume": 19_000_000,
         "provisional": 0,
     }
-    assert outcome.payload["distributions"] == outcome.payload["splits"] == []
+    assert "distributions" not in outcome.payload  # it has no column that would say that none were paid
+    assert outcome.payload["splits"] == []
     assert outcome.describe() == "4 prices."
 
 
@@ -189,8 +200,8 @@ def bar(session: str, close: float) -> dict[str, object]:
 OUTCOMES: dict[str, tuple[Answer, Outcome]] = {
     "429": (page("", "429 Too Many Requests", Retry_After="1200"), RateLimited(1200.0)),
     "429 without a time": (page("slow down", "429 Too Many Requests", Retry_After="soon"), RateLimited()),
-    "401": (page("", "401 Unauthorized"), NetworkDown("access was refused (HTTP 401)")),
-    "403": (page("<html>", "403 Forbidden"), NetworkDown("access was refused (HTTP 403)")),
+    "401": (page("", "401 Unauthorized"), Refused("HTTP 401", CHECK)),
+    "403": (page("<html>", "403 Forbidden"), Refused("HTTP 403", CHECK)),
     "404": (page(FILE, "404 Not Found"), NetworkDown("there is nothing at its address (HTTP 404)")),
     "410": (page("", "410 Gone"), NetworkDown("there is nothing at its address (HTTP 410)")),
     "400": (page(FILE, "400 Bad Request"), NetworkDown("the request was not answered (HTTP 400)")),
@@ -213,7 +224,7 @@ OUTCOMES: dict[str, tuple[Answer, Outcome]] = {
     "too many": (page("Too Many Requests."), RateLimited()),
     "a column of that name": (
         page("Date,Close,Limit\n2020-12-11,190.3,1\n"),
-        Ok({"bars": [bar("2020-12-11", 190.3)], "distributions": [], "splits": []}),
+        Ok({"bars": [bar("2020-12-11", 190.3)], "splits": []}),
     ),
     "a long text": (
         page(f"No limit{' but time' * 50}"),

@@ -30,6 +30,7 @@ class Scripted:
     """A provider whose answers are set by the test: an Outcome, an error, or what it would find."""
 
     label = "Scripted"
+    tickers: tuple[str, ...] = ("IWM", "SPY")
     serves: tuple[str, ...] = ("prices", "multiples", "fund")
 
     def __init__(self, name: str = "scripted", **answers: Outcome | Exception) -> None:

@@ -36,7 +36,7 @@ class Counter:
 class Source:
     """A source that notes what it is asked, and fails."""
 
-    name, label, serves = "slow", "Slow", ("prices",)
+    name, label, serves, tickers = "slow", "Slow", ("prices",), ("IWM", "SPY")
 
     def __init__(self) -> None:
         self.asked: list[str] = []

@@ -22,6 +22,10 @@ def test_a_success_is_noted(db: sqlite_utils.Database) -> None:
         "detail": "",
         "breaker_until": None,
         "failures": 0,
+        "missing": "",
+        "rests_until": None,
+        "payload": None,
+        "payload_since": None,
     }
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from bot import __version__
 from bot.analytics.sessions import Sessions
-from bot.data.issuers import fetch
-from bot.data.issuers.fetch import IssuerFiles, Refused, download
-from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, SchemaChanged
+from bot.data.issuers import fetch as fetching
+from bot.data.issuers.fetch import IssuerFiles, fetch
+from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, Refused, SchemaChanged
 from bot.data.refresh import refresh
 from storage import observations, sources
 from storage.db import open_database
@@ -97,32 +97,32 @@ def test_a_file_is_downloaded_through_redirects_under_our_own_name(site: Site) -
     whole = spreadsheetml(samples.FUND)
     site.gives("/file", whole)
     moved = site.gives("/old", b"", 302, Location="/file")
-    assert download(moved) == whole
+    assert fetch(moved) == whole
     assert site.agents == [f"small-versus-large-bot/{__version__}"] * 2
 
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (401, Refused("HTTP 401")),
-        (403, Refused("HTTP 403")),
-        (404, SchemaChanged("HTTP 404, the address has changed")),
+        (401, Refused("HTTP 401", BY_HAND)),
+        (403, Refused("HTTP 403", BY_HAND)),
+        (404, NetworkDown("there is nothing at its address (HTTP 404)")),
         (429, RateLimited(None)),
         (500, NetworkDown("the server is out of order (HTTP 500)")),
         (503, NetworkDown("the server is out of order (HTTP 503)")),
     ],
 )
 def test_each_refusal_of_the_site_is_told_apart(site: Site, status: int, outcome: Outcome) -> None:
-    assert download(site.gives("/file", b"<html>", status)) == outcome
+    assert fetch(site.gives("/file", b"<html>", status)) == outcome
 
 
 def test_how_long_to_wait_is_heard(site: Site) -> None:
-    assert download(site.gives("/file", b"", 429, Retry_After="120")) == RateLimited(120.0)
+    assert fetch(site.gives("/file", b"", 429, Retry_After="120")) == RateLimited(120.0)
 
 
 def test_an_answer_that_breaks_off_is_no_file(site: Site) -> None:
     site.answers["/cut"] = cut_short
-    assert download(site.url("/cut")) == NetworkDown("the answer broke off")
+    assert fetch(site.url("/cut")) == NetworkDown("the answer broke off")
 
 
 def cut_short(handler: BaseHTTPRequestHandler) -> None:
@@ -134,28 +134,28 @@ def cut_short(handler: BaseHTTPRequestHandler) -> None:
 
 
 def test_a_site_that_does_not_answer_is_given_up(site: Site) -> None:
-    assert download(site.hangs("/never"), timeout=0.05) == NetworkDown("no answer in time")
+    assert fetch(site.hangs("/never"), timeout=0.05) == NetworkDown("no answer in time")
 
 
 def test_a_site_that_answers_too_slowly_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 61.0])
-    monkeypatch.setattr("bot.data.issuers.fetch.time.monotonic", lambda: next(times))
-    assert download(site.gives("/slow", b"x")) == NetworkDown("no answer in time")
+    monkeypatch.setattr("bot.data.download.time.monotonic", lambda: next(times))
+    assert fetch(site.gives("/slow", b"x")) == NetworkDown("no answer in time")
 
 
 def test_a_site_that_is_not_there_is_down(site: Site) -> None:
     site.close()
-    assert download(site.url("/file")) == NetworkDown("the connection failed (ConnectError)")
-    assert download("http://127.0.0.1:port/") == NetworkDown("the connection failed (InvalidURL)")
+    assert fetch(site.url("/file")) == NetworkDown("the connection failed")
+    assert fetch("http://127.0.0.1:port/") == NetworkDown("its address is not valid")
 
 
 def test_a_circle_of_redirects_and_a_file_too_large_are_refused(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     circle = site.gives("/a", b"", 302, Location="/a")
-    assert download(circle) == SchemaChanged("the address leads in a circle")
-    monkeypatch.setattr(fetch, "LARGEST", 1_000_000)
-    assert download(site.gives("/big", b"x" * 1_000_001)) == SchemaChanged("larger than 1 MB")
+    assert fetch(circle) == NetworkDown("it leads in a circle")
+    monkeypatch.setattr(fetching, "LARGEST", 1_000_000)
+    assert fetch(site.gives("/big", b"x" * 1_000_001)) == SchemaChanged("larger than 1 MB")
 
 
 def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
@@ -195,8 +195,8 @@ def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
 
 def test_a_wall_is_named_with_the_way_around_it() -> None:
     wall = files(IWM=b"<!doctype html><title>Are you a robot?</title>").fund("IWM", COMPLETED)
-    assert wall == Refused("a web page instead of the file")
-    assert wall.describe() == (f"No data: refused by a bot wall (a web page instead of the file); {BY_HAND}")
+    assert wall == Refused("a web page instead of the file", BY_HAND)
+    assert wall.describe() == f"No data: refused (a web page instead of the file); {BY_HAND}."
 
 
 def test_a_file_that_cannot_be_read_is_a_schema_change() -> None:
@@ -210,10 +210,10 @@ def test_a_file_that_cannot_be_read_is_a_schema_change() -> None:
     )
 
 
-def test_what_the_download_says_is_passed_on_and_what_is_not_served_is_empty() -> None:
+def test_what_the_download_says_is_passed_on_and_only_what_has_an_address_is_asked() -> None:
     provider = files(IWM=NetworkDown("no answer in time"))
     assert provider.fund("IWM", COMPLETED) == NetworkDown("no answer in time")
-    assert provider.fund("SPY", COMPLETED) == Empty("no address is configured for SPY")
+    assert provider.tickers == ("IWM",)
     assert provider.prices("IWM", None, COMPLETED) == Empty("issuers' files have no prices")
     assert provider.multiples("IWM", COMPLETED) == Empty("issuers' files have no multiples")
     assert (provider.name, provider.label, provider.serves) == ("issuer", "issuer file", ("fund",))
@@ -238,7 +238,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
         "issuer file, IWM fund: 3 distributions, 2 sector weights, 5 fund facts. Stored: 10 new, 0 revised."
     )
     assert str(reports[1]) == (
-        f"issuer file, SPY fund: No data: refused by a bot wall (a web page instead of the file); {BY_HAND}"
+        f"issuer file, SPY fund: No data: refused (a web page instead of the file); {BY_HAND}."
     )
     assert [(subject, stands[subject]["outcome"]) for subject in sorted(stands)] == [
         ("IWM fund", "Ok"),

@@ -1,0 +1,93 @@
+"""Question: one figure of one fund at one source, and its answer, which no fault of the source prevents."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bot.data.provider import NetworkDown, Ok, Outcome, Partial
+from bot.data.span import is_new_split, start
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from bot.data.provider import Provider
+    from storage.db import Database
+
+# Figures in the order of their use: alerts wait for prices.
+FIGURES = ("prices", "multiples", "fund")
+
+_log = logging.getLogger(__name__)
+# One thread for all sources: their libraries are not made for more, and neither are their limits.
+_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sources")
+_asking = threading.Event()
+
+
+def under_way() -> bool:
+    """Whether a source is being asked: nothing can stop its thread, and the process's end waits for it."""
+    return _asking.is_set()
+
+
+@dataclass(frozen=True)
+class Question:
+    """One figure of one ticker, at one provider."""
+
+    provider: Provider
+    ticker: str
+    figure: str
+
+    @property
+    def subject(self) -> str:
+        """What storage.sources calls it: "IWM prices"."""
+        return f"{self.ticker} {self.figure}"
+
+    async def answer(self, database: Database, completed: pd.DatetimeIndex) -> Outcome:
+        """The source's answer: incremental prices, all of them at first and after a split.
+
+        Yahoo rewrites the whole history when a fund splits, so closes of before and after must not mix.
+        """
+        name = self.provider.name
+        since = None
+        if self.figure == "prices":
+            since = await database.run(partial(start, source=name, ticker=self.ticker, completed=completed))
+        loop = asyncio.get_running_loop()
+        outcome = await loop.run_in_executor(_worker, self._ask, since, completed)
+        if since is not None and isinstance(outcome, Ok | Partial):
+            told = outcome.payload.get("splits", ())
+            if await database.run(partial(is_new_split, source=name, told=told)):
+                outcome = await loop.run_in_executor(_worker, self._ask, None, completed)
+        return outcome
+
+    def _ask(self, since: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+        """The provider's answer; a provider's own bug is an outcome like any other."""
+        _asking.set()
+        try:
+            if self.figure == "prices":
+                return self.provider.prices(self.ticker, since, completed)
+            if self.figure == "multiples":
+                return self.provider.multiples(self.ticker, completed)
+            return self.provider.fund(self.ticker, completed)
+        except Exception as error:  # noqa: BLE001 - one source's bug stops no other
+            _log.exception("%s failed on %s", self.provider.name, self.subject)
+            return NetworkDown(f"the request failed ({type(error).__name__})")
+        finally:
+            _asking.clear()
+
+
+def questions_of(provider: Provider, tickers: Sequence[str]) -> list[Question]:
+    """All that a provider can be asked of these tickers, in the order of use."""
+    return [
+        Question(provider, ticker, figure)
+        for figure in FIGURES
+        if figure in provider.serves
+        for ticker in tickers
+        if ticker in provider.tickers
+    ]

@@ -1,0 +1,64 @@
+"""From which session prices are read again, and which sessions a source has dropped."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from storage import observations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import sqlite_utils
+
+# Sessions read again before the last stored one: late corrections, and sessions restored later.
+OVERLAP = 10
+# A dropped session is read again this many sessions long, whenever its source is asked anyway.
+_REMEMBERED = 250
+
+
+def start(
+    db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
+) -> dt.date | None:
+    """First session to read: OVERLAP before the last one stored of this source, None without any.
+
+    A session that was dropped before takes it further back, up to a year, should it have been restored.
+    """
+    last = observations.latest_session(db, "bars", ticker, source)
+    if last is None:
+        return None
+    place = min(int(completed.searchsorted(pd.Timestamp(last))), len(completed) - 1)
+    overlap = f"{completed[max(place - OVERLAP, 0)]:%Y-%m-%d}"
+    _, missing = standing(db, source=source, ticker=ticker, completed=completed)
+    return dt.date.fromisoformat(min(overlap, *missing) if missing else overlap)
+
+
+def standing(
+    db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
+) -> tuple[str | None, list[str]]:
+    """The last session with a final bar of a source, and the sessions of the year before that it lacks."""
+    final = observations.final_sessions(db, ticker, source)
+    if not final:
+        return None, []
+    first, last = min(final), max(final)
+    days = [f"{session:%Y-%m-%d}" for session in completed[-_REMEMBERED:]]
+    return last, [day for day in days if first < day < last and day not in final]
+
+
+def lately(missing: Sequence[str], completed: pd.DatetimeIndex) -> list[str]:
+    """Those of the missing sessions that every read covers: they are asked for until they come."""
+    since = f"{completed[-min(OVERLAP, len(completed))]:%Y-%m-%d}"
+    return [day for day in missing if day >= since]
+
+
+def is_new_split(db: sqlite_utils.Database, *, source: str, told: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a source tells of a split that is not stored as told by it."""
+    known = {
+        (row["ticker"], row["session"])
+        for row in observations.newest(db, "splits")
+        if row["source"] == source
+    }
+    return any((split["ticker"], split["session"]) not in known for split in told)

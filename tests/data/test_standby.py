@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from bot.analytics.sessions import Sessions
+from bot.data.standby import wanted
+
+SESSIONS = Sessions()
+CLOSE = dt.datetime(2020, 12, 11, 21, 0, tzinfo=dt.UTC)  # of a Friday
+FRESH = CLOSE + dt.timedelta(hours=3, minutes=14)
+STALE = CLOSE + dt.timedelta(hours=3, minutes=15)
+
+
+def _row(
+    last_session: str | None, missing: str = "", *, failures: int = 0, days: float = 1
+) -> dict[str, Any]:
+    tried = CLOSE - dt.timedelta(days=days)
+    return {
+        "last_session": last_session,
+        "missing": missing,
+        "failures": failures,
+        "last_attempt": f"{tried:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def _wanted(own: dict[str, Any], lead: dict[str, Any], now: dt.datetime) -> str | None:
+    session, _ = wanted(own, lead, SESSIONS, now)
+    return None if session is None else f"{session:%Y-%m-%d}"
+
+
+@pytest.mark.parametrize(
+    ("lead", "now", "expected"),
+    [
+        (_row("2020-12-11"), STALE, None),
+        (_row("2020-12-10"), FRESH, None),  # it may still come
+        (_row("2020-12-10"), STALE, "2020-12-11"),
+        (_row("2020-12-09"), FRESH, "2020-12-10"),
+        (_row(None), FRESH, "2020-12-10"),
+        (_row("2020-12-11", "2020-12-08 2020-12-09"), FRESH, "2020-12-09"),
+    ],
+)
+def test_a_session_is_wanted_once_the_first_source_is_stale(
+    lead: dict[str, Any], now: dt.datetime, expected: str | None
+) -> None:
+    assert _wanted(_row("2020-12-04"), lead, now) == expected
+
+
+def test_what_it_has_itself_is_not_wanted_again() -> None:
+    late, dropped = _row("2020-12-10"), _row("2020-12-11", "2020-12-08")
+    assert _wanted(_row("2020-12-11"), late, STALE) is None
+    assert _wanted(_row("2020-12-11"), dropped, STALE) is None
+    assert _wanted(_row("2020-12-11", "2020-12-08"), dropped, STALE) == "2020-12-08"
+
+
+@pytest.mark.parametrize(
+    ("own", "days"), [(_row("2020-12-04"), 6), (_row("2020-12-04", failures=1), 0), (_row(None, days=-1), 0)]
+)
+def test_without_need_it_is_asked_weekly_and_a_day_after_a_failure(own: dict[str, Any], days: int) -> None:
+    _, coming = wanted(own, _row("2020-12-11"), SESSIONS, CLOSE)
+    assert coming == CLOSE + dt.timedelta(days=days)
