@@ -28,6 +28,7 @@ from bot.local import LOCAL_CHAT, Unlimited
 from bot.quota import Quota
 from bot.ratelimit import SendBudget
 from bot.services import Services
+from storage.db import DiskFault, DiskFull
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +132,7 @@ async def _live(bot: Bot, poller: Poller) -> str:
     """Start and poll; why polling must not go on."""
     if refused := await _reach(bot):
         return refused
-    await bot.delivery.recover()  # what a crash left
+    await _recover(bot)
     await _show_menus(bot)
     bot.scheduler.schedule(bot.application)
     await bot.application.start()
@@ -165,6 +166,21 @@ async def _reach(bot: Bot) -> str:
             rest = min(2 * rest, LONGEST_REST)
         else:
             return ""
+
+
+async def _recover(bot: Bot) -> None:
+    """Settle what a crash left. A full disk is waited for: to end would be to be started again, and again."""
+    rest = FIRST_REST
+    while True:
+        try:
+            await bot.delivery.recover()
+        except (DiskFault, DiskFull) as error:
+            _log.error("%s Next try in %.0f s", error, rest)
+            await bot.delivery.outage.failed(error)
+            await _rest(rest)
+            rest = min(2 * rest, LONGEST_REST)
+        else:
+            return
 
 
 async def _drain(bot: Bot, poller: Poller) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from storage.rows import Row, change, instant, not_earlier, select, select_one
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import sqlite_utils
 
@@ -33,11 +33,12 @@ _READY = """
     AND NOT EXISTS (SELECT 1 FROM chats
                     WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
 """
-_FREE = """
-    AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')
+_MINE = """
     AND (:only IS NULL OR chat_id = :only)
     AND (:besides IS NULL OR chat_id <> :besides)
 """
+_FREE = "AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')"
+_ROOM = "AND chat_id NOT IN (SELECT value FROM json_each(:resting))"
 # Nothing of it can have arrived: no part was sent, and no send ended in doubt.
 _UNSENT = "status IN ('queued', 'waiting') AND unknown = 0 AND reason NOT LIKE 'after part %'"
 # Word for word the expression of the index outbox_ready, which spares sorting a long queue.
@@ -90,19 +91,21 @@ def claim(
     *,
     only: int | None = None,
     besides: int | None = None,
+    resting: Collection[int | str] = (),
 ) -> list[Row]:
     """Take up to `limit` messages to send now, each set to `sending`; payload is a dict.
 
     Replies, then alerts, notices and summaries, oldest first. None of a halted or inactive chat, and
     one a chat at a time: a chat with a long queue leaves room for the others, and after a crash
-    at most one of its messages is in doubt. `only` takes no other chat's, `besides` leaves one out.
+    at most one of its messages is in doubt. `only` takes no other chat's, `besides` leaves one out,
+    `resting` those for which the sender has no room yet.
     """
     at = instant(now)
     chosen: dict[int, tuple[int, str]] = {}
     walk = db.execute(
-        f"SELECT id, chat_id, status FROM outbox INDEXED BY outbox_ready WHERE {_READY} {_FREE} "  # noqa: S608 - fixed text
-        f"ORDER BY {_FIRST_TO_LAST}",
-        {"now": at, "only": only, "besides": besides},
+        "SELECT id, chat_id, status FROM outbox INDEXED BY outbox_ready "  # noqa: S608 - fixed text
+        f"WHERE {_READY} {_MINE} {_FREE} {_ROOM} ORDER BY {_FIRST_TO_LAST}",
+        {"now": at, "only": only, "besides": besides, "resting": json.dumps(list(resting))},
     )
     for message, chat_id, status in walk:
         chosen.setdefault(chat_id, (message, status))
@@ -114,6 +117,15 @@ def claim(
     ]
     rows = [select(db, "SELECT * FROM outbox WHERE id = ?", (message,))[0] for message in taken]
     return [{**row, "payload": json.loads(row["payload"])} for row in rows]
+
+
+def ready_chats(
+    db: sqlite_utils.Database, now: Moment, *, only: int | None = None, besides: int | None = None
+) -> set[int]:
+    """Chats with a message that could go now, were there room."""
+    sql = f"SELECT DISTINCT chat_id FROM outbox WHERE {_READY} {_MINE} {_FREE}"  # noqa: S608 - fixed text
+    rows = select(db, sql, {"now": instant(now), "only": only, "besides": besides})
+    return {row["chat_id"] for row in rows}
 
 
 def recover(db: sqlite_utils.Database, now: Moment) -> int:
@@ -213,17 +225,19 @@ def pending(db: sqlite_utils.Database) -> dict[str, int]:
     return {row["status"]: row["n"] for row in counted}
 
 
-def next_due(db: sqlite_utils.Database) -> str | None:
+def next_due(db: sqlite_utils.Database, *, only: int | None = None, besides: int | None = None) -> str | None:
     """Instant from which the next message may be sent, halts counted; None when none waits."""
     row = select_one(
         db,
-        """
+        f"""
         SELECT min(max(not_before,
             coalesce((SELECT until FROM halts WHERE halts.chat_id = outbox.chat_id), ''),
             coalesce((SELECT until FROM halts WHERE halts.chat_id = 0), ''))) AS due
         FROM outbox WHERE status IN ('queued', 'waiting') AND NOT EXISTS (
             SELECT 1 FROM chats WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
-        """,
+        {_MINE}
+        """,  # noqa: S608 - fixed text
+        {"only": only, "besides": besides},
     )
     return row["due"] if row else None
 
@@ -243,6 +257,14 @@ def set_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
         """,
         (chat_id, not_earlier(until)),
     )
+
+
+def halt(db: sqlite_utils.Database, chat_id: int, until: Moment, now: Moment) -> None:
+    """Telegram asked to wait: halt the chat, and all chats when another one is halted already."""
+    others = {row["chat_id"] for row in halts(db, now)} - {chat_id, EVERY_CHAT}
+    set_halt(db, chat_id, until)
+    if others:
+        set_halt(db, EVERY_CHAT, until)
 
 
 def halted(db: sqlite_utils.Database, chat_id: int, now: Moment) -> str | None:

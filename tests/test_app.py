@@ -21,8 +21,9 @@ from bot.analytics.sessions import Sessions
 from bot.cli import voice
 from bot.config import Config
 from bot.data.files import store
+from bot.delivery import Delivery
 from storage import chats, outbox
-from storage.db import DiskFull, open_database
+from storage.db import DatabaseBroken, DiskFull, open_database
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, hang, refusal
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tests.fakes.botapi_world import Message
 
 ROOT = Path(__file__).parents[1]
-ME = 42
+ME, OWNER = 42, 7
 PATIENCE = 60.0  # seconds for what takes two on an idle machine
 
 
@@ -231,7 +232,12 @@ def assert_no_secret(place: Place, said: str) -> None:
 async def serving(place: Place) -> AsyncIterator[tuple[app.Bot, asyncio.Task[str]]]:
     """The bot in this process, as `run` serves it."""
     config = Config(
-        token=place.api.token, base_url=place.api.root, database=place.database, access="open", yahoo=False
+        token=place.api.token,
+        base_url=place.api.root,
+        database=place.database,
+        access="open",
+        yahoo=False,
+        owner=OWNER,
     )
     with open_database(place.database) as database:
         bot = app.telegram_bot(config, database)
@@ -320,15 +326,43 @@ async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place)
         assert await told_to_stop(task) == ""
 
 
+async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rests: list[float] = []
+    recover = Delivery.recover
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    async def full_at_first(delivery: Delivery) -> int:
+        if len(rests) < 3:
+            raise DiskFull("The disk is full.")
+        return await recover(delivery)
+
+    monkeypatch.setattr(app, "_rest", rest)
+    monkeypatch.setattr(Delivery, "recover", full_at_first)
+    place.api.chat(OWNER)
+    async with serving(place) as (_, task):
+        assert (await place.answer("/about", "About")).text
+        assert await told_to_stop(task) == ""
+    assert rests == [1, 2, 4]
+    (told,) = place.api.messages(OWNER)
+    assert told.text == (
+        "The disk is full. Nothing is lost: what is due waits, and the bot tries again twice a minute."
+    )
+    assert "The disk is full. Next try in 4 s" in caplog.text
+
+
 async def test_a_fault_at_the_start_is_raised_after_all_is_put_away(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_: object) -> int:
-        raise DiskFull("The disk is full.")
+        raise DatabaseBroken("The database is damaged.")
 
     monkeypatch.setattr("bot.delivery.Delivery.recover", fail)
     async with serving(place) as (bot, task):
-        with pytest.raises(DiskFull, match="The disk is full"):
+        with pytest.raises(DatabaseBroken, match="The database is damaged"):
             await task
         assert not bot.application.running
 
@@ -339,8 +373,9 @@ async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(
     async def fail(_: object) -> None:
         raise DiskFull("The disk is full.")
 
-    monkeypatch.setattr("bot.delivery.Delivery.stop", fail)
+    place.api.chat(OWNER)
     async with serving(place) as (_, task):
+        monkeypatch.setattr("bot.delivery.ledger.Ledger.flush", fail)
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert "DiskFull: The disk is full." in caplog.text

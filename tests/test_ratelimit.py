@@ -117,13 +117,13 @@ async def test_a_group_is_known_by_its_sign_or_name(desk: Desk, name: int | str)
     assert desk.times[20] == 60
 
 
-async def test_all_chats_together_get_twenty_eight_a_second(desk: Desk) -> None:
+async def test_all_chats_together_get_twenty_nine_a_second(desk: Desk) -> None:
     await desk.time.until_done(*(desk.send(chat) for chat in range(1, 61)))
-    assert desk.times == [0] * 28 + [1] * 28 + [2] * 4
+    assert desk.times == [0] * 29 + [1] * 29 + [2] * 2
 
 
 async def test_replies_go_before_alerts_before_summaries(desk: Desk) -> None:
-    full = [desk.send(chat) for chat in range(1, 29)]
+    full = [desk.send(chat) for chat in range(1, 30)]
     late = [
         desk.send(101, "summary", priority=SUMMARY),
         desk.send(102, "alert", priority=ALERT),
@@ -131,7 +131,7 @@ async def test_replies_go_before_alerts_before_summaries(desk: Desk) -> None:
         desk.send(104, "reply"),
     ]
     await desk.time.until_done(*full, *late)
-    assert desk.order[28:] == ["reply", "alert", "alert 2", "summary"]
+    assert desk.order[29:] == ["reply", "alert", "alert 2", "summary"]
 
 
 async def test_a_chat_without_room_does_not_hold_up_others(desk: Desk) -> None:
@@ -221,7 +221,7 @@ async def test_a_push_beyond_its_patience_goes_back_a_patient_one_waits(desk: De
 
 
 async def test_a_push_that_waits_long_only_for_the_overall_limit_is_sent(desk: Desk) -> None:
-    replies = [desk.send(chat) for chat in range(1, 28 * 5 + 1)]
+    replies = [desk.send(chat) for chat in range(1, 29 * 5 + 1)]
     results = await desk.time.until_done(*replies, desk.send(900, "late", priority=SUMMARY))
     assert results[-1] is True
     assert desk.sent[-1] == (5, "late")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bot.jobs.tick import HEARTBEAT
 from storage import sources
-from storage.db import TWO_WRITERS_SAFE, hold_lock, open_database
+from storage.db import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 def alone(path: Path) -> Iterator[Database]:
     """The database, open and locked for run, chat, check or demo; DatabaseBusy while another has it.
 
-    Its heartbeat begins here: an old one would make `doctor` take this process for a stuck one.
+    Its heartbeat begins here: an old one would make `doctor` take this process for a stuck one. A full
+    disk is no reason to end before anybody was told: the bot waits for room.
     """
     with hold_lock(path), open_database(path) as database:
         now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-        database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, now))
+        with contextlib.suppress(DiskFault, DiskFull):
+            database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, now))
         yield database
 
 

@@ -12,39 +12,33 @@ import asyncio
 import logging
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from telegram.error import InvalidToken, TelegramError
-
 from bot.delivery.ledger import Ledger
-from bot.delivery.parts import Manner, arrived, compose, post
-from bot.delivery.settle import FIRST_REST, LONGEST_REST, Case, grown, put_back, sent, settle
-from bot.delivery.verdicts import Verdict, classify
+from bot.delivery.outage import Outage
+from bot.delivery.room import Room
+from bot.delivery.sender import DOUBTS, Sender
+from bot.ratelimit import PUSH_PATIENCE
 from storage import outbox
 from storage.db import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+    from collections.abc import Awaitable, Callable
 
     from telegram.ext import ExtBot
 
-    from bot.delivery.ledger import Step
-    from bot.delivery.parts import Part
     from storage.db import Database
     from storage.rows import Row
 
 logger = logging.getLogger(__name__)
 
-SLOTS = 8  # requests at a time: enough for 28 messages a second at 250 ms each
-LONGEST_REASON = 200  # characters; a proxy's error page stands in some
-DOUBTS = {
-    Verdict.LATER: "Telegram cannot be reached; sending goes on when it answers.",
-    Verdict.UNKNOWN: "Telegram does not answer as it should; sending goes on when it does.",
-    Verdict.PAUSED: "Telegram refuses this token; sending is paused until it is accepted.",
-}
+SLOTS = 16  # requests at a time: enough for 29 messages a second at half a second each
+GLANCE = 2.0  # seconds after which a slot that is free looks for work again while others are busy
+LONGEST_PAUSE = 30.0  # seconds between two drains of `keep_sending`
 
 
 @dataclass(frozen=True)
@@ -77,18 +71,20 @@ class Delivery:
         besides: int | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._bot, self._database, self._now = bot, database, now
-        self._owner, self._jitter = owner, jitter
-        self._only, self._besides = only, besides
-        self._one = asyncio.Lock()
-        self._doubt: Verdict | None = None
+        self._database, self._now = database, now
+        self._whose: dict[str, Any] = {"only": only, "besides": besides}
         self._ledger = Ledger(database)
-        self._rests: dict[int, datetime] = {}
+        self._sender = Sender(bot, self._ledger, now=now, owner=owner, jitter=jitter)
+        self._room = Room(bot, database, now)
+        self.outage = Outage(bot, owner, now)
+        self._one = asyncio.Lock()
+        self._bell = asyncio.Event()
         self._became: dict[int, str] = {}
         self._closing = False
 
     async def recover(self) -> int:
         """At start: what a crash left `sending` is taken for an unknown outcome; how many rows."""
+        await self._room.restore()
         return await self._database.run(partial(outbox.recover, now=self._now()))
 
     async def drain(self) -> DrainReport:
@@ -96,34 +92,49 @@ class Delivery:
         async with self._one:
             self._became = {}
             await self._ledger.flush()
+            await self._room.restore()
             if await self._may_begin():
                 await self._empty()
-            stopped = DOUBTS[self._doubt] if self._doubt else ""
-            return DrainReport(**Counter(self._became.values()), stopped=stopped)
+            doubt = self._sender.doubt
+            return DrainReport(**Counter(self._became.values()), stopped=DOUBTS[doubt] if doubt else "")
+
+    async def keep_sending(self, failed: Callable[[Exception], Awaitable[object]]) -> None:
+        """Drain again and again until stop(): when woken, when something falls due, twice a minute.
+
+        `failed` is told of what a drain raises.
+        """
+        while not self._closing:
+            pause = LONGEST_PAUSE
+            self._bell.clear()
+            try:
+                stopped = (await self.drain()).stopped
+                if not stopped:
+                    pause = await self._until_due()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next drain must come
+                await failed(error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._bell.wait()
+
+    def wake(self) -> None:
+        """Something was queued: what waits in drain or keep_sending looks at once."""
+        self._bell.set()
 
     async def stop(self) -> None:
         """Claim nothing more; return when the requests under way are settled."""
         self._closing = True
+        self.wake()
         async with self._one:
             await self._ledger.flush()
 
     async def _may_begin(self) -> bool:
         """Whether to send: after a doubt, and before a repeat, getMe must have answered."""
         counts = await self._database.run(outbox.pending)
-        if not self._doubt and not counts.get("ambiguous"):
+        if not self._sender.doubt and not counts.get("ambiguous"):
             return True
-        if await self._answers():
+        if await self._sender.answers():
             await self._database.run(partial(outbox.requeue_ambiguous, now=self._now()))
-        return self._doubt is None
-
-    async def _answers(self) -> bool:
-        try:
-            await self._bot.get_me()
-        except TelegramError as error:
-            self._doubt = Verdict.PAUSED if isinstance(error, InvalidToken) else Verdict.LATER
-            return False
-        self._doubt = None
-        return True
+        return self._sender.doubt is None
 
     async def _empty(self) -> None:
         """Claim and send until nothing is due; in doubt claim nothing more, finish, and ask getMe."""
@@ -131,40 +142,91 @@ class Delivery:
         faults: list[BaseException] = []
         try:
             while True:
-                if not (self._doubt or self._closing or faults):
+                self._bell.clear()
+                if not (self._sender.doubt or self._closing or faults):
                     try:
                         self._start(await self._claim(SLOTS - len(running)), running)
                     except StorageError as error:
                         faults.append(error)
-                if not running:
-                    if faults:
-                        raise faults[0]
-                    if self._closing or not self._doubt or not await self._answers():
-                        return
-                    continue
-                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    running.discard(task)
-                    if fault := task.exception():
-                        faults.append(fault)
+                if running:
+                    faults += await self._one_done(running)
+                elif faults:
+                    raise faults[0]
+                elif not await self._goes_on():
+                    return
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
+    async def _one_done(self, running: set[asyncio.Task[None]]) -> list[BaseException]:
+        """Wait until a request is settled, or a free slot may find work; faults of what was settled."""
+        full = len(running) >= SLOTS or self._sender.doubt
+        soonest = None if full else min([GLANCE, *self._room.resting().values()])
+        bell = asyncio.ensure_future(self._bell.wait())
+        try:
+            await asyncio.wait({*running, bell}, timeout=soonest, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            bell.cancel()
+        done = {task for task in running if task.done()}
+        running -= done
+        return [fault for task in done if (fault := task.exception())]
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait by the budget's clock, or for the bell."""
+        waits = [asyncio.ensure_future(one) for one in (self._bell.wait(), self._room.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _goes_on(self) -> bool:
+        """With nothing under way: whether there is more to do now, once a short wait for room is over."""
+        if self._closing:
+            return False
+        if self._sender.doubt:
+            return await self._sender.answers()
+        wait = await self._until_room()
+        if wait is None or wait > PUSH_PATIENCE:
+            return False
+        await self._rest(wait)
+        return True
+
+    async def _until_room(self) -> float | None:
+        """Seconds until a message that is due finds room; None when none is due."""
+        ready = await self._database.run(partial(outbox.ready_chats, now=self._latest(), **self._whose))
+        resting, halted = self._room.resting(), self._room.halted()
+        return max(halted, min(resting.get(chat, 0.0) for chat in ready)) if ready else None
+
+    async def _until_due(self) -> float:
+        """Seconds until a drain will find something to send, LONGEST_PAUSE at most."""
+        room = await self._until_room()
+        if room is not None:
+            return min(max(room, 0.05), LONGEST_PAUSE)
+        due = await self._database.run(partial(outbox.next_due, **self._whose))
+        wait = (_moment(due) - self._now()).total_seconds() if due else LONGEST_PAUSE
+        return min(max(wait, 0.05), LONGEST_PAUSE)
+
     async def _claim(self, limit: int) -> list[Row]:
-        """Rows now `sending`; a cancelled drain gives them back."""
-        claiming = asyncio.ensure_future(
-            self._database.run(
-                partial(outbox.claim, now=self._now(), limit=limit, only=self._only, besides=self._besides)
-            )
+        """Rows now `sending`; a cancelled drain gives them back. None while everybody is halted."""
+        if self._room.halted() or limit <= 0:
+            return []
+        claim = partial(
+            outbox.claim, now=self._latest(), limit=limit, resting=[*self._room.resting()], **self._whose
         )
+        claiming = asyncio.ensure_future(self._database.run(claim))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
             for row in await claiming:
-                self._ledger.keep(self._untouched(row))
+                self._ledger.keep(self._sender.untouched(row))
             raise
+
+    def _latest(self) -> datetime:
+        """The end of this second: rows hold whole ones, and the budget knows a halt's end to the fraction."""
+        now = self._now()
+        return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now
 
     def _start(self, rows: list[Row], running: set[asyncio.Task[None]]) -> None:
         """A task for each row; a chat has one row under way, so its order is kept."""
@@ -172,69 +234,10 @@ class Delivery:
             running.add(asyncio.create_task(self._deliver(row)))
 
     async def _deliver(self, row: Row) -> None:
-        held_back = self._doubt or self._closing
-        step = self._untouched(row) if held_back else await self._attempt(row)
+        held_back = self._sender.doubt or self._closing
+        step = self._sender.untouched(row) if held_back else await self._sender.attempt(row)
         self._became[row["id"]] = await self._ledger.write(step)
 
-    async def _attempt(self, row: Row) -> Step:
-        """Send the parts that have not arrived; the step that settles the row."""
-        rest = self._rests.pop(row["id"], None)
-        if rest and rest > self._now():
-            return partial(put_back, row=row, until=rest)
-        done, message_id = arrived(row), None
-        try:
-            for part in _remaining(row, done):
-                message_id = await self._post(row, part) or message_id
-                done += 1
-        except asyncio.CancelledError as error:
-            self._ledger.keep(self._failure(row, error, done, Verdict.UNKNOWN))
-            raise
-        except TelegramError as error:
-            return self._failure(row, error, done, classify(error))
-        except Exception as error:
-            logger.exception("Message %s cannot be sent", row["id"])
-            return self._failure(row, error, done, Verdict.DEAD)
-        return partial(sent, row=row, message_id=message_id, now=self._now())
 
-    async def _post(self, row: Row, part: Part) -> int | None:
-        """Send one part, with the concessions that Telegram's refusals ask for."""
-        manner = Manner()
-        while True:
-            try:
-                return await post(self._bot, row, part, manner)
-            except TelegramError as error:
-                following = manner.after(classify(error), row, part)
-                if following is None:
-                    raise
-                logger.warning("Message %s is sent in another form: %s", row["id"], self._reason(error))
-                manner = following
-
-    def _failure(self, row: Row, error: BaseException, done: int, verdict: Verdict) -> Step:
-        """The step for a failed send; noted in memory are the doubt and the rest before a second repeat."""
-        reason, now = self._reason(error), self._now()
-        logger.warning("Message %s to chat %s: %s (%s)", row["id"], row["chat_id"], verdict.value, reason)
-        if verdict in DOUBTS:
-            self._doubt = verdict
-        if verdict is Verdict.UNKNOWN and row["unknown"]:
-            rest = grown(FIRST_REST, LONGEST_REST, row["unknown"] - 1, self._jitter())
-            self._rests[row["id"]] = now + rest
-        case = Case(row, error, reason, now, done, self._jitter(), self._owner)
-        return partial(settle, case=case, verdict=verdict)
-
-    def _reason(self, error: BaseException) -> str:
-        """What went wrong in one line, never with the token."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        return text.replace(self._bot.token, "TOKEN")[:LONGEST_REASON]
-
-    def _untouched(self, row: Row) -> Step:
-        """The step that gives back a row for which no request was made."""
-        return partial(put_back, row=row, until=self._now())
-
-
-def _remaining(row: Row, done: int) -> list[Part]:
-    """The parts to send, the first marked when it may be there already."""
-    parts = compose(row)
-    if not parts:
-        raise ValueError("the message is empty")
-    rest = parts[done:]
-    return [rest[0].marked(), *rest[1:]] if rest and row["unknown"] else rest
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

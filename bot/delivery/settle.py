@@ -93,16 +93,12 @@ def _unknown(db: sqlite_utils.Database, case: Case) -> str:
 
 
 def _halted(db: sqlite_utils.Database, case: Case) -> str:
-    """Halt the chat, and all chats when another one is halted already; Held is our own and halts nobody."""
+    """Not before the time that was named; Held is our own and halts nobody."""
     if not isinstance(case.error, RetryAfter):
         raise TypeError(f"{case.error!r} names no time to wait")
-    chat_id = case.row["chat_id"]
     until = case.now + timedelta(seconds=seconds_of(case.error))
     if not isinstance(case.error, Held):
-        others = {halt["chat_id"] for halt in outbox.halts(db, case.now)} - {chat_id, outbox.EVERY_CHAT}
-        outbox.set_halt(db, chat_id, until)
-        if others:
-            outbox.set_halt(db, outbox.EVERY_CHAT, until)
+        outbox.halt(db, case.row["chat_id"], until, case.now)
     return _wait(db, case, until)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bot.services import Services
 
 _log = logging.getLogger(__name__)
-TICK_SECONDS = 30
+TICK_SECONDS, FIRST_SECONDS = 30, 1
 HEARTBEAT = "heartbeat"  # meta key: the last tick's instant, read by `doctor`
 # What was sent or given up is kept this long; a summary's row is also the note that it was sent.
 OUTBOX_KEPT = dt.timedelta(days=90)
@@ -71,26 +71,36 @@ class Scheduler:
         return await self._delivery.drain()
 
     async def tick(self) -> None:
-        """One round: refresh, then the rest."""
+        """One round: refresh, judge, send."""
         await self.ask()
         await self.work()
+        await self._guarded(self.drain)
 
     async def ask(self) -> None:
         """Ask each source at most one question a fund; a fault is logged and left behind."""
         await self._guarded(lambda: self.refresh(calls=1))
 
     async def work(self) -> None:
-        """Beat, judge, summarise, send; each step's fault is logged and left behind."""
-        for step in (self._beat, self._evaluation.run, self._summaries.run, self.drain, self._prune):
+        """Beat, judge, summarise; each step's fault is logged and left behind. What was queued may go."""
+        for step in (self._beat, self._evaluation.run, self._summaries.run, self._prune):
             await self._guarded(step)
+        self._delivery.wake()
+
+    async def send(self) -> None:
+        """Send what is queued, until the delivery is stopped."""
+        await self._delivery.keep_sending(self._failed)
 
     async def _guarded(self, step: Callable[[], Awaitable[object]]) -> None:
         try:
             await step()
-        except StorageError:
-            _log.exception("the database could not be used; the next tick tries again")
-        except Exception:  # noqa: BLE001 - the next step must run whatever this one did
-            _log.exception("a step of the tick failed; the next tick tries again")
+        except Exception as error:  # noqa: BLE001 - the next step must run whatever this one did
+            await self._failed(error)
+
+    async def _failed(self, error: Exception) -> None:
+        """Log a step's fault; of a database that cannot be used the owner is told."""
+        what = "the database could not be used" if isinstance(error, StorageError) else "a step failed"
+        _log.error("%s; the next tick tries again", what, exc_info=error)
+        await self._delivery.outage.failed(error)
 
     async def _beat(self) -> None:
         now = self._services.clock()
@@ -106,7 +116,7 @@ class Scheduler:
             self._pruned = now
 
     def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
-        """Repeat asking and working, apart from each other: a source that hangs holds up no message.
+        """Repeat asking and working, and send meanwhile: no slow source and no long queue holds up the rest.
 
         What is due is a query, so a skipped or merged tick loses nothing.
         """
@@ -117,10 +127,12 @@ class Scheduler:
             queue.run_repeating(
                 partial(_called, job),
                 TICK_SECONDS,
-                first=1,
+                first=FIRST_SECONDS,
                 name=name,
                 job_kwargs={"misfire_grace_time": TICK_SECONDS, "coalesce": True, "max_instances": 1},
             )
+        late: dict[str, Any] = {"misfire_grace_time": None}
+        queue.run_once(partial(_called, self.send), 0, name="send", job_kwargs=late)
 
 
 async def _called(job: Callable[[], Awaitable[None]], context: object) -> None:

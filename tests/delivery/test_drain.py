@@ -16,8 +16,7 @@ import pytest
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
-from bot.delivery import Delivery, DrainReport
-from bot.delivery import drain as draining
+from bot.delivery import Delivery, DrainReport, sender
 from bot.ratelimit import SendBudget
 from storage import chats, outbox
 from storage.db import Database, DiskFull, open_database
@@ -356,7 +355,9 @@ async def test_a_halt_of_our_own_budget_halts_nobody(office: Office) -> None:
         await office.put(f"alert {n}", chat_id=-100)
     office.api.chat(-100)
     report = await office.delivery.drain()
-    assert (report.sent, report.waiting) == (20, 5)
+    assert (report.sent, report.waiting) == (20, 0)
+    counts = await office.database.run(outbox.pending)
+    assert counts == {"queued": 5, "sent": 20}
     assert await office.database.run(lambda db: outbox.halts(db, office.now)) == []
     assert len(office.api.calls("sendMessage")) == 20
 
@@ -574,7 +575,7 @@ async def test_two_drains_at_once_send_each_message_once(office: Office) -> None
 
 
 def test_each_doubt_has_a_sentence() -> None:
-    assert set(draining.DOUBTS.values()) == {DOWN, SICK, REFUSED}
+    assert set(sender.DOUBTS.values()) == {DOWN, SICK, REFUSED}
 
 
 async def test_restarts_do_not_hasten_the_giving_up(office: Office) -> None:

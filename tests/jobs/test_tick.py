@@ -26,11 +26,23 @@ class Counter:
     """Stands for the delivery: it counts, and fails when told to."""
 
     def __init__(self) -> None:
-        self.drained = 0
+        self.drained = self.woken = 0
+        self.outage = self
+        self.faults: list[Exception] = []
 
     async def drain(self) -> DrainReport:
         self.drained += 1
         return DrainReport()
+
+    async def keep_sending(self, failed: Any) -> None:  # noqa: ANN401 - as the delivery has it
+        await self.drain()
+        await failed(DiskFull("full"))
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    async def failed(self, error: Exception) -> None:
+        self.faults.append(error)
 
 
 class Source:
@@ -114,12 +126,13 @@ async def test_one_failing_step_leaves_the_others_running(
     await ready(desk)
     break_step(monkeypatch, scheduler, step, fault)
     with caplog.at_level(logging.ERROR, "bot.jobs.tick"):
-        await scheduler.work()
+        await scheduler.tick()
     (record,) = caplog.records
     assert "the next tick tries again" in record.getMessage()
     expected = {"_evaluation": ["summary"], "_summaries": ["alert"]}.get(step, ["alert", "summary"])
     assert await kinds(desk) == expected
     assert delivery.drained == (step != "_delivery")
+    assert [type(error) for error in delivery.faults] == [fault]
     beat = await desk.database.run(lambda db: sources.meta(db, HEARTBEAT))
     assert (beat is None) == (step == "_beat")
 
@@ -223,7 +236,8 @@ def test_asking_and_working_repeat_apart_and_no_delay_drops_a_tick(scheduler: Sc
     app = application()
     scheduler.schedule(app)
     jobs = {job.name: job for job in app.job_queue.jobs()}
-    assert set(jobs) == {"ask", "work"}
+    assert set(jobs) == {"ask", "work", "send"}
+    assert jobs.pop("send").job.misfire_grace_time is None
     for job in jobs.values():
         assert job.job.trigger.interval == dt.timedelta(seconds=TICK_SECONDS)
         assert job.job.misfire_grace_time == TICK_SECONDS
@@ -231,16 +245,16 @@ def test_asking_and_working_repeat_apart_and_no_delay_drops_a_tick(scheduler: Sc
         assert job.job.max_instances == 1
 
 
-@pytest.mark.parametrize(("name", "drains"), [("ask", 0), ("work", 1)])
+@pytest.mark.parametrize(("name", "did"), [("ask", (0, 0, 0)), ("work", (1, 0, 0)), ("send", (0, 1, 1))])
 async def test_each_job_does_its_part(
-    scheduler: Scheduler, delivery: Counter, name: str, drains: int
+    scheduler: Scheduler, delivery: Counter, name: str, did: tuple[int, int, int]
 ) -> None:
     app = application()
     scheduler.schedule(app)
     (job,) = app.job_queue.get_jobs_by_name(name)
     callback: Callable[..., Any] = job.callback
     await callback(None)
-    assert delivery.drained == drains
+    assert (delivery.woken, delivery.drained, len(delivery.faults)) == did
 
 
 def test_without_a_job_queue_nothing_can_be_scheduled(scheduler: Scheduler) -> None:

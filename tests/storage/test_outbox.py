@@ -209,7 +209,7 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
     with db.tracer(note):
         claim(db, NOON)
     plan = db.execute(
-        f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None, "besides": None}
+        f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None, "besides": None, "resting": "[]"}
     ).fetchall()
     steps = [row[3] for row in plan]
     assert steps[0] == "SCAN outbox USING INDEX outbox_ready"

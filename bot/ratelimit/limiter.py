@@ -1,7 +1,4 @@
-"""One send budget for everything the bot sends: replies first, alerts next, summaries last.
-
-`Budget` is the arithmetic (time is an argument, in seconds of any monotonic clock), `SendBudget` the
-limiter that python-telegram-bot asks before each request. Limits: https://core.telegram.org/bots/faq.
+"""The limiter that python-telegram-bot asks before each request; it hands out turns by the send budget.
 
 python-telegram-bot's own AIORateLimiter still sends during a halt and knows no limit per private chat.
 """
@@ -13,14 +10,15 @@ import itertools
 import math
 import os
 import time
-from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telegram.error import RetryAfter
 from telegram.ext import BaseRateLimiter
+
+from bot.ratelimit.limits import REPLY, Budget, ChatId
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -28,103 +26,17 @@ if TYPE_CHECKING:
 # Read whenever a RetryAfter is made or asked for its time; without it each of these warns.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
-ChatId: TypeAlias = int | str
-REPLY, ALERT, NOTICE, SUMMARY = 0, 1, 2, 3  # `rate_limit_args`; none given is REPLY
-CHAT_RATE, CHAT_BURST = 1.0, 3  # messages a second to one chat, and how many may go at once
-GROUP_LIMIT = (20, 60.0)  # messages to one group in any so many seconds
-OVERALL_LIMIT = (28, 1.0)  # the server allows about 30
 SPENDING = ("send", "edit", "copy", "forward")  # methods that count; a chat action does not
+SHOWN = (*SPENDING, "answer")  # methods that a person sees something of: none during a halt
 REPLY_PATIENCE = 60.0  # seconds: an answer that comes later answers nobody
 PUSH_PATIENCE = 3.0  # seconds: a push that must wait longer goes back to the outbox
 REPLY_TRIES = 3
-KEPT_CHATS = 1024
+
+OnHalt: TypeAlias = "Callable[[ChatId, float], Awaitable[None]]"
 
 
 class Held(RetryAfter):
     """Not sent: the budget has no room within the sender's patience. Nobody was asked."""
-
-
-class Rate:
-    """A steady rate with bursts: at most `burst + rate * t` in any t seconds."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._interval, self._slack = 1 / rate, (burst - 1) / rate
-        self._full = -math.inf  # when all that was taken will be worked off
-
-    def ready(self, now: float) -> float:
-        """When the next one may go, never before `now`."""
-        return max(now, self._full - self._slack)
-
-    def take(self, now: float) -> None:
-        """One goes."""
-        self._full = max(self._full, now) + self._interval
-
-    def idle(self, now: float) -> bool:
-        """Whether nothing of the past limits it any more."""
-        return self._full <= now
-
-
-class Window:
-    """At most `count` in any `seconds`."""
-
-    def __init__(self, count: int, seconds: float) -> None:
-        self._seconds = seconds
-        self._taken: deque[float] = deque(maxlen=count)
-
-    def ready(self, now: float) -> float:
-        """When the next one may go, never before `now`."""
-        full = len(self._taken) == self._taken.maxlen
-        return max(now, self._taken[0] + self._seconds) if full else now
-
-    def take(self, now: float) -> None:
-        """One goes."""
-        self._taken.append(now)
-
-    def idle(self, now: float) -> bool:
-        """Whether nothing of the past limits it any more."""
-        return not self._taken or self._taken[-1] + self._seconds <= now
-
-
-@dataclass
-class Budget:
-    """What may be sent when. A group's id is negative or a @name; all times are seconds."""
-
-    overall: Window = field(default_factory=lambda: Window(*OVERALL_LIMIT))
-    _chats: dict[ChatId, Rate] = field(default_factory=dict)
-    _groups: dict[ChatId, Window] = field(default_factory=dict)
-    _halts: dict[ChatId, float] = field(default_factory=dict)
-    _halt: float = -math.inf
-
-    def ready(self, chat: ChatId, now: float) -> float:
-        """When a message to the chat may go as far as this chat's own limits say."""
-        limits = [limit for limit in (self._chats.get(chat), self._groups.get(chat)) if limit]
-        return max([now, self.halted_until(chat), *(limit.ready(now) for limit in limits)])
-
-    def take(self, chat: ChatId, now: float) -> None:
-        """A message to the chat goes now."""
-        self._tidy(now)
-        self.overall.take(now)
-        self._chats.setdefault(chat, Rate(CHAT_RATE, CHAT_BURST)).take(now)
-        if _is_group(chat):
-            self._groups.setdefault(chat, Window(*GROUP_LIMIT)).take(now)
-
-    def halt(self, chat: ChatId, seconds: float, now: float) -> None:
-        """The server said 429 for this chat; a second chat's 429 during a halt halts all."""
-        until = now + seconds
-        if any(other != chat and end > now for other, end in self._halts.items()):
-            self._halt = max(self._halt, until)
-        self._halts[chat] = max(until, self._halts.get(chat, until))
-
-    def halted_until(self, chat: ChatId) -> float:
-        """End of the halt that concerns the chat; long past when there is none."""
-        return max(self._halt, self._halts.get(chat, -math.inf))
-
-    def _tidy(self, now: float) -> None:
-        """Forget chats that nothing limits any more, once there are many."""
-        if len(self._chats) > KEPT_CHATS:
-            self._chats = {chat: rate for chat, rate in self._chats.items() if not rate.idle(now)}
-            self._groups = {chat: window for chat, window in self._groups.items() if not window.idle(now)}
-            self._halts = {chat: until for chat, until in self._halts.items() if until > now}
 
 
 @dataclass(eq=False)
@@ -143,6 +55,7 @@ class SendBudget(BaseRateLimiter[int]):
 
     A 429 halts its chat. Replies wait for the end of a halt if that is near and are sent again; pushes
     (ALERT, NOTICE, SUMMARY) raise RetryAfter, as does whatever would have to wait beyond its patience.
+    `on_halt` is told of a 429 to a reply; the outbox keeps those of its own messages.
     """
 
     def __init__(
@@ -152,6 +65,7 @@ class SendBudget(BaseRateLimiter[int]):
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.budget = Budget()
+        self.on_halt: OnHalt | None = None
         self._monotonic, self._sleep = monotonic, sleep
         self._serial = itertools.count()
         self._waiters: list[_Waiter] = []
@@ -170,6 +84,26 @@ class SendBudget(BaseRateLimiter[int]):
             with suppress(asyncio.CancelledError):
                 await self._pump
 
+    def restore(self, chat: ChatId | None, seconds: float) -> None:
+        """A halt (None: of all chats) that an earlier process was told of, and how long it still lasts."""
+        until = self._monotonic() + seconds
+        if chat is None:
+            self.budget.halt_all(until)
+        else:
+            self.budget.halt_alone(chat, until)
+
+    def resting(self) -> dict[ChatId, float]:
+        """Chats that have no room now, with the seconds until each has."""
+        return self.budget.resting(self._monotonic())
+
+    def halted(self) -> float:
+        """Seconds for which nothing may be sent to anybody; 0 when there is no such halt."""
+        return max(self.budget.halted_until() - self._monotonic(), 0.0)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep by the budget's clock."""
+        await self._sleep(seconds)
+
     async def process_request(
         self,
         callback: Callable[..., Coroutine[Any, Any, Any]],
@@ -182,6 +116,7 @@ class SendBudget(BaseRateLimiter[int]):
         """Result of the request; RetryAfter (Held, when it was not even made) as the class describes."""
         chat = _chat_of(data)
         if chat is None or not endpoint.startswith(SPENDING) or endpoint == "sendChatAction":
+            self._refuse_halted(chat, endpoint)
             return await callback(*args, **kwargs)
         priority = rate_limit_args or REPLY
         for last in (*[False] * (REPLY_TRIES - 1), True):
@@ -189,10 +124,22 @@ class SendBudget(BaseRateLimiter[int]):
             try:
                 return await callback(*args, **kwargs)
             except RetryAfter as error:
-                self.budget.halt(chat, seconds_of(error), self._monotonic())
+                await self._halt(chat, seconds_of(error), priority)
                 if last or priority != REPLY:
                     raise
         raise AssertionError("the last try returns or raises")
+
+    def _refuse_halted(self, chat: ChatId | None, endpoint: str) -> None:
+        """Held for what spends nothing, but would be seen in a halted chat."""
+        wait = self.budget.halted_until(chat) - self._monotonic()
+        if wait > 0 and endpoint.startswith(SHOWN):
+            raise Held(timedelta(seconds=math.ceil(wait)))
+
+    async def _halt(self, chat: ChatId, seconds: float, priority: int) -> None:
+        """Note a 429, and let those know who would send in the meantime."""
+        self.budget.halt(chat, seconds, self._monotonic())
+        if priority == REPLY and self.on_halt is not None:
+            await self.on_halt(chat, seconds)
 
     async def _turn(self, chat: ChatId, priority: int) -> None:
         """Return when the message may go; Held when that is too far off."""
@@ -210,6 +157,8 @@ class SendBudget(BaseRateLimiter[int]):
         finally:
             with suppress(ValueError):
                 self._waiters.remove(waiter)
+        if self.budget.halted_until(chat) > self._monotonic():  # a 429 came between the turn and its use
+            await self._turn(chat, priority)
 
     def _hand_out(self) -> float | None:
         """Give a turn to all that may go now; seconds until the next can, None when nobody waits."""
@@ -254,7 +203,3 @@ def _chat_of(data: dict[str, Any]) -> ChatId | None:
     if isinstance(chat, str) and chat.lstrip("-").isdigit():
         return int(chat)
     return chat
-
-
-def _is_group(chat: ChatId) -> bool:
-    return isinstance(chat, str) or chat < 0

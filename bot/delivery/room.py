@@ -1,0 +1,70 @@
+"""The budget's room as the outbox sees it: which chats to leave alone for now, and halts kept on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bot.ratelimit import SendBudget
+from storage import outbox
+from storage.db import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telegram.ext import ExtBot
+
+    from storage.db import Database
+
+logger = logging.getLogger(__name__)
+
+
+class Room:
+    """Room in the budget of `bot`; a bot without one (the terminal) has room always."""
+
+    def __init__(self, bot: ExtBot[Any], database: Database, now: Callable[[], datetime]) -> None:
+        limiter = bot.rate_limiter
+        self._budget = limiter if isinstance(limiter, SendBudget) else None
+        self._database, self._now = database, now
+        self._restored = False
+        if self._budget:
+            self._budget.on_halt = self._keep
+
+    async def restore(self) -> None:
+        """Once: tell the budget of the halts that an earlier process was told of."""
+        if self._budget is None or self._restored:
+            return
+        now = self._now()
+        for row in await self._database.run(partial(outbox.halts, now=now)):
+            seconds = (_moment(row["until"]) - now).total_seconds()
+            self._budget.restore(row["chat_id"] or None, seconds)
+        self._restored = True
+
+    def resting(self) -> dict[int | str, float]:
+        """Chats without room, with the seconds until each has."""
+        return self._budget.resting() if self._budget else {}
+
+    def halted(self) -> float:
+        """Seconds for which nothing may go to anybody."""
+        return self._budget.halted() if self._budget else 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep by the budget's clock."""
+        await (self._budget.sleep(seconds) if self._budget else asyncio.sleep(seconds))
+
+    async def _keep(self, chat: int | str, seconds: float) -> None:
+        """Write down a 429 to a reply, so that the next process keeps to it too."""
+        now = self._now()
+        if isinstance(chat, int):
+            until = now + timedelta(seconds=seconds)
+            try:
+                await self._database.run(partial(outbox.halt, chat_id=chat, until=until, now=now))
+            except StorageError as error:
+                logger.warning("the halt of chat %s is kept in memory only: %s", chat, error)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -1,0 +1,124 @@
+"""Sending one row: the requests of its parts, and the step that settles it by what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from telegram.error import InvalidToken, TelegramError
+
+from bot.delivery.parts import Manner, arrived, compose, post
+from bot.delivery.settle import FIRST_REST, LONGEST_REST, Case, grown, put_back, sent, settle
+from bot.delivery.verdicts import Verdict, classify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from telegram.ext import ExtBot
+
+    from bot.delivery.ledger import Ledger, Step
+    from bot.delivery.parts import Part
+    from storage.rows import Row
+
+logger = logging.getLogger(__name__)
+
+LONGEST_REASON = 200  # characters; a proxy's error page stands in some
+DOUBTS = {
+    Verdict.LATER: "Telegram cannot be reached; sending goes on when it answers.",
+    Verdict.UNKNOWN: "Telegram does not answer as it should; sending goes on when it does.",
+    Verdict.PAUSED: "Telegram refuses this token; sending is paused until it is accepted.",
+}
+
+
+class Sender:
+    """Sends rows through `bot`; `doubt` says why nothing should be sent before getMe has answered."""
+
+    def __init__(
+        self,
+        bot: ExtBot[Any],
+        ledger: Ledger,
+        *,
+        now: Callable[[], datetime],
+        owner: int | None,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._bot, self._ledger, self._now = bot, ledger, now
+        self._owner, self._jitter = owner, jitter
+        self._rests: dict[int, datetime] = {}
+        self.doubt: Verdict | None = None
+
+    async def answers(self) -> bool:
+        """Whether getMe answers; that ends a doubt."""
+        try:
+            await self._bot.get_me()
+        except TelegramError as error:
+            self.doubt = Verdict.PAUSED if isinstance(error, InvalidToken) else Verdict.LATER
+            return False
+        self.doubt = None
+        return True
+
+    async def attempt(self, row: Row) -> Step:
+        """Send the parts that have not arrived; the step that settles the row."""
+        rest = self._rests.pop(row["id"], None)
+        if rest and rest > self._now():
+            return partial(put_back, row=row, until=rest)
+        done, message_id = arrived(row), None
+        try:
+            for part in _remaining(row, done):
+                message_id = await self._post(row, part) or message_id
+                done += 1
+        except asyncio.CancelledError as error:
+            self._ledger.keep(self._failure(row, error, done, Verdict.UNKNOWN))
+            raise
+        except TelegramError as error:
+            return self._failure(row, error, done, classify(error))
+        except Exception as error:
+            logger.exception("Message %s cannot be sent", row["id"])
+            return self._failure(row, error, done, Verdict.DEAD)
+        return partial(sent, row=row, message_id=message_id, now=self._now())
+
+    def untouched(self, row: Row) -> Step:
+        """The step that gives back a row for which no request was made."""
+        return partial(put_back, row=row, until=self._now())
+
+    async def _post(self, row: Row, part: Part) -> int | None:
+        """Send one part, with the concessions that Telegram's refusals ask for."""
+        manner = Manner()
+        while True:
+            try:
+                return await post(self._bot, row, part, manner)
+            except TelegramError as error:
+                following = manner.after(classify(error), row, part)
+                if following is None:
+                    raise
+                logger.warning("Message %s is sent in another form: %s", row["id"], self._reason(error))
+                manner = following
+
+    def _failure(self, row: Row, error: BaseException, done: int, verdict: Verdict) -> Step:
+        """The step for a failed send; noted in memory are the doubt and the rest before a second repeat."""
+        reason, now = self._reason(error), self._now()
+        logger.warning("Message %s to chat %s: %s (%s)", row["id"], row["chat_id"], verdict.value, reason)
+        if verdict in DOUBTS:
+            self.doubt = verdict
+        if verdict is Verdict.UNKNOWN and row["unknown"]:
+            rest = grown(FIRST_REST, LONGEST_REST, row["unknown"] - 1, self._jitter())
+            self._rests[row["id"]] = now + rest
+        case = Case(row, error, reason, now, done, self._jitter(), self._owner)
+        return partial(settle, case=case, verdict=verdict)
+
+    def _reason(self, error: BaseException) -> str:
+        """What went wrong in one line, never with the token."""
+        text = " ".join(str(error).split()) or type(error).__name__
+        return text.replace(self._bot.token, "TOKEN")[:LONGEST_REASON]
+
+
+def _remaining(row: Row, done: int) -> list[Part]:
+    """The parts to send, the first marked when it may be there already."""
+    parts = compose(row)
+    if not parts:
+        raise ValueError("the message is empty")
+    rest = parts[done:]
+    return [rest[0].marked(), *rest[1:]] if rest and row["unknown"] else rest
