@@ -20,6 +20,7 @@ from bot.data.cells import BadCell, date, name_of, read_table, shorten
 from bot.data.formats import FORMATS
 from bot.errors import ImportRejected
 from storage import observations as stored
+from storage import sources
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -129,11 +130,21 @@ def store(
     }
 
 
+def note_import(
+    db: sqlite_utils.Database, rows: Observations, *, source: str, subject: str, observed_at: str
+) -> None:
+    """Note in the list of sources that a file was imported, and its last session."""
+    days = [row["session"] for found in rows.values() for row in found if "session" in row]
+    sources.record_import(db, source, subject, now=observed_at, session=max(days, default=None))
+
+
 def store_file(db: sqlite_utils.Database, contents: Contents, *, observed_at: str) -> dict[str, Written]:
     """Write a file's contents; a distribution of an earlier file that this one no longer has is withdrawn."""
     rows = dict(contents.observations)
     if contents.has_distributions:
         rows["distributions"] = [*rows["distributions"], *_withdrawn(db, contents)]
+    subject = f"{contents.preview.ticker} {contents.preview.words}"
+    note_import(db, rows, source=SOURCE, subject=subject, observed_at=observed_at)
     return store(db, rows, source=SOURCE, observed_at=observed_at)
 
 

@@ -11,6 +11,7 @@ from bot.analytics.sessions import Sessions
 from bot.data import cells, files
 from bot.errors import ImportRejected
 from storage import observations as stored
+from storage import sources
 from storage.db import open_database
 
 if TYPE_CHECKING:
@@ -401,6 +402,19 @@ def test_storing_twice_changes_nothing(read: Callable[..., files.Contents], data
     again = database.run_sync(lambda db: files.store_file(db, contents, observed_at="2021-01-02T00:00:00Z"))
     assert again["bars"] == stored.Written(unchanged=2)
     assert again["splits"] == stored.Written(unchanged=1)
+
+
+def test_an_import_is_noted_among_the_sources(
+    read: Callable[..., files.Contents], database: Database
+) -> None:
+    contents = read("prices", PRICES)
+    database.run_sync(lambda db: files.store_file(db, contents, observed_at="2021-01-01T00:00:00Z"))
+    [row] = database.run_sync(sources.statuses)
+    assert (row["source"], row["subject"], row["outcome"]) == ("csv", "IWM daily prices", "Imported")
+    assert (row["last_success"], row["last_session"]) == (
+        "2021-01-01T00:00:00Z",
+        max(bar["session"] for bar in contents.observations["bars"]),
+    )
 
 
 def test_a_corrected_file_withdraws_a_distribution(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.data.files import store
+from bot.data.files import note_import, store
 from bot.errors import ImportRejected
 from storage import observations as stored
 
@@ -65,6 +65,7 @@ def store_issuer(db: sqlite_utils.Database, contents: Contents, *, observed_at: 
         rows["fund_facts"] = [_completed(row, known.get(row["session"], {})) for row in rows["fund_facts"]]
     if "distributions" in rows:
         rows["distributions"] += _withdrawn(db, rows["distributions"], ticker)
+    note_import(db, rows, source=SOURCE, subject=f"{ticker} import", observed_at=observed_at)
     return store(db, rows, source=SOURCE, observed_at=observed_at)
 
 

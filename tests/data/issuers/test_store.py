@@ -14,7 +14,7 @@ from bot.data.issuers.sniff import read_bytes
 from bot.data.issuers.store import against_market, store_issuer
 from bot.data.load import build_market, read_rows
 from bot.errors import ImportRejected
-from storage import observations
+from storage import observations, sources
 from storage.db import open_database
 from storage.observations import Written
 from tests import shared_data
@@ -79,6 +79,13 @@ def test_what_was_read_is_stored_under_the_issuer_once(database: Database) -> No
         "distributions": Written(unchanged=3),
         "sector_weights": Written(unchanged=2),
     }
+
+
+def test_an_import_is_noted_among_the_sources(database: Database) -> None:
+    kept(database, read(spreadsheetml(samples.FUND)))
+    [row] = database.run_sync(sources.statuses)
+    assert (row["source"], row["subject"], row["outcome"]) == ("issuer", "IWM import", "Imported")
+    assert (row["last_success"], row["last_session"]) == (FIRST, "2020-12-11")
 
 
 def test_the_market_takes_its_shares_from_the_issuer(database: Database) -> None:
