@@ -71,5 +71,5 @@ def standing_of(db: sqlite_utils.Database, row: dict[str, Any]) -> Standing:
 
 def fresh_state(rule: Rule, context: Context) -> State:
     """State of a rule that is made, edited or resumed now."""
-    history = context.histories.bars(rule, sessions=context.market.sessions)
+    history = context.histories.course(rule, sessions=context.market.sessions)
     return start(rule, history, context.market.last_completed.date())

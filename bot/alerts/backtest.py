@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from bot.alerts.bars import bars
-from bot.alerts.engine import bands, directions, judge, start, truth
+from bot.alerts.course import Course
+from bot.alerts.engine import band, start
+from bot.alerts.sweep import answered, sweep
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Rule
-    from bot.alerts.state import Bar
-    from bot.analytics.market import Market
-    from bot.analytics.metrics import Metric
+    from bot.alerts.state import Bar, Event
 
 YEARS = 5
 
@@ -39,56 +41,44 @@ class Frequency:
         return len(self.dates)
 
 
-def how_often(
-    rule: Rule,
-    market: Market,
-    registry: Mapping[str, Metric],
-    sessions: pd.DatetimeIndex | None = None,
-    years: int = YEARS,
-) -> Frequency:
-    """Fires over the last `years` of the Market, with the bands the rule would be given today."""
-    return frequency(rule, bars(rule, market, registry, sessions=sessions), years)
-
-
-def frequency(rule: Rule, history: list[Bar], years: int = YEARS) -> Frequency:
+def frequency(rule: Rule, history: Sequence[Bar], years: int = YEARS) -> Frequency:
     """Fires over the last `years` of a rule's bars; `once` and `until` are left aside."""
-    history = _answered(history)
-    begin = _begin(rule, history, years)
-    if begin >= len(history):
+    course = _answered(Course.of(history))
+    begin = _begin(rule, course, years)
+    if begin >= len(course):
         return Frequency((), None, None)
-    state = replace(start(rule, history[:begin], history[0].session), bands=bands(rule, history))
-    run = judge(replace(rule, once=False, until=None), state, history[begin:])
-    dates = tuple(event.session for event in run.events if not event.muted)
-    return Frequency(dates, history[begin].session, history[-1].session)
+    fires = _fires(rule, course, begin, tuple(map(band, map(course.distances, range(len(rule.conditions))))))
+    return Frequency(tuple(event.session for event in fires), course.day(begin), course.day(-1))
 
 
-def without_band(rule: Rule, history: list[Bar], years: int = YEARS) -> int:
+def without_band(rule: Rule, history: Sequence[Bar], years: int = YEARS) -> int:
     """How often the rule would have fired with no band at all: what the band keeps quiet."""
-    history = _answered(history)
-    begin = _begin(rule, history, years)
-    if begin >= len(history):
+    course = _answered(Course.of(history))
+    begin = _begin(rule, course, years)
+    if begin >= len(course):
         return 0
-    bare = replace(rule, once=False, until=None, rearm=None)
-    flat = tuple(0.0 for _ in rule.conditions)
-    state = replace(start(bare, history[:begin], history[0].session), bands=flat)
-    return sum(not event.muted for event in judge(bare, state, history[begin:]).events)
+    return len(_fires(replace(rule, rearm=None), course, begin, (0.0,) * len(rule.conditions)))
 
 
-def _answered(history: list[Bar]) -> list[Bar]:
+def _fires(rule: Rule, course: Course, begin: int, bands: tuple[float, ...]) -> list[Event]:
+    """Events that are told when judging begins at a position."""
+    lasting = replace(rule, once=False, until=None)
+    state = start(lasting, course[:begin], course.day(0), bands)
+    _, events = sweep(lasting, state, course[begin:])
+    return [event for event in events if not event.muted]
+
+
+def _answered(course: Course) -> Course:
     """The bars up to the last one that has any figure: years are counted back from the data's end."""
-    end = len(history)
-    while end and all(leg.pair is None for leg in history[end - 1].legs):
-        end -= 1
-    return history[:end]
+    each = (course.known(leg) for leg in range(len(course.values)))
+    known = np.flatnonzero(reduce(operator.or_, each, np.zeros(len(course), dtype=bool)))
+    return course[: int(known[-1]) + 1 if len(known) else 0]
 
 
-def _begin(rule: Rule, history: list[Bar], years: int) -> int:
+def _begin(rule: Rule, course: Course, years: int) -> int:
     """Position of the first bar to judge: within the span, and after one that says where it stands."""
-    if not history:
+    if not len(course):
         return 0
-    first: dt.date = (pd.Timestamp(history[-1].session) - pd.DateOffset(years=years)).date()
-    ways = directions(rule)
-    for position, bar in enumerate(history, start=1):
-        if any(truth(ops, bar) is not None for ops in ways):
-            return max(position, sum(earlier.session <= first for earlier in history))
-    return len(history)
+    first: dt.date = (pd.Timestamp(course.day(-1)) - pd.DateOffset(years=years)).date()
+    judged = np.flatnonzero(answered(rule, course))
+    return max(int(judged[0]) + 1, course.after(first)) if len(judged) else len(course)

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bot.alerts.course import Course, Figures
 from bot.alerts.rule import AMOUNT, Condition, Rule, Target
-from bot.alerts.state import Bar, Leg
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
+    from bot.alerts.state import Bar
     from bot.analytics.market import Market
     from bot.analytics.metrics import Argument, Metric
 
@@ -45,11 +46,10 @@ class Series:
         stored: npt.NDArray[np.bool_] = answered.reindex(sessions, fill_value=False).to_numpy(dtype=bool)
         return stored
 
-    def legs(self, sessions: pd.DatetimeIndex) -> list[Leg]:
-        """One leg per session, None for what is missing."""
+    def on(self, sessions: pd.DatetimeIndex) -> tuple[Figures, Figures]:
+        """Value and threshold per session, NaN for what is missing."""
         at = self.value.index.get_indexer(sessions)
-        pairs = zip(_listed(self.value, at), _listed(self.threshold, at), strict=True)
-        return [Leg(value, threshold) for value, threshold in pairs]
+        return _at(self.value, at), _at(self.threshold, at)
 
 
 # A metric with its arguments: what a condition watches, whatever its target.
@@ -94,12 +94,19 @@ class Histories:
         `sessions` are the exchange's: with them, a session that no leg has at all is awaited too.
         Without them the sessions are those of any leg.
         """
+        return list(self.course(rule, after, sessions))
+
+    def course(
+        self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
+    ) -> Course:
+        """The same bars as arrays, for years of them."""
         legs = [self.series(condition) for condition in rule.conditions]
         ready = self._ready(rule, legs, sessions)
         begin = int(ready.searchsorted(pd.Timestamp(after), side="right")) if after else 0
         index = ready[begin:]
-        legs_by_session = zip(*(leg.legs(index) for leg in legs), strict=True)
-        return [Bar(day, figures) for day, figures in zip(index.date, legs_by_session, strict=True)]
+        figures = [leg.on(index) for leg in legs]
+        days = index.to_numpy().astype("datetime64[D]")
+        return Course(days, [value for value, _ in figures], [level for _, level in figures])
 
     def _ready(self, rule: Rule, legs: list[Series], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
         """Sessions up to the first that must wait for an input; found once for rules on the same metrics."""
@@ -127,10 +134,10 @@ def _waiting(legs: list[Series], index: pd.DatetimeIndex) -> int:
     return int(waiting[0]) if len(waiting) else len(index)
 
 
-def _listed(series: pd.Series, at: npt.NDArray[np.intp]) -> list[float | None]:
-    """Values at positions as floats, None where missing (position -1, or NaN)."""
-    values = np.append(series.to_numpy(dtype="float64"), np.nan)
-    return [None if value != value else value for value in values[at].tolist()]  # noqa: PLR0124 - NaN
+def _at(series: pd.Series, at: npt.NDArray[np.intp]) -> Figures:
+    """Values at positions, NaN where missing (position -1)."""
+    found: Figures = np.append(series.to_numpy(dtype="float64"), np.nan)[at]
+    return found
 
 
 def threshold(value: pd.Series, target: Target) -> pd.Series:
@@ -150,17 +157,6 @@ def threshold(value: pd.Series, target: Target) -> pd.Series:
         case _:
             raise BadInput(f"“{target.kind}” is not a target.", "sma 200")
     return found.reindex(value.index)
-
-
-def bars(
-    rule: Rule,
-    market: Market,
-    registry: Mapping[str, Metric],
-    after: dt.date | None = None,
-    sessions: pd.DatetimeIndex | None = None,
-) -> list[Bar]:
-    """Bars of one rule; `Histories.bars` shares the work between many."""
-    return Histories(market, registry).bars(rule, after, sessions)
 
 
 def lag(rule: Rule, registry: Mapping[str, Metric]) -> int:

@@ -15,6 +15,7 @@ import operator
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from bot.alerts.rule import ABOVE, CROSSES, Rule
 from bot.alerts.state import Bar, Event, Leg, Side, State, Status
@@ -56,11 +57,16 @@ def truth(ops: Ops, bar: Bar) -> bool | None:
 
 def bands(rule: Rule, bars: Sequence[Bar]) -> tuple[float, ...]:
     """Default band of each condition, in the metric's unit; 0 when it has too few values."""
-    return tuple(_band([bar.legs[index] for bar in bars]) for index in range(len(rule.conditions)))
+    return tuple(_band(bar.legs[index] for bar in reversed(bars)) for index in range(len(rule.conditions)))
 
 
-def _band(legs: Sequence[Leg]) -> float:
-    distances = [leg.pair[0] - leg.pair[1] for leg in legs if leg.pair][-BAND_VALUES:]
+def _band(legs: Iterable[Leg]) -> float:
+    """Default band of one condition, whose legs come newest first."""
+    return band(list(islice((leg.pair[0] - leg.pair[1] for leg in legs if leg.pair), BAND_VALUES)))
+
+
+def band(distances: Sequence[float]) -> float:
+    """Default band of a condition with these last distances of value and threshold, at most BAND_VALUES."""
     return BAND_SHARE * statistics.stdev(distances) if len(distances) >= BAND_LEAST else 0.0
 
 
@@ -88,16 +94,16 @@ def _is_back(op: str, leg: Leg, level: float | None) -> bool:
     return value > threshold if level == threshold else value >= level
 
 
-def start(rule: Rule, bars: Sequence[Bar], created: dt.date) -> State:
+def start(rule: Rule, bars: Sequence[Bar], created: dt.date, given: tuple[float, ...] | None = None) -> State:
     """State of a rule made now, after the sessions in `bars`; nothing is told.
 
     Already true (by the last session that can say): it counts as fired and waits to re-arm;
     otherwise, inside the band too, it is armed. `created` is the mark when there are no bars.
-    An edited or resumed rule starts afresh in the same way.
+    An edited or resumed rule starts afresh in the same way. `given` are bands known beforehand.
     """
     return State(
         session=bars[-1].session if bars else created,
-        bands=bands(rule, bars),
+        bands=bands(rule, bars) if given is None else given,
         sides=tuple(Side(Status.FIRED) if _was_true(ops, bars) else Side() for ops in directions(rule)),
         values=tuple(_last_value(bars, index) for index in range(len(rule.conditions))),
     )
@@ -122,15 +128,13 @@ def step(rule: Rule, state: State, bar: Bar) -> tuple[State, Event | None]:
         return state, None
     ways = directions(rule)
     answers = tuple(truth(ops, bar) for ops in ways)
-    judged = replace(state, session=bar.session, legs=tuple(leg.plain for leg in bar.legs))
     if all(answer is None for answer in answers):
-        return judged, None
+        return replace(state, session=bar.session, legs=tuple(leg.plain for leg in bar.legs)), None
     turned = tuple(
         _turn(rule, state, side, ops, bar, answer)
         for side, ops, answer in zip(state.sides, ways, answers, strict=True)
     )
-    values = tuple(leg.pair[0] if leg.pair else old for leg, old in zip(bar.legs, state.values, strict=True))
-    return _tell(rule, state, bar, answers, replace(judged, sides=turned, values=values))
+    return _tell(rule, state, bar, answers, turned)
 
 
 def _turn(rule: Rule, state: State, side: Side, ops: Ops, bar: Bar, answer: bool | None) -> Side:
@@ -149,30 +153,40 @@ def _turn(rule: Rule, state: State, side: Side, ops: Ops, bar: Bar, answer: bool
 
 
 def _tell(
-    rule: Rule, before: State, bar: Bar, answers: tuple[bool | None, ...], after: State
+    rule: Rule, before: State, bar: Bar, answers: tuple[bool | None, ...], turned: tuple[Side, ...]
 ) -> tuple[State, Event | None]:
-    """Turn a fire into an event, or hold it back while the rule is cooling.
+    """The state with the sides as they turned; a fire becomes an event, held back while the rule is cooling.
 
     Two sides are never true at once, so there is at most one event: a fresh fire, or word of a
     held one that is still true on the first session after the cooldown.
     """
     event: Event | None = None
     cooling, muted = max(before.cooling - 1, 0), before.cooling > 0
-    sides = list(after.sides)
-    for index, (old, new, answer) in enumerate(zip(before.sides, after.sides, answers, strict=True)):
+    sides = list(turned)
+    for index, (old, new, answer) in enumerate(zip(before.sides, turned, answers, strict=True)):
         if new.status is Status.FIRED and old.status is not Status.FIRED:
-            event = _event(rule, before, bar, index, new)
-            event = replace(event, muted=muted, done=rule.once)
-            sides[index] = replace(new, held=muted)
+            event = _event(rule, before, bar, index, new, muted=muted)
+            sides[index] = replace(new, held=True) if muted else new
             cooling = cooling if muted else rule.cooldown
         elif new.held and not muted and answer is not None:
-            event = _event(rule, before, bar, index, new, "still") if answer else event
+            event = _event(rule, before, bar, index, new, kind="still") if answer else event
             sides[index] = replace(new, held=False)
-    done = event is not None and event.done
-    return replace(after, sides=tuple(sides), cooling=cooling, done=done), event
+    values = tuple(leg.pair[0] if leg.pair else old for leg, old in zip(bar.legs, before.values, strict=True))
+    after = State(
+        session=bar.session,
+        bands=before.bands,
+        sides=tuple(sides),
+        values=values,
+        cooling=cooling,
+        done=event is not None and event.done,
+        legs=tuple(leg.plain for leg in bar.legs),
+    )
+    return after, event
 
 
-def _event(rule: Rule, before: State, bar: Bar, index: int, side: Side, kind: str = "fired") -> Event:
+def _event(
+    rule: Rule, before: State, bar: Bar, index: int, side: Side, *, kind: str = "fired", muted: bool = False
+) -> Event:
     ops = directions(rule)[index]
     return Event(
         kind=kind,
@@ -182,6 +196,8 @@ def _event(rule: Rule, before: State, bar: Bar, index: int, side: Side, kind: st
         levels=levels(rule, before, ops, bar.legs),
         previous=before.values,
         since=side.since or bar.session,
+        muted=muted,
+        done=rule.once and kind == "fired",
     )
 
 

@@ -73,7 +73,7 @@ async def _create(ask: Ask) -> Answer:
         raise BadInput(f"“until {rule.until}” has passed already.", f"/alert {replace(rule, until=later)}")
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
     state = await asyncio.to_thread(fresh_state, rule, context)
-    history = await asyncio.to_thread(context.histories.bars, rule, None, market.sessions)
+    history = await asyncio.to_thread(context.histories.course, rule, None, market.sessions)
     often = await asyncio.to_thread(frequency, rule, history)
 
     def write(db: sqlite_utils.Database) -> int:

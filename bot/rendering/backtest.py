@@ -23,7 +23,6 @@ from bot.rendering.text import bold, code, lines, pre, short_date
 if TYPE_CHECKING:
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Rule
-    from bot.alerts.state import Bar
     from bot.analytics.market import Market
     from bot.rendering.charts import Chart
     from bot.rendering.text import Html
@@ -46,7 +45,7 @@ class Backtest:
 def run(rule: Rule, market: Market, histories: Histories, years: int) -> Backtest:
     """The live step over the last `years`; raises NoData when no input has any history."""
     require(market)
-    history: list[Bar] = histories.bars(rule, None, market.sessions)
+    history = histories.course(rule, None, market.sessions)
     found = frequency(rule, history, years)
     if found.since is None:
         lacking = [str(c) for c in rule.conditions if histories.series(c).value.dropna().empty]

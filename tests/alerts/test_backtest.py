@@ -6,7 +6,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bot.alerts.backtest import frequency, how_often
+from bot.alerts.backtest import frequency
+from bot.alerts.bars import Histories
 from bot.alerts.state import Bar, Leg
 from bot.analytics.market import Market
 from tests.alerts.examples import REGISTRY, bars, day, rule
@@ -60,8 +61,9 @@ def test_it_runs_over_a_market(text: str) -> None:
     index = pd.bdate_range("2020-01-01", periods=4)
     prices = pd.DataFrame({"IWM": [4.0, 6.0, 4.0, 6.0], "SPY": 1.0}, index=index)
     market = Market(prices=prices, last_completed=index[-1])
-    found = how_often(rule(text), market, REGISTRY)
+    found = frequency(rule(text), Histories(market, REGISTRY).course(rule(text)))
     fired = (0, 1, 2, 3) if "crosses" in text else (1, 3)
     assert found.dates == tuple(index[position].date() for position in fired if position)
     gap = replace(market, prices=prices.drop(index[2]))
-    assert how_often(rule(text), gap, REGISTRY, sessions=index).dates == (index[1].date(),)
+    course = Histories(gap, REGISTRY).course(rule(text), sessions=index)
+    assert frequency(rule(text), course).dates == (index[1].date(),)

@@ -12,16 +12,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.bars import Histories, bars, lag
+from bot.alerts.bars import Histories, lag
 from bot.alerts.state import Bar, Leg
 from bot.analytics.market import Market
 from bot.errors import BadInput
 from tests.alerts.examples import REGISTRY, rule
 
 if TYPE_CHECKING:
-    from bot.analytics.metrics import Arguments
+    from collections.abc import Mapping
+
+    from bot.alerts.rule import Rule
+    from bot.analytics.metrics import Arguments, Metric
 
 NAN = math.nan
+
+
+def bars(
+    a_rule: Rule,
+    market: Market,
+    registry: Mapping[str, Metric],
+    after: dt.date | None = None,
+    sessions: pd.DatetimeIndex | None = None,
+) -> list[Bar]:
+    return Histories(market, registry).bars(a_rule, after, sessions)
 
 
 def sessions(count: int) -> pd.DatetimeIndex:

@@ -1,0 +1,92 @@
+"""A rule's figures over years, held as arrays: each Bar is made only when somebody asks for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.alerts.engine import BAND_VALUES
+from bot.alerts.state import Bar, Leg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Figures = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+class Course(Sequence[Bar]):
+    """Bars on consecutive sessions.
+
+    days        sessions in order, datetime64[D]
+    values      per condition its value on each session, NaN where missing
+    thresholds  the same of its threshold
+    """
+
+    def __init__(
+        self, days: npt.NDArray[np.datetime64], values: Sequence[Figures], thresholds: Sequence[Figures]
+    ) -> None:
+        self.days = days
+        self.values = tuple(values)
+        self.thresholds = tuple(thresholds)
+
+    @classmethod
+    def of(cls, bars: Iterable[Bar]) -> Course:
+        """The same bars as arrays; a Course is given back as it is."""
+        if isinstance(bars, Course):
+            return bars
+        found = list(bars)
+        legs = list(zip(*(bar.legs for bar in found), strict=True))
+        return cls(
+            np.array([bar.session for bar in found], dtype="datetime64[D]"),
+            [_array(leg.value for leg in each) for each in legs],
+            [_array(leg.threshold for leg in each) for each in legs],
+        )
+
+    def __len__(self) -> int:
+        return len(self.days)
+
+    @overload
+    def __getitem__(self, position: int) -> Bar: ...
+    @overload
+    def __getitem__(self, position: slice) -> Course: ...
+    def __getitem__(self, position: int | slice) -> Bar | Course:
+        if isinstance(position, slice):
+            values = [each[position] for each in self.values]
+            return Course(self.days[position], values, [each[position] for each in self.thresholds])
+        legs = zip(self.values, self.thresholds, strict=True)
+        return Bar(
+            self.day(position),
+            tuple(Leg(_figure(value[position]), _figure(threshold[position])) for value, threshold in legs),
+        )
+
+    def day(self, position: int) -> dt.date:
+        """The session at a position."""
+        day: dt.date = self.days[position].item()
+        return day
+
+    def after(self, day: dt.date) -> int:
+        """Position of the first session past `day`."""
+        return int(self.days.searchsorted(np.datetime64(day), side="right"))
+
+    def known(self, leg: int) -> Flags:
+        """Per session whether a condition has both figures."""
+        found: Flags = np.isfinite(self.values[leg]) & np.isfinite(self.thresholds[leg])
+        return found
+
+    def distances(self, leg: int, most: int = BAND_VALUES) -> list[float]:
+        """The last distances of a condition's value from its threshold, oldest first."""
+        found: list[float] = (self.values[leg] - self.thresholds[leg])[self.known(leg)][-most:].tolist()
+        return found
+
+
+def _array(figures: Iterable[float | None]) -> Figures:
+    return np.array([np.nan if figure is None else figure for figure in figures], dtype="float64")
+
+
+def _figure(value: np.float64) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,152 @@
+"""The engine's step over years: bars at which nothing can turn are passed over.
+
+What `judge` gives bar by bar, in a small part of its time. Where a side could turn is found for all
+bars at once; `step` judges those bars, and what the others would have left in the state is put there.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.alerts.engine import Ops, directions, step
+from bot.alerts.rule import ABOVE
+from bot.alerts.state import Event, Side, State, Status
+
+if TYPE_CHECKING:
+    from bot.alerts.course import Course, Figures, Flags
+    from bot.alerts.rule import Rule
+
+_COMPARE: dict[str, Callable[[Figures, Figures], Flags]] = {
+    ">": operator.gt,
+    "<": operator.lt,
+    ">=": operator.ge,
+    "<=": operator.le,
+}
+
+Positions = npt.NDArray[np.intp]
+
+
+def _from_each(flags: Flags) -> Positions:
+    """For each position the first flagged one from there on; the length where none follows."""
+    count = len(flags)
+    first: Positions = np.where(flags, np.arange(count), count)
+    return np.append(np.minimum.accumulate(first[::-1])[::-1], count)
+
+
+def _up_to_each(flags: Flags) -> Positions:
+    """For each position the last flagged one up to it; -1 where there is none."""
+    found: Positions = np.maximum.accumulate(np.where(flags, np.arange(len(flags)), -1))
+    return found
+
+
+class _Turns:
+    """For each position the first one from there on at which one side could turn, by its status."""
+
+    def __init__(self, rule: Rule, ops: Ops, bands: tuple[float, ...], course: Course) -> None:
+        true, self.answered = _answers(ops, course)
+        legs = zip(ops, bands, course.values, course.thresholds, strict=True)
+        back = reduce(operator.or_, (_is_back(rule, *leg) for leg in legs))
+        self._next = {
+            Status.ARMED: _from_each(true),
+            Status.CONFIRMING: _from_each(self.answered),
+            Status.FIRED: _from_each(self.answered & back),
+        }
+
+    def following(self, side: Side, position: int) -> int:
+        """The first position from `position` on at which the side could turn."""
+        return int(self._next[side.status][position])
+
+
+def answered(rule: Rule, course: Course) -> Flags:
+    """Per session whether any side of the rule is true or false there."""
+    return reduce(operator.or_, (_answers(ops, course)[1] for ops in directions(rule)))
+
+
+def _answers(ops: Ops, course: Course) -> tuple[Flags, Flags]:
+    """Per session whether one side is true, and whether it is true or false."""
+    true = np.ones(len(course), dtype=bool)
+    false = np.zeros(len(course), dtype=bool)
+    for leg, op in enumerate(ops):
+        known, holds = course.known(leg), _COMPARE[op](course.values[leg], course.thresholds[leg])
+        true &= known & holds
+        false |= known & ~holds
+    return true, true | false
+
+
+def _is_back(rule: Rule, op: str, band: float, value: Figures, threshold: Figures) -> Flags:
+    """Per session whether a leg is past its re-arm level, as the engine has it."""
+    above = op in ABOVE
+    level = threshold - band if above else threshold + band
+    if rule.rearm is not None:
+        level = np.full_like(threshold, rule.rearm)
+    strictly = value < threshold if above else value > threshold
+    at_least = value <= level if above else value >= level
+    # With a level of its own a rule would re-arm where the threshold is missing.
+    found: Flags = (
+        np.where(level == threshold, strictly, at_least) & np.isfinite(value) & np.isfinite(threshold)
+    )
+    return found
+
+
+class _Sweep:
+    """One rule over one Course; bands stay as they are in the state it begins with."""
+
+    def __init__(self, rule: Rule, state: State, course: Course) -> None:
+        self._course = course
+        self._turns = [_Turns(rule, ops, state.bands, course) for ops in directions(rule)]
+        judged = reduce(operator.or_, (turns.answered for turns in self._turns))
+        self._before = np.append(0, np.cumsum(judged))  # how many were judged before each position
+        self._judged = np.append(np.flatnonzero(judged), len(course))
+        self._known = [_up_to_each(judged & course.known(leg)) for leg in range(len(course.values))]
+
+    def following(self, state: State, position: int) -> int:
+        """The first position from `position` on that has to be judged; the length where none has."""
+        turns = zip(self._turns, state.sides, strict=True)
+        first = min(turn.following(side, position) for turn, side in turns)
+        if any(side.held for side in state.sides):
+            # Word of a held fire comes with the first answer after the cooldown.
+            told = min(int(self._before[position]) + state.cooling, len(self._judged) - 1)
+            first = min(first, int(self._judged[told]))
+        return first
+
+    def passed(self, state: State, begin: int, end: int) -> State:
+        """The state after the bars from `begin` up to before `end`, at which nothing turns."""
+        if begin == end:
+            return state
+        bar = self._course[end - 1]
+        return replace(
+            state,
+            session=bar.session,
+            cooling=max(state.cooling - int(self._before[end] - self._before[begin]), 0),
+            values=tuple(self._last(leg, begin, end, old) for leg, old in enumerate(state.values)),
+            legs=bar.legs,
+        )
+
+    def _last(self, leg: int, begin: int, end: int, old: float | None) -> float | None:
+        last = self._known[leg][end - 1]
+        return float(self._course.values[leg][last]) if last >= begin else old
+
+
+def sweep(rule: Rule, state: State, course: Course) -> tuple[State, tuple[Event, ...]]:
+    """The last state and all events of `judge` over the same bars."""
+    if not len(course):
+        return state, ()
+    position = course.after(state.session)
+    end = course.after(rule.until) if rule.until else len(course)
+    events: list[Event] = []
+    swept = _Sweep(rule, state, course)
+    while position < end and not state.done:
+        following = min(swept.following(state, position), end)
+        state = swept.passed(state, position, following)
+        if following < end:
+            state, event = step(rule, state, course[following])
+            events += [event] if event else []
+        position = following + 1
+    return state, tuple(events)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.backtest import timings
+from benchmarks.metrics import made_up_market
+from bot.alerts import sweep
+from bot.alerts.backtest import frequency
+from bot.alerts.bars import Histories
+from bot.alerts.grammar import parse_rule
+from bot.analytics.registry import METRICS
+
+if TYPE_CHECKING:
+    import pytest
+
+    from bot.alerts.rule import Rule
+    from bot.alerts.state import Bar, Event, State
+
+
+def test_every_example_is_timed_beside_its_metric() -> None:
+    found = list(timings(made_up_market(sessions=700), repeats=1))
+    assert [timing.rule.split()[0] for timing in found] == list(METRICS)
+    assert all(timing.metric > 0 for timing in found)
+    assert all(timing.ratio > 0 for timing in found)
+    assert any(timing.fires for timing in found)
+
+
+def test_twenty_years_are_judged_where_something_can_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+
+    def counted(rule: Rule, state: State, bar: Bar) -> tuple[State, Event | None]:
+        judged.append(bar.session)
+        return step(rule, state, bar)
+
+    step = sweep.step
+    monkeypatch.setattr(sweep, "step", counted)
+    market = made_up_market()
+    rule = parse_rule("ratio > sma 200", METRICS)
+    found = frequency(rule, Histories(market, METRICS).course(rule, None, market.sessions), 20)
+    assert found.count > 20
+    assert len(judged) <= 2 * found.count + 1

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.alerts.course import Course
+from bot.alerts.engine import judge
+from bot.alerts.state import Bar, Leg, State
+from bot.alerts.sweep import answered, sweep
+from tests.alerts.examples import armed, bar, bars, day, rule
+
+FIGURES = st.one_of(st.none(), st.just(math.nan), st.integers(6, 14).map(lambda number: number / 2))
+LEG = st.builds(Leg, FIGURES, st.sampled_from([5.0, 5.0, 5.0, 4.5, None]))
+ONE = (
+    "ratio > 5",
+    "ratio <= 5 confirm 2",
+    "ratio < 5 rearm 6",
+    "ratio > 5 rearm 4.5",
+    "ratio crosses 5 confirm 3",
+    "ratio >= 5 cooldown 3",
+    "ratio crosses 5 cooldown 2 confirm 2",
+    "ratio crosses 5 cooldown 1",
+    "ratio < 5 once",
+    "ratio > sma 20 until 2020-01-20",
+)
+TWO = (
+    "ratio > 5 and gauge 200 < 5%",
+    "ratio crosses 5 and gauge 200 >= 5% cooldown 2",
+    "ratio crosses 5 and ratio crosses 4 confirm 2",
+)
+
+
+@settings(max_examples=1000)
+@given(
+    st.sampled_from([*ONE, *TWO]),
+    st.lists(st.tuples(LEG, LEG), max_size=40),
+    st.sampled_from([0.0, 0.5, 1.0, 0.3]),
+    st.integers(0, 20),
+)
+def test_a_sweep_is_the_judging_of_every_bar(
+    text: str, legs: list[tuple[Leg, Leg]], band: float, cut: int
+) -> None:
+    a_rule = rule(text)
+    width = len(a_rule.conditions)
+    some = [Bar(day(number), pair[:width]) for number, pair in enumerate(legs, start=1)]
+    # from anywhere: cooling, confirming or holding word back
+    start = (armed(a_rule, *([band] * width)), *judge(a_rule, armed(a_rule, *([band] * width)), some).states)
+    state = start[min(cut, len(start) - 1)]
+    state = State.from_json(state.to_json())
+    run = judge(a_rule, state, some)
+    assert sweep(a_rule, state, Course.of(some)) == ((run.states or (state,))[-1], run.events)
+
+
+def test_a_course_gives_the_bars_it_was_made_of() -> None:
+    some = [bar(1, (1.0, 2.0), (3.0, None)), bar(2, (None, 5.0), (math.nan, math.inf))]
+    course = Course.of(some)
+    assert list(course) == [some[0], bar(2, (None, 5.0), (None, None))]
+    assert list(course[1:]) == [course[1]]
+    assert course[-1] == course[1]
+    assert Course.of(course) is course
+    assert (course.after(day(0)), course.after(day(1)), course.after(day(9))) == (0, 1, 2)
+
+
+def test_an_empty_course_has_no_bar() -> None:
+    empty = Course.of([])
+    assert list(empty) == []
+    assert empty.after(day(1)) == 0
+
+
+def test_distances_are_of_the_last_sessions_that_have_both_figures() -> None:
+    course = Course.of([*bars([9.0, 6.0, None, 4.0]), bar(5, (7.0, None))])
+    assert course.distances(0) == [4.0, 1.0, -1.0]
+    assert course.distances(0, 2) == [1.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("legs", "expected"),
+    [
+        (((6.0, 5.0), (3.0, 4.0)), True),
+        (((5.0, 5.0), (None, 4.0)), True),  # one is false, whatever the other
+        (((6.0, 5.0), (None, 4.0)), False),
+        (((None, 5.0), (3.0, None)), False),
+    ],
+)
+def test_a_session_answers_when_any_side_is_true_or_false(
+    legs: tuple[tuple[float, float], tuple[float, float]], expected: bool
+) -> None:
+    a_rule = rule("ratio > 5 and gauge 200 < 4%")
+    assert answered(a_rule, Course.of([bar(1, *legs)])).tolist() == [expected]
