@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bot.analytics.dates import short_date
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -182,5 +184,5 @@ def _flag(
     frame["flag"], frame["note"] = flag, flag.map({"": "", **FLAGS})
     steps = frame["position"].diff()
     for row in np.flatnonzero(flag == "GAP"):
-        span = f"one flow over {steps.iloc[row]:.0f} sessions since {frame.index[row - 1]:%Y-%m-%d}"
+        span = f"one flow over {steps.iloc[row]:.0f} sessions since {short_date(frame.index[row - 1])}"
         frame.iloc[row, frame.columns.get_loc("note")] = f"{span}, counts between are missing"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.analytics.dates import short_date
 from bot.analytics.market import SMALL
 from bot.analytics.performance import performance
 from bot.analytics.valuation import select
@@ -84,11 +85,14 @@ def why(market: Market, ticker: str, window: Window, convention: str) -> Split |
 def _why_none(sessions: pd.Index, base: pd.Timestamp, end: pd.Timestamp) -> str:
     """Which P/E a split between two sessions lacks, given the sessions that have one."""
     if base < sessions[0]:
-        return f"P/E is recorded from {sessions[0]:%Y-%m-%d}"
+        return f"P/E is recorded from {short_date(sessions[0])}"
+    last = base
     for target in (base, end):
-        if nearest_figure(sessions, target) is None:
-            return f"no P/E is stored for the {TOLERANCE_DAYS} days up to {target:%Y-%m-%d}"
-    return f"no P/E is stored after {nearest_figure(sessions, end):%Y-%m-%d}"
+        found = nearest_figure(sessions, target)
+        if found is None:
+            return f"no P/E is stored for the {TOLERANCE_DAYS} days up to {short_date(target)}"
+        last = found
+    return f"no P/E is stored after {short_date(last)}"
 
 
 def nearest_figure(sessions: pd.Index, target: pd.Timestamp) -> pd.Timestamp | None:

@@ -49,13 +49,16 @@ class Market:
 
     prices         DataFrame, sessions x (IWM, SPY), split-adjusted close, NaN where one leg is missing
     distributions  per ticker a Series ex-date -> dollars per share
-    facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each
+    facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each; with a
+                   column `was`, the count that a source gave before it replaced it
     multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session
     weights        DataFrame with WEIGHT_COLUMNS, percent, one row per sector or group and session
     sources        "prices", "facts:IWM", "facts:SPY", "multiples" -> Source
     calendar       the exchange's sessions; without it, the sessions that have a price
     last_completed the exchange's last completed session
     anchor         K, the date asked for; None when none was asked (then it is the end session)
+    notes          sentences on what its sources do not agree on, by part: "prices", "facts:IWM", ...
+    begins         the first stored close of both funds, also where it is later than last_completed
     """
 
     prices: pd.DataFrame
@@ -67,6 +70,8 @@ class Market:
     sources: Mapping[str, Source] = field(default_factory=dict)
     calendar: pd.DatetimeIndex | None = None
     anchor: pd.Timestamp | None = None
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    begins: pd.Timestamp | None = None
 
     @cached_property
     def pair(self) -> pd.DataFrame:

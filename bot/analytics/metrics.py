@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bot.analytics.dates import short_date
 from bot.analytics.market import NOTHING, PAIR
 from bot.analytics.windows import Window
 
@@ -114,7 +115,7 @@ def _why_nothing(metric: Metric, market: Market, arguments: Arguments) -> str:
         return _why_no_flow(market, funds_of(arguments))
     if market.end is None:
         return "no closes of both funds stored"
-    return f"too little history (prices from {market.pair.index[0]:%Y-%m-%d})"
+    return f"too little history (prices from {short_date(market.pair.index[0])})"
 
 
 def _why_no_flow(market: Market, funds: tuple[str, ...]) -> str:
@@ -122,4 +123,4 @@ def _why_no_flow(market: Market, funds: tuple[str, ...]) -> str:
     lacking = [fund for fund, sessions in counts.items() if sessions.empty]
     if lacking:
         return f"no share counts of {' and '.join(lacking)} stored"
-    return f"too little history (share counts from {max(s[0] for s in counts.values()):%Y-%m-%d})"
+    return f"too little history (share counts from {short_date(max(s[0] for s in counts.values()))})"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.analytics.dates import short_date
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,7 +48,7 @@ class Comparison:
         if self.worst is None:
             return None
         count = f"{len(self.disagreeing):,} of {self.shared:,} sessions"
-        worst = f"worst {self.worst:%Y-%m-%d} by {abs(self.difference) * 1e4:,.0f} bp"
+        worst = f"worst {short_date(self.worst)} by {abs(self.difference) * 1e4:,.0f} bp"
         gaps = "" if self.joins else "; it fills no gaps"
         return f"{other} disagrees with {lead} on {count}, {worst}{gaps}."
 

@@ -1,9 +1,9 @@
 """Storage to Market: the newest vintages of every kind as frames, one source a series.
 
-Sources are never mixed silently. For prices the source with the most sessions leads; another one
-fills sessions it lacks only where the two agree on the sessions they share, and then gives their
-distributions too. Fund facts come from one source a fund, because differencing share counts across
-sources makes flows that never were.
+Sources are never mixed silently. For prices one source leads; another one fills sessions it lacks only
+where the two agree on the sessions they share, and then gives their distributions too
+(`crosscheck.py`). Fund facts come from one source a fund, because differencing share counts across
+sources makes flows that never were. What the sources do not agree on is in the Market's notes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bot.analytics.dates import short_date
 from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, WEIGHT_COLUMNS, Market, Source
+from bot.data.crosscheck import SESSIONS, compare, leading, notes
 from storage import observations
 
 if TYPE_CHECKING:
@@ -32,9 +34,7 @@ LABELS = {
     "sample": "sample data",
 }
 _PREFERENCE = tuple(LABELS)
-OVERLAP_SESSIONS = 20
-OVERLAP_TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 bp
-OVERLAP_AGREEING = 0.99
+_RESTATED = 1_000  # replaced share counts that are remembered
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -43,7 +43,13 @@ def read_rows(db: sqlite_utils.Database, known: dt.date | None = None) -> Rows:
     """Newest row per key of every kind the Market is made of, as known at the end of `known`."""
     moment = None if known is None else f"{known.isoformat()}T23:59:59Z"
     kinds = ("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights")
-    return {kind: observations.newest(db, kind, known=moment) for kind in kinds}
+    rows: Rows = {kind: observations.newest(db, kind, known=moment) for kind in kinds}
+    rows["replaced"] = [
+        {**each.key, "source": each.source, "was": each.old}
+        for each in observations.restatements(db, "fund_facts", limit=_RESTATED)
+        if each.column == "shares" and (moment is None or each.observed_at <= moment)
+    ]
+    return rows
 
 
 def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
@@ -56,21 +62,27 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
     }
     shown = sessions.index[sessions.index <= last]
     prices = {ticker: _prices(kept, ticker) for ticker in PAIR}
-    facts = {ticker: _facts(kept, ticker) for ticker in PAIR}
+    facts = {ticker: _facts(kept, ticker, last) for ticker in PAIR}
     multiples, multiples_source = _multiples(kept["multiples"])
-    sources = {f"facts:{ticker}": chosen.source for ticker, chosen in facts.items()}
+    chosen = {f"facts:{ticker}": found for ticker, found in facts.items()}
+    sources = {part: found.source for part, found in chosen.items()}
     sources["prices"] = _joint(prices)
     sources["multiples"] = multiples_source
-    frame = pd.DataFrame({ticker: chosen.data for ticker, chosen in prices.items()})
+    told = {part: found.notes for part, found in chosen.items()}
+    told["prices"] = tuple(note for found in prices.values() for note in found.notes)
+    frame = pd.DataFrame({ticker: found.data for ticker, found in prices.items()})
+    both = frame.dropna().index
     return Market(
         prices=_only(frame, shown),
         last_completed=last,
         distributions={ticker: _paid(kept, ticker, prices[ticker]).loc[:last] for ticker in PAIR},
-        facts={ticker: _only(chosen.data, shown) for ticker, chosen in facts.items() if len(chosen.data)},
+        facts={ticker: _only(found.data, shown) for ticker, found in facts.items() if len(found.data)},
         multiples=multiples[multiples["session"] <= last],
         weights=_weights(kept.get("sector_weights", []), last),
         sources={part: source for part, source in sources.items() if source.name != "none"},
         calendar=sessions.index,
+        notes={part: said for part, said in told.items() if said},
+        begins=both.min() if len(both) else None,
     )
 
 
@@ -86,6 +98,7 @@ class _Chosen:
     data: Any
     source: Source
     filled: Mapping[str, pd.DatetimeIndex] = field(default_factory=dict)  # sessions from other sources
+    notes: tuple[str, ...] = ()  # what the sources do not agree on
 
 
 _NONE = Source("none", "no data")
@@ -119,42 +132,41 @@ def _prices(rows: Rows, ticker: str) -> _Chosen:
     frames = {name: frame for name, frame in frames.items() if len(frame)}
     if not frames:
         return _Chosen(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), _NONE)
-    splits = _by_source(rows["splits"], ticker)
+    splits = _splits(rows, ticker)
     closes = {
-        name: frame["close"].astype("float64") / _units(frame, splits.get(name))
-        for name, frame in frames.items()
+        name: frame["close"].astype("float64") / _units(frame, splits) for name, frame in frames.items()
     }
-    lead = max(closes, key=lambda name: len(closes[name]))
+    lead = leading(closes)
     series, label = closes[lead], LABELS.get(lead, lead)
     filled: dict[str, pd.DatetimeIndex] = {}
     for name, other in closes.items():
         extra = other[~other.index.isin(series.index)]
-        if name != lead and len(extra) and _agree(series, other):
+        if name != lead and len(extra) and compare(closes[lead], other).joins:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
             label += f" + {LABELS.get(name, name)} ({len(extra)} session{'s' * (len(extra) != 1)})"
-    return _Chosen(series, Source(lead, label, str(frames[lead]["observed_at"].max())), filled)
+    source = Source(lead, label, str(frames[lead]["observed_at"].max()))
+    return _Chosen(series, source, filled, tuple(notes(ticker, closes, LABELS, lead)))
 
 
-def _units(frame: pd.DataFrame, splits: pd.DataFrame | None) -> pd.Series:
+def _splits(rows: Rows, ticker: str) -> pd.Series:
+    """Split ratios of one ticker by session, from whichever source tells of one: a file may tell of none."""
+    found: dict[pd.Timestamp, float] = {}
+    for frame in _by_source(rows["splits"], ticker).values():
+        for session, ratio in frame["ratio"].dropna().items():
+            found.setdefault(pd.Timestamp(session), float(ratio))
+    return pd.Series(found, dtype="float64")
+
+
+def _units(frame: pd.DataFrame, splits: pd.Series) -> pd.Series:
     """How many of today's shares one share of a row was, by session.
 
     Sources rewrite their whole history at a split; a row observed before it still has the old units.
     """
     units = pd.Series(1.0, frame.index)
-    if splits is not None:
-        for session, ratio in splits["ratio"].dropna().items():
-            old = (units.index < session) & (frame["observed_at"].str[:10] < f"{session:%Y-%m-%d}")
-            units = units.where(~old, units * ratio)
+    for session, ratio in splits.items():
+        old = (units.index < session) & (frame["observed_at"].str[:10] < f"{session:%Y-%m-%d}")
+        units = units.where(~old, units * ratio)
     return units
-
-
-def _agree(one: pd.Series, other: pd.Series) -> bool:
-    """Whether two sources give the same closes on enough shared sessions."""
-    shared = one.index.intersection(other.index)
-    if len(shared) < OVERLAP_SESSIONS:
-        return False
-    close = (other[shared] / one[shared] - 1).abs() < OVERLAP_TOLERANCE
-    return bool(close.mean() >= OVERLAP_AGREEING)
 
 
 def _joint(prices: dict[str, _Chosen]) -> Source:
@@ -172,9 +184,9 @@ def _paid(rows: Rows, ticker: str, prices: _Chosen) -> pd.Series:
 
     Where that one tells of none at all (a file of closes only) it is the first source that does.
     """
-    splits = _by_source(rows["splits"], ticker)
+    splits = _splits(rows, ticker)
     frames = {
-        name: (frame["amount"].astype("float64") / _units(frame, splits.get(name))).dropna()
+        name: (frame["amount"].astype("float64") / _units(frame, splits)).dropna()
         for name, frame in _by_source(rows["distributions"], ticker).items()
     }
     if not frames:
@@ -187,16 +199,54 @@ def _paid(rows: Rows, ticker: str, prices: _Chosen) -> pd.Series:
     return paid.sort_index()
 
 
-def _facts(rows: Rows, ticker: str) -> _Chosen:
-    """Fund facts of one ticker from the source with the most share counts, in today's units."""
+def _facts(rows: Rows, ticker: str, last: pd.Timestamp) -> _Chosen:
+    """Fund facts of one ticker from one source, in today's units, with the counts that it replaced."""
     frames = _by_source(rows["fund_facts"], ticker)
     if not frames:
         return _Chosen(pd.DataFrame(), _NONE)
-    lead = max(frames, key=lambda name: int(frames[name]["shares"].notna().sum()))
-    values = frames[lead][["nav", "shares", "assets"]].astype("float64")
-    units = _units(frames[lead], next(iter(_by_source(rows["splits"], ticker).values()), None))
+    counts = {name: frame["shares"].dropna().loc[:last].index for name, frame in frames.items()}
+    lead = _counting(counts)
+    frame = frames[lead]
+    units = _units(frame, _splits(rows, ticker))
+    values = frame[["nav", "shares", "assets"]].astype("float64")
     values = values.assign(nav=values["nav"] / units, shares=values["shares"] * units)
-    return _Chosen(values, _source(lead, frames[lead]))
+    replaced = _replaced(rows, ticker, lead)
+    if len(replaced):
+        values["was"] = replaced.reindex(values.index) * units
+    return _Chosen(values, _source(lead, frame), notes=tuple(_switches(ticker, counts, lead)))
+
+
+def _counting(counts: Mapping[str, pd.Index]) -> str:
+    """The source to take share counts from: the one with most, unless it ended and another has gone on."""
+    lead = max(counts, key=lambda name: len(counts[name]))
+    for name, sessions in counts.items():
+        newer = sessions[sessions > counts[lead][-1]] if len(counts[lead]) else sessions
+        if len(newer) >= SESSIONS:
+            lead = name
+    return lead
+
+
+def _replaced(rows: Rows, ticker: str, source: str) -> pd.Series:
+    """The count before the last one that a source gave, by session; only where it replaced one."""
+    found: dict[pd.Timestamp, float] = {}
+    for row in rows.get("replaced", ()):  # the newest first
+        if (row["ticker"], row["source"]) == (ticker, source):
+            found.setdefault(pd.Timestamp(row["session"]), row["was"])
+    return pd.Series(found, dtype="float64")
+
+
+def _switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> list[str]:
+    """Counts of other sources that are left aside though the chosen one has none of their sessions."""
+    said = []
+    for name, sessions in counts.items():
+        more = sessions.difference(counts[lead])
+        if name != lead and len(more):
+            last = f"{len(more):,} session{'s' * (len(more) != 1)}, last {short_date(more[-1])}"
+            said.append(
+                f"SOURCE_SWITCH {ticker}: {LABELS.get(name, name)} counts units of {last}, "
+                f"{LABELS.get(lead, lead)} does not; a flow is never taken across sources."
+            )
+    return said
 
 
 def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:

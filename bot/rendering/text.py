@@ -13,16 +13,38 @@ import html as entities
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from bot.analytics.dates import MONTHS, date_phrase, short_date
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Iterator
 
+__all__ = [
+    "CAPTION_LIMIT",
+    "MESSAGE_LIMIT",
+    "MONTHS",
+    "Html",
+    "age_phrase",
+    "bold",
+    "code",
+    "date_phrase",
+    "did_you_mean",
+    "escape",
+    "italic",
+    "lines",
+    "link",
+    "nearest",
+    "pre",
+    "session_phrase",
+    "short_date",
+    "split_html",
+    "strip_html",
+    "visible_length",
+]
+
 MESSAGE_LIMIT = 4096  # visible UTF-16 units of one message, after entity parsing
 CAPTION_LIMIT = 1024  # the same, of a photo's caption
 
-# Named here because strftime's names follow the machine's locale.
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TAG = r"<(?P<slash>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>"
 _ENTITY = (
     r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-f]{1,6});"  # all that Telegram knows; others it shows as typed
@@ -181,16 +203,6 @@ def _change(old: tuple[tuple[int, str, str], ...], new: tuple[tuple[int, str, st
         shared += 1
     closing = "".join(f"</{name}>" for _, name, _ in reversed(old[shared:]))
     return closing + "".join(opening for _, _, opening in new[shared:])
-
-
-def date_phrase(day: dt.date) -> str:
-    """A date in words, whatever the machine's locale: "Fri 11 Dec 2020"."""
-    return f"{_DAYS[day.weekday()]} {short_date(day)}"
-
-
-def short_date(day: dt.date) -> str:
-    """A date without its weekday: "11 Dec 2020"."""
-    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def session_phrase(session: dt.date) -> str:

@@ -106,7 +106,7 @@ def test_a_count_is_stale_on_its_third_session_without_change() -> None:
 def test_a_gap_names_its_span() -> None:
     frame = daily(facts(200.0, 201.0, 203.0, rows=[0, 3, 4]), SESSIONS)
     assert list(frame["flag"]) == ["", "GAP", ""]
-    assert frame["note"].iloc[1] == "one flow over 3 sessions since 2020-01-01, counts between are missing"
+    assert frame["note"].iloc[1] == "one flow over 3 sessions since 1 Jan 2020, counts between are missing"
     assert frame["held"].tolist() == [False, True, False]
 
 

@@ -170,7 +170,7 @@ def test_days_are_sessions_even_where_counts_are_missing() -> None:
     assert summary(frame, Window("d", 3)).base == SESSIONS[1]  # the last count before a missing one
     assert summary(frame, Window("d", 4)).base == SESSIONS[1]
     assert summary(frame, Window("d", 5)).base == SESSIONS[0]
-    note = "one flow over 3 sessions since 2019-12-17, counts between are missing"
+    note = "one flow over 3 sessions since 17 Dec 2019, counts between are missing"
     assert summary(frame, Window("d", 3)).flags == ((SESSIONS[4], "GAP", note),)
     assert flow_history(frame, Window("d", 3))["dollars"].tolist()[-1] == pytest.approx(400e6)
 

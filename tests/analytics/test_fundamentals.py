@@ -101,15 +101,15 @@ def test_a_split_that_cannot_be_given_says_why_and_from_when_there_is_a_multiple
     assert reason(why(market(base, end), LARGE, YTD, "losses_in")) == ("no P/E stored", None)
     assert reason(why(market(base, end), SMALL, YTD, "positive")) == ("no P/E stored", None)
     later = why(market(row("2020-09-30", 61.1), end), SMALL, YTD, "losses_in")
-    assert reason(later) == ("P/E is recorded from 2020-09-30", DAYS[3])
+    assert reason(later) == ("P/E is recorded from 30 Sep 2020", DAYS[3])
     old = why(market(base, end), SMALL, parse_window("since 2020-09-30"), "losses_in")
-    assert reason(old) == ("no P/E is stored for the 31 days up to 2020-09-30", DAYS[0])
+    assert reason(old) == ("no P/E is stored for the 31 days up to 30 Sep 2020", DAYS[0])
     ended = why(market(base, row("2020-06-30", 52.1)), SMALL, YTD, "losses_in")
-    assert reason(ended) == ("no P/E is stored for the 31 days up to 2020-12-11", DAYS[0])
+    assert reason(ended) == ("no P/E is stored for the 31 days up to 11 Dec 2020", DAYS[0])
     one = why(
         market(row("2020-09-30", 61.1)).at(DAYS[3]), SMALL, parse_window("since 2020-09-30"), "losses_in"
     )
-    assert reason(one) == ("no P/E is stored after 2020-09-30", DAYS[3])
+    assert reason(one) == ("no P/E is stored after 30 Sep 2020", DAYS[3])
 
 
 def test_without_prices_for_the_window_there_is_no_split() -> None:

@@ -102,7 +102,7 @@ def test_a_metric_asks_for_one_fund_or_both() -> None:
 def test_a_missing_value_has_a_reason() -> None:
     empty = market(prices=pd.DataFrame({SMALL: [1.0]}, index=DAYS[:1]))
     assert why("ratio", empty) == "no closes of both funds stored"
-    assert why("momentum", market()) == "too little history (prices from 2020-12-07)"
+    assert why("momentum", market()) == "too little history (prices from 7 Dec 2020)"
     assert why("flow", market()) == "no share counts of IWM stored"
     assert why("flow", market(), fund=LARGE) == "no share counts of SPY stored"
     assert why("flow_gap", market()) == "no share counts of IWM and SPY stored"
@@ -110,8 +110,8 @@ def test_a_missing_value_has_a_reason() -> None:
     frozen = counts(math.nan, math.nan)
     assert why("flow", market(facts={SMALL: frozen})) == "no share counts of IWM stored"
     short = {SMALL: counts(1e6, 2e6), LARGE: counts(1e6, 2e6).iloc[1:]}
-    assert why("flow", market(facts=short)) == "too little history (share counts from 2020-12-07)"
-    assert why("flow_gap", market(facts=short)) == "too little history (share counts from 2020-12-08)"
+    assert why("flow", market(facts=short)) == "too little history (share counts from 7 Dec 2020)"
+    assert why("flow_gap", market(facts=short)) == "too little history (share counts from 8 Dec 2020)"
     assert why("pe", market()) == "no such multiple stored"
     assert why("pe_premium", market()) == "no such multiple stored for both funds"
 
@@ -122,7 +122,7 @@ def test_a_window_without_a_length_has_none_before_it(window: str) -> None:
     reason = why("flow_change", stored, window=parse_window(window))
     assert reason == f"{window} has no window before it"
     longer = why("flow_change", stored, window=Window("d", 2))
-    assert longer == "too little history (share counts from 2020-12-07)"
+    assert longer == "too little history (share counts from 7 Dec 2020)"
 
 
 def test_defaults_leave_out_what_must_be_given() -> None:

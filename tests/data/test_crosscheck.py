@@ -55,19 +55,19 @@ def test_the_worst_session_is_named() -> None:
     assert comparison.worst == DAYS[7]
     assert comparison.difference == pytest.approx(-0.03)
     assert comparison.describe("Yahoo", "daily CSV") == (
-        "daily CSV disagrees with Yahoo on 3 of 250 sessions, worst 2020-09-10 by 300 bp; it fills no gaps."
+        "daily CSV disagrees with Yahoo on 3 of 250 sessions, worst 10 Sep 2020 by 300 bp; it fills no gaps."
     )
 
 
 def test_a_disagreement_that_does_not_keep_it_from_joining_is_told_too() -> None:
     sentence = compare(closes(250), closes(250, d3=101.0)).describe("Yahoo", "daily CSV")
-    assert sentence == "daily CSV disagrees with Yahoo on 1 of 250 sessions, worst 2020-09-04 by 100 bp."
+    assert sentence == "daily CSV disagrees with Yahoo on 1 of 250 sessions, worst 4 Sep 2020 by 100 bp."
 
 
 def test_a_split_that_one_source_has_not_seen_is_a_large_number() -> None:
     sentence = compare(closes(400), closes(400) * 20).describe("Yahoo", "CSV import")
     assert sentence == (
-        "CSV import disagrees with Yahoo on 400 of 400 sessions, worst 2020-09-01 by 190,000 bp; "
+        "CSV import disagrees with Yahoo on 400 of 400 sessions, worst 1 Sep 2020 by 190,000 bp; "
         "it fills no gaps."
     )
 
@@ -135,11 +135,11 @@ def test_a_few_sessions_more_do_not_make_the_lead(counts: dict[str, int], lead: 
 def test_every_other_source_is_compared_with_the_lead() -> None:
     sources = {"yahoo": closes(300), "csv": closes(200), "daily-csv": closes(300, d0=150.0)}
     assert notes("IWM", sources, LABELS) == [
-        "IWM: daily CSV disagrees with Yahoo on 1 of 300 sessions, worst 2020-09-01 by 5,000 bp."
+        "IWM: daily CSV disagrees with Yahoo on 1 of 300 sessions, worst 1 Sep 2020 by 5,000 bp."
     ]
     assert notes("IWM", sources, {}, lead="daily-csv") == [
-        "IWM: yahoo disagrees with daily-csv on 1 of 300 sessions, worst 2020-09-01 by 3,333 bp.",
-        "IWM: csv disagrees with daily-csv on 1 of 200 sessions, worst 2020-09-01 by 3,333 bp.",
+        "IWM: yahoo disagrees with daily-csv on 1 of 300 sessions, worst 1 Sep 2020 by 3,333 bp.",
+        "IWM: csv disagrees with daily-csv on 1 of 200 sessions, worst 1 Sep 2020 by 3,333 bp.",
     ]
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.load import OVERLAP_SESSIONS, build_market, read_rows
+from bot.data.crosscheck import SESSIONS as SHARED
+from bot.data.load import build_market, read_rows
 from storage import observations
 from storage.db import open_database
 
@@ -154,26 +155,45 @@ def test_of_equal_sources_yahoo_is_taken() -> None:
     assert market.source("prices").label == "Yahoo"
 
 
-@pytest.mark.parametrize(("common", "joins"), [(OVERLAP_SESSIONS - 1, False), (OVERLAP_SESSIONS, True)])
+@pytest.mark.parametrize(("common", "joins"), [(SHARED - 1, False), (SHARED, True)])
 def test_another_source_goes_on_only_after_enough_sessions_in_common(common: int, joins: bool) -> None:
-    market = Rows().closes("csv", DAYS[:30]).closes("yahoo", DAYS[30 - common : 35]).market()
+    market = Rows().closes("yahoo", DAYS[:30]).closes("csv", DAYS[30 - common : 35]).market()
     assert list(closes(market)) == (DAYS[:35] if joins else DAYS[:30])
-    label = "CSV import + Yahoo (5 sessions)" if joins else "CSV import"
+    label = "Yahoo + CSV import (5 sessions)" if joins else "Yahoo"
     assert market.source("prices").label == label
+    told = () if joins else ("IWM: CSV import and Yahoo share 19 sessions; they are compared from 20 on.",)
+    assert market.notes == ({"prices": told} if told else {})
 
 
 def test_a_single_session_that_was_filled_in_is_named_so() -> None:
-    market = Rows().closes("csv", [*DAYS[:10], *DAYS[11:40]]).closes("yahoo", DAYS[:30]).market()
+    market = Rows().closes("yahoo", [*DAYS[:10], *DAYS[11:40]]).closes("csv", DAYS[:30]).market()
     assert list(closes(market)) == DAYS[:40]
-    assert market.source("prices").label == "CSV import + Yahoo (1 session)"
+    assert market.source("prices").label == "Yahoo + CSV import (1 session)"
+    assert market.notes == {}
 
 
 @pytest.mark.parametrize(("factor", "joins"), [(1.0009, True), (1.0011, False), (0.5, False)])
 def test_sources_that_disagree_on_common_sessions_are_not_joined(factor: float, joins: bool) -> None:
-    rows = Rows().closes("csv", DAYS[:30])
+    rows = Rows().closes("yahoo", DAYS[:30])
     other = [{"session": day, "close": (100 + DAYS.index(day) / 100) * factor} for day in DAYS[6:35]]
-    rows.put("bars", "yahoo", [{**row, "provisional": 0} for row in other])
-    assert list(closes(rows.market())) == (DAYS[:35] if joins else DAYS[:30])
+    rows.put("bars", "csv", [{**row, "provisional": 0} for row in other])
+    market = rows.market()
+    assert list(closes(market)) == (DAYS[:35] if joins else DAYS[:30])
+    assert [note.split(",")[0] for note in market.notes.get("prices", ())] == (
+        [] if joins else ["IWM: CSV import disagrees with Yahoo on 24 of 24 sessions"]
+    )
+
+
+def test_a_source_that_knows_no_split_is_rebased_by_one_that_does() -> None:
+    before, after = "2020-12-11T22:00:00Z", "2020-12-14T22:00:00Z"
+    rows = Rows().closes("csv", DAYS[:29], close=100.0, at=before)
+    rows.closes("yahoo", DAYS[5:30], close=50.0, at=after)
+    for row in rows["bars"]:
+        row["close"] = 50.0 if row["source"] == "yahoo" else 100.0
+    rows.put("splits", "yahoo", [{"session": "2020-12-14", "ratio": 2.0}], after)
+    market = rows.market()
+    assert closes(market) == dict.fromkeys(DAYS[:30], 50.0)
+    assert market.source("prices").label == "Yahoo + CSV import (5 sessions)"
 
 
 def test_two_funds_of_two_sources_are_both_named() -> None:
@@ -193,6 +213,39 @@ def test_fund_facts_are_of_the_one_source_with_most_counts() -> None:
     assert market.source("facts:IWM").label == "CSV import"
     assert market.source("facts:SPY").name == "none"
     assert list(market.facts) == ["IWM"]
+
+
+def facts_of(days: Iterable[str], shares: float) -> list[dict[str, Any]]:
+    return [{"session": day, "nav": 8.0, "shares": shares, "assets": None} for day in days]
+
+
+@pytest.mark.parametrize(
+    ("days", "chosen", "told"),
+    [
+        (DAYS[20:39], "CSV import", "issuer file counts units of 10 sessions, last 28 Dec 2020, CSV import"),
+        (DAYS[25:41], "CSV import", "issuer file counts units of 12 sessions, last 30 Dec 2020, CSV import"),
+        (DAYS[22:42], "CSV import", "issuer file counts units of 13 sessions, last 31 Dec 2020, CSV import"),
+    ],
+)
+def test_counts_of_another_source_are_left_aside_and_told(days: list[str], chosen: str, told: str) -> None:
+    rows = Rows().put("fund_facts", "csv", facts_of(DAYS[:29], 5.0))
+    market = rows.put("fund_facts", "issuer", facts_of(days, 7.0)).market()
+    assert market.source("facts:IWM").label == chosen
+    assert set(market.fund("IWM")["shares"]) == {5.0}
+    assert market.notes == {
+        "facts:IWM": (f"SOURCE_SWITCH IWM: {told} does not; a flow is never taken across sources.",)
+    }
+
+
+def test_a_source_that_has_gone_on_for_twenty_sessions_takes_over() -> None:
+    rows = Rows().put("fund_facts", "csv", facts_of(DAYS[:21], 5.0))
+    market = rows.put("fund_facts", "issuer", facts_of(DAYS[21:41], 7.0)).market()
+    assert market.source("facts:IWM").label == "issuer file"
+    assert set(market.fund("IWM")["shares"]) == {7.0}
+    assert market.notes["facts:IWM"] == (
+        "SOURCE_SWITCH IWM: CSV import counts units of 21 sessions, last 1 Dec 2020, "
+        "issuer file does not; a flow is never taken across sources.",
+    )
 
 
 def test_multiples_keep_their_sources_and_name_the_newest_first() -> None:
@@ -246,11 +299,11 @@ def test_sessions_joined_from_another_source_bring_their_distributions() -> None
     rows = Rows().closes("csv", DAYS[:30]).closes("yahoo", DAYS[:40])  # Yahoo leads
     rows.paid("csv", d20201116=0.2).paid("yahoo", d20201116=0.201, d20201221=0.5)
     assert paid(rows.market()) == {"2020-11-16": 0.201, "2020-12-21": 0.5}
-    longer = Rows().closes("csv", DAYS[:34]).closes("yahoo", DAYS[8:40])  # csv leads up to 2020-12-18
+    longer = Rows().closes("yahoo", DAYS[:34]).closes("csv", DAYS[8:40])  # Yahoo leads up to 2020-12-18
     assert DAYS[34] == "2020-12-21"
-    longer.paid("csv", d20201116=0.2).paid("yahoo", d20201116=0.201, d20201117=9.0, d20201221=0.5)
+    longer.paid("yahoo", d20201116=0.2).paid("csv", d20201116=0.201, d20201117=9.0, d20201221=0.5)
     assert paid(longer.market()) == {"2020-11-16": 0.2, "2020-12-21": 0.5}
-    assert paid(longer.paid("csv", d20201221=0.4).market()) == {"2020-11-16": 0.2, "2020-12-21": 0.4}
+    assert paid(longer.paid("yahoo", d20201221=0.4).market()) == {"2020-11-16": 0.2, "2020-12-21": 0.4}
 
 
 # Splits

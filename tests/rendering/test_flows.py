@@ -96,7 +96,7 @@ def test_a_single_report_has_no_flow() -> None:
     assert [line.split() for line in lines[3:7]] == [
         [name, "n/a", "n/a", "n/a"] for name in ("1d", "5d", "20d", "ytd")
     ]
-    assert "IWM 20d z-score: n/a, too little history (share counts from 2020-01-02)." in lines
+    assert "IWM 20d z-score: n/a, too little history (share counts from 2 Jan 2020)." in lines
     assert not any(line.startswith("Base reports") for line in lines)
 
 
