@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _DATED = re.compile(r"(?:since )?([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _WINDOW_START = re.compile(r"[0-9]|since$")
+COMPARISON = f"a comparison ({', '.join(OPS)})"
 _COMPARING = ("above", "below", "over", "under", "crosses")
 
 
@@ -42,7 +43,7 @@ def read_arguments(
 def _value(metric: Metric, parameter: Parameter, given: Mapping[str, Argument]) -> Argument:
     value = given.get(parameter.name, parameter.default)
     if value is None:
-        raise BadInput(f"{metric.name} needs {_describe(parameter)}.", metric.example)
+        raise BadInput(f"{metric.name} needs {describe(parameter)}.", metric.example)
     return value
 
 
@@ -81,7 +82,7 @@ def _names(parameter: Parameter) -> tuple[str, ...]:
     return parameter.choices or (PAIR if parameter.kind == "fund" else ())
 
 
-def _describe(parameter: Parameter) -> str:
+def describe(parameter: Parameter) -> str:
     """What a parameter expects, for messages."""
     match parameter.kind:
         case "count":
@@ -97,9 +98,8 @@ def _unfit(
     metric: Metric, given: Mapping[str, Argument], words: Words, registry: Mapping[str, Metric]
 ) -> BadInput:
     """The error for a word that is neither an argument nor a comparison."""
-    comparison = f"a comparison ({', '.join(OPS)})"
     free = [parameter for parameter in metric.parameters if parameter.name not in given]
-    expected = choices([*map(_describe, free), comparison])
+    expected = choices([*map(describe, free), COMPARISON])
     if not words.text:
         return BadInput(f"The rule stops after “{words.before}”; expected {expected}.", metric.example)
     if any(parameter.kind in {"window", "date"} for parameter in free) and _WINDOW_START.match(words.text):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bot.alerts.arguments import COMPARISON, describe
 from bot.alerts.grammar import parse_rule
+from bot.alerts.reading import choices
+from bot.errors import BadInput
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Argument, Metric
@@ -20,7 +23,16 @@ def parse_subject(
     Of `windows` the first belongs to the metric if it takes one (a `since` also where it takes a
     date), the next is the span; a lone window of a metric that takes none is the span.
     """
-    # The grammar reads whole rules: the subject is that of a rule whose target needs no unit.
+    try:
+        return _parse(text, windows, registry)
+    except BadInput as error:
+        raise BadInput(_without_comparison(error.sentence, text, registry), error.example) from error
+
+
+def _parse(
+    text: str, windows: Sequence[Window], registry: Mapping[str, Metric]
+) -> tuple[Metric, dict[str, Argument], Window | None]:
+    """The grammar reads whole rules: the subject is that of a rule whose target needs no unit."""
     metric = registry[parse_rule(f"{text} > 0", registry).conditions[0].metric]
     kinds = {parameter.kind for parameter in metric.parameters}
     left = list(windows)
@@ -28,3 +40,13 @@ def parse_subject(
         text += f" {left.pop(0)}"
     condition = parse_rule(f"{text} > 0", registry).conditions[0]
     return metric, dict(condition.arguments), left[0] if left else None
+
+
+def _without_comparison(sentence: str, text: str, registry: Mapping[str, Metric]) -> str:
+    """What the grammar says of a rule, said of a subject, which has no comparison."""
+    head, _, expected = sentence.partition("; expected ")
+    if COMPARISON not in expected:
+        return sentence
+    metric = registry.get(text.split(maxsplit=1)[0])
+    words = [describe(parameter) for parameter in metric.parameters] if metric else []
+    return f"{head}; expected {choices(words) if words else 'nothing more'}."

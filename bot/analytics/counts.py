@@ -26,6 +26,7 @@ FLAGS = {
     "LARGE": "above 5% of assets",
     "LOT": "the count did not change by whole lots of 50,000 shares",
     "NAV": "net asset value more than 5% off the market price, which is used instead",
+    "REVISED": "the source has replaced the count that it gave first",
 }
 FROZEN_SESSIONS = 3
 REVERT_SESSIONS = 5
@@ -46,9 +47,10 @@ COLUMNS = ("shares", "nav", "flow", "flag", "note", "position", "held", "undone"
 def daily(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | None = None) -> pd.DataFrame:
     """Facts made ready: rows x COLUMNS, on sessions that have a share count and a NAV.
 
-    `facts` is sessions x (nav, shares, assets) of one source, `sessions` the exchange's, `price` closes
-    that a NAV is checked against. Rows on non-sessions are dropped before differencing, and so are
-    counts that are frozen assets divided by NAV.
+    `facts` is sessions x (nav, shares, assets) of one source, with a column `was` where it has replaced
+    counts; `sessions` are the exchange's, `price` closes that a NAV is checked against.
+    Rows on non-sessions are dropped before differencing, and so are counts that are frozen assets
+    divided by NAV.
 
     shares, nav   in the units that hold after the last split
     flow          US dollars, (S_t - S_{t-1}) * NAV_t; NaN on the first row; the end of a spike takes
@@ -60,6 +62,7 @@ def daily(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | No
     stand_in      as a base it is then replaced by this row
     """
     frame = _usable(facts, sessions)
+    was = facts["was"].reindex(frame.index) if "was" in facts else pd.Series(np.nan, frame.index)
     raw = frame["shares"].diff()
     consecutive = frame["position"].diff() == 1
     split = _splits(frame, consecutive)
@@ -73,6 +76,7 @@ def daily(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | No
     frame["flow"] = (change * frame["nav"]).where(~split, 0.0)
     spikes = _spikes(frame["shares"].to_numpy(), (share > BIG_SHARE).to_numpy())
     marks = {
+        "REVISED": was.notna(),
         "STALE": (change == 0).rolling(FROZEN_SESSIONS).sum() == FROZEN_SESSIONS,
         "LOT": (raw.round() % LOT != 0) & raw.notna() & ~split,
         "LARGE": share > LARGE_SHARE,
@@ -83,6 +87,7 @@ def daily(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | No
     frame["held"] = marks["STALE"] | marks["LOT"] | marks["GAP"] | marks["BIG"]
     _settle(frame, spikes)
     _flag(frame, marks, spikes, split)
+    _tell(frame, was)
     return frame[list(COLUMNS)]
 
 
@@ -182,7 +187,14 @@ def _flag(
         flag.iloc[start : end + 1] = "SPIKE_REVERT"
     flag[split] = "SPLIT"
     frame["flag"], frame["note"] = flag, flag.map({"": "", **FLAGS})
+
+
+def _tell(frame: pd.DataFrame, was: pd.Series) -> None:
+    """Put what is particular to a day into its note: the span of a gap, the count that was replaced."""
+    column = frame.columns.get_loc("note")
+    for row in np.flatnonzero(frame["flag"] == "REVISED"):
+        frame.iloc[row, column] = f"the source gave {was.iloc[row] / 1e6:,.2f}m units first"
     steps = frame["position"].diff()
-    for row in np.flatnonzero(flag == "GAP"):
+    for row in np.flatnonzero(frame["flag"] == "GAP"):
         span = f"one flow over {steps.iloc[row]:.0f} sessions since {short_date(frame.index[row - 1])}"
-        frame.iloc[row, frame.columns.get_loc("note")] = f"{span}, counts between are missing"
+        frame.iloc[row, column] = f"{span}, counts between are missing"

@@ -128,7 +128,7 @@ def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest)
     condition = tested.rule.conditions[0]
     series = histories.series(condition)
     since = pd.Timestamp(tested.found.since)
-    look = chart_look(f"Backtest: {tested.rule}", market, theme, _part(condition.metric))
+    look = chart_look(f"Backtest: {tested.rule}", market, theme, market.source(_part(condition.metric)).label)
     marks = Marks([pd.Timestamp(day) for day in tested.found.dates], "fired")
     level = Threshold(series.threshold.loc[since:], str(condition.target))
     unit = METRICS[condition.metric].unit

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import flows, performance, trend, units, valuation
 from bot.analytics.market import LARGE, PAIR, SMALL
+from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS
 from bot.analytics.windows import YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import Panel, compare_chart
 from bot.rendering.tables import table
-from bot.rendering.text import Html, bold, lines, pre, session_phrase, short_date
+from bot.rendering.text import Html, age_phrase, bold, lines, pre, session_phrase, short_date
 from bot.rendering.themes import Look, Theme
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def compare(
         sources(
             {
                 "prices": market.source("prices").label,
-                "flows": _fact_labels(market),
+                "flows": fact_labels(market),
                 "multiples": market.source("multiples").label,
             }
         ),
@@ -138,6 +139,8 @@ def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
             parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")
             continue
         late = f" to {short_date(found.end)}" if found.end != market.end else ""
+        old = age_phrase(market.behind(found.end) - METRICS["flow"].lag)
+        late += f", {old}" if old else ""
         parts.append(
             f"{ticker} {units.USD.show(found.dollars)} ({PERCENT.show(found.percent)} of assets){late}"
         )
@@ -154,11 +157,18 @@ def multiple_line(market: Market) -> str:
     same = figure.small_session == figure.large_session
     both = ", ".join(
         f"{ticker} {units.MULTIPLE.show(value)}"
-        + (f" ({short_date(session)})" if session is not None and not same else "")
+        + (f" ({_aged(market, short_date(session), session)})" if session is not None and not same else "")
         for ticker, value, session in told
     )
-    dated = f", {session_phrase(_sessions(figure)[0])}" if same else ""
+    session = _sessions(figure)[0]
+    dated = f", {_aged(market, session_phrase(session), session)}" if same else ""
     return f"P/E ({convention(figure.convention, figure.basis)}): {both}{dated}."
+
+
+def _aged(market: Market, words: str, session: pd.Timestamp) -> str:
+    """The session of a multiple in `words`, with its age where it is old."""
+    old = age_phrase(market.behind(session) - METRICS["pe"].lag)
+    return f"{words}, {old}" if old else words
 
 
 def _sessions(figure: Figure) -> list[pd.Timestamp]:
@@ -172,7 +182,8 @@ def convention(name: str, basis: str) -> str:
     return f"{valuation.CONVENTIONS.get(name, name)}, {stated}"
 
 
-def _fact_labels(market: Market) -> str:
+def fact_labels(market: Market) -> str:
+    """Sources of both funds' facts, "" without any."""
     labels = dict.fromkeys(market.source(f"facts:{ticker}").label for ticker in PAIR)
     return ", ".join(label for label in labels if label != "no data")
 
@@ -185,10 +196,22 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> Chart:
     return compare_chart(grown, look, Panel(r, r.rolling(AVERAGE).mean()))
 
 
-def chart_look(title: str, market: Market, theme: Theme, part: str = "prices") -> Look:
-    """Title, source line and sample label of a chart."""
-    label = market.source(part).label
-    return Look(title, f"Source: {label} · {session_phrase(require(market))}", theme, sample=market.is_sample)
+def chart_look(
+    title: str,
+    market: Market,
+    theme: Theme,
+    label: str | None = None,
+    session: pd.Timestamp | None = None,
+) -> Look:
+    """Title, source line and sample label of a chart; of prices, if nothing else is said."""
+    source = label or market.source("prices").label
+    dated = session_phrase(require(market) if session is None else session)
+    return Look(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
+
+
+def titled(window: Window) -> str:
+    """A window as it stands in a title: "since 30 Sep 2020"."""
+    return f"since {short_date(window.since)}" if window.since is not None else str(window)
 
 
 def _buttons(asked: Asked) -> tuple[tuple[tuple[str, str], ...], ...]:

@@ -14,7 +14,7 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import flows_chart
-from bot.rendering.compare import based, chart_look
+from bot.rendering.compare import based, chart_look, fact_labels
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
@@ -61,7 +61,8 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
     """Count, assets and age of one fund, its flow over each window, its flagged days."""
     frame = flows.prepared(market, ticker)
     if frame.empty:
-        return bold(ticker) + f": {NOT_AVAILABLE}, {absence(market, ticker)}"
+        html = bold(ticker) + f": {NOT_AVAILABLE}, {absence(market, ticker)}"
+        return lines(html, *aside(market, ticker))
     end = frame.index[-1]
     found = [flows.summary(frame, window, market.anchor) for window in windows]
     rows = [
@@ -80,7 +81,21 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
         *_flags(found),
+        *aside(market, ticker),
     )
+
+
+def aside(market: Market, ticker: str) -> list[str]:
+    """What is left out of one fund's counts: those made of assets, those of days closed, other sources'."""
+    facts = market.fund(ticker)
+    made = counts.derived(facts)
+    said = []
+    if made.any():
+        first, last = (short_date(day) for day in facts.index[made][[0, -1]])
+        said.append(
+            f"FAKE_AUM {first} to {last}: {int(made.sum()):,} counts are assets divided by NAV, left out."
+        )
+    return [*said, *(f"{note}" for note in market.notes.get(f"facts:{ticker}", ()))]
 
 
 def absence(market: Market, ticker: str) -> str:
@@ -102,13 +117,16 @@ def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:
 
 def _signals(market: Market) -> list[str]:
     """z-score, acceleration and gap over 20 sessions, or why one cannot be given; none without facts."""
-    if flows.prepared(market, SMALL).empty:
+    frame = flows.prepared(market, SMALL)
+    if frame.empty:
         return []
     shown = {}
     for name in ("flow_z", "flow_change", "flow_gap"):
         metric = METRICS[name]
         found = reading(metric, market, metric.defaults())
         shown[name] = metric.unit.show(found.value) + (f", {found.reason}" if found.reason else "")
+        if found.session is not None and found.session != frame.index[-1]:
+            shown[name] += f" ({short_date(found.session)})"
     return [
         f"IWM 20d z-score: {shown['flow_z']}.",
         f"IWM 20d less the 20d before: {shown['flow_change']}.",
@@ -125,6 +143,7 @@ def _chart(market: Market, window: Window, theme: Theme) -> Chart:
             # The base is the line's zero: its own flow belongs to the window before.
             columns[ticker] = frame["flow"].loc[base:].copy()
             columns[ticker].iloc[0] = 0.0
-    part = f"facts:{next(iter(columns), PAIR[0])}"
-    look = chart_look(f"Money into the funds, {window}", market, theme, part)
+    since = f" since {short_date(min(column.index[0] for column in columns.values()))}" if columns else ""
+    last = max((column.index[-1] for column in columns.values()), default=None)
+    look = chart_look(f"Money into the funds{since}", market, theme, fact_labels(market), last)
     return flows_chart(pd.DataFrame(columns), look)

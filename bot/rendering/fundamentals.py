@@ -14,7 +14,7 @@ from bot.analytics.performance import performance
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import compare_chart
-from bot.rendering.compare import chart_look
+from bot.rendering.compare import chart_look, titled
 from bot.rendering.tables import table
 from bot.rendering.text import bold, lines, pre, short_date
 
@@ -55,7 +55,7 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
         return Answer(html)
     blocks = [_fund(market, ticker, chosen, window) for ticker in PAIR]
     html = lines(
-        heading(f"Implied fundamentals, {window}", market, asked),
+        heading(f"Implied fundamentals, {titled(window)}", market, asked),
         f"Per share = price / multiple, {valuation.CONVENTIONS.get(chosen, chosen)}; base = 100.",
         *blocks,
         "",
@@ -131,4 +131,5 @@ def _grown(market: Market, convention: str, window: Window) -> pd.DataFrame:
 
 def _chart(market: Market, grown: pd.DataFrame, theme: Theme) -> Chart:
     title = f"Implied earnings per share since {short_date(grown.index[0])}"
-    return compare_chart(grown, chart_look(title, market, theme, "multiples"))
+    label = market.source("multiples").label
+    return compare_chart(grown, chart_look(title, market, theme, label, grown.index[-1]))

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bot.alerts.bars import threshold
-from bot.analytics.market import PAIR
-from bot.analytics.metrics import Arguments, Metric, reading
+from bot.analytics.metrics import Arguments, Metric, reading, sources_of
+from bot.analytics.windows import Window
 from bot.errors import NoData
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import Threshold, metric_chart
-from bot.rendering.compare import chart_look
+from bot.rendering.compare import chart_look, titled
 from bot.rendering.figures import age, place
-from bot.rendering.text import Html, bold, code, lines, session_phrase
+from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Target
     from bot.analytics.market import Market
-    from bot.analytics.windows import Window
     from bot.rendering.charts import Chart
     from bot.rendering.themes import Theme
 
@@ -63,7 +63,9 @@ def subject_title(metric: Metric, arguments: Arguments) -> str:
 def _word(value: object) -> str:
     if isinstance(value, str):
         return value
-    return f"from {value}" if hasattr(value, "isoformat") else str(value)
+    if isinstance(value, dt.date):
+        return f"from {short_date(value)}"
+    return titled(value) if isinstance(value, Window) else str(value)
 
 
 def _chart(
@@ -71,8 +73,12 @@ def _chart(
 ) -> Chart:
     history: pd.Series = metric.history(market, arguments)
     position = int(span.bases(pd.DatetimeIndex(history.index))[-1])
-    fund = str(arguments.get("fund", PAIR[0]))
-    part = f"facts:{fund}" if metric.part == "facts" else metric.part
-    look = chart_look(subject_title(metric, arguments), market, theme, part)
+    look = chart_look(
+        subject_title(metric, arguments),
+        market,
+        theme,
+        sources_of(metric, market, arguments),
+        history.last_valid_index(),
+    )
     level = None if target is None else Threshold(threshold(history, target), str(target))
     return metric_chart(history.iloc[max(position, 0) :], metric.unit, look, threshold=level)

@@ -14,7 +14,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import metric_chart
-from bot.rendering.compare import chart_look, convention
+from bot.rendering.compare import chart_look, convention, fact_labels, titled
 from bot.rendering.flows import absence
 from bot.rendering.standing import capital
 from bot.rendering.tables import table
@@ -130,7 +130,7 @@ def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
     chosen = convention_for(market)
     blocks = [_why(market, ticker, window, chosen) for ticker in PAIR]
     html = lines(
-        heading(f"What moved it, {window}", market, asked),
+        heading(f"What moved it, {titled(window)}", market, asked),
         *blocks,
         _verdict(market, window, chosen),
         "",
@@ -138,11 +138,16 @@ def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
             {
                 "prices": market.source("prices").label,
                 "multiples": market.source("multiples").label,
-                "flows": market.source(f"facts:{SMALL}").label,
+                "flows": fact_labels(market),
             }
         ),
     )
-    return Answer(html, buttons=_buttons(asked))
+    tail = asked.suffix
+    buttons = (
+        (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}")),
+        (("Multiples", f"/multiples{tail}"), ("Fundamentals", f"/fundamentals ytd{tail}")),
+    )
+    return Answer(html, buttons=buttons)
 
 
 def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
@@ -173,6 +178,9 @@ def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Htm
         note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
     else:
         rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
+        if flow.end is not None and flow.end != market.end:
+            old = age_phrase(market.behind(flow.end) - METRICS["flow"].lag)
+            note += f"\nFlow as reported for {short_date(flow.end)}{f', {old}' if old else ''}."
     head = bold(ticker) + f" since {short_date(price.base)}"
     return lines(head, pre(table(("", "change"), rows)), note)
 
@@ -203,7 +211,8 @@ def _chart(market: Market, chosen: str, theme: Theme) -> Chart:
         f"P/E premium of IWM over SPY, {valuation.CONVENTIONS.get(chosen, chosen)}",
         market,
         theme,
-        "multiples",
+        market.source("multiples").label,
+        series.index[-1],
     )
     return metric_chart(series, METRICS["pe_premium"].unit, look)
 

@@ -10,7 +10,7 @@ from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.data.load import LABELS
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.tables import table
-from bot.rendering.text import bold, lines, pre, short_date
+from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
     """Sector weights, industry groups where imported, revenue at home; each with its date and source."""
     require(market)
     found = [one for level in (SECTOR, GROUP) for one in weights(market, level)]
-    blocks = [_block(one) for one in found]
+    blocks = [_block(market, one) for one in found]
     if not blocks:
         blocks = [
             lines(
@@ -68,7 +68,7 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
     return Answer(html, buttons=((("Compare", f"/compare{tail}"), ("Multiples", f"/multiples{tail}")),))
 
 
-def _block(one: Weights) -> Html:
+def _block(market: Market, one: Weights) -> Html:
     title = "Industry groups" if one.level == GROUP else _CLASSIFICATIONS.get(one.source, "Sectors, imported")
     shown = one.frame.head(_GROUPS_SHOWN)
     rows = [
@@ -78,18 +78,24 @@ def _block(one: Weights) -> Html:
     more = len(one.frame) - len(shown)
     return lines(
         bold(title),
-        _dated(one.sessions),
+        _dated(market, one.sessions),
         pre(table(("", SMALL, LARGE, "gap"), rows)),
         f"... and {more} more." if more else None,
         None if one.both else f"Only {' and '.join(one.sessions)} from this source: nothing to compare with.",
     )
 
 
-def _dated(sessions: dict[str, pd.Timestamp]) -> str:
+def _dated(market: Market, sessions: dict[str, pd.Timestamp]) -> str:
     days = set(sessions.values())
     if len(days) == 1:
-        return f"As of {short_date(next(iter(days)))}, largest difference first."
-    return "As of " + ", ".join(f"{ticker} {short_date(day)}" for ticker, day in sessions.items()) + "."
+        return f"As of {_aged(market, next(iter(days)))}, largest difference first."
+    return "As of " + ", ".join(f"{ticker} {_aged(market, day)}" for ticker, day in sessions.items()) + "."
+
+
+def _aged(market: Market, session: pd.Timestamp) -> str:
+    """A session with its age: weights are those of a report, which may be months old."""
+    old = age_phrase(market.behind(session))
+    return f"{short_date(session)}{f' ({old})' if old else ''}"
 
 
 def _short(name: str) -> str:
@@ -105,7 +111,7 @@ def _revenue(market: Market) -> list[str]:
     for one in weights(market, REVENUE):
         for name, row in one.frame.iterrows():
             parts = [
-                f"{ticker} {SHARE.show(row[ticker])} ({short_date(one.sessions[ticker])})"
+                f"{ticker} {SHARE.show(row[ticker])} ({_aged(market, one.sessions[ticker])})"
                 for ticker in PAIR
                 if ticker in one.sessions
             ]

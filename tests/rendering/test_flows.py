@@ -128,7 +128,7 @@ def test_the_chart_begins_at_zero_and_has_only_funds_with_a_base(monkeypatch: py
     ((frame, look),) = drawn
     assert list(frame.columns) == ["IWM"]
     assert frame["IWM"].tolist() == [0.0] + [100e6] * 5
-    assert look.title == "Money into the funds, 5d"
+    assert look.title == "Money into the funds since 6 Feb 2020"
 
 
 @shared

@@ -202,7 +202,7 @@ def test_a_split_that_has_no_base_says_from_when_there_is_one() -> None:
     of = market([50.0] * 60, multiples=figures)
     lines = said(why_answer(of, Asked(), parse_window("50d")))
     assert lines[5].startswith("Earnings and multiple: n/a, ")
-    assert "2020-03-09" in lines[5]
+    assert "9 Mar 2020" in lines[5]
     assert not any(line.startswith("Reading") for line in lines)
 
 

@@ -22,7 +22,7 @@ def test_weights_of_both_funds_largest_difference_first() -> None:
     said = text(sample_market()).splitlines()
     assert said[0] == "Sector weights · close of Fri 11 Dec 2020"
     assert said[1].startswith("Sample data")
-    table = said.index("As of 30 Nov 2020, largest difference first.") + 1
+    table = said.index("As of 30 Nov 2020 (9 sessions old), largest difference first.") + 1
     assert said[table].split() == ["IWM", "SPY", "gap"]
     assert said[table + 1].split() == ["Info", "tech", "13.6%", "27.6%", "−14.0pp"]
     assert said[table + 2].split() == ["Communication", "2.4%", "10.6%", "−8.2pp"]
