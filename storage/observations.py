@@ -8,6 +8,7 @@ vintage is told in storage/vintages.py.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,6 +42,10 @@ __all__ = [
 ]
 
 
+_LOGGED = 100  # restatements of one reading that are named one by one
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Written:
     """What an add did, in rows: `inserted` new keys, `revised` new values of known keys, `unchanged`."""
@@ -65,14 +70,19 @@ def add(
     vintages are those of the order in which they were said, so a value that was replaced and came
     back has come back whichever of the three is stored last. Of two values of one key observed in
     the same second the later one added counts. NaN is None; a column not given is None.
-    ValueError for an unknown column, a missing key or an infinite number.
+    Figures replaced by others (storage.restatements) are logged. ValueError for an unknown column, a
+    missing key or an infinite number.
     """
-    shape = KINDS[kind]
-    reading = Reading(db, shape, source, instant(observed_at))
+    shape, at = KINDS[kind], instant(observed_at)
+    reading = Reading(db, shape, source, at)
     written = {"inserted": 0, "revised": 0, "unchanged": 0}
     for row in rows:
         written[reading.take(_clean(shape, row, source))] += 1
     reading.close()
+    if written["revised"]:
+        for each in restatements(db, kind, since=at, limit=_LOGGED):
+            if (each.source, each.observed_at) == (source, at):
+                _log.info("restated by %s: %s", source, each)
     return Written(**written)
 
 

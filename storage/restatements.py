@@ -49,6 +49,24 @@ class Restatement:
         """Relative change, 0.01 for one percent more; None also where the old figure is zero."""
         return None if self.new is None or not self.old else self.new / self.old - 1
 
+    def __str__(self) -> str:
+        """In words: "IWM 2020-12-10 close 190 -> 190.19 (+10.0 bp)", or "... withdrawn"."""
+        what = " ".join((*self.key.values(), self.column))
+        if self.new is None:
+            return f"{what} {_shown(self.old)} withdrawn"
+        moved = "" if self.change is None else f" ({self.change * 1e4:+,.1f} bp)"
+        return f"{what} {_shown(self.old)} -> {_shown(self.new)}{moved}"
+
+
+def _shown(figure: float) -> str:
+    return f"{figure:,.10g}"
+
+
+def recent(db: sqlite_utils.Database, *, since: Moment, limit: int = 100) -> list[Restatement]:
+    """The last `limit` restatements of any kind, observed at or after `since`, newest first."""
+    found = [each for kind in KINDS for each in restatements(db, kind, since=since, limit=limit)]
+    return sorted(found, key=lambda each: each.observed_at, reverse=True)[:limit]
+
 
 def restatements(
     db: sqlite_utils.Database, kind: str, *, since: Moment | None = None, limit: int = 20

@@ -114,7 +114,7 @@ COMMANDS: tuple[Command, ...] = (
         settings.on_summary,
         changes=settings.changes,
     ),
-    Command("status", "", "age of the data, checks, queue, version", "/status", settings.on_status),
+    Command("status", "", "age of the data, how each source stands, restatements, queue", "/status", settings.on_status),
     Command("about", "", "sources and definitions; not investment advice", "/about", settings.on_about),
     Command(
         "admin",

@@ -10,16 +10,19 @@ from zoneinfo import ZoneInfo
 
 from bot import __version__
 from bot.analytics.registry import METRICS
+from bot.analytics.sessions import SETTLE
 from bot.errors import BadInput
 from bot.rendering import reference
 from bot.rendering.answer import Answer
-from bot.rendering.status import about, status
+from bot.rendering.health import RESTATED_DAYS, healths
+from bot.rendering.status import Report, about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
 from bot.services import DAILY, context_of, standing_of
 from storage import alerts as stored
 from storage import chats, outbox
 from storage import sources as source_rows
+from storage.restatements import recent
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -61,12 +64,24 @@ async def on_about(ask: Ask) -> Answer:
 
 
 async def on_status(ask: Ask) -> Answer:
-    """/status: age of the data, checks, queue."""
-    market = await ask.market()
-    rows = await ask.services.database.run(source_rows.statuses)
-    queue = await ask.services.database.run(outbox.pending)
-    context = await asyncio.to_thread(context_of, market, ask.services.markets)
-    return status(market, rows, queue, context.next_check, __version__)
+    """/status: age of the data, how the sources stand, what was restated, queue."""
+    market, now = await ask.market(), ask.now
+    sessions = await asyncio.to_thread(ask.services.markets.sessions)
+    since = now - dt.timedelta(days=RESTATED_DAYS)
+
+    def read(db: sqlite_utils.Database) -> Report:
+        return Report(
+            now=now,
+            zone=ZoneInfo(zone_of(ask, chats.get_chat(db, ask.chat_id))),
+            sources=healths(source_rows.statuses(db), sessions, now),
+            restated=recent(db, since=since),
+            queue=outbox.pending(db),
+            next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,
+            version=__version__,
+        )
+
+    report = await ask.services.database.run(read)
+    return await asyncio.to_thread(status, market, report)
 
 
 def changes(text: str) -> bool:

@@ -7,11 +7,13 @@ import datetime as dt
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from bot.analytics.sessions import STALE_AFTER, Sessions
 from bot.cli.voice import say
 from bot.data.load import build_market, read_rows
 from bot.jobs.tick import HEARTBEAT, TICK_SECONDS
+from bot.rendering.health import RESTATED_DAYS, findings, healths
 from storage import outbox, sources
 from storage.db import (
     SQLITE_VERSION,
@@ -22,13 +24,15 @@ from storage.db import (
     open_database,
 )
 from storage.lock import is_held
+from storage.restatements import recent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     import sqlite_utils
 
+    from bot.analytics.market import Market
     from bot.config import Config
     from storage.db import Database
 
@@ -71,7 +75,7 @@ def examine(config: Config, file: Path | None, now: dt.datetime) -> Iterator[Fin
     yield _disk(config.database)
     try:
         with open_database(config.database, read_only=True) as database:
-            yield from _database(database, sessions, now)
+            yield from _database(database, config, sessions, now)
     except DatabaseMissing:
         where = f"there is none at {config.database}; “run”, “chat” or “import” makes it"
         yield Finding(FAIL, "database", where)
@@ -95,15 +99,17 @@ def _disk(file: Path) -> Finding:
     )
 
 
-def _database(database: Database, sessions: Sessions, now: dt.datetime) -> Iterator[Finding]:
+def _database(database: Database, config: Config, sessions: Sessions, now: dt.datetime) -> Iterator[Finding]:
     problems = database.outside_sync(integrity_check)
     words = "; ".join(problems[:3]) if problems else f"{database.path} is sound"
     yield Finding(FAIL if problems else OK, "database", words)
-    yield _prices(database, sessions, now)
-    for row in database.run_sync(sources.statuses):
-        yield Finding(
-            NOTE if row["failures"] else OK, f"source {row['source']}, {row['subject']}", _said(row)
-        )
+    market = build_market(database.run_sync(read_rows), sessions, now)
+    yield _prices(market, sessions, now)
+    asked = healths(database.run_sync(sources.statuses), sessions, now)
+    since = now - dt.timedelta(days=RESTATED_DAYS)
+    replaced = database.run_sync(lambda db: recent(db, since=since))
+    for well, subject, words in findings(market, asked, replaced, ZoneInfo(config.timezone), now):
+        yield Finding(OK if well else NOTE, subject, words)
     yield _running(database, now)
     queue = database.run_sync(outbox.pending)
     waiting = sum(count for status, count in queue.items() if status not in {"sent", "dead"})
@@ -111,9 +117,8 @@ def _database(database: Database, sessions: Sessions, now: dt.datetime) -> Itera
     yield Finding(NOTE if dead else OK, "queue", f"{waiting} waiting, {dead} given up")
 
 
-def _prices(database: Database, sessions: Sessions, now: dt.datetime) -> Finding:
+def _prices(market: Market, sessions: Sessions, now: dt.datetime) -> Finding:
     """How old the prices are; old ones are no fault of the installation."""
-    market = build_market(database.run_sync(read_rows), sessions, now)
     if market.end is None:
         return Finding(NOTE, "data", "no prices of both funds yet; run “refresh” or “import prices”")
     due = sessions.last_completed(now, STALE_AFTER)
@@ -121,13 +126,6 @@ def _prices(database: Database, sessions: Sessions, now: dt.datetime) -> Finding
     age = f"{behind} session{'' if behind == 1 else 's'} behind" if behind else "current"
     words = f"prices to {market.end:%Y-%m-%d}, {age}; {market.source('prices').label}"
     return Finding(NOTE if behind else OK, "data", words)
-
-
-def _said(row: Mapping[str, object]) -> str:
-    """What a source last said."""
-    if row["failures"]:
-        return f"failed {row['failures']}x, last {row['last_attempt']}: {row['detail']}"
-    return f"last success {row['last_success']}"
 
 
 def _running(database: Database, now: dt.datetime) -> Finding:

@@ -133,6 +133,11 @@ def require(market: Market) -> pd.Timestamp:
     if market.end is not None:
         return market.end
     first = {t: days[0] for t in PAIR if t in market.prices and len(days := market.prices[t].dropna().index)}
+    if not first and market.begins is not None:
+        raise NoData(
+            f"The first stored close of both funds is of {date_phrase(market.begins)}; the last completed "
+            f"session is {date_phrase(market.last_completed)}, so there is nothing to show yet."
+        )
     if not first:
         raise NoData(
             "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "

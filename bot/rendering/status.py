@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 from bot.analytics.market import PAIR
 from bot.analytics.registry import METRICS
-from bot.data.load import LABELS
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.figures import age
+from bot.rendering.health import brief, flag_lines, restated
 from bot.rendering.reference import ADVICE
-from bot.rendering.text import Html, bold, date_phrase, lines, session_phrase, short_date
+from bot.rendering.standing import moment
+from bot.rendering.tables import table
+from bot.rendering.text import Html, bold, date_phrase, lines, pre, short_date
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping, Sequence
+    from zoneinfo import ZoneInfo
 
     from bot.analytics.market import Market
+    from bot.rendering.health import Health
+    from storage.observations import Restatement
 
 _GAPS_SHOWN = 3
 # Statuses of the outbox in words; what was sent is no news.
@@ -29,28 +36,78 @@ _QUEUE = {
 }
 
 
-def status(
-    market: Market,
-    sources: Sequence[Mapping[str, Any]],
-    queue: Mapping[str, int],
-    next_check: dt.datetime,
-    version: str,
-) -> Answer:
-    """What is stored and how old it is, how each source answered, what waits to be sent."""
+@dataclass(frozen=True)
+class Report:
+    """What /status tells beside the Market."""
+
+    now: dt.datetime
+    zone: ZoneInfo  # of the times that are told
+    sources: Sequence[Health]
+    restated: Sequence[Restatement]
+    queue: Mapping[str, int]
+    next_check: dt.datetime
+    version: str
+
+
+def status(market: Market, report: Report) -> Answer:
+    """What is stored and how old it is, how each source stands, what was restated, what waits to be sent."""
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
         bold(SAMPLE) if market.is_sample else None,
         _prices(market),
         *_missing(market),
+        *market.notes.get("prices", ()),
         *(_facts(market, ticker) for ticker in PAIR),
+        *flag_lines(market),
         _multiples(market),
-        bold("Sources") if sources else "Sources: none asked yet.",
-        *(_source(row) for row in sources),
-        f"Next check: after the {session_phrase(next_check)}, {next_check:%H:%M} UTC.",
-        f"Queue: {_queue(queue)}.",
-        f"Version {version}.",
+        *_sources(report),
+        *restated(report.restated),
+        f"Next check: {moment(report.next_check, report.zone)}.",
+        f"Queue: {_queue(report.queue)}.",
+        f"Version {report.version}. Times: {report.zone.key}.",
     )
     return Answer(html, buttons=((("Compare", "/compare"), ("Alerts", "/alerts")),))
+
+
+def _sources(report: Report) -> list[Html | str]:
+    """A table a source, and below it when it is tried next and what is wrong with it."""
+    if not report.sources:
+        return ["Sources: none asked yet."]
+    said: list[Html | str] = [bold("Sources")]
+    for name, group in groupby(report.sources, key=lambda each: each.source):
+        rows = list(group)
+        cells = [(each.subject, _answered(each, report), _session(each, report)) for each in rows]
+        said.append(pre(table((name, "answered", "up to"), cells)))
+        said += _next_tries(rows, report)
+        said += [f"{each.subject}, failed {each.failures}x: {each.detail}" for each in rows if each.failures]
+        rests = next((each.rests_until for each in rows if each.rests_until), None)
+        if rests is not None:
+            said.append(f"{name} asked to slow down; left alone until {moment(rests, report.zone)}.")
+    return said
+
+
+def _answered(each: Health, report: Report) -> str:
+    if each.answered is None:
+        return "never"
+    local, today = each.answered.astimezone(report.zone), report.now.astimezone(report.zone).date()
+    return f"{brief(local.date(), today)} {local:%H:%M}" if local.year == today.year else short_date(local)
+
+
+def _session(each: Health, report: Report) -> str:
+    return brief(each.session, report.now.astimezone(report.zone).date()) if each.session else "none"
+
+
+def _next_tries(rows: Sequence[Health], report: Report) -> list[str]:
+    """When the subjects are tried next, those of one instant together; imported ones are not tried."""
+    groups: dict[str, list[str]] = {}
+    for each in rows:
+        if each.next_try is not None:
+            groups.setdefault(each.tried(report.zone, report.now), []).append(each.subject)
+    if not groups:
+        return ["Imported; not asked."]
+    if len(groups) == 1:
+        return [f"Next try: {next(iter(groups))}."]
+    return [f"Next try {when}: {', '.join(subjects)}." for when, subjects in groups.items()]
 
 
 def _prices(market: Market) -> str:
@@ -60,6 +117,8 @@ def _prices(market: Market) -> str:
         return f"Prices: {span}, {age(market, market.end)}; {market.source('prices').label}."
     held = {ticker: market.prices[ticker].dropna() for ticker in PAIR if ticker in market.prices}
     stored = [f"{t} to {short_date(closes.index[-1])}" for t, closes in held.items() if len(closes)]
+    if not stored and market.begins is not None:
+        return f"Prices: the first stored close is of {date_phrase(market.begins)}, still to come."
     if not stored:
         return "Prices: none stored."
     return f"Prices: no close of both funds, only {', '.join(stored)}."
@@ -93,17 +152,6 @@ def _multiples(market: Market) -> str:
     first, last = rows["session"].iloc[0], rows["session"].iloc[-1]
     span = f"{short_date(first)} to {short_date(last)}, {age(market, last)}"
     return f"Multiples: {span}; {market.source('multiples').label}."
-
-
-def _source(row: Mapping[str, Any]) -> str:
-    success = f"last success {_instant(row['last_success'])}" if row["last_success"] else "no success yet"
-    failing = f"; {row['detail'].rstrip('.')}" if row["failures"] else ""
-    breaker = f"; left alone until {_instant(row['breaker_until'])}" if row["breaker_until"] else ""
-    return f"{LABELS.get(row['source'], row['source'])}, {row['subject']}: {success}{failing}{breaker}."
-
-
-def _instant(text: str) -> str:
-    return f"{text[:16].replace('T', ' ')} UTC"
 
 
 def _queue(queue: Mapping[str, int]) -> str:

@@ -193,7 +193,7 @@ async def test_an_unknown_word_gets_the_nearest_that_works(
         ("/multiple", "Valuation multiples"),
         ("/valuations", "Valuation multiples"),
         ("/plot ratio", "IWM/SPY"),
-        ("/chart channel since 2015-01-02 1y", "Place in the channel from 2015-01-02"),
+        ("/chart channel since 2015-01-02 1y", "Place in the channel from 2 Jan 2015"),
         ("/help /compare", "/compare [window ...] [tr|price]"),
         ("/help compare@small_large_bot", "/compare [window ...] [tr|price]"),
         ("/help valuation", "/multiples"),
@@ -254,7 +254,8 @@ async def test_status_tells_the_data_the_sources_and_the_queue(talk: Talk) -> No
         "11 Dec 2020",
         "Sources",
         "Queue: empty",
-        "14 Dec 2020, 21:00 UTC",
+        "Next check: Mon 14 Dec 2020, 16:15.",
+        "Times: America/New_York.",
         "Version",
     ):
         assert part in answer.text

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
+from bot.analytics.sessions import Sessions
 from bot.cli import health
 from bot.cli.health import FAIL, NOTE, OK, Finding, examine
 from bot.cli.hold import alone
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)  # a Friday, an hour after the close
 STAMP = "2026-11-20T22:00:00Z"
+SESSIONS = Sessions()
 
 
 @contextmanager
@@ -64,6 +67,7 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
     assert lines[4:] == [
         "ok   database: bot.db is sound",
         "note data: no prices of both funds yet; run “refresh” or “import prices”",
+        "ok   restatements: Restated in 30 days: nothing over 1 bp",
         "ok   bot: not running",
         "ok   queue: 0 waiting, 0 given up",
     ]
@@ -141,9 +145,65 @@ def test_a_source_that_fails_is_a_note() -> None:
                 db, "yahoo", "SPY prices", now=STAMP, session="2026-11-20", outcome="Ok", detail="1 price."
             )
         )
-    said = f"failed 1x, last {STAMP}: No data: no answer in time."
-    assert found("source yahoo, IWM prices") == Finding(NOTE, "source yahoo, IWM prices", said)
-    assert found("source yahoo, SPY prices").words == f"last success {STAMP}"
+    failed = "no success yet; no session yet; next try Fri 20 Nov 2026, 17:05 New York; failed 1x: No data: no answer in time"
+    assert found("source Yahoo, IWM prices") == Finding(NOTE, "source Yahoo, IWM prices", failed)
+    assert found("source Yahoo, SPY prices") == Finding(
+        OK,
+        "source Yahoo, SPY prices",
+        "last success Fri 20 Nov 2026, 17:00; last session 20 Nov 2026; next try Mon 23 Nov 2026, 16:15 New York",
+    )
+
+
+def test_a_source_that_asked_to_slow_down_is_a_note_with_its_end() -> None:
+    until = NOW + dt.timedelta(minutes=15)
+    with prepared() as database:
+        database.run_sync(
+            lambda db: sources.record_failure(
+                db,
+                "yahoo",
+                "IWM prices",
+                now=STAMP,
+                outcome="RateLimited",
+                detail="429.",
+                breaker_until=until,
+            )
+        )
+    finding = found("source Yahoo, IWM prices")
+    assert finding.mark == NOTE
+    assert finding.words.endswith(
+        "next try Fri 20 Nov 2026, 17:15 New York; failed 1x: 429; left alone until Fri 20 Nov 2026, 17:15"
+    )
+
+
+def test_flags_disagreements_and_restatements_are_told() -> None:
+    days = [
+        f"{day:%Y-%m-%d}" for day in SESSIONS.between(pd.Timestamp("2026-10-01"), pd.Timestamp("2026-11-20"))
+    ]
+    counts = [*(1e6 * (250 + number) for number in range(len(days) - 1)), 1e6 * (250 + len(days)) + 12_300]
+    with prepared() as database:
+
+        def say(kind: str, source: str, rows: list[dict[str, object]], at: str = STAMP) -> None:
+            rows = [{"ticker": "IWM", **row} for row in rows]
+            database.run_sync(lambda db: store(db, {kind: rows}, source=source, observed_at=at))
+
+        say("bars", "yahoo", [{"session": day, "close": 100.0} for day in days])
+        say("bars", "csv", [{"session": day, "close": 101.0} for day in days])
+        say("bars", "yahoo", [{"session": days[-1], "close": 102.0}], "2026-11-20T22:01:00Z")
+        say(
+            "fund_facts",
+            "issuer",
+            [{"session": d, "nav": 100.0, "shares": c} for d, c in zip(days, counts, strict=True)],
+        )
+    assert found("sources of prices") == Finding(
+        NOTE,
+        "sources of prices",
+        "IWM: CSV import disagrees with Yahoo on 37 of 37 sessions, worst 1 Oct 2026 by 100 bp; "
+        "it fills no gaps",
+    )
+    assert found("share counts") == Finding(
+        NOTE, "share counts", "IWM flags, last 20 counts: LOT 20 Nov 2026"
+    )
+    assert found("restatements").words == "IWM 20 Nov 2026 close 100 → 102 (+200.0 bp), Yahoo"
 
 
 def test_messages_that_wait_or_were_given_up_are_counted() -> None:

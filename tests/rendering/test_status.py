@@ -3,57 +3,89 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 
-from bot.rendering.status import about, status
-from tests.rendering.pages import CSV, days, empty, market, page, said
+from bot.rendering.health import COUNTS_LOOKED_AT, healths
+from bot.rendering.status import Report, about, status
+from storage.observations import Restatement
+from tests.rendering.pages import CSV, XNYS, days, empty, market, page, said
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
 
-SUCCESS = "Yahoo, IWM prices: last success 2020-12-11 21:20 UTC"
-CHECK = dt.datetime(2020, 12, 14, 21, tzinfo=dt.UTC)
+NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
+NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
+CHECK = dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC)
 
 
-def lines(
-    of: Market, rows: list[dict[str, Any]] | None = None, queue: dict[str, int] | None = None
-) -> list[str]:
-    return said(status(of, rows or [], queue or {}, CHECK, "0.1.0"))
+def report(
+    rows: list[dict[str, Any]] | None = None,
+    queue: dict[str, int] | None = None,
+    restated: list[Restatement] | None = None,
+    zone: ZoneInfo = NEW_YORK,
+    now: dt.datetime = NOW,
+) -> Report:
+    return Report(now, zone, healths(rows or [], XNYS, now), restated or [], queue or {}, CHECK, "0.1.0")
+
+
+def lines(of: Market, *given: Any, **named: Any) -> list[str]:  # noqa: ANN401 - of `report`
+    return said(status(of, report(*given, **named)))
+
+
+def source(subject: str = "IWM prices", **given: Any) -> dict[str, Any]:  # noqa: ANN401 - a row's columns
+    row = {"source": "yahoo", "subject": subject, "last_success": "2020-12-11T21:20:31Z", "failures": 0}
+    row |= {"last_attempt": "2020-12-11T21:20:31Z", "last_session": "2020-12-11", "outcome": "Ok"}
+    return {**row, "detail": "", "breaker_until": None, **given}
+
+
+def replaced(session: str = "2020-12-10", old: float = 190.0, new: float | None = 190.19) -> Restatement:
+    key = {"ticker": "IWM", "session": session}
+    return Restatement("bars", key, "close", old, new, "yahoo", "2020-12-11T21:20:31Z")
 
 
 def test_the_whole_page() -> None:
-    rows = [source(), source("SPY multiples", failures=2, last_success=None, detail="Yahoo did not answer.")]
-    assert page(status(sample_market(), rows, {"queued": 2, "sent": 9}, CHECK, "0.1.0")) == (
+    rows = [source(f"{fund} {figure}") for figure in ("prices", "multiples") for fund in ("IWM", "SPY")]
+    rows[3] |= {"failures": 2, "last_success": None, "last_session": None, "detail": "Yahoo did not answer."}
+    rows[3] |= {"last_attempt": "2020-12-13T17:58:00Z"}
+    told = status(sample_market(), report(rows, {"queued": 2, "sent": 9}, [replaced()]))
+    assert page(told) == (
         "Status · last completed session Fri 11 Dec 2020\n"
         "Sample data: simulated between published points, not the market.\n"
         "Prices: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
         "IWM fund facts: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
         "SPY fund facts: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
+        "IWM flags, last 20 counts: none.\n"
+        "SPY flags, last 20 counts: none.\n"
         "Multiples: 31 Dec 2014 to 11 Dec 2020, current; sample data.\n"
         "Sources\n"
-        "Yahoo, IWM prices: last success 2020-12-11 21:20 UTC.\n"
-        "Yahoo, SPY multiples: no success yet; Yahoo did not answer.\n"
-        "Next check: after the close of Mon 14 Dec 2020, 21:00 UTC.\n"
+        "Yahoo             answered  up to\n"
+        "IWM prices    11 Dec 16:20 11 Dec\n"
+        "SPY prices    11 Dec 16:20 11 Dec\n"
+        "IWM multiples 11 Dec 16:20 11 Dec\n"
+        "SPY multiples        never   none\n"
+        "Next try Mon 14 Dec 2020, 16:15: IWM prices, SPY prices, IWM multiples.\n"
+        "Next try Sun 13 Dec 2020, 13:08: SPY multiples.\n"
+        "SPY multiples, failed 2x: Yahoo did not answer.\n"
+        "Restated in 30 days:\n"
+        "IWM 10 Dec 2020 close 190 → 190.19 (+10.0 bp), Yahoo\n"
+        "Next check: Mon 14 Dec 2020, 16:15.\n"
         "Queue: 2 to be sent.\n"
-        "Version 0.1.0."
+        "Version 0.1.0. Times: America/New_York."
     )
 
 
-def source(subject: str = "IWM prices", **given: Any) -> dict[str, Any]:  # noqa: ANN401 - a row's columns
-    row = {"source": "yahoo", "subject": subject, "last_success": "2020-12-11T21:20:31Z", "failures": 0}
-    return {**row, "detail": "", "breaker_until": None, **given}
-
-
 def test_a_new_database_has_nothing() -> None:
-    assert lines(empty())[1:6] == [
+    assert lines(empty())[1:7] == [
         "Prices: none stored.",
         "IWM fund facts: no share counts.",
         "SPY fund facts: no share counts.",
         "Multiples: none stored.",
         "Sources: none asked yet.",
+        "Restated in 30 days: nothing over 1 bp.",
     ]
 
 
@@ -104,24 +136,78 @@ def test_multiples_have_their_span_and_age() -> None:
     assert "Multiples: 3 Jan 2020 to 6 Jan 2020, 2 sessions old; CSV import." in lines(of)
 
 
-@pytest.mark.parametrize(
-    ("row", "line"),
-    [
-        (source(detail="an old one"), f"{SUCCESS}."),
-        (
-            source(failures=1, detail="It did not answer.", breaker_until="2020-12-11T22:15:00Z"),
-            f"{SUCCESS}; It did not answer; left alone until 2020-12-11 22:15 UTC.",
-        ),
-        (source(source="other", last_success=None), "other, IWM prices: no success yet."),
-        (
-            source(failures=1, detail="<html> & “quotes”"),
-            f"{SUCCESS}; <html> & “quotes”.",
-        ),
-    ],
-    ids=["healthy", "failing", "unknown", "markup"],
-)
-def test_a_source_says_how_it_answered(row: dict[str, Any], line: str) -> None:
-    assert line in lines(market([50.0]), [row])
+def test_times_are_those_of_the_chat() -> None:
+    told = lines(market([50.0]), [source()], zone=BERLIN)
+    assert "IWM prices  11 Dec 22:20  11 Dec" in told
+    assert "Next try: Mon 14 Dec 2020, 22:15." in told
+    assert "Next check: Mon 14 Dec 2020, 22:15." in told
+    assert told[-1] == "Version 0.1.0. Times: Europe/Berlin."
+
+
+def test_dates_of_another_year_have_it() -> None:
+    told = lines(market([50.0]), [source()], now=dt.datetime(2021, 1, 4, 15, tzinfo=dt.UTC))
+    assert "IWM prices 11 Dec 2020 11 Dec 2020" in told
+
+
+def test_a_source_that_asked_to_slow_down_is_left_alone_until_an_instant() -> None:
+    failing = source(failures=1, outcome="RateLimited", detail="Yahoo asked to slow down (429).")
+    failing |= {"last_attempt": "2020-12-13T17:59:00Z", "breaker_until": "2020-12-13T18:14:00Z"}
+    failing |= {"last_session": "2020-12-10"}
+    told = lines(market([50.0]), [failing, source("SPY prices", last_session="2020-12-10")])
+    assert told[told.index("Next try: Sun 13 Dec 2020, 13:14.") :][:3] == [
+        "Next try: Sun 13 Dec 2020, 13:14.",
+        "IWM prices, failed 1x: Yahoo asked to slow down (429).",
+        "Yahoo asked to slow down; left alone until Sun 13 Dec 2020, 13:14.",
+    ]
+
+
+def test_what_is_due_is_tried_now_and_what_a_file_brought_is_not_asked() -> None:
+    rows = [source(last_session="2020-12-10"), source(source="csv", outcome="Imported")]
+    told = lines(market([50.0]), rows)
+    assert [line for line in told if "sked" in line or line.startswith("Next try")] == [
+        "Next try: now.",
+        "Imported; not asked.",
+    ]
+
+
+def test_words_of_a_source_are_no_markup() -> None:
+    assert "IWM prices, failed 1x: <html> & “quotes”" in lines(
+        market([50.0]), [source(failures=1, detail="<html> & “quotes”")]
+    )
+
+
+def test_the_flags_of_the_last_counts_are_told() -> None:
+    counts = [250.0, 251, 251, 251, 251, 251, 251.01, *(252.0 + n for n in range(16))]
+    told = lines(market([50.0] * 23, units={"IWM": counts}))
+    assert (
+        f"IWM flags, last {COUNTS_LOOKED_AT} counts: STALE 2x, last 9 Jan 2020; LOT 2x, last 13 Jan 2020."
+        in (told)
+    )
+
+
+def test_what_the_sources_do_not_agree_on_is_told() -> None:
+    notes = {
+        "prices": ("IWM: daily CSV disagrees with Yahoo on 3 of 250 sessions.",),
+        "facts:IWM": ("Other.",),
+    }
+    told = lines(replace(market([50.0] * 5), notes=notes))
+    assert told[2] == "IWM: daily CSV disagrees with Yahoo on 3 of 250 sessions."
+    assert "Other." in told
+
+
+def test_at_most_five_restatements_are_named() -> None:
+    told = lines(
+        market([50.0]), restated=[replaced(f"2020-12-{day:02}", 190.0, 171.0) for day in range(9, 2, -1)]
+    )
+    at = told.index("Restated in 30 days:")
+    assert told[at + 1] == "IWM 9 Dec 2020 close 190 → 171 (−1,000.0 bp), Yahoo"
+    assert told[at + 6] == "... and 2 more"
+    assert "Restated in 30 days: nothing over 1 bp." in lines(market([50.0]))
+
+
+def test_a_clock_before_the_first_close_does_not_say_that_nothing_is_stored() -> None:
+    of = replace(empty(), begins=pd.Timestamp("2021-01-04"))
+    assert lines(of)[1] == "Prices: the first stored close is of Mon 4 Jan 2021, still to come."
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from storage.migrations import MIGRATIONS
 from storage.observations import Restatement, add, restatements
-from storage.restatements import RESTATED
+from storage.restatements import RESTATED, recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,7 +179,48 @@ def test_a_change_from_zero_has_no_relative_size(db: sqlite_utils.Database) -> N
     assert (only.new, only.change) == (0.5, None)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (190.0, 190.19, "190 -> 190.19 (+10.0 bp)"),
+        (290_300_000.0, 256_750_000.5, "290,300,000 -> 256,750,000.5 (-1,155.7 bp)"),
+        (0.115, None, "0.115 withdrawn"),
+        (0.0, 0.5, "0 -> 0.5"),
+    ],
+)
+def test_a_restatement_in_words(old: float, new: float | None, words: str) -> None:
+    key = {"ticker": "IWM", "session": "2020-12-10"}
+    assert str(Restatement("bars", key, "close", old, new, "yahoo", ONE)) == f"IWM 2020-12-10 close {words}"
+
+
+def test_a_restatement_is_logged_once_and_jitter_is_not(
+    db: sqlite_utils.Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="storage")
+    put(db, ONE, 190.0)
+    put(db, TWO, 190.0 * (1 + 9e-6))
+    put(db, TWO, 190.0, source="csv")
+    assert caplog.messages == []
+    put(db, THREE, 190.19)
+    put(db, THREE, 190.19)
+    assert caplog.messages == ["restated by yahoo: IWM 2020-12-10 close 190 -> 190.19 (+10.0 bp)"]
+
+
 # Which are listed
+
+
+def test_the_recent_ones_of_every_kind_are_listed_newest_first(db: sqlite_utils.Database) -> None:
+    put(db, ONE, 190.0)
+    put(db, THREE, 191.0)
+    fact: Row = {"ticker": "IWM", "session": "2020-12-10", "nav": 190.0, "shares": 1e6}
+    add(db, "fund_facts", [fact], source="issuer", observed_at=ONE)
+    add(db, "fund_facts", [{**fact, "shares": 2e6}], source="issuer", observed_at=TWO)
+    assert [(each.kind, each.column) for each in recent(db, since=ONE)] == [
+        ("bars", "close"),
+        ("fund_facts", "shares"),
+    ]
+    assert [each.kind for each in recent(db, since=THREE)] == ["bars"]
+    assert [each.kind for each in recent(db, since=ONE, limit=1)] == ["bars"]
 
 
 def test_the_newest_come_first_and_no_more_than_asked_for(db: sqlite_utils.Database) -> None:

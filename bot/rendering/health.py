@@ -1,0 +1,167 @@
+"""How the sources are doing, in words that /status and `doctor` share."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bot.analytics import flows
+from bot.analytics.dates import MONTHS, short_date
+from bot.analytics.market import PAIR
+from bot.analytics.units import MINUS
+from bot.data.due import closed_until, next_try
+from bot.data.load import LABELS
+from bot.rendering.flows import aside
+from bot.rendering.standing import moment, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from zoneinfo import ZoneInfo
+
+    from bot.analytics.market import Market
+    from bot.analytics.sessions import Sessions
+    from storage.observations import Restatement
+
+RESTATED_DAYS = 30
+RESTATED_SHOWN = 5
+NOW = "now"
+COUNTS_LOOKED_AT = 20  # a month of share counts
+
+
+@dataclass(frozen=True)
+class Health:
+    """One subject of one source: what came last, and when it is tried next."""
+
+    source: str  # as people call it
+    subject: str  # "IWM prices"
+    answered: dt.datetime | None  # last success
+    session: dt.date | None  # up to which it is had
+    next_try: dt.datetime | None  # None where a file brought it and nobody asks; past or now: at once
+    rests_until: dt.datetime | None  # its source asked to slow down
+    failures: int
+    detail: str
+
+    def sentence(self, zone: ZoneInfo, now: dt.datetime) -> str:
+        """All of it in one line."""
+        said = [
+            f"last success {moment(self.answered, zone)}" if self.answered else "no success yet",
+            f"last session {short_date(self.session)}" if self.session else "no session yet",
+            f"next try {self._tried_where(zone, now)}" if self.next_try else "imported, not asked",
+        ]
+        if self.failures:
+            said.append(f"failed {self.failures}x: {self.detail.rstrip('.')}")
+        if self.rests_until:
+            said.append(f"left alone until {moment(self.rests_until, zone)}")
+        return "; ".join(said)
+
+    def _tried_where(self, zone: ZoneInfo, now: dt.datetime) -> str:
+        """The same with the time zone's name."""
+        when = self.tried(zone, now)
+        return when if when == NOW else f"{when} {place_of(zone)}"
+
+    def tried(self, zone: ZoneInfo, now: dt.datetime) -> str:
+        """When it is tried next: an instant, or "now"."""
+        if self.next_try is None or self.next_try <= now:
+            return NOW
+        return moment(self.next_try, zone)
+
+
+def healths(rows: Sequence[Mapping[str, Any]], sessions: Sessions, now: dt.datetime) -> list[Health]:
+    """Every row of storage.sources at the instant `now`."""
+    return [_health(row, rows, sessions, now) for row in rows]
+
+
+def _health(
+    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], sessions: Sessions, now: dt.datetime
+) -> Health:
+    until = closed_until((each for each in rows if each["source"] == row["source"]), now)
+    return Health(
+        source=LABELS.get(row["source"], row["source"]),
+        subject=row["subject"],
+        answered=_instant(row["last_success"]),
+        session=dt.date.fromisoformat(row["last_session"]) if row["last_session"] else None,
+        next_try=next_try(row, rows, sessions, now),
+        rests_until=_instant(until),
+        failures=row["failures"],
+        detail=row["detail"],
+    )
+
+
+def _instant(text: str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(text) if text else None
+
+
+def findings(
+    market: Market,
+    sources: Sequence[Health],
+    replaced: Sequence[Restatement],
+    zone: ZoneInfo,
+    now: dt.datetime,
+) -> Iterator[tuple[bool, str, str]]:
+    """For `doctor`: whether all is well, the subject and the words, of every source and of what it gave."""
+    for each in sources:
+        well = not each.failures and each.rests_until is None
+        yield well, f"source {each.source}, {each.subject}", each.sentence(zone, now)
+    for part, notes in market.notes.items():
+        for note in notes:
+            yield False, f"sources of {part.removeprefix('facts:')}", note.rstrip(".")
+    for line in flag_lines(market):
+        if not line.startswith("SOURCE_SWITCH"):  # told as a note above
+            yield line.endswith(": none."), "share counts", line.rstrip(".")
+    lines = restated(replaced)
+    for line in lines[1:] or lines:
+        yield True, "restatements", line.rstrip(".")
+
+
+def brief(day: dt.date, today: dt.date) -> str:
+    """A date in a table: without its year where that is this one."""
+    return f"{day.day} {MONTHS[day.month - 1]}" if day.year == today.year else short_date(day)
+
+
+def flag_lines(market: Market) -> list[str]:
+    """Per fund the flags on its last share counts, and what is left out of them."""
+    said = []
+    for ticker in PAIR:
+        frame = flows.prepared(market, ticker).tail(COUNTS_LOOKED_AT)
+        if len(frame):
+            said.append(
+                f"{ticker} flags, last {len(frame)} counts: {_flags(frame[frame['flag'] != '']['flag'])}."
+            )
+        said += aside(market, ticker)
+    return said
+
+
+def _flags(flags: Any) -> str:  # noqa: ANN401 - a Series of sessions
+    counted = Counter(flags)
+    last = {flag: day for day, flag in flags.items()}
+    return (
+        "; ".join(
+            f"{flag} {short_date(last[flag])}"
+            if count == 1
+            else f"{flag} {count}x, last {short_date(last[flag])}"
+            for flag, count in counted.items()
+        )
+        or "none"
+    )
+
+
+def restated(found: Sequence[Restatement]) -> list[str]:
+    """What sources have replaced, newest first, a line each; the rest counted."""
+    if not found:
+        return [f"Restated in {RESTATED_DAYS} days: nothing over 1 bp."]
+    more = len(found) - RESTATED_SHOWN
+    return [
+        f"Restated in {RESTATED_DAYS} days:",
+        *(_restatement(each) for each in found[:RESTATED_SHOWN]),
+        *([f"... and {more} more"] if more > 0 else []),
+    ]
+
+
+def _restatement(each: Restatement) -> str:
+    """One in words for the chat: "IWM 10 Dec 2020 close 190 → 190.19 (+10.0 bp), Yahoo"."""
+    day = next(value for name, value in each.key.items() if name in {"session", "ex_date"})
+    words = str(each).replace(day, short_date(dt.date.fromisoformat(day)), 1)
+    words = words.replace(" -> ", " → ").replace("(-", f"({MINUS}")
+    return f"{words}, {LABELS.get(each.source, each.source)}"
