@@ -42,7 +42,7 @@ class Yahoo:
 
     name = "yahoo"
     label = "Yahoo"
-    serves = ("prices", "multiples", "fund")
+    serves: tuple[str, ...] = ("prices", "multiples", "fund")
     tickers = PAIR
 
     def __init__(self, cache: Path, timeout: float = 10.0) -> None:

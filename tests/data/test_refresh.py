@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, UnknownSymbol
+from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, Refused, UnknownSymbol
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
 from storage import observations, sources
@@ -296,3 +296,122 @@ async def test_an_outage_of_yahoo_is_reported_and_changes_nothing(
     assert {report.outcome for report in reports} == {"No data: the server is out of order (HTTP 500)."}
     assert not any(report.ok for report in reports)
     assert await database.run(observations.is_empty)
+
+
+# Dropped sessions, provisional bars, frozen answers, refusals
+
+
+def _bars_of(*days: str, provisional: str = "") -> list[dict[str, Any]]:
+    return [
+        {"ticker": "IWM", "session": day, "close": 100.0, "provisional": int(day == provisional)}
+        for day in days
+    ]
+
+
+async def _row(database: Database, subject: str = "IWM prices") -> dict[str, Any]:
+    found = await database.run(lambda db: sources.status(db, "scripted", subject))
+    assert found is not None
+    return found
+
+
+async def test_a_provisional_bar_is_asked_for_again_until_it_is_final(
+    database: Database, sessions: Sessions
+) -> None:
+    early = _bars_of("2020-12-10", "2020-12-11", provisional="2020-12-11")
+    provider = Scripted(prices=Ok({"bars": early}))
+    provider.serves = ("prices",)
+    await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
+    assert (await _row(database))["last_session"] == "2020-12-10"
+    provider.answers["prices"] = Ok({"bars": _bars_of("2020-12-10", "2020-12-11")})
+    later = FRIDAY + dt.timedelta(minutes=5)
+    assert await refresh(database, [provider], sessions, later, tickers=("IWM",))
+    assert (await _row(database))["last_session"] == "2020-12-11"
+    late = later + dt.timedelta(hours=9)
+    assert await refresh(database, [provider], sessions, late, tickers=("IWM",)) == []
+
+
+async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(
+    database: Database, sessions: Sessions
+) -> None:
+    whole = ["2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11"]
+    gap = Partial({"bars": _bars_of(*whole[:1], *whole[2:])}, ("2020-12-09",))
+    provider = Scripted(prices=gap)
+    provider.serves = ("prices",)
+    asked = 0
+    for hour in range(24):
+        now = FRIDAY + dt.timedelta(hours=hour)
+        asked += len(await refresh(database, [provider], sessions, now, tickers=("IWM",)))
+    assert asked == 4
+    row = await _row(database)
+    assert (row["last_session"], row["missing"], row["failures"]) == ("2020-12-11", "2020-12-09", 0)
+    assert row["detail"] == "3 prices; missing 2020-12-09."
+    provider.answers["prices"] = Ok({"bars": _bars_of(*whole)})
+    await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(hours=24), tickers=("IWM",))
+    assert (await _row(database))["missing"] == ""
+    assert await _bars(database) == whole
+
+
+async def test_a_distribution_that_is_given_another_date_is_withdrawn_at_the_old_one(
+    database: Database, sessions: Sessions
+) -> None:
+    bars = _bars_of("2020-12-07", "2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11")
+    for hours, day in enumerate(("2020-12-08", "2020-12-09")):
+        paid = [{"ticker": "IWM", "ex_date": day, "amount": 0.5}]
+        provider = Scripted(prices=Ok({"bars": bars, "distributions": paid}))
+        provider.serves = ("prices",)
+        now = FRIDAY + dt.timedelta(hours=hours)
+        await refresh(database, [provider], sessions, now, tickers=("IWM",), force=True)
+    rows = await database.run(lambda db: observations.newest(db, "distributions"))
+    assert [(row["ex_date"], row["amount"]) for row in rows] == [("2020-12-08", None), ("2020-12-09", 0.5)]
+
+
+async def test_an_answer_that_stands_still_is_named(database: Database, sessions: Sessions) -> None:
+    facts = {"fund_facts": [{"ticker": "IWM", "session": "2020-12-10", "nav": 190.0}]}
+    provider = Scripted(fund=Ok(facts, "one"))
+    provider.serves = ("fund",)
+    said = []
+    for days in (0, 3, 4, 5):
+        if days == 5:
+            provider.answers["fund"] = Ok(facts, "two")
+        await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(days=days), tickers=("IWM",))
+        said.append((await _row(database, "IWM fund"))["detail"])
+    frozen = "1 fund fact. The same answer as on 2020-12-11."
+    assert said == ["1 fund fact.", frozen, frozen, "1 fund fact."]
+    row = await _row(database, "IWM fund")
+    assert (row["payload"], row["payload_since"]) == ("two", "2020-12-16")
+
+
+async def test_asked_twice_on_one_day_the_same_answer_is_no_news(
+    database: Database, sessions: Sessions
+) -> None:
+    provider = Scripted(multiples=Ok({"multiples": []}, "one"))
+    provider.serves = ("multiples",)
+    for _ in range(2):
+        [report] = await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",), force=True)
+    assert report.outcome == "no figures."
+
+
+async def test_a_site_that_refuses_programs_rests_also_after_a_restart(
+    tmp_path: Path, sessions: Sessions
+) -> None:
+    provider = Scripted(fund_IWM=Refused("HTTP 403", "import it"))
+    provider.serves = ("fund",)
+    async with open_database(tmp_path / "bot.db") as database:
+        first, _ = await refresh(database, [provider], sessions, FRIDAY)
+        assert str(first) == "Scripted, IWM fund: No data: refused (HTTP 403); import it."
+    provider.take_asked()
+    async with open_database(tmp_path / "bot.db") as database:
+        for hours, asked in ((1, []), (5, []), (6, ["IWM fund"])):
+            await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(hours=hours))
+            assert provider.take_asked() == asked
+        await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(hours=7), force=True)
+        assert provider.take_asked() == ["IWM fund", "SPY fund"]
+
+
+async def test_a_fund_that_a_source_does_not_have_is_not_asked_for(
+    database: Database, sessions: Sessions
+) -> None:
+    provider = Scripted()
+    provider.serves, provider.tickers = ("fund",), ("SPY",)
+    reports = await refresh(database, [provider], sessions, FRIDAY)
+    assert [report.subject for report in reports] == ["SPY fund"]
