@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from bot.alerts.reading import Words, choices, nearest, read_count, sentence
+from bot.alerts.reading import Words, choices, nearest, read_count
 from bot.alerts.rule import OPS
 from bot.analytics.market import PAIR
 from bot.analytics.windows import parse_date, parse_window
@@ -107,7 +107,7 @@ def _unfit(
         try:
             parse_window(text)
         except BadInput as err:
-            return BadInput(sentence(err), metric.example)
+            return BadInput(err.sentence, metric.example)
     return _near_miss(metric, free, words, registry) or BadInput(
         f"“{words.typed}” is not understood after “{words.before}”; expected {expected}.", metric.example
     )

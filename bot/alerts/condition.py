@@ -15,6 +15,7 @@ from bot.alerts.reading import (
     choices,
     got_instead,
     is_amount,
+    likest,
     nearest,
     take_amount,
     take_count,
@@ -74,9 +75,9 @@ def _unknown_metric(words: Words, registry: Mapping[str, Metric]) -> BadInput:
     if near:
         example = registry[aliases.get(near, near)].example
         return BadInput(f"“{words.typed}” is not a metric. Did you mean {near}?", example)
-    return BadInput(
-        f"“{words.typed}” is not a metric; the metrics are {choices(list(registry), 'and')}.", first
-    )
+    few = likest(words.text, list(registry))
+    problem = f"“{words.typed}” is not a metric. Metrics are {choices(few, 'and')}, for instance"
+    return BadInput(f"{problem}; all of them: /help metrics.", registry[few[0]].example)
 
 
 def _target(words: Words, metric: Metric, draft: Condition) -> Target:

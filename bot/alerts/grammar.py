@@ -28,7 +28,6 @@ from bot.alerts.reading import (
     got_instead,
     is_amount,
     nearest,
-    sentence,
     take_amount,
     take_count,
 )
@@ -158,7 +157,7 @@ def _until(words: Words, _: Found, example: str) -> dt.date:
     try:
         return parse_date(words.take())
     except BadInput as err:
-        raise BadInput(sentence(err), example) from None
+        raise BadInput(err.sentence, example) from None
 
 
 def _note(words: Words, _: Found, example: str) -> str:

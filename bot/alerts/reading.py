@@ -64,9 +64,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), "")
 
 
-def sentence(err: BadInput) -> str:
-    """The message of an error without its example."""
-    return str(err).removesuffix(f" Example: {err.example}")
+def likest(word: str, known: Sequence[str], count: int = 3) -> list[str]:
+    """The known words most like a word that is near none; the first ones where none is like it at all."""
+    return difflib.get_close_matches(word, known, n=count, cutoff=0.3) or list(known[:count])
 
 
 def got_instead(words: Words) -> str:
@@ -110,4 +110,4 @@ def take_amount(words: Words, metric: Metric, example: str) -> float:
     try:
         return metric.unit.parse(amount)
     except BadInput as err:
-        raise BadInput(sentence(err), example) from err
+        raise BadInput(err.sentence, example) from err

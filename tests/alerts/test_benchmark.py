@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.backtest import timings
 from benchmarks.metrics import made_up_market
-from bot.alerts import sweep
 from bot.alerts.backtest import frequency
 from bot.alerts.bars import Histories
+from bot.alerts.engine import step
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
 
@@ -32,8 +32,7 @@ def test_twenty_years_are_judged_where_something_can_turn(monkeypatch: pytest.Mo
         judged.append(bar.session)
         return step(rule, state, bar)
 
-    step = sweep.step
-    monkeypatch.setattr(sweep, "step", counted)
+    monkeypatch.setattr("bot.alerts.sweep.step", counted)
     market = made_up_market()
     rule = parse_rule("ratio > sma 200", METRICS)
     found = frequency(rule, Histories(market, METRICS).course(rule, None, market.sessions), 20)

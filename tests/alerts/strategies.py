@@ -1,0 +1,81 @@
+"""Strategies: any rule on the metrics of a registry."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from bot.alerts.phrases import plain_note
+from bot.alerts.rule import Condition, Rule, Target
+from bot.analytics.market import PAIR
+from bot.analytics.windows import Window
+
+if TYPE_CHECKING:
+    from bot.analytics.metrics import Argument, Metric, Parameter
+
+DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
+COUNTED = st.builds(Window, st.sampled_from(["d", "w", "m", "y"]), st.integers(1, 100))
+WINDOWS = st.one_of(
+    COUNTED,
+    st.sampled_from([Window("ytd"), Window("mtd")]),
+    DATES.map(lambda day: Window("since", since=day)),
+)
+AMOUNTS = (
+    st.floats(-1e12, 1e12)
+    .map(lambda value: float(f"{value:.9g}"))
+    .filter(lambda value: value == 0 or abs(value) > 1e-6)
+)
+NOTES = st.text(st.characters(exclude_characters='"“”«»„', exclude_categories=["Cs"]), max_size=20)
+
+
+def arguments(parameter: Parameter) -> st.SearchStrategy[Argument]:
+    match parameter.kind:
+        case "count":
+            return st.integers(parameter.low, parameter.high)
+        case "window":
+            return COUNTED if parameter.counted else WINDOWS
+        case "date":
+            return DATES
+    return st.sampled_from(parameter.choices or PAIR)
+
+
+def targets(metric: Metric) -> st.SearchStrategy[Target]:
+    return st.one_of(
+        AMOUNTS.map(lambda value: Target("amount", value + 0.0, metric.unit.symbol)),
+        st.builds(Target, st.sampled_from(["sma", "high", "low"]), st.integers(2, 5000).map(float)),
+        st.integers(0, 1000).map(lambda value: Target("pct", value / 10)),
+    )
+
+
+@st.composite
+def conditions(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Condition:
+    metric = draw(st.sampled_from(list(registry.values())))
+    given = tuple((each.name, draw(arguments(each))) for each in metric.parameters)
+    op = draw(st.sampled_from([">", "<", ">=", "<=", "crosses"]))
+    return Condition(metric.name, given, op, draw(targets(metric)))
+
+
+@st.composite
+def rules(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Rule:
+    legs = tuple(draw(st.lists(conditions(registry), min_size=1, max_size=3)))
+    once = draw(st.booleans())
+    sound = draw(st.sampled_from(["", "urgent", "silent"]))
+    rearm = None
+    if len(legs) == 1 and legs[0].target.kind == "amount" and legs[0].op != "crosses" and draw(st.booleans()):
+        distance = draw(st.integers(1, 1000)) * 10.0
+        value = legs[0].target.value
+        rearm = value - distance if legs[0].op in {">", ">="} else value + distance
+    return Rule(
+        legs,
+        confirm=draw(st.integers(1, 250)),
+        rearm=None if rearm == legs[0].target.value else rearm,
+        cooldown=0 if once else draw(st.integers(0, 250)),
+        once=once,
+        until=draw(st.one_of(st.none(), DATES)),
+        urgent=sound == "urgent",
+        silent=sound == "silent",
+        note=plain_note(draw(NOTES)),
+    )
