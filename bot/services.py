@@ -15,7 +15,6 @@ from bot.alerts.state import State
 from bot.analytics.fundamentals import convention_for
 from bot.analytics.registry import METRICS, for_convention
 from bot.rendering.alerts import Context, Standing
-from bot.rendering.themes import THEMES, Theme
 from storage import alerts as stored
 
 if TYPE_CHECKING:
@@ -40,11 +39,6 @@ class Services:
     clock: Callable[[], dt.datetime]
     live: bool = True  # whether sources may be asked; false with --offline and in the demo
     pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
-
-    @property
-    def theme(self) -> Theme:
-        """The theme of charts."""
-        return THEMES[self.config.theme]
 
 
 def metrics_for(market: Market) -> dict[str, Metric]:

@@ -54,6 +54,16 @@ def set_summary(db: sqlite_utils.Database, chat_id: int, at: str | None) -> bool
     return change(db, "UPDATE chats SET summary_at = ? WHERE chat_id = ?", (at, chat_id)) == 1
 
 
+PREFERENCES = ("timezone", "returns", "theme", "numbers", "weekdays")
+
+
+def set_preference(db: sqlite_utils.Database, chat_id: int, column: str, value: str | int | None) -> bool:
+    """Set one of PREFERENCES; False when the chat is unknown."""
+    if column not in PREFERENCES:
+        raise ValueError(f"{column} is not among {PREFERENCES}")
+    return change(db, f"UPDATE chats SET {column} = ? WHERE chat_id = ?", (value, chat_id)) == 1  # noqa: S608 - one of PREFERENCES
+
+
 def set_quiet(db: sqlite_utils.Database, chat_id: int, start: str | None, end: str | None) -> bool:
     """Set the local times 'HH:MM' between which alerts are held, None and None = off; False when unknown."""
     sql = "UPDATE chats SET quiet_from = ?, quiet_to = ? WHERE chat_id = ?"

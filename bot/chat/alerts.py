@@ -188,7 +188,7 @@ async def _chart(ask: Ask, row: dict[str, Any]) -> Answer:
         metric_answer,
         market,
         Asked(),
-        ask.services.theme,
+        ask.theme,
         METRICS[condition.metric],
         dict(condition.arguments),
         Window("y", 1),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from bot.preferences import preferences_of
 from storage import chats
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.analytics.market import Market
+    from bot.preferences import Preferences
     from bot.rendering.answer import Asked
+    from bot.rendering.themes import Theme
     from bot.services import Services
 
 T = TypeVar("T")
@@ -36,12 +39,28 @@ class Ask:
     user_id: int
     update_id: int
     user_name: str = ""
+    _preferences: Preferences | None = field(default=None, init=False)
     _noted: bool = field(default=False, init=False)
 
     @property
     def now(self) -> dt.datetime:
         """The clock's instant, aware."""
         return self.services.clock()
+
+    @property
+    def preferences(self) -> Preferences:
+        """The chat's settings, as read by `prefer`; before it, the configuration's."""
+        return self._preferences or preferences_of(self.services.config, None)
+
+    @property
+    def theme(self) -> Theme:
+        """The theme of the chat's charts."""
+        return self.preferences.theme
+
+    async def prefer(self) -> None:
+        """Read the chat's settings."""
+        row = await self.services.database.run(lambda db: chats.get_chat(db, self.chat_id))
+        self._preferences = preferences_of(self.services.config, row)
 
     @property
     def is_owner(self) -> bool:

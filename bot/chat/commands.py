@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.chat import admin, alerts, backtest, market, settings
+from bot.chat import admin, alerts, backtest, market, preferences, settings
 from bot.chat.access import Role
 from bot.chat.ask import Ask
 from bot.rendering.answer import Answer
@@ -108,13 +108,28 @@ COMMANDS: tuple[Command, ...] = (
     Command("history", "[ID]", "what fired and when", "/history 1", alerts.on_history),
     Command(
         "summary",
-        "[now|on HH:MM|off]",
+        "[now|on HH:MM|off|weekdays|daily]",
         "the daily message",
         "/summary on 18:30",
         settings.on_summary,
         changes=settings.changes,
     ),
-    Command("status", "", "age of the data, how each source stands, restatements, queue", "/status", settings.on_status),
+    Command(
+        "settings",
+        "[zone|quiet|returns|theme|numbers]",
+        "time zone, quiet hours, returns, charts, numbers",
+        "/settings zone Europe/Berlin",
+        preferences.on_settings,
+        aliases=("setting",),
+        changes=preferences.changes,
+    ),
+    Command(
+        "status",
+        "",
+        "age of the data, how each source stands, restatements, queue",
+        "/status",
+        settings.on_status,
+    ),
     Command("about", "", "sources and definitions; not investment advice", "/about", settings.on_about),
     Command(
         "admin",

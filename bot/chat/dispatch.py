@@ -105,15 +105,15 @@ class Dispatcher:
             return
         note = note_of(answer) if refused else None
         if not await _noted(update.callback_query, note):
-            await self._send(update, context, answer, edit=question.edit and not refused)
+            await self._send(update, context, ask, answer, edit=question.edit and not refused)
 
-    async def _send(self, update: Update, context: Context, answer: Answer, *, edit: bool) -> None:
+    async def _send(self, update: Update, context: Context, ask: Ask, answer: Answer, *, edit: bool) -> None:
         """Send the answer; a picture that has nothing to show says so instead."""
         try:
             try:
-                await send(context.bot, self._services, update, answer, edit=edit)
+                await send(context.bot, ask, update, answer, edit=edit)
             except BotError as error:
-                await send(context.bot, self._services, update, refusal(error), edit=False)
+                await send(context.bot, ask, update, refusal(error), edit=False)
         except TelegramError as error:
             await self._unsent(update, error)
 
@@ -150,6 +150,7 @@ class Dispatcher:
         if command is None:
             return unknown(name, ask.text, BY_NAME)
         await self._guard(update, context, ask, command)
+        await ask.prefer()
         async with typing(context.bot, update):
             return await command.handler(ask)
 

@@ -31,25 +31,22 @@ async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
     query = parse_query(ask.text, "/compare 3y tr asof 2020-12-11", kinds=True)
     market = await _market(ask, query)
-    return await asyncio.to_thread(
-        compare, market, query.asked, ask.services.theme, query.windows, query.total
-    )
+    total = query.total if query.stated else ask.preferences.total
+    return await asyncio.to_thread(compare, market, query.asked, ask.theme, query.windows, total)
 
 
 async def on_trend(ask: Ask) -> Answer:
     """/trend: is the relative trend breaking."""
     query = parse_query(ask.text, "/trend 5y")
     market = await _market(ask, query)
-    return await asyncio.to_thread(
-        trend_answer, market, query.asked, ask.services.theme, _only(query, "/trend 5y")
-    )
+    return await asyncio.to_thread(trend_answer, market, query.asked, ask.theme, _only(query, "/trend 5y"))
 
 
 async def on_flows(ask: Ask) -> Answer:
     """/flows: is money moving."""
     query = parse_query(ask.text, "/flows 3m asof 2020-12-11")
     market = await _market(ask, query)
-    return await asyncio.to_thread(flows_answer, market, query.asked, ask.services.theme, query.windows)
+    return await asyncio.to_thread(flows_answer, market, query.asked, ask.theme, query.windows)
 
 
 async def on_multiples(ask: Ask) -> Answer:
@@ -58,7 +55,7 @@ async def on_multiples(ask: Ask) -> Answer:
     if query.windows:
         raise BadInput("/multiples takes no window.", "/multiples asof 2020-12-11")
     market = await _market(ask, query)
-    return await asyncio.to_thread(multiples_answer, market, query.asked, ask.services.theme)
+    return await asyncio.to_thread(multiples_answer, market, query.asked, ask.theme)
 
 
 async def on_why(ask: Ask) -> Answer:
@@ -73,7 +70,7 @@ async def on_fundamentals(ask: Ask) -> Answer:
     query = parse_query(ask.text, "/fundamentals 1y")
     market = await _market(ask, query)
     window = _only(query, "/fundamentals 1y") or YTD
-    return await asyncio.to_thread(fundamentals_answer, market, query.asked, ask.services.theme, window)
+    return await asyncio.to_thread(fundamentals_answer, market, query.asked, ask.theme, window)
 
 
 async def on_sectors(ask: Ask) -> Answer:
@@ -99,7 +96,7 @@ async def on_chart(ask: Ask) -> Answer:
         metric_answer,
         market,
         query.asked,
-        ask.services.theme,
+        ask.theme,
         metric,
         arguments,
         span or Window("y", 2),

@@ -26,6 +26,7 @@ class Query:
 
     windows: tuple[Window, ...] = ()
     total: bool | None = None
+    stated: bool = False  # whether a kind of return was typed
     asked: Asked = field(default_factory=Asked)
     rest: tuple[str, ...] = ()
 
@@ -43,8 +44,9 @@ def parse_query(text: str, example: str, *, kinds: bool = False, rest: bool = Fa
         if lower in _DATED:
             query = _dated(query, lower, words, example)
         elif kinds and lower in _KINDS:
-            # Both words together are both blocks, as is neither.
-            query = replace(query, total=None if query.total is (not _KINDS[lower]) else _KINDS[lower])
+            # Both words together are both blocks.
+            both = query.stated and query.total is not _KINDS[lower]
+            query = replace(query, total=None if both else _KINDS[lower], stated=True)
         elif not rest and lower in _BOTH:
             continue
         elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):

@@ -14,6 +14,7 @@ from telegram.error import BadRequest, TelegramError
 
 from bot.delivery import Verdict, classify
 from bot.rendering.answer import EDIT, button_rows
+from bot.rendering.numbers import localized
 from bot.rendering.text import CAPTION_LIMIT, escape, split_html
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from telegram import Bot, Update
 
+    from bot.chat.ask import Ask
     from bot.rendering.answer import Answer
-    from bot.services import Services
 
 MOST_BUTTONS = int(InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER)
 TYPING_AFTER, TYPING_AGAIN = 1.0, 4.5  # seconds
@@ -80,7 +81,7 @@ class Place:
         return await method(self.chat_id, *content, **how)
 
 
-async def send(bot: Bot, services: Services, update: Update, answer: Answer, *, edit: bool) -> None:
+async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool) -> None:
     """Send the answer to where the update came from, in its topic; `edit` replaces its message.
 
     A button pressed twice finds its message as it is already: then there is nothing to send.
@@ -88,7 +89,7 @@ async def send(bot: Bot, services: Services, update: Update, answer: Answer, *, 
     message, chat = update.effective_message, update.effective_chat
     if chat is None:
         return
-    parts = split_html(answer.html)
+    parts = split_html(localized(answer.html, ask.preferences.numbers))
     if edit and isinstance(message, Message) and message.text is not None:
         verdict = await _edited(message, answer, parts)
         if verdict is Verdict.NOTHING:
@@ -99,7 +100,7 @@ async def send(bot: Bot, services: Services, update: Update, answer: Answer, *, 
         keyboard = _keyboard(answer) if number == len(parts) else None
         await place.send(bot.send_message, part, parse_mode=ParseMode.HTML, reply_markup=keyboard)
     if answer.draw is not None:
-        await _send_picture(place, services, answer)
+        await _send_picture(place, ask, answer)
 
 
 async def _edited(message: Message, answer: Answer, parts: list[str]) -> Verdict | None:
@@ -112,26 +113,28 @@ async def _edited(message: Message, answer: Answer, parts: list[str]) -> Verdict
     return None
 
 
-async def _send_picture(place: Place, services: Services, answer: Answer) -> None:
+async def _send_picture(place: Place, ask: Ask, answer: Answer) -> None:
     """Draw off the event loop; a picture already sent is sent again by its file id."""
     if answer.draw is None:
         return
+    pictures = ask.services.pictures
     with suppress(TelegramError):  # the hint that work is going on is not worth an error
         await place.bot.send_chat_action(
             place.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=place.thread
         )
     chart = await asyncio.to_thread(answer.draw)
     digest = hashlib.sha256(chart.png).hexdigest()
-    caption = split_html(escape(chart.caption), CAPTION_LIMIT)[0]
+    told = localized(escape(chart.caption), ask.preferences.numbers)
+    caption = split_html(told, CAPTION_LIMIT)[0]
     post = partial(place.send, place.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
     upload = InputFile(chart.png, filename=f"{answer.name}.png")
     try:
-        sent = await post(photo=services.pictures.get(digest, upload))
+        sent = await post(photo=pictures.get(digest, upload))
     except BadRequest as error:
-        if services.pictures.pop(digest, None) is None or classify(error) is not Verdict.NO_PHOTO:
+        if pictures.pop(digest, None) is None or classify(error) is not Verdict.NO_PHOTO:
             raise
         sent = await post(photo=upload)
     if sent.photo:
-        services.pictures[digest] = sent.photo[-1].file_id
-        while len(services.pictures) > PICTURES_KEPT:
-            services.pictures.pop(next(iter(services.pictures)))
+        pictures[digest] = sent.photo[-1].file_id
+        while len(pictures) > PICTURES_KEPT:
+            pictures.pop(next(iter(pictures)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from bot import __version__
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import SETTLE
 from bot.errors import BadInput
+from bot.preferences import preferences_of
 from bot.rendering import reference
 from bot.rendering.answer import Answer
 from bot.rendering.health import RESTATED_DAYS, healths
@@ -90,59 +92,97 @@ def changes(text: str) -> bool:
 
 
 async def on_summary(ask: Ask) -> Answer:
-    """/summary: now, on HH:MM, off; without a word, the choice as buttons."""
+    """/summary: now, on HH:MM, off, on weekdays or daily; without a word, the choice as buttons."""
     words = ask.text.lower().split()
+    weekdays = _days(words)
     match words:
-        case []:
+        case [] if weekdays is None:
             return await _choice(ask)
-        case ["now"]:
+        case ["now"] if weekdays is None:
             return await _now(ask)
-        case ["off"]:
-            return await _set(ask, None)
-        case ["on"]:
-            return await _set(ask, _USUAL)
+        case ["off"] if weekdays is None:
+            return await _off(ask)
+        case [] | ["on"]:
+            return await _set(ask, None if weekdays is not None else _USUAL, weekdays)
         case ["on", time] | [time] if (found := _TIME.fullmatch(time)) is not None:
-            return await _set(ask, f"{int(found[1]):02d}:{found[2]}")
-    raise BadInput(f"“{ask.text.strip()}” is not understood; use now, on HH:MM or off.", "/summary on 18:30")
+            return await _set(ask, f"{int(found[1]):02d}:{found[2]}", weekdays)
+    raise BadInput(
+        f"“{ask.text.strip()}” is not understood; use now, on HH:MM, weekdays, daily or off.",
+        "/summary on 18:30",
+    )
+
+
+def _days(words: list[str]) -> bool | None:
+    """Whether it is to come on weekdays only, taken off the words; None where nothing is said of it."""
+    found = [word for word in words if word in {"weekdays", "daily"}]
+    if len(found) != 1:
+        return None
+    words.remove(found[0])
+    return found[0] == "weekdays"
 
 
 async def _choice(ask: Ask) -> Answer:
-    row = await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id))
-    at = row["summary_at"] if row else None
-    said = f"The daily summary comes at {at} ({zone_of(ask, row)})." if at else "The daily summary is off."
+    row = await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id)) or {}
+    at = row.get("summary_at")
+    said = (
+        f"The daily summary comes at {at} ({zone_of(ask, row)}), {_when(row)}."
+        if at
+        else "The daily summary is off."
+    )
     times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
+    other = ("Every day", "/summary daily") if row.get("weekdays") else ("Weekdays", "/summary weekdays")
     return Answer(
         lines(bold("Daily summary"), said, "Any time: /summary on 07:45"),
-        buttons=(times, (("Now", "/summary now"), ("Off", "/summary off"))),
+        buttons=(times, (("Now", "/summary now"), other, ("Off", "/summary off"))),
     )
+
+
+def _when(row: dict[str, Any]) -> str:
+    days = "weekdays" if row["weekdays"] else "every day"
+    return f"on {days} with a new close"
 
 
 def zone_of(ask: Ask, row: dict[str, Any] | None) -> str:
     """The chat's time zone, else the config's."""
-    return str((row or {}).get("timezone") or ask.services.config.timezone)
+    return preferences_of(ask.services.config, row).zone
 
 
-async def _set(ask: Ask, at: str | None) -> Answer:
-    """Store the time; what would have been due at it before now is not sent after the fact."""
+async def _set(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
+    """Store the time (None: as it was, else the usual) and the days (None: as they were)."""
 
     def write(db: sqlite_utils.Database) -> dict[str, Any]:
         row = chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
-        chats.set_summary(db, ask.chat_id, at)
-        local = ask.now.astimezone(ZoneInfo(zone_of(ask, row)))
-        if at is not None:
-            _skip(db, ask, local.date() - dt.timedelta(days=1))
-            if local.time() >= dt.time.fromisoformat(at):
-                _skip(db, ask, local.date())
-        return row
+        time = at or row["summary_at"] or _USUAL
+        if weekdays is not None:
+            chats.set_preference(db, ask.chat_id, "weekdays", int(weekdays))
+        if time != row["summary_at"]:
+            chats.set_summary(db, ask.chat_id, time)
+            replan(db, ask, time, zone_of(ask, row))
+        return chats.get_chat(db, ask.chat_id) or {}
 
     row = await ask.change(write)
-    if at is None:
-        return Answer(lines(bold("Daily summary off."), f"On again: /summary on {_USUAL}"))
     html = lines(
-        bold(f"Daily summary at {at}") + f" ({zone_of(ask, row)}), on every day with a new close.",
+        bold(f"Daily summary at {row['summary_at']}") + f" ({zone_of(ask, row)}), {_when(row)}.",
         "See it now: /summary now",
     )
     return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
+
+
+async def _off(ask: Ask) -> Answer:
+    def write(db: sqlite_utils.Database) -> None:
+        chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
+        chats.set_summary(db, ask.chat_id, None)
+
+    await ask.change(write)
+    return Answer(lines(bold("Daily summary off."), f"On again: /summary on {_USUAL}"))
+
+
+def replan(db: sqlite_utils.Database, ask: Ask, at: str, zone: str) -> None:
+    """What would have been due before now, at a new time or in a new zone, is not sent after the fact."""
+    local = ask.now.astimezone(ZoneInfo(zone))
+    _skip(db, ask, local.date() - dt.timedelta(days=1))
+    if local.time() >= dt.time.fromisoformat(at):
+        _skip(db, ask, local.date())
 
 
 def _skip(db: sqlite_utils.Database, ask: Ask, day: dt.date) -> None:
@@ -159,4 +199,7 @@ async def _now(ask: Ask) -> Answer:
 
     standings = await ask.services.database.run(read)
     context = await asyncio.to_thread(context_of, await ask.market(), ask.services.markets)
-    return await asyncio.to_thread(summary, context, standings, ask.services.markets.sessions())
+    sessions = ask.services.markets.sessions()
+    return await asyncio.to_thread(
+        partial(summary, context, standings, sessions, total=bool(ask.preferences.total))
+    )

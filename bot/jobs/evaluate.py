@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from bot.jobs.judging import Judge, Judged, Row, Told
 from bot.rendering import pushes
-from bot.rendering.answer import REPLY, Answer, button_rows
-from bot.rendering.text import strip_html
+from bot.rendering.answer import REPLY, Answer, payload_of
+from bot.rendering.numbers import USUAL
 from bot.services import context_of
 from storage import alerts as stored
-from storage import outbox
+from storage import chats, outbox
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -197,10 +197,6 @@ def _queue(
     kind: str = "alert",
     silent: bool = False,
 ) -> None:
-    payload = {
-        "html": answer.html,
-        "plain": strip_html(answer.html),
-        "buttons": button_rows(answer.buttons, REPLY),
-        "silent": silent,
-    }
+    numbers = (chats.get_chat(db, chat_id) or {}).get("numbers") or USUAL
+    payload = payload_of(answer, REPLY, silent=silent, numbers=numbers)
     outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=dedup, payload=payload, now=now)

@@ -6,15 +6,18 @@ import asyncio
 import datetime as dt
 import logging
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
-from bot.rendering.answer import REPLY, Answer, button_rows
+from bot.preferences import preferences_of
+from bot.rendering.answer import REPLY, Answer, payload_of
+from bot.rendering.numbers import localized
 from bot.rendering.summary import summary
-from bot.rendering.text import bold, lines, strip_html
+from bot.rendering.text import bold, lines
 from bot.services import DAILY, context_of, standing_of
 from storage import alerts as stored
 from storage import chats, outbox
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
 _SECOND = dt.timedelta(seconds=1)
+_FRIDAY = 4
 
 Rows = list[dict[str, Any]]
 
@@ -102,13 +106,17 @@ def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
 
 async def _one(services: Services, context: Context, chat_id: int, rows: Rows, now: dt.datetime) -> int:
     """One chat's summary; 1 when it was queued."""
-    standings = await services.database.run(partial(_standings, chat_id=chat_id))
+    standings, row = await services.database.run(partial(_of_chat, chat_id=chat_id))
+    preferred = preferences_of(services.config, row)
     late = now - dt.datetime.fromisoformat(rows[-1]["due_at"]) > LATE_AFTER
     sessions = services.markets.sessions()
     try:
-        answer = await asyncio.to_thread(summary, context, standings, sessions, late=late)
+        answer = await asyncio.to_thread(
+            summary, context, standings, sessions, late=late, total=bool(preferred.total)
+        )
     except NoData as error:
         answer = Answer(lines(bold("Daily summary"), str(error)))
+    answer = replace(answer, html=localized(answer.html, preferred.numbers))
     session = f"{context.market.last_completed:%Y-%m-%d}"
     return await services.database.run(
         partial(_queue, chat_id=chat_id, rows=rows, answer=answer, session=session, now=now)
@@ -127,6 +135,8 @@ def _plan(
         today = now.astimezone(zone).date()
         made = dt.datetime.fromisoformat(chat["created_at"])
         for day in (today - dt.timedelta(days=1), today):
+            if chat["weekdays"] and day.weekday() > _FRIDAY:
+                continue
             instant = due_instant(day, chat["summary_at"], zone)
             if instant is not None and made <= instant <= now and (since is None or since < instant):
                 chats.add_due(db, chat["chat_id"], DAILY, day.isoformat(), instant)
@@ -134,6 +144,11 @@ def _plan(
     for row in chats.due(db, now):
         found[row["chat_id"]].append(row)
     return found
+
+
+def _of_chat(db: sqlite_utils.Database, chat_id: int) -> tuple[list[Standing], dict[str, Any] | None]:
+    """What a summary needs of its chat: the alerts, the settings."""
+    return _standings(db, chat_id), chats.get_chat(db, chat_id)
 
 
 def _standings(db: sqlite_utils.Database, chat_id: int) -> list[Standing]:
@@ -157,12 +172,7 @@ def _queue(
         return 0
     for row in won[:-1]:
         chats.finish(db, row["id"], "skipped")
-    payload = {
-        "html": answer.html,
-        "plain": strip_html(answer.html),
-        "buttons": button_rows(answer.buttons, REPLY),
-        "silent": False,
-    }
+    payload = payload_of(answer, REPLY)
     dedup = f"summary:{chat_id}:{session}"
     queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
     chats.finish(db, won[-1]["id"], "sent" if queued is not None else "skipped")

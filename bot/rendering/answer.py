@@ -11,6 +11,7 @@ import pandas as pd
 
 from bot.analytics.market import LARGE, PAIR
 from bot.errors import NoData
+from bot.rendering.numbers import USUAL, localized
 from bot.rendering.text import (
     Html,
     age_phrase,
@@ -77,11 +78,14 @@ def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tupl
     return [row for row in kept if row]
 
 
-def payload_of(answer: Answer, prefix: str, *, silent: bool = False) -> dict[str, object]:
+def payload_of(
+    answer: Answer, prefix: str, *, silent: bool = False, numbers: str = USUAL
+) -> dict[str, object]:
     """An answer as a message of the outbox: its text, the same without markup, its buttons."""
+    html = localized(answer.html, numbers)
     return {
-        "html": answer.html,
-        "plain": strip_html(answer.html),
+        "html": html,
+        "plain": strip_html(html),
         "buttons": button_rows(answer.buttons, prefix),
         "silent": silent,
     }

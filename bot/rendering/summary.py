@@ -37,7 +37,12 @@ _NEW_YORK = ZoneInfo("America/New_York")
 
 
 def summary(
-    context: Context, standings: Sequence[Standing], sessions: Sessions, *, late: bool = False
+    context: Context,
+    standings: Sequence[Standing],
+    sessions: Sessions,
+    *,
+    late: bool = False,
+    total: bool = False,
 ) -> Answer:
     """The message of one chat: the market is the same for all, the alerts are the chat's own.
 
@@ -48,9 +53,9 @@ def summary(
     html = lines(
         heading("Daily summary", market, Asked()),
         "Late: it could not be sent when it was due." if late else None,
-        *_changed(market),
+        *_changed(market, total),
         *(bold(f"Alert #{s.number} fired.") for s in standings if _fired_last(s, market)),
-        _body(market),
+        _body(market, total),
         bold("Alerts") if standings else None,
         *(_alert(standing, context) for standing in standings),
         "",
@@ -66,10 +71,10 @@ def summary(
     return Answer(html, buttons=((("Compare", "/compare"), ("Trend", "/trend"), ("Flows", "/flows")),))
 
 
-@lru_cache(maxsize=2)
-def _changed(market: Market) -> tuple[Html, ...]:
+@lru_cache(maxsize=4)
+def _changed(market: Market, total: bool) -> tuple[Html, ...]:
     """What is different from the session before: who led the day, a crossed average, a new extreme."""
-    day = performance(market, _DAY)
+    day = performance(market, _DAY, total)
     said: list[Html] = []
     if day.gap is not None:
         leader = SMALL if day.gap > 0 else LARGE
@@ -86,13 +91,13 @@ def _changed(market: Market) -> tuple[Html, ...]:
     return tuple(said)
 
 
-@lru_cache(maxsize=2)
-def _body(market: Market) -> Html:
+@lru_cache(maxsize=4)
+def _body(market: Market, total: bool) -> Html:
     """What is the same for every chat; made once a Market, for there may be many chats."""
-    found = [performance(market, window) for window in _WINDOWS]
+    found = [performance(market, window, total) for window in _WINDOWS]
     rows = [(str(f.window), PERCENT.show(f.small), PERCENT.show(f.large), POINTS.show(f.gap)) for f in found]
     return lines(
-        bold("Price return"),
+        bold("Total return, distributions reinvested" if total else "Price return"),
         pre(table(("", SMALL, LARGE, "gap"), rows)),
         ratio_line(market),
         channel_line(market),

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from tests.fakes.botapi_world import Message
 
 ARMED, CROSSED = (dt.datetime(2020, 10, day, 22, tzinfo=dt.UTC) for day in (5, 6))
-WITHOUT_DATA = {"start", "help", "about", "summary", "admin"}  # as their examples stand: they set or explain
+WITHOUT_DATA = {
+    "start",
+    "help",
+    "about",
+    "summary",
+    "admin",
+    "settings",
+}  # as their examples stand: they set or explain
 WITH_PICTURE = {"compare", "trend", "flows", "multiples", "chart", "fundamentals", "backtest"}
 NO_PRICES = (
     "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
@@ -86,6 +93,7 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
             "status": "Status · last completed session Fri 11 Dec 2020",
             "summary": "Daily summary at 18:30 (America/New_York), on every day with a new close.",
             "admin": "Only this bot's owner may use /admin, in their private chat with it.",
+            "settings": "Settings of this chat",
             "start": "Small caps against large caps: IWM and SPY",
             "about": "About",
             "help": f"/alert {BY_NAME['alert'].usage}",
@@ -139,7 +147,7 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         ("/history ²", "“²” is not an alert's number.\nExample: /history 1"),
         (
             "/summary on 25:00",
-            "“on 25:00” is not understood; use now, on HH:MM or off.\nExample: /summary on 18:30",
+            "“on 25:00” is not understood; use now, on HH:MM, weekdays, daily or off.\nExample: /summary on 18:30",
         ),
     ],
 )

@@ -57,7 +57,9 @@ async def test_the_summary_is_set_to_a_local_time(typed: str, at: str, talk: Tal
     assert answer.text.startswith(f"Daily summary at {at} (America/New_York), on every day with a new close.")
     assert [row["summary_at"] for row in await talk.rows("chats")] == [at]
     (choice,) = await talk.ask("/summary")
-    assert f"The daily summary comes at {at} (America/New_York)." in choice.text
+    assert (
+        f"The daily summary comes at {at} (America/New_York), on every day with a new close." in choice.text
+    )
 
 
 async def test_the_configured_time_zone_is_told(sample: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import datetime as dt
 
 import pytest
 
-from bot.rendering.themes import THEMES
 from bot.services import context_of, standing_of
 from storage import alerts as stored
 from tests.jobs.desk import Desk, sessions
@@ -34,7 +33,3 @@ async def test_an_alert_without_a_state_is_named(desk: Desk) -> None:
     await desk.change("DELETE FROM alert_states")
     with pytest.raises(LookupError, match=r"^alert 1 has no state$"):
         await desk.database.run(lambda db: standing_of(db, stored.alerts_of(db, alert)[0]))
-
-
-async def test_the_theme_is_the_configs(desk: Desk) -> None:
-    assert desk.services.theme is THEMES["light"]

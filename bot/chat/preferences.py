@@ -1,0 +1,256 @@
+"""/settings: time zone, quiet hours, kind of return, charts, numbers; typed, or by buttons in place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import available_timezones
+
+from bot.chat.settings import replan
+from bot.errors import BadInput
+from bot.preferences import RETURNS, preferences_of
+from bot.rendering.answer import Answer
+from bot.rendering.numbers import NUMBERS, USUAL
+from bot.rendering.text import Html, bold, code, did_you_mean, lines
+from bot.rendering.themes import THEMES
+from storage import chats
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.chat.ask import Ask
+    from bot.config import Config
+    from bot.rendering.answer import Button
+
+_ZONES = (
+    "America/New_York",
+    "America/Chicago",
+    "America/Los_Angeles",
+    "Europe/London",
+    "Europe/Berlin",
+    "Asia/Kolkata",
+    "Asia/Singapore",
+    "Asia/Tokyo",
+    "UTC",
+)
+_QUIET = ("21:00-07:00", "22:00-07:00", "23:00-08:00", "off")
+_CLOCK = r"([01]?\d|2[0-3])(?:[:.]([0-5]\d))?"
+_SPAN = re.compile(rf"{_CLOCK}\s*(?:-|–|to|\s)\s*{_CLOCK}")
+_A_ROW = 3
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: how it is called and explained, what is offered, how a typed word is read and stored."""
+
+    name: str
+    title: str
+    about: str | Html
+    offered: tuple[str, ...]
+    read: Callable[[str], str]
+    write: Callable[[sqlite_utils.Database, Ask, str], object]
+    show: Callable[[Config, Row], str]
+
+    @property
+    def example(self) -> str:
+        """A line that works."""
+        return f"/settings {self.name} {self.offered[0]}"
+
+
+def changes(text: str) -> bool:
+    """Whether the words after /settings change anything: a setting alone shows its choice."""
+    return len(text.split()) > 1
+
+
+async def on_settings(ask: Ask) -> Answer:
+    """/settings: all of them; one with what is offered; or one set."""
+    name, _, value = ask.text.partition(" ")
+    setting = SETTINGS.get(name.lower())
+    if not name:
+        return _card(ask, await _row(ask))
+    if setting is None:
+        hint = did_you_mean(name, SETTINGS)
+        known = ", ".join(SETTINGS)
+        raise BadInput(
+            f"“{name[:40]}” is no setting; there are {known}. {hint}".strip(), "/settings zone Europe/Berlin"
+        )
+    if not value.strip():
+        return _choice(ask, setting, await _row(ask))
+    word = setting.read(value.strip())
+
+    def write(db: sqlite_utils.Database) -> Row:
+        chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
+        setting.write(db, ask, word)
+        return chats.get_chat(db, ask.chat_id) or {}
+
+    return _card(ask, await ask.change(write), changed=setting)
+
+
+async def _row(ask: Ask) -> Row:
+    return await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id)) or {}
+
+
+def _card(ask: Ask, row: Row, changed: Setting | None = None) -> Answer:
+    """All settings as they are, and a button for each."""
+    config = ask.services.config
+    told = [_line(setting, config, row, changed) for setting in SETTINGS.values()]
+    summary = f"{row['summary_at']}" if row.get("summary_at") else "off"
+    labels: list[Button] = [(setting.title, f"/settings {name}") for name, setting in SETTINGS.items()]
+    labels.append(("Summary", "/summary"))
+    html = lines(bold("Settings of this chat"), *told, f"Daily summary: {summary}, /summary")
+    return Answer(html, buttons=_rows(labels, 2))
+
+
+def _line(setting: Setting, config: Config, row: Row, changed: Setting | None) -> Html:
+    said = Html("").join((f"{setting.title}: ", setting.show(config, row)))
+    return bold(said, " (set)") if setting is changed else said
+
+
+def _choice(ask: Ask, setting: Setting, row: Row) -> Answer:
+    """One setting with what is offered."""
+    html = lines(
+        Html("").join((bold(setting.title), ": ", setting.show(ask.services.config, row))),
+        setting.about,
+        "Or type: " + code(setting.example),
+    )
+    offered: list[Button] = [(word, f"/settings {setting.name} {word}") for word in setting.offered]
+    return Answer(html, buttons=(*_rows(offered, _A_ROW), (("Back", "/settings"),)))
+
+
+def _rows(buttons: list[Button], width: int) -> tuple[tuple[Button, ...], ...]:
+    return tuple(tuple(buttons[at : at + width]) for at in range(0, len(buttons), width))
+
+
+@lru_cache(maxsize=1)
+def _zones() -> dict[str, str]:
+    """Every zone by its name and, where one alone has it, by its city."""
+    names = sorted(available_timezones())
+    cities: dict[str, list[str]] = {}
+    for name in names:
+        cities.setdefault(name.rpartition("/")[2].lower(), []).append(name)
+    return {city: found[0] for city, found in cities.items() if len(found) == 1} | {
+        name.lower(): name for name in names
+    }
+
+
+def _read_zone(text: str) -> str:
+    found = _zones().get(text.lower().replace(" ", "_"))
+    if found is None:
+        hint = did_you_mean(text.replace(" ", "_"), dict.fromkeys(_zones().values()))
+        raise BadInput(f"“{text[:40]}” is not a time zone. {hint}".strip(), "/settings zone Europe/Berlin")
+    return found
+
+
+def _write_zone(db: sqlite_utils.Database, ask: Ask, word: str) -> None:
+    """The zone, and the summary's plan in it: what is past there is not sent after the fact."""
+    chats.set_preference(db, ask.chat_id, "timezone", word)
+    row = chats.get_chat(db, ask.chat_id) or {}
+    if row.get("summary_at") is not None:
+        chats.set_summary(db, ask.chat_id, row["summary_at"])
+        replan(db, ask, row["summary_at"], word)
+
+
+def _read_quiet(text: str) -> str:
+    """The span as "HH:MM-HH:MM", or "off"."""
+    if text.lower() in {"off", "none", "no"}:
+        return "off"
+    match = _SPAN.fullmatch(text.lower())
+    if match is None:
+        raise BadInput(f"“{text[:40]}” is no span of hours.", "/settings quiet 22:00-07:00")
+    start, end = (f"{int(match[at]):02d}:{match[at + 1] or '00'}" for at in (1, 3))
+    if start == end:
+        raise BadInput("Quiet hours must end at another time than they begin.", "/settings quiet 22:00-07:00")
+    return f"{start}-{end}"
+
+
+def _write_quiet(db: sqlite_utils.Database, ask: Ask, word: str) -> None:
+    start, _, end = word.partition("-")
+    chats.set_quiet(db, ask.chat_id, start if end else None, end or None)
+
+
+def _show_quiet(_: Config, row: Row) -> str:
+    return f"{row['quiet_from']}-{row['quiet_to']}" if row.get("quiet_from") else "off"
+
+
+def _one_of(words: tuple[str, ...], example: str) -> Callable[[str], str]:
+    """A reader of one word out of a few."""
+
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise BadInput(f"“{text[:40]}” is none of {', '.join(words)}.", example)
+        return text.lower()
+
+    return read
+
+
+def _kept(column: str) -> Callable[[sqlite_utils.Database, Ask, str], object]:
+    """A writer of one column of the chat."""
+
+    def write(db: sqlite_utils.Database, ask: Ask, word: str) -> object:
+        return chats.set_preference(db, ask.chat_id, column, word)
+
+    return write
+
+
+def _read_numbers(text: str) -> str:
+    return _one_of(tuple(NUMBERS), "/settings numbers 1.234,5")(text.replace("\u00a0", " "))
+
+
+SETTINGS: dict[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting(
+            "zone",
+            "Time zone",
+            "Of the summary's time and of quiet hours. A city is enough where only one has the name.",
+            _ZONES,
+            _read_zone,
+            _write_zone,
+            lambda config, row: preferences_of(config, row).zone,
+        ),
+        Setting(
+            "quiet",
+            "Quiet hours",
+            "Alerts wait until they end and come as one list; urgent ones come at once.",
+            _QUIET,
+            _read_quiet,
+            _write_quiet,
+            _show_quiet,
+        ),
+        Setting(
+            "returns",
+            "Returns",
+            "What /compare and the summary show where nothing else is asked: price return, total return "
+            "(distributions reinvested), or both; the summary has room for one, price unless total is set.",
+            tuple(RETURNS),
+            _one_of(tuple(RETURNS), "/settings returns total"),
+            lambda db, ask, word: chats.set_preference(
+                db, ask.chat_id, "returns", None if word == "both" else word
+            ),
+            lambda _, row: str(row.get("returns") or "both"),
+        ),
+        Setting(
+            "theme",
+            "Charts",
+            "The colours of charts.",
+            tuple(THEMES),
+            _one_of(tuple(THEMES), "/settings theme dark"),
+            _kept("theme"),
+            lambda config, row: preferences_of(config, row).theme.name,
+        ),
+        Setting(
+            "numbers",
+            "Numbers",
+            "How numbers are written in texts. What you type, and the scales of charts, keep " + code(USUAL),
+            tuple(NUMBERS),
+            _read_numbers,
+            _kept("numbers"),
+            lambda _, row: code(row.get("numbers") or USUAL),
+        ),
+    )
+}

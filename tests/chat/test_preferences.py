@@ -1,0 +1,257 @@
+"""/settings: set by buttons in place or typed, honoured by answers, charts and summaries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.chat.preferences import SETTINGS
+from bot.chat.refusals import ADMINISTRATORS
+from bot.rendering.themes import DARK, LIGHT
+from tests.chat.talk import GROUP, ME, YOU, talking
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chat.talk import Talk
+
+CARD = """Settings of this chat
+Time zone: America/New_York
+Quiet hours: off
+Returns: both
+Charts: light
+Numbers: 1,234.5
+Daily summary: off, /summary"""
+
+
+async def row(talk: Talk, chat_id: int = ME) -> dict[str, Any]:
+    return next(row for row in await talk.rows("chats") if row["chat_id"] == chat_id)
+
+
+async def test_all_settings_are_one_screen_with_a_button_each(talk: Talk) -> None:
+    (card,) = await talk.ask("/settings")
+    assert card.text == CARD
+    assert [label for buttons in card.buttons for label, _ in buttons] == [
+        "Time zone", "Quiet hours", "Returns", "Charts", "Numbers", "Summary",
+    ]  # fmt: skip
+    assert await talk.rows("chats") == []
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
+async def test_everything_offered_is_set_in_place_and_told(setting: Any, talk: Talk) -> None:  # noqa: ANN401 - a Setting
+    (card,) = await talk.ask("/settings")
+    for word in setting.offered:
+        (choice,) = await talk.press(card, setting.title)
+        assert choice.text.startswith(f"{setting.title}: ")
+        (card,) = await talk.press(choice, word)
+        assert f"\n{setting.title}: {word} (set)\n" in card.text
+    assert {message.message_id for message in talk.api.messages(ME)} == {card.message_id}
+    (choice,) = await talk.press(card, setting.title)
+    (back,) = await talk.press(choice, "Back")
+    assert f"\n{setting.title}: {setting.offered[-1]}\n" in back.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("zone berlin", "Time zone: Europe/Berlin (set)"),
+        ("zone new york", "Time zone: America/New_York (set)"),
+        ("zone ASIA/TOKYO", "Time zone: Asia/Tokyo (set)"),
+        ("quiet 22-7", "Quiet hours: 22:00-07:00 (set)"),
+        ("quiet 9.30 to 18:05", "Quiet hours: 09:30-18:05 (set)"),
+        ("QUIET Off", "Quiet hours: off (set)"),
+        ("returns TOTAL", "Returns: total (set)"),
+        ("numbers 1'234.5", "Numbers: 1'234.5 (set)"),
+    ],
+)
+async def test_typed_friendly_spellings_are_understood(typed: str, line: str, talk: Talk) -> None:
+    (card,) = await talk.ask(f"/settings {typed}")
+    assert line in card.text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            "colour",
+            (
+                "“colour” is no setting; there are zone, quiet, returns, theme, numbers.\n"
+                "Example: /settings zone Europe/Berlin"
+            ),
+        ),
+        (
+            "zone Europe/Berln",
+            (
+                "“Europe/Berln” is not a time zone. Did you mean Europe/Berlin?\n"
+                "Example: /settings zone Europe/Berlin"
+            ),
+        ),
+        ("quiet at night", "“at night” is no span of hours.\nExample: /settings quiet 22:00-07:00"),
+        ("quiet 24:00-07:00", "“24:00-07:00” is no span of hours.\nExample: /settings quiet 22:00-07:00"),
+        (
+            "quiet 7-7",
+            "Quiet hours must end at another time than they begin.\nExample: /settings quiet 22:00-07:00",
+        ),
+        ("theme pink", "“pink” is none of light, dark.\nExample: /settings theme dark"),
+        (
+            "numbers 12",
+            "“12” is none of 1,234.5, 1.234,5, 1 234,5, 1'234.5.\nExample: /settings numbers 1.234,5",
+        ),
+    ],
+)
+async def test_what_is_mistyped_is_named_and_changes_nothing(typed: str, said: str, talk: Talk) -> None:
+    assert (await talk.ask(f"/settings {typed}"))[0].text == said
+    assert await talk.rows("chats") == []
+
+
+async def test_in_groups_members_look_and_administrators_set(talk: Talk) -> None:
+    talk.api.chat(GROUP).members[YOU] = "administrator"
+    (card,) = await talk.ask("/settings", GROUP, user_id=ME)
+    (choice,) = await talk.press(card, "Charts", ME)
+    assert await talk.press(choice, "dark", ME) == []
+    assert talk.notes() == [ADMINISTRATORS]
+    assert await talk.rows("chats") == []
+    await talk.press(choice, "dark", YOU)
+    assert (await row(talk, GROUP))["theme"] == "dark"
+
+
+async def test_a_setting_delivered_again_is_not_set_again(talk: Talk) -> None:
+    talk.api.say(ME, "/settings theme dark")
+    (update,) = talk.api.world.updates
+    await talk.answers()
+    await talk.ask("/settings theme light")
+    await talk.deliver(update)
+    assert (await row(talk))["theme"] == "light"
+
+
+async def test_compare_shows_the_return_that_is_set_unless_another_is_asked_for(talk: Talk) -> None:
+    def blocks(text: str) -> list[str]:
+        return re.findall(r"^(Price|Total) return", text, re.MULTILINE)
+
+    for typed, shown in (("both", ["Price", "Total"]), ("price", ["Price"]), ("total", ["Total"])):
+        await talk.ask(f"/settings returns {typed}")
+        assert blocks((await talk.ask("/compare"))[0].text) == shown
+        assert blocks((await talk.ask("/compare tr price"))[0].text) == ["Price", "Total"]
+        assert blocks((await talk.ask("/compare price"))[0].text) == ["Price"]
+        (summary,) = await talk.ask("/summary now")
+        assert blocks(summary.text) == [("Total" if typed == "total" else "Price")]
+    (foreign,) = [m for m in await talk.ask("/compare", YOU) if not m.photo]
+    assert blocks(foreign.text) == ["Price", "Total"]
+
+
+def ground(talk: Talk, file_id: str | None) -> str:
+    """Colour of the corner of a picture."""
+    import io  # noqa: PLC0415 - here only
+
+    from PIL import Image  # noqa: PLC0415 - here only
+
+    with Image.open(io.BytesIO(talk.api.world.files[file_id or ""])) as picture:
+        red, green, blue = picture.convert("RGB").getpixel((1, 1))  # type: ignore[misc]
+    return f"#{red:02X}{green:02X}{blue:02X}"
+
+
+@pytest.mark.parametrize("typed", ["/compare", "/chart drawdown", "/trend"])
+async def test_charts_are_drawn_in_the_theme_that_is_set(typed: str, talk: Talk) -> None:
+    _, light = await talk.ask(typed)
+    await talk.ask("/settings theme dark")
+    _, dark = await talk.ask(typed)
+    assert (ground(talk, light.photo), ground(talk, dark.photo)) == (LIGHT.ground, DARK.ground)
+
+
+async def test_numbers_are_written_as_set_but_what_is_typed_is_not(talk: Talk) -> None:
+    usual, caption = (m.text for m in await talk.ask("/chart ratio 1y"))
+    await talk.ask("/settings numbers 1.234,5")
+    text, told = (m.text for m in await talk.ask("/chart ratio 1y"))
+    assert (text, told) != (usual, caption)
+    assert not re.search(r"\d\.\d{2}\b", text + told)
+    (made,) = await talk.ask("/alert ratio > 0.9")
+    assert "ratio > 0.9" in made.text
+    assert re.search(r"\d,\d", made.text)
+    (refused,) = await talk.ask("/alert ratio > 0.9")
+    assert "This is alert #1 already" in refused.text
+    (status,) = await talk.ask("/status")
+    assert "Version 0.1.0." in status.text
+
+
+async def test_summaries_and_alerts_come_in_the_numbers_that_are_set(talk: Talk) -> None:
+    talk.now = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
+    await talk.ask("/settings numbers 1.234,5")
+    await talk.ask("/settings returns total")
+    await talk.ask("/alert ratio > sma 200")
+    await talk.ask("/summary on 18:30")
+    talk.now = dt.datetime(2020, 10, 6, 22, 31, tzinfo=dt.UTC)
+    before = len(talk.api.messages(ME))
+    await talk.bot.scheduler.tick()
+    alert, summary = (message.text for message in talk.api.messages(ME)[before:])
+    assert alert.startswith("Alert #1 fired")
+    assert "Total return, distributions reinvested" in summary
+    for text in (alert, summary):
+        assert re.search(r"\d,\d\d%", text)
+        assert not re.search(r"\d\.\d\d%", text)
+
+
+async def test_in_another_zone_a_summary_that_is_past_there_is_not_sent_after_the_fact(talk: Talk) -> None:
+    talk.now = dt.datetime(2020, 12, 8, 17, tzinfo=dt.UTC)  # noon in New York, 18:00 in Berlin
+    await talk.ask("/start")
+    talk.now += dt.timedelta(days=1)
+    await talk.ask("/summary on 17:30")
+    await talk.ask("/settings zone Europe/Berlin")
+    await talk.bot.scheduler.tick()
+    assert [m.text for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")] == []
+    talk.now += dt.timedelta(hours=23, minutes=31)
+    await talk.bot.scheduler.tick()
+    told = [m.text.splitlines()[0] for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")]
+    assert told == ["Daily summary · close of Wed 9 Dec 2020"]
+
+
+async def test_on_weekdays_saturdays_summary_comes_on_monday(sample: Path, tmp_path: Path) -> None:
+    async with talking(sample, tmp_path, timezone="Asia/Tokyo") as talk:
+        talk.api.chat(ME)
+        talk.now = dt.datetime(2020, 12, 3, 12, tzinfo=dt.UTC)
+        (said,) = await talk.ask("/summary 08:00 weekdays")
+        assert said.text.startswith("Daily summary at 08:00 (Asia/Tokyo), on weekdays with a new close.")
+        seen: list[str] = []
+        for day in range(4, 9):  # 08:00 in Tokyo is 23:00 UTC of the day before; Saturday is the 5th
+            talk.now = dt.datetime(2020, 12, day - 1, 23, 1, tzinfo=dt.UTC)
+            before = len(talk.api.messages(ME))
+            await talk.bot.scheduler.tick()
+            seen += [f"{day}: {m.text.splitlines()[0]}" for m in talk.api.messages(ME)[before:]]
+        assert seen == [
+            "4: Daily summary · close of Thu 3 Dec 2020",
+            "7: Daily summary · close of Fri 4 Dec 2020",
+            "8: Daily summary · close of Mon 7 Dec 2020",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("weekdays", "Daily summary at 18:30 (America/New_York), on weekdays with a new close."),
+        ("on 7:45 weekdays", "Daily summary at 07:45 (America/New_York), on weekdays with a new close."),
+        ("daily", "Daily summary at 18:30 (America/New_York), on every day with a new close."),
+        ("daily 16:30", "Daily summary at 16:30 (America/New_York), on every day with a new close."),
+    ],
+)
+async def test_the_days_are_set_with_or_without_a_time(typed: str, first: str, talk: Talk) -> None:
+    assert (await talk.ask(f"/summary {typed}"))[0].text.splitlines()[0] == first
+
+
+async def test_the_days_are_kept_when_the_time_changes_and_switched_by_a_button(talk: Talk) -> None:
+    await talk.ask("/summary weekdays")
+    (said,) = await talk.ask("/summary on 9:00")
+    assert "on weekdays" in said.text
+    (choice,) = await talk.ask("/summary")
+    assert "The daily summary comes at 09:00 (America/New_York), on weekdays with a new close." in choice.text
+    (said,) = await talk.press(choice, "Every day")
+    assert said.text.startswith("Daily summary at 09:00 (America/New_York), on every day with a new close.")
+
+
+@pytest.mark.parametrize("typed", ["now weekdays", "off weekdays", "weekdays daily", "weekends"])
+async def test_days_where_none_belong_are_refused(typed: str, talk: Talk) -> None:
+    (said,) = await talk.ask(f"/summary {typed}")
+    assert said.text == (
+        f"“{typed}” is not understood; use now, on HH:MM, weekdays, daily or off.\nExample: /summary on 18:30"
+    )
