@@ -147,7 +147,10 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         ("/history ²", "“²” is not an alert's number.\nExample: /history 1"),
         (
             "/summary on 25:00",
-            "“on 25:00” is not understood; use now, on HH:MM, weekdays, daily or off.\nExample: /summary on 18:30",
+            (
+                "“on 25:00” is not understood; use now, on HH:MM, weekdays, daily or off.\n"
+                "Example: /summary on 18:30"
+            ),
         ),
     ],
 )
