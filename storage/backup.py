@@ -4,39 +4,47 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.connection import broken_references, connect_as_it_is, create, own_errors, transaction
-from storage.errors import DatabaseBroken, DiskFault, StorageError
+from storage.connection import (
+    broken_references,
+    connect_as_it_is,
+    create,
+    is_current,
+    own_errors,
+    transaction,
+)
+from storage.errors import DatabaseBroken, DatabaseMissing, DiskFault, StorageError
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.db import Database
 
+def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
+    """Copy the database at `path`, also while it is in use, and verify the copy; row counts by table. Blocks.
 
-def backup(database: Database, target: str | os.PathLike[str]) -> dict[str, int]:
-    """Copy the whole database to `target`, also while it is in use; its row counts by table. Blocks.
-
-    On the event loop: `await database.outside(partial(copy_into, target=target))`.
+    It has a connection of its own, so that nobody who uses the database waits, and only reads: it neither
+    writes nor checkpoints, which is what the WAL-reset bug needs. A database of an earlier version is
+    copied as it is. An older file at `target` is replaced only by a copy that was found sound.
     """
-    return database.outside_sync(partial(copy_into, target=target))
+    if not path.is_file():
+        raise DatabaseMissing(f"There is no database at {path}; name another file, e.g. --db bot.sqlite3.")
+    with connect_as_it_is(path, read_only=True) as db:
+        is_current(db, path)  # refuses another program's
+        return _copy(db, target)
 
 
-def copy_into(db: sqlite_utils.Database, target: str | os.PathLike[str]) -> dict[str, int]:
-    """Copy the database to the file `target` and verify the copy; its row counts by table.
+def _copy(db: sqlite_utils.Database, target: str | os.PathLike[str]) -> dict[str, int]:
+    """The copy; a read transaction holds the snapshot, so that its counts are those of the copied moment.
 
-    For Database.outside: the driver's backup waits for ever inside a write transaction of its own
-    connection. A read transaction holds the snapshot meanwhile, so that the counts must agree.
-    An older file at `target` is replaced only by a copy that was found sound.
+    The driver's backup would wait for ever inside a write transaction of its own connection.
     """
     file = Path(target)
     _refuse_live(db, file)
     part = file.with_name(f"{file.name}.part")
     try:
-        _remove(part)
+        remove(part)
         create(part)
         with transaction(db, "BEGIN"):
             counts = row_counts(db)
@@ -48,7 +56,7 @@ def copy_into(db: sqlite_utils.Database, target: str | os.PathLike[str]) -> dict
         raise DiskFault(f"The backup {file} could not be written ({err.strerror}).") from err
     finally:
         with suppress(OSError):
-            _remove(part)
+            remove(part)
     return counts
 
 
@@ -62,7 +70,8 @@ def _file_of(db: sqlite_utils.Database) -> Path:
     return Path(db.execute("PRAGMA database_list").fetchone()[2])
 
 
-def _remove(file: Path) -> None:
+def remove(file: Path) -> None:
+    """Delete a database with what SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         Path(f"{file}{suffix}").unlink(missing_ok=True)
 

@@ -133,6 +133,15 @@ def finish(db: sqlite_utils.Database, summary_id: int, status: str) -> bool:
     return change(db, sql, (status, summary_id)) == 1
 
 
+def skip_due(db: sqlite_utils.Database, chat_id: int, until: Moment) -> int:
+    """Leave out a chat's summaries that were due by an instant and not sent; how many."""
+    sql = """
+        UPDATE summaries SET status = 'skipped'
+        WHERE chat_id = ? AND due_at <= ? AND status IN ('due', 'claimed')
+    """
+    return change(db, sql, (chat_id, instant(until)))
+
+
 def seen_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> bool:
     """Note a Telegram update; True the first time. Notes older than a week are forgotten."""
     at = instant(now)

@@ -35,7 +35,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
         conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             db = sqlite_utils.Database(conn, strict=True, execute_plugins=False)
-            current = _is_current(db, path)
+            current = is_current(db, path)
             if read_only and not current:
                 raise DatabaseBroken(
                     f"{path} was written by an older version; start the bot on it once, then try again."
@@ -53,9 +53,10 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
 
 
 @contextmanager
-def connect_as_it_is(path: Path) -> Iterator[sqlite_utils.Database]:
-    """A connection to any database file, for copies; closed at the end of the block."""
-    with own_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as conn:
+def connect_as_it_is(path: Path, *, read_only: bool = False) -> Iterator[sqlite_utils.Database]:
+    """A connection to any database file that is there, for copies; closed at the end of the block."""
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    with own_errors(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
         yield sqlite_utils.Database(conn, execute_plugins=False)
 
 
@@ -69,7 +70,7 @@ def create(path: Path) -> None:
         raise DiskFault(f"The database {path} cannot be created ({err.strerror}).") from err
 
 
-def _is_current(db: sqlite_utils.Database, path: Path) -> bool:
+def is_current(db: sqlite_utils.Database, path: Path) -> bool:
     """Whether no migration is pending; DatabaseBroken for a file that is not ours to use."""
     with transaction(db, "BEGIN"):  # one snapshot: another process may be creating the tables
         applied = {migration.name for migration in MIGRATIONS.applied(db)}

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from storage.backup import backup, copy_into, integrity_check, row_counts
+from storage.backup import backup, integrity_check, row_counts
 from storage.connection import (
     HAS_STRICT_TABLES,
     SQLITE_VERSION,
@@ -35,6 +35,7 @@ from storage.errors import (
     StorageError,
 )
 from storage.lock import hold_lock
+from storage.restore import restore
 
 if TYPE_CHECKING:
     import os
@@ -55,11 +56,11 @@ __all__ = [
     "Refused",
     "StorageError",
     "backup",
-    "copy_into",
     "data_version",
     "hold_lock",
     "integrity_check",
     "open_database",
+    "restore",
     "row_counts",
 ]
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from storage.rows import Moment
 
+# Key of the program's own note: the last session that was told of by a database which a backup replaced.
+TOLD_UNTIL = "told_until"
 EVERY_CHAT = 0  # the chat_id of a halt of all sending
 
 # What may go now; a chat that is not in the table is a stranger, who may get an answer.
@@ -56,18 +58,21 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
     photo: bytes | None = None,
     thread_id: int | None = None,
     not_before: Moment | None = None,
+    about: str | None = None,
 ) -> int | None:
     """Queue a message; its id, None when one with this `dedup` was queued before.
 
     kind: 'reply', 'alert', 'notice' or 'summary'; payload: {"html", "plain", "buttons", "silent"}, and
     "reply_to", the message_id it answers; more is ignored.
+    about: the session it tells of; one that was told of before a restore is marked as a possible repeat.
     """
     at = instant(now)
     cursor = db.execute(
         """
         INSERT INTO outbox
-            (chat_id, thread_id, kind, dedup, payload, photo, not_before, created_at, updated_at)
-        VALUES (:chat_id, :thread_id, :kind, :dedup, :payload, :photo, :not_before, :at, :at)
+            (chat_id, thread_id, kind, dedup, payload, photo, not_before, created_at, updated_at, unknown)
+        VALUES (:chat_id, :thread_id, :kind, :dedup, :payload, :photo, :not_before, :at, :at,
+            coalesce((SELECT :about <= value FROM meta WHERE key = :told), 0))
         ON CONFLICT (dedup) DO NOTHING
         """,
         {
@@ -79,6 +84,8 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
             "photo": photo,
             "not_before": at if not_before is None else not_earlier(not_before),
             "at": at,
+            "about": about,
+            "told": TOLD_UNTIL,
         },
     )
     return cursor.lastrowid if cursor.rowcount == 1 else None
@@ -143,6 +150,34 @@ def recover(db: sqlite_utils.Database, now: Moment) -> int:
         """,
         (instant(now),),
     )
+
+
+def doubt_all(db: sqlite_utils.Database, now: Moment) -> dict[str, int]:
+    """After a restore: what waited in the backup may have been sent since; rows by their new status.
+
+    It goes on as after a crash: a summary is given up, anything else is sent once more, marked.
+    """
+    held = select(
+        db,
+        """
+        UPDATE outbox SET
+            status = CASE kind WHEN 'summary' THEN 'dead' ELSE 'ambiguous' END,
+            unknown = unknown + 1, reason = 'waited when the backup was made', updated_at = ?
+        WHERE status NOT IN ('sent', 'dead') RETURNING status
+        """,
+        (instant(now),),
+    )
+    return {status: sum(row["status"] == status for row in held) for status in ("ambiguous", "dead")}
+
+
+def note_sent(db: sqlite_utils.Database, chat_id: int, kind: str, dedup: str, now: Moment) -> bool:
+    """Note that a message may have been sent by a database that was lost, so that it is never queued here."""
+    sql = """
+        INSERT INTO outbox (chat_id, kind, dedup, payload, status, not_before, reason, created_at, updated_at)
+        VALUES (:chat_id, :kind, :dedup, '{}', 'sent', :at, 'perhaps, before the restore', :at, :at)
+        ON CONFLICT (dedup) DO NOTHING
+    """
+    return change(db, sql, {"chat_id": chat_id, "kind": kind, "dedup": dedup, "at": instant(now)}) == 1
 
 
 def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> bool:

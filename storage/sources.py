@@ -138,3 +138,8 @@ def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:
         "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, value),
     )
+
+
+def remove_meta(db: sqlite_utils.Database, key: str) -> None:
+    """Forget a note of the program's own."""
+    db.execute("DELETE FROM meta WHERE key = ?", (key,))

@@ -17,6 +17,7 @@ EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 TOKEN = "123456789:" + "A" * 35
 OTHER = "987654321:" + "B" * 35
 MISSING = f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
+PERSON = "must be a person's id, which is positive; groups belong into chats"
 UNLIKE = "does not look like a bot token (123456789:AA...)"
 # Keys of the example whose value is commented out, because they have no default.
 WITHOUT_DEFAULT = {
@@ -263,8 +264,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
         ('[charts]\ntheme = "Dark"', "[charts] theme: must be one of: light, dark"),
         (
             "[access]\nusers = [7, -5]",
-            "[access] users: entry 2, “-5”, must be a person's id, which is positive; "
-            "groups belong into chats",
+            f"[access] users: entry 2, “-5”, {PERSON}",
         ),
         ("[backup]\nkeep = 0", "[backup] keep: must be a whole number of days from 1 to 3650"),
         ('[backup]\ntime = "3:30"', "[backup] time: “3:30” is not a time of day such as 03:30"),

@@ -1,4 +1,4 @@
-"""The command line: run, chat, demo, check, refresh, import, export, doctor, backup.
+"""The command line: run, chat, demo, check, refresh, import, export, doctor, backup, restore.
 
 Exit codes: 0 done, 1 a clear refusal or failure, 2 wrong usage or configuration, 130 interrupted.
 What a subcommand needs is imported when it is called, so that --help and a mistyped word answer at once.
@@ -163,11 +163,24 @@ def parser() -> argparse.ArgumentParser:
         add("import", "data.take_in", "take in a file, all of it or nothing", example),
         add("export", "data.give_out", "write a CSV file that import reads", example),
     )
-    add("doctor", "health.doctor", "look at config, database, data and disk; exit 1 if one is not well")
-    copy = add(
-        "backup", "data.back_up", "copy the database, verified, also while the bot runs", "bot-copy.db"
+    doctor = add("doctor", "health.doctor", "look at everything and say what to do; exit 1 if not well")
+    doctor.add_argument("--offline", action="store_true", help="never touch the network")
+    doctor.add_argument(
+        "--quick",
+        action="store_true",
+        help="only what a health check needs, in a moment: no network, no data",
     )
-    copy.add_argument("file", type=Path, metavar="FILE", help="the copy; an older one is replaced")
+    _add_copies(
+        add(
+            "backup", "copies.back_up", "copy the database, verified, also while the bot runs", "bot-copy.db"
+        ),
+        add(
+            "restore",
+            "copies.put_back",
+            "put a backup in the place of the database, which is kept aside",
+            "FILE",
+        ),
+    )
     return top
 
 
@@ -189,6 +202,18 @@ def _add_switches(
             default=Path(folder),
             help=f"where charts are saved ({folder})",
         )
+
+
+def _add_copies(copy: argparse.ArgumentParser, restore: argparse.ArgumentParser) -> None:
+    """Arguments of backup and restore."""
+    copy.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="the copy, an older one is replaced; without it today's, in the folder of the nightly ones",
+    )
+    restore.add_argument("file", type=Path, metavar="FILE", help="the backup; it stays as it is")
 
 
 def _add_files(taken: argparse.ArgumentParser, given: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Subcommands on stored data: import, export, backup."""
+"""Subcommands on stored data: import and export."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bot.data.issuers.sniff import read_bytes
 from bot.data.issuers.store import against_market, store_issuer
 from bot.data.load import build_market, read_rows
 from bot.errors import BotError
-from storage.db import backup, open_database
+from storage.db import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,15 +109,3 @@ def _write_whole(file: Path, text: str) -> None:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise BotError(f"{file} cannot be written: {error.strerror}.") from error
-
-
-def back_up(given: argparse.Namespace, config: Config) -> int:
-    """`backup FILE`: a verified copy."""
-    with (
-        beside_the_bot(config.database),
-        open_database(config.database, read_only=True) as database,
-        busy("Copying"),
-    ):
-        rows = backup(database, given.file)
-    say(f"{given.file}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
-    return 0

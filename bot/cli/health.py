@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from bot.analytics.sessions import STALE_AFTER, Sessions
 from bot.cli.voice import say
 from bot.data.load import build_market, read_rows
-from bot.jobs.tick import HEARTBEAT, TICK_SECONDS
+from bot.jobs.tick import TICK_SECONDS, heartbeat
 from bot.rendering.health import RESTATED_DAYS, findings, healths
 from storage import outbox, sources
 from storage.db import (
@@ -29,8 +29,6 @@ from storage.restatements import recent
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import sqlite_utils
 
     from bot.analytics.market import Market
     from bot.config import Config
@@ -138,9 +136,3 @@ def _running(database: Database, now: dt.datetime) -> Finding:
     age = (now - beat).total_seconds()
     mark = OK if age < _MISSED_TICKS * TICK_SECONDS else FAIL
     return Finding(mark, "bot", f"running, last tick {age:.0f} s ago")
-
-
-def heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
-    """Instant of the last tick, None before the first."""
-    beat = sources.meta(db, HEARTBEAT)
-    return dt.datetime.fromisoformat(beat) if beat else None

@@ -82,6 +82,12 @@ class Delivery:
         self._became: dict[int, str] = {}
         self._closing = False
 
+    @property
+    def stopped(self) -> str:
+        """Why nothing can be sent now, "" while all is well."""
+        doubt = self._sender.doubt
+        return DOUBTS[doubt] if doubt else ""
+
     async def recover(self) -> int:
         """At start: what a crash left `sending` is taken for an unknown outcome; how many rows."""
         await self._room.restore()
@@ -95,8 +101,7 @@ class Delivery:
             await self._room.restore()
             if await self._may_begin():
                 await self._empty()
-            doubt = self._sender.doubt
-            return DrainReport(**Counter(self._became.values()), stopped=DOUBTS[doubt] if doubt else "")
+            return DrainReport(**Counter(self._became.values()), stopped=self.stopped)
 
     async def keep_sending(self, failed: Callable[[Exception], Awaitable[object]]) -> None:
         """Drain again and again until stop(): when woken, when something falls due, twice a minute.

@@ -172,22 +172,25 @@ def _push(
     listed = []
     for _, told, event_id in fires:
         if isinstance(told.text, Answer):
-            _queue(db, chat_id, f"alert:{event_id}", told.text, now, silent=told.silent)
+            about = told.event.session
+            _queue(db, chat_id, f"alert:{event_id}", told.text, now, silent=told.silent, about=about)
         else:
             listed.append((told.event.session, event_id, told.text, told.silent))
     if listed:
         listed.sort(reverse=True)
         answer = pushes.digest([line for _, _, line, _ in listed], sample=sample)
         silent = all(silent for *_, silent in listed)
-        _queue(db, chat_id, f"digest:{listed[0][1]}", answer, now, silent=silent)
+        _queue(db, chat_id, f"digest:{listed[0][1]}", answer, now, silent=silent, about=listed[-1][0])
 
 
 def _enqueue(db: sqlite_utils.Database, one: Judged, answer: Answer, what: str, now: dt.datetime) -> None:
     """A notice about one alert; an alert may be paused more than once, so the instant is part of its key."""
-    _queue(db, one.chat_id, f"{what}:{one.alert_id}:{now:%Y-%m-%dT%H:%M:%S}", answer, now, kind="notice")
+    dedup = f"{what}:{one.alert_id}:{now:%Y-%m-%dT%H:%M:%S}"
+    about = one.states[-1].session if one.states else None
+    _queue(db, one.chat_id, dedup, answer, now, kind="notice", about=about)
 
 
-def _queue(
+def _queue(  # noqa: PLR0913 - a message's columns, by name
     db: sqlite_utils.Database,
     chat_id: int,
     dedup: str,
@@ -196,7 +199,9 @@ def _queue(
     *,
     kind: str = "alert",
     silent: bool = False,
+    about: dt.date | None = None,
 ) -> None:
     numbers = (chats.get_chat(db, chat_id) or {}).get("numbers") or USUAL
     payload = payload_of(answer, REPLY, silent=silent, numbers=numbers)
-    outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=dedup, payload=payload, now=now)
+    session = about.isoformat() if about else None
+    outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=dedup, payload=payload, now=now, about=session)

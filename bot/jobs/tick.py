@@ -10,7 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.data.refresh import refresh
+from bot.jobs.backups import Backups
 from bot.jobs.evaluate import Evaluation, Fire
+from bot.jobs.pulse import Pulse
 from bot.jobs.summaries import Summaries
 from storage import outbox, sources
 from storage.db import StorageError
@@ -46,6 +48,7 @@ class Scheduler:
     def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
         self._services, self._providers, self._delivery = services, providers, delivery
         self._evaluation, self._summaries = Evaluation(services), Summaries(services)
+        self._backups, self._pulse = Backups(services), Pulse(services)
         self._pruned: dt.datetime | None = None
 
     async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[Report]:
@@ -82,19 +85,31 @@ class Scheduler:
 
     async def work(self) -> None:
         """Beat, judge, summarise; each step's fault is logged and left behind. What was queued may go."""
-        for step in (self._beat, self._evaluation.run, self._summaries.run, self._prune):
-            await self._guarded(step)
+        steps = (self._beat, self._evaluation.run, self._summaries.run, self._prune)
+        went = [await self._guarded(step) for step in steps]
         self._delivery.wake()
+        self._pulse.felt(well=all(went) and not self._delivery.stopped)
 
     async def send(self) -> None:
         """Send what is queued, until the delivery is stopped."""
         await self._delivery.keep_sending(self._failed)
 
-    async def _guarded(self, step: Callable[[], Awaitable[object]]) -> None:
+    async def back_up(self) -> None:
+        """Make the nightly backup when it is due; a fault is logged and left behind."""
+        await self._guarded(self._backups.run)
+
+    async def pulse(self) -> None:
+        """Call the address of [heartbeat] when it is due; a fault is logged and left behind."""
+        await self._guarded(self._pulse.run)
+
+    async def _guarded(self, step: Callable[[], Awaitable[object]]) -> bool:
+        """Whether a step went well."""
         try:
             await step()
         except Exception as error:  # noqa: BLE001 - the next step must run whatever this one did
             await self._failed(error)
+            return False
+        return True
 
     async def _failed(self, error: Exception) -> None:
         """Log a step's fault; of a database that cannot be used the owner is told."""
@@ -116,14 +131,15 @@ class Scheduler:
             self._pruned = now
 
     def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
-        """Repeat asking and working, and send meanwhile: no slow source and no long queue holds up the rest.
+        """Repeat each job apart, and send meanwhile: no slow source, backup or long queue holds up the rest.
 
         What is due is a query, so a skipped or merged tick loses nothing.
         """
         queue = application.job_queue
         if queue is None:
             raise RuntimeError("python-telegram-bot was installed without its job-queue extra")
-        for name, job in (("ask", self.ask), ("work", self.work)):
+        jobs = {"ask": self.ask, "work": self.work, "backup": self.back_up, "pulse": self.pulse}
+        for name, job in jobs.items():
             queue.run_repeating(
                 partial(_called, job),
                 TICK_SECONDS,
@@ -133,6 +149,12 @@ class Scheduler:
             )
         late: dict[str, Any] = {"misfire_grace_time": None}
         queue.run_once(partial(_called, self.send), 0, name="send", job_kwargs=late)
+
+
+def heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
+    """Instant of the last tick, None before the first."""
+    beat = sources.meta(db, HEARTBEAT)
+    return dt.datetime.fromisoformat(beat) if beat else None
 
 
 async def _called(job: Callable[[], Awaitable[None]], context: object) -> None:

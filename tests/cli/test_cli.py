@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doctor", "backup")
+COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doctor", "backup", "restore")
 # What cannot be a database, by what is there; {path} is its name.
 UNUSABLE = {
     "folder": "{path} is a folder; name a file, e.g. --db {path}/bot.db",

@@ -25,6 +25,8 @@ STEPS = ("_beat", "_evaluation", "_summaries", "_delivery", "_prune")
 class Counter:
     """Stands for the delivery: it counts, and fails when told to."""
 
+    stopped = ""
+
     def __init__(self) -> None:
         self.drained = self.woken = 0
         self.outage = self
@@ -232,11 +234,11 @@ def application(*, queue: bool = True) -> Any:  # noqa: ANN401 - PTB's six type 
     return builder.build() if queue else builder.job_queue(None).build()
 
 
-def test_asking_and_working_repeat_apart_and_no_delay_drops_a_tick(scheduler: Scheduler) -> None:
+def test_the_jobs_repeat_apart_and_no_delay_drops_a_tick(scheduler: Scheduler) -> None:
     app = application()
     scheduler.schedule(app)
     jobs = {job.name: job for job in app.job_queue.jobs()}
-    assert set(jobs) == {"ask", "work", "send"}
+    assert set(jobs) == {"ask", "work", "send", "backup", "pulse"}
     assert jobs.pop("send").job.misfire_grace_time is None
     for job in jobs.values():
         assert job.job.trigger.interval == dt.timedelta(seconds=TICK_SECONDS)
@@ -245,7 +247,16 @@ def test_asking_and_working_repeat_apart_and_no_delay_drops_a_tick(scheduler: Sc
         assert job.job.max_instances == 1
 
 
-@pytest.mark.parametrize(("name", "did"), [("ask", (0, 0, 0)), ("work", (1, 0, 0)), ("send", (0, 1, 1))])
+@pytest.mark.parametrize(
+    ("name", "did"),
+    [
+        ("ask", (0, 0, 0)),
+        ("work", (1, 0, 0)),
+        ("send", (0, 1, 1)),
+        ("backup", (0, 0, 0)),
+        ("pulse", (0, 0, 0)),
+    ],
+)
 async def test_each_job_does_its_part(
     scheduler: Scheduler, delivery: Counter, name: str, did: tuple[int, int, int]
 ) -> None:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import re
 import stat
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +14,6 @@ from storage.db import (
     DiskFault,
     StorageError,
     backup,
-    copy_into,
     open_database,
     row_counts,
 )
@@ -34,7 +33,7 @@ def filled(database: Database) -> Database:
 
 def test_a_copy_holds_all_rows_in_one_private_file(filled: Database, tmp_path: Path) -> None:
     target = tmp_path / "copies" / "copy.sqlite3"
-    counts = backup(filled, target)
+    counts = backup(filled.path, target)
     assert counts["meta"] == 1
     assert counts == filled.outside_sync(row_counts)
     assert [file.name for file in target.parent.iterdir()] == ["copy.sqlite3"]
@@ -45,7 +44,7 @@ def test_a_copy_holds_all_rows_in_one_private_file(filled: Database, tmp_path: P
 
 
 async def test_a_copy_is_made_while_the_database_is_in_use(filled: Database, tmp_path: Path) -> None:
-    await filled.outside(partial(copy_into, target=tmp_path / "copy.sqlite3"))
+    await asyncio.to_thread(backup, filled.path, tmp_path / "copy.sqlite3")
     await filled.run(lambda db: set_meta(db, "word", "later"))
     with open_database(tmp_path / "copy.sqlite3", read_only=True) as copy:
         assert await copy.run(lambda db: meta(db, "word")) == "kept"
@@ -64,7 +63,7 @@ def test_what_another_connection_writes_meanwhile_is_not_half_copied(
         return counts
 
     monkeypatch.setattr(module, "row_counts", count_then_write)
-    assert backup(filled, tmp_path / "copy.sqlite3")["meta"] == 1
+    assert backup(filled.path, tmp_path / "copy.sqlite3")["meta"] == 1
     assert filled.outside_sync(row_counts)["meta"] == 2
 
 
@@ -74,7 +73,7 @@ def test_an_older_copy_is_replaced_and_a_broken_left_over_does_not_matter(
     target = tmp_path / "copy.sqlite3"
     target.write_text("old")
     (tmp_path / "copy.sqlite3.part").write_text("cut off" * 1000)
-    backup(filled, target)
+    backup(filled.path, target)
     assert target.read_bytes().startswith(b"SQLite format 3")
     assert not (tmp_path / "copy.sqlite3.part").exists()
 
@@ -88,7 +87,7 @@ def test_a_copy_that_does_not_agree_replaces_nothing(
     with pytest.raises(
         DatabaseBroken, match=r"^The backup does not agree with the database; nothing was kept\.$"
     ):
-        backup(filled, target)
+        backup(filled.path, target)
     assert target.read_text() == "old"
     assert not (tmp_path / "copy.sqlite3.part").exists()
 
@@ -99,7 +98,7 @@ def test_a_copy_that_lacks_rows_is_refused(
     counts = iter([{"meta": 2}, {"meta": 1}])
     monkeypatch.setattr(module, "row_counts", lambda _: next(counts))
     with pytest.raises(DatabaseBroken):
-        backup(filled, tmp_path / "copy.sqlite3")
+        backup(filled.path, tmp_path / "copy.sqlite3")
     assert not (tmp_path / "copy.sqlite3").exists()
 
 
@@ -110,7 +109,7 @@ def test_a_database_in_use_is_never_overwritten(filled: Database, path: Path, tm
         for target in (path, link, other.path):
             message = f"{target} is a database in use; name another file, e.g. backup.sqlite3."
             with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
-                backup(filled, target)
+                backup(filled.path, target)
     assert filled.run_sync(lambda db: meta(db, "word")) == "kept"
 
 
@@ -120,5 +119,5 @@ def test_a_target_that_cannot_be_written_is_named(filled: Database, tmp_path: Pa
     with pytest.raises(
         DiskFault, match=rf"^The backup {re.escape(str(target))} could not be written \(.+\)\.$"
     ):
-        backup(filled, target)
+        backup(filled.path, target)
     assert sorted(file.name for file in tmp_path.iterdir() if "part" in file.name) == []

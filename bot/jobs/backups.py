@@ -1,0 +1,139 @@
+"""The nightly backup: a verified copy of the database, kept for some days; a failure tells the owner once.
+
+What is due is read from the folder: the copy of a local date stands in it or it does not. So a bot that was
+off at night makes up for it when it starts, and a copy that somebody deleted is made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from bot.jobs.summaries import due_instant
+from bot.rendering.text import escape, strip_html
+from storage import outbox, sources
+from storage.db import StorageError, backup
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.config import Config
+    from bot.services import Services
+
+_log = logging.getLogger(__name__)
+FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
+RETRY = dt.timedelta(hours=1)
+
+
+def file_of(config: Config, day: dt.date) -> Path:
+    """The backup of a local date, e.g. backups/bot-2020-12-11.db."""
+    return config.backups / f"{config.database.stem}-{day}{config.database.suffix}"
+
+
+def kept(config: Config) -> list[tuple[dt.date, Path]]:
+    """The dated backups of this database, the newest first; none without a folder. OSError if unreadable."""
+    name = re.compile(
+        rf"{re.escape(config.database.stem)}-(\d{{4}}-\d\d-\d\d){re.escape(config.database.suffix)}"
+    )
+    if not config.backups.is_dir():
+        return []
+    found = ((name.fullmatch(file.name), file) for file in config.backups.iterdir())
+    return sorted(((day, file) for match, file in found if match and (day := _day(match[1]))), reverse=True)
+
+
+def _day(text: str) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def due(config: Config, now: dt.datetime) -> dt.date | None:
+    """The local date whose backup is to be made now, None when there is none."""
+    zone = ZoneInfo(config.timezone)
+    today = now.astimezone(zone).date()
+    at = due_instant(today, config.backup_time, zone)
+    if at is None or at > now or file_of(config, today).exists():
+        return None
+    return today
+
+
+class Backups:
+    """Makes the backup that is due, beside all other work; the next try after a failure is an hour later."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._not_before: dt.datetime | None = None
+
+    async def run(self) -> Path | None:
+        """The backup that was made, None when none was due or it failed."""
+        services, now = self._services, self._services.clock()
+        if not services.config.backup or self._is_resting(now):
+            return None
+        try:
+            day = due(services.config, now)
+            if day is None:
+                return None
+            made = await asyncio.to_thread(make, services.config, day)
+        except (StorageError, OSError) as error:
+            await self._failed(str(error), now)
+            return None
+        await self._worked(made)
+        return made
+
+    def _is_resting(self, now: dt.datetime) -> bool:
+        """After a failure; a clock that was put back ends the rest."""
+        start = self._not_before
+        return start is not None and start - RETRY <= now < start
+
+    async def _failed(self, reason: str, now: dt.datetime) -> None:
+        self._not_before = now + RETRY
+        _log.error("the nightly backup failed: %s", reason)
+        await self._services.database.run(
+            partial(_note_failure, owner=self._services.config.owner, reason=reason, now=now)
+        )
+
+    async def _worked(self, made: Path) -> None:
+        self._not_before = None
+        _log.info("the database was copied to %s", made)
+        await self._services.database.run(
+            partial(_note_success, owner=self._services.config.owner, made=made, now=self._services.clock())
+        )
+
+
+def make(config: Config, day: dt.date) -> Path:
+    """Copy the database to the file of a date, verified; then forget the copies that are too old. Blocks."""
+    target = file_of(config, day)
+    backup(config.database, target)
+    for made, file in kept(config):
+        if (day - made).days >= config.backup_keep:
+            file.unlink(missing_ok=True)
+    return target
+
+
+def _note_failure(db: sqlite_utils.Database, owner: int | None, reason: str, now: dt.datetime) -> None:
+    """Tell the owner, once until a backup works again."""
+    if sources.meta(db, FAILING) is None:
+        sources.set_meta(db, FAILING, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+        _tell(db, owner, f"The nightly backup failed: {reason} It is tried again every hour.", now)
+
+
+def _note_success(db: sqlite_utils.Database, owner: int | None, made: Path, now: dt.datetime) -> None:
+    if sources.meta(db, FAILING) is not None:
+        sources.remove_meta(db, FAILING)
+        _tell(db, owner, f"Backups work again; the newest is {made.name}.", now)
+
+
+def _tell(db: sqlite_utils.Database, owner: int | None, words: str, now: dt.datetime) -> None:
+    if owner is None:
+        return
+    html = escape(words)
+    payload = {"html": html, "plain": strip_html(html), "buttons": [], "silent": False}
+    dedup = f"backup:{now:%Y-%m-%dT%H:%M:%S}"
+    outbox.enqueue(db, chat_id=owner, kind="notice", dedup=dedup, payload=payload, now=now)

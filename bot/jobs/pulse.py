@@ -1,0 +1,62 @@
+"""The heartbeat: an address that is called while the bot is well, so that somebody notices when it stops.
+
+What watches is another machine, e.g. a dead man's switch. It is called after a good tick, every few
+minutes, beside all other work. The address holds the secret of the check, so logs name its host only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING
+
+import httpx
+
+if TYPE_CHECKING:
+    from bot.services import Services
+
+_log = logging.getLogger(__name__)
+SECONDS = 10.0  # for the call
+FRESH = dt.timedelta(minutes=3)  # a good tick longer ago says nothing of now
+
+
+class Pulse:
+    """Calls the address of [heartbeat], when it is due and the last tick was a good one."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._well: dt.datetime | None = None  # the last tick, if it was a good one
+        self._called: dt.datetime | None = None
+
+    def felt(self, *, well: bool) -> None:
+        """Note how a tick went that has just ended."""
+        self._well = self._services.clock() if well else None
+
+    async def run(self) -> bool:
+        """Call if it is time; whether the call was taken. A failed call is logged and made again when due."""
+        config, now = self._services.config, self._services.clock()
+        if not (config.heartbeat_url and self._is_well(now) and self._is_due(now)):
+            return False
+        self._called = now
+        if refused := await _call(config.heartbeat_url):
+            host = httpx.URL(config.heartbeat_url).host
+            _log.warning("the heartbeat was not taken by %s (%s)", host, refused)
+        return not refused
+
+    def _is_well(self, now: dt.datetime) -> bool:
+        return self._well is not None and abs(now - self._well) <= FRESH
+
+    def _is_due(self, now: dt.datetime) -> bool:
+        """Whether enough minutes have passed; a clock that was put back makes it due."""
+        pause = dt.timedelta(minutes=self._services.config.heartbeat_minutes)
+        return self._called is None or not self._called <= now < self._called + pause
+
+
+async def _call(url: str) -> str:
+    """Why the address did not take the call, "" when it did; never with the address in it."""
+    try:
+        async with httpx.AsyncClient(timeout=SECONDS, follow_redirects=True) as client:
+            answer = await client.get(url)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return type(error).__name__
+    return "" if answer.is_success else f"HTTP {answer.status_code}"

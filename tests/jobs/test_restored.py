@@ -1,0 +1,212 @@
+"""The drill: a backup, a loss, a restore; then the same alerts, and nothing is told twice without a mark."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from telegram.ext import ExtBot
+
+from bot.analytics.sessions import Sessions
+from bot.delivery import Delivery
+from bot.jobs.restored import Settled, last_told, settle
+from bot.jobs.tick import HEARTBEAT
+from bot.local import Unlimited
+from storage import chats, outbox, sources
+from storage.db import backup, restore
+from tests.fakes.botapi import FakeBotApi
+from tests.jobs.desk import Desk, after_close, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    import sqlite_utils
+
+QUIET = [0.5] * 10
+DAYS = sessions("2020-01-16", 4)  # Thursday, Friday, Tuesday (a holiday on Monday), Wednesday
+SUMMARY = "18:00"
+ME, OTHER = 1, 2
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return tmp_path / "copy.sqlite3"
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeBotApi]:
+    async with FakeBotApi() as served:
+        for chat_id in (ME, OTHER):
+            served.chat(chat_id)
+        yield served
+
+
+def sender(api: FakeBotApi) -> ExtBot[Any]:
+    return ExtBot(api.token, base_url=api.base_url, rate_limiter=Unlimited())
+
+
+async def tick(desk: Desk, api: FakeBotApi, moment: dt.datetime | None = None) -> None:
+    """One tick of the scheduler at a moment: beat, judge, summarise, send."""
+    desk.now = moment or desk.now
+    stamp = f"{desk.now:%Y-%m-%dT%H:%M:%SZ}"
+    await desk.database.run(lambda db: sources.set_meta(db, HEARTBEAT, stamp))
+    await desk.evaluate()
+    await desk.summaries.run()
+    async with sender(api) as bot:
+        await Delivery(bot, desk.database, now=lambda: desk.now).drain()
+
+
+async def day(desk: Desk, api: FakeBotApi, session: str, level: float) -> None:
+    """A session's close arrives, and the bot ticks an hour and two and a half hours after it."""
+    await desk.closes([level], session)
+    await tick(desk, api)
+    await tick(desk, api, after_close(session, 2.5))
+
+
+def heads(api: FakeBotApi, chat_id: int = ME) -> list[str]:
+    """First lines of what a chat got; a mark stands before its message's."""
+    return [" | ".join(message.text.splitlines()[:2]) for message in api.messages(chat_id)]
+
+
+def put_back(
+    desk: Desk, copy: Path, moment: dt.datetime, *, lost: dt.datetime | None = None
+) -> tuple[Desk, Settled]:
+    """Restore at a moment, as the command does; the desk of the next process."""
+    desk.database.close()
+    path = desk.database.path
+    until = last_told(lost, moment)
+    how = partial(settle, sessions=Sessions(), zone="America/New_York", until=until, now=moment)
+    settled = restore(copy, path, path.with_name(f"aside-{moment:%H%M}.db"), how)
+    after = Desk(path)
+    after.now = moment
+    return after, settled
+
+
+@pytest.fixture
+def desks(path: Path) -> Iterator[list[Desk]]:
+    """Desks that a test leaves open are closed."""
+    opened = [Desk(path)]
+    yield opened
+    for desk in opened:
+        desk.database.close()
+
+
+async def prepared(desk: Desk, api: FakeBotApi) -> None:
+    """Two alerts and a subscriber; the first session is judged and told."""
+    await desk.closes(QUIET)
+    await desk.subscriber(SUMMARY, ME)
+    await desk.alert("ratio > 0.6", ME)
+    await desk.alert("ratio > 0.7", OTHER)
+    await day(desk, api, DAYS[0], 0.5)
+    assert [head.split(" · ")[0] for head in heads(api)] == ["Daily summary"]
+
+
+async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None:
+    (desk,) = desks
+    await prepared(desk, api)
+    backup(desk.database.path, copy)
+    await day(desk, api, DAYS[1], 0.65)  # alert #1 fires, and a summary
+    await day(desk, api, DAYS[2], 0.65)
+    before = {chat_id: heads(api, chat_id) for chat_id in (ME, OTHER)}
+    assert len(before[ME]) == 4
+    answers = await desk.query("SELECT alert_id, session, transition, value FROM alert_events")
+
+    after, settled = put_back(desk, copy, after_close(DAYS[2], 4))
+    desks.append(after)
+    assert (settled.repeats, settled.summaries) == (0, 2)
+    # The next process fetches what is missing and goes on; what it tells again is marked as such.
+    await after.closes([0.65, 0.65], DAYS[1])
+    await tick(after, api, after_close(DAYS[2], 4.5))
+    again = heads(api)[len(before[ME]) :]
+    assert [head.split(" | ")[0] for head in again] == ["possible repeat"]
+    assert "Alert #1 fired" in again[0]
+    assert heads(api, OTHER) == before[OTHER]
+    assert await after.query("SELECT alert_id, session, transition, value FROM alert_events") == answers
+    # What is new is told once, and not marked.
+    await day(after, api, DAYS[3], 0.75)
+    new = heads(api)[len(before[ME]) + 1 :]
+    assert [head.split(" · ")[0] for head in new] == ["Daily summary"]
+    (fired,) = heads(api, OTHER)[len(before[OTHER]) :]
+    assert fired.startswith("Alert #1 fired")
+    await tick(after, api)
+    assert len(heads(api)) == len(before[ME]) + 2
+
+
+async def test_a_session_lost_before_it_was_told_is_told_without_a_mark(
+    desks: list[Desk], copy: Path, api: FakeBotApi
+) -> None:
+    (desk,) = desks
+    await prepared(desk, api)
+    lost = desk.now
+    backup(desk.database.path, copy)
+    after, settled = put_back(desk, copy, after_close(DAYS[2], 4), lost=lost)
+    desks.append(after)
+    assert settled.summaries == 0
+    await after.closes([0.65, 0.65], DAYS[1])
+    await tick(after, api, after_close(DAYS[2], 4.5))
+    fired, summary = heads(api)[1:]
+    assert fired.startswith("Alert #1 fired")
+    assert summary.startswith("Daily summary")
+
+
+def waiting(db: sqlite_utils.Database, now: dt.datetime) -> None:
+    chats.ensure_chat(db, ME, "private", "", now)
+    for kind in ("alert", "notice", "summary"):
+        payload = {"html": f"a {kind}", "plain": f"a {kind}", "buttons": [], "silent": False}
+        outbox.enqueue(db, chat_id=ME, kind=kind, dedup=kind, payload=payload, now=now)
+
+
+async def test_what_waited_in_the_backup_is_sent_once_more_and_marked_but_no_summary(
+    desks: list[Desk], copy: Path, api: FakeBotApi
+) -> None:
+    (desk,) = desks
+    await desk.closes(QUIET)
+    await desk.database.run(partial(waiting, now=desk.now))
+    backup(desk.database.path, copy)
+    after, settled = put_back(desk, copy, desk.now + dt.timedelta(hours=1))
+    desks.append(after)
+    assert (settled.repeats, settled.summaries) == (2, 1)
+    await tick(after, api)
+    await tick(after, api)
+    assert heads(api) == ["possible repeat | a alert", "possible repeat | a notice"]
+
+
+async def test_a_summary_due_after_the_loss_is_sent(desks: list[Desk], copy: Path, api: FakeBotApi) -> None:
+    (desk,) = desks
+    await prepared(desk, api)
+    backup(desk.database.path, copy)
+    await desk.closes([0.5], DAYS[1])
+    await tick(desk, api)  # an hour after the close; the summary is not due yet
+    after, settled = put_back(desk, copy, after_close(DAYS[1], 1.5), lost=desk.now)
+    desks.append(after)
+    assert settled.summaries == 0
+    await after.closes([0.5], DAYS[1])
+    await tick(after, api, after_close(DAYS[1], 3))
+    assert len(heads(api)) == 2
+
+
+@pytest.mark.parametrize(
+    ("beat", "told"),
+    [(None, "22:00"), ("2020-01-17T21:00:00Z", "21:10"), ("2020-01-17T21:59:00Z", "22:00")],
+)
+def test_the_replaced_database_says_until_when_it_told(beat: str | None, told: str) -> None:
+    now = dt.datetime(2020, 1, 17, 22, tzinfo=dt.UTC)
+    moment = last_told(dt.datetime.fromisoformat(beat) if beat else None, now)
+    assert f"{moment:%H:%M}" == told
+
+
+async def test_restored_twice_the_later_of_both_limits_counts(
+    desks: list[Desk], copy: Path, api: FakeBotApi
+) -> None:
+    (desk,) = desks
+    await prepared(desk, api)
+    backup(desk.database.path, copy)
+    first, _ = put_back(desk, copy, after_close(DAYS[2], 4))
+    second_copy = copy.with_name("second.sqlite3")
+    backup(first.database.path, second_copy)
+    second, _ = put_back(first, second_copy, after_close(DAYS[2], 5), lost=after_close(DAYS[0], 3))
+    desks.append(second)
+    assert await second.database.run(lambda db: sources.meta(db, outbox.TOLD_UNTIL)) == DAYS[2]
