@@ -110,7 +110,7 @@ def test_every_subcommand_named_exists() -> None:
 
 
 def test_shell_blocks_hold_nothing_but_known_commands() -> None:
-    known = {"python3", "uv", "python", "printf", "cp", "install", "mkdir", "docker", "bash"}
+    known = {"python3", "uv", "python", "printf", "cp", "install", "mkdir", "docker", "bash", "litestream"}
     assert {line.split()[0] for line in blocks("sh")} <= known
 
 
@@ -183,7 +183,7 @@ def test_every_relative_link_and_picture_is_there() -> None:
 
 def test_links_lead_to_few_known_sites() -> None:
     hosts = set(re.findall(r"https?://([^/)\s\"'`]+)", ALL))
-    assert hosts <= {"t.me", "docs.astral.sh", "api.telegram.org"}
+    assert hosts <= {"t.me", "docs.astral.sh", "api.telegram.org", "litestream.io"}
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def migrating(path: Path, older: Path) -> Iterator[list[int]]:
             db.conn.set_trace_callback(countdown.step)
             return current
 
-        connection.is_current = watched
+        setattr(connection, "is_current", watched)  # noqa: B010 - a patch, which types would forbid
         create(path)
         connect(path, read_only=False)
 
