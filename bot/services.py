@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bot.data.markets import Markets
     from storage.db import Database
 
+# What was sent or given up is kept this long; a summary's row is also the note that it was sent.
+OUTBOX_KEPT = dt.timedelta(days=90)
 DAILY = "daily"  # kind of the summaries' due rows
 
 

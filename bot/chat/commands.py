@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.chat import admin, alerts, backtest, market, preferences, settings
+from bot.chat import admin, alerts, backtest, market, preferences, privacy, settings
 from bot.chat.access import Role
 from bot.chat.ask import Ask
 from bot.rendering.answer import Answer
@@ -40,9 +40,11 @@ class Command:
         """Who may use it, in words."""
         if self.who is Role.MEMBER and self.changes is not _nothing:
             return "everybody; in groups administrators change"
-        return {Role.MEMBER: "everybody", Role.ADMIN: "in groups administrators", Role.OWNER: "the owner"}[
-            self.who
-        ]
+        return {
+            Role.MEMBER: "everybody",
+            Role.ADMIN: "everybody; in groups administrators",
+            Role.OWNER: "the owner",
+        }[self.who]
 
     @property
     def entry(self) -> Entry:
@@ -131,6 +133,24 @@ COMMANDS: tuple[Command, ...] = (
         settings.on_status,
     ),
     Command("about", "", "sources and definitions; not investment advice", "/about", settings.on_about),
+    Command("privacy", "", "what is stored about this chat, where, how long", "/privacy", privacy.on_privacy),
+    Command(
+        "export",
+        "",
+        "all that is stored about this chat, as a file",
+        "/export",
+        privacy.on_export,
+        who=Role.ADMIN,
+    ),
+    Command(
+        "forgetme",
+        "",
+        "delete all that is stored about this chat",
+        "/forgetme",
+        privacy.on_forgetme,
+        aliases=("forget",),
+        who=Role.ADMIN,
+    ),
     Command(
         "admin",
         "[approve|reject ID|people|stats|broadcast TEXT]",

@@ -101,6 +101,9 @@ async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool
         await place.send(bot.send_message, part, parse_mode=ParseMode.HTML, reply_markup=keyboard)
     if answer.draw is not None:
         await _send_picture(place, ask, answer)
+    if answer.attachment is not None:
+        upload = InputFile(answer.attachment.content, filename=answer.attachment.name)
+        await place.send(bot.send_document, document=upload)
 
 
 async def _edited(message: Message, answer: Answer, parts: list[str]) -> Verdict | None:

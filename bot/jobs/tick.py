@@ -14,6 +14,7 @@ from bot.jobs.backups import Backups
 from bot.jobs.evaluate import Evaluation, Fire
 from bot.jobs.pulse import Pulse
 from bot.jobs.summaries import Summaries
+from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
 from storage.db import StorageError
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 TICK_SECONDS, FIRST_SECONDS = 30, 1
 HEARTBEAT = "heartbeat"  # meta key: the last tick's instant, read by `doctor`
-# What was sent or given up is kept this long; a summary's row is also the note that it was sent.
-OUTBOX_KEPT = dt.timedelta(days=90)
 _PRUNE_EVERY = dt.timedelta(days=1)
 
 

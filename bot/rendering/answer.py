@@ -40,13 +40,22 @@ SAMPLE = "Sample data: simulated between published points, not the market."
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A file that is sent below the text."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Answer:
-    """A reply: text, a chart that is drawn when it is sent, and rows of buttons."""
+    """A reply: text, a chart that is drawn when it is sent, rows of buttons, a file."""
 
     html: Html
     draw: Callable[[], Chart] | None = None
     name: str = "chart"  # of the picture's file
     buttons: tuple[tuple[Button, ...], ...] = ()
+    attachment: Attachment | None = None
 
 
 @dataclass(frozen=True)

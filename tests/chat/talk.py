@@ -94,11 +94,16 @@ def make_sample(path: Path) -> Path:
     return path
 
 
-def prepared(sample: Path, folder: Path, steps: Callable[[Talk], Awaitable[object]]) -> Path:
+def prepared(
+    sample: Path,
+    folder: Path,
+    steps: Callable[[Talk], Awaitable[object]],
+    **settings: Any,  # noqa: ANN401 - of Config
+) -> Path:
     """A copy of the sample on which a bot has gone through some steps."""
 
     async def run() -> None:
-        async with talking(sample, folder) as talk:
+        async with talking(sample, folder, **settings) as talk:
             await steps(talk)
 
     asyncio.run(run())

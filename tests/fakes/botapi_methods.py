@@ -68,6 +68,18 @@ def send_photo(world: World, call: Call) -> Json:
     return world.message(text=text, html=source, entities=entities, photo=photo, **where).json()
 
 
+def send_document(world: World, call: Call) -> Json:
+    """sendDocument, of an upload."""
+    where = place(world, call)
+    text, source, entities = call.said("caption", CAPTION_LIMIT)
+    given = call.fields.get("document", "")
+    content = call.files.get(given.removeprefix("attach://") or "document", call.files.get("document"))
+    if not content:
+        raise Refused(400, "Bad Request: there is no document in the request")
+    document = world.store_document(content)
+    return world.message(text=text, html=source, entities=entities, document=document, **where).json()
+
+
 def find_photo(world: World, call: Call, given: str, name: str) -> str:
     """File id of an upload (plain or attach://) or of a photo already sent."""
     upload = call.files.get(given.removeprefix("attach://") or name, call.files.get(name))
@@ -281,6 +293,10 @@ METHODS: dict[str, Method] = {
     "sendPhoto": _method(
         send_photo,
         f"{SENDING} photo caption caption_entities show_caption_above_media has_spoiler",
+    ),
+    "sendDocument": _method(
+        send_document,
+        f"{SENDING} document thumbnail caption caption_entities disable_content_type_detection",
     ),
     "editMessageText": _method(edit_text, f"{EDITING} text parse_mode entities link_preview_options"),
     "editMessageCaption": _method(

@@ -48,6 +48,7 @@ class Message:
     html: str = ""
     entities: list[Json] = field(default_factory=list)
     photo: str | None = None
+    document: str | None = None
     markup: Json | None = None
     thread_id: int | None = None
     silent: bool = False
@@ -66,13 +67,17 @@ class Message:
 
     def json(self) -> Json:
         """The Message object."""
-        said, marks = ("caption", "caption_entities") if self.photo else ("text", "entities")
+        filed = self.photo or self.document
+        said, marks = ("caption", "caption_entities") if filed else ("text", "entities")
         extra: Json = {
             said: self.text,
             marks: self.entities,
             "reply_markup": self.markup,
             "message_thread_id": self.thread_id,
             "photo": [photo_size(self.photo)] if self.photo else None,
+            "document": {"file_id": self.document, "file_unique_id": f"u{self.document}"}
+            if self.document
+            else None,
         }
         return {
             "message_id": self.message_id,
@@ -122,7 +127,14 @@ class World:
     def store_file(self, content: bytes) -> str:
         """Keep an uploaded photo; its file id."""
         check_image(content)
-        file_id = f"AgACAgIAAxk-{len(self.files) + 1:04d}"
+        return self._kept("AgACAgIAAxk", content)
+
+    def store_document(self, content: bytes) -> str:
+        """Keep an uploaded document; its file id."""
+        return self._kept("BQACAgIAAxk", content)
+
+    def _kept(self, kind: str, content: bytes) -> str:
+        file_id = f"{kind}-{len(self.files) + 1:04d}"
         self.files[file_id] = content
         return file_id
 

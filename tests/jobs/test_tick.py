@@ -9,7 +9,8 @@ from telegram.ext import Application
 from telegram.warnings import PTBUserWarning
 
 from bot.delivery import DrainReport
-from bot.jobs.tick import HEARTBEAT, OUTBOX_KEPT, TICK_SECONDS, Scheduler
+from bot.jobs.tick import HEARTBEAT, TICK_SECONDS, Scheduler
+from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
 from storage.errors import DiskFull
 from tests.jobs.desk import Desk, sessions

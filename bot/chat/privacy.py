@@ -1,0 +1,122 @@
+"""What is stored about a chat, all of it as a file, all of it gone: /privacy, /export, /forgetme."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bot.errors import BadInput
+from bot.rendering.answer import Answer, Attachment
+from bot.rendering.text import bold, lines
+from bot.services import OUTBOX_KEPT
+from storage import privacy
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.chat.ask import Ask
+
+_YES = "yes"
+_WORDS = {
+    "chats": "settings",
+    "alerts": "alerts",
+    "alert_events": "events",
+    "summaries": "summaries",
+    "outbox": "messages",
+}
+_JSON = ("payload", "detail", "rule_json", "state", "inputs")  # columns that hold JSON
+
+
+async def on_privacy(ask: Ask) -> Answer:
+    """/privacy: what is stored, where, how long."""
+    kept = ask.services.config.backup_keep
+    backups = f" and its backups, kept {kept} days" if ask.services.config.backup else ""
+    stored = (
+        "this chat's id, kind and title; its settings; its alerts with who made them, how they stand and what "
+        "fired; which summaries came; messages sent or waiting; that it was let in."
+    )
+    where = (
+        f"in one file on the machine of this bot's owner{backups}. The log there names a chat's id when "
+        "something fails. Telegram carries the messages; the sources of data learn nothing of you."
+    )
+    long = (
+        f"until you delete it; messages {OUTBOX_KEPT.days} days after they were sent, the numbers of updates "
+        "a week."
+    )
+    told = (
+        ("Stored", stored),
+        ("Not stored", "what you ask, what you write, who else is here."),
+        ("Where", where),
+        ("How long", long),
+        ("Yours", "/export gives you all of it, /forgetme deletes it."),
+    )
+    html = lines(bold("Privacy"), *(bold(f"{title}: ") + words for title, words in told))
+    return Answer(html, buttons=((("Export", "/export"), ("Delete", "/forgetme")),))
+
+
+async def on_export(ask: Ask) -> Answer:
+    """/export: everything stored about the chat, as a JSON file."""
+    found = await ask.services.database.run(lambda db: privacy.everything(db, ask.chat_id))
+    if not found:
+        return Answer(lines(bold("Nothing is stored about this chat.")))
+    content = {
+        "chat": ask.chat_id,
+        "at": f"{ask.now:%Y-%m-%dT%H:%M:%SZ}",
+        "tables": {table: [_opened(row) for row in rows] for table, rows in found.items()},
+    }
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    name = f"chat-{abs(ask.chat_id)}-{ask.now:%Y-%m-%d}.json"
+    html = lines(bold("Everything stored about this chat"), f"{_counted(found)}.")
+    return Answer(html, attachment=Attachment(name, text.encode()))
+
+
+def _opened(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose JSON columns are read."""
+    return {key: _parsed(value) if key in _JSON and value else value for key, value in row.items()}
+
+
+def _parsed(value: str) -> object:
+    try:
+        return json.loads(value)
+    except ValueError:  # a broken rule is exported as it stands
+        return value
+
+
+def _counted(found: dict[str, list[dict[str, Any]]]) -> str:
+    """The rows in words, e.g. "2 alerts, 1 event, 5 messages, 3 other rows"."""
+    told = [_number(len(found[table]), words) for table, words in _WORDS.items() if table in found]
+    others = sum(len(rows) for table, rows in found.items() if table not in _WORDS)
+    return ", ".join([*told, *([_number(others, "other rows")] if others else [])])
+
+
+def _number(count: int, words: str) -> str:
+    if words == "settings":
+        return words
+    one = {"summaries": "summary"}.get(words, words.removesuffix("s"))
+    return f"{count} {words if count != 1 else one}"
+
+
+async def on_forgetme(ask: Ask) -> Answer:
+    """/forgetme: asks first; confirmed, all of the chat's rows go in one transaction."""
+    if ask.text and ask.text.lower() != _YES:
+        raise BadInput(f"“{ask.text[:40]}” is not understood; /forgetme asks before it deletes.", "/forgetme")
+    found = await ask.services.database.run(lambda db: privacy.everything(db, ask.chat_id))
+    if not found:
+        return Answer(lines(bold("Nothing is stored about this chat.")))
+    if not ask.text:
+        html = lines(
+            bold("Delete everything about this chat?"),
+            f"{_counted(found)}. This cannot be undone.",
+            None
+            if "access" not in found
+            else "That it was let in is deleted too: it would have to ask anew.",
+        )
+        return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
+    await ask.change(lambda db: _forget(db, ask.chat_id))
+    kept = ask.services.config.backup_keep
+    backups = f"Backups hold it up to {kept} days longer." if ask.services.config.backup else None
+    return Answer(lines(bold("Deleted: ") + f"{_counted(found)}.", backups))
+
+
+def _forget(db: sqlite_utils.Database, chat_id: int) -> None:
+    privacy.forget(db, chat_id)

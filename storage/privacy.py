@@ -1,0 +1,59 @@
+"""Everything stored about one chat, to be given or to be gone; which tables that is, the schema says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from storage.rows import Row, change, select
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+_OWN = "chat_id = :chat"
+_OF_ALERTS = "alert_id IN (SELECT alert_id FROM alerts WHERE chat_id = :chat)"
+
+
+def places(db: sqlite_utils.Database) -> dict[str, str]:
+    """Table -> which of its rows are about the chat :chat; those that hang on others come first.
+
+    A table is about chats when it has a column chat_id, or alert_id, which leads to one.
+    """
+    found = {}
+    for table in sorted(db.tables, key=lambda table: table.name == "chats"):
+        columns = table.columns_dict
+        if "chat_id" in columns:
+            found[table.name] = _OWN
+        elif "alert_id" in columns:
+            found = {table.name: _OF_ALERTS} | found
+    return found
+
+
+def everything(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[Row]]:
+    """Table -> rows about the chat; tables without any are left out, pictures are told by their size."""
+    rows = {
+        table: [_readable(row) for row in _rows(db, table, where, chat_id)]
+        for table, where in places(db).items()
+    }
+    return {table: found for table, found in sorted(rows.items()) if found}
+
+
+def _rows(db: sqlite_utils.Database, table: str, where: str, chat_id: int) -> list[Row]:
+    return select(db, f"SELECT * FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
+
+
+def _readable(row: Row) -> Row:
+    return {key: f"{len(value):,} bytes" if isinstance(value, bytes) else value for key, value in row.items()}
+
+
+def forget(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
+    """Delete all rows about the chat, messages to it and questions about it included; how many by table.
+
+    Where a person made alerts in groups, which are the groups', their id is taken off.
+    """
+    removed = {
+        table: change(db, f"DELETE FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
+        for table, where in places(db).items()
+    }
+    removed["outbox"] += change(db, "DELETE FROM outbox WHERE dedup GLOB ?", (f"access:{chat_id}:*",))
+    change(db, "UPDATE alerts SET owner_id = 0 WHERE owner_id = ?", (chat_id,))
+    return {table: count for table, count in removed.items() if count}

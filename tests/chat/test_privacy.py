@@ -1,0 +1,216 @@
+"""What is stored is said, given and deleted, whatever tables there are."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.chat.refusals import ADMINISTRATORS
+from storage import alerts, chats, outages, outbox, privacy
+from storage.db import open_database
+from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import sqlite_utils
+
+    from tests.chat.talk import Talk
+    from tests.fakes.botapi_world import Json
+
+GUEST = 987_654_321  # stands nowhere in a table but where the guest is meant
+WHERE = {"access": "allowlist", "users": frozenset({ME}), "chats": frozenset({GROUP})}
+
+
+def fill(db: sqlite_utils.Database) -> None:
+    """What the chat itself cannot bring about at once: a halt, an outage, a summary, a held event."""
+    now = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
+    outbox.set_halt(db, GUEST, now + dt.timedelta(hours=1))
+    outages.begin(db, "prices", "2020-12-11", now)
+    outages.add_chats(db, "prices", "2020-12-11", [GUEST])
+    chats.add_due(db, GUEST, "daily", "2020-12-11", now)
+    payload = {"html": f"to {GUEST}", "plain": f"to {GUEST}", "buttons": [], "silent": False}
+    outbox.enqueue(
+        db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", payload=payload, now=now, photo=b"png"
+    )
+    alert = alerts.alerts_of(db, GUEST)[0]
+    alerts.add_event(db, alert_id=alert["alert_id"], session="2020-12-11", transition="fired", now=now)
+
+
+@pytest.fixture(scope="module")
+def lived_in(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database in which a guest and ME have something of everything."""
+
+    async def live(talk: Talk) -> None:
+        talk.api.chat(OWNER)
+        talk.api.chat(GROUP).members[GUEST] = "administrator"
+        for typed in ("/start", "/admin"):
+            await talk.ask(typed, GUEST)
+        await talk.bot.delivery.drain()
+        await talk.ask(f"/admin approve {GUEST}", OWNER)
+        for chat_id in (GUEST, ME):
+            for typed in ("/alert ratio > 0.9", "/summary on 18:30", "/settings theme dark"):
+                await talk.ask(typed, chat_id)
+        await talk.ask("/alert ratio > 0.8", GROUP, user_id=GUEST)
+        await talk.database.run(fill)
+
+    folder = tmp_path_factory.mktemp("lived-in")
+    return prepared(sample, folder, live, **WHERE)
+
+
+@pytest.fixture
+async def home(lived_in: Path, tmp_path: Path) -> AsyncIterator[Talk]:
+    async with talking(lived_in, tmp_path, **WHERE) as talk:
+        for chat_id in (ME, GUEST, OWNER):
+            talk.api.chat(chat_id)
+        talk.api.chat(GROUP).members.update({GUEST: "administrator", YOU: "member"})
+        talk.api.world.last_update += 1_000
+        yield talk
+
+
+def mentions(db: sqlite_utils.Database, number: int) -> dict[str, int]:
+    """Table -> rows in which a number stands, in whatever column."""
+    found: dict[str, int] = {}
+    for table in db.tables:
+        rows = sum(str(number) in " ".join(map(str, row.values())) for row in table.rows)
+        found |= {table.name: rows} if rows else {}
+    return found
+
+
+def contents(db: sqlite_utils.Database) -> dict[str, list[Any]]:
+    """Every row of every table but the notes of updates."""
+    return {table.name: list(table.rows) for table in db.tables if table.name != "updates"}
+
+
+def test_the_guest_has_something_in_every_table_that_is_about_chats(lived_in: Path) -> None:
+    with open_database(lived_in) as database:
+        found = database.run_sync(lambda db: privacy.everything(db, GUEST))
+        assert set(found) == set(database.run_sync(privacy.places))
+
+
+async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home: Talk) -> None:
+    others = await home.database.run(lambda db: privacy.everything(db, ME))
+    before = await home.database.run(contents)
+    (asked,) = await home.ask("/forgetme", GUEST)
+    assert asked.text == (
+        "Delete everything about this chat?\n"
+        "settings, 1 alert, 1 event, 2 summaries, 2 messages, 4 other rows. This cannot be undone.\n"
+        "That it was let in is deleted too: it would have to ask anew."
+    )
+    assert await home.database.run(contents) == before
+    (gone,) = await home.press(asked, "Delete everything")
+    assert gone.text.startswith("Deleted: settings, 1 alert, 1 event, ")
+    assert gone.message_id == asked.message_id
+    assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
+    assert await home.database.run(lambda db: privacy.everything(db, ME)) == others
+    assert [row["owner_id"] for row in await home.rows("alerts") if row["chat_id"] == GROUP] == [0]
+    assert (await home.ask("/status", GUEST))[0].text.startswith("This bot is private.")
+
+
+async def test_a_table_added_later_is_found_by_its_columns(home: Talk) -> None:
+    def add(db: sqlite_utils.Database) -> None:
+        db.execute("CREATE TABLE later (id INTEGER PRIMARY KEY, chat_id INTEGER)")
+        db.execute("CREATE TABLE deeper (id INTEGER PRIMARY KEY, alert_id INTEGER)")
+        db.execute("INSERT INTO later (chat_id) VALUES (?), (?)", (GUEST, ME))
+        db.execute("INSERT INTO deeper (alert_id) SELECT alert_id FROM alerts")
+
+    await home.database.run(add)
+    await home.ask("/forgetme yes", GUEST)
+    assert [row["chat_id"] for row in await home.rows("later")] == [ME]
+    assert len(await home.rows("deeper")) == len(await home.rows("alerts"))
+
+
+async def test_a_failure_half_way_deletes_nothing(home: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = await home.database.run(contents)
+    whole = privacy.places
+
+    def with_a_hole(db: sqlite_utils.Database) -> dict[str, str]:
+        return {**whole(db), "no_such_table": "1"}
+
+    with monkeypatch.context() as broken:
+        broken.setattr(privacy, "places", with_a_hole)
+        await home.ask("/forgetme yes", GUEST)
+    assert await home.database.run(contents) == before
+
+
+async def test_a_deletion_delivered_again_deletes_nothing_new(home: Talk) -> None:
+    home.api.say(ME, "/forgetme yes")
+    (update,) = home.api.world.updates
+    await home.answers()
+    await home.ask("/alert ratio > 0.7")
+    await home.deliver(update)
+    assert [row["rule"] for row in await home.rows("alerts") if row["chat_id"] == ME] == ["ratio > 0.7"]
+
+
+async def test_while_its_message_is_on_the_way_a_chat_can_be_forgotten(home: Talk) -> None:
+    claimed = await home.database.run(lambda db: outbox.claim(db, home.now, only=GUEST))
+    await home.ask("/forgetme yes", GUEST)
+    sent = await home.database.run(
+        lambda db: outbox.mark_sent(db, claimed[0]["id"] if claimed else 0, 1, home.now)
+    )
+    assert not sent
+    assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
+
+
+def exported(talk: Talk, message: Any) -> Json:  # noqa: ANN401 - a Message
+    content: Json = json.loads(talk.api.world.files[message.document])
+    return content
+
+
+async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home: Talk) -> None:
+    text, file = await home.ask("/export", GUEST)
+    assert text.text.startswith("Everything stored about this chat\nsettings, 1 alert, 1 event, ")
+    content = exported(home, file)
+    whole = await home.database.run(lambda db: privacy.everything(db, GUEST))
+    assert {table: len(rows) for table, rows in content["tables"].items()} == {
+        table: len(rows) for table, rows in whole.items()
+    }
+    assert {row["chat_id"] for rows in content["tables"].values() for row in rows if "chat_id" in row} == {
+        GUEST
+    }
+    (alert,) = content["tables"]["alerts"]
+    assert alert["rule_json"]["conditions"]
+    assert alert["rule"] == "ratio > 0.9"
+    assert [row["photo"] for row in content["tables"]["outbox"] if row["photo"]] == ["3 bytes"]
+    assert content["chat"] == GUEST
+
+
+async def test_in_groups_administrators_export_and_delete(home: Talk) -> None:
+    before = await home.database.run(contents)
+    for typed in ("/export", "/forgetme", "/forgetme yes"):
+        (said,) = await home.ask(typed, GROUP, user_id=YOU)
+        assert said.text == ADMINISTRATORS
+    assert await home.database.run(contents) == before
+    (asked,) = await home.ask("/forgetme", GROUP, user_id=GUEST)
+    assert await home.press(asked, "Delete everything", YOU) == []
+    assert await home.database.run(contents) == before
+    await home.press(asked, "Delete everything", GUEST)
+    assert await home.database.run(lambda db: mentions(db, GROUP)) == {}
+
+
+async def test_privacy_is_one_screen_that_names_the_days(home: Talk) -> None:
+    (said,) = await home.ask("/privacy")
+    assert len(said.text) < 1000
+    assert "kept 14 days" in said.text
+    assert "messages 90 days after they were sent" in said.text
+    (asked,) = await home.press(said, "Delete")
+    (kept,) = await home.press(asked, "Keep it")
+    assert kept.text == said.text
+
+
+async def test_without_backups_none_are_named(sample: Path, tmp_path: Path) -> None:
+    async with talking(sample, tmp_path, backup=False) as talk:
+        assert "backups" not in (await talk.ask("/privacy"))[0].text
+        await talk.ask("/alert ratio > 0.9")
+        assert "Backups" not in (await talk.ask("/forgetme yes"))[0].text
+
+
+async def test_where_nothing_is_stored_nothing_is_asked(talk: Talk) -> None:
+    for typed in ("/export", "/forgetme", "/forgetme yes"):
+        assert [m.text for m in await talk.ask(typed)] == ["Nothing is stored about this chat."]
+    (said,) = await talk.ask("/forgetme alerts")
+    assert said.text == ("“alerts” is not understood; /forgetme asks before it deletes.\nExample: /forgetme")
