@@ -32,8 +32,8 @@ async def on_privacy(ask: Ask) -> Answer:
     kept = ask.services.config.backup_keep
     backups = f" and its backups, kept {kept} days" if ask.services.config.backup else ""
     stored = (
-        "this chat's id, kind and title; its settings; its alerts with who made them, how they stand and what "
-        "fired; which summaries came; messages sent or waiting; that it was let in."
+        "this chat's id, kind and title; its settings; its alerts with who made them, how they stand and "
+        "what fired; which summaries came; messages sent or waiting; that it was let in."
     )
     where = (
         f"in one file on the machine of this bot's owner{backups}. The log there names a chat's id when "
