@@ -220,6 +220,12 @@ def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> tupl
     return _state(db, "alert_id = ? AND session < ?", (alert_id, session))
 
 
+def first_session(db: sqlite_utils.Database, alert_id: int) -> str | None:
+    """The session of the oldest state that is kept of an alert."""
+    row = select_one(db, "SELECT min(session) AS first FROM alert_states WHERE alert_id = ?", (alert_id,))
+    return row["first"] if row else None
+
+
 def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
     """Forget all states: an alert that is resumed or edited starts afresh."""
     db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))

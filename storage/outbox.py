@@ -254,6 +254,12 @@ def died(db: sqlite_utils.Database, message: int) -> bool:
     return select_one(db, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)) is not None
 
 
+def message_id(db: sqlite_utils.Database, message: int) -> int | None:
+    """Telegram's id of a message that was sent, None of any other."""
+    row = select_one(db, "SELECT message_id FROM outbox WHERE id = ? AND status = 'sent'", (message,))
+    return row["message_id"] if row else None
+
+
 def pending(db: sqlite_utils.Database) -> dict[str, int]:
     """Number of messages by status; a status without any is absent."""
     counted = select(db, "SELECT status, count(*) AS n FROM outbox GROUP BY status ORDER BY status")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.jobs.summaries import due_instant
+from bot.jobs.local_time import due_instant
 from bot.rendering.text import escape, strip_html
 from storage import outbox, sources
 from storage.db import StorageError, backup

@@ -1,34 +1,36 @@
-"""Judging alerts on one Market, and the texts about what came of it. No storage here."""
+"""Judging alerts on one Market: what is new, and what was judged on figures that are others now.
+
+No storage and no texts here.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bot.alerts.bars import PATIENCE, lag
-from bot.alerts.engine import judge, truth
+from bot.alerts.bars import PATIENCE
+from bot.alerts.engine import judge
+from bot.alerts.replay import Replay, replay
 from bot.alerts.rule import Condition, Rule
 from bot.alerts.state import Bar, Event, State
-from bot.analytics.market import PAIR
-from bot.analytics.registry import METRICS
 from bot.errors import BotError
-from bot.rendering import pushes
+from bot.rendering.corrections import Revision
 from bot.rendering.standing import Standing
-from bot.rendering.text import short_date
 
 if TYPE_CHECKING:
-    from bot.rendering.answer import Answer
+    from bot.alerts.bars import Watched
+    from bot.jobs.telling import Told
     from bot.rendering.standing import Context
-    from bot.rendering.text import Html
 
 _log = logging.getLogger(__name__)
-_QUARTER = dt.timedelta(days=pushes.FIRES_SINCE_DAYS)
+# Sessions before the mark that are looked at again: those whose state is kept, and the one before them.
+LOOKED_BACK = 12
+WITHDRAWN, RESTATED = "withdrawn", "restated"
 
 
 @dataclass(frozen=True)
@@ -41,24 +43,48 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Told:
-    """An event with what is stored of it, and its text: a message of its own, or a line of a digest."""
+class Known:
+    """An event as it is stored."""
 
+    event_id: int
     event: Event
-    detail: Mapping[str, object]
-    text: Answer | Html
-    silent: bool
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of an alert's last sessions: the states as text, and the events that stand."""
+
+    states: Sequence[str] = ()
+    events: Sequence[Known] = ()
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something to be stored of an alert, and told unless it is muted.
+
+    transition  "fired" or "still"; "withdrawn": a stored event does not happen any more; "restated":
+                it does, with other figures
+    was         the stored event of the last two
+    revision    why it is withdrawn
+    revised     whether it came of revised figures
+    """
+
+    transition: str
+    event: Event
+    was: Known | None = None
+    revision: Revision | None = None
+    revised: bool = False
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One alert with what judging gave: states and events in order, or why it cannot be judged."""
+    """One alert with what judging gave: states and happenings in order, or why it cannot be judged."""
 
     row: Row
     standing: Standing | None = None
     bars: Sequence[Bar] = ()
     states: tuple[State, ...] = ()
-    events: tuple[Event, ...] = ()
+    happenings: tuple[Happening, ...] = ()
     told: tuple[Told, ...] = ()
     over: bool = False  # its last day is judged
     broken: str = ""
@@ -79,46 +105,124 @@ class Judged:
         return int(self.row.alert["chat_id"])
 
     @property
+    def fires(self) -> list[Event]:
+        """What happened that had not before."""
+        return [one.event for one in self.happenings if one.transition not in {WITHDRAWN, RESTATED}]
+
+    @property
+    def was_active(self) -> bool:
+        """Whether it was active when it was read."""
+        return bool(self.row.alert["life"] == "active")
+
+    @property
+    def done(self) -> bool:
+        """Whether it has fired once, and that was all it was for."""
+        return bool(self.states) and self.states[-1].done
+
+    @property
     def ends(self) -> bool:
         """Whether it is not active any more."""
-        return bool(self.broken) or self.over or any(event.done for event in self.events)
+        return bool(self.broken) or self.over or self.done
 
 
 class Judge:
-    """Judges alerts on one Market; rules of the same conditions share their bars."""
+    """Judges alerts on one Market; rules of the same conditions share their bars.
 
-    def __init__(self, context: Context) -> None:
+    `seen` are the values that an earlier Judge went by: alerts on those that have only grown since
+    need no look at what is kept of them.
+    """
+
+    def __init__(self, context: Context, seen: Mapping[Watched, pd.Series] | None = None) -> None:
         self._context = context
+        self._seen = seen or {}
+        self._grown: dict[Watched, bool] = {}
         self._bars: dict[tuple[tuple[Condition, ...], dt.date], list[Bar]] = {}
-        self._behind: dict[dt.date, int] = {}  # sessions since, by session
+        self.watched: dict[Watched, pd.Series] = {}
 
-    def all(self, rows: Sequence[Row]) -> list[Judged]:
+    def doubtful(self, rows: Sequence[Row]) -> list[int]:
+        """The alerts whose judged figures may be others now, by id."""
+        return [row.alert["alert_id"] for row in rows if self._may_differ(row)]
+
+    def _may_differ(self, row: Row) -> bool:
+        try:
+            conditions = Rule.from_json(row.alert["rule_json"]).conditions
+            grown = [self._has_only_grown(condition) for condition in conditions]  # each is noted
+            return not all(grown)
+        except Exception:  # noqa: BLE001 - it is told when the alert is judged
+            return False
+
+    def _has_only_grown(self, condition: Condition) -> bool:
+        """Whether the values that were known before are the same as then."""
+        watched = (condition.metric, condition.arguments)
+        if watched not in self._grown:
+            now = self.watched[watched] = self._context.histories.series(condition).value
+            self._grown[watched] = _continues(self._seen.get(watched), now)
+        return self._grown[watched]
+
+    def all(self, rows: Sequence[Row], kept: Mapping[int, Kept] | None = None) -> list[Judged]:
         """The alerts for which something changes; one that breaks stops no other."""
-        judged = (self._guarded(row) for row in rows)
+        judged = (self._guarded(row, (kept or {}).get(row.alert["alert_id"])) for row in rows)
         return [one for one in judged if one.states or one.broken or one.over]
 
-    def _guarded(self, row: Row) -> Judged:
+    def _guarded(self, row: Row, kept: Kept | None) -> Judged:
         try:
             standing = _standing(row)
         except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
             _log.exception("the stored rule of alert %s cannot be read", row.alert["alert_id"])
-            return Judged(row, broken=f"its stored rule cannot be read ({type(error).__name__})")
+            return _broken(row, f"its stored rule cannot be read ({type(error).__name__})")
         try:
-            return self._judge(row, standing)
+            return self._judge(row, standing, kept)
         except Exception as error:  # noqa: BLE001 - as above
             _log.exception("alert %s cannot be judged", row.alert["alert_id"])
-            return Judged(row, broken=_reason(error))
+            return _broken(row, reason(error))
 
-    def _judge(self, row: Row, standing: Standing) -> Judged:
+    def _judge(self, row: Row, standing: Standing, kept: Kept | None) -> Judged:
         rule, state = standing.rule, standing.state
-        key = (rule.conditions, state.session)
+        bars = self._recent(rule, state.session)
+        states, happenings = self._revised(rule, bars, kept) if kept is not None else ((), ())
+        if states:
+            state = states[-1]
+        if row.alert["life"] == "paused":
+            happenings = tuple(one for one in happenings if one.transition in {WITHDRAWN, RESTATED})
+        over = False
+        if row.alert["life"] == "active" or (row.alert["life"] == "done" and states and not state.done):
+            run = judge(rule, state, [bar for bar in bars if bar.session > state.session])
+            states += run.states
+            happenings += tuple(Happening(event.kind, event) for event in run.events)
+            over = self._is_over(rule, states[-1] if states else state)
+        return Judged(row, standing, bars, states, happenings, over=over)
+
+    def _recent(self, rule: Rule, mark: dt.date) -> list[Bar]:
+        """Bars from some sessions before the mark on."""
+        key = (rule.conditions, mark)
         if key not in self._bars:
             sessions = self._context.market.sessions
-            self._bars[key] = self._context.histories.bars(rule, state.session, sessions)
-        run = judge(rule, state, self._bars[key])
-        after = run.states[-1] if run.states else state
-        over = self._is_over(rule, after)
-        return Judged(row, standing, self._bars[key], run.states, run.events, over=over)
+            place = max(int(sessions.searchsorted(pd.Timestamp(mark))) - LOOKED_BACK, 0)
+            after = min(sessions[place].date(), mark) if len(sessions) else mark
+            self._bars[key] = self._context.histories.bars(rule, after, sessions)
+        return self._bars[key]
+
+    def _revised(
+        self, rule: Rule, bars: Sequence[Bar], kept: Kept
+    ) -> tuple[tuple[State, ...], tuple[Happening, ...]]:
+        """What judging the kept sessions again gives; nothing where no figure has changed."""
+        states = [State.from_json(text) for text in kept.states]
+        known = {_key(one.event): one for one in kept.events}
+        found = replay(rule, states, bars, [one.event for one in kept.events]) if states else None
+        if found is None:
+            return (), ()
+        return found.states, (
+            *(
+                Happening(WITHDRAWN, event, known[_key(event)], _why(found, states, event), revised=True)
+                for event in found.withdrawn
+            ),
+            *(
+                Happening(RESTATED, event, known[_key(event)], revised=True)
+                for event in found.kept
+                if _key(event) in known and event.legs != known[_key(event)].event.legs
+            ),
+            *(Happening(event.kind, event, revised=True) for event in found.new),
+        )
 
     def _is_over(self, rule: Rule, after: State) -> bool:
         """Whether the rule's last day has passed and is judged, or waited for long enough."""
@@ -129,61 +233,29 @@ class Judge:
         last = sessions[sessions.searchsorted(pd.Timestamp(rule.until), side="right") - 1]
         return after.session >= last.date() or market.behind(last) >= PATIENCE
 
-    def tell(self, judged: Sequence[Judged], before: Mapping[tuple[int, dt.date], int]) -> list[Judged]:
-        """The same with the texts of their events; `before` counts an alert's fires in the quarter before."""
-        listed = self._listed(judged)
-        told = []
-        for one in judged:
-            try:
-                texts = tuple(self._told(one, event, before, one.chat_id in listed) for event in one.events)
-                told.append(replace(one, told=texts))
-            except Exception as error:  # noqa: BLE001 - as above
-                _log.exception("what alert %s did cannot be told", one.alert_id)
-                told.append(Judged(one.row, broken=_reason(error)))
-        return told
 
-    def _listed(self, judged: Sequence[Judged]) -> set[int]:
-        """Chats that get one list: those with several fires to be told, one of them late."""
-        late: dict[int, list[bool]] = defaultdict(list)
-        for one in judged:
-            late[one.chat_id] += [self._late(one, event) > 0 for event in one.events if not event.muted]
-        return {chat_id for chat_id, found in late.items() if len(found) > 1 and any(found)}
+def _continues(before: pd.Series | None, now: pd.Series) -> bool:
+    """Whether `now` begins with all that was known before.
 
-    def _late(self, one: Judged, event: Event) -> int:
-        """Sessions that passed since the one at which the event could first be known."""
-        if event.session not in self._behind:
-            self._behind[event.session] = self._context.market.behind(pd.Timestamp(event.session))
-        allowed = lag(one.standing.rule, METRICS) if one.standing else 0
-        return max(self._behind[event.session] - allowed, 0)
+    A stretch without values at the end of `before` may have been judged as missing once it was long
+    enough, so that nothing can be said of it.
+    """
+    last = None if before is None else before.last_valid_index()
+    if before is None or last is None or int((before.index > last).sum()) >= PATIENCE:
+        return False
+    return bool(now.loc[:last].equals(before.loc[:last]))
 
-    def _told(
-        self, one: Judged, event: Event, before: Mapping[tuple[int, dt.date], int], listed: bool
-    ) -> Told:
-        standing = one.standing
-        if standing is None:
-            raise LookupError("an alert that could not be read has no events")
-        rule, detail = standing.rule, self._detail(one, standing, event)
-        if listed:
-            line = pushes.fire_line(standing.number, rule, event, _became(event, one.bars))
-            return Told(event, detail, line, rule.silent)
-        fires = before[one.alert_id, event.session] + sum(
-            event.session - _QUARTER <= other.session <= event.session for other in one.events
-        )
-        text = pushes.fired(standing, event, self._context, fires, self._late(one, event))
-        return Told(event, detail, text, rule.silent)
 
-    def _detail(self, one: Judged, standing: Standing, event: Event) -> dict[str, object]:
-        """What `why` replays: rule and state as they were, the inputs as judged and where they were from."""
-        market, rule = self._context.market, standing.rule
-        found = [market.source(part) for condition in rule.conditions for part in _parts(condition)]
-        earlier = (state for state in (standing.state, *one.states) if state.session < event.session)
-        return {
-            "event": event.to_json(),
-            "rule": rule.to_json(),
-            "before": max(earlier, key=lambda state: state.session).to_json(),
-            "source": ", ".join(dict.fromkeys(source.label for source in found)),
-            "observed_at": max(source.observed_at for source in found),
-        }
+def _key(event: Event) -> tuple[dt.date, str, tuple[str, ...]]:
+    return event.session, event.kind, event.ops
+
+
+def _why(found: Replay, states: Sequence[State], event: Event) -> Revision:
+    """The figures of the first revised session and of the event's, before and after."""
+    then = {state.session: state.legs for state in states}
+    now = {state.session: state.legs for state in found.states}
+    there = now.get(event.session, then.get(event.session, event.legs))
+    return Revision(found.since, then.get(found.since, ()), now.get(found.since, ()), there)
 
 
 def _standing(row: Row) -> Standing:
@@ -193,24 +265,23 @@ def _standing(row: Row) -> Standing:
     return Standing(row.alert["number"], rule, row.alert["life"], State.from_json(row.state))
 
 
-def _reason(error: Exception) -> str:
+def _broken(row: Row, why: str) -> Judged:
+    """An alert that cannot be judged; one that has ended or is paused anyway is left as it is."""
+    return Judged(row, broken=why) if row.alert["life"] == "active" else Judged(row)
+
+
+def reason(error: Exception) -> str:
     """Why an alert cannot be judged, in words for its owner."""
     if isinstance(error, BotError):
         return str(error)
     return f"it cannot be judged ({type(error).__name__})"
 
 
-def _became(event: Event, bars: Sequence[Bar]) -> str:
-    """Whether the condition has held since the event, or when it went back first."""
-    later = (bar.session for bar in bars if bar.session > event.session and truth(event.ops, bar) is False)
-    back = next(later, None)
-    return "still true" if back is None else f"back on {short_date(back)}"
-
-
-def _parts(condition: Condition) -> list[str]:
-    """Parts of the Market that a condition reads."""
-    metric = METRICS[condition.metric]
-    if metric.part != "facts":
-        return [metric.part]
-    fund = dict(condition.arguments).get("fund")
-    return [f"facts:{ticker}" for ticker in ([fund] if fund is not None else PAIR)]
+def standing_after(one: Judged) -> Standing:
+    """The alert as judging left it."""
+    if one.standing is None:
+        raise LookupError("an alert that could not be read stands nowhere")
+    if not one.states:
+        return one.standing
+    life = "done" if one.done else "active" if one.standing.life == "done" else one.standing.life
+    return replace(one.standing, life=life, state=one.states[-1])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot.analytics.sessions import STALE_AFTER
-from bot.jobs.summaries import due_instant
+from bot.jobs.local_time import due_instant
 from bot.jobs.tick import heartbeat
 from bot.services import DAILY
 from storage import chats, outbox, sources

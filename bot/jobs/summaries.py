@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
+from bot.jobs.local_time import due_instant
 from bot.preferences import preferences_of
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.numbers import localized
@@ -32,35 +33,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
-_SECOND = dt.timedelta(seconds=1)
 _FRIDAY = 4
 
 Rows = list[dict[str, Any]]
-
-
-def due_instant(day: dt.date, at: str, zone: ZoneInfo) -> dt.datetime | None:
-    """UTC instant of a local time on a local date; None where the whole date does not exist there.
-
-    In a gap (clocks put forward) it is the first valid instant, in a fold (put back) the first of both.
-    """
-    local = dt.datetime.combine(day, dt.time.fromisoformat(at), zone)
-    instant = local.astimezone(dt.UTC)
-    if instant.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
-        return instant
-    first = _transition(local.replace(fold=1).astimezone(dt.UTC), instant, zone)
-    beside = (first.astimezone(zone).date(), (first - _SECOND).astimezone(zone).date())
-    return first if day in beside else None
-
-
-def _transition(before: dt.datetime, after: dt.datetime, zone: ZoneInfo) -> dt.datetime:
-    """The second between two instants at which the zone's offset changes."""
-    old = before.astimezone(zone).utcoffset()
-    low, high = int(before.timestamp()), int(after.timestamp())
-    while high - low > 1:
-        middle = (low + high) // 2
-        same = dt.datetime.fromtimestamp(middle, zone).utcoffset() == old
-        low, high = (middle, high) if same else (low, middle)
-    return dt.datetime.fromtimestamp(high, dt.UTC)
 
 
 class Summaries:

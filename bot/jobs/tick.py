@@ -13,6 +13,7 @@ from bot.data.refresh import refresh
 from bot.jobs.backups import Backups
 from bot.jobs.evaluate import Evaluation, Fire
 from bot.jobs.pulse import Pulse
+from bot.jobs.release import Release
 from bot.jobs.summaries import Summaries
 from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 TICK_SECONDS, FIRST_SECONDS = 30, 1
-HEARTBEAT = "heartbeat"  # meta key: the last tick's instant, read by `doctor`
+HEARTBEAT = "heartbeat"  # meta key: the last tick's instant by the real clock, read by `doctor`
 _PRUNE_EVERY = dt.timedelta(days=1)
 
 
@@ -46,7 +47,8 @@ class Scheduler:
 
     def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
         self._services, self._providers, self._delivery = services, providers, delivery
-        self._evaluation, self._summaries = Evaluation(services), Summaries(services)
+        self._release, self._evaluation = Release(services), Evaluation(services)
+        self._summaries = Summaries(services)
         self._backups, self._pulse = Backups(services), Pulse(services)
         self._pruned: dt.datetime | None = None
 
@@ -65,7 +67,8 @@ class Scheduler:
         )
 
     async def judge(self) -> Done:
-        """Judge alerts and queue the summaries that are due."""
+        """Tell what was held, judge alerts and queue the summaries that are due."""
+        await self._release.run()
         return Done(fires=await self._evaluation.run(), summaries=await self._summaries.run())
 
     async def drain(self) -> DrainReport:
@@ -84,8 +87,8 @@ class Scheduler:
 
     async def work(self) -> None:
         """Beat, judge, summarise; each step's fault is logged and left behind. What was queued may go."""
-        steps = (self._beat, self._evaluation.run, self._summaries.run, self._prune)
-        went = [await self._guarded(step) for step in steps]
+        jobs = (self._release.run, self._evaluation.run, self._summaries.run)
+        went = [await self._guarded(step) for step in (self._beat, *jobs, self._prune)]
         self._delivery.wake()
         self._pulse.felt(well=all(went) and not self._delivery.stopped)
 
@@ -117,7 +120,8 @@ class Scheduler:
         await self._delivery.outage.failed(error)
 
     async def _beat(self) -> None:
-        now = self._services.clock()
+        """Note that the process is alive: an instant of the real clock, whatever day is played."""
+        now = _wall_clock()
         await self._services.database.run(
             lambda db: sources.set_meta(db, HEARTBEAT, f"{now:%Y-%m-%dT%H:%M:%SZ}")
         )
@@ -154,6 +158,10 @@ def heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
     """Instant of the last tick, None before the first."""
     beat = sources.meta(db, HEARTBEAT)
     return dt.datetime.fromisoformat(beat) if beat else None
+
+
+def _wall_clock() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 async def _called(job: Callable[[], Awaitable[None]], context: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
 
 FIRES_SINCE_DAYS = 90
 DIGEST_LINES = 20
+# Why several events are told in one message.
+AWAY, QUIET, SNOOZED = "away", "quiet", "snoozed"
+_WHILE = {QUIET: "held back by quiet hours", SNOOZED: "while alerts were snoozed"}
 
 
-def fired(standing: Standing, event: Event, context: Context, fires: int, late: int) -> Answer:
+def fired(
+    standing: Standing, event: Event, context: Context, fires: int, late: int, *, held: Sequence[str] = ()
+) -> Answer:
     """The message of one alert that fired, or is still true after its cooldown.
 
-    `fires` in 90 days; `late` sessions after the one at which the event could first be known.
+    `fires` in 90 days; `late` sessions after the one at which the event could first be known; `held`
+    says why it was not told then, and what became of it.
     """
     rule, market = standing.rule, context.market
     session = pd.Timestamp(event.session)
@@ -39,7 +46,8 @@ def fired(standing: Standing, event: Event, context: Context, fires: int, late: 
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
         bold(SAMPLE) if market.is_sample else None,
-        f"Late by {_sessions(late)}: the bot was off, or the data came late." if late else None,
+        f"Late by {_sessions(late)}: the bot was off, or the data came late." if late and not held else None,
+        *held,
         *(_moved(event, position, condition) for position, condition in enumerate(rule.conditions)),
         f"{capital(rank)}." if rank is not None else None,
         rearmed(rule, event),
@@ -78,18 +86,29 @@ def fire_line(number: int, rule: Rule, event: Event, became: str) -> Html:
     return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
 
 
-def digest(told: Sequence[Html], *, sample: bool) -> Answer:
-    """Every fire of a downtime in one message, in the order given; beyond 20 their number."""
+def plain_line(number: int, rule: str, session: str, transition: str) -> Html:
+    """One line of a digest about an event of which no more can be said."""
+    day = short_date(dt.date.fromisoformat(session))
+    return Html("").join((f"{day} · #{number} ", code(rule), f" · {transition}"))
+
+
+def digest(told: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:
+    """What was not told when it happened, in one message, in the order given; beyond 20 their number."""
     more = len(told) - DIGEST_LINES
     html = lines(
-        bold(f"Late: {len(told)} fires while the bot was away") + ", newest first"
-        if len(told) > 1
-        else bold("Late: 1 fire while the bot was away"),
+        bold(_title(len(told), why)) + (", newest first" if len(told) > 1 else ""),
         bold(SAMPLE) if sample else None,
         *told[:DIGEST_LINES],
         f"... and {more} more, /history" if more > 0 else None,
     )
     return Answer(html, buttons=((("Alerts", "/alerts"), ("History", "/history")),))
+
+
+def _title(count: int, why: str) -> str:
+    fires = "1 fire" if count == 1 else f"{count} fires"
+    if why == AWAY:
+        return f"Late: {fires} while the bot was away"
+    return f"{fires.replace('fire', 'event')} {_WHILE[why]}"
 
 
 def paused(number: int, rule: str, reason: str) -> Answer:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.jobs import evaluate as module
-from bot.jobs.judging import Judge
+from bot.jobs.telling import Teller
 from bot.rendering import pushes
 from storage import alerts as stored
 from storage import chats, outbox
@@ -113,7 +113,7 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
 def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
     """Raise after the named step of the transaction was done."""
     holder: Any = {"enqueue": outbox, "commit": module}.get(where, stored)
-    name = {"commit": "_commit"}.get(where, where)
+    name = where
     real: Callable[..., object] = getattr(holder, name)
 
     def failing(*given: object, **named: object) -> object:
@@ -127,15 +127,15 @@ def meanwhile(
     monkeypatch: pytest.MonkeyPatch, desk: Desk, act: Callable[[sqlite_utils.Database], object]
 ) -> None:
     """Let somebody do something, once, after the alerts were read and before they are committed."""
-    tell = Judge.tell
+    tell = Teller.tell
     acts = [act]
 
-    def interrupted(self: Judge, judged: Sequence[Judged], before: Any) -> list[Judged]:  # noqa: ANN401 - passed on
+    def interrupted(self: Teller, *given: Any) -> list[Judged]:  # noqa: ANN401 - passed on
         if acts:
             desk.database.run_sync(acts.pop())
-        return tell(self, judged, before)
+        return tell(self, *given)
 
-    monkeypatch.setattr(Judge, "tell", interrupted)
+    monkeypatch.setattr(Teller, "tell", interrupted)
 
 
 @pytest.mark.parametrize(
@@ -274,8 +274,8 @@ async def test_the_last_day_itself_is_judged_before_the_end(desk: Desk) -> None:
     assert len(await desk.evaluate()) == 1
     assert await desk.life(alert) == "expired: its last day has passed"
     assert [said.splitlines()[0] for said in await desk.messages()] == [
-        "Alert #1 has ended: 18 Jan 2020 was its last day.",
         "Alert #1 fired · close of Fri 17 Jan 2020",
+        "Alert #1 has ended: 18 Jan 2020 was its last day.",
     ]
 
 

@@ -9,6 +9,7 @@ from telegram.ext import Application
 from telegram.warnings import PTBUserWarning
 
 from bot.delivery import DrainReport
+from bot.jobs import tick
 from bot.jobs.tick import HEARTBEAT, TICK_SECONDS, Scheduler
 from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from bot.delivery import Delivery
 
-STEPS = ("_beat", "_evaluation", "_summaries", "_delivery", "_prune")
+STEPS = ("_beat", "_release", "_evaluation", "_summaries", "_delivery", "_prune")
 
 
 class Counter:
@@ -107,9 +108,13 @@ async def test_judging_by_hand_says_what_it_did(desk: Desk, scheduler: Scheduler
     assert (list(done.fires), done.summaries) == ([], 0)
 
 
-async def test_the_heartbeat_is_the_instant_of_the_last_tick(desk: Desk, scheduler: Scheduler) -> None:
+async def test_the_heartbeat_is_the_last_tick_by_the_real_clock_whatever_day_is_played(
+    desk: Desk, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.now = dt.datetime(2020, 3, 16, 12, tzinfo=dt.UTC)
     for hour in (10, 11):
-        desk.now = dt.datetime(2020, 1, 16, hour, 0, 30, 999, tzinfo=dt.UTC)
+        now = dt.datetime(2020, 1, 16, hour, 0, 30, 999, tzinfo=dt.UTC)
+        monkeypatch.setattr(tick, "_wall_clock", lambda now=now: now)
         await scheduler.work()
     beat = await desk.database.run(lambda db: sources.meta(db, HEARTBEAT))
     assert beat == "2020-01-16T11:00:30Z"

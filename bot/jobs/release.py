@@ -1,0 +1,146 @@
+"""Telling what was held: at the end of a snooze and of quiet hours, one message a chat."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from collections import defaultdict
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bot.alerts.rule import Rule
+from bot.alerts.state import Event
+from bot.jobs.commit import Place, send, send_lines
+from bot.jobs.judging import WITHDRAWN
+from bot.jobs.telling import QUARTER, SNOOZE, Teller, Wishes, became
+from bot.rendering import corrections, pushes
+from bot.rendering.standing import capital
+from bot.services import context_of, standing_of
+from storage import alerts as stored
+from storage import held
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.rendering.answer import Answer
+    from bot.rendering.standing import Context, Standing
+    from bot.rendering.text import Html
+    from bot.services import Services
+
+_log = logging.getLogger(__name__)
+_WHY = {"snooze": "while this alert was snoozed", "quiet": "during quiet hours"}
+_TITLES = {"snooze": pushes.SNOOZED, "quiet": pushes.QUIET}
+
+Row = dict[str, Any]
+
+
+class Release:
+    """Queues what was held and may be told now."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def run(self) -> int:
+        """Queue what may be told; how many messages."""
+        services, now = self._services, self._services.clock()
+        read = partial(_read, default_zone=services.config.timezone, now=now)
+        waiting = await services.database.run(read)
+        if not waiting:
+            return 0
+        market = await services.markets.current()
+        context = await asyncio.to_thread(context_of, market, services.markets)
+        for place, rows in waiting.items():
+            try:
+                message = await asyncio.to_thread(_message, context, rows, now, services.config.timezone)
+            except Exception:  # noqa: BLE001 - one chat must not stop the others
+                _log.exception("what was held of chat %s cannot be told in full", place[0])
+                message = _plainly(rows)
+            store = partial(_store, place=place, rows=rows, message=message, sample=market.is_sample, now=now)
+            await services.database.run(store)
+        return len(waiting)
+
+
+def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[Place, list[Row]]:
+    """What may be told now, by chat and topic, oldest first, with what the texts need."""
+    found: dict[Place, list[Row]] = defaultdict(list)
+    for row in held.waiting(db):
+        rule = Rule.from_json(row["detail"]["rule"])
+        if Wishes.of(row, default_zone, now).hold(row, rule, now) is not None:
+            continue
+        session = dt.date.fromisoformat(row["session"])
+        since = (session - QUARTER).isoformat()
+        fires = stored.fires_since(db, row["alert_id"], since, until=row["session"])
+        alert = stored.get_alert(db, row["chat_id"], row["number"])
+        standing = standing_of(db, alert) if alert is not None else None
+        found[row["chat_id"], row["thread_id"]].append({**row, "fires": fires, "standing": standing})
+    return found
+
+
+def _message(context: Context, rows: list[Row], now: dt.datetime, default_zone: str) -> Answer | list[Html]:
+    """A message of its own for one event, lines for several."""
+    if len(rows) > 1:
+        return [_line(row, context) for row in rows]
+    (row,) = rows
+    context = replace(context, zone=Wishes.of(row, default_zone, now).zone)
+    standing, event = _standing(row), Event.from_json(row["detail"]["event"])
+    if row["transition"] == WITHDRAWN:
+        revision = corrections.Revision.from_json(row["detail"]["revision"])
+        return corrections.correction(standing, event, revision, context, row["detail"]["source"])
+    late = Teller(context).late(standing.rule, event)
+    said = f"Held back {_WHY[row['held']]}; {_became(row, event, context)}."
+    return pushes.fired(standing, event, context, row["fires"], late, held=(capital(said),))
+
+
+def _standing(row: Row) -> Standing:
+    """The alert as it stands, with the rule that the event came of."""
+    standing: Standing = row["standing"]
+    return replace(standing, rule=Rule.from_json(row["detail"]["rule"]))
+
+
+def _line(row: Row, context: Context) -> Html:
+    event, rule = Event.from_json(row["detail"]["event"]), Rule.from_json(row["detail"]["rule"])
+    if row["transition"] == WITHDRAWN:
+        revision = corrections.Revision.from_json(row["detail"]["revision"])
+        return corrections.correction_line(row["number"], rule, event, revision)
+    return pushes.fire_line(row["number"], rule, event, _became(row, event, context))
+
+
+def _became(row: Row, event: Event, context: Context) -> str:
+    rule = Rule.from_json(row["detail"]["rule"])
+    return became(event, context.histories.bars(rule, event.session, context.market.sessions))
+
+
+def _plainly(rows: list[Row]) -> list[Html]:
+    """Lines of what is stored, where no more can be said."""
+    return [pushes.plain_line(row["number"], row["rule"], row["session"], row["transition"]) for row in rows]
+
+
+def _store(
+    db: sqlite_utils.Database,
+    place: Place,
+    rows: list[Row],
+    message: Answer | list[Html],
+    *,
+    sample: bool,
+    now: dt.datetime,
+) -> None:
+    """Queue the message and note that its events are told; those that are not held any more are left out."""
+    still = [held.fate(db, row["event_id"])[0] is not None for row in rows]
+    silent = all(Rule.from_json(row["detail"]["rule"]).silent for row in rows)
+    if not isinstance(message, list):
+        if all(still):
+            event_id = rows[0]["event_id"]
+            about = dt.date.fromisoformat(rows[0]["session"])
+            sent = send(db, place, f"held:{event_id}", message, now, silent=silent, about=about)
+            held.tell(db, [event_id], sent)
+        return
+    told = [
+        [row["event_id"], row["session"], str(line)]
+        for row, line, waits in zip(rows, message, still, strict=True)
+        if waits
+    ]
+    if told:
+        why = _TITLES["snooze" if all(row["held"] == SNOOZE for row in rows) else "quiet"]
+        send_lines(db, place, told, why, now, sample=sample, silent=silent)

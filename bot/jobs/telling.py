@@ -1,0 +1,202 @@
+"""Texts about what happened to alerts, and whether each is told now, in a list, or later. No storage here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from bot.alerts.bars import lag
+from bot.alerts.engine import truth
+from bot.analytics.market import PAIR
+from bot.analytics.registry import METRICS
+from bot.jobs.judging import RESTATED, WITHDRAWN, Judged, reason, standing_after
+from bot.jobs.local_time import quiet_until
+from bot.rendering import corrections, pushes
+from bot.rendering.text import Html, short_date
+
+if TYPE_CHECKING:
+    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.state import Bar, Event
+    from bot.jobs.judging import Happening
+    from bot.rendering.answer import Answer
+    from bot.rendering.standing import Context, Standing
+
+_log = logging.getLogger(__name__)
+QUARTER = dt.timedelta(days=pushes.FIRES_SINCE_DAYS)
+SNOOZE, QUIET = "snooze", "quiet"
+
+Row = Mapping[str, Any]
+Counts = Mapping[tuple[int, dt.date], int]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A happening with what is stored of it, and its texts: a message of its own, or a line of a list.
+
+    listed  whether it is told in a list
+    held    why it is not told now: "snooze" or "quiet"
+    """
+
+    happening: Happening
+    detail: Mapping[str, object]
+    text: Answer | None = None
+    line: Html | None = None
+    listed: bool = False
+    silent: bool = False
+    held: str | None = None
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a chat wants of the clock: its zone, and until when it is left in peace."""
+
+    zone: ZoneInfo
+    quiet_until: dt.datetime | None = None
+
+    @classmethod
+    def of(cls, row: Row, default_zone: str, now: dt.datetime) -> Wishes:
+        """Of a row with timezone, quiet_from and quiet_to."""
+        zone = ZoneInfo(row["timezone"] or default_zone)
+        return cls(zone, quiet_until(now, row["quiet_from"], row["quiet_to"], zone))
+
+    def hold(self, alert: Row, rule: Rule, now: dt.datetime) -> str | None:
+        """Why an alert is not told now: it is snoozed, or the hours are quiet and it is not urgent."""
+        snoozed = alert["snoozed_until"]
+        if snoozed is not None and dt.datetime.fromisoformat(snoozed) > now:
+            return SNOOZE
+        return QUIET if self.quiet_until is not None and not rule.urgent else None
+
+
+class Teller:
+    """Makes the texts of one Market."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._behind: dict[dt.date, int] = {}  # sessions since, by session
+
+    def tell(
+        self, judged: Sequence[Judged], before: Counts, wishes: Mapping[int, Wishes], now: dt.datetime
+    ) -> list[Judged]:
+        """The same with what is told; `before` counts an alert's fires in the quarter before a session.
+
+        A chat with several fires to be told, one of them late, gets one list.
+        """
+        held = {one.alert_id: _held(one, wishes[one.chat_id], now) for one in judged}
+        listed = self._listed(judged, held)
+        told = []
+        for one in judged:
+            try:
+                context = replace(self._context, zone=wishes[one.chat_id].zone)
+                texts = [
+                    self._told(one, happening, before, context, listed, held[one.alert_id])
+                    for happening in one.happenings
+                ]
+                told.append(replace(one, told=tuple(texts)))
+            except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
+                _log.exception("what alert %s did cannot be told", one.alert_id)
+                told += [Judged(one.row, broken=reason(error))] if one.was_active else []
+        return told
+
+    def _listed(self, judged: Sequence[Judged], held: Mapping[int, str | None]) -> set[int]:
+        late: dict[int, list[bool]] = defaultdict(list)
+        for one in judged:
+            if not held[one.alert_id] and one.standing is not None:
+                rule = one.standing.rule
+                late[one.chat_id] += [self.late(rule, event) > 0 for event in one.fires if not event.muted]
+        return {chat_id for chat_id, found in late.items() if len(found) > 1 and any(found)}
+
+    def late(self, rule: Rule, event: Event) -> int:
+        """Sessions that passed since the one at which the event could first be known."""
+        if event.session not in self._behind:
+            self._behind[event.session] = self._context.market.behind(pd.Timestamp(event.session))
+        return max(self._behind[event.session] - lag(rule, METRICS), 0)
+
+    def _told(
+        self,
+        one: Judged,
+        happening: Happening,
+        before: Counts,
+        context: Context,
+        listed: set[int],
+        held: str | None,
+    ) -> Told:
+        standing, event = standing_after(one), happening.event
+        rule, detail = standing.rule, self._detail(one, standing, happening)
+        if event.muted:
+            return Told(happening, detail)
+        if happening.transition == WITHDRAWN:
+            text = _correction(standing, happening, detail, context)
+            return Told(happening, detail, text, silent=rule.silent, held=held)
+        restated = happening.transition == RESTATED  # either text may be the one that waits
+        in_list = one.chat_id in listed and not held and not restated
+        told = Told(happening, detail, listed=in_list, silent=rule.silent, held=held)
+        if in_list or restated:
+            told = replace(told, line=self.line(standing, event, one.bars))
+        if restated or not (in_list or held):
+            fires = before[one.alert_id, event.session] + _fired_before(one, event)
+            told = replace(told, text=pushes.fired(standing, event, context, fires, self.late(rule, event)))
+        return told
+
+    @staticmethod
+    def line(standing: Standing, event: Event, bars: Sequence[Bar]) -> Html:
+        """A fire as a line of a list, with what became of it."""
+        return pushes.fire_line(standing.number, standing.rule, event, became(event, bars))
+
+    def _detail(self, one: Judged, standing: Standing, happening: Happening) -> dict[str, object]:
+        """What `why` replays: rule and state as they were, the inputs as judged and where they were from."""
+        market, rule, event = self._context.market, standing.rule, happening.event
+        found = [market.source(part) for condition in rule.conditions for part in parts(condition)]
+        states = (*([one.standing.state] if one.standing else ()), *one.states)
+        earlier = [state for state in states if state.session < event.session]
+        detail: dict[str, object] = {
+            "event": event.to_json(),
+            "rule": rule.to_json(),
+            "source": ", ".join(dict.fromkeys(source.label for source in found)),
+            "observed_at": max(source.observed_at for source in found),
+        }
+        if earlier:
+            detail["before"] = max(earlier, key=lambda state: state.session).to_json()
+        if happening.revision is not None:
+            detail["revision"] = happening.revision.to_json()
+        return detail
+
+
+def _held(one: Judged, wishes: Wishes, now: dt.datetime) -> str | None:
+    return wishes.hold(one.row.alert, one.standing.rule, now) if one.standing is not None else None
+
+
+def _fired_before(one: Judged, event: Event) -> int:
+    """How often the alert fired in the quarter up to an event, of what is new."""
+    return sum(event.session - QUARTER <= other.session <= event.session for other in one.fires)
+
+
+def _correction(
+    standing: Standing, happening: Happening, detail: Mapping[str, object], context: Context
+) -> Answer:
+    if happening.revision is None:
+        raise LookupError("an event is withdrawn for a revision")
+    source = str(detail["source"])
+    return corrections.correction(standing, happening.event, happening.revision, context, source)
+
+
+def became(event: Event, bars: Sequence[Bar]) -> str:
+    """Whether the condition has held since the event, or when it went back first."""
+    later = (bar.session for bar in bars if bar.session > event.session and truth(event.ops, bar) is False)
+    back = next(later, None)
+    return "still true" if back is None else f"back on {short_date(back)}"
+
+
+def parts(condition: Condition) -> list[str]:
+    """Parts of the Market that a condition reads."""
+    metric = METRICS[condition.metric]
+    if metric.part != "facts":
+        return [metric.part]
+    fund = dict(condition.arguments).get("fund")
+    return [f"facts:{ticker}" for ticker in ([fund] if fund is not None else PAIR)]

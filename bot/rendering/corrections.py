@@ -1,0 +1,109 @@
+"""What is said about an alert that was told and does not hold on revised figures."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from bot.alerts.state import Leg
+from bot.analytics.registry import METRICS
+from bot.analytics.units import NOT_AVAILABLE
+from bot.rendering.alerts import buttons
+from bot.rendering.answer import SAMPLE, Answer
+from bot.rendering.figures import distance
+from bot.rendering.standing import sentence
+from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
+
+if TYPE_CHECKING:
+    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.state import Event
+    from bot.rendering.standing import Context, Standing
+
+Legs = tuple[Leg, ...]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """Why an event does not hold: the first session whose figures changed, and the event's own.
+
+    since  the first revised session
+    then   its figures as they were judged; none where it had not been judged
+    now    its figures now
+    there  the figures of the event's session now
+    """
+
+    since: dt.date
+    then: Legs
+    now: Legs
+    there: Legs
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back to an equal revision."""
+        return json.dumps(asdict(self), default=dt.date.isoformat, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Revision:
+        """Revision of `to_json`."""
+        fields = json.loads(text)
+        legs = {name: tuple(Leg(**leg) for leg in fields[name]) for name in ("then", "now", "there")}
+        return cls(dt.date.fromisoformat(fields["since"]), **legs)
+
+
+def correction(standing: Standing, event: Event, revision: Revision, context: Context, source: str) -> Answer:
+    """The message that takes back what was told: the figures then and now, and where the alert stands."""
+    rule, day = standing.rule, session_phrase(event.session)
+    was = "fired" if event.kind == "fired" else "was said to be still true"
+    html = lines(
+        bold(f"Correction to alert #{standing.number}") + f" · {day}",
+        code(str(rule)),
+        bold(SAMPLE) if context.market.is_sample else None,
+        f"It {was} on figures that have been revised. On those of now it did not.",
+        *_changes(rule, revision.since, revision.then, revision.now),
+        *(
+            _changes(rule, event.session, event.legs, revision.there)
+            if event.session != revision.since
+            else ()
+        ),
+        *(_now(rule, revision.there)),
+        sentence(standing),
+        f"Source: {source}.",
+    )
+    return Answer(html, buttons=(buttons(standing.number, standing.life),))
+
+
+def correction_line(number: int, rule: Rule, event: Event, revision: Revision) -> Html:
+    """The same as one line of a digest."""
+    moved = _changes(rule, event.session, event.legs, revision.there)
+    told = f" · withdrawn: {'; '.join(line.rstrip('.') for line in moved) or 'revised'}"
+    return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
+
+
+def _changes(rule: Rule, session: dt.date, then: Legs, now: Legs) -> list[str]:
+    """A line for every figure of a session that is another now: value, or a target that moves."""
+    said = []
+    before: Sequence[Leg] = then or (Leg(None, None),) * len(now)
+    for condition, old, new in zip(rule.conditions, before, now, strict=True):
+        for name, was, is_now in (
+            (condition.subject, old.value, new.value),
+            (str(condition.target), old.threshold, new.threshold),
+        ):
+            shown, becomes = _show(condition, was), _show(condition, is_now)
+            if is_now is not None and shown != becomes and not (name != condition.subject and was is None):
+                said.append(f"{name}, {short_date(session)}: {shown} → {becomes}.")
+    return said
+
+
+def _now(rule: Rule, legs: Legs) -> list[str]:
+    """Where the event's session stands now, by condition."""
+    return [
+        f"{condition.subject} is {distance(condition, *leg.pair)}."
+        for condition, leg in zip(rule.conditions, legs, strict=True)
+        if leg.pair is not None
+    ]
+
+
+def _show(condition: Condition, figure: float | None) -> str:
+    return NOT_AVAILABLE if figure is None else METRICS[condition.metric].unit.show(figure)

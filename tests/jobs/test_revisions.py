@@ -1,0 +1,339 @@
+"""Revised figures, through storage: one correction for what was sent, none for what was not."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.jobs.release import Release
+from storage import alerts as stored
+from storage import chats, outbox
+from tests.jobs.desk import Desk, after_close, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+QUIET = [0.5] * 10
+RULE = "ratio > 0.6 rearm 0.55"
+DAYS = sessions("2020-01-16", 15)
+
+
+@pytest.fixture(autouse=True)
+async def _quiet(desk: Desk) -> None:
+    await desk.closes(QUIET)
+
+
+async def judge(desk: Desk, levels: Sequence[float], first: int = 0) -> None:
+    await desk.closes(levels, DAYS[first])
+    await desk.evaluate()
+
+
+async def revise(desk: Desk, levels: Sequence[float | None], first: int = 0, *, hours: float = 2) -> None:
+    """Other closes for some sessions, told some hours after the close of the newest one."""
+    now = desk.now
+    await desk.closes(levels, DAYS[first])
+    desk.now = now + dt.timedelta(hours=hours)
+    await desk.evaluate()
+
+
+async def send(desk: Desk, message_id: int = 70) -> None:
+    """Everything that waits is sent."""
+
+    def write(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
+        for row in outbox.claim(db, desk.now, 50):
+            outbox.mark_sent(db, row["id"], message_id, desk.now)
+
+    await desk.database.run(write)
+
+
+async def log(desk: Desk) -> list[str]:
+    rows = await desk.query("SELECT * FROM alert_events ORDER BY event_id")
+    return [f"{row['session']} {row['transition']} {row['value']} r{row['revision']}" for row in rows]
+
+
+async def test_fired_on_a_bar_that_was_revised_away_then_truly_crossed_two_days_later(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await send(desk)
+    await revise(desk, [0.58])
+    await judge(desk, [0.58], 1)
+    await judge(desk, [0.62], 2)
+    fired, correction, again = await desk.messages()
+    assert fired.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    assert correction.splitlines() == [
+        "Correction to alert #1 · close of Thu 16 Jan 2020",
+        "ratio > 0.6 rearm 0.55",
+        "It fired on figures that have been revised. On those of now it did not.",
+        "ratio, 16 Jan 2020: 0.6500 → 0.5800.",
+        "ratio is 3.33% below 0.6.",
+        "Armed.",
+        "Source: CSV import.",
+    ]
+    assert again.startswith("Alert #1 fired · close of Tue 21 Jan 2020\n")
+    assert "Fires in 90 days: 1, this one included." in again
+    assert await log(desk) == [
+        "2020-01-16 fired 0.65 r0",
+        "2020-01-16 withdrawn 0.58 r1",
+        "2020-01-21 fired 0.62 r0",
+    ]
+
+
+async def test_a_correction_answers_the_message_it_corrects(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await send(desk, 70)
+    await revise(desk, [0.58])
+    assert [payload.get("reply_to") for payload in await desk.payloads()] == [None, 70]
+
+
+async def test_a_revision_is_told_once_however_often_it_is_judged(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await send(desk)
+    await revise(desk, [0.58])
+    for _ in range(3):
+        desk.restart()
+        await desk.evaluate()
+    assert len(await desk.messages()) == 2
+
+
+async def test_each_revision_is_told_once_there_and_back(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await send(desk)
+    await revise(desk, [0.58])
+    await send(desk)
+    await revise(desk, [0.66], hours=3)
+    await send(desk)
+    await revise(desk, [0.57], hours=4)
+    titles = [said.splitlines()[0].split(" · ")[0] for said in await desk.messages()]
+    assert titles == ["Alert #1 fired", "Correction to alert #1"] * 2
+    assert await log(desk) == [
+        "2020-01-16 fired 0.65 r0",
+        "2020-01-16 withdrawn 0.58 r1",
+        "2020-01-16 fired 0.66 r2",
+        "2020-01-16 withdrawn 0.57 r3",
+    ]
+
+
+async def test_a_message_that_was_not_sent_is_taken_back(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await revise(desk, [0.58])
+    assert await desk.messages() == []
+    assert await log(desk) == ["2020-01-16 fired 0.65 r0", "2020-01-16 withdrawn 0.58 r1"]
+
+
+async def test_a_message_that_was_not_sent_says_the_figures_of_now(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await revise(desk, [0.63])
+    (said,) = await desk.messages()
+    assert "ratio: 0.5000 → 0.6300, 5.00% above 0.6." in said
+    assert "Fires in 90 days: 1, this one included." in said
+    assert await log(desk) == ["2020-01-16 fired 0.65 r0", "2020-01-16 restated 0.63 r1"]
+    await revise(desk, [0.58], hours=3)
+    assert await desk.messages() == []
+
+
+async def test_a_sent_fire_that_stays_true_is_not_corrected(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await send(desk)
+    await revise(desk, [0.63])
+    assert len(await desk.messages()) == 1
+    await revise(desk, [0.58], hours=3)
+    assert len(await desk.messages()) == 2
+
+
+async def test_a_fire_that_appears_is_told_late(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.58, 0.5])
+    await revise(desk, [0.65, 0.5])
+    (said,) = await desk.messages()
+    assert said.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    assert "Late by 1 session" in said
+
+
+async def test_a_session_that_was_missing_and_came_late_is_judged(desk: Desk) -> None:
+    await desk.alert(RULE)
+    levels: list[float | None] = [None, *([0.5] * 6)]
+    await desk.closes(levels, DAYS[0])
+    await desk.evaluate()
+    assert await desk.judged(1) == DAYS[6]
+    await revise(desk, [0.65])
+    (said,) = await desk.messages()
+    assert said.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+
+
+async def test_a_revision_older_than_the_kept_sessions_changes_nothing(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65, *([0.64] * 12)])
+    await send(desk)
+    await revise(desk, [0.58])
+    assert len(await desk.messages()) == 1
+
+
+async def test_once_is_active_again_when_its_fire_is_gone(desk: Desk) -> None:
+    await desk.alert("ratio > 0.6 once")
+    await judge(desk, [0.65])
+    await send(desk)
+    assert await desk.life(1) == "done: fired once"
+    await revise(desk, [0.58])
+    assert await desk.life(1) == "active"
+    assert (await desk.messages())[1].splitlines()[5] == "Armed."
+    await judge(desk, [0.62], 1)
+    assert await desk.life(1) == "done: fired once"
+    assert len(await desk.messages()) == 3
+
+
+async def test_what_ended_by_hand_is_not_corrected(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await send(desk)
+    await desk.database.run(lambda db: stored.switch_off(db, 1))
+    await revise(desk, [0.58])
+    assert len(await desk.messages()) == 1
+
+
+async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await desk.alert("ratio > 0.7")
+    await judge(desk, [0.65])
+    await send(desk)
+    await desk.database.run(lambda db: [stored.set_life(db, alert, "paused") for alert in (1, 2)])
+    await revise(desk, [0.58])
+    assert [said.splitlines()[0].split(" · ")[0] for said in await desk.messages()] == [
+        "Alert #1 fired",
+        "Correction to alert #1",
+    ]
+    assert await desk.life(1) == "paused"
+    await revise(desk, [0.75], hours=3)
+    assert len(await desk.messages()) == 2
+
+
+async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await desk.alert("ratio > 0.62 rearm 0.61")
+    await judge(desk, [0.65, 0.65])
+    (said,) = await desk.messages()
+    assert said.splitlines()[0] == "Late: 2 fires while the bot was away, newest first"
+    await revise(desk, [0.615, 0.65])
+    said, *more = await desk.messages()
+    assert said.splitlines() == [
+        "Late: 1 fire while the bot was away",
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6150, still true",
+    ]
+    assert [text.splitlines()[0] for text in more] == ["Alert #2 fired · close of Fri 17 Jan 2020"]
+    await revise(desk, [0.5, 0.5], hours=3)
+    assert await desk.messages() == []
+
+
+@pytest.mark.parametrize("status", ["sending", "ambiguous"])
+async def test_a_message_that_may_have_arrived_is_corrected(desk: Desk, status: str) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await desk.change("UPDATE outbox SET status = ?", (status,))
+    await revise(desk, [0.58])
+    assert len(await desk.messages()) == 2
+
+
+async def test_a_message_that_nobody_got_is_not_corrected(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await desk.change("UPDATE outbox SET status = 'dead'")
+    await revise(desk, [0.58])
+    assert len(await desk.messages()) == 1
+
+
+async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: Desk) -> None:
+    await desk.database.run(lambda db: chats.ensure_chat(db, 1, "private", "", desk.now))
+    await desk.database.run(lambda db: chats.set_quiet(db, 1, "16:00", "07:00"))
+    await desk.alert(RULE)
+    await desk.alert("ratio > 0.62 rearm 0.55")
+    await judge(desk, [0.65])
+    await revise(desk, [0.61])
+    desk.now = after_close(DAYS[1], -4)
+    await Release(desk.services).run()
+    (said,) = await desk.messages()
+    assert said.startswith("Alert #1 fired")
+    assert "ratio: 0.5000 → 0.6100, 1.67% above 0.6." in said
+
+
+async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await send(desk)
+    until = desk.now + dt.timedelta(days=1)
+    await desk.database.run(partial(stored.set_snooze, alert_id=1, until=until))
+    await revise(desk, [0.58])
+    assert len(await desk.messages()) == 1
+    desk.now = until
+    await Release(desk.services).run()
+    said = await desk.messages()
+    assert said[1].splitlines()[3] == "ratio, 16 Jan 2020: 0.6500 → 0.5800."
+
+
+async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await send(desk)
+    until = after_close(DAYS[1], 2)
+    await desk.database.run(partial(stored.set_snooze, alert_id=1, until=until))
+    await revise(desk, [0.58])
+    await judge(desk, [0.62], 1)
+    desk.now = until
+    await Release(desk.services).run()
+    assert (await desk.messages())[1].splitlines() == [
+        "2 events while alerts were snoozed, newest first",
+        "17 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6200, still true",
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · withdrawn: ratio, 16 Jan 2020: 0.6500 → 0.5800",
+    ]
+
+
+async def test_a_confirmed_fire_moves_with_the_session_that_was_revised(desk: Desk) -> None:
+    await desk.alert("ratio > 0.6 confirm 2")
+    await judge(desk, [0.65, 0.65])
+    await send(desk)
+    await revise(desk, [0.58])
+    _, correction = await desk.messages()
+    assert correction.splitlines()[2:6] == [
+        "It fired on figures that have been revised. On those of now it did not.",
+        "ratio, 16 Jan 2020: 0.6500 → 0.5800.",
+        "ratio is 8.33% above 0.6.",
+        "Confirming, 1 of 2.",
+    ]
+
+
+async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65, 0.62])
+    await revise(desk, [0.58, 0.58])
+    rows = await desk.query("SELECT session, state FROM alert_states ORDER BY session")
+    found = [(row["session"], json.loads(row["state"])["sides"][0]["status"]) for row in rows]
+    assert found == [("2020-01-15", "armed"), ("2020-01-16", "armed"), ("2020-01-17", "armed")]
+
+
+async def test_only_alerts_whose_figures_changed_are_looked_at_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.alert(RULE)
+    await desk.alert("corr 5 > 2")
+    await judge(desk, [0.5])
+    looked: list[int] = []
+    real = stored.states
+
+    def noted(db: Any, alert_id: int) -> list[str]:  # noqa: ANN401 - sqlite-utils
+        looked.append(alert_id)
+        return real(db, alert_id)
+
+    monkeypatch.setattr(stored, "states", noted)
+    await judge(desk, [0.5], 1)
+    assert looked == [2]  # that has no value to go by
+    looked.clear()
+    await revise(desk, [0.51], 1)
+    assert looked == [1, 2]
