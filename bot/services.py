@@ -14,7 +14,7 @@ from bot.alerts.rule import Rule
 from bot.alerts.state import State
 from bot.analytics.fundamentals import convention_for
 from bot.analytics.registry import METRICS, for_convention
-from bot.rendering.alerts import Context, Standing
+from bot.rendering.standing import Context, Standing
 from storage import alerts as stored
 
 if TYPE_CHECKING:
@@ -62,7 +62,16 @@ def standing_of(db: sqlite_utils.Database, row: dict[str, Any]) -> Standing:
     found = stored.current_state(db, row["alert_id"])
     if found is None:
         raise LookupError(f"alert {row['alert_id']} has no state")
-    return Standing(row["number"], Rule.from_json(row["rule_json"]), row["life"], State.from_json(found[1]))
+    snoozed, expires = row.get("snoozed_until"), row.get("expires_on")
+    return Standing(
+        row["number"],
+        Rule.from_json(row["rule_json"]),
+        row["life"],
+        State.from_json(found[1]),
+        snoozed_until=dt.datetime.fromisoformat(snoozed) if snoozed else None,
+        expires_on=dt.date.fromisoformat(expires) if expires else None,
+        reason=row["reason"],
+    )
 
 
 def fresh_state(rule: Rule, context: Context) -> State:

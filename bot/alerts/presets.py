@@ -41,3 +41,9 @@ PRESETS = (
         "Trend and flows favour IWM, and its premium is not yet extreme.",
     ),
 )
+
+
+def preset_of(text: str) -> Preset | None:
+    """The preset of that name, however it is written; None when there is none."""
+    name = " ".join(text.lower().split())
+    return next((preset for preset in PRESETS if preset.name.lower() == name), None)

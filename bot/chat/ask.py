@@ -39,6 +39,7 @@ class Ask:
     user_id: int
     update_id: int
     user_name: str = ""
+    thread_id: int | None = None  # the forum topic it was asked in
     _preferences: Preferences | None = field(default=None, init=False)
     _noted: bool = field(default=False, init=False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.grammar import parse_rule
-from bot.alerts.presets import PRESETS
+from bot.alerts.presets import PRESETS, preset_of
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, Asked
@@ -29,7 +29,7 @@ async def on_backtest(ask: Ask) -> Answer:
     """The rule's fires over the last years (5 unless said); without a rule, a choice."""
     text = ask.text.strip()
     if not text:
-        rows = tuple(((preset.name, f"/backtest {preset.rule}"),) for preset in PRESETS)
+        rows = tuple(((preset.name, f"/backtest {preset.name.lower()}"),) for preset in PRESETS)
         html = lines(bold("Test which rule?"), "Type one, e.g. " + code("/backtest ratio > sma 200 10y"))
         return Answer(html, buttons=rows)
     asked = None
@@ -41,8 +41,9 @@ async def on_backtest(ask: Ask) -> Answer:
         if not 1 <= years <= _MOST:
             raise BadInput(f"{years} years are out of range (1 to {_MOST}).", "/backtest ratio > sma 200 10y")
     market = await ask.market(asked)
+    preset = preset_of(text)
     try:
-        rule = parse_rule(text, metrics_for(market))
+        rule = parse_rule(preset.rule if preset else text, metrics_for(market))
     except BadInput as error:
         raise BadInput(error.sentence, f"/backtest {error.example}" if error.example else "") from error
     context = await asyncio.to_thread(context_of, market, ask.services.markets)

@@ -93,7 +93,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "alert",
-        "RULE | ID [why|chart|pause|resume|off]",
+        "RULE | ID [edit|snooze|pause|resume|renew|off|test|why|chart|history|back]",
         "tell me when a rule turns true",
         "/alert ratio > sma 200 confirm 2",
         alerts.on_alert,
@@ -106,7 +106,7 @@ COMMANDS: tuple[Command, ...] = (
         "/backtest ratio > sma 200 10y",
         backtest.on_backtest,
     ),
-    Command("alerts", "", "this chat's alerts and where they stand", "/alerts", alerts.on_alerts),
+    Command("alerts", "[ID]", "this chat's alerts and where they stand", "/alerts", alerts.on_alerts),
     Command("history", "[ID]", "what fired and when", "/history 1", alerts.on_history),
     Command(
         "summary",

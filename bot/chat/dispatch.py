@@ -136,7 +136,8 @@ class Dispatcher:
             return None
         name = f"{user.full_name} (@{user.username})" if user.username else user.full_name
         title = chat.title or user.full_name
-        return Ask(self._services, words, chat.id, chat.type, title, user.id, update.update_id, name)
+        thread = thread_of(update.effective_message)
+        return Ask(self._services, words, chat.id, chat.type, title, user.id, update.update_id, name, thread)
 
     async def _answer(self, update: Update, context: Context, ask: Ask, name: str) -> Answer | None:
         """The answer of the command, after the guards."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.chat.ask import Ask
-    from bot.rendering.alerts import Standing
+    from bot.rendering.standing import Standing
 
 _TIME = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)")
 # 18:30, if nothing is said: in New York two and a half hours after the close, when Yahoo has it.

@@ -1,4 +1,4 @@
-"""What is said about alerts when someone asks: at creation, in the list, in full, why one fired."""
+"""What is said about one alert when someone asks: at creation, after a change, in full."""
 
 from __future__ import annotations
 
@@ -6,168 +6,150 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from bot.alerts.presets import PRESETS
-from bot.alerts.rule import AMOUNT
+from bot.alerts.rule import AMOUNT, CROSSES
 from bot.alerts.state import Status
-from bot.analytics.market import NOTHING
-from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
-from bot.rendering.answer import SAMPLE, Answer, Asked, Button, heading
+from bot.rendering.answer import SAMPLE, Answer, Button
 from bot.rendering.standing import (
     Context,
     Standing,
-    capital,
+    ending,
+    ends_soon,
     figures,
     next_check,
     rearm,
     sentence,
-    summary_distance,
     title,
 )
-from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
+from bot.rendering.text import bold, lines, short_date
 
 if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
-    from bot.alerts.rule import Rule
+    from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import Event
-    from bot.analytics.market import Market
 
-__all__ = [
-    "Context",
-    "Standing",
-    "buttons",
-    "created",
-    "listing",
-    "one",
-    "suggestions",
-    "summary_distance",
-    "why",
-]
-
-MOST_ROWS = 8  # alerts that get a row of buttons each in the list
-_A_ROW = 5
+ALIVE = ("active", "paused")
 _FIVE_YEARS = dt.timedelta(days=5 * 365 - 10)  # less what holidays may take off
 
 
 def buttons(number: int, life: str = "active") -> tuple[Button, ...]:
-    """The button row of one alert; one that has ended can only be looked at."""
+    """The row of one alert in a list; the number opens everything else that can be done with it."""
+    first = ((f"#{number}", f"/alert {number}"), ("Why", f"/alert {number} why"))
+    if life not in ALIVE:
+        return (*first, ("Renew", f"/alert {number} renew"))
     switch = ("Pause", "pause") if life == "active" else ("Resume", "resume")
-    looks = ((f"#{number} Chart", f"/alert {number} chart"), ("Why", f"/alert {number} why"))
-    if life not in {"active", "paused"}:
-        return looks
-    return (
-        *looks,
-        (switch[0], f"/alert {number} {switch[1]}"),
-        ("Off", f"/alert {number} off"),
-    )
+    return (*first, (switch[0], f"/alert {number} {switch[1]}"), ("Off", f"/alert {number} off"))
 
 
-def created(standing: Standing, context: Context, frequency: Frequency) -> Answer:
-    """The reply to a new rule: where it stands, how far away, how often it would have fired."""
-    already = standing.state.status is Status.FIRED
-    said = (
-        "True already, so nothing is sent now." if already else "Armed: a message comes when it turns true."
-    )
+def card(standing: Standing) -> tuple[tuple[Button, ...], ...]:
+    """Every button of one alert; one that has ended can be looked at and renewed."""
+    number, active = standing.number, standing.life == "active"
+
+    def does(label: str, action: str) -> Button:
+        return label, f"/alert {number} {action}"
+
+    looks = (does(f"#{number} Chart", "chart"), does("Why", "why"), does("History", "history"))
+    if standing.life not in ALIVE or standing.state.done:
+        return (looks, (does("Renew", "renew"),))
+    quiet: tuple[Button, ...]
+    if not active:
+        quiet = (does("Resume", "resume"),)
+    elif standing.snoozed_until is not None:
+        quiet = (does("End snooze", "snooze off"), does("Snooze 1w", "snooze 1w"), does("Pause", "pause"))
+    else:
+        quiet = (does("Snooze 1d", "snooze 1d"), does("Snooze 1w", "snooze 1w"), does("Pause", "pause"))
+    rest = (does("Edit", "edit"), does("Test", "test"), does("Off", "off"))
+    both_ways = any(condition.op == CROSSES for condition in standing.rule.conditions)
+    mirror = () if both_ways else ((does("Also tell me when it goes back", "back"),),)
+    return (looks, quiet, rest, *mirror)
+
+
+def created(standing: Standing, context: Context, frequency: Frequency, remark: str | None = None) -> Answer:
+    """The reply to a new rule: where it stands, how far away, how often it would have fired.
+
+    `remark` says what became of what there was before, of an alert that is edited or renewed.
+    """
     html = lines(
         title(standing),
+        remark,
         bold(SAMPLE) if context.market.is_sample else None,
         *figures(standing, context),
-        said,
+        _begins(standing),
         rearm(standing, context),
-        _often(frequency),
-        next_check(context),
-    )
-    return Answer(html, buttons=(buttons(standing.number),))
-
-
-def one(standing: Standing, context: Context) -> Answer:
-    """One alert in full."""
-    html = lines(
-        title(standing),
-        bold(SAMPLE) if context.market.is_sample else None,
-        sentence(standing),
-        *figures(standing, context),
-        rearm(standing, context),
+        often(frequency, standing.rule, context),
+        ending(standing),
         next_check(context) if standing.life == "active" else None,
     )
-    return Answer(html, buttons=(buttons(standing.number, standing.life), (("All alerts", "/alerts"),)))
+    return Answer(html, buttons=(*card(standing), ALL))
 
 
-def _often(frequency: Frequency) -> str:
+ALL: tuple[Button, ...] = (("All alerts", "/alerts"),)
+
+
+def _begins(standing: Standing) -> str:
+    if standing.life == "paused":
+        return "Paused: resume it to be told."
+    if standing.state.status is Status.FIRED:
+        return "True already, so nothing is sent now."
+    return "Armed: a message comes when it turns true."
+
+
+def one(standing: Standing, context: Context, *, remark: str | None = None) -> Answer:
+    """One alert in full; `remark` says what was just done to it."""
+    alive = standing.life in ALIVE and not standing.state.done
+    soon = ends_soon(standing, context)
+    html = lines(
+        title(standing),
+        bold(SAMPLE) if context.market.is_sample else None,
+        bold(remark) if remark else None,
+        sentence(standing, context.zone),
+        *figures(standing, context),
+        rearm(standing, context) if alive else None,
+        ending(standing),
+        next_check(context) if standing.life == "active" else None,
+    )
+    renew: tuple[tuple[Button, ...], ...] = (
+        ((("Renew for a year", f"/alert {standing.number} renew"),),) if soon else ()
+    )
+    return Answer(html, buttons=(*card(standing), *renew, ALL))
+
+
+def often(frequency: Frequency, rule: Rule, context: Context) -> str:
+    """How often a rule would have fired, and since when there is history of all its conditions."""
     if frequency.since is None or frequency.until is None:
         return f"How often it would have fired: {NOT_AVAILABLE}, no history."
-    whole = frequency.until - frequency.since >= _FIVE_YEARS
-    span = (
-        "In the last 5 years" if whole else f"Since {short_date(frequency.since)}, where its history begins,"
-    )
+    since, whose = frequency.since, "its history"
+    begins, last = _begins_last(rule, context)
+    if begins is None:
+        return f"How often it would have fired: {NOT_AVAILABLE}, no history of {last}."
+    if (
+        len(rule.conditions) > 1 and begins > since
+    ):  # before that it could not fire, though it could be judged
+        since, whose = begins, f"the history of {last.subject}"
+    whole = frequency.until - since >= _FIVE_YEARS
+    span = "In the last 5 years" if whole else f"Since {short_date(since)}, where {whose} begins,"
     if not frequency.dates:
         return f"{span} it would not have fired."
-    times = {1: "once", 2: "twice"}.get(frequency.count, f"{frequency.count} times")
-    last = "on" if frequency.count == 1 else "last on"
-    return f"{span} it would have fired {times}, {last} {short_date(frequency.dates[-1])}."
+    when = "on" if frequency.count == 1 else "last on"
+    return f"{span} it would have fired {times(frequency.count)}, {when} {short_date(frequency.dates[-1])}."
 
 
-def listing(standings: list[Standing], context: Context) -> Answer:
-    """The chat's alerts: rule, state in words, value against target; a button row each."""
-    if not standings:
-        return Answer(
-            lines(
-                bold("No alerts yet."),
-                Html("").join(("Try ", code("/alert ratio > sma 200"), ", or choose:")),
-            ),
-            buttons=suggestions(),
-        )
-    parts: list[Html | str] = [_heading(context.market)]
-    for standing in standings:
-        parts.append(Html(" ").join((bold(f"#{standing.number}"), code(str(standing.rule)))))
-        parts.append(f"{sentence(standing)} {capital(summary_distance(standing, context))}.")
-    parts.append(_sources(standings, context.market))
-    return Answer(lines(*parts), buttons=_rows(standings))
+def _begins_last(rule: Rule, context: Context) -> tuple[dt.date | None, Condition]:
+    """The condition whose history begins last, with that day; one without any history has none."""
+    begun: list[tuple[dt.date, Condition]] = []
+    for condition in rule.conditions:
+        series = context.histories.series(condition)
+        first = series.value.where(series.threshold.notna()).first_valid_index()
+        if first is None:
+            return None, condition
+        begun.append((first.date(), condition))
+    return max(begun, key=lambda each: each[0])
 
 
-def _heading(market: Market) -> Html:
-    """Heading of the list; alerts can be listed before there is any data."""
-    if market.end is None:
-        return bold("Alerts") + " · no data yet"
-    return heading("Alerts", market, Asked())
-
-
-def _sources(standings: list[Standing], market: Market) -> str:
-    """One line that names the sources of all listed alerts."""
-    found = dict.fromkeys(
-        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
-        for standing in standings
-        for condition in standing.rule.conditions
-    )
-    named = [label for label in found if label != NOTHING.label]
-    return f"{'Source' if len(named) < 2 else 'Sources'}: {'; '.join(named) or 'none'}."
-
-
-def _rows(standings: list[Standing]) -> tuple[tuple[Button, ...], ...]:
-    """A row an alert; where that would be a wall (Telegram takes 100 buttons), one button an alert."""
-    if len(standings) <= MOST_ROWS:
-        return tuple(buttons(standing.number, standing.life) for standing in standings)
-    each = [(f"#{standing.number}", f"/alert {standing.number}") for standing in standings]
-    return tuple(tuple(each[i : i + _A_ROW]) for i in range(0, len(each), _A_ROW))
-
-
-def why(number: int, rule: Rule, event: Event, source: str, observed: str) -> Html:
-    """The stored inputs of the last fire, as they were judged."""
-    rows = []
-    for position, condition in enumerate(rule.conditions):
-        leg, unit = event.legs[position], METRICS[condition.metric].unit
-        before = event.previous[position]
-        earlier = f", {unit.show(before)} when judged before" if before is not None else ""
-        level = "" if condition.target.kind == AMOUNT else f" ({condition.target})"
-        compared = f"{unit.show(leg.value)} {event.ops[position]} {unit.show(leg.threshold)}{level}"
-        rows.append(f"{condition.subject}: {compared}{earlier}.")
-    return lines(
-        bold(f"Why #{number} fired") + f" · {session_phrase(event.session)}",
-        code(str(rule)),
-        *rows,
-        rearmed(rule, event),
-        f"Inputs as stored: {source}, observed {observed[:16].replace('T', ' ')} UTC.",
-    )
+def times(count: int) -> str:
+    """A number of times in words: never, once, twice, 3 times."""
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def rearmed(rule: Rule, event: Event) -> str:
@@ -184,5 +166,6 @@ def rearmed(rule: Rule, event: Event) -> str:
 
 
 def suggestions() -> tuple[tuple[Button, ...], ...]:
-    """Rules to start with, one button each."""
-    return tuple(((preset.name, f"/alert {preset.rule}"),) for preset in PRESETS)
+    """Rules to start with, one button each, and the way to one's own."""
+    ready = tuple(((preset.name, f"/alert new {preset.name.lower()}"),) for preset in PRESETS)
+    return (*ready, (("Make my own", "/alert new"),))

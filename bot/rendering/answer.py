@@ -34,7 +34,7 @@ Button = tuple[str, str]  # label, and the command line it stands for
 # EDIT in front: the answer takes the message's place; REPLY: it is a message of its own, because what
 # was pushed (an alert) must not vanish.
 EDIT, REPLY = "e", "r"
-_CARD_CHART = re.compile(r"/alert \d+ chart")
+_BESIDE = re.compile(r"/alert \d+ (?:chart|test)")
 MOST_DATA = 64  # bytes of a button's data
 SAMPLE = "Sample data: simulated between published points, not the market."
 
@@ -101,8 +101,8 @@ def payload_of(
 
 
 def _prefix(line: str, prefix: str) -> str:
-    """An alert's card stays when its chart is looked at: the chart comes below it."""
-    return REPLY if _CARD_CHART.fullmatch(line) else prefix
+    """An alert's card stays when its chart or a test is looked at: they come below it."""
+    return REPLY if _BESIDE.fullmatch(line) else prefix
 
 
 def heading(title: str, market: Market, asked: Asked) -> Html:

@@ -25,6 +25,7 @@ from bot.rendering.lines import (
     Marks,
     Panel,
     Threshold,
+    finite,
     legs,
     levels,
     panel_lines,
@@ -42,9 +43,19 @@ if TYPE_CHECKING:
 
     from bot.rendering.themes import Look, Theme
 
-__all__ = ["Chart", "Marks", "Panel", "Threshold", "compare_chart", "flows_chart", "metric_chart"]
+__all__ = [
+    "Chart",
+    "Leg",
+    "Marks",
+    "Panel",
+    "Threshold",
+    "compare_chart",
+    "flows_chart",
+    "metric_chart",
+    "rule_chart",
+]
 
-WIDTH, HEIGHT, TALL = 6.0, 3.4, 4.7  # inches; TALL with a second panel
+WIDTH, HEIGHT, MORE = 6.0, 3.4, 1.3  # inches; MORE for each further panel
 DPI = 200  # 1200 pixels wide: sharp on a phone's doubled pixels
 TEXT, TITLE = 9.0, 11.5  # points; 9 is the smallest that a phone in hand shows legibly
 LABEL = "end label"  # how end labels are found again once the layout is known
@@ -76,7 +87,7 @@ def compare_figure(returns: pd.DataFrame, look: Look, panel: Panel | None = None
     """The figure of `compare_chart`."""
     above = legs(returns, look)
     below = panel_lines(panel, returns.index, look.theme)
-    figure, axes = _figure(look, panels=2 if below else 1)
+    figure, axes = _figure(look, ratios=(2.3, 1.0) if below else (1.0,))
     _draw(axes[0], above, PERCENT, look.theme)
     if panel is not None and below:
         _draw(axes[1], below, LEVEL, look.theme, most=3)
@@ -125,6 +136,48 @@ def metric_figure(
     return figure
 
 
+@dataclass(frozen=True)
+class Leg:
+    """One condition of a rule: what is watched, and the level it is held against."""
+
+    name: str
+    series: pd.Series
+    unit: Unit
+    threshold: Threshold
+
+
+def rule_chart(parts: Sequence[Leg], look: Look, marks: Marks | None = None) -> Chart:
+    """Every condition of a rule in a panel of its own, with its threshold; marks on all of them."""
+    figure = rule_figure(parts, look, marks)
+    said = []
+    for leg in parts:
+        shown = trimmed(leg.series, look)
+        level = captions.threshold(leg.threshold.name, leg.threshold.over(shown.index), leg.unit)
+        said += [f"{leg.name}: {captions.metric(shown, leg.unit)[0]} {level}"]
+    if marks is not None:
+        said.append(captions.marks(marks.name, marks.on(parts[0].series)))
+    return Chart(_png(figure), captions.caption(look, said))
+
+
+def rule_figure(parts: Sequence[Leg], look: Look, marks: Marks | None = None) -> Figure:
+    """The figure of `rule_chart`."""
+    shown = [trimmed(finite(leg.series), look) for leg in parts]
+    note = f"○ {marks.name}" if marks else ""
+    figure, axes = _figure(look, ratios=(1.0,) * len(parts), note=note)
+    for panel, leg, series in zip(axes, parts, shown, strict=True):
+        lines = [Line(series, look.theme.lines[0]), *levels(leg.threshold, series, look.theme)]
+        _draw(panel, lines, leg.unit, look.theme, most=5 if len(parts) == 1 else 3)
+        if len(parts) > 1:
+            _say(panel.set_title(leg.name, loc="left"), look.theme.muted, TEXT)
+        if marks is not None:
+            _mark(panel, series.reindex(marks.on(series)), look.theme)
+    index = pd.DatetimeIndex([])
+    for series in shown:
+        index = index.union(pd.DatetimeIndex(series.index))
+    _finish(figure, axes, index)
+    return figure
+
+
 def flows_chart(flows: pd.DataFrame, look: Look) -> Chart:
     """Money into each fund added up over the window: sessions x funds, dollars a session."""
     figure = flows_figure(flows, look)
@@ -140,12 +193,12 @@ def flows_figure(flows: pd.DataFrame, look: Look) -> Figure:
     return figure
 
 
-def _figure(look: Look, panels: int = 1, note: str = "") -> tuple[Figure, list[Axes]]:
-    """An empty figure with title, footer and sample label; the panels leave them their room."""
+def _figure(look: Look, ratios: Sequence[float] = (1.0,), note: str = "") -> tuple[Figure, list[Axes]]:
+    """An empty figure with title, footer and sample label; a panel for each of the height ratios."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
-    height, theme = HEIGHT if panels == 1 else TALL, look.theme
+    height, theme = HEIGHT + MORE * (len(ratios) - 1), look.theme
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=theme.ground)
     FigureCanvasAgg(figure)
     title = figure.text(0.02, 1 - 0.08 / height, "", va="top", weight="bold")
@@ -158,7 +211,7 @@ def _figure(look: Look, panels: int = 1, note: str = "") -> tuple[Figure, list[A
     top = (0.14 + _wrap(title, look.title) * TITLE * _LEADING / 72) / height
     bottom = (0.14 + _wrap(footer, look.source, note) * TEXT * _LEADING / 72) / height
     figure.set_layout_engine("constrained", rect=(0.005, bottom, 0.99, 1 - top - bottom))
-    axes = figure.subplots(panels, 1, squeeze=False, height_ratios=(2.3, 1)[:panels])[:, 0]
+    axes = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=list(ratios))[:, 0]
     for panel in axes:
         _dress(panel, theme)
     return figure, list(axes)

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.bars import threshold
 from bot.analytics.metrics import Arguments, Metric, reading, sources_of
 from bot.analytics.windows import Window
 from bot.errors import NoData
 from bot.rendering.answer import Answer, Asked, heading, require, sources
-from bot.rendering.charts import Threshold, metric_chart
+from bot.rendering.charts import metric_chart
 from bot.rendering.compare import chart_look, titled
 from bot.rendering.figures import age, place
 from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
 
 if TYPE_CHECKING:
-    from bot.alerts.rule import Target
     from bot.analytics.market import Market
     from bot.rendering.charts import Chart
     from bot.rendering.themes import Theme
@@ -31,9 +29,8 @@ def metric_answer(
     metric: Metric,
     arguments: Arguments,
     span: Window,
-    target: Target | None = None,
 ) -> Answer:
-    """Current value with session and place in history, and the chart over `span` with an alert's target."""
+    """Current value with session and place in history, and the chart over `span`."""
     end = require(market)
     found = reading(metric, market, arguments)
     title = subject_title(metric, arguments)
@@ -52,7 +49,7 @@ def metric_answer(
         "",
         sources({"data": found.source}),
     )
-    return Answer(html, lambda: _chart(market, metric, arguments, span, theme, target), metric.name)
+    return Answer(html, lambda: _chart(market, metric, arguments, span, theme), metric.name)
 
 
 def subject_title(metric: Metric, arguments: Arguments) -> str:
@@ -68,9 +65,7 @@ def _word(value: object) -> str:
     return titled(value) if isinstance(value, Window) else str(value)
 
 
-def _chart(
-    market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme, target: Target | None
-) -> Chart:
+def _chart(market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme) -> Chart:
     history: pd.Series = metric.history(market, arguments)
     position = int(span.bases(pd.DatetimeIndex(history.index))[-1])
     look = chart_look(
@@ -80,5 +75,4 @@ def _chart(
         sources_of(metric, market, arguments),
         history.last_valid_index(),
     )
-    level = None if target is None else Threshold(threshold(history, target), str(target))
-    return metric_chart(history.iloc[max(position, 0) :], metric.unit, look, threshold=level)
+    return metric_chart(history.iloc[max(position, 0) :], metric.unit, look)

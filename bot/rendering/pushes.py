@@ -11,7 +11,7 @@ import pandas as pd
 
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
-from bot.rendering.alerts import buttons, rearmed
+from bot.rendering.alerts import card, rearmed
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.figures import distance, place, source_line
 from bot.rendering.standing import capital, next_check
@@ -56,7 +56,7 @@ def fired(
         None if event.done else next_check(context),
         source_line(rule, market, late),
     )
-    return Answer(html, buttons=(buttons(standing.number, "done" if event.done else "active"),))
+    return Answer(html, buttons=card(replace(standing, life="done") if event.done else standing))
 
 
 def _sessions(count: int) -> str:
@@ -127,5 +127,5 @@ def ended(standing: Standing) -> Answer:
     rule = standing.rule
     last = f": {short_date(rule.until)} was its last day" if rule.until is not None else ""
     html = lines(bold(f"Alert #{standing.number} has ended") + f"{last}.", code(str(rule)))
-    again = ("Set it again", f"/alert {replace(rule, until=None)}")
+    again = ("Renew for a year", f"/alert {standing.number} renew")
     return Answer(html, buttons=((again, ("Alerts", "/alerts")),))

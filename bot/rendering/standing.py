@@ -16,7 +16,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.sessions import SETTLE
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.figures import age, distance, place, points, source_line, width
-from bot.rendering.text import Html, bold, code, date_phrase, session_phrase, short_date
+from bot.rendering.text import Html, age_phrase, bold, code, date_phrase, session_phrase, short_date
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 EXCHANGE = ZoneInfo("America/New_York")
+SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,13 @@ def _far(condition: Condition, context: Context) -> str:
 
 
 def _status(standing: Standing) -> str:
-    """The state in words."""
+    """The state in words, snoozing aside."""
     state, rule = standing.state, standing.rule
+    because = f": {standing.reason.rstrip('.')}" if standing.reason else ""
     if standing.life == "paused":
-        return "paused"
+        return f"paused{because}"
     if standing.life != "active" or state.done:
-        return "ended"
+        return f"ended{because}"
     match state.status:
         case Status.CONFIRMING:
             return f"confirming, {state.count} of {rule.confirm}"
@@ -121,9 +123,39 @@ def _status(standing: Standing) -> str:
     return "armed"
 
 
-def sentence(standing: Standing) -> str:
+def sentence(standing: Standing, zone: ZoneInfo = EXCHANGE) -> str:
     """The state in words, as a sentence."""
-    return f"{capital(_status(standing))}."
+    snoozed = ""
+    if standing.snoozed_until is not None and standing.life == "active":
+        snoozed = f"; snoozed until {moment(standing.snoozed_until, zone)}"
+    return f"{capital(_status(standing))}{snoozed}."
+
+
+def stale(standing: Standing, context: Context) -> str | None:
+    """That data the rule lives on has not come, and for how long; None while it is current."""
+    old = max((_age(condition, context) for condition in standing.rule.conditions), default=0)
+    return f"Stale: {age_phrase(old)}." if old > 0 and standing.life == "active" else None
+
+
+def _age(condition: Condition, context: Context) -> int:
+    """Sessions by which the newest value is older than it should be; 0 where there never was one."""
+    last = _last(condition, context)
+    return 0 if last is None else context.market.behind(last) - METRICS[condition.metric].lag
+
+
+def ends_soon(standing: Standing, context: Context) -> bool:
+    """Whether the alert's last day is near."""
+    if standing.expires_on is None or standing.life not in {"active", "paused"}:
+        return False
+    today: dt.date = context.market.last_completed.date()
+    return standing.expires_on - today <= SOON
+
+
+def ending(standing: Standing) -> str | None:
+    """The day on which the alert ends by itself; None when there is none, or it has ended."""
+    if standing.expires_on is None or standing.life not in {"active", "paused"}:
+        return None
+    return f"Ends {short_date(standing.expires_on)} unless renewed."
 
 
 def capital(words: str) -> str:

@@ -86,7 +86,7 @@ async def test_a_refusal_is_a_note_over_the_chat_and_the_message_stays(talk: Tal
     (listing,) = await talk.ask("/alerts")
     await talk.ask("/alert 1 off")
     assert await talk.press(listing, "Off") == []
-    assert talk.notes() == ["Alert #1 has ended (switched off).\nExample: /alert ratio > 0.9"]
+    assert talk.notes() == ["Alert #1 has ended (switched off).\nExample: /alert 1 renew"]
 
 
 async def test_a_note_that_comes_too_late_becomes_a_message(talk: Talk) -> None:

@@ -12,10 +12,13 @@ from bot.analytics.registry import METRICS
 from bot.chat.commands import BY_NAME, COMMANDS, Command
 from bot.rendering.answer import MOST_DATA, SAMPLE
 from bot.rendering.tables import WIDTH
+from storage import alerts
 from tests.chat.talk import ME, prepared, talking
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import sqlite_utils
 
     from tests.chat.talk import Talk
     from tests.fakes.botapi_world import Message
@@ -246,14 +249,20 @@ async def test_buttons_that_are_sent_fit_and_keep_the_moment_asked_about(talk: T
 
 
 async def test_a_long_answer_comes_in_parts_with_its_buttons_under_the_last(talk: Talk) -> None:
-    note = "n" * 400
-    for level in range(12):
-        await talk.ask(f'/alert ratio > 0.{60 + level} note "{note}"')
-    first, *rest = await talk.ask("/alerts")
+    await talk.ask(f'/alert ratio > 0.9 note "{"n" * 400}"')
+
+    def fires(db: sqlite_utils.Database) -> None:
+        for day in range(10, 22):
+            alerts.add_event(
+                db, alert_id=1, session=f"2020-12-{day}", transition="fired", now=talk.now, value=0.91
+            )
+
+    await talk.database.run(fires)
+    first, *rest = await talk.ask("/history 1")
     assert rest
     assert not first.buttons
     assert rest[-1].buttons
-    assert all(f"ratio > 0.{60 + level}".rstrip("0") in first.text + rest[0].text for level in range(12))
+    assert all(f"{day} Dec 2020 · #1" in first.text + rest[0].text for day in range(10, 22))
 
 
 async def test_status_tells_the_data_the_sources_and_the_queue(talk: Talk) -> None:

@@ -139,7 +139,7 @@ async def test_a_chats_commands_are_answered_in_order_and_hold_up_nobody_else(
     brake.go.set()
     await answering
     firsts = [message.text.splitlines()[0] for message in talk.api.messages(ME)]
-    assert firsts == ["About", "Commands", "Which rule?"]
+    assert firsts == ["About", "Commands", "Tell you when?"]
 
 
 async def test_a_chat_that_floods_leaves_room_for_the_others(talk: Talk, brake: Brake) -> None:

@@ -248,7 +248,12 @@ async def test_an_alert_that_fires_once_is_done(desk: Desk) -> None:
     assert await desk.life(alert) == "done: fired once"
     (payload,) = await desk.payloads()
     assert "It was to fire once and is done." in payload["plain"]
-    assert [label for row in payload["buttons"] for label, _ in row] == ["#1 Chart", "Why"]
+    assert [label for row in payload["buttons"] for label, _ in row] == [
+        "#1 Chart",
+        "Why",
+        "History",
+        "Renew",
+    ]
 
 
 async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> None:
@@ -263,7 +268,7 @@ async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> No
     assert payload["plain"] == (
         "Alert #1 has ended: 16 Jan 2020 was its last day.\nratio > 0.6 until 2020-01-16"
     )
-    assert payload["buttons"] == [[["Set it again", "r/alert ratio > 0.6"], ["Alerts", "r/alerts"]]]
+    assert payload["buttons"] == [[["Renew for a year", "r/alert 1 renew"], ["Alerts", "r/alerts"]]]
     desk.restart()
     assert await desk.evaluate() == []
 

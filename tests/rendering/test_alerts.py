@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -9,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.backtest import Frequency, frequency
-from bot.alerts.grammar import parse_rule
-from bot.analytics.registry import METRICS
-from bot.rendering.alerts import buttons, created, listing, one, suggestions, why
+from bot.rendering.alerts import buttons, card, created, one
+from bot.rendering.listing import listing
 from bot.rendering.standing import rearm, sentence, summary_distance
 from bot.rendering.summary import summary
+from bot.rendering.why import Stored, why
 from tests.fakes.botapi_html import parse_html
 from tests.rendering.pages import XNYS, context, day, market, page, said, standing, told
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
-    from bot.alerts.state import Event
     from bot.rendering.answer import Answer
     from bot.rendering.standing import Context
 
 SAMPLE = "Sample data: simulated between published points, not the market."
+LATER = dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 
 
@@ -208,91 +210,119 @@ def test_an_alert_that_is_paused_has_no_next_check() -> None:
 @pytest.mark.parametrize(
     ("life", "labels"),
     [
-        ("active", ["#3 Chart", "Why", "Pause", "Off"]),
-        ("paused", ["#3 Chart", "Why", "Resume", "Off"]),
-        ("done", ["#3 Chart", "Why"]),
-        ("expired", ["#3 Chart", "Why"]),
+        ("active", ["#3", "Why", "Pause", "Off"]),
+        ("paused", ["#3", "Why", "Resume", "Off"]),
+        ("done", ["#3", "Why", "Renew"]),
+        ("expired", ["#3", "Why", "Renew"]),
     ],
 )
 def test_the_buttons_of_an_alert_are_what_it_can_do(life: str, labels: list[str]) -> None:
     row = buttons(3, life)
     assert [label for label, _ in row] == labels
-    assert all(line.startswith("/alert 3 ") for _, line in row)
+    assert all(line.startswith("/alert 3") for _, line in row)
 
 
-def test_the_list_tells_state_and_distance_of_each() -> None:
-    of = context(market([*LONG, 70.0], units={"IWM": [250.0 + number for number in range(299)]}))
-    rules = ("ratio > 0.6", "ratio < 0.4 and excess 3m > 5pp", "flow iwm 5d > $1bn", "pe iwm > 25x")
-    answer = listing([standing(rule, of, number=at) for at, rule in enumerate(rules, start=1)], of)
-    assert said(answer) == [
-        "Alerts · close of Fri 12 Mar 2021",
-        "#1 ratio > 0.6",
-        "True since before it was set, waits to re-arm. 0.7000, 16.67% above 0.6.",
-        "#2 ratio < 0.4 and excess 3m > 5pp",
-        "Armed. Ratio 0.7000, 75.00% above 0.4; excess 3m +39.72pp, 34.72pp above 5pp.",
-        "#3 flow iwm 5d > $1bn",
-        "Armed. +$0.50bn, $0.50bn below $1bn (10 Mar 2021).",
-        "#4 pe iwm morningstar > 25x",
-        "Armed. Has no value yet.",
-        "Source: CSV import.",
-    ]
-    assert [row[0][0] for row in answer.buttons] == ["#1 Chart", "#2 Chart", "#3 Chart", "#4 Chart"]
+@pytest.mark.parametrize(
+    ("rule", "changed", "labels"),
+    [
+        (
+            "ratio > 0.6",
+            {},
+            [
+                ["#3 Chart", "Why", "History"],
+                ["Snooze 1d", "Snooze 1w", "Pause"],
+                ["Edit", "Test", "Off"],
+                ["Also tell me when it goes back"],
+            ],
+        ),
+        (
+            "ratio crosses 0.6",
+            {"snoozed_until": LATER},
+            [["#3 Chart", "Why", "History"], ["End snooze", "Snooze 1w", "Pause"], ["Edit", "Test", "Off"]],
+        ),
+        (
+            "ratio crosses 0.6",
+            {"life": "paused"},
+            [["#3 Chart", "Why", "History"], ["Resume"], ["Edit", "Test", "Off"]],
+        ),
+        ("ratio > 0.6", {"life": "expired"}, [["#3 Chart", "Why", "History"], ["Renew"]]),
+        ("ratio > 0.6", {"life": "done"}, [["#3 Chart", "Why", "History"], ["Renew"]]),
+    ],
+)
+def test_the_card_holds_every_deed_and_no_other(
+    rule: str, changed: dict[str, Any], labels: list[list[str]]
+) -> None:
+    rows = card(replace(standing(rule, context(market(LONG))), **changed))
+    assert [[label for label, _ in row] for row in rows] == labels
 
 
-def test_the_list_labels_sample_data() -> None:
-    of = context(sample_market())
-    assert said(listing([standing("ratio > sma 200", of)], of))[1] == SAMPLE
+def test_the_time_a_snooze_ends_is_local() -> None:
+    snoozed = replace(standing("ratio > 0.6", context(market(LONG))), snoozed_until=LATER)
+    assert sentence(snoozed) == "Armed; snoozed until Sun 14 Mar 2021, 08:30."
+    assert sentence(snoozed, ZoneInfo("Europe/Berlin")) == "Armed; snoozed until Sun 14 Mar 2021, 13:30."
+    assert sentence(replace(snoozed, life="paused")) == "Paused."
 
 
-@pytest.mark.parametrize(("count", "rows", "first"), [(8, 8, 4), (9, 2, 5), (50, 10, 5)])
-def test_many_alerts_get_one_button_each(count: int, rows: int, first: int) -> None:
-    of = context(market([50.0] * 5))
-    answer = listing([standing(f"ratio > {0.6 + at / 1000}", of, number=at) for at in range(count)], of)
-    page(answer)
-    assert (len(answer.buttons), len(answer.buttons[0])) == (rows, first)
+def test_why_it_is_paused_or_has_ended_is_said() -> None:
+    made = replace(standing("ratio > 0.6", context(market(LONG))), reason="it cannot be judged (KeyError)")
+    assert sentence(replace(made, life="paused")) == "Paused: it cannot be judged (KeyError)."
+    assert sentence(replace(made, life="done", reason="fired once")) == "Ended: fired once."
 
 
-def test_no_alerts_offer_rules_to_begin_with() -> None:
-    answer = listing([], context(market([50.0])))
-    assert said(answer) == ["No alerts yet.", "Try /alert ratio > sma 200, or choose:"]
-    assert answer.buttons == suggestions()
+def test_the_next_check_is_told_in_the_chats_own_time() -> None:
+    of = replace(context(market(LONG)), zone=ZoneInfo("Asia/Ho_Chi_Minh"))
+    assert said(one(standing("ratio > 0.6", of), of))[-1] == (
+        "Next check: Sat 13 Mar 2021, 04:15 (Ho Chi Minh)."
+    )
 
 
-def test_every_suggestion_can_be_pressed() -> None:
-    for ((label, line),) in suggestions():
-        assert label
-        parse_rule(line.removeprefix("/alert "), METRICS)
+def test_its_last_day_is_told_and_near_it_one_tap_renews() -> None:
+    of = context(market(LONG))
+    made = standing("ratio > 0.6", of)
+    renew = (("Renew for a year", "/alert 3 renew"),)
+    for left, is_near in ((31, False), (30, True), (0, True)):
+        ends = of.market.last_completed.date() + dt.timedelta(days=left)
+        answer = one(replace(made, expires_on=ends), of)
+        assert f"Ends {ends.day} {ends:%b} {ends.year} unless renewed." in said(answer)
+        assert (renew in answer.buttons) is is_near
+    assert renew not in one(replace(made, expires_on=ends, life="expired"), of).buttons
+    assert not any(line.startswith("Ends") for line in said(one(made, of)))
+
+
+def test_a_remark_stands_before_the_state() -> None:
+    of = context(market(LONG))
+    assert said(one(standing("ratio > 0.6", of), of, remark="Renewed."))[1:3] == ["Renewed.", "Armed."]
+
+
+def test_an_alert_that_has_ended_rearms_nowhere_and_is_not_checked() -> None:
+    of = context(market(LONG))
+    lines = said(one(standing("ratio > 0.6", of, life="done"), of))
+    assert not any(line.startswith(("After", "Re-arms", "Next", "Ends")) for line in lines)
+
+
+def test_a_joined_rule_says_which_history_begins_last() -> None:
+    of = context(market(LONG, units={"IWM": [250.0 + number for number in range(299)]}))
+    assert "Since 16 Jan 2020, where the history of flow iwm 10d begins, it would not have fired." in said(
+        reply("ratio > 0.6 and flow iwm 10d > $1bn", of)
+    )
+    assert "How often it would have fired: n/a, no history of pe iwm morningstar > 25x." in said(
+        reply("ratio > 0.6 and pe iwm > 25x", of)
+    )
+
+
+def test_what_an_edited_alert_was_stands_below_its_title() -> None:
+    of = context(market(LONG))
+    made = standing("ratio > 0.6", of)
+    answer = created(made, of, Frequency((), None, None), "Was: ratio > 0.5")
+    assert said(answer)[:2] == ["Alert #3 ratio > 0.6", "Was: ratio > 0.5"]
+    paused = said(created(replace(made, life="paused"), of, Frequency((), None, None)))
+    assert "Paused: resume it to be told." in paused
+    assert not any(line.startswith("Next") for line in paused)
 
 
 def test_a_distance_is_told_without_a_name_where_there_is_one_condition() -> None:
     of = context(market([50.0] * 5))
     assert summary_distance(standing("ratio > 0.6", of), of) == "0.5000, 16.67% below 0.6"
-
-
-def happened(rule: str, of: Context, until: int) -> Event:
-    (event,) = told(rule, of, until=until)[1]
-    return event
-
-
-def test_why_replays_what_was_stored() -> None:
-    of = context(market([*LONG, 70.0]))
-    rule = "ratio > sma 20 and excess 3m > 5pp"
-    html = why(3, parse_rule(rule, METRICS), happened(rule, of, 1), "CSV import", "2021-03-12T21:15:30Z")
-    assert said(html) == [
-        "Why #3 fired · close of Fri 12 Mar 2021",
-        "ratio > sma 20 and excess 3m > 5pp",
-        "ratio: 0.7000 > 0.5129 (sma 20), 0.5050 when judged before.",
-        "excess 3m: +39.72pp > +5.00pp, +0.80pp when judged before.",
-        "Re-arms at 0.5123 (moves with sma 20) or +4.88pp.",
-        "Inputs as stored: CSV import, observed 2021-03-12 21:15 UTC.",
-    ]
-
-
-def test_why_of_a_first_judgement_has_nothing_before() -> None:
-    event = happened("ratio > 0.6", context(market([*LONG, 70.0])), 1)
-    first = replace(event, previous=(None,))
-    lines = said(why(3, parse_rule("ratio > 0.6", METRICS), first, "CSV import", "2021-03-12T21:15:30Z"))
-    assert lines[2] == "ratio: 0.7000 > 0.6000."
 
 
 def test_values_of_another_session_are_dated_in_the_list() -> None:
@@ -314,7 +344,7 @@ def test_a_note_cannot_become_markup_anywhere(note: str) -> None:
         one(noted, of).html,
         listing([noted], of).html,
         summary(of, [noted], XNYS).html,
-        why(3, noted.rule, event, "CSV <import>", "2021-03-12T21:15:30Z"),
+        why(Stored(3, noted.rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z"), of),
     )
     for html in pages:
         assert str(noted.rule) in parse_html(html)[0]

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window
@@ -15,24 +13,20 @@ from bot.rendering import metric as module
 from bot.rendering.answer import Asked
 from bot.rendering.metric import metric_answer, subject_title
 from bot.rendering.themes import LIGHT
-from tests.rendering.pages import days, empty, market, page, said
+from tests.rendering.pages import empty, market, page, said
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.rendering.answer import Answer
-    from bot.rendering.charts import Threshold
     from bot.rendering.themes import Look
 
 YEAR = Window("y", 1)
 
 
-def chart(name: str, of: Market, span: Window = YEAR, rule: str = "") -> Answer:
+def chart(name: str, of: Market, span: Window = YEAR) -> Answer:
     metric = METRICS[name]
-    condition = parse_rule(rule or metric.example, METRICS).conditions[0]
-    target = condition.target if rule else None
-    arguments = dict(condition.arguments) if rule else metric.defaults()
-    return metric_answer(of, Asked(), LIGHT, metric, arguments, span, target)
+    return metric_answer(of, Asked(), LIGHT, metric, metric.defaults(), span)
 
 
 def test_the_whole_page() -> None:
@@ -109,42 +103,28 @@ def test_the_title_holds_the_arguments(name: str, title: str) -> None:
     assert subject_title(METRICS[name], METRICS[name].defaults()) == title
 
 
-Drawn = list[tuple[pd.Series, "Look", "Threshold | None"]]
+Drawn = list[tuple[pd.Series, "Look"]]
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     found: Drawn = []
 
-    def note(series: pd.Series, _: object, look: Look, *, threshold: Threshold | None) -> None:
-        found.append((series, look, threshold))
+    def note(series: pd.Series, _: object, look: Look) -> None:
+        found.append((series, look))
 
     monkeypatch.setattr(module, "metric_chart", note)
     return found
 
 
-def test_the_chart_spans_the_window_without_a_target(drawn: Drawn) -> None:
+def test_the_chart_spans_the_window(drawn: Drawn) -> None:
     answer = chart("ratio", sample_market(), Window("m", 1))
     assert (answer.draw is not None, answer.name) == (True, "ratio")
     if answer.draw is not None:
         answer.draw()
-    ((series, look, level),) = drawn
-    assert (series.index[0], level) == (pd.Timestamp("2020-11-11"), None)
+    ((series, look),) = drawn
+    assert series.index[0] == pd.Timestamp("2020-11-11")
     assert look.footer == "Source: sample data · close of Fri 11 Dec 2020"
-
-
-def test_the_chart_of_an_alert_holds_its_target_even_before_that_is_defined(drawn: Drawn) -> None:
-    of = market([50.0 + number for number in range(10)])
-    answer = chart("ratio", of, rule="ratio > sma 8")
-    assert answer.draw is not None
-    answer.draw()
-    ((series, _, level),) = drawn
-    assert level is not None
-    assert level.name == "sma 8"
-    shown = level.over(series.index)
-    assert [math.isnan(value) for value in shown] == [True] * 7 + [False] * 3
-    assert shown.iloc[-1] == pytest.approx(series.iloc[-8:].mean())
-    assert list(series.index) == list(days(10))
 
 
 def test_a_metric_on_facts_names_the_funds_own_source(drawn: Drawn) -> None:

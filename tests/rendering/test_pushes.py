@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.grammar import parse_rule
 from bot.alerts.state import Leg
-from bot.analytics.registry import METRICS
 from bot.rendering.pushes import digest, ended, fire_line, fired, paused
 from bot.rendering.text import Html
 from tests.fakes.botapi_html import parse_html
@@ -95,7 +93,7 @@ def test_an_alert_that_fires_once_ends_with_it() -> None:
     lines = said(answer)
     assert "It was to fire once and is done." in lines
     assert not any(line.startswith(("Re-arms", "Next check")) for line in lines)
-    assert [label for label, _ in answer.buttons[0]] == ["#3 Chart", "Why"]
+    assert [label for row in answer.buttons for label, _ in row] == ["#3 Chart", "Why", "History", "Renew"]
 
 
 def test_a_cooldown_is_announced() -> None:
@@ -114,12 +112,11 @@ def test_what_is_still_true_after_a_cooldown_says_since_when() -> None:
 
 def test_the_buttons_answer_with_messages_of_their_own() -> None:
     made, event = happened("ratio > 0.6")
-    (row,) = fired(made, event, RISEN, 1, 0).buttons
+    row = fired(made, event, RISEN, 1, 0).buttons[0]
     assert row == (
         ("#3 Chart", "/alert 3 chart"),
         ("Why", "/alert 3 why"),
-        ("Pause", "/alert 3 pause"),
-        ("Off", "/alert 3 off"),
+        ("History", "/alert 3 history"),
     )
 
 
@@ -186,12 +183,11 @@ def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
     assert answer.buttons == ((("Resume", "/alert 3 resume"), ("Off", "/alert 3 off")),)
 
 
-def test_an_ended_alert_can_be_set_again_without_its_last_day() -> None:
+def test_an_ended_alert_can_be_renewed() -> None:
     answer = ended(standing("ratio > 0.6 until 2021-03-11 silent", RISEN))
     assert said(answer) == [
         "Alert #3 has ended: 11 Mar 2021 was its last day.",
         "ratio > 0.6 until 2021-03-11 silent",
     ]
     again = answer.buttons[0][0]
-    assert again == ("Set it again", "/alert ratio > 0.6 silent")
-    assert parse_rule(again[1].removeprefix("/alert "), METRICS).until is None
+    assert again == ("Renew for a year", "/alert 3 renew")

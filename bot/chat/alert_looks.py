@@ -1,0 +1,94 @@
+"""Looking at one alert: where it stands, why it fired, its chart, a test, its history. Nothing changes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bot.alerts.rule import Rule
+from bot.alerts.state import Event, State
+from bot.chat.alert_rows import Row, context, standing
+from bot.rendering import alerts as say
+from bot.rendering.answer import Answer
+from bot.rendering.history import history_answer
+from bot.rendering.pushes import FIRES_SINCE_DAYS
+from bot.rendering.rule_chart import chart_answer
+from bot.rendering.text import lines
+from bot.rendering.trial import trial
+from bot.rendering.why import Stored
+from bot.rendering.why import why as say_why
+from storage import alerts as stored
+
+if TYPE_CHECKING:
+    from bot.chat.ask import Ask
+
+MOST_EVENTS = 20
+_FIRES = ("fired", "still")
+
+
+async def look(ask: Ask, row: Row, remark: str | None = None) -> Answer:
+    """One alert in full; `remark` says what was just done to it."""
+    return await asyncio.to_thread(say.one, await standing(ask, row), await context(ask), remark=remark)
+
+
+async def why(ask: Ask, row: Row, _: str) -> Answer:
+    """The stored inputs of the last fire, judged again; before any, where the alert stands."""
+    read = partial(stored.events, alert_id=row["alert_id"], limit=MOST_EVENTS)
+    found = await ask.services.database.run(read)
+    fire = next((event for event in found if event["transition"] in _FIRES), None)
+    if fire is None:
+        answer = await look(ask, row)
+        return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
+    html = await asyncio.to_thread(say_why, await _stored(ask, row, fire), await context(ask))
+    return Answer(html, buttons=(*say.card(await standing(ask, row)), say.ALL))
+
+
+async def _stored(ask: Ask, row: Row, fire: dict[str, Any]) -> Stored:
+    """A fire as it is stored, with the rule and the state of its time where they are kept."""
+    detail = fire["detail"]
+    before = detail.get("before")
+    if before is None:
+        kept = await ask.services.database.run(
+            lambda db: stored.state_before(db, row["alert_id"], fire["session"])
+        )
+        before = kept[1] if kept else None
+    return Stored(
+        row["number"],
+        Rule.from_json(detail.get("rule", row["rule_json"])),
+        Event.from_json(detail["event"]),
+        State.from_json(before) if before else None,
+        detail["source"],
+        detail["observed_at"],
+    )
+
+
+async def chart(ask: Ask, row: Row, _: str) -> Answer:
+    """Every condition over a year, with its threshold and the fires."""
+    read = partial(stored.events, alert_id=row["alert_id"], limit=200)
+    found = await ask.services.database.run(read)
+    fires = sorted({dt.date.fromisoformat(e["session"]) for e in found if e["transition"] == "fired"})
+    return await asyncio.to_thread(
+        chart_answer, await standing(ask, row), await context(ask), ask.theme, fires
+    )
+
+
+async def test(ask: Ask, row: Row, _: str) -> Answer:
+    """What the message would look like now."""
+    of = await context(ask)
+    since = (of.market.last_completed - dt.timedelta(days=FIRES_SINCE_DAYS)).date().isoformat()
+    fires = await ask.services.database.run(lambda db: stored.fires_since(db, row["alert_id"], since))
+    return await asyncio.to_thread(trial, await standing(ask, row), of, fires)
+
+
+async def history(ask: Ask, row: Row, _: str) -> Answer:
+    """What one alert did, newest first."""
+    read = partial(stored.events, alert_id=row["alert_id"], limit=MOST_EVENTS)
+    return history_answer(await ask.services.database.run(read), row["number"])
+
+
+async def history_of_chat(ask: Ask) -> Answer:
+    """What the chat's alerts did, newest first."""
+    read = partial(stored.events, chat_id=ask.chat_id, limit=MOST_EVENTS)
+    return history_answer(await ask.services.database.run(read))

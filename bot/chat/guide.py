@@ -1,0 +1,121 @@
+"""/alert without a rule: a choice in steps. What was chosen stands in the buttons, behind "/alert new"."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bot.alerts.grammar import parse_rule
+from bot.alerts.presets import preset_of
+from bot.alerts.rule import CROSSES
+from bot.analytics.registry import METRICS
+from bot.chat.alert_rows import context, fresh, refuse_past
+from bot.errors import BadInput
+from bot.rendering import guide as say
+from bot.rendering.standing import Standing
+from bot.services import metrics_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.alerts.presets import Preset
+    from bot.alerts.rule import Rule
+    from bot.analytics.market import Market
+    from bot.analytics.metrics import Metric, Parameter
+    from bot.chat.ask import Ask
+    from bot.rendering.answer import Answer
+
+begin = say.begin
+
+_OPS = {">": ">", "<": "<", "cross": CROSSES}
+_COUNTS = (5, 10, 20, 50, 60, 100, 200, 252)  # sessions people think in: a week, a month, ..., a year
+_WINDOWS = ("5d", "20d", "1m", "3m", "6m", "1y", "ytd")
+_DATES = ("since 2010-01-04", "since 2015-01-02", "since 2020-01-02")
+
+
+async def guided(ask: Ask, text: str) -> Answer:
+    """The page that follows what was chosen so far; raises BadInput for what no button says."""
+    words = text.split()
+    if not words:
+        return say.topics()
+    if words[0] in say.TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
+        return say.metrics(words[0], int("".join(words[1:])[:3] or 1))
+    if (preset := preset_of(text)) is not None:
+        return await _confirm(ask, preset.rule, "/alert", preset)
+    metric = METRICS.get(words[0].lower())
+    if metric is None:
+        raise BadInput(f"“{words[0]}” is nothing to choose.", "/alert new")
+    return await _metric(ask, metric, words[1:])
+
+
+async def _metric(ask: Ask, metric: Metric, words: Sequence[str]) -> Answer:
+    """The next page for a metric: an argument that is lacking, comparison, target, or the whole rule."""
+    given, rest = _arguments(metric, words)
+    line = " ".join((metric.name, *given))
+    back = " ".join(("/alert new", *((metric.name, *given[:-1]) if given else (say.topic_of(metric),))))
+    if len(given) < len(metric.parameters) and not rest:
+        asked, market = metric.parameters[len(given)], await ask.market()
+        return say.parameter(line, metric, asked, _choices(asked, market), back)
+    if rest and rest[0] not in _OPS:
+        raise BadInput(f"“{rest[0]}” is nothing to choose after “{line}”.", "/alert new")
+    if len(rest) > 1:
+        return await _confirm(ask, " ".join((line, *rest)), _before(line, rest))
+    of = await context(ask)
+    rule = _read(f"{line} {_OPS[rest[0]] if rest else '>'} 0", of.market)
+    condition = rule.conditions[0]
+    if not rest:
+        return await asyncio.to_thread(say.comparison, line, metric, dict(condition.arguments), of, back)
+    return await asyncio.to_thread(say.targets, f"{line} {rest[0]}", condition, of, f"/alert new {line}")
+
+
+def _arguments(metric: Metric, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments chosen so far, each as it is typed, and the words behind them."""
+    given: list[str] = []
+    left = list(words)
+    while left and left[0] not in _OPS and len(given) < len(metric.parameters):
+        width = 2 if left[0] == "since" else 1
+        given.append(" ".join(left[:width]))
+        left = left[width:]
+    return given, left
+
+
+def _before(line: str, rest: Sequence[str]) -> str:
+    """The page before the whole rule: without its options, else without its target."""
+    for option in ("confirm", "once"):
+        if option in rest:
+            return " ".join(("/alert new", line, *rest[: rest.index(option)]))
+    return f"/alert new {line} {rest[0]}"
+
+
+def _choices(asked: Parameter, market: Market) -> list[str]:
+    """What is offered for an argument; any other can be typed."""
+    match asked.kind:
+        case "count":
+            usual = asked.default if isinstance(asked.default, int) else asked.low
+            return [str(count) for count in sorted({*_COUNTS, usual}) if asked.low <= count <= asked.high]
+        case "window":
+            return [window for window in _WINDOWS if not (asked.counted and window == "ytd")]
+        case "date":
+            return list(_DATES)
+        case "convention":
+            stored = set(market.multiples["convention"])
+            return [name for name in asked.choices if not stored or name in stored]
+    return [choice.lower() for choice in asked.choices]
+
+
+def _read(text: str, market: Market) -> Rule:
+    try:
+        return parse_rule(text, metrics_for(market))
+    except BadInput as error:
+        raise BadInput(error.sentence, "/alert new") from error
+
+
+async def _confirm(ask: Ask, text: str, back: str, preset: Preset | None = None) -> Answer:
+    """The whole rule, not stored yet."""
+    of = await context(ask)
+    rule = _read(text, of.market)
+    refuse_past(rule, of.market, ask)
+    state, often = await fresh(rule, of)
+    return await asyncio.to_thread(
+        say.confirmation, Standing(0, rule, "active", state), of, often, back, preset
+    )

@@ -1,0 +1,92 @@
+"""What the words after "edit" make of a rule: another rule, or the same with something changed.
+
+/alert 3 edit ratio > sma 100        another rule
+/alert 3 edit > 6%                   another comparison and target; "leg 2 > 6%" of the second condition
+/alert 3 edit confirm 2 silent       other options; "no silent" takes one off
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from bot.alerts.grammar import parse_rule
+from bot.alerts.phrases import words
+from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule
+from bot.errors import BadInput
+
+if TYPE_CHECKING:
+    from bot.alerts.rule import Condition
+    from bot.analytics.metrics import Metric
+
+_LEG = re.compile(r"leg\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
+_NO = re.compile(r"no\s+(\w+)", re.IGNORECASE)
+_DEFAULTS: dict[str, Any] = {
+    field.name: field.default for field in fields(Rule) if field.name != "conditions"
+}
+
+
+def edited(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
+    """The rule that the words make of `rule`; raises BadInput whose example is words to type instead."""
+    if (off := _NO.fullmatch(text.strip())) is not None:
+        return _without(rule, off[1].lower())
+    leg = _LEG.fullmatch(text.strip())
+    change = leg[2] if leg else text
+    first = next((word.text for word in words(change)), "")
+    if leg or first in OPS:
+        return _checked(_compared(rule, int(leg[1]) if leg else 0, change, registry), registry)
+    if first in _DEFAULTS:
+        return _checked(_with_options(rule, rule.conditions[0], change, registry), registry)
+    return parse_rule(text, registry)
+
+
+def _without(rule: Rule, name: str) -> Rule:
+    """The rule with one option at its default."""
+    if name not in _DEFAULTS:
+        raise BadInput(f"“{name}” is no option of an alert.", "no once")
+    if getattr(rule, name) == _DEFAULTS[name]:
+        raise BadInput(f"The rule has no “{name}”.", str(rule))
+    return replace(rule, **{name: _DEFAULTS[name]})
+
+
+def _compared(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric]) -> Rule:
+    """The rule with another comparison and target in one condition (counted from 1), options behind it."""
+    count = len(rule.conditions)
+    if (not leg and count > 1) or leg > count:
+        raise BadInput(
+            f"The rule has {count} condition{'s' if count > 1 else ''}; say which.", f"leg 1 {change}"
+        )
+    at = max(leg, 1) - 1
+    old = rule.conditions[at]
+    read = parse_rule(f"{old.subject} {change}", registry)
+    if len(read.conditions) > 1:
+        raise BadInput("To add a condition, type the whole rule.", f"{rule}")
+    new = read.conditions[0]
+    kept = replace(rule, conditions=(*rule.conditions[:at], new, *rule.conditions[at + 1 :]))
+    return _with_options(replace(kept, rearm=_moved(rule, old, new)), old, change, registry)
+
+
+def _moved(rule: Rule, old: Condition, new: Condition) -> float | None:
+    """The re-arm level as far from the new target as it was from the old; none where it makes no sense."""
+    stands = old.target.kind == new.target.kind == AMOUNT and (old.op in ABOVE) == (new.op in ABOVE)
+    if rule.rearm is None or not stands or new.op == "crosses":
+        return None
+    return float(f"{rule.rearm + new.target.value - old.target.value:.12g}")
+
+
+def _with_options(rule: Rule, condition: Condition, change: str, registry: Mapping[str, Metric]) -> Rule:
+    """The rule with the options that the words name."""
+    named = {word.text for word in words(change)} & set(_DEFAULTS)
+    if not named:
+        return rule
+    first = words(change)[0].text
+    line = f"{condition.subject} {change}" if first in OPS else f"{condition} {change}"
+    read = parse_rule(line, registry)
+    return replace(rule, **{name: getattr(read, name) for name in named})
+
+
+def _checked(rule: Rule, registry: Mapping[str, Metric]) -> Rule:
+    """The rule as the grammar reads it: what does not go together is refused in its words."""
+    return parse_rule(str(rule), registry)

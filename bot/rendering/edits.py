@@ -1,0 +1,130 @@
+"""Choices about one alert: what to change of its rule, how long to snooze it, what its mirror is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bot.alerts.rule import CROSSES, Rule
+from bot.rendering.answer import SAMPLE, Answer, Button
+from bot.rendering.standing import EXCHANGE, figures, sentence, title
+from bot.rendering.text import Html, bold, code, lines
+from bot.rendering.thresholds import neighbours
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from bot.alerts.rule import Condition
+    from bot.rendering.standing import Context, Standing
+
+_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
+_CONFIRMS = (1, 2, 3)
+_FLAGS = (
+    ("once", "Once", "Not once"),
+    ("silent", "Silent", "With sound"),
+    ("urgent", "Urgent", "Not urgent"),
+)
+
+
+def choice(standing: Standing, context: Context) -> Answer:
+    """The line to copy and change, and the usual changes as buttons."""
+    number, rule = standing.number, standing.rule
+    html = lines(
+        title(standing),
+        bold(SAMPLE) if context.market.is_sample else None,
+        *figures(standing, context),
+        "",
+        "Choose a change, or copy the line and send it changed:",
+        code(f"/alert {number} edit {rule}"),
+        "It keeps its number and history, and starts afresh.",
+    )
+    return Answer(html, buttons=(*_levels(standing, context), *_options(standing), _back(standing)))
+
+
+def _levels(standing: Standing, context: Context) -> tuple[tuple[Button, ...], ...]:
+    """A step down and a step up of every condition's target."""
+    number, several = standing.number, len(standing.rule.conditions) > 1
+    rows = []
+    for at, condition in enumerate(standing.rule.conditions, start=1):
+        row = []
+        for target in neighbours(condition, context):
+            words = f"{'cross' if condition.op == CROSSES else condition.op} {target}"
+            leg = f"leg {at} " if several else ""
+            label = f"{condition.metric} {words}" if several else f"{condition.op} {target}"
+            row.append((label, f"/alert {number} edit {leg}{words}"))
+        rows.append(tuple(row))
+    return tuple(row for row in rows if row)
+
+
+def _options(standing: Standing) -> tuple[tuple[Button, ...], ...]:
+    number, rule = standing.number, standing.rule
+    confirms = tuple(
+        (f"confirm {count}", f"/alert {number} edit confirm {count}")
+        for count in _CONFIRMS
+        if count != rule.confirm
+    )
+    flags = tuple(
+        (off, f"/alert {number} edit no {name}")
+        if getattr(rule, name)
+        else (on, f"/alert {number} edit {name}")
+        for name, on, off in _FLAGS
+        if not (name == "once" and rule.cooldown)  # a cooldown does nothing with once
+    )
+    return confirms, flags
+
+
+def _back(standing: Standing) -> tuple[Button, ...]:
+    return (("Back", f"/alert {standing.number}"),)
+
+
+def snooze_choice(standing: Standing, zone: ZoneInfo = EXCHANGE) -> Answer:
+    """The question for how long."""
+    number = standing.number
+    html = lines(
+        title(standing),
+        sentence(standing, zone),
+        "Snooze it for how long? What fires meanwhile comes as one message at the end.",
+        Html("").join(("Or type ", code(f"/alert {number} snooze until 2030-12-31"))),
+    )
+    spans = tuple((span, f"/alert {number} snooze {span}") for span in ("2h", "1d", "1w", "1m"))
+    end = ((("End snooze", f"/alert {number} snooze off"),),) if standing.snoozed_until is not None else ()
+    return Answer(html, buttons=(spans, *end, _back(standing)))
+
+
+def mirrored(rule: Rule) -> list[Rule]:
+    """The rules that tell when a rule has gone back: one for each condition; none of one that crosses.
+
+    The comparison is turned, the target stays, as the two sides of `crosses` have it; options stay too,
+    but the re-arm level, which lies on the other side.
+    """
+    bare = replace(rule, rearm=None)
+    return [
+        replace(bare, conditions=(_turned(condition),))
+        for condition in rule.conditions
+        if condition.op != CROSSES
+    ]
+
+
+def _turned(condition: Condition) -> Condition:
+    return replace(condition, op=_MIRROR[condition.op])
+
+
+def mirror_choice(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
+    """Why there is no single mirrored rule, and what there is instead."""
+    if not mirrors:
+        html = lines(
+            bold(f"Alert #{number} tells both ways already."),
+            code(str(rule)),
+            "A rule with “crosses” fires upwards and downwards.",
+        )
+        return Answer(html, buttons=((("Back", f"/alert {number}"),),))
+    html = lines(
+        bold(f"Alert #{number} has {len(rule.conditions)} conditions"),
+        code(str(rule)),
+        "It has gone back when any one of them has, and a rule cannot say “or”. Choose one, or make several:",
+        *(code(f"/alert {mirror}") for mirror in mirrors),
+    )
+    rows = tuple(
+        ((str(mirror.conditions[0]), f"/alert {number} back {at}"),) for at, mirror in enumerate(mirrors, 1)
+    )
+    return Answer(html, buttons=(*rows, (("Back", f"/alert {number}"),)))

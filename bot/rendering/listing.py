@@ -1,0 +1,102 @@
+"""The list of a chat's alerts, in pages that fit a message and a phone's thumb."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.analytics.market import NOTHING
+from bot.analytics.metrics import sources_of
+from bot.analytics.registry import METRICS
+from bot.rendering.alerts import buttons, suggestions
+from bot.rendering.answer import Answer, Asked, Button, heading
+from bot.rendering.standing import capital, ending, ends_soon, sentence, stale, summary_distance
+from bot.rendering.text import Html, bold, code, lines, visible_length
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.rendering.standing import Context, Standing
+
+MOST_ROWS = 8  # alerts on a page, a row of buttons each
+ROOM = 3200  # visible UTF-16 units of a page's alerts; heading and sources take the rest of a message
+
+
+def listing(standings: list[Standing], context: Context, shown: int = 0) -> Answer:
+    """The chat's alerts: rule, state in words, value against target; the page that has the number `shown`."""
+    if not standings:
+        return Answer(
+            lines(
+                bold("No alerts yet."),
+                Html("").join(("Try ", code("/alert ratio > sma 200"), ", or choose:")),
+            ),
+            buttons=suggestions(),
+        )
+    pages = _pages([(standing, _entry(standing, context)) for standing in standings])
+    at = next((at for at, page in enumerate(pages) if page[-1][0].number >= shown), len(pages) - 1)
+    page = pages[at]
+    name = f"Alerts, page {at + 1} of {len(pages)}" if len(pages) > 1 else "Alerts"
+    html = lines(
+        _heading(name, context.market),
+        *(entry for _, entry in page),
+        _sources([standing for standing, _ in page], context.market),
+    )
+    rows = tuple(buttons(standing.number, standing.life) for standing, _ in page)
+    return Answer(html, buttons=(*rows, *_turns(pages, at)))
+
+
+Page = list[tuple["Standing", Html]]
+
+
+def _pages(entries: Page) -> list[Page]:
+    """As many alerts a page as rows and room allow, in order."""
+    pages: list[Page] = [[]]
+    used = 0
+    for standing, entry in entries:
+        length = visible_length(entry) + 1
+        if pages[-1] and (len(pages[-1]) == MOST_ROWS or used + length > ROOM):
+            pages.append([])
+            used = 0
+        pages[-1].append((standing, entry))
+        used += length
+    return pages
+
+
+def _turns(pages: list[Page], at: int) -> tuple[tuple[Button, ...], ...]:
+    """Buttons to the pages beside; they name an alert on it, so that they hold when others come and go."""
+    row = []
+    if at > 0:
+        row.append((f"‹ {_span(pages[at - 1])}", f"/alerts {pages[at - 1][0][0].number}"))
+    if at + 1 < len(pages):
+        row.append((f"{_span(pages[at + 1])} ›", f"/alerts {pages[at + 1][0][0].number}"))
+    return (tuple(row),) if row else ()
+
+
+def _span(page: Page) -> str:
+    first, last = page[0][0].number, page[-1][0].number
+    return f"#{first}" if first == last else f"#{first} to #{last}"
+
+
+def _entry(standing: Standing, context: Context) -> Html:
+    told = f"{sentence(standing, context.zone)} {capital(summary_distance(standing, context))}."
+    more = (stale(standing, context), ending(standing) if ends_soon(standing, context) else None)
+    return lines(
+        Html(" ").join((bold(f"#{standing.number}"), code(str(standing.rule)))),
+        " ".join(filter(None, (told, *more))),
+    )
+
+
+def _heading(name: str, market: Market) -> Html:
+    """Heading of the list; alerts can be listed before there is any data."""
+    if market.end is None:
+        return bold(name) + " · no data yet"
+    return heading(name, market, Asked())
+
+
+def _sources(standings: list[Standing], market: Market) -> str:
+    """One line that names the sources of the listed alerts."""
+    found = dict.fromkeys(
+        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
+        for standing in standings
+        for condition in standing.rule.conditions
+    )
+    named = [label for label in found if label != NOTHING.label]
+    return f"{'Source' if len(named) < 2 else 'Sources'}: {'; '.join(named) or 'none'}."

@@ -1,0 +1,69 @@
+"""The chart of an alert: every condition with its threshold, the fires marked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.alerts.rule import AMOUNT
+from bot.analytics.metrics import sources_of
+from bot.analytics.registry import METRICS
+from bot.errors import NoData
+from bot.rendering.answer import SAMPLE, Answer, require
+from bot.rendering.charts import Leg, Marks, Threshold, rule_chart
+from bot.rendering.standing import figures, title
+from bot.rendering.text import bold, lines, session_phrase
+from bot.rendering.themes import Look
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from bot.alerts.rule import Condition
+    from bot.rendering.charts import Chart
+    from bot.rendering.standing import Context, Standing
+    from bot.rendering.themes import Theme
+
+_SPAN = pd.DateOffset(years=1)
+
+
+def chart_answer(standing: Standing, context: Context, theme: Theme, fires: Sequence[dt.date]) -> Answer:
+    """A year of every condition, one above the other; raises NoData when none has a figure."""
+    rule, market = standing.rule, context.market
+    begin = require(market) - _SPAN
+    drawn = [_leg(condition, context, begin) for condition in rule.conditions]
+    legs = [leg for leg in drawn if leg.series.notna().any()]
+    if not legs:
+        raise NoData(f"There is nothing to draw for {rule}: no figure is stored of the last year.")
+    lacking = [
+        str(condition)
+        for condition, leg in zip(rule.conditions, drawn, strict=True)
+        if not leg.series.notna().any()
+    ]
+    html = lines(
+        title(standing),
+        bold(SAMPLE) if market.is_sample else None,
+        *figures(standing, context),
+        f"Not drawn, no figure in the last year: {'; '.join(lacking)}." if lacking else None,
+    )
+    labels = dict.fromkeys(
+        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
+        for condition in rule.conditions
+    )
+    footer = f"Source: {', '.join(labels)} · {session_phrase(require(market))}"
+    look = Look(f"Alert #{standing.number}: {rule}", footer, theme, sample=market.is_sample)
+    marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
+
+    def draw() -> Chart:
+        return rule_chart(legs, look, marks)
+
+    return Answer(html, draw, "alert", ((("Back", f"/alert {standing.number}"),),))
+
+
+def _leg(condition: Condition, context: Context, begin: pd.Timestamp) -> Leg:
+    """One condition from a session on."""
+    series = context.histories.series(condition)
+    name = "threshold" if condition.target.kind == AMOUNT else str(condition.target)
+    level = Threshold(series.threshold.loc[begin:], name)
+    return Leg(condition.subject, series.value.loc[begin:], METRICS[condition.metric].unit, level)

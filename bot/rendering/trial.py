@@ -1,0 +1,57 @@
+"""What an alert's message would look like now: nothing has fired, and nothing is changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.alerts.engine import directions, levels, truth
+from bot.alerts.state import Event
+from bot.errors import NoData
+from bot.rendering.answer import Answer
+from bot.rendering.pushes import fired
+from bot.rendering.text import bold, lines
+
+if TYPE_CHECKING:
+    from bot.alerts.state import Bar
+    from bot.rendering.standing import Context, Standing
+
+MARK = "TEST - nothing has fired"
+
+
+def trial(standing: Standing, context: Context, fires: int) -> Answer:
+    """The message with the figures of the last session that has any; `fires` counts those of 90 days.
+
+    Raises NoData while a condition has no figure at all.
+    """
+    event = rehearsed(standing, context)
+    message = fired(standing, event, context, fires + 1, 0)
+    number = standing.number
+    buttons = (((f"#{number}", f"/alert {number}"), ("Edit", f"/alert {number} edit")),)
+    return Answer(lines(bold(MARK), message.html), buttons=buttons)
+
+
+def rehearsed(standing: Standing, context: Context) -> Event:
+    """The event of a rule that fired at the last session on which all of its conditions have figures."""
+    rule, state = standing.rule, standing.state
+    bars = context.histories.bars(rule, sessions=context.market.sessions)
+    full = [bar for bar in bars if all(leg.pair for leg in bar.legs)]
+    if not full:
+        raise NoData(f"There are no figures yet for {rule}, so there is nothing to show.")
+    ops, last = _side(standing, full[-1]), full[-1]
+    before = full[-2].legs if len(full) > 1 else ()
+    return Event(
+        kind="fired",
+        session=last.session,
+        ops=ops,
+        legs=last.legs,
+        levels=levels(rule, state, ops, last.legs),
+        previous=tuple(leg.value for leg in before) or (None,) * len(last.legs),
+        since=last.session,
+        done=rule.once,
+    )
+
+
+def _side(standing: Standing, bar: Bar) -> tuple[str, ...]:
+    """The side that is true now; of a rule that is not, the first."""
+    ways = directions(standing.rule)
+    return next((ops for ops in ways if truth(ops, bar)), ways[0])

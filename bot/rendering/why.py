@@ -1,0 +1,116 @@
+"""Why an alert fired: its stored inputs, judged again by the live step, beside what is stored today."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.alerts.engine import step, truth
+from bot.alerts.rule import AMOUNT
+from bot.alerts.state import Bar, Leg
+from bot.analytics.registry import METRICS
+from bot.rendering.alerts import rearmed
+from bot.rendering.text import bold, code, lines, session_phrase, short_date
+
+if TYPE_CHECKING:
+    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.state import Event, State
+    from bot.rendering.standing import Context
+    from bot.rendering.text import Html
+
+_SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of an event: rule and state as they were then, figures, where they were from.
+
+    `before` is None where the state is not kept any more.
+    """
+
+    number: int
+    rule: Rule
+    event: Event
+    before: State | None
+    source: str
+    observed_at: str
+
+
+def why(stored: Stored, context: Context) -> Html:
+    """The stored figures, the step on them again, and whether the data has changed since."""
+    rule, event = stored.rule, stored.event
+    said = "fired" if event.kind == "fired" else "was still true"
+    return lines(
+        bold(f"Why #{stored.number} {said}") + f" · {session_phrase(event.session)}",
+        code(str(rule)),
+        *(_compared(event, at, condition) for at, condition in enumerate(rule.conditions)),
+        rearmed(rule, event),
+        f"Inputs as stored: {stored.source}, observed {stored.observed_at[:16].replace('T', ' ')} UTC.",
+        _replayed(stored),
+        *_revised(stored, context),
+    )
+
+
+def _compared(event: Event, at: int, condition: Condition) -> str:
+    """One condition's figures: value, comparison, threshold, and the value judged before."""
+    leg, before = event.legs[at], event.previous[at]
+    unit = METRICS[condition.metric].unit
+    earlier = f", {unit.show(before)} when judged before" if before is not None else ""
+    level = "" if condition.target.kind == AMOUNT else f" ({condition.target})"
+    compared = f"{unit.show(leg.value)} {event.ops[at]} {unit.show(leg.threshold)}{level}"
+    return f"{condition.subject}: {compared}{earlier}."
+
+
+def _replayed(stored: Stored) -> str:
+    """What the live step makes of the stored state and figures."""
+    event, before = stored.event, stored.before
+    if before is None:
+        return "Not judged again: the state before it is not kept any more."
+    _, again = step(stored.rule, before, Bar(event.session, event.legs))
+    start = f"Judged again from the state after {short_date(before.session)} ({before.status.value}): "
+    if again == event:
+        return start + ("it fires." if event.kind == "fired" else "still true.")
+    return start + ("another result than was told." if again else "it does not fire.")
+
+
+def _revised(stored: Stored, context: Context) -> list[str]:
+    """What today's data says of that session, where it says something else."""
+    rule, event = stored.rule, stored.event
+    session = pd.Timestamp(event.session)
+    now = tuple(_leg(condition, session, context) for condition in rule.conditions)
+    changed = [
+        f"{condition.subject} is {_figures(condition, leg)} now"
+        for condition, leg, old in zip(rule.conditions, now, event.legs, strict=True)
+        if not _same(leg.value, old.value) or not _same(leg.threshold, old.threshold)
+    ]
+    if not changed:
+        return []
+    answer = truth(event.ops, Bar(event.session, now))
+    verdict = {True: "the rule is true with that too", False: "with that the rule is not true"}
+    told = verdict[answer] if answer is not None else "with that the rule cannot be judged"
+    return [f"Data revised since: {'; '.join(changed)}; {told}."]
+
+
+def _leg(condition: Condition, session: pd.Timestamp, context: Context) -> Leg:
+    series = context.histories.series(condition)
+    return Leg(_at(series.value, session), _at(series.threshold, session))
+
+
+def _at(series: pd.Series, session: pd.Timestamp) -> float | None:
+    value = series.get(session)
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _figures(condition: Condition, leg: Leg) -> str:
+    unit = METRICS[condition.metric].unit
+    level = "" if condition.target.kind == AMOUNT else f" ({condition.target} {unit.show(leg.threshold)})"
+    return f"{unit.show(leg.value)}{level}"
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME)
