@@ -105,6 +105,16 @@ def newest(db: sqlite_utils.Database, kind: str, *, known: Moment | None = None)
     return select(db, sql, {"known": None if known is None else instant(known)})
 
 
+def vintages(db: sqlite_utils.Database, kind: str, ticker: str) -> list[Row]:
+    """All vintages of one ticker in the order in which they were said: key, values, observed_at."""
+    shape = KINDS[kind]
+    columns = ", ".join((*shape.whole_key, *shape.values, "observed_at"))
+    sql = f"""
+        SELECT {columns} FROM {shape.table} WHERE ticker = :ticker AND vintage > 0 ORDER BY observed_at, id
+    """  # noqa: S608 - as above
+    return select(db, sql, {"ticker": ticker})
+
+
 def first_observed(db: sqlite_utils.Database, kind: str, ticker: str | None = None) -> str | None:
     """Instant at which the first row of a kind (of one ticker) was observed, None without any."""
     sql = f"SELECT min(observed_at) FROM {KINDS[kind].table} WHERE :ticker IS NULL OR ticker = :ticker"  # noqa: S608 - as above

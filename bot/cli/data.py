@@ -88,7 +88,7 @@ def give_out(given: argparse.Namespace, config: Config) -> int:
         sys.stdout.write(found.text)
         return 0
     _write_whole(given.file, found.text)
-    say(f"{given.file}: {found.rows:,} rows from source {found.source}")
+    say(f"{given.file}: {found.rows:,} rows from {', '.join(found.sources)}")
     return 0
 
 

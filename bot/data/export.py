@@ -1,19 +1,20 @@
 """CSV files given out: what is stored of one fund, in the formats that the import reads.
 
-A file written here and read again gives the same rows to the last digit.
+Every line says which source said it and when, so that a file read into an empty database answers as
+this one does, also "as known on a date". Numbers are exact to the last digit.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.data.files import known_fund
+from bot.data.files import SAMPLE, known_fund
 from bot.data.formats import FORMATS
+from bot.data.load import LABELS
 from bot.errors import NoData
 from storage import observations as stored
 
@@ -22,86 +23,89 @@ if TYPE_CHECKING:
 
     from storage.rows import Row
 
-SAMPLE = "sample"  # made-up figures never leave as a file: read back in, they would pass for real ones
-
 
 @dataclass(frozen=True)
 class Export:
-    """A CSV file's text, the lines of data in it, and the one source they come from."""
+    """A CSV file's text, the lines of data in it, and the sources they come from, as people call them."""
 
     text: str
     rows: int
-    source: str
+    sources: tuple[str, ...]
 
 
 def export(db: sqlite_utils.Database, what: str, ticker: str, *, source: str | None = None) -> Export:
-    """The newest rows of one fund from one source as CSV; `what` is a key of FORMATS.
+    """All that the sources (or one of them) have said of one fund as CSV; `what` is a key of FORMATS.
 
-    Sources are never mixed: without `source` the one with most rows is taken. Provisional bars
-    (of a session still open) stay behind. Raises NoData when there is nothing to write.
+    A figure that was replaced is in it as well as the one in its place, each with its instant; the
+    newest counts. Raises NoData when there is nothing to write; sample data is never written.
     """
     fund = known_fund(ticker)
-    kinds = FORMATS[what].fills
-    found = {kind: [row for row in stored.newest(db, kind) if row["ticker"] == fund] for kind in kinds}
-    chosen = source or _fullest(found[kinds[0]])
-    rows = {kind: [row for row in found[kind] if row["source"] == chosen] for kind in kinds}
+    rows = {
+        kind: [
+            row
+            for row in stored.vintages(db, kind, fund)
+            if row["source"] != SAMPLE and source in {None, row["source"]}
+        ]
+        for kind in FORMATS[what].fills
+    }
     header, lines = _WRITERS[what](rows)
-    if not lines or chosen == SAMPLE:
+    if not lines:
         words = FORMATS[what].layout.words
         raise NoData(f"There are no {words} of {fund}{f' from {source}' if source else ''} to export.")
-    return Export(_csv(header, lines), len(lines), str(chosen))
+    names = {row["source"] for found in rows.values() for row in found}
+    labels = tuple(label for name, label in LABELS.items() if name in names)
+    return Export(_csv((*header, *_SAID), lines), len(lines), labels)
 
 
-def _fullest(rows: Iterable[Row]) -> str | None:
-    """The source with most rows, the sample aside; None without any."""
-    counted = Counter(row["source"] for row in rows if row["source"] != SAMPLE)
-    return min(counted, key=lambda name: (-counted[name], name), default=None)
-
-
-PRICE_HEADER = ("Date", "Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits")
+PRICE_HEADER = (
+    "Date", "Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits", "Provisional",
+)  # fmt: skip
 FACT_HEADER = ("date", "nav", "shares", "assets")
 MULTIPLE_HEADER = (
     "date", "metric", "convention", "basis", "value", "holdings_date", "price_date", "coverage",
 )  # fmt: skip
 WEIGHT_HEADER = ("date", "level", "name", "weight")
+_SAID = ("source", "observed_at")  # the last columns of every format
 
 _Lines = tuple[tuple[str, ...], list[list[object]]]
 
 
 def _price_lines(rows: dict[str, list[Row]]) -> _Lines:
-    """One line a session; a distribution or split without a bar has a line of its own."""
-    bars = {row["session"]: row for row in rows["bars"] if not row["provisional"]}
-    paid = {row["ex_date"]: row["amount"] for row in rows["distributions"] if row["amount"] is not None}
-    split = {row["session"]: row["ratio"] for row in rows["splits"]}
-    names = ("open", "high", "low", "close", "volume")
-    lines: list[list[object]] = [
-        [day, *(bars.get(day, {}).get(name) for name in names), paid.get(day, 0.0), split.get(day, 0.0)]
-        for day in sorted(bars.keys() | paid.keys() | split.keys())
+    """One line for what one source said of a session at one instant; a dividend of 0 is one withdrawn."""
+    lines: dict[tuple[str, ...], dict[str, object]] = {}
+    for kind, found in rows.items():
+        for row in found:
+            key = tuple(str(row[name]) for name in (stored.KINDS[kind].session, "observed_at", "source"))
+            values = {name: row[name] for name in stored.KINDS[kind].values}
+            if kind == "distributions":
+                values = {"amount": values["amount"] or 0}
+            lines.setdefault(key, {}).update(values)
+    names = ("open", "high", "low", "close", "volume", "amount", "ratio", "provisional")
+    return PRICE_HEADER, [
+        [day, *(values.get(name) for name in names), source, at]
+        for (day, at, source), values in sorted(lines.items())
     ]
-    return PRICE_HEADER, lines
 
 
-def _plain_lines(kind: str, header: tuple[str, ...]) -> Callable[[dict[str, list[Row]]], _Lines]:
-    """Writer of one line a row, the columns named as in storage."""
-    return lambda rows: (
-        header,
-        [[row["session"], *(row[name] for name in header[1:])] for row in rows[kind]],
-    )
+def _plain_lines(kind: str, header: tuple[str, ...], names: tuple[str, ...]) -> Callable[..., _Lines]:
+    """Writer of one line a row, its columns named in storage as `names`."""
 
+    def write(rows: dict[str, list[Row]]) -> _Lines:
+        # Of two values of one key said in the same second the later one counts.
+        last = {
+            tuple(row[name] for name in (*stored.KINDS[kind].whole_key, "observed_at")): row
+            for row in rows[kind]
+        }
+        return header, [[row[name] for name in (*names, *_SAID)] for _, row in sorted(last.items())]
 
-def _weight_lines(rows: dict[str, list[Row]]) -> _Lines:
-    """One line a weight; what storage calls sector is a name, of a sector or a group."""
-    lines: list[list[object]] = [
-        [row["session"], row["level"], row["sector"], row["weight"]] for row in rows["sector_weights"]
-    ]
-    return WEIGHT_HEADER, lines
+    return write
 
 
 _WRITERS: dict[str, Callable[[dict[str, list[Row]]], _Lines]] = {
     "prices": _price_lines,
-    "fund-facts": _plain_lines("fund_facts", FACT_HEADER),
-    "multiples": _plain_lines("multiples", MULTIPLE_HEADER),
-    "weights": _weight_lines,
+    "fund-facts": _plain_lines("fund_facts", FACT_HEADER, ("session", *FACT_HEADER[1:])),
+    "multiples": _plain_lines("multiples", MULTIPLE_HEADER, ("session", *MULTIPLE_HEADER[1:])),
+    "weights": _plain_lines("sector_weights", WEIGHT_HEADER, ("session", "level", "sector", "weight")),
 }
 
 

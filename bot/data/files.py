@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bot.analytics.market import PAIR
+from bot.data import formats
 from bot.data.cells import BadCell, date, name_of, read_table, shorten
 from bot.data.formats import FORMATS
+from bot.data.load import LABELS
 from bot.errors import ImportRejected
 from storage import observations as stored
 from storage import sources
+from storage.observations import Written
+from storage.rows import instant
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -29,10 +33,12 @@ if TYPE_CHECKING:
     from bot.data.cells import Table
     from bot.data.formats import Cells, Format, Kinded
     from bot.data.provider import Observations
-    from storage.observations import Written
     from storage.rows import Row
 
 SOURCE = "csv"
+SAMPLE = "sample"  # made-up figures never leave as a file: read back in, they would pass for real ones
+EXPORTED = tuple(name for name in LABELS if name != SAMPLE)
+_WHO_AND_WHEN = {formats.SOURCE, formats.OBSERVED}
 SHOWN = 10  # bad rows and left-out dates are named one by one up to here
 DAILY = 2  # the median of sessions from row to row above which bars are not daily ones
 ENOUGH = 20  # rows before that is judged
@@ -65,12 +71,22 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What one source said at one instant, as an export tells it."""
+
+    source: str
+    observed_at: str
+    observations: Observations
+
+
+@dataclass(frozen=True)
 class Contents:
     """A file as read: its rows by kind, and its preview."""
 
     observations: Observations
     preview: Preview
     has_distributions: bool = False  # whether it says of each of its sessions what was distributed
+    record: tuple[Said, ...] = ()  # of an export: the same rows by who said them and when, in order
 
 
 def read_prices(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> Contents:
@@ -139,13 +155,28 @@ def note_import(
 
 
 def store_file(db: sqlite_utils.Database, contents: Contents, *, observed_at: str) -> dict[str, Written]:
-    """Write a file's contents; a distribution of an earlier file that this one no longer has is withdrawn."""
+    """Write a file's contents; a distribution of an earlier file that this one no longer has is withdrawn.
+
+    What an export tells is stored as it was said: under its sources, at its instants.
+    """
+    if contents.record:
+        return _store_record(db, contents.record)
     rows = dict(contents.observations)
     if contents.has_distributions:
         rows["distributions"] = [*rows["distributions"], *_withdrawn(db, contents)]
     subject = f"{contents.preview.ticker} {contents.preview.words}"
     note_import(db, rows, source=SOURCE, subject=subject, observed_at=observed_at)
     return store(db, rows, source=SOURCE, observed_at=observed_at)
+
+
+def _store_record(db: sqlite_utils.Database, record: Sequence[Said]) -> dict[str, Written]:
+    """Write what was said one after the other; what became of it by kind."""
+    written: dict[str, Written] = {}
+    for said in record:
+        for kind, found in said.observations.items():
+            new = stored.add(db, kind, found, source=said.source, observed_at=said.observed_at)
+            written[kind] = written.get(kind, Written()) + new
+    return written
 
 
 def _withdrawn(db: sqlite_utils.Database, contents: Contents) -> list[Row]:
@@ -174,6 +205,7 @@ def _read(form: Format, file: Path | str, ticker: str, sessions: Sessions, today
     """A file's contents; ImportRejected naming every bad row by its line."""
     reading = _Reading(form, known_fund(ticker), sessions, today)
     table = read_table(file, form.layout, tuple(known.layout for known in FORMATS.values()))
+    reading.record = {formats.SOURCE, formats.OBSERVED} <= table.columns
     for line, cells in table.rows:
         reading.take(line, cells)
     bad = sorted(table.ragged + reading.bad)
@@ -195,6 +227,7 @@ class _Reading:
         self.today = today
         self.sessions: list[dt.date] = list(sessions.index.date)
         self.open = set(self.sessions)
+        self.record = False  # whether each row says who said it and when
         self.kept: dict[tuple[str, ...], tuple[int, Kinded]] = {}
         self.bad: list[tuple[int, str]] = []
         self.closed: list[str] = []
@@ -202,7 +235,10 @@ class _Reading:
 
     def take(self, line: int, cells: Cells) -> None:
         """Take one row in; what is wrong with it is kept, so that all faults are told at once."""
+        if not self.record:
+            cells = {column: cell for column, cell in cells.items() if column not in _WHO_AND_WHEN}
         try:
+            said = self._said(cells)
             day = date(cells["date"])
             session = self._session(day)
             if session is None:
@@ -211,26 +247,40 @@ class _Reading:
             rows = self.form.convert(cells)
             self.empty += not rows
             if rows:
-                self._keep(line, session.isoformat(), rows)
+                self._keep(line, session.isoformat(), said, rows)
         except BadCell as err:
             self.bad.append((line, str(err)))
 
+    def _said(self, cells: Cells) -> tuple[str, str]:
+        """Who said a row and when; empty words where the file does not tell."""
+        if not self.record:
+            return "", ""
+        source, at = cells[formats.SOURCE], cells[formats.OBSERVED]
+        if source not in EXPORTED:
+            raise BadCell(f"source “{shorten(source)}” is none of {', '.join(EXPORTED)}")
+        if not _is_instant(at) or at[:10] > f"{self.today + dt.timedelta(days=1)}":
+            raise BadCell(f"observed_at “{shorten(at)}” is not a past instant like 2020-12-11T21:20:00Z")
+        return at, source
+
     def _session(self, day: dt.date) -> dt.date | None:
-        """Session that a row counts for, None where it is dropped."""
+        """Session that a row counts for, None where it is dropped; a day of an export counts as it is."""
         if day > self.today:
             raise BadCell(f"{day} is in the future")
         if day < self.sessions[0]:
             raise BadCell(f"{day} is before {self.sessions[0]}, where the calendar of sessions starts")
+        if self.record:
+            return day
         if day in self.open or self.form.closed == "drop":
             return day if day in self.open else None
         if self.form.closed == "refuse":
             raise BadCell(f"{day} is a day without a session")
         return self.sessions[bisect(self.sessions, day) - 1]
 
-    def _keep(self, line: int, session: str, rows: Kinded) -> None:
+    def _keep(self, line: int, session: str, said: tuple[str, str], rows: Kinded) -> None:
         """Keep a row unless one of its key is there; a second one must say the same."""
         key = (
             session,
+            *said,
             *(rows[0][1].get(column, "") for column in ("metric", "convention", "basis", "level", "sector")),
         )
         earlier, known = self.kept.setdefault(key, (line, rows))
@@ -240,10 +290,13 @@ class _Reading:
     def contents(self, table: Table) -> Contents:
         """All that was kept, by kind and in order of sessions."""
         found: dict[str, list[Row]] = {name: [] for name in self.form.fills}
-        for (session, *_), (_, rows) in sorted(self.kept.items()):
+        record: dict[tuple[str, str], dict[str, list[Row]]] = {}
+        for (session, at, source, *_), (_, rows) in sorted(self.kept.items()):
             for name, values in rows:
-                dated = {"ticker": self.ticker, stored.KINDS[name].session: session}
-                found[name].append({**dated, **values})
+                row = {"ticker": self.ticker, stored.KINDS[name].session: session, **values}
+                found[name].append(row)
+                record.setdefault((at, source), {}).setdefault(name, []).append(row)
+        told = tuple(Said(source, at, group) for (at, source), group in sorted(record.items()))
         spanned = sorted(session for session, *_ in self.kept)
         preview = Preview(
             words=self.form.layout.words,
@@ -253,9 +306,11 @@ class _Reading:
             last=spanned[-1] if spanned else None,
             closed=tuple(sorted(self.closed)),
             empty=self.empty,
-            unread=table.left_out,
+            unread=table.left_out
+            if self.record
+            else (*table.left_out, *sorted(table.columns & _WHO_AND_WHEN)),
         )
-        return Contents(found, preview, "dividends" in table.columns)
+        return Contents(found, preview, "dividends" in table.columns, told if self.record else ())
 
 
 def _refuse_weekly(name: str, bars: Sequence[Row], sessions: Sessions) -> None:
@@ -266,6 +321,14 @@ def _refuse_weekly(name: str, bars: Sequence[Row], sessions: Sessions) -> None:
         raise ImportRejected(
             f"{name} was not imported: its rows are {apart:g} sessions apart; only daily prices are read."
         )
+
+
+def _is_instant(text: str) -> bool:
+    """Whether a text is an instant as storage writes it."""
+    try:
+        return instant(text) == text and dt.datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _rows(count: int) -> str:

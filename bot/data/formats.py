@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 WHOLE = 100.0
 LEVELS = ("sector", "industry_group", "revenue")
 BASES = ("trailing", "forward", "unstated")
+# Columns of an export: who said a row and when. Only in a file that has both are they read.
+SOURCE, OBSERVED = "source", "observed at"
 
 
 @dataclass(frozen=True)
 class Format:
     """One kind of file: its columns, the storage kinds it fills, and how a row is converted.
 
-    `convert` gives no rows where the cells hold no value and raises BadCell where they are wrong.
+    `convert` gives no rows where the cells hold no value and raises BadCell where they are wrong. In an
+    export a row without a value is a figure that was withdrawn.
     `closed` says what becomes of a row on a day without a session: "refuse", "drop", or "before" =
     it counts for the session before.
     """
@@ -47,14 +50,20 @@ def _price_row(cells: Cells) -> Kinded:
     if prices["close"] is not None:
         _check_range(prices)
         whole = None if volume is None else round(volume)
-        rows.append(("bars", {**prices, "volume": whole, "provisional": 0}))
+        provisional = int(_not_negative(cells, "provisional") or 0)
+        rows.append(("bars", {**prices, "volume": whole, "provisional": min(provisional, 1)}))
     elif any(price is not None for price in prices.values()):
         raise BadCell("close is missing")
-    if paid:
-        rows.append(("distributions", {"amount": paid}))
+    if paid or (paid == 0 and is_record(cells)):
+        rows.append(("distributions", {"amount": paid or None}))
     if ratio and ratio != 1:
         rows.append(("splits", {"ratio": ratio}))
     return rows
+
+
+def is_record(cells: Cells) -> bool:
+    """Whether a row is of an export, which says who said it and when."""
+    return bool(cells.get(OBSERVED))
 
 
 def _check_range(prices: Mapping[str, float | None]) -> None:
@@ -67,7 +76,8 @@ def _check_range(prices: Mapping[str, float | None]) -> None:
 def _fact_row(cells: Cells) -> Kinded:
     """NAV, shares and assets of one session."""
     facts = {name: _positive(cells, name) for name in ("nav", "shares", "assets")}
-    return [("fund_facts", dict(facts))] if any(value is not None for value in facts.values()) else []
+    given = any(value is not None for value in facts.values())
+    return [("fund_facts", dict(facts))] if given or is_record(cells) else []
 
 
 def _multiple_row(cells: Cells) -> Kinded:
@@ -82,11 +92,11 @@ def _multiple_row(cells: Cells) -> Kinded:
         "convention": _word(cells, "convention", tuple(CONVENTIONS)),
         "basis": _word(cells, "basis", BASES) if cells.get("basis") else "unstated",
         "value": value,
-        "holdings_date": _date_text(cells.get("holdings date", "")),
-        "price_date": _date_text(cells.get("price date", "")),
+        "holdings_date": _date_text(cells, "holdings date"),
+        "price_date": _date_text(cells, "price date"),
         "coverage": coverage,
     }
-    return [("multiples", row)] if value is not None else []
+    return [("multiples", row)] if value is not None or is_record(cells) else []
 
 
 def _weight_row(cells: Cells) -> Kinded:
@@ -98,12 +108,12 @@ def _weight_row(cells: Cells) -> Kinded:
     if not cells["name"].strip():
         raise BadCell("name is missing")
     row = {"level": level, "sector": cells["name"].strip(), "weight": weight}
-    return [("sector_weights", row)] if weight is not None else []
+    return [("sector_weights", row)] if weight is not None or is_record(cells) else []
 
 
 def _positive(cells: Cells, column: str) -> float | None:
     """Number above zero, None where it is missing."""
-    value = number(cells.get(column, ""))
+    value = _number(cells, column)
     if value is not None and value <= 0:
         raise BadCell(f"{column} {value:g} is not above zero")
     return value
@@ -111,10 +121,18 @@ def _positive(cells: Cells, column: str) -> float | None:
 
 def _not_negative(cells: Cells, column: str) -> float | None:
     """Number of zero or more, None where it is missing."""
-    value = number(cells.get(column, ""))
+    value = _number(cells, column)
     if value is not None and value < 0:
         raise BadCell(f"{column} {value:g} is below zero")
     return value
+
+
+def _number(cells: Cells, column: str) -> float | None:
+    """Number of a cell; what is wrong with it names the column."""
+    try:
+        return number(cells.get(column, ""))
+    except BadCell as wrong:
+        raise BadCell(f"{column} {wrong}") from None
 
 
 def _word(cells: Cells, column: str, words: tuple[str, ...]) -> str:
@@ -125,9 +143,16 @@ def _word(cells: Cells, column: str, words: tuple[str, ...]) -> str:
     return word
 
 
-def _date_text(text: str) -> str | None:
+def _date_text(cells: Cells, column: str) -> str | None:
     """ISO date of a cell that may be empty."""
-    return date(text).isoformat() if text else None
+    text = cells.get(column, "")
+    try:
+        return date(text).isoformat() if text else None
+    except BadCell as wrong:
+        raise BadCell(f"{column} {wrong}") from None
+
+
+_RECORD: dict[str, tuple[str, ...]] = {SOURCE: (), OBSERVED: ()}
 
 
 FORMATS: dict[str, Format] = {
@@ -144,6 +169,8 @@ FORMATS: dict[str, Format] = {
                 "volume": (),
                 "dividends": ("dividend", "distributions", "distribution"),
                 "stock splits": ("stock split", "splits", "split"),
+                "provisional": (),
+                **_RECORD,
             },
             ("date", "close"),
         ),
@@ -160,6 +187,7 @@ FORMATS: dict[str, Format] = {
                 "nav": ("nav per share", "net asset value"),
                 "shares": ("shares outstanding", "units"),
                 "assets": ("total net assets", "net assets", "aum"),
+                **_RECORD,
             },
             ("date", "nav", "shares"),
         ),
@@ -180,6 +208,7 @@ FORMATS: dict[str, Format] = {
                 "holdings date": (),
                 "price date": (),
                 "coverage": (),
+                **_RECORD,
             },
             ("date", "metric", "convention", "value"),
         ),
@@ -196,6 +225,7 @@ FORMATS: dict[str, Format] = {
                 "level": (),
                 "name": ("sector", "group", "industry group"),
                 "weight": ("weight (%)", "percent"),
+                **_RECORD,
             },
             ("date", "name", "weight"),
         ),

@@ -5,13 +5,18 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bot.analytics.market import PAIR
 from bot.cli import hold
+from bot.data.files import store
+from bot.data.formats import FORMATS
+from bot.data.sample import sample_observations
 from storage import observations
 from storage.db import hold_lock, open_database
+from storage.observations import KINDS
 from tests.cli.conftest import Call, Files, Result
 from tests.shared_data import FOLDER, shared
 
@@ -35,15 +40,13 @@ GOLDEN_BY_DAY = (("ytd", "+$0.82bn"), ("+$5.55bn",), ("200-day", "+13.08%"))
 COMPARE = "/compare since 2020-09-30 asof 2020-12-13"
 FLOWS = "/flows ytd since 2020-09-30 asof 2020-12-11"
 TREND = "/trend asof 2020-12-11"
-WRONG = "line 3: “dear” is not a number\nline 4: close 0 is not above zero"
+WRONG = "line 3: close “dear” is not a number\nline 4: close 0 is not above zero"
 FACTS = "These look like fund facts, which “import fund-facts” reads."
 TWO = "date,close\n2020-10-05,1.5\n2020-10-06,2.5\n"
 
 
-def answers(bot: Call, *lines: str, db: str = "bot.db") -> Result:
-    return bot(
-        "chat", "--offline", "--db", db, "--now", "2020-12-14T12:00Z", stdin="".join(f"{x}\n" for x in lines)
-    )
+def answers(bot: Call, *lines: str, db: str = "bot.db", now: str = "2020-12-14T12:00Z") -> Result:
+    return bot("chat", "--offline", "--db", db, "--now", now, stdin="".join(f"{x}\n" for x in lines))
 
 
 def stored(kind: str, db: str = "bot.db") -> list[dict[str, object]]:
@@ -87,30 +90,79 @@ def test_importing_again_writes_nothing(bot: Call, files: Files) -> None:
     assert again.lines("distributions: 0 new, 0 revised,")
 
 
-def test_what_is_exported_and_imported_answers_the_same(bot: Call, files: Files) -> None:
-    files.take_in(bot)
-    for kind, ticker in (("prices", "IWM"), ("prices", "SPY"), ("fund-facts", "IWM")):
-        given = bot("export", kind, f"{kind}-{ticker}.csv", "--ticker", ticker, "--db", "bot.db")
-        assert given.out.startswith(f"{kind}-{ticker}.csv: ")
-        assert given.out.endswith(" rows from source csv\n")
-        taken = bot("import", kind, f"{kind}-{ticker}.csv", "--ticker", ticker, "--db", "copy.db")
-        assert taken.code == 0
-    lines = (COMPARE, "/flows", "/why ytd")
-    one, other = answers(bot, *lines), answers(bot, *lines, db="copy.db")
-    assert one == other
-    assert one.lines("ytd  +16.14%  +15.48%")
-    for kind in ("bars", "distributions", "splits", "fund_facts"):
+EVERY = (
+    "/compare 18m since 2020-09-30",
+    "/trend",
+    "/flows 3m",
+    "/multiples",
+    "/fundamentals 1y",
+    "/why ytd",
+    "/sectors",
+    "/chart ratio_vs_sma 200 1y",
+    "/chart pe_premium",
+    "/backtest ratio > sma 200",
+    "/alert pe_premium > pct 90",
+)
+
+
+def test_what_is_exported_and_imported_answers_the_same(bot: Call) -> None:
+    """All kinds, two sources of prices, figures that were replaced, a split; also as it was known before."""
+    say_everything()
+    for kind in FORMATS:
+        for ticker in PAIR:
+            name = f"{kind}-{ticker}.csv"
+            given = bot("export", kind, name, "--ticker", ticker, "--db", "bot.db")
+            assert (given.code, given.err) == (0, "")
+            assert bot("import", kind, name, "--ticker", ticker, "--db", "copy.db").code == 0
+    texts = [EVERY, [line + " known 2020-12-12" for line in EVERY[::2] if not line.startswith("/alert")]]
+    for lines in texts:
+        one, other = (answers(bot, *lines, db=db, now="2020-12-15T12:00Z") for db in ("bot.db", "copy.db"))
+        assert (one.code, one.out) == (0, other.out)
+        assert "not understood" not in one.out
+    for kind in KINDS:
         assert stored(kind) == stored(kind, "copy.db")
+
+
+def say_everything() -> None:
+    """A database to which several sources have told all kinds of figures, some of them again."""
+    rows = sample_observations()
+    with open_database("bot.db") as database:
+
+        def say(source: str, at: str, kind: str, found: list[dict[str, Any]]) -> None:
+            database.run_sync(lambda db: store(db, {kind: found}, source=source, observed_at=at))
+
+        first, then = "2020-12-11T22:00:00Z", "2020-12-14T22:30:00Z"
+        for kind, found in rows.items():
+            dated = KINDS[kind].session
+            new = [row for row in found if "2019" <= row[dated] <= "2020-12-11"]
+            source = {"fund_facts": "issuer", "multiples": "csv", "sector_weights": "csv"}.get(kind, "yahoo")
+            say(source, first, kind, new)
+            say(source, then, kind, [row for row in found if row[dated] > "2020-12-11"])
+        bars = [row for row in rows["bars"] if row["session"] > "2020-06"]
+        say("csv", "2020-12-12T09:00:00Z", "bars", bars)
+        last = [row for row in rows["bars"] if row["session"] == "2020-12-11"]
+        say("yahoo", then, "bars", [{**row, "close": row["close"] * 1.001} for row in last])
+        counts = [row for row in rows["fund_facts"] if row["session"] == "2020-12-10"]
+        say("issuer", then, "fund_facts", [{**row, "shares": row["shares"] + 100_000} for row in counts])
+        group = {"session": "2020-11-30", "level": "industry group"}
+        names = {"Banks, regional": (8.1, 1.2), "Biotech & pharma": (10.2, 4.4)}
+        for number, ticker in enumerate(PAIR):
+            weights = [
+                {"ticker": ticker, **group, "sector": n, "weight": w[number]} for n, w in names.items()
+            ]
+            say("csv", first, "sector_weights", weights)
 
 
 def test_an_export_to_standard_output_is_the_file_and_nothing_else(bot: Call) -> None:
     Path("two.csv").write_text(TWO)
     bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
+    with open_database("bot.db", read_only=True) as database:
+        at = database.run_sync(lambda db: observations.first_observed(db, "bars"))
     assert bot("export", "prices", "-", "--ticker", "iwm", "--db", "bot.db") == Result(
         0,
-        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits\n"
-        "2020-10-05,,,,1.5,,0.0,0.0\n"
-        "2020-10-06,,,,2.5,,0.0,0.0\n",
+        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits,Provisional,source,observed_at\n"
+        f"2020-10-05,,,,1.5,,,,0,csv,{at}\n"
+        f"2020-10-06,,,,2.5,,,,0,csv,{at}\n",
         "",
     )
 

@@ -145,12 +145,16 @@ def test_a_source_that_fails_is_a_note() -> None:
                 db, "yahoo", "SPY prices", now=STAMP, session="2026-11-20", outcome="Ok", detail="1 price."
             )
         )
-    failed = "no success yet; no session yet; next try Fri 20 Nov 2026, 17:05 New York; failed 1x: No data: no answer in time"
+    failed = (
+        "no success yet; no session yet; next try Fri 20 Nov 2026, 17:05 New York; "
+        "failed 1x: No data: no answer in time"
+    )
     assert found("source Yahoo, IWM prices") == Finding(NOTE, "source Yahoo, IWM prices", failed)
     assert found("source Yahoo, SPY prices") == Finding(
         OK,
         "source Yahoo, SPY prices",
-        "last success Fri 20 Nov 2026, 17:00; last session 20 Nov 2026; next try Mon 23 Nov 2026, 16:15 New York",
+        "last success Fri 20 Nov 2026, 17:00; last session 20 Nov 2026; "
+        "next try Mon 23 Nov 2026, 16:15 New York",
     )
 
 

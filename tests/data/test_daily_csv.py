@@ -255,13 +255,13 @@ OUTCOMES: dict[str, tuple[Answer, Outcome]] = {
     ),
     "one bad row": (
         page(FILE.replace("190.07", "n.v.")),
-        SchemaChanged("1 row is wrong: line 4: “n.v.” is not a number"),
+        SchemaChanged("1 row is wrong: line 4: close “n.v.” is not a number"),
     ),
     "bad rows": (
         page(FILE.replace(",24", ",x").replace(",30", ",x").replace(",21", ",x").replace(",19000", ",x")),
         SchemaChanged(
-            "4 rows are wrong: line 2: “x331000” is not a number; line 3: “x871000” is not a number; "
-            "line 4: “x340100” is not a number and 1 more"
+            "4 rows are wrong: line 2: volume “x331000” is not a number; "
+            "line 3: volume “x871000” is not a number; line 4: volume “x340100” is not a number and 1 more"
         ),
     ),
     "ambiguous dates": (

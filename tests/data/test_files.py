@@ -232,7 +232,7 @@ def test_every_bad_row_is_named_with_its_line_and_reason(read: Callable[..., fil
         "line 3: 2020-12-05 is a day without a session\n"
         "line 4: “12/11/2020” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020\n"
         "line 5: 2022-01-03 is in the future\n"
-        "line 6: “nan” is not a number\n"
+        "line 6: close “nan” is not a number\n"
         "line 8: 2020-12-03 is on line 7 too, with other values\n"
         "line 9: has 3 cells where the header has 6\n"
         "line 10: low 3 is above high 2\n"
@@ -243,7 +243,7 @@ def test_every_bad_row_is_named_with_its_line_and_reason(read: Callable[..., fil
 def test_more_than_ten_bad_rows_are_counted(read: Callable[..., files.Contents]) -> None:
     message = refusal(read, "prices", "Date,Close\n" + "2020-12-11,x\n" * 1_234)
     assert message.splitlines()[0] == "the text was not imported, 1,234 rows are wrong:"
-    assert message.splitlines()[10:] == ["line 11: “x” is not a number", "and 1,224 more"]
+    assert message.splitlines()[10:] == ["line 11: close “x” is not a number", "and 1,224 more"]
 
 
 @pytest.mark.parametrize(
@@ -251,11 +251,11 @@ def test_more_than_ten_bad_rows_are_counted(read: Callable[..., files.Contents])
     [
         ("2020-12-11,0,0", "close 0 is not above zero"),
         ("2020-12-11,1,-0.5", "dividends -0.5 is below zero"),
-        ('2020-12-11,"1,23",0', "“1,23” is not a number"),
-        ("2020-12-11,1_000,0", "“1_000” is not a number"),
-        ("2020-12-11,١,0", "“١” is not a number"),
-        ("2020-12-11,inf,0", "“inf” is not a number"),
-        ("2020-12-11,1e999,0", "“1e999” is too large"),
+        ('2020-12-11,"1,23",0', "close “1,23” is not a number"),
+        ("2020-12-11,1_000,0", "close “1_000” is not a number"),
+        ("2020-12-11,١,0", "close “١” is not a number"),
+        ("2020-12-11,inf,0", "close “inf” is not a number"),
+        ("2020-12-11,1e999,0", "close “1e999” is too large"),
         ("2020-02-30,1,0", "“2020-02-30” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"),
         ("1990-01-02,1,0", "1990-01-02 is before 1993-01-04, where the calendar of sessions starts"),
         ("2020-12-11,1,0,9", "has 4 cells where the header has 3"),

@@ -243,8 +243,10 @@ def test_a_source_that_has_gone_on_for_twenty_sessions_takes_over() -> None:
     assert market.source("facts:IWM").label == "issuer file"
     assert set(market.fund("IWM")["shares"]) == {7.0}
     assert market.notes["facts:IWM"] == (
-        "SOURCE_SWITCH IWM: CSV import counts units of 21 sessions, last 1 Dec 2020, "
-        "issuer file does not; a flow is never taken across sources.",
+        (
+            "SOURCE_SWITCH IWM: CSV import counts units of 21 sessions, last 1 Dec 2020, "
+            "issuer file does not; a flow is never taken across sources."
+        ),
     )
 
 

@@ -186,7 +186,10 @@ PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
         ([("2020-01-03", "IWM", "pb", 2.0)], "Multiples: n/a, none stored."),
         (
             PE,
-            "P/E (profitable companies only, trailing): IWM 25.0x, SPY 20.0x, close of Fri 3 Jan 2020, 2 sessions old.",
+            (
+                "P/E (profitable companies only, trailing): "
+                "IWM 25.0x, SPY 20.0x, close of Fri 3 Jan 2020, 2 sessions old."
+            ),
         ),
         (
             PE[:1],
@@ -198,7 +201,10 @@ PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
         ),
         (
             [*PE, ("2020-01-06", "SPY", "pe", 21.0)],
-            "P/E (profitable companies only, trailing): IWM 25.0x (3 Jan 2020, 2 sessions old), SPY 21.0x (6 Jan 2020, 1 session old).",
+            (
+                "P/E (profitable companies only, trailing): "
+                "IWM 25.0x (3 Jan 2020, 2 sessions old), SPY 21.0x (6 Jan 2020, 1 session old)."
+            ),
         ),
     ],
 )

@@ -173,7 +173,10 @@ class Reading:
 
 def _amount(cells: Cells, name: str) -> float | None:
     """Number above zero, None where it is missing or zero; BadCell for any other text."""
-    value = number(cells.get(name, ""))
+    try:
+        value = number(cells.get(name, ""))
+    except BadCell as wrong:
+        raise BadCell(f"{name} {wrong}") from None
     if value is not None and value < 0:
         raise BadCell(f"{name} {shorten(cells[name])} is below zero")
     return value or None
