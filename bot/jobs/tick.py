@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 TICK_SECONDS, FIRST_SECONDS = 30, 1
+_GRACE = TICK_SECONDS  # a tick this late is still run
 HEARTBEAT = "heartbeat"  # meta key: the last tick's instant by the real clock, read by `doctor`
 _PRUNE_EVERY = dt.timedelta(days=1)
 
@@ -148,7 +149,7 @@ class Scheduler:
                 TICK_SECONDS,
                 first=FIRST_SECONDS,
                 name=name,
-                job_kwargs={"misfire_grace_time": TICK_SECONDS, "coalesce": True, "max_instances": 1},
+                job_kwargs={"misfire_grace_time": _GRACE, "coalesce": True, "max_instances": 1},
             )
         late: dict[str, Any] = {"misfire_grace_time": None}
         queue.run_once(partial(_called, self.send), 0, name="send", job_kwargs=late)

@@ -92,9 +92,10 @@ class Desk:
         ]
         await self.store("fund_facts", rows)
 
-    async def store(self, kind: str, rows: list[dict[str, Any]]) -> None:
+    async def store(self, kind: str, rows: list[dict[str, Any]], source: str = SOURCE) -> None:
         """Write observations, observed now."""
-        write = partial(_store, kind=kind, rows=rows, now=f"{self.now:%Y-%m-%dT%H:%M:%SZ}")
+        now = f"{self.now:%Y-%m-%dT%H:%M:%SZ}"
+        write = partial(_store, kind=kind, rows=rows, source=source, now=now)
         await self.database.run(write)
 
     async def alert(self, text: str, chat_id: int = 1) -> int:
@@ -171,5 +172,5 @@ def _bar(ticker: str, day: str, close: float) -> dict[str, Any]:
     return {"ticker": ticker, "session": day, **figures, "volume": 1.0, "provisional": 0}
 
 
-def _store(db: sqlite_utils.Database, kind: str, rows: list[dict[str, Any]], now: str) -> None:
-    observations.add(db, kind, rows, source=SOURCE, observed_at=now)
+def _store(db: sqlite_utils.Database, kind: str, rows: list[dict[str, Any]], source: str, now: str) -> None:
+    observations.add(db, kind, rows, source=source, observed_at=now)

@@ -1,0 +1,150 @@
+"""The verdict on a run: every message is held against what the script says and what was done to the bot."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.delivery.parts import REPEAT, compose
+from bot.rendering.text import short_date, strip_html
+from tests.chaos import script
+from tests.fakes.botapi_html import parse_html
+
+if TYPE_CHECKING:
+    from tests.chaos.story import Chaos
+
+FIRST_LINE = "Daily summary"
+
+
+@dataclass(frozen=True)
+class Count:
+    """One line of the report; a fault unless `good`."""
+
+    words: str
+    number: int
+    good: bool = True
+
+    def __str__(self) -> str:
+        return f"{'' if self.good else 'FAIL  '}{self.words}: {self.number:,}"
+
+
+def judged(run: Chaos) -> list[Count]:
+    """All counts of a run that has come to its end."""
+    return [*_done(run), *_alerts(run), *_copies(run), *_summaries(run), *_commands(run), _whole(run)]
+
+
+def _must(words: str, number: int, wanted: int = 0) -> Count:
+    return Count(words, number, number == wanted)
+
+
+def _done(run: Chaos) -> list[Count]:
+    kills = "; ".join(f"{count} by {kind}" for kind, count in sorted(run.kills.items()))
+    return [
+        Count(f"kills ({kills})", run.kills.total()),
+        Count("lives", run.lives),
+        Count("sessions", run.number - script.QUIET + 1),
+        Count(f"writing statements of one life, each died at (whole sweeps: {run.swept})", run.statements),
+        Count("kills that hit a message being sent", run.hits.total()),
+        Count("sends of unknown outcome by the server's fault", _unknown(run).total()),
+        Count("updates delivered again", run.redelivered),
+    ]
+
+
+def _alerts(run: Chaos) -> list[Count]:
+    """What the script makes fire must be stored once and told at least once."""
+    expected = {
+        (chat_id, script.fires(number), f"{script.session(number):%Y-%m-%d}")
+        for chat_id in script.CHATS
+        for number in range(script.QUIET, run.number + 1)
+    }
+    sql = "SELECT chat_id, number, session FROM alert_events JOIN alerts USING (alert_id)"
+    stored = Counter((row["chat_id"], row["number"], row["session"]) for row in run.rows(sql))
+    texts = {chat_id: [m.text for m in run.api.messages(chat_id)] for chat_id in script.CHATS}
+    told = {key for key in expected if any(_tells(text, key) for text in texts[key[0]])}
+    return [
+        Count("alerts that should have fired", len(expected)),
+        _must("lost: not stored", len(expected - stored.keys())),
+        _must("lost: not told", len(expected - told)),
+        _must("stored twice, or without a reason", sum(stored.values()) - len(expected & stored.keys())),
+    ]
+
+
+def _tells(text: str, key: tuple[int, int, str]) -> bool:
+    _, number, day = key
+    date = short_date(dt.date.fromisoformat(day))
+    return f"#{number}" in text and date in text and not text.startswith(FIRST_LINE)
+
+
+def _copies(run: Chaos) -> list[Count]:
+    """At most one copy more for each kill and unknown outcome, and each after the first marked."""
+    unknown, copies = _unknown(run), _received(run)
+    extra = more = unmarked = unfinished = lost = 0
+    for row in run.rows("SELECT * FROM outbox WHERE kind <> 'summary'"):
+        found = copies[_key(row)]
+        unfinished += row["status"] not in ("sent", "dead") or (row["status"] == "dead" and not row["reason"])
+        lost += not found
+        extra += max(len(found) - 1, 0)
+        more += len(found) > 1 + run.hits[row["id"]] + unknown[_key(row)]
+        unmarked += sum(not repeat for repeat in found[1:])
+    return [
+        Count("copies beyond the first", extra),
+        _must("queued messages that never came", lost),
+        _must("messages with more copies than kills and unknown outcomes explain", more),
+        _must("copies that are not marked", unmarked),
+        _must("messages neither sent nor given up with a reason", unfinished),
+    ]
+
+
+def _summaries(run: Chaos) -> list[Count]:
+    copies = _received(run)
+    rows = run.rows("SELECT * FROM outbox WHERE kind = 'summary'")
+    came = [len(copies[_key(row)]) for row in rows]
+    return [
+        Count("summaries queued", len(rows)),
+        Count("summaries not repeated after an unknown outcome, and perhaps lost", came.count(0)),
+        _must("summaries repeated", sum(count > 1 for count in came)),
+    ]
+
+
+def _commands(run: Chaos) -> list[Count]:
+    """An update that was noted had its effect once: numbers used up, and the last setting stands."""
+    made = [run.commands[update] for update in run.noted if run.commands[update].startswith("/alert ratio")]
+    (chat,) = run.rows("SELECT * FROM chats WHERE chat_id = ?", script.TALKER)
+    last = max(update for update in run.noted if run.commands[update].startswith("/summary"))
+    return [
+        Count("commands sent", len(run.commands)),
+        Count("commands noted", len(run.noted)),
+        _must("alerts made twice by an update delivered again", chat["last_number"] - len(made)),
+        _must("settings changed back by one", int(not run.commands[last].endswith(chat["summary_at"]))),
+    ]
+
+
+def _whole(run: Chaos) -> Count:
+    for problem in run.problems:
+        print(f"      {problem}")  # noqa: T201 - the command's voice
+    return _must("faults of lives, of the database's integrity and its references", len(run.problems))
+
+
+def _received(run: Chaos) -> dict[tuple[int, str], list[bool]]:
+    """Messages by chat and text without its mark, in order: whether each was marked."""
+    found: dict[tuple[int, str], list[bool]] = defaultdict(list)
+    mark = f"{REPEAT}\n"
+    for message in [m for chat_id in run.api.world.chats for m in run.api.messages(chat_id)]:
+        found[message.chat_id, message.text.removeprefix(mark)].append(message.text.startswith(mark))
+    return found
+
+
+def _unknown(run: Chaos) -> Counter[tuple[int, str]]:
+    """Sends that the server left without a proper answer, by chat and text without its mark."""
+    calls = [call for call in run.api.calls("sendMessage") if call.status == 0 or call.status >= 500]
+    texts = [(call.chat_id or 0, parse_html(call.fields["text"])[0].strip()) for call in calls]
+    return Counter((chat, text.removeprefix(f"{REPEAT}\n")) for chat, text in texts)
+
+
+def _key(row: dict[str, object]) -> tuple[int, str]:
+    """The chat and the text by which a row's messages are found."""
+    (part,) = compose({**row, "payload": json.loads(str(row["payload"]))})
+    return int(str(row["chat_id"])), strip_html(part.html).strip()

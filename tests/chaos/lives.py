@@ -1,0 +1,107 @@
+"""The bot's lives: a warm process that forks one for each order read from standard input.
+
+    {"database": ..., "root": ..., "token": ..., "now": ISO instant, "kill_at": statement or 0}
+
+It answers with two lines a life: its process id, and what waitpid said when it had ended. What a life is
+made of is the product's own: the lock, the database, the Application, the poller, the scheduler. Changed are
+the clock (SPEED times as fast, from the instant of the order), the ticks (as short) and the source of prices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, cast
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would not survive the fork
+
+from bot import app
+from bot.analytics.sessions import Sessions
+from bot.cli.hold import alone
+from bot.config import Config
+from bot.jobs import tick
+from bot.ratelimit import SendBudget
+from storage import connection, db
+from tests.chaos import script
+
+SPEED = 60.0
+TICK = 0.05
+READING = ("SELECT", "PRAGMA", "--", "EXPLAIN")  # a kill before one is a kill after the write before it
+
+
+def live(order: dict[str, Any]) -> None:
+    """One life: `run` on the order's database, until a signal or the statement at which it is to die."""
+    began, start = time.monotonic(), dt.datetime.fromisoformat(order["now"])
+
+    def fast() -> float:
+        return (time.monotonic() - began) * SPEED
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / SPEED)
+
+    logging.disable(logging.CRITICAL)  # faults are the point, and skipped ticks no news
+    tick.TICK_SECONDS, tick.FIRST_SECONDS = cast(Any, TICK), cast(Any, 0)
+    app.providers_of = lambda config: [script.Script()]  # noqa: ARG005 - the config names none
+    if order["kill_at"]:
+        _die_at(order["kill_at"])
+    config = Config(
+        token=order["token"],
+        base_url=order["root"],
+        database=Path(order["database"]),
+        access="open",
+        owner=script.OWNER,
+        yahoo=False,
+    )
+    with alone(config.database) as database:
+        limiter = SendBudget(monotonic=fast, sleep=sleep)
+        clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
+        if fault := app.poll(app.telegram_bot(config, database, clock, limiter)):
+            raise RuntimeError(fault)
+
+
+def _die_at(number: int) -> None:
+    """Die with the n-th statement that writes, before it is run."""
+    seen = 0
+    connect = connection.connect
+
+    def counting(statement: str) -> None:
+        nonlocal seen
+        if not statement.lstrip().upper().startswith(READING):
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def connected(path: Path, *, read_only: bool) -> Any:  # noqa: ANN401 - sqlite_utils.Database
+        opened = connect(path, read_only=read_only)
+        opened.conn.set_trace_callback(counting)
+        return opened
+
+    vars(db)["connect"] = connected
+
+
+def main() -> None:
+    """Serve orders until standard input ends."""
+    Sessions()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                live(json.loads(line))
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 - told by the exit code
+                traceback.print_exc()
+                os._exit(1)
+        print(child, flush=True)  # noqa: T201 - the answer
+        print(os.waitpid(child, 0)[1], flush=True)  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    main()

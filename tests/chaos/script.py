@@ -1,0 +1,70 @@
+"""The scripted market: the ratio goes up and down, so that each session fires one alert of a chat's two."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bot.analytics.sessions import Sessions
+from bot.data.provider import Empty, Ok
+
+if TYPE_CHECKING:
+    from bot.data.provider import Outcome
+
+RULES = ("ratio > 0.6", "ratio < 0.6")  # alerts 1 and 2 of each chat: they fire in turns
+CHATS = (101, 102, -1003)
+SUBSCRIBERS = (101, 102)
+SUMMARY_AT = "16:30"
+TALKER = 201  # makes and ends alerts, and changes its summary's time
+OWNER = 7
+QUIET = 5  # sessions before the first that is judged: the alerts are made at the last of them
+FIRST = "2020-01-02"
+_XNYS = Sessions()
+START = int(_XNYS.index.searchsorted(pd.Timestamp(FIRST)))
+
+
+def session(number: int) -> pd.Timestamp:
+    """The story's n-th session, the first of them numbered 0."""
+    return _XNYS.index[START + number]
+
+
+def evening(number: int) -> dt.datetime:
+    """An instant after that session's close, when its summary is due too."""
+    return _XNYS.close(session(number)) + dt.timedelta(minutes=40)
+
+
+def level(number: int) -> float:
+    """IWM's close over SPY's: below, above, below ... what the rules ask for."""
+    return 0.65 if number >= QUIET and number % 2 else 0.55
+
+
+def fires(number: int) -> int:
+    """The number, in its chat, of the alert that fires on a session."""
+    return 1 if level(number) > 0.6 else 2
+
+
+class Script:
+    """A source that knows the story up to the last completed session."""
+
+    name, label, serves, tickers = "script", "Script", ("prices",), ("IWM", "SPY")
+
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+        """One bar a session, from `start` on."""
+        first = max(pd.Timestamp(FIRST), pd.Timestamp(start or FIRST))
+        bars = [self._bar(ticker, day) for day in completed[completed >= first]]
+        return Ok({"bars": bars, "distributions": [], "splits": []})
+
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+        """Nothing."""
+        del ticker, completed
+        return Empty()
+
+    fund = multiples
+
+    def _bar(self, ticker: str, day: pd.Timestamp) -> dict[str, Any]:
+        number = int(_XNYS.index.searchsorted(day)) - START
+        close = 100.0 * (level(number) if ticker == "IWM" else 1.0)
+        figures = dict.fromkeys(("open", "high", "low", "close"), close)
+        return {"ticker": ticker, "session": f"{day:%Y-%m-%d}", **figures, "volume": 1, "provisional": 0}
