@@ -20,6 +20,7 @@ from bot import __version__
 from bot.config import Config, load_config
 from bot.errors import BotError, ConfigError
 from storage.errors import StorageError
+from storage.lock import hold_lock
 
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 KINDS = {
@@ -49,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> int:
     """The subcommand's exit code, its errors told."""
     try:
-        code = int(given.command(given, _config(given)))
+        config = _config(given)
+        # Before the imports, which take seconds: a second starter is told at once.
+        with hold_lock(config.database) if given.locked else contextlib.nullcontext():
+            code = int(given.command(given, config))
         sys.stdout.flush()  # here a reader that has gone is still an answer, at exit it is noise
     except ConfigError as error:
         for problem in error.problems:
@@ -129,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="To begin: python -m bot demo. Each command has a --help of its own.",
     )
     top.add_argument("--version", action="version", version=__version__)
-    top.set_defaults(command=None, token_needed=False, token_used=False)
+    top.set_defaults(command=None, token_needed=False, token_used=False, locked=False)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--config", type=Path, metavar="FILE", help="the TOML configuration")
     shared.add_argument(
@@ -150,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     add("run", "operate.run", "run the bot on Telegram", "--config config.toml").set_defaults(
-        token_needed=True
+        token_needed=True, locked=True
     )
     chat = add("chat", "talk.chat", "talk to the bot in the terminal", "--offline --db bot.db")
     demo = add("demo", "talk.demo", "play a story on sample data: no token, no network")

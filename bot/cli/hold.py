@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[Database]:
-    """The database, open and locked for run, chat, check or demo; DatabaseBusy while another has it.
+    """The database, open and locked for chat, check or demo; DatabaseBusy while another has it."""
+    with hold_lock(path), opened(path) as database:
+        yield database
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Database]:
+    """The database, open, for a process that holds the lock.
 
     Its heartbeat begins here: an old one would make `doctor` take this process for a stuck one. A full
     disk is no reason to end before anybody was told: the bot waits for room.
     """
-    with hold_lock(path), open_database(path) as database:
+    with open_database(path) as database:
         now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
         with contextlib.suppress(DiskFault, DiskFull):
             database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, now))

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bot import app
-from bot.cli.hold import alone, beside_the_bot
+from bot.cli.hold import alone, beside_the_bot, opened
 from bot.cli.talk import Clock
 from bot.cli.voice import busy, log_briefly, log_fully, say
 from bot.errors import BotError
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def run(given: argparse.Namespace, config: Config) -> int:
-    """`run`: long polling until SIGTERM or Ctrl-C."""
+    """`run`: long polling until SIGTERM or Ctrl-C; the command line holds the lock already."""
     del given
     log_fully(config.token)
-    with alone(config.database) as database:
+    with opened(config.database) as database:
         bot = app.telegram_bot(config, database)
         fault = app.poll(bot)
     if fault:

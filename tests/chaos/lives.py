@@ -25,11 +25,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would not survive 
 
 from bot import app
 from bot.analytics.sessions import Sessions
-from bot.cli.hold import alone
+from bot.cli.hold import opened
 from bot.config import Config
 from bot.jobs import tick
 from bot.ratelimit import SendBudget
 from storage import connection, db
+from storage.lock import hold_lock
 from tests.chaos import script
 
 SPEED = 60.0
@@ -60,7 +61,7 @@ def live(order: dict[str, Any]) -> None:
         owner=script.OWNER,
         yahoo=False,
     )
-    with alone(config.database) as database:
+    with hold_lock(config.database), opened(config.database) as database:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
         if fault := app.poll(app.telegram_bot(config, database, clock, limiter)):

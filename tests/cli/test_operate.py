@@ -136,12 +136,16 @@ def test_a_second_process_on_a_database_is_turned_away(command: str, bot: Call, 
     assert refused.err.endswith(f") is using {path}; stop it first, or name another file with --db.\n")
 
 
-def test_run_with_a_held_database_says_who_holds_it(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_with_a_held_database_says_at_once_who_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
     with hold_lock("bot.db"):
-        refused = bot("run", "--db", "bot.db")
+        refused = process("-X", "importtime", "-m", "bot", "run", "--db", "bot.db", start=())
     assert refused.code == 1
-    assert refused.err.startswith("error: Another bot (process ")
+    (said,) = [line for line in refused.err.splitlines() if not line.startswith("import time:")]
+    assert said.startswith("error: Another bot (process ")
+    assert said.endswith(" is using bot.db; stop it first, or name another file with --db.")
+    loaded = {line.rpartition("|")[2].strip() for line in refused.err.splitlines()}
+    assert not {"pandas", "telegram"} & loaded  # which take seconds: the second starter is told at once
 
 
 def test_run_without_a_token_names_the_three_ways_to_give_one(bot: Call, tmp_path: Path) -> None:
