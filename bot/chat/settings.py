@@ -16,7 +16,7 @@ from bot.errors import BadInput
 from bot.preferences import preferences_of
 from bot.rendering import reference
 from bot.rendering.answer import Answer
-from bot.rendering.health import RESTATED_DAYS, healths
+from bot.rendering.health import RESTATED_DAYS, healths, switched_on
 from bot.rendering.status import Report, about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
@@ -70,12 +70,13 @@ async def on_status(ask: Ask) -> Answer:
     market, now = await ask.market(), ask.now
     sessions = await asyncio.to_thread(ask.services.markets.sessions)
     since = now - dt.timedelta(days=RESTATED_DAYS)
+    asked = switched_on(ask.services.config) if ask.services.live else ()
 
     def read(db: sqlite_utils.Database) -> Report:
         return Report(
             now=now,
             zone=ZoneInfo(zone_of(ask, chats.get_chat(db, ask.chat_id))),
-            sources=healths(source_rows.statuses(db), sessions, now),
+            sources=healths(source_rows.statuses(db), sessions, now, asked),
             restated=recent(db, since=since),
             queue=outbox.pending(db),
             next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,

@@ -13,7 +13,7 @@ from bot.analytics.sessions import STALE_AFTER, Sessions
 from bot.cli.voice import say
 from bot.data.load import build_market, read_rows
 from bot.jobs.tick import TICK_SECONDS, heartbeat
-from bot.rendering.health import RESTATED_DAYS, findings, healths
+from bot.rendering.health import RESTATED_DAYS, findings, healths, switched_on
 from storage import outbox, sources
 from storage.db import (
     SQLITE_VERSION,
@@ -103,7 +103,7 @@ def _database(database: Database, config: Config, sessions: Sessions, now: dt.da
     yield Finding(FAIL if problems else OK, "database", words)
     market = build_market(database.run_sync(read_rows), sessions, now)
     yield _prices(market, sessions, now)
-    asked = healths(database.run_sync(sources.statuses), sessions, now)
+    asked = healths(database.run_sync(sources.statuses), sessions, now, switched_on(config))
     since = now - dt.timedelta(days=RESTATED_DAYS)
     replaced = database.run_sync(lambda db: recent(db, since=since))
     for well, subject, words in findings(market, asked, replaced, ZoneInfo(config.timezone), now):

@@ -17,16 +17,18 @@ from bot.rendering.flows import aside
 from bot.rendering.standing import moment, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
+    from bot.config import Config
     from storage.observations import Restatement
 
 RESTATED_DAYS = 30
 RESTATED_SHOWN = 5
 NOW = "now"
+MISSING_SHOWN = 3
 COUNTS_LOOKED_AT = 20  # a month of share counts
 
 
@@ -38,18 +40,21 @@ class Health:
     subject: str  # "IWM prices"
     answered: dt.datetime | None  # last success
     session: dt.date | None  # up to which it is had
-    next_try: dt.datetime | None  # None where a file brought it and nobody asks; past or now: at once
-    rests_until: dt.datetime | None  # its source asked to slow down
+    next_try: dt.datetime | None  # None where nobody asks: a file brought it, or it is off
+    rests_until: dt.datetime | None  # its source asked to slow down, or refuses programs
     failures: int
     detail: str
+    missing: tuple[dt.date, ...] = ()  # sessions that it dropped
 
     def sentence(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """All of it in one line."""
         said = [
             f"last success {moment(self.answered, zone)}" if self.answered else "no success yet",
             f"last session {short_date(self.session)}" if self.session else "no session yet",
-            f"next try {self._tried_where(zone, now)}" if self.next_try else "imported, not asked",
+            f"next try {self._tried_where(zone, now)}" if self.next_try else "not asked",
         ]
+        if self.missing:
+            said.append(f"it lacks {self.lacks()}")
         if self.failures:
             said.append(f"failed {self.failures}x: {self.detail.rstrip('.')}")
         if self.rests_until:
@@ -61,6 +66,12 @@ class Health:
         when = self.tried(zone, now)
         return when if when == NOW else f"{when} {place_of(zone)}"
 
+    def lacks(self) -> str:
+        """The sessions that it dropped, the last ones named."""
+        named = ", ".join(short_date(day) for day in self.missing[-MISSING_SHOWN:])
+        more = len(self.missing) - MISSING_SHOWN
+        return f"{named} and {more} before" if more > 0 else named
+
     def tried(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """When it is tried next: an instant, or "now"."""
         if self.next_try is None or self.next_try <= now:
@@ -68,13 +79,29 @@ class Health:
         return moment(self.next_try, zone)
 
 
-def healths(rows: Sequence[Mapping[str, Any]], sessions: Sessions, now: dt.datetime) -> list[Health]:
-    """Every row of storage.sources at the instant `now`."""
-    return [_health(row, rows, sessions, now) for row in rows]
+def switched_on(config: Config) -> set[str]:
+    """Names of the sources that the config has asked."""
+    issuer = config.issuer and (config.issuer_iwm or config.issuer_spy)
+    on = {"yahoo": config.yahoo, "daily-csv": config.daily_csv, "issuer": issuer}
+    return {name for name, value in on.items() if value}
+
+
+def healths(
+    rows: Sequence[Mapping[str, Any]],
+    sessions: Sessions,
+    now: dt.datetime,
+    asked: Collection[str] | None = None,
+) -> list[Health]:
+    """Every row of storage.sources at the instant `now`; `asked` are the sources that are switched on."""
+    return [_health(row, rows, sessions, now, asked) for row in rows]
 
 
 def _health(
-    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], sessions: Sessions, now: dt.datetime
+    row: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    sessions: Sessions,
+    now: dt.datetime,
+    asked: Collection[str] | None,
 ) -> Health:
     until = closed_until((each for each in rows if each["source"] == row["source"]), now)
     return Health(
@@ -82,11 +109,17 @@ def _health(
         subject=row["subject"],
         answered=_instant(row["last_success"]),
         session=dt.date.fromisoformat(row["last_session"]) if row["last_session"] else None,
-        next_try=next_try(row, rows, sessions, now),
-        rests_until=_instant(until),
+        next_try=next_try(row, rows, sessions, now, asked),
+        rests_until=_instant(max(until or "", _ahead(row["rests_until"], now)) or None),
         failures=row["failures"],
         detail=row["detail"],
+        missing=tuple(dt.date.fromisoformat(day) for day in row["missing"].split()),
     )
+
+
+def _ahead(until: str | None, now: dt.datetime) -> str:
+    """An instant still to come, else an empty text."""
+    return until if until and dt.datetime.fromisoformat(until) > now else ""
 
 
 def _instant(text: str | None) -> dt.datetime | None:

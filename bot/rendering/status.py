@@ -79,10 +79,11 @@ def _sources(report: Report) -> list[Html | str]:
         cells = [(each.subject, _answered(each, report), _session(each, report)) for each in rows]
         said.append(pre(table((name, "answered", "up to"), cells)))
         said += _next_tries(rows, report)
+        said += [f"{each.subject} lack {each.lacks()}." for each in rows if each.missing]
         said += [f"{each.subject}, failed {each.failures}x: {each.detail}" for each in rows if each.failures]
         rests = next((each.rests_until for each in rows if each.rests_until), None)
         if rests is not None:
-            said.append(f"{name} asked to slow down; left alone until {moment(rests, report.zone)}.")
+            said.append(f"{name} is left alone until {moment(rests, report.zone)}.")
     return said
 
 
@@ -104,7 +105,7 @@ def _next_tries(rows: Sequence[Health], report: Report) -> list[str]:
         if each.next_try is not None:
             groups.setdefault(each.tried(report.zone, report.now), []).append(each.subject)
     if not groups:
-        return ["Imported; not asked."]
+        return ["Not asked: imported, or switched off."]
     if len(groups) == 1:
         return [f"Next try: {next(iter(groups))}."]
     return [f"Next try {when}: {', '.join(subjects)}." for when, subjects in groups.items()]

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from bot.rendering.health import COUNTS_LOOKED_AT, healths
+from bot.config import Config
+from bot.rendering.health import COUNTS_LOOKED_AT, healths, switched_on
 from bot.rendering.status import Report, about, status
 from storage.observations import Restatement
 from tests.rendering.pages import CSV, XNYS, days, empty, market, page, said
@@ -39,7 +40,8 @@ def lines(of: Market, *given: Any, **named: Any) -> list[str]:  # noqa: ANN401 -
 def source(subject: str = "IWM prices", **given: Any) -> dict[str, Any]:  # noqa: ANN401 - a row's columns
     row = {"source": "yahoo", "subject": subject, "last_success": "2020-12-11T21:20:31Z", "failures": 0}
     row |= {"last_attempt": "2020-12-11T21:20:31Z", "last_session": "2020-12-11", "outcome": "Ok"}
-    return {**row, "detail": "", "breaker_until": None, **given}
+    row |= {"detail": "", "breaker_until": None, "rests_until": None, "missing": ""}
+    return {**row, **given}
 
 
 def replaced(session: str = "2020-12-10", old: float = 190.0, new: float | None = 190.19) -> Restatement:
@@ -157,7 +159,7 @@ def test_a_source_that_asked_to_slow_down_is_left_alone_until_an_instant() -> No
     assert told[told.index("Next try: Sun 13 Dec 2020, 13:14.") :][:3] == [
         "Next try: Sun 13 Dec 2020, 13:14.",
         "IWM prices, failed 1x: Yahoo asked to slow down (429).",
-        "Yahoo asked to slow down; left alone until Sun 13 Dec 2020, 13:14.",
+        "Yahoo is left alone until Sun 13 Dec 2020, 13:14.",
     ]
 
 
@@ -166,8 +168,30 @@ def test_what_is_due_is_tried_now_and_what_a_file_brought_is_not_asked() -> None
     told = lines(market([50.0]), rows)
     assert [line for line in told if "sked" in line or line.startswith("Next try")] == [
         "Next try: now.",
-        "Imported; not asked.",
+        "Not asked: imported, or switched off.",
     ]
+
+
+def test_sessions_that_a_source_dropped_are_named() -> None:
+    rows = [source(missing="2020-07-24 2020-07-28 2020-08-28 2020-12-10")]
+    assert "IWM prices lack 28 Jul 2020, 28 Aug 2020, 10 Dec 2020 and 1 before." in lines(
+        market([50.0]), rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "on"),
+    [
+        (Config(), {"yahoo"}),
+        (Config(yahoo=False, daily_csv="https://example.org/{ticker}"), {"daily-csv"}),
+        (Config(yahoo=False, issuer=True), set()),
+        (Config(issuer=True, issuer_spy="https://example.org/spy"), {"yahoo", "issuer"}),
+    ],
+)
+def test_what_is_switched_off_is_not_asked(config: Config, on: set[str]) -> None:
+    assert switched_on(config) == on
+    (told,) = healths([source()], XNYS, NOW, switched_on(config))
+    assert (told.next_try is None) == ("yahoo" not in on)
 
 
 def test_words_of_a_source_are_no_markup() -> None:
