@@ -6,11 +6,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bot.alerts.backtest import frequency
+from bot.alerts.backtest import frequency, without_band
 from bot.alerts.bars import Histories
 from bot.alerts.state import Bar, Leg
 from bot.analytics.market import Market
-from tests.alerts.examples import REGISTRY, bars, day, rule
+from tests.alerts.examples import REGISTRY, bar, bars, day, rule
 
 
 def test_fires_are_counted_with_their_dates() -> None:
@@ -54,6 +54,42 @@ def test_the_band_is_the_one_the_rule_would_be_given_today() -> None:
     assert frequency(rule("ratio > 5"), bars(values)).count == 50
     wide: list[float | None] = [*values, *[100.0, -100.0] * 10]
     assert frequency(rule("ratio > 5"), bars(wide)).count == 10
+
+
+def test_years_are_counted_back_from_the_last_figure() -> None:
+    dates = [dt.date(2014, 1, 2), dt.date(2015, 6, 15), dt.date(2015, 6, 16), dt.date(2020, 6, 15)]
+    some = [Bar(date, (Leg(value, 5.0),)) for date, value in zip(dates, [4.0, 4.0, 6.0, 6.0], strict=True)]
+    late = [*some, Bar(dt.date(2020, 7, 15), (Leg(None, 5.0),)), Bar(dt.date(2020, 8, 14), (Leg(1.0, None),))]
+    found = frequency(rule("ratio > 5"), late)
+    assert (found.since, found.until, found.dates) == (dates[2], dates[3], (dates[2],))
+
+
+def test_one_condition_with_a_figure_makes_a_session_the_datas_end() -> None:
+    a_rule = rule("ratio > 5 and gauge 200 > 5%")
+    some = [bar(1, (4.0, 5.0), (6.0, 5.0)), bar(2, (6.0, 5.0), (6.0, 5.0)), bar(3, (4.0, 5.0), (None, 5.0))]
+    assert frequency(a_rule, some).until == day(3)
+    assert frequency(a_rule, some).dates == (day(2),)
+
+
+def test_fires_without_the_band_are_counted_without_a_level_too() -> None:
+    values: list[float | None] = [4.0, *([6.0, 4.5] * 5), 100.0, -100.0, 6.0]
+    assert without_band(rule("ratio > 5"), bars(values)) == 7
+    assert without_band(rule("ratio > 5 rearm 0"), bars(values)) == 7
+    assert frequency(rule("ratio > 5 rearm 0"), bars(values)).count == 2
+    assert without_band(rule("ratio > 5 once until 2020-01-02"), bars(values)) == 7
+    assert without_band(rule("ratio > 5 cooldown 100"), bars(values)) == 1
+
+
+def test_without_a_session_to_judge_there_are_no_fires_without_the_band() -> None:
+    for some in ([], bars([None, None]), bars([6.0])):
+        assert without_band(rule("ratio > 5"), some) == 0
+
+
+def test_fires_without_the_band_are_of_the_last_years() -> None:
+    dates = [dt.date(2015, 6, 12), dt.date(2015, 6, 15), dt.date(2015, 6, 16), dt.date(2020, 6, 15)]
+    some = [Bar(date, (Leg(value, 5.0),)) for date, value in zip(dates, [4.0, 6.0, 4.0, 6.0], strict=True)]
+    assert without_band(rule("ratio > 5"), some) == 1
+    assert without_band(rule("ratio > 5"), some, years=6) == 2
 
 
 @pytest.mark.parametrize("text", ["ratio > 5", "ratio crosses 5", "ratio > 5 and gauge 200 > 5%"])

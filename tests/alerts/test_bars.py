@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.bars import Histories, lag
+from bot.alerts.rule import Target
 from bot.alerts.state import Bar, Leg
 from bot.analytics.market import Market
 from bot.errors import BadInput
@@ -195,6 +196,19 @@ def test_a_history_is_computed_once_for_all_rules() -> None:
     assert histories.bars(rule("gauge 200 < sma 2"))[1].legs == (Leg(2.0, 1.5),)
     condition = rule("gauge 200 < sma 2").conditions[0]
     assert histories.series(condition) is histories.series(condition)
+
+
+def test_sessions_are_those_that_were_asked_with() -> None:
+    whole = market([0.0, 1.0, 2.0, 3.0])
+    histories = Histories(replace(whole, prices=whole.prices.drop(whole.prices.index[2])), REGISTRY)
+    a_rule = rule("ratio > 5")
+    assert [len(histories.bars(a_rule, sessions=known)) for known in (None, sessions(50), None)] == [3, 2, 3]
+
+
+def test_a_target_that_is_gone_is_named() -> None:
+    condition = replace(rule("ratio > sma 3").conditions[0], target=Target("ema", 3.0))
+    with pytest.raises(BadInput, match=r"^“ema” is not a target\. Example: sma 200$"):
+        Histories(market([1.0]), REGISTRY).series(condition)
 
 
 def test_a_metric_that_is_gone_is_named() -> None:

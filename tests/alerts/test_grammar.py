@@ -437,6 +437,16 @@ TARGETS = "or sma, high, low or pct with a number"
             "“Monday” is not a date written YYYY-MM-DD.",
             "ratio > 0.5 until 2030-12-31",
         ),
+        (
+            'ratio > 0.5 note "a" confirm 2 note "b"',
+            "“note” is given twice.",
+            'ratio > 0.5 note "why"',
+        ),
+        (
+            "gauge lo > 5%",
+            "“lo” is not understood after “gauge”. Did you mean gauge_low?",
+            "gauge_low 50 < 0%",
+        ),
         ("ratio > 0.5 note", "“note” needs its text in quotes.", 'ratio > 0.5 note "why"'),
         ("ratio > 0.5 note hello", "“note” needs its text in quotes.", 'ratio > 0.5 note "why"'),
         ('ratio > 0.5 note "', "“note” needs its text in quotes.", 'ratio > 0.5 note "why"'),
@@ -459,7 +469,8 @@ def test_a_mistake_names_the_word_and_shows_what_works(typed: str, sentence: str
 def test_a_rule_that_grows_too_long_when_written_out_is_refused() -> None:
     glued = f'ratio>0.5 note "{"x" * 483}"'
     assert len(glued) == 500
-    with pytest.raises(BadInput, match=r"^Written out, the rule has more than 500 characters\."):
+    problem = r"^Written out, the rule has more than 500 characters\. Example: ratio > sma 200$"
+    with pytest.raises(BadInput, match=problem):
         rule(glued)
     assert len(str(rule(glued.replace("xx", "", 1)))) == 500
 

@@ -112,8 +112,23 @@ def test_an_unknown_metric_is_answered_with_a_few_names_and_where_the_rest_is(
         ("flow 5d > 1000m", "flow iwm 5d > $1bn"),
         ("flow 5d > $500k", "flow iwm 5d > $500k"),
         ("excess 3m > 0", "excess 3m > 0pp"),
+        ("ratio vs sma 100 > 5%", "ratio_vs_sma 100 > 5%"),
+        ("flow change spy 5d > $1bn", "flow_change spy 5d > $1bn"),
+        ("dividend yield of spy under 1.2%", "yield spy morningstar < 1.2%"),
     ],
 )
 def test_friendly_spellings_on_the_real_metrics(typed: str, canonical: str) -> None:
     assert str(parse_rule(typed, METRICS)) == canonical
     assert parse_rule(canonical, METRICS) == parse_rule(typed, METRICS)
+
+
+@pytest.mark.parametrize("window", ["ytd", "mtd", "since 2020-01-02"])
+def test_a_change_of_flow_needs_a_window_with_a_length(window: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_rule(f"flow_change iwm {window} > $1bn", METRICS)
+    word = window.split(maxsplit=1)[0]
+    assert caught.value.sentence == (
+        f"“{word}” is not understood after “iwm”; expected a window (5d, 1w, 3m, 1y) or "
+        "a comparison (>, <, >=, <=, crosses)."
+    )
+    assert caught.value.example == "flow_change iwm 20d > $1bn"

@@ -28,6 +28,12 @@ def test_median_and_share_of_rises_are_over_all_fires() -> None:
     assert round(found.rose, 6) == round(100 / 3, 6)
 
 
+def test_half_a_percent_is_a_rise() -> None:
+    index = SESSIONS[:3]
+    (found,) = outcomes([day(0), day(1)], pd.Series([1.0, 1.005, 1.005], index=index), day(0), (1,))
+    assert (found.n, found.rose) == (2, 50.0)
+
+
 def test_a_fire_too_near_the_end_is_not_counted() -> None:
     assert outcomes([day(6)], RATIO, day(0), (2,)) == [Outcome(2, 0, None, None, 0.0)]
 

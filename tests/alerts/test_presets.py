@@ -4,8 +4,10 @@ import pytest
 
 from bot.alerts.backtest import frequency
 from bot.alerts.bars import Histories
+from bot.alerts.engine import directions
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import PRESETS, Preset
+from bot.alerts.rule import Rule
 from bot.analytics.registry import METRICS
 from tests.sample_market import sample_market
 
@@ -14,10 +16,23 @@ from tests.sample_market import sample_market
 def test_a_preset_is_a_rule_that_prints_to_one_that_reads_back(preset: Preset) -> None:
     rule = parse_rule(preset.rule, METRICS)
     assert parse_rule(str(rule), METRICS) == rule
+    assert Rule.from_json(rule.to_json()) == rule
 
 
-def test_the_names_differ() -> None:
-    assert len({preset.name for preset in PRESETS}) == len(PRESETS)
+def test_the_rules_are_these() -> None:
+    assert {preset.name: preset.rule for preset in PRESETS} == {
+        "Trend breaks": "ratio > sma 200 confirm 2",
+        "Small caps lead": "excess 3m > 5pp",
+        "Money turns": "flow_gap 20d crosses 0",
+        "Too expensive": "pe_premium > pct 90",
+        "Rotation": "ratio > sma 200 and flow_gap 20d > 0 and pe_premium < pct 90",
+    }
+    assert len(PRESETS) == 5
+
+
+def test_money_turns_either_way() -> None:
+    (rule,) = (parse_rule(preset.rule, METRICS) for preset in PRESETS if preset.name == "Money turns")
+    assert directions(rule) == ((">",), ("<",))
 
 
 def test_the_trend_preset_fires_a_session_after_the_cross_that_it_confirms() -> None:

@@ -135,6 +135,22 @@ def test_a_session_that_is_gone_altogether_withdraws_nothing() -> None:
     assert replay(a_rule, states, bars([4.0]), told) is None
 
 
+def test_the_first_session_after_the_first_kept_state_is_replayed_too() -> None:
+    a_rule, states, told = run("ratio > 5", [4.0, 4.0, 6.0, 4.0])
+    found = replay(a_rule, states[1:], bars([4.0, 5.5, 6.0, 4.0]), told)
+    assert found is not None
+    assert (found.since, sessions(found.new), sessions(found.withdrawn)) == (day(2), [day(2)], [day(3)])
+
+
+def test_a_session_that_is_gone_is_judged_again_as_it_was_when_an_earlier_one_is_revised() -> None:
+    a_rule, states, told = run("ratio > 5", [4.0, 6.0, 4.0])
+    now = bars([3.0, 6.0, 4.0])
+    found = replay(a_rule, states, [now[0], now[2]], told)
+    assert found is not None
+    assert [state.session for state in found.states] == [day(1), day(2), day(3)]
+    assert sessions(found.kept) == [day(2)]
+
+
 def test_a_figure_that_was_missing_and_came_late_is_judged() -> None:
     found = revised("ratio > 5", [4.0, None, 4.0], [4.0, 6.0, 4.0])
     assert found is not None
@@ -159,6 +175,7 @@ def test_a_session_that_was_not_there_and_came_late_is_judged() -> None:
         ("ratio > 5", 0.0, 5.00001, 4.99997, False),  # of the larger figure: 5e-5
         ("ratio > 5", 0.0, 5.00001, 4.99995, True),
         ("ratio > 0", 1.0, 0.000009, 0.0, False),  # near zero: of the band
+        ("ratio > 0", 1.0, JITTER, 0.0, False),
         ("ratio > 0", 1.0, 0.000011, 0.0, True),
         ("ratio > 0", 0.0, 0.000001, 0.0, True),
     ],

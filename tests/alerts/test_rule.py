@@ -32,6 +32,12 @@ def test_canonical_text_and_json(rule: Rule, text: str) -> None:
     assert Rule.from_json(rule.to_json()) == rule
 
 
+def test_the_json_of_a_bare_rule_names_no_option() -> None:
+    expected = '{"conditions":[{"metric":"ratio","arguments":[],"op":"<=","target":["low",250.0,""]}]}'
+    assert Rule((RATIO,)).to_json() == expected
+    assert Rule((RATIO,), urgent=True).to_json() == expected[:-1] + ',"urgent":true}'
+
+
 def test_the_subject_is_what_is_watched() -> None:
     assert FLOW.subject == "flow iwm 5d"
     assert RATIO.subject == "ratio"

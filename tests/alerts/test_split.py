@@ -58,6 +58,15 @@ def test_missing_figures_stay_missing() -> None:
     )
 
 
+def test_a_threshold_is_the_rules_own_to_its_last_digit() -> None:
+    a_rule = rule("ratio > 0.52")
+    state = replace(armed(a_rule), legs=(Leg(0.5, 0.52),))
+    scaled, (found,) = rescale(a_rule, [state], 1 / 3, SPLIT)
+    assert found.legs[0].threshold == scaled.conditions[0].target.value == 0.173333333
+    moving = rule("ratio > sma 200")
+    assert rescale(moving, [state], 0.5, SPLIT)[1][0].legs[0].threshold == 0.26
+
+
 @given(
     st.sampled_from(["ratio > 5", "ratio < 5 rearm 6", "ratio crosses 5", "ratio > sma 20 cooldown 2"]),
     st.lists(st.one_of(st.none(), st.floats(4, 6)), min_size=1, max_size=30),

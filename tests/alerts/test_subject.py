@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from bot.alerts.subject import parse_subject
+from bot.analytics.windows import Window, parse_window
+from bot.errors import BadInput
+from tests.alerts.examples import REGISTRY
+
+
+@pytest.mark.parametrize(
+    ("text", "windows", "metric", "arguments", "span"),
+    [
+        ("ratio", [], "ratio", {}, None),
+        ("trend", ["5y"], "ratio", {}, "5y"),
+        ("gauge 100", ["3y"], "gauge", {"n": 100}, "3y"),
+        # of a metric with a window the first is its own, the next the span
+        ("flow spy", ["5d"], "flow", {"fund": "SPY", "window": "5d"}, None),
+        ("flow", ["5d", "3y"], "flow", {"fund": "IWM", "window": "5d"}, "3y"),
+        ("spy flow", [], "flow", {"fund": "SPY", "window": "20d"}, None),
+        # a date is the metric's where it takes one, otherwise a span
+        ("channel", ["since 2012-05-06"], "channel", {"since": dt.date(2012, 5, 6)}, None),
+        ("channel", ["3y"], "channel", {"since": dt.date(2010, 1, 4)}, "3y"),
+        ("channel", ["since 2012-05-06", "3y"], "channel", {"since": dt.date(2012, 5, 6)}, "3y"),
+        ("ratio", ["since 2012-05-06"], "ratio", {}, "since 2012-05-06"),
+    ],
+)
+def test_windows_go_to_the_metric_first(
+    text: str, windows: list[str], metric: str, arguments: dict[str, object], span: str | None
+) -> None:
+    found, given, left = parse_subject(text, [parse_window(each) for each in windows], REGISTRY)
+    assert found is REGISTRY[metric]
+    assert {name: str(v) if isinstance(v, Window) else v for name, v in given.items()} == arguments
+    assert left == (parse_window(span) if span else None)
+
+
+def test_a_metric_without_its_window_says_so() -> None:
+    with pytest.raises(BadInput, match=r"^excess needs a window"):
+        parse_subject("excess", [], REGISTRY)
