@@ -14,7 +14,7 @@ import pandas as pd
 
 from bot.alerts.bars import lag
 from bot.alerts.engine import truth
-from bot.analytics.market import PAIR
+from bot.analytics.metrics import funds_of
 from bot.analytics.registry import METRICS
 from bot.jobs.judging import RESTATED, WITHDRAWN, Judged, reason, standing_after
 from bot.jobs.local_time import quiet_until
@@ -198,5 +198,4 @@ def parts(condition: Condition) -> list[str]:
     metric = METRICS[condition.metric]
     if metric.part != "facts":
         return [metric.part]
-    fund = dict(condition.arguments).get("fund")
-    return [f"facts:{ticker}" for ticker in ([fund] if fund is not None else PAIR)]
+    return [f"facts:{fund}" for fund in funds_of(dict(condition.arguments))]

@@ -1,0 +1,71 @@
+"""How far each part of the Market reaches, for telling an outage from a holiday."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.analytics.counts import FROZEN_SESSIONS
+from bot.analytics.market import PAIR
+from bot.analytics.registry import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bot.analytics.market import Market
+
+PARTS = ("prices", *(f"facts:{ticker}" for ticker in PAIR), "multiples")
+_LAGS = {metric.part: metric.lag for metric in METRICS.values()}
+
+
+def lag_of(part: str) -> int:
+    """Sessions after which the figures of a session are expected."""
+    return _LAGS[part.partition(":")[0]]
+
+
+def newest(market: Market, part: str) -> pd.Timestamp | None:
+    """The last session for which a part has its figures; None when it never had any.
+
+    A share count that does not move for three sessions is frozen: it reaches as far as it moved.
+    """
+    if part == "prices":
+        return market.end
+    if part == "multiples":
+        return _newest_multiple(market)
+    counts = _counts(market, part)
+    if is_frozen(market, part):
+        return counts.index[counts.diff() != 0][-1]
+    return counts.index[-1] if len(counts) else None
+
+
+def is_frozen(market: Market, part: str) -> bool:
+    """Whether a part brings new sessions and the same share count for each."""
+    if not part.startswith("facts:"):
+        return False
+    steps = _counts(market, part).diff().iloc[-FROZEN_SESSIONS:]
+    return len(steps) == FROZEN_SESSIONS and bool((steps == 0).all())
+
+
+def _counts(market: Market, part: str) -> pd.Series:
+    return market.fund(part.partition(":")[2])["shares"].dropna()
+
+
+def _newest_multiple(market: Market) -> pd.Timestamp | None:
+    """The last session on which there is a multiple of both funds, of any kind."""
+    known = market.multiples[market.multiples["value"].notna()]
+    last = known.groupby("ticker")["session"].max()
+    return None if last.empty or len(last) < len(PAIR) else last.min()
+
+
+def due(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:
+    """The session that a part must reach once the close of `expected` is overdue, its lag allowed for."""
+    done = market.sessions[market.sessions <= expected]
+    lag = lag_of(part)
+    return done[-1 - lag] if len(done) > lag else None
+
+
+def lacking(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:
+    """The first session after the newest of a part that is overdue; None where nothing is, or never was."""
+    last, wanted = newest(market, part), due(market, part, expected)
+    if last is None or wanted is None or last >= wanted:
+        return None
+    return market.sessions[market.sessions.searchsorted(last, side="right")]

@@ -1,0 +1,177 @@
+"""Telling chats that figures their alerts read have stopped coming, once, and that they are back, once.
+
+An outage begins when a close is overdue by 3 h 15 min (fund facts and multiples a session later) and
+ends when the part reaches as far as it must again. It is stored, so that a restart tells nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bot.alerts.rule import Rule
+from bot.analytics.freshness import PARTS, is_frozen, lacking, newest
+from bot.analytics.sessions import STALE_AFTER
+from bot.jobs.commit import send
+from bot.jobs.telling import Wishes, parts
+from bot.rendering import outages as say
+from bot.rendering.outages import Affected, Gap
+from storage import alerts as stored
+from storage import chats, outages
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.analytics.market import Market
+    from bot.rendering.answer import Answer
+    from bot.services import Services
+
+_log = logging.getLogger(__name__)
+STALE, BACK = "stale", "back"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An alert that reads a part, with its chat and topic."""
+
+    chat_id: int
+    thread_id: int | None
+    alert: Affected
+
+
+class Outages:
+    """Notices what is overdue and what came back."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def run(self) -> int:
+        """Queue what is to be told; how many messages."""
+        services, now = self._services, self._services.clock()
+        market = await services.markets.current()
+        if market.is_sample:  # made-up figures end on a day of their own
+            return 0
+        expected = services.markets.sessions().last_completed(now, STALE_AFTER)
+        missing = {part: lacking(market, part, expected) for part in PARTS}
+        open_ones = {row["part"]: row["session"] for row in await services.database.run(outages.current)}
+        begun = {
+            part: f"{session:%Y-%m-%d}"
+            for part, session in missing.items()
+            if session is not None and part not in open_ones
+        }
+        ended = {part: session for part, session in open_ones.items() if missing.get(part) is None}
+        if not begun and not ended:
+            return 0
+        rows = await services.database.run(stored.active_alerts) if begun else []
+        readers = await asyncio.to_thread(_readers, rows, begun)
+        store = partial(
+            _store,
+            market=market,
+            begun=begun,
+            ended=ended,
+            readers=readers,
+            default_zone=services.config.timezone,
+            now=now,
+        )
+        return await services.database.run(store)
+
+
+def _readers(rows: Sequence[Row], wanted: Mapping[str, str]) -> dict[str, list[Reader]]:
+    """The alerts that read each of the parts, in the order of their numbers."""
+    found: dict[str, list[Reader]] = {part: [] for part in wanted}
+    for row in rows:
+        try:
+            conditions = Rule.from_json(row["rule_json"]).conditions
+            read = {part for condition in conditions for part in parts(condition)}
+        except Exception:  # noqa: BLE001 - judging tells its owner
+            _log.warning("alert %s cannot be read", row["alert_id"], exc_info=True)
+            continue
+        for part in read & set(wanted):
+            alert = Affected(row["number"], row["rule"])
+            found[part].append(Reader(row["chat_id"], row["thread_id"], alert))
+    return found
+
+
+def _store(
+    db: sqlite_utils.Database,
+    *,
+    market: Market,
+    begun: Mapping[str, str],
+    ended: Mapping[str, str],
+    readers: Mapping[str, Sequence[Reader]],
+    default_zone: str,
+    now: dt.datetime,
+) -> int:
+    """Note what began and what ended, and queue the messages, in one transaction."""
+    told: dict[int, list[tuple[Gap, Sequence[Reader]]]] = defaultdict(list)
+    for part, session in begun.items():
+        if not outages.begin(db, part, session, now):
+            continue
+        by_chat: dict[int, list[Reader]] = defaultdict(list)
+        for reader in readers[part]:
+            by_chat[reader.chat_id].append(reader)
+        for chat_id in outages.add_chats(db, part, session, by_chat):
+            told[chat_id].append((_gap(market, part, session), by_chat[chat_id]))
+    back: dict[int, list[Gap]] = defaultdict(list)
+    for part, session in ended.items():
+        if outages.end(db, part, session, now):
+            for chat_id in outages.chats_of(db, part, session):
+                back[chat_id].append(_gap(market, part, session))
+    notices = [
+        *(_stale(chat_id, found, market) for chat_id, found in told.items()),
+        *(_back(db, chat_id, gaps, market) for chat_id, gaps in back.items()),
+    ]
+    for notice in notices:
+        _send(db, notice, default_zone, now)
+    return len(notices)
+
+
+def _gap(market: Market, part: str, session: str) -> Gap:
+    last = newest(market, part)
+    return Gap(
+        part, dt.date.fromisoformat(session), None if last is None else last.date(), is_frozen(market, part)
+    )
+
+
+@dataclass(frozen=True)
+class _Notice:
+    """What a chat is told, and the topics in which its alerts were made."""
+
+    chat_id: int
+    what: str
+    gaps: Sequence[Gap]
+    answer: Answer
+    threads: set[int | None]
+
+
+def _stale(chat_id: int, found: Sequence[tuple[Gap, Sequence[Reader]]], market: Market) -> _Notice:
+    gaps = [gap for gap, _ in found]
+    affected = {reader.alert.number: reader.alert for _, group in found for reader in group}
+    threads = {reader.thread_id for _, group in found for reader in group}
+    answer = say.stale(gaps, [affected[number] for number in sorted(affected)], market)
+    return _Notice(chat_id, STALE, gaps, answer, threads)
+
+
+def _back(db: sqlite_utils.Database, chat_id: int, gaps: Sequence[Gap], market: Market) -> _Notice:
+    threads = {row["thread_id"] for row in stored.alerts_of(db, chat_id)}
+    return _Notice(chat_id, BACK, gaps, say.back(gaps, market), threads)
+
+
+def _send(db: sqlite_utils.Database, notice: _Notice, default_zone: str, now: dt.datetime) -> None:
+    """One message, after quiet hours, in the chat's topic where all its alerts were made in one."""
+    row = chats.get_chat(db, notice.chat_id)
+    if row is None or row["status"] != "active":
+        return
+    place = (notice.chat_id, next(iter(notice.threads)) if len(notice.threads) == 1 else None)
+    about = "+".join(f"{gap.part}@{gap.since}" for gap in notice.gaps)
+    wait = Wishes.of(row, default_zone, now).quiet_until
+    dedup = f"{notice.what}:{notice.chat_id}:{about}"
+    send(db, place, dedup, notice.answer, now, kind="notice", not_before=wait)

@@ -1,0 +1,94 @@
+"""What a chat is told when figures that its alerts read stop coming, and when they are back."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.rendering.answer import SAMPLE, Answer
+from bot.rendering.text import Html, bold, code, date_phrase, lines
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+
+_SHOWN = 5
+_BUTTONS = ((("Status", "/status"), ("Alerts", "/alerts")),)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A part that lacks figures from a session on, or did and has them again up to its newest one."""
+
+    part: str
+    since: dt.date
+    newest: dt.date | None
+    frozen: bool = False  # its sessions come, and all with the same figure
+
+
+@dataclass(frozen=True)
+class Affected:
+    """An alert that reads a part: its number and rule."""
+
+    number: int
+    rule: str
+
+
+def name_of(part: str) -> str:
+    """A part of the Market in words: "prices", "share counts of IWM", "multiples"."""
+    kind, _, ticker = part.partition(":")
+    return f"share counts of {ticker}" if kind == "facts" else kind
+
+
+def stale(gaps: Sequence[Gap], affected: Sequence[Affected], market: Market) -> Answer:
+    """Figures stopped coming: which, since when, what that means for the chat's alerts."""
+    html = lines(
+        bold(f"Data stale: {_names(gaps)}"),
+        *(_since(gap, market) for gap in gaps),
+        "Until they come these alerts wait; nothing fires and nothing re-arms:",
+        *_listed(affected),
+        "One message comes when they are back.",
+    )
+    return Answer(html, buttons=_BUTTONS)
+
+
+def back(gaps: Sequence[Gap], market: Market) -> Answer:
+    """Figures come again: which, up to when, and what is still missing between."""
+    html = lines(
+        bold(f"Data back: {_names(gaps)}"),
+        *(_reaches(gap, market) for gap in gaps),
+        "The sessions that came are judged in their order.",
+    )
+    return Answer(html, buttons=_BUTTONS)
+
+
+def _names(gaps: Sequence[Gap]) -> str:
+    return ", ".join(name_of(gap.part) for gap in gaps)
+
+
+def _since(gap: Gap, market: Market) -> str:
+    if gap.frozen and gap.newest is not None:
+        return (
+            f"The count has not moved since {date_phrase(gap.newest)}. Source: {_source(gap.part, market)}."
+        )
+    last = f"The last are for {date_phrase(gap.newest)}" if gap.newest is not None else "There are none"
+    return f"{last}; {date_phrase(gap.since)} is missing. Source: {_source(gap.part, market)}."
+
+
+def _reaches(gap: Gap, market: Market) -> str:
+    last = date_phrase(gap.newest) if gap.newest is not None else "an unknown session"
+    began = f"after {date_phrase(gap.since)} was missing"
+    return f"They are there up to {last}, {began}. Source: {_source(gap.part, market)}."
+
+
+def _source(part: str, market: Market) -> str:
+    return f"{market.source(part).label}{f' ({SAMPLE})' if market.is_sample else ''}"
+
+
+def _listed(affected: Sequence[Affected]) -> list[Html | str]:
+    shown: list[Html | str] = [
+        Html("").join((f"#{each.number} ", code(each.rule))) for each in affected[:_SHOWN]
+    ]
+    more = len(affected) - _SHOWN
+    return [*shown, f"... and {more} more, /alerts"] if more > 0 else shown

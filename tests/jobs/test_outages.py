@@ -1,0 +1,240 @@
+"""Figures that stop coming: a notice when they are overdue, one when they are back, nothing false between."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.analytics.market import LARGE, SMALL
+from bot.analytics.sessions import Sessions
+from bot.jobs.tick import Scheduler
+from storage import alerts as stored
+from storage import chats
+from tests.jobs.desk import Desk, after_close, sessions
+from tests.jobs.test_tick import Counter
+
+if TYPE_CHECKING:
+    from bot.delivery import Delivery
+
+RULE = "ratio > 0.6 rearm 0.55"
+DAYS = sessions("2020-01-02", 60)
+QUIET = 10
+STALE_HOURS = 3.25
+
+
+def scheduler(desk: Desk) -> Scheduler:
+    office: Any = Counter()
+    delivery: Delivery = office
+    return Scheduler(desk.services, (), delivery)
+
+
+async def tick(desk: Desk, session: str, hours: float) -> None:
+    """A tick of a new process, some hours after a session's close."""
+    desk.now = after_close(session, hours)
+    await scheduler(desk).tick()
+
+
+async def prepared(desk: Desk, rule: str = RULE, levels: list[float] | None = None) -> None:
+    await desk.closes(levels or [0.5] * QUIET)
+    await desk.alert(rule)
+
+
+async def titles(desk: Desk) -> list[str]:
+    return [said.splitlines()[0] for said in await desk.messages()]
+
+
+async def test_a_close_is_overdue_three_hours_and_a_quarter_after_the_bell(desk: Desk) -> None:
+    await prepared(desk)
+    await tick(desk, DAYS[10], STALE_HOURS - 0.01)
+    assert await desk.messages() == []
+    await tick(desk, DAYS[10], STALE_HOURS)
+    (said,) = await desk.messages()
+    assert said.splitlines() == [
+        "Data stale: prices",
+        "The last are for Wed 15 Jan 2020; Thu 16 Jan 2020 is missing. Source: CSV import.",
+        "Until they come these alerts wait; nothing fires and nothing re-arms:",
+        "#1 ratio > 0.6 rearm 0.55",
+        "One message comes when they are back.",
+    ]
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 20])
+@pytest.mark.parametrize("kind", ["empty", "one leg", "the last row again"])
+async def test_an_outage_of_any_length_is_one_stale_and_one_back_notice(
+    desk: Desk, length: int, kind: str
+) -> None:
+    # it fired before: a false re-arm would let it fire again at the end
+    await prepared(desk, RULE, [0.5] * QUIET)
+    await desk.closes([0.65], DAYS[10])
+    await tick(desk, DAYS[10], 1)
+    for day in DAYS[11 : 11 + length]:
+        if kind == "one leg":
+            await desk.store("bars", [bar(LARGE, day, 100.0)])
+        elif kind == "the last row again":
+            desk.now = after_close(day, 1)
+            await desk.store("bars", [bar(SMALL, DAYS[10], 65.0), bar(LARGE, DAYS[10], 100.0)])
+        for hours in (1, STALE_HOURS, STALE_HOURS + 6):
+            await tick(desk, day, hours)
+    end = 11 + length
+    await desk.closes([0.65, 0.65], DAYS[end])
+    for hours in (1, STALE_HOURS):
+        await tick(desk, DAYS[end + 1], hours)
+    assert await titles(desk) == [
+        f"Alert #1 fired · close of {said(DAYS[10])}",
+        "Data stale: prices",
+        "Data back: prices",
+    ]
+    assert await desk.events() == [f"1 fired {DAYS[10]}"]
+
+
+def bar(ticker: str, day: str, close: float) -> dict[str, Any]:
+    figures = dict.fromkeys(("open", "high", "low", "close"), close)
+    return {"ticker": ticker, "session": day, **figures, "volume": 1.0, "provisional": 0}
+
+
+def said(day: str) -> str:
+    date = dt.date.fromisoformat(day)
+    return f"{date:%a} {date.day} {date:%b} {date:%Y}"
+
+
+async def test_a_later_outage_is_another(desk: Desk) -> None:
+    await prepared(desk)
+    await tick(desk, DAYS[10], STALE_HOURS)
+    await desk.closes([0.5, 0.5], DAYS[10])
+    await tick(desk, DAYS[11], 1)
+    await tick(desk, DAYS[12], STALE_HOURS)
+    await desk.closes([0.5], DAYS[12])
+    await tick(desk, DAYS[12], STALE_HOURS + 1)
+    assert await titles(desk) == ["Data stale: prices", "Data back: prices"] * 2
+
+
+async def test_what_comes_in_pieces_is_one_outage(desk: Desk) -> None:
+    await prepared(desk)
+    await tick(desk, DAYS[13], STALE_HOURS)
+    now = desk.now
+    await desk.closes([0.5, 0.5], DAYS[10])
+    desk.now = now
+    await scheduler(desk).tick()
+    assert await titles(desk) == ["Data stale: prices"]
+    await desk.closes([0.5, 0.5], DAYS[12])
+    await tick(desk, DAYS[13], STALE_HOURS + 1)
+    assert await titles(desk) == ["Data stale: prices", "Data back: prices"]
+
+
+async def test_a_session_that_was_dropped_for_good_ends_with_the_next_one(desk: Desk) -> None:
+    await prepared(desk)
+    await tick(desk, DAYS[10], STALE_HOURS)
+    await desk.closes([0.5], DAYS[11])
+    await tick(desk, DAYS[11], 1)
+    assert (await desk.messages())[1].splitlines()[1] == (
+        "They are there up to Fri 17 Jan 2020, after Thu 16 Jan 2020 was missing. Source: CSV import."
+    )
+
+
+async def test_holidays_weekends_and_early_closes_are_no_outage(desk: Desk) -> None:
+    days = sessions("2020-11-02", 45)  # Thanksgiving, its early close, Christmas Eve, Christmas, New Year
+    assert {"2020-11-27", "2020-12-24"} <= set(days)
+    await desk.closes([0.5] * 5, days[0])
+    await desk.alert(RULE)
+    exchange = Sessions()
+    for before, day in itertools.pairwise(days[4:]):
+        desk.now = exchange.close(exchange.index[exchange.index.get_loc(day)]) - dt.timedelta(hours=1)
+        assert desk.now > after_close(before)
+        await scheduler(desk).tick()
+        await desk.closes([0.5], day)
+        await tick(desk, day, STALE_HOURS)
+    assert await desk.messages() == []
+
+
+async def test_the_early_close_counts_where_there_is_one(desk: Desk) -> None:
+    await desk.closes([0.5] * 5, sessions("2020-11-19", 5)[0])
+    await desk.alert(RULE)
+    desk.now = dt.datetime.fromisoformat("2020-11-27T21:14:00+00:00")  # 13:00 New York and 3 h 14 min
+    await scheduler(desk).tick()
+    assert await desk.messages() == []
+    desk.now = dt.datetime.fromisoformat("2020-11-27T21:15:00+00:00")
+    await scheduler(desk).tick()
+    assert await titles(desk) == ["Data stale: prices"]
+
+
+async def test_only_chats_with_an_active_alert_on_the_figures_are_told(desk: Desk) -> None:
+    await desk.units([250.0, 250.05] * 5)
+    await prepared(desk)
+    await desk.alert("flow iwm 5d > $1bn", chat_id=2)
+    await desk.alert(RULE, chat_id=3)
+    await desk.database.run(lambda db: stored.set_life(db, 3, "paused"))
+    await desk.alert(RULE, chat_id=4)
+    await desk.database.run(lambda db: chats.deactivate(db, 4, "blocked"))
+    await tick(desk, DAYS[10], STALE_HOURS)
+    rows = await desk.query("SELECT chat_id FROM outbox")
+    assert [row["chat_id"] for row in rows] == [1]
+
+
+async def test_share_counts_are_awaited_a_session_longer(desk: Desk) -> None:
+    await desk.units([250.0, 250.05] * 5)
+    await prepared(desk, "flow iwm 5d > $1bn")
+    await desk.closes([0.5], DAYS[10])
+    await tick(desk, DAYS[10], STALE_HOURS)
+    assert await desk.messages() == []
+    await desk.closes([0.5], DAYS[11])
+    await tick(desk, DAYS[11], STALE_HOURS)
+    assert await titles(desk) == ["Data stale: share counts of IWM"]
+    await desk.units([250.1], DAYS[10])
+    await tick(desk, DAYS[11], STALE_HOURS + 1)
+    assert await titles(desk) == ["Data stale: share counts of IWM", "Data back: share counts of IWM"]
+
+
+async def test_a_count_that_is_frozen_is_stale_and_fires_nothing(desk: Desk) -> None:
+    await desk.units([250.0, 250.05] * 5)
+    await prepared(desk, "flow iwm 5d > $1bn")
+    await desk.closes([0.5] * 6, DAYS[10])
+    await desk.units([250.05] * 5, DAYS[10])
+    await tick(desk, DAYS[15], STALE_HOURS)
+    (said,) = await desk.messages()
+    assert said.splitlines()[:2] == [
+        "Data stale: share counts of IWM",
+        "The count has not moved since Wed 15 Jan 2020. Source: CSV import.",
+    ]
+    await desk.closes([0.5], DAYS[16])
+    await desk.units([250.3], DAYS[15])
+    await tick(desk, DAYS[16], 1)
+    assert (await titles(desk))[1:] == ["Data back: share counts of IWM"]
+
+
+async def test_two_parts_that_stop_together_are_one_message(desk: Desk) -> None:
+    await desk.units([250.0, 250.05] * 5)
+    await prepared(desk, "ratio > 0.6 and flow iwm 5d > $1bn")
+    await tick(desk, DAYS[11], STALE_HOURS)
+    assert await titles(desk) == ["Data stale: prices, share counts of IWM"]
+
+
+async def test_notices_wait_for_the_end_of_quiet_hours(desk: Desk) -> None:
+    await prepared(desk)
+    await desk.database.run(lambda db: chats.set_quiet(db, 1, "18:00", "07:00"))
+    await tick(desk, DAYS[10], STALE_HOURS)
+    (row,) = await desk.query("SELECT not_before FROM outbox")
+    assert row["not_before"] == "2020-01-17T12:00:00Z"
+
+
+async def test_a_topic_is_told_of_the_alerts_that_were_made_in_it(desk: Desk) -> None:
+    await prepared(desk)
+    await desk.change("UPDATE alerts SET thread_id = 7")
+    await tick(desk, DAYS[10], STALE_HOURS)
+    await desk.alert(RULE)
+    await desk.closes([0.5], DAYS[10])
+    await tick(desk, DAYS[10], STALE_HOURS + 1)
+    rows = await desk.query("SELECT thread_id FROM outbox ORDER BY id")
+    assert [row["thread_id"] for row in rows] == [7, None]
+
+
+async def test_a_broken_rule_keeps_no_notice_from_the_others(desk: Desk) -> None:
+    await prepared(desk)
+    await desk.alert(RULE, chat_id=2)
+    await desk.change("UPDATE alerts SET rule_json = '{' WHERE alert_id = 1")
+    desk.now = after_close(DAYS[10], STALE_HOURS)
+    await scheduler(desk)._outages.run()  # without the judging, which pauses it
+    rows = await desk.query("SELECT chat_id FROM outbox")
+    assert [row["chat_id"] for row in rows] == [2]
