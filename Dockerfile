@@ -25,8 +25,8 @@ COPY --from=build /opt/bot /opt/bot
 WORKDIR /data
 VOLUME /data
 USER 10001
-# `doctor` fails when the running bot has missed its ticks or the database is damaged.
-HEALTHCHECK --interval=5m --timeout=60s --start-period=2m --retries=2 \
-    CMD ["python", "-m", "bot", "doctor", "--config", "/data/config.toml"]
+# It fails when the bot has missed its ticks, its database cannot be read, the disk is full or backups fail.
+HEALTHCHECK --interval=2m --timeout=30s --start-period=2m --retries=2 \
+    CMD ["python", "-m", "bot", "doctor", "--quick", "--config", "/data/config.toml"]
 ENTRYPOINT ["python", "-m", "bot"]
 CMD ["run", "--config", "/data/config.toml"]

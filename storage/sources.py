@@ -6,6 +6,7 @@ not start asking again.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from storage.rows import instant, select, select_one
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 
 IMPORTED = "Imported"  # outcome of what a file brought
+
+_HEARTBEAT = "heartbeat"
 
 
 def record_success(
@@ -143,3 +146,14 @@ def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:
 def remove_meta(db: sqlite_utils.Database, key: str) -> None:
     """Forget a note of the program's own."""
     db.execute("DELETE FROM meta WHERE key = ?", (key,))
+
+
+def beat(db: sqlite_utils.Database, now: Moment) -> None:
+    """Note a tick of the scheduler."""
+    set_meta(db, _HEARTBEAT, instant(now))
+
+
+def heartbeat(db: sqlite_utils.Database) -> datetime | None:
+    """Instant of the last tick, None before the first."""
+    found = meta(db, _HEARTBEAT)
+    return None if found is None else datetime.fromisoformat(found)

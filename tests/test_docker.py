@@ -101,6 +101,7 @@ def test_the_health_check_is_the_doctor_on_the_running_bots_configuration() -> N
     doctor, run = parser().parse_args(command[3:]), parser().parse_args(json.loads(default))
     assert doctor.config == run.config == Path("/data/config.toml")
     assert command[3] == "doctor"
+    assert doctor.quick
     assert json.loads(default)[0] == "run"
     assert {"--interval", "--timeout", "--start-period"} <= set(re.findall(r"--[a-z-]+(?==)", check))
 

@@ -167,7 +167,8 @@ def parser() -> argparse.ArgumentParser:
         add("import", "data.take_in", "take in a file, all of it or nothing", example),
         add("export", "data.give_out", "write a CSV file that import reads", example),
     )
-    doctor = add("doctor", "health.doctor", "look at everything and say what to do; exit 1 if not well")
+    doctor = add("doctor", "machine.doctor", "look at everything and say what to do; exit 1 if not well")
+    doctor.set_defaults(token_used=True)
     doctor.add_argument("--offline", action="store_true", help="never touch the network")
     doctor.add_argument(
         "--quick",

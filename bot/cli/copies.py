@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from bot.analytics.sessions import Sessions
 from bot.cli.hold import beside_the_bot
 from bot.cli.voice import busy, say
+from bot.copies import file_of, kept
 from bot.errors import BotError
-from bot.jobs.backups import file_of, kept
 from bot.jobs.restored import last_told, settle
-from bot.jobs.tick import heartbeat
+from storage import sources
 from storage.db import StorageError, backup, hold_lock, open_database, restore, row_counts
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _last_tick(path: Path) -> dt.datetime | None:
     """The last tick of the database to be replaced, None when it cannot say."""
     try:
         with open_database(path, read_only=True) as database:
-            return database.run_sync(heartbeat)
+            return database.run_sync(sources.heartbeat)
     except StorageError:
         return None
 

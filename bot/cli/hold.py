@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.jobs.tick import HEARTBEAT
 from storage import sources
 from storage.db import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock, open_database
 
@@ -33,9 +33,8 @@ def opened(path: Path) -> Iterator[Database]:
     disk is no reason to end before anybody was told: the bot waits for room.
     """
     with open_database(path) as database:
-        now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
         with contextlib.suppress(DiskFault, DiskFull):
-            database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, now))
+            database.run_sync(partial(sources.beat, now=dt.datetime.now(dt.UTC)))
         yield database
 
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-import re
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from bot.copies import file_of, kept
 from bot.jobs.local_time import due_instant
 from bot.rendering.text import escape, strip_html
 from storage import outbox, sources
 from storage.db import StorageError, backup
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import sqlite_utils
 
     from bot.config import Config
@@ -29,29 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
 RETRY = dt.timedelta(hours=1)
-
-
-def file_of(config: Config, day: dt.date) -> Path:
-    """The backup of a local date, e.g. backups/bot-2020-12-11.db."""
-    return config.backups / f"{config.database.stem}-{day}{config.database.suffix}"
-
-
-def kept(config: Config) -> list[tuple[dt.date, Path]]:
-    """The dated backups of this database, the newest first; none without a folder. OSError if unreadable."""
-    name = re.compile(
-        rf"{re.escape(config.database.stem)}-(\d{{4}}-\d\d-\d\d){re.escape(config.database.suffix)}"
-    )
-    if not config.backups.is_dir():
-        return []
-    found = ((name.fullmatch(file.name), file) for file in config.backups.iterdir())
-    return sorted(((day, file) for match, file in found if match and (day := _day(match[1]))), reverse=True)
-
-
-def _day(text: str) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def due(config: Config, now: dt.datetime) -> dt.date | None:

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.local_time import due_instant
-from bot.jobs.tick import heartbeat
 from bot.services import DAILY
 from storage import chats, outbox, sources
 
@@ -47,7 +46,7 @@ def settle(
     db: sqlite_utils.Database, *, sessions: Sessions, zone: str, until: dt.datetime, now: dt.datetime
 ) -> Settled:
     """Bring a backup, in a transaction of it, to a state from which nothing is told twice unmarked."""
-    made = heartbeat(db)
+    made = sources.heartbeat(db)
     doubted = outbox.doubt_all(db, now)
     told = f"{sessions.last_completed(until):%Y-%m-%d}"
     sources.set_meta(db, outbox.TOLD_UNTIL, max(told, sources.meta(db, outbox.TOLD_UNTIL) or ""))

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 TICK_SECONDS, FIRST_SECONDS = 30, 1
 _GRACE = TICK_SECONDS  # a tick this late is still run
-HEARTBEAT = "heartbeat"  # meta key: the last tick's instant by the real clock, read by `doctor`
 _PRUNE_EVERY = dt.timedelta(days=1)
 
 
@@ -125,10 +124,7 @@ class Scheduler:
 
     async def _beat(self) -> None:
         """Note that the process is alive: an instant of the real clock, whatever day is played."""
-        now = _wall_clock()
-        await self._services.database.run(
-            lambda db: sources.set_meta(db, HEARTBEAT, f"{now:%Y-%m-%dT%H:%M:%SZ}")
-        )
+        await self._services.database.run(partial(sources.beat, now=_wall_clock()))
 
     async def _prune(self) -> None:
         """Once a day, forget what was sent long ago."""
@@ -156,12 +152,6 @@ class Scheduler:
             )
         late: dict[str, Any] = {"misfire_grace_time": None}
         queue.run_once(partial(_called, self.send), 0, name="send", job_kwargs=late)
-
-
-def heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
-    """Instant of the last tick, None before the first."""
-    beat = sources.meta(db, HEARTBEAT)
-    return dt.datetime.fromisoformat(beat) if beat else None
 
 
 def _wall_clock() -> dt.datetime:

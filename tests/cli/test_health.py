@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.cli import health
-from bot.cli.health import FAIL, NOTE, OK, Finding, examine
+from bot.cli import health, machine
+from bot.cli.health import examine
 from bot.cli.hold import alone
+from bot.cli.machine import FAIL, NOTE, OK, Finding
 from bot.config import Config
 from bot.data.files import store
-from bot.jobs.tick import HEARTBEAT
 from storage import outbox, sources
 from storage.db import SQLITE_VERSION, hold_lock, open_database
+from storage.migrations import NAMES
 from tests.cli.conftest import Call, process
 
 if TYPE_CHECKING:
@@ -61,15 +62,21 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
     lines = after.out.splitlines()
     assert lines[:2] == [
         "ok   config: no file given, defaults hold",
-        f"ok   sqlite: version {SQLITE_VERSION}",
+        "note token: none given, which “run” needs; see [telegram] in the config",
     ]
-    assert [line[5:].partition(":")[0] for line in lines[2:4]] == ["calendar", "disk"]
-    assert lines[4:] == [
-        "ok   database: bot.db is sound",
+    assert [line.partition(":")[0] for line in lines[2:6]] == [
+        "ok   clock",
+        "ok   sqlite",
+        "ok   calendar",
+        "ok   disk",
+    ]
+    assert lines[6:] == [
+        f"ok   database: bot.db is sound, its schema is {max(NAMES)}",
         "note data: no prices of both funds yet; run “refresh” or “import prices”",
         "ok   restatements: Restated in 30 days: nothing over 1 bp",
         "ok   bot: not running",
         "ok   queue: 0 waiting, 0 given up",
+        "note backups: none in backups yet; the running bot makes one a night, “backup” makes one now",
     ]
 
 
@@ -89,11 +96,13 @@ def test_a_healthy_bot_is_well(bot: Call) -> None:
 @pytest.mark.parametrize(("seconds", "mark"), [(0, OK), (299, OK), (300, FAIL), (86_400, FAIL)])
 def test_a_bot_whose_tick_stands_still_is_not_well(seconds: int, mark: str) -> None:
     with prepared() as database:
-        database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, STAMP))
+        database.run_sync(lambda db: sources.beat(db, STAMP))
     later = NOW + dt.timedelta(seconds=seconds)
     assert found("bot", later) == Finding(OK, "bot", "not running")
     with hold_lock("bot.db"):
-        assert found("bot", later) == Finding(mark, "bot", f"running, last tick {seconds} s ago")
+        words = f"running, last tick {seconds} s ago"
+        todo = "" if mark == OK else "; look at its log and start it again"
+        assert found("bot", later) == Finding(mark, "bot", f"{words}{todo}")
 
 
 def test_a_bot_before_its_first_tick_is_starting() -> None:
@@ -103,7 +112,7 @@ def test_a_bot_before_its_first_tick_is_starting() -> None:
 
 def test_a_bot_started_after_a_pause_has_a_heartbeat_at_once() -> None:
     with prepared() as database:
-        database.run_sync(lambda db: sources.set_meta(db, HEARTBEAT, "2020-01-01T00:00:00Z"))
+        database.run_sync(lambda db: sources.beat(db, "2020-01-01T00:00:00Z"))
     with alone(Path("bot.db")):
         assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
 
@@ -150,12 +159,11 @@ def test_a_source_that_fails_is_a_note() -> None:
         "failed 1x: No data: no answer in time"
     )
     assert found("source Yahoo, IWM prices") == Finding(NOTE, "source Yahoo, IWM prices", failed)
-    assert found("source Yahoo, SPY prices") == Finding(
-        OK,
-        "source Yahoo, SPY prices",
+    well = (
         "last success Fri 20 Nov 2026, 17:00; last session 20 Nov 2026; "
-        "next try Mon 23 Nov 2026, 16:15 New York",
+        "next try Mon 23 Nov 2026, 16:15 New York"
     )
+    assert found("source Yahoo, SPY prices") == Finding(OK, "source Yahoo, SPY prices", well)
 
 
 def test_a_source_that_asked_to_slow_down_is_a_note_with_its_end() -> None:
@@ -226,24 +234,31 @@ def test_messages_that_wait_or_were_given_up_are_counted() -> None:
 
 
 def test_a_full_disk_and_an_ending_calendar_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "LEAST_DISK", 2**80)
-    assert found("disk").mark == FAIL
-    assert found("calendar", NOW + dt.timedelta(days=400)).mark == FAIL
+    monkeypatch.setattr(machine, "LEAST_DISK", 2**80)
+    disk, calendar = found("disk"), found("calendar", NOW + dt.timedelta(days=400))
+    assert (disk.mark, calendar.mark) == (FAIL, FAIL)
+    assert disk.words.endswith("; free some, or move [storage] database to another disk")
+    assert calendar.words.endswith("; install a newer exchange_calendars, or set the clock")
 
 
 def test_an_old_sqlite_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "TWO_WRITERS_SAFE", False)
-    assert found("sqlite") == Finding(
-        NOTE, "sqlite", f"version {SQLITE_VERSION}; stop the bot before import, refresh and backup"
+    assert found("sqlite") == Finding(OK, "sqlite", f"version {SQLITE_VERSION}")
+    monkeypatch.setattr(machine, "TWO_WRITERS_SAFE", False)
+    words = (
+        f"version {SQLITE_VERSION} has the WAL-reset bug; stop the bot before import, refresh and backup, "
+        "or install SQLite 3.51.3 or later"
     )
+    assert found("sqlite") == Finding(NOTE, "sqlite", words)
 
 
 def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     with prepared():
         pass
-    assert found("database") == Finding(OK, "database", "bot.db is sound")
+    assert found("database") == Finding(OK, "database", f"bot.db is sound, its schema is {max(NAMES)}")
     monkeypatch.setattr(health, "integrity_check", lambda _: ["one", "two", "three", "four"])
-    assert found("database") == Finding(FAIL, "database", "one; two; three")
+    assert found("database") == Finding(
+        FAIL, "database", "one; two; three; put a backup in its place with “restore”"
+    )
 
 
 def test_a_damaged_database_fails(bot: Call) -> None:

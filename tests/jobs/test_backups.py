@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.copies import file_of, kept
 from bot.jobs import backups
-from bot.jobs.backups import RETRY, Backups, due, file_of, kept
+from bot.jobs.backups import RETRY, Backups, due
 from storage import backup as storage_backup
 from storage.db import DiskFull, open_database, row_counts
 from storage.rows import select

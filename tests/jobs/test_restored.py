@@ -12,7 +12,6 @@ from telegram.ext import ExtBot
 from bot.analytics.sessions import Sessions
 from bot.delivery import Delivery
 from bot.jobs.restored import Settled, last_told, settle
-from bot.jobs.tick import HEARTBEAT
 from bot.local import Unlimited
 from storage import chats, outbox, sources
 from storage.db import backup, restore
@@ -51,8 +50,7 @@ def sender(api: FakeBotApi) -> ExtBot[Any]:
 async def tick(desk: Desk, api: FakeBotApi, moment: dt.datetime | None = None) -> None:
     """One tick of the scheduler at a moment: beat, judge, summarise, send."""
     desk.now = moment or desk.now
-    stamp = f"{desk.now:%Y-%m-%dT%H:%M:%SZ}"
-    await desk.database.run(lambda db: sources.set_meta(db, HEARTBEAT, stamp))
+    await desk.database.run(lambda db: sources.beat(db, desk.now))
     await desk.evaluate()
     await desk.summaries.run()
     async with sender(api) as bot:

@@ -10,7 +10,7 @@ from telegram.warnings import PTBUserWarning
 
 from bot.delivery import DrainReport
 from bot.jobs import tick
-from bot.jobs.tick import HEARTBEAT, TICK_SECONDS, Scheduler
+from bot.jobs.tick import TICK_SECONDS, Scheduler
 from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
 from storage.errors import DiskFull
@@ -116,8 +116,8 @@ async def test_the_heartbeat_is_the_last_tick_by_the_real_clock_whatever_day_is_
         now = dt.datetime(2020, 1, 16, hour, 0, 30, 999, tzinfo=dt.UTC)
         monkeypatch.setattr(tick, "_wall_clock", lambda now=now: now)
         await scheduler.work()
-    beat = await desk.database.run(lambda db: sources.meta(db, HEARTBEAT))
-    assert beat == "2020-01-16T11:00:30Z"
+    beat = await desk.database.run(sources.heartbeat)
+    assert beat == dt.datetime(2020, 1, 16, 11, 0, 30, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError, DiskFull])
@@ -141,7 +141,7 @@ async def test_one_failing_step_leaves_the_others_running(
     assert await kinds(desk) == expected
     assert delivery.drained == (step != "_delivery")
     assert [type(error) for error in delivery.faults] == [fault]
-    beat = await desk.database.run(lambda db: sources.meta(db, HEARTBEAT))
+    beat = await desk.database.run(sources.heartbeat)
     assert (beat is None) == (step == "_beat")
 
 

@@ -1,0 +1,164 @@
+"""The subcommand doctor, and those of its checks that cost next to nothing: what a health check needs."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from bot.cli.voice import say
+from bot.copies import kept
+from storage import outbox, sources
+from storage.db import SQLITE_VERSION, TWO_WRITERS_SAFE, DatabaseMissing, StorageError, open_database
+from storage.lock import is_held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bot.config import Config
+    from storage.db import Database
+
+LEAST_DISK = 100 * 2**20  # bytes: room for a year of growth and the write-ahead log
+LONGEST_PAUSE = 300  # seconds: ten ticks
+OLDEST_BACKUP = dt.timedelta(days=2)  # one night may fail
+# Further in the future than this no file can be but by a clock that was put back.
+_SLACK = dt.timedelta(minutes=5)
+# A note is worth knowing, but nothing that a restart or a repair would change.
+OK, NOTE, FAIL = "ok", "note", "FAIL"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `doctor`."""
+
+    mark: str
+    subject: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.mark:4} {self.subject}: {self.words}"
+
+
+def doctor(given: argparse.Namespace, config: Config) -> int:
+    """`doctor`: one line a check; exit 1 when one fails."""
+    now, fails = dt.datetime.now(dt.UTC), False
+    if given.quick:
+        found = quick(config, now)
+    else:
+        from bot.cli.health import examine  # noqa: PLC0415 - late: it costs a second that --quick has not
+
+        found = examine(config, given.config, now, online=not given.offline)
+    for finding in found:
+        say(str(finding))
+        fails |= finding.mark == FAIL
+    return 1 if fails else 0
+
+
+def quick(config: Config, now: dt.datetime) -> Iterator[Finding]:
+    """Whether disk, clock and backups are well, the database can be read, and the bot ticks."""
+    yield disk(config.database)
+    yield clock(config, now)
+    try:
+        with open_database(config.database, read_only=True) as database:
+            yield running(database, now)
+            yield backups(config, now, runs=is_held(config.database))
+    except StorageError as error:
+        yield unreadable(config, error)
+
+
+def unreadable(config: Config, error: StorageError) -> Finding:
+    """A database that cannot be opened."""
+    if isinstance(error, DatabaseMissing):
+        words = f"there is none at {config.database}; “run”, “chat” or “import” makes it"
+        return Finding(FAIL, "database", words)
+    return Finding(FAIL, "database", str(error))
+
+
+def sqlite() -> Finding:
+    """Whether two programs may write to the database."""
+    if TWO_WRITERS_SAFE:
+        return Finding(OK, "sqlite", f"version {SQLITE_VERSION}")
+    words = (
+        f"version {SQLITE_VERSION} has the WAL-reset bug; stop the bot before import, refresh and backup, "
+        "or install SQLite 3.51.3 or later"
+    )
+    return Finding(NOTE, "sqlite", words)
+
+
+def disk(file: Path) -> Finding:
+    """Whether there is room beside the database."""
+    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free
+    words = f"{free // 2**20:,} MB free beside the database"
+    if free >= LEAST_DISK:
+        return Finding(OK, "disk", words)
+    return Finding(FAIL, "disk", f"{words}; free some, or move [storage] database to another disk")
+
+
+def clock(config: Config, now: dt.datetime) -> Finding:
+    """The local time, and whether files of the database are of the future."""
+    local = f"{now.astimezone(ZoneInfo(config.timezone)):%Y-%m-%d %H:%M} in {config.timezone}"
+    written = [_written(config.database.with_name(config.database.name + end)) for end in ("", "-wal")]
+    last = max((moment for moment in written if moment), default=now)
+    if last <= now + _SLACK:
+        return Finding(OK, "clock", local)
+    late = f"{last:%Y-%m-%d %H:%M} UTC"
+    words = f"{local}, but the database was written later than that, at {late}; set the clock"
+    return Finding(FAIL, "clock", words)
+
+
+def _written(file: Path) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
+
+
+def running(database: Database, now: dt.datetime) -> Finding:
+    """A bot that holds the lock must have ticked lately."""
+    if not is_held(database.path):
+        return Finding(OK, "bot", "not running")
+    beat = database.run_sync(sources.heartbeat)
+    if beat is None:
+        return Finding(OK, "bot", "starting, no tick yet")
+    age = (now - beat).total_seconds()
+    words = f"running, last tick {age:.0f} s ago"
+    if age < LONGEST_PAUSE:
+        return Finding(OK, "bot", words)
+    return Finding(FAIL, "bot", f"{words}; look at its log and start it again")
+
+
+def queue(database: Database) -> Finding:
+    """What waits to be sent, and what was given up."""
+    counts = database.run_sync(outbox.pending)
+    waiting = sum(count for status, count in counts.items() if status not in {"sent", "dead"})
+    dead = counts.get("dead", 0)
+    return Finding(NOTE if dead else OK, "queue", f"{waiting} waiting, {dead} given up")
+
+
+def backups(config: Config, now: dt.datetime, *, runs: bool) -> Finding:
+    """How old the newest backup is; a bot that runs makes one a night."""
+    if not config.backup:
+        return Finding(NOTE, "backups", "switched off; see [backup] in the config")
+    try:
+        found = kept(config)
+    except OSError as error:
+        return Finding(FAIL, "backups", f"{config.backups} cannot be read ({error.strerror})")
+    if not found:
+        words = f"none in {config.backups} yet; the running bot makes one a night, “backup” makes one now"
+        return Finding(NOTE, "backups", words)
+    day, newest = found[0]
+    age = now.astimezone(ZoneInfo(config.timezone)).date() - day
+    words = f"{newest}, {_days(age.days)} old, one of {len(found)}"
+    if age <= OLDEST_BACKUP:
+        return Finding(OK, "backups", words)
+    said = "the nightly ones fail, look at the bot's log" if runs else "make one with “backup”"
+    return Finding(FAIL if runs else NOTE, "backups", f"{words}; {said}")
+
+
+def _days(count: int) -> str:
+    return f"{count} day{'' if count == 1 else 's'}"
