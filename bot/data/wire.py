@@ -144,7 +144,7 @@ def _of_body(attempt: Attempt, ticker: str) -> Outcome | None:
         return _of_description(description, attempt.status, ticker)
     if attempt.status != 200:
         return SchemaChanged(f"HTTP {attempt.status}")
-    return _NO_PRICES if _is_priceless(part) else None
+    return _of_result(part)
 
 
 def _parsed(body: str) -> dict[str, Any] | Outcome:
@@ -172,11 +172,20 @@ def _of_description(description: str, status: int | None, ticker: str) -> Outcom
     return SchemaChanged(f"an error, HTTP {status}")
 
 
-def _is_priceless(part: dict[str, Any]) -> bool:
-    """Whether it is a sound price answer (it has its description, `meta`) without a single session."""
-    result = part.get("result")
-    first = result[0] if isinstance(result, list) and result else None
-    return isinstance(first, dict) and "meta" in first and not first.get("timestamp")
+def _of_result(part: dict[str, Any]) -> Outcome | None:
+    """What a result without figures says; None where there may be some.
+
+    A price answer that has its description, `meta`, and no session is sound.
+    """
+    if "result" not in part:
+        return SchemaChanged("it has no result")
+    result = part["result"]
+    if not result:
+        return Empty("its result is empty")
+    first = result[0] if isinstance(result, list) else None
+    if isinstance(first, dict) and "meta" in first and not first.get("timestamp"):
+        return _NO_PRICES
+    return None
 
 
 def _of_error(error: Exception) -> str:

@@ -139,6 +139,55 @@ def test_one_refusal_that_a_second_try_overcomes_is_no_fault(
     assert isinstance(CALLS[call](yahoo), Ok)
 
 
+def _result(*value: object) -> Fault:
+    """The page with another result and no error, or without any."""
+
+    def change(page: Any) -> Any:  # noqa: ANN401 - any JSON
+        [part] = page
+        return {part: {"result": value[0], "error": None} if value else {}}
+
+    return change
+
+
+RESULTS: dict[str, tuple[Fault, Outcome]] = {
+    "an empty list": (_result([]), Empty("its result is empty")),
+    "null": (_result(None), Empty("its result is empty")),
+    "none": (_result(), SchemaChanged("it has no result")),
+}
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["at first", "with the time zone known"])
+@pytest.mark.parametrize("result", RESULTS)
+@pytest.mark.parametrize("call", CALLS)
+def test_an_answer_without_a_result_is_no_success(
+    call: str, result: str, known: bool, fake: FakeYahoo, yahoo: Yahoo
+) -> None:
+    fault, expected = RESULTS[result]
+    if known:
+        CALLS["prices"](yahoo)
+    parts = ("summary", "quote") if call == "fund" else (PARTS[call],)
+    for part in parts:
+        fake.fail(part, fault)
+        assert CALLS[call](yahoo) == expected
+        fake.heal()
+
+
+def test_sessions_without_any_close_are_no_success(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    def nothing(page: Any) -> Any:  # noqa: ANN401 - any JSON
+        columns = page["chart"]["result"][0]["indicators"]["quote"][0]
+        columns.update({name: [None] * len(values) for name, values in columns.items()})
+        return page
+
+    fake.fail("chart", nothing)
+    assert CALLS["all prices"](yahoo) == Empty("it has no completed session")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_one_answer_that_a_new_crumb_overcomes_is_no_fault(call: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.fail(PARTS[call], "401", times=1)
+    assert isinstance(CALLS[call](yahoo), Ok)
+
+
 def test_prices_need_no_crumb_but_the_rest_does(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.fail("crumb", "429")
     assert isinstance(CALLS["prices"](yahoo), Ok)
