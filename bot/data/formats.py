@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bot.analytics.sectors import SECTOR
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES
 from bot.data.cells import BadCell, Layout, date, number, shorten
+from bot.data.ranges import check_facts
 
 if TYPE_CHECKING:
     from storage.rows import Row
@@ -76,6 +77,7 @@ def _check_range(prices: Mapping[str, float | None]) -> None:
 def _fact_row(cells: Cells) -> Kinded:
     """NAV, shares and assets of one session."""
     facts = {name: _positive(cells, name) for name in ("nav", "shares", "assets")}
+    check_facts(facts)
     given = any(value is not None for value in facts.values())
     return [("fund_facts", dict(facts))] if given or is_record(cells) else []
 

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from bot.data.ranges import LARGEST
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,7 +28,8 @@ _MULTIPLES = (
     ("Price/Sales", "ps", 0.1, 100.0),
     ("Price/Cashflow", "pcf", 1.0, 500.0),
 )
-_PE, _YIELD, _NAV, _ASSETS = (2.0, 2_000.0), (0.0, 0.25), (1.0, 100_000.0), (1e6, 1e14)
+_PE, _YIELD = (2.0, 2_000.0), (0.0, 0.25)
+_NAV, _ASSETS = (1.0, LARGEST["nav"]), (1e6, LARGEST["assets"])
 # A fund's market price stays this close to its net asset value; more means another day's figure.
 _NAV_NEAR = 0.05
 _NEW_YORK = ZoneInfo("America/New_York")

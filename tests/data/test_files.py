@@ -288,6 +288,16 @@ def test_a_bad_multiple_is_refused_for_its_reason(
     assert message == f"the text was not imported, 1 row is wrong:\nline 2: {reason}"
 
 
+def test_fund_facts_that_no_fund_can_have_are_refused(read: Callable[..., files.Contents]) -> None:
+    rows = "2020-12-10,190.09,290300000000,\n2020-12-11,190.2,290300000,5.5e13\n2020-12-14,2e5,1,\n"
+    assert refusal(read, "fund-facts", f"date,nav,shares,assets\n{rows}") == (
+        "the text was not imported, 3 rows are wrong:\n"
+        "line 2: shares 290,300,000,000 is above 100,000,000,000, more than any fund has\n"
+        "line 3: assets 55,000,000,000,000 is above 10,000,000,000,000, more than any fund has\n"
+        "line 4: nav 200,000 is above 100,000, more than any fund has"
+    )
+
+
 def test_an_unknown_fund_is_refused(read: Callable[..., files.Contents]) -> None:
     assert refusal(read, "prices", PRICES, "qqq") == (
         "“qqq” is not a fund of this bot; it compares IWM and SPY."

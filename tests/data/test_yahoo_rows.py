@@ -116,7 +116,9 @@ def test_net_asset_value_and_assets_are_of_the_session_before_the_quote() -> Non
         ("navPrice", 0.0, "navPrice"),
         ("navPrice", 611.0, "navPrice"),  # 11 % from the close: another day's
         ("navPrice", None, "navPrice"),
+        ("navPrice", 6.9e8, "navPrice"),
         ("totalAssets", 71.2, "totalAssets"),
+        ("totalAssets", 7.1e13, "totalAssets"),
         ("totalAssets", "712B", "totalAssets"),
         ("trailingPE", -3.0, "trailingPE"),
         ("trailingPE", float("inf"), "trailingPE"),

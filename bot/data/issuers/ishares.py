@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bot.data.cells import BadCell, date, number, shorten
 from bot.data.issuers.found import Found
 from bot.data.issuers.tables import MISSING, beside, find_table
+from bot.data.ranges import check_facts
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _add_count(facts: Facts, held: Table, day: dt.date, session: str, reading: R
     text = beside(held.preamble, _COUNT)
     try:
         count = number(text or "")
+        check_facts({"shares": count})
     except BadCell as wrong:
         reading.bad.append(f"{_COUNT} above the holdings: {wrong}")
         return

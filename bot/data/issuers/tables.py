@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.data.cells import BadCell, date, number, shorten
+from bot.data.ranges import check_facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,7 @@ class Reading:
         for place, day, cells in self._dated(table, "date"):
             try:
                 values = {name: _amount(cells, name) for name in ("nav", "shares", "assets")}
+                check_facts(values)
             except BadCell as wrong:
                 self.bad.append(f"{place}: {wrong}")
                 continue
