@@ -284,12 +284,12 @@ def test_every_wrong_row_is_named(read: Callable[..., Contents]) -> None:
     assert refusal(read, spreadsheetml(book), "IWM").split("\n") == [
         "file was not imported, 7 things are wrong:",
         "Historical, row 3: “someday” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020",
-        "Historical, row 4: “much” is not a number",
+        "Historical, row 4: nav “much” is not a number",
         "Historical, row 5: shares -5.0 is below zero",
         "Historical, row 6: 2020-02-04 is in Historical, row 2 too, with other values",
         "Historical, row 7: 2030-02-04 is in the future",
         "Historical, row 8: shares 270,000,000,000 is above 100,000,000,000, more than any fund has",
-        "Distributions, row 2: “some” is not a number",
+        "Distributions, row 2: total “some” is not a number",
     ]
 
 
