@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from bot.chat.commands import COMMANDS
-from tests.chat.talk import ME, YOU, talking
+from tests.chat.people import STEP
+from tests.chat.talk import ME, YOU
 from tests.fakes.botapi_faults import refusal
 from tests.fakes.botapi_methods import person
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.chat.talk import Talk
     from tests.fakes.botapi_world import Json, Message
 
@@ -132,65 +127,10 @@ async def test_every_button_there_is_leads_to_an_answer(talk: Talk) -> None:
         if data in seen or data.startswith(("e/chart", "e/backtest")):
             continue
         seen.add(data)
+        talk.now += STEP
         (page,) = await talk.ask("/about")
         await talk.deliver(pressed(talk, page, data))
         assert page.edits == (data != "e/about"), data
         waiting += [data for row in page.buttons for _, data in row]
     assert {"e/compare", "e/alerts", "e/help metrics", "e/summary now"} & seen
     assert not [note for note in talk.notes() if "failed" in note]
-
-
-LINES = st.one_of(
-    st.text(max_size=40),
-    st.builds(
-        "{}/{}{}{}".format,
-        st.sampled_from(["e", "r", "", "x", "ee"]),
-        st.sampled_from([command.name for command in COMMANDS if command.name != "backtest"]),
-        st.sampled_from(["", " ", "@other_bot ", "\n", " \x00"]),
-        st.one_of(
-            st.text(max_size=24),
-            st.sampled_from(["1", "1 off", "1 pause", "#1 why", "1 chart", "0", "-1", "1e9", "off", "now"]),
-        ),
-    ),
-)
-
-
-def test_made_up_buttons_and_links_change_nothing_of_another_chat_and_raise_nothing(
-    sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def begin() -> tuple[Any, Talk, Message]:
-        context = talking(sample, tmp_path)
-        talk = await context.__aenter__()
-        talk.api.chat(ME)
-        talk.api.chat(YOU)
-        await talk.ask('/alert ratio > 0.9 note "the secret"', YOU)
-        await talk.ask("/summary on 18:30", YOU)
-        (page,) = await talk.ask("/about")
-        return context, talk, page
-
-    async def kept(talk: Talk) -> list[list[dict[str, Any]]]:
-        mine = await talk.rows("chats"), await talk.rows("alerts"), await talk.rows("alert_states")
-        return [[row for row in rows if row.get("chat_id") != ME] for rows in mine]
-
-    with asyncio.Runner() as runner:
-        context, talk, page = runner.run(begin())
-        before = runner.run(kept(talk))
-
-        @settings(max_examples=200)
-        @given(LINES)
-        def press(data: str) -> None:
-            runner.run(talk.deliver(pressed(talk, page, data)))
-
-        @settings(max_examples=100)
-        @given(st.text(max_size=64))
-        def follow(payload: str) -> None:
-            runner.run(talk.ask(f"/start {payload}"))
-
-        press()
-        follow()
-        mine = talk.api.messages(ME)
-        after = runner.run(kept(talk))
-        runner.run(context.__aexit__(None, None, None))
-    assert after[:2] == before[:2]
-    assert "the secret" not in "".join(message.text for message in mine)
-    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

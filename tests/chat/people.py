@@ -1,0 +1,125 @@
+"""Everybody who may turn up at a bot, every command line and every button, from the command table."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bot.chat import reply
+from bot.chat.commands import COMMANDS
+from storage import access
+from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
+from tests.fakes.botapi_methods import person
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import pytest
+
+    from tests.chat.talk import Talk
+    from tests.fakes.botapi_world import Json, Message
+
+ADMIN, MEMBER, STRANGER, BLOCKED = 21, 22, 23, 24
+SECRET = "zq-secret-of-the-group"  # noqa: S105 - a mark in the group's rows, not a password
+STEP = dt.timedelta(seconds=3)  # slow enough for the quota
+# What commands take besides their examples: every word that their usage names.
+WORDS = (
+    "alert", "alert 1", "alert ratio > 0.7", "alert 1 why", "alert 1 chart", "alert 1 pause",
+    "alert 1 resume", "alert 1 off", "summary now", "summary off", "summary weekdays", "summary daily",
+    "settings quiet", "settings quiet 22-7", "settings returns total", "settings theme dark",
+    "settings numbers 1.234,5",
+    "forgetme yes", "admin", "admin approve 23", "admin reject 22", "admin revoke 22", "admin stats",
+    "admin broadcast Hello", "admin send 1", "help alert", "start payload", "history 1", "alerts",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody, and the chat in which they write; `hidden` behind the group."""
+
+    name: str
+    chat_id: int
+    user_id: int
+    hidden: bool = False
+
+
+PEOPLE = (
+    Person("owner", OWNER, OWNER),
+    Person("owner in the group", GROUP, OWNER),
+    Person("member", GROUP, MEMBER),
+    Person("other chat's member", YOU, YOU),
+    Person("group admin", GROUP, ADMIN),
+    Person("anonymous admin", GROUP, ADMIN, hidden=True),
+    Person("stranger", STRANGER, STRANGER),
+    Person("stranger in the group's name", GROUP - 1, STRANGER),
+    Person("blocked", BLOCKED, BLOCKED),
+)
+
+
+def command_lines() -> list[str]:
+    """Every command bare and by its example, and the words that it takes."""
+    bare = [f"/{command.name}" for command in COMMANDS]
+    return list(dict.fromkeys([*bare, *(c.example for c in COMMANDS), *(f"/{words}" for words in WORDS)]))
+
+
+@asynccontextmanager
+async def village(sample: Path, folder: Path) -> AsyncIterator[Talk]:
+    """A private bot with an owner, a group with an alert and a secret, another's chat, and who is blocked."""
+    settings: dict[str, Any] = {"users": frozenset({ME, YOU}), "chats": frozenset({GROUP})}
+    async with talking(sample, folder, access="allowlist", **settings) as talk:
+        for chat_id in (ME, YOU, OWNER, STRANGER, BLOCKED):
+            talk.api.chat(chat_id)
+        talk.api.chat(GROUP).members.update({ADMIN: "administrator", MEMBER: "member", OWNER: "member"})
+        for line in (f'/alert ratio > 0.9 note "{SECRET}"', "/summary on 18:30", "/settings theme dark"):
+            await talk.ask(line, GROUP, user_id=ADMIN)
+        await talk.database.run(lambda db: access.decide(db, BLOCKED, "rejected", talk.now, "Blocked"))
+        yield talk
+
+
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of the time, and who may see them is decided before."""
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(reply, "_send_picture", nothing)
+
+
+def typed(talk: Talk, who: Person, text: str) -> Json:
+    """The update of a line that somebody types."""
+    talk.api.say(who.chat_id, text, user_id=who.user_id, anonymous=who.hidden)
+    update: Json = talk.api.world.updates.pop()
+    return update
+
+
+def pressed(talk: Talk, who: Person, message: Message, data: str) -> Json:
+    """The update of a button, which need not be on the message; Telegram names who really pressed it."""
+    world = talk.api.world
+    world.last_query += 1
+    world.last_update += 1
+    query = f"{world.last_query}"
+    world.queries[query] = None
+    content = {"id": query, "from": person(who.user_id), "message": message.json(), "chat_instance": "7"}
+    return {"update_id": world.last_update, "callback_query": {**content, "data": data}}
+
+
+async def buttons(talk: Talk) -> list[str]:
+    """Data of all buttons that the bot shows to the owner and to a group's administrator, one press deep."""
+    found: dict[str, None] = {}
+    owner, admin = PEOPLE[0], PEOPLE[4]
+    for who in (owner, admin):
+        for line in command_lines():
+            if "forgetme" not in line and "off" not in line.split():
+                talk.now += STEP
+                await talk.deliver(typed(talk, who, line))
+    for message in list(talk.api.world.messages.values()):
+        found |= dict.fromkeys(data for row in message.buttons for _, data in row)
+    return list(found)
+
+
+def rows(db: Any) -> dict[str, list[dict[str, Any]]]:  # noqa: ANN401 - sqlite_utils.Database
+    """Every row of every table but the notes of updates."""
+    return {table.name: list(table.rows) for table in db.tables if table.name != "updates"}

@@ -1,0 +1,79 @@
+"""Payloads that nobody was given: no foreign read, no foreign change, nothing raised."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.chat.access import Door
+from tests.chat.people import PEOPLE, STEP, no_pictures, pressed, rows, typed, village
+from tests.fuzz import fuzz
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bot.chat.dispatch import Dispatcher
+    from tests.chat.people import Person
+
+SHORT = 1_200
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_pictures(monkeypatch)
+
+
+async def test_made_up_payloads_do_nothing_to_anybody_else(sample: Path, tmp_path: Path) -> None:
+    report = await fuzz(sample, tmp_path, SHORT, seed=20201211)
+    assert (report.changes, report.leaks, report.errors) == ([], [], [])
+    assert report.payloads.total() == SHORT
+    assert report.answers > SHORT / 10
+
+
+async def test_the_search_finds_a_door_that_stands_open(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def anybody(*_: object) -> bool:
+        return True
+
+    async def unguarded(self: Dispatcher, *_: object) -> None:
+        del self
+
+    monkeypatch.setattr(Door, "admits", anybody)
+    monkeypatch.setattr("bot.chat.dispatch.Dispatcher._guard", unguarded)
+    report = await fuzz(sample, tmp_path, SHORT // 2, seed=20201211)
+    assert report.changes
+
+
+STRANGERS = [who for who in PEOPLE if who.name in {"stranger", "blocked"}]
+
+
+def test_whatever_a_stranger_sends_changes_nothing_at_all(
+    sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with asyncio.Runner() as runner:
+        context = village(sample, tmp_path)
+        talk = runner.run(context.__aenter__())
+        pages = {}
+        for who in STRANGERS:
+            runner.run(talk.deliver(typed(talk, who, "/start")))
+            pages[who.name] = talk.api.world.message(talk.api.chat(who.chat_id), text="a page")
+        before, said = runner.run(talk.database.run(rows)), len(talk.api.calls("sendMessage"))
+
+        @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+        @given(st.sampled_from(STRANGERS), st.text(max_size=64), st.booleans())
+        def send(who: Person, text: str, button: bool) -> None:
+            talk.now += STEP
+            made = pressed(talk, who, pages[who.name], text) if button else typed(talk, who, f"/start {text}")
+            runner.run(talk.deliver(made))
+
+        send()
+        after = runner.run(talk.database.run(rows))
+        runner.run(context.__aexit__(None, None, None))
+    assert after == before
+    assert len(talk.api.calls("sendMessage")) == said
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

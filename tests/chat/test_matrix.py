@@ -1,0 +1,159 @@
+"""The matrix {every command line and every button} x {everybody}, cell by cell, in the real Application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.chat import dispatch, question
+from bot.chat.access import Role
+from bot.chat.commands import BY_NAME
+from bot.chat.refusals import ADMINISTRATORS
+from bot.chat.refusals import OWNER as OWNER_ONLY
+from bot.rendering.answer import Answer
+from bot.rendering.text import lines
+from tests.chat.people import PEOPLE, STEP, buttons, command_lines, no_pictures, pressed, rows, typed, village
+from tests.chat.talk import ME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chat.people import Person
+    from tests.chat.talk import Talk
+
+RAN, SILENCE = "ran", ""
+_INSIDER = {Role.MEMBER: RAN, Role.ADMIN: RAN, Role.OWNER: OWNER_ONLY}
+_BYSTANDER = {Role.MEMBER: RAN, Role.ADMIN: ADMINISTRATORS, Role.OWNER: OWNER_ONLY}
+_NOBODY = dict.fromkeys(Role, SILENCE)
+# What everybody gets, by the role that the command table asks for.
+EXPECTED: dict[str, dict[Role, str]] = {
+    "owner": dict.fromkeys(Role, RAN),
+    "owner in the group": _BYSTANDER,
+    "member": _BYSTANDER,
+    "other chat's member": _INSIDER,  # of their own chat
+    "group admin": _INSIDER,
+    "anonymous admin": _INSIDER,
+    "stranger": _NOBODY,
+    "stranger in the group's name": _NOBODY,
+    "blocked": _NOBODY,
+}
+# The roles once more, written down by hand: a command that is new or has changed hands is noticed.
+ROLES = {
+    Role.MEMBER: (
+        "/start", "/help", "/compare", "/trend", "/flows", "/multiples", "/fundamentals", "/why", "/sectors",
+        "/chart", "/backtest", "/alerts", "/history", "/status", "/about", "/privacy", "/alert", "/alert 1",
+        "/alert 1 why", "/alert 1 chart", "/summary", "/summary now", "/settings", "/settings quiet",
+    ),
+    Role.ADMIN: (
+        "/alert ratio > 0.7", "/alert 1 pause", "/alert 1 resume", "/alert 1 off", "/summary off",
+        "/summary on 18:30", "/summary weekdays", "/settings quiet 22-7", "/settings zone Europe/Berlin",
+        "/export", "/forgetme", "/forgetme yes",
+    ),
+    Role.OWNER: ("/admin", "/admin approve 23", "/admin stats", "/admin broadcast Hello", "/admin nonsense"),
+}  # fmt: skip
+
+
+def role(line: str) -> Role:
+    """Who may use a command line, by the table."""
+    name, _, words = line.removeprefix("/").partition(" ")
+    return BY_NAME[name].role(words.strip())
+
+
+@pytest.mark.parametrize(("wanted", "line"), [(r, line) for r, found in ROLES.items() for line in found])
+def test_the_table_says_who_may_use_what(wanted: Role, line: str) -> None:
+    assert role(line) is wanted
+
+
+@pytest.fixture(scope="module")
+def shown(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Data of every button that there is."""
+
+    async def gather() -> list[str]:
+        async with village(sample, tmp_path_factory.mktemp("shown")) as talk:
+            return await buttons(talk)
+
+    with pytest.MonkeyPatch.context() as patch:
+        no_pictures(patch)
+        return asyncio.run(gather())
+
+
+class Recorder:
+    """Handlers that only say that they ran."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ran = 0
+        table = {
+            name: command.__class__(**{**vars(command), "handler": self}) for name, command in BY_NAME.items()
+        }
+        monkeypatch.setattr(dispatch, "BY_NAME", table)
+        monkeypatch.setattr(question, "BY_NAME", table)
+
+    async def __call__(self, _: Any) -> Answer:  # noqa: ANN401 - an Ask
+        self.ran += 1
+        return Answer(lines(RAN, f"for the {self.ran}. time"))
+
+
+async def cell(talk: Talk, who: Person, update: dict[str, Any], recorder: Recorder) -> str:
+    """What came of one update: RAN, what was said, or SILENCE."""
+    talk.now += STEP
+    before, said = recorder.ran, len(talk.notes())
+    sent = {key: message.edits for key, message in talk.api.world.messages.items()}
+    await talk.deliver(update)
+    fresh = [
+        message.text
+        for key, message in talk.api.world.messages.items()
+        if sent.get(key) != message.edits and message.sender["is_bot"] and message.chat_id == who.chat_id
+    ]
+    if recorder.ran > before:
+        return RAN if recorder.ran == before + 1 else "ran twice"
+    told = [*talk.notes()[said:], *[text for text in fresh if not text.startswith("/")]]
+    return " | ".join(told) or SILENCE
+
+
+@pytest.mark.parametrize("who", PEOPLE, ids=lambda who: who.name)
+async def test_every_cell(
+    who: Person, shown: list[str], sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with village(sample, tmp_path) as talk:
+        await talk.deliver(typed(talk, who, "/about"))  # a stranger's one polite line
+        page = talk.api.world.message(talk.api.chat(who.chat_id), text="a page")
+        recorder = Recorder(monkeypatch)
+        before = await talk.database.run(rows)
+        expected, wrong = EXPECTED[who.name], []
+        for line in command_lines():
+            got = await cell(talk, who, typed(talk, who, line), recorder)
+            if got != expected[role(line)]:
+                wrong.append((line, got))
+        for data in shown:
+            got = await cell(talk, who, pressed(talk, who, page, data), recorder)
+            if got != expected[role(data[1:])]:
+                wrong.append((data, got))
+        assert wrong == []
+        assert await talk.database.run(rows) == before
+    assert len(shown) > 60
+
+
+async def test_a_button_pressed_in_the_name_of_a_group_is_its_pressers(sample: Path, tmp_path: Path) -> None:
+    """The id of anonymous administrators opens nothing by itself."""
+    anonymous = PEOPLE[5].__class__("forged", PEOPLE[5].chat_id, 1087968824)
+    async with village(sample, tmp_path) as talk:
+        page = talk.api.world.message(talk.api.chat(anonymous.chat_id), text="a page")
+        before = await talk.database.run(rows)
+        await talk.deliver(pressed(talk, anonymous, page, "e/alert 1 off"))
+        assert talk.notes() == [ADMINISTRATORS]
+        assert await talk.database.run(rows) == before
+
+
+async def test_a_message_without_a_chat_ends_the_waiting_and_nothing_else(
+    sample: Path, tmp_path: Path
+) -> None:
+    async with village(sample, tmp_path) as talk:
+        page = talk.api.world.message(talk.api.chat(ME), text="a page")
+        update = pressed(talk, PEOPLE[0], page, "e/about")
+        update["callback_query"].pop("message")
+        update["callback_query"]["inline_message_id"] = "7"
+        await talk.deliver(update)
+        assert [call.status for call in talk.api.calls("answerCallbackQuery")] == [200]
+        assert page.edits == 0
