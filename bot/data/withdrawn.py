@@ -37,13 +37,15 @@ def withdrawn(
     if "bars" not in payload and listed:  # a list of its own has all of them from its first to its last
         days = (f"{session:%Y-%m-%d}" for session in completed)
         covered = {day for day in days if min(listed) < day < max(listed)} - listed
-    return [
-        {"ticker": ticker, "ex_date": row["ex_date"], "amount": None}
+    stored = {
+        row["ex_date"]
         for row in observations.newest(db, "distributions")
-        if (row["source"], row["ticker"]) == (source, ticker)
-        and row["amount"] is not None
-        and row["ex_date"] in covered
-    ]
+        if (row["source"], row["ticker"]) == (source, ticker) and row["amount"] is not None
+    }
+    gone = sorted(stored & covered)
+    if len(gone) > max(len(stored & listed), 1):  # not so many at once: the list itself is not whole
+        return []
+    return [{"ticker": ticker, "ex_date": day, "amount": None} for day in gone]
 
 
 def _covered(had: Collection[str], completed: pd.DatetimeIndex) -> set[str]:

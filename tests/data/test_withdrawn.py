@@ -74,6 +74,15 @@ def test_an_answer_that_says_nothing_of_distributions_withdraws_none(db: sqlite_
     assert gone(db, Ok({"bars": bars(*DAYS)})) == []
 
 
+def test_an_answer_without_most_of_them_has_lost_its_list(db: sqlite_utils.Database) -> None:
+    """Every total return of the past would change, because one page came without its events."""
+    rows = paid("2020-12-02", "2020-12-08")
+    observations.add(db, "distributions", rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": []})) == []
+    one = Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-02", "2020-12-08")})
+    assert gone(db, one) == ["2020-12-04"]
+
+
 @pytest.mark.parametrize("edge", [DAYS[0], DAYS[-1]])
 def test_at_the_ends_of_an_answer_nothing_is_withdrawn(edge: str, db: sqlite_utils.Database) -> None:
     assert gone(db, Ok({"bars": bars(*DAYS), "distributions": []}), edge) == []

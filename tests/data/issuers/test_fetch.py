@@ -240,6 +240,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
     assert str(reports[1]) == (
         f"issuer file, SPY fund: No data: refused (a web page instead of the file); {BY_HAND}."
     )
+    assert stands["SPY fund"]["rests_until"] == "2020-12-12T03:30:00Z"
     assert [(subject, stands[subject]["outcome"]) for subject in sorted(stands)] == [
         ("IWM fund", "Ok"),
         ("SPY fund", "Refused"),
