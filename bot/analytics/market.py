@@ -51,7 +51,8 @@ class Market:
     distributions  per ticker a Series ex-date -> dollars per share
     facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each; with a
                    column `was`, the count that a source gave before it replaced it
-    multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session
+    multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session; where they are
+                   known also holdings_date, price_date (ISO text) and coverage (0 to 1)
     weights        DataFrame with WEIGHT_COLUMNS, percent, one row per sector or group and session
     sources        "prices", "facts:IWM", "facts:SPY", "multiples" -> Source
     calendar       the exchange's sessions; without it, the sessions that have a price

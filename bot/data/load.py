@@ -34,6 +34,7 @@ LABELS = {
     "sample": "sample data",
 }
 _PREFERENCE = tuple(LABELS)
+_BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from
 _RESTATED = 1_000  # replaced share counts that are remembered
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -254,11 +255,11 @@ def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
     if not rows:
         empty = pd.DataFrame(columns=list(MULTIPLE_COLUMNS))
         return empty.astype({"session": "datetime64[ns]", "value": "float64"}), _NONE
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows).reindex(columns=[*rows[0], *(set(_BEHIND) - rows[0].keys())])
     frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
     names = list(dict.fromkeys(frame.sort_values("session")["source"][::-1]))
     source = Source(names[0], ", ".join(LABELS.get(n, n) for n in names), str(frame["observed_at"].max()))
-    return frame[list(MULTIPLE_COLUMNS)].sort_values("session", kind="stable"), source
+    return frame[[*MULTIPLE_COLUMNS, *_BEHIND]].sort_values("session", kind="stable"), source
 
 
 def _weights(rows: list[dict[str, Any]], last: pd.Timestamp) -> pd.DataFrame:

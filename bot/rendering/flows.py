@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bot.rendering.themes import Theme
 
 WINDOWS = (Window("d", 1), Window("d", 5), Window("d", 20), YTD)
+BY_ASSETS = Window("d", 20)
 _SHOWN_FLAGS = 4
 
 
@@ -80,9 +81,21 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         head,
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
+        _by_assets(market, ticker),
         *_flags(found),
         *aside(market, ticker),
     )
+
+
+def _by_assets(market: Market, ticker: str) -> str | None:
+    """The other method's flow, where the source states assets: it should say nearly the same."""
+    frame = flows.prepared(market, ticker)
+    base = flows.summary(frame, BY_ASSETS, market.anchor).base
+    by_assets = flows.by_assets(market.fund(ticker)[["assets", "nav"]].reindex(frame.index))
+    if base is None or base not in by_assets.index or by_assets.index[-1] != frame.index[-1]:
+        return None
+    dollars = float(by_assets.loc[base:].iloc[1:].sum())
+    return f"By assets less the return of NAV, {BY_ASSETS}: {USD.show(dollars)}."
 
 
 def aside(market: Market, ticker: str) -> list[str]:

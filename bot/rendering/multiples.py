@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
+from bot.data.load import LABELS
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import metric_chart
 from bot.rendering.compare import chart_look, convention, fact_labels, titled
@@ -56,8 +58,6 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
         heading("Valuation multiples", market, asked),
         *blocks,
         _ADVICE if not any(f.convention == "losses_in" for f in figures) else None,
-        "",
-        sources({"multiples": market.source("multiples").label}),
     )
     chosen = convention_for(market)
     drawable = chosen is not None and len(valuation.premium(market, "pe", chosen)) > 1
@@ -83,7 +83,8 @@ def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html
         bold(capital(convention(name, basis))),
         *_dated(market, ordered),
         pre(table(("", SMALL, LARGE, "premium"), rows)),
-        *(_rank(figure) for figure in ordered if figure.metric == "pe"),
+        *_ranks(ordered),
+        _provenance(market, ordered),
     )
 
 
@@ -113,15 +114,37 @@ def _aged(market: Market, session: pd.Timestamp) -> str:
     return f"{short_date(session)}{f' ({old})' if old else ''}"
 
 
-def _rank(figure: Figure) -> str:
-    """Place of the premium in the stored history, with n and the first date."""
-    name = valuation.MULTIPLES[figure.metric]
-    if figure.percentile is None or figure.first is None:
-        return f"{name} premium: no history of both funds to rank it in yet."
-    return (
-        f"{name} premium: percentile {math.floor(figure.percentile)} "
-        f"(n = {figure.observations:,} since {short_date(figure.first)})."
-    )
+def _ranks(figures: list[Figure]) -> list[str]:
+    """Place of each premium in its stored history, with n and the first date; equal histories together."""
+    groups: dict[str, list[str]] = {}
+    for figure in figures:
+        name = valuation.MULTIPLES[figure.metric]
+        if figure.percentile is None or figure.first is None:
+            groups.setdefault("", []).append(name)
+        else:
+            history = f"n = {figure.observations:,} since {short_date(figure.first)}"
+            groups.setdefault(history, []).append(f"{name} {math.floor(figure.percentile)}")
+    return [
+        f"Premium percentiles: {', '.join(ranks)} ({history})."
+        if history
+        else f"{', '.join(ranks)} premium: no history of both funds to rank it in yet."
+        for history, ranks in groups.items()
+    ]
+
+
+def _provenance(market: Market, figures: list[Figure]) -> str:
+    """Source of a block's figures, and what is known of the holdings behind them."""
+    rows = market.multiples
+    same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
+    newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")
+    said = [", ".join(LABELS.get(name, name) for name in sorted(set(newest["source"])))]
+    held = sorted(newest["holdings_date"].dropna().unique()) if "holdings_date" in newest else []
+    if held:
+        said.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in held)}")
+    covered = newest["coverage"].dropna() if "coverage" in newest else []
+    if len(covered):
+        said.append(f"coverage {100 * float(min(covered)):.0f}%")
+    return f"Source: {'; '.join(said)}."
 
 
 def why_answer(market: Market, asked: Asked, window: Window) -> Answer:

@@ -18,6 +18,7 @@ from tests.sample_market import sample_market
 from tests.shared_data import market_at, shared
 
 if TYPE_CHECKING:
+    from bot.analytics.market import Market
     from bot.rendering.themes import Look
 
 SAMPLE_PAGE = """\
@@ -30,6 +31,7 @@ IWM: 290.30m units, $55.2bn, as reported for 11 Dec 2020
 20d  +$2.48bn     +5.19%  +4.80%
 ytd  +$0.80bn     +1.65%  +0.12%
 Base reports: 1d 10 Dec 2020, 5d 4 Dec 2020, 20d 12 Nov 2020, ytd 31 Dec 2019.
+By assets less the return of NAV, 20d: +$2.48bn.
 SPY: 855.43m units, $313.3bn, as reported for 11 Dec 2020
           flow  of assets    units
 1d    +$1.65bn     +0.53%   +0.53%
@@ -37,6 +39,7 @@ SPY: 855.43m units, $313.3bn, as reported for 11 Dec 2020
 20d   −$5.35bn     −1.72%   −1.66%
 ytd  −$33.08bn    −10.70%  −10.94%
 Base reports: 1d 10 Dec 2020, 5d 4 Dec 2020, 20d 12 Nov 2020, ytd 31 Dec 2019.
+By assets less the return of NAV, 20d: −$5.35bn.
 IWM 20d z-score: +1.11.
 IWM 20d less the 20d before: +$0.62bn.
 Gap IWM − SPY 20d, of assets: +6.91pp.
@@ -111,6 +114,41 @@ def test_flagged_days_are_explained_newest_first() -> None:
         "STALE 9 Jan 2020: share count unchanged for three sessions or more, it may be frozen.",
         "... and 1 more flagged day.",
     ]
+
+
+def with_facts(of: Market, **columns: object) -> Market:
+    return replace(of, facts={"IWM": of.fund("IWM").assign(**columns)})
+
+
+def test_a_count_that_was_replaced_is_told_with_what_it_was() -> None:
+    of = market([50.0] * 5, units={"IWM": [250.0, 251, 252, 253, 254]})
+    was = [float("nan"), float("nan"), 240e6, float("nan"), float("nan")]
+    lines = said(flows_answer(with_facts(of, was=was), Asked(), LIGHT, [Window("d", 4)]))
+    assert "REVISED 6 Jan 2020: the source gave 240.00m units first." in lines
+
+
+def test_counts_made_of_assets_are_left_out_and_told() -> None:
+    values = [100.0 + number % 3 for number in range(24)]
+    counts = [200.0 + number for number in range(6)] + [20_000.0 / value for value in values[6:]]
+    of = with_facts(market([50.0] * 24, units={"IWM": counts}), nav=values)
+    assert "FAKE_AUM 10 Jan 2020 to 5 Feb 2020: 18 counts are assets divided by NAV, left out." in said(
+        flows_answer(of, Asked(), LIGHT)
+    )
+
+
+def test_counts_of_another_source_are_told() -> None:
+    of = market([50.0] * 5, units={"IWM": [250.0, 251, 252, 253, 254]})
+    note = "SOURCE_SWITCH IWM: issuer file counts units of 2 sessions."
+    assert note in said(flows_answer(replace(of, notes={"facts:IWM": (note,)}), Asked(), LIGHT))
+
+
+def test_assets_give_a_second_answer_where_the_source_states_them() -> None:
+    of = market([50.0] * 22, units={"IWM": [250.0 + number for number in range(22)]})
+    told = with_facts(of, assets=[100.0 * (250 + number) * 1e6 for number in range(22)])
+    assert "By assets less the return of NAV, 20d: +$2.00bn." in said(flows_answer(told, Asked(), LIGHT))
+    lacking = with_facts(of, assets=[*[25e9] * 21, float("nan")])
+    for without in (of, lacking):
+        assert not any(line.startswith("By assets") for line in said(flows_answer(without, Asked(), LIGHT)))
 
 
 def test_an_empty_market_has_no_answer() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,8 @@ P/CF   14.4x  17.3x   −16.8%
 P/B     2.4x   4.0x   −42.0%
 P/S     1.4x   2.6x   −45.3%
 Yield   1.1%   1.6%   −32.7%
-P/E premium: percentile 100 (n = 352 since 31 Dec 2014).
-
-Source: sample data."""
+Premium percentiles: P/E 100, P/CF 45, P/B 21, P/S 30, Yield 5 (n = 352 since 31 Dec 2014).
+Source: sample data; holdings of 11 Dec 2020; coverage 100%."""
 SAMPLE_WHY = """\
 What moved it, ytd · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
@@ -89,9 +89,8 @@ def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None
         "       IWM    SPY  premium",
         "P/E  25.0x  20.0x   +25.0%",
         "P/E premium: no history of both funds to rank it in yet.",
-        ADVICE,
-        "",
         "Source: CSV import.",
+        ADVICE,
     ]
 
 
@@ -115,7 +114,9 @@ def test_every_premium_is_that_of_the_analytics() -> None:
         cells = next(line for line in lines if line.startswith(f"{name} ") and "premium:" not in line).split()
         assert figure.premium is not None
         assert cells[3] == f"{figure.premium:+.1f}%".replace("-", "−")
-    assert any(line.startswith("P/E premium: percentile ") for line in lines)
+        assert f"{name} {math.floor(figure.percentile or 0)}" in next(
+            line for line in lines if line.startswith("Premium percentiles: ")
+        )
 
 
 def test_conventions_are_kept_apart() -> None:
@@ -127,6 +128,22 @@ def test_conventions_are_kept_apart() -> None:
     assert ADVICE not in lines
 
 
+def test_what_a_figure_was_computed_from_is_told() -> None:
+    of = market([50.0] * 5, multiples=PE)
+    told = {"holdings_date": ["2019-12-31", None], "price_date": [None, None], "coverage": [0.97, 0.985]}
+    bare = replace(of, multiples=of.multiples.assign(**told))
+    assert "Source: CSV import; holdings of 31 Dec 2019; coverage 97%." in said(
+        multiples_answer(bare, Asked(), LIGHT)
+    )
+
+
+def test_histories_of_different_lengths_are_told_apart() -> None:
+    more = [("2020-01-06", ticker, metric, 20.0) for ticker in ("IWM", "SPY") for metric in ("pe", "pb")]
+    lines = said(multiples_answer(market([50.0] * 5, multiples=[*PE, *more]), Asked(), LIGHT))
+    assert "Premium percentiles: P/E 50 (n = 2 since 3 Jan 2020)." in lines
+    assert "P/B premium: no history of both funds to rank it in yet." in lines
+
+
 def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
     steps = [("IWM", 40.0)] + [("IWM", 20.0 + number / 100) for number in range(400)] + [("IWM", 30.0)]
     figures = [
@@ -135,7 +152,7 @@ def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
         for ticker, value in (("IWM", small), ("SPY", 20.0))
     ]
     lines = said(multiples_answer(market([50.0] * 402, multiples=figures), Asked(), LIGHT))
-    assert "P/E premium: percentile 99 (n = 402 since 2 Jan 2020)." in lines
+    assert "Premium percentiles: P/E 99 (n = 402 since 2 Jan 2020)." in lines
 
 
 @pytest.mark.parametrize(("count", "drawable"), [(1, False), (2, True)])
