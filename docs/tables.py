@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.alerts.presets import PRESETS
+from bot.analytics.counts import FLAGS
 from bot.analytics.registry import METRICS
 from bot.chat.commands import COMMANDS
 from bot.cli import parser
@@ -51,6 +52,11 @@ def metrics() -> str:
     """Every metric: what it says, and a rule on it."""
     rows = [(f"`{each.name}`", each.meaning, f"`{each.example}`") for each in METRICS.values()]
     return table(("Metric", "What it says", "A rule"), rows)
+
+
+def flags() -> str:
+    """Every flag that a day of share counts can carry."""
+    return table(("Flag", "Means"), [(f"`{name}`", meaning) for name, meaning in FLAGS.items()])
 
 
 def presets() -> str:
@@ -128,6 +134,7 @@ def sorted_subcommands(top: argparse.ArgumentParser) -> list[tuple[str, str, str
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "metrics": metrics,
+    "flags": flags,
     "presets": presets,
     "formulas": formulas,
     "keys": keys,
