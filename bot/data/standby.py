@@ -40,9 +40,9 @@ def wanted(
 
 
 def _lacked(lead: Row, sessions: Sessions, now: dt.datetime) -> list[str]:
-    """Stale sessions that the first source lacks."""
+    """Sessions that the first source lacks: those it dropped, and the last one once it is stale."""
     stale = f"{sessions.last_completed(now, STALE_AFTER):%Y-%m-%d}"
-    dropped = [day for day in lead["missing"].split() if day <= stale]
+    dropped = lead["missing"].split()
     return dropped if (lead["last_session"] or "") >= stale else [*dropped, stale]
 
 
