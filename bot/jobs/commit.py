@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int | None]  # a chat and its topic
 Payload = dict[str, Any]
+Quiet = Mapping[int, dt.datetime | None]  # until when a chat is left in peace
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class Stored:
     left: set[int] = field(default_factory=set)
 
 
-def commit(db: sqlite_utils.Database, judged: list[Judged], *, sample: bool, now: dt.datetime) -> Stored:
+def commit(
+    db: sqlite_utils.Database, judged: list[Judged], *, quiet: Quiet, sample: bool, now: dt.datetime
+) -> Stored:
     """Store what judging gave; an alert that somebody changed meanwhile is left as it is."""
     fires: list[Fire] = []
     left: set[int] = set()
@@ -77,7 +81,7 @@ def commit(db: sqlite_utils.Database, judged: list[Judged], *, sample: bool, now
                 dedup = f"alert:{event_id}"
                 message = send(db, place, dedup, told.text, now, silent=told.silent, about=about)
                 held.tell(db, [event_id], message)
-        _set_life(db, one, place, now)
+        _set_life(db, one, place, quiet, now)
     for place, told_there in lists.items():
         _send_list(db, place, told_there, sample=sample, now=now)
     return Stored(fires, left)
@@ -119,7 +123,7 @@ def _store(db: sqlite_utils.Database, one: Judged, now: dt.datetime) -> list[tup
     return new
 
 
-def _set_life(db: sqlite_utils.Database, one: Judged, place: Place, now: dt.datetime) -> None:
+def _set_life(db: sqlite_utils.Database, one: Judged, place: Place, quiet: Quiet, now: dt.datetime) -> None:
     """Done after its one fire, active again once that fire is gone, expired after its last day."""
     if one.done:
         stored.set_life(db, one.alert_id, "done", "fired once")
@@ -127,7 +131,7 @@ def _set_life(db: sqlite_utils.Database, one: Judged, place: Place, now: dt.date
         stored.set_life(db, one.alert_id, "active")
     if one.over and one.standing is not None:
         stored.set_life(db, one.alert_id, "expired", "its last day has passed")
-        _notice(db, one, place, pushes.ended(one.standing), "ended", now)
+        _notice(db, one, place, pushes.ended(one.standing), "ended", quiet, now)
 
 
 def _revise(db: sqlite_utils.Database, place: Place, told: Told, event_id: int, now: dt.datetime) -> None:
@@ -244,12 +248,18 @@ def _payload(db: sqlite_utils.Database, place: Place, answer: Answer, *, silent:
 
 
 def _notice(
-    db: sqlite_utils.Database, one: Judged, place: Place, answer: Answer, what: str, now: dt.datetime
+    db: sqlite_utils.Database,
+    one: Judged,
+    place: Place,
+    answer: Answer,
+    what: str,
+    quiet: Quiet,
+    now: dt.datetime,
 ) -> None:
-    """A notice about one alert; an alert may be paused more than once, so the instant is part of its key."""
+    """A notice about one alert; it may be paused more than once, so the instant is part of its key."""
     about = one.states[-1].session if one.states else None
     dedup = f"{what}:{one.alert_id}:{now:%Y-%m-%dT%H:%M:%S}"
-    send(db, place, dedup, answer, now, kind="notice", about=about)
+    send(db, place, dedup, answer, now, kind="notice", about=about, not_before=quiet.get(one.chat_id))
 
 
 def send(  # noqa: PLR0913 - a message's columns, by name

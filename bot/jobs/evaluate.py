@@ -58,8 +58,9 @@ class Evaluation:
         judge = Judge(context, self._seen)
         kept = await self._kept(judge, rows)
         changed = await asyncio.to_thread(judge.all, rows, kept)
-        told = await self._told(context, changed)
-        store = partial(commit, judged=told, sample=market.is_sample, now=services.clock())
+        told, wishes = await self._told(context, changed)
+        quiet = {chat_id: wish.quiet_until for chat_id, wish in wishes.items()}
+        store = partial(commit, judged=told, quiet=quiet, sample=market.is_sample, now=services.clock())
         done = await services.database.run(store) if told else Stored()
         # An alert that was left alone is missing here: the next run will see it.
         marks = _marks(rows, told)
@@ -78,13 +79,15 @@ class Evaluation:
             kept |= await self._services.database.run(partial(_read_kept, alerts=piece))
         return kept
 
-    async def _told(self, context: Context, changed: list[Judged]) -> list[Judged]:
-        """What came of it, with its texts."""
+    async def _told(
+        self, context: Context, changed: list[Judged]
+    ) -> tuple[list[Judged], Mapping[int, Wishes]]:
+        """What came of it, with its texts, and what the chats wish."""
         services, now = self._services, self._services.clock()
         counts, wishes = await services.database.run(
             partial(_read_about, judged=changed, default_zone=services.config.timezone, now=now)
         )
-        return await asyncio.to_thread(Teller(context).tell, changed, counts, wishes, now)
+        return await asyncio.to_thread(Teller(context).tell, changed, counts, wishes, now), wishes
 
 
 def _looked_back(market: Market) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bot.data.refresh import refresh
 from bot.jobs.backups import Backups
 from bot.jobs.evaluate import Evaluation, Fire
+from bot.jobs.expiry import Expiry
 from bot.jobs.outages import Outages
 from bot.jobs.pulse import Pulse
 from bot.jobs.release import Release
@@ -49,7 +50,8 @@ class Scheduler:
     def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
         self._services, self._providers, self._delivery = services, providers, delivery
         self._release, self._evaluation = Release(services), Evaluation(services)
-        self._outages, self._summaries = Outages(services), Summaries(services)
+        self._outages, self._expiry = Outages(services), Expiry(services)
+        self._summaries = Summaries(services)
         self._backups, self._pulse = Backups(services), Pulse(services)
         self._pruned: dt.datetime | None = None
 
@@ -72,6 +74,7 @@ class Scheduler:
         await self._release.run()
         fires = await self._evaluation.run()
         await self._outages.run()
+        await self._expiry.run()
         return Done(fires=fires, summaries=await self._summaries.run())
 
     async def drain(self) -> DrainReport:
@@ -90,8 +93,8 @@ class Scheduler:
 
     async def work(self) -> None:
         """Beat, judge, summarise; each step's fault is logged and left behind. What was queued may go."""
-        jobs = (self._release.run, self._evaluation.run, self._outages.run, self._summaries.run)
-        went = [await self._guarded(step) for step in (self._beat, *jobs, self._prune)]
+        jobs = (self._release, self._evaluation, self._outages, self._expiry, self._summaries)
+        went = [await self._guarded(step) for step in (self._beat, *(job.run for job in jobs), self._prune)]
         self._delivery.wake()
         self._pulse.felt(well=all(went) and not self._delivery.stopped)
 

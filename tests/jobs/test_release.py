@@ -242,3 +242,10 @@ async def test_an_alert_snoozed_while_it_is_judged_keeps_quiet(
     await work(desk)
     assert await desk.messages() == []
     assert await desk.events() == [f"1 fired {DAYS[0]}"]
+
+
+async def test_a_notice_about_an_alert_waits_for_the_end_of_quiet_hours_too(desk: Desk) -> None:
+    await prepared(desk, f"{RULE} until 2020-01-15".replace(" rearm 0.55", ""), quiet=UNTIL_MORNING)
+    await work(desk, [0.5])
+    (row,) = await desk.query("SELECT kind, not_before FROM outbox")
+    assert row == {"kind": "notice", "not_before": "2020-01-17T12:00:00Z"}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bot.delivery import Delivery
 
-STEPS = ("_beat", "_release", "_evaluation", "_outages", "_summaries", "_delivery", "_prune")
+STEPS = ("_beat", "_release", "_evaluation", "_outages", "_expiry", "_summaries", "_delivery", "_prune")
 
 
 class Counter:

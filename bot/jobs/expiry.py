@@ -1,0 +1,104 @@
+"""Ending alerts on their last day, announced a week before with a button that renews them.
+
+An alert never ends unannounced: one whose week passed while the bot was away gets another week. The
+last day that a rule names (`until`) is its owner's choice and stands; judging ends such a rule.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import defaultdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bot.jobs.commit import Place, send
+from bot.jobs.telling import Wishes
+from bot.rendering import endings
+from bot.rendering.endings import Ending
+from storage import alerts as stored
+from storage import chats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlite_utils
+
+    from bot.rendering.answer import Answer
+    from bot.services import Services
+
+WEEK, _DAY = dt.timedelta(days=7), dt.timedelta(days=1)
+ENDED = "its last day has passed"
+
+Row = dict[str, Any]
+
+
+class Expiry:
+    """Announces the ends of alerts, and ends them."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def run(self) -> int:
+        """Queue what is to be told; how many messages."""
+        services = self._services
+        end = partial(_end, default_zone=services.config.timezone, now=services.clock())
+        return await services.database.run(end)
+
+
+def _end(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
+    """Announce and end what is due in each chat's own date, in one transaction with the messages."""
+    soon: dict[Place, list[Ending]] = defaultdict(list)
+    over: dict[Place, list[Ending]] = defaultdict(list)
+    tomorrow = now.date() + _DAY  # it is that already in the east
+    for row in stored.expiring(db, (tomorrow + WEEK).isoformat()):
+        wishes = Wishes.of({**row, "quiet_from": None, "quiet_to": None}, default_zone, now)
+        today, on = now.astimezone(wishes.zone).date(), dt.date.fromisoformat(row["expires_on"])
+        place, chosen = (row["chat_id"], row["thread_id"]), _names_its_end(row)
+        if today > on and _may_end(row, chosen=chosen):
+            stored.set_life(db, row["alert_id"], "expired", ENDED)
+            over[place].append(Ending(row["number"], row["rule"], on))
+        elif today > on and not chosen:
+            on = today + WEEK
+            stored.set_expiry(db, row["alert_id"], on.isoformat())
+            stored.set_expiry_told(db, row["alert_id"])
+            soon[place].append(Ending(row["number"], row["rule"], on))
+        elif today <= on <= today + WEEK and stored.set_expiry_told(db, row["alert_id"]):
+            made = dt.datetime.fromisoformat(row["created_at"]).astimezone(wishes.zone).date()
+            if on - made > WEEK:  # the reply to a shorter one said so
+                soon[place].append(Ending(row["number"], row["rule"], on))
+    for place, found in soon.items():
+        _tell(db, place, "ends", found, endings.soon(found), default_zone, now)
+    for place, found in over.items():
+        _tell(db, place, "ended", found, endings.over(found), default_zone, now)
+    return len(soon) + len(over)
+
+
+def _names_its_end(row: Row) -> bool:
+    """Whether the rule itself says when it ends; one that cannot be read does not."""
+    try:
+        return "until" in json.loads(row["rule_json"])
+    except (ValueError, TypeError):
+        return False
+
+
+def _may_end(row: Row, *, chosen: bool) -> bool:
+    """Whether an alert ends now: announced before, or, where its rule names the day, not judged any more."""
+    return bool(row["life"] == "paused" if chosen else row["expiry_told"] == row["expires_on"])
+
+
+def _tell(
+    db: sqlite_utils.Database,
+    place: Place,
+    what: str,
+    about: Sequence[Ending],
+    answer: Answer,
+    default_zone: str,
+    now: dt.datetime,
+) -> None:
+    """A notice to a chat's topic, after quiet hours."""
+    chat = chats.get_chat(db, place[0])
+    if chat is not None:
+        dedup = f"{what}:{place[0]}:{about[0].number}@{about[0].on}:{now:%Y-%m-%dT%H:%M:%S}"
+        wait = Wishes.of(chat, default_zone, now).quiet_until
+        send(db, place, dedup, answer, now, kind="notice", not_before=wait)

@@ -1,0 +1,144 @@
+"""Alerts end on their last day, in their chat's own date, announced a week before."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.jobs.expiry import Expiry
+from storage import alerts as stored
+from storage import chats
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from tests.jobs.desk import Desk
+
+RULE = "ratio > 0.6"
+ON = "2021-01-15"
+
+
+@pytest.fixture(autouse=True)
+async def _quiet(desk: Desk) -> None:
+    await desk.closes([0.5] * 10)  # to 15 January 2020
+
+
+async def made(desk: Desk, rule: str = RULE, on: str | None = ON, chat_id: int = 1) -> int:
+    alert = await desk.alert(rule, chat_id)
+    await desk.database.run(partial(stored.set_expiry, alert_id=alert, on=on))
+    return alert
+
+
+async def at(desk: Desk, local: str) -> list[str]:
+    """What is new after a tick at a local time of New York, by its first line."""
+    before = len(await desk.messages())
+    desk.now = dt.datetime.fromisoformat(f"{local}-05:00").astimezone(dt.UTC)
+    for _ in range(2):
+        await Expiry(desk.services).run()
+    return [said.splitlines()[0] for said in (await desk.messages())[before:]]
+
+
+async def test_an_end_is_announced_a_week_before_and_comes_after_the_last_day(desk: Desk) -> None:
+    alert = await made(desk)
+    assert await at(desk, "2021-01-07T23:59") == []
+    assert await at(desk, "2021-01-08T00:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
+    assert await at(desk, "2021-01-15T23:59") == []
+    assert await desk.life(alert) == "active"
+    assert await at(desk, "2021-01-16T00:00") == ["Alert #1 has ended: 15 Jan 2021 was its last day."]
+    assert await desk.life(alert) == "expired: its last day has passed"
+    assert await at(desk, "2021-01-17T00:00") == []
+    buttons = [payload["buttons"] for payload in await desk.payloads()]
+    assert buttons == [
+        [[["Renew for a year", "r/alert 1 renew"], ["Off", "r/alert 1 off"]]],
+        [[["Renew for a year", "r/alert 1 renew"], ["Alerts", "r/alerts"]]],
+    ]
+
+
+async def test_the_date_is_that_of_the_chat(desk: Desk) -> None:
+    await made(desk)
+    await desk.change("UPDATE chats SET timezone = 'Pacific/Auckland'")
+    assert await at(desk, "2021-01-07T05:59") == []  # 23:59 there
+    assert await at(desk, "2021-01-07T06:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
+    assert await at(desk, "2021-01-15T06:00") == ["Alert #1 has ended: 15 Jan 2021 was its last day."]
+
+
+async def test_an_alert_that_was_renewed_goes_on_and_is_announced_again(desk: Desk) -> None:
+    alert = await made(desk)
+    await at(desk, "2021-01-10T12:00")
+    await desk.database.run(partial(stored.set_expiry, alert_id=alert, on="2022-01-10"))
+    assert await at(desk, "2021-06-01T12:00") == []
+    assert await at(desk, "2022-01-04T12:00") == ["Alert #1 ends soon: its last day is Mon 10 Jan 2022."]
+
+
+async def test_an_alert_never_ends_unannounced(desk: Desk) -> None:
+    alert = await made(desk)
+    assert await at(desk, "2021-02-01T12:00") == ["Alert #1 ends soon: its last day is Mon 8 Feb 2021."]
+    assert await desk.life(alert) == "active"
+    assert await at(desk, "2021-02-09T12:00") == ["Alert #1 has ended: 8 Feb 2021 was its last day."]
+
+
+async def test_an_alert_without_an_end_stays(desk: Desk) -> None:
+    await made(desk, on=None)
+    assert await at(desk, "2030-01-01T12:00") == []
+
+
+async def test_a_day_that_the_rule_names_is_announced_and_left_to_judging(desk: Desk) -> None:
+    alert = await made(desk, f"{RULE} until {ON}")
+    assert await at(desk, "2021-01-08T12:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
+    assert await at(desk, "2021-01-16T12:00") == []
+    assert await desk.life(alert) == "active"
+    await desk.database.run(partial(stored.set_life, alert_id=alert, life="paused"))
+    assert await at(desk, "2021-01-16T13:00") == ["Alert #1 has ended: 15 Jan 2021 was its last day."]
+
+
+async def test_one_made_for_a_few_days_is_not_announced(desk: Desk) -> None:
+    await made(desk, f"{RULE} until 2020-01-20", on="2020-01-20")
+    assert await at(desk, "2020-01-16T12:00") == []
+
+
+async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
+    for number in range(25):
+        await made(desk, f"ratio > {0.6 + number / 1000:.3f}")
+    await made(desk, chat_id=2)
+    assert await at(desk, "2021-01-08T12:00") == [
+        "25 alerts end soon; renewed, they go on for a year from today.",
+        "Alert #1 ends soon: its last day is Fri 15 Jan 2021.",
+    ]
+    first, _ = await desk.payloads()
+    assert first["plain"].splitlines()[1] == "15 Jan 2021 · #1 ratio > 0.6"
+    assert first["plain"].splitlines()[-1] == "... and 5 more, /alerts"
+    assert first["buttons"][0][0] == ["Renew #1", "r/alert 1 renew"]
+    assert sum(len(row) for row in first["buttons"]) == 21
+    assert (await at(desk, "2021-01-16T12:00"))[0] == "25 alerts have ended: their last day has passed."
+
+
+async def test_a_paused_alert_ends_too(desk: Desk) -> None:
+    alert = await made(desk)
+    await desk.database.run(partial(stored.set_life, alert_id=alert, life="paused"))
+    await at(desk, "2021-01-08T12:00")
+    await at(desk, "2021-01-16T12:00")
+    assert await desk.life(alert) == "expired: its last day has passed"
+
+
+async def test_notices_of_ends_wait_for_quiet_hours_and_go_to_their_topic(desk: Desk) -> None:
+    await made(desk)
+
+    def wish(db: sqlite_utils.Database) -> None:
+        chats.set_quiet(db, 1, "22:00", "07:00")
+        db.execute("UPDATE alerts SET thread_id = 7")
+
+    await desk.database.run(wish)
+    await at(desk, "2021-01-08T00:00")
+    (row,) = await desk.query("SELECT thread_id, not_before FROM outbox")
+    assert row == {"thread_id": 7, "not_before": "2021-01-08T12:00:00Z"}
+
+
+async def test_an_alert_that_cannot_be_read_ends_like_any_other(desk: Desk) -> None:
+    alert = await made(desk)
+    await desk.change("UPDATE alerts SET rule_json = '{'")
+    await at(desk, "2021-01-08T12:00")
+    await at(desk, "2021-01-16T12:00")
+    assert await desk.life(alert) == "expired: its last day has passed"
