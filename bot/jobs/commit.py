@@ -66,7 +66,13 @@ def commit(
         if one.broken:
             stored.set_life(db, one.alert_id, "paused", one.broken)
             _notice(
-                db, one, place, pushes.paused(one.number, one.row.alert["rule"], one.broken), "paused", now
+                db,
+                one,
+                place,
+                pushes.paused(one.number, one.row.alert["rule"], one.broken),
+                "paused",
+                quiet,
+                now,
             )
             continue
         for told, event_id in _store(db, one, now):
