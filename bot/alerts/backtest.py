@@ -76,9 +76,16 @@ def _answered(course: Course) -> Course:
 
 
 def _begin(rule: Rule, course: Course, years: int) -> int:
-    """Position of the first bar to judge: within the span, and after one that says where it stands."""
+    """Position of the first bar to judge: within the span, and after one that says where the rule stands.
+
+    Before every condition has had a figure the rule could not have fired, which says nothing about it.
+    """
     if not len(course):
         return 0
+    known = [np.flatnonzero(course.known(leg)) for leg in range(len(course.values))]
+    whole = max((int(each[0]) if len(each) else len(course)) for each in known)
+    judged = np.flatnonzero(answered(rule, course)[whole:])
+    if not len(judged):
+        return len(course)
     first: dt.date = (pd.Timestamp(course.day(-1)) - pd.DateOffset(years=years)).date()
-    judged = np.flatnonzero(answered(rule, course))
-    return max(int(judged[0]) + 1, course.after(first)) if len(judged) else len(course)
+    return max(whole + int(judged[0]) + 1, course.after(first))

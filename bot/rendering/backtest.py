@@ -11,33 +11,38 @@ import pandas as pd
 from bot.alerts.backtest import Frequency, frequency, without_band
 from bot.alerts.outcome import Outcome, outcomes
 from bot.analytics import trend
+from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.errors import NoData
 from bot.rendering.answer import Answer, Asked, heading, require, sources
-from bot.rendering.charts import Marks, Threshold, metric_chart
-from bot.rendering.compare import chart_look
+from bot.rendering.charts import Marks, rule_chart
+from bot.rendering.rule_chart import drawn_leg, rule_look
 from bot.rendering.tables import table
 from bot.rendering.text import bold, code, lines, pre, short_date
 
 if TYPE_CHECKING:
-    from bot.alerts.bars import Histories
-    from bot.alerts.rule import Rule
+    from bot.alerts.bars import Histories, Series
+    from bot.alerts.rule import Condition, Rule
     from bot.analytics.market import Market
     from bot.rendering.charts import Chart
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
 _SHOWN = 12
+_LONGER = (5, 10, 20)  # years that are offered where fewer were tested
 _FEW = 10  # fires below this are too few to mean anything
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """A rule run over history."""
+    """A rule run over the sessions from `begin` to `end`."""
 
     rule: Rule
     found: Frequency
+    begin: dt.date
+    end: dt.date
+    latest: Condition  # whose history begins last
     bare: int  # fires without the band
     after: list[Outcome]
 
@@ -47,15 +52,33 @@ def run(rule: Rule, market: Market, histories: Histories, years: int) -> Backtes
     require(market)
     history = histories.course(rule, None, market.sessions)
     found = frequency(rule, history, years)
-    if found.since is None:
-        lacking = [str(c) for c in rule.conditions if histories.series(c).value.dropna().empty]
-        raise NoData(f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested.")
+    if found.since is None or found.until is None:
+        raise NoData(_nothing(rule, histories))
     return Backtest(
         rule,
         found,
+        found.since,
+        found.until,
+        max(rule.conditions, key=lambda condition: _first(histories.series(condition))),
         without_band(rule, history, years),
         outcomes(found.dates, trend.ratio(market), found.since),
     )
+
+
+def _first(series: Series) -> pd.Timestamp:
+    """The first session on which a condition has both its figures."""
+    return pd.Timestamp((series.value - series.threshold).first_valid_index())
+
+
+def _nothing(rule: Rule, histories: Histories) -> str:
+    """Why a rule cannot be tested: a condition has no figure, or none to be compared with yet."""
+    series = [histories.series(condition) for condition in rule.conditions]
+    lacking = [
+        str(condition)
+        for condition, found in zip(rule.conditions, series, strict=True)
+        if (found.value - found.threshold).isna().all()
+    ]
+    return f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested."
 
 
 def backtest_answer(market: Market, theme: Theme, histories: Histories, rule: Rule, years: int) -> Answer:
@@ -65,30 +88,46 @@ def backtest_answer(market: Market, theme: Theme, histories: Histories, rule: Ru
     html = lines(
         heading("Backtest", market, Asked()),
         code(str(rule)),
-        _span(found, years),
-        bold(f"Fired {_times(found.count)}") + f"; without the re-arm band {_times(tested.bare)}.",
+        _span(tested, years),
+        _fired(tested),
         _dates(found.dates),
         *_followed(tested),
         f"n below {_FEW}: too few to mean anything." if 0 < found.count < _FEW else None,
         "",
-        sources({METRICS[c.metric].title: market.source(_part(c.metric)).label for c in rule.conditions}),
+        sources(
+            {
+                METRICS[c.metric].title: sources_of(METRICS[c.metric], market, dict(c.arguments))
+                for c in rule.conditions
+            }
+        ),
     )
-    buttons = (((("Make it an alert", f"/alert {rule}")), ("10 years", f"/backtest {rule} 10y")),)
+    longer = None if _is_short(found, years) else next((more for more in _LONGER if more > years), None)
+    again = ((f"{longer} years", f"/backtest {rule} {longer}y"),) if longer else ()
+    buttons = ((("Make it an alert", f"/alert {rule}"), *again),)
     return Answer(html, lambda: _chart(market, theme, histories, tested), "backtest", buttons)
 
 
-def _part(metric: str) -> str:
-    part = METRICS[metric].part
-    return "facts:IWM" if part == "facts" else part
-
-
-def _span(found: Frequency, years: int) -> str:
-    if found.since is None or found.until is None:
-        return NOT_AVAILABLE
+def _is_short(found: Frequency, years: int) -> bool:
+    """Whether history begins later than the years asked for."""
     asked = (pd.Timestamp(found.until) - pd.DateOffset(years=years)).date()
-    short = found.since > asked + dt.timedelta(days=10)
-    note = f"; there is no history before {short_date(found.since)}" if short else ""
-    return f"Judged close by close from {short_date(found.since)} to {short_date(found.until)}{note}."
+    return found.since is not None and found.since > asked + dt.timedelta(days=10)
+
+
+def _span(tested: Backtest, years: int) -> str:
+    """The sessions that were judged, and which condition has no earlier ones."""
+    found, first = tested.found, short_date(tested.begin)
+    what = f" of {tested.latest}" if len(tested.rule.conditions) > 1 else ""
+    note = f"; there is no history{what} before {first}" if _is_short(found, years) else ""
+    return f"Judged close by close from {first} to {short_date(tested.end)}{note}."
+
+
+def _fired(tested: Backtest) -> Html:
+    """How often it fired, and how often it would have without the band."""
+    count, bare = tested.found.count, tested.bare
+    if not count and not bare:
+        return bold("It never fired") + ", with the re-arm band or without."
+    told = bold(f"Fired {_times(count)}" if count else "It never fired")
+    return told + f"; without the re-arm band {_times(bare)}."
 
 
 def _times(count: int) -> str:
@@ -125,11 +164,10 @@ def _rows(after: list[Outcome]) -> list[tuple[str, ...]]:
 
 
 def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest) -> Chart:
-    condition = tested.rule.conditions[0]
-    series = histories.series(condition)
-    since = pd.Timestamp(tested.found.since)
-    look = chart_look(f"Backtest: {tested.rule}", market, theme, market.source(_part(condition.metric)).label)
-    marks = Marks([pd.Timestamp(day) for day in tested.found.dates], "fired")
-    level = Threshold(series.threshold.loc[since:], str(condition.target))
-    unit = METRICS[condition.metric].unit
-    return metric_chart(series.value.loc[since:], unit, look, threshold=level, marks=marks)
+    """Every condition that has a figure in the span, one above the other, the fires marked."""
+    begin = pd.Timestamp(tested.begin)
+    drawn = [drawn_leg(condition, histories, begin) for condition in tested.rule.conditions]
+    look = rule_look(f"Backtest: {tested.rule}", tested.rule, market, theme)
+    fires = [pd.Timestamp(day) for day in tested.found.dates]
+    marks = Marks(fires, "fired") if fires else None
+    return rule_chart([leg for leg in drawn if leg.series.notna().any()], look, marks)

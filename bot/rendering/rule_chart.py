@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from bot.alerts.rule import Condition
+    from bot.alerts.bars import Histories
+    from bot.alerts.rule import Condition, Rule
+    from bot.analytics.market import Market
     from bot.rendering.charts import Chart
     from bot.rendering.standing import Context, Standing
     from bot.rendering.themes import Theme
@@ -32,7 +34,7 @@ def chart_answer(standing: Standing, context: Context, theme: Theme, fires: Sequ
     """A year of every condition, one above the other; raises NoData when none has a figure."""
     rule, market = standing.rule, context.market
     begin = require(market) - _SPAN
-    drawn = [_leg(condition, context, begin) for condition in rule.conditions]
+    drawn = [drawn_leg(condition, context.histories, begin) for condition in rule.conditions]
     legs = [leg for leg in drawn if leg.series.notna().any()]
     if not legs:
         raise NoData(f"There is nothing to draw for {rule}: no figure is stored of the last year.")
@@ -47,12 +49,7 @@ def chart_answer(standing: Standing, context: Context, theme: Theme, fires: Sequ
         *figures(standing, context),
         f"Not drawn, no figure in the last year: {'; '.join(lacking)}." if lacking else None,
     )
-    labels = dict.fromkeys(
-        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
-        for condition in rule.conditions
-    )
-    footer = f"Source: {', '.join(labels)} · {session_phrase(require(market))}"
-    look = Look(f"Alert #{standing.number}: {rule}", footer, theme, sample=market.is_sample)
+    look = rule_look(f"Alert #{standing.number}: {rule}", rule, market, theme)
     marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
 
     def draw() -> Chart:
@@ -61,9 +58,19 @@ def chart_answer(standing: Standing, context: Context, theme: Theme, fires: Sequ
     return Answer(html, draw, "alert", ((("Back", f"/alert {standing.number}"),),))
 
 
-def _leg(condition: Condition, context: Context, begin: pd.Timestamp) -> Leg:
+def rule_look(name: str, rule: Rule, market: Market, theme: Theme) -> Look:
+    """Title and footer of a picture of a rule, with the sources of all its conditions."""
+    labels = dict.fromkeys(
+        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
+        for condition in rule.conditions
+    )
+    footer = f"Source: {', '.join(labels)} · {session_phrase(require(market))}"
+    return Look(name, footer, theme, sample=market.is_sample)
+
+
+def drawn_leg(condition: Condition, histories: Histories, begin: pd.Timestamp) -> Leg:
     """One condition from a session on."""
-    series = context.histories.series(condition)
+    series = histories.series(condition)
     name = "threshold" if condition.target.kind == AMOUNT else str(condition.target)
     level = Threshold(series.threshold.loc[begin:], name)
     return Leg(condition.subject, series.value.loc[begin:], METRICS[condition.metric].unit, level)

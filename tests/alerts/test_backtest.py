@@ -64,6 +64,20 @@ def test_years_are_counted_back_from_the_last_figure() -> None:
     assert (found.since, found.until, found.dates) == (dates[2], dates[3], (dates[2],))
 
 
+def test_counting_starts_when_every_condition_has_had_a_figure() -> None:
+    a_rule = rule("ratio > 5 and gauge 200 > 5%")
+    early = [bar(number, (4.0, 5.0), (None, 5.0)) for number in range(1, 6)]
+    some = [*early, bar(6, (6.0, 5.0), (4.0, 5.0)), bar(7, (6.0, 5.0), (6.0, 5.0))]
+    found = frequency(a_rule, some)
+    assert (found.since, found.dates) == (day(7), (day(7),))
+    assert frequency(a_rule, early).since is None
+    assert without_band(a_rule, early) == 0
+    # the last condition's first figure on a session that another lacks says nothing yet
+    late = [*early, bar(6, (None, 5.0), (6.0, 5.0)), *some[5:]]
+    late = [replace(each, session=day(number)) for number, each in enumerate(late, start=1)]
+    assert frequency(a_rule, late).since == day(8)
+
+
 def test_one_condition_with_a_figure_makes_a_session_the_datas_end() -> None:
     a_rule = rule("ratio > 5 and gauge 200 > 5%")
     some = [bar(1, (4.0, 5.0), (6.0, 5.0)), bar(2, (6.0, 5.0), (6.0, 5.0)), bar(3, (4.0, 5.0), (None, 5.0))]
