@@ -2,12 +2,14 @@
 
     python -m tests.storage.kills restore PATH COPY     # a step: anything done to a file's name
     python -m tests.storage.kills migrate PATH OLDER    # a step: a statement; each on a new copy of OLDER
+    python -m tests.storage.kills glance PATH OLDER     # the same at some steps, the first and last of all
 
 A process of its own, because it forks: a line for each kill and one for the end, what is then to be read.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -16,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import sqlite_utils
@@ -42,68 +45,88 @@ class Countdown:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def until_done(work: Callable[[Countdown], None]) -> Iterator[int]:
-    """Run the work in a child, killed at step 1, 2, 3...; its status each time, 0 at last."""
-    count, status = 0, 1
-    while status:
-        count += 1
-        child = os.fork()
-        if child == 0:
-            try:
-                work(Countdown(count))
-            except BaseException:  # noqa: BLE001 - a child must not go on as a second parent
-                traceback.print_exc()
-                os._exit(2)
-            os._exit(0)
-        status = os.waitpid(child, 0)[1]
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
-            raise RuntimeError("the work failed")
-        yield status
+def killed(work: Callable[[Countdown], None], count: int) -> bool:
+    """Run the work in a child that is killed at a step; whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work(Countdown(count))
+        except BaseException:  # noqa: BLE001 - a child must not go on as a second parent
+            traceback.print_exc()
+            os._exit(2)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        raise RuntimeError("the work failed")
+    return os.WIFSIGNALED(status)
 
 
 def restoring(path: Path, copy: Path) -> Iterator[str | None]:
-    """The word in the database after each kill."""
+    """The word in the database after each kill, and at last after none."""
 
     def work(countdown: Countdown) -> None:
         sys.addaudithook(lambda event, _: countdown.step() if event in _NAMES else None)
         restore(copy, path, path.with_name(f"aside-{countdown.left}.db"), lambda _: None)
 
-    for _ in until_done(work):
+    going = True
+    for count in itertools.count(1):
+        if not going:
+            return
+        going = killed(work, count)
         with closing(connect(path, read_only=False)) as db:
             yield meta(db, "word") if not integrity_check(db) else "damaged"
 
 
-def migrating(path: Path, older: Path) -> Iterator[list[int]]:
+def migrating(path: Path, older: Path, *, all_of_them: bool = True) -> Iterator[list[int]]:
     """Migrations found applied after each kill and after the next opening, and whether the file was sound."""
-    real = connection.is_current
-
-    def work(countdown: Countdown) -> None:
-        def watched(db: sqlite_utils.Database, file: Path) -> bool:
-            current = real(db, file)
-            db.conn.set_trace_callback(countdown.step)
-            return current
-
-        setattr(connection, "is_current", watched)  # noqa: B010 - a patch, which types would forbid
-        create(path)
-        connect(path, read_only=False)
-
-    statuses = until_done(work)
-    while True:
-        remove(path)
-        if older.exists():
-            shutil.copyfile(older, path)
-        if next(statuses, None) is None:
-            return
+    steps = Countdown(0)
+    begin(path, older)
+    migrate(path, steps)
+    last = -steps.left
+    chosen = range(1, last + 1) if all_of_them else sorted({1, 2, *range(1, last, last // 6), last - 1, last})
+    for count in chosen:
+        begin(path, older)
+        if not killed(partial(migrate, path), count):
+            raise RuntimeError(f"there was no statement {count}")
         with closing(sqlite_utils.Database(path)) as db:
             table = db.table("_sqlite_migrations")
             applied = table.count if table.exists() else 0
             sound = not integrity_check(db)
-        create(path)
         with closing(connect(path, read_only=False)) as db:
             yield [applied, db.table("_sqlite_migrations").count, int(sound and not integrity_check(db))]
 
 
+def begin(path: Path, older: Path) -> None:
+    """The older database in its place, or an empty file."""
+    remove(path)
+    create(path)
+    if older.exists():
+        shutil.copyfile(older, path)
+
+
+def migrate(path: Path, countdown: Countdown) -> None:
+    """Open the database, and count down at each statement once it is known to be older."""
+    real = connection.is_current
+
+    def watched(db: sqlite_utils.Database, file: Path) -> bool:
+        current = real(db, file)
+        db.conn.set_trace_callback(countdown.step)
+        return current
+
+    setattr(connection, "is_current", watched)  # noqa: B010 - a patch, which types would forbid
+    try:
+        connect(path, read_only=False).close()
+    finally:
+        setattr(connection, "is_current", real)  # noqa: B010 - as above
+
+
+KINDS: dict[str, Callable[[Path, Path], Iterator[object]]] = {
+    "restore": restoring,
+    "migrate": migrating,
+    "glance": partial(migrating, all_of_them=False),
+}
+
 if __name__ == "__main__":
-    kind, *files = sys.argv[1:]
-    for line in {"restore": restoring, "migrate": migrating}[kind](*map(Path, files)):
+    kind, first, second = sys.argv[1:]
+    for line in KINDS[kind](Path(first), Path(second)):
         print(json.dumps(line), flush=True)  # noqa: T201 - its answer
