@@ -11,12 +11,13 @@ from bot.analytics import units, valuation
 from bot.analytics.fundamentals import convention_for, implied, margin, nearest_figure
 from bot.analytics.market import PAIR
 from bot.analytics.performance import performance
+from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import compare_chart
 from bot.rendering.compare import chart_look, titled
 from bot.rendering.tables import table
-from bot.rendering.text import bold, lines, pre, short_date
+from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -82,11 +83,18 @@ def _fund(market: Market, ticker: str, convention: str, window: Window) -> Html:
         span = (
             f"figures to {short_date(recorded)}, none at the base" if recorded is not None else "no figures"
         )
+    ends = {line.name: line.last for line in found if line.last is not None}
+    newest = max(ends.values(), default=None)
+    old = age_phrase(market.behind(newest) - METRICS["pe"].lag) if newest is not None else ""
+    older = [f"{name} of {short_date(last)}" for name, last in ends.items() if last != newest]
     profit, equity = margin(market, ticker, convention)
     return lines(
-        bold(ticker) + f", {span}",
+        bold(ticker) + f", {span}{f', {old}' if old else ''}",
         pre(table(("per share", "now", "index"), rows)),
         f"Net margin {units.SHARE.show(profit)}, return on equity {units.SHARE.show(equity)}.",
+        f"Not of that session: {', '.join(older)}; margin and return are of the last one of both."
+        if older
+        else None,
         _history(market, ticker, convention),
     )
 

@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 
 from bot.alerts.subject import parse_subject
+from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window, parse_window
 from bot.errors import BadInput
 from tests.alerts.examples import REGISTRY
@@ -39,3 +40,23 @@ def test_windows_go_to_the_metric_first(
 def test_a_metric_without_its_window_says_so() -> None:
     with pytest.raises(BadInput, match=r"^excess needs a window"):
         parse_subject("excess", [], REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "beta 100000",
+            "“100000” is not understood after “beta”; expected a number of sessions from 3 to 5000.",
+        ),
+        ("ratio 5", "“5” is not understood after “ratio”; expected nothing more."),
+        (
+            "flow iwm 5d 7",
+            "“7” is not understood after “5d”; expected a fund (iwm or spy) or a window (5d, 3m, ytd).",
+        ),
+    ],
+)
+def test_a_mistake_says_nothing_of_a_comparison(text: str, sentence: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_subject(text, [], METRICS)
+    assert caught.value.sentence == sentence

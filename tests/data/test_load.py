@@ -351,7 +351,35 @@ def test_a_split_is_that_of_its_fund_only() -> None:
     assert closes(rows.market(), "SPY")[DAYS[0]] == 100.0
 
 
+def test_a_clock_before_the_first_close_knows_when_it_is() -> None:
+    rows = Rows().closes("csv", DAYS[3:6]).closes("csv", DAYS[4:6], ticker="SPY")
+    market = rows.market(dt.datetime(2020, 11, 2, 22, tzinfo=dt.UTC))
+    assert market.end is None
+    assert market.begins == pd.Timestamp(DAYS[4])
+
+
 # As known on a date
+
+
+def test_a_count_that_was_replaced_is_remembered_as_it_was_known(tmp_path: Path) -> None:
+    fact = {"ticker": "IWM", "session": DAYS[28], "nav": 190.0, "assets": None}
+    with open_database(tmp_path / "bot.db") as database:
+        for at, shares in ((DAYS[28], 240e6), (DAYS[29], 250e6), (DAYS[30], 250e6 * (1 + 5e-6))):
+            row = {**fact, "shares": shares}
+            database.run_sync(
+                lambda db, row=row, at=at: observations.add(  # type: ignore[misc]  # bound now
+                    db, "fund_facts", [row], source="issuer", observed_at=f"{at}T22:00:00Z"
+                )
+            )
+
+        def facts(known: str) -> pd.DataFrame:
+            day = dt.date.fromisoformat(known)
+            return build_market(database.run_sync(lambda db: read_rows(db, day)), SESSIONS, NOW).fund("IWM")
+
+        assert "was" not in facts(DAYS[28])
+        assert facts(DAYS[28])["shares"].tolist() == [240e6]
+        for later in (DAYS[29], DAYS[30]):
+            assert facts(later)[["shares", "was"]].iloc[0].tolist() == [250e6, 240e6]
 
 
 def test_known_reads_what_was_stored_by_the_end_of_that_day(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -110,3 +111,12 @@ def test_a_command_too_long_for_a_button_is_left_out() -> None:
     fits, long = "/" + "x" * (MOST_DATA - 2), "/" + "x" * (MOST_DATA - 1)
     rows = button_rows([[("fits", fits), ("long", long)], [("long", long)], [("é", "/é" * 30)]], "e")
     assert rows == [[("fits", "e" + fits)]]
+
+
+def test_a_clock_before_the_first_close_says_when_it_is() -> None:
+    with pytest.raises(NoData) as caught:
+        require(replace(empty(), begins=pd.Timestamp("2021-01-04")))
+    assert str(caught.value) == (
+        "The first stored close of both funds is of Mon 4 Jan 2021; the last completed session is "
+        "Fri 11 Dec 2020, so there is nothing to show yet."
+    )

@@ -44,3 +44,23 @@ def test_without_multiples_nothing_is_implied() -> None:
     )
     assert "n/a: no multiples stored, so nothing is implied." in strip_html(answer.html)
     assert answer.draw is None
+
+
+def test_figures_of_an_older_session_are_dated_and_the_block_says_its_age() -> None:
+    whole = sample_market()
+    rows = whole.multiples
+    cut = rows[
+        (rows["session"] <= "2020-12-04") & ~((rows["metric"] == "ps") & (rows["session"] > "2020-12-01"))
+    ]
+    old = replace(whole, multiples=cut)
+    said = strip_html(fundamentals_answer(old, Asked(), LIGHT, parse_window("ytd")).html)
+    assert "IWM, 31 Dec 2019 to 4 Dec 2020, 4 sessions old" in said
+    assert "Not of that session: Sales of " in said
+    assert "Not of that session" not in strip_html(
+        fundamentals_answer(whole, Asked(), LIGHT, parse_window("ytd")).html
+    )
+
+
+def test_a_window_since_a_date_stands_in_the_title_as_a_date() -> None:
+    answer = fundamentals_answer(sample_market(), Asked(), LIGHT, parse_window("since 2020-09-30"))
+    assert strip_html(answer.html).startswith("Implied fundamentals, since 30 Sep 2020 · close of Fri 11 Dec")

@@ -236,3 +236,8 @@ def test_an_empty_market_has_no_answer() -> None:
         multiples_answer(empty(), Asked(), LIGHT)
     with pytest.raises(NoData, match=r"^No prices are stored yet\."):
         why_answer(empty(), Asked(), YTD)
+
+
+def test_why_does_not_offer_itself() -> None:
+    labels = [line for row in why_answer(sample_market(), Asked(), YTD).buttons for _, line in row]
+    assert labels == ["/compare", "/flows", "/multiples", "/fundamentals ytd"]
