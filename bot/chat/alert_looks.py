@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bot.chat.ask import Ask
 
 MOST_EVENTS = 20
-_FIRES = ("fired", "still")
+_FIRES = ("fired", "still", "restated")
 
 
 async def look(ask: Ask, row: Row, remark: str | None = None) -> Answer:
@@ -41,7 +41,9 @@ async def why(ask: Ask, row: Row, _: str) -> Answer:
     if fire is None:
         answer = await look(ask, row)
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
-    html = await asyncio.to_thread(say_why, await _stored(ask, row, fire), await context(ask))
+    gone = any(e["transition"] == "withdrawn" and e["session"] == fire["session"] for e in found)
+    told = await asyncio.to_thread(say_why, await _stored(ask, row, fire), await context(ask))
+    html = lines(told, "It was taken back when the data was revised." if gone else None)
     return Answer(html, buttons=(*say.card(await standing(ask, row)), say.ALL))
 
 

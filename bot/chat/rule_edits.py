@@ -82,7 +82,7 @@ def _with_options(rule: Rule, condition: Condition, change: str, registry: Mappi
     if not named:
         return rule
     first = words(change)[0].text
-    line = f"{condition.subject} {change}" if first in OPS else f"{condition} {change}"
+    line = f"{condition.subject} {change}" if first in OPS else f"{Rule(rule.conditions)} {change}"
     read = parse_rule(line, registry)
     return replace(rule, **{name: getattr(read, name) for name in named})
 

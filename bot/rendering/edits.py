@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 _CONFIRMS = (1, 2, 3)
+_AGAINST = {"once": ("cooldown",), "silent": ("urgent",), "urgent": ("silent",)}  # what the grammar refuses
 _FLAGS = (
     ("once", "Once", "Not once"),
     ("silent", "Silent", "With sound"),
@@ -68,7 +69,7 @@ def _options(standing: Standing) -> tuple[tuple[Button, ...], ...]:
         if getattr(rule, name)
         else (on, f"/alert {number} edit {name}")
         for name, on, off in _FLAGS
-        if not (name == "once" and rule.cooldown)  # a cooldown does nothing with once
+        if not any(getattr(rule, other) for other in _AGAINST.get(name, ()))
     )
     return confirms, flags
 

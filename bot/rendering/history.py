@@ -14,7 +14,13 @@ from bot.rendering.text import Html, bold, code, lines, short_date
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_WORDS = {"fired": "fired", "still": "still true"}
+_WORDS = {
+    "fired": "fired",
+    "still": "still true",
+    "withdrawn": "taken back, the data was revised",
+    "restated": "fired with other figures, the data was revised",
+}
+_HELD = {"snooze": "told when the snooze ends", "quiet": "told after the quiet hours"}
 
 
 def history_answer(events: Sequence[Mapping[str, Any]], number: int | None = None) -> Answer:
@@ -37,9 +43,11 @@ def _line(event: Mapping[str, Any]) -> Html:
     unit = METRICS[rule.conditions[0].metric].unit
     day = short_date(dt.date.fromisoformat(event["session"]))
     word = _WORDS.get(event["transition"], event["transition"])
-    value = f" at {unit.show(event['value'])}" if event["value"] is not None else ""
-    held = ", held back by its cooldown" if _muted(detail) else ""
-    return Html("").join((f"{day} · #{event['number']} ", code(str(rule)), f" · {word}{value}{held}"))
+    gone = event["transition"] == "withdrawn"
+    value = f" at {unit.show(event['value'])}" if event["value"] is not None and not gone else ""
+    kept = "held back by its cooldown" if _muted(detail) else _HELD.get(event["held"] or "", "")
+    told = f" · {word}{value}{f', {kept}' if kept else ''}"
+    return Html("").join((f"{day} · #{event['number']} ", code(str(rule)), told))
 
 
 def _muted(detail: Mapping[str, Any]) -> bool:

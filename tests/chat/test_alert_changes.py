@@ -1,0 +1,337 @@
+"""Editing, snoozing, renewing, testing and mirroring an alert, by text and by button."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.chat.refusals import ADMINISTRATORS
+from storage import alerts as stored
+from tests.chat.talk import GROUP, ME, prepared, talking
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import sqlite_utils
+
+    from tests.chat.talk import Talk
+    from tests.fakes.botapi_world import Message
+
+RULE = "ratio > sma 200"
+OCTOBER = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+ADMIN, MEMBER = 1, 2
+
+
+@pytest.fixture(scope="module")
+def with_alert(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample on 5 October 2020, and alert #1, a session before it fires."""
+
+    async def make(talk: Talk) -> None:
+        talk.now = OCTOBER
+        await talk.ask(f"/alert {RULE}")
+
+    return prepared(sample, tmp_path_factory.mktemp("october"), make)
+
+
+@pytest.fixture
+async def october(with_alert: Path, tmp_path: Path) -> AsyncIterator[Talk]:
+    async with talking(with_alert, tmp_path) as talk:
+        talk.now = OCTOBER
+        talk.api.chat(ME)
+        talk.api.world.last_update += 1_000  # those before are noted in the database
+        yield talk
+
+
+async def pass_to(talk: Talk, moment: dt.datetime) -> list[str]:
+    """The clock goes to a moment and the scheduler does its work; the texts pushed."""
+    talk.now = moment
+    before = len(talk.api.messages(ME))
+    await talk.bot.scheduler.judge()
+    await talk.bot.scheduler.drain()
+    return [message.text for message in talk.api.messages(ME)[before:]]
+
+
+async def alert(talk: Talk, number: int = 1) -> dict[str, Any]:
+    return next(row for row in await talk.rows("alerts") if row["number"] == number)
+
+
+def labels(message: Message) -> list[str]:
+    return [label for row in message.buttons for label, _ in row]
+
+
+async def test_another_rule_keeps_the_number_and_says_what_it_was(october: Talk) -> None:
+    (made,) = await october.ask("/alert 1 edit Ratio above its 50 day average silent")
+    assert made.text.startswith(f"Alert #1 ratio > sma 50 silent\nWas: {RULE}\n")
+    assert "would have fired" in made.text
+    assert "Ends 5 Oct 2021 unless renewed." in made.text
+    row = await alert(october)
+    assert (row["rule"], row["life"], row["expires_on"]) == ("ratio > sma 50 silent", "active", "2021-10-05")
+    assert len(await october.rows("alert_states")) == 1
+
+
+async def test_an_edited_alert_starts_afresh_and_keeps_its_history(october: Talk) -> None:
+    await pass_to(october, OCTOBER + DAY)
+    (made,) = await october.ask("/alert 1 edit excess 3m > -50pp")
+    assert "True already, so nothing is sent now." in made.text
+    assert await pass_to(october, OCTOBER + 10 * DAY) == []
+    assert (await october.ask("/alert 1 history"))[0].text == (
+        "Alert #1: one event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
+    )
+    (why,) = await october.ask("/alert 1 why")
+    assert why.text.startswith(f"Why #1 fired · close of Tue 6 Oct 2020\n{RULE}\nratio: 0.4676 > 0.4642")
+    assert why.text.endswith("Judged again from the state after 5 Oct 2020 (armed): it fires.")
+
+
+async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk) -> None:
+    (card,) = await october.ask("/alert 1")
+    for label, rule in (
+        ("> sma 252", "ratio > sma 252"),
+        ("confirm 2", "ratio > sma 252 confirm 2"),
+        ("Once", "ratio > sma 252 confirm 2 once"),
+        ("Silent", "ratio > sma 252 confirm 2 once silent"),
+        ("With sound", "ratio > sma 252 confirm 2 once"),
+        ("Urgent", "ratio > sma 252 confirm 2 once urgent"),
+        ("Not once", "ratio > sma 252 confirm 2 urgent"),
+        ("confirm 1", "ratio > sma 252 urgent"),
+        ("> sma 200", "ratio > sma 200 urgent"),
+    ):
+        before = card.message_id
+        (choice,) = await october.press(card, "Edit")
+        assert "copy the line" in choice.text
+        found = await october.press(choice, label)
+        assert found, october.notes()
+        (made,) = found
+        assert choice.message_id == made.message_id == before
+        assert made.text.startswith(f"Alert #1 {rule}\nWas: ")
+    (choice,) = await october.press(card, "Edit")
+    (card,) = await october.press(choice, "Back")
+    assert card.text.startswith("Alert #1 ratio > sma 200 urgent\n")
+    assert len(await october.rows("alerts")) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "said", "example"),
+    [
+        (f"edit {RULE}", "That is what alert #1 says already.", "/alert 1 edit"),
+        ("edit excess 3m > 50pp", "This is alert #2 already (active).", "/alert 2"),
+        (
+            "edit excess 3m > 5",
+            "“5” has no unit; this needs percentage points (pp).",
+            "/alert 1 edit excess 3m > 5pp",
+        ),
+        ("edit no once", "The rule has no “once”.", f"/alert 1 edit {RULE}"),
+        (
+            f"edit {RULE} until 2020-10-02",
+            "“until 2020-10-02” has passed already.",
+            f"/alert 1 edit {RULE} until 2021-10-05",
+        ),
+        (
+            "snooze soon",
+            "“soon” is no time to snooze; use 2h, 1d, 1w, until DATE or off.",
+            "/alert 1 snooze 1d",
+        ),
+        ("snooze off", "Alert #1 is not snoozed.", "/alert 1 snooze 1d"),
+        ("back 2", "“2” is none of the rule's conditions.", "/alert 1 back"),
+        ("test now", "“test” takes no more words, but “now” follows.", "/alert 1 test"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_and_changes_nothing(
+    typed: str, said: str, example: str, october: Talk
+) -> None:
+    await october.ask("/alert excess 3m > 50pp")
+    before = await october.rows("alerts"), await october.rows("alert_states")
+    (answer,) = await october.ask(f"/alert 1 {typed}")
+    assert answer.text == f"{said}\nExample: {example}"
+    assert (await october.rows("alerts"), await october.rows("alert_states")) == before
+
+
+async def test_snoozed_it_fires_in_silence_and_is_told_at_the_end(october: Talk) -> None:
+    (card,) = await october.ask("/alert 1")
+    (snoozed,) = await october.press(card, "Snooze 1w")
+    assert snoozed.message_id == card.message_id
+    assert "\nArmed; snoozed until Mon 12 Oct 2020, 18:00.\n" in snoozed.text
+    assert "snoozed until Mon 12 Oct 2020, 18:00" in (await october.ask("/alerts"))[0].text
+    assert await pass_to(october, OCTOBER + 2 * DAY) == []
+    assert "told when the snooze ends" in (await october.ask("/history"))[0].text
+    (told,) = await pass_to(october, OCTOBER + 7 * DAY)
+    assert "#1" in told
+    assert "6 Oct 2020" in told
+
+
+async def test_ending_the_snooze_tells_at_once_what_fired(october: Talk) -> None:
+    await october.ask("/alert 1 snooze until 2020-12-24")
+    assert (await alert(october))["snoozed_until"] == "2020-12-24T05:00:00Z"
+    await pass_to(october, OCTOBER + 2 * DAY)
+    (card,) = await october.ask("/alert 1")
+    (ended,) = await october.press(card, "End snooze")
+    assert "\nSnooze ended: what fired meanwhile comes as one message.\n" in ended.text
+    assert "End snooze" not in labels(ended)
+    (told,) = await pass_to(october, OCTOBER + 2 * DAY)
+    assert "6 Oct 2020" in told
+    assert await pass_to(october, OCTOBER + 3 * DAY) == []
+
+
+async def test_snooze_alone_asks_for_how_long(october: Talk) -> None:
+    (choice,) = await october.ask("/alert 1 snooze")
+    assert labels(choice) == ["2h", "1d", "1w", "1m", "Back"]
+    (snoozed,) = await october.press(choice, "2h")
+    assert "snoozed until Mon 5 Oct 2020, 20:00" in snoozed.text
+    (choice,) = await october.ask("/alert 1 snooze")
+    assert "End snooze" in labels(choice)
+
+
+async def test_a_paused_alert_is_not_snoozed_and_pausing_ends_a_snooze(october: Talk) -> None:
+    await october.ask("/alert 1 snooze 1d")
+    await october.ask("/alert 1 pause")
+    assert (await alert(october))["snoozed_until"] is None
+    (refused,) = await october.ask("/alert 1 snooze 1d")
+    assert refused.text == "Alert #1 is paused: it sends nothing anyway.\nExample: /alert 1 resume"
+
+
+async def test_an_edited_alert_that_is_paused_stays_so(october: Talk) -> None:
+    await october.ask("/alert 1 pause")
+    (made,) = await october.ask("/alert 1 edit confirm 2")
+    assert "Paused: resume it to be told." in made.text
+    assert (await alert(october))["life"] == "paused"
+
+
+async def test_renewed_it_lasts_a_year_from_today(october: Talk) -> None:
+    october.now = OCTOBER + 100 * DAY - 60 * DAY
+    (renewed,) = await october.ask("/alert 1 renew")
+    assert "\nRenewed until 14 Nov 2021.\n" in renewed.text
+    row = await alert(october)
+    assert (row["expires_on"], row["life"]) == ("2021-11-14", "active")
+
+
+async def test_near_its_end_one_tap_renews_it(october: Talk) -> None:
+    await october.database.run(lambda db: stored.set_expiry(db, 1, "2020-10-20"))
+    assert "Ends 20 Oct 2020 unless renewed." in (await october.ask("/alerts"))[0].text
+    (card,) = await october.ask("/alert 1")
+    (renewed,) = await october.press(card, "Renew for a year")
+    assert "Ends 5 Oct 2021 unless renewed." in renewed.text
+    assert "Ends" not in (await october.ask("/alerts"))[0].text
+
+
+async def test_an_expired_alert_begins_again_without_its_last_day(october: Talk) -> None:
+    await october.ask("/alert 1 edit until 2020-10-08")
+    assert (await alert(october))["expires_on"] == "2020-10-08"
+    await pass_to(october, OCTOBER + 10 * DAY)
+    assert (await alert(october))["life"] == "expired"
+    (again,) = await october.ask("/alert 1 renew")
+    assert again.text.startswith(
+        f"Alert #1 {RULE}\nIt had ended (its last day has passed) and starts afresh.\n"
+    )
+    row = await alert(october)
+    assert (row["life"], row["rule"], row["expires_on"]) == ("active", RULE, "2021-10-15")
+    assert [state["session"] for state in await october.rows("alert_states")] == ["2020-10-15"]
+
+
+async def test_renewing_what_has_ended_keeps_to_the_quota_and_to_one_of_a_kind(
+    october: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await october.ask("/alert 1 off")
+    await october.ask(f"/alert {RULE}")
+    (refused,) = await october.ask("/alert 1 renew")
+    assert refused.text == "This is alert #2 already (active).\nExample: /alert 2"
+    monkeypatch.setattr("bot.chat.alert_rows.MOST_ALERTS", 1)
+    (refused,) = await october.ask("/alert 1 renew")
+    assert refused.text.startswith("This chat has 1 alerts, which is the most.")
+    assert (await alert(october))["life"] == "done"
+
+
+async def test_editing_needs_no_room_in_the_quota(october: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.chat.alert_rows.MOST_ALERTS", 1)
+    assert (await october.ask("/alert 1 edit confirm 2"))[0].text.startswith("Alert #1 ")
+
+
+async def test_a_test_comes_beside_the_card_and_changes_nothing(october: Talk) -> None:
+    (card,) = await october.ask("/alert 1")
+    tables = ("alerts", "alert_states", "alert_events", "outbox")
+    before = [await october.rows(table) for table in tables]
+    (shown,) = await october.press(card, "Test")
+    assert shown.message_id != card.message_id
+    assert shown.text.startswith(
+        f"TEST - nothing has fired\nAlert #1 fired · close of Mon 5 Oct 2020\n{RULE}\n"
+    )
+    assert [await october.rows(table) for table in tables] == before
+
+
+async def test_the_mirrored_rule_is_one_tap_and_is_an_alert_of_its_own(october: Talk) -> None:
+    (pushed,) = await _pushed(october, OCTOBER + DAY)
+    (made,) = await october.press(pushed, "Also tell me when it goes back")
+    assert made.text.startswith("Alert #2 ratio < sma 200\n")
+    assert "Armed: a message comes when it turns true." in made.text
+    assert (await october.ask("/alert 1 back"))[0].text == (
+        "This is alert #2 already (active).\nExample: /alert 2"
+    )
+
+
+async def _pushed(talk: Talk, moment: dt.datetime) -> list[Message]:
+    before = len(talk.api.messages(ME))
+    await pass_to(talk, moment)
+    return talk.api.messages(ME)[before:]
+
+
+async def test_of_several_conditions_one_is_chosen_to_be_mirrored(october: Talk) -> None:
+    await october.ask("/alert ratio > sma 200 and flow_gap 20d > 1pp")
+    (choice,) = await october.ask("/alert 2 back")
+    assert "a rule cannot say “or”" in choice.text
+    (made,) = await october.press(choice, "flow_gap 20d < 1pp")
+    assert made.text.startswith("Alert #3 flow_gap 20d < 1pp\n")
+
+
+async def test_one_that_crosses_tells_both_ways_already(october: Talk) -> None:
+    await october.ask("/alert flow_gap 20d crosses 0")
+    (said,) = await october.ask("/alert 2 back")
+    assert said.text.startswith("Alert #2 tells both ways already.\nflow_gap 20d crosses 0pp\n")
+    assert len(await october.rows("alerts")) == 2
+
+
+async def test_the_chart_of_several_conditions_shows_them_all(october: Talk) -> None:
+    await october.ask("/alert ratio > sma 200 and flow_gap 20d > 1pp")
+    _, picture = await october.ask("/alert 2 chart")
+    assert picture.photo
+    caption = picture.text
+    assert "ratio: 0.4623 on 5 Oct 2020. Sma 200: 0.4645." in caption
+    assert "flow_gap 20d: " in caption
+
+
+async def test_a_fire_whose_state_is_not_kept_any_more_is_shown_without_a_replay(october: Talk) -> None:
+    await pass_to(october, OCTOBER + DAY)
+
+    def forget(db: sqlite_utils.Database) -> None:
+        db.execute("UPDATE alert_events SET detail = json_remove(detail, '$.before')")
+        db.execute("DELETE FROM alert_states WHERE session < '2020-10-06'")
+
+    await october.database.run(forget)
+    (why,) = await october.ask("/alert 1 why")
+    assert why.text.endswith("Not judged again: the state before it is not kept any more.")
+
+
+LOOKS = ("1", "1 edit", "1 snooze", "1 test", "1 history", "1 why", "new", "new trend", "new rotation")
+DEEDS = (
+    "1 edit confirm 2", "1 snooze 1d", "1 pause", "1 off", "1 renew", "1 back", "rotation",
+)  # fmt: skip
+
+
+async def test_in_a_group_members_look_and_administrators_change(sample: Path, tmp_path: Path) -> None:
+    async with talking(sample, tmp_path) as talk:
+        talk.api.chat(GROUP).members.update({ADMIN: "administrator", MEMBER: "member"})
+        await talk.ask(f"/alert {RULE}", GROUP, user_id=ADMIN, thread_id=5)
+        assert (await alert(talk))["thread_id"] == 5
+        before = await talk.rows("alerts")
+        for words in LOOKS:
+            (answer,) = await talk.ask(f"/alert {words}", GROUP, user_id=MEMBER)
+            assert answer.text != ADMINISTRATORS, words
+        for words in DEEDS:
+            (answer,) = await talk.ask(f"/alert {words}", GROUP, user_id=MEMBER)
+            assert answer.text == ADMINISTRATORS, words
+        assert await talk.rows("alerts") == before
+        for words in DEEDS:
+            (answer,) = await talk.ask(f"/alert {words}", GROUP, user_id=ADMIN)
+            assert answer.text != ADMINISTRATORS, words
+        assert len(await talk.rows("alerts")) == 3

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.alerts.grammar import parse_rule
+from bot.analytics.registry import METRICS
+from bot.rendering.history import history_answer
+from tests.rendering.pages import said
+
+
+def event(transition: str = "fired", **changed: object) -> dict[str, Any]:
+    row = {
+        "session": "2020-10-06",
+        "number": 3,
+        "rule": "excess 3m > 5pp",
+        "transition": transition,
+        "value": 5.5,
+        "held": None,
+        "detail": {"source": "CSV import", "event": '{"muted":false}'},
+    }
+    return {**row, **changed}
+
+
+def test_nothing_has_fired() -> None:
+    assert said(history_answer([])) == ["Nothing has fired yet.", "Yours: /alerts"]
+    one = history_answer([], 3)
+    assert said(one) == ["Alert #3 has not fired yet."]
+    assert one.buttons == ((("#3", "/alert 3"), ("All alerts", "/alerts")),)
+
+
+def test_an_event_is_told_with_the_rule_of_its_time() -> None:
+    rule = parse_rule("ratio > 0.5", METRICS)
+    detail = {"source": "Yahoo", "rule": rule.to_json()}
+    assert said(history_answer([event(), event(value=0.52, detail=detail)], 3)) == [
+        "Alert #3: last 2 events, newest first",
+        "6 Oct 2020 · #3 excess 3m > 5pp · fired at +5.50pp",
+        "6 Oct 2020 · #3 ratio > 0.5 · fired at 0.5200",
+        "",
+        "Source: CSV import, Yahoo.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (event("still"), "still true at +5.50pp"),
+        (event("withdrawn"), "taken back, the data was revised"),
+        (event("restated"), "fired with other figures, the data was revised at +5.50pp"),
+        (event(held="snooze"), "fired at +5.50pp, told when the snooze ends"),
+        (event(held="quiet"), "fired at +5.50pp, told after the quiet hours"),
+        (event(detail={"event": '{"muted":true}'}), "fired at +5.50pp, held back by its cooldown"),
+        (event(value=None), "fired"),
+    ],
+)
+def test_what_became_of_it(row: dict[str, Any], told: str) -> None:
+    assert said(history_answer([row]))[1] == f"6 Oct 2020 · #3 excess 3m > 5pp · {told}"
