@@ -13,7 +13,7 @@ from storage.errors import Refused
 from storage.rows import Row, change, instant, not_earlier, select, select_one
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import sqlite_utils
 
@@ -48,9 +48,9 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
         """
         INSERT INTO alerts (
             chat_id, number, owner_id, rule, rule_json,
-            created_at, created_session, scaled_session, expires_on, thread_id
+            created_at, created_session, scaled_session, expires_on, thread_id, splits_seen
         )
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM splits))
         """,
         (
             chat_id,
@@ -71,6 +71,12 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
 def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> Row | None:
     """A chat's alert by the number people see, None when the chat has none such."""
     return select_one(db, "SELECT * FROM alerts WHERE chat_id = ? AND number = ?", (chat_id, number))
+
+
+def rows_of(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[Row]:
+    """The rows of some alerts; of those that exist."""
+    sql = "SELECT * FROM alerts WHERE alert_id = ?"
+    return [row for alert_id in alert_ids for row in select(db, sql, (alert_id,))]
 
 
 def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = False) -> list[Row]:
@@ -169,10 +175,12 @@ def replace_rule(
     """Give an alert another rule; number, history and expiry stay. False when there is no such alert.
 
     `session` is the last one known when the rule was typed, in whose shares its levels are; None
-    leaves that as it was. The states are the caller's to replace (clear_states, save_state).
+    leaves that as it was. Its levels allow for every split that is known. The states are the caller's
+    to replace (clear_states, save_state).
     """
     sql = """
-        UPDATE alerts SET rule = ?, rule_json = ?, scaled_session = coalesce(?, scaled_session)
+        UPDATE alerts SET rule = ?, rule_json = ?, scaled_session = coalesce(?, scaled_session),
+            splits_seen = (SELECT coalesce(max(id), 0) FROM splits)
         WHERE alert_id = ?
     """
     return change(db, sql, (rule, rule_json, session, alert_id)) == 1

@@ -12,6 +12,7 @@ from sqlite_utils.migrations import Migrations
 from storage.migration_access import add_access
 from storage.migration_life import add_life
 from storage.migration_readings import add_readings
+from storage.migration_splits import add_splits_seen
 from storage.migration_standing import add_standing
 
 MIGRATIONS = Migrations("storage")
@@ -253,6 +254,12 @@ def m005_access(db: sqlite_utils.Database) -> None:
 def m006_standing(db: sqlite_utils.Database) -> None:
     """Dropped sessions, pauses and answers of each source."""
     add_standing(db)
+
+
+@MIGRATIONS()
+def m007_splits_seen(db: sqlite_utils.Database) -> None:
+    """Which splits an alert's levels allow for."""
+    add_splits_seen(db)
 
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.state import Event
 from bot.jobs.commit import Fire, Stored, commit
 from bot.jobs.judging import LOOKED_BACK, WITHDRAWN, Judge, Judged, Kept, Known, Row, standing_after
+from bot.jobs.rescaling import rescale_all
 from bot.jobs.telling import QUARTER, Teller, Wishes
 from bot.services import context_of
 from storage import alerts as stored
@@ -48,7 +49,7 @@ class Evaluation:
     async def run(self) -> list[Fire]:
         """Judge on the Market of the moment; the fires that are new. At once when nothing is new."""
         services = self._services
-        market = await services.markets.current()
+        market = await self._market()
         if market.end is None:
             return []
         if self._judged == (market, await services.database.run(stored.marks)):
@@ -67,6 +68,17 @@ class Evaluation:
         self._judged = (market, {alert: mark for alert, mark in marks.items() if alert not in done.left})
         self._seen = judge.watched
         return done.fires
+
+    async def _market(self) -> Market:
+        """The Market of the moment, once what the alerts are set on allows for every split in it."""
+        services = self._services
+        while True:
+            market = await services.markets.current()
+            if self._judged is not None and self._judged[0] is market:
+                return market
+            rescale = partial(rescale_all, default_zone=services.config.timezone, now=services.clock())
+            if not await services.database.run(rescale):
+                return market
 
     async def _kept(self, judge: Judge, rows: Sequence[Row]) -> dict[int, Kept]:
         """What is kept of alerts whose figures may be others now, or that the last run did not judge."""

@@ -83,6 +83,7 @@ def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
         "snoozed_until": None,
         "thread_id": 7,
         "scaled_session": "2020-12-10",
+        "splits_seen": 0,
     }
     assert get_alert(db, 1, 1) == row
     assert get_alert(db, 2, 1) is None

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage import observations
+from storage.alerts import add_alert, replace_rule
+from storage.chats import ensure_chat
+from storage.splits import mark_seen, unseen
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+NOON = "2020-12-11T12:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def _chat(db: sqlite_utils.Database) -> None:
+    ensure_chat(db, 1, "private", "", NOON)
+
+
+def alert(db: sqlite_utils.Database, session: str | None = "2020-12-10") -> int:
+    row = add_alert(db, chat_id=1, owner_id=5, rule="r", rule_json="{}", now=NOON, session=session)
+    return int(row["alert_id"])
+
+
+def split(
+    db: sqlite_utils.Database, session: str, ratio: float = 2.0, source: str = "yahoo", ticker: str = "IWM"
+) -> None:
+    row = {"ticker": ticker, "session": session, "ratio": ratio}
+    observations.add(db, "splits", [row], source=source, observed_at=f"{session}T22:00:00Z")
+
+
+def found(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
+    return {
+        alert_id: [(row["ticker"], row["session"], row["ratio"]) for row in rows]
+        for alert_id, rows in unseen(db).items()
+    }
+
+
+def test_a_split_after_an_alert_was_made_is_unseen_until_it_is_marked(db: sqlite_utils.Database) -> None:
+    one = alert(db)
+    assert found(db) == {}
+    split(db, "2020-12-14")
+    assert found(db) == {one: [("IWM", "2020-12-14", 2.0)]}
+    mark_seen(db)
+    assert found(db) == {}
+
+
+def test_a_split_that_two_sources_tell_of_is_one(db: sqlite_utils.Database) -> None:
+    one = alert(db)
+    split(db, "2020-12-14")
+    split(db, "2020-12-14", source="csv")
+    split(db, "2020-12-14", 4.0, ticker="SPY")
+    assert found(db) == {one: [("IWM", "2020-12-14", 2.0), ("SPY", "2020-12-14", 4.0)]}
+    mark_seen(db)
+    split(db, "2020-12-14", source="daily-csv")
+    assert found(db) == {}
+
+
+def test_a_split_of_old_that_is_imported_later_changes_no_level(db: sqlite_utils.Database) -> None:
+    alert(db)
+    alert(db, session=None)
+    split(db, "2005-06-09")
+    split(db, "2020-12-10")
+    assert found(db) == {}
+
+
+def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.Database) -> None:
+    early = alert(db)
+    split(db, "2020-12-14")
+    alert(db)  # its Market was in the new shares already
+    assert set(found(db)) == {early}
+    replace_rule(db, early, rule="s", rule_json="{}")
+    assert found(db) == {}
+
+
+def test_the_sample_is_left_out(db: sqlite_utils.Database) -> None:
+    alert(db)
+    split(db, "2020-12-14", source="sample")
+    assert found(db) == {}
