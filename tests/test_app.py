@@ -292,6 +292,21 @@ async def test_an_answer_that_hangs_does_not_hold_up_the_end(
         assert await told_to_stop(task) == ""
 
 
+async def test_with_every_request_hanging_it_ends_within_ten_seconds(place: Place) -> None:
+    async with serving(place) as (bot, task):
+        assert (await place.answer("/about", "About")).text
+        for method in ("sendMessage", "sendChatAction", "getMe", "getUpdates"):
+            place.api.fail(method, hang(), times=1_000)
+        sent = len(place.api.calls("sendMessage"))
+        await bot.services.database.run(queue)
+        bot.delivery.wake()
+        place.api.say(ME, "/status")
+        await place.api.until(lambda: len(place.api.calls("sendMessage")) > sent, PATIENCE)
+        began = asyncio.get_running_loop().time()
+        assert await told_to_stop(task) == ""
+        assert asyncio.get_running_loop().time() - began < 10
+
+
 async def test_a_menu_that_telegram_does_not_take_stops_nothing(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from bot.copies import file_of, kept
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from bot.config import Config
     from bot.services import Services
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
@@ -58,7 +63,7 @@ class Backups:
             day = due(services.config, now)
             if day is None:
                 return None
-            made = await asyncio.to_thread(make, services.config, day)
+            made = await _beside(partial(make, services.config, day))
         except (StorageError, OSError) as error:
             await self._failed(str(error), now)
             return None
@@ -83,6 +88,32 @@ class Backups:
         await self._services.database.run(
             partial(_note_success, owner=self._services.config.owner, made=made, now=self._services.clock())
         )
+
+
+async def _beside(work: Callable[[], T]) -> T:
+    """Run work on a thread that nobody waits for at the end of the process: a copy cut off is made again."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("T", result))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001 - raised again where it is awaited
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, error)
+
+    Thread(target=run, name="backup", daemon=True).start()
+    return await done
 
 
 def make(config: Config, day: dt.date) -> Path:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 import stat
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -183,6 +185,26 @@ async def test_the_tick_goes_on_while_a_copy_is_made(desk: Desk, monkeypatch: py
     monkeypatch.setattr(backups, "backup", slow)
     await nights(desk, 20)
     assert len(copied) == 1
+
+
+def test_a_copy_under_way_does_not_hold_up_the_end_of_the_process(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def stuck(*_: object) -> None:
+        begun.set()
+        release.wait(60)
+
+    async def ends() -> None:
+        desk.now = night(20)
+        task = asyncio.create_task(Backups(desk.services).run())
+        await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+
+    monkeypatch.setattr(backups, "backup", stuck)
+    asyncio.run(ends())  # comes back although the copy does not
+    release.set()
 
 
 @pytest.mark.parametrize(
