@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -272,6 +273,17 @@ async def test_each_job_does_its_part(
     callback: Callable[..., Any] = job.callback
     await callback(None)
     assert (delivery.woken, delivery.drained, len(delivery.faults)) == did
+
+
+async def test_the_backup_job_makes_the_backup_that_is_due(desk: Desk, scheduler: Scheduler) -> None:
+    desk.services.config = replace(desk.services.config, database=desk.database.path)
+    desk.now = dt.datetime(2020, 1, 16, 14, tzinfo=dt.UTC)
+    app = application()
+    scheduler.schedule(app)
+    (job,) = app.job_queue.get_jobs_by_name("backup")
+    callback: Callable[..., Any] = job.callback
+    await callback(None)
+    assert [file.name for file in desk.services.config.backups.iterdir()] == ["bot-2020-01-16.sqlite3"]
 
 
 def test_without_a_job_queue_nothing_can_be_scheduled(scheduler: Scheduler) -> None:
