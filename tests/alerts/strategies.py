@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from bot.alerts.phrases import plain_note
@@ -16,6 +18,8 @@ from bot.analytics.windows import Window
 if TYPE_CHECKING:
     from bot.analytics.metrics import Argument, Metric, Parameter
 
+# So many series where a promise is made about a thousand; fewer for runs that repeat the tests per mutant.
+THOUSAND = settings(max_examples=int(os.environ.get("EXAMPLES", "1000")))
 DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
 COUNTED = st.builds(Window, st.sampled_from(["d", "w", "m", "y"]), st.integers(1, 100))
 WINDOWS = st.one_of(

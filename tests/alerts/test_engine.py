@@ -13,6 +13,7 @@ from bot.alerts.engine import BAND_SHARE, bands, directions, judge, levels, star
 from bot.alerts.rule import Rule
 from bot.alerts.state import Bar, Event, Leg, Side, State, Status
 from tests.alerts.examples import DAY, armed, bar, bars, day, rule, walk
+from tests.alerts.strategies import THOUSAND
 
 NAN = math.nan
 
@@ -338,6 +339,7 @@ def _bars(sequence: list[tuple[float | None, float]]) -> list[Bar]:
     return [bar(number, leg) for number, leg in enumerate(sequence, start=1)]
 
 
+@THOUSAND
 @given(RULES, SEQUENCES, st.integers(0, 40), st.floats(0, 2))
 def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
     a_rule: Rule, sequence: list[tuple[float | None, float]], cut: int, band: float
@@ -351,6 +353,7 @@ def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
     assert head.events + tail.events == whole.events
 
 
+@THOUSAND
 @given(RULES, SEQUENCES, st.floats(0, 2))
 def test_judging_every_session_ten_times_changes_nothing(
     a_rule: Rule, sequence: list[tuple[float | None, float]], band: float

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.bars import PATIENCE, Histories
@@ -22,6 +22,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
 from tests.alerts.examples import armed, bars, rule
+from tests.alerts.strategies import THOUSAND
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Rule
@@ -260,7 +261,7 @@ def test_a_hundred_closes_of_the_open_session_are_no_event_before_its_close_and_
 # A value that dances on its threshold
 
 
-@settings(max_examples=300)
+@THOUSAND
 @given(
     st.sampled_from(["ratio > 5", "ratio >= 5", "ratio < 5", "ratio <= 5", "ratio > 5 cooldown 3"]),
     st.integers(0, 2**32 - 1),

@@ -6,13 +6,13 @@ import re
 from itertools import product
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from bot.alerts.grammar import MOST_CHARACTERS, parse_rule
 from bot.alerts.rule import OPS, Rule
 from bot.analytics.registry import METRICS
 from bot.errors import BadInput
-from tests.alerts.strategies import rules
+from tests.alerts.strategies import THOUSAND, rules
 
 TARGETS = ("amount", "-amount", "sma 200", "high 252", "low 20", "pct 97.5")
 OPTIONS = (
@@ -51,7 +51,7 @@ def test_every_metric_rearms_at_a_level_of_its_unit(name: str, op: str, sign: in
     assert Rule.from_json(made.to_json()) == made
 
 
-@settings(max_examples=1000)
+@THOUSAND
 @given(rules(METRICS))
 def test_any_rule_survives_its_text_and_its_json(made: Rule) -> None:
     assert Rule.from_json(made.to_json()) == made

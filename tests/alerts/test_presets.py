@@ -6,7 +6,7 @@ from bot.alerts.backtest import frequency
 from bot.alerts.bars import Histories
 from bot.alerts.engine import directions
 from bot.alerts.grammar import parse_rule
-from bot.alerts.presets import PRESETS, Preset
+from bot.alerts.presets import PRESETS, Preset, preset_of
 from bot.alerts.rule import Rule
 from bot.analytics.registry import METRICS
 from tests.sample_market import sample_market
@@ -40,3 +40,12 @@ def test_the_trend_preset_fires_a_session_after_the_cross_that_it_confirms() -> 
     rule = parse_rule(PRESETS[0].rule, METRICS)
     found = frequency(rule, Histories(market, METRICS).bars(rule, None, market.sessions), 1)
     assert [str(date) for date in found.dates] == ["2020-10-07"]
+
+
+@pytest.mark.parametrize("typed", ["Too expensive", "too EXPENSIVE", "  too   expensive "])
+def test_a_preset_is_found_by_its_name(typed: str) -> None:
+    assert preset_of(typed) is PRESETS[3]
+
+
+def test_another_name_is_no_preset() -> None:
+    assert preset_of("expensive") is None

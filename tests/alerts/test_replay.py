@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.engine import judge
@@ -13,6 +13,7 @@ from bot.alerts.replay import JITTER, Replay, replay
 from bot.alerts.rule import Rule
 from bot.alerts.state import Bar, Event, Side, State, Status
 from tests.alerts.examples import armed, bar, bars, day, rule
+from tests.alerts.strategies import THOUSAND
 
 NAN = math.nan
 
@@ -235,7 +236,7 @@ RULES = st.sampled_from(
 )
 
 
-@settings(max_examples=1000)
+@THOUSAND
 @given(
     RULES,
     st.lists(FIGURES, min_size=1, max_size=24),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.course import Course
@@ -11,6 +11,7 @@ from bot.alerts.engine import judge
 from bot.alerts.state import Bar, Leg, State
 from bot.alerts.sweep import answered, sweep
 from tests.alerts.examples import armed, bar, bars, day, rule
+from tests.alerts.strategies import THOUSAND
 
 FIGURES = st.one_of(st.none(), st.just(math.nan), st.integers(6, 14).map(lambda number: number / 2))
 LEG = st.builds(Leg, FIGURES, st.sampled_from([5.0, 5.0, 5.0, 4.5, None]))
@@ -33,7 +34,7 @@ TWO = (
 )
 
 
-@settings(max_examples=1000)
+@THOUSAND
 @given(
     st.sampled_from([*ONE, *TWO]),
     st.lists(st.tuples(LEG, LEG), max_size=40),
