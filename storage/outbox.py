@@ -152,34 +152,6 @@ def recover(db: sqlite_utils.Database, now: Moment) -> int:
     )
 
 
-def doubt_all(db: sqlite_utils.Database, now: Moment) -> dict[str, int]:
-    """After a restore: what waited in the backup may have been sent since; rows by their new status.
-
-    It goes on as after a crash: a summary is given up, anything else is sent once more, marked.
-    """
-    held = select(
-        db,
-        """
-        UPDATE outbox SET
-            status = CASE kind WHEN 'summary' THEN 'dead' ELSE 'ambiguous' END,
-            unknown = unknown + 1, reason = 'waited when the backup was made', updated_at = ?
-        WHERE status NOT IN ('sent', 'dead') RETURNING status
-        """,
-        (instant(now),),
-    )
-    return {status: sum(row["status"] == status for row in held) for status in ("ambiguous", "dead")}
-
-
-def note_sent(db: sqlite_utils.Database, chat_id: int, kind: str, dedup: str, now: Moment) -> bool:
-    """Note that a message may have been sent by a database that was lost, so that it is never queued here."""
-    sql = """
-        INSERT INTO outbox (chat_id, kind, dedup, payload, status, not_before, reason, created_at, updated_at)
-        VALUES (:chat_id, :kind, :dedup, '{}', 'sent', :at, 'perhaps, before the restore', :at, :at)
-        ON CONFLICT (dedup) DO NOTHING
-    """
-    return change(db, sql, {"chat_id": chat_id, "kind": kind, "dedup": dedup, "at": instant(now)}) == 1
-
-
 def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> bool:
     """A message was delivered; False when the row is not being sent any more (its chat is gone)."""
     return _step(

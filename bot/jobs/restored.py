@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.local_time import due_instant
 from bot.services import DAILY
-from storage import chats, outbox, sources
+from storage import chats, doubts, outbox, sources
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -47,7 +47,7 @@ def settle(
 ) -> Settled:
     """Bring a backup, in a transaction of it, to a state from which nothing is told twice unmarked."""
     made = sources.heartbeat(db)
-    doubted = outbox.doubt_all(db, now)
+    doubted = doubts.doubt_all(db, now)
     told = f"{sessions.last_completed(until):%Y-%m-%d}"
     sources.set_meta(db, outbox.TOLD_UNTIL, max(told, sources.meta(db, outbox.TOLD_UNTIL) or ""))
     left_out = sum(_leave_out(db, chat, sessions, zone, made, until) for chat in chats.subscribers(db))
@@ -77,5 +77,5 @@ def _leave_out(
         # A summary waits for closes that are late, and is then about the session that they end.
         for moment in {due, min(due + STALE_AFTER, until)}:
             session = f"{sessions.last_completed(moment):%Y-%m-%d}"
-            outbox.note_sent(db, chat_id, "summary", f"summary:{chat_id}:{session}", until)
+            doubts.note_sent(db, chat_id, "summary", f"summary:{chat_id}:{session}", until)
     return chats.skip_due(db, chat_id, until)
