@@ -11,6 +11,7 @@ from bot.alerts.state import Status
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.answer import SAMPLE, Answer, Button
+from bot.rendering.figures import begins_last
 from bot.rendering.standing import (
     Context,
     Standing,
@@ -26,7 +27,7 @@ from bot.rendering.text import bold, lines, short_date
 
 if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
-    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.rule import Rule
     from bot.alerts.state import Event
 
 ALIVE = ("active", "paused")
@@ -117,34 +118,17 @@ def one(standing: Standing, context: Context, *, remark: str | None = None) -> A
 
 def often(frequency: Frequency, rule: Rule, context: Context) -> str:
     """How often a rule would have fired, and since when there is history of all its conditions."""
+    last = begins_last(rule, context.histories)
     if frequency.since is None or frequency.until is None:
-        return f"How often it would have fired: {NOT_AVAILABLE}, no history."
-    since, whose = frequency.since, "its history"
-    begins, last = _begins_last(rule, context)
-    if begins is None:
-        return f"How often it would have fired: {NOT_AVAILABLE}, no history of {last}."
-    if (
-        len(rule.conditions) > 1 and begins > since
-    ):  # before that it could not fire, though it could be judged
-        since, whose = begins, f"the history of {last.subject}"
-    whole = frequency.until - since >= _FIVE_YEARS
-    span = "In the last 5 years" if whole else f"Since {short_date(since)}, where {whose} begins,"
+        of = f" of {last}" if len(rule.conditions) > 1 else ""
+        return f"How often it would have fired: {NOT_AVAILABLE}, no history{of}."
+    whose = f"the history of {last.subject}" if len(rule.conditions) > 1 else "its history"
+    whole = frequency.until - frequency.since >= _FIVE_YEARS
+    span = "In the last 5 years" if whole else f"Since {short_date(frequency.since)}, where {whose} begins,"
     if not frequency.dates:
         return f"{span} it would not have fired."
     when = "on" if frequency.count == 1 else "last on"
     return f"{span} it would have fired {times(frequency.count)}, {when} {short_date(frequency.dates[-1])}."
-
-
-def _begins_last(rule: Rule, context: Context) -> tuple[dt.date | None, Condition]:
-    """The condition whose history begins last, with that day; one without any history has none."""
-    begun: list[tuple[dt.date, Condition]] = []
-    for condition in rule.conditions:
-        series = context.histories.series(condition)
-        first = series.value.where(series.threshold.notna()).first_valid_index()
-        if first is None:
-            return None, condition
-        begun.append((first.date(), condition))
-    return max(begun, key=lambda each: each[0])
 
 
 def times(count: int) -> str:

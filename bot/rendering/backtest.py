@@ -15,14 +15,16 @@ from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.errors import NoData
+from bot.rendering.alerts import times
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import Marks, rule_chart
+from bot.rendering.figures import begins_last
 from bot.rendering.rule_chart import drawn_leg, rule_look
 from bot.rendering.tables import table
 from bot.rendering.text import bold, code, lines, pre, short_date
 
 if TYPE_CHECKING:
-    from bot.alerts.bars import Histories, Series
+    from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule
     from bot.analytics.market import Market
     from bot.rendering.charts import Chart
@@ -59,15 +61,10 @@ def run(rule: Rule, market: Market, histories: Histories, years: int) -> Backtes
         found,
         found.since,
         found.until,
-        max(rule.conditions, key=lambda condition: _first(histories.series(condition))),
+        begins_last(rule, histories),
         without_band(rule, history, years),
         outcomes(found.dates, trend.ratio(market), found.since),
     )
-
-
-def _first(series: Series) -> pd.Timestamp:
-    """The first session on which a condition has both its figures."""
-    return pd.Timestamp((series.value - series.threshold).first_valid_index())
 
 
 def _nothing(rule: Rule, histories: Histories) -> str:
@@ -126,12 +123,8 @@ def _fired(tested: Backtest) -> Html:
     count, bare = tested.found.count, tested.bare
     if not count and not bare:
         return bold("It never fired") + ", with the re-arm band or without."
-    told = bold(f"Fired {_times(count)}" if count else "It never fired")
-    return told + f"; without the re-arm band {_times(bare)}."
-
-
-def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+    told = bold(f"Fired {times(count)}" if count else "It never fired")
+    return told + f"; without the re-arm band {times(bare)}."
 
 
 def _dates(dates: tuple[dt.date, ...]) -> str | None:

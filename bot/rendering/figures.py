@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from bot.alerts.rule import AMOUNT
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
@@ -13,8 +15,7 @@ from bot.analytics.valuation import percentile_rank
 from bot.rendering.text import age_phrase, short_date
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule, Target
     from bot.analytics.market import Market
     from bot.analytics.units import Unit
@@ -36,6 +37,17 @@ def place(history: pd.Series) -> str | None:
     if rank is None:
         return None
     return f"percentile {math.floor(rank)} (n = {len(known):,} since {short_date(known.index[0])})"
+
+
+def begins_last(rule: Rule, histories: Histories) -> Condition:
+    """The condition whose history, with something to compare it with, begins last; one without any first."""
+
+    def first(condition: Condition) -> pd.Timestamp:
+        series = histories.series(condition)
+        found = (series.value - series.threshold).first_valid_index()
+        return pd.Timestamp.max if found is None else pd.Timestamp(found)
+
+    return max(rule.conditions, key=first)
 
 
 def age(market: Market, session: pd.Timestamp, late: int = 0) -> str:

@@ -97,7 +97,11 @@ def _command(entry: Entry) -> Answer:
             f"Options: {_OPTIONS}",
             _FIRES,
             *(code(f"/alert {METRICS[name].example}") for name in ("ratio", "excess", "flow", "pe_premium")),
-            "Metrics: /help metrics",
+            "Metrics: /help metrics. No rule in mind: /alert",
+            "",
+            "An alert by its number (/alert 1) shows all that can be done with it as buttons; in words, e.g.",
+            "edit: /alert 1 edit confirm 2, or a whole rule behind edit",
+            "snooze: /alert 1 snooze 1d (2h, 1w, until DATE, off)",
         )
     elif entry.name in {"compare", "trend", "flows", "multiples", "why", "chart"}:
         more = ("", _MOMENT, f"Windows: {EXAMPLES}.")

@@ -302,7 +302,7 @@ def test_an_alert_that_has_ended_rearms_nowhere_and_is_not_checked() -> None:
 
 def test_a_joined_rule_says_which_history_begins_last() -> None:
     of = context(market(LONG, units={"IWM": [250.0 + number for number in range(299)]}))
-    assert "Since 16 Jan 2020, where the history of flow iwm 10d begins, it would not have fired." in said(
+    assert "Since 17 Jan 2020, where the history of flow iwm 10d begins, it would not have fired." in said(
         reply("ratio > 0.6 and flow iwm 10d > $1bn", of)
     )
     assert "How often it would have fired: n/a, no history of pe iwm morningstar > 25x." in said(
