@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 from pathlib import Path
 
+from bot.jobs.release import Release
 from tests.jobs.desk import Desk, after_close, sessions
 
 ROOT = Path(__file__).parents[2]
@@ -39,9 +41,10 @@ asyncio.run(main())
 """
 
 
-def kill_in_the_middle(path: Path) -> None:
+def kill(path: Path, code: str, *given: str) -> None:
+    """Start code that says when it is in the middle, and kill it there."""
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-        [sys.executable, "-c", CHILD, str(path), *DAYS],
+        [sys.executable, "-c", code, str(path), *given],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -61,7 +64,7 @@ async def test_a_process_killed_in_the_middle_loses_and_doubles_nothing(path: Pa
         await before.alert("ratio > 0.7", chat_id)
     await before.closes([0.65, 0.75], DAYS[0])
     before.database.close()
-    kill_in_the_middle(path)
+    kill(path, CHILD, *DAYS)
 
     after = Desk(path)
     after.now = after_close(DAYS[1])
@@ -75,4 +78,50 @@ async def test_a_process_killed_in_the_middle_loses_and_doubles_nothing(path: Pa
     assert await after.events() == first + second
     chats = await after.query("SELECT chat_id FROM outbox ORDER BY id")
     assert [row["chat_id"] for row in chats] == [1, 2, 3, 4, 5] * 2
+    after.database.close()
+
+
+# Releases what quiet hours held of three chats, and stops for ever in the middle of the second one.
+RELEASING = """
+import asyncio, sys
+import datetime as dt
+from pathlib import Path
+from bot.jobs.release import Release
+from storage import held
+from tests.jobs.desk import Desk
+
+path, now = sys.argv[1:]
+desk, real, told = Desk(Path(path)), held.tell, []
+desk.now = dt.datetime.fromisoformat(now)
+
+def tell(db, event_ids, message):
+    told.append(real(db, event_ids, message))
+    if len(told) == 2:
+        print("ready", flush=True)
+        sys.stdin.read()
+
+held.tell = tell
+asyncio.run(Release(desk.services).run())
+"""
+
+
+async def test_what_was_held_is_told_once_though_the_process_is_killed_telling_it(path: Path) -> None:
+    before = Desk(path)
+    await before.closes(QUIET)
+    for chat_id in (1, 2, 3):
+        await before.alert("ratio > 0.6", chat_id)
+    await before.change("UPDATE chats SET quiet_from = '16:00', quiet_to = '07:00'")
+    await before.closes([0.65], DAYS[0])
+    await before.evaluate()
+    assert await before.messages() == []
+    before.database.close()
+    kill(path, RELEASING, "2020-01-17T12:00:00+00:00")
+
+    after = Desk(path)
+    after.now = dt.datetime.fromisoformat("2020-01-17T12:00:00+00:00")
+    chats = "SELECT chat_id FROM outbox ORDER BY id"
+    assert [row["chat_id"] for row in await after.query(chats)] == [1]
+    for _ in range(2):
+        await Release(after.services).run()
+    assert [row["chat_id"] for row in await after.query(chats)] == [1, 2, 3]
     after.database.close()

@@ -1,0 +1,86 @@
+"""An open session, through the real refresh and the real tick: its moving price is no close."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.jobs.tick import Scheduler
+from tests.data.conftest import CLOSES, COMPLETED, fake, loopback, yahoo, yahoo_cache
+from tests.fakes.yahoo_pages import Fund
+from tests.jobs.test_tick import Counter
+
+if TYPE_CHECKING:
+    from bot.data.yahoo import Yahoo
+    from tests.fakes.yahoo import FakeYahoo
+    from tests.jobs.desk import Desk
+
+__all__ = ["fake", "loopback", "yahoo", "yahoo_cache"]
+
+NEW_YORK = ZoneInfo("America/New_York")
+TODAY = dt.date(2020, 12, 14)
+SPY = 380.0  # IWM closed at 190.3: a ratio of 0.5008
+
+
+def local(hour: int, minute: int = 0, second: int = 0) -> dt.datetime:
+    return dt.datetime(2020, 12, 14, hour, minute, second, tzinfo=NEW_YORK)
+
+
+@pytest.fixture
+def scheduler(desk: Desk, fake: FakeYahoo, yahoo: Yahoo) -> Scheduler:
+    fake.add(Fund("SPY", dict.fromkeys((day.date() for day in COMPLETED), SPY)))
+    desk.services.live = True
+    office: Any = Counter()
+    return Scheduler(desk.services, [yahoo], office)
+
+
+async def tick(desk: Desk, scheduler: Scheduler, now: dt.datetime) -> None:
+    """Prices asked for, whether they are due or not, and a tick."""
+    desk.now = now.astimezone(dt.UTC)
+    await scheduler.refresh(calls=1, force=True)
+    await scheduler.work()
+
+
+def moving(ticker: str, price: float) -> dict[str, Any]:
+    """The bar of a session that is open, as a source gives it."""
+    figures = dict.fromkeys(("open", "high", "low", "close"), price)
+    return {"ticker": ticker, "session": TODAY.isoformat(), **figures, "volume": 1.0, "provisional": 1}
+
+
+async def test_a_hundred_prices_of_an_open_session_make_no_event_its_close_makes_one(
+    desk: Desk, scheduler: Scheduler, fake: FakeYahoo
+) -> None:
+    await tick(desk, scheduler, local(9, 0))
+    above = await desk.alert("ratio > 0.6")
+    below = await desk.alert("ratio < 0.4")
+    small, large = fake.funds["IWM"], fake.funds["SPY"]
+    for step in range(100):  # from far below to far above both levels and back
+        now = local(9, 31) + step * dt.timedelta(minutes=3, seconds=50)
+        price = 100.0 + 3.0 * (step * 37 % 100)
+        if step % 20:
+            desk.now = now.astimezone(dt.UTC)
+            await desk.store("bars", [moving("IWM", price), moving("SPY", SPY)])
+            await scheduler.work()
+        else:
+            small.live, large.live = (now, price), (now, SPY)
+            await tick(desk, scheduler, now)
+    assert fake.count("chart") >= 10
+    assert await desk.events() == []
+    assert {await desk.judged(alert) for alert in (above, below)} == {"2020-12-11"}
+
+    small.live = large.live = None
+    small.closes[TODAY], large.closes[TODAY] = 247.0, SPY  # a ratio of 0.65
+    small.quoted_at = large.quoted_at = local(16, 0, 2)
+    await tick(desk, scheduler, local(16, 14, 59))
+    assert await desk.events() == []
+    await tick(desk, scheduler, local(16, 15))
+    assert await desk.events() == [f"{above} fired {TODAY}"]
+    assert [line for said in await desk.messages() for line in said.splitlines()[:1]] == [
+        "Alert #1 fired · close of Mon 14 Dec 2020"
+    ]
+    await tick(desk, scheduler, local(16, 16))
+    assert await desk.events() == [f"{above} fired {TODAY}"]
+    assert CLOSES[-1] / SPY < 0.6
