@@ -54,6 +54,14 @@ class Config:
     backup_keep: int = 14
     heartbeat_url: str = field(default="", repr=False)
     heartbeat_minutes: int = 5
+    log: str = "info"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must stand in no log: the token behind the bot's number, the heartbeat's path."""
+        _, _, rest = self.heartbeat_url.partition("://")
+        found = (self.token.partition(":")[2], rest.partition("/")[2])
+        return tuple(secret for secret in found if len(secret) >= _LEAST_SECRET)
 
     @property
     def backups(self) -> Path:
@@ -79,7 +87,7 @@ def load_config(
     reader.unknown()
     table = reader.table("telegram")
     wanted = token_needed or (token_used and is_given(table, environment))
-    token, problem = read_token(table, reader.folder, environment) if wanted else ("", "")
+    token, problem = read_token(table, path, environment) if wanted else ("", "")
     if problems := [*reader.problems, *([problem] if problem else [])]:
         raise ConfigError(problems)
     chosen = {name: value for name, value in values.items() if value is not None}
@@ -102,6 +110,8 @@ def _read(path: Path | None) -> dict[str, Any]:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
 
 
+_LEAST_SECRET = 8  # characters: a shorter one is a word, and none of those is kept out of the log
+LOG_LEVELS = ("debug", "info", "warning")
 KEYS: dict[str, tuple[str, str, Callable[[object], Any]]] = {
     "token": ("telegram", "token", check.token),
     "token_file": ("telegram", "token_file", check.text),
@@ -126,6 +136,7 @@ KEYS: dict[str, tuple[str, str, Callable[[object], Any]]] = {
     "backup_keep": ("backup", "keep", check.number(1, 3650, "days")),
     "heartbeat_url": ("heartbeat", "url", check.ping),
     "heartbeat_minutes": ("heartbeat", "minutes", check.number(1, 1440, "minutes")),
+    "log": ("log", "level", check.one_of(*LOG_LEVELS)),
 }
 
 

@@ -20,12 +20,19 @@ def is_given(table: Mapping[str, object], environment: Mapping[str, str]) -> boo
     return bool(table.get("token") or table.get("token_file") or environment.get(TOKEN_VARIABLE))
 
 
-def read_token(table: Mapping[str, object], folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
+def read_token(
+    table: Mapping[str, object], config: Path | None, environment: Mapping[str, str]
+) -> tuple[str, str]:
     """The token and what is wrong with it, one of them "".
 
-    `table` is the section [telegram], whose values of another type than text are reported elsewhere.
+    `table` is the section [telegram] of the file `config`; its values of another type than text are
+    reported elsewhere. A configuration that holds the token itself is as secret as a token file.
     """
     given, file = table.get("token"), table.get("token_file")
+    folder = config.parent if config else Path()
+    if given and config is not None and _is_open(config):
+        words = f"others may read {config}; run chmod 600 on it, or put the token into a token_file"
+        return "", f"[telegram] token: {words}"
     if given:
         return _checked(given, "[telegram] token") if isinstance(given, str) else ("", "")
     if file:
@@ -35,9 +42,14 @@ def read_token(table: Mapping[str, object], folder: Path, environment: Mapping[s
     return "", f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
 
 
+def _is_open(path: Path) -> bool:
+    """Whether others than the file's owner may do anything with it."""
+    return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+
+
 def _of_file(path: Path) -> tuple[str, str]:
     try:
-        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        if _is_open(path):
             return "", f"[telegram] token_file: others may read {path}; run chmod 600 on it"
         return _checked(path.read_text(encoding="utf-8"), "[telegram] token_file")
     except OSError as error:

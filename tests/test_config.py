@@ -33,6 +33,7 @@ WITHOUT_DEFAULT = {
 def write(folder: Path, text: str) -> Path:
     file = folder / "config.toml"
     file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
     return file
 
 
@@ -132,6 +133,8 @@ def test_every_value_of_a_file_is_taken(tmp_path: Path) -> None:
         [heartbeat]
         url = "https://example.com/ping/secret/"
         minutes = 15
+        [log]
+        level = "debug"
         """,
     )
     assert load_config(file, {}, token_needed=True) == Config(
@@ -153,6 +156,7 @@ def test_every_value_of_a_file_is_taken(tmp_path: Path) -> None:
         backup_keep=3,
         heartbeat_url="https://example.com/ping/secret/",
         heartbeat_minutes=15,
+        log="debug",
     )
 
 
@@ -369,6 +373,32 @@ def test_a_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert problems(tmp_path, text) == [f"{where} (not a text)"]
     secret.write_text("hello")
     assert problems(tmp_path, text) == [f"[telegram] token_file: {UNLIKE}"]
+
+
+def test_a_configuration_that_holds_the_token_must_not_be_readable_by_others(tmp_path: Path) -> None:
+    file = write(tmp_path, f'[telegram]\ntoken = "{TOKEN}"\n')
+    file.chmod(0o644)
+    with pytest.raises(ConfigError) as refused:
+        load_config(file, {}, token_needed=True)
+    assert refused.value.problems == [
+        f"[telegram] token: others may read {file}; run chmod 600 on it, or put the token into a token_file"
+    ]
+    assert load_config(file, {}).token == ""
+    file.write_text("")
+    assert load_config(file, {TOKEN_VARIABLE: TOKEN}, token_needed=True).token == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("https://example.com/ping/secret?key=1", ("A" * 35, "ping/secret?key=1")),
+        ("https://example.com/", ("A" * 35,)),
+        ("https://example.com/ping", ("A" * 35,)),
+        ("", ("A" * 35,)),
+    ],
+)
+def test_what_no_log_may_hold_is_known(url: str, secrets: tuple[str, ...]) -> None:
+    assert Config(token=TOKEN, heartbeat_url=url).secrets == secrets
 
 
 def test_no_secret_is_in_the_configurations_text() -> None:

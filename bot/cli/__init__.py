@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot import __version__
+from bot.cli.veil import veil
 from bot.config import Config, load_config
 from bot.errors import BotError, ConfigError
 from storage.errors import StorageError
@@ -51,6 +52,7 @@ def _run(given: argparse.Namespace) -> int:
     """The subcommand's exit code, its errors told."""
     try:
         config = _config(given)
+        veil(config.secrets)
         # Before the imports, which take seconds: a second starter is told at once.
         with hold_lock(config.database) if given.locked else contextlib.nullcontext():
             code = int(given.command(given, config))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def run(given: argparse.Namespace, config: Config) -> int:
     """`run`: long polling until SIGTERM or Ctrl-C; the command line holds the lock already."""
     del given
-    log_fully(config.token)
+    log_fully(config.log)
     with opened(config.database) as database:
         bot = app.telegram_bot(config, database)
         fault = app.poll(bot)

@@ -36,26 +36,15 @@ def log_briefly() -> None:
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
 
 
-def log_fully(token: str) -> None:
-    """Log everything that matters to standard error, tracebacks too, but never the token."""
+def log_fully(level: str) -> None:
+    """Log everything from `level` on to standard error, tracebacks and warnings too."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Discreet(token))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # At INFO these tell every request and every tick.
-    for noisy in ("httpx", "httpcore", "apscheduler"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-class _Discreet(logging.Formatter):
-    """Records in full, without the token: httpx's URLs and some of Telegram's errors hold it."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._secret = token.partition(":")[2] or token
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The lines of a record; of the token only the bot's public number is left."""
-        return super().format(record).replace(self._secret, "TOKEN")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    logging.captureWarnings(True)
+    if level != "debug":  # at INFO these tell every request and every tick
+        for noisy in ("httpx", "httpcore", "apscheduler"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 class _Brief(logging.Formatter):

@@ -38,6 +38,7 @@ def configure(folder: Path, api: FakeBotApi, token: str) -> Path:
         '[storage]\ndatabase = "bot.db"\n[sources]\nyahoo = false\n',
         encoding="utf-8",
     )
+    config.chmod(0o600)
     return config
 
 

@@ -114,6 +114,7 @@ def test_the_command_asks_unless_it_is_told_not_to(bot: Call, site: Website) -> 
     site.pages[f"/bot{TOKEN}/getMe"] = page('{"ok": false}', "401 Unauthorized")
     lines = [f'[telegram]\ntoken = "{TOKEN}"\nbase_url = "{site.address}"', '[storage]\ndatabase = "bot.db"']
     Path("config.toml").write_text("\n".join(lines))
+    Path("config.toml").chmod(0o600)
     bot("check", "--offline", "--db", "bot.db")
     refused = bot("doctor", "--config", "config.toml")
     assert refused.code == 1

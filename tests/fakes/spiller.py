@@ -1,0 +1,79 @@
+"""`python -m bot`, run as a script, whose /about spills the token in every way a program can.
+
+It logs the bot and the configuration, warns, lets a thread, a destructor and a callback fail, prints, and
+raises. At its end the whole process fails with the bot's repr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+import threading
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from telegram.ext import ExtBot
+
+    from bot.chat.ask import Ask
+
+
+class Spill:
+    """Something whose end fails."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __del__(self) -> None:
+        raise RuntimeError(self.text)
+
+
+def fail(text: str) -> NoReturn:
+    """Raise with the text."""
+    raise RuntimeError(text)
+
+
+async def spill(ask: Ask) -> NoReturn:
+    """Every way but the end."""
+    token = ask.services.config.token
+    logging.getLogger("spill").debug("config %r, %s", ask.services.config, BOTS[0])
+    logging.getLogger("spill").warning("no %d", token)  # a broken format: logging prints what it was given
+    logging.getLogger("spill").info("heartbeat %s", ask.services.config.heartbeat_url)
+    warnings.warn(f"a warning with {token}", RuntimeWarning, stacklevel=1)
+    thread = threading.Thread(target=fail, args=(f"a thread with {token}",))
+    thread.start()
+    thread.join()
+    Spill(f"a destructor with {token}")
+    gc.collect()
+    asyncio.get_running_loop().call_soon(fail, f"a callback with {token}")
+    sys.stdout.write(f"printed {token}\n")
+    sys.stderr.writelines([f"written {token}\n"])
+    raise LookupError(f"a handler with {BOTS[0]!r}")
+
+
+BOTS: list[ExtBot[None]] = []
+
+
+def main() -> int:
+    """The command line with the two commands replaced."""
+    from bot import app  # noqa: PLC0415 - after the script has begun
+    from bot.chat.commands import BY_NAME  # noqa: PLC0415 - as above
+    from bot.cli import main as run  # noqa: PLC0415 - as above
+
+    BY_NAME["about"] = replace(BY_NAME["about"], handler=spill)
+    serve = app.serve
+
+    async def crashing(bot: app.Bot) -> str:
+        BOTS.append(bot.application.bot)
+        fault = await serve(bot)
+        raise RuntimeError(f"the end of {bot.application.bot!r} {fault}")
+
+    app.serve = crashing
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""A canary for a token, run through real processes at DEBUG: it comes out nowhere, whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.cli.veil import HIDDEN, Veil
+from tests.chat.talk import make_sample
+from tests.fakes.botapi import FakeBotApi
+from tests.fakes.botapi_faults import bad_gateway, drop, refusal
+from tests.fakes.botapi_world import BOT_ID
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROOT = Path(__file__).parents[1]
+ME, PATIENCE = 42, 60.0
+CANARY = "AAGcanary_that_must_not_sing-0123456"
+PING = "canary-of-the-heartbeat"
+SPILLED = (
+    "RuntimeError: the end of ExtBot[token=",
+    "LookupError: a handler with ExtBot[token=",
+    "RuntimeError: a thread with ",
+    "RuntimeWarning: a warning with ",
+    "RuntimeError: a destructor with ",
+    "RuntimeError: a callback with ",
+    "printed ",
+    "written ",
+    "--- Logging error ---",
+    "DEBUG httpcore",
+    "HTTP Request: POST",
+    "DEBUG telegram",
+)
+
+
+@dataclass
+class Cage:
+    """A folder with a configuration that holds the canary, and what processes in it have said."""
+
+    folder: Path
+    api: FakeBotApi
+    said: str = ""
+
+    def configure(self, base_url: str) -> None:
+        """The configuration, at DEBUG."""
+        path = self.folder / "config.toml"
+        path.write_text(
+            f'[telegram]\ntoken = "{BOT_ID}:{CANARY}"\nbase_url = "{base_url}"\n'
+            f'[storage]\ndatabase = "bot.db"\n[access]\nusers = [{ME}]\n'
+            f'[sources]\nyahoo = false\n[log]\nlevel = "debug"\n'
+            f'[heartbeat]\nurl = "{self.api.root}/{PING}"\n'
+        )
+        path.chmod(0o600)
+
+    @asynccontextmanager
+    async def run(self, *command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A process; what it says is kept, and it has ended with the block."""
+        environment = {key: value for key, value in os.environ.items() if key != "TELEGRAM_BOT_TOKEN"}
+        environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", "PYTHONASYNCIODEBUG": "1"}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *command, "--config", str(self.folder / "config.toml")),
+            cwd=ROOT,
+            env={
+                **environment,
+                "PYTHONPATH": str(ROOT),
+                "PYTHONWARNINGS": "default",
+                "PYTHONASYNCIODEBUG": "1",
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        reading = asyncio.create_task(process.communicate())
+        try:
+            yield process
+            async with asyncio.timeout(PATIENCE):
+                said, _ = await reading
+            self.said += said.decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    def songs(self) -> list[str]:
+        """Where the canary stands: in what was said, in files other than the configuration."""
+        found = [line for line in self.said.splitlines() if CANARY in line or PING in line]
+        for file in self.folder.rglob("*"):
+            if file.is_file() and file.name != "config.toml":
+                content = file.read_bytes()
+                found += [str(file) for secret in (CANARY, PING) if secret.encode() in content]
+        return found
+
+
+@pytest.fixture
+async def cage(tmp_path: Path) -> AsyncIterator[Cage]:
+    async with FakeBotApi(token=f"{BOT_ID}:{CANARY}") as api:
+        api.chat(ME)
+        made = Cage(tmp_path, api)
+        made.configure(api.root)
+        yield made
+
+
+async def answered(cage: Cage, text: str, beginning: str) -> None:
+    before = cage.api.world.last_message
+    cage.api.say(ME, text)
+    await cage.api.wait_for_message(
+        lambda m: m.message_id > before and m.text.startswith(beginning), PATIENCE
+    )
+
+
+async def test_at_debug_through_answers_faults_spills_and_a_crash_nothing_is_said(cage: Cage) -> None:
+    make_sample(cage.folder / "bot.db")
+    for method, fault in (
+        ("getUpdates", bad_gateway()),
+        ("getUpdates", refusal(401, "Unauthorized")),
+        ("sendMessage", drop()),
+        ("getUpdates", refusal(404, "Not Found")),
+    ):
+        cage.api.fail(method, fault)
+    async with cage.run("tests/fakes/spiller.py", "run") as process:
+        await cage.api.until(lambda: len(cage.api.calls("getUpdates")) > 3, PATIENCE)
+        cage.api.say(ME, "/help")
+        await cage.api.until(lambda: cage.api.calls("sendMessage"), PATIENCE)  # and dropped on the way
+        await answered(cage, "/alert ratio > 0.9", "Alert #1")
+        await answered(cage, "/about", "Something failed here")
+        await answered(cage, "/help", "Commands")
+        async with cage.run("-m", "bot", "backup", str(cage.folder / "copy.db")) as copying:
+            await copying.wait()
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 1
+    for spilled in SPILLED:
+        assert spilled in cage.said, spilled
+    assert f"{BOT_ID}:{HIDDEN}" in cage.said
+    assert (cage.folder / "copy.db").is_file()
+    assert cage.songs() == []
+
+
+async def test_a_token_that_is_refused_is_not_said(cage: Cage) -> None:
+    cage.api.token = f"{BOT_ID}:{CANARY[::-1]}"
+    for command in (("run",), ("check",), ("doctor",)):
+        async with cage.run("-m", "bot", *command) as process:
+            await process.wait()
+    assert "Telegram refuses this token" in cage.said
+    assert cage.songs() == []
+
+
+async def test_a_connection_that_is_refused_is_logged_without_it(cage: Cage) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        cage.configure(f"http://127.0.0.1:{taken.getsockname()[1]}")
+        async with cage.run("-m", "bot", "run") as process:
+            async with cage.run("-m", "bot", "doctor") as asking:  # takes longer than the first try of `run`
+                await asking.wait()
+            process.send_signal(signal.SIGTERM)
+    assert "cannot be reached" in cage.said
+    assert cage.songs() == []
+
+
+def test_a_veil_hides_the_longest_secret_first_and_is_else_the_stream_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    veiled = Veil(sys.stdout, ["secret", "secret-longer"])
+    veiled.write("a secret-longer and a secret\n")
+    veiled.writelines(["one secret\n", "two\n"])
+    veiled.flush()  # type: ignore[operator]
+    assert veiled.isatty() is False  # type: ignore[operator]
+    assert capsys.readouterr().out == "a HIDDEN and a HIDDEN\none HIDDEN\ntwo\n"
