@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import logging
-import signal
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from telegram import BotCommandScopeChat
-from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
 from bot.analytics.sessions import Sessions
-from bot.chat.dispatch import Dispatcher, menu
-from bot.chat.polling import FIRST_REST, LONGEST_REST, PerChat, Poller, reason
+from bot.chat.dispatch import Dispatcher
+from bot.chat.polling import PerChat
 from bot.data.daily_csv import DailyCsv
 from bot.data.issuers.fetch import IssuerFiles
 from bot.data.markets import Markets
@@ -28,7 +21,7 @@ from bot.local import LOCAL_CHAT, Unlimited
 from bot.quota import Quota
 from bot.ratelimit import SendBudget
 from bot.services import Services
-from storage.db import DiskFault, DiskFull
+from bot.serving import App, Bot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,23 +31,8 @@ if TYPE_CHECKING:
     from bot.local import LocalTelegram
     from storage.db import Database
 
-_log = logging.getLogger(__name__)
-_rest = asyncio.sleep
 Clock = Callable[[], dt.datetime]
-App = Application[Any, Any, Any, Any, Any, Any]
-# Together less than the 10 s that a service manager gives after SIGTERM.
-DRAIN_SECONDS, CUT_SECONDS = 6.0, 1.0
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - the terminal asks for none, the library for something
-
-
-@dataclass
-class Bot:
-    """All parts of one bot."""
-
-    services: Services
-    application: App
-    scheduler: Scheduler
-    delivery: Delivery
 
 
 def wall_clock() -> dt.datetime:
@@ -103,116 +81,6 @@ def telegram_bot(
         .build()
     )
     return _assembled(services, application, quota, besides=LOCAL_CHAT)
-
-
-def poll(bot: Bot) -> str:
-    """Serve Telegram until a signal; why it had to stop by itself, "" for a signal."""
-    return asyncio.run(serve(bot))
-
-
-async def serve(bot: Bot) -> str:
-    """Serve until SIGTERM, SIGINT or a fault, then let what is under way be finished, in 10 s at most."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    poller = Poller(bot.application.bot, bot.application.update_queue)
-    living = asyncio.create_task(_live(bot, poller))
-    waiting = asyncio.create_task(told.wait())
-    try:
-        await asyncio.wait({living, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        return living.result() if living.done() else ""
-    finally:
-        for task in (living, waiting):
-            task.cancel()
-        await asyncio.gather(living, waiting, return_exceptions=True)
-        await _drain(bot, poller)
-
-
-async def _live(bot: Bot, poller: Poller) -> str:
-    """Start and poll; why polling must not go on."""
-    if refused := await _reach(bot):
-        return refused
-    await _recover(bot)
-    await _show_menus(bot)
-    bot.scheduler.schedule(bot.application)
-    await bot.application.start()
-    _log.info("@%s serves", bot.application.bot.username)
-    return await poller.run()
-
-
-async def _show_menus(bot: Bot) -> None:
-    """The menu of commands for everybody, and the owner's with what is theirs alone."""
-    telegram, owner = bot.application.bot, bot.services.config.owner
-    try:
-        await telegram.set_my_commands(menu())
-        if owner is not None:
-            await telegram.set_my_commands(menu(owner=True), scope=BotCommandScopeChat(owner))
-    except TelegramError as error:  # the owner's fails until they have written to the bot
-        _log.warning("a menu of commands was not set: %s", reason(error))
-
-
-async def _reach(bot: Bot) -> str:
-    """Ask Telegram who the bot is, until it answers; why it never will."""
-    rest = FIRST_REST
-    while True:
-        try:
-            await bot.application.initialize()
-        except InvalidToken:
-            return "Telegram refuses this token; ask @BotFather for a valid one."
-        except TelegramError as error:
-            url = bot.services.config.base_url
-            _log.warning("%s cannot be reached (%s); next try in %.0f s", url, reason(error), rest)
-            await _rest(rest)
-            rest = min(2 * rest, LONGEST_REST)
-        else:
-            return ""
-
-
-async def _recover(bot: Bot) -> None:
-    """Settle what a crash left. A full disk is waited for: to end would be to be started again, and again."""
-    rest = FIRST_REST
-    while True:
-        try:
-            await bot.delivery.recover()
-        except (DiskFault, DiskFull) as error:
-            _log.error("%s Next try in %.0f s", error, rest)
-            await bot.delivery.outage.failed(error)
-            await _rest(rest)
-            rest = min(2 * rest, LONGEST_REST)
-        else:
-            return
-
-
-async def _drain(bot: Bot, poller: Poller) -> None:
-    """Claim nothing more, finish what is under way; then cut it off, and its outcome is unknown."""
-    application = bot.application
-    steps = [bot.delivery.stop(), *([application.stop()] if application.running else [])]
-    ending = asyncio.gather(*steps, return_exceptions=True)
-    finished, _ = await asyncio.wait({ending}, timeout=DRAIN_SECONDS)
-    if finished:
-        await poller.confirm()
-    else:
-        _log.warning("stopped with requests under way; the next start goes on with them")
-    with suppress(TelegramError):
-        await application.bot.shutdown()  # closes the connections, so that requests end now
-    await asyncio.wait({ending}, timeout=CUT_SECONDS)
-    for fault in ending.result() if ending.done() else ():
-        if isinstance(fault, Exception):
-            _log.error("not all could be put away", exc_info=fault)
-    ending.cancel()  # what still computes has nobody left to tell
-    await application.shutdown()
-
-
-async def send_waiting(bot: Bot) -> tuple[int, str]:
-    """Send what waits, without polling: how many, and why not all of it, or ""."""
-    try:
-        async with bot.application:
-            drained = await bot.delivery.drain()
-    except InvalidToken:
-        return 0, "Telegram refuses this token; ask @BotFather for a valid one."
-    except TelegramError as error:
-        return 0, f"{bot.services.config.base_url} cannot be reached ({reason(error)})"
-    return drained.sent, drained.stopped
 
 
 def local_bot(services: Services, telegram: LocalTelegram) -> Bot:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot import app
+from bot import app, serving
 from bot.analytics.sessions import Sessions
 from bot.config import Config
 from bot.data.files import store
@@ -227,7 +227,7 @@ def assert_no_secret(place: Place, said: str) -> None:
 
 
 @asynccontextmanager
-async def serving(place: Place) -> AsyncIterator[tuple[app.Bot, asyncio.Task[str]]]:
+async def at_work(place: Place) -> AsyncIterator[tuple[serving.Bot, asyncio.Task[str]]]:
     """The bot in this process, as `run` serves it."""
     config = Config(
         token=place.api.token,
@@ -239,7 +239,7 @@ async def serving(place: Place) -> AsyncIterator[tuple[app.Bot, asyncio.Task[str
     )
     with open_database(place.database) as database:
         bot = app.telegram_bot(config, database)
-        task = asyncio.create_task(app.serve(bot))
+        task = asyncio.create_task(serving.serve(bot))
         try:
             yield bot, task
         finally:
@@ -257,9 +257,9 @@ async def told_to_stop(task: asyncio.Task[str], number: signal.Signals = signal.
 async def test_a_pushed_message_that_hangs_is_cut_off_and_its_outcome_is_unknown(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
     place.api.fail("sendMessage", hang(acts=True))
-    async with serving(place) as (bot, task):
+    async with at_work(place) as (bot, task):
         await bot.services.database.run(queue)
         await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
         assert await told_to_stop(task) == ""
@@ -271,7 +271,7 @@ async def test_a_pushed_message_that_hangs_is_cut_off_and_its_outcome_is_unknown
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_an_answer_under_way_is_finished_before_the_end(number: signal.Signals, place: Place) -> None:
-    async with serving(place) as (_, task):
+    async with at_work(place) as (_, task):
         place.api.say(ME, "/about")
         await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
         assert await told_to_stop(task, number) == ""
@@ -282,16 +282,16 @@ async def test_an_answer_under_way_is_finished_before_the_end(number: signal.Sig
 async def test_an_answer_that_hangs_does_not_hold_up_the_end(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
     place.api.fail("sendMessage", hang())
-    async with serving(place) as (_, task):
+    async with at_work(place) as (_, task):
         place.api.say(ME, "/about")
         await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
         assert await told_to_stop(task) == ""
 
 
 async def test_with_every_request_hanging_it_ends_within_ten_seconds(place: Place) -> None:
-    async with serving(place) as (bot, task):
+    async with at_work(place) as (bot, task):
         assert (await place.answer("/about", "About")).text
         for method in ("sendMessage", "sendChatAction", "getMe", "getUpdates"):
             place.api.fail(method, hang(), times=1_000)
@@ -309,7 +309,7 @@ async def test_a_menu_that_telegram_does_not_take_stops_nothing(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.api.fail("setMyCommands", bad_gateway())
-    async with serving(place) as (_, task):
+    async with at_work(place) as (_, task):
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert "a menu of commands was not set: " in caplog.text
@@ -323,9 +323,9 @@ async def test_telegram_out_of_reach_at_the_start_is_waited_for(
     async def rest(seconds: float) -> None:
         rests.append(seconds)
 
-    monkeypatch.setattr(app, "_rest", rest)
+    monkeypatch.setattr(serving, "_rest", rest)
     place.api.fail("getMe", drop(), times=3)
-    async with serving(place) as (_, task):
+    async with at_work(place) as (_, task):
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert rests == [1, 2, 4]
@@ -334,7 +334,7 @@ async def test_telegram_out_of_reach_at_the_start_is_waited_for(
 
 async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place) -> None:
     place.api.fail("getMe", drop(), times=1_000)
-    async with serving(place) as (_, task):
+    async with at_work(place) as (_, task):
         await place.api.until(lambda: place.api.calls("getMe"), PATIENCE)
         assert await told_to_stop(task) == ""
 
@@ -353,10 +353,10 @@ async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
             raise DiskFull("The disk is full.")
         return await recover(delivery)
 
-    monkeypatch.setattr(app, "_rest", rest)
+    monkeypatch.setattr(serving, "_rest", rest)
     monkeypatch.setattr(Delivery, "recover", full_at_first)
     place.api.chat(OWNER)
-    async with serving(place) as (_, task):
+    async with at_work(place) as (_, task):
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert rests == [1, 2, 4]
@@ -374,7 +374,7 @@ async def test_a_fault_at_the_start_is_raised_after_all_is_put_away(
         raise DatabaseBroken("The database is damaged.")
 
     monkeypatch.setattr("bot.delivery.Delivery.recover", fail)
-    async with serving(place) as (bot, task):
+    async with at_work(place) as (bot, task):
         with pytest.raises(DatabaseBroken, match="The database is damaged"):
             await task
         assert not bot.application.running
@@ -387,7 +387,7 @@ async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(
         raise DiskFull("The disk is full.")
 
     place.api.chat(OWNER)
-    async with serving(place) as (_, task):
+    async with at_work(place) as (_, task):
         monkeypatch.setattr("bot.delivery.ledger.Ledger.flush", fail)
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""

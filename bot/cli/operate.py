@@ -7,7 +7,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from bot import app
+from bot import app, serving
 from bot.cli.hold import alone, beside_the_bot, opened
 from bot.cli.talk import Clock
 from bot.cli.voice import busy, log_briefly, log_fully, say
@@ -18,9 +18,9 @@ from storage.db import open_database
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.app import Bot
     from bot.config import Config
     from bot.data.record import Report
+    from bot.serving import Bot
     from storage.db import Database
 
 
@@ -30,7 +30,7 @@ def run(given: argparse.Namespace, config: Config) -> int:
     log_fully(config.log)
     with opened(config.database) as database:
         bot = app.telegram_bot(config, database)
-        fault = app.poll(bot)
+        fault = serving.poll(bot)
     if fault:
         raise BotError(fault)
     return 0
@@ -76,7 +76,7 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
 
 async def _send(telegram: Bot) -> int:
     """Send what waits for Telegram; how many. What cannot be sent now stays in the queue."""
-    sent, said = await app.send_waiting(telegram)
+    sent, said = await serving.send_waiting(telegram)
     if said:
         say(said)
     return sent

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.app import Bot
     from bot.local import LocalTelegram
+    from bot.serving import Bot
 
 QUESTIONS_NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
 DEMO_NOW = dt.datetime(2020, 9, 30, 22, tzinfo=dt.UTC)

@@ -30,8 +30,8 @@ from bot.local import LocalTelegram, converse, printer, typed_lines
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from bot.app import Bot
     from bot.config import Config
+    from bot.serving import Bot
     from storage.db import Database
 
 

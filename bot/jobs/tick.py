@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 TICK_SECONDS, FIRST_SECONDS = 30, 1
+CALM_SECONDS = 60  # until the first backup: a start has enough to do
 _GRACE = TICK_SECONDS  # a tick this late is still run
 _PRUNE_EVERY = dt.timedelta(days=1)
 
@@ -144,12 +145,12 @@ class Scheduler:
         queue = application.job_queue
         if queue is None:
             raise RuntimeError("python-telegram-bot was installed without its job-queue extra")
-        jobs = {"ask": self.ask, "work": self.work, "backup": self.back_up, "pulse": self.pulse}
+        jobs = {"ask": self.ask, "work": self.work, "pulse": self.pulse, "backup": self.back_up}
         for name, job in jobs.items():
             queue.run_repeating(
                 partial(_called, job),
                 TICK_SECONDS,
-                first=FIRST_SECONDS,
+                first=CALM_SECONDS if name == "backup" else FIRST_SECONDS,
                 name=name,
                 job_kwargs={"misfire_grace_time": _GRACE, "coalesce": True, "max_instances": 1},
             )

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would not survive the fork
 
-from bot import app
+from bot import app, serving
 from bot.analytics.sessions import Sessions
 from bot.cli.hold import opened
 from bot.config import Config
@@ -64,7 +64,7 @@ def live(order: dict[str, Any]) -> None:
     with hold_lock(config.database), opened(config.database) as database:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
-        if fault := app.poll(app.telegram_bot(config, database, clock, limiter)):
+        if fault := serving.poll(app.telegram_bot(config, database, clock, limiter)):
             raise RuntimeError(fault)
 
 
