@@ -66,7 +66,7 @@ def main() -> int:
     BY_NAME["about"] = replace(BY_NAME["about"], handler=spill)
     serve = app.serve
 
-    async def crashing(bot: app.Bot) -> str:
+    async def crashing(bot: serving.Bot) -> str:
         BOTS.append(bot.application.bot)
         fault = await serve(bot)
         raise RuntimeError(f"the end of {bot.application.bot!r} {fault}")
