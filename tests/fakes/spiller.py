@@ -59,19 +59,19 @@ BOTS: list[ExtBot[None]] = []
 
 def main() -> int:
     """The command line with the two commands replaced."""
-    from bot import app  # noqa: PLC0415 - after the script has begun
+    from bot import serving  # noqa: PLC0415 - after the script has begun
     from bot.chat.commands import BY_NAME  # noqa: PLC0415 - as above
     from bot.cli import main as run  # noqa: PLC0415 - as above
 
     BY_NAME["about"] = replace(BY_NAME["about"], handler=spill)
-    serve = app.serve
+    serve = serving.serve
 
     async def crashing(bot: serving.Bot) -> str:
         BOTS.append(bot.application.bot)
         fault = await serve(bot)
         raise RuntimeError(f"the end of {bot.application.bot!r} {fault}")
 
-    app.serve = crashing
+    serving.serve = crashing
     return run(sys.argv[1:])
 
 
