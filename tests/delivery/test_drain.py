@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import struct
 import zlib
@@ -137,6 +138,20 @@ async def test_a_message_goes_out_once_with_buttons_silence_and_its_id(office: O
     assert (kept["status"], kept["message_id"]) == ("sent", message.message_id)
     assert await office.delivery.drain() == DrainReport()
     assert office.texts() == ["fired"]
+
+
+async def test_a_correction_answers_the_message_it_corrects_if_that_is_still_there(office: Office) -> None:
+    first = await office.put("fired")
+    await office.delivery.drain()
+    answered = (await office.row(first))["message_id"]
+    await office.put("correction", reply_to=answered)
+    await office.put("another", reply_to=answered + 1_000)
+    await office.delivery.drain()
+    assert office.texts() == ["fired", "correction", "another"]
+    given = [call.fields.get("reply_parameters") for call in office.api.calls("sendMessage", ME)]
+    sent = [text and json.loads(text) for text in given]
+    asked = {"allow_sending_without_reply": True}
+    assert sent == [None, {"message_id": answered, **asked}, {"message_id": answered + 1_000, **asked}]
 
 
 async def test_a_row_is_sending_on_disk_before_its_request(office: Office) -> None:
