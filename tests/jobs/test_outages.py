@@ -238,3 +238,18 @@ async def test_a_broken_rule_keeps_no_notice_from_the_others(desk: Desk) -> None
     await scheduler(desk)._outages.run()  # without the judging, which pauses it
     rows = await desk.query("SELECT chat_id FROM outbox")
     assert [row["chat_id"] for row in rows] == [2]
+
+
+async def test_made_up_figures_are_never_stale(desk: Desk) -> None:
+    await prepared(desk)
+    await desk.change("UPDATE bars SET source = 'sample'")
+    await tick(desk, DAYS[20], STALE_HOURS)
+    assert await desk.messages() == []
+
+
+async def test_figures_that_never_came_are_no_outage(desk: Desk) -> None:
+    await prepared(desk)
+    await desk.alert("flow iwm 5d > $1bn")
+    await desk.closes([0.5] * 5, DAYS[10])
+    await tick(desk, DAYS[14], STALE_HOURS)
+    assert await desk.messages() == []

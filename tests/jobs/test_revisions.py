@@ -337,3 +337,17 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
     looked.clear()
     await revise(desk, [0.51], 1)
     assert looked == [1, 2]
+
+
+async def test_an_alert_that_broke_after_its_fire_says_so_once(desk: Desk) -> None:
+    await desk.alert(RULE)
+    await judge(desk, [0.65])
+    await desk.change("UPDATE alerts SET rule_json = '{'")
+    for first, level in enumerate((0.65, 0.5), start=1):
+        await judge(desk, [level], first)
+    desk.restart()
+    await revise(desk, [0.58])
+    assert [said.splitlines()[0].split(":")[0] for said in await desk.messages()] == [
+        "Alert #1 fired · close of Thu 16 Jan 2020",
+        "Alert #1 is paused",
+    ]
