@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,25 @@ def test_a_sweep_is_the_judging_of_every_bar(
     state = State.from_json(state.to_json())
     run = judge(a_rule, state, some)
     assert sweep(a_rule, state, Course.of(some)) == ((run.states or (state,))[-1], run.events)
+
+
+@pytest.mark.parametrize("band", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("text", [*ONE, *TWO])
+def test_a_sweep_is_the_judging_of_every_bar_over_a_year(text: str, band: float) -> None:
+    """Some years that are the same each time, begun at every tenth of their states."""
+    a_rule = rule(text)
+    width = len(a_rule.conditions)
+    values, levels = [None, math.nan, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5], [5.0, 5.0, 5.0, 4.5, None]
+    for seed in range(2):
+        chance = random.Random(seed)
+        some = [
+            Bar(day(number), tuple(Leg(chance.choice(values), chance.choice(levels)) for _ in range(width)))
+            for number in range(1, 81)
+        ]
+        first = armed(a_rule, *([band] * width))
+        for state in (first, *judge(a_rule, first, some).states[::10]):
+            run = judge(a_rule, state, some)
+            assert sweep(a_rule, state, Course.of(some)) == ((run.states or (state,))[-1], run.events)
 
 
 def test_a_course_gives_the_bars_it_was_made_of() -> None:
