@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # A multiple may be this many days older than the session it stands for; the split then runs between
 # the multiples' own dates and says so.
 TOLERANCE_DAYS = 31
+BASE = 100.0  # of an index, at its base
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ def implied(market: Market, ticker: str, metric: str, convention: str) -> pd.Ser
     multiple = select(market, ticker, metric, convention)
     price = market.prices.reindex(index=multiple.index, columns=[ticker])[ticker]
     return (price / multiple.where(multiple > 0)).dropna()
+
+
+def indexed(market: Market, ticker: str, metric: str, convention: str, window: Window) -> pd.Series:
+    """Implied figure per share with the one at the window's base as 100; empty without one there."""
+    series = implied(market, ticker, metric, convention)
+    base = performance(market, window).base
+    first = nearest_figure(series.index, base) if base is not None and len(series) else None
+    return series.iloc[:0] if first is None else BASE * series.loc[first:] / series[first]
 
 
 def why(market: Market, ticker: str, window: Window, convention: str) -> Split | NoSplit:

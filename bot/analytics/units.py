@@ -132,5 +132,6 @@ POINTS = Unit("percentage points", "pp", 2, signed=True, demanded=True, example=
 MULTIPLE = Unit("times", "x", 1, signed=False, demanded=False, example="25x")
 SHARE = Unit("percent of the whole", "%", 1, signed=False, demanded=True, example="80%")
 NUMBER = Unit("number", "", 2, signed=True, demanded=False, example="1.5")
+INDEX = Unit("index", "", 1, signed=False, demanded=False, example="100")
 LEVEL = Unit("level", "", 4, signed=False, demanded=False, example="0.52")
 UNITS = (USD, PERCENT, POINTS, MULTIPLE, SHARE, NUMBER, LEVEL)

@@ -9,7 +9,7 @@ from bot.rendering.lines import finite
 from bot.rendering.text import short_date
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -65,6 +65,19 @@ def flows(sums: pd.DataFrame) -> list[str]:
     """Sum of each fund over the window; "n/a" where none of its facts are stored."""
     funds = ", ".join(f"{name} {USD.show(last(sums[name]))}" for name in sums.columns)
     return [f"{funds}, {_span(sums)}."]
+
+
+def growth(name: str, series: Mapping[str, pd.Series], unit: Unit) -> str:
+    """Last value of every series of one panel, with the session where they do not share it."""
+    known = {each: finite(values).dropna() for each, values in series.items()}
+    ends = {each: values.index[-1] for each, values in known.items() if len(values)}
+    newest = max(ends.values(), default=None)
+    said = [
+        f"{each} {unit.show(last(values))}"
+        + (f" ({short_date(ends[each])})" if each in ends and ends[each] != newest else "")
+        for each, values in known.items()
+    ]
+    return f"{name}: {', '.join(said)}{f', {short_date(newest)}' if newest is not None else ''}."
 
 
 def last(series: pd.Series) -> float | None:

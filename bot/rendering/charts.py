@@ -24,11 +24,14 @@ from bot.rendering.lines import (
     Line,
     Marks,
     Panel,
+    Sheet,
     Threshold,
     finite,
     legs,
     levels,
+    nothing,
     panel_lines,
+    strokes,
     summed,
     trimmed,
 )
@@ -48,11 +51,13 @@ __all__ = [
     "Leg",
     "Marks",
     "Panel",
+    "Sheet",
     "Threshold",
     "compare_chart",
     "flows_chart",
     "metric_chart",
     "rule_chart",
+    "sheets_chart",
 ]
 
 WIDTH, HEIGHT, MORE = 6.0, 3.4, 1.3  # inches; MORE for each further panel
@@ -193,12 +198,40 @@ def flows_figure(flows: pd.DataFrame, look: Look) -> Figure:
     return figure
 
 
-def _figure(look: Look, ratios: Sequence[float] = (1.0,), note: str = "") -> tuple[Figure, list[Axes]]:
+def sheets_chart(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Chart:
+    """Panels of one scale below each other, to be compared; `level` is where all of their lines began."""
+    figure = sheets_figure(sheets, unit, look, level)
+    said = [captions.growth(sheet.title, sheet.series, unit) for sheet in sheets]
+    return Chart(_png(figure), captions.caption(look, said))
+
+
+def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Figure:
+    """The figure of `sheets_chart`; a sheet without any value is left out."""
+    drawn = [(sheet, lines) for sheet in sheets if (lines := strokes(sheet, look.theme))]
+    if not drawn:
+        raise nothing(look)
+    everything = [line for _, lines in drawn for line in lines]
+    figure, axes = _figure(look, ratios=(1.0,) * len(drawn), more=HEIGHT - 1)
+    for panel, (sheet, lines) in zip(axes, drawn, strict=True):
+        _draw(panel, lines, unit, look.theme)
+        _scale(panel, everything, unit, shown=(level,))
+        panel.axhline(level, color=look.theme.muted, lw=0.8, zorder=1)
+        _say(panel.set_title(sheet.title, loc="left"), look.theme.muted, TEXT)
+    index = pd.DatetimeIndex([])
+    for line in everything:
+        index = index.union(pd.DatetimeIndex(line.series.index))
+    _finish(figure, axes, index)
+    return figure
+
+
+def _figure(
+    look: Look, ratios: Sequence[float] = (1.0,), note: str = "", more: float = MORE
+) -> tuple[Figure, list[Axes]]:
     """An empty figure with title, footer and sample label; a panel for each of the height ratios."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
-    height, theme = HEIGHT + MORE * (len(ratios) - 1), look.theme
+    height, theme = HEIGHT + more * (len(ratios) - 1), look.theme
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=theme.ground)
     FigureCanvasAgg(figure)
     title = figure.text(0.02, 1 - 0.08 / height, "", va="top", weight="bold")
@@ -254,13 +287,20 @@ def _draw(
         else:
             _stroke(axes, line)
         _label_end(axes, line, unit)
-    values = np.concatenate([line.y for line in lines])
-    zero = [] if kind == "line" else [0.0]
-    low, high = limits(np.append(values[np.isfinite(values)], zero))
-    axes.set_ylim(low, high)
-    axes.set_yticks(*value_ticks(low, high, unit, most))
+    low, high = _scale(axes, lines, unit, most, shown=() if kind == "line" else (0.0,))
     if unit.signed and low < 0 < high:
         axes.axhline(0, color=theme.muted, lw=0.8, zorder=1)
+
+
+def _scale(
+    axes: Axes, lines: Sequence[Line], unit: Unit, most: int = 5, *, shown: Sequence[float] = ()
+) -> tuple[float, float]:
+    """A value axis that holds the lines and the values to be shown; its two ends."""
+    values = np.concatenate([line.y for line in lines])
+    low, high = limits(np.append(values[np.isfinite(values)], shown))
+    axes.set_ylim(low, high)
+    axes.set_yticks(*value_ticks(low, high, unit, most))
+    return low, high
 
 
 def _stroke(axes: Axes, line: Line) -> None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from bot.analytics import units, valuation
-from bot.analytics.fundamentals import convention_for, implied, margin, nearest_figure
+from bot.analytics.fundamentals import BASE, convention_for, implied, indexed, margin
 from bot.analytics.market import PAIR
-from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
-from bot.analytics.units import NOT_AVAILABLE
+from bot.analytics.units import INDEX, NOT_AVAILABLE
 from bot.rendering.answer import Answer, Asked, heading, require, sources
-from bot.rendering.charts import compare_chart
+from bot.rendering.charts import Sheet, sheets_chart
 from bot.rendering.compare import chart_look, titled
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
     from bot.analytics.market import Market
     from bot.analytics.windows import Window
     from bot.rendering.charts import Chart
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 # Per share = price over multiple: what each multiple implies.
 _PER_SHARE = {"pe": "Earnings", "pcf": "Cash flow", "pb": "Book", "ps": "Sales"}
-_BASE = 100.0
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,19 @@ class _Line:
     """One figure per share of one fund: now, at the base, and now with the base as 100."""
 
     name: str
-    first: pd.Timestamp | None
     last: pd.Timestamp | None
     now: float | None
-    index: float | None
+    index: pd.Series  # from the base on, 100 there; empty without a base
+
+    @property
+    def first(self) -> pd.Timestamp | None:
+        """The session of the base."""
+        return self.index.index[0] if len(self.index) else None
+
+    @property
+    def grown(self) -> float | None:
+        """Where the index stands, None where there is nothing after the base."""
+        return float(self.index.iloc[-1]) if len(self.index) > 1 else None
 
 
 def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Window) -> Answer:
@@ -54,16 +64,19 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
             "python -m bot import multiples FILE --ticker IWM",
         )
         return Answer(html)
-    blocks = [_fund(market, ticker, chosen, window) for ticker in PAIR]
+    said = valuation.CONVENTIONS.get(chosen, chosen)
+    funds = {
+        ticker: [_line(market, ticker, metric, chosen, window) for metric in _PER_SHARE] for ticker in PAIR
+    }
     html = lines(
         heading(f"Implied fundamentals, {titled(window)}", market, asked),
-        f"Per share = price / multiple, {valuation.CONVENTIONS.get(chosen, chosen)}; base = 100.",
-        *blocks,
+        f"Per share = price / multiple, {said}; base = 100.",
+        *(_fund(market, ticker, chosen, found) for ticker, found in funds.items()),
         "",
         sources({"prices": market.source("prices").label, "multiples": market.source("multiples").label}),
     )
-    grown = _grown(market, chosen, window)
-    draw = (lambda: _chart(market, grown, theme)) if len(grown) > 1 else None
+    drawable = any(line.grown is not None for found in funds.values() for line in found)
+    draw = partial(_chart, market, funds, f"Implied per share, indexed: {said}", theme) if drawable else None
     tail = asked.suffix
     buttons = (
         (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}")),
@@ -72,10 +85,9 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
     return Answer(html, draw, "fundamentals", buttons)
 
 
-def _fund(market: Market, ticker: str, convention: str, window: Window) -> Html:
-    found = [_line(market, ticker, metric, convention, window) for metric in _PER_SHARE]
-    rows = [(line.name, _dollars(line.now), _index(line.index)) for line in found]
-    dated = next((line for line in found if line.first is not None and line.last is not None), None)
+def _fund(market: Market, ticker: str, convention: str, found: Sequence[_Line]) -> Html:
+    rows = [(line.name, _dollars(line.now), INDEX.show(line.grown)) for line in found]
+    dated = next((line for line in found if line.grown is not None), None)
     recorded = next((line.last for line in found if line.last is not None), None)
     if dated is not None and dated.first is not None and dated.last is not None:
         span = f"{short_date(dated.first)} to {short_date(dated.last)}"
@@ -101,22 +113,13 @@ def _fund(market: Market, ticker: str, convention: str, window: Window) -> Html:
 
 def _line(market: Market, ticker: str, metric: str, convention: str, window: Window) -> _Line:
     series = implied(market, ticker, metric, convention)
-    base = performance(market, window).base
-    name = _PER_SHARE[metric]
-    if series.empty:
-        return _Line(name, None, None, None, None)
-    last = series.index[-1]
-    first = nearest_figure(series.index, base) if base is not None else None
-    index = _BASE * float(series[last] / series[first]) if first is not None and first < last else None
-    return _Line(name, first, last, float(series[last]), index)
+    index = indexed(market, ticker, metric, convention, window)
+    last = series.index[-1] if len(series) else None
+    return _Line(_PER_SHARE[metric], last, None if last is None else float(series[last]), index)
 
 
 def _dollars(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"${value:,.2f}"
-
-
-def _index(value: float | None) -> str:
-    return NOT_AVAILABLE if value is None else f"{value:.1f}"
 
 
 def _history(market: Market, ticker: str, convention: str) -> str:
@@ -126,18 +129,18 @@ def _history(market: Market, ticker: str, convention: str) -> str:
     return f"History from {short_date(series.index[0])}, n = {len(series)}."
 
 
-def _grown(market: Market, convention: str, window: Window) -> pd.DataFrame:
-    """Implied earnings of both funds since the base, percent; on sessions that both have."""
-    both = pd.DataFrame({ticker: implied(market, ticker, "pe", convention) for ticker in PAIR}).dropna()
-    base = performance(market, window).base
-    first = nearest_figure(both.index, base) if base is not None and len(both) else None
-    if first is None:
-        return both.iloc[:0]
-    shown = both.loc[first:]
-    return 100 * (shown / shown.iloc[0] - 1)
+def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, theme: Theme) -> Chart:
+    """A panel a fund, its lines the indexed figures of the text."""
+    sheets = [_sheet(ticker, found) for ticker, found in funds.items()]
+    last = max(line.index.index[-1] for found in funds.values() for line in found if len(line.index))
+    labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
+    look = chart_look(title, market, theme, ", ".join(labels), last)
+    return sheets_chart(sheets, INDEX, look, BASE)
 
 
-def _chart(market: Market, grown: pd.DataFrame, theme: Theme) -> Chart:
-    title = f"Implied earnings per share since {short_date(grown.index[0])}"
-    label = market.source("multiples").label
-    return compare_chart(grown, chart_look(title, market, theme, label, grown.index[-1]))
+def _sheet(ticker: str, found: Sequence[_Line]) -> Sheet:
+    """One fund's lines; the base is dated in the title where they share it."""
+    bases = {line.first for line in found if line.first is not None}
+    since = f"{short_date(next(iter(bases)))} = {BASE:.0f}" if len(bases) == 1 else f"base = {BASE:.0f}"
+    drawn = {line.name: line.index for line in found if line.grown is not None}
+    return Sheet(f"{ticker}, {since}", drawn)

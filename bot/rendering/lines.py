@@ -12,7 +12,7 @@ from bot.errors import NoData
 from bot.rendering.scales import days
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bot.rendering.themes import Look, Theme
 
@@ -82,6 +82,14 @@ class Line:
         return bool(np.isfinite(self.y).any())
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """One panel of several alike: its title, and series by name, each on sessions of its own."""
+
+    title: str
+    series: Mapping[str, pd.Series]
+
+
 def finite(series: pd.Series) -> pd.Series:
     """The series as floats with NaN for whatever is not finite."""
     numbers = series.astype("float64")
@@ -104,6 +112,19 @@ def legs(frame: pd.DataFrame, look: Look) -> list[Line]:
     if not lines:
         raise nothing(look)
     return lines
+
+
+def strokes(sheet: Sheet, theme: Theme) -> list[Line]:
+    """A line per series that has a value; colour and pattern go by its place in the sheet.
+
+    The patterns tell lines apart that lie upon each other, or are printed grey.
+    """
+    looks = zip(theme.lines, (2.4, 1.8, 1.8, 1.8), ("-", "--", "-.", ":"), strict=True)
+    lines = [
+        Line(series, colour, name, width, style)
+        for (name, series), (colour, width, style) in zip(sheet.series.items(), looks, strict=False)
+    ]
+    return [line for line in lines if line.drawable]
 
 
 def trimmed(series: pd.Series, look: Look) -> pd.Series:

@@ -14,11 +14,14 @@ class Theme:
     ink: str
     muted: str
     grid: str
-    lines: tuple[str, str]  # blue and orange: told apart with every kind of colour blindness
+    # Blue, orange, ink and stone: told apart with every kind of colour blindness. Two are the first.
+    lines: tuple[str, str, str, str]
 
 
-LIGHT = Theme("light", "#FFFFFF", "#1B1F24", "#59616B", "#DFE3E8", ("#0067A5", "#B84A00"))
-DARK = Theme("dark", "#15191E", "#ECEFF2", "#A6AFB9", "#333B45", ("#56B4E9", "#F0A030"))
+LIGHT = Theme(
+    "light", "#FFFFFF", "#1B1F24", "#59616B", "#DFE3E8", ("#0067A5", "#B84A00", "#1B1F24", "#7A6A6A")
+)
+DARK = Theme("dark", "#15191E", "#ECEFF2", "#A6AFB9", "#333B45", ("#56B4E9", "#F0A030", "#ECEFF2", "#938A80"))
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 from matplotlib.text import Annotation, Text
 
-from bot.analytics.units import LEVEL, MULTIPLE, PERCENT, USD
+from bot.analytics.units import INDEX, LEVEL, MULTIPLE, PERCENT, USD
 from bot.errors import NoData
 from bot.rendering.charts import (
     LABEL,
     TEXT,
     Marks,
     Panel,
+    Sheet,
     Threshold,
     compare_chart,
     compare_figure,
@@ -25,6 +26,8 @@ from bot.rendering.charts import (
     flows_figure,
     metric_chart,
     metric_figure,
+    sheets_chart,
+    sheets_figure,
 )
 from bot.rendering.themes import DARK, LIGHT, Look, Theme
 
@@ -145,7 +148,7 @@ def test_lines_carry_the_data_and_end_where_their_labels_point() -> None:
         assert np.asarray(line.get_ydata()).tolist() == returns[name].tolist()
         assert label.xy == (18607.0, returns[name].iloc[-1])
         assert line.get_color() == label.get_color()
-    assert [line.get_color() for line in axes.lines[:4:2]] == list(LIGHT.lines)
+    assert [line.get_color() for line in axes.lines[:4:2]] == list(LIGHT.lines[:2])
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -346,11 +349,79 @@ def test_nothing_to_draw_is_said_in_one_sentence(value: float) -> None:
         lambda: compare_chart(pd.DataFrame({"IWM": missing, "SPY": missing}), look),
         lambda: compare_chart(pd.DataFrame({"IWM": missing, "SPY": missing}).iloc[:0], look),
         lambda: flows_chart(pd.DataFrame({"IWM": missing, "SPY": missing}), look),
+        lambda: sheets_chart([Sheet("IWM", {"Book": missing})], INDEX, look, 100),
     )
     for draw in draws:
         with pytest.raises(NoData) as caught:
             draw()
         assert str(caught.value) == sentence
+
+
+NAMES = ("Earnings", "Cash flow", "Book", "Sales")
+
+
+def sheet(title: str, sessions: int, *ends: float) -> Sheet:
+    """Lines from 100 to their ends."""
+    lines = {}
+    for seed, (name, end) in enumerate(zip(NAMES, ends, strict=False)):
+        path = walk(sessions, end, seed)
+        lines[name] = path - np.linspace(float(path.iloc[0]) - 100, 0, sessions)
+    return Sheet(title, lines)
+
+
+@pytest.mark.parametrize(
+    ("theme", "sessions", "ends"),
+    [
+        (LIGHT, 252, (51.0, 80.0, 95.0, 92.0)),
+        (DARK, 2700, (100.0, 100.0, 100.1, 100.0)),
+        (LIGHT, 2, (900.0, 9.0, 90.0, 0.1)),
+    ],
+)
+def test_two_panels_of_four_lines_are_legible(
+    theme: Theme, sessions: int, ends: tuple[float, float, float, float]
+) -> None:
+    sheets = [sheet("IWM, 31 Dec 2019 = 100", sessions, *ends), sheet("SPY", sessions, *reversed(ends))]
+
+    assert_legible(sheets_figure(sheets, INDEX, Look(LOOK.title, FOOTER, theme, sample=True), 100))
+
+
+def test_panels_share_both_scales_and_every_line_is_labelled_at_its_end() -> None:
+    figure = sheets_figure([sheet("IWM", 250, 51, 80, 95, 92), sheet("SPY", 250, 86, 94)], INDEX, LOOK, 100)
+    above, below = figure.axes
+
+    assert (above.get_xlim(), above.get_ylim()) == (below.get_xlim(), below.get_ylim())
+    assert [label.get_text() for label in end_labels(above)] == [
+        "Earnings\n51.0",
+        "Cash flow\n80.0",
+        "Book\n95.0",
+        "Sales\n92.0",
+    ]
+    assert [label.get_text() for label in end_labels(below)] == ["Earnings\n86.0", "Cash flow\n94.0"]
+    assert [label.get_color() for label in end_labels(above)] == list(LIGHT.lines)
+    patterns = [line.get_linestyle() for line in above.lines if len(np.asarray(line.get_xdata())) == 250]
+    assert patterns == ["-", "--", "-.", ":"]
+    assert {"IWM", "SPY"} <= set(said(figure))
+
+
+def test_panels_say_their_ends_in_words_and_date_what_ended_earlier() -> None:
+    early = sheet("IWM", 20, 51, 80)
+    early.series["Cash flow"].iloc[-2:] = np.nan
+    nothing = Sheet("SPY", {"Earnings": walk(20, 1) * np.nan})
+
+    caption = sheets_chart([early, nothing], INDEX, LOOK, 100).caption
+    cash = early.series["Cash flow"].iloc[-3]
+    assert caption.splitlines()[1:3] == [
+        f"IWM: Earnings 51.0, Cash flow {cash:.1f} (9 Dec 2020), 11 Dec 2020.",
+        "SPY: Earnings n/a.",
+    ]
+    assert len(sheets_figure([early, nothing], INDEX, LOOK, 100).axes) == 1
+
+
+def test_level_from_which_all_lines_began_is_on_the_scale() -> None:
+    shown = Sheet("IWM", {"Earnings": walk(20, 300)})
+    low, high = sheets_figure([shown], INDEX, LOOK, 100).axes[0].get_ylim()
+
+    assert low < 100 < high
 
 
 def test_matplotlib_is_loaded_only_when_a_chart_is_drawn() -> None:

@@ -25,7 +25,31 @@ def test_what_prices_and_multiples_imply_is_indexed_to_the_base() -> None:
     assert block[6] == "Net margin 1.9%, return on equity 3.1%."
     assert "Sample data" in said[1]
     assert answer.draw is not None
-    assert "IWM −49.00%, SPY −13.99%" in answer.draw().caption
+    assert answer.draw().caption.splitlines() == [
+        "Implied per share, indexed: losses in",
+        "IWM, 31 Dec 2019 = 100: Earnings 51.0, Cash flow 80.0, Book 95.0, Sales 92.0, 11 Dec 2020.",
+        "SPY, 31 Dec 2019 = 100: Earnings 86.0, Cash flow 94.0, Book 101.0, Sales 97.0, 11 Dec 2020.",
+        "Source: sample data · close of Fri 11 Dec 2020",
+    ]
+
+
+def test_a_figure_without_a_base_is_left_out_of_the_picture() -> None:
+    whole = sample_market()
+    rows = whole.multiples
+    young = rows[~((rows["metric"] == "ps") & (rows["session"] < "2020-11-01"))]
+    answer = fundamentals_answer(replace(whole, multiples=young), Asked(), LIGHT, parse_window("ytd"))
+    assert "Sales      $131.24    n/a" in strip_html(answer.html)
+    assert answer.draw is not None
+    assert "Cash flow 80.0, Book 95.0, 11 Dec 2020." in answer.draw().caption
+
+
+def test_figures_with_bases_of_their_own_are_drawn_without_dating_the_base() -> None:
+    whole = sample_market()
+    rows = whole.multiples
+    moved = rows[~((rows["metric"] == "ps") & (rows["session"] == "2019-12-31"))]
+    answer = fundamentals_answer(replace(whole, multiples=moved), Asked(), LIGHT, parse_window("ytd"))
+    assert answer.draw is not None
+    assert "IWM, base = 100: Earnings 51.0," in answer.draw().caption
 
 
 def test_a_base_before_the_history_gives_no_index() -> None:
