@@ -272,14 +272,6 @@ def set_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
     )
 
 
-def halt(db: sqlite_utils.Database, chat_id: int, until: Moment, now: Moment) -> None:
-    """Telegram asked to wait: halt the chat, and all chats when another one is halted already."""
-    others = {row["chat_id"] for row in halts(db, now)} - {chat_id, EVERY_CHAT}
-    set_halt(db, chat_id, until)
-    if others:
-        set_halt(db, EVERY_CHAT, until)
-
-
 def halted(db: sqlite_utils.Database, chat_id: int, now: Moment) -> str | None:
     """Until when nothing may go to a chat, None when it may."""
     row = select_one(

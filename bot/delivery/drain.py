@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 SLOTS = 16  # requests at a time: enough for 29 messages a second at half a second each
 GLANCE = 2.0  # seconds after which a slot that is free looks for work again while others are busy
-LONGEST_PAUSE = 30.0  # seconds between two drains of `keep_sending`
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 30.0  # seconds between two looks for work
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Delivery:
         self._database, self._now = database, now
         self._whose: dict[str, Any] = {"only": only, "besides": besides}
         self._ledger = Ledger(database)
-        self._sender = Sender(bot, self._ledger, now=now, owner=owner, jitter=jitter)
         self._room = Room(bot, database, now)
+        self._sender = Sender(bot, self._ledger, self._room, now=now, owner=owner, jitter=jitter)
         self.outage = Outage(bot, owner, now)
         self._one = asyncio.Lock()
         self._bell = asyncio.Event()
@@ -195,23 +195,27 @@ class Delivery:
         wait = await self._until_room()
         if wait is None or wait > PUSH_PATIENCE:
             return False
-        await self._rest(wait)
+        await self._rest(max(wait, SHORTEST_PAUSE))
         return True
 
     async def _until_room(self) -> float | None:
         """Seconds until a message that is due finds room; None when none is due."""
+        if halted := self._room.halted():
+            return halted
         ready = await self._database.run(partial(outbox.ready_chats, now=self._latest(), **self._whose))
-        resting, halted = self._room.resting(), self._room.halted()
-        return max(halted, min(resting.get(chat, 0.0) for chat in ready)) if ready else None
+        resting = self._room.resting()
+        return min(resting.get(chat, 0.0) for chat in ready) if ready else None
 
     async def _until_due(self) -> float:
         """Seconds until a drain will find something to send, LONGEST_PAUSE at most."""
         room = await self._until_room()
         if room is not None:
-            return min(max(room, 0.05), LONGEST_PAUSE)
+            return min(max(room, SHORTEST_PAUSE), LONGEST_PAUSE)
         due = await self._database.run(partial(outbox.next_due, **self._whose))
-        wait = (_moment(due) - self._now()).total_seconds() if due else LONGEST_PAUSE
-        return min(max(wait, 0.05), LONGEST_PAUSE)
+        waits = [LONGEST_PAUSE, *self._room.resting().values()]  # a halt's end, to the fraction of a second
+        if due:
+            waits.append((_moment(due) - self._now()).total_seconds())
+        return max(min(waits), SHORTEST_PAUSE)
 
     async def _claim(self, limit: int) -> list[Row]:
         """Rows now `sending`; a cancelled drain gives them back. None while everybody is halted."""

@@ -15,6 +15,7 @@ from storage.db import StorageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import sqlite_utils
     from telegram.ext import ExtBot
 
     from storage.db import Database
@@ -57,13 +58,20 @@ class Room:
 
     async def _keep(self, chat: int | str, seconds: float) -> None:
         """Write down a 429 to a reply, so that the next process keeps to it too."""
-        now = self._now()
+        now, everyone = self._now(), self.halted()
+        ends: dict[int | str, float] = {chat: seconds}
+        if everyone:
+            ends[outbox.EVERY_CHAT] = everyone
+        try:
+            await self._database.run(partial(_write, ends=ends, now=now))
+        except StorageError as error:
+            logger.warning("the halt of chat %s is kept in memory only: %s", chat, error)
+
+
+def _write(db: sqlite_utils.Database, ends: dict[int | str, float], now: datetime) -> None:
+    for chat, seconds in ends.items():
         if isinstance(chat, int):
-            until = now + timedelta(seconds=seconds)
-            try:
-                await self._database.run(partial(outbox.halt, chat_id=chat, until=until, now=now))
-            except StorageError as error:
-                logger.warning("the halt of chat %s is kept in memory only: %s", chat, error)
+            outbox.set_halt(db, chat, now + timedelta(seconds=seconds))
 
 
 def _moment(text: str) -> datetime:

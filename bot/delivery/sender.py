@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bot.delivery.ledger import Ledger, Step
     from bot.delivery.parts import Part
+    from bot.delivery.room import Room
     from storage.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -40,12 +41,13 @@ class Sender:
         self,
         bot: ExtBot[Any],
         ledger: Ledger,
+        room: Room,
         *,
         now: Callable[[], datetime],
         owner: int | None,
         jitter: Callable[[], float],
     ) -> None:
-        self._bot, self._ledger, self._now = bot, ledger, now
+        self._bot, self._ledger, self._room, self._now = bot, ledger, room, now
         self._owner, self._jitter = owner, jitter
         self._rests: dict[int, datetime] = {}
         self.doubt: Verdict | None = None
@@ -106,7 +108,7 @@ class Sender:
         if verdict is Verdict.UNKNOWN and row["unknown"]:
             rest = grown(FIRST_REST, LONGEST_REST, row["unknown"] - 1, self._jitter())
             self._rests[row["id"]] = now + rest
-        case = Case(row, error, reason, now, done, self._jitter(), self._owner)
+        case = Case(row, error, reason, now, done, self._jitter(), self._owner, self._room.halted())
         return partial(settle, case=case, verdict=verdict)
 
     def _reason(self, error: BaseException) -> str:

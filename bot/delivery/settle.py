@@ -32,7 +32,10 @@ GAVE_UP = "gave-up:"  # head of the key under which the owner is told
 
 @dataclass(frozen=True)
 class Case:
-    """A row being sent and what went wrong; `done` parts arrived, `jitter` lies in [0, 1)."""
+    """A row being sent and what went wrong; `done` parts arrived, `jitter` lies in [0, 1).
+
+    `everyone` is for how many seconds nothing may be sent to anybody.
+    """
 
     row: Row
     error: BaseException
@@ -41,6 +44,7 @@ class Case:
     done: int = 0
     jitter: float = 0.0
     owner: int | None = None
+    everyone: float = 0.0
 
     @property
     def note(self) -> str:
@@ -98,7 +102,9 @@ def _halted(db: sqlite_utils.Database, case: Case) -> str:
         raise TypeError(f"{case.error!r} names no time to wait")
     until = case.now + timedelta(seconds=seconds_of(case.error))
     if not isinstance(case.error, Held):
-        outbox.halt(db, case.row["chat_id"], until, case.now)
+        outbox.set_halt(db, case.row["chat_id"], until)
+        if case.everyone > 0:
+            outbox.set_halt(db, outbox.EVERY_CHAT, case.now + timedelta(seconds=case.everyone))
     return _wait(db, case, until)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TOO_MANY = 5  # problems, after which there is no use in going on
-PATIENCE = 20.0  # seconds for a life that takes half of one
+PATIENCE = 120.0  # seconds for a life that takes one; a message sent in vain again and again rests for long
 REDELIVERED = 6  # updates, the newest ones, of which some are delivered again
 DRAINED = """
     SELECT (SELECT count(*) FROM outbox WHERE status NOT IN ('sent', 'dead')) AS waiting,
@@ -43,7 +43,7 @@ DRAINED = """
            (SELECT count(*) FROM alert_events WHERE session = ?) AS judged
 """
 # How a session's first life ends, which begins with nothing left over, and how those after a kill do.
-FIRST = ("statement", "statement", "random", "statement", "request", "statement", "answer")
+FIRST = ("statement", "statement", "request", "statement", "statement", "answer", "statement", "random")
 AGAIN = ("random", "request", "answer")
 
 

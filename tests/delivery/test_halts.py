@@ -1,0 +1,146 @@
+"""Nothing goes to a chat that asked to wait, nothing at all when two did: not even after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from telegram.error import RetryAfter
+
+from bot.delivery import DrainReport
+from bot.ratelimit import Held, seconds_of
+from storage import outbox
+from storage.db import DiskFull
+from tests.delivery.office import ME, THIRD, YOU
+from tests.fakes.botapi_faults import flood
+
+if TYPE_CHECKING:
+    from telegram.ext import ExtBot
+
+    from tests.delivery.office import Office
+
+LONG = 300  # seconds: more than a reply waits for
+
+
+async def ask(bot: ExtBot[int], chat_id: int) -> float:
+    """Seconds for which a reply to the chat is held; 0 when it was sent."""
+    try:
+        await bot.send_message(chat_id, "reply")
+    except Held as error:
+        return seconds_of(error)
+    return 0.0
+
+
+async def test_a_reply_keeps_to_the_halt_of_an_alert_and_an_alert_to_that_of_a_reply(office: Office) -> None:
+    await office.put("alert")
+    office.api.fail("sendMessage", flood(LONG), chat_id=ME)
+    await office.delivery.drain()
+    assert await ask(office.bot, ME) == LONG
+    office.api.fail("sendMessage", flood(LONG), chat_id=YOU)
+    with pytest.raises(RetryAfter):
+        await office.bot.send_message(YOU, "reply")
+    await office.put("alert", chat_id=YOU)
+    assert await office.delivery.drain() == DrainReport()
+    assert [call.chat_id for call in office.api.calls("sendMessage")] == [ME, YOU]
+
+
+async def test_the_next_process_keeps_to_halts_of_alerts_and_replies(office: Office) -> None:
+    await office.put("alert")
+    office.api.fail("sendMessage", flood(LONG), chat_id=ME)
+    await office.delivery.drain()
+    bot = office.client(office.api.base_url)
+    await office.fresh(bot).recover()
+    office.later(seconds=LONG - 100)
+    assert await ask(bot, ME) == 100
+    assert await ask(bot, YOU) == 0
+    office.later(seconds=100)
+    assert await ask(bot, ME) == 0
+
+
+async def test_a_halt_that_a_reply_met_is_on_disk(office: Office) -> None:
+    office.api.fail("sendMessage", flood(LONG), chat_id=ME)
+    with pytest.raises(RetryAfter):
+        await office.bot.send_message(ME, "reply")
+    bot = office.client(office.api.base_url)
+    await office.fresh(bot).drain()
+    assert await ask(bot, ME) == LONG
+    assert len(office.api.calls("sendMessage", ME)) == 1
+
+
+async def test_the_next_process_keeps_to_a_halt_of_all(office: Office) -> None:
+    office.api.fail("sendMessage", flood(LONG), times=2)
+    for chat_id in (ME, YOU):
+        with pytest.raises(RetryAfter):
+            await office.bot.send_message(chat_id, "reply")
+    bot = office.client(office.api.base_url)
+    await office.put("alert", chat_id=THIRD)
+    assert await office.fresh(bot).drain() == DrainReport()
+    assert await ask(bot, THIRD) == LONG
+    assert len(office.api.calls("sendMessage")) == 2
+
+
+async def test_what_spends_nothing_is_not_shown_in_a_halt_either(office: Office) -> None:
+    office.api.fail("sendMessage", flood(LONG), times=2)
+    with pytest.raises(RetryAfter):
+        await office.bot.send_message(ME, "reply")
+    with pytest.raises(Held):
+        await office.bot.send_chat_action(ME, "typing")
+    await office.bot.send_chat_action(YOU, "typing")
+    with pytest.raises(RetryAfter):
+        await office.bot.send_message(YOU, "reply")
+    with pytest.raises(Held):
+        await office.bot.answer_callback_query("1")
+    assert (await office.bot.get_me()).is_bot
+    assert len(office.api.calls("sendChatAction")) == 1
+
+
+async def test_a_halt_that_cannot_be_written_is_kept_in_memory(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise DiskFull("The disk is full.")
+
+    monkeypatch.setattr(outbox, "set_halt", full)
+    office.api.fail("sendMessage", flood(5), chat_id=ME)
+    assert await ask(office.bot, ME) == 0
+    assert office._seconds == 5
+    assert f"the halt of chat {ME} is kept in memory only: The disk is full." in caplog.text
+
+
+# Sending by itself
+
+
+async def test_what_is_queued_meanwhile_goes_when_the_delivery_is_woken(office: Office) -> None:
+    failures: list[Exception] = []
+
+    async def failed(error: Exception) -> None:
+        failures.append(error)
+
+    sending = asyncio.create_task(office.delivery.keep_sending(failed))
+    for number in range(3):
+        await office.put(f"alert {number}")
+        office.delivery.wake()
+        await office.api.wait_for_message(lambda m, n=number: m.text == f"alert {n}")  # type: ignore[misc]
+    await office.delivery.stop()
+    await sending
+    assert failures == []
+
+
+async def test_a_fault_is_told_and_the_sending_goes_on(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = asyncio.Queue[Exception]()
+    await office.put()
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "claim", _full)
+        sending = asyncio.create_task(office.delivery.keep_sending(failed.put))
+        assert isinstance(await failed.get(), DiskFull)
+    office.delivery.wake()
+    await office.api.wait_for_message(lambda m: m.text == "fired")
+    await office.delivery.stop()
+    await sending
+
+
+def _full(*_arguments: object, **_named: object) -> None:
+    raise DiskFull("The disk is full.")

@@ -1,0 +1,113 @@
+"""One cycle of judging and sending on a disk that fails meanwhile, and its end once that is mended."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from telegram.ext import ExtBot
+
+from bot.delivery import Delivery
+from bot.jobs.tick import Scheduler
+from bot.ratelimit import SendBudget
+from storage.connection import broken_references
+from storage.db import integrity_check
+from tests.fakes.botapi import FakeBotApi
+from tests.faults.disk import failing
+from tests.jobs.desk import Desk, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+CHATS, OWNER = (1, 2), 9
+REPEAT = "possible repeat\n"
+OUTAGE_TICKS, TICKS = 3, 12
+TOLD = "Nothing is lost: what is due waits, and the bot tries again twice a minute."
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cycle with a fault led to: whether the fault was met, and what was not as it must be."""
+
+    struck: int
+    problems: list[str]
+
+
+async def prepare(path: Path) -> dt.datetime:
+    """Two chats with an alert each that is about to fire, one with a summary; the instant of the cycle."""
+    desk = Desk(path)
+    for chat_id in CHATS:
+        await desk.subscriber("16:30", chat_id)
+    await desk.closes([0.5] * 10)
+    for chat_id in CHATS:
+        await desk.alert("ratio > 0.6", chat_id)
+    await desk.closes([0.65], sessions("2020-01-16", 1)[0])
+    desk.database.close()
+    return desk.now
+
+
+async def cycle(template: Path, now: dt.datetime, path: Path, kind: str, number: int) -> Result:
+    """The cycle, failing from its n-th writing statement on for OUTAGE_TICKS ticks."""
+    shutil.copy(template, path)
+    with failing(kind) as disk:
+        desk = Desk(path)
+        desk.now = now
+        async with FakeBotApi() as api, served(desk, api) as scheduler:
+            disk.arm(number)
+            for _ in range(OUTAGE_TICKS):
+                await _tick(desk, scheduler)
+            disk.mend()
+            for _ in range(TICKS):
+                await _tick(desk, scheduler)
+            problems = await _problems(desk, api, outage=disk.struck > 0)
+        desk.database.close()
+    await asyncio.to_thread(path.unlink)
+    return Result(disk.struck, problems)
+
+
+@asynccontextmanager
+async def served(desk: Desk, api: FakeBotApi) -> AsyncIterator[Scheduler]:
+    """The scheduler with a real client; its waits for room take no time."""
+    for chat_id in (*CHATS, OWNER):
+        api.chat(chat_id)
+    passed = [0.0]
+
+    async def leap(seconds: float) -> None:
+        passed[0] += seconds
+
+    limiter = SendBudget(monotonic=lambda: passed[0], sleep=leap)
+    async with ExtBot(api.token, base_url=api.base_url, rate_limiter=limiter) as bot:
+        delivery = Delivery(bot, desk.database, now=lambda: desk.now, owner=OWNER, jitter=lambda: 0.0)
+        yield Scheduler(desk.services, [], delivery)
+
+
+async def _tick(desk: Desk, scheduler: Scheduler) -> None:
+    await scheduler.tick()
+    desk.now += dt.timedelta(seconds=30)
+
+
+async def _problems(desk: Desk, api: FakeBotApi, *, outage: bool) -> list[str]:
+    """What is lost, doubled, unmarked or broken, and whether the owner was told once."""
+    found = [*desk.database.outside_sync(integrity_check), *desk.database.outside_sync(broken_references)]
+    for chat_id in CHATS:
+        texts = [message.text for message in api.messages(chat_id)]
+        alerts = [text for text in texts if text.removeprefix(REPEAT).startswith("Alert #1 fired")]
+        if len(alerts) != 1 + sum(text.startswith(REPEAT) for text in alerts):
+            found.append(f"chat {chat_id} got its alert {len(alerts)} times")
+        if (summaries := sum("Daily summary" in text for text in texts)) > 1 or not texts:
+            found.append(f"chat {chat_id} got {summaries} summaries")
+    events = await desk.events()
+    if len(events) != len(CHATS):
+        found.append(f"events: {events}")
+    unfinished = await desk.query("SELECT status FROM outbox WHERE status NOT IN ('sent', 'dead')")
+    if unfinished:
+        found.append(f"{len(unfinished)} messages are not finished")
+    told = [message.text for message in api.messages(OWNER)]
+    if len(told) != int(outage) or not all(text.endswith(TOLD) for text in told):
+        found.append(f"the owner was told {told}")
+    return found

@@ -1,0 +1,39 @@
+"""A disk that fails in the middle of a cycle; all writes of it are `python -m tests.faults`."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.cycle import cycle, prepare
+from tests.faults.disk import KINDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The heartbeat; judging; its commit; the claim; after the first request went out.
+WRITES = {"io": (1, 24, 62), "full": (5, 40, 74), "pages": (12,), "read-only": (30, 68)}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dt.datetime]:
+    path = tmp_path_factory.mktemp("faults") / "template.db"
+    return path, asyncio.run(prepare(path))
+
+
+@pytest.mark.parametrize(("kind", "number"), [(kind, number) for kind in KINDS for number in WRITES[kind]])
+async def test_nothing_is_lost_and_the_owner_is_told_once(
+    template: tuple[Path, dt.datetime],
+    tmp_path: Path,
+    kind: str,
+    number: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    result = await cycle(*template, tmp_path / "bot.db", kind, number)
+    assert result.struck
+    assert result.problems == []
