@@ -14,6 +14,7 @@ from storage.migration_life import add_life
 from storage.migration_readings import add_readings
 from storage.migration_splits import add_splits_seen
 from storage.migration_standing import add_standing
+from storage.migration_withdrawal import let_splits_go
 
 MIGRATIONS = Migrations("storage")
 
@@ -260,6 +261,12 @@ def m006_standing(db: sqlite_utils.Database) -> None:
 def m007_splits_seen(db: sqlite_utils.Database) -> None:
     """Which splits an alert's levels allow for."""
     add_splits_seen(db)
+
+
+@MIGRATIONS()
+def m008_withdrawn_splits(db: sqlite_utils.Database) -> None:
+    """Splits that their source took back."""
+    let_splits_go(db)
 
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

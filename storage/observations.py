@@ -89,7 +89,8 @@ def add(
 def newest(db: sqlite_utils.Database, kind: str, *, known: Moment | None = None) -> list[Row]:
     """The newest row of each key observed at or before `known`, ordered by key; all columns.
 
-    A withdrawn distribution comes back with amount None. Each source has rows of its own.
+    A withdrawn distribution comes back with amount None, a withdrawn split with ratio None. Each source
+    has rows of its own.
     """
     shape = KINDS[kind]
     key = ", ".join(shape.whole_key)

@@ -73,7 +73,7 @@ def restatements(
 ) -> list[Restatement]:
     """The last `limit` restatements of a kind, observed at or after `since`, newest first."""
     shape = KINDS[kind]
-    splits = select(db, "SELECT DISTINCT ticker, session, ratio FROM splits WHERE vintage > 0")
+    splits = _splits(db)
     found: list[Restatement] = []
     for pair in _pairs(db, shape, None if since is None else instant(since)):
         for column in shape.figures:
@@ -84,6 +84,28 @@ def restatements(
         if len(found) >= limit:
             break
     return found[:limit]
+
+
+def _splits(db: sqlite_utils.Database) -> list[Row]:
+    """Splits as ever told, by what they multiply a share count with; one taken back divides it again.
+
+    `on` is the day from which its source rewrites its history.
+    """
+    told = select(
+        db,
+        """
+        SELECT ticker, session, ratio, observed_at, lag(ratio) OVER (
+            PARTITION BY ticker, session, source ORDER BY observed_at, id
+        ) AS before FROM splits WHERE vintage > 0
+        """,
+    )
+    done = {(row["ticker"], row["session"], row["ratio"], row["session"]) for row in told if row["ratio"]}
+    done |= {
+        (row["ticker"], row["session"], 1 / row["before"], row["observed_at"][:10])
+        for row in told
+        if row["before"] and row["ratio"] is None
+    }
+    return [dict(zip(("ticker", "session", "ratio", "on"), each, strict=True)) for each in sorted(done)]
 
 
 def _pairs(db: sqlite_utils.Database, kind: Kind, since: str | None) -> Iterator[Row]:
@@ -140,8 +162,8 @@ def _is_rebased(kind: Kind, column: str, pair: Row, splits: Sequence[Row]) -> bo
         for split in splits
         if split["ticker"] == pair["ticker"]
         and split["session"] > pair[kind.session]
-        and split["session"] <= pair["observed_at"][:10]
-        and _day(pair["old_observed_at"]) <= _day(split["session"]) + _LATEST_REBASING
+        and split["on"] <= pair["observed_at"][:10]
+        and _day(pair["old_observed_at"]) <= _day(split["on"]) + _LATEST_REBASING
     ]
     factors = (prod(some) for count in range(1, len(ratios) + 1) for some in combinations(ratios, count))
     return any(abs(new - old * factor) <= max(_ROUNDING * abs(new), _SMALLEST) for factor in factors)

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING
 from storage.rows import Row, select, select_one
 
 if TYPE_CHECKING:
-    import sqlite_utils
+    from collections.abc import Iterable, Iterator, Mapping
 
-# Known to the alert: by number of the row, whichever source told of it and however often.
-_UNSEEN = """
-    FROM splits JOIN alerts ON splits.id > alerts.splits_seen
-    WHERE splits.session > coalesce(alerts.scaled_session, substr(alerts.created_at, 1, 10))
-    AND splits.source <> 'sample'
-    AND NOT EXISTS (
-        SELECT 1 FROM splits AS earlier WHERE earlier.ticker = splits.ticker
-        AND earlier.session = splits.session AND earlier.id <= alerts.splits_seen
-    )
-"""
+    import sqlite_utils
 
 
 def newest(db: sqlite_utils.Database) -> int:
@@ -30,22 +21,50 @@ def newest(db: sqlite_utils.Database) -> int:
 def unseen(db: sqlite_utils.Database) -> dict[int, list[Row]]:
     """By alert, the splits (ticker, session, ratio) since its levels were set that it does not allow for.
 
-    Where sources differ the one that told first counts.
+    Where sources differ the one that told first counts. `withdrawn` is true of one that the alert allows
+    for and that no source tells of any more; a ratio that was corrected is the new one by the old one.
     """
     last = newest(db)
-    if select_one(db, "SELECT 1 FROM alerts WHERE splits_seen < ? LIMIT 1", (last,)) is None:
-        return {}
-    rows = select(
+    alerts = select(
         db,
-        f"""
-        SELECT alert_id, splits.ticker, splits.session, ratio, min(splits.id) AS id {_UNSEEN}
-        GROUP BY alert_id, splits.ticker, splits.session ORDER BY alert_id, splits.session, splits.ticker
+        """
+        SELECT alert_id, splits_seen, coalesce(scaled_session, substr(created_at, 1, 10)) AS since
+        FROM alerts WHERE splits_seen < ? ORDER BY alert_id
         """,
+        (last,),
     )
+    if not alerts:
+        return {}
+    told = select(
+        db, "SELECT id, ticker, session, source, ratio FROM splits WHERE source <> 'sample' ORDER BY id"
+    )
+    now = _in_force(told)
     found: dict[int, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row["alert_id"], []).append(row)
+    for alert in alerts:
+        known = _in_force(row for row in told if row["id"] <= alert["splits_seen"])
+        rows = [row for row in _changes(known, now) if row["session"] > alert["since"]]
+        if rows:
+            found[alert["alert_id"]] = rows
     return found
+
+
+def _in_force(told: Iterable[Row]) -> dict[tuple[str, str], float]:
+    """Ratio by (session, ticker) after rows in the order in which they came."""
+    by_source: dict[tuple[str, str], dict[str, float | None]] = {}
+    for row in told:
+        by_source.setdefault((row["session"], row["ticker"]), {})[row["source"]] = row["ratio"]
+    ratios = {key: [each for each in sources.values() if each] for key, sources in by_source.items()}
+    return {key: those[0] for key, those in ratios.items() if those}
+
+
+def _changes(known: Mapping[tuple[str, str], float], now: Mapping[tuple[str, str], float]) -> Iterator[Row]:
+    """What became of the splits, in order of sessions."""
+    for session, ticker in sorted({*known, *now}):
+        before, after = known.get((session, ticker)), now.get((session, ticker))
+        if before == after:
+            continue
+        ratio = before if after is None else after / (before or 1.0)
+        yield {"ticker": ticker, "session": session, "ratio": ratio, "withdrawn": after is None}
 
 
 def mark_seen(db: sqlite_utils.Database) -> None:

@@ -164,7 +164,7 @@ def _outcome(contents: Contents, start: dt.date | None, completed: pd.DatetimeIn
     found = {
         kind: [row for row in rows if (row.get("session") or row["ex_date"]) <= last]
         for kind, rows in contents.observations.items()
-        if kind != "distributions" or contents.has_distributions  # an empty list would say: none were paid
+        if kind == "bars" or kind in contents.complete  # an empty list would say: there was none
     }
     if not found["bars"]:
         return Empty("it has no completed session")

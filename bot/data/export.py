@@ -71,14 +71,14 @@ _Lines = tuple[tuple[str, ...], list[list[object]]]
 
 
 def _price_lines(rows: dict[str, list[Row]]) -> _Lines:
-    """One line for what one source said of a session at one instant; a dividend of 0 is one withdrawn."""
+    """One line for what one source said of a session at one instant; dividend or split 0 is one withdrawn."""
     lines: dict[tuple[str, ...], dict[str, object]] = {}
     for kind, found in rows.items():
         for row in found:
             key = tuple(str(row[name]) for name in (stored.KINDS[kind].session, "observed_at", "source"))
             values = {name: row[name] for name in stored.KINDS[kind].values}
-            if kind == "distributions":
-                values = {"amount": values["amount"] or 0}
+            if kind != "bars":
+                values = {name: value or 0 for name, value in values.items()}
             lines.setdefault(key, {}).update(values)
     names = ("open", "high", "low", "close", "volume", "amount", "ratio", "provisional")
     return PRICE_HEADER, [

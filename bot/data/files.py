@@ -39,6 +39,7 @@ SOURCE = "csv"
 SAMPLE = "sample"  # made-up figures never leave as a file: read back in, they would pass for real ones
 EXPORTED = tuple(name for name in LABELS if name != SAMPLE)
 _WHO_AND_WHEN = {formats.SOURCE, formats.OBSERVED}
+_EVENTS = {"dividends": "distributions", "stock splits": "splits"}  # columns of daily prices, kinds
 SHOWN = 10  # bad rows and left-out dates are named one by one up to here
 DAILY = 2  # the median of sessions from row to row above which bars are not daily ones
 ENOUGH = 20  # rows before that is judged
@@ -85,7 +86,7 @@ class Contents:
 
     observations: Observations
     preview: Preview
-    has_distributions: bool = False  # whether it says of each of its sessions what was distributed
+    complete: tuple[str, ...] = ()  # kinds of which it says on each of its sessions whether there was one
     record: tuple[Said, ...] = ()  # of an export: the same rows by who said them and when, in order
 
 
@@ -155,15 +156,15 @@ def note_import(
 
 
 def store_file(db: sqlite_utils.Database, contents: Contents, *, observed_at: str) -> dict[str, Written]:
-    """Write a file's contents; a distribution of an earlier file that this one no longer has is withdrawn.
+    """Write a file's contents; what an earlier file distributed or split and this one does not is withdrawn.
 
     What an export tells is stored as it was said: under its sources, at its instants.
     """
     if contents.record:
         return _store_record(db, contents.record)
     rows = dict(contents.observations)
-    if contents.has_distributions:
-        rows["distributions"] = [*rows["distributions"], *_withdrawn(db, contents)]
+    for kind in contents.complete:
+        rows[kind] = [*rows[kind], *_withdrawn(db, contents, kind)]
     subject = f"{contents.preview.ticker} {contents.preview.words}"
     note_import(db, rows, source=SOURCE, subject=subject, observed_at=observed_at)
     return store(db, rows, source=SOURCE, observed_at=observed_at)
@@ -179,15 +180,16 @@ def _store_record(db: sqlite_utils.Database, record: Sequence[Said]) -> dict[str
     return written
 
 
-def _withdrawn(db: sqlite_utils.Database, contents: Contents) -> list[Row]:
-    """Distributions stored from files on sessions of this one, which has none there."""
+def _withdrawn(db: sqlite_utils.Database, contents: Contents, kind: str) -> list[Row]:
+    """Distributions or splits stored from files on sessions of this one, which has none there."""
+    (day, (column,)) = stored.KINDS[kind].session, stored.KINDS[kind].values
     sessions = {row["session"] for row in contents.observations["bars"]}
-    paid = {row["ex_date"] for row in contents.observations["distributions"]}
+    listed = {row[day] for row in contents.observations[kind]}
     return [
-        {"ticker": row["ticker"], "ex_date": row["ex_date"], "amount": None}
-        for row in stored.newest(db, "distributions")
+        {"ticker": row["ticker"], day: row[day], column: None}
+        for row in stored.newest(db, kind)
         if (row["source"], row["ticker"]) == (SOURCE, contents.preview.ticker)
-        and row["ex_date"] in sessions - paid
+        and row[day] in sessions - listed
     ]
 
 
@@ -310,7 +312,8 @@ class _Reading:
             if self.record
             else (*table.left_out, *sorted(table.columns & _WHO_AND_WHEN)),
         )
-        return Contents(found, preview, "dividends" in table.columns, told if self.record else ())
+        complete = tuple(kind for column, kind in _EVENTS.items() if column in table.columns)
+        return Contents(found, preview, complete, told if self.record else ())
 
 
 def _refuse_weekly(name: str, bars: Sequence[Row], sessions: Sessions) -> None:

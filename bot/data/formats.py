@@ -57,8 +57,8 @@ def _price_row(cells: Cells) -> Kinded:
         raise BadCell("close is missing")
     if paid or (paid == 0 and is_record(cells)):
         rows.append(("distributions", {"amount": paid or None}))
-    if ratio and ratio != 1:
-        rows.append(("splits", {"ratio": ratio}))
+    if (ratio and ratio != 1) or (ratio == 0 and is_record(cells)):
+        rows.append(("splits", {"ratio": ratio or None}))
     return rows
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from bot.analytics.dates import short_date
 from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, WEIGHT_COLUMNS, Market, Source
 from bot.data.crosscheck import SESSIONS, compare, leading, notes
+from bot.data.units import judge, units
 from storage import observations
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.analytics.sessions import Sessions
+    from bot.data.units import Judged
 
 LABELS = {
     "yahoo": "Yahoo",
@@ -135,7 +137,9 @@ def _prices(rows: Rows, ticker: str) -> _Chosen:
         return _Chosen(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), _NONE)
     splits = _splits(rows, ticker)
     closes = {
-        name: frame["close"].astype("float64") / _units(frame, splits) for name, frame in frames.items()
+        name: frame["close"].astype("float64")
+        / units(frame["observed_at"], splits, _judged(frame, "close", splits))
+        for name, frame in frames.items()
     }
     lead = leading(closes)
     series, label = closes[lead], LABELS.get(lead, lead)
@@ -158,16 +162,10 @@ def _splits(rows: Rows, ticker: str) -> pd.Series:
     return pd.Series(found, dtype="float64")
 
 
-def _units(frame: pd.DataFrame, splits: pd.Series) -> pd.Series:
-    """How many of today's shares one share of a row was, by session.
-
-    Sources rewrite their whole history at a split; a row observed before it still has the old units.
-    """
-    units = pd.Series(1.0, frame.index)
-    for session, ratio in splits.items():
-        old = (units.index < session) & (frame["observed_at"].str[:10] < f"{session:%Y-%m-%d}")
-        units = units.where(~old, units * ratio)
-    return units
+def _judged(frame: pd.DataFrame, column: str, splits: pd.Series) -> Judged:
+    """What the levels of one source tell of each split."""
+    levels = frame[column].astype("float64")
+    return judge(levels[levels > 0], frame["observed_at"], splits)
 
 
 def _joint(prices: dict[str, _Chosen]) -> Source:
@@ -186,10 +184,12 @@ def _paid(rows: Rows, ticker: str, prices: _Chosen) -> pd.Series:
     Where that one tells of none at all (a file of closes only) it is the first source that does.
     """
     splits = _splits(rows, ticker)
-    frames = {
-        name: (frame["amount"].astype("float64") / _units(frame, splits)).dropna()
-        for name, frame in _by_source(rows["distributions"], ticker).items()
-    }
+    bars = _by_source(rows["bars"], ticker)
+    frames = {}
+    for name, frame in _by_source(rows["distributions"], ticker).items():
+        judged = _judged(bars[name], "close", splits) if name in bars else {}
+        amounts = frame["amount"].astype("float64") / units(frame["observed_at"], splits, judged)
+        frames[name] = amounts.dropna()
     if not frames:
         return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
     lead = prices.source.name if prices.source.name in frames else next(iter(frames))
@@ -208,12 +208,13 @@ def _facts(rows: Rows, ticker: str, last: pd.Timestamp) -> _Chosen:
     counts = {name: frame["shares"].dropna().loc[:last].index for name, frame in frames.items()}
     lead = _counting(counts)
     frame = frames[lead]
-    units = _units(frame, _splits(rows, ticker))
+    splits = _splits(rows, ticker)
+    factor = units(frame["observed_at"], splits, _judged(frame, "nav", splits))
     values = frame[["nav", "shares", "assets"]].astype("float64")
-    values = values.assign(nav=values["nav"] / units, shares=values["shares"] * units)
+    values = values.assign(nav=values["nav"] / factor, shares=values["shares"] * factor)
     replaced = _replaced(rows, ticker, lead)
     if len(replaced):
-        values["was"] = replaced.reindex(values.index) * units
+        values["was"] = replaced.reindex(values.index) * factor
     return _Chosen(values, _source(lead, frame), notes=tuple(_switches(ticker, counts, lead)))
 
 

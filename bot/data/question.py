@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.data.provider import NetworkDown, Ok, Outcome, Partial
-from bot.data.span import is_new_split, start
+from bot.data.span import is_rebased, start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Question:
         return f"{self.ticker} {self.figure}"
 
     async def answer(self, database: Database, completed: pd.DatetimeIndex) -> Outcome:
-        """The source's answer: incremental prices, all of them at first and after a split.
+        """The source's answer: incremental prices, all of them at first and where the units changed.
 
         Yahoo rewrites the whole history when a fund splits, so closes of before and after must not mix.
         """
@@ -61,8 +61,8 @@ class Question:
         loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(_worker, self._ask, since, completed)
         if since is not None and isinstance(outcome, Ok | Partial):
-            told = outcome.payload.get("splits", ())
-            if await database.run(partial(is_new_split, source=name, told=told)):
+            changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
+            if await database.run(changed):
                 outcome = await loop.run_in_executor(_worker, self._ask, None, completed)
         return outcome
 

@@ -79,9 +79,8 @@ def _success(
     """Write the figures; what the source no longer says is withdrawn."""
     name, ticker = question.provider.name, question.ticker
     rows = {kind: list(found) for kind, found in outcome.payload.items()}
-    gone = withdrawn(db, name, ticker, outcome, completed)
-    if gone:
-        rows["distributions"] += gone
+    for kind, gone in withdrawn(db, name, ticker, outcome, completed).items():
+        rows[kind] += gone
     written = {
         kind: observations.add(db, kind, found, source=name, observed_at=now)
         for kind, found in rows.items()

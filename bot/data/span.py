@@ -10,14 +10,18 @@ import pandas as pd
 from storage import observations
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import sqlite_utils
+
+    from bot.data.provider import Observations
 
 # Sessions read again before the last stored one: late corrections, and sessions restored later.
 OVERLAP = 10
 # A dropped session is read again this many sessions long, whenever its source is asked anyway.
 _REMEMBERED = 250
+# Relative difference of two readings of one close that no correction makes: the units are others.
+APART = 0.05
 
 
 def start(
@@ -54,11 +58,25 @@ def lately(missing: Sequence[str], completed: pd.DatetimeIndex) -> list[str]:
     return [day for day in missing if day >= since]
 
 
-def is_new_split(db: sqlite_utils.Database, *, source: str, told: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a source tells of a split that is not stored as told by it."""
-    known = {
-        (row["ticker"], row["session"])
-        for row in observations.newest(db, "splits")
-        if row["source"] == source
-    }
-    return any((split["ticker"], split["session"]) not in known for split in told)
+def is_rebased(db: sqlite_utils.Database, *, source: str, ticker: str, payload: Observations) -> bool:
+    """Whether an answer is in other units than the history stored of its source, which is then read again.
+
+    It is where it tells of a split that is not stored as told by it, and where a close is far from the
+    stored one: sources rewrite their history at a split, or some days later, or take it back. Unless all
+    of it were read again, closes of both kinds would stand side by side.
+    """
+    splits = {row["session"]: row["ratio"] for row in _own(db, "splits", source, ticker)}
+    if any(splits.get(split["session"]) != split["ratio"] for split in payload.get("splits", ())):
+        return True
+    closes = {row["session"]: row["close"] for row in _own(db, "bars", source, ticker) if row["close"]}
+    return any(
+        abs(bar["close"] / closes[bar["session"]] - 1) > APART
+        for bar in payload.get("bars", ())
+        if bar["session"] in closes and bar["close"]
+    )
+
+
+def _own(db: sqlite_utils.Database, kind: str, source: str, ticker: str) -> list[dict[str, Any]]:
+    """Newest rows of a fund that one source gave."""
+    rows = observations.newest(db, kind)
+    return [row for row in rows if (row["source"], row["ticker"]) == (source, ticker)]

@@ -1,8 +1,8 @@
-"""Distributions that a source no longer lists: taken back, or given another date.
+"""Distributions and splits that a source no longer lists: taken back, or given another date.
 
-One that stays stored beside its correction is counted twice in every total return. It is withdrawn
-only where the answer has the session before, the ex-date itself and the session after, so that a
-distribution that is absent there is one that the source does not have.
+A distribution that stays stored beside its correction is counted twice in every total return, and a
+split that never was halves all closes before it. One is withdrawn only where the answer has the session
+before, its own session and the session after, so that what is absent there the source does not have.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.data.provider import Partial
 from storage import observations
+from storage.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,33 +20,50 @@ if TYPE_CHECKING:
     import pandas as pd
     import sqlite_utils
 
-    from bot.data.provider import Ok
+    from bot.data.provider import Observations, Ok
+
+
+_EVENTS = {"distributions": "amount", "splits": "ratio"}  # kinds and what they say
 
 
 def withdrawn(
     db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok | Partial, completed: pd.DatetimeIndex
-) -> list[dict[str, Any]]:
-    """Rows that withdraw the stored distributions of a source that an answer should list and does not.
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows by kind that withdraw what is stored of a source and should be listed in an answer and is not.
 
-    None where the answer says nothing of distributions, or has one that cannot be dated: that may be it.
+    None where the answer has an event that cannot be dated: that may be it. Of splits none either where
+    distributions are absent in number: then the answer came without its events.
     """
-    payload = outcome.payload
-    if "distributions" not in payload or (isinstance(outcome, Partial) and not _dates(outcome.missing)):
-        return []
-    listed = {row["ex_date"] for row in payload["distributions"]}
-    covered = _covered({row["session"] for row in payload.get("bars", ())}, completed) - listed
-    if "bars" not in payload and listed:  # a list of its own has all of them from its first to its last
-        days = (f"{session:%Y-%m-%d}" for session in completed)
-        covered = {day for day in days if min(listed) < day < max(listed)} - listed
-    stored = {
-        row["ex_date"]
-        for row in observations.newest(db, "distributions")
-        if (row["source"], row["ticker"]) == (source, ticker) and row["amount"] is not None
-    }
-    gone = sorted(stored & covered)
-    if len(gone) > max(len(stored & listed), 1):  # not so many at once: the list itself is not whole
-        return []
-    return [{"ticker": ticker, "ex_date": day, "amount": None} for day in gone]
+    gone: dict[str, list[dict[str, Any]]] = {}
+    if isinstance(outcome, Partial) and not _dates(outcome.missing):
+        return gone
+    for kind, column in _EVENTS.items():
+        if kind not in outcome.payload:
+            continue
+        day = KINDS[kind].session
+        listed = {row[day] for row in outcome.payload[kind]}
+        stored = {
+            row[day]
+            for row in observations.newest(db, kind)
+            if (row["source"], row["ticker"]) == (source, ticker) and row[column] is not None
+        }
+        absent = sorted(stored & _should_be_listed(outcome.payload, listed, completed))
+        if len(absent) > max(len(stored & listed), 1):  # not so many at once: the list itself is not whole
+            break
+        gone[kind] = [{"ticker": ticker, day: each, column: None} for each in absent]
+    return {kind: rows for kind, rows in gone.items() if rows}
+
+
+def _should_be_listed(
+    payload: Observations, listed: Collection[str], completed: pd.DatetimeIndex
+) -> set[str]:
+    """Sessions on which an answer would list what there was, and lists nothing."""
+    if "bars" in payload:
+        return _covered({row["session"] for row in payload["bars"]}, completed) - set(listed)
+    if not listed:
+        return set()
+    days = (f"{session:%Y-%m-%d}" for session in completed)  # a list of its own has all in its span
+    return {day for day in days if min(listed) < day < max(listed)} - set(listed)
 
 
 def _covered(had: Collection[str], completed: pd.DatetimeIndex) -> set[str]:

@@ -39,7 +39,7 @@ def rescale_all(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
     unseen = splits.unseen(db)
     found: dict[Group, list[Rescaled]] = defaultdict(list)
     for alert_id, rows in unseen.items():
-        those = tuple(Split(row["ticker"], _date(row["session"]), row["ratio"]) for row in rows)
+        those = tuple(_split(row) for row in rows)
         (alert,) = stored.rows_of(db, [alert_id])
         try:
             changed = _rescale(db, alert, factor_of(those))
@@ -56,7 +56,7 @@ def rescale_all(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
 
 def factor_of(those: Sequence[Split]) -> float:
     """The ratio's new level by its old one: a share of IWM is worth less after its split, one of SPY too."""
-    return math.prod(1 / each.ratio if each.ticker == SMALL else each.ratio for each in those)
+    return math.prod(1 / each.factor if each.ticker == SMALL else each.factor for each in those)
 
 
 def _rescale(db: sqlite_utils.Database, alert: Row, factor: float) -> Rescaled | None:
@@ -85,12 +85,13 @@ def _tell(
     reworded = [each for each in alerts if each.before != each.after]
     if chat is None or chat["status"] != "active" or not reworded:
         return
-    about = "+".join(f"{each.ticker}@{each.session}" for each in those)
+    about = "+".join(f"{each.ticker}@{each.session}x{each.factor:g}" for each in those)
     dedup = f"split:{place[0]}:{place[1] or ''}:{about}:{reworded[0].number}"
     answer = rescaled(those, factor_of(those), reworded)
     wait = Wishes.of(chat, default_zone, now).quiet_until
     send(db, place, dedup, answer, now, kind="notice", not_before=wait)
 
 
-def _date(text: str) -> dt.date:
-    return dt.date.fromisoformat(text)
+def _split(row: Row) -> Split:
+    session = dt.date.fromisoformat(row["session"])
+    return Split(row["ticker"], session, row["ratio"], withdrawn=row["withdrawn"])

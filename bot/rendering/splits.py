@@ -14,15 +14,22 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Split:
-    """`ratio` new shares for an old one, from a session on."""
+    """`ratio` new shares for an old one, from a session on; `withdrawn` where it never was."""
 
     ticker: str
     session: dt.date
     ratio: float
+    withdrawn: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What becomes of a count of shares."""
+        return 1 / self.ratio if self.withdrawn else self.ratio
 
     def __str__(self) -> str:
         shares = f"{self.ratio:g} for 1" if self.ratio >= 1 else f"1 for {1 / self.ratio:g}"
-        return f"{self.ticker} {shares} on {date_phrase(self.session)}"
+        taken = ", taken back by its source" if self.withdrawn else ""
+        return f"{self.ticker} {shares} on {date_phrase(self.session)}{taken}"
 
 
 @dataclass(frozen=True)

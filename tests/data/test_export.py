@@ -236,6 +236,24 @@ def test_a_withdrawn_distribution_is_a_zero(database: Database) -> None:
     ]
 
 
+def test_a_withdrawn_split_is_a_zero_and_reads_back_as_withdrawn(database: Database, tmp_path: Path) -> None:
+    split = {"ticker": "IWM", "session": "2020-12-11"}
+    fill(database, {"splits": [{**split, "ratio": 2.0}]})
+    fill(database, {"splits": [{**split, "ratio": None}]}, at="2021-06-02T00:00:00Z")
+    text = exported(database, "prices", "IWM")
+    assert text.splitlines()[1:] == [
+        f"2020-12-11,,,,,,,2.0,,csv,{AT}",
+        "2020-12-11,,,,,,,0,,csv,2021-06-02T00:00:00Z",
+    ]
+    contents = files.read_prices(text, "IWM", sessions=SESSIONS, today=TODAY)
+    with open_database(tmp_path / "other.db") as other:
+        other.run_sync(lambda db: files.store_file(db, contents, observed_at="2021-06-03T00:00:00Z"))
+        said = [other.run_sync(lambda db: stored.vintages(db, "splits", "IWM"))]
+        said.append(database.run_sync(lambda db: stored.vintages(db, "splits", "IWM")))
+    assert said[0] == said[1]
+    assert [row["ratio"] for row in said[0]] == [2.0, None]
+
+
 def test_every_source_is_written_unless_one_is_named(database: Database) -> None:
     fact = {"ticker": "IWM", "session": "2020-12-11", "shares": None, "assets": None}
     fill(database, {"fund_facts": [{**fact, "nav": 1.0}]}, source="yahoo")

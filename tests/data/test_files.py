@@ -79,7 +79,7 @@ def test_prices_become_bars_distributions_and_splits(read: Callable[..., files.C
         "distributions": [{"ticker": "IWM", "ex_date": "2020-12-11", "amount": 0.592}],
         "splits": [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}],
     }
-    assert contents.has_distributions
+    assert contents.complete == ("distributions", "splits")
     assert contents.preview.sentences() == [
         "IWM daily prices: 2 rows, 2020-12-10 to 2020-12-11.",
         "Columns not read: Adj Close.",
@@ -91,7 +91,7 @@ def test_columns_are_found_by_name_in_any_order_and_case(read: Callable[..., fil
     assert contents.observations["bars"][0]["close"] == 3.5
     assert contents.observations["bars"][0]["volume"] == 10
     assert contents.observations["bars"][0]["open"] is None
-    assert not contents.has_distributions
+    assert contents.complete == ()
     facts = read("fund-facts", "As Of,NAV per Share,Shares_Outstanding,Total Net Assets\n2020-12-11,1,2,3\n")
     assert facts.observations["fund_facts"] == [
         {"ticker": "IWM", "session": "2020-12-11", "nav": 1.0, "shares": 2.0, "assets": 3.0}
@@ -425,6 +425,18 @@ def test_an_import_is_noted_among_the_sources(
         "2021-01-01T00:00:00Z",
         max(bar["session"] for bar in contents.observations["bars"]),
     )
+
+
+@pytest.mark.parametrize(("later", "ratio"), [("Date,Close", 2.0), ("Date,Close,Stock Splits", None)])
+def test_a_corrected_file_withdraws_a_split(
+    read: Callable[..., files.Contents], database: Database, later: str, ratio: float | None
+) -> None:
+    first = read("prices", "Date,Close,Stock Splits\n2020-12-11,53,2\n")
+    second = read("prices", f"{later}\n2020-12-11,53{',0' if 'Splits' in later else ''}\n")
+    database.run_sync(lambda db: files.store_file(db, first, observed_at="2021-01-01T00:00:00Z"))
+    database.run_sync(lambda db: files.store_file(db, second, observed_at="2021-01-02T00:00:00Z"))
+    [row] = database.run_sync(lambda db: stored.newest(db, "splits"))
+    assert row["ratio"] == ratio
 
 
 def test_a_corrected_file_withdraws_a_distribution(

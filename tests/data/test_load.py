@@ -346,6 +346,41 @@ def test_distributions_and_facts_of_before_a_split_are_rebased_too() -> None:
     assert market.fund("IWM").iloc[0].to_dict() == {"nav": 50.0, "shares": 2e6, "assets": 1e8}
 
 
+def test_a_withdrawn_split_changes_nothing() -> None:
+    rows = Rows().closes("yahoo", DAYS[:28], close=100.0, at=BEFORE)
+    rows.put("splits", "yahoo", [{**SPLIT, "ratio": None}], AFTER)
+    assert closes(rows.market())[DAYS[0]] == 100.0
+
+
+def test_before_a_source_rewrites_its_history_all_of_it_is_rebased_here() -> None:
+    """Of a database that was first filled between a split and the rewriting; distributions go with closes."""
+    rows = Rows().closes("yahoo", DAYS[:29], close=100.0, at=AFTER).put("splits", "yahoo", [SPLIT], AFTER)
+    rows.put("bars", "yahoo", [{"session": DAYS[29], "close": 50.2, "provisional": 0}], AFTER)
+    rows.put("distributions", "yahoo", [{"ex_date": DAYS[10], "amount": 0.5}], AFTER)
+    facts = [
+        {"session": DAYS[28], "nav": 100.3, "shares": 1e6},
+        {"session": DAYS[29], "nav": 50.2, "shares": 2e6},
+    ]
+    rows.put("fund_facts", "yahoo", [{"assets": None, **row} for row in facts], AFTER)
+    market = rows.market()
+    assert closes(market)[DAYS[28]] == pytest.approx(50.14)
+    assert paid(market) == {DAYS[10]: 0.25}
+    assert list(market.fund("IWM")["nav"]) == [50.15, 50.2]
+    assert list(market.fund("IWM")["shares"]) == [2e6, 2e6]
+
+
+def test_a_split_that_no_close_shows_halves_none() -> None:
+    rows = Rows().closes("yahoo", DAYS[:29], at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
+    rows.closes("yahoo", DAYS[29:30], at=AFTER)
+    assert closes(rows.market())[DAYS[0]] == 100.0
+
+
+def test_multiples_are_the_same_before_and_after_a_split() -> None:
+    rows = Rows().closes("yahoo", DAYS[:29], at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
+    rows.put("multiples", "yahoo", [{**MULTIPLE, "session": DAYS[10], "value": 20.0}], BEFORE)
+    assert list(rows.market().multiples["value"]) == [20.0]
+
+
 def test_a_split_is_that_of_its_fund_only() -> None:
     rows = Rows().closes("yahoo", DAYS[:5], ticker="SPY", at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
     assert closes(rows.market(), "SPY")[DAYS[0]] == 100.0
@@ -399,7 +434,7 @@ def test_known_reads_what_was_stored_by_the_end_of_that_day(tmp_path: Path) -> N
             *({"ticker": "IWM", "session": d, "close": 100.0} for d in DAYS[:29]),
         )
         say("distributions", f"{second}T22:00:00Z", {"ticker": "IWM", "ex_date": first, "amount": 0.4})
-        say("bars", f"{third}T22:00:00Z", {"ticker": "IWM", "session": second, "close": 101.0})
+        say("bars", f"{third}T22:00:00Z", {"ticker": "IWM", "session": second, "close": 50.5})
         say("distributions", f"{third}T22:00:00Z", {"ticker": "IWM", "ex_date": first, "amount": None})
         say("splits", f"{third}T22:00:00Z", {"ticker": "IWM", "session": third, "ratio": 2.0})
         say("bars", f"{third}T22:00:00Z", {"ticker": "IWM", "session": third, "close": 50.0})
@@ -412,6 +447,6 @@ def test_known_reads_what_was_stored_by_the_end_of_that_day(tmp_path: Path) -> N
         assert then.source("prices").observed_at == f"{second}T22:00:00Z"
         for now in (seen(third), seen(None)):
             assert closes(now)[first] == 50.0  # observed before the split, in its units
-            assert closes(now)[second] == 101.0  # revised on the day of the split: already in them
+            assert closes(now)[second] == 50.5  # revised on the day of the split: already in them
             assert closes(now)[third] == 50.0
             assert paid(now) == {}

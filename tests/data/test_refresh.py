@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
+from bot.data.load import build_market, read_rows
 from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, Refused, UnknownSymbol
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
-from storage import observations, sources
+from storage import observations, restatements, sources
 from storage.db import Database, open_database
 from tests.data.conftest import forget
-from tests.fakes.yahoo_pages import sample_fund
+from tests.fakes.yahoo_pages import Fund, sample_fund
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -279,11 +280,79 @@ async def test_real_yfinance_fills_the_database_and_a_correction_is_a_revision(
 
     fund = fake.funds["IWM"]
     fund.closes[days[-1]] = 191.5
-    fund.closes[days[-2]] = 190.25
+    corrected = round((fund.closes[days[-2]] or 0.0) * 1.002, 2)
+    fund.closes[days[-2]] = corrected
     monday = await refresh(database, [yahoo], sessions, MONDAY, tickers=("IWM",), calls=1)
     assert [str(report) for report in monday] == ["Yahoo, IWM prices: 12 prices. Stored: 1 new, 1 revised."]
     rows = await database.run(lambda db: observations.newest(db, "bars"))
-    assert [row["close"] for row in rows if row["ticker"] == "IWM"][-2:] == [190.25, 191.5]
+    assert [row["close"] for row in rows if row["ticker"] == "IWM"][-2:] == [corrected, 191.5]
+
+
+async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
+    fake: FakeYahoo, yahoo_cache: Path, database: Database, sessions: Sessions
+) -> None:
+    """Two for one on the Monday; first read on it, rewritten on the Wednesday; a split of 2020 is made up."""
+    forget(yahoo_cache)
+    yahoo = Yahoo(yahoo_cache, timeout=5)
+    index = sessions.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-16"))
+    days = [each.date() for each in index]
+    whole, monday = sample_fund("IWM", days, 150.0), dt.date(2020, 12, 14)
+    halves = {day: round((close or 0.0) / 2, 2) for day, close in whole.closes.items()}
+    old = {day: halves[day] if day >= monday else close for day, close in whole.closes.items()}
+
+    async def read(now: dt.datetime, closes: dict[dt.date, float | None]) -> list[float]:
+        fund = Fund("IWM", {day: close for day, close in closes.items() if day <= now.date()})
+        fund.splits[monday] = (2, 1)
+        fake.add(fund)
+        await refresh(database, [yahoo], sessions, now, tickers=("IWM",), calls=1)
+        market = build_market(await database.run(read_rows), sessions, now)
+        return [float(close) for close in market.prices["IWM"]]
+
+    expected = pytest.approx(list(halves.values())[:-2], abs=0.006)
+    assert await read(MONDAY, old) == expected
+    asked = fake.count("chart")
+    tuesday, wednesday, thursday = (MONDAY + dt.timedelta(days=each) for each in (1, 2, 3))
+    assert (await read(tuesday, old))[:-1] == expected
+    assert fake.count("chart") == asked + 1
+    assert (await read(wednesday, dict(halves)))[:-2] == expected
+    assert fake.count("chart") == asked + 3  # the overlap, then all
+    rows = await database.run(lambda db: observations.newest(db, "bars"))
+    assert [row["close"] for row in rows] == list(halves.values())
+    first = days[0].isoformat()
+    vintages = await database.run(lambda db: observations.vintages(db, "bars", "IWM"))
+    assert [row["close"] for row in vintages if row["session"] == first] == [old[days[0]], halves[days[0]]]
+    assert await database.run(lambda db: restatements.recent(db, since="2020-12-01T00:00:00Z")) == []
+    fake.funds["IWM"].closes[dt.date(2020, 12, 17)] = 100.0
+    await refresh(database, [yahoo], sessions, thursday, tickers=("IWM",), calls=1)
+    assert fake.count("chart") == asked + 4
+
+
+async def test_a_split_that_yahoo_takes_back_is_withdrawn_with_what_it_did(
+    fake: FakeYahoo, yahoo_cache: Path, database: Database, sessions: Sessions
+) -> None:
+    forget(yahoo_cache)
+    yahoo = Yahoo(yahoo_cache, timeout=5)
+    index = sessions.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-15"))
+    whole = sample_fund("IWM", [each.date() for each in index], 150.0).closes
+    closes = [close for close in whole.values() if close]
+
+    async def read(now: dt.datetime, factor: float, split: str | None) -> list[float]:
+        known = {day: round((close or 0.0) * factor, 2) for day, close in whole.items() if day <= now.date()}
+        splits = {dt.date.fromisoformat(split): (2, 1)} if split else {}
+        fake.add(Fund("IWM", dict(known), splits=splits))
+        await refresh(database, [yahoo], sessions, now, tickers=("IWM",), calls=1)
+        market = build_market(await database.run(read_rows), sessions, now)
+        return [float(close) for close in market.prices["IWM"]]
+
+    assert await read(FRIDAY, 1.0, None) == closes[:-2]
+    halved = await read(MONDAY, 0.5, "2020-12-10")
+    assert halved == pytest.approx([close / 2 for close in closes[:-1]], abs=0.006)
+    assert await read(MONDAY + dt.timedelta(days=1), 1.0, None) == closes
+    told = await database.run(lambda db: observations.vintages(db, "splits", "IWM"))
+    assert [(row["session"], row["ratio"]) for row in told] == [("2020-12-10", 2.0), ("2020-12-10", None)]
+    since = "2020-12-15T00:00:00Z"
+    restated = await database.run(lambda db: restatements.restatements(db, "splits", since=since))
+    assert [str(each) for each in restated] == ["IWM 2020-12-10 ratio 2 withdrawn"]
 
 
 async def test_an_outage_of_yahoo_is_reported_and_changes_nothing(

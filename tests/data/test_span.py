@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 import sqlite_utils
 
 from bot.analytics.sessions import Sessions
-from bot.data.span import is_new_split, lately, standing, start
+from bot.data.span import is_rebased, lately, standing, start
 from storage.migrations import MIGRATIONS
 from storage.observations import add
 
@@ -98,11 +98,33 @@ def test_only_what_every_read_covers_is_asked_for_until_it_comes() -> None:
     assert lately(days, INDEX[:3]) == days
 
 
+TOLD = {"ticker": "IWM", "session": "2020-12-07", "ratio": 2.0}
+
+
+def rebased(db: sqlite_utils.Database, **payload: list[dict[str, Any]]) -> bool:
+    return is_rebased(db, source="yahoo", ticker="IWM", payload=payload)
+
+
 def test_a_split_is_new_until_its_source_has_told_of_it(db: sqlite_utils.Database) -> None:
-    told = [{"ticker": "IWM", "session": "2020-12-07", "ratio": 2.0}]
-    add(db, "splits", told, source="csv", observed_at="2020-12-07T22:00:00Z")
-    assert is_new_split(db, source="yahoo", told=told)
-    add(db, "splits", told, source="yahoo", observed_at="2020-12-07T22:00:00Z")
-    assert not is_new_split(db, source="yahoo", told=told)
-    assert is_new_split(db, source="yahoo", told=[{**told[0], "ticker": "SPY"}])
-    assert not is_new_split(db, source="yahoo", told=[])
+    add(db, "splits", [TOLD], source="csv", observed_at="2020-12-07T22:00:00Z")
+    assert rebased(db, splits=[TOLD])
+    add(db, "splits", [TOLD], source="yahoo", observed_at="2020-12-07T22:00:00Z")
+    assert not rebased(db, splits=[TOLD])
+    assert rebased(db, splits=[{**TOLD, "ratio": 3.0}])
+    assert not rebased(db, splits=[])
+    add(db, "splits", [{**TOLD, "ratio": None}], source="yahoo", observed_at="2020-12-08T22:00:00Z")
+    assert rebased(db, splits=[TOLD])
+
+
+@pytest.mark.parametrize(
+    ("close", "expected"), [(100.0, False), (104.9, False), (105.1, True), (50.0, True), (200.0, True)]
+)
+def test_a_close_far_from_the_stored_one_is_in_other_units(
+    db: sqlite_utils.Database, close: float, *, expected: bool
+) -> None:
+    put(db, "2020-12-04", source="csv")
+    bars = [{"ticker": "IWM", "session": day, "close": close} for day in ("2020-12-04", "2020-12-07")]
+    assert not rebased(db, bars=bars)  # nothing of this source to compare with
+    put(db, "2020-12-04")
+    assert rebased(db, bars=bars) == expected
+    assert not rebased(db, bars=bars[1:])

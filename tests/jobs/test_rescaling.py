@@ -61,6 +61,23 @@ async def test_a_level_is_rescaled_with_a_notice_and_nothing_fires(
     assert await desk.events() == []
 
 
+async def test_a_split_that_is_taken_back_takes_the_level_back_with_a_notice(desk: Desk) -> None:
+    await desk.alert(RULE)
+    desk.now = after_close(DAYS[0])
+    await split(desk)
+    await desk.evaluate()
+    desk.now = after_close(DAYS[1])
+    await desk.store("splits", [{"ticker": SMALL, "session": DAYS[0], "ratio": None}])
+    await desk.evaluate()
+    assert await rules(desk) == [RULE]
+    _, said = await desk.messages()
+    assert said.splitlines() == [
+        "Split: IWM 2 for 1 on Thu 16 Jan 2020, taken back by its source",
+        "The ratio is 2 times what it was, and so are the levels set on it. Nothing fires by that.",
+        f"#1 ratio > 0.3 rearm 0.275 → {RULE}",
+    ]
+
+
 async def test_the_next_crossing_is_that_of_the_new_level(desk: Desk) -> None:
     await desk.alert(RULE)
     desk.now = after_close(DAYS[0])

@@ -80,3 +80,46 @@ def test_the_sample_is_left_out(db: sqlite_utils.Database) -> None:
     alert(db)
     split(db, "2020-12-14", source="sample")
     assert found(db) == {}
+
+
+def take_back(db: sqlite_utils.Database, session: str, source: str = "yahoo") -> None:
+    row = {"ticker": "IWM", "session": session, "ratio": None}
+    observations.add(db, "splits", [row], source=source, observed_at=f"{session}T23:00:00Z")
+
+
+def test_a_split_that_was_allowed_for_and_taken_back_is_undone(db: sqlite_utils.Database) -> None:
+    one = alert(db)
+    split(db, "2020-12-14")
+    mark_seen(db)
+    take_back(db, "2020-12-14")
+    back = {"ticker": "IWM", "session": "2020-12-14", "ratio": 2.0, "withdrawn": True}
+    assert unseen(db) == {one: [back]}
+    mark_seen(db)
+    assert unseen(db) == {}
+
+
+def test_a_split_taken_back_before_any_alert_allowed_for_it_changes_nothing(
+    db: sqlite_utils.Database,
+) -> None:
+    alert(db)
+    split(db, "2020-12-14")
+    take_back(db, "2020-12-14")
+    assert unseen(db) == {}
+
+
+def test_a_split_that_another_source_still_tells_of_stays(db: sqlite_utils.Database) -> None:
+    alert(db)
+    split(db, "2020-12-14")
+    split(db, "2020-12-14", source="csv")
+    mark_seen(db)
+    take_back(db, "2020-12-14")
+    assert unseen(db) == {}
+
+
+def test_a_ratio_that_is_corrected_changes_the_levels_by_the_difference(db: sqlite_utils.Database) -> None:
+    one = alert(db)
+    split(db, "2020-12-14", 2.0)
+    mark_seen(db)
+    row = {"ticker": "IWM", "session": "2020-12-14", "ratio": 3.0}
+    observations.add(db, "splits", [row], source="yahoo", observed_at="2020-12-15T22:00:00Z")
+    assert found(db) == {one: [("IWM", "2020-12-14", 1.5)]}
