@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from bot import __version__
 from bot.chat.access import APPROVED, REJECTED, is_listed
-from bot.errors import BadInput
+from bot.errors import BadInput, BotError
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.text import Html, bold, code, did_you_mean, lines
 from storage import access, chats, outbox, sources
+from storage.db import StorageError, backup
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -24,12 +26,17 @@ _ID = re.compile(r"-?[1-9][0-9]{0,15}")
 _EXAMPLE = "/admin people"
 _SHOWN = 20  # people of one kind in a list
 _DRAFT = "broadcast"  # meta key: the message that waits for the owner's second word
+BY_HAND = "by-hand.db"  # no date in its name, so that the nightly ones do not forget it
 LONGEST = 3500  # characters of a broadcast
-_BUTTONS = ((("People", "/admin people"), ("Stats", "/admin stats")),)
+_BUTTONS = ((("People", "/admin people"), ("Stats", "/admin stats"), ("Backup", "/admin backup")),)
+
+
+class NoBackup(BotError):
+    """A copy that was asked for could not be made."""
 
 
 async def on_admin(ask: Ask) -> Answer:
-    """/admin: a choice; people, approve ID, reject ID, stats, broadcast TEXT."""
+    """/admin: a choice; people, approve ID, reject ID, stats, backup, broadcast TEXT."""
     word, _, rest = ask.text.partition(" ")
     act = _ACTIONS.get(word.lower())
     if act is None:
@@ -167,6 +174,25 @@ async def _stats(ask: Ask, _: str) -> Answer:
     return Answer(html, buttons=((("Status", "/status"), ("People", "/admin people")),))
 
 
+async def _backup(ask: Ask, _: str) -> Answer:
+    """A verified copy beside the nightly ones, which replaces the last one made by hand."""
+    config = ask.services.config
+    target = config.backups / BY_HAND
+    try:
+        config.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+        counts = await asyncio.to_thread(backup, config.database, target)
+    except OSError as error:
+        raise NoBackup(f"No copy was made in {config.backups} ({error.strerror}).") from error
+    except StorageError as error:
+        raise NoBackup(f"No copy was made: {error}") from error
+    html = lines(
+        bold("The database was copied and the copy verified."),
+        f"{sum(counts.values()):,} rows, {target.stat().st_size / 1e6:,.1f} MB: " + code(target.name),
+        "It lies in the folder of the backups; the next one made here replaces it.",
+    )
+    return Answer(html, buttons=_BUTTONS)
+
+
 async def _draft(ask: Ask, text: str) -> Answer:
     """Show a message to all as it will be, with the button that sends it."""
     if not text:
@@ -216,6 +242,7 @@ _ACTIONS: dict[str, Callable[[Ask, str], Awaitable[Answer]]] = {
     "reject": _reject,
     "revoke": _reject,
     "stats": _stats,
+    "backup": _backup,
     "broadcast": _draft,
     "send": _broadcast,
 }

@@ -153,8 +153,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "admin",
-        "[approve|reject ID|people|stats|broadcast TEXT]",
-        "who may use the bot, how it is doing, a word to all",
+        "[people|approve ID|reject ID|stats|backup|broadcast TEXT]",
+        "who may use the bot, figures, a backup, a word to all",
         "/admin people",
         admin.on_admin,
         who=Role.OWNER,

@@ -10,6 +10,7 @@ import pytest
 from bot.chat.access import MOST_WAITING
 from bot.chat.refusals import OWNER as OWNER_ONLY
 from bot.quota import COMMANDS_A_MINUTE, Quota
+from storage.db import open_database
 from tests.chat.talk import GROUP, ME, NOW, OWNER, YOU, talking
 
 if TYPE_CHECKING:
@@ -242,6 +243,23 @@ async def test_stats_count_chats_alerts_and_messages(house: Talk) -> None:
     await house.ask(f"/alert {RULE}", ME)
     (stats,) = await house.ask("/admin stats", OWNER)
     assert stats.text.startswith("Stats\nChats: 1 active.\nAlerts: 1 active.\nMessages: none.\nDatabase: ")
+
+
+async def test_a_backup_is_made_beside_the_nightly_ones_and_verified(house: Talk, tmp_path: Path) -> None:
+    await house.ask(f"/alert {RULE}", ME)
+    for _ in range(2):
+        (said,) = await house.ask("/admin backup", OWNER)
+        assert said.text.startswith("The database was copied and the copy verified.\n")
+    (copy,) = (tmp_path / "backups").iterdir()
+    assert copy.name == "by-hand.db"
+    with open_database(copy, read_only=True) as database:
+        assert [row["rule"] for row in database.run_sync(lambda db: list(db["alerts"].rows))] == [RULE]
+
+
+async def test_a_backup_that_cannot_be_made_is_said(house: Talk, tmp_path: Path) -> None:
+    (tmp_path / "backups").write_text("in the way")
+    (said,) = await house.ask("/admin backup", OWNER)
+    assert said.text == f"No copy was made in {tmp_path / 'backups'} (File exists)."
 
 
 async def test_thirty_commands_a_minute_then_one_line_then_silence(talk: Talk) -> None:

@@ -1,0 +1,175 @@
+"""Latency of answers to others while one person floods the bot, beside the same without the flood.
+
+    python -m benchmarks.flood [--seconds 96] [--flood COMMAND] [--cpu]
+
+Real python-telegram-bot over HTTP against the fake Bot API, on the sample market. People ask at 10 commands
+a second together, each within the quota; in every second round one more person sends 100 commands a second,
+the same as the others or COMMAND. Rounds alternate, so that what else the machine does meets both. A
+latency is the time from an update's arrival to the request that answers it: of the clock, or with --cpu what
+this process worked meanwhile, which a busy machine does not blur.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from telegram import Update
+
+from bot import app
+from bot.config import Config
+from bot.quota import COMMANDS_A_MINUTE
+from storage.db import open_database
+from tests.chat.talk import make_sample
+from tests.fakes.botapi import FakeBotApi
+
+if TYPE_CHECKING:
+    from bot.app import Bot
+
+PEOPLE, PACE = 30, 3.0  # each asks once in so many seconds
+FLOOD_A_SECOND = 100
+FLOODER = 666
+ROUNDS = 8
+ALLOWED = 1.5
+LINES = ("/alerts", "/help", "/about", "/summary", "/settings", "/status")
+
+
+@dataclass
+class Measured:
+    """Seconds until answers came, by whether the flood was on; and what the flooder sent and got."""
+
+    calm: list[float] = field(default_factory=list)
+    flooded: list[float] = field(default_factory=list)
+    sent: int = 0
+    answered: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """The others' p99 with the flood over that without."""
+        return percentile(self.flooded, 99) / percentile(self.calm, 99)
+
+    @property
+    def quota(self) -> int:
+        """The most answers that the flooder may get: the quota and one polite line in every minute begun."""
+        return (COMMANDS_A_MINUTE + 1) * (int(self.seconds // 60) + 1)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that `share` percent do not exceed."""
+    return sorted(values)[max(int(len(values) * share / 100 + 0.5) - 1, 0)]
+
+
+async def measure(
+    folder: Path,
+    seconds: float,
+    rounds: int = ROUNDS,
+    lines: Sequence[str] = LINES,
+    clock: Callable[[], float] = time.time,
+) -> Measured:
+    """All rounds, half of them with the flood."""
+    path = make_sample(folder / "bot.db")
+    found = Measured()
+    async with FakeBotApi(clock=clock) as api, open_database(path) as database:
+        for chat in (*range(1, PEOPLE + 1), FLOODER):
+            api.chat(chat)
+        config = Config(token=api.token, base_url=api.root, database=path, access="open", yahoo=False)
+        bot = app.telegram_bot(config, database, lambda: dt.datetime.now(dt.UTC))
+        async with bot.application:
+            await bot.application.start()
+            await _round(api, bot, 2.0, ())  # what is imported late is imported now
+            began = time.monotonic()
+            for number in range(rounds):
+                flood = number % 2 == 1
+                latencies = await _round(api, bot, seconds / rounds, lines if flood else ())
+                (found.flooded if flood else found.calm).extend(latencies)
+            found.seconds = time.monotonic() - began
+            found.sent = sum(
+                m.chat_id == FLOODER and not m.sender["is_bot"] for m in api.world.messages.values()
+            )
+            found.answered = len(api.messages(FLOODER))
+            await bot.application.stop()
+    return found
+
+
+async def _round(api: FakeBotApi, bot: Bot, seconds: float, flood: Sequence[str]) -> list[float]:
+    """One round, with a flood of these lines if there are any; seconds until each answer to the others."""
+    api.log.clear()
+    asked: dict[int, list[float]] = defaultdict(list)
+    people = [_person(api, bot, chat, seconds, asked) for chat in range(1, PEOPLE + 1)]
+    flooding = asyncio.create_task(_flood(api, bot, flood)) if flood else None
+    await asyncio.gather(*people)
+    if flooding:
+        flooding.cancel()
+        await asyncio.gather(flooding, return_exceptions=True)
+    await api.until(lambda: _answers(api, asked), 30)
+    answers: dict[int, list[float]] = defaultdict(list)
+    for call in api.log:
+        if call.method == "sendMessage" and call.chat_id is not None:
+            answers[call.chat_id].append(call.at)
+    return [
+        end - begin for chat, times in asked.items() for begin, end in zip(times, answers[chat], strict=True)
+    ]
+
+
+def _answers(api: FakeBotApi, asked: dict[int, list[float]]) -> bool:
+    """Whether everybody but the flooder has all answers."""
+    got = sum(call.method == "sendMessage" and call.chat_id != FLOODER for call in api.log)
+    return got == sum(map(len, asked.values()))
+
+
+async def _person(
+    api: FakeBotApi, bot: Bot, chat: int, seconds: float, asked: dict[int, list[float]]
+) -> None:
+    await asyncio.sleep(chat / PEOPLE * PACE)
+    for number in range(max(int(seconds / PACE), 1)):
+        asked[chat].append(api.world.clock())
+        await _say(api, bot, chat, LINES[(chat + number) % len(LINES)])
+        await asyncio.sleep(PACE)
+
+
+async def _flood(api: FakeBotApi, bot: Bot, lines: Sequence[str]) -> None:
+    while True:
+        for number in range(FLOOD_A_SECOND // 10):
+            await _say(api, bot, FLOODER, lines[number % len(lines)])
+        await asyncio.sleep(0.1)
+
+
+async def _say(api: FakeBotApi, bot: Bot, chat: int, text: str) -> None:
+    """Type a line and hand it over as a poll does."""
+    api.say(chat, text)
+    update = Update.de_json(api.world.updates.pop(), bot.application.bot)
+    await bot.application.update_queue.put(update)
+
+
+def main() -> int:
+    """Print the figures; 1 when the flood was not held or the others waited too long."""
+    parser = argparse.ArgumentParser(description="One person floods, the others wait no longer.")
+    parser.add_argument("--seconds", type=float, default=96.0)
+    parser.add_argument("--flood", metavar="COMMAND", help="what the flood asks; without it what all ask")
+    parser.add_argument("--cpu", action="store_true", help="measure the time that this process worked")
+    given = parser.parse_args()
+    lines = [given.flood] if given.flood else LINES
+    clock = time.process_time if given.cpu else time.time
+    with tempfile.TemporaryDirectory() as name:
+        found = asyncio.run(measure(Path(name), given.seconds, lines=lines, clock=clock))
+    for title, values in (("without the flood", found.calm), ("with the flood", found.flooded)):
+        p50, p99 = (1000 * percentile(values, share) for share in (50, 99))
+        print(f"{title:18} {len(values):5} answers  p50 {p50:6.1f} ms  p99 {p99:6.1f} ms")
+    print(f"the others' p99 is {found.ratio:.2f} times that without (at most {ALLOWED})")
+    print(
+        f"the flooder sent {found.sent:,} commands and got {found.answered} answers (at most {found.quota})"
+    )
+    return 0 if found.ratio <= ALLOWED and found.answered <= found.quota else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
