@@ -47,4 +47,7 @@ async def on_backtest(ask: Ask) -> Answer:
     except BadInput as error:
         raise BadInput(error.sentence, f"/backtest {error.example}" if error.example else "") from error
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
-    return await asyncio.to_thread(backtest_answer, market, ask.theme, context.histories, rule, years)
+    name = preset.name.lower() if preset else ""
+    return await asyncio.to_thread(
+        backtest_answer, market, ask.theme, context.histories, rule, years, name=name
+    )

@@ -78,8 +78,13 @@ def _nothing(rule: Rule, histories: Histories) -> str:
     return f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested."
 
 
-def backtest_answer(market: Market, theme: Theme, histories: Histories, rule: Rule, years: int) -> Answer:
-    """Dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks."""
+def backtest_answer(
+    market: Market, theme: Theme, histories: Histories, rule: Rule, years: int, *, name: str = ""
+) -> Answer:
+    """Dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks.
+
+    `name` is a preset's: its buttons go by it, where the rule itself might be too long for one.
+    """
     tested = run(rule, market, histories, years)
     found = tested.found
     html = lines(
@@ -99,8 +104,9 @@ def backtest_answer(market: Market, theme: Theme, histories: Histories, rule: Ru
         ),
     )
     longer = None if _is_short(found, years) else next((more for more in _LONGER if more > years), None)
-    again = ((f"{longer} years", f"/backtest {rule} {longer}y"),) if longer else ()
-    buttons = ((("Make it an alert", f"/alert {rule}"), *again),)
+    line = name or str(rule)
+    again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
+    buttons = ((("Make it an alert", f"/alert {line}"), *again),)
     return Answer(html, lambda: _chart(market, theme, histories, tested), "backtest", buttons)
 
 

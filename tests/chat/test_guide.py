@@ -151,3 +151,4 @@ async def test_a_preset_goes_by_its_name(preset: object, talk: Talk) -> None:
     assert made.text.startswith("Alert #1 ")
     tested, _ = await talk.ask(f"/backtest {name}")
     assert tested.text.startswith("Backtest")
+    assert labels(tested)[0] == "Make it an alert"
