@@ -74,7 +74,7 @@ def test_every_command_takes_a_database_and_a_configuration() -> None:
     }
     assert all({"--db", "--config"} <= found for found in options.values())
     assert {name for name, found in options.items() if "--now" in found} == {"chat", "check", "demo"}
-    assert {name for name, found in options.items() if "--offline" in found} == {"chat", "check"}
+    assert {name for name, found in options.items() if "--offline" in found} == {"chat", "check", "doctor"}
 
 
 def test_import_and_export_offer_every_kind_of_file() -> None:
@@ -242,7 +242,7 @@ def test_an_interrupt_has_its_own_exit_code(bot: Call, monkeypatch: pytest.Monke
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bot.cli.health.doctor", interrupted)
+    monkeypatch.setattr("bot.cli.machine.doctor", interrupted)
     assert bot("doctor") == Result(130, "", "")
 
 
@@ -256,7 +256,7 @@ def test_the_end_does_not_wait_for_a_source_that_does_not_answer(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bot.data.question.under_way", lambda: asking)
-    monkeypatch.setattr("bot.cli.health.doctor", interrupted)
+    monkeypatch.setattr("bot.cli.machine.doctor", interrupted)
     monkeypatch.setattr("os._exit", left.append)
     assert bot("doctor").code == 130
     assert left == ([130] if asking else [])
@@ -266,7 +266,7 @@ def test_an_error_for_people_is_one_line(bot: Call, monkeypatch: pytest.MonkeyPa
     def refused(*_: object) -> int:
         raise BotError("No.")
 
-    monkeypatch.setattr("bot.cli.health.doctor", refused)
+    monkeypatch.setattr("bot.cli.machine.doctor", refused)
     assert bot("doctor") == Result(1, "", "error: No.\n")
 
 
