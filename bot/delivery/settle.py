@@ -97,14 +97,15 @@ def _unknown(db: sqlite_utils.Database, case: Case) -> str:
 
 
 def _halted(db: sqlite_utils.Database, case: Case) -> str:
-    """Not before the time that was named; Held is our own and halts nobody."""
+    """Not before the time that was named. Held is the budget's own, which knows when there is room again."""
     if not isinstance(case.error, RetryAfter):
         raise TypeError(f"{case.error!r} names no time to wait")
+    if isinstance(case.error, Held):
+        return _wait(db, case, case.now)
     until = case.now + timedelta(seconds=seconds_of(case.error))
-    if not isinstance(case.error, Held):
-        outbox.set_halt(db, case.row["chat_id"], until)
-        if case.everyone > 0:
-            outbox.set_halt(db, outbox.EVERY_CHAT, case.now + timedelta(seconds=case.everyone))
+    outbox.set_halt(db, case.row["chat_id"], until)
+    if case.everyone > 0:
+        outbox.set_halt(db, outbox.EVERY_CHAT, case.now + timedelta(seconds=case.everyone))
     return _wait(db, case, until)
 
 
