@@ -20,6 +20,7 @@ from bot.rendering.trial import trial
 from bot.rendering.why import Stored
 from bot.rendering.why import why as say_why
 from storage import alerts as stored
+from storage import events
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask
@@ -35,7 +36,7 @@ async def look(ask: Ask, row: Row, remark: str | None = None) -> Answer:
 
 async def why(ask: Ask, row: Row, _: str) -> Answer:
     """The stored inputs of the last fire, judged again; before any, where the alert stands."""
-    read = partial(stored.events, alert_id=row["alert_id"], limit=MOST_EVENTS)
+    read = partial(events.events, alert_id=row["alert_id"], limit=MOST_EVENTS)
     found = await ask.services.database.run(read)
     fire = next((event for event in found if event["transition"] in _FIRES), None)
     if fire is None:
@@ -68,7 +69,7 @@ async def _stored(ask: Ask, row: Row, fire: dict[str, Any]) -> Stored:
 
 async def chart(ask: Ask, row: Row, _: str) -> Answer:
     """Every condition over a year, with its threshold and the fires."""
-    read = partial(stored.events, alert_id=row["alert_id"], limit=200)
+    read = partial(events.events, alert_id=row["alert_id"], limit=200)
     found = await ask.services.database.run(read)
     fires = sorted({dt.date.fromisoformat(e["session"]) for e in found if e["transition"] == "fired"})
     return await asyncio.to_thread(
@@ -80,17 +81,17 @@ async def test(ask: Ask, row: Row, _: str) -> Answer:
     """What the message would look like now."""
     of = await context(ask)
     since = (of.market.last_completed - dt.timedelta(days=FIRES_SINCE_DAYS)).date().isoformat()
-    fires = await ask.services.database.run(lambda db: stored.fires_since(db, row["alert_id"], since))
+    fires = await ask.services.database.run(lambda db: events.fires_since(db, row["alert_id"], since))
     return await asyncio.to_thread(trial, await standing(ask, row), of, fires)
 
 
 async def history(ask: Ask, row: Row, _: str) -> Answer:
     """What one alert did, newest first."""
-    read = partial(stored.events, alert_id=row["alert_id"], limit=MOST_EVENTS)
+    read = partial(events.events, alert_id=row["alert_id"], limit=MOST_EVENTS)
     return history_answer(await ask.services.database.run(read), row["number"])
 
 
 async def history_of_chat(ask: Ask) -> Answer:
     """What the chat's alerts did, newest first."""
-    read = partial(stored.events, chat_id=ask.chat_id, limit=MOST_EVENTS)
+    read = partial(events.events, chat_id=ask.chat_id, limit=MOST_EVENTS)
     return history_answer(await ask.services.database.run(read))

@@ -8,23 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bot.jobs.judging import RESTATED, WITHDRAWN
+from bot.jobs.judged import RESTATED, WITHDRAWN
+from bot.jobs.sending import Place, list_payload, payload_for, send, send_lines
 from bot.rendering import pushes
-from bot.rendering.answer import REPLY, Answer, payload_of
-from bot.rendering.numbers import USUAL
-from bot.rendering.text import Html
 from storage import alerts as stored
-from storage import chats, held, outbox
+from storage import events, held, outbox
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.alerts.state import Event
-    from bot.jobs.judging import Judged, Known
+    from bot.jobs.judged import Judged, Known
     from bot.jobs.telling import Told
+    from bot.rendering.answer import Answer
 
-Place = tuple[int, int | None]  # a chat and its topic
-Payload = dict[str, Any]
 Quiet = Mapping[int, dt.datetime | None]  # until when a chat is left in peace
 
 
@@ -108,11 +105,11 @@ def _store(db: sqlite_utils.Database, one: Judged, now: dt.datetime) -> list[tup
         stored.save_state(db, one.alert_id, state.session.isoformat(), state.to_json())
     new, revision = [], 0
     if any(told.happening.revised for told in one.told):
-        revision = stored.next_revision(db, one.alert_id)
+        revision = events.next_revision(db, one.alert_id)
     for told in one.told:
         happening, event = told.happening, told.happening.event
         leg = happening.revision.there[0] if happening.revision is not None else event.legs[0]
-        event_id = stored.add_event(
+        event_id = events.add_event(
             db,
             alert_id=one.alert_id,
             session=event.session.isoformat(),
@@ -179,7 +176,7 @@ def _amend(db: sqlite_utils.Database, row: dict[str, Any], was: Known, told: Tol
         if not restated:
             outbox.withdraw(db, row["id"])
         elif told.text is not None:
-            outbox.amend(db, row["id"], _payload(db, place, told.text, silent=told.silent))
+            outbox.amend(db, row["id"], payload_for(db, place, told.text, silent=told.silent))
             held.tell(db, [event_id], row["id"])
         return
     lines = [line for line in listed["told"] if line[0] != was.event_id]
@@ -187,7 +184,7 @@ def _amend(db: sqlite_utils.Database, row: dict[str, Any], was: Known, told: Tol
         lines.append([event_id, told.happening.event.session.isoformat(), str(told.line)])
         held.tell(db, [event_id], row["id"])
     if lines:
-        payload = _list_payload(
+        payload = list_payload(
             db, place, lines, listed["why"], sample=listed["sample"], silent=row["payload"]["silent"]
         )
         outbox.amend(db, row["id"], payload)
@@ -209,50 +206,6 @@ def _send_list(
     send_lines(db, place, lines, pushes.AWAY, now, sample=sample, silent=silent)
 
 
-def send_lines(
-    db: sqlite_utils.Database,
-    place: Place,
-    lines: list[list[Any]],
-    why: str,
-    now: dt.datetime,
-    *,
-    sample: bool,
-    silent: bool,
-) -> None:
-    """One message of lines (event_id, session, html), newest first; its events are told by it."""
-    payload = _list_payload(db, place, lines, why, sample=sample, silent=silent)
-    dedup = f"digest:{payload['lines']['told'][0][0]}"
-    message = outbox.enqueue(
-        db,
-        chat_id=place[0],
-        thread_id=place[1],
-        kind="alert",
-        dedup=dedup,
-        payload=payload,
-        now=now,
-        about=payload["lines"]["told"][-1][1],
-    )
-    held.tell(db, [line[0] for line in lines], message)
-
-
-def _list_payload(
-    db: sqlite_utils.Database, place: Place, lines: list[list[Any]], why: str, *, sample: bool, silent: bool
-) -> Payload:
-    """The message, with the lines it is made of, so that one can be taken out while it waits."""
-    ordered = sorted(lines, key=lambda line: (line[1], line[0]), reverse=True)
-    answer = pushes.digest([Html(line[2]) for line in ordered], sample=sample, why=why)
-    return {
-        **_payload(db, place, answer, silent=silent),
-        "lines": {"told": ordered, "why": why, "sample": sample},
-    }
-
-
-def _payload(db: sqlite_utils.Database, place: Place, answer: Answer, *, silent: bool = False) -> Payload:
-    """What the outbox stores of an answer, its numbers as the chat writes them."""
-    numbers = (chats.get_chat(db, place[0]) or {}).get("numbers") or USUAL
-    return payload_of(answer, REPLY, silent=silent, numbers=numbers)
-
-
 def _notice(
     db: sqlite_utils.Database,
     one: Judged,
@@ -266,33 +219,3 @@ def _notice(
     about = one.states[-1].session if one.states else None
     dedup = f"{what}:{one.alert_id}:{now:%Y-%m-%dT%H:%M:%S}"
     send(db, place, dedup, answer, now, kind="notice", about=about, not_before=quiet.get(one.chat_id))
-
-
-def send(  # noqa: PLR0913 - a message's columns, by name
-    db: sqlite_utils.Database,
-    place: Place,
-    dedup: str,
-    answer: Answer,
-    now: dt.datetime,
-    *,
-    kind: str = "alert",
-    silent: bool = False,
-    reply_to: int | None = None,
-    not_before: dt.datetime | None = None,
-    about: dt.date | None = None,
-) -> int | None:
-    """Queue one message `about` a session; its id, None when it was queued before."""
-    payload = _payload(db, place, answer, silent=silent)
-    if reply_to is not None:
-        payload["reply_to"] = reply_to
-    return outbox.enqueue(
-        db,
-        chat_id=place[0],
-        thread_id=place[1],
-        kind=kind,
-        dedup=dedup,
-        payload=payload,
-        now=now,
-        not_before=not_before,
-        about=about.isoformat() if about else None,
-    )

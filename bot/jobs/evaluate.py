@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.state import Event
 from bot.jobs.commit import Fire, Stored, commit
-from bot.jobs.judging import LOOKED_BACK, WITHDRAWN, Judge, Judged, Kept, Known, Row, standing_after
+from bot.jobs.judged import WITHDRAWN, Judged, Kept, Known, Row, standing_after
+from bot.jobs.judging import LOOKED_BACK, Judge
 from bot.jobs.rescaling import rescale_all
 from bot.jobs.telling import QUARTER, Teller, Wishes
 from bot.services import context_of
 from storage import alerts as stored
-from storage import chats
+from storage import chats, events
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +126,7 @@ def _standing(db: sqlite_utils.Database, alert_id: int) -> list[Known]:
     """The events of the kept sessions that were not withdrawn, each as it was stored last."""
     first = stored.first_session(db, alert_id)
     found: dict[tuple[dt.date, str, tuple[str, ...]], Known] = {}
-    for row in stored.events_from(db, alert_id, first) if first is not None else ():
+    for row in events.events_from(db, alert_id, first) if first is not None else ():
         event = Event.from_json(row["detail"]["event"])
         key = (event.session, event.kind, event.ops)
         if row["transition"] == WITHDRAWN:
@@ -140,7 +141,7 @@ def _read_about(
 ) -> tuple[Mapping[tuple[int, dt.date], int], Mapping[int, Wishes]]:
     """How often an alert had fired in the quarter before each of its events; what the chats wish."""
     counts = {
-        (one.alert_id, event.session): stored.fires_since(
+        (one.alert_id, event.session): events.fires_since(
             db, one.alert_id, (event.session - QUARTER).isoformat(), until=event.session.isoformat()
         )
         for one in judged

@@ -12,7 +12,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.jobs.commit import Place, send
+from bot.jobs.sending import Place, send
 from bot.jobs.telling import Wishes
 from bot.rendering import endings
 from bot.rendering.endings import Ending

@@ -8,8 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,110 +18,17 @@ from bot.alerts.replay import Replay, replay
 from bot.alerts.rule import Condition, Rule
 from bot.alerts.state import Bar, Event, State
 from bot.errors import BotError
+from bot.jobs.judged import RESTATED, WITHDRAWN, Happening, Judged, Kept, Row
 from bot.rendering.corrections import Revision
 from bot.rendering.standing import Standing
 
 if TYPE_CHECKING:
     from bot.alerts.bars import Watched
-    from bot.jobs.telling import Told
     from bot.rendering.standing import Context
 
 _log = logging.getLogger(__name__)
 # Sessions before the mark that are looked at again: those whose state is kept, and the one before them.
 LOOKED_BACK = 12
-WITHDRAWN, RESTATED = "withdrawn", "restated"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A stored alert with its state as text and the session it was judged on; None when it has no state."""
-
-    alert: Mapping[str, Any]
-    state: str | None
-    session: str | None
-
-
-@dataclass(frozen=True)
-class Known:
-    """An event as it is stored."""
-
-    event_id: int
-    event: Event
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is kept of an alert's last sessions: the states as text, and the events that stand."""
-
-    states: Sequence[str] = ()
-    events: Sequence[Known] = ()
-
-
-@dataclass(frozen=True)
-class Happening:
-    """Something to be stored of an alert, and told unless it is muted.
-
-    transition  "fired" or "still"; "withdrawn": a stored event does not happen any more; "restated":
-                it does, with other figures
-    was         the stored event of the last two
-    revision    why it is withdrawn
-    revised     whether it came of revised figures
-    """
-
-    transition: str
-    event: Event
-    was: Known | None = None
-    revision: Revision | None = None
-    revised: bool = False
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One alert with what judging gave: states and happenings in order, or why it cannot be judged."""
-
-    row: Row
-    standing: Standing | None = None
-    bars: Sequence[Bar] = ()
-    states: tuple[State, ...] = ()
-    happenings: tuple[Happening, ...] = ()
-    told: tuple[Told, ...] = ()
-    over: bool = False  # its last day is judged
-    broken: str = ""
-
-    @property
-    def alert_id(self) -> int:
-        """Its id in storage."""
-        return int(self.row.alert["alert_id"])
-
-    @property
-    def number(self) -> int:
-        """Its number in its chat."""
-        return int(self.row.alert["number"])
-
-    @property
-    def chat_id(self) -> int:
-        """Its chat."""
-        return int(self.row.alert["chat_id"])
-
-    @property
-    def fires(self) -> list[Event]:
-        """What happened that had not before."""
-        return [one.event for one in self.happenings if one.transition not in {WITHDRAWN, RESTATED}]
-
-    @property
-    def was_active(self) -> bool:
-        """Whether it was active when it was read."""
-        return bool(self.row.alert["life"] == "active")
-
-    @property
-    def done(self) -> bool:
-        """Whether it has fired once, and that was all it was for."""
-        return bool(self.states) and self.states[-1].done
-
-    @property
-    def ends(self) -> bool:
-        """Whether it is not active any more."""
-        return bool(self.broken) or self.over or self.done
 
 
 class Judge:
@@ -275,13 +181,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, BotError):
         return str(error)
     return f"it cannot be judged ({type(error).__name__})"
-
-
-def standing_after(one: Judged) -> Standing:
-    """The alert as judging left it."""
-    if one.standing is None:
-        raise LookupError("an alert that could not be read stands nowhere")
-    if not one.states:
-        return one.standing
-    life = "done" if one.done else "active" if one.standing.life == "done" else one.standing.life
-    return replace(one.standing, life=life, state=one.states[-1])

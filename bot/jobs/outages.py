@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bot.alerts.rule import Rule
 from bot.analytics.freshness import PARTS, is_frozen, lacking, newest
 from bot.analytics.sessions import STALE_AFTER
-from bot.jobs.commit import send
+from bot.jobs.sending import send
 from bot.jobs.telling import Wishes, parts
 from bot.rendering import outages as say
 from bot.rendering.outages import Affected, Gap

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from bot.alerts.rule import Rule
 from bot.alerts.state import Event
-from bot.jobs.commit import Place, send, send_lines
-from bot.jobs.judging import WITHDRAWN
+from bot.jobs.judged import WITHDRAWN
+from bot.jobs.sending import Place, send, send_lines
 from bot.jobs.telling import QUARTER, SNOOZE, Teller, Wishes, became
 from bot.rendering import corrections, pushes
 from bot.rendering.standing import capital
 from bot.services import context_of, standing_of
 from storage import alerts as stored
-from storage import held
+from storage import events, held
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -71,7 +71,7 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
             continue
         session = dt.date.fromisoformat(row["session"])
         since = (session - QUARTER).isoformat()
-        fires = stored.fires_since(db, row["alert_id"], since, until=row["session"])
+        fires = events.fires_since(db, row["alert_id"], since, until=row["session"])
         alert = stored.get_alert(db, row["chat_id"], row["number"])
         standing = standing_of(db, alert) if alert is not None else None
         found[row["chat_id"], row["thread_id"]].append({**row, "fires": fires, "standing": standing})

@@ -13,7 +13,7 @@ from bot.alerts.split import rescale
 from bot.alerts.state import State
 from bot.analytics.market import SMALL
 from bot.analytics.registry import METRICS
-from bot.jobs.commit import Place, send
+from bot.jobs.sending import Place, send
 from bot.jobs.telling import Wishes
 from bot.rendering.splits import Rescaled, Split, rescaled
 from storage import alerts as stored

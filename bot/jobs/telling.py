@@ -16,7 +16,8 @@ from bot.alerts.bars import lag
 from bot.alerts.engine import truth
 from bot.analytics.metrics import funds_of
 from bot.analytics.registry import METRICS
-from bot.jobs.judging import RESTATED, WITHDRAWN, Judged, reason, standing_after
+from bot.jobs.judged import RESTATED, WITHDRAWN, Judged, standing_after
+from bot.jobs.judging import reason
 from bot.jobs.local_time import quiet_until
 from bot.rendering import corrections, pushes
 from bot.rendering.text import Html, short_date
@@ -24,7 +25,7 @@ from bot.rendering.text import Html, short_date
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import Bar, Event
-    from bot.jobs.judging import Happening
+    from bot.jobs.judged import Happening
     from bot.rendering.answer import Answer
     from bot.rendering.standing import Context, Standing
 

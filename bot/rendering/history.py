@@ -24,7 +24,7 @@ _HELD = {"snooze": "told when the snooze ends", "quiet": "told after the quiet h
 
 
 def history_answer(events: Sequence[Mapping[str, Any]], number: int | None = None) -> Answer:
-    """Events as `storage.alerts.events` gives them: of one alert, or of all in the chat."""
+    """Events as `storage.events.events` gives them: of one alert, or of all in the chat."""
     one = (((f"#{number}", f"/alert {number}"), ("All alerts", "/alerts")),) if number is not None else ()
     if not events:
         said = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."

@@ -12,7 +12,7 @@ from bot.analytics.registry import METRICS
 from bot.chat.commands import BY_NAME, COMMANDS, Command
 from bot.rendering.answer import MOST_DATA, SAMPLE
 from bot.rendering.tables import WIDTH
-from storage import alerts
+from storage import events
 from tests.chat.talk import ME, prepared, talking
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ async def test_a_long_answer_comes_in_parts_with_its_buttons_under_the_last(talk
 
     def fires(db: sqlite_utils.Database) -> None:
         for day in range(10, 22):
-            alerts.add_event(
+            events.add_event(
                 db, alert_id=1, session=f"2020-12-{day}", transition="fired", now=talk.now, value=0.91
             )
 

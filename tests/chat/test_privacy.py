@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.chat.refusals import ADMINISTRATORS
-from storage import alerts, chats, outages, outbox, privacy
+from storage import alerts, chats, events, outages, outbox, privacy
 from storage.db import open_database
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
 
@@ -38,7 +38,7 @@ def fill(db: sqlite_utils.Database) -> None:
         db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", payload=payload, now=now, photo=b"png"
     )
     alert = alerts.alerts_of(db, GUEST)[0]
-    alerts.add_event(db, alert_id=alert["alert_id"], session="2020-12-11", transition="fired", now=now)
+    events.add_event(db, alert_id=alert["alert_id"], session="2020-12-11", transition="fired", now=now)
 
 
 @pytest.fixture(scope="module")

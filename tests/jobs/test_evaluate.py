@@ -10,7 +10,7 @@ from bot.jobs import evaluate as module
 from bot.jobs.telling import Teller
 from bot.rendering import pushes
 from storage import alerts as stored
-from storage import chats, outbox
+from storage import chats, events, outbox
 from storage.errors import DiskFull
 from tests.jobs.desk import Desk, after_close, sessions
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.jobs.judging import Judged
+    from bot.jobs.judged import Judged
 
 QUIET = [0.5] * 10
 RULE = "ratio > 0.6 rearm 0.55"
@@ -75,7 +75,7 @@ async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> 
     alert = await armed(desk)
     await desk.closes([0.65], next_day())
     await desk.evaluate()
-    (event,) = await desk.database.run(lambda db: stored.events(db, alert_id=alert))
+    (event,) = await desk.database.run(lambda db: events.events(db, alert_id=alert))
     assert (event["value"], event["threshold"]) == (0.65, 0.6)
     assert event["detail"]["source"] == "CSV import"
     assert event["detail"]["observed_at"] == "2020-01-15T22:00:00Z"
@@ -112,7 +112,7 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
 
 def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
     """Raise after the named step of the transaction was done."""
-    holder: Any = {"enqueue": outbox, "commit": module}.get(where, stored)
+    holder: Any = {"enqueue": outbox, "commit": module, "add_event": events}.get(where, stored)
     name = where
     real: Callable[..., object] = getattr(holder, name)
 

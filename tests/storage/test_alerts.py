@@ -7,19 +7,14 @@ import pytest
 from storage.alerts import (
     active_alerts,
     add_alert,
-    add_event,
     alerts_of,
     clear_states,
     count_active,
     current_state,
     ended_lately,
-    events,
-    events_from,
     expiring,
-    fires_since,
     get_alert,
     marks,
-    next_revision,
     replace_rule,
     save_state,
     set_expiry,
@@ -32,24 +27,18 @@ from storage.alerts import (
 )
 from storage.chats import deactivate, ensure_chat, reactivate
 from storage.db import Refused
+from storage.events import events
 from storage.held import waiting
+from tests.storage.alert_rows import NOON, ONE, event, new
 
 if TYPE_CHECKING:
     import sqlite_utils
-
-    from storage.rows import Row
-
-NOON, ONE = "2020-12-11T12:00:00Z", "2020-12-11T13:00:00Z"
 
 
 @pytest.fixture(autouse=True)
 def _chats(db: sqlite_utils.Database) -> None:
     for chat_id in (1, 2):
         ensure_chat(db, chat_id, "private", "", NOON)
-
-
-def new(db: sqlite_utils.Database, chat_id: int = 1, rule: str = "ratio > sma 200") -> Row:
-    return add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json='{"r": 1}', now=NOON)
 
 
 # Alerts
@@ -239,107 +228,14 @@ def test_an_alert_starts_afresh_without_its_states(db: sqlite_utils.Database) ->
     assert current_state(db, 2) is not None
 
 
-# Events
-
-
-def event(
-    db: sqlite_utils.Database,
-    session: str,
-    transition: str = "fired",
-    alert_id: int = 1,
-    revision: int = 0,
-    held: str | None = None,
-) -> int | None:
-    return add_event(
-        db,
-        alert_id=alert_id,
-        session=session,
-        transition=transition,
-        now=ONE,
-        value=0.52,
-        threshold=0.51,
-        detail={"late": True},
-        revision=revision,
-        held=held,
-    )
-
-
-def test_an_event_is_stored_once_per_revision(db: sqlite_utils.Database) -> None:
+def test_the_kept_states_come_oldest_first(db: sqlite_utils.Database) -> None:
     new(db)
-    assert event(db, "2020-12-11") == 1
-    assert event(db, "2020-12-11") is None
-    assert event(db, "2020-12-11", revision=1) == 2
-    assert event(db, "2020-12-11", "re-armed") == 3
-    assert event(db, "2020-12-12") == 4
+    save_state(db, 1, "2020-12-11", "later")
+    save_state(db, 1, "2020-12-10", "before")
+    assert states(db, 1) == ["before", "later"]
 
 
-def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
-    new(db)
-    event(db, "2020-12-11")
-    assert events(db, alert_id=1) == [
-        {
-            "event_id": 1,
-            "alert_id": 1,
-            "session": "2020-12-11",
-            "transition": "fired",
-            "revision": 0,
-            "value": 0.52,
-            "threshold": 0.51,
-            "detail": {"late": True},
-            "created_at": ONE,
-            "held": None,
-            "message": None,
-            "number": 1,
-            "rule": "ratio > sma 200",
-            "chat_id": 1,
-        }
-    ]
-
-
-def test_events_of_an_alert_or_a_chat_come_newest_first(db: sqlite_utils.Database) -> None:
-    for chat_id in (1, 1, 2):
-        new(db, chat_id)
-    for alert_id, session in ((1, "2020-12-10"), (2, "2020-12-11"), (3, "2020-12-11"), (1, "2020-12-09")):
-        event(db, session, alert_id=alert_id)
-    assert [row["event_id"] for row in events(db, alert_id=1)] == [1, 4]
-    assert [row["event_id"] for row in events(db, chat_id=1)] == [2, 1, 4]
-    assert [row["event_id"] for row in events(db, chat_id=1, limit=1)] == [2]
-
-
-def test_fires_are_counted_by_session(db: sqlite_utils.Database) -> None:
-    new(db)
-    for session in ("2020-12-09", "2020-12-10", "2020-12-11"):
-        event(db, session)
-    event(db, "2020-12-11", revision=1)
-    event(db, "2020-12-12", "re-armed")
-    assert fires_since(db, 1, "2020-12-10") == 2
-    assert fires_since(db, 1, "2020-12-10", transition="re-armed") == 1
-    assert fires_since(db, 2, "2020-12-10") == 0
-    assert fires_since(db, 1, "2020-12-09", until="2020-12-10") == 2
-
-
-def test_a_fire_that_was_withdrawn_does_not_count_unless_it_came_back(db: sqlite_utils.Database) -> None:
-    new(db)
-    event(db, "2020-12-11")
-    event(db, "2020-12-11", "withdrawn", revision=1)
-    assert fires_since(db, 1, "2020-12-10") == 0
-    event(db, "2020-12-11", revision=2)
-    assert fires_since(db, 1, "2020-12-10") == 1
-
-
-def test_events_from_a_session_on_come_as_they_were_stored(db: sqlite_utils.Database) -> None:
-    new(db)
-    for session in ("2020-12-11", "2020-12-09", "2020-12-10"):
-        event(db, session)
-    assert [row["session"] for row in events_from(db, 1, "2020-12-10")] == ["2020-12-11", "2020-12-10"]
-    assert events_from(db, 1, "2020-12-10")[0]["detail"] == {"late": True}
-
-
-def test_a_revision_is_numbered_above_all_that_is_stored(db: sqlite_utils.Database) -> None:
-    new(db)
-    assert next_revision(db, 1) == 1
-    event(db, "2020-12-11", revision=3)
-    assert next_revision(db, 1) == 4
+# Ended
 
 
 def test_alerts_that_ended_lately_are_those_that_told_something(db: sqlite_utils.Database) -> None:
@@ -352,10 +248,3 @@ def test_alerts_that_ended_lately_are_those_that_told_something(db: sqlite_utils
     assert [row["alert_id"] for row in ended_lately(db, "2020-12-10")] == [4, 5]
     deactivate(db, 1, "blocked")
     assert ended_lately(db, "2020-12-10") == []
-
-
-def test_the_kept_states_come_oldest_first(db: sqlite_utils.Database) -> None:
-    new(db)
-    save_state(db, 1, "2020-12-11", "later")
-    save_state(db, 1, "2020-12-10", "before")
-    assert states(db, 1) == ["before", "later"]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import access, alerts, outages, outbox
+from storage import access, alerts, events, outages, outbox
 from storage.chats import (
     add_due,
     claim,
@@ -196,7 +196,7 @@ def group(db: sqlite_utils.Database) -> Row:
     set_summary(db, OLD, "18:00")
     add_alert(db, OLD, "pe iwm > 20x")
     alerts.save_state(db, 1, "2020-12-11", "{}")
-    alerts.add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
+    events.add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
     set_quiet(db, OLD, "22:00", "07:00")
     outages.begin(db, "prices", "2020-12-11", NOON)
     outages.add_chats(db, "prices", "2020-12-11", [OLD])
@@ -229,7 +229,7 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Data
     assert set(rows_of(db, NEW).values()) == {1}
     assert get_chat(db, NEW) == {**group, "chat_id": NEW}
     assert alerts.current_state(db, 1) == ("2020-12-11", "{}")
-    assert len(alerts.events(db, chat_id=NEW)) == 1
+    assert len(events.events(db, chat_id=NEW)) == 1
     assert outbox.halted(db, NEW, ONE) == TWO
 
 

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.alerts import add_alert, add_event
+from storage.alerts import add_alert
 from storage.chats import deactivate, ensure_chat, set_quiet
+from storage.events import add_event
 from storage.held import fate, hold, tell, waiting
 
 if TYPE_CHECKING:

@@ -1,0 +1,95 @@
+"""Putting what is told into the outbox: one message, or several events as the lines of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bot.rendering import pushes
+from bot.rendering.answer import REPLY, payload_of
+from bot.rendering.numbers import USUAL
+from bot.rendering.text import Html
+from storage import chats, held, outbox
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    import sqlite_utils
+
+    from bot.rendering.answer import Answer
+
+Place = tuple[int, int | None]  # a chat and its topic
+Payload = dict[str, Any]
+
+
+def send_lines(
+    db: sqlite_utils.Database,
+    place: Place,
+    lines: list[list[Any]],
+    why: str,
+    now: dt.datetime,
+    *,
+    sample: bool,
+    silent: bool,
+) -> None:
+    """One message of lines (event_id, session, html), newest first; its events are told by it."""
+    payload = list_payload(db, place, lines, why, sample=sample, silent=silent)
+    dedup = f"digest:{payload['lines']['told'][0][0]}"
+    message = outbox.enqueue(
+        db,
+        chat_id=place[0],
+        thread_id=place[1],
+        kind="alert",
+        dedup=dedup,
+        payload=payload,
+        now=now,
+        about=payload["lines"]["told"][-1][1],
+    )
+    held.tell(db, [line[0] for line in lines], message)
+
+
+def list_payload(
+    db: sqlite_utils.Database, place: Place, lines: list[list[Any]], why: str, *, sample: bool, silent: bool
+) -> Payload:
+    """The message, with the lines it is made of, so that one can be taken out while it waits."""
+    ordered = sorted(lines, key=lambda line: (line[1], line[0]), reverse=True)
+    answer = pushes.digest([Html(line[2]) for line in ordered], sample=sample, why=why)
+    return {
+        **payload_for(db, place, answer, silent=silent),
+        "lines": {"told": ordered, "why": why, "sample": sample},
+    }
+
+
+def payload_for(db: sqlite_utils.Database, place: Place, answer: Answer, *, silent: bool = False) -> Payload:
+    """What the outbox stores of an answer, its numbers as the chat writes them."""
+    numbers = (chats.get_chat(db, place[0]) or {}).get("numbers") or USUAL
+    return payload_of(answer, REPLY, silent=silent, numbers=numbers)
+
+
+def send(  # noqa: PLR0913 - a message's columns, by name
+    db: sqlite_utils.Database,
+    place: Place,
+    dedup: str,
+    answer: Answer,
+    now: dt.datetime,
+    *,
+    kind: str = "alert",
+    silent: bool = False,
+    reply_to: int | None = None,
+    not_before: dt.datetime | None = None,
+    about: dt.date | None = None,
+) -> int | None:
+    """Queue one message `about` a session; its id, None when it was queued before."""
+    payload = payload_for(db, place, answer, silent=silent)
+    if reply_to is not None:
+        payload["reply_to"] = reply_to
+    return outbox.enqueue(
+        db,
+        chat_id=place[0],
+        thread_id=place[1],
+        kind=kind,
+        dedup=dedup,
+        payload=payload,
+        now=now,
+        not_before=not_before,
+        about=about.isoformat() if about else None,
+    )

@@ -1,0 +1,41 @@
+"""Alerts and events with as little as they need, for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from storage.alerts import add_alert
+from storage.events import add_event
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from storage.rows import Row
+
+NOON, ONE = "2020-12-11T12:00:00Z", "2020-12-11T13:00:00Z"
+
+
+def new(db: sqlite_utils.Database, chat_id: int = 1, rule: str = "ratio > sma 200") -> Row:
+    return add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json='{"r": 1}', now=NOON)
+
+
+def event(
+    db: sqlite_utils.Database,
+    session: str,
+    transition: str = "fired",
+    alert_id: int = 1,
+    revision: int = 0,
+    held: str | None = None,
+) -> int | None:
+    return add_event(
+        db,
+        alert_id=alert_id,
+        session=session,
+        transition=transition,
+        now=ONE,
+        value=0.52,
+        threshold=0.51,
+        detail={"late": True},
+        revision=revision,
+        held=held,
+    )
