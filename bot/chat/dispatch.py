@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telegram import BotCommand, CallbackQuery, Message, Update
 from telegram.error import ChatMigrated, TelegramError
-from telegram.ext import Application, CallbackQueryHandler, ChatMemberHandler, MessageHandler, filters
+from telegram.ext import (
+    Application,
+    CallbackQueryHandler,
+    ChatMemberHandler,
+    InlineQueryHandler,
+    MessageHandler,
+    filters,
+)
 
 from bot.chat.access import REJECTED, Door, Role, may_change
 from bot.chat.ask import Ask, Redelivered
 from bot.chat.commands import BY_NAME, COMMANDS
+from bot.chat.inline import Inline
 from bot.chat.polling import reason
 from bot.chat.question import question_of
 from bot.chat.refusals import ADMINISTRATORS, FAILED, OWNER, UNUSABLE, hush, note_of, refusal, unknown
@@ -46,12 +54,14 @@ class Dispatcher:
     def __init__(self, services: Services, quota: Quota) -> None:
         self._services, self._quota = services, quota
         self._door = Door(services)
+        self._inline = Inline(services, self._door, quota)
 
     def register(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
         """Add the handlers; the command table decides what is known."""
         new = filters.UpdateType.MESSAGE  # an edited message was answered already
         application.add_handler(MessageHandler(filters.TEXT & new, self.on_question))
         application.add_handler(CallbackQueryHandler(self.on_question))
+        application.add_handler(InlineQueryHandler(self._inline.on_query))
         application.add_handler(ChatMemberHandler(self.on_membership, ChatMemberHandler.MY_CHAT_MEMBER))
         application.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE & new, self.on_migration))
         application.add_error_handler(self.on_error)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bot.quota import Quota
 
 _log = logging.getLogger(__name__)
-UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.MY_CHAT_MEMBER]
+UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.MY_CHAT_MEMBER]
 MOST_AT_ONCE = 4096  # updates under way, those that wait for their chat included
 POLL_SECONDS = 10  # how long Telegram holds a poll open while nothing happens
 CONFIRM_SECONDS = 2  # at the end: worth a short wait, a redelivered update changes nothing

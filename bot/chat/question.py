@@ -62,8 +62,13 @@ def _typed(message: Message, text: str) -> Question | None:
 
 
 def asker_of(update: Update) -> int | None:
-    """Whose quota an update is on, None where it asks nothing; people who hide behind a chat share one."""
+    """Whose quota an update is on, None where it asks nothing; people who hide behind a chat share one.
+
+    What is typed inline is on a quota of its own: every few letters are a query there.
+    """
     user, chat = update.effective_user, update.effective_chat
+    if update.inline_query is not None:
+        return -update.inline_query.from_user.id
     asks = update.callback_query is not None or question_of(update) is not None
     if user is None or not asks:
         return None

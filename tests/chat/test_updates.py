@@ -276,7 +276,7 @@ async def test_updates_are_fetched_once_and_confirmed_at_the_end(talk: Talk) -> 
     assert talk.api.world.updates == []
     assert polling.rests == []
     asked = talk.api.calls("getUpdates")[0].fields["allowed_updates"]
-    assert asked == '["message", "callback_query", "my_chat_member"]'
+    assert asked == '["message", "callback_query", "inline_query", "my_chat_member"]'
 
 
 async def test_nothing_fetched_is_nothing_to_confirm(talk: Talk) -> None:

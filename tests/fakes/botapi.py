@@ -80,6 +80,16 @@ class FakeBotApi(Server):
         self.notify()
         return query
 
+    def type_inline(self, user_id: int, text: str) -> str:
+        """A person types behind the bot's name in some chat; the query id."""
+        self.world.last_query += 1
+        query = str(5_000_000_000 + self.world.last_query)
+        self.world.inline[query] = None
+        content = {"id": query, "from": person(user_id), "query": text, "offset": ""}
+        self.world.update("inline_query", content)
+        self.notify()
+        return query
+
     def block(self, chat_id: int, reason: str = "bot was blocked by the user", *, tell: bool = True) -> None:
         """The bot may no longer write, for a reason such as "bot was kicked from the supergroup chat"."""
         self.chat(chat_id).refusal = Refused(403, f"Forbidden: {reason}")

@@ -174,6 +174,25 @@ def answer_query(world: World, call: Call) -> bool:
     return True
 
 
+def answer_inline(world: World, call: Call) -> bool:
+    """answerInlineQuery; the texts are parsed as those of messages are."""
+    query = call.fields.get("inline_query_id", "")
+    if world.inline.get(query, {}) is not None:
+        raise Refused(
+            400,
+            "Bad Request: query is too old and response timeout expired or query ID is invalid",
+        )
+    results = call.json("results") or []
+    if len(results) > 50 or len({result.get("id") for result in results}) < len(results):
+        raise Refused(400, "Bad Request: RESULT_ID_DUPLICATE")
+    for result in results:
+        content = result["input_message_content"]
+        plain, _, _ = read_text(content["message_text"], content.get("parse_mode"), TEXT_LIMIT, "text")
+        result["plain"] = plain
+    world.inline[query] = {**call.fields, "results": results}
+    return True
+
+
 def chat_action(world: World, call: Call) -> bool:
     """sendChatAction."""
     chat = open_chat(world, call)
@@ -307,6 +326,9 @@ METHODS: dict[str, Method] = {
     "editMessageReplyMarkup": _method(edit_markup, EDITING),
     "deleteMessage": _method(delete_message, "chat_id message_id"),
     "answerCallbackQuery": _method(answer_query, "callback_query_id text show_alert url cache_time"),
+    "answerInlineQuery": _method(
+        answer_inline, "inline_query_id results cache_time is_personal next_offset button"
+    ),
     "sendChatAction": _method(chat_action, "business_connection_id chat_id message_thread_id action"),
     "setMyCommands": _method(set_commands, f"{SCOPED} commands"),
     "getMyCommands": _method(get_commands, SCOPED),

@@ -104,6 +104,7 @@ class World:
     files: dict[str, bytes] = field(default_factory=dict)
     updates: list[Json] = field(default_factory=list)
     queries: dict[str, Json | None] = field(default_factory=dict)
+    inline: dict[str, Json | None] = field(default_factory=dict)
     commands: dict[str, list[Json]] = field(default_factory=dict)
     actions: list[tuple[int, str]] = field(default_factory=list)
     last_message: int = 0

@@ -1,0 +1,63 @@
+"""Short cards for other chats: one window, both funds, price and total return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.analytics.market import LARGE, SMALL
+from bot.analytics.performance import performance
+from bot.analytics.units import PERCENT, POINTS
+from bot.analytics.windows import YTD, Window
+from bot.rendering.answer import heading, require, sources
+from bot.rendering.compare import based
+from bot.rendering.text import Html, lines, short_date
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.analytics.market import Market
+    from bot.analytics.performance import Performance
+    from bot.rendering.answer import Asked
+
+USUAL = (Window("m", 1), Window("m", 6), YTD, Window("y", 1))
+
+
+@dataclass(frozen=True)
+class Card:
+    """One card: what the list shows of it, and the message that choosing it sends."""
+
+    title: str
+    summary: str
+    html: Html
+
+
+def cards(
+    market: Market, asked: Asked, windows: Sequence[Window] = (), total: bool | None = None
+) -> list[Card]:
+    """A card for each window, or for USUAL; raises NoData when no session has a close of both funds."""
+    require(market)
+    kinds = (False, True) if total is None else (total,)
+    return [_card(market, asked, window, kinds) for window in dict.fromkeys(windows or USUAL)]
+
+
+def _card(market: Market, asked: Asked, window: Window, kinds: Sequence[bool]) -> Card:
+    found = [(kind, performance(market, window, kind)) for kind in kinds]
+    _, first = found[0]
+    if first.base is None:
+        told = [f"{window}: too little history."]
+    else:
+        told = [f"{'Total return' if kind else 'Price return'} {_legs(one)}." for kind, one in found]
+    until = short_date(require(market))
+    html = lines(
+        heading("IWM and SPY", market, asked),
+        f"Over {based(window, first.base)} to {until}:" if first.base is not None else None,
+        *told,
+        sources({"prices": market.source("prices").label}),
+    )
+    return Card(f"IWM and SPY, {window}", told[0], html)
+
+
+def _legs(found: Performance) -> str:
+    small, large = PERCENT.show(found.small), PERCENT.show(found.large)
+    return f"{SMALL} {small}, {LARGE} {large}, gap {POINTS.show(found.gap)}"
