@@ -31,6 +31,9 @@ PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=5), dt.timedelta(minutes=30)
 # After an answer without a session that is wanted the pause is this share of the session's age, at most
 # REST: a close that is late comes within the hour, a session that was dropped within days or never.
 _SHARE = 4
+# Subjects whose figures of a session are published on the next one, in files of their issuers: one that is
+# late is as old as its delay, and such a site is never asked more often than after the longest pause.
+_BEHIND = " fund"
 # A source's own request to wait is believed up to a day.
 _LONGEST_WAIT = 86_400.0
 _EPOCH = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -101,7 +104,10 @@ def _paused_until(row: Row, session: pd.Timestamp, sessions: Sessions, now: dt.d
     pause: dt.timedelta = min(PAUSE * 2**doublings, LONGEST_PAUSE)
     dropped = f"{session:%Y-%m-%d}" <= (row["last_session"] or "")
     if dropped or not row["failures"]:
-        age = tried - sessions.close(session) - SETTLE
+        late = dropped and row["subject"].endswith(_BEHIND)
+        expected = sessions.next_after(session) if late else session
+        age = tried - sessions.close(expected) - SETTLE
+        pause = max(pause, LONGEST_PAUSE) if late else pause
         if age < dt.timedelta(0):  # it was not completed then
             return tried
         pause = max(pause, min(age / _SHARE, REST))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from storage.observations import Written
 
 
+_RECENT = 30  # sessions: those of before are asked for no more
+
+
 @dataclass(frozen=True)
 class Report:
     """One question to one source: `ok` when figures came, `written` per kind of storage.observations."""
@@ -88,7 +91,7 @@ def _success(
     }
     said = f"{outcome.describe()}{_same_as_before(db, question, outcome, completed)}"
     last: str | None = f"{completed[-1]:%Y-%m-%d}"
-    missing: list[str] = []
+    missing = [each for each in getattr(outcome, "missing", ()) if _is_session(each, completed)]
     if question.figure == "prices":
         last, missing = standing(db, source=name, ticker=ticker, completed=completed)
     subject = question.subject
@@ -99,6 +102,11 @@ def _success(
     if outcome.digest:
         sources.note_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
     return Report(name, question.provider.label, subject, said, bool(written), written)
+
+
+def _is_session(name: str, completed: pd.DatetimeIndex) -> bool:
+    """Whether what is missing is a session; a figure has another name."""
+    return bool((completed[-_RECENT:].strftime("%Y-%m-%d") == name).any())
 
 
 def _same_as_before(

@@ -83,6 +83,27 @@ def test_a_dropped_session_stays_due_with_long_pauses() -> None:
     assert not _due(failed, NOW + dt.timedelta(hours=5, minutes=59))
 
 
+@pytest.mark.parametrize(
+    ("after", "pause"), [(0, 30), (60, 30), (240, 60), (24 * 60, 6 * 60), (60 * 60, 6 * 60)]
+)
+def test_a_file_that_is_late_is_asked_for_with_pauses_that_grow_with_its_delay(
+    after: int, pause: int
+) -> None:
+    """Thursday's figures are expected after Friday's close, when the file was asked for last."""
+    tried = dt.datetime(2020, 12, 11, 21, 15, tzinfo=dt.UTC) + dt.timedelta(minutes=after)
+    row = _row(0, last_session=LAST, subject="IWM fund", missing="2020-12-10")
+    row["last_attempt"] = f"{tried:%Y-%m-%dT%H:%M:%SZ}"
+    for late, due in ((pause - 1, False), (pause, True)):
+        assert _due(row, tried + dt.timedelta(minutes=late)) == due
+
+
+def test_a_late_file_of_a_site_that_refuses_programs_rests() -> None:
+    row = _row(60, 1, last_session=LAST, subject="IWM fund", missing="2020-12-10")
+    row["rests_until"] = "2020-12-12T02:30:00Z"
+    assert not _due(row, dt.datetime(2020, 12, 12, 2, 29, tzinfo=dt.UTC))
+    assert _due(row, dt.datetime(2020, 12, 12, 2, 30, tzinfo=dt.UTC))
+
+
 def test_an_attempt_in_the_future_holds_nothing_up() -> None:
     assert _due(_row(-60))
 

@@ -245,3 +245,43 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
         ("IWM fund", "Ok"),
         ("SPY fund", "Refused"),
     ]
+
+
+async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_path: Path) -> None:
+    """The file of Friday lacks Thursday; a day later there have been a dozen requests, then it is there."""
+    late = [row for row in samples.HISTORICAL if row[0] != "Dec 11, 2020"]
+    history = {"now": spreadsheetml({**samples.FUND, "Historical": late, "Holdings": []})}
+    asked: list[str] = []
+
+    def fetched(url: str) -> bytes:
+        asked.append(url)
+        return history["now"]
+
+    provider = IssuerFiles({"IWM": "https://issuer.example/IWM"}, fetched, lambda: TODAY)
+    start = dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC)  # Monday: Friday's count is expected
+    counts = []
+    async with open_database(tmp_path / "bot.db") as database:
+        for minute in range(0, 24 * 60, 5):
+            now = start + dt.timedelta(minutes=minute)
+            await refresh(database, [provider], Sessions(), now, tickers=("IWM",))
+            if minute in {0, 25, 60, 6 * 60}:
+                counts.append(len(asked))
+        counts.append(len(asked))
+        row = await database.run(lambda db: sources.status(db, "issuer", "IWM fund"))
+        assert row is not None
+        assert row["missing"] == "2020-12-07 2020-12-08 2020-12-09 2020-12-10 2020-12-11"
+        assert (row["outcome"], row["failures"], row["last_session"]) == ("Partial", 0, "2020-12-14")
+        days = [f"Dec {day:02}, 2020" for day in (7, 8, 9, 10)]
+        filled = [
+            samples.HISTORICAL[0],
+            *([day, 189.0, "--", 285e6] for day in days),
+            *samples.HISTORICAL[1:],
+        ]
+        history["now"] = spreadsheetml({**samples.FUND, "Historical": filled, "Holdings": []})
+        await refresh(
+            database, [provider], Sessions(), start + dt.timedelta(hours=23), tickers=("IWM",), force=True
+        )
+        row = await database.run(lambda db: sources.status(db, "issuer", "IWM fund"))
+        assert row is not None
+        assert (row["missing"], row["outcome"]) == ("", "Ok")
+    assert counts == [1, 1, 3, 9, 15]
