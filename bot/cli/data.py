@@ -15,8 +15,7 @@ from bot.data.export import export
 from bot.data.files import READERS, known_fund, store_file
 from bot.data.issuers.reading import read_issuer
 from bot.data.issuers.sniff import read_bytes
-from bot.data.issuers.store import against_market, store_issuer
-from bot.data.load import build_market, read_rows
+from bot.data.issuers.store import store_issuer
 from bot.errors import BotError
 from storage.db import open_database
 
@@ -62,13 +61,14 @@ def _take_in_issuer(given: argparse.Namespace, config: Config) -> int:
         )
     path = config.database
     with beside_the_bot(path), open_database(path) as database:
-        market = build_market(database.run_sync(read_rows), sessions, now)
-        checked = against_market(contents, market, given.file.name)
-        for sentence in checked.preview.sentences():
-            say(sentence)
         instant = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        name = given.file.name
         with busy("Storing"):
-            written = database.run_sync(lambda db: store_issuer(db, checked, observed_at=instant))
+            checked, written = database.run_sync(
+                lambda db: store_issuer(db, contents, name=name, observed_at=instant)
+            )
+    for sentence in checked.preview.sentences():
+        say(sentence)
     _say_written(written)
     return 0
 

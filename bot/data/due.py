@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.analytics.sessions import SETTLE
-from bot.data.provider import Outcome, RateLimited, Refused
+from bot.data.provider import Outcome, RateLimited, Refused, Rejected
 from bot.data.standby import STANDS_FOR, wanted
 from storage.sources import IMPORTED
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # A source that asked to slow down is probed no sooner than this.
 BREAKER = dt.timedelta(minutes=15)
-# A site that refuses programs is left alone this long: it will not have changed its mind sooner.
+# A site that refuses programs is left alone this long, and so is a file that was rejected: neither will
+# have changed sooner.
 REST = dt.timedelta(hours=6)
 # Pause after a failure; doubled per failure, up to the second.
 PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=5), dt.timedelta(minutes=30)
@@ -128,8 +129,8 @@ def breaker(outcome: Outcome, now: dt.datetime) -> dt.datetime | None:
 
 
 def rest(outcome: Outcome, now: dt.datetime) -> dt.datetime | None:
-    """Until when a subject is left alone after `outcome`: only one that is refused to programs is."""
-    return now + REST if isinstance(outcome, Refused) else None
+    """Until when a subject is left alone after `outcome`: a refusal to programs, or a rejected file."""
+    return now + REST if isinstance(outcome, Refused | Rejected) else None
 
 
 def closed_until(rows: Iterable[Row], now: dt.datetime) -> str | None:

@@ -55,6 +55,16 @@ def read_rows(db: sqlite_utils.Database, known: dt.date | None = None) -> Rows:
     return rows
 
 
+def closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
+    """Split-adjusted closes of one fund as a Market would have them; empty with sample data only."""
+    rows: Rows = {
+        kind: [row for row in observations.newest(db, kind) if row["source"] != "sample"]
+        for kind in ("bars", "splits")
+    }
+    found: pd.Series = _prices(rows, ticker).data
+    return found
+
+
 def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
     """Market of stored rows as of the instant `now`: nothing after the last completed session."""
     last = sessions.last_completed(now)

@@ -8,6 +8,7 @@
     ├── Refused        an answer for people only: a bot wall, or a key that is not accepted
     ├── NetworkDown    no answer, or the source says that it is out of order
     ├── SchemaChanged  an answer in an unknown form
+    ├── Rejected       a file that must not be believed: broken, another fund's, or at odds with the prices
     └── UnknownSymbol  the source says in its own words that it does not know the ticker
 
 A provider never raises for what a source does. Only Ok and Partial carry data, so an outage can
@@ -130,6 +131,17 @@ class SchemaChanged(Outcome):
     def describe(self) -> str:
         """What was not as expected."""
         return f"No data: the answer has an unknown form ({self.reason})."
+
+
+@dataclass(frozen=True)
+class Rejected(Outcome):
+    """A file that must not be believed; `reason` is a sentence without its full stop."""
+
+    reason: str
+
+    def describe(self) -> str:
+        """That nothing of it was taken, and why."""
+        return f"Rejected, nothing was stored: {self.reason}."
 
 
 @dataclass(frozen=True)

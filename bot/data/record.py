@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bot.data.due import breaker, rest
-from bot.data.provider import Ok, Outcome, Partial
+from bot.data.issuers import store as issuer
+from bot.data.issuers.fetch import IssuerFiles
+from bot.data.issuers.preview import off_the_market
+from bot.data.provider import Ok, Outcome, Partial, Rejected
 from bot.data.span import lately, standing
 from bot.data.withdrawn import withdrawn
+from bot.errors import ImportRejected
 from storage import observations, sources
 
 if TYPE_CHECKING:
@@ -54,8 +58,11 @@ def record(
     now: dt.datetime,
 ) -> Report:
     """Write what came, or that nothing came and until when the source is left alone."""
+    notes = ""
+    if isinstance(question.provider, IssuerFiles) and isinstance(outcome, Ok | Partial):
+        outcome, notes = _accepted(db, question.provider, question.ticker, outcome)
     if isinstance(outcome, Ok | Partial):
-        return _success(db, question, outcome, completed, now)
+        return _success(db, question, outcome, completed, now, notes)
     name, said = question.provider.name, outcome.describe()
     sources.record_failure(
         db,
@@ -72,12 +79,26 @@ def record(
     return Report(name, question.provider.label, question.subject, said, ok=False)
 
 
+def _accepted(
+    db: sqlite_utils.Database, files: IssuerFiles, ticker: str, outcome: Ok | Partial
+) -> tuple[Outcome, str]:
+    """An issuer's file as an import of it is taken in, with a sentence on its NAVs; or why it is not."""
+    known = {row["session"] for row in issuer.own(db, "fund_facts", ticker)}
+    try:
+        rows, far = issuer.accept(db, ticker, outcome.payload, files.called(ticker))
+    except ImportRejected as error:
+        return Rejected(str(error).rstrip(".")), ""
+    new = [each for each in far if each.split()[0] not in known]
+    return replace(outcome, payload=rows), f" {off_the_market(new)}" if new else ""
+
+
 def _success(
     db: sqlite_utils.Database,
     question: Question,
     outcome: Ok | Partial,
     completed: pd.DatetimeIndex,
     now: dt.datetime,
+    notes: str,
 ) -> Report:
     """Write the figures; what the source no longer says is withdrawn."""
     name, ticker = question.provider.name, question.ticker
@@ -89,7 +110,7 @@ def _success(
         for kind, found in rows.items()
         if found
     }
-    said = f"{outcome.describe()}{_same_as_before(db, question, outcome, completed)}"
+    said = f"{outcome.describe()}{_same_as_before(db, question, outcome, completed)}{notes}"
     last: str | None = f"{completed[-1]:%Y-%m-%d}"
     missing = [each for each in getattr(outcome, "missing", ()) if _is_session(each, completed)]
     if question.figure == "prices":

@@ -47,7 +47,7 @@ def withdrawn(
             for row in observations.newest(db, kind)
             if (row["source"], row["ticker"]) == (source, ticker) and row[column] is not None
         }
-        absent = sorted(stored & _should_be_listed(outcome.payload, listed, completed))
+        absent = sorted(stored & _should_be_listed(outcome.payload, listed, stored, completed))
         if len(absent) > max(len(stored & listed), 1):  # not so many at once: the list itself is not whole
             break
         gone[kind] = [{"ticker": ticker, day: each, column: None} for each in absent]
@@ -55,15 +55,15 @@ def withdrawn(
 
 
 def _should_be_listed(
-    payload: Observations, listed: Collection[str], completed: pd.DatetimeIndex
+    payload: Observations, listed: Collection[str], stored: Collection[str], completed: pd.DatetimeIndex
 ) -> set[str]:
     """Sessions on which an answer would list what there was, and lists nothing."""
     if "bars" in payload:
         return _covered({row["session"] for row in payload["bars"]}, completed) - set(listed)
     if not listed:
         return set()
-    days = (f"{session:%Y-%m-%d}" for session in completed)  # a list of its own has all in its span
-    return {day for day in days if min(listed) < day < max(listed)} - set(listed)
+    within = {day for day in stored if min(listed) < day < max(listed)}  # a list of its own has all of them
+    return within - set(listed)
 
 
 def _covered(had: Collection[str], completed: pd.DatetimeIndex) -> set[str]:

@@ -16,7 +16,7 @@ from bot.data.download import ANY, Body, download
 from bot.data.issuers.reading import read_completed
 from bot.data.issuers.sniff import LARGEST, Wall
 from bot.data.issuers.store import SOURCE
-from bot.data.provider import Empty, Ok, Outcome, Partial, Refused, SchemaChanged, digest
+from bot.data.provider import Empty, Ok, Outcome, Partial, Refused, Rejected, digest
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 TIMEOUT = 20.0  # seconds for a step of a download
 # Sessions that an issuer's file is behind by nature: the count for one day is published on the next.
 BEHIND = 1
+_SHOWN = 3  # wrong things of a file that are named
 BY_HAND = "download it in a browser and run: python -m bot import issuer FILE"
 
 Fetch: TypeAlias = "Callable[[str], bytes | Outcome]"
@@ -69,6 +70,10 @@ class IssuerFiles:
         del ticker, completed
         return Empty("issuers' files have no multiples")
 
+    def called(self, ticker: str) -> str:
+        """What a fetched file is called."""
+        return f"what {urlsplit(self._urls[ticker]).hostname} gave for {ticker}"
+
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
         """NAV and shares of all sessions, distributions and sector weights, as far as the file has them.
 
@@ -78,7 +83,7 @@ class IssuerFiles:
         data = self._fetch(url)
         if isinstance(data, Outcome):
             return data
-        name = f"what {urlsplit(url).hostname} gave for {ticker}"
+        name = self.called(ticker)
         try:
             contents = read_completed(
                 data, name=name, completed=completed, today=self._today(), ticker=ticker
@@ -86,19 +91,27 @@ class IssuerFiles:
         except Wall:
             return Refused("a web page instead of the file", BY_HAND)
         except ImportRejected as error:
-            return SchemaChanged(str(error).splitlines()[0].rstrip("."))
+            return Rejected(_reason(str(error)))
         return _outcome(contents, completed, digest(data))
 
 
+def _reason(message: str) -> str:
+    """Why a file was refused, from the words of an import: the first of what is wrong is named."""
+    first, *rows = message.splitlines()
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    said = f"{first} {'; '.join(rows[:_SHOWN])}{more}" if rows else first
+    return said.rstrip(".")
+
+
 def _outcome(contents: Contents, completed: pd.DatetimeIndex, raw: str) -> Outcome:
-    """Ok, or Partial where sessions are missing at the end; facts without a NAV would hide stored ones."""
-    rows = {kind: list(found) for kind, found in contents.observations.items()}
-    facts = [row for row in rows.pop("fund_facts", []) if row["nav"] is not None]
-    if not facts and not rows:
+    """Ok, or Partial where sessions are missing at the end."""
+    rows = contents.observations
+    if not any(rows.values()):
         return Empty("; ".join(note.rstrip(".") for note in contents.preview.notes) or "it has no figures")
-    if facts:
-        rows["fund_facts"] = facts
-    last = max((row["session"] for row in facts), default="")
+    facts = rows.get("fund_facts", ())
+    last = max((row["session"] for row in facts if row["nav"] is not None), default="")
     days = [f"{session:%Y-%m-%d}" for session in completed[-30:]]
-    late = tuple(day for day in days[: len(days) - BEHIND] if day > last) if facts else ("NAV and shares",)
+    late = tuple(day for day in days[: len(days) - BEHIND] if day > last)
+    if not last:
+        late = ("NAV",) if facts else ("NAV and shares",)
     return Partial(rows, late, raw) if late else Ok(rows, raw)

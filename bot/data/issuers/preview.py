@@ -34,7 +34,7 @@ class Preview:
         if self.empty:
             said.append(f"Left out, without a value: {self.empty:,} {'row' if self.empty == 1 else 'rows'}.")
         if self.off_market:
-            said.append(f"NAV more than 5% off the market price, stored as given: {listed(self.off_market)}.")
+            said.append(off_the_market(self.off_market))
         if self.unequal:
             said.append(f"NAV × shares is not the total assets, stored as given: {listed(self.unequal)}.")
         return [*said, *self.notes]
@@ -62,6 +62,11 @@ def parts_of(observations: Observations) -> tuple[str, ...]:
     if weights:
         said.append(f"weights of {_counted(len(weights), 'sector')} as of {weights[0]['session']}")
     return tuple(said)
+
+
+def off_the_market(sessions: Sequence[str]) -> str:
+    """A sentence on NAVs far from the market price."""
+    return f"NAV more than 5% off the market price, stored as given: {listed(sessions)}."
 
 
 def listed(items: Sequence[str], between: str = ", ") -> str:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -13,12 +14,25 @@ from bot import __version__
 from bot.analytics.sessions import Sessions
 from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles, fetch
-from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, Refused, SchemaChanged
+from bot.data.provider import (
+    Empty,
+    NetworkDown,
+    Ok,
+    Outcome,
+    Partial,
+    RateLimited,
+    Refused,
+    Rejected,
+    SchemaChanged,
+)
 from bot.data.refresh import refresh
 from storage import observations, sources
 from storage.db import open_database
 from tests.data.issuers import samples
-from tests.data.issuers.builders import spreadsheetml, xlsx
+from tests.data.issuers.builders import Cell, spreadsheetml, xlsx
+
+if TYPE_CHECKING:
+    from bot.data.record import Report
 
 COMPLETED = pd.bdate_range("2020-11-02", "2020-12-14")
 TODAY = dt.date(2020, 12, 15)
@@ -186,7 +200,8 @@ def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
 
 def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
     provider = files(IWM=samples.holdings_csv(as_of="Dec 11, 2020"), SPY=xlsx(samples.SPY_HELD))
-    expected = Partial({"sector_weights": samples.weights()}, ("NAV and shares",))
+    count = {"ticker": "IWM", "session": "2020-12-11", "nav": None, "shares": 280200000.0, "assets": None}
+    expected = Partial({"fund_facts": [count], "sector_weights": samples.weights()}, ("NAV",))
     assert provider.fund("IWM", COMPLETED) == expected
     spy = IssuerFiles({"SPY": "x"}, lambda _: xlsx(samples.SPY_HELD), lambda: dt.date(2024, 5, 13))
     note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them"
@@ -199,14 +214,21 @@ def test_a_wall_is_named_with_the_way_around_it() -> None:
     assert wall.describe() == f"No data: refused (a web page instead of the file); {BY_HAND}."
 
 
-def test_a_file_that_cannot_be_read_is_a_schema_change() -> None:
+def test_a_file_that_cannot_be_read_is_rejected_with_what_is_wrong() -> None:
+    row: list[Cell] = ["Dek 11, 2020", 190.2135, "--", 290300000.0]
+    wrong = [samples.HISTORICAL[0], row, *samples.HISTORICAL[2:]]
     provider = files(IWM=b"", SPY=spreadsheetml(samples.FUND))
-    assert provider.fund("IWM", COMPLETED) == SchemaChanged(
+    assert provider.fund("IWM", COMPLETED) == Rejected(
         "what issuer.example gave for IWM is empty. Download the file in a browser and run: "
         "python -m bot import issuer FILE"
     )
-    assert provider.fund("SPY", COMPLETED) == SchemaChanged(
+    assert provider.fund("SPY", COMPLETED) == Rejected(
         "what issuer.example gave for SPY is of IWM, not of SPY"
+    )
+    broken = files(IWM=spreadsheetml({**samples.FUND, "Historical": wrong})).fund("IWM", COMPLETED)
+    assert broken.describe() == (
+        "Rejected, nothing was stored: what issuer.example gave for IWM was not imported, 1 thing is wrong: "
+        "Historical, row 2: “Dek 11, 2020” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020."
     )
 
 
@@ -235,7 +257,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
         "issuer",
     )
     assert str(reports[0]) == (
-        "issuer file, IWM fund: 3 distributions, 2 sector weights, 5 fund facts. Stored: 10 new, 0 revised."
+        "issuer file, IWM fund: 5 fund facts, 3 distributions, 2 sector weights. Stored: 10 new, 0 revised."
     )
     assert str(reports[1]) == (
         f"issuer file, SPY fund: No data: refused (a web page instead of the file); {BY_HAND}."
@@ -249,7 +271,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
 
 async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_path: Path) -> None:
     """The file of Friday lacks Thursday; a day later there have been a dozen requests, then it is there."""
-    late = [row for row in samples.HISTORICAL if row[0] != "Dec 11, 2020"]
+    late: list[list[Cell]] = [row for row in samples.HISTORICAL if row[0] != "Dec 11, 2020"]
     history = {"now": spreadsheetml({**samples.FUND, "Historical": late, "Holdings": []})}
     asked: list[str] = []
 
@@ -272,11 +294,8 @@ async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_p
         assert row["missing"] == "2020-12-07 2020-12-08 2020-12-09 2020-12-10 2020-12-11"
         assert (row["outcome"], row["failures"], row["last_session"]) == ("Partial", 0, "2020-12-14")
         days = [f"Dec {day:02}, 2020" for day in (7, 8, 9, 10)]
-        filled = [
-            samples.HISTORICAL[0],
-            *([day, 189.0, "--", 285e6] for day in days),
-            *samples.HISTORICAL[1:],
-        ]
+        filled: list[list[Cell]] = [[day, 189.0, "--", 285e6] for day in days]
+        filled = [samples.HISTORICAL[0], *filled, *samples.HISTORICAL[1:]]
         history["now"] = spreadsheetml({**samples.FUND, "Historical": filled, "Holdings": []})
         await refresh(
             database, [provider], Sessions(), start + dt.timedelta(hours=23), tickers=("IWM",), force=True
@@ -285,3 +304,55 @@ async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_p
         assert row is not None
         assert (row["missing"], row["outcome"]) == ("", "Ok")
     assert counts == [1, 1, 3, 9, 15]
+
+
+async def fetched_twice(
+    tmp_path: Path, prices: dict[str, float], *answers: bytes
+) -> tuple[list[Report], list[tuple[str, float | None, float | None]], dict[str, object]]:
+    """Reports of IWM's file fetched one answer after the other, the facts then stored, and how it stands."""
+    left = list(answers)
+    provider = IssuerFiles({"IWM": "https://issuer.example/IWM"}, lambda _: left.pop(0), lambda: TODAY)
+    start = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
+    bars = [{"ticker": "IWM", "session": day, "close": close} for day, close in prices.items()]
+    reports: list[Report] = []
+    async with open_database(tmp_path / "bot.db") as database:
+        await database.run(lambda db: observations.add(db, "bars", bars, source="yahoo", observed_at=start))
+        for hours in range(len(answers)):
+            now = start + dt.timedelta(hours=hours)
+            reports += await refresh(database, [provider], Sessions(), now, tickers=("IWM",), force=True)
+        rows = await database.run(lambda db: observations.newest(db, "fund_facts"))
+        row = await database.run(lambda db: sources.status(db, "issuer", "IWM fund"))
+    assert row is not None
+    return reports, [(each["session"], each["nav"], each["shares"]) for each in rows], row
+
+
+async def test_a_fetched_file_of_another_fund_changes_nothing_and_says_why(tmp_path: Path) -> None:
+    days = ("2007-06-21", "2010-05-28", "2020-11-30", "2020-12-04", "2020-12-11")
+    prices = dict.fromkeys(days, 80.0)
+    [report], facts, row = await fetched_twice(tmp_path, prices, spreadsheetml(samples.FUND))
+    why = (
+        "Rejected, nothing was stored: what issuer.example gave for IWM was not imported: 4 of 5 NAVs are "
+        "more than 5% off IWM's price, so it is another fund's."
+    )
+    assert str(report) == f"issuer file, IWM fund: {why}"
+    assert not report.ok
+    assert facts == []
+    assert (row["outcome"], row["detail"], row["last_success"]) == ("Rejected", why, None)
+    assert row["rests_until"] == "2020-12-12T03:30:00Z"
+
+
+async def test_a_fetched_file_without_navs_leaves_those_of_an_earlier_one(tmp_path: Path) -> None:
+    rows = [*samples.EQUITIES, *samples.REST]
+    held = samples.holdings_csv(as_of="Dec 11, 2020", count="290,400,000.00", rows=rows)
+    reports, facts, _ = await fetched_twice(tmp_path, {}, spreadsheetml(samples.FUND), held)
+    assert facts[-1] == ("2020-12-11", 190.2135, 290400000.0)
+    assert reports[1].outcome == "1 fund fact, 2 sector weights; missing NAV."
+
+
+async def test_a_fetched_file_off_the_price_here_and_there_says_where(tmp_path: Path) -> None:
+    prices = {"2010-05-28": 66.08, "2020-11-30": 181.02, "2020-12-04": 170.0, "2020-12-11": 190.3}
+    [first, again], _, _ = await fetched_twice(tmp_path, prices, *[spreadsheetml(samples.FUND)] * 2)
+    assert first.outcome.endswith(
+        " NAV more than 5% off the market price, stored as given: 2020-12-04 (+10.7%)."
+    )
+    assert "market price" not in again.outcome

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from bot.analytics.market import Market, Source
 from bot.analytics.sessions import Sessions
 from bot.data.issuers.reading import read_issuer
 from bot.data.issuers.sniff import read_bytes
-from bot.data.issuers.store import against_market, store_issuer
+from bot.data.issuers.store import off_market, store_issuer
 from bot.data.load import build_market, read_rows
 from bot.errors import ImportRejected
 from storage import observations, sources
@@ -43,7 +42,7 @@ def read(data: bytes, ticker: str | None = None) -> Contents:
 
 
 def kept(database: Database, contents: Contents, at: str = FIRST) -> dict[str, Written]:
-    return database.run_sync(lambda db: store_issuer(db, contents, observed_at=at))
+    return database.run_sync(lambda db: store_issuer(db, contents, name="file", observed_at=at))[1]
 
 
 def newest(database: Database, kind: str, *columns: str) -> list[tuple[object, ...]]:
@@ -51,10 +50,16 @@ def newest(database: Database, kind: str, *columns: str) -> list[tuple[object, .
     return [tuple(row[column] for column in columns) for row in rows]
 
 
-def market(closes: dict[str, float], source: str = "yahoo") -> Market:
-    index = pd.DatetimeIndex(list(closes))
-    prices = pd.DataFrame({"IWM": list(closes.values())}, index=index)
-    return Market(prices, index[-1], sources={"prices": Source(source, source)})
+def priced(database: Database, closes: dict[str, float], source: str = "yahoo") -> None:
+    bars = [{"ticker": "IWM", "session": day, "close": close} for day, close in closes.items()]
+    database.run_sync(lambda db: observations.add(db, "bars", bars, source=source, observed_at=FIRST))
+
+
+def said_of(database: Database, contents: Contents) -> list[str]:
+    """The last sentence of the preview, with what is said of NAVs far from the price."""
+    compared, _ = database.run_sync(lambda db: store_issuer(db, contents, name="file", observed_at=SECOND))
+    assert compared.observations == contents.observations
+    return [line for line in compared.preview.sentences() if "off the market price" in line]
 
 
 def test_what_was_read_is_stored_under_the_issuer_once(database: Database) -> None:
@@ -119,36 +124,39 @@ def test_a_distribution_that_is_no_longer_listed_is_withdrawn_within_the_list(da
     assert newest(database, "distributions", "ex_date", "amount") == withdrawn
 
 
-def test_navs_far_from_the_market_price_are_listed_and_stored_as_given() -> None:
-    contents = read(spreadsheetml(samples.FUND))
-    closes = {"2010-05-28": 66.08, "2020-11-30": 181.02, "2020-12-04": 170.0, "2020-12-11": 190.3}
-    compared = against_market(contents, market(closes), "file")
-    assert compared.observations == contents.observations
-    assert compared.preview.sentences()[-1] == (
+def test_navs_far_from_the_market_price_are_listed_and_stored_as_given(database: Database) -> None:
+    priced(database, {"2010-05-28": 66.08, "2020-11-30": 181.02, "2020-12-04": 170.0, "2020-12-11": 190.3})
+    assert said_of(database, read(spreadsheetml(samples.FUND))) == [
         "NAV more than 5% off the market price, stored as given: 2020-12-04 (+10.7%)."
-    )
+    ]
+    assert ("2020-12-04", 188.2706) in newest(database, "fund_facts", "session", "nav")
 
 
-def test_a_file_whose_navs_are_mostly_off_is_another_funds() -> None:
-    contents = read(spreadsheetml(samples.FUND))
-    sessions = ("2007-06-21", "2010-05-28", "2020-11-30", "2020-12-04", "2020-12-11")
+SESSIONS = ("2007-06-21", "2010-05-28", "2020-11-30", "2020-12-04", "2020-12-11")
+OTHERS = "file was not imported: 4 of 5 NAVs are more than 5% off IWM's price, so it is another fund's."
+
+
+def test_a_file_whose_navs_are_mostly_off_is_another_funds(database: Database) -> None:
+    priced(database, dict.fromkeys(SESSIONS, 80.0))
     with pytest.raises(ImportRejected) as caught:
-        against_market(contents, market(dict.fromkeys(sessions, 80.0)), "file")
-    assert str(caught.value) == (
-        "file was not imported: 4 of 5 NAVs are more than 5% off IWM's price, so it is another fund's."
-    )
+        kept(database, read(spreadsheetml(samples.FUND)))
+    assert str(caught.value) == OTHERS
+    assert newest(database, "fund_facts", "session") == []
+    assert database.run_sync(sources.statuses) == []
 
 
-def test_a_few_navs_do_not_tell_whose_they_are() -> None:
-    compared = against_market(read(spreadsheetml(samples.FUND)), market({"2020-12-11": 80.0}), "file")
-    assert compared.preview.off_market == ("2020-12-11 (+137.8%)",)
+def test_a_few_navs_do_not_tell_whose_they_are(database: Database) -> None:
+    priced(database, {"2020-12-11": 80.0})
+    assert said_of(database, read(spreadsheetml(samples.FUND))) == [
+        "NAV more than 5% off the market price, stored as given: 2020-12-11 (+137.8%)."
+    ]
 
 
-def test_navs_are_not_held_against_sample_prices_or_none() -> None:
+def test_navs_are_not_held_against_sample_prices_or_none(database: Database) -> None:
     contents = read(spreadsheetml(samples.FUND))
-    assert against_market(contents, market({"2020-12-11": 1.0}, "sample"), "file") is contents
-    empty = Market(pd.DataFrame(index=pd.DatetimeIndex([])), pd.Timestamp("2020-12-11"))
-    assert against_market(contents, empty, "file") is contents
+    assert said_of(database, contents) == []
+    priced(database, dict.fromkeys(SESSIONS, 80.0), "sample")
+    assert said_of(database, contents) == []
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
@@ -177,7 +185,8 @@ def test_the_issuers_own_bad_rows_over_the_full_history(database: Database) -> N
         1150000.0,
         150000.0,
     ]
-    off = against_market(contents, shared_data.market(), "file").preview.off_market
+    prices = shared_data.market().prices["IWM"]
+    off = off_market(contents.observations["fund_facts"], "IWM", prices, "file")
     assert off == (
         "2001-07-05 (+13.6%)",
         "2001-07-06 (+13.5%)",
