@@ -98,10 +98,10 @@ def main() -> int:
         for problem in problems(names[0]):
             wrong += 1
             print(problem, flush=True)  # noqa: T201 - the command's voice
-    names = sum(map(len, zones))
+    count = sum(map(len, zones))
     print(  # noqa: T201 - as above
-        f"{names} zone names ({len(zones)} different zones) x {len(QUARTERS)} quarter-hours x {DAYS} days: "
-        f"{names * len(QUARTERS) * DAYS:,} due instants, {wrong} problems"
+        f"{count} zone names ({len(zones)} different zones) x {len(QUARTERS)} quarter-hours x {DAYS} days: "
+        f"{count * len(QUARTERS) * DAYS:,} due instants, {wrong} problems"
     )
     return int(wrong > 0)
 

@@ -42,6 +42,7 @@ class Office:
         self.api, self.database = api, database
         self.now = START
         self._seconds = 0.0
+        self.one_clock = False  # whether waits for room move the clock on
         self.requests: list[HTTPXRequest] = []
         self.bot = self.client(api.base_url)
         self.delivery = self.fresh()
@@ -57,6 +58,8 @@ class Office:
 
     async def _leap(self, seconds: float) -> None:
         self._seconds += seconds
+        if self.one_clock:
+            self.now += timedelta(seconds=seconds)
 
     def fresh(self, bot: ExtBot[int] | None = None) -> Delivery:
         """A delivery without memory, as after a restart."""

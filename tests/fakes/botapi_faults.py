@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 
@@ -31,7 +31,8 @@ def refusal(status: int, description: str, **parameters: int) -> Fault:
 
 def flood(retry_after: int) -> Fault:
     """429 with retry_after in seconds."""
-    return refusal(429, f"Too Many Requests: retry after {retry_after}", retry_after=retry_after)
+    said = refusal(429, f"Too Many Requests: retry after {retry_after}", retry_after=retry_after)
+    return replace(said, name=f"429 {retry_after}")
 
 
 def server_error(status: int = 500, *, acts: bool = False) -> Fault:

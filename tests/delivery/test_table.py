@@ -1,0 +1,254 @@
+"""Failures that only a real connection shows, and what becomes of every message whatever fails."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, closing
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from telegram.ext import ExtBot
+from telegram.request import HTTPXRequest
+
+from bot.delivery import DrainReport
+from bot.ratelimit import SendBudget
+from storage import chats, outbox
+from storage.db import open_database
+from storage.rows import instant
+from tests.delivery.office import DOWN, ME, OWNER, REFUSED, START, THIRD, YOU, Office, png
+from tests.fakes.botapi import FakeBotApi
+from tests.fakes.botapi_faults import (
+    bad_gateway,
+    drop,
+    flood,
+    garbled,
+    hang,
+    refusal,
+    server_error,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import pytest
+
+    from tests.fakes.botapi_faults import Fault
+    from tests.fakes.botapi_server import Logged
+
+SOON = 0.3  # seconds
+
+
+def client(office: Office, base_url: str, **limits: Any) -> ExtBot[int]:  # noqa: ANN401 - HTTPXRequest's own
+    request = HTTPXRequest(**{"read_timeout": 10, "connect_timeout": 10, "pool_timeout": 10, **limits})
+    office.requests.append(request)
+    return ExtBot(
+        office.api.token,
+        base_url=base_url,
+        request=request,
+        get_updates_request=request,
+        rate_limiter=SendBudget(),
+    )
+
+
+# Not delivered
+
+
+async def test_a_connection_that_is_not_made_in_time_is_tried_again(office: Office) -> None:
+    row = await office.put()
+    with closing(socket.socket()) as full, closing(socket.socket()) as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # one connection fits, which nobody accepts; the next one is left waiting
+        waiting.connect(full.getsockname())
+        bot = client(office, f"http://127.0.0.1:{full.getsockname()[1]}/bot", connect_timeout=SOON)
+        assert (await office.fresh(bot).drain()).stopped == DOWN
+    kept = await office.row(row)
+    assert (kept["status"], kept["unknown"], kept["not_before"]) == ("waiting", 0, "2020-12-11T21:20:05Z")
+    office.later(seconds=5)
+    assert await office.delivery.drain() == DrainReport(sent=1)
+    assert office.texts() == ["fired"]
+
+
+async def test_a_connection_that_is_not_free_in_time_is_tried_again(office: Office) -> None:
+    bot = client(office, office.api.base_url, connection_pool_size=1, pool_timeout=SOON)
+    office.api.fail("getChat", hang())
+    holding = asyncio.create_task(bot.get_chat(ME))
+    await office.api.until(lambda: office.api.calls("getChat"))
+    row = await office.put()
+    await office.fresh(bot).drain()
+    kept = await office.row(row)
+    assert (kept["status"], kept["unknown"], kept["attempts"]) == ("waiting", 0, 1)
+    assert kept["reason"].startswith("Pool timeout")
+    assert office.api.calls("sendMessage") == []
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+
+
+# Unknown
+
+
+async def test_a_request_that_is_not_taken_in_time_is_of_unknown_outcome(office: Office) -> None:
+    row = await office.put("chart", photo=png() + bytes(20_000_000))
+    with closing(socket.socket()) as deaf:  # takes the connection, and nothing of what is sent
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(5)
+        base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}/bot"
+        bot = client(office, base_url, write_timeout=SOON, media_write_timeout=SOON, read_timeout=SOON)
+        assert (await office.fresh(bot).drain()).ambiguous == 1
+    kept = await office.row(row)
+    assert (kept["status"], kept["unknown"], kept["reason"]) == ("ambiguous", 1, "Timed out")
+
+
+async def test_ten_minutes_of_502_lose_no_alert_and_repeat_no_summary(office: Office) -> None:
+    alerts = [await office.put(f"alert {number}", chat_id=chat) for chat in (ME, YOU) for number in range(8)]
+    await office.put("daily", kind="summary", chat_id=THIRD)
+    office.api.fail("*", bad_gateway(acts=True), times=10_000)
+    for _ in range(20):
+        await office.delivery.drain()
+        office.later(seconds=30)
+    office.api.heal()
+    for _ in range(40):
+        await office.delivery.drain()
+        office.later(seconds=30)
+    statuses = [(await office.row(row))["status"] for row in alerts]
+    assert statuses == ["sent"] * len(alerts)
+    for chat_id in (ME, YOU):
+        texts = office.texts(chat_id)
+        seen = {text.removeprefix("possible repeat\n") for text in texts}
+        assert seen == {f"alert {number}" for number in range(8)}
+        assert len(texts) - len(seen) == sum(text.startswith("possible repeat") for text in texts)
+    assert office.texts(THIRD) == ["daily"]
+
+
+# The token
+
+
+async def test_a_token_that_telegram_does_not_know_pauses_everything(office: Office) -> None:
+    row = await office.put()
+    office.api.fail("*", refusal(404, "Not Found"), times=2)
+    assert (await office.delivery.drain()).stopped == REFUSED
+    kept = await office.row(row)
+    assert (kept["status"], kept["attempts"], await office.status()) == ("waiting", 0, "active")
+    office.later(seconds=60)
+    assert (await office.delivery.drain()).sent == 1
+
+
+async def test_a_conflict_pauses_and_blames_no_chat(office: Office) -> None:
+    row = await office.put()
+    office.api.fail("sendMessage", refusal(409, "Conflict: terminated by other getUpdates request"))
+    await office.delivery.drain()
+    assert ((await office.row(row))["status"], await office.status()) == ("waiting", "active")
+
+
+async def test_a_query_that_is_too_old_counts_as_done(office: Office) -> None:
+    await office.put()
+    office.api.fail("sendMessage", refusal(400, "Bad Request: query is too old and response timeout expired"))
+    assert await office.delivery.drain() == DrainReport(sent=1)
+
+
+# Whatever fails
+
+FAULTS = [
+    drop(), drop(acts=True), server_error(), server_error(acts=True), bad_gateway(), garbled(), flood(7),
+    flood(90), refusal(403, "Forbidden: bot was blocked by the user"),
+    refusal(400, "Bad Request: CHAT_WRITE_FORBIDDEN"),
+    refusal(400, "Bad Request: can't parse entities: Unclosed start tag"), refusal(401, "Unauthorized"),
+    refusal(400, "Bad Request: message thread not found"), refusal(400, "Bad Request: BUTTON_DATA_INVALID"),
+]  # fmt: skip
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "fail", "fail", "drain", "drain", "restart", "reply"]),
+        st.sampled_from([ME, YOU, THIRD]),
+        st.sampled_from(FAULTS),
+        st.sampled_from(["alert", "alert", "notice", "summary"]),
+    ),
+    min_size=4,
+    max_size=24,
+)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps)
+def test_every_message_ends_sent_or_dead_with_a_reason_or_waits_and_no_halt_is_broken(
+    steps: list[tuple[str, int, Fault, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    asyncio.run(play(steps, tmp_path_factory.mktemp("table") / "bot.sqlite3"))
+
+
+async def play(steps: list[tuple[str, int, Fault, str]], path: Path) -> None:
+    async with open_office(path) as office:
+        for number, (what, chat_id, fault, kind) in enumerate(steps):
+            await act(office, what, chat_id, fault, f"{kind} {number}")
+            office.later(seconds=3)
+        office.api.heal()
+        await office.delivery.drain()
+        office.later(seconds=1)
+        await office.delivery.drain()
+        await settled(office)
+        assert broken_halts(office.api.log) == []
+
+
+@asynccontextmanager
+async def open_office(path: Path) -> AsyncIterator[Office]:
+    """An office outside pytest's fixtures, whose server has its clock."""
+    made: list[Office] = []
+    clock = lambda: made[0].now.timestamp() if made else START.timestamp()  # noqa: E731 - a clock is a function
+    async with FakeBotApi(clock=clock) as api, open_database(path) as database:
+        for chat_id in (ME, YOU, THIRD, OWNER):
+            api.chat(chat_id)
+            await database.run(
+                lambda db, chat_id=chat_id: chats.ensure_chat(db, chat_id, "private", "", START)  # type: ignore[misc]
+            )
+        made.append(Office(api, database))
+        made[0].one_clock = True
+        yield made[0]
+        for request in made[0].requests:
+            await request.shutdown()
+
+
+async def act(office: Office, what: str, chat_id: int, fault: Fault, text: str) -> None:
+    if what == "put":
+        await office.put(text, chat_id=chat_id, kind=text.split(maxsplit=1)[0])
+    elif what == "fail":
+        office.api.fail("sendMessage", fault, chat_id=chat_id)
+    elif what == "restart":
+        office.bot = office.client(office.api.base_url)
+        office.delivery = office.fresh()
+        await office.delivery.recover()
+    elif what == "reply":
+        await asyncio.gather(office.bot.send_message(chat_id, "reply"), return_exceptions=True)
+    else:
+        await office.delivery.drain()
+
+
+async def settled(office: Office) -> None:
+    rows = await office.database.run(lambda db: list(db["outbox"].rows))
+    known = await office.database.run(lambda db: list(db["chats"].rows))
+    asleep = {row["chat_id"] for row in known if row["status"] == "inactive"}
+    halts = {halt["chat_id"] for halt in await office.database.run(lambda db: outbox.halts(db, office.now))}
+    for row in rows:
+        waits = row["not_before"] > instant(office.now) or {row["chat_id"], outbox.EVERY_CHAT} & halts
+        assert (
+            row["status"] == "sent"
+            or (row["status"] == "dead" and row["reason"])
+            or (row["status"] in ("queued", "waiting") and (waits or row["chat_id"] in asleep))
+        ), row
+
+
+def broken_halts(log: list[Logged]) -> list[Logged]:
+    """Messages that came within a halt of their chat, or of all chats."""
+    until: dict[int, float] = {}
+    everyone, found = 0.0, []
+    for call in log:
+        if call.method != "sendMessage" or call.chat_id is None:
+            continue
+        if call.at < max(until.get(call.chat_id, 0.0), everyone):
+            found.append(call)
+        if call.status == 429:
+            end = call.at + int(call.description.rpartition(" ")[2] or 0)
+            if any(at > call.at for chat, at in until.items() if chat != call.chat_id):
+                everyone = max(everyone, end)
+            until[call.chat_id] = max(end, until.get(call.chat_id, 0.0))
+    return found
