@@ -121,5 +121,6 @@ async def buttons(talk: Talk) -> list[str]:
 
 
 def rows(db: Any) -> dict[str, list[dict[str, Any]]]:  # noqa: ANN401 - sqlite_utils.Database
-    """Every row of every table but the notes of updates."""
-    return {table.name: list(table.rows) for table in db.tables if table.name != "updates"}
+    """Every row of every table but the notes of updates and SQLite's own counters."""
+    ours = (table for table in db.tables if table.name != "updates" and not table.name.startswith("sqlite_"))
+    return {table.name: list(table.rows) for table in ours}
