@@ -15,7 +15,7 @@ import pandas as pd
 from bot.analytics.dates import short_date
 from bot.analytics.market import SMALL
 from bot.analytics.performance import performance
-from bot.analytics.valuation import select
+from bot.analytics.valuation import priced, select
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -29,7 +29,7 @@ BASE = 100.0  # of an index, at its base
 
 @dataclass(frozen=True)
 class Split:
-    """One fund's price return between two sessions split into earnings and multiple, all percent."""
+    """One fund's price return, from one P/E's price to another's, split into earnings and multiple, percent."""
 
     ticker: str
     first: pd.Timestamp
@@ -52,10 +52,14 @@ class NoSplit:
 
 
 def implied(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
-    """Price over multiple on sessions that have both: dollars of earnings, sales, ... per share."""
+    """Price over multiple on sessions that have both: dollars of earnings, sales, ... per share.
+
+    The price is the one that the multiple was computed from, where its source states the date of it.
+    """
     multiple = select(market, ticker, metric, convention)
-    price = market.prices.reindex(index=multiple.index, columns=[ticker])[ticker]
-    return (price / multiple.where(multiple > 0)).dropna()
+    dates = priced(market, ticker, metric, convention)
+    price = market.prices.reindex(index=pd.DatetimeIndex(dates), columns=[ticker])[ticker]
+    return (price.set_axis(multiple.index) / multiple.where(multiple > 0)).dropna()
 
 
 def indexed(market: Market, ticker: str, metric: str, convention: str, window: Window) -> pd.Series:
@@ -78,12 +82,13 @@ def why(market: Market, ticker: str, window: Window, convention: str) -> Split |
     first, last = nearest_figure(eps.index, base), nearest_figure(eps.index, market.end)
     if first is None or last is None or first >= last:
         return NoSplit(ticker, _why_none(eps.index, base, market.end), eps.index[0])
+    dates, price = priced(market, ticker, "pe", convention), eps * pe
     return Split(
         ticker,
-        first,
-        last,
+        dates[first],
+        dates[last],
         convention,
-        price=100 * (market.prices.at[last, ticker] / market.prices.at[first, ticker] - 1),
+        price=100 * (price[last] / price[first] - 1),
         earnings=100 * (eps[last] / eps[first] - 1),
         multiple=100 * (pe[last] / pe[first] - 1),
         pe_first=float(pe[first]),

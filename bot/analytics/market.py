@@ -32,6 +32,16 @@ class Source:
         return self.name == "sample"
 
 
+@dataclass(frozen=True, eq=False)
+class Dispute:
+    """Closes of one fund on which another source disagrees with the one that is used."""
+
+    ticker: str
+    used: str  # labels, as people read them
+    other: str
+    apart: pd.Series  # sessions that disagree, in order -> relative difference of the other's close
+
+
 NOTHING = Source("none", "no data")
 
 
@@ -59,6 +69,7 @@ class Market:
     last_completed the exchange's last completed session
     anchor         K, the date asked for; None when none was asked (then it is the end session)
     notes          sentences on what its sources do not agree on, by part: "prices", "facts:IWM", ...
+    disputes       closes on which another source disagrees with the one that is used
     begins         the first stored close of both funds, also where it is later than last_completed
     """
 
@@ -72,6 +83,7 @@ class Market:
     calendar: pd.DatetimeIndex | None = None
     anchor: pd.Timestamp | None = None
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    disputes: tuple[Dispute, ...] = ()
     begins: pd.Timestamp | None = None
 
     @cached_property
@@ -130,6 +142,7 @@ class Market:
             facts={ticker: frame.loc[:anchor] for ticker, frame in self.facts.items()},
             multiples=self.multiples[self.multiples["session"] <= anchor],
             weights=self.weights[self.weights["session"] <= anchor],
+            disputes=tuple(replace(each, apart=each.apart.loc[:anchor]) for each in self.disputes),
             last_completed=begun[-1] if len(begun) else last,
             anchor=anchor,
         )

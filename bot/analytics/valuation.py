@@ -46,6 +46,8 @@ class Figure:
     large: float | None
     small_session: pd.Timestamp | None
     large_session: pd.Timestamp | None
+    small_priced: pd.Timestamp | None  # the date of the price behind it, None where it is not stated
+    large_priced: pd.Timestamp | None
     sources: tuple[str, ...]
     premium: float | None  # percent, only where both are of one session
     percentile: float | None  # of the premium's last value within its history
@@ -55,14 +57,38 @@ class Figure:
 
 def select(market: Market, ticker: str, metric: str, convention: str, basis: str | None = None) -> pd.Series:
     """Stored history of one multiple, sessions -> times (yield: percent); one basis, else the newest's."""
+    rows = _chosen(market, ticker, metric, convention, basis)
+    return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
+
+
+def priced(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
+    """The session whose price each figure of `select` was computed from; its own where none is stated.
+
+    A price date on a day that the exchange was closed is that of the session before.
+    """
+    rows = _chosen(market, ticker, metric, convention, None)
+    dates = _price_dates(rows)
+    traded = pd.Series(market.sessions, market.sessions).reindex(dates.dropna(), method="ffill")
+    found = pd.Series(traded.to_numpy(), dates.dropna().index).reindex(rows.index)
+    return found.where(dates.notna(), rows["session"]).set_axis(pd.DatetimeIndex(rows["session"]))
+
+
+def _price_dates(rows: pd.DataFrame) -> pd.Series:
+    """The price dates of rows, NaT where none is stated."""
+    if "price_date" not in rows:
+        return pd.Series(pd.NaT, rows.index, dtype="datetime64[ns]")
+    return pd.to_datetime(rows["price_date"]).astype("datetime64[ns]")
+
+
+def _chosen(market: Market, ticker: str, metric: str, convention: str, basis: str | None) -> pd.DataFrame:
+    """Rows of one multiple of one basis, a row a session, in order."""
     rows = market.multiples
     rows = rows[(rows["ticker"] == ticker) & (rows["metric"] == metric) & (rows["convention"] == convention)]
     if rows.empty:
-        return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
+        return rows
     rows = rows.sort_values("session", kind="stable")
     basis = rows["basis"].iloc[-1] if basis is None else basis
-    rows = rows[rows["basis"] == basis].drop_duplicates("session", keep="last")
-    return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
+    return rows[rows["basis"] == basis].drop_duplicates("session", keep="last")
 
 
 def premium(market: Market, metric: str, convention: str, basis: str | None = None) -> pd.Series:
@@ -112,6 +138,8 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
     last = {ticker: chosen[chosen["ticker"] == ticker].tail(1) for ticker in PAIR}
     value = {t: float(row["value"].iloc[0]) if len(row) else None for t, row in last.items()}
     session = {t: row["session"].iloc[0] if len(row) else None for t, row in last.items()}
+    dates = {t: _price_dates(row).dropna() for t, row in last.items()}
+    priced = {t: days.iloc[0] if len(days) else None for t, days in dates.items()}
     over = premium(market, metric, convention, basis)
     same = session[SMALL] is not None and session[SMALL] == session[LARGE]
     return Figure(
@@ -122,6 +150,8 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
         value[LARGE],
         session[SMALL],
         session[LARGE],
+        priced[SMALL],
+        priced[LARGE],
         tuple(sorted({str(row["source"].iloc[0]) for row in last.values() if len(row)})),
         float(over.iloc[-1]) if same and len(over) else None,
         percentile_rank(over),

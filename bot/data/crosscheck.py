@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.analytics.dates import short_date
+from bot.analytics.market import Dispute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,11 +57,28 @@ class Comparison:
 def compare(lead: pd.Series, other: pd.Series) -> Comparison:
     """Two series of closes on sessions, both positive and in the same units; NaN is no close."""
     apart = (other / lead - 1).dropna()
-    far = apart[apart.abs() >= TOLERANCE].sort_index()
+    far = _far(apart)
     if far.empty:
         return Comparison(len(apart))
     worst = far.abs().idxmax()
     return Comparison(len(apart), tuple(far.index), worst, float(far[worst]))
+
+
+def _far(apart: pd.Series) -> pd.Series:
+    """The differences that are more than rounding, in order of sessions."""
+    return apart[apart.abs() >= TOLERANCE].sort_index()
+
+
+def disputes(
+    ticker: str, closes: Mapping[str, pd.Series], labels: Mapping[str, str], lead: str
+) -> list[Dispute]:
+    """The sessions on which another source disagrees with the lead, for each that shares enough of them."""
+    found = []
+    for name, other in closes.items():
+        apart = (other / closes[lead] - 1).dropna()
+        if name != lead and len(apart) >= SESSIONS and len(far := _far(apart)):
+            found.append(Dispute(ticker, labels.get(lead, lead), labels.get(name, name), far))
+    return found
 
 
 def leading(closes: Mapping[str, pd.Series]) -> str:

@@ -89,13 +89,18 @@ def _multiple_row(cells: Cells) -> Kinded:
     coverage = _not_negative(cells, "coverage")
     if coverage is not None and coverage > 1:
         raise BadCell(f"coverage {coverage:g} is not between 0 and 1")
+    behind = {name: _date_text(cells, name) for name in ("holdings date", "price date")}
+    for name, day in behind.items():
+        # In an export the date may have been moved back to the session it counts for.
+        if day is not None and day > date(cells["date"]).isoformat() and not is_record(cells):
+            raise BadCell(f"{name} {day} is after the date {date(cells['date'])}")
     row = {
         "metric": metric,
         "convention": _word(cells, "convention", tuple(CONVENTIONS)),
         "basis": _word(cells, "basis", BASES) if cells.get("basis") else "unstated",
         "value": value,
-        "holdings_date": _date_text(cells, "holdings date"),
-        "price_date": _date_text(cells, "price date"),
+        "holdings_date": behind["holdings date"],
+        "price_date": behind["price date"],
         "coverage": coverage,
     }
     return [("multiples", row)] if value is not None or is_record(cells) else []

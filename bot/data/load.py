@@ -9,14 +9,14 @@ sources makes flows that never were. What the sources do not agree on is in the 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from bot.analytics.dates import short_date
-from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, WEIGHT_COLUMNS, Market, Source
-from bot.data.crosscheck import SESSIONS, compare, leading, notes
+from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, WEIGHT_COLUMNS, Dispute, Market, Source
+from bot.data.crosscheck import SESSIONS, compare, disputes, leading, notes
 from bot.data.units import judge, units
 from storage import observations
 
@@ -95,6 +95,9 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
         sources={part: source for part, source in sources.items() if source.name != "none"},
         calendar=sessions.index,
         notes={part: said for part, said in told.items() if said},
+        disputes=tuple(
+            replace(each, apart=each.apart.loc[:last]) for found in prices.values() for each in found.disputes
+        ),
         begins=both.min() if len(both) else None,
     )
 
@@ -112,6 +115,7 @@ class _Chosen:
     source: Source
     filled: Mapping[str, pd.DatetimeIndex] = field(default_factory=dict)  # sessions from other sources
     notes: tuple[str, ...] = ()  # what the sources do not agree on
+    disputes: tuple[Dispute, ...] = ()
 
 
 _NONE = Source("none", "no data")
@@ -160,7 +164,8 @@ def _prices(rows: Rows, ticker: str) -> _Chosen:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
             label += f" + {LABELS.get(name, name)} ({len(extra)} session{'s' * (len(extra) != 1)})"
     source = Source(lead, label, str(frames[lead]["observed_at"].max()))
-    return _Chosen(series, source, filled, tuple(notes(ticker, closes, LABELS, lead)))
+    apart = tuple(disputes(ticker, closes, LABELS, lead))
+    return _Chosen(series, source, filled, tuple(notes(ticker, closes, LABELS, lead)), apart)
 
 
 def _splits(rows: Rows, ticker: str) -> pd.Series:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics.market import LARGE, PAIR
+from bot.analytics.units import PERCENT
 from bot.errors import NoData
 from bot.rendering.numbers import USUAL, localized
 from bot.rendering.text import (
@@ -105,10 +106,11 @@ def _prefix(line: str, prefix: str) -> str:
     return REPLY if _BESIDE.fullmatch(line) else prefix
 
 
-def heading(title: str, market: Market, asked: Asked) -> Html:
+def heading(title: str, market: Market, asked: Asked, *, priced: bool = True) -> Html:
     """First lines of an answer: what, for which close, how old, and whether it is sample data.
 
-    Raises NoData when no session has a close of both funds.
+    An answer made of prices (`priced`) also says where two sources of them disagree. Raises NoData when no
+    session has a close of both funds.
     """
     end = require(market)
     behind = market.behind(end)
@@ -125,9 +127,28 @@ def heading(title: str, market: Market, asked: Asked) -> Html:
         else None,
         asof,
         f"As known on {date_phrase(asked.known)}." if asked.known is not None else None,
+        *(_disputes(market) if priced else ()),
         _holes(market),
         bold(SAMPLE) if market.is_sample else None,
     )
+
+
+def _disputes(market: Market) -> list[str]:
+    """By how much and how often two sources of prices disagree, a line a pair of sources."""
+    pairs: dict[tuple[str, str], list[pd.Series]] = {}
+    for each in market.disputes:
+        if len(each.apart):
+            pairs.setdefault((each.used, each.other), []).append(each.apart.abs())
+    said = []
+    for (used, other), apart in pairs.items():
+        together = pd.concat(apart)
+        count, most = together.index.nunique(), PERCENT.show(100 * float(together.max())).lstrip("+")
+        sessions = f"{count:,} session{'s' * (count != 1)}"
+        said.append(
+            f"Prices of {used} and {other} differ by up to {most} on {sessions}, last "
+            f"{short_date(together.index.max())}; {used} is used: /status"
+        )
+    return said
 
 
 def _holes(market: Market) -> str | None:

@@ -36,7 +36,7 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
     require(market)
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     html = lines(
-        heading("Fund flows", market, asked),
+        heading("Fund flows", market, asked, priced=False),
         *(_fund(market, ticker, windows) for ticker in PAIR),
         *_signals(market),
         "",

@@ -41,7 +41,7 @@ def metric_answer(
     old = age(market, found.session, metric.lag)
     late = f" ({session_phrase(found.session)}, {old})" if found.session != end else ""
     html = lines(
-        heading(title, market, asked),
+        heading(title, market, asked, priced=metric.part == "prices"),
         bold(metric.unit.show(found.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
         metric.meaning,
         "Formula: " + metric.formula,

@@ -44,7 +44,7 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
     figures = valuation.figures(market)
     if not figures:
         html = lines(
-            heading("Valuation multiples", market, asked),
+            heading("Valuation multiples", market, asked, priced=False),
             f"{NOT_AVAILABLE}, none stored. Each refresh records Yahoo's from then on.",
             _ADVICE,
         )
@@ -55,7 +55,7 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
         for (name, basis), group in groupby(ordered, key=lambda f: (f.convention, f.basis))
     ]
     html = lines(
-        heading("Valuation multiples", market, asked),
+        heading("Valuation multiples", market, asked, priced=False),
         *blocks,
         _ADVICE if not any(f.convention == "losses_in" for f in figures) else None,
     )
@@ -94,24 +94,29 @@ def _dated(market: Market, figures: list[Figure]) -> list[str]:
     for figure in figures:
         groups.setdefault(_sessions(market, figure), []).append(valuation.MULTIPLES[figure.metric])
     if len(groups) == 1:
-        return [f"Prices of {next(iter(groups))}."]
-    return [f"{', '.join(names)}: prices of {said}." for said, names in groups.items()]
+        return [f"{capital(next(iter(groups)))}."]
+    return [f"{', '.join(names)}: {said}." for said, names in groups.items()]
 
 
 def _sessions(market: Market, figure: Figure) -> str:
     """Session and age of one multiple's figures; each fund's where they differ."""
-    if figure.small_session is not None and figure.small_session == figure.large_session:
-        return _aged(market, figure.small_session)
-    parts = [
-        f"{ticker} {_aged(market, session) if session is not None else NOT_AVAILABLE}"
-        for ticker, session in ((SMALL, figure.small_session), (LARGE, figure.large_session))
-    ]
-    return f"{', '.join(parts)} (no premium across dates)"
+    small = _when(market, figure.small_session, figure.small_priced)
+    large = _when(market, figure.large_session, figure.large_priced)
+    if figure.small_session == figure.large_session:
+        return small if small == large else f"{SMALL} {small}; {LARGE} {large}"
+    return f"{SMALL} {small}; {LARGE} {large} (no premium across dates)"
 
 
-def _aged(market: Market, session: pd.Timestamp) -> str:
-    old = age_phrase(market.behind(session))
-    return f"{short_date(session)}{f' ({old})' if old else ''}"
+def _when(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | None) -> str:
+    """The date of the prices behind a figure with its age; the figure's own date where they differ."""
+    if session is None:
+        return NOT_AVAILABLE
+    old = age_phrase(market.behind(session if priced is None else priced))
+    aged = f" ({old})" if old else ""
+    if priced is None:
+        return f"of {short_date(session)}{aged}"
+    of = "" if priced == session else f"of {short_date(session)}, "
+    return f"{of}prices of {short_date(priced)}{aged}"
 
 
 def _ranks(figures: list[Figure]) -> list[str]:
@@ -144,6 +149,9 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
     covered = newest["coverage"].dropna() if "coverage" in newest else []
     if len(covered):
         said.append(f"coverage {100 * float(min(covered)):.0f}%")
+    undated = newest["price_date"].isna() if "price_date" in newest else newest["value"].notna()
+    if undated.any():
+        said.append("price date not stated" if undated.all() else "some price dates not stated")
     return f"Source: {'; '.join(said)}."
 
 

@@ -58,7 +58,7 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
         )
     used = {LABELS.get(one.source, one.source): "" for one in (*found, *weights(market, REVENUE))}
     html = lines(
-        heading("Sector weights", market, asked),
+        heading("Sector weights", market, asked, priced=False),
         *blocks,
         *_revenue(market),
         "",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from bot.analytics.fundamentals import (
     Split,
     convention_for,
     implied,
+    indexed,
     margin,
     nearest_figure,
     why,
@@ -37,6 +39,46 @@ def market(*rows: tuple[object, ...], small: tuple[float, ...] = (100.0, 60.0, 8
         last_completed=DAYS[-1],
         multiples=frame.astype({"session": "datetime64[ns]", "value": "float64"}),
     )
+
+
+def dated(*rows: tuple[object, ...], prices_of: tuple[str | None, ...]) -> Market:
+    """A Market whose multiples state the dates of the prices they were computed from."""
+    stored = market(*rows)
+    return replace(stored, multiples=stored.multiples.assign(price_date=prices_of))
+
+
+def test_a_figure_is_implied_by_the_price_that_its_multiple_was_computed_from() -> None:
+    stored = dated(
+        row("2020-06-30", 20.0),
+        row("2020-09-30", 20.0),
+        row("2020-12-11", 20.0),
+        prices_of=("2020-03-31", None, "2020-10-04"),  # a Sunday: the close before
+    )
+    assert implied(stored, SMALL, "pe", "losses_in").to_dict() == {DAYS[2]: 3.0, DAYS[3]: 4.5, DAYS[4]: 4.5}
+
+
+def test_a_price_date_before_all_sessions_implies_nothing() -> None:
+    assert implied(dated(row("2020-06-30", 20.0), prices_of=("1999-03-31",)), SMALL, "pe", "losses_in").empty
+
+
+def test_the_split_runs_between_the_prices_behind_the_multiples() -> None:
+    stored = dated(row("2019-12-31", 25.0), row("2020-12-11", 30.0), prices_of=(None, "2020-09-30"))
+    split = why(stored, SMALL, YTD, "losses_in")
+    assert isinstance(split, Split)
+    assert (split.first, split.last) == (DAYS[0], DAYS[3])
+    assert split.price == pytest.approx(-10.0)  # 100 to 90, not to the 120 of the end
+    assert (1 + split.earnings / 100) * (1 + split.multiple / 100) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("metric", ["pe", "pcf", "pb", "ps"])
+def test_an_index_is_100_at_the_base_and_moves_with_price_over_multiple(metric: str) -> None:
+    stored = market(
+        row("2019-12-31", 25.0, metric), row("2020-06-30", 16.0, metric), row("2020-12-11", 60.0, metric)
+    )
+    index = indexed(stored, SMALL, metric, "losses_in", YTD)
+    assert index.to_dict() == {DAYS[0]: 100.0, DAYS[2]: 125.0, DAYS[4]: 50.0}
+    assert indexed(stored, SMALL, metric, "losses_in", parse_window("10y")).empty
+    assert indexed(stored, LARGE, metric, "losses_in", YTD).empty
 
 
 def reason(found: Split | NoSplit) -> tuple[str, pd.Timestamp | None]:

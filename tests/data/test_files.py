@@ -279,12 +279,20 @@ def test_a_bad_row_is_refused_for_its_reason(
         ),
         ("pe,capped,0,1", "value 0 is not above zero"),
         ("pe,capped,20,98", "coverage 98 is not between 0 and 1"),
+        ("pe,capped,20,1,2020-12-14", "price date 2020-12-14 is after the date 2020-12-11"),
+        ("pe,capped,20,1,,2020-12-31", "holdings date 2020-12-31 is after the date 2020-12-11"),
+        (
+            "pe,capped,20,1,soon",
+            "price date “soon” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020",
+        ),
     ],
 )
 def test_a_bad_multiple_is_refused_for_its_reason(
     read: Callable[..., files.Contents], row: str, reason: str
 ) -> None:
-    message = refusal(read, "multiples", f"date,metric,convention,value,coverage\n2020-12-11,{row}\n")
+    row += "," * (5 - row.count(","))
+    header = "date,metric,convention,value,coverage,price date,holdings date"
+    message = refusal(read, "multiples", f"{header}\n2020-12-11,{row}\n")
     assert message == f"the text was not imported, 1 row is wrong:\nline 2: {reason}"
 
 

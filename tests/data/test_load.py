@@ -163,6 +163,7 @@ def test_another_source_goes_on_only_after_enough_sessions_in_common(common: int
     assert market.source("prices").label == label
     told = () if joins else ("IWM: CSV import and Yahoo share 19 sessions; they are compared from 20 on.",)
     assert market.notes == ({"prices": told} if told else {})
+    assert market.disputes == ()
 
 
 def test_a_single_session_that_was_filled_in_is_named_so() -> None:
@@ -182,6 +183,10 @@ def test_sources_that_disagree_on_common_sessions_are_not_joined(factor: float, 
     assert [note.split(",")[0] for note in market.notes.get("prices", ())] == (
         [] if joins else ["IWM: CSV import disagrees with Yahoo on 24 of 24 sessions"]
     )
+    told = [(each.ticker, each.used, each.other, len(each.apart)) for each in market.disputes]
+    assert told == ([] if joins else [("IWM", "Yahoo", "CSV import", 24)])
+    if not joins:
+        assert market.disputes[0].apart.iloc[-1] == pytest.approx(factor - 1)
 
 
 def test_a_source_that_knows_no_split_is_rebased_by_one_that_does() -> None:

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
+from bot.analytics.market import Dispute, Market
 from bot.errors import NoData
 from bot.rendering.answer import MOST_DATA, Asked, button_rows, heading, require, sources
 from tests.rendering.pages import empty, market, said
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
 
 NOTHING = (
     "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
@@ -53,6 +50,40 @@ def test_a_session_asked_for_needs_no_explanation() -> None:
 def test_what_was_known_on_a_day_says_which() -> None:
     lines = said(heading("Trend", market([50.0] * 5), asked(known="2020-01-31")))
     assert lines[1:] == ["As known on Fri 31 Jan 2020."]
+
+
+DISPUTED = (
+    "Prices of Yahoo and daily CSV differ by up to 1.25% on 2 sessions, last 6 Jan 2020; "
+    "Yahoo is used: /status"
+)
+
+
+def disputed(**apart: dict[str, float]) -> Market:
+    """A Market in which the daily CSV's closes are `apart` from Yahoo's, by fund and session."""
+    found = tuple(
+        Dispute(ticker, "Yahoo", "daily CSV", pd.Series(far.values(), pd.DatetimeIndex(list(far))))
+        for ticker, far in apart.items()
+    )
+    return replace(market([50.0] * 5), disputes=found)
+
+
+def test_sources_of_prices_that_disagree_are_told_in_the_head() -> None:
+    of = disputed(IWM={"2020-01-03": 0.002, "2020-01-06": -0.0125}, SPY={"2020-01-06": 0.005})
+    assert said(heading("Trend", of, Asked())) == [
+        "Trend · close of Wed 8 Jan 2020",
+        DISPUTED,
+    ]
+    assert (
+        "on 1 session, last 3 Jan 2020;"
+        in said(heading("Trend", disputed(IWM={"2020-01-03": 1}), Asked()))[1]
+    )
+    assert len(said(heading("Flows", of, Asked(), priced=False))) == 1
+
+
+def test_a_disagreement_after_the_day_that_is_asked_for_is_none() -> None:
+    of = disputed(IWM={"2020-01-03": 0.002, "2020-01-07": 0.5})
+    assert "up to 0.20% on 1 session" in said(heading("Trend", of.at(pd.Timestamp("2020-01-06")), Asked()))[1]
+    assert len(said(heading("Trend", of.at(pd.Timestamp("2020-01-02")), Asked()))) == 1
 
 
 def test_sample_data_is_labelled() -> None:

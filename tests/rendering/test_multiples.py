@@ -85,11 +85,11 @@ def test_none_stored_says_how_they_come() -> None:
 def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:
     assert said(multiples_answer(market([50.0] * 5, multiples=PE), Asked(), LIGHT))[1:] == [
         "Profitable companies only, trailing",
-        "Prices of 3 Jan 2020 (3 sessions old).",
+        "Of 3 Jan 2020 (3 sessions old).",
         "       IWM    SPY  premium",
         "P/E  25.0x  20.0x   +25.0%",
         "P/E premium: no history of both funds to rank it in yet.",
-        "Source: CSV import.",
+        "Source: CSV import; price date not stated.",
         ADVICE,
     ]
 
@@ -98,8 +98,8 @@ def test_no_premium_is_formed_across_dates() -> None:
     figures = [PE[0], ("2020-01-08", "SPY", "pe", 20.0), ("2020-01-08", "IWM", "yield", 1.2)]
     lines = said(multiples_answer(market([50.0] * 5, multiples=figures), Asked(), LIGHT))
     assert lines[2:7] == [
-        "P/E: prices of IWM 3 Jan 2020 (3 sessions old), SPY 8 Jan 2020 (no premium across dates).",
-        "Yield: prices of IWM 8 Jan 2020, SPY n/a (no premium across dates).",
+        "P/E: IWM of 3 Jan 2020 (3 sessions old); SPY of 8 Jan 2020 (no premium across dates).",
+        "Yield: IWM of 8 Jan 2020; SPY n/a (no premium across dates).",
         "         IWM    SPY  premium",
         "P/E    25.0x  20.0x      n/a",
         "Yield   1.2%    n/a      n/a",
@@ -132,9 +132,41 @@ def test_what_a_figure_was_computed_from_is_told() -> None:
     of = market([50.0] * 5, multiples=PE)
     told = {"holdings_date": ["2019-12-31", None], "price_date": [None, None], "coverage": [0.97, 0.985]}
     bare = replace(of, multiples=of.multiples.assign(**told))
-    assert "Source: CSV import; holdings of 31 Dec 2019; coverage 97%." in said(
+    assert "Source: CSV import; holdings of 31 Dec 2019; coverage 97%; price date not stated." in said(
         multiples_answer(bare, Asked(), LIGHT)
     )
+
+
+def priced(*dates: str | None) -> list[str]:
+    """/multiples of P/Es that were computed from prices of these dates, IWM's and SPY's."""
+    figures = [("2020-01-07", "IWM", "pe", 25.0), ("2020-01-07", "SPY", "pe", 20.0)]
+    of = market([50.0] * 5, multiples=figures)
+    return said(
+        multiples_answer(replace(of, multiples=of.multiples.assign(price_date=dates)), Asked(), LIGHT)
+    )
+
+
+def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_differ() -> None:
+    lines = priced("2020-01-06", "2020-01-06")
+    assert lines[2] == "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
+    assert "+25.0%" in lines[4]
+    assert "Source: CSV import." in lines
+
+
+def test_prices_of_different_dates_are_told_for_each_fund() -> None:
+    lines = priced("2020-01-07", "2020-01-06")
+    assert lines[2] == (
+        "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
+    )
+
+
+def test_a_figure_whose_price_date_is_not_stated_says_so() -> None:
+    assert priced(None, None)[2] == "Of 7 Jan 2020 (1 session old)."
+    assert "Source: CSV import; price date not stated." in priced(None, None)
+    assert priced("2020-01-07", None)[2] == (
+        "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020 (1 session old)."
+    )
+    assert "Source: CSV import; some price dates not stated." in priced("2020-01-07", None)
 
 
 def test_histories_of_different_lengths_are_told_apart() -> None:
