@@ -203,4 +203,4 @@ def test_refresh_fills_the_database_and_answers_name_yahoo(
     assert answers.lines("P/E", "16.0x")
     found = bot("doctor", "--db", "bot.db")
     assert found.lines(f"ok   data: prices to {last:%Y-%m-%d}, current; Yahoo")
-    assert found.lines("note source yahoo, IWM prices: failed 1x")
+    assert found.lines("note source Yahoo, IWM prices: ", "; failed 1x: ")

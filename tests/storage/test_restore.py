@@ -141,6 +141,17 @@ def test_a_damaged_database_goes_aside_as_it_is(path: Path, copy: Path, aside: P
     assert Path(f"{aside}-wal").read_bytes() == b"more rubbish"
 
 
+def test_the_log_of_a_damaged_database_is_not_read_into_the_new_one(
+    path: Path, copy: Path, aside: Path
+) -> None:
+    killed(path, "last")
+    content = path.read_bytes()
+    path.write_bytes(b"rubbish." * 12 + content[96:])
+    restore(copy, path, aside, nothing)
+    assert word(path) == "old"
+    assert Path(f"{aside}-wal").stat().st_size > 0
+
+
 def test_a_file_system_without_links_gets_a_copy(
     path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
