@@ -16,16 +16,18 @@ import pytest
 
 from bot import app, serving
 from bot.analytics.sessions import Sessions
+from bot.cli import main
 from bot.config import Config
 from bot.data.files import store
 from bot.delivery import Delivery
+from bot.jobs import tick
 from storage import chats, outbox
-from storage.db import DatabaseBroken, DiskFull, open_database
+from storage.db import DatabaseBroken, DiskFull, hold_lock, open_database
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, hang, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     import sqlite_utils
 
@@ -182,6 +184,46 @@ async def test_someone_asks_and_subscribes_and_the_next_process_pushes_until_ano
     )
     assert "Traceback" not in said
     assert_no_secret(place, said)
+
+
+def write_files(bars: Sequence[dict[str, object]]) -> None:
+    """A price file for each bar, as people download them."""
+    for bar in bars:
+        line = ",".join(str(bar[name]) for name in ("session", "open", "high", "low", "close", "volume"))
+        Path(f"{bar['ticker']}.csv").write_text(f"Date,Open,High,Low,Close,Volume\n{line}\n")
+
+
+async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tick, "TICK_SECONDS", 0.2)
+    monkeypatch.chdir(place.folder)
+    fill(place.database, market(1))
+    bars = market(0, last_ratio=0.65)["bars"][-2:]
+    write_files(bars)
+
+    async def command(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(main, [*words, "--config", "config.toml"])
+        said = capsys.readouterr()
+        assert said.err == ""
+        return code, said.out
+
+    with hold_lock(place.database):
+        async with at_work(place) as (_, task):
+            await place.answer("/alert ratio > 0.6", "Alert #1 ratio > 0.6")
+            for ticker in ("IWM", "SPY"):
+                assert (await command("import", "prices", f"{ticker}.csv", "--ticker", ticker))[0] == 0
+            pushed = await place.api.wait_for_message(lambda m: m.text.startswith("Alert #1 fired"), PATIENCE)
+            assert "0.6500" in pushed.text
+            assert await command("refresh") == (0, "No source is switched on; see [sources] in the config.\n")
+            assert (await command("export", "prices", "out.csv", "--ticker", "IWM"))[0] == 0
+            assert bars[0]["session"] in (await asyncio.to_thread(Path("out.csv").read_text))
+            assert (await command("backup", "copy.db"))[0] == 0
+            assert "bot: running, last tick" in (await command("doctor", "--offline"))[1]
+            assert await told_to_stop(task) == ""
+    with open_database("copy.db", read_only=True) as copy:
+        assert copy.run_sync(lambda db: db["alerts"].count) == 1
 
 
 async def test_a_token_that_telegram_refuses_is_said_and_not_shown(place: Place) -> None:
