@@ -13,8 +13,10 @@ from telegram import BotCommandScopeChat
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
+from bot.chat.access import close_doors
 from bot.chat.dispatch import menu
 from bot.chat.polling import FIRST_REST, LONGEST_REST, Poller, reason
+from bot.local import LOCAL_CHAT
 from storage.db import DiskFault, DiskFull
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ async def _live(bot: Bot, poller: Poller) -> str:
     if refused := await _reach(bot):
         return refused
     await _recover(bot)
+    if closed := await close_doors(bot.services, besides=LOCAL_CHAT):
+        _log.info("%d chats fall silent: they may not use the bot any more", closed)
     await _show_menus(bot)
     bot.scheduler.schedule(bot.application)
     await bot.application.start()

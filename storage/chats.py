@@ -77,6 +77,11 @@ def active(db: sqlite_utils.Database) -> list[int]:
     ]
 
 
+def private(db: sqlite_utils.Database) -> list[tuple[int, str]]:
+    """Every private chat with why nothing is sent to it, "" for an active one."""
+    return list(db.execute("SELECT chat_id, reason FROM chats WHERE kind = 'private'").fetchall())
+
+
 def counts(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
     """How many chats and alerts there are, by status."""
     asked = {"chats": "status", "alerts": "life"}

@@ -10,7 +10,7 @@ from telegram.error import TelegramError
 from bot.chat.refusals import Denied
 from bot.rendering.answer import EDIT, Answer, payload_of
 from bot.rendering.text import bold, code, lines
-from storage import access, outbox
+from storage import access, chats, outbox
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Commands of an administrator who hides behind the group come from this id (Bot API documentation).
 ANONYMOUS_ADMIN = 1087968824
 APPROVED, REJECTED = "approved", "rejected"
+NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
 MOST_WAITING = 20  # strangers about whom the owner is asked before any is decided on
 _ADMINISTRATORS = ("creator", "administrator")
 _STRANGERS_KEPT = 1000
@@ -123,6 +124,28 @@ class Door:
                 now=ask.now,
             )
         return True
+
+
+async def close_doors(services: Services, besides: int) -> int:
+    """At start: private chats of those who may not use the bot any more fall silent; how many.
+
+    The configuration may have changed meanwhile. Those who may again are woken. Groups are left as they
+    are: who is in them is Telegram's to say. `besides` is the terminal's chat.
+    """
+    config = services.config
+
+    def write(db: sqlite_utils.Database) -> int:
+        closed = 0
+        for chat_id, reason in chats.private(db):
+            if chat_id != besides:
+                inside = is_allowed(config, chat_id, chat_id, {chat_id: access.status_of(db, chat_id)})
+                if inside and reason == NO_ACCESS:
+                    chats.reactivate(db, chat_id)
+                elif not inside and not reason:
+                    closed += chats.deactivate(db, chat_id, NO_ACCESS)
+        return closed
+
+    return await services.database.run(write)
 
 
 def _is_known(db: sqlite_utils.Database, ask: Ask) -> bool:

@@ -83,11 +83,12 @@ class Dispatcher:
         if change is None:
             return
         status, chat = change.new_chat_member.status, change.chat.id
+        welcome = change.chat.type != "private" or await self._door.admits(chat, chat)
 
         def write(db: sqlite_utils.Database) -> None:
             if status in _GONE:
                 chats.deactivate(db, chat, f"the bot is {status}")
-            elif access.status_of(db, chat) != REJECTED:
+            elif welcome and access.status_of(db, chat) != REJECTED:
                 chats.reactivate(db, chat)
 
         await self._services.database.run(write)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.chat.access import MOST_WAITING
+from bot.chat.access import MOST_WAITING, close_doors
+from bot.chat.dispatch import menu
 from bot.chat.refusals import OWNER as OWNER_ONLY
 from bot.quota import COMMANDS_A_MINUTE, Quota
 from storage.db import open_database
@@ -239,10 +240,46 @@ async def test_a_broadcast_is_shown_first_and_goes_to_every_chat_once(house: Tal
     assert await pushed(house, ME) == []
 
 
+def test_the_menu_of_all_leaves_out_what_is_the_owners() -> None:
+    everybody, owner = ([command.command for command in menu(owner=own)] for own in (False, True))
+    assert set(owner) - set(everybody) == {"admin"}
+
+
 async def test_stats_count_chats_alerts_and_messages(house: Talk) -> None:
     await house.ask(f"/alert {RULE}", ME)
     (stats,) = await house.ask("/admin stats", OWNER)
     assert stats.text.startswith("Stats\nChats: 1 active.\nAlerts: 1 active.\nMessages: none.\nDatabase: ")
+
+
+async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_on(
+    sample: Path, tmp_path: Path
+) -> None:
+    async def states(talk: Talk) -> dict[int, str]:
+        return {row["chat_id"]: row["status"] for row in await talk.rows("chats")}
+
+    everybody = frozenset({ME, YOU})
+    async with talking(sample, tmp_path, access="allowlist", users=everybody) as talk:
+        for chat_id in (ME, YOU, OWNER):
+            await talk.ask("/start", chat_id)
+        await talk.ask("/start", GROUP, user_id=YOU)
+        await talk.ask(f"/alert {RULE}", YOU)
+        assert await close_doors(talk.bot.services, besides=1) == 0
+    async with talking(None, tmp_path, access="allowlist", users=frozenset({ME})) as talk:
+        assert await close_doors(talk.bot.services, besides=1) == 1
+        assert await states(talk) == {ME: "active", YOU: "inactive", OWNER: "active", GROUP: "active"}
+        assert await close_doors(talk.bot.services, besides=1) == 0
+        talk.api.unblock(YOU)
+        await talk.answers()
+        assert (await states(talk))[YOU] == "inactive"
+    async with talking(None, tmp_path, access="allowlist", users=everybody) as talk:
+        await close_doors(talk.bot.services, besides=1)
+        assert set((await states(talk)).values()) == {"active"}
+        talk.api.block(YOU)
+        await talk.answers()
+        await close_doors(talk.bot.services, besides=1)
+        assert (await states(talk))[YOU] == "inactive"
+    async with talking(None, tmp_path, access="allowlist", users=frozenset()) as talk:
+        assert await close_doors(talk.bot.services, besides=ME) == 0
 
 
 async def test_a_backup_is_made_beside_the_nightly_ones_and_verified(house: Talk, tmp_path: Path) -> None:
