@@ -6,22 +6,30 @@ import argparse
 import asyncio
 import sys
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from bot import app, serving
+from bot.analytics.sessions import Sessions
 from bot.cli.hold import alone, beside_the_bot, opened
 from bot.cli.talk import Clock
 from bot.cli.voice import busy, log_briefly, log_fully, say
+from bot.data.due import next_try
 from bot.errors import BotError
 from bot.local import LocalTelegram, printer
-from storage import outbox
+from bot.rendering.health import switched_on
+from bot.rendering.standing import moment, place_of
+from storage import outbox, sources
 from storage.db import open_database
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from bot.analytics.market import Market
     from bot.config import Config
     from bot.data.record import Report
     from bot.serving import Bot
     from storage.db import Database
+    from storage.rows import Row
 
 
 def run(given: argparse.Namespace, config: Config) -> int:
@@ -100,11 +108,31 @@ def refresh_now(given: argparse.Namespace, config: Config) -> int:
         busy("Asking the sources"),
     ):
         reports = asyncio.run(_refresh(config, database))
+        rows = database.run_sync(sources.statuses)
     for report in reports:
         say(str(report))
+    failed = {(report.source, report.subject) for report in reports if not report.ok}
+    if failed:
+        say(_again(config, rows, failed))
     if not reports:
         say("No source is switched on; see [sources] in the config.")
     return 0 if not reports or any(report.ok for report in reports) else 1
+
+
+def _again(config: Config, rows: Sequence[Row], failed: Collection[tuple[str, str]]) -> str:
+    """What becomes of figures that did not come, and what to do."""
+    now, zone, sessions = app.wall_clock(), ZoneInfo(config.timezone), Sessions(config.closed)
+    tries = [
+        due
+        for row in rows
+        if (row["source"], row["subject"]) in failed or row["breaker_until"]
+        if (due := next_try(row, rows, sessions, now, switched_on(config)))
+    ]
+    when = f" from {moment(min(tries), zone)} {place_of(zone)} on" if tries else ""
+    return (
+        "Not everything came: what is stored stays as it was, with its dates. "
+        f"A running bot asks again{when}; without one, run “refresh” again then. “doctor” shows every source."
+    )
 
 
 async def _refresh(config: Config, database: Database) -> list[Report]:

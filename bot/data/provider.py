@@ -38,6 +38,8 @@ _NAMES = {
     "multiples": ("multiple", "multiples"),
     "sector_weights": ("sector weight", "sector weights"),
 }
+# Seconds from which a wait is told in minutes.
+_MINUTES = 120
 # More missing things than this are counted, not listed.
 _LISTED = 3
 
@@ -95,7 +97,7 @@ class RateLimited(Outcome):
 
     def describe(self) -> str:
         """The request to wait, with its time if it named one."""
-        wait = f" and to wait {self.retry_after:.0f} s" if self.retry_after else ""
+        wait = f" and to wait {_span(self.retry_after)}" if self.retry_after else ""
         return f"No data: asked to slow down (HTTP 429){wait}."
 
 
@@ -195,6 +197,11 @@ def digest(*answers: str | bytes) -> str:
         found.update(answer.encode() if isinstance(answer, str) else answer)
         found.update(b"\0")
     return found.hexdigest()[:16]
+
+
+def _span(seconds: float) -> str:
+    """A wait in words: "45 s", "20 min"."""
+    return f"{seconds:.0f} s" if seconds < _MINUTES else f"{seconds / 60:.0f} min"
 
 
 def _counts(payload: Observations) -> str:

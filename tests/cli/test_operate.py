@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -192,9 +193,14 @@ def test_refresh_fills_the_database_and_answers_name_yahoo(
     assert (second.code, second.err) == (0, "")
     assert len(second.lines("Stored: 0 new, 0 revised.")) == 6
     assert limited.code == 1
-    assert limited.out.splitlines() == [
-        "Yahoo, IWM prices: No data: asked to slow down (HTTP 429) and to wait 1200 s."
-    ]
+    asked_to_wait, what_next = limited.out.splitlines()
+    assert asked_to_wait == "Yahoo, IWM prices: No data: asked to slow down (HTTP 429) and to wait 20 min."
+    assert re.fullmatch(
+        r"Not everything came: what is stored stays as it was, with its dates\. A running bot asks again "
+        r"from \w{3} \d\d? \w{3} \d{4}, \d\d:\d\d New York on; without one, run “refresh” again then\. "
+        r"“doctor” shows every source\.",
+        what_next,
+    )
 
     answers = bot("chat", "--offline", "--db", "bot.db", stdin="/compare\n/multiples\n/status\n")
     assert answers.lines("IWM and SPY · close of", f"{last:%Y}")

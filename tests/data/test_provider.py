@@ -9,6 +9,7 @@ from bot.data.provider import (
     Outcome,
     Partial,
     RateLimited,
+    Rejected,
     SchemaChanged,
     UnknownSymbol,
 )
@@ -31,9 +32,14 @@ ROW = {"ticker": "IWM"}
         ),
         (Empty(), "No data: the answer held no figures."),
         (RateLimited(), "No data: asked to slow down (HTTP 429)."),
-        (RateLimited(1200), "No data: asked to slow down (HTTP 429) and to wait 1200 s."),
+        (RateLimited(1200), "No data: asked to slow down (HTTP 429) and to wait 20 min."),
         (NetworkDown("no answer in time"), "No data: no answer in time."),
         (SchemaChanged("broken JSON"), "No data: the answer has an unknown form (broken JSON)."),
+        (RateLimited(45), "No data: asked to slow down (HTTP 429) and to wait 45 s."),
+        (
+            Rejected("the file is of IWM, not of SPY"),
+            "Rejected, nothing was stored: the file is of IWM, not of SPY.",
+        ),
         (UnknownSymbol("IWMX"), "No data: IWMX is not known there."),
     ],
 )

@@ -80,6 +80,32 @@ def test_columns_are_found_by_name_wherever_they_stand(read: Callable[..., Conte
         assert contents.observations == {"fund_facts": [row]}
 
 
+@pytest.mark.parametrize("day", ["Mar 29, 2024", "Mar 31, 2024"])
+def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(
+    read: Callable[..., Contents], day: str
+) -> None:
+    """Good Friday and Easter Sunday of 2024: the issuer's file has both, without a count."""
+    for count in ("--", 300e6):
+        rows: list[list[Cell]] = [
+            samples.HISTORICAL[0],
+            ["Apr 01, 2024", 208.0, "--", 301e6],
+            [day, 210.3, "--", count],
+            ["Mar 28, 2024", 210.3, "--", 300e6],
+        ]
+        contents = read(spreadsheetml({"Historical": rows}), "IWM")
+        sessions = [row["session"] for row in contents.observations["fund_facts"]]
+        assert sessions == ["2024-03-28", "2024-04-01"]
+        assert contents.preview.closed == (f"2024-03-{day[4:6]}",)
+
+
+def test_counts_that_jump_there_and_back_are_stored_as_given(read: Callable[..., Contents]) -> None:
+    """The issuer's garbage of 2004, 2005 and 2007: judging it is the flows' business, not the reader's."""
+    given = {"2004-04-30": 2e8, "2005-06-15": 1.7e8, "2007-06-22": 1.15e6, "2007-06-25": 1.5e5}
+    rows: list[list[Cell]] = [[day, 60.0, "--", count] for day, count in given.items()]
+    contents = read(spreadsheetml({"Historical": [samples.HISTORICAL[0], *rows]}), "IWM")
+    assert {row["session"]: row["shares"] for row in contents.observations["fund_facts"]} == given
+
+
 def test_dates_that_excel_made_of_texts_are_dates(read: Callable[..., Contents]) -> None:
     rows: list[list[Cell]] = [samples.HISTORICAL[0], [dt.date(2020, 12, 11), 190.2135, None, 290300000.0]]
     for strict in (False, True):
