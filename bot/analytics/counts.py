@@ -1,8 +1,8 @@
 """Share counts made ready for flows: sessions only, one unit across splits, every doubtful one flagged.
 
 A count that looks wrong is flagged (FLAGS) and kept; what it does to flows is in `daily`. What is
-known of a count at session t uses no later one: a jump is BIG until the next count, and SPIKE_REVERT
-only once it has come back.
+known of a count at session t uses no later one: a jump is BIG until the count changes again (the same
+count said twice confirms nothing), and SPIKE_REVERT only once it has come back.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ FLAGS = {
     "STALE": "share count unchanged for three sessions or more, it may be frozen",
     "GAP": "one flow over several sessions, counts between are missing",
     "SPIKE_REVERT": "a jump in the count that was undone within five sessions",
-    "BIG": "above 15% of assets, unconfirmed until the next count",
+    "BIG": "above 15% of assets, unconfirmed until the count changes again",
     "LARGE": "above 5% of assets",
     "LOT": "the count did not change by whole lots of 50,000 shares",
     "NAV": "net asset value more than 5% off the market price, which is used instead",
     "REVISED": "the source has replaced the count that it gave first",
 }
+CONFIRMED = "above 15% of assets, not undone by the next change of the count"
 FROZEN_SESSIONS = 3
 REVERT_SESSIONS = 5
 UNDONE = 0.5  # back by more than half: IWM 2005-06-28 and 2007-06-29 came back by 59% and 73%
@@ -84,10 +85,13 @@ def daily(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | No
         "GAP": ~consecutive & raw.notna(),
         "BIG": share > BIG_SHARE,
     }
-    frame["held"] = marks["STALE"] | marks["LOT"] | marks["GAP"] | marks["BIG"]
+    # A number of the last change: rows that repeat a count are in doubt with the change that led to it.
+    level = (change != 0).cumsum()
+    doubtful = marks["BIG"].groupby(level).transform("first")
+    frame["held"] = marks["STALE"] | marks["LOT"] | marks["GAP"] | doubtful
     _settle(frame, spikes)
-    _flag(frame, marks, spikes, split)
-    _tell(frame, was)
+    _flag(frame, marks, spikes, split, level < level.max())
+    _tell(frame, was, marks["BIG"])
     return frame[list(COLUMNS)]
 
 
@@ -175,23 +179,28 @@ def _settle(frame: pd.DataFrame, spikes: list[tuple[int, int]]) -> None:
 
 
 def _flag(
-    frame: pd.DataFrame, marks: dict[str, pd.Series], spikes: list[tuple[int, int]], split: pd.Series
+    frame: pd.DataFrame,
+    marks: dict[str, pd.Series],
+    spikes: list[tuple[int, int]],
+    split: pd.Series,
+    passed: pd.Series,
 ) -> None:
     """Set flag and note, one a session, the gravest last written."""
     flag = pd.Series("", index=frame.index)
     for name, days in marks.items():
         flag[days] = name
-    # The next count did not undo it: it was real.
-    flag[marks["BIG"] & (np.arange(len(frame)) < len(frame) - 1)] = "LARGE"
+    # The count has changed again and did not undo it: it was real.
+    flag[marks["BIG"] & passed] = "LARGE"
     for start, end in spikes:
         flag.iloc[start : end + 1] = "SPIKE_REVERT"
     flag[split] = "SPLIT"
     frame["flag"], frame["note"] = flag, flag.map({"": "", **FLAGS})
 
 
-def _tell(frame: pd.DataFrame, was: pd.Series) -> None:
+def _tell(frame: pd.DataFrame, was: pd.Series, big: pd.Series) -> None:
     """Put what is particular to a day into its note: the span of a gap, the count that was replaced."""
     column = frame.columns.get_loc("note")
+    frame.loc[big & (frame["flag"] == "LARGE"), "note"] = CONFIRMED
     for row in np.flatnonzero(frame["flag"] == "REVISED"):
         frame.iloc[row, column] = f"the source gave {was.iloc[row] / 1e6:,.2f}m units first"
     steps = frame["position"].diff()

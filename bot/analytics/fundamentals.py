@@ -29,7 +29,7 @@ BASE = 100.0  # of an index, at its base
 
 @dataclass(frozen=True)
 class Split:
-    """One fund's price return, from one P/E's price to another's, split into earnings and multiple, percent."""
+    """One fund's price return between the prices of two P/Es, split into earnings and multiple, percent."""
 
     ticker: str
     first: pd.Timestamp

@@ -110,7 +110,7 @@ def test_flagged_days_are_explained_newest_first() -> None:
     first = lines.index("SPIKE_REVERT 16 Jan 2020: a jump in the count that was undone within five sessions.")
     assert lines[first + 1 : first + 5] == [
         "SPIKE_REVERT 15 Jan 2020: a jump in the count that was undone within five sessions.",
-        "LARGE 10 Jan 2020: above 5% of assets.",
+        "LARGE 10 Jan 2020: above 15% of assets, not undone by the next change of the count.",
         "STALE 9 Jan 2020: share count unchanged for three sessions or more, it may be frozen.",
         "... and 1 more flagged day.",
     ]
