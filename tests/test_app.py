@@ -347,6 +347,16 @@ async def test_with_every_request_hanging_it_ends_within_ten_seconds(place: Plac
         assert asyncio.get_running_loop().time() - began < 10
 
 
+async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
+    place.api.chat(OWNER)
+    async with at_work(place) as (_, task):
+        await place.api.until(lambda: len(place.api.calls("setMyCommands")) == 2, PATIENCE)
+        assert await told_to_stop(task) == ""
+    menus = place.api.world.commands
+    everybody, owner = ({entry["command"] for entry in menus[key]} for key in ("default//", f"chat/{OWNER}/"))
+    assert owner - everybody == {"admin"}
+
+
 async def test_a_menu_that_telegram_does_not_take_stops_nothing(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
