@@ -113,12 +113,11 @@ def _commands(run: Chaos) -> list[Count]:
     """An update that was noted had its effect once: numbers used up, and the last setting stands."""
     made = [run.commands[update] for update in run.noted if run.commands[update].startswith("/alert ratio")]
     (chat,) = run.rows("SELECT * FROM chats WHERE chat_id = ?", script.TALKER)
-    last = max(update for update in run.noted if run.commands[update].startswith("/summary"))
     return [
         Count("commands sent", len(run.commands)),
         Count("commands noted", len(run.noted)),
         _must("alerts made twice by an update delivered again", chat["last_number"] - len(made)),
-        _must("settings changed back by one", int(not run.commands[last].endswith(chat["summary_at"]))),
+        _must("settings changed back by one", run.changed_back),
     ]
 
 

@@ -96,6 +96,7 @@ class Chaos:
     swept: int = 0  # times that every statement was died at
     problems: list[str] = field(default_factory=list)
     redelivered: int = 0
+    changed_back: int = 0  # times that a setting was not the one that was asked for last
     commands: dict[int, str] = field(default_factory=dict)  # by update_id
     noted: set[int] = field(default_factory=set)  # those of them that the bot has noted
     _said: dict[int, Json] = field(default_factory=dict)
@@ -194,7 +195,16 @@ class Chaos:
     # What is done to it
 
     def _talk(self) -> None:
-        """The talker makes an alert, ends those it has, and moves its summary's time."""
+        """The talker makes an alert, ends those it has, and moves its summary's time.
+
+        Those that have ended are forgotten: a rule that is there already would not be taken a second time.
+        """
+        with open_database(self.path) as database:
+            database.run_sync(
+                lambda db: db.execute(
+                    "DELETE FROM alerts WHERE chat_id = ? AND life = 'done'", [script.TALKER]
+                )
+            )
         mine = self.rows("SELECT number FROM alerts WHERE chat_id = ? AND life = 'active'", script.TALKER)
         lines = [f"/alert ratio > {9 + self.number / 1000:.3f}"]
         lines += [f"/alert {row['number']} off" for row in mine]
@@ -226,6 +236,10 @@ class Chaos:
         """The database is whole after every life. The bot forgets after a week which updates it has seen."""
         seen = {row["update_id"] for row in self.rows("SELECT update_id FROM updates")}
         self.noted |= seen & self.commands.keys()
+        settings = [update for update in self.noted if self.commands[update].startswith("/summary")]
+        if settings:
+            (chat,) = self.rows("SELECT summary_at FROM chats WHERE chat_id = ?", script.TALKER)
+            self.changed_back += not self.commands[max(settings)].endswith(chat["summary_at"])
         with open_database(self.path) as database:
             self.problems += database.outside_sync(integrity_check) + database.outside_sync(broken_references)
 
