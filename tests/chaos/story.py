@@ -139,7 +139,8 @@ class Chaos:
             if not ended.done():
                 if kind != "random" and not drained.done():
                     self.problems.append(f"life {self.lives} ({kind}) was not drained in {PATIENCE:.0f} s")
-                os.kill(pid, signal.SIGKILL if kind == "random" else signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):  # it was quicker
+                    os.kill(pid, signal.SIGKILL if kind == "random" else signal.SIGTERM)
             status = await asyncio.wait_for(ended, PATIENCE)
         finally:
             drained.cancel()
