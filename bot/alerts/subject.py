@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bot.alerts.arguments import COMPARISON, describe
+from bot.alerts.arguments import COMPARISON
 from bot.alerts.grammar import parse_rule
-from bot.alerts.reading import choices
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def parse_subject(
     try:
         return _parse(text, windows, registry)
     except BadInput as error:
-        raise BadInput(_without_comparison(error.sentence, text, registry), error.example) from error
+        raise BadInput(_without_comparison(error.sentence), error.example) from error
 
 
 def _parse(
@@ -42,11 +41,6 @@ def _parse(
     return metric, dict(condition.arguments), left[0] if left else None
 
 
-def _without_comparison(sentence: str, text: str, registry: Mapping[str, Metric]) -> str:
+def _without_comparison(sentence: str) -> str:
     """What the grammar says of a rule, said of a subject, which has no comparison."""
-    head, _, expected = sentence.partition("; expected ")
-    if COMPARISON not in expected:
-        return sentence
-    metric = registry.get(text.split(maxsplit=1)[0])
-    words = [describe(parameter) for parameter in metric.parameters] if metric else []
-    return f"{head}; expected {choices(words) if words else 'nothing more'}."
+    return sentence.replace(f" or {COMPARISON}", "").replace(COMPARISON, "nothing more")

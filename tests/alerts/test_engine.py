@@ -399,3 +399,27 @@ def test_crosses_is_the_two_rules_it_stands_for(
     apart = [event for each in (up, down) for event in judge(each, armed(each, band), some).events]
     together = judge(both, armed(both, band), some).events
     assert list(together) == sorted(apart, key=lambda event: event.session)
+
+
+@pytest.mark.parametrize(
+    ("text", "figures", "change"),
+    [
+        ("ratio > 5", ((6.0, 5.0), (6.0, 5.0)), {}),
+        ("ratio > 5 and gauge 200 < 4%", ((6.0, 5.0),), {}),
+        ("ratio > 5", ((6.0, 5.0),), {"sides": (Side(), Side())}),
+        ("ratio > 5", ((6.0, 5.0),), {"values": ()}),
+        ("ratio > 5", ((4.0, 5.0),), {"bands": (), "sides": (Side(Status.FIRED),)}),
+    ],
+)
+def test_a_state_or_session_of_another_rule_is_refused(
+    text: str, figures: tuple[tuple[float, float], ...], change: dict[str, tuple[object, ...]]
+) -> None:
+    """Judged in part it could fire, or stay silent, on the figures of something else."""
+    a_rule = rule(text)
+    with pytest.raises(ValueError, match="argument 2 is"):
+        step(a_rule, replace(armed(a_rule), **change), bar(1, *figures))  # type: ignore[arg-type]
+
+
+def test_whether_it_is_true_is_not_said_of_a_part_of_the_conditions() -> None:
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        truth((">", "<"), bar(1, (6.0, 5.0)))

@@ -294,3 +294,10 @@ def test_the_states_replayed_go_through_json() -> None:
     assert found is not None
     assert [State.from_json(state.to_json()) for state in found.states] == list(found.states)
     assert found.states[0].sides == (Side(),)
+
+
+def test_sessions_of_another_rule_are_refused() -> None:
+    a_rule, states, told = run("ratio > 5", [4.0, 6.0])
+    other = [bar(2, (6.0, 5.0), (1.0, 2.0))]
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        replay(a_rule, states, other, told)

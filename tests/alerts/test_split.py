@@ -99,3 +99,9 @@ def test_the_mark_and_the_sides_stay() -> None:
     run = judge(a_rule, armed(a_rule), [bar(1, (6.0, 5.0))])
     _, (found,) = rescale(a_rule, run.states, 0.5, SPLIT)
     assert (found.session, found.sides, found.cooling) == (day(1), run.states[0].sides, 9)
+
+
+def test_a_state_of_another_rule_is_refused() -> None:
+    a_rule = rule("ratio > 5")
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        rescale(a_rule, [armed(a_rule, 1.0, 2.0)], 0.5, SPLIT)

@@ -76,6 +76,27 @@ def test_the_json_of_a_state_is_what_is_already_stored() -> None:
     assert isinstance(State.from_json(stored).sides[0].status, Status)
 
 
+def test_the_json_of_an_event_is_what_is_already_stored() -> None:
+    stored = (
+        '{"kind":"still","session":"2020-10-08","ops":[">","<="],'
+        '"legs":[{"value":0.4676,"threshold":0.46},{"value":null,"threshold":2.0}],"levels":[0.455,null],'
+        '"previous":[0.4701,null],"since":"2020-10-06","muted":true,"done":false}'
+    )
+    event = Event(
+        kind="still",
+        session=dt.date(2020, 10, 8),
+        ops=(">", "<="),
+        legs=(Leg(0.4676, 0.46), Leg(None, 2.0)),
+        levels=(0.455, None),
+        previous=(0.4701, None),
+        since=dt.date(2020, 10, 6),
+        muted=True,
+    )
+    assert event.to_json() == stored
+    assert Event.from_json(stored) == event
+    assert (event.value, event.threshold) == (0.4676, 0.46)
+
+
 @pytest.mark.parametrize(
     ("value", "threshold", "pair"),
     [

@@ -50,9 +50,12 @@ def test_a_metric_without_its_window_says_so() -> None:
             "“100000” is not understood after “beta”; expected a number of sessions from 3 to 5000.",
         ),
         ("ratio 5", "“5” is not understood after “ratio”; expected nothing more."),
+        ("flow iwm 5d 7", "“7” is not understood after “5d”; expected nothing more."),
+        # other words for a metric, and a fund before it
+        ("spy flows qqq", "“qqq” is not understood after “flows”; expected a window (5d, 3m, ytd)."),
         (
-            "flow iwm 5d 7",
-            "“7” is not understood after “5d”; expected a fund (iwm or spy) or a window (5d, 3m, ytd).",
+            "inflows qqq",
+            "“qqq” is not understood after “inflows”; expected a fund (iwm or spy), a window (5d, 3m, ytd).",
         ),
     ],
 )
@@ -60,3 +63,9 @@ def test_a_mistake_says_nothing_of_a_comparison(text: str, sentence: str) -> Non
     with pytest.raises(BadInput) as caught:
         parse_subject(text, [], METRICS)
     assert caught.value.sentence == sentence
+
+
+def test_a_mistake_comes_with_a_rule_on_the_same_metric() -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_subject("beta 100000", [], METRICS)
+    assert caught.value.example == METRICS["beta"].example

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.alerts.course import Course
 from bot.alerts.engine import judge
-from bot.alerts.state import Bar, Leg, State
+from bot.alerts.state import Bar, Leg, Side, State, Status
 from bot.alerts.sweep import answered, sweep
 from tests.alerts.examples import armed, bar, bars, day, rule
 from tests.alerts.strategies import THOUSAND
@@ -111,3 +112,23 @@ def test_a_session_answers_when_any_side_is_true_or_false(
 ) -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
     assert answered(a_rule, Course.of([bar(1, *legs)])).tolist() == [expected]
+
+
+def test_a_state_of_another_rule_is_not_swept() -> None:
+    a_rule = rule("ratio crosses 5")
+    course = Course.of(bars([4.0, 5.0]))
+    for change in ({"bands": ()}, {"bands": (0.0, 0.0)}):
+        with pytest.raises(ValueError, match="argument 2 is"):
+            sweep(a_rule, replace(armed(a_rule), **change), course)
+    # none of these sides could turn, so that only their number tells
+    waiting = replace(armed(a_rule), sides=(Side(Status.FIRED),) * 3)
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        sweep(a_rule, waiting, Course.of(bars([5.0, 5.0])))
+
+
+def test_bars_of_different_rules_are_no_course() -> None:
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        Course.of([bar(1, (4.0, 5.0), (1.0, 2.0)), bar(2, (4.0, 5.0))])
+    some = Course.of(bars([4.0, 5.0]))
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        Course(some.days, some.values, some.thresholds * 2)[0]
