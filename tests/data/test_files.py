@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -468,11 +467,9 @@ def test_a_corrected_file_withdraws_a_distribution(
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the full history lies beside the checkout, not in it")
 def test_full_histories_are_read_in_one_go(read: Callable[..., files.Contents]) -> None:
-    started = time.perf_counter()
     small = read("prices", REAL / "IWM_daily.csv")
     large = read("prices", REAL / "SPY_daily.csv", "SPY")
     facts = read("fund-facts", REAL / "IWM_nav_shares.csv")
-    assert time.perf_counter() - started < 3  # well under a second each
     assert small.preview.sentences()[0] == "IWM daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
     assert large.preview.sentences()[0] == "SPY daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
     assert {"ticker": "IWM", "ex_date": "2003-12-16", "amount": 0.115} in small.observations["distributions"]
