@@ -36,8 +36,8 @@ Positions = npt.NDArray[np.intp]
 def _from_each(flags: Flags) -> Positions:
     """For each position the first flagged one from there on; the length where none follows."""
     count = len(flags)
-    first: Positions = np.where(flags, np.arange(count), count)
-    return np.append(np.minimum.accumulate(first[::-1])[::-1], count)
+    first: Positions = np.minimum.accumulate(np.where(flags, np.arange(count), count)[::-1])
+    return first[::-1]
 
 
 def _up_to_each(flags: Flags) -> Positions:

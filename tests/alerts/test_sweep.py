@@ -76,6 +76,32 @@ def test_a_sweep_is_the_judging_of_every_bar_over_a_year(text: str, band: float)
             assert sweep(a_rule, state, Course.of(some)) == ((run.states or (state,))[-1], run.events)
 
 
+def test_a_cooldown_counts_the_judged_sessions_that_are_passed_over() -> None:
+    a_rule = rule("ratio > 5 cooldown 9")
+    some = bars([4.0, 6.0, 6.0, None, 6.0, 6.0])
+    state, (event,) = sweep(a_rule, armed(a_rule), Course.of(some))
+    assert (state.cooling, event.session) == (6, day(2))
+    # ... from where it stands, and never below none
+    tail = Course.of(bars([6.0] * 9, first=7))
+    assert sweep(a_rule, state, tail[:4])[0].cooling == 2
+    assert sweep(a_rule, state, tail)[0].cooling == 0
+
+
+@pytest.mark.parametrize(
+    "values", [[6.0, 4.0, 6.0], [6.0, 4.0, 6.0, None], [6.0, 4.0, 6.0, None, None, None]]
+)
+def test_word_held_back_waits_for_a_session_that_answers(values: list[float | None]) -> None:
+    a_rule = rule("ratio > 5 cooldown 2")
+    some = bars([*values])
+    state, events = sweep(a_rule, armed(a_rule), Course.of(some))
+    assert (state.session, state.sides[0].held) == (day(len(values)), True)
+    assert [event.muted for event in events] == [False, True]
+    late = bars([None, 6.0, 6.0, 6.0], first=len(values) + 1)
+    run = judge(a_rule, state, late)
+    assert sweep(a_rule, state, Course.of(late)) == (run.states[-1], run.events)
+    assert [event.kind for event in run.events] == ["still"]
+
+
 def test_a_course_gives_the_bars_it_was_made_of() -> None:
     some = [bar(1, (1.0, 2.0), (3.0, None)), bar(2, (None, 5.0), (math.nan, math.inf))]
     course = Course.of(some)
