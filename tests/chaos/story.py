@@ -100,6 +100,7 @@ class Chaos:
     commands: dict[int, str] = field(default_factory=dict)  # by update_id
     noted: set[int] = field(default_factory=set)  # those of them that the bot has noted
     _said: dict[int, Json] = field(default_factory=dict)
+    _asked: int = 0  # the update whose setting must stand
     _next: int = 1
     _usual: float = 0.5
 
@@ -236,11 +237,14 @@ class Chaos:
     def _check(self) -> None:
         """The database is whole after every life. The bot forgets after a week which updates it has seen."""
         seen = {row["update_id"] for row in self.rows("SELECT update_id FROM updates")}
-        self.noted |= seen & self.commands.keys()
-        settings = [update for update in self.noted if self.commands[update].startswith("/summary")]
-        if settings:
+        new = (seen & self.commands.keys()) - self.noted
+        self.noted |= new
+        # In order within a life. One that was lost in a kill may come after a newer one, for the first time.
+        asked = [update for update in new if self.commands[update].startswith("/summary")]
+        self._asked = max(asked, default=self._asked)
+        if self._asked:
             (chat,) = self.rows("SELECT summary_at FROM chats WHERE chat_id = ?", script.TALKER)
-            self.changed_back += not self.commands[max(settings)].endswith(chat["summary_at"])
+            self.changed_back += not self.commands[self._asked].endswith(chat["summary_at"])
         with open_database(self.path) as database:
             self.problems += database.outside_sync(integrity_check) + database.outside_sync(broken_references)
 
