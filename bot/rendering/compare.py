@@ -144,7 +144,22 @@ def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
         parts.append(
             f"{ticker} {units.USD.show(found.dollars)} ({PERCENT.show(found.percent)} of assets){late}"
         )
+        flagged = flagged_days(found)
+        parts[-1] += f", {flagged}" if flagged else ""
     return f"Flows {window}: {'; '.join(parts)}."
+
+
+def flagged_days(found: flows.FlowSummary) -> str:
+    """How many days of a flow have doubtful counts, and the last one; "" for none. /flows tells them all.
+
+    A large flow is no doubt of its own.
+    """
+    doubtful = [(day, flag) for day, flag, _ in found.flags if flag != "LARGE"]
+    if not doubtful:
+        return ""
+    day, flag = doubtful[-1]
+    count = f"{len(doubtful)} flagged days, last" if len(doubtful) > 1 else "1 flagged day,"
+    return f"{count} {flag} {short_date(day)}: /flows"
 
 
 def multiple_line(market: Market) -> str:
@@ -160,7 +175,7 @@ def multiple_line(market: Market) -> str:
         + (f" ({_aged(market, short_date(session), session)})" if session is not None and not same else "")
         for ticker, value, session in told
     )
-    session = _sessions(figure)[0]
+    session = figure.small_priced if same and figure.small_priced is not None else _sessions(figure)[0]
     dated = f", {_aged(market, session_phrase(session), session)}" if same else ""
     return f"P/E ({convention(figure.convention, figure.basis)}): {both}{dated}."
 

@@ -16,7 +16,7 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.data.load import LABELS
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import metric_chart
-from bot.rendering.compare import chart_look, convention, fact_labels, titled
+from bot.rendering.compare import chart_look, convention, fact_labels, flagged_days, titled
 from bot.rendering.flows import absence
 from bot.rendering.standing import capital
 from bot.rendering.tables import table
@@ -209,6 +209,8 @@ def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Htm
         note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
     else:
         rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
+        flagged = flagged_days(flow)
+        note += f"\nFlow with {flagged}." if flagged else ""
         if flow.end is not None and flow.end != market.end:
             old = age_phrase(market.behind(flow.end) - METRICS["flow"].lag)
             note += f"\nFlow as reported for {short_date(flow.end)}{f', {old}' if old else ''}."

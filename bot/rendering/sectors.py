@@ -110,10 +110,12 @@ def _revenue(market: Market) -> list[str]:
     said = []
     for one in weights(market, REVENUE):
         for name, row in one.frame.iterrows():
+            days = {ticker: _aged(market, one.sessions[ticker]) for ticker in PAIR if ticker in one.sessions}
+            same = len(set(days.values())) == 1
             parts = [
-                f"{ticker} {SHARE.show(row[ticker])} ({_aged(market, one.sessions[ticker])})"
-                for ticker in PAIR
-                if ticker in one.sessions
+                f"{ticker} {SHARE.show(row[ticker])}" + ("" if same else f" of {day}")
+                for ticker, day in days.items()
             ]
-            said.append(f"Revenue, {name}: {', '.join(parts)}; {LABELS.get(one.source, one.source)}.")
+            dated = f", of {next(iter(days.values()))}" if same else ""
+            said.append(f"Revenue, {name}: {', '.join(parts)}{dated}; {LABELS.get(one.source, one.source)}.")
     return said or ["Revenue from the home market: n/a, none imported."]

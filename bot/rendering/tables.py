@@ -23,16 +23,16 @@ def table(header: Cells, rows: Sequence[Cells], width: int = WIDTH) -> str:
     """Lines of a table under a header; None in a cell is shown as "n/a".
 
     Columns stand two apart where that fits, else one. A label too long for its column (a window
-    "since 2020-09-30") stands on a line of its own above its figures. Raises TableWidthError when the
-    figures leave no room for any label, ValueError when a row has not as many cells as the header.
+    "since 2020-09-30") stands on a line of its own above its figures; so may all of them. Raises
+    TableWidthError when the figures do not fit, ValueError when a row has not as many cells as the header.
     """
     grid = [[NOT_AVAILABLE if cell is None else cell for cell in row] for row in (header, *rows)]
     if any(len(row) != len(header) for row in grid):
         raise ValueError(f"every row needs {len(header)} cells, as the header {list(header)} has")
     figures = [max(len(row[column]) for row in grid) for column in range(1, len(header))]
-    label = max((len(row[0]) for row in grid if len(row[0]) <= _room(figures, 1, width)), default=-1)
+    label = max((len(row[0]) for row in grid if len(row[0]) <= _room(figures, 1, width)), default=0)
     gap = 2 if _room(figures, 2, width) >= label else 1
-    if label < 0 or any(len(row[0]) > width for row in grid):
+    if _room(figures, 1, width) < 0 or any(len(row[0]) > width for row in grid):
         raise TableWidthError(f"the table under {list(header)} does not fit {width} columns")
     widths = [label, *figures]
     return "\n".join(line for row in grid for line in _lines(row, widths, " " * gap))

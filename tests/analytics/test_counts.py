@@ -145,7 +145,7 @@ def test_the_lost_units_of_june_2007_were_never_confirmed() -> None:
         assert frame["held"].iloc[-1], day
         assert "BIG" in set(frame["flag"].iloc[-2:]), day
     after = prepared(market_at("2007-06-27"), "IWM")
-    assert set(after.loc["2007-06-21":"2007-06-26", "flag"]) == {"SPIKE_REVERT"}  # type: ignore[misc]
+    assert set(after.loc["2007-06-21":"2007-06-26", "flag"]) == {"SPIKE_REVERT"}
 
 
 @shared

@@ -176,6 +176,16 @@ def test_the_ratio_tells_its_side_of_the_average_and_since_when(levels: list[flo
     assert ratio_line(market([100 * level for level in levels])) == line
 
 
+def test_flows_of_doubtful_counts_say_so() -> None:
+    counts = [250.0 + number for number in range(28)]
+    jumped = market([50.0] * 29, units={"IWM": [*counts, 400.0]})
+    assert "(+55.04% of assets), 1 flagged day, BIG 12 Feb 2020: /flows; SPY" in flow_line(jumped)
+    spike = market([50.0] * 30, units={"IWM": [*counts, 400.0, 279.0]})
+    assert ", 2 flagged days, last SPIKE_REVERT 13 Feb 2020: /flows; SPY" in flow_line(spike)
+    large = market([50.0] * 30, units={"IWM": [*counts, 300.0, 301.0]})
+    assert "flagged" not in flow_line(large)
+
+
 PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
 
 
@@ -212,6 +222,12 @@ def test_a_multiple_has_its_convention_and_its_dates(
     figures: list[tuple[str, str, str, float]], line: str
 ) -> None:
     assert multiple_line(market([50.0] * 5, multiples=figures)) == line
+
+
+def test_the_price_date_of_a_multiple_is_its_date() -> None:
+    of = market([50.0] * 5, multiples=PE)
+    dated = replace(of, multiples=of.multiples.assign(price_date="2020-01-02"))
+    assert multiple_line(dated).endswith("IWM 25.0x, SPY 20.0x, close of Thu 2 Jan 2020, 3 sessions old.")
 
 
 def test_the_newest_convention_is_the_one_that_is_told() -> None:

@@ -44,6 +44,22 @@ def source(subject: str = "IWM prices", **given: Any) -> dict[str, Any]:  # noqa
     return {**row, **given}
 
 
+def test_files_imported_this_year_with_figures_of_an_earlier_one_fit_a_phone() -> None:
+    now = dt.datetime(2021, 3, 15, 18, tzinfo=dt.UTC)
+    given = {"source": "csv", "last_success": "2021-03-15T17:50:00Z", "last_session": "2020-12-11"}
+    rows = [
+        source(f"{fund} {kind}", **given) for kind in ("daily prices", "weights") for fund in ("IWM", "SPY")
+    ]
+    told = lines(sample_market(), rows, now=now)
+    at = told.index("IWM daily prices")
+    assert told[at - 2 : at + 2] == [
+        "CSV import",
+        "      answered        up to",
+        "IWM daily prices",
+        "  15 Mar 13:50  11 Dec 2020",
+    ]
+
+
 def replaced(session: str = "2020-12-10", old: float = 190.0, new: float | None = 190.19) -> Restatement:
     key = {"ticker": "IWM", "session": session}
     return Restatement("bars", key, "close", old, new, "yahoo", "2020-12-11T21:20:31Z")

@@ -59,6 +59,17 @@ def test_figures_that_leave_no_room_for_a_label_are_refused() -> None:
     assert str(caught.value) == "the table under ['fund', 'a'] does not fit 34 columns"
 
 
+def test_labels_that_are_all_too_long_stand_above_their_figures() -> None:
+    text = table(("CSV import", "answered", "up to"), [("IWM weights", "22 Nov 17:14", "31 Dec 2021")])
+
+    assert text.split("\n") == [
+        "CSV import",
+        "      answered        up to",
+        "IWM weights",
+        "  22 Nov 17:14  31 Dec 2021",
+    ]
+
+
 def test_label_longer_than_the_line_is_refused() -> None:
     with pytest.raises(TableWidthError):
         table(("", "a"), [("x" * 35, "1")])
