@@ -57,18 +57,19 @@ def context_of(market: Market, markets: Markets) -> Context:
     return Context(market, Histories(market, METRICS), sessions.close(following))
 
 
-def standing_of(db: sqlite_utils.Database, row: dict[str, Any]) -> Standing:
-    """A stored alert's row with its state."""
+def standing_of(db: sqlite_utils.Database, row: dict[str, Any], now: dt.datetime) -> Standing:
+    """A stored alert's row with its state; a snooze that is over by now is none."""
     found = stored.current_state(db, row["alert_id"])
     if found is None:
         raise LookupError(f"alert {row['alert_id']} has no state")
     snoozed, expires = row.get("snoozed_until"), row.get("expires_on")
+    until = dt.datetime.fromisoformat(snoozed) if snoozed else None
     return Standing(
         row["number"],
         Rule.from_json(row["rule_json"]),
         row["life"],
         State.from_json(found[1]),
-        snoozed_until=dt.datetime.fromisoformat(snoozed) if snoozed else None,
+        snoozed_until=until if until is not None and until > now else None,
         expires_on=dt.date.fromisoformat(expires) if expires else None,
         reason=row["reason"],
     )

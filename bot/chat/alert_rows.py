@@ -51,7 +51,7 @@ async def context(ask: Ask) -> Context:
 
 async def standing(ask: Ask, row: Row) -> Standing:
     """An alert's row with its state."""
-    return await ask.services.database.run(lambda db: standing_of(db, row))
+    return await ask.services.database.run(lambda db: standing_of(db, row, ask.now))
 
 
 def read_rule(text: str, market: Market) -> Rule:

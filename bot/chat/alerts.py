@@ -91,7 +91,7 @@ async def on_alerts(ask: Ask) -> Answer:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
 
     def read(db: sqlite_utils.Database) -> list[Standing]:
-        return [standing_of(db, row) for row in stored.alerts_of(db, ask.chat_id)]
+        return [standing_of(db, row, ask.now) for row in stored.alerts_of(db, ask.chat_id)]
 
     standings = await ask.services.database.run(read)
     return await asyncio.to_thread(listing, standings, await context(ask), int(asked[1] or 0))

@@ -196,7 +196,7 @@ def _skip(db: sqlite_utils.Database, ask: Ask, day: dt.date) -> None:
 async def _now(ask: Ask) -> Answer:
     def read(db: sqlite_utils.Database) -> list[Standing]:
         rows = stored.alerts_of(db, ask.chat_id)
-        return [standing_of(db, row) for row in rows if row["life"] == "active"]
+        return [standing_of(db, row, ask.now) for row in rows if row["life"] == "active"]
 
     standings = await ask.services.database.run(read)
     context = await asyncio.to_thread(context_of, await ask.market(), ask.services.markets)

@@ -73,7 +73,7 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         since = (session - QUARTER).isoformat()
         fires = events.fires_since(db, row["alert_id"], since, until=row["session"])
         alert = stored.get_alert(db, row["chat_id"], row["number"])
-        standing = standing_of(db, alert) if alert is not None else None
+        standing = standing_of(db, alert, now) if alert is not None else None
         found[row["chat_id"], row["thread_id"]].append({**row, "fires": fires, "standing": standing})
     return found
 

@@ -81,7 +81,7 @@ def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
 
 async def _one(services: Services, context: Context, chat_id: int, rows: Rows, now: dt.datetime) -> int:
     """One chat's summary; 1 when it was queued."""
-    standings, row = await services.database.run(partial(_of_chat, chat_id=chat_id))
+    standings, row = await services.database.run(partial(_of_chat, chat_id=chat_id, now=services.clock()))
     preferred = preferences_of(services.config, row)
     late = now - dt.datetime.fromisoformat(rows[-1]["due_at"]) > LATE_AFTER
     sessions = services.markets.sessions()
@@ -121,18 +121,20 @@ def _plan(
     return found
 
 
-def _of_chat(db: sqlite_utils.Database, chat_id: int) -> tuple[list[Standing], dict[str, Any] | None]:
+def _of_chat(
+    db: sqlite_utils.Database, chat_id: int, now: dt.datetime
+) -> tuple[list[Standing], dict[str, Any] | None]:
     """What a summary needs of its chat: the alerts, the settings."""
-    return _standings(db, chat_id), chats.get_chat(db, chat_id)
+    return _standings(db, chat_id, now), chats.get_chat(db, chat_id)
 
 
-def _standings(db: sqlite_utils.Database, chat_id: int) -> list[Standing]:
+def _standings(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[Standing]:
     """The chat's active alerts; one that cannot be read is told by the judging, not here."""
     standings = []
     for row in stored.alerts_of(db, chat_id):
         if row["life"] == "active":
             try:
-                standings.append(standing_of(db, row))
+                standings.append(standing_of(db, row, now))
             except Exception:  # noqa: BLE001 - a broken alert must not cost the chat its summary
                 _log.warning("alert %s is left out of the summary", row["alert_id"], exc_info=True)
     return standings

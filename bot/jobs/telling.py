@@ -142,7 +142,9 @@ class Teller:
             told = replace(told, line=self.line(standing, event, one.bars))
         if restated or not (in_list or held):
             fires = before[one.alert_id, event.session] + _fired_before(one, event)
-            told = replace(told, text=pushes.fired(standing, event, context, fires, self.late(rule, event)))
+            late, since = self.late(rule, event), became(event, one.bars)
+            text = pushes.fired(standing, event, context, fires, late, became=since)
+            told = replace(told, text=text)
         return told
 
     @staticmethod

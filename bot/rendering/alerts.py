@@ -15,6 +15,8 @@ from bot.rendering.figures import begins_last
 from bot.rendering.standing import (
     Context,
     Standing,
+    armed,
+    capital,
     ending,
     ends_soon,
     figures,
@@ -93,7 +95,7 @@ def _begins(standing: Standing) -> str:
         return "Paused: resume it to be told."
     if standing.state.status is Status.FIRED:
         return "True already, so nothing is sent now."
-    return "Armed: a message comes when it turns true."
+    return f"{capital(armed(standing.state))}: a message comes when it turns true."
 
 
 def one(standing: Standing, context: Context, *, remark: str | None = None) -> Answer:

@@ -30,26 +30,30 @@ _WHILE = {QUIET: "held back by quiet hours", SNOOZED: "while alerts were snoozed
 
 
 def fired(
-    standing: Standing, event: Event, context: Context, fires: int, late: int, *, held: Sequence[str] = ()
+    standing: Standing,
+    event: Event,
+    context: Context,
+    fires: int,
+    late: int,
+    *,
+    became: str = "",
+    held: Sequence[str] = (),
 ) -> Answer:
     """The message of one alert that fired, or is still true after its cooldown.
 
-    `fires` in 90 days; `late` sessions after the one at which the event could first be known; `held`
-    says why it was not told then, and what became of it.
+    `fires` in 90 days; `late` sessions after the one at which the event could first be known, and what
+    `became` of it since; `held` says why it was not told then, and what became of it.
     """
     rule, market = standing.rule, context.market
-    session = pd.Timestamp(event.session)
     what = "fired" if event.kind == "fired" else f"is still true, since {short_date(event.since)}"
-    rank = place(context.histories.series(rule.conditions[0]).value.loc[:session])
     html = lines(
         bold(f"Alert #{standing.number} {what}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
         bold(SAMPLE) if market.is_sample else None,
-        f"Late by {_sessions(late)}: the bot was off, or the data came late." if late and not held else None,
+        _late(late, became) if late and not held else None,
         *held,
-        *(_moved(event, position, condition) for position, condition in enumerate(rule.conditions)),
-        f"{capital(rank)}." if rank is not None else None,
+        *(line for at, each in enumerate(rule.conditions) for line in _moved(event, at, each, context)),
         rearmed(rule, event),
         f"For {_sessions(rule.cooldown)} further fires go to /history only." if _cools(rule, event) else None,
         f"Fires in {FIRES_SINCE_DAYS} days: {fires}, this one included." if event.kind == "fired" else None,
@@ -57,6 +61,12 @@ def fired(
         source_line(rule, market, late),
     )
     return Answer(html, buttons=card(replace(standing, life="done") if event.done else standing))
+
+
+def _late(late: int, became: str) -> str:
+    return (
+        f"Late by {_sessions(late)}: the bot was off, or the data came late{f'; {became}' if became else ''}."
+    )
 
 
 def _sessions(count: int) -> str:
@@ -67,15 +77,17 @@ def _cools(rule: Rule, event: Event) -> bool:
     return rule.cooldown > 0 and event.kind == "fired"
 
 
-def _moved(event: Event, position: int, condition: Condition) -> str:
-    """Previous value -> new value of one condition, and by how much it is past its target."""
+def _moved(event: Event, position: int, condition: Condition, context: Context) -> list[str]:
+    """Previous value -> new value of one condition, how far past its target, and its place in history."""
     leg, unit = event.legs[position], METRICS[condition.metric].unit
     if leg.pair is None:
-        return f"{condition.subject}: {NOT_AVAILABLE}."
+        return [f"{condition.subject}: {NOT_AVAILABLE}."]
     value, level = leg.pair
     before = event.previous[position]
     moved = f"{unit.show(before)} → {unit.show(value)}" if before is not None else unit.show(value)
-    return f"{condition.subject}: {moved}, {distance(condition, value, level)}."
+    rank = place(context.histories.series(condition).value.loc[: pd.Timestamp(event.session)])
+    ranked = [] if rank is None else [f"{capital(rank)}."]
+    return [f"{condition.subject}: {moved}, {distance(condition, value, level)}.", *ranked]
 
 
 def fire_line(number: int, rule: Rule, event: Event, became: str) -> Html:

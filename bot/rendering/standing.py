@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 EXCHANGE = ZoneInfo("America/New_York")
+_WAYS = ("upwards", "downwards")  # the sides of a rule that crosses, as the engine has them
 SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
 
 
@@ -115,12 +116,34 @@ def _status(standing: Standing) -> str:
         return f"ended{because}"
     match state.status:
         case Status.CONFIRMING:
-            return f"confirming, {state.count} of {rule.confirm}"
+            return f"confirming{_way(state, Status.CONFIRMING)}, {state.count} of {rule.confirm}"
         case Status.FIRED:
-            since = next((side.since for side in state.sides if side.since), None)
+            since = _fired_on(state)
             began = f"fired {short_date(since)}" if since else "true since before it was set"
             return f"{began}, waits to re-arm"
-    return "armed"
+    return armed(state)
+
+
+def armed(state: State) -> str:
+    """That it is armed; of a rule that crosses which way, and when it fired the other way."""
+    since, way = _fired_on(state), _way(state, Status.FIRED)
+    before = f"fired{way} {short_date(since)}, " if since else ""
+    return f"{before}armed{_way(state, Status.ARMED)}"
+
+
+def _fired_on(state: State) -> dt.date | None:
+    """Session of the last fire since which it has not armed again."""
+    return max(
+        (side.since for side in state.sides if side.status is Status.FIRED and side.since), default=None
+    )
+
+
+def _way(state: State, status: Status) -> str:
+    """Which way of a rule that crosses has a status; nothing for any other rule."""
+    ways = [way for way, side in zip(_WAYS, state.sides, strict=False) if side.status is status]
+    if len(state.sides) < len(_WAYS):
+        return ""
+    return f" {ways[0]}" if len(ways) == 1 else " both ways"
 
 
 def sentence(standing: Standing, zone: ZoneInfo = EXCHANGE) -> str:

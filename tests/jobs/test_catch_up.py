@@ -27,8 +27,17 @@ async def test_one_fire_after_a_downtime_is_a_message_of_its_own_labelled_late(d
     assert len(await desk.evaluate()) == 1
     (said,) = await desk.messages()
     assert said.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
-    assert "Late by 2 sessions: the bot was off, or the data came late." in said
+    assert "Late by 2 sessions: the bot was off, or the data came late; still true." in said
     assert "Source: CSV import, 2 sessions old." in said
+
+
+async def test_one_late_fire_says_when_it_went_back(desk: Desk) -> None:
+    await desk.closes(QUIET)
+    await desk.alert(RULE)
+    await desk.closes([0.65, 0.5, 0.5], DAYS[0])
+    await desk.evaluate()
+    (said,) = await desk.messages()
+    assert "the data came late; back on 17 Jan 2020." in said
 
 
 async def test_two_fires_of_today_are_two_messages(desk: Desk) -> None:

@@ -218,7 +218,7 @@ async def test_an_alert_that_cannot_be_told_pauses_itself(
     alert = await armed(desk)
     await desk.closes([0.65], next_day())
 
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(pushes, "fired", failing)
@@ -367,7 +367,9 @@ async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: 
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("fired on 2020-01-23")
     assert await desk.judged(alert) == "2020-01-24"
-    assert "Late by 1 session: the bot was off, or the data came late." in (await desk.messages())[0]
+    assert (
+        "Late by 1 session: the bot was off, or the data came late; still true." in (await desk.messages())[0]
+    )
 
 
 async def test_a_session_that_comes_after_all_is_judged_in_its_place(desk: Desk) -> None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bot.services import context_of, standing_of
 from storage import alerts as stored
 from tests.jobs.desk import Desk, sessions
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 
 async def test_who_asks_about_one_market_shares_its_histories(desk: Desk) -> None:
@@ -32,4 +37,18 @@ async def test_an_alert_without_a_state_is_named(desk: Desk) -> None:
     alert = await desk.alert("ratio > 0.6")
     await desk.change("DELETE FROM alert_states")
     with pytest.raises(LookupError, match=r"^alert 1 has no state$"):
-        await desk.database.run(lambda db: standing_of(db, stored.alerts_of(db, alert)[0]))
+        await desk.database.run(lambda db: standing_of(db, stored.alerts_of(db, alert)[0], desk.now))
+
+
+async def test_a_snooze_counts_until_it_is_over(desk: Desk) -> None:
+    await desk.closes([0.5] * 10)
+    alert = await desk.alert("ratio > 0.6")
+    end = desk.now + dt.timedelta(hours=2)
+    await desk.database.run(lambda db: stored.set_snooze(db, alert, end))
+
+    def until(db: sqlite_utils.Database, now: dt.datetime) -> dt.datetime | None:
+        return standing_of(db, stored.alerts_of(db, 1)[0], now).snoozed_until
+
+    just_before = end - dt.timedelta(seconds=1)
+    assert await desk.database.run(partial(until, now=just_before)) == end
+    assert await desk.database.run(partial(until, now=end)) is None

@@ -176,7 +176,9 @@ def test_an_alert_that_is_done_rearms_nowhere() -> None:
         ("ratio > 0.6", "paused", 2, "Paused."),
         ("ratio > 0.6", "expired", 2, "Ended."),
         ("ratio > 0.6", "done", 2, "Ended."),
-        ("ratio crosses 0.6", "active", 2, "Armed."),
+        ("ratio crosses 0.6", "active", 1, "Armed downwards."),
+        ("ratio crosses 0.6", "active", 2, "Fired upwards 13 Mar 2021, armed downwards."),
+        ("ratio crosses 0.6 confirm 3", "active", 2, "Confirming upwards, 2 of 3."),
     ],
 )
 def test_the_state_in_words(rule: str, life: str, until: int, words: str) -> None:
@@ -184,6 +186,18 @@ def test_the_state_in_words(rule: str, life: str, until: int, words: str) -> Non
     since = of.market.pair.index[-2]
     told_words = sentence(standing(rule, of, life=life, until=until))
     assert told_words == words.replace("13 Mar 2021", f"{since.day} {since:%b} {since.year}")
+
+
+def test_a_rule_that_has_fired_both_ways_tells_of_the_last_fire() -> None:
+    of = context(market([*LONG, 70.0, 59.999]))  # below the threshold, within the band
+    since = of.market.pair.index[-1]
+    said_of = sentence(standing("ratio crosses 0.6", of, until=2))
+    assert said_of == f"Fired {since.day} {since:%b} {since.year}, waits to re-arm."
+
+
+def test_a_new_rule_that_crosses_says_which_way_it_waits_for() -> None:
+    lines = said(reply("ratio crosses 0.6", context(market(LONG))))
+    assert "Armed upwards: a message comes when it turns true." in lines
 
 
 def test_one_alert_in_full() -> None:

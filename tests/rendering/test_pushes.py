@@ -59,9 +59,11 @@ def test_a_late_message_says_by_how_much_and_how_old_its_figures_are() -> None:
 
 def test_each_condition_tells_what_moved() -> None:
     lines = push("ratio > 0.6 and excess 3m > 5pp").splitlines()
-    assert lines[2:4] == [
+    assert lines[2:6] == [
         "ratio: 0.5050 → 0.7000, 16.67% above 0.6.",
+        "Percentile 100 (n = 301 since 2 Jan 2020).",
         "excess 3m: +0.80pp → +39.72pp, 34.72pp above 5pp.",
+        "Percentile 100 (n = 238 since 2 Apr 2020).",
     ]
     assert "Re-arms at 0.5995 or +4.88pp." in lines
 
