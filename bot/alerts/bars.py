@@ -43,7 +43,7 @@ class Series:
         present = self.value.notna()
         last = self.value.last_valid_index()
         answered = present | (self.value.index < last) if last is not None else present
-        stored: npt.NDArray[np.bool_] = answered.reindex(sessions, fill_value=False).to_numpy(dtype=bool)
+        stored: npt.NDArray[np.bool_] = answered.reindex(sessions, fill_value=False).to_numpy()
         return stored
 
     def on(self, sessions: pd.DatetimeIndex) -> tuple[Figures, Figures]:
@@ -82,9 +82,9 @@ class Histories:
         if metric is None:
             raise BadInput(f"“{condition.metric}” is not a metric any more.")
         history = metric.history(self._market, dict(condition.arguments)).astype("float64")
-        if history.empty:
-            return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
-        return history.replace([np.inf, -np.inf], np.nan).loc[: self._market.last_completed]
+        if history.empty:  # its index may be of anything
+            return history
+        return history.where(np.isfinite(history)).loc[: self._market.last_completed]
 
     def bars(
         self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
@@ -136,14 +136,14 @@ def _waiting(legs: list[Series], index: pd.DatetimeIndex) -> int:
 
 def _at(series: pd.Series, at: npt.NDArray[np.intp]) -> Figures:
     """Values at positions, NaN where missing (position -1)."""
-    found: Figures = np.append(series.to_numpy(dtype="float64"), np.nan)[at]
+    found: Figures = np.append(series.to_numpy(), np.nan)[at]
     return found
 
 
 def threshold(value: pd.Series, target: Target) -> pd.Series:
     """The target on each session of `value`, counted over the sessions that have a value."""
     if target.kind == AMOUNT:
-        return pd.Series(target.value, index=value.index, dtype="float64")
+        return pd.Series(target.value, index=value.index)
     defined, count = value.dropna(), int(target.value)
     match target.kind:
         case "sma":

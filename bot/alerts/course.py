@@ -85,7 +85,7 @@ class Course(Sequence[Bar]):
 
 
 def _array(figures: Iterable[float | None]) -> Figures:
-    return np.array([np.nan if figure is None else figure for figure in figures], dtype="float64")
+    return np.array(list(figures), dtype="float64")  # None becomes NaN
 
 
 def _figure(value: np.float64) -> float | None:

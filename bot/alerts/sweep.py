@@ -6,6 +6,7 @@ bars at once; `step` judges those bars, and what the others would have left in t
 
 from __future__ import annotations
 
+import datetime as dt
 import operator
 from collections.abc import Callable
 from dataclasses import replace
@@ -139,7 +140,7 @@ def sweep(rule: Rule, state: State, course: Course) -> tuple[State, tuple[Event,
     if not len(course):
         return state, ()
     position = course.after(state.session)
-    end = course.after(rule.until) if rule.until else len(course)
+    end = course.after(rule.until or dt.date.max)
     events: list[Event] = []
     swept = _Sweep(rule, state, course)
     while position < end and not state.done:

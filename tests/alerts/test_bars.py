@@ -139,6 +139,17 @@ def test_a_metric_may_answer_with_an_empty_series_of_any_index() -> None:
     assert bars(rule("ratio > sma 2"), market([1.0]), registry) == []
 
 
+@pytest.mark.parametrize("dtype", ["float64", "object"])
+def test_a_metric_without_any_history_is_awaited_beside_one_that_has_it(dtype: str) -> None:
+    gauge = replace(REGISTRY["gauge"], history=lambda *_: pd.Series(dtype=dtype))
+    two = rule("ratio > 5 and gauge 200 > 5%")
+    found = bars(two, market([1.0] * 7), {**REGISTRY, "gauge": gauge}, sessions=sessions(7))
+    assert found == [Bar(day.date(), (Leg(1.0, 5.0), Leg(None, None))) for day in sessions(2)]
+    first = rule("gauge 200 > sma 3 and gauge 200 < high 3 and ratio > 5")
+    later = bars(first, market([1.0] * 7), {**REGISTRY, "gauge": gauge}, dt.date(2018, 1, 1))
+    assert later == [Bar(dt.date(2018, 1, 2), (Leg(None, None), Leg(None, None), Leg(1.0, 5.0)))]
+
+
 @pytest.mark.parametrize(("stored", "judged"), [(10, 10), (9, 9), (6, 6), (5, 5), (4, 5), (1, 5), (0, 5)])
 def test_a_leg_that_is_not_stored_yet_is_awaited_for_five_sessions(stored: int, judged: int) -> None:
     ten = market([1.0] * 10, shares=[7.0] * stored)
@@ -203,6 +214,19 @@ def test_sessions_are_those_that_were_asked_with() -> None:
     histories = Histories(replace(whole, prices=whole.prices.drop(whole.prices.index[2])), REGISTRY)
     a_rule = rule("ratio > 5")
     assert [len(histories.bars(a_rule, sessions=known)) for known in (None, sessions(50), None)] == [3, 2, 3]
+
+
+def test_each_rule_waits_for_its_own_inputs() -> None:
+    histories = Histories(market([1.0] * 4, shares=[7.0] * 2), REGISTRY)
+    four = sessions(4)
+    texts = (
+        "ratio > 5",
+        "flow iwm 5d > $1",
+        "flow spy 5d > $1",
+        "ratio > 5 and flow iwm 5d > $1",
+        "ratio > 6",
+    )
+    assert [len(histories.bars(rule(text), sessions=four)) for text in texts] == [4, 2, 0, 2, 4]
 
 
 def test_a_target_that_is_gone_is_named() -> None:
