@@ -1,24 +1,20 @@
 """Charts as PNG: two colour-blind-safe lines labelled at their ends, readable on a phone.
 
-The only module that imports matplotlib, and only when a chart is drawn. A chart is a Figure of its
-own on the Agg canvas: no pyplot, no shared state, so charts can be drawn in several threads; the
-same input gives the same bytes. Functions `*_figure` build, `*_chart` render and caption. Inputs
-are plain pandas objects on naive midnight sessions; values are in the unit's own scale (percent in
-percent, money in dollars). NaN is a gap and never bridged; nothing to draw raises NoData.
+Functions `*_figure` build, `*_chart` render and caption. Inputs are plain pandas objects on naive midnight
+sessions; values are in the unit's own scale (percent in percent, money in dollars). NaN is a gap and never
+bridged; nothing to draw raises NoData.
 """
 
 from __future__ import annotations
 
-import io
-import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from bot.analytics.units import LEVEL, PERCENT, USD, Unit
 from bot.rendering import captions
+from bot.rendering.canvas import HEIGHT, draw, finish, head, mark, new_figure, png, scale
 from bot.rendering.lines import (
     Kind,
     Line,
@@ -35,16 +31,13 @@ from bot.rendering.lines import (
     summed,
     trimmed,
 )
-from bot.rendering.scales import date_ticks, days, limits, spread, value_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
-    from bot.rendering.themes import Look, Theme
+    from bot.rendering.themes import Look
 
 __all__ = [
     "Chart",
@@ -59,14 +52,6 @@ __all__ = [
     "rule_chart",
     "sheets_chart",
 ]
-
-WIDTH, HEIGHT, MORE = 6.0, 3.4, 1.3  # inches; MORE for each further panel
-DPI = 200  # 1200 pixels wide: sharp on a phone's doubled pixels
-TEXT, TITLE = 9.0, 11.5  # points; 9 is the smallest that a phone in hand shows legibly
-LABEL = "end label"  # how end labels are found again once the layout is known
-_LEADING = 1.25  # distance of lines of text, in their size
-_NAME = 14  # characters of a line of an end label
-_LONG = 1_200  # points of a line that needs a finer pen
 
 
 @dataclass(frozen=True)
@@ -85,19 +70,19 @@ def compare_chart(returns: pd.DataFrame, look: Look, panel: Panel | None = None)
         said.append(
             captions.against(panel.ratio.loc[: returns.index[-1]], panel.average.loc[: returns.index[-1]])
         )
-    return Chart(_png(figure), captions.caption(look, said))
+    return Chart(png(figure), captions.caption(look, said))
 
 
 def compare_figure(returns: pd.DataFrame, look: Look, panel: Panel | None = None) -> Figure:
     """The figure of `compare_chart`."""
     above = legs(returns, look)
     below = panel_lines(panel, returns.index, look.theme)
-    figure, axes = _figure(look, ratios=(2.3, 1.0) if below else (1.0,))
-    _draw(axes[0], above, PERCENT, look.theme)
+    figure, axes = new_figure(look, ratios=(2.3, 1.0) if below else (1.0,))
+    draw(axes[0], above, PERCENT, look.theme)
     if panel is not None and below:
-        _draw(axes[1], below, LEVEL, look.theme, most=3)
-        _say(axes[1].set_title(panel.title, loc="left"), look.theme.muted, TEXT)
-    _finish(figure, axes, pd.DatetimeIndex(returns.index))
+        draw(axes[1], below, LEVEL, look.theme, most=3)
+        head(axes[1], panel.title, look.theme)
+    finish(figure, axes, pd.DatetimeIndex(returns.index))
     return figure
 
 
@@ -118,7 +103,7 @@ def metric_chart(
         said.append(captions.threshold(threshold.name, threshold.over(shown.index), unit))
     if marks is not None:
         said.append(captions.marks(marks.name, marks.on(shown)))
-    return Chart(_png(figure), captions.caption(look, said))
+    return Chart(png(figure), captions.caption(look, said))
 
 
 def metric_figure(
@@ -133,11 +118,11 @@ def metric_figure(
     """The figure of `metric_chart`."""
     shown = trimmed(summed(series, kind), look)
     lines = [Line(shown, look.theme.lines[0]), *levels(threshold, shown, look.theme)]
-    figure, axes = _figure(look, note=f"○ {marks.name}" if marks else "")
-    _draw(axes[0], lines, unit, look.theme, kind)
+    figure, axes = new_figure(look, note=f"○ {marks.name}" if marks else "")
+    draw(axes[0], lines, unit, look.theme, kind)
     if marks is not None:
-        _mark(axes[0], shown.reindex(marks.on(shown)), look.theme)
-    _finish(figure, axes, pd.DatetimeIndex(shown.index))
+        mark(axes[0], shown.reindex(marks.on(shown)), look.theme)
+    finish(figure, axes, pd.DatetimeIndex(shown.index))
     return figure
 
 
@@ -161,40 +146,40 @@ def rule_chart(parts: Sequence[Leg], look: Look, marks: Marks | None = None) -> 
         said += [f"{leg.name}: {captions.metric(shown, leg.unit)[0]} {level}"]
     if marks is not None:
         said.append(captions.marks(marks.name, marks.on(parts[0].series)))
-    return Chart(_png(figure), captions.caption(look, said))
+    return Chart(png(figure), captions.caption(look, said))
 
 
 def rule_figure(parts: Sequence[Leg], look: Look, marks: Marks | None = None) -> Figure:
     """The figure of `rule_chart`."""
     shown = [trimmed(finite(leg.series), look) for leg in parts]
     note = f"○ {marks.name}" if marks else ""
-    figure, axes = _figure(look, ratios=(1.0,) * len(parts), note=note)
+    figure, axes = new_figure(look, ratios=(1.0,) * len(parts), note=note)
     for panel, leg, series in zip(axes, parts, shown, strict=True):
         lines = [Line(series, look.theme.lines[0]), *levels(leg.threshold, series, look.theme)]
-        _draw(panel, lines, leg.unit, look.theme, most=5 if len(parts) == 1 else 3)
+        draw(panel, lines, leg.unit, look.theme, most=5 if len(parts) == 1 else 3)
         if len(parts) > 1:
-            _say(panel.set_title(leg.name, loc="left"), look.theme.muted, TEXT)
+            head(panel, leg.name, look.theme)
         if marks is not None:
-            _mark(panel, series.reindex(marks.on(series)), look.theme)
+            mark(panel, series.reindex(marks.on(series)), look.theme)
     index = pd.DatetimeIndex([])
     for series in shown:
         index = index.union(pd.DatetimeIndex(series.index))
-    _finish(figure, axes, index)
+    finish(figure, axes, index)
     return figure
 
 
 def flows_chart(flows: pd.DataFrame, look: Look) -> Chart:
     """Money into each fund added up over the window: sessions x funds, dollars a session."""
     figure = flows_figure(flows, look)
-    return Chart(_png(figure), captions.caption(look, captions.flows(flows.cumsum())))
+    return Chart(png(figure), captions.caption(look, captions.flows(flows.cumsum())))
 
 
 def flows_figure(flows: pd.DataFrame, look: Look) -> Figure:
     """The figure of `flows_chart`."""
     lines = legs(flows.cumsum(), look)
-    figure, axes = _figure(look)
-    _draw(axes[0], lines, USD, look.theme, "cumulative")
-    _finish(figure, axes, pd.DatetimeIndex(flows.index))
+    figure, axes = new_figure(look)
+    draw(axes[0], lines, USD, look.theme, "cumulative")
+    finish(figure, axes, pd.DatetimeIndex(flows.index))
     return figure
 
 
@@ -202,7 +187,7 @@ def sheets_chart(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) 
     """Panels of one scale below each other, to be compared; `level` is where all of their lines began."""
     figure = sheets_figure(sheets, unit, look, level)
     said = [captions.growth(sheet.title, sheet.series, unit) for sheet in sheets]
-    return Chart(_png(figure), captions.caption(look, said))
+    return Chart(png(figure), captions.caption(look, said))
 
 
 def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Figure:
@@ -211,173 +196,14 @@ def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float)
     if not drawn:
         raise nothing(look)
     everything = [line for _, lines in drawn for line in lines]
-    figure, axes = _figure(look, ratios=(1.0,) * len(drawn), more=HEIGHT - 1)
+    figure, axes = new_figure(look, ratios=(1.0,) * len(drawn), more=HEIGHT - 1)
     for panel, (sheet, lines) in zip(axes, drawn, strict=True):
-        _draw(panel, lines, unit, look.theme)
-        _scale(panel, everything, unit, shown=(level,))
+        draw(panel, lines, unit, look.theme)
+        scale(panel, everything, unit, shown=(level,))
         panel.axhline(level, color=look.theme.muted, lw=0.8, zorder=1)
-        _say(panel.set_title(sheet.title, loc="left"), look.theme.muted, TEXT)
+        head(panel, sheet.title, look.theme)
     index = pd.DatetimeIndex([])
     for line in everything:
         index = index.union(pd.DatetimeIndex(line.series.index))
-    _finish(figure, axes, index)
+    finish(figure, axes, index)
     return figure
-
-
-def _figure(
-    look: Look, ratios: Sequence[float] = (1.0,), note: str = "", more: float = MORE
-) -> tuple[Figure, list[Axes]]:
-    """An empty figure with title, footer and sample label; a panel for each of the height ratios."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
-    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
-
-    height, theme = HEIGHT + more * (len(ratios) - 1), look.theme
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=theme.ground)
-    FigureCanvasAgg(figure)
-    title = figure.text(0.02, 1 - 0.08 / height, "", va="top", weight="bold")
-    footer = figure.text(0.02, 0.08 / height, "", va="bottom")
-    _say(title, theme.ink, TITLE)
-    _say(footer, theme.muted, TEXT)
-    if look.sample:
-        stamp = figure.text(0.45, 0.5, "sample data", ha="center", va="center", alpha=0.16, rotation=18)
-        _say(stamp, theme.muted, 50)
-    top = (0.14 + _wrap(title, look.title) * TITLE * _LEADING / 72) / height
-    bottom = (0.14 + _wrap(footer, look.source, note) * TEXT * _LEADING / 72) / height
-    figure.set_layout_engine("constrained", rect=(0.005, bottom, 0.99, 1 - top - bottom))
-    axes = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=list(ratios))[:, 0]
-    for panel in axes:
-        _dress(panel, theme)
-    return figure, list(axes)
-
-
-def _say(text: Text, colour: str, size: float) -> None:
-    """Dress a text; never as a formula, for which "$1bn and $2bn" would be taken."""
-    text.set(color=colour, fontsize=size, parse_math=False, linespacing=_LEADING)
-
-
-def _wrap(text: Text, *paragraphs: str) -> int:
-    """Break the paragraphs so that the figure's width holds them; the number of lines they take."""
-    lines: list[str] = []
-    for columns in range(90, 10, -2):
-        lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, columns)]
-        text.set_text("\n".join(lines))
-        if text.get_window_extent().width <= 0.96 * WIDTH * DPI:
-            break
-    return len(lines)
-
-
-def _dress(axes: Axes, theme: Theme) -> None:
-    """A quiet frame: horizontal grid, a base line, no box."""
-    axes.set_facecolor("none")
-    for side, spine in axes.spines.items():
-        spine.set(visible=side == "bottom", color=theme.muted, linewidth=0.8)
-    axes.grid(visible=True, axis="y", color=theme.grid, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=theme.muted, labelsize=TEXT, length=0, pad=4)
-    axes.tick_params(axis="x", length=3)
-
-
-def _draw(
-    axes: Axes, lines: Sequence[Line], unit: Unit, theme: Theme, kind: Kind = "line", *, most: int = 5
-) -> None:
-    """The lines (the first as bars where asked), their end labels and the value axis."""
-    for line in lines:
-        if kind == "bar" and line is lines[0]:
-            _bars(axes, line)
-        else:
-            _stroke(axes, line)
-        _label_end(axes, line, unit)
-    low, high = _scale(axes, lines, unit, most, shown=() if kind == "line" else (0.0,))
-    if unit.signed and low < 0 < high:
-        axes.axhline(0, color=theme.muted, lw=0.8, zorder=1)
-
-
-def _scale(
-    axes: Axes, lines: Sequence[Line], unit: Unit, most: int = 5, *, shown: Sequence[float] = ()
-) -> tuple[float, float]:
-    """A value axis that holds the lines and the values to be shown; its two ends."""
-    values = np.concatenate([line.y for line in lines])
-    low, high = limits(np.append(values[np.isfinite(values)], shown))
-    axes.set_ylim(low, high)
-    axes.set_yticks(*value_ticks(low, high, unit, most))
-    return low, high
-
-
-def _stroke(axes: Axes, line: Line) -> None:
-    """A line with its gaps; a value between two gaps, which has no segment, as a dot."""
-    x, y, colour = line.x, line.y, line.colour
-    known = np.isfinite(np.concatenate([[np.nan], y, [np.nan]]))
-    alone = known[1:-1] & ~known[:-2] & ~known[2:]
-    width = line.width if len(y) <= _LONG else 0.6 * line.width
-    axes.plot(x, y, color=colour, lw=width, ls=line.style, solid_capstyle="round", zorder=3)
-    axes.plot(x[alone], y[alone], color=colour, ls="", marker="o", ms=line.width + 1, zorder=3)
-
-
-def _bars(axes: Axes, line: Line) -> None:
-    """A bar from zero per value, as wide as the sessions allow."""
-    span = max(float(line.x[-1] - line.x[0]), 1.0)
-    width = min(max(0.6 * 280 / span, 0.7), 12.0)  # the panel is about 280 points wide
-    known = np.isfinite(line.y)
-    axes.vlines(line.x[known], 0, line.y[known], colors=line.colour, linewidth=width, zorder=3)
-
-
-def _mark(axes: Axes, points: pd.Series, theme: Theme) -> None:
-    """Open circles on the line."""
-    x = days(pd.DatetimeIndex(points.index))
-    axes.plot(
-        x, points.to_numpy(), ls="", marker="o", ms=6, mfc=theme.ground, mec=theme.ink, mew=1.4, zorder=4
-    )
-
-
-def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
-    """Name and last value right of the panel, tied to the end of the line; its height is settled later."""
-    end = np.flatnonzero(np.isfinite(line.y))[-1]
-    x, y = float(line.x[end]), float(line.y[end])
-    tie = {"arrowstyle": "-", "color": line.colour, "lw": 0.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
-    label = axes.annotate(
-        "\n".join([*textwrap.wrap(line.name, _NAME, max_lines=2, placeholder="…"), unit.show(y)]),
-        xy=(x, y),
-        xytext=(1.03, 0.5),
-        textcoords="axes fraction",
-        annotation_clip=False,
-        va="center",
-        weight="bold",
-        gid=LABEL,
-        arrowprops=tie,
-    )
-    _say(label, line.colour, TEXT)
-
-
-def _finish(figure: Figure, axes: Sequence[Axes], index: pd.DatetimeIndex) -> None:
-    """Date axis, layout, then the heights of the end labels, which need the layout."""
-    x = days(index)
-    air = max(0.015 * (x[-1] - x[0]), 0.5)
-    for panel in axes:
-        panel.set_xlim(x[0] - air, x[-1] + air)
-        panel.set_xticks(*(date_ticks(index) if panel is axes[-1] else ([], [])))
-        for tick in (*panel.get_xticklabels(), *panel.get_yticklabels()):
-            tick.set_parse_math(False)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for panel in axes:
-        _settle(panel)
-
-
-def _settle(axes: Axes) -> None:
-    """Move the end labels of a panel apart, as near to the ends of their lines as they can stand."""
-    from matplotlib.text import Text  # noqa: PLC0415 - late, with all of matplotlib
-
-    labels: list[Any] = [text for text in axes.texts if text.get_gid() == LABEL]
-    # Text's own box: an annotation's includes the tie to its line.
-    height = max(Text.get_window_extent(label).height for label in labels) + 3 * DPI / 72
-    box = axes.get_window_extent()
-    ends = [float(axes.transData.transform(label.xy)[1]) for label in labels]
-    for label, centre in zip(labels, spread(ends, height, box.y0, box.y1), strict=True):
-        label.set_position((1.03, (centre - box.y0) / box.height))
-
-
-def _png(figure: Figure) -> bytes:
-    """The picture; without the library's version in it, so that equal input gives equal bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None}, facecolor=figure.get_facecolor())
-    return buffer.getvalue()

@@ -13,9 +13,8 @@ from matplotlib.text import Annotation, Text
 
 from bot.analytics.units import INDEX, LEVEL, MULTIPLE, PERCENT, USD
 from bot.errors import NoData
+from bot.rendering.canvas import LABEL, TEXT
 from bot.rendering.charts import (
-    LABEL,
-    TEXT,
     Marks,
     Panel,
     Sheet,

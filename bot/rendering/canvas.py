@@ -1,0 +1,200 @@
+"""The canvas of all charts: figure, frame, lines, end labels, axes, PNG.
+
+The only module that imports matplotlib, and only when a chart is drawn. A chart is a Figure of its own
+on the Agg canvas: no pyplot, no shared state, so charts can be drawn in several threads; the same input
+gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bot.rendering.scales import date_ticks, days, limits, spread, value_ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    from bot.analytics.units import Unit
+    from bot.rendering.lines import Kind, Line
+    from bot.rendering.themes import Look, Theme
+
+WIDTH, HEIGHT, MORE = 6.0, 3.4, 1.3  # inches; MORE for each further panel
+DPI = 200  # 1200 pixels wide: sharp on a phone's doubled pixels
+TEXT, TITLE = 9.0, 11.5  # points; 9 is the smallest that a phone in hand shows legibly
+LABEL = "end label"  # how end labels are found again once the layout is known
+_LEADING = 1.25  # distance of lines of text, in their size
+_NAME = 14  # characters of a line of an end label
+_LONG = 1_200  # points of a line that needs a finer pen
+
+
+def new_figure(
+    look: Look, ratios: Sequence[float] = (1.0,), note: str = "", more: float = MORE
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure with title, footer and sample label; a panel for each of the height ratios."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
+
+    height, theme = HEIGHT + more * (len(ratios) - 1), look.theme
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=theme.ground)
+    FigureCanvasAgg(figure)
+    title = figure.text(0.02, 1 - 0.08 / height, "", va="top", weight="bold")
+    footer = figure.text(0.02, 0.08 / height, "", va="bottom")
+    _say(title, theme.ink, TITLE)
+    _say(footer, theme.muted, TEXT)
+    if look.sample:
+        stamp = figure.text(0.45, 0.5, "sample data", ha="center", va="center", alpha=0.16, rotation=18)
+        _say(stamp, theme.muted, 50)
+    top = (0.14 + _wrap(title, look.title) * TITLE * _LEADING / 72) / height
+    bottom = (0.14 + _wrap(footer, look.source, note) * TEXT * _LEADING / 72) / height
+    figure.set_layout_engine("constrained", rect=(0.005, bottom, 0.99, 1 - top - bottom))
+    axes = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=list(ratios))[:, 0]
+    for panel in axes:
+        _dress(panel, theme)
+    return figure, list(axes)
+
+
+def _say(text: Text, colour: str, size: float) -> None:
+    """Dress a text; never as a formula, for which "$1bn and $2bn" would be taken."""
+    text.set(color=colour, fontsize=size, parse_math=False, linespacing=_LEADING)
+
+
+def _wrap(text: Text, *paragraphs: str) -> int:
+    """Break the paragraphs so that the figure's width holds them; the number of lines they take."""
+    lines: list[str] = []
+    for columns in range(90, 10, -2):
+        lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, columns)]
+        text.set_text("\n".join(lines))
+        if text.get_window_extent().width <= 0.96 * WIDTH * DPI:
+            break
+    return len(lines)
+
+
+def head(axes: Axes, title: str, theme: Theme) -> None:
+    """A panel's own title."""
+    _say(axes.set_title(title, loc="left"), theme.muted, TEXT)
+
+
+def _dress(axes: Axes, theme: Theme) -> None:
+    """A quiet frame: horizontal grid, a base line, no box."""
+    axes.set_facecolor("none")
+    for side, spine in axes.spines.items():
+        spine.set(visible=side == "bottom", color=theme.muted, linewidth=0.8)
+    axes.grid(visible=True, axis="y", color=theme.grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=theme.muted, labelsize=TEXT, length=0, pad=4)
+    axes.tick_params(axis="x", length=3)
+
+
+def draw(
+    axes: Axes, lines: Sequence[Line], unit: Unit, theme: Theme, kind: Kind = "line", *, most: int = 5
+) -> None:
+    """The lines (the first as bars where asked), their end labels and the value axis."""
+    for line in lines:
+        if kind == "bar" and line is lines[0]:
+            _bars(axes, line)
+        else:
+            _stroke(axes, line)
+        _label_end(axes, line, unit)
+    low, high = scale(axes, lines, unit, most, shown=() if kind == "line" else (0.0,))
+    if unit.signed and low < 0 < high:
+        axes.axhline(0, color=theme.muted, lw=0.8, zorder=1)
+
+
+def scale(
+    axes: Axes, lines: Sequence[Line], unit: Unit, most: int = 5, *, shown: Sequence[float] = ()
+) -> tuple[float, float]:
+    """A value axis that holds the lines and the values to be shown; its two ends."""
+    values = np.concatenate([line.y for line in lines])
+    low, high = limits(np.append(values[np.isfinite(values)], shown))
+    axes.set_ylim(low, high)
+    axes.set_yticks(*value_ticks(low, high, unit, most))
+    return low, high
+
+
+def _stroke(axes: Axes, line: Line) -> None:
+    """A line with its gaps; a value between two gaps, which has no segment, as a dot."""
+    x, y, colour = line.x, line.y, line.colour
+    known = np.isfinite(np.concatenate([[np.nan], y, [np.nan]]))
+    alone = known[1:-1] & ~known[:-2] & ~known[2:]
+    width = line.width if len(y) <= _LONG else 0.6 * line.width
+    axes.plot(x, y, color=colour, lw=width, ls=line.style, solid_capstyle="round", zorder=3)
+    axes.plot(x[alone], y[alone], color=colour, ls="", marker="o", ms=line.width + 1, zorder=3)
+
+
+def _bars(axes: Axes, line: Line) -> None:
+    """A bar from zero per value, as wide as the sessions allow."""
+    span = max(float(line.x[-1] - line.x[0]), 1.0)
+    width = min(max(0.6 * 280 / span, 0.7), 12.0)  # the panel is about 280 points wide
+    known = np.isfinite(line.y)
+    axes.vlines(line.x[known], 0, line.y[known], colors=line.colour, linewidth=width, zorder=3)
+
+
+def mark(axes: Axes, points: pd.Series, theme: Theme) -> None:
+    """Open circles on the line."""
+    x = days(pd.DatetimeIndex(points.index))
+    axes.plot(
+        x, points.to_numpy(), ls="", marker="o", ms=6, mfc=theme.ground, mec=theme.ink, mew=1.4, zorder=4
+    )
+
+
+def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
+    """Name and last value right of the panel, tied to the end of the line; its height is settled later."""
+    end = np.flatnonzero(np.isfinite(line.y))[-1]
+    x, y = float(line.x[end]), float(line.y[end])
+    tie = {"arrowstyle": "-", "color": line.colour, "lw": 0.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
+    label = axes.annotate(
+        "\n".join([*textwrap.wrap(line.name, _NAME, max_lines=2, placeholder="…"), unit.show(y)]),
+        xy=(x, y),
+        xytext=(1.03, 0.5),
+        textcoords="axes fraction",
+        annotation_clip=False,
+        va="center",
+        weight="bold",
+        gid=LABEL,
+        arrowprops=tie,
+    )
+    _say(label, line.colour, TEXT)
+
+
+def finish(figure: Figure, axes: Sequence[Axes], index: pd.DatetimeIndex) -> None:
+    """Date axis, layout, then the heights of the end labels, which need the layout."""
+    x = days(index)
+    air = max(0.015 * (x[-1] - x[0]), 0.5)
+    for panel in axes:
+        panel.set_xlim(x[0] - air, x[-1] + air)
+        panel.set_xticks(*(date_ticks(index) if panel is axes[-1] else ([], [])))
+        for tick in (*panel.get_xticklabels(), *panel.get_yticklabels()):
+            tick.set_parse_math(False)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for panel in axes:
+        _settle(panel)
+
+
+def _settle(axes: Axes) -> None:
+    """Move the end labels of a panel apart, as near to the ends of their lines as they can stand."""
+    from matplotlib.text import Text  # noqa: PLC0415 - late, with all of matplotlib
+
+    labels: list[Any] = [text for text in axes.texts if text.get_gid() == LABEL]
+    # Text's own box: an annotation's includes the tie to its line.
+    height = max(Text.get_window_extent(label).height for label in labels) + 3 * DPI / 72
+    box = axes.get_window_extent()
+    ends = [float(axes.transData.transform(label.xy)[1]) for label in labels]
+    for label, centre in zip(labels, spread(ends, height, box.y0, box.y1), strict=True):
+        label.set_position((1.03, (centre - box.y0) / box.height))
+
+
+def png(figure: Figure) -> bytes:
+    """The picture; without the library's version in it, so that equal input gives equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None}, facecolor=figure.get_facecolor())
+    return buffer.getvalue()
