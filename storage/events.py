@@ -55,17 +55,25 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
 
 
 def events(
-    db: sqlite_utils.Database, *, alert_id: int | None = None, chat_id: int | None = None, limit: int = 20
+    db: sqlite_utils.Database,
+    *,
+    alert_id: int | None = None,
+    chat_id: int | None = None,
+    limit: int = 20,
+    skip: int = 0,
 ) -> list[Row]:
-    """Newest events of an alert or a chat, with the alert's number, rule and chat; detail is a dict."""
+    """Events of an alert or a chat, newest first, with the alert's number, rule and chat; detail is a dict.
+
+    The newest `skip` are left out.
+    """
     found = select(
         db,
         """
         SELECT alert_events.*, number, rule, chat_id FROM alert_events JOIN alerts USING (alert_id)
         WHERE (:alert IS NULL OR alert_id = :alert) AND (:chat IS NULL OR chat_id = :chat)
-        ORDER BY session DESC, event_id DESC LIMIT :limit
+        ORDER BY session DESC, event_id DESC LIMIT :limit OFFSET :skip
         """,
-        {"alert": alert_id, "chat": chat_id, "limit": limit},
+        {"alert": alert_id, "chat": chat_id, "limit": limit, "skip": skip},
     )
     return [{**row, "detail": json.loads(row["detail"])} for row in found]
 

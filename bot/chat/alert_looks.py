@@ -12,7 +12,7 @@ from bot.alerts.state import Event, State
 from bot.chat.alert_rows import Row, context, standing
 from bot.rendering import alerts as say
 from bot.rendering.answer import Answer
-from bot.rendering.history import history_answer
+from bot.rendering.history import PAGE, history_answer
 from bot.rendering.pushes import FIRES_SINCE_DAYS
 from bot.rendering.rule_chart import chart_answer
 from bot.rendering.text import lines
@@ -25,7 +25,7 @@ from storage import events
 if TYPE_CHECKING:
     from bot.chat.ask import Ask
 
-MOST_EVENTS = 20
+_LOOKED_AT = 20  # newest events, among which the last fire is looked for
 _FIRES = ("fired", "still", "restated")
 
 
@@ -36,13 +36,14 @@ async def look(ask: Ask, row: Row, remark: str | None = None) -> Answer:
 
 async def why(ask: Ask, row: Row, _: str) -> Answer:
     """The stored inputs of the last fire, judged again; before any, where the alert stands."""
-    read = partial(events.events, alert_id=row["alert_id"], limit=MOST_EVENTS)
+    read = partial(events.events, alert_id=row["alert_id"], limit=_LOOKED_AT)
     found = await ask.services.database.run(read)
     fire = next((event for event in found if event["transition"] in _FIRES), None)
     if fire is None:
         answer = await look(ask, row)
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
-    gone = any(e["transition"] == "withdrawn" and e["session"] == fire["session"] for e in found)
+    later = found[: found.index(fire)]
+    gone = any(e["transition"] == "withdrawn" and e["session"] == fire["session"] for e in later)
     told = await asyncio.to_thread(say_why, await _stored(ask, row, fire), await context(ask))
     html = lines(told, "It was taken back when the data was revised." if gone else None)
     return Answer(html, buttons=(*say.card(await standing(ask, row)), say.ALL))
@@ -85,13 +86,13 @@ async def test(ask: Ask, row: Row, _: str) -> Answer:
     return await asyncio.to_thread(trial, await standing(ask, row), of, fires)
 
 
-async def history(ask: Ask, row: Row, _: str) -> Answer:
+async def history(ask: Ask, row: Row, _: str = "", page: int = 1) -> Answer:
     """What one alert did, newest first."""
-    read = partial(events.events, alert_id=row["alert_id"], limit=MOST_EVENTS)
-    return history_answer(await ask.services.database.run(read), row["number"])
+    read = partial(events.events, alert_id=row["alert_id"], limit=PAGE + 1, skip=(page - 1) * PAGE)
+    return history_answer(await ask.services.database.run(read), row["number"], page=page)
 
 
-async def history_of_chat(ask: Ask) -> Answer:
+async def history_of_chat(ask: Ask, page: int = 1) -> Answer:
     """What the chat's alerts did, newest first."""
-    read = partial(events.events, chat_id=ask.chat_id, limit=MOST_EVENTS)
-    return history_answer(await ask.services.database.run(read))
+    read = partial(events.events, chat_id=ask.chat_id, limit=PAGE + 1, skip=(page - 1) * PAGE)
+    return history_answer(await ask.services.database.run(read), page=page)

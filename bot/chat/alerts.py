@@ -98,11 +98,12 @@ async def on_alerts(ask: Ask) -> Answer:
 
 
 async def on_history(ask: Ask) -> Answer:
-    """/history: what fired in this chat, or of one alert."""
-    number = re.fullmatch(r"#?([0-9]*)", ask.text)
-    if number is None:
+    """/history: what fired in this chat, or of one alert, in pages."""
+    asked = re.fullmatch(r"(?:#?([0-9]+))? ?(?:page ([0-9]{1,6}))?", ask.text, re.IGNORECASE)
+    if asked is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/history 1")
-    if not number[1]:
-        return await alert_looks.history_of_chat(ask)
-    row = await ask.services.database.run(lambda db: found(db, ask, number[1]))
-    return await alert_looks.history(ask, row, "")
+    number, page = asked[1], max(int(asked[2] or 1), 1)
+    if not number:
+        return await alert_looks.history_of_chat(ask, page)
+    row = await ask.services.database.run(lambda db: found(db, ask, number))
+    return await alert_looks.history(ask, row, page=page)

@@ -124,9 +124,13 @@ def often(frequency: Frequency, rule: Rule, context: Context) -> str:
     if frequency.since is None or frequency.until is None:
         of = f" of {last}" if len(rule.conditions) > 1 else ""
         return f"How often it would have fired: {NOT_AVAILABLE}, no history{of}."
-    whose = f"the history of {last.subject}" if len(rule.conditions) > 1 else "its history"
+    whose = f" of {last}" if len(rule.conditions) > 1 else ""
     whole = frequency.until - frequency.since >= _FIVE_YEARS
-    span = "In the last 5 years" if whole else f"Since {short_date(frequency.since)}, where {whose} begins,"
+    span = (
+        "In the last 5 years"
+        if whole
+        else f"Since {short_date(frequency.since)} (before: too little history{whose})"
+    )
     if not frequency.dates:
         return f"{span} it would not have fired."
     when = "on" if frequency.count == 1 else "last on"

@@ -120,7 +120,7 @@ def _span(tested: Backtest, years: int) -> str:
     """The sessions that were judged, and which condition has no earlier ones."""
     found, first = tested.found, short_date(tested.begin)
     what = f" of {tested.latest}" if len(tested.rule.conditions) > 1 else ""
-    note = f"; there is no history{what} before {first}" if _is_short(found, years) else ""
+    note = f"; before that there is too little history{what}" if _is_short(found, years) else ""
     return f"Judged close by close from {first} to {short_date(tested.end)}{note}."
 
 

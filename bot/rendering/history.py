@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.alerts.grammar import parse_rule
 from bot.alerts.rule import Rule
 from bot.analytics.registry import METRICS
-from bot.rendering.answer import Answer
+from bot.rendering.answer import Answer, Button
 from bot.rendering.text import Html, bold, code, lines, short_date
 
 if TYPE_CHECKING:
@@ -18,22 +18,43 @@ _WORDS = {
     "fired": "fired",
     "still": "still true",
     "withdrawn": "taken back, the data was revised",
-    "restated": "fired with other figures, the data was revised",
+    "restated": "fired on revised figures",
 }
 _HELD = {"snooze": "told when the snooze ends", "quiet": "told after the quiet hours"}
 
 
-def history_answer(events: Sequence[Mapping[str, Any]], number: int | None = None) -> Answer:
-    """Events as `storage.events.events` gives them: of one alert, or of all in the chat."""
+PAGE = 20  # events in a message
+
+
+def history_answer(
+    events: Sequence[Mapping[str, Any]], number: int | None = None, *, page: int = 1
+) -> Answer:
+    """Events as `storage.events.events` gives them: of one alert, or of all in the chat.
+
+    They are those of a page on; when there are more than it holds, a button leads to the older ones.
+    """
+    events, more = events[:PAGE], len(events) > PAGE
+    turns = _turns(number, page, more=more)
     one = (((f"#{number}", f"/alert {number}"), ("All alerts", "/alerts")),) if number is not None else ()
     if not events:
         said = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."
-        return Answer(lines(bold(said), "Yours: /alerts" if number is None else None), buttons=one)
+        said = said if page == 1 else f"There is no page {page}."
+        return Answer(lines(bold(said), "Yours: /alerts" if number is None else None), buttons=(*turns, *one))
     labels = ", ".join(dict.fromkeys(label for event in events if (label := event["detail"].get("source"))))
     count = f"Last {len(events)} events, newest first" if len(events) > 1 else "One event"
+    if turns:
+        count = f"Page {page} of events, newest first"
     title = count if number is None else f"Alert #{number}: {count[0].lower()}{count[1:]}"
     source = f"Source: {labels}." if labels else None
-    return Answer(lines(bold(title), *map(_line, events), "", source), buttons=one)
+    return Answer(lines(bold(title), *map(_line, events), "", source), buttons=(*turns, *one))
+
+
+def _turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, ...], ...]:
+    """Buttons to the newer and the older page, where there are such."""
+    of = "/history" if number is None else f"/history {number}"
+    newer = (("‹ Newer", f"{of} page {page - 1}"),) if page > 1 else ()
+    older = (("Older ›", f"{of} page {page + 1}"),) if more else ()
+    return ((*newer, *older),) if newer or older else ()
 
 
 def _line(event: Mapping[str, Any]) -> Html:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.backtest import timings
+from benchmarks.backtest import timings, waits
 from benchmarks.metrics import made_up_market
 from bot.alerts.backtest import frequency
 from bot.alerts.bars import Histories
@@ -23,6 +23,13 @@ def test_every_example_is_timed_beside_its_metric() -> None:
     assert all(timing.metric > 0 for timing in found)
     assert all(timing.ratio > 0 for timing in found)
     assert any(timing.fires for timing in found)
+
+
+def test_the_whole_answer_is_timed_beside_the_metrics_chart() -> None:
+    (found,) = waits(made_up_market(sessions=700), ["excess 3m > 5pp"], repeats=1)
+    assert found.rule == "excess 3m > 5pp"
+    assert found.chart > 0
+    assert found.ratio == found.backtest / found.chart
 
 
 def test_twenty_years_are_judged_where_something_can_turn(monkeypatch: pytest.MonkeyPatch) -> None:

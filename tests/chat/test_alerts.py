@@ -10,10 +10,12 @@ import pytest
 
 from bot.chat.alert_rows import MOST_ALERTS
 from storage import alerts as stored
-from storage import chats
+from storage import chats, events
 from tests.chat.talk import ME, YOU
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import sqlite_utils
 
     from tests.chat.talk import Talk
@@ -73,6 +75,51 @@ async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_i
     assert (await talk.ask("/history"))[0].text == (
         "One event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
     )
+
+
+async def test_a_fire_that_came_again_after_it_was_taken_back_stands(talk: Talk) -> None:
+    talk.now = OCTOBER
+    await talk.ask(f"/alert {RULE}")
+    (pushed,) = await pass_to(talk, OCTOBER + DAY)
+    (fire,) = await talk.database.run(lambda db: events.events(db, alert_id=1))
+
+    def store(transition: str, revision: int) -> Callable[[sqlite_utils.Database], object]:
+        return lambda db: events.add_event(
+            db,
+            alert_id=1,
+            session=fire["session"],
+            transition=transition,
+            now=talk.now,
+            value=fire["value"],
+            detail=fire["detail"],
+            revision=revision,
+        )
+
+    back = "It was taken back when the data was revised."
+    await talk.database.run(store("withdrawn", 1))
+    assert back in (await talk.press(pushed, "Why"))[0].text
+    await talk.database.run(store("fired", 2))
+    assert back not in (await talk.press(pushed, "Why"))[0].text
+
+
+async def test_history_turns_to_older_events(talk: Talk) -> None:
+    await talk.ask("/alert ratio > 0.9")
+
+    def fires(db: sqlite_utils.Database) -> None:
+        for day in range(1, 27):
+            events.add_event(db, alert_id=1, session=f"2020-10-{day:02}", transition="fired", now=talk.now)
+
+    await talk.database.run(fires)
+    for typed in ("/history", "/history 1"):
+        (newest,) = await talk.ask(typed)
+        assert "26 Oct 2020 · #1" in newest.text
+        assert "\n6 Oct 2020" not in newest.text
+        (turned,) = await talk.press(newest, "Older ›")
+        assert [line.split(" · ")[0] for line in turned.text.splitlines()[1:7]] == [
+            f"{day} Oct 2020" for day in range(6, 0, -1)
+        ]
+        (again,) = await talk.press(turned, "‹ Newer")
+        assert again.text == newest.text
 
 
 async def test_an_alert_for_one_fire_is_done_and_can_still_be_looked_at(talk: Talk) -> None:

@@ -42,12 +42,24 @@ def test_an_event_is_told_with_the_rule_of_its_time() -> None:
     ]
 
 
+def test_older_events_are_on_further_pages() -> None:
+    first, second = history_answer([event()] * 21), history_answer([event()] * 3, 3, page=2)
+    assert (said(first)[0], len(said(first))) == ("Page 1 of events, newest first", 23)
+    assert first.buttons == ((("Older ›", "/history page 2"),),)
+    assert said(second)[0] == "Alert #3: page 2 of events, newest first"
+    assert second.buttons[0] == (("‹ Newer", "/history 3 page 1"),)
+    assert history_answer([event()] * 20).buttons == ()
+    beyond = history_answer([], page=3)
+    assert said(beyond) == ["There is no page 3.", "Yours: /alerts"]
+    assert beyond.buttons == ((("‹ Newer", "/history page 2"),),)
+
+
 @pytest.mark.parametrize(
     ("row", "told"),
     [
         (event("still"), "still true at +5.50pp"),
         (event("withdrawn"), "taken back, the data was revised"),
-        (event("restated"), "fired with other figures, the data was revised at +5.50pp"),
+        (event("restated"), "fired on revised figures at +5.50pp"),
         (event(held="snooze"), "fired at +5.50pp, told when the snooze ends"),
         (event(held="quiet"), "fired at +5.50pp, told after the quiet hours"),
         (event(detail={"event": '{"muted":true}'}), "fired at +5.50pp, held back by its cooldown"),
