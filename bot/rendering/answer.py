@@ -134,11 +134,13 @@ def heading(title: str, market: Market, asked: Asked, *, priced: bool = True) ->
 
 
 def _disputes(market: Market) -> list[str]:
-    """By how much and how often two sources of prices disagree, a line a pair of sources."""
+    """By how much and how often two sources of prices differ in the last year, a line a pair of sources."""
+    begin = require(market) - pd.DateOffset(years=1)
     pairs: dict[tuple[str, str], list[pd.Series]] = {}
     for each in market.disputes:
-        if len(each.apart):
-            pairs.setdefault((each.used, each.other), []).append(each.apart.abs())
+        recent = each.apart[each.apart.index > begin]
+        if len(recent):
+            pairs.setdefault((each.used, each.other), []).append(recent.abs())
     said = []
     for (used, other), apart in pairs.items():
         together = pd.concat(apart)

@@ -55,11 +55,15 @@ def _session_ticks(index: pd.DatetimeIndex, most: int) -> Ticks:
 
 
 def value_ticks(low: float, high: float, unit: Unit, most: int = 5) -> Ticks:
-    """Round ticks from `low` to `high` (low < high), `most` of them or one more or fewer, at least one."""
+    """Round ticks from `low` to `high` (low < high), two at least: `most` of them or one more or fewer."""
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in _STEPS if factor * power >= raw * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    steps = sorted({factor * scale for scale in (power / 10, power) for factor in _STEPS})
+    coarsest = next(place for place, step in enumerate(steps) if step >= raw * (1 - 1e-9))
+    for step in reversed(steps[: coarsest + 1]):  # one tick alone gives no scale
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last > first:
+            break
     values = [number * step for number in range(first, last + 1)]
     return values, _tick_labels(values, step, unit)
 

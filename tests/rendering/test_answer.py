@@ -67,6 +67,13 @@ def disputed(**apart: dict[str, float]) -> Market:
     return replace(market([50.0] * 5), disputes=found)
 
 
+def test_what_sources_did_not_agree_on_long_ago_is_left_to_status() -> None:
+    of = disputed(IWM={"2019-01-08": 0.3}, SPY={"2018-06-29": 0.3})
+    assert said(heading("Trend", of, Asked())) == ["Trend · close of Wed 8 Jan 2020"]
+    of = disputed(IWM={"2019-01-08": 0.3, "2019-01-09": -0.002})
+    assert "differ by up to 0.20% on 1 session, last 9 Jan 2019" in said(heading("Trend", of, Asked()))[1]
+
+
 def test_sources_of_prices_that_disagree_are_told_in_the_head() -> None:
     of = disputed(IWM={"2020-01-03": 0.002, "2020-01-06": -0.0125}, SPY={"2020-01-06": 0.005})
     assert said(heading("Trend", of, Asked())) == [

@@ -44,7 +44,7 @@ def test_value_ticks_lie_inside_and_are_few_and_distinct(
     assume(span > 1e-6 * abs(low))
     values, labels = value_ticks(low, low + span, unit, most)
 
-    assert 1 <= len(values) <= most + 1
+    assert 2 <= len(values) <= most + 1
     assert all(low - 1e-6 * span <= value <= low + span * (1 + 1e-6) for value in values)
     assert len(set(labels)) == len(labels) == len(values)
 
