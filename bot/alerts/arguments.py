@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.reading import Words, choices, nearest, read_count
 from bot.alerts.rule import OPS
 from bot.analytics.market import PAIR
-from bot.analytics.windows import parse_date, parse_window
+from bot.analytics.windows import Window, parse_date, parse_window
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def _read(parameter: Parameter, text: str) -> Argument | None:
             return read_count(text, parameter.low, parameter.high)
         case "window":
             found = _or_none(parse_window, text)
-            return found if not parameter.counted or getattr(found, "counted", False) else None
+            fits = not parameter.counted or (isinstance(found, Window) and found.counted)
+            return found if fits else None
         case "date":
             dated = _DATED.fullmatch(text)
             return _or_none(parse_date, dated[1]) if dated else None

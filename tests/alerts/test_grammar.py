@@ -257,6 +257,13 @@ TARGETS = "or sma, high, low or pct with a number"
             ),
             "pe iwm > 25x",
         ),
+        # a word that is near a fund's is none where no fund is taken
+        (
+            "excess iwn > 5pp",
+            f"“iwn” is not understood after “excess”; expected a window (5d, 3m, ytd) or {OPS}.",
+            "excess 3m < -2pp",
+        ),
+        ("flow iwn > $1bn", "“iwn” is not understood after “flow”. Did you mean iwm?", "flow iwm 5d > $1bn"),
         (
             "gauge 1 > 5%",
             f"“1” is not understood after “gauge”; expected a number of sessions from 2 to 500 or {OPS}.",
