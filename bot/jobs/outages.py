@@ -137,8 +137,18 @@ def _store(
 def _gap(market: Market, part: str, session: str) -> Gap:
     last = newest(market, part)
     return Gap(
-        part, dt.date.fromisoformat(session), None if last is None else last.date(), is_frozen(market, part)
+        part,
+        dt.date.fromisoformat(session),
+        None if last is None else last.date(),
+        is_frozen(market, part),
+        holed=part == "prices" and _has_holes(market, session),
     )
+
+
+def _has_holes(market: Market, session: str) -> bool:
+    """Whether closes are missing between a session and the newest close."""
+    wanted = market.sessions[(market.sessions >= session) & (market.sessions <= market.end)]
+    return not wanted.isin(market.pair.index).all()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from bot.rendering.standing import (
     rearm,
     sentence,
     title,
+    waiting,
 )
 from bot.rendering.text import bold, lines, short_date
 
@@ -107,6 +108,7 @@ def one(standing: Standing, context: Context, *, remark: str | None = None) -> A
         bold(SAMPLE) if context.market.is_sample else None,
         bold(remark) if remark else None,
         sentence(standing, context.zone),
+        waiting(standing, context),
         *figures(standing, context),
         rearm(standing, context) if alive else None,
         ending(standing),

@@ -9,7 +9,7 @@ from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.rendering.alerts import buttons, suggestions
 from bot.rendering.answer import Answer, Asked, Button, heading
-from bot.rendering.standing import capital, ending, ends_soon, sentence, stale, summary_distance
+from bot.rendering.standing import capital, ending, ends_soon, sentence, stale, summary_distance, waiting
 from bot.rendering.text import Html, bold, code, lines, visible_length
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def _span(page: Page) -> str:
 
 def _entry(standing: Standing, context: Context) -> Html:
     told = f"{sentence(standing, context.zone)} {capital(summary_distance(standing, context))}."
-    more = (stale(standing, context), ending(standing) if ends_soon(standing, context) else None)
+    ends = ending(standing) if ends_soon(standing, context) else None
+    more = (waiting(standing, context), stale(standing, context), ends)
     return lines(
         Html(" ").join((bold(f"#{standing.number}"), code(str(standing.rule)))),
         " ".join(filter(None, (told, *more))),

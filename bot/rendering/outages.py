@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.alerts.bars import PATIENCE
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.text import Html, bold, code, date_phrase, lines
 
@@ -25,6 +26,7 @@ class Gap:
     since: dt.date
     newest: dt.date | None
     frozen: bool = False  # its sessions come, and all with the same figure
+    holed: bool = False  # sessions are missing still, for which alerts wait
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ def back(gaps: Sequence[Gap], market: Market) -> Answer:
     html = lines(
         bold(f"Data back: {_names(gaps)}"),
         *(_reaches(gap, market) for gap in gaps),
-        "The sessions that came are judged in their order.",
+        f"What is missing between is waited for, {PATIENCE} sessions at most, before alerts go on."
+        if any(gap.holed for gap in gaps)
+        else "The sessions that came are judged in their order.",
     )
     return Answer(html, buttons=_BUTTONS)
 

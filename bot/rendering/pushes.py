@@ -119,7 +119,7 @@ def digest(told: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:
 def _title(count: int, why: str) -> str:
     fires = "1 fire" if count == 1 else f"{count} fires"
     if why == AWAY:
-        return f"Late: {fires} while the bot was away"
+        return f"Late: {fires}, judged only now"
     return f"{fires.replace('fire', 'event')} {_WHILE[why]}"
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.alerts.bars import lag
+import pandas as pd
+
+from bot.alerts.bars import PATIENCE, lag
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
 from bot.alerts.state import Status
 from bot.analytics.metrics import reading
@@ -19,8 +21,6 @@ from bot.rendering.figures import age, distance, place, points, source_line, wid
 from bot.rendering.text import Html, age_phrase, bold, code, date_phrase, session_phrase, short_date
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import State
@@ -164,6 +164,18 @@ def _age(condition: Condition, context: Context) -> int:
     """Sessions by which the newest value is older than it should be; 0 where there never was one."""
     last = _last(condition, context)
     return 0 if last is None else context.market.behind(last) - METRICS[condition.metric].lag
+
+
+def waiting(standing: Standing, context: Context) -> str | None:
+    """That the alert waits for a session that is missing, while there are newer figures; None otherwise."""
+    mark, rule, sessions = standing.state.session, standing.rule, context.market.sessions
+    known = [_last(condition, context) for condition in rule.conditions]
+    if standing.life != "active" or any(last is None or last.date() <= mark for last in known):
+        return None
+    if len(context.histories.course(rule, mark, sessions)):
+        return None
+    missing = sessions[sessions.searchsorted(pd.Timestamp(mark), side="right")]
+    return f"Judged up to {short_date(mark)}; waits for {short_date(missing)}, {PATIENCE} sessions at most."
 
 
 def ends_soon(standing: Standing, context: Context) -> bool:

@@ -61,7 +61,7 @@ async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_o
     assert len(fires) == 3
     (payload,) = await desk.payloads()
     assert payload["plain"] == (
-        "Late: 3 fires while the bot was away, newest first\n"
+        "Late: 3 fires, judged only now, newest first\n"
         "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, still true\n"
         '21 Jan 2020 · #2 ratio < 0.45 rearm 0.48 note "a <b> & c" · 0.4000, back on 22 Jan 2020\n'
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, back on 17 Jan 2020"
@@ -92,7 +92,7 @@ async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
     ]
     (said,) = await desk.messages()
     assert said.splitlines() == [
-        "Late: 2 fires while the bot was away, newest first",
+        "Late: 2 fires, judged only now, newest first",
         "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6700, true since 21 Jan 2020, still true",
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6500, back on 17 Jan 2020",
     ]
@@ -107,7 +107,7 @@ async def test_thirty_sessions_and_fifty_alerts_make_one_message_with_its_newest
     assert len(fires) == 500
     (said,) = await desk.messages()
     title, *told, more = said.splitlines()
-    assert title == "Late: 500 fires while the bot was away, newest first"
+    assert title == "Late: 500 fires, judged only now, newest first"
     assert len(told) == 20
     assert more == "... and 480 more, /history"
     newest = dt.date.fromisoformat(DAYS[27])

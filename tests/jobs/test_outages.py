@@ -129,9 +129,18 @@ async def test_a_session_that_was_dropped_for_good_ends_with_the_next_one(desk: 
     await tick(desk, DAYS[10], STALE_HOURS)
     await desk.closes([0.5], DAYS[11])
     await tick(desk, DAYS[11], 1)
-    assert (await desk.messages())[1].splitlines()[1] == (
-        "They are there up to Fri 17 Jan 2020, after Thu 16 Jan 2020 was missing. Source: CSV import."
-    )
+    assert (await desk.messages())[1].splitlines()[1:] == [
+        "They are there up to Fri 17 Jan 2020, after Thu 16 Jan 2020 was missing. Source: CSV import.",
+        "What is missing between is waited for, 5 sessions at most, before alerts go on.",
+    ]
+
+
+async def test_where_all_sessions_came_they_are_judged_at_once(desk: Desk) -> None:
+    await prepared(desk)
+    await tick(desk, DAYS[10], STALE_HOURS)
+    await desk.closes([0.5, 0.5], DAYS[10])
+    await tick(desk, DAYS[11], 1)
+    assert (await desk.messages())[1].splitlines()[2] == "The sessions that came are judged in their order."
 
 
 async def test_holidays_weekends_and_early_closes_are_no_outage(desk: Desk) -> None:

@@ -221,11 +221,11 @@ async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> No
     await desk.alert("ratio > 0.62 rearm 0.61")
     await judge(desk, [0.65, 0.65])
     (said,) = await desk.messages()
-    assert said.splitlines()[0] == "Late: 2 fires while the bot was away, newest first"
+    assert said.splitlines()[0] == "Late: 2 fires, judged only now, newest first"
     await revise(desk, [0.615, 0.65])
     said, *more = await desk.messages()
     assert said.splitlines() == [
-        "Late: 1 fire while the bot was away",
+        "Late: 1 fire, judged only now",
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6150, still true",
     ]
     assert [text.splitlines()[0] for text in more] == ["Alert #2 fired · close of Fri 17 Jan 2020"]

@@ -200,6 +200,18 @@ def test_a_new_rule_that_crosses_says_which_way_it_waits_for() -> None:
     assert "Armed upwards: a message comes when it turns true." in lines
 
 
+def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
+    for after, waits in ((1, True), (4, True), (6, False)):
+        of = context(market([*LONG, None, *[70.0] * after]))
+        mark = of.market.pair.index[len(LONG) - 1].date()
+        made = standing("ratio > 0.6", of)
+        made = replace(made, state=replace(made.state, session=mark))
+        told_line = "Judged up to 11 Mar 2021; waits for 12 Mar 2021, 5 sessions at most."
+        assert (told_line in said(one(made, of))) is waits
+        assert (told_line in page(listing([made], of))) is waits
+        assert told_line not in said(one(replace(made, life="paused"), of))
+
+
 def test_one_alert_in_full() -> None:
     of = context(market([*LONG, 70.0]))
     answer = one(standing("ratio > 0.6", of, number=7, until=1), of)

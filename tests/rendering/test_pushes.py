@@ -158,10 +158,10 @@ def test_a_line_of_something_still_true_says_since_when() -> None:
 @pytest.mark.parametrize(
     ("count", "title", "last"),
     [
-        (1, "Late: 1 fire while the bot was away", "line 0"),
-        (2, "Late: 2 fires while the bot was away, newest first", "line 1"),
-        (20, "Late: 20 fires while the bot was away, newest first", "line 19"),
-        (21, "Late: 21 fires while the bot was away, newest first", "... and 1 more, /history"),
+        (1, "Late: 1 fire, judged only now", "line 0"),
+        (2, "Late: 2 fires, judged only now, newest first", "line 1"),
+        (20, "Late: 20 fires, judged only now, newest first", "line 19"),
+        (21, "Late: 21 fires, judged only now, newest first", "... and 1 more, /history"),
     ],
 )
 def test_a_list_has_twenty_lines_at_most(count: int, title: str, last: str) -> None:
