@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from bot.alerts.reading import nearest
 from bot.chat import alert_changes, alert_looks, guide
 from bot.chat.alert_rows import Row, context, found, make, read_rule
 from bot.errors import BadInput
@@ -78,7 +79,8 @@ async def _existing(ask: Ask, number: str, action: str, rest: str) -> Answer:
     known = {**LOOKS, **CHANGES}
     if action not in known:
         hint = did_you_mean(action, known)
-        raise BadInput(f"“{action}” is nothing an alert can do. {hint}".strip(), f"/alert {number} pause")
+        example = f"/alert {number} {nearest(action, known)}".strip()
+        raise BadInput(f"“{action}” is nothing an alert can do. {hint}".strip(), example)
     if rest and action not in _WORDY:
         raise BadInput(f"“{action}” takes no more words, but “{rest}” follows.", f"/alert {number} {action}")
     return await known[action](ask, row, rest)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -45,7 +46,8 @@ def edited(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
 def _without(rule: Rule, name: str) -> Rule:
     """The rule with one option at its default."""
     if name not in _DEFAULTS:
-        raise BadInput(f"“{name}” is no option of an alert.", "no once")
+        given = next((option for option in _DEFAULTS if getattr(rule, option) != _DEFAULTS[option]), "")
+        raise BadInput(f"“{name}” is no option of an alert.", f"no {given}" if given else str(rule))
     if getattr(rule, name) == _DEFAULTS[name]:
         raise BadInput(f"The rule has no “{name}”.", str(rule))
     return replace(rule, **{name: _DEFAULTS[name]})
@@ -55,9 +57,7 @@ def _compared(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric])
     """The rule with another comparison and target in one condition (counted from 1), options behind it."""
     count = len(rule.conditions)
     if (not leg and count > 1) or leg > count:
-        raise BadInput(
-            f"The rule has {count} condition{'s' if count > 1 else ''}; say which.", f"leg 1 {change}"
-        )
+        raise BadInput(_which(leg, count), _fitting(rule, change, registry))
     at = max(leg, 1) - 1
     old = rule.conditions[at]
     read = parse_rule(f"{old.subject} {change}", registry)
@@ -66,6 +66,22 @@ def _compared(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric])
     new = read.conditions[0]
     kept = replace(rule, conditions=(*rule.conditions[:at], new, *rule.conditions[at + 1 :]))
     return _with_options(replace(kept, rearm=_moved(rule, old, new)), old, change, registry)
+
+
+def _which(leg: int, count: int) -> str:
+    """That a change names no condition of the rule."""
+    has = f"the rule has {count} condition{'s' if count > 1 else ''}"
+    return f"There is no “leg {leg}”: {has}." if leg else f"{has[:1].upper()}{has[1:]}; say which."
+
+
+def _fitting(rule: Rule, change: str, registry: Mapping[str, Metric]) -> str:
+    """The change for the first condition that it fits; a condition as it is where it fits none."""
+    for at, condition in enumerate(rule.conditions, 1):
+        with contextlib.suppress(BadInput):
+            parse_rule(f"{condition.subject} {change}", registry)
+            return f"leg {at} {change}"
+    first = rule.conditions[0]
+    return f"leg 1 {first.op} {str(first).rpartition(f' {first.op} ')[2]}"
 
 
 def _moved(rule: Rule, old: Condition, new: Condition) -> float | None:

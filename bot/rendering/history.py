@@ -38,7 +38,8 @@ def history_answer(
     one = (((f"#{number}", f"/alert {number}"), ("All alerts", "/alerts")),) if number is not None else ()
     if not events:
         said = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."
-        said = said if page == 1 else f"There is no page {page}."
+        if page > 1:
+            said, turns = f"There is no page {page}.", _turns(number, 2, more=False)
         return Answer(lines(bold(said), "Yours: /alerts" if number is None else None), buttons=(*turns, *one))
     labels = ", ".join(dict.fromkeys(label for event in events if (label := event["detail"].get("source"))))
     count = f"Last {len(events)} events, newest first" if len(events) > 1 else "One event"

@@ -174,6 +174,8 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
             "“puase” is nothing an alert can do. Did you mean pause?",
             "/alert 1 pause",
         ),
+        ("/alert 1 edti", "“edti” is nothing an alert can do. Did you mean edit?", "/alert 1 edit"),
+        ("/alert 1 2", "“2” is nothing an alert can do.", "/alert 1"),
         (
             "/alert 1 pause now",
             "“pause” takes no more words, but “now” follows.",

@@ -45,11 +45,18 @@ def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "words", "said", "example"),
     [
-        (TWO, "> 2pp", "The rule has 2 conditions; say which.", "leg 1 > 2pp"),
-        (TWO, "leg 3 > 2pp", "The rule has 2 conditions; say which.", "leg 1 > 2pp"),
-        (ONE, "leg 2 > 2pp", "The rule has 1 condition; say which.", "leg 1 > 2pp"),
+        (TWO, "> 2pp", "The rule has 2 conditions; say which.", "leg 2 > 2pp"),
+        (TWO, "leg 3 > 2pp", "There is no “leg 3”: the rule has 2 conditions.", "leg 2 > 2pp"),
+        (TWO, "> 2x", "The rule has 2 conditions; say which.", "leg 1 > sma 200"),
+        (ONE, "leg 2 > 2pp", "There is no “leg 2”: the rule has 1 condition.", "leg 1 > 2pp"),
+        (
+            TWO.replace(" confirm 2", ""),
+            "no idea",
+            "“idea” is no option of an alert.",
+            "ratio > sma 200 and flow_gap 20d > 1pp",
+        ),
         (ONE, "no once", "The rule has no “once”.", "excess 3m > 5pp rearm 3pp cooldown 5"),
-        (ONE, "no idea", "“idea” is no option of an alert.", "no once"),
+        (ONE, "no idea", "“idea” is no option of an alert.", "no rearm"),
         (ONE, "once", "“cooldown” does nothing with “once”.", "excess 3m > 5pp rearm 3pp once"),
         (TWO, "rearm 0.3", "“rearm” is for a single condition; with “and” each has its own band.", ""),
         (ONE, "> 6pp and ratio > 1", "To add a condition, type the whole rule.", str(ONE)),
