@@ -53,7 +53,7 @@ class _Turns:
     def __init__(self, rule: Rule, ops: Ops, bands: tuple[float, ...], course: Course) -> None:
         true, self.answered = _answers(ops, course)
         legs = zip(ops, bands, course.values, course.thresholds, strict=True)
-        back = reduce(operator.or_, (_is_back(rule, *leg) for leg in legs))
+        back = reduce(operator.or_, (_may_be_back(rule, *leg) for leg in legs))
         self._next = {
             Status.ARMED: _from_each(true),
             Status.CONFIRMING: _from_each(self.answered),
@@ -81,19 +81,13 @@ def _answers(ops: Ops, course: Course) -> tuple[Flags, Flags]:
     return true, true | false
 
 
-def _is_back(rule: Rule, op: str, band: float, value: Figures, threshold: Figures) -> Flags:
-    """Per session whether a leg is past its re-arm level, as the engine has it."""
+def _may_be_back(rule: Rule, op: str, band: float, value: Figures, threshold: Figures) -> Flags:
+    """Per session whether a leg is at its re-arm level or past it; the step says whether that is enough."""
     above = op in ABOVE
     level = threshold - band if above else threshold + band
     if rule.rearm is not None:
         level = np.full_like(threshold, rule.rearm)
-    strictly = value < threshold if above else value > threshold
-    at_least = value <= level if above else value >= level
-    # With a level of its own a rule would re-arm where the threshold is missing.
-    found: Flags = (
-        np.where(level == threshold, strictly, at_least) & np.isfinite(value) & np.isfinite(threshold)
-    )
-    return found
+    return value <= level if above else value >= level
 
 
 class _Sweep:
