@@ -72,7 +72,7 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
         for fire in done.fires:
             say(str(fire))
         if not done.fires and market.end is not None:
-            say("no alert fired")
+            say("no alert turned true")
         if done.summaries:
             say(f"{done.summaries} daily summar{'y' if done.summaries == 1 else 'ies'} queued")
         drained = await bot.scheduler.drain()

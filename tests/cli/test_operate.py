@@ -36,7 +36,7 @@ def alert_fires_with_the_day_that_crosses(bot: Call, files: Files) -> None:
     ask(bot, "/alert ratio > sma200", MONDAY)
     assert ask(bot, "/alerts", MONDAY).lines("Armed.")
     early = check(bot, MONDAY)
-    assert "no alert fired" in early.out.splitlines()
+    assert "no alert turned true" in early.out.splitlines()
     assert not early.lines("fired")
 
     files.take_in(bot, "2020-10-06")
@@ -52,7 +52,7 @@ def alert_fires_with_the_day_that_crosses(bot: Call, files: Files) -> None:
     again = check(bot, TUESDAY)
     assert again.out.splitlines() == [
         "last completed session 2020-10-06; judged on prices to 2020-10-06",
-        "no alert fired",
+        "no alert turned true",
         "messages: 0 sent, 0 waiting",
     ]
 
@@ -71,7 +71,7 @@ def test_a_day_that_is_stored_but_not_over_fires_nothing(bot: Call, files: Files
     ask(bot, "/alert ratio > sma200", MONDAY)
     files.take_in(bot, "2020-10-06")
     for now in ("2020-10-06T13:00Z", "2020-10-06T20:14Z"):  # the close is at 20:00Z, trusted at 20:15Z
-        assert check(bot, now).lines("no alert fired")
+        assert check(bot, now).lines("no alert turned true")
     assert check(bot, "2020-10-06T20:15Z").lines("fired", "2020-10-06")
 
 
