@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -27,12 +28,13 @@ from telegram import Update
 from bot import app
 from bot.config import Config
 from bot.quota import COMMANDS_A_MINUTE
+from bot.serving import TURN_SECONDS
 from storage.db import open_database
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 
 if TYPE_CHECKING:
-    from bot.app import Bot
+    from bot.serving import Bot
 
 PEOPLE, PACE = 30, 3.0  # each asks once in so many seconds
 FLOOD_A_SECOND = 50
@@ -78,6 +80,7 @@ async def measure(
     """All rounds, half of them with the flood."""
     path = make_sample(folder / "bot.db")
     found = Measured()
+    sys.setswitchinterval(TURN_SECONDS)
     async with FakeBotApi(clock=clock) as api, open_database(path) as database:
         for chat in (*range(1, PEOPLE + 1), FLOODER):
             api.chat(chat)

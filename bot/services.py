@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +42,9 @@ class Services:
     clock: Callable[[], dt.datetime]
     live: bool = True  # whether sources may be asked; false with --offline and in the demo
     pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
+    # One picture is drawn at a time, in the order of asking: a chat has one question under way, so that
+    # whoever asks for many gets one for each of everybody else's.
+    pencil: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def metrics_for(market: Market) -> dict[str, Metric]:

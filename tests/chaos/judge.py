@@ -33,7 +33,12 @@ class Count:
 
 def judged(run: Chaos) -> list[Count]:
     """All counts of a run that has come to its end."""
-    return [*_done(run), *_alerts(run), *_copies(run), *_summaries(run), *_commands(run), _whole(run)]
+    return [*_done(run), *verdicts(run)]
+
+
+def verdicts(run: Chaos) -> list[Count]:
+    """The counts of what came of it."""
+    return [*_alerts(run), *_copies(run), *_summaries(run), *_commands(run), _whole(run)]
 
 
 def _must(words: str, number: int, wanted: int = 0) -> Count:
@@ -60,14 +65,18 @@ def _alerts(run: Chaos) -> list[Count]:
         for chat_id in script.CHATS
         for number in range(script.QUIET, run.number + 1)
     }
-    sql = "SELECT chat_id, number, session FROM alert_events JOIN alerts USING (alert_id)"
-    stored = Counter((row["chat_id"], row["number"], row["session"]) for row in run.rows(sql))
+    sql = "SELECT chat_id, number, session, held FROM alert_events JOIN alerts USING (alert_id)"
+    rows = run.rows(sql)
+    held = [row for row in rows if row["chat_id"] in script.HELD]
+    stored = Counter((row["chat_id"], row["number"], row["session"]) for row in rows if row not in held)
     texts = {chat_id: [m.text for m in run.api.messages(chat_id)] for chat_id in script.CHATS}
     told = {key for key in expected if any(_tells(text, key) for text in texts[key[0]])}
+    kept = [row for row in held if row["held"] or not _released(run, row)]
     return [
         Count("alerts that should have fired", len(expected)),
         _must("lost: not stored", len(expected - stored.keys())),
         _must("lost: not told", len(expected - told)),
+        _must("lost: held back and not told", len(kept)),
         _must("stored twice, or without a reason", sum(stored.values()) - len(expected & stored.keys())),
     ]
 
@@ -76,6 +85,10 @@ def _tells(text: str, key: tuple[int, int, str]) -> bool:
     _, number, day = key
     date = short_date(dt.date.fromisoformat(day))
     return f"#{number}" in text and date in text and not text.startswith(FIRST_LINE)
+
+
+def _released(run: Chaos, row: dict[str, object]) -> bool:
+    return any(f"#{row['number']}" in message.text for message in run.api.messages(int(str(row["chat_id"]))))
 
 
 def _copies(run: Chaos) -> list[Count]:

@@ -35,6 +35,7 @@ from tests.chaos import script
 
 SPEED = 60.0
 TICK = 0.1
+DIED_AT = ".died"  # the suffix of the file that names the statement
 READING = ("SELECT", "PRAGMA", "--", "EXPLAIN")  # a kill before one is a kill after the write before it
 
 
@@ -53,7 +54,7 @@ def live(order: dict[str, Any]) -> None:
     vars(tick)["OUTBOX_KEPT"] = dt.timedelta(days=10_000)  # the verdict wants to see every row
     app.providers_of = lambda config: [script.Script()]  # noqa: ARG005 - the config names none
     if order["kill_at"]:
-        _die_at(order["kill_at"])
+        _die_at(order["kill_at"], Path(order["database"]).with_suffix(DIED_AT))
     config = Config(
         token=order["token"],
         base_url=order["root"],
@@ -69,8 +70,8 @@ def live(order: dict[str, Any]) -> None:
             raise RuntimeError(fault)
 
 
-def _die_at(number: int) -> None:
-    """Die with the n-th statement that writes, before it is run."""
+def _die_at(number: int, note: Path) -> None:
+    """Die with the n-th statement that writes, before it is run and once it is noted."""
     seen = 0
     connect = connection.connect
 
@@ -79,6 +80,7 @@ def _die_at(number: int) -> None:
         if not statement.lstrip().upper().startswith(READING):
             seen += 1
             if seen == number:
+                note.write_text(statement)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def connected(path: Path, *, read_only: bool) -> Any:  # noqa: ANN401 - sqlite_utils.Database

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 RULES = ("ratio > 0.6", "ratio < 0.6")  # alerts 1 and 2 of each chat: they fire in turns
 CHATS = (101, 102, -1003)
 SUBSCRIBERS = (101, 102)
-SUMMARY_AT = "16:30"
+SUMMARY_AT, EVENING, NEW_YORK = "16:30", dt.time(16, 40), ZoneInfo("America/New_York")
+HELD = (301, 302)  # the statements' cycle releases what was held back for them: quiet hours, a snooze
 TALKER = 201  # makes and ends alerts, and changes its summary's time
 OWNER = 7
 QUIET = 5  # sessions before the first that is judged: the alerts are made at the last of them
@@ -31,8 +33,8 @@ def session(number: int) -> pd.Timestamp:
 
 
 def evening(number: int) -> dt.datetime:
-    """An instant after that session's close, when its summary is due too."""
-    return _XNYS.close(session(number)) + dt.timedelta(minutes=40)
+    """An instant after that session's close, also of a short one, when its summary is due too."""
+    return dt.datetime.combine(session(number).date(), EVENING, NEW_YORK).astimezone(dt.UTC)
 
 
 def level(number: int) -> float:

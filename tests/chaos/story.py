@@ -128,13 +128,14 @@ class Chaos:
         self._fault()
         self._redeliver()
         at = self._next if kind == "statement" else 0
+        polls = len(self.api.calls("getUpdates"))
         pid = await self._start(at)
         began = time.monotonic()
         ended = asyncio.create_task(self._line())
         if kind in ("request", "answer"):
             self.api.aim(pid, kind, self.chance.randrange(4))
         wait = self.chance.uniform(0.02, 1.2 * self._usual) if kind == "random" else PATIENCE
-        drained = asyncio.create_task(self._drained())
+        drained = asyncio.create_task(self._drained(polls))
         try:
             await asyncio.wait({ended, drained}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
@@ -180,13 +181,16 @@ class Chaos:
         assert self.process.stdout
         return int(await self.process.stdout.readline())
 
-    async def _drained(self) -> None:
-        """Return once this session is judged, nothing waits to be sent, and every update is confirmed."""
+    async def _drained(self, polls: int) -> None:
+        """Return once this session is judged, nothing waits to be sent, and every update is confirmed.
+
+        Not before this life has polled, after so many polls of earlier ones: a signal would find it deaf.
+        """
         wanted = len(script.CHATS)  # as many as there are alerts that fire, and chats with a summary
         day = f"{script.session(self.number):%Y-%m-%d}"
         while True:
             await asyncio.sleep(0.04)
-            if not self.api.world.updates:
+            if not self.api.world.updates and len(self.api.calls("getUpdates")) > polls:
                 with contextlib.suppress(StorageError):
                     (found,) = self.rows(DRAINED, day, day)
                     if (found["waiting"], found["due"]) == (0, 0) and min(
@@ -258,7 +262,16 @@ class Chaos:
 async def chaos(folder: Path, seed: int) -> AsyncIterator[Chaos]:
     """A database with chats and alerts, the fake Bot API, and the warm process."""
     path = folder / "bot.sqlite3"
-    await _begin(path)
+    await begin(path)
+    async with warm() as process, Api() as api:
+        for chat_id in (*script.CHATS, script.TALKER, script.OWNER):
+            api.chat(chat_id)
+        yield Chaos(path, api, process, random.Random(seed), script.evening(script.QUIET - 1))
+
+
+@asynccontextmanager
+async def warm() -> AsyncIterator[asyncio.subprocess.Process]:
+    """The process that forks a life for each order."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.chaos.lives"),
         cwd=ROOT,
@@ -267,18 +280,14 @@ async def chaos(folder: Path, seed: int) -> AsyncIterator[Chaos]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        async with Api() as api:
-            for chat_id in (*script.CHATS, script.TALKER, script.OWNER):
-                api.chat(chat_id)
-            now = script.evening(script.QUIET - 1)
-            yield Chaos(path, api, process, random.Random(seed), now)
+        yield process
     finally:
         assert process.stdin
         process.stdin.close()
         await process.wait()
 
 
-async def _begin(path: Path) -> None:
+async def begin(path: Path) -> None:
     """Chats with two alerts each, judged up to the session before the story, and subscribers."""
     desk = Desk(path)
     desk.now = script.evening(script.QUIET - 1)
@@ -295,4 +304,5 @@ async def _begin(path: Path) -> None:
             await desk.alert(rule, chat_id)
     for chat_id in script.SUBSCRIBERS:
         await desk.subscriber(script.SUMMARY_AT, chat_id)
+    await desk.subscriber("03:00", script.TALKER)  # its own wish for one may be lost in a kill
     desk.database.close()

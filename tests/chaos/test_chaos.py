@@ -1,26 +1,28 @@
-"""A short run of the command; 500 kills are `python -m tests.chaos --kills 500`."""
+"""Short runs of the commands `python -m tests.chaos --kills 500` and `python -m tests.chaos --statements`."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).parents[2]
+from tests.chaos.judge import judged
+from tests.chaos.statements import sweep
+from tests.chaos.story import chaos
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def test_killed_eight_times_nothing_is_lost_and_every_repeat_is_marked() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--kills", "8", "--seed", "3"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    counts = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not [line for line in counts if line.startswith("FAIL")]
-    assert counts["lost: not told"] == "0"
-    assert int(counts["updates delivered again"]) > 0
-    assert sum(int(count) for words, count in counts.items() if words.startswith("kills (")) == 8
+async def test_killed_now_and_then_nothing_is_lost_and_every_repeat_is_marked(tmp_path: Path) -> None:
+    async with chaos(tmp_path, seed=3) as run:
+        await run.run(3)
+        counts = judged(run)
+    assert [str(count) for count in counts if not count.good] == []
+    assert run.kills.total() == 3
+    assert run.redelivered > 0
+
+
+async def test_killed_at_a_statement_a_cycle_is_ended_by_the_next_life(tmp_path: Path) -> None:
+    counts = {count.words: count for count in await sweep(tmp_path, every=100)}
+    assert [str(count) for count in counts.values() if not count.good] == []
+    assert counts["writing statements of one cycle, each died at once"].number >= 2
+    assert counts["alerts that should have fired"].number > 0

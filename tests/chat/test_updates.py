@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from telegram import Update
 
 from bot.chat.commands import BY_NAME
 from bot.chat.polling import CONFLICT, PerChat, Poller
 from bot.chat.refusals import FAILED, UNUSABLE
+from bot.errors import BadInput
 from bot.quota import COMMANDS_A_MINUTE
+from bot.rendering.answer import Answer
+from bot.rendering.text import Html
 from storage import chats
 from storage.db import DiskFull
 from tests.chat.talk import GROUP, ME, YOU
@@ -20,7 +25,6 @@ from tests.fakes.botapi_faults import bad_gateway, drop, flood, hang, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bot.rendering.answer import Answer
     from tests.chat.talk import Talk
     from tests.fakes.botapi_world import Json
 
@@ -153,6 +157,37 @@ async def test_a_chat_that_floods_leaves_room_for_the_others(talk: Talk, brake: 
     brake.go.set()
     await answering
     assert len(talk.api.messages(ME)) == COMMANDS_A_MINUTE + 1
+
+
+async def test_one_picture_is_drawn_at_a_time_and_texts_do_not_wait_for_it(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = [0], threading.Event()
+
+    def draw() -> NoReturn:
+        begun[0] += 1
+        go.wait(60)
+        raise BadInput("Nothing to draw.")
+
+    async def pictured(_: object) -> Answer:
+        return Answer(Html("About"), draw)
+
+    command = BY_NAME["about"]
+    monkeypatch.setitem(BY_NAME, "about", command.__class__(**{**vars(command), "handler": pictured}))
+    for chat in (ME, YOU):
+        talk.api.say(chat, "/about")
+    answering = asyncio.create_task(talk.answers())
+    try:
+        await talk.api.until(lambda: len(talk.api.calls("sendChatAction")) == 2)
+        talk.api.say(GROUP, "/help")
+        update = Update.de_json(taken(talk)[0], talk.bot.application.bot)
+        await talk.bot.application.update_queue.put(update)
+        await talk.api.wait_for_message(lambda m: m.chat_id == GROUP)
+        assert begun[0] == 1
+    finally:
+        go.set()
+    await answering
+    assert begun[0] == 2
 
 
 async def test_long_work_is_shown_in_its_topic_until_it_is_done(
