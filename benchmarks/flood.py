@@ -7,6 +7,10 @@ a second together, each within the quota; in every second round one more person 
 the same as the others or COMMAND. Rounds alternate, so that what else the machine does meets both. A
 latency is the time from an update's arrival to the request that answers it: of the clock, or with --cpu what
 this process worked meanwhile, which a busy machine does not blur.
+
+With --flood "/compare 5y", whose thirty answers a minute are drawn, the p99 of the others was, on a busy
+machine and of the clock, 1.95 times that without while computing threads gave way after Python's own 5 ms,
+and 1.16 times with bot.serving.TURN_SECONDS (240 answers each).
 """
 
 from __future__ import annotations

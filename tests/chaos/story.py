@@ -221,10 +221,15 @@ class Chaos:
             self._said[self.api.world.last_update] = self.api.world.updates[-1]
 
     def _redeliver(self) -> None:
-        """Some of the newest updates come again, as Telegram does when it heard no confirmation."""
+        """Some of the newest updates come again, as Telegram does when it heard no confirmation.
+
+        The very newest do not always: an old setting would then have the last word.
+        """
+        newest = sorted(self.commands)[-REDELIVERED:]
+        newest = newest[: self.chance.randint(1, REDELIVERED)]
         present = {update["update_id"] for update in self.api.world.updates}
-        for update_id in sorted(self.commands)[-REDELIVERED:]:
-            if update_id not in present and self.chance.random() < 0.5:
+        for update_id in newest:
+            if update_id not in present and self.chance.random() < 0.7:
                 self.redelivered += 1
                 self.api.world.updates.append(self._said[update_id])
         self.api.world.updates.sort(key=lambda update: int(update["update_id"]))
