@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import signal
 from pathlib import Path
 
 from hypothesis import settings
@@ -14,6 +15,9 @@ MARKS = frozenset({"shared", "skipif"})  # tests.shared_data's mark, and what it
 # A busy machine is slow and that is no fault; the same examples each time, so that red stays red.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("suite")
+
+# A suite that runs in the background of a script ignores Ctrl-C, and so would each process that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
