@@ -12,6 +12,7 @@ from bot.errors import ImportRejected
 from storage import observations as stored
 from storage import sources
 from storage.db import open_database
+from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from storage.db import Database
 
 TODAY = dt.date(2021, 12, 31)
-REAL = Path(__file__).parents[3] / "shared" / "data"
 
 PRICES = """Date,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits
 2020-12-10,189.1,191.5,188.0,190.91,188.4,"21,340,100",0.0,0.0
@@ -465,11 +465,11 @@ def test_a_corrected_file_withdraws_a_distribution(
     assert amounts() == [None]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the full history lies beside the checkout, not in it")
+@shared
 def test_full_histories_are_read_in_one_go(read: Callable[..., files.Contents]) -> None:
-    small = read("prices", REAL / "IWM_daily.csv")
-    large = read("prices", REAL / "SPY_daily.csv", "SPY")
-    facts = read("fund-facts", REAL / "IWM_nav_shares.csv")
+    small = read("prices", FOLDER / "IWM_daily.csv")
+    large = read("prices", FOLDER / "SPY_daily.csv", "SPY")
+    facts = read("fund-facts", FOLDER / "IWM_nav_shares.csv")
     assert small.preview.sentences()[0] == "IWM daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
     assert large.preview.sentences()[0] == "SPY daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
     assert {"ticker": "IWM", "ex_date": "2003-12-16", "amount": 0.115} in small.observations["distributions"]

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from contextlib import suppress
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bot.delivery import DrainReport, sender
-from storage import chats, outbox
+from storage import outbox
 from storage.db import DiskFull
-from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, THIRD, YOU, png
-from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, refusal, server_error
+from tests.delivery.office import DOWN, ME, NOWHERE, REFUSED, SICK, START, THIRD, YOU, png
+from tests.fakes.botapi_faults import flood, hang
 
 if TYPE_CHECKING:
     from tests.delivery.office import Office
-    from tests.fakes.botapi_faults import Fault
 
 
 async def test_a_message_goes_out_once_with_buttons_silence_and_its_id(office: Office) -> None:
@@ -110,115 +107,6 @@ async def test_back_off_doubles_up_to_a_quarter_of_an_hour(office: Office) -> No
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
 
 
-# The outcome is unknown
-
-UNKNOWN = [
-    hang(), hang(acts=True), drop(), drop(acts=True), server_error(), server_error(acts=True),
-    bad_gateway(), garbled(),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("fault", UNKNOWN, ids=repr)
-async def test_an_alert_of_unknown_outcome_comes_again_marked_once_getme_answers(
-    office: Office, fault: Fault
-) -> None:
-    row = await office.put()
-    office.api.fail("sendMessage", fault)
-    office.api.fail("getMe", server_error(), times=2)
-    first = office.impatient() if fault.hangs else office.delivery
-    assert await first.drain() == DrainReport(ambiguous=1, stopped=DOWN)
-    assert (await office.row(row))["unknown"] == 1
-    assert await office.delivery.drain() == DrainReport(stopped=DOWN)
-    assert len(office.texts()) == fault.acts
-    assert await office.delivery.drain() == DrainReport(sent=1)
-    assert office.texts() == ["fired"] * fault.acts + ["possible repeat\nfired"]
-    assert await office.delivery.drain() == DrainReport()
-
-
-@pytest.mark.parametrize("fault", UNKNOWN, ids=repr)
-async def test_a_summary_of_unknown_outcome_never_comes_again(office: Office, fault: Fault) -> None:
-    row = await office.put("daily", kind="summary")
-    office.api.fail("sendMessage", fault)
-    first = office.impatient() if fault.hangs else office.delivery
-    assert await first.drain() == DrainReport(dead=1)
-    office.later(days=2)
-    assert await office.fresh().drain() == DrainReport()
-    assert len(office.texts()) == fault.acts
-    assert (await office.row(row))["status"] == "dead"
-    assert office.texts(OWNER) == []
-
-
-async def test_in_doubt_nothing_more_is_sent_until_getme_answers(office: Office) -> None:
-    for n in range(12):
-        await office.put(f"alert {n}")
-    office.api.fail("sendMessage", server_error())
-    office.api.fail("getMe", server_error())
-    report = await office.delivery.drain()
-    assert (report.ambiguous, report.stopped) == (1, DOWN)
-    assert len(office.api.calls("sendMessage")) == 1
-    assert (await office.delivery.drain()).sent == 12
-    assert max(office.texts()) == "possible repeat\nalert 0"
-
-
-async def test_one_poisoned_message_does_not_stop_the_others(office: Office) -> None:
-    await office.put("poison", chat_id=YOU)
-    await office.put("fine")
-    office.api.fail("sendMessage", server_error(), chat_id=YOU, times=99)
-    assert await office.delivery.drain() == DrainReport(sent=1, ambiguous=1)
-    assert office.texts() == ["fine"]
-
-
-async def test_repeats_rest_longer_and_longer_and_end_after_a_day_with_a_word_to_the_owner(
-    office: Office,
-) -> None:
-    row = await office.put(chat_id=YOU)
-    office.api.fail("sendMessage", drop(acts=True), chat_id=YOU, times=99)
-    sends = []
-    while (await office.row(row))["status"] != "dead":
-        seen = len(office.texts(YOU))
-        await office.delivery.drain()
-        if len(office.texts(YOU)) > seen:
-            sends.append(office.now)
-        office.later(seconds=60)
-    gaps = [(b - a).total_seconds() / 60 for a, b in pairwise(sends)]
-    assert gaps[:5] == [1, 1, 2, 4, 8]
-    assert gaps[-1] == 360
-    assert sends[-1] - sends[0] >= timedelta(hours=24)
-    assert len(sends) == 14
-    await office.delivery.drain()
-    (told,) = office.texts(OWNER)
-    assert told.startswith(
-        "A message to chat 43 was given up: httpx.RemoteProtocolError: Server disconnected"
-    )
-
-
-async def test_an_old_message_is_not_given_up_at_its_first_unknown_outcome(office: Office) -> None:
-    row = await office.put()
-    office.later(days=30)
-    office.api.fail("sendMessage", server_error())
-    await office.delivery.drain()
-    assert (await office.row(row))["status"] == "ambiguous"
-
-
-async def test_parts_that_arrived_are_not_sent_again_even_by_the_next_process(office: Office) -> None:
-    await office.put("\n".join(f"line {n}" for n in range(900)))
-    office.api.fail("sendMessage", drop(), after=1)
-    assert (await office.delivery.drain()).ambiguous == 1
-    assert (await office.fresh().drain()).sent == 1
-    first, last = office.texts()
-    assert last.startswith("possible repeat\nline")
-    assert (first + last).count("line") == 900
-
-
-async def test_a_summary_halted_between_its_parts_goes_on_after_them(office: Office) -> None:
-    await office.put("x\n" * 800, photo=png(), kind="summary")
-    office.api.fail("sendMessage", flood(30))
-    assert await office.delivery.drain() == DrainReport(waiting=1)
-    office.later(seconds=30)
-    assert await office.fresh().drain() == DrainReport(sent=1)
-    assert [bool(message.photo) for message in office.api.messages(ME)] == [True, False]
-
-
 # Limits
 
 
@@ -279,132 +167,6 @@ async def test_parts_that_found_no_room_go_on_after_those_that_arrived(office: O
     office.later(seconds=60)
     assert (await office.fresh().drain()).sent == 1
     assert "\n".join(office.texts(-100)).splitlines() == [f"line {n}" for n in range(12_000)]
-
-
-# Chats that cannot be written to
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        refusal(403, "Forbidden: bot was blocked by the user"),
-        refusal(403, "Forbidden: bot was kicked from the supergroup chat"),
-        refusal(400, "Bad Request: chat not found"),
-        refusal(400, "Bad Request: not enough rights to send text messages to the chat"),
-        refusal(400, "Bad Request: CHAT_WRITE_FORBIDDEN"),
-    ],
-    ids=repr,
-)
-async def test_a_chat_that_left_sleeps_and_gets_its_alerts_on_return(office: Office, fault: Fault) -> None:
-    await office.put("alert")
-    await office.put("summary", kind="summary")
-    office.api.fail("sendMessage", fault)
-    await office.delivery.drain()
-    assert await office.status() == "inactive"
-    calls = len(office.api.calls("sendMessage"))
-    await office.delivery.drain()
-    assert len(office.api.calls("sendMessage")) == calls
-    await office.database.run(lambda db: chats.reactivate(db, ME))
-    await office.delivery.drain()
-    assert "alert" in office.texts()
-
-
-async def test_a_summary_to_a_chat_that_left_is_dropped(office: Office) -> None:
-    row = await office.put("daily", kind="summary")
-    office.api.block(ME)
-    assert await office.delivery.drain() == DrainReport(dead=1)
-    assert (await office.row(row))["reason"] == "Forbidden: bot was blocked by the user"
-
-
-async def test_a_stranger_who_cannot_be_written_to_is_dropped(office: Office) -> None:
-    await office.put("no", chat_id=777, kind="reply")
-    assert await office.delivery.drain() == DrainReport(dead=1)
-
-
-async def test_a_migrated_group_gets_its_message_under_the_new_id(office: Office) -> None:
-    await office.database.run(lambda db: chats.ensure_chat(db, -5, "group", "", START))
-    await office.put("one", chat_id=-5)
-    await office.put("two", chat_id=-5)
-    office.api.migrate(-5, -100500)
-    assert await office.delivery.drain() == DrainReport(sent=2)
-    assert office.texts(-100500) == ["one", "two"]
-    assert (await office.status(-5), await office.status(-100500)) == (None, "active")
-
-
-async def test_a_group_that_only_migrates_is_not_chased_in_circles(office: Office) -> None:
-    await office.put("one")
-    office.api.migrate(ME, YOU)
-    office.api.migrate(YOU, ME)
-    assert (await office.delivery.drain()).waiting == 1
-    assert len(office.api.calls("sendMessage")) == 4
-
-
-# Refused messages
-
-
-async def test_broken_html_comes_as_plain_text(office: Office) -> None:
-    await office.put("a < b & c", plain="a is below b & c")
-    assert await office.delivery.drain() == DrainReport(sent=1)
-    assert office.texts() == ["a is below b & c"]
-
-
-async def test_a_closed_topic_is_left_for_the_chat_itself(office: Office) -> None:
-    await office.put("fired", thread_id=9)
-    assert await office.delivery.drain() == DrainReport(sent=1)
-    assert office.api.messages(ME)[0].thread_id is None
-
-
-async def test_a_bad_picture_does_not_cost_the_text(office: Office) -> None:
-    await office.put("fired", photo=b"not a picture")
-    await office.put("a\n" * 600, photo=b"not a picture", chat_id=YOU)
-    assert await office.delivery.drain() == DrainReport(sent=2)
-    assert (office.texts(), len(office.texts(YOU))) == (["fired"], 1)
-
-
-async def test_any_other_refusal_ends_it_and_the_owner_is_told_once_a_day(office: Office) -> None:
-    rows = [await office.put(f"bad {n}", buttons=[[["Off", "x" * 65]]]) for n in range(3)]
-    assert await office.delivery.drain() == DrainReport(dead=3, sent=1)
-    assert {(await office.row(row))["reason"] for row in rows} == {"Button_data_invalid"}
-    assert office.texts(OWNER) == ["A message to chat 42 was given up: Button_data_invalid"]
-
-
-async def test_a_fault_of_our_own_ends_that_message_alone(
-    office: Office, caplog: pytest.LogCaptureFixture
-) -> None:
-    row = await office.put("<b></b>")
-    await office.put("fine")
-    assert (await office.delivery.drain()).dead == 1
-    assert (await office.row(row))["reason"] == "the message is empty"
-    assert office.texts() == ["fine"]
-    assert "cannot be sent" in caplog.text
-
-
-async def test_nothing_to_change_counts_as_sent(office: Office) -> None:
-    await office.put()
-    office.api.fail("sendMessage", refusal(400, "Bad Request: message is not modified"))
-    assert await office.delivery.drain() == DrainReport(sent=1)
-
-
-# The token
-
-
-async def test_a_refused_token_pauses_everything_and_blames_no_chat(
-    office: Office, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "bot")
-    good = office.api.token
-    row = await office.put("one")
-    await office.put("two", chat_id=YOU)
-    office.api.token = f"1:{'B' * 35}"
-    assert (await office.delivery.drain()).stopped == REFUSED
-    assert (await office.delivery.drain()).stopped == REFUSED
-    assert office.api.messages(ME) == []
-    kept = await office.row(row)
-    assert (kept["status"], kept["attempts"], await office.status()) == ("waiting", 0, "active")
-    office.api.token = good
-    office.later(seconds=60)
-    assert (await office.delivery.drain()).sent == 2
-    assert good not in caplog.text
 
 
 # The process
@@ -495,28 +257,3 @@ async def test_two_drains_at_once_send_each_message_once(office: Office) -> None
 
 def test_each_doubt_has_a_sentence() -> None:
     assert set(sender.DOUBTS.values()) == {DOWN, SICK, REFUSED}
-
-
-async def test_restarts_do_not_hasten_the_giving_up(office: Office) -> None:
-    row = await office.put(chat_id=YOU)
-    office.api.fail("sendMessage", drop(), chat_id=YOU, times=99)
-    for _ in range(15):
-        await office.fresh().drain()
-    assert (await office.row(row))["status"] == "ambiguous"
-    office.later(hours=24)
-    await office.fresh().drain()
-    assert (await office.row(row))["status"] == "dead"
-
-
-async def test_a_notice_to_a_stranger_who_cannot_be_written_to_is_tried_once(office: Office) -> None:
-    row = await office.put("hello", chat_id=777, kind="notice")
-    assert await office.delivery.drain() == DrainReport(dead=1)
-    assert (await office.row(row))["reason"] == "Chat not found"
-    assert len(office.api.calls("sendMessage")) == 1
-
-
-async def test_a_token_refused_for_sending_alone_is_not_tried_again_at_once(office: Office) -> None:
-    await office.put()
-    office.api.fail("sendMessage", refusal(401, "Unauthorized"), times=3)
-    assert await office.delivery.drain() == DrainReport(waiting=1)
-    assert len(office.api.calls("sendMessage")) == 1

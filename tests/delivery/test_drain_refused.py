@@ -1,0 +1,157 @@
+"""Chats, messages and tokens that Telegram refuses, through the real client to the fake Bot API."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.delivery import DrainReport
+from storage import chats
+from tests.delivery.office import ME, OWNER, REFUSED, START, YOU
+from tests.fakes.botapi_faults import refusal
+
+if TYPE_CHECKING:
+    from tests.delivery.office import Office
+    from tests.fakes.botapi_faults import Fault
+
+
+# Chats that cannot be written to
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refusal(403, "Forbidden: bot was blocked by the user"),
+        refusal(403, "Forbidden: bot was kicked from the supergroup chat"),
+        refusal(400, "Bad Request: chat not found"),
+        refusal(400, "Bad Request: not enough rights to send text messages to the chat"),
+        refusal(400, "Bad Request: CHAT_WRITE_FORBIDDEN"),
+    ],
+    ids=repr,
+)
+async def test_a_chat_that_left_sleeps_and_gets_its_alerts_on_return(office: Office, fault: Fault) -> None:
+    await office.put("alert")
+    await office.put("summary", kind="summary")
+    office.api.fail("sendMessage", fault)
+    await office.delivery.drain()
+    assert await office.status() == "inactive"
+    calls = len(office.api.calls("sendMessage"))
+    await office.delivery.drain()
+    assert len(office.api.calls("sendMessage")) == calls
+    await office.database.run(lambda db: chats.reactivate(db, ME))
+    await office.delivery.drain()
+    assert "alert" in office.texts()
+
+
+async def test_a_summary_to_a_chat_that_left_is_dropped(office: Office) -> None:
+    row = await office.put("daily", kind="summary")
+    office.api.block(ME)
+    assert await office.delivery.drain() == DrainReport(dead=1)
+    assert (await office.row(row))["reason"] == "Forbidden: bot was blocked by the user"
+
+
+async def test_a_stranger_who_cannot_be_written_to_is_dropped(office: Office) -> None:
+    await office.put("no", chat_id=777, kind="reply")
+    assert await office.delivery.drain() == DrainReport(dead=1)
+
+
+async def test_a_migrated_group_gets_its_message_under_the_new_id(office: Office) -> None:
+    await office.database.run(lambda db: chats.ensure_chat(db, -5, "group", "", START))
+    await office.put("one", chat_id=-5)
+    await office.put("two", chat_id=-5)
+    office.api.migrate(-5, -100500)
+    assert await office.delivery.drain() == DrainReport(sent=2)
+    assert office.texts(-100500) == ["one", "two"]
+    assert (await office.status(-5), await office.status(-100500)) == (None, "active")
+
+
+async def test_a_group_that_only_migrates_is_not_chased_in_circles(office: Office) -> None:
+    await office.put("one")
+    office.api.migrate(ME, YOU)
+    office.api.migrate(YOU, ME)
+    assert (await office.delivery.drain()).waiting == 1
+    assert len(office.api.calls("sendMessage")) == 4
+
+
+# Refused messages
+
+
+async def test_broken_html_comes_as_plain_text(office: Office) -> None:
+    await office.put("a < b & c", plain="a is below b & c")
+    assert await office.delivery.drain() == DrainReport(sent=1)
+    assert office.texts() == ["a is below b & c"]
+
+
+async def test_a_closed_topic_is_left_for_the_chat_itself(office: Office) -> None:
+    await office.put("fired", thread_id=9)
+    assert await office.delivery.drain() == DrainReport(sent=1)
+    assert office.api.messages(ME)[0].thread_id is None
+
+
+async def test_a_bad_picture_does_not_cost_the_text(office: Office) -> None:
+    await office.put("fired", photo=b"not a picture")
+    await office.put("a\n" * 600, photo=b"not a picture", chat_id=YOU)
+    assert await office.delivery.drain() == DrainReport(sent=2)
+    assert (office.texts(), len(office.texts(YOU))) == (["fired"], 1)
+
+
+async def test_any_other_refusal_ends_it_and_the_owner_is_told_once_a_day(office: Office) -> None:
+    rows = [await office.put(f"bad {n}", buttons=[[["Off", "x" * 65]]]) for n in range(3)]
+    assert await office.delivery.drain() == DrainReport(dead=3, sent=1)
+    assert {(await office.row(row))["reason"] for row in rows} == {"Button_data_invalid"}
+    assert office.texts(OWNER) == ["A message to chat 42 was given up: Button_data_invalid"]
+
+
+async def test_a_fault_of_our_own_ends_that_message_alone(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = await office.put("<b></b>")
+    await office.put("fine")
+    assert (await office.delivery.drain()).dead == 1
+    assert (await office.row(row))["reason"] == "the message is empty"
+    assert office.texts() == ["fine"]
+    assert "cannot be sent" in caplog.text
+
+
+async def test_nothing_to_change_counts_as_sent(office: Office) -> None:
+    await office.put()
+    office.api.fail("sendMessage", refusal(400, "Bad Request: message is not modified"))
+    assert await office.delivery.drain() == DrainReport(sent=1)
+
+
+# The token
+
+
+async def test_a_refused_token_pauses_everything_and_blames_no_chat(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot")
+    good = office.api.token
+    row = await office.put("one")
+    await office.put("two", chat_id=YOU)
+    office.api.token = f"1:{'B' * 35}"
+    assert (await office.delivery.drain()).stopped == REFUSED
+    assert (await office.delivery.drain()).stopped == REFUSED
+    assert office.api.messages(ME) == []
+    kept = await office.row(row)
+    assert (kept["status"], kept["attempts"], await office.status()) == ("waiting", 0, "active")
+    office.api.token = good
+    office.later(seconds=60)
+    assert (await office.delivery.drain()).sent == 2
+    assert good not in caplog.text
+
+
+async def test_a_notice_to_a_stranger_who_cannot_be_written_to_is_tried_once(office: Office) -> None:
+    row = await office.put("hello", chat_id=777, kind="notice")
+    assert await office.delivery.drain() == DrainReport(dead=1)
+    assert (await office.row(row))["reason"] == "Chat not found"
+    assert len(office.api.calls("sendMessage")) == 1
+
+
+async def test_a_token_refused_for_sending_alone_is_not_tried_again_at_once(office: Office) -> None:
+    await office.put()
+    office.api.fail("sendMessage", refusal(401, "Unauthorized"), times=3)
+    assert await office.delivery.drain() == DrainReport(waiting=1)
+    assert len(office.api.calls("sendMessage")) == 1

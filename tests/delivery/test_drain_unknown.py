@@ -1,0 +1,137 @@
+"""Sends whose outcome is unknown, through the real client to the fake Bot API."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot.delivery import DrainReport
+from tests.delivery.office import DOWN, ME, OWNER, YOU, png
+from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, server_error
+
+if TYPE_CHECKING:
+    from tests.delivery.office import Office
+    from tests.fakes.botapi_faults import Fault
+
+
+# The outcome is unknown
+
+UNKNOWN = [
+    hang(), hang(acts=True), drop(), drop(acts=True), server_error(), server_error(acts=True),
+    bad_gateway(), garbled(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", UNKNOWN, ids=repr)
+async def test_an_alert_of_unknown_outcome_comes_again_marked_once_getme_answers(
+    office: Office, fault: Fault
+) -> None:
+    row = await office.put()
+    office.api.fail("sendMessage", fault)
+    office.api.fail("getMe", server_error(), times=2)
+    first = office.impatient() if fault.hangs else office.delivery
+    assert await first.drain() == DrainReport(ambiguous=1, stopped=DOWN)
+    assert (await office.row(row))["unknown"] == 1
+    assert await office.delivery.drain() == DrainReport(stopped=DOWN)
+    assert len(office.texts()) == fault.acts
+    assert await office.delivery.drain() == DrainReport(sent=1)
+    assert office.texts() == ["fired"] * fault.acts + ["possible repeat\nfired"]
+    assert await office.delivery.drain() == DrainReport()
+
+
+@pytest.mark.parametrize("fault", UNKNOWN, ids=repr)
+async def test_a_summary_of_unknown_outcome_never_comes_again(office: Office, fault: Fault) -> None:
+    row = await office.put("daily", kind="summary")
+    office.api.fail("sendMessage", fault)
+    first = office.impatient() if fault.hangs else office.delivery
+    assert await first.drain() == DrainReport(dead=1)
+    office.later(days=2)
+    assert await office.fresh().drain() == DrainReport()
+    assert len(office.texts()) == fault.acts
+    assert (await office.row(row))["status"] == "dead"
+    assert office.texts(OWNER) == []
+
+
+async def test_in_doubt_nothing_more_is_sent_until_getme_answers(office: Office) -> None:
+    for n in range(12):
+        await office.put(f"alert {n}")
+    office.api.fail("sendMessage", server_error())
+    office.api.fail("getMe", server_error())
+    report = await office.delivery.drain()
+    assert (report.ambiguous, report.stopped) == (1, DOWN)
+    assert len(office.api.calls("sendMessage")) == 1
+    assert (await office.delivery.drain()).sent == 12
+    assert max(office.texts()) == "possible repeat\nalert 0"
+
+
+async def test_one_poisoned_message_does_not_stop_the_others(office: Office) -> None:
+    await office.put("poison", chat_id=YOU)
+    await office.put("fine")
+    office.api.fail("sendMessage", server_error(), chat_id=YOU, times=99)
+    assert await office.delivery.drain() == DrainReport(sent=1, ambiguous=1)
+    assert office.texts() == ["fine"]
+
+
+async def test_repeats_rest_longer_and_longer_and_end_after_a_day_with_a_word_to_the_owner(
+    office: Office,
+) -> None:
+    row = await office.put(chat_id=YOU)
+    office.api.fail("sendMessage", drop(acts=True), chat_id=YOU, times=99)
+    sends = []
+    while (await office.row(row))["status"] != "dead":
+        seen = len(office.texts(YOU))
+        await office.delivery.drain()
+        if len(office.texts(YOU)) > seen:
+            sends.append(office.now)
+        office.later(seconds=60)
+    gaps = [(b - a).total_seconds() / 60 for a, b in pairwise(sends)]
+    assert gaps[:5] == [1, 1, 2, 4, 8]
+    assert gaps[-1] == 360
+    assert sends[-1] - sends[0] >= timedelta(hours=24)
+    assert len(sends) == 14
+    await office.delivery.drain()
+    (told,) = office.texts(OWNER)
+    assert told.startswith(
+        "A message to chat 43 was given up: httpx.RemoteProtocolError: Server disconnected"
+    )
+
+
+async def test_an_old_message_is_not_given_up_at_its_first_unknown_outcome(office: Office) -> None:
+    row = await office.put()
+    office.later(days=30)
+    office.api.fail("sendMessage", server_error())
+    await office.delivery.drain()
+    assert (await office.row(row))["status"] == "ambiguous"
+
+
+async def test_parts_that_arrived_are_not_sent_again_even_by_the_next_process(office: Office) -> None:
+    await office.put("\n".join(f"line {n}" for n in range(900)))
+    office.api.fail("sendMessage", drop(), after=1)
+    assert (await office.delivery.drain()).ambiguous == 1
+    assert (await office.fresh().drain()).sent == 1
+    first, last = office.texts()
+    assert last.startswith("possible repeat\nline")
+    assert (first + last).count("line") == 900
+
+
+async def test_a_summary_halted_between_its_parts_goes_on_after_them(office: Office) -> None:
+    await office.put("x\n" * 800, photo=png(), kind="summary")
+    office.api.fail("sendMessage", flood(30))
+    assert await office.delivery.drain() == DrainReport(waiting=1)
+    office.later(seconds=30)
+    assert await office.fresh().drain() == DrainReport(sent=1)
+    assert [bool(message.photo) for message in office.api.messages(ME)] == [True, False]
+
+
+async def test_restarts_do_not_hasten_the_giving_up(office: Office) -> None:
+    row = await office.put(chat_id=YOU)
+    office.api.fail("sendMessage", drop(), chat_id=YOU, times=99)
+    for _ in range(15):
+        await office.fresh().drain()
+    assert (await office.row(row))["status"] == "ambiguous"
+    office.later(hours=24)
+    await office.fresh().drain()
+    assert (await office.row(row))["status"] == "dead"
