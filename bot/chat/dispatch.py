@@ -86,6 +86,8 @@ class Dispatcher:
         welcome = change.chat.type != "private" or await self._door.admits(chat, chat)
 
         def write(db: sqlite_utils.Database) -> None:
+            if not chats.seen_update(db, update.update_id, self._services.clock()):
+                return
             if status in _GONE:
                 chats.deactivate(db, chat, f"the bot is {status}")
             elif welcome and access.status_of(db, chat) != REJECTED:
@@ -97,9 +99,15 @@ class Dispatcher:
         """A group became a supergroup: everything stored goes along."""
         del context
         message = update.effective_message
-        if message is not None and message.migrate_to_chat_id is not None:
-            old, new = message.chat_id, message.migrate_to_chat_id
-            await self._services.database.run(lambda db: chats.migrate_chat(db, old, new))
+        if message is None or message.migrate_to_chat_id is None:
+            return
+        old, new = message.chat_id, message.migrate_to_chat_id
+
+        def write(db: sqlite_utils.Database) -> None:
+            if chats.seen_update(db, update.update_id, self._services.clock()):
+                chats.migrate_chat(db, old, new)
+
+        await self._services.database.run(write)
 
     async def _run(self, update: Update, context: Context, ask: Ask, question: Question) -> None:
         """Answer one question, once."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, Message
 from telegram.constants import ChatAction, InlineKeyboardMarkupLimit, ParseMode
-from telegram.error import BadRequest, TelegramError
+from telegram.error import BadRequest, NetworkError, TelegramError
 
 from bot.delivery import Verdict, classify
 from bot.rendering.answer import EDIT, button_rows
 from bot.rendering.numbers import localized
-from bot.rendering.text import CAPTION_LIMIT, escape, split_html
+from bot.rendering.text import CAPTION_LIMIT, Html, escape, lines, split_html, strip_html
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bot.chat.ask import Ask
     from bot.rendering.answer import Answer
 
+_log = logging.getLogger(__name__)
 MOST_BUTTONS = int(InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER)
 TYPING_AFTER, TYPING_AGAIN = 1.0, 4.5  # seconds
 PICTURES_KEPT = 2000  # file ids remembered; a picture of yesterday's close is rarely asked for again
@@ -65,20 +67,31 @@ async def typing(bot: Bot, update: Update) -> AsyncIterator[None]:
 
 
 class Place:
-    """A chat and the topic in it; once Telegram says that the topic is gone, the chat alone."""
+    """A chat and the topic in it; once Telegram says that the topic is gone or closed, the chat alone."""
 
     def __init__(self, bot: Bot, chat_id: int, thread: int | None) -> None:
         self.bot, self.chat_id, self.thread = bot, chat_id, thread
 
-    async def send(self, method: Callable[..., Awaitable[Message]], *content: object, **how: Any) -> Message:  # noqa: ANN401 - the method's own
-        """Call a sending method of the Bot for this place."""
-        try:
-            return await method(self.chat_id, *content, message_thread_id=self.thread, **how)
-        except BadRequest as error:
-            if classify(error) is not Verdict.NO_TOPIC or self.thread is None:
-                raise
-        self.thread = None
-        return await method(self.chat_id, *content, **how)
+    async def send(self, method: Callable[..., Awaitable[Message]], **how: Any) -> Message:  # noqa: ANN401 - the method's own
+        """Call a sending method of the Bot for this place; markup that it refuses comes as plain text."""
+        while True:
+            try:
+                return await method(chat_id=self.chat_id, message_thread_id=self.thread, **how)
+            except BadRequest as error:
+                verdict = classify(error)
+                if verdict is Verdict.NO_TOPIC and self.thread is not None:
+                    self.thread = None
+                elif verdict is Verdict.PLAIN and how.get("parse_mode"):
+                    _log.exception("an answer to chat %s is sent as plain text", self.chat_id)
+                    how = _plain(how)
+                else:
+                    raise
+
+
+def _plain(how: dict[str, Any]) -> dict[str, Any]:
+    """The same message without markup."""
+    texts: dict[str, Any] = {key: strip_html(how[key]) for key in ("text", "caption") if key in how}
+    return {**how, **texts, "parse_mode": None}
 
 
 async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool) -> None:
@@ -98,7 +111,7 @@ async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool
     place = Place(bot, chat.id, thread_of(message))
     for number, part in enumerate(parts, start=1):
         keyboard = _keyboard(answer) if number == len(parts) else None
-        await place.send(bot.send_message, part, parse_mode=ParseMode.HTML, reply_markup=keyboard)
+        await place.send(bot.send_message, text=part, parse_mode=ParseMode.HTML, reply_markup=keyboard)
     if answer.draw is not None:
         await _send_picture(place, ask, answer)
     if answer.attachment is not None:
@@ -117,7 +130,10 @@ async def _edited(message: Message, answer: Answer, parts: list[str]) -> Verdict
 
 
 async def _send_picture(place: Place, ask: Ask, answer: Answer) -> None:
-    """Draw off the event loop; a picture already sent is sent again by its file id."""
+    """Draw off the event loop; a picture already sent is sent again by its file id.
+
+    Where Telegram takes no picture, its caption comes as a text that says so.
+    """
     if answer.draw is None:
         return
     pictures = ask.services.pictures
@@ -131,14 +147,19 @@ async def _send_picture(place: Place, ask: Ask, answer: Answer) -> None:
     told = localized(escape(chart.caption), ask.preferences.numbers)
     caption = split_html(told, CAPTION_LIMIT)[0]
     post = partial(place.send, place.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
-    upload = InputFile(chart.png, filename=f"{answer.name}.png")
-    try:
-        sent = await post(photo=pictures.get(digest, upload))
-    except BadRequest as error:
-        if pictures.pop(digest, None) is None or classify(error) is not Verdict.NO_PHOTO:
-            raise
-        sent = await post(photo=upload)
-    if sent.photo:
-        pictures[digest] = sent.photo[-1].file_id
-        while len(pictures) > PICTURES_KEPT:
-            pictures.pop(next(iter(pictures)))
+    upload, refused = InputFile(chart.png, filename=f"{answer.name}.png"), ""
+    for photo in filter(None, (pictures.pop(digest, None), upload)):
+        try:
+            sent = await post(photo=photo)
+        except NetworkError as error:
+            if classify(error) is not Verdict.NO_PHOTO:
+                raise
+            refused = str(error)
+            continue
+        if sent.photo:
+            pictures[digest] = sent.photo[-1].file_id
+            while len(pictures) > PICTURES_KEPT:
+                pictures.pop(next(iter(pictures)))
+        return
+    said = lines(Html(caption), f"The picture was not taken: {refused}.")
+    await place.send(place.bot.send_message, text=said, parse_mode=ParseMode.HTML)

@@ -9,7 +9,7 @@ import pytest
 
 from bot.chat.refusals import ADMINISTRATORS
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
-from tests.fakes.botapi_faults import bad_gateway, refusal
+from tests.fakes.botapi_faults import bad_gateway, flood, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,6 +148,37 @@ async def test_a_topic_that_is_gone_is_answered_in_the_group(group: Talk) -> Non
     assert text.text.startswith("Drawdown of the ratio")
 
 
+async def test_a_topic_that_is_closed_is_answered_in_the_group(group: Talk) -> None:
+    group.api.fail("sendMessage", refusal(400, "Bad Request: TOPIC_CLOSED"))
+    (answer,) = await group.ask("/about", GROUP, user_id=MEMBER, thread_id=5)
+    assert answer.thread_id is None
+
+
+NO_PHOTOS = "Bad Request: not enough rights to send photos to the chat"
+
+
+async def test_where_no_pictures_may_be_sent_the_caption_comes_as_text_and_says_so(group: Talk) -> None:
+    group.api.fail("sendPhoto", refusal(400, NO_PHOTOS), times=9)
+    text, caption = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
+    assert text.text.startswith("Drawdown of the ratio")
+    assert caption.text.splitlines()[-1] == (
+        "The picture was not taken: Not enough rights to send photos to the chat."
+    )
+    assert len(caption.text.splitlines()) > 1
+    assert len(group.api.calls("sendPhoto")) == 1
+    assert [row["status"] for row in await group.rows("chats")] == ["active"]
+
+
+async def test_a_picture_that_is_limited_waits_and_comes_once(group: Talk) -> None:
+    group.api.fail("sendPhoto", flood(5))
+    _, picture = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
+    first, second = group.api.calls("sendPhoto")
+    assert picture.photo
+    assert [len(call.files) for call in (first, second)] == [1, 1]
+    assert first.files == second.files
+    assert group._seconds >= 5
+
+
 @asynccontextmanager
 async def guarded(
     sample: Path, folder: Path, users: set[int], chats: set[int], access: str = "allowlist"
@@ -210,9 +241,22 @@ async def test_blocked_without_being_told_the_chat_sleeps_at_the_first_answer(
     assert [row["status"] for row in await group.rows("chats")] == ["active"]
 
 
+async def test_an_old_removal_delivered_again_does_not_put_the_chat_to_sleep(group: Talk) -> None:
+    group.api.block(GROUP, "bot was kicked from the supergroup chat")
+    (removal,) = group.api.world.updates
+    await group.answers()
+    group.api.unblock(GROUP, tell=False)
+    await group.ask("/start@small_large_bot", GROUP, user_id=MEMBER)
+    await group.deliver(removal)
+    assert [row["status"] for row in await group.rows("chats")] == ["active"]
+
+
 async def test_a_group_that_becomes_a_supergroup_keeps_its_alerts(group: Talk) -> None:
     group.api.migrate(GROUP, GROUP - 7)
+    moves = list(group.api.world.updates)
     await group.answers()
+    noted = {row["update_id"] for row in await group.rows("updates")}
+    assert moves[0]["update_id"] in noted
     (listing,) = await group.ask("/alerts", GROUP - 7, user_id=ADMIN)
     assert f"#1 {RULE}" in listing.text
 

@@ -270,13 +270,28 @@ async def test_an_answer_that_telegram_does_not_take_is_one_line_in_the_log(
     assert talk.api.token.partition(":")[2] not in caplog.text
 
 
-async def test_markup_that_telegram_refuses_is_our_fault(
-    talk: Talk, caplog: pytest.LogCaptureFixture
+UNPARSED = refusal(400, "Bad Request: can't parse entities: Unclosed start tag")
+
+
+@pytest.mark.parametrize("method", ["sendMessage", "editMessageText"])
+async def test_markup_that_telegram_refuses_comes_as_plain_text_and_is_logged(
+    method: str, talk: Talk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    talk.api.fail("sendMessage", refusal(400, "Bad Request: can't parse entities: Unclosed start tag"))
+    (start,) = await talk.ask("/start")
+    start.markup = {"inline_keyboard": [[{"text": "About", "callback_data": "e/about"}]]}
+    (usual,) = await talk.ask("/about")
+    for refusing in {method, "sendMessage"}:
+        talk.api.fail(refusing, UNPARSED)
+    (said,) = await (talk.press(start, "About") if method.startswith("edit") else talk.ask("/about"))
+    assert said.text == usual.text
+    assert (bool(usual.entities), said.entities) == (True, [])
+    assert "can't parse entities" in caplog.text.lower()
+
+
+async def test_plain_text_that_telegram_refuses_too_is_our_fault(talk: Talk) -> None:
+    talk.api.fail("sendMessage", UNPARSED, times=2)
     (said,) = await talk.ask("/about")
     assert said.text == FAILED
-    assert "can't parse entities" in caplog.text.lower()
 
 
 class Polling:
