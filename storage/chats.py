@@ -34,9 +34,19 @@ def get_chat(db: sqlite_utils.Database, chat_id: int) -> Row | None:
 
 
 def deactivate(db: sqlite_utils.Database, chat_id: int, reason: str) -> bool:
-    """Send nothing more to a chat and judge none of its alerts; they stay. False when unknown."""
+    """Send nothing more to a chat and judge none of its alerts; they stay. False when unknown.
+
+    What waits to be sent waits for the chat's return; summaries and answers are worth nothing by then.
+    """
     sql = "UPDATE chats SET status = 'inactive', reason = ? WHERE chat_id = ?"
-    return change(db, sql, (reason, chat_id)) == 1
+    known = change(db, sql, (reason, chat_id)) == 1
+    if known:
+        db.execute(
+            "UPDATE outbox SET status = 'dead', reason = ?, photo = NULL WHERE chat_id = ? "
+            "AND kind IN ('summary', 'reply') AND status IN ('queued', 'waiting')",
+            (reason, chat_id),
+        )
+    return known
 
 
 def reactivate(db: sqlite_utils.Database, chat_id: int) -> bool:

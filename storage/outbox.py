@@ -2,7 +2,7 @@
 
     queued ──claim──> sending ──> sent
                          ├──────> waiting    not before an instant, then claimed again
-                         ├──────> ambiguous  outcome unknown; goes on only by requeue_ambiguous
+                         ├──────> ambiguous  outcome unknown; goes on only by doubts.requeue
                          └──────> dead       with the reason
 
 A row is committed as `sending` before its request, so one still `sending` at start-up was cut
@@ -12,12 +12,15 @@ off by a crash and its outcome is unknown. Each step is a compare-and-set on the
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from storage import halts
 from storage.rows import Row, change, instant, not_earlier, select, select_one
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     import sqlite_utils
 
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 
 # Key of the program's own note: the last session that was told of by a database which a backup replaced.
 TOLD_UNTIL = "told_until"
-EVERY_CHAT = 0  # the chat_id of a halt of all sending
+# Quiet hours, back-off and the halts that Telegram names are all shorter.
+FARTHEST = timedelta(days=2)
 
 # What may go now; a chat that is not in the table is a stranger, who may get an answer.
 _READY = """
@@ -41,8 +45,6 @@ _MINE = """
 """
 _FREE = "AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')"
 _ROOM = "AND chat_id NOT IN (SELECT value FROM json_each(:resting))"
-# Nothing of it can have arrived: no part was sent, and no send ended in doubt.
-_UNSENT = "status IN ('queued', 'waiting') AND unknown = 0 AND reason NOT LIKE 'after part %'"
 # Word for word the expression of the index outbox_ready, which spares sorting a long queue.
 _FIRST_TO_LAST = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
 
@@ -135,23 +137,6 @@ def ready_chats(
     return {row["chat_id"] for row in rows}
 
 
-def recover(db: sqlite_utils.Database, now: Moment) -> int:
-    """Settle what a crash left `sending`, its outcome unknown; how many rows.
-
-    A summary is never repeated, so it is given up; anything else must not be lost.
-    """
-    return change(
-        db,
-        """
-        UPDATE outbox SET
-            status = CASE kind WHEN 'summary' THEN 'dead' ELSE 'ambiguous' END,
-            unknown = unknown + 1, reason = 'cut off while sending', updated_at = ?
-        WHERE status = 'sending'
-        """,
-        (instant(now),),
-    )
-
-
 def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> bool:
     """A message was delivered; False when the row is not being sent any more (its chat is gone)."""
     return _step(
@@ -174,24 +159,20 @@ def retry_at(
     return change(db, sql, (not_earlier(not_before), reason, int(count_attempt), message)) == 1
 
 
+def note(db: sqlite_utils.Database, message: int, reason: str) -> bool:
+    """Note how far the sending of a message has come; False when it is not being sent any more."""
+    sql = "UPDATE outbox SET reason = ? WHERE id = ? AND status = 'sending'"
+    return change(db, sql, (reason, message)) == 1
+
+
 def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
-    """Nobody knows whether a message arrived; counted in `unknown`, it waits for requeue_ambiguous."""
+    """Nobody knows whether a message arrived; counted in `unknown`, it waits for doubts.requeue."""
     sql = """
         UPDATE outbox SET status = 'ambiguous', unknown = unknown + 1, attempts = attempts + 1,
             reason = ?, updated_at = ?
         WHERE id = ? AND status = 'sending'
     """
     return change(db, sql, (reason, instant(now), message)) == 1
-
-
-def requeue_ambiguous(db: sqlite_utils.Database, now: Moment) -> int:
-    """Telegram answers again: let the ambiguous messages be sent once more; how many.
-
-    Their `unknown` is above zero, by which the sender marks them as possible repeats.
-    """
-    at = instant(now)
-    sql = "UPDATE outbox SET status = 'waiting', not_before = ?, updated_at = ? WHERE status = 'ambiguous'"
-    return change(db, sql, (at, at))
 
 
 def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
@@ -201,24 +182,6 @@ def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment)
         WHERE id = ? AND status NOT IN ('sent', 'dead')
     """
     return change(db, sql, (reason, instant(now), message)) == 1
-
-
-def unsent(db: sqlite_utils.Database, message: int) -> Row | None:
-    """A message of which surely nothing was sent, its payload a dict; None when that is not so."""
-    sql = f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
-    row = select_one(db, sql, (message,))
-    return None if row is None else {**row, "payload": json.loads(row["payload"])}
-
-
-def amend(db: sqlite_utils.Database, message: int, payload: Mapping[str, object]) -> bool:
-    """Say something else with a message of which nothing was sent; False when it may have been."""
-    sql = f"UPDATE outbox SET payload = ? WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
-    return change(db, sql, (_text(payload), message)) == 1
-
-
-def withdraw(db: sqlite_utils.Database, message: int) -> bool:
-    """Take back a message of which nothing was sent; False when it may have been."""
-    return change(db, f"DELETE FROM outbox WHERE id = ? AND {_UNSENT}", (message,)) == 1  # noqa: S608 - fixed text
 
 
 def died(db: sqlite_utils.Database, message: int) -> bool:
@@ -261,30 +224,12 @@ def prune(db: sqlite_utils.Database, before: Moment) -> int:
     return change(db, sql, (instant(before),))
 
 
-def set_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
-    """Send nothing to a chat (EVERY_CHAT: to nobody) before an instant; the later of two counts."""
-    db.execute(
-        """
-        INSERT INTO halts (chat_id, until) VALUES (?, ?)
-        ON CONFLICT (chat_id) DO UPDATE SET until = max(until, excluded.until)
-        """,
-        (chat_id, not_earlier(until)),
-    )
-
-
-def halted(db: sqlite_utils.Database, chat_id: int, now: Moment) -> str | None:
-    """Until when nothing may go to a chat, None when it may."""
-    row = select_one(
-        db,
-        "SELECT max(until) AS until FROM halts WHERE chat_id IN (?, ?) AND until > ?",
-        (chat_id, EVERY_CHAT, instant(now)),
-    )
-    return row["until"] if row else None
-
-
-def halts(db: sqlite_utils.Database, now: Moment) -> list[Row]:
-    """The halts in force, rows of (chat_id, until)."""
-    return select(db, "SELECT chat_id, until FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
+def hasten(db: sqlite_utils.Database, now: datetime) -> int:
+    """Let go now what a clock that was ahead put off, beyond FARTHEST; how many messages."""
+    farthest = now + FARTHEST
+    halts.lift(db, farthest)
+    sql = "UPDATE outbox SET not_before = ? WHERE status IN ('queued', 'waiting') AND not_before > ?"
+    return change(db, sql, (instant(now), instant(farthest)))
 
 
 def _text(payload: Mapping[str, object]) -> str:

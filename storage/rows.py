@@ -32,6 +32,11 @@ def instant(moment: Moment) -> str:
     return moment
 
 
+def moment(text: str) -> datetime:
+    """The aware datetime of an instant's text."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
 def not_earlier(moment: Moment) -> str:
     """Text of the first whole second at or after an instant: what waits must not wake too early."""
     if isinstance(moment, datetime) and moment.microsecond:

@@ -226,6 +226,12 @@ async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
         assert copy.run_sync(lambda db: db["alerts"].count) == 1
 
 
+async def test_an_answer_of_telegram_is_waited_for_thirty_seconds(place: Place) -> None:
+    with open_database(place.database) as database:
+        bot = app.telegram_bot(Config(token=f"1:{'A' * 35}", database=place.database), database)
+    assert bot.application.bot.request.read_timeout == 30
+
+
 async def test_a_token_that_telegram_refuses_is_said_and_not_shown(place: Place) -> None:
     place.configure(token=place.api.token.replace("AAF", "AAX"))
     async with place.run() as bot:

@@ -2,8 +2,8 @@
 
 A row is committed as `sending` before its request and settled after it, by a step that the ledger keeps
 until it is written; a process that dies first leaves the row `sending`, which `recover` takes for an
-unknown outcome at the next start. One row may be several messages: those that arrived are not sent again
-after a failure, but all are after a crash.
+unknown outcome at the next start. One row may be several messages: each that arrived is noted before the
+next goes, so that neither a failure nor a crash sends it again.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import logging
 import random
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.delivery.ledger import Ledger
+from bot.delivery.ledger import DrainReport, Ledger
 from bot.delivery.outage import Outage
 from bot.delivery.room import Room
 from bot.delivery.sender import DOUBTS, Sender
 from bot.ratelimit import PUSH_PATIENCE
-from storage import outbox
+from storage import doubts, outbox
 from storage.db import StorageError
+from storage.rows import moment
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,17 +39,7 @@ logger = logging.getLogger(__name__)
 SLOTS = 16  # requests at a time: enough for 29 messages a second at half a second each
 GLANCE = 2.0  # seconds after which a slot that is free looks for work again while others are busy
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 30.0  # seconds between two looks for work
-
-
-@dataclass(frozen=True)
-class DrainReport:
-    """Rows by what became of them in one drain; `stopped` says why not all that was due was tried, or ""."""
-
-    sent: int = 0
-    waiting: int = 0
-    ambiguous: int = 0
-    dead: int = 0
-    stopped: str = ""
+REPEAT_REST = timedelta(seconds=30)
 
 
 class Delivery:
@@ -90,8 +80,9 @@ class Delivery:
 
     async def recover(self) -> int:
         """At start: what a crash left `sending` is taken for an unknown outcome; how many rows."""
+        await self._database.run(partial(outbox.hasten, now=self._now()))
         await self._room.restore()
-        return await self._database.run(partial(outbox.recover, now=self._now()))
+        return await self._database.run(partial(doubts.recover, now=self._now()))
 
     async def drain(self) -> DrainReport:
         """Send all that is due. Raises StorageError when the database cannot be written; nothing is lost."""
@@ -99,7 +90,7 @@ class Delivery:
             self._became = {}
             await self._ledger.flush()
             await self._room.restore()
-            if await self._may_begin():
+            if await self._is_sure():
                 await self._empty()
             return DrainReport(**Counter(self._became.values()), stopped=self.stopped)
 
@@ -132,13 +123,16 @@ class Delivery:
         async with self._one:
             await self._ledger.flush()
 
-    async def _may_begin(self) -> bool:
-        """Whether to send: after a doubt, and before a repeat, getMe must have answered."""
+    async def _is_sure(self, rest: timedelta = timedelta(0)) -> bool:
+        """Whether to send: after a doubt, and before a repeat, getMe must have answered.
+
+        Repeats then wait for `rest`: what has just failed is not tried again in the same breath.
+        """
         counts = await self._database.run(outbox.pending)
         if not self._sender.doubt and not counts.get("ambiguous"):
             return True
         if await self._sender.answers():
-            await self._database.run(partial(outbox.requeue_ambiguous, now=self._now()))
+            await self._database.run(partial(doubts.requeue, not_before=self._now() + rest))
         return self._sender.doubt is None
 
     async def _empty(self) -> None:
@@ -191,7 +185,7 @@ class Delivery:
         if self._closing:
             return False
         if self._sender.doubt:
-            return await self._sender.answers()
+            return await self._is_sure(REPEAT_REST)
         wait = await self._until_room()
         if wait is None or wait > PUSH_PATIENCE:
             return False
@@ -214,7 +208,7 @@ class Delivery:
         due = await self._database.run(partial(outbox.next_due, **self._whose))
         waits = [LONGEST_PAUSE, *self._room.resting().values()]  # a halt's end, to the fraction of a second
         if due:
-            waits.append((_moment(due) - self._now()).total_seconds())
+            waits.append((moment(due) - self._now()).total_seconds())
         return max(min(waits), SHORTEST_PAUSE)
 
     async def _claim(self, limit: int) -> list[Row]:
@@ -246,7 +240,3 @@ class Delivery:
         held_back = self._sender.doubt or self._closing
         step = self._sender.untouched(row) if held_back else await self._sender.attempt(row)
         self._became[row["id"]] = await self._ledger.write(step)
-
-
-def _moment(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.ratelimit import SendBudget
-from storage import outbox
+from storage import halts
 from storage.db import StorageError
+from storage.rows import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +40,8 @@ class Room:
         if self._budget is None or self._restored:
             return
         now = self._now()
-        for row in await self._database.run(partial(outbox.halts, now=now)):
-            seconds = (_moment(row["until"]) - now).total_seconds()
+        for row in await self._database.run(partial(halts.current, now=now)):
+            seconds = (moment(row["until"]) - now).total_seconds()
             self._budget.restore(row["chat_id"] or None, seconds)
         self._restored = True
 
@@ -61,7 +62,7 @@ class Room:
         now, everyone = self._now(), self.halted()
         ends: dict[int | str, float] = {chat: seconds}
         if everyone:
-            ends[outbox.EVERY_CHAT] = everyone
+            ends[halts.EVERY_CHAT] = everyone
         try:
             await self._database.run(partial(_write, ends=ends, now=now))
         except StorageError as error:
@@ -71,8 +72,4 @@ class Room:
 def _write(db: sqlite_utils.Database, ends: dict[int | str, float], now: datetime) -> None:
     for chat, seconds in ends.items():
         if isinstance(chat, int):
-            outbox.set_halt(db, chat, now + timedelta(seconds=seconds))
-
-
-def _moment(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+            halts.begin(db, chat, now + timedelta(seconds=seconds))

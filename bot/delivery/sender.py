@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from telegram.error import InvalidToken, TelegramError
 
-from bot.delivery.parts import Manner, arrived, compose, post
-from bot.delivery.settle import FIRST_REST, LONGEST_REST, Case, grown, put_back, sent, settle
+from bot.delivery.parts import Manner, arrived, compose, post, reason_after
+from bot.delivery.settle import FIRST_REST, LONGEST_REST, Case, begun, grown, put_back, sent, settle
 from bot.delivery.verdicts import Verdict, classify
+from storage.db import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,9 +70,14 @@ class Sender:
             return partial(put_back, row=row, until=rest)
         done, message_id = arrived(row), None
         try:
-            for part in _remaining(row, done):
+            for part, following in _remaining(row, done):
                 message_id = await self._post(row, part) or message_id
                 done += 1
+                if following:
+                    await self._ledger.write(partial(begun, row=row, done=done))
+        except StorageError as error:
+            reason = reason_after(done, str(error))
+            return partial(put_back, row={**row, "reason": reason}, until=self._now())
         except asyncio.CancelledError as error:
             self._ledger.keep(self._failure(row, error, done, Verdict.UNKNOWN))
             raise
@@ -117,10 +123,12 @@ class Sender:
         return text.replace(self._bot.token, "TOKEN")[:LONGEST_REASON]
 
 
-def _remaining(row: Row, done: int) -> list[Part]:
-    """The parts to send, the first marked when it may be there already."""
+def _remaining(row: Row, done: int) -> list[tuple[Part, int]]:
+    """The parts to send, the first marked when it may be there already, each with how many follow it."""
     parts = compose(row)
     if not parts:
         raise ValueError("the message is empty")
     rest = parts[done:]
-    return [rest[0].marked(), *rest[1:]] if rest and row["unknown"] else rest
+    if rest and row["unknown"]:
+        rest[0] = rest[0].marked()
+    return [(part, len(rest) - number) for number, part in enumerate(rest, start=1)]

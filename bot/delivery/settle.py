@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from telegram.error import ChatMigrated, RetryAfter
@@ -12,7 +12,8 @@ from bot.delivery.parts import reason_after
 from bot.delivery.verdicts import Verdict
 from bot.ratelimit import Held, seconds_of
 from bot.rendering.text import escape
-from storage import chats, outbox
+from storage import chats, halts, outbox
+from storage.rows import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,12 @@ def sent(db: sqlite_utils.Database, row: Row, message_id: int | None, now: datet
     return "sent"
 
 
+def begun(db: sqlite_utils.Database, row: Row, done: int) -> str:
+    """So many parts have arrived and others follow: not even a crash must send those again."""
+    outbox.note(db, row["id"], reason_after(done, "the rest is on its way"))
+    return "sending"
+
+
 def put_back(db: sqlite_utils.Database, row: Row, until: datetime) -> str:
     """No request was made: the row is as it was, not before `until`."""
     outbox.retry_at(db, row["id"], until, row["reason"], count_attempt=False)
@@ -89,7 +96,7 @@ def _unknown(db: sqlite_utils.Database, case: Case) -> str:
     row = case.row
     if row["kind"] == "summary":
         return _dead(db, case)
-    age = case.now - datetime.strptime(row["created_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    age = abs(case.now - moment(row["created_at"]))  # a clock that was ahead when it was queued is no excuse
     if row["unknown"] + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE:
         return _dead(db, case)
     outbox.mark_ambiguous(db, row["id"], case.note, case.now)
@@ -103,9 +110,9 @@ def _halted(db: sqlite_utils.Database, case: Case) -> str:
     if isinstance(case.error, Held):
         return _wait(db, case, case.now)
     until = case.now + timedelta(seconds=seconds_of(case.error))
-    outbox.set_halt(db, case.row["chat_id"], until)
+    halts.begin(db, case.row["chat_id"], until)
     if case.everyone > 0:
-        outbox.set_halt(db, outbox.EVERY_CHAT, case.now + timedelta(seconds=case.everyone))
+        halts.begin(db, halts.EVERY_CHAT, case.now + timedelta(seconds=case.everyone))
     return _wait(db, case, until)
 
 

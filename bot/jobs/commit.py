@@ -12,7 +12,7 @@ from bot.jobs.judged import RESTATED, WITHDRAWN
 from bot.jobs.sending import Place, list_payload, payload_for, send, send_lines
 from bot.rendering import pushes
 from storage import alerts as stored
-from storage import events, held, outbox
+from storage import events, held, outbox, unsent
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -147,7 +147,7 @@ def _revise(db: sqlite_utils.Database, place: Place, told: Told, event_id: int, 
     if why is not None:
         held.hold(db, was.event_id, None)
         held.hold(db, event_id, None if withdrawn else why)
-    elif message is not None and (row := outbox.unsent(db, message)) is not None:
+    elif message is not None and (row := unsent.find(db, message)) is not None:
         _amend(db, row, was, told, event_id)
     elif withdrawn and (message is None or not outbox.died(db, message)):
         if told.held is not None:
@@ -174,9 +174,9 @@ def _amend(db: sqlite_utils.Database, row: dict[str, Any], was: Known, told: Tol
     listed = row["payload"].get("lines")
     if listed is None:
         if not restated:
-            outbox.withdraw(db, row["id"])
+            unsent.withdraw(db, row["id"])
         elif told.text is not None:
-            outbox.amend(db, row["id"], payload_for(db, place, told.text, silent=told.silent))
+            unsent.amend(db, row["id"], payload_for(db, place, told.text, silent=told.silent))
             held.tell(db, [event_id], row["id"])
         return
     lines = [line for line in listed["told"] if line[0] != was.event_id]
@@ -187,9 +187,9 @@ def _amend(db: sqlite_utils.Database, row: dict[str, Any], was: Known, told: Tol
         payload = list_payload(
             db, place, lines, listed["why"], sample=listed["sample"], silent=row["payload"]["silent"]
         )
-        outbox.amend(db, row["id"], payload)
+        unsent.amend(db, row["id"], payload)
     else:
-        outbox.withdraw(db, row["id"])
+        unsent.withdraw(db, row["id"])
 
 
 def _send_list(

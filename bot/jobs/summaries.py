@@ -21,7 +21,7 @@ from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
 from bot.services import DAILY, context_of, standing_of
 from storage import alerts as stored
-from storage import chats, outbox
+from storage import chats, outbox, unsent
 from storage.db import StorageError
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ def _standings(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> lis
 def _queue(
     db: sqlite_utils.Database, chat_id: int, rows: Rows, answer: Answer, session: str, now: dt.datetime
 ) -> int:
-    """Claim the chat's due rows and queue one summary, unless that session's was sent before."""
+    """Claim the chat's due rows and queue one summary, unless that session's was sent before.
+
+    It takes the place of those that could not be sent yet.
+    """
     won = [row for row in rows if chats.claim(db, row["id"])]
     if not won:
         return 0
@@ -153,4 +156,7 @@ def _queue(
     dedup = f"summary:{chat_id}:{session}"
     queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
     chats.finish(db, won[-1]["id"], "sent" if queued is not None else "skipped")
-    return 0 if queued is None else 1
+    if queued is None:
+        return 0
+    unsent.replace_summaries(db, chat_id, queued, now)
+    return 1

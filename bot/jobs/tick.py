@@ -131,10 +131,10 @@ class Scheduler:
         await self._services.database.run(partial(sources.beat, now=_wall_clock()))
 
     async def _prune(self) -> None:
-        """Once a day, forget what was sent long ago."""
+        """Once a day, and when the clock was put back, forget what was sent long ago."""
         now = self._services.clock()
         if self._pruned is None or not self._pruned <= now < self._pruned + _PRUNE_EVERY:
-            await self._services.database.run(partial(_forget, before=now - OUTBOX_KEPT))
+            await self._services.database.run(partial(_forget, now=now))
             self._pruned = now
 
     def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
@@ -168,5 +168,6 @@ async def _called(job: Callable[[], Awaitable[None]], context: object) -> None:
     await job()
 
 
-def _forget(db: sqlite_utils.Database, before: dt.datetime) -> int:
-    return outbox.prune(db, before)
+def _forget(db: sqlite_utils.Database, now: dt.datetime) -> None:
+    outbox.prune(db, now - OUTBOX_KEPT)
+    outbox.hasten(db, now)

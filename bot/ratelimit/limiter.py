@@ -53,9 +53,10 @@ class _Waiter:
 class SendBudget(BaseRateLimiter[int]):
     """The limiter of every request: waits for room, best priority first, in order within a priority.
 
-    A 429 halts its chat. Replies wait for the end of a halt if that is near and are sent again; pushes
-    (ALERT, NOTICE, SUMMARY) raise RetryAfter, as does whatever would have to wait beyond its patience.
-    `on_halt` is told of a 429 to a reply; the outbox keeps those of its own messages.
+    A 429 halts its chat, whatever was asked. Replies wait for the end of a halt if that is near and are
+    sent again; pushes (ALERT, NOTICE, SUMMARY) raise RetryAfter, as does whatever would have to wait beyond
+    its patience. `on_halt` is told of a 429 to anything but a push; the outbox keeps those of its own
+    messages.
     """
 
     def __init__(
@@ -117,7 +118,12 @@ class SendBudget(BaseRateLimiter[int]):
         chat = _chat_of(data)
         if chat is None or not endpoint.startswith(SPENDING) or endpoint == "sendChatAction":
             self._refuse_halted(chat, endpoint)
-            return await callback(*args, **kwargs)
+            try:
+                return await callback(*args, **kwargs)
+            except RetryAfter as error:
+                if chat is not None:
+                    await self._halt(chat, seconds_of(error), REPLY)
+                raise
         priority = rate_limit_args or REPLY
         for last in (*[False] * (REPLY_TRIES - 1), True):
             await self._turn(chat, priority)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.chat.refusals import ADMINISTRATORS
-from storage import alerts, chats, events, outages, outbox, privacy
+from storage import alerts, chats, events, halts, outages, outbox, privacy
 from storage.db import open_database
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
 
@@ -29,7 +29,7 @@ WHERE = {"access": "allowlist", "users": frozenset({ME}), "chats": frozenset({GR
 def fill(db: sqlite_utils.Database) -> None:
     """What the chat itself cannot bring about at once: a halt, an outage, a summary, a held event."""
     now = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
-    outbox.set_halt(db, GUEST, now + dt.timedelta(hours=1))
+    halts.begin(db, GUEST, now + dt.timedelta(hours=1))
     outages.begin(db, "prices", "2020-12-11", now)
     outages.add_chats(db, "prices", "2020-12-11", [GUEST])
     chats.add_due(db, GUEST, "daily", "2020-12-11", now)

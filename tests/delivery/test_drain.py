@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.delivery import DrainReport, sender
-from storage import outbox
+from storage import halts, outbox
 from storage.db import DiskFull
 from tests.delivery.office import DOWN, ME, NOWHERE, REFUSED, SICK, START, THIRD, YOU, png
 from tests.fakes.botapi_faults import flood, hang
@@ -135,9 +135,9 @@ async def test_a_second_chats_429_halts_all(office: Office) -> None:
     office.api.fail("sendMessage", flood(40), chat_id=YOU)
     await office.delivery.drain()
     await office.put("three", chat_id=THIRD)
-    halts = await office.database.run(lambda db: outbox.halts(db, office.now))
-    assert [(halt["chat_id"], halt["until"][11:]) for halt in halts] == [
-        (outbox.EVERY_CHAT, "21:20:50Z"),
+    found = await office.database.run(lambda db: halts.current(db, office.now))
+    assert [(halt["chat_id"], halt["until"][11:]) for halt in found] == [
+        (halts.EVERY_CHAT, "21:20:50Z"),
         (ME, "21:20:30Z"),
         (YOU, "21:20:50Z"),
     ]
@@ -155,7 +155,7 @@ async def test_a_halt_of_our_own_budget_halts_nobody(office: Office) -> None:
     assert (report.sent, report.waiting) == (20, 0)
     counts = await office.database.run(outbox.pending)
     assert counts == {"queued": 5, "sent": 20}
-    assert await office.database.run(lambda db: outbox.halts(db, office.now)) == []
+    assert await office.database.run(lambda db: halts.current(db, office.now)) == []
     assert len(office.api.calls("sendMessage")) == 20
 
 
@@ -245,6 +245,31 @@ async def test_a_full_disk_at_the_claim_sends_nothing(
             await office.delivery.drain()
     assert office.api.calls("sendMessage") == []
     assert (await office.delivery.drain()).sent == 1
+
+
+async def test_a_fault_of_our_own_in_settling_holds_up_no_other_chat(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = await office.put()
+    with monkeypatch.context() as broken:
+        broken.setattr(outbox, "mark_sent", None)
+        with pytest.raises(TypeError):
+            await office.delivery.drain()
+    await office.put("other", chat_id=YOU)
+    assert await office.delivery.drain() == DrainReport(sent=1)
+    assert (await office.row(row))["status"] == "sending"
+    assert await office.fresh().recover() == 1
+
+
+async def test_a_wait_and_a_halt_of_a_clock_that_was_ahead_end_when_it_is_put_right(office: Office) -> None:
+    office.later(days=3650)
+    await office.put("later")
+    office.api.fail("sendMessage", flood(30), chat_id=ME)
+    await office.delivery.drain()
+    office.later(days=-3650)
+    after = office.fresh(office.client(office.api.base_url))
+    await after.recover()
+    assert await after.drain() == DrainReport(sent=1)
 
 
 async def test_two_drains_at_once_send_each_message_once(office: Office) -> None:

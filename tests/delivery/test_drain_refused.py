@@ -42,7 +42,7 @@ async def test_a_chat_that_left_sleeps_and_gets_its_alerts_on_return(office: Off
     assert len(office.api.calls("sendMessage")) == calls
     await office.database.run(lambda db: chats.reactivate(db, ME))
     await office.delivery.drain()
-    assert "alert" in office.texts()
+    assert office.texts() == ["alert"]
 
 
 async def test_a_summary_to_a_chat_that_left_is_dropped(office: Office) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.delivery import DrainReport
+from storage import outbox
+from storage.db import DiskFull
 from tests.delivery.office import DOWN, ME, OWNER, YOU, png
 from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, server_error
 
@@ -104,17 +107,71 @@ async def test_an_old_message_is_not_given_up_at_its_first_unknown_outcome(offic
     office.later(days=30)
     office.api.fail("sendMessage", server_error())
     await office.delivery.drain()
-    assert (await office.row(row))["status"] == "ambiguous"
+    assert (await office.row(row))["status"] == "waiting"
+
+
+LINES = "\n".join(f"line {n}" for n in range(900))  # two messages
 
 
 async def test_parts_that_arrived_are_not_sent_again_even_by_the_next_process(office: Office) -> None:
-    await office.put("\n".join(f"line {n}" for n in range(900)))
+    await office.put(LINES)
     office.api.fail("sendMessage", drop(), after=1)
     assert (await office.delivery.drain()).ambiguous == 1
+    office.later(seconds=30)
     assert (await office.fresh().drain()).sent == 1
     first, last = office.texts()
     assert last.startswith("possible repeat\nline")
     assert (first + last).count("line") == 900
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_a_process_that_dies_between_parts_repeats_the_one_in_doubt_alone(
+    office: Office, arrives: bool
+) -> None:
+    await office.put(LINES, photo=png())
+    office.api.fail("sendMessage", hang(acts=arrives), after=1)
+    cut_off = asyncio.create_task(office.delivery.drain())
+    await office.api.until(lambda: len(office.api.calls("sendMessage")) == 2 or None)
+    after = office.fresh()
+    assert await after.recover() == 1
+    assert await after.drain() == DrainReport(sent=1)
+    cut_off.cancel()
+    await asyncio.gather(cut_off, return_exceptions=True)
+    picture, first, *last = office.texts()
+    assert (picture, first.splitlines()[0]) == ("", "line 0")
+    assert last[arrives:] == [f"possible repeat\n{text}" for text in last[:arrives] or [_rest(first)]]
+
+
+def _rest(first: str) -> str:
+    return LINES.removeprefix(first).strip()
+
+
+async def test_a_full_disk_between_parts_costs_no_part_and_repeats_none(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = await office.put(LINES)
+    real = outbox.note
+
+    def full(*_arguments: object) -> bool:
+        monkeypatch.setattr(outbox, "note", real)
+        raise DiskFull("The disk is full.")
+
+    monkeypatch.setattr(outbox, "note", full)
+    assert await office.delivery.drain() == DrainReport(sent=1)
+    assert "\n".join(office.texts()) == LINES
+    assert (await office.row(row))["status"] == "sent"
+
+
+async def test_a_repeat_does_not_wait_behind_a_long_queue(office: Office) -> None:
+    """An alert in doubt goes again while the queue of summaries is worked off, half a minute later."""
+    office.one_clock = True
+    await office.put("alert")
+    for number in range(60):
+        await office.put(f"summary {number}", kind="summary", chat_id=YOU)
+    office.api.fail("sendMessage", drop(), chat_id=ME)
+    assert await office.delivery.drain() == DrainReport(sent=61)
+    order = [call.fields["text"] for call in office.api.calls("sendMessage") if call.status == 200]
+    assert 20 < order.index("<i>possible repeat</i>\nalert") < 45
 
 
 async def test_a_summary_halted_between_its_parts_goes_on_after_them(office: Office) -> None:
@@ -131,7 +188,21 @@ async def test_restarts_do_not_hasten_the_giving_up(office: Office) -> None:
     office.api.fail("sendMessage", drop(), chat_id=YOU, times=99)
     for _ in range(15):
         await office.fresh().drain()
-    assert (await office.row(row))["status"] == "ambiguous"
+        office.later(seconds=30)
+    assert (await office.row(row))["unknown"] == 15
+    assert (await office.row(row))["status"] == "waiting"
     office.later(hours=24)
     await office.fresh().drain()
+    assert (await office.row(row))["status"] == "dead"
+
+
+async def test_what_was_queued_by_a_clock_that_was_ahead_is_given_up_all_the_same(office: Office) -> None:
+    office.later(days=3650)
+    row = await office.put(chat_id=YOU)
+    office.later(days=-3650)
+    await office.delivery.recover()
+    office.api.fail("sendMessage", drop(), chat_id=YOU, times=99)
+    for _ in range(14):
+        await office.fresh().drain()
+        office.later(seconds=30)
     assert (await office.row(row))["status"] == "dead"

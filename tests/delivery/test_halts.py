@@ -10,7 +10,7 @@ from telegram.error import RetryAfter
 
 from bot.delivery import DrainReport
 from bot.ratelimit import Held, seconds_of
-from storage import outbox
+from storage import halts, outbox
 from storage.db import DiskFull
 from tests.delivery.office import ME, THIRD, YOU
 from tests.fakes.botapi_faults import flood
@@ -95,13 +95,39 @@ async def test_what_spends_nothing_is_not_shown_in_a_halt_either(office: Office)
     assert len(office.api.calls("sendChatAction")) == 1
 
 
+async def test_a_429_to_what_spends_nothing_halts_the_chat_too(office: Office) -> None:
+    office.api.fail("sendChatAction", flood(LONG))
+    with pytest.raises(RetryAfter):
+        await office.bot.send_chat_action(ME, "typing")
+    await office.put("alert")
+    assert await office.delivery.drain() == DrainReport()
+    assert await ask(office.bot, ME) == LONG
+    assert await ask(office.bot, YOU) == 0
+    bot = office.client(office.api.base_url)
+    await office.fresh(bot).recover()
+    assert await ask(bot, ME) == LONG
+
+
+async def test_a_second_chats_429_halts_all_though_an_earlier_process_was_told_the_first(
+    office: Office,
+) -> None:
+    office.api.fail("sendMessage", flood(LONG), times=2)
+    with pytest.raises(RetryAfter):
+        await office.bot.send_message(ME, "reply")
+    bot = office.client(office.api.base_url)
+    await office.fresh(bot).recover()
+    with pytest.raises(RetryAfter):
+        await bot.send_message(YOU, "reply")
+    assert await ask(bot, THIRD) == LONG
+
+
 async def test_a_halt_that_cannot_be_written_is_kept_in_memory(
     office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_arguments: object) -> None:
         raise DiskFull("The disk is full.")
 
-    monkeypatch.setattr(outbox, "set_halt", full)
+    monkeypatch.setattr(halts, "begin", full)
     office.api.fail("sendMessage", flood(5), chat_id=ME)
     assert await ask(office.bot, ME) == 0
     assert office._seconds == 5

@@ -14,7 +14,7 @@ from telegram.request import HTTPXRequest
 
 from bot.delivery import DrainReport
 from bot.ratelimit import SendBudget
-from storage import chats, outbox
+from storage import chats, halts
 from storage.db import open_database
 from storage.rows import instant
 from tests.delivery.office import DOWN, ME, OWNER, REFUSED, START, THIRD, YOU, Office, png
@@ -227,9 +227,9 @@ async def settled(office: Office) -> None:
     rows = await office.database.run(lambda db: list(db["outbox"].rows))
     known = await office.database.run(lambda db: list(db["chats"].rows))
     asleep = {row["chat_id"] for row in known if row["status"] == "inactive"}
-    halts = {halt["chat_id"] for halt in await office.database.run(lambda db: outbox.halts(db, office.now))}
+    halted = {halt["chat_id"] for halt in await office.database.run(lambda db: halts.current(db, office.now))}
     for row in rows:
-        waits = row["not_before"] > instant(office.now) or {row["chat_id"], outbox.EVERY_CHAT} & halts
+        waits = row["not_before"] > instant(office.now) or {row["chat_id"], halts.EVERY_CHAT} & halted
         assert (
             row["status"] == "sent"
             or (row["status"] == "dead" and row["reason"])

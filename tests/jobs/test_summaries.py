@@ -315,6 +315,21 @@ async def test_a_chat_that_is_back_is_not_told_what_it_missed(desk: Desk) -> Non
     assert await run_at(desk, "2020-01-15 23:45") == 0
 
 
+async def test_a_summary_that_could_not_be_sent_gives_way_to_the_next_days(desk: Desk) -> None:
+    await subscribed(desk)
+    await run_at(desk, "2020-01-15 12:00")
+    await desk.closes([0.5], DAYS[1])
+    await run_at(desk, "2020-01-16 23:30")
+    await desk.closes([0.5], DAYS[2])
+    await run_at(desk, "2020-01-17 23:30")
+    found = await desk.query(
+        "SELECT status, json_extract(payload, '$.plain') AS plain FROM outbox ORDER BY id"
+    )
+    waiting = [row["plain"].splitlines()[0] for row in found if row["status"] == "queued"]
+    assert waiting == ["Daily summary · close of Fri 17 Jan 2020"]
+    assert len(found) == 3
+
+
 async def test_a_chat_younger_than_its_time_waits_for_the_next_day(desk: Desk) -> None:
     await desk.closes(QUIET)
     desk.now = at("2020-01-15 12:00")

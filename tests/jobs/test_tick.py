@@ -221,6 +221,25 @@ async def test_a_clock_put_back_does_not_stop_the_forgetting(desk: Desk, schedul
     assert await dedups(desk) == []
 
 
+async def test_a_clock_put_back_lets_go_what_the_wrong_one_put_off(desk: Desk, scheduler: Scheduler) -> None:
+    right = desk.now
+    desk.now += dt.timedelta(days=365)
+    await scheduler.work()
+
+    def put(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
+        soon = desk.now + dt.timedelta(seconds=5)
+        outbox.enqueue(
+            db, chat_id=1, kind="alert", dedup="put off", payload={}, now=desk.now, not_before=soon
+        )
+
+    await desk.database.run(put)
+    desk.now = right
+    await scheduler.work()
+    assert [row["dedup"] for row in await desk.database.run(lambda db: outbox.claim(db, right))] == [
+        "put off"
+    ]
+
+
 async def sent(desk: Desk, dedup: str, moment: dt.datetime) -> None:
     def write(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
         payload: dict[str, object] = {"html": "", "plain": "", "buttons": [], "silent": False}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import access, alerts, events, outages, outbox
+from storage import access, alerts, events, halts, outages, outbox
 from storage.chats import (
     add_due,
     claim,
@@ -72,6 +72,18 @@ def test_a_chat_is_deactivated_with_its_reason_and_taken_back(db: sqlite_utils.D
     assert reactivate(db, 1)
     assert get_chat(db, 1) == chat
     assert not deactivate(db, 2, "unknown")
+
+
+def test_what_is_worth_nothing_on_a_chats_return_is_given_up_when_it_leaves(
+    db: sqlite_utils.Database, chat: Row
+) -> None:
+    kinds = ("alert", "notice", "summary", "reply")
+    for chat_id in (chat["chat_id"], 99):
+        for kind in kinds:
+            outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=f"{kind} {chat_id}", payload={}, now=NOON)
+    deactivate(db, chat["chat_id"], "blocked")
+    found = [(row["status"], row["reason"]) for row in db["outbox"].rows]
+    assert found == [("queued", "")] * 2 + [("dead", "blocked")] * 2 + [("queued", "")] * 4
 
 
 # Summaries
@@ -202,7 +214,7 @@ def group(db: sqlite_utils.Database) -> Row:
     outages.add_chats(db, "prices", "2020-12-11", [OLD])
     add_due(db, OLD, "daily", "2020-12-11", ONE)
     enqueue(db, OLD, "one")
-    outbox.set_halt(db, OLD, TWO)
+    halts.begin(db, OLD, TWO)
     access.decide(db, OLD, "approved", NOON, "Desk")
     row = get_chat(db, OLD)
     assert row is not None
@@ -230,7 +242,7 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Data
     assert get_chat(db, NEW) == {**group, "chat_id": NEW}
     assert alerts.current_state(db, 1) == ("2020-12-11", "{}")
     assert len(events.events(db, chat_id=NEW)) == 1
-    assert outbox.halted(db, NEW, ONE) == TWO
+    assert halts.current(db, ONE) == [{"chat_id": NEW, "until": TWO}]
 
 
 def test_a_group_known_to_the_owner_only_migrates_too(db: sqlite_utils.Database) -> None:
@@ -256,7 +268,7 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     add_alert(db, NEW, "pe spy > 20x")  # number 1, as in the old chat
     add_alert(db, OLD, "ratio > sma 200")
     enqueue(db, NEW, "two")
-    outbox.set_halt(db, NEW, ONE)
+    halts.begin(db, NEW, ONE)
     assert migrate_chat(db, OLD, NEW)
     assert set(rows_of(db, OLD).values()) == {0}
     assert rules(db, NEW) == [(1, "pe spy > 20x"), (2, "ratio > sma 200"), (3, "pe iwm > 20x")]
@@ -267,7 +279,7 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     assert (row["quiet_from"], row["quiet_to"]) == ("22:00", "07:00")
     assert outages.chats_of(db, "prices", "2020-12-11") == [NEW]
     assert rows_of(db, NEW)["outbox"] == 2
-    assert outbox.halted(db, NEW, NOON) == TWO
+    assert halts.current(db, NOON) == [{"chat_id": NEW, "until": TWO}]
 
 
 @pytest.mark.usefixtures("group")

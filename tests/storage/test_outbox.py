@@ -1,72 +1,30 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from storage import halts
 from storage.chats import deactivate, ensure_chat
 from storage.db import Database, Refused
 from storage.outbox import (
-    EVERY_CHAT,
-    amend,
     claim,
-    died,
     enqueue,
-    halted,
-    halts,
+    hasten,
     mark_ambiguous,
     mark_dead,
     mark_sent,
     next_due,
     pending,
     prune,
-    recover,
-    requeue_ambiguous,
     retry_at,
-    set_halt,
-    unsent,
-    withdraw,
 )
+from tests.storage.messages import NOON, ONE, PAYLOAD, TWO, claimed, put, row_of
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
-
     import sqlite_utils
-
-    from storage.rows import Row
-
-    Spawn = Callable[[str], subprocess.Popen[str]]
-
-NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
-PAYLOAD: Row = {
-    "html": "<b>\u2212 1 %</b>",
-    "plain": "\u2212 1 %",
-    "buttons": [[["Chart", "c:1"]]],
-    "silent": False,
-}
-
-
-def put(
-    db: sqlite_utils.Database,
-    dedup: str,
-    kind: str = "alert",
-    chat_id: int = 1,
-    not_before: str | None = None,
-) -> int | None:
-    return enqueue(
-        db, chat_id=chat_id, kind=kind, dedup=dedup, payload=PAYLOAD, now=NOON, not_before=not_before
-    )
-
-
-def row_of(db: sqlite_utils.Database, message: int) -> Row:
-    return dict(db.table("outbox").get(message))
-
-
-def claimed(db: sqlite_utils.Database, now: str = NOON, limit: int = 10) -> list[str]:
-    return [row["dedup"] for row in claim(db, now, limit)]
-
 
 # Queueing
 
@@ -106,11 +64,11 @@ def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> Non
 
 def test_the_same_message_is_queued_once_even_when_sent(db: sqlite_utils.Database) -> None:
     message = put(db, "a")
-    assert message is not None
-    assert put(db, "a") is None
+    again = partial(enqueue, db, chat_id=1, kind="alert", dedup="a", payload=PAYLOAD, now=NOON)
+    assert again() is None
     claim(db, NOON)
     mark_sent(db, message, 77, NOON)
-    assert put(db, "a") is None
+    assert again() is None
 
 
 def test_another_kind_is_refused(database: Database) -> None:
@@ -147,7 +105,6 @@ def test_a_chat_has_one_message_under_way_and_the_others_their_turn(db: sqlite_u
     put(db, "other", chat_id=2)
     assert claimed(db) == ["first", "other"]
     assert claimed(db) == []
-    assert first is not None
     mark_sent(db, first, 77, NOON)
     assert claimed(db) == ["second"]
 
@@ -177,7 +134,7 @@ def test_nothing_goes_before_its_time(db: sqlite_utils.Database) -> None:
 def test_nothing_goes_to_a_halted_chat(db: sqlite_utils.Database) -> None:
     put(db, "halted", chat_id=1)
     put(db, "free", chat_id=2)
-    set_halt(db, 1, ONE)
+    halts.begin(db, 1, ONE)
     assert claimed(db) == ["free"]
     assert claimed(db, ONE) == ["halted"]
 
@@ -185,7 +142,7 @@ def test_nothing_goes_to_a_halted_chat(db: sqlite_utils.Database) -> None:
 def test_a_halt_of_all_stops_everything(db: sqlite_utils.Database) -> None:
     put(db, "a", chat_id=1)
     put(db, "b", chat_id=2)
-    set_halt(db, EVERY_CHAT, ONE)
+    halts.begin(db, halts.EVERY_CHAT, ONE)
     assert claimed(db) == []
     assert claimed(db, ONE) == ["a", "b"]
 
@@ -222,7 +179,6 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
 @pytest.fixture
 def sending(db: sqlite_utils.Database) -> int:
     message = put(db, "a")
-    assert message is not None
     claim(db, NOON)
     return message
 
@@ -240,7 +196,6 @@ def test_sent_keeps_the_message_id(db: sqlite_utils.Database, sending: int) -> N
 
 def test_only_what_is_being_sent_can_be_sent(db: sqlite_utils.Database) -> None:
     message = put(db, "a")
-    assert message is not None
     assert not mark_sent(db, message, 77, NOON)
     assert not retry_at(db, message, ONE, "")
     assert not mark_ambiguous(db, message, "", NOON)
@@ -259,20 +214,7 @@ def test_a_retry_waits_and_counts_its_attempts(db: sqlite_utils.Database, sendin
 
 def test_a_wait_never_ends_early(db: sqlite_utils.Database, sending: int) -> None:
     retry_at(db, sending, datetime(2020, 12, 11, 13, 0, 0, 1, tzinfo=UTC), "")
-    set_halt(db, 9, datetime(2020, 12, 11, 13, 0, 0, 1, tzinfo=UTC))
     assert row_of(db, sending)["not_before"] == "2020-12-11T13:00:01Z"
-    assert halted(db, 9, NOON) == "2020-12-11T13:00:01Z"
-
-
-def test_an_unknown_outcome_waits_until_telegram_answers(db: sqlite_utils.Database, sending: int) -> None:
-    assert mark_ambiguous(db, sending, "read timeout", ONE)
-    assert claimed(db, TWO) == []
-    assert next_due(db) is None
-    assert requeue_ambiguous(db, TWO) == 1
-    (row,) = claim(db, TWO)
-    assert (row["unknown"], row["attempts"], row["reason"]) == (1, 1, "read timeout")
-    mark_ambiguous(db, sending, "again", TWO)
-    assert row_of(db, sending)["unknown"] == 2
 
 
 def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> None:
@@ -285,48 +227,6 @@ def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> N
         ("dead", "chat not found", None)
     ] * 3
     assert not mark_dead(db, 1, "again", TWO)
-
-
-# A crash
-
-
-def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> None:
-    for chat_id, kind in enumerate(("alert", "notice", "reply", "summary"), start=1):
-        put(db, kind, kind=kind, chat_id=chat_id)
-    put(db, "not begun", not_before=ONE)
-    claim(db, NOON, limit=10)
-    assert recover(db, ONE) == 4
-    assert [(row["dedup"], row["status"], row["unknown"]) for row in db.table("outbox").rows] == [
-        ("alert", "ambiguous", 1),
-        ("notice", "ambiguous", 1),
-        ("reply", "ambiguous", 1),
-        ("summary", "dead", 1),
-        ("not begun", "queued", 0),
-    ]
-    assert row_of(db, 4)["reason"] == "cut off while sending"
-    assert recover(db, ONE) == 0
-
-
-CLAIM_AND_HANG = """
-import sys
-from storage.db import open_database
-from storage.outbox import claim
-database = open_database(sys.argv[1])
-database.run_sync(lambda db: claim(db, "2020-12-11T12:00:00Z"))
-print("ready", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_killed_while_sending_an_alert_is_not_lost(database: Database, spawn: Spawn) -> None:
-    database.run_sync(lambda db: put(db, "a"))
-    child = spawn(CLAIM_AND_HANG)
-    child.kill()
-    child.wait()
-    assert database.run_sync(claimed) == []
-    assert database.run_sync(lambda db: recover(db, ONE)) == 1
-    assert database.run_sync(lambda db: requeue_ambiguous(db, ONE)) == 1
-    assert database.run_sync(lambda db: claimed(db, ONE)) == ["a"]
 
 
 # Counting and clearing
@@ -344,11 +244,11 @@ def test_the_next_message_is_due_when_its_halts_are_over(db: sqlite_utils.Databa
     assert next_due(db) is None
     put(db, "a", chat_id=1, not_before=ONE)
     assert next_due(db) == ONE
-    set_halt(db, 1, TWO)
+    halts.begin(db, 1, TWO)
     assert next_due(db) == TWO
     put(db, "b", chat_id=2)
     assert next_due(db) == NOON
-    set_halt(db, EVERY_CHAT, ONE)
+    halts.begin(db, halts.EVERY_CHAT, ONE)
     assert next_due(db) == ONE
     claim(db, TWO, limit=10)
     assert next_due(db) is None
@@ -365,52 +265,14 @@ def test_only_finished_messages_are_forgotten(db: sqlite_utils.Database) -> None
     assert [row["dedup"] for row in db.table("outbox").rows] == ["sent later", "queued"]
 
 
-# Halts
+# A clock that was wrong
 
 
-def test_the_later_of_two_halts_counts(db: sqlite_utils.Database) -> None:
-    set_halt(db, 1, TWO)
-    set_halt(db, 1, ONE)
-    set_halt(db, EVERY_CHAT, ONE)
-    assert halted(db, 1, NOON) == TWO
-    assert halted(db, 2, NOON) == ONE
-    assert halted(db, 2, ONE) is None
-    assert halts(db, NOON) == [{"chat_id": 0, "until": ONE}, {"chat_id": 1, "until": TWO}]
-    assert halts(db, ONE) == [{"chat_id": 1, "until": TWO}]
-
-
-# Taking back and saying something else
-
-
-def test_what_waits_can_be_taken_back_or_say_something_else(db: sqlite_utils.Database) -> None:
-    one, two = put(db, "one"), put(db, "two", chat_id=2)
-    assert one is not None
-    assert two is not None
-    assert amend(db, one, {"html": "other"})
-    found = unsent(db, one)
-    assert found is not None
-    assert found["payload"] == {"html": "other"}
-    assert withdraw(db, two)
-    assert [row["payload"]["html"] for row in claim(db, NOON, 5)] == ["other"]
-
-
-@pytest.mark.parametrize("became", ["sending", "sent", "ambiguous", "repeated", "half", "dead"])
-def test_what_may_have_arrived_is_left_as_it_is(db: sqlite_utils.Database, became: str) -> None:
-    row = put(db, "one")
-    assert row is not None
-    claim(db, NOON)
-    match became:
-        case "sent":
-            mark_sent(db, row, 7, NOON)
-        case "ambiguous" | "repeated":
-            mark_ambiguous(db, row, "cut off", NOON)
-            if became == "repeated":
-                requeue_ambiguous(db, NOON)
-        case "half":
-            retry_at(db, row, NOON, "after part 1: too many requests")
-        case "dead":
-            mark_dead(db, row, "blocked", NOON)
-    assert unsent(db, row) is None
-    assert not amend(db, row, {"html": "other"})
-    assert not withdraw(db, row)
-    assert died(db, row) == (became == "dead")
+def test_what_a_clock_that_was_ahead_put_off_goes_once_it_is_right(db: sqlite_utils.Database) -> None:
+    now = datetime(2020, 12, 11, 12, tzinfo=UTC)
+    for chat_id, span in enumerate((timedelta(days=2), timedelta(days=2, seconds=1)), start=1):
+        put(db, f"after {span}", chat_id=chat_id, not_before=f"{now + span:%Y-%m-%dT%H:%M:%SZ}")
+        halts.begin(db, 10 + chat_id, now + span)
+    assert hasten(db, now) == 1
+    assert claimed(db) == ["after 2 days, 0:00:01"]
+    assert [halt["chat_id"] for halt in halts.current(db, NOON)] == [11]
