@@ -268,12 +268,14 @@ async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_o
         assert await close_doors(talk.bot.services, besides=1) == 1
         assert await states(talk) == {ME: "active", YOU: "inactive", OWNER: "active", GROUP: "active"}
         assert await close_doors(talk.bot.services, besides=1) == 0
+        talk.api.world.last_update += 1_000  # those before are noted in the database
         talk.api.unblock(YOU)
         await talk.answers()
         assert (await states(talk))[YOU] == "inactive"
     async with talking(None, tmp_path, access="allowlist", users=everybody) as talk:
         await close_doors(talk.bot.services, besides=1)
         assert set((await states(talk)).values()) == {"active"}
+        talk.api.world.last_update += 2_000
         talk.api.block(YOU)
         await talk.answers()
         await close_doors(talk.bot.services, besides=1)
