@@ -18,9 +18,18 @@ def file_of(config: Config, day: dt.date) -> Path:
 
 def kept(config: Config) -> list[tuple[dt.date, Path]]:
     """The dated copies of this database, the newest first; none without a folder. OSError if unreadable."""
-    name = re.compile(
-        rf"{re.escape(config.database.stem)}-(\d{{4}}-\d\d-\d\d){re.escape(config.database.suffix)}"
-    )
+    return _dated(config, "")
+
+
+def cut_off(config: Config) -> list[tuple[dt.date, Path]]:
+    """What is left of copies whose process ended before they were whole, by date."""
+    return _dated(config, r"\.part(?:-\w+)?")
+
+
+def _dated(config: Config, ending: str) -> list[tuple[dt.date, Path]]:
+    """Files named after the database and a date, the newest first; `ending` is a pattern."""
+    stem, suffix = re.escape(config.database.stem), re.escape(config.database.suffix)
+    name = re.compile(rf"{stem}-(\d{{4}}-\d\d-\d\d){suffix}{ending}")
     if not config.backups.is_dir():
         return []
     found = ((name.fullmatch(file.name), file) for file in config.backups.iterdir())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,7 +32,7 @@ _log = logging.getLogger(__name__)
 _rest = asyncio.sleep
 App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 # Together less than the 10 s that a service manager gives after SIGTERM.
-DRAIN_SECONDS, CUT_SECONDS = 6.0, 1.0
+DRAIN_SECONDS, CUT_SECONDS, LAST_SECONDS = 6.0, 1.0, 9.0
 # A thread that computes gives way to the others so often; Python's own 5 ms, waited for a dozen times in each
 # answer, would let everybody feel one person's charts.
 TURN_SECONDS = 0.0005
@@ -48,14 +51,33 @@ class Bot:
 def poll(bot: Bot) -> str:
     """Serve Telegram until a signal; why it had to stop by itself, "" for a signal."""
     sys.setswitchinterval(TURN_SECONDS)
-    return asyncio.run(serve(bot))
+    return asyncio.run(serve(bot, when_told=_end_in_time))
 
 
-async def serve(bot: Bot) -> str:
+def _end_in_time() -> None:
+    """No thread that computes, or waits for another program's lock on the file, holds up the end for long."""
+    watch = threading.Timer(LAST_SECONDS, _end)
+    watch.daemon = True
+    watch.start()
+
+
+def _end() -> None:
+    """End as if killed, which loses nothing: what was begun is in doubt, or is done again."""
+    _log.warning("stopped in the middle of the work; the next start goes on with it")
+    os._exit(0)
+
+
+async def serve(bot: Bot, when_told: Callable[[], None] = lambda: None) -> str:
     """Serve until SIGTERM, SIGINT or a fault, then let what is under way be finished, in 10 s at most."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        if not told.is_set():
+            told.set()
+            when_told()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stop)
     poller = Poller(bot.application.bot, bot.application.update_queue)
     living = asyncio.create_task(_live(bot, poller))
     waiting = asyncio.create_task(told.wait())
@@ -74,8 +96,6 @@ async def _live(bot: Bot, poller: Poller) -> str:
     if refused := await _reach(bot):
         return refused
     await _recover(bot)
-    if closed := await close_doors(bot.services, besides=LOCAL_CHAT):
-        _log.info("%d chats fall silent: they may not use the bot any more", closed)
     await _show_menus(bot)
     bot.scheduler.schedule(bot.application)
     await bot.application.start()
@@ -112,17 +132,23 @@ async def _reach(bot: Bot) -> str:
 
 
 async def _recover(bot: Bot) -> None:
-    """Settle what a crash left. A full disk is waited for: to end would be to be started again, and again."""
+    """Settle what a crash left, and whom the configuration shuts out now.
+
+    A full disk is waited for: to end would be to be started again, and again.
+    """
     rest = FIRST_REST
     while True:
         try:
             await bot.delivery.recover()
+            closed = await close_doors(bot.services, besides=LOCAL_CHAT)
         except (DiskFault, DiskFull) as error:
             _log.error("%s Next try in %.0f s", error, rest)
             await bot.delivery.outage.failed(error)
             await _rest(rest)
             rest = min(2 * rest, LONGEST_REST)
         else:
+            if closed:
+                _log.info("%d chats fall silent: they may not use the bot any more", closed)
             return
 
 

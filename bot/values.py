@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def place(value: object) -> Path:
 def url(value: object) -> str:
     """An http or https address, without a slash at its end."""
     found = text(value).rstrip("/")
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", found):
+    if not _is_address(found):
         raise Bad("must be a URL such as https://api.telegram.org")
     return found
 
@@ -53,9 +54,20 @@ def ping(value: object) -> str:
     if value == "":
         return ""
     found = text(value)
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", found):
+    if not _is_address(found):
         raise Bad("must be a URL such as https://hc-ping.com/your-uuid")
     return found
+
+
+def _is_address(value: str) -> bool:
+    """Whether it is http or https with a host and a port that can be."""
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+        return False
+    try:
+        parts = urlsplit(value)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port over 65,535, a bracket that is not closed
+        return False
 
 
 def template(value: object) -> str:

@@ -56,7 +56,6 @@ __all__ = [
     "Refused",
     "StorageError",
     "backup",
-    "data_version",
     "hold_lock",
     "integrity_check",
     "open_database",
@@ -101,6 +100,11 @@ class Database:
         """As outside(), for callers without an event loop; blocks."""
         return self._ready().submit(self._plain, fn).result()
 
+    async def confirm(self) -> None:
+        """DatabaseMissing unless the open file still bears its name: else what is written to it is lost."""
+        if await self.outside(lambda _: _identity(self.path)) != self._identity:
+            raise DatabaseMissing(f"{self.path} was deleted or replaced while the bot had it open.")
+
     def close(self) -> None:
         """Finish what is running and close the file; a second call does nothing."""
         if not self._closed:
@@ -134,7 +138,9 @@ class Database:
 
     def _open(self, *, read_only: bool) -> sqlite_utils.Database:
         self._thread = threading.get_ident()
-        return connect(self.path, read_only=read_only)
+        opened = connect(self.path, read_only=read_only)
+        self._identity = _identity(self.path)
+        return opened
 
     def _plain(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
         with own_errors(self.path):
@@ -143,6 +149,17 @@ class Database:
     def _transaction(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
         with own_errors(self.path), transaction(self._db, self._begin):
             return fn(self._db)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands under a name; None for none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise DiskFault(f"{path} cannot be looked at ({err.strerror}).") from err
+    return found.st_dev, found.st_ino
 
 
 def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:
@@ -159,8 +176,3 @@ def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> D
     if not read_only:
         create(file)
     return Database(file, read_only=read_only)
-
-
-def data_version(db: sqlite_utils.Database) -> int:
-    """A number that changes when another process has committed to the file."""
-    return int(db.execute("PRAGMA data_version").fetchone()[0])

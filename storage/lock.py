@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
     The system drops the lock when the process ends, however it ends. The file itself stays:
     removing it would let a third process lock a new file while a second still holds the old one.
     """
-    lock = Path(f"{os.fspath(path)}.lock")
+    lock = _beside(path)
     descriptor = _open(lock)
     try:
         try:
@@ -31,8 +31,9 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
                 f"Another bot{_holder(descriptor)} is using {path}; "
                 "stop it first, or name another file with --db."
             ) from err
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # on a full disk the lock is held without its holder's name
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield lock
     finally:
         os.close(descriptor)
@@ -41,7 +42,7 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
 def is_held(path: str | os.PathLike[str]) -> bool:
     """Whether a process holds PATH.lock. Nothing is created or written, and nobody is kept out by asking."""
     try:
-        descriptor = os.open(f"{os.fspath(path)}.lock", os.O_RDONLY)
+        descriptor = os.open(_beside(path), os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -51,6 +52,14 @@ def is_held(path: str | os.PathLike[str]) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _beside(path: str | os.PathLike[str]) -> Path:
+    """The lock file of a database: the same by whatever link the database is named."""
+    file = Path(path)
+    with suppress(OSError):
+        file = file.resolve() if file.is_symlink() else file
+    return file.with_name(f"{file.name}.lock")
 
 
 def _open(lock: Path) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pkgutil
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +20,9 @@ from bot.analytics.sessions import Sessions
 from bot.cli import main
 from bot.config import Config
 from bot.data.files import store
-from bot.delivery import Delivery
 from bot.jobs import tick
 from storage import chats, outbox
+from storage.connection import connect
 from storage.db import DatabaseBroken, DiskFull, hold_lock, open_database
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, hang, refusal
@@ -86,11 +87,12 @@ class Place:
         return path
 
     @asynccontextmanager
-    async def run(self) -> AsyncIterator[Running]:
-        """The bot as a person starts it; ended with the block at the latest."""
+    async def run(self, *start: str) -> AsyncIterator[Running]:
+        """The bot as a person starts it (or by other words); ended with the block at the latest."""
         environment = {key: value for key, value in os.environ.items() if key != "TELEGRAM_BOT_TOKEN"}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "run", "--config", str(self.folder / "config.toml")),
+            *(sys.executable, *(start or ("-m", "bot")), "run"),
+            *("--config", str(self.folder / "config.toml")),
             cwd=ROOT,
             env={**environment, "PYTHONWARNINGS": "default"},
             stdout=asyncio.subprocess.PIPE,
@@ -353,6 +355,27 @@ async def test_with_every_request_hanging_it_ends_within_ten_seconds(place: Plac
         assert asyncio.get_running_loop().time() - began < 10
 
 
+IMPATIENT = """
+import sys
+from bot import serving
+from bot.cli import main
+serving.LAST_SECONDS = 0.5
+sys.exit(main())
+"""
+
+
+async def test_another_programs_lock_on_the_file_does_not_hold_up_the_end(place: Place) -> None:
+    async with place.run("-c", IMPATIENT) as bot:
+        assert (await place.answer("/about", "About")).text
+        with closing(connect(place.database, read_only=False)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            place.api.say(ME, "/start abc")
+            await place.api.until(lambda: place.api.world.updates == [], PATIENCE)
+            code, said, _ = await bot.stopped()
+    assert code == 0
+    assert said.endswith("stopped in the middle of the work; the next start goes on with it\n")
+
+
 async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
     place.api.chat(OWNER)
     async with at_work(place) as (_, task):
@@ -397,22 +420,23 @@ async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place)
         assert await told_to_stop(task) == ""
 
 
+@pytest.mark.parametrize("step", ["bot.delivery.Delivery.recover", "bot.serving.close_doors"])
 async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
-    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
     rests: list[float] = []
-    recover = Delivery.recover
+    real = pkgutil.resolve_name(step)
 
     async def rest(seconds: float) -> None:
         rests.append(seconds)
 
-    async def full_at_first(delivery: Delivery) -> int:
+    async def full_at_first(*given: object, **named: object) -> object:
         if len(rests) < 3:
             raise DiskFull("The disk is full.")
-        return await recover(delivery)
+        return await real(*given, **named)
 
     monkeypatch.setattr(serving, "_rest", rest)
-    monkeypatch.setattr(Delivery, "recover", full_at_first)
+    monkeypatch.setattr(step, full_at_first)
     place.api.chat(OWNER)
     async with at_work(place) as (_, task):
         assert (await place.answer("/about", "About")).text

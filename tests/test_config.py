@@ -277,6 +277,18 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
             '[heartbeat]\nurl = "hc-ping.com"',
             "[heartbeat] url: must be a URL such as https://hc-ping.com/your-uuid",
         ),
+        (
+            '[heartbeat]\nurl = "ftp://hc-ping.com/secret"',
+            "[heartbeat] url: must be a URL such as https://hc-ping.com/your-uuid",
+        ),
+        (
+            '[heartbeat]\nurl = "https://[hc-ping.com/secret"',
+            "[heartbeat] url: must be a URL such as https://hc-ping.com/your-uuid",
+        ),
+        (
+            '[heartbeat]\nurl = "https://hc-ping.com:99999/secret"',
+            "[heartbeat] url: must be a URL such as https://hc-ping.com/your-uuid",
+        ),
         ("[heartbeat]\nminutes = 0", "[heartbeat] minutes: must be a whole number of minutes from 1 to 1440"),
         ("charts = 5", "charts: must be a section, written [charts]"),
         ("[[charts]]\ntheme = 'dark'", "charts: must be a section, written [charts]"),

@@ -97,7 +97,13 @@ def _config(given: argparse.Namespace) -> Config:
     """The config of --config (else the defaults), with --db over it; ConfigError, BotError for a folder."""
     config = load_config(given.config, token_needed=given.token_needed, token_used=given.token_used)
     config = replace(config, database=given.db) if given.db else config
-    if config.database.is_dir():
+    try:
+        is_folder = config.database.is_dir()
+    except OSError as error:
+        raise BotError(
+            f"{config.database} cannot be reached ({error.strerror}); name another file."
+        ) from error
+    if is_folder:
         raise BotError(f"{config.database} is a folder; name a file, e.g. --db {config.database / 'bot.db'}")
     return config
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -56,7 +57,9 @@ def put_back(given: argparse.Namespace, config: Config) -> int:
 def _refuse_missing(file: Path, config: Config) -> None:
     if file.is_file():
         return
-    newest = next(iter(kept(config)), None)
+    newest = None
+    with suppress(OSError):
+        newest = next(iter(kept(config)), None)
     hint = f"; the newest is {newest[1]}" if newest else ""
     raise BotError(f"There is no backup {file}{hint}.")
 

@@ -32,9 +32,10 @@ LEAST_CALENDAR = 30  # days of sessions known ahead
 def examine(
     config: Config, file: Path | None, now: dt.datetime, *, online: bool = False
 ) -> Iterator[Finding]:
-    """All findings; a database that cannot be opened ends them early."""
+    """All findings; of a database that cannot be opened no more than why."""
     yield Finding(OK, "config", f"{file} is valid" if file else "no file given, defaults hold")
     yield from telegram(config, online=online)
+    yield from _owner(config)
     yield machine.clock(config, now)
     yield machine.sqlite()
     sessions = Sessions(config.closed)
@@ -47,8 +48,14 @@ def examine(
             yield machine.queue(database)
     except StorageError as error:
         yield machine.unreadable(config, error)
-        return
     yield machine.backups(config, now, runs=is_held(config.database))
+
+
+def _owner(config: Config) -> Iterator[Finding]:
+    """A bot on Telegram without an owner has nobody to tell of a full disk or a failed backup."""
+    if config.token and config.owner is None:
+        words = "nobody is told when something needs a person; see [access] owner in the config"
+        yield Finding(NOTE, "owner", words)
 
 
 def _calendar(sessions: Sessions, now: dt.datetime) -> Finding:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.db import Database
+
+_log = logging.getLogger(__name__)
+_rest = time.sleep
+FIRST_REST, LONGEST_REST = 1.0, 30.0  # seconds between two looks whether there is room
 
 
 @contextlib.contextmanager
@@ -35,6 +41,23 @@ def opened(path: Path) -> Iterator[Database]:
     with open_database(path) as database:
         with contextlib.suppress(DiskFault, DiskFull):
             database.run_sync(partial(sources.beat, now=dt.datetime.now(dt.UTC)))
+        yield database
+
+
+@contextlib.contextmanager
+def waited_for(path: Path) -> Iterator[Database]:
+    """As opened, for `run`: waits for room on a full disk; to end would be to be started again, and again."""
+    rest = FIRST_REST
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                database = stack.enter_context(opened(path))
+            except DiskFull as error:
+                _log.error("%s Next look in %.0f s", error, rest)
+                _rest(rest)
+                rest = min(2 * rest, LONGEST_REST)
+            else:
+                break
         yield database
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,15 +66,18 @@ def quick(config: Config, now: dt.datetime) -> Iterator[Finding]:
     try:
         with open_database(config.database, read_only=True) as database:
             yield running(database, now)
-            yield backups(config, now, runs=is_held(config.database))
     except StorageError as error:
         yield unreadable(config, error)
+    yield backups(config, now, runs=is_held(config.database))
 
 
 def unreadable(config: Config, error: StorageError) -> Finding:
     """A database that cannot be opened."""
     if isinstance(error, DatabaseMissing):
-        words = f"there is none at {config.database}; “run”, “chat” or “import” makes it"
+        words = (
+            f"there is none at {config.database}; “run”, “chat” or “import” makes it, "
+            "“restore” puts a backup there"
+        )
         return Finding(FAIL, "database", words)
     return Finding(FAIL, "database", str(error))
 
@@ -90,13 +94,16 @@ def sqlite() -> Finding:
 
 
 def disk(file: Path) -> Finding:
-    """Whether there is room beside the database."""
+    """Whether there is room beside the database, and whether it can be written."""
     folder = next(parent for parent in file.absolute().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
     words = f"{free // 2**20:,} MB free beside the database"
-    if free >= LEAST_DISK:
-        return Finding(OK, "disk", words)
-    return Finding(FAIL, "disk", f"{words}; free some, or move [storage] database to another disk")
+    if free < LEAST_DISK:
+        return Finding(FAIL, "disk", f"{words}; free some, or move [storage] database to another disk")
+    if closed := [each for each in (folder, file) if each.exists() and not os.access(each, os.W_OK)]:
+        words = f"{closed[0]} cannot be written; check whose it is, and whether the disk is read-only"
+        return Finding(FAIL, "disk", words)
+    return Finding(OK, "disk", words)
 
 
 def clock(config: Config, now: dt.datetime) -> Finding:
@@ -144,15 +151,18 @@ def backups(config: Config, now: dt.datetime, *, runs: bool) -> Finding:
     """How old the newest backup is; a bot that runs makes one a night."""
     if not config.backup:
         return Finding(NOTE, "backups", "switched off; see [backup] in the config")
+    today = now.astimezone(ZoneInfo(config.timezone)).date()
     try:
-        found = kept(config)
+        copies = kept(config)
     except OSError as error:
         return Finding(FAIL, "backups", f"{config.backups} cannot be read ({error.strerror})")
+    # A day ahead is another zone's; more is a clock that was wrong, and says nothing of the last nights.
+    found = [(day, file) for day, file in copies if (day - today).days <= 1]
     if not found:
         words = f"none in {config.backups} yet; the running bot makes one a night, “backup” makes one now"
         return Finding(NOTE, "backups", words)
     day, newest = found[0]
-    age = now.astimezone(ZoneInfo(config.timezone)).date() - day
+    age = max(today - day, dt.timedelta())
     words = f"{newest}, {_days(age.days)} old, one of {len(found)}"
     if age <= OLDEST_BACKUP:
         return Finding(OK, "backups", words)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from bot import app, serving
 from bot.analytics.sessions import Sessions
-from bot.cli.hold import alone, beside_the_bot, opened
+from bot.cli.hold import alone, beside_the_bot, waited_for
 from bot.cli.talk import Clock
 from bot.cli.voice import busy, log_briefly, log_fully, say
 from bot.data.due import next_try
@@ -36,7 +36,7 @@ def run(given: argparse.Namespace, config: Config) -> int:
     """`run`: long polling until SIGTERM or Ctrl-C; the command line holds the lock already."""
     del given
     log_fully(config.log)
-    with opened(config.database) as database:
+    with waited_for(config.database) as database:
         bot = app.telegram_bot(config, database)
         fault = serving.poll(bot)
     if fault:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from telegram.error import TelegramError
 
 from bot.ratelimit import NOTICE
-from storage.db import DatabaseBroken, DiskFault, DiskFull
+from storage.db import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OVER_AFTER = timedelta(minutes=10)  # without a fault: a later one is another outage
-_KINDS = (DiskFull, DiskFault, DatabaseBroken)
-_REST = "Nothing is lost: what is due waits, and the bot tries again twice a minute."
+_PASSING = (DiskFull, DiskFault)
+_LASTING = (DatabaseBroken, DatabaseMissing)
+_WAITS = "Nothing is lost: what is due waits, and the bot tries again twice a minute."
+_STAYS = "This does not pass by itself: stop the bot, put the newest backup back with “restore”, start it."
 
 
 class Outage:
@@ -33,7 +35,7 @@ class Outage:
 
     async def failed(self, error: Exception) -> None:
         """Note a fault; what is no fault of disk or file (another process writes) is left to the log."""
-        if self._owner is None or not isinstance(error, _KINDS):
+        if self._owner is None or not isinstance(error, (*_PASSING, *_LASTING)):
             return
         now = self._now()
         if self._last is None or not self._last <= now < self._last + OVER_AFTER:
@@ -41,7 +43,7 @@ class Outage:
         self._last = now
         if not self._told:
             self._told = True
-            await self._tell(self._owner, f"{error} {_REST}")
+            await self._tell(self._owner, f"{error} {_STAYS if isinstance(error, _LASTING) else _WAITS}")
 
     async def _tell(self, owner: int, text: str) -> None:
         try:

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, TypeVar, cast
 from zoneinfo import ZoneInfo
 
-from bot.copies import file_of, kept
+from bot.copies import cut_off, file_of, kept
 from bot.jobs.local_time import due_instant
 from bot.rendering.text import escape, strip_html
 from storage import outbox, sources
@@ -120,9 +120,9 @@ def make(config: Config, day: dt.date) -> Path:
     """Copy the database to the file of a date, verified; then forget the copies that are too old. Blocks."""
     target = file_of(config, day)
     backup(config.database, target)
-    for made, file in kept(config):
-        if (day - made).days >= config.backup_keep:
-            file.unlink(missing_ok=True)
+    old = [file for made, file in kept(config) if (day - made).days >= config.backup_keep]
+    for file in (*old, *(left for made, left in cut_off(config) if made < day)):
+        file.unlink(missing_ok=True)
     return target
 
 

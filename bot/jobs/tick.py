@@ -128,6 +128,7 @@ class Scheduler:
 
     async def _beat(self) -> None:
         """Note that the process is alive: an instant of the real clock, whatever day is played."""
+        await self._services.database.confirm()
         await self._services.database.run(partial(sources.beat, now=_wall_clock()))
 
     async def _prune(self) -> None:

@@ -296,6 +296,20 @@ def test_a_read_only_folder_is_named(bot: Call, monkeypatch: pytest.MonkeyPatch)
     assert [file.name for file in Path().iterdir()] == ["two.csv"]
 
 
+def test_a_database_that_may_not_even_be_looked_at_is_named(bot: Call) -> None:
+    bot("doctor", "--quick", "--db", "bot.db")  # all modules are loaded
+    folder = Path("closed")
+    folder.mkdir(mode=0o700)
+    try:
+        folder.chmod(0)
+        with nobody():
+            refused = [bot(command, "--db", folder / "bot.db") for command in ("doctor", "check", "backup")]
+    finally:
+        folder.chmod(0o755)
+    said = "error: closed/bot.db cannot be reached (Permission denied); name another file.\n"
+    assert [(each.code, each.err) for each in refused] == [(1, said)] * 3
+
+
 def test_a_backup_is_a_whole_database(bot: Call, files: Files) -> None:
     files.take_in(bot)
     done = bot("backup", "copy.db", "--db", "bot.db")

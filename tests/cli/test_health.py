@@ -14,6 +14,7 @@ from bot.cli.health import examine
 from bot.cli.hold import alone
 from bot.cli.machine import FAIL, NOTE, OK, Finding
 from bot.config import Config
+from bot.copies import file_of
 from bot.data.files import store
 from storage import outbox, sources
 from storage.db import SQLITE_VERSION, hold_lock, open_database
@@ -52,9 +53,13 @@ def store_closes(*days: str) -> None:
 def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Path) -> None:
     before = bot("doctor", "--db", "bot.db")
     assert before.code == 1
-    assert before.out.splitlines()[-1] == (
-        "FAIL database: there is none at bot.db; “run”, “chat” or “import” makes it"
-    )
+    assert before.out.splitlines()[-2:] == [
+        (
+            "FAIL database: there is none at bot.db; “run”, “chat” or “import” makes it, "
+            "“restore” puts a backup there"
+        ),
+        "note backups: none in backups yet; the running bot makes one a night, “backup” makes one now",
+    ]
     assert list(tmp_path.iterdir()) == []
     bot("check", "--offline", "--db", "bot.db")
     after = bot("doctor", "--db", "bot.db")
@@ -91,6 +96,14 @@ def test_a_healthy_bot_is_well(bot: Call) -> None:
         assert bot("doctor", "--db", "bot.db").code == 0
         assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
     assert found("data") == Finding(OK, "data", "prices to 2026-11-20, current; CSV import")
+
+
+@pytest.mark.parametrize(("owner", "said"), [(None, 1), (7, 0)])
+def test_a_bot_on_telegram_without_an_owner_is_a_note(owner: int | None, said: int) -> None:
+    config = Config(database=Path("bot.db"), token="1:" + "A" * 35, owner=owner)
+    notes = [each for each in examine(config, None, NOW) if each.subject == "owner"]
+    words = "nobody is told when something needs a person; see [access] owner in the config"
+    assert notes == [Finding(NOTE, "owner", words)] * said
 
 
 @pytest.mark.parametrize(("seconds", "mark"), [(0, OK), (299, OK), (300, FAIL), (86_400, FAIL)])
@@ -272,9 +285,14 @@ def test_a_damaged_database_fails(bot: Call) -> None:
     assert (broken.code, broken.err) == (1, "")
     assert broken.lines("FAIL database: ")
     Path("bot.db").write_text("no database at all\n" * 100)
-    assert bot("doctor", "--db", "bot.db").out.splitlines()[-1] == (
+    copy = file_of(Config(database=Path("bot.db")), dt.date(2020, 1, 1))
+    copy.parent.mkdir()
+    copy.touch()
+    garbled = bot("doctor", "--db", "bot.db").out.splitlines()
+    assert garbled[-2] == (
         "FAIL database: bot.db is not a database of this program; name another file, e.g. --db bot.sqlite3."
     )
+    assert garbled[-1].startswith("note backups: backups/bot-2020-01-01.db, ")
 
 
 def test_looking_changes_nothing_and_needs_no_lock(bot: Call) -> None:

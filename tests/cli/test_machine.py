@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.cli import machine, online
-from bot.cli.machine import FAIL, LONGEST_PAUSE, NOTE, OK, Finding, backups, clock, quick
+from bot.cli.machine import FAIL, LONGEST_PAUSE, NOTE, OK, Finding, backups, clock, disk, quick
 from bot.cli.online import telegram
 from bot.config import Config
 from bot.copies import file_of
@@ -144,6 +144,19 @@ def test_a_database_of_the_future_tells_of_a_clock_that_is_wrong(config: Config)
     )
 
 
+@pytest.mark.parametrize("name", ["bot.db", ""])
+def test_what_cannot_be_written_is_named(
+    config: Config, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("bot.db").touch()
+    assert disk(config.database).mark == OK
+    closed = Path(name) if name else tmp_path
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and real(path, mode))
+    words = f"{closed} cannot be written; check whose it is, and whether the disk is read-only"
+    assert disk(config.database) == Finding(FAIL, "disk", words)
+
+
 # Backups
 
 
@@ -175,6 +188,17 @@ def test_the_age_of_the_newest_backup_counts(
     assert backups(config, NOW, runs=runs) == Finding(mark, "backups", words)
 
 
+def test_a_copy_of_the_future_hides_no_failing_nights(config: Config) -> None:
+    copies(config, -1)
+    assert backups(config, NOW, runs=True).words == "backups/bot-2026-11-21.db, 0 days old, one of 1"
+    copies(config, -1500)
+    assert backups(config, NOW + dt.timedelta(days=6), runs=True) == Finding(
+        FAIL,
+        "backups",
+        "backups/bot-2026-11-21.db, 5 days old, one of 1; the nightly ones fail, look at the bot's log",
+    )
+
+
 def test_no_backup_is_a_note(config: Config) -> None:
     none = "none in backups yet; the running bot makes one a night, “backup” makes one now"
     assert backups(config, NOW, runs=True) == Finding(NOTE, "backups", none)
@@ -198,8 +222,13 @@ def test_a_folder_of_backups_that_cannot_be_read_fails(
 
 
 def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
-    (*_, missing) = quick(config, NOW)
-    assert missing == Finding(FAIL, "database", "there is none at bot.db; “run”, “chat” or “import” makes it")
+    (*_, missing, copies) = quick(config, NOW)
+    assert missing == Finding(
+        FAIL,
+        "database",
+        "there is none at bot.db; “run”, “chat” or “import” makes it, “restore” puts a backup there",
+    )
+    assert copies.subject == "backups"
     with open_database("bot.db") as database:
         database.run_sync(lambda db: sources.beat(db, NOW))
     os.utime("bot.db", (0, NOW.timestamp()))
@@ -212,7 +241,8 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
             "note backups",
         ]
     Path("bot.db").write_text("no database at all\n" * 100)
-    (*_, broken) = quick(config, NOW)
+    (*_, broken, copies) = quick(config, NOW)
+    assert copies.subject == "backups"
     assert broken == Finding(
         FAIL,
         "database",

@@ -130,7 +130,7 @@ def _command(text: str) -> list[Json]:
 
 async def _by_hand(port: int) -> None:
     async with FakeBotApi(port=port, poll_limit=30) as api:
-        _show(f"base_url = {api.base_url!r}\ntoken    = {api.token!r}\nbot      = @{BOT['username']}")
+        _show(f"base_url = {api.root!r}\ntoken    = {api.token!r}\nbot      = @{BOT['username']}")
         api.chat(42)
         printer = asyncio.create_task(_print_messages(api))
         while line := await asyncio.to_thread(sys.stdin.readline):

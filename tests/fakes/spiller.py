@@ -16,6 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from telegram.ext import ExtBot
 
     from bot.chat.ask import Ask
@@ -66,9 +68,9 @@ def main() -> int:
     BY_NAME["about"] = replace(BY_NAME["about"], handler=spill)
     serve = serving.serve
 
-    async def crashing(bot: serving.Bot) -> str:
+    async def crashing(bot: serving.Bot, when_told: Callable[[], None] = lambda: None) -> str:
         BOTS.append(bot.application.bot)
-        fault = await serve(bot)
+        fault = await serve(bot, when_told)
         raise RuntimeError(f"the end of {bot.application.bot!r} {fault}")
 
     serving.serve = crashing

@@ -101,6 +101,15 @@ async def test_after_a_long_pause_the_old_copies_go_only_once_a_new_one_is_there
     assert names(desk) == ["bot-2020-01-31.sqlite3"]
 
 
+async def test_what_is_left_of_a_copy_that_was_cut_off_goes_with_the_next_night(desk: Desk) -> None:
+    folder = desk.services.config.backups
+    folder.mkdir()
+    for name in ("bot-2020-01-05.sqlite3.part", "bot-2020-01-05.sqlite3.part-journal", "mine.sqlite3.part"):
+        (folder / name).write_text("half")
+    await nights(desk, 6)
+    assert sorted(file.name for file in folder.iterdir()) == ["bot-2020-01-06.sqlite3", "mine.sqlite3.part"]
+
+
 def full(*_: object) -> None:
     raise DiskFull(FULL)
 

@@ -121,6 +121,12 @@ async def test_a_redirect_is_followed(scheduler: Scheduler, site: Website) -> No
     assert site.asked == [PATH, "/there"]
 
 
+async def test_an_answer_that_never_ends_is_taken_by_its_head(scheduler: Scheduler, site: Website) -> None:
+    site.pages[PATH] = replace(page("OK", length=10**9), then="hang")
+    await scheduler.work()
+    assert await scheduler._pulse.run()
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [

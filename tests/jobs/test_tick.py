@@ -159,6 +159,18 @@ def break_step(
         monkeypatch.setattr(holder, "drain" if step == "_delivery" else "run", failing)
 
 
+async def test_a_database_that_is_moved_away_under_the_bot_is_a_fault_that_the_owner_hears_of(
+    desk: Desk, scheduler: Scheduler, delivery: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    await scheduler.work()
+    desk.database.path.rename(desk.database.path.with_name("moved.sqlite3"))
+    with caplog.at_level(logging.CRITICAL):
+        await scheduler.work()
+    assert [str(fault) for fault in delivery.faults] == [
+        f"{desk.database.path} was deleted or replaced while the bot had it open."
+    ]
+
+
 async def test_a_failing_source_leaves_the_work_running(
     desk: Desk, delivery: Counter, caplog: pytest.LogCaptureFixture
 ) -> None:

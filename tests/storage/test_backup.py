@@ -6,6 +6,7 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlite_utils
 
 from storage import backup as module
 from storage.db import (
@@ -17,12 +18,11 @@ from storage.db import (
     open_database,
     row_counts,
 )
+from storage.migrations import MIGRATIONS
 from storage.sources import meta, set_meta
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import sqlite_utils
 
 
 @pytest.fixture
@@ -111,6 +111,24 @@ def test_a_database_in_use_is_never_overwritten(filled: Database, path: Path, tm
             with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
                 backup(filled.path, target)
     assert filled.run_sync(lambda db: meta(db, "word")) == "kept"
+
+
+def test_a_database_of_an_earlier_version_is_copied_as_it_is(path: Path, tmp_path: Path) -> None:
+    with sqlite_utils.Database(path) as older:
+        MIGRATIONS.apply(older, stop_before="m002_chats_and_alerts")
+        set_meta(older, "word", "kept")
+    assert backup(path, tmp_path / "copy.sqlite3")["meta"] == 1
+    with sqlite_utils.Database(tmp_path / "copy.sqlite3") as copy:
+        assert [migration.name for migration in MIGRATIONS.applied(copy)] == ["m001_observations"]
+        assert meta(copy, "word") == "kept"
+
+
+def test_another_programs_database_is_not_copied(path: Path, tmp_path: Path) -> None:
+    with sqlite_utils.Database(path) as other:
+        other.table("photos").insert({"name": "x"})
+    with pytest.raises(DatabaseBroken, match="is a database of another program"):
+        backup(path, tmp_path / "copy.sqlite3")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_target_that_cannot_be_written_is_named(filled: Database, tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from storage.db import (
     DiskFull,
     Refused,
     StorageError,
-    data_version,
     integrity_check,
     open_database,
 )
 from storage.migrations import MIGRATIONS, NAMES
+from storage.observations import fingerprint
 from storage.sources import meta, set_meta
 
 if TYPE_CHECKING:
@@ -402,17 +402,29 @@ def test_another_process_in_a_transaction_is_waited_for_then_named(
         assert database.outside_sync(read) == "old"
 
 
-def test_data_version_tells_of_other_processes_only(database: Database, path: Path, spawn: Spawn) -> None:
+def test_whatever_another_process_writes_changes_the_fingerprint_of_the_observations(
+    database: Database, spawn: Spawn
+) -> None:
     database.run_sync(partial(write, "mine"))
-    before = database.outside_sync(data_version)
+    before = database.outside_sync(fingerprint)
     database.run_sync(partial(write, "mine again"))
-    assert database.outside_sync(data_version) == before
+    assert database.outside_sync(fingerprint) == before
     child = spawn(HALF_A_TRANSACTION)
     child.communicate("")
     assert child.returncode == 0
-    assert database.outside_sync(data_version) != before
+    assert database.outside_sync(fingerprint) != before
     assert database.run_sync(read) == "new"
-    assert path.exists()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_an_open_file_that_lost_its_name_is_found_out(database: Database, path: Path, replaced: bool) -> None:
+    asyncio.run(database.confirm())
+    path.unlink()
+    if replaced:
+        path.write_bytes(b"")
+    message = f"{path} was deleted or replaced while the bot had it open."
+    with pytest.raises(DatabaseMissing, match=f"^{re.escape(message)}$"):
+        asyncio.run(database.confirm())
 
 
 # Soundness

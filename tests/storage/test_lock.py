@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import TYPE_CHECKING
@@ -47,6 +48,32 @@ def test_the_lock_is_free_again_after_its_block(path: Path) -> None:
 
 def test_it_is_held_against_the_same_process_too(path: Path) -> None:
     with hold_lock(path), pytest.raises(DatabaseBusy), hold_lock(path):
+        pass
+
+
+def test_by_a_link_it_is_the_same_database_with_the_same_lock(path: Path, tmp_path: Path) -> None:
+    path.touch()
+    link = tmp_path / "elsewhere" / "link.sqlite3"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with hold_lock(link):
+        assert is_held(path)
+        with pytest.raises(DatabaseBusy), hold_lock(path):
+            pass
+    assert [file.name for file in link.parent.iterdir()] == [link.name]
+
+
+def test_on_a_full_disk_it_is_held_without_a_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    message = f"Another bot is using {path}; stop it first, or name another file with --db."
+    with (
+        hold_lock(path),
+        pytest.raises(DatabaseBusy, match=f"^{re.escape(message)}$"),
+        hold_lock(path),
+    ):
         pass
 
 
