@@ -10,7 +10,7 @@ from telegram.ext import Application
 
 from bot.analytics.sessions import Sessions
 from bot.chat.dispatch import Dispatcher
-from bot.chat.polling import PerChat
+from bot.chat.polling import PerChat, UpdatesRequest
 from bot.data.daily_csv import DailyCsv
 from bot.data.issuers.fetch import IssuerFiles
 from bot.data.markets import Markets
@@ -75,6 +75,7 @@ def telegram_bot(
         .base_url(f"{config.base_url}/bot")
         .base_file_url(f"{config.base_url}/file/bot")
         .read_timeout(30)
+        .get_updates_request(UpdatesRequest())
         .rate_limiter(limiter or SendBudget())
         .concurrent_updates(PerChat(quota))
         .updater(None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.rendering.numbers import USUAL
 from bot.rendering.themes import THEMES, Theme
@@ -13,6 +15,17 @@ if TYPE_CHECKING:
     from bot.config import Config
 
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
+
+
+def zone_of(name: str | None, default: str) -> ZoneInfo:
+    """A chat's time zone, the configuration's where it has set none.
+
+    That stands in, too, for a name that this machine's tables of zones no longer know: one chat's must not
+    stop what is due to the others.
+    """
+    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(name or default)
+    return ZoneInfo(default)
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,7 @@ def preferences_of(config: Config, row: Mapping[str, Any] | None) -> Preferences
     """Preferences of a chat's row, None for a chat that is not known."""
     found = row or {}
     return Preferences(
-        zone=str(found.get("timezone") or config.timezone),
+        zone=zone_of(found.get("timezone"), config.timezone).key,
         theme=THEMES.get(found.get("theme") or config.theme, THEMES["light"]),
         total=RETURNS.get(found.get("returns") or "both"),
         numbers=found.get("numbers") or USUAL,

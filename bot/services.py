@@ -53,7 +53,6 @@ def metrics_for(market: Market) -> dict[str, Metric]:
 
 
 @lru_cache(maxsize=2)
-@lru_cache(maxsize=2)
 def context_of(market: Market, markets: Markets) -> Context:
     """Histories of one Market, made once and shared by all who ask, and the instant of the next check."""
     sessions = markets.sessions()

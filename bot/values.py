@@ -128,7 +128,7 @@ def dates(value: object) -> tuple[dt.date, ...]:
 def clock_time(value: object) -> str:
     """A time of day as "HH:MM"; TOML's own time is taken too."""
     shown = f"{value:%H:%M}" if isinstance(value, dt.time) else str(value)
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", shown):
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", shown):
         raise Bad(f"“{value}” is not a time of day such as 03:30")
     return shown
 

@@ -175,8 +175,7 @@ def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
     before = get_chat(db, old)
     if old == new:
         return False
-    db.execute("UPDATE OR IGNORE access SET chat_id = ? WHERE chat_id = ?", (new, old))
-    db.execute("DELETE FROM access WHERE chat_id = ?", (old,))
+    _move_access(db, old, new)
     if before is None:
         return False
     if get_chat(db, new) is None:
@@ -191,6 +190,23 @@ def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
     )
     db.execute("DELETE FROM halts WHERE chat_id = ?", (old,))
     return True
+
+
+def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
+    """A decision goes along, unless the new one has its own; it answers what was asked about that, too.
+
+    What was asked about the old one does not: its buttons name the old id. The group asks anew.
+    """
+    db.execute("DELETE FROM access WHERE chat_id = ? AND status = 'asked'", (old,))
+    db.execute(
+        """
+        DELETE FROM access WHERE chat_id = :new AND status = 'asked'
+        AND EXISTS (SELECT 1 FROM access WHERE chat_id = :old)
+        """,
+        {"old": old, "new": new},
+    )
+    db.execute("UPDATE OR IGNORE access SET chat_id = ? WHERE chat_id = ?", (new, old))
+    db.execute("DELETE FROM access WHERE chat_id = ?", (old,))
 
 
 def _merge(db: sqlite_utils.Database, old: Row, new: int) -> None:

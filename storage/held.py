@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from storage.rows import Row, change, select
+from storage.rows import Row, change, select, select_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +35,9 @@ def hold(db: sqlite_utils.Database, event_id: int, why: str | None) -> None:
 
 
 def fate(db: sqlite_utils.Database, event_id: int) -> tuple[str | None, int | None]:
-    """Why an event is held, and the outbox message that tells it."""
-    row = select(db, "SELECT held, message FROM alert_events WHERE event_id = ?", (event_id,))[0]
-    return row["held"], row["message"]
+    """Why an event is held, and the outbox message that tells it; neither of one that was deleted."""
+    row = select_one(db, "SELECT held, message FROM alert_events WHERE event_id = ?", (event_id,))
+    return (row["held"], row["message"]) if row else (None, None)
 
 
 def tell(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:

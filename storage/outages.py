@@ -32,8 +32,11 @@ def current(db: sqlite_utils.Database) -> list[Row]:
 
 
 def add_chats(db: sqlite_utils.Database, part: str, session: str, chats: Iterable[int]) -> list[int]:
-    """Note who is told of an outage; of these chats the ones that were not told before."""
-    sql = "INSERT INTO outage_chats (part, session, chat_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    """Note who is told of an outage; of these chats the ones that were not told before and still exist."""
+    sql = """
+        INSERT INTO outage_chats (part, session, chat_id) SELECT ?, ?, chat_id FROM chats WHERE chat_id = ?
+        ON CONFLICT DO NOTHING
+    """
     return [chat_id for chat_id in chats if change(db, sql, (part, session, chat_id)) == 1]
 
 

@@ -46,7 +46,7 @@ def _readable(row: Row) -> Row:
 
 
 def forget(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
-    """Delete all rows about the chat, messages to it and questions about it included; how many by table.
+    """Delete all rows about the chat, messages to it and notices that name it included; how many by table.
 
     Where a person made alerts in groups, which are the groups', their id is taken off.
     """
@@ -54,6 +54,23 @@ def forget(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
         table: change(db, f"DELETE FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
         for table, where in places(db).items()
     }
-    removed["outbox"] += change(db, "DELETE FROM outbox WHERE dedup GLOB ?", (f"access:{chat_id}:*",))
+    removed["outbox"] += _forget_mentions(db, chat_id)
     change(db, "UPDATE alerts SET owner_id = 0 WHERE owner_id = ?", (chat_id,))
     return {table: count for table, count in removed.items() if count}
+
+
+def _forget_mentions(db: sqlite_utils.Database, chat_id: int) -> int:
+    """Delete the notices to the owner whose payload names the chat or the person under "names".
+
+    A group about which the owner was not asked yet is forgotten with the question, so that it may ask anew.
+    """
+    named = "kind = 'notice' AND EXISTS (SELECT 1 FROM json_each(payload, '$.names') WHERE value = :chat)"
+    db.execute(
+        f"""
+        DELETE FROM access WHERE status = 'asked' AND chat_id IN (
+            SELECT json_extract(payload, '$.names[0]') FROM outbox WHERE {named} AND status <> 'sent'
+        )
+        """,  # noqa: S608 - fixed text
+        {"chat": chat_id},
+    )
+    return change(db, f"DELETE FROM outbox WHERE {named}", {"chat": chat_id})  # noqa: S608 - fixed text

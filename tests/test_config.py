@@ -273,6 +273,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
         ("[backup]\nkeep = 0", "[backup] keep: must be a whole number of days from 1 to 3650"),
         ('[backup]\ntime = "3:30"', "[backup] time: “3:30” is not a time of day such as 03:30"),
         ('[backup]\ntime = "24:00"', "[backup] time: “24:00” is not a time of day such as 03:30"),
+        ('[backup]\ntime = "03:3०"', "[backup] time: “03:3०” is not a time of day such as 03:30"),
         (
             '[heartbeat]\nurl = "hc-ping.com"',
             "[heartbeat] url: must be a URL such as https://hc-ping.com/your-uuid",

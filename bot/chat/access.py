@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from bot.config import Config
     from bot.services import Services
 
-# Commands of an administrator who hides behind the group come from this id (Bot API documentation).
+# Ids that are nobody's (Bot API documentation): commands of an administrator who hides behind the group come
+# from the first, from the others what is written in the name of a channel, and what a linked channel posts.
 ANONYMOUS_ADMIN = 1087968824
+SHARED = frozenset({ANONYMOUS_ADMIN, 136817688, 777000})
 APPROVED, REJECTED = "approved", "rejected"
 NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
 MOST_WAITING = 20  # strangers about whom the owner is asked before any is decided on
@@ -37,21 +39,28 @@ class Role(Enum):
     OWNER = "the owner only"
 
 
-def is_listed(config: Config, user_id: int, chat_id: int) -> bool:
+def is_listed(config: Config, one: int) -> bool:
     """Whether the configuration itself lets a person, or everybody in a chat, in."""
-    return user_id == config.owner or user_id in config.users or chat_id in config.chats
+    return one == config.owner or one in config.users or one in config.chats
 
 
-def is_allowed(config: Config, user_id: int, chat_id: int, decided: dict[int, str | None]) -> bool:
+def is_allowed(config: Config, person: int, chat_id: int, decided: dict[int, str | None]) -> bool:
     """Deny by default; `decided` is the owner's word on the person and on the chat.
 
-    With mode "open" everybody gets in but those whom the owner rejected.
+    What is known of the person counts before what is known of the chat, the configuration before the owner's
+    word. A no to either keeps out, also of a bot whose mode is "open".
     """
-    if is_listed(config, user_id, chat_id):
-        return True
-    if config.access == "open":
-        return REJECTED not in decided.values()
-    return APPROVED in decided.values()
+    for one in (person, chat_id):
+        if is_listed(config, one):
+            return True
+        if decided.get(one) == REJECTED:
+            return False
+    return config.access == "open" or APPROVED in decided.values()
+
+
+def person_of(user_id: int, chat_id: int) -> int:
+    """The person's id; the chat's where somebody hides behind an id that is nobody's."""
+    return chat_id if user_id in SHARED else user_id
 
 
 async def may_change(bot: Bot, update: Update) -> bool:
@@ -83,13 +92,13 @@ class Door:
 
     async def admits(self, user_id: int, chat_id: int) -> bool:
         """Whether this person may use the bot in this chat."""
-        config = self._services.config
-        if is_listed(config, user_id, chat_id):
+        config, person = self._services.config, person_of(user_id, chat_id)
+        if is_listed(config, person):
             return True
         decided = await self._services.database.run(
-            lambda db: {one: access.status_of(db, one) for one in (user_id, chat_id)}
+            lambda db: {one: access.status_of(db, one) for one in (person, chat_id)}
         )
-        return is_allowed(config, user_id, chat_id, decided)
+        return is_allowed(config, person, chat_id, decided)
 
     async def turn_away(self, ask: Ask) -> None:
         """Raise Denied, one polite line, the first time; the owner is asked in the same step.
@@ -100,13 +109,13 @@ class Door:
         if await self._services.database.run(lambda db: _is_known(db, ask)):
             return
         if self._services.config.owner is not None and await ask.change(lambda db: self._ask(db, ask)):
-            raise Denied(ask.user_id, ask.chat_id, asked=True)
+            raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id, asked=True)
         if ask.chat_id in self._strangers:
             return
         if len(self._strangers) >= _STRANGERS_KEPT:
             self._strangers.pop(next(iter(self._strangers)))
         self._strangers[ask.chat_id] = None
-        raise Denied(ask.user_id, ask.chat_id)
+        raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id)
 
     def _ask(self, db: sqlite_utils.Database, ask: Ask) -> bool:
         """Note the wish and queue the question to the owner; False when too many wait already."""
@@ -120,7 +129,7 @@ class Door:
                 chat_id=owner,
                 kind="notice",
                 dedup=f"access:{ask.chat_id}:{ask.update_id}",
-                payload=payload_of(_wish(ask), EDIT),
+                payload={**payload_of(_wish(ask), EDIT), "names": [ask.chat_id, ask.user_id]},
                 now=ask.now,
             )
         return True
@@ -160,6 +169,7 @@ def _wish(ask: Ask) -> Answer:
         where = lines(
             f"in the group “{ask.chat_title}”, " + code(ask.chat_id), "Everybody there would get in."
         )
-    html = lines(bold("Somebody asks to use this bot"), f"{ask.user_name}, " + code(ask.user_id), where)
+    who = ask.user_name if ask.user_id in SHARED else f"{ask.user_name}, " + code(ask.user_id)
+    html = lines(bold("Somebody asks to use this bot"), who, where)
     choice = (("Approve", f"/admin approve {ask.chat_id}"), ("Reject", f"/admin reject {ask.chat_id}"))
     return Answer(html, buttons=(choice,))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from bot import __version__
-from bot.chat.access import APPROVED, REJECTED, is_listed
+from bot.chat.access import APPROVED, REJECTED, SHARED, is_listed
 from bot.errors import BadInput, BotError
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.text import Html, bold, code, did_you_mean, lines
@@ -38,9 +38,9 @@ class NoBackup(BotError):
 async def on_admin(ask: Ask) -> Answer:
     """/admin: a choice; people, approve ID, reject ID, stats, backup, broadcast TEXT."""
     word, _, rest = ask.text.partition(" ")
-    act = _ACTIONS.get(word.lower())
+    act = ACTIONS.get(word.lower())
     if act is None:
-        hint = did_you_mean(word, _ACTIONS)
+        hint = did_you_mean(word, ACTIONS)
         raise BadInput(f"“{ask.text[:40]}” is not understood. {hint}".strip(), _EXAMPLE)
     return await act(ask, rest.strip())
 
@@ -118,7 +118,9 @@ def _id(given: str, verb: str) -> int:
 
 async def _decide(ask: Ask, subject: int, status: str) -> Answer:
     """Let somebody in, who is told so; or not, or not any longer: then their chat falls silent."""
-    if is_listed(ask.services.config, subject, subject):
+    if subject in SHARED:
+        raise BadInput(f"{subject} is nobody's id: many write under it. Use the group's.", _EXAMPLE)
+    if is_listed(ask.services.config, subject):
         raise BadInput(f"{subject} is let in by the configuration; that is changed there.", _EXAMPLE)
 
     def write(db: sqlite_utils.Database) -> dict[str, Any]:
@@ -235,7 +237,8 @@ async def _broadcast(ask: Ask, given: str) -> Answer:
     return Answer(lines(bold(f"On its way to {count} chat{'s' if count != 1 else ''}.")))
 
 
-_ACTIONS: dict[str, Callable[[Ask, str], Awaitable[Answer]]] = {
+# What /admin can do.
+ACTIONS: dict[str, Callable[[Ask, str], Awaitable[Answer]]] = {
     "": _choice,
     "people": _people,
     "approve": _approve,

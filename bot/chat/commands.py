@@ -27,8 +27,8 @@ class Command:
     help: str
     example: str
     handler: Handler
+    who: Role  # who may use it at all
     aliases: tuple[str, ...] = ()  # other names that are understood, not shown in the menu
-    who: Role = Role.MEMBER  # who may use it at all
     changes: Callable[[str], bool] = _nothing  # whether these words change settings: administrators only
 
     def role(self, words: str) -> Role:
@@ -53,9 +53,14 @@ class Command:
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("start", "", "what this bot does", "/start", settings.on_start),
+    Command("start", "", "what this bot does", "/start", settings.on_start, Role.MEMBER),
     Command(
-        "help", "[command or metric]", "every command, or one in detail", "/help alert", settings.on_help
+        "help",
+        "[command or metric]",
+        "every command, or one in detail",
+        "/help alert",
+        settings.on_help,
+        Role.MEMBER,
     ),
     Command(
         "compare",
@@ -63,15 +68,17 @@ COMMANDS: tuple[Command, ...] = (
         "who leads: returns of both funds, trend, flows, multiples",
         "/compare 3y since 2020-09-30",
         market.on_compare,
+        Role.MEMBER,
     ),
-    Command("trend", "[window]", "is the relative trend breaking", "/trend 5y", market.on_trend),
-    Command("flows", "[window ...]", "is money moving", "/flows 3m", market.on_flows),
+    Command("trend", "[window]", "is the relative trend breaking", "/trend 5y", market.on_trend, Role.MEMBER),
+    Command("flows", "[window ...]", "is money moving", "/flows 3m", market.on_flows, Role.MEMBER),
     Command(
         "multiples",
         "",
         "what is being paid, by convention and source",
         "/multiples",
         market.on_multiples,
+        Role.MEMBER,
         aliases=("multiple", "valuation", "valuations"),
     ),
     Command(
@@ -80,15 +87,21 @@ COMMANDS: tuple[Command, ...] = (
         "implied earnings, sales, cash flow and book per share",
         "/fundamentals 1y",
         market.on_fundamentals,
+        Role.MEMBER,
     ),
-    Command("why", "[window]", "what moved it: earnings, multiple, flows", "/why ytd", market.on_why),
-    Command("sectors", "", "what the funds hold, largest differences", "/sectors", market.on_sectors),
+    Command(
+        "why", "[window]", "what moved it: earnings, multiple, flows", "/why ytd", market.on_why, Role.MEMBER
+    ),
+    Command(
+        "sectors", "", "what the funds hold, largest differences", "/sectors", market.on_sectors, Role.MEMBER
+    ),
     Command(
         "chart",
         "METRIC [window]",
         "any metric as a picture",
         "/chart ratio_vs_sma 200 5y",
         market.on_chart,
+        Role.MEMBER,
         aliases=("charts", "plot"),
     ),
     Command(
@@ -97,6 +110,7 @@ COMMANDS: tuple[Command, ...] = (
         "tell me when a rule turns true",
         "/alert ratio > sma 200 confirm 2",
         alerts.on_alert,
+        Role.MEMBER,
         changes=alerts.changes,
     ),
     Command(
@@ -105,15 +119,19 @@ COMMANDS: tuple[Command, ...] = (
         "how often a rule fired, and what followed",
         "/backtest ratio > sma 200 10y",
         backtest.on_backtest,
+        Role.MEMBER,
     ),
-    Command("alerts", "[ID]", "this chat's alerts and where they stand", "/alerts", alerts.on_alerts),
-    Command("history", "[ID]", "what fired and when", "/history 1", alerts.on_history),
+    Command(
+        "alerts", "[ID]", "this chat's alerts and where they stand", "/alerts", alerts.on_alerts, Role.MEMBER
+    ),
+    Command("history", "[ID]", "what fired and when", "/history 1", alerts.on_history, Role.MEMBER),
     Command(
         "summary",
         "[now|on HH:MM|off|weekdays|daily]",
         "the daily message",
         "/summary on 18:30",
         settings.on_summary,
+        Role.MEMBER,
         changes=settings.changes,
     ),
     Command(
@@ -122,6 +140,7 @@ COMMANDS: tuple[Command, ...] = (
         "time zone, quiet hours, returns, charts, numbers",
         "/settings zone Europe/Berlin",
         preferences.on_settings,
+        Role.MEMBER,
         aliases=("setting",),
         changes=preferences.changes,
     ),
@@ -131,16 +150,31 @@ COMMANDS: tuple[Command, ...] = (
         "age of the data, how each source stands, restatements, queue",
         "/status",
         settings.on_status,
+        Role.MEMBER,
     ),
-    Command("about", "", "sources and definitions; not investment advice", "/about", settings.on_about),
-    Command("privacy", "", "what is stored about this chat, where, how long", "/privacy", privacy.on_privacy),
+    Command(
+        "about",
+        "",
+        "sources and definitions; not investment advice",
+        "/about",
+        settings.on_about,
+        Role.MEMBER,
+    ),
+    Command(
+        "privacy",
+        "",
+        "what is stored about this chat, where, how long",
+        "/privacy",
+        privacy.on_privacy,
+        Role.MEMBER,
+    ),
     Command(
         "export",
         "",
         "all that is stored about this chat, as a file",
         "/export",
         privacy.on_export,
-        who=Role.ADMIN,
+        Role.ADMIN,
     ),
     Command(
         "forgetme",
@@ -148,8 +182,8 @@ COMMANDS: tuple[Command, ...] = (
         "delete all that is stored about this chat",
         "/forgetme",
         privacy.on_forgetme,
+        Role.ADMIN,
         aliases=("forget",),
-        who=Role.ADMIN,
     ),
     Command(
         "admin",
@@ -157,7 +191,7 @@ COMMANDS: tuple[Command, ...] = (
         "who may use the bot, figures, a backup, a word to all",
         "/admin people",
         admin.on_admin,
-        who=Role.OWNER,
+        Role.OWNER,
     ),
 )
 

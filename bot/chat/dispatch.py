@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -44,6 +45,8 @@ Context: TypeAlias = "CallbackContext[Any, Any, Any, Any]"
 
 _log = logging.getLogger(__name__)
 _GONE = ("left", "kicked")
+# Control characters, and marks of direction, which could turn around the words and ids beside a name.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # An answer is not worth a queue: who still wants it asks again.
 _OUTAGES = (Verdict.LATER, Verdict.UNKNOWN, Verdict.HALTED, Verdict.PAUSED, Verdict.NOTHING)
 
@@ -153,8 +156,9 @@ class Dispatcher:
         chat, user = update.effective_chat, update.effective_user
         if chat is None or user is None:
             return None
-        name = f"{user.full_name} (@{user.username})" if user.username else user.full_name
-        title = chat.title or user.full_name
+        full_name = _visible(user.full_name)
+        name = f"{full_name} (@{user.username})" if user.username else full_name
+        title = _visible(chat.title) if chat.title else full_name
         thread = thread_of(update.effective_message)
         return Ask(self._services, words, chat.id, chat.type, title, user.id, update.update_id, name, thread)
 
@@ -193,6 +197,11 @@ class Dispatcher:
             return
         with suppress(TelegramError):
             await context.bot.send_message(message.chat_id, said, message_thread_id=thread_of(message))
+
+
+def _visible(name: str) -> str:
+    """A name as the owner may be shown it."""
+    return _UNSEEN.sub("", name).strip() or "unnamed"
 
 
 async def _noted(query: CallbackQuery | None, note: str | None = None) -> bool:

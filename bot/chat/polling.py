@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from telegram import Update
 from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError, TimedOut
 from telegram.ext import BaseUpdateProcessor
+from telegram.request import HTTPXRequest
 
 from bot.chat.question import asker_of
 from bot.ratelimit import seconds_of
@@ -39,15 +40,14 @@ class PerChat(BaseUpdateProcessor):
     def __init__(self, quota: Quota | None = None, most: int = MOST_AT_ONCE) -> None:
         super().__init__(most)
         self._quota = quota
-        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         """Run the update's handlers once those before it in its chat are done."""
         if not self._is_heard(update):
             cast("Coroutine[Any, Any, Any]", coroutine).close()
             return
-        chat = update.effective_chat if isinstance(update, Update) else None
-        lock = self._locks.setdefault(chat.id if chat else 0, asyncio.Lock())
+        lock = self._locks.setdefault(_queue_of(update), asyncio.Lock())
         async with lock:
             await coroutine
 
@@ -63,6 +63,44 @@ class PerChat(BaseUpdateProcessor):
 
     async def shutdown(self) -> None:
         """Nothing to put away."""
+
+
+def _queue_of(update: object) -> object:
+    """Updates of the same one run in order: a chat's, or, where no chat is told (inline), a person's."""
+    if not isinstance(update, Update):
+        return None
+    chat, user = update.effective_chat, update.effective_user
+    return chat.id if chat else ("inline", user.id if user else 0)
+
+
+class UpdatesRequest(HTTPXRequest):
+    """The request of getUpdates. An update that the library cannot read is left empty, and costs only itself.
+
+    The library raises for the whole poll, which then comes again for ever: an object without a field that it
+    demands is enough, as a Bot API server of another version sends it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(connection_pool_size=1)
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """The answer, with nothing in it that would raise."""
+        answer: dict[str, Any] = HTTPXRequest.parse_json_payload(payload)
+        if isinstance(answer.get("result"), list):
+            answer["result"] = [_readable(update) for update in answer["result"]]
+        return answer
+
+
+def _readable(update: dict[str, Any]) -> dict[str, Any]:
+    """The update, or its number alone."""
+    try:
+        Update.de_json(update, None)
+    except Exception as error:  # noqa: BLE001 - whatever it raises, the other updates are to be answered
+        number = update["update_id"]
+        _log.warning("update %s cannot be read and is left out (%s)", number, type(error).__name__)
+        return {"update_id": number}
+    return update
 
 
 class Poller:

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from bot.chat.ask import Ask
 
 _YES = "yes"
+# What each table holds about a chat, in the words of /privacy.
+STORED = {
+    "chats": "this chat's id, kind and title, its settings",
+    "alerts": "its alerts with who made them",
+    "alert_states": "how they stand",
+    "alert_events": "what fired",
+    "summaries": "which summaries came",
+    "outbox": "messages sent or waiting",
+    "outage_chats": "of which missing data it was told",
+    "halts": "until when Telegram wants nothing sent",
+    "access": "that it was let in, and the name that asked",
+}
 _WORDS = {
     "chats": "settings",
     "alerts": "alerts",
@@ -30,22 +42,19 @@ _JSON = ("payload", "detail", "rule_json", "state", "inputs")  # columns that ho
 async def on_privacy(ask: Ask) -> Answer:
     """/privacy: what is stored, where, how long."""
     kept = ask.services.config.backup_keep
-    backups = f" and its backups, kept {kept} days" if ask.services.config.backup else ""
-    stored = (
-        "this chat's id, kind and title; its settings; its alerts with who made them, how they stand and "
-        "what fired; which summaries came; messages sent or waiting; that it was let in."
-    )
+    backups = f", in nightly backups, kept {kept} days," if ask.services.config.backup else ""
     where = (
-        f"in one file on the machine of this bot's owner{backups}. The log there names a chat's id when "
-        "something fails. Telegram carries the messages; the sources of data learn nothing of you."
+        f"in one file on the machine of this bot's owner{backups} and in copies that they make. The log "
+        "there names a chat's id when something fails. Telegram carries the messages; the sources of data "
+        "learn nothing of you."
     )
     long = (
         f"until you delete it; messages {OUTBOX_KEPT.days} days after they were sent, the numbers of updates "
         "a week."
     )
     told = (
-        ("Stored", stored),
-        ("Not stored", "what you ask, what you write, who else is here."),
+        ("Stored", f"{'; '.join(STORED.values())}."),
+        ("Not stored", "your questions, your other messages, who else is here."),
         ("Where", where),
         ("How long", long),
         ("Yours", "/export gives you all of it, /forgetme deletes it."),
@@ -114,7 +123,11 @@ async def on_forgetme(ask: Ask) -> Answer:
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
     await ask.change(lambda db: _forget(db, ask.chat_id))
     kept = ask.services.config.backup_keep
-    backups = f"Backups hold it up to {kept} days longer." if ask.services.config.backup else None
+    backups = (
+        f"Backups hold it up to {kept} days longer; if the owner restores one, it is back."
+        if ask.services.config.backup
+        else None
+    )
     return Answer(lines(bold("Deleted: ") + f"{_counted(found)}.", backups))
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.chat.access import ANONYMOUS_ADMIN
+from bot.chat.access import person_of
 from bot.chat.commands import BY_NAME
 from bot.rendering.answer import EDIT, REPLY
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from telegram import CallbackQuery, Message, Update
 
 _LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
-_CHANNEL = 136817688  # who writes in the name of a channel, whoever that is (Bot API documentation)
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Question:
 def question_of(update: Update) -> Question | None:
     """The question of an update, None where it asks nothing of this bot.
 
-    In groups that is all but commands of this bot's, and mistyped ones that are addressed to it.
+    In groups that is all but commands of this bot's, and mistyped ones that are addressed to it; and what is
+    forwarded there, be it by hand or from a linked channel: somebody else has written that.
     """
     if update.callback_query is not None:
         return _pressed(update.callback_query)
@@ -49,6 +49,8 @@ def _pressed(query: CallbackQuery) -> Question | None:
 
 def _typed(message: Message, text: str) -> Question | None:
     private = message.chat.type == "private"
+    if message.via_bot is not None or (message.forward_origin is not None and not private):
+        return None  # a bot's words, chosen from its cards, or others' words
     match = _LINE.fullmatch(text)
     if match is None:
         name, *words = text.split(maxsplit=1) or [""]
@@ -72,6 +74,4 @@ def asker_of(update: Update) -> int | None:
     asks = update.callback_query is not None or question_of(update) is not None
     if user is None or not asks:
         return None
-    if user.id in (ANONYMOUS_ADMIN, _CHANNEL):
-        return chat.id if chat else None
-    return user.id
+    return person_of(user.id, chat.id if chat else user.id)

@@ -30,7 +30,11 @@ class Denied(BotError):
             )
             return
         self.html = lines("This bot is private. Its owner can let you in with your id: " + code(user_id))
-        if chat_id != user_id:
+        if user_id == chat_id < 0:
+            self.html = lines(
+                "This bot is private. Its owner can let this group in with its id: " + code(chat_id)
+            )
+        elif chat_id != user_id:
             self.html = lines(self.html, "or this group with its id: " + code(chat_id))
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from bot import __version__
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import SETTLE
+from bot.chat.access import REJECTED
 from bot.errors import BadInput
 from bot.preferences import preferences_of
 from bot.rendering import reference
@@ -21,8 +22,8 @@ from bot.rendering.status import Report, about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
 from bot.services import DAILY, context_of, standing_of
+from storage import access, chats, outbox
 from storage import alerts as stored
-from storage import chats, outbox
 from storage import sources as source_rows
 from storage.restatements import recent
 
@@ -32,18 +33,19 @@ if TYPE_CHECKING:
     from bot.chat.ask import Ask
     from bot.rendering.standing import Standing
 
-_TIME = re.compile(r"([01]?\d|2[0-3])[:.]([0-5]\d)")
+_TIME = re.compile(r"([01]?[0-9]|2[0-3])[:.]([0-5][0-9])")
 # 18:30, if nothing is said: in New York two and a half hours after the close, when Yahoo has it.
 _USUAL = "18:30"
 _TIMES = ("08:00", "16:30", _USUAL)
 
 
 async def on_start(ask: Ask) -> Answer:
-    """/start: what the bot does; a chat that had blocked it is active again."""
+    """/start: what the bot does; a chat that had blocked it is active again, one that was rejected is not."""
 
     def write(db: sqlite_utils.Database) -> None:
         chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
-        chats.reactivate(db, ask.chat_id)
+        if access.status_of(db, ask.chat_id) != REJECTED:
+            chats.reactivate(db, ask.chat_id)
 
     await ask.change(write)
     return reference.start()

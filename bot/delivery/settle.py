@@ -157,7 +157,13 @@ def _dead(db: sqlite_utils.Database, case: Case) -> str:
             chat_id=case.owner,
             kind="notice",
             dedup=f"{GAVE_UP}{case.now:%Y-%m-%d}:{case.reason}",
-            payload={"html": escape(text), "plain": text, "buttons": [], "silent": False},
+            payload={
+                "html": escape(text),
+                "plain": text,
+                "buttons": [],
+                "silent": False,
+                "names": [row["chat_id"]],
+            },
             now=case.now,
         )
     return "dead"

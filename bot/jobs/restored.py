@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.local_time import due_instant
+from bot.preferences import zone_of
 from bot.services import DAILY
 from storage import chats, doubts, outbox, sources
 
@@ -56,7 +56,7 @@ def settle(
 
 def _leave_out(
     db: sqlite_utils.Database,
-    chat: dict[str, object],
+    chat: dict[str, Any],
     sessions: Sessions,
     zone: str,
     made: dt.datetime | None,
@@ -66,8 +66,8 @@ def _leave_out(
 
     Older ones than yesterday's are not planned any more, so two local dates are enough.
     """
-    chat_id, at = int(str(chat["chat_id"])), str(chat["summary_at"])
-    local = ZoneInfo(str(chat["timezone"] or zone))
+    chat_id, at = chat["chat_id"], chat["summary_at"]
+    local = zone_of(chat["timezone"], zone)
     today = until.astimezone(local).date()
     for day in (today - dt.timedelta(days=1), today):
         due = due_instant(day, at, local)

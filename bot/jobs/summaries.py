@@ -9,12 +9,11 @@ from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
 from bot.jobs.local_time import due_instant
-from bot.preferences import preferences_of
+from bot.preferences import preferences_of, zone_of
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.numbers import localized
 from bot.rendering.summary import summary
@@ -106,7 +105,7 @@ def _plan(
     Without `since`, at the first run of a process, yesterday's and today's are; they may be there already.
     """
     for chat in chats.subscribers(db):
-        zone = ZoneInfo(chat["timezone"] or default_zone)
+        zone = zone_of(chat["timezone"], default_zone)
         today = now.astimezone(zone).date()
         made = dt.datetime.fromisoformat(chat["created_at"])
         for day in (today - dt.timedelta(days=1), today):

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -19,10 +18,13 @@ from bot.analytics.registry import METRICS
 from bot.jobs.judged import RESTATED, WITHDRAWN, Judged, standing_after
 from bot.jobs.judging import reason
 from bot.jobs.local_time import quiet_until
+from bot.preferences import zone_of
 from bot.rendering import corrections, pushes
 from bot.rendering.text import Html, short_date
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import Bar, Event
     from bot.jobs.judged import Happening
@@ -64,7 +66,7 @@ class Wishes:
     @classmethod
     def of(cls, row: Row, default_zone: str, now: dt.datetime) -> Wishes:
         """Of a row with timezone, quiet_from and quiet_to."""
-        zone = ZoneInfo(row["timezone"] or default_zone)
+        zone = zone_of(row["timezone"], default_zone)
         return cls(zone, quiet_until(now, row["quiet_from"], row["quiet_to"], zone))
 
     def hold(self, alert: Row, rule: Rule, now: dt.datetime) -> str | None:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bot.chat import reply
+from bot.chat.admin import ACTIONS
+from bot.chat.alerts import CHANGES, LOOKS
 from bot.chat.commands import COMMANDS
+from bot.chat.preferences import SETTINGS
 from storage import access
 from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 from tests.fakes.botapi_methods import person
@@ -27,12 +30,13 @@ SECRET = "zq-secret-of-the-group"  # noqa: S105 - a mark in the group's rows, no
 STEP = dt.timedelta(seconds=3)  # slow enough for the quota
 # What commands take besides their examples: every word that their usage names.
 WORDS = (
-    "alert", "alert 1", "alert ratio > 0.7", "alert 1 why", "alert 1 chart", "alert 1 pause",
-    "alert 1 resume", "alert 1 off", "summary now", "summary off", "summary weekdays", "summary daily",
-    "settings quiet", "settings quiet 22-7", "settings returns total", "settings theme dark",
-    "settings numbers 1.234,5",
-    "forgetme yes", "admin", "admin approve 23", "admin reject 22", "admin revoke 22", "admin stats",
-    "admin broadcast Hello", "admin send 1", "help alert", "start payload", "history 1", "alerts",
+    "alert 1", "alert ratio > 0.7", *(f"alert 1 {deed}" for deed in (*LOOKS, *CHANGES)),
+    "alert 1 edit > 0.8", "alert 1 snooze 1d", "alert 1 snooze off", "alert new", "alerts 1",
+    "summary now", "summary on 18:30", "summary off", "summary weekdays", "summary daily",
+    *(f"settings {name}" for name in SETTINGS),
+    *(f"settings {name} {word}" for name, setting in SETTINGS.items() for word in setting.offered),
+    "forgetme yes", *(f"admin {act}".strip() for act in ACTIONS), "admin approve 23", "admin reject 22",
+    "admin revoke 22", "admin broadcast Hello", "admin send 1", "help alert", "start payload",
 )  # fmt: skip
 
 
@@ -56,6 +60,7 @@ PEOPLE = (
     Person("stranger", STRANGER, STRANGER),
     Person("stranger in the group's name", GROUP - 1, STRANGER),
     Person("blocked", BLOCKED, BLOCKED),
+    Person("blocked in the group", GROUP, BLOCKED),
 )
 
 

@@ -158,6 +158,15 @@ async def test_a_name_cannot_become_markup(house: Talk) -> None:
     assert asked.text.splitlines()[1] == "<b>&lt;A (@a_b), 3"
 
 
+@pytest.mark.parametrize(("name", "shown"), [("A\u202e3 ,B\nC\x00", "A3 ,BC"), ("\u2066\u200f", "unnamed")])
+async def test_a_name_cannot_turn_around_the_words_beside_it(name: str, shown: str, house: Talk) -> None:
+    house.api.say(STRANGER, "/start")
+    house.api.world.updates[0]["message"]["from"]["first_name"] = name
+    await house.answers()
+    assert (await pushed(house, OWNER))[0].text.splitlines()[1] == f"{shown}, 3"
+    assert [row["title"] for row in await house.rows("access")] == [shown]
+
+
 async def test_without_an_owner_a_stranger_learns_the_id_that_is_needed(sample: Path, tmp_path: Path) -> None:
     async with talking(sample, tmp_path, access="allowlist", owner=None) as talk:
         assert (await talk.ask("/start", STRANGER))[0].text == ALONE
@@ -186,6 +195,64 @@ async def test_in_an_open_bot_who_was_rejected_stays_out(sample: Path, tmp_path:
         assert await talk.ask("/status", STRANGER) == []
         assert await talk.ask("/status", GROUP, user_id=STRANGER) == []
         assert (await talk.ask("/status", GROUP, user_id=YOU))[0].text.startswith("Status")
+
+
+async def test_who_was_rejected_is_silent_in_a_group_that_was_let_in(house: Talk) -> None:
+    await house.press(await wish(house, GROUP, OTHER), "Approve")
+    await house.ask("/admin reject 3", OWNER)
+    assert await house.ask("/status", GROUP, user_id=STRANGER) == []
+    assert (await house.ask("/status", GROUP, user_id=OTHER))[0].text.startswith("Status")
+    assert await pushed(house, OWNER) == []
+
+
+async def test_in_a_group_that_was_rejected_only_who_is_configured_is_answered_and_nothing_is_sent(
+    house: Talk,
+) -> None:
+    await house.ask("/admin approve 4", OWNER)
+    await house.ask("/start", GROUP, user_id=OTHER)
+    await house.ask(f"/admin reject {GROUP}", OWNER)
+    assert await house.ask("/start", GROUP, user_id=OTHER) == []
+    assert (await house.ask("/start", GROUP, user_id=ME))[0].text.startswith("Small caps")
+    assert [row["status"] for row in await house.rows("chats") if row["chat_id"] == GROUP] == ["inactive"]
+    assert (await house.ask("/status", OTHER))[0].text.startswith("Status")
+
+
+@pytest.mark.parametrize("access", ["allowlist", "open"])
+async def test_an_id_under_which_many_write_opens_and_closes_nothing(
+    access: str, sample: Path, tmp_path: Path
+) -> None:
+    hidden = frozenset({1087968824})
+    async with talking(sample, tmp_path, access=access, users=hidden) as talk:
+        (said,) = await talk.ask("/status", GROUP, anonymous=True)
+        assert said.text.startswith("Status" if access == "open" else "This bot is private.")
+        for verb in ("approve", "reject"):
+            (refused,) = await talk.ask(f"/admin {verb} 1087968824", OWNER)
+            assert refused.text == (
+                "1087968824 is nobody's id: many write under it. Use the group's.\nExample: /admin people"
+            )
+
+
+async def test_a_group_whose_administrator_hides_is_let_in_by_its_own_id_only(
+    house: Talk, sample: Path, tmp_path: Path
+) -> None:
+    house.api.say(GROUP, "/start", anonymous=True)
+    await house.answers()
+    (asked,) = await pushed(house, OWNER)
+    assert "1087968824" not in asked.text
+    assert f"{GROUP}" in asked.text
+    (tmp_path / "alone").mkdir()
+    async with talking(sample, tmp_path / "alone", access="allowlist", owner=None) as talk:
+        (said,) = await talk.ask("/start", GROUP, anonymous=True)
+        assert said.text == f"This bot is private. Its owner can let this group in with its id: {GROUP}"
+
+
+async def test_a_question_about_a_group_that_moved_is_asked_anew_under_its_new_id(house: Talk) -> None:
+    await wish(house, GROUP, STRANGER)
+    house.api.migrate(GROUP, GROUP - 7)
+    await house.answers()
+    asked = await wish(house, GROUP - 7, STRANGER)
+    await house.press(asked, "Approve")
+    assert (await house.ask("/status", GROUP - 7, user_id=OTHER))[0].text.startswith("Status")
 
 
 async def test_the_configuration_is_not_overruled_in_the_chat(house: Talk) -> None:

@@ -67,6 +67,41 @@ async def test_only_what_is_meant_for_the_bot_is_answered(typed: str, said: str 
     assert [answer.text.splitlines()[0] for answer in answers] == ([said] if said else [])
 
 
+BY_HAND = {"type": "user", "date": 1, "sender_user": {"id": 9, "is_bot": False, "first_name": "Eve"}}
+POSTED = {"type": "channel", "date": 1, "message_id": 1, "chat": {"id": -1009, "type": "channel"}}
+CARDS = {"id": 99, "is_bot": True, "first_name": "Cards", "username": "cards_bot"}
+
+
+@pytest.mark.parametrize(
+    ("user_id", "marks"),
+    [
+        (ADMIN, {"forward_origin": BY_HAND}),
+        (777000, {"forward_origin": POSTED, "is_automatic_forward": True, "sender_chat": POSTED["chat"]}),
+        (ADMIN, {"via_bot": CARDS}),
+    ],
+)
+async def test_what_somebody_else_wrote_is_no_command_of_who_sends_it_on(
+    user_id: int, marks: dict[str, object], group: Talk
+) -> None:
+    before = await settings(group)
+    for typed in ("/alert 1 off", "/about"):
+        group.api.say(GROUP, typed, user_id=user_id)
+        group.api.world.updates[-1]["message"] |= marks
+    assert await group.answers() == []
+    assert await settings(group) == before
+
+
+async def test_in_private_a_rule_can_be_forwarded_but_a_card_of_a_bot_asks_nothing(talk: Talk) -> None:
+    talk.api.say(ME, f"/alert {RULE}")
+    talk.api.world.updates[-1]["message"]["forward_origin"] = BY_HAND
+    assert (await talk.answers())[0].text.startswith("Alert #1")
+    for typed in ("IWM and SPY · close of Fri 11 Dec 2020", "/forgetme yes"):
+        talk.api.say(ME, typed)
+        talk.api.world.updates[-1]["message"]["via_bot"] = CARDS
+    assert await talk.answers() == []
+    assert len(await talk.rows("alerts")) == 1
+
+
 @pytest.mark.parametrize("typed", CHANGES)
 async def test_a_member_changes_nothing(typed: str, group: Talk) -> None:
     before = await settings(group)

@@ -9,7 +9,9 @@ import pytest
 
 from bot.chat import dispatch, question
 from bot.chat.access import Role
-from bot.chat.commands import BY_NAME
+from bot.chat.alerts import CHANGES, LOOKS
+from bot.chat.commands import BY_NAME, COMMANDS
+from bot.chat.preferences import SETTINGS
 from bot.chat.refusals import ADMINISTRATORS
 from bot.chat.refusals import OWNER as OWNER_ONLY
 from bot.rendering.answer import Answer
@@ -38,18 +40,24 @@ EXPECTED: dict[str, dict[Role, str]] = {
     "stranger": _NOBODY,
     "stranger in the group's name": _NOBODY,
     "blocked": _NOBODY,
+    "blocked in the group": _NOBODY,
 }
 # The roles once more, written down by hand: a command that is new or has changed hands is noticed.
 ROLES = {
     Role.MEMBER: (
         "/start", "/help", "/compare", "/trend", "/flows", "/multiples", "/fundamentals", "/why", "/sectors",
         "/chart", "/backtest", "/alerts", "/history", "/status", "/about", "/privacy", "/alert", "/alert 1",
-        "/alert 1 why", "/alert 1 chart", "/summary", "/summary now", "/settings", "/settings quiet",
+        "/alert new", "/alert 1 why", "/alert 1 chart", "/alert 1 test", "/alert 1 history", "/alert 1 edit",
+        "/alert 1 snooze", "/summary", "/summary now", "/settings", "/settings zone", "/settings quiet",
+        "/settings returns", "/settings theme", "/settings numbers",
     ),
     Role.ADMIN: (
-        "/alert ratio > 0.7", "/alert 1 pause", "/alert 1 resume", "/alert 1 off", "/summary off",
-        "/summary on 18:30", "/summary weekdays", "/settings quiet 22-7", "/settings zone Europe/Berlin",
-        "/export", "/forgetme", "/forgetme yes",
+        "/alert ratio > 0.7", "/alert 1 edit > 0.8", "/alert 1 snooze 1d", "/alert 1 snooze off",
+        "/alert 1 pause", "/alert 1 resume", "/alert 1 renew", "/alert 1 off", "/alert 1 back",
+        "/summary off", "/summary on 18:30", "/summary weekdays", "/summary daily",
+        "/settings zone Europe/Berlin", "/settings quiet 22-7", "/settings returns total",
+        "/settings theme dark",
+        "/settings numbers 1.234,5", "/export", "/forgetme", "/forgetme yes",
     ),
     Role.OWNER: ("/admin", "/admin approve 23", "/admin stats", "/admin broadcast Hello", "/admin nonsense"),
 }  # fmt: skip
@@ -64,6 +72,13 @@ def role(line: str) -> Role:
 @pytest.mark.parametrize(("wanted", "line"), [(r, line) for r, found in ROLES.items() for line in found])
 def test_the_table_says_who_may_use_what(wanted: Role, line: str) -> None:
     assert role(line) is wanted
+
+
+def test_every_command_and_every_deed_of_an_alert_was_thought_of() -> None:
+    lines = {line for found in ROLES.values() for line in found}
+    assert {line.split()[0] for line in lines} == {f"/{command.name}" for command in COMMANDS}
+    assert {f"/alert 1 {deed}" for deed in (*LOOKS, *CHANGES)} <= lines
+    assert {f"/settings {name}" for name in SETTINGS} <= lines
 
 
 @pytest.fixture(scope="module")

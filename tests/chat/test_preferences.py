@@ -11,6 +11,7 @@ import pytest
 from bot.chat.preferences import SETTINGS
 from bot.chat.refusals import ADMINISTRATORS
 from bot.rendering.themes import DARK, LIGHT
+from storage import chats
 from tests.chat.talk import GROUP, ME, YOU, talking
 
 if TYPE_CHECKING:
@@ -38,6 +39,18 @@ async def test_all_settings_are_one_screen_with_a_button_each(talk: Talk) -> Non
         "Time zone", "Quiet hours", "Returns", "Charts", "Numbers", "Summary",
     ]  # fmt: skip
     assert await talk.rows("chats") == []
+
+
+async def test_a_zone_that_the_machine_no_longer_knows_is_the_configurations(talk: Talk) -> None:
+    await talk.ask("/settings zone Europe/Berlin")
+    await talk.database.run(lambda db: chats.set_preference(db, ME, "timezone", "Europe/Atlantis"))
+    (card,) = await talk.ask("/settings")
+    assert "Time zone: America/New_York" in card.text.splitlines()
+    (made,) = await talk.ask("/alert ratio > 0.9")
+    assert made.text.startswith("Alert #1")
+    assert (await talk.ask("/summary on 18:30"))[0].text.startswith(
+        "Daily summary at 18:30 (America/New_York)"
+    )
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
@@ -91,6 +104,7 @@ async def test_typed_friendly_spellings_are_understood(typed: str, line: str, ta
         ),
         ("quiet at night", "“at night” is no span of hours.\nExample: /settings quiet 22:00-07:00"),
         ("quiet 24:00-07:00", "“24:00-07:00” is no span of hours.\nExample: /settings quiet 22:00-07:00"),
+        ("quiet 22:3०-07:00", "“22:3०-07:00” is no span of hours.\nExample: /settings quiet 22:00-07:00"),
         (
             "quiet 7-7",
             "Quiet hours must end at another time than they begin.\nExample: /settings quiet 22:00-07:00",

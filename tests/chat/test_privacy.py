@@ -7,8 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from telegram.error import BadRequest
 
+from bot.chat.privacy import STORED
 from bot.chat.refusals import ADMINISTRATORS
+from bot.delivery import Verdict
+from bot.delivery.settle import Case, settle
 from storage import alerts, chats, events, halts, outages, outbox, privacy
 from storage.db import open_database
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from tests.chat.talk import Talk
     from tests.fakes.botapi_world import Json
 
+ELSEWHERE = -100_300  # a group of which the guest was the first to write
 GUEST = 987_654_321  # stands nowhere in a table but where the guest is meant
 WHERE = {"access": "allowlist", "users": frozenset({ME}), "chats": frozenset({GROUP})}
 
@@ -37,6 +42,8 @@ def fill(db: sqlite_utils.Database) -> None:
     outbox.enqueue(
         db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", payload=payload, now=now, photo=b"png"
     )
+    lost = {"id": 0, "chat_id": GUEST, "kind": "alert", "dedup": "lost"}
+    settle(db, Case(lost, BadRequest("x"), "Bad Request: x", now, owner=OWNER), Verdict.DEAD)
     alert = alerts.alerts_of(db, GUEST)[0]
     events.add_event(db, alert_id=alert["alert_id"], session="2020-12-11", transition="fired", now=now)
 
@@ -51,6 +58,7 @@ def lived_in(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for typed in ("/start", "/admin"):
             await talk.ask(typed, GUEST)
         await talk.bot.delivery.drain()
+        await talk.ask("/start", ELSEWHERE, user_id=GUEST)
         await talk.ask(f"/admin approve {GUEST}", OWNER)
         for chat_id in (GUEST, ME):
             for typed in ("/alert ratio > 0.9", "/summary on 18:30", "/settings theme dark"):
@@ -90,6 +98,11 @@ def test_the_guest_has_something_in_every_table_that_is_about_chats(lived_in: Pa
     with open_database(lived_in) as database:
         found = database.run_sync(lambda db: privacy.everything(db, GUEST))
         assert set(found) == set(database.run_sync(privacy.places))
+
+
+def test_privacy_names_what_every_table_about_chats_holds(lived_in: Path) -> None:
+    with open_database(lived_in) as database:
+        assert set(STORED) == set(database.run_sync(privacy.places))
 
 
 async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home: Talk) -> None:
@@ -147,12 +160,10 @@ async def test_a_deletion_delivered_again_deletes_nothing_new(home: Talk) -> Non
 
 
 async def test_while_its_message_is_on_the_way_a_chat_can_be_forgotten(home: Talk) -> None:
-    claimed = await home.database.run(lambda db: outbox.claim(db, home.now, only=GUEST))
+    after_the_halt = home.now + dt.timedelta(hours=2)
+    (claimed,) = await home.database.run(lambda db: outbox.claim(db, after_the_halt, only=GUEST))
     await home.ask("/forgetme yes", GUEST)
-    sent = await home.database.run(
-        lambda db: outbox.mark_sent(db, claimed[0]["id"] if claimed else 0, 1, home.now)
-    )
-    assert not sent
+    assert not await home.database.run(lambda db: outbox.mark_sent(db, claimed["id"], 1, home.now))
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
 
 
@@ -200,6 +211,23 @@ async def test_privacy_is_one_screen_that_names_the_days(home: Talk) -> None:
     (asked,) = await home.press(said, "Delete")
     (kept,) = await home.press(asked, "Keep it")
     assert kept.text == said.text
+
+
+async def test_a_group_about_which_nobody_was_asked_yet_may_ask_anew(home: Talk) -> None:
+    about = [row for row in await home.rows("outbox") if row["dedup"].startswith(f"access:{ELSEWHERE}:")]
+    assert [row["status"] for row in about] == ["queued"]
+    await home.ask("/forgetme yes", GUEST)
+    assert ELSEWHERE not in [row["chat_id"] for row in await home.rows("access")]
+    assert (await home.ask("/start", ELSEWHERE, user_id=YOU))[0].text.startswith("This bot is private.")
+    await home.bot.delivery.drain()
+    assert f"{ELSEWHERE}" in home.api.messages(OWNER)[-1].text
+
+
+async def test_what_was_asked_of_the_owner_about_a_group_stays_asked(home: Talk) -> None:
+    await home.bot.delivery.drain()
+    await home.ask("/forgetme yes", GUEST)
+    assert [row["status"] for row in await home.rows("access") if row["chat_id"] == ELSEWHERE] == ["asked"]
+    assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
 
 
 async def test_without_backups_none_are_named(sample: Path, tmp_path: Path) -> None:

@@ -220,6 +220,29 @@ async def test_what_an_update_raises_reaches_its_caller_and_frees_the_chat() -> 
     await processor.process_update(object(), pass_by())
 
 
+async def test_what_one_person_types_inline_holds_up_nobody_else(talk: Talk) -> None:
+    processor, go = PerChat(), asyncio.Event()
+    for user_id in (ME, ME, YOU):
+        talk.api.type_inline(user_id, "6m")
+    first, second, other = (Update.de_json(update, talk.bot.application.bot) for update in taken(talk))
+    done: list[object] = []
+
+    async def slow() -> None:
+        await go.wait()
+
+    async def quick(update: object) -> None:
+        done.append(update)
+
+    waiting = asyncio.create_task(processor.process_update(first, slow()))
+    await asyncio.sleep(0)
+    behind = asyncio.create_task(processor.process_update(second, quick(second)))
+    await processor.process_update(other, quick(other))
+    assert done == [other]
+    go.set()
+    await asyncio.gather(waiting, behind)
+    assert done == [other, second]
+
+
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """/about fails as no program should."""
@@ -327,6 +350,24 @@ async def test_updates_are_fetched_once_and_confirmed_at_the_end(talk: Talk) -> 
     assert polling.rests == []
     asked = talk.api.calls("getUpdates")[0].fields["allowed_updates"]
     assert asked == '["message", "callback_query", "inline_query", "my_chat_member"]'
+
+
+async def test_an_update_that_cannot_be_read_costs_only_itself(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    talk.api.say(ME, "Which?")
+    talk.api.world.updates[0]["message"]["poll"] = {"id": "1", "question": "Which?"}
+    talk.api.say(ME, "/about")
+    polling = Polling(talk)
+    assert [await polling.one() for _ in range(2)] == [
+        talk.api.world.last_update - 1,
+        talk.api.world.last_update,
+    ]
+    assert polling.rests == []
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"update {talk.api.world.last_update - 1} cannot be read and is left out (TypeError)"
+    )
 
 
 async def test_nothing_fetched_is_nothing_to_confirm(talk: Talk) -> None:

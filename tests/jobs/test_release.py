@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bot.jobs import release as release_module
 from bot.jobs.release import Release
 from storage import alerts as stored
-from storage import chats
+from storage import chats, privacy
 from tests.jobs.desk import Desk, after_close, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pytest
+    import sqlite_utils
 
 QUIET = [0.5] * 10
 RULE = "ratio > 0.6 rearm 0.55"
@@ -44,6 +46,35 @@ async def work(desk: Desk, levels: Sequence[float] = (), first: int = 0) -> None
 
 async def release(desk: Desk) -> int:
     return await Release(desk.services).run()
+
+
+async def test_a_zone_that_is_gone_holds_up_nobody(desk: Desk) -> None:
+    await prepared(desk, RULE, quiet=UNTIL_MORNING)
+    await prepared(desk, RULE, chat_id=2)
+    await desk.change("UPDATE chats SET timezone = 'Europe/Atlantis' WHERE chat_id = 1")
+    await work(desk, [0.65])
+    assert len(await desk.messages()) == 1
+    desk.now = morning("2020-01-17")
+    await work(desk)
+    assert len(await desk.messages()) == 2
+
+
+async def test_a_chat_forgotten_meanwhile_is_told_nothing_and_holds_up_nobody(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await prepared(desk, RULE, quiet=UNTIL_MORNING)
+    await prepared(desk, RULE, quiet=UNTIL_MORNING, chat_id=2)
+    await work(desk, [0.65])
+    desk.now = morning("2020-01-17")
+    whole = release_module._store
+
+    def forgetting(db: sqlite_utils.Database, **given: Any) -> None:  # noqa: ANN401 - passed on
+        privacy.forget(db, 1)
+        whole(db, **given)
+
+    monkeypatch.setattr(release_module, "_store", forgetting)
+    await release(desk)
+    assert [row["chat_id"] for row in await desk.query("SELECT chat_id FROM outbox")] == [2]
 
 
 def morning(day: str) -> dt.datetime:

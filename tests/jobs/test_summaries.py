@@ -87,6 +87,12 @@ async def test_a_chats_own_time_zone_counts(desk: Desk) -> None:
     assert [row["chat_id"] for row in rows[before:]] == [1, 2]
 
 
+async def test_a_zone_that_is_gone_costs_nobody_a_summary(desk: Desk) -> None:
+    await subscribed(desk, chat_id=1, timezone="Europe/Atlantis")
+    await subscribed(desk, chat_id=2)
+    assert await run_at(desk, "2020-01-15 23:30") == 2
+
+
 async def test_the_configs_time_zone_is_the_default(path: Path) -> None:
     desk = Desk(path, timezone="Asia/Tokyo")
     await subscribed(desk, "08:00")

@@ -246,13 +246,33 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Data
 
 
 def test_a_group_known_to_the_owner_only_migrates_too(db: sqlite_utils.Database) -> None:
-    access.ask(db, OLD, "Desk", NOON)
+    access.decide(db, OLD, "rejected", NOON, "Desk")
     assert not migrate_chat(db, OLD, NEW)
-    assert (access.status_of(db, OLD), access.status_of(db, NEW)) == (None, "asked")
-    access.decide(db, NEW, "approved", ONE)
-    access.ask(db, OLD, "Desk", ONE)
+    assert (access.status_of(db, OLD), access.status_of(db, NEW)) == (None, "rejected")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "after"),
+    [
+        ("approved", "asked", "approved"),
+        ("approved", "rejected", "rejected"),
+        ("rejected", "approved", "approved"),
+        ("asked", None, None),  # the owner's buttons name the old id
+        ("asked", "asked", "asked"),
+        ("asked", "approved", "approved"),
+        (None, "asked", "asked"),
+    ],
+)
+def test_of_two_words_about_a_migrated_group_the_decision_stays(
+    db: sqlite_utils.Database, old: str | None, new: str | None, after: str | None
+) -> None:
+    for chat_id, status in ((OLD, old), (NEW, new)):
+        if status == "asked":
+            access.ask(db, chat_id, "Desk", NOON)
+        elif status is not None:
+            access.decide(db, chat_id, status, NOON)
     migrate_chat(db, OLD, NEW)
-    assert (access.status_of(db, OLD), access.status_of(db, NEW)) == (None, "approved")
+    assert (access.status_of(db, OLD), access.status_of(db, NEW)) == (None, after)
 
 
 @pytest.mark.usefixtures("group")

@@ -36,3 +36,8 @@ def test_a_chat_is_told_of_an_outage_once(db: sqlite_utils.Database) -> None:
     assert add_chats(db, "prices", DAY, [1, 2]) == [1]
     assert add_chats(db, "multiples", DAY, [2]) == [2]
     assert (chats_of(db, "prices", DAY), chats_of(db, "multiples", DAY)) == ([1, 2], [2])
+
+
+def test_a_chat_that_was_deleted_meanwhile_is_not_told(db: sqlite_utils.Database) -> None:
+    begin(db, "prices", DAY, NOON)
+    assert add_chats(db, "prices", DAY, [1, 9]) == [1]
