@@ -12,7 +12,12 @@ from __future__ import annotations
 
 
 class BotError(Exception):
-    """Base of all errors that are shown to a person as they stand."""
+    """Base of all errors that are shown to a person: `sentence` says why, `example` is a form that works."""
+
+    def __init__(self, sentence: str, example: str = "") -> None:
+        self.sentence = sentence
+        self.example = example
+        super().__init__(f"{sentence} Example: {example}" if example else sentence)
 
 
 class ConfigError(BotError):
@@ -24,12 +29,7 @@ class ConfigError(BotError):
 
 
 class BadInput(BotError):
-    """What was typed cannot be understood: `sentence` says why, `example` is a form that works."""
-
-    def __init__(self, message: str, example: str = "") -> None:
-        self.sentence = message
-        self.example = example
-        super().__init__(f"{message} Example: {example}" if example else message)
+    """What was typed cannot be understood."""
 
 
 class NoData(BotError):

@@ -14,6 +14,7 @@ from bot.alerts.engine import start
 from bot.alerts.rule import Rule
 from bot.alerts.state import State
 from bot.analytics.fundamentals import convention_for
+from bot.analytics.metrics import parts_of
 from bot.analytics.registry import METRICS, for_convention
 from bot.rendering.standing import Context, Standing
 from storage import alerts as stored
@@ -76,6 +77,13 @@ def standing_of(db: sqlite_utils.Database, row: dict[str, Any], now: dt.datetime
         expires_on=dt.date.fromisoformat(expires) if expires else None,
         reason=row["reason"],
     )
+
+
+def parts_read(rule: Rule) -> list[str]:
+    """Parts of the Market that a rule reads, those of its first condition first."""
+    conditions = rule.conditions
+    found = [part for c in conditions for part in parts_of(METRICS[c.metric], dict(c.arguments))]
+    return list(dict.fromkeys(found))
 
 
 def fresh_state(rule: Rule, context: Context) -> State:

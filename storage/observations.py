@@ -116,10 +116,11 @@ def vintages(db: sqlite_utils.Database, kind: str, ticker: str) -> list[Row]:
     return select(db, sql, {"ticker": ticker})
 
 
-def first_observed(db: sqlite_utils.Database, kind: str, ticker: str | None = None) -> str | None:
-    """Instant at which the first row of a kind (of one ticker) was observed, None without any."""
-    sql = f"SELECT min(observed_at) FROM {KINDS[kind].table} WHERE :ticker IS NULL OR ticker = :ticker"  # noqa: S608 - as above
-    return _text(db, sql, {"ticker": ticker})
+def first_observed(db: sqlite_utils.Database) -> str | None:
+    """Instant at which the first row of any kind was observed, None without any."""
+    sql = "SELECT min(observed_at) FROM {}"
+    found = (_text(db, sql.format(kind.table), {}) for kind in KINDS.values())
+    return min(filter(None, found), default=None)
 
 
 def latest_session(

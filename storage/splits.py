@@ -67,7 +67,8 @@ def _changes(known: Mapping[tuple[str, str], float], now: Mapping[tuple[str, str
         yield {"ticker": ticker, "session": session, "ratio": ratio, "withdrawn": after is None}
 
 
-def mark_seen(db: sqlite_utils.Database) -> None:
-    """All alerts allow for all splits that are known."""
+def mark_seen(db: sqlite_utils.Database) -> int:
+    """All alerts allow for all splits that are known; the number of the last row that tells of one."""
     last = newest(db)
     db.execute("UPDATE alerts SET splits_seen = ? WHERE splits_seen < ?", (last, last))
+    return last

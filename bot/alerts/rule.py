@@ -18,6 +18,8 @@ from bot.analytics.units import LEVEL, UNITS
 from bot.analytics.windows import Window, parse_window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bot.analytics.metrics import Argument
 
 AMOUNT = "amount"
@@ -68,7 +70,7 @@ class Condition:
     @property
     def subject(self) -> str:
         """What is watched: the metric with its arguments, e.g. "flow iwm 5d"."""
-        return " ".join(filter(None, [self.metric, *(_word(value) for _, value in self.arguments)]))
+        return subject_of(self.metric, self.arguments)
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ class Rule:
         if "until" in options:
             options["until"] = dt.date.fromisoformat(options["until"])
         return cls(conditions, **options)
+
+
+def subject_of(metric: str, arguments: Iterable[tuple[str, Argument]]) -> str:
+    """A metric with its arguments as they are typed."""
+    return " ".join(filter(None, [metric, *(_word(value) for _, value in arguments)]))
 
 
 def _word(value: Argument) -> str:

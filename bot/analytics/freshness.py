@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics.counts import FROZEN_SESSIONS
-from bot.analytics.market import PAIR
+from bot.analytics.market import PAIR, TYPED_IN
 from bot.analytics.registry import METRICS
 
 if TYPE_CHECKING:
@@ -50,8 +50,12 @@ def _counts(market: Market, part: str) -> pd.Series:
 
 
 def _newest_multiple(market: Market) -> pd.Timestamp | None:
-    """The last session on which there is a multiple of both funds, of any kind."""
-    known = market.multiples[market.multiples["value"].notna()]
+    """The last session on which a source that is asked each day has a multiple of both funds, of any kind.
+
+    Nobody promised another one to those who type them in.
+    """
+    rows = market.multiples
+    known = rows[rows["value"].notna() & (rows["source"] != TYPED_IN)]
     last = known.groupby("ticker")["session"].max()
     return None if last.empty or len(last) < len(PAIR) else last.min()
 

@@ -50,6 +50,7 @@ def _empty(*columns: str) -> pd.DataFrame:
 
 
 WEIGHT_COLUMNS = ("session", "ticker", "level", "sector", "weight", "source")
+TYPED_IN = "csv"  # name of the source of what people import themselves
 MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value", "source")
 
 

@@ -84,11 +84,16 @@ def funds_of(arguments: Arguments) -> tuple[str, ...]:
 
 def sources_of(metric: Metric, market: Market, arguments: Arguments) -> str:
     """Labels of the sources that a metric reads, e.g. "issuer file, Yahoo"; "no data" without any."""
-    parts = [metric.part]
-    if metric.part == "facts":
-        parts = [f"facts:{fund}" for fund in funds_of(arguments)]
+    parts = parts_of(metric, arguments)
     labels = dict.fromkeys(market.source(part).label for part in parts if part in market.sources)
     return ", ".join(labels) or NOTHING.label
+
+
+def parts_of(metric: Metric, arguments: Arguments) -> list[str]:
+    """Parts of the Market that a metric reads: "prices", "multiples", "facts:IWM"."""
+    if metric.part != "facts":
+        return [metric.part]
+    return [f"facts:{fund}" for fund in funds_of(arguments)]
 
 
 def reading(metric: Metric, market: Market, arguments: Arguments) -> Reading:

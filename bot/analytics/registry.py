@@ -24,19 +24,23 @@ def _count(default: int, low: int = 2) -> Parameter:
 _of_facts = partial(Metric, parameters=(_FUND, _WINDOW), lag=1, part="facts")
 
 
+# Of multiples that are no price over earnings: how they are written, and a level that says something.
+_UNITS = {"pb": units.LOW_MULTIPLE, "ps": units.LOW_MULTIPLE, "yield": units.YIELD}
+_LEVELS = {"pb": "2x", "ps": "1.5x", "pcf": "15x", "yield": "1%"}
+
+
 def _multiple(name: str, title: str) -> Metric:
-    unit = units.SHARE if name == "yield" else units.MULTIPLE
     return Metric(
         name=name,
         title=title,
-        unit=unit,
+        unit=_UNITS.get(name, units.MULTIPLE),
         history=lambda market, a: valuation.select(market, str(a["fund"]), name, str(a["convention"])),
         parameters=(_FUND, _CONVENTION),
         lag=1,
         part="multiples",
         meaning=f"{title} of one fund under one convention.",
         formula=f"{title} as the source states it; see /multiples for the conventions",
-        example=f"{name} iwm > {'1%' if name == 'yield' else '25x'}",
+        example=f"{name} iwm > {_LEVELS.get(name, '25x')}",
     )
 
 

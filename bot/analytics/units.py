@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from bot.errors import BadInput
@@ -131,7 +131,9 @@ PERCENT = Unit("percent", "%", 2, signed=True, demanded=True, example="5%")
 POINTS = Unit("percentage points", "pp", 2, signed=True, demanded=True, example="2pp")
 MULTIPLE = Unit("times", "x", 1, signed=False, demanded=False, example="25x")
 SHARE = Unit("percent of the whole", "%", 1, signed=False, demanded=True, example="80%")
+LOW_MULTIPLE = replace(MULTIPLE, decimals=2)  # of book and sales: a tenth of 2x is 5%
+YIELD = replace(SHARE, decimals=2)
 NUMBER = Unit("number", "", 2, signed=True, demanded=False, example="1.5")
 INDEX = Unit("index", "", 1, signed=False, demanded=False, example="100")
 LEVEL = Unit("level", "", 4, signed=False, demanded=False, example="0.52")
-UNITS = (USD, PERCENT, POINTS, MULTIPLE, SHARE, NUMBER, LEVEL)
+UNITS = (USD, PERCENT, POINTS, MULTIPLE, LOW_MULTIPLE, SHARE, YIELD, NUMBER, LEVEL)

@@ -10,6 +10,7 @@ from bot.alerts.rule import Rule
 from bot.chat.alert_looks import look
 from bot.chat.alert_rows import (
     Row,
+    awaited,
     context,
     found,
     fresh,
@@ -27,6 +28,7 @@ from bot.errors import BadInput
 from bot.rendering import alerts as say
 from bot.rendering import edits
 from bot.rendering.answer import Answer
+from bot.rendering.outages import waits
 from bot.rendering.standing import Standing
 from bot.rendering.text import Html, bold, code, lines, short_date
 from bot.services import metrics_for
@@ -60,7 +62,7 @@ async def edit(ask: Ask, row: Row, rest: str) -> Answer:
     refuse_past(rule, of.market, ask, command)
     state, often = await fresh(rule, of)
 
-    def write(db: sqlite_utils.Database) -> Row:
+    def write(db: sqlite_utils.Database) -> tuple[Row, list[str]]:
         refuse_same(db, ask, rule, row["number"])
         now = found(db, ask, str(row["number"]))
         refuse_ended(now)
@@ -69,11 +71,13 @@ async def edit(ask: Ask, row: Row, rest: str) -> Answer:
         if rule.until != old.until:
             stored.set_expiry(db, row["alert_id"], last_day(rule, ask, of).isoformat())
         start_afresh(db, row["alert_id"], state)
-        return found(db, ask, str(row["number"]))
+        missing = awaited(db, ask, rule) if now["life"] == "active" else []
+        return found(db, ask, str(row["number"])), missing
 
-    now = await ask.change(write)
+    now, missing = await ask.change(write)
     made = replace(await standing(ask, now), rule=rule, state=state)
-    return await asyncio.to_thread(say.created, made, of, often, Html("").join(("Was: ", code(old))))
+    was = Html("").join(("Was: ", code(old)))
+    return await asyncio.to_thread(say.created, made, of, often, was, waits=waits(missing, of.market))
 
 
 async def snooze(ask: Ask, row: Row, rest: str) -> Answer:
@@ -113,14 +117,16 @@ async def resume(ask: Ask, row: Row, _: str) -> Answer:
     refuse_ended(row)
     if row["life"] == "active":
         raise BadInput(f"Alert #{row['number']} is active already.", f"/alert {row['number']}")
-    state, _often = await fresh(Rule.from_json(row["rule_json"]), await context(ask))
+    of, rule = await context(ask), Rule.from_json(row["rule_json"])
+    state, _often = await fresh(rule, of)
 
-    def write(db: sqlite_utils.Database) -> None:
+    def write(db: sqlite_utils.Database) -> tuple[Row, list[str]]:
         stored.set_life(db, row["alert_id"], "active")
         start_afresh(db, row["alert_id"], state)
+        return found(db, ask, str(row["number"])), awaited(db, ask, rule)
 
-    await ask.change(write)
-    return await _now(ask, row)
+    now, missing = await ask.change(write)
+    return await look(ask, now, waits(missing, of.market))
 
 
 async def renew(ask: Ask, row: Row, _: str) -> Answer:
@@ -130,7 +136,7 @@ async def renew(ask: Ask, row: Row, _: str) -> Answer:
     state, often = await fresh(rule, of)
     expires, ended = last_day(rule, ask, of), row["life"] not in say.ALIVE
 
-    def write(db: sqlite_utils.Database) -> Row:
+    def write(db: sqlite_utils.Database) -> tuple[Row, list[str]]:
         if ended:
             refuse_full(db, ask)
         refuse_same(db, ask, rule, row["number"])
@@ -141,14 +147,14 @@ async def renew(ask: Ask, row: Row, _: str) -> Answer:
             stored.set_life(db, row["alert_id"], "active")
             stored.set_snooze(db, row["alert_id"], None)
             start_afresh(db, row["alert_id"], state)
-        return found(db, ask, str(row["number"]))
+        return found(db, ask, str(row["number"])), awaited(db, ask, rule) if ended else []
 
-    now = await ask.change(write)
+    now, missing = await ask.change(write)
     if not ended:
         return await look(ask, now, f"Renewed until {short_date(expires)}.")
     again = Standing(row["number"], rule, "active", state, expires_on=expires)
     remark = f"It had ended ({_end(row)}) and starts afresh."
-    return await asyncio.to_thread(say.created, again, of, often, remark)
+    return await asyncio.to_thread(say.created, again, of, often, remark, waits=waits(missing, of.market))
 
 
 def _end(row: Row) -> str:

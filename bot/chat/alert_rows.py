@@ -14,10 +14,11 @@ from bot.alerts.presets import preset_of
 from bot.errors import BadInput
 from bot.rendering import alerts as say
 from bot.rendering.answer import Answer, require
+from bot.rendering.outages import waits
 from bot.rendering.standing import Standing
-from bot.services import context_of, fresh_state, metrics_for, standing_of
+from bot.services import context_of, fresh_state, metrics_for, parts_read, standing_of
 from storage import alerts as stored
-from storage import chats
+from storage import chats, outages
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -98,7 +99,7 @@ async def make(ask: Ask, rule: Rule) -> Answer:
     state, often = await fresh(rule, of)
     expires = last_day(rule, ask, of)
 
-    def write(db: sqlite_utils.Database) -> int:
+    def write(db: sqlite_utils.Database) -> tuple[int, list[str]]:
         chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
         refuse_full(db, ask)
         refuse_same(db, ask, rule)
@@ -114,11 +115,20 @@ async def make(ask: Ask, rule: Rule) -> Answer:
             thread_id=ask.thread_id,
         )
         stored.save_state(db, row["alert_id"], state.session.isoformat(), state.to_json())
-        return int(row["number"])
+        return int(row["number"]), awaited(db, ask, rule)
 
-    number = await ask.change(write)
+    number, missing = await ask.change(write)
     made = Standing(number, rule, "active", state, expires_on=expires)
-    return await asyncio.to_thread(say.created, made, of, often)
+    return await asyncio.to_thread(say.created, made, of, often, waits=waits(missing, of.market))
+
+
+def awaited(db: sqlite_utils.Database, ask: Ask, rule: Rule) -> list[str]:
+    """Parts of the Market that a rule reads and that are overdue; the chat is told when they are back."""
+    read = parts_read(rule)
+    missing = [row for row in outages.current(db) if row["part"] in read]
+    for row in missing:
+        outages.add_chats(db, row["part"], row["session"], [ask.chat_id])
+    return [row["part"] for row in missing]
 
 
 def refuse_full(db: sqlite_utils.Database, ask: Ask) -> None:

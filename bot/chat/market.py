@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bot.alerts.subject import parse_subject
+from bot.analytics.dates import date_phrase
 from bot.analytics.windows import YTD, Window
 from bot.chat.query import Query, parse_query
 from bot.errors import BadInput
@@ -108,7 +109,7 @@ async def _market(ask: Ask, query: Query) -> Market:
     market = await ask.market(query.asked)
     for window in query.windows:
         if window.since and market.end is not None and window.since > market.end.date():
-            end = f"{market.end:%Y-%m-%d}"
+            end = date_phrase(market.end)
             raise BadInput(f"“{window}” begins after the last close there is, {end}.", "since 2020-09-30")
     return market
 

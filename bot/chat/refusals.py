@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from bot.analytics.registry import METRICS
-from bot.errors import BadInput, BotError
+from bot.errors import BotError
 from bot.quota import COMMANDS_A_MINUTE
 from bot.rendering.answer import Answer, Button
 from bot.rendering.text import bold, code, lines, nearest, strip_html
@@ -42,10 +42,9 @@ def refusal(error: BotError) -> Answer:
     """An error as an answer: its sentence, and the example ready to be copied."""
     if isinstance(error, Denied):
         return Answer(error.html)
-    sentence, example = (error.sentence, error.example) if isinstance(error, BadInput) else (str(error), "")
-    line = example if example.startswith("/") else ""
+    line = error.example if error.example.startswith("/") else ""
     return Answer(
-        lines(sentence, "Example: " + code(example) if example else None),
+        lines(error.sentence, "Example: " + code(error.example) if error.example else None),
         buttons=((("Try the example", line),),) if line else (),
     )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.phrases import words
-from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule
+from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule, Target
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _NO = re.compile(r"no\s+(\w+)", re.IGNORECASE)
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default for field in fields(Rule) if field.name != "conditions"
 }
+_NUMBER = re.compile(r"[-\u2212]?[0-9]+(?:\.[0-9]+)?")
 
 
 def edited(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
@@ -45,12 +46,18 @@ def edited(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
 
 def _without(rule: Rule, name: str) -> Rule:
     """The rule with one option at its default."""
+    given = [option for option in _DEFAULTS if getattr(rule, option) != _DEFAULTS[option]]
+    example = f"no {given[0]}" if given else _another(rule)
     if name not in _DEFAULTS:
-        given = next((option for option in _DEFAULTS if getattr(rule, option) != _DEFAULTS[option]), "")
-        raise BadInput(f"“{name}” is no option of an alert.", f"no {given}" if given else str(rule))
-    if getattr(rule, name) == _DEFAULTS[name]:
-        raise BadInput(f"The rule has no “{name}”.", str(rule))
+        raise BadInput(f"“{name}” is no option of an alert.", example)
+    if name not in given:
+        raise BadInput(f"The rule has no “{name}”.", example)
     return replace(rule, **{name: _DEFAULTS[name]})
+
+
+def _another(rule: Rule) -> str:
+    """A change that every rule takes."""
+    return f"confirm {3 if rule.confirm == 2 else 2}"
 
 
 def _compared(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric]) -> Rule:
@@ -60,12 +67,31 @@ def _compared(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric])
         raise BadInput(_which(leg, count), _fitting(rule, change, registry))
     at = max(leg, 1) - 1
     old = rule.conditions[at]
-    read = parse_rule(f"{old.subject} {change}", registry)
+    try:
+        read = parse_rule(f"{old.subject} {change}", registry)
+    except BadInput as error:
+        words = _amended(old, change, error.example, registry)
+        raise BadInput(error.sentence, f"leg {leg} {words}" if leg else words) from error
     if len(read.conditions) > 1:
-        raise BadInput("To add a condition, type the whole rule.", f"{rule}")
+        whole = replace(rule, conditions=(*rule.conditions, *read.conditions[1:]), rearm=None)
+        raise BadInput("To add a condition, type the whole rule.", str(whole))
     new = read.conditions[0]
     kept = replace(rule, conditions=(*rule.conditions[:at], new, *rule.conditions[at + 1 :]))
     return _with_options(replace(kept, rearm=_moved(rule, old, new)), old, change, registry)
+
+
+def _amended(old: Condition, change: str, example: str, registry: Mapping[str, Metric]) -> str:
+    """The change as it was probably meant: the example's, or the typed number in the metric's unit."""
+    unit, number = registry[old.metric].unit, _NUMBER.search(change)
+    op = next((word.text for word in words(change) if word.text in OPS), old.op)
+    amount = number[0] if number else "no number"
+    behind = example.removeprefix(f"{old.subject} ")
+    meant = (behind if amount in behind else "", f"{op} {amount}{unit.symbol}", f"{op} {unit.example}")
+    for words_meant in meant:
+        with contextlib.suppress(BadInput):
+            if parse_rule(f"{old.subject} {words_meant}", registry) != Rule((old,)):
+                return words_meant
+    return behind
 
 
 def _which(leg: int, count: int) -> str:
@@ -75,13 +101,13 @@ def _which(leg: int, count: int) -> str:
 
 
 def _fitting(rule: Rule, change: str, registry: Mapping[str, Metric]) -> str:
-    """The change for the first condition that it fits; a condition as it is where it fits none."""
+    """The change for the first condition that it fits; a change of the first where it fits none."""
     for at, condition in enumerate(rule.conditions, 1):
         with contextlib.suppress(BadInput):
             parse_rule(f"{condition.subject} {change}", registry)
             return f"leg {at} {change}"
     first = rule.conditions[0]
-    return f"leg 1 {first.op} {str(first).rpartition(f' {first.op} ')[2]}"
+    return f"leg 1 {first.op} sma {200 if first.target == Target('sma', 50.0) else 50}"
 
 
 def _moved(rule: Rule, old: Condition, new: Condition) -> float | None:
@@ -97,9 +123,12 @@ def _with_options(rule: Rule, condition: Condition, change: str, registry: Mappi
     named = {word.text for word in words(change)} & set(_DEFAULTS)
     if not named:
         return rule
-    first = words(change)[0].text
-    line = f"{condition.subject} {change}" if first in OPS else f"{Rule(rule.conditions)} {change}"
-    read = parse_rule(line, registry)
+    before = condition.subject if words(change)[0].text in OPS else str(Rule(rule.conditions))
+    try:
+        read = parse_rule(f"{before} {change}", registry)
+    except BadInput as error:
+        example = error.example.removeprefix(f"{before} ")  # the rest of the rule stays
+        raise BadInput(error.sentence, _another(rule) if example == before else example) from error
     return replace(rule, **{name: getattr(read, name) for name in named})
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bot.analytics.market import PAIR
+from bot.analytics.market import PAIR, TYPED_IN
 from bot.data import formats
 from bot.data.cells import BadCell, date, name_of, read_table, shorten
 from bot.data.formats import FORMATS
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bot.data.provider import Observations
     from storage.rows import Row
 
-SOURCE = "csv"
+SOURCE = TYPED_IN
 SAMPLE = "sample"  # made-up figures never leave as a file: read back in, they would pass for real ones
 EXPORTED = tuple(name for name in LABELS if name != SAMPLE)
 _WHO_AND_WHEN = {formats.SOURCE, formats.OBSERVED}

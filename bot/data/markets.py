@@ -7,13 +7,15 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bot.analytics.dates import date_phrase
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_rows
 from bot.errors import BadInput, NoData
-from storage.observations import fingerprint
+from storage.observations import fingerprint, first_observed
 
 if TYPE_CHECKING:
     import pandas as pd
+    import sqlite_utils
 
     from bot.analytics.market import Market
     from storage.db import Database
@@ -57,7 +59,7 @@ class Markets:
         """The Market as it was known at the end of a day, its age measured then; NoData before the first."""
         rows = await self._database.run(lambda db: read_rows(db, day.date()))
         if not any(rows.values()):
-            raise NoData(f"Nothing was stored yet on {day:%Y-%m-%d}.")
+            await self._database.run(lambda db: _refuse_before_all(db, day))
         end = dt.datetime.combine(day.date(), dt.time(23, 59, 59), dt.UTC)
         sessions = await asyncio.to_thread(self.sessions)
         return await asyncio.to_thread(build_market, rows, sessions, min(self._clock(), end))
@@ -73,5 +75,20 @@ def _at(market: Market, asof: pd.Timestamp) -> Market:
     cut = market.at(asof)
     if cut.end is None and market.end is not None:
         first = market.pair.index[0]
-        raise NoData(f"There is no close of both funds by {asof:%Y-%m-%d}; history begins {first:%Y-%m-%d}.")
+        raise NoData(
+            f"There is no close of both funds by {date_phrase(asof)}; history begins {date_phrase(first)}.",
+            f"asof {first:%Y-%m-%d}",
+        )
     return cut
+
+
+def _refuse_before_all(db: sqlite_utils.Database, day: pd.Timestamp) -> None:
+    """Raises NoData for a day before the first on which something was stored."""
+    began = first_observed(db)
+    if began is None:
+        return
+    first = dt.datetime.fromisoformat(began).date()
+    raise NoData(
+        f"Nothing was stored yet on {date_phrase(day)}; what is known begins on {date_phrase(first)}.",
+        f"known {first}",
+    )

@@ -19,9 +19,10 @@ from bot.alerts.rule import Rule
 from bot.analytics.freshness import PARTS, is_frozen, lacking, newest
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.sending import send
-from bot.jobs.telling import Wishes, parts
+from bot.jobs.telling import Wishes
 from bot.rendering import outages as say
 from bot.rendering.outages import Affected, Gap
+from bot.services import parts_read
 from storage import alerts as stored
 from storage import chats, outages
 
@@ -89,8 +90,7 @@ def _readers(rows: Sequence[Row], wanted: Mapping[str, str]) -> dict[str, list[R
     found: dict[str, list[Reader]] = {part: [] for part in wanted}
     for row in rows:
         try:
-            conditions = Rule.from_json(row["rule_json"]).conditions
-            read = {part for condition in conditions for part in parts(condition)}
+            read = set(parts_read(Rule.from_json(row["rule_json"])))
         except Exception:  # noqa: BLE001 - judging tells its owner
             _log.warning("alert %s cannot be read", row["alert_id"], exc_info=True)
             continue

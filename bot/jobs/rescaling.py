@@ -48,9 +48,9 @@ def rescale_all(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
             continue
         if changed is not None and alert["life"] in {"active", "paused"}:
             found[(alert["chat_id"], alert["thread_id"]), those].append(changed)
-    splits.mark_seen(db)
+    known = splits.mark_seen(db)
     for (place, those), alerts in found.items():
-        _tell(db, place, those, alerts, default_zone, now)
+        _tell(db, place, those, alerts, known, default_zone, now)
     return bool(unseen)
 
 
@@ -77,16 +77,19 @@ def _tell(
     place: Place,
     those: Sequence[Split],
     alerts: Sequence[Rescaled],
+    known: int,
     default_zone: str,
     now: dt.datetime,
 ) -> None:
-    """One notice a chat and topic, of the alerts whose rule reads otherwise now."""
+    """One notice a chat and topic, of the alerts whose rule reads otherwise now.
+
+    `known` is the last row that tells of a split: one that returns after it was taken back is told again.
+    """
     chat = chats.get_chat(db, place[0])
     reworded = [each for each in alerts if each.before != each.after]
     if chat is None or chat["status"] != "active" or not reworded:
         return
-    about = "+".join(f"{each.ticker}@{each.session}x{each.factor:g}" for each in those)
-    dedup = f"split:{place[0]}:{place[1] or ''}:{about}:{reworded[0].number}"
+    dedup = f"split:{place[0]}:{place[1] or ''}:{known}:{reworded[0].number}"
     answer = rescaled(those, factor_of(those), reworded)
     wait = Wishes.of(chat, default_zone, now).quiet_until
     send(db, place, dedup, answer, now, kind="notice", not_before=wait)

@@ -13,7 +13,6 @@ import pandas as pd
 
 from bot.alerts.bars import lag
 from bot.alerts.engine import truth
-from bot.analytics.metrics import funds_of
 from bot.analytics.registry import METRICS
 from bot.jobs.judged import RESTATED, WITHDRAWN, Judged, standing_after
 from bot.jobs.judging import reason
@@ -21,11 +20,12 @@ from bot.jobs.local_time import quiet_until
 from bot.preferences import zone_of
 from bot.rendering import corrections, pushes
 from bot.rendering.text import Html, short_date
+from bot.services import parts_read
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.rule import Rule
     from bot.alerts.state import Bar, Event
     from bot.jobs.judged import Happening
     from bot.rendering.answer import Answer
@@ -157,7 +157,7 @@ class Teller:
     def _detail(self, one: Judged, standing: Standing, happening: Happening) -> dict[str, object]:
         """What `why` replays: rule and state as they were, the inputs as judged and where they were from."""
         market, rule, event = self._context.market, standing.rule, happening.event
-        found = [market.source(part) for condition in rule.conditions for part in parts(condition)]
+        found = [market.source(part) for part in parts_read(rule)]
         states = (*([one.standing.state] if one.standing else ()), *one.states)
         earlier = [state for state in states if state.session < event.session]
         detail: dict[str, object] = {
@@ -196,11 +196,3 @@ def became(event: Event, bars: Sequence[Bar]) -> str:
     later = (bar.session for bar in bars if bar.session > event.session and truth(event.ops, bar) is False)
     back = next(later, None)
     return "still true" if back is None else f"back on {short_date(back)}"
-
-
-def parts(condition: Condition) -> list[str]:
-    """Parts of the Market that a condition reads."""
-    metric = METRICS[condition.metric]
-    if metric.part != "facts":
-        return [metric.part]
-    return [f"facts:{fund}" for fund in funds_of(dict(condition.arguments))]

@@ -69,16 +69,25 @@ def card(standing: Standing) -> tuple[tuple[Button, ...], ...]:
     return (looks, quiet, rest, *mirror)
 
 
-def created(standing: Standing, context: Context, frequency: Frequency, remark: str | None = None) -> Answer:
+def created(
+    standing: Standing,
+    context: Context,
+    frequency: Frequency,
+    remark: str | None = None,
+    *,
+    waits: str | None = None,
+) -> Answer:
     """The reply to a new rule: where it stands, how far away, how often it would have fired.
 
-    `remark` says what became of what there was before, of an alert that is edited or renewed.
+    `remark` says what became of what there was before, of an alert that is edited or renewed; `waits`
+    that its data is overdue.
     """
     html = lines(
         title(standing),
         remark,
         bold(SAMPLE) if context.market.is_sample else None,
         *figures(standing, context),
+        waits,
         _begins(standing),
         rearm(standing, context),
         often(frequency, standing.rule, context),

@@ -49,10 +49,10 @@ def compare(
     rows = [performance.performance(market, window, kinds[0]) for window in windows]
     html = lines(
         heading("IWM and SPY", market, asked),
+        _leader(rows, kinds[0]),
         *blocks,
         _bases(rows),
         "",
-        _leader(rows, kinds[0]),
         ratio_line(market),
         flow_line(market),
         multiple_line(market),

@@ -14,7 +14,7 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import flows_chart
-from bot.rendering.compare import based, chart_look, fact_labels
+from bot.rendering.compare import based, chart_look, fact_labels, titled
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
@@ -37,6 +37,7 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     html = lines(
         heading("Fund flows", market, asked, priced=False),
+        _reading(market, extra[-1] if extra else BY_ASSETS),
         *(_fund(market, ticker, windows) for ticker in PAIR),
         *_signals(market),
         "",
@@ -56,6 +57,17 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
         ),
     )
     return Answer(html, draw, "flows", buttons)
+
+
+def _reading(market: Market, window: Window) -> Html | None:
+    """Which way money went over a window; None where no fund's flow is known, or none is there."""
+    found = {t: flows.summary(flows.prepared(market, t), window, market.anchor).dollars for t in PAIR}
+    ways = {
+        "into": [ticker for ticker, dollars in found.items() if dollars and dollars > 0],
+        "out of": [ticker for ticker, dollars in found.items() if dollars and dollars < 0],
+    }
+    went = [f"{way} {' and '.join(funds)}" for way, funds in ways.items() if funds]
+    return bold(f"Reading, {titled(window)}") + f": money went {', '.join(went)}." if went else None
 
 
 def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
@@ -95,7 +107,7 @@ def _by_assets(market: Market, ticker: str) -> str | None:
     if base is None or base not in by_assets.index or by_assets.index[-1] != frame.index[-1]:
         return None
     dollars = float(by_assets.loc[base:].iloc[1:].sum())
-    return f"By assets less the return of NAV, {BY_ASSETS}: {USD.show(dollars)}."
+    return f"Checked by assets less NAV's return, {BY_ASSETS}: {USD.show(dollars)}."
 
 
 def aside(market: Market, ticker: str) -> list[str]:

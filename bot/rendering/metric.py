@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.alerts.rule import subject_of
 from bot.analytics.metrics import Arguments, Metric, reading, sources_of
+from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import Window
 from bot.errors import NoData
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, Button, heading, require, sources
 from bot.rendering.charts import metric_chart
 from bot.rendering.compare import chart_look, titled
 from bot.rendering.figures import age, place
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.rendering.charts import Chart
     from bot.rendering.themes import Theme
+
+
+_SPANS = (("6 months", "6m"), ("1 year", "1y"), ("5 years", "5y"))
 
 
 def metric_answer(
@@ -45,16 +51,33 @@ def metric_answer(
         bold(metric.unit.show(found.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
         metric.meaning,
         "Formula: " + metric.formula,
-        Html("").join(("Alert on it: ", code(f"/alert {metric.example}"))),
+        Html("").join(("Alert on it, for instance: ", code(f"/alert {metric.example}"))),
+        f"Chart: {titled(span)}.",
         "",
         sources({"data": found.source}),
     )
-    return Answer(html, lambda: _chart(market, metric, arguments, span, theme), metric.name)
+    draw = partial(_chart, market, metric, arguments, span, theme)
+    return Answer(html, draw, metric.name, _buttons(metric, arguments, asked))
+
+
+def _buttons(metric: Metric, arguments: Arguments, asked: Asked) -> tuple[tuple[Button, ...], ...]:
+    """The same over other spans; an alert on it, chosen step by step; other metrics."""
+    subject, tail = subject_of(metric.name, arguments.items()), asked.suffix
+    spans = tuple((label, f"/chart {subject} {span}{tail}") for label, span in _SPANS)
+    return (spans, (("Make an alert", f"/alert new {subject}"), ("Other metrics", f"/chart{tail}")))
 
 
 def subject_title(metric: Metric, arguments: Arguments) -> str:
-    """Title with the arguments, e.g. "Fund flow IWM 20d"."""
-    return " ".join([metric.title, *(_word(value) for value in arguments.values())])
+    """Title with the arguments, e.g. "Fund flow IWM 20d"; a count or a convention in words behind a comma."""
+    title, stated = [metric.title], []
+    for value in arguments.values():
+        if isinstance(value, int):
+            stated.append(f"{value} days")
+        elif isinstance(value, str) and value in CONVENTIONS:
+            stated.append(CONVENTIONS[value])
+        else:
+            title.append(_word(value))
+    return ", ".join([" ".join(title), *stated])
 
 
 def _word(value: object) -> str:

@@ -12,7 +12,7 @@ from bot.analytics.fundamentals import Split, convention_for, why
 from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
-from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
+from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS, USD
 from bot.data.load import LABELS
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import metric_chart
@@ -23,6 +23,8 @@ from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from bot.analytics.market import Market
@@ -49,6 +51,7 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
             _ADVICE,
         )
         return Answer(html, buttons=_buttons(asked))
+    chosen = convention_for(market)
     ordered = sorted(figures, key=lambda f: (f.convention, f.basis))
     blocks = [
         _block(market, name, basis, list(group))
@@ -56,14 +59,26 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
     ]
     html = lines(
         heading("Valuation multiples", market, asked, priced=False),
+        _reading(figures, chosen),
         *blocks,
         _ADVICE if not any(f.convention == "losses_in" for f in figures) else None,
     )
-    chosen = convention_for(market)
     drawable = chosen is not None and len(valuation.premium(market, "pe", chosen)) > 1
     return Answer(
         html, (lambda: _chart(market, str(chosen), theme)) if drawable else None, "multiples", _buttons(asked)
     )
+
+
+def _reading(figures: Sequence[Figure], chosen: str | None) -> Html | None:
+    """Whether IWM costs more than SPY by the P/E of one convention; None without a premium."""
+    said = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
+    if not said:
+        return None
+    figure = max(said, key=lambda f: f.observations)
+    premium = figure.premium or 0.0
+    size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
+    how = f"by P/E ({convention(figure.convention, figure.basis)})"
+    return bold("Reading") + f": {how} {SMALL} costs {size} {more} than {LARGE}."
 
 
 def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html:
@@ -162,8 +177,8 @@ def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
     blocks = [_why(market, ticker, window, chosen) for ticker in PAIR]
     html = lines(
         heading(f"What moved it, {titled(window)}", market, asked),
-        *blocks,
         _verdict(market, window, chosen),
+        *blocks,
         "",
         sources(
             {
@@ -188,7 +203,7 @@ def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Htm
     with_paid = (total.small, total.large)[position]
     if price.base is None or returned is None or with_paid is None:
         return lines(bold(ticker) + f": {NOT_AVAILABLE}, too little price history for {window}.")
-    rows = [("price return", PERCENT.show(returned)), ("distributions", PERCENT.show(with_paid - returned))]
+    rows = [("price return", PERCENT.show(returned)), ("distributions", POINTS.show(with_paid - returned))]
     split = why(market, ticker, window, chosen) if chosen is not None else None
     note: str | None
     if isinstance(split, Split):

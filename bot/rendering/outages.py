@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.alerts.bars import PATIENCE
+from bot.analytics.freshness import newest
 from bot.rendering.answer import SAMPLE, Answer
-from bot.rendering.text import Html, bold, code, date_phrase, lines
+from bot.rendering.text import Html, bold, code, date_phrase, lines, short_date
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -53,6 +54,15 @@ def stale(gaps: Sequence[Gap], affected: Sequence[Affected], market: Market) -> 
         "One message comes when they are back.",
     )
     return Answer(html, buttons=_BUTTONS)
+
+
+def waits(parts: Sequence[str], market: Market) -> str | None:
+    """For an alert that is made meanwhile: what is missing, and that it waits; None where nothing is."""
+    if not parts:
+        return None
+    known = {part: newest(market, part) for part in parts}
+    ends = [f"{name_of(part)} to {short_date(last)}" for part, last in known.items() if last is not None]
+    return f"Data stale: {', '.join(ends)}. It waits; one message comes when they are back."
 
 
 def back(gaps: Sequence[Gap], market: Market) -> Answer:

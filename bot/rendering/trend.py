@@ -53,8 +53,8 @@ def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | No
         rows.append((f"Gap {span}, total return", units.POINTS.show(gap)))
     html = lines(
         heading("Relative trend, IWM/SPY", market, asked),
-        pre(table(("", "value"), rows)),
         _reading(market),
+        pre(table(("", "value"), rows)),
         ratio_line(market),
         channel_line(market),
         "",

@@ -123,7 +123,8 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
             "“5” has no unit; this needs percentage points (pp).",
             "/alert 1 edit excess 3m > 5pp",
         ),
-        ("edit no once", "The rule has no “once”.", f"/alert 1 edit {RULE}"),
+        ("edit no once", "The rule has no “once”.", "/alert 1 edit confirm 2"),
+        ("edit > 2%", "“2%” is in %; this needs a plain number.", "/alert 1 edit > 2"),
         (
             f"edit {RULE} until 2020-10-02",
             "“until 2020-10-02” has passed already.",

@@ -10,11 +10,12 @@ import pytest
 
 from bot.chat.alert_rows import MOST_ALERTS
 from storage import alerts as stored
-from storage import chats, events
-from tests.chat.talk import ME, YOU
+from storage import chats, events, observations
+from tests.chat.talk import ME, YOU, talking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     import sqlite_utils
 
@@ -276,3 +277,45 @@ async def test_what_fired_while_the_chat_had_left_is_not_lost_to_the_list(talk: 
     assert await pass_to(talk, OCTOBER + DAY) == []
     await talk.ask("/start")
     assert "#1" in (await talk.ask("/alerts"))[0].text
+
+
+@pytest.fixture
+async def stopped(tmp_path: Path) -> AsyncIterator[Talk]:
+    """A bot whose prices stop at Wed 15 Jan 2020, two sessions ago, which it has noticed."""
+    async with talking(None, tmp_path) as talk:
+        talk.api.chat(ME)
+        await closes(talk, "2020-01-14", "2020-01-15")
+        talk.now = dt.datetime(2020, 1, 18, 12, tzinfo=dt.UTC)
+        await talk.bot.scheduler.judge()
+        yield talk
+
+
+async def closes(talk: Talk, *days: str) -> None:
+    rows = [{"ticker": fund, "session": day, "close": 100.0} for day in days for fund in ("IWM", "SPY")]
+    at = f"{talk.now:%Y-%m-%dT%H:%M:%SZ}"
+    await talk.database.run(lambda db: observations.add(db, "bars", rows, source="csv", observed_at=at))
+
+
+async def test_an_alert_made_while_data_is_stale_says_so_and_is_told_when_it_is_back(stopped: Talk) -> None:
+    (made,) = await stopped.ask("/alert ratio > 2")
+    stale = "Data stale: prices to 15 Jan 2020. It waits; one message comes when they are back."
+    assert stale in made.text.splitlines()
+    assert await pass_to(stopped, stopped.now) == []  # said already
+    await closes(stopped, "2020-01-16", "2020-01-17")
+    (back,) = await pass_to(stopped, stopped.now)
+    assert back.text.splitlines()[0] == "Data back: prices"
+    (made,) = await stopped.ask("/alert ratio > 3")
+    assert "Data stale" not in made.text
+
+
+async def test_an_alert_that_begins_again_while_data_is_stale_says_so(stopped: Talk) -> None:
+    for line in ("ratio > 2", "1 pause", "1 resume", "1 edit confirm 2", "1 off", "1 renew"):
+        (said,) = await stopped.ask(f"/alert {line}")
+        assert ("Data stale: prices to 15 Jan 2020." in said.text) is (line not in {"1 pause", "1 off"}), line
+
+
+async def test_an_alert_on_other_figures_than_the_stale_ones_says_nothing_of_them(stopped: Talk) -> None:
+    (made,) = await stopped.ask("/alert flow iwm 5d > $1bn")
+    assert "Data stale" not in made.text
+    await closes(stopped, "2020-01-16", "2020-01-17")
+    assert await pass_to(stopped, stopped.now) == []

@@ -109,13 +109,25 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         ("/compare asof 2030-01-01", "“asof 2030-01-01” is in the future.\nExample: asof 2020-12-13"),
         (
             "/compare asof 2001-01-01",
-            "There is no close of both funds by 2001-01-01; history begins 2009-12-31.",
+            (
+                "There is no close of both funds by Mon 1 Jan 2001; history begins Thu 31 Dec 2009."
+                "\nExample: asof 2009-12-31"
+            ),
         ),
-        ("/flows known 2001-01-01", "Nothing was stored yet on 2001-01-01."),
+        (
+            "/flows known 2001-01-01",
+            (
+                "Nothing was stored yet on Mon 1 Jan 2001; what is known begins on Sun 13 Dec 2020."
+                "\nExample: known 2020-12-13"
+            ),
+        ),
         ("/trend known 2030-01-01", "“known 2030-01-01” is in the future.\nExample: known 2020-12-13"),
         (
             "/compare since 2020-12-14",
-            "“since 2020-12-14” begins after the last close there is, 2020-12-11.\nExample: since 2020-09-30",
+            (
+                "“since 2020-12-14” begins after the last close there is, Fri 11 Dec 2020."
+                "\nExample: since 2020-09-30"
+            ),
         ),
         (
             "/compare 1d 2d 3d 4d 5d 6d 7d",

@@ -157,7 +157,7 @@ def test_an_export_to_standard_output_is_the_file_and_nothing_else(bot: Call) ->
     Path("two.csv").write_text(TWO)
     bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
     with open_database("bot.db", read_only=True) as database:
-        at = database.run_sync(lambda db: observations.first_observed(db, "bars"))
+        at = database.run_sync(observations.first_observed)
     assert bot("export", "prices", "-", "--ticker", "iwm", "--db", "bot.db") == Result(
         0,
         "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits,Provisional,source,observed_at\n"

@@ -73,8 +73,8 @@ def test_buttons_are_pressed_by_their_numbers(bot: Call, files: Files) -> None:
         ("/nonsense", "“nonsense”"),
         ("/compare asof 2020-12-15", "“asof 2020-12-15” is in the future."),
         ("/compare known 2021-01-01", "“known 2021-01-01” is in the future."),
-        ("/compare asof 1999-01-01", "by 1999-01-01; history begins 2019-01-02."),
-        ("/compare known 2019-01-01", "Nothing was stored yet on 2019-01-01."),
+        ("/compare asof 1999-01-01", "by Fri 1 Jan 1999; history begins Wed 2 Jan 2019."),
+        ("/compare known 2019-01-01", "Nothing was stored yet on Tue 1 Jan 2019; "),
     ],
 )
 def test_a_mistake_is_answered_by_a_sentence_that_names_it(

@@ -179,21 +179,29 @@ async def test_a_date_before_history_says_where_it_begins(database: Database, ma
     store(database, 1.0, "2020-12-10", "2020-12-11")
     with pytest.raises(NoData) as refused:
         await markets.asked(pd.Timestamp("2020-12-09"), None)
-    assert str(refused.value) == ("There is no close of both funds by 2020-12-09; history begins 2020-12-10.")
+    assert refused.value.sentence == (
+        "There is no close of both funds by Wed 9 Dec 2020; history begins Thu 10 Dec 2020."
+    )
+    assert refused.value.example == "asof 2020-12-10"
 
 
 async def test_a_date_in_an_empty_database_is_an_empty_market(markets: Markets) -> None:
     assert (await markets.asked(pd.Timestamp("2020-12-09"), None)).end is None
 
 
-@pytest.mark.parametrize("day", ["2020-12-10", "1980-01-01"])
+@pytest.mark.parametrize(
+    ("day", "words"), [("2020-12-10", "Thu 10 Dec 2020"), ("1980-01-01", "Tue 1 Jan 1980")]
+)
 async def test_a_date_on_which_nothing_was_known_is_refused(
-    day: str, database: Database, markets: Markets
+    day: str, words: str, database: Database, markets: Markets
 ) -> None:
     store(database, 1.0, "2020-12-10")
     with pytest.raises(NoData) as refused:
         await markets.asked(None, pd.Timestamp(day))
-    assert str(refused.value) == f"Nothing was stored yet on {day}."
+    assert refused.value.sentence == (
+        f"Nothing was stored yet on {words}; what is known begins on Fri 11 Dec 2020."
+    )
+    assert refused.value.example == "known 2020-12-11"
 
 
 async def test_what_was_known_is_as_old_as_it_was_then(

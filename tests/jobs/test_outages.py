@@ -262,3 +262,20 @@ async def test_figures_that_never_came_are_no_outage(desk: Desk) -> None:
     await desk.closes([0.5] * 5, DAYS[10])
     await tick(desk, DAYS[14], STALE_HOURS)
     assert await desk.messages() == []
+
+
+def multiples(day: str) -> list[dict[str, Any]]:
+    figure = {"session": day, "metric": "pe", "convention": "positive", "basis": "trailing", "value": 20.0}
+    return [{"ticker": ticker, **figure} for ticker in (SMALL, LARGE)]
+
+
+@pytest.mark.parametrize(("source", "told"), [("yahoo", ["Data stale: multiples"]), ("csv", [])])
+async def test_of_multiples_only_those_of_a_source_that_is_asked_are_overdue(
+    desk: Desk, source: str, told: list[str]
+) -> None:
+    await desk.closes([0.5] * QUIET)
+    await desk.store("multiples", multiples(DAYS[9]), source)
+    await desk.alert("pe_premium positive > 20%")
+    await desk.closes([0.5] * 5, DAYS[10])
+    await tick(desk, DAYS[14], STALE_HOURS)
+    assert await titles(desk) == told

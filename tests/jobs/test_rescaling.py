@@ -78,6 +78,18 @@ async def test_a_split_that_is_taken_back_takes_the_level_back_with_a_notice(des
     ]
 
 
+async def test_a_split_that_returns_after_it_was_taken_back_is_told_again(desk: Desk) -> None:
+    await desk.alert(RULE)
+    for number, ratio in enumerate((2.0, None, 2.0)):
+        desk.now = after_close(DAYS[number])
+        await desk.store("splits", [{"ticker": SMALL, "session": DAYS[0], "ratio": ratio}])
+        await desk.evaluate()
+    assert await rules(desk) == ["ratio > 0.3 rearm 0.275"]
+    titles = [said.splitlines()[0] for said in await desk.messages()]
+    there = "Split: IWM 2 for 1 on Thu 16 Jan 2020"
+    assert titles == [there, f"{there}, taken back by its source", there]
+
+
 async def test_the_next_crossing_is_that_of_the_new_level(desk: Desk) -> None:
     await desk.alert(RULE)
     desk.now = after_close(DAYS[0])

@@ -30,6 +30,7 @@ SINCE = parse_window("since 2020-09-30")
 SAMPLE_PAGE = """\
 IWM and SPY · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
+IWM leads over 1w, 1m, 3m, 6m, ytd, 1y, since 2020-09-30 (price).
 Price return
          IWM      SPY       gap
 1w    +1.12%   −0.96%   +2.08pp
@@ -53,7 +54,6 @@ since 2020-09-30
 Base closes: 1w 4 Dec 2020, 1m 11 Nov 2020, 3m 11 Sep 2020, 6m 11 Jun 2020, ytd 31 Dec 2019, \
 1y 11 Dec 2019, since 2020-09-30.
 
-IWM leads over 1w, 1m, 3m, 6m, ytd, 1y, since 2020-09-30 (price).
 Ratio IWM/SPY 0.5195, +13.10% over its 200-day average (over it since 6 Oct 2020).
 Flows 20d: IWM +$2.48bn (+5.19% of assets); SPY −$5.35bn (−1.72% of assets).
 P/E (losses in, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.

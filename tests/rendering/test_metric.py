@@ -18,6 +18,7 @@ from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
+    from bot.analytics.metrics import Argument
     from bot.rendering.answer import Answer
     from bot.rendering.themes import Look
 
@@ -36,7 +37,8 @@ def test_the_whole_page() -> None:
         "+$2.48bn, percentile 97 (n = 2,737 since 1 Feb 2010).\n"
         "Money into (+) or out of (−) the fund, from its units outstanding.\n"
         "Formula: sum of (S[t] − S[t−1]) NAV[t] over the window\n"
-        "Alert on it: /alert flow iwm 5d > $1bn\n"
+        "Alert on it, for instance: /alert flow iwm 5d > $1bn\n"
+        "Chart: 1y.\n"
         "\n"
         "Source: sample data."
     )
@@ -81,7 +83,7 @@ def test_a_single_value_has_no_place_in_history() -> None:
 
 
 def test_a_metric_without_a_value_says_why() -> None:
-    with pytest.raises(NoData, match=r"^Beta 252: n/a, too little history"):
+    with pytest.raises(NoData, match=r"^Beta, 252 days: n/a, too little history"):
         chart("beta", market([50.0] * 5))
 
 
@@ -94,13 +96,19 @@ def test_an_empty_market_has_no_answer() -> None:
     ("name", "title"),
     [
         ("ratio", "IWM/SPY"),
-        ("ratio_vs_sma", "IWM/SPY against its average 200"),
+        ("ratio_vs_sma", "IWM/SPY against its average, 200 days"),
         ("channel", "Place in the channel from 4 Jan 2010"),
         ("flow_pct", "Fund flow, % of assets IWM 20d"),
     ],
 )
 def test_the_title_holds_the_arguments(name: str, title: str) -> None:
     assert subject_title(METRICS[name], METRICS[name].defaults()) == title
+
+
+def test_the_title_says_a_convention_in_words() -> None:
+    assert subject_title(METRICS["pe_premium"], {"convention": "losses_in"}) == "P/E premium, losses in"
+    arguments = {"fund": "IWM", "convention": "positive"}
+    assert subject_title(METRICS["pe"], arguments) == "P/E IWM, profitable companies only"
 
 
 Drawn = list[tuple[pd.Series, "Look"]]
@@ -134,3 +142,18 @@ def test_a_metric_on_facts_names_the_funds_own_source(drawn: Drawn) -> None:
     assert answer.draw is not None
     answer.draw()
     assert drawn[0][1].footer.startswith("Source: CSV import · ")
+
+
+def test_its_buttons_keep_the_arguments_and_the_date() -> None:
+    metric = METRICS["flow"]
+    arguments: dict[str, Argument] = {"fund": "SPY", "window": Window("d", 5)}
+    asked = Asked(asof=pd.Timestamp("2020-12-11"))
+    answer = metric_answer(sample_market(), asked, LIGHT, metric, arguments, YEAR)
+    assert answer.buttons == (
+        (
+            ("6 months", "/chart flow spy 5d 6m asof 2020-12-11"),
+            ("1 year", "/chart flow spy 5d 1y asof 2020-12-11"),
+            ("5 years", "/chart flow spy 5d 5y asof 2020-12-11"),
+        ),
+        (("Make an alert", "/alert new flow spy 5d"), ("Other metrics", "/chart asof 2020-12-11")),
+    )

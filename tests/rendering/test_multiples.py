@@ -23,23 +23,25 @@ if TYPE_CHECKING:
 SAMPLE_PAGE = """\
 Valuation multiples · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
+Reading: by P/E (losses in, forward) IWM costs 170% more than SPY.
 Losses in, forward
 Prices of 11 Dec 2020.
          IWM    SPY  premium
 P/E    75.0x  27.8x  +169.8%
 P/CF   14.4x  17.3x   −16.8%
-P/B     2.4x   4.0x   −42.0%
-P/S     1.4x   2.6x   −45.3%
-Yield   1.1%   1.6%   −32.7%
+P/B    2.35x  4.05x   −42.0%
+P/S    1.45x  2.65x   −45.3%
+Yield  1.05%  1.56%   −32.7%
 Premium percentiles: P/E 100, P/CF 45, P/B 21, P/S 30, Yield 5 (n = 352 since 31 Dec 2014).
 Source: sample data; holdings of 11 Dec 2020; coverage 100%."""
 SAMPLE_WHY = """\
 What moved it, ytd · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
+Reading: IWM's price rose on a higher multiple while its earnings fell.
 IWM since 31 Dec 2019
                     change
 price return       +14.87%
-distributions       +1.27%
+distributions      +1.27pp
 implied earnings   −49.00%
 multiple (P/E)    +125.23%
 flow              +$0.80bn
@@ -48,13 +50,12 @@ P/E 33.3x → 75.0x, losses in: (1 − 0.490) × (1 + 1.252) = 1 + 0.149, 31 Dec
 SPY since 31 Dec 2019
                      change
 price return        +13.81%
-distributions        +1.68%
+distributions       +1.68pp
 implied earnings    −13.99%
 multiple (P/E)      +32.32%
 flow              −$33.08bn
 flow, of assets     −10.70%
 P/E 21.0x → 27.8x, losses in: (1 − 0.140) × (1 + 0.323) = 1 + 0.138, 31 Dec 2019 to 11 Dec 2020.
-Reading: IWM's price rose on a higher multiple while its earnings fell.
 
 Source: sample data."""
 ADVICE = (
@@ -84,6 +85,7 @@ def test_none_stored_says_how_they_come() -> None:
 
 def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:
     assert said(multiples_answer(market([50.0] * 5, multiples=PE), Asked(), LIGHT))[1:] == [
+        "Reading: by P/E (profitable companies only, trailing) IWM costs 25% more than SPY.",
         "Profitable companies only, trailing",
         "Of 3 Jan 2020 (3 sessions old).",
         "       IWM    SPY  premium",
@@ -102,7 +104,7 @@ def test_no_premium_is_formed_across_dates() -> None:
         "Yield: IWM of 8 Jan 2020; SPY n/a (no premium across dates).",
         "         IWM    SPY  premium",
         "P/E    25.0x  20.0x      n/a",
-        "Yield   1.2%    n/a      n/a",
+        "Yield  1.20%    n/a      n/a",
     ]
 
 
@@ -141,29 +143,28 @@ def priced(*dates: str | None) -> list[str]:
     """/multiples of P/Es that were computed from prices of these dates, IWM's and SPY's."""
     figures = [("2020-01-07", "IWM", "pe", 25.0), ("2020-01-07", "SPY", "pe", 20.0)]
     of = market([50.0] * 5, multiples=figures)
-    return said(
-        multiples_answer(replace(of, multiples=of.multiples.assign(price_date=dates)), Asked(), LIGHT)
-    )
+    dated = replace(of, multiples=of.multiples.assign(price_date=dates))
+    return said(multiples_answer(dated, Asked(), LIGHT))[2:]
 
 
 def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_differ() -> None:
     lines = priced("2020-01-06", "2020-01-06")
-    assert lines[2] == "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
-    assert "+25.0%" in lines[4]
+    assert lines[1] == "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
+    assert "+25.0%" in lines[3]
     assert "Source: CSV import." in lines
 
 
 def test_prices_of_different_dates_are_told_for_each_fund() -> None:
     lines = priced("2020-01-07", "2020-01-06")
-    assert lines[2] == (
+    assert lines[1] == (
         "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
     )
 
 
 def test_a_figure_whose_price_date_is_not_stated_says_so() -> None:
-    assert priced(None, None)[2] == "Of 7 Jan 2020 (1 session old)."
+    assert priced(None, None)[1] == "Of 7 Jan 2020 (1 session old)."
     assert "Source: CSV import; price date not stated." in priced(None, None)
-    assert priced("2020-01-07", None)[2] == (
+    assert priced("2020-01-07", None)[1] == (
         "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020 (1 session old)."
     )
     assert "Source: CSV import; some price dates not stated." in priced("2020-01-07", None)
@@ -238,13 +239,13 @@ def test_why_without_multiples_or_facts_says_what_is_missing() -> None:
         "IWM since 2 Jan 2020",
         "               change",
         "price return   +2.00%",
-        "distributions   0.00%",
+        "distributions  0.00pp",
         "Earnings and multiple: n/a, no P/E stored.",
         "Flow: n/a, no fund facts.",
         "SPY since 2 Jan 2020",
         "               change",
         "price return    0.00%",
-        "distributions   0.00%",
+        "distributions  0.00pp",
         "Earnings and multiple: n/a, no P/E stored.",
         "Flow: n/a, no fund facts.",
         "",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SAMPLE_PAGE = """\
 Relative trend, IWM/SPY · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
+Reading: small caps lead, the ratio is over its 50- and 200-day averages.
                           value
 Ratio IWM/SPY            0.5195
 against 50-day avg       +7.88%
@@ -40,7 +41,6 @@ Beta 252 days             +1.18
 Correlation 60 days       +0.87
 Gap 3m, total return   +17.98pp
 Gap 1y, total return    +0.10pp
-Reading: small caps lead, the ratio is over its 50- and 200-day averages.
 Ratio IWM/SPY 0.5195, +13.10% over its 200-day average (over it since 6 Oct 2020).
 Trend line from 4 Jan 2010: −1.73% a year; the ratio is +0.08 sigma from it (near the line, no break).
 

@@ -196,12 +196,11 @@ def test_of_two_values_in_one_second_the_later_added_counts(db: sqlite_utils.Dat
 
 def test_first_and_last_of_what_is_stored(db: sqlite_utils.Database) -> None:
     assert is_empty(db)
+    assert first_observed(db) is None
     put(db, ONE, bar(1, "2020-12-11"), bar(2, "2020-12-10"))
     put(db, NOON, bar(1, "2020-12-09", "SPY"), source="csv")
     assert not is_empty(db)
-    assert first_observed(db, "bars") == NOON
-    assert first_observed(db, "bars", "IWM") == ONE
-    assert first_observed(db, "splits") is None
+    assert first_observed(db) == NOON
     assert latest_session(db, "bars", "IWM") == "2020-12-11"
     assert latest_session(db, "bars", "IWM", "csv") is None
     assert latest_session(db, "bars", "SPY", "csv") == "2020-12-09"
