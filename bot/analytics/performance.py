@@ -58,10 +58,9 @@ def total_return_index(price: pd.Series, paid: pd.Series) -> pd.Series:
     """
     if price.empty:
         return price.astype("float64")
-    dividend = pd.Series(0.0, index=price.index)
+    dividend = np.zeros(len(price))
     inside = paid[(paid.index > price.index[0]) & (paid.index <= price.index[-1])]
-    for position, amount in zip(price.index.searchsorted(inside.index), inside, strict=True):
-        dividend.iloc[position] += amount
+    np.add.at(dividend, price.index.searchsorted(inside.index), inside.to_numpy())
     factor = (price + dividend) / price.shift(1)
     return factor.fillna(1.0).cumprod()
 

@@ -120,9 +120,11 @@ def percentile_rank(values: pd.Series) -> float | None:
     return float(100 * np.mean(known.to_numpy() <= known.iloc[-1]))
 
 
-def figures(market: Market) -> list[Figure]:
-    """Every stored multiple, ordered as MULTIPLES, then by convention and basis."""
+def figures(market: Market, metric: str | None = None) -> list[Figure]:
+    """Every stored multiple, or one under its conventions; as MULTIPLES, then by convention and basis."""
     rows = market.multiples
+    if metric is not None:
+        rows = rows[rows["metric"] == metric]
     keys = sorted(
         {(m, c, b) for m, c, b in zip(rows["metric"], rows["convention"], rows["basis"], strict=True)},
         key=lambda key: (list(MULTIPLES).index(key[0]) if key[0] in MULTIPLES else len(MULTIPLES), *key),

@@ -164,7 +164,7 @@ def flagged_days(found: flows.FlowSummary) -> str:
 
 def multiple_line(market: Market) -> str:
     """The newest P/E of both funds with its convention, or that there is none."""
-    found = [figure for figure in valuation.figures(market) if figure.metric == "pe"]
+    found = valuation.figures(market, "pe")
     if not found:
         return f"Multiples: {NOT_AVAILABLE}, none stored."
     figure = max(found, key=lambda f: (max(_sessions(f)), f.observations))
