@@ -16,6 +16,7 @@ from typing import Any
 
 from platformdirs import user_data_path
 
+from bot import secrets
 from bot import values as check
 from bot.errors import ConfigError
 from bot.token import is_given, read_token
@@ -33,7 +34,7 @@ class Config:
     """Everything that can be configured, with its default."""
 
     token: str = field(default="", repr=False)
-    base_url: str = "https://api.telegram.org"
+    base_url: str = field(default="https://api.telegram.org", repr=False)
     database: Path = field(default_factory=default_database)
     access: str = "allowlist"
     owner: int | None = None
@@ -43,10 +44,10 @@ class Config:
     closed: tuple[dt.date, ...] = ()
     yahoo: bool = True
     yahoo_timeout: int = 30
-    daily_csv: str = ""
+    daily_csv: str = field(default="", repr=False)
     issuer: bool = False
-    issuer_iwm: str = ""
-    issuer_spy: str = ""
+    issuer_iwm: str = field(default="", repr=False)
+    issuer_spy: str = field(default="", repr=False)
     theme: str = "light"
     backup: bool = True
     backup_directory: Path | None = None
@@ -57,11 +58,11 @@ class Config:
     log: str = "info"
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must stand in no log: the token behind the bot's number, the heartbeat's path."""
-        _, _, rest = self.heartbeat_url.partition("://")
-        found = (self.token.partition(":")[2], rest.partition("/")[2])
-        return tuple(secret for secret in found if len(secret) >= _LEAST_SECRET)
+    def secrets(self) -> frozenset[str]:
+        """What must stand in no log: the token behind the bot's number, keys and passwords in addresses."""
+        addresses = (self.base_url, self.daily_csv, self.issuer_iwm, self.issuer_spy)
+        found = {secrets.of_token(self.token), *secrets.of_ping(self.heartbeat_url)}
+        return frozenset(found.union(*map(secrets.of_address, addresses)) - {""})
 
     @property
     def backups(self) -> Path:
@@ -110,7 +111,6 @@ def _read(path: Path | None) -> dict[str, Any]:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
 
 
-_LEAST_SECRET = 8  # characters: a shorter one is a word, and none of those is kept out of the log
 LOG_LEVELS = ("debug", "info", "warning")
 KEYS: dict[str, tuple[str, str, Callable[[object], Any]]] = {
     "token": ("telegram", "token", check.token),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the variable's name, not a token
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
+_MOUNTED = "/run/secrets"  # where containers find theirs: by default everybody's to read
 
 
 def is_given(table: Mapping[str, object], environment: Mapping[str, str]) -> bool:
@@ -36,26 +37,39 @@ def read_token(
     if given:
         return _checked(given, "[telegram] token") if isinstance(given, str) else ("", "")
     if file:
-        return _of_file(folder / Path(file).expanduser()) if isinstance(file, str) else ("", "")
+        return _of_file(folder, file) if isinstance(file, str) else ("", "")
     if environment.get(TOKEN_VARIABLE):
         return _checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE)
     return "", f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
 
 
 def _is_open(path: Path) -> bool:
-    """Whether others than the file's owner may do anything with it."""
+    """Whether others than the file's owner may do anything with it; a link counts as what it leads to."""
     return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
-def _of_file(path: Path) -> tuple[str, str]:
+def _of_file(folder: Path, file: str) -> tuple[str, str]:
+    key, path = "[telegram] token_file", folder / file
     try:
+        path = folder / Path(file).expanduser()
+        if path.is_dir():
+            return "", f"{key}: {path} is a folder; name the file with the token in it"
         if _is_open(path):
-            return "", f"[telegram] token_file: others may read {path}; run chmod 600 on it"
-        return _checked(path.read_text(encoding="utf-8"), "[telegram] token_file")
+            return "", f"{key}: others may read {path}; {_closing(path)}"
+        return _checked(path.read_text(encoding="utf-8"), key)
     except OSError as error:
-        return "", f"[telegram] token_file: cannot read {path} ({error.strerror})"
+        return "", f"{key}: cannot read {path} ({error.strerror})"
     except UnicodeDecodeError:
-        return "", f"[telegram] token_file: cannot read {path} (not a text)"
+        return "", f"{key}: cannot read {path} (not a text)"
+    except RuntimeError:
+        return "", f"{key}: cannot read {path} (no such home folder)"
+
+
+def _closing(path: Path) -> str:
+    """How a file becomes its owner's alone; a container's secret is given its mode from outside."""
+    if path.is_relative_to(_MOUNTED):
+        return "give the secret the container's uid and mode 0400 where it is mounted"
+    return "run chmod 600 on it"
 
 
 def _checked(token: str, key: str) -> tuple[str, str]:

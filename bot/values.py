@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 T = TypeVar("T")
+_AS_IT_IS = "%!#$&'()*+,/:;=?@[]~"  # what stands in an address unencoded, beside letters and digits
 
 
 class Bad(Exception):
@@ -38,7 +39,10 @@ def token(value: object) -> str:
 
 def place(value: object) -> Path:
     """A path; relative ones begin at the configuration's folder, which the reader puts before them."""
-    return Path(text(value)).expanduser()
+    try:
+        return Path(text(value)).expanduser()
+    except RuntimeError:
+        raise Bad("begins with the home folder of somebody whom this machine does not know") from None
 
 
 def url(value: object) -> str:
@@ -50,13 +54,18 @@ def url(value: object) -> str:
 
 
 def ping(value: object) -> str:
-    """An http or https address as it stands; "" is none. It is a secret, so no message shows it."""
+    """An http or https address as it is sent; "" is none. It is a secret, so no message shows it.
+
+    It is encoded here and not by the library that sends it, whose log would hold another text than is hidden.
+    """
     if value == "":
         return ""
     found = text(value)
     if not _is_address(found):
         raise Bad("must be a URL such as https://hc-ping.com/your-uuid")
-    return found
+    scheme, slashes, rest = found.partition("//")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host}{slash}{quote(path, safe=_AS_IT_IS)}"
 
 
 def _is_address(value: str) -> bool:

@@ -64,7 +64,7 @@ def _beside(path: str | os.PathLike[str]) -> Path:
 
 def _open(lock: Path) -> int:
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as err:
         raise DiskFault(f"The lock file {lock} cannot be written ({err.strerror}).") from err

@@ -63,9 +63,9 @@ def advisories(answer: bytes | None, vulnerable: str = "") -> Iterator[tuple[str
             thread.join()
 
 
-def audit(service: str) -> tuple[int, list[str]]:
-    """Exit code and lines of the audit."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def audit(service: str, before: Path = Path(sys.executable).parent) -> tuple[int, list[str]]:
+    """Exit code and lines of the audit, with the programs of a folder before all others."""
+    path = f"{before}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "ADVISORIES": service, "no_proxy": "127.0.0.1"}
     done = subprocess.run(  # noqa: S603 - our own script
         ["/usr/bin/env", "bash", str(ROOT / ".ci" / "audit")],
@@ -103,6 +103,17 @@ def test_out_of_reach_the_audit_says_so_and_passes() -> None:
     with advisories(None) as (service, _):
         pass
     assert audit(service) == (0, [f"pip-audit skipped: {service} cannot be reached"])
+
+
+def test_a_tool_that_is_not_there_fails_the_audit_also_out_of_reach(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\n[ "$2" = pip_audit ] && echo "No module named $2" && exit 1\n{sys.executable} "$@"\n'
+    )
+    python.chmod(0o700)
+    with advisories(None) as (service, _):
+        pass
+    assert audit(service, tmp_path) == (1, ["No module named pip_audit"])
 
 
 def test_the_audit_is_part_of_the_check() -> None:

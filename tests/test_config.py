@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -401,17 +401,70 @@ def test_a_configuration_that_holds_the_token_must_not_be_readable_by_others(tmp
     assert load_config(file, {TOKEN_VARIABLE: TOKEN}, token_needed=True).token == TOKEN
 
 
-@pytest.mark.parametrize(
-    ("url", "secrets"),
-    [
-        ("https://example.com/ping/secret?key=1", ("A" * 35, "ping/secret?key=1")),
-        ("https://example.com/", ("A" * 35,)),
-        ("https://example.com/ping", ("A" * 35,)),
-        ("", ("A" * 35,)),
-    ],
-)
-def test_what_no_log_may_hold_is_known(url: str, secrets: tuple[str, ...]) -> None:
-    assert Config(token=TOKEN, heartbeat_url=url).secrets == secrets
+def test_a_token_file_may_be_a_link_and_is_no_folder(tmp_path: Path) -> None:
+    kept, link = tmp_path / "kept", tmp_path / "secret"
+    kept.write_text(TOKEN)
+    kept.chmod(0o600)
+    link.symlink_to(kept)
+    file = write(tmp_path, '[telegram]\ntoken_file = "secret"')
+    assert load_config(file, {}, token_needed=True).token == TOKEN
+    kept.chmod(0o640)
+    said = f"[telegram] token_file: others may read {link}; run chmod 600 on it"
+    assert problems(tmp_path, '[telegram]\ntoken_file = "secret"') == [said]
+    said = f"[telegram] token_file: {tmp_path} is a folder; name the file with the token in it"
+    assert problems(tmp_path, f'[telegram]\ntoken_file = "{tmp_path}"') == [said]
+
+
+def test_a_secret_of_a_container_that_all_may_read_is_refused_with_advice_that_helps_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.token._MOUNTED", str(tmp_path))
+    secret = tmp_path / "secret"
+    secret.write_text(TOKEN)
+    secret.chmod(0o444)
+    advice = "give the secret the container's uid and mode 0400 where it is mounted"
+    assert problems(tmp_path, '[telegram]\ntoken_file = "secret"') == [
+        f"[telegram] token_file: others may read {secret}; {advice}"
+    ]
+    secret.chmod(0o400)
+    assert load_config(tmp_path / "config.toml", {}, token_needed=True).token == TOKEN
+
+
+def test_a_home_folder_of_nobody_is_named(tmp_path: Path) -> None:
+    text = '[telegram]\ntoken_file = "~nobody-here/t"\n[storage]\ndatabase = "~nobody-here/b"'
+    unknown = "begins with the home folder of somebody whom this machine does not know"
+    where = tmp_path / "~nobody-here" / "t"
+    assert problems(tmp_path, text) == [
+        f"[storage] database: {unknown}",
+        f"[telegram] token_file: cannot read {where} (no such home folder)",
+    ]
+
+
+def test_the_address_of_a_heartbeat_is_encoded_as_it_is_sent(tmp_path: Path) -> None:
+    file = write(tmp_path, '[heartbeat]\nurl = "https://bücher.example/ü/{a}%20b?m=“x”#y"')
+    sent = "https://bücher.example/%C3%BC/%7Ba%7D%20b?m=%E2%80%9Cx%E2%80%9D#y"
+    assert load_config(file, {}).heartbeat_url == sent
+
+
+# What no log may hold
+
+
+def test_the_secret_part_of_the_token_and_of_the_heartbeat_is_known() -> None:
+    config = Config(token=TOKEN, heartbeat_url="https://example.com/ping/secret?key=1")
+    assert config.secrets == {"A" * 35, "ping/secret?key=1"}
+    assert Config(token=TOKEN, heartbeat_url="https://example.com/").secrets == {"A" * 35}
+    assert Config().secrets == frozenset()
+
+
+@pytest.mark.parametrize("name", ["base_url", "daily_csv", "issuer_iwm", "issuer_spy", "heartbeat_url"])
+def test_passwords_and_keys_in_addresses_are_known(name: str) -> None:
+    given = {
+        name: "https://me:p%40ssword@example.com/daily/0123456789abcdef/{ticker}?apikey=fedcba9876543210"
+    }
+    config = replace(Config(), **given)  # type: ignore[arg-type]
+    assert {"p%40ssword", "p@ssword", "0123456789abcdef", "fedcba9876543210"} <= config.secrets
+    assert "daily" not in config.secrets
+    assert "ssword" not in repr(config)
 
 
 def test_no_secret_is_in_the_configurations_text() -> None:

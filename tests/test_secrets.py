@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from telegram.error import Forbidden, NetworkError
 
-from bot.cli.veil import HIDDEN, Veil
+from bot.chat.polling import reason
+from bot.cli import main
+from bot.cli.veil import Veil, veil
+from bot.secrets import HIDDEN, hide, of_proxies
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, refusal
@@ -70,12 +74,7 @@ class Cage:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *command, "--config", str(self.folder / "config.toml")),
             cwd=ROOT,
-            env={
-                **environment,
-                "PYTHONPATH": str(ROOT),
-                "PYTHONWARNINGS": "default",
-                "PYTHONASYNCIODEBUG": "1",
-            },
+            env=environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -165,6 +164,33 @@ async def test_a_connection_that_is_refused_is_logged_without_it(cage: Cage) -> 
     assert cage.songs() == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[telegram]\ntoken_file = "{token}"',
+        '[telegram]\n"{token}" = 1',
+        '[access]\nusers = ["{token}"]',
+        '[time]\ntimezone = "{token}"',
+        '[backup]\ntime = "{token}"',
+    ],
+)
+def test_a_token_at_the_wrong_place_is_told_without_it(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(text.format(token=f"{BOT_ID}:{CANARY}"))
+    assert main(["run", "--config", str(config)]) == 2
+    said = capsys.readouterr().err
+    assert f"{BOT_ID}:{HIDDEN}" in said
+    assert CANARY not in said
+
+
+def test_a_token_typed_as_an_argument_is_told_without_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--token", f"{BOT_ID}:{CANARY}"])
+    assert f"unrecognized arguments: --token {BOT_ID}:{HIDDEN}\n" in capsys.readouterr().err
+
+
 def test_a_veil_hides_the_longest_secret_first_and_is_else_the_stream_itself(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -174,3 +200,40 @@ def test_a_veil_hides_the_longest_secret_first_and_is_else_the_stream_itself(
     veiled.flush()  # type: ignore[operator]
     assert veiled.isatty() is False  # type: ignore[operator]
     assert capsys.readouterr().out == "a HIDDEN and a HIDDEN\none HIDDEN\ntwo\n"
+
+
+def test_no_veil_is_drawn_where_there_is_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        monkeypatch.setattr(sys, name, None)
+    veil(["secret"])
+    assert (sys.stdout, sys.__stderr__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"bot{BOT_ID}:{CANARY}/getMe", f"bot{BOT_ID}:HIDDEN/getMe"),
+        (f"bot{BOT_ID}%3a{CANARY}/getMe", f"bot{BOT_ID}%3aHIDDEN/getMe"),
+        (f"b'{BOT_ID}:{CANARY}'", f"b'{BOT_ID}:HIDDEN'"),
+        ("2026-11-20T22:00:00Z file.py:120:a_name", "2026-11-20T22:00:00Z file.py:120:a_name"),
+        ("a short one stays", "a short one stays"),
+    ],
+)
+def test_what_looks_like_a_token_is_hidden_even_if_nobody_named_it(text: str, shown: str) -> None:
+    assert hide(text, ["", "short"]) == shown
+
+
+def test_a_reason_of_what_stands_in_telegrams_place_may_repeat_the_address() -> None:
+    for kind in (Forbidden, NetworkError):
+        assert reason(kind(f"no /bot{BOT_ID}:{CANARY}/getMe")) == f"no /bot{BOT_ID}:HIDDEN/getMe"
+
+
+def test_passwords_of_proxies_are_known() -> None:
+    environment = {
+        "HTTPS_PROXY": "http://me:pa%2Fss-word@proxy.example:8080",
+        "http_proxy": "other:pass-word@proxy.example",
+        "ALL_PROXY": "socks5://proxy.example:1080",
+        "no_proxy": "localhost,127.0.0.1",
+        "PATH": "//a:secret-of-nobody@b",
+    }
+    assert set(of_proxies(environment)) - {""} == {"pa%2Fss-word", "pa/ss-word", "pass-word"}

@@ -16,6 +16,7 @@ from telegram.request import HTTPXRequest
 
 from bot.chat.question import asker_of
 from bot.ratelimit import seconds_of
+from bot.secrets import hide
 
 if TYPE_CHECKING:
     from telegram.ext import ExtBot
@@ -164,6 +165,9 @@ def reason(error: TelegramError) -> str:
     """What went wrong in words, without the token that some of Telegram's errors hold."""
     if isinstance(error, InvalidToken):
         return "the token is refused"
+    said = hide(
+        str(error)
+    )  # what stands in Telegram's place may repeat the address, and some reasons are stored
     if isinstance(error, NetworkError):
-        return str(error).removeprefix("httpx.") or type(error).__name__
-    return str(error)
+        return said.removeprefix("httpx.") or type(error).__name__
+    return said

@@ -20,6 +20,7 @@ from bot import __version__
 from bot.cli.veil import veil
 from bot.config import Config, load_config
 from bot.errors import BotError, ConfigError
+from bot.secrets import of_proxies
 from storage.errors import StorageError
 from storage.lock import hold_lock
 
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show − still shows the rest
+    veil()  # before anything is read: what is wrong may be told with the secret in it
     top = parser()
     given = top.parse_args(arguments)
     if given.command is None:
@@ -52,11 +54,12 @@ def _run(given: argparse.Namespace) -> int:
     """The subcommand's exit code, its errors told."""
     try:
         config = _config(given)
-        veil(config.secrets)
+        veil({*config.secrets, *of_proxies(os.environ)})
         # Before the imports, which take seconds: a second starter is told at once.
         with hold_lock(config.database) if given.locked else contextlib.nullcontext():
             code = int(given.command(given, config))
-        sys.stdout.flush()  # here a reader that has gone is still an answer, at exit it is noise
+        if sys.stdout is not None:  # closed by who started this
+            sys.stdout.flush()  # here a reader that has gone is still an answer, at exit it is noise
     except ConfigError as error:
         for problem in error.problems:
             _complain(f"config: {problem}")

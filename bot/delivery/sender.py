@@ -12,6 +12,7 @@ from telegram.error import InvalidToken, TelegramError
 from bot.delivery.parts import Manner, arrived, compose, post, reason_after
 from bot.delivery.settle import FIRST_REST, LONGEST_REST, Case, begun, grown, put_back, sent, settle
 from bot.delivery.verdicts import Verdict, classify
+from bot.secrets import hide, of_token
 from storage.db import StorageError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Sender:
     def _reason(self, error: BaseException) -> str:
         """What went wrong in one line, never with the token."""
         text = " ".join(str(error).split()) or type(error).__name__
-        return text.replace(self._bot.token, "TOKEN")[:LONGEST_REASON]
+        return hide(text, [of_token(self._bot.token)])[:LONGEST_REASON]
 
 
 def _remaining(row: Row, done: int) -> list[tuple[Part, int]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -274,3 +275,8 @@ def test_a_terminal_of_few_letters_shows_the_rest() -> None:
     shown = process("chat", "--now", "noon", environment={"PYTHONIOENCODING": "ascii"})
     assert shown.code == 2
     assert "argument --now: ?noon? is not an instant such as 2020-10-06T22:00Z" in shown.err
+
+
+def test_a_closed_standard_output_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["doctor", "--quick"]) == 1

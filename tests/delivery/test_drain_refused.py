@@ -155,3 +155,19 @@ async def test_a_token_refused_for_sending_alone_is_not_tried_again_at_once(offi
     office.api.fail("sendMessage", refusal(401, "Unauthorized"), times=3)
     assert await office.delivery.drain() == DrainReport(waiting=1)
     assert len(office.api.calls("sendMessage")) == 1
+
+
+@pytest.mark.parametrize("shape", ["{number}:{secret}", "{number}%3A{secret}", "{secret}"])
+async def test_an_answer_that_repeats_the_address_leaves_no_token_behind(
+    office: Office, shape: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    number, _, secret = office.api.token.partition(":")
+    said = shape.format(number=number, secret=secret)
+    row = await office.put()
+    office.api.fail("sendMessage", refusal(400, f"Bad Request: no page /bot{said}/sendMessage"))
+    assert await office.delivery.drain() == DrainReport(dead=1, sent=1)  # the owner is told
+    hidden = said.lower().replace(secret.lower(), "HIDDEN")
+    assert (await office.row(row))["reason"] == f"No page /bot{hidden}/sendmessage"
+    for text in (caplog.text, *office.texts(OWNER)):
+        assert "No page /bot" in text
+        assert secret.lower() not in text.lower()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +103,9 @@ def test_asking_whether_it_is_held_takes_and_makes_nothing(path: Path) -> None:
     assert not is_held(path)
     with hold_lock(path):
         pass
+
+
+def test_the_folder_that_a_lock_makes_is_its_owners_alone(tmp_path: Path) -> None:
+    with hold_lock(tmp_path / "new" / "bot.db") as lock:
+        assert stat.S_IMODE(lock.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
