@@ -189,6 +189,12 @@ def died(db: sqlite_utils.Database, message: int) -> bool:
     return select_one(db, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)) is not None
 
 
+def chat_of(db: sqlite_utils.Database, message: int) -> int | None:
+    """The chat that a message is for now, None when it is there no more."""
+    row = select_one(db, "SELECT chat_id FROM outbox WHERE id = ?", (message,))
+    return row["chat_id"] if row else None
+
+
 def message_id(db: sqlite_utils.Database, message: int) -> int | None:
     """Telegram's id of a message that was sent, None of any other."""
     row = select_one(db, "SELECT message_id FROM outbox WHERE id = ? AND status = 'sent'", (message,))

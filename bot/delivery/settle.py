@@ -54,7 +54,16 @@ class Case:
 
 
 def settle(db: sqlite_utils.Database, case: Case, verdict: Verdict) -> str:
-    """Apply a verdict to the case's row; the row's new status. A second time it changes nothing."""
+    """Apply a verdict to the case's row; the row's new status. A second time it changes nothing.
+
+    Meanwhile the chat may have been forgotten: then there is nothing left to settle, and nothing is noted
+    of it. It may have moved: what Telegram says of its old id says nothing of the new one.
+    """
+    chat_id = outbox.chat_of(db, case.row["id"])
+    if chat_id is None:
+        return "dead"
+    if chat_id != case.row["chat_id"] and verdict in _OF_THE_CHAT:
+        return _wait(db, case, case.now)
     return _STEPS[verdict](db, case)
 
 
@@ -169,6 +178,7 @@ def _dead(db: sqlite_utils.Database, case: Case) -> str:
     return "dead"
 
 
+_OF_THE_CHAT = (Verdict.HALTED, Verdict.LEFT, Verdict.MIGRATED)
 _STEPS: dict[Verdict, Callable[[sqlite_utils.Database, Case], str]] = {
     Verdict.LATER: _later,
     Verdict.UNKNOWN: _unknown,

@@ -164,6 +164,7 @@ async def test_parts_that_found_no_room_go_on_after_those_that_arrived(office: O
     await office.put("\n".join(f"line {n}" for n in range(12_000)), chat_id=-100)
     assert (await office.delivery.drain()).waiting == 1
     assert len(office.texts(-100)) == 20
+    assert await office.database.run(lambda db: halts.current(db, office.now)) == []
     office.later(seconds=60)
     assert (await office.fresh().drain()).sent == 1
     assert "\n".join(office.texts(-100)).splitlines() == [f"line {n}" for n in range(12_000)]

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.delivery import DrainReport
-from storage import chats
+from storage import chats, halts, outbox, privacy
 from tests.delivery.office import ME, OWNER, REFUSED, START, YOU
-from tests.fakes.botapi_faults import refusal
+from tests.fakes.botapi_faults import flood, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import sqlite_utils
+
     from tests.delivery.office import Office
     from tests.fakes.botapi_faults import Fault
+    from tests.fakes.botapi_world import Call
 
 
 # Chats that cannot be written to
@@ -73,6 +78,51 @@ async def test_a_group_that_only_migrates_is_not_chased_in_circles(office: Offic
     office.api.migrate(YOU, ME)
     assert (await office.delivery.drain()).waiting == 1
     assert len(office.api.calls("sendMessage")) == 4
+
+
+def meanwhile(
+    office: Office, monkeypatch: pytest.MonkeyPatch, change: Callable[[sqlite_utils.Database], object]
+) -> None:
+    """While the next request is under way, the database is changed."""
+    real = office.api._call
+
+    async def interrupted(call: Call) -> bytes | None:
+        monkeypatch.setattr(office.api, "_call", real)
+        await office.database.run(change)
+        return await real(call)
+
+    monkeypatch.setattr(office.api, "_call", interrupted)
+
+
+KICKED = refusal(403, "Forbidden: bot was kicked from the group chat")
+
+
+@pytest.mark.parametrize("fault", [KICKED, flood(300)], ids=repr)
+async def test_a_chat_that_moves_while_it_is_written_to_is_written_to_under_its_new_id(
+    office: Office, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.api.chat(-5, "group")
+    office.api.chat(-100500, "supergroup")
+    await office.database.run(lambda db: chats.ensure_chat(db, -5, "group", "", START))
+    await office.put("one", chat_id=-5)
+    office.api.fail("sendMessage", fault, chat_id=-5)
+    meanwhile(office, monkeypatch, lambda db: chats.migrate_chat(db, -5, -100500))
+    await office.delivery.drain()
+    assert office.texts(-100500) == ["one"]
+    assert await office.status(-100500) == "active"
+    assert await office.database.run(lambda db: halts.current(db, office.now)) == []
+
+
+@pytest.mark.parametrize("fault", [flood(300), refusal(400, "Bad Request: BUTTON_DATA_INVALID")], ids=repr)
+async def test_nothing_is_noted_of_a_chat_that_is_forgotten_while_it_is_written_to(
+    office: Office, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await office.put("one")
+    office.api.fail("sendMessage", fault)
+    meanwhile(office, monkeypatch, lambda db: privacy.forget(db, ME))
+    await office.delivery.drain()
+    assert await office.database.run(lambda db: privacy.everything(db, ME)) == {}
+    assert await office.database.run(outbox.pending) == {}
 
 
 # Refused messages
