@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -89,11 +90,22 @@ def load_config(
     table = reader.table("telegram")
     wanted = token_needed or (token_used and is_given(table, environment))
     token, problem = read_token(table, path, environment) if wanted else ("", "")
-    if problems := [*reader.problems, *([problem] if problem else [])]:
+    proxies = _proxies(environment) if token_needed or token_used else []
+    if problems := [*reader.problems, *([problem] if problem else []), *proxies]:
         raise ConfigError(problems)
     chosen = {name: value for name, value in values.items() if value is not None}
     chosen.pop("token_file", None)
     return Config(**{**chosen, "token": token})
+
+
+def _proxies(environment: Mapping[str, str]) -> list[str]:
+    """Proxies that httpx, by which Telegram is asked, cannot use: it would end with a traceback."""
+    said = "must be a proxy such as http://proxy.example.com:3128; SOCKS is not supported"
+    return [
+        f"{name}: {said}"
+        for name, value in environment.items()
+        if secrets.is_proxy(name) and not re.match(r"(?i)https?://|(?!.*://)", value)
+    ]
 
 
 def _read(path: Path | None) -> dict[str, Any]:

@@ -50,5 +50,10 @@ def of_ping(address: str) -> Iterator[str]:
 def of_proxies(environment: Mapping[str, str]) -> Iterator[str]:
     """Passwords of proxies, whose addresses libraries take from the environment by themselves."""
     for name, value in environment.items():
-        if name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
+        if is_proxy(name):
             yield from of_address(value)
+
+
+def is_proxy(variable: str) -> bool:
+    """Whether a variable of the environment holds the address of a proxy."""
+    return variable.lower() in {"http_proxy", "https_proxy", "all_proxy"}

@@ -446,6 +446,28 @@ def test_the_address_of_a_heartbeat_is_encoded_as_it_is_sent(tmp_path: Path) -> 
     assert load_config(file, {}).heartbeat_url == sent
 
 
+# Proxies
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "all_proxy"])
+@pytest.mark.parametrize("value", ["socks5://me:pass-word@proxy.example:1080", "foo://proxy.example"])
+def test_a_proxy_that_telegram_cannot_be_asked_through_is_refused(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    said = "must be a proxy such as http://proxy.example.com:3128; SOCKS is not supported"
+    environment = {TOKEN_VARIABLE: TOKEN, name: value}
+    assert problems(tmp_path, "", **environment) == [f"{name}: {said}"]
+    assert load_config(None, environment) == Config()  # Yahoo can be asked through it
+
+
+@pytest.mark.parametrize(
+    "value", ["http://me:pass@proxy.example:3128", "HTTPS://proxy.example", "proxy:3128", ""]
+)
+def test_a_proxy_of_http_is_taken(value: str) -> None:
+    environment = {TOKEN_VARIABLE: TOKEN, "HTTPS_PROXY": value, "no_proxy": "socks5://all"}
+    assert load_config(None, environment, token_needed=True).token == TOKEN
+
+
 # What no log may hold
 
 
