@@ -91,13 +91,13 @@ def _bring_up_to_date(db: sqlite_utils.Database, path: Path) -> None:
     with transaction(db, "BEGIN IMMEDIATE"):
         MIGRATIONS.apply(db)
         if problems := broken_references(db):
-            raise DatabaseBroken(f"{path} could not be brought up to date: {problems[0]}")
+            raise DatabaseBroken(f"{path} could not be brought up to date: {problems[0]}.")
 
 
 def broken_references(db: sqlite_utils.Database) -> list[str]:
-    """Rows whose foreign key leads nowhere, one sentence each."""
+    """Rows whose foreign key leads nowhere, in words."""
     broken = db.execute("PRAGMA foreign_key_check").fetchall()
-    return [f"Row {row[1]} of {row[0]} refers to a missing row of {row[2]}." for row in broken]
+    return [f"Row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in broken]
 
 
 @contextmanager

@@ -57,6 +57,17 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
 
 def _copy(file: Path, part: Path) -> None:
     """Copy through SQLite: a write-ahead log beside the backup counts. DatabaseBroken if it is not sound."""
+    try:
+        _copy_whole(file, part)
+    except DatabaseBroken as err:
+        if err.__cause__ is None:
+            raise
+        raise DatabaseBroken(
+            f"{file} is not sound, nothing was replaced: {err.__cause__}; name another backup."
+        ) from err
+
+
+def _copy_whole(file: Path, part: Path) -> None:
     with connect_as_it_is(file, read_only=True) as source, connect_as_it_is(part) as target:
         with own_errors(file):
             if not is_current(source, file) and not source.table_names():
@@ -69,7 +80,9 @@ def _copy(file: Path, part: Path) -> None:
 
 def _verify(db: sqlite_utils.Database, file: Path) -> None:
     if problems := integrity_check(db):
-        raise DatabaseBroken(f"{file} is not sound, nothing was replaced: {problems[0]}")
+        raise DatabaseBroken(
+            f"{file} is not sound, nothing was replaced: {problems[0]}; name another backup."
+        )
 
 
 def _sync(file: Path) -> None:

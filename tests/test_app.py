@@ -263,6 +263,21 @@ async def test_every_problem_of_the_configuration_is_said_at_once(place: Place) 
     assert not place.database.exists()
 
 
+async def test_a_start_without_the_database_that_backups_are_of_names_the_newest(place: Place) -> None:
+    folder = place.folder / "backups"
+    await asyncio.to_thread(folder.mkdir)
+    for day in ("2026-11-19", "2026-11-20"):
+        await asyncio.to_thread((folder / f"bot-{day}.db").touch)
+    async with place.run() as bot:
+        assert (await place.answer("/about", "About")).text
+        code, said, _ = await bot.stopped()
+    assert code == 0
+    assert said.partition(" WARNING bot.cli.operate: ")[2].splitlines()[0] == (
+        f"there is no database at {place.database}, a new one begins; "
+        f"“restore {folder / 'bot-2026-11-20.db'}” goes on with the newest backup"
+    )
+
+
 def secret(place: Place) -> str:
     return place.api.token.partition(":")[2]
 

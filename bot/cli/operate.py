@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ from bot.analytics.sessions import Sessions
 from bot.cli.hold import alone, beside_the_bot, waited_for
 from bot.cli.talk import Clock
 from bot.cli.voice import busy, log_briefly, log_fully, say
+from bot.copies import kept
 from bot.data.due import next_try
 from bot.errors import BotError
 from bot.local import LocalTelegram, printer
@@ -31,17 +34,31 @@ if TYPE_CHECKING:
     from storage.db import Database
     from storage.rows import Row
 
+_log = logging.getLogger(__name__)
+
 
 def run(given: argparse.Namespace, config: Config) -> int:
     """`run`: long polling until SIGTERM or Ctrl-C; the command line holds the lock already."""
     del given
     log_fully(config.log)
+    _warn_of_a_loss(config)
     with waited_for(config.database) as database:
         bot = app.telegram_bot(config, database)
         fault = serving.poll(bot)
     if fault:
         raise BotError(fault)
     return 0
+
+
+def _warn_of_a_loss(config: Config) -> None:
+    """A first start has no backups: where there are some, the database was lost or stands elsewhere."""
+    with suppress(OSError):
+        copies = kept(config)
+        if copies and not config.database.exists():
+            words = (
+                "there is no database at %s, a new one begins; “restore %s” goes on with the newest backup"
+            )
+            _log.warning(words, config.database, copies[0][1])
 
 
 def check(given: argparse.Namespace, config: Config) -> int:

@@ -367,7 +367,7 @@ def test_a_migration_that_fails_leaves_the_old_schema(older: Path, monkeypatch: 
 
 
 def test_a_migration_that_breaks_references_is_undone(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "broken_references", lambda _: ["Row 1 of a refers to nothing."])
+    monkeypatch.setattr(connection, "broken_references", lambda _: ["Row 1 of a refers to nothing"])
     message = f"{older} could not be brought up to date: Row 1 of a refers to nothing."
     with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
         open_database(older)
@@ -439,7 +439,7 @@ def test_integrity_check_names_a_reference_that_leads_nowhere(database: Database
         return integrity_check(db)
 
     assert database.outside_sync(integrity_check) == []
-    assert database.outside_sync(orphan) == ["Row 1 of summaries refers to a missing row of chats."]
+    assert database.outside_sync(orphan) == ["Row 1 of summaries refers to a missing row of chats"]
 
 
 def test_a_damaged_file_is_found_out(path: Path) -> None:

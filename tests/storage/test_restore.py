@@ -216,12 +216,15 @@ def orphaned(copy: Path) -> None:
         (foreign, "{copy} is a database of another program; name another file, e.g. --db bot.sqlite3."),
         (
             lambda copy: copy.write_text("Date,Close\n" * 200),
-            "{copy} is not a database of this program; name another file, e.g. --db bot.sqlite3.",
+            "{copy} is not sound, nothing was replaced: file is not a database; name another backup.",
         ),
         (lambda copy: copy.write_bytes(b""), "{copy} is empty; name a backup of this program."),
         (
             orphaned,
-            "{copy} is not sound, nothing was replaced: Row 1 of summaries refers to a missing row of chats.",
+            (
+                "{copy} is not sound, nothing was replaced: "
+                "Row 1 of summaries refers to a missing row of chats; name another backup."
+            ),
         ),
     ],
 )
@@ -237,7 +240,8 @@ def test_a_file_that_is_no_sound_backup_is_refused_before_anything_happens(
 
 def test_a_damaged_backup_is_refused(path: Path, copy: Path, aside: Path) -> None:
     damaged(copy)
-    with pytest.raises(DatabaseBroken, match=f"^{re.escape(str(copy))} is "):
+    message = rf"^{re.escape(str(copy))} is not sound, nothing was replaced: [^\n*]+; name another backup\.$"
+    with pytest.raises(DatabaseBroken, match=message):
         restore(copy, path, aside, nothing)
     assert word(path) == "new"
 
