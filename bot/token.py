@@ -21,6 +21,11 @@ def is_given(table: Mapping[str, object], environment: Mapping[str, str]) -> boo
     return bool(table.get("token") or table.get("token_file") or environment.get(TOKEN_VARIABLE))
 
 
+def is_open(path: Path) -> bool:
+    """Whether others than the file's owner may do anything with it; a link counts as what it leads to."""
+    return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+
+
 def read_token(
     table: Mapping[str, object], config: Path | None, environment: Mapping[str, str]
 ) -> tuple[str, str]:
@@ -31,7 +36,7 @@ def read_token(
     """
     given, file = table.get("token"), table.get("token_file")
     folder = config.parent if config else Path()
-    if given and config is not None and _is_open(config):
+    if given and config is not None and is_open(config):
         words = f"others may read {config}; run chmod 600 on it, or put the token into a token_file"
         return "", f"[telegram] token: {words}"
     if given:
@@ -43,18 +48,13 @@ def read_token(
     return "", f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
 
 
-def _is_open(path: Path) -> bool:
-    """Whether others than the file's owner may do anything with it; a link counts as what it leads to."""
-    return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
-
-
 def _of_file(folder: Path, file: str) -> tuple[str, str]:
     key, path = "[telegram] token_file", folder / file
     try:
         path = folder / Path(file).expanduser()
         if path.is_dir():
             return "", f"{key}: {path} is a folder; name the file with the token in it"
-        if _is_open(path):
+        if is_open(path):
             return "", f"{key}: others may read {path}; {_closing(path)}"
         return _checked(path.read_text(encoding="utf-8"), key)
     except OSError as error:

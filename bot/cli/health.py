@@ -12,6 +12,8 @@ from bot.cli.machine import FAIL, NOTE, OK, Finding
 from bot.cli.online import telegram
 from bot.data.load import build_market, read_rows
 from bot.rendering.health import RESTATED_DAYS, findings, healths, switched_on
+from bot.secrets import of_token
+from bot.token import is_open
 from storage import sources
 from storage.db import StorageError, integrity_check, open_database
 from storage.lock import is_held
@@ -33,7 +35,7 @@ def examine(
     config: Config, file: Path | None, now: dt.datetime, *, online: bool = False
 ) -> Iterator[Finding]:
     """All findings; of a database that cannot be opened no more than why."""
-    yield Finding(OK, "config", f"{file} is valid" if file else "no file given, defaults hold")
+    yield _file(config, file)
     yield from telegram(config, online=online)
     yield from _owner(config)
     yield machine.clock(config, now)
@@ -49,6 +51,16 @@ def examine(
     except StorageError as error:
         yield machine.unreadable(config, error)
     yield machine.backups(config, now, runs=is_held(config.database))
+
+
+def _file(config: Config, file: Path | None) -> Finding:
+    """The configuration was read, so it is valid; one that holds the token is refused if open."""
+    if file is None:
+        return Finding(OK, "config", "no file given, defaults hold")
+    if config.secrets - {of_token(config.token)} and is_open(file):
+        words = "others may read the keys or passwords in its addresses; run chmod 600 on it"
+        return Finding(NOTE, "config", f"{file} is valid, but {words}")
+    return Finding(OK, "config", f"{file} is valid")
 
 
 def _owner(config: Config) -> Iterator[Finding]:

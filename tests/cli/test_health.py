@@ -318,3 +318,17 @@ def test_doctor_draws_and_downloads_nothing() -> None:
     done = process(start=("-c", program))
     assert done.lines("FAIL database: there is none at bot.db")
     assert {"matplotlib", "yfinance", "telegram"}.isdisjoint(done.err.split())
+
+
+def test_keys_in_a_configuration_that_others_may_read_are_noted(bot: Call) -> None:
+    file = Path("bot.toml")
+    file.write_text('[heartbeat]\nurl = "https://hc-ping.com/your-uuid"\n')
+    open_to = "others may read the keys or passwords in its addresses; run chmod 600 on it"
+    for mode, said in (
+        (0o600, "ok   config: bot.toml is valid"),
+        (0o640, f"note config: bot.toml is valid, but {open_to}"),
+    ):
+        file.chmod(mode)
+        assert bot("doctor", "--offline", "--config", file).lines("config:") == [said]
+    file.write_text("")
+    assert bot("doctor", "--offline", "--config", file).lines("ok   config:")
