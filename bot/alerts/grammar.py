@@ -61,7 +61,7 @@ def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
     if len(found) > MOST_CONDITIONS:
         raise BadInput(f"A rule has at most {MOST_CONDITIONS} conditions, not {len(found)}.", example)
     bare = Rule(tuple(each.condition for each in found))
-    rule = replace(bare, **_options(words, bare, found[0]))
+    rule = replace(bare, **_options(words, bare, found[0], registry))
     _fit_together(rule)
     if len(str(rule)) > MOST_CHARACTERS:
         raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
@@ -77,13 +77,16 @@ def _fit_together(rule: Rule) -> None:
         raise BadInput(problem, str(replace(rule, silent=False)))
 
 
-def _options(words: Words, bare: Rule, first: Found) -> dict[str, Any]:
+def _options(words: Words, bare: Rule, first: Found, registry: Mapping[str, Metric]) -> dict[str, Any]:
     """Options up to the end of the words; `bare` is the rule without them."""
     options: dict[str, Any] = {}
     while words.text:
         name = words.text
         if name not in _OPTIONS:
-            raise _unknown(words, bare, bool(options))
+            if name == "and" and options:
+                example = _reordered(words, bare, options, registry)
+                raise BadInput("Conditions come before options.", example)
+            raise _unknown(words, bare)
         if name in options:
             raise BadInput(f"“{name}” is given twice.", _example(name, bare))
         words.take()
@@ -93,10 +96,17 @@ def _options(words: Words, bare: Rule, first: Found) -> dict[str, Any]:
     return options
 
 
-def _unknown(words: Words, bare: Rule, behind: bool) -> BadInput:
-    """The error for a word that is neither `and` nor an option; `behind` an option it may not be `and`."""
-    if words.text == "and" and behind:
-        return BadInput("Conditions come before options.", _example("confirm", bare))
+def _reordered(words: Words, bare: Rule, options: Mapping[str, Any], registry: Mapping[str, Metric]) -> str:
+    """The rule with its options behind the condition at the cursor; without that one where it is no rule."""
+    typed = str(replace(bare, **options)).removeprefix(str(bare))
+    try:
+        return str(parse_rule(f"{bare} {words.rest}{typed}", registry))
+    except BadInput:
+        return _example("confirm", bare)
+
+
+def _unknown(words: Words, bare: Rule) -> BadInput:
+    """The error for a word that is neither `and` nor an option."""
     near = nearest(words.text, ["and", *_OPTIONS])
     example = _example(near if near in _OPTIONS else "confirm", bare)
     problem = f"“{words.typed}” is not understood after “{words.before}”"

@@ -39,6 +39,11 @@ class Words:
         return self._words[self._position].typed if self._position < len(self._words) else ""
 
     @property
+    def rest(self) -> str:
+        """The words from the cursor on, in lower case."""
+        return " ".join(word.text for word in self._words[self._position :])
+
+    @property
     def is_quoted(self) -> bool:
         """Whether a quoted note stands at the cursor."""
         return self.text == QUOTE

@@ -78,7 +78,7 @@ async def _existing(ask: Ask, number: str, action: str, rest: str) -> Answer:
         return await alert_looks.look(ask, row)
     known = {**LOOKS, **CHANGES}
     if action not in known:
-        hint = did_you_mean(action, known)
+        hint = did_you_mean(action, known) or f"There are: {', '.join(known)}."
         example = f"/alert {number} {nearest(action, known)}".strip()
         raise BadInput(f"“{action}” is nothing an alert can do. {hint}".strip(), example)
     if rest and action not in _WORDY:

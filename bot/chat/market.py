@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 from bot.alerts.subject import parse_subject
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bot.rendering.answer import Answer
 
 _CHART = "/chart ratio_vs_sma 200 5y"
+_COMPARED = re.compile(r"(\S[^<>]*?)\s*[<>]")
 
 
 async def on_compare(ask: Ask) -> Answer:
@@ -85,6 +87,9 @@ async def on_sectors(ask: Ask) -> Answer:
 
 async def on_chart(ask: Ask) -> Answer:
     """/chart: any metric as a picture; without a metric, the list as buttons."""
+    if (subject := _COMPARED.match(ask.text)) is not None:
+        reason = "A picture takes no comparison; with one it is a rule for /alert."
+        raise BadInput(reason, f"/chart {subject[1]}")
     query = parse_query(ask.text, _CHART, rest=True)
     if not query.rest:
         return metric_list(query.asked)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
-from bot.errors import BotError
+from bot.errors import BadInput, BotError
 from bot.quota import COMMANDS_A_MINUTE
 from bot.rendering.answer import Answer, Button
 from bot.rendering.text import bold, code, lines, nearest, strip_html
@@ -50,7 +50,13 @@ def refusal(error: BotError) -> Answer:
 
 
 def unknown(name: str, words: str, known: Iterable[str]) -> Answer:
-    """No such command: the nearest one, and what can be done with a metric of that name."""
+    """No such command: the nearest one, and what can be done with a metric of that name, or a rule."""
+    if _is_rule(typed := f"{name} {words}"):
+        html = lines(
+            bold("That reads as a rule."), "To be told when it turns true: " + code(f"/alert {typed}")
+        )
+        buttons = (("Make it an alert", f"/alert {typed}"), ("Backtest", f"/backtest {typed}"))
+        return Answer(html, buttons=(buttons,))
     word = name if len(name) <= _MOST_QUOTED else name[:_MOST_QUOTED] + "…"
     near = nearest(name.lstrip("/"), known)
     said = bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")
@@ -58,10 +64,19 @@ def unknown(name: str, words: str, known: Iterable[str]) -> Answer:
     metric = METRICS.get(name.lower())
     if metric is None:
         return Answer(lines(said, "All commands: /help"), buttons=(first or (("Help", "/help"),),))
-    rule = f"{metric.name} {words}" if re.search("[<>]", words) else metric.example
+    rule = metric.example
     html = lines(said, f"{metric.name} is a metric ({metric.title}). Alert: " + code(f"/alert {rule}"))
     row = (("Alert", f"/alert {rule}"), ("Chart", f"/chart {metric.name}"), ("Help", f"/help {metric.name}"))
     return Answer(html, buttons=(first, row))
+
+
+def _is_rule(text: str) -> bool:
+    """Whether somebody typed a rule without a command."""
+    try:
+        parse_rule(text, METRICS)
+    except BadInput:
+        return False
+    return True
 
 
 def note_of(answer: Answer) -> str | None:

@@ -103,8 +103,9 @@ def _line(row: Row, context: Context) -> Html:
     event, rule = Event.from_json(row["detail"]["event"]), Rule.from_json(row["detail"]["rule"])
     if row["transition"] == WITHDRAWN:
         revision = corrections.Revision.from_json(row["detail"]["revision"])
-        return corrections.correction_line(row["number"], rule, event, revision)
-    return pushes.fire_line(row["number"], rule, event, _became(row, event, context))
+        return corrections.correction_line(row["number"], rule, event, revision, row["detail"]["source"])
+    became = _became(row, event, context)
+    return pushes.fire_line(row["number"], rule, event, became, row["detail"]["source"])
 
 
 def _became(row: Row, event: Event, context: Context) -> str:

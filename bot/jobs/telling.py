@@ -141,7 +141,7 @@ class Teller:
         in_list = one.chat_id in listed and not held and not restated
         told = Told(happening, detail, listed=in_list, silent=rule.silent, held=held)
         if in_list or restated:
-            told = replace(told, line=self.line(standing, event, one.bars))
+            told = replace(told, line=self.line(standing, event, one.bars, str(detail["source"])))
         if restated or not (in_list or held):
             fires = before[one.alert_id, event.session] + _fired_before(one, event)
             late, since = self.late(rule, event), became(event, one.bars)
@@ -150,9 +150,9 @@ class Teller:
         return told
 
     @staticmethod
-    def line(standing: Standing, event: Event, bars: Sequence[Bar]) -> Html:
-        """A fire as a line of a list, with what became of it."""
-        return pushes.fire_line(standing.number, standing.rule, event, became(event, bars))
+    def line(standing: Standing, event: Event, bars: Sequence[Bar], source: str) -> Html:
+        """A fire as a line of a list, with what became of it and where its figures are from."""
+        return pushes.fire_line(standing.number, standing.rule, event, became(event, bars), source)
 
     def _detail(self, one: Judged, standing: Standing, happening: Happening) -> dict[str, object]:
         """What `why` replays: rule and state as they were, the inputs as judged and where they were from."""

@@ -146,7 +146,11 @@ def _followed(tested: Backtest) -> list[Html | str]:
     if not tested.found.count:
         return []
     header = ("sessions", "median", "rose", "n", "any day")
-    return ["What IWM/SPY did after it fired:", pre(table(header, _rows(tested.after)))]
+    return [
+        "What IWM/SPY did after it fired:",
+        pre(table(header, _rows(tested.after))),
+        "Any day: the median after every session, fired or not.",
+    ]
 
 
 def _rows(after: list[Outcome]) -> list[tuple[str, ...]]:

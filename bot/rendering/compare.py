@@ -108,7 +108,7 @@ def _leader(rows: Sequence[Performance], total: bool) -> Html:
         for ticker, sign in ((SMALL, 1), (LARGE, -1))
     }
     kind = "total return" if total else "price"
-    said = [bold(f"{ticker} leads") + f" over {windows}" for ticker, windows in leads.items() if windows]
+    said = [bold(f"{ticker} leads") + f": {windows}" for ticker, windows in leads.items() if windows]
     return Html("; ").join(said) + f" ({kind})." if said else Html("Neither leads.")
 
 
@@ -123,7 +123,7 @@ def ratio_line(market: Market) -> str:
     if distance == 0:
         return f"Ratio IWM/SPY {level}, exactly at its {AVERAGE}-day average."
     side = "over" if distance > 0 else "under"
-    far = PERCENT.show(distance) if distance > 0 else PERCENT.show(-distance).lstrip("+")
+    far = PERCENT.show(abs(distance)).lstrip("+")
     since = trend.last_cross(against, upward=distance > 0)
     started = f" ({side} it since {short_date(since)})" if since is not None else ""
     return f"Ratio IWM/SPY {level}, {far} {side} its {AVERAGE}-day average{started}."

@@ -74,10 +74,10 @@ def correction(standing: Standing, event: Event, revision: Revision, context: Co
     return Answer(html, buttons=(buttons(standing.number, standing.life),))
 
 
-def correction_line(number: int, rule: Rule, event: Event, revision: Revision) -> Html:
+def correction_line(number: int, rule: Rule, event: Event, revision: Revision, source: str) -> Html:
     """The same as one line of a digest."""
     moved = _changes(rule, event.session, event.legs, revision.there)
-    told = f" · withdrawn: {'; '.join(line.rstrip('.') for line in moved) or 'revised'}"
+    told = f" · withdrawn: {'; '.join(line.rstrip('.') for line in moved) or 'revised'} ({source})"
     return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
 
 

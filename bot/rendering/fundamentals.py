@@ -11,7 +11,7 @@ from bot.analytics.fundamentals import BASE, convention_for, implied, indexed, m
 from bot.analytics.market import PAIR
 from bot.analytics.registry import METRICS
 from bot.analytics.units import INDEX, NOT_AVAILABLE
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, Button, heading, require, sources
 from bot.rendering.charts import Sheet, sheets_chart
 from bot.rendering.compare import chart_look, titled
 from bot.rendering.tables import table
@@ -63,7 +63,7 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
             "Each refresh records Yahoo's from then on; history by import:",
             "python -m bot import multiples FILE --ticker IWM",
         )
-        return Answer(html)
+        return Answer(html, buttons=(_others(asked),))
     said = valuation.CONVENTIONS.get(chosen, chosen)
     funds = {
         ticker: [_line(market, ticker, metric, chosen, window) for metric in _PER_SHARE] for ticker in PAIR
@@ -80,9 +80,13 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
     tail = asked.suffix
     buttons = (
         (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}")),
-        (("Multiples", f"/multiples{tail}"), ("What moved it", f"/why ytd{tail}")),
+        _others(asked),
     )
     return Answer(html, draw, "fundamentals", buttons)
+
+
+def _others(asked: Asked) -> tuple[Button, ...]:
+    return (("Multiples", f"/multiples{asked.suffix}"), ("What moved it", f"/why ytd{asked.suffix}"))
 
 
 def _fund(market: Market, ticker: str, convention: str, found: Sequence[_Line]) -> Html:

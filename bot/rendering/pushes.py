@@ -90,11 +90,11 @@ def _moved(event: Event, position: int, condition: Condition, context: Context) 
     return [f"{condition.subject}: {moved}, {distance(condition, value, level)}.", *ranked]
 
 
-def fire_line(number: int, rule: Rule, event: Event, became: str) -> Html:
-    """One line of a digest: session, rule, value, and what became of it."""
+def fire_line(number: int, rule: Rule, event: Event, became: str, source: str) -> Html:
+    """One line of a digest: session, rule, value, what became of it, and where the value is from."""
     value = METRICS[rule.conditions[0].metric].unit.show(event.value)
     still = f", true since {short_date(event.since)}" if event.kind != "fired" else ""
-    told = f" · {value}{still}, {became}"
+    told = f" · {value}{still}, {became} ({source})"
     return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
 
 

@@ -126,7 +126,9 @@ def _metric(metric: Metric) -> Answer:
         "The figure of a session is known one session later." if metric.lag else None,
         "Alert: " + code(f"/alert {metric.example}"),
     )
-    return Answer(html, buttons=((("Chart", f"/chart {metric.name}"),),))
+    return Answer(
+        html, buttons=((("Chart", f"/chart {metric.name}"), ("Make an alert", f"/alert new {metric.name}")),)
+    )
 
 
 def _kind(parameter: Parameter) -> str:

@@ -174,7 +174,7 @@ def about() -> Answer:
         bold("About"),
         "IWM stands for small caps (Russell 2000), SPY for large caps (S&P 500).",
         *(lines(Html("").join((bold(name), ": ", text))) for name, text in told),
-        "Prices and Yahoo's multiples come from Yahoo; share counts from the issuers' files you import.",
+        "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, others by import.",
         "What is missing is named and never filled in. Alerts are judged on completed sessions only.",
         bold(ADVICE),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,10 +49,16 @@ def why(stored: Stored, context: Context) -> Html:
         code(str(rule)),
         *(_compared(event, at, condition) for at, condition in enumerate(rule.conditions)),
         rearmed(rule, event),
-        f"Inputs as stored: {stored.source}, observed {stored.observed_at[:16].replace('T', ' ')} UTC.",
+        f"Inputs as stored: {stored.source}, observed {_instant(stored.observed_at)}.",
         _replayed(stored),
         *_revised(stored, context),
     )
+
+
+def _instant(observed: str) -> str:
+    """A stored instant in words, e.g. "11 Dec 2020, 21:20 UTC"."""
+    moment = dt.datetime.fromisoformat(observed).astimezone(dt.UTC)
+    return f"{short_date(moment)}, {moment:%H:%M} UTC"
 
 
 def _compared(event: Event, at: int, condition: Condition) -> str:

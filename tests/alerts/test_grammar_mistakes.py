@@ -210,7 +210,17 @@ TARGETS = "or sma, high, low or pct with a number"
             "ratio > 0.5 once",
         ),
         ("ratio > 0.5 once once", "“once” is given twice.", "ratio > 0.5 once"),
-        ("ratio > 0.5 once and gauge > 5%", "Conditions come before options.", "ratio > 0.5 confirm 3"),
+        (
+            "ratio > 0.5 once and gauge > 5%",
+            "Conditions come before options.",
+            "ratio > 0.5 and gauge 200 > 5% once",
+        ),
+        (
+            "ratio > 0.5 confirm 2 and gauge > 5% cooldown 3",
+            "Conditions come before options.",
+            "ratio > 0.5 and gauge 200 > 5% confirm 2 cooldown 3",
+        ),
+        ("ratio > 0.5 rearm 0.4 and gauge > 5%", "Conditions come before options.", "ratio > 0.5 confirm 3"),
         (
             "ratio > 0.5 confirm",
             "“confirm” needs a number of sessions from 1 to 250.",

@@ -64,7 +64,7 @@ async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_i
 
     (why,) = await talk.press(pushed, "Why")
     assert why.text.startswith("Why #1 fired · close of Tue 6 Oct 2020")
-    assert "Inputs as stored: sample data, observed 2020-12-13 18:00 UTC." in why.text
+    assert "Inputs as stored: sample data, observed 13 Dec 2020, 18:00 UTC." in why.text
     chart, picture = await talk.press(pushed, "#1 Chart")
     assert chart.text.startswith("Alert #1 ratio > sma 200\n")
     assert picture.photo
@@ -176,7 +176,14 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
             "/alert 1 pause",
         ),
         ("/alert 1 edti", "“edti” is nothing an alert can do. Did you mean edit?", "/alert 1 edit"),
-        ("/alert 1 2", "“2” is nothing an alert can do.", "/alert 1"),
+        (
+            "/alert 1 2",
+            (
+                "“2” is nothing an alert can do. "
+                "There are: why, chart, test, history, edit, snooze, pause, resume, renew, off, back."
+            ),
+            "/alert 1",
+        ),
         (
             "/alert 1 pause now",
             "“pause” takes no more words, but “now” follows.",

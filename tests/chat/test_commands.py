@@ -133,6 +133,13 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
             "/compare 1d 2d 3d 4d 5d 6d 7d",
             "7 windows are too many; at most 6.\nExample: /compare 3y tr asof 2020-12-11",
         ),
+        (
+            "/chart ratio_vs_sma 50 > 5%",
+            (
+                "A picture takes no comparison; with one it is a rule for /alert."
+                "\nExample: /chart ratio_vs_sma 50"
+            ),
+        ),
         ("/trend 1y 2y", "One window is enough here.\nExample: /trend 5y"),
         ("/why 1y 2y", "One window is enough here.\nExample: /why ytd"),
         ("/multiples 3m", "/multiples takes no window.\nExample: /multiples asof 2020-12-11"),
@@ -187,8 +194,20 @@ async def test_a_mistake_is_named_in_one_sentence(typed: str, said: str, talk: T
         ),
         (
             "Excess 3m > 7pp",
+            "That reads as a rule.",
+            "To be told when it turns true: /alert Excess 3m > 7pp",
+            "Backtest",
+        ),
+        (
+            "iwm inflows 5d above $1bn",
+            "That reads as a rule.",
+            "To be told when it turns true: /alert iwm inflows 5d above $1bn",
+            "Make it an alert",
+        ),
+        (
+            "Excess 3m > 7",
             "“Excess” is not a command.",
-            "excess is a metric (Total-return gap). Alert: /alert excess 3m > 7pp",
+            "excess is a metric (Total-return gap). Alert: /alert excess 3m > 5pp",
             "Alert",
         ),
         (

@@ -62,9 +62,10 @@ async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_o
     (payload,) = await desk.payloads()
     assert payload["plain"] == (
         "Late: 3 fires, judged only now, newest first\n"
-        "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, still true\n"
-        '21 Jan 2020 · #2 ratio < 0.45 rearm 0.48 note "a <b> & c" · 0.4000, back on 22 Jan 2020\n'
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, back on 17 Jan 2020"
+        "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, still true (CSV import)\n"
+        '21 Jan 2020 · #2 ratio < 0.45 rearm 0.48 note "a <b> & c"'
+        " · 0.4000, back on 22 Jan 2020 (CSV import)\n"
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, back on 17 Jan 2020 (CSV import)"
     )
     assert 'note "a &lt;b&gt; &amp; c"' in payload["html"]
     assert payload["buttons"] == [[["Alerts", "r/alerts"], ["History", "r/history"]]]
@@ -93,8 +94,11 @@ async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
     (said,) = await desk.messages()
     assert said.splitlines() == [
         "Late: 2 fires, judged only now, newest first",
-        "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6700, true since 21 Jan 2020, still true",
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6500, back on 17 Jan 2020",
+        (
+            "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2"
+            " · 0.6700, true since 21 Jan 2020, still true (CSV import)"
+        ),
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6500, back on 17 Jan 2020 (CSV import)",
     ]
 
 

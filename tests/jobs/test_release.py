@@ -128,8 +128,8 @@ async def test_several_events_of_quiet_hours_come_as_one_list(desk: Desk) -> Non
         (1, "2 events held back by quiet hours, newest first"),
     ]
     assert rows[1]["plain"].splitlines()[1:] == [
-        "16 Jan 2020 · #2 ratio > 0.62 · 0.6500, still true",
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, still true",
+        "16 Jan 2020 · #2 ratio > 0.62 · 0.6500, still true (CSV import)",
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, still true (CSV import)",
     ]
 
 
@@ -146,8 +146,8 @@ async def test_a_snooze_mutes_messages_and_not_the_state(desk: Desk) -> None:
     (said,) = await desk.messages()
     assert said.splitlines() == [
         "2 events while alerts were snoozed, newest first",
-        "21 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, back on 23 Jan 2020",
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, back on 17 Jan 2020",
+        "21 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, back on 23 Jan 2020 (CSV import)",
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, back on 17 Jan 2020 (CSV import)",
     ]
     await work(desk, [0.5, 0.65], 5)
     assert (await desk.messages())[1].startswith("Alert #1 fired · close of Mon 27 Jan 2020")

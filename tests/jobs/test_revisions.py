@@ -226,7 +226,7 @@ async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> No
     said, *more = await desk.messages()
     assert said.splitlines() == [
         "Late: 1 fire, judged only now",
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6150, still true",
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6150, still true (CSV import)",
     ]
     assert [text.splitlines()[0] for text in more] == ["Alert #2 fired · close of Fri 17 Jan 2020"]
     await revise(desk, [0.5, 0.5], hours=3)
@@ -290,8 +290,11 @@ async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -
     await Release(desk.services).run()
     assert (await desk.messages())[1].splitlines() == [
         "2 events while alerts were snoozed, newest first",
-        "17 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6200, still true",
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · withdrawn: ratio, 16 Jan 2020: 0.6500 → 0.5800",
+        "17 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6200, still true (CSV import)",
+        (
+            "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55"
+            " · withdrawn: ratio, 16 Jan 2020: 0.6500 → 0.5800 (CSV import)"
+        ),
     ]
 
 

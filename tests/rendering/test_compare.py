@@ -30,7 +30,7 @@ SINCE = parse_window("since 2020-09-30")
 SAMPLE_PAGE = """\
 IWM and SPY · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
-IWM leads over 1w, 1m, 3m, 6m, ytd, 1y, since 2020-09-30 (price).
+IWM leads: 1w, 1m, 3m, 6m, ytd, 1y, since 2020-09-30 (price).
 Price return
          IWM      SPY       gap
 1w    +1.12%   −0.96%   +2.08pp
@@ -54,7 +54,7 @@ since 2020-09-30
 Base closes: 1w 4 Dec 2020, 1m 11 Nov 2020, 3m 11 Sep 2020, 6m 11 Jun 2020, ytd 31 Dec 2019, \
 1y 11 Dec 2019, since 2020-09-30.
 
-Ratio IWM/SPY 0.5195, +13.10% over its 200-day average (over it since 6 Oct 2020).
+Ratio IWM/SPY 0.5195, 13.10% over its 200-day average (over it since 6 Oct 2020).
 Flows 20d: IWM +$2.48bn (+5.19% of assets); SPY −$5.35bn (−1.72% of assets).
 P/E (losses in, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
 
@@ -120,11 +120,11 @@ def test_windows_longer_than_the_history_have_no_figure_and_are_named() -> None:
     assert row(lines, "2d") == ["−2.00%", "0.00%", "−2.00pp"]
     assert row(lines, "1y") == ["n/a", "n/a", "n/a"]
     assert "Base closes: 2d 2 Jan 2020. Too little history for 1w, 1m, 3m, 6m, ytd, 1y." in lines
-    assert "SPY leads over 2d (price)." in lines
+    assert "SPY leads: 2d (price)." in lines
 
 
 def test_both_may_lead_each_over_its_windows() -> None:
-    assert "IWM leads over 1d; SPY leads over 2d (price)." in said(
+    assert "IWM leads: 1d; SPY leads: 2d (price)." in said(
         compare(market([50.0, 40.0, 41.0]), Asked(), LIGHT, [parse_window("1d"), parse_window("2d")])
     )
 
@@ -161,14 +161,14 @@ def test_flows_of_another_session_are_dated() -> None:
     [
         ([0.5] * 199, "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored: 199."),
         ([0.5] * 200, "Ratio IWM/SPY 0.5000, exactly at its 200-day average."),
-        ([0.5] * 199 + [0.6], "Ratio IWM/SPY 0.6000, +19.88% over its 200-day average."),
+        ([0.5] * 199 + [0.6], "Ratio IWM/SPY 0.6000, 19.88% over its 200-day average."),
         (
             [0.5] * 200 + [0.4, 0.4],
             "Ratio IWM/SPY 0.4000, 19.84% under its 200-day average (under it since 16 Oct 2020).",
         ),
         (
             [0.5] * 200 + [0.4, 0.6, 0.6],
-            "Ratio IWM/SPY 0.6000, +19.88% over its 200-day average (over it since 19 Oct 2020).",
+            "Ratio IWM/SPY 0.6000, 19.88% over its 200-day average (over it since 19 Oct 2020).",
         ),
     ],
 )
@@ -284,7 +284,7 @@ def test_the_golden_figures_come_out_of_the_full_history() -> None:
     assert row(price, "6m")[:2] == ["+37.63%", "+20.41%"]
     assert row(price, "since 2020-09-30")[:2] == ["+27.04%", "+9.38%"]
     assert row(price, "since 2009-12-31")[:2] == ["+204.77%", "+228.70%"]
-    assert "Ratio IWM/SPY 0.5195, +13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
+    assert "Ratio IWM/SPY 0.5195, 13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
 
 
 def test_a_leg_missing_on_the_last_session_ends_the_comparison_a_session_earlier() -> None:

@@ -136,23 +136,24 @@ def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
     noted = replace(made, rule=replace(made.rule, note=note))
     text = text_of(fired(noted, event, RISEN, 1, 0).html)
     assert (f"\n“{note}”\n" in text) is bool(note)
-    line = fire_line(3, noted.rule, event, "still true")
-    assert f"{noted.rule} · 0.7000, still true" in text_of(digest([line], sample=False).html)
+    line = fire_line(3, noted.rule, event, "still true", "Yahoo")
+    assert f"{noted.rule} · 0.7000, still true (Yahoo)" in text_of(digest([line], sample=False).html)
     assert str(noted.rule) in text_of(ended(noted).html)
     assert str(noted.rule) in text_of(paused(3, str(noted.rule), "why <b>&amp;").html)
 
 
 def test_a_line_of_a_list_tells_what_became_of_it() -> None:
     made, event = happened("ratio > 0.6 and excess 3m > 5pp")
-    assert page(fire_line(12, made.rule, event, "back on 15 Mar 2021")) == (
-        "12 Mar 2021 · #12 ratio > 0.6 and excess 3m > 5pp · 0.7000, back on 15 Mar 2021"
+    assert page(fire_line(12, made.rule, event, "back on 15 Mar 2021", "Yahoo")) == (
+        "12 Mar 2021 · #12 ratio > 0.6 and excess 3m > 5pp · 0.7000, back on 15 Mar 2021 (Yahoo)"
     )
 
 
 def test_a_line_of_something_still_true_says_since_when() -> None:
     made, event = happened("ratio > 0.6")
     still = replace(event, kind="still")
-    assert page(fire_line(3, made.rule, still, "still true")).endswith("true since 12 Mar 2021, still true")
+    line = page(fire_line(3, made.rule, still, "still true", "Yahoo"))
+    assert line.endswith("true since 12 Mar 2021, still true (Yahoo)")
 
 
 @pytest.mark.parametrize(

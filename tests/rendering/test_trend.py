@@ -41,7 +41,7 @@ Beta 252 days             +1.18
 Correlation 60 days       +0.87
 Gap 3m, total return   +17.98pp
 Gap 1y, total return    +0.10pp
-Ratio IWM/SPY 0.5195, +13.10% over its 200-day average (over it since 6 Oct 2020).
+Ratio IWM/SPY 0.5195, 13.10% over its 200-day average (over it since 6 Oct 2020).
 Trend line from 4 Jan 2010: −1.73% a year; the ratio is +0.08 sigma from it (near the line, no break).
 
 Source: sample data."""
@@ -181,6 +181,6 @@ def test_the_golden_figures_come_out_of_the_full_history() -> None:
     assert cell(lines, "Ratio IWM/SPY ") == "0.5195"
     assert cell(lines, "against 200-day avg") == "+13.08%"
     assert cell(lines, "Channel, sigmas") == "+0.07"
-    assert "Ratio IWM/SPY 0.5195, +13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
+    assert "Ratio IWM/SPY 0.5195, 13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
     pace = "Trend line from 4 Jan 2010: −1.70% a year; the ratio is +0.07 sigma from it"
     assert f"{pace} (near the line, no break)." in lines

@@ -33,7 +33,7 @@ def test_why_judges_the_stored_figures_again() -> None:
         "ratio: 0.7000 > 0.5129 (sma 20), 0.5050 when judged before.",
         "excess 3m: +39.72pp > +5.00pp, +0.80pp when judged before.",
         "Re-arms at 0.5123 (moves with sma 20) or +4.88pp.",
-        "Inputs as stored: CSV import, observed 2021-03-12 21:15 UTC.",
+        "Inputs as stored: CSV import, observed 12 Mar 2021, 21:15 UTC.",
         "Judged again from the state after 11 Mar 2021 (armed): it fires.",
     ]
 
