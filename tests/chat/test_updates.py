@@ -421,7 +421,8 @@ async def test_a_flood_limit_is_waited_for(talk: Talk) -> None:
 
 async def test_another_poller_ends_this_one(talk: Talk) -> None:
     talk.api.fail("getUpdates", refusal(409, "Conflict: terminated by other getUpdates request"))
-    assert await Polling(talk).poller.run() == CONFLICT
+    async with asyncio.timeout(5):
+        assert await Polling(talk).poller.run() == CONFLICT
 
 
 async def test_a_webhook_left_behind_is_removed(talk: Talk) -> None:
