@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telegram import BotCommandScopeChat
@@ -21,7 +22,8 @@ from bot.chat.access import close_doors
 from bot.chat.dispatch import menu
 from bot.chat.polling import FIRST_REST, LONGEST_REST, Poller, reason
 from bot.local import LOCAL_CHAT
-from storage.db import DiskFault, DiskFull
+from storage import sources
+from storage.db import DiskFault, DiskFull, StorageError
 
 if TYPE_CHECKING:
     from bot.delivery import Delivery
@@ -115,7 +117,10 @@ async def _show_menus(bot: Bot) -> None:
 
 
 async def _reach(bot: Bot) -> str:
-    """Ask Telegram who the bot is, until it answers; why it never will."""
+    """Ask Telegram who the bot is, until it answers; why it never will.
+
+    Who waits is alive: without a beat, `doctor` would have a bot restarted for Telegram's outage.
+    """
     rest = FIRST_REST
     while True:
         try:
@@ -125,6 +130,8 @@ async def _reach(bot: Bot) -> str:
         except TelegramError as error:
             url = bot.services.config.base_url
             _log.warning("%s cannot be reached (%s); next try in %.0f s", url, reason(error), rest)
+            with suppress(StorageError):
+                await bot.services.database.run(partial(sources.beat, now=bot.services.clock()))
             await _rest(rest)
             rest = min(2 * rest, LONGEST_REST)
         else:

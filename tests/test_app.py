@@ -21,7 +21,7 @@ from bot.cli import main
 from bot.config import Config
 from bot.data.files import store
 from bot.jobs import tick
-from storage import chats, outbox
+from storage import chats, outbox, sources
 from storage.connection import connect
 from storage.db import DatabaseBroken, DiskFull, hold_lock, open_database
 from tests.fakes.botapi import FakeBotApi
@@ -415,9 +415,12 @@ async def test_telegram_out_of_reach_at_the_start_is_waited_for(
     place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rests: list[float] = []
+    beats: list[datetime | None] = []
 
     async def rest(seconds: float) -> None:
         rests.append(seconds)
+        with open_database(place.database, read_only=True) as beside:
+            beats.append(await beside.run(sources.heartbeat))
 
     monkeypatch.setattr(serving, "_rest", rest)
     place.api.fail("getMe", drop(), times=3)
@@ -425,6 +428,7 @@ async def test_telegram_out_of_reach_at_the_start_is_waited_for(
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert rests == [1, 2, 4]
+    assert all(beats)  # it is alive: a health check must not restart it for that
     assert f"{place.api.root} cannot be reached (" in caplog.text
 
 
