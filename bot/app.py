@@ -16,6 +16,7 @@ from bot.data.issuers.fetch import IssuerFiles
 from bot.data.markets import Markets
 from bot.data.yahoo import Yahoo
 from bot.delivery import Delivery
+from bot.easel import Easel
 from bot.jobs.tick import Scheduler
 from bot.local import LOCAL_CHAT, Unlimited
 from bot.quota import Quota
@@ -40,9 +41,12 @@ def wall_clock() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def services_of(config: Config, database: Database, clock: Clock, *, live: bool) -> Services:
-    """What handlers and jobs share."""
-    return Services(config, database, Markets(database, clock, config.closed), clock, live=live)
+def services_of(
+    config: Config, database: Database, clock: Clock, *, live: bool, apart: bool = False
+) -> Services:
+    """What handlers and jobs share; `apart` draws pictures in a process of its own."""
+    markets = Markets(database, clock, config.closed)
+    return Services(config, database, markets, clock, live=live, easel=Easel(apart=apart))
 
 
 def providers_of(config: Config) -> list[Provider]:
@@ -64,10 +68,15 @@ def _cache(database: Path) -> Path:
 
 
 def telegram_bot(
-    config: Config, database: Database, clock: Clock = wall_clock, limiter: SendBudget | None = None
+    config: Config,
+    database: Database,
+    clock: Clock = wall_clock,
+    limiter: SendBudget | None = None,
+    *,
+    apart: bool = False,
 ) -> Bot:
-    """The bot on Telegram: long polling, rate limits, scheduler."""
-    services = services_of(config, database, clock, live=True)
+    """The bot on Telegram: long polling, rate limits, scheduler; `apart` as in services_of."""
+    services = services_of(config, database, clock, live=True, apart=apart)
     quota = Quota(clock)
     application: App = (
         Application.builder()

@@ -4,6 +4,7 @@ BotError
 ├── ConfigError        the configuration cannot be used (every problem at once)
 ├── BadInput           what a person typed cannot be understood; names the word and a form that works
 ├── NoData             the question is fine, the stored data cannot answer it
+├── Undrawn            a picture cannot be made now
 ├── ImportRejected     a file was not taken in; nothing of it was stored
 └── Busy               another process holds the database
 """
@@ -34,6 +35,10 @@ class BadInput(BotError):
 
 class NoData(BotError):
     """The stored data cannot answer the question."""
+
+
+class Undrawn(BotError):
+    """A picture cannot be made now; the text it belongs to stands."""
 
 
 class ImportRejected(BotError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from bot.alerts.state import State
 from bot.analytics.fundamentals import convention_for
 from bot.analytics.metrics import parts_of
 from bot.analytics.registry import METRICS, for_convention
+from bot.easel import Easel
 from bot.rendering.standing import Context, Standing
 from storage import alerts as stored
 
@@ -43,9 +43,7 @@ class Services:
     clock: Callable[[], dt.datetime]
     live: bool = True  # whether sources may be asked; false with --offline and in the demo
     pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
-    # One picture is drawn at a time, in the order of asking: a chat has one question under way, so that
-    # whoever asks for many gets one for each of everybody else's.
-    pencil: asyncio.Lock = field(default_factory=asyncio.Lock)
+    easel: Easel = field(default_factory=Easel)
 
 
 def metrics_for(market: Market) -> dict[str, Metric]:

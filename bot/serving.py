@@ -169,6 +169,7 @@ async def _drain(bot: Bot, poller: Poller) -> None:
         await poller.confirm()
     else:
         _log.warning("stopped with requests under way; the next start goes on with them")
+    bot.services.easel.close()
     with suppress(TelegramError):
         await application.bot.shutdown()  # closes the connections, so that requests end now
     await asyncio.wait({ending}, timeout=CUT_SECONDS)

@@ -141,8 +141,7 @@ async def _send_picture(place: Place, ask: Ask, answer: Answer) -> None:
         await place.bot.send_chat_action(
             place.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=place.thread
         )
-    async with ask.services.pencil:
-        chart = await asyncio.to_thread(answer.draw)
+    chart = await ask.services.easel.draw(answer.draw)
     digest = hashlib.sha256(chart.png).hexdigest()
     told = localized(escape(chart.caption), ask.preferences.numbers)
     caption = split_html(told, CAPTION_LIMIT)[0]

@@ -43,7 +43,7 @@ def run(given: argparse.Namespace, config: Config) -> int:
     log_fully(config.log)
     _warn_of_a_loss(config)
     with waited_for(config.database) as database:
-        bot = app.telegram_bot(config, database)
+        bot = app.telegram_bot(config, database, apart=True)
         fault = serving.poll(bot)
     if fault:
         raise BotError(fault)

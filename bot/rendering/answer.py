@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bot.analytics.market import Market
-    from bot.rendering.charts import Chart
+    from bot.rendering.charts import Sketch
 
 Button = tuple[str, str]  # label, and the command line it stands for
 # A button carries the command line it stands for, so what it may touch is checked as if it were typed.
@@ -53,7 +53,7 @@ class Answer:
     """A reply: text, a chart that is drawn when it is sent, rows of buttons, a file."""
 
     html: Html
-    draw: Callable[[], Chart] | None = None
+    draw: Sketch | None = None
     name: str = "chart"  # of the picture's file
     buttons: tuple[tuple[Button, ...], ...] = ()
     attachment: Attachment | None = None

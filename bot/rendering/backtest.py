@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule
     from bot.analytics.market import Market
-    from bot.rendering.charts import Chart
+    from bot.rendering.charts import Sketch
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -107,7 +108,7 @@ def backtest_answer(
     line = name or str(rule)
     again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
     buttons = ((("Make it an alert", f"/alert {line}"), *again),)
-    return Answer(html, lambda: _chart(market, theme, histories, tested), "backtest", buttons)
+    return Answer(html, _chart(market, theme, histories, tested), "backtest", buttons)
 
 
 def _is_short(found: Frequency, years: int) -> bool:
@@ -166,11 +167,11 @@ def _rows(after: list[Outcome]) -> list[tuple[str, ...]]:
     ]
 
 
-def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest) -> Chart:
+def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest) -> Sketch:
     """Every condition that has a figure in the span, one above the other, the fires marked."""
     begin = pd.Timestamp(tested.begin)
     drawn = [drawn_leg(condition, histories, begin) for condition in tested.rule.conditions]
     look = rule_look(f"Backtest: {tested.rule}", tested.rule, market, theme)
     fires = [pd.Timestamp(day) for day in tested.found.dates]
     marks = Marks(fires, "fired") if fires else None
-    return rule_chart([leg for leg in drawn if leg.series.notna().any()], look, marks)
+    return partial(rule_chart, [leg for leg in drawn if leg.series.notna().any()], look, marks)

@@ -7,8 +7,9 @@ bridged; nothing to draw raises NoData.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
 
@@ -60,6 +61,10 @@ class Chart:
 
     png: bytes
     caption: str
+
+
+# A chart to be drawn later, elsewhere: a function of this module with its inputs, so that it can be pickled.
+Sketch: TypeAlias = Callable[[], Chart]
 
 
 def compare_chart(returns: pd.DataFrame, look: Look, panel: Panel | None = None) -> Chart:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.performance import Performance
     from bot.analytics.valuation import Figure
-    from bot.rendering.charts import Chart
+    from bot.rendering.charts import Sketch
 
 WINDOWS = (
     Window("w", 1),
@@ -70,7 +70,7 @@ def compare(
     wanted = [*extra, Window("y", 1), *(row.window for row in based_rows)]
     drawable = {row.window for row in based_rows if row.base != row.end}
     shown = next((window for window in wanted if window in drawable), None)
-    draw = None if shown is None else partial(_chart, market, shown, kinds[0], theme)
+    draw = None if shown is None else _chart(market, shown, kinds[0], theme)
     return Answer(html, draw, "compare", _buttons(asked))
 
 
@@ -203,12 +203,12 @@ def fact_labels(market: Market) -> str:
     return ", ".join(label for label in labels if label != "no data")
 
 
-def _chart(market: Market, window: Window, total: bool, theme: Theme) -> Chart:
+def _chart(market: Market, window: Window, total: bool, theme: Theme) -> Sketch:
     grown = performance.growth(market, window, total)
     r: pd.Series = trend.ratio(market)
     kind = "total return" if total else "price"
     look = chart_look(f"IWM and SPY, {kind} since {short_date(grown.index[0])}", market, theme)
-    return compare_chart(grown, look, Panel(r, r.rolling(AVERAGE).mean()))
+    return partial(compare_chart, grown, look, Panel(r, r.rolling(AVERAGE).mean()))
 
 
 def chart_look(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.analytics.market import Market
-    from bot.rendering.charts import Chart
+    from bot.rendering.charts import Sketch
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -47,7 +48,7 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
     shown = extra[-1] if extra else YTD
     draw = None
     if any(len(flows.prepared(market, ticker)) for ticker in PAIR):
-        draw = lambda: _chart(market, shown, theme)  # noqa: E731 - one expression, drawn later
+        draw = _chart(market, shown, theme)
     tail = asked.suffix
     buttons = (
         (
@@ -159,7 +160,7 @@ def _signals(market: Market) -> list[str]:
     ]
 
 
-def _chart(market: Market, window: Window, theme: Theme) -> Chart:
+def _chart(market: Market, window: Window, theme: Theme) -> Sketch:
     columns = {}
     for ticker in PAIR:
         frame = flows.prepared(market, ticker)
@@ -171,4 +172,4 @@ def _chart(market: Market, window: Window, theme: Theme) -> Chart:
     since = f" since {short_date(min(column.index[0] for column in columns.values()))}" if columns else ""
     last = max((column.index[-1] for column in columns.values()), default=None)
     look = chart_look(f"Money into the funds{since}", market, theme, fact_labels(market), last)
-    return flows_chart(pd.DataFrame(columns), look)
+    return partial(flows_chart, pd.DataFrame(columns), look)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.windows import Window
-    from bot.rendering.charts import Chart
+    from bot.rendering.charts import Sketch
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -76,7 +76,7 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
         sources({"prices": market.source("prices").label, "multiples": market.source("multiples").label}),
     )
     drawable = any(line.grown is not None for found in funds.values() for line in found)
-    draw = partial(_chart, market, funds, f"Implied per share, indexed: {said}", theme) if drawable else None
+    draw = _chart(market, funds, f"Implied per share, indexed: {said}", theme) if drawable else None
     tail = asked.suffix
     buttons = (
         (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}")),
@@ -133,13 +133,13 @@ def _history(market: Market, ticker: str, convention: str) -> str:
     return f"History from {short_date(series.index[0])}, n = {len(series)}."
 
 
-def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, theme: Theme) -> Chart:
+def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, theme: Theme) -> Sketch:
     """A panel a fund, its lines the indexed figures of the text."""
     sheets = [_sheet(ticker, found) for ticker, found in funds.items()]
     last = max(line.index.index[-1] for found in funds.values() for line in found if len(line.index))
     labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
     look = chart_look(title, market, theme, ", ".join(labels), last)
-    return sheets_chart(sheets, INDEX, look, BASE)
+    return partial(sheets_chart, sheets, INDEX, look, BASE)
 
 
 def _sheet(ticker: str, found: Sequence[_Line]) -> Sheet:

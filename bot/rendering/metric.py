@@ -21,7 +21,7 @@ from bot.rendering.text import Html, bold, code, lines, session_phrase, short_da
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.rendering.charts import Chart
+    from bot.rendering.charts import Sketch
     from bot.rendering.themes import Theme
 
 
@@ -56,7 +56,7 @@ def metric_answer(
         "",
         sources({"data": found.source}),
     )
-    draw = partial(_chart, market, metric, arguments, span, theme)
+    draw = _chart(market, metric, arguments, span, theme)
     return Answer(html, draw, metric.name, _buttons(metric, arguments, asked))
 
 
@@ -88,7 +88,7 @@ def _word(value: object) -> str:
     return titled(value) if isinstance(value, Window) else str(value)
 
 
-def _chart(market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme) -> Chart:
+def _chart(market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme) -> Sketch:
     history: pd.Series = metric.history(market, arguments)
     position = int(span.bases(pd.DatetimeIndex(history.index))[-1])
     look = chart_look(
@@ -98,4 +98,4 @@ def _chart(market: Market, metric: Metric, arguments: Arguments, span: Window, t
         sources_of(metric, market, arguments),
         history.last_valid_index(),
     )
-    return metric_chart(history.iloc[max(position, 0) :], metric.unit, look)
+    return partial(metric_chart, history.iloc[max(position, 0) :], metric.unit, look)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.valuation import Figure
     from bot.analytics.windows import Window
-    from bot.rendering.charts import Chart
+    from bot.rendering.charts import Sketch
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -64,9 +65,8 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
         _ADVICE if not any(f.convention == "losses_in" for f in figures) else None,
     )
     drawable = chosen is not None and len(valuation.premium(market, "pe", chosen)) > 1
-    return Answer(
-        html, (lambda: _chart(market, str(chosen), theme)) if drawable else None, "multiples", _buttons(asked)
-    )
+    draw = _chart(market, str(chosen), theme) if drawable else None
+    return Answer(html, draw, "multiples", _buttons(asked))
 
 
 def _reading(figures: Sequence[Figure], chosen: str | None) -> Html | None:
@@ -253,7 +253,7 @@ def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
     return bold("Reading") + f": {said}"
 
 
-def _chart(market: Market, chosen: str, theme: Theme) -> Chart:
+def _chart(market: Market, chosen: str, theme: Theme) -> Sketch:
     series = valuation.premium(market, "pe", chosen)
     look = chart_look(
         f"P/E premium of IWM over SPY, {valuation.CONVENTIONS.get(chosen, chosen)}",
@@ -262,7 +262,7 @@ def _chart(market: Market, chosen: str, theme: Theme) -> Chart:
         market.source("multiples").label,
         series.index[-1],
     )
-    return metric_chart(series, METRICS["pe_premium"].unit, look)
+    return partial(metric_chart, series, METRICS["pe_premium"].unit, look)
 
 
 def _buttons(asked: Asked) -> tuple[tuple[tuple[str, str], ...], ...]:

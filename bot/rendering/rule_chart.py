@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule
     from bot.analytics.market import Market
-    from bot.rendering.charts import Chart
     from bot.rendering.standing import Context, Standing
     from bot.rendering.themes import Theme
 
@@ -51,11 +51,9 @@ def chart_answer(standing: Standing, context: Context, theme: Theme, fires: Sequ
     )
     look = rule_look(f"Alert #{standing.number}: {rule}", rule, market, theme)
     marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
-
-    def draw() -> Chart:
-        return rule_chart(legs, look, marks)
-
-    return Answer(html, draw, "alert", ((("Back", f"/alert {standing.number}"),),))
+    return Answer(
+        html, partial(rule_chart, legs, look, marks), "alert", ((("Back", f"/alert {standing.number}"),),)
+    )
 
 
 def rule_look(name: str, rule: Rule, market: Market, theme: Theme) -> Look:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import trend, units
@@ -18,7 +19,7 @@ from bot.rendering.text import bold, lines, pre, short_date
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.rendering.charts import Chart
+    from bot.rendering.charts import Sketch
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -67,7 +68,7 @@ def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | No
             ("Compare", f"/compare{asked.suffix}"),
         ),
     )
-    return Answer(html, lambda: _chart(market, shown, theme), "trend", buttons)
+    return Answer(html, _chart(market, shown, theme), "trend", buttons)
 
 
 def _reading(market: Market) -> Html | None:
@@ -105,10 +106,12 @@ def channel_line(market: Market) -> str:
     return f"Trend line from {since}: {pace} a year; the ratio is {far} sigma from it ({said})."
 
 
-def _chart(market: Market, window: Window, theme: Theme) -> Chart:
+def _chart(market: Market, window: Window, theme: Theme) -> Sketch:
     r = trend.ratio(market)
     position = int(window.bases(r.index)[-1])
     shown = r.iloc[max(position, 0) :]
     average = r.rolling(AVERAGE).mean()
     look = chart_look("IWM/SPY and its 200-day average", market, theme)
-    return metric_chart(shown, units.LEVEL, look, threshold=Threshold(average, f"{AVERAGE}-day average"))
+    return partial(
+        metric_chart, shown, units.LEVEL, look, threshold=Threshold(average, f"{AVERAGE}-day average")
+    )

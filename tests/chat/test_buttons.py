@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.easel import Easel
 from tests.chat.people import STEP
 from tests.chat.talk import ME, YOU
 from tests.fakes.botapi_faults import refusal
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from tests.chat.talk import Talk
     from tests.fakes.botapi_world import Json, Message
 
+PICTURES = (
+    "/compare", "/trend", "/flows", "/multiples", "/fundamentals", "/chart ratio",
+    "/backtest ratio > sma 200 1y", "/alert 1 chart",
+)  # fmt: skip
 OLD = "Bad Request: query is too old and response timeout expired or query ID is invalid"
 
 
@@ -108,6 +113,19 @@ async def test_a_picture_is_uploaded_once_and_then_sent_by_its_id(talk: Talk) ->
     assert first.photo == second.photo
     assert [set(call.files) for call in talk.api.calls("sendPhoto")] == [{"photo"}, set()]
     assert talk.api.world.actions == [(ME, "upload_photo"), (YOU, "upload_photo")]
+
+
+async def test_every_picture_can_be_drawn_in_a_process_of_its_own(talk: Talk) -> None:
+    await talk.ask("/alert ratio > sma 200")
+    for line in PICTURES:
+        await talk.ask(line)
+    talk.bot.services.easel = Easel(apart=True)
+    for line in PICTURES:
+        await talk.ask(line)
+    talk.bot.services.easel.close()
+    uploads = [set(call.files) for call in talk.api.calls("sendPhoto")]
+    # Sent again by its id: it is the same to the byte.
+    assert uploads == [*([{"photo"}] * len(PICTURES)), *([set()] * len(PICTURES))]
 
 
 async def test_a_picture_whose_id_is_refused_is_uploaded_again(talk: Talk) -> None:

@@ -193,10 +193,10 @@ def test_there_is_a_chart_once_there_is_a_line(
     monkeypatch: pytest.MonkeyPatch, count: int, drawable: bool
 ) -> None:
     figures = [(f"{day:%Y-%m-%d}", ticker, "pe", 20.0) for day in days(count) for ticker in ("IWM", "SPY")]
-    answer = multiples_answer(market([50.0] * 5, multiples=figures), Asked(), LIGHT)
-    assert (answer.draw is not None) is drawable
     looks: list[Look] = []
     monkeypatch.setattr(module, "metric_chart", lambda _, __, look: looks.append(look))
+    answer = multiples_answer(market([50.0] * 5, multiples=figures), Asked(), LIGHT)
+    assert (answer.draw is not None) is drawable
     if answer.draw is not None:
         answer.draw()
         assert looks[0].title == "P/E premium of IWM over SPY, profitable companies only"
