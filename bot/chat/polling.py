@@ -165,9 +165,8 @@ def reason(error: TelegramError) -> str:
     """What went wrong in words, without the token that some of Telegram's errors hold."""
     if isinstance(error, InvalidToken):
         return "the token is refused"
-    said = hide(
-        str(error)
-    )  # what stands in Telegram's place may repeat the address, and some reasons are stored
+    # What stands in Telegram's place may repeat the address, and some reasons are stored.
+    said = hide(str(error))
     if isinstance(error, NetworkError):
         return said.removeprefix("httpx.") or type(error).__name__
     return said
