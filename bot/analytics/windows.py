@@ -20,6 +20,7 @@ from bot.errors import BadInput
 
 EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
+_FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
 
 
@@ -100,10 +101,13 @@ def parse_window(text: str) -> Window:
 
 
 def parse_date(text: str) -> dt.date:
-    """Date written YYYY-MM-DD; raises BadInput."""
+    """Date written YYYY-MM-DD, of a year that pandas counts in nanoseconds; raises BadInput."""
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is None:
             raise ValueError(text)
-        return dt.date.fromisoformat(text)
+        day = dt.date.fromisoformat(text)
     except ValueError:
         raise BadInput(f"“{text}” is not a date written YYYY-MM-DD.", "2020-12-11") from None
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise BadInput(f"“{text}” is not within {_FIRST_YEAR} to {_LAST_YEAR}.", "2020-12-11")
+    return day

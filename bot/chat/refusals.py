@@ -9,7 +9,7 @@ from bot.analytics.registry import METRICS
 from bot.errors import BadInput, BotError
 from bot.quota import COMMANDS_A_MINUTE
 from bot.rendering.answer import Answer, Button
-from bot.rendering.text import bold, code, lines, nearest, strip_html
+from bot.rendering.text import Html, bold, code, lines, nearest, strip_html
 
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
@@ -17,6 +17,7 @@ ADMINISTRATORS = "Only this group's administrators may change its alerts and set
 OWNER = "Only this bot's owner may use /admin, in their private chat with it."
 MOST_NOTE = 200  # characters of a note over the chat (answerCallbackQuery)
 _MOST_QUOTED = 40
+_LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
 
 
 class Denied(BotError):
@@ -44,9 +45,14 @@ def refusal(error: BotError) -> Answer:
         return Answer(error.html)
     line = error.example if error.example.startswith("/") else ""
     return Answer(
-        lines(error.sentence, "Example: " + code(error.example) if error.example else None),
+        lines(_clipped(error.sentence), "Example: " + code(error.example) if error.example else None),
         buttons=((("Try the example", line),),) if line else (),
     )
+
+
+def _clipped(sentence: str) -> str:
+    """The sentence, with the beginning of what it quotes at length: whoever typed that knows the rest."""
+    return sentence if isinstance(sentence, Html) else _LONG_QUOTE.sub(r"“\1…”", sentence)
 
 
 def unknown(name: str, words: str, known: Iterable[str]) -> Answer:

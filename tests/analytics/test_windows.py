@@ -119,6 +119,8 @@ def test_spellings(text: str, window: Window) -> None:
         ),
         ("since May", "“May” is not a date written YYYY-MM-DD. Example: 2020-12-11"),
         ("since 2021-02-29", "“2021-02-29” is not a date written YYYY-MM-DD. Example: 2020-12-11"),
+        ("since 1899-12-31", "“1899-12-31” is not within 1900 to 2199. Example: 2020-12-11"),
+        ("since 2200-01-01", "“2200-01-01” is not within 1900 to 2199. Example: 2020-12-11"),
     ],
 )
 def test_what_is_not_a_window_is_named_with_what_works(text: str, message: str) -> None:
@@ -201,13 +203,13 @@ def test_since_a_date_to_come_has_no_base() -> None:
     sessions = pd.bdate_range("2020-12-07", "2020-12-11")
     assert parse_window("since 2020-12-14").bases(sessions).tolist() == [-1] * 5
     assert parse_window("since 2020-12-10").bases(sessions).tolist() == [-1, -1, -1, 3, 3]
-    assert parse_window("since 9999-12-31").bases(sessions).tolist() == [-1] * 5
+    assert parse_window("since 2199-12-31").bases(sessions).tolist() == [-1] * 5
 
 
 def test_since_a_date_before_history_has_no_base() -> None:
     sessions = pd.bdate_range("2020-12-07", "2020-12-11")
     assert parse_window("since 2020-12-06").bases(sessions).tolist() == [-1] * 5
-    assert parse_window("since 0001-01-01").bases(sessions).tolist() == [-1] * 5
+    assert parse_window("since 1900-01-01").bases(sessions).tolist() == [-1] * 5
     assert parse_window("since 2020-12-07").bases(sessions).tolist() == [0] * 5
 
 

@@ -156,6 +156,9 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         ("/compare asof", "“asof” needs a date after it.\nExample: /compare 3y tr asof 2020-12-11"),
         ("/compare asof 13/12/2020", "“13/12/2020” is not a date written YYYY-MM-DD.\nExample: 2020-12-11"),
         ("/compare asof 2020-13-01", "“2020-13-01” is not a date written YYYY-MM-DD.\nExample: 2020-12-11"),
+        ("/compare asof 0001-01-01", "“0001-01-01” is not within 1900 to 2199.\nExample: 2020-12-11"),
+        ("/flows since 0001-01-01", "“0001-01-01” is not within 1900 to 2199.\nExample: 2020-12-11"),
+        (f"/alerts {'9' * 4000}", f"“{'9' * 80}…” is not an alert's number.\nExample: /alerts"),
         (
             "/chart ratio_vs 5y",
             "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200 5y",

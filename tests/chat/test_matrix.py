@@ -156,7 +156,9 @@ async def test_a_button_pressed_in_the_name_of_a_group_is_its_pressers(sample: P
     async with village(sample, tmp_path) as talk:
         page = talk.api.world.message(talk.api.chat(anonymous.chat_id), text="a page")
         before = await talk.database.run(rows)
-        await talk.deliver(pressed(talk, anonymous, page, "e/alert 1 off"))
+        update = pressed(talk, anonymous, page, "e/alert 1 off")
+        update["callback_query"]["message"]["sender_chat"] = page.chat.json()
+        await talk.deliver(update)
         assert talk.notes() == [ADMINISTRATORS]
         assert await talk.database.run(rows) == before
 

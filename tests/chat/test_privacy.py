@@ -42,7 +42,8 @@ def fill(db: sqlite_utils.Database) -> None:
     outbox.enqueue(
         db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", payload=payload, now=now, photo=b"png"
     )
-    lost = {"id": 0, "chat_id": GUEST, "kind": "alert", "dedup": "lost"}
+    outbox.enqueue(db, chat_id=GUEST, kind="alert", dedup="lost", payload=payload, now=now)
+    (lost,) = db["outbox"].rows_where("dedup = 'lost'")
     settle(db, Case(lost, BadRequest("x"), "Bad Request: x", now, owner=OWNER), Verdict.DEAD)
     alert = alerts.alerts_of(db, GUEST)[0]
     events.add_event(db, alert_id=alert["alert_id"], session="2020-12-11", transition="fired", now=now)
@@ -111,7 +112,7 @@ async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home
     (asked,) = await home.ask("/forgetme", GUEST)
     assert asked.text == (
         "Delete everything about this chat?\n"
-        "settings, 1 alert, 1 event, 2 summaries, 2 messages, 4 other rows. This cannot be undone.\n"
+        "settings, 1 alert, 1 event, 2 summaries, 3 messages, 4 other rows. This cannot be undone.\n"
         "That it was let in is deleted too: it would have to ask anew."
     )
     assert await home.database.run(contents) == before

@@ -236,7 +236,8 @@ async def test_what_one_person_types_inline_holds_up_nobody_else(talk: Talk) -> 
     waiting = asyncio.create_task(processor.process_update(first, slow()))
     await asyncio.sleep(0)
     behind = asyncio.create_task(processor.process_update(second, quick(second)))
-    await processor.process_update(other, quick(other))
+    async with asyncio.timeout(5):
+        await processor.process_update(other, quick(other))
     assert done == [other]
     go.set()
     await asyncio.gather(waiting, behind)
