@@ -59,7 +59,8 @@ class Restatement:
 
 
 def _shown(figure: float) -> str:
-    return f"{figure:,.10g}"
+    """Six digits, which show a basis point without the dust of binary fractions; counts in whole."""
+    return f"{figure:,.6g}" if abs(figure) < 1e6 else f"{figure:,.10g}"
 
 
 def recent(db: sqlite_utils.Database, *, since: Moment, limit: int = 100) -> list[Restatement]:

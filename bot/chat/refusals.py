@@ -14,7 +14,7 @@ from bot.rendering.text import Html, bold, code, lines, nearest, strip_html
 
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
-ADMINISTRATORS = "Only this group's administrators may change its alerts and settings."
+ADMINISTRATORS = "In a group only its administrators may do that."
 OWNER = "Only this bot's owner may use /admin, in their private chat with it."
 MOST_NOTE = 200  # characters of a note over the chat (answerCallbackQuery)
 _MOST_QUOTED = 40

@@ -60,7 +60,7 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
     ]
     html = lines(
         heading("Valuation multiples", market, asked, priced=False),
-        _reading(figures, chosen),
+        _reading(market, figures, chosen),
         *blocks,
         _ADVICE if not any(f.convention == "losses_in" for f in figures) else None,
     )
@@ -69,8 +69,8 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
     return Answer(html, draw, "multiples", _buttons(asked))
 
 
-def _reading(figures: Sequence[Figure], chosen: str | None) -> Html | None:
-    """Whether IWM costs more than SPY by the P/E of one convention; None without a premium."""
+def _reading(market: Market, figures: Sequence[Figure], chosen: str | None) -> Html | None:
+    """Whether IWM costs more than SPY by the P/E of one convention, dated if old; None without a premium."""
     said = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
     if not said:
         return None
@@ -78,7 +78,9 @@ def _reading(figures: Sequence[Figure], chosen: str | None) -> Html | None:
     premium = figure.premium or 0.0
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
     how = f"by P/E ({convention(figure.convention, figure.basis)})"
-    return bold("Reading") + f": {how} {SMALL} costs {size} {more} than {LARGE}."
+    session = figure.small_session
+    dated = f", as of {short_date(session)}" if session is not None and _old(market, session) else ""
+    return bold("Reading") + f": {SMALL} costs {size} {more} than {LARGE} {how}{dated}."
 
 
 def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html:
@@ -126,12 +128,17 @@ def _when(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | N
     """The date of the prices behind a figure with its age; the figure's own date where they differ."""
     if session is None:
         return NOT_AVAILABLE
-    old = age_phrase(market.behind(session if priced is None else priced))
+    old = _old(market, session if priced is None else priced)
     aged = f" ({old})" if old else ""
     if priced is None:
         return f"of {short_date(session)}{aged}"
     of = "" if priced == session else f"of {short_date(session)}, "
     return f"{of}prices of {short_date(priced)}{aged}"
+
+
+def _old(market: Market, session: pd.Timestamp) -> str:
+    """The age of a figure; those of a session come on the next one."""
+    return age_phrase(market.behind(session) - METRICS["pe"].lag)
 
 
 def _ranks(figures: list[Figure]) -> list[str]:

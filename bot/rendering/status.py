@@ -151,7 +151,7 @@ def _multiples(market: Market) -> str:
     if rows.empty:
         return "Multiples: none stored."
     first, last = rows["session"].iloc[0], rows["session"].iloc[-1]
-    span = f"{short_date(first)} to {short_date(last)}, {age(market, last)}"
+    span = f"{short_date(first)} to {short_date(last)}, {age(market, last, METRICS['pe'].lag)}"
     return f"Multiples: {span}; {market.source('multiples').label}."
 
 

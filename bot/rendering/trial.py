@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from bot.alerts.bars import lag
 from bot.alerts.engine import directions, levels, truth
 from bot.alerts.state import Event
+from bot.analytics.registry import METRICS
 from bot.errors import NoData
 from bot.rendering.answer import Answer
 from bot.rendering.pushes import fired
@@ -23,8 +27,9 @@ def trial(standing: Standing, context: Context, fires: int) -> Answer:
 
     Raises NoData while a condition has no figure at all.
     """
-    event = rehearsed(standing, context)
-    message = fired(standing, event, context, fires + 1, 0)
+    event, market = rehearsed(standing, context), context.market
+    late = max(market.behind(pd.Timestamp(event.session)) - lag(standing.rule, METRICS), 0)
+    message = fired(standing, event, context, fires + 1, late)
     number = standing.number
     buttons = (((f"#{number}", f"/alert {number}"), ("Edit", f"/alert {number} edit")),)
     return Answer(lines(bold(MARK), message.html), buttons=buttons)

@@ -54,3 +54,10 @@ def test_a_rule_for_one_fire_says_that_it_would_be_done() -> None:
     of = context(market(LONG))
     lines = said(trial(standing("ratio > 0.6 once", of), of, 0))
     assert "It was to fire once and is done." in lines
+
+
+def test_the_figures_of_a_test_are_as_old_as_they_are() -> None:
+    of = context(market(LONG, behind=2))
+    lines = said(trial(standing("ratio > 0.6", of), of, 0))
+    assert lines[3] == "Late by 2 sessions: the bot was off, or the data came late."
+    assert lines[-1] == "Source: CSV import, 2 sessions old."
