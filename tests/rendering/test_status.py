@@ -138,7 +138,7 @@ def test_facts_have_their_span_and_age() -> None:
     of = market([50.0] * 6, units={"IWM": [250.0] * 5, "SPY": [900.0] * 3})
     assert lines(of)[2:4] == [
         "IWM fund facts: 2 Jan 2020 to 8 Jan 2020, current; CSV import.",
-        "SPY fund facts: 2 Jan 2020 to 6 Jan 2020, 1 session old; CSV import.",
+        "SPY fund facts: 2 Jan 2020 to 6 Jan 2020, 2 sessions old; CSV import.",
     ]
 
 
