@@ -39,9 +39,12 @@ class Role(Enum):
     OWNER = "the owner only"
 
 
-def is_listed(config: Config, one: int) -> bool:
-    """Whether the configuration itself lets a person, or everybody in a chat, in."""
-    return one == config.owner or one in config.users or one in config.chats
+def is_listed(config: Config, one: int, *, here: bool = True) -> bool:
+    """Whether the configuration itself lets a person, or everybody in a chat, in.
+
+    `here`: `one` is the chat that it is about. A private chat under `chats` lets its person in there alone.
+    """
+    return one == config.owner or one in config.users or (here and one in config.chats)
 
 
 def is_allowed(config: Config, person: int, chat_id: int, decided: dict[int, str | None]) -> bool:
@@ -51,7 +54,7 @@ def is_allowed(config: Config, person: int, chat_id: int, decided: dict[int, str
     word. A no to either keeps out, also of a bot whose mode is "open".
     """
     for one in (person, chat_id):
-        if is_listed(config, one):
+        if is_listed(config, one, here=one == chat_id):
             return True
         if decided.get(one) == REJECTED:
             return False
@@ -93,7 +96,7 @@ class Door:
     async def admits(self, user_id: int, chat_id: int) -> bool:
         """Whether this person may use the bot in this chat."""
         config, person = self._services.config, person_of(user_id, chat_id)
-        if is_listed(config, person):
+        if is_listed(config, person, here=person == chat_id):
             return True
         decided = await self._services.database.run(
             lambda db: {one: access.status_of(db, one) for one in (person, chat_id)}

@@ -231,12 +231,14 @@ async def guarded(
         (GROUP, STRANGER, True),
         (GROUP - 1, ME, True),
         (GROUP - 1, STRANGER, False),
+        (YOU, YOU, True),
+        (GROUP - 1, YOU, False),
     ],
 )
 async def test_the_owner_listed_people_and_listed_chats_get_in(
     chat_id: int, user_id: int, allowed: bool, sample: Path, tmp_path: Path
 ) -> None:
-    async with guarded(sample, tmp_path, {ME}, {GROUP}) as talk:
+    async with guarded(sample, tmp_path, {ME}, {GROUP, YOU}) as talk:
         (answer,) = await talk.ask("/status", chat_id, user_id=user_id)
         assert answer.text.startswith("Status" if allowed else "This bot is private.")
 
