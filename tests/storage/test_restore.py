@@ -274,6 +274,18 @@ def test_a_backup_of_an_earlier_version_is_brought_up_to_date(
     assert copy.read_bytes() == before
 
 
+def test_an_unsound_backup_of_an_earlier_version_is_found_out_before_it_is_brought_up_to_date(
+    path: Path, copy: Path, aside: Path
+) -> None:
+    copy.unlink()
+    with sqlite_utils.Database(copy) as db:
+        MIGRATIONS.apply(db, stop_before="m003_readings")
+    orphaned(copy)
+    with pytest.raises(DatabaseBroken, match=f"^{re.escape(str(copy))} is not sound, nothing was replaced: "):
+        restore(copy, path, aside, nothing)
+    assert word(path) == "new"
+
+
 def test_killed_at_any_step_there_is_the_old_database_or_the_new_one(path: Path, copy: Path) -> None:
     child = [sys.executable, "-m", "tests.storage.kills", "restore", str(path), str(copy)]
     done = subprocess.run(child, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 - our own code
