@@ -61,6 +61,7 @@ __all__ = [
     "open_database",
     "restore",
     "row_counts",
+    "size",
 ]
 
 T = TypeVar("T")
@@ -176,3 +177,9 @@ def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> D
     if not read_only:
         create(file)
     return Database(file, read_only=read_only)
+
+
+def size(db: sqlite_utils.Database) -> int:
+    """Bytes of the file, its write-ahead log aside."""
+    sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    return int(db.execute(sql).fetchone()[0])

@@ -86,24 +86,34 @@ def add(
     return Written(**written)
 
 
-def newest(db: sqlite_utils.Database, kind: str, *, known: Moment | None = None) -> list[Row]:
+def newest(
+    db: sqlite_utils.Database,
+    kind: str,
+    *,
+    known: Moment | None = None,
+    ticker: str | None = None,
+    source: str | None = None,
+) -> list[Row]:
     """The newest row of each key observed at or before `known`, ordered by key; all columns.
 
-    A withdrawn distribution comes back with amount None, a withdrawn split with ratio None. Each source
-    has rows of its own.
+    Of one `ticker` or `source` where given. A withdrawn distribution comes back with amount None, a
+    withdrawn split with ratio None. Each source has rows of its own.
     """
     shape = KINDS[kind]
     key = ", ".join(shape.whole_key)
     columns = f"id, {key}, {', '.join(shape.values)}, observed_at"
+    bounds = {"ticker = :ticker": ticker, "source = :source": source, "observed_at <= :known": known}
+    where = " AND ".join(["vintage > 0", *(bound for bound, value in bounds.items() if value is not None)])
     sql = f"""
         SELECT {columns} FROM (
             SELECT {columns}, row_number() OVER (
                 PARTITION BY {key} ORDER BY observed_at DESC, id DESC
             ) AS age
-            FROM {shape.table} WHERE vintage > 0 AND (:known IS NULL OR observed_at <= :known)
+            FROM {shape.table} WHERE {where}
         ) WHERE age = 1 ORDER BY {key}
     """  # noqa: S608 - names from KINDS only
-    return select(db, sql, {"known": None if known is None else instant(known)})
+    given = {"known": known and instant(known), "ticker": ticker, "source": source}
+    return select(db, sql, {name: value for name, value in given.items() if value is not None})
 
 
 def vintages(db: sqlite_utils.Database, kind: str, ticker: str) -> list[Row]:
