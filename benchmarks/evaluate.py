@@ -24,9 +24,9 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics import flows
 from bot.analytics.registry import METRICS
 from bot.config import Config
-from bot.data.files import store
 from bot.data.markets import Markets
 from bot.data.sample import SOURCE, sample_observations
+from bot.data.store import store
 from bot.jobs.evaluate import Evaluation, Fire
 from bot.services import Services, context_of
 from storage import alerts as stored

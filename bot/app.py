@@ -21,7 +21,7 @@ from bot.jobs.tick import Scheduler
 from bot.local import LOCAL_CHAT, Unlimited
 from bot.quota import Quota
 from bot.ratelimit import SendBudget
-from bot.services import Services
+from bot.services import Services, wall_clock
 from bot.serving import App, Bot
 
 if TYPE_CHECKING:
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], dt.datetime]
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - the terminal asks for none, the library for something
-
-
-def wall_clock() -> dt.datetime:
-    """The clock of `run`."""
-    return dt.datetime.now(dt.UTC)
 
 
 def services_of(

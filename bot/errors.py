@@ -5,8 +5,7 @@ BotError
 ├── BadInput           what a person typed cannot be understood; names the word and a form that works
 ├── NoData             the question is fine, the stored data cannot answer it
 ├── Undrawn            a picture cannot be made now
-├── ImportRejected     a file was not taken in; nothing of it was stored
-└── Busy               another process holds the database
+└── ImportRejected     a file was not taken in; nothing of it was stored
 """
 
 from __future__ import annotations
@@ -43,7 +42,3 @@ class Undrawn(BotError):
 
 class ImportRejected(BotError):
     """A file was not imported; nothing of it was stored."""
-
-
-class Busy(BotError):
-    """Another process holds the database."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from bot.analytics.fundamentals import convention_for
 from bot.analytics.metrics import parts_of
 from bot.analytics.registry import METRICS, for_convention
 from bot.easel import Easel
+from bot.errors import BadInput
 from bot.rendering.standing import Context, Standing
 from storage import alerts as stored
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # What was sent or given up is kept this long; a summary's row is also the note that it was sent.
 OUTBOX_KEPT = dt.timedelta(days=90)
 DAILY = "daily"  # kind of the summaries' due rows
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # what reading a damaged text raises
 
 
 @dataclass
@@ -46,6 +48,11 @@ class Services:
     easel: Easel = field(default_factory=Easel)
 
 
+def wall_clock() -> dt.datetime:
+    """The real clock, whatever day is played."""
+    return dt.datetime.now(dt.UTC)
+
+
 def metrics_for(market: Market) -> dict[str, Metric]:
     """METRICS whose convention, where nobody names one, is the one that this Market can be read by."""
     return for_convention(convention_for(market))
@@ -59,18 +66,42 @@ def context_of(market: Market, markets: Markets) -> Context:
     return Context(market, Histories(market, METRICS), sessions.close(following))
 
 
-def standing_of(db: sqlite_utils.Database, row: dict[str, Any], now: dt.datetime) -> Standing:
-    """A stored alert's row with its state; a snooze that is over by now is none."""
+class Unreadable(BadInput):
+    """A stored alert that this version cannot read: damaged, or of a metric that is gone."""
+
+    def __init__(self, row: Mapping[str, Any], why: str) -> None:
+        sentence = f"Alert #{row['number']} cannot be read ({why}); switch it off and set it again."
+        super().__init__(sentence, f"/alert {row['number']} off")
+
+
+def rule_of(row: Mapping[str, Any]) -> Rule:
+    """The rule of a stored alert; raises Unreadable."""
+    try:
+        rule = Rule.from_json(row["rule_json"])
+    except _MALFORMED as error:
+        raise Unreadable(row, type(error).__name__) from error
+    for condition in rule.conditions:
+        if condition.metric not in METRICS:
+            raise Unreadable(row, f"“{condition.metric}” is not a metric any more")
+    return rule
+
+
+def standing_of(db: sqlite_utils.Database, row: Mapping[str, Any], now: dt.datetime) -> Standing:
+    """A stored alert's row with its state; a snooze that is over by now is none. Raises Unreadable."""
     found = stored.current_state(db, row["alert_id"])
     if found is None:
-        raise LookupError(f"alert {row['alert_id']} has no state")
+        raise Unreadable(row, "it has no state")
+    try:
+        state = State.from_json(found[1])
+    except _MALFORMED as error:
+        raise Unreadable(row, type(error).__name__) from error
     snoozed, expires = row.get("snoozed_until"), row.get("expires_on")
     until = dt.datetime.fromisoformat(snoozed) if snoozed else None
     return Standing(
         row["number"],
-        Rule.from_json(row["rule_json"]),
+        rule_of(row),
         row["life"],
-        State.from_json(found[1]),
+        state,
         snoozed_until=until if until is not None and until > now else None,
         expires_on=dt.date.fromisoformat(expires) if expires else None,
         reason=row["reason"],
@@ -82,6 +113,26 @@ def parts_read(rule: Rule) -> list[str]:
     conditions = rule.conditions
     found = [part for c in conditions for part in parts_of(METRICS[c.metric], dict(c.arguments))]
     return list(dict.fromkeys(found))
+
+
+def standings_of(
+    db: sqlite_utils.Database, rows: Iterable[Mapping[str, Any]], now: dt.datetime
+) -> tuple[list[Standing], list[Unreadable]]:
+    """The alerts that can be read, and why the others cannot: one of them must not cost the rest."""
+    read: list[Standing] = []
+    unread: list[Unreadable] = []
+    for row in rows:
+        try:
+            read.append(standing_of(db, row, now))
+        except Unreadable as error:
+            unread.append(error)
+    return read, unread
+
+
+def active_standings(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[Standing]:
+    """A chat's active alerts, as a summary needs them; of one that cannot be read judging tells."""
+    rows = (row for row in stored.alerts_of(db, chat_id) if row["life"] == "active")
+    return standings_of(db, rows, now)[0]
 
 
 def fresh_state(rule: Rule, context: Context) -> State:

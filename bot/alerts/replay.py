@@ -94,13 +94,13 @@ def _compared(
     since: dt.date, states: tuple[State, ...], events: Sequence[Event], told: Sequence[Event]
 ) -> Replay:
     """Events as they are now beside those that were told; one that was muted and is not now is new."""
-    known = {_key(event): event for event in told}
-    still = {_key(event) for event in events}
-    new = [event for event in events if _is_new(event, known.get(_key(event)))]
+    known = {event.key: event for event in told}
+    still = {event.key for event in events}
+    new = [event for event in events if _is_new(event, known.get(event.key))]
     return Replay(
         since,
         states,
-        withdrawn=tuple(event for event in told if _key(event) not in still),
+        withdrawn=tuple(event for event in told if event.key not in still),
         new=tuple(new),
         kept=tuple(event for event in events if event not in new),
     )
@@ -108,7 +108,3 @@ def _compared(
 
 def _is_new(event: Event, known: Event | None) -> bool:
     return known is None or (known.muted and not event.muted)
-
-
-def _key(event: Event) -> tuple[dt.date, str, tuple[str, ...]]:
-    return event.session, event.kind, event.ops

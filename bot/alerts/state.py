@@ -147,6 +147,11 @@ class Event:
     done: bool = False
 
     @property
+    def key(self) -> tuple[dt.date, str, tuple[str, ...]]:
+        """What makes it the same event on other figures: session, kind and side."""
+        return self.session, self.kind, self.ops
+
+    @property
     def value(self) -> float | None:
         """The first condition's value."""
         return self.legs[0].value

@@ -16,6 +16,7 @@ import pandas as pd
 SMALL = "IWM"
 LARGE = "SPY"
 PAIR = (SMALL, LARGE)
+SAMPLE = "sample"  # storage's word for the source of made-up figures
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Source:
     @property
     def is_sample(self) -> bool:
         """Whether the numbers are made up and must be labelled so wherever they are shown."""
-        return self.name == "sample"
+        return self.name == SAMPLE
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,10 +54,6 @@ class Sessions:
         instant: dt.datetime = self._closes.loc[session].to_pydatetime()
         return instant
 
-    def is_session(self, day: dt.date) -> bool:
-        """Whether the exchange trades on `day`."""
-        return pd.Timestamp(day) in self.index
-
     def is_early_close(self, session: pd.Timestamp) -> bool:
         """Whether the session closes before 16:00 New York."""
         return session in self._early

@@ -53,26 +53,9 @@ def breakout_low(r: pd.Series, n: int) -> pd.Series:
 
 def slope(r: pd.Series, n: int) -> pd.Series:
     """Percent a year, 100 (e^{252 b} - 1) with b the OLS slope of ln R on the count over n sessions."""
-    return 100 * np.expm1(SESSIONS_A_YEAR * _line(r, n)["slope"])
-
-
-def fit_quality(r: pd.Series, n: int) -> pd.Series:
-    """R squared of the fit behind `slope`, 0 to 1."""
-    return _line(r, n)["r_squared"]
-
-
-def _line(r: pd.Series, n: int) -> pd.DataFrame:
-    """Rolling OLS of ln R on the session count: slope and R squared."""
-    log = np.log(r)
     count = pd.Series(np.arange(len(r), dtype="float64"), index=r.index)
-    covariance = log.rolling(n).cov(count, ddof=0)
     spread = (n * n - 1) / 12  # variance of n consecutive integers
-    return pd.DataFrame(
-        {
-            "slope": covariance / spread,
-            "r_squared": covariance**2 / (spread * log.rolling(n).var(ddof=0)),
-        }
-    )
+    return 100 * np.expm1(SESSIONS_A_YEAR * np.log(r).rolling(n).cov(count, ddof=0) / spread)
 
 
 def channel_fit(r: pd.Series, since: dt.date = CHANNEL_FROM) -> pd.DataFrame:

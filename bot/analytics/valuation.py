@@ -160,21 +160,3 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
         len(over),
         over.index[0] if len(over) else None,
     )
-
-
-def aggregate_pe(caps: pd.Series, earnings: pd.Series) -> dict[str, float]:
-    """P/E of a basket in three conventions and the share of market value that loses money.
-
-    `caps` market value and `earnings` of each company, same units. Keys: losses_in (sum of caps over
-    sum of earnings, NaN if that is not positive), positive, capped (each P/E at most 60, weights by
-    market value), loss_share (0 to 1).
-    """
-    earning = earnings > 0
-    total, profit = float(earnings.sum()), float(earnings[earning].sum())
-    capped = (caps[earning] / earnings[earning]).clip(upper=60)
-    return {
-        "losses_in": float(caps.sum()) / total if total > 0 else float("nan"),
-        "positive": float(caps[earning].sum()) / profit if profit > 0 else float("nan"),
-        "capped": float(caps[earning].sum() / (caps[earning] / capped).sum()) if profit > 0 else float("nan"),
-        "loss_share": float(caps[earnings < 0].sum() / caps.sum()),
-    }

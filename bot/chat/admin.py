@@ -13,8 +13,9 @@ from bot.chat.access import APPROVED, REJECTED, SHARED, is_listed
 from bot.errors import BadInput, BotError
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.text import Html, bold, code, did_you_mean, lines
+from bot.words import counted
 from storage import access, chats, outbox, sources
-from storage.db import StorageError, backup
+from storage.db import StorageError, backup, size
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -160,18 +161,17 @@ async def _stats(ask: Ask, _: str) -> Answer:
     """How much there is of everything."""
 
     def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], dict[str, int], int]:
-        size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
-        return chats.counts(db), outbox.pending(db), int(size[0])
+        return chats.counts(db), outbox.pending(db), size(db)
 
-    counted, queue, size = await ask.services.database.run(read)
+    found, queue, taken = await ask.services.database.run(read)
     told = {
-        name: ", ".join(f"{n:,} {status}" for status, n in found.items()) for name, found in counted.items()
+        name: ", ".join(f"{n:,} {status}" for status, n in group.items()) for name, group in found.items()
     }
     html = lines(
         bold("Stats"),
         *(f"{name.capitalize()}: {said or 'none'}." for name, said in told.items()),
         f"Messages: {', '.join(f'{n:,} {status}' for status, n in queue.items()) or 'none'}.",
-        f"Database: {size / 1e6:,.1f} MB. Version {__version__}.",
+        f"Database: {taken / 1e6:,.1f} MB. Version {__version__}.",
     )
     return Answer(html, buttons=((("Status", "/status"), ("People", "/admin people")),))
 
@@ -207,7 +207,7 @@ async def _draft(ask: Ask, text: str) -> Answer:
         return len(chats.active(db))
 
     count = await ask.change(write)
-    html = lines(_announcement(text), "", f"This goes to {count} chat{'s' if count != 1 else ''}.")
+    html = lines(_announcement(text), "", f"This goes to {counted(count, 'chat')}.")
     return Answer(html, buttons=((("Send", f"/admin send {ask.update_id}"), ("Leave it", "/admin")),))
 
 
@@ -234,7 +234,7 @@ async def _broadcast(ask: Ask, given: str) -> Answer:
     count = await ask.change(write)
     if count is None:
         raise BadInput("That message was sent already, or another took its place.")
-    return Answer(lines(bold(f"On its way to {count} chat{'s' if count != 1 else ''}.")))
+    return Answer(lines(bold(f"On its way to {counted(count, 'chat')}.")))
 
 
 # What /admin can do.

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.alerts.rule import Rule
 from bot.chat.alert_looks import look
 from bot.chat.alert_rows import (
     Row,
@@ -31,7 +30,7 @@ from bot.rendering.answer import Answer
 from bot.rendering.outages import waits
 from bot.rendering.standing import Standing
 from bot.rendering.text import Html, bold, code, lines, short_date
-from bot.services import metrics_for
+from bot.services import metrics_for, rule_of
 from storage import alerts as stored
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ async def edit(ask: Ask, row: Row, rest: str) -> Answer:
     refuse_ended(row)
     if not rest:
         return await asyncio.to_thread(edits.choice, await standing(ask, row), await context(ask))
-    of, old = await context(ask), Rule.from_json(row["rule_json"])
+    of, old = await context(ask), rule_of(row)
     command = f"/alert {row['number']} edit"
     try:
         rule = edited(old, rest, metrics_for(of.market))
@@ -117,7 +116,7 @@ async def resume(ask: Ask, row: Row, _: str) -> Answer:
     refuse_ended(row)
     if row["life"] == "active":
         raise BadInput(f"Alert #{row['number']} is active already.", f"/alert {row['number']}")
-    of, rule = await context(ask), Rule.from_json(row["rule_json"])
+    of, rule = await context(ask), rule_of(row)
     state, _often = await fresh(rule, of)
 
     def write(db: sqlite_utils.Database) -> tuple[Row, list[str]]:
@@ -131,7 +130,7 @@ async def resume(ask: Ask, row: Row, _: str) -> Answer:
 
 async def renew(ask: Ask, row: Row, _: str) -> Answer:
     """A year more from today; one that has ended starts afresh, within the quota."""
-    of, old = await context(ask), Rule.from_json(row["rule_json"])
+    of, old = await context(ask), rule_of(row)
     rule = replace(old, until=None)
     state, often = await fresh(rule, of)
     expires, ended = last_day(rule, ask, of), row["life"] not in say.ALIVE
@@ -171,7 +170,7 @@ async def off(ask: Ask, row: Row, _: str) -> Answer:
 
 async def back(ask: Ask, row: Row, rest: str) -> Answer:
     """A second alert with the mirrored rule; of several conditions, one each to choose from by its place."""
-    rule = Rule.from_json(row["rule_json"])
+    rule = rule_of(row)
     mirrors = edits.mirrored(rule)
     if not rest and len(mirrors) != 1:
         return edits.mirror_choice(row["number"], rule, mirrors)

@@ -55,13 +55,13 @@ async def standing(ask: Ask, row: Row) -> Standing:
     return await ask.services.database.run(lambda db: standing_of(db, row, ask.now))
 
 
-def read_rule(text: str, market: Market) -> Rule:
+def read_rule(text: str, market: Market, command: str = "/alert") -> Rule:
     """Rule of a typed line or of a preset's name; raises BadInput whose example is a line to send."""
     preset = preset_of(text)
     try:
         return parse_rule(preset.rule if preset else text, metrics_for(market))
     except BadInput as error:
-        raise BadInput(error.sentence, f"/alert {error.example}" if error.example else "") from error
+        raise BadInput(error.sentence, f"{command} {error.example}" if error.example else "") from error
 
 
 def refuse_past(rule: Rule, market: Market, ask: Ask, command: str = "/alert") -> None:

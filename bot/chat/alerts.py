@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.alerts.reading import nearest
@@ -12,8 +13,8 @@ from bot.chat import alert_changes, alert_looks, guide
 from bot.chat.alert_rows import Row, context, found, make, read_rule
 from bot.errors import BadInput
 from bot.rendering.listing import listing
-from bot.rendering.text import did_you_mean
-from bot.services import standing_of
+from bot.rendering.text import did_you_mean, lines
+from bot.services import standings_of
 from storage import alerts as stored
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from bot.chat.ask import Ask
     from bot.rendering.answer import Answer
     from bot.rendering.standing import Standing
+    from bot.services import Unreadable
 
 _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule begins with a number
 _NEW = re.compile(r"new\b\s*(.*)", re.DOTALL | re.IGNORECASE)
@@ -92,11 +94,12 @@ async def on_alerts(ask: Ask) -> Answer:
     if asked is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
 
-    def read(db: sqlite_utils.Database) -> list[Standing]:
-        return [standing_of(db, row, ask.now) for row in stored.alerts_of(db, ask.chat_id)]
+    def read(db: sqlite_utils.Database) -> tuple[list[Standing], list[Unreadable]]:
+        return standings_of(db, stored.alerts_of(db, ask.chat_id), ask.now)
 
-    standings = await ask.services.database.run(read)
-    return await asyncio.to_thread(listing, standings, await context(ask), int(asked[1] or 0))
+    standings, unread = await ask.services.database.run(read)
+    answer = await asyncio.to_thread(listing, standings, await context(ask), int(asked[1] or 0))
+    return replace(answer, html=lines(answer.html, *(error.sentence for error in unread)))
 
 
 async def on_history(ask: Ask) -> Answer:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import PRESETS, preset_of
 from bot.analytics.windows import parse_date
+from bot.chat.alert_rows import read_rule
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, Asked
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.text import bold, code, lines
-from bot.services import context_of, metrics_for
+from bot.services import context_of
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask
@@ -41,11 +41,7 @@ async def on_backtest(ask: Ask) -> Answer:
         if not 1 <= years <= _MOST:
             raise BadInput(f"{years} years are out of range (1 to {_MOST}).", "/backtest ratio > sma 200 10y")
     market = await ask.market(asked)
-    preset = preset_of(text)
-    try:
-        rule = parse_rule(preset.rule if preset else text, metrics_for(market))
-    except BadInput as error:
-        raise BadInput(error.sentence, f"/backtest {error.example}" if error.example else "") from error
+    preset, rule = preset_of(text), read_rule(text, market, "/backtest")
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
     name = preset.name.lower() if preset else ""
     return await asyncio.to_thread(

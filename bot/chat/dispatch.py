@@ -180,8 +180,8 @@ class Dispatcher:
 
     async def _guard(self, update: Update, context: Context, ask: Ask, command: Command) -> None:
         """Raise BadInput unless the person may use the command with these words."""
-        role, config = command.role(ask.text), self._services.config
-        if role is Role.OWNER and not (ask.user_id == config.owner == ask.chat_id):
+        role = command.role(ask.text)
+        if role is Role.OWNER and not ask.is_owner:
             raise BadInput(OWNER)
         if role is Role.ADMIN and not await may_change(context.bot, update):
             raise BadInput(ADMINISTRATORS)

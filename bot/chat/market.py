@@ -15,7 +15,8 @@ from bot.rendering.compare import compare
 from bot.rendering.flows import flows_answer
 from bot.rendering.fundamentals import fundamentals_answer
 from bot.rendering.metric import metric_answer
-from bot.rendering.multiples import multiples_answer, why_answer
+from bot.rendering.moved import why_answer
+from bot.rendering.multiples import multiples_answer
 from bot.rendering.reference import metric_list
 from bot.rendering.sectors import sectors_answer
 from bot.rendering.trend import trend_answer

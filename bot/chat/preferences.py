@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 from bot.chat.settings import replan
 from bot.errors import BadInput
 from bot.preferences import RETURNS, preferences_of
-from bot.rendering.answer import Answer
+from bot.rendering.answer import Answer, in_rows
 from bot.rendering.numbers import NUMBERS, USUAL
 from bot.rendering.text import Html, bold, code, did_you_mean, lines
 from bot.rendering.themes import THEMES
@@ -103,7 +103,7 @@ def _card(ask: Ask, row: Row, changed: Setting | None = None) -> Answer:
     labels: list[Button] = [(setting.title, f"/settings {name}") for name, setting in SETTINGS.items()]
     labels.append(("Summary", "/summary"))
     html = lines(bold("Settings of this chat"), *told, f"Daily summary: {summary}, /summary")
-    return Answer(html, buttons=_rows(labels, 2))
+    return Answer(html, buttons=in_rows(labels, 2))
 
 
 def _line(setting: Setting, config: Config, row: Row, changed: Setting | None) -> Html:
@@ -119,11 +119,7 @@ def _choice(ask: Ask, setting: Setting, row: Row) -> Answer:
         "Or type: " + code(setting.example),
     )
     offered: list[Button] = [(word, f"/settings {setting.name} {word}") for word in setting.offered]
-    return Answer(html, buttons=(*_rows(offered, _A_ROW), (("Back", "/settings"),)))
-
-
-def _rows(buttons: list[Button], width: int) -> tuple[tuple[Button, ...], ...]:
-    return tuple(tuple(buttons[at : at + width]) for at in range(0, len(buttons), width))
+    return Answer(html, buttons=(*in_rows(offered, _A_ROW), (("Back", "/settings"),)))
 
 
 @lru_cache(maxsize=1)

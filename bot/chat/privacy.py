@@ -12,8 +12,6 @@ from bot.services import OUTBOX_KEPT
 from storage import privacy
 
 if TYPE_CHECKING:
-    import sqlite_utils
-
     from bot.chat.ask import Ask
 
 _YES = "yes"
@@ -121,7 +119,7 @@ async def on_forgetme(ask: Ask) -> Answer:
             else "That it was let in is deleted too: it would have to ask anew.",
         )
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
-    await ask.change(lambda db: _forget(db, ask.chat_id))
+    await ask.change(lambda db: privacy.forget(db, ask.chat_id))
     kept = ask.services.config.backup_keep
     backups = (
         f"Backups hold it up to {kept} days longer; if the owner restores one, it is back."
@@ -129,7 +127,3 @@ async def on_forgetme(ask: Ask) -> Answer:
         else None
     )
     return Answer(lines(bold("Deleted: ") + f"{_counted(found)}.", backups))
-
-
-def _forget(db: sqlite_utils.Database, chat_id: int) -> None:
-    privacy.forget(db, chat_id)

@@ -11,6 +11,7 @@ from bot.errors import BadInput, BotError
 from bot.quota import COMMANDS_A_MINUTE
 from bot.rendering.answer import Answer, Button
 from bot.rendering.text import Html, bold, code, lines, nearest, strip_html
+from bot.words import counted
 
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
@@ -94,5 +95,5 @@ def note_of(answer: Answer) -> str | None:
 
 def hush(seconds: int) -> str:
     """The one line to somebody over the quota."""
-    wait = f"{seconds} second{'s' if seconds > 1 else ''}"
+    wait = counted(seconds, "second")
     return f"That was more than {COMMANDS_A_MINUTE} commands in a minute; please go on in {wait}."

@@ -17,6 +17,7 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.phrases import words
 from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule, Target
 from bot.errors import BadInput
+from bot.words import capital, counted
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition
@@ -96,8 +97,8 @@ def _amended(old: Condition, change: str, example: str, registry: Mapping[str, M
 
 def _which(leg: int, count: int) -> str:
     """That a change names no condition of the rule."""
-    has = f"the rule has {count} condition{'s' if count > 1 else ''}"
-    return f"There is no “leg {leg}”: {has}." if leg else f"{has[:1].upper()}{has[1:]}; say which."
+    has = f"the rule has {counted(count, 'condition')}"
+    return f"There is no “leg {leg}”: {has}." if leg else f"{capital(has)}; say which."
 
 
 def _fitting(rule: Rule, change: str, registry: Mapping[str, Metric]) -> str:

@@ -21,9 +21,8 @@ from bot.rendering.health import RESTATED_DAYS, healths, switched_on
 from bot.rendering.status import Report, about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
-from bot.services import DAILY, context_of, standing_of
+from bot.services import DAILY, active_standings, context_of
 from storage import access, chats, outbox
-from storage import alerts as stored
 from storage import sources as source_rows
 from storage.restatements import recent
 
@@ -197,8 +196,7 @@ def _skip(db: sqlite_utils.Database, ask: Ask, day: dt.date) -> None:
 
 async def _now(ask: Ask) -> Answer:
     def read(db: sqlite_utils.Database) -> list[Standing]:
-        rows = stored.alerts_of(db, ask.chat_id)
-        return [standing_of(db, row, ask.now) for row in rows if row["life"] == "active"]
+        return active_standings(db, ask.chat_id, ask.now)
 
     standings = await ask.services.database.run(read)
     context = await asyncio.to_thread(context_of, await ask.market(), ask.services.markets)

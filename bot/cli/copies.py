@@ -15,6 +15,7 @@ from bot.cli.voice import busy, say
 from bot.copies import file_of, kept
 from bot.errors import BotError
 from bot.jobs.restored import last_told, settle
+from bot.words import counted
 from storage import sources
 from storage.db import StorageError, backup, hold_lock, open_database, restore, row_counts
 
@@ -80,13 +81,7 @@ def _told(settled: Settled) -> list[str]:
         f"the backup's last tick: {made}; sessions since are judged when the bot runs and has their data"
     ]
     if settled.repeats:
-        lines.append(f"{_count(settled.repeats, 'message')} waited then: sent, marked “possible repeat”")
+        lines.append(f"{counted(settled.repeats, 'message')} waited then: sent, marked “possible repeat”")
     if settled.summaries:
-        lines.append(f"{_count(settled.summaries, 'summary')} that may have been sent since: left out")
+        lines.append(f"{counted(settled.summaries, 'summary')} that may have been sent since: left out")
     return lines
-
-
-def _count(number: int, noun: str) -> str:
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun.removesuffix('y')}{'ies' if noun.endswith('y') else 's'}"

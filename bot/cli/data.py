@@ -11,11 +11,14 @@ from bot.analytics.sessions import Sessions
 from bot.cli import ISSUER
 from bot.cli.hold import beside_the_bot
 from bot.cli.voice import busy, say
+from bot.data.cells import read_bytes
 from bot.data.export import export
-from bot.data.files import READERS, known_fund, store_file
+from bot.data.files import READERS
 from bot.data.issuers.reading import read_issuer
-from bot.data.issuers.sniff import read_bytes
+from bot.data.issuers.sniff import LARGEST
 from bot.data.issuers.store import store_issuer
+from bot.data.names import known_fund
+from bot.data.store import store_file
 from bot.errors import BotError
 from storage.db import open_database
 
@@ -53,7 +56,7 @@ def _take_in_issuer(given: argparse.Namespace, config: Config) -> int:
     sessions, now = Sessions(config.closed), dt.datetime.now(dt.UTC)
     with busy(f"Reading {given.file.name}"):
         contents = read_issuer(
-            read_bytes(given.file),
+            read_bytes(given.file, "an issuer's file", LARGEST),
             name=given.file.name,
             sessions=sessions,
             today=now.date(),

@@ -14,6 +14,7 @@ from bot.data.load import build_market, read_rows
 from bot.rendering.health import RESTATED_DAYS, findings, healths, switched_on
 from bot.secrets import of_token
 from bot.token import is_open
+from bot.words import counted
 from storage import sources
 from storage.db import StorageError, integrity_check, open_database
 from storage.lock import is_held
@@ -103,6 +104,6 @@ def _prices(market: Market, sessions: Sessions, now: dt.datetime) -> Finding:
         return Finding(NOTE, "data", "no prices of both funds yet; run “refresh” or “import prices”")
     due = sessions.last_completed(now, STALE_AFTER)
     behind = int((sessions.between(market.end, due) > market.end).sum())
-    age = f"{behind} session{'' if behind == 1 else 's'} behind" if behind else "current"
+    age = f"{counted(behind, 'session')} behind" if behind else "current"
     words = f"prices to {market.end:%Y-%m-%d}, {age}; {market.source('prices').label}"
     return Finding(NOTE if behind else OK, "data", words)

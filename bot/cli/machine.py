@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bot.cli.voice import say
 from bot.copies import kept
+from bot.words import counted
 from storage import outbox, sources
 from storage.db import SQLITE_VERSION, TWO_WRITERS_SAFE, DatabaseMissing, StorageError, open_database
 from storage.lock import is_held
@@ -163,12 +164,8 @@ def backups(config: Config, now: dt.datetime, *, runs: bool) -> Finding:
         return Finding(NOTE, "backups", words)
     day, newest = found[0]
     age = max(today - day, dt.timedelta())
-    words = f"{newest}, {_days(age.days)} old, one of {len(found)}"
+    words = f"{newest}, {counted(age.days, 'day')} old, one of {len(found)}"
     if age <= OLDEST_BACKUP:
         return Finding(OK, "backups", words)
     said = "the nightly ones fail, look at the bot's log" if runs else "make one with “backup”"
     return Finding(FAIL if runs else NOTE, "backups", f"{words}; {said}")
-
-
-def _days(count: int) -> str:
-    return f"{count} day{'' if count == 1 else 's'}"

@@ -20,7 +20,9 @@ from bot.data.due import next_try
 from bot.errors import BotError
 from bot.local import LocalTelegram, printer
 from bot.rendering.health import switched_on
-from bot.rendering.standing import moment, place_of
+from bot.rendering.moments import moment, place_of
+from bot.services import wall_clock
+from bot.words import counted
 from storage import outbox, sources
 from storage.db import open_database
 
@@ -91,7 +93,7 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
         if not done.fires and market.end is not None:
             say("no alert turned true")
         if done.summaries:
-            say(f"{done.summaries} daily summar{'y' if done.summaries == 1 else 'ies'} queued")
+            say(f"{counted(done.summaries, 'daily summary')} queued")
         drained = await bot.scheduler.drain()
         sent = drained.sent + (await _send(telegram) if telegram else 0)
         queue = await bot.services.database.run(outbox.pending)
@@ -138,7 +140,7 @@ def refresh_now(given: argparse.Namespace, config: Config) -> int:
 
 def _again(config: Config, rows: Sequence[Row], failed: Collection[tuple[str, str]]) -> str:
     """What becomes of figures that did not come, and what to do."""
-    now, zone, sessions = app.wall_clock(), ZoneInfo(config.timezone), Sessions(config.closed)
+    now, zone, sessions = wall_clock(), ZoneInfo(config.timezone), Sessions(config.closed)
     tries = [
         due
         for row in rows
@@ -153,6 +155,6 @@ def _again(config: Config, rows: Sequence[Row], failed: Collection[tuple[str, st
 
 
 async def _refresh(config: Config, database: Database) -> list[Report]:
-    services = app.services_of(config, database, app.wall_clock, live=True)
-    bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, app.wall_clock))
+    services = app.services_of(config, database, wall_clock, live=True)
+    bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, wall_clock))
     return await bot.scheduler.refresh(force=True)

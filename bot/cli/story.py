@@ -6,8 +6,8 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from bot.cli.voice import say
-from bot.data.files import store
 from bot.data.sample import SOURCE, sample_observations
+from bot.data.store import store
 from bot.errors import BotError
 from bot.local import converse
 from storage import observations

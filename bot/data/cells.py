@@ -104,17 +104,22 @@ def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...]) ->
     return Table(name, rows, frozenset(columns), tuple(title for title in others if title), ragged)
 
 
-def read_text(path: Path) -> str:
-    """Text of a file in UTF-8 (or UTF-16 with its mark); ImportRejected when it is none."""
+def read_bytes(path: Path, needed: str, most: int) -> bytes:
+    """A file's bytes, one more than `most` where it is larger; ImportRejected when it cannot be read."""
     try:
         with path.open("rb") as opened:
-            content = opened.read(LARGEST_FILE + 1)
+            return opened.read(most + 1)
     except FileNotFoundError:
         raise ImportRejected(f"There is no file {path}.") from None
     except IsADirectoryError:
-        raise ImportRejected(f"{path} is a folder; a CSV file is needed.") from None
+        raise ImportRejected(f"{path} is a folder; {needed} is needed.") from None
     except OSError as err:
         raise ImportRejected(f"{path} cannot be read: {err.strerror}.") from err
+
+
+def read_text(path: Path) -> str:
+    """Text of a file in UTF-8 (or UTF-16 with its mark); ImportRejected when it is none."""
+    content = read_bytes(path, "a CSV file", LARGEST_FILE)
     if len(content) > LARGEST_FILE:
         raise ImportRejected(f"{path.name} is larger than {LARGEST_FILE / 1e6:.0f} MB.")
     for start, words in _NOT_TEXT.items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.dates import short_date
 from bot.analytics.market import Dispute
+from bot.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ class Comparison:
         'daily CSV and Yahoo share 3 sessions; they are compared from 20 on.'
         """
         if self.shared < SESSIONS:
-            sessions = "1 session" if self.shared == 1 else f"{self.shared} sessions"
+            sessions = counted(self.shared, "session")
             return f"{other} and {lead} share {sessions}; they are compared from {SESSIONS} on."
         if self.worst is None:
             return None

@@ -36,7 +36,7 @@ from bot.errors import ImportRejected
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bot.data.files import Contents
+    from bot.data.preview import Contents
 
 LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million
 FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.data.files import SAMPLE, known_fund
+from bot.analytics.market import SAMPLE
 from bot.data.formats import FORMATS
-from bot.data.load import LABELS
+from bot.data.names import LABELS, known_fund
 from bot.errors import NoData
 from storage import observations as stored
 

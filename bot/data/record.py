@@ -83,7 +83,8 @@ def _accepted(
     db: sqlite_utils.Database, files: IssuerFiles, ticker: str, outcome: Ok | Partial
 ) -> tuple[Outcome, str]:
     """An issuer's file as an import of it is taken in, with a sentence on its NAVs; or why it is not."""
-    known = {row["session"] for row in issuer.own(db, "fund_facts", ticker)}
+    before = observations.newest(db, "fund_facts", ticker=ticker, source=issuer.SOURCE)
+    known = {row["session"] for row in before}
     try:
         rows, far = issuer.accept(db, ticker, outcome.payload, files.called(ticker))
     except ImportRejected as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import LARGE, PAIR, SMALL
+from bot.analytics.market import LARGE, PAIR, SAMPLE, SMALL
 from bot.analytics.sectors import REVENUE, SECTOR
 from bot.analytics.sessions import Sessions
 from bot.data import anchors
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
     Closes = dict[str, Values]
 
-SOURCE = "sample"
+SOURCE = SAMPLE
 # Found by search: with it the ratio crosses above its 200-day average once in 2020, on the day on
 # which it really did (2020-10-06), and ends where it really ended above it.
 SEED = 811_901

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -65,18 +66,13 @@ def is_rebased(db: sqlite_utils.Database, *, source: str, ticker: str, payload: 
     stored one: sources rewrite their history at a split, or some days later, or take it back. Unless all
     of it were read again, closes of both kinds would stand side by side.
     """
-    splits = {row["session"]: row["ratio"] for row in _own(db, "splits", source, ticker)}
+    own = partial(observations.newest, db, ticker=ticker, source=source)
+    splits = {row["session"]: row["ratio"] for row in own("splits")}
     if any(splits.get(split["session"]) != split["ratio"] for split in payload.get("splits", ())):
         return True
-    closes = {row["session"]: row["close"] for row in _own(db, "bars", source, ticker) if row["close"]}
+    closes = {row["session"]: row["close"] for row in own("bars") if row["close"]}
     return any(
         abs(bar["close"] / closes[bar["session"]] - 1) > APART
         for bar in payload.get("bars", ())
         if bar["session"] in closes and bar["close"]
     )
-
-
-def _own(db: sqlite_utils.Database, kind: str, source: str, ticker: str) -> list[dict[str, Any]]:
-    """Newest rows of a fund that one source gave."""
-    rows = observations.newest(db, kind)
-    return [row for row in rows if (row["source"], row["ticker"]) == (source, ticker)]

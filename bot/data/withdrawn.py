@@ -44,8 +44,8 @@ def withdrawn(
         listed = {row[day] for row in outcome.payload[kind]}
         stored = {
             row[day]
-            for row in observations.newest(db, kind)
-            if (row["source"], row["ticker"]) == (source, ticker) and row[column] is not None
+            for row in observations.newest(db, kind, ticker=ticker, source=source)
+            if row[column] is not None
         }
         absent = sorted(stored & _should_be_listed(outcome.payload, listed, stored, completed))
         if len(absent) > max(len(stored & listed), 1):  # not so many at once: the list itself is not whole

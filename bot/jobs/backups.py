@@ -6,19 +6,17 @@ off at night makes up for it when it starts, and a copy that somebody deleted is
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import logging
-from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from threading import Thread
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot.copies import cut_off, file_of, kept
 from bot.jobs.local_time import due_instant
-from bot.rendering.text import escape, strip_html
+from bot.rendering.answer import REPLY, Answer, payload_of
+from bot.rendering.text import escape
+from bot.threads import beside
 from storage import outbox, sources
 from storage.db import StorageError, backup
 
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
 
     from bot.config import Config
     from bot.services import Services
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
@@ -63,7 +59,7 @@ class Backups:
             day = due(services.config, now)
             if day is None:
                 return None
-            made = await _beside(partial(make, services.config, day))
+            made = await beside(partial(make, services.config, day), "backup")
         except (StorageError, OSError) as error:
             await self._failed(str(error), now)
             return None
@@ -88,32 +84,6 @@ class Backups:
         await self._services.database.run(
             partial(_note_success, owner=self._services.config.owner, made=made, now=self._services.clock())
         )
-
-
-async def _beside(work: Callable[[], T]) -> T:
-    """Run work on a thread that nobody waits for at the end of the process: a copy cut off is made again."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast("T", result))
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:  # noqa: BLE001 - raised again where it is awaited
-            error = raised
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, result, error)
-
-    Thread(target=run, name="backup", daemon=True).start()
-    return await done
 
 
 def make(config: Config, day: dt.date) -> Path:
@@ -142,7 +112,6 @@ def _note_success(db: sqlite_utils.Database, owner: int | None, made: Path, now:
 def _tell(db: sqlite_utils.Database, owner: int | None, words: str, now: dt.datetime) -> None:
     if owner is None:
         return
-    html = escape(words)
-    payload = {"html": html, "plain": strip_html(html), "buttons": [], "silent": False}
+    payload = payload_of(Answer(escape(words)), REPLY)
     dedup = f"backup:{now:%Y-%m-%dT%H:%M:%S}"
     outbox.enqueue(db, chat_id=owner, kind="notice", dedup=dedup, payload=payload, now=now)

@@ -128,11 +128,10 @@ def _standing(db: sqlite_utils.Database, alert_id: int) -> list[Known]:
     found: dict[tuple[dt.date, str, tuple[str, ...]], Known] = {}
     for row in events.events_from(db, alert_id, first) if first is not None else ():
         event = Event.from_json(row["detail"]["event"])
-        key = (event.session, event.kind, event.ops)
         if row["transition"] == WITHDRAWN:
-            found.pop(key, None)
+            found.pop(event.key, None)
         else:
-            found[key] = Known(row["event_id"], event)
+            found[event.key] = Known(row["event_id"], event)
     return list(found.values())
 
 

@@ -113,19 +113,19 @@ class Judge:
     ) -> tuple[tuple[State, ...], tuple[Happening, ...]]:
         """What judging the kept sessions again gives; nothing where no figure has changed."""
         states = [State.from_json(text) for text in kept.states]
-        known = {_key(one.event): one for one in kept.events}
+        known = {one.event.key: one for one in kept.events}
         found = replay(rule, states, bars, [one.event for one in kept.events]) if states else None
         if found is None:
             return (), ()
         return found.states, (
             *(
-                Happening(WITHDRAWN, event, known[_key(event)], _why(found, states, event), revised=True)
+                Happening(WITHDRAWN, event, known[event.key], _why(found, states, event), revised=True)
                 for event in found.withdrawn
             ),
             *(
-                Happening(RESTATED, event, known[_key(event)], revised=True)
+                Happening(RESTATED, event, known[event.key], revised=True)
                 for event in found.kept
-                if _key(event) in known and event.legs != known[_key(event)].event.legs
+                if event.key in known and event.legs != known[event.key].event.legs
             ),
             *(Happening(event.kind, event, revised=True) for event in found.new),
         )
@@ -150,10 +150,6 @@ def _continues(before: pd.Series | None, now: pd.Series) -> bool:
     if before is None or last is None or int((before.index > last).sum()) >= PATIENCE:
         return False
     return bool(now.loc[:last].equals(before.loc[:last]))
-
-
-def _key(event: Event) -> tuple[dt.date, str, tuple[str, ...]]:
-    return event.session, event.kind, event.ops
 
 
 def _why(found: Replay, states: Sequence[State], event: Event) -> Revision:

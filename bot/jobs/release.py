@@ -16,8 +16,8 @@ from bot.jobs.judged import WITHDRAWN
 from bot.jobs.sending import Place, send, send_lines
 from bot.jobs.telling import QUARTER, SNOOZE, Teller, Wishes, became
 from bot.rendering import corrections, pushes
-from bot.rendering.standing import capital
-from bot.services import context_of, standing_of
+from bot.services import context_of, standings_of
+from bot.words import capital
 from storage import alerts as stored
 from storage import events, held
 
@@ -73,7 +73,8 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         since = (session - QUARTER).isoformat()
         fires = events.fires_since(db, row["alert_id"], since, until=row["session"])
         alert = stored.get_alert(db, row["chat_id"], row["number"])
-        standing = standing_of(db, alert, now) if alert is not None else None
+        standings, _ = standings_of(db, [alert] if alert else [], now)  # of an alert that can still be read
+        standing = standings[0] if standings else None
         found[row["chat_id"], row["thread_id"]].append({**row, "fires": fires, "standing": standing})
     return found
 
@@ -95,7 +96,9 @@ def _message(context: Context, rows: list[Row], now: dt.datetime, default_zone: 
 
 def _standing(row: Row) -> Standing:
     """The alert as it stands, with the rule that the event came of."""
-    standing: Standing = row["standing"]
+    standing: Standing | None = row["standing"]
+    if standing is None:
+        raise LookupError(f"alert {row['alert_id']} cannot be read any more")
     return replace(standing, rule=Rule.from_json(row["detail"]["rule"]))
 
 

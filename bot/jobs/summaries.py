@@ -18,8 +18,7 @@ from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.numbers import localized
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
-from bot.services import DAILY, context_of, standing_of
-from storage import alerts as stored
+from bot.services import DAILY, active_standings, context_of
 from storage import chats, outbox, unsent
 from storage.db import StorageError
 
@@ -124,19 +123,7 @@ def _of_chat(
     db: sqlite_utils.Database, chat_id: int, now: dt.datetime
 ) -> tuple[list[Standing], dict[str, Any] | None]:
     """What a summary needs of its chat: the alerts, the settings."""
-    return _standings(db, chat_id, now), chats.get_chat(db, chat_id)
-
-
-def _standings(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[Standing]:
-    """The chat's active alerts; one that cannot be read is told by the judging, not here."""
-    standings = []
-    for row in stored.alerts_of(db, chat_id):
-        if row["life"] == "active":
-            try:
-                standings.append(standing_of(db, row, now))
-            except Exception:  # noqa: BLE001 - a broken alert must not cost the chat its summary
-                _log.warning("alert %s is left out of the summary", row["alert_id"], exc_info=True)
-    return standings
+    return active_standings(db, chat_id, now), chats.get_chat(db, chat_id)
 
 
 def _queue(

@@ -17,7 +17,7 @@ from bot.jobs.outages import Outages
 from bot.jobs.pulse import Pulse
 from bot.jobs.release import Release
 from bot.jobs.summaries import Summaries
-from bot.services import OUTBOX_KEPT
+from bot.services import OUTBOX_KEPT, wall_clock
 from storage import outbox, sources
 from storage.db import StorageError
 
@@ -129,7 +129,7 @@ class Scheduler:
     async def _beat(self) -> None:
         """Note that the process is alive: an instant of the real clock, whatever day is played."""
         await self._services.database.confirm()
-        await self._services.database.run(partial(sources.beat, now=_wall_clock()))
+        await self._services.database.run(partial(sources.beat, now=wall_clock()))
 
     async def _prune(self) -> None:
         """Once a day, and when the clock was put back, forget what was sent long ago."""
@@ -157,10 +157,6 @@ class Scheduler:
             )
         late: dict[str, Any] = {"misfire_grace_time": None}
         queue.run_once(partial(_called, self.send), 0, name="send", job_kwargs=late)
-
-
-def _wall_clock() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
 
 
 async def _called(job: Callable[[], Awaitable[None]], context: object) -> None:

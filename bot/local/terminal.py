@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
-import threading
 from collections.abc import AsyncIterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
+
+from bot.threads import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -68,7 +69,7 @@ async def typed_lines(stream: TextIO, prompt: bool) -> AsyncIterator[str]:
     while True:
         if prompt:
             _write(PROMPT)
-        line = await _in_thread(read)
+        line = await beside(partial(_line, read), "typed-lines")
         if not line:
             if prompt:
                 _write("\n")
@@ -95,24 +96,11 @@ def _reader(stream: TextIO) -> Callable[[], str]:
     return lambda: raw.readline().decode(stream.encoding or "utf-8", errors="replace")
 
 
-async def _in_thread(read: Callable[[], str]) -> str:
-    """A line read in a daemon thread: unlike a pool's, it never delays the end of the process."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[str] = loop.create_future()
-
-    def deliver(line: str) -> None:
-        if not result.done():
-            result.set_result(line)
-
-    def work() -> None:
-        line = ""  # a stream that breaks has ended
-        with contextlib.suppress(OSError, ValueError):
-            line = read()
-        with contextlib.suppress(RuntimeError):  # the loop was closed while the thread waited
-            loop.call_soon_threadsafe(deliver, line)
-
-    threading.Thread(target=work, name="typed-lines", daemon=True).start()
-    return await result
+def _line(read: Callable[[], str]) -> str:
+    """The next line; a stream that breaks has ended."""
+    with contextlib.suppress(OSError, ValueError):
+        return read()
+    return ""
 
 
 def printer(stream: TextIO) -> Callable[[str], None]:

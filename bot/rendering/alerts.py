@@ -16,7 +16,6 @@ from bot.rendering.standing import (
     Context,
     Standing,
     armed,
-    capital,
     ending,
     ends_soon,
     figures,
@@ -27,6 +26,7 @@ from bot.rendering.standing import (
     waiting,
 )
 from bot.rendering.text import bold, lines, short_date
+from bot.words import capital
 
 if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency

@@ -23,6 +23,7 @@ from bot.rendering.text import (
     short_date,
     strip_html,
 )
+from bot.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,11 @@ class Asked:
             f" {word} {day:%Y-%m-%d}" for word, day in (("asof", self.asof), ("known", self.known)) if day
         ]
         return "".join(parts)
+
+
+def in_rows(buttons: Sequence[Button], width: int) -> tuple[tuple[Button, ...], ...]:
+    """Buttons side by side, `width` in a row."""
+    return tuple(tuple(buttons[at : at + width]) for at in range(0, len(buttons), width))
 
 
 def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
@@ -145,9 +151,8 @@ def _disputes(market: Market) -> list[str]:
     for (used, other), apart in pairs.items():
         together = pd.concat(apart)
         count, most = together.index.nunique(), PERCENT.show(100 * float(together.max())).lstrip("+")
-        sessions = f"{count:,} session{'s' * (count != 1)}"
         said.append(
-            f"Prices of {used} and {other} differ by up to {most} on {sessions}, last "
+            f"Prices of {used} and {other} differ by up to {most} on {counted(count, 'session')}, last "
             f"{short_date(together.index.max())}; {used} is used: /status"
         )
     return said
@@ -160,7 +165,7 @@ def _holes(market: Market) -> str | None:
     gaps = gaps[(gaps < end) & (gaps > end - pd.DateOffset(years=1))]
     if not len(gaps):
         return None
-    count = f"{len(gaps)} session{'s' if len(gaps) > 1 else ''}"
+    count = counted(len(gaps), "session")
     return f"{count} of the last year missing, last {short_date(gaps[-1])}; days are counted without."
 
 

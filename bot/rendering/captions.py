@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD, Unit
 from bot.rendering.lines import finite
 from bot.rendering.text import short_date
+from bot.words import capital
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,16 +50,16 @@ def metric(series: pd.Series, unit: Unit) -> list[str]:
 
 def threshold(name: str, level: pd.Series, unit: Unit) -> str:
     """The level that the metric is held against, where it stands last."""
-    return _sentence(f"{name}: {unit.show(last(level))}.")
+    return capital(f"{name}: {unit.show(last(level))}.")
 
 
 def marks(name: str, sessions: Sequence[pd.Timestamp]) -> str:
     """The marked sessions, the newest few by date."""
     if not sessions:
-        return _sentence(f"{name}: never in this window.")
+        return capital(f"{name}: never in this window.")
     dates = ", ".join(short_date(session) for session in sessions[-_DATES:])
     before = f" and {len(sessions) - _DATES} before" if len(sessions) > _DATES else ""
-    return _sentence(f"{name}: {dates}{before}.")
+    return capital(f"{name}: {dates}{before}.")
 
 
 def flows(sums: pd.DataFrame) -> list[str]:
@@ -108,9 +109,4 @@ def _range(name: str, series: pd.Series, unit: Unit) -> str:
     low, high = (
         f"{unit.show(known.loc[day])} ({short_date(day)})" for day in (known.idxmin(), known.idxmax())
     )
-    return _sentence(f"{name} between {low} and {high}.".strip())
-
-
-def _sentence(text: str) -> str:
-    """The text with a capital first letter."""
-    return text[:1].upper() + text[1:]
+    return capital(f"{name} between {low} and {high}.".strip())

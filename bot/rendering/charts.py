@@ -34,7 +34,7 @@ from bot.rendering.lines import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.figure import Figure
 
@@ -166,10 +166,7 @@ def rule_figure(parts: Sequence[Leg], look: Look, marks: Marks | None = None) ->
             head(panel, leg.name, look.theme)
         if marks is not None:
             mark(panel, series.reindex(marks.on(series)), look.theme)
-    index = pd.DatetimeIndex([])
-    for series in shown:
-        index = index.union(pd.DatetimeIndex(series.index))
-    finish(figure, axes, index)
+    finish(figure, axes, _together(shown))
     return figure
 
 
@@ -207,8 +204,10 @@ def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float)
         scale(panel, everything, unit, shown=(level,))
         panel.axhline(level, color=look.theme.muted, lw=0.8, zorder=1)
         head(panel, sheet.title, look.theme)
-    index = pd.DatetimeIndex([])
-    for line in everything:
-        index = index.union(pd.DatetimeIndex(line.series.index))
-    finish(figure, axes, index)
+    finish(figure, axes, _together(line.series for line in everything))
     return figure
+
+
+def _together(series: Iterable[pd.Series]) -> pd.DatetimeIndex:
+    """The sessions of any of the series."""
+    return pd.DatetimeIndex(sorted(set().union(*(each.index for each in series))))

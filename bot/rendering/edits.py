@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.rule import CROSSES, Rule
 from bot.rendering.answer import SAMPLE, Answer, Button
-from bot.rendering.standing import EXCHANGE, figures, sentence, title
+from bot.rendering.moments import EXCHANGE
+from bot.rendering.standing import figures, sentence, title
 from bot.rendering.text import Html, bold, code, lines
 from bot.rendering.thresholds import neighbours
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.rendering.answer import Answer, Button
+from bot.rendering.answer import Answer, Button, in_rows
 from bot.rendering.text import Html, bold, code, date_phrase, lines, short_date
 
 _SHOWN = 20
@@ -51,8 +51,7 @@ def _many(head: Html, endings: Sequence[Ending]) -> Answer:
     told = [Html("").join((f"{short_date(each.on)} · #{each.number} ", code(each.rule))) for each in shown]
     html = lines(head, *told, f"... and {more} more, /alerts" if more else None)
     each_one = [_renew(each, f"Renew #{each.number}") for each in shown]
-    rows = [tuple(each_one[i : i + _A_ROW]) for i in range(0, len(each_one), _A_ROW)]
-    return Answer(html, buttons=(*rows, (("Alerts", "/alerts"),)))
+    return Answer(html, buttons=(*in_rows(each_one, _A_ROW), (("Alerts", "/alerts"),)))
 
 
 def _renew(one: Ending, label: str) -> Button:

@@ -15,6 +15,8 @@ from bot.analytics.valuation import percentile_rank
 from bot.rendering.text import age_phrase, short_date
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule, Target
     from bot.analytics.market import Market
@@ -55,12 +57,15 @@ def age(market: Market, session: pd.Timestamp, late: int = 0) -> str:
     return age_phrase(market.behind(session) - late) or CURRENT
 
 
+def sources_behind(conditions: Iterable[Condition], market: Market) -> list[str]:
+    """The sources of what conditions are judged on, each once."""
+    found = (sources_of(METRICS[each.metric], market, dict(each.arguments)) for each in conditions)
+    return list(dict.fromkeys(found))
+
+
 def source_line(rule: Rule, market: Market, old: int) -> str:
     """Sources of what a rule is judged on and its age in sessions, e.g. "Source: Yahoo, current."."""
-    found = dict.fromkeys(
-        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
-        for condition in rule.conditions
-    )
+    found = sources_behind(rule.conditions, market)
     word = "Source" if len(found) == 1 else "Sources"
     return f"{word}: {'; '.join(found)}, {age_phrase(old) or CURRENT}."
 

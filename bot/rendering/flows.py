@@ -18,6 +18,7 @@ from bot.rendering.charts import flows_chart
 from bot.rendering.compare import based, chart_look, fact_labels, titled
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
+from bot.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +139,7 @@ def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:
     days = sorted({item for summary in found for item in summary.flags}, reverse=True)
     said = [f"{flag} {short_date(day)}: {note}." for day, flag, note in days[:_SHOWN_FLAGS]]
     more = len(days) - _SHOWN_FLAGS
-    return said + ([f"... and {more} more flagged day{'s' if more > 1 else ''}."] if more > 0 else [])
+    return said + ([f"... and {counted(more, 'more flagged day')}."] if more > 0 else [])
 
 
 def _signals(market: Market) -> list[str]:

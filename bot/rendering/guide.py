@@ -12,8 +12,9 @@ from bot.alerts.presets import PRESETS, Preset
 from bot.alerts.rule import CROSSES
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
+from bot.analytics.units import MINUS
 from bot.rendering.alerts import often, suggestions
-from bot.rendering.answer import SAMPLE, Answer, Button
+from bot.rendering.answer import SAMPLE, Answer, Button, in_rows
 from bot.rendering.metric import subject_title
 from bot.rendering.standing import figures, rearm
 from bot.rendering.tables import table
@@ -97,8 +98,7 @@ def parameter(line: str, metric: Metric, asked: Parameter, choices: Sequence[str
     html = lines(bold(metric.title), metric.meaning, question, typed)
     each = [(_label(asked, word), f"/alert new {line} {word}") for word in choices]
     wide = 1 if asked.kind in {"convention", "date"} else _FEW
-    rows = tuple(tuple(each[at : at + wide]) for at in range(0, len(each), wide))
-    return Answer(html, buttons=(*rows, _back(back)))
+    return Answer(html, buttons=(*in_rows(each, wide), _back(back)))
 
 
 def _label(asked: Parameter, word: str) -> str:
@@ -129,7 +129,7 @@ def targets(line: str, condition: Condition, context: Context, back: str) -> Ans
     metric = METRICS[condition.metric]
     found = suggested(condition, context)
     rows = [
-        (str(each.target).replace("-", "−"), each.meaning, "n/a" if each.fires is None else str(each.fires))
+        (str(each.target).replace("-", MINUS), each.meaning, "n/a" if each.fires is None else str(each.fires))
         for each in found
     ]
     way = {CROSSES: "crosses"}.get(condition.op, "above" if condition.op == ">" else "below")
@@ -142,8 +142,7 @@ def targets(line: str, condition: Condition, context: Context, back: str) -> Ans
         Html("").join(("Or type one, e.g. ", code(f"/alert {metric.example}"))),
     )
     each = [(row[0], f"/alert new {line} {one.target}") for row, one in zip(rows, found, strict=True)]
-    buttons = tuple(tuple(each[at : at + _FEW]) for at in range(0, len(each), _FEW))
-    return Answer(html, buttons=(*buttons, _back(back)))
+    return Answer(html, buttons=(*in_rows(each, _FEW), _back(back)))
 
 
 def _now(condition: Condition, context: Context) -> list[str]:

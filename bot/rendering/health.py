@@ -12,9 +12,9 @@ from bot.analytics.dates import MONTHS, short_date
 from bot.analytics.market import PAIR
 from bot.analytics.units import MINUS
 from bot.data.due import closed_until, next_try
-from bot.data.load import LABELS
+from bot.data.names import label
 from bot.rendering.flows import aside
-from bot.rendering.standing import moment, place_of
+from bot.rendering.moments import moment, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -105,7 +105,7 @@ def _health(
 ) -> Health:
     until = closed_until((each for each in rows if each["source"] == row["source"]), now)
     return Health(
-        source=LABELS.get(row["source"], row["source"]),
+        source=label(row["source"]),
         subject=row["subject"],
         answered=_instant(row["last_success"]),
         session=dt.date.fromisoformat(row["last_session"]) if row["last_session"] else None,
@@ -197,4 +197,4 @@ def _restatement(each: Restatement) -> str:
     day = next(value for name, value in each.key.items() if name in {"session", "ex_date"})
     words = str(each).replace(day, short_date(dt.date.fromisoformat(day)), 1)
     words = words.replace(" -> ", " → ").replace("(-", f"({MINUS}")
-    return f"{words}, {LABELS.get(each.source, each.source)}"
+    return f"{words}, {label(each.source)}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics.market import NOTHING
-from bot.analytics.metrics import sources_of
-from bot.analytics.registry import METRICS
 from bot.rendering.alerts import buttons, suggestions
 from bot.rendering.answer import Answer, Asked, Button, heading
-from bot.rendering.standing import capital, ending, ends_soon, sentence, stale, summary_distance, waiting
+from bot.rendering.figures import sources_behind
+from bot.rendering.standing import ending, ends_soon, sentence, stale, summary_distance, waiting
 from bot.rendering.text import Html, bold, code, lines, visible_length
+from bot.words import capital
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -94,10 +94,6 @@ def _heading(name: str, market: Market) -> Html:
 
 def _sources(standings: list[Standing], market: Market) -> str:
     """One line that names the sources of the listed alerts."""
-    found = dict.fromkeys(
-        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
-        for standing in standings
-        for condition in standing.rule.conditions
-    )
-    named = [label for label in found if label != NOTHING.label]
+    conditions = (condition for standing in standings for condition in standing.rule.conditions)
+    named = [label for label in sources_behind(conditions, market) if label != NOTHING.label]
     return f"{'Source' if len(named) < 2 else 'Sources'}: {'; '.join(named) or 'none'}."

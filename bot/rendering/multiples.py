@@ -1,4 +1,4 @@
-"""The answers to /multiples and /why: what is being paid, and what moved the price."""
+"""The answer to /multiples: what is being paid, by convention and source."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bot.analytics import flows, valuation
-from bot.analytics.fundamentals import Split, convention_for, why
-from bot.analytics.market import LARGE, PAIR, SMALL
-from bot.analytics.performance import performance
+from bot.analytics import valuation
+from bot.analytics.fundamentals import convention_for
+from bot.analytics.market import LARGE, SMALL
 from bot.analytics.registry import METRICS
-from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS, USD
-from bot.data.load import LABELS
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.analytics.units import NOT_AVAILABLE, PERCENT
+from bot.data.names import label
+from bot.rendering.answer import Answer, Asked, heading, require
 from bot.rendering.charts import metric_chart
-from bot.rendering.compare import chart_look, convention, fact_labels, flagged_days, titled
-from bot.rendering.flows import absence
-from bot.rendering.standing import capital
+from bot.rendering.compare import chart_look, convention
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
+from bot.words import capital
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.valuation import Figure
-    from bot.analytics.windows import Window
     from bot.rendering.charts import Sketch
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
@@ -164,7 +161,7 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
     rows = market.multiples
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
     newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")
-    said = [", ".join(LABELS.get(name, name) for name in sorted(set(newest["source"])))]
+    said = [", ".join(label(name) for name in sorted(set(newest["source"])))]
     held = sorted(newest["holdings_date"].dropna().unique()) if "holdings_date" in newest else []
     if held:
         said.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in held)}")
@@ -175,89 +172,6 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
     if undated.any():
         said.append("price date not stated" if undated.all() else "some price dates not stated")
     return f"Source: {'; '.join(said)}."
-
-
-def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
-    """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
-    require(market)
-    chosen = convention_for(market)
-    blocks = [_why(market, ticker, window, chosen) for ticker in PAIR]
-    html = lines(
-        heading(f"What moved it, {titled(window)}", market, asked),
-        _verdict(market, window, chosen),
-        *blocks,
-        "",
-        sources(
-            {
-                "prices": market.source("prices").label,
-                "multiples": market.source("multiples").label,
-                "flows": fact_labels(market),
-            }
-        ),
-    )
-    tail = asked.suffix
-    buttons = (
-        (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}")),
-        (("Multiples", f"/multiples{tail}"), ("Fundamentals", f"/fundamentals ytd{tail}")),
-    )
-    return Answer(html, buttons=buttons)
-
-
-def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
-    position = PAIR.index(ticker)
-    price, total = performance(market, window), performance(market, window, total=True)
-    returned = (price.small, price.large)[position]
-    with_paid = (total.small, total.large)[position]
-    if price.base is None or returned is None or with_paid is None:
-        return lines(bold(ticker) + f": {NOT_AVAILABLE}, too little price history for {window}.")
-    rows = [("price return", PERCENT.show(returned)), ("distributions", POINTS.show(with_paid - returned))]
-    split = why(market, ticker, window, chosen) if chosen is not None else None
-    note: str | None
-    if isinstance(split, Split):
-        rows += [
-            ("implied earnings", PERCENT.show(split.earnings)),
-            ("multiple (P/E)", PERCENT.show(split.multiple)),
-        ]
-        note = (
-            f"P/E {split.pe_first:.1f}x → {split.pe_last:.1f}x, {valuation.CONVENTIONS[split.convention]}: "
-            f"(1 {_signed(split.earnings)}) × (1 {_signed(split.multiple)}) = 1 {_signed(split.price)}, "
-            f"{short_date(split.first)} to {short_date(split.last)}."
-        )
-    else:
-        note = f"Earnings and multiple: {NOT_AVAILABLE}, {split.reason if split else 'no P/E stored'}."
-    flow = flows.summary(flows.prepared(market, ticker), window, market.anchor)
-    if flow.dollars is None:
-        reason = absence(market, ticker) if flow.end is None else "too little history"
-        note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
-    else:
-        rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
-        flagged = flagged_days(flow)
-        note += f"\nFlow with {flagged}." if flagged else ""
-        if flow.end is not None and flow.end != market.end:
-            old = age_phrase(market.behind(flow.end) - METRICS["flow"].lag)
-            note += f"\nFlow as reported for {short_date(flow.end)}{f', {old}' if old else ''}."
-    head = bold(ticker) + f" since {short_date(price.base)}"
-    return lines(head, pre(table(("", "change"), rows)), note)
-
-
-def _signed(percent: float) -> str:
-    """A change as a term of a product: "+ 0.149" or "− 0.490"."""
-    return f"{'−' if percent < 0 else '+'} {abs(percent) / 100:.3f}"
-
-
-def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
-    """What did most of the work in IWM's price, in words; None without a split."""
-    split = why(market, SMALL, window, chosen) if chosen is not None else None
-    if not isinstance(split, Split):
-        return None
-    if split.earnings < 0 < split.price:
-        said = "IWM's price rose on a higher multiple while its earnings fell."
-    elif split.price < 0 < split.earnings:
-        said = "IWM's price fell on a lower multiple while its earnings rose."
-    else:
-        led = "its multiple" if abs(split.multiple) > abs(split.earnings) else "its earnings"
-        said = f"IWM's price moved mostly with {led}."
-    return bold("Reading") + f": {said}"
 
 
 def _chart(market: Market, chosen: str, theme: Theme) -> Sketch:

@@ -14,8 +14,9 @@ from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.alerts import card, rearmed
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.figures import distance, place, source_line
-from bot.rendering.standing import capital, next_check
+from bot.rendering.standing import next_check
 from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
+from bot.words import capital, counted
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition, Rule
@@ -55,7 +56,7 @@ def fired(
         *held,
         *(line for at, each in enumerate(rule.conditions) for line in _moved(event, at, each, context)),
         rearmed(rule, event),
-        f"For {_sessions(rule.cooldown)} further fires go to /history only." if _cools(rule, event) else None,
+        _cools(rule) if event.kind == "fired" else None,
         f"Fires in {FIRES_SINCE_DAYS} days: {fires}, this one included." if event.kind == "fired" else None,
         None if event.done else next_check(context),
         source_line(rule, market, late),
@@ -64,17 +65,16 @@ def fired(
 
 
 def _late(late: int, became: str) -> str:
+    since = f"; {became}" if became else ""
+    return f"Late by {counted(late, 'session')}: the bot was off, or the data came late{since}."
+
+
+def _cools(rule: Rule) -> str | None:
     return (
-        f"Late by {_sessions(late)}: the bot was off, or the data came late{f'; {became}' if became else ''}."
+        f"For {counted(rule.cooldown, 'session')} further fires go to /history only."
+        if rule.cooldown
+        else None
     )
-
-
-def _sessions(count: int) -> str:
-    return f"{count} session{'s' if count > 1 else ''}"
-
-
-def _cools(rule: Rule, event: Event) -> bool:
-    return rule.cooldown > 0 and event.kind == "fired"
 
 
 def _moved(event: Event, position: int, condition: Condition, context: Context) -> list[str]:
@@ -117,7 +117,7 @@ def digest(told: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:
 
 
 def _title(count: int, why: str) -> str:
-    fires = "1 fire" if count == 1 else f"{count} fires"
+    fires = counted(count, "fire")
     if why == AWAY:
         return f"Late: {fires}, judged only now"
     return f"{fires.replace('fire', 'event')} {_WHILE[why]}"

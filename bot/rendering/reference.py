@@ -10,8 +10,9 @@ from bot.analytics.registry import METRICS
 from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES
 from bot.errors import BadInput
-from bot.rendering.answer import Answer, Asked
+from bot.rendering.answer import Answer, Asked, in_rows
 from bot.rendering.text import Html, bold, code, did_you_mean, lines
+from bot.words import capital
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter
@@ -107,7 +108,7 @@ def _command(entry: Entry) -> Answer:
         more = ("", _MOMENT, f"Windows: {EXAMPLES}.")
     html = lines(
         bold(f"/{entry.name} {entry.usage}".rstrip()),
-        f"{entry.help[0].upper()}{entry.help[1:]}.",
+        f"{capital(entry.help)}.",
         "Example: " + code(entry.example),
         None if entry.users == "everybody" else f"Who may use it: {entry.users}.",
         *more,
@@ -152,9 +153,5 @@ def metric_list(asked: Asked) -> Answer:
         lines(Html("").join((code(m.name), f" {m.title}{f' ({m.unit.symbol})' if m.unit.symbol else ''}")))
         for m in METRICS.values()
     ]
-    names = list(METRICS)
-    rows = tuple(
-        tuple((name, f"/chart {name}{asked.suffix}") for name in names[i : i + _A_ROW])
-        for i in range(0, len(names), _A_ROW)
-    )
+    rows = in_rows([(name, f"/chart {name}{asked.suffix}") for name in METRICS], _A_ROW)
     return Answer(lines(bold("Metrics"), *told, "", "Choose one to see its chart."), buttons=rows)

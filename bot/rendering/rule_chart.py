@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.rule import AMOUNT
-from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.errors import NoData
 from bot.rendering.answer import SAMPLE, Answer, require
 from bot.rendering.charts import Leg, Marks, Threshold, rule_chart
+from bot.rendering.figures import sources_behind
 from bot.rendering.standing import figures, title
 from bot.rendering.text import bold, lines, session_phrase
 from bot.rendering.themes import Look
@@ -58,11 +58,8 @@ def chart_answer(standing: Standing, context: Context, theme: Theme, fires: Sequ
 
 def rule_look(name: str, rule: Rule, market: Market, theme: Theme) -> Look:
     """Title and footer of a picture of a rule, with the sources of all its conditions."""
-    labels = dict.fromkeys(
-        sources_of(METRICS[condition.metric], market, dict(condition.arguments))
-        for condition in rule.conditions
-    )
-    footer = f"Source: {', '.join(labels)} · {session_phrase(require(market))}"
+    labels = ", ".join(sources_behind(rule.conditions, market))
+    footer = f"Source: {labels} · {session_phrase(require(market))}"
     return Look(name, footer, theme, sample=market.is_sample)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.sectors import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, weights
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
-from bot.data.load import LABELS
+from bot.data.names import label
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
@@ -56,7 +56,7 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
         blocks.append(
             lines("Industry groups: none imported (python -m bot import weights FILE --ticker IWM).")
         )
-    used = {LABELS.get(one.source, one.source): "" for one in (*found, *weights(market, REVENUE))}
+    used = {label(one.source): "" for one in (*found, *weights(market, REVENUE))}
     html = lines(
         heading("Sector weights", market, asked, priced=False),
         *blocks,
@@ -117,5 +117,5 @@ def _revenue(market: Market) -> list[str]:
                 for ticker, day in days.items()
             ]
             dated = f", of {next(iter(days.values()))}" if same else ""
-            said.append(f"Revenue, {name}: {', '.join(parts)}{dated}; {LABELS.get(one.source, one.source)}.")
+            said.append(f"Revenue, {name}: {', '.join(parts)}{dated}; {label(one.source)}.")
     return said or ["Revenue from the home market: n/a, none imported."]

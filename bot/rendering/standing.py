@@ -18,7 +18,9 @@ from bot.analytics.registry import METRICS
 from bot.analytics.sessions import SETTLE
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.figures import age, distance, place, points, source_line, width
-from bot.rendering.text import Html, age_phrase, bold, code, date_phrase, session_phrase, short_date
+from bot.rendering.moments import EXCHANGE, moment, place_of
+from bot.rendering.text import Html, age_phrase, bold, code, session_phrase, short_date
+from bot.words import capital
 
 if TYPE_CHECKING:
     from bot.alerts.bars import Histories
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 
-EXCHANGE = ZoneInfo("America/New_York")
 _WAYS = ("upwards", "downwards")  # the sides of a rule that crosses, as the engine has them
 SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
 
@@ -193,11 +194,6 @@ def ending(standing: Standing) -> str | None:
     return f"Ends {short_date(standing.expires_on)} unless renewed."
 
 
-def capital(words: str) -> str:
-    """The words with a capital letter."""
-    return words[:1].upper() + words[1:]
-
-
 def rearm(standing: Standing, context: Context) -> str | None:
     """How the rule re-arms, in words; nothing for one that fires once or has ended."""
     rule, state = standing.rule, standing.state
@@ -232,17 +228,6 @@ def _back(condition: Condition, band: float, context: Context) -> str:
 def next_check(context: Context) -> str:
     """When alerts are judged next: once the next close has settled."""
     return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({place_of(context.zone)})."
-
-
-def moment(instant: dt.datetime, zone: ZoneInfo) -> str:
-    """An instant in local time: "Mon 14 Dec 2020, 16:15"."""
-    local = instant.astimezone(zone)
-    return f"{date_phrase(local.date())}, {local:%H:%M}"
-
-
-def place_of(zone: ZoneInfo) -> str:
-    """A time zone as people call it: "New York" of America/New_York."""
-    return zone.key.rpartition("/")[2].replace("_", " ")
 
 
 def summary_distance(standing: Standing, context: Context) -> str:

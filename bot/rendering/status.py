@@ -11,8 +11,8 @@ from bot.analytics.registry import METRICS
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.figures import age
 from bot.rendering.health import brief, flag_lines, restated
+from bot.rendering.moments import moment
 from bot.rendering.reference import ADVICE
-from bot.rendering.standing import moment
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, date_phrase, lines, pre, short_date
 

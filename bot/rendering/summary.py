@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import MTD, YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.compare import AVERAGE, flow_line, multiple_line, ratio_line
+from bot.rendering.moments import EXCHANGE
 from bot.rendering.standing import summary_distance
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, code, date_phrase, lines, pre
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _DAY = Window("d", 1)
 _WINDOWS = (_DAY, Window("w", 1), MTD, YTD)
 _YEAR = 252
-_NEW_YORK = ZoneInfo("America/New_York")
 
 
 def summary(
@@ -127,7 +126,7 @@ def following(last: pd.Timestamp, sessions: Sessions) -> str:
     closed = pd.bdate_range(last + pd.Timedelta(days=1), upcoming - pd.Timedelta(days=1))
     early = ""
     if sessions.is_early_close(upcoming):
-        early = f", early close at {sessions.close(upcoming).astimezone(_NEW_YORK):%H:%M} New York"
+        early = f", early close at {sessions.close(upcoming).astimezone(EXCHANGE):%H:%M} New York"
     said = f"Next session: {date_phrase(upcoming)}{early}."
     if len(closed):
         said += f" No session on {', '.join(date_phrase(day) for day in closed)}."

@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.analytics.dates import MONTHS, date_phrase, short_date
+from bot.words import counted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -214,7 +215,7 @@ def age_phrase(sessions_behind: int) -> str:
     """How old a figure is: "" when it is current, else "1 session old", "3 sessions old"."""
     if sessions_behind <= 0:
         return ""
-    return f"{sessions_behind} session{'s' if sessions_behind > 1 else ''} old"
+    return f"{counted(sessions_behind, 'session')} old"
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:

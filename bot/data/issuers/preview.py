@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.words import counted, listed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.data.provider import Observations
-
-SHOWN = 10  # dates are named one by one up to here
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Preview:
         if self.closed:
             said.append(f"Left out, no session on that day: {listed(self.closed)}.")
         if self.empty:
-            said.append(f"Left out, without a value: {self.empty:,} {'row' if self.empty == 1 else 'rows'}.")
+            said.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
         if self.off_market:
             said.append(off_the_market(self.off_market))
         if self.unequal:
@@ -56,27 +56,17 @@ def parts_of(observations: Observations) -> tuple[str, ...]:
     said = []
     if facts:
         dates = sorted(row["session"] for row in facts)
-        said.append(f"fund facts of {_counted(len(facts), 'session')}, {_span(dates)}")
+        said.append(f"fund facts of {counted(len(facts), 'session')}, {_span(dates)}")
     if paid:
-        said.append(f"{_counted(len(paid), 'distribution')}, {_span(sorted(row['ex_date'] for row in paid))}")
+        said.append(f"{counted(len(paid), 'distribution')}, {_span(sorted(row['ex_date'] for row in paid))}")
     if weights:
-        said.append(f"weights of {_counted(len(weights), 'sector')} as of {weights[0]['session']}")
+        said.append(f"weights of {counted(len(weights), 'sector')} as of {weights[0]['session']}")
     return tuple(said)
 
 
 def off_the_market(sessions: Sequence[str]) -> str:
     """A sentence on NAVs far from the market price."""
     return f"NAV more than 5% off the market price, stored as given: {listed(sessions)}."
-
-
-def listed(items: Sequence[str], between: str = ", ") -> str:
-    """Items up to SHOWN, then how many more there are."""
-    more = len(items) - SHOWN
-    return between.join(items[:SHOWN]) + (f"{between}and {more:,} more" if more > 0 else "")
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _span(dates: Sequence[str]) -> str:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.market import PAIR
 from bot.data.cells import shorten
-from bot.data.files import known_fund
 from bot.data.formats import FORMATS
 from bot.data.issuers import ishares, ssga
 from bot.data.issuers.grids import read_sheets
-from bot.data.issuers.preview import Contents, Preview, listed, parts_of
+from bot.data.issuers.preview import Contents, Preview, parts_of
 from bot.data.issuers.sniff import ADVICE
 from bot.data.issuers.tables import Reading
+from bot.data.names import known_fund
 from bot.errors import ImportRejected
+from bot.words import listed
 
 if TYPE_CHECKING:
     import pandas as pd

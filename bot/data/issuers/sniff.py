@@ -6,7 +6,6 @@ A wrong address at an issuer answers "200 OK" with a web page, and so does a wal
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from bot.errors import ImportRejected
 
@@ -32,20 +31,6 @@ _OTHERS = {
 
 class Wall(ImportRejected):
     """A web page stands where the file should be: a wrong address, or a wall against programs."""
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's bytes; ImportRejected when it cannot be read or is too large to be an issuer's."""
-    try:
-        with path.open("rb") as opened:
-            data = opened.read(LARGEST + 1)
-    except FileNotFoundError:
-        raise ImportRejected(f"There is no file {path}.") from None
-    except IsADirectoryError:
-        raise ImportRejected(f"{path} is a folder; an issuer's file is needed.") from None
-    except OSError as error:
-        raise ImportRejected(f"{path} cannot be read: {error.strerror}.") from error
-    return data
 
 
 def sniff(data: bytes, name: str) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.data.files import note_import, store
 from bot.data.load import closes
 from bot.data.provider import Ok
+from bot.data.store import note_import, store
 from bot.data.withdrawn import withdrawn
 from bot.errors import ImportRejected
 from storage import observations as stored
@@ -45,7 +45,8 @@ def accept(
     facts = taken.get("fund_facts", [])
     far = off_market(facts, ticker, closes(db, ticker), name) if facts else ()
     if facts:
-        known = {row["session"]: row for row in own(db, "fund_facts", ticker)}
+        rows_before = stored.newest(db, "fund_facts", ticker=ticker, source=SOURCE)
+        known = {row["session"]: row for row in rows_before}
         taken["fund_facts"] = [_completed(row, known.get(row["session"], {})) for row in facts]
     for kind, gone in withdrawn(db, SOURCE, ticker, Ok(taken), pd.DatetimeIndex([])).items():
         taken[kind] += gone
@@ -85,11 +86,6 @@ def store_issuer(
     note_import(db, rows, source=SOURCE, subject=f"{ticker} import", observed_at=observed_at)
     written = store(db, rows, source=SOURCE, observed_at=observed_at)
     return replace(contents, preview=replace(contents.preview, off_market=far)), written
-
-
-def own(db: sqlite_utils.Database, kind: str, ticker: str) -> list[Row]:
-    """Newest rows of a fund that came from its issuer."""
-    return [row for row in stored.newest(db, kind) if (row["source"], row["ticker"]) == (SOURCE, ticker)]
 
 
 def _completed(row: Row, known: Mapping[str, object]) -> Row:

@@ -1,0 +1,56 @@
+"""What a CSV file holds: its rows by kind of storage, and what is said of them beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.words import counted, listed
+
+if TYPE_CHECKING:
+    from bot.data.provider import Observations
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a file holds, to be shown before it is stored."""
+
+    words: str  # "daily prices"
+    ticker: str
+    rows: int  # that would be stored
+    first: str | None  # session, ISO
+    last: str | None
+    closed: tuple[str, ...] = ()  # dates of rows left out because there was no session
+    empty: int = 0  # rows left out because they hold no value
+    unread: tuple[str, ...] = ()  # headers of columns that are not read
+
+    def sentences(self) -> list[str]:
+        """The preview for people: what there is, then what was left out and why."""
+        span = f"{counted(self.rows, 'row')}, {self.first} to {self.last}"
+        said = [f"{self.ticker} {self.words}: {span}."]
+        if self.closed:
+            said.append(f"Left out, no session on that day: {listed(self.closed)}.")
+        if self.empty:
+            said.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
+        if self.unread:
+            said.append(f"Columns not read: {', '.join(self.unread)}.")
+        return said
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one source said at one instant, as an export tells it."""
+
+    source: str
+    observed_at: str
+    observations: Observations
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A file as read: its rows by kind, and its preview."""
+
+    observations: Observations
+    preview: Preview
+    complete: tuple[str, ...] = ()  # kinds of which it says on each of its sessions whether there was one
+    record: tuple[Said, ...] = ()  # of an export: the same rows by who said them and when, in order

@@ -1,0 +1,76 @@
+"""What was read, written to the database: observations of any source, and whole files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.analytics.market import TYPED_IN
+from storage import observations as stored
+from storage import sources
+from storage.observations import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlite_utils
+
+    from bot.data.preview import Contents, Said
+    from bot.data.provider import Observations
+    from storage.rows import Row
+
+SOURCE = TYPED_IN
+
+
+def store(
+    db: sqlite_utils.Database, rows: Observations, *, source: str, observed_at: str
+) -> dict[str, Written]:
+    """Write observations of every kind, inside the caller's transaction; what became of them by kind."""
+    return {
+        kind: stored.add(db, kind, found, source=source, observed_at=observed_at)
+        for kind, found in rows.items()
+    }
+
+
+def note_import(
+    db: sqlite_utils.Database, rows: Observations, *, source: str, subject: str, observed_at: str
+) -> None:
+    """Note in the list of sources that a file was imported, and its last session."""
+    days = [row["session"] for found in rows.values() for row in found if "session" in row]
+    sources.record_import(db, source, subject, now=observed_at, session=max(days, default=None))
+
+
+def store_file(db: sqlite_utils.Database, contents: Contents, *, observed_at: str) -> dict[str, Written]:
+    """Write a file's contents; what an earlier file distributed or split and this one does not is withdrawn.
+
+    What an export tells is stored as it was said: under its sources, at its instants.
+    """
+    if contents.record:
+        return _store_record(db, contents.record)
+    rows = dict(contents.observations)
+    for kind in contents.complete:
+        rows[kind] = [*rows[kind], *_withdrawn(db, contents, kind)]
+    subject = f"{contents.preview.ticker} {contents.preview.words}"
+    note_import(db, rows, source=SOURCE, subject=subject, observed_at=observed_at)
+    return store(db, rows, source=SOURCE, observed_at=observed_at)
+
+
+def _store_record(db: sqlite_utils.Database, record: Sequence[Said]) -> dict[str, Written]:
+    """Write what was said one after the other; what became of it by kind."""
+    written: dict[str, Written] = {}
+    for said in record:
+        for kind, found in said.observations.items():
+            new = stored.add(db, kind, found, source=said.source, observed_at=said.observed_at)
+            written[kind] = written.get(kind, Written()) + new
+    return written
+
+
+def _withdrawn(db: sqlite_utils.Database, contents: Contents, kind: str) -> list[Row]:
+    """Distributions or splits stored from files on sessions of this one, which has none there."""
+    (day, (column,)) = stored.KINDS[kind].session, stored.KINDS[kind].values
+    sessions = {row["session"] for row in contents.observations["bars"]}
+    listed = {row[day] for row in contents.observations[kind]}
+    return [
+        {"ticker": row["ticker"], day: row[day], column: None}
+        for row in stored.newest(db, kind, ticker=contents.preview.ticker, source=SOURCE)
+        if row[day] in sessions - listed
+    ]

@@ -1,0 +1,105 @@
+"""The answer to /why: what moved the price, earnings or multiple, with distributions and flows beside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.analytics import flows, valuation
+from bot.analytics.fundamentals import Split, convention_for, why
+from bot.analytics.market import PAIR, SMALL
+from bot.analytics.performance import performance
+from bot.analytics.registry import METRICS
+from bot.analytics.units import MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
+from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.compare import fact_labels, flagged_days, titled
+from bot.rendering.flows import absence
+from bot.rendering.tables import table
+from bot.rendering.text import age_phrase, bold, lines, pre, short_date
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.analytics.windows import Window
+    from bot.rendering.text import Html
+
+
+def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
+    """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
+    require(market)
+    chosen = convention_for(market)
+    blocks = [_why(market, ticker, window, chosen) for ticker in PAIR]
+    html = lines(
+        heading(f"What moved it, {titled(window)}", market, asked),
+        _verdict(market, window, chosen),
+        *blocks,
+        "",
+        sources(
+            {
+                "prices": market.source("prices").label,
+                "multiples": market.source("multiples").label,
+                "flows": fact_labels(market),
+            }
+        ),
+    )
+    tail = asked.suffix
+    buttons = (
+        (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}")),
+        (("Multiples", f"/multiples{tail}"), ("Fundamentals", f"/fundamentals ytd{tail}")),
+    )
+    return Answer(html, buttons=buttons)
+
+
+def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
+    position = PAIR.index(ticker)
+    price, total = performance(market, window), performance(market, window, total=True)
+    returned = (price.small, price.large)[position]
+    with_paid = (total.small, total.large)[position]
+    if price.base is None or returned is None or with_paid is None:
+        return lines(bold(ticker) + f": {NOT_AVAILABLE}, too little price history for {window}.")
+    rows = [("price return", PERCENT.show(returned)), ("distributions", POINTS.show(with_paid - returned))]
+    split = why(market, ticker, window, chosen) if chosen is not None else None
+    note: str | None
+    if isinstance(split, Split):
+        rows += [
+            ("implied earnings", PERCENT.show(split.earnings)),
+            ("multiple (P/E)", PERCENT.show(split.multiple)),
+        ]
+        note = (
+            f"P/E {split.pe_first:.1f}x → {split.pe_last:.1f}x, {valuation.CONVENTIONS[split.convention]}: "
+            f"(1 {_signed(split.earnings)}) × (1 {_signed(split.multiple)}) = 1 {_signed(split.price)}, "
+            f"{short_date(split.first)} to {short_date(split.last)}."
+        )
+    else:
+        note = f"Earnings and multiple: {NOT_AVAILABLE}, {split.reason if split else 'no P/E stored'}."
+    flow = flows.summary(flows.prepared(market, ticker), window, market.anchor)
+    if flow.dollars is None:
+        reason = absence(market, ticker) if flow.end is None else "too little history"
+        note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
+    else:
+        rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
+        flagged = flagged_days(flow)
+        note += f"\nFlow with {flagged}." if flagged else ""
+        if flow.end is not None and flow.end != market.end:
+            old = age_phrase(market.behind(flow.end) - METRICS["flow"].lag)
+            note += f"\nFlow as reported for {short_date(flow.end)}{f', {old}' if old else ''}."
+    head = bold(ticker) + f" since {short_date(price.base)}"
+    return lines(head, pre(table(("", "change"), rows)), note)
+
+
+def _signed(percent: float) -> str:
+    """A change as a term of a product: "+ 0.149" or "− 0.490"."""
+    return f"{MINUS if percent < 0 else '+'} {abs(percent) / 100:.3f}"
+
+
+def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
+    """What did most of the work in IWM's price, in words; None without a split."""
+    split = why(market, SMALL, window, chosen) if chosen is not None else None
+    if not isinstance(split, Split):
+        return None
+    if split.earnings < 0 < split.price:
+        said = "IWM's price rose on a higher multiple while its earnings fell."
+    elif split.price < 0 < split.earnings:
+        said = "IWM's price fell on a lower multiple while its earnings rose."
+    else:
+        led = "its multiple" if abs(split.multiple) > abs(split.earnings) else "its earnings"
+        said = f"IWM's price moved mostly with {led}."
+    return bold("Reading") + f": {said}"
