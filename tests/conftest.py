@@ -5,10 +5,17 @@ from __future__ import annotations
 import ast
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 
 from tests.shared_data import EXISTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.place import Place
 
 MARKS = frozenset({"shared", "skipif"})  # tests.shared_data's mark, and what it is made of
 
@@ -18,6 +25,19 @@ settings.load_profile("suite")
 
 # A suite that runs in the background of a script ignores Ctrl-C, and so would each process that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    """A folder with a configuration that names the fake Bot API."""
+    from tests.fakes.botapi import FakeBotApi  # noqa: PLC0415 - late: few tests need a bot at work
+    from tests.place import ME, Place  # noqa: PLC0415 - as above
+
+    async with FakeBotApi() as api:
+        api.chat(ME)
+        made = Place(tmp_path, api)
+        made.configure()
+        yield made
 
 
 def pytest_report_header() -> str:

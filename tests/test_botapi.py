@@ -6,9 +6,7 @@ import asyncio
 import io
 import os
 import re
-import struct
 import sys
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +29,7 @@ from telegram.request import HTTPXRequest
 from tests.fakes.botapi import ANONYMOUS_ADMIN, FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, refusal, server_error
 from tests.fakes.botapi_html import Refused, parse_html
+from tests.fakes.pictures import png
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -70,15 +69,6 @@ def client(api: FakeBotApi) -> ExtBot[None]:
 async def bot(api: FakeBotApi) -> AsyncIterator[ExtBot[None]]:
     async with client(api) as made:
         yield made
-
-
-def png(width: int = 60, height: int = 40) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    pixels = zlib.compress(b"".join(b"\0" * (width + 1) for _ in range(height)))
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def keyboard(data: str = "a:1") -> InlineKeyboardMarkup:

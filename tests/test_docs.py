@@ -18,8 +18,8 @@ from bot.chat.commands import BY_NAME, COMMANDS
 from bot.cli import parser
 from bot.cli.story import QUESTIONS_NOW
 from bot.config import KEYS, Config, load_config
-from bot.data.files import store
 from bot.data.sample import SOURCE, sample_observations
+from bot.data.store import store
 from bot.local import LocalTelegram, converse
 from docs import pictures, tables
 from storage.db import open_database

@@ -2,18 +2,14 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market
-from bot.analytics.valuation import aggregate_pe, figures, percentile_rank, premium, select
+from bot.analytics.valuation import figures, percentile_rank, premium, select
 
 DAYS = pd.bdate_range("2020-12-07", periods=5)
 NAN = math.nan
-POSITIVE = st.floats(0.1, 1_000)
 
 
 def row(
@@ -35,58 +31,6 @@ def market(*rows: tuple[object, ...]) -> Market:
         last_completed=DAYS[-1],
         multiples=frame.astype({"session": "datetime64[ns]", "value": "float64"}),
     )
-
-
-def companies(*rows: tuple[float, float]) -> dict[str, float]:
-    """Conventions of a basket of (market value, earnings)."""
-    frame = pd.DataFrame(list(rows), columns=["cap", "earned"], dtype="float64")
-    return aggregate_pe(frame["cap"], frame["earned"])
-
-
-def test_the_toy_basket_has_three_ratios() -> None:
-    toy = companies((100, 10), (100, 5), (100, 1), (100, -8))
-    assert toy == {
-        "losses_in": pytest.approx(50.0),
-        "positive": pytest.approx(18.75),
-        "capped": pytest.approx(18.0),
-        "loss_share": pytest.approx(0.25),
-    }
-
-
-def test_losses_that_outweigh_the_profits_have_no_meaningful_ratio() -> None:
-    for loss in (-10.0, -20.0):
-        toy = companies((100, 10), (100, loss))
-        assert math.isnan(toy["losses_in"])
-        assert (toy["positive"], toy["capped"], toy["loss_share"]) == (10.0, 10.0, 0.5)
-
-
-def test_a_basket_without_any_profit_has_no_ratio_at_all() -> None:
-    toy = companies((100, -10), (300, 0))
-    assert [math.isnan(toy[name]) for name in ("losses_in", "positive", "capped")] == [True] * 3
-    assert toy["loss_share"] == 0.25  # earning nothing is no loss
-
-
-def test_a_company_that_earns_nothing_counts_with_the_losses_only() -> None:
-    toy = companies((100, 0.5), (100, 0.25), (200, 0))
-    assert toy["losses_in"] == pytest.approx(400 / 0.75)
-    assert toy["positive"] == pytest.approx(200 / 0.75)
-    assert toy["capped"] == pytest.approx(60.0)
-    assert toy["loss_share"] == 0.0
-
-
-@given(st.lists(st.tuples(POSITIVE, st.integers(-500, 500)), min_size=1, max_size=20))
-def test_the_conventions_are_what_they_say(rows: list[tuple[float, int]]) -> None:
-    found = companies(*rows)
-    caps, earned = np.array(rows).T
-    good = earned > 0
-    if earned.sum() > 0:
-        assert found["losses_in"] == pytest.approx(caps.sum() / earned.sum())
-    if good.any():
-        assert found["positive"] == pytest.approx(caps[good].sum() / earned[good].sum())
-        ratios = np.minimum(caps[good] / earned[good], 60)
-        assert found["capped"] == pytest.approx(caps[good].sum() / (caps[good] / ratios).sum())
-        assert found["capped"] <= 60 * (1 + 1e-9)
-    assert 0 <= found["loss_share"] <= 1
 
 
 def test_a_history_is_of_one_fund_metric_and_convention() -> None:

@@ -13,8 +13,8 @@ from telegram import Update
 
 from bot import app
 from bot.config import Config
-from bot.data.files import store
 from bot.data.sample import SOURCE, sample_observations
+from bot.data.store import store
 from bot.ratelimit import SendBudget
 from storage.db import open_database
 from tests.fakes.botapi import FakeBotApi
@@ -77,6 +77,14 @@ class Talk:
             await queue.put(Update.de_json(update, self.bot.application.bot))
         await queue.join()
 
+    async def pass_to(self, moment: dt.datetime) -> list[Message]:
+        """The clock goes to a moment and the scheduler does its work; what is pushed."""
+        self.now = moment
+        before = len(self.api.messages(ME))
+        await self.bot.scheduler.judge()
+        await self.bot.scheduler.drain()
+        return self.api.messages(ME)[before:]
+
     def notes(self) -> list[str]:
         """Texts shown over the chat at pressed buttons."""
         return [said["text"] for said in self.api.world.queries.values() if said and said.get("text")]
@@ -84,6 +92,11 @@ class Talk:
     async def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table."""
         return await self.database.run(lambda db: list(db[table].rows))
+
+
+def labels(message: Message) -> list[str]:
+    """What stands on a message's buttons."""
+    return [label for row in message.buttons for label, _ in row]
 
 
 def make_sample(path: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from bot.chat.refusals import ADMINISTRATORS
 from storage import alerts as stored
-from tests.chat.talk import GROUP, ME, prepared, talking
+from tests.chat.talk import GROUP, ME, labels, prepared, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,20 +47,12 @@ async def october(with_alert: Path, tmp_path: Path) -> AsyncIterator[Talk]:
 
 
 async def pass_to(talk: Talk, moment: dt.datetime) -> list[str]:
-    """The clock goes to a moment and the scheduler does its work; the texts pushed."""
-    talk.now = moment
-    before = len(talk.api.messages(ME))
-    await talk.bot.scheduler.judge()
-    await talk.bot.scheduler.drain()
-    return [message.text for message in talk.api.messages(ME)[before:]]
+    """The texts that are pushed once the clock stands at a moment."""
+    return [message.text for message in await talk.pass_to(moment)]
 
 
 async def alert(talk: Talk, number: int = 1) -> dict[str, Any]:
     return next(row for row in await talk.rows("alerts") if row["number"] == number)
-
-
-def labels(message: Message) -> list[str]:
-    return [label for row in message.buttons for label, _ in row]
 
 
 async def test_another_rule_keeps_the_number_and_says_what_it_was(october: Talk) -> None:

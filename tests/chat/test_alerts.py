@@ -11,7 +11,7 @@ import pytest
 from bot.chat.alert_rows import MOST_ALERTS
 from storage import alerts as stored
 from storage import chats, events, observations
-from tests.chat.talk import ME, YOU, talking
+from tests.chat.talk import ME, YOU, labels, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -20,24 +20,10 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Message
 
 RULE = "ratio > sma 200"
 OCTOBER = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
-
-
-async def pass_to(talk: Talk, moment: dt.datetime) -> list[Message]:
-    """The clock goes to a moment and the scheduler does its work; what is pushed."""
-    talk.now = moment
-    before = len(talk.api.messages(ME))
-    await talk.bot.scheduler.judge()
-    await talk.bot.scheduler.drain()
-    return talk.api.messages(ME)[before:]
-
-
-async def labels(message: Message) -> list[str]:
-    return [label for row in message.buttons for label, _ in row]
 
 
 async def lives(talk: Talk) -> list[tuple[int, str]]:
@@ -57,9 +43,9 @@ async def test_a_rule_becomes_an_alert_that_says_where_it_stands(talk: Talk) -> 
 async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_it(talk: Talk) -> None:
     talk.now = OCTOBER
     await talk.ask(f"/alert {RULE}")
-    (pushed,) = await pass_to(talk, OCTOBER + DAY)
+    (pushed,) = await talk.pass_to(OCTOBER + DAY)
     assert pushed.text.startswith("Alert #1 fired · close of Tue 6 Oct 2020")
-    assert await pass_to(talk, OCTOBER + DAY) == []
+    assert await talk.pass_to(OCTOBER + DAY) == []
     said, edits = pushed.text, pushed.edits
 
     (why,) = await talk.press(pushed, "Why")
@@ -69,7 +55,7 @@ async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_i
     assert chart.text.startswith("Alert #1 ratio > sma 200\n")
     assert picture.photo
     (paused,) = await talk.press(pushed, "Pause")
-    assert "Resume" in await labels(paused)
+    assert "Resume" in labels(paused)
     (off,) = await talk.press(pushed, "Off")
     assert off.text == f"Alert #1 is off.\n{RULE}"
     assert (pushed.text, pushed.edits) == (said, edits)
@@ -81,7 +67,7 @@ async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_i
 async def test_a_fire_that_came_again_after_it_was_taken_back_stands(talk: Talk) -> None:
     talk.now = OCTOBER
     await talk.ask(f"/alert {RULE}")
-    (pushed,) = await pass_to(talk, OCTOBER + DAY)
+    (pushed,) = await talk.pass_to(OCTOBER + DAY)
     (fire,) = await talk.database.run(lambda db: events.events(db, alert_id=1))
 
     def store(transition: str, revision: int) -> Callable[[sqlite_utils.Database], object]:
@@ -126,8 +112,8 @@ async def test_history_turns_to_older_events(talk: Talk) -> None:
 async def test_an_alert_for_one_fire_is_done_and_can_still_be_looked_at(talk: Talk) -> None:
     talk.now = OCTOBER
     await talk.ask(f"/alert {RULE} once")
-    (pushed,) = await pass_to(talk, OCTOBER + DAY)
-    assert [label for label in await labels(pushed) if label in {"Pause", "Off"}] == []
+    (pushed,) = await talk.pass_to(OCTOBER + DAY)
+    assert [label for label in labels(pushed) if label in {"Pause", "Off"}] == []
     assert (await talk.press(pushed, "Why"))[0].text.startswith("Why #1 fired")
     assert (await talk.press(pushed, "#1 Chart"))[-1].photo
     (ended,) = await talk.ask("/alert 1 pause")
@@ -142,12 +128,12 @@ async def test_pausing_holds_it_back_and_resuming_begins_afresh(talk: Talk) -> N
     (paused,) = await talk.ask("/alert 1 PAUSE")
     assert "\nPaused" in paused.text
     assert (await talk.ask("/alert #1 pause"))[0].text == "Alert #1 is paused already.\nExample: /alert 1"
-    assert await pass_to(talk, OCTOBER + 30 * DAY) == []
+    assert await talk.pass_to(OCTOBER + 30 * DAY) == []
     (resumed,) = await talk.press(paused, "Resume")
     assert resumed.message_id == paused.message_id
     assert [row["session"] for row in await talk.rows("alert_states")] == ["2020-11-04"]
     assert (await talk.ask("/alert 1 resume"))[0].text == "Alert #1 is active already.\nExample: /alert 1"
-    assert await pass_to(talk, OCTOBER + 60 * DAY) == []
+    assert await talk.pass_to(OCTOBER + 60 * DAY) == []
 
 
 async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: Talk) -> None:
@@ -155,7 +141,7 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
     (off,) = await talk.ask("/alert 1 off")
     (ended,) = await talk.ask("/alert 1")
     assert "\nEnded: switched off.\n" in ended.text
-    assert await labels(ended) == ["#1 Chart", "Why", "History", "Renew", "All alerts"]
+    assert labels(ended) == ["#1 Chart", "Why", "History", "Renew", "All alerts"]
     assert (await talk.ask("/alerts"))[0].text.startswith("No alerts yet.")
     (again,) = await talk.press(off, "Undo")
     assert again.text.startswith(
@@ -242,10 +228,10 @@ async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> Non
         "This chat has 50 alerts, which is the most. Switch one off first.\nExample: /alerts"
     )
     (page,) = await talk.press(refused, "Try the example")
-    found = [label for label in await labels(page) if label.startswith("#")]
-    while "›" in (last := (await labels(page))[-1]):
+    found = [label for label in labels(page) if label.startswith("#")]
+    while "›" in (last := (labels(page))[-1]):
         (page,) = await talk.press(page, last)
-        found += [label for label in await labels(page) if re.fullmatch(r"#\d+", label)]
+        found += [label for label in labels(page) if re.fullmatch(r"#\d+", label)]
     assert [label for label in found if " " not in label] == [f"#{number}" for number in range(1, 51)]
     (one,) = await talk.press(page, "#50")
     assert one.text.startswith("Alert #50 ratio > 49")
@@ -281,7 +267,7 @@ async def test_what_fired_while_the_chat_had_left_is_not_lost_to_the_list(talk: 
     talk.now = OCTOBER
     await talk.ask(f"/alert {RULE}")
     await talk.database.run(lambda db: chats.deactivate(db, ME, "kicked"))
-    assert await pass_to(talk, OCTOBER + DAY) == []
+    assert await talk.pass_to(OCTOBER + DAY) == []
     await talk.ask("/start")
     assert "#1" in (await talk.ask("/alerts"))[0].text
 
@@ -307,9 +293,9 @@ async def test_an_alert_made_while_data_is_stale_says_so_and_is_told_when_it_is_
     (made,) = await stopped.ask("/alert ratio > 2")
     stale = "Data stale: prices to 15 Jan 2020. It waits; one message comes when they are back."
     assert stale in made.text.splitlines()
-    assert await pass_to(stopped, stopped.now) == []  # said already
+    assert await stopped.pass_to(stopped.now) == []  # said already
     await closes(stopped, "2020-01-16", "2020-01-17")
-    (back,) = await pass_to(stopped, stopped.now)
+    (back,) = await stopped.pass_to(stopped.now)
     assert back.text.splitlines()[0] == "Data back: prices"
     (made,) = await stopped.ask("/alert ratio > 3")
     assert "Data stale" not in made.text
@@ -325,4 +311,28 @@ async def test_an_alert_on_other_figures_than_the_stale_ones_says_nothing_of_the
     (made,) = await stopped.ask("/alert flow iwm 5d > $1bn")
     assert "Data stale" not in made.text
     await closes(stopped, "2020-01-16", "2020-01-17")
-    assert await pass_to(stopped, stopped.now) == []
+    assert await stopped.pass_to(stopped.now) == []
+
+
+async def test_an_alert_that_cannot_be_read_is_named_and_can_be_switched_off(talk: Talk) -> None:
+    talk.now = OCTOBER
+    await talk.ask("/alert ratio > 0.7")
+    await talk.ask("/alert ratio > 0.8")
+
+    def damage(db: sqlite_utils.Database) -> None:
+        db.execute("UPDATE alerts SET rule_json = replace(rule_json, 'ratio', 'ratios') WHERE number = 1")
+
+    await talk.database.run(damage)
+    why = "Alert #1 cannot be read (“ratios” is not a metric any more); switch it off and set it again."
+    (listed,) = await talk.ask("/alerts")
+    assert "#2 ratio > 0.8" in listed.text
+    assert listed.text.splitlines()[-1] == why
+    for deed in ("", " edit confirm 2", " renew", " back", " chart"):
+        (said,) = await talk.ask(f"/alert 1{deed}")
+        assert said.text == f"{why}\nExample: /alert 1 off"
+    (summary,) = await talk.ask("/summary now")
+    assert "#2 ratio > 0.8" in summary.text
+    (off,) = await talk.ask("/alert 1 off")
+    assert off.text.startswith("Alert #1 is off.")
+    (listed,) = await talk.ask("/alerts")
+    assert "cannot be read" not in listed.text

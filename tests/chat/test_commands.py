@@ -276,6 +276,7 @@ async def test_compare_gives_both_returns_and_each_alone_on_request(talk: Talk) 
 
 async def test_buttons_that_are_sent_fit_and_keep_the_moment_asked_about(talk: Talk) -> None:
     (answer, _) = await talk.ask("/compare asof 2020-10-30")
+    assert answer.buttons
     for row in answer.buttons:
         for _, data in row:
             assert data.endswith("asof 2020-10-30")

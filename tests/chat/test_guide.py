@@ -15,18 +15,13 @@ from bot.chat.ask import Ask
 from bot.chat.guide import guided
 from bot.rendering.answer import MOST_DATA
 from bot.rendering.guide import TOPICS, topic_of
-from tests.chat.talk import ME, talking
+from tests.chat.talk import ME, labels, talking
 from tests.rendering.pages import page
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Message
-
-
-def labels(message: Message) -> list[str]:
-    return [label for row in message.buttons for label, _ in row]
 
 
 async def test_a_ready_rule_is_shown_before_it_is_made_all_in_one_message(talk: Talk) -> None:

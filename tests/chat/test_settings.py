@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.data.files import store
 from bot.data.sample import SOURCE, between, sample_observations
+from bot.data.store import store
 from bot.rendering.answer import SAMPLE
 from storage.db import open_database
 from tests.chat.talk import ME, talking

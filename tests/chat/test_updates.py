@@ -382,7 +382,10 @@ async def test_an_end_without_telegram_does_not_wait(talk: Talk, monkeypatch: py
     await polling.one()
     talk.api.fail("getUpdates", hang())
     monkeypatch.setattr("bot.chat.polling.CONFIRM_SECONDS", 0.05)
-    await polling.poller.confirm()
+    asked = len(talk.api.calls("getUpdates"))
+    async with asyncio.timeout(10):  # less than the request itself would wait
+        await polling.poller.confirm()
+    assert len(talk.api.calls("getUpdates")) == asked + 1
 
 
 async def test_polling_outlives_every_fault_with_growing_rests_and_without_the_token_in_the_log(

@@ -11,9 +11,9 @@ import pytest
 
 from bot.analytics.market import PAIR
 from bot.cli import hold
-from bot.data.files import store
 from bot.data.formats import FORMATS
 from bot.data.sample import sample_observations
+from bot.data.store import store
 from storage import observations
 from storage.db import hold_lock, open_database
 from storage.observations import KINDS

@@ -15,7 +15,7 @@ from bot.cli.hold import alone
 from bot.cli.machine import FAIL, NOTE, OK, Finding
 from bot.config import Config
 from bot.copies import file_of
-from bot.data.files import store
+from bot.data.store import store
 from storage import outbox, sources
 from storage.db import SQLITE_VERSION, hold_lock, open_database
 from storage.migrations import NAMES

@@ -1,4 +1,4 @@
-"""A loopback Yahoo for each worker process, and a yfinance that remembers nothing from test to test."""
+"""An empty database; a loopback Yahoo for each worker process, a yfinance that remembers nothing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+import sqlite_utils
 
 from bot.data.yahoo import Yahoo
+from storage.db import open_database
+from storage.migrations import MIGRATIONS
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import Fund
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from storage.db import Database
 
 # Two weeks of 2020 with made-up prices; the distribution and the split are made up too.
 COMPLETED = pd.bdate_range("2020-11-30", "2020-12-11")
@@ -24,6 +29,20 @@ CLOSES = [180.0, 181.5, 183.25, 184.0, 188.5, 187.0, 189.13, 186.0, 190.07, 190.
 def iwm() -> Fund:
     """IWM over COMPLETED, nothing unusual about it."""
     return Fund("IWM", dict(zip((day.date() for day in COMPLETED), CLOSES, strict=True)))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with open_database(tmp_path / "bot.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite_utils.Database]:
+    """What a storage function is given: a connection to an empty database."""
+    with sqlite_utils.Database(memory=True) as opened:
+        MIGRATIONS.apply(opened)
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import datetime as dt
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,47 +8,38 @@ import pandas as pd
 import pytest
 
 from bot.analytics.market import PAIR
-from bot.analytics.sessions import Sessions
-from bot.data import files, sample
+from bot.data import sample
 from bot.data.export import export
 from bot.data.formats import FORMATS
 from bot.data.load import read_rows
+from bot.data.store import store, store_file
 from bot.errors import ImportRejected, NoData
 from storage import observations as stored
 from storage.db import open_database
 from storage.restatements import recent
+from tests.data.imports import SESSIONS, read
+from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bot.data.load import Rows
+    from bot.data.preview import Contents
     from bot.data.provider import Observations
+    from bot.data.series import Rows
     from storage.db import Database
     from storage.observations import Written
 
 AT = "2021-06-01T00:00:00Z"
-SESSIONS = Sessions()
-TODAY = dt.date(2021, 12, 31)
-REAL = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "bot.db")
-    yield opened
-    opened.close()
 
 
 def fill(database: Database, rows: Observations, source: str = "csv", at: str = AT) -> None:
-    database.run_sync(lambda db: files.store(db, rows, source=source, observed_at=at))
+    database.run_sync(lambda db: store(db, rows, source=source, observed_at=at))
 
 
 def exported(database: Database, what: str, ticker: str, source: str | None = None) -> str:
     return database.run_sync(lambda db: export(db, what, ticker, source=source)).text
 
 
-def read(what: str, text: str | Path, ticker: str) -> Observations:
-    return files.READERS[what](text, ticker, sessions=SESSIONS, today=TODAY).observations
+def taken(what: str, text: str | Path, ticker: str) -> Observations:
+    return read(what, text, ticker).observations
 
 
 def simulated(after: str) -> Observations:
@@ -80,8 +70,8 @@ def test_prices_are_written_in_the_form_that_is_read(database: Database) -> None
     )
 
 
-def take_in(database: Database, contents: files.Contents) -> dict[str, Written]:
-    return database.run_sync(lambda db: files.store_file(db, contents, observed_at=AT))
+def take_in(database: Database, contents: Contents) -> dict[str, Written]:
+    return database.run_sync(lambda db: store_file(db, contents, observed_at=AT))
 
 
 def copied(database: Database, folder: Path, name: str = "copy.db") -> Database:
@@ -90,9 +80,7 @@ def copied(database: Database, folder: Path, name: str = "copy.db") -> Database:
     for what in FORMATS:
         for ticker in PAIR:
             with suppress(NoData):
-                contents = files.READERS[what](
-                    exported(database, what, ticker), ticker, sessions=SESSIONS, today=TODAY
-                )
+                contents = read(what, exported(database, what, ticker), ticker)
                 take_in(copy, contents)
     return copy
 
@@ -120,7 +108,7 @@ def test_what_is_written_reads_back_exactly(
     part = simulated("2019-11-30")
     fill(database, part)
     text = exported(database, what, ticker)
-    back = read(what, text, ticker)
+    back = taken(what, text, ticker)
     for kind, found in back.items():
         expected = [row for row in part.get(kind, []) if row["ticker"] == ticker]
         assert sorted(map(repr, map(sorted_items, found))) == sorted(map(repr, map(sorted_items, expected)))
@@ -176,7 +164,7 @@ def test_what_was_replaced_or_withdrawn_and_when_is_in_the_file_too(
         # Taken in again, all of it is known.
         before = all_rows(copy)
         text = exported(database, "prices", "IWM")
-        contents = files.read_prices(text, "IWM", sessions=SESSIONS, today=TODAY)
+        contents = read("prices", text)
         written = take_in(copy, contents)
         assert {(one.inserted, one.revised) for one in written.values()} == {(0, 0)}
         assert all_rows(copy) == before
@@ -214,7 +202,7 @@ def test_who_said_it_and_when_must_be_sound(said: str, reason: str) -> None:
 
 def test_a_source_without_its_instant_is_a_column_like_any_other(database: Database) -> None:
     text = "Date,Close,source\n2020-12-11,190.3,Somebody\n"
-    contents = files.read_prices(text, "IWM", sessions=SESSIONS, today=TODAY)
+    contents = read("prices", text)
     assert contents.record == ()
     assert "Columns not read: source." in contents.preview.sentences()
     take_in(database, contents)
@@ -245,9 +233,9 @@ def test_a_withdrawn_split_is_a_zero_and_reads_back_as_withdrawn(database: Datab
         f"2020-12-11,,,,,,,2.0,,csv,{AT}",
         "2020-12-11,,,,,,,0,,csv,2021-06-02T00:00:00Z",
     ]
-    contents = files.read_prices(text, "IWM", sessions=SESSIONS, today=TODAY)
+    contents = read("prices", text)
     with open_database(tmp_path / "other.db") as other:
-        other.run_sync(lambda db: files.store_file(db, contents, observed_at="2021-06-03T00:00:00Z"))
+        other.run_sync(lambda db: store_file(db, contents, observed_at="2021-06-03T00:00:00Z"))
         said = [other.run_sync(lambda db: stored.vintages(db, "splits", "IWM"))]
         said.append(database.run_sync(lambda db: stored.vintages(db, "splits", "IWM")))
     assert said[0] == said[1]
@@ -288,7 +276,7 @@ def test_an_unknown_fund_is_refused(database: Database) -> None:
         exported(database, "prices", "QQQ")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the full history lies beside the checkout, not in it")
+@shared
 @pytest.mark.parametrize(
     ("what", "name", "ticker"),
     [
@@ -298,7 +286,7 @@ def test_an_unknown_fund_is_refused(database: Database) -> None:
     ],
 )
 def test_full_histories_read_back_exactly(database: Database, what: str, name: str, ticker: str) -> None:
-    rows = read(what, REAL / name, ticker)
+    rows = taken(what, FOLDER / name, ticker)
     fill(database, rows)
-    assert read(what, exported(database, what, ticker), ticker) == rows
+    assert taken(what, exported(database, what, ticker), ticker) == rows
     assert database.run_sync(lambda db: stored.has_source(db, "csv"))

@@ -15,10 +15,7 @@ from storage import observations, sources
 from storage.db import open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from bot.data.load import Rows
+    from bot.data.series import Rows
     from storage.db import Database
 
 FRIDAY = dt.datetime(2020, 12, 11, 22, tzinfo=dt.UTC)
@@ -36,12 +33,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with open_database(tmp_path / "bot.db") as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -152,7 +143,7 @@ async def test_closures_of_the_config_are_no_sessions(database: Database, clock:
     store(database, 1.0, "2020-12-10", "2020-12-11")
     markets = Markets(database, clock, (dt.date(2020, 12, 11),))
     assert (await markets.current()).end == pd.Timestamp("2020-12-10")
-    assert not markets.sessions().is_session(dt.date(2020, 12, 11))
+    assert pd.Timestamp("2020-12-11") not in markets.sessions().index
 
 
 # Dates that are asked for

@@ -15,8 +15,9 @@ from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.sessions import Sessions
 from bot.analytics.windows import parse_window
-from bot.data import anchors, files, published, sample
+from bot.data import anchors, published, sample
 from bot.data.load import build_market
+from bot.data.store import store
 from storage import observations as stored
 from storage.db import open_database
 
@@ -236,7 +237,7 @@ def test_storage_takes_all_of_it(rows: Observations, tmp_path: Path) -> None:
     few = sample.between(rows, "2020-09-30", "2020-10-06")
     database = open_database(tmp_path / "bot.db")
     written = database.run_sync(
-        lambda db: files.store(db, few, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
+        lambda db: store(db, few, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
     )
     assert written == {kind: stored.Written(inserted=len(found)) for kind, found in few.items()}
     database.close()

@@ -4,24 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-import sqlite_utils
 
 from bot.analytics.sessions import Sessions
 from bot.data.span import is_rebased, lately, standing, start
-from storage.migrations import MIGRATIONS
 from storage.observations import add
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import sqlite_utils
 
 INDEX = Sessions().index
-
-
-@pytest.fixture
-def db() -> Iterator[sqlite_utils.Database]:
-    with sqlite_utils.Database(memory=True) as opened:
-        MIGRATIONS.apply(opened)
-        yield opened
 
 
 def completed(last: str) -> pd.DatetimeIndex:

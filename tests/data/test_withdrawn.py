@@ -4,26 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-import sqlite_utils
 
 from bot.analytics.sessions import Sessions
 from bot.data.provider import Ok, Partial
 from bot.data.withdrawn import withdrawn
 from storage import observations
-from storage.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import sqlite_utils
 
 COMPLETED = Sessions().between(pd.Timestamp("2020-12-01"), pd.Timestamp("2020-12-11"))
 DAYS = [f"{day:%Y-%m-%d}" for day in COMPLETED]
-
-
-@pytest.fixture
-def db() -> Iterator[sqlite_utils.Database]:
-    with sqlite_utils.Database(memory=True) as opened:
-        MIGRATIONS.apply(opened)
-        yield opened
 
 
 def paid(*days: str, ticker: str = "IWM") -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ import pytest
 from bot.delivery import DrainReport, sender
 from storage import halts, outbox
 from storage.db import DiskFull
-from tests.delivery.office import DOWN, ME, NOWHERE, REFUSED, SICK, START, THIRD, YOU, png
+from tests.delivery.office import DOWN, ME, NOWHERE, REFUSED, SICK, START, THIRD, YOU
 from tests.fakes.botapi_faults import flood, hang
+from tests.fakes.pictures import png
 
 if TYPE_CHECKING:
     from tests.delivery.office import Office

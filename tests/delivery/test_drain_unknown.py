@@ -12,8 +12,9 @@ import pytest
 from bot.delivery import DrainReport
 from storage import outbox
 from storage.db import DiskFull
-from tests.delivery.office import DOWN, ME, OWNER, YOU, png
+from tests.delivery.office import DOWN, ME, OWNER, YOU
 from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, server_error
+from tests.fakes.pictures import png
 
 if TYPE_CHECKING:
     from tests.delivery.office import Office

@@ -17,7 +17,7 @@ from bot.ratelimit import SendBudget
 from storage import chats, halts
 from storage.db import open_database
 from storage.rows import instant
-from tests.delivery.office import DOWN, ME, OWNER, REFUSED, START, THIRD, YOU, Office, png
+from tests.delivery.office import DOWN, ME, OWNER, REFUSED, START, THIRD, YOU, Office
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import (
     bad_gateway,
@@ -28,6 +28,7 @@ from tests.fakes.botapi_faults import (
     refusal,
     server_error,
 )
+from tests.fakes.pictures import png
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

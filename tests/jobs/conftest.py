@@ -23,3 +23,9 @@ def desk(path: Path) -> Iterator[Desk]:
     made = Desk(path)
     yield made
     made.database.close()
+
+
+@pytest.fixture
+async def quiet(desk: Desk) -> None:
+    """Ten sessions, up to 15 January 2020, on which nothing happens."""
+    await desk.closes([0.5] * 10)

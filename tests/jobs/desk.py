@@ -75,7 +75,7 @@ class Desk:
         """
         days = sessions(first, len(levels))
         rows = [
-            _bar(ticker, day, close)
+            bar(ticker, day, close)
             for day, level in zip(days, levels, strict=True)
             if level is not None
             for ticker, close in ((SMALL, level * SPY_CLOSE), (LARGE, SPY_CLOSE))
@@ -167,7 +167,7 @@ class Desk:
         return [f"{row['alert_id']} {row['transition']} {row['session']}" for row in rows]
 
 
-def _bar(ticker: str, day: str, close: float) -> dict[str, Any]:
+def bar(ticker: str, day: str, close: float) -> dict[str, Any]:
     figures = dict.fromkeys(("open", "high", "low", "close"), close)
     return {"ticker": ticker, "session": day, **figures, "volume": 1.0, "provisional": 0}
 

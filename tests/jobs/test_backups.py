@@ -199,11 +199,12 @@ async def test_the_tick_goes_on_while_a_copy_is_made(desk: Desk, monkeypatch: py
 def test_a_copy_under_way_does_not_hold_up_the_end_of_the_process(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, release = threading.Event(), threading.Event()
+    begun, release, ended = threading.Event(), threading.Event(), threading.Event()
 
     def stuck(*_: object) -> None:
         begun.set()
-        release.wait(60)
+        release.wait(20)
+        ended.set()
 
     async def ends() -> None:
         desk.now = night(20)
@@ -213,6 +214,7 @@ def test_a_copy_under_way_does_not_hold_up_the_end_of_the_process(
 
     monkeypatch.setattr(backups, "backup", stuck)
     asyncio.run(ends())  # comes back although the copy does not
+    assert not ended.is_set()
     release.set()
 
 

@@ -21,9 +21,7 @@ RULE = "ratio > 0.6"
 ON = "2021-01-15"
 
 
-@pytest.fixture(autouse=True)
-async def _quiet(desk: Desk) -> None:
-    await desk.closes([0.5] * 10)  # to 15 January 2020
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 async def made(desk: Desk, rule: str = RULE, on: str | None = ON, chat_id: int = 1) -> int:

@@ -13,7 +13,7 @@ from bot.analytics.sessions import Sessions
 from bot.jobs.tick import Scheduler
 from storage import alerts as stored
 from storage import chats
-from tests.jobs.desk import Desk, after_close, sessions
+from tests.jobs.desk import Desk, after_close, bar, sessions
 from tests.jobs.test_tick import Counter
 
 if TYPE_CHECKING:
@@ -88,11 +88,6 @@ async def test_an_outage_of_any_length_is_one_stale_and_one_back_notice(
         "Data back: prices",
     ]
     assert await desk.events() == [f"1 fired {DAYS[10]}"]
-
-
-def bar(ticker: str, day: str, close: float) -> dict[str, Any]:
-    figures = dict.fromkeys(("open", "high", "low", "close"), close)
-    return {"ticker": ticker, "session": day, **figures, "volume": 1.0, "provisional": 0}
 
 
 def said(day: str) -> str:

@@ -280,3 +280,18 @@ async def test_a_notice_about_an_alert_waits_for_the_end_of_quiet_hours_too(desk
     await work(desk, [0.5])
     (row,) = await desk.query("SELECT kind, not_before FROM outbox")
     assert row == {"kind": "notice", "not_before": "2020-01-17T12:00:00Z"}
+
+
+async def test_what_an_alert_held_that_cannot_be_read_any_more_is_told_and_stops_no_other(desk: Desk) -> None:
+    await prepared(desk, RULE, quiet=UNTIL_MORNING)
+    await prepared(desk, RULE, quiet=UNTIL_MORNING, chat_id=2)
+    await work(desk, [0.65])
+    await desk.change("UPDATE alerts SET rule_json = '{' WHERE alert_id = 1")
+    desk.now = morning("2020-01-17")
+    assert await release(desk) == 2
+    plain, whole = await desk.messages()
+    assert plain.splitlines() == [
+        "1 event held back by quiet hours",
+        f"16 Jan 2020 · #1 {RULE} · fired",
+    ]
+    assert whole.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")

@@ -20,9 +20,7 @@ DAYS = sessions("2020-01-16", 10)
 RULE = "ratio > 0.6 rearm 0.55"
 
 
-@pytest.fixture(autouse=True)
-async def _quiet(desk: Desk) -> None:
-    await desk.closes([0.5] * 10)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 async def split(desk: Desk, ticker: str = SMALL, ratio: float = 2.0, session: str = DAYS[0]) -> None:

@@ -22,9 +22,7 @@ RULE = "ratio > 0.6 rearm 0.55"
 DAYS = sessions("2020-01-16", 15)
 
 
-@pytest.fixture(autouse=True)
-async def _quiet(desk: Desk) -> None:
-    await desk.closes(QUIET)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 async def judge(desk: Desk, levels: Sequence[float], first: int = 0) -> None:

@@ -115,7 +115,7 @@ async def test_the_heartbeat_is_the_last_tick_by_the_real_clock_whatever_day_is_
     desk.now = dt.datetime(2020, 3, 16, 12, tzinfo=dt.UTC)
     for hour in (10, 11):
         now = dt.datetime(2020, 1, 16, hour, 0, 30, 999, tzinfo=dt.UTC)
-        monkeypatch.setattr(tick, "_wall_clock", lambda now=now: now)
+        monkeypatch.setattr(tick, "wall_clock", lambda now=now: now)
         await scheduler.work()
     beat = await desk.database.run(sources.heartbeat)
     assert beat == dt.datetime(2020, 1, 16, 11, 0, 30, tzinfo=dt.UTC)

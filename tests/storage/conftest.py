@@ -7,15 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import pytest
+import sqlite_utils
 
+from storage.chats import ensure_chat
 from storage.connection import connect, create, transaction
 from storage.db import Database, open_database
-
-if TYPE_CHECKING:
-    import sqlite_utils
+from storage.migrations import MIGRATIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +42,21 @@ def db(path: Path) -> Iterator[sqlite_utils.Database]:
     with transaction(opened, "BEGIN IMMEDIATE"):
         yield opened
     opened.close()
+
+
+@pytest.fixture
+def chats(db: sqlite_utils.Database) -> None:
+    """Chats 1 and 2."""
+    for chat_id in (1, 2):
+        ensure_chat(db, chat_id, "private", "", "2020-12-11T12:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Iterator[sqlite_utils.Database]:
+    """A database that the examples of a property share; each begins by emptying it."""
+    with sqlite_utils.Database(memory=True) as db:
+        MIGRATIONS.apply(db)
+        yield db
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from storage.alerts import (
     states,
     switch_off,
 )
-from storage.chats import deactivate, ensure_chat, reactivate
+from storage.chats import deactivate, reactivate
 from storage.db import Refused
 from storage.events import events
 from storage.held import waiting
@@ -35,10 +35,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 
-@pytest.fixture(autouse=True)
-def _chats(db: sqlite_utils.Database) -> None:
-    for chat_id in (1, 2):
-        ensure_chat(db, chat_id, "private", "", NOON)
+pytestmark = pytest.mark.usefixtures("chats")
 
 
 # Alerts

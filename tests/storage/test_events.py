@@ -4,18 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.chats import ensure_chat
 from storage.events import events, events_from, fires_since, next_revision
-from tests.storage.alert_rows import NOON, ONE, event, new
+from tests.storage.alert_rows import ONE, event, new
 
 if TYPE_CHECKING:
     import sqlite_utils
 
 
-@pytest.fixture(autouse=True)
-def _chats(db: sqlite_utils.Database) -> None:
-    for chat_id in (1, 2):
-        ensure_chat(db, chat_id, "private", "", NOON)
+pytestmark = pytest.mark.usefixtures("chats")
 
 
 def test_an_event_is_stored_once_per_revision(db: sqlite_utils.Database) -> None:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.chats import ensure_chat
 from storage.outages import add_chats, begin, chats_of, current, end
 
 if TYPE_CHECKING:
@@ -14,10 +13,7 @@ NOON, ONE = "2020-12-11T12:00:00Z", "2020-12-11T13:00:00Z"
 DAY, NEXT = "2020-12-10", "2020-12-11"
 
 
-@pytest.fixture(autouse=True)
-def _chats(db: sqlite_utils.Database) -> None:
-    for chat_id in (1, 2):
-        ensure_chat(db, chat_id, "private", "", NOON)
+pytestmark = pytest.mark.usefixtures("chats")
 
 
 def test_an_outage_begins_and_ends_once(db: sqlite_utils.Database) -> None:

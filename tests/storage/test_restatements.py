@@ -6,17 +6,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-import sqlite_utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.migrations import MIGRATIONS
 from storage.observations import Restatement, add, restatements
 from storage.restatements import RESTATED, recent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from random import Random
+
+    import sqlite_utils
 
     from storage.rows import Row
 
@@ -47,14 +46,6 @@ def split(db: sqlite_utils.Database, session: str, ratio: float, observed_at: st
 
 def found(db: sqlite_utils.Database, kind: str = "bars") -> list[tuple[str, float, float | None]]:
     return [(each.column, each.old, each.new) for each in restatements(db, kind)]
-
-
-@pytest.fixture(scope="module")
-def scratch() -> Iterator[sqlite_utils.Database]:
-    """A database that the examples of a property share; each begins by emptying it."""
-    with sqlite_utils.Database(memory=True) as db:
-        MIGRATIONS.apply(db)
-        yield db
 
 
 def empty(db: sqlite_utils.Database) -> None:

@@ -14,7 +14,6 @@ from storage.observations import Written, add, newest
 from storage.vintages import JITTER, agree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from storage.rows import Row
@@ -190,14 +189,6 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Said], list[Said]]:
     ]
     repeats = draw(st.lists(st.sampled_from(said), max_size=4)) if said else []
     return said, draw(st.permutations([*said, *repeats]))
-
-
-@pytest.fixture(scope="module")
-def scratch() -> Iterator[sqlite_utils.Database]:
-    """A database that the examples of a property share; each begins by emptying it."""
-    with sqlite_utils.Database(memory=True) as db:
-        MIGRATIONS.apply(db)
-        yield db
 
 
 def store(db: sqlite_utils.Database, said: list[Said]) -> list[tuple[str, str, float]]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -9,32 +8,21 @@ import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.data.issuers.reading import read_issuer
-from bot.data.issuers.sniff import read_bytes
 from bot.data.issuers.store import off_market, store_issuer
 from bot.data.load import build_market, read_rows
 from bot.errors import ImportRejected
 from storage import observations, sources
-from storage.db import open_database
 from storage.observations import Written
 from tests import shared_data
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bot.data.issuers.preview import Contents
     from storage.db import Database
 
 FIRST, SECOND = "2026-04-11T12:00:00Z", "2026-04-12T12:00:00Z"
 NOW = dt.datetime(2026, 4, 13, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "bot.db")
-    yield opened
-    opened.close()
 
 
 def read(data: bytes, ticker: str | None = None) -> Contents:
@@ -157,15 +145,6 @@ def test_navs_are_not_held_against_sample_prices_or_none(database: Database) -> 
     assert said_of(database, contents) == []
     priced(database, dict.fromkeys(SESSIONS, 80.0), "sample")
     assert said_of(database, contents) == []
-
-
-def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ImportRejected, match=r"^There is no file .*none\.xls\.$"):
-        read_bytes(tmp_path / "none.xls")
-    with pytest.raises(ImportRejected, match=r" is a folder; an issuer's file is needed\.$"):
-        read_bytes(tmp_path)
-    (tmp_path / "a.csv").write_bytes(b"abc")
-    assert read_bytes(tmp_path / "a.csv") == b"abc"
 
 
 @shared_data.shared

@@ -1,0 +1,218 @@
+"""How a bot starts, waits for what it needs, and ends: what is under way is finished or cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import pkgutil
+import signal
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bot import serving
+from storage import chats, outbox, sources
+from storage.connection import connect
+from storage.db import DatabaseBroken, DiskFull, open_database
+from tests.fakes.botapi_faults import bad_gateway, drop, hang
+from tests.place import ME, OWNER, PATIENCE, at_work, told_to_stop
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from tests.place import Place
+
+
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between two tries, which take no time."""
+    taken: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        taken.append(seconds)
+
+    monkeypatch.setattr(serving, "_rest", rest)
+    return taken
+
+
+def queue(db: sqlite_utils.Database) -> None:
+    now = datetime.now(UTC)
+    chats.ensure_chat(db, ME, "private", "Me", now)
+    payload = {"html": "fired", "plain": "fired", "buttons": [], "silent": False}
+    outbox.enqueue(db, chat_id=ME, kind="alert", dedup="alert:1", payload=payload, now=now)
+
+
+async def test_a_pushed_message_that_hangs_is_cut_off_and_its_outcome_is_unknown(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
+    place.api.fail("sendMessage", hang(acts=True))
+    async with at_work(place) as (bot, task):
+        await bot.services.database.run(queue)
+        await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
+        assert await told_to_stop(task) == ""
+        (row,) = await bot.services.database.run(lambda db: list(db["outbox"].rows))
+        assert row["status"] == "ambiguous"
+    assert not [record for record in caplog.records if record.exc_info]
+    assert "stopped with requests under way; the next start goes on with them" in caplog.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_answer_under_way_is_finished_before_the_end(number: signal.Signals, place: Place) -> None:
+    async with at_work(place) as (_, task):
+        place.api.say(ME, "/about")
+        await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
+        assert await told_to_stop(task, number) == ""
+    assert [message.text.splitlines()[0] for message in place.api.messages(ME)] == ["About"]
+    assert place.api.world.updates == []
+
+
+async def test_an_answer_that_hangs_does_not_hold_up_the_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
+    place.api.fail("sendMessage", hang())
+    async with at_work(place) as (_, task):
+        place.api.say(ME, "/about")
+        await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
+        assert await told_to_stop(task) == ""
+
+
+async def test_with_every_request_hanging_it_ends_within_ten_seconds(place: Place) -> None:
+    async with at_work(place) as (bot, task):
+        assert (await place.answer("/about", "About")).text
+        for method in ("sendMessage", "sendChatAction", "getMe", "getUpdates"):
+            place.api.fail(method, hang(), times=1_000)
+        sent = len(place.api.calls("sendMessage"))
+        await bot.services.database.run(queue)
+        bot.delivery.wake()
+        place.api.say(ME, "/status")
+        await place.api.until(lambda: len(place.api.calls("sendMessage")) > sent, PATIENCE)
+        began = asyncio.get_running_loop().time()
+        assert await told_to_stop(task) == ""
+        assert asyncio.get_running_loop().time() - began < 10
+
+
+IMPATIENT = """
+import sys
+from bot import serving
+from bot.cli import main
+serving.LAST_SECONDS = 0.5
+sys.exit(main())
+"""
+
+
+async def test_another_programs_lock_on_the_file_does_not_hold_up_the_end(place: Place) -> None:
+    async with place.run("-c", IMPATIENT) as bot:
+        assert (await place.answer("/about", "About")).text
+        with closing(connect(place.database, read_only=False)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            place.api.say(ME, "/start abc")
+            await place.api.until(lambda: place.api.world.updates == [], PATIENCE)
+            code, said, _ = await bot.stopped()
+    assert code == 0
+    assert said.endswith("stopped in the middle of the work; the next start goes on with it\n")
+
+
+async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
+    place.api.chat(OWNER)
+    async with at_work(place) as (_, task):
+        await place.api.until(lambda: len(place.api.calls("setMyCommands")) == 2, PATIENCE)
+        assert await told_to_stop(task) == ""
+    menus = place.api.world.commands
+    everybody, owner = ({entry["command"] for entry in menus[key]} for key in ("default//", f"chat/{OWNER}/"))
+    assert owner - everybody == {"admin"}
+
+
+async def test_a_menu_that_telegram_does_not_take_stops_nothing(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.api.fail("setMyCommands", bad_gateway())
+    async with at_work(place) as (_, task):
+        assert (await place.answer("/about", "About")).text
+        assert await told_to_stop(task) == ""
+    assert "a menu of commands was not set: " in caplog.text
+
+
+async def test_telegram_out_of_reach_at_the_start_is_waited_for(
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    beats: list[datetime | None] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        with open_database(place.database, read_only=True) as beside:
+            beats.append(await beside.run(sources.heartbeat))
+
+    monkeypatch.setattr(serving, "_rest", rest)
+    place.api.fail("getMe", drop(), times=3)
+    async with at_work(place) as (_, task):
+        assert (await place.answer("/about", "About")).text
+        assert await told_to_stop(task) == ""
+    assert rests == [1, 2, 4]
+    assert all(beats)  # it is alive: a health check must not restart it for that
+    assert f"{place.api.root} cannot be reached (" in caplog.text
+
+
+async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place) -> None:
+    place.api.fail("getMe", drop(), times=1_000)
+    async with at_work(place) as (_, task):
+        await place.api.until(lambda: place.api.calls("getMe"), PATIENCE)
+        assert await told_to_stop(task) == ""
+
+
+@pytest.mark.parametrize("step", ["bot.delivery.Delivery.recover", "bot.serving.close_doors"])
+async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    rests: list[float],
+    step: str,
+) -> None:
+    real = pkgutil.resolve_name(step)
+
+    async def full_at_first(*given: object, **named: object) -> object:
+        if len(rests) < 3:
+            raise DiskFull("The disk is full.")
+        return await real(*given, **named)
+
+    monkeypatch.setattr(step, full_at_first)
+    place.api.chat(OWNER)
+    async with at_work(place) as (_, task):
+        assert (await place.answer("/about", "About")).text
+        assert await told_to_stop(task) == ""
+    assert rests == [1, 2, 4]
+    (told,) = place.api.messages(OWNER)
+    assert told.text == (
+        "The disk is full. Nothing is lost: what is due waits, and the bot tries again twice a minute."
+    )
+    assert "The disk is full. Next try in 4 s" in caplog.text
+
+
+async def test_a_fault_at_the_start_is_raised_after_all_is_put_away(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> int:
+        raise DatabaseBroken("The database is damaged.")
+
+    monkeypatch.setattr("bot.delivery.Delivery.recover", fail)
+    async with at_work(place) as (bot, task):
+        with pytest.raises(DatabaseBroken, match="The database is damaged"):
+            await task
+        assert not bot.application.running
+
+
+async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: object) -> None:
+        raise DiskFull("The disk is full.")
+
+    place.api.chat(OWNER)
+    async with at_work(place) as (_, task):
+        monkeypatch.setattr("bot.delivery.ledger.Ledger.flush", fail)
+        assert (await place.answer("/about", "About")).text
+        assert await told_to_stop(task) == ""
+    assert "DiskFull: The disk is full." in caplog.text

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from bot.words import capital, counted, listed
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "said"),
+    [
+        (0, "session", "0 sessions"),
+        (1, "session", "1 session"),
+        (2, "summary", "2 summaries"),
+        (3, "day", "3 days"),
+        (1_250, "row", "1,250 rows"),
+    ],
+)
+def test_a_count_has_its_noun_in_the_number_that_it_needs(count: int, noun: str, said: str) -> None:
+    assert counted(count, noun) == said
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c", "d"], "a, b, and 2 more")],
+)
+def test_a_list_ends_with_how_many_more_there_are(items: list[str], said: str) -> None:
+    assert listed(items, most=2) == said
+
+
+def test_only_the_first_letter_becomes_a_capital() -> None:
+    assert [capital(words) for words in ("", "losses in, IWM", "Ratio")] == ["", "Losses in, IWM", "Ratio"]
