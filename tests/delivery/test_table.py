@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
 from bot.delivery import DrainReport
+from bot.delivery.parts import REPEAT, compose
 from bot.ratelimit import SendBudget
+from bot.rendering.text import strip_html
 from storage import chats, halts
 from storage.db import open_database
 from storage.rows import instant
@@ -168,10 +171,16 @@ steps = st.lists(
     min_size=4,
     max_size=24,
 )
+# The second message of the row that is queued third is in doubt, and so is its repeat.
+BETWEEN_PARTS = [
+    *[(what, ME, drop(acts=True), "alert") for what in ("drain", "fail", "put", "fail")],
+    *[("drain", ME, drop(), "alert")] * 20,
+]
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
+@example(steps=BETWEEN_PARTS)
 def test_every_message_ends_sent_or_dead_with_a_reason_or_waits_and_no_halt_is_broken(
     steps: list[tuple[str, int, Fault, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -181,13 +190,17 @@ def test_every_message_ends_sent_or_dead_with_a_reason_or_waits_and_no_halt_is_b
 async def play(steps: list[tuple[str, int, Fault, str]], path: Path) -> None:
     async with open_office(path) as office:
         for number, (what, chat_id, fault, kind) in enumerate(steps):
-            await act(office, what, chat_id, fault, f"{kind} {number}")
+            words = (
+                f"{kind} {number} {line}" for line in range(400 if number % 3 else 1)
+            )  # two messages, or one
+            await act(office, what, chat_id, fault, "\n".join(words))
             office.later(seconds=3)
         office.api.heal()
-        await office.delivery.drain()
-        office.later(seconds=1)
-        await office.delivery.drain()
+        for seconds in (0, 1, 31, 100):
+            office.later(seconds=seconds)
+            await office.delivery.drain()
         await settled(office)
+        await counted(office)
         assert broken_halts(office.api.log) == []
 
 
@@ -213,7 +226,8 @@ async def act(office: Office, what: str, chat_id: int, fault: Fault, text: str) 
     if what == "put":
         await office.put(text, chat_id=chat_id, kind=text.split(maxsplit=1)[0])
     elif what == "fail":
-        office.api.fail("sendMessage", fault, chat_id=chat_id)
+        after = int(text.split()[1]) % 2  # at the first message of a row, or at its second
+        office.api.fail("sendMessage", fault, chat_id=chat_id, after=after)
     elif what == "restart":
         office.bot = office.client(office.api.base_url)
         office.delivery = office.fresh()
@@ -236,6 +250,20 @@ async def settled(office: Office) -> None:
             or (row["status"] == "dead" and row["reason"])
             or (row["status"] in ("queued", "waiting") and (waits or row["chat_id"] in asleep))
         ), row
+
+
+async def counted(office: Office) -> None:
+    """Of each message of a row: one copy, and one more for each unknown outcome, each further one marked."""
+    for row in await office.database.run(lambda db: list(db["outbox"].rows)):
+        parts = compose({**row, "payload": json.loads(row["payload"])})
+        given = office.texts(row["chat_id"])
+        marks = [
+            [text.startswith(REPEAT) for text in given if text.removeprefix(f"{REPEAT}\n").strip() == words]
+            for words in (strip_html(part.html).strip() for part in parts)
+        ]
+        assert sum(map(len, marks)) <= len(parts) + (row["kind"] != "summary") * row["unknown"], row
+        assert all(len(found) - sum(found) <= 1 for found in marks), row
+        assert row["status"] != "sent" or all(marks), row
 
 
 def broken_halts(log: list[Logged]) -> list[Logged]:
