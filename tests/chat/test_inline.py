@@ -57,7 +57,7 @@ async def test_without_a_word_the_usual_windows_are_offered(talk: Talk) -> None:
     [
         ("6q", "Not understood", "“6q” is not a window"),
         ("six months", "Not understood", "“six” is not understood here."),
-        ("1m asof 2001-01-01", "No data", "There is no close of both funds by 2001-01-01"),
+        ("1m asof 2001-01-01", "No data", "There is no close of both funds by Mon 1 Jan 2001"),
     ],
 )
 async def test_a_mistake_is_named(typed: str, title: str, begins: str, talk: Talk) -> None:
