@@ -1,4 +1,4 @@
-"""The dated copies of the database: their names, and which of them there are."""
+"""The dated copies of the database: their names, which of them there are, and since when they fail."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage import sources
+
 if TYPE_CHECKING:
+    import sqlite_utils
+
     from bot.config import Config
+
+FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
 
 
 def file_of(config: Config, day: dt.date) -> Path:
@@ -24,6 +30,12 @@ def kept(config: Config) -> list[tuple[dt.date, Path]]:
 def cut_off(config: Config) -> list[tuple[dt.date, Path]]:
     """What is left of copies whose process ended before they were whole, by date."""
     return _dated(config, r"\.part(?:-\w+)?")
+
+
+def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
+    """When the nightly copies began to fail; None while they work."""
+    noted = sources.meta(db, FAILING)
+    return dt.datetime.fromisoformat(noted) if noted else None
 
 
 def _dated(config: Config, ending: str) -> list[tuple[dt.date, Path]]:

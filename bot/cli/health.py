@@ -10,6 +10,7 @@ from bot.analytics.sessions import STALE_AFTER, Sessions
 from bot.cli import machine
 from bot.cli.machine import FAIL, NOTE, OK, Finding
 from bot.cli.online import telegram
+from bot.copies import failing_since
 from bot.data.load import build_market, read_rows
 from bot.rendering.health import RESTATED_DAYS, findings, healths, switched_on
 from bot.secrets import of_token
@@ -44,14 +45,16 @@ def examine(
     sessions = Sessions(config.closed)
     yield _calendar(sessions, now)
     yield machine.disk(config.database)
+    failing = None
     try:
         with open_database(config.database, read_only=True) as database:
+            failing = database.run_sync(failing_since)
             yield from _database(database, config, sessions, now)
             yield machine.running(database, now)
             yield machine.queue(database)
     except StorageError as error:
         yield machine.unreadable(config, error)
-    yield machine.backups(config, now, runs=is_held(config.database))
+    yield machine.backups(config, now, failing, runs=is_held(config.database))
 
 
 def _file(config: Config, file: Path | None) -> Finding:

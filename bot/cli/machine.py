@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot.cli.voice import say
-from bot.copies import kept
+from bot.copies import failing_since, kept
 from bot.words import counted
 from storage import outbox, sources
 from storage.db import SQLITE_VERSION, TWO_WRITERS_SAFE, DatabaseMissing, StorageError, open_database
@@ -64,12 +64,14 @@ def quick(config: Config, now: dt.datetime) -> Iterator[Finding]:
     """Whether disk, clock and backups are well, the database can be read, and the bot ticks."""
     yield disk(config.database)
     yield clock(config, now)
+    failing = None
     try:
         with open_database(config.database, read_only=True) as database:
             yield running(database, now)
+            failing = database.run_sync(failing_since)
     except StorageError as error:
         yield unreadable(config, error)
-    yield backups(config, now, runs=is_held(config.database))
+    yield backups(config, now, failing, runs=is_held(config.database))
 
 
 def unreadable(config: Config, error: StorageError) -> Finding:
@@ -148,8 +150,8 @@ def queue(database: Database) -> Finding:
     return Finding(NOTE if dead else OK, "queue", f"{waiting} waiting, {dead} given up")
 
 
-def backups(config: Config, now: dt.datetime, *, runs: bool) -> Finding:
-    """How old the newest backup is; a bot that runs makes one a night."""
+def backups(config: Config, now: dt.datetime, failing: dt.datetime | None, *, runs: bool) -> Finding:
+    """How old the newest backup is; a bot that runs makes one a night, unless they fail, and since when."""
     if not config.backup:
         return Finding(NOTE, "backups", "switched off; see [backup] in the config")
     today = now.astimezone(ZoneInfo(config.timezone)).date()
@@ -159,6 +161,9 @@ def backups(config: Config, now: dt.datetime, *, runs: bool) -> Finding:
         return Finding(FAIL, "backups", f"{config.backups} cannot be read ({error.strerror})")
     # A day ahead is another zone's; more is a clock that was wrong, and says nothing of the last nights.
     found = [(day, file) for day, file in copies if (day - today).days <= 1]
+    if not found and failing and runs:
+        words = f"none in {config.backups}, they fail since {failing:%Y-%m-%d}; look at the bot's log"
+        return Finding(FAIL if now - failing > OLDEST_BACKUP else NOTE, "backups", words)
     if not found:
         words = f"none in {config.backups} yet; the running bot makes one a night, “backup” makes one now"
         return Finding(NOTE, "backups", words)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.copies import cut_off, file_of, kept
+from bot.copies import FAILING, cut_off, file_of, kept
 from bot.jobs.local_time import due_instant
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.text import escape
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from bot.services import Services
 
 _log = logging.getLogger(__name__)
-FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
 RETRY = dt.timedelta(hours=1)
 
 

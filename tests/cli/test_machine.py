@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.cli import machine, online
+from bot.cli.health import examine
 from bot.cli.machine import FAIL, LONGEST_PAUSE, NOTE, OK, Finding, backups, clock, disk, quick
 from bot.cli.online import telegram
 from bot.config import Config
-from bot.copies import file_of
+from bot.copies import FAILING, file_of
 from bot.jobs.tick import TICK_SECONDS
 from storage import sources
 from storage.db import hold_lock, open_database
@@ -185,24 +186,41 @@ def test_the_age_of_the_newest_backup_counts(
     config: Config, ages: tuple[int, ...], runs: bool, mark: str, words: str
 ) -> None:
     copies(config, *ages)
-    assert backups(config, NOW, runs=runs) == Finding(mark, "backups", words)
+    assert backups(config, NOW, None, runs=runs) == Finding(mark, "backups", words)
 
 
 def test_a_copy_of_the_future_hides_no_failing_nights(config: Config) -> None:
     copies(config, -1)
-    assert backups(config, NOW, runs=True).words == "backups/bot-2026-11-21.db, 0 days old, one of 1"
+    assert backups(config, NOW, None, runs=True).words == "backups/bot-2026-11-21.db, 0 days old, one of 1"
     copies(config, -1500)
-    assert backups(config, NOW + dt.timedelta(days=6), runs=True) == Finding(
+    assert backups(config, NOW + dt.timedelta(days=6), None, runs=True) == Finding(
         FAIL,
         "backups",
         "backups/bot-2026-11-21.db, 5 days old, one of 1; the nightly ones fail, look at the bot's log",
     )
 
 
+@pytest.mark.parametrize(("days", "mark"), [(2, NOTE), (3, FAIL)])
+def test_backups_that_fail_from_the_first_night_on_are_found(config: Config, days: int, mark: str) -> None:
+    since = NOW - dt.timedelta(days=days)
+    words = f"none in backups, they fail since {since:%Y-%m-%d}; look at the bot's log"
+    assert backups(config, NOW, since, runs=True) == Finding(mark, "backups", words)
+
+
+def test_what_the_bot_notes_of_its_backups_is_read(config: Config) -> None:
+    with open_database("bot.db") as database:
+        database.run_sync(lambda db: sources.beat(db, NOW))
+        database.run_sync(lambda db: sources.set_meta(db, FAILING, "2026-11-10T22:00:00Z"))
+    with hold_lock("bot.db"):
+        found = [list(quick(config, NOW)), list(examine(config, None, NOW))]
+    words = "none in backups, they fail since 2026-11-10; look at the bot's log"
+    assert [findings[-1] for findings in found] == [Finding(FAIL, "backups", words)] * 2
+
+
 def test_no_backup_is_a_note(config: Config) -> None:
     none = "none in backups yet; the running bot makes one a night, “backup” makes one now"
-    assert backups(config, NOW, runs=True) == Finding(NOTE, "backups", none)
-    off = backups(replace(config, backup=False), NOW, runs=True)
+    assert backups(config, NOW, None, runs=True) == Finding(NOTE, "backups", none)
+    off = backups(replace(config, backup=False), NOW, None, runs=True)
     assert off == Finding(NOTE, "backups", "switched off; see [backup] in the config")
 
 
@@ -213,7 +231,7 @@ def test_a_folder_of_backups_that_cannot_be_read_fails(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(machine, "kept", refuse)
-    assert backups(config, NOW, runs=True) == Finding(
+    assert backups(config, NOW, None, runs=True) == Finding(
         FAIL, "backups", "backups cannot be read (Permission denied)"
     )
 
