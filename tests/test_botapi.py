@@ -417,7 +417,7 @@ async def test_it_can_be_started_by_hand() -> None:
         head = (await process.stdout.readuntil(b"_bot\n")).decode()
         found = re.search(r"base_url = '(.*)'\ntoken    = '(.*)'", head)
         assert found
-        async with ExtBot(found[2], base_url=found[1]) as bot:
+        async with ExtBot(found[2], base_url=f"{found[1]}/bot") as bot:
             process.stdin.write(b"/start\n")
             assert [u.message and u.message.text for u in await bot.get_updates(timeout=5)] == ["/start"]
             await bot.send_message(ME, "hello", reply_markup=keyboard())
