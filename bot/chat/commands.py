@@ -52,6 +52,7 @@ class Command:
         return Entry(self.name, self.usage, self.help, self.example, self.users)
 
 
+FORGET = "forgetme"
 COMMANDS: tuple[Command, ...] = (
     Command("start", "", "what this bot does", "/start", settings.on_start, Role.MEMBER),
     Command(
@@ -177,7 +178,7 @@ COMMANDS: tuple[Command, ...] = (
         Role.ADMIN,
     ),
     Command(
-        "forgetme",
+        FORGET,
         "",
         "delete all that is stored about this chat",
         "/forgetme",

@@ -20,7 +20,7 @@ from telegram.ext import (
 
 from bot.chat.access import REJECTED, Door, Role, may_change
 from bot.chat.ask import Ask, Redelivered
-from bot.chat.commands import BY_NAME, COMMANDS
+from bot.chat.commands import BY_NAME, COMMANDS, FORGET
 from bot.chat.inline import Inline
 from bot.chat.polling import reason
 from bot.chat.question import question_of
@@ -165,12 +165,13 @@ class Dispatcher:
     async def _answer(self, update: Update, context: Context, ask: Ask, name: str) -> Answer | None:
         """The answer of the command, after the guards."""
         silence = self._quota.last_word(ask.update_id)
+        command = BY_NAME.get(name.lower())
         if not await self._door.admits(ask.user_id, ask.chat_id):
-            await self._door.turn_away(ask)
+            if command is None or command.name != FORGET:  # pressed twice, it is no wish to be let in
+                await self._door.turn_away(ask)
             return None
         if silence is not None:
             raise BadInput(hush(silence))
-        command = BY_NAME.get(name.lower())
         if command is None:
             return unknown(name, ask.text, BY_NAME)
         await self._guard(update, context, ask, command)

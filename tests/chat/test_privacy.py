@@ -122,6 +122,9 @@ async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
     assert await home.database.run(lambda db: privacy.everything(db, ME)) == others
     assert [row["owner_id"] for row in await home.rows("alerts") if row["chat_id"] == GROUP] == [0]
+    gone.markup = {"inline_keyboard": [[{"text": "Delete everything", "callback_data": "e/forgetme yes"}]]}
+    assert await home.press(gone, "Delete everything") == []  # the second of two quick taps
+    assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
     assert (await home.ask("/status", GUEST))[0].text.startswith("This bot is private.")
 
 
