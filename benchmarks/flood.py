@@ -7,6 +7,9 @@ a second together, each within the quota; in every second round one more person 
 the same as the others or COMMAND. Rounds alternate, so that what else the machine does meets both. A
 latency is the time from an update's arrival to the request that answers it: of the clock, or with --cpu what
 this process worked meanwhile, which a busy machine does not blur.
+
+On an idle machine of two cores the p99 of the others was 1.01 times that without the flood, and 1.13 times
+with --flood "/compare 5y", whose answers are drawn: 22 ms. Drawn in the bot's own process it was 2.97 times.
 """
 
 from __future__ import annotations
@@ -89,9 +92,9 @@ async def measure(
         bot = app.telegram_bot(config, database, lambda: dt.datetime.now(dt.UTC), apart=True)
         async with bot.application:
             await bot.application.start()
+            began = time.monotonic()
             await _say(api, bot, FLOODER, lines[0])  # what is imported late is imported now
             await _round(api, bot, 2.0, (), found)
-            began = time.monotonic()
             for number in range(rounds):
                 flood = number % 2 == 1
                 latencies = await _round(api, bot, seconds / rounds, lines if flood else (), found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from bot.analytics.dates import date_phrase, short_date
 from bot.cli.voice import say
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
@@ -66,7 +67,7 @@ async def play(
     say("A sample market: published month-ends, simulated days between. Today is Sun 13 Dec 2020.\n")
     await converse(bot.application, telegram, _QUESTIONS, echo=echo)
     set_clock(start)
-    say(f"The clock goes back to {start:%d %b %Y} and runs session by session.\n")
+    say(f"The clock goes back to {short_date(start)} and runs session by session.\n")
     await converse(bot.application, telegram, _ORDERS[:1], echo=echo)
     fired = await _run_on(bot, set_clock, start)
     if fired:
@@ -88,7 +89,7 @@ async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.
         done = await bot.scheduler.judge()
         fires = len(done.fires)
         found = "an alert" if fires == 1 else f"{fires or 'no'} alerts"
-        say(f"  {session:%a %d %b %Y}: close judged, {found}")
+        say(f"  {date_phrase(session)}: close judged, {found}")
         await bot.scheduler.drain()
         if done.fires:
             return True
@@ -101,7 +102,7 @@ async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> No
     sessions = bot.services.markets.sessions()
     session = sessions.next_after(sessions.last_completed(bot.services.clock()))
     set_clock(sessions.close(session) + _SUMMARY)
-    say(f"  {session:%a %d %b %Y}, 18:00 New York")
+    say(f"  {date_phrase(session)}, 18:00 New York")
     await bot.scheduler.judge()
     await bot.scheduler.drain()
 
@@ -109,6 +110,6 @@ async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> No
 async def catch_up(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
     """Back to the day of the first questions, so that a person who goes on has the whole market."""
     set_clock(QUESTIONS_NOW)
-    say(f"The clock goes on to {QUESTIONS_NOW:%d %b %Y}.\n")
+    say(f"The clock goes on to {short_date(QUESTIONS_NOW)}.\n")
     await bot.scheduler.judge()
     await bot.scheduler.drain()

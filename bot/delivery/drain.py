@@ -109,7 +109,8 @@ class Delivery:
             except Exception as error:  # noqa: BLE001 - whatever it was, the next drain must come
                 await failed(error)
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                # A drain unhears the bell that stop() rang meanwhile.
+                async with asyncio.timeout(0 if self._closing else pause):
                     await self._bell.wait()
 
     def wake(self) -> None:

@@ -35,6 +35,7 @@ WINDOWS = (
     Window("y", 1),
 )
 AVERAGE = 200
+_YEAR = 372  # days: a year that begins before a weekend and ends after one
 FLOW_WINDOW = Window("d", 20)
 
 
@@ -75,13 +76,21 @@ def compare(
 
 
 def _block(market: Market, windows: Sequence[Window], total: bool) -> Html:
-    rows = []
-    for window in windows:
-        found = performance.performance(market, window, total)
-        figures = (PERCENT.show(found.small), PERCENT.show(found.large), POINTS.show(found.gap))
-        rows.append((str(window), *figures))
+    found = [performance.performance(market, window, total) for window in windows]
+    rows = [
+        (str(one.window), PERCENT.show(one.small), PERCENT.show(one.large), POINTS.show(one.gap))
+        for one in found
+    ]
     title = "Total return, distributions reinvested" if total else "Price return"
-    return lines(bold(title), pre(table(("", SMALL, LARGE, "gap"), rows)))
+    return lines(bold(title), pre(table(("", SMALL, LARGE, "gap"), rows)), *map(_a_year, found))
+
+
+def _a_year(found: Performance) -> str | None:
+    """What a window of more than a year comes to in each; None for a shorter one."""
+    if found.base is None or found.end is None or (found.end - found.base).days <= _YEAR:
+        return None
+    small, large = (PERCENT.show(found.annualised(return_)) for return_ in (found.small, found.large))
+    return f"{found.window} a year: {SMALL} {small}, {LARGE} {large}."
 
 
 def _bases(rows: Sequence[Performance]) -> str:

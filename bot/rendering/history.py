@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from bot.alerts.grammar import parse_rule
 from bot.alerts.rule import Rule
 from bot.analytics.registry import METRICS
+from bot.errors import BadInput
 from bot.rendering.answer import Answer, Button
 from bot.rendering.text import Html, bold, code, lines, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from bot.analytics.units import Unit
 
 _WORDS = {
     "fired": "fired",
@@ -61,15 +64,24 @@ def _turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, 
 def _line(event: Mapping[str, Any]) -> Html:
     """Session, number, the rule as it was then, what happened and at which value."""
     detail = event["detail"]
-    rule = Rule.from_json(detail["rule"]) if "rule" in detail else parse_rule(event["rule"], METRICS)
-    unit = METRICS[rule.conditions[0].metric].unit
+    rule, unit = _rule(event)
     day = short_date(dt.date.fromisoformat(event["session"]))
     word = _WORDS.get(event["transition"], event["transition"])
     gone = event["transition"] == "withdrawn"
-    value = f" at {unit.show(event['value'])}" if event["value"] is not None and not gone else ""
+    value = f" at {unit.show(event['value'])}" if unit and event["value"] is not None and not gone else ""
     kept = "held back by its cooldown" if _muted(detail) else _HELD.get(event["held"] or "", "")
     told = f" · {word}{value}{f', {kept}' if kept else ''}"
-    return Html("").join((f"{day} · #{event['number']} ", code(str(rule)), told))
+    return Html("").join((f"{day} · #{event['number']} ", code(rule), told))
+
+
+def _rule(event: Mapping[str, Any]) -> tuple[str, Unit | None]:
+    """The rule and its value's unit; of one that this version cannot read its text as it was stored."""
+    stored = event["detail"].get("rule")
+    try:
+        rule = Rule.from_json(stored) if stored else parse_rule(event["rule"], METRICS)
+        return str(rule), METRICS[rule.conditions[0].metric].unit
+    except (BadInput, LookupError, TypeError, ValueError):
+        return event["rule"], None
 
 
 def _muted(detail: Mapping[str, Any]) -> bool:

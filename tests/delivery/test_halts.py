@@ -18,6 +18,8 @@ from tests.fakes.botapi_faults import flood
 if TYPE_CHECKING:
     from telegram.ext import ExtBot
 
+    from bot.delivery.ledger import Step
+    from storage.rows import Row
     from tests.delivery.office import Office
 
 LONG = 300  # seconds: more than a reply waits for
@@ -166,6 +168,24 @@ async def test_a_fault_is_told_and_the_sending_goes_on(
     await office.api.wait_for_message(lambda m: m.text == "fired")
     await office.delivery.stop()
     await sending
+
+
+async def test_a_delivery_that_is_stopped_while_it_sends_ends_with_that(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops: list[asyncio.Task[None]] = []
+    attempt = office.delivery._sender.attempt
+
+    async def stopped_meanwhile(row: Row) -> Step:
+        stops.append(asyncio.create_task(office.delivery.stop()))
+        return await attempt(row)
+
+    monkeypatch.setattr(office.delivery._sender, "attempt", stopped_meanwhile)
+    await office.put()
+    async with asyncio.timeout(10):  # it would look again after half a minute
+        await office.delivery.keep_sending(asyncio.Queue[Exception]().put)
+    await stops[0]
+    assert office.texts() == ["fired"]
 
 
 def _full(*_arguments: object, **_named: object) -> None:

@@ -16,7 +16,7 @@ from bot.rendering.answer import Asked
 from bot.rendering.compare import WINDOWS, compare, flow_line, multiple_line, ratio_line
 from bot.rendering.themes import LIGHT
 from tests.analytics.facts import facts_at
-from tests.rendering.pages import empty, market, page, said
+from tests.rendering.pages import days, empty, market, page, said
 from tests.sample_market import sample_market
 from tests.shared_data import market_at, shared
 
@@ -80,6 +80,7 @@ def test_the_golden_figures_of_december_2020() -> None:
     ]
     assert row(price, "since 2020-09-30") == ["+27.04%", "+9.38%", "+17.67pp"]
     assert row(price, "since 2009-12-31")[:2] == ["+204.77%", "+228.70%"]
+    assert "since 2009-12-31 a year: IWM +10.72%, SPY +11.48%." in price
     assert lines[:2] == [
         "IWM and SPY · close of Fri 11 Dec 2020",
         "Asked for Sun 13 Dec 2020; the last close before it is used.",
@@ -87,6 +88,14 @@ def test_the_golden_figures_of_december_2020() -> None:
     assert "6m 12 Jun 2020, ytd 31 Dec 2019, 1y 13 Dec 2019" in page_of(lines)
     assert "Flows 20d: IWM +$1.70bn (+3.55% of assets); SPY n/a, no fund facts." in lines
     assert "Multiples: n/a, none stored." in lines
+
+
+def test_a_window_of_more_than_a_year_is_told_by_the_year_too() -> None:
+    until = days(1500).get_loc(pd.Timestamp("2024-01-02"))
+    of = market([1.0, *[9.0] * (until - 1), 16.0])  # sixteen times as much in 1,461 days
+    lines = said(compare(of, Asked(), LIGHT, [parse_window("since 2020-01-02")]))
+    assert "since 2020-01-02 a year: IWM +100.00%, SPY 0.00%." in lines
+    assert not any(line.startswith("1y a year") for line in lines)
 
 
 TOTAL = "Total return, distributions reinvested"

@@ -42,6 +42,13 @@ def test_an_event_is_told_with_the_rule_of_its_time() -> None:
     ]
 
 
+def test_a_rule_that_cannot_be_read_any_more_is_told_as_it_was_stored() -> None:
+    known = parse_rule("ratio > 0.5", METRICS).to_json()
+    gone = [{"rule": known.replace("ratio", "moon")}, {"rule": "{"}, {}]
+    events = [event(rule="moon > 0.5", detail=detail) for detail in gone]
+    assert said(history_answer(events))[1:4] == ["6 Oct 2020 · #3 moon > 0.5 · fired"] * 3
+
+
 def test_older_events_are_on_further_pages() -> None:
     first, second = history_answer([event()] * 21), history_answer([event()] * 3, 3, page=2)
     assert (said(first)[0], len(said(first))) == ("Page 1 of events, newest first", 23)
