@@ -417,3 +417,22 @@ def test_a_quota_survives_a_clock_that_is_put_back() -> None:
     assert [quota.admits(1, update) for update in range(4)] == [True, True, True, False]
     now += dt.timedelta(seconds=60)
     assert quota.admits(1, 9)
+
+
+def test_who_floods_on_is_told_once_a_minute_though_a_command_is_heard_now_and_then() -> None:
+    now = NOW
+    quota = Quota(lambda: now)
+    heard: list[dt.datetime] = []
+    told: list[dt.datetime] = []
+    for update in range(
+        COMMANDS_A_MINUTE + 10 * 180
+    ):  # slowly, so that places get free one by one; then fast
+        now += dt.timedelta(seconds=1.5 if update < COMMANDS_A_MINUTE else 0.1)
+        if quota.admits(1, update):
+            (heard if quota.last_word(update) is None else told).append(now)
+    for instants, most in ((heard, COMMANDS_A_MINUTE), (told, 1)):
+        minutes = [
+            [at for at in instants if begin <= at < begin + dt.timedelta(minutes=1)] for begin in instants
+        ]
+        assert max(map(len, minutes)) == most
+    assert len(told) == 3
