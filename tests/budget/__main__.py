@@ -20,7 +20,7 @@ def _waits(what: str, seconds: list[float]) -> str:
 
 
 def main() -> int:
-    """Run with and without 429; exit code 1 unless all limits were kept and used."""
+    """Run with and without 429; exit code 1 unless all limits were kept and used, and all came in its order."""
     good = True
     for share in (0.05, 0.0):
         logging.disable(logging.WARNING)
@@ -29,11 +29,12 @@ def main() -> int:
         second, minute = found.busiest()
         used = found.ideal() / found.seconds
         good &= (second <= 30, minute <= 20, found.over_a_second(), found.in_halts()) == (True, True, 0, 0)
-        good &= used >= LEAST
+        good &= used >= LEAST and found.overtakes() and not found.missing()
         halted = sum(end - began for began, end in found.halts())
         replies, late = found.waited("reply"), found.waited("late")
         print(  # noqa: T201 - the command's voice
-            f"{share:.0%} answered 429: {found.received:,} messages, {len(found.sent):,} requests in "
+            f"{share:.0%} answered 429: {found.received:,} messages ({found.missing()} missing), "
+            f"{len(found.sent):,} requests in "
             f"{found.seconds:,.0f} s, of which all were halted {halted:,.0f} s\n"
             f"  most in a second {second} (30), most to a group in a minute {minute} (20), "
             f"too soon for their chat {found.over_a_second()}, in a halt {found.in_halts()}\n"

@@ -31,6 +31,10 @@ ALLOWED = 30  # messages a second to all chats together
 REPLY_EVERY, ALERT_EVERY = 7.0, 11.0  # seconds between those who ask, and alerts that come late
 STRANGERS = 10_000  # ids from here on: chats that ask, or get the late alerts, each once
 SHARE_OF_SUMMARIES = 0.95
+REPLY_WAITS, ALERT_WAITS = (
+    1.5,
+    3.0,
+)  # seconds, of the last reply and the median alert; the queue takes minutes
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,16 @@ class Outcome:
 
     def _ready(self, budget: Budget, chat: int, now: float) -> float:
         return max(budget.ready(chat, now), budget.overall.ready(now), self.asked.get(chat, 0.0))
+
+    def missing(self) -> int:
+        """Messages of the queue, late alerts among them, that did not come."""
+        late = sum(chat < 2 * STRANGERS for chat in self.asked)
+        return sum(self.load.chats.values()) + late - self.received
+
+    def overtakes(self) -> bool:
+        """Whether replies and alerts went before the summaries queued long before them: in seconds."""
+        replies, late = self.waited("reply"), self.waited("late")
+        return replies[-1] < REPLY_WAITS and late[len(late) // 2] < ALERT_WAITS
 
     def busiest(self) -> tuple[int, int]:
         """Most requests in any second, and most to one group in any minute."""

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.budget.simulation import STRANGERS, Load, run
+from tests.budget.simulation import Load, run
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05])
@@ -17,11 +17,7 @@ def test_limits_and_halts_are_kept_and_used_and_replies_and_alerts_go_first(
     found = run(Load(private=40, each=12, groups=6, each_group=24), share)
     second, minute = found.busiest()
     assert (second, minute) <= (30, 20)
-    assert minute <= 20
     assert (found.over_a_second(), found.in_halts()) == (0, 0)
-    late_ones = sum(chat < 2 * STRANGERS for chat in found.asked)
-    assert found.received == sum(found.load.chats.values()) + late_ones
+    assert found.missing() == 0
     assert found.ideal() / found.seconds >= (0.95 if share == 0 else 0.9)
-    assert found.waited("reply")[-1] < 1.5
-    late = found.waited("late")
-    assert late[len(late) // 2] < 3
+    assert found.overtakes()

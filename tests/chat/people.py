@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tests.fakes.botapi_world import Json, Message
 
 ADMIN, MEMBER, STRANGER, BLOCKED = 21, 22, 23, 24
-SECRET = "zq-secret-of-the-group"  # noqa: S105 - a mark in the group's rows, not a password
+# Marks in the rows of a chat, that no other may be shown.
+SECRETS = {GROUP: "zq-of-the-group", OWNER: "zq-of-the-owner", YOU: "zq-of-the-other-chat"}
 STEP = dt.timedelta(seconds=3)  # slow enough for the quota
 # What commands take besides their examples: every word that their usage names.
 WORDS = (
@@ -72,13 +73,16 @@ def command_lines() -> list[str]:
 
 @asynccontextmanager
 async def village(sample: Path, folder: Path) -> AsyncIterator[Talk]:
-    """A private bot with an owner, a group with an alert and a secret, another's chat, and who is blocked."""
+    """A private bot: owner, group and another chat have an alert with a secret each; somebody is blocked."""
     settings: dict[str, Any] = {"users": frozenset({ME, YOU}), "chats": frozenset({GROUP})}
     async with talking(sample, folder, access="allowlist", **settings) as talk:
         for chat_id in (ME, YOU, OWNER, STRANGER, BLOCKED):
             talk.api.chat(chat_id)
         talk.api.chat(GROUP).members.update({ADMIN: "administrator", MEMBER: "member", OWNER: "member"})
-        for line in (f'/alert ratio > 0.9 note "{SECRET}"', "/summary on 18:30", "/settings theme dark"):
+        for chat_id, secret in SECRETS.items():
+            by = ADMIN if chat_id == GROUP else chat_id
+            await talk.ask(f'/alert ratio > 0.9 note "{secret}"', chat_id, user_id=by)
+        for line in ("/summary on 18:30", "/settings theme dark"):
             await talk.ask(line, GROUP, user_id=ADMIN)
         await talk.database.run(lambda db: access.decide(db, BLOCKED, "rejected", talk.now, "Blocked"))
         yield talk

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.chat.access import Door
+from bot.chat.refusals import FAILED
+from storage import alerts
+from storage.rows import select_one
 from tests.chat.people import PEOPLE, STEP, no_pictures, pressed, rows, typed, village
 from tests.fuzz import fuzz
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bot.chat.ask import Ask
     from bot.chat.dispatch import Dispatcher
+    from storage.rows import Row
     from tests.chat.people import Person
 
 SHORT = 1_200
+_log = logging.getLogger(__name__)
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +54,32 @@ async def test_the_search_finds_a_door_that_stands_open(
     monkeypatch.setattr("bot.chat.dispatch.Dispatcher._guard", unguarded)
     report = await fuzz(sample, tmp_path, SHORT // 2, seed=20201211)
     assert report.changes
+
+
+async def test_the_search_finds_what_is_shown_by_its_number_alone(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def anybodys(db: Any, _: int, number: int) -> Row | None:  # noqa: ANN401 - sqlite_utils.Database
+        return select_one(db, "SELECT * FROM alerts WHERE number = ?", (number,))
+
+    monkeypatch.setattr(alerts, "get_alert", anybodys)
+    report = await fuzz(sample, tmp_path, SHORT // 4, seed=20201211)
+    assert report.leaks
+
+
+async def test_the_search_finds_what_raises_and_what_is_only_logged(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: Door, ask: Ask) -> None:
+        del self
+        _log.error("a mishap with %s", ask.chat_id)
+        raise LookupError
+
+    monkeypatch.setattr(Door, "turn_away", broken)
+    report = await fuzz(sample, tmp_path, 30, seed=20201211)
+    assert any(said.startswith("a mishap with") for said in report.errors)
+    assert any("Traceback" in said for said in report.errors)
+    assert any(FAILED in said for said in report.errors)
 
 
 STRANGERS = [who for who in PEOPLE if who.name in {"stranger", "blocked"}]
