@@ -20,7 +20,7 @@ def _waits(what: str, seconds: list[float]) -> str:
 
 
 def main() -> int:
-    """Run with and without 429; exit code 1 unless all limits were kept and used, and all came in its order."""
+    """Run with and without 429; exit code 1 unless limits were kept and used, and all came, in order."""
     good = True
     for share in (0.05, 0.0):
         logging.disable(logging.WARNING)
