@@ -15,6 +15,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bot.errors import Undrawn
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+AGAIN = "The picture could not be drawn; please ask again."
 LONGEST = 60.0  # seconds that a picture may take, the start of the process included
 NICER = 5  # steps by which the system prefers the bot to its painter
 # A fork would copy locks that other threads hold.
@@ -44,12 +46,12 @@ class Easel:
         self._hand = ThreadPoolExecutor(1, "easel")  # one, so that pictures are drawn one at a time, in order
 
     async def draw(self, sketch: Callable[[], T]) -> T:
-        """The picture; raises what the sketch raises, and Undrawn when the process for it fails."""
+        """The picture; raises what the sketch raises, and Undrawn when the process fails or is closed."""
         drawing = partial(self._painter.draw, sketch) if self._painter else sketch
         return await asyncio.get_running_loop().run_in_executor(self._hand, drawing)
 
     def close(self) -> None:
-        """End the process, whatever it draws; the next picture would begin another."""
+        """End the process, whatever it draws, and begin no other."""
         if self._painter is not None:
             self._painter.close()
 
@@ -60,6 +62,8 @@ class Painter:
     def __init__(self) -> None:
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._lock = RLock()  # close() comes from another thread, also while a process begins
+        self._closed = False
 
     def draw(self, sketch: Callable[[], T]) -> T:
         """The picture. Blocks; a process that died since the last picture is replaced."""
@@ -71,16 +75,22 @@ class Painter:
             picture, error = cast("tuple[T, Exception | None]", pipe.recv())
         except (OSError, EOFError) as fault:
             logger.warning("the process that draws has failed: %r", fault)
-            self.close()
-            raise Undrawn("The picture could not be drawn; please ask again.") from fault
+            self._end()
+            raise Undrawn(AGAIN) from fault
         if error is not None:
             raise error
         return picture
 
     def close(self) -> None:
-        """End the process at once."""
-        process, pipe = self._process, self._pipe
-        self._process = self._pipe = None
+        """End the process at once, and begin no other."""
+        with self._lock:
+            self._closed = True
+            self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            process, pipe = self._process, self._pipe
+            self._process = self._pipe = None
         if process is not None:
             process.kill()
             process.join()
@@ -88,14 +98,17 @@ class Painter:
             pipe.close()
 
     def _ready(self) -> Connection:
-        """The pipe to a process that lives."""
-        if self._pipe is None or not self._process.is_alive():
-            self.close()
-            self._pipe, there = _PROCESSES.Pipe()
-            self._process = _PROCESSES.Process(target=paint, args=(there,), name="painter", daemon=True)
-            self._process.start()
-            there.close()
-        return self._pipe
+        """The pipe to a process that lives; Undrawn once there shall be none."""
+        with self._lock:
+            if self._closed:
+                raise Undrawn(AGAIN)
+            if self._pipe is None or not self._process.is_alive():
+                self._end()
+                self._pipe, there = _PROCESSES.Pipe()
+                self._process = _PROCESSES.Process(target=paint, args=(there,), name="painter", daemon=True)
+                self._process.start()
+                there.close()
+            return self._pipe
 
 
 def paint(pipe: Connection) -> None:

@@ -163,20 +163,21 @@ async def _drain(bot: Bot, poller: Poller) -> None:
     """Claim nothing more, finish what is under way; then cut it off, and its outcome is unknown."""
     application = bot.application
     steps = [bot.delivery.stop(), *([application.stop()] if application.running else [])]
-    ending = asyncio.gather(*steps, return_exceptions=True)
-    finished, _ = await asyncio.wait({ending}, timeout=DRAIN_SECONDS)
-    if finished:
-        await poller.confirm()
-    else:
+    ending = [asyncio.create_task(step) for step in steps]
+    _, late = await asyncio.wait(ending, timeout=DRAIN_SECONDS)
+    if late:
         _log.warning("stopped with requests under way; the next start goes on with them")
+    else:
+        await poller.confirm()
     bot.services.easel.close()
     with suppress(TelegramError):
         await application.bot.shutdown()  # closes the connections, so that requests end now
-    await asyncio.wait({ending}, timeout=CUT_SECONDS)
-    for fault in ending.result() if ending.done() else ():
-        if isinstance(fault, Exception):
+    done, late = await asyncio.wait(ending, timeout=CUT_SECONDS)
+    for step in done:
+        if not step.cancelled() and (fault := step.exception()) is not None:
             _log.error("not all could be put away", exc_info=fault)
-    ending.cancel()  # what still computes has nobody left to tell
+    for step in late:
+        step.cancel()  # what still computes has nobody left to tell
     await application.shutdown()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -89,6 +90,17 @@ async def test_closing_leaves_no_process() -> None:
     assert drawn in alive()
     easel.close()
     assert drawn not in alive()
+
+
+async def test_closing_gives_up_what_waits_and_begins_no_other_process() -> None:
+    before, easel = alive(), Easel(apart=True)
+    await easel.draw(signature)
+    waiting = [asyncio.create_task(easel.draw(sketch)) for sketch in (endless, signature)]
+    await asyncio.sleep(0)
+    easel.close()
+    given_up = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [(type(each), str(each)) for each in given_up] == [(Undrawn, AGAIN)] * 2
+    assert alive() == before
 
 
 async def test_a_picture_is_the_same_wherever_it_is_drawn(apart: Easel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pkgutil
 import signal
 from contextlib import closing
@@ -77,6 +78,21 @@ async def test_an_answer_that_hangs_does_not_hold_up_the_end(
         place.api.say(ME, "/about")
         await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
         assert await told_to_stop(task) == ""
+
+
+async def test_what_is_cut_off_at_the_end_leaves_no_traceback(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(serving, "CUT_SECONDS", 0.0)
+    place.api.fail("sendMessage", hang())
+    async with at_work(place) as (_, task):
+        place.api.say(ME, "/about")
+        await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
+        assert await told_to_stop(task) == ""
+    gc.collect()
+    assert "stopped with requests under way" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_with_every_request_hanging_it_ends_within_ten_seconds(place: Place) -> None:
