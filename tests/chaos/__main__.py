@@ -1,11 +1,12 @@
 """Kill the bot again and again, and count: python -m tests.chaos --kills 500.
 
-With --statements it is one evaluate-and-send cycle, from the same beginning each time, that is killed once
-before each writing statement, in order, to the last.
+First one evaluate-and-send cycle is killed before each writing statement, in order, to the last, each time
+from the same beginning (--statements: this alone). Then the bot lives through session after session, and is
+killed so many times: before a writing statement, at random, when a message comes in at the server, and
+before it is answered; meanwhile updates are delivered again and sends fail.
 
-Each life is a real `run`: Application, poller, scheduler, SQLite file, against the fake Bot API. It is
-killed with SIGKILL before each writing statement in turn, at random, when a message comes in at the server,
-and before it is answered; meanwhile updates are delivered again and sends fail. Exit code 1 unless all holds.
+Each life is a real `run`: Application, poller, scheduler, SQLite file, against the fake Bot API. Killed is
+with SIGKILL. Exit code 1 unless all holds.
 """
 
 from __future__ import annotations
@@ -16,10 +17,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tests.chaos.judge import Count, judged
 from tests.chaos.statements import sweep
 from tests.chaos.story import chaos
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+
+async def _swept(every: int) -> list[Count]:
+    """A kill at each statement of one cycle."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        return await sweep(Path(folder), every)
 
 
 async def _killed(kills: int, seed: int) -> list[Count]:
@@ -30,10 +41,12 @@ async def _killed(kills: int, seed: int) -> list[Count]:
             return judged(run)
 
 
-async def _swept(every: int) -> list[Count]:
-    """A kill at each statement of one cycle."""
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        return await sweep(Path(folder), every)
+def _told(title: str, work: Coroutine[Any, Any, list[Count]]) -> bool:
+    """Do it and print the counts; whether all are good."""
+    began = time.monotonic()
+    counts = asyncio.run(work)
+    print(title, *counts, f"{time.monotonic() - began:.0f} s", sep="\n", flush=True)  # noqa: T201 - the command's voice
+    return all(count.good for count in counts)
 
 
 def main() -> int:
@@ -41,15 +54,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--statements", action="store_true", help="die at each statement of one cycle")
-    parser.add_argument("--every", type=int, default=1, help="with --statements: at each n-th only")
+    parser.add_argument(
+        "--statements", action="store_true", help="die at each statement of one cycle, no more"
+    )
+    parser.add_argument("--every", type=int, default=1, help="of the cycle's statements each n-th only")
     given = parser.parse_args()
-    began = time.monotonic()
-    counts = asyncio.run(_swept(given.every) if given.statements else _killed(given.kills, given.seed))
-    for count in counts:
-        print(count)  # noqa: T201 - the command's voice
-    print(f"{time.monotonic() - began:.0f} s, seed {given.seed}")  # noqa: T201 - as above
-    return 0 if all(count.good for count in counts) else 1
+    good = _told("-- One cycle, killed at its statements in turn", _swept(given.every))
+    if not given.statements:
+        title = f"-- Killed {given.kills} times, session after session (seed {given.seed})"
+        good &= _told(title, _killed(given.kills, given.seed))
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Short runs of the commands `python -m tests.chaos --kills 500` and `python -m tests.chaos --statements`."""
+"""Short runs of the two parts of `python -m tests.chaos --kills 500`."""
 
 from __future__ import annotations
 
