@@ -66,8 +66,8 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
     """What may be told now, by chat and topic, oldest first, with what the texts need."""
     found: dict[Place, list[Row]] = defaultdict(list)
     for row in held.waiting(db):
-        rule = Rule.from_json(row["detail"]["rule"])
-        if Wishes.of(row, default_zone, now).hold(row, rule, now) is not None:
+        rule = _rule(row)
+        if rule is not None and Wishes.of(row, default_zone, now).hold(row, rule, now) is not None:
             continue
         session = dt.date.fromisoformat(row["session"])
         since = (session - QUARTER).isoformat()
@@ -77,6 +77,14 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         standing = standings[0] if standings else None
         found[row["chat_id"], row["thread_id"]].append({**row, "fires": fires, "standing": standing})
     return found
+
+
+def _rule(row: Row) -> Rule | None:
+    """The rule that an event came of; None of one that is damaged, which nothing holds back any longer."""
+    try:
+        return Rule.from_json(row["detail"]["rule"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _message(context: Context, rows: list[Row], now: dt.datetime, default_zone: str) -> Answer | list[Html]:
@@ -132,7 +140,7 @@ def _store(
 ) -> None:
     """Queue the message and note that its events are told; those that are not held any more are left out."""
     still = [held.fate(db, row["event_id"])[0] is not None for row in rows]
-    silent = all(Rule.from_json(row["detail"]["rule"]).silent for row in rows)
+    silent = all((rule := _rule(row)) is not None and rule.silent for row in rows)
     if not isinstance(message, list):
         if all(still):
             event_id = rows[0]["event_id"]

@@ -282,11 +282,21 @@ async def test_a_notice_about_an_alert_waits_for_the_end_of_quiet_hours_too(desk
     assert row == {"kind": "notice", "not_before": "2020-01-17T12:00:00Z"}
 
 
-async def test_what_an_alert_held_that_cannot_be_read_any_more_is_told_and_stops_no_other(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE alerts SET rule_json = '{' WHERE alert_id = 1",
+        "UPDATE alert_events SET detail = '{}' WHERE alert_id = 1",
+        """UPDATE alert_events SET detail = '{"rule": "{"}' WHERE alert_id = 1""",
+    ],
+)
+async def test_what_an_alert_held_that_cannot_be_read_any_more_is_told_and_stops_no_other(
+    desk: Desk, damage: str
+) -> None:
     await prepared(desk, RULE, quiet=UNTIL_MORNING)
     await prepared(desk, RULE, quiet=UNTIL_MORNING, chat_id=2)
     await work(desk, [0.65])
-    await desk.change("UPDATE alerts SET rule_json = '{' WHERE alert_id = 1")
+    await desk.change(damage)
     desk.now = morning("2020-01-17")
     assert await release(desk) == 2
     plain, whole = await desk.messages()
