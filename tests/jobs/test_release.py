@@ -6,6 +6,8 @@ import datetime as dt
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from bot.jobs import release as release_module
 from bot.jobs.release import Release
 from storage import alerts as stored
@@ -15,7 +17,6 @@ from tests.jobs.desk import Desk, after_close, sessions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pytest
     import sqlite_utils
 
 QUIET = [0.5] * 10
