@@ -2,7 +2,7 @@
 
 import sys
 
-if __name__ == "__main__":
-    from bot.cli import main  # here: the process that draws reads this file too, and needs none of it
+from bot.cli import main
 
+if __name__ == "__main__":
     sys.exit(main())
