@@ -104,10 +104,11 @@ class Painter:
                 raise Undrawn(AGAIN)
             if self._pipe is None or not self._process.is_alive():
                 self._end()
-                self._pipe, there = _PROCESSES.Pipe()
-                self._process = _PROCESSES.Process(target=paint, args=(there,), name="painter", daemon=True)
-                self._process.start()
+                here, there = _PROCESSES.Pipe()
+                process = _PROCESSES.Process(target=paint, args=(there,), name="painter", daemon=True)
+                process.start()
                 there.close()
+                self._process, self._pipe = process, here
             return self._pipe
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import multiprocessing
 import os
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
 import pytest
@@ -55,6 +56,10 @@ def alive() -> set[int | None]:
     return {child.pid for child in multiprocessing.active_children()}
 
 
+def no_memory(_: object) -> NoReturn:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
 async def test_one_process_draws_all_pictures(apart: Easel) -> None:
     first, second = [await apart.draw(signature) for _ in range(2)]
     assert first == second != os.getpid()
@@ -74,6 +79,16 @@ async def test_one_that_died_meanwhile_costs_none(apart: Easel) -> None:
     process.kill()
     process.join()
     assert await apart.draw(signature) != before
+
+
+async def test_one_that_cannot_be_begun_costs_that_picture_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    easel = Easel(apart=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("multiprocessing.context.SpawnProcess._Popen", staticmethod(no_memory))
+        with pytest.raises(Undrawn, match=AGAIN):
+            await easel.draw(signature)
+    assert await easel.draw(signature) in alive()
+    easel.close()
 
 
 async def test_a_picture_without_end_is_given_up(apart: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
