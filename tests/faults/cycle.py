@@ -1,4 +1,4 @@
-"""One cycle of judging and sending on a disk that fails meanwhile, and its end once that is mended."""
+"""A cycle of fetching, judging and sending on a disk that fails meanwhile; and its end once it is mended."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
 from telegram.ext import ExtBot
 
+from bot.data.provider import Empty, Ok
 from bot.delivery import Delivery
 from bot.jobs.tick import Scheduler
 from bot.ratelimit import SendBudget
@@ -18,13 +20,16 @@ from storage.connection import broken_references
 from storage.db import integrity_check
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.disk import failing
-from tests.jobs.desk import Desk, sessions
+from tests.jobs.desk import FIRST, Desk, after_close, bar, sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from bot.data.provider import Outcome
+
 CHATS, OWNER = (1, 2), 9
+LAST = "2020-01-16"  # a session
 REPEAT = "possible repeat\n"
 OUTAGE_TICKS, TICKS = 3, 12
 TOLD = "Nothing is lost: what is due waits, and the bot tries again twice a minute."
@@ -38,17 +43,40 @@ class Result:
     problems: list[str]
 
 
+class Source:
+    """A source by which the ratio is 0.5 until the last session, on which the alerts fire."""
+
+    name, label, serves, tickers = "site", "Site", ("prices",), ("IWM", "SPY")
+
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+        """One bar a session, from `start` on."""
+        days = [f"{day:%Y-%m-%d}" for day in completed[completed >= pd.Timestamp(start or FIRST)]]
+        closes = {"SPY": 100.0, "IWM": 50.0}
+        bars = [bar(ticker, day, 65.0 if (ticker, day) == ("IWM", LAST) else closes[ticker]) for day in days]
+        return Ok({"bars": bars, "distributions": [], "splits": []})
+
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+        """Nothing."""
+        del ticker, completed
+        return Empty()
+
+    fund = multiples
+
+
 async def prepare(path: Path) -> dt.datetime:
     """Two chats with an alert each that is about to fire, and a summary; the instant of the cycle."""
-    desk = Desk(path)
+    desk, source = Desk(path), Source()
+    before = pd.DatetimeIndex(sessions(FIRST, 10))
+    desk.now = after_close(f"{before[-1]:%Y-%m-%d}")
+    for ticker in source.tickers:
+        found = source.prices(ticker, None, before)
+        assert isinstance(found, Ok)
+        await desk.store("bars", list(found.payload["bars"]), source=source.name)
     for chat_id in CHATS:
         await desk.subscriber("16:30", chat_id)
-    await desk.closes([0.5] * 10)
-    for chat_id in CHATS:
         await desk.alert("ratio > 0.6", chat_id)
-    await desk.closes([0.65], sessions("2020-01-16", 1)[0])
     desk.database.close()
-    return desk.now
+    return after_close(LAST)
 
 
 async def cycle(template: Path, now: dt.datetime, path: Path, kind: str, number: int) -> Result:
@@ -56,7 +84,7 @@ async def cycle(template: Path, now: dt.datetime, path: Path, kind: str, number:
     shutil.copy(template, path)
     with failing(kind) as disk:
         desk = Desk(path)
-        desk.now = now
+        desk.now, desk.services.live = now, True
         async with FakeBotApi() as api, served(desk, api) as scheduler:
             disk.arm(number)
             for _ in range(OUTAGE_TICKS):
@@ -83,7 +111,7 @@ async def served(desk: Desk, api: FakeBotApi) -> AsyncIterator[Scheduler]:
     limiter = SendBudget(monotonic=lambda: passed[0], sleep=leap)
     async with ExtBot(api.token, base_url=api.base_url, rate_limiter=limiter) as bot:
         delivery = Delivery(bot, desk.database, now=lambda: desk.now, owner=OWNER, jitter=lambda: 0.0)
-        yield Scheduler(desk.services, [], delivery)
+        yield Scheduler(desk.services, [Source()], delivery)
 
 
 async def _tick(desk: Desk, scheduler: Scheduler) -> None:

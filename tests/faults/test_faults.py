@@ -15,8 +15,8 @@ from tests.faults.disk import KINDS
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The heartbeat; judging; its commit; the claim; after the first request went out.
-WRITES = {"io": (1, 24, 62), "full": (5, 40, 74), "pages": (12,), "read-only": (30, 68)}
+# The fetch; the heartbeat; judging and its commit; a summary; the claim; after the first request went out.
+WRITES = {"io": (9, 49, 95), "full": (28, 56, 91), "pages": (12,), "read-only": (37, 69, 98)}
 
 
 @pytest.fixture(scope="module")
