@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bot.analytics.registry import METRICS
 from bot.chat import reply
 from bot.chat.admin import ACTIONS
 from bot.chat.alerts import CHANGES, LOOKS
@@ -39,6 +41,8 @@ WORDS = (
     "forgetme yes", *(f"admin {act}".strip() for act in ACTIONS), "admin approve 23", "admin reject 22",
     "admin revoke 22", "admin broadcast Hello", "admin send 1", "help alert", "start payload",
 )  # fmt: skip
+
+_NUMBER_OR_METRIC = re.compile(rf"\d+([.,]\d+)?|\b({'|'.join(METRICS)})\b( iwm| spy)?( losses_in)?")
 
 
 @dataclass(frozen=True)
@@ -115,18 +119,39 @@ def pressed(talk: Talk, who: Person, message: Message, data: str) -> Json:
     return {"update_id": world.last_update, "callback_query": {**content, "data": data}}
 
 
-async def buttons(talk: Talk) -> list[str]:
-    """Data of all buttons that the bot shows to the owner and to a group's administrator, one press deep."""
-    found: dict[str, None] = {}
-    owner, admin = PEOPLE[0], PEOPLE[4]
-    for who in (owner, admin):
+async def buttons(talk: Talk, *, deeper: bool = False) -> list[str]:
+    """Data of the buttons that the owner and a group's administrator come to, one of each shape.
+
+    These are under the answers to every command line and the question about a stranger; with `deeper` those
+    one press on, too. Of what differs in numbers or metrics alone the first stands for all.
+    """
+    found: dict[str, str] = {}
+    pressers = (PEOPLE[0], PEOPLE[4])
+    await talk.deliver(typed(talk, next(who for who in PEOPLE if who.name == "stranger"), "/about"))
+    await talk.bot.scheduler.drain()
+    for who in pressers:
         for line in command_lines():
-            if "forgetme" not in line and "off" not in line.split():
-                talk.now += STEP
-                await talk.deliver(typed(talk, who, line))
-    for message in list(talk.api.world.messages.values()):
-        found |= dict.fromkeys(data for row in message.buttons for _, data in row)
-    return list(found)
+            if not _ends(line):
+                await _do(talk, typed(talk, who, line), found)
+    pages = {who.name: talk.api.world.message(talk.api.chat(who.chat_id), text="a page") for who in pressers}
+    for data in tuple(found.values()) if deeper else ():
+        for who in pressers if not _ends(data) else ():
+            await _do(talk, pressed(talk, who, pages[who.name], data), found)
+    return list(found.values())
+
+
+def _ends(line: str) -> bool:
+    """Whether a line would take away what others are about."""
+    return bool({"off", "/forgetme", "e/forgetme"} & set(line.split()))
+
+
+async def _do(talk: Talk, update: Json, found: dict[str, str]) -> None:
+    """Deliver an update, and note by their shape the buttons that there are then."""
+    talk.now += STEP
+    await talk.deliver(update)
+    for message in talk.api.world.messages.values():
+        for data in (data for row in message.buttons for _, data in row):
+            found.setdefault(_NUMBER_OR_METRIC.sub("#", data), data)
 
 
 def rows(db: Any) -> dict[str, list[dict[str, Any]]]:  # noqa: ANN401 - sqlite_utils.Database
