@@ -110,7 +110,21 @@ def test_every_subcommand_named_exists() -> None:
 
 
 def test_shell_blocks_hold_nothing_but_known_commands() -> None:
-    known = {"python3", "uv", "python", "printf", "cp", "install", "mkdir", "docker", "bash", "litestream"}
+    known = {
+        "python3",
+        "uv",
+        "python",
+        "printf",
+        "cp",
+        "install",
+        "mkdir",
+        "docker",
+        "bash",
+        "litestream",
+        "systemctl",
+        "loginctl",
+        "journalctl",
+    }
     assert {line.split()[0] for line in blocks("sh")} <= known
 
 
