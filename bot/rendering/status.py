@@ -131,7 +131,7 @@ def _missing(market: Market) -> list[str]:
         return []
     shown = ", ".join(short_date(day) for day in gaps[-_GAPS_SHOWN:])
     more = "the last ones " if len(gaps) > _GAPS_SHOWN else ""
-    return [f"Sessions without a close of both funds: {len(gaps)}, {more}{shown}."]
+    return [f"Sessions without a close of both funds: {len(gaps):,}, {more}{shown}."]
 
 
 def _facts(market: Market, ticker: str) -> str:
