@@ -12,13 +12,10 @@ import pytest
 from bot.config import KEYS, Config, default_database, load_config
 from bot.errors import ConfigError
 from bot.token import TOKEN_VARIABLE
+from tests.configs import TOKEN, UNLIKE, problems, write
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
-TOKEN = "123456789:" + "A" * 35
-OTHER = "987654321:" + "B" * 35
-MISSING = f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
 PERSON = "must be a person's id, which is positive; groups belong into chats"
-UNLIKE = "does not look like a bot token (123456789:AA...)"
 # Keys of the example whose value is commented out, because they have no default.
 WITHOUT_DEFAULT = {
     ("sources", "daily_csv"),
@@ -28,21 +25,6 @@ WITHOUT_DEFAULT = {
     ("issuer", "spy"),
     ("backup", "directory"),
 }
-
-
-def write(folder: Path, text: str) -> Path:
-    file = folder / "config.toml"
-    file.write_text(text, encoding="utf-8")
-    file.chmod(0o600)
-    return file
-
-
-def problems(folder: Path, text: str, **environment: str) -> list[str]:
-    """What is wrong with a file for `run`; with a token in the environment unless the test is about it."""
-    with pytest.raises(ConfigError) as refused:
-        load_config(write(folder, text), environment or {TOKEN_VARIABLE: TOKEN}, token_needed=True)
-    assert str(refused.value) == "\n".join(refused.value.problems)
-    return refused.value.problems
 
 
 def example(uncommented: bool) -> str:
@@ -313,131 +295,6 @@ def test_what_is_no_configuration_file_is_named(tmp_path: Path) -> None:
     file.write_bytes(b"[charts]\ntheme = '\xff'\n")
     with pytest.raises(ConfigError, match=f"^{re.escape(f'{file}: cannot be read (not a text in UTF-8)')}$"):
         load_config(file, {})
-
-
-# The token
-
-
-def test_the_token_is_taken_from_the_first_of_three_places(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text(f"{OTHER}\n")
-    secret.chmod(0o600)
-    environment = {TOKEN_VARIABLE: "5:" + "C" * 35}
-
-    def token(text: str) -> str:
-        return load_config(write(tmp_path, f"[telegram]\n{text}"), environment, token_needed=True).token
-
-    assert token(f'token = "{TOKEN}"\ntoken_file = "secret"') == TOKEN
-    assert token('token = ""\ntoken_file = "secret"') == OTHER
-    assert token("") == environment[TOKEN_VARIABLE]
-
-
-def test_the_token_of_the_process_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
-    assert load_config(None, token_needed=True).token == TOKEN
-    assert load_config(None).token == ""
-
-
-def test_commands_of_the_terminal_read_no_token(tmp_path: Path) -> None:
-    file = write(tmp_path, '[telegram]\ntoken_file = "none"\n')
-    assert load_config(file, {TOKEN_VARIABLE: TOKEN}).token == ""
-
-
-def test_a_missing_token_names_the_ways_to_give_one(tmp_path: Path) -> None:
-    assert problems(tmp_path, "", SOMETHING="else") == [MISSING]
-    assert problems(tmp_path, '[telegram]\ntoken = ""', SOMETHING="else") == [MISSING]
-
-
-@pytest.mark.parametrize(
-    "token", ["hello", "87654321", "87654321:short", "x" + TOKEN, TOKEN + "!", "5:" + "é" * 35]
-)
-def test_what_is_no_token_is_refused_without_being_shown(token: str, tmp_path: Path) -> None:
-    for found in (
-        problems(tmp_path, f'[telegram]\ntoken = "{token}"'),
-        problems(tmp_path, "", **{TOKEN_VARIABLE: token}),
-    ):
-        assert len(found) == 1
-        assert found[0].endswith(f": {UNLIKE}")
-        assert token not in found[0]
-
-
-def test_a_token_that_is_no_text_is_told_once(tmp_path: Path) -> None:
-    assert problems(tmp_path, "[telegram]\ntoken = 5") == [
-        "[telegram] token: must be a text in quotes, not empty"
-    ]
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
-def test_a_token_file_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text(TOKEN)
-    secret.chmod(mode)
-    said = f"[telegram] token_file: others may read {secret}; run chmod 600 on it"
-    assert problems(tmp_path, '[telegram]\ntoken_file = "secret"') == [said]
-
-
-def test_a_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    text = '[telegram]\ntoken_file = "secret"'
-    secret = tmp_path / "secret"
-    where = f"[telegram] token_file: cannot read {secret}"
-    assert problems(tmp_path, text) == [f"{where} (No such file or directory)"]
-    secret.write_bytes(b"\xff\xfe")
-    secret.chmod(0o600)
-    assert problems(tmp_path, text) == [f"{where} (not a text)"]
-    secret.write_text("hello")
-    assert problems(tmp_path, text) == [f"[telegram] token_file: {UNLIKE}"]
-
-
-def test_a_configuration_that_holds_the_token_must_not_be_readable_by_others(tmp_path: Path) -> None:
-    file = write(tmp_path, f'[telegram]\ntoken = "{TOKEN}"\n')
-    file.chmod(0o644)
-    with pytest.raises(ConfigError) as refused:
-        load_config(file, {}, token_needed=True)
-    assert refused.value.problems == [
-        f"[telegram] token: others may read {file}; run chmod 600 on it, or put the token into a token_file"
-    ]
-    assert load_config(file, {}).token == ""
-    file.write_text("")
-    assert load_config(file, {TOKEN_VARIABLE: TOKEN}, token_needed=True).token == TOKEN
-
-
-def test_a_token_file_may_be_a_link_and_is_no_folder(tmp_path: Path) -> None:
-    kept, link = tmp_path / "kept", tmp_path / "secret"
-    kept.write_text(TOKEN)
-    kept.chmod(0o600)
-    link.symlink_to(kept)
-    file = write(tmp_path, '[telegram]\ntoken_file = "secret"')
-    assert load_config(file, {}, token_needed=True).token == TOKEN
-    kept.chmod(0o640)
-    said = f"[telegram] token_file: others may read {link}; run chmod 600 on it"
-    assert problems(tmp_path, '[telegram]\ntoken_file = "secret"') == [said]
-    said = f"[telegram] token_file: {tmp_path} is a folder; name the file with the token in it"
-    assert problems(tmp_path, f'[telegram]\ntoken_file = "{tmp_path}"') == [said]
-
-
-def test_a_secret_of_a_container_that_all_may_read_is_refused_with_advice_that_helps_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.token._MOUNTED", str(tmp_path))
-    secret = tmp_path / "secret"
-    secret.write_text(TOKEN)
-    secret.chmod(0o444)
-    advice = "give the secret the container's uid and mode 0400 where it is mounted"
-    assert problems(tmp_path, '[telegram]\ntoken_file = "secret"') == [
-        f"[telegram] token_file: others may read {secret}; {advice}"
-    ]
-    secret.chmod(0o400)
-    assert load_config(tmp_path / "config.toml", {}, token_needed=True).token == TOKEN
-
-
-def test_a_home_folder_of_nobody_is_named(tmp_path: Path) -> None:
-    text = '[telegram]\ntoken_file = "~nobody-here/t"\n[storage]\ndatabase = "~nobody-here/b"'
-    unknown = "begins with the home folder of somebody whom this machine does not know"
-    where = tmp_path / "~nobody-here" / "t"
-    assert problems(tmp_path, text) == [
-        f"[storage] database: {unknown}",
-        f"[telegram] token_file: cannot read {where} (no such home folder)",
-    ]
 
 
 def test_the_address_of_a_heartbeat_is_encoded_as_it_is_sent(tmp_path: Path) -> None:

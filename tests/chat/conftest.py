@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.chat.talk import ME, make_sample, talking
+from tests.chat.talk import ME, OWNER, make_sample, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,3 +39,11 @@ async def talk(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
     async with talking(sample, tmp_path) as made:
         made.api.chat(ME)
         yield made
+
+
+@pytest.fixture
+async def house(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
+    """A bot for ME alone, whose owner can be asked."""
+    async with talking(sample, tmp_path, access="allowlist", users=frozenset({ME})) as talk:
+        talk.api.chat(OWNER)
+        yield talk

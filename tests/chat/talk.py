@@ -85,6 +85,12 @@ class Talk:
         await self.bot.scheduler.drain()
         return self.api.messages(ME)[before:]
 
+    async def pushed(self, chat_id: int) -> list[Message]:
+        """What the bot sends to a chat by itself."""
+        before = len(self.api.messages(chat_id))
+        await self.bot.delivery.drain()
+        return self.api.messages(chat_id)[before:]
+
     def notes(self) -> list[str]:
         """Texts shown over the chat at pressed buttons."""
         return [said["text"] for said in self.api.world.queries.values() if said and said.get("text")]

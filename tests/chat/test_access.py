@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bot.chat.access import MOST_WAITING, close_doors
-from bot.chat.dispatch import menu
 from bot.chat.refusals import OWNER as OWNER_ONLY
-from bot.quota import COMMANDS_A_MINUTE, Quota
-from storage.db import open_database
-from tests.chat.talk import GROUP, ME, NOW, OWNER, YOU, talking
+from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.chat.talk import Talk
@@ -27,37 +22,22 @@ ASKED = "This bot is private. Its owner has been asked; if they agree, it says s
 ALONE = "This bot is private. Its owner can let you in with your id: 3"
 
 
-@pytest.fixture
-async def house(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
-    """A bot for ME alone, whose owner can be asked."""
-    async with talking(sample, tmp_path, access="allowlist", users=frozenset({ME})) as talk:
-        talk.api.chat(OWNER)
-        yield talk
-
-
-async def pushed(talk: Talk, chat_id: int) -> list[Message]:
-    """What the bot sends to a chat by itself."""
-    before = len(talk.api.messages(chat_id))
-    await talk.bot.delivery.drain()
-    return talk.api.messages(chat_id)[before:]
-
-
 async def wish(talk: Talk, chat_id: int = STRANGER, user_id: int | None = None) -> Message:
     """A stranger writes; what the owner is asked."""
     await talk.ask("/start", chat_id, user_id=user_id)
-    (asked,) = await pushed(talk, OWNER)
+    (asked,) = await talk.pushed(OWNER)
     return asked
 
 
 async def test_a_stranger_gets_one_line_and_the_owner_one_question(house: Talk) -> None:
     (line,) = await house.ask(f"/alert {RULE}", STRANGER)
     assert line.text == ASKED
-    (asked,) = await pushed(house, OWNER)
+    (asked,) = await house.pushed(OWNER)
     assert asked.text == "Somebody asks to use this bot\nUser 3, 3"
     assert [[label for label, _ in row] for row in asked.buttons] == [["Approve", "Reject"]]
     for typed in ("/start", "/status", "hello", f"/alert {RULE}"):
         assert await house.ask(typed, STRANGER) == []
-    assert await pushed(house, OWNER) == []
+    assert await house.pushed(OWNER) == []
     assert await house.rows("chats") == await house.rows("alerts") == []
 
 
@@ -75,7 +55,7 @@ async def test_approved_the_stranger_is_told_and_let_in_also_after_a_restart(
         kept = talk.api.world.message(talk.api.chat(OWNER), text=asked.text, markup=asked.markup)
         (said,) = await talk.press(kept, "Approve")
         assert (said.message_id, said.text) == (kept.message_id, "Let in: User 3, 3")
-        (welcome,) = await pushed(talk, STRANGER)
+        (welcome,) = await talk.pushed(STRANGER)
         assert welcome.text == "The owner of this bot has let you in.\nWhat it can do: /start"
         assert (await talk.press(welcome, "Begin"))[0].text.startswith("Small caps")
         assert (await talk.ask("/status", STRANGER))[0].text.startswith("Status")
@@ -91,7 +71,7 @@ async def test_rejected_nobody_is_asked_about_again(house: Talk) -> None:
     assert said.text.startswith("Not let in: User 3, 3\n")
     for typed in ("/start", "please", "/status"):
         assert await house.ask(typed, STRANGER) == []
-    assert await pushed(house, OWNER) == await pushed(house, STRANGER) == []
+    assert await house.pushed(OWNER) == await house.pushed(STRANGER) == []
 
 
 async def test_a_decision_delivered_again_is_made_once(house: Talk) -> None:
@@ -130,7 +110,7 @@ async def test_a_group_is_asked_about_as_a_whole(house: Talk) -> None:
         f"in the group “Chat {GROUP}”, {GROUP}\nEverybody there would get in."
     )
     await house.press(asked, "Approve")
-    (welcome,) = await pushed(house, GROUP)
+    (welcome,) = await house.pushed(GROUP)
     assert welcome.text.startswith("The owner of this bot has let you in.")
     for member in (STRANGER, OTHER):
         assert (await house.ask("/status", GROUP, user_id=member))[0].text.startswith("Status")
@@ -154,7 +134,7 @@ async def test_a_name_cannot_become_markup(house: Talk) -> None:
     (update,) = house.api.world.updates
     update["message"]["from"] |= {"first_name": "<b>&lt;A", "username": "a_b"}
     await house.answers()
-    (asked,) = await pushed(house, OWNER)
+    (asked,) = await house.pushed(OWNER)
     assert asked.text.splitlines()[1] == "<b>&lt;A (@a_b), 3"
 
 
@@ -163,7 +143,7 @@ async def test_a_name_cannot_turn_around_the_words_beside_it(name: str, shown: s
     house.api.say(STRANGER, "/start")
     house.api.world.updates[0]["message"]["from"]["first_name"] = name
     await house.answers()
-    assert (await pushed(house, OWNER))[0].text.splitlines()[1] == f"{shown}, 3"
+    assert (await house.pushed(OWNER))[0].text.splitlines()[1] == f"{shown}, 3"
     assert [row["title"] for row in await house.rows("access")] == [shown]
 
 
@@ -202,7 +182,7 @@ async def test_who_was_rejected_is_silent_in_a_group_that_was_let_in(house: Talk
     await house.ask("/admin reject 3", OWNER)
     assert await house.ask("/status", GROUP, user_id=STRANGER) == []
     assert (await house.ask("/status", GROUP, user_id=OTHER))[0].text.startswith("Status")
-    assert await pushed(house, OWNER) == []
+    assert await house.pushed(OWNER) == []
 
 
 async def test_in_a_group_that_was_rejected_only_who_is_configured_is_answered_and_nothing_is_sent(
@@ -237,7 +217,7 @@ async def test_a_group_whose_administrator_hides_is_let_in_by_its_own_id_only(
 ) -> None:
     house.api.say(GROUP, "/start", anonymous=True)
     await house.answers()
-    (asked,) = await pushed(house, OWNER)
+    (asked,) = await house.pushed(OWNER)
     assert "1087968824" not in asked.text
     assert f"{GROUP}" in asked.text
     (tmp_path / "alone").mkdir()
@@ -287,37 +267,6 @@ async def test_nobody_else_is_the_owner_and_the_owner_is_so_in_private_only(hous
     assert "/admin" in (await house.ask("/help", OWNER))[0].text
 
 
-async def test_a_broadcast_is_shown_first_and_goes_to_every_chat_once(house: Talk) -> None:
-    for chat_id in (ME, OWNER):
-        await house.ask("/start", chat_id)
-    await house.ask("/start", GROUP, user_id=ME)
-    house.api.block(GROUP)
-    await house.answers()
-    (shown,) = await house.ask("/admin broadcast The bot moves <tonight>.\nBye", OWNER)
-    text = "From the owner of this bot\nThe bot moves <tonight>.\nBye"
-    assert shown.text == f"{text}\n\nThis goes to 2 chats."
-    assert await pushed(house, ME) == []
-    send = dict(button for row in shown.buttons for button in row)["Send"]
-    (said,) = await house.press(shown, "Send")
-    assert said.text == "On its way to 2 chats."
-    assert [message.text for message in await pushed(house, ME)] == [text]
-    shown.markup = {"inline_keyboard": [[{"text": "Send", "callback_data": send}]]}
-    assert await house.press(shown, "Send") == []
-    assert house.notes() == ["That message was sent already, or another took its place."]
-    assert await pushed(house, ME) == []
-
-
-def test_the_menu_of_all_leaves_out_what_is_the_owners() -> None:
-    everybody, owner = ([command.command for command in menu(owner=own)] for own in (False, True))
-    assert set(owner) - set(everybody) == {"admin"}
-
-
-async def test_stats_count_chats_alerts_and_messages(house: Talk) -> None:
-    await house.ask(f"/alert {RULE}", ME)
-    (stats,) = await house.ask("/admin stats", OWNER)
-    assert stats.text.startswith("Stats\nChats: 1 active.\nAlerts: 1 active.\nMessages: none.\nDatabase: ")
-
-
 async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_on(
     sample: Path, tmp_path: Path
 ) -> None:
@@ -349,90 +298,3 @@ async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_o
         assert (await states(talk))[YOU] == "inactive"
     async with talking(None, tmp_path, access="allowlist", users=frozenset()) as talk:
         assert await close_doors(talk.bot.services, besides=ME) == 0
-
-
-async def test_a_backup_is_made_beside_the_nightly_ones_and_verified(house: Talk, tmp_path: Path) -> None:
-    await house.ask(f"/alert {RULE}", ME)
-    for _ in range(2):
-        (said,) = await house.ask("/admin backup", OWNER)
-        assert said.text.startswith("The database was copied and the copy verified.\n")
-    (copy,) = (tmp_path / "backups").iterdir()
-    assert copy.name == "by-hand.db"
-    with open_database(copy, read_only=True) as database:
-        assert [row["rule"] for row in database.run_sync(lambda db: list(db["alerts"].rows))] == [RULE]
-
-
-async def test_a_backup_that_cannot_be_made_is_said(house: Talk, tmp_path: Path) -> None:
-    (tmp_path / "backups").write_text("in the way")
-    (said,) = await house.ask("/admin backup", OWNER)
-    assert said.text == f"No copy was made in {tmp_path / 'backups'} (File exists)."
-
-
-async def test_thirty_commands_a_minute_then_one_line_then_silence(talk: Talk) -> None:
-    for _ in range(COMMANDS_A_MINUTE):
-        talk.api.say(ME, "/about")
-    assert len(await talk.answers()) == COMMANDS_A_MINUTE
-    talk.now = NOW + dt.timedelta(seconds=20)
-    (line,) = await talk.ask("/about")
-    assert line.text == "That was more than 30 commands in a minute; please go on in 40 seconds."
-    for typed in ("/about", "hello", "/alert"):
-        assert await talk.ask(typed) == []
-    assert (await talk.ask("/about", YOU))[0].text.startswith("About")
-    talk.now = NOW + dt.timedelta(seconds=60)
-    assert (await talk.ask("/about"))[0].text.startswith("About")
-
-
-async def test_buttons_are_on_the_quota_too_and_said_over_the_chat(talk: Talk) -> None:
-    (page,) = await talk.ask("/start")
-    for _ in range(COMMANDS_A_MINUTE - 1):
-        talk.api.say(ME, "/about")
-    await talk.answers()
-    assert await talk.press(page, "Help") == await talk.press(page, "Help") == []
-    assert talk.notes() == ["That was more than 30 commands in a minute; please go on in 60 seconds."]
-
-
-async def test_a_groups_talk_is_on_nobodys_quota(talk: Talk) -> None:
-    for _ in range(3 * COMMANDS_A_MINUTE):
-        talk.api.say(GROUP, "good morning", user_id=ME)
-        talk.api.say(GROUP, "/about@other_bot", user_id=ME)
-    assert await talk.answers() == []
-    assert (await talk.ask("/about", GROUP, user_id=ME))[0].text.startswith("About")
-
-
-async def test_administrators_who_hide_are_on_their_groups_quota(talk: Talk) -> None:
-    for _ in range(COMMANDS_A_MINUTE + 5):
-        talk.api.say(GROUP, "/about", anonymous=True)
-    assert len(await talk.answers()) == COMMANDS_A_MINUTE + 1
-    (elsewhere,) = await talk.ask("/about", GROUP - 1, anonymous=True)
-    assert elsewhere.text.startswith("About")
-
-
-def test_a_quota_survives_a_clock_that_is_put_back() -> None:
-    now = NOW
-    quota = Quota(lambda: now, count=2)
-    assert [quota.admits(1, update) for update in range(4)] == [True, True, True, False]
-    assert quota.last_word(2) == 60
-    assert quota.last_word(1) is None
-    now -= dt.timedelta(hours=1)
-    assert [quota.admits(1, update) for update in range(4)] == [True, True, True, False]
-    now += dt.timedelta(seconds=60)
-    assert quota.admits(1, 9)
-
-
-def test_who_floods_on_is_told_once_a_minute_though_a_command_is_heard_now_and_then() -> None:
-    now = NOW
-    quota = Quota(lambda: now)
-    heard: list[dt.datetime] = []
-    told: list[dt.datetime] = []
-    for update in range(
-        COMMANDS_A_MINUTE + 10 * 180
-    ):  # slowly, so that places get free one by one; then fast
-        now += dt.timedelta(seconds=1.5 if update < COMMANDS_A_MINUTE else 0.1)
-        if quota.admits(1, update):
-            (heard if quota.last_word(update) is None else told).append(now)
-    for instants, most in ((heard, COMMANDS_A_MINUTE), (told, 1)):
-        minutes = [
-            [at for at in instants if begin <= at < begin + dt.timedelta(minutes=1)] for begin in instants
-        ]
-        assert max(map(len, minutes)) == most
-    assert len(told) == 3

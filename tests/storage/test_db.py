@@ -23,7 +23,6 @@ from storage.db import (
     integrity_check,
     open_database,
 )
-from storage.migrations import MIGRATIONS, NAMES
 from storage.observations import fingerprint
 from storage.sources import meta, set_meta
 
@@ -316,63 +315,6 @@ async def test_leaving_the_block_closes(path: Path) -> None:
     with pytest.raises(StorageError, match="is closed"):
         await opened.run(read)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-# Migrations
-
-
-def test_opening_again_migrates_nothing(path: Path) -> None:
-    def state(db: sqlite_utils.Database) -> tuple[str, list[dict[str, object]]]:
-        return db.schema, list(db.table("_sqlite_migrations").rows)
-
-    with open_database(path) as once:
-        before = once.outside_sync(state)
-    with open_database(path) as again:
-        assert again.outside_sync(state) == before
-    assert {row["name"] for row in before[1]} == NAMES
-
-
-@pytest.fixture
-def older(path: Path) -> Path:
-    """A database of the first schema, with a row in it."""
-    with sqlite_utils.Database(path) as db:
-        MIGRATIONS.apply(db, stop_before="m002_chats_and_alerts")
-        set_meta(db, "word", "old")
-    return path
-
-
-def test_an_older_database_is_brought_up_to_date_with_its_rows(older: Path) -> None:
-    with open_database(older) as opened:
-        assert opened.run_sync(read) == "old"
-        assert opened.run_sync(lambda db: db.table("alerts").count) == 0
-
-
-def test_an_older_database_is_not_opened_for_reading(older: Path) -> None:
-    message = f"{older} was written by an older version; start the bot on it once, then try again."
-    with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
-        open_database(older, read_only=True)
-
-
-def test_a_migration_that_fails_leaves_the_old_schema(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: sqlite_utils.Database) -> list[str]:
-        raise RuntimeError("power cut")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(connection, "broken_references", fail)
-        with pytest.raises(RuntimeError):
-            open_database(older)
-    with sqlite_utils.Database(older) as db:
-        assert "alerts" not in db.table_names()
-    open_database(older).close()
-
-
-def test_a_migration_that_breaks_references_is_undone(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "broken_references", lambda _: ["Row 1 of a refers to nothing"])
-    message = f"{older} could not be brought up to date: Row 1 of a refers to nothing."
-    with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
-        open_database(older)
-    with sqlite_utils.Database(older) as db:
-        assert "alerts" not in db.table_names()
 
 
 # Other processes

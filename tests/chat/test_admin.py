@@ -1,0 +1,64 @@
+"""What the owner does with /admin besides letting people in: messages to all, figures, copies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.chat.dispatch import menu
+from storage.db import open_database
+from tests.chat.talk import GROUP, ME, OWNER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chat.talk import Talk
+
+RULE = "ratio > 0.9"
+
+
+async def test_a_broadcast_is_shown_first_and_goes_to_every_chat_once(house: Talk) -> None:
+    for chat_id in (ME, OWNER):
+        await house.ask("/start", chat_id)
+    await house.ask("/start", GROUP, user_id=ME)
+    house.api.block(GROUP)
+    await house.answers()
+    (shown,) = await house.ask("/admin broadcast The bot moves <tonight>.\nBye", OWNER)
+    text = "From the owner of this bot\nThe bot moves <tonight>.\nBye"
+    assert shown.text == f"{text}\n\nThis goes to 2 chats."
+    assert await house.pushed(ME) == []
+    send = dict(button for row in shown.buttons for button in row)["Send"]
+    (said,) = await house.press(shown, "Send")
+    assert said.text == "On its way to 2 chats."
+    assert [message.text for message in await house.pushed(ME)] == [text]
+    shown.markup = {"inline_keyboard": [[{"text": "Send", "callback_data": send}]]}
+    assert await house.press(shown, "Send") == []
+    assert house.notes() == ["That message was sent already, or another took its place."]
+    assert await house.pushed(ME) == []
+
+
+def test_the_menu_of_all_leaves_out_what_is_the_owners() -> None:
+    everybody, owner = ([command.command for command in menu(owner=own)] for own in (False, True))
+    assert set(owner) - set(everybody) == {"admin"}
+
+
+async def test_stats_count_chats_alerts_and_messages(house: Talk) -> None:
+    await house.ask(f"/alert {RULE}", ME)
+    (stats,) = await house.ask("/admin stats", OWNER)
+    assert stats.text.startswith("Stats\nChats: 1 active.\nAlerts: 1 active.\nMessages: none.\nDatabase: ")
+
+
+async def test_a_backup_is_made_beside_the_nightly_ones_and_verified(house: Talk, tmp_path: Path) -> None:
+    await house.ask(f"/alert {RULE}", ME)
+    for _ in range(2):
+        (said,) = await house.ask("/admin backup", OWNER)
+        assert said.text.startswith("The database was copied and the copy verified.\n")
+    (copy,) = (tmp_path / "backups").iterdir()
+    assert copy.name == "by-hand.db"
+    with open_database(copy, read_only=True) as database:
+        assert [row["rule"] for row in database.run_sync(lambda db: list(db["alerts"].rows))] == [RULE]
+
+
+async def test_a_backup_that_cannot_be_made_is_said(house: Talk, tmp_path: Path) -> None:
+    (tmp_path / "backups").write_text("in the way")
+    (said,) = await house.ask("/admin backup", OWNER)
+    assert said.text == f"No copy was made in {tmp_path / 'backups'} (File exists)."
