@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.alerts.bars import Histories
 from bot.alerts.engine import start
-from bot.alerts.rule import Rule
+from bot.alerts.rule import MALFORMED, Rule
 from bot.alerts.state import State
 from bot.analytics.fundamentals import convention_for
 from bot.analytics.metrics import parts_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # What was sent or given up is kept this long; a summary's row is also the note that it was sent.
 OUTBOX_KEPT = dt.timedelta(days=90)
 DAILY = "daily"  # kind of the summaries' due rows
-_MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # what reading a damaged text raises
+DAMAGED = "what is stored of it is damaged"
 
 
 @dataclass
@@ -78,8 +78,8 @@ def rule_of(row: Mapping[str, Any]) -> Rule:
     """The rule of a stored alert; raises Unreadable."""
     try:
         rule = Rule.from_json(row["rule_json"])
-    except _MALFORMED as error:
-        raise Unreadable(row, type(error).__name__) from error
+    except MALFORMED as error:
+        raise Unreadable(row, DAMAGED) from error
     for condition in rule.conditions:
         if condition.metric not in METRICS:
             raise Unreadable(row, f"“{condition.metric}” is not a metric any more")
@@ -90,11 +90,11 @@ def standing_of(db: sqlite_utils.Database, row: Mapping[str, Any], now: dt.datet
     """A stored alert's row with its state; a snooze that is over by now is none. Raises Unreadable."""
     found = stored.current_state(db, row["alert_id"])
     if found is None:
-        raise Unreadable(row, "it has no state")
+        raise Unreadable(row, DAMAGED)
     try:
         state = State.from_json(found[1])
-    except _MALFORMED as error:
-        raise Unreadable(row, type(error).__name__) from error
+    except MALFORMED as error:
+        raise Unreadable(row, DAMAGED) from error
     snoozed, expires = row.get("snoozed_until"), row.get("expires_on")
     until = dt.datetime.fromisoformat(snoozed) if snoozed else None
     return Standing(

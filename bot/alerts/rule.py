@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 AMOUNT = "amount"
 CROSSES = "crosses"
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # what from_json raises for a damaged text
 OPS = (">", "<", ">=", "<=", CROSSES)
 ABOVE = frozenset({">", ">="})
 # One unit per sign writes amounts; units that share a sign write alike.

@@ -21,6 +21,7 @@ from bot.errors import BotError
 from bot.jobs.judged import RESTATED, WITHDRAWN, Happening, Judged, Kept, Row
 from bot.rendering.corrections import Revision
 from bot.rendering.standing import Standing
+from bot.services import DAMAGED
 
 if TYPE_CHECKING:
     from bot.alerts.bars import Watched
@@ -73,9 +74,9 @@ class Judge:
     def _guarded(self, row: Row, kept: Kept | None) -> Judged:
         try:
             standing = _standing(row)
-        except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
+        except Exception:  # noqa: BLE001 - one broken rule must not stop the others
             _log.exception("the stored rule of alert %s cannot be read", row.alert["alert_id"])
-            return _broken(row, f"its stored rule cannot be read ({type(error).__name__})")
+            return _broken(row, DAMAGED)
         try:
             return self._judge(row, standing, kept)
         except Exception as error:  # noqa: BLE001 - as above

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.alerts.rule import Rule
+from bot.alerts.rule import MALFORMED, Rule
 from bot.alerts.state import Event
 from bot.jobs.judged import WITHDRAWN
 from bot.jobs.sending import Place, send, send_lines
@@ -83,7 +83,7 @@ def _rule(row: Row) -> Rule | None:
     """The rule that an event came of; None of one that is damaged, which nothing holds back any longer."""
     try:
         return Rule.from_json(row["detail"]["rule"])
-    except (ValueError, LookupError, TypeError):
+    except MALFORMED:
         return None
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from bot.alerts.grammar import parse_rule
-from bot.alerts.rule import Rule
+from bot.alerts.rule import MALFORMED, Rule
 from bot.analytics.registry import METRICS
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, Button
@@ -80,7 +80,7 @@ def _rule(event: Mapping[str, Any]) -> tuple[str, Unit | None]:
     try:
         rule = Rule.from_json(stored) if stored else parse_rule(event["rule"], METRICS)
         return str(rule), METRICS[rule.conditions[0].metric].unit
-    except (BadInput, LookupError, TypeError, ValueError):
+    except (BadInput, *MALFORMED):
         return event["rule"], None
 
 

@@ -289,6 +289,7 @@ async def test_a_notice_about_an_alert_waits_for_the_end_of_quiet_hours_too(desk
         "UPDATE alerts SET rule_json = '{' WHERE alert_id = 1",
         "UPDATE alert_events SET detail = '{}' WHERE alert_id = 1",
         """UPDATE alert_events SET detail = '{"rule": "{"}' WHERE alert_id = 1""",
+        """UPDATE alert_events SET detail = '{"rule": "5"}' WHERE alert_id = 1""",
     ],
 )
 async def test_what_an_alert_held_that_cannot_be_read_any_more_is_told_and_stops_no_other(

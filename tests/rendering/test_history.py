@@ -44,9 +44,9 @@ def test_an_event_is_told_with_the_rule_of_its_time() -> None:
 
 def test_a_rule_that_cannot_be_read_any_more_is_told_as_it_was_stored() -> None:
     known = parse_rule("ratio > 0.5", METRICS).to_json()
-    gone = [{"rule": known.replace("ratio", "moon")}, {"rule": "{"}, {}]
+    gone = [{"rule": known.replace("ratio", "moon")}, {"rule": "{"}, {"rule": "5"}, {}]
     events = [event(rule="moon > 0.5", detail=detail) for detail in gone]
-    assert said(history_answer(events))[1:4] == ["6 Oct 2020 · #3 moon > 0.5 · fired"] * 3
+    assert said(history_answer(events))[1:5] == ["6 Oct 2020 · #3 moon > 0.5 · fired"] * 4
 
 
 def test_older_events_are_on_further_pages() -> None:
