@@ -36,7 +36,7 @@ async def test_an_alert_without_a_state_is_named(desk: Desk) -> None:
     await desk.closes([0.5] * 10)
     alert = await desk.alert("ratio > 0.6")
     await desk.change("DELETE FROM alert_states")
-    with pytest.raises(Unreadable, match=r"^Alert #1 cannot be read \(what is stored of it is damaged\); switch it off"):
+    with pytest.raises(Unreadable, match=r"^Alert #1 cannot be read \(what is stored of it is damaged\);"):
         await desk.database.run(lambda db: standing_of(db, stored.alerts_of(db, alert)[0], desk.now))
 
 
