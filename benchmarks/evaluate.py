@@ -28,7 +28,7 @@ from bot.data.markets import Markets
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.jobs.evaluate import Evaluation, Fire
-from bot.services import Services, context_of
+from bot.services.base import Services, context_of
 from storage import alerts as stored
 from storage import chats
 from storage.db import open_database

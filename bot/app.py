@@ -21,7 +21,7 @@ from bot.jobs.tick import Scheduler
 from bot.local import LOCAL_CHAT, Unlimited
 from bot.quota import Quota
 from bot.ratelimit import SendBudget
-from bot.services import Services, wall_clock
+from bot.services.base import Services, wall_clock
 from bot.serving import App, Bot
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from storage.db import DiskFault, DiskFull, StorageError
 if TYPE_CHECKING:
     from bot.delivery import Delivery
     from bot.jobs.tick import Scheduler
-    from bot.services import Services
+    from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
 _rest = asyncio.sleep

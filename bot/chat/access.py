@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bot.chat.ask import Ask
     from bot.config import Config
-    from bot.services import Services
+    from bot.services.base import Services
 
 # Ids that are nobody's (Bot API documentation): commands of an administrator who hides behind the group come
 # from the first, from the others what is written in the name of a channel, and what a linked channel posts.

@@ -30,7 +30,8 @@ from bot.rendering.answer import Answer
 from bot.rendering.outages import waits
 from bot.rendering.standing import Standing
 from bot.rendering.text import Html, bold, code, lines, short_date
-from bot.services import metrics_for, rule_of
+from bot.services.alerts import rule_of
+from bot.services.base import metrics_for
 from storage import alerts as stored
 
 if TYPE_CHECKING:

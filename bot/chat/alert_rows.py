@@ -16,7 +16,8 @@ from bot.rendering import alerts as say
 from bot.rendering.answer import Answer, require
 from bot.rendering.outages import waits
 from bot.rendering.standing import Standing
-from bot.services import context_of, fresh_state, metrics_for, parts_read, standing_of
+from bot.services.alerts import fresh_state, parts_read, standing_of
+from bot.services.base import context_of, metrics_for
 from storage import alerts as stored
 from storage import chats, outages
 

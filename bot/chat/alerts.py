@@ -14,7 +14,7 @@ from bot.chat.alert_rows import Row, context, found, make, read_rule
 from bot.errors import BadInput
 from bot.rendering.listing import listing
 from bot.rendering.text import did_you_mean, lines
-from bot.services import standings_of
+from bot.services.alerts import standings_of
 from storage import alerts as stored
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bot.chat.ask import Ask
     from bot.rendering.answer import Answer
     from bot.rendering.standing import Standing
-    from bot.services import Unreadable
+    from bot.services.alerts import Unreadable
 
 _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule begins with a number
 _NEW = re.compile(r"new\b\s*(.*)", re.DOTALL | re.IGNORECASE)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bot.preferences import Preferences
     from bot.rendering.answer import Asked
     from bot.rendering.themes import Theme
-    from bot.services import Services
+    from bot.services.base import Services
 
 T = TypeVar("T")
 

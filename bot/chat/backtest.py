@@ -15,7 +15,7 @@ from bot.errors import BadInput
 from bot.rendering.answer import Answer, Asked
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.text import bold, code, lines
-from bot.services import context_of
+from bot.services.base import context_of
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask

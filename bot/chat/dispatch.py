@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bot.chat.question import Question
     from bot.quota import Quota
     from bot.rendering.answer import Answer
-    from bot.services import Services
+    from bot.services.base import Services
 
 Context: TypeAlias = "CallbackContext[Any, Any, Any, Any]"
 

@@ -13,7 +13,7 @@ from bot.chat.alert_rows import context, fresh, refuse_past
 from bot.errors import BadInput
 from bot.rendering import guide as say
 from bot.rendering.standing import Standing
-from bot.services import metrics_for
+from bot.services.base import metrics_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bot.chat.dispatch import Context
     from bot.preferences import Preferences
     from bot.quota import Quota
-    from bot.services import Services
+    from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
 _EXAMPLE = "6m total"

@@ -20,7 +20,7 @@ from bot.rendering.multiples import multiples_answer
 from bot.rendering.reference import metric_list
 from bot.rendering.sectors import sectors_answer
 from bot.rendering.trend import trend_answer
-from bot.services import metrics_for
+from bot.services.base import metrics_for
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market

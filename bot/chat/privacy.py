@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, Attachment
 from bot.rendering.text import bold, lines
-from bot.services import OUTBOX_KEPT
+from bot.services.base import OUTBOX_KEPT
 from storage import privacy
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from bot.rendering.health import RESTATED_DAYS, healths, switched_on
 from bot.rendering.status import Report, about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
-from bot.services import DAILY, active_standings, context_of
+from bot.services.alerts import active_standings
+from bot.services.base import DAILY, context_of
 from storage import access, chats, outbox
 from storage import sources as source_rows
 from storage.restatements import recent

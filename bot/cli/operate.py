@@ -21,7 +21,7 @@ from bot.errors import BotError
 from bot.local import LocalTelegram, printer
 from bot.rendering.health import switched_on
 from bot.rendering.moments import moment, place_of
-from bot.services import wall_clock
+from bot.services.base import wall_clock
 from bot.words import counted
 from storage import outbox, sources
 from storage.db import open_database

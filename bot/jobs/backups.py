@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.config import Config
-    from bot.services import Services
+    from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
 RETRY = dt.timedelta(hours=1)

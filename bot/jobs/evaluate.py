@@ -20,7 +20,7 @@ from bot.jobs.judged import WITHDRAWN, Judged, Kept, Known, Row, standing_after
 from bot.jobs.judging import LOOKED_BACK, Judge
 from bot.jobs.rescaling import rescale_all
 from bot.jobs.telling import QUARTER, Teller, Wishes
-from bot.services import context_of
+from bot.services.base import context_of
 from storage import alerts as stored
 from storage import chats, events
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bot.alerts.bars import Watched
     from bot.analytics.market import Market
     from bot.rendering.standing import Context
-    from bot.services import Services
+    from bot.services.base import Services
 
 __all__ = ["Evaluation", "Fire"]
 

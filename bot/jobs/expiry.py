@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.rendering.answer import Answer
-    from bot.services import Services
+    from bot.services.base import Services
 
 WEEK, _DAY = dt.timedelta(days=7), dt.timedelta(days=1)
 ENDED = "its last day has passed"

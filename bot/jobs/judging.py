@@ -21,7 +21,7 @@ from bot.errors import BotError
 from bot.jobs.judged import RESTATED, WITHDRAWN, Happening, Judged, Kept, Row
 from bot.rendering.corrections import Revision
 from bot.rendering.standing import Standing
-from bot.services import DAMAGED
+from bot.services.alerts import DAMAGED
 
 if TYPE_CHECKING:
     from bot.alerts.bars import Watched

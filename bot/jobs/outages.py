@@ -22,7 +22,7 @@ from bot.jobs.sending import send
 from bot.jobs.telling import Wishes
 from bot.rendering import outages as say
 from bot.rendering.outages import Affected, Gap
-from bot.services import parts_read
+from bot.services.alerts import parts_read
 from storage import alerts as stored
 from storage import chats, outages
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.rendering.answer import Answer
-    from bot.services import Services
+    from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
 STALE, BACK = "stale", "back"

@@ -16,7 +16,8 @@ from bot.jobs.judged import WITHDRAWN
 from bot.jobs.sending import Place, send, send_lines
 from bot.jobs.telling import QUARTER, SNOOZE, Teller, Wishes, became
 from bot.rendering import corrections, pushes
-from bot.services import context_of, standings_of
+from bot.services.alerts import standings_of
+from bot.services.base import context_of
 from bot.words import capital
 from storage import alerts as stored
 from storage import events, held
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bot.rendering.answer import Answer
     from bot.rendering.standing import Context, Standing
     from bot.rendering.text import Html
-    from bot.services import Services
+    from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
 _WHY = {"snooze": "while this alert was snoozed", "quiet": "during quiet hours"}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.local_time import due_instant
 from bot.preferences import zone_of
-from bot.services import DAILY
+from bot.services.base import DAILY
 from storage import chats, doubts, outbox, sources
 
 if TYPE_CHECKING:

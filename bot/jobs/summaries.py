@@ -18,7 +18,8 @@ from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.numbers import localized
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
-from bot.services import DAILY, active_standings, context_of
+from bot.services.alerts import active_standings
+from bot.services.base import DAILY, context_of
 from storage import chats, outbox, unsent
 from storage.db import StorageError
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.rendering.standing import Context, Standing
-    from bot.services import Services
+    from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)

@@ -20,7 +20,7 @@ from bot.jobs.local_time import quiet_until
 from bot.preferences import zone_of
 from bot.rendering import corrections, pushes
 from bot.rendering.text import Html, short_date
-from bot.services import parts_read
+from bot.services.alerts import parts_read
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

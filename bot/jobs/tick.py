@@ -17,7 +17,7 @@ from bot.jobs.outages import Outages
 from bot.jobs.pulse import Pulse
 from bot.jobs.release import Release
 from bot.jobs.summaries import Summaries
-from bot.services import OUTBOX_KEPT, wall_clock
+from bot.services.base import OUTBOX_KEPT, wall_clock
 from storage import outbox, sources
 from storage.db import StorageError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bot.data.provider import Provider
     from bot.data.record import Report
     from bot.delivery import Delivery, DrainReport
-    from bot.services import Services
+    from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
 TICK_SECONDS, FIRST_SECONDS = 30, 1

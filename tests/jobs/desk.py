@@ -17,7 +17,8 @@ from bot.config import Config
 from bot.data.markets import Markets
 from bot.jobs.evaluate import Evaluation
 from bot.jobs.summaries import Summaries
-from bot.services import Services, context_of, fresh_state
+from bot.services.alerts import fresh_state
+from bot.services.base import Services, context_of
 from storage import alerts as stored
 from storage import chats, observations
 from storage.db import open_database

@@ -12,7 +12,7 @@ from telegram.warnings import PTBUserWarning
 from bot.delivery import DrainReport
 from bot.jobs import tick
 from bot.jobs.tick import TICK_SECONDS, Scheduler
-from bot.services import OUTBOX_KEPT
+from bot.services.base import OUTBOX_KEPT
 from storage import outbox, sources
 from storage.errors import DiskFull
 from tests.jobs.desk import Desk, sessions

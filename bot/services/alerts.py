@@ -1,69 +1,26 @@
-"""What handlers and jobs share: the services, and stored alerts with what messages about them need."""
+"""Stored alerts: reading them with what messages about them need."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bot.alerts.bars import Histories
 from bot.alerts.engine import start
 from bot.alerts.rule import MALFORMED, Rule
 from bot.alerts.state import State
-from bot.analytics.fundamentals import convention_for
 from bot.analytics.metrics import parts_of
-from bot.analytics.registry import METRICS, for_convention
-from bot.easel import Easel
+from bot.analytics.registry import METRICS
 from bot.errors import BadInput
-from bot.rendering.standing import Context, Standing
+from bot.rendering.standing import Standing
 from storage import alerts as stored
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.analytics.market import Market
-    from bot.analytics.metrics import Metric
-    from bot.config import Config
-    from bot.data.markets import Markets
-    from storage.db import Database
+    from bot.rendering.standing import Context
 
-# What was sent or given up is kept this long; a summary's row is also the note that it was sent.
-OUTBOX_KEPT = dt.timedelta(days=90)
-DAILY = "daily"  # kind of the summaries' due rows
 DAMAGED = "what is stored of it is damaged"
-
-
-@dataclass
-class Services:
-    """What every handler and job shares; made once by the composition root."""
-
-    config: Config
-    database: Database
-    markets: Markets
-    clock: Callable[[], dt.datetime]
-    live: bool = True  # whether sources may be asked; false with --offline and in the demo
-    pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
-    easel: Easel = field(default_factory=Easel)
-
-
-def wall_clock() -> dt.datetime:
-    """The real clock, whatever day is played."""
-    return dt.datetime.now(dt.UTC)
-
-
-def metrics_for(market: Market) -> dict[str, Metric]:
-    """METRICS whose convention, where nobody names one, is the one that this Market can be read by."""
-    return for_convention(convention_for(market))
-
-
-@lru_cache(maxsize=2)
-def context_of(market: Market, markets: Markets) -> Context:
-    """Histories of one Market, made once and shared by all who ask, and the instant of the next check."""
-    sessions = markets.sessions()
-    following = sessions.next_after(market.last_completed)
-    return Context(market, Histories(market, METRICS), sessions.close(following))
 
 
 class Unreadable(BadInput):

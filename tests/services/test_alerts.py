@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.services import Unreadable, context_of, standing_of
+from bot.services.alerts import Unreadable, standing_of
+from bot.services.base import context_of
 from storage import alerts as stored
 from tests.jobs.desk import Desk, sessions
 

@@ -1,0 +1,57 @@
+"""What handlers and jobs share: configuration, database, Market, clock and the chart process."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from bot.alerts.bars import Histories
+from bot.analytics.fundamentals import convention_for
+from bot.analytics.registry import METRICS, for_convention
+from bot.easel import Easel
+from bot.rendering.standing import Context
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.analytics.metrics import Metric
+    from bot.config import Config
+    from bot.data.markets import Markets
+    from storage.db import Database
+
+# Sent and given-up messages are kept this long; a summary's row also records that it was sent.
+OUTBOX_KEPT = dt.timedelta(days=90)
+DAILY = "daily"  # kind of the summaries' due rows
+
+
+@dataclass
+class Services:
+    """What every handler and job shares; made once by the composition root."""
+
+    config: Config
+    database: Database
+    markets: Markets
+    clock: Callable[[], dt.datetime]
+    live: bool = True  # whether sources may be asked; false with --offline and in the demo
+    pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
+    easel: Easel = field(default_factory=Easel)
+
+
+def wall_clock() -> dt.datetime:
+    """The real clock, whatever day is played."""
+    return dt.datetime.now(dt.UTC)
+
+
+def metrics_for(market: Market) -> dict[str, Metric]:
+    """METRICS whose convention, where nobody names one, is the one that this Market can be read by."""
+    return for_convention(convention_for(market))
+
+
+@lru_cache(maxsize=2)
+def context_of(market: Market, markets: Markets) -> Context:
+    """Histories of one Market, made once and shared by all who ask, and the instant of the next check."""
+    sessions = markets.sessions()
+    following = sessions.next_after(market.last_completed)
+    return Context(market, Histories(market, METRICS), sessions.close(following))
