@@ -1,8 +1,8 @@
 """Telegram HTML: values always escaped, long messages split, dates and ages in words.
 
-`Html` marks text that is markup already. Everything that joins or wraps (`+`, `Html.join`, `bold`,
-`pre`, ...) escapes plain strings and leaves `Html` alone, so a value cannot become markup by being
-forgotten; an f-string falls back to a plain string and is escaped where it is joined next.
+`Html` marks text that is markup already. Everything that joins, formats or wraps (`+`, `Html.join`,
+`Html.format`, `bold`, `pre`, ...) escapes plain strings and leaves `Html` alone, so a value cannot become
+markup by being forgotten. An f-string falls back to a plain string and is escaped where it is joined next.
 Tags used: b, i, code, pre, a.
 """
 
@@ -13,12 +13,15 @@ import html as entities
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from markupsafe import Markup
+
 from bot.analytics.dates import MONTHS, date_phrase, short_date
 from bot.words import counted
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Iterator
+    from typing import Self
 
 __all__ = [
     "CAPTION_LIMIT",
@@ -53,34 +56,30 @@ _ENTITY = (
 _TOKEN = re.compile(f"{_TAG}|{_ENTITY}|.", re.DOTALL)
 
 
-class Html(str):
-    """Text that is Telegram HTML already; joining it with plain strings escapes those."""
+class Html(Markup):
+    """Text that is Telegram HTML already; joining it with plain strings escapes those.
+
+    Quotes stay as they are: they are harmless outside an attribute, and `link` escapes its address itself.
+    """
 
     __slots__ = ()
 
-    def __add__(self, other: str) -> Html:
-        return Html(str.__add__(self, escape(other)))
-
-    def __radd__(self, other: str) -> Html:
-        return Html(str.__add__(escape(other), self))
-
-    def join(self, parts: Iterable[object]) -> Html:
-        """One Html of the parts with this between them, plain parts escaped."""
-        return Html(str.join(self, [escape(part) for part in parts]))
+    @classmethod
+    def escape(cls, value: object, /) -> Self:
+        """The value as text that Telegram shows literally; Html stays as it is."""
+        return cls(value if isinstance(value, Markup) else entities.escape(str(value), quote=False))
 
 
-def escape(value: object) -> Html:
-    """The value as text that Telegram shows literally; Html stays as it is."""
-    return value if isinstance(value, Html) else Html(entities.escape(str(value), quote=False))
+escape = Html.escape
 
 
 def lines(*parts: object) -> Html:
     """The parts one below the other; None is left out, an empty string is an empty line."""
-    return Html("\n").join(part for part in parts if part is not None)
+    return Html("\n").join(escape(part) for part in parts if part is not None)
 
 
 def _wrapped(tag: str, parts: Iterable[object]) -> Html:
-    return Html(f"<{tag}>{Html('').join(parts)}</{tag}>")
+    return Html(f"<{tag}>{Html('').join(map(escape, parts))}</{tag}>")
 
 
 def bold(*parts: object) -> Html:
