@@ -11,12 +11,14 @@ import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 from pandas.errors import Pandas4Warning
 
 from bot.errors import NoData
 
+EXCHANGE = ZoneInfo("America/New_York")  # its clock
 # A close is trusted this long after the bell: the closing auction prints late.
 SETTLE = dt.timedelta(minutes=15)
 # The exchange has not been shut for longer in a row since 1933; past it a calendar has simply ended.

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bot.alerts.view import AlertView
 from bot.chat.alert_looks import look
 from bot.chat.alert_rows import (
     Row,
@@ -28,7 +29,6 @@ from bot.rendering import alerts as say
 from bot.rendering import edits
 from bot.rendering.answer import Answer
 from bot.rendering.outages import waits
-from bot.rendering.standing import Standing
 from bot.rendering.text import Html, bold, code, lines, short_date
 from bot.services.alerts import rule_of
 from bot.services.base import metrics_for
@@ -152,7 +152,7 @@ async def renew(ask: Ask, row: Row, _: str) -> Answer:
     now, missing = await ask.change(write)
     if not ended:
         return await look(ask, now, f"Renewed until {short_date(expires)}.")
-    again = Standing(row["number"], rule, "active", state, expires_on=expires)
+    again = AlertView(row["number"], rule, "active", state, expires_on=expires)
     remark = f"It had ended ({_end(row)}) and starts afresh."
     return await asyncio.to_thread(say.created, again, of, often, remark, waits=waits(missing, of.market))
 

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 from bot.alerts.backtest import frequency
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
+from bot.alerts.view import AlertView
 from bot.errors import BadInput
 from bot.rendering import alerts as say
 from bot.rendering.answer import Answer, require
 from bot.rendering.outages import waits
-from bot.rendering.standing import Standing
 from bot.services.alerts import fresh_state, parts_read, standing_of
 from bot.services.base import context_of, metrics_for
 from storage import alerts as stored
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
     from bot.alerts.rule import Rule
     from bot.alerts.state import State
+    from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.chat.ask import Ask
-    from bot.rendering.standing import Context
 
 Row = dict[str, Any]
 
@@ -45,13 +45,13 @@ def found(db: sqlite_utils.Database, ask: Ask, number: str) -> Row:
     return row
 
 
-async def context(ask: Ask) -> Context:
+async def context(ask: Ask) -> EvaluationContext:
     """What is said about alerts needs: the Market's histories and the chat's time zone."""
     made = await asyncio.to_thread(context_of, await ask.market(), ask.services.markets)
     return replace(made, zone=ZoneInfo(ask.preferences.zone))
 
 
-async def standing(ask: Ask, row: Row) -> Standing:
+async def standing(ask: Ask, row: Row) -> AlertView:
     """An alert's row with its state."""
     return await ask.services.database.run(lambda db: standing_of(db, row, ask.now))
 
@@ -73,14 +73,14 @@ def refuse_past(rule: Rule, market: Market, ask: Ask, command: str = "/alert") -
         raise BadInput(f"“until {rule.until}” has passed already.", f"{command} {later}")
 
 
-async def fresh(rule: Rule, of: Context) -> tuple[State, Frequency]:
+async def fresh(rule: Rule, of: EvaluationContext) -> tuple[State, Frequency]:
     """State of a rule that starts now, and how often it would have fired."""
     state = await asyncio.to_thread(fresh_state, rule, of)
     history = await asyncio.to_thread(of.histories.course, rule, None, of.market.sessions)
     return state, await asyncio.to_thread(frequency, rule, history)
 
 
-def last_day(rule: Rule, ask: Ask, of: Context) -> dt.date:
+def last_day(rule: Rule, ask: Ask, of: EvaluationContext) -> dt.date:
     """The day on which a rule made or renewed now ends: its own, else a year from today."""
     return rule.until or a_year_after(ask.now.astimezone(of.zone).date())
 
@@ -119,7 +119,7 @@ async def make(ask: Ask, rule: Rule) -> Answer:
         return int(row["number"]), awaited(db, ask, rule)
 
     number, missing = await ask.change(write)
-    made = Standing(number, rule, "active", state, expires_on=expires)
+    made = AlertView(number, rule, "active", state, expires_on=expires)
     return await asyncio.to_thread(say.created, made, of, often, waits=waits(missing, of.market))
 
 

@@ -20,9 +20,9 @@ from storage import alerts as stored
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from bot.alerts.view import AlertView
     from bot.chat.ask import Ask
     from bot.rendering.answer import Answer
-    from bot.rendering.standing import Standing
     from bot.services.alerts import Unreadable
 
 _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule begins with a number
@@ -94,7 +94,7 @@ async def on_alerts(ask: Ask) -> Answer:
     if asked is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
 
-    def read(db: sqlite_utils.Database) -> tuple[list[Standing], list[Unreadable]]:
+    def read(db: sqlite_utils.Database) -> tuple[list[AlertView], list[Unreadable]]:
         return standings_of(db, stored.alerts_of(db, ask.chat_id), ask.now)
 
     standings, unread = await ask.services.database.run(read)

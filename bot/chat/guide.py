@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
 from bot.alerts.rule import CROSSES
+from bot.alerts.view import AlertView
 from bot.analytics.registry import METRICS
 from bot.chat.alert_rows import context, fresh, refuse_past
 from bot.errors import BadInput
 from bot.rendering import guide as say
-from bot.rendering.standing import Standing
 from bot.services.base import metrics_for
 
 if TYPE_CHECKING:
@@ -117,5 +117,5 @@ async def _confirm(ask: Ask, text: str, back: str, preset: Preset | None = None)
     refuse_past(rule, of.market, ask)
     state, often = await fresh(rule, of)
     return await asyncio.to_thread(
-        say.confirmation, Standing(0, rule, "active", state), of, often, back, preset
+        say.confirmation, AlertView(0, rule, "active", state), of, often, back, preset
     )

@@ -30,8 +30,8 @@ from storage.restatements import recent
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from bot.alerts.view import AlertView
     from bot.chat.ask import Ask
-    from bot.rendering.standing import Standing
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:.]([0-5][0-9])")
 # 18:30, if nothing is said: in New York two and a half hours after the close, when Yahoo has it.
@@ -196,7 +196,7 @@ def _skip(db: sqlite_utils.Database, ask: Ask, day: dt.date) -> None:
 
 
 async def _now(ask: Ask) -> Answer:
-    def read(db: sqlite_utils.Database) -> list[Standing]:
+    def read(db: sqlite_utils.Database) -> list[AlertView]:
         return active_standings(db, ask.chat_id, ask.now)
 
     standings = await ask.services.database.run(read)

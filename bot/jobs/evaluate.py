@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.alerts.bars import Watched
+    from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
-    from bot.rendering.standing import Context
     from bot.services.base import Services
 
 __all__ = ["Evaluation", "Fire"]
@@ -93,7 +93,7 @@ class Evaluation:
         return kept
 
     async def _told(
-        self, context: Context, changed: list[Judged]
+        self, context: EvaluationContext, changed: list[Judged]
     ) -> tuple[list[Judged], Mapping[int, Wishes]]:
         """What came of it, with its texts, and what the chats wish."""
         services, now = self._services, self._services.clock()

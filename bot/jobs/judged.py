@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bot.alerts.state import Bar, Event, State
+    from bot.alerts.view import AlertView
     from bot.jobs.telling import Told
     from bot.rendering.corrections import Revision
-    from bot.rendering.standing import Standing
 
 WITHDRAWN, RESTATED = "withdrawn", "restated"
 
@@ -63,7 +63,7 @@ class Judged:
     """One alert with what judging gave: states and happenings in order, or why it cannot be judged."""
 
     row: Row
-    standing: Standing | None = None
+    standing: AlertView | None = None
     bars: Sequence[Bar] = ()
     states: tuple[State, ...] = ()
     happenings: tuple[Happening, ...] = ()
@@ -107,7 +107,7 @@ class Judged:
         return bool(self.broken) or self.over or self.done
 
 
-def standing_after(one: Judged) -> Standing:
+def standing_after(one: Judged) -> AlertView:
     """The alert as judging left it."""
     if one.standing is None:
         raise LookupError("an alert that could not be read stands nowhere")

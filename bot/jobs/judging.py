@@ -17,15 +17,15 @@ from bot.alerts.engine import judge
 from bot.alerts.replay import Replay, replay
 from bot.alerts.rule import Condition, Rule
 from bot.alerts.state import Bar, Event, State
+from bot.alerts.view import AlertView
 from bot.errors import BotError
 from bot.jobs.judged import RESTATED, WITHDRAWN, Happening, Judged, Kept, Row
 from bot.rendering.corrections import Revision
-from bot.rendering.standing import Standing
 from bot.services.alerts import DAMAGED
 
 if TYPE_CHECKING:
     from bot.alerts.bars import Watched
-    from bot.rendering.standing import Context
+    from bot.alerts.view import EvaluationContext
 
 _log = logging.getLogger(__name__)
 # Sessions before the mark that are looked at again: those whose state is kept, and the one before them.
@@ -39,7 +39,7 @@ class Judge:
     need no look at what is kept of them.
     """
 
-    def __init__(self, context: Context, seen: Mapping[Watched, pd.Series] | None = None) -> None:
+    def __init__(self, context: EvaluationContext, seen: Mapping[Watched, pd.Series] | None = None) -> None:
         self._context = context
         self._seen = seen or {}
         self._grown: dict[Watched, bool] = {}
@@ -83,7 +83,7 @@ class Judge:
             _log.exception("alert %s cannot be judged", row.alert["alert_id"])
             return _broken(row, reason(error))
 
-    def _judge(self, row: Row, standing: Standing, kept: Kept | None) -> Judged:
+    def _judge(self, row: Row, standing: AlertView, kept: Kept | None) -> Judged:
         rule, state = standing.rule, standing.state
         bars = self._recent(rule, state.session)
         states, happenings = self._revised(rule, bars, kept) if kept is not None else ((), ())
@@ -161,11 +161,11 @@ def _why(found: Replay, states: Sequence[State], event: Event) -> Revision:
     return Revision(found.since, then.get(found.since, ()), now.get(found.since, ()), there)
 
 
-def _standing(row: Row) -> Standing:
+def _standing(row: Row) -> AlertView:
     if row.state is None:
         raise LookupError("no state is stored")
     rule = Rule.from_json(row.alert["rule_json"])
-    return Standing(row.alert["number"], rule, row.alert["life"], State.from_json(row.state))
+    return AlertView(row.alert["number"], rule, row.alert["life"], State.from_json(row.state))
 
 
 def _broken(row: Row, why: str) -> Judged:

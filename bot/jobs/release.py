@@ -25,8 +25,8 @@ from storage import events, held
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from bot.alerts.view import AlertView, EvaluationContext
     from bot.rendering.answer import Answer
-    from bot.rendering.standing import Context, Standing
     from bot.rendering.text import Html
     from bot.services.base import Services
 
@@ -88,7 +88,9 @@ def _rule(row: Row) -> Rule | None:
         return None
 
 
-def _message(context: Context, rows: list[Row], now: dt.datetime, default_zone: str) -> Answer | list[Html]:
+def _message(
+    context: EvaluationContext, rows: list[Row], now: dt.datetime, default_zone: str
+) -> Answer | list[Html]:
     """A message of its own for one event, lines for several."""
     if len(rows) > 1:
         return [_line(row, context) for row in rows]
@@ -103,15 +105,15 @@ def _message(context: Context, rows: list[Row], now: dt.datetime, default_zone: 
     return pushes.fired(standing, event, context, row["fires"], late, held=(capital(said),))
 
 
-def _standing(row: Row) -> Standing:
+def _standing(row: Row) -> AlertView:
     """The alert as it stands, with the rule that the event came of."""
-    standing: Standing | None = row["standing"]
+    standing: AlertView | None = row["standing"]
     if standing is None:
         raise LookupError(f"alert {row['alert_id']} cannot be read any more")
     return replace(standing, rule=Rule.from_json(row["detail"]["rule"]))
 
 
-def _line(row: Row, context: Context) -> Html:
+def _line(row: Row, context: EvaluationContext) -> Html:
     event, rule = Event.from_json(row["detail"]["event"]), Rule.from_json(row["detail"]["rule"])
     if row["transition"] == WITHDRAWN:
         revision = corrections.Revision.from_json(row["detail"]["revision"])
@@ -120,7 +122,7 @@ def _line(row: Row, context: Context) -> Html:
     return pushes.fire_line(row["number"], rule, event, became, row["detail"]["source"])
 
 
-def _became(row: Row, event: Event, context: Context) -> str:
+def _became(row: Row, event: Event, context: EvaluationContext) -> str:
     rule = Rule.from_json(row["detail"]["rule"])
     return became(event, context.histories.bars(rule, event.session, context.market.sessions))
 

@@ -26,8 +26,8 @@ from storage.db import StorageError
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
-    from bot.rendering.standing import Context, Standing
     from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
@@ -78,7 +78,9 @@ def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
     return now < services.markets.sessions().close(market.last_completed) + STALE_AFTER
 
 
-async def _one(services: Services, context: Context, chat_id: int, rows: Rows, now: dt.datetime) -> int:
+async def _one(
+    services: Services, context: EvaluationContext, chat_id: int, rows: Rows, now: dt.datetime
+) -> int:
     """One chat's summary; 1 when it was queued."""
     standings, row = await services.database.run(partial(_of_chat, chat_id=chat_id, now=services.clock()))
     preferred = preferences_of(services.config, row)
@@ -122,7 +124,7 @@ def _plan(
 
 def _of_chat(
     db: sqlite_utils.Database, chat_id: int, now: dt.datetime
-) -> tuple[list[Standing], dict[str, Any] | None]:
+) -> tuple[list[AlertView], dict[str, Any] | None]:
     """What a summary needs of its chat: the alerts, the settings."""
     return active_standings(db, chat_id, now), chats.get_chat(db, chat_id)
 

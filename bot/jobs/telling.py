@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from bot.alerts.rule import Rule
     from bot.alerts.state import Bar, Event
+    from bot.alerts.view import AlertView, EvaluationContext
     from bot.jobs.judged import Happening
     from bot.rendering.answer import Answer
-    from bot.rendering.standing import Context, Standing
 
 _log = logging.getLogger(__name__)
 QUARTER = dt.timedelta(days=pushes.FIRES_SINCE_DAYS)
@@ -80,7 +80,7 @@ class Wishes:
 class Teller:
     """Makes the texts of one Market."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: EvaluationContext) -> None:
         self._context = context
         self._behind: dict[dt.date, int] = {}  # sessions since, by session
 
@@ -126,7 +126,7 @@ class Teller:
         one: Judged,
         happening: Happening,
         before: Counts,
-        context: Context,
+        context: EvaluationContext,
         listed: set[int],
         held: str | None,
     ) -> Told:
@@ -150,11 +150,11 @@ class Teller:
         return told
 
     @staticmethod
-    def line(standing: Standing, event: Event, bars: Sequence[Bar], source: str) -> Html:
+    def line(standing: AlertView, event: Event, bars: Sequence[Bar], source: str) -> Html:
         """A fire as a line of a list, with what became of it and where its figures are from."""
         return pushes.fire_line(standing.number, standing.rule, event, became(event, bars), source)
 
-    def _detail(self, one: Judged, standing: Standing, happening: Happening) -> dict[str, object]:
+    def _detail(self, one: Judged, standing: AlertView, happening: Happening) -> dict[str, object]:
         """What `why` replays: rule and state as they were, the inputs as judged and where they were from."""
         market, rule, event = self._context.market, standing.rule, happening.event
         found = [market.source(part) for part in parts_read(rule)]
@@ -183,7 +183,7 @@ def _fired_before(one: Judged, event: Event) -> int:
 
 
 def _correction(
-    standing: Standing, happening: Happening, detail: Mapping[str, object], context: Context
+    standing: AlertView, happening: Happening, detail: Mapping[str, object], context: EvaluationContext
 ) -> Answer:
     if happening.revision is None:
         raise LookupError("an event is withdrawn for a revision")

@@ -13,8 +13,6 @@ from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.answer import SAMPLE, Answer, Button
 from bot.rendering.figures import begins_last
 from bot.rendering.standing import (
-    Context,
-    Standing,
     armed,
     ending,
     ends_soon,
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
     from bot.alerts.rule import Rule
     from bot.alerts.state import Event
+    from bot.alerts.view import AlertView, EvaluationContext
 
 ALIVE = ("active", "paused")
 _FIVE_YEARS = dt.timedelta(days=5 * 365 - 10)  # less what holidays may take off
@@ -46,7 +45,7 @@ def buttons(number: int, life: str = "active") -> tuple[Button, ...]:
     return (*first, (switch[0], f"/alert {number} {switch[1]}"), ("Off", f"/alert {number} off"))
 
 
-def card(standing: Standing) -> tuple[tuple[Button, ...], ...]:
+def card(standing: AlertView) -> tuple[tuple[Button, ...], ...]:
     """Every button of one alert; one that has ended can be looked at and renewed."""
     number, active = standing.number, standing.life == "active"
 
@@ -70,8 +69,8 @@ def card(standing: Standing) -> tuple[tuple[Button, ...], ...]:
 
 
 def created(
-    standing: Standing,
-    context: Context,
+    standing: AlertView,
+    context: EvaluationContext,
     frequency: Frequency,
     remark: str | None = None,
     *,
@@ -100,7 +99,7 @@ def created(
 ALL: tuple[Button, ...] = (("All alerts", "/alerts"),)
 
 
-def _begins(standing: Standing) -> str:
+def _begins(standing: AlertView) -> str:
     if standing.life == "paused":
         return "Paused: resume it to be told."
     if standing.state.status is Status.FIRED:
@@ -108,7 +107,7 @@ def _begins(standing: Standing) -> str:
     return f"{capital(armed(standing.state))}: a message comes when it turns true."
 
 
-def one(standing: Standing, context: Context, *, remark: str | None = None) -> Answer:
+def one(standing: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
     """One alert in full; `remark` says what was just done to it."""
     alive = standing.life in ALIVE and not standing.state.done
     soon = ends_soon(standing, context)
@@ -129,7 +128,7 @@ def one(standing: Standing, context: Context, *, remark: str | None = None) -> A
     return Answer(html, buttons=(*card(standing), *renew, ALL))
 
 
-def often(frequency: Frequency, rule: Rule, context: Context) -> str:
+def often(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:
     """How often a rule would have fired, and since when there is history of all its conditions."""
     last = begins_last(rule, context.histories)
     if frequency.since is None or frequency.until is None:

@@ -20,7 +20,7 @@ from bot.rendering.text import Html, bold, code, lines, session_phrase, short_da
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import Event
-    from bot.rendering.standing import Context, Standing
+    from bot.alerts.view import AlertView, EvaluationContext
 
 Legs = tuple[Leg, ...]
 
@@ -52,7 +52,9 @@ class Revision:
         return cls(dt.date.fromisoformat(fields["since"]), **legs)
 
 
-def correction(standing: Standing, event: Event, revision: Revision, context: Context, source: str) -> Answer:
+def correction(
+    standing: AlertView, event: Event, revision: Revision, context: EvaluationContext, source: str
+) -> Answer:
     """The message that takes back what was told: the figures then and now, and where the alert stands."""
     rule, day = standing.rule, session_phrase(event.session)
     was = "fired" if event.kind == "fired" else "was said to be still true"

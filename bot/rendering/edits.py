@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.alerts.rule import CROSSES, Rule
+from bot.analytics.sessions import EXCHANGE
 from bot.rendering.answer import SAMPLE, Answer, Button
-from bot.rendering.moments import EXCHANGE
 from bot.rendering.standing import figures, sentence, title
 from bot.rendering.text import Html, bold, code, lines
 from bot.rendering.thresholds import neighbours
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from bot.alerts.rule import Condition
-    from bot.rendering.standing import Context, Standing
+    from bot.alerts.view import AlertView, EvaluationContext
 
 _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 _CONFIRMS = (1, 2, 3)
@@ -28,7 +28,7 @@ _FLAGS = (
 )
 
 
-def choice(standing: Standing, context: Context) -> Answer:
+def choice(standing: AlertView, context: EvaluationContext) -> Answer:
     """The line to copy and change, and the usual changes as buttons."""
     number, rule = standing.number, standing.rule
     html = lines(
@@ -43,7 +43,7 @@ def choice(standing: Standing, context: Context) -> Answer:
     return Answer(html, buttons=(*_levels(standing, context), *_options(standing), _back(standing)))
 
 
-def _levels(standing: Standing, context: Context) -> tuple[tuple[Button, ...], ...]:
+def _levels(standing: AlertView, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
     """A step down and a step up of every condition's target."""
     number, several = standing.number, len(standing.rule.conditions) > 1
     rows = []
@@ -58,7 +58,7 @@ def _levels(standing: Standing, context: Context) -> tuple[tuple[Button, ...], .
     return tuple(row for row in rows if row)
 
 
-def _options(standing: Standing) -> tuple[tuple[Button, ...], ...]:
+def _options(standing: AlertView) -> tuple[tuple[Button, ...], ...]:
     number, rule = standing.number, standing.rule
     confirms = tuple(
         (f"confirm {count}", f"/alert {number} edit confirm {count}")
@@ -75,11 +75,11 @@ def _options(standing: Standing) -> tuple[tuple[Button, ...], ...]:
     return confirms, flags
 
 
-def _back(standing: Standing) -> tuple[Button, ...]:
+def _back(standing: AlertView) -> tuple[Button, ...]:
     return (("Back", f"/alert {standing.number}"),)
 
 
-def snooze_choice(standing: Standing, zone: ZoneInfo = EXCHANGE) -> Answer:
+def snooze_choice(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     """The question for how long."""
     number = standing.number
     html = lines(

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from bot.alerts.backtest import Frequency
     from bot.alerts.rule import Condition
+    from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.metrics import Argument, Metric, Parameter
-    from bot.rendering.standing import Context, Standing
 
 _PERFORMANCE = frozenset({"excess", "momentum", "drawdown", "beta", "corr"})
 TOPICS: dict[str, str] = {
@@ -107,7 +107,7 @@ def _label(asked: Parameter, word: str) -> str:
 
 
 def comparison(
-    line: str, metric: Metric, arguments: dict[str, Argument], context: Context, back: str
+    line: str, metric: Metric, arguments: dict[str, Argument], context: EvaluationContext, back: str
 ) -> Answer:
     """The question whether above, below, or either way."""
     now = reading(metric, context.market, arguments)
@@ -124,7 +124,7 @@ def comparison(
     return Answer(html, buttons=(*rows, _back(back)))
 
 
-def targets(line: str, condition: Condition, context: Context, back: str) -> Answer:
+def targets(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
     """The question for the threshold: levels of its own history, with how often each would have fired."""
     metric = METRICS[condition.metric]
     found = suggested(condition, context)
@@ -145,7 +145,7 @@ def targets(line: str, condition: Condition, context: Context, back: str) -> Ans
     return Answer(html, buttons=(*in_rows(each, _FEW), _back(back)))
 
 
-def _now(condition: Condition, context: Context) -> list[str]:
+def _now(condition: Condition, context: EvaluationContext) -> list[str]:
     metric = METRICS[condition.metric]
     now = reading(metric, context.market, dict(condition.arguments))
     if now.value is None or now.session is None:
@@ -154,7 +154,11 @@ def _now(condition: Condition, context: Context) -> list[str]:
 
 
 def confirmation(
-    standing: Standing, context: Context, frequency: Frequency, back: str, preset: Preset | None = None
+    standing: AlertView,
+    context: EvaluationContext,
+    frequency: Frequency,
+    back: str,
+    preset: Preset | None = None,
 ) -> Answer:
     """The canonical line with where it stands and how often it would have fired; nothing is stored yet."""
     rule = standing.rule
@@ -173,7 +177,7 @@ def confirmation(
     return Answer(html, buttons=((("Create", f"/alert {line}"),), *more, test, _back(back)))
 
 
-def _more(standing: Standing, line: str) -> tuple[tuple[Button, ...], ...]:
+def _more(standing: AlertView, line: str) -> tuple[tuple[Button, ...], ...]:
     """Options to add; taken off again by going back."""
     rule = standing.rule
     if rule.confirm != 1 or rule.once:

@@ -13,14 +13,14 @@ from bot.rendering.text import Html, bold, code, lines, visible_length
 from bot.words import capital
 
 if TYPE_CHECKING:
+    from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
-    from bot.rendering.standing import Context, Standing
 
 MOST_ROWS = 8  # alerts on a page, a row of buttons each
 ROOM = 3200  # visible UTF-16 units of a page's alerts; heading and sources take the rest of a message
 
 
-def listing(standings: list[Standing], context: Context, shown: int = 0) -> Answer:
+def listing(standings: list[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:
     """The chat's alerts: rule, state in words, value against target; the page that has the number `shown`."""
     if not standings:
         return Answer(
@@ -43,7 +43,7 @@ def listing(standings: list[Standing], context: Context, shown: int = 0) -> Answ
     return Answer(html, buttons=(*rows, *_turns(pages, at)))
 
 
-Page = list[tuple["Standing", Html]]
+Page = list[tuple["AlertView", Html]]
 
 
 def _pages(entries: Page) -> list[Page]:
@@ -75,7 +75,7 @@ def _span(page: Page) -> str:
     return f"#{first}" if first == last else f"#{first} to #{last}"
 
 
-def _entry(standing: Standing, context: Context) -> Html:
+def _entry(standing: AlertView, context: EvaluationContext) -> Html:
     told = f"{sentence(standing, context.zone)} {capital(summary_distance(standing, context))}."
     ends = ending(standing) if ends_soon(standing, context) else None
     more = (waiting(standing, context), stale(standing, context), ends)
@@ -92,7 +92,7 @@ def _heading(name: str, market: Market) -> Html:
     return heading(name, market, Asked())
 
 
-def _sources(standings: list[Standing], market: Market) -> str:
+def _sources(standings: list[AlertView], market: Market) -> str:
     """One line that names the sources of the listed alerts."""
     conditions = (condition for standing in standings for condition in standing.rule.conditions)
     named = [label for label in sources_behind(conditions, market) if label != NOTHING.label]

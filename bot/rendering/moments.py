@@ -7,8 +7,6 @@ from zoneinfo import ZoneInfo
 
 from bot.rendering.text import date_phrase
 
-EXCHANGE = ZoneInfo("America/New_York")
-
 
 def moment(instant: dt.datetime, zone: ZoneInfo) -> str:
     """An instant in local time: "Mon 14 Dec 2020, 16:15"."""

@@ -21,7 +21,7 @@ from bot.words import capital, counted
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import Event
-    from bot.rendering.standing import Context, Standing
+    from bot.alerts.view import AlertView, EvaluationContext
 
 FIRES_SINCE_DAYS = 90
 DIGEST_LINES = 20
@@ -31,9 +31,9 @@ _WHILE = {QUIET: "held back by quiet hours", SNOOZED: "while alerts were snoozed
 
 
 def fired(
-    standing: Standing,
+    standing: AlertView,
     event: Event,
-    context: Context,
+    context: EvaluationContext,
     fires: int,
     late: int,
     *,
@@ -77,7 +77,7 @@ def _cools(rule: Rule) -> str | None:
     )
 
 
-def _moved(event: Event, position: int, condition: Condition, context: Context) -> list[str]:
+def _moved(event: Event, position: int, condition: Condition, context: EvaluationContext) -> list[str]:
     """Previous value -> new value of one condition, how far past its target, and its place in history."""
     leg, unit = event.legs[position], METRICS[condition.metric].unit
     if leg.pair is None:
@@ -134,7 +134,7 @@ def paused(number: int, rule: str, reason: str) -> Answer:
     return Answer(html, buttons=(switches,))
 
 
-def ended(standing: Standing) -> Answer:
+def ended(standing: AlertView) -> Answer:
     """An alert whose last day has passed."""
     rule = standing.rule
     last = f": {short_date(rule.until)} was its last day" if rule.until is not None else ""

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule
+    from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
-    from bot.rendering.standing import Context, Standing
     from bot.rendering.themes import Theme
 
 _SPAN = pd.DateOffset(years=1)
 
 
-def chart_answer(standing: Standing, context: Context, theme: Theme, fires: Sequence[dt.date]) -> Answer:
+def chart_answer(
+    standing: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]
+) -> Answer:
     """A year of every condition, one above the other; raises NoData when none has a figure."""
     rule, market = standing.rule, context.market
     begin = require(market) - _SPAN

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -15,53 +14,29 @@ from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
 from bot.alerts.state import Status
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
-from bot.analytics.sessions import SETTLE
+from bot.analytics.sessions import EXCHANGE, SETTLE
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.figures import age, distance, place, points, source_line, width
-from bot.rendering.moments import EXCHANGE, moment, place_of
+from bot.rendering.moments import moment, place_of
 from bot.rendering.text import Html, age_phrase, bold, code, session_phrase, short_date
 from bot.words import capital
 
 if TYPE_CHECKING:
-    from bot.alerts.bars import Histories
-    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.rule import Condition
     from bot.alerts.state import State
-    from bot.analytics.market import Market
+    from bot.alerts.view import AlertView, EvaluationContext
 
 
 _WAYS = ("upwards", "downwards")  # the sides of a rule that crosses, as the engine has them
 SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
 
 
-@dataclass(frozen=True)
-class Standing:
-    """An alert as stored, with where it stands."""
-
-    number: int
-    rule: Rule
-    life: str
-    state: State
-    snoozed_until: dt.datetime | None = None
-    expires_on: dt.date | None = None  # its last day, in the chat's time zone
-    reason: str = ""  # why it is paused or has ended, if the bot itself did it
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every message about alerts needs beside the alert."""
-
-    market: Market
-    histories: Histories
-    next_check: dt.datetime  # the next session's close
-    zone: ZoneInfo = EXCHANGE  # of the times that are told
-
-
-def title(standing: Standing) -> Html:
+def title(standing: AlertView) -> Html:
     """Number and rule, the first line of what is said about an alert."""
     return Html(" ").join((bold(f"Alert #{standing.number}"), code(str(standing.rule))))
 
 
-def figures(standing: Standing, context: Context) -> list[str]:
+def figures(standing: AlertView, context: EvaluationContext) -> list[str]:
     """Value, distance, place in history of every condition; the close they are for, source and age."""
     conditions, market = standing.rule.conditions, context.market
     known = [session for condition in conditions if (session := _last(condition, context)) is not None]
@@ -73,12 +48,12 @@ def figures(standing: Standing, context: Context) -> list[str]:
     return said
 
 
-def _last(condition: Condition, context: Context) -> pd.Timestamp | None:
+def _last(condition: Condition, context: EvaluationContext) -> pd.Timestamp | None:
     """Session of the condition's newest value."""
     return context.histories.series(condition).value.last_valid_index()
 
 
-def _where(condition: Condition, context: Context, newest: pd.Timestamp | None) -> list[str]:
+def _where(condition: Condition, context: EvaluationContext, newest: pd.Timestamp | None) -> list[str]:
     """Current value of one condition, dated if it is not of the newest close; distance; place in history."""
     known = context.histories.series(condition).value.dropna()
     metric = METRICS[condition.metric]
@@ -95,7 +70,7 @@ def _where(condition: Condition, context: Context, newest: pd.Timestamp | None) 
     ]
 
 
-def _far(condition: Condition, context: Context) -> str:
+def _far(condition: Condition, context: EvaluationContext) -> str:
     """Distance of the newest value from the target; the target may need more history than there is."""
     series = context.histories.series(condition)
     last = series.value.last_valid_index()
@@ -107,7 +82,7 @@ def _far(condition: Condition, context: Context) -> str:
     return distance(condition, float(series.value.loc[last]), level)
 
 
-def _status(standing: Standing) -> str:
+def _status(standing: AlertView) -> str:
     """The state in words, snoozing aside."""
     state, rule = standing.state, standing.rule
     because = f": {standing.reason.rstrip('.')}" if standing.reason else ""
@@ -147,7 +122,7 @@ def _way(state: State, status: Status) -> str:
     return f" {ways[0]}" if len(ways) == 1 else " both ways"
 
 
-def sentence(standing: Standing, zone: ZoneInfo = EXCHANGE) -> str:
+def sentence(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
     """The state in words, as a sentence."""
     snoozed = ""
     if standing.snoozed_until is not None and standing.life == "active":
@@ -155,19 +130,19 @@ def sentence(standing: Standing, zone: ZoneInfo = EXCHANGE) -> str:
     return f"{capital(_status(standing))}{snoozed}."
 
 
-def stale(standing: Standing, context: Context) -> str | None:
+def stale(standing: AlertView, context: EvaluationContext) -> str | None:
     """That data the rule lives on has not come, and for how long; None while it is current."""
     old = max((_age(condition, context) for condition in standing.rule.conditions), default=0)
     return f"Stale: {age_phrase(old)}." if old > 0 and standing.life == "active" else None
 
 
-def _age(condition: Condition, context: Context) -> int:
+def _age(condition: Condition, context: EvaluationContext) -> int:
     """Sessions by which the newest value is older than it should be; 0 where there never was one."""
     last = _last(condition, context)
     return 0 if last is None else context.market.behind(last) - METRICS[condition.metric].lag
 
 
-def waiting(standing: Standing, context: Context) -> str | None:
+def waiting(standing: AlertView, context: EvaluationContext) -> str | None:
     """That the alert waits for a session that is missing, while there are newer figures; None otherwise."""
     mark, rule, sessions = standing.state.session, standing.rule, context.market.sessions
     known = [_last(condition, context) for condition in rule.conditions]
@@ -179,7 +154,7 @@ def waiting(standing: Standing, context: Context) -> str | None:
     return f"Judged up to {short_date(mark)}; waits for {short_date(missing)}, {PATIENCE} sessions at most."
 
 
-def ends_soon(standing: Standing, context: Context) -> bool:
+def ends_soon(standing: AlertView, context: EvaluationContext) -> bool:
     """Whether the alert's last day is near."""
     if standing.expires_on is None or standing.life not in {"active", "paused"}:
         return False
@@ -187,14 +162,14 @@ def ends_soon(standing: Standing, context: Context) -> bool:
     return standing.expires_on - today <= SOON
 
 
-def ending(standing: Standing) -> str | None:
+def ending(standing: AlertView) -> str | None:
     """The day on which the alert ends by itself; None when there is none, or it has ended."""
     if standing.expires_on is None or standing.life not in {"active", "paused"}:
         return None
     return f"Ends {short_date(standing.expires_on)} unless renewed."
 
 
-def rearm(standing: Standing, context: Context) -> str | None:
+def rearm(standing: AlertView, context: EvaluationContext) -> str | None:
     """How the rule re-arms, in words; nothing for one that fires once or has ended."""
     rule, state = standing.rule, standing.state
     if rule.once:
@@ -208,7 +183,7 @@ def rearm(standing: Standing, context: Context) -> str | None:
     return f"{verb} {' or '.join(parts)}."
 
 
-def _back(condition: Condition, band: float, context: Context) -> str:
+def _back(condition: Condition, band: float, context: EvaluationContext) -> str:
     """Where one condition re-arms: a level, or a distance from a target that moves."""
     unit, target = METRICS[condition.metric].unit, condition.target
     way = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
@@ -225,12 +200,12 @@ def _back(condition: Condition, band: float, context: Context) -> str:
     return f"{shown} {way} {target}{now}"
 
 
-def next_check(context: Context) -> str:
+def next_check(context: EvaluationContext) -> str:
     """When alerts are judged next: once the next close has settled."""
     return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({place_of(context.zone)})."
 
 
-def summary_distance(standing: Standing, context: Context) -> str:
+def summary_distance(standing: AlertView, context: EvaluationContext) -> str:
     """Value and distance of every condition in one line, dated where they are not of the last close."""
     conditions = standing.rule.conditions
     parts = []

@@ -13,11 +13,11 @@ from bot.analytics import trend
 from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
+from bot.analytics.sessions import EXCHANGE
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import MTD, YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.compare import AVERAGE, flow_line, multiple_line, ratio_line
-from bot.rendering.moments import EXCHANGE
 from bot.rendering.standing import summary_distance
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, code, date_phrase, lines, pre
@@ -26,9 +26,9 @@ from bot.rendering.trend import channel_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
-    from bot.rendering.standing import Context, Standing
 
 _DAY = Window("d", 1)
 _WINDOWS = (_DAY, Window("w", 1), MTD, YTD)
@@ -36,8 +36,8 @@ _YEAR = 252
 
 
 def summary(
-    context: Context,
-    standings: Sequence[Standing],
+    context: EvaluationContext,
+    standings: Sequence[AlertView],
     sessions: Sessions,
     *,
     late: bool = False,
@@ -105,7 +105,7 @@ def _body(market: Market, total: bool) -> Html:
     )
 
 
-def _fired_last(standing: Standing, market: Market) -> bool:
+def _fired_last(standing: AlertView, market: Market) -> bool:
     """Whether the alert fired on the newest session that its inputs are known for."""
     newest = max((side.since for side in standing.state.sides if side.since is not None), default=None)
     if newest is None:
@@ -113,7 +113,7 @@ def _fired_last(standing: Standing, market: Market) -> bool:
     return market.behind(pd.Timestamp(newest)) <= lag(standing.rule, METRICS)
 
 
-def _alert(standing: Standing, context: Context) -> Html:
+def _alert(standing: AlertView, context: EvaluationContext) -> Html:
     """One alert: where its value stands, and that it waits if it does."""
     waits = "; waits to re-arm" if standing.state.status is Status.FIRED else ""
     told = f": {summary_distance(standing, context)}{waits}."

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bot.alerts.rule import Condition
+    from bot.alerts.view import EvaluationContext
     from bot.analytics.metrics import Metric
-    from bot.rendering.standing import Context
 
 _LEAST = 60  # values below which a percentile says nothing
 _LEVELS = {LEVEL.name, MULTIPLE.name, SHARE.name}  # have no natural zero: their own average is the line
@@ -34,7 +34,7 @@ class Suggestion:
     fires: int | None
 
 
-def suggested(condition: Condition, context: Context) -> list[Suggestion]:
+def suggested(condition: Condition, context: EvaluationContext) -> list[Suggestion]:
     """Targets for a metric with arguments and comparison; the target of `condition` is not looked at."""
     metric, values = METRICS[condition.metric], _values(condition, context)
     found: dict[Target, str] = {}
@@ -46,7 +46,7 @@ def suggested(condition: Condition, context: Context) -> list[Suggestion]:
     ]
 
 
-def _values(condition: Condition, context: Context) -> pd.Series:
+def _values(condition: Condition, context: EvaluationContext) -> pd.Series:
     watched = replace(condition, target=Target(AMOUNT, 0.0))
     return context.histories.series(watched).value.dropna()
 
@@ -74,7 +74,7 @@ def _candidates(metric: Metric, op: str, values: pd.Series) -> list[tuple[Target
     return found
 
 
-def _fires(condition: Condition, context: Context) -> int | None:
+def _fires(condition: Condition, context: EvaluationContext) -> int | None:
     rule = Rule((condition,))
     found = frequency(rule, context.histories.course(rule, sessions=context.market.sessions))
     return None if found.since is None else found.count
@@ -93,7 +93,7 @@ def _rounded(amount: float, grid: float) -> float:
     return float(f"{round(amount / grid) * grid:.10g}") or 0.0
 
 
-def neighbours(condition: Condition, context: Context) -> list[Target]:
+def neighbours(condition: Condition, context: EvaluationContext) -> list[Target]:
     """The next lower and the next higher target of the same kind; fewer where there is none."""
     target = condition.target
     match target.kind:

@@ -17,12 +17,12 @@ from bot.rendering.text import bold, lines
 
 if TYPE_CHECKING:
     from bot.alerts.state import Bar
-    from bot.rendering.standing import Context, Standing
+    from bot.alerts.view import AlertView, EvaluationContext
 
 MARK = "TEST - nothing has fired"
 
 
-def trial(standing: Standing, context: Context, fires: int) -> Answer:
+def trial(standing: AlertView, context: EvaluationContext, fires: int) -> Answer:
     """The message with the figures of the last session that has any; `fires` counts those of 90 days.
 
     Raises NoData while a condition has no figure at all.
@@ -35,7 +35,7 @@ def trial(standing: Standing, context: Context, fires: int) -> Answer:
     return Answer(lines(bold(MARK), message.html), buttons=buttons)
 
 
-def rehearsed(standing: Standing, context: Context) -> Event:
+def rehearsed(standing: AlertView, context: EvaluationContext) -> Event:
     """The event of a rule that fired at the last session on which all of its conditions have figures."""
     rule, state = standing.rule, standing.state
     bars = context.histories.bars(rule, sessions=context.market.sessions)
@@ -56,7 +56,7 @@ def rehearsed(standing: Standing, context: Context) -> Event:
     )
 
 
-def _side(standing: Standing, bar: Bar) -> tuple[str, ...]:
+def _side(standing: AlertView, bar: Bar) -> tuple[str, ...]:
     """The side that is true now; of a rule that is not, the first."""
     ways = directions(standing.rule)
     return next((ops for ops in ways if truth(ops, bar)), ways[0])

@@ -19,7 +19,7 @@ from bot.rendering.text import bold, code, lines, session_phrase, short_date
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import Event, State
-    from bot.rendering.standing import Context
+    from bot.alerts.view import EvaluationContext
     from bot.rendering.text import Html
 
 _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
@@ -40,7 +40,7 @@ class Stored:
     observed_at: str
 
 
-def why(stored: Stored, context: Context) -> Html:
+def why(stored: Stored, context: EvaluationContext) -> Html:
     """The stored figures, the step on them again, and whether the data has changed since."""
     rule, event = stored.rule, stored.event
     said = "fired" if event.kind == "fired" else "was still true"
@@ -83,7 +83,7 @@ def _replayed(stored: Stored) -> str:
     return start + ("another result than was told." if again else "it does not fire.")
 
 
-def _revised(stored: Stored, context: Context) -> list[str]:
+def _revised(stored: Stored, context: EvaluationContext) -> list[str]:
     """What today's data says of that session, where it says something else."""
     rule, event = stored.rule, stored.event
     session = pd.Timestamp(event.session)
@@ -101,7 +101,7 @@ def _revised(stored: Stored, context: Context) -> list[str]:
     return [f"Data revised since: {'; '.join(changed)}; {told}."]
 
 
-def _leg(condition: Condition, session: pd.Timestamp, context: Context) -> Leg:
+def _leg(condition: Condition, session: pd.Timestamp, context: EvaluationContext) -> Leg:
     series = context.histories.series(condition)
     return Leg(_at(series.value, session), _at(series.threshold, session))
 

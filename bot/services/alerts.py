@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from bot.alerts.engine import start
 from bot.alerts.rule import MALFORMED, Rule
 from bot.alerts.state import State
+from bot.alerts.view import AlertView
 from bot.analytics.metrics import parts_of
 from bot.analytics.registry import METRICS
 from bot.errors import BadInput
-from bot.rendering.standing import Standing
 from storage import alerts as stored
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.rendering.standing import Context
+    from bot.alerts.view import EvaluationContext
 
 DAMAGED = "what is stored of it is damaged"
 
@@ -43,7 +43,7 @@ def rule_of(row: Mapping[str, Any]) -> Rule:
     return rule
 
 
-def standing_of(db: sqlite_utils.Database, row: Mapping[str, Any], now: dt.datetime) -> Standing:
+def standing_of(db: sqlite_utils.Database, row: Mapping[str, Any], now: dt.datetime) -> AlertView:
     """A stored alert's row with its state; a snooze that is over by now is none. Raises Unreadable."""
     found = stored.current_state(db, row["alert_id"])
     if found is None:
@@ -54,7 +54,7 @@ def standing_of(db: sqlite_utils.Database, row: Mapping[str, Any], now: dt.datet
         raise Unreadable(row, DAMAGED) from error
     snoozed, expires = row.get("snoozed_until"), row.get("expires_on")
     until = dt.datetime.fromisoformat(snoozed) if snoozed else None
-    return Standing(
+    return AlertView(
         row["number"],
         rule_of(row),
         row["life"],
@@ -74,9 +74,9 @@ def parts_read(rule: Rule) -> list[str]:
 
 def standings_of(
     db: sqlite_utils.Database, rows: Iterable[Mapping[str, Any]], now: dt.datetime
-) -> tuple[list[Standing], list[Unreadable]]:
+) -> tuple[list[AlertView], list[Unreadable]]:
     """The alerts that can be read, and why the others cannot: one of them must not cost the rest."""
-    read: list[Standing] = []
+    read: list[AlertView] = []
     unread: list[Unreadable] = []
     for row in rows:
         try:
@@ -86,13 +86,13 @@ def standings_of(
     return read, unread
 
 
-def active_standings(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[Standing]:
+def active_standings(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[AlertView]:
     """A chat's active alerts, as a summary needs them; of one that cannot be read judging tells."""
     rows = (row for row in stored.alerts_of(db, chat_id) if row["life"] == "active")
     return standings_of(db, rows, now)[0]
 
 
-def fresh_state(rule: Rule, context: Context) -> State:
+def fresh_state(rule: Rule, context: EvaluationContext) -> State:
     """State of a rule that is made, edited or resumed now."""
     history = context.histories.course(rule, sessions=context.market.sessions)
     return start(rule, history, context.market.last_completed.date())

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bot.alerts.bars import Histories
+from bot.alerts.view import EvaluationContext
 from bot.analytics.fundamentals import convention_for
 from bot.analytics.registry import METRICS, for_convention
 from bot.easel import Easel
-from bot.rendering.standing import Context
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -50,8 +50,8 @@ def metrics_for(market: Market) -> dict[str, Metric]:
 
 
 @lru_cache(maxsize=2)
-def context_of(market: Market, markets: Markets) -> Context:
+def context_of(market: Market, markets: Markets) -> EvaluationContext:
     """Histories of one Market, made once and shared by all who ask, and the instant of the next check."""
     sessions = markets.sessions()
     following = sessions.next_after(market.last_completed)
-    return Context(market, Histories(market, METRICS), sessions.close(following))
+    return EvaluationContext(market, Histories(market, METRICS), sessions.close(following))

@@ -10,11 +10,11 @@ import pandas as pd
 from bot.alerts.bars import Histories
 from bot.alerts.engine import judge, start
 from bot.alerts.grammar import parse_rule
+from bot.alerts.view import AlertView, EvaluationContext
 from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market, Source
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
 from bot.rendering.answer import MOST_DATA, Answer, button_rows
-from bot.rendering.standing import Context, Standing
 from bot.rendering.tables import WIDTH
 from tests.fakes.botapi_html import parse_html
 
@@ -110,27 +110,29 @@ def empty() -> Market:
     )
 
 
-def context(of: Market) -> Context:
+def context(of: Market) -> EvaluationContext:
     """What messages about alerts need of a Market."""
     following = XNYS.next_after(of.last_completed)
-    return Context(of, Histories(of, METRICS), XNYS.close(following))
+    return EvaluationContext(of, Histories(of, METRICS), XNYS.close(following))
 
 
-def standing(text: str, of: Context, *, number: int = 3, life: str = "active", until: int = 0) -> Standing:
+def standing(
+    text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0
+) -> AlertView:
     """An alert made now; with `until`, made that many sessions ago and judged since."""
     return told(text, of, number=number, life=life, until=until)[0]
 
 
 def told(
-    text: str, of: Context, *, number: int = 3, life: str = "active", until: int = 0
-) -> tuple[Standing, tuple[Event, ...]]:
+    text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0
+) -> tuple[AlertView, tuple[Event, ...]]:
     """An alert made `until` sessions ago with what has happened since."""
     rule = parse_rule(text, METRICS)
     history = of.histories.bars(rule, sessions=of.market.sessions)
     cut = len(history) - until
     state = start(rule, history[:cut], of.market.last_completed.date())
     run = judge(rule, state, history[cut:])
-    return Standing(number, rule, life, run.states[-1] if run.states else state), run.events
+    return AlertView(number, rule, life, run.states[-1] if run.states else state), run.events
 
 
 def day(text: str) -> dt.date:

@@ -21,15 +21,15 @@ from tests.rendering.pages import XNYS, context, day, market, page, said, standi
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
+    from bot.alerts.view import EvaluationContext
     from bot.rendering.answer import Answer
-    from bot.rendering.standing import Context
 
 SAMPLE = "Sample data: simulated between published points, not the market."
 LATER = dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 
 
-def reply(text: str, of: Context) -> Answer:
+def reply(text: str, of: EvaluationContext) -> Answer:
     """The reply to a new rule."""
     made = standing(text, of)
     return created(made, of, frequency(made.rule, of.histories.bars(made.rule)))

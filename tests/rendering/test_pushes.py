@@ -16,19 +16,19 @@ from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.alerts.state import Event
-    from bot.rendering.standing import Context, Standing
+    from bot.alerts.view import AlertView, EvaluationContext
 
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 RISEN = context(market([*LONG, 70.0]))  # to Fri 12 Mar 2021
 
 
-def happened(rule: str, of: Context = RISEN, until: int = 1) -> tuple[Standing, Event]:
+def happened(rule: str, of: EvaluationContext = RISEN, until: int = 1) -> tuple[AlertView, Event]:
     """An alert and the last that has happened to it."""
     made, events = told(rule, of, until=until)
     return made, events[-1]
 
 
-def push(rule: str, of: Context = RISEN, *, until: int = 1, fires: int = 1, late: int = 0) -> str:
+def push(rule: str, of: EvaluationContext = RISEN, *, until: int = 1, fires: int = 1, late: int = 0) -> str:
     made, event = happened(rule, of, until)
     return page(fired(made, event, of, fires, late))
 

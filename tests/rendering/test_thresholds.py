@@ -15,7 +15,7 @@ from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition
-    from bot.rendering.standing import Context
+    from bot.alerts.view import EvaluationContext
 
 LONG = context(market([50.0 + (number % 7) / 10 for number in range(300)]))
 
@@ -24,7 +24,7 @@ def condition(text: str) -> Condition:
     return parse_rule(text, METRICS).conditions[0]
 
 
-def targets(text: str, of: Context) -> list[tuple[str, str]]:
+def targets(text: str, of: EvaluationContext) -> list[tuple[str, str]]:
     return [(str(each.target), each.meaning) for each in suggested(condition(text), of)]
 
 

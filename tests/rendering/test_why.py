@@ -11,13 +11,13 @@ from bot.rendering.why import Stored, why
 from tests.rendering.pages import context, market, said, told
 
 if TYPE_CHECKING:
-    from bot.rendering.standing import Context
+    from bot.alerts.view import EvaluationContext
 
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 OF = context(market([*LONG, 70.0]))
 
 
-def stored(text: str, of: Context = OF, until: int = 1) -> Stored:
+def stored(text: str, of: EvaluationContext = OF, until: int = 1) -> Stored:
     """The first fire of a rule made `until` sessions ago, with the state before it."""
     rule = parse_rule(text, METRICS)
     history = of.histories.bars(rule, sessions=of.market.sessions)

@@ -1,0 +1,51 @@
+"""An alert with its state, and what it is read against."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.analytics.sessions import EXCHANGE
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from bot.alerts.bars import Histories
+    from bot.alerts.rule import Rule
+    from bot.alerts.state import State
+    from bot.analytics.market import Market
+
+
+@dataclass(frozen=True)
+class AlertView:
+    """A stored alert with its current state.
+
+    number         its number in its chat
+    life           "active", "paused", "expired" or "done"
+    snoozed_until  end of a snooze that is not over yet
+    expires_on     its last day, in the chat's time zone
+    reason         why it is paused or has ended, if the bot did it
+    """
+
+    number: int
+    rule: Rule
+    life: str
+    state: State
+    snoozed_until: dt.datetime | None = None
+    expires_on: dt.date | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """The Market that alerts are evaluated on.
+
+    next_check  close of the session that follows
+    zone        time zone of the times that are shown
+    """
+
+    market: Market
+    histories: Histories
+    next_check: dt.datetime
+    zone: ZoneInfo = EXCHANGE
