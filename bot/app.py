@@ -51,9 +51,9 @@ def providers_of(config: Config) -> list[Provider]:
         chosen.append(Yahoo(_cache(config.database), config.yahoo_timeout))
     if config.daily_csv:
         chosen.append(DailyCsv(config.daily_csv, lambda: Sessions(config.closed)))
-    urls = {"IWM": config.issuer_iwm, "SPY": config.issuer_spy}
-    if config.issuer and any(urls.values()):
-        chosen.append(IssuerFiles({ticker: url for ticker, url in urls.items() if url}))
+    urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
+    if config.issuer and urls:
+        chosen.append(IssuerFiles(urls))
     return chosen
 
 

@@ -20,6 +20,7 @@ from platformdirs import user_data_path
 from bot import secrets
 from bot import values as check
 from bot.errors import ConfigError
+from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.token import is_given, read_token
 
 _APP = "small-versus-large-bot"
@@ -43,12 +44,12 @@ class Config:
     chats: frozenset[int] = frozenset()
     timezone: str = "America/New_York"
     closed: tuple[dt.date, ...] = ()
+    small: Fund = DEFAULT_PAIR.small
+    large: Fund = DEFAULT_PAIR.large
     yahoo: bool = True
     yahoo_timeout: int = 30
     daily_csv: str = field(default="", repr=False)
     issuer: bool = False
-    issuer_iwm: str = field(default="", repr=False)
-    issuer_spy: str = field(default="", repr=False)
     theme: str = "light"
     backup: bool = True
     backup_directory: Path | None = None
@@ -61,9 +62,15 @@ class Config:
     @property
     def secrets(self) -> frozenset[str]:
         """What must stand in no log: the token behind the bot's number, keys and passwords in addresses."""
-        addresses = (self.base_url, self.daily_csv, self.issuer_iwm, self.issuer_spy)
+        files = (address for fund in self.pair for address in (fund.issuer_file, fund.holdings_file))
+        addresses = (self.base_url, self.daily_csv, *files)
         found = {secrets.of_token(self.token), *secrets.of_ping(self.heartbeat_url)}
         return frozenset(found.union(*map(secrets.of_address, addresses)) - {""})
+
+    @property
+    def pair(self) -> Pair:
+        """The two funds that are compared."""
+        return Pair(self.small, self.large)
 
     @property
     def backups(self) -> Path:
@@ -91,11 +98,20 @@ def load_config(
     wanted = token_needed or (token_used and is_given(table, environment))
     token, problem = read_token(table, path, environment) if wanted else ("", "")
     proxies = _proxies(environment) if token_needed or token_used else []
-    if problems := [*reader.problems, *([problem] if problem else []), *proxies]:
-        raise ConfigError(problems)
     chosen = {name: value for name, value in values.items() if value is not None}
     chosen.pop("token_file", None)
-    return Config(**{**chosen, "token": token})
+    config = Config(**{**chosen, "token": token})
+    if problems := [*reader.problems, *_same_fund(config.pair), *([problem] if problem else []), *proxies]:
+        raise ConfigError(problems)
+    return config
+
+
+def _same_fund(pair: Pair) -> list[str]:
+    """A fund cannot be compared with itself."""
+    if pair.small.ticker != pair.large.ticker:
+        return []
+    example = 'such as small = "IJR" and large = "IVV"'
+    return [f"[pair] small and large: both are {pair.small.ticker}; name two funds, {example}"]
 
 
 def _proxies(environment: Mapping[str, str]) -> list[str]:
@@ -135,12 +151,12 @@ KEYS: dict[str, tuple[str, str, Callable[[object], Any]]] = {
     "chats": ("access", "chats", check.identities),
     "timezone": ("time", "timezone", check.zone),
     "closed": ("calendar", "closed", check.dates),
+    "small": ("pair", "small", check.fund),
+    "large": ("pair", "large", check.fund),
     "yahoo": ("sources", "yahoo", check.flag),
     "yahoo_timeout": ("sources", "yahoo_timeout", check.number(1, 300, "seconds")),
     "daily_csv": ("sources", "daily_csv", check.template),
     "issuer": ("issuer", "fetch", check.flag),
-    "issuer_iwm": ("issuer", "iwm", check.url),
-    "issuer_spy": ("issuer", "spy", check.url),
     "theme": ("charts", "theme", check.one_of("light", "dark")),
     "backup": ("backup", "enabled", check.flag),
     "backup_directory": ("backup", "directory", check.place),

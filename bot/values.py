@@ -8,12 +8,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bot.pair import DEFAULT_PAIR, FUND_KEYS, Fund
+
 T = TypeVar("T")
+_TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}([.-][A-Z0-9]{1,4})?")
 _AS_IT_IS = "%!#$&'()*+,/:;=?@[]~"  # what stands in an address unencoded, beside letters and digits
 
 
@@ -50,6 +54,32 @@ def url(value: object) -> str:
     found = text(value).rstrip("/")
     if not _is_address(found):
         raise Bad("must be a URL such as https://api.telegram.org")
+    return found
+
+
+def fund(value: object) -> Fund:
+    """A fund of the pair: its ticker, or a table with the ticker and what else is known of it."""
+    table = value if isinstance(value, dict) else {"ticker": value}
+    problems = [f"{key}: unknown key; known: {', '.join(FUND_KEYS)}" for key in table if key not in FUND_KEYS]
+    chosen: dict[str, Any] = {}
+    for key, checked in _FUND_CHECKS.items():
+        if key not in table and key != "ticker":
+            continue
+        try:
+            chosen[key] = checked(table.get(key))
+        except Bad as bad:
+            problems += [f"{key} {problem}" if value is table else problem for problem in bad.problems]
+    if problems:
+        raise Bad(*problems)
+    known = {known.ticker: known for known in DEFAULT_PAIR}
+    return replace(known.get(chosen["ticker"], Fund(chosen["ticker"])), **chosen)
+
+
+def ticker(value: object) -> str:
+    """A fund's ticker as sources write it, in capitals."""
+    found = value.strip().upper() if isinstance(value, str) else ""
+    if not _TICKER.fullmatch(found):
+        raise Bad('must be a ticker such as "IJR": letters and digits, with one dot or hyphen at most')
     return found
 
 
@@ -189,3 +219,13 @@ def _each(value: object, check: Callable[[object], T], otherwise: str) -> list[T
 def _shown(entry: object) -> str:
     """An entry as TOML writes it, or nearly."""
     return str(entry).lower() if isinstance(entry, bool) else f"“{entry}”"
+
+
+_FUND_CHECKS: dict[str, Callable[[object], Any]] = {
+    "ticker": ticker,
+    "name": text,
+    "index": text,
+    "issuer_file": url,
+    "holdings_file": url,
+    "distributes": flag,
+}

@@ -11,6 +11,7 @@ import pytest
 
 from bot.config import KEYS, Config, default_database, load_config
 from bot.errors import ConfigError
+from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.token import TOKEN_VARIABLE
 from tests.configs import TOKEN, UNLIKE, problems, write
 
@@ -21,8 +22,6 @@ WITHOUT_DEFAULT = {
     ("sources", "daily_csv"),
     ("telegram", "token_file"),
     ("access", "owner"),
-    ("issuer", "iwm"),
-    ("issuer", "spy"),
     ("backup", "directory"),
 }
 
@@ -335,7 +334,7 @@ def test_the_secret_part_of_the_token_and_of_the_heartbeat_is_known() -> None:
     assert Config().secrets == frozenset()
 
 
-@pytest.mark.parametrize("name", ["base_url", "daily_csv", "issuer_iwm", "issuer_spy", "heartbeat_url"])
+@pytest.mark.parametrize("name", ["base_url", "daily_csv", "heartbeat_url"])
 def test_passwords_and_keys_in_addresses_are_known(name: str) -> None:
     given = {
         name: "https://me:p%40ssword@example.com/daily/0123456789abcdef/{ticker}?apikey=fedcba9876543210"
@@ -344,6 +343,70 @@ def test_passwords_and_keys_in_addresses_are_known(name: str) -> None:
     assert {"p%40ssword", "p@ssword", "0123456789abcdef", "fedcba9876543210"} <= config.secrets
     assert "daily" not in config.secrets
     assert "ssword" not in repr(config)
+
+
+@pytest.mark.parametrize("name", ["issuer_file", "holdings_file"])
+def test_passwords_in_addresses_of_a_funds_files_are_known(name: str) -> None:
+    address = {name: "https://me:p%40ssword@example.com/IJR.xls"}
+    config = Config(small=replace(Fund("IJR"), **address))  # type: ignore[arg-type]
+    assert {"p%40ssword", "p@ssword"} <= config.secrets
+    assert "ssword" not in repr(config)
+
+
+# The pair
+
+
+def test_a_ticker_alone_is_its_own_name_and_has_no_files(tmp_path: Path) -> None:
+    pair = load_config(write(tmp_path, '[pair]\nsmall = "ijr"\nlarge = "IVV"'), {}).pair
+    assert pair == Pair(Fund("IJR", "IJR"), Fund("IVV", "IVV"))
+
+
+def test_the_default_pair_keeps_what_is_known_of_its_funds(tmp_path: Path) -> None:
+    assert Config().pair == DEFAULT_PAIR
+    pair = load_config(write(tmp_path, '[pair]\nsmall = "SPY"\nlarge = "IVV"'), {}).pair
+    assert pair.small == DEFAULT_PAIR.large
+
+
+def test_a_fund_in_full(tmp_path: Path) -> None:
+    text = """
+        [pair]
+        large = "IVV"
+        [pair.small]
+        ticker = "IJR"
+        name = "iShares Core S&P Small-Cap ETF"
+        index = "S&P SmallCap 600"
+        issuer_file = "https://www.example.com/IJR.xls"
+        holdings_file = "https://www.example.com/IJR.csv"
+        distributes = false
+        """
+    assert load_config(write(tmp_path, text), {}).pair.small == Fund(
+        "IJR",
+        "iShares Core S&P Small-Cap ETF",
+        "S&P SmallCap 600",
+        "https://www.example.com/IJR.xls",
+        "https://www.example.com/IJR.csv",
+        distributes=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            '[pair]\nsmall = "IVV"\nlarge = "ivv"',
+            '[pair] small and large: both are IVV; name two funds, such as small = "IJR" and large = "IVV"',
+        ),
+        ('[pair]\nlarge = "IWM"', "[pair] small and large: both are IWM; name two funds"),
+        ('[pair]\nsmall = "I J R"', '[pair] small: must be a ticker such as "IJR"'),
+        ("[pair]\nsmall = 5", '[pair] small: must be a ticker such as "IJR"'),
+        ('[pair.small]\nname = "Small"', '[pair] small: ticker must be a ticker such as "IJR"'),
+        ('[pair.large]\nticker = "IVV"\nindx = "x"', "[pair] large: indx: unknown key; known: ticker, name"),
+        ('[pair.large]\nticker = "IVV"\nissuer_file = "x"', "[pair] large: issuer_file must be a URL"),
+    ],
+)
+def test_a_pair_that_cannot_be_is_refused_with_an_example(tmp_path: Path, text: str, problem: str) -> None:
+    (told,) = problems(tmp_path, text)
+    assert told.startswith(problem)
 
 
 def test_no_secret_is_in_the_configurations_text() -> None:

@@ -10,6 +10,8 @@ from bot.app import providers_of
 from bot.config import load_config
 from bot.errors import ConfigError
 
+FILE = '[pair.small]\nticker = "IWM"\nissuer_file = "https://www.example.com/IWM_fund.xls"\n'
+
 
 def names(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "config.toml"
@@ -23,16 +25,13 @@ def test_yahoo_alone_unless_more_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_daily_csv_and_the_issuers_come_after_it(tmp_path: Path) -> None:
-    text = (
-        '[sources]\ndaily_csv = "https://www.example.com/{ticker}.csv"\n'
-        '[issuer]\nfetch = true\niwm = "https://www.example.com/IWM_fund.xls"\n'
-    )
+    text = f'[sources]\ndaily_csv = "https://www.example.com/{{ticker}}.csv"\n[issuer]\nfetch = true\n{FILE}'
     assert names(tmp_path, text) == ["yahoo", "daily-csv", "issuer"]
 
 
 def test_an_issuer_is_asked_only_with_the_switch_and_an_address(tmp_path: Path) -> None:
     assert names(tmp_path, "[issuer]\nfetch = true") == ["yahoo"]
-    assert names(tmp_path, '[issuer]\niwm = "https://www.example.com/IWM_fund.xls"') == ["yahoo"]
+    assert names(tmp_path, FILE) == ["yahoo"]
 
 
 def test_an_address_without_the_ticker_is_refused(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class Health:
 
 def switched_on(config: Config) -> set[str]:
     """Names of the sources that the config has asked."""
-    issuer = config.issuer and (config.issuer_iwm or config.issuer_spy)
+    issuer = config.issuer and any(fund.issuer_file for fund in config.pair)
     on = {"yahoo": config.yahoo, "daily-csv": config.daily_csv, "issuer": issuer}
     return {name for name, value in on.items() if value}
 

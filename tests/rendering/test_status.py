@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bot.config import Config
+from bot.pair import Fund
 from bot.rendering.health import COUNTS_LOOKED_AT, healths, switched_on
 from bot.rendering.status import Report, about, status
 from storage.observations import Restatement
@@ -201,7 +202,7 @@ def test_sessions_that_a_source_dropped_are_named() -> None:
         (Config(), {"yahoo"}),
         (Config(yahoo=False, daily_csv="https://example.org/{ticker}"), {"daily-csv"}),
         (Config(yahoo=False, issuer=True), set()),
-        (Config(issuer=True, issuer_spy="https://example.org/spy"), {"yahoo", "issuer"}),
+        (Config(issuer=True, large=Fund("SPY", issuer_file="https://example.org/spy")), {"yahoo", "issuer"}),
     ],
 )
 def test_what_is_switched_off_is_not_asked(config: Config, on: set[str]) -> None:
