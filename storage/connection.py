@@ -12,7 +12,7 @@ import sqlite_utils
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver it chose
 
 from storage.errors import DatabaseBroken, DiskFault, StorageError, from_driver
-from storage.migrations import MIGRATIONS, NAMES
+from storage.migrations import MIGRATIONS, NAMES, UNRELEASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +78,11 @@ def is_current(db: sqlite_utils.Database, path: Path) -> bool:
     if tables and not applied:
         raise DatabaseBroken(
             f"{path} is a database of another program; name another file, e.g. --db bot.sqlite3."
+        )
+    if UNRELEASED in applied:
+        raise DatabaseBroken(
+            f"{path} was written before the first release and cannot be brought up to date: save its data "
+            "with “export” of the version that wrote it, then read them into a new database with “import”."
         )
     if newer := applied - NAMES:
         raise DatabaseBroken(

@@ -1,7 +1,7 @@
-"""The tables, as migrations that are only ever added to; never change one that was released.
+"""The tables, as migrations that are only ever added to: one that was released is never changed.
 
-Instants are text 'YYYY-MM-DDTHH:MM:SSZ', sessions and dates 'YYYY-MM-DD'. All pending migrations
-run in one transaction with foreign keys off (storage/connection.py), so none may be transactional=False.
+Instants are text 'YYYY-MM-DDTHH:MM:SSZ', sessions and dates 'YYYY-MM-DD'. All pending migrations run in
+one transaction with foreign keys off (storage/connection.py), so none may be transactional=False.
 """
 
 from __future__ import annotations
@@ -9,64 +9,296 @@ from __future__ import annotations
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
-from storage.migration_access import add_access
-from storage.migration_chats import add_chats
-from storage.migration_life import add_life
-from storage.migration_observations import add_observations
-from storage.migration_readings import add_readings
-from storage.migration_splits import add_splits_seen
-from storage.migration_standing import add_standing
-from storage.migration_withdrawal import let_splits_go
-
 MIGRATIONS = Migrations("storage")
+# First migration of the databases that were made before the first release; nothing brings those up to date.
+UNRELEASED = "m001_observations"
 
 
 @MIGRATIONS()
-def m001_observations(db: sqlite_utils.Database) -> None:
-    """What the sources said, and how each source is doing."""
-    add_observations(db)
+def m001_schema(db: sqlite_utils.Database) -> None:
+    """The schema of the first release."""
+    for statements in (_OBSERVATIONS, _SOURCES, _CHATS, _ALERTS, _OUTBOX):
+        db.executescript(statements)
 
 
-@MIGRATIONS()
-def m002_chats_and_alerts(db: sqlite_utils.Database) -> None:
-    """Chats, their alerts, and the outbox."""
-    add_chats(db)
+# Append-only vintages of what the sources said. The index {table}_vintages serves observations.add (the
+# newest vintage of one key) and observations.newest (all keys in order); {table}_revisions serves the list
+# of restatements, the newest first. `vintage` is explained in storage/vintages.py.
+_OBSERVATIONS = """
+    CREATE TABLE bars (
+        id INTEGER PRIMARY KEY,
+        ticker TEXT NOT NULL,
+        session TEXT NOT NULL,
+        open REAL, high REAL, low REAL,
+        close REAL NOT NULL,
+        volume INTEGER,
+        provisional INTEGER NOT NULL DEFAULT 0 CHECK (provisional IN (0, 1)),
+        source TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
+    ) STRICT;
+    CREATE INDEX bars_vintages ON bars (ticker, session, source, observed_at DESC, id DESC);
+    CREATE INDEX bars_revisions ON bars (observed_at DESC, id DESC) WHERE vintage = 2;
 
+    CREATE TABLE distributions (
+        id INTEGER PRIMARY KEY,
+        ticker TEXT NOT NULL,
+        ex_date TEXT NOT NULL,
+        amount REAL,  -- NULL: withdrawn by the source
+        source TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
+    ) STRICT;
+    CREATE INDEX distributions_vintages ON distributions (ticker, ex_date, source, observed_at DESC, id DESC);
+    CREATE INDEX distributions_revisions ON distributions (observed_at DESC, id DESC) WHERE vintage = 2;
 
-@MIGRATIONS()
-def m003_readings(db: sqlite_utils.Database) -> None:
-    """When each row was said, and which rows are vintages."""
-    add_readings(db)
+    CREATE TABLE splits (
+        id INTEGER PRIMARY KEY,
+        ticker TEXT NOT NULL,
+        session TEXT NOT NULL,
+        ratio REAL,  -- NULL: withdrawn by the source
+        source TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
+    ) STRICT;
+    CREATE INDEX splits_vintages ON splits (ticker, session, source, observed_at DESC, id DESC);
+    CREATE INDEX splits_revisions ON splits (observed_at DESC, id DESC) WHERE vintage = 2;
 
+    CREATE TABLE fund_facts (
+        id INTEGER PRIMARY KEY,
+        ticker TEXT NOT NULL,
+        session TEXT NOT NULL,
+        nav REAL, shares REAL, assets REAL,
+        source TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
+    ) STRICT;
+    CREATE INDEX fund_facts_vintages ON fund_facts (ticker, session, source, observed_at DESC, id DESC);
+    CREATE INDEX fund_facts_revisions ON fund_facts (observed_at DESC, id DESC) WHERE vintage = 2;
 
-@MIGRATIONS()
-def m004_life(db: sqlite_utils.Database) -> None:
-    """How long alerts live and when chats are left in peace; what was not told yet; outages."""
-    add_life(db)
+    CREATE TABLE multiples (
+        id INTEGER PRIMARY KEY,
+        ticker TEXT NOT NULL,
+        session TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        convention TEXT NOT NULL,
+        basis TEXT NOT NULL,
+        value REAL,
+        holdings_date TEXT, price_date TEXT,
+        coverage REAL,
+        source TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
+    ) STRICT;
+    CREATE INDEX multiples_vintages
+        ON multiples (ticker, session, metric, convention, basis, source, observed_at DESC, id DESC);
+    CREATE INDEX multiples_revisions ON multiples (observed_at DESC, id DESC) WHERE vintage = 2;
 
+    CREATE TABLE sector_weights (
+        id INTEGER PRIMARY KEY,
+        ticker TEXT NOT NULL,
+        session TEXT NOT NULL,
+        level TEXT NOT NULL,  -- sector, industry group, or revenue (its share from the home market)
+        sector TEXT NOT NULL,
+        weight REAL,
+        source TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
+    ) STRICT;
+    CREATE INDEX sector_weights_vintages
+        ON sector_weights (ticker, session, level, sector, source, observed_at DESC, id DESC);
+    CREATE INDEX sector_weights_revisions ON sector_weights (observed_at DESC, id DESC) WHERE vintage = 2;
 
-@MIGRATIONS()
-def m005_access(db: sqlite_utils.Database) -> None:
-    """Who asked to be let in, and more settings of a chat."""
-    add_access(db)
+    CREATE TABLE readings (  -- rows first_id to last_id of a kind were said at observed_at
+        kind TEXT NOT NULL,
+        source TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        first_id INTEGER NOT NULL,
+        last_id INTEGER NOT NULL,
+        PRIMARY KEY (kind, source, observed_at, first_id, last_id)
+    ) STRICT, WITHOUT ROWID;
+"""
 
+_SOURCES = """
+    CREATE TABLE sources (
+        source TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        last_attempt TEXT NOT NULL,
+        last_success TEXT,
+        last_session TEXT,
+        outcome TEXT NOT NULL,
+        detail TEXT NOT NULL DEFAULT '',
+        breaker_until TEXT,
+        failures INTEGER NOT NULL DEFAULT 0,
+        missing TEXT NOT NULL DEFAULT '',  -- dropped sessions, separated by spaces
+        rests_until TEXT,    -- this subject alone is left alone until then
+        payload TEXT,        -- hash of the last raw answer
+        payload_since TEXT,  -- the session after which that answer first came
+        PRIMARY KEY (source, subject)
+    ) STRICT, WITHOUT ROWID;
 
-@MIGRATIONS()
-def m006_standing(db: sqlite_utils.Database) -> None:
-    """Dropped sessions, pauses and answers of each source."""
-    add_standing(db)
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"""
 
+_CHATS = """
+    CREATE TABLE chats (
+        chat_id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        title TEXT NOT NULL DEFAULT '',
+        status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive')),
+        reason TEXT NOT NULL DEFAULT '',
+        last_number INTEGER NOT NULL DEFAULT 0,  -- of its alerts: a number is never used twice
+        created_at TEXT NOT NULL,
+        summary_at TEXT,  -- 'HH:MM' local; NULL: no daily summary
+        weekdays INTEGER NOT NULL DEFAULT 0 CHECK (weekdays IN (0, 1)),
+        quiet_from TEXT,  -- 'HH:MM' local
+        quiet_to TEXT CHECK ((quiet_from IS NULL) = (quiet_to IS NULL)),
+        -- NULL, in each of these: what the configuration or the program says
+        timezone TEXT,
+        returns TEXT CHECK (returns IN ('price', 'total')),
+        theme TEXT,
+        numbers TEXT
+    ) STRICT;
 
-@MIGRATIONS()
-def m007_splits_seen(db: sqlite_utils.Database) -> None:
-    """Which splits an alert's levels allow for."""
-    add_splits_seen(db)
+    CREATE TABLE access (
+        chat_id INTEGER PRIMARY KEY,  -- a person's private chat, so the person's id; or a group's
+        title TEXT NOT NULL DEFAULT '',
+        status TEXT NOT NULL CHECK (status IN ('asked', 'approved', 'rejected')),
+        asked_at TEXT NOT NULL,
+        decided_at TEXT
+    ) STRICT;
+    -- access.waiting and access.listed: those of one status, the longest waiting first
+    CREATE INDEX access_status ON access (status, asked_at);
 
+    CREATE TABLE summaries (
+        id INTEGER PRIMARY KEY,
+        chat_id INTEGER NOT NULL REFERENCES chats ON UPDATE CASCADE ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        local_date TEXT NOT NULL,
+        due_at TEXT NOT NULL,
+        status TEXT NOT NULL DEFAULT 'due' CHECK (status IN ('due', 'claimed', 'sent', 'skipped')),
+        UNIQUE (chat_id, kind, local_date)
+    ) STRICT;
+    -- chats.due: every tick, over the few rows not yet claimed
+    CREATE INDEX summaries_due ON summaries (due_at) WHERE status = 'due';
 
-@MIGRATIONS()
-def m008_withdrawn_splits(db: sqlite_utils.Database) -> None:
-    """Splits that their source took back."""
-    let_splits_go(db)
+    CREATE TABLE updates (
+        update_id INTEGER PRIMARY KEY,
+        seen_at TEXT NOT NULL
+    ) STRICT;
+    -- chats.seen_update: forgetting the old ones
+    CREATE INDEX updates_age ON updates (seen_at);
 
+    CREATE TABLE outages (
+        part TEXT NOT NULL,     -- of the Market: prices, facts:IWM, ...
+        session TEXT NOT NULL,  -- the first that was missing
+        began TEXT NOT NULL,
+        back_at TEXT,
+        PRIMARY KEY (part, session)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE outage_chats (  -- who was told of an outage
+        part TEXT NOT NULL,
+        session TEXT NOT NULL,
+        chat_id INTEGER NOT NULL REFERENCES chats ON UPDATE CASCADE ON DELETE CASCADE,
+        PRIMARY KEY (part, session, chat_id),
+        FOREIGN KEY (part, session) REFERENCES outages ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    -- chats.migrate_chat: one chat's rows
+    CREATE INDEX outage_chats_chat ON outage_chats (chat_id);
+"""
+
+_ALERTS = """
+    CREATE TABLE alerts (
+        alert_id INTEGER PRIMARY KEY AUTOINCREMENT,
+        chat_id INTEGER NOT NULL REFERENCES chats ON UPDATE CASCADE ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        owner_id INTEGER NOT NULL,
+        thread_id INTEGER,        -- the forum topic it was made in
+        rule TEXT NOT NULL,       -- canonical text
+        rule_json TEXT NOT NULL,
+        life TEXT NOT NULL DEFAULT 'active' CHECK (life IN ('active', 'paused', 'expired', 'done')),
+        reason TEXT NOT NULL DEFAULT '',
+        created_at TEXT NOT NULL,
+        created_session TEXT,
+        expires_on TEXT,          -- local date on which it ends; NULL: never
+        expiry_told TEXT,         -- the expires_on that was announced
+        snoozed_until TEXT,       -- instant; its messages wait until then
+        scaled_session TEXT,      -- its levels are in the shares of this session
+        splits_seen INTEGER NOT NULL DEFAULT 0,  -- the last row of `splits` that its levels allow for
+        UNIQUE (chat_id, number)
+    ) STRICT;
+    -- alerts.active_alerts: every judging
+    CREATE INDEX alerts_active ON alerts (alert_id) WHERE life = 'active';
+    -- alerts.expiring: every tick
+    CREATE INDEX alerts_expiring ON alerts (expires_on) WHERE life IN ('active', 'paused');
+
+    -- The primary key serves current_state and state_before: newest session of one alert.
+    CREATE TABLE alert_states (
+        alert_id INTEGER NOT NULL REFERENCES alerts ON DELETE CASCADE,
+        session TEXT NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (alert_id, session)
+    ) STRICT, WITHOUT ROWID;
+
+    -- The UNIQUE index serves events and fires_since: one alert's, by session.
+    CREATE TABLE alert_events (
+        event_id INTEGER PRIMARY KEY,
+        alert_id INTEGER NOT NULL REFERENCES alerts ON DELETE CASCADE,
+        session TEXT NOT NULL,
+        transition TEXT NOT NULL,
+        revision INTEGER NOT NULL DEFAULT 0,
+        value REAL,
+        threshold REAL,
+        detail TEXT NOT NULL DEFAULT '{}',
+        created_at TEXT NOT NULL,
+        held TEXT CHECK (held IN ('snooze', 'quiet')),
+        message INTEGER,  -- the outbox row that tells it
+        UNIQUE (alert_id, session, transition, revision)
+    ) STRICT;
+    -- held.waiting: every tick, over the few events that wait to be told
+    CREATE INDEX alert_events_held ON alert_events (alert_id) WHERE held IS NOT NULL;
+    -- alerts.ended_lately: what happened in the sessions that can be revised
+    CREATE INDEX alert_events_session ON alert_events (session);
+"""
+
+_OUTBOX = """
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        chat_id INTEGER NOT NULL,
+        thread_id INTEGER,
+        kind TEXT NOT NULL CHECK (kind IN ('reply', 'alert', 'notice', 'summary')),
+        dedup TEXT NOT NULL UNIQUE,
+        payload TEXT NOT NULL,
+        photo BLOB,
+        status TEXT NOT NULL DEFAULT 'queued'
+            CHECK (status IN ('queued', 'sending', 'sent', 'waiting', 'ambiguous', 'dead')),
+        not_before TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        unknown INTEGER NOT NULL DEFAULT 0,
+        message_id INTEGER,
+        reason TEXT NOT NULL DEFAULT '',
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL
+    ) STRICT;
+    -- outbox.claim: walks what waits to be sent in the order of sending, stops at its limit
+    CREATE INDEX outbox_ready
+        ON outbox (CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id)
+        WHERE status IN ('queued', 'waiting');
+    -- outbox.recover, requeue_ambiguous, pending: rows of one status
+    CREATE INDEX outbox_status ON outbox (status);
+    -- outbox.prune: the oldest finished rows
+    CREATE INDEX outbox_finished ON outbox (updated_at) WHERE status IN ('sent', 'dead');
+    -- chats.migrate_chat: one chat's rows
+    CREATE INDEX outbox_chat ON outbox (chat_id);
+
+    CREATE TABLE halts (
+        chat_id INTEGER PRIMARY KEY,  -- 0: all chats
+        until TEXT NOT NULL
+    ) STRICT;
+"""
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

@@ -12,10 +12,12 @@ from typing import TypeAlias
 import pytest
 import sqlite_utils
 
+from storage import connection
 from storage.chats import ensure_chat
 from storage.connection import connect, create, transaction
 from storage.db import Database, open_database
 from storage.migrations import MIGRATIONS
+from tests.storage import kills
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +44,13 @@ def db(path: Path) -> Iterator[sqlite_utils.Database]:
     with transaction(opened, "BEGIN IMMEDIATE"):
         yield opened
     opened.close()
+
+
+@pytest.fixture
+def later_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the program knows one migration more: databases made without this fixture are older."""
+    monkeypatch.setattr(connection, "MIGRATIONS", kills.LATER)
+    monkeypatch.setattr(connection, "NAMES", kills.LATER_NAMES)
 
 
 @pytest.fixture

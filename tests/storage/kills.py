@@ -1,7 +1,8 @@
 """Work that is killed at its first step, then, begun anew, at its second and so on, until it is done.
 
     python -m tests.storage.kills restore PATH COPY     # a step: anything done to a file's name
-    python -m tests.storage.kills migrate PATH OLDER    # a step: a statement; each on a new copy of OLDER
+    python -m tests.storage.kills migrate PATH OLDER    # a step: a statement; each on a new copy of OLDER, or
+                                                        # on an empty file where OLDER does not exist
     python -m tests.storage.kills glance PATH OLDER     # the same at some steps, the first and last of all
 
 A process of its own, because it forks: a line for each kill and one for the end, what is then to be read.
@@ -22,14 +23,36 @@ from functools import partial
 from pathlib import Path
 
 import sqlite_utils
+from sqlite_utils.migrations import Migrations
 
 from storage import connection
 from storage.backup import integrity_check, remove
 from storage.connection import connect, create
+from storage.migrations import m001_schema
 from storage.restore import restore
 from storage.sources import meta
 
-_NAMES = {"os.link", "os.remove", "os.rename", "shutil.copyfile"}
+_EVENTS = {"os.link", "os.remove", "os.rename", "shutil.copyfile"}
+
+# The migrations of an imaginary later release, beside which every database of today is an older one.
+LATER = Migrations("storage")
+LATER_NAMES = frozenset({"m001_schema", "m002_notes"})
+LATER()(m001_schema)
+
+
+@LATER()
+def m002_notes(db: sqlite_utils.Database) -> None:
+    """A new table, a column added to a table with rows, and a table made anew."""
+    db.executescript(
+        """
+        CREATE TABLE notes (chat_id INTEGER NOT NULL REFERENCES chats, note TEXT NOT NULL) STRICT;
+        ALTER TABLE sources ADD COLUMN note TEXT NOT NULL DEFAULT '';
+        CREATE TABLE meta_anew (key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;
+        INSERT INTO meta_anew SELECT key, value FROM meta;
+        DROP TABLE meta;
+        ALTER TABLE meta_anew RENAME TO meta;
+        """
+    )
 
 
 class Countdown:
@@ -65,7 +88,7 @@ def restoring(path: Path, copy: Path) -> Iterator[str | None]:
     """The word in the database after each kill, and at last after none."""
 
     def work(countdown: Countdown) -> None:
-        sys.addaudithook(lambda event, _: countdown.step() if event in _NAMES else None)
+        sys.addaudithook(lambda event, _: countdown.step() if event in _EVENTS else None)
         restore(copy, path, path.with_name(f"aside-{countdown.left}.db"), lambda _: None)
 
     going = True
@@ -104,16 +127,23 @@ def begin(path: Path, older: Path) -> None:
         shutil.copyfile(older, path)
 
 
+def use_later_migrations() -> None:
+    """Let this process be the later release."""
+    setattr(connection, "MIGRATIONS", LATER)  # noqa: B010 - a patch, which types would forbid
+    setattr(connection, "NAMES", LATER_NAMES)  # noqa: B010 - as above
+
+
 def migrate(path: Path, countdown: Countdown) -> None:
     """Open the database, and count down at each statement once it is known to be older."""
     real = connection.is_current
+    use_later_migrations()
 
     def watched(db: sqlite_utils.Database, file: Path) -> bool:
         current = real(db, file)
         db.conn.set_trace_callback(countdown.step)
         return current
 
-    setattr(connection, "is_current", watched)  # noqa: B010 - a patch, which types would forbid
+    setattr(connection, "is_current", watched)  # noqa: B010 - as above
     try:
         connect(path, read_only=False).close()
     finally:

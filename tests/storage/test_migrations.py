@@ -1,4 +1,4 @@
-"""From every earlier schema, with rows in every table, to the newest; and killed on the way."""
+"""From every schema, with rows in every table, to the newest; and killed on the way."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ import sqlite_utils
 from storage.backup import integrity_check
 from storage.db import open_database
 from storage.migrations import MIGRATIONS, NAMES
+from tests.storage.kills import LATER, LATER_NAMES
 
 ROOT = Path(__file__).parents[2]
-ORDER = [migration.name for migration in MIGRATIONS._migrations]
+ORDER = [migration.name for migration in LATER._migrations]
 ROWS = 4  # in each table
 SCAFFOLD = {"_sqlite_migrations", "sqlite_sequence"}
 
 
-def at(path: Path, count: int) -> sqlite_utils.Database:
+def database_at(path: Path, count: int) -> sqlite_utils.Database:
     """A database of the schema after so many migrations, with rows in every table."""
     db = sqlite_utils.Database(path, strict=True)
-    if count < len(ORDER):
-        MIGRATIONS.apply(db, stop_before=ORDER[count])
-    else:
-        MIGRATIONS.apply(db)
+    LATER.apply(db, stop_before=ORDER[count:])
     for table in in_order_of_references(db):
         for number in range(1, ROWS + 1):
             db.table(table).insert(row_of(db, table, number))
@@ -106,11 +104,12 @@ def columns_of(db: sqlite_utils.Database) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.usefixtures("later_release")
 @pytest.mark.parametrize("count", range(1, len(ORDER) + 1), ids=lambda count: ORDER[count - 1])
 def test_from_each_schema_every_row_is_kept_and_the_schema_is_the_newest(
     path: Path, tmp_path: Path, count: int
 ) -> None:
-    with at(path, count) as older:
+    with database_at(path, count) as older:
         columns = columns_of(older)
         before = rows_of(older, columns)
         assert all(len(rows) == ROWS for rows in before.values())
@@ -123,18 +122,24 @@ def test_from_each_schema_every_row_is_kept_and_the_schema_is_the_newest(
 
 
 def test_the_names_are_numbered_in_order() -> None:
-    assert [name[:4] for name in ORDER] == [f"m{number:03}" for number in range(1, len(ORDER) + 1)]
-    assert frozenset(ORDER) == NAMES
-    assert all(migration.transactional for migration in MIGRATIONS._migrations)
+    for migrations, names in ((MIGRATIONS, NAMES), (LATER, LATER_NAMES)):
+        ordered = [migration.name for migration in migrations._migrations]
+        assert [name[:4] for name in ordered] == [f"m{number:03}" for number in range(1, len(ordered) + 1)]
+        assert frozenset(ordered) == names
+        assert all(migration.transactional for migration in migrations._migrations)
 
 
-def test_killed_on_the_way_nothing_is_lost_and_the_next_start_goes_on(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", range(len(ORDER)), ids=["empty", *ORDER[:-1]])
+def test_killed_on_the_way_nothing_is_lost_and_the_next_start_goes_on(
+    path: Path, tmp_path: Path, count: int
+) -> None:
     """At some statements; `python -m tests.storage.kills migrate` does it at every one."""
     older = tmp_path / "older.db"
-    at(older, 1).close()
+    if count:
+        database_at(older, count).close()
     child = [sys.executable, "-m", "tests.storage.kills", "glance", str(path), str(older)]
     done = subprocess.run(child, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 - our own code
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(told) >= 8
-    assert {applied for applied, _, _ in told} == {1, len(ORDER)}  # all of them or none
-    assert {(after, sound) for _, after, sound in told} == {(len(ORDER), 1)}
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(outcomes) >= 8
+    assert {applied for applied, _, _ in outcomes} == {count, len(ORDER)}  # all of them or none
+    assert {(after, sound) for _, after, sound in outcomes} == {(len(ORDER), 1)}

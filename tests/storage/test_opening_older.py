@@ -13,7 +13,7 @@ from storage.db import (
     DatabaseBroken,
     open_database,
 )
-from storage.migrations import MIGRATIONS, NAMES
+from storage.migrations import NAMES
 from storage.sources import meta, set_meta
 
 if TYPE_CHECKING:
@@ -36,24 +36,46 @@ def test_opening_again_migrates_nothing(path: Path) -> None:
 
 
 @pytest.fixture
-def older(path: Path) -> Path:
-    """A database of the first schema, with a row in it."""
-    with sqlite_utils.Database(path) as db:
-        MIGRATIONS.apply(db, stop_before="m002_chats_and_alerts")
-        set_meta(db, "word", "old")
+def today(path: Path) -> Path:
+    """A database with a row in it."""
+    with open_database(path) as database:
+        database.run_sync(lambda db: set_meta(db, "word", "old"))
     return path
+
+
+@pytest.fixture
+def older(today: Path, later_release: None) -> Path:  # noqa: ARG001 - made before the later release runs
+    return today
 
 
 def test_an_older_database_is_brought_up_to_date_with_its_rows(older: Path) -> None:
     with open_database(older) as opened:
         assert opened.run_sync(lambda db: meta(db, "word")) == "old"
-        assert opened.run_sync(lambda db: db.table("alerts").count) == 0
+        assert opened.run_sync(lambda db: db.table("notes").count) == 0
 
 
 def test_an_older_database_is_not_opened_for_reading(older: Path) -> None:
     message = f"{older} was written by an older version; start the bot on it once, then try again."
     with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
         open_database(older, read_only=True)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_database_of_before_the_first_release_names_export_and_import(path: Path, read_only: bool) -> None:
+    with sqlite_utils.Database(path) as unreleased:
+        unreleased.table("bars").create({"id": int})
+        unreleased.table("_sqlite_migrations").insert_all(
+            {"migration_set": "storage", "name": name, "applied_at": ""}
+            for name in ("m001_observations", "m002_chats_and_alerts")
+        )
+    before = path.read_bytes()
+    message = (
+        f"{path} was written before the first release and cannot be brought up to date: save its data with "
+        "“export” of the version that wrote it, then read them into a new database with “import”."
+    )
+    with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
+        open_database(path, read_only=read_only)
+    assert path.read_bytes() == before
 
 
 def test_a_migration_that_fails_leaves_the_old_schema(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +87,7 @@ def test_a_migration_that_fails_leaves_the_old_schema(older: Path, monkeypatch: 
         with pytest.raises(RuntimeError):
             open_database(older)
     with sqlite_utils.Database(older) as db:
-        assert "alerts" not in db.table_names()
+        assert "notes" not in db.table_names()
     open_database(older).close()
 
 
@@ -75,4 +97,4 @@ def test_a_migration_that_breaks_references_is_undone(older: Path, monkeypatch: 
     with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
         open_database(older)
     with sqlite_utils.Database(older) as db:
-        assert "alerts" not in db.table_names()
+        assert "notes" not in db.table_names()

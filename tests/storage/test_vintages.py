@@ -4,17 +4,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import sqlite_utils
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from storage.db import open_database
-from storage.migrations import MIGRATIONS
 from storage.observations import Written, add, newest
 from storage.vintages import JITTER, agree
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import sqlite_utils
 
     from storage.rows import Row
 
@@ -270,37 +267,3 @@ def test_rows_that_arrive_together_are_stored_as_if_one_by_one(
 )
 def test_rows_agree_up_to_the_jitter(one: object, other: object, same: bool) -> None:
     assert agree({"x": one}, {"x": other}, ("x",)) == same
-
-
-# Databases of before
-
-
-def test_rows_stored_before_readings_were_kept_become_first_and_later_vintages(
-    path: Path,
-) -> None:
-    rows = [("IWM", ONE, A), ("SPY", ONE, A), ("IWM", TWO, B), ("SPY", THREE, B), ("IWM", THREE, A)]
-    with sqlite_utils.Database(path) as older:
-        MIGRATIONS.apply(older, stop_before="m003_readings")
-        for ticker, at, close in rows:
-            older.execute(
-                "INSERT INTO bars (ticker, session, close, source, observed_at) VALUES (?, ?, ?, ?, ?)",
-                (ticker, "2020-12-11", close, "yahoo", at),
-            )
-    with open_database(path) as database:
-        assert database.run_sync(vintages) == [(ONE, A), (TWO, B), (THREE, A)]
-        assert database.run_sync(lambda db: [row["vintage"] for row in db.table("bars").rows]) == [
-            1,
-            1,
-            2,
-            2,
-            2,
-        ]
-        assert database.run_sync(
-            lambda db: [tuple(row.values())[2:] for row in db.table("readings").rows]
-        ) == [
-            (ONE, 1, 2),
-            (TWO, 3, 3),
-            (THREE, 4, 5),
-        ]
-        assert database.run_sync(lambda db: put(db, TWO, 103.0, ticker="SPY")) == Written(revised=1)
-        assert database.run_sync(lambda db: vintages(db, "SPY")) == [(ONE, A), (TWO, 103.0), (THREE, B)]
