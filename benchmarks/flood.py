@@ -101,7 +101,7 @@ async def measure(
                 (found.flooded if flood else found.calm).extend(latencies)
             found.seconds = time.monotonic() - began
             await bot.application.stop()
-            bot.services.easel.close()
+            bot.services.charts.close()
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from telegram.ext import Application
 
 from bot.analytics.sessions import Sessions
+from bot.chart_process import ChartRenderer
 from bot.chat.dispatch import Dispatcher
 from bot.chat.polling import PerChat, UpdatesRequest
 from bot.data.daily_csv import DailyCsv
@@ -16,7 +17,6 @@ from bot.data.issuers.fetch import IssuerFiles
 from bot.data.markets import Markets
 from bot.data.yahoo import Yahoo
 from bot.delivery import Delivery
-from bot.easel import Easel
 from bot.jobs.tick import Scheduler
 from bot.local import LOCAL_CHAT, Unlimited
 from bot.quota import Quota
@@ -41,7 +41,7 @@ def services_of(
 ) -> Services:
     """What handlers and jobs share; `apart` draws pictures in a process of its own."""
     markets = Markets(database, clock, config.closed)
-    return Services(config, database, markets, clock, live=live, easel=Easel(apart=apart))
+    return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=apart))
 
 
 def providers_of(config: Config) -> list[Provider]:

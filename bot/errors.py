@@ -4,7 +4,7 @@ BotError
 ├── ConfigError        the configuration cannot be used (every problem at once)
 ├── BadInput           what a person typed cannot be understood; names the word and a form that works
 ├── NoData             the question is fine, the stored data cannot answer it
-├── Undrawn            a picture cannot be made now
+├── ChartFailed            a picture cannot be made now
 └── ImportRejected     a file was not taken in; nothing of it was stored
 """
 
@@ -36,7 +36,7 @@ class NoData(BotError):
     """The stored data cannot answer the question."""
 
 
-class Undrawn(BotError):
+class ChartFailed(BotError):
     """A picture cannot be made now; the text it belongs to stands."""
 
 

@@ -169,7 +169,7 @@ async def _drain(bot: Bot, poller: Poller) -> None:
         _log.warning("stopped with requests under way; the next start goes on with them")
     else:
         await poller.confirm()
-    bot.services.easel.close()
+    bot.services.charts.close()
     with suppress(TelegramError):
         await application.bot.shutdown()  # closes the connections, so that requests end now
     done, late = await asyncio.wait(ending, timeout=CUT_SECONDS)

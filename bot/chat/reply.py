@@ -141,7 +141,7 @@ async def _send_picture(place: Place, ask: Ask, answer: Answer) -> None:
         await place.bot.send_chat_action(
             place.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=place.thread
         )
-    chart = await ask.services.easel.draw(answer.draw)
+    chart = await ask.services.charts.draw(answer.draw)
     digest = hashlib.sha256(chart.png).hexdigest()
     told = localized(escape(chart.caption), ask.preferences.numbers)
     caption = split_html(told, CAPTION_LIMIT)[0]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bot.analytics.market import Market
-    from bot.rendering.charts import Sketch
+    from bot.rendering.charts import ChartSpec
 
 Button = tuple[str, str]  # label, and the command line it stands for
 # A button carries the command line it stands for, so what it may touch is checked as if it were typed.
@@ -54,7 +54,7 @@ class Answer:
     """A reply: text, a chart that is drawn when it is sent, rows of buttons, a file."""
 
     html: Html
-    draw: Sketch | None = None
+    draw: ChartSpec | None = None
     name: str = "chart"  # of the picture's file
     buttons: tuple[tuple[Button, ...], ...] = ()
     attachment: Attachment | None = None

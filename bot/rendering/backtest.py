@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule
     from bot.analytics.market import Market
-    from bot.rendering.charts import Sketch
+    from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -167,7 +167,7 @@ def _rows(after: list[Outcome]) -> list[tuple[str, ...]]:
     ]
 
 
-def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest) -> Sketch:
+def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest) -> ChartSpec:
     """Every condition that has a figure in the span, one above the other, the fires marked."""
     begin = pd.Timestamp(tested.begin)
     drawn = [drawn_leg(condition, histories, begin) for condition in tested.rule.conditions]

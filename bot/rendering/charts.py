@@ -64,7 +64,7 @@ class Chart:
 
 
 # A chart to be drawn later, elsewhere: a function of this module with its inputs, so that it can be pickled.
-Sketch: TypeAlias = Callable[[], Chart]
+ChartSpec: TypeAlias = Callable[[], Chart]
 
 
 def compare_chart(returns: pd.DataFrame, look: Look, panel: Panel | None = None) -> Chart:

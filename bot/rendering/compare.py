@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.performance import Performance
     from bot.analytics.valuation import Figure
-    from bot.rendering.charts import Sketch
+    from bot.rendering.charts import ChartSpec
 
 WINDOWS = (
     Window("w", 1),
@@ -212,7 +212,7 @@ def fact_labels(market: Market) -> str:
     return ", ".join(label for label in labels if label != "no data")
 
 
-def _chart(market: Market, window: Window, total: bool, theme: Theme) -> Sketch:
+def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSpec:
     grown = performance.growth(market, window, total)
     r: pd.Series = trend.ratio(market)
     kind = "total return" if total else "price"

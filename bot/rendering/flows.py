@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.analytics.market import Market
-    from bot.rendering.charts import Sketch
+    from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -161,7 +161,7 @@ def _signals(market: Market) -> list[str]:
     ]
 
 
-def _chart(market: Market, window: Window, theme: Theme) -> Sketch:
+def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
     columns = {}
     for ticker in PAIR:
         frame = flows.prepared(market, ticker)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.windows import Window
-    from bot.rendering.charts import Sketch
+    from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -133,7 +133,7 @@ def _history(market: Market, ticker: str, convention: str) -> str:
     return f"History from {short_date(series.index[0])}, n = {len(series)}."
 
 
-def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, theme: Theme) -> Sketch:
+def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, theme: Theme) -> ChartSpec:
     """A panel a fund, its lines the indexed figures of the text."""
     sheets = [_sheet(ticker, found) for ticker, found in funds.items()]
     last = max(line.index.index[-1] for found in funds.values() for line in found if len(line.index))

@@ -21,7 +21,7 @@ from bot.rendering.text import Html, bold, code, lines, session_phrase, short_da
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.rendering.charts import Sketch
+    from bot.rendering.charts import ChartSpec
     from bot.rendering.themes import Theme
 
 
@@ -88,7 +88,7 @@ def _word(value: object) -> str:
     return titled(value) if isinstance(value, Window) else str(value)
 
 
-def _chart(market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme) -> Sketch:
+def _chart(market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme) -> ChartSpec:
     history: pd.Series = metric.history(market, arguments)
     position = int(span.bases(pd.DatetimeIndex(history.index))[-1])
     look = chart_look(

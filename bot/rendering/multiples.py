@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.valuation import Figure
-    from bot.rendering.charts import Sketch
+    from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -174,7 +174,7 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
     return f"Source: {'; '.join(said)}."
 
 
-def _chart(market: Market, chosen: str, theme: Theme) -> Sketch:
+def _chart(market: Market, chosen: str, theme: Theme) -> ChartSpec:
     series = valuation.premium(market, "pe", chosen)
     look = chart_look(
         f"P/E premium of IWM over SPY, {valuation.CONVENTIONS.get(chosen, chosen)}",

@@ -19,7 +19,7 @@ from bot.rendering.text import bold, lines, pre, short_date
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.rendering.charts import Sketch
+    from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
@@ -106,7 +106,7 @@ def channel_line(market: Market) -> str:
     return f"Trend line from {since}: {pace} a year; the ratio is {far} sigma from it ({said})."
 
 
-def _chart(market: Market, window: Window, theme: Theme) -> Sketch:
+def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
     r = trend.ratio(market)
     position = int(window.bases(r.index)[-1])
     shown = r.iloc[max(position, 0) :]

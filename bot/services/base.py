@@ -12,7 +12,7 @@ from bot.alerts.bars import Histories
 from bot.alerts.view import EvaluationContext
 from bot.analytics.fundamentals import convention_for
 from bot.analytics.registry import METRICS, for_convention
-from bot.easel import Easel
+from bot.chart_process import ChartRenderer
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -36,7 +36,7 @@ class Services:
     clock: Callable[[], dt.datetime]
     live: bool = True  # whether sources may be asked; false with --offline and in the demo
     pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
-    easel: Easel = field(default_factory=Easel)
+    charts: ChartRenderer = field(default_factory=ChartRenderer)
 
 
 def wall_clock() -> dt.datetime:

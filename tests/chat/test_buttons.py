@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.easel import Easel
+from bot.chart_process import ChartRenderer
 from tests.chat.people import STEP
 from tests.chat.talk import ME, YOU
 from tests.fakes.botapi_faults import refusal
@@ -119,10 +119,10 @@ async def test_every_picture_can_be_drawn_in_a_process_of_its_own(talk: Talk) ->
     await talk.ask("/alert ratio > sma 200")
     for line in PICTURES:
         await talk.ask(line)
-    talk.bot.services.easel = Easel(apart=True)
+    talk.bot.services.charts = ChartRenderer(apart=True)
     for line in PICTURES:
         await talk.ask(line)
-    talk.bot.services.easel.close()
+    talk.bot.services.charts.close()
     uploads = [set(call.files) for call in talk.api.calls("sendPhoto")]
     # Sent again by its id: it is the same to the byte.
     assert uploads == [*([{"photo"}] * len(PICTURES)), *([set()] * len(PICTURES))]

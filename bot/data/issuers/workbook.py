@@ -1,19 +1,18 @@
-"""Excel workbooks (xls, xlsx, Strict OOXML) by calamine, in a process of its own.
+"""Excel workbooks (xls, xlsx, Strict OOXML) by calamine, in a child process.
 
 calamine is native code that answers some damaged files with a panic on standard error, an endless loop or
-a claim on all memory. In a process of its own, with limits, that is just one more file that cannot be read.
-Run as a program this module is that process: a workbook on standard input, its sheets as JSON on output.
+a claim on all memory. In a child process with limits, that is just one more file that cannot be read.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import subprocess
-import sys
+from functools import partial
 
-TIME_LIMIT = 20.0  # seconds; twenty-six years of a fund take one
-MEMORY_LIMIT = 2_000_000_000  # bytes of address space, where the system enforces it
+from bot.child_process import ChildProcess, JobFailed, JobTimedOut, Limits
+
+# Twenty-six years of a fund take one second.
+LIMITS = Limits(job_seconds=20.0, memory=2_000_000_000, quiet=True)
 
 Sheets = dict[str, list[list[str]]]
 
@@ -22,35 +21,34 @@ class Unreadable(Exception):
     """The workbook cannot be read; the message is the reason, to be put after its name."""
 
 
-def read_workbook(data: bytes) -> Sheets:
+def read_workbook(data: bytes, limits: Limits = LIMITS) -> Sheets:
     """Sheets by name as rows of text, dates as 2025-02-04 where they are dates; raises Unreadable."""
-    command = [sys.executable, "-P", __file__]
     try:
-        done = subprocess.run(  # noqa: S603 - this very file
-            command, input=data, capture_output=True, timeout=TIME_LIMIT, check=False
-        )
-    except subprocess.TimeoutExpired:
+        with ChildProcess("workbook", limits) as process:
+            return process.run(partial(_convert, data))
+    except JobTimedOut:
         raise Unreadable("cannot be read: it takes too long") from None
-    if done.returncode:
-        raise Unreadable("is damaged, breaks off before its end or has a password; download it again")
-    sheets: Sheets = json.loads(done.stdout)
-    return sheets
+    except (JobFailed, ValueError, MemoryError) as error:
+        reason = "is damaged, breaks off before its end or has a password; download it again"
+        raise Unreadable(reason) from error
 
 
 def _convert(data: bytes) -> Sheets:
-    """What calamine finds, charts left out."""
-    import python_calamine  # noqa: PLC0415 - in the process of its own only
+    """The worksheets of a workbook, charts left out. Runs in the child process."""
+    import python_calamine  # noqa: PLC0415 - in the child process only
 
-    book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-    worksheet = python_calamine.SheetTypeEnum.WorkSheet
-    return {
-        sheet.name: [
-            [_text(cell) for cell in row]
-            for row in book.get_sheet_by_name(sheet.name).to_python(skip_empty_area=False)
-        ]
-        for sheet in book.sheets_metadata
-        if sheet.typ == worksheet
-    }
+    try:
+        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+        return {
+            sheet.name: [
+                [_text(cell) for cell in row]
+                for row in book.get_sheet_by_name(sheet.name).to_python(skip_empty_area=False)
+            ]
+            for sheet in book.sheets_metadata
+            if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet
+        }
+    except python_calamine.CalamineError as error:
+        raise ValueError(str(error)) from None  # an error that this process can read, too
 
 
 def _text(cell: object) -> str:
@@ -58,15 +56,3 @@ def _text(cell: object) -> str:
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()
-
-
-def _limit_memory() -> None:
-    if sys.platform != "win32":
-        import resource  # noqa: PLC0415 - not there on Windows
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, resource.getrlimit(resource.RLIMIT_AS)[1]))
-
-
-if __name__ == "__main__":
-    _limit_memory()
-    json.dump(_convert(sys.stdin.buffer.read()), sys.stdout)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.data.issuers import workbook
@@ -50,7 +52,7 @@ def test_a_workbook_with_a_password_cannot_be_read() -> None:
         workbook.read_workbook(xls(BOOK, protected=True))
 
 
-def test_a_workbook_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbook, "TIME_LIMIT", 0.0)
+def test_a_workbook_that_takes_too_long_is_given_up() -> None:
+    limits = replace(workbook.LIMITS, job_seconds=0.0)
     with pytest.raises(workbook.Unreadable, match=r"^cannot be read: it takes too long$"):
-        workbook.read_workbook(xlsx(BOOK))
+        workbook.read_workbook(xlsx(BOOK), limits)

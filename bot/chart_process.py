@@ -1,0 +1,53 @@
+"""Draws charts one at a time, for `run` in a child process.
+
+A chart takes 0.2 s of computing, much of it native code that lets no other thread in. Drawn beside the
+answers it would delay everybody who asks something meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bot.child_process import ChildProcess, JobFailed, Limits
+from bot.errors import ChartFailed
+
+if TYPE_CHECKING:
+    from bot.rendering.charts import Chart, ChartSpec
+
+logger = logging.getLogger(__name__)
+
+ASK_AGAIN = "The picture could not be drawn; please ask again."
+LIMITS = Limits(job_seconds=60.0, idle_seconds=300.0, niceness=5)
+
+
+class ChartRenderer:
+    """Draws charts in the order in which they are asked for.
+
+    apart: whether they are drawn in a child process, else in a thread.
+    """
+
+    def __init__(self, *, apart: bool = False, limits: Limits = LIMITS) -> None:
+        self._process = ChildProcess("charts", limits) if apart else None
+        self._executor = ThreadPoolExecutor(1, "charts")  # one, so that charts are drawn in order
+
+    async def draw(self, spec: ChartSpec) -> Chart:
+        """Draw a chart. Raises what the spec raises, and ChartFailed when the process fails or is closed."""
+        job = partial(self._in_process, self._process, spec) if self._process else spec
+        return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+
+    @staticmethod
+    def _in_process(process: ChildProcess, spec: ChartSpec) -> Chart:
+        try:
+            return process.run(spec)
+        except JobFailed as error:
+            logger.warning("a chart was not drawn: %s", error)
+            raise ChartFailed(ASK_AGAIN) from error
+
+    def close(self) -> None:
+        """Kill the process, whatever it draws, and start no other."""
+        if self._process is not None:
+            self._process.close()

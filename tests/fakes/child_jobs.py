@@ -1,0 +1,50 @@
+"""Jobs for child processes in tests: quick to import, for every child process reads this."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+_open_sockets: list[socket.socket] = []
+
+
+def process_id() -> int:
+    """The process that runs the job."""
+    return os.getpid()
+
+
+def connect(port: int) -> int:
+    """Stay connected for as long as the process lives."""
+    _open_sockets.append(socket.create_connection(("127.0.0.1", port)))
+    return os.getpid()
+
+
+def crash() -> int:
+    """End the process before the job is done."""
+    os._exit(1)
+
+
+def hang(port: int | None = None) -> int:
+    """Never end; a connection to the port tells that the job has begun."""
+    if port is not None:
+        connect(port)
+    while True:
+        signal.pause()
+
+
+def claim_memory() -> int:
+    """Claim more memory than a limited process may have."""
+    return len(bytearray(4_000_000_000))
+
+
+def print_noise() -> int:
+    """Print to both descriptors, as native code does."""
+    os.write(1, b"noise")
+    os.write(2, b"noise")
+    return os.getpid()
+
+
+def refuse() -> int:
+    """Raise an error that the caller can understand."""
+    raise ValueError("not this one")
