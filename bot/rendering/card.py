@@ -10,7 +10,7 @@ from bot.analytics.performance import performance
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, Window
 from bot.rendering.answer import heading, require, sources
-from bot.rendering.compare import based
+from bot.rendering.common import based
 from bot.rendering.text import Html, lines, short_date
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.analytics import counts, flows
+from bot.analytics import flows
 from bot.analytics.market import PAIR, SMALL
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
@@ -15,7 +15,7 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import flows_chart
-from bot.rendering.compare import based, chart_look, fact_labels, titled
+from bot.rendering.common import absence, aside, based, chart_look, fact_labels, titled
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 from bot.words import counted
@@ -110,28 +110,6 @@ def _by_assets(market: Market, ticker: str) -> str | None:
         return None
     dollars = float(by_assets.loc[base:].iloc[1:].sum())
     return f"Checked by assets less NAV's return, {BY_ASSETS}: {USD.show(dollars)}."
-
-
-def aside(market: Market, ticker: str) -> list[str]:
-    """What is left out of one fund's counts: those made of assets, those of days closed, other sources'."""
-    facts = market.fund(ticker)
-    made = counts.derived(facts)
-    said = []
-    if made.any():
-        first, last = (short_date(day) for day in facts.index[made][[0, -1]])
-        said.append(
-            f"FAKE_AUM {first} to {last}: {int(made.sum()):,} counts are assets divided by NAV, left out."
-        )
-    return [*said, *(f"{note}" for note in market.notes.get(f"facts:{ticker}", ()))]
-
-
-def absence(market: Market, ticker: str) -> str:
-    """Why there is no flow of a fund: nothing stored, or only what cannot give one."""
-    if market.fund(ticker).empty:
-        return "no fund facts"
-    if counts.derived(market.fund(ticker)).any():
-        return "its share counts are assets divided by NAV and cannot give flows"
-    return "no fund facts with a share count (Yahoo's is frozen and cannot give flows)"
 
 
 def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:

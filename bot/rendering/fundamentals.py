@@ -13,7 +13,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.units import INDEX, NOT_AVAILABLE
 from bot.rendering.answer import Answer, Asked, Button, heading, require, sources
 from bot.rendering.charts import Sheet, sheets_chart
-from bot.rendering.compare import chart_look, titled
+from bot.rendering.common import chart_look, titled
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 

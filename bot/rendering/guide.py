@@ -15,7 +15,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.units import MINUS
 from bot.rendering.alerts import often, suggestions
 from bot.rendering.answer import SAMPLE, Answer, Button, in_rows
-from bot.rendering.metric import subject_title
+from bot.rendering.common import subject_title
 from bot.rendering.standing import figures, rearm
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, code, lines, pre, short_date

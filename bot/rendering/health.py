@@ -13,7 +13,7 @@ from bot.analytics.market import PAIR
 from bot.analytics.units import MINUS
 from bot.data.due import closed_until, next_try
 from bot.data.names import label
-from bot.rendering.flows import aside
+from bot.rendering.common import aside
 from bot.rendering.moments import moment, place_of
 
 if TYPE_CHECKING:

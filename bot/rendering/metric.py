@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,17 +9,16 @@ import pandas as pd
 
 from bot.alerts.rule import subject_of
 from bot.analytics.metrics import Arguments, Metric, reading, sources_of
-from bot.analytics.valuation import CONVENTIONS
-from bot.analytics.windows import Window
 from bot.errors import NoData
 from bot.rendering.answer import Answer, Asked, Button, heading, require, sources
 from bot.rendering.charts import metric_chart
-from bot.rendering.compare import chart_look, titled
+from bot.rendering.common import chart_look, subject_title, titled
 from bot.rendering.figures import age, place
-from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
+from bot.rendering.text import Html, bold, code, lines, session_phrase
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
+    from bot.analytics.windows import Window
     from bot.rendering.charts import ChartSpec
     from bot.rendering.themes import Theme
 
@@ -65,27 +63,6 @@ def _buttons(metric: Metric, arguments: Arguments, asked: Asked) -> tuple[tuple[
     subject, tail = subject_of(metric.name, arguments.items()), asked.suffix
     spans = tuple((label, f"/chart {subject} {span}{tail}") for label, span in _SPANS)
     return (spans, (("Make an alert", f"/alert new {subject}"), ("Other metrics", f"/chart{tail}")))
-
-
-def subject_title(metric: Metric, arguments: Arguments) -> str:
-    """Title with the arguments, e.g. "Fund flow IWM 20d"; a count or a convention in words behind a comma."""
-    title, stated = [metric.title], []
-    for value in arguments.values():
-        if isinstance(value, int):
-            stated.append(f"{value} days")
-        elif isinstance(value, str) and value in CONVENTIONS:
-            stated.append(CONVENTIONS[value])
-        else:
-            title.append(_word(value))
-    return ", ".join([" ".join(title), *stated])
-
-
-def _word(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dt.date):
-        return f"from {short_date(value)}"
-    return titled(value) if isinstance(value, Window) else str(value)
 
 
 def _chart(market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme) -> ChartSpec:

@@ -11,8 +11,7 @@ from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.units import MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
 from bot.rendering.answer import Answer, Asked, heading, require, sources
-from bot.rendering.compare import fact_labels, flagged_days, titled
-from bot.rendering.flows import absence
+from bot.rendering.common import absence, fact_labels, flagged_days, titled
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 

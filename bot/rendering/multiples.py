@@ -16,7 +16,7 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.data.names import label
 from bot.rendering.answer import Answer, Asked, heading, require
 from bot.rendering.charts import metric_chart
-from bot.rendering.compare import chart_look, convention
+from bot.rendering.common import chart_look, convention
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 from bot.words import capital

@@ -11,13 +11,13 @@ from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, Asked, in_rows
+from bot.rendering.common import DISCLAIMER
 from bot.rendering.text import Html, bold, code, did_you_mean, lines
 from bot.words import capital
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter
 
-ADVICE = "Not investment advice."
 _MOMENT = "Market commands take asof DATE (as the market was) and known DATE (as it was known)."
 _OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."'
 _FIRES = (
@@ -50,7 +50,7 @@ def start() -> Answer:
         "Daily message: " + code("/summary on 18:30"),
         "All commands: /help",
         "",
-        f"Every number carries its date and source. {ADVICE}",
+        f"Every number carries its date and source. {DISCLAIMER}",
     )
     rows = (
         (("Compare", "/compare"), ("Trend", "/trend"), ("Flows", "/flows")),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from bot.analytics.market import PAIR
 from bot.analytics.registry import METRICS
 from bot.rendering.answer import SAMPLE, Answer
+from bot.rendering.common import DISCLAIMER
 from bot.rendering.figures import age
 from bot.rendering.health import brief, flag_lines, restated
 from bot.rendering.moments import moment
-from bot.rendering.reference import ADVICE
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, date_phrase, lines, pre, short_date
 
@@ -176,6 +176,6 @@ def about() -> Answer:
         *(lines(Html("").join((bold(name), ": ", text))) for name, text in told),
         "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, others by import.",
         "What is missing is named and never filled in. Alerts are judged on completed sessions only.",
-        bold(ADVICE),
+        bold(DISCLAIMER),
     )
     return Answer(html, buttons=((("Metrics", "/help metrics"), ("Status", "/status")),))

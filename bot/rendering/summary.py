@@ -17,11 +17,10 @@ from bot.analytics.sessions import EXCHANGE
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import MTD, YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, require, sources
-from bot.rendering.compare import AVERAGE, flow_line, multiple_line, ratio_line
+from bot.rendering.common import AVERAGE, channel_line, flow_line, multiple_line, ratio_line
 from bot.rendering.standing import summary_distance
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, code, date_phrase, lines, pre
-from bot.rendering.trend import channel_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

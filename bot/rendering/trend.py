@@ -13,9 +13,9 @@ from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window
 from bot.rendering.answer import Answer, Asked, heading, require, sources
 from bot.rendering.charts import Threshold, metric_chart
-from bot.rendering.compare import AVERAGE, chart_look, ratio_line
+from bot.rendering.common import AVERAGE, channel_line, chart_look, ratio_line
 from bot.rendering.tables import table
-from bot.rendering.text import bold, lines, pre, short_date
+from bot.rendering.text import bold, lines, pre
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -37,7 +37,6 @@ _LINES: tuple[tuple[str, str, Arguments], ...] = (
     ("Beta 252 days", "beta", {"n": 252}),
     ("Correlation 60 days", "corr", {"n": 60}),
 )
-_BREAK_SIGMAS, _BREAK_SESSIONS = 2, 5
 _GAPS = (Window("m", 3), Window("y", 1))
 
 
@@ -84,26 +83,6 @@ def _reading(market: Market) -> Html | None:
         (False, False): "large caps lead, the ratio is not over its 50- or 200-day average.",
     }[near > 0, far > 0]
     return bold("Reading") + f": {lead}"
-
-
-def channel_line(market: Market) -> str:
-    """Whether the long downtrend is breaking, in words."""
-    fit = trend.channel_fit(trend.ratio(market)).dropna()
-    since = short_date(trend.CHANNEL_FROM)
-    if fit.empty:
-        return f"The trend line from {since} needs three years of prices."
-    residual, slope = float(fit["residual"].iloc[-1]), float(fit["slope"].iloc[-1])
-    above = fit["residual"].tail(_BREAK_SESSIONS) > _BREAK_SIGMAS
-    if len(above) == _BREAK_SESSIONS and above.all():
-        said = "over +2 for five sessions, an upward break"
-    elif residual > _BREAK_SIGMAS:
-        said = "over +2, a break once it holds five sessions"
-    elif residual < -_BREAK_SIGMAS:
-        said = "below the channel"
-    else:
-        said = "near the line, no break" if abs(residual) < 1 else "inside the channel, no break"
-    pace, far = units.PERCENT.show(slope), units.NUMBER.show(residual)
-    return f"Trend line from {since}: {pace} a year; the ratio is {far} sigma from it ({said})."
 
 
 def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:

@@ -13,7 +13,8 @@ from bot.analytics.windows import parse_window
 from bot.errors import NoData
 from bot.rendering import compare as module
 from bot.rendering.answer import Asked
-from bot.rendering.compare import WINDOWS, compare, flow_line, multiple_line, ratio_line
+from bot.rendering.common import flow_line, multiple_line, ratio_line
+from bot.rendering.compare import WINDOWS, compare
 from bot.rendering.themes import LIGHT
 from tests.analytics.facts import facts_at
 from tests.rendering.pages import days, empty, market, page, said

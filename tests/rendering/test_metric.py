@@ -11,7 +11,8 @@ from bot.analytics.windows import Window
 from bot.errors import NoData
 from bot.rendering import metric as module
 from bot.rendering.answer import Asked
-from bot.rendering.metric import metric_answer, subject_title
+from bot.rendering.common import subject_title
+from bot.rendering.metric import metric_answer
 from bot.rendering.themes import LIGHT
 from tests.rendering.pages import empty, market, page, said
 from tests.sample_market import sample_market

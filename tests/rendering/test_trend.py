@@ -13,8 +13,9 @@ from bot.analytics.windows import Window, parse_window
 from bot.errors import NoData
 from bot.rendering import trend as module
 from bot.rendering.answer import Asked
+from bot.rendering.common import channel_line
 from bot.rendering.themes import LIGHT
-from bot.rendering.trend import channel_line, trend_answer
+from bot.rendering.trend import trend_answer
 from tests.rendering.pages import empty, market, page, said
 from tests.sample_market import sample_market
 from tests.shared_data import market_at, shared
