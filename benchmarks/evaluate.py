@@ -131,7 +131,7 @@ def _insert(db: sqlite_utils.Database, made: list[tuple[Rule, State]]) -> None:
         row = stored.add_alert(
             db, chat_id=chat_id, owner_id=chat_id, rule=str(rule), rule_json=rule.to_json(), now=MADE
         )
-        stored.save_state(db, row["alert_id"], state.session.isoformat(), state.to_json())
+        stored.save_state(db, row.alert_id, state.session.isoformat(), state.to_json())
 
 
 def main() -> None:

@@ -1,15 +1,18 @@
 """Alerts, and the state of their engine after each judged session.
 
-Rules and states come as JSON text made by the alert engine and are not looked into here.
+Rules and states are JSON text that the alert engine makes and reads.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from storage.chats import next_number
 from storage.errors import Refused
-from storage.rows import Row, change, instant, not_earlier, select, select_one
+from storage.rows import change, instant, not_earlier, select, select_as, select_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +26,51 @@ STATES_KEPT = 11
 SWITCHED_OFF = "switched off"
 
 
+class StoredAlert(msgspec.Struct, frozen=True):
+    """A row of the alerts table.
+
+    number           its number in its chat
+    life             "active", "paused", "expired" or "done"
+    reason           why it is paused or has ended, if the bot did it
+    created_session  last session known when it was created
+    scaled_session   its price levels are in the shares of this session
+    splits_seen      the last row of `splits` that its levels allow for
+    expires_on       its last day, in the chat's time zone; None: it never ends
+    expiry_told      the expires_on that was announced
+    thread_id        the forum topic it was created in
+    """
+
+    alert_id: int
+    chat_id: int
+    number: int
+    owner_id: int
+    rule: str
+    rule_json: str
+    life: str
+    reason: str
+    created_at: dt.datetime
+    created_session: dt.date | None
+    expires_on: dt.date | None
+    expiry_told: dt.date | None
+    snoozed_until: dt.datetime | None
+    thread_id: int | None
+    scaled_session: dt.date | None
+    splits_seen: int
+
+
+class ExpiringAlert(StoredAlert, frozen=True):
+    """An alert with the time zone of its chat."""
+
+    timezone: str | None
+
+
+class StoredState(msgspec.Struct, frozen=True):
+    """The last judged session and the engine's state after it, as JSON."""
+
+    session: dt.date
+    state: str
+
+
 def add_alert(  # noqa: PLR0913 - an alert's columns, by name
     db: sqlite_utils.Database,
     *,
@@ -34,8 +82,8 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
     session: str | None = None,
     expires_on: str | None = None,
     thread_id: int | None = None,
-) -> Row:
-    """Store an alert under the chat's next number, which is never used again; its row.
+) -> StoredAlert:
+    """Store an alert under the chat's next number, which is never used again, and return it.
 
     `session` is the last one known at creation, `expires_on` the local date on which the alert ends
     (None: never), `thread_id` the topic it is told in. Raises Refused when the chat is unknown.
@@ -64,33 +112,36 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
             thread_id,
         ),
     )
-    return select(db, "SELECT * FROM alerts WHERE alert_id = ?", (cursor.lastrowid,))[0]
+    return alerts_by_id(db, [cursor.lastrowid or 0])[0]
 
 
-def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> Row | None:
-    """A chat's alert by the number people see, None when the chat has none such."""
-    return select_one(db, "SELECT * FROM alerts WHERE chat_id = ? AND number = ?", (chat_id, number))
+def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert | None:
+    """A chat's alert by the number people see, None when the chat has no such alert."""
+    sql = "SELECT * FROM alerts WHERE chat_id = ? AND number = ?"
+    return next(iter(select_as(db, StoredAlert, sql, (chat_id, number))), None)
 
 
-def rows_of(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[Row]:
-    """The rows of some alerts; of those that exist."""
+def alerts_by_id(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[StoredAlert]:
+    """The alerts with these ids, as far as they exist."""
     sql = "SELECT * FROM alerts WHERE alert_id = ?"
-    return [row for alert_id in alert_ids for row in select(db, sql, (alert_id,))]
+    return [alert for alert_id in alert_ids for alert in select_as(db, StoredAlert, sql, (alert_id,))]
 
 
-def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = False) -> list[Row]:
+def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = False) -> list[StoredAlert]:
     """A chat's alerts by number: active and paused ones, or all."""
-    return select(
+    return select_as(
         db,
+        StoredAlert,
         "SELECT * FROM alerts WHERE chat_id = ? AND (? OR life IN ('active', 'paused')) ORDER BY number",
         (chat_id, include_ended),
     )
 
 
-def active_alerts(db: sqlite_utils.Database) -> list[Row]:
+def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
     """All alerts to be judged: the active ones of active chats, by id."""
-    return select(
+    return select_as(
         db,
+        StoredAlert,
         """
         SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
         WHERE life = 'active' AND status = 'active' ORDER BY alert_id
@@ -98,13 +149,14 @@ def active_alerts(db: sqlite_utils.Database) -> list[Row]:
     )
 
 
-def ended_lately(db: sqlite_utils.Database, session: str) -> list[Row]:
+def ended_lately(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
     """Alerts of active chats that are not judged any more and told something from `session` on, by id.
 
     Those switched off by hand are left out: nobody wants to hear of them.
     """
-    return select(
+    return select_as(
         db,
+        StoredAlert,
         """
         SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
         WHERE life <> 'active' AND alerts.reason <> ? AND status = 'active'
@@ -149,10 +201,11 @@ def set_expiry_told(db: sqlite_utils.Database, alert_id: int) -> bool:
     return change(db, sql, (alert_id,)) == 1
 
 
-def expiring(db: sqlite_utils.Database, by: str) -> list[Row]:
+def expiring(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
     """Active and paused alerts of active chats that end by a date, soonest first; with their time zone."""
-    return select(
+    return select_as(
         db,
+        ExpiringAlert,
         """
         SELECT alerts.*, timezone FROM alerts JOIN chats USING (chat_id)
         WHERE life IN ('active', 'paused') AND expires_on <= ? AND status = 'active'
@@ -211,7 +264,7 @@ def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: st
     )
 
 
-def current_state(db: sqlite_utils.Database, alert_id: int) -> tuple[str, str] | None:
+def current_state(db: sqlite_utils.Database, alert_id: int) -> StoredState | None:
     """Last judged session and the state after it, None before the first."""
     return _state(db, "alert_id = ?", (alert_id,))
 
@@ -222,7 +275,7 @@ def states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
     return [row["state"] for row in select(db, sql, (alert_id,))]
 
 
-def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> tuple[str, str] | None:
+def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> StoredState | None:
     """The last session judged before `session` and the state after it; None when it is not kept."""
     return _state(db, "alert_id = ? AND session < ?", (alert_id, session))
 
@@ -238,7 +291,6 @@ def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
     db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
 
 
-def _state(db: sqlite_utils.Database, where: str, parameters: tuple[object, ...]) -> tuple[str, str] | None:
+def _state(db: sqlite_utils.Database, where: str, parameters: tuple[object, ...]) -> StoredState | None:
     sql = f"SELECT session, state FROM alert_states WHERE {where} ORDER BY session DESC LIMIT 1"  # noqa: S608 - fixed text
-    row = select_one(db, sql, parameters)
-    return None if row is None else (row["session"], row["state"])
+    return next(iter(select_as(db, StoredState, sql, parameters)), None)

@@ -2,17 +2,66 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+import datetime as dt
+from typing import TYPE_CHECKING, TypeVar
 
-from storage.rows import Row, instant, select, select_one
+import msgspec
+
+from storage.rows import instant, select, select_one
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import sqlite_utils
 
     from storage.rows import Moment
+
+
+class EventDetail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What explains an event: JSON of the alert engine, and where its figures are from.
+
+    rule      the rule as it was; empty: that of the alert
+    before    the state before the event, where it is kept
+    revision  why a stored event is withdrawn
+    """
+
+    event: str = ""
+    rule: str = ""
+    source: str = ""
+    observed_at: str = ""
+    before: str | None = None
+    revision: str | None = None
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """A row of the alert_events table.
+
+    held     why it is not sent yet: "snooze" or "quiet"
+    message  the outbox message that reports it
+    """
+
+    event_id: int
+    alert_id: int
+    session: dt.date
+    transition: str
+    revision: int
+    value: float | None
+    threshold: float | None
+    detail: EventDetail
+    created_at: dt.datetime
+    held: str | None
+    message: int | None
+
+
+class ChatEvent(StoredEvent, frozen=True):
+    """An event with its alert's number, rule and chat."""
+
+    number: int
+    rule: str
+    chat_id: int
+
+
+E = TypeVar("E", bound=StoredEvent)
 
 
 def add_event(  # noqa: PLR0913 - an event's columns, by name
@@ -24,13 +73,13 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
     now: Moment,
     value: float | None = None,
     threshold: float | None = None,
-    detail: Mapping[str, object] | None = None,
+    detail: EventDetail | None = None,
     revision: int = 0,
     held: str | None = None,
 ) -> int | None:
-    """Store what happened on a session; its event_id, None when it is stored already.
+    """Store what happened on a session and return its event_id, None when it is stored already.
 
-    `held` is why it is not told yet: 'snooze' or 'quiet'.
+    `held` is why it is not sent yet: 'snooze' or 'quiet'.
     """
     cursor = db.execute(
         """
@@ -46,7 +95,7 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
             revision,
             value,
             threshold,
-            json.dumps(dict(detail or {}), allow_nan=False),
+            msgspec.json.encode(detail or EventDetail()).decode(),
             instant(now),
             held,
         ),
@@ -61,13 +110,11 @@ def events(
     chat_id: int | None = None,
     limit: int = 20,
     skip: int = 0,
-) -> list[Row]:
-    """Events of an alert or a chat, newest first, with the alert's number, rule and chat; detail is a dict.
-
-    The newest `skip` are left out.
-    """
-    found = select(
+) -> list[ChatEvent]:
+    """Events of an alert or a chat, newest first; the newest `skip` are left out."""
+    return select_events(
         db,
+        ChatEvent,
         """
         SELECT alert_events.*, number, rule, chat_id FROM alert_events JOIN alerts USING (alert_id)
         WHERE (:alert IS NULL OR alert_id = :alert) AND (:chat IS NULL OR chat_id = :chat)
@@ -75,13 +122,23 @@ def events(
         """,
         {"alert": alert_id, "chat": chat_id, "limit": limit, "skip": skip},
     )
-    return [{**row, "detail": json.loads(row["detail"])} for row in found]
 
 
-def events_from(db: sqlite_utils.Database, alert_id: int, session: str) -> list[Row]:
-    """An alert's events of `session` and later in the order in which they were stored; detail is a dict."""
+def events_from(db: sqlite_utils.Database, alert_id: int, session: str) -> list[StoredEvent]:
+    """An alert's events of `session` and later in the order in which they were stored."""
     sql = "SELECT * FROM alert_events WHERE alert_id = ? AND session >= ? ORDER BY event_id"
-    return [{**row, "detail": json.loads(row["detail"])} for row in select(db, sql, (alert_id, session))]
+    return select_events(db, StoredEvent, sql, (alert_id, session))
+
+
+def select_events(
+    db: sqlite_utils.Database,
+    row_type: type[E],
+    sql: str,
+    parameters: Sequence[object] | Mapping[str, object] = (),
+) -> list[E]:
+    """The events that a query selects."""
+    rows = [{**row, "detail": msgspec.json.decode(row["detail"])} for row in select(db, sql, parameters)]
+    return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
 
 
 def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import json
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.rows import Row, change, select, select_one
+from storage.events import ChatEvent, select_events
+from storage.rows import change, select_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import sqlite_utils
 
-# An event with its alert and what its chat wishes; detail is a dict.
-_COLUMNS = """
-    alert_events.*, number, rule, rule_json, life, chat_id, thread_id, snoozed_until,
-    timezone, quiet_from, quiet_to
-"""
+
+class DeferredEvent(ChatEvent, frozen=True):
+    """An event that waits, with its alert's topic and snooze, and its chat's zone and quiet hours."""
+
+    thread_id: int | None
+    snoozed_until: dt.datetime | None
+    timezone: str | None
+    quiet_from: str | None
+    quiet_to: str | None
 
 
-def waiting(db: sqlite_utils.Database) -> list[Row]:
+def waiting(db: sqlite_utils.Database) -> list[DeferredEvent]:
     """All held events of active chats, oldest first."""
-    sql = f"""
-        SELECT {_COLUMNS} FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
+    return select_events(
+        db,
+        DeferredEvent,
+        """
+        SELECT alert_events.*, number, rule, chat_id, thread_id, snoozed_until,
+            timezone, quiet_from, quiet_to
+        FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
         WHERE alert_events.held IS NOT NULL AND chats.status = 'active'
         ORDER BY alert_events.session, event_id
-    """  # noqa: S608 - fixed text
-    return [{**row, "detail": json.loads(row["detail"])} for row in select(db, sql)]
+        """,
+    )
 
 
 def hold(db: sqlite_utils.Database, event_id: int, why: str | None) -> None:

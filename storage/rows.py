@@ -1,14 +1,16 @@
-"""Shared conventions of the tables: rows are dicts, instants are text 'YYYY-MM-DDTHH:MM:SSZ' in UTC.
+"""Shared conventions of the tables: instants are stored as text 'YYYY-MM-DDTHH:MM:SSZ' in UTC.
 
-Functions that take an instant accept an aware datetime or that text; rows hold the text, which
-sorts as time does.
+Functions that take an instant accept an aware datetime or that text, which sorts as time does. Rows are
+dicts that hold the text, or frozen structs that hold dates and aware datetimes.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = dict[str, Any]
 Moment: TypeAlias = datetime | str
+S = TypeVar("S", bound=msgspec.Struct)
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -59,6 +62,16 @@ def select_one(
     """The first row of a query, None when there is none."""
     found = select(db, sql, parameters)
     return found[0] if found else None
+
+
+def select_as(
+    db: sqlite_utils.Database,
+    row_type: type[S],
+    sql: str,
+    parameters: Sequence[object] | Mapping[str, object] = (),
+) -> list[S]:
+    """All rows of a query as structs, whose fields are named as the columns."""
+    return msgspec.convert(select(db, sql, parameters), list[row_type])  # type: ignore[valid-type]
 
 
 def change(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import EXCHANGE
@@ -17,12 +18,25 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 
+class Life(StrEnum):
+    """Whether an alert is evaluated: DONE has fired once or was switched off, EXPIRED passed its last day."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    EXPIRED = "expired"
+    DONE = "done"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it can only be renewed."""
+        return self not in {Life.ACTIVE, Life.PAUSED}
+
+
 @dataclass(frozen=True)
 class AlertView:
     """A stored alert with its current state.
 
     number         its number in its chat
-    life           "active", "paused", "expired" or "done"
     snoozed_until  end of a snooze that is not over yet
     expires_on     its last day, in the chat's time zone
     reason         why it is paused or has ended, if the bot did it
@@ -30,7 +44,7 @@ class AlertView:
 
     number: int
     rule: Rule
-    life: str
+    life: Life
     state: State
     snoozed_until: dt.datetime | None = None
     expires_on: dt.date | None = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot.alerts.backtest import frequency
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
-from bot.alerts.view import AlertView
+from bot.alerts.view import AlertView, Life
 from bot.errors import BadInput
 from bot.rendering import alerts as say
 from bot.rendering.answer import Answer, require
@@ -30,14 +30,13 @@ if TYPE_CHECKING:
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.chat.ask import Ask
-
-Row = dict[str, Any]
+    from storage.alerts import StoredAlert
 
 MOST_ALERTS = 50  # a chat; more are no help to anybody who has to read them
 _DIGITS = 19  # numbers of fewer digits fit SQLite's integers
 
 
-def found(db: sqlite_utils.Database, ask: Ask, number: str) -> Row:
+def found(db: sqlite_utils.Database, ask: Ask, number: str) -> StoredAlert:
     """This chat's alert of that number, ended ones too; raises BadInput."""
     row = stored.get_alert(db, ask.chat_id, int(number)) if len(number) < _DIGITS else None
     if row is None:
@@ -51,7 +50,7 @@ async def context(ask: Ask) -> EvaluationContext:
     return replace(made, zone=ZoneInfo(ask.preferences.zone))
 
 
-async def standing(ask: Ask, row: Row) -> AlertView:
+async def standing(ask: Ask, row: StoredAlert) -> AlertView:
     """An alert's row with its state."""
     return await ask.services.database.run(lambda db: standing_of(db, row, ask.now))
 
@@ -115,11 +114,11 @@ async def make(ask: Ask, rule: Rule) -> Answer:
             expires_on=expires.isoformat(),
             thread_id=ask.thread_id,
         )
-        stored.save_state(db, row["alert_id"], state.session.isoformat(), state.to_json())
-        return int(row["number"]), awaited(db, ask, rule)
+        stored.save_state(db, row.alert_id, state.session.isoformat(), state.to_json())
+        return row.number, awaited(db, ask, rule)
 
     number, missing = await ask.change(write)
-    made = AlertView(number, rule, "active", state, expires_on=expires)
+    made = AlertView(number, rule, Life.ACTIVE, state, expires_on=expires)
     return await asyncio.to_thread(say.created, made, of, often, waits=waits(missing, of.market))
 
 
@@ -143,10 +142,8 @@ def refuse_full(db: sqlite_utils.Database, ask: Ask) -> None:
 def refuse_same(db: sqlite_utils.Database, ask: Ask, rule: Rule, number: int = 0) -> None:
     """Raises BadInput when another alert than `number` has the rule."""
     for row in stored.alerts_of(db, ask.chat_id):
-        if row["rule"] == str(rule) and row["number"] != number:
-            raise BadInput(
-                f"This is alert #{row['number']} already ({row['life']}).", f"/alert {row['number']}"
-            )
+        if row.rule == str(rule) and row.number != number:
+            raise BadInput(f"This is alert #{row.number} already ({row.life}).", f"/alert {row.number}")
 
 
 def start_afresh(db: sqlite_utils.Database, alert_id: int, state: State) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.reading import nearest
 from bot.chat import alert_changes, alert_looks, guide
-from bot.chat.alert_rows import Row, context, found, make, read_rule
+from bot.chat.alert_rows import context, found, make, read_rule
 from bot.errors import BadInput
 from bot.rendering.listing import listing
 from bot.rendering.text import did_you_mean, lines
 from bot.services.alerts import standings_of
 from storage import alerts as stored
+from storage.alerts import StoredAlert
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule begins with a number
 _NEW = re.compile(r"new\b\s*(.*)", re.DOTALL | re.IGNORECASE)
 
-Deed = Callable[["Ask", Row, str], Awaitable["Answer"]]
+Deed = Callable[["Ask", StoredAlert, str], Awaitable["Answer"]]
 
 # What an alert can do. Looks change nothing: in groups they are everybody's.
 LOOKS: dict[str, Deed] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
 from bot.alerts.rule import CROSSES
-from bot.alerts.view import AlertView
+from bot.alerts.view import AlertView, Life
 from bot.analytics.registry import METRICS
 from bot.chat.alert_rows import context, fresh, refuse_past
 from bot.errors import BadInput
@@ -117,5 +117,5 @@ async def _confirm(ask: Ask, text: str, back: str, preset: Preset | None = None)
     refuse_past(rule, of.market, ask)
     state, often = await fresh(rule, of)
     return await asyncio.to_thread(
-        say.confirmation, AlertView(0, rule, "active", state), of, often, back, preset
+        say.confirmation, AlertView(0, rule, Life.ACTIVE, state), of, often, back, preset
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bot.alerts.view import Life
 from bot.jobs.judged import RESTATED, WITHDRAWN
 from bot.jobs.sending import Place, list_payload, payload_for, send, send_lines
 from bot.rendering import pushes
@@ -59,14 +60,14 @@ def commit(
         if not _is_current(db, one):
             left.add(one.alert_id)
             continue
-        place = (one.chat_id, one.row.alert["thread_id"])
+        place = (one.chat_id, one.row.alert.thread_id)
         if one.broken:
-            stored.set_life(db, one.alert_id, "paused", one.broken)
+            stored.set_life(db, one.alert_id, Life.PAUSED, one.broken)
             _notice(
                 db,
                 one,
                 place,
-                pushes.paused(one.number, one.row.alert["rule"], one.broken),
+                pushes.paused(one.number, one.row.alert.rule, one.broken),
                 "paused",
                 quiet,
                 now,
@@ -76,7 +77,7 @@ def commit(
             if told.happening.was is not None:
                 _revise(db, place, told, event_id, now)
                 continue
-            fires.append(Fire(one.chat_id, one.number, one.row.alert["rule"], told.happening.event))
+            fires.append(Fire(one.chat_id, one.number, one.row.alert.rule, told.happening.event))
             if told.listed:
                 lists[place].append((event_id, told))
             elif told.text is not None:
@@ -92,11 +93,14 @@ def commit(
 
 def _is_current(db: sqlite_utils.Database, one: Judged) -> bool:
     """Whether the alert still stands as it was read: nobody changed it while it was judged."""
-    row = stored.get_alert(db, one.chat_id, one.number)
+    before, after = one.row.alert, stored.get_alert(db, one.chat_id, one.number)
     state = stored.current_state(db, one.alert_id)
-    was, columns = one.row.alert, ("life", "rule_json", "snoozed_until")
-    same = row is not None and all(row[column] == was[column] for column in columns)
-    return same and (state[1] if state else None) == one.row.state
+    return (
+        after is not None
+        and (after.life, after.rule_json, after.snoozed_until)
+        == (before.life, before.rule_json, before.snoozed_until)
+        and (state.state if state else None) == one.row.state
+    )
 
 
 def _store(db: sqlite_utils.Database, one: Judged, now: dt.datetime) -> list[tuple[Told, int]]:
@@ -129,11 +133,11 @@ def _store(db: sqlite_utils.Database, one: Judged, now: dt.datetime) -> list[tup
 def _set_life(db: sqlite_utils.Database, one: Judged, place: Place, quiet: Quiet, now: dt.datetime) -> None:
     """Done after its one fire, active again once that fire is gone, expired after its last day."""
     if one.done:
-        stored.set_life(db, one.alert_id, "done", "fired once")
-    elif one.row.alert["life"] == "done" and one.states:
-        stored.set_life(db, one.alert_id, "active")
+        stored.set_life(db, one.alert_id, Life.DONE, "fired once")
+    elif one.row.alert.life == Life.DONE and one.states:
+        stored.set_life(db, one.alert_id, Life.ACTIVE)
     if one.over and one.standing is not None:
-        stored.set_life(db, one.alert_id, "expired", "its last day has passed")
+        stored.set_life(db, one.alert_id, Life.EXPIRED, "its last day has passed")
         _notice(db, one, place, pushes.ended(one.standing), "ended", quiet, now)
 
 

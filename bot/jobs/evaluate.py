@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from bot.alerts.state import Event
+from bot.alerts.view import Life
 from bot.jobs.commit import Fire, Stored, commit
 from bot.jobs.judged import WITHDRAWN, Judged, Kept, Known, Row, standing_after
 from bot.jobs.judging import LOOKED_BACK, Judge
@@ -85,7 +86,7 @@ class Evaluation:
         """What is kept of alerts whose figures may be others now, or that the last run did not judge."""
         known = self._judged[1] if self._judged is not None else {}
         doubtful = set(await asyncio.to_thread(judge.doubtful, rows))
-        unknown = {row.alert["alert_id"] for row in rows if known.get(row.alert["alert_id"]) != row.session}
+        unknown = {row.alert.alert_id for row in rows if known.get(row.alert.alert_id) != row.session}
         kept: dict[int, Kept] = {}
         waiting = iter(sorted(doubtful | unknown))
         while piece := list(islice(waiting, _PIECE)):
@@ -113,8 +114,8 @@ def _read(db: sqlite_utils.Database, since: str) -> list[Row]:
     """Every alert to be judged, and those that ended lately, with the state as text."""
     rows = []
     for alert in (*stored.active_alerts(db), *stored.ended_lately(db, since)):
-        session, state = stored.current_state(db, alert["alert_id"]) or (None, None)
-        rows.append(Row(alert, state, session))
+        state = stored.current_state(db, alert.alert_id)
+        rows.append(Row(alert, state.state, state.session.isoformat()) if state else Row(alert, None, None))
     return rows
 
 
@@ -127,11 +128,11 @@ def _standing(db: sqlite_utils.Database, alert_id: int) -> list[Known]:
     first = stored.first_session(db, alert_id)
     found: dict[tuple[dt.date, str, tuple[str, ...]], Known] = {}
     for row in events.events_from(db, alert_id, first) if first is not None else ():
-        event = Event.from_json(row["detail"]["event"])
-        if row["transition"] == WITHDRAWN:
+        event = Event.from_json(row.detail.event)
+        if row.transition == WITHDRAWN:
             found.pop(event.key, None)
         else:
-            found[event.key] = Known(row["event_id"], event)
+            found[event.key] = Known(row.event_id, event)
     return list(found.values())
 
 
@@ -148,8 +149,9 @@ def _read_about(
     }
     wishes = {}
     for chat_id in {one.chat_id for one in judged}:
-        row = chats.get_chat(db, chat_id) or {"timezone": None, "quiet_from": None, "quiet_to": None}
-        wishes[chat_id] = Wishes.of(row, default_zone, now)
+        row = chats.get_chat(db, chat_id) or {}
+        quiet = row.get("quiet_from"), row.get("quiet_to")
+        wishes[chat_id] = Wishes.of(row.get("timezone"), default_zone, now, *quiet)
     return counts, wishes
 
 
@@ -159,9 +161,9 @@ def _events(one: Judged) -> Iterator[Event]:
 
 def _marks(rows: list[Row], told: list[Judged]) -> dict[int, str | None]:
     """The marks as this run leaves them: the session judged last, by alert still active."""
-    marks = {row.alert["alert_id"]: row.session for row in rows if row.alert["life"] == "active"}
+    marks = {row.alert.alert_id: row.session for row in rows if row.alert.life == Life.ACTIVE}
     for one in told:
-        if one.ends or standing_after(one).life != "active":
+        if one.ends or standing_after(one).life is not Life.ACTIVE:
             marks.pop(one.alert_id, None)
         elif one.states:
             marks[one.alert_id] = one.states[-1].session.isoformat()

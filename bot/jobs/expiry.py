@@ -10,10 +10,12 @@ import datetime as dt
 import json
 from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bot.alerts.view import Life
 from bot.jobs.sending import Place, send
 from bot.jobs.telling import Wishes
+from bot.preferences import zone_of
 from bot.rendering import endings
 from bot.rendering.endings import Ending
 from storage import alerts as stored
@@ -26,11 +28,10 @@ if TYPE_CHECKING:
 
     from bot.rendering.answer import Answer
     from bot.services.base import Services
+    from storage.alerts import ExpiringAlert
 
 WEEK, _DAY = dt.timedelta(days=7), dt.timedelta(days=1)
 ENDED = "its last day has passed"
-
-Row = dict[str, Any]
 
 
 class Expiry:
@@ -52,21 +53,24 @@ def _end(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
     over: dict[Place, list[Ending]] = defaultdict(list)
     tomorrow = now.date() + _DAY  # it is that already in the east
     for row in stored.expiring(db, (tomorrow + WEEK).isoformat()):
-        wishes = Wishes.of({**row, "quiet_from": None, "quiet_to": None}, default_zone, now)
-        today, on = now.astimezone(wishes.zone).date(), dt.date.fromisoformat(row["expires_on"])
-        place, chosen = (row["chat_id"], row["thread_id"]), _names_its_end(row)
+        zone = zone_of(row.timezone, default_zone)
+        on = row.expires_on
+        if on is None:
+            continue
+        today = now.astimezone(zone).date()
+        place, chosen = (row.chat_id, row.thread_id), _names_its_end(row)
         if today > on and _may_end(row, chosen=chosen):
-            stored.set_life(db, row["alert_id"], "expired", ENDED)
-            over[place].append(Ending(row["number"], row["rule"], on))
+            stored.set_life(db, row.alert_id, Life.EXPIRED, ENDED)
+            over[place].append(Ending(row.number, row.rule, on))
         elif today > on and not chosen:
             on = today + WEEK
-            stored.set_expiry(db, row["alert_id"], on.isoformat())
-            stored.set_expiry_told(db, row["alert_id"])
-            soon[place].append(Ending(row["number"], row["rule"], on))
-        elif today <= on <= today + WEEK and stored.set_expiry_told(db, row["alert_id"]):
-            made = dt.datetime.fromisoformat(row["created_at"]).astimezone(wishes.zone).date()
+            stored.set_expiry(db, row.alert_id, on.isoformat())
+            stored.set_expiry_told(db, row.alert_id)
+            soon[place].append(Ending(row.number, row.rule, on))
+        elif today <= on <= today + WEEK and stored.set_expiry_told(db, row.alert_id):
+            made = row.created_at.astimezone(zone).date()
             if on - made > WEEK:  # the reply to a shorter one said so
-                soon[place].append(Ending(row["number"], row["rule"], on))
+                soon[place].append(Ending(row.number, row.rule, on))
     for place, found in soon.items():
         _tell(db, place, "ends", found, endings.soon(found), default_zone, now)
     for place, found in over.items():
@@ -74,17 +78,17 @@ def _end(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
     return len(soon) + len(over)
 
 
-def _names_its_end(row: Row) -> bool:
+def _names_its_end(row: ExpiringAlert) -> bool:
     """Whether the rule itself says when it ends; one that cannot be read does not."""
     try:
-        return "until" in json.loads(row["rule_json"])
+        return "until" in json.loads(row.rule_json)
     except (ValueError, TypeError):
         return False
 
 
-def _may_end(row: Row, *, chosen: bool) -> bool:
+def _may_end(row: ExpiringAlert, *, chosen: bool) -> bool:
     """Whether an alert ends now: announced before, or, where its rule names the day, not judged any more."""
-    return bool(row["life"] == "paused" if chosen else row["expiry_told"] == row["expires_on"])
+    return row.life == Life.PAUSED if chosen else row.expiry_told == row.expires_on
 
 
 def _tell(
@@ -100,5 +104,7 @@ def _tell(
     chat = chats.get_chat(db, place[0])
     if chat is not None:
         dedup = f"{what}:{place[0]}:{about[0].number}@{about[0].on}:{now:%Y-%m-%dT%H:%M:%S}"
-        wait = Wishes.of(chat, default_zone, now).quiet_until
+        wait = Wishes.of(
+            chat["timezone"], default_zone, now, chat["quiet_from"], chat["quiet_to"]
+        ).quiet_until
         send(db, place, dedup, answer, now, kind="notice", not_before=wait)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bot.alerts.view import Life
 
 if TYPE_CHECKING:
     from bot.alerts.state import Bar, Event, State
     from bot.alerts.view import AlertView
     from bot.jobs.telling import Told
     from bot.rendering.corrections import Revision
+    from storage.alerts import StoredAlert
 
 WITHDRAWN, RESTATED = "withdrawn", "restated"
 
@@ -19,7 +22,7 @@ WITHDRAWN, RESTATED = "withdrawn", "restated"
 class Row:
     """A stored alert with its state as text and the session it was judged on; None when it has no state."""
 
-    alert: Mapping[str, Any]
+    alert: StoredAlert
     state: str | None
     session: str | None
 
@@ -74,17 +77,17 @@ class Judged:
     @property
     def alert_id(self) -> int:
         """Its id in storage."""
-        return int(self.row.alert["alert_id"])
+        return self.row.alert.alert_id
 
     @property
     def number(self) -> int:
         """Its number in its chat."""
-        return int(self.row.alert["number"])
+        return self.row.alert.number
 
     @property
     def chat_id(self) -> int:
         """Its chat."""
-        return int(self.row.alert["chat_id"])
+        return self.row.alert.chat_id
 
     @property
     def fires(self) -> list[Event]:
@@ -94,7 +97,7 @@ class Judged:
     @property
     def was_active(self) -> bool:
         """Whether it was active when it was read."""
-        return bool(self.row.alert["life"] == "active")
+        return self.row.alert.life == Life.ACTIVE
 
     @property
     def done(self) -> bool:
@@ -113,5 +116,7 @@ def standing_after(one: Judged) -> AlertView:
         raise LookupError("an alert that could not be read stands nowhere")
     if not one.states:
         return one.standing
-    life = "done" if one.done else "active" if one.standing.life == "done" else one.standing.life
+    life = one.standing.life
+    if one.done or life is Life.DONE:
+        life = Life.DONE if one.done else Life.ACTIVE
     return replace(one.standing, life=life, state=one.states[-1])

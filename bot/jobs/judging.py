@@ -17,7 +17,7 @@ from bot.alerts.engine import judge
 from bot.alerts.replay import Replay, replay
 from bot.alerts.rule import Condition, Rule
 from bot.alerts.state import Bar, Event, State
-from bot.alerts.view import AlertView
+from bot.alerts.view import AlertView, Life
 from bot.errors import BotError
 from bot.jobs.judged import RESTATED, WITHDRAWN, Happening, Judged, Kept, Row
 from bot.rendering.corrections import Revision
@@ -48,11 +48,11 @@ class Judge:
 
     def doubtful(self, rows: Sequence[Row]) -> list[int]:
         """The alerts whose judged figures may be others now, by id."""
-        return [row.alert["alert_id"] for row in rows if self._may_differ(row)]
+        return [row.alert.alert_id for row in rows if self._may_differ(row)]
 
     def _may_differ(self, row: Row) -> bool:
         try:
-            conditions = Rule.from_json(row.alert["rule_json"]).conditions
+            conditions = Rule.from_json(row.alert.rule_json).conditions
             grown = [self._has_only_grown(condition) for condition in conditions]  # each is noted
             return not all(grown)
         except Exception:  # noqa: BLE001 - it is told when the alert is judged
@@ -68,19 +68,19 @@ class Judge:
 
     def all(self, rows: Sequence[Row], kept: Mapping[int, Kept] | None = None) -> list[Judged]:
         """The alerts for which something changes; one that breaks stops no other."""
-        judged = (self._guarded(row, (kept or {}).get(row.alert["alert_id"])) for row in rows)
+        judged = (self._guarded(row, (kept or {}).get(row.alert.alert_id)) for row in rows)
         return [one for one in judged if one.states or one.broken or one.over]
 
     def _guarded(self, row: Row, kept: Kept | None) -> Judged:
         try:
             standing = _standing(row)
         except Exception:  # noqa: BLE001 - one broken rule must not stop the others
-            _log.exception("the stored rule of alert %s cannot be read", row.alert["alert_id"])
+            _log.exception("the stored rule of alert %s cannot be read", row.alert.alert_id)
             return _broken(row, DAMAGED)
         try:
             return self._judge(row, standing, kept)
         except Exception as error:  # noqa: BLE001 - as above
-            _log.exception("alert %s cannot be judged", row.alert["alert_id"])
+            _log.exception("alert %s cannot be judged", row.alert.alert_id)
             return _broken(row, reason(error))
 
     def _judge(self, row: Row, standing: AlertView, kept: Kept | None) -> Judged:
@@ -89,10 +89,10 @@ class Judge:
         states, happenings = self._revised(rule, bars, kept) if kept is not None else ((), ())
         if states:
             state = states[-1]
-        if row.alert["life"] == "paused":
+        if row.alert.life == Life.PAUSED:
             happenings = tuple(one for one in happenings if one.transition in {WITHDRAWN, RESTATED})
         over = False
-        if row.alert["life"] == "active" or (row.alert["life"] == "done" and states and not state.done):
+        if row.alert.life == Life.ACTIVE or (row.alert.life == Life.DONE and states and not state.done):
             run = judge(rule, state, [bar for bar in bars if bar.session > state.session])
             states += run.states
             happenings += tuple(Happening(event.kind, event) for event in run.events)
@@ -164,13 +164,13 @@ def _why(found: Replay, states: Sequence[State], event: Event) -> Revision:
 def _standing(row: Row) -> AlertView:
     if row.state is None:
         raise LookupError("no state is stored")
-    rule = Rule.from_json(row.alert["rule_json"])
-    return AlertView(row.alert["number"], rule, row.alert["life"], State.from_json(row.state))
+    rule = Rule.from_json(row.alert.rule_json)
+    return AlertView(row.alert.number, rule, Life(row.alert.life), State.from_json(row.state))
 
 
 def _broken(row: Row, why: str) -> Judged:
     """An alert that cannot be judged; one that has ended or is paused anyway is left as it is."""
-    return Judged(row, broken=why) if row.alert["life"] == "active" else Judged(row)
+    return Judged(row, broken=why) if row.alert.life == Life.ACTIVE else Judged(row)
 
 
 def reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.alerts.rule import Rule
 from bot.analytics.freshness import PARTS, is_frozen, lacking, newest
@@ -32,11 +32,10 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.rendering.answer import Answer
     from bot.services.base import Services
+    from storage.alerts import StoredAlert
 
 _log = logging.getLogger(__name__)
 STALE, BACK = "stale", "back"
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,18 +84,18 @@ class Outages:
         return await services.database.run(store)
 
 
-def _readers(rows: Sequence[Row], wanted: Mapping[str, str]) -> dict[str, list[Reader]]:
+def _readers(rows: Sequence[StoredAlert], wanted: Mapping[str, str]) -> dict[str, list[Reader]]:
     """The alerts that read each of the parts, in the order of their numbers."""
     found: dict[str, list[Reader]] = {part: [] for part in wanted}
     for row in rows:
         try:
-            read = set(parts_read(Rule.from_json(row["rule_json"])))
+            read = set(parts_read(Rule.from_json(row.rule_json)))
         except Exception:  # noqa: BLE001 - judging tells its owner
-            _log.warning("alert %s cannot be read", row["alert_id"], exc_info=True)
+            _log.warning("alert %s cannot be read", row.alert_id, exc_info=True)
             continue
         for part in read & set(wanted):
-            alert = Affected(row["number"], row["rule"])
-            found[part].append(Reader(row["chat_id"], row["thread_id"], alert))
+            alert = Affected(row.number, row.rule)
+            found[part].append(Reader(row.chat_id, row.thread_id, alert))
     return found
 
 
@@ -171,7 +170,7 @@ def _stale(chat_id: int, found: Sequence[tuple[Gap, Sequence[Reader]]], market: 
 
 
 def _back(db: sqlite_utils.Database, chat_id: int, gaps: Sequence[Gap], market: Market) -> _Notice:
-    threads = {row["thread_id"] for row in stored.alerts_of(db, chat_id)}
+    threads = {row.thread_id for row in stored.alerts_of(db, chat_id)}
     return _Notice(chat_id, BACK, gaps, say.back(gaps, market), threads)
 
 
@@ -182,6 +181,6 @@ def _send(db: sqlite_utils.Database, notice: _Notice, default_zone: str, now: dt
         return
     place = (notice.chat_id, next(iter(notice.threads)) if len(notice.threads) == 1 else None)
     about = "+".join(f"{gap.part}@{gap.since}" for gap in notice.gaps)
-    wait = Wishes.of(row, default_zone, now).quiet_until
+    wait = Wishes.of(row["timezone"], default_zone, now, row["quiet_from"], row["quiet_to"]).quiet_until
     dedup = f"{notice.what}:{notice.chat_id}:{about}"
     send(db, place, dedup, notice.answer, now, kind="notice", not_before=wait)

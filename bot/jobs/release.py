@@ -6,9 +6,9 @@ import asyncio
 import datetime as dt
 import logging
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.alerts.rule import MALFORMED, Rule
 from bot.alerts.state import Event
@@ -29,12 +29,20 @@ if TYPE_CHECKING:
     from bot.rendering.answer import Answer
     from bot.rendering.text import Html
     from bot.services.base import Services
+    from storage.held import DeferredEvent
 
 _log = logging.getLogger(__name__)
 _WHY = {"snooze": "while this alert was snoozed", "quiet": "during quiet hours"}
 _TITLES = {"snooze": pushes.SNOOZED, "quiet": pushes.QUIET}
 
-Row = dict[str, Any]
+
+@dataclass(frozen=True)
+class Deferred:
+    """An event that waits; `fires` in the quarter before it; the alert, where it can still be read."""
+
+    event: DeferredEvent
+    fires: int
+    alert: AlertView | None
 
 
 class Release:
@@ -63,99 +71,108 @@ class Release:
         return len(waiting)
 
 
-def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[Place, list[Row]]:
+def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[Place, list[Deferred]]:
     """What may be told now, by chat and topic, oldest first, with what the texts need."""
-    found: dict[Place, list[Row]] = defaultdict(list)
+    deferred: dict[Place, list[Deferred]] = defaultdict(list)
     for row in held.waiting(db):
         rule = _rule(row)
-        if rule is not None and Wishes.of(row, default_zone, now).hold(row, rule, now) is not None:
+        if (
+            rule is not None
+            and _wishes(row, default_zone, now).hold(row.snoozed_until, rule, now) is not None
+        ):
             continue
-        session = dt.date.fromisoformat(row["session"])
-        since = (session - QUARTER).isoformat()
-        fires = events.fires_since(db, row["alert_id"], since, until=row["session"])
-        alert = stored.get_alert(db, row["chat_id"], row["number"])
+        since = (row.session - QUARTER).isoformat()
+        fires = events.fires_since(db, row.alert_id, since, until=row.session.isoformat())
+        alert = stored.get_alert(db, row.chat_id, row.number)
         standings, _ = standings_of(db, [alert] if alert else [], now)  # of an alert that can still be read
-        standing = standings[0] if standings else None
-        found[row["chat_id"], row["thread_id"]].append({**row, "fires": fires, "standing": standing})
-    return found
+        view = standings[0] if standings else None
+        deferred[row.chat_id, row.thread_id].append(Deferred(row, fires, view))
+    return deferred
 
 
-def _rule(row: Row) -> Rule | None:
+def _wishes(row: DeferredEvent, default_zone: str, now: dt.datetime) -> Wishes:
+    return Wishes.of(row.timezone, default_zone, now, row.quiet_from, row.quiet_to)
+
+
+def _rule(row: DeferredEvent) -> Rule | None:
     """The rule that an event came of; None of one that is damaged, which nothing holds back any longer."""
     try:
-        return Rule.from_json(row["detail"]["rule"])
+        return Rule.from_json(row.detail.rule)
     except MALFORMED:
         return None
 
 
 def _message(
-    context: EvaluationContext, rows: list[Row], now: dt.datetime, default_zone: str
+    context: EvaluationContext, rows: list[Deferred], now: dt.datetime, default_zone: str
 ) -> Answer | list[Html]:
     """A message of its own for one event, lines for several."""
     if len(rows) > 1:
-        return [_line(row, context) for row in rows]
-    (row,) = rows
-    context = replace(context, zone=Wishes.of(row, default_zone, now).zone)
-    standing, event = _standing(row), Event.from_json(row["detail"]["event"])
-    if row["transition"] == WITHDRAWN:
-        revision = corrections.Revision.from_json(row["detail"]["revision"])
-        return corrections.correction(standing, event, revision, context, row["detail"]["source"])
+        return [_line(row.event, context) for row in rows]
+    (deferred,) = rows
+    row = deferred.event
+    context = replace(context, zone=_wishes(row, default_zone, now).zone)
+    standing, event = _standing(deferred), Event.from_json(row.detail.event)
+    if row.transition == WITHDRAWN:
+        revision = corrections.Revision.from_json(row.detail.revision or "")
+        return corrections.correction(standing, event, revision, context, row.detail.source)
     late = Teller(context).late(standing.rule, event)
-    said = f"Held back {_WHY[row['held']]}; {_became(row, event, context)}."
-    return pushes.fired(standing, event, context, row["fires"], late, held=(capital(said),))
+    said = f"Held back {_WHY[row.held or '']}; {_became(row, event, context)}."
+    return pushes.fired(standing, event, context, deferred.fires, late, held=(capital(said),))
 
 
-def _standing(row: Row) -> AlertView:
+def _standing(deferred: Deferred) -> AlertView:
     """The alert as it stands, with the rule that the event came of."""
-    standing: AlertView | None = row["standing"]
-    if standing is None:
-        raise LookupError(f"alert {row['alert_id']} cannot be read any more")
-    return replace(standing, rule=Rule.from_json(row["detail"]["rule"]))
+    if deferred.alert is None:
+        raise LookupError(f"alert {deferred.event.alert_id} cannot be read any more")
+    return replace(deferred.alert, rule=Rule.from_json(deferred.event.detail.rule))
 
 
-def _line(row: Row, context: EvaluationContext) -> Html:
-    event, rule = Event.from_json(row["detail"]["event"]), Rule.from_json(row["detail"]["rule"])
-    if row["transition"] == WITHDRAWN:
-        revision = corrections.Revision.from_json(row["detail"]["revision"])
-        return corrections.correction_line(row["number"], rule, event, revision, row["detail"]["source"])
+def _line(row: DeferredEvent, context: EvaluationContext) -> Html:
+    event, rule = Event.from_json(row.detail.event), Rule.from_json(row.detail.rule)
+    if row.transition == WITHDRAWN:
+        revision = corrections.Revision.from_json(row.detail.revision or "")
+        return corrections.correction_line(row.number, rule, event, revision, row.detail.source)
     became = _became(row, event, context)
-    return pushes.fire_line(row["number"], rule, event, became, row["detail"]["source"])
+    return pushes.fire_line(row.number, rule, event, became, row.detail.source)
 
 
-def _became(row: Row, event: Event, context: EvaluationContext) -> str:
-    rule = Rule.from_json(row["detail"]["rule"])
+def _became(row: DeferredEvent, event: Event, context: EvaluationContext) -> str:
+    rule = Rule.from_json(row.detail.rule)
     return became(event, context.histories.bars(rule, event.session, context.market.sessions))
 
 
-def _plainly(rows: list[Row]) -> list[Html]:
+def _plainly(rows: list[Deferred]) -> list[Html]:
     """Lines of what is stored, where no more can be said."""
-    return [pushes.plain_line(row["number"], row["rule"], row["session"], row["transition"]) for row in rows]
+    return [
+        pushes.plain_line(row.event.number, row.event.rule, row.event.session, row.event.transition)
+        for row in rows
+    ]
 
 
 def _store(
     db: sqlite_utils.Database,
     place: Place,
-    rows: list[Row],
+    rows: list[Deferred],
     message: Answer | list[Html],
     *,
     sample: bool,
     now: dt.datetime,
 ) -> None:
     """Queue the message and note that its events are told; those that are not held any more are left out."""
-    still = [held.fate(db, row["event_id"])[0] is not None for row in rows]
-    silent = all((rule := _rule(row)) is not None and rule.silent for row in rows)
+    pending = [row.event for row in rows]
+    still = [held.fate(db, event.event_id)[0] is not None for event in pending]
+    silent = all((rule := _rule(event)) is not None and rule.silent for event in pending)
     if not isinstance(message, list):
         if all(still):
-            event_id = rows[0]["event_id"]
-            about = dt.date.fromisoformat(rows[0]["session"])
-            sent = send(db, place, f"held:{event_id}", message, now, silent=silent, about=about)
+            event_id = pending[0].event_id
+            sent = send(db, place, f"held:{event_id}", message, now, silent=silent, about=pending[0].session)
             held.tell(db, [event_id], sent)
         return
     told = [
-        [row["event_id"], row["session"], str(line)]
-        for row, line, waits in zip(rows, message, still, strict=True)
+        [event.event_id, event.session.isoformat(), str(line)]
+        for event, line, waits in zip(pending, message, still, strict=True)
         if waits
     ]
     if told:
-        why = _TITLES["snooze" if all(row["held"] == SNOOZE for row in rows) else "quiet"]
+        why = _TITLES["snooze" if all(event.held == SNOOZE for event in pending) else "quiet"]
         send_lines(db, place, told, why, now, sample=sample, silent=silent)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bot.alerts.rule import Rule
 from bot.alerts.split import rescale
 from bot.alerts.state import State
+from bot.alerts.view import Life
 from bot.analytics.market import SMALL
 from bot.analytics.registry import METRICS
 from bot.jobs.sending import Place, send
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import sqlite_utils
+
+    from storage.alerts import StoredAlert
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +43,14 @@ def rescale_all(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
     found: dict[Group, list[Rescaled]] = defaultdict(list)
     for alert_id, rows in unseen.items():
         those = tuple(_split(row) for row in rows)
-        (alert,) = stored.rows_of(db, [alert_id])
+        (alert,) = stored.alerts_by_id(db, [alert_id])
         try:
             changed = _rescale(db, alert, factor_of(those))
         except Exception:  # noqa: BLE001 - one broken rule must not stop the others; judging tells its owner
             _log.exception("alert %s cannot be rescaled", alert_id)
             continue
-        if changed is not None and alert["life"] in {"active", "paused"}:
-            found[(alert["chat_id"], alert["thread_id"]), those].append(changed)
+        if changed is not None and not Life(alert.life).has_ended:
+            found[(alert.chat_id, alert.thread_id), those].append(changed)
     known = splits.mark_seen(db)
     for (place, those), alerts in found.items():
         _tell(db, place, those, alerts, known, default_zone, now)
@@ -59,17 +62,17 @@ def factor_of(those: Sequence[Split]) -> float:
     return math.prod(1 / each.factor if each.ticker == SMALL else each.factor for each in those)
 
 
-def _rescale(db: sqlite_utils.Database, alert: Row, factor: float) -> Rescaled | None:
+def _rescale(db: sqlite_utils.Database, alert: StoredAlert, factor: float) -> Rescaled | None:
     """Store an alert's rule and states in the new shares; None where it is not set on a level of prices."""
-    rule = Rule.from_json(alert["rule_json"])
-    states = [State.from_json(text) for text in stored.states(db, alert["alert_id"])]
+    rule = Rule.from_json(alert.rule_json)
+    states = [State.from_json(text) for text in stored.states(db, alert.alert_id)]
     after, moved = rescale(rule, states, factor, METRICS)
     if after == rule and list(moved) == states:
         return None
-    stored.replace_rule(db, alert["alert_id"], rule=str(after), rule_json=after.to_json())
+    stored.replace_rule(db, alert.alert_id, rule=str(after), rule_json=after.to_json())
     for state in moved:
-        stored.save_state(db, alert["alert_id"], state.session.isoformat(), state.to_json())
-    return Rescaled(alert["number"], alert["rule"], str(after))
+        stored.save_state(db, alert.alert_id, state.session.isoformat(), state.to_json())
+    return Rescaled(alert.number, alert.rule, str(after))
 
 
 def _tell(
@@ -91,7 +94,7 @@ def _tell(
         return
     dedup = f"split:{place[0]}:{place[1] or ''}:{known}:{reworded[0].number}"
     answer = rescaled(those, factor_of(those), reworded)
-    wait = Wishes.of(chat, default_zone, now).quiet_until
+    wait = Wishes.of(chat["timezone"], default_zone, now, chat["quiet_from"], chat["quiet_to"]).quiet_until
     send(db, place, dedup, answer, now, kind="notice", not_before=wait)
 
 

@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from bot.preferences import zone_of
 from bot.rendering import corrections, pushes
 from bot.rendering.text import Html, short_date
 from bot.services.alerts import parts_read
+from storage.events import EventDetail
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -35,7 +36,6 @@ _log = logging.getLogger(__name__)
 QUARTER = dt.timedelta(days=pushes.FIRES_SINCE_DAYS)
 SNOOZE, QUIET = "snooze", "quiet"
 
-Row = Mapping[str, Any]
 Counts = Mapping[tuple[int, dt.date], int]
 
 
@@ -48,7 +48,7 @@ class Told:
     """
 
     happening: Happening
-    detail: Mapping[str, object]
+    detail: EventDetail
     text: Answer | None = None
     line: Html | None = None
     listed: bool = False
@@ -64,15 +64,21 @@ class Wishes:
     quiet_until: dt.datetime | None = None
 
     @classmethod
-    def of(cls, row: Row, default_zone: str, now: dt.datetime) -> Wishes:
-        """Of a row with timezone, quiet_from and quiet_to."""
-        zone = zone_of(row["timezone"], default_zone)
-        return cls(zone, quiet_until(now, row["quiet_from"], row["quiet_to"], zone))
+    def of(
+        cls,
+        timezone: str | None,
+        default_zone: str,
+        now: dt.datetime,
+        quiet_from: str | None = None,
+        quiet_to: str | None = None,
+    ) -> Wishes:
+        """Those of a chat's settings."""
+        zone = zone_of(timezone, default_zone)
+        return cls(zone, quiet_until(now, quiet_from, quiet_to, zone))
 
-    def hold(self, alert: Row, rule: Rule, now: dt.datetime) -> str | None:
+    def hold(self, snoozed_until: dt.datetime | None, rule: Rule, now: dt.datetime) -> str | None:
         """Why an alert is not told now: it is snoozed, or the hours are quiet and it is not urgent."""
-        snoozed = alert["snoozed_until"]
-        if snoozed is not None and dt.datetime.fromisoformat(snoozed) > now:
+        if snoozed_until is not None and snoozed_until > now:
             return SNOOZE
         return QUIET if self.quiet_until is not None and not rule.urgent else None
 
@@ -141,7 +147,7 @@ class Teller:
         in_list = one.chat_id in listed and not held and not restated
         told = Told(happening, detail, listed=in_list, silent=rule.silent, held=held)
         if in_list or restated:
-            told = replace(told, line=self.line(standing, event, one.bars, str(detail["source"])))
+            told = replace(told, line=self.line(standing, event, one.bars, detail.source))
         if restated or not (in_list or held):
             fires = before[one.alert_id, event.session] + _fired_before(one, event)
             late, since = self.late(rule, event), became(event, one.bars)
@@ -154,27 +160,28 @@ class Teller:
         """A fire as a line of a list, with what became of it and where its figures are from."""
         return pushes.fire_line(standing.number, standing.rule, event, became(event, bars), source)
 
-    def _detail(self, one: Judged, standing: AlertView, happening: Happening) -> dict[str, object]:
+    def _detail(self, one: Judged, standing: AlertView, happening: Happening) -> EventDetail:
         """What `why` replays: rule and state as they were, the inputs as judged and where they were from."""
         market, rule, event = self._context.market, standing.rule, happening.event
-        found = [market.source(part) for part in parts_read(rule)]
+        sources = [market.source(part) for part in parts_read(rule)]
         states = (*([one.standing.state] if one.standing else ()), *one.states)
         earlier = [state for state in states if state.session < event.session]
-        detail: dict[str, object] = {
-            "event": event.to_json(),
-            "rule": rule.to_json(),
-            "source": ", ".join(dict.fromkeys(source.label for source in found)),
-            "observed_at": max(source.observed_at for source in found),
-        }
-        if earlier:
-            detail["before"] = max(earlier, key=lambda state: state.session).to_json()
-        if happening.revision is not None:
-            detail["revision"] = happening.revision.to_json()
-        return detail
+        before = max(earlier, key=lambda state: state.session, default=None)
+        revision = happening.revision
+        return EventDetail(
+            event=event.to_json(),
+            rule=rule.to_json(),
+            source=", ".join(dict.fromkeys(source.label for source in sources)),
+            observed_at=max(source.observed_at for source in sources),
+            before=before.to_json() if before is not None else None,
+            revision=revision.to_json() if revision is not None else None,
+        )
 
 
 def _held(one: Judged, wishes: Wishes, now: dt.datetime) -> str | None:
-    return wishes.hold(one.row.alert, one.standing.rule, now) if one.standing is not None else None
+    return (
+        wishes.hold(one.row.alert.snoozed_until, one.standing.rule, now) if one.standing is not None else None
+    )
 
 
 def _fired_before(one: Judged, event: Event) -> int:
@@ -183,12 +190,11 @@ def _fired_before(one: Judged, event: Event) -> int:
 
 
 def _correction(
-    standing: AlertView, happening: Happening, detail: Mapping[str, object], context: EvaluationContext
+    standing: AlertView, happening: Happening, detail: EventDetail, context: EvaluationContext
 ) -> Answer:
     if happening.revision is None:
         raise LookupError("an event is withdrawn for a revision")
-    source = str(detail["source"])
-    return corrections.correction(standing, happening.event, happening.revision, context, source)
+    return corrections.correction(standing, happening.event, happening.revision, context, detail.source)
 
 
 def became(event: Event, bars: Sequence[Bar]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.presets import PRESETS
 from bot.alerts.rule import AMOUNT, CROSSES
 from bot.alerts.state import Status
+from bot.alerts.view import Life
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.answer import SAMPLE, Answer, Button
@@ -32,28 +33,27 @@ if TYPE_CHECKING:
     from bot.alerts.state import Event
     from bot.alerts.view import AlertView, EvaluationContext
 
-ALIVE = ("active", "paused")
 _FIVE_YEARS = dt.timedelta(days=5 * 365 - 10)  # less what holidays may take off
 
 
-def buttons(number: int, life: str = "active") -> tuple[Button, ...]:
+def buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
     """The row of one alert in a list; the number opens everything else that can be done with it."""
     first = ((f"#{number}", f"/alert {number}"), ("Why", f"/alert {number} why"))
-    if life not in ALIVE:
+    if life.has_ended:
         return (*first, ("Renew", f"/alert {number} renew"))
-    switch = ("Pause", "pause") if life == "active" else ("Resume", "resume")
+    switch = ("Pause", "pause") if life is Life.ACTIVE else ("Resume", "resume")
     return (*first, (switch[0], f"/alert {number} {switch[1]}"), ("Off", f"/alert {number} off"))
 
 
 def card(standing: AlertView) -> tuple[tuple[Button, ...], ...]:
     """Every button of one alert; one that has ended can be looked at and renewed."""
-    number, active = standing.number, standing.life == "active"
+    number, active = standing.number, standing.life is Life.ACTIVE
 
     def does(label: str, action: str) -> Button:
         return label, f"/alert {number} {action}"
 
     looks = (does(f"#{number} Chart", "chart"), does("Why", "why"), does("History", "history"))
-    if standing.life not in ALIVE or standing.state.done:
+    if standing.life.has_ended or standing.state.done:
         return (looks, (does("Renew", "renew"),))
     quiet: tuple[Button, ...]
     if not active:
@@ -91,7 +91,7 @@ def created(
         rearm(standing, context),
         often(frequency, standing.rule, context),
         ending(standing),
-        next_check(context) if standing.life == "active" else None,
+        next_check(context) if standing.life is Life.ACTIVE else None,
     )
     return Answer(html, buttons=(*card(standing), ALL))
 
@@ -100,7 +100,7 @@ ALL: tuple[Button, ...] = (("All alerts", "/alerts"),)
 
 
 def _begins(standing: AlertView) -> str:
-    if standing.life == "paused":
+    if standing.life is Life.PAUSED:
         return "Paused: resume it to be told."
     if standing.state.status is Status.FIRED:
         return "True already, so nothing is sent now."
@@ -109,7 +109,7 @@ def _begins(standing: AlertView) -> str:
 
 def one(standing: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
     """One alert in full; `remark` says what was just done to it."""
-    alive = standing.life in ALIVE and not standing.state.done
+    alive = not (standing.life.has_ended or standing.state.done)
     soon = ends_soon(standing, context)
     html = lines(
         title(standing),
@@ -120,7 +120,7 @@ def one(standing: AlertView, context: EvaluationContext, *, remark: str | None =
         *figures(standing, context),
         rearm(standing, context) if alive else None,
         ending(standing),
-        next_check(context) if standing.life == "active" else None,
+        next_check(context) if standing.life is Life.ACTIVE else None,
     )
     renew: tuple[tuple[Button, ...], ...] = (
         ((("Renew for a year", f"/alert {standing.number} renew"),),) if soon else ()

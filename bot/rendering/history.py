@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.rule import MALFORMED, Rule
@@ -13,9 +12,10 @@ from bot.rendering.answer import Answer, Button
 from bot.rendering.text import Html, bold, code, lines, short_date
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from bot.analytics.units import Unit
+    from storage.events import ChatEvent, EventDetail
 
 _WORDS = {
     "fired": "fired",
@@ -29,9 +29,7 @@ _HELD = {"snooze": "told when the snooze ends", "quiet": "told after the quiet h
 PAGE = 20  # events in a message
 
 
-def history_answer(
-    events: Sequence[Mapping[str, Any]], number: int | None = None, *, page: int = 1
-) -> Answer:
+def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, page: int = 1) -> Answer:
     """Events as `storage.events.events` gives them: of one alert, or of all in the chat.
 
     They are those of a page on; when there are more than it holds, a button leads to the older ones.
@@ -44,7 +42,7 @@ def history_answer(
         if page > 1:
             said, turns = f"There is no page {page}.", _turns(number, 2, more=False)
         return Answer(lines(bold(said), "Yours: /alerts" if number is None else None), buttons=(*turns, *one))
-    labels = ", ".join(dict.fromkeys(label for event in events if (label := event["detail"].get("source"))))
+    labels = ", ".join(dict.fromkeys(label for event in events if (label := event.detail.source)))
     count = f"Last {len(events)} events, newest first" if len(events) > 1 else "One event"
     if turns:
         count = f"Page {page} of events, newest first"
@@ -61,28 +59,28 @@ def _turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, 
     return ((*newer, *older),) if newer or older else ()
 
 
-def _line(event: Mapping[str, Any]) -> Html:
+def _line(event: ChatEvent) -> Html:
     """Session, number, the rule as it was then, what happened and at which value."""
-    detail = event["detail"]
+    detail = event.detail
     rule, unit = _rule(event)
-    day = short_date(dt.date.fromisoformat(event["session"]))
-    word = _WORDS.get(event["transition"], event["transition"])
-    gone = event["transition"] == "withdrawn"
-    value = f" at {unit.show(event['value'])}" if unit and event["value"] is not None and not gone else ""
-    kept = "held back by its cooldown" if _muted(detail) else _HELD.get(event["held"] or "", "")
+    day = short_date(event.session)
+    word = _WORDS.get(event.transition, event.transition)
+    gone = event.transition == "withdrawn"
+    value = f" at {unit.show(event.value)}" if unit and event.value is not None and not gone else ""
+    kept = "held back by its cooldown" if _muted(detail) else _HELD.get(event.held or "", "")
     told = f" · {word}{value}{f', {kept}' if kept else ''}"
-    return Html("").join((f"{day} · #{event['number']} ", code(rule), told))
+    return Html("").join((f"{day} · #{event.number} ", code(rule), told))
 
 
-def _rule(event: Mapping[str, Any]) -> tuple[str, Unit | None]:
+def _rule(event: ChatEvent) -> tuple[str, Unit | None]:
     """The rule and its value's unit; of one that this version cannot read its text as it was stored."""
-    stored = event["detail"].get("rule")
+    stored = event.detail.rule
     try:
-        rule = Rule.from_json(stored) if stored else parse_rule(event["rule"], METRICS)
+        rule = Rule.from_json(stored) if stored else parse_rule(event.rule, METRICS)
         return str(rule), METRICS[rule.conditions[0].metric].unit
     except (BadInput, *MALFORMED):
-        return event["rule"], None
+        return event.rule, None
 
 
-def _muted(detail: Mapping[str, Any]) -> bool:
-    return '"muted":true' in str(detail.get("event", ""))
+def _muted(detail: EventDetail) -> bool:
+    return '"muted":true' in detail.event

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.alerts.view import Life
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.alerts import card, rearmed
@@ -61,7 +62,7 @@ def fired(
         None if event.done else next_check(context),
         source_line(rule, market, late),
     )
-    return Answer(html, buttons=card(replace(standing, life="done") if event.done else standing))
+    return Answer(html, buttons=card(replace(standing, life=Life.DONE) if event.done else standing))
 
 
 def _late(late: int, became: str) -> str:
@@ -98,10 +99,9 @@ def fire_line(number: int, rule: Rule, event: Event, became: str, source: str) -
     return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
 
 
-def plain_line(number: int, rule: str, session: str, transition: str) -> Html:
+def plain_line(number: int, rule: str, session: dt.date, transition: str) -> Html:
     """One line of a digest about an event of which no more can be said."""
-    day = short_date(dt.date.fromisoformat(session))
-    return Html("").join((f"{day} · #{number} ", code(rule), f" · {transition}"))
+    return Html("").join((f"{short_date(session)} · #{number} ", code(rule), f" · {transition}"))
 
 
 def digest(told: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:

@@ -12,6 +12,7 @@ import pandas as pd
 from bot.alerts.bars import PATIENCE, lag
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
 from bot.alerts.state import Status
+from bot.alerts.view import Life
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import EXCHANGE, SETTLE
@@ -86,9 +87,9 @@ def _status(standing: AlertView) -> str:
     """The state in words, snoozing aside."""
     state, rule = standing.state, standing.rule
     because = f": {standing.reason.rstrip('.')}" if standing.reason else ""
-    if standing.life == "paused":
+    if standing.life is Life.PAUSED:
         return f"paused{because}"
-    if standing.life != "active" or state.done:
+    if standing.life is not Life.ACTIVE or state.done:
         return f"ended{because}"
     match state.status:
         case Status.CONFIRMING:
@@ -125,7 +126,7 @@ def _way(state: State, status: Status) -> str:
 def sentence(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
     """The state in words, as a sentence."""
     snoozed = ""
-    if standing.snoozed_until is not None and standing.life == "active":
+    if standing.snoozed_until is not None and standing.life is Life.ACTIVE:
         snoozed = f"; snoozed until {moment(standing.snoozed_until, zone)}"
     return f"{capital(_status(standing))}{snoozed}."
 
@@ -133,7 +134,7 @@ def sentence(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
 def stale(standing: AlertView, context: EvaluationContext) -> str | None:
     """That data the rule lives on has not come, and for how long; None while it is current."""
     old = max((_age(condition, context) for condition in standing.rule.conditions), default=0)
-    return f"Stale: {age_phrase(old)}." if old > 0 and standing.life == "active" else None
+    return f"Stale: {age_phrase(old)}." if old > 0 and standing.life is Life.ACTIVE else None
 
 
 def _age(condition: Condition, context: EvaluationContext) -> int:
@@ -146,7 +147,7 @@ def waiting(standing: AlertView, context: EvaluationContext) -> str | None:
     """That the alert waits for a session that is missing, while there are newer figures; None otherwise."""
     mark, rule, sessions = standing.state.session, standing.rule, context.market.sessions
     known = [_last(condition, context) for condition in rule.conditions]
-    if standing.life != "active" or any(last is None or last.date() <= mark for last in known):
+    if standing.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in known):
         return None
     if len(context.histories.course(rule, mark, sessions)):
         return None
@@ -156,7 +157,7 @@ def waiting(standing: AlertView, context: EvaluationContext) -> str | None:
 
 def ends_soon(standing: AlertView, context: EvaluationContext) -> bool:
     """Whether the alert's last day is near."""
-    if standing.expires_on is None or standing.life not in {"active", "paused"}:
+    if standing.expires_on is None or standing.life.has_ended:
         return False
     today: dt.date = context.market.last_completed.date()
     return standing.expires_on - today <= SOON
@@ -164,7 +165,7 @@ def ends_soon(standing: AlertView, context: EvaluationContext) -> bool:
 
 def ending(standing: AlertView) -> str | None:
     """The day on which the alert ends by itself; None when there is none, or it has ended."""
-    if standing.expires_on is None or standing.life not in {"active", "paused"}:
+    if standing.expires_on is None or standing.life.has_ended:
         return None
     return f"Ends {short_date(standing.expires_on)} unless renewed."
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.alerts.engine import start
 from bot.alerts.rule import MALFORMED, Rule
 from bot.alerts.state import State
-from bot.alerts.view import AlertView
+from bot.alerts.view import AlertView, Life
 from bot.analytics.metrics import parts_of
 from bot.analytics.registry import METRICS
 from bot.errors import BadInput
 from storage import alerts as stored
 
 if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
     import sqlite_utils
 
     from bot.alerts.view import EvaluationContext
+    from storage.alerts import StoredAlert
 
 DAMAGED = "what is stored of it is damaged"
 
@@ -26,15 +28,15 @@ DAMAGED = "what is stored of it is damaged"
 class Unreadable(BadInput):
     """A stored alert that this version cannot read: damaged, or of a metric that is gone."""
 
-    def __init__(self, row: Mapping[str, Any], why: str) -> None:
-        sentence = f"Alert #{row['number']} cannot be read ({why}); switch it off and set it again."
-        super().__init__(sentence, f"/alert {row['number']} off")
+    def __init__(self, row: StoredAlert, why: str) -> None:
+        sentence = f"Alert #{row.number} cannot be read ({why}); switch it off and set it again."
+        super().__init__(sentence, f"/alert {row.number} off")
 
 
-def rule_of(row: Mapping[str, Any]) -> Rule:
+def rule_of(row: StoredAlert) -> Rule:
     """The rule of a stored alert; raises Unreadable."""
     try:
-        rule = Rule.from_json(row["rule_json"])
+        rule = Rule.from_json(row.rule_json)
     except MALFORMED as error:
         raise Unreadable(row, DAMAGED) from error
     for condition in rule.conditions:
@@ -43,25 +45,24 @@ def rule_of(row: Mapping[str, Any]) -> Rule:
     return rule
 
 
-def standing_of(db: sqlite_utils.Database, row: Mapping[str, Any], now: dt.datetime) -> AlertView:
+def standing_of(db: sqlite_utils.Database, row: StoredAlert, now: dt.datetime) -> AlertView:
     """A stored alert's row with its state; a snooze that is over by now is none. Raises Unreadable."""
-    found = stored.current_state(db, row["alert_id"])
-    if found is None:
+    current = stored.current_state(db, row.alert_id)
+    if current is None:
         raise Unreadable(row, DAMAGED)
     try:
-        state = State.from_json(found[1])
+        state = State.from_json(current.state)
     except MALFORMED as error:
         raise Unreadable(row, DAMAGED) from error
-    snoozed, expires = row.get("snoozed_until"), row.get("expires_on")
-    until = dt.datetime.fromisoformat(snoozed) if snoozed else None
+    snoozed = row.snoozed_until is not None and row.snoozed_until > now
     return AlertView(
-        row["number"],
+        row.number,
         rule_of(row),
-        row["life"],
+        Life(row.life),
         state,
-        snoozed_until=until if until is not None and until > now else None,
-        expires_on=dt.date.fromisoformat(expires) if expires else None,
-        reason=row["reason"],
+        snoozed_until=row.snoozed_until if snoozed else None,
+        expires_on=row.expires_on,
+        reason=row.reason,
     )
 
 
@@ -73,7 +74,7 @@ def parts_read(rule: Rule) -> list[str]:
 
 
 def standings_of(
-    db: sqlite_utils.Database, rows: Iterable[Mapping[str, Any]], now: dt.datetime
+    db: sqlite_utils.Database, rows: Iterable[StoredAlert], now: dt.datetime
 ) -> tuple[list[AlertView], list[Unreadable]]:
     """The alerts that can be read, and why the others cannot: one of them must not cost the rest."""
     read: list[AlertView] = []
@@ -88,7 +89,7 @@ def standings_of(
 
 def active_standings(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[AlertView]:
     """A chat's active alerts, as a summary needs them; of one that cannot be read judging tells."""
-    rows = (row for row in stored.alerts_of(db, chat_id) if row["life"] == "active")
+    rows = (row for row in stored.alerts_of(db, chat_id) if row.life == Life.ACTIVE)
     return standings_of(db, rows, now)[0]
 
 

@@ -74,11 +74,11 @@ async def test_a_fire_that_came_again_after_it_was_taken_back_stands(talk: Talk)
         return lambda db: events.add_event(
             db,
             alert_id=1,
-            session=fire["session"],
+            session=fire.session.isoformat(),
             transition=transition,
             now=talk.now,
-            value=fire["value"],
-            detail=fire["detail"],
+            value=fire.value,
+            detail=fire.detail,
             revision=revision,
         )
 
@@ -213,13 +213,14 @@ async def test_a_mistakes_example_can_be_tapped(talk: Talk) -> None:
 async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> None:
     def fill(db: sqlite_utils.Database) -> None:
         (first,) = db["alerts"].rows
-        _, state = stored.current_state(db, first["alert_id"]) or ("", "")
+        current = stored.current_state(db, first["alert_id"])
+        assert current is not None
         for level in range(1, MOST_ALERTS):
             row = stored.add_alert(
                 db, chat_id=ME, owner_id=ME, rule=f"ratio > {level}",
                 rule_json=first["rule_json"].replace("0.9", str(level)), now=talk.now,
             )  # fmt: skip
-            stored.save_state(db, row["alert_id"], "2020-12-11", state)
+            stored.save_state(db, row.alert_id, "2020-12-11", current.state)
 
     await talk.ask("/alert ratio > 0.9")
     await talk.database.run(fill)

@@ -46,7 +46,7 @@ def fill(db: sqlite_utils.Database) -> None:
     (lost,) = db["outbox"].rows_where("dedup = 'lost'")
     settle(db, Case(lost, BadRequest("x"), "Bad Request: x", now, owner=OWNER), Verdict.DEAD)
     alert = alerts.alerts_of(db, GUEST)[0]
-    events.add_event(db, alert_id=alert["alert_id"], session="2020-12-11", transition="fired", now=now)
+    events.add_event(db, alert_id=alert.alert_id, session="2020-12-11", transition="fired", now=now)
 
 
 @pytest.fixture(scope="module")

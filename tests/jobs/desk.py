@@ -116,8 +116,8 @@ class Desk:
                 now=self.now,
                 session=state.session.isoformat(),
             )
-            stored.save_state(db, row["alert_id"], state.session.isoformat(), state.to_json())
-            return int(row["alert_id"])
+            stored.save_state(db, row.alert_id, state.session.isoformat(), state.to_json())
+            return int(row.alert_id)
 
         return await self.database.run(write)
 

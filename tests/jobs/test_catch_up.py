@@ -275,7 +275,7 @@ async def test_an_alert_set_back_while_it_stayed_active_is_judged_again(desk: De
 
     def edit(db: sqlite_utils.Database) -> None:
         stored.clear_states(db, alert)
-        stored.save_state(db, alert, *before)
+        stored.save_state(db, alert, before.session.isoformat(), before.state)
         db.execute("DELETE FROM alert_events")
 
     await desk.database.run(edit)
@@ -300,7 +300,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     reads: list[int] = []
     real = stored.active_alerts
 
-    def noted(db: sqlite_utils.Database) -> list[dict[str, object]]:
+    def noted(db: sqlite_utils.Database) -> list[stored.StoredAlert]:
         reads.append(1)
         return real(db)
 

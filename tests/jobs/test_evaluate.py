@@ -76,12 +76,12 @@ async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> 
     await desk.closes([0.65], next_day())
     await desk.evaluate()
     (event,) = await desk.database.run(lambda db: events.events(db, alert_id=alert))
-    assert (event["value"], event["threshold"]) == (0.65, 0.6)
-    assert event["detail"]["source"] == "CSV import"
-    assert event["detail"]["observed_at"] == "2020-01-15T22:00:00Z"
-    assert '"session":"2020-01-16"' in event["detail"]["event"]
-    assert '"session":"2020-01-15"' in event["detail"]["before"]
-    assert '"metric":"ratio"' in event["detail"]["rule"]
+    assert (event.value, event.threshold) == (0.65, 0.6)
+    assert event.detail.source == "CSV import"
+    assert event.detail.observed_at == "2020-01-15T22:00:00Z"
+    assert '"session":"2020-01-16"' in event.detail.event
+    assert '"session":"2020-01-15"' in (event.detail.before or "")
+    assert '"metric":"ratio"' in event.detail.rule
 
 
 async def test_only_the_newest_eleven_states_are_kept(desk: Desk) -> None:

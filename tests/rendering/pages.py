@@ -10,7 +10,7 @@ import pandas as pd
 from bot.alerts.bars import Histories
 from bot.alerts.engine import judge, start
 from bot.alerts.grammar import parse_rule
-from bot.alerts.view import AlertView, EvaluationContext
+from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market, Source
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
@@ -132,7 +132,7 @@ def told(
     cut = len(history) - until
     state = start(rule, history[:cut], of.market.last_completed.date())
     run = judge(rule, state, history[cut:])
-    return AlertView(number, rule, life, run.states[-1] if run.states else state), run.events
+    return AlertView(number, rule, Life(life), run.states[-1] if run.states else state), run.events
 
 
 def day(text: str) -> dt.date:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.backtest import Frequency, frequency
+from bot.alerts.view import Life
 from bot.rendering.alerts import buttons, card, created, one
 from bot.rendering.listing import listing
 from bot.rendering.standing import rearm, sentence, summary_distance
@@ -209,7 +210,7 @@ def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
         told_line = "Judged up to 11 Mar 2021; waits for 12 Mar 2021, 5 sessions at most."
         assert (told_line in said(one(made, of))) is waits
         assert (told_line in page(listing([made], of))) is waits
-        assert told_line not in said(one(replace(made, life="paused"), of))
+        assert told_line not in said(one(replace(made, life=Life.PAUSED), of))
 
 
 def test_one_alert_in_full() -> None:
@@ -243,7 +244,7 @@ def test_an_alert_that_is_paused_has_no_next_check() -> None:
     ],
 )
 def test_the_buttons_of_an_alert_are_what_it_can_do(life: str, labels: list[str]) -> None:
-    row = buttons(3, life)
+    row = buttons(3, Life(life))
     assert [label for label, _ in row] == labels
     assert all(line.startswith("/alert 3") for _, line in row)
 
@@ -268,11 +269,11 @@ def test_the_buttons_of_an_alert_are_what_it_can_do(life: str, labels: list[str]
         ),
         (
             "ratio crosses 0.6",
-            {"life": "paused"},
+            {"life": Life.PAUSED},
             [["#3 Chart", "Why", "History"], ["Resume"], ["Edit", "Test", "Off"]],
         ),
-        ("ratio > 0.6", {"life": "expired"}, [["#3 Chart", "Why", "History"], ["Renew"]]),
-        ("ratio > 0.6", {"life": "done"}, [["#3 Chart", "Why", "History"], ["Renew"]]),
+        ("ratio > 0.6", {"life": Life.EXPIRED}, [["#3 Chart", "Why", "History"], ["Renew"]]),
+        ("ratio > 0.6", {"life": Life.DONE}, [["#3 Chart", "Why", "History"], ["Renew"]]),
     ],
 )
 def test_the_card_holds_every_deed_and_no_other(
@@ -286,13 +287,13 @@ def test_the_time_a_snooze_ends_is_local() -> None:
     snoozed = replace(standing("ratio > 0.6", context(market(LONG))), snoozed_until=LATER)
     assert sentence(snoozed) == "Armed; snoozed until Sun 14 Mar 2021, 08:30."
     assert sentence(snoozed, ZoneInfo("Europe/Berlin")) == "Armed; snoozed until Sun 14 Mar 2021, 13:30."
-    assert sentence(replace(snoozed, life="paused")) == "Paused."
+    assert sentence(replace(snoozed, life=Life.PAUSED)) == "Paused."
 
 
 def test_why_it_is_paused_or_has_ended_is_said() -> None:
     made = replace(standing("ratio > 0.6", context(market(LONG))), reason="it cannot be judged (KeyError)")
-    assert sentence(replace(made, life="paused")) == "Paused: it cannot be judged (KeyError)."
-    assert sentence(replace(made, life="done", reason="fired once")) == "Ended: fired once."
+    assert sentence(replace(made, life=Life.PAUSED)) == "Paused: it cannot be judged (KeyError)."
+    assert sentence(replace(made, life=Life.DONE, reason="fired once")) == "Ended: fired once."
 
 
 def test_the_next_check_is_told_in_the_chats_own_time() -> None:
@@ -311,7 +312,7 @@ def test_its_last_day_is_told_and_near_it_one_tap_renews() -> None:
         answer = one(replace(made, expires_on=ends), of)
         assert f"Ends {ends.day} {ends:%b} {ends.year} unless renewed." in said(answer)
         assert (renew in answer.buttons) is is_near
-    assert renew not in one(replace(made, expires_on=ends, life="expired"), of).buttons
+    assert renew not in one(replace(made, expires_on=ends, life=Life.EXPIRED), of).buttons
     assert not any(line.startswith("Ends") for line in said(one(made, of)))
 
 
@@ -340,7 +341,7 @@ def test_what_an_edited_alert_was_stands_below_its_title() -> None:
     made = standing("ratio > 0.6", of)
     answer = created(made, of, Frequency((), None, None), "Was: ratio > 0.5")
     assert said(answer)[:2] == ["Alert #3 ratio > 0.6", "Was: ratio > 0.5"]
-    paused = said(created(replace(made, life="paused"), of, Frequency((), None, None)))
+    paused = said(created(replace(made, life=Life.PAUSED), of, Frequency((), None, None)))
     assert "Paused: resume it to be told." in paused
     assert not any(line.startswith("Next") for line in paused)
 

@@ -1,26 +1,39 @@
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
 
 import pytest
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
 from bot.rendering.history import history_answer
+from storage.events import ChatEvent, EventDetail
 from tests.rendering.pages import said
 
 
-def event(transition: str = "fired", **changed: object) -> dict[str, Any]:
-    row = {
-        "session": "2020-10-06",
-        "number": 3,
-        "rule": "excess 3m > 5pp",
-        "transition": transition,
-        "value": 5.5,
-        "held": None,
-        "detail": {"source": "CSV import", "event": '{"muted":false}'},
-    }
-    return {**row, **changed}
+def event(
+    transition: str = "fired",
+    rule: str = "excess 3m > 5pp",
+    detail: EventDetail = EventDetail(source="CSV import", event='{"muted":false}'),  # noqa: B008 - frozen
+    value: float | None = 5.5,
+    held: str | None = None,
+) -> ChatEvent:
+    return ChatEvent(
+        event_id=1,
+        alert_id=1,
+        session=dt.date(2020, 10, 6),
+        transition=transition,
+        revision=0,
+        value=value,
+        threshold=5.0,
+        detail=detail,
+        created_at=dt.datetime(2020, 10, 6, 22, tzinfo=dt.UTC),
+        held=held,
+        message=None,
+        number=3,
+        rule=rule,
+        chat_id=1,
+    )
 
 
 def test_nothing_has_fired() -> None:
@@ -32,7 +45,7 @@ def test_nothing_has_fired() -> None:
 
 def test_an_event_is_told_with_the_rule_of_its_time() -> None:
     rule = parse_rule("ratio > 0.5", METRICS)
-    detail = {"source": "Yahoo", "rule": rule.to_json()}
+    detail = EventDetail(source="Yahoo", rule=rule.to_json())
     assert said(history_answer([event(), event(value=0.52, detail=detail)], 3)) == [
         "Alert #3: last 2 events, newest first",
         "6 Oct 2020 · #3 excess 3m > 5pp · fired at +5.50pp",
@@ -44,8 +57,8 @@ def test_an_event_is_told_with_the_rule_of_its_time() -> None:
 
 def test_a_rule_that_cannot_be_read_any_more_is_told_as_it_was_stored() -> None:
     known = parse_rule("ratio > 0.5", METRICS).to_json()
-    gone = [{"rule": known.replace("ratio", "moon")}, {"rule": "{"}, {"rule": "5"}, {}]
-    events = [event(rule="moon > 0.5", detail=detail) for detail in gone]
+    gone = [known.replace("ratio", "moon"), "{", "5", ""]
+    events = [event(rule="moon > 0.5", detail=EventDetail(rule=rule)) for rule in gone]
     assert said(history_answer(events))[1:5] == ["6 Oct 2020 · #3 moon > 0.5 · fired"] * 4
 
 
@@ -69,9 +82,9 @@ def test_older_events_are_on_further_pages() -> None:
         (event("restated"), "fired on revised figures at +5.50pp"),
         (event(held="snooze"), "fired at +5.50pp, told when the snooze ends"),
         (event(held="quiet"), "fired at +5.50pp, told after the quiet hours"),
-        (event(detail={"event": '{"muted":true}'}), "fired at +5.50pp, held back by its cooldown"),
+        (event(detail=EventDetail(event='{"muted":true}')), "fired at +5.50pp, held back by its cooldown"),
         (event(value=None), "fired"),
     ],
 )
-def test_what_became_of_it(row: dict[str, Any], told: str) -> None:
+def test_what_became_of_it(row: ChatEvent, told: str) -> None:
     assert said(history_answer([row]))[1] == f"6 Oct 2020 · #3 excess 3m > 5pp · {told}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.alerts.presets import preset_of
+from bot.alerts.view import Life
 from bot.rendering.alerts import suggestions
 from bot.rendering.listing import MOST_ROWS, listing
 from tests.rendering.pages import context, market, page, said, standing
@@ -48,7 +49,7 @@ def test_snoozed_paused_and_ending_alerts_say_so() -> None:
         listing(
             [
                 replace(made, number=1, snoozed_until=until),
-                replace(made, number=2, life="paused"),
+                replace(made, number=2, life=Life.PAUSED),
                 replace(made, number=3, expires_on=last + dt.timedelta(days=7)),
                 replace(made, number=4, expires_on=last + dt.timedelta(days=300)),
             ],
@@ -66,7 +67,7 @@ def test_a_paused_alert_is_not_called_stale() -> None:
     of = context(market(LONG, units={"IWM": [250.0 + at for at in range(200)]}))
     paused = standing("flow iwm 5d > $1bn", of, life="paused")
     assert "Stale" not in page(listing([paused], of))
-    assert "Stale: 99 sessions old." in page(listing([replace(paused, life="active")], of))
+    assert "Stale: 99 sessions old." in page(listing([replace(paused, life=Life.ACTIVE)], of))
 
 
 def test_the_list_labels_sample_data() -> None:

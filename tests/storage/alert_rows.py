@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.alerts import add_alert
-from storage.events import add_event
+from storage.alerts import StoredAlert, add_alert
+from storage.events import EventDetail, add_event
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.rows import Row
 
 NOON, ONE = "2020-12-11T12:00:00Z", "2020-12-11T13:00:00Z"
+AT_NOON, AT_ONE = dt.datetime(2020, 12, 11, 12, tzinfo=dt.UTC), dt.datetime(2020, 12, 11, 13, tzinfo=dt.UTC)
 
 
-def new(db: sqlite_utils.Database, chat_id: int = 1, rule: str = "ratio > sma 200") -> Row:
+def new(db: sqlite_utils.Database, chat_id: int = 1, rule: str = "ratio > sma 200") -> StoredAlert:
     return add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json='{"r": 1}', now=NOON)
 
 
@@ -35,7 +36,7 @@ def event(
         now=ONE,
         value=0.52,
         threshold=0.51,
-        detail={"late": True},
+        detail=EventDetail(source="CSV import"),
         revision=revision,
         held=held,
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
@@ -190,7 +191,7 @@ def test_quiet_hours_are_set_and_dropped(db: sqlite_utils.Database) -> None:
 
 def add_alert(db: sqlite_utils.Database, chat_id: int, rule: str) -> int:
     row = alerts.add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json="{}", now=NOON)
-    return int(row["number"])
+    return int(row.number)
 
 
 def enqueue(db: sqlite_utils.Database, chat_id: int, dedup: str) -> None:
@@ -198,7 +199,7 @@ def enqueue(db: sqlite_utils.Database, chat_id: int, dedup: str) -> None:
 
 
 def rules(db: sqlite_utils.Database, chat_id: int) -> list[tuple[int, str]]:
-    return [(row["number"], row["rule"]) for row in alerts.alerts_of(db, chat_id)]
+    return [(row.number, row.rule) for row in alerts.alerts_of(db, chat_id)]
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Data
     }
     assert set(rows_of(db, NEW).values()) == {1}
     assert get_chat(db, NEW) == {**group, "chat_id": NEW}
-    assert alerts.current_state(db, 1) == ("2020-12-11", "{}")
+    assert alerts.current_state(db, 1) == alerts.StoredState(dt.date(2020, 12, 11), "{}")
     assert len(events.events(db, chat_id=NEW)) == 1
     assert halts.current(db, ONE) == [{"chat_id": NEW, "until": TWO}]
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.events import events, events_from, fires_since, next_revision
-from tests.storage.alert_rows import ONE, event, new
+from storage.events import ChatEvent, EventDetail, events, events_from, fires_since, next_revision
+from tests.storage.alert_rows import AT_ONE, event, new
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -27,22 +28,22 @@ def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
     new(db)
     event(db, "2020-12-11")
     assert events(db, alert_id=1) == [
-        {
-            "event_id": 1,
-            "alert_id": 1,
-            "session": "2020-12-11",
-            "transition": "fired",
-            "revision": 0,
-            "value": 0.52,
-            "threshold": 0.51,
-            "detail": {"late": True},
-            "created_at": ONE,
-            "held": None,
-            "message": None,
-            "number": 1,
-            "rule": "ratio > sma 200",
-            "chat_id": 1,
-        }
+        ChatEvent(
+            event_id=1,
+            alert_id=1,
+            session=dt.date(2020, 12, 11),
+            transition="fired",
+            revision=0,
+            value=0.52,
+            threshold=0.51,
+            detail=EventDetail(source="CSV import"),
+            created_at=AT_ONE,
+            held=None,
+            message=None,
+            number=1,
+            rule="ratio > sma 200",
+            chat_id=1,
+        )
     ]
 
 
@@ -51,9 +52,9 @@ def test_events_of_an_alert_or_a_chat_come_newest_first(db: sqlite_utils.Databas
         new(db, chat_id)
     for alert_id, session in ((1, "2020-12-10"), (2, "2020-12-11"), (3, "2020-12-11"), (1, "2020-12-09")):
         event(db, session, alert_id=alert_id)
-    assert [row["event_id"] for row in events(db, alert_id=1)] == [1, 4]
-    assert [row["event_id"] for row in events(db, chat_id=1)] == [2, 1, 4]
-    assert [row["event_id"] for row in events(db, chat_id=1, limit=1)] == [2]
+    assert [row.event_id for row in events(db, alert_id=1)] == [1, 4]
+    assert [row.event_id for row in events(db, chat_id=1)] == [2, 1, 4]
+    assert [row.event_id for row in events(db, chat_id=1, limit=1)] == [2]
 
 
 def test_fires_are_counted_by_session(db: sqlite_utils.Database) -> None:
@@ -81,8 +82,8 @@ def test_events_from_a_session_on_come_as_they_were_stored(db: sqlite_utils.Data
     new(db)
     for session in ("2020-12-11", "2020-12-09", "2020-12-10"):
         event(db, session)
-    assert [row["session"] for row in events_from(db, 1, "2020-12-10")] == ["2020-12-11", "2020-12-10"]
-    assert events_from(db, 1, "2020-12-10")[0]["detail"] == {"late": True}
+    assert [row.session.day for row in events_from(db, 1, "2020-12-10")] == [11, 10]
+    assert events_from(db, 1, "2020-12-10")[0].detail == EventDetail(source="CSV import")
 
 
 def test_a_revision_is_numbered_above_all_that_is_stored(db: sqlite_utils.Database) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from storage.alerts import add_alert
 from storage.chats import deactivate, ensure_chat, set_quiet
-from storage.events import add_event
+from storage.events import EventDetail, add_event
 from storage.held import fate, hold, tell, waiting
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_held_events_wait_oldest_first(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-09", None)
     event(db, "2020-12-09", "quiet", alert_id=2)
     deactivate(db, 2, "blocked")
-    assert [(row["session"], row["held"]) for row in waiting(db)] == [
+    assert [(str(row.session), row.held) for row in waiting(db)] == [
         ("2020-12-10", "quiet"),
         ("2020-12-11", "snooze"),
     ]
@@ -43,8 +43,8 @@ def test_a_held_event_comes_with_its_alert_and_what_its_chat_wishes(db: sqlite_u
     set_quiet(db, 1, "22:00", "07:00")
     event(db, "2020-12-11", "quiet")
     (row,) = waiting(db)
-    asked = ("chat_id", "number", "rule_json", "life", "thread_id", "detail", "quiet_from", "quiet_to")
-    assert [row[column] for column in asked] == [1, 1, "{}", "active", 7, {}, "22:00", "07:00"]
+    assert (row.chat_id, row.number, row.rule, row.thread_id) == (1, 1, "r", 7)
+    assert (row.detail, row.quiet_from, row.quiet_to) == (EventDetail(), "22:00", "07:00")
 
 
 def test_an_event_is_told_by_a_message(db: sqlite_utils.Database) -> None:

@@ -22,7 +22,7 @@ def _chat(db: sqlite_utils.Database) -> None:
 
 def alert(db: sqlite_utils.Database, session: str | None = "2020-12-10") -> int:
     row = add_alert(db, chat_id=1, owner_id=5, rule="r", rule_json="{}", now=NOON, session=session)
-    return int(row["alert_id"])
+    return int(row.alert_id)
 
 
 def split(
