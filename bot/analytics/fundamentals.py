@@ -28,7 +28,7 @@ BASE = 100.0  # of an index, at its base
 
 
 @dataclass(frozen=True)
-class Split:
+class ReturnSplit:
     """One fund's price return between the prices of two P/Es, split into earnings and multiple, percent."""
 
     ticker: str
@@ -43,7 +43,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class NoSplit:
+class NoReturnSplit:
     """Why a split cannot be given: the first session with a multiple, None when there is none."""
 
     ticker: str
@@ -70,20 +70,20 @@ def indexed(market: Market, ticker: str, metric: str, convention: str, window: W
     return series.iloc[:0] if first is None else BASE * series.loc[first:] / series[first]
 
 
-def why(market: Market, ticker: str, window: Window, convention: str) -> Split | NoSplit:
+def why(market: Market, ticker: str, window: Window, convention: str) -> ReturnSplit | NoReturnSplit:
     """Split of the fund's price return over the window; needs a P/E near its base and near its end."""
     pe = select(market, ticker, "pe", convention)
     eps = implied(market, ticker, "pe", convention)
     base = performance(market, window).base
     if base is None or market.end is None:
-        return NoSplit(ticker, "too little price history", None)
+        return NoReturnSplit(ticker, "too little price history", None)
     if eps.empty:
-        return NoSplit(ticker, "no P/E stored", None)
+        return NoReturnSplit(ticker, "no P/E stored", None)
     first, last = nearest_figure(eps.index, base), nearest_figure(eps.index, market.end)
     if first is None or last is None or first >= last:
-        return NoSplit(ticker, _why_none(eps.index, base, market.end), eps.index[0])
+        return NoReturnSplit(ticker, _why_none(eps.index, base, market.end), eps.index[0])
     dates, price = priced(market, ticker, "pe", convention), eps * pe
-    return Split(
+    return ReturnSplit(
         ticker,
         dates[first],
         dates[last],

@@ -67,7 +67,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Reading:
+class MetricValue:
     """A metric's value with its session, source and age; value is None where it cannot be given."""
 
     value: float | None
@@ -96,15 +96,15 @@ def parts_of(metric: Metric, arguments: Arguments) -> list[str]:
     return [f"facts:{fund}" for fund in funds_of(arguments)]
 
 
-def reading(metric: Metric, market: Market, arguments: Arguments) -> Reading:
+def reading(metric: Metric, market: Market, arguments: Arguments) -> MetricValue:
     """Current value of a metric: the last point of its history, with session, source and age."""
     source = sources_of(metric, market, arguments)
     history = metric.history(market, arguments)
     known = history[np.isfinite(history.to_numpy(dtype="float64"))] if len(history) else history
     if known.empty:
-        return Reading(None, None, source, reason=_why_nothing(metric, market, arguments))
+        return MetricValue(None, None, source, reason=_why_nothing(metric, market, arguments))
     session = known.index[-1]
-    return Reading(float(known.iloc[-1]), session, source, max(market.behind(session) - metric.lag, 0))
+    return MetricValue(float(known.iloc[-1]), session, source, max(market.behind(session) - metric.lag, 0))
 
 
 def _why_nothing(metric: Metric, market: Market, arguments: Arguments) -> str:

@@ -17,7 +17,7 @@ from bot.rendering.pushes import FIRES_SINCE_DAYS
 from bot.rendering.rule_chart import chart_answer
 from bot.rendering.text import lines
 from bot.rendering.trial import trial
-from bot.rendering.why import Stored
+from bot.rendering.why import StoredFire
 from bot.rendering.why import why as say_why
 from storage import alerts as stored
 from storage import events
@@ -51,7 +51,7 @@ async def why(ask: Ask, row: StoredAlert, _: str) -> Answer:
     return Answer(html, buttons=(*say.card(await standing(ask, row)), say.ALL))
 
 
-async def _stored(ask: Ask, row: StoredAlert, fire: StoredEvent) -> Stored:
+async def _stored(ask: Ask, row: StoredAlert, fire: StoredEvent) -> StoredFire:
     """A fire as it is stored, with the rule and the state of its time where they are kept."""
     detail = fire.detail
     before = detail.before
@@ -60,7 +60,7 @@ async def _stored(ask: Ask, row: StoredAlert, fire: StoredEvent) -> Stored:
             lambda db: stored.state_before(db, row.alert_id, fire.session.isoformat())
         )
         before = kept.state if kept else None
-    return Stored(
+    return StoredFire(
         row.number,
         Rule.from_json(detail.rule or row.rule_json),
         Event.from_json(detail.event),

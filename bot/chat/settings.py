@@ -18,7 +18,7 @@ from bot.preferences import preferences_of
 from bot.rendering import reference
 from bot.rendering.answer import Answer
 from bot.rendering.health import RESTATED_DAYS, healths, switched_on
-from bot.rendering.status import Report, about, status
+from bot.rendering.status import StatusReport, about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
 from bot.services.alerts import active_standings
@@ -74,8 +74,8 @@ async def on_status(ask: Ask) -> Answer:
     since = now - dt.timedelta(days=RESTATED_DAYS)
     asked = switched_on(ask.services.config) if ask.services.live else ()
 
-    def read(db: sqlite_utils.Database) -> Report:
-        return Report(
+    def read(db: sqlite_utils.Database) -> StatusReport:
+        return StatusReport(
             now=now,
             zone=ZoneInfo(zone_of(ask, chats.get_chat(db, ask.chat_id))),
             sources=healths(source_rows.statuses(db), sessions, now, asked),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.config import Config
-    from bot.data.record import Report
+    from bot.data.record import FetchReport
     from bot.serving import Bot
     from storage.db import Database
     from storage.rows import Row
@@ -154,7 +154,7 @@ def _again(config: Config, rows: Sequence[Row], failed: Collection[tuple[str, st
     )
 
 
-async def _refresh(config: Config, database: Database) -> list[Report]:
+async def _refresh(config: Config, database: Database) -> list[FetchReport]:
     services = app.services_of(config, database, wall_clock, live=True)
     bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, wall_clock))
     return await bot.scheduler.refresh(force=True)

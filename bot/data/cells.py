@@ -66,7 +66,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvTable:
     """A file's rows under the columns of its layout, each with its line number, and the headers not used."""
 
     name: str
@@ -81,7 +81,7 @@ def name_of(file: Path | str) -> str:
     return file.name if isinstance(file, Path) else TEXT_NAME
 
 
-def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...]) -> Table:
+def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...]) -> CsvTable:
     """Table of a file (Path) or of its text (str); ImportRejected when it is no CSV file of this layout.
 
     `layouts` are all kinds that can be imported: a file of another one is named for what it is.
@@ -101,7 +101,7 @@ def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...]) ->
             ragged.append((line, f"has {len(cells)} cells where the header has {len(header)}"))
         else:
             rows.append((line, {column: cells[place].strip() for column, place in columns.items()}))
-    return Table(name, rows, frozenset(columns), tuple(title for title in others if title), ragged)
+    return CsvTable(name, rows, frozenset(columns), tuple(title for title in others if title), ragged)
 
 
 def read_bytes(path: Path, needed: str, most: int) -> bytes:

@@ -21,13 +21,13 @@ from bot.data.download import Body, download
 from bot.data.files import read_prices
 from bot.data.formats import FORMATS
 from bot.data.provider import (
+    AccessRefused,
     Empty,
+    FetchOutcome,
     NetworkDown,
     Ok,
-    Outcome,
     Partial,
     RateLimited,
-    Refused,
     SchemaChanged,
     digest,
 )
@@ -36,7 +36,7 @@ from bot.errors import ImportRejected
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bot.data.preview import Contents
+    from bot.data.preview import CsvContents
 
 LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million
 FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
@@ -66,33 +66,33 @@ class DailyCsv:
         self._sessions = sessions
         self._timeout = timeout
 
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars of the completed sessions, and distributions and splits where the file has columns of them."""
         try:
             return self._prices(ticker, start, completed)
         except Exception as error:  # noqa: BLE001 - a traceback would show the address
             return NetworkDown(f"the request failed ({type(error).__name__})")
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Nothing: the file has prices only."""
         del ticker, completed
         return Empty("the file has prices only")
 
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Nothing: the file has prices only."""
         del ticker, completed
         return Empty("the file has prices only")
 
-    def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         url = self._template.replace("{ticker}", ticker)
         url = url.replace("{start}", (start or FIRST).isoformat())
         body = download(url, timeout=self._timeout, largest=LARGEST)
-        if isinstance(body, Refused):
+        if isinstance(body, AccessRefused):
             return replace(body, instead=_CHECK)
-        if isinstance(body, Outcome):
+        if isinstance(body, FetchOutcome):
             return body
         text = _text(body)
-        if isinstance(text, Outcome):
+        if isinstance(text, FetchOutcome):
             return text
         sessions = self._sessions()
         # The bar of the session under way may be there already; a row of a later one is a fault.
@@ -112,7 +112,7 @@ class DailyCsv:
         return reason
 
 
-def _text(body: Body) -> str | Outcome:
+def _text(body: Body) -> str | FetchOutcome:
     """The text of an answer, or what stands in its place."""
     try:
         utf16 = body.content.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -126,7 +126,7 @@ def _text(body: Body) -> str | Outcome:
     return text
 
 
-def _instead(said: str) -> Outcome | None:
+def _instead(said: str) -> FetchOutcome | None:
     """What a site gives instead of the file, with "200 OK"; None for what may be the file."""
     if not said:
         return SchemaChanged("an empty body")
@@ -141,7 +141,7 @@ def _instead(said: str) -> Outcome | None:
     return _sentence(said)
 
 
-def _sentence(said: str) -> Outcome | None:
+def _sentence(said: str) -> FetchOutcome | None:
     """What a site says in words."""
     if re.match(r"no data\b", said, re.IGNORECASE):
         return Empty("it says that it has no data")
@@ -158,7 +158,9 @@ def _reason(message: str) -> str:
     return f"{first} {'; '.join(rows[:_SHOWN])}{more}"
 
 
-def _outcome(contents: Contents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str) -> Outcome:
+def _outcome(
+    contents: CsvContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str
+) -> FetchOutcome:
     """What there is of the completed sessions, and which of those asked for are missing."""
     last = f"{completed[-1]:%Y-%m-%d}"
     found = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot import __version__
-from bot.data.provider import NetworkDown, Outcome, RateLimited, Refused, SchemaChanged
+from bot.data.provider import AccessRefused, FetchOutcome, NetworkDown, RateLimited, SchemaChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class _Insecure(Exception):
     """A redirect led from https to http."""
 
 
-def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> Body | Outcome:
+def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> Body | FetchOutcome:
     """The file at an address; `timeout` in seconds for each step, `largest` in bytes, unpacked."""
     import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
 
@@ -76,14 +76,14 @@ def _keep_addresses_out_of_logs() -> None:
             logger.setLevel(logging.WARNING)
 
 
-def _complaint(response: httpx.Response) -> Outcome | None:
+def _complaint(response: httpx.Response) -> FetchOutcome | None:
     """What the status says against reading the body."""
     status = response.status_code
     if status == 429:
         wait = response.headers.get("Retry-After", "")
         return RateLimited(float(wait) if wait.isdecimal() else None)
     if status in {401, 403}:
-        return Refused(f"HTTP {status}")
+        return AccessRefused(f"HTTP {status}")
     if status in {404, 410}:
         return NetworkDown(f"there is nothing at its address (HTTP {status})")
     if status >= 500:
@@ -91,7 +91,7 @@ def _complaint(response: httpx.Response) -> Outcome | None:
     return None if status == 200 else NetworkDown(f"the request was not answered (HTTP {status})")
 
 
-def _body(response: httpx.Response, deadline: float, largest: int) -> Body | Outcome:
+def _body(response: httpx.Response, deadline: float, largest: int) -> Body | FetchOutcome:
     """The body, unless it is too large or too slow."""
     content = bytearray()
     for chunk in response.iter_bytes():

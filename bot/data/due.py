@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.analytics.sessions import SETTLE
-from bot.data.provider import Outcome, RateLimited, Refused, Rejected
+from bot.data.provider import AccessRefused, FetchOutcome, RateLimited, Rejected
 from bot.data.standby import STANDS_FOR, wanted
 from storage.sources import IMPORTED
 
@@ -121,16 +121,16 @@ def _rest(row: Row, now: dt.datetime) -> dt.datetime:
     return until if until <= now + REST else _EPOCH
 
 
-def breaker(outcome: Outcome, now: dt.datetime) -> dt.datetime | None:
+def breaker(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
     """Until when a source is left alone after `outcome`: only one that asked to slow down is."""
     if not isinstance(outcome, RateLimited):
         return None
     return now + max(BREAKER, dt.timedelta(seconds=min(outcome.retry_after or 0.0, _LONGEST_WAIT)))
 
 
-def rest(outcome: Outcome, now: dt.datetime) -> dt.datetime | None:
+def rest(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
     """Until when a subject is left alone after `outcome`: a refusal to programs, or a rejected file."""
-    return now + REST if isinstance(outcome, Refused | Rejected) else None
+    return now + REST if isinstance(outcome, AccessRefused | Rejected) else None
 
 
 def closed_until(rows: Iterable[Row], now: dt.datetime) -> str | None:

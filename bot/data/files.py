@@ -17,21 +17,21 @@ from bot.data import formats
 from bot.data.cells import name_of, read_table
 from bot.data.formats import FORMATS
 from bot.data.names import known_fund
-from bot.data.reading import Reading
+from bot.data.reading import RowReader
 from bot.errors import ImportRejected
 from bot.words import counted, listed
 
 if TYPE_CHECKING:
     from bot.analytics.sessions import Sessions
     from bot.data.formats import Format
-    from bot.data.preview import Contents
+    from bot.data.preview import CsvContents
     from storage.rows import Row
 
 DAILY = 2  # the median of sessions from row to row above which bars are not daily ones
 ENOUGH = 20  # rows before that is judged
 
 
-def read_prices(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> Contents:
+def read_prices(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> CsvContents:
     """Bars, distributions and splits of daily prices; closes are split-adjusted, as Yahoo gives them.
 
     `file` is a Path, or the CSV text itself. Adj Close is not read: it is derived, and rewritten at
@@ -42,7 +42,7 @@ def read_prices(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.
     return contents
 
 
-def read_fund_facts(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> Contents:
+def read_fund_facts(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> CsvContents:
     """NAV, shares outstanding and assets; each may be missing in a row.
 
     Rows on days without a session are left out and listed in the preview. A column of ex-dividends is
@@ -52,7 +52,7 @@ def read_fund_facts(file: Path | str, ticker: str, *, sessions: Sessions, today:
     return _read(FORMATS["fund-facts"], file, ticker, sessions, today)
 
 
-def read_multiples(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> Contents:
+def read_multiples(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> CsvContents:
     """Multiples, one figure a row, each under its convention; basis "unstated" where none is given.
 
     A figure of a day without a session (a month that ends on a Sunday) counts for the session before it.
@@ -61,7 +61,7 @@ def read_multiples(file: Path | str, ticker: str, *, sessions: Sessions, today: 
     return _read(FORMATS["multiples"], file, ticker, sessions, today)
 
 
-def read_weights(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> Contents:
+def read_weights(file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date) -> CsvContents:
     """Weights in percent: of sectors, of industry groups, or the share of revenue from the home market.
 
     Issuers' files give sectors only; finer groups and revenue shares come this way, dated. A day
@@ -70,7 +70,7 @@ def read_weights(file: Path | str, ticker: str, *, sessions: Sessions, today: dt
     return _read(FORMATS["weights"], file, ticker, sessions, today)
 
 
-READERS: dict[str, Callable[..., Contents]] = {
+READERS: dict[str, Callable[..., CsvContents]] = {
     "prices": read_prices,
     "fund-facts": read_fund_facts,
     "multiples": read_multiples,
@@ -78,12 +78,12 @@ READERS: dict[str, Callable[..., Contents]] = {
 }
 
 
-def _read(form: Format, file: Path | str, ticker: str, sessions: Sessions, today: dt.date) -> Contents:
+def _read(form: Format, file: Path | str, ticker: str, sessions: Sessions, today: dt.date) -> CsvContents:
     """A file's contents; ImportRejected naming every bad row by its line."""
     fund = known_fund(ticker)
     table = read_table(file, form.layout, tuple(known.layout for known in FORMATS.values()))
     record = {formats.SOURCE, formats.OBSERVED} <= table.columns
-    reading = Reading(form, fund, sessions, today, record=record)
+    reading = RowReader(form, fund, sessions, today, record=record)
     for line, cells in table.rows:
         reading.take(line, cells)
     bad = sorted(table.ragged + reading.bad)

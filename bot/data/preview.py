@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Preview:
+class CsvPreview:
     """What a file holds, to be shown before it is stored."""
 
     words: str  # "daily prices"
@@ -38,7 +38,7 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class Said:
+class ExportedRows:
     """What one source said at one instant, as an export tells it."""
 
     source: str
@@ -47,10 +47,10 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Contents:
+class CsvContents:
     """A file as read: its rows by kind, and its preview."""
 
     observations: Observations
-    preview: Preview
+    preview: CsvPreview
     complete: tuple[str, ...] = ()  # kinds of which it says on each of its sessions whether there was one
-    record: tuple[Said, ...] = ()  # of an export: the same rows by who said them and when, in order
+    record: tuple[ExportedRows, ...] = ()  # of an export: the same rows by who said them and when, in order

@@ -45,7 +45,7 @@ _LISTED = 3
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FetchOutcome:
     """How asking a source ended; `describe` is one sentence for people."""
 
     def describe(self) -> str:
@@ -54,7 +54,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Ok(Outcome):
+class Ok(FetchOutcome):
     """All that was asked for; `digest` is the hash of the raw answer, where there is one."""
 
     payload: Observations
@@ -66,7 +66,7 @@ class Ok(Outcome):
 
 
 @dataclass(frozen=True)
-class Partial(Outcome):
+class Partial(FetchOutcome):
     """Some of what was asked for; `missing` names the rest: sessions or figures; `digest` as of Ok."""
 
     payload: Observations
@@ -79,7 +79,7 @@ class Partial(Outcome):
 
 
 @dataclass(frozen=True)
-class Empty(Outcome):
+class Empty(FetchOutcome):
     """A sound answer without a single figure."""
 
     reason: str = "the answer held no figures"
@@ -90,7 +90,7 @@ class Empty(Outcome):
 
 
 @dataclass(frozen=True)
-class RateLimited(Outcome):
+class RateLimited(FetchOutcome):
     """The source asked to slow down; `retry_after` in seconds where it said for how long."""
 
     retry_after: float | None = None
@@ -102,7 +102,7 @@ class RateLimited(Outcome):
 
 
 @dataclass(frozen=True)
-class Refused(Outcome):
+class AccessRefused(FetchOutcome):
     """The source does not give its figures to this program; `instead` is what a person can do."""
 
     reason: str
@@ -114,7 +114,7 @@ class Refused(Outcome):
 
 
 @dataclass(frozen=True)
-class NetworkDown(Outcome):
+class NetworkDown(FetchOutcome):
     """No answer, or one that says the source is out of order."""
 
     reason: str
@@ -125,7 +125,7 @@ class NetworkDown(Outcome):
 
 
 @dataclass(frozen=True)
-class SchemaChanged(Outcome):
+class SchemaChanged(FetchOutcome):
     """An answer in a form this version does not know."""
 
     reason: str
@@ -136,7 +136,7 @@ class SchemaChanged(Outcome):
 
 
 @dataclass(frozen=True)
-class Rejected(Outcome):
+class Rejected(FetchOutcome):
     """A file that must not be believed; `reason` is a sentence without its full stop."""
 
     reason: str
@@ -147,7 +147,7 @@ class Rejected(Outcome):
 
 
 @dataclass(frozen=True)
-class UnknownSymbol(Outcome):
+class UnknownSymbol(FetchOutcome):
     """The source says that it does not know the ticker."""
 
     ticker: str = ""
@@ -180,13 +180,13 @@ class Provider(Protocol):
     def tickers(self) -> tuple[str, ...]:
         """The funds it can be asked for."""
 
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars, distributions and splits from `start` (None: all history) to the last completed session."""
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Multiples and sector weights of the portfolio as of the last completed session."""
 
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Net asset value, shares outstanding, assets, and multiples quoted beside them."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.data.provider import NetworkDown, Ok, Outcome, Partial
+from bot.data.provider import FetchOutcome, NetworkDown, Ok, Partial
 from bot.data.span import is_rebased, start
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def under_way() -> bool:
 
 
 @dataclass(frozen=True)
-class Question:
+class FetchRequest:
     """One figure of one ticker, at one provider."""
 
     provider: Provider
@@ -49,7 +49,7 @@ class Question:
         """What storage.sources calls it: "IWM prices"."""
         return f"{self.ticker} {self.figure}"
 
-    async def answer(self, database: Database, completed: pd.DatetimeIndex) -> Outcome:
+    async def answer(self, database: Database, completed: pd.DatetimeIndex) -> FetchOutcome:
         """The source's answer: incremental prices, all of them at first and where the units changed.
 
         Yahoo rewrites the whole history when a fund splits, so closes of before and after must not mix.
@@ -66,7 +66,7 @@ class Question:
                 outcome = await loop.run_in_executor(_worker, self._ask, None, completed)
         return outcome
 
-    def _ask(self, since: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def _ask(self, since: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """The provider's answer; a provider's own bug is an outcome like any other."""
         _asking.set()
         try:
@@ -82,10 +82,10 @@ class Question:
             _asking.clear()
 
 
-def questions_of(provider: Provider, tickers: Sequence[str]) -> list[Question]:
+def questions_of(provider: Provider, tickers: Sequence[str]) -> list[FetchRequest]:
     """All that a provider can be asked of these tickers, in the order of use."""
     return [
-        Question(provider, ticker, figure)
+        FetchRequest(provider, ticker, figure)
         for figure in FIGURES
         if figure in provider.serves
         for ticker in tickers

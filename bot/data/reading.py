@@ -10,13 +10,13 @@ from bot.analytics.market import SAMPLE
 from bot.data import formats
 from bot.data.cells import BadCell, date, shorten
 from bot.data.names import LABELS
-from bot.data.preview import Contents, Preview, Said
+from bot.data.preview import CsvContents, CsvPreview, ExportedRows
 from storage.kinds import KINDS
 from storage.rows import instant
 
 if TYPE_CHECKING:
     from bot.analytics.sessions import Sessions
-    from bot.data.cells import Table
+    from bot.data.cells import CsvTable
     from bot.data.formats import Cells, Format, Kinded
     from storage.rows import Row
 
@@ -25,7 +25,7 @@ _WHO_AND_WHEN = {formats.SOURCE, formats.OBSERVED}
 _EVENTS = {"dividends": "distributions", "stock splits": "splits"}  # columns of daily prices, kinds
 
 
-class Reading:
+class RowReader:
     """The rows of one file, with what is wrong or left out among them.
 
     `record`: of an export, whose rows say who said each and when.
@@ -99,7 +99,7 @@ class Reading:
         if known != rows:
             raise BadCell(f"{session} is on line {earlier} too, with other values")
 
-    def contents(self, table: Table) -> Contents:
+    def contents(self, table: CsvTable) -> CsvContents:
         """All that was kept, by kind and in order of sessions."""
         found: dict[str, list[Row]] = {name: [] for name in self.form.fills}
         record: dict[tuple[str, str], dict[str, list[Row]]] = {}
@@ -108,9 +108,9 @@ class Reading:
                 row = {"ticker": self.ticker, KINDS[name].session: session, **values}
                 found[name].append(row)
                 record.setdefault((at, source), {}).setdefault(name, []).append(row)
-        told = tuple(Said(source, at, group) for (at, source), group in sorted(record.items()))
+        told = tuple(ExportedRows(source, at, group) for (at, source), group in sorted(record.items()))
         spanned = sorted(session for session, *_ in self.kept)
-        preview = Preview(
+        preview = CsvPreview(
             words=self.form.layout.words,
             ticker=self.ticker,
             rows=len(self.kept),
@@ -123,7 +123,7 @@ class Reading:
             else (*table.left_out, *sorted(table.columns & _WHO_AND_WHEN)),
         )
         complete = tuple(kind for column, kind in _EVENTS.items() if column in table.columns)
-        return Contents(found, preview, complete, told if self.record else ())
+        return CsvContents(found, preview, complete, told if self.record else ())
 
 
 def _is_instant(text: str) -> bool:

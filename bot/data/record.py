@@ -10,7 +10,7 @@ from bot.data.due import breaker, rest
 from bot.data.issuers import store as issuer
 from bot.data.issuers.fetch import IssuerFiles
 from bot.data.issuers.preview import off_the_market
-from bot.data.provider import Ok, Outcome, Partial, Rejected
+from bot.data.provider import FetchOutcome, Ok, Partial, Rejected
 from bot.data.span import lately, standing
 from bot.data.withdrawn import withdrawn
 from bot.errors import ImportRejected
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import sqlite_utils
 
-    from bot.data.question import Question
+    from bot.data.question import FetchRequest
     from storage.observations import Written
 
 
@@ -30,7 +30,7 @@ _RECENT = 30  # sessions: those of before are asked for no more
 
 
 @dataclass(frozen=True)
-class Report:
+class FetchReport:
     """One question to one source: `ok` when figures came, `written` per kind of storage.observations."""
 
     source: str
@@ -52,11 +52,11 @@ class Report:
 
 def record(
     db: sqlite_utils.Database,
-    question: Question,
-    outcome: Outcome,
+    question: FetchRequest,
+    outcome: FetchOutcome,
     completed: pd.DatetimeIndex,
     now: dt.datetime,
-) -> Report:
+) -> FetchReport:
     """Write what came, or that nothing came and until when the source is left alone."""
     notes = ""
     if isinstance(question.provider, IssuerFiles) and isinstance(outcome, Ok | Partial):
@@ -76,12 +76,12 @@ def record(
     until = rest(outcome, now)
     if until:
         sources.note_rest(db, name, question.subject, until)
-    return Report(name, question.provider.label, question.subject, said, ok=False)
+    return FetchReport(name, question.provider.label, question.subject, said, ok=False)
 
 
 def _accepted(
     db: sqlite_utils.Database, files: IssuerFiles, ticker: str, outcome: Ok | Partial
-) -> tuple[Outcome, str]:
+) -> tuple[FetchOutcome, str]:
     """An issuer's file as an import of it is taken in, with a sentence on its NAVs; or why it is not."""
     before = observations.newest(db, "fund_facts", ticker=ticker, source=issuer.SOURCE)
     known = {row["session"] for row in before}
@@ -95,12 +95,12 @@ def _accepted(
 
 def _success(
     db: sqlite_utils.Database,
-    question: Question,
+    question: FetchRequest,
     outcome: Ok | Partial,
     completed: pd.DatetimeIndex,
     now: dt.datetime,
     notes: str,
-) -> Report:
+) -> FetchReport:
     """Write the figures; what the source no longer says is withdrawn."""
     name, ticker = question.provider.name, question.ticker
     rows = {kind: list(found) for kind, found in outcome.payload.items()}
@@ -123,7 +123,7 @@ def _success(
     sources.note_missing(db, name, subject, lately(missing, completed))
     if outcome.digest:
         sources.note_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
-    return Report(name, question.provider.label, subject, said, bool(written), written)
+    return FetchReport(name, question.provider.label, subject, said, bool(written), written)
 
 
 def _is_session(name: str, completed: pd.DatetimeIndex) -> bool:
@@ -132,7 +132,7 @@ def _is_session(name: str, completed: pd.DatetimeIndex) -> bool:
 
 
 def _same_as_before(
-    db: sqlite_utils.Database, question: Question, outcome: Ok | Partial, completed: pd.DatetimeIndex
+    db: sqlite_utils.Database, question: FetchRequest, outcome: Ok | Partial, completed: pd.DatetimeIndex
 ) -> str:
     """A sentence where the answer is, word for word, that of an earlier session: its figures are frozen."""
     row = sources.status(db, question.provider.name, question.subject)

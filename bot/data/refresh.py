@@ -17,7 +17,7 @@ from bot.analytics.market import PAIR
 from bot.data.due import closed_until, due_from
 from bot.data.provider import RateLimited
 from bot.data.question import questions_of
-from bot.data.record import Report, record
+from bot.data.record import FetchReport, record
 from bot.data.standby import STANDS_FOR
 from storage import sources
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.sessions import Sessions
     from bot.data.provider import Provider
-    from bot.data.question import Question
+    from bot.data.question import FetchRequest
     from storage.db import Database
 
 
@@ -39,14 +39,14 @@ async def refresh(
     tickers: Sequence[str] = PAIR,
     calls: int | None = None,
     force: bool = False,
-) -> list[Report]:
+) -> list[FetchReport]:
     """Ask every provider for what is due at `now` and store it; one Report per question asked.
 
     `calls` bounds the questions per ticker and provider in one run (the scheduler asks one a tick);
     `force` asks for what is already stored too. A source that asked to slow down is left alone by
     both. Nothing due gives no reports. Storage's errors pass through.
     """
-    reports: list[Report] = []
+    reports: list[FetchReport] = []
     names = {provider.name for provider in providers}
     for provider in providers:
         rows = await database.run(sources.statuses)
@@ -64,12 +64,12 @@ async def refresh(
 
 
 def _due(
-    questions: Sequence[Question],
+    questions: Sequence[FetchRequest],
     mine: Sequence[Mapping[str, Any]],
     leads: Sequence[Mapping[str, Any]],
     sessions: Sessions,
     now: dt.datetime,
-) -> list[Question]:
+) -> list[FetchRequest]:
     """The questions whose time has come; `leads` are the rows of the source that this one stands by for."""
     rows = {row["subject"]: row for row in mine}
     lead = {row["subject"]: row for row in leads}
@@ -81,11 +81,11 @@ def _due(
 
 
 async def _ask(
-    database: Database, due: Sequence[Question], sessions: Sessions, now: dt.datetime, calls: int | None
-) -> list[Report]:
+    database: Database, due: Sequence[FetchRequest], sessions: Sessions, now: dt.datetime, calls: int | None
+) -> list[FetchReport]:
     """Ask one provider, until it asks to slow down."""
     completed = sessions.index[sessions.index <= sessions.last_completed(now)]
-    reports: list[Report] = []
+    reports: list[FetchReport] = []
     asked: Counter[str] = Counter()
     for question in due:
         if calls is not None and asked[question.ticker] >= calls:
@@ -99,6 +99,6 @@ async def _ask(
     return reports
 
 
-def _left_alone(provider: Provider, until: str) -> Report:
+def _left_alone(provider: Provider, until: str) -> FetchReport:
     said = f"It asked to slow down and is left alone until {until[11:16]} UTC on {until[:10]}."
-    return Report(provider.name, provider.label, "all figures", said, ok=False)
+    return FetchReport(provider.name, provider.label, "all figures", said, ok=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.data.preview import Contents, Said
+    from bot.data.preview import CsvContents, ExportedRows
     from bot.data.provider import Observations
     from storage.rows import Row
 
@@ -39,7 +39,7 @@ def note_import(
     sources.record_import(db, source, subject, now=observed_at, session=max(days, default=None))
 
 
-def store_file(db: sqlite_utils.Database, contents: Contents, *, observed_at: str) -> dict[str, Written]:
+def store_file(db: sqlite_utils.Database, contents: CsvContents, *, observed_at: str) -> dict[str, Written]:
     """Write a file's contents; what an earlier file distributed or split and this one does not is withdrawn.
 
     What an export tells is stored as it was said: under its sources, at its instants.
@@ -54,7 +54,7 @@ def store_file(db: sqlite_utils.Database, contents: Contents, *, observed_at: st
     return store(db, rows, source=SOURCE, observed_at=observed_at)
 
 
-def _store_record(db: sqlite_utils.Database, record: Sequence[Said]) -> dict[str, Written]:
+def _store_record(db: sqlite_utils.Database, record: Sequence[ExportedRows]) -> dict[str, Written]:
     """Write what was said one after the other; what became of it by kind."""
     written: dict[str, Written] = {}
     for said in record:
@@ -64,7 +64,7 @@ def _store_record(db: sqlite_utils.Database, record: Sequence[Said]) -> dict[str
     return written
 
 
-def _withdrawn(db: sqlite_utils.Database, contents: Contents, kind: str) -> list[Row]:
+def _withdrawn(db: sqlite_utils.Database, contents: CsvContents, kind: str) -> list[Row]:
     """Distributions or splits stored from files on sessions of this one, which has none there."""
     (day, (column,)) = stored.KINDS[kind].session, stored.KINDS[kind].values
     sessions = {row["session"] for row in contents.observations["bars"]}

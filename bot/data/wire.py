@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from bot.data.provider import Empty, NetworkDown, Outcome, RateLimited, SchemaChanged, UnknownSymbol, digest
+from bot.data.provider import (
+    Empty,
+    FetchOutcome,
+    NetworkDown,
+    RateLimited,
+    SchemaChanged,
+    UnknownSymbol,
+    digest,
+)
 
 # One call makes up to eight requests (cookie, crumb, time zone, data, and again after a refusal);
 # together they may take this many times the time-out of one.
@@ -99,7 +107,7 @@ class Wire:
         return response
 
 
-def verdict(error: Exception, attempts: list[Attempt], ticker: str) -> Outcome:
+def verdict(error: Exception, attempts: list[Attempt], ticker: str) -> FetchOutcome:
     """The Outcome of a call that raised `error` after `attempts`."""
     limited = [attempt for attempt in _last_of_each(attempts) if attempt.status == 429]
     if limited:
@@ -110,7 +118,7 @@ def verdict(error: Exception, attempts: list[Attempt], ticker: str) -> Outcome:
     return complaint(attempts, ticker) or SchemaChanged(_of_error(error))
 
 
-def complaint(attempts: list[Attempt], ticker: str) -> Outcome | None:
+def complaint(attempts: list[Attempt], ticker: str) -> FetchOutcome | None:
     """What is wrong with answers that the library took for sound; None when nothing is."""
     asked = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
     return next((said for each in asked if (said := _of_status(each) or _of_body(each, ticker))), None)
@@ -121,7 +129,7 @@ def _last_of_each(attempts: list[Attempt]) -> list[Attempt]:
     return list({attempt.path: attempt for attempt in attempts}.values())
 
 
-def _of_status(attempt: Attempt) -> Outcome | None:
+def _of_status(attempt: Attempt) -> FetchOutcome | None:
     """What the status alone says; None where the body must be read."""
     if attempt.status is None:
         return NetworkDown(attempt.fault)
@@ -132,10 +140,10 @@ def _of_status(attempt: Attempt) -> Outcome | None:
     return None
 
 
-def _of_body(attempt: Attempt, ticker: str) -> Outcome | None:
+def _of_body(attempt: Attempt, ticker: str) -> FetchOutcome | None:
     """What the body says; None for an object without an error of its own."""
     said = _parsed(attempt.body)
-    if isinstance(said, Outcome):
+    if isinstance(said, FetchOutcome):
         return said
     part = next((value for value in said.values() if isinstance(value, dict)), {})
     error = part.get("error")
@@ -147,7 +155,7 @@ def _of_body(attempt: Attempt, ticker: str) -> Outcome | None:
     return _of_result(part)
 
 
-def _parsed(body: str) -> dict[str, Any] | Outcome:
+def _parsed(body: str) -> dict[str, Any] | FetchOutcome:
     """The JSON object in a body, or why there is none."""
     text = body.strip()
     if "Will be right back" in text:
@@ -163,7 +171,7 @@ def _parsed(body: str) -> dict[str, Any] | Outcome:
     return found if isinstance(found, dict) else SchemaChanged(f"{text[:20]} instead of an object")
 
 
-def _of_description(description: str, status: int | None, ticker: str) -> Outcome:
+def _of_description(description: str, status: int | None, ticker: str) -> FetchOutcome:
     """What an error in Yahoo's own words means; a missing page alone never makes a ticker unknown."""
     if status == 404 and description.startswith(_UNKNOWN):
         return UnknownSymbol(ticker)
@@ -172,7 +180,7 @@ def _of_description(description: str, status: int | None, ticker: str) -> Outcom
     return SchemaChanged(f"an error, HTTP {status}")
 
 
-def _of_result(part: dict[str, Any]) -> Outcome | None:
+def _of_result(part: dict[str, Any]) -> FetchOutcome | None:
     """What a result without figures says; None where there may be some.
 
     A price answer that has its description, `meta`, and no session is sound.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.analytics.market import PAIR
-from bot.data.provider import Empty, Ok, Outcome, Partial, SchemaChanged
+from bot.data.provider import Empty, FetchOutcome, Ok, Partial, SchemaChanged
 from bot.data.wire import Wire, complaint, verdict
 from bot.data.yahoo_rows import (
     bar_rows,
@@ -50,10 +50,10 @@ class Yahoo:
         self._timeout = timeout
         self._wire: Wire | None = None
 
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars, distributions and splits of the completed sessions from `start` (None: all there is)."""
 
-        def read(symbol: Any, wire: Wire) -> Outcome:  # noqa: ANN401 - yfinance has no types
+        def read(symbol: Any, wire: Wire) -> FetchOutcome:  # noqa: ANN401 - yfinance has no types
             # Never an `end`: a finished range would be cached for the life of the process.
             span = {"period": "max"} if start is None else {"start": start.isoformat()}
             frame = symbol.history(
@@ -66,10 +66,10 @@ class Yahoo:
 
         return self._ask(ticker, read)
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Morningstar's multiples and the sector weights; undated there, so as of the last session."""
 
-        def read(symbol: Any, wire: Wire) -> Outcome:  # noqa: ANN401 - as above
+        def read(symbol: Any, wire: Wire) -> FetchOutcome:  # noqa: ANN401 - as above
             del wire
             session = f"{completed[-1]:%Y-%m-%d}"
             funds = symbol.funds_data
@@ -79,10 +79,10 @@ class Yahoo:
 
         return self._ask(ticker, read)
 
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Net asset value and assets of the session before the quote's; trailing P/E and yield."""
 
-        def read(symbol: Any, wire: Wire) -> Outcome:  # noqa: ANN401 - as above
+        def read(symbol: Any, wire: Wire) -> FetchOutcome:  # noqa: ANN401 - as above
             info = _info(symbol)
             if wrong := complaint(wire.attempts, ticker):  # it passes over one half that holds nothing
                 return wrong
@@ -91,7 +91,7 @@ class Yahoo:
 
         return self._ask(ticker, read)
 
-    def _ask(self, ticker: str, read: Callable[[Any, Wire], Outcome]) -> Outcome:
+    def _ask(self, ticker: str, read: Callable[[Any, Wire], FetchOutcome]) -> FetchOutcome:
         """Answer of one call, whatever yfinance makes of it."""
         attempts: Wire | None = None
         try:
@@ -128,7 +128,7 @@ def _prices(
     frame: pd.DataFrame,
     answer: dict[str, Any],
     completed: pd.DatetimeIndex,
-) -> Outcome:
+) -> FetchOutcome:
     """Rows of one price answer; sessions without a close are named as missing."""
     bars = bar_rows(ticker, frame, completed)
     if not bars:
@@ -156,7 +156,7 @@ def _info(symbol: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
     return dict(found)
 
 
-def _outcome(payload: Observations, missing: list[str]) -> Outcome:
+def _outcome(payload: Observations, missing: list[str]) -> FetchOutcome:
     """Ok, Partial or Empty, by what there is and what is missing."""
     if not any(payload.values()):
         return Empty(f"missing {', '.join(missing)}" if missing else "the answer held no figures")

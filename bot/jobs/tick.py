@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from telegram.ext import Application
 
     from bot.data.provider import Provider
-    from bot.data.record import Report
+    from bot.data.record import FetchReport
     from bot.delivery import Delivery, DrainReport
     from bot.services.base import Services
 
@@ -56,7 +56,7 @@ class Scheduler:
         self._backups, self._pulse = Backups(services), Pulse(services)
         self._pruned: dt.datetime | None = None
 
-    async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[Report]:
+    async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[FetchReport]:
         """Ask the sources for what is due (or all, with `force`); nothing when they may not be asked."""
         if not self._services.live:
             return []

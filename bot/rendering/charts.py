@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Chart",
-    "Leg",
+    "ConditionPanel",
     "Marks",
     "Panel",
     "Sheet",
@@ -132,7 +132,7 @@ def metric_figure(
 
 
 @dataclass(frozen=True)
-class Leg:
+class ConditionPanel:
     """One condition of a rule: what is watched, and the level it is held against."""
 
     name: str
@@ -141,7 +141,7 @@ class Leg:
     threshold: Threshold
 
 
-def rule_chart(parts: Sequence[Leg], look: Look, marks: Marks | None = None) -> Chart:
+def rule_chart(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None = None) -> Chart:
     """Every condition of a rule in a panel of its own, with its threshold; marks on all of them."""
     figure = rule_figure(parts, look, marks)
     said = []
@@ -154,7 +154,7 @@ def rule_chart(parts: Sequence[Leg], look: Look, marks: Marks | None = None) -> 
     return Chart(png(figure), captions.caption(look, said))
 
 
-def rule_figure(parts: Sequence[Leg], look: Look, marks: Marks | None = None) -> Figure:
+def rule_figure(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None = None) -> Figure:
     """The figure of `rule_chart`."""
     shown = [trimmed(finite(leg.series), look) for leg in parts]
     note = f"○ {marks.name}" if marks else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics import flows, valuation
-from bot.analytics.fundamentals import Split, convention_for, why
+from bot.analytics.fundamentals import ReturnSplit, convention_for, why
 from bot.analytics.market import PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
@@ -57,7 +57,7 @@ def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Htm
     rows = [("price return", PERCENT.show(returned)), ("distributions", POINTS.show(with_paid - returned))]
     split = why(market, ticker, window, chosen) if chosen is not None else None
     note: str | None
-    if isinstance(split, Split):
+    if isinstance(split, ReturnSplit):
         rows += [
             ("implied earnings", PERCENT.show(split.earnings)),
             ("multiple (P/E)", PERCENT.show(split.multiple)),
@@ -92,7 +92,7 @@ def _signed(percent: float) -> str:
 def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
     """What did most of the work in IWM's price, in words; None without a split."""
     split = why(market, SMALL, window, chosen) if chosen is not None else None
-    if not isinstance(split, Split):
+    if not isinstance(split, ReturnSplit):
         return None
     if split.earnings < 0 < split.price:
         said = "IWM's price rose on a higher multiple while its earnings fell."

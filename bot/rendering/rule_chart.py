@@ -11,7 +11,7 @@ from bot.alerts.rule import AMOUNT
 from bot.analytics.registry import METRICS
 from bot.errors import NoData
 from bot.rendering.answer import SAMPLE, Answer, require
-from bot.rendering.charts import Leg, Marks, Threshold, rule_chart
+from bot.rendering.charts import ConditionPanel, Marks, Threshold, rule_chart
 from bot.rendering.figures import sources_behind
 from bot.rendering.standing import figures, title
 from bot.rendering.text import bold, lines, session_phrase
@@ -65,9 +65,9 @@ def rule_look(name: str, rule: Rule, market: Market, theme: Theme) -> Look:
     return Look(name, footer, theme, sample=market.is_sample)
 
 
-def drawn_leg(condition: Condition, histories: Histories, begin: pd.Timestamp) -> Leg:
+def drawn_leg(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:
     """One condition from a session on."""
     series = histories.series(condition)
     name = "threshold" if condition.target.kind == AMOUNT else str(condition.target)
     level = Threshold(series.threshold.loc[begin:], name)
-    return Leg(condition.subject, series.value.loc[begin:], METRICS[condition.metric].unit, level)
+    return ConditionPanel(condition.subject, series.value.loc[begin:], METRICS[condition.metric].unit, level)

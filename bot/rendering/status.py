@@ -37,7 +37,7 @@ _QUEUE = {
 
 
 @dataclass(frozen=True)
-class Report:
+class StatusReport:
     """What /status tells beside the Market."""
 
     now: dt.datetime
@@ -49,7 +49,7 @@ class Report:
     version: str
 
 
-def status(market: Market, report: Report) -> Answer:
+def status(market: Market, report: StatusReport) -> Answer:
     """What is stored and how old it is, how each source stands, what was restated, what waits to be sent."""
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
@@ -69,7 +69,7 @@ def status(market: Market, report: Report) -> Answer:
     return Answer(html, buttons=((("Compare", "/compare"), ("Alerts", "/alerts")),))
 
 
-def _sources(report: Report) -> list[Html | str]:
+def _sources(report: StatusReport) -> list[Html | str]:
     """A table a source, and below it when it is tried next and what is wrong with it."""
     if not report.sources:
         return ["Sources: none asked yet."]
@@ -87,18 +87,18 @@ def _sources(report: Report) -> list[Html | str]:
     return said
 
 
-def _answered(each: Health, report: Report) -> str:
+def _answered(each: Health, report: StatusReport) -> str:
     if each.answered is None:
         return "never"
     local, today = each.answered.astimezone(report.zone), report.now.astimezone(report.zone).date()
     return f"{brief(local.date(), today)} {local:%H:%M}" if local.year == today.year else short_date(local)
 
 
-def _session(each: Health, report: Report) -> str:
+def _session(each: Health, report: StatusReport) -> str:
     return brief(each.session, report.now.astimezone(report.zone).date()) if each.session else "none"
 
 
-def _next_tries(rows: Sequence[Health], report: Report) -> list[str]:
+def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
     """When the subjects are tried next, those of one instant together; imported ones are not tried."""
     groups: dict[str, list[str]] = {}
     for each in rows:

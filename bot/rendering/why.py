@@ -26,7 +26,7 @@ _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredFire:
     """What is stored of an event: rule and state as they were then, figures, where they were from.
 
     `before` is None where the state is not kept any more.
@@ -40,7 +40,7 @@ class Stored:
     observed_at: str
 
 
-def why(stored: Stored, context: EvaluationContext) -> Html:
+def why(stored: StoredFire, context: EvaluationContext) -> Html:
     """The stored figures, the step on them again, and whether the data has changed since."""
     rule, event = stored.rule, stored.event
     said = "fired" if event.kind == "fired" else "was still true"
@@ -71,7 +71,7 @@ def _compared(event: Event, at: int, condition: Condition) -> str:
     return f"{condition.subject}: {compared}{earlier}."
 
 
-def _replayed(stored: Stored) -> str:
+def _replayed(stored: StoredFire) -> str:
     """What the live step makes of the stored state and figures."""
     event, before = stored.event, stored.before
     if before is None:
@@ -83,7 +83,7 @@ def _replayed(stored: Stored) -> str:
     return start + ("another result than was told." if again else "it does not fire.")
 
 
-def _revised(stored: Stored, context: EvaluationContext) -> list[str]:
+def _revised(stored: StoredFire, context: EvaluationContext) -> list[str]:
     """What today's data says of that session, where it says something else."""
     rule, event = stored.rule, stored.event
     session = pd.Timestamp(event.session)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.analytics.fundamentals import (
-    NoSplit,
-    Split,
+    NoReturnSplit,
+    ReturnSplit,
     convention_for,
     implied,
     indexed,
@@ -64,7 +64,7 @@ def test_a_price_date_before_all_sessions_implies_nothing() -> None:
 def test_the_split_runs_between_the_prices_behind_the_multiples() -> None:
     stored = dated(row("2019-12-31", 25.0), row("2020-12-11", 30.0), prices_of=(None, "2020-09-30"))
     split = why(stored, SMALL, YTD, "losses_in")
-    assert isinstance(split, Split)
+    assert isinstance(split, ReturnSplit)
     assert (split.first, split.last) == (DAYS[0], DAYS[3])
     assert split.price == pytest.approx(-10.0)  # 100 to 90, not to the 120 of the end
     assert (1 + split.earnings / 100) * (1 + split.multiple / 100) == pytest.approx(0.9)
@@ -81,8 +81,8 @@ def test_an_index_is_100_at_the_base_and_moves_with_price_over_multiple(metric: 
     assert indexed(stored, LARGE, metric, "losses_in", YTD).empty
 
 
-def reason(found: Split | NoSplit) -> tuple[str, pd.Timestamp | None]:
-    assert isinstance(found, NoSplit)
+def reason(found: ReturnSplit | NoReturnSplit) -> tuple[str, pd.Timestamp | None]:
+    assert isinstance(found, NoReturnSplit)
     return found.reason, found.first
 
 
@@ -93,7 +93,7 @@ def test_the_articles_rise_with_half_the_earnings_is_a_multiple_that_more_than_d
         [row("2019-12-31", 33.3), row("2020-12-11", 190.30 / (earned * 0.51))], columns=list(MULTIPLE_COLUMNS)
     ).astype({"session": "datetime64[ns]"})
     split = why(Market(facts.prices, facts.last_completed, multiples=multiples), SMALL, YTD, "losses_in")
-    assert isinstance(split, Split)
+    assert isinstance(split, ReturnSplit)
     assert f"{split.price:+.1f} {split.earnings:+.0f} {split.multiple:+.0f}" == "+14.9 -49 +125"
     assert (split.ticker, split.convention) == (SMALL, "losses_in")
     assert (split.first, split.last) == (DAYS[0], DAYS[-1])
@@ -106,7 +106,7 @@ def test_the_split_is_exact(before: float, now: float, pe_before: float, pe_now:
         row("2019-12-31", pe_before), row("2020-12-11", pe_now), small=(before, 1.0, 1.0, 1.0, now)
     )
     split = why(stored, SMALL, YTD, "losses_in")
-    assert isinstance(split, Split)
+    assert isinstance(split, ReturnSplit)
     logs = [math.log1p(percent / 100) for percent in (split.earnings, split.multiple, split.price)]
     assert logs[0] + logs[1] == pytest.approx(logs[2], abs=1e-6)
     assert split.price == pytest.approx(100 * (now / before - 1), rel=1e-9, abs=1e-9)
@@ -116,7 +116,7 @@ def test_the_split_is_exact(before: float, now: float, pe_before: float, pe_now:
 def test_a_multiple_up_to_a_month_old_stands_for_its_session_and_the_split_runs_between_their_dates() -> None:
     stored = market(row("2020-03-31", 20.0), row("2020-06-30", 30.0))
     split = why(stored.at(pd.Timestamp("2020-07-31")), SMALL, parse_window("since 2020-05-01"), "losses_in")
-    assert isinstance(split, Split)
+    assert isinstance(split, ReturnSplit)
     assert (split.first, split.last) == (DAYS[1], DAYS[2])
     assert split.price == pytest.approx(100 * (80 / 60 - 1))
 

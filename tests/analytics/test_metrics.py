@@ -8,7 +8,7 @@ import pytest
 
 from bot.analytics import units
 from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market, Source
-from bot.analytics.metrics import Arguments, Metric, Parameter, Reading, funds_of, reading, sources_of
+from bot.analytics.metrics import Arguments, Metric, MetricValue, Parameter, funds_of, reading, sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import YTD, Window, parse_window
 
@@ -57,13 +57,13 @@ def why(name: str, stored: Market, **arguments: Window | str) -> str:
 
 
 def test_a_reading_is_the_last_point_of_the_history() -> None:
-    assert reading(metric([1.0, 2.0, 3.0, 4.0, 5.0]), market(), {}) == Reading(5.0, DAYS[4], "CSV import")
+    assert reading(metric([1.0, 2.0, 3.0, 4.0, 5.0]), market(), {}) == MetricValue(5.0, DAYS[4], "CSV import")
 
 
 @pytest.mark.parametrize("missing", [math.nan, math.inf, -math.inf])
 def test_what_is_not_a_number_is_passed_over_and_makes_the_reading_older(missing: float) -> None:
     found = reading(metric([1.0, 2.0, 3.0, missing, missing]), market(), {})
-    assert found == Reading(3.0, DAYS[2], "CSV import", 2)
+    assert found == MetricValue(3.0, DAYS[2], "CSV import", 2)
 
 
 @pytest.mark.parametrize(("stored", "behind"), [(5, 0), (4, 0), (3, 1), (2, 2)])
@@ -137,4 +137,4 @@ def test_multiples_have_a_reading_of_their_own_session() -> None:
     rows = [(DAYS[2], SMALL, "pe", "morningstar", "unstated", 28.4, "yahoo")]
     stored = market(multiples=pd.DataFrame(rows, columns=list(MULTIPLE_COLUMNS)), sources={"multiples": CSV})
     found = reading(METRICS["pe"], stored, METRICS["pe"].defaults())
-    assert found == Reading(28.4, DAYS[2], "CSV import", 1)
+    assert found == MetricValue(28.4, DAYS[2], "CSV import", 1)

@@ -12,7 +12,7 @@ from bot.analytics.sessions import Sessions
 from bot.data.provider import Empty, Ok
 
 if TYPE_CHECKING:
-    from bot.data.provider import Outcome
+    from bot.data.provider import FetchOutcome
 
 RULES = ("ratio > 0.6", "ratio < 0.6")  # alerts 1 and 2 of each chat: they fire in turns
 CHATS = (101, 102, -1003)
@@ -52,13 +52,13 @@ class Script:
 
     name, label, serves, tickers = "script", "Script", ("prices",), ("IWM", "SPY")
 
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """One bar a session, from `start` on."""
         first = max(pd.Timestamp(FIRST), pd.Timestamp(start or FIRST))
         bars = [self._bar(ticker, day) for day in completed[completed >= first]]
         return Ok({"bars": bars, "distributions": [], "splits": []})
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Nothing."""
         del ticker, completed
         return Empty()

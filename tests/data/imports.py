@@ -13,7 +13,7 @@ from bot.data import files
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
-    from bot.data.preview import Contents
+    from bot.data.preview import CsvContents
 
 SESSIONS = Sessions()
 TODAY = dt.date(2021, 12, 31)
@@ -24,7 +24,7 @@ PRICES = """Date,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits
 """
 
 
-def read(what: str, file: Path | str, ticker: str = "IWM") -> Contents:
+def read(what: str, file: Path | str, ticker: str = "IWM") -> CsvContents:
     return files.READERS[what](file, ticker, sessions=SESSIONS, today=TODAY)
 
 

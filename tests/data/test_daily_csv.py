@@ -15,13 +15,13 @@ from bot.analytics.sessions import Sessions
 from bot.data import daily_csv, download
 from bot.data.daily_csv import DailyCsv
 from bot.data.provider import (
+    AccessRefused,
     Empty,
+    FetchOutcome,
     NetworkDown,
     Ok,
-    Outcome,
     Partial,
     RateLimited,
-    Refused,
     SchemaChanged,
 )
 from tests.fakes.website import Answer, Website, chunked, page, redirect, unbounded
@@ -64,11 +64,11 @@ def source(site: Website) -> DailyCsv:
     return DailyCsv(f"{site.address}/{{ticker}}.csv", lambda: SESSIONS, timeout=0.5)
 
 
-def ask(source: Provider, start: str | None = None) -> Outcome:
+def ask(source: Provider, start: str | None = None) -> FetchOutcome:
     return source.prices("IWM", None if start is None else dt.date.fromisoformat(start), COMPLETED)
 
 
-def answer(site: Website, source: DailyCsv, given: Answer) -> Outcome:
+def answer(site: Website, source: DailyCsv, given: Answer) -> FetchOutcome:
     """Outcome where the site gives this answer."""
     site.pages["/IWM.csv"] = given
     return ask(source)
@@ -196,11 +196,11 @@ def bar(session: str, close: float) -> dict[str, object]:
     return {"ticker": "IWM", "session": session, **empty, "close": close, "provisional": 0}
 
 
-OUTCOMES: dict[str, tuple[Answer, Outcome]] = {
+OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "429": (page("", "429 Too Many Requests", Retry_After="1200"), RateLimited(1200.0)),
     "429 without a time": (page("slow down", "429 Too Many Requests", Retry_After="soon"), RateLimited()),
-    "401": (page("", "401 Unauthorized"), Refused("HTTP 401", CHECK)),
-    "403": (page("<html>", "403 Forbidden"), Refused("HTTP 403", CHECK)),
+    "401": (page("", "401 Unauthorized"), AccessRefused("HTTP 401", CHECK)),
+    "403": (page("<html>", "403 Forbidden"), AccessRefused("HTTP 403", CHECK)),
     "404": (page(FILE, "404 Not Found"), NetworkDown("there is nothing at its address (HTTP 404)")),
     "410": (page("", "410 Gone"), NetworkDown("there is nothing at its address (HTTP 410)")),
     "400": (page(FILE, "400 Bad Request"), NetworkDown("the request was not answered (HTTP 400)")),

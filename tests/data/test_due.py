@@ -7,7 +7,7 @@ import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.data.due import REST, breaker, closed_until, due_from, next_try, rest
-from bot.data.provider import Empty, NetworkDown, Outcome, RateLimited, Refused, SchemaChanged
+from bot.data.provider import AccessRefused, Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged
 from storage.sources import IMPORTED
 
 SESSIONS = Sessions()
@@ -117,13 +117,13 @@ def test_a_request_to_slow_down_is_kept_at_least_a_quarter_of_an_hour(
     assert breaker(RateLimited(wait), NOW) == NOW + dt.timedelta(minutes=minutes)
 
 
-@pytest.mark.parametrize("outcome", [Empty(), NetworkDown("x"), SchemaChanged("x"), Refused("x")])
-def test_no_other_outcome_closes_the_source(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Empty(), NetworkDown("x"), SchemaChanged("x"), AccessRefused("x")])
+def test_no_other_outcome_closes_the_source(outcome: FetchOutcome) -> None:
     assert breaker(outcome, NOW) is None
 
 
 def test_only_what_is_refused_to_programs_rests() -> None:
-    assert rest(Refused("HTTP 403"), NOW) == NOW + dt.timedelta(hours=6)
+    assert rest(AccessRefused("HTTP 403"), NOW) == NOW + dt.timedelta(hours=6)
     assert rest(NetworkDown("x"), NOW) is None
 
 

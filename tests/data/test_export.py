@@ -21,7 +21,7 @@ from tests.data.imports import SESSIONS, read
 from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
-    from bot.data.preview import Contents
+    from bot.data.preview import CsvContents
     from bot.data.provider import Observations
     from bot.data.series import Rows
     from storage.db import Database
@@ -70,7 +70,7 @@ def test_prices_are_written_in_the_form_that_is_read(database: Database) -> None
     )
 
 
-def take_in(database: Database, contents: Contents) -> dict[str, Written]:
+def take_in(database: Database, contents: CsvContents) -> dict[str, Written]:
     return database.run_sync(lambda db: store_file(db, contents, observed_at=AT))
 
 

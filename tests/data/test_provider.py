@@ -4,9 +4,9 @@ import pytest
 
 from bot.data.provider import (
     Empty,
+    FetchOutcome,
     NetworkDown,
     Ok,
-    Outcome,
     Partial,
     RateLimited,
     Rejected,
@@ -43,5 +43,5 @@ ROW = {"ticker": "IWM"}
         (UnknownSymbol("IWMX"), "No data: IWMX is not known there."),
     ],
 )
-def test_each_outcome_is_one_sentence(outcome: Outcome, sentence: str) -> None:
+def test_each_outcome_is_one_sentence(outcome: FetchOutcome, sentence: str) -> None:
     assert outcome.describe() == sentence

@@ -9,7 +9,16 @@ import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_rows
-from bot.data.provider import Empty, NetworkDown, Ok, Outcome, Partial, RateLimited, Refused, UnknownSymbol
+from bot.data.provider import (
+    AccessRefused,
+    Empty,
+    FetchOutcome,
+    NetworkDown,
+    Ok,
+    Partial,
+    RateLimited,
+    UnknownSymbol,
+)
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
 from storage import observations, restatements, sources
@@ -34,29 +43,29 @@ class Scripted:
     tickers: tuple[str, ...] = ("IWM", "SPY")
     serves: tuple[str, ...] = ("prices", "multiples", "fund")
 
-    def __init__(self, name: str = "scripted", **answers: Outcome | Exception) -> None:
+    def __init__(self, name: str = "scripted", **answers: FetchOutcome | Exception) -> None:
         self.name = name
         self.answers = answers
         self.asked: list[tuple[str, str, dt.date | None]] = []
         self.splits: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         shown = completed[completed >= pd.Timestamp(start)] if start else completed[-30:]
         bars = [{"ticker": ticker, "session": f"{day:%Y-%m-%d}", "close": 100.0} for day in shown]
         return self._answer("prices", ticker, start, {"bars": bars, "splits": self.splits[ticker]})
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         row = {"ticker": ticker, "session": f"{completed[-1]:%Y-%m-%d}", "metric": "pe", "value": 20.0}
         row |= {"convention": "morningstar", "basis": "unstated"}
         return self._answer("multiples", ticker, None, {"multiples": [row]})
 
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         row = {"ticker": ticker, "session": f"{completed[-2]:%Y-%m-%d}", "nav": 100.0}
         return self._answer("fund", ticker, None, {"fund_facts": [row]})
 
     def _answer(
         self, figure: str, ticker: str, start: dt.date | None, payload: dict[str, list[dict[str, Any]]]
-    ) -> Outcome:
+    ) -> FetchOutcome:
         self.asked.append((figure, ticker, start))
         answer = self.answers.get(f"{figure}_{ticker}") or self.answers.get(figure) or Ok(payload)
         if isinstance(answer, Exception):
@@ -176,7 +185,7 @@ async def test_one_failing_question_stops_no_other(database: Database, sessions:
 
 @pytest.mark.parametrize("outcome", [NetworkDown("x"), Empty(), UnknownSymbol("IWM")])
 async def test_a_failure_leaves_the_stored_figures_and_stays_due(
-    outcome: Outcome, database: Database, sessions: Sessions
+    outcome: FetchOutcome, database: Database, sessions: Sessions
 ) -> None:
     provider = Scripted()
     await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
@@ -463,7 +472,7 @@ async def test_asked_twice_on_one_day_the_same_answer_is_no_news(
 async def test_a_site_that_refuses_programs_rests_also_after_a_restart(
     tmp_path: Path, sessions: Sessions
 ) -> None:
-    provider = Scripted(fund_IWM=Refused("HTTP 403", "import it"))
+    provider = Scripted(fund_IWM=AccessRefused("HTTP 403", "import it"))
     provider.serves = ("fund",)
     async with open_database(tmp_path / "bot.db") as database:
         first, _ = await refresh(database, [provider], sessions, FRIDAY)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bot.data.provider import Empty, NetworkDown, Outcome, RateLimited, SchemaChanged, UnknownSymbol
+from bot.data.provider import Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged, UnknownSymbol
 from bot.data.wire import Attempt, complaint, verdict
 
 CHART, SUMMARY, CRUMB = "/v8/finance/chart/IWM", "/v10/finance/quoteSummary/IWM", "/v1/test/getcrumb"
@@ -52,7 +52,7 @@ SOUND = Attempt(
         ([SOUND], SchemaChanged("'close' is missing")),
     ],
 )
-def test_a_failure_is_judged_by_the_answers(attempts: list[Attempt], outcome: Outcome) -> None:
+def test_a_failure_is_judged_by_the_answers(attempts: list[Attempt], outcome: FetchOutcome) -> None:
     assert verdict(KeyError("close"), attempts, "IWM") == outcome
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from bot.data.provider import (
     Empty,
+    FetchOutcome,
     NetworkDown,
     Ok,
-    Outcome,
     Partial,
     RateLimited,
     SchemaChanged,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.fakes.yahoo import FakeYahoo, Fault
 
-CALLS: dict[str, Callable[[Yahoo], Outcome]] = {
+CALLS: dict[str, Callable[[Yahoo], FetchOutcome]] = {
     "all prices": lambda yahoo: yahoo.prices("IWM", None, COMPLETED),
     "prices": lambda yahoo: yahoo.prices("IWM", day("2020-12-01"), COMPLETED),
     "multiples": lambda yahoo: yahoo.multiples("IWM", COMPLETED),
@@ -145,7 +145,7 @@ def _result(*value: object) -> Fault:
     return change
 
 
-RESULTS: dict[str, tuple[Fault, Outcome]] = {
+RESULTS: dict[str, tuple[Fault, FetchOutcome]] = {
     "an empty list": (_result([]), Empty("its result is empty")),
     "null": (_result(None), Empty("its result is empty")),
     "none": (_result(), SchemaChanged("it has no result")),
@@ -366,7 +366,7 @@ def test_only_an_open_session_is_empty(fake: FakeYahoo, yahoo: Yahoo) -> None:
     assert yahoo.prices("IWM", day("2020-12-14"), COMPLETED) == Empty("it has no completed session")
 
 
-def _multiples(outcome: Outcome) -> dict[tuple[str, str], float]:
+def _multiples(outcome: FetchOutcome) -> dict[tuple[str, str], float]:
     assert isinstance(outcome, (Ok, Partial))
     rows = outcome.payload["multiples"]
     return {(row["metric"], row["convention"]): row["value"] for row in rows}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bot.data.provider import Outcome
+    from bot.data.provider import FetchOutcome
 
 CHATS, OWNER = (1, 2), 9
 LAST = "2020-01-16"  # a session
@@ -48,14 +48,14 @@ class Source:
 
     name, label, serves, tickers = "site", "Site", ("prices",), ("IWM", "SPY")
 
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """One bar a session, from `start` on."""
         days = [f"{day:%Y-%m-%d}" for day in completed[completed >= pd.Timestamp(start or FIRST)]]
         closes = {"SPY": 100.0, "IWM": 50.0}
         bars = [bar(ticker, day, 65.0 if (ticker, day) == ("IWM", LAST) else closes[ticker]) for day in days]
         return Ok({"bars": bars, "distributions": [], "splits": []})
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Nothing."""
         del ticker, completed
         return Empty()

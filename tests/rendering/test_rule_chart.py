@@ -8,7 +8,7 @@ import pytest
 
 from bot.errors import NoData
 from bot.rendering import rule_chart as module
-from bot.rendering.charts import Leg, Marks, Threshold, rule_figure
+from bot.rendering.charts import ConditionPanel, Marks, Threshold, rule_figure
 from bot.rendering.rule_chart import chart_answer
 from bot.rendering.themes import LIGHT
 from tests.rendering.pages import context, days, empty, market, said, standing
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 UNITS = {"IWM": [250.0 + number for number in range(299)]}
-Drawn = list[tuple["Sequence[Leg]", "Look", "Marks | None"]]
+Drawn = list[tuple["Sequence[ConditionPanel]", "Look", "Marks | None"]]
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     found: Drawn = []
 
-    def note(legs: Sequence[Leg], look: Look, marks: Marks | None) -> None:
+    def note(legs: Sequence[ConditionPanel], look: Look, marks: Marks | None) -> None:
         found.append((legs, look, marks))
 
     monkeypatch.setattr(module, "rule_chart", note)
@@ -90,7 +90,7 @@ def test_a_panel_a_condition(count: int) -> None:
     from bot.analytics.units import LEVEL  # noqa: PLC0415 - here only
     from bot.rendering.themes import Look  # noqa: PLC0415 - as above
 
-    legs = [Leg(f"leg {at}", series, LEVEL, Threshold(0.5)) for at in range(count)]
+    legs = [ConditionPanel(f"leg {at}", series, LEVEL, Threshold(0.5)) for at in range(count)]
     figure = rule_figure(legs, Look("Alert", "Source"), Marks([days(300)[-5]], "fired"))
     assert len(figure.axes) == count
     titles = [axes.get_title(loc="left") for axes in figure.axes]

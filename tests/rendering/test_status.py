@@ -11,7 +11,7 @@ import pytest
 from bot.config import Config
 from bot.pair import Fund
 from bot.rendering.health import COUNTS_LOOKED_AT, healths, switched_on
-from bot.rendering.status import Report, about, status
+from bot.rendering.status import StatusReport, about, status
 from storage.observations import Restatement
 from tests.rendering.pages import CSV, XNYS, days, empty, market, page, said
 from tests.sample_market import sample_market
@@ -30,8 +30,10 @@ def report(
     restated: list[Restatement] | None = None,
     zone: ZoneInfo = NEW_YORK,
     now: dt.datetime = NOW,
-) -> Report:
-    return Report(now, zone, healths(rows or [], XNYS, now), restated or [], queue or {}, CHECK, "0.1.0")
+) -> StatusReport:
+    return StatusReport(
+        now, zone, healths(rows or [], XNYS, now), restated or [], queue or {}, CHECK, "0.1.0"
+    )
 
 
 def lines(of: Market, *given: Any, **named: Any) -> list[str]:  # noqa: ANN401 - of `report`

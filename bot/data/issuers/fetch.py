@@ -16,13 +16,13 @@ from bot.data.download import ANY, Body, download
 from bot.data.issuers.reading import read_completed
 from bot.data.issuers.sniff import LARGEST, Wall
 from bot.data.issuers.store import SOURCE
-from bot.data.provider import Empty, Ok, Outcome, Partial, Refused, Rejected, digest
+from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Rejected, digest
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bot.data.issuers.preview import Contents
+    from bot.data.issuers.preview import IssuerContents
 
 TIMEOUT = 20.0  # seconds for a step of a download
 # Sessions that an issuer's file is behind by nature: the count for one day is published on the next.
@@ -30,15 +30,15 @@ BEHIND = 1
 _SHOWN = 3  # wrong things of a file that are named
 BY_HAND = "download it in a browser and run: python -m bot import issuer FILE"
 
-Fetch: TypeAlias = "Callable[[str], bytes | Outcome]"
+Fetch: TypeAlias = "Callable[[str], bytes | FetchOutcome]"
 
 
-def fetch(url: str, timeout: float = TIMEOUT) -> bytes | Outcome:
+def fetch(url: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
     """The bytes at an address, or the Outcome that says why there are none; a refusal says what to do."""
     found = download(url, timeout=timeout, largest=LARGEST, accept=ANY)
     if isinstance(found, Body):
         return found.content
-    return replace(found, instead=BY_HAND) if isinstance(found, Refused) else found
+    return replace(found, instead=BY_HAND) if isinstance(found, AccessRefused) else found
 
 
 def _today() -> dt.date:
@@ -60,12 +60,12 @@ class IssuerFiles:
         self._fetch = fetch
         self._today = today
 
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> Outcome:
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Nothing: an issuer gives no prices."""
         del ticker, start, completed
         return Empty("issuers' files have no prices")
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Nothing: an issuer's file gives no multiples."""
         del ticker, completed
         return Empty("issuers' files have no multiples")
@@ -74,14 +74,14 @@ class IssuerFiles:
         """What a fetched file is called."""
         return f"what {urlsplit(self._urls[ticker]).hostname} gave for {ticker}"
 
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> Outcome:
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """NAV and shares of all sessions, distributions and sector weights, as far as the file has them.
 
         KeyError for a ticker without an address.
         """
         url = self._urls[ticker]
         data = self._fetch(url)
-        if isinstance(data, Outcome):
+        if isinstance(data, FetchOutcome):
             return data
         name = self.called(ticker)
         try:
@@ -89,7 +89,7 @@ class IssuerFiles:
                 data, name=name, completed=completed, today=self._today(), ticker=ticker
             )
         except Wall:
-            return Refused("a web page instead of the file", BY_HAND)
+            return AccessRefused("a web page instead of the file", BY_HAND)
         except ImportRejected as error:
             return Rejected(_reason(str(error)))
         return _outcome(contents, completed, digest(data))
@@ -103,7 +103,7 @@ def _reason(message: str) -> str:
     return said.rstrip(".")
 
 
-def _outcome(contents: Contents, completed: pd.DatetimeIndex, raw: str) -> Outcome:
+def _outcome(contents: IssuerContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
     """Ok, or Partial where sessions are missing at the end."""
     rows = contents.observations
     if not any(rows.values()):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Found:
+class IssuerFigures:
     """Figures of one fund by session; `fund` is what the file itself calls it, "" where it does not."""
 
     issuer: str

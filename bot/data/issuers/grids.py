@@ -7,7 +7,7 @@ import io
 
 from bot.data.issuers.sniff import ADVICE, TEXT, XML, decode, sniff
 from bot.data.issuers.spreadsheetml import Grid, read_spreadsheetml
-from bot.data.issuers.workbook import Unreadable, read_workbook
+from bot.data.issuers.workbook import UnreadableWorkbook, read_workbook
 from bot.errors import ImportRejected
 
 
@@ -24,7 +24,7 @@ def read_sheets(data: bytes, name: str) -> dict[str, Grid]:
     else:
         try:
             sheets = read_workbook(data)
-        except Unreadable as error:
+        except UnreadableWorkbook as error:
             raise ImportRejected(f"{name} {error}.") from error
     if not sheets:
         raise ImportRejected(f"{name} is a workbook without sheets. {ADVICE}")

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bot.data.cells import BadCell, date, number, shorten
-from bot.data.issuers.found import Found
+from bot.data.issuers.found import IssuerFigures
 from bot.data.issuers.tables import MISSING, beside, find_table
 from bot.data.ranges import check_facts
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
     from bot.data.issuers.spreadsheetml import Grid
-    from bot.data.issuers.tables import Facts, Reading, Table
+    from bot.data.issuers.tables import Facts, SheetReader, SheetTable
 
 ISSUER = "iShares"
 FUNDS = {"ishares russell 2000 etf": "IWM", "ishares russell 2000 index fund": "IWM"}
@@ -35,7 +35,7 @@ HOLDINGS = {
 _AS_OF, _COUNT = "Fund Holdings as of", "Shares Outstanding"
 
 
-def read_ishares(sheets: Mapping[str, Grid], reading: Reading, name: str) -> Found | None:
+def read_ishares(sheets: Mapping[str, Grid], reading: SheetReader, name: str) -> IssuerFigures | None:
     """Contents of an iShares file, None if it is none; ImportRejected for holdings of a date without any."""
     history, paid, held = (find_table(sheets, titles) for titles in (HISTORICAL, DISTRIBUTIONS, HOLDINGS))
     if history is None and held is None:
@@ -52,7 +52,7 @@ def read_ishares(sheets: Mapping[str, Grid], reading: Reading, name: str) -> Fou
             raise ImportRejected(_why_nothing(held, day, name))
         notes.append("Sector weights: none, its holdings are of no date or of no sector.")
     fund = _fund_name(held)
-    return Found(
+    return IssuerFigures(
         ISSUER,
         "iShares fund workbook" if history else "iShares holdings",
         fund,
@@ -65,7 +65,7 @@ def read_ishares(sheets: Mapping[str, Grid], reading: Reading, name: str) -> Fou
     )
 
 
-def _as_of(held: Table) -> dt.date | None:
+def _as_of(held: SheetTable) -> dt.date | None:
     """Date of the holdings: named in the CSV, a row of its own in the workbook; None for "-"."""
     named = beside(held.preamble, _AS_OF)
     alone = [cells[0] for row in held.preamble if len(cells := [cell for cell in row if cell.strip()]) == 1]
@@ -77,7 +77,7 @@ def _as_of(held: Table) -> dt.date | None:
     return None
 
 
-def _why_nothing(held: Table, day: dt.date | None, name: str) -> str:
+def _why_nothing(held: SheetTable, day: dt.date | None, name: str) -> str:
     """Why a file of holdings gives no weights."""
     if day is not None:
         return (
@@ -89,14 +89,14 @@ def _why_nothing(held: Table, day: dt.date | None, name: str) -> str:
     return f"{name} does not say of which date its holdings are."
 
 
-def _fund_name(held: Table | None) -> str:
+def _fund_name(held: SheetTable | None) -> str:
     """The fund's name above its holdings, without the signs of trademarks."""
     cells = (cell for row in (held.preamble if held else []) for cell in row)
     name = next((cell for cell in cells if cell.strip().casefold().startswith("ishares")), "")
     return shorten(name.replace("®", "").replace("™", ""), 80)
 
 
-def _add_count(facts: Facts, held: Table, day: dt.date, session: str, reading: Reading) -> None:
+def _add_count(facts: Facts, held: SheetTable, day: dt.date, session: str, reading: SheetReader) -> None:
     """Shares outstanding above the holdings, for a session that the history does not have."""
     text = beside(held.preamble, _COUNT)
     try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Preview:
+class IssuerPreview:
     """What was read, left out and found odd; `sentences` is for people."""
 
     layout: str  # "iShares fund workbook"
@@ -41,11 +41,11 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class Contents:
+class IssuerContents:
     """A file as read; of distributions it has every one from its first to its last, or none at all."""
 
     observations: Observations
-    preview: Preview
+    preview: IssuerPreview
 
 
 def parts_of(observations: Observations) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from bot.data.cells import shorten
 from bot.data.formats import FORMATS
 from bot.data.issuers import ishares, ssga
 from bot.data.issuers.grids import read_sheets
-from bot.data.issuers.preview import Contents, Preview, parts_of
+from bot.data.issuers.preview import IssuerContents, IssuerPreview, parts_of
 from bot.data.issuers.sniff import ADVICE
-from bot.data.issuers.tables import Reading
+from bot.data.issuers.tables import SheetReader
 from bot.data.names import known_fund
 from bot.errors import ImportRejected
 from bot.words import listed
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.sessions import Sessions
-    from bot.data.issuers.found import Found
+    from bot.data.issuers.found import IssuerFigures
     from bot.data.issuers.spreadsheetml import Grid
     from bot.data.provider import Observations
     from storage.rows import Row
@@ -36,7 +36,7 @@ ASSETS_WRONG = 0.2
 
 def read_issuer(
     data: bytes, *, name: str, sessions: Sessions, today: dt.date, ticker: str | None = None
-) -> Contents:
+) -> IssuerContents:
     """Fund facts, distributions and sector weights of an issuer's file, with their preview.
 
     `name` is what to call the file; `ticker`, when given, must be the fund that the file says it is of.
@@ -48,10 +48,10 @@ def read_issuer(
 
 def read_completed(
     data: bytes, *, name: str, completed: pd.DatetimeIndex, today: dt.date, ticker: str | None = None
-) -> Contents:
+) -> IssuerContents:
     """As `read_issuer`, of these sessions only: naive midnights in order."""
     asked = known_fund(ticker) if ticker is not None else None
-    reading = Reading(completed, today)
+    reading = SheetReader(completed, today)
     sheets = read_sheets(data, name)
     found = ishares.read_ishares(sheets, reading, name) or ssga.read_ssga(sheets, reading)
     if found is None:
@@ -64,7 +64,7 @@ def read_completed(
     rows = _rows(found, fund)
     if not any(rows.values()) and not found.notes:
         raise ImportRejected(f"{name} has the layout of an {found.layout}, but no figures. {ADVICE}")
-    preview = Preview(
+    preview = IssuerPreview(
         layout=found.layout,
         ticker=fund,
         parts=parts_of(rows),
@@ -73,10 +73,10 @@ def read_completed(
         unequal=_unequal(found, name),
         notes=found.notes,
     )
-    return Contents(rows, preview)
+    return IssuerContents(rows, preview)
 
 
-def _fund(found: Found, asked: str | None, name: str) -> str:
+def _fund(found: IssuerFigures, asked: str | None, name: str) -> str:
     """The fund that the file is of; ImportRejected if it is unknown, not ours or not the one asked for."""
     if found.fund and found.ticker is None:
         raise ImportRejected(
@@ -93,7 +93,7 @@ def _fund(found: Found, asked: str | None, name: str) -> str:
     return fund
 
 
-def _rows(found: Found, ticker: str) -> Observations:
+def _rows(found: IssuerFigures, ticker: str) -> Observations:
     """Rows of storage.observations, in order of their dates."""
     kinds: dict[str, list[Row]] = {
         "fund_facts": [
@@ -118,7 +118,7 @@ def _rows(found: Found, ticker: str) -> Observations:
     return {kind: rows for kind, rows in kinds.items() if rows}
 
 
-def _unequal(found: Found, name: str) -> tuple[str, ...]:
+def _unequal(found: IssuerFigures, name: str) -> tuple[str, ...]:
     """Sessions on which NAV x shares is not the assets; ImportRejected where that is the rule."""
     whole = [
         (session, nav * shares / assets)

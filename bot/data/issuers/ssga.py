@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.market import PAIR
 from bot.data.cells import BadCell, date, shorten
-from bot.data.issuers.found import Found
+from bot.data.issuers.found import IssuerFigures
 from bot.data.issuers.tables import beside, find_table
 
 if TYPE_CHECKING:
     from bot.data.issuers.spreadsheetml import Grid
-    from bot.data.issuers.tables import Reading, Table
+    from bot.data.issuers.tables import SheetReader, SheetTable
 
 ISSUER = "SSGA"
 # Titles in the files by our names.
@@ -20,7 +20,7 @@ NAVHIST = {"date": "date", "nav": "nav", "shares": "shares outstanding", "assets
 HOLDINGS = {"weight": "weight", "sector": "sector", "shares held": "shares held"}
 
 
-def read_ssga(sheets: Mapping[str, Grid], reading: Reading) -> Found | None:
+def read_ssga(sheets: Mapping[str, Grid], reading: SheetReader) -> IssuerFigures | None:
     """Contents of an SSGA file, None if it is none."""
     history, held = find_table(sheets, NAVHIST), find_table(sheets, HOLDINGS)
     table = history or held
@@ -29,20 +29,20 @@ def read_ssga(sheets: Mapping[str, Grid], reading: Reading) -> Found | None:
     fund = shorten(beside(table.preamble, "Ticker Symbol") or "", 80)
     ticker = fund if fund in PAIR else None
     if history:
-        return Found(ISSUER, "SSGA NAV history", fund, ticker, reading.facts(history))
+        return IssuerFigures(ISSUER, "SSGA NAV history", fund, ticker, reading.facts(history))
     return _holdings(table, reading, fund, ticker)
 
 
-def _holdings(held: Table, reading: Reading, fund: str, ticker: str | None) -> Found:
+def _holdings(held: SheetTable, reading: SheetReader, fund: str, ticker: str | None) -> IssuerFigures:
     """Sector weights, should the issuer ever fill them in; until then a note that it does not."""
     sectors = reading.sectors(held)
     try:
         day = date((beside(held.preamble, "Holdings") or "").removeprefix("As of").strip())
     except BadCell as wrong:
         reading.bad.append(f"the date of its holdings: {wrong}")
-        return Found(ISSUER, "SSGA holdings", fund, ticker)
+        return IssuerFigures(ISSUER, "SSGA holdings", fund, ticker)
     session = reading.session_before(day)
     if session and sectors:
-        return Found(ISSUER, "SSGA holdings", fund, ticker, holdings=session, sectors=sectors)
+        return IssuerFigures(ISSUER, "SSGA holdings", fund, ticker, holdings=session, sectors=sectors)
     note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them."
-    return Found(ISSUER, "SSGA holdings", fund, ticker, notes=(note,))
+    return IssuerFigures(ISSUER, "SSGA holdings", fund, ticker, notes=(note,))

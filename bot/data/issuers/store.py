@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.data.issuers.preview import Contents
+    from bot.data.issuers.preview import IssuerContents
     from bot.data.provider import Observations
     from storage.observations import Written
     from storage.rows import Row
@@ -75,8 +75,8 @@ def off_market(facts: Sequence[Row], ticker: str, market: pd.Series, name: str) 
 
 
 def store_issuer(
-    db: sqlite_utils.Database, contents: Contents, *, name: str, observed_at: str
-) -> tuple[Contents, dict[str, Written]]:
+    db: sqlite_utils.Database, contents: IssuerContents, *, name: str, observed_at: str
+) -> tuple[IssuerContents, dict[str, Written]]:
     """Write a file's contents, inside the caller's transaction: they as accepted, and what became of them.
 
     Raises ImportRejected as `accept` does.

@@ -31,7 +31,7 @@ Facts = dict[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True)
-class Table:
+class SheetTable:
     """Rows below a header, each with its number in the sheet."""
 
     sheet: str
@@ -47,14 +47,14 @@ class Table:
             yield f"{within} {count}", cells, sum(bool(cell.strip()) for cell in row) <= 1
 
 
-def find_table(sheets: Mapping[str, Grid], titles: Mapping[str, str]) -> Table | None:
+def find_table(sheets: Mapping[str, Grid], titles: Mapping[str, str]) -> SheetTable | None:
     """The first table with all these titles (by our names) in its header, in any sheet; None without one."""
     for sheet, grid in sheets.items():
         for count, row in enumerate(grid[:HEADER_WITHIN]):
             header = [" ".join(cell.casefold().split()) for cell in row]
             if all(title in header for title in titles.values()):
                 columns = {name: header.index(title) for name, title in titles.items()}
-                return Table(sheet, columns, grid[:count], grid[count + 1 :])
+                return SheetTable(sheet, columns, grid[:count], grid[count + 1 :])
     return None
 
 
@@ -67,7 +67,7 @@ def beside(preamble: Grid, title: str) -> str | None:
     return None
 
 
-class Reading:
+class SheetReader:
     """Reads tables of one file; keeps what is wrong in them and what was left out."""
 
     def __init__(self, sessions: pd.DatetimeIndex, today: dt.date) -> None:
@@ -83,7 +83,7 @@ class Reading:
         at = bisect(self._sessions, day)
         return self._sessions[at - 1].isoformat() if at and day <= self._today else None
 
-    def facts(self, table: Table) -> Facts:
+    def facts(self, table: SheetTable) -> Facts:
         """Session -> nav, shares, assets; None where missing ("--", "-" or zero)."""
         found: Facts = {}
         places: dict[str, str] = {}
@@ -101,7 +101,7 @@ class Reading:
             places.setdefault(day, place)
         return found
 
-    def distributions(self, table: Table) -> dict[str, float]:
+    def distributions(self, table: SheetTable) -> dict[str, float]:
         """Ex-date -> dollars per share; two payments of one day are added, a row that is repeated is not."""
         found: dict[str, set[tuple[float, str]]] = {}
         for place, day, cells in self._dated(table, "ex-date"):
@@ -116,7 +116,7 @@ class Reading:
                 found.setdefault(day, set()).add((paid, cells.get("payable", "")))
         return {day: round(sum(paid for paid, _ in payments), 9) for day, payments in found.items()}
 
-    def sectors(self, table: Table) -> dict[str, float] | None:
+    def sectors(self, table: SheetTable) -> dict[str, float] | None:
         """Percent of the equities' market value by sector; None where the file sorts them into none.
 
         Cash, futures and the like are left out. A list that breaks off, or whose weights are not those
@@ -151,7 +151,7 @@ class Reading:
                 f"the weights of its holdings add up to {total:.1f}%, so it is not the whole fund"
             )
 
-    def _dated(self, table: Table, column: str) -> Iterator[tuple[str, str, Cells]]:
+    def _dated(self, table: SheetTable, column: str) -> Iterator[tuple[str, str, Cells]]:
         """Place, session and cells of the rows of sessions."""
         ended = False
         for place, cells, note in table.rows():

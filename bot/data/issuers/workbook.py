@@ -17,7 +17,7 @@ LIMITS = Limits(job_seconds=20.0, memory=2_000_000_000, quiet=True)
 Sheets = dict[str, list[list[str]]]
 
 
-class Unreadable(Exception):
+class UnreadableWorkbook(Exception):
     """The workbook cannot be read; the message is the reason, to be put after its name."""
 
 
@@ -27,10 +27,10 @@ def read_workbook(data: bytes, limits: Limits = LIMITS) -> Sheets:
         with ChildProcess("workbook", limits) as process:
             return process.run(partial(_convert, data))
     except JobTimedOut:
-        raise Unreadable("cannot be read: it takes too long") from None
+        raise UnreadableWorkbook("cannot be read: it takes too long") from None
     except (JobFailed, ValueError, MemoryError) as error:
         reason = "is damaged, breaks off before its end or has a password; download it again"
-        raise Unreadable(reason) from error
+        raise UnreadableWorkbook(reason) from error
 
 
 def _convert(data: bytes) -> Sheets:

@@ -15,13 +15,13 @@ from bot.analytics.sessions import Sessions
 from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles, fetch
 from bot.data.provider import (
+    AccessRefused,
     Empty,
+    FetchOutcome,
     NetworkDown,
     Ok,
-    Outcome,
     Partial,
     RateLimited,
-    Refused,
     Rejected,
     SchemaChanged,
 )
@@ -32,7 +32,7 @@ from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml, xlsx
 
 if TYPE_CHECKING:
-    from bot.data.record import Report
+    from bot.data.record import FetchReport
 
 COMPLETED = pd.bdate_range("2020-11-02", "2020-12-14")
 TODAY = dt.date(2020, 12, 15)
@@ -101,7 +101,7 @@ def site() -> Iterator[Site]:
     running.close()
 
 
-def files(**answers: bytes | Outcome) -> IssuerFiles:
+def files(**answers: bytes | FetchOutcome) -> IssuerFiles:
     """The provider with each ticker's answer instead of a network."""
     urls = {ticker: f"https://issuer.example/{ticker}" for ticker in answers}
     return IssuerFiles(urls, lambda url: answers[url[-3:]], lambda: TODAY)
@@ -118,15 +118,15 @@ def test_a_file_is_downloaded_through_redirects_under_our_own_name(site: Site) -
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (401, Refused("HTTP 401", BY_HAND)),
-        (403, Refused("HTTP 403", BY_HAND)),
+        (401, AccessRefused("HTTP 401", BY_HAND)),
+        (403, AccessRefused("HTTP 403", BY_HAND)),
         (404, NetworkDown("there is nothing at its address (HTTP 404)")),
         (429, RateLimited(None)),
         (500, NetworkDown("the server is out of order (HTTP 500)")),
         (503, NetworkDown("the server is out of order (HTTP 503)")),
     ],
 )
-def test_each_refusal_of_the_site_is_told_apart(site: Site, status: int, outcome: Outcome) -> None:
+def test_each_refusal_of_the_site_is_told_apart(site: Site, status: int, outcome: FetchOutcome) -> None:
     assert fetch(site.gives("/file", b"<html>", status)) == outcome
 
 
@@ -210,7 +210,7 @@ def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
 
 def test_a_wall_is_named_with_the_way_around_it() -> None:
     wall = files(IWM=b"<!doctype html><title>Are you a robot?</title>").fund("IWM", COMPLETED)
-    assert wall == Refused("a web page instead of the file", BY_HAND)
+    assert wall == AccessRefused("a web page instead of the file", BY_HAND)
     assert wall.describe() == f"No data: refused (a web page instead of the file); {BY_HAND}."
 
 
@@ -265,7 +265,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
     assert stands["SPY fund"]["rests_until"] == "2020-12-12T03:30:00Z"
     assert [(subject, stands[subject]["outcome"]) for subject in sorted(stands)] == [
         ("IWM fund", "Ok"),
-        ("SPY fund", "Refused"),
+        ("SPY fund", "AccessRefused"),
     ]
 
 
@@ -308,13 +308,13 @@ async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_p
 
 async def fetched_twice(
     tmp_path: Path, prices: dict[str, float], *answers: bytes
-) -> tuple[list[Report], list[tuple[str, float | None, float | None]], dict[str, object]]:
+) -> tuple[list[FetchReport], list[tuple[str, float | None, float | None]], dict[str, object]]:
     """Reports of IWM's file fetched one answer after the other, the facts then stored, and how it stands."""
     left = list(answers)
     provider = IssuerFiles({"IWM": "https://issuer.example/IWM"}, lambda _: left.pop(0), lambda: TODAY)
     start = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
     bars = [{"ticker": "IWM", "session": day, "close": close} for day, close in prices.items()]
-    reports: list[Report] = []
+    reports: list[FetchReport] = []
     async with open_database(tmp_path / "bot.db") as database:
         await database.run(lambda db: observations.add(db, "bars", bars, source="yahoo", observed_at=start))
         for hours in range(len(answers)):

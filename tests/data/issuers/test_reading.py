@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
@@ -14,8 +13,11 @@ from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls, xlsx
 
 if TYPE_CHECKING:
-    from bot.data.issuers.preview import Contents
+    from collections.abc import Callable
 
+    from bot.data.issuers.preview import IssuerContents
+
+Reader: TypeAlias = "Callable[..., IssuerContents]"
 TODAY = dt.date(2026, 4, 13)
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 DAMAGED = "file is damaged, breaks off before its end or has a password; download it again."
@@ -28,14 +30,14 @@ def sessions() -> Sessions:
 
 
 @pytest.fixture(scope="module")
-def read(sessions: Sessions) -> Callable[..., Contents]:
-    def read_bytes(data: bytes, ticker: str | None = None, name: str = "file") -> Contents:
+def read(sessions: Sessions) -> Reader:
+    def read_bytes(data: bytes, ticker: str | None = None, name: str = "file") -> IssuerContents:
         return read_issuer(data, name=name, sessions=sessions, today=TODAY, ticker=ticker)
 
     return read_bytes
 
 
-def refusal(read: Callable[..., Contents], data: bytes, ticker: str | None = None) -> str:
+def refusal(read: Reader, data: bytes, ticker: str | None = None) -> str:
     with pytest.raises(ImportRejected) as caught:
         read(data, ticker)
     return str(caught.value)
@@ -46,9 +48,7 @@ def with_sheet(book: dict[str, list[list[Cell]]], sheet: str, rows: list[list[Ce
 
 
 @pytest.mark.parametrize("build", [spreadsheetml, xls, xlsx, lambda book: xlsx(book, strict=True)])
-def test_the_fund_workbook_says_the_same_in_every_form(
-    read: Callable[..., Contents], build: Callable[[Book], bytes]
-) -> None:
+def test_the_fund_workbook_says_the_same_in_every_form(read: Reader, build: Callable[[Book], bytes]) -> None:
     contents = read(build(samples.FUND))
     assert contents.observations == {
         "fund_facts": samples.FACTS,
@@ -65,7 +65,7 @@ def test_the_fund_workbook_says_the_same_in_every_form(
     ]
 
 
-def test_columns_are_found_by_name_wherever_they_stand(read: Callable[..., Contents]) -> None:
+def test_columns_are_found_by_name_wherever_they_stand(read: Reader) -> None:
     older: list[list[Cell]] = [
         ["As Of", "Index Level", "NAV per Share", "Ex-Dividends", "Shares Outstanding"],
         ["Feb 04, 2020", 1650.0, 164.5, "--", 270000000.0],
@@ -81,9 +81,7 @@ def test_columns_are_found_by_name_wherever_they_stand(read: Callable[..., Conte
 
 
 @pytest.mark.parametrize("day", ["Mar 29, 2024", "Mar 31, 2024"])
-def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(
-    read: Callable[..., Contents], day: str
-) -> None:
+def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(read: Reader, day: str) -> None:
     """Good Friday and Easter Sunday of 2024: the issuer's file has both, without a count."""
     for count in ("--", 300e6):
         rows: list[list[Cell]] = [
@@ -98,7 +96,7 @@ def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(
         assert contents.preview.closed == (f"2024-03-{day[4:6]}",)
 
 
-def test_counts_that_jump_there_and_back_are_stored_as_given(read: Callable[..., Contents]) -> None:
+def test_counts_that_jump_there_and_back_are_stored_as_given(read: Reader) -> None:
     """The issuer's garbage of 2004, 2005 and 2007: judging it is the flows' business, not the reader's."""
     given = {"2004-04-30": 2e8, "2005-06-15": 1.7e8, "2007-06-22": 1.15e6, "2007-06-25": 1.5e5}
     rows: list[list[Cell]] = [[day, 60.0, "--", count] for day, count in given.items()]
@@ -106,7 +104,7 @@ def test_counts_that_jump_there_and_back_are_stored_as_given(read: Callable[...,
     assert {row["session"]: row["shares"] for row in contents.observations["fund_facts"]} == given
 
 
-def test_dates_that_excel_made_of_texts_are_dates(read: Callable[..., Contents]) -> None:
+def test_dates_that_excel_made_of_texts_are_dates(read: Reader) -> None:
     rows: list[list[Cell]] = [samples.HISTORICAL[0], [dt.date(2020, 12, 11), 190.2135, None, 290300000.0]]
     for strict in (False, True):
         assert read(xlsx({"Historical": rows}, strict=strict), "IWM").observations == {
@@ -114,7 +112,9 @@ def test_dates_that_excel_made_of_texts_are_dates(read: Callable[..., Contents])
         }
 
 
-def test_two_payments_of_one_day_are_added_and_a_repeated_row_is_not(read: Callable[..., Contents]) -> None:
+def test_two_payments_of_one_day_are_added_and_a_repeated_row_is_not(
+    read: Reader,
+) -> None:
     extra: list[list[Cell]] = [["", "Sep 23, 2020", "Dec 01, 2020", 0.1], samples.DISTRIBUTIONS[1]]
     book = with_sheet(samples.FUND, "Distributions", samples.DISTRIBUTIONS[:2] + extra)
     assert read(spreadsheetml(book)).observations["distributions"] == [
@@ -122,7 +122,7 @@ def test_two_payments_of_one_day_are_added_and_a_repeated_row_is_not(read: Calla
     ]
 
 
-def test_the_holdings_csv_gives_weights_and_the_share_count(read: Callable[..., Contents]) -> None:
+def test_the_holdings_csv_gives_weights_and_the_share_count(read: Reader) -> None:
     contents = read(samples.holdings_csv())
     count = {"ticker": "IWM", "session": "2026-04-10", "nav": None, "shares": 280200000.0, "assets": None}
     assert contents.observations == {"fund_facts": [count], "sector_weights": samples.weights("2026-04-10")}
@@ -133,7 +133,7 @@ def test_the_holdings_csv_gives_weights_and_the_share_count(read: Callable[..., 
 
 
 def test_the_share_count_above_the_holdings_serves_a_session_that_the_history_lacks(
-    read: Callable[..., Contents],
+    read: Reader,
 ) -> None:
     book = with_sheet(samples.FUND, "Historical", [samples.HISTORICAL[0], *samples.HISTORICAL[2:]])
     assert read(spreadsheetml(book)).observations["fund_facts"][-1] == {
@@ -146,20 +146,20 @@ def test_the_share_count_above_the_holdings_serves_a_session_that_the_history_la
 
 
 def test_holdings_of_a_sunday_count_for_the_session_before_but_their_share_count_does_not(
-    read: Callable[..., Contents],
+    read: Reader,
 ) -> None:
     contents = read(samples.holdings_csv(as_of="Apr 12, 2026"))
     assert contents.observations == {"sector_weights": samples.weights("2026-04-10")}
     assert contents.preview.closed == ("2026-04-12",)
 
 
-def test_a_count_of_zero_is_a_missing_one(read: Callable[..., Contents]) -> None:
+def test_a_count_of_zero_is_a_missing_one(read: Reader) -> None:
     rows: list[list[Cell]] = [samples.HISTORICAL[0], ["Feb 04, 2020", 164.5, "--", 0.0]]
     found = read(spreadsheetml({"Historical": rows}), "IWM").observations["fund_facts"]
     assert [(row["nav"], row["shares"]) for row in found] == [(164.5, None)]
 
 
-def test_notes_below_a_table_are_no_rows_of_it(read: Callable[..., Contents]) -> None:
+def test_notes_below_a_table_are_no_rows_of_it(read: Reader) -> None:
     notes: list[list[Cell]] = [["NAV is net of fees."], [], ["Source:", "SSGA", 1.0, "and others"]]
     for rows in (samples.HISTORICAL, samples.NAVHIST["navhist"]):
         plain, noted = ({"S": rows}, {"S": [*rows, *notes]})
@@ -172,15 +172,13 @@ def test_notes_below_a_table_are_no_rows_of_it(read: Callable[..., Contents]) ->
 
 
 @pytest.mark.parametrize(("as_of", "shown"), [("Apr 20, 2026", "2026-04-20"), ("Jan 05, 1990", "1990-01-05")])
-def test_holdings_of_a_date_that_cannot_be_are_refused(
-    read: Callable[..., Contents], as_of: str, shown: str
-) -> None:
+def test_holdings_of_a_date_that_cannot_be_are_refused(read: Reader, as_of: str, shown: str) -> None:
     assert refusal(read, samples.holdings_csv(as_of=as_of)) == (
         f"file has no equities sorted into sectors, or is dated {shown}, on which nothing can be known."
     )
 
 
-def test_equities_without_a_sector_are_not_weighed(read: Callable[..., Contents]) -> None:
+def test_equities_without_a_sector_are_not_weighed(read: Reader) -> None:
     few: list[list[Cell]] = [
         *samples.EQUITIES,
         ["CVR", "A CONTINGENT RIGHT", "-", "Equity", "100,000.00", "0.99", "1"],
@@ -194,7 +192,7 @@ def test_equities_without_a_sector_are_not_weighed(read: Callable[..., Contents]
     )
 
 
-def test_holdings_of_a_date_without_data_say_so(read: Callable[..., Contents]) -> None:
+def test_holdings_of_a_date_without_data_say_so(read: Reader) -> None:
     assert refusal(read, samples.holdings_csv(as_of="-", count="-", rows=[])) == (
         "file is empty: the issuer has no holdings for the date asked for (as of “-”)."
     )
@@ -204,7 +202,7 @@ def test_holdings_of_a_date_without_data_say_so(read: Callable[..., Contents]) -
 
 
 def test_a_workbook_whose_holdings_have_no_date_still_gives_its_history(
-    read: Callable[..., Contents],
+    read: Reader,
 ) -> None:
     book = with_sheet(samples.FUND, "Holdings", [["--"], *samples.HELD[1:]])
     contents = read(spreadsheetml(book))
@@ -213,9 +211,7 @@ def test_a_workbook_whose_holdings_have_no_date_still_gives_its_history(
 
 
 @pytest.mark.parametrize("build", [xlsx, lambda book: xlsx(book, strict=True), xls, spreadsheetml])
-def test_ssgas_nav_history_is_read_in_every_form(
-    read: Callable[..., Contents], build: Callable[[Book], bytes]
-) -> None:
+def test_ssgas_nav_history_is_read_in_every_form(read: Reader, build: Callable[[Book], bytes]) -> None:
     contents = read(build(samples.NAVHIST), "spy")
     assert contents.observations == {"fund_facts": samples.SPY_FACTS}
     assert contents.preview.sentences() == [
@@ -225,7 +221,7 @@ def test_ssgas_nav_history_is_read_in_every_form(
     ]
 
 
-def test_ssgas_holdings_have_no_sectors_and_say_so(read: Callable[..., Contents]) -> None:
+def test_ssgas_holdings_have_no_sectors_and_say_so(read: Reader) -> None:
     contents = read(xlsx(samples.SPY_HELD))
     assert contents.observations == {}
     assert contents.preview.sentences() == [
@@ -235,7 +231,7 @@ def test_ssgas_holdings_have_no_sectors_and_say_so(read: Callable[..., Contents]
 
 
 def test_ssgas_sectors_are_weighed_by_their_weights_once_they_are_filled_in(
-    read: Callable[..., Contents],
+    read: Reader,
 ) -> None:
     book = copy.deepcopy(samples.SPY_HELD)
     for row, sector in zip(book["holdings"][5:8], ("Financials", "Health Care", "-"), strict=True):
@@ -247,7 +243,9 @@ def test_ssgas_sectors_are_weighed_by_their_weights_once_they_are_filled_in(
     ]
 
 
-def test_assets_that_are_not_nav_times_shares_are_listed_or_refused(read: Callable[..., Contents]) -> None:
+def test_assets_that_are_not_nav_times_shares_are_listed_or_refused(
+    read: Reader,
+) -> None:
     rows = copy.deepcopy(samples.NAVHIST["navhist"])
     more: list[list[Cell]] = [[f"{day:02}-Nov-2020", 350.0, 1000.0, 350000.0] for day in (2, 3, 4, 5)]
     rows[5][3] = 999.0
@@ -262,7 +260,7 @@ def test_assets_that_are_not_nav_times_shares_are_listed_or_refused(read: Callab
     )
 
 
-def test_whose_file_it_is_stands_in_the_file(read: Callable[..., Contents]) -> None:
+def test_whose_file_it_is_stands_in_the_file(read: Reader) -> None:
     growth = samples.holdings_csv(name="iShares Russell 2000 Growth ETF")
     assert refusal(read, growth, "IWM") == (
         "file is of iShares Russell 2000 Growth ETF, not a fund of this bot; it compares IWM and SPY."
@@ -279,12 +277,12 @@ def test_whose_file_it_is_stands_in_the_file(read: Callable[..., Contents]) -> N
     )
 
 
-def test_a_trademark_sign_in_the_name_changes_nothing(read: Callable[..., Contents]) -> None:
+def test_a_trademark_sign_in_the_name_changes_nothing(read: Reader) -> None:
     assert read(samples.holdings_csv(name="iShares®  Russell 2000 ETF")).preview.ticker == "IWM"
 
 
 def test_a_file_that_names_no_fund_needs_the_ticker_of_one_of_its_issuers(
-    read: Callable[..., Contents],
+    read: Reader,
 ) -> None:
     history = spreadsheetml({"Historical": samples.HISTORICAL})
     assert refusal(read, history) == "file does not say of which fund it is; add --ticker IWM."
@@ -294,7 +292,7 @@ def test_a_file_that_names_no_fund_needs_the_ticker_of_one_of_its_issuers(
     assert refusal(read, nameless) == "file does not say of which fund it is; add --ticker SPY."
 
 
-def test_every_wrong_row_is_named(read: Callable[..., Contents]) -> None:
+def test_every_wrong_row_is_named(read: Reader) -> None:
     rows: list[list[Cell]] = [
         samples.HISTORICAL[0],
         ["Feb 04, 2020", 164.5, "--", 270000000.0],
@@ -319,12 +317,16 @@ def test_every_wrong_row_is_named(read: Callable[..., Contents]) -> None:
     ]
 
 
-def test_a_session_that_is_there_twice_with_the_same_values_is_one(read: Callable[..., Contents]) -> None:
+def test_a_session_that_is_there_twice_with_the_same_values_is_one(
+    read: Reader,
+) -> None:
     rows = [*samples.HISTORICAL, samples.HISTORICAL[1]]
     assert read(spreadsheetml({"Historical": rows}), "IWM").observations == {"fund_facts": samples.FACTS}
 
 
-def test_holdings_that_do_not_add_up_to_the_whole_fund_are_refused(read: Callable[..., Contents]) -> None:
+def test_holdings_that_do_not_add_up_to_the_whole_fund_are_refused(
+    read: Reader,
+) -> None:
     wrong = "file was not imported, 1 thing is wrong:\n"
     assert refusal(read, samples.holdings_csv(rows=samples.EQUITIES[:2])) == (
         f"{wrong}the weights of its holdings add up to 79.2%, so it is not the whole fund"
@@ -336,7 +338,7 @@ def test_holdings_that_do_not_add_up_to_the_whole_fund_are_refused(read: Callabl
 
 
 def test_a_csv_that_breaks_off_among_its_smallest_holdings_is_refused(
-    read: Callable[..., Contents],
+    read: Reader,
 ) -> None:
     whole = samples.holdings_csv()
     for end in (whole.index(b"XTSLA"), whole.index(b"RTYZ0"), whole.index(b"RTYZ0") + 12):
@@ -346,7 +348,9 @@ def test_a_csv_that_breaks_off_among_its_smallest_holdings_is_refused(
         )
 
 
-def test_weights_that_are_cut_to_two_places_may_miss_the_whole_by_that(read: Callable[..., Contents]) -> None:
+def test_weights_that_are_cut_to_two_places_may_miss_the_whole_by_that(
+    read: Reader,
+) -> None:
     many: list[list[Cell]] = [
         [f"S{count}", "SAMPLE", "Energy", "Equity", "1,000.00", "0.04", "1"] for count in range(2200)
     ]
@@ -356,7 +360,7 @@ def test_weights_that_are_cut_to_two_places_may_miss_the_whole_by_that(read: Cal
 
 @pytest.mark.parametrize("build", [spreadsheetml, xlsx, xls])
 def test_a_workbook_that_breaks_off_is_refused_wherever_it_does(
-    read: Callable[..., Contents], build: Callable[[Book], bytes]
+    read: Reader, build: Callable[[Book], bytes]
 ) -> None:
     whole = build(samples.FUND)
     for tenth in (2, 5, 9):
@@ -366,7 +370,7 @@ def test_a_workbook_that_breaks_off_is_refused_wherever_it_does(
         }
 
 
-def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused(read: Callable[..., Contents]) -> None:
+def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused(read: Reader) -> None:
     assert refusal(read, samples.holdings_csv()[:-20]) == "file breaks off before its end; download it again."
 
 
@@ -380,7 +384,7 @@ def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused(read: Callable[..., 
         "\ufeff<html>".encode("utf-16-le"),
     ],
 )
-def test_a_web_page_in_place_of_the_file_is_told_apart(read: Callable[..., Contents], page: bytes) -> None:
+def test_a_web_page_in_place_of_the_file_is_told_apart(read: Reader, page: bytes) -> None:
     assert refusal(read, page) == f"file is a web page, not a file of figures. {ADVICE}"
 
 
@@ -403,13 +407,11 @@ def test_a_web_page_in_place_of_the_file_is_told_apart(read: Callable[..., Conte
         (b'a,"b" c\n', "file is not readable (',' expected after '\"'); download it again."),
     ],
 )
-def test_what_is_no_issuers_file_is_refused_with_the_reason(
-    read: Callable[..., Contents], data: bytes, said: str
-) -> None:
+def test_what_is_no_issuers_file_is_refused_with_the_reason(read: Reader, data: bytes, said: str) -> None:
     assert refusal(read, data) == said
 
 
-def test_workbooks_without_a_known_sheet_are_refused(read: Callable[..., Contents]) -> None:
+def test_workbooks_without_a_known_sheet_are_refused(read: Reader) -> None:
     assert refusal(read, xlsx({})) == f"file is a workbook without sheets. {ADVICE}"
     assert refusal(read, spreadsheetml({})) == f"file is a workbook without sheets. {ADVICE}"
     assert refusal(read, xlsx({"Sheet1": [["x"]], "Notes": []})) == (
@@ -420,14 +422,12 @@ def test_workbooks_without_a_known_sheet_are_refused(read: Callable[..., Content
     )
 
 
-def test_files_larger_than_an_issuers_are_refused(
-    read: Callable[..., Contents], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_larger_than_an_issuers_are_refused(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.data.issuers.sniff.LARGEST", 1_000_000)
     assert refusal(read, b"x" * 1_000_001) == "file is larger than 1 MB, too large for an issuer's file."
 
 
-def test_a_csv_that_was_saved_again_by_a_spreadsheet_is_read(read: Callable[..., Contents]) -> None:
+def test_a_csv_that_was_saved_again_by_a_spreadsheet_is_read(read: Reader) -> None:
     rows: list[list[Cell]] = [[NAME], ["Fund Holdings as of", "2026-04-10"], [], samples.COLUMNS]
     plain = csv_file([*rows, *samples.EQUITIES, *samples.REST, ["\u00a0 © BlackRock"]], bom=False)
     for data in (plain, plain.decode().encode("cp1252"), plain.decode().encode("utf-16")):

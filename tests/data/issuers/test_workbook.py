@@ -30,7 +30,7 @@ def test_all_three_forms_of_excel_are_read_alike(data: bytes) -> None:
 
 def test_a_damaged_workbook_ends_only_the_process_that_reads_it(capfd: pytest.CaptureFixture[str]) -> None:
     damaged = xls(BOOK)[:-37]  # calamine panics at it
-    with pytest.raises(workbook.Unreadable) as caught:
+    with pytest.raises(workbook.UnreadableWorkbook) as caught:
         workbook.read_workbook(damaged)
     assert str(caught.value) == DAMAGED
     assert capfd.readouterr() == ("", "")
@@ -40,7 +40,7 @@ def test_a_workbook_with_cells_at_the_far_ends_claims_no_memory_of_ours() -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.data.issuers.builders._xlsx_row", lambda *_, **__: FAR_CELLS)
         far = xlsx({"S": [["a"]]})
-    with pytest.raises(workbook.Unreadable, match=f"^{DAMAGED}$"):
+    with pytest.raises(workbook.UnreadableWorkbook, match=f"^{DAMAGED}$"):
         workbook.read_workbook(far)
 
 
@@ -48,11 +48,11 @@ FAR_CELLS = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="GR104
 
 
 def test_a_workbook_with_a_password_cannot_be_read() -> None:
-    with pytest.raises(workbook.Unreadable, match=f"^{DAMAGED}$"):
+    with pytest.raises(workbook.UnreadableWorkbook, match=f"^{DAMAGED}$"):
         workbook.read_workbook(xls(BOOK, protected=True))
 
 
 def test_a_workbook_that_takes_too_long_is_given_up() -> None:
     limits = replace(workbook.LIMITS, job_seconds=0.0)
-    with pytest.raises(workbook.Unreadable, match=r"^cannot be read: it takes too long$"):
+    with pytest.raises(workbook.UnreadableWorkbook, match=r"^cannot be read: it takes too long$"):
         workbook.read_workbook(xlsx(BOOK), limits)
