@@ -27,7 +27,7 @@ from bot.config import Config
 from bot.data.markets import Markets
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
-from bot.jobs.evaluate import Evaluation, Fire
+from bot.jobs.commit import Evaluation, Fire
 from bot.services.base import Services, context_of
 from storage import alerts as stored
 from storage import chats

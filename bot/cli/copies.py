@@ -14,7 +14,7 @@ from bot.cli.hold import beside_the_bot
 from bot.cli.voice import busy, say
 from bot.copies import file_of, kept
 from bot.errors import BotError
-from bot.jobs.restored import last_told, settle
+from bot.jobs.restored import last_possible_send, settle_restore
 from bot.words import counted
 from storage import sources
 from storage.db import StorageError, backup, hold_lock, open_database, restore, row_counts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.config import Config
-    from bot.jobs.restored import Settled
+    from bot.jobs.restored import RestoreReport
 
 
 def back_up(given: argparse.Namespace, config: Config) -> int:
@@ -42,8 +42,10 @@ def put_back(given: argparse.Namespace, config: Config) -> int:
     now, path = dt.datetime.now(dt.UTC), config.database
     aside = path.with_name(f"{path.stem}-replaced-{now:%Y-%m-%dT%H%M%SZ}{path.suffix}")
     with hold_lock(path), busy("Restoring"):
-        until = last_told(_last_tick(path), now)
-        how = partial(settle, sessions=Sessions(config.closed), zone=config.timezone, until=until, now=now)
+        until = last_possible_send(_last_tick(path), now)
+        how = partial(
+            settle_restore, sessions=Sessions(config.closed), zone=config.timezone, until=until, now=now
+        )
         settled = restore(given.file, path, aside, how)
     with open_database(path, read_only=True) as database:
         rows = database.run_sync(row_counts)
@@ -74,7 +76,7 @@ def _last_tick(path: Path) -> dt.datetime | None:
         return None
 
 
-def _told(settled: Settled) -> list[str]:
+def _told(settled: RestoreReport) -> list[str]:
     """What becomes of the messages about the time between the backup and the loss."""
     made = f"{settled.made:%Y-%m-%d %H:%M} UTC" if settled.made else "before the bot's first tick"
     lines = [

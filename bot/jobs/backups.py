@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 RETRY = dt.timedelta(hours=1)
 
 
-def due(config: Config, now: dt.datetime) -> dt.date | None:
+def backup_due(config: Config, now: dt.datetime) -> dt.date | None:
     """The local date whose backup is to be made now, None when there is none."""
     zone = ZoneInfo(config.timezone)
     today = now.astimezone(zone).date()
@@ -55,10 +55,10 @@ class Backups:
         if not services.config.backup or self._is_resting(now):
             return None
         try:
-            day = due(services.config, now)
+            day = backup_due(services.config, now)
             if day is None:
                 return None
-            made = await beside(partial(make, services.config, day), "backup")
+            made = await beside(partial(make_backup, services.config, day), "backup")
         except (StorageError, OSError) as error:
             await self._failed(str(error), now)
             return None
@@ -85,7 +85,7 @@ class Backups:
         )
 
 
-def make(config: Config, day: dt.date) -> Path:
+def make_backup(config: Config, day: dt.date) -> Path:
     """Copy the database to the file of a date, verified; then forget the copies that are too old. Blocks."""
     target = file_of(config, day)
     backup(config.database, target)

@@ -1,29 +1,37 @@
-"""Storing what judging gave: states, events and messages of all alerts in one transaction."""
+"""The evaluation job: states, events and messages of all alerts are stored in one transaction."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.alerts.view import Life
+from bot.jobs.evaluate import IncrementalEvaluator
 from bot.jobs.judged import RESTATED, WITHDRAWN
+from bot.jobs.rescaling import rescale_all
 from bot.jobs.sending import Place, list_payload, payload_for, send, send_lines
+from bot.jobs.telling import QUARTER, DeliveryWindow, Notifier
 from bot.rendering import pushes
 from storage import alerts as stored
-from storage import events, held, outbox, unsent
+from storage import chats, events, held, outbox, unsent
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.alerts.state import Event
-    from bot.jobs.judged import Judged, Known
-    from bot.jobs.telling import Told
+    from bot.analytics.market import Market
+    from bot.jobs.evaluate import MarketEvaluation
+    from bot.jobs.judged import EvaluationResult, EventInForce
+    from bot.jobs.telling import FireCounts, Notification, NotifiedResult
     from bot.rendering.answer import Answer
+    from bot.services.base import Services
 
-Quiet = Mapping[int, dt.datetime | None]  # until when a chat is left in peace
+Quiet = Mapping[int, dt.datetime | None]  # end of a chat's quiet hours, if they last now
 
 
 @dataclass(frozen=True)
@@ -37,155 +45,235 @@ class Fire:
 
     def __str__(self) -> str:
         kind = "fired" if self.event.kind == "fired" else "still true"
-        told = f"{kind} (held back by its cooldown)" if self.event.muted else kind
-        return f"alert #{self.number} in chat {self.chat_id}, {self.rule}: {told} on {self.event.session}"
+        if self.event.muted:
+            kind += " (held back by its cooldown)"
+        return f"alert #{self.number} in chat {self.chat_id}, {self.rule}: {kind} on {self.event.session}"
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What a run stored: the fires that are new; and the alerts that it left alone, by id."""
+class CommitResult:
+    """What a run stored: the new fires, and the ids of the alerts that it skipped."""
 
     fires: list[Fire] = field(default_factory=list)
-    left: set[int] = field(default_factory=set)
+    skipped: set[int] = field(default_factory=set)
+
+
+class Evaluation:
+    """The job that evaluates all active alerts, and stores their new states, events and messages.
+
+    Messages are made before the transaction. An alert that somebody changed meanwhile is left as it is,
+    and evaluated again by the next run.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._evaluator = IncrementalEvaluator(services)
+
+    async def run(self) -> list[Fire]:
+        """Evaluate on the current Market and return the new fires; at once when nothing is new."""
+        services = self._services
+        market = await self._market()
+        evaluation = await self._evaluator.evaluate(market)
+        if evaluation is None:
+            return []
+        notified, windows = await self._notify(evaluation)
+        quiet = {chat_id: window.quiet_until for chat_id, window in windows.items()}
+        store = partial(commit, notified=notified, quiet=quiet, sample=market.is_sample, now=services.clock())
+        committed = await services.database.run(store) if notified else CommitResult()
+        self._evaluator.remember(evaluation, [item.result for item in notified], committed.skipped)
+        return committed.fires
+
+    async def _market(self) -> Market:
+        """The current Market, once what the alerts are set on allows for every split in it."""
+        services = self._services
+        while True:
+            market = await services.markets.current()
+            if self._evaluator.has_seen(market):
+                return market
+            rescale = partial(rescale_all, default_zone=services.config.timezone, now=services.clock())
+            if not await services.database.run(rescale):
+                return market
+
+    async def _notify(
+        self, evaluation: MarketEvaluation
+    ) -> tuple[list[NotifiedResult], Mapping[int, DeliveryWindow]]:
+        """The results with their notifications, and the chats' delivery windows."""
+        services, now, results = self._services, self._services.clock(), evaluation.results
+        fires, windows = await services.database.run(
+            partial(_read_about, results=results, default_zone=services.config.timezone, now=now)
+        )
+        notifier = Notifier(evaluation.context)
+        return await asyncio.to_thread(notifier.notify, results, fires, windows, now), windows
+
+
+def _read_about(
+    db: sqlite_utils.Database, results: Sequence[EvaluationResult], default_zone: str, now: dt.datetime
+) -> tuple[FireCounts, Mapping[int, DeliveryWindow]]:
+    """How often an alert fired in the quarter before each of its events, and the chats' delivery windows."""
+    fires = {
+        (result.alert_id, session): events.fires_since(
+            db, result.alert_id, (session - QUARTER).isoformat(), until=session.isoformat()
+        )
+        for result in results
+        for session in (change.event.session for change in result.events)
+    }
+    windows = {}
+    for chat_id in {result.chat_id for result in results}:
+        chat = chats.get_chat(db, chat_id) or {}
+        quiet = chat.get("quiet_from"), chat.get("quiet_to")
+        windows[chat_id] = DeliveryWindow.of(chat.get("timezone"), default_zone, now, *quiet)
+    return fires, windows
 
 
 def commit(
-    db: sqlite_utils.Database, judged: list[Judged], *, quiet: Quiet, sample: bool, now: dt.datetime
-) -> Stored:
-    """Store what judging gave; an alert that somebody changed meanwhile is left as it is."""
-    fires: list[Fire] = []
-    left: set[int] = set()
-    lists: dict[Place, list[tuple[int, Told]]] = defaultdict(list)
-    for one in judged:
-        if not _is_current(db, one):
-            left.add(one.alert_id)
+    db: sqlite_utils.Database, notified: list[NotifiedResult], *, quiet: Quiet, sample: bool, now: dt.datetime
+) -> CommitResult:
+    """Store the results with their messages; an alert that was changed meanwhile is skipped."""
+    committed = CommitResult()
+    lists: dict[Place, list[tuple[int, Notification]]] = defaultdict(list)
+    for result, notifications in ((item.result, item.notifications) for item in notified):
+        if not _is_current(db, result):
+            committed.skipped.add(result.alert_id)
             continue
-        place = (one.chat_id, one.row.alert.thread_id)
-        if one.broken:
-            stored.set_life(db, one.alert_id, Life.PAUSED, one.broken)
-            _notice(
-                db,
-                one,
-                place,
-                pushes.paused(one.number, one.row.alert.rule, one.broken),
-                "paused",
-                quiet,
-                now,
-            )
+        place, rule = (result.chat_id, result.snapshot.alert.thread_id), result.snapshot.alert.rule
+        if result.broken:
+            stored.set_life(db, result.alert_id, Life.PAUSED, result.broken)
+            answer = pushes.paused(result.number, rule, result.broken)
+            _queue_notice(db, result, place, answer, "paused", quiet, now)
             continue
-        for told, event_id in _store(db, one, now):
-            if told.happening.was is not None:
-                _revise(db, place, told, event_id, now)
+        for notification, event_id in _store(db, result, notifications, now):
+            change = notification.alert_event
+            if change.stored is not None:
+                _revise(db, place, change.stored, notification, event_id, now)
                 continue
-            fires.append(Fire(one.chat_id, one.number, one.row.alert.rule, told.happening.event))
-            if told.listed:
-                lists[place].append((event_id, told))
-            elif told.text is not None:
-                about = told.happening.event.session
+            committed.fires.append(Fire(result.chat_id, result.number, rule, change.event))
+            if notification.listed:
+                lists[place].append((event_id, notification))
+            elif notification.text is not None:
+                about, silent = change.event.session, notification.silent
                 dedup = f"alert:{event_id}"
-                message = send(db, place, dedup, told.text, now, silent=told.silent, about=about)
+                message = send(db, place, dedup, notification.text, now, silent=silent, about=about)
                 held.tell(db, [event_id], message)
-        _set_life(db, one, place, quiet, now)
-    for place, told_there in lists.items():
-        _send_list(db, place, told_there, sample=sample, now=now)
-    return Stored(fires, left)
+        _set_life(db, result, place, quiet, now)
+    for place, listed in lists.items():
+        _send_list(db, place, listed, sample=sample, now=now)
+    return committed
 
 
-def _is_current(db: sqlite_utils.Database, one: Judged) -> bool:
-    """Whether the alert still stands as it was read: nobody changed it while it was judged."""
-    before, after = one.row.alert, stored.get_alert(db, one.chat_id, one.number)
-    state = stored.current_state(db, one.alert_id)
+def _is_current(db: sqlite_utils.Database, result: EvaluationResult) -> bool:
+    """Whether the alert is stored as it was read: nobody changed it while it was evaluated."""
+    before, after = result.snapshot.alert, stored.get_alert(db, result.chat_id, result.number)
+    state = stored.current_state(db, result.alert_id)
     return (
         after is not None
         and (after.life, after.rule_json, after.snoozed_until)
         == (before.life, before.rule_json, before.snoozed_until)
-        and (state.state if state else None) == one.row.state
+        and (state.state if state else None) == result.snapshot.state
     )
 
 
-def _store(db: sqlite_utils.Database, one: Judged, now: dt.datetime) -> list[tuple[Told, int]]:
-    """Save the states that are kept and the events of one alert; what is new, with the events' ids."""
-    for state in one.states[-stored.STATES_KEPT :]:
-        stored.save_state(db, one.alert_id, state.session.isoformat(), state.to_json())
+def _store(
+    db: sqlite_utils.Database,
+    result: EvaluationResult,
+    notifications: Sequence[Notification],
+    now: dt.datetime,
+) -> list[tuple[Notification, int]]:
+    """Save the states to keep and the events of one alert; the new events' notifications and ids."""
+    for state in result.states[-stored.STATES_KEPT :]:
+        stored.save_state(db, result.alert_id, state.session.isoformat(), state.to_json())
     new, revision = [], 0
-    if any(told.happening.revised for told in one.told):
-        revision = events.next_revision(db, one.alert_id)
-    for told in one.told:
-        happening, event = told.happening, told.happening.event
-        leg = happening.revision.there[0] if happening.revision is not None else event.legs[0]
+    if any(change.revised for change in result.events):
+        revision = events.next_revision(db, result.alert_id)
+    for notification in notifications:
+        change, event = notification.alert_event, notification.alert_event.event
+        leg = change.revision.event[0] if change.revision is not None else event.legs[0]
         event_id = events.add_event(
             db,
-            alert_id=one.alert_id,
+            alert_id=result.alert_id,
             session=event.session.isoformat(),
-            transition=happening.transition,
+            transition=change.transition,
             now=now,
             value=leg.value,
             threshold=leg.threshold,
-            detail=told.detail,
-            revision=revision if happening.revised else 0,
-            held=told.held if happening.was is None else None,
+            detail=notification.detail,
+            revision=revision if change.revised else 0,
+            held=notification.deferred if change.stored is None else None,
         )
         if event_id is not None:
-            new.append((told, event_id))
+            new.append((notification, event_id))
     return new
 
 
-def _set_life(db: sqlite_utils.Database, one: Judged, place: Place, quiet: Quiet, now: dt.datetime) -> None:
-    """Done after its one fire, active again once that fire is gone, expired after its last day."""
-    if one.done:
-        stored.set_life(db, one.alert_id, Life.DONE, "fired once")
-    elif one.row.alert.life == Life.DONE and one.states:
-        stored.set_life(db, one.alert_id, Life.ACTIVE)
-    if one.over and one.standing is not None:
-        stored.set_life(db, one.alert_id, Life.EXPIRED, "its last day has passed")
-        _notice(db, one, place, pushes.ended(one.standing), "ended", quiet, now)
+def _set_life(
+    db: sqlite_utils.Database, result: EvaluationResult, place: Place, quiet: Quiet, now: dt.datetime
+) -> None:
+    """Done after its one fire, active again once that fire is withdrawn, expired after its last session."""
+    if result.done:
+        stored.set_life(db, result.alert_id, Life.DONE, "fired once")
+    elif result.snapshot.alert.life == Life.DONE and result.states:
+        stored.set_life(db, result.alert_id, Life.ACTIVE)
+    if result.expired and result.alert is not None:
+        stored.set_life(db, result.alert_id, Life.EXPIRED, "its last day has passed")
+        _queue_notice(db, result, place, pushes.ended(result.alert), "ended", quiet, now)
 
 
-def _revise(db: sqlite_utils.Database, place: Place, told: Told, event_id: int, now: dt.datetime) -> None:
+def _revise(
+    db: sqlite_utils.Database,
+    place: Place,
+    revised: EventInForce,
+    notification: Notification,
+    event_id: int,
+    now: dt.datetime,
+) -> None:
     """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction."""
-    was = told.happening.was
-    if was is None or was.event.muted:
+    if revised.event.muted:
         return
-    why, message = held.fate(db, was.event_id)
-    withdrawn = told.happening.transition == WITHDRAWN
-    if why is not None:
-        held.hold(db, was.event_id, None)
-        held.hold(db, event_id, None if withdrawn else why)
+    deferred, message = held.fate(db, revised.event_id)
+    withdrawn = notification.alert_event.transition == WITHDRAWN
+    if deferred is not None:
+        held.hold(db, revised.event_id, None)
+        held.hold(db, event_id, None if withdrawn else deferred)
     elif message is not None and (row := unsent.find(db, message)) is not None:
-        _amend(db, row, was, told, event_id)
+        _amend(db, row, revised, notification, event_id)
     elif withdrawn and (message is None or not outbox.died(db, message)):
-        if told.held is not None:
-            held.hold(db, event_id, told.held)
-        elif told.text is not None:
-            reply_to = None if message is None else outbox.message_id(db, message)
-            sent = send(
+        if notification.deferred is not None:
+            held.hold(db, event_id, notification.deferred)
+        elif notification.text is not None:
+            correction = send(
                 db,
                 place,
                 f"correction:{event_id}",
-                told.text,
+                notification.text,
                 now,
-                silent=told.silent,
-                reply_to=reply_to,
-                about=told.happening.event.session,
+                silent=notification.silent,
+                reply_to=None if message is None else outbox.message_id(db, message),
+                about=notification.alert_event.event.session,
             )
-            held.tell(db, [event_id], sent)
+            held.tell(db, [event_id], correction)
 
 
-def _amend(db: sqlite_utils.Database, row: dict[str, Any], was: Known, told: Told, event_id: int) -> None:
-    """Take an event out of a message that was not sent, or say it as it is now."""
+def _amend(
+    db: sqlite_utils.Database,
+    row: dict[str, Any],
+    revised: EventInForce,
+    notification: Notification,
+    event_id: int,
+) -> None:
+    """Remove an event from a message that was not sent, or restate it there."""
     place = (row["chat_id"], row["thread_id"])
-    restated = told.happening.transition == RESTATED
+    restated = notification.alert_event.transition == RESTATED
     listed = row["payload"].get("lines")
     if listed is None:
         if not restated:
             unsent.withdraw(db, row["id"])
-        elif told.text is not None:
-            unsent.amend(db, row["id"], payload_for(db, place, told.text, silent=told.silent))
+        elif notification.text is not None:
+            payload = payload_for(db, place, notification.text, silent=notification.silent)
+            unsent.amend(db, row["id"], payload)
             held.tell(db, [event_id], row["id"])
         return
-    lines = [line for line in listed["told"] if line[0] != was.event_id]
+    lines = [line for line in listed["told"] if line[0] != revised.event_id]
     if restated:
-        lines.append([event_id, told.happening.event.session.isoformat(), str(told.line)])
+        lines.append(_list_line(event_id, notification))
         held.tell(db, [event_id], row["id"])
     if lines:
         payload = list_payload(
@@ -196,30 +284,34 @@ def _amend(db: sqlite_utils.Database, row: dict[str, Any], was: Known, told: Tol
         unsent.withdraw(db, row["id"])
 
 
+def _list_line(event_id: int, notification: Notification) -> list[Any]:
+    return [event_id, notification.alert_event.event.session.isoformat(), str(notification.line)]
+
+
 def _send_list(
     db: sqlite_utils.Database,
     place: Place,
-    found: list[tuple[int, Told]],
+    listed: list[tuple[int, Notification]],
     *,
     sample: bool,
     now: dt.datetime,
 ) -> None:
-    """All fires of a downtime in one message."""
-    lines = [[event_id, told.happening.event.session.isoformat(), str(told.line)] for event_id, told in found]
-    silent = all(told.silent for _, told in found)
+    """Queue one message with all fires of a downtime."""
+    lines = [_list_line(event_id, notification) for event_id, notification in listed]
+    silent = all(notification.silent for _, notification in listed)
     send_lines(db, place, lines, pushes.AWAY, now, sample=sample, silent=silent)
 
 
-def _notice(
+def _queue_notice(
     db: sqlite_utils.Database,
-    one: Judged,
+    result: EvaluationResult,
     place: Place,
     answer: Answer,
-    what: str,
+    event: str,
     quiet: Quiet,
     now: dt.datetime,
 ) -> None:
-    """A notice about one alert; it may be paused more than once, so the instant is part of its key."""
-    about = one.states[-1].session if one.states else None
-    dedup = f"{what}:{one.alert_id}:{now:%Y-%m-%dT%H:%M:%S}"
-    send(db, place, dedup, answer, now, kind="notice", about=about, not_before=quiet.get(one.chat_id))
+    """Queue a notice about one alert; it may be paused more than once, so the key contains the instant."""
+    about = result.states[-1].session if result.states else None
+    dedup = f"{event}:{result.alert_id}:{now:%Y-%m-%dT%H:%M:%S}"
+    send(db, place, dedup, answer, now, kind="notice", about=about, not_before=quiet.get(result.chat_id))

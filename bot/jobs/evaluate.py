@@ -1,29 +1,22 @@
-"""Judging alerts: every completed session since the last run, in order; what fired is queued.
-
-What was judged before on figures that are others now is judged again. Texts are made first; then the new
-states, the events and the messages are committed together. An alert that somebody changed meanwhile is
-left as it is, and judged again by the next run.
-"""
+"""Evaluating stored alerts: every completed session since the last run, in order, and revised sessions."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from bot.alerts.state import Event
 from bot.alerts.view import Life
-from bot.jobs.commit import Fire, Stored, commit
-from bot.jobs.judged import WITHDRAWN, Judged, Kept, Known, Row, standing_after
-from bot.jobs.judging import LOOKED_BACK, Judge
-from bot.jobs.rescaling import rescale_all
-from bot.jobs.telling import QUARTER, Teller, Wishes
+from bot.jobs.judged import WITHDRAWN, AlertSnapshot, EvaluationResult, EventInForce, StateHistory
+from bot.jobs.judging import LOOKED_BACK, Evaluator
 from bot.services.base import context_of
 from storage import alerts as stored
-from storage import chats, events
+from storage import events
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,137 +27,121 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.services.base import Services
 
-__all__ = ["Evaluation", "Fire"]
+Marks = dict[int, str | None]  # the session evaluated last, by alert id
 
-# Alerts whose kept states are read in one piece: the database serves others in between.
+# Alerts whose stored states are read in one piece: the database serves others in between.
 _PIECE = 1_000
 
 
-class Evaluation:
-    """Judges all active alerts, and remembers the Market and the alerts that it has judged."""
+@dataclass(frozen=True)
+class MarketEvaluation:
+    """The results of one run on one Market: those of the alerts that change."""
+
+    context: EvaluationContext
+    snapshots: Sequence[AlertSnapshot]
+    results: Sequence[EvaluationResult]
+    series: Mapping[Watched, pd.Series]
+
+
+class IncrementalEvaluator:
+    """Evaluates all active alerts, and remembers the Market and the alerts of the last run."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._judged: tuple[Market, dict[int, str | None]] | None = None
-        self._seen: dict[Watched, pd.Series] = {}  # what the last run went by
+        self._last: tuple[Market, Marks] | None = None
+        self._series: Mapping[Watched, pd.Series] = {}  # of the last run
 
-    async def run(self) -> list[Fire]:
-        """Judge on the Market of the moment; the fires that are new. At once when nothing is new."""
+    def has_seen(self, market: Market) -> bool:
+        """Whether this Market is that of the last run."""
+        return self._last is not None and self._last[0] is market
+
+    async def evaluate(self, market: Market) -> MarketEvaluation | None:
+        """Evaluate on a Market; None when neither it nor any alert has changed since the last run."""
         services = self._services
-        market = await self._market()
-        if market.end is None:
-            return []
-        if self._judged == (market, await services.database.run(stored.marks)):
-            return []
-        rows = await services.database.run(partial(_read, since=_looked_back(market)))
+        if market.end is None or self._last == (market, await services.database.run(stored.marks)):
+            return None
+        snapshots = await services.database.run(partial(_read_snapshots, since=_looked_back(market)))
         context = await asyncio.to_thread(context_of, market, services.markets)
-        judge = Judge(context, self._seen)
-        kept = await self._kept(judge, rows)
-        changed = await asyncio.to_thread(judge.all, rows, kept)
-        told, wishes = await self._told(context, changed)
-        quiet = {chat_id: wish.quiet_until for chat_id, wish in wishes.items()}
-        store = partial(commit, judged=told, quiet=quiet, sample=market.is_sample, now=services.clock())
-        done = await services.database.run(store) if told else Stored()
-        # An alert that was left alone is missing here: the next run will see it.
-        marks = _marks(rows, told)
-        self._judged = (market, {alert: mark for alert, mark in marks.items() if alert not in done.left})
-        self._seen = judge.watched
-        return done.fires
+        evaluator = Evaluator(context, self._series)
+        histories = await self._read_histories(evaluator, snapshots)
+        results = await asyncio.to_thread(evaluator.evaluate, snapshots, histories)
+        return MarketEvaluation(context, snapshots, results, evaluator.series)
 
-    async def _market(self) -> Market:
-        """The Market of the moment, once what the alerts are set on allows for every split in it."""
-        services = self._services
-        while True:
-            market = await services.markets.current()
-            if self._judged is not None and self._judged[0] is market:
-                return market
-            rescale = partial(rescale_all, default_zone=services.config.timezone, now=services.clock())
-            if not await services.database.run(rescale):
-                return market
+    def remember(
+        self, evaluation: MarketEvaluation, stored_results: Sequence[EvaluationResult], skipped: set[int]
+    ) -> None:
+        """Note what a run stored; alerts that it skipped are evaluated again by the next run."""
+        marks = _marks(evaluation.snapshots, stored_results)
+        kept = {alert_id: mark for alert_id, mark in marks.items() if alert_id not in skipped}
+        self._last = (evaluation.context.market, kept)
+        self._series = evaluation.series
 
-    async def _kept(self, judge: Judge, rows: Sequence[Row]) -> dict[int, Kept]:
-        """What is kept of alerts whose figures may be others now, or that the last run did not judge."""
-        known = self._judged[1] if self._judged is not None else {}
-        doubtful = set(await asyncio.to_thread(judge.doubtful, rows))
-        unknown = {row.alert.alert_id for row in rows if known.get(row.alert.alert_id) != row.session}
-        kept: dict[int, Kept] = {}
-        waiting = iter(sorted(doubtful | unknown))
-        while piece := list(islice(waiting, _PIECE)):
-            kept |= await self._services.database.run(partial(_read_kept, alerts=piece))
-        return kept
-
-    async def _told(
-        self, context: EvaluationContext, changed: list[Judged]
-    ) -> tuple[list[Judged], Mapping[int, Wishes]]:
-        """What came of it, with its texts, and what the chats wish."""
-        services, now = self._services, self._services.clock()
-        counts, wishes = await services.database.run(
-            partial(_read_about, judged=changed, default_zone=services.config.timezone, now=now)
-        )
-        return await asyncio.to_thread(Teller(context).tell, changed, counts, wishes, now), wishes
+    async def _read_histories(
+        self, evaluator: Evaluator, snapshots: Sequence[AlertSnapshot]
+    ) -> dict[int, StateHistory]:
+        """Histories of the alerts that may have been revised or that the last run did not evaluate."""
+        marks = self._last[1] if self._last is not None else {}
+        revised = set(await asyncio.to_thread(evaluator.possibly_revised, snapshots))
+        changed = {
+            snapshot.alert.alert_id
+            for snapshot in snapshots
+            if marks.get(snapshot.alert.alert_id) != snapshot.session
+        }
+        histories: dict[int, StateHistory] = {}
+        alert_ids = iter(sorted(revised | changed))
+        while piece := list(islice(alert_ids, _PIECE)):
+            histories |= await self._services.database.run(partial(_read_piece, alert_ids=piece))
+        return histories
 
 
 def _looked_back(market: Market) -> str:
-    """The first of the sessions that may be judged again."""
-    done = market.sessions[market.sessions <= market.last_completed]
-    return f"{done[-min(LOOKED_BACK, len(done))]:%Y-%m-%d}"
+    """The first of the sessions that may be evaluated again."""
+    completed = market.sessions[market.sessions <= market.last_completed]
+    return f"{completed[-min(LOOKED_BACK, len(completed))]:%Y-%m-%d}"
 
 
-def _read(db: sqlite_utils.Database, since: str) -> list[Row]:
-    """Every alert to be judged, and those that ended lately, with the state as text."""
-    rows = []
+def _read_snapshots(db: sqlite_utils.Database, since: str) -> list[AlertSnapshot]:
+    """All active alerts, and those that ended lately, with their current states as text."""
+    snapshots = []
     for alert in (*stored.active_alerts(db), *stored.ended_lately(db, since)):
         state = stored.current_state(db, alert.alert_id)
-        rows.append(Row(alert, state.state, state.session.isoformat()) if state else Row(alert, None, None))
-    return rows
+        if state is None:
+            snapshots.append(AlertSnapshot(alert, None, None))
+        else:
+            snapshots.append(AlertSnapshot(alert, state.state, state.session.isoformat()))
+    return snapshots
 
 
-def _read_kept(db: sqlite_utils.Database, alerts: Sequence[int]) -> dict[int, Kept]:
-    return {alert_id: Kept(stored.states(db, alert_id), _standing(db, alert_id)) for alert_id in alerts}
+def _read_piece(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[int, StateHistory]:
+    return {
+        alert_id: StateHistory(stored.states(db, alert_id), _events_in_force(db, alert_id))
+        for alert_id in alert_ids
+    }
 
 
-def _standing(db: sqlite_utils.Database, alert_id: int) -> list[Known]:
-    """The events of the kept sessions that were not withdrawn, each as it was stored last."""
+def _events_in_force(db: sqlite_utils.Database, alert_id: int) -> list[EventInForce]:
+    """The events of the sessions with a stored state that were not withdrawn, each as stored last."""
     first = stored.first_session(db, alert_id)
-    found: dict[tuple[dt.date, str, tuple[str, ...]], Known] = {}
+    in_force: dict[tuple[dt.date, str, tuple[str, ...]], EventInForce] = {}
     for row in events.events_from(db, alert_id, first) if first is not None else ():
         event = Event.from_json(row.detail.event)
         if row.transition == WITHDRAWN:
-            found.pop(event.key, None)
+            in_force.pop(event.key, None)
         else:
-            found[event.key] = Known(row.event_id, event)
-    return list(found.values())
+            in_force[event.key] = EventInForce(row.event_id, event)
+    return list(in_force.values())
 
 
-def _read_about(
-    db: sqlite_utils.Database, judged: list[Judged], default_zone: str, now: dt.datetime
-) -> tuple[Mapping[tuple[int, dt.date], int], Mapping[int, Wishes]]:
-    """How often an alert had fired in the quarter before each of its events; what the chats wish."""
-    counts = {
-        (one.alert_id, event.session): events.fires_since(
-            db, one.alert_id, (event.session - QUARTER).isoformat(), until=event.session.isoformat()
-        )
-        for one in judged
-        for event in _events(one)
+def _marks(snapshots: Sequence[AlertSnapshot], results: Sequence[EvaluationResult]) -> Marks:
+    """The marks after a run, of alerts still active."""
+    marks = {
+        snapshot.alert.alert_id: snapshot.session
+        for snapshot in snapshots
+        if snapshot.alert.life == Life.ACTIVE
     }
-    wishes = {}
-    for chat_id in {one.chat_id for one in judged}:
-        row = chats.get_chat(db, chat_id) or {}
-        quiet = row.get("quiet_from"), row.get("quiet_to")
-        wishes[chat_id] = Wishes.of(row.get("timezone"), default_zone, now, *quiet)
-    return counts, wishes
-
-
-def _events(one: Judged) -> Iterator[Event]:
-    return (happening.event for happening in one.happenings)
-
-
-def _marks(rows: list[Row], told: list[Judged]) -> dict[int, str | None]:
-    """The marks as this run leaves them: the session judged last, by alert still active."""
-    marks = {row.alert.alert_id: row.session for row in rows if row.alert.life == Life.ACTIVE}
-    for one in told:
-        if one.ends or standing_after(one).life is not Life.ACTIVE:
-            marks.pop(one.alert_id, None)
-        elif one.states:
-            marks[one.alert_id] = one.states[-1].session.isoformat()
+    for result in results:
+        if result.ends or result.alert_after().life is not Life.ACTIVE:
+            marks.pop(result.alert_id, None)
+        elif result.states:
+            marks[result.alert_id] = result.states[-1].session.isoformat()
     return marks

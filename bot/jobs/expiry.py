@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.view import Life
 from bot.jobs.sending import Place, send
-from bot.jobs.telling import Wishes
+from bot.jobs.telling import DeliveryWindow
 from bot.preferences import zone_of
 from bot.rendering import endings
 from bot.rendering.endings import Ending
@@ -104,7 +104,7 @@ def _tell(
     chat = chats.get_chat(db, place[0])
     if chat is not None:
         dedup = f"{what}:{place[0]}:{about[0].number}@{about[0].on}:{now:%Y-%m-%dT%H:%M:%S}"
-        wait = Wishes.of(
+        wait = DeliveryWindow.of(
             chat["timezone"], default_zone, now, chat["quiet_from"], chat["quiet_to"]
         ).quiet_until
         send(db, place, dedup, answer, now, kind="notice", not_before=wait)

@@ -1,4 +1,4 @@
-"""What judging is given and gives: alerts as stored, what is kept of them, and what happened."""
+"""What the evaluator takes and returns: alerts as they are stored, their recent history, and what changes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 from bot.alerts.view import Life
 
 if TYPE_CHECKING:
+    from bot.alerts.replay import Revision
     from bot.alerts.state import Bar, Event, State
     from bot.alerts.view import AlertView
-    from bot.jobs.telling import Told
-    from bot.rendering.corrections import Revision
     from storage.alerts import StoredAlert
 
 WITHDRAWN, RESTATED = "withdrawn", "restated"
 
 
 @dataclass(frozen=True)
-class Row:
-    """A stored alert with its state as text and the session it was judged on; None when it has no state."""
+class AlertSnapshot:
+    """A stored alert as it was read, with its state as text and the session of that state, if it has one."""
 
     alert: StoredAlert
     state: str | None
@@ -28,95 +27,97 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Known:
-    """An event as it is stored."""
+class EventInForce:
+    """An event with its id in storage."""
 
     event_id: int
     event: Event
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is kept of an alert's last sessions: the states as text, and the events that stand."""
+class StateHistory:
+    """The stored states of an alert's last sessions, as text, and the events of these that are in force."""
 
     states: Sequence[str] = ()
-    events: Sequence[Known] = ()
+    events: Sequence[EventInForce] = ()
 
 
 @dataclass(frozen=True)
-class Happening:
-    """Something to be stored of an alert, and told unless it is muted.
+class AlertEvent:
+    """An event to store, and to report unless it is muted.
 
-    transition  "fired" or "still"; "withdrawn": a stored event does not happen any more; "restated":
-                it does, with other figures
-    was         the stored event of the last two
+    transition  "fired" or "still"; "withdrawn": a stored event does not happen on the revised data;
+                "restated": it does, with other values
+    stored      the stored event that is withdrawn or restated
     revision    why it is withdrawn
-    revised     whether it came of revised figures
+    revised     whether revised data led to it
     """
 
     transition: str
     event: Event
-    was: Known | None = None
+    stored: EventInForce | None = None
     revision: Revision | None = None
     revised: bool = False
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One alert with what judging gave: states and happenings in order, or why it cannot be judged."""
+class EvaluationResult:
+    """What evaluating one alert changes: its new states and events in order, or why it cannot be evaluated.
 
-    row: Row
-    standing: AlertView | None = None
+    expired  the last session of its rule has been evaluated
+    broken   why it cannot be evaluated
+    """
+
+    snapshot: AlertSnapshot
+    alert: AlertView | None = None
     bars: Sequence[Bar] = ()
     states: tuple[State, ...] = ()
-    happenings: tuple[Happening, ...] = ()
-    told: tuple[Told, ...] = ()
-    over: bool = False  # its last day is judged
+    events: tuple[AlertEvent, ...] = ()
+    expired: bool = False
     broken: str = ""
 
     @property
     def alert_id(self) -> int:
         """Its id in storage."""
-        return self.row.alert.alert_id
+        return self.snapshot.alert.alert_id
 
     @property
     def number(self) -> int:
         """Its number in its chat."""
-        return self.row.alert.number
+        return self.snapshot.alert.number
 
     @property
     def chat_id(self) -> int:
         """Its chat."""
-        return self.row.alert.chat_id
+        return self.snapshot.alert.chat_id
 
     @property
-    def fires(self) -> list[Event]:
-        """What happened that had not before."""
-        return [one.event for one in self.happenings if one.transition not in {WITHDRAWN, RESTATED}]
+    def new_fires(self) -> list[Event]:
+        """Events that were not stored before."""
+        return [change.event for change in self.events if change.transition not in {WITHDRAWN, RESTATED}]
 
     @property
     def was_active(self) -> bool:
         """Whether it was active when it was read."""
-        return self.row.alert.life == Life.ACTIVE
+        return self.snapshot.alert.life == Life.ACTIVE
 
     @property
     def done(self) -> bool:
-        """Whether it has fired once, and that was all it was for."""
+        """Whether a rule with `once` has fired."""
         return bool(self.states) and self.states[-1].done
 
     @property
     def ends(self) -> bool:
-        """Whether it is not active any more."""
-        return bool(self.broken) or self.over or self.done
+        """Whether the alert is no longer active after this evaluation."""
+        return bool(self.broken) or self.expired or self.done
 
-
-def standing_after(one: Judged) -> AlertView:
-    """The alert as judging left it."""
-    if one.standing is None:
-        raise LookupError("an alert that could not be read stands nowhere")
-    if not one.states:
-        return one.standing
-    life = one.standing.life
-    if one.done or life is Life.DONE:
-        life = Life.DONE if one.done else Life.ACTIVE
-    return replace(one.standing, life=life, state=one.states[-1])
+    def alert_after(self) -> AlertView:
+        """The alert after this evaluation."""
+        if self.alert is None:
+            raise LookupError("an alert that could not be read has no view")
+        if not self.states:
+            return self.alert
+        life = self.alert.life
+        if self.done or life is Life.DONE:
+            life = Life.DONE if self.done else Life.ACTIVE
+        return replace(self.alert, life=life, state=self.states[-1])

@@ -1,7 +1,4 @@
-"""Judging alerts on one Market: what is new, and what was judged on figures that are others now.
-
-No storage and no texts here.
-"""
+"""Evaluating alerts on one Market: new events, and events whose inputs were revised. No storage, no texts."""
 
 from __future__ import annotations
 
@@ -14,13 +11,19 @@ import pandas as pd
 
 from bot.alerts.bars import PATIENCE
 from bot.alerts.engine import judge
-from bot.alerts.replay import Replay, replay
+from bot.alerts.replay import Revision, replay
 from bot.alerts.rule import Condition, Rule
-from bot.alerts.state import Bar, Event, State
+from bot.alerts.state import Bar, State
 from bot.alerts.view import AlertView, Life
 from bot.errors import BotError
-from bot.jobs.judged import RESTATED, WITHDRAWN, Happening, Judged, Kept, Row
-from bot.rendering.corrections import Revision
+from bot.jobs.judged import (
+    RESTATED,
+    WITHDRAWN,
+    AlertEvent,
+    AlertSnapshot,
+    EvaluationResult,
+    StateHistory,
+)
 from bot.services.alerts import DAMAGED
 
 if TYPE_CHECKING:
@@ -32,120 +35,138 @@ _log = logging.getLogger(__name__)
 LOOKED_BACK = 12
 
 
-class Judge:
-    """Judges alerts on one Market; rules of the same conditions share their bars.
+class Evaluator:
+    """Evaluates alerts on one Market; rules with the same conditions share their bars.
 
-    `seen` are the values that an earlier Judge went by: alerts on those that have only grown since
-    need no look at what is kept of them.
+    `known_series` are those that an earlier Evaluator used: alerts on series that have only grown
+    since then need no check for revisions.
     """
 
-    def __init__(self, context: EvaluationContext, seen: Mapping[Watched, pd.Series] | None = None) -> None:
+    def __init__(
+        self, context: EvaluationContext, known_series: Mapping[Watched, pd.Series] | None = None
+    ) -> None:
         self._context = context
-        self._seen = seen or {}
-        self._grown: dict[Watched, bool] = {}
+        self._known_series = known_series or {}
+        self._only_grown: dict[Watched, bool] = {}
         self._bars: dict[tuple[tuple[Condition, ...], dt.date], list[Bar]] = {}
-        self.watched: dict[Watched, pd.Series] = {}
+        self.series: dict[Watched, pd.Series] = {}
 
-    def doubtful(self, rows: Sequence[Row]) -> list[int]:
-        """The alerts whose judged figures may be others now, by id."""
-        return [row.alert.alert_id for row in rows if self._may_differ(row)]
+    def possibly_revised(self, snapshots: Sequence[AlertSnapshot]) -> list[int]:
+        """Ids of the alerts whose evaluated inputs may have been revised."""
+        return [snapshot.alert.alert_id for snapshot in snapshots if self._may_have_been_revised(snapshot)]
 
-    def _may_differ(self, row: Row) -> bool:
+    def _may_have_been_revised(self, snapshot: AlertSnapshot) -> bool:
         try:
-            conditions = Rule.from_json(row.alert.rule_json).conditions
-            grown = [self._has_only_grown(condition) for condition in conditions]  # each is noted
+            conditions = Rule.from_json(snapshot.alert.rule_json).conditions
+            grown = [self._has_only_grown(condition) for condition in conditions]  # notes every series
             return not all(grown)
-        except Exception:  # noqa: BLE001 - it is told when the alert is judged
+        except Exception:  # noqa: BLE001 - it is reported when the alert is evaluated
             return False
 
     def _has_only_grown(self, condition: Condition) -> bool:
-        """Whether the values that were known before are the same as then."""
+        """Whether the values that were known before are unchanged."""
         watched = (condition.metric, condition.arguments)
-        if watched not in self._grown:
-            now = self.watched[watched] = self._context.histories.series(condition).value
-            self._grown[watched] = _continues(self._seen.get(watched), now)
-        return self._grown[watched]
+        if watched not in self._only_grown:
+            values = self.series[watched] = self._context.histories.series(condition).value
+            self._only_grown[watched] = _continues(self._known_series.get(watched), values)
+        return self._only_grown[watched]
 
-    def all(self, rows: Sequence[Row], kept: Mapping[int, Kept] | None = None) -> list[Judged]:
-        """The alerts for which something changes; one that breaks stops no other."""
-        judged = (self._guarded(row, (kept or {}).get(row.alert.alert_id)) for row in rows)
-        return [one for one in judged if one.states or one.broken or one.over]
+    def evaluate(
+        self, snapshots: Sequence[AlertSnapshot], histories: Mapping[int, StateHistory] | None = None
+    ) -> list[EvaluationResult]:
+        """Evaluate all alerts and return the results of those that change.
 
-    def _guarded(self, row: Row, kept: Kept | None) -> Judged:
+        An alert that raises is reported as broken and does not stop the others.
+        """
+        results = (
+            self._evaluate_safely(snapshot, (histories or {}).get(snapshot.alert.alert_id))
+            for snapshot in snapshots
+        )
+        return [result for result in results if result.states or result.broken or result.expired]
+
+    def _evaluate_safely(self, snapshot: AlertSnapshot, history: StateHistory | None) -> EvaluationResult:
         try:
-            standing = _standing(row)
+            alert = _view(snapshot)
         except Exception:  # noqa: BLE001 - one broken rule must not stop the others
-            _log.exception("the stored rule of alert %s cannot be read", row.alert.alert_id)
-            return _broken(row, DAMAGED)
+            _log.exception("the stored rule of alert %s cannot be read", snapshot.alert.alert_id)
+            return _broken(snapshot, DAMAGED)
         try:
-            return self._judge(row, standing, kept)
+            return self._evaluate(snapshot, alert, history)
         except Exception as error:  # noqa: BLE001 - as above
-            _log.exception("alert %s cannot be judged", row.alert.alert_id)
-            return _broken(row, reason(error))
+            _log.exception("alert %s cannot be judged", snapshot.alert.alert_id)
+            return _broken(snapshot, error_text(error))
 
-    def _judge(self, row: Row, standing: AlertView, kept: Kept | None) -> Judged:
-        rule, state = standing.rule, standing.state
-        bars = self._recent(rule, state.session)
-        states, happenings = self._revised(rule, bars, kept) if kept is not None else ((), ())
+    def _evaluate(
+        self, snapshot: AlertSnapshot, alert: AlertView, history: StateHistory | None
+    ) -> EvaluationResult:
+        rule, state = alert.rule, alert.state
+        bars = self._recent_bars(rule, state.session)
+        states, events = self._revisions(rule, bars, history) if history is not None else ((), ())
         if states:
             state = states[-1]
-        if row.alert.life == Life.PAUSED:
-            happenings = tuple(one for one in happenings if one.transition in {WITHDRAWN, RESTATED})
-        over = False
-        if row.alert.life == Life.ACTIVE or (row.alert.life == Life.DONE and states and not state.done):
+        if alert.life is Life.PAUSED:
+            events = tuple(event for event in events if event.transition in {WITHDRAWN, RESTATED})
+        expired = False
+        if alert.life is Life.ACTIVE or (alert.life is Life.DONE and states and not state.done):
             run = judge(rule, state, [bar for bar in bars if bar.session > state.session])
             states += run.states
-            happenings += tuple(Happening(event.kind, event) for event in run.events)
-            over = self._is_over(rule, states[-1] if states else state)
-        return Judged(row, standing, bars, states, happenings, over=over)
+            events += tuple(AlertEvent(event.kind, event) for event in run.events)
+            expired = self._has_expired(rule, states[-1] if states else state)
+        return EvaluationResult(snapshot, alert, bars, states, events, expired=expired)
 
-    def _recent(self, rule: Rule, mark: dt.date) -> list[Bar]:
+    def _recent_bars(self, rule: Rule, mark: dt.date) -> list[Bar]:
         """Bars from some sessions before the mark on."""
         key = (rule.conditions, mark)
         if key not in self._bars:
             sessions = self._context.market.sessions
-            place = max(int(sessions.searchsorted(pd.Timestamp(mark))) - LOOKED_BACK, 0)
-            after = min(sessions[place].date(), mark) if len(sessions) else mark
+            position = max(int(sessions.searchsorted(pd.Timestamp(mark))) - LOOKED_BACK, 0)
+            after = min(sessions[position].date(), mark) if len(sessions) else mark
             self._bars[key] = self._context.histories.bars(rule, after, sessions)
         return self._bars[key]
 
-    def _revised(
-        self, rule: Rule, bars: Sequence[Bar], kept: Kept
-    ) -> tuple[tuple[State, ...], tuple[Happening, ...]]:
-        """What judging the kept sessions again gives; nothing where no figure has changed."""
-        states = [State.from_json(text) for text in kept.states]
-        known = {one.event.key: one for one in kept.events}
-        found = replay(rule, states, bars, [one.event for one in kept.events]) if states else None
-        if found is None:
+    def _revisions(
+        self, rule: Rule, bars: Sequence[Bar], history: StateHistory
+    ) -> tuple[tuple[State, ...], tuple[AlertEvent, ...]]:
+        """States and events of the kept sessions on revised data; empty where nothing was revised."""
+        states = [State.from_json(text) for text in history.states]
+        stored = {known.event.key: known for known in history.events}
+        replayed = replay(rule, states, bars, [known.event for known in history.events]) if states else None
+        if replayed is None:
             return (), ()
-        return found.states, (
+        return replayed.states, (
             *(
-                Happening(WITHDRAWN, event, known[event.key], _why(found, states, event), revised=True)
-                for event in found.withdrawn
+                AlertEvent(
+                    WITHDRAWN,
+                    event,
+                    stored[event.key],
+                    Revision.between(states, replayed, event),
+                    revised=True,
+                )
+                for event in replayed.withdrawn
             ),
             *(
-                Happening(RESTATED, event, known[event.key], revised=True)
-                for event in found.kept
-                if event.key in known and event.legs != known[event.key].event.legs
+                AlertEvent(RESTATED, event, stored[event.key], revised=True)
+                for event in replayed.kept
+                if event.key in stored and event.legs != stored[event.key].event.legs
             ),
-            *(Happening(event.kind, event, revised=True) for event in found.new),
+            *(AlertEvent(event.kind, event, revised=True) for event in replayed.new),
         )
 
-    def _is_over(self, rule: Rule, after: State) -> bool:
-        """Whether the rule's last day has passed and is judged, or waited for long enough."""
+    def _has_expired(self, rule: Rule, state: State) -> bool:
+        """Whether the rule's last session was evaluated, or has been awaited for long enough."""
         market = self._context.market
         if rule.until is None or market.last_completed.date() <= rule.until:
             return False
         sessions = market.sessions
         last = sessions[sessions.searchsorted(pd.Timestamp(rule.until), side="right") - 1]
-        return after.session >= last.date() or market.behind(last) >= PATIENCE
+        return state.session >= last.date() or market.behind(last) >= PATIENCE
 
 
 def _continues(before: pd.Series | None, now: pd.Series) -> bool:
-    """Whether `now` begins with all that was known before.
+    """Whether `now` begins with all values of `before`.
 
-    A stretch without values at the end of `before` may have been judged as missing once it was long
-    enough, so that nothing can be said of it.
+    False when `before` ends in a stretch without values long enough that it may have been evaluated as
+    missing.
     """
     last = None if before is None else before.last_valid_index()
     if before is None or last is None or int((before.index > last).sum()) >= PATIENCE:
@@ -153,28 +174,23 @@ def _continues(before: pd.Series | None, now: pd.Series) -> bool:
     return bool(now.loc[:last].equals(before.loc[:last]))
 
 
-def _why(found: Replay, states: Sequence[State], event: Event) -> Revision:
-    """The figures of the first revised session and of the event's, before and after."""
-    then = {state.session: state.legs for state in states}
-    now = {state.session: state.legs for state in found.states}
-    there = now.get(event.session, then.get(event.session, event.legs))
-    return Revision(found.since, then.get(found.since, ()), now.get(found.since, ()), there)
-
-
-def _standing(row: Row) -> AlertView:
-    if row.state is None:
+def _view(snapshot: AlertSnapshot) -> AlertView:
+    if snapshot.state is None:
         raise LookupError("no state is stored")
-    rule = Rule.from_json(row.alert.rule_json)
-    return AlertView(row.alert.number, rule, Life(row.alert.life), State.from_json(row.state))
+    rule = Rule.from_json(snapshot.alert.rule_json)
+    state = State.from_json(snapshot.state)
+    return AlertView(snapshot.alert.number, rule, Life(snapshot.alert.life), state)
 
 
-def _broken(row: Row, why: str) -> Judged:
-    """An alert that cannot be judged; one that has ended or is paused anyway is left as it is."""
-    return Judged(row, broken=why) if row.alert.life == Life.ACTIVE else Judged(row)
+def _broken(snapshot: AlertSnapshot, why: str) -> EvaluationResult:
+    """The result of an alert that cannot be evaluated; one that is not active is left as it is."""
+    if snapshot.alert.life != Life.ACTIVE:
+        return EvaluationResult(snapshot)
+    return EvaluationResult(snapshot, broken=why)
 
 
-def reason(error: Exception) -> str:
-    """Why an alert cannot be judged, in words for its owner."""
+def error_text(error: Exception) -> str:
+    """Why an alert cannot be evaluated, in words for its owner."""
     if isinstance(error, BotError):
         return str(error)
     return f"it cannot be judged ({type(error).__name__})"

@@ -19,7 +19,7 @@ from bot.alerts.rule import Rule
 from bot.analytics.freshness import PARTS, is_frozen, lacking, newest
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.sending import send
-from bot.jobs.telling import Wishes
+from bot.jobs.telling import DeliveryWindow
 from bot.rendering import outages as say
 from bot.rendering.outages import Affected, Gap
 from bot.services.alerts import parts_read
@@ -181,6 +181,8 @@ def _send(db: sqlite_utils.Database, notice: _Notice, default_zone: str, now: dt
         return
     place = (notice.chat_id, next(iter(notice.threads)) if len(notice.threads) == 1 else None)
     about = "+".join(f"{gap.part}@{gap.since}" for gap in notice.gaps)
-    wait = Wishes.of(row["timezone"], default_zone, now, row["quiet_from"], row["quiet_to"]).quiet_until
+    wait = DeliveryWindow.of(
+        row["timezone"], default_zone, now, row["quiet_from"], row["quiet_to"]
+    ).quiet_until
     dedup = f"{notice.what}:{notice.chat_id}:{about}"
     send(db, place, dedup, notice.answer, now, kind="notice", not_before=wait)

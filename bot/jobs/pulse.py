@@ -21,7 +21,7 @@ SECONDS = 10.0  # for the call
 FRESH = dt.timedelta(minutes=3)  # a good tick longer ago says nothing of now
 
 
-class Pulse:
+class Heartbeat:
     """Calls the address of [heartbeat], when it is due and the last tick was a good one."""
 
     def __init__(self, services: Services) -> None:
@@ -29,7 +29,7 @@ class Pulse:
         self._well: dt.datetime | None = None  # the last tick, if it was a good one
         self._called: dt.datetime | None = None
 
-    def felt(self, *, well: bool) -> None:
+    def record_tick(self, *, well: bool) -> None:
         """Note how a tick went that has just ended."""
         self._well = self._services.clock() if well else None
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bot.alerts.replay import Revision
 from bot.alerts.rule import MALFORMED, Rule
 from bot.alerts.state import Event
 from bot.jobs.judged import WITHDRAWN
 from bot.jobs.sending import Place, send, send_lines
-from bot.jobs.telling import QUARTER, SNOOZE, Teller, Wishes, became
+from bot.jobs.telling import QUARTER, SNOOZE, DeliveryWindow, Notifier, state_since
 from bot.rendering import corrections, pushes
 from bot.services.alerts import standings_of
 from bot.services.base import context_of
@@ -45,7 +46,7 @@ class Deferred:
     alert: AlertView | None
 
 
-class Release:
+class DeferredNotifications:
     """Queues what was held and may be told now."""
 
     def __init__(self, services: Services) -> None:
@@ -78,7 +79,7 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         rule = _rule(row)
         if (
             rule is not None
-            and _wishes(row, default_zone, now).hold(row.snoozed_until, rule, now) is not None
+            and _window(row, default_zone, now).deferral_reason(row.snoozed_until, rule, now) is not None
         ):
             continue
         since = (row.session - QUARTER).isoformat()
@@ -90,8 +91,8 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
     return deferred
 
 
-def _wishes(row: DeferredEvent, default_zone: str, now: dt.datetime) -> Wishes:
-    return Wishes.of(row.timezone, default_zone, now, row.quiet_from, row.quiet_to)
+def _window(row: DeferredEvent, default_zone: str, now: dt.datetime) -> DeliveryWindow:
+    return DeliveryWindow.of(row.timezone, default_zone, now, row.quiet_from, row.quiet_to)
 
 
 def _rule(row: DeferredEvent) -> Rule | None:
@@ -110,13 +111,13 @@ def _message(
         return [_line(row.event, context) for row in rows]
     (deferred,) = rows
     row = deferred.event
-    context = replace(context, zone=_wishes(row, default_zone, now).zone)
+    context = replace(context, zone=_window(row, default_zone, now).zone)
     standing, event = _standing(deferred), Event.from_json(row.detail.event)
     if row.transition == WITHDRAWN:
-        revision = corrections.Revision.from_json(row.detail.revision or "")
+        revision = Revision.from_json(row.detail.revision or "")
         return corrections.correction(standing, event, revision, context, row.detail.source)
-    late = Teller(context).late(standing.rule, event)
-    said = f"Held back {_WHY[row.held or '']}; {_became(row, event, context)}."
+    late = Notifier(context).sessions_late(standing.rule, event)
+    said = f"Held back {_WHY[row.held or '']}; {_state_since(row, event, context)}."
     return pushes.fired(standing, event, context, deferred.fires, late, held=(capital(said),))
 
 
@@ -130,15 +131,15 @@ def _standing(deferred: Deferred) -> AlertView:
 def _line(row: DeferredEvent, context: EvaluationContext) -> Html:
     event, rule = Event.from_json(row.detail.event), Rule.from_json(row.detail.rule)
     if row.transition == WITHDRAWN:
-        revision = corrections.Revision.from_json(row.detail.revision or "")
+        revision = Revision.from_json(row.detail.revision or "")
         return corrections.correction_line(row.number, rule, event, revision, row.detail.source)
-    became = _became(row, event, context)
-    return pushes.fire_line(row.number, rule, event, became, row.detail.source)
+    since = _state_since(row, event, context)
+    return pushes.fire_line(row.number, rule, event, since, row.detail.source)
 
 
-def _became(row: DeferredEvent, event: Event, context: EvaluationContext) -> str:
+def _state_since(row: DeferredEvent, event: Event, context: EvaluationContext) -> str:
     rule = Rule.from_json(row.detail.rule)
-    return became(event, context.histories.bars(rule, event.session, context.market.sessions))
+    return state_since(event, context.histories.bars(rule, event.session, context.market.sessions))
 
 
 def _plainly(rows: list[Deferred]) -> list[Html]:

@@ -15,7 +15,7 @@ from bot.alerts.view import Life
 from bot.analytics.market import SMALL
 from bot.analytics.registry import METRICS
 from bot.jobs.sending import Place, send
-from bot.jobs.telling import Wishes
+from bot.jobs.telling import DeliveryWindow
 from bot.rendering.splits import Rescaled, Split, rescaled
 from storage import alerts as stored
 from storage import chats, splits
@@ -94,7 +94,9 @@ def _tell(
         return
     dedup = f"split:{place[0]}:{place[1] or ''}:{known}:{reworded[0].number}"
     answer = rescaled(those, factor_of(those), reworded)
-    wait = Wishes.of(chat["timezone"], default_zone, now, chat["quiet_from"], chat["quiet_to"]).quiet_until
+    wait = DeliveryWindow.of(
+        chat["timezone"], default_zone, now, chat["quiet_from"], chat["quiet_to"]
+    ).quiet_until
     send(db, place, dedup, answer, now, kind="notice", not_before=wait)
 
 

@@ -28,7 +28,7 @@ _LAST_TICK = dt.timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class Settled:
+class RestoreReport:
     """What was found in a backup, and what was done about it."""
 
     made: dt.datetime | None  # its last tick, None before the first
@@ -37,21 +37,21 @@ class Settled:
     summaries: int  # that may have been sent, left out
 
 
-def last_told(beat: dt.datetime | None, now: dt.datetime) -> dt.datetime:
+def last_possible_send(beat: dt.datetime | None, now: dt.datetime) -> dt.datetime:
     """When the replaced database may have sent its last message, by its last tick; now, where unknown."""
     return now if beat is None else min(beat + _LAST_TICK, now)
 
 
-def settle(
+def settle_restore(
     db: sqlite_utils.Database, *, sessions: Sessions, zone: str, until: dt.datetime, now: dt.datetime
-) -> Settled:
+) -> RestoreReport:
     """Bring a backup, in a transaction of it, to a state from which nothing is told twice unmarked."""
     made = sources.heartbeat(db)
     doubted = doubts.doubt_all(db, now)
     told = f"{sessions.last_completed(until):%Y-%m-%d}"
     sources.set_meta(db, outbox.TOLD_UNTIL, max(told, sources.meta(db, outbox.TOLD_UNTIL) or ""))
     left_out = sum(_leave_out(db, chat, sessions, zone, made, until) for chat in chats.subscribers(db))
-    return Settled(made, until, doubted["ambiguous"], doubted["dead"] + left_out)
+    return RestoreReport(made, until, doubted["ambiguous"], doubted["dead"] + left_out)
 
 
 def _leave_out(

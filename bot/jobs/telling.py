@@ -1,4 +1,4 @@
-"""Texts about what happened to alerts, and whether each is told now, in a list, or later. No storage here."""
+"""The notifier: messages about alert events, sent at once, in a list, or deferred. No storage here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pandas as pd
 from bot.alerts.bars import lag
 from bot.alerts.engine import truth
 from bot.analytics.registry import METRICS
-from bot.jobs.judged import RESTATED, WITHDRAWN, Judged, standing_after
-from bot.jobs.judging import reason
+from bot.jobs.judged import RESTATED, WITHDRAWN, EvaluationResult
+from bot.jobs.judging import error_text
 from bot.jobs.local_time import quiet_until
 from bot.preferences import zone_of
 from bot.rendering import corrections, pushes
@@ -29,36 +29,44 @@ if TYPE_CHECKING:
     from bot.alerts.rule import Rule
     from bot.alerts.state import Bar, Event
     from bot.alerts.view import AlertView, EvaluationContext
-    from bot.jobs.judged import Happening
+    from bot.jobs.judged import AlertEvent
     from bot.rendering.answer import Answer
 
 _log = logging.getLogger(__name__)
 QUARTER = dt.timedelta(days=pushes.FIRES_SINCE_DAYS)
 SNOOZE, QUIET = "snooze", "quiet"
 
-Counts = Mapping[tuple[int, dt.date], int]
+FireCounts = Mapping[tuple[int, dt.date], int]
 
 
 @dataclass(frozen=True)
-class Told:
-    """A happening with what is stored of it, and its texts: a message of its own, or a line of a list.
+class Notification:
+    """An alert event with the detail to store, and its texts: a message of its own, or a line of a list.
 
-    listed  whether it is told in a list
-    held    why it is not told now: "snooze" or "quiet"
+    listed    whether it is reported in a list
+    deferred  why it is not reported now: "snooze" or "quiet"
     """
 
-    happening: Happening
+    alert_event: AlertEvent
     detail: EventDetail
     text: Answer | None = None
     line: Html | None = None
     listed: bool = False
     silent: bool = False
-    held: str | None = None
+    deferred: str | None = None
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a chat wants of the clock: its zone, and until when it is left in peace."""
+class NotifiedResult:
+    """The result of evaluating an alert, with a notification for each of its events."""
+
+    result: EvaluationResult
+    notifications: tuple[Notification, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeliveryWindow:
+    """When a chat may be sent something: its time zone, and when its quiet hours end if they last now."""
 
     zone: ZoneInfo
     quiet_until: dt.datetime | None = None
@@ -71,103 +79,116 @@ class Wishes:
         now: dt.datetime,
         quiet_from: str | None = None,
         quiet_to: str | None = None,
-    ) -> Wishes:
-        """Those of a chat's settings."""
+    ) -> DeliveryWindow:
+        """The window of a chat with these settings."""
         zone = zone_of(timezone, default_zone)
         return cls(zone, quiet_until(now, quiet_from, quiet_to, zone))
 
-    def hold(self, snoozed_until: dt.datetime | None, rule: Rule, now: dt.datetime) -> str | None:
-        """Why an alert is not told now: it is snoozed, or the hours are quiet and it is not urgent."""
+    def deferral_reason(self, snoozed_until: dt.datetime | None, rule: Rule, now: dt.datetime) -> str | None:
+        """SNOOZE for a snoozed alert, QUIET during quiet hours unless the rule is urgent, else None."""
         if snoozed_until is not None and snoozed_until > now:
             return SNOOZE
         return QUIET if self.quiet_until is not None and not rule.urgent else None
 
 
-class Teller:
-    """Makes the texts of one Market."""
+class Notifier:
+    """Makes the notifications of one Market."""
 
     def __init__(self, context: EvaluationContext) -> None:
         self._context = context
-        self._behind: dict[dt.date, int] = {}  # sessions since, by session
+        self._sessions_since: dict[dt.date, int] = {}
 
-    def tell(
-        self, judged: Sequence[Judged], before: Counts, wishes: Mapping[int, Wishes], now: dt.datetime
-    ) -> list[Judged]:
-        """The same with what is told; `before` counts an alert's fires in the quarter before a session.
-
-        A chat with several fires to be told, one of them late, gets one list.
-        """
-        held = {one.alert_id: _held(one, wishes[one.chat_id], now) for one in judged}
-        listed = self._listed(judged, held)
-        told = []
-        for one in judged:
-            try:
-                context = replace(self._context, zone=wishes[one.chat_id].zone)
-                texts = [
-                    self._told(one, happening, before, context, listed, held[one.alert_id])
-                    for happening in one.happenings
-                ]
-                told.append(replace(one, told=tuple(texts)))
-            except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
-                _log.exception("what alert %s did cannot be told", one.alert_id)
-                told += [Judged(one.row, broken=reason(error))] if one.was_active else []
-        return told
-
-    def _listed(self, judged: Sequence[Judged], held: Mapping[int, str | None]) -> set[int]:
-        late: dict[int, list[bool]] = defaultdict(list)
-        for one in judged:
-            if not held[one.alert_id] and one.standing is not None:
-                rule = one.standing.rule
-                late[one.chat_id] += [self.late(rule, event) > 0 for event in one.fires if not event.muted]
-        return {chat_id for chat_id, found in late.items() if len(found) > 1 and any(found)}
-
-    def late(self, rule: Rule, event: Event) -> int:
-        """Sessions that passed since the one at which the event could first be known."""
-        if event.session not in self._behind:
-            self._behind[event.session] = self._context.market.behind(pd.Timestamp(event.session))
-        return max(self._behind[event.session] - lag(rule, METRICS), 0)
-
-    def _told(
+    def notify(
         self,
-        one: Judged,
-        happening: Happening,
-        before: Counts,
+        results: Sequence[EvaluationResult],
+        earlier_fires: FireCounts,
+        windows: Mapping[int, DeliveryWindow],
+        now: dt.datetime,
+    ) -> list[NotifiedResult]:
+        """The results with their notifications; `earlier_fires` counts an alert's fires in a quarter.
+
+        A chat with several fires to report, one of them late, gets one list.
+        """
+        deferred = {result.alert_id: _deferral(result, windows[result.chat_id], now) for result in results}
+        with_list = self._chats_with_list(results, deferred)
+        notified = []
+        for result in results:
+            try:
+                context = replace(self._context, zone=windows[result.chat_id].zone)
+                notifications = [
+                    self._notification(
+                        result, alert_event, earlier_fires, context, with_list, deferred[result.alert_id]
+                    )
+                    for alert_event in result.events
+                ]
+                notified.append(NotifiedResult(result, tuple(notifications)))
+            except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
+                _log.exception("what alert %s did cannot be told", result.alert_id)
+                if result.was_active:
+                    broken = EvaluationResult(result.snapshot, broken=error_text(error))
+                    notified.append(NotifiedResult(broken))
+        return notified
+
+    def _chats_with_list(
+        self, results: Sequence[EvaluationResult], deferred: Mapping[int, str | None]
+    ) -> set[int]:
+        lateness: dict[int, list[bool]] = defaultdict(list)
+        for result in results:
+            if not deferred[result.alert_id] and result.alert is not None:
+                rule = result.alert.rule
+                lateness[result.chat_id] += [
+                    self.sessions_late(rule, event) > 0 for event in result.new_fires if not event.muted
+                ]
+        return {chat_id for chat_id, late in lateness.items() if len(late) > 1 and any(late)}
+
+    def sessions_late(self, rule: Rule, event: Event) -> int:
+        """Sessions that passed since the one at which the event could first be known."""
+        if event.session not in self._sessions_since:
+            self._sessions_since[event.session] = self._context.market.behind(pd.Timestamp(event.session))
+        return max(self._sessions_since[event.session] - lag(rule, METRICS), 0)
+
+    def _notification(
+        self,
+        result: EvaluationResult,
+        alert_event: AlertEvent,
+        earlier_fires: FireCounts,
         context: EvaluationContext,
-        listed: set[int],
-        held: str | None,
-    ) -> Told:
-        standing, event = standing_after(one), happening.event
-        rule, detail = standing.rule, self._detail(one, standing, happening)
+        with_list: set[int],
+        deferred: str | None,
+    ) -> Notification:
+        alert, event = result.alert_after(), alert_event.event
+        rule, detail = alert.rule, self._detail(result, alert, alert_event)
         if event.muted:
-            return Told(happening, detail)
-        if happening.transition == WITHDRAWN:
-            text = _correction(standing, happening, detail, context)
-            return Told(happening, detail, text, silent=rule.silent, held=held)
-        restated = happening.transition == RESTATED  # either text may be the one that waits
-        in_list = one.chat_id in listed and not held and not restated
-        told = Told(happening, detail, listed=in_list, silent=rule.silent, held=held)
-        if in_list or restated:
-            told = replace(told, line=self.line(standing, event, one.bars, detail.source))
-        if restated or not (in_list or held):
-            fires = before[one.alert_id, event.session] + _fired_before(one, event)
-            late, since = self.late(rule, event), became(event, one.bars)
-            text = pushes.fired(standing, event, context, fires, late, became=since)
-            told = replace(told, text=text)
-        return told
+            return Notification(alert_event, detail)
+        if alert_event.transition == WITHDRAWN:
+            text = _correction(alert, alert_event, detail, context)
+            return Notification(alert_event, detail, text, silent=rule.silent, deferred=deferred)
+        restated = alert_event.transition == RESTATED  # either text may be the one that waits
+        listed = result.chat_id in with_list and not deferred and not restated
+        notification = Notification(alert_event, detail, listed=listed, silent=rule.silent, deferred=deferred)
+        if listed or restated:
+            line = self.line(alert, event, result.bars, detail.source)
+            notification = replace(notification, line=line)
+        if restated or not (listed or deferred):
+            fires = earlier_fires[result.alert_id, event.session] + _fires_before(result, event)
+            late, since = self.sessions_late(rule, event), state_since(event, result.bars)
+            text = pushes.fired(alert, event, context, fires, late, became=since)
+            notification = replace(notification, text=text)
+        return notification
 
     @staticmethod
-    def line(standing: AlertView, event: Event, bars: Sequence[Bar], source: str) -> Html:
-        """A fire as a line of a list, with what became of it and where its figures are from."""
-        return pushes.fire_line(standing.number, standing.rule, event, became(event, bars), source)
+    def line(alert: AlertView, event: Event, bars: Sequence[Bar], source: str) -> Html:
+        """A fire as a line of a list, with whether it is still true and the source of its data."""
+        return pushes.fire_line(alert.number, alert.rule, event, state_since(event, bars), source)
 
-    def _detail(self, one: Judged, standing: AlertView, happening: Happening) -> EventDetail:
-        """What `why` replays: rule and state as they were, the inputs as judged and where they were from."""
-        market, rule, event = self._context.market, standing.rule, happening.event
+    def _detail(self, result: EvaluationResult, alert: AlertView, alert_event: AlertEvent) -> EventDetail:
+        """What /why replays: rule, state and inputs as they were evaluated, with the inputs' source."""
+        market, rule, event = self._context.market, alert.rule, alert_event.event
         sources = [market.source(part) for part in parts_read(rule)]
-        states = (*([one.standing.state] if one.standing else ()), *one.states)
+        states = (*([result.alert.state] if result.alert else ()), *result.states)
         earlier = [state for state in states if state.session < event.session]
         before = max(earlier, key=lambda state: state.session, default=None)
-        revision = happening.revision
+        revision = alert_event.revision
         return EventDetail(
             event=event.to_json(),
             rule=rule.to_json(),
@@ -178,27 +199,27 @@ class Teller:
         )
 
 
-def _held(one: Judged, wishes: Wishes, now: dt.datetime) -> str | None:
-    return (
-        wishes.hold(one.row.alert.snoozed_until, one.standing.rule, now) if one.standing is not None else None
-    )
+def _deferral(result: EvaluationResult, window: DeliveryWindow, now: dt.datetime) -> str | None:
+    if result.alert is None:
+        return None
+    return window.deferral_reason(result.snapshot.alert.snoozed_until, result.alert.rule, now)
 
 
-def _fired_before(one: Judged, event: Event) -> int:
-    """How often the alert fired in the quarter up to an event, of what is new."""
-    return sum(event.session - QUARTER <= other.session <= event.session for other in one.fires)
+def _fires_before(result: EvaluationResult, event: Event) -> int:
+    """How often the alert fired in the quarter up to an event, counting new fires only."""
+    return sum(event.session - QUARTER <= other.session <= event.session for other in result.new_fires)
 
 
 def _correction(
-    standing: AlertView, happening: Happening, detail: EventDetail, context: EvaluationContext
+    alert: AlertView, alert_event: AlertEvent, detail: EventDetail, context: EvaluationContext
 ) -> Answer:
-    if happening.revision is None:
+    if alert_event.revision is None:
         raise LookupError("an event is withdrawn for a revision")
-    return corrections.correction(standing, happening.event, happening.revision, context, detail.source)
+    return corrections.correction(alert, alert_event.event, alert_event.revision, context, detail.source)
 
 
-def became(event: Event, bars: Sequence[Bar]) -> str:
-    """Whether the condition has held since the event, or when it went back first."""
+def state_since(event: Event, bars: Sequence[Bar]) -> str:
+    """Whether the condition has held since the event, or the first session on which it did not."""
     later = (bar.session for bar in bars if bar.session > event.session and truth(event.ops, bar) is False)
     back = next(later, None)
     return "still true" if back is None else f"back on {short_date(back)}"

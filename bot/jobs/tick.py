@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from bot.data.refresh import refresh
 from bot.jobs.backups import Backups
-from bot.jobs.evaluate import Evaluation, Fire
+from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.expiry import Expiry
 from bot.jobs.outages import Outages
-from bot.jobs.pulse import Pulse
-from bot.jobs.release import Release
+from bot.jobs.pulse import Heartbeat
+from bot.jobs.release import DeferredNotifications
 from bot.jobs.summaries import Summaries
 from bot.services.base import OUTBOX_KEPT, wall_clock
 from storage import outbox, sources
@@ -38,8 +38,8 @@ _PRUNE_EVERY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Done:
-    """What judging and summarising did."""
+class TickResult:
+    """The new fires, and the number of summaries queued."""
 
     fires: Sequence[Fire] = ()
     summaries: int = 0
@@ -50,10 +50,10 @@ class Scheduler:
 
     def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
         self._services, self._providers, self._delivery = services, providers, delivery
-        self._release, self._evaluation = Release(services), Evaluation(services)
+        self._release, self._evaluation = DeferredNotifications(services), Evaluation(services)
         self._outages, self._expiry = Outages(services), Expiry(services)
         self._summaries = Summaries(services)
-        self._backups, self._pulse = Backups(services), Pulse(services)
+        self._backups, self._pulse = Backups(services), Heartbeat(services)
         self._pruned: dt.datetime | None = None
 
     async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[FetchReport]:
@@ -70,13 +70,13 @@ class Scheduler:
             force=force,
         )
 
-    async def judge(self) -> Done:
+    async def judge(self) -> TickResult:
         """Tell what was held, judge alerts and queue the summaries that are due."""
         await self._release.run()
         fires = await self._evaluation.run()
         await self._outages.run()
         await self._expiry.run()
-        return Done(fires=fires, summaries=await self._summaries.run())
+        return TickResult(fires=fires, summaries=await self._summaries.run())
 
     async def drain(self) -> DrainReport:
         """Send what is due."""
@@ -97,7 +97,7 @@ class Scheduler:
         jobs = (self._release, self._evaluation, self._outages, self._expiry, self._summaries)
         went = [await self._guarded(step) for step in (self._beat, *(job.run for job in jobs), self._prune)]
         self._delivery.wake()
-        self._pulse.felt(well=all(went) and not self._delivery.stopped)
+        self._pulse.record_tick(well=all(went) and not self._delivery.stopped)
 
     async def send(self) -> None:
         """Send what is queued, until the delivery is stopped."""

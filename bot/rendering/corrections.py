@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from bot.alerts.state import Leg
@@ -18,38 +16,10 @@ from bot.rendering.standing import sentence
 from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
 
 if TYPE_CHECKING:
+    from bot.alerts.replay import Legs, Revision
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import Event
     from bot.alerts.view import AlertView, EvaluationContext
-
-Legs = tuple[Leg, ...]
-
-
-@dataclass(frozen=True)
-class Revision:
-    """Why an event does not hold: the first session whose figures changed, and the event's own.
-
-    since  the first revised session
-    then   its figures as they were judged; none where it had not been judged
-    now    its figures now
-    there  the figures of the event's session now
-    """
-
-    since: dt.date
-    then: Legs
-    now: Legs
-    there: Legs
-
-    def to_json(self) -> str:
-        """JSON text that `from_json` reads back to an equal revision."""
-        return json.dumps(asdict(self), default=dt.date.isoformat, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> Revision:
-        """Revision of `to_json`."""
-        fields = json.loads(text)
-        legs = {name: tuple(Leg(**leg) for leg in fields[name]) for name in ("then", "now", "there")}
-        return cls(dt.date.fromisoformat(fields["since"]), **legs)
 
 
 def correction(
@@ -63,13 +33,13 @@ def correction(
         code(str(rule)),
         bold(SAMPLE) if context.market.is_sample else None,
         f"It {was} on figures that have been revised. On those of now it did not.",
-        *_changes(rule, revision.since, revision.then, revision.now),
+        *_changes(rule, revision.since, revision.before, revision.after),
         *(
-            _changes(rule, event.session, event.legs, revision.there)
+            _changes(rule, event.session, event.legs, revision.event)
             if event.session != revision.since
             else ()
         ),
-        *(_now(rule, revision.there)),
+        *(_now(rule, revision.event)),
         sentence(standing),
         f"Source: {source}.",
     )
@@ -78,7 +48,7 @@ def correction(
 
 def correction_line(number: int, rule: Rule, event: Event, revision: Revision, source: str) -> Html:
     """The same as one line of a digest."""
-    moved = _changes(rule, event.session, event.legs, revision.there)
+    moved = _changes(rule, event.session, event.legs, revision.event)
     told = f" · withdrawn: {'; '.join(line.rstrip('.') for line in moved) or 'revised'} ({source})"
     return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
 

@@ -15,7 +15,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
 from bot.config import Config
 from bot.data.markets import Markets
-from bot.jobs.evaluate import Evaluation
+from bot.jobs.commit import Evaluation
 from bot.jobs.summaries import Summaries
 from bot.services.alerts import fresh_state
 from bot.services.base import Services, context_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.jobs.evaluate import Fire
+    from bot.jobs.commit import Fire
 
 SOURCE = "csv"
 SPY_CLOSE = 100.0  # so that an IWM close of 55 is a ratio of 0.55

@@ -13,7 +13,7 @@ import pytest
 
 from bot.copies import file_of, kept
 from bot.jobs import backups
-from bot.jobs.backups import RETRY, Backups, due
+from bot.jobs.backups import RETRY, Backups, backup_due
 from storage import backup as storage_backup
 from storage.db import DiskFull, open_database, row_counts
 from storage.rows import select
@@ -229,7 +229,7 @@ def test_a_copy_under_way_does_not_hold_up_the_end_of_the_process(
 )
 def test_the_time_is_local(desk: Desk, zone: str, at: str, now: str, day: dt.date | None) -> None:
     config = replace(desk.services.config, timezone=zone, backup_time=at)
-    assert due(config, dt.datetime.fromisoformat(now)) == day
+    assert backup_due(config, dt.datetime.fromisoformat(now)) == day
 
 
 async def test_a_copy_holds_what_was_committed_and_the_heartbeat_of_the_night(desk: Desk) -> None:

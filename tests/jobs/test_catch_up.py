@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.jobs.evaluate import Evaluation
+from bot.jobs.commit import Evaluation
 from storage import alerts as stored
 from storage import chats
 from tests.jobs.desk import Desk, sessions

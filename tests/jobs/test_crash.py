@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bot.jobs.release import Release
+from bot.jobs.release import DeferredNotifications
 from tests.jobs.desk import Desk, after_close, sessions
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ RELEASING = """
 import asyncio, sys
 import datetime as dt
 from pathlib import Path
-from bot.jobs.release import Release
+from bot.jobs.release import DeferredNotifications
 from storage import held
 from tests.jobs.desk import Desk
 
@@ -101,7 +101,7 @@ def tell(db, event_ids, message):
         sys.stdin.read()
 
 held.tell = tell
-asyncio.run(Release(desk.services).run())
+asyncio.run(DeferredNotifications(desk.services).run())
 """
 
 
@@ -122,6 +122,6 @@ async def test_what_was_held_is_told_once_though_the_process_is_killed_telling_i
     chats = "SELECT chat_id FROM outbox ORDER BY id"
     assert [row["chat_id"] for row in await after.query(chats)] == [1]
     for _ in range(2):
-        await Release(after.services).run()
+        await DeferredNotifications(after.services).run()
     assert [row["chat_id"] for row in await after.query(chats)] == [1, 2, 3]
     after.database.close()

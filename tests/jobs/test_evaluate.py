@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.jobs import evaluate as module
-from bot.jobs.telling import Teller
+from bot.jobs.telling import Notifier
 from bot.rendering import pushes
 from storage import alerts as stored
 from storage import chats, events, outbox
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.jobs.judged import Judged
+    from bot.jobs.telling import NotifiedResult
 
 QUIET = [0.5] * 10
 RULE = "ratio > 0.6 rearm 0.55"
@@ -127,15 +127,15 @@ def meanwhile(
     monkeypatch: pytest.MonkeyPatch, desk: Desk, act: Callable[[sqlite_utils.Database], object]
 ) -> None:
     """Let somebody do something, once, after the alerts were read and before they are committed."""
-    tell = Teller.tell
+    tell = Notifier.notify
     acts = [act]
 
-    def interrupted(self: Teller, *given: Any) -> list[Judged]:  # noqa: ANN401 - passed on
+    def interrupted(self: Notifier, *given: Any) -> list[NotifiedResult]:  # noqa: ANN401 - passed on
         if acts:
             desk.database.run_sync(acts.pop())
         return tell(self, *given)
 
-    monkeypatch.setattr(Teller, "tell", interrupted)
+    monkeypatch.setattr(Notifier, "notify", interrupted)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.jobs import release as release_module
-from bot.jobs.release import Release
+from bot.jobs.release import DeferredNotifications
 from storage import alerts as stored
 from storage import chats, privacy
 from tests.jobs.desk import Desk, after_close, sessions
@@ -46,7 +46,7 @@ async def work(desk: Desk, levels: Sequence[float] = (), first: int = 0) -> None
 
 
 async def release(desk: Desk) -> int:
-    return await Release(desk.services).run()
+    return await DeferredNotifications(desk.services).run()
 
 
 async def test_a_zone_that_is_gone_holds_up_nobody(desk: Desk) -> None:
@@ -259,17 +259,17 @@ async def test_what_cannot_be_told_in_full_is_told_in_a_line(
 async def test_an_alert_snoozed_while_it_is_judged_keeps_quiet(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bot.jobs.telling import Teller  # noqa: PLC0415 - patched here only
+    from bot.jobs.telling import Notifier  # noqa: PLC0415 - patched here only
 
     await prepared(desk, RULE)
-    tell, until = Teller.tell, desk.now + dt.timedelta(days=7)
+    tell, until = Notifier.notify, desk.now + dt.timedelta(days=7)
 
-    def interrupted(self: Teller, *given: object) -> object:
+    def interrupted(self: Notifier, *given: object) -> object:
         desk.database.run_sync(partial(stored.set_snooze, alert_id=1, until=until))
         return tell(self, *given)  # type: ignore[arg-type]  # passed on
 
     with monkeypatch.context() as patched:
-        patched.setattr(Teller, "tell", interrupted)
+        patched.setattr(Notifier, "notify", interrupted)
         await work(desk, [0.65])
     await work(desk)
     assert await desk.messages() == []

@@ -11,7 +11,7 @@ from telegram.ext import ExtBot
 
 from bot.analytics.sessions import Sessions
 from bot.delivery import Delivery
-from bot.jobs.restored import Settled, last_told, settle
+from bot.jobs.restored import RestoreReport, last_possible_send, settle_restore
 from bot.local import Unlimited
 from storage import chats, outbox, sources
 from storage.db import backup, restore
@@ -71,12 +71,12 @@ def heads(api: FakeBotApi, chat_id: int = ME) -> list[str]:
 
 def put_back(
     desk: Desk, copy: Path, moment: dt.datetime, *, lost: dt.datetime | None = None
-) -> tuple[Desk, Settled]:
+) -> tuple[Desk, RestoreReport]:
     """Restore at a moment, as the command does; the desk of the next process."""
     desk.database.close()
     path = desk.database.path
-    until = last_told(lost, moment)
-    how = partial(settle, sessions=Sessions(), zone="America/New_York", until=until, now=moment)
+    until = last_possible_send(lost, moment)
+    how = partial(settle_restore, sessions=Sessions(), zone="America/New_York", until=until, now=moment)
     settled = restore(copy, path, path.with_name(f"aside-{moment:%H%M}.db"), how)
     after = Desk(path)
     after.now = moment
@@ -192,7 +192,7 @@ async def test_a_summary_due_after_the_loss_is_sent(desks: list[Desk], copy: Pat
 )
 def test_the_replaced_database_says_until_when_it_told(beat: str | None, told: str) -> None:
     now = dt.datetime(2020, 1, 17, 22, tzinfo=dt.UTC)
-    moment = last_told(dt.datetime.fromisoformat(beat) if beat else None, now)
+    moment = last_possible_send(dt.datetime.fromisoformat(beat) if beat else None, now)
     assert f"{moment:%H:%M}" == told
 
 
