@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.jobs import evaluate as module
+from bot.jobs import commit as module
 from bot.jobs.telling import Notifier
 from bot.rendering import pushes
 from storage import alerts as stored
