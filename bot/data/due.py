@@ -12,7 +12,7 @@ import pandas as pd
 
 from bot.analytics.sessions import SETTLE
 from bot.data.provider import AccessRefused, FetchOutcome, RateLimited, Rejected
-from bot.data.standby import STANDS_FOR, wanted
+from bot.data.standby import STANDS_FOR, needed_from, wanted
 from storage.sources import IMPORTED
 
 if TYPE_CHECKING:
@@ -47,13 +47,17 @@ def due_from(
 
     `lead` is the row of the source that this one stands by for: then only what that one lacks counts.
     """
-    if row is None:
+    if lead is not None:
+        session = wanted(row, lead, sessions, now)
+        if session is None:
+            return needed_from(lead, sessions, now)
+    elif row is not None:
+        session = _newest_lacking(row, sessions, now)
+        if session is None:
+            return _next_close(sessions, now)
+    if row is None or session is None:
         return _EPOCH
-    if lead is None:
-        session, coming = _newest_lacking(row, sessions, now), _next_close(sessions, now)
-    else:
-        session, coming = wanted(row, lead, sessions, now)
-    return coming if session is None else max(_paused_until(row, session, sessions, now), _rest(row, now))
+    return max(_paused_until(row, session, sessions, now), _rest(row, now))
 
 
 def next_try(

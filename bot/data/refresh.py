@@ -3,7 +3,7 @@
 Each figure of each ticker (its prices, multiples, fund facts) is asked for until it is stored for the
 last completed session, and then left alone until the next. How each stands is kept in
 storage.sources, so a restart knows it too. A source that stands by is asked only for what the first
-one lacks, and now and then to compare the two.
+one lacks.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def test_nobody_asks_for_what_a_file_brought_or_of_a_source_that_is_switched_off
 def test_a_source_that_stands_by_follows_the_first_one() -> None:
     csv = _row(6 * 24 * 60, source="daily-csv", last_session="2020-12-04")
     sound = _row(1, last_session=LAST)
-    assert _next(csv, sound) == "2020-12-12 21:30"  # a week after it was last asked
+    assert _next(csv, sound) == "2020-12-15 00:15"  # once Monday's close would be stale
     assert _next(csv, sound, asked=("daily-csv",)) == "2020-12-11 21:30"
     late = _row(1, last_session="2020-12-09", failures=1)
     assert _next(csv, late) == "2020-12-11 21:30"

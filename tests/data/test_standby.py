@@ -14,20 +14,12 @@ FRESH = CLOSE + dt.timedelta(hours=3, minutes=14)
 STALE = CLOSE + dt.timedelta(hours=3, minutes=15)
 
 
-def _row(
-    last_session: str | None, missing: str = "", *, failures: int = 0, days: float = 1
-) -> dict[str, Any]:
-    tried = CLOSE - dt.timedelta(days=days)
-    return {
-        "last_session": last_session,
-        "missing": missing,
-        "failures": failures,
-        "last_attempt": f"{tried:%Y-%m-%dT%H:%M:%SZ}",
-    }
+def _row(last_session: str | None, missing: str = "") -> dict[str, Any]:
+    return {"last_session": last_session, "missing": missing}
 
 
-def _wanted(own: dict[str, Any], lead: dict[str, Any], now: dt.datetime) -> str | None:
-    session, _ = wanted(own, lead, SESSIONS, now)
+def _wanted(own: dict[str, Any] | None, lead: dict[str, Any], now: dt.datetime) -> str | None:
+    session = wanted(own, lead, SESSIONS, now)
     return None if session is None else f"{session:%Y-%m-%d}"
 
 
@@ -46,6 +38,7 @@ def test_a_session_is_wanted_once_the_first_source_is_stale(
     lead: dict[str, Any], now: dt.datetime, expected: str | None
 ) -> None:
     assert _wanted(_row("2020-12-04"), lead, now) == expected
+    assert _wanted(None, lead, now) == expected  # never asked before
 
 
 def test_what_it_has_itself_is_not_wanted_again() -> None:
@@ -53,11 +46,3 @@ def test_what_it_has_itself_is_not_wanted_again() -> None:
     assert _wanted(_row("2020-12-11"), late, STALE) is None
     assert _wanted(_row("2020-12-11"), dropped, STALE) is None
     assert _wanted(_row("2020-12-11", "2020-12-08"), dropped, STALE) == "2020-12-08"
-
-
-@pytest.mark.parametrize(
-    ("own", "days"), [(_row("2020-12-04"), 6), (_row("2020-12-04", failures=1), 0), (_row(None, days=-1), 0)]
-)
-def test_without_need_it_is_asked_weekly_and_a_day_after_a_failure(own: dict[str, Any], days: int) -> None:
-    _, coming = wanted(own, _row("2020-12-11"), SESSIONS, CLOSE)
-    assert coming == CLOSE + dt.timedelta(days=days)
