@@ -1,23 +1,20 @@
 """Restatements: figures that a source has replaced by others, the newest first.
 
-A change counts from RESTATED on. No restatements are: a figure given where there was none, a
-provisional bar made final, and what a split does to the figures of before it.
+A change counts from RESTATED on. Not restatements are a figure given where there was none, a provisional
+bar made final, and whatever changes when a source rewrites its history at a split.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import combinations
-from math import prod
 from typing import TYPE_CHECKING
 
 from storage.kinds import KINDS
-from storage.rows import instant, select
+from storage.rows import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     import sqlite_utils
 
@@ -25,11 +22,9 @@ if TYPE_CHECKING:
     from storage.rows import Moment, Row
 
 RESTATED = 1e-4  # relative: 1 basis point
-# What a source makes of a figure at a split: per-share figures are divided by its ratio.
-_POWERS = {"close": -1, "amount": -1, "nav": -1, "shares": 1}
-# Rebased figures are rounded again, distributions to 0.001.
-_ROUNDING, _SMALLEST = 1e-3, 1e-3
-_LATEST_REBASING = dt.timedelta(days=7)  # after a split; by then sources have rewritten their history
+# Days after a split by which sources have rewritten their history in new shares.
+REBASING_DAYS = 7
+_REBASED = {"bars", "distributions", "fund_facts"}  # kinds with figures a share
 
 
 @dataclass(frozen=True)
@@ -74,12 +69,11 @@ def restatements(
 ) -> list[Restatement]:
     """The last `limit` restatements of a kind, observed at or after `since`, newest first."""
     shape = KINDS[kind]
-    splits = _splits(db)
     found: list[Restatement] = []
     for pair in _pairs(db, shape, None if since is None else instant(since)):
         for column in shape.figures:
             old, new = pair[f"old_{column}"], pair[column]
-            if _differ(old, new) and not _is_rebased(shape, column, pair, splits):
+            if _differ(old, new):
                 key = {name: pair[name] for name in shape.key}
                 found.append(Restatement(kind, key, column, old, new, pair["source"], pair["observed_at"]))
         if len(found) >= limit:
@@ -87,38 +81,28 @@ def restatements(
     return found[:limit]
 
 
-def _splits(db: sqlite_utils.Database) -> list[Row]:
-    """Splits as ever told, by what they multiply a share count with; one taken back divides it again.
-
-    `on` is the day from which its source rewrites its history.
-    """
-    told = select(
-        db,
-        """
-        SELECT ticker, session, ratio, observed_at, lag(ratio) OVER (
-            PARTITION BY ticker, session, source ORDER BY observed_at, id
-        ) AS before FROM splits WHERE vintage > 0
-        """,
-    )
-    done = {(row["ticker"], row["session"], row["ratio"], row["session"]) for row in told if row["ratio"]}
-    done |= {
-        (row["ticker"], row["session"], 1 / row["before"], row["observed_at"][:10])
-        for row in told
-        if row["before"] and row["ratio"] is None
-    }
-    return [dict(zip(("ticker", "session", "ratio", "on"), each, strict=True)) for each in sorted(done)]
+# Splits of a fund after a session for which the source rewrote its history between two observations, or
+# within REBASING_DAYS of the split: it does so on the split's session, or when it withdraws the split.
+_REBASING = """
+    SELECT 1 FROM (
+        SELECT ticker, session, CASE WHEN ratio IS NULL THEN date(observed_at) ELSE session END AS day
+        FROM splits WHERE vintage > 0
+    ) AS split
+    WHERE split.ticker = new.ticker AND split.session > new.{date} AND split.day <= date(new.observed_at)
+    AND (date(old.observed_at) < split.day OR date(new.observed_at) <= date(split.day, '+{days} days'))
+"""
 
 
 def _pairs(db: sqlite_utils.Database, kind: Kind, since: str | None) -> Iterator[Row]:
     """Vintages with a figure unlike that of the one before, which is named old_...; newest first.
 
+    Left out is a pair between whose observations the source may have rewritten its history at a split.
+
     Walks the index {table}_revisions, so what is not asked for is not read.
     """
-    names = (*kind.whole_key, "observed_at", "old_observed_at", *kind.figures)
-    columns = [f"new.{name}" for name in (*kind.whole_key, "observed_at")]
-    columns += ["old.observed_at", *(f"new.{name}" for name in kind.figures)]
-    columns += [f"old.{name}" for name in kind.figures]
-    names += tuple(f"old_{name}" for name in kind.figures)
+    own = (*kind.whole_key, "observed_at", *kind.figures)
+    names = (*own, *(f"old_{name}" for name in kind.figures))
+    columns = [*(f"new.{name}" for name in own), *(f"old.{name}" for name in kind.figures)]
     same_key = " AND ".join(f"before.{name} = new.{name}" for name in kind.whole_key)
     differs = " OR ".join(
         f"(old.{name} IS NOT NULL AND (new.{name} IS NULL"
@@ -127,6 +111,9 @@ def _pairs(db: sqlite_utils.Database, kind: Kind, since: str | None) -> Iterator
     )
     final = "AND old.provisional = 0" if "provisional" in kind.values else ""
     bound = "AND new.observed_at >= :since" if since else ""
+    rebased = ""
+    if kind.table in _REBASED:
+        rebased = f"AND NOT EXISTS ({_REBASING.format(date=kind.session, days=REBASING_DAYS)})"
     sql = f"""
         SELECT {", ".join(columns)} FROM {kind.table} AS new INDEXED BY {kind.table}_revisions
         JOIN {kind.table} AS old ON old.id = (
@@ -134,7 +121,7 @@ def _pairs(db: sqlite_utils.Database, kind: Kind, since: str | None) -> Iterator
             WHERE {same_key} AND vintage > 0 AND (observed_at, id) < (new.observed_at, new.id)
             ORDER BY observed_at DESC, id DESC LIMIT 1
         )
-        WHERE new.vintage = 2 {bound} {final} AND ({differs})
+        WHERE new.vintage = 2 {bound} {final} AND ({differs}) {rebased}
         ORDER BY new.observed_at DESC, new.id DESC
     """  # noqa: S608 - names from KINDS only
     with closing(db.execute(sql, {"since": since} if since else {})) as cursor:
@@ -147,28 +134,3 @@ def _differ(old: float | None, new: float | None) -> bool:
     if old is None or new is None:
         return old is not None
     return abs(new - old) > RESTATED * abs(old)
-
-
-def _is_rebased(kind: Kind, column: str, pair: Row, splits: Sequence[Row]) -> bool:
-    """Whether splits between two vintages explain the change, up to rounding.
-
-    Sources rewrite their history at a split or some days later; each split, or several at once.
-    """
-    power = _POWERS.get(column)
-    old, new = pair[f"old_{column}"], pair[column]
-    if power is None or new is None:
-        return False
-    ratios = [
-        split["ratio"] ** power
-        for split in splits
-        if split["ticker"] == pair["ticker"]
-        and split["session"] > pair[kind.session]
-        and split["on"] <= pair["observed_at"][:10]
-        and _day(pair["old_observed_at"]) <= _day(split["on"]) + _LATEST_REBASING
-    ]
-    factors = (prod(some) for count in range(1, len(ratios) + 1) for some in combinations(ratios, count))
-    return any(abs(new - old * factor) <= max(_ROUNDING * abs(new), _SMALLEST) for factor in factors)
-
-
-def _day(text: str) -> dt.date:
-    return dt.date.fromisoformat(text[:10])
