@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage.rows import change, instant, select, select_one
+from storage.sources import RESTORED_AT
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -148,13 +149,13 @@ def finish(db: sqlite_utils.Database, summary_id: int, status: str) -> bool:
     return change(db, sql, (status, summary_id)) == 1
 
 
-def skip_due(db: sqlite_utils.Database, chat_id: int, until: Moment) -> int:
-    """Leave out a chat's summaries that were due by an instant and not sent; how many."""
+def skip_before_restore(db: sqlite_utils.Database) -> int:
+    """Leave out the summaries that were due before a restore, because they may have been sent; how many."""
     sql = """
         UPDATE summaries SET status = 'skipped'
-        WHERE chat_id = ? AND due_at <= ? AND status IN ('due', 'claimed')
+        WHERE status = 'due' AND due_at <= (SELECT value FROM meta WHERE key = ?)
     """
-    return change(db, sql, (chat_id, instant(until)))
+    return change(db, sql, (RESTORED_AT,))
 
 
 def seen_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> bool:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storage import sources
 from storage.rows import change, instant, not_earlier, select
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import sqlite_utils
 
     from storage.rows import Moment
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What a backup held, and what was done about it."""
+
+    made: datetime | None  # its last tick, None before the first
+    repeats: int  # messages that waited, sent once more and marked
+    summaries: int  # that waited, given up
 
 
 def recover(db: sqlite_utils.Database, now: Moment) -> int:
@@ -42,12 +55,15 @@ def requeue(db: sqlite_utils.Database, not_before: Moment) -> int:
     return change(db, sql, (not_earlier(not_before),))
 
 
-def doubt_all(db: sqlite_utils.Database, now: Moment) -> dict[str, int]:
-    """What waited in the backup may have been sent since; rows by their new status.
+def settle_restore(db: sqlite_utils.Database, now: Moment) -> RestoreReport:
+    """Prepare a backup that takes the database's place at `now`: nothing is sent twice without a mark.
 
-    It goes on as after a crash: a summary is given up, anything else is sent once more, marked.
+    Whatever the replaced database did until now is not known here. So what waits in the backup goes on as
+    after a crash (a summary is given up, anything else is sent once more, marked), and the instant is
+    stored, from which `outbox.enqueue` and
+    `chats.skip_before_restore` know what may have been sent before.
     """
-    held = select(
+    statuses = select(
         db,
         """
         UPDATE outbox SET
@@ -57,14 +73,6 @@ def doubt_all(db: sqlite_utils.Database, now: Moment) -> dict[str, int]:
         """,
         (instant(now),),
     )
-    return {status: sum(row["status"] == status for row in held) for status in ("ambiguous", "dead")}
-
-
-def note_sent(db: sqlite_utils.Database, chat_id: int, kind: str, dedup: str, now: Moment) -> bool:
-    """Note that a message may have been sent by a database that was lost, so that it is never queued here."""
-    sql = """
-        INSERT INTO outbox (chat_id, kind, dedup, payload, status, not_before, reason, created_at, updated_at)
-        VALUES (:chat_id, :kind, :dedup, '{}', 'sent', :at, 'perhaps, before the restore', :at, :at)
-        ON CONFLICT (dedup) DO NOTHING
-    """
-    return change(db, sql, {"chat_id": chat_id, "kind": kind, "dedup": dedup, "at": instant(now)}) == 1
+    sources.set_meta(db, sources.RESTORED_AT, instant(now))
+    repeats = sum(row["status"] == "ambiguous" for row in statuses)
+    return RestoreReport(sources.heartbeat(db), repeats, len(statuses) - repeats)

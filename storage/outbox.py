@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from storage import halts
 from storage.rows import Row, change, instant, not_earlier, select, select_one
+from storage.sources import RESTORED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from storage.rows import Moment
 
-# Key of the program's own note: the last session that was told of by a database which a backup replaced.
-TOLD_UNTIL = "told_until"
+# No session closes earlier in UTC: 13:00 in New York, in summer.
+EARLIEST_CLOSE = "T17:00:00Z"
 # Quiet hours, back-off and the halts that Telegram names are all shorter.
 FARTHEST = timedelta(days=2)
 
@@ -66,7 +67,7 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
 
     kind: 'reply', 'alert', 'notice' or 'summary'; payload: {"html", "plain", "buttons", "silent"}, and
     "reply_to", the message_id it answers; more is ignored.
-    about: the session it tells of; one that was told of before a restore is marked as a possible repeat.
+    about: the session it tells of; one that began to close before a restore is marked as a possible repeat.
     """
     at = instant(now)
     cursor = db.execute(
@@ -74,7 +75,7 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
         INSERT INTO outbox
             (chat_id, thread_id, kind, dedup, payload, photo, not_before, created_at, updated_at, unknown)
         VALUES (:chat_id, :thread_id, :kind, :dedup, :payload, :photo, :not_before, :at, :at,
-            coalesce((SELECT :about <= value FROM meta WHERE key = :told), 0))
+            coalesce((SELECT :about || :earliest_close <= value FROM meta WHERE key = :restored), 0))
         ON CONFLICT (dedup) DO NOTHING
         """,
         {
@@ -87,7 +88,8 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
             "not_before": at if not_before is None else not_earlier(not_before),
             "at": at,
             "about": about,
-            "told": TOLD_UNTIL,
+            "earliest_close": EARLIEST_CLOSE,
+            "restored": RESTORED_AT,
         },
     )
     return cursor.lastrowid if cursor.rowcount == 1 else None

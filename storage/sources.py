@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 IMPORTED = "Imported"  # outcome of what a file brought
 
 _HEARTBEAT = "heartbeat"
+# Key of the note of when a backup took the database's place: what was sent until then is not known here.
+RESTORED_AT = "restored_at"
 
 
 def record_success(

@@ -9,21 +9,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.analytics.sessions import Sessions
 from bot.cli.hold import beside_the_bot
 from bot.cli.voice import busy, say
 from bot.copies import file_of, kept
 from bot.errors import BotError
-from bot.jobs.restored import last_possible_send, settle_restore
 from bot.words import counted
-from storage import sources
-from storage.db import StorageError, backup, hold_lock, open_database, restore, row_counts
+from storage.db import backup, hold_lock, open_database, restore, row_counts
+from storage.doubts import settle_restore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.config import Config
-    from bot.jobs.restored import RestoreReport
+    from storage.doubts import RestoreReport
 
 
 def back_up(given: argparse.Namespace, config: Config) -> int:
@@ -42,17 +40,13 @@ def put_back(given: argparse.Namespace, config: Config) -> int:
     now, path = dt.datetime.now(dt.UTC), config.database
     aside = path.with_name(f"{path.stem}-replaced-{now:%Y-%m-%dT%H%M%SZ}{path.suffix}")
     with hold_lock(path), busy("Restoring"):
-        until = last_possible_send(_last_tick(path), now)
-        how = partial(
-            settle_restore, sessions=Sessions(config.closed), zone=config.timezone, until=until, now=now
-        )
-        settled = restore(given.file, path, aside, how)
+        report = restore(given.file, path, aside, partial(settle_restore, now=now))
     with open_database(path, read_only=True) as database:
         rows = database.run_sync(row_counts)
     say(f"{given.file} is now {path}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
     if aside.exists():
         say(f"what was there is kept as {aside}; delete it when all is well")
-    for line in _told(settled):
+    for line in _report_lines(report):
         say(line)
     return 0
 
@@ -67,23 +61,15 @@ def _refuse_missing(file: Path, config: Config) -> None:
     raise BotError(f"There is no backup {file}{hint}.")
 
 
-def _last_tick(path: Path) -> dt.datetime | None:
-    """The last tick of the database to be replaced, None when it cannot say."""
-    try:
-        with open_database(path, read_only=True) as database:
-            return database.run_sync(sources.heartbeat)
-    except StorageError:
-        return None
-
-
-def _told(settled: RestoreReport) -> list[str]:
-    """What becomes of the messages about the time between the backup and the loss."""
-    made = f"{settled.made:%Y-%m-%d %H:%M} UTC" if settled.made else "before the bot's first tick"
+def _report_lines(report: RestoreReport) -> list[str]:
+    """What becomes of the messages about the time between the backup and now."""
+    made = f"{report.made:%Y-%m-%d %H:%M} UTC" if report.made else "before the bot's first tick"
     lines = [
-        f"the backup's last tick: {made}; sessions since are judged when the bot runs and has their data"
+        f"the backup's last tick: {made}; sessions since are judged when the bot runs and has their data",
+        "their alerts may have been sent before: marked “possible repeat”; summaries due until now: left out",
     ]
-    if settled.repeats:
-        lines.append(f"{counted(settled.repeats, 'message')} waited then: sent, marked “possible repeat”")
-    if settled.summaries:
-        lines.append(f"{counted(settled.summaries, 'summary')} that may have been sent since: left out")
+    if report.repeats:
+        lines.append(f"{counted(report.repeats, 'message')} waited then: sent, marked “possible repeat”")
+    if report.summaries:
+        lines.append(f"{counted(report.summaries, 'summary')} waited then: left out")
     return lines

@@ -116,6 +116,7 @@ def _plan(
             instant = due_instant(day, chat["summary_at"], zone)
             if instant is not None and made <= instant <= now and (since is None or since < instant):
                 chats.add_due(db, chat["chat_id"], DAILY, day.isoformat(), instant)
+    chats.skip_before_restore(db)
     found: dict[int, Rows] = defaultdict(list)
     for row in chats.due(db, now):
         found[row["chat_id"]].append(row)

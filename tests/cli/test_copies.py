@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Call, Files
 
 TUESDAY = "2020-10-06T22:00Z"
+MARKED = "their alerts may have been sent before: marked “possible repeat”; summaries due until now: left out"
 WORDS = {"html": "news", "plain": "news", "buttons": [], "silent": False}
 
 
@@ -55,7 +56,7 @@ def test_wrecked_and_restored_the_bot_answers_as_before(bot: Call, files: Files)
 
     restored = bot("restore", "copy.db", "--db", "bot.db")
     assert (restored.code, restored.err) == (0, "")
-    first, aside, tick = restored.out.splitlines()
+    first, aside, tick, marked = restored.out.splitlines()
     assert re.fullmatch(r"copy\.db is now bot\.db: [\d,]+ rows in \d+ tables, verified", first)
     found = re.fullmatch(
         r"what was there is kept as (bot-replaced-\d{4}-\d\d-\d\dT\d{6}Z\.db); delete it when all is well",
@@ -64,6 +65,7 @@ def test_wrecked_and_restored_the_bot_answers_as_before(bot: Call, files: Files)
     assert found is not None
     assert Path(found[1]).read_bytes() == b"wrecked" * 10_000
     assert tick.startswith("the backup's last tick: 20")
+    assert marked == MARKED
     assert [ask(bot, line) for line in questions] == before
 
 
@@ -83,8 +85,9 @@ def test_what_waited_is_counted(bot: Call) -> None:
             "the backup's last tick: before the bot's first tick; "
             "sessions since are judged when the bot runs and has their data"
         ),
+        MARKED,
         "2 messages waited then: sent, marked “possible repeat”",
-        "1 summary that may have been sent since: left out",
+        "1 summary waited then: left out",
     ]
 
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from telegram.ext import ExtBot
 
-from bot.analytics.sessions import Sessions
 from bot.delivery import Delivery
-from bot.jobs.restored import RestoreReport, last_possible_send, settle_restore
 from bot.local import Unlimited
 from storage import chats, outbox, sources
 from storage.db import backup, restore
+from storage.doubts import RestoreReport, settle_restore
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import Desk, after_close, sessions
 
@@ -69,18 +68,16 @@ def heads(api: FakeBotApi, chat_id: int = ME) -> list[str]:
     return [" | ".join(message.text.splitlines()[:2]) for message in api.messages(chat_id)]
 
 
-def put_back(
-    desk: Desk, copy: Path, moment: dt.datetime, *, lost: dt.datetime | None = None
-) -> tuple[Desk, RestoreReport]:
+def put_back(desk: Desk, copy: Path, moment: dt.datetime) -> tuple[Desk, RestoreReport]:
     """Restore at a moment, as the command does; the desk of the next process."""
     desk.database.close()
     path = desk.database.path
-    until = last_possible_send(lost, moment)
-    how = partial(settle_restore, sessions=Sessions(), zone="America/New_York", until=until, now=moment)
-    settled = restore(copy, path, path.with_name(f"aside-{moment:%H%M}.db"), how)
+    report = restore(
+        copy, path, path.with_name(f"aside-{moment:%H%M}.db"), partial(settle_restore, now=moment)
+    )
     after = Desk(path)
     after.now = moment
-    return after, settled
+    return after, report
 
 
 @pytest.fixture
@@ -112,9 +109,9 @@ async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None
     assert len(before[ME]) == 4
     answers = await desk.query("SELECT alert_id, session, transition, value FROM alert_events")
 
-    after, settled = put_back(desk, copy, after_close(DAYS[2], 4))
+    after, report = put_back(desk, copy, after_close(DAYS[2], 4))
     desks.append(after)
-    assert (settled.repeats, settled.summaries) == (0, 2)
+    assert (report.repeats, report.summaries) == (0, 0)
     # The next process fetches what is missing and goes on; what it tells again is marked as such.
     await after.closes([0.65, 0.65], DAYS[1])
     await tick(after, api, after_close(DAYS[2], 4.5))
@@ -133,23 +130,6 @@ async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None
     assert len(heads(api)) == len(before[ME]) + 2
 
 
-async def test_a_session_lost_before_it_was_told_is_told_without_a_mark(
-    desks: list[Desk], copy: Path, api: FakeBotApi
-) -> None:
-    (desk,) = desks
-    await prepared(desk, api)
-    lost = desk.now
-    backup(desk.database.path, copy)
-    after, settled = put_back(desk, copy, after_close(DAYS[2], 4), lost=lost)
-    desks.append(after)
-    assert settled.summaries == 0
-    await after.closes([0.65, 0.65], DAYS[1])
-    await tick(after, api, after_close(DAYS[2], 4.5))
-    fired, summary = heads(api)[1:]
-    assert fired.startswith("Alert #1 fired")
-    assert summary.startswith("Daily summary")
-
-
 def waiting(db: sqlite_utils.Database, now: dt.datetime) -> None:
     chats.ensure_chat(db, ME, "private", "", now)
     for kind in ("alert", "notice", "summary"):
@@ -164,39 +144,60 @@ async def test_what_waited_in_the_backup_is_sent_once_more_and_marked_but_no_sum
     await desk.closes(QUIET)
     await desk.database.run(partial(waiting, now=desk.now))
     backup(desk.database.path, copy)
-    after, settled = put_back(desk, copy, desk.now + dt.timedelta(hours=1))
+    after, report = put_back(desk, copy, desk.now + dt.timedelta(hours=1))
     desks.append(after)
-    assert (settled.repeats, settled.summaries) == (2, 1)
+    assert (report.repeats, report.summaries) == (2, 1)
     await tick(after, api)
     await tick(after, api)
     assert heads(api) == ["possible repeat | a alert", "possible repeat | a notice"]
 
 
-async def test_a_summary_due_after_the_loss_is_sent(desks: list[Desk], copy: Path, api: FakeBotApi) -> None:
+async def test_of_summaries_those_due_until_the_restore_are_left_out(
+    desks: list[Desk], copy: Path, api: FakeBotApi
+) -> None:
     (desk,) = desks
     await prepared(desk, api)
     backup(desk.database.path, copy)
-    await desk.closes([0.5], DAYS[1])
-    await tick(desk, api)  # an hour after the close; the summary is not due yet
-    after, settled = put_back(desk, copy, after_close(DAYS[1], 1.5), lost=desk.now)
+    before, _ = put_back(desk, copy, after_close(DAYS[1], 1.5))  # the summary of 18:00 is not due yet
+    await before.closes([0.5], DAYS[1])
+    await tick(before, api, after_close(DAYS[1], 3))
+    assert len(heads(api)) == 2
+    after, _ = put_back(before, copy, after_close(DAYS[1], 3))
     desks.append(after)
-    assert settled.summaries == 0
     await after.closes([0.5], DAYS[1])
-    await tick(after, api, after_close(DAYS[1], 3))
+    await tick(after, api, after_close(DAYS[1], 3.5))
+    rows = await after.query("SELECT local_date, status FROM summaries ORDER BY local_date")
+    assert tuple(rows[-1].values()) == (DAYS[1], "skipped")
     assert len(heads(api)) == 2
 
 
 @pytest.mark.parametrize(
-    ("beat", "told"),
-    [(None, "22:00"), ("2020-01-17T21:00:00Z", "21:10"), ("2020-01-17T21:59:00Z", "22:00")],
+    ("restored", "unknown"),
+    [("2020-01-17T16:59:59Z", 0), ("2020-01-17T17:00:00Z", 1), ("2020-01-18T00:00:00Z", 1), (None, 0)],
 )
-def test_the_replaced_database_says_until_when_it_told(beat: str | None, told: str) -> None:
-    now = dt.datetime(2020, 1, 17, 22, tzinfo=dt.UTC)
-    moment = last_possible_send(dt.datetime.fromisoformat(beat) if beat else None, now)
-    assert f"{moment:%H:%M}" == told
+async def test_what_is_about_a_session_that_may_have_closed_before_the_restore_is_marked(
+    desks: list[Desk], restored: str | None, unknown: int
+) -> None:
+    (desk,) = desks
+
+    def enqueue(db: sqlite_utils.Database) -> None:
+        if restored:
+            settle_restore(db, restored)
+        outbox.enqueue(
+            db,
+            chat_id=ME,
+            kind="alert",
+            dedup="a",
+            payload={},
+            now="2020-01-18T01:00:00Z",
+            about="2020-01-17",
+        )
+
+    await desk.database.run(enqueue)
+    assert await desk.query("SELECT unknown FROM outbox") == [{"unknown": unknown}]
 
 
-async def test_restored_twice_the_later_of_both_limits_counts(
+async def test_restored_twice_the_later_restore_counts(
     desks: list[Desk], copy: Path, api: FakeBotApi
 ) -> None:
     (desk,) = desks
@@ -205,6 +206,8 @@ async def test_restored_twice_the_later_of_both_limits_counts(
     first, _ = put_back(desk, copy, after_close(DAYS[2], 4))
     second_copy = copy.with_name("second.sqlite3")
     backup(first.database.path, second_copy)
-    second, _ = put_back(first, second_copy, after_close(DAYS[2], 5), lost=after_close(DAYS[0], 3))
+    later = after_close(DAYS[2], 5)
+    second, _ = put_back(first, second_copy, later)
     desks.append(second)
-    assert await second.database.run(lambda db: sources.meta(db, outbox.TOLD_UNTIL)) == DAYS[2]
+    restored_at = await second.database.run(lambda db: sources.meta(db, sources.RESTORED_AT))
+    assert restored_at == f"{later:%Y-%m-%dT%H:%M:%SZ}"

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.doubts import doubt_all, note_sent, recover, requeue
-from storage.outbox import claim, enqueue, mark_ambiguous, next_due, note, retry_at
+from storage import sources
+from storage.doubts import RestoreReport, recover, requeue, settle_restore
+from storage.outbox import claim, mark_ambiguous, next_due, note, retry_at
 from storage.rows import select
 from tests.storage.messages import NOON, ONE, TWO, claimed, put, row_of
 
@@ -99,7 +100,8 @@ def test_whatever_was_not_finished_in_the_backup_is_in_doubt(
 ) -> None:
     message = put(db, kind, kind=kind)
     db.execute("UPDATE outbox SET status = ?, unknown = 1", (status,))
-    assert doubt_all(db, ONE) == {"ambiguous": 0, "dead": 0, then: 1}
+    assert settle_restore(db, ONE) == RestoreReport(None, int(then == "ambiguous"), int(then == "dead"))
+    assert sources.meta(db, sources.RESTORED_AT) == ONE
     row = row_of(db, message)
     assert (row["status"], row["unknown"], row["updated_at"]) == (then, 2, ONE)
     assert row["reason"] == "waited when the backup was made"
@@ -110,12 +112,5 @@ def test_what_was_finished_in_the_backup_stays_as_it_is(db: sqlite_utils.Databas
     put(db, "a")
     db.execute("UPDATE outbox SET status = ?", (status,))
     before = select(db, "SELECT * FROM outbox")
-    assert doubt_all(db, ONE) == {"ambiguous": 0, "dead": 0}
+    assert settle_restore(db, ONE) == RestoreReport(None, 0, 0)
     assert select(db, "SELECT * FROM outbox") == before
-
-
-def test_a_message_noted_as_sent_is_never_queued(db: sqlite_utils.Database) -> None:
-    assert note_sent(db, 1, "summary", "a", NOON)
-    assert not note_sent(db, 1, "summary", "a", ONE)
-    assert claimed(db, TWO) == []
-    assert enqueue(db, chat_id=1, kind="summary", dedup="a", payload={}, now=ONE) is None
