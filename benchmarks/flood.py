@@ -88,7 +88,12 @@ async def measure(
     async with FakeBotApi(clock=clock) as api, open_database(path) as database:
         for chat in (*range(1, PEOPLE + 1), FLOODER):
             api.chat(chat)
-        config = Config(token=api.token, base_url=api.root, database=path, access="open", yahoo=False)
+        config = Config().with_keys(
+            telegram={"token": api.token, "base_url": api.root},
+            storage={"database": path},
+            access={"mode": "open"},
+            sources={"yahoo": False},
+        )
         bot = app.telegram_bot(config, database, lambda: dt.datetime.now(dt.UTC), apart=True)
         async with bot.application:
             await bot.application.start()

@@ -40,19 +40,19 @@ def services_of(
     config: Config, database: Database, clock: Clock, *, live: bool, apart: bool = False
 ) -> Services:
     """What handlers and jobs share; `apart` draws pictures in a process of its own."""
-    markets = Markets(database, clock, config.closed)
+    markets = Markets(database, clock, config.calendar.closed)
     return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=apart))
 
 
 def providers_of(config: Config) -> list[Provider]:
     """The sources that the config switches on."""
     chosen: list[Provider] = []
-    if config.yahoo:
-        chosen.append(Yahoo(_cache(config.database), config.yahoo_timeout))
-    if config.daily_csv:
-        chosen.append(DailyCsv(config.daily_csv, lambda: Sessions(config.closed)))
+    if config.sources.yahoo:
+        chosen.append(Yahoo(_cache(config.storage.database), config.sources.yahoo_timeout))
+    if config.sources.daily_csv:
+        chosen.append(DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed)))
     urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
-    if config.issuer and urls:
+    if config.issuer.fetch and urls:
         chosen.append(IssuerFiles(urls))
     return chosen
 
@@ -75,9 +75,9 @@ def telegram_bot(
     quota = Quota(clock)
     application: App = (
         Application.builder()
-        .token(config.token)
-        .base_url(f"{config.base_url}/bot")
-        .base_file_url(f"{config.base_url}/file/bot")
+        .token(config.telegram.token.get_secret_value())
+        .base_url(f"{config.telegram.base_url}/bot")
+        .base_file_url(f"{config.telegram.base_url}/file/bot")
         .read_timeout(30)
         .get_updates_request(UpdatesRequest())
         .rate_limiter(limiter or SendBudget())
@@ -116,7 +116,7 @@ def _assembled(
         application.bot,
         services.database,
         now=services.clock,
-        owner=services.config.owner,
+        owner=services.config.access.owner,
         only=only,
         besides=besides,
     )

@@ -19,7 +19,7 @@ FAILING = "backup_failing"  # meta key: since when, while the owner knows that b
 
 def file_of(config: Config, day: dt.date) -> Path:
     """The copy of a local date, e.g. backups/bot-2020-12-11.db."""
-    return config.backups / f"{config.database.stem}-{day}{config.database.suffix}"
+    return config.backups / f"{config.storage.database.stem}-{day}{config.storage.database.suffix}"
 
 
 def kept(config: Config) -> list[tuple[dt.date, Path]]:
@@ -40,7 +40,8 @@ def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
 
 def _dated(config: Config, ending: str) -> list[tuple[dt.date, Path]]:
     """Files named after the database and a date, the newest first; `ending` is a pattern."""
-    stem, suffix = re.escape(config.database.stem), re.escape(config.database.suffix)
+    database = config.storage.database
+    stem, suffix = re.escape(database.stem), re.escape(database.suffix)
     name = re.compile(rf"{stem}-(\d{{4}}-\d\d-\d\d){suffix}{ending}")
     if not config.backups.is_dir():
         return []

@@ -42,8 +42,8 @@ def preferences_of(config: Config, row: Mapping[str, Any] | None) -> Preferences
     """Preferences of a chat's row, None for a chat that is not known."""
     found = row or {}
     return Preferences(
-        zone=zone_of(found.get("timezone"), config.timezone).key,
-        theme=THEMES.get(found.get("theme") or config.theme, THEMES["light"]),
+        zone=zone_of(found.get("timezone"), config.time.timezone).key,
+        theme=THEMES.get(found.get("theme") or config.charts.theme, THEMES["light"]),
         total=RETURNS.get(found.get("returns") or "both"),
         numbers=found.get("numbers") or USUAL,
     )

@@ -107,7 +107,7 @@ async def _live(bot: Bot, poller: Poller) -> str:
 
 async def _show_menus(bot: Bot) -> None:
     """The menu of commands for everybody, and the owner's with what is theirs alone."""
-    telegram, owner = bot.application.bot, bot.services.config.owner
+    telegram, owner = bot.application.bot, bot.services.config.access.owner
     try:
         await telegram.set_my_commands(menu())
         if owner is not None:
@@ -128,7 +128,7 @@ async def _reach(bot: Bot) -> str:
         except InvalidToken:
             return "Telegram refuses this token; ask @BotFather for a valid one."
         except TelegramError as error:
-            url = bot.services.config.base_url
+            url = bot.services.config.telegram.base_url
             _log.warning("%s cannot be reached (%s); next try in %.0f s", url, reason(error), rest)
             with suppress(StorageError):
                 await bot.services.database.run(partial(sources.beat, now=bot.services.clock()))
@@ -189,5 +189,5 @@ async def send_waiting(bot: Bot) -> tuple[int, str]:
     except InvalidToken:
         return 0, "Telegram refuses this token; ask @BotFather for a valid one."
     except TelegramError as error:
-        return 0, f"{bot.services.config.base_url} cannot be reached ({reason(error)})"
+        return 0, f"{bot.services.config.telegram.base_url} cannot be reached ({reason(error)})"
     return drained.sent, drained.stopped

@@ -14,7 +14,7 @@ import datetime as dt
 import io
 import sys
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ async def story(folder: Path) -> list[Bubble]:
     clock = Clock(QUESTIONS_NOW, running=False)
     telegram = Recorder(clock)
     with open_database(folder / "demo.db") as database:
-        config = replace(Config(), database=database.path, access="open")
+        config = Config().with_keys(storage={"database": database.path}, access={"mode": "open"})
         bot = app.local_bot(app.services_of(config, database, clock, live=False), telegram)
         with contextlib.redirect_stdout(io.StringIO()):
             async with bot.application:

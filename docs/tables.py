@@ -1,6 +1,6 @@
 """The tables of the documentation, made from what the program itself goes by.
 
-    python -m docs.tables        # writes them into README.md and docs/*.md
+    python -m docs.tables        # writes them into README.md and docs/*.md, and config.example.toml
 
 A table stands between `<!-- name -->` and `<!-- /name -->`. A test compares what stands there with
 what is made here, so that no command, metric, key or subcommand is missing or out of date.
@@ -9,17 +9,21 @@ what is made here, so that no command, metric, key or subcommand is missing or o
 from __future__ import annotations
 
 import argparse
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from bot.alerts.presets import PRESETS
 from bot.analytics.counts import FLAGS
 from bot.analytics.registry import METRICS
 from bot.chat.commands import COMMANDS
 from bot.cli import parser
-from bot.config import KEYS
+from bot.config import KEYS, Key
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter
@@ -27,9 +31,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 EXAMPLE = ROOT / "config.example.toml"
+EXAMPLE_HEAD = """\
+# Copy to config.toml, edit, and run: python -m bot run --config config.toml
+# Every key may be left out; what stands here is its default unless the comment says otherwise.
+"""
 _BLOCK = re.compile(r"<!-- (?P<name>[a-z ]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
-_SECTION = re.compile(r"\[(\w+)\]")
-_KEY = re.compile(r"(?P<off># )?(?P<key>[a-z_]+) = (?P<value>.+)")
 _EVERYWHERE = re.compile(r"\[(?:-h|--config FILE|--db FILE)\] ?")
 
 
@@ -90,27 +96,34 @@ def _lag(metric: Metric) -> str:
 
 
 def keys() -> str:
-    """Every key of the configuration, described by the comments of config.example.toml."""
-    described = dict(_described(EXAMPLE.read_text(encoding="utf-8")))
-    rows = [(f"`[{section}] {key}`", described[section, key]) for section, key, _ in KEYS.values()]
+    """Every key of the configuration, and its default unless its description speaks of one."""
+    rows = [(f"`[{key.section}] {key.name}`", key.description + _default(key)) for key in KEYS]
     return table(("Key", "What it does"), rows)
 
 
-def _described(text: str) -> Iterator[tuple[tuple[str, str], str]]:
-    """Section and key -> the comments above it, and its default unless they speak of it."""
-    section, comments = "", list[str]()
-    for line in text.splitlines():
-        if found := _KEY.fullmatch(line):
-            words = " ".join(comments)
-            if not found["off"] and "default" not in words.lower() and found["value"] != '""':
-                words += f" Default: `{found['value']}`."
-            yield (section, found["key"]), words
-            comments = []
-        elif line.startswith("# "):
-            comments.append(line.removeprefix("# "))
-        else:
-            comments = []
-            section = found[1] if (found := _SECTION.fullmatch(line)) else section
+def _default(key: Key) -> str:
+    value = toml_value(key.value)
+    shown = not key.commented_out and "default" not in key.description.lower() and value != '""'
+    return f" Default: `{value}`." if shown else ""
+
+
+def toml_value(value: object) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    return json.dumps(sorted(value) if isinstance(value, frozenset) else value)
+
+
+def example_config() -> str:
+    """The text of config.example.toml: every key below its description."""
+    blocks = [EXAMPLE_HEAD]
+    for section in dict.fromkeys(key.section for key in KEYS):
+        blocks.append(f"\n[{section}]\n")
+        for key in (key for key in KEYS if key.section == section):
+            comments = textwrap.wrap(key.description, 106, break_long_words=False, break_on_hyphens=False)
+            blocks += [f"# {line}\n" for line in comments]
+            blocks.append(f"{'# ' if key.commented_out else ''}{key.name} = {toml_value(key.value)}\n")
+    return "".join(blocks)
 
 
 def subcommands() -> str:
@@ -152,10 +165,11 @@ def _block(name: str) -> str:
 
 
 def main() -> None:
-    """Write the tables into the pages."""
+    """Write the tables into the pages, and the example configuration."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         page.write_text(filled(text), encoding="utf-8")
+    EXAMPLE.write_text(example_config(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import pytest
 
 from bot.config import load_config
 from bot.errors import ConfigError
-from bot.token import TOKEN_VARIABLE
+from bot.secrets import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 TOKEN = "123456789:" + "A" * 35
@@ -24,6 +25,11 @@ def write(folder: Path, text: str) -> Path:
     file.write_text(text, encoding="utf-8")
     file.chmod(0o600)
     return file
+
+
+def token_of(file: Path | None, environment: Mapping[str, str] | None = None) -> str:
+    """The token that `run` uses with a configuration."""
+    return load_config(file, environment, token_needed=True).telegram.token.get_secret_value()
 
 
 def problems(folder: Path, text: str, **environment: str) -> list[str]:

@@ -104,13 +104,11 @@ class Place:
 @asynccontextmanager
 async def at_work(place: Place) -> AsyncIterator[tuple[serving.Bot, asyncio.Task[str]]]:
     """The bot in this process, as `run` serves it."""
-    config = Config(
-        token=place.api.token,
-        base_url=place.api.root,
-        database=place.database,
-        access="open",
-        yahoo=False,
-        owner=OWNER,
+    config = Config().with_keys(
+        telegram={"token": place.api.token, "base_url": place.api.root},
+        storage={"database": place.database},
+        access={"mode": "open", "owner": OWNER},
+        sources={"yahoo": False},
     )
     with open_database(place.database) as database:
         bot = app.telegram_bot(config, database)

@@ -3,17 +3,31 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
-from dataclasses import fields, replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr, ValidationError
 
-from bot.config import KEYS, Config, default_database, load_config
+from bot.config import (
+    KEYS,
+    AccessSection,
+    BackupSection,
+    CalendarSection,
+    ChartsSection,
+    Config,
+    HeartbeatSection,
+    LogSection,
+    SourcesSection,
+    StorageSection,
+    TelegramSection,
+    TimeSection,
+    default_database,
+    load_config,
+)
 from bot.errors import ConfigError
 from bot.pair import DEFAULT_PAIR, Fund, Pair
-from bot.token import TOKEN_VARIABLE
-from tests.configs import TOKEN, UNLIKE, problems, write
+from bot.secrets import TOKEN_VARIABLE
+from tests.configs import TOKEN, UNLIKE, problems, token_of, write
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 PERSON = "must be a person's id, which is positive; groups belong into chats"
@@ -36,32 +50,42 @@ def example(uncommented: bool) -> str:
 
 
 def test_the_example_is_loaded_and_holds_the_defaults() -> None:
-    found = load_config(EXAMPLE, {TOKEN_VARIABLE: TOKEN}, token_needed=True)
-    default = Config()
-    differing = {
-        each.name for each in fields(Config) if getattr(found, each.name) != getattr(default, each.name)
-    }
-    assert differing == {"token", "database"}
-    assert found.database == EXAMPLE.parent / "bot.db"
+    config = load_config(EXAMPLE, {TOKEN_VARIABLE: TOKEN}, token_needed=True)
+    assert config == Config().with_keys(
+        telegram={"token": TOKEN}, storage={"database": EXAMPLE.parent / "bot.db"}
+    )
 
 
 def test_the_example_has_every_key_and_no_other() -> None:
     tables = tomllib.loads(example(uncommented=True))
     keys = {(section, key) for section, table in tables.items() for key in table}
-    assert keys == {(section, key) for section, key, _ in KEYS.values()}
+    assert keys == {(key.section, key.name) for key in KEYS}
     plain = {(s, k) for s, table in tomllib.loads(example(uncommented=False)).items() for k in table}
     assert keys - plain == WITHOUT_DEFAULT
 
 
-def test_every_key_of_the_example_is_explained_by_the_line_above() -> None:
-    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
-    for above, line in pairwise(lines):
-        if re.match(r"(# )?\w+ = ", line):
-            assert above.startswith("# "), f"{line} is not explained"
+def test_every_key_is_described() -> None:
+    assert [key.name for key in KEYS if len(key.description) < 10] == []
 
 
-def test_every_key_is_a_field_of_the_configuration() -> None:
-    assert set(KEYS) - {"token_file"} == {each.name for each in fields(Config)}
+def test_no_key_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for section in Config.model_fields:
+        monkeypatch.setenv(section, "{}")
+        monkeypatch.setenv(section.upper(), '{"unknown": 1}')
+    assert load_config(None) == Config()
+
+
+def test_a_key_named_as_an_argument_of_pydantic_is_unknown(tmp_path: Path) -> None:
+    (sentence,) = problems(tmp_path, '_env_file = "other"')
+    assert sentence.startswith("_env_file: stands in no section; known: ")
+
+
+def test_copies_with_other_values_are_checked_as_files_are() -> None:
+    config = Config().with_keys(access={"users": [1, 2]}, charts={"theme": "dark"})
+    assert config.access == AccessSection(users=frozenset({1, 2}))
+    assert config.charts == ChartsSection(theme="dark")
+    with pytest.raises(ValidationError):
+        Config().with_keys(charts={"theme": "red"})
 
 
 def test_the_commented_keys_of_the_example_are_valid_too(tmp_path: Path) -> None:
@@ -69,8 +93,8 @@ def test_the_commented_keys_of_the_example_are_valid_too(tmp_path: Path) -> None
     secret = tmp_path / "telegram.token"
     secret.write_text(f"{TOKEN}\n")
     secret.chmod(0o600)
-    found = load_config(file, {}, token_needed=True)
-    assert (found.token, found.owner) == (TOKEN, 123456789)
+    config = load_config(file, {}, token_needed=True)
+    assert (config.telegram.token.get_secret_value(), config.access.owner) == (TOKEN, 123456789)
 
 
 # Values
@@ -79,7 +103,7 @@ def test_the_commented_keys_of_the_example_are_valid_too(tmp_path: Path) -> None
 def test_without_a_file_the_defaults_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert load_config(None, {}) == Config()
-    assert load_config(None, {}).database == default_database()
+    assert load_config(None, {}).storage.database == default_database()
     assert default_database().name == "bot.db"
 
 
@@ -119,25 +143,16 @@ def test_every_value_of_a_file_is_taken(tmp_path: Path) -> None:
         """,
     )
     assert load_config(file, {}, token_needed=True) == Config(
-        token=TOKEN,
-        base_url="http://127.0.0.1:8081",
-        database=tmp_path / "data" / "mine.db",
-        access="open",
-        owner=7,
-        users=frozenset({1, 2}),
-        chats=frozenset({-100}),
-        timezone="Europe/Berlin",
-        closed=(dt.date(2025, 1, 9), dt.date(2018, 12, 5)),
-        yahoo=False,
-        yahoo_timeout=5,
-        theme="dark",
-        backup=False,
-        backup_directory=tmp_path / "copies",
-        backup_time="23:05",
-        backup_keep=3,
-        heartbeat_url="https://example.com/ping/secret/",
-        heartbeat_minutes=15,
-        log="debug",
+        telegram=TelegramSection(token=SecretStr(TOKEN), base_url="http://127.0.0.1:8081"),
+        storage=StorageSection(database=tmp_path / "data" / "mine.db"),
+        access=AccessSection(mode="open", owner=7, users=frozenset({1, 2}), chats=frozenset({-100})),
+        time=TimeSection(timezone="Europe/Berlin"),
+        calendar=CalendarSection(closed=(dt.date(2025, 1, 9), dt.date(2018, 12, 5))),
+        sources=SourcesSection(yahoo=False, yahoo_timeout=5),
+        charts=ChartsSection(theme="dark"),
+        backup=BackupSection(enabled=False, directory=tmp_path / "copies", time="23:05", keep=3),
+        heartbeat=HeartbeatSection(url=SecretStr("https://example.com/ping/secret/"), minutes=15),
+        log=LogSection(level="debug"),
     )
 
 
@@ -147,7 +162,7 @@ def test_the_database_may_be_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
         ("/var/lib/bot.db", Path("/var/lib/bot.db")),
         ("~/bot.db", tmp_path / "home" / "bot.db"),
     ):
-        assert load_config(write(tmp_path, f'[storage]\ndatabase = "{text}"'), {}).database == place
+        assert load_config(write(tmp_path, f'[storage]\ndatabase = "{text}"'), {}).storage.database == place
 
 
 def test_backups_lie_beside_the_database_unless_a_folder_is_named(tmp_path: Path) -> None:
@@ -161,7 +176,7 @@ def test_backups_lie_beside_the_database_unless_a_folder_is_named(tmp_path: Path
 def test_a_file_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_bytes(b'\xef\xbb\xbf[charts]\r\ntheme = "dark"\r\n')
-    assert load_config(file, {}).theme == "dark"
+    assert load_config(file, {}).charts.theme == "dark"
 
 
 # Mistakes
@@ -186,7 +201,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
         closed = ["2025-13-01"]
         [source]
         """
-    sections = sorted({section for section, *_ in KEYS.values()})
+    sections = sorted({key.section for key in KEYS})
     assert problems(tmp_path, text) == [
         "[telegram] base_url: must be a URL such as https://api.telegram.org",
         "[storage] database: must be a text in quotes, not empty",
@@ -299,7 +314,7 @@ def test_what_is_no_configuration_file_is_named(tmp_path: Path) -> None:
 def test_the_address_of_a_heartbeat_is_encoded_as_it_is_sent(tmp_path: Path) -> None:
     file = write(tmp_path, '[heartbeat]\nurl = "https://bücher.example/ü/{a}%20b?m=“x”#y"')
     sent = "https://bücher.example/%C3%BC/%7Ba%7D%20b?m=%E2%80%9Cx%E2%80%9D#y"
-    assert load_config(file, {}).heartbeat_url == sent
+    assert load_config(file, {}).heartbeat.url.get_secret_value() == sent
 
 
 # Proxies
@@ -321,25 +336,32 @@ def test_a_proxy_that_telegram_cannot_be_asked_through_is_refused(
 )
 def test_a_proxy_of_http_is_taken(value: str) -> None:
     environment = {TOKEN_VARIABLE: TOKEN, "HTTPS_PROXY": value, "no_proxy": "socks5://all"}
-    assert load_config(None, environment, token_needed=True).token == TOKEN
+    assert token_of(None, environment) == TOKEN
 
 
 # What no log may hold
 
 
 def test_the_secret_part_of_the_token_and_of_the_heartbeat_is_known() -> None:
-    config = Config(token=TOKEN, heartbeat_url="https://example.com/ping/secret?key=1")
+    config = Config().with_keys(
+        telegram={"token": TOKEN}, heartbeat={"url": "https://example.com/ping/secret?key=1"}
+    )
     assert config.secrets == {"A" * 35, "ping/secret?key=1"}
-    assert Config(token=TOKEN, heartbeat_url="https://example.com/").secrets == {"A" * 35}
+    assert config.with_keys(heartbeat={"url": "https://example.com/"}).secrets == {"A" * 35}
     assert Config().secrets == frozenset()
 
 
-@pytest.mark.parametrize("name", ["base_url", "daily_csv", "heartbeat_url"])
-def test_passwords_and_keys_in_addresses_are_known(name: str) -> None:
-    given = {
-        name: "https://me:p%40ssword@example.com/daily/0123456789abcdef/{ticker}?apikey=fedcba9876543210"
-    }
-    config = replace(Config(), **given)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("telegram", "base_url"),
+        ("sources", "daily_csv"),
+        ("heartbeat", "url"),
+    ],
+)
+def test_passwords_and_keys_in_addresses_are_known(section: str, key: str) -> None:
+    url = "https://me:p%40ssword@example.com/daily/0123456789abcdef/{ticker}?apikey=fedcba9876543210"
+    config = Config().with_keys(**{section: {key: url}})
     assert {"p%40ssword", "p@ssword", "0123456789abcdef", "fedcba9876543210"} <= config.secrets
     assert "daily" not in config.secrets
     assert "ssword" not in repr(config)
@@ -348,7 +370,7 @@ def test_passwords_and_keys_in_addresses_are_known(name: str) -> None:
 @pytest.mark.parametrize("name", ["issuer_file", "holdings_file"])
 def test_passwords_in_addresses_of_a_funds_files_are_known(name: str) -> None:
     address = {name: "https://me:p%40ssword@example.com/IJR.xls"}
-    config = Config(small=replace(Fund("IJR"), **address))  # type: ignore[arg-type]
+    config = Config().with_keys(pair={"small": {"ticker": "IJR", **address}})
     assert {"p%40ssword", "p@ssword"} <= config.secrets
     assert "ssword" not in repr(config)
 
@@ -399,17 +421,19 @@ def test_a_fund_in_full(tmp_path: Path) -> None:
         ('[pair]\nlarge = "IWM"', "[pair] small and large: both are IWM; name two funds"),
         ('[pair]\nsmall = "I J R"', '[pair] small: must be a ticker such as "IJR"'),
         ("[pair]\nsmall = 5", '[pair] small: must be a ticker such as "IJR"'),
-        ('[pair.small]\nname = "Small"', '[pair] small: ticker must be a ticker such as "IJR"'),
-        ('[pair.large]\nticker = "IVV"\nindx = "x"', "[pair] large: indx: unknown key; known: ticker, name"),
-        ('[pair.large]\nticker = "IVV"\nissuer_file = "x"', "[pair] large: issuer_file must be a URL"),
+        ('[pair.small]\nname = "Small"', '[pair.small] ticker: must be a ticker such as "IJR"'),
+        ('[pair.large]\nticker = "IVV"\nindx = "x"', "[pair.large] indx: unknown key; did you mean index?"),
+        ('[pair.large]\nticker = "IVV"\nissuer_file = "x"', "[pair.large] issuer_file: must be a URL"),
     ],
 )
 def test_a_pair_that_cannot_be_is_refused_with_an_example(tmp_path: Path, text: str, problem: str) -> None:
-    (told,) = problems(tmp_path, text)
-    assert told.startswith(problem)
+    (sentence,) = problems(tmp_path, text)
+    assert sentence.startswith(problem)
 
 
 def test_no_secret_is_in_the_configurations_text() -> None:
-    shown = repr(Config(token=TOKEN, heartbeat_url="https://example.com/ping/secret"))
+    shown = repr(
+        Config().with_keys(telegram={"token": TOKEN}, heartbeat={"url": "https://example.com/ping/secret"})
+    )
     assert TOKEN not in shown
     assert "secret" not in shown

@@ -8,8 +8,8 @@ import pytest
 
 from bot.config import load_config
 from bot.errors import ConfigError
-from bot.token import TOKEN_VARIABLE
-from tests.configs import MISSING, OTHER, TOKEN, UNLIKE, problems, write
+from bot.secrets import TOKEN_VARIABLE
+from tests.configs import MISSING, OTHER, TOKEN, UNLIKE, problems, token_of, write
 
 
 def test_the_token_is_taken_from_the_first_of_three_places(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_the_token_is_taken_from_the_first_of_three_places(tmp_path: Path) -> No
     environment = {TOKEN_VARIABLE: "5:" + "C" * 35}
 
     def token(text: str) -> str:
-        return load_config(write(tmp_path, f"[telegram]\n{text}"), environment, token_needed=True).token
+        return token_of(write(tmp_path, f"[telegram]\n{text}"), environment)
 
     assert token(f'token = "{TOKEN}"\ntoken_file = "secret"') == TOKEN
     assert token('token = ""\ntoken_file = "secret"') == OTHER
@@ -28,13 +28,13 @@ def test_the_token_is_taken_from_the_first_of_three_places(tmp_path: Path) -> No
 
 def test_the_token_of_the_process_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
-    assert load_config(None, token_needed=True).token == TOKEN
-    assert load_config(None).token == ""
+    assert token_of(None) == TOKEN
+    assert not load_config(None).telegram.token
 
 
 def test_commands_of_the_terminal_read_no_token(tmp_path: Path) -> None:
     file = write(tmp_path, '[telegram]\ntoken_file = "none"\n')
-    assert load_config(file, {TOKEN_VARIABLE: TOKEN}).token == ""
+    assert not load_config(file, {TOKEN_VARIABLE: TOKEN}).telegram.token
 
 
 def test_a_missing_token_names_the_ways_to_give_one(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_a_configuration_that_holds_the_token_must_not_be_readable_by_others(tmp
     assert refused.value.problems == [
         f"[telegram] token: others may read {file}; run chmod 600 on it, or put the token into a token_file"
     ]
-    assert load_config(file, {}).token == ""
+    assert not load_config(file, {}).telegram.token
     file.write_text("")
-    assert load_config(file, {TOKEN_VARIABLE: TOKEN}, token_needed=True).token == TOKEN
+    assert token_of(file, {TOKEN_VARIABLE: TOKEN}) == TOKEN
 
 
 def test_a_token_file_may_be_a_link_and_is_no_folder(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_token_file_may_be_a_link_and_is_no_folder(tmp_path: Path) -> None:
     kept.chmod(0o600)
     link.symlink_to(kept)
     file = write(tmp_path, '[telegram]\ntoken_file = "secret"')
-    assert load_config(file, {}, token_needed=True).token == TOKEN
+    assert token_of(file, {}) == TOKEN
     kept.chmod(0o640)
     said = f"[telegram] token_file: others may read {link}; run chmod 600 on it"
     assert problems(tmp_path, '[telegram]\ntoken_file = "secret"') == [said]
@@ -112,7 +112,7 @@ def test_a_token_file_may_be_a_link_and_is_no_folder(tmp_path: Path) -> None:
 def test_a_secret_of_a_container_that_all_may_read_is_refused_with_advice_that_helps_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.token._MOUNTED", str(tmp_path))
+    monkeypatch.setattr("bot.secrets._MOUNTED", str(tmp_path))
     secret = tmp_path / "secret"
     secret.write_text(TOKEN)
     secret.chmod(0o444)
@@ -121,7 +121,7 @@ def test_a_secret_of_a_container_that_all_may_read_is_refused_with_advice_that_h
         f"[telegram] token_file: others may read {secret}; {advice}"
     ]
     secret.chmod(0o400)
-    assert load_config(tmp_path / "config.toml", {}, token_needed=True).token == TOKEN
+    assert token_of(tmp_path / "config.toml", {}) == TOKEN
 
 
 def test_a_home_folder_of_nobody_is_named(tmp_path: Path) -> None:

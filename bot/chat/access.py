@@ -44,7 +44,8 @@ def is_listed(config: Config, one: int, *, here: bool = True) -> bool:
 
     `here`: `one` is the chat that it is about. A private chat under `chats` lets its person in there alone.
     """
-    return one == config.owner or one in config.users or (here and one in config.chats)
+    access = config.access
+    return one == access.owner or one in access.users or (here and one in access.chats)
 
 
 def is_allowed(config: Config, person: int, chat_id: int, decided: dict[int, str | None]) -> bool:
@@ -58,7 +59,7 @@ def is_allowed(config: Config, person: int, chat_id: int, decided: dict[int, str
             return True
         if decided.get(one) == REJECTED:
             return False
-    return config.access == "open" or APPROVED in decided.values()
+    return config.access.mode == "open" or APPROVED in decided.values()
 
 
 def person_of(user_id: int, chat_id: int) -> int:
@@ -111,7 +112,7 @@ class Door:
         """
         if await self._services.database.run(lambda db: _is_known(db, ask)):
             return
-        if self._services.config.owner is not None and await ask.change(lambda db: self._ask(db, ask)):
+        if self._services.config.access.owner is not None and await ask.change(lambda db: self._ask(db, ask)):
             raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id, asked=True)
         if ask.chat_id in self._strangers:
             return
@@ -122,7 +123,7 @@ class Door:
 
     def _ask(self, db: sqlite_utils.Database, ask: Ask) -> bool:
         """Note the wish and queue the question to the owner; False when too many wait already."""
-        owner = self._services.config.owner
+        owner = self._services.config.access.owner
         if owner is None or access.waiting(db) >= MOST_WAITING:
             return False
         title = ask.user_name if ask.chat_id == ask.user_id else ask.chat_title

@@ -65,10 +65,10 @@ async def _people(ask: Ask, _: str) -> Answer:
 
     found = await ask.services.database.run(read)
     config = ask.services.config
-    by_config = ", ".join(str(one) for one in (*sorted(config.users), *sorted(config.chats)))
+    by_config = ", ".join(str(one) for one in (*sorted(config.access.users), *sorted(config.access.chats)))
     html = lines(
         bold("Who may use the bot"),
-        "Everybody but those rejected (mode open)." if config.access == "open" else None,
+        "Everybody but those rejected (mode open)." if config.access.mode == "open" else None,
         f"By the configuration: {by_config}." if by_config else None,
         *_listed("Waiting for you", found["asked"]),
         *_listed("Let in by you", found[APPROVED]),
@@ -182,7 +182,7 @@ async def _backup(ask: Ask, _: str) -> Answer:
     target = config.backups / BY_HAND
     try:
         config.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
-        counts = await asyncio.to_thread(backup, config.database, target)
+        counts = await asyncio.to_thread(backup, config.storage.database, target)
     except OSError as error:
         raise NoBackup(f"No copy was made in {config.backups} ({error.strerror}).") from error
     except StorageError as error:

@@ -66,7 +66,7 @@ class Ask:
     @property
     def is_owner(self) -> bool:
         """Whether the bot's owner asks, in their private chat."""
-        return self.user_id == self.chat_id == self.services.config.owner
+        return self.user_id == self.chat_id == self.services.config.access.owner
 
     async def market(self, asked: Asked | None = None) -> Market:
         """The Market the question is about."""

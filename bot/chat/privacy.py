@@ -39,8 +39,8 @@ _JSON = ("payload", "detail", "rule_json", "state", "inputs")  # columns that ho
 
 async def on_privacy(ask: Ask) -> Answer:
     """/privacy: what is stored, where, how long."""
-    kept = ask.services.config.backup_keep
-    backups = f", in nightly backups, kept {kept} days," if ask.services.config.backup else ""
+    kept = ask.services.config.backup.keep
+    backups = f", in nightly backups, kept {kept} days," if ask.services.config.backup.enabled else ""
     where = (
         f"in one file on the machine of this bot's owner{backups} and in copies that they make. The log "
         "there names a chat's id when something fails. Telegram carries the messages; the sources of data "
@@ -120,10 +120,10 @@ async def on_forgetme(ask: Ask) -> Answer:
         )
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
     await ask.change(lambda db: privacy.forget(db, ask.chat_id))
-    kept = ask.services.config.backup_keep
+    kept = ask.services.config.backup.keep
     backups = (
         f"Backups hold it up to {kept} days longer; if the owner restores one, it is back."
-        if ask.services.config.backup
+        if ask.services.config.backup.enabled
         else None
     )
     return Answer(lines(bold("Deleted: ") + f"{_counted(found)}.", backups))

@@ -13,16 +13,18 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.cli.veil import veil
-from bot.config import Config, load_config
 from bot.errors import BotError, ConfigError
 from bot.secrets import of_proxies
 from storage.errors import StorageError
 from storage.lock import hold_lock
+
+if TYPE_CHECKING:
+    from bot.config import Config
 
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 KINDS = {
@@ -56,7 +58,7 @@ def _run(given: argparse.Namespace) -> int:
         config = _config(given)
         veil({*config.secrets, *of_proxies(os.environ)})
         # Before the imports, which take seconds: a second starter is told at once.
-        with hold_lock(config.database) if given.locked else contextlib.nullcontext():
+        with hold_lock(config.storage.database) if given.locked else contextlib.nullcontext():
             code = int(given.command(given, config))
         if sys.stdout is not None:  # closed by who started this
             sys.stdout.flush()  # here a reader that has gone is still an answer, at exit it is noise
@@ -98,16 +100,17 @@ def _let_go(descriptor: int) -> None:
 
 def _config(given: argparse.Namespace) -> Config:
     """The config of --config (else the defaults), with --db over it; ConfigError, BotError for a folder."""
+    from bot.config import load_config  # noqa: PLC0415 - late: it costs more than all of --help
+
     config = load_config(given.config, token_needed=given.token_needed, token_used=given.token_used)
-    config = replace(config, database=given.db) if given.db else config
+    config = config.with_keys(storage={"database": given.db}) if given.db else config
+    database = config.storage.database
     try:
-        is_folder = config.database.is_dir()
+        is_folder = database.is_dir()
     except OSError as error:
-        raise BotError(
-            f"{config.database} cannot be reached ({error.strerror}); name another file."
-        ) from error
+        raise BotError(f"{database} cannot be reached ({error.strerror}); name another file.") from error
     if is_folder:
-        raise BotError(f"{config.database} is a folder; name a file, e.g. --db {config.database / 'bot.db'}")
+        raise BotError(f"{database} is a folder; name a file, e.g. --db {database / 'bot.db'}")
     return config
 
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 def back_up(given: argparse.Namespace, config: Config) -> int:
     """`backup [FILE]`: a verified copy; without FILE today's, where the nightly ones are."""
-    today = dt.datetime.now(ZoneInfo(config.timezone)).date()
+    today = dt.datetime.now(ZoneInfo(config.time.timezone)).date()
     file = given.file or file_of(config, today)
-    with beside_the_bot(config.database), busy("Copying"):
-        rows = backup(config.database, file)
+    with beside_the_bot(config.storage.database), busy("Copying"):
+        rows = backup(config.storage.database, file)
     say(f"{file}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
     return 0
 
@@ -37,7 +37,7 @@ def back_up(given: argparse.Namespace, config: Config) -> int:
 def put_back(given: argparse.Namespace, config: Config) -> int:
     """`restore FILE`: verified, brought up to date, and only then in the place of the database."""
     _refuse_missing(given.file, config)
-    now, path = dt.datetime.now(dt.UTC), config.database
+    now, path = dt.datetime.now(dt.UTC), config.storage.database
     aside = path.with_name(f"{path.stem}-replaced-{now:%Y-%m-%dT%H%M%SZ}{path.suffix}")
     with hold_lock(path), busy("Restoring"):
         report = restore(given.file, path, aside, partial(settle_restore, now=now))

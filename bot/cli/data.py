@@ -39,11 +39,11 @@ def take_in(given: argparse.Namespace, config: Config) -> int:
     with busy(f"Reading {given.file.name}"):
         today = dt.datetime.now(dt.UTC).date()
         contents = READERS[given.kind](
-            given.file, given.ticker, sessions=Sessions(config.closed), today=today
+            given.file, given.ticker, sessions=Sessions(config.calendar.closed), today=today
         )
     for sentence in contents.preview.sentences():
         say(sentence)
-    path = config.database
+    path = config.storage.database
     with beside_the_bot(path), open_database(path) as database, busy("Storing"):
         now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
         written = database.run_sync(lambda db: store_file(db, contents, observed_at=now))
@@ -53,7 +53,7 @@ def take_in(given: argparse.Namespace, config: Config) -> int:
 
 def _take_in_issuer(given: argparse.Namespace, config: Config) -> int:
     """`import issuer FILE`: a fund's workbook or holdings as its issuer gives them, told by its bytes."""
-    sessions, now = Sessions(config.closed), dt.datetime.now(dt.UTC)
+    sessions, now = Sessions(config.calendar.closed), dt.datetime.now(dt.UTC)
     with busy(f"Reading {given.file.name}"):
         contents = read_issuer(
             read_bytes(given.file, "an issuer's file", LARGEST),
@@ -62,7 +62,7 @@ def _take_in_issuer(given: argparse.Namespace, config: Config) -> int:
             today=now.date(),
             ticker=given.ticker,
         )
-    path = config.database
+    path = config.storage.database
     with beside_the_bot(path), open_database(path) as database:
         instant = f"{now:%Y-%m-%dT%H:%M:%SZ}"
         name = given.file.name
@@ -85,7 +85,7 @@ def _say_written(written: Mapping[str, Written]) -> None:
 def give_out(given: argparse.Namespace, config: Config) -> int:
     """`export KIND FILE --ticker T`; "-" writes to standard output."""
     fund = known_fund(given.ticker)
-    with open_database(config.database, read_only=True) as database:
+    with open_database(config.storage.database, read_only=True) as database:
         found = database.run_sync(lambda db: export(db, given.kind, fund))
     if str(given.file) == "-":
         sys.stdout.write(found.text)

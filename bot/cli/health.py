@@ -13,8 +13,7 @@ from bot.cli.online import telegram
 from bot.copies import failing_since
 from bot.data.load import build_market, read_rows
 from bot.rendering.health import RESTATED_DAYS, findings, healths, switched_on
-from bot.secrets import of_token
-from bot.token import is_open
+from bot.secrets import is_open, of_token
 from bot.words import counted
 from storage import sources
 from storage.db import StorageError, integrity_check, open_database
@@ -42,26 +41,26 @@ def examine(
     yield from _owner(config)
     yield machine.clock(config, now)
     yield machine.sqlite()
-    sessions = Sessions(config.closed)
+    sessions = Sessions(config.calendar.closed)
     yield _calendar(sessions, now)
-    yield machine.disk(config.database)
+    yield machine.disk(config.storage.database)
     failing = None
     try:
-        with open_database(config.database, read_only=True) as database:
+        with open_database(config.storage.database, read_only=True) as database:
             failing = database.run_sync(failing_since)
             yield from _database(database, config, sessions, now)
             yield machine.running(database, now)
             yield machine.queue(database)
     except StorageError as error:
         yield machine.unreadable(config, error)
-    yield machine.backups(config, now, failing, runs=is_held(config.database))
+    yield machine.backups(config, now, failing, runs=is_held(config.storage.database))
 
 
 def _file(config: Config, file: Path | None) -> Finding:
     """The configuration was read, so it is valid; one that holds the token is refused if open."""
     if file is None:
         return Finding(OK, "config", "no file given, defaults hold")
-    if config.secrets - {of_token(config.token)} and is_open(file):
+    if config.secrets - {of_token(config.telegram.token.get_secret_value())} and is_open(file):
         words = "others may read the keys or passwords in its addresses; run chmod 600 on it"
         return Finding(NOTE, "config", f"{file} is valid, but {words}")
     return Finding(OK, "config", f"{file} is valid")
@@ -69,7 +68,7 @@ def _file(config: Config, file: Path | None) -> Finding:
 
 def _owner(config: Config) -> Iterator[Finding]:
     """A bot on Telegram without an owner has nobody to tell of a full disk or a failed backup."""
-    if config.token and config.owner is None:
+    if config.telegram.token and config.access.owner is None:
         words = "nobody is told when something needs a person; see [access] owner in the config"
         yield Finding(NOTE, "owner", words)
 
@@ -90,7 +89,7 @@ def _database(database: Database, config: Config, sessions: Sessions, now: dt.da
     asked = healths(database.run_sync(sources.statuses), sessions, now, switched_on(config))
     since = now - dt.timedelta(days=RESTATED_DAYS)
     replaced = database.run_sync(lambda db: recent(db, since=since))
-    for well, subject, words in findings(market, asked, replaced, ZoneInfo(config.timezone), now):
+    for well, subject, words in findings(market, asked, replaced, ZoneInfo(config.time.timezone), now):
         yield Finding(OK if well else NOTE, subject, words)
 
 

@@ -62,23 +62,23 @@ def doctor(given: argparse.Namespace, config: Config) -> int:
 
 def quick(config: Config, now: dt.datetime) -> Iterator[Finding]:
     """Whether disk, clock and backups are well, the database can be read, and the bot ticks."""
-    yield disk(config.database)
+    yield disk(config.storage.database)
     yield clock(config, now)
     failing = None
     try:
-        with open_database(config.database, read_only=True) as database:
+        with open_database(config.storage.database, read_only=True) as database:
             yield running(database, now)
             failing = database.run_sync(failing_since)
     except StorageError as error:
         yield unreadable(config, error)
-    yield backups(config, now, failing, runs=is_held(config.database))
+    yield backups(config, now, failing, runs=is_held(config.storage.database))
 
 
 def unreadable(config: Config, error: StorageError) -> Finding:
     """A database that cannot be opened."""
     if isinstance(error, DatabaseMissing):
         words = (
-            f"there is none at {config.database}; “run”, “chat” or “import” makes it, "
+            f"there is none at {config.storage.database}; “run”, “chat” or “import” makes it, "
             "“restore” puts a backup there"
         )
         return Finding(FAIL, "database", words)
@@ -111,8 +111,9 @@ def disk(file: Path) -> Finding:
 
 def clock(config: Config, now: dt.datetime) -> Finding:
     """The local time, and whether files of the database are of the future."""
-    local = f"{now.astimezone(ZoneInfo(config.timezone)):%Y-%m-%d %H:%M} in {config.timezone}"
-    written = [_written(config.database.with_name(config.database.name + end)) for end in ("", "-wal")]
+    local = f"{now.astimezone(ZoneInfo(config.time.timezone)):%Y-%m-%d %H:%M} in {config.time.timezone}"
+    database = config.storage.database
+    written = [_written(database.with_name(database.name + end)) for end in ("", "-wal")]
     last = max((moment for moment in written if moment), default=now)
     if last <= now + _SLACK:
         return Finding(OK, "clock", local)
@@ -152,9 +153,9 @@ def queue(database: Database) -> Finding:
 
 def backups(config: Config, now: dt.datetime, failing: dt.datetime | None, *, runs: bool) -> Finding:
     """How old the newest backup is; a bot that runs makes one a night, unless they fail, and since when."""
-    if not config.backup:
+    if not config.backup.enabled:
         return Finding(NOTE, "backups", "switched off; see [backup] in the config")
-    today = now.astimezone(ZoneInfo(config.timezone)).date()
+    today = now.astimezone(ZoneInfo(config.time.timezone)).date()
     try:
         copies = kept(config)
     except OSError as error:

@@ -22,7 +22,7 @@ _REFUSED = (401, 404)
 
 def telegram(config: Config, *, online: bool) -> Iterator[Finding]:
     """Findings on token and clock; without a token, or offline, nobody is asked."""
-    if not config.token:
+    if not config.telegram.token:
         words = "none given, which “run” needs; see [telegram] in the config"
         yield Finding(NOTE, "token", words)
     elif not online:
@@ -33,10 +33,12 @@ def telegram(config: Config, *, online: bool) -> Iterator[Finding]:
 
 def _asked(config: Config) -> Iterator[Finding]:
     try:
-        answer = httpx.get(f"{config.base_url}/bot{config.token}/getMe", timeout=SECONDS)
+        token = config.telegram.token.get_secret_value()
+        answer = httpx.get(f"{config.telegram.base_url}/bot{token}/getMe", timeout=SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:  # whose text may hold the token
         words = (
-            f"{config.base_url} cannot be reached ({type(error).__name__}); check the network and base_url"
+            f"{config.telegram.base_url} cannot be reached ({type(error).__name__}); "
+            "check the network and base_url"
         )
         yield Finding(FAIL, "token", words)
         return
@@ -53,7 +55,10 @@ def _token(config: Config, answer: httpx.Response) -> Finding:
     try:
         name = answer.json()["result"]["username"]
     except (ValueError, KeyError, TypeError):
-        words = f"{config.base_url} gave no answer of Telegram's (HTTP {answer.status_code}); check base_url"
+        words = (
+            f"{config.telegram.base_url} gave no answer of Telegram's (HTTP {answer.status_code}); "
+            "check base_url"
+        )
         return Finding(FAIL, "token", words)
     return Finding(OK, "token", f"@{name} answers")
 

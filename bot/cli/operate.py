@@ -42,9 +42,9 @@ _log = logging.getLogger(__name__)
 def run(given: argparse.Namespace, config: Config) -> int:
     """`run`: long polling until SIGTERM or Ctrl-C; the command line holds the lock already."""
     del given
-    log_fully(config.log)
+    log_fully(config.log.level)
     _warn_of_a_loss(config)
-    with waited_for(config.database) as database:
+    with waited_for(config.storage.database) as database:
         bot = app.telegram_bot(config, database, apart=True)
         fault = serving.poll(bot)
     if fault:
@@ -56,11 +56,11 @@ def _warn_of_a_loss(config: Config) -> None:
     """A first start has no backups: where there are some, the database was lost or stands elsewhere."""
     with suppress(OSError):
         copies = kept(config)
-        if copies and not config.database.exists():
+        if copies and not config.storage.database.exists():
             words = (
                 "there is no database at %s, a new one begins; “restore %s” goes on with the newest backup"
             )
-            _log.warning(words, config.database, copies[0][1])
+            _log.warning(words, config.storage.database, copies[0][1])
 
 
 def check(given: argparse.Namespace, config: Config) -> int:
@@ -70,10 +70,11 @@ def check(given: argparse.Namespace, config: Config) -> int:
     """
     log_briefly()
     clock = Clock(given.now, running=False)
-    with alone(config.database) as database:
+    with alone(config.storage.database) as database:
         services = app.services_of(config, database, clock, live=not given.offline)
         bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, clock))
-        telegram = app.telegram_bot(config, database, clock) if config.token and not given.offline else None
+        online = config.telegram.token and not given.offline
+        telegram = app.telegram_bot(config, database, clock) if online else None
         asyncio.run(_check(bot, telegram))
     return 0
 
@@ -122,8 +123,8 @@ def refresh_now(given: argparse.Namespace, config: Config) -> int:
     del given
     log_briefly()
     with (
-        beside_the_bot(config.database),
-        open_database(config.database) as database,
+        beside_the_bot(config.storage.database),
+        open_database(config.storage.database) as database,
         busy("Asking the sources"),
     ):
         reports = asyncio.run(_refresh(config, database))
@@ -140,7 +141,7 @@ def refresh_now(given: argparse.Namespace, config: Config) -> int:
 
 def _again(config: Config, rows: Sequence[Row], failed: Collection[tuple[str, str]]) -> str:
     """What becomes of figures that did not come, and what to do."""
-    now, zone, sessions = wall_clock(), ZoneInfo(config.timezone), Sessions(config.closed)
+    now, zone, sessions = wall_clock(), ZoneInfo(config.time.timezone), Sessions(config.calendar.closed)
     tries = [
         due
         for row in rows

@@ -9,7 +9,6 @@ import datetime as dt
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +87,7 @@ def chat(given: argparse.Namespace, config: Config) -> int:
     log_briefly()
     terminal = sys.stdin.isatty()
     clock = Clock(given.now, running=terminal)
-    with alone(config.database) as database:
+    with alone(config.storage.database) as database:
         screen = Screen()
         bot, telegram = _local(config, database, clock, given.out, screen, live=not given.offline)
         asyncio.run(_chat(bot, telegram, screen, terminal=terminal))
@@ -105,7 +104,7 @@ def _local(
     live: bool,
 ) -> tuple[Bot, LocalTelegram]:
     """The bot with a terminal for Telegram; who sits at it may use it."""
-    services = app.services_of(replace(config, access="open"), database, clock, live=live)
+    services = app.services_of(config.with_keys(access={"mode": "open"}), database, clock, live=live)
     telegram = LocalTelegram(screen.show, pictures, clock)
     return app.local_bot(services, telegram), telegram
 
@@ -146,7 +145,7 @@ def demo(given: argparse.Namespace, config: Config) -> int:
         refuse_real_data(path)
         database = stack.enter_context(alone(path))
         clock = Clock(QUESTIONS_NOW, running=False)
-        screen, config = Screen(), replace(config, database=path)
+        screen, config = Screen(), config.with_keys(storage={"database": path})
         bot, telegram = _local(config, database, clock, given.out, screen, live=False)
         asyncio.run(_demo(bot, telegram, screen, clock, start))
     return 0

@@ -34,9 +34,9 @@ RETRY = dt.timedelta(hours=1)
 
 def backup_due(config: Config, now: dt.datetime) -> dt.date | None:
     """The local date whose backup is to be made now, None when there is none."""
-    zone = ZoneInfo(config.timezone)
+    zone = ZoneInfo(config.time.timezone)
     today = now.astimezone(zone).date()
-    at = due_instant(today, config.backup_time, zone)
+    at = due_instant(today, config.backup.time, zone)
     if at is None or at > now or file_of(config, today).exists():
         return None
     return today
@@ -52,7 +52,7 @@ class Backups:
     async def run(self) -> Path | None:
         """The backup that was made, None when none was due or it failed."""
         services, now = self._services, self._services.clock()
-        if not services.config.backup or self._is_resting(now):
+        if not services.config.backup.enabled or self._is_resting(now):
             return None
         try:
             day = backup_due(services.config, now)
@@ -74,22 +74,27 @@ class Backups:
         self._not_before = now + RETRY
         _log.error("the nightly backup failed: %s", reason)
         await self._services.database.run(
-            partial(_note_failure, owner=self._services.config.owner, reason=reason, now=now)
+            partial(_note_failure, owner=self._services.config.access.owner, reason=reason, now=now)
         )
 
     async def _worked(self, made: Path) -> None:
         self._not_before = None
         _log.info("the database was copied to %s", made)
         await self._services.database.run(
-            partial(_note_success, owner=self._services.config.owner, made=made, now=self._services.clock())
+            partial(
+                _note_success,
+                owner=self._services.config.access.owner,
+                made=made,
+                now=self._services.clock(),
+            )
         )
 
 
 def make_backup(config: Config, day: dt.date) -> Path:
     """Copy the database to the file of a date, verified; then forget the copies that are too old. Blocks."""
     target = file_of(config, day)
-    backup(config.database, target)
-    old = [file for made, file in kept(config) if (day - made).days >= config.backup_keep]
+    backup(config.storage.database, target)
+    old = [file for made, file in kept(config) if (day - made).days >= config.backup.keep]
     for file in (*old, *(left for made, left in cut_off(config) if made < day)):
         file.unlink(missing_ok=True)
     return target

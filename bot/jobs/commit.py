@@ -90,7 +90,7 @@ class Evaluation:
             market = await services.markets.current()
             if self._evaluator.has_seen(market):
                 return market
-            rescale = partial(rescale_all, default_zone=services.config.timezone, now=services.clock())
+            rescale = partial(rescale_all, default_zone=services.config.time.timezone, now=services.clock())
             if not await services.database.run(rescale):
                 return market
 
@@ -100,7 +100,7 @@ class Evaluation:
         """The results with their notifications, and the chats' delivery windows."""
         services, now, results = self._services, self._services.clock(), evaluation.results
         fires, windows = await services.database.run(
-            partial(_read_about, results=results, default_zone=services.config.timezone, now=now)
+            partial(_read_about, results=results, default_zone=services.config.time.timezone, now=now)
         )
         notifier = Notifier(evaluation.context)
         return await asyncio.to_thread(notifier.notify, results, fires, windows, now), windows

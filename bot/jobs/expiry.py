@@ -43,7 +43,7 @@ class Expiry:
     async def run(self) -> int:
         """Queue what is to be told; how many messages."""
         services = self._services
-        end = partial(_end, default_zone=services.config.timezone, now=services.clock())
+        end = partial(_end, default_zone=services.config.time.timezone, now=services.clock())
         return await services.database.run(end)
 
 

@@ -78,7 +78,7 @@ class Outages:
             begun=begun,
             ended=ended,
             readers=readers,
-            default_zone=services.config.timezone,
+            default_zone=services.config.time.timezone,
             now=now,
         )
         return await services.database.run(store)

@@ -36,11 +36,11 @@ class Heartbeat:
     async def run(self) -> bool:
         """Call if it is time; whether the call was taken. A failed call is logged and made again when due."""
         config, now = self._services.config, self._services.clock()
-        if not (config.heartbeat_url and self._is_well(now) and self._is_due(now)):
+        if not (config.heartbeat.url and self._is_well(now) and self._is_due(now)):
             return False
         self._called = now
-        if refused := await _call(config.heartbeat_url):
-            host = urlsplit(config.heartbeat_url).hostname
+        if refused := await _call(config.heartbeat.url.get_secret_value()):
+            host = urlsplit(config.heartbeat.url.get_secret_value()).hostname
             _log.warning("the heartbeat was not taken by %s (%s)", host, refused)
         return not refused
 
@@ -49,7 +49,7 @@ class Heartbeat:
 
     def _is_due(self, now: dt.datetime) -> bool:
         """Whether enough minutes have passed; a clock that was put back makes it due."""
-        pause = dt.timedelta(minutes=self._services.config.heartbeat_minutes)
+        pause = dt.timedelta(minutes=self._services.config.heartbeat.minutes)
         return self._called is None or not self._called <= now < self._called + pause
 
 

@@ -55,7 +55,7 @@ class DeferredNotifications:
     async def run(self) -> int:
         """Queue what may be told; how many messages."""
         services, now = self._services, self._services.clock()
-        read = partial(_read, default_zone=services.config.timezone, now=now)
+        read = partial(_read, default_zone=services.config.time.timezone, now=now)
         waiting = await services.database.run(read)
         if not waiting:
             return 0
@@ -63,7 +63,7 @@ class DeferredNotifications:
         context = await asyncio.to_thread(context_of, market, services.markets)
         for place, rows in waiting.items():
             try:
-                message = await asyncio.to_thread(_message, context, rows, now, services.config.timezone)
+                message = await asyncio.to_thread(_message, context, rows, now, services.config.time.timezone)
             except Exception:  # noqa: BLE001 - one chat must not stop the others
                 _log.exception("what was held of chat %s cannot be told in full", place[0])
                 message = _plainly(rows)

@@ -51,7 +51,7 @@ class Summaries:
         """
         services, now = self._services, self._services.clock()
         since = self._planned if self._planned is not None and self._planned <= now else None
-        plan = partial(_plan, default_zone=services.config.timezone, since=since, now=now)
+        plan = partial(_plan, default_zone=services.config.time.timezone, since=since, now=now)
         due = await services.database.run(plan)
         self._planned = now
         if not due:

@@ -81,8 +81,8 @@ class Health:
 
 def switched_on(config: Config) -> set[str]:
     """Names of the sources that the config has asked."""
-    issuer = config.issuer and any(fund.issuer_file for fund in config.pair)
-    on = {"yahoo": config.yahoo, "daily-csv": config.daily_csv, "issuer": issuer}
+    issuer = config.issuer.fetch and any(fund.issuer_file for fund in config.pair)
+    on = {"yahoo": config.sources.yahoo, "daily-csv": config.sources.daily_csv, "issuer": issuer}
     return {name for name, value in on.items() if value}
 
 

@@ -55,15 +55,13 @@ def live(order: dict[str, Any]) -> None:
     app.providers_of = lambda config: [script.Script()]  # noqa: ARG005 - the config names none
     if order["kill_at"]:
         _die_at(order["kill_at"], Path(order["database"]).with_suffix(DIED_AT))
-    config = Config(
-        token=order["token"],
-        base_url=order["root"],
-        database=Path(order["database"]),
-        access="open",
-        owner=script.OWNER,
-        yahoo=False,
+    config = Config().with_keys(
+        telegram={"token": order["token"], "base_url": order["root"]},
+        storage={"database": Path(order["database"])},
+        access={"mode": "open", "owner": script.OWNER},
+        sources={"yahoo": False},
     )
-    with hold_lock(config.database), opened(config.database) as database:
+    with hold_lock(config.storage.database), opened(config.storage.database) as database:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
         if fault := serving.poll(app.telegram_bot(config, database, clock, limiter)):

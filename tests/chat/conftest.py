@@ -44,6 +44,6 @@ async def talk(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
 @pytest.fixture
 async def house(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
     """A bot for ME alone, whose owner can be asked."""
-    async with talking(sample, tmp_path, access="allowlist", users=frozenset({ME})) as talk:
+    async with talking(sample, tmp_path, mode="allowlist", users=frozenset({ME})) as talk:
         talk.api.chat(OWNER)
         yield talk

@@ -79,7 +79,7 @@ def command_lines() -> list[str]:
 async def village(sample: Path, folder: Path) -> AsyncIterator[Talk]:
     """A private bot: owner, group and another chat have an alert with a secret each; somebody is blocked."""
     settings: dict[str, Any] = {"users": frozenset({ME, YOU}), "chats": frozenset({GROUP})}
-    async with talking(sample, folder, access="allowlist", **settings) as talk:
+    async with talking(sample, folder, mode="allowlist", **settings) as talk:
         for chat_id in (ME, YOU, OWNER, STRANGER, BLOCKED):
             talk.api.chat(chat_id)
         talk.api.chat(GROUP).members.update({ADMIN: "administrator", MEMBER: "member", OWNER: "member"})

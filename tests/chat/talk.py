@@ -6,13 +6,12 @@ import asyncio
 import datetime as dt
 import shutil
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from telegram import Update
 
 from bot import app
-from bot.config import Config
+from bot.config import KEYS, Config
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.ratelimit import SendBudget
@@ -105,6 +104,15 @@ def labels(message: Message) -> list[str]:
     return [label for row in message.buttons for label, _ in row]
 
 
+def by_section(settings: dict[str, object]) -> dict[str, dict[str, object]]:
+    """Values of keys, which are named without their section, by section."""
+    sections: dict[str, dict[str, object]] = {}
+    for key in KEYS:
+        if key.name in settings:
+            sections.setdefault(key.section, {})[key.name] = settings[key.name]
+    return sections
+
+
 def make_sample(path: Path) -> Path:
     """A database of the sample market."""
     with open_database(path) as database:
@@ -136,10 +144,13 @@ async def talking(sample: Path | None, folder: Path, **settings: Any) -> AsyncIt
     if sample is not None:
         shutil.copy(sample, path)
     async with FakeBotApi() as api, open_database(path) as database:
-        config = Config(
-            token=api.token, base_url=api.root, database=path, access="open", owner=OWNER, yahoo=False
+        config = Config().with_keys(
+            telegram={"token": api.token, "base_url": api.root},
+            storage={"database": path},
+            access={"mode": "open", "owner": OWNER},
+            sources={"yahoo": False},
         )
-        talk = Talk(api, database, replace(config, **settings))
+        talk = Talk(api, database, config.with_keys(**by_section(settings)))
         _share(talk)
         application = talk.bot.application
         async with application:

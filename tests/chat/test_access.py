@@ -44,7 +44,7 @@ async def test_a_stranger_gets_one_line_and_the_owner_one_question(house: Talk) 
 async def test_approved_the_stranger_is_told_and_let_in_also_after_a_restart(
     sample: Path, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"access": "allowlist", "users": frozenset({ME})}
+    settings: dict[str, Any] = {"mode": "allowlist", "users": frozenset({ME})}
     async with talking(sample, tmp_path, **settings) as talk:
         talk.api.chat(OWNER)
         asked = await wish(talk)
@@ -148,7 +148,7 @@ async def test_a_name_cannot_turn_around_the_words_beside_it(name: str, shown: s
 
 
 async def test_without_an_owner_a_stranger_learns_the_id_that_is_needed(sample: Path, tmp_path: Path) -> None:
-    async with talking(sample, tmp_path, access="allowlist", owner=None) as talk:
+    async with talking(sample, tmp_path, mode="allowlist", owner=None) as talk:
         assert (await talk.ask("/start", STRANGER))[0].text == ALONE
         assert await talk.ask("/start", STRANGER) == []
         assert (await talk.ask("/start", GROUP, user_id=STRANGER))[0].text == (
@@ -202,7 +202,7 @@ async def test_an_id_under_which_many_write_opens_and_closes_nothing(
     access: str, sample: Path, tmp_path: Path
 ) -> None:
     hidden = frozenset({1087968824})
-    async with talking(sample, tmp_path, access=access, users=hidden) as talk:
+    async with talking(sample, tmp_path, mode=access, users=hidden) as talk:
         (said,) = await talk.ask("/status", GROUP, anonymous=True)
         assert said.text.startswith("Status" if access == "open" else "This bot is private.")
         for verb in ("approve", "reject"):
@@ -221,7 +221,7 @@ async def test_a_group_whose_administrator_hides_is_let_in_by_its_own_id_only(
     assert "1087968824" not in asked.text
     assert f"{GROUP}" in asked.text
     (tmp_path / "alone").mkdir()
-    async with talking(sample, tmp_path / "alone", access="allowlist", owner=None) as talk:
+    async with talking(sample, tmp_path / "alone", mode="allowlist", owner=None) as talk:
         (said,) = await talk.ask("/start", GROUP, anonymous=True)
         assert said.text == f"This bot is private. Its owner can let this group in with its id: {GROUP}"
 
@@ -274,13 +274,13 @@ async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_o
         return {row["chat_id"]: row["status"] for row in await talk.rows("chats")}
 
     everybody = frozenset({ME, YOU})
-    async with talking(sample, tmp_path, access="allowlist", users=everybody) as talk:
+    async with talking(sample, tmp_path, mode="allowlist", users=everybody) as talk:
         for chat_id in (ME, YOU, OWNER):
             await talk.ask("/start", chat_id)
         await talk.ask("/start", GROUP, user_id=YOU)
         await talk.ask(f"/alert {RULE}", YOU)
         assert await close_doors(talk.bot.services, besides=1) == 0
-    async with talking(None, tmp_path, access="allowlist", users=frozenset({ME})) as talk:
+    async with talking(None, tmp_path, mode="allowlist", users=frozenset({ME})) as talk:
         assert await close_doors(talk.bot.services, besides=1) == 1
         assert await states(talk) == {ME: "active", YOU: "inactive", OWNER: "active", GROUP: "active"}
         assert await close_doors(talk.bot.services, besides=1) == 0
@@ -288,7 +288,7 @@ async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_o
         talk.api.unblock(YOU)
         await talk.answers()
         assert (await states(talk))[YOU] == "inactive"
-    async with talking(None, tmp_path, access="allowlist", users=everybody) as talk:
+    async with talking(None, tmp_path, mode="allowlist", users=everybody) as talk:
         await close_doors(talk.bot.services, besides=1)
         assert set((await states(talk)).values()) == {"active"}
         talk.api.world.last_update += 2_000
@@ -296,5 +296,5 @@ async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_o
         await talk.answers()
         await close_doors(talk.bot.services, besides=1)
         assert (await states(talk))[YOU] == "inactive"
-    async with talking(None, tmp_path, access="allowlist", users=frozenset()) as talk:
+    async with talking(None, tmp_path, mode="allowlist", users=frozenset()) as talk:
         assert await close_doors(talk.bot.services, besides=ME) == 0

@@ -218,7 +218,7 @@ async def test_a_picture_that_is_limited_waits_and_comes_once(group: Talk) -> No
 async def guarded(
     sample: Path, folder: Path, users: set[int], chats: set[int], access: str = "allowlist"
 ) -> AsyncIterator[Talk]:
-    async with talking(sample, folder, access=access, users=frozenset(users), chats=frozenset(chats)) as talk:
+    async with talking(sample, folder, mode=access, users=frozenset(users), chats=frozenset(chats)) as talk:
         yield talk
 
 

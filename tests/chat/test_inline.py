@@ -80,7 +80,7 @@ async def test_the_settings_of_the_private_chat_hold(talk: Talk) -> None:
 
 
 async def test_strangers_are_offered_nothing_and_nobody_is_asked(sample: Path, tmp_path: Path) -> None:
-    async with talking(sample, tmp_path, access="allowlist", users=frozenset({ME})) as talk:
+    async with talking(sample, tmp_path, mode="allowlist", users=frozenset({ME})) as talk:
         assert await offered(talk, "6m", YOU) == []
         assert await talk.rows("access") == await talk.rows("outbox") == []
         assert len(await offered(talk, "6m", ME)) == len(await offered(talk, "6m", OWNER)) == 1

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = -100_300  # a group of which the guest was the first to write
 GUEST = 987_654_321  # stands nowhere in a table but where the guest is meant
-WHERE = {"access": "allowlist", "users": frozenset({ME}), "chats": frozenset({GROUP})}
+WHERE = {"mode": "allowlist", "users": frozenset({ME}), "chats": frozenset({GROUP})}
 
 
 def fill(db: sqlite_utils.Database) -> None:
@@ -235,7 +235,7 @@ async def test_what_was_asked_of_the_owner_about_a_group_stays_asked(home: Talk)
 
 
 async def test_without_backups_none_are_named(sample: Path, tmp_path: Path) -> None:
-    async with talking(sample, tmp_path, backup=False) as talk:
+    async with talking(sample, tmp_path, enabled=False) as talk:
         assert "backups" not in (await talk.ask("/privacy"))[0].text
         await talk.ask("/alert ratio > 0.9")
         assert "Backups" not in (await talk.ask("/forgetme yes"))[0].text

@@ -170,7 +170,9 @@ async def test_the_main_job_from_the_question_to_the_pushed_messages(sample: Pat
 
         close = new_york("2020-10-06", "17:00")
         assert await pass_to(talk, close) == []  # the session is over, but nobody has its close yet
-        with open_database(talk.bot.services.config.database) as other:  # as `import` does, beside the bot
+        with open_database(
+            talk.bot.services.config.storage.database
+        ) as other:  # as `import` does, beside the bot
             rows = between(sample_observations(), "2020-10-05", "2020-10-06")
             observed = f"{close:%Y-%m-%dT%H:%M:%SZ}"
             other.run_sync(lambda db: store(db, rows, source=SOURCE, observed_at=observed))

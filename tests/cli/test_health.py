@@ -39,7 +39,7 @@ def prepared() -> Iterator[Database]:
 
 def found(subject: str, now: dt.datetime = NOW) -> Finding:
     """The one finding on a subject."""
-    config = Config(database=Path("bot.db"))
+    config = Config().with_keys(storage={"database": Path("bot.db")})
     (finding,) = (each for each in examine(config, None, now) if each.subject == subject)
     return finding
 
@@ -100,7 +100,9 @@ def test_a_healthy_bot_is_well(bot: Call) -> None:
 
 @pytest.mark.parametrize(("owner", "said"), [(None, 1), (7, 0)])
 def test_a_bot_on_telegram_without_an_owner_is_a_note(owner: int | None, said: int) -> None:
-    config = Config(database=Path("bot.db"), token="1:" + "A" * 35, owner=owner)
+    config = Config().with_keys(
+        storage={"database": Path("bot.db")}, telegram={"token": "1:" + "A" * 35}, access={"owner": owner}
+    )
     notes = [each for each in examine(config, None, NOW) if each.subject == "owner"]
     words = "nobody is told when something needs a person; see [access] owner in the config"
     assert notes == [Finding(NOTE, "owner", words)] * said
@@ -285,7 +287,7 @@ def test_a_damaged_database_fails(bot: Call) -> None:
     assert (broken.code, broken.err) == (1, "")
     assert broken.lines("FAIL database: ")
     Path("bot.db").write_text("no database at all\n" * 100)
-    copy = file_of(Config(database=Path("bot.db")), dt.date(2020, 1, 1))
+    copy = file_of(Config().with_keys(storage={"database": Path("bot.db")}), dt.date(2020, 1, 1))
     copy.parent.mkdir()
     copy.touch()
     garbled = bot("doctor", "--db", "bot.db").out.splitlines()

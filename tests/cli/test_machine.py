@@ -3,7 +3,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ DAY = dt.date(2026, 11, 20)
 
 @pytest.fixture
 def config() -> Config:
-    return Config(database=Path("bot.db"))
+    return Config().with_keys(storage={"database": Path("bot.db")})
 
 
 @pytest.fixture
@@ -44,7 +43,9 @@ def site() -> Iterator[Website]:
 def asked(site: Website, answer: Answer) -> list[Finding]:
     """Findings on a token that is tried, when this is the answer."""
     site.pages[f"/bot{TOKEN}/getMe"] = answer
-    return list(telegram(Config(token=TOKEN, base_url=site.address), online=True))
+    return list(
+        telegram(Config().with_keys(telegram={"token": TOKEN, "base_url": site.address}), online=True)
+    )
 
 
 def http_date(seconds: float) -> str:
@@ -104,10 +105,10 @@ def test_a_date_that_is_none_says_nothing(site: Website) -> None:
 
 
 def test_offline_and_without_a_token_nobody_is_asked(site: Website) -> None:
-    given = Config(token=TOKEN, base_url=site.address)
+    given = Config().with_keys(telegram={"token": TOKEN, "base_url": site.address})
     assert list(telegram(given, online=False)) == [Finding(OK, "token", "given; not tried (--offline)")]
     none = Finding(NOTE, "token", "none given, which “run” needs; see [telegram] in the config")
-    assert list(telegram(replace(given, token=""), online=True)) == [none]
+    assert list(telegram(given.with_keys(telegram={"token": ""}), online=True)) == [none]
     assert site.asked == []
 
 
@@ -129,7 +130,7 @@ def test_the_command_asks_unless_it_is_told_not_to(bot: Call, site: Website) -> 
 
 
 def test_the_time_is_told_in_the_configured_zone(config: Config) -> None:
-    assert clock(replace(config, timezone="Asia/Tokyo"), NOW) == Finding(
+    assert clock(config.with_keys(time={"timezone": "Asia/Tokyo"}), NOW) == Finding(
         OK, "clock", "2026-11-21 07:00 in Asia/Tokyo"
     )
 
@@ -150,12 +151,12 @@ def test_what_cannot_be_written_is_named(
     config: Config, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("bot.db").touch()
-    assert disk(config.database).mark == OK
+    assert disk(config.storage.database).mark == OK
     closed = Path(name) if name else tmp_path
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != closed and real(path, mode))
     words = f"{closed} cannot be written; check whose it is, and whether the disk is read-only"
-    assert disk(config.database) == Finding(FAIL, "disk", words)
+    assert disk(config.storage.database) == Finding(FAIL, "disk", words)
 
 
 # Backups
@@ -220,7 +221,7 @@ def test_what_the_bot_notes_of_its_backups_is_read(config: Config) -> None:
 def test_no_backup_is_a_note(config: Config) -> None:
     none = "none in backups yet; the running bot makes one a night, “backup” makes one now"
     assert backups(config, NOW, None, runs=True) == Finding(NOTE, "backups", none)
-    off = backups(replace(config, backup=False), NOW, None, runs=True)
+    off = backups(config.with_keys(backup={"enabled": False}), NOW, None, runs=True)
     assert off == Finding(NOTE, "backups", "switched off; see [backup] in the config")
 
 

@@ -40,10 +40,10 @@ def fail(text: str) -> NoReturn:
 
 async def spill(ask: Ask) -> NoReturn:
     """Every way but the end."""
-    token = ask.services.config.token
+    token = ask.services.config.telegram.token.get_secret_value()
     logging.getLogger("spill").debug("config %r, %s", ask.services.config, BOTS[0])
     logging.getLogger("spill").warning("no %d", token)  # a broken format: logging prints what it was given
-    logging.getLogger("spill").info("heartbeat %s", ask.services.config.heartbeat_url)
+    logging.getLogger("spill").info("heartbeat %s", ask.services.config.heartbeat.url.get_secret_value())
     warnings.warn(f"a warning with {token}", RuntimeWarning, stacklevel=1)
     thread = threading.Thread(target=fail, args=(f"a thread with {token}",))
     thread.start()

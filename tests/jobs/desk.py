@@ -57,7 +57,7 @@ class Desk:
         self.database = open_database(path)
         self.now = after_close(FIRST)
         self.services = Services(
-            Config(timezone=timezone),
+            Config().with_keys(time={"timezone": timezone}),
             self.database,
             Markets(self.database, lambda: self.now),
             lambda: self.now,

@@ -5,7 +5,6 @@ import datetime as dt
 import logging
 import stat
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -31,7 +30,9 @@ FULL = "The disk is full: the backup could not be written; free some room and tr
 @pytest.fixture
 def desk(desk: Desk) -> Desk:
     """A desk whose owner is known and whose backups are its own."""
-    desk.services.config = replace(desk.services.config, database=desk.database.path, owner=OWNER)
+    desk.services.config = desk.services.config.with_keys(
+        storage={"database": desk.database.path}, access={"owner": OWNER}
+    )
     return desk
 
 
@@ -77,7 +78,7 @@ async def test_a_bot_that_was_off_at_night_makes_up_for_it(desk: Desk) -> None:
 
 
 async def test_copies_are_kept_for_so_many_days_and_nothing_else_is_touched(desk: Desk) -> None:
-    desk.services.config = replace(desk.services.config, backup_keep=3)
+    desk.services.config = desk.services.config.with_keys(backup={"keep": 3})
     folder = desk.services.config.backups
     folder.mkdir()
     others = ["bot-2019-12-01.db", "bot-2019-13-01.sqlite3", "other-2019-12-01.sqlite3", "notes.txt"]
@@ -147,7 +148,7 @@ async def told(desk: Desk) -> list[str]:
 async def test_without_an_owner_a_failure_is_logged(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.services.config = replace(desk.services.config, owner=None)
+    desk.services.config = desk.services.config.with_keys(access={"owner": None})
     monkeypatch.setattr(backups, "backup", full)
     desk.now = night(20)
     await Backups(desk.services).run()
@@ -175,7 +176,7 @@ async def test_a_clock_that_was_put_back_ends_the_rest_after_a_failure(
 
 
 async def test_switched_off_nothing_is_copied(desk: Desk) -> None:
-    desk.services.config = replace(desk.services.config, backup=False)
+    desk.services.config = desk.services.config.with_keys(backup={"enabled": False})
     desk.now = night(20)
     assert await Backups(desk.services).run() is None
     assert not desk.services.config.backups.exists()
@@ -228,7 +229,7 @@ def test_a_copy_under_way_does_not_hold_up_the_end_of_the_process(
     ],
 )
 def test_the_time_is_local(desk: Desk, zone: str, at: str, now: str, day: dt.date | None) -> None:
-    config = replace(desk.services.config, timezone=zone, backup_time=at)
+    config = desk.services.config.with_keys(time={"timezone": zone}, backup={"time": at})
     assert backup_due(config, dt.datetime.fromisoformat(now)) == day
 
 

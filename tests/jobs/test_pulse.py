@@ -55,7 +55,7 @@ def scheduler(desk: Desk, site: Website, post: Post) -> Scheduler:
 
 
 def scheduled(desk: Desk, url: str, post: Any) -> Scheduler:  # noqa: ANN401 - a stand-in
-    desk.services.config = replace(desk.services.config, heartbeat_url=url, heartbeat_minutes=5)
+    desk.services.config = desk.services.config.with_keys(heartbeat={"url": url, "minutes": 5})
     office: Delivery = post
     return Scheduler(desk.services, (), office)
 

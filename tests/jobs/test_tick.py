@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -307,7 +306,7 @@ async def test_each_job_does_its_part(
 
 
 async def test_the_backup_job_makes_the_backup_that_is_due(desk: Desk, scheduler: Scheduler) -> None:
-    desk.services.config = replace(desk.services.config, database=desk.database.path)
+    desk.services.config = desk.services.config.with_keys(storage={"database": desk.database.path})
     desk.now = dt.datetime(2020, 1, 16, 14, tzinfo=dt.UTC)
     app = application()
     scheduler.schedule(app)

@@ -202,9 +202,14 @@ def test_sessions_that_a_source_dropped_are_named() -> None:
     ("config", "on"),
     [
         (Config(), {"yahoo"}),
-        (Config(yahoo=False, daily_csv="https://example.org/{ticker}"), {"daily-csv"}),
-        (Config(yahoo=False, issuer=True), set()),
-        (Config(issuer=True, large=Fund("SPY", issuer_file="https://example.org/spy")), {"yahoo", "issuer"}),
+        (Config().with_keys(sources={"yahoo": False, "daily_csv": "https://a.org/{ticker}"}), {"daily-csv"}),
+        (Config().with_keys(sources={"yahoo": False}, issuer={"fetch": True}), set()),
+        (
+            Config().with_keys(
+                issuer={"fetch": True}, pair={"large": Fund("SPY", issuer_file="https://a.org/spy")}
+            ),
+            {"yahoo", "issuer"},
+        ),
     ],
 )
 def test_what_is_switched_off_is_not_asked(config: Config, on: set[str]) -> None:
