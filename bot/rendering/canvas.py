@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bot.rendering.scales import date_ticks, days, limits, spread, value_ticks
+from bot.rendering.scales import Ticks, days, limits, spread, tick_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ TEXT, TITLE = 9.0, 11.5  # points; 9 is the smallest that a phone in hand shows 
 LABEL = "end label"  # how end labels are found again once the layout is known
 _LEADING = 1.25  # distance of lines of text, in their size
 _NAME = 14  # characters of a line of an end label
+_FEW_DAYS = 3
 _LONG = 1_200  # points of a line that needs a finer pen
 
 
@@ -171,13 +172,42 @@ def finish(figure: Figure, axes: Sequence[Axes], index: pd.DatetimeIndex) -> Non
     air = max(0.015 * (x[-1] - x[0]), 0.5)
     for panel in axes:
         panel.set_xlim(x[0] - air, x[-1] + air)
-        panel.set_xticks(*(date_ticks(index) if panel is axes[-1] else ([], [])))
+        panel.set_xticks(*(date_ticks(x[0], x[-1]) if panel is axes[-1] else ([], [])))
         for tick in (*panel.get_xticklabels(), *panel.get_yticklabels()):
             tick.set_parse_math(False)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for panel in axes:
         _settle(panel)
+
+
+def value_ticks(low: float, high: float, unit: Unit, most: int = 5) -> Ticks:
+    """Round values from `low` to `high` (low < high), two at least and about `most`, with their labels."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - late, with all of matplotlib
+
+    locator = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2)
+    values = [float(value) for value in locator.tick_values(low, high) if low <= value <= high]
+    return values, tick_labels(values, unit)
+
+
+def date_ticks(first: float, last: float) -> Ticks:
+    """Dates from `first` to `last` (days since 1970) with their labels: days, months or years."""
+    from matplotlib import dates  # noqa: PLC0415 - late, with all of matplotlib
+
+    locator: dates.DateLocator = dates.DayLocator()
+    if last - first >= _FEW_DAYS:  # within fewer the automatic locator would name hours
+        locator = dates.AutoDateLocator(minticks=3, maxticks=6)
+        locator.intervald[dates.MONTHLY] = [1, 2, 3, 6, 12]
+    begin, end = dates.num2date(first), dates.num2date(last)
+    places = [float(place) for place in locator.tick_values(begin, end) if first <= place <= last]
+    day = "%d %b"
+    formatter = dates.ConciseDateFormatter(
+        locator, formats=["%Y", "%b", *[day] * 4], zero_formats=["", "%Y", *[day] * 4], show_offset=False
+    )
+    labels = [label.lstrip("0") for label in formatter.format_ticks(places)]
+    if not any(letter.isdigit() for label in labels for letter in label):  # months of one year
+        labels[0] += f" {dates.num2date(places[0]).year}"
+    return places, labels
 
 
 def _settle(axes: Axes) -> None:

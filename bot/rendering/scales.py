@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from bot.analytics.units import MINUS, USD, Unit
-from bot.rendering.text import MONTHS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    import pandas as pd
 
 Ticks = tuple[list[float], list[str]]
 
@@ -29,47 +27,9 @@ def days(index: pd.DatetimeIndex) -> np.ndarray:
     return numbers
 
 
-def date_ticks(index: pd.DatetimeIndex, most: int = 5) -> Ticks:
-    """At most about `most` ticks within the index: sessions, months or years, whichever are few."""
-    if (index[-1] - index[0]).days <= _FEW_DAYS:
-        return _session_ticks(index, most)
-    months = [
-        month for month in pd.period_range(index[0], index[-1], freq="M") if month.start_time >= index[0]
-    ]
-    step = next((step for step in _MONTH_STEPS if len(months) / step <= most), _MONTH_STEPS[-1])
-    chosen_months = [month for month in months if (month.year * 12 + month.month - 1) % step == 0]
-    labels = [str(month.year) if month.month == 1 else MONTHS[month.month - 1] for month in chosen_months]
-    if labels and not any(label.isdigit() for label in labels):
-        labels[0] = f"{labels[0]} {chosen_months[0].year}"
-    return list(days(pd.DatetimeIndex([month.start_time for month in chosen_months]))), labels
-
-
-def _session_ticks(index: pd.DatetimeIndex, most: int) -> Ticks:
-    """Sessions from the last one back, far enough apart for their labels."""
-    apart = (index[-1] - index[0]) / most
-    chosen: list[pd.Timestamp] = []
-    for session in index[::-1]:
-        if not chosen or chosen[0] - session >= apart:
-            chosen.insert(0, session)
-    return list(days(pd.DatetimeIndex(chosen))), [f"{day.day} {MONTHS[day.month - 1]}" for day in chosen]
-
-
-def value_ticks(low: float, high: float, unit: Unit, most: int = 5) -> Ticks:
-    """Round ticks from `low` to `high` (low < high), two at least: `most` of them or one more or fewer."""
-    raw = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(raw))
-    steps = sorted({factor * scale for scale in (power / 10, power) for factor in _STEPS})
-    coarsest = next(place for place, step in enumerate(steps) if step >= raw * (1 - 1e-9))
-    for step in reversed(steps[: coarsest + 1]):  # one tick alone gives no scale
-        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        if last > first:
-            break
-    values = [number * step for number in range(first, last + 1)]
-    return values, _tick_labels(values, step, unit)
-
-
-def _tick_labels(values: Sequence[float], step: float, unit: Unit) -> list[str]:
-    """Labels with just the decimals that the step needs; money in one scale on the whole axis."""
+def tick_labels(values: Sequence[float], unit: Unit) -> list[str]:
+    """Labels with just the decimals that their distance needs; money in one scale on the whole axis."""
+    step = values[1] - values[0]
     if unit is not USD:
         return [unit.show(value, _decimals(step)) for value in values]
     largest = max(map(abs, values), default=0.0)
