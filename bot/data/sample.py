@@ -1,13 +1,24 @@
 """The sample market: eleven years of both funds, so that everything can be tried without a network.
 
-It runs through published closes, IWM's NAV and share counts, and distributions (bot/data/published.py);
-between them the path is simulated, as are SPY's share counts and all multiples (bot/data/anchors.py).
+The paths run through the figures of sample.csv and are simulated between them. Published are closes
+(split-adjusted dollars), IWM's NAV and shares outstanding, and distributions (dollars by ex-date); of SPY
+only the NAV and shares of 2020-12-14. The rest of the file is made up to agree with what was said in
+December 2020: IWM at 75 times estimated earnings and 14.4 times cash flow, its earnings estimates down 49%
+in 2020 against 14% for SPY; about 80 and under 60% of revenue from the United States; outflows of SPY of
+$31.08bn since New Year and $13.48bn in three months. Multiples count losses in, on estimated figures;
+yields and weights are percent.
+
 Every answer made from it says "sample data".
 """
 
 from __future__ import annotations
 
+import csv
+import itertools
 import math
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +27,6 @@ import pandas as pd
 from bot.analytics.market import LARGE, PAIR, SAMPLE, SMALL
 from bot.analytics.sectors import REVENUE, SECTOR
 from bot.analytics.sessions import Sessions
-from bot.data import anchors
-from bot.data.published import distributions, points
 from storage.observations import KINDS
 
 if TYPE_CHECKING:
@@ -59,6 +68,35 @@ CONVENTION, BASIS = "losses_in", "forward"
 _PRICES, _BARS, _UNITS, _MULTIPLES = 0, 1, 1_622, 3
 
 
+MULTIPLES = ("pe", "pcf", "ps", "pb", "yield")
+
+
+@dataclass(frozen=True)
+class SampleFigure:
+    """One line of sample.csv; `name` is the sector or country of a weight."""
+
+    figure: str
+    ticker: str
+    date: str
+    name: str
+    value: float
+
+
+@cache
+def figures() -> tuple[SampleFigure, ...]:
+    """The figures that the sample runs through, by figure, ticker and date in order."""
+    lines = (files("bot.data") / "sample.csv").read_text().splitlines()
+    return tuple(
+        SampleFigure(row["figure"], row["ticker"], row["date"], row["name"], float(row["value"]))
+        for row in csv.DictReader(lines)
+    )
+
+
+def _known(figure: str, ticker: str) -> dict[str, float]:
+    """One figure of one fund by session."""
+    return {line.date: line.value for line in figures() if (line.figure, line.ticker) == (figure, ticker)}
+
+
 def sample_observations(seed: int = SEED, sessions: Sessions | None = None) -> Observations:
     """Bars, distributions, fund facts and multiples of both funds, as rows for storage.
 
@@ -71,7 +109,7 @@ def sample_observations(seed: int = SEED, sessions: Sessions | None = None) -> O
         "distributions": [
             {"ticker": ticker, "ex_date": day, "amount": amount}
             for ticker in PAIR
-            for day, amount in distributions(ticker)
+            for day, amount in _known("distribution", ticker).items()
         ],
         "fund_facts": _fund_facts(days, closes, _random(seed, _UNITS)),
         "multiples": _multiples(days, closes, _random(seed, _MULTIPLES)),
@@ -81,12 +119,16 @@ def sample_observations(seed: int = SEED, sessions: Sessions | None = None) -> O
 
 def _weights() -> list[Row]:
     """Sector weights and the share of revenue from the home market, one date."""
-    named = [(SECTOR, name, pair) for name, pair in anchors.WEIGHTS.items()]
-    named.append((REVENUE, "United States", anchors.REVENUE_AT_HOME))
     return [
-        {"ticker": ticker, "session": anchors.WEIGHTS_AT, "level": level, "sector": name, "weight": weight}
-        for level, name, pair in named
-        for ticker, weight in zip(PAIR, pair, strict=True)
+        {
+            "ticker": line.ticker,
+            "session": line.date,
+            "level": line.figure,
+            "sector": line.name,
+            "weight": line.value,
+        }
+        for line in figures()
+        if line.figure in {SECTOR, REVENUE}
     ]
 
 
@@ -111,11 +153,6 @@ def _bridge(days: pd.DatetimeIndex, known: Mapping[str, float], steps: Values) -
     return line + walk
 
 
-def _published(field: str) -> dict[str, float]:
-    """One published figure by session."""
-    return {point.session: getattr(point, field) for point in points()}
-
-
 def _logs(values: Mapping[str, float]) -> dict[str, float]:
     return {day: float(np.log(value)) for day, value in values.items()}
 
@@ -132,13 +169,9 @@ def _closes(days: pd.DatetimeIndex, random: np.random.Generator) -> Closes:
     """Closes in dollars and cents: correlated log-normal paths through the published ones."""
     common, own = random.standard_normal((2, len(days)))
     shocks = {LARGE: common, SMALL: CORRELATION * common + math.sqrt(1 - CORRELATION**2) * own}
-    known = {
-        SMALL: _published("small_close"),
-        LARGE: {**_published("large_close"), **anchors.SPY_CLOSE},
-    }
     wild = _wildness(days)
     paths = {
-        ticker: _bridge(days, _logs(known[ticker]), VOLATILITY[ticker] * wild * shocks[ticker])
+        ticker: _bridge(days, _logs(_known("close", ticker)), VOLATILITY[ticker] * wild * shocks[ticker])
         for ticker in PAIR
     }
     return {ticker: np.exp(path).round(2) for ticker, path in paths.items()}
@@ -163,18 +196,14 @@ def _bars(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -
 
 def _fund_facts(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Row]:
     """NAV near the close, shares outstanding in whole lots of change, and assets as their product."""
-    nav = {SMALL: _published("small_nav"), LARGE: anchors.SPY_NAV}
-    odd = {SMALL: 0, LARGE: anchors.SPY_UNITS_PUBLISHED % LOT}  # SPY's count is no whole number of lots
-    units = {
-        SMALL: _published("small_units"),
-        LARGE: {day: million * 1e6 for day, million in anchors.SPY_MILLIONS.items()},
-    }
     rows: list[Row] = []
     for ticker in PAIR:
-        values = _nav(days, closes[ticker], nav[ticker], random)
-        lots = {day: round((count - odd[ticker]) / LOT) for day, count in units[ticker].items()}
+        values = _nav(days, closes[ticker], _known("nav", ticker), random)
+        counts = _known("shares", ticker)
+        odd = list(counts.values())[-1] % LOT  # SPY's count is no whole number of lots
+        lots = {day: round((count - odd) / LOT) for day, count in counts.items()}
         path = _bridge(days, lots, LOTS_A_DAY[ticker] * random.standard_normal(len(days)))
-        shares = np.round(path) * LOT + odd[ticker]
+        shares = np.round(path) * LOT + odd
         assets = np.round(values * shares, 2)
         rows += _rows(days, ticker=ticker, nav=values, shares=shares, assets=assets)
     return rows
@@ -192,17 +221,18 @@ def _nav(
 def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Row]:
     """Multiples on the last session of each week and month from 2014-12-31 on.
 
-    What moves between the anchors are earnings, sales, ... per share; the multiple follows from the
+    What moves between the known figures are earnings, sales, ... per share; the multiple follows from the
     close, so that price, multiple and earnings always agree.
     """
-    at = days.get_indexer(pd.DatetimeIndex(anchors.MULTIPLES_AT))
-    shown = _period_ends(days) & (np.arange(len(days)) >= at[0])
     rows: list[Row] = []
-    for (ticker, metric), values in anchors.MULTIPLES.items():
+    for metric, ticker in itertools.product(MULTIPLES, PAIR):
+        known = _known(metric, ticker)
+        at = days.get_indexer(pd.DatetimeIndex(list(known)))
+        shown = _period_ends(days) & (np.arange(len(days)) >= at[0])
         power = 1 if metric == "yield" else -1  # per share = close times yield, or close over multiple
-        per_share = closes[ticker][at] * np.array(values) ** power
-        known = dict(zip(anchors.MULTIPLES_AT, np.log(per_share).tolist(), strict=True))
-        path = np.exp(_bridge(days, known, PER_SHARE * random.standard_normal(len(days))))
+        per_share = closes[ticker][at] * np.array(list(known.values())) ** power
+        logs = dict(zip(known, np.log(per_share).tolist(), strict=True))
+        path = np.exp(_bridge(days, logs, PER_SHARE * random.standard_normal(len(days))))
         multiple = np.round((path / closes[ticker]) ** power, 3)[shown]
         rows += _rows(
             days[shown],
