@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Rule
-    from bot.alerts.state import State
+    from bot.alerts.state import Event, State
     from bot.analytics.market import Market
 
 
@@ -63,3 +63,20 @@ class EvaluationContext:
     histories: Histories
     next_check: dt.datetime
     zone: ZoneInfo = EXCHANGE
+
+
+@dataclass(frozen=True)
+class RecordedFire:
+    """A fire as it was recorded, with the rule and the inputs of its time.
+
+    before       state before it; None where it is not kept any more
+    source       labels of the sources of its figures
+    observed_at  UTC instant of the newest of them
+    """
+
+    number: int
+    rule: Rule
+    event: Event
+    before: State | None
+    source: str
+    observed_at: str

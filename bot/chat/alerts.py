@@ -1,52 +1,113 @@
-"""/alert, /alerts and /history: which words mean which deed."""
+"""/alert, /alerts and /history: parse the words, call one service, render its result."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from bot.alerts.reading import nearest
-from bot.chat import alert_changes, alert_looks, guide
-from bot.chat.alert_rows import context, found, make, read_rule
+from bot.chat import alert_edit, guide
 from bot.errors import BadInput
+from bot.rendering.alerts import ALL, card, one
+from bot.rendering.answer import Answer
+from bot.rendering.history import PAGE, history_answer
 from bot.rendering.listing import listing
+from bot.rendering.pushes import FIRES_SINCE_DAYS
+from bot.rendering.rule_chart import chart_answer
 from bot.rendering.text import did_you_mean, lines
-from bot.services.alerts import standings_of
-from storage import alerts as stored
-from storage.alerts import StoredAlert
+from bot.rendering.trial import trial
+from bot.rendering.why import why as explanation_of
+from bot.services import alerts
 
 if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.alerts.view import AlertView
     from bot.chat.ask import Ask
-    from bot.rendering.answer import Answer
-    from bot.services.alerts import Unreadable
 
 _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule begins with a number
 _NEW = re.compile(r"new\b\s*(.*)", re.DOTALL | re.IGNORECASE)
+_MOST_DIGITS = 18
 
-Deed = Callable[["Ask", StoredAlert, str], Awaitable["Answer"]]
 
-# What an alert can do. Looks change nothing: in groups they are everybody's.
-LOOKS: dict[str, Deed] = {
-    "why": alert_looks.why,
-    "chart": alert_looks.chart,
-    "test": alert_looks.test,
-    "history": alert_looks.history,
+@dataclass(frozen=True)
+class OpenGuide:
+    """Show the steps to a rule; `chosen` is what was chosen so far, None at the first step."""
+
+    chosen: str | None = None
+
+
+@dataclass(frozen=True)
+class CreateAlert:
+    """Create an alert with a typed rule."""
+
+    rule: str
+
+
+@dataclass(frozen=True)
+class ShowAlert:
+    """Show one alert."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class ActOnAlert:
+    """Do something with one alert; `words` say more about it."""
+
+    number: int
+    action: str
+    words: str
+
+
+AlertRequest: TypeAlias = OpenGuide | CreateAlert | ShowAlert | ActOnAlert
+
+
+async def why(ask: Ask, number: int, _: str) -> Answer:
+    """The stored inputs of the last fire, judged again; before any, where the alert stands."""
+    explanation = await alerts.explain(ask.services, ask.caller, number)
+    alert, context = explanation.shown.alert, explanation.shown.context
+    if explanation.fire is None:
+        answer = await asyncio.to_thread(one, alert, context)
+        return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
+    html = await asyncio.to_thread(explanation_of, explanation.fire, context)
+    withdrawn = "It was taken back when the data was revised." if explanation.withdrawn else None
+    return Answer(lines(html, withdrawn), buttons=(*card(alert), ALL))
+
+
+async def chart(ask: Ask, number: int, _: str) -> Answer:
+    """Every condition over a year, with its threshold and the fires."""
+    shown, fires = await alerts.show_with_fires(ask.services, ask.caller, number)
+    return await asyncio.to_thread(chart_answer, shown.alert, shown.context, ask.theme, fires)
+
+
+async def test(ask: Ask, number: int, _: str) -> Answer:
+    """What the message would look like now."""
+    shown, fires = await alerts.show_with_count(ask.services, ask.caller, number, FIRES_SINCE_DAYS)
+    return await asyncio.to_thread(trial, shown.alert, shown.context, fires)
+
+
+async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> Answer:
+    """What one alert, or all of the chat's, did, newest first."""
+    skip = (page - 1) * PAGE
+    events = await alerts.history(ask.services, ask.caller, number, limit=PAGE + 1, skip=skip)
+    return history_answer(events, number, page=page)
+
+
+Action = Callable[["Ask", int, str], Awaitable[Answer]]
+
+# What can be done with an alert. Looks change nothing: in groups they are everybody's.
+LOOKS: dict[str, Action] = {"why": why, "chart": chart, "test": test, "history": history}
+CHANGES: dict[str, Action] = {
+    "edit": alert_edit.edit,
+    "snooze": alert_edit.snooze,
+    "pause": alert_edit.pause,
+    "resume": alert_edit.resume,
+    "renew": alert_edit.renew,
+    "off": alert_edit.off,
+    "back": alert_edit.back,
 }
-CHANGES: dict[str, Deed] = {
-    "edit": alert_changes.edit,
-    "snooze": alert_changes.snooze,
-    "pause": alert_changes.pause,
-    "resume": alert_changes.resume,
-    "renew": alert_changes.renew,
-    "off": alert_changes.off,
-    "back": alert_changes.back,
-}
+ACTIONS = LOOKS | CHANGES
 _WORDY = ("edit", "snooze", "back")  # take more words
 _CHOICES = ("edit", "snooze")  # without more words they only ask what to change
 
@@ -62,54 +123,63 @@ def changes(text: str) -> bool:
     return bool(action) and action not in LOOKS and not (action in _CHOICES and not match[3])
 
 
-async def on_alert(ask: Ask) -> Answer:
-    """/alert: a rule makes an alert, a number looks at one or changes it, nothing opens a choice."""
-    match = _BY_NUMBER.fullmatch(ask.text)
-    if match is not None:
-        return await _existing(ask, match[1], (match[2] or "").lower(), match[3] or "")
-    if new := _NEW.fullmatch(ask.text):
-        return await guide.guided(ask, new[1])
-    if not ask.text:
-        return guide.begin()
-    return await make(ask, read_rule(ask.text, await ask.market()))
+def parse_alert_request(text: str) -> AlertRequest:
+    """What the words after /alert ask for; raises BadInput for what cannot be done with an alert."""
+    if (match := _BY_NUMBER.fullmatch(text)) is not None:
+        number, action, words = _number(match[1]), (match[2] or "").lower(), match[3] or ""
+        return _parse_action(number, action, words) if action else ShowAlert(number)
+    if (new := _NEW.fullmatch(text)) is not None:
+        return OpenGuide(new[1])
+    return CreateAlert(text) if text else OpenGuide()
 
 
-async def _existing(ask: Ask, number: str, action: str, rest: str) -> Answer:
-    """What an alert is asked to do; raises BadInput for what it cannot."""
-    row = await ask.services.database.run(lambda db: found(db, ask, number))
-    if not action:
-        return await alert_looks.look(ask, row)
-    known = {**LOOKS, **CHANGES}
-    if action not in known:
-        hint = did_you_mean(action, known) or f"There are: {', '.join(known)}."
-        example = f"/alert {number} {nearest(action, known)}".strip()
+def _number(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise BadInput(f"There is no alert #{digits} in this chat. Yours: /alerts")
+    return int(digits)
+
+
+def _parse_action(number: int, action: str, words: str) -> ActOnAlert:
+    if action not in ACTIONS:
+        hint = did_you_mean(action, ACTIONS) or f"There are: {', '.join(ACTIONS)}."
+        example = f"/alert {number} {nearest(action, ACTIONS)}".strip()
         raise BadInput(f"“{action}” is nothing an alert can do. {hint}".strip(), example)
-    if rest and action not in _WORDY:
-        raise BadInput(f"“{action}” takes no more words, but “{rest}” follows.", f"/alert {number} {action}")
-    return await known[action](ask, row, rest)
+    if words and action not in _WORDY:
+        raise BadInput(f"“{action}” takes no more words, but “{words}” follows.", f"/alert {number} {action}")
+    return ActOnAlert(number, action, words)
+
+
+async def on_alert(ask: Ask) -> Answer:
+    """/alert: a rule creates an alert, a number shows one or changes it, nothing opens the guide."""
+    match parse_alert_request(ask.text):
+        case OpenGuide(None):
+            return guide.begin()
+        case OpenGuide(chosen):
+            return await guide.guided(ask.services, ask.caller, chosen or "")
+        case CreateAlert(rule):
+            started = await alerts.create(ask.services, ask.caller, rule)
+            return await alert_edit.render_started(started)
+        case ShowAlert(number):
+            shown = await alerts.show(ask.services, ask.caller, number)
+            return await asyncio.to_thread(one, shown.alert, shown.context)
+        case ActOnAlert(number, action, words):
+            return await ACTIONS[action](ask, number, words)
 
 
 async def on_alerts(ask: Ask) -> Answer:
     """/alerts: every alert of this chat, in pages; a number turns to the page it is on."""
-    asked = re.fullmatch(r"#?([0-9]{0,9})", ask.text)
-    if asked is None:
+    match = re.fullmatch(r"#?([0-9]{0,9})", ask.text)
+    if match is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
-
-    def read(db: sqlite_utils.Database) -> tuple[list[AlertView], list[Unreadable]]:
-        return standings_of(db, stored.alerts_of(db, ask.chat_id), ask.now)
-
-    standings, unread = await ask.services.database.run(read)
-    answer = await asyncio.to_thread(listing, standings, await context(ask), int(asked[1] or 0))
-    return replace(answer, html=lines(answer.html, *(error.sentence for error in unread)))
+    listed = await alerts.list_alerts(ask.services, ask.caller)
+    answer = await asyncio.to_thread(listing, list(listed.alerts), listed.context, int(match[1] or 0))
+    return replace(answer, html=lines(answer.html, *(error.sentence for error in listed.unreadable)))
 
 
 async def on_history(ask: Ask) -> Answer:
     """/history: what fired in this chat, or of one alert, in pages."""
-    asked = re.fullmatch(r"(?:#?([0-9]+))? ?(?:page ([0-9]{1,6}))?", ask.text, re.IGNORECASE)
-    if asked is None:
+    match = re.fullmatch(r"(?:#?([0-9]+))? ?(?:page ([0-9]{1,6}))?", ask.text, re.IGNORECASE)
+    if match is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/history 1")
-    number, page = asked[1], max(int(asked[2] or 1), 1)
-    if not number:
-        return await alert_looks.history_of_chat(ask, page)
-    row = await ask.services.database.run(lambda db: found(db, ask, number))
-    return await alert_looks.history(ask, row, page=page)
+    number = _number(match[1]) if match[1] else None
+    return await history(ask, number, page=max(int(match[2] or 1), 1))

@@ -6,8 +6,10 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo
 
 from bot.preferences import preferences_of
+from bot.services.base import Caller, Chat
 from storage import chats
 
 if TYPE_CHECKING:
@@ -52,6 +54,13 @@ class Ask:
     def preferences(self) -> Preferences:
         """The chat's settings, as read by `prefer`; before it, the configuration's."""
         return self._preferences or preferences_of(self.services.config, None)
+
+    @property
+    def caller(self) -> Caller:
+        """What the services are told of who asks."""
+        zone = ZoneInfo(self.preferences.zone)
+        chat = Chat(self.chat_id, self.chat_kind, self.chat_title, zone, self.thread_id)
+        return Caller(chat, self.user_id, self.now, self.change)
 
     @property
     def theme(self) -> Theme:

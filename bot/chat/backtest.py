@@ -10,11 +10,11 @@ import pandas as pd
 
 from bot.alerts.presets import PRESETS, preset_of
 from bot.analytics.windows import parse_date
-from bot.chat.alert_rows import read_rule
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, Asked
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.text import bold, code, lines
+from bot.services.alerts import parse_alert_rule
 from bot.services.base import context_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def on_backtest(ask: Ask) -> Answer:
         if not 1 <= years <= _MOST:
             raise BadInput(f"{years} years are out of range (1 to {_MOST}).", "/backtest ratio > sma 200 10y")
     market = await ask.market(asked)
-    preset, rule = preset_of(text), read_rule(text, market, "/backtest")
+    preset, rule = preset_of(text), parse_alert_rule(text, market, "/backtest")
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
     name = preset.name.lower() if preset else ""
     return await asyncio.to_thread(

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
 from bot.alerts.rule import CROSSES
-from bot.alerts.view import AlertView, Life
 from bot.analytics.registry import METRICS
-from bot.chat.alert_rows import context, fresh, refuse_past
 from bot.errors import BadInput
 from bot.rendering import guide as say
+from bot.services import alerts
 from bot.services.base import metrics_for
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from bot.alerts.rule import Rule
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric, Parameter
-    from bot.chat.ask import Ask
     from bot.rendering.answer import Answer
+    from bot.services.base import Caller, Services
 
 begin = say.begin
 
@@ -33,7 +32,7 @@ _WINDOWS = ("5d", "20d", "1m", "3m", "6m", "1y", "ytd")
 _DATES = ("since 2010-01-04", "since 2015-01-02", "since 2020-01-02")
 
 
-async def guided(ask: Ask, text: str) -> Answer:
+async def guided(services: Services, caller: Caller, text: str) -> Answer:
     """The page that follows what was chosen so far; raises BadInput for what no button says."""
     words = text.split()
     if not words:
@@ -41,31 +40,31 @@ async def guided(ask: Ask, text: str) -> Answer:
     if words[0] in say.TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
         return say.metrics(words[0], int("".join(words[1:])[:3] or 1))
     if (preset := preset_of(text)) is not None:
-        return await _confirm(ask, preset.rule, "/alert", preset)
+        return await _confirm(services, caller, preset.rule, "/alert", preset)
     metric = METRICS.get(words[0].lower())
     if metric is None:
         raise BadInput(f"“{words[0]}” is nothing to choose.", "/alert new")
-    return await _metric(ask, metric, words[1:])
+    return await _metric(services, caller, metric, words[1:])
 
 
-async def _metric(ask: Ask, metric: Metric, words: Sequence[str]) -> Answer:
+async def _metric(services: Services, caller: Caller, metric: Metric, words: Sequence[str]) -> Answer:
     """The next page for a metric: an argument that is lacking, comparison, target, or the whole rule."""
     given, rest = _arguments(metric, words)
     line = " ".join((metric.name, *given))
     back = " ".join(("/alert new", *((metric.name, *given[:-1]) if given else (say.topic_of(metric),))))
     if len(given) < len(metric.parameters) and not rest:
-        asked, market = metric.parameters[len(given)], await ask.market()
-        return say.parameter(line, metric, asked, _choices(asked, market), back)
+        parameter, market = metric.parameters[len(given)], await services.markets.current()
+        return say.parameter(line, metric, parameter, _choices(parameter, market), back)
     if rest and rest[0] not in _OPS:
         raise BadInput(f"“{rest[0]}” is nothing to choose after “{line}”.", "/alert new")
     if len(rest) > 1:
-        return await _confirm(ask, " ".join((line, *rest)), _before(line, rest))
-    of = await context(ask)
-    rule = _read(f"{line} {_OPS[rest[0]] if rest else '>'} 0", of.market)
+        return await _confirm(services, caller, " ".join((line, *rest)), _before(line, rest))
+    context = await alerts.evaluation_context(services, caller.chat)
+    rule = _read(f"{line} {_OPS[rest[0]] if rest else '>'} 0", context.market)
     condition = rule.conditions[0]
     if not rest:
-        return await asyncio.to_thread(say.comparison, line, metric, dict(condition.arguments), of, back)
-    return await asyncio.to_thread(say.targets, f"{line} {rest[0]}", condition, of, f"/alert new {line}")
+        return await asyncio.to_thread(say.comparison, line, metric, dict(condition.arguments), context, back)
+    return await asyncio.to_thread(say.targets, f"{line} {rest[0]}", condition, context, f"/alert new {line}")
 
 
 def _arguments(metric: Metric, words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -110,12 +109,10 @@ def _read(text: str, market: Market) -> Rule:
         raise BadInput(error.sentence, "/alert new") from error
 
 
-async def _confirm(ask: Ask, text: str, back: str, preset: Preset | None = None) -> Answer:
+async def _confirm(
+    services: Services, caller: Caller, text: str, back: str, preset: Preset | None = None
+) -> Answer:
     """The whole rule, not stored yet."""
-    of = await context(ask)
-    rule = _read(text, of.market)
-    refuse_past(rule, of.market, ask)
-    state, often = await fresh(rule, of)
-    return await asyncio.to_thread(
-        say.confirmation, AlertView(0, rule, Life.ACTIVE, state), of, often, back, preset
-    )
+    rule = _read(text, await services.markets.current())
+    shown = await alerts.preview(services, caller, rule)
+    return await asyncio.to_thread(say.confirmation, shown.alert, shown.context, shown.past, back, preset)

@@ -21,7 +21,7 @@ from bot.rendering.health import RESTATED_DAYS, healths, switched_on
 from bot.rendering.status import StatusReport, about, status
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
-from bot.services.alerts import active_standings
+from bot.services.alerts import active_alerts
 from bot.services.base import DAILY, context_of
 from storage import access, chats, outbox
 from storage import sources as source_rows
@@ -197,7 +197,7 @@ def _skip(db: sqlite_utils.Database, ask: Ask, day: dt.date) -> None:
 
 async def _now(ask: Ask) -> Answer:
     def read(db: sqlite_utils.Database) -> list[AlertView]:
-        return active_standings(db, ask.chat_id, ask.now)
+        return active_alerts(db, ask.chat_id, ask.now)
 
     standings = await ask.services.database.run(read)
     context = await asyncio.to_thread(context_of, await ask.market(), ask.services.markets)

@@ -17,7 +17,7 @@ from bot.jobs.judged import WITHDRAWN
 from bot.jobs.sending import Place, send, send_lines
 from bot.jobs.telling import QUARTER, SNOOZE, DeliveryWindow, Notifier, state_since
 from bot.rendering import corrections, pushes
-from bot.services.alerts import standings_of
+from bot.services.alerts import view_alerts
 from bot.services.base import context_of
 from bot.words import capital
 from storage import alerts as stored
@@ -85,7 +85,7 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         since = (row.session - QUARTER).isoformat()
         fires = events.fires_since(db, row.alert_id, since, until=row.session.isoformat())
         alert = stored.get_alert(db, row.chat_id, row.number)
-        standings, _ = standings_of(db, [alert] if alert else [], now)  # of an alert that can still be read
+        standings, _ = view_alerts(db, [alert] if alert else [], now)  # of an alert that can still be read
         view = standings[0] if standings else None
         deferred[row.chat_id, row.thread_id].append(Deferred(row, fires, view))
     return deferred

@@ -18,7 +18,7 @@ from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.numbers import localized
 from bot.rendering.summary import summary
 from bot.rendering.text import bold, lines
-from bot.services.alerts import active_standings
+from bot.services.alerts import active_alerts
 from bot.services.base import DAILY, context_of
 from storage import chats, outbox, unsent
 from storage.db import StorageError
@@ -127,7 +127,7 @@ def _of_chat(
     db: sqlite_utils.Database, chat_id: int, now: dt.datetime
 ) -> tuple[list[AlertView], dict[str, Any] | None]:
     """What a summary needs of its chat: the alerts, the settings."""
-    return active_standings(db, chat_id, now), chats.get_chat(db, chat_id)
+    return active_alerts(db, chat_id, now), chats.get_chat(db, chat_id)
 
 
 def _queue(

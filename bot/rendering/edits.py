@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.alerts.rule import CROSSES, Rule
@@ -15,10 +14,8 @@ from bot.rendering.thresholds import neighbours
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from bot.alerts.rule import Condition
     from bot.alerts.view import AlertView, EvaluationContext
 
-_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 _CONFIRMS = (1, 2, 3)
 _AGAINST = {"once": ("cooldown",), "silent": ("urgent",), "urgent": ("silent",)}  # what the grammar refuses
 _FLAGS = (
@@ -91,24 +88,6 @@ def snooze_choice(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     spans = tuple((span, f"/alert {number} snooze {span}") for span in ("2h", "1d", "1w", "1m"))
     end = ((("End snooze", f"/alert {number} snooze off"),),) if standing.snoozed_until is not None else ()
     return Answer(html, buttons=(spans, *end, _back(standing)))
-
-
-def mirrored(rule: Rule) -> list[Rule]:
-    """The rules that tell when a rule has gone back: one for each condition; none of one that crosses.
-
-    The comparison is turned, the target stays, as the two sides of `crosses` have it; options stay too,
-    but the re-arm level, which lies on the other side.
-    """
-    bare = replace(rule, rearm=None)
-    return [
-        replace(bare, conditions=(_turned(condition),))
-        for condition in rule.conditions
-        if condition.op != CROSSES
-    ]
-
-
-def _turned(condition: Condition) -> Condition:
-    return replace(condition, op=_MIRROR[condition.op])
 
 
 def mirror_choice(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:

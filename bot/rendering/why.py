@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,41 +16,26 @@ from bot.rendering.alerts import rearmed
 from bot.rendering.text import bold, code, lines, session_phrase, short_date
 
 if TYPE_CHECKING:
-    from bot.alerts.rule import Condition, Rule
-    from bot.alerts.state import Event, State
-    from bot.alerts.view import EvaluationContext
+    from bot.alerts.rule import Condition
+    from bot.alerts.state import Event
+    from bot.alerts.view import EvaluationContext, RecordedFire
     from bot.rendering.text import Html
 
 _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 
 
-@dataclass(frozen=True)
-class StoredFire:
-    """What is stored of an event: rule and state as they were then, figures, where they were from.
-
-    `before` is None where the state is not kept any more.
-    """
-
-    number: int
-    rule: Rule
-    event: Event
-    before: State | None
-    source: str
-    observed_at: str
-
-
-def why(stored: StoredFire, context: EvaluationContext) -> Html:
+def why(fire: RecordedFire, context: EvaluationContext) -> Html:
     """The stored figures, the step on them again, and whether the data has changed since."""
-    rule, event = stored.rule, stored.event
+    rule, event = fire.rule, fire.event
     said = "fired" if event.kind == "fired" else "was still true"
     return lines(
-        bold(f"Why #{stored.number} {said}") + f" · {session_phrase(event.session)}",
+        bold(f"Why #{fire.number} {said}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
         *(_compared(event, at, condition) for at, condition in enumerate(rule.conditions)),
         rearmed(rule, event),
-        f"Inputs as stored: {stored.source}, observed {_instant(stored.observed_at)}.",
-        _replayed(stored),
-        *_revised(stored, context),
+        f"Inputs as stored: {fire.source}, observed {_instant(fire.observed_at)}.",
+        _replayed(fire),
+        *_revised(fire, context),
     )
 
 
@@ -71,21 +55,21 @@ def _compared(event: Event, at: int, condition: Condition) -> str:
     return f"{condition.subject}: {compared}{earlier}."
 
 
-def _replayed(stored: StoredFire) -> str:
+def _replayed(fire: RecordedFire) -> str:
     """What the live step makes of the stored state and figures."""
-    event, before = stored.event, stored.before
+    event, before = fire.event, fire.before
     if before is None:
         return "Not judged again: the state before it is not kept any more."
-    _, again = step(stored.rule, before, Bar(event.session, event.legs))
+    _, again = step(fire.rule, before, Bar(event.session, event.legs))
     start = f"Judged again from the state after {short_date(before.session)} ({before.status.value}): "
     if again == event:
         return start + ("it fires." if event.kind == "fired" else "still true.")
     return start + ("another result than was told." if again else "it does not fire.")
 
 
-def _revised(stored: StoredFire, context: EvaluationContext) -> list[str]:
+def _revised(fire: RecordedFire, context: EvaluationContext) -> list[str]:
     """What today's data says of that session, where it says something else."""
-    rule, event = stored.rule, stored.event
+    rule, event = fire.rule, fire.event
     session = pd.Timestamp(event.session)
     now = tuple(_leg(condition, session, context) for condition in rule.conditions)
     changed = [

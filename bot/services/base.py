@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bot.alerts.bars import Histories
 from bot.alerts.view import EvaluationContext
@@ -15,6 +15,10 @@ from bot.analytics.registry import METRICS, for_convention
 from bot.chart_process import ChartRenderer
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    import sqlite_utils
+
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric
     from bot.config import Config
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 # Sent and given-up messages are kept this long; a summary's row also records that it was sent.
 OUTBOX_KEPT = dt.timedelta(days=90)
+T = TypeVar("T")
 DAILY = "daily"  # kind of the summaries' due rows
 
 
@@ -37,6 +42,34 @@ class Services:
     live: bool = True  # whether sources may be asked; false with --offline and in the demo
     pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
     charts: ChartRenderer = field(default_factory=ChartRenderer)
+
+
+class Transaction(Protocol):
+    """Runs a write in one transaction and returns its result."""
+
+    async def __call__(self, write: Callable[[sqlite_utils.Database], T], /) -> T:
+        """The result of `write(db)`."""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A chat, and the forum topic in which something is asked."""
+
+    id: int
+    kind: str
+    title: str
+    zone: ZoneInfo
+    thread_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks for something, where and when; `change` is what their changes are written with."""
+
+    chat: Chat
+    user_id: int
+    now: dt.datetime
+    change: Transaction
 
 
 def wall_clock() -> dt.datetime:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.chat.alert_rows import MOST_ALERTS
+from bot.services.alerts import MOST_ALERTS
 from storage import alerts as stored
 from storage import chats, events, observations
 from tests.chat.talk import ME, YOU, labels, talking

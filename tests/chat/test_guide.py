@@ -10,11 +10,11 @@ import pytest
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import PRESETS
 from bot.analytics.registry import METRICS
-from bot.chat.alert_rows import read_rule
 from bot.chat.ask import Ask
 from bot.chat.guide import guided
 from bot.rendering.answer import MOST_DATA
 from bot.rendering.guide import TOPICS, topic_of
+from bot.services.alerts import parse_alert_rule
 from tests.chat.talk import ME, labels, talking
 from tests.rendering.pages import page
 
@@ -38,7 +38,7 @@ async def test_a_ready_rule_is_shown_before_it_is_made_all_in_one_message(talk: 
         assert made.text.startswith(f"Alert #{number} ")
     market = await talk.bot.services.markets.current()
     rules = [row["rule"] for row in await talk.rows("alerts")]
-    assert rules == [str(read_rule(preset.rule, market)) for preset in PRESETS]
+    assert rules == [str(parse_alert_rule(preset.rule, market)) for preset in PRESETS]
 
 
 async def test_a_rule_of_ones_own_is_made_of_taps(talk: Talk) -> None:
@@ -115,7 +115,7 @@ async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(t
     for _ in range(20):
         line = ""
         while True:
-            answer = await guided(ask, line)
+            answer = await guided(ask.services, ask.caller, line)
             page(answer)
             every = [(label, data) for row in answer.buttons for label, data in row]
             for label, data in every:

@@ -17,7 +17,7 @@ from bot.config import Config
 from bot.data.markets import Markets
 from bot.jobs.commit import Evaluation
 from bot.jobs.summaries import Summaries
-from bot.services.alerts import fresh_state
+from bot.services.alerts import initial_state
 from bot.services.base import Services, context_of
 from storage import alerts as stored
 from storage import chats, observations
@@ -103,7 +103,7 @@ class Desk:
         """Make an alert as the chat does; its id in storage."""
         rule = parse_rule(text, METRICS)
         market = await self.services.markets.current()
-        state = fresh_state(rule, context_of(market, self.services.markets))
+        state = initial_state(rule, context_of(market, self.services.markets))
 
         def write(db: sqlite_utils.Database) -> int:
             chats.ensure_chat(db, chat_id, "private", "", self.now)

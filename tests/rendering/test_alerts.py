@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.backtest import Frequency, frequency
-from bot.alerts.view import Life
+from bot.alerts.view import Life, RecordedFire
 from bot.rendering.alerts import buttons, card, created, one
 from bot.rendering.listing import listing
 from bot.rendering.standing import rearm, sentence, summary_distance
 from bot.rendering.summary import summary
-from bot.rendering.why import StoredFire, why
+from bot.rendering.why import why
 from tests.fakes.botapi_html import parse_html
 from tests.rendering.pages import XNYS, context, day, market, page, said, standing, told
 from tests.sample_market import sample_market
@@ -370,7 +370,7 @@ def test_a_note_cannot_become_markup_anywhere(note: str) -> None:
         one(noted, of).html,
         listing([noted], of).html,
         summary(of, [noted], XNYS).html,
-        why(StoredFire(3, noted.rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z"), of),
+        why(RecordedFire(3, noted.rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z"), of),
     )
     for html in pages:
         assert str(noted.rule) in parse_html(html)[0]

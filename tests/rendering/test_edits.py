@@ -7,7 +7,8 @@ import pytest
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
-from bot.rendering.edits import choice, mirror_choice, mirrored, snooze_choice
+from bot.rendering.edits import choice, mirror_choice, snooze_choice
+from bot.services.alerts import mirrored
 from tests.rendering.pages import context, market, page, said, standing
 
 OF = context(market([50.0 + (number % 7) / 10 for number in range(300)]))
@@ -52,24 +53,6 @@ def test_nothing_is_offered_that_would_be_refused(rule: str, flags: list[str]) -
 def test_a_metric_without_history_has_no_steps() -> None:
     answer = choice(standing("pe iwm > 25x", OF), OF)
     assert [label for label, _ in answer.buttons[0]] == ["confirm 2", "confirm 3"]
-
-
-@pytest.mark.parametrize(
-    ("rule", "mirrors"),
-    [
-        ("ratio > sma 200 confirm 2", ["ratio < sma 200 confirm 2"]),
-        ("excess 3m >= 5pp rearm 3pp once silent", ["excess 3m <= 5pp once silent"]),
-        ("excess 3m < -2pp cooldown 5", ["excess 3m > -2pp cooldown 5"]),
-        ("flow iwm 5d <= $0 urgent", ["flow iwm 5d >= $0 urgent"]),
-        ("flow_gap 20d crosses 0", []),
-        ("ratio > 0.5 and excess 3m < 1pp", ["ratio < 0.5", "excess 3m > 1pp"]),
-        ("ratio > 0.5 and flow_gap 20d crosses 0", ["ratio < 0.5"]),
-    ],
-)
-def test_the_mirror_turns_the_comparison_and_keeps_the_target(rule: str, mirrors: list[str]) -> None:
-    assert [str(made) for made in mirrored(parse_rule(rule, METRICS))] == mirrors
-    for made in mirrors:
-        assert str(parse_rule(made, METRICS)) == made
 
 
 def test_a_joined_rule_offers_the_mirror_of_each_condition() -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from bot.alerts.engine import start
 from bot.alerts.grammar import parse_rule
 from bot.alerts.state import Status
+from bot.alerts.view import RecordedFire
 from bot.analytics.registry import METRICS
-from bot.rendering.why import StoredFire, why
+from bot.rendering.why import why
 from tests.rendering.pages import context, market, said, told
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 OF = context(market([*LONG, 70.0]))
 
 
-def stored(text: str, of: EvaluationContext = OF, until: int = 1) -> StoredFire:
+def stored(text: str, of: EvaluationContext = OF, until: int = 1) -> RecordedFire:
     """The first fire of a rule made `until` sessions ago, with the state before it."""
     rule = parse_rule(text, METRICS)
     history = of.histories.bars(rule, sessions=of.market.sessions)
     before = start(rule, history[: len(history) - until], of.market.last_completed.date())
     event = told(text, of, until=until)[1][0]
-    return StoredFire(3, rule, event, before, "CSV import", "2021-03-12T21:15:30Z")
+    return RecordedFire(3, rule, event, before, "CSV import", "2021-03-12T21:15:30Z")
 
 
 def test_why_judges_the_stored_figures_again() -> None:
@@ -73,7 +74,7 @@ def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
     from bot.alerts.engine import judge  # noqa: PLC0415 - here only
 
     before = judge(rule, state, of.histories.bars(rule)[-4:-1]).states[-1]
-    lines = said(why(StoredFire(3, rule, events[-1], before, "CSV import", "2021-03-17T21:15:30Z"), of))
+    lines = said(why(RecordedFire(3, rule, events[-1], before, "CSV import", "2021-03-17T21:15:30Z"), of))
     assert lines[0] == "Why #3 was still true · close of Wed 17 Mar 2021"
     assert lines[-1] == "Judged again from the state after 16 Mar 2021 (fired): still true."
 

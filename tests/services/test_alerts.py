@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.services.alerts import Unreadable, standing_of
+from bot.alerts.grammar import parse_rule
+from bot.analytics.registry import METRICS
+from bot.services.alerts import Unreadable, mirrored, view_alert
 from bot.services.base import context_of
 from storage import alerts as stored
 from tests.jobs.desk import Desk, sessions
@@ -38,7 +40,7 @@ async def test_an_alert_without_a_state_is_named(desk: Desk) -> None:
     alert = await desk.alert("ratio > 0.6")
     await desk.change("DELETE FROM alert_states")
     with pytest.raises(Unreadable, match=r"^Alert #1 cannot be read \(what is stored of it is damaged\);"):
-        await desk.database.run(lambda db: standing_of(db, stored.alerts_of(db, alert)[0], desk.now))
+        await desk.database.run(lambda db: view_alert(db, stored.alerts_of(db, alert)[0], desk.now))
 
 
 async def test_a_snooze_counts_until_it_is_over(desk: Desk) -> None:
@@ -48,8 +50,26 @@ async def test_a_snooze_counts_until_it_is_over(desk: Desk) -> None:
     await desk.database.run(lambda db: stored.set_snooze(db, alert, end))
 
     def until(db: sqlite_utils.Database, now: dt.datetime) -> dt.datetime | None:
-        return standing_of(db, stored.alerts_of(db, 1)[0], now).snoozed_until
+        return view_alert(db, stored.alerts_of(db, 1)[0], now).snoozed_until
 
     just_before = end - dt.timedelta(seconds=1)
     assert await desk.database.run(partial(until, now=just_before)) == end
     assert await desk.database.run(partial(until, now=end)) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "mirrors"),
+    [
+        ("ratio > sma 200 confirm 2", ["ratio < sma 200 confirm 2"]),
+        ("excess 3m >= 5pp rearm 3pp once silent", ["excess 3m <= 5pp once silent"]),
+        ("excess 3m < -2pp cooldown 5", ["excess 3m > -2pp cooldown 5"]),
+        ("flow iwm 5d <= $0 urgent", ["flow iwm 5d >= $0 urgent"]),
+        ("flow_gap 20d crosses 0", []),
+        ("ratio > 0.5 and excess 3m < 1pp", ["ratio < 0.5", "excess 3m > 1pp"]),
+        ("ratio > 0.5 and flow_gap 20d crosses 0", ["ratio < 0.5"]),
+    ],
+)
+def test_the_mirror_turns_the_comparison_and_keeps_the_target(rule: str, mirrors: list[str]) -> None:
+    assert [str(made) for made in mirrored(parse_rule(rule, METRICS))] == mirrors
+    for made in mirrors:
+        assert str(parse_rule(made, METRICS)) == made

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.alerts.grammar import parse_rule
+from bot.analytics.registry import METRICS
+from bot.chat.alert_edit import edited_rule, snooze_end
 from bot.chat.refusals import ADMINISTRATORS
+from bot.errors import BadInput
 from storage import alerts as stored
 from tests.chat.talk import GROUP, ME, labels, prepared, talking
 
@@ -230,14 +235,14 @@ async def test_renewing_what_has_ended_keeps_to_the_quota_and_to_one_of_a_kind(
     await october.ask(f"/alert {RULE}")
     (refused,) = await october.ask("/alert 1 renew")
     assert refused.text == "This is alert #2 already (active).\nExample: /alert 2"
-    monkeypatch.setattr("bot.chat.alert_rows.MOST_ALERTS", 1)
+    monkeypatch.setattr("bot.services.alerts.MOST_ALERTS", 1)
     (refused,) = await october.ask("/alert 1 renew")
     assert refused.text.startswith("This chat has 1 alerts, which is the most.")
     assert (await alert(october))["life"] == "done"
 
 
 async def test_editing_needs_no_room_in_the_quota(october: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.chat.alert_rows.MOST_ALERTS", 1)
+    monkeypatch.setattr("bot.services.alerts.MOST_ALERTS", 1)
     assert (await october.ask("/alert 1 edit confirm 2"))[0].text.startswith("Alert #1 ")
 
 
@@ -328,3 +333,134 @@ async def test_in_a_group_members_look_and_administrators_change(sample: Path, t
             (answer,) = await talk.ask(f"/alert {words}", GROUP, user_id=ADMIN)
             assert answer.text != ADMINISTRATORS, words
         assert len(await talk.rows("alerts")) == 3
+
+
+# The words after edit
+
+ONE = "excess 3m > 5pp rearm 3pp cooldown 5"
+TWO = "ratio > sma 200 and flow_gap 20d > 1pp confirm 2"
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "now"),
+    [
+        (ONE, "ratio > sma 50", "ratio > sma 50"),
+        (ONE, "> 6pp", "excess 3m > 6pp rearm 4pp cooldown 5"),
+        (ONE, "above 6 pp", "excess 3m > 6pp rearm 4pp cooldown 5"),
+        (ONE, ">= 6pp", "excess 3m >= 6pp rearm 4pp cooldown 5"),
+        (ONE, "< -2pp", "excess 3m < -2pp cooldown 5"),
+        (ONE, "crosses 0", "excess 3m crosses 0pp cooldown 5"),
+        (ONE, "> sma 20", "excess 3m > sma 20 cooldown 5"),
+        (ONE, "> 6pp rearm 5pp confirm 3", "excess 3m > 6pp confirm 3 rearm 5pp cooldown 5"),
+        (ONE, "rearm 4pp", "excess 3m > 5pp rearm 4pp cooldown 5"),
+        (ONE, "no rearm", "excess 3m > 5pp cooldown 5"),
+        (ONE, "no cooldown", "excess 3m > 5pp rearm 3pp"),
+        (ONE, "NO Cooldown", "excess 3m > 5pp rearm 3pp"),
+        (ONE, 'note "Mind it" silent', 'excess 3m > 5pp rearm 3pp cooldown 5 silent note "Mind it"'),
+        (ONE, "cooldown 9", "excess 3m > 5pp rearm 3pp cooldown 9"),
+        (TWO, "leg 2 > 2pp", "ratio > sma 200 and flow_gap 20d > 2pp confirm 2"),
+        (TWO, "Leg 1 < low 20 once", "ratio < low 20 and flow_gap 20d > 1pp confirm 2 once"),
+        (TWO, "confirm 1", "ratio > sma 200 and flow_gap 20d > 1pp"),
+        (TWO, "no confirm", "ratio > sma 200 and flow_gap 20d > 1pp"),
+        (TWO, "until 2030-01-01", "ratio > sma 200 and flow_gap 20d > 1pp confirm 2 until 2030-01-01"),
+        ('ratio > 0.5 note "confirm 9"', "once", 'ratio > 0.5 once note "confirm 9"'),
+    ],
+)
+def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
+    made = edited_rule(parse_rule(rule, METRICS), words, METRICS)
+    assert str(made) == now
+    assert parse_rule(now, METRICS) == made
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "said", "example"),
+    [
+        (TWO, "> 2pp", "The rule has 2 conditions; say which.", "leg 2 > 2pp"),
+        (TWO, "leg 3 > 2pp", "There is no “leg 3”: the rule has 2 conditions.", "leg 2 > 2pp"),
+        (TWO, "> 2x", "The rule has 2 conditions; say which.", "leg 1 > sma 50"),
+        (TWO, "leg 2 > 2%", "“2%” is in %; this needs percentage points (pp).", "leg 2 > 2pp"),
+        (ONE, "leg 2 > 2pp", "There is no “leg 2”: the rule has 1 condition.", "leg 1 > 2pp"),
+        (
+            TWO.replace(" confirm 2", ""),
+            "no idea",
+            "“idea” is no option of an alert.",
+            "confirm 2",
+        ),
+        (ONE, "no once", "The rule has no “once”.", "no rearm"),
+        (ONE, "no idea", "“idea” is no option of an alert.", "no rearm"),
+        (ONE, "once", "“cooldown” does nothing with “once”.", "excess 3m > 5pp rearm 3pp once"),
+        (
+            TWO,
+            "rearm 0.3",
+            "“rearm” is for a single condition; with “and” each has its own band.",
+            "confirm 3",
+        ),
+        (
+            ONE,
+            "> 6pp and ratio > 1",
+            "To add a condition, type the whole rule.",
+            "excess 3m > 5pp and ratio > 1 cooldown 5",
+        ),
+        (ONE, "confirm", "“confirm” needs a number of sessions from 1 to 250.", "confirm 3"),
+        (ONE, "> 6pp confirm", "“confirm” needs a number of sessions from 1 to 250.", "> 6pp confirm 3"),
+        (ONE, "> 6", "“6” has no unit; this needs percentage points (pp).", "> 6pp"),
+        (ONE, "> 6%", "“6%” is in %; this needs percentage points (pp).", "> 6pp"),
+        (ONE, "< -6%", "“-6%” is in %; this needs percentage points (pp).", "< -6pp"),
+        (ONE, "> 5%", "“5%” is in %; this needs percentage points (pp).", "> 2pp"),
+        ("flow iwm 5d > $1bn once", "> 2%", "“2%” is in %; this needs dollars.", "> $1.5bn"),
+    ],
+)
+def test_what_cannot_be_changed_is_said(rule: str, words: str, said: str, example: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        edited_rule(parse_rule(rule, METRICS), words, METRICS)
+    assert refused.value.sentence == said
+    assert refused.value.example == example
+    assert edited_rule(parse_rule(rule, METRICS), example, METRICS) != parse_rule(rule, METRICS)
+
+
+# The words after snooze
+
+NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.mark.parametrize(
+    ("typed", "hours"),
+    [
+        ("1d", 24), ("2h", 2), ("1w", 168), ("1m", 720), ("for 3 days", 72), (" 12 Hours ", 12),
+        ("2 weeks", 336),
+    ],
+)  # fmt: skip
+def test_a_span_counts_from_now(typed: str, hours: int) -> None:
+    assert snooze_end(typed, NOW, NEW_YORK, "x") == NOW + dt.timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"), [("America/New_York", 5), ("Europe/Berlin", -1), ("Asia/Tokyo", -9)]
+)
+def test_a_date_is_its_midnight_where_the_chat_lives(zone: str, hour: int) -> None:
+    midnight = dt.datetime(2020, 12, 24, tzinfo=dt.UTC)
+    end = snooze_end("until 2020-12-24", NOW, ZoneInfo(zone), "x")
+    assert end == midnight + dt.timedelta(hours=hour)
+
+
+@pytest.mark.parametrize("typed", ["off", "OFF", "end", "stop", "no"])
+def test_off_is_now(typed: str) -> None:
+    assert snooze_end(typed, NOW, NEW_YORK, "x") is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("5", "“5” is no time to snooze; use 2h, 1d, 1w, until DATE or off."),
+        ("0d", "“0d” is over already."),
+        ("until 2020-12-13", "“until 2020-12-13” is over already."),
+        ("until Christmas", "“Christmas” is not a date written YYYY-MM-DD."),
+        ("9999d", "“9999d” is longer than a year."),
+        ("until 2022-01-01", "“until 2022-01-01” is longer than a year."),
+    ],
+)
+def test_what_is_no_time_is_said(typed: str, said: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        snooze_end(typed, NOW, NEW_YORK, "/alert 1 snooze")
+    assert refused.value.sentence == said

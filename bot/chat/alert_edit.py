@@ -1,13 +1,16 @@
-"""What the words after "edit" make of a rule: another rule, or the same with something changed.
+"""Changing one alert: edit, snooze, pause, resume, renew, off, and an alert with the mirrored rule.
 
 /alert 3 edit ratio > sma 100        another rule
 /alert 3 edit > 6%                   another comparison and target; "leg 2 > 6%" of the second condition
 /alert 3 edit confirm 2 silent       other options; "no silent" takes one off
+/alert 3 snooze 1d                   also 2h, 1w, until 2020-12-24, off
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -16,12 +19,24 @@ from typing import TYPE_CHECKING, Any
 from bot.alerts.grammar import parse_rule
 from bot.alerts.phrases import words
 from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule, Target
+from bot.analytics.windows import parse_date
 from bot.errors import BadInput
+from bot.rendering.alerts import created, one
+from bot.rendering.answer import Answer
+from bot.rendering.edits import choice, mirror_choice, snooze_choice
+from bot.rendering.outages import waits
+from bot.rendering.text import Html, bold, code, lines, short_date
+from bot.services import alerts
+from bot.services.alerts import StartedAlert, mirrored
 from bot.words import capital, counted
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from bot.alerts.rule import Condition
     from bot.analytics.metrics import Metric
+    from bot.chat.ask import Ask
+    from bot.services.alerts import ShownAlert
 
 _LEG = re.compile(r"leg\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
 _NO = re.compile(r"no\s+(\w+)", re.IGNORECASE)
@@ -29,9 +44,108 @@ _DEFAULTS: dict[str, Any] = {
     field.name: field.default for field in fields(Rule) if field.name != "conditions"
 }
 _NUMBER = re.compile(r"[-\u2212]?[0-9]+(?:\.[0-9]+)?")
+_SPAN = re.compile(r"(?:for\s+)?(\d{1,4})\s*(h|hours?|d|days?|w|weeks?|m|months?)", re.IGNORECASE)
+_UNTIL = re.compile(r"until\s+(\S+)", re.IGNORECASE)
+_HOURS = {"h": 1, "d": 24, "w": 7 * 24, "m": 30 * 24}
+_LONGEST = dt.timedelta(days=366)  # past it the alert itself has ended
 
 
-def edited(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
+async def edit(ask: Ask, number: int, text: str) -> Answer:
+    """Another rule under the same number, starting afresh; without words, the usual changes as buttons."""
+    if not text:
+        shown = await alerts.show(ask.services, ask.caller, number, alerts.refuse_ended)
+        return await asyncio.to_thread(choice, shown.alert, shown.context)
+    edited = await alerts.edit(
+        ask.services, ask.caller, number, lambda rule, metrics: edited_rule(rule, text, metrics)
+    )
+    return await render_started(edited, Html("").join(("Was: ", code(edited.previous or ""))))
+
+
+async def snooze(ask: Ask, number: int, text: str) -> Answer:
+    """Hold its messages for a while; what fires meanwhile comes as one message at the end."""
+    caller = ask.caller
+    if not text:
+        checks = alerts.refuse_ended, alerts.refuse_paused
+        shown = await alerts.show(ask.services, caller, number, *checks)
+        return snooze_choice(shown.alert, caller.chat.zone)
+    until = snooze_end(text, caller.now, caller.chat.zone, f"/alert {number} snooze")
+    snoozed = await alerts.snooze(ask.services, caller, number, until)
+    if until is None:
+        return await _shown(snoozed, "Snooze ended: what fired meanwhile comes as one message.")
+    return await _shown(snoozed, "Snoozed: what fires meanwhile comes as one message at its end.")
+
+
+async def pause(ask: Ask, number: int, _: str) -> Answer:
+    """Stop judging it until it is resumed."""
+    return await _shown(await alerts.pause(ask.services, ask.caller, number))
+
+
+async def resume(ask: Ask, number: int, _: str) -> Answer:
+    """Judge it again, afresh as at creation: what happened meanwhile does not fire."""
+    resumed = await alerts.resume(ask.services, ask.caller, number)
+    return await _shown(resumed, waits(resumed.overdue, resumed.context.market))
+
+
+async def renew(ask: Ask, number: int, _: str) -> Answer:
+    """A year more from today; one that has ended starts afresh, within the quota."""
+    renewed = await alerts.renew(ask.services, ask.caller, number)
+    if isinstance(renewed, StartedAlert):
+        return await render_started(renewed, f"It had ended ({renewed.ended}) and starts afresh.")
+    last_day = renewed.alert.expires_on
+    return await _shown(renewed, f"Renewed until {short_date(last_day)}." if last_day else None)
+
+
+async def off(ask: Ask, number: int, _: str) -> Answer:
+    """End it; its number and history stay, and it can be renewed."""
+    alert = await alerts.switch_off(ask.caller, number)
+    html = lines(bold(f"Alert #{number} is off."), code(alert.rule))
+    return Answer(html, buttons=((("Undo", f"/alert {number} renew"), ("Alerts", "/alerts")),))
+
+
+async def back(ask: Ask, number: int, text: str) -> Answer:
+    """A second alert with the mirrored rule; of several conditions, one each to choose from by its place."""
+    rule = await alerts.stored_rule_of(ask.services, ask.caller, number)
+    mirrors = mirrored(rule)
+    if not text and len(mirrors) != 1:
+        return mirror_choice(number, rule, mirrors)
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= len(mirrors)):
+        raise BadInput(f"“{text}” is none of the rule's conditions.", f"/alert {number} back")
+    started = await alerts.create(ask.services, ask.caller, mirrors[int(text or 1) - 1])
+    return await render_started(started)
+
+
+async def render_started(started: StartedAlert, remark: str | None = None) -> Answer:
+    """An alert that starts now; `remark` says what became of what there was before."""
+    overdue = waits(started.overdue, started.context.market)
+    return await asyncio.to_thread(
+        created, started.alert, started.context, started.past, remark, waits=overdue
+    )
+
+
+async def _shown(shown: ShownAlert, remark: str | None = None) -> Answer:
+    """One alert in full; `remark` says what was just done to it."""
+    return await asyncio.to_thread(one, shown.alert, shown.context, remark=remark)
+
+
+def snooze_end(text: str, now: dt.datetime, zone: ZoneInfo, command: str) -> dt.datetime | None:
+    """When the snooze ends, None for now; a date is its midnight in `zone`. Raises BadInput."""
+    words = text.strip()
+    if words.lower() in {"off", "end", "stop", "no"}:
+        return None
+    if span := _SPAN.fullmatch(words):
+        end = now + dt.timedelta(hours=int(span[1]) * _HOURS[span[2][0].lower()])
+    elif until := _UNTIL.fullmatch(words):
+        end = dt.datetime.combine(parse_date(until[1]), dt.time(), zone)
+    else:
+        raise BadInput(f"“{words}” is no time to snooze; use 2h, 1d, 1w, until DATE or off.", f"{command} 1d")
+    if not now < end:
+        raise BadInput(f"“{words}” is over already.", f"{command} 1d")
+    if end - now > _LONGEST:
+        raise BadInput(f"“{words}” is longer than a year.", f"{command} 1w")
+    return end
+
+
+def edited_rule(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
     """The rule that the words make of `rule`; raises BadInput whose example is words to type instead."""
     if (off := _NO.fullmatch(text.strip())) is not None:
         return _without(rule, off[1].lower())
