@@ -30,6 +30,7 @@ from bot.data.provider import (
     RateLimited,
     SchemaChanged,
     digest,
+    unreviewed,
 )
 from bot.errors import ImportRejected
 
@@ -56,6 +57,7 @@ class DailyCsv:
 
     name = "daily-csv"
     serves: tuple[str, ...] = ("prices",)
+    review = unreviewed
     tickers = PAIR
 
     def __init__(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    import sqlite_utils
 
 # Rows per kind of storage.observations, with its column names; sessions and dates as 'YYYY-MM-DD'.
 Observations: TypeAlias = "Mapping[str, Sequence[dict[str, Any]]]"
@@ -188,6 +189,22 @@ class Provider(Protocol):
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Net asset value, shares outstanding, assets, and multiples quoted beside them."""
+
+    def review(
+        self, db: sqlite_utils.Database, ticker: str, outcome: Ok | Partial
+    ) -> tuple[FetchOutcome, str]:
+        """Hold figures against what is stored, before they are written, inside the transaction that writes.
+
+        Returns the outcome to store and a note for people. Most sources return both as they are: see
+        `unreviewed`.
+        """
+
+
+def unreviewed(
+    _provider: object, _db: sqlite_utils.Database, _ticker: str, outcome: Ok | Partial
+) -> tuple[FetchOutcome, str]:
+    """The `review` of a source whose figures are stored as they come."""
+    return outcome, ""
 
 
 def digest(*answers: str | bytes) -> str:

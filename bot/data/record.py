@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bot.data.due import breaker, rest
-from bot.data.issuers import store as issuer
-from bot.data.issuers.fetch import IssuerFiles
-from bot.data.issuers.preview import off_the_market
-from bot.data.provider import FetchOutcome, Ok, Partial, Rejected
+from bot.data.provider import FetchOutcome, Ok, Partial
 from bot.data.span import lately, standing
 from bot.data.withdrawn import withdrawn
-from bot.errors import ImportRejected
 from storage import observations, sources
 
 if TYPE_CHECKING:
@@ -59,8 +55,8 @@ def record(
 ) -> FetchReport:
     """Write what came, or that nothing came and until when the source is left alone."""
     notes = ""
-    if isinstance(question.provider, IssuerFiles) and isinstance(outcome, Ok | Partial):
-        outcome, notes = _accepted(db, question.provider, question.ticker, outcome)
+    if isinstance(outcome, Ok | Partial):
+        outcome, notes = question.provider.review(db, question.ticker, outcome)
     if isinstance(outcome, Ok | Partial):
         return _success(db, question, outcome, completed, now, notes)
     name, said = question.provider.name, outcome.describe()
@@ -77,20 +73,6 @@ def record(
     if until:
         sources.note_rest(db, name, question.subject, until)
     return FetchReport(name, question.provider.label, question.subject, said, ok=False)
-
-
-def _accepted(
-    db: sqlite_utils.Database, files: IssuerFiles, ticker: str, outcome: Ok | Partial
-) -> tuple[FetchOutcome, str]:
-    """An issuer's file as an import of it is taken in, with a sentence on its NAVs; or why it is not."""
-    before = observations.newest(db, "fund_facts", ticker=ticker, source=issuer.SOURCE)
-    known = {row["session"] for row in before}
-    try:
-        rows, far = issuer.accept(db, ticker, outcome.payload, files.called(ticker))
-    except ImportRejected as error:
-        return Rejected(str(error).rstrip(".")), ""
-    new = [each for each in far if each.split()[0] not in known]
-    return replace(outcome, payload=rows), f" {off_the_market(new)}" if new else ""
 
 
 def _success(

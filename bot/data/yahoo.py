@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.analytics.market import PAIR
-from bot.data.provider import Empty, FetchOutcome, Ok, Partial, SchemaChanged
+from bot.data.provider import Empty, FetchOutcome, Ok, Partial, SchemaChanged, unreviewed
 from bot.data.wire import Wire, complaint, verdict
 from bot.data.yahoo_rows import (
     bar_rows,
@@ -43,6 +43,7 @@ class Yahoo:
     name = "yahoo"
     label = "Yahoo"
     serves: tuple[str, ...] = ("prices", "multiples", "fund")
+    review = unreviewed
     tickers = PAIR
 
     def __init__(self, cache: Path, timeout: float = 10.0) -> None:

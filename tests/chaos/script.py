@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from bot.analytics.sessions import Sessions
-from bot.data.provider import Empty, Ok
+from bot.data.provider import Empty, Ok, unreviewed
 
 if TYPE_CHECKING:
     from bot.data.provider import FetchOutcome
@@ -51,6 +51,7 @@ class Script:
     """A source that knows the story up to the last completed session."""
 
     name, label, serves, tickers = "script", "Script", ("prices",), ("IWM", "SPY")
+    review = unreviewed
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """One bar a session, from `start` on."""

@@ -18,6 +18,7 @@ from bot.data.provider import (
     Partial,
     RateLimited,
     UnknownSymbol,
+    unreviewed,
 )
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
@@ -42,6 +43,7 @@ class Scripted:
     label = "Scripted"
     tickers: tuple[str, ...] = ("IWM", "SPY")
     serves: tuple[str, ...] = ("prices", "multiples", "fund")
+    review = unreviewed
 
     def __init__(self, name: str = "scripted", **answers: FetchOutcome | Exception) -> None:
         self.name = name

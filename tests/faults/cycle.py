@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from telegram.ext import ExtBot
 
-from bot.data.provider import Empty, Ok
+from bot.data.provider import Empty, Ok, unreviewed
 from bot.delivery import Delivery
 from bot.jobs.tick import Scheduler
 from bot.ratelimit import SendBudget
@@ -47,6 +47,7 @@ class Source:
     """A source by which the ratio is 0.5 until the last session, on which the alerts fire."""
 
     name, label, serves, tickers = "site", "Site", ("prices",), ("IWM", "SPY")
+    review = unreviewed
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """One bar a session, from `start` on."""

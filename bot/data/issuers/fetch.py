@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from bot.data.download import ANY, Body, download
+from bot.data.issuers.preview import off_the_market
 from bot.data.issuers.reading import read_completed
 from bot.data.issuers.sniff import LARGEST, Wall
-from bot.data.issuers.store import SOURCE
+from bot.data.issuers.store import SOURCE, accept
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Rejected, digest
 from bot.errors import ImportRejected
+from storage import observations
 
 if TYPE_CHECKING:
     import pandas as pd
+    import sqlite_utils
 
     from bot.data.issuers.preview import IssuerContents
 
@@ -70,8 +73,8 @@ class IssuerFiles:
         del ticker, completed
         return Empty("issuers' files have no multiples")
 
-    def called(self, ticker: str) -> str:
-        """What a fetched file is called."""
+    def _file_name(self, ticker: str) -> str:
+        """What a fetched file is called in messages."""
         return f"what {urlsplit(self._urls[ticker]).hostname} gave for {ticker}"
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
@@ -83,7 +86,7 @@ class IssuerFiles:
         data = self._fetch(url)
         if isinstance(data, FetchOutcome):
             return data
-        name = self.called(ticker)
+        name = self._file_name(ticker)
         try:
             contents = read_completed(
                 data, name=name, completed=completed, today=self._today(), ticker=ticker
@@ -93,6 +96,19 @@ class IssuerFiles:
         except ImportRejected as error:
             return Rejected(_reason(str(error)))
         return _outcome(contents, completed, digest(data))
+
+    def review(
+        self, db: sqlite_utils.Database, ticker: str, outcome: Ok | Partial
+    ) -> tuple[FetchOutcome, str]:
+        """Accept or reject the file as its import would; the note names new NAVs far from the price."""
+        rows_before = observations.newest(db, "fund_facts", ticker=ticker, source=SOURCE)
+        known = {row["session"] for row in rows_before}
+        try:
+            rows, far = accept(db, ticker, outcome.payload, self._file_name(ticker))
+        except ImportRejected as error:
+            return Rejected(str(error).rstrip(".")), ""
+        new = [nav for nav in far if nav.split()[0] not in known]
+        return replace(outcome, payload=rows), f" {off_the_market(new)}" if new else ""
 
 
 def _reason(message: str) -> str:
