@@ -10,14 +10,15 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bot.child_process import ChildProcess, JobFailed, Limits
 from bot.errors import ChartFailed
 
 if TYPE_CHECKING:
-    from bot.rendering.charts import Chart, ChartSpec
+    from collections.abc import Callable
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN = "The picture could not be drawn; please ask again."
@@ -34,13 +35,16 @@ class ChartRenderer:
         self._process = ChildProcess("charts", limits) if apart else None
         self._executor = ThreadPoolExecutor(1, "charts")  # one, so that charts are drawn in order
 
-    async def draw(self, spec: ChartSpec) -> Chart:
-        """Draw a chart. Raises what the spec raises, and ChartFailed when the process fails or is closed."""
+    async def draw(self, spec: Callable[[], T]) -> T:
+        """Returns the chart that `spec` draws.
+
+        Raises what the spec raises, and ChartFailed when the process fails or is closed.
+        """
         job = partial(self._in_process, self._process, spec) if self._process else spec
         return await asyncio.get_running_loop().run_in_executor(self._executor, job)
 
     @staticmethod
-    def _in_process(process: ChildProcess, spec: ChartSpec) -> Chart:
+    def _in_process(process: ChildProcess, spec: Callable[[], T]) -> T:
         try:
             return process.run(spec)
         except JobFailed as error:

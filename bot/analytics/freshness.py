@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics.counts import FROZEN_SESSIONS
-from bot.analytics.market import PAIR, TYPED_IN
+from bot.analytics.dates import date_phrase, short_date
+from bot.analytics.market import LARGE, PAIR, TYPED_IN
 from bot.analytics.registry import METRICS
+from bot.errors import NoData
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +22,29 @@ _LAGS = {metric.part: metric.lag for metric in METRICS.values()}
 def lag_of(part: str) -> int:
     """Sessions after which the figures of a session are expected."""
     return _LAGS[part.partition(":")[0]]
+
+
+def require_end(market: Market) -> pd.Timestamp:
+    """The last session with a close of both funds; raises NoData when there is none."""
+    if market.end is not None:
+        return market.end
+    first = {t: days[0] for t in PAIR if t in market.prices and len(days := market.prices[t].dropna().index)}
+    if not first and market.begins is not None:
+        raise NoData(
+            f"The first stored close of both funds is of {date_phrase(market.begins)}; the last completed "
+            f"session is {date_phrase(market.last_completed)}, so there is nothing to show yet."
+        )
+    if not first:
+        raise NoData(
+            "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
+            "python -m bot import prices IWM_daily.csv --ticker IWM"
+        )
+    stored = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in PAIR)
+    lacking = next((ticker for ticker in PAIR if ticker not in first), LARGE)
+    raise NoData(
+        f"There is no session yet with a close of both funds (prices stored: {stored}). Import the rest: "
+        f"python -m bot import prices {lacking}_daily.csv --ticker {lacking}"
+    )
 
 
 def newest(market: Market, part: str) -> pd.Timestamp | None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.analytics.market import LARGE, PAIR
+from bot.analytics.freshness import require_end
 from bot.analytics.units import PERCENT
-from bot.errors import NoData
 from bot.rendering.numbers import USUAL, localized
 from bot.rendering.text import (
     Html,
@@ -118,7 +117,7 @@ def heading(title: str, market: Market, asked: Asked, *, priced: bool = True) ->
     An answer made of prices (`priced`) also says where two sources of them disagree. Raises NoData when no
     session has a close of both funds.
     """
-    end = require(market)
+    end = require_end(market)
     behind = market.behind(end)
     asof = None
     if asked.asof is not None and asked.asof != end:
@@ -141,7 +140,7 @@ def heading(title: str, market: Market, asked: Asked, *, priced: bool = True) ->
 
 def _disputes(market: Market) -> list[str]:
     """By how much and how often two sources of prices differ in the last year, a line a pair of sources."""
-    begin = require(market) - pd.DateOffset(years=1)
+    begin = require_end(market) - pd.DateOffset(years=1)
     pairs: dict[tuple[str, str], list[pd.Series]] = {}
     for each in market.disputes:
         recent = each.apart[each.apart.index > begin]
@@ -160,36 +159,13 @@ def _disputes(market: Market) -> list[str]:
 
 def _holes(market: Market) -> str | None:
     """That sessions of the last year are missing: windows in days count the stored ones."""
-    end = require(market)
+    end = require_end(market)
     gaps = market.missing
     gaps = gaps[(gaps < end) & (gaps > end - pd.DateOffset(years=1))]
     if not len(gaps):
         return None
     count = counted(len(gaps), "session")
     return f"{count} of the last year missing, last {short_date(gaps[-1])}; days are counted without."
-
-
-def require(market: Market) -> pd.Timestamp:
-    """The end session; raises NoData when there is none."""
-    if market.end is not None:
-        return market.end
-    first = {t: days[0] for t in PAIR if t in market.prices and len(days := market.prices[t].dropna().index)}
-    if not first and market.begins is not None:
-        raise NoData(
-            f"The first stored close of both funds is of {date_phrase(market.begins)}; the last completed "
-            f"session is {date_phrase(market.last_completed)}, so there is nothing to show yet."
-        )
-    if not first:
-        raise NoData(
-            "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
-            "python -m bot import prices IWM_daily.csv --ticker IWM"
-        )
-    said = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in PAIR)
-    lacking = next((ticker for ticker in PAIR if ticker not in first), LARGE)
-    raise NoData(
-        f"There is no session yet with a close of both funds (prices stored: {said}). Import the rest: "
-        f"python -m bot import prices {lacking}_daily.csv --ticker {lacking}"
-    )
 
 
 def sources(parts: Mapping[str, str]) -> str:

@@ -12,12 +12,13 @@ import pandas as pd
 from bot.alerts.backtest import Frequency, frequency, without_band
 from bot.alerts.outcome import Outcome, outcomes
 from bot.analytics import trend
+from bot.analytics.freshness import require_end
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.errors import NoData
 from bot.rendering.alerts import times
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, heading, sources
 from bot.rendering.charts import Marks, rule_chart
 from bot.rendering.figures import begins_last
 from bot.rendering.rule_chart import drawn_leg, rule_look
@@ -52,7 +53,7 @@ class Backtest:
 
 def run(rule: Rule, market: Market, histories: Histories, years: int) -> Backtest:
     """The live step over the last `years`; raises NoData when no input has any history."""
-    require(market)
+    require_end(market)
     history = histories.course(rule, None, market.sessions)
     found = frequency(rule, history, years)
     if found.since is None or found.until is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.analytics.freshness import require_end
 from bot.analytics.market import LARGE, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, Window
-from bot.rendering.answer import heading, require, sources
+from bot.rendering.answer import heading, sources
 from bot.rendering.common import based
 from bot.rendering.text import Html, lines, short_date
 
@@ -36,7 +37,7 @@ def cards(
     market: Market, asked: Asked, windows: Sequence[Window] = (), total: bool | None = None
 ) -> list[Card]:
     """A card for each window, or for USUAL; raises NoData when no session has a close of both funds."""
-    require(market)
+    require_end(market)
     kinds = (False, True) if total is None else (total,)
     return [_card(market, asked, window, kinds) for window in dict.fromkeys(windows or USUAL)]
 
@@ -48,7 +49,7 @@ def _card(market: Market, asked: Asked, window: Window, kinds: Sequence[bool]) -
         told = [f"{window}: too little history."]
     else:
         told = [f"{'Total return' if kind else 'Price return'} {_legs(one)}." for kind, one in found]
-    until = short_date(require(market))
+    until = short_date(require_end(market))
     html = lines(
         heading("IWM and SPY", market, asked),
         f"Over {based(window, first.base)} to {until}:" if first.base is not None else None,

@@ -6,11 +6,11 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from bot.analytics import counts, flows, trend, units, valuation
+from bot.analytics.freshness import require_end
 from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.windows import Window
-from bot.rendering.answer import require
 from bot.rendering.text import age_phrase, session_phrase, short_date
 from bot.rendering.themes import Look
 
@@ -37,7 +37,7 @@ def chart_look(
 ) -> Look:
     """Title, source line and sample label of a chart; of prices, if nothing else is said."""
     source = label or market.source("prices").label
-    dated = session_phrase(require(market) if session is None else session)
+    dated = session_phrase(require_end(market) if session is None else session)
     return Look(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
 
 

@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import performance, trend
+from bot.analytics.freshness import require_end
 from bot.analytics.market import LARGE, SMALL
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, Window
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, heading, sources
 from bot.rendering.charts import Panel, compare_chart
 from bot.rendering.common import AVERAGE, based, chart_look, fact_labels, flow_line, multiple_line, ratio_line
 from bot.rendering.tables import table
@@ -40,7 +41,7 @@ def compare(
     market: Market, asked: Asked, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
 ) -> Answer:
     """Price and total return of both funds (or the one asked for) over WINDOWS and `extra`."""
-    require(market)
+    require_end(market)
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     kinds = (False, True) if total is None else (total,)
     blocks = [_block(market, windows, kind) for kind in kinds]

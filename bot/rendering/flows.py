@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics import flows
+from bot.analytics.freshness import require_end
 from bot.analytics.market import PAIR, SMALL
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, Window
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, heading, sources
 from bot.rendering.charts import flows_chart
 from bot.rendering.common import absence, aside, based, chart_look, fact_labels, titled
 from bot.rendering.tables import table
@@ -35,7 +36,7 @@ _SHOWN_FLAGS = 4
 
 def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
     """Flow in dollars, in percent of assets and in units for both funds over WINDOWS and `extra`."""
-    require(market)
+    require_end(market)
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     html = lines(
         heading("Fund flows", market, asked, priced=False),

@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import units, valuation
+from bot.analytics.freshness import require_end
 from bot.analytics.fundamentals import BASE, convention_for, implied, indexed, margin
 from bot.analytics.market import PAIR
 from bot.analytics.registry import METRICS
 from bot.analytics.units import INDEX, NOT_AVAILABLE
-from bot.rendering.answer import Answer, Asked, Button, heading, require, sources
+from bot.rendering.answer import Answer, Asked, Button, heading, sources
 from bot.rendering.charts import Sheet, sheets_chart
 from bot.rendering.common import chart_look, titled
 from bot.rendering.tables import table
@@ -54,7 +55,7 @@ class _Line:
 
 def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Window) -> Answer:
     """Implied earnings, cash flow, book and sales per share of both funds, margin and return on equity."""
-    require(market)
+    require_end(market)
     chosen = convention_for(market)
     if chosen is None:
         html = lines(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.rule import subject_of
+from bot.analytics.freshness import require_end
 from bot.analytics.metrics import Arguments, Metric, reading, sources_of
 from bot.errors import NoData
-from bot.rendering.answer import Answer, Asked, Button, heading, require, sources
+from bot.rendering.answer import Answer, Asked, Button, heading, sources
 from bot.rendering.charts import metric_chart
 from bot.rendering.common import chart_look, subject_title, titled
 from bot.rendering.figures import age, place
@@ -35,7 +36,7 @@ def metric_answer(
     span: Window,
 ) -> Answer:
     """Current value with session and place in history, and the chart over `span`."""
-    end = require(market)
+    end = require_end(market)
     found = reading(metric, market, arguments)
     title = subject_title(metric, arguments)
     if found.value is None or found.session is None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics import flows, valuation
+from bot.analytics.freshness import require_end
 from bot.analytics.fundamentals import ReturnSplit, convention_for, why
 from bot.analytics.market import PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.units import MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, heading, sources
 from bot.rendering.common import absence, fact_labels, flagged_days, titled
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
     """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
-    require(market)
+    require_end(market)
     chosen = convention_for(market)
     blocks = [_why(market, ticker, window, chosen) for ticker in PAIR]
     html = lines(

@@ -9,12 +9,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bot.analytics import valuation
+from bot.analytics.freshness import require_end
 from bot.analytics.fundamentals import convention_for
 from bot.analytics.market import LARGE, SMALL
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.data.names import label
-from bot.rendering.answer import Answer, Asked, heading, require
+from bot.rendering.answer import Answer, Asked, heading
 from bot.rendering.charts import metric_chart
 from bot.rendering.common import chart_look, convention
 from bot.rendering.tables import table
@@ -40,7 +41,7 @@ _ADVICE = (
 
 def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
     """Every stored multiple by convention, premium of IWM over SPY, place in the stored history."""
-    require(market)
+    require_end(market)
     figures = valuation.figures(market)
     if not figures:
         html = lines(

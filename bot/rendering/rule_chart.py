@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.rule import AMOUNT
+from bot.analytics.freshness import require_end
 from bot.analytics.registry import METRICS
 from bot.errors import NoData
-from bot.rendering.answer import SAMPLE, Answer, require
+from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.charts import ConditionPanel, Marks, Threshold, rule_chart
 from bot.rendering.figures import sources_behind
 from bot.rendering.standing import figures, title
@@ -35,7 +36,7 @@ def chart_answer(
 ) -> Answer:
     """A year of every condition, one above the other; raises NoData when none has a figure."""
     rule, market = standing.rule, context.market
-    begin = require(market) - _SPAN
+    begin = require_end(market) - _SPAN
     drawn = [drawn_leg(condition, context.histories, begin) for condition in rule.conditions]
     legs = [leg for leg in drawn if leg.series.notna().any()]
     if not legs:
@@ -61,7 +62,7 @@ def chart_answer(
 def rule_look(name: str, rule: Rule, market: Market, theme: Theme) -> Look:
     """Title and footer of a picture of a rule, with the sources of all its conditions."""
     labels = ", ".join(sources_behind(rule.conditions, market))
-    footer = f"Source: {labels} · {session_phrase(require(market))}"
+    footer = f"Source: {labels} · {session_phrase(require_end(market))}"
     return Look(name, footer, theme, sample=market.is_sample)
 
 

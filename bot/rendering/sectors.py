@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bot.analytics.freshness import require_end
 from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.sectors import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, weights
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.data.names import label
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, heading, sources
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
@@ -41,7 +42,7 @@ _SHORTENED = {
 
 def sectors_answer(market: Market, asked: Asked) -> Answer:
     """Sector weights, industry groups where imported, revenue at home; each with its date and source."""
-    require(market)
+    require_end(market)
     found = [one for level in (SECTOR, GROUP) for one in weights(market, level)]
     blocks = [_block(market, one) for one in found]
     if not blocks:

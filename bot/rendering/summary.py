@@ -10,13 +10,14 @@ import pandas as pd
 from bot.alerts.bars import lag
 from bot.alerts.state import Status
 from bot.analytics import trend
+from bot.analytics.freshness import require_end
 from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import EXCHANGE
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import MTD, YTD, Window
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, heading, sources
 from bot.rendering.common import AVERAGE, channel_line, flow_line, multiple_line, ratio_line
 from bot.rendering.standing import summary_distance
 from bot.rendering.tables import table
@@ -47,7 +48,7 @@ def summary(
     Raises NoData when no session has a close of both funds.
     """
     market = context.market
-    require(market)
+    require_end(market)
     html = lines(
         heading("Daily summary", market, Asked()),
         "Late: it could not be sent when it was due." if late else None,

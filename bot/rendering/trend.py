@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import trend, units
+from bot.analytics.freshness import require_end
 from bot.analytics.metrics import Arguments, reading
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window
-from bot.rendering.answer import Answer, Asked, heading, require, sources
+from bot.rendering.answer import Answer, Asked, heading, sources
 from bot.rendering.charts import Threshold, metric_chart
 from bot.rendering.common import AVERAGE, channel_line, chart_look, ratio_line
 from bot.rendering.tables import table
@@ -42,7 +43,7 @@ _GAPS = (Window("m", 3), Window("y", 1))
 
 def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | None = None) -> Answer:
     """Every trend metric with its value, and what they say together."""
-    require(market)
+    require_end(market)
     rows = []
     for label, name, arguments in _LINES:
         metric = METRICS[name]

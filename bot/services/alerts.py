@@ -20,10 +20,10 @@ from bot.alerts.presets import preset_of
 from bot.alerts.rule import CROSSES, MALFORMED, Rule
 from bot.alerts.state import Event, State
 from bot.alerts.view import AlertView, Life, RecordedFire
+from bot.analytics.freshness import require_end
 from bot.analytics.metrics import parts_of
 from bot.analytics.registry import METRICS
 from bot.errors import BadInput
-from bot.rendering.answer import require
 from bot.services.base import context_of, metrics_for
 from storage import alerts as alert_store
 from storage import chats, events, outages
@@ -506,7 +506,7 @@ def _end_reason(alert: StoredAlert) -> str:
 
 def _refuse_past(rule: Rule, market: Market, now: dt.datetime, command: str) -> None:
     """Raises BadInput for a rule whose last day has passed, NoData while there are no prices."""
-    require(market)
+    require_end(market)
     if rule.until is not None and rule.until <= market.last_completed.date():
         later = replace(rule, until=now.date() + dt.timedelta(days=365))
         raise BadInput(f"“until {rule.until}” has passed already.", f"{command} {later}")

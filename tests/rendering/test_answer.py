@@ -5,9 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from bot.analytics.freshness import require_end
 from bot.analytics.market import Dispute, Market
 from bot.errors import NoData
-from bot.rendering.answer import MOST_DATA, Asked, button_rows, heading, require, sources
+from bot.rendering.answer import MOST_DATA, Asked, button_rows, heading, sources
 from tests.rendering.pages import empty, market, said
 from tests.sample_market import sample_market
 
@@ -118,7 +119,7 @@ def lacking(held: str, ticker: str) -> str:
 )
 def test_without_a_common_close_it_is_said_what_there_is(of: Market, message: str) -> None:
     with pytest.raises(NoData) as error:
-        require(of)
+        require_end(of)
     assert str(error.value) == message
 
 
@@ -153,7 +154,7 @@ def test_a_command_too_long_for_a_button_is_left_out() -> None:
 
 def test_a_clock_before_the_first_close_says_when_it_is() -> None:
     with pytest.raises(NoData) as caught:
-        require(replace(empty(), begins=pd.Timestamp("2021-01-04")))
+        require_end(replace(empty(), begins=pd.Timestamp("2021-01-04")))
     assert str(caught.value) == (
         "The first stored close of both funds is of Mon 4 Jan 2021; the last completed session is "
         "Fri 11 Dec 2020, so there is nothing to show yet."
