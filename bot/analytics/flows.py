@@ -147,8 +147,8 @@ def _medians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median of each row without its NaNs, NaN where nothing else is in it; sorting puts them last."""
     ordered = np.sort(rows, axis=1)
     count = np.isfinite(rows).sum(axis=1)
-    each = np.arange(len(rows))
-    middle: NDArray[np.float64] = (ordered[each, (count - 1) // 2] + ordered[each, count // 2]) / 2
+    places = np.arange(len(rows))
+    middle: NDArray[np.float64] = (ordered[places, (count - 1) // 2] + ordered[places, count // 2]) / 2
     return middle
 
 

@@ -102,10 +102,10 @@ def _why_none(sessions: pd.Index, base: pd.Timestamp, end: pd.Timestamp) -> str:
         return f"P/E is recorded from {short_date(sessions[0])}"
     last = base
     for target in (base, end):
-        found = nearest_figure(sessions, target)
-        if found is None:
+        nearest = nearest_figure(sessions, target)
+        if nearest is None:
             return f"no P/E is stored for the {TOLERANCE_DAYS} days up to {short_date(target)}"
-        last = found
+        last = nearest
     return f"no P/E is stored after {short_date(last)}"
 
 
@@ -120,12 +120,12 @@ def nearest_figure(sessions: pd.Index, target: pd.Timestamp) -> pd.Timestamp | N
 def margin(market: Market, ticker: str, convention: str) -> tuple[float | None, float | None]:
     """Net margin (P/S)/(P/E) and return on equity (P/B)/(P/E), percent, of the last common session."""
     pe = select(market, ticker, "pe", convention)
-    found: list[float | None] = []
+    ratios: list[float | None] = []
     for metric in ("ps", "pb"):
         both = pd.concat([select(market, ticker, metric, convention), pe], axis=1, join="inner").dropna()
         both = both[both.iloc[:, 1] > 0]
-        found.append(float(100 * both.iloc[-1, 0] / both.iloc[-1, 1]) if len(both) else None)
-    return found[0], found[1]
+        ratios.append(float(100 * both.iloc[-1, 0] / both.iloc[-1, 1]) if len(both) else None)
+    return ratios[0], ratios[1]
 
 
 def convention_for(market: Market, metric: str = "pe") -> str | None:

@@ -144,7 +144,7 @@ class Market:
             facts={ticker: frame.loc[:anchor] for ticker, frame in self.facts.items()},
             multiples=self.multiples[self.multiples["session"] <= anchor],
             weights=self.weights[self.weights["session"] <= anchor],
-            disputes=tuple(replace(each, apart=each.apart.loc[:anchor]) for each in self.disputes),
+            disputes=tuple(replace(dispute, apart=dispute.apart.loc[:anchor]) for dispute in self.disputes),
             last_completed=begun[-1] if len(begun) else last,
             anchor=anchor,
         )

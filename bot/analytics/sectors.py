@@ -54,8 +54,8 @@ class Weights:
 def weights(market: Market, level: str) -> list[Weights]:
     """The newest weights of a level, one entry a source that has any; those of both funds first."""
     rows = market.weights[market.weights["level"] == level]
-    found = [_of_source(str(name), level, group) for name, group in rows.groupby("source", sort=True)]
-    return sorted(found, key=lambda one: not one.both)
+    by_source = [_of_source(str(name), level, group) for name, group in rows.groupby("source", sort=True)]
+    return sorted(by_source, key=lambda entry: not entry.both)
 
 
 def _of_source(source: str, level: str, rows: pd.DataFrame) -> Weights:

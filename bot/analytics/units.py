@@ -57,14 +57,14 @@ class Unit:
 
     def _check(self, text: str, dollar: str, unit: str | None, scale: str | None, number: Decimal) -> None:
         """Refuse an amount that carries another unit, or none where one is needed."""
-        found = "$" if dollar else _SUFFIXES[unit.lower()] if unit else ""
+        given = "$" if dollar else _SUFFIXES[unit.lower()] if unit else ""
         if dollar and unit:
             raise BadInput(f"“{text}” has two units.", self.example)
-        if found and found != self.symbol:
-            raise BadInput(f"“{text}” is in {found}; this needs {self.words}.", self.example)
+        if given and given != self.symbol:
+            raise BadInput(f"“{text}” is in {given}; this needs {self.words}.", self.example)
         if scale and self.symbol != "$":
             raise BadInput(f"“{text}”: {scale} is for money; this needs {self.words}.", self.example)
-        if not found and self.demanded and number != 0:
+        if not given and self.demanded and number != 0:
             raise BadInput(f"“{text}” has no unit; this needs {self.words}.", self.example)
 
     @property

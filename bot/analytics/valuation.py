@@ -69,8 +69,8 @@ def priced(market: Market, ticker: str, metric: str, convention: str) -> pd.Seri
     rows = _chosen(market, ticker, metric, convention, None)
     dates = _price_dates(rows)
     traded = pd.Series(market.sessions, market.sessions).reindex(dates.dropna(), method="ffill")
-    found = pd.Series(traded.to_numpy(), dates.dropna().index).reindex(rows.index)
-    return found.where(dates.notna(), rows["session"]).set_axis(pd.DatetimeIndex(rows["session"]))
+    sessions = pd.Series(traded.to_numpy(), dates.dropna().index).reindex(rows.index)
+    return sessions.where(dates.notna(), rows["session"]).set_axis(pd.DatetimeIndex(rows["session"]))
 
 
 def _price_dates(rows: pd.DataFrame) -> pd.Series:
@@ -108,8 +108,8 @@ def _common_basis(market: Market, metric: str, convention: str) -> str:
     rows = market.multiples
     rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
     shared = set.intersection(*(set(rows.loc[rows["ticker"] == ticker, "basis"]) for ticker in PAIR))
-    found = rows[rows["basis"].isin(shared)].sort_values("session", kind="stable")["basis"]
-    return str(found.iloc[-1]) if len(found) else ""
+    bases = rows[rows["basis"].isin(shared)].sort_values("session", kind="stable")["basis"]
+    return str(bases.iloc[-1]) if len(bases) else ""
 
 
 def percentile_rank(values: pd.Series) -> float | None:

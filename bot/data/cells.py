@@ -53,16 +53,16 @@ class Layout:
     def find(self, header: list[str]) -> dict[str, list[int]]:
         """Positions in the header of each column that is there."""
         wanted = {_plain(name): column for column, names in self.columns.items() for name in (column, *names)}
-        found: dict[str, list[int]] = {}
+        positions_of: dict[str, list[int]] = {}
         for position, title in enumerate(header):
             if column := wanted.get(_plain(title)):
-                found.setdefault(column, []).append(position)
-        return found
+                positions_of.setdefault(column, []).append(position)
+        return positions_of
 
     def missing(self, header: list[str]) -> list[str]:
         """Required columns that the header lacks."""
-        found = self.find(header)
-        return [column for column in self.required if column not in found]
+        present = self.find(header)
+        return [column for column in self.required if column not in present]
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,12 @@ def disputes(
     ticker: str, closes: Mapping[str, pd.Series], labels: Mapping[str, str], lead: str
 ) -> list[Dispute]:
     """The sessions on which another source disagrees with the lead, for each that shares enough of them."""
-    found = []
+    result = []
     for name, other in closes.items():
         apart = (other / closes[lead] - 1).dropna()
         if name != lead and len(apart) >= SESSIONS and len(far := _far(apart)):
-            found.append(Dispute(ticker, labels.get(lead, lead), labels.get(name, name), far))
-    return found
+            result.append(Dispute(ticker, labels.get(lead, lead), labels.get(name, name), far))
+    return result
 
 
 def leading(closes: Mapping[str, pd.Series]) -> str:
@@ -100,9 +100,9 @@ def notes(
     if not closes:
         return []
     lead = lead or leading(closes)
-    told = (
+    sentences = (
         compare(closes[lead], other).describe(labels.get(lead, lead), labels.get(name, name))
         for name, other in closes.items()
         if name != lead
     )
-    return [f"{ticker}: {sentence}" for sentence in told if sentence]
+    return [f"{ticker}: {sentence}" for sentence in sentences if sentence]

@@ -109,7 +109,7 @@ class DailyCsv:
         """A reason in which no part of the address can be read, should the site have echoed it."""
         address = urlsplit(self._template)
         parts = re.split(r"[/?&=;:@+,]", f"{address.netloc}/{address.path}/{address.query}")
-        for part in {each for piece in parts for each in (piece, unquote(piece)) if len(each) >= _SECRET}:
+        for part in {key for piece in parts for key in (piece, unquote(piece)) if len(key) >= _SECRET}:
             reason = reason.replace(part, "…")
         return reason
 
@@ -121,33 +121,33 @@ def _text(body: Body) -> str | FetchOutcome:
         text = body.content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         return SchemaChanged("not a text in UTF-8")
-    if said := _instead(text.strip()):
-        return said
+    if problem := _instead(text.strip()):
+        return problem
     if not body.bounded and not text.endswith(("\n", "\r")):
         return NetworkDown("the answer broke off")
     return text
 
 
-def _instead(said: str) -> FetchOutcome | None:
+def _instead(text: str) -> FetchOutcome | None:
     """What a site gives instead of the file, with "200 OK"; None for what may be the file."""
-    if not said:
+    if not text:
         return SchemaChanged("an empty body")
-    if said.startswith("<"):
+    if text.startswith("<"):
         return SchemaChanged("a web page instead of figures")
-    if said.startswith(("{", "[")):
+    if text.startswith(("{", "[")):
         return SchemaChanged("JSON instead of a CSV file")
-    if "\n" not in said and not FORMATS["prices"].layout.missing(said.split(",")):
+    if "\n" not in text and not FORMATS["prices"].layout.missing(text.split(",")):
         return Empty("it has no rows")
-    if len(said) > _SHORT or "," in said.partition("\n")[0]:
+    if len(text) > _SHORT or "," in text.partition("\n")[0]:
         return None
-    return _sentence(said)
+    return _sentence(text)
 
 
-def _sentence(said: str) -> FetchOutcome | None:
+def _sentence(text: str) -> FetchOutcome | None:
     """What a site says in words."""
-    if re.match(r"no data\b", said, re.IGNORECASE):
+    if re.match(r"no data\b", text, re.IGNORECASE):
         return Empty("it says that it has no data")
-    return RateLimited() if re.search(r"\b(?:limit|too many requests)\b", said, re.IGNORECASE) else None
+    return RateLimited() if re.search(r"\b(?:limit|too many requests)\b", text, re.IGNORECASE) else None
 
 
 def _reason(message: str) -> str:
@@ -165,14 +165,14 @@ def _outcome(
 ) -> FetchOutcome:
     """What there is of the completed sessions, and which of those asked for are missing."""
     last = f"{completed[-1]:%Y-%m-%d}"
-    found = {
+    payload = {
         kind: [row for row in rows if (row.get("session") or row["ex_date"]) <= last]
         for kind, rows in contents.observations.items()
         if kind == "bars" or kind in contents.complete  # an empty list would say: there was none
     }
-    if not found["bars"]:
+    if not payload["bars"]:
         return Empty("it has no completed session")
-    had = pd.DatetimeIndex([bar["session"] for bar in found["bars"]])
+    had = pd.DatetimeIndex([bar["session"] for bar in payload["bars"]])
     asked = completed[completed >= (had[0] if start is None else pd.Timestamp(start))]
     missing = tuple(f"{session:%Y-%m-%d}" for session in asked.difference(had))
-    return Partial(found, missing, raw) if missing else Ok(found, raw)
+    return Partial(payload, missing, raw) if missing else Ok(payload, raw)

@@ -52,7 +52,7 @@ def export(db: sqlite_utils.Database, what: str, ticker: str, *, source: str | N
     if not lines:
         words = FORMATS[what].layout.words
         raise NoData(f"There are no {words} of {fund}{f' from {source}' if source else ''} to export.")
-    names = {row["source"] for found in rows.values() for row in found}
+    names = {row["source"] for group in rows.values() for row in group}
     labels = tuple(label for name, label in LABELS.items() if name in names)
     return Export(_csv((*header, *_SAID), lines), len(lines), labels)
 
@@ -73,8 +73,8 @@ _Lines = tuple[tuple[str, ...], list[list[object]]]
 def _price_lines(rows: dict[str, list[Row]]) -> _Lines:
     """One line for what one source said of a session at one instant; dividend or split 0 is one withdrawn."""
     lines: dict[tuple[str, ...], dict[str, object]] = {}
-    for kind, found in rows.items():
-        for row in found:
+    for kind, group in rows.items():
+        for row in group:
             key = tuple(str(row[name]) for name in (stored.KINDS[kind].session, "observed_at", "source"))
             values = {name: row[name] for name in stored.KINDS[kind].values}
             if kind != "bars":

@@ -34,9 +34,9 @@ def read_rows(db: sqlite_utils.Database, known: dt.date | None = None) -> Rows:
     moment = None if known is None else f"{known.isoformat()}T23:59:59Z"
     rows: Rows = {kind: observations.newest(db, kind, known=moment) for kind in observations.KINDS}
     rows["replaced"] = [
-        {**each.key, "source": each.source, "was": each.old}
-        for each in observations.restatements(db, "fund_facts", limit=_RESTATED)
-        if each.column == "shares" and (moment is None or each.observed_at <= moment)
+        {**replaced.key, "source": replaced.source, "was": replaced.old}
+        for replaced in observations.restatements(db, "fund_facts", limit=_RESTATED)
+        if replaced.column == "shares" and (moment is None or replaced.observed_at <= moment)
     ]
     return rows
 
@@ -47,8 +47,8 @@ def closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
         kind: [row for row in observations.newest(db, kind, ticker=ticker) if row["source"] != SAMPLE]
         for kind in ("bars", "splits")
     }
-    found: pd.Series = series.prices(rows, ticker).data
-    return found
+    prices: pd.Series = series.prices(rows, ticker).data
+    return prices
 
 
 def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
@@ -61,26 +61,30 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
     shown = sessions.index[sessions.index <= last]
     prices = {ticker: series.prices(kept, ticker) for ticker in PAIR}
     facts = {ticker: series.facts(kept, ticker, last) for ticker in PAIR}
-    chosen = {f"facts:{ticker}": found for ticker, found in facts.items()}
-    sources = {part: found.source for part, found in chosen.items()}
-    sources["prices"] = _joint(found.source for found in prices.values())
+    chosen = {f"facts:{ticker}": selected for ticker, selected in facts.items()}
+    sources = {part: selected.source for part, selected in chosen.items()}
+    sources["prices"] = _joint(selected.source for selected in prices.values())
     multiples, sources["multiples"] = _multiples(kept["multiples"])
-    told = {part: found.notes for part, found in chosen.items()}
-    told["prices"] = tuple(note for found in prices.values() for note in found.notes)
-    frame = pd.DataFrame({ticker: found.data for ticker, found in prices.items()})
+    notes = {part: selected.notes for part, selected in chosen.items()}
+    notes["prices"] = tuple(note for selected in prices.values() for note in selected.notes)
+    frame = pd.DataFrame({ticker: selected.data for ticker, selected in prices.items()})
     both = frame.dropna().index
     return Market(
         prices=_only(frame, shown),
         last_completed=last,
         distributions={ticker: series.paid(kept, ticker, prices[ticker]).loc[:last] for ticker in PAIR},
-        facts={ticker: _only(found.data, shown) for ticker, found in facts.items() if len(found.data)},
+        facts={
+            ticker: _only(selected.data, shown) for ticker, selected in facts.items() if len(selected.data)
+        },
         multiples=multiples[multiples["session"] <= last],
         weights=_weights(kept.get("sector_weights", []), last),
         sources={part: source for part, source in sources.items() if source != NOTHING},
         calendar=sessions.index,
-        notes={part: said for part, said in told.items() if said},
+        notes={part: lines for part, lines in notes.items() if lines},
         disputes=tuple(
-            replace(each, apart=each.apart.loc[:last]) for found in prices.values() for each in found.disputes
+            replace(dispute, apart=dispute.apart.loc[:last])
+            for selected in prices.values()
+            for dispute in selected.disputes
         ),
         begins=both.min() if len(both) else None,
     )
@@ -93,11 +97,11 @@ def _only(frame: pd.DataFrame, shown: pd.DatetimeIndex) -> pd.DataFrame:
 
 def _joint(sources: Iterable[Source]) -> Source:
     """One source for both legs: theirs if it is the same, else both named."""
-    found = [source for source in sources if source != NOTHING]
-    if not found:
+    named = [source for source in sources if source != NOTHING]
+    if not named:
         return NOTHING
-    label = " / ".join(dict.fromkeys(source.label for source in found))
-    return Source(found[0].name, label, max(source.observed_at for source in found))
+    label = " / ".join(dict.fromkeys(source.label for source in named))
+    return Source(named[0].name, label, max(source.observed_at for source in named))
 
 
 def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:

@@ -27,14 +27,14 @@ class CsvPreview:
     def sentences(self) -> list[str]:
         """The preview for people: what there is, then what was left out and why."""
         span = f"{counted(self.rows, 'row')}, {self.first} to {self.last}"
-        said = [f"{self.ticker} {self.words}: {span}."]
+        sentences = [f"{self.ticker} {self.words}: {span}."]
         if self.closed:
-            said.append(f"Left out, no session on that day: {listed(self.closed)}.")
+            sentences.append(f"Left out, no session on that day: {listed(self.closed)}.")
         if self.empty:
-            said.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
+            sentences.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
         if self.unread:
-            said.append(f"Columns not read: {', '.join(self.unread)}.")
-        return said
+            sentences.append(f"Columns not read: {', '.join(self.unread)}.")
+        return sentences
 
 
 @dataclass(frozen=True)

@@ -209,11 +209,11 @@ def unreviewed(
 
 def digest(*answers: str | bytes) -> str:
     """Hash of what a source answered, word for word: equal ones say that nothing new was published."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for answer in answers:
-        found.update(answer.encode() if isinstance(answer, str) else answer)
-        found.update(b"\0")
-    return found.hexdigest()[:16]
+        hashed.update(answer.encode() if isinstance(answer, str) else answer)
+        hashed.update(b"\0")
+    return hashed.hexdigest()[:16]
 
 
 def _span(seconds: float) -> str:

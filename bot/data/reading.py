@@ -50,7 +50,7 @@ class RowReader:
         if not self.record:
             cells = {column: cell for column, cell in cells.items() if column not in _WHO_AND_WHEN}
         try:
-            said = self._said(cells)
+            origin = self._said(cells)
             day = date(cells["date"])
             session = self._session(day)
             if session is None:
@@ -59,7 +59,7 @@ class RowReader:
             rows = self.form.convert(cells)
             self.empty += not rows
             if rows:
-                self._keep(line, session.isoformat(), said, rows)
+                self._keep(line, session.isoformat(), origin, rows)
         except BadCell as err:
             self.bad.append((line, str(err)))
 
@@ -88,11 +88,11 @@ class RowReader:
             raise BadCell(f"{day} is a day without a session")
         return self.sessions[bisect(self.sessions, day) - 1]
 
-    def _keep(self, line: int, session: str, said: tuple[str, str], rows: Kinded) -> None:
+    def _keep(self, line: int, session: str, origin: tuple[str, str], rows: Kinded) -> None:
         """Keep a row unless one of its key is there; a second one must say the same."""
         key = (
             session,
-            *said,
+            *origin,
             *(rows[0][1].get(column, "") for column in ("metric", "convention", "basis", "level", "sector")),
         )
         earlier, known = self.kept.setdefault(key, (line, rows))
@@ -101,14 +101,14 @@ class RowReader:
 
     def contents(self, table: CsvTable) -> CsvContents:
         """All that was kept, by kind and in order of sessions."""
-        found: dict[str, list[Row]] = {name: [] for name in self.form.fills}
+        observations: dict[str, list[Row]] = {name: [] for name in self.form.fills}
         record: dict[tuple[str, str], dict[str, list[Row]]] = {}
         for (session, at, source, *_), (_, rows) in sorted(self.kept.items()):
             for name, values in rows:
                 row = {"ticker": self.ticker, KINDS[name].session: session, **values}
-                found[name].append(row)
+                observations[name].append(row)
                 record.setdefault((at, source), {}).setdefault(name, []).append(row)
-        told = tuple(ExportedRows(source, at, group) for (at, source), group in sorted(record.items()))
+        exported = tuple(ExportedRows(source, at, group) for (at, source), group in sorted(record.items()))
         spanned = sorted(session for session, *_ in self.kept)
         preview = CsvPreview(
             words=self.form.layout.words,
@@ -123,7 +123,7 @@ class RowReader:
             else (*table.left_out, *sorted(table.columns & _WHO_AND_WHEN)),
         )
         complete = tuple(kind for column, kind in _EVENTS.items() if column in table.columns)
-        return CsvContents(found, preview, complete, told if self.record else ())
+        return CsvContents(observations, preview, complete, exported if self.record else ())
 
 
 def _is_instant(text: str) -> bool:

@@ -100,5 +100,5 @@ async def _ask(
 
 
 def _left_alone(provider: Provider, until: str) -> FetchReport:
-    said = f"It asked to slow down and is left alone until {until[11:16]} UTC on {until[:10]}."
-    return FetchReport(provider.name, provider.label, "all figures", said, ok=False)
+    sentence = f"It asked to slow down and is left alone until {until[11:16]} UTC on {until[:10]}."
+    return FetchReport(provider.name, provider.label, "all figures", sentence, ok=False)

@@ -75,25 +75,25 @@ def prices(rows: Rows, ticker: str) -> Chosen:
         for name, frame in frames.items()
     }
     lead = leading(closes)
-    series, said = closes[lead], label(lead)
+    series, words = closes[lead], label(lead)
     filled: dict[str, pd.DatetimeIndex] = {}
     for name, other in closes.items():
         extra = other[~other.index.isin(series.index)]
         if name != lead and len(extra) and compare(closes[lead], other).joins:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
-            said += f" + {label(name)} ({counted(len(extra), 'session')})"
-    source = Source(lead, said, str(frames[lead]["observed_at"].max()))
+            words += f" + {label(name)} ({counted(len(extra), 'session')})"
+    source = Source(lead, words, str(frames[lead]["observed_at"].max()))
     apart = tuple(disputes(ticker, closes, LABELS, lead))
     return Chosen(series, source, filled, tuple(notes(ticker, closes, LABELS, lead)), apart)
 
 
 def _splits(rows: Rows, ticker: str) -> pd.Series:
     """Split ratios of one ticker by session, from whichever source tells of one: a file may tell of none."""
-    found: dict[pd.Timestamp, float] = {}
+    ratios: dict[pd.Timestamp, float] = {}
     for frame in _by_source(rows["splits"], ticker).values():
         for session, ratio in frame["ratio"].dropna().items():
-            found.setdefault(pd.Timestamp(session), float(ratio))
-    return pd.Series(found, dtype="float64")
+            ratios.setdefault(pd.Timestamp(session), float(ratio))
+    return pd.Series(ratios, dtype="float64")
 
 
 def _judged(frame: pd.DataFrame, column: str, splits: pd.Series) -> Judged:
@@ -154,22 +154,22 @@ def _counting(counts: Mapping[str, pd.Index]) -> str:
 
 def _replaced(rows: Rows, ticker: str, source: str) -> pd.Series:
     """The count before the last one that a source gave, by session; only where it replaced one."""
-    found: dict[pd.Timestamp, float] = {}
+    counts: dict[pd.Timestamp, float] = {}
     for row in rows.get("replaced", ()):  # the newest first
         if (row["ticker"], row["source"]) == (ticker, source):
-            found.setdefault(pd.Timestamp(row["session"]), row["was"])
-    return pd.Series(found, dtype="float64")
+            counts.setdefault(pd.Timestamp(row["session"]), row["was"])
+    return pd.Series(counts, dtype="float64")
 
 
 def _switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> list[str]:
     """Counts of other sources that are left aside though the chosen one has none of their sessions."""
-    said = []
+    sentences = []
     for name, sessions in counts.items():
         more = sessions.difference(counts[lead])
         if name != lead and len(more):
             last = f"{counted(len(more), 'session')}, last {short_date(more[-1])}"
-            said.append(
+            sentences.append(
                 f"SOURCE_SWITCH {ticker}: {label(name)} counts units of {last}, "
                 f"{label(lead)} does not; a flow is never taken across sources."
             )
-    return said
+    return sentences

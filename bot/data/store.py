@@ -26,8 +26,8 @@ def store(
 ) -> dict[str, Written]:
     """Write observations of every kind, inside the caller's transaction; what became of them by kind."""
     return {
-        kind: stored.add(db, kind, found, source=source, observed_at=observed_at)
-        for kind, found in rows.items()
+        kind: stored.add(db, kind, group, source=source, observed_at=observed_at)
+        for kind, group in rows.items()
     }
 
 
@@ -35,7 +35,7 @@ def note_import(
     db: sqlite_utils.Database, rows: Observations, *, source: str, subject: str, observed_at: str
 ) -> None:
     """Note in the list of sources that a file was imported, and its last session."""
-    days = [row["session"] for found in rows.values() for row in found if "session" in row]
+    days = [row["session"] for group in rows.values() for row in group if "session" in row]
     sources.record_import(db, source, subject, now=observed_at, session=max(days, default=None))
 
 
@@ -57,9 +57,9 @@ def store_file(db: sqlite_utils.Database, contents: CsvContents, *, observed_at:
 def _store_record(db: sqlite_utils.Database, record: Sequence[ExportedRows]) -> dict[str, Written]:
     """Write what was said one after the other; what became of it by kind."""
     written: dict[str, Written] = {}
-    for said in record:
-        for kind, found in said.observations.items():
-            new = stored.add(db, kind, found, source=said.source, observed_at=said.observed_at)
+    for exported in record:
+        for kind, group in exported.observations.items():
+            new = stored.add(db, kind, group, source=exported.source, observed_at=exported.observed_at)
             written[kind] = written.get(kind, Written()) + new
     return written
 

@@ -41,13 +41,13 @@ def judge(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> Judged:
 
 def units(observed: pd.Series, splits: pd.Series, judged: Judged) -> pd.Series:
     """How many of today's shares one share of a row was, by session."""
-    found = pd.Series(1.0, observed.index)
+    factor = pd.Series(1.0, observed.index)
     for session, ratio in splits.items():
         early_old, late_old = judged.get(session, (True, False))
         early = _early(observed, session)
         old = (early & early_old) | (~early & late_old)
-        found = found.where(~(old & (observed.index < session)), found * ratio)
-    return found
+        factor = factor.where(~(old & (observed.index < session)), factor * ratio)
+    return factor
 
 
 def _early(observed: pd.Series, session: pd.Timestamp) -> pd.Series:

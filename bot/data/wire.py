@@ -83,8 +83,8 @@ class Wire:
 
     def answer(self) -> dict[str, Any]:
         """The body of the last answer with figures; KeyError, TypeError or ValueError if it is no object."""
-        found = json.loads(next(attempt.body for attempt in reversed(self.attempts) if attempt.is_data))
-        return cast("dict[str, Any]", found)
+        body = json.loads(next(attempt.body for attempt in reversed(self.attempts) if attempt.is_data))
+        return cast("dict[str, Any]", body)
 
     def digest(self) -> str:
         """Hash of the answers with figures."""
@@ -121,7 +121,9 @@ def verdict(error: Exception, attempts: list[Attempt], ticker: str) -> FetchOutc
 def complaint(attempts: list[Attempt], ticker: str) -> FetchOutcome | None:
     """What is wrong with answers that the library took for sound; None when nothing is."""
     asked = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
-    return next((said for each in asked if (said := _of_status(each) or _of_body(each, ticker))), None)
+    return next(
+        (outcome for attempt in asked if (outcome := _of_status(attempt) or _of_body(attempt, ticker))), None
+    )
 
 
 def _last_of_each(attempts: list[Attempt]) -> list[Attempt]:
@@ -142,10 +144,10 @@ def _of_status(attempt: Attempt) -> FetchOutcome | None:
 
 def _of_body(attempt: Attempt, ticker: str) -> FetchOutcome | None:
     """What the body says; None for an object without an error of its own."""
-    said = _parsed(attempt.body)
-    if isinstance(said, FetchOutcome):
-        return said
-    part = next((value for value in said.values() if isinstance(value, dict)), {})
+    answer = _parsed(attempt.body)
+    if isinstance(answer, FetchOutcome):
+        return answer
+    part = next((value for value in answer.values() if isinstance(value, dict)), {})
     error = part.get("error")
     if error:
         description = str(error.get("description") if isinstance(error, dict) else error)
@@ -165,10 +167,10 @@ def _parsed(body: str) -> dict[str, Any] | FetchOutcome:
     if text.startswith("<"):
         return SchemaChanged("a web page instead of figures")
     try:
-        found = json.loads(text)
+        answer = json.loads(text)
     except ValueError:
         return SchemaChanged("broken JSON")
-    return found if isinstance(found, dict) else SchemaChanged(f"{text[:20]} instead of an object")
+    return answer if isinstance(answer, dict) else SchemaChanged(f"{text[:20]} instead of an object")
 
 
 def _of_description(description: str, status: int | None, ticker: str) -> FetchOutcome:

@@ -50,7 +50,7 @@ def withdrawn(
         absent = sorted(stored & _should_be_listed(outcome.payload, listed, stored, completed))
         if len(absent) > max(len(stored & listed), 1):  # not so many at once: the list itself is not whole
             break
-        gone[kind] = [{"ticker": ticker, day: each, column: None} for each in absent]
+        gone[kind] = [{"ticker": ticker, day: event, column: None} for event in absent]
     return {kind: rows for kind, rows in gone.items() if rows}
 
 
@@ -76,6 +76,6 @@ def _covered(had: Collection[str], completed: pd.DatetimeIndex) -> set[str]:
 def _dates(missing: tuple[str, ...]) -> bool:
     """Whether all that is missing are sessions."""
     try:
-        return all(dt.date.fromisoformat(each) for each in missing)
+        return all(dt.date.fromisoformat(name) for name in missing)
     except ValueError:
         return False

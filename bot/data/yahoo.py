@@ -149,12 +149,12 @@ def _info(symbol: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
     Asking again makes no request: what had come before the failure is given out.
     """
     try:
-        found = symbol.info
+        info = symbol.info
     except Exception:
-        found = symbol.info
-        if not found:
+        info = symbol.info
+        if not info:
             raise
-    return dict(found)
+    return dict(info)
 
 
 def _outcome(payload: Observations, missing: list[str]) -> FetchOutcome:

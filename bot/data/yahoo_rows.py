@@ -80,13 +80,13 @@ def event_rows(
     They are read from the answer itself because the library moves an event whose session has no
     bar to the session before, where it would stay as a second distribution.
     """
-    found = answer.get("events") or {}
+    events = answer.get("events") or {}
     missing: list[str] = []
     paid: dict[str, float] = {}
-    for day, event in _dated(found.get("dividends"), answer["meta"], completed, "distribution", missing):
+    for day, event in _dated(events.get("dividends"), answer["meta"], completed, "distribution", missing):
         paid[day] = paid.get(day, 0.0) + float(event["amount"])
     ratios: dict[str, float] = {}
-    for day, event in _dated(found.get("splits"), answer["meta"], completed, "split", missing):
+    for day, event in _dated(events.get("splits"), answer["meta"], completed, "split", missing):
         ratios[day] = float(event["numerator"]) / float(event["denominator"])
     distributions = [
         {"ticker": ticker, "ex_date": day, "amount": _published(amount)} for day, amount in paid.items()
@@ -186,14 +186,14 @@ def _dated(
     missing: list[str],
 ) -> list[tuple[str, dict[str, Any]]]:
     """Events of completed sessions in order of date; those off the calendar are named in `missing`."""
-    found = []
+    dated = []
     for event in sorted((events or {}).values(), key=lambda event: event["date"]):
         day = _date_of(event["date"], meta)
         if pd.Timestamp(day) in completed:
-            found.append((day, event))
+            dated.append((day, event))
         elif pd.Timestamp(day) < completed[-1]:
             missing.append(f"a {what} dated {day}, which is no session")
-    return found
+    return dated
 
 
 def _multiple(

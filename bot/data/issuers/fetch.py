@@ -38,10 +38,10 @@ Fetch: TypeAlias = "Callable[[str], bytes | FetchOutcome]"
 
 def fetch(url: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
     """The bytes at an address, or the Outcome that says why there are none; a refusal says what to do."""
-    found = download(url, timeout=timeout, largest=LARGEST, accept=ANY)
-    if isinstance(found, Body):
-        return found.content
-    return replace(found, instead=BY_HAND) if isinstance(found, AccessRefused) else found
+    answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY)
+    if isinstance(answer, Body):
+        return answer.content
+    return replace(answer, instead=BY_HAND) if isinstance(answer, AccessRefused) else answer
 
 
 def _today() -> dt.date:
@@ -115,8 +115,8 @@ def _reason(message: str) -> str:
     """Why a file was refused, from the words of an import: the first of what is wrong is named."""
     first, *rows = message.splitlines()
     more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    said = f"{first} {'; '.join(rows[:_SHOWN])}{more}" if rows else first
-    return said.rstrip(".")
+    reason = f"{first} {'; '.join(rows[:_SHOWN])}{more}" if rows else first
+    return reason.rstrip(".")
 
 
 def _outcome(contents: IssuerContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:

@@ -37,5 +37,5 @@ def _read_csv(text: str, name: str) -> Grid:
     try:
         return list(csv.reader(lines, strict=True))
     except csv.Error as error:
-        said = "breaks off before its end" if "end of data" in str(error) else f"is not readable ({error})"
-        raise ImportRejected(f"{name} {said}; download it again.") from error
+        problem = "breaks off before its end" if "end of data" in str(error) else f"is not readable ({error})"
+        raise ImportRejected(f"{name} {problem}; download it again.") from error

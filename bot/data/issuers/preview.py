@@ -28,16 +28,18 @@ class IssuerPreview:
 
     def sentences(self) -> list[str]:
         """The preview, a sentence each: what there is, what was left out, what looks wrong."""
-        said = [f"{self.ticker}, {self.layout}: {'; '.join(self.parts) or 'nothing to store'}."]
+        sentences = [f"{self.ticker}, {self.layout}: {'; '.join(self.parts) or 'nothing to store'}."]
         if self.closed:
-            said.append(f"Left out, no session on that day: {listed(self.closed)}.")
+            sentences.append(f"Left out, no session on that day: {listed(self.closed)}.")
         if self.empty:
-            said.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
+            sentences.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
         if self.off_market:
-            said.append(off_the_market(self.off_market))
+            sentences.append(off_the_market(self.off_market))
         if self.unequal:
-            said.append(f"NAV × shares is not the total assets, stored as given: {listed(self.unequal)}.")
-        return [*said, *self.notes]
+            sentences.append(
+                f"NAV × shares is not the total assets, stored as given: {listed(self.unequal)}."
+            )
+        return [*sentences, *self.notes]
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,15 @@ def parts_of(observations: Observations) -> tuple[str, ...]:
     facts, paid, weights = (
         observations.get(kind, ()) for kind in ("fund_facts", "distributions", "sector_weights")
     )
-    said = []
+    parts = []
     if facts:
         dates = sorted(row["session"] for row in facts)
-        said.append(f"fund facts of {counted(len(facts), 'session')}, {_span(dates)}")
+        parts.append(f"fund facts of {counted(len(facts), 'session')}, {_span(dates)}")
     if paid:
-        said.append(f"{counted(len(paid), 'distribution')}, {_span(sorted(row['ex_date'] for row in paid))}")
+        parts.append(f"{counted(len(paid), 'distribution')}, {_span(sorted(row['ex_date'] for row in paid))}")
     if weights:
-        said.append(f"weights of {counted(len(weights), 'sector')} as of {weights[0]['session']}")
-    return tuple(said)
+        parts.append(f"weights of {counted(len(weights), 'sector')} as of {weights[0]['session']}")
+    return tuple(parts)
 
 
 def off_the_market(sessions: Sequence[str]) -> str:

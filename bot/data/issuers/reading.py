@@ -53,76 +53,76 @@ def read_completed(
     asked = known_fund(ticker) if ticker is not None else None
     reading = SheetReader(completed, today)
     sheets = read_sheets(data, name)
-    found = ishares.read_ishares(sheets, reading, name) or ssga.read_ssga(sheets, reading)
-    if found is None:
+    figures = ishares.read_ishares(sheets, reading, name) or ssga.read_ssga(sheets, reading)
+    if figures is None:
         raise ImportRejected(_unknown(sheets, name))
-    fund = _fund(found, asked, name)
+    fund = _fund(figures, asked, name)
     if reading.bad:
         count = "1 thing is" if len(reading.bad) == 1 else f"{len(reading.bad):,} things are"
         lines = listed(reading.bad, "\n")
         raise ImportRejected(f"{name} was not imported, {count} wrong:\n{lines}")
-    rows = _rows(found, fund)
-    if not any(rows.values()) and not found.notes:
-        raise ImportRejected(f"{name} has the layout of an {found.layout}, but no figures. {ADVICE}")
+    rows = _rows(figures, fund)
+    if not any(rows.values()) and not figures.notes:
+        raise ImportRejected(f"{name} has the layout of an {figures.layout}, but no figures. {ADVICE}")
     preview = IssuerPreview(
-        layout=found.layout,
+        layout=figures.layout,
         ticker=fund,
         parts=parts_of(rows),
         closed=tuple(sorted(reading.closed)),
         empty=reading.empty,
-        unequal=_unequal(found, name),
-        notes=found.notes,
+        unequal=_unequal(figures, name),
+        notes=figures.notes,
     )
     return IssuerContents(rows, preview)
 
 
-def _fund(found: IssuerFigures, asked: str | None, name: str) -> str:
+def _fund(figures: IssuerFigures, asked: str | None, name: str) -> str:
     """The fund that the file is of; ImportRejected if it is unknown, not ours or not the one asked for."""
-    if found.fund and found.ticker is None:
+    if figures.fund and figures.ticker is None:
         raise ImportRejected(
-            f"{name} is of {found.fund}, not a fund of this bot; it compares {PAIR[0]} and {PAIR[1]}."
+            f"{name} is of {figures.fund}, not a fund of this bot; it compares {PAIR[0]} and {PAIR[1]}."
         )
-    if asked and found.ticker and asked != found.ticker:
-        raise ImportRejected(f"{name} is of {found.ticker}, not of {asked}.")
-    fund = found.ticker or asked
+    if asked and figures.ticker and asked != figures.ticker:
+        raise ImportRejected(f"{name} is of {figures.ticker}, not of {asked}.")
+    fund = figures.ticker or asked
     if fund is None:
-        example = next(ticker for ticker, issuer in ISSUERS.items() if issuer == found.issuer)
+        example = next(ticker for ticker, issuer in ISSUERS.items() if issuer == figures.issuer)
         raise ImportRejected(f"{name} does not say of which fund it is; add --ticker {example}.")
-    if ISSUERS[fund] != found.issuer:
-        raise ImportRejected(f"{name} has the layout of {found.issuer}, but {fund} is of {ISSUERS[fund]}.")
+    if ISSUERS[fund] != figures.issuer:
+        raise ImportRejected(f"{name} has the layout of {figures.issuer}, but {fund} is of {ISSUERS[fund]}.")
     return fund
 
 
-def _rows(found: IssuerFigures, ticker: str) -> Observations:
+def _rows(figures: IssuerFigures, ticker: str) -> Observations:
     """Rows of storage.observations, in order of their dates."""
     kinds: dict[str, list[Row]] = {
         "fund_facts": [
             {"ticker": ticker, "session": session, **values}
-            for session, values in sorted(found.facts.items())
+            for session, values in sorted(figures.facts.items())
         ],
         "distributions": [
             {"ticker": ticker, "ex_date": day, "amount": amount}
-            for day, amount in sorted(found.distributions.items())
+            for day, amount in sorted(figures.distributions.items())
         ],
         "sector_weights": [
             {
                 "ticker": ticker,
-                "session": found.holdings,
+                "session": figures.holdings,
                 "level": "sector",
                 "sector": sector,
                 "weight": weight,
             }
-            for sector, weight in found.sectors.items()
+            for sector, weight in figures.sectors.items()
         ],
     }
     return {kind: rows for kind, rows in kinds.items() if rows}
 
 
-def _unequal(found: IssuerFigures, name: str) -> tuple[str, ...]:
+def _unequal(figures: IssuerFigures, name: str) -> tuple[str, ...]:
     """Sessions on which NAV x shares is not the assets; ImportRejected where that is the rule."""
     whole = [
         (session, nav * shares / assets)
-        for session, values in sorted(found.facts.items())
+        for session, values in sorted(figures.facts.items())
         if (nav := values["nav"]) and (shares := values["shares"]) and (assets := values["assets"])
     ]
     wrong = tuple(session for session, ratio in whole if abs(ratio - 1) > ASSETS_WITHIN)

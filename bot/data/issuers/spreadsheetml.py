@@ -40,8 +40,8 @@ def read_spreadsheetml(text: str, name: str) -> dict[str, Grid]:
         raise ImportRejected(f"{name} breaks off before its end; download it again.")
     sheets: dict[str, Grid] = {}
     for attributes, body in _parts(_SHEET, text):
-        found = _NAME.search(attributes)
-        sheets[found[1] if found else f"sheet {len(sheets) + 1}"] = _grid(body)
+        title = _NAME.search(attributes)
+        sheets[title[1] if title else f"sheet {len(sheets) + 1}"] = _grid(body)
     return sheets
 
 
@@ -71,8 +71,8 @@ def _parts(opening: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
 
 def _skipped(attributes: str, already: int, limit: int) -> int:
     """How many empty places come before what has these attributes."""
-    found = _INDEX.search(attributes)
-    return max(min(int(found[1]), limit) - 1 - already, 0) if found else 0
+    index = _INDEX.search(attributes)
+    return max(min(int(index[1]), limit) - 1 - already, 0) if index else 0
 
 
 def _text(data: str) -> str:

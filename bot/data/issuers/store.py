@@ -41,7 +41,7 @@ def accept(
     as an earlier one gave it; a distribution that an earlier file had and this one's list no longer has is
     withdrawn. ImportRejected where its NAVs are another fund's; then nothing may be written.
     """
-    taken: dict[str, list[Row]] = {kind: list(found) for kind, found in rows.items()}
+    taken: dict[str, list[Row]] = {kind: list(group) for kind, group in rows.items()}
     facts = taken.get("fund_facts", [])
     far = off_market(facts, ticker, closes(db, ticker), name) if facts else ()
     if facts:

@@ -85,7 +85,7 @@ class SheetReader:
 
     def facts(self, table: SheetTable) -> Facts:
         """Session -> nav, shares, assets; None where missing ("--", "-" or zero)."""
-        found: Facts = {}
+        figures: Facts = {}
         places: dict[str, str] = {}
         for place, day, cells in self._dated(table, "date"):
             try:
@@ -96,14 +96,14 @@ class SheetReader:
                 continue
             if not any(values.values()):
                 self.empty += 1
-            elif found.setdefault(day, values) != values:
+            elif figures.setdefault(day, values) != values:
                 self.bad.append(f"{place}: {day} is in {places[day]} too, with other values")
             places.setdefault(day, place)
-        return found
+        return figures
 
     def distributions(self, table: SheetTable) -> dict[str, float]:
         """Ex-date -> dollars per share; two payments of one day are added, a row that is repeated is not."""
-        found: dict[str, set[tuple[float, str]]] = {}
+        payments_by_day: dict[str, set[tuple[float, str]]] = {}
         for place, day, cells in self._dated(table, "ex-date"):
             try:
                 paid = _amount(cells, "total")
@@ -113,8 +113,8 @@ class SheetReader:
             if paid is None:
                 self.empty += 1
             else:
-                found.setdefault(day, set()).add((paid, cells.get("payable", "")))
-        return {day: round(sum(paid for paid, _ in payments), 9) for day, payments in found.items()}
+                payments_by_day.setdefault(day, set()).add((paid, cells.get("payable", "")))
+        return {day: round(sum(paid for paid, _ in payments), 9) for day, payments in payments_by_day.items()}
 
     def sectors(self, table: SheetTable) -> dict[str, float] | None:
         """Percent of the equities' market value by sector; None where the file sorts them into none.
