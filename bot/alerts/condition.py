@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from bot.alerts.arguments import read_arguments
 from bot.alerts.phrases import METRIC_WORDS, NEGATIVE_WORDS

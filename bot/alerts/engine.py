@@ -14,8 +14,10 @@ import datetime as dt
 import operator
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
+
+from msgspec.structs import replace
 
 from bot.alerts.rule import ABOVE, CROSSES, Rule
 from bot.alerts.state import Bar, Event, Leg, Side, State, Status

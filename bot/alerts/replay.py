@@ -7,12 +7,12 @@ evaluated withdraws nothing, and neither does one that differs by less than JITT
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.alerts.engine import judge
+from bot.alerts.rule import JsonStruct
 from bot.alerts.state import Bar, Event, Leg, State
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class Replay:
     kept: tuple[Event, ...]
 
 
-@dataclass(frozen=True)
-class Revision:
+class Revision(JsonStruct, frozen=True):
     """Why an event is withdrawn: the figures of the first revised session and of the event's own session.
 
     since   the first revised session
@@ -66,17 +65,6 @@ class Revision:
         since, session = replayed.since, event.session
         at_event = after.get(session, before.get(session, event.legs))
         return cls(since, before.get(since, ()), after.get(since, ()), at_event)
-
-    def to_json(self) -> str:
-        """JSON text that `from_json` reads back to an equal revision."""
-        return json.dumps(asdict(self), default=dt.date.isoformat, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> Revision:
-        """Revision of `to_json`."""
-        fields = json.loads(text)
-        legs = {name: tuple(Leg(**leg) for leg in fields[name]) for name in ("before", "after", "event")}
-        return cls(dt.date.fromisoformat(fields["since"]), **legs)
 
 
 def replay(

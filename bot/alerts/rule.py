@@ -10,12 +10,13 @@ Two rules are equal exactly when their canonical texts are. Both `parse_rule(str
 from __future__ import annotations
 
 import datetime as dt
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
 
 from bot.analytics.units import LEVEL, UNITS
 from bot.analytics.windows import Window, parse_window
+from bot.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,15 +25,26 @@ if TYPE_CHECKING:
 
 AMOUNT = "amount"
 CROSSES = "crosses"
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError)  # what from_json raises for a damaged text
 OPS = (">", "<", ">=", "<=", CROSSES)
 ABOVE = frozenset({">", ">="})
 # One unit per sign writes amounts; units that share a sign write alike.
 _WRITERS = {unit.symbol: unit for unit in reversed(UNITS)}
 
 
-@dataclass(frozen=True)
-class Target:
+class JsonStruct(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A record that is stored as JSON text, without its fields at their defaults."""
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back to an equal record."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The record of `to_json`; raises msgspec.DecodeError for any other text."""
+        return msgspec.json.decode(text, type=cls)
+
+
+class Target(JsonStruct, frozen=True):
     """What the metric is compared with.
 
     kind "amount"            value in the metric's unit; `unit` is that unit's sign ($, %, pp, x or "")
@@ -56,8 +68,7 @@ class Target:
         return _WRITERS[self.unit].write(value)
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """One comparison; `arguments` holds every parameter of the metric in the registry's order."""
 
     metric: str
@@ -74,20 +85,18 @@ class Condition:
         return subject_of(self.metric, self.arguments)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Conditions that must all be true, and how the alert behaves; counts are sessions.
+class RuleOptions(JsonStruct, frozen=True, kw_only=True):
+    """How an alert behaves; counts are sessions.
 
-    confirm   true on that many judged sessions in a row before it fires
+    confirm   true on that many evaluated sessions in a row before it fires
     rearm     level at which it re-arms; None takes the default band off the target
     cooldown  that many sessions after a fire, further fires are recorded and not sent
     once      done after its first fire
-    until     last session that is judged
+    until     last session that is evaluated
     silent    its message makes no sound
-    urgent    it is told in quiet hours too; never together with `silent`
+    urgent    it is sent in quiet hours too; never together with `silent`
     """
 
-    conditions: tuple[Condition, ...]
     confirm: int = 1
     rearm: float | None = None
     cooldown: int = 0
@@ -96,6 +105,12 @@ class Rule:
     urgent: bool = False
     silent: bool = False
     note: str = ""
+
+
+class Rule(RuleOptions, frozen=True):
+    """Conditions that must all be true, and how the alert behaves."""
+
+    conditions: tuple[Condition, ...]
 
     def __str__(self) -> str:
         """Canonical text; options at their default are left out."""
@@ -119,29 +134,19 @@ class Rule:
         return " ".join(words)
 
     def to_json(self) -> str:
-        """JSON text that `from_json` reads back to an equal rule; options at their default are left out."""
-        options = {
-            "confirm": self.confirm if self.confirm != 1 else None,
-            "rearm": self.rearm,
-            "cooldown": self.cooldown or None,
-            "once": self.once or None,
-            "until": self.until.isoformat() if self.until else None,
-            "urgent": self.urgent or None,
-            "silent": self.silent or None,
-            "note": self.note or None,
-        }
-        conditions = [_to_dict(condition) for condition in self.conditions]
-        given = {name: value for name, value in options.items() if value is not None}
-        return json.dumps({"conditions": conditions, **given}, ensure_ascii=False, separators=(",", ":"))
+        """JSON text that `from_json` reads back to an equal rule."""
+        conditions = tuple(map(_StoredCondition.of, self.conditions))
+        return _StoredRule(conditions, **_options(self)).to_json()
 
     @classmethod
-    def from_json(cls, text: str) -> Rule:
-        """Rule of `to_json`."""
-        options: dict[str, Any] = json.loads(text)
-        conditions = tuple(_from_dict(fields) for fields in options.pop("conditions"))
-        if "until" in options:
-            options["until"] = dt.date.fromisoformat(options["until"])
-        return cls(conditions, **options)
+    def from_json(cls, text: str) -> Self:
+        """The rule of `to_json`; raises msgspec.DecodeError for any other text."""
+        stored = _StoredRule.from_json(text)
+        return cls(tuple(condition.condition for condition in stored.conditions), **_options(stored))
+
+
+def _options(options: RuleOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in RuleOptions.__struct_fields__}
 
 
 def subject_of(metric: str, arguments: Iterable[tuple[str, Argument]]) -> str:
@@ -156,29 +161,50 @@ def _word(value: Argument) -> str:
     return str(value).lower()
 
 
-def _to_dict(condition: Condition) -> dict[str, Any]:
-    target = condition.target
-    return {
-        "metric": condition.metric,
-        "arguments": [[name, _plain(value)] for name, value in condition.arguments],
-        "op": condition.op,
-        "target": [target.kind, target.value, target.unit],
-    }
+class _StoredWindow(JsonStruct, frozen=True, tag="window"):
+    text: str
 
 
-def _plain(value: Argument) -> int | str | dict[str, str]:
-    """An argument for JSON; windows and dates say what they are."""
+class _StoredDate(JsonStruct, frozen=True, tag="date"):
+    day: dt.date
+
+
+class _StoredCondition(JsonStruct, frozen=True):
+    """A condition as JSON holds it: windows and dates among the arguments say what they are."""
+
+    metric: str
+    arguments: tuple[tuple[str, int | str | _StoredWindow | _StoredDate], ...]
+    op: str
+    target: Target
+
+    @classmethod
+    def of(cls, condition: Condition) -> Self:
+        arguments = tuple((name, _stored_argument(value)) for name, value in condition.arguments)
+        return cls(condition.metric, arguments, condition.op, condition.target)
+
+    @property
+    def condition(self) -> Condition:
+        arguments = tuple((name, _argument(value)) for name, value in self.arguments)
+        return Condition(self.metric, arguments, self.op, self.target)
+
+
+class _StoredRule(RuleOptions, frozen=True):
+    conditions: tuple[_StoredCondition, ...]
+
+
+def _stored_argument(value: Argument) -> int | str | _StoredWindow | _StoredDate:
     if isinstance(value, Window):
-        return {"window": str(value)}
-    return {"date": value.isoformat()} if isinstance(value, dt.date) else value
+        return _StoredWindow(str(value))
+    return _StoredDate(value) if isinstance(value, dt.date) else value
 
 
-def _argument(value: int | str | dict[str, str]) -> Argument:
-    if not isinstance(value, dict):
-        return value
-    return parse_window(value["window"]) if "window" in value else dt.date.fromisoformat(value["date"])
-
-
-def _from_dict(fields: dict[str, Any]) -> Condition:
-    arguments = tuple((name, _argument(value)) for name, value in fields["arguments"])
-    return Condition(fields["metric"], arguments, fields["op"], Target(*fields["target"]))
+def _argument(value: int | str | _StoredWindow | _StoredDate) -> Argument:
+    match value:
+        case _StoredWindow(text=text):
+            try:
+                return parse_window(text)
+            except BadInput as error:
+                raise msgspec.ValidationError(str(error)) from error
+        case _StoredDate(day=day):
+            return day
+    return value

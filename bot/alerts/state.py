@@ -6,11 +6,11 @@ A figure is missing when it is None, NaN or infinite. State and Event survive JS
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from bot.alerts.rule import JsonStruct
 
 
 class Status(StrEnum):
@@ -21,8 +21,7 @@ class Status(StrEnum):
     FIRED = "fired"
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(JsonStruct, frozen=True):
     """One condition's figures on one session, in the metric's unit."""
 
     value: float | None
@@ -53,8 +52,7 @@ class Bar:
     legs: tuple[Leg, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(JsonStruct, frozen=True):
     """One side of a rule; a rule with `crosses` has two, any other has one.
 
     count  sessions in a row on which it was true while confirming
@@ -68,8 +66,7 @@ class Side:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(JsonStruct, frozen=True):
     """All that is remembered of a rule after it was judged on `session`.
 
     bands    per condition, how far past the threshold it re-arms; 0 when history was too short
@@ -100,30 +97,8 @@ class State:
         """Sessions confirmed so far."""
         return max(side.count for side in self.sides)
 
-    def to_json(self) -> str:
-        """JSON text that `from_json` reads back to an equal state."""
-        return _dump(self)
 
-    @classmethod
-    def from_json(cls, text: str) -> State:
-        """State of `to_json`."""
-        fields = json.loads(text)
-        return cls(
-            session=dt.date.fromisoformat(fields["session"]),
-            bands=tuple(fields["bands"]),
-            sides=tuple(
-                Side(Status(side["status"]), side["count"], _date(side["since"]), side["held"])
-                for side in fields["sides"]
-            ),
-            values=tuple(fields["values"]),
-            cooling=fields["cooling"],
-            done=fields["done"],
-            legs=tuple(Leg(**leg) for leg in fields.get("legs", ())),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(JsonStruct, frozen=True):
     """Something to tell, or at least to record.
 
     kind      "fired", or "still": a fire held back by the cooldown is true at its end
@@ -161,35 +136,6 @@ class Event:
         """The first condition's threshold."""
         return self.legs[0].threshold
 
-    def to_json(self) -> str:
-        """JSON text that `from_json` reads back to an equal event."""
-        return _dump(self)
-
-    @classmethod
-    def from_json(cls, text: str) -> Event:
-        """Event of `to_json`."""
-        fields = json.loads(text)
-        return cls(
-            kind=fields["kind"],
-            session=dt.date.fromisoformat(fields["session"]),
-            ops=tuple(fields["ops"]),
-            legs=tuple(Leg(**leg) for leg in fields["legs"]),
-            levels=tuple(fields["levels"]),
-            previous=tuple(fields["previous"]),
-            since=dt.date.fromisoformat(fields["since"]),
-            muted=fields["muted"],
-            done=fields["done"],
-        )
-
-
-def _date(text: str | None) -> dt.date | None:
-    return None if text is None else dt.date.fromisoformat(text)
-
 
 def _finite(figure: float | None) -> float | None:
     return figure if figure is not None and math.isfinite(figure) else None
-
-
-def _dump(record: State | Event) -> str:
-    fields: dict[str, Any] = asdict(record)
-    return json.dumps(fields, default=dt.date.isoformat, separators=(",", ":"))

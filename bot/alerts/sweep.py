@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import operator
 from collections.abc import Callable
-from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from bot.alerts.engine import Ops, directions, step
 from bot.alerts.rule import ABOVE

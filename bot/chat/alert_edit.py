@@ -13,8 +13,9 @@ import contextlib
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import fields, replace
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.phrases import words

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bot.alerts.replay import Revision
-from bot.alerts.rule import MALFORMED, Rule
+from bot.alerts.rule import Rule
 from bot.alerts.state import Event
 from bot.jobs.judged import WITHDRAWN
 from bot.jobs.sending import Place, send, send_lines
@@ -99,7 +101,7 @@ def _rule(row: DeferredEvent) -> Rule | None:
     """The rule that an event came of; None of one that is damaged, which nothing holds back any longer."""
     try:
         return Rule.from_json(row.detail.rule)
-    except MALFORMED:
+    except msgspec.DecodeError:
         return None
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bot.alerts.grammar import parse_rule
-from bot.alerts.rule import MALFORMED, Rule
+from bot.alerts.rule import Rule
 from bot.analytics.registry import METRICS
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, Button
@@ -78,7 +80,7 @@ def _rule(event: ChatEvent) -> tuple[str, Unit | None]:
     try:
         rule = Rule.from_json(stored) if stored else parse_rule(event.rule, METRICS)
         return str(rule), METRICS[rule.conditions[0].metric].unit
-    except (BadInput, *MALFORMED):
+    except (BadInput, KeyError, msgspec.DecodeError):
         return event.rule, None
 
 

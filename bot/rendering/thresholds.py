@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from bot.alerts.backtest import frequency
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Rule, Target

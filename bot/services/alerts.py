@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 from msgspec import structs
 
 from bot.alerts.backtest import frequency
 from bot.alerts.engine import start
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
-from bot.alerts.rule import CROSSES, MALFORMED, Rule
+from bot.alerts.rule import CROSSES, Rule
 from bot.alerts.state import Event, State
 from bot.alerts.view import AlertView, Life, RecordedFire
 from bot.analytics.freshness import require_end
@@ -114,7 +115,7 @@ def stored_rule(alert: StoredAlert) -> Rule:
     """The rule of a stored alert; raises Unreadable."""
     try:
         rule = Rule.from_json(alert.rule_json)
-    except MALFORMED as error:
+    except msgspec.DecodeError as error:
         raise Unreadable(alert, DAMAGED) from error
     for condition in rule.conditions:
         if condition.metric not in METRICS:
@@ -129,7 +130,7 @@ def view_alert(db: sqlite_utils.Database, alert: StoredAlert, now: dt.datetime) 
         raise Unreadable(alert, DAMAGED)
     try:
         state = State.from_json(current.state)
-    except MALFORMED as error:
+    except msgspec.DecodeError as error:
         raise Unreadable(alert, DAMAGED) from error
     return _view(alert, stored_rule(alert), state, now)
 
@@ -199,9 +200,9 @@ def mirrored(rule: Rule) -> list[Rule]:
     The comparison is turned and the target stays, as the two sides of `crosses` have it. Options stay too,
     except the re-arm level, which lies on the other side.
     """
-    bare = replace(rule, rearm=None)
+    bare = structs.replace(rule, rearm=None)
     return [
-        replace(bare, conditions=(replace(condition, op=_MIRROR[condition.op]),))
+        structs.replace(bare, conditions=(structs.replace(condition, op=_MIRROR[condition.op]),))
         for condition in rule.conditions
         if condition.op != CROSSES
     ]
@@ -430,7 +431,7 @@ async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
     context, chat_id = await evaluation_context(services, caller.chat), caller.chat.id
     before = await services.database.run(lambda db: find(db, chat_id, number))
     previous = stored_rule(before)
-    rule = replace(previous, until=None)
+    rule = structs.replace(previous, until=None)
     state, past = await asyncio.to_thread(_start, rule, context)
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, AlertView, list[str]]:
@@ -508,7 +509,7 @@ def _refuse_past(rule: Rule, market: Market, now: dt.datetime, command: str) -> 
     """Raises BadInput for a rule whose last day has passed, NoData while there are no prices."""
     require_end(market)
     if rule.until is not None and rule.until <= market.last_completed.date():
-        later = replace(rule, until=now.date() + dt.timedelta(days=365))
+        later = structs.replace(rule, until=now.date() + dt.timedelta(days=365))
         raise BadInput(f"“until {rule.until}” has passed already.", f"{command} {later}")
 
 

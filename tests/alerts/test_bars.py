@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -230,7 +231,7 @@ def test_each_rule_waits_for_its_own_inputs() -> None:
 
 
 def test_a_target_that_is_gone_is_named() -> None:
-    condition = replace(rule("ratio > sma 3").conditions[0], target=Target("ema", 3.0))
+    condition = msgspec.structs.replace(rule("ratio > sma 3").conditions[0], target=Target("ema", 3.0))
     with pytest.raises(BadInput, match=r"^“ema” is not a target\. Example: sma 200$"):
         Histories(market([1.0]), REGISTRY).series(condition)
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import datetime as dt
 import math
 import statistics
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bot.alerts.engine import BAND_SHARE, bands, directions, judge, levels, start, step, truth
 from bot.alerts.rule import Rule

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import msgspec
 import pytest
 
 from bot.alerts.rule import Condition, Rule, Target
@@ -33,7 +34,8 @@ def test_canonical_text_and_json(rule: Rule, text: str) -> None:
 
 
 def test_the_json_of_a_bare_rule_names_no_option() -> None:
-    expected = '{"conditions":[{"metric":"ratio","arguments":[],"op":"<=","target":["low",250.0,""]}]}'
+    target = '{"kind":"low","value":250.0}'
+    expected = f'{{"conditions":[{{"metric":"ratio","arguments":[],"op":"<=","target":{target}}}]}}'
     assert Rule((RATIO,)).to_json() == expected
     assert Rule((RATIO,), urgent=True).to_json() == expected[:-1] + ',"urgent":true}'
 
@@ -50,13 +52,16 @@ def test_amounts_are_written_in_their_unit(unit: str, text: str) -> None:
     assert str(Target("amount", -2.5, unit)) == text
 
 
-def test_the_json_of_a_rule_is_what_is_already_stored() -> None:
-    stored = (
-        '{"conditions":[{"metric":"flow","arguments":[["fund","IWM"],["window",{"window":"5d"}]],"op":">",'
-        '"target":["amount",1000000000.0,"$"]},{"metric":"channel","arguments":[["since",{"date":"2010-01-04"}]],'
-        '"op":"crosses","target":["pct",97.5,""]}],"confirm":2,"rearm":0.0,"cooldown":3,"once":true,'
-        '"until":"2021-01-01","silent":true,"note":"größer"}'
-    )
+JSON = (
+    '{"conditions":[{"metric":"flow","arguments":[["fund","IWM"],["window",{"type":"window","text":"5d"}]],'
+    '"op":">","target":{"kind":"amount","value":1000000000.0,"unit":"$"}},'
+    '{"metric":"channel","arguments":[["since",{"type":"date","day":"2010-01-04"}]],'
+    '"op":"crosses","target":{"kind":"pct","value":97.5}}],'
+    '"confirm":2,"rearm":0.0,"cooldown":3,"once":true,"until":"2021-01-01","silent":true,"note":"größer"}'
+)
+
+
+def test_the_json_of_a_rule_says_which_arguments_are_windows_and_dates() -> None:
     rule = Rule(
         (FLOW, CHANNEL),
         confirm=2,
@@ -67,5 +72,28 @@ def test_the_json_of_a_rule_is_what_is_already_stored() -> None:
         silent=True,
         note="größer",
     )
-    assert rule.to_json() == stored
-    assert Rule.from_json(stored) == rule
+    assert rule.to_json() == JSON
+    assert Rule.from_json(JSON) == rule
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("}}],", "}}]"),  # cut off
+        ('"op":">",', ""),
+        ('"confirm":2', '"confirm":2,"extra":1'),
+        ('"metric":"flow"', '"metric":"flow","extra":1'),
+        ('"confirm":2', '"confirm":"2"'),
+        ('"once":true', '"once":1'),
+        ('"rearm":0.0', '"rearm":NaN'),
+        ('"rearm":0.0', '"rearm":1e999'),
+        ("97.5", "null"),
+        ('"IWM"', "1.5"),
+        ('"2021-01-01"', '"2021-02-30"'),
+        ('"text":"5d"', '"text":"5q"'),
+        ('"type":"date"', '"type":"day"'),
+    ],
+)
+def test_a_damaged_rule_is_refused(old: str, new: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        Rule.from_json(JSON.replace(old, new))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,12 +55,18 @@ def test_an_event_survives_json_exactly(event: Event) -> None:
     assert Event.from_json(event.to_json()) == event
 
 
-def test_the_json_of_a_state_is_what_is_already_stored() -> None:
-    stored = (
-        '{"session":"2020-10-06","bands":[0.005],"sides":[{"status":"fired","count":0,'
-        '"since":"2020-10-06","held":true}],"values":[0.4676],"cooling":3,"done":false,'
-        '"legs":[{"value":0.4676,"threshold":null}]}'
-    )
+STATE = (
+    '{"session":"2020-10-06","bands":[0.005],"sides":[{"status":"fired","since":"2020-10-06","held":true}],'
+    '"values":[0.4676],"cooling":3,"legs":[{"value":0.4676,"threshold":null}]}'
+)
+EVENT = (
+    '{"kind":"still","session":"2020-10-08","ops":[">","<="],'
+    '"legs":[{"value":0.4676,"threshold":0.46},{"value":null,"threshold":2.0}],"levels":[0.455,null],'
+    '"previous":[0.4701,null],"since":"2020-10-06","muted":true}'
+)
+
+
+def test_the_json_of_a_state_leaves_out_what_is_at_its_default() -> None:
     state = State(
         session=dt.date(2020, 10, 6),
         bands=(0.005,),
@@ -69,19 +75,12 @@ def test_the_json_of_a_state_is_what_is_already_stored() -> None:
         cooling=3,
         legs=(Leg(0.4676, None),),
     )
-    assert state.to_json() == stored
-    assert State.from_json(stored.replace(',"legs":[{"value":0.4676,"threshold":null}]', "")) == replace(
-        state, legs=()
-    )
-    assert isinstance(State.from_json(stored).sides[0].status, Status)
+    assert state.to_json() == STATE
+    assert State.from_json(STATE) == state
+    assert isinstance(State.from_json(STATE).sides[0].status, Status)
 
 
-def test_the_json_of_an_event_is_what_is_already_stored() -> None:
-    stored = (
-        '{"kind":"still","session":"2020-10-08","ops":[">","<="],'
-        '"legs":[{"value":0.4676,"threshold":0.46},{"value":null,"threshold":2.0}],"levels":[0.455,null],'
-        '"previous":[0.4701,null],"since":"2020-10-06","muted":true,"done":false}'
-    )
+def test_the_json_of_an_event_leaves_out_what_is_at_its_default() -> None:
     event = Event(
         kind="still",
         session=dt.date(2020, 10, 8),
@@ -92,9 +91,39 @@ def test_the_json_of_an_event_is_what_is_already_stored() -> None:
         since=dt.date(2020, 10, 6),
         muted=True,
     )
-    assert event.to_json() == stored
-    assert Event.from_json(stored) == event
+    assert event.to_json() == EVENT
+    assert Event.from_json(EVENT) == event
     assert (event.value, event.threshold) == (0.4676, 0.46)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("}]}", "}"),  # cut off
+        ('"session":"2020-10-06",', ""),
+        ('"threshold":null', '"threshold":null,"extra":1'),
+        ('"cooling":3', '"cooling":3,"extra":1'),
+        ('"cooling":3', '"cooling":"3"'),
+        ('"cooling":3', '"cooling":null'),
+        ('"2020-10-06","bands"', '"2020-13-06","bands"'),
+        ('"fired"', '"tired"'),
+        ("[0.005]", "[NaN]"),
+        ("[0.005]", "[null]"),
+        ("[0.005]", "[1e999]"),
+        ("[0.005]", "0.005"),
+    ],
+)
+def test_a_damaged_state_is_refused(old: str, new: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        State.from_json(STATE.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"kind":"still",', ""), ("2.0", "NaN"), ("true", "1"), ("null", '""')]
+)
+def test_a_damaged_event_is_refused(old: str, new: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        Event.from_json(EVENT.replace(old, new))
 
 
 @pytest.mark.parametrize(

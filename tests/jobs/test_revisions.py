@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bot.alerts.state import State
 from bot.jobs.release import DeferredNotifications
 from storage import alerts as stored
 from storage import chats, outbox
@@ -315,7 +315,7 @@ async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
     await judge(desk, [0.65, 0.62])
     await revise(desk, [0.58, 0.58])
     rows = await desk.query("SELECT session, state FROM alert_states ORDER BY session")
-    found = [(row["session"], json.loads(row["state"])["sides"][0]["status"]) for row in rows]
+    found = [(row["session"], State.from_json(row["state"]).status) for row in rows]
     assert found == [("2020-01-15", "armed"), ("2020-01-16", "armed"), ("2020-01-17", "armed")]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -206,7 +207,7 @@ def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
         of = context(market([*LONG, None, *[70.0] * after]))
         mark = of.market.pair.index[len(LONG) - 1].date()
         made = standing("ratio > 0.6", of)
-        made = replace(made, state=replace(made.state, session=mark))
+        made = replace(made, state=msgspec.structs.replace(made.state, session=mark))
         told_line = "Judged up to 11 Mar 2021; waits for 12 Mar 2021, 5 sessions at most."
         assert (told_line in said(one(made, of))) is waits
         assert (told_line in page(listing([made], of))) is waits
@@ -364,7 +365,7 @@ NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_character
 def test_a_note_cannot_become_markup_anywhere(note: str) -> None:
     of = context(market([*LONG, 70.0]))
     made, (event,) = told("ratio > 0.6", of, until=1)
-    noted = replace(made, rule=replace(made.rule, note=note))
+    noted = replace(made, rule=msgspec.structs.replace(made.rule, note=note))
     pages = (
         created(noted, of, Frequency((), None, None)).html,
         one(noted, of).html,

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,13 +78,13 @@ def test_the_percentile_is_that_of_the_events_own_session() -> None:
 
 def test_a_first_value_has_nothing_before_it() -> None:
     made, event = happened("ratio > 0.6")
-    lines = said(fired(made, replace(event, previous=(None,)), RISEN, 1, 0))
+    lines = said(fired(made, msgspec.structs.replace(event, previous=(None,)), RISEN, 1, 0))
     assert "ratio: 0.7000, 16.67% above 0.6." in lines
 
 
 def test_a_missing_leg_is_named() -> None:
     made, event = happened("ratio > 0.6")
-    gone = replace(event, legs=(Leg(None, 0.6),), levels=(None,))
+    gone = msgspec.structs.replace(event, legs=(Leg(None, 0.6),), levels=(None,))
     lines = said(fired(made, gone, RISEN, 1, 0))
     assert "ratio: n/a." in lines
     assert "Re-arms once the value is back." in lines
@@ -133,7 +134,7 @@ NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_character
 @given(NOTES)
 def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
     made, event = happened("ratio > 0.6")
-    noted = replace(made, rule=replace(made.rule, note=note))
+    noted = replace(made, rule=msgspec.structs.replace(made.rule, note=note))
     text = text_of(fired(noted, event, RISEN, 1, 0).html)
     assert (f"\n“{note}”\n" in text) is bool(note)
     line = fire_line(3, noted.rule, event, "still true", "Yahoo")
@@ -151,7 +152,7 @@ def test_a_line_of_a_list_tells_what_became_of_it() -> None:
 
 def test_a_line_of_something_still_true_says_since_when() -> None:
     made, event = happened("ratio > 0.6")
-    still = replace(event, kind="still")
+    still = msgspec.structs.replace(event, kind="still")
     line = page(fire_line(3, made.rule, still, "still true", "Yahoo"))
     assert line.endswith("true since 12 Mar 2021, still true (Yahoo)")
 

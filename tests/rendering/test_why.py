@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bot.alerts.engine import start
 from bot.alerts.grammar import parse_rule
 from bot.alerts.state import Status
@@ -41,19 +43,19 @@ def test_why_judges_the_stored_figures_again() -> None:
 
 def test_why_of_a_first_judgement_has_nothing_before() -> None:
     fire = stored("ratio > 0.6")
-    first = replace(fire, event=replace(fire.event, previous=(None,)))
+    first = replace(fire, event=msgspec.structs.replace(fire.event, previous=(None,)))
     assert said(why(first, OF))[2] == "ratio: 0.7000 > 0.6000."
 
 
 def test_a_step_that_gives_something_else_is_said() -> None:
     fire = stored("ratio > 0.6")
     assert fire.before is not None
-    side = replace(fire.before.sides[0], status=Status.FIRED)
-    fired_before = replace(fire, before=replace(fire.before, sides=(side,)))
+    side = msgspec.structs.replace(fire.before.sides[0], status=Status.FIRED)
+    fired_before = replace(fire, before=msgspec.structs.replace(fire.before, sides=(side,)))
     assert said(why(fired_before, OF))[-1] == (
         "Judged again from the state after 11 Mar 2021 (fired): it does not fire."
     )
-    other = replace(fire, event=replace(fire.event, levels=(0.1,)))
+    other = replace(fire, event=msgspec.structs.replace(fire.event, levels=(0.1,)))
     assert said(why(other, OF))[-1] == (
         "Judged again from the state after 11 Mar 2021 (armed): another result than was told."
     )
