@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bot.alerts.engine import judge
 from bot.alerts.replay import replay
@@ -14,7 +14,7 @@ from bot.alerts.state import Bar, Leg, State
 from bot.analytics.registry import METRICS
 from tests.alerts.examples import REGISTRY, armed, bar, day, rule
 
-SPLIT = {**REGISTRY, "ratio": replace(REGISTRY["ratio"], level_of_prices=True)}
+SPLIT = {**REGISTRY, "ratio": dataclasses.replace(REGISTRY["ratio"], level_of_prices=True)}
 
 
 @pytest.mark.parametrize(
@@ -44,26 +44,24 @@ def test_the_ratio_is_the_one_level_of_prices() -> None:
 def test_the_state_is_rescaled_with_the_rule() -> None:
     a_rule = rule("ratio > 6 and gauge 200 < 4%")
     legs = (Leg(8.0, 6.0), Leg(3.0, 4.0))
-    state = msgspec.structs.replace(armed(a_rule, 1.0, 2.0), values=(8.0, None), legs=legs)
+    state = replace(armed(a_rule, 1.0, 2.0), values=(8.0, None), legs=legs)
     _, (found,) = rescale(a_rule, [state], 0.5, SPLIT)
-    assert found == msgspec.structs.replace(
-        state, bands=(0.5, 2.0), values=(4.0, None), legs=(Leg(4.0, 3.0), Leg(3.0, 4.0))
-    )
+    assert found == replace(state, bands=(0.5, 2.0), values=(4.0, None), legs=(Leg(4.0, 3.0), Leg(3.0, 4.0)))
 
 
 def test_missing_figures_stay_missing() -> None:
     a_rule = rule("ratio > sma 20")
-    state = msgspec.structs.replace(armed(a_rule), values=(None,), legs=(Leg(None, None),))
+    state = replace(armed(a_rule), values=(None,), legs=(Leg(None, None),))
     assert rescale(a_rule, [state], 0.5, SPLIT)[1] == (state,)
     fixed = rule("ratio > 6")
-    assert rescale(fixed, [msgspec.structs.replace(armed(fixed), legs=(Leg(None, None),))], 0.5, SPLIT)[1][
-        0
-    ].legs == (Leg(None, None),)
+    assert rescale(fixed, [replace(armed(fixed), legs=(Leg(None, None),))], 0.5, SPLIT)[1][0].legs == (
+        Leg(None, None),
+    )
 
 
 def test_a_threshold_is_the_rules_own_to_its_last_digit() -> None:
     a_rule = rule("ratio > 0.52")
-    state = msgspec.structs.replace(armed(a_rule), legs=(Leg(0.5, 0.52),))
+    state = replace(armed(a_rule), legs=(Leg(0.5, 0.52),))
     scaled, (found,) = rescale(a_rule, [state], 1 / 3, SPLIT)
     assert found.legs[0].threshold == scaled.conditions[0].target.value == 0.173333333
     moving = rule("ratio > sma 200")
