@@ -417,7 +417,7 @@ def test_a_state_or_session_of_another_rule_is_refused(
     """Judged in part it could fire, or stay silent, on the figures of something else."""
     a_rule = rule(text)
     with pytest.raises(ValueError, match="argument 2 is"):
-        step(a_rule, replace(armed(a_rule), **change), bar(1, *figures))  # type: ignore[arg-type]
+        step(a_rule, replace(armed(a_rule), **change), bar(1, *figures))
 
 
 def test_whether_it_is_true_is_not_said_of_a_part_of_the_conditions() -> None:
