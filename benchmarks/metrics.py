@@ -20,9 +20,10 @@ import pandas as pd
 
 from bot.analytics import flows
 from bot.analytics.counts import LOT
-from bot.analytics.market import MULTIPLE_COLUMNS, PAIR, Market
+from bot.analytics.market import MULTIPLE_COLUMNS, Market
 from bot.analytics.registry import METRICS
 from bot.analytics.valuation import MULTIPLES
+from bot.data.sample import PAIR
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
@@ -83,7 +84,7 @@ def _multiples(index: pd.DatetimeIndex, ticker: str, random: np.random.Generator
 
 def timings(market: Market, repeats: int = REPEATS) -> Iterator[Timing]:
     """Every registry entry with its default arguments."""
-    ratio = market.pair[PAIR[0]] / market.pair[PAIR[1]]
+    ratio = market.closes[PAIR[0]] / market.closes[PAIR[1]]
     plain = _best(lambda: ratio.rolling(WINDOW).mean(), repeats)
     for metric in METRICS.values():
         taken = _best(partial(_history, metric, market), repeats)

@@ -40,20 +40,23 @@ def services_of(
     config: Config, database: Database, clock: Clock, *, live: bool, apart: bool = False
 ) -> Services:
     """What handlers and jobs share; `apart` draws pictures in a process of its own."""
-    markets = Markets(database, clock, config.calendar.closed)
+    markets = Markets(database, clock, config.calendar.closed, config.pair)
     return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=apart))
 
 
 def providers_of(config: Config) -> list[Provider]:
     """The sources that the config switches on."""
     chosen: list[Provider] = []
+    tickers = config.pair.tickers
     if config.sources.yahoo:
-        chosen.append(Yahoo(_cache(config.storage.database), config.sources.yahoo_timeout))
+        chosen.append(Yahoo(_cache(config.storage.database), config.sources.yahoo_timeout, tickers))
     if config.sources.daily_csv:
-        chosen.append(DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed)))
+        chosen.append(
+            DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
+        )
     urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
     if config.issuer.fetch and urls:
-        chosen.append(IssuerFiles(urls))
+        chosen.append(IssuerFiles(urls, pair=config.pair))
     return chosen
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bot.analytics.market import PAIR, Market, Source
+from bot.analytics.market import Market, Source
 from bot.analytics.sessions import Sessions
+from tests.funds import PAIR
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
 EXISTS = FOLDER.is_dir()

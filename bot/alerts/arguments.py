@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.reading import Words, choices, nearest, read_count
 from bot.alerts.rule import OPS
-from bot.analytics.market import PAIR
 from bot.analytics.windows import Window, parse_date, parse_window
 from bot.errors import BadInput
 
@@ -68,7 +67,7 @@ def _read(parameter: Parameter, text: str) -> Argument | None:
         case "date":
             dated = _DATED.fullmatch(text)
             return _or_none(parse_date, dated[1]) if dated else None
-    return {name.lower(): name for name in _names(parameter)}.get(text.replace(" ", "_"))
+    return {name.lower(): name for name in parameter.choices}.get(text.replace(" ", "_"))
 
 
 def _or_none(parse: Callable[[str], Argument], text: str) -> Argument | None:
@@ -76,11 +75,6 @@ def _or_none(parse: Callable[[str], Argument], text: str) -> Argument | None:
         return parse(text)
     except BadInput:
         return None
-
-
-def _names(parameter: Parameter) -> tuple[str, ...]:
-    """Words a fund or convention may take."""
-    return parameter.choices or (PAIR if parameter.kind == "fund" else ())
 
 
 def describe(parameter: Parameter) -> str:
@@ -92,7 +86,7 @@ def describe(parameter: Parameter) -> str:
             return "a window (5d, 1w, 3m, 1y)" if parameter.counted else "a window (5d, 3m, ytd)"
         case "date":
             return "a date (since 2010-01-04)"
-    return f"a {parameter.kind} ({choices([name.lower() for name in _names(parameter)])})"
+    return f"a {parameter.kind} ({choices([name.lower() for name in parameter.choices])})"
 
 
 def _unfit(
@@ -119,7 +113,7 @@ def _near_miss(
 ) -> BadInput | None:
     """The error for a misspelt comparison or argument, or for a misspelt second half of the metric's name."""
     problem = f"“{words.typed}” is not understood after “{words.before}”. Did you mean"
-    known = [*_COMPARING, *(name.lower() for parameter in free for name in _names(parameter))]
+    known = [*_COMPARING, *(name.lower() for parameter in free for name in parameter.choices)]
     if near := nearest(words.text, known):
         return BadInput(f"{problem} {near}?", metric.example)
     start = f"{metric.name}_"

@@ -23,13 +23,11 @@ from bot.alerts.reading import (
     take_count,
 )
 from bot.alerts.rule import AMOUNT, CROSSES, Condition, Target
-from bot.analytics.market import PAIR
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
 
-_FUNDS = frozenset(fund.lower() for fund in PAIR)
 # Kinds of target that take a number, and one that makes a good example.
 _EXAMPLES = {"sma": 200.0, "high": 250.0, "low": 250.0, "pct": 90.0}
 _PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
@@ -47,8 +45,8 @@ class Found:
 
 def read_condition(words: Words, registry: Mapping[str, Metric]) -> Found:
     """One condition from the cursor on; raises BadInput."""
-    funds = []
-    while words.text in _FUNDS:
+    funds, known = [], fund_words(registry)
+    while words.text in known:
         funds.append(words.take())
     metric, negative = _metric(words, registry)
     arguments = read_arguments(metric, funds, words, registry)
@@ -57,12 +55,26 @@ def read_condition(words: Words, registry: Mapping[str, Metric]) -> Found:
     return Found(_mirrored(condition, metric) if negative else condition, metric, negative)
 
 
+def fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
+    """How the funds of these metrics are written, the small one first."""
+    funds = (p.choices for metric in registry.values() for p in metric.parameters if p.kind == "fund")
+    return tuple(choice.lower() for choice in next(funds, ()))
+
+
+def _metric_words(registry: Mapping[str, Metric]) -> dict[str, str]:
+    """Other words for the metrics of this registry; a name of the registry always wins over them."""
+    funds = fund_words(registry)
+    words = {**METRIC_WORDS, "/".join(funds): "ratio"} if funds else METRIC_WORDS
+    return {word: name for word, name in words.items() if name in registry and word not in registry}
+
+
 def _metric(words: Words, registry: Mapping[str, Metric]) -> tuple[Metric, bool]:
     """The metric that the next words name, the longest name first, and whether it counts outflows."""
+    aliases = _metric_words(registry)
     for width in (3, 2, 1):
         typed = words.ahead(width, "_")
-        name = typed if typed in registry else METRIC_WORDS.get(typed, "")
-        if name in registry:
+        name = typed if typed in registry else aliases.get(typed, "")
+        if name:
             words.take(width)
             return registry[name], name != typed and typed in NEGATIVE_WORDS
     raise _unknown_metric(words, registry)
@@ -72,7 +84,7 @@ def _unknown_metric(words: Words, registry: Mapping[str, Metric]) -> BadInput:
     first = next(iter(registry.values())).example
     if not words.text:
         return BadInput("The rule stops where a metric is expected.", first)
-    aliases = {word: name for word, name in METRIC_WORDS.items() if name in registry}
+    aliases = _metric_words(registry)
     near = nearest(words.text, [*registry, *aliases])
     if near:
         example = registry[aliases.get(near, near)].example

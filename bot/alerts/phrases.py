@@ -38,10 +38,9 @@ PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
-# Other words for a metric; a name of the registry always wins over them.
+# Other words for a metric; the pair ("iwm/spy") is one for the ratio.
 METRIC_WORDS = {
     "trend": "ratio",
-    "iwm/spy": "ratio",
     "relative_strength": "ratio",
     "mansfield": "ratio_vs_sma",
     "outperformance": "excess",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Preset:
-    """A rule with the name and the sentence it is offered under."""
+    """A rule with the name and the sentence it is offered under; the sentence is a template of the pair."""
 
     name: str
     rule: str
@@ -18,12 +18,12 @@ PRESETS = (
     Preset(
         "Trend breaks",
         "ratio > sma 200 confirm 2",
-        "IWM/SPY closes above its 200-day average twice in a row.",
+        "{small}/{large} closes above its 200-day average twice in a row.",
     ),
     Preset(
         "Small caps lead",
         "excess 3m > 5pp",
-        "IWM is ahead of SPY by more than 5 points in three months.",
+        "{small} is ahead of {large} by more than 5 points in three months.",
     ),
     Preset(
         "Money turns",
@@ -33,12 +33,12 @@ PRESETS = (
     Preset(
         "Too expensive",
         "pe_premium > pct 90",
-        "IWM's P/E premium over SPY is above nine tenths of its own history.",
+        "{small}'s P/E premium over {large} is above nine tenths of its own history.",
     ),
     Preset(
         "Rotation",
         "ratio > sma 200 and flow_gap 20d > 0 and pe_premium < pct 90",
-        "Trend and flows favour IWM, and its premium is not yet extreme.",
+        "Trend and flows favour {small}, and its premium is not yet extreme.",
     ),
 )
 

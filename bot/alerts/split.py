@@ -21,8 +21,8 @@ def rescale(
 ) -> tuple[Rule, tuple[State, ...]]:
     """Rule and states in the units after a split; equal to those given where a split changes nothing.
 
-    factor  the metric's new level by its old one: 0.5 for the ratio when IWM splits two for one,
-            2 when SPY does
+    factor  the metric's new level by its old one: 0.5 for the ratio when the small fund splits two for one,
+            2 when the large one does
 
     Only metrics that are a level of prices are touched (Metric.level_of_prices): their amounts, the
     re-arm level, bands, and the figures in the states. Their other targets follow the data by

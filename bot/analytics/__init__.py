@@ -1,1 +1,1 @@
-"""Pure metrics of IWM against SPY: pandas in, pandas out; no clock, no I/O."""
+"""Pure metrics of the small fund against the large one: pandas in, pandas out; no clock, no I/O."""

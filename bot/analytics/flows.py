@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.counts import daily, trusted
-from bot.analytics.market import LARGE, SMALL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,7 +152,8 @@ def _medians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def gap_history(market: Market, window: Window) -> pd.Series:
-    """flow_pct of IWM less that of SPY, percentage points, on sessions that both have."""
-    legs = {ticker: flow_history(prepared(market, ticker), window)["percent"] for ticker in (SMALL, LARGE)}
+    """flow_pct of the small fund less that of the large one, percentage points, on common sessions."""
+    small, large = market.pair.tickers
+    legs = {ticker: flow_history(prepared(market, ticker), window)["percent"] for ticker in (small, large)}
     both = pd.concat(legs, axis=1, join="inner")
-    return both[SMALL] - both[LARGE]
+    return both[small] - both[large]

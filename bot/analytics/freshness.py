@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.counts import FROZEN_SESSIONS
 from bot.analytics.dates import date_phrase, short_date
-from bot.analytics.market import LARGE, PAIR, TYPED_IN
+from bot.analytics.market import TYPED_IN
 from bot.analytics.registry import METRICS
 from bot.errors import NoData
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
 
-PARTS = ("prices", *(f"facts:{ticker}" for ticker in PAIR), "multiples")
 _LAGS = {metric.part: metric.lag for metric in METRICS.values()}
 
 
@@ -28,7 +27,9 @@ def require_end(market: Market) -> pd.Timestamp:
     """The last session with a close of both funds; raises NoData when there is none."""
     if market.end is not None:
         return market.end
-    first = {t: days[0] for t in PAIR if t in market.prices and len(days := market.prices[t].dropna().index)}
+    tickers = market.pair.tickers
+    sessions = {t: market.prices[t].dropna().index for t in tickers if t in market.prices}
+    first = {ticker: days[0] for ticker, days in sessions.items() if len(days)}
     if not first and market.begins is not None:
         raise NoData(
             f"The first stored close of both funds is of {date_phrase(market.begins)}; the last completed "
@@ -37,10 +38,10 @@ def require_end(market: Market) -> pd.Timestamp:
     if not first:
         raise NoData(
             "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
-            "python -m bot import prices IWM_daily.csv --ticker IWM"
+            f"python -m bot import prices {tickers[0]}_daily.csv --ticker {tickers[0]}"
         )
-    stored = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in PAIR)
-    lacking = next((ticker for ticker in PAIR if ticker not in first), LARGE)
+    stored = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in tickers)
+    lacking = next((ticker for ticker in tickers if ticker not in first), market.pair.large.ticker)
     raise NoData(
         f"There is no session yet with a close of both funds (prices stored: {stored}). Import the rest: "
         f"python -m bot import prices {lacking}_daily.csv --ticker {lacking}"
@@ -82,7 +83,7 @@ def _newest_multiple(market: Market) -> pd.Timestamp | None:
     rows = market.multiples
     known = rows[rows["value"].notna() & (rows["source"] != TYPED_IN)]
     last = known.groupby("ticker")["session"].max()
-    return None if last.empty or len(last) < len(PAIR) else last.min()
+    return None if last.empty or len(last) < len(market.pair.tickers) else last.min()
 
 
 def due(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:

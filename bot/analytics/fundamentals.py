@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics.dates import short_date
-from bot.analytics.market import SMALL
 from bot.analytics.performance import performance
 from bot.analytics.valuation import priced, select
 
@@ -129,11 +128,11 @@ def margin(market: Market, ticker: str, convention: str) -> tuple[float | None, 
 
 
 def convention_for(market: Market, metric: str = "pe") -> str | None:
-    """The convention to read by: of those that have IWM's `metric`, the one with most kinds of multiples.
+    """The convention to read by: of the small fund's with this `metric`, that with most kinds of multiples.
 
     Between equals the newest figure decides, then the longest history. None without any.
     """
-    rows = market.multiples[market.multiples["ticker"] == SMALL]
+    rows = market.multiples[market.multiples["ticker"] == market.pair.small.ticker]
     having = rows.loc[rows["metric"] == metric, "convention"].unique()
     rows = rows[rows["convention"].isin(having)]
     if rows.empty:

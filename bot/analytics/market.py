@@ -13,9 +13,8 @@ from functools import cached_property
 
 import pandas as pd
 
-SMALL = "IWM"
-LARGE = "SPY"
-PAIR = (SMALL, LARGE)
+from bot.pair import DEFAULT_PAIR, Pair
+
 SAMPLE = "sample"  # storage's word for the source of made-up figures
 
 
@@ -59,24 +58,26 @@ MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value
 class Market:
     """Everything known about the pair at one moment.
 
-    prices         DataFrame, sessions x (IWM, SPY), split-adjusted close, NaN where one leg is missing
+    prices         DataFrame, sessions x tickers, split-adjusted close, NaN where one leg is missing
     distributions  per ticker a Series ex-date -> dollars per share
     facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each; with a
                    column `was`, the count that a source gave before it replaced it
     multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session; where they are
                    known also holdings_date, price_date (ISO text) and coverage (0 to 1)
     weights        DataFrame with WEIGHT_COLUMNS, percent, one row per sector or group and session
-    sources        "prices", "facts:IWM", "facts:SPY", "multiples" -> Source
+    pair           the two funds
+    sources        part (see `parts`) -> Source
     calendar       the exchange's sessions; without it, the sessions that have a price
     last_completed the exchange's last completed session
     anchor         K, the date asked for; None when none was asked (then it is the end session)
-    notes          sentences on what its sources do not agree on, by part: "prices", "facts:IWM", ...
+    notes          sentences on what its sources do not agree on, by part
     disputes       closes on which another source disagrees with the one that is used
     begins         the first stored close of both funds, also where it is later than last_completed
     """
 
     prices: pd.DataFrame
     last_completed: pd.Timestamp
+    pair: Pair = DEFAULT_PAIR
     distributions: Mapping[str, pd.Series] = field(default_factory=dict)
     facts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     multiples: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MULTIPLE_COLUMNS)))
@@ -89,14 +90,19 @@ class Market:
     begins: pd.Timestamp | None = None
 
     @cached_property
-    def pair(self) -> pd.DataFrame:
+    def closes(self) -> pd.DataFrame:
         """Closes of both legs on the sessions they have in common (inner join, nothing filled)."""
-        return self.prices.reindex(columns=list(PAIR)).dropna()
+        return self.prices.reindex(columns=list(self.pair.tickers)).dropna()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What it is made of, each with a source of its own: "prices", "facts:IWM", ..., "multiples"."""
+        return ("prices", *(f"facts:{ticker}" for ticker in self.pair.tickers), "multiples")
 
     @property
     def end(self) -> pd.Timestamp | None:
         """Last session on which both legs have a close, None in an empty Market."""
-        return self.pair.index[-1] if len(self.pair) else None
+        return self.closes.index[-1] if len(self.closes) else None
 
     @property
     def sessions(self) -> pd.DatetimeIndex:
@@ -113,8 +119,8 @@ class Market:
         """Completed sessions since the first common one for which a close of either leg is missing."""
         if self.end is None:
             return self.sessions[:0]
-        span = self.sessions[(self.sessions >= self.pair.index[0]) & (self.sessions <= self.last_completed)]
-        return span.difference(self.pair.index)
+        span = self.sessions[(self.sessions >= self.closes.index[0]) & (self.sessions <= self.last_completed)]
+        return span.difference(self.closes.index)
 
     def fund(self, ticker: str) -> pd.DataFrame:
         """Fund facts of one ticker: sessions x (nav, shares, assets); empty when there are none."""
@@ -125,7 +131,7 @@ class Market:
         return self.distributions.get(ticker, pd.Series(dtype="float64", index=pd.DatetimeIndex([])))
 
     def source(self, part: str) -> Source:
-        """Source of "prices", "facts:IWM", "facts:SPY" or "multiples"."""
+        """Source of one of the parts."""
         return self.sources.get(part, NOTHING)
 
     @property

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bot.analytics.dates import short_date
-from bot.analytics.market import NOTHING, PAIR
+from bot.analytics.market import NOTHING
 from bot.analytics.windows import Window
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.units import Unit
+    from bot.pair import Pair
 
 Argument = Window | int | str | dt.date
 Arguments = Mapping[str, Argument]
@@ -33,7 +34,8 @@ Arguments = Mapping[str, Argument]
 class Parameter:
     """One argument of a metric.
 
-    `kind` is window, count, fund, convention or date; without a default it must be given.
+    `kind` is window, count, fund, convention or date; without a default it must be given. Of a fund,
+    default and choices are templates of the pair.
     """
 
     name: str
@@ -44,10 +46,21 @@ class Parameter:
     high: int = 5_000
     counted: bool = False  # only a window that has a length, not ytd, mtd, since
 
+    def of_pair(self, pair: Pair) -> Parameter:
+        """The parameter with the pair's tickers in place of their names."""
+        if self.kind != "fund":
+            return self
+        return replace(
+            self, default=pair.fill(str(self.default)), choices=tuple(map(pair.fill, self.choices))
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One entry of the registry; see the module docstring for `history`."""
+    """One entry of the registry; see the module docstring for `history`.
+
+    In the registry title, meaning, formula and example are templates of the pair; `of_pair` fills them.
+    """
 
     name: str
     title: str
@@ -60,6 +73,17 @@ class Metric:
     meaning: str  # one sentence for people
     formula: str  # in the field's notation, with its source where it has one
     example: str  # a rule that can be typed; every example is itself a test
+
+    def of_pair(self, pair: Pair) -> Metric:
+        """The metric with the pair's tickers in its texts and parameters."""
+        return replace(
+            self,
+            parameters=tuple(parameter.of_pair(pair) for parameter in self.parameters),
+            title=pair.fill(self.title),
+            meaning=pair.fill(self.meaning),
+            formula=pair.fill(self.formula),
+            example=pair.fill(self.example),
+        )
 
     def defaults(self) -> dict[str, Argument]:
         """Arguments that hold when none is given; a parameter without a default is left out."""
@@ -77,23 +101,23 @@ class MetricValue:
     reason: str = ""  # why there is no value
 
 
-def funds_of(arguments: Arguments) -> tuple[str, ...]:
-    """The fund that a metric is asked for, or both."""
-    return (str(arguments["fund"]),) if "fund" in arguments else PAIR
+def funds_of(pair: Pair, arguments: Arguments) -> tuple[str, ...]:
+    """Tickers of the fund that a metric is asked for, or of both."""
+    return (str(arguments["fund"]),) if "fund" in arguments else pair.tickers
 
 
 def sources_of(metric: Metric, market: Market, arguments: Arguments) -> str:
     """Labels of the sources that a metric reads, e.g. "issuer file, Yahoo"; "no data" without any."""
-    parts = parts_of(metric, arguments)
+    parts = parts_of(metric, market.pair, arguments)
     labels = dict.fromkeys(market.source(part).label for part in parts if part in market.sources)
     return ", ".join(labels) or NOTHING.label
 
 
-def parts_of(metric: Metric, arguments: Arguments) -> list[str]:
+def parts_of(metric: Metric, pair: Pair, arguments: Arguments) -> list[str]:
     """Parts of the Market that a metric reads: "prices", "multiples", "facts:IWM"."""
     if metric.part != "facts":
         return [metric.part]
-    return [f"facts:{fund}" for fund in funds_of(arguments)]
+    return [f"facts:{fund}" for fund in funds_of(pair, arguments)]
 
 
 def reading(metric: Metric, market: Market, arguments: Arguments) -> MetricValue:
@@ -117,10 +141,10 @@ def _why_nothing(metric: Metric, market: Market, arguments: Arguments) -> str:
         both = "" if "fund" in arguments else " for both funds"
         return f"no such multiple stored{both}"
     if metric.part == "facts":
-        return _why_no_flow(market, funds_of(arguments))
+        return _why_no_flow(market, funds_of(market.pair, arguments))
     if market.end is None:
         return "no closes of both funds stored"
-    return f"too little history (prices from {short_date(market.pair.index[0])})"
+    return f"too little history (prices from {short_date(market.closes.index[0])})"
 
 
 def _why_no_flow(market: Market, funds: tuple[str, ...]) -> str:

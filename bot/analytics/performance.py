@@ -1,6 +1,6 @@
 """Performance: price and total returns of both legs over a window, and the gap between them.
 
-Returns are in percent, gaps in percentage points (IWM less SPY). Both legs are measured on the
+Returns are in percent, gaps in percentage points (small less large). Both legs are measured on the
 sessions they have in common. Total return: 1 + R = product over t in (base, e] of
 (P_t + D_t) / P_{t-1}; a distribution on the base session is left out, one on the end session counts.
 """
@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-
-from bot.analytics.market import LARGE, PAIR, SMALL
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -35,7 +33,7 @@ class Performance:
 
     @property
     def gap(self) -> float | None:
-        """IWM less SPY, percentage points."""
+        """Small less large, percentage points."""
         if self.small is None or self.large is None:
             return None
         return self.small - self.large
@@ -66,11 +64,13 @@ def total_return_index(price: pd.Series, paid: pd.Series) -> pd.Series:
 
 
 def levels(market: Market, total: bool = False) -> pd.DataFrame:
-    """Sessions x (IWM, SPY): closes, or growth of one dollar with distributions."""
-    pair = market.pair
+    """Sessions x (small, large): closes, or growth of one dollar with distributions."""
+    closes = market.closes
     if not total:
-        return pair
-    return pd.DataFrame({leg: total_return_index(pair[leg], market.paid(leg)) for leg in PAIR})
+        return closes
+    return pd.DataFrame(
+        {ticker: total_return_index(closes[ticker], market.paid(ticker)) for ticker in market.pair.tickers}
+    )
 
 
 def performance(market: Market, window: Window, total: bool = False) -> Performance:
@@ -82,10 +82,8 @@ def performance(market: Market, window: Window, total: bool = False) -> Performa
     position = int(window.bases(pd.DatetimeIndex(frame.index), anchor)[0])
     if position < 0:
         return Performance(window, total, None, market.end)
-    change = 100 * (frame.iloc[-1] / frame.iloc[position] - 1)
-    return Performance(
-        window, total, frame.index[position], market.end, float(change[SMALL]), float(change[LARGE])
-    )
+    small, large = 100 * (frame.iloc[-1] / frame.iloc[position] - 1)
+    return Performance(window, total, frame.index[position], market.end, float(small), float(large))
 
 
 def growth(market: Market, window: Window, total: bool = False) -> pd.DataFrame:
@@ -99,7 +97,7 @@ def growth(market: Market, window: Window, total: bool = False) -> pd.DataFrame:
 
 
 def return_history(market: Market, window: Window, total: bool = True) -> pd.DataFrame:
-    """For every session the window's return up to it, sessions x (IWM, SPY), percent, NaN if too short."""
+    """Sessions x (small, large): the window's return up to each session, percent, NaN if too short."""
     frame = levels(market, total)
     positions = window.bases(pd.DatetimeIndex(frame.index))
     values = frame.to_numpy()
@@ -110,4 +108,5 @@ def return_history(market: Market, window: Window, total: bool = True) -> pd.Dat
 def excess(market: Market, window: Window, total: bool = True) -> pd.Series:
     """Total-return gap over the window for every session, percentage points."""
     history = return_history(market, window, total)
-    return history[SMALL] - history[LARGE]
+    small, large = market.pair.tickers
+    return history[small] - history[large]

@@ -1,17 +1,20 @@
-"""METRICS: every metric that can be asked for, charted, alerted on and summarised."""
+"""METRICS: every metric that can be asked for, charted, alerted on and summarised.
+
+Their texts are templates of the pair, filled by `metrics_of`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 from bot.analytics import flows, histories, trend, units, valuation
-from bot.analytics.market import PAIR
 from bot.analytics.metrics import Metric, Parameter
 from bot.analytics.performance import excess
 from bot.analytics.windows import Window
+from bot.pair import DEFAULT_PAIR, Pair
 
-_FUND = Parameter("fund", "fund", "IWM", choices=PAIR)
+_FUND = Parameter("fund", "fund", "{small}", choices=("{small}", "{large}"))
 _WINDOW = Parameter("window", "window", Window("d", 20))
 _CONVENTION = Parameter("convention", "convention", "morningstar", choices=tuple(valuation.CONVENTIONS))
 
@@ -40,7 +43,7 @@ def _multiple(name: str, title: str) -> Metric:
         part="multiples",
         meaning=f"{title} of one fund under one convention.",
         formula=f"{title} as the source states it; see /multiples for the conventions",
-        example=f"{name} iwm > {_LEVELS.get(name, '25x')}",
+        example=f"{name} {{small_word}} > {_LEVELS.get(name, '25x')}",
     )
 
 
@@ -53,8 +56,8 @@ def _premium(name: str, title: str) -> Metric:
         parameters=(_CONVENTION,),
         lag=1,
         part="multiples",
-        meaning=f"How much higher IWM's {title} is than SPY's, both under one convention.",
-        formula=f"100 ({title} IWM / {title} SPY − 1)",
+        meaning=f"How much higher {{small}}'s {title} is than {{large}}'s, both under one convention.",
+        formula=f"100 ({title} {{small}} / {title} {{large}} − 1)",
         example=f"{name}_premium > 20%",
     )
 
@@ -62,17 +65,17 @@ def _premium(name: str, title: str) -> Metric:
 _TREND = (
     Metric(
         name="ratio",
-        title="IWM/SPY",
+        title="{small}/{large}",
         unit=units.LEVEL,
         history=lambda market, _: trend.ratio(market),
         level_of_prices=True,
-        meaning="Price of IWM in units of SPY: it rises when small caps lead.",
-        formula="R = P(IWM) / P(SPY)",
+        meaning="Price of {small} in units of {large}: it rises when small caps lead.",
+        formula="R = P({small}) / P({large})",
         example="ratio > sma 200",
     ),
     Metric(
         name="ratio_vs_sma",
-        title="IWM/SPY against its average",
+        title="{small}/{large} against its average",
         unit=units.PERCENT,
         history=histories.on_ratio(trend.against_average),
         parameters=(_count(200),),
@@ -86,8 +89,8 @@ _TREND = (
         unit=units.POINTS,
         history=lambda market, a: excess(market, histories.window(a)),
         parameters=(Parameter("window", "window", Window("m", 3)),),
-        meaning="Total return of IWM less that of SPY over the window.",
-        formula="R(IWM) − R(SPY), distributions reinvested",
+        meaning="Total return of {small} less that of {large} over the window.",
+        formula="R({small}) − R({large}), distributions reinvested",
         example="excess 3m > 5pp",
     ),
     Metric(
@@ -95,8 +98,8 @@ _TREND = (
         title="Relative momentum",
         unit=units.POINTS,
         history=lambda market, _: trend.momentum(market),
-        meaning="Twelve-month momentum without the last month, IWM less SPY.",
-        formula="100 (P[t−21] / P[t−252] − 1), IWM less SPY",
+        meaning="Twelve-month momentum without the last month, {small} less {large}.",
+        formula="100 (P[t−21] / P[t−252] − 1), {small} less {large}",
         example="momentum > 0",
     ),
     Metric(
@@ -154,8 +157,8 @@ _TREND = (
         unit=units.NUMBER,
         history=lambda market, a: trend.beta(market, histories.n(a)),
         parameters=(_count(252, 3),),
-        meaning="How much IWM moves per move of SPY, daily total returns.",
-        formula="cov(IWM, SPY) / var(SPY) over n days, ddof 1",
+        meaning="How much {small} moves per move of {large}, daily total returns.",
+        formula="cov({small}, {large}) / var({large}) over n days, ddof 1",
         example="beta 252 > 1.3",
     ),
     Metric(
@@ -165,7 +168,7 @@ _TREND = (
         history=lambda market, a: trend.correlation(market, histories.n(a)),
         parameters=(_count(60, 3),),
         meaning="Correlation of the daily total returns of both funds.",
-        formula="corr(IWM, SPY) over n days",
+        formula="corr({small}, {large}) over n days",
         example="corr 60 < 0.7",
     ),
 )
@@ -178,7 +181,7 @@ _FLOWS = (
         history=histories.flow("dollars"),
         meaning="Money into (+) or out of (−) the fund, from its units outstanding.",
         formula="sum of (S[t] − S[t−1]) NAV[t] over the window",
-        example="flow iwm 5d > $1bn",
+        example="flow {small_word} 5d > $1bn",
     ),
     _of_facts(
         name="flow_pct",
@@ -187,7 +190,7 @@ _FLOWS = (
         history=histories.flow("percent"),
         meaning="The flow in percent of the fund's assets when the window began.",
         formula="100 flow / (S NAV at the base)",
-        example="flow_pct iwm 20d > 3%",
+        example="flow_pct {small_word} 20d > 3%",
     ),
     _of_facts(
         name="flow_gap",
@@ -195,8 +198,8 @@ _FLOWS = (
         unit=units.POINTS,
         history=lambda market, a: flows.gap_history(market, histories.window(a)),
         parameters=(_WINDOW,),
-        meaning="Flow in percent of assets, IWM less SPY: money turns to small caps when it rises.",
-        formula="flow_pct(IWM) − flow_pct(SPY)",
+        meaning="Flow in percent of assets, {small} less {large}: money turns to small caps when it rises.",
+        formula="flow_pct({small}) − flow_pct({large})",
         example="flow_gap 20d > 2pp",
     ),
     _of_facts(
@@ -207,7 +210,7 @@ _FLOWS = (
         parameters=(_FUND, replace(_WINDOW, counted=True)),
         meaning="Flow of the window less that of the window before: above zero it accelerates.",
         formula="flow w − flow of the w before",
-        example="flow_change iwm 20d > $1bn",
+        example="flow_change {small_word} 20d > $1bn",
     ),
     _of_facts(
         name="flow_z",
@@ -216,7 +219,7 @@ _FLOWS = (
         history=histories.flow_z,
         meaning="How unusual the flow is against the 120 sessions before, robust standard scores.",
         formula="(x − median) / (1.4826 MAD), x = flow_pct, clipped to ±5",
-        example="flow_z iwm 20d > 2",
+        example="flow_z {small_word} 20d > 2",
     ),
     _of_facts(
         name="units",
@@ -225,7 +228,7 @@ _FLOWS = (
         history=histories.flow("units"),
         meaning="Change of the fund's units outstanding over the window.",
         formula="100 (S[e] / S[base] − 1)",
-        example="units iwm 3m > 5%",
+        example="units {small_word} 3m > 5%",
     ),
 )
 
@@ -234,19 +237,21 @@ _VALUATION = tuple(
 )
 
 
-def for_convention(convention: str | None) -> dict[str, Metric]:
-    """METRICS with another default convention: the one that is stored, where nobody names one."""
-    if convention is None or convention == _CONVENTION.default:
-        return METRICS
+@cache
+def metrics_of(pair: Pair, convention: str | None = None) -> dict[str, Metric]:
+    """All metrics of a pair; `convention` holds where nobody names one, None takes the usual."""
+    default = convention or _CONVENTION.default
     return {
         name: replace(
             metric,
             parameters=tuple(
-                replace(p, default=convention) if p.kind == "convention" else p for p in metric.parameters
+                replace(p, default=default) if p.kind == "convention" else p for p in metric.parameters
             ),
-        )
-        for name, metric in METRICS.items()
+        ).of_pair(pair)
+        for name, metric in _TEMPLATES.items()
     }
 
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_TREND, *_FLOWS, *_VALUATION)}
+_TEMPLATES = {metric.name: metric for metric in (*_TREND, *_FLOWS, *_VALUATION)}
+# Names, units, lags and histories are the same for every pair; texts and funds are those of metrics_of(pair).
+METRICS = metrics_of(DEFAULT_PAIR)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.analytics.market import LARGE, PAIR, SMALL
-
 if TYPE_CHECKING:
     from bot.analytics.market import Market
+    from bot.pair import Pair
 
+BOTH = 2  # funds
 SECTOR, GROUP, REVENUE = "sector", "industry group", "revenue"
 # Yahoo's keys in words (Morningstar's eleven sectors).
 MORNINGSTAR = {
@@ -35,7 +35,7 @@ MORNINGSTAR = {
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of one level from one source: frame of names x (IWM, SPY, gap), largest gap first.
+    """Weights of one level from one source: frame of names x (small, large, gap), largest gap first.
 
     sessions    per fund the session its weights are for
     """
@@ -48,19 +48,21 @@ class Weights:
     @property
     def both(self) -> bool:
         """Whether both funds have weights."""
-        return len(self.sessions) == len(PAIR)
+        return len(self.sessions) == BOTH
 
 
 def weights(market: Market, level: str) -> list[Weights]:
     """The newest weights of a level, one entry a source that has any; those of both funds first."""
     rows = market.weights[market.weights["level"] == level]
-    by_source = [_of_source(str(name), level, group) for name, group in rows.groupby("source", sort=True)]
+    groups = rows.groupby("source", sort=True)
+    by_source = [_of_source(market.pair, str(name), level, group) for name, group in groups]
     return sorted(by_source, key=lambda entry: not entry.both)
 
 
-def _of_source(source: str, level: str, rows: pd.DataFrame) -> Weights:
+def _of_source(pair: Pair, source: str, level: str, rows: pd.DataFrame) -> Weights:
     columns, sessions = {}, {}
-    for ticker in PAIR:
+    small, large = pair.tickers
+    for ticker in (small, large):
         own = rows[rows["ticker"] == ticker].dropna(subset=["weight"])
         if own.empty:
             continue
@@ -69,9 +71,9 @@ def _of_source(source: str, level: str, rows: pd.DataFrame) -> Weights:
         columns[ticker] = pd.Series(newest["weight"].to_numpy(dtype="float64"), index=newest["sector"])
         sessions[ticker] = last
     # A name that one fund's list leaves out has no weight in it: both lists are whole.
-    frame = pd.DataFrame(columns, columns=list(PAIR), dtype="float64")
-    if len(sessions) == len(PAIR):
+    frame = pd.DataFrame(columns, columns=[small, large], dtype="float64")
+    if len(sessions) == BOTH:
         frame = frame.fillna(0.0)
-    frame["gap"] = frame[SMALL] - frame[LARGE]
-    order = frame["gap"].abs() if len(sessions) == len(PAIR) else frame[list(sessions)].max(axis=1)
+    frame["gap"] = frame[small] - frame[large]
+    order = frame["gap"].abs() if len(sessions) == BOTH else frame[list(sessions)].max(axis=1)
     return Weights(level, source, frame.loc[order.sort_values(ascending=False).index], sessions)

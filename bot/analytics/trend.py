@@ -1,4 +1,4 @@
-"""Relative trend: is the ratio R = P_IWM / P_SPY rising, and is its long trend breaking.
+"""Relative trend: is the ratio R = P_small / P_large rising, and is its long trend breaking.
 
 Every function takes the ratio (or the Market) and returns a Series on the same sessions, NaN until
 enough history is there. The value at t uses nothing after t.
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import LARGE, SMALL
 from bot.analytics.performance import levels
 
 if TYPE_CHECKING:
@@ -25,8 +24,9 @@ CHANNEL_MINIMUM = 3 * SESSIONS_A_YEAR
 
 
 def ratio(market: Market) -> pd.Series:
-    """R = P_IWM / P_SPY on price."""
-    return market.pair[SMALL] / market.pair[LARGE]
+    """R = P_small / P_large on price."""
+    small, large = market.pair.tickers
+    return market.closes[small] / market.closes[large]
 
 
 def against_average(r: pd.Series, n: int) -> pd.Series:
@@ -35,10 +35,10 @@ def against_average(r: pd.Series, n: int) -> pd.Series:
 
 
 def momentum(market: Market) -> pd.Series:
-    """Twelve-month momentum less the last month, (P_{t-21}/P_{t-252} - 1), IWM less SPY, pp."""
-    pair = market.pair
-    moved = 100 * (pair.shift(MONTH) / pair.shift(SESSIONS_A_YEAR) - 1)
-    return moved[SMALL] - moved[LARGE]
+    """Twelve-month momentum less the last month, (P_{t-21}/P_{t-252} - 1), small less large, pp."""
+    small, large = market.pair.tickers
+    changes = 100 * (market.closes.shift(MONTH) / market.closes.shift(SESSIONS_A_YEAR) - 1)
+    return changes[small] - changes[large]
 
 
 def breakout(r: pd.Series, n: int) -> pd.Series:
@@ -94,15 +94,15 @@ def _daily_total_returns(market: Market) -> pd.DataFrame:
 
 
 def beta(market: Market, n: int) -> pd.Series:
-    """Beta of IWM on SPY over n daily simple total returns, covariance over variance, ddof 1."""
-    daily = _daily_total_returns(market)
-    return daily[SMALL].rolling(n).cov(daily[LARGE]) / daily[LARGE].rolling(n).var()
+    """Beta of the small fund on the large one over n daily total returns: covariance / variance, ddof 1."""
+    small, large = (returns for _, returns in _daily_total_returns(market).items())
+    return small.rolling(n).cov(large) / large.rolling(n).var()
 
 
 def correlation(market: Market, n: int) -> pd.Series:
     """Correlation of n daily simple total returns, -1 to 1."""
-    daily = _daily_total_returns(market)
-    return daily[SMALL].rolling(n).corr(daily[LARGE])
+    small, large = (returns for _, returns in _daily_total_returns(market).items())
+    return small.rolling(n).corr(large)
 
 
 def last_cross(values: pd.Series, upward: bool = True) -> pd.Timestamp | None:

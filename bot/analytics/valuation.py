@@ -1,4 +1,4 @@
-"""Valuation multiples by convention, and the premium of IWM over SPY.
+"""Valuation multiples by convention, and the premium of the small fund over the large one.
 
 There is no bare "P/E": with losses in, without, or capped, the same index is 75x, 18x or 25x, so every
 figure carries its convention and basis, and a premium is formed between equal conventions only.
@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-
-from bot.analytics.market import LARGE, PAIR, SMALL
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -92,22 +90,24 @@ def _chosen(market: Market, ticker: str, metric: str, convention: str, basis: st
 
 
 def premium(market: Market, metric: str, convention: str, basis: str | None = None) -> pd.Series:
-    """100 (IWM / SPY - 1) percent on sessions for which both figures are stored under one basis.
+    """100 (small / large - 1) percent on sessions for which both figures are stored under one basis.
 
     By default it is the newest basis that both funds have: trailing is never set against forward.
     """
     basis = _common_basis(market, metric, convention) if basis is None else basis
-    small, large = (select(market, ticker, metric, convention, basis) for ticker in PAIR)
-    both = pd.concat({SMALL: small, LARGE: large}, axis=1, join="inner").dropna()
-    both = both[both[LARGE] > 0]
-    return 100 * (both[SMALL] / both[LARGE] - 1)
+    multiples = {ticker: select(market, ticker, metric, convention, basis) for ticker in market.pair.tickers}
+    both = pd.concat(multiples, axis=1, join="inner").dropna()
+    small, large = market.pair.tickers
+    both = both[both[large] > 0]
+    return 100 * (both[small] / both[large] - 1)
 
 
 def _common_basis(market: Market, metric: str, convention: str) -> str:
     """The newest basis under which both funds have the multiple, "" when there is none."""
     rows = market.multiples
     rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
-    shared = set.intersection(*(set(rows.loc[rows["ticker"] == ticker, "basis"]) for ticker in PAIR))
+    of_each = (set(rows.loc[rows["ticker"] == ticker, "basis"]) for ticker in market.pair.tickers)
+    shared = set.intersection(*of_each)
     bases = rows[rows["basis"].isin(shared)].sort_values("session", kind="stable")["basis"]
     return str(bases.iloc[-1]) if len(bases) else ""
 
@@ -137,23 +137,24 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
     chosen = rows[
         (rows["metric"] == metric) & (rows["convention"] == convention) & (rows["basis"] == basis)
     ].sort_values("session", kind="stable")
-    last = {ticker: chosen[chosen["ticker"] == ticker].tail(1) for ticker in PAIR}
+    last = {ticker: chosen[chosen["ticker"] == ticker].tail(1) for ticker in market.pair.tickers}
     value = {t: float(row["value"].iloc[0]) if len(row) else None for t, row in last.items()}
     session = {t: row["session"].iloc[0] if len(row) else None for t, row in last.items()}
     dates = {t: _price_dates(row).dropna() for t, row in last.items()}
     priced = {t: days.iloc[0] if len(days) else None for t, days in dates.items()}
     over = premium(market, metric, convention, basis)
-    same = session[SMALL] is not None and session[SMALL] == session[LARGE]
+    small, large = market.pair.tickers
+    same = session[small] is not None and session[small] == session[large]
     return Figure(
         metric,
         convention,
         basis,
-        value[SMALL],
-        value[LARGE],
-        session[SMALL],
-        session[LARGE],
-        priced[SMALL],
-        priced[LARGE],
+        value[small],
+        value[large],
+        session[small],
+        session[large],
+        priced[small],
+        priced[large],
         tuple(sorted({str(row["source"].iloc[0]) for row in last.values() if len(row)})),
         float(over.iloc[-1]) if same and len(over) else None,
         percentile_rank(over),

@@ -153,7 +153,7 @@ async def on_alert(ask: Ask) -> Answer:
     """/alert: a rule creates an alert, a number shows one or changes it, nothing opens the guide."""
     match parse_alert_request(ask.text):
         case OpenGuide(None):
-            return guide.begin()
+            return guide.begin(ask.services)
         case OpenGuide(chosen):
             return await guide.guided(ask.services, ask.caller, chosen or "")
         case CreateAlert(rule):

@@ -173,7 +173,7 @@ class Dispatcher:
         if silence is not None:
             raise BadInput(hush(silence))
         if command is None:
-            return unknown(name, ask.text, BY_NAME)
+            return unknown(name, ask.text, BY_NAME, self._services.pair)
         await self._guard(update, context, ask, command)
         await ask.prefer()
         async with typing(context.bot, update):

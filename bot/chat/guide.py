@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
 from bot.alerts.rule import CROSSES
-from bot.analytics.registry import METRICS
+from bot.analytics.registry import metrics_of
 from bot.errors import BadInput
 from bot.rendering import guide as say
 from bot.services import alerts
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from bot.rendering.answer import Answer
     from bot.services.base import Caller, Services
 
-begin = say.begin
-
 _OPS = {">": ">", "<": "<", "cross": CROSSES}
 _COUNTS = (5, 10, 20, 50, 60, 100, 200, 252)  # sessions people think in: a week, a month, ..., a year
 _WINDOWS = ("5d", "20d", "1m", "3m", "6m", "1y", "ytd")
 _DATES = ("since 2010-01-04", "since 2015-01-02", "since 2020-01-02")
+
+
+def begin(services: Services) -> Answer:
+    """The page that opens the choice."""
+    return say.begin(services.pair)
 
 
 async def guided(services: Services, caller: Caller, text: str) -> Answer:
@@ -38,10 +41,10 @@ async def guided(services: Services, caller: Caller, text: str) -> Answer:
     if not words:
         return say.topics()
     if words[0] in say.TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
-        return say.metrics(words[0], int("".join(words[1:])[:3] or 1))
+        return say.metrics(services.pair, words[0], int("".join(words[1:])[:3] or 1))
     if (preset := preset_of(text)) is not None:
         return await _confirm(services, caller, preset.rule, "/alert", preset)
-    metric = METRICS.get(words[0].lower())
+    metric = metrics_of(services.pair).get(words[0].lower())
     if metric is None:
         raise BadInput(f"“{words[0]}” is nothing to choose.", "/alert new")
     return await _metric(services, caller, metric, words[1:])

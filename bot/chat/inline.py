@@ -64,7 +64,7 @@ class Inline:
     async def _cards(self, query: InlineQuery, preferred: Preferences) -> list[Card]:
         """What is offered; a mistake is offered as the sentence that names it."""
         try:
-            asked = parse_query(query.query, _EXAMPLE, kinds=True)
+            asked = parse_query(query.query, _EXAMPLE, self._services.pair, kinds=True)
             market = await self._services.markets.asked(asked.asked.asof, asked.asked.known)
             total = asked.total if asked.stated else preferred.total
             return await asyncio.to_thread(cards, market, asked.asked, asked.windows, total)

@@ -33,7 +33,7 @@ _COMPARED = re.compile(r"(\S[^<>]*?)\s*[<>]")
 
 async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
-    query = parse_query(ask.text, "/compare 3y tr asof 2020-12-11", kinds=True)
+    query = parse_query(ask.text, "/compare 3y tr asof 2020-12-11", ask.services.pair, kinds=True)
     market = await _market(ask, query)
     total = query.total if query.stated else ask.preferences.total
     return await asyncio.to_thread(compare, market, query.asked, ask.theme, query.windows, total)
@@ -41,21 +41,21 @@ async def on_compare(ask: Ask) -> Answer:
 
 async def on_trend(ask: Ask) -> Answer:
     """/trend: is the relative trend breaking."""
-    query = parse_query(ask.text, "/trend 5y")
+    query = parse_query(ask.text, "/trend 5y", ask.services.pair)
     market = await _market(ask, query)
     return await asyncio.to_thread(trend_answer, market, query.asked, ask.theme, _only(query, "/trend 5y"))
 
 
 async def on_flows(ask: Ask) -> Answer:
     """/flows: is money moving."""
-    query = parse_query(ask.text, "/flows 3m asof 2020-12-11")
+    query = parse_query(ask.text, "/flows 3m asof 2020-12-11", ask.services.pair)
     market = await _market(ask, query)
     return await asyncio.to_thread(flows_answer, market, query.asked, ask.theme, query.windows)
 
 
 async def on_multiples(ask: Ask) -> Answer:
     """/multiples: what is being paid."""
-    query = parse_query(ask.text, "/multiples asof 2020-12-11")
+    query = parse_query(ask.text, "/multiples asof 2020-12-11", ask.services.pair)
     if query.windows:
         raise BadInput("/multiples takes no window.", "/multiples asof 2020-12-11")
     market = await _market(ask, query)
@@ -64,14 +64,14 @@ async def on_multiples(ask: Ask) -> Answer:
 
 async def on_why(ask: Ask) -> Answer:
     """/why: what moved it."""
-    query = parse_query(ask.text, "/why ytd")
+    query = parse_query(ask.text, "/why ytd", ask.services.pair)
     market = await _market(ask, query)
     return await asyncio.to_thread(why_answer, market, query.asked, _only(query, "/why ytd") or YTD)
 
 
 async def on_fundamentals(ask: Ask) -> Answer:
     """/fundamentals: what prices and multiples imply per share."""
-    query = parse_query(ask.text, "/fundamentals 1y")
+    query = parse_query(ask.text, "/fundamentals 1y", ask.services.pair)
     market = await _market(ask, query)
     window = _only(query, "/fundamentals 1y") or YTD
     return await asyncio.to_thread(fundamentals_answer, market, query.asked, ask.theme, window)
@@ -79,7 +79,7 @@ async def on_fundamentals(ask: Ask) -> Answer:
 
 async def on_sectors(ask: Ask) -> Answer:
     """/sectors: what the funds hold, by sector."""
-    query = parse_query(ask.text, "/sectors asof 2020-12-11")
+    query = parse_query(ask.text, "/sectors asof 2020-12-11", ask.services.pair)
     if query.windows:
         raise BadInput("/sectors takes no window.", "/sectors asof 2020-12-11")
     market = await _market(ask, query)
@@ -91,9 +91,9 @@ async def on_chart(ask: Ask) -> Answer:
     if (subject := _COMPARED.match(ask.text)) is not None:
         reason = "A picture takes no comparison; with one it is a rule for /alert."
         raise BadInput(reason, f"/chart {subject[1]}")
-    query = parse_query(ask.text, _CHART, rest=True)
+    query = parse_query(ask.text, _CHART, ask.services.pair, rest=True)
     if not query.rest:
-        return metric_list(query.asked)
+        return metric_list(query.asked, ask.services.pair)
     market = await _market(ask, query)
     try:
         metric, arguments, span = parse_subject(" ".join(query.rest), query.windows, metrics_for(market))

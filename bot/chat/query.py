@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,11 +13,14 @@ from bot.errors import BadInput
 from bot.rendering.answer import Asked
 from bot.rendering.text import did_you_mean
 
+if TYPE_CHECKING:
+    from bot.pair import Pair
+
 _KINDS = {"tr": True, "total": True, "price": False}
 _DATED = ("asof", "known", "since")
-_BOTH = ("iwm", "spy", "vs", "and")  # both funds are in every answer
+_BOTH = ("vs", "and")  # between the funds, which are both in every answer
 _TICKER = re.compile(r"\^?[A-Z][A-Z.]{0,5}")
-_OTHER_FUND = "Only IWM and SPY are compared, no other ticker."
+_OTHER_FUND = "Only {small} and {large} are compared, no other ticker."
 MOST_WINDOWS = 6
 
 
@@ -31,7 +35,7 @@ class Query:
     rest: tuple[str, ...] = ()
 
 
-def parse_query(text: str, example: str, *, kinds: bool = False, rest: bool = False) -> Query:
+def parse_query(text: str, example: str, pair: Pair, *, kinds: bool = False, rest: bool = False) -> Query:
     """Query of the words after a command; raises BadInput naming the word.
 
     `kinds` allows tr and price; `rest` keeps what is no window (words, bare numbers) for the command.
@@ -47,10 +51,10 @@ def parse_query(text: str, example: str, *, kinds: bool = False, rest: bool = Fa
             # Both words together are both blocks.
             both = query.stated and query.total is not _KINDS[lower]
             query = replace(query, total=None if both else _KINDS[lower], stated=True)
-        elif not rest and lower in _BOTH:
+        elif not rest and lower in (*pair.words, *_BOTH):
             continue
         elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):
-            query = _window(query, word, kinds)
+            query = _window(query, word, pair, kinds=kinds)
         else:
             query = replace(query, rest=(*query.rest, lower))
     if len(query.windows) > MOST_WINDOWS:
@@ -71,14 +75,14 @@ def _dated(query: Query, word: str, words: list[str], example: str) -> Query:
     return replace(query, asked=asked)
 
 
-def _window(query: Query, word: str, kinds: bool) -> Query:
+def _window(query: Query, word: str, pair: Pair, *, kinds: bool) -> Query:
     try:
         return replace(query, windows=(*query.windows, parse_window(word)))
     except BadInput as error:
         if word[0].isdigit():
             raise
         names = ("ytd", "mtd", "since", "asof", "known", *(_KINDS if kinds else ()))
-        hint = did_you_mean(word, names) or (_OTHER_FUND if _TICKER.fullmatch(word) else "")
+        hint = did_you_mean(word, names) or (pair.fill(_OTHER_FUND) if _TICKER.fullmatch(word) else "")
         raise BadInput(
             f"“{word}” is not understood here. {hint + ' ' if hint else ''}"
             f"Windows: {EXAMPLES}; dates: asof 2020-12-11."

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from bot.alerts.grammar import parse_rule
-from bot.analytics.registry import METRICS
+from bot.analytics.registry import metrics_of
 from bot.errors import BadInput, BotError
 from bot.quota import COMMANDS_A_MINUTE
 from bot.rendering.answer import Answer, Button
 from bot.rendering.text import Html, bold, code, lines, nearest, strip_html
 from bot.words import counted
+
+if TYPE_CHECKING:
+    from bot.pair import Pair
 
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
@@ -57,9 +61,9 @@ def _clipped(sentence: str) -> str:
     return sentence if isinstance(sentence, Html) else _LONG_QUOTE.sub(r"“\1…”", sentence)
 
 
-def unknown(name: str, words: str, known: Iterable[str]) -> Answer:
+def unknown(name: str, words: str, known: Iterable[str], pair: Pair) -> Answer:
     """No such command: the nearest one, and what can be done with a metric of that name, or a rule."""
-    if _is_rule(typed := f"{name} {words}"):
+    if _is_rule(typed := f"{name} {words}", pair):
         html = lines(
             bold("That reads as a rule."), "To be told when it turns true: " + code(f"/alert {typed}")
         )
@@ -69,7 +73,7 @@ def unknown(name: str, words: str, known: Iterable[str]) -> Answer:
     near = nearest(name.lstrip("/"), known)
     said = bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")
     first: tuple[Button, ...] = ((f"/{near}", f"/{near}"),) if near else ()
-    metric = METRICS.get(name.lower())
+    metric = metrics_of(pair).get(name.lower())
     if metric is None:
         return Answer(lines(said, "All commands: /help"), buttons=(first or (("Help", "/help"),),))
     rule = metric.example
@@ -78,10 +82,10 @@ def unknown(name: str, words: str, known: Iterable[str]) -> Answer:
     return Answer(html, buttons=(first, row))
 
 
-def _is_rule(text: str) -> bool:
+def _is_rule(text: str, pair: Pair) -> bool:
     """Whether somebody typed a rule without a command."""
     try:
-        parse_rule(text, METRICS)
+        parse_rule(text, metrics_of(pair))
     except BadInput:
         return False
     return True

@@ -48,7 +48,7 @@ async def on_start(ask: Ask) -> Answer:
             chats.reactivate(db, ask.chat_id)
 
     await ask.change(write)
-    return reference.start()
+    return reference.start(ask.services.pair)
 
 
 async def on_help(ask: Ask) -> Answer:
@@ -58,13 +58,12 @@ async def on_help(ask: Ask) -> Answer:
     word = ask.text.lower().lstrip("/").partition("@")[0]
     command = None if word in METRICS else BY_NAME.get(word)
     known = entries(owner=ask.is_owner)
-    return reference.help_page(command.name if command else ask.text, known)
+    return reference.help_page(command.name if command else ask.text, known, ask.services.pair)
 
 
 async def on_about(ask: Ask) -> Answer:
     """/about: sources and definitions."""
-    del ask
-    return about()
+    return about(ask.services.pair)
 
 
 async def on_status(ask: Ask) -> Answer:

@@ -35,12 +35,12 @@ def take_in(given: argparse.Namespace, config: Config) -> int:
     if given.kind == ISSUER:
         return _take_in_issuer(given, config)
     if given.ticker is None:
-        raise BotError(f"--ticker is missing. Example: import {given.kind} {given.file} --ticker IWM")
+        ticker = config.pair.small.ticker
+        raise BotError(f"--ticker is missing. Example: import {given.kind} {given.file} --ticker {ticker}")
     with busy(f"Reading {given.file.name}"):
         today = dt.datetime.now(dt.UTC).date()
-        contents = READERS[given.kind](
-            given.file, given.ticker, sessions=Sessions(config.calendar.closed), today=today
-        )
+        fund, sessions = known_fund(given.ticker, config.pair), Sessions(config.calendar.closed)
+        contents = READERS[given.kind](given.file, fund, sessions=sessions, today=today)
     for sentence in contents.preview.sentences():
         say(sentence)
     path = config.storage.database
@@ -61,6 +61,7 @@ def _take_in_issuer(given: argparse.Namespace, config: Config) -> int:
             sessions=sessions,
             today=now.date(),
             ticker=given.ticker,
+            pair=config.pair,
         )
     path = config.storage.database
     with beside_the_bot(path), open_database(path) as database:
@@ -84,7 +85,7 @@ def _say_written(written: Mapping[str, Written]) -> None:
 
 def give_out(given: argparse.Namespace, config: Config) -> int:
     """`export KIND FILE --ticker T`; "-" writes to standard output."""
-    fund = known_fund(given.ticker)
+    fund = known_fund(given.ticker, config.pair)
     with open_database(config.storage.database, read_only=True) as database:
         found = database.run_sync(lambda db: export(db, given.kind, fund))
     if str(given.file) == "-":

@@ -84,7 +84,7 @@ def _calendar(sessions: Sessions, now: dt.datetime) -> Finding:
 
 def _database(database: Database, config: Config, sessions: Sessions, now: dt.datetime) -> Iterator[Finding]:
     yield _soundness(database)
-    market = build_market(database.run_sync(read_rows), sessions, now)
+    market = build_market(database.run_sync(read_rows), sessions, now, config.pair)
     yield _prices(market, sessions, now)
     asked = healths(database.run_sync(sources.statuses), sessions, now, switched_on(config))
     since = now - dt.timedelta(days=RESTATED_DAYS)

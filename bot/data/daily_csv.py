@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
-from bot.analytics.market import PAIR
 from bot.analytics.sessions import Sessions
 from bot.data.cells import TEXT_NAME
 from bot.data.download import Body, download
@@ -33,6 +32,7 @@ from bot.data.provider import (
     unreviewed,
 )
 from bot.errors import ImportRejected
+from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,11 +58,15 @@ class DailyCsv:
     name = "daily-csv"
     serves: tuple[str, ...] = ("prices",)
     review = unreviewed
-    tickers = PAIR
 
     def __init__(
-        self, template: str, sessions: Callable[[], Sessions] = Sessions, timeout: float = 30.0
+        self,
+        template: str,
+        sessions: Callable[[], Sessions] = Sessions,
+        timeout: float = 30.0,
+        tickers: tuple[str, ...] = DEFAULT_PAIR.tickers,
     ) -> None:
+        self.tickers = tickers
         self.label = f"daily CSV ({urlsplit(template).hostname})"  # not the rest: it may hold a key
         self._template = template
         self._sessions = sessions

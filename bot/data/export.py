@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.market import SAMPLE
 from bot.data.formats import FORMATS
-from bot.data.names import LABELS, known_fund
+from bot.data.names import LABELS
 from bot.errors import NoData
 from storage import observations as stored
 
@@ -39,11 +39,10 @@ def export(db: sqlite_utils.Database, what: str, ticker: str, *, source: str | N
     A figure that was replaced is in it as well as the one in its place, each with its instant; the
     newest counts. Raises NoData when there is nothing to write; sample data is never written.
     """
-    fund = known_fund(ticker)
     rows = {
         kind: [
             row
-            for row in stored.vintages(db, kind, fund)
+            for row in stored.vintages(db, kind, ticker)
             if row["source"] != SAMPLE and source in {None, row["source"]}
         ]
         for kind in FORMATS[what].fills
@@ -51,7 +50,7 @@ def export(db: sqlite_utils.Database, what: str, ticker: str, *, source: str | N
     header, lines = _WRITERS[what](rows)
     if not lines:
         words = FORMATS[what].layout.words
-        raise NoData(f"There are no {words} of {fund}{f' from {source}' if source else ''} to export.")
+        raise NoData(f"There are no {words} of {ticker}{f' from {source}' if source else ''} to export.")
     names = {row["source"] for group in rows.values() for row in group}
     labels = tuple(label for name, label in LABELS.items() if name in names)
     return Export(_csv((*header, *_SAID), lines), len(lines), labels)

@@ -16,7 +16,6 @@ import numpy as np
 from bot.data import formats
 from bot.data.cells import name_of, read_table
 from bot.data.formats import FORMATS
-from bot.data.names import known_fund
 from bot.data.reading import RowReader
 from bot.errors import ImportRejected
 from bot.words import counted, listed
@@ -80,10 +79,9 @@ READERS: dict[str, Callable[..., CsvContents]] = {
 
 def _read(form: Format, file: Path | str, ticker: str, sessions: Sessions, today: dt.date) -> CsvContents:
     """A file's contents; ImportRejected naming every bad row by its line."""
-    fund = known_fund(ticker)
     table = read_table(file, form.layout, tuple(known.layout for known in FORMATS.values()))
     record = {formats.SOURCE, formats.OBSERVED} <= table.columns
-    reading = RowReader(form, fund, sessions, today, record=record)
+    reading = RowReader(form, ticker, sessions, today, record=record)
     for line, cells in table.rows:
         reading.take(line, cells)
     bad = sorted(table.ragged + reading.bad)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bot.analytics.market import MULTIPLE_COLUMNS, NOTHING, PAIR, SAMPLE, WEIGHT_COLUMNS, Market, Source
+from bot.analytics.market import MULTIPLE_COLUMNS, NOTHING, SAMPLE, WEIGHT_COLUMNS, Market, Source
 from bot.data import series
 from bot.data.names import label
+from bot.pair import DEFAULT_PAIR
 from storage import observations
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.sessions import Sessions
     from bot.data.series import Rows
+    from bot.pair import Pair
 
 _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from
 _RESTATED = 1_000  # replaced share counts that are remembered
@@ -51,7 +53,7 @@ def closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
     return prices
 
 
-def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
+def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = DEFAULT_PAIR) -> Market:
     """Market of stored rows as of the instant `now`: nothing after the last completed session."""
     last = sessions.last_completed(now)
     real = any(row["source"] != SAMPLE for group in rows.values() for row in group)
@@ -59,8 +61,8 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
         kind: [row for row in group if not (real and row["source"] == SAMPLE)] for kind, group in rows.items()
     }
     shown = sessions.index[sessions.index <= last]
-    prices = {ticker: series.prices(kept, ticker) for ticker in PAIR}
-    facts = {ticker: series.facts(kept, ticker, last) for ticker in PAIR}
+    prices = {ticker: series.prices(kept, ticker) for ticker in pair.tickers}
+    facts = {ticker: series.facts(kept, ticker, last) for ticker in pair.tickers}
     chosen = {f"facts:{ticker}": selected for ticker, selected in facts.items()}
     sources = {part: selected.source for part, selected in chosen.items()}
     sources["prices"] = _joint(selected.source for selected in prices.values())
@@ -72,7 +74,10 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime) -> Market:
     return Market(
         prices=_only(frame, shown),
         last_completed=last,
-        distributions={ticker: series.paid(kept, ticker, prices[ticker]).loc[:last] for ticker in PAIR},
+        pair=pair,
+        distributions={
+            ticker: series.paid(kept, ticker, selected).loc[:last] for ticker, selected in prices.items()
+        },
         facts={
             ticker: _only(selected.data, shown) for ticker, selected in facts.items() if len(selected.data)
         },

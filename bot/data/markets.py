@@ -11,6 +11,7 @@ from bot.analytics.dates import date_phrase
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_rows
 from bot.errors import BadInput, NoData
+from bot.pair import DEFAULT_PAIR
 from storage.observations import fingerprint, first_observed
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.analytics.market import Market
+    from bot.pair import Pair
     from storage.db import Database
 
 Clock = Callable[[], dt.datetime]
@@ -26,10 +28,17 @@ Clock = Callable[[], dt.datetime]
 class Markets:
     """Gives the Market of the moment, of a date, or as it was known on a date."""
 
-    def __init__(self, database: Database, clock: Clock, closed: tuple[dt.date, ...] = ()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        closed: tuple[dt.date, ...] = (),
+        pair: Pair = DEFAULT_PAIR,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._closed = closed
+        self._pair = pair
         self._lock = asyncio.Lock()
         self._kept: tuple[object, Market] | None = None
 
@@ -45,7 +54,7 @@ class Markets:
         async with self._lock:
             if self._kept is None or self._kept[0] != key:
                 rows = await self._database.run(read_rows)
-                self._kept = (key, await asyncio.to_thread(build_market, rows, sessions, now))
+                self._kept = (key, await asyncio.to_thread(build_market, rows, sessions, now, self._pair))
             return self._kept[1]
 
     async def asked(self, asof: pd.Timestamp | None, known: pd.Timestamp | None) -> Market:
@@ -62,7 +71,7 @@ class Markets:
             await self._database.run(lambda db: _refuse_before_all(db, day))
         end = dt.datetime.combine(day.date(), dt.time(23, 59, 59), dt.UTC)
         sessions = await asyncio.to_thread(self.sessions)
-        return await asyncio.to_thread(build_market, rows, sessions, min(self._clock(), end))
+        return await asyncio.to_thread(build_market, rows, sessions, min(self._clock(), end), self._pair)
 
     def _refuse_future(self, day: pd.Timestamp | None, word: str) -> None:
         today = self._clock().date()
@@ -74,7 +83,7 @@ def _at(market: Market, asof: pd.Timestamp) -> Market:
     """The Market as of a date on which there was history."""
     cut = market.at(asof)
     if cut.end is None and market.end is not None:
-        first = market.pair.index[0]
+        first = market.closes.index[0]
         raise NoData(
             f"There is no close of both funds by {date_phrase(asof)}; history begins {date_phrase(first)}.",
             f"asof {first:%Y-%m-%d}",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from bot.analytics.market import PAIR, SAMPLE
+from typing import TYPE_CHECKING
+
+from bot.analytics.market import SAMPLE
 from bot.data.cells import shorten
 from bot.errors import ImportRejected
+
+if TYPE_CHECKING:
+    from bot.pair import Pair
 
 LABELS = {
     "yahoo": "Yahoo",
@@ -20,11 +25,14 @@ def label(source: str) -> str:
     return LABELS.get(source, source)
 
 
-def known_fund(ticker: str) -> str:
+def known_fund(ticker: str, pair: Pair) -> str:
     """The ticker in capitals; ImportRejected for a fund that is not compared."""
     fund = ticker.strip().upper()
-    if fund not in PAIR:
-        raise ImportRejected(
-            f"“{shorten(ticker)}” is not a fund of this bot; it compares {PAIR[0]} and {PAIR[1]}."
-        )
+    if fund not in pair.tickers:
+        raise ImportRejected(f"“{shorten(ticker)}” is not a fund of this bot; {compared(pair)}.")
     return fund
+
+
+def compared(pair: Pair) -> str:
+    """Which funds the bot compares, for messages that refuse another."""
+    return pair.fill("it compares {small} and {large}")

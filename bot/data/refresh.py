@@ -13,7 +13,6 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.analytics.market import PAIR
 from bot.data.due import closed_until, due_from
 from bot.data.provider import RateLimited
 from bot.data.question import questions_of
@@ -36,15 +35,16 @@ async def refresh(
     sessions: Sessions,
     now: dt.datetime,
     *,
-    tickers: Sequence[str] = PAIR,
+    tickers: Sequence[str] | None = None,
     calls: int | None = None,
     force: bool = False,
 ) -> list[FetchReport]:
     """Ask every provider for what is due at `now` and store it; one Report per question asked.
 
-    `calls` bounds the questions per ticker and provider in one run (the scheduler asks one a tick);
-    `force` asks for what is already stored too. A source that asked to slow down is left alone by
-    both. Nothing due gives no reports. Storage's errors pass through.
+    Without `tickers` it is about all that a provider serves. `calls` bounds the questions per ticker and
+    provider in one run (the scheduler asks one a tick); `force` asks for what is already stored too. A
+    source that asked to slow down is left alone by both. Nothing due gives no reports. Storage's errors
+    pass through.
     """
     reports: list[FetchReport] = []
     names = {provider.name for provider in providers}
@@ -53,7 +53,7 @@ async def refresh(
         mine = [row for row in rows if row["source"] == provider.name]
         first = STANDS_FOR.get(provider.name)
         leads = [row for row in rows if row["source"] == first and first in names]
-        questions = questions_of(provider, tickers)
+        questions = questions_of(provider, provider.tickers if tickers is None else tickers)
         due = questions if force else _due(questions, mine, leads, sessions, now)
         until = closed_until(mine, now)
         if due and until:

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import LARGE, PAIR, SAMPLE, SMALL
+from bot.analytics.market import SAMPLE
 from bot.analytics.sectors import REVENUE, SECTOR
 from bot.analytics.sessions import Sessions
+from bot.pair import DEFAULT_PAIR
 from storage.observations import KINDS
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     Closes = dict[str, Values]
 
 SOURCE = SAMPLE
+SMALL, LARGE = PAIR = DEFAULT_PAIR.tickers
 # Found by search: with it the ratio crosses above its 200-day average once in 2020, on the day on
 # which it really did (2020-10-06), and ends where it really ended above it.
 SEED = 811_901

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bot.analytics.market import PAIR
 from bot.data.provider import Empty, FetchOutcome, Ok, Partial, SchemaChanged, unreviewed
 from bot.data.wire import Wire, complaint, verdict
 from bot.data.yahoo_rows import (
@@ -23,6 +22,7 @@ from bot.data.yahoo_rows import (
     multiple_rows,
     sector_rows,
 )
+from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -44,9 +44,11 @@ class Yahoo:
     label = "Yahoo"
     serves: tuple[str, ...] = ("prices", "multiples", "fund")
     review = unreviewed
-    tickers = PAIR
 
-    def __init__(self, cache: Path, timeout: float = 10.0) -> None:
+    def __init__(
+        self, cache: Path, timeout: float = 10.0, tickers: tuple[str, ...] = DEFAULT_PAIR.tickers
+    ) -> None:
+        self.tickers = tickers
         self._cache = cache
         self._timeout = timeout
         self._wire: Wire | None = None

@@ -90,7 +90,7 @@ class Evaluation:
             market = await services.markets.current()
             if self._evaluator.has_seen(market):
                 return market
-            rescale = partial(rescale_all, default_zone=services.config.time.timezone, now=services.clock())
+            rescale = partial(rescale_all, config=services.config, now=services.clock())
             if not await services.database.run(rescale):
                 return market
 

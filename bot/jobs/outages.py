@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.alerts.rule import Rule
-from bot.analytics.freshness import PARTS, is_frozen, lacking, newest
+from bot.analytics.freshness import is_frozen, lacking, newest
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.sending import send
 from bot.jobs.telling import DeliveryWindow
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.analytics.market import Market
+    from bot.pair import Pair
     from bot.rendering.answer import Answer
     from bot.services.base import Services
     from storage.alerts import StoredAlert
@@ -60,7 +61,7 @@ class Outages:
         if market.is_sample:  # made-up figures end on a day of their own
             return 0
         expected = services.markets.sessions().last_completed(now, STALE_AFTER)
-        missing = {part: lacking(market, part, expected) for part in PARTS}
+        missing = {part: lacking(market, part, expected) for part in market.parts}
         open_ones = {row["part"]: row["session"] for row in await services.database.run(outages.current)}
         begun = {
             part: f"{session:%Y-%m-%d}"
@@ -71,7 +72,7 @@ class Outages:
         if not begun and not ended:
             return 0
         rows = await services.database.run(stored.active_alerts) if begun else []
-        readers = await asyncio.to_thread(_readers, rows, begun)
+        readers = await asyncio.to_thread(_readers, market.pair, rows, begun)
         store = partial(
             _store,
             market=market,
@@ -84,12 +85,12 @@ class Outages:
         return await services.database.run(store)
 
 
-def _readers(rows: Sequence[StoredAlert], wanted: Mapping[str, str]) -> dict[str, list[Reader]]:
+def _readers(pair: Pair, rows: Sequence[StoredAlert], wanted: Mapping[str, str]) -> dict[str, list[Reader]]:
     """The alerts that read each of the parts, in the order of their numbers."""
     found: dict[str, list[Reader]] = {part: [] for part in wanted}
     for row in rows:
         try:
-            read = set(parts_read(Rule.from_json(row.rule_json)))
+            read = set(parts_read(Rule.from_json(row.rule_json), pair))
         except Exception:  # noqa: BLE001 - judging tells its owner
             _log.warning("alert %s cannot be read", row.alert_id, exc_info=True)
             continue
@@ -147,7 +148,7 @@ def _gap(market: Market, part: str, session: str) -> Gap:
 def _has_holes(market: Market, session: str) -> bool:
     """Whether closes are missing between a session and the newest close."""
     wanted = market.sessions[(market.sessions >= session) & (market.sessions <= market.end)]
-    return not wanted.isin(market.pair.index).all()
+    return not wanted.isin(market.closes.index).all()
 
 
 @dataclass(frozen=True)

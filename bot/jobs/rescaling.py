@@ -12,7 +12,6 @@ from bot.alerts.rule import Rule
 from bot.alerts.split import rescale
 from bot.alerts.state import State
 from bot.alerts.view import Life
-from bot.analytics.market import SMALL
 from bot.analytics.registry import METRICS
 from bot.jobs.sending import Place, send
 from bot.jobs.telling import DeliveryWindow
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.config import Config
+    from bot.pair import Pair
     from storage.alerts import StoredAlert
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ Row = dict[str, Any]
 Group = tuple[Place, tuple[Split, ...]]
 
 
-def rescale_all(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> bool:
+def rescale_all(db: sqlite_utils.Database, config: Config, now: dt.datetime) -> bool:
     """Let every alert allow for the splits that became known; whether there were any.
 
     The Market of the moment is in the new shares already, so this comes before judging on it.
@@ -45,7 +46,7 @@ def rescale_all(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
         those = tuple(_split(row) for row in rows)
         (alert,) = stored.alerts_by_id(db, [alert_id])
         try:
-            changed = _rescale(db, alert, factor_of(those))
+            changed = _rescale(db, alert, factor_of(those, config.pair))
         except Exception:  # noqa: BLE001 - one broken rule must not stop the others; judging tells its owner
             _log.exception("alert %s cannot be rescaled", alert_id)
             continue
@@ -53,13 +54,13 @@ def rescale_all(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
             found[(alert.chat_id, alert.thread_id), those].append(changed)
     known = splits.mark_seen(db)
     for (place, those), alerts in found.items():
-        _tell(db, place, those, alerts, known, default_zone, now)
+        _tell(db, place, those, alerts, known, config, now)
     return bool(unseen)
 
 
-def factor_of(those: Sequence[Split]) -> float:
-    """The ratio's new level by its old one: a share of IWM is worth less after its split, one of SPY too."""
-    return math.prod(1 / each.factor if each.ticker == SMALL else each.factor for each in those)
+def factor_of(those: Sequence[Split], pair: Pair) -> float:
+    """The ratio's new level by its old one: a share of either fund is worth less after its split."""
+    return math.prod(1 / each.factor if each.ticker == pair.small.ticker else each.factor for each in those)
 
 
 def _rescale(db: sqlite_utils.Database, alert: StoredAlert, factor: float) -> Rescaled | None:
@@ -81,7 +82,7 @@ def _tell(
     those: Sequence[Split],
     alerts: Sequence[Rescaled],
     known: int,
-    default_zone: str,
+    config: Config,
     now: dt.datetime,
 ) -> None:
     """One notice a chat and topic, of the alerts whose rule reads otherwise now.
@@ -93,9 +94,9 @@ def _tell(
     if chat is None or chat["status"] != "active" or not reworded:
         return
     dedup = f"split:{place[0]}:{place[1] or ''}:{known}:{reworded[0].number}"
-    answer = rescaled(those, factor_of(those), reworded)
+    answer = rescaled(those, factor_of(those, config.pair), reworded)
     wait = DeliveryWindow.of(
-        chat["timezone"], default_zone, now, chat["quiet_from"], chat["quiet_to"]
+        chat["timezone"], config.time.timezone, now, chat["quiet_from"], chat["quiet_to"]
     ).quiet_until
     send(db, place, dedup, answer, now, kind="notice", not_before=wait)
 

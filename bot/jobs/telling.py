@@ -184,7 +184,7 @@ class Notifier:
     def _detail(self, result: EvaluationResult, alert: AlertView, alert_event: AlertEvent) -> EventDetail:
         """What /why replays: rule, state and inputs as they were evaluated, with the inputs' source."""
         market, rule, event = self._context.market, alert.rule, alert_event.event
-        sources = [market.source(part) for part in parts_read(rule)]
+        sources = [market.source(part) for part in parts_read(rule, market.pair)]
         states = (*([result.alert.state] if result.alert else ()), *result.states)
         earlier = [state for state in states if state.session < event.session]
         before = max(earlier, key=lambda state: state.session, default=None)

@@ -14,7 +14,7 @@ from bot.alerts.outcome import Outcome, outcomes
 from bot.analytics import trend
 from bot.analytics.freshness import require_end
 from bot.analytics.metrics import sources_of
-from bot.analytics.registry import METRICS
+from bot.analytics.registry import metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.errors import NoData
 from bot.rendering.alerts import times
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bot.alerts.bars import Histories
     from bot.alerts.rule import Condition, Rule
     from bot.analytics.market import Market
+    from bot.pair import Pair
     from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
@@ -89,18 +90,19 @@ def backtest_answer(
     """
     tested = run(rule, market, histories, years)
     found = tested.found
+    metrics = metrics_of(market.pair)
     html = lines(
         heading("Backtest", market, Asked()),
         code(str(rule)),
         _span(tested, years),
         _fired(tested),
         _dates(found.dates),
-        *_followed(tested),
+        *_followed(market.pair, tested),
         f"n below {_FEW}: too few to mean anything." if 0 < found.count < _FEW else None,
         "",
         sources(
             {
-                METRICS[c.metric].title: sources_of(METRICS[c.metric], market, dict(c.arguments))
+                metrics[c.metric].title: sources_of(metrics[c.metric], market, dict(c.arguments))
                 for c in rule.conditions
             }
         ),
@@ -143,13 +145,13 @@ def _dates(dates: tuple[dt.date, ...]) -> str | None:
     return f"On {shown}{f' and {more} more' if more > 0 else ''}."
 
 
-def _followed(tested: Backtest) -> list[Html | str]:
+def _followed(pair: Pair, tested: Backtest) -> list[Html | str]:
     """What the ratio did after the fires, beside what it did from any day."""
     if not tested.found.count:
         return []
     header = ("sessions", "median", "rose", "n", "any day")
     return [
-        "What IWM/SPY did after it fired:",
+        f"What {pair} did after it fired:",
         pre(table(header, _rows(tested.after))),
         "Any day: the median after every session, fired or not.",
     ]

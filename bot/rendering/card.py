@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.analytics.freshness import require_end
-from bot.analytics.market import LARGE, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, Window
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.performance import Performance
+    from bot.pair import Pair
     from bot.rendering.answer import Asked
 
 USUAL = (Window("m", 1), Window("m", 6), YTD, Window("y", 1))
@@ -48,17 +48,19 @@ def _card(market: Market, asked: Asked, window: Window, kinds: Sequence[bool]) -
     if first.base is None:
         told = [f"{window}: too little history."]
     else:
-        told = [f"{'Total return' if kind else 'Price return'} {_legs(one)}." for kind, one in found]
+        names = {False: "Price return", True: "Total return"}
+        told = [f"{names[kind]} {_legs(market.pair, one)}." for kind, one in found]
+    both = market.pair.fill("{small} and {large}")
     until = short_date(require_end(market))
     html = lines(
-        heading("IWM and SPY", market, asked),
+        heading(both, market, asked),
         f"Over {based(window, first.base)} to {until}:" if first.base is not None else None,
         *told,
         sources({"prices": market.source("prices").label}),
     )
-    return Card(f"IWM and SPY, {window}", told[0], html)
+    return Card(f"{both}, {window}", told[0], html)
 
 
-def _legs(found: Performance) -> str:
+def _legs(pair: Pair, found: Performance) -> str:
     small, large = PERCENT.show(found.small), PERCENT.show(found.large)
-    return f"{SMALL} {small}, {LARGE} {large}, gap {POINTS.show(found.gap)}"
+    return f"{pair.small.ticker} {small}, {pair.large.ticker} {large}, gap {POINTS.show(found.gap)}"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import counts, flows, trend, units, valuation
 from bot.analytics.freshness import require_end
-from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.windows import Window
@@ -76,7 +75,7 @@ def based(window: Window, base: pd.Timestamp) -> str:
 
 def fact_labels(market: Market) -> str:
     """Sources of both funds' facts, "" without any."""
-    labels = dict.fromkeys(market.source(f"facts:{ticker}").label for ticker in PAIR)
+    labels = dict.fromkeys(market.source(f"facts:{ticker}").label for ticker in market.pair.tickers)
     return ", ".join(label for label in labels if label != "no data")
 
 
@@ -86,15 +85,16 @@ def ratio_line(market: Market) -> str:
     against = trend.against_average(r, AVERAGE)
     level = units.LEVEL.show(float(r.iloc[-1]))
     if against.dropna().empty:
-        return f"Ratio IWM/SPY {level}; its {AVERAGE}-day average needs {AVERAGE} sessions, stored: {len(r)}."
+        needs = f"its {AVERAGE}-day average needs {AVERAGE} sessions, stored: {len(r)}"
+        return f"Ratio {market.pair} {level}; {needs}."
     distance = float(against.iloc[-1])
     if distance == 0:
-        return f"Ratio IWM/SPY {level}, exactly at its {AVERAGE}-day average."
+        return f"Ratio {market.pair} {level}, exactly at its {AVERAGE}-day average."
     side = "over" if distance > 0 else "under"
     far = PERCENT.show(abs(distance)).lstrip("+")
     since = trend.last_cross(against, upward=distance > 0)
     started = f" ({side} it since {short_date(since)})" if since is not None else ""
-    return f"Ratio IWM/SPY {level}, {far} {side} its {AVERAGE}-day average{started}."
+    return f"Ratio {market.pair} {level}, {far} {side} its {AVERAGE}-day average{started}."
 
 
 def channel_line(market: Market) -> str:
@@ -120,7 +120,7 @@ def channel_line(market: Market) -> str:
 def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
     """Flow of both funds over a window, each with its last session where that is not the Market's."""
     parts = []
-    for ticker in PAIR:
+    for ticker in market.pair.tickers:
         found = flows.summary(flows.prepared(market, ticker), window, market.anchor)
         if found.dollars is None or found.end is None:
             reason = "no fund facts" if found.end is None else "too little history"
@@ -178,7 +178,8 @@ def multiple_line(market: Market) -> str:
     if not found:
         return f"Multiples: {NOT_AVAILABLE}, none stored."
     figure = max(found, key=lambda f: (max(_sessions(f)), f.observations))
-    told = ((SMALL, figure.small, figure.small_session), (LARGE, figure.large, figure.large_session))
+    small, large = market.pair.tickers
+    told = ((small, figure.small, figure.small_session), (large, figure.large, figure.large_session))
     same = figure.small_session == figure.large_session
     both = ", ".join(
         f"{ticker} {units.MULTIPLE.show(value)}"

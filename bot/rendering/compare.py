@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import performance, trend
 from bot.analytics.freshness import require_end
-from bot.analytics.market import LARGE, SMALL
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, sources
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.performance import Performance
+    from bot.pair import Pair
     from bot.rendering.charts import ChartSpec
     from bot.rendering.themes import Theme
 
@@ -47,8 +47,8 @@ def compare(
     blocks = [_block(market, windows, kind) for kind in kinds]
     rows = [performance.performance(market, window, kinds[0]) for window in windows]
     html = lines(
-        heading("IWM and SPY", market, asked),
-        _leader(rows, kinds[0]),
+        heading(market.pair.fill("{small} and {large}"), market, asked),
+        _leader(market.pair, rows, kinds[0]),
         *blocks,
         _bases(rows),
         "",
@@ -80,15 +80,19 @@ def _block(market: Market, windows: Sequence[Window], total: bool) -> Html:
         for one in found
     ]
     title = "Total return, distributions reinvested" if total else "Price return"
-    return lines(bold(title), pre(table(("", SMALL, LARGE, "gap"), rows)), *map(_a_year, found))
+    return lines(
+        bold(title),
+        pre(table(("", *market.pair.tickers, "gap"), rows)),
+        *filter(None, (_a_year(market.pair, one) for one in found)),
+    )
 
 
-def _a_year(found: Performance) -> str | None:
+def _a_year(pair: Pair, found: Performance) -> str | None:
     """What a window of more than a year comes to in each; None for a shorter one."""
     if found.base is None or found.end is None or (found.end - found.base).days <= _YEAR:
         return None
     small, large = (PERCENT.show(found.annualised(return_)) for return_ in (found.small, found.large))
-    return f"{found.window} a year: {SMALL} {small}, {LARGE} {large}."
+    return f"{found.window} a year: {pair.small.ticker} {small}, {pair.large.ticker} {large}."
 
 
 def _bases(rows: Sequence[Performance]) -> str:
@@ -101,11 +105,11 @@ def _bases(rows: Sequence[Performance]) -> str:
     return " ".join(said)
 
 
-def _leader(rows: Sequence[Performance], total: bool) -> Html:
+def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html:
     """Who leads over which windows, in words."""
     leads = {
         ticker: ", ".join(str(row.window) for row in rows if (row.gap or 0.0) * sign > 0)
-        for ticker, sign in ((SMALL, 1), (LARGE, -1))
+        for ticker, sign in zip(pair.tickers, (1, -1), strict=True)
     }
     kind = "total return" if total else "price"
     said = [bold(f"{ticker} leads") + f": {windows}" for ticker, windows in leads.items() if windows]
@@ -116,8 +120,10 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSp
     grown = performance.growth(market, window, total)
     r: pd.Series = trend.ratio(market)
     kind = "total return" if total else "price"
-    look = chart_look(f"IWM and SPY, {kind} since {short_date(grown.index[0])}", market, theme)
-    return partial(compare_chart, grown, look, Panel(r, r.rolling(AVERAGE).mean()))
+    both, over = market.pair.fill("{small} and {large}"), market.pair.fill("{small} ÷ {large}")
+    look = chart_look(f"{both}, {kind} since {short_date(grown.index[0])}", market, theme)
+    panel = Panel(r, r.rolling(AVERAGE).mean(), f"{over} with its {AVERAGE}-day average")
+    return partial(compare_chart, grown, look, panel)
 
 
 def _buttons(asked: Asked) -> tuple[tuple[tuple[str, str], ...], ...]:

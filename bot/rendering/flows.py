@@ -9,9 +9,8 @@ import pandas as pd
 
 from bot.analytics import flows
 from bot.analytics.freshness import require_end
-from bot.analytics.market import PAIR, SMALL
 from bot.analytics.metrics import reading
-from bot.analytics.registry import METRICS
+from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, Window
 from bot.rendering.answer import Answer, Asked, heading, sources
@@ -41,15 +40,15 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
     html = lines(
         heading("Fund flows", market, asked, priced=False),
         _reading(market, extra[-1] if extra else BY_ASSETS),
-        *(_fund(market, ticker, windows) for ticker in PAIR),
+        *(_fund(market, ticker, windows) for ticker in market.pair.tickers),
         *_signals(market),
         "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
-        sources({ticker: market.source(f"facts:{ticker}").label for ticker in PAIR}),
+        sources({ticker: market.source(f"facts:{ticker}").label for ticker in market.pair.tickers}),
     )
     shown = extra[-1] if extra else YTD
     draw = None
-    if any(len(flows.prepared(market, ticker)) for ticker in PAIR):
+    if any(len(flows.prepared(market, ticker)) for ticker in market.pair.tickers):
         draw = _chart(market, shown, theme)
     tail = asked.suffix
     buttons = (
@@ -64,7 +63,10 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
 
 def _reading(market: Market, window: Window) -> Html | None:
     """Which way money went over a window; None where no fund's flow is known, or none is there."""
-    found = {t: flows.summary(flows.prepared(market, t), window, market.anchor).dollars for t in PAIR}
+    found = {
+        t: flows.summary(flows.prepared(market, t), window, market.anchor).dollars
+        for t in market.pair.tickers
+    }
     ways = {
         "into": [ticker for ticker, dollars in found.items() if dollars and dollars > 0],
         "out of": [ticker for ticker, dollars in found.items() if dollars and dollars < 0],
@@ -123,26 +125,27 @@ def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:
 
 def _signals(market: Market) -> list[str]:
     """z-score, acceleration and gap over 20 sessions, or why one cannot be given; none without facts."""
-    frame = flows.prepared(market, SMALL)
+    small, large = market.pair.tickers
+    frame = flows.prepared(market, small)
     if frame.empty:
         return []
     shown = {}
     for name in ("flow_z", "flow_change", "flow_gap"):
-        metric = METRICS[name]
+        metric = metrics_of(market.pair)[name]
         found = reading(metric, market, metric.defaults())
         shown[name] = metric.unit.show(found.value) + (f", {found.reason}" if found.reason else "")
         if found.session is not None and found.session != frame.index[-1]:
             shown[name] += f" ({short_date(found.session)})"
     return [
-        f"IWM 20d z-score: {shown['flow_z']}.",
-        f"IWM 20d less the 20d before: {shown['flow_change']}.",
-        f"Gap IWM − SPY 20d, of assets: {shown['flow_gap']}.",
+        f"{small} 20d z-score: {shown['flow_z']}.",
+        f"{small} 20d less the 20d before: {shown['flow_change']}.",
+        f"Gap {small} − {large} 20d, of assets: {shown['flow_gap']}.",
     ]
 
 
 def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
     columns = {}
-    for ticker in PAIR:
+    for ticker in market.pair.tickers:
         frame = flows.prepared(market, ticker)
         base = flows.summary(frame, window, market.anchor).base
         if base is not None:

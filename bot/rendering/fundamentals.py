@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from bot.analytics import units, valuation
 from bot.analytics.freshness import require_end
 from bot.analytics.fundamentals import BASE, convention_for, implied, indexed, margin
-from bot.analytics.market import PAIR
 from bot.analytics.registry import METRICS
 from bot.analytics.units import INDEX, NOT_AVAILABLE
 from bot.rendering.answer import Answer, Asked, Button, heading, sources
@@ -62,12 +61,13 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
             heading("Implied fundamentals", market, asked),
             f"{NOT_AVAILABLE}: no multiples stored, so nothing is implied.",
             "Each refresh records Yahoo's from then on; history by import:",
-            "python -m bot import multiples FILE --ticker IWM",
+            f"python -m bot import multiples FILE --ticker {market.pair.small.ticker}",
         )
         return Answer(html, buttons=(_others(asked),))
     said = valuation.CONVENTIONS.get(chosen, chosen)
     funds = {
-        ticker: [_line(market, ticker, metric, chosen, window) for metric in _PER_SHARE] for ticker in PAIR
+        ticker: [_line(market, ticker, metric, chosen, window) for metric in _PER_SHARE]
+        for ticker in market.pair.tickers
     }
     html = lines(
         heading(f"Implied fundamentals, {titled(window)}", market, asked),

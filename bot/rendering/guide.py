@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.presets import PRESETS, Preset
 from bot.alerts.rule import CROSSES
 from bot.analytics.metrics import reading
-from bot.analytics.registry import METRICS
+from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.units import MINUS
 from bot.rendering.alerts import often, suggestions
 from bot.rendering.answer import SAMPLE, Answer, Button, in_rows
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bot.alerts.rule import Condition
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.metrics import Argument, Metric, Parameter
+    from bot.pair import Pair
 
 _PERFORMANCE = frozenset({"excess", "momentum", "drawdown", "beta", "corr"})
 TOPICS: dict[str, str] = {
@@ -41,11 +42,11 @@ _COMPARISONS = (("rises above", ">"), ("falls below", "<"), ("crosses, either wa
 _FEW = 3  # buttons of a row
 
 
-def begin() -> Answer:
+def begin(pair: Pair) -> Answer:
     """Rules that are ready, and the way to one's own."""
     html = lines(
         bold("Tell you when?"),
-        *(Html("").join((bold(preset.name), f": {preset.meaning}")) for preset in PRESETS),
+        *(Html("").join((bold(preset.name), f": {pair.fill(preset.meaning)}")) for preset in PRESETS),
         "",
         Html("").join(
             ("Or type a rule: ", code("/alert excess 3m > 5pp confirm 2"), ". Details: /help alert")
@@ -67,9 +68,9 @@ def topic_of(metric: Metric) -> str:
     return {"facts": "flows", "multiples": "valuation"}.get(metric.part, "trend")
 
 
-def metrics(topic: str, page: int) -> Answer:
+def metrics(pair: Pair, topic: str, page: int) -> Answer:
     """The metrics of a topic, six a page; the page nearest to the number asked for."""
-    found = [metric for metric in METRICS.values() if topic_of(metric) == topic]
+    found = [metric for metric in metrics_of(pair).values() if topic_of(metric) == topic]
     last = (len(found) - 1) // A_PAGE
     page = min(max(page, 1), last + 1)
     shown = found[(page - 1) * A_PAGE : page * A_PAGE]
@@ -126,7 +127,7 @@ def comparison(
 
 def targets(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
     """The question for the threshold: levels of its own history, with how often each would have fired."""
-    metric = METRICS[condition.metric]
+    metric = metrics_of(context.market.pair)[condition.metric]
     found = suggested(condition, context)
     rows = [
         (str(each.target).replace("-", MINUS), each.meaning, "n/a" if each.fires is None else str(each.fires))
@@ -165,7 +166,7 @@ def confirmation(
     html = lines(
         bold(preset.name if preset else "Your rule"),
         code(str(rule)),
-        preset.meaning if preset else None,
+        context.market.pair.fill(preset.meaning) if preset else None,
         bold(SAMPLE) if context.market.is_sample else None,
         *figures(standing, context),
         rearm(standing, context),

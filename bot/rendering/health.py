@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from bot.analytics import flows
 from bot.analytics.dates import MONTHS, short_date
-from bot.analytics.market import PAIR
 from bot.analytics.units import MINUS
 from bot.data.due import closed_until, next_try
 from bot.data.names import label
@@ -156,7 +155,7 @@ def brief(day: dt.date, today: dt.date) -> str:
 def flag_lines(market: Market) -> list[str]:
     """Per fund the flags on its last share counts, and what is left out of them."""
     said = []
-    for ticker in PAIR:
+    for ticker in market.pair.tickers:
         frame = flows.prepared(market, ticker).tail(COUNTS_LOOKED_AT)
         if len(frame):
             said.append(

@@ -25,7 +25,7 @@ class Panel:
 
     ratio: pd.Series
     average: pd.Series
-    title: str = "IWM ÷ SPY with its 200-day average"
+    title: str
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from bot.analytics import flows, valuation
 from bot.analytics.freshness import require_end
 from bot.analytics.fundamentals import ReturnSplit, convention_for, why
-from bot.analytics.market import PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.units import MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
@@ -26,7 +25,7 @@ def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
     """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
     require_end(market)
     chosen = convention_for(market)
-    blocks = [_why(market, ticker, window, chosen) for ticker in PAIR]
+    blocks = [_why(market, ticker, window, chosen) for ticker in market.pair.tickers]
     html = lines(
         heading(f"What moved it, {titled(window)}", market, asked),
         _verdict(market, window, chosen),
@@ -49,7 +48,7 @@ def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
 
 
 def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
-    position = PAIR.index(ticker)
+    position = market.pair.tickers.index(ticker)
     price, total = performance(market, window), performance(market, window, total=True)
     returned = (price.small, price.large)[position]
     with_paid = (total.small, total.large)[position]
@@ -91,15 +90,16 @@ def _signed(percent: float) -> str:
 
 
 def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
-    """What did most of the work in IWM's price, in words; None without a split."""
-    split = why(market, SMALL, window, chosen) if chosen is not None else None
+    """What did most of the work in the small fund's price, in words; None without a split."""
+    small = market.pair.small.ticker
+    split = why(market, small, window, chosen) if chosen is not None else None
     if not isinstance(split, ReturnSplit):
         return None
     if split.earnings < 0 < split.price:
-        said = "IWM's price rose on a higher multiple while its earnings fell."
+        said = f"{small}'s price rose on a higher multiple while its earnings fell."
     elif split.price < 0 < split.earnings:
-        said = "IWM's price fell on a lower multiple while its earnings rose."
+        said = f"{small}'s price fell on a lower multiple while its earnings rose."
     else:
         led = "its multiple" if abs(split.multiple) > abs(split.earnings) else "its earnings"
-        said = f"IWM's price moved mostly with {led}."
+        said = f"{small}'s price moved mostly with {led}."
     return bold("Reading") + f": {said}"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from bot.analytics import valuation
 from bot.analytics.freshness import require_end
 from bot.analytics.fundamentals import convention_for
-from bot.analytics.market import LARGE, SMALL
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.data.names import label
@@ -33,21 +32,18 @@ if TYPE_CHECKING:
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
-_ADVICE = (
-    "A P/E with losses counted in (IWM in December 2020: about 75x) comes bottom-up from the companies, "
-    "or by import: python -m bot import multiples FILE --ticker IWM"
-)
+_LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 
 
 def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
-    """Every stored multiple by convention, premium of IWM over SPY, place in the stored history."""
+    """Every stored multiple by convention, premium of the small fund, place in the stored history."""
     require_end(market)
     figures = valuation.figures(market)
     if not figures:
         html = lines(
             heading("Valuation multiples", market, asked, priced=False),
             f"{NOT_AVAILABLE}, none stored. Each refresh records Yahoo's from then on.",
-            _ADVICE,
+            _advice(market),
         )
         return Answer(html, buttons=_buttons(asked))
     chosen = convention_for(market)
@@ -60,25 +56,35 @@ def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
         heading("Valuation multiples", market, asked, priced=False),
         _reading(market, figures, chosen),
         *blocks,
-        _ADVICE if not any(f.convention == "losses_in" for f in figures) else None,
+        _advice(market) if not any(f.convention == "losses_in" for f in figures) else None,
     )
     drawable = chosen is not None and len(valuation.premium(market, "pe", chosen)) > 1
     draw = _chart(market, str(chosen), theme) if drawable else None
     return Answer(html, draw, "multiples", _buttons(asked))
 
 
+def _advice(market: Market) -> str:
+    """Where the multiples come from that no source gives."""
+    ticker = market.pair.small.ticker
+    return (
+        f"A P/E with losses counted in{_LOSSES_IN.get(ticker, '')} comes bottom-up from the companies, "
+        f"or by import: python -m bot import multiples FILE --ticker {ticker}"
+    )
+
+
 def _reading(market: Market, figures: Sequence[Figure], chosen: str | None) -> Html | None:
-    """Whether IWM costs more than SPY by the P/E of one convention, dated if old; None without a premium."""
+    """Whether the small fund costs more by the P/E of one convention, dated if old; None if unknown."""
     said = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
     if not said:
         return None
     figure = max(said, key=lambda f: f.observations)
     premium = figure.premium or 0.0
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
+    small, large = market.pair.tickers
     how = f"by P/E ({convention(figure.convention, figure.basis)})"
     session = figure.small_session
     dated = f", as of {short_date(session)}" if session is not None and _old(market, session) else ""
-    return bold("Reading") + f": {SMALL} costs {size} {more} than {LARGE} {how}{dated}."
+    return bold("Reading") + f": {small} costs {size} {more} than {large} {how}{dated}."
 
 
 def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html:
@@ -97,7 +103,7 @@ def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html
     return lines(
         bold(capital(convention(name, basis))),
         *_dated(market, ordered),
-        pre(table(("", SMALL, LARGE, "premium"), rows)),
+        pre(table(("", *market.pair.tickers, "premium"), rows)),
         *_ranks(ordered),
         _provenance(market, ordered),
     )
@@ -117,9 +123,11 @@ def _sessions(market: Market, figure: Figure) -> str:
     """Session and age of one multiple's figures; each fund's where they differ."""
     small = _when(market, figure.small_session, figure.small_priced)
     large = _when(market, figure.large_session, figure.large_priced)
-    if figure.small_session == figure.large_session:
-        return small if small == large else f"{SMALL} {small}; {LARGE} {large}"
-    return f"{SMALL} {small}; {LARGE} {large} (no premium across dates)"
+    same = figure.small_session == figure.large_session
+    if same and small == large:
+        return small
+    both = f"{market.pair.small.ticker} {small}; {market.pair.large.ticker} {large}"
+    return both if same else f"{both} (no premium across dates)"
 
 
 def _when(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | None) -> str:
@@ -177,8 +185,9 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
 
 def _chart(market: Market, chosen: str, theme: Theme) -> ChartSpec:
     series = valuation.premium(market, "pe", chosen)
+    small, large = market.pair.tickers
     look = chart_look(
-        f"P/E premium of IWM over SPY, {valuation.CONVENTIONS.get(chosen, chosen)}",
+        f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}",
         market,
         theme,
         market.source("multiples").label,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.analytics.registry import METRICS
+from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES
 from bot.errors import BadInput
@@ -17,6 +17,7 @@ from bot.words import capital
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter
+    from bot.pair import Pair
 
 _MOMENT = "Market commands take asof DATE (as the market was) and known DATE (as it was known)."
 _OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."'
@@ -38,10 +39,10 @@ class Entry:
     users: str = "everybody"
 
 
-def start() -> Answer:
+def start(pair: Pair) -> Answer:
     """The first screen: what the bot does, with examples as buttons."""
     html = lines(
-        bold("Small caps against large caps: IWM and SPY"),
+        bold(pair.fill("Small caps against large caps: {small} and {large}")),
         "Who leads, by how much, is the trend breaking, is money moving, what is being paid, "
         "what moved it. And a message when that changes.",
         "",
@@ -59,18 +60,18 @@ def start() -> Answer:
     return Answer(html, buttons=rows)
 
 
-def help_page(topic: str, entries: Sequence[Entry]) -> Answer:
+def help_page(topic: str, entries: Sequence[Entry], pair: Pair) -> Answer:
     """All commands, or the page of one command or metric; raises BadInput for anything else."""
     word = topic.strip().lower().lstrip("/")
     if not word:
         return _overview(entries)
     by_name = {entry.name: entry for entry in entries}
     if word in by_name:
-        return _command(by_name[word])
+        return _command(by_name[word], pair)
     if word in METRICS:
-        return _metric(METRICS[word])
+        return _metric(metrics_of(pair)[word])
     if word in {"metrics", "metric"}:
-        return metric_list(Asked())
+        return metric_list(Asked(), pair)
     hint = did_you_mean(word, [*by_name, *METRICS])
     raise BadInput(f"There is no help on “{topic.strip()}”. {hint}".strip(), "/help alert")
 
@@ -88,8 +89,9 @@ def _overview(entries: Sequence[Entry]) -> Answer:
     return Answer(html, buttons=((("Compare", "/compare"), ("Metrics", "/help metrics")),))
 
 
-def _command(entry: Entry) -> Answer:
+def _command(entry: Entry, pair: Pair) -> Answer:
     more: tuple[object, ...] = ()
+    metrics = metrics_of(pair)
     if entry.name == "alert":
         more = (
             "",
@@ -97,7 +99,7 @@ def _command(entry: Entry) -> Answer:
             "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and.",
             f"Options: {_OPTIONS}",
             _FIRES,
-            *(code(f"/alert {METRICS[name].example}") for name in ("ratio", "excess", "flow", "pe_premium")),
+            *(code(f"/alert {metrics[name].example}") for name in ("ratio", "excess", "flow", "pe_premium")),
             "Metrics: /help metrics. No rule in mind: /alert",
             "",
             "An alert by its number (/alert 1) shows all that can be done with it as buttons; in words, e.g.",
@@ -140,18 +142,18 @@ def _kind(parameter: Parameter) -> str:
         case "count":
             return f"a number of sessions, {parameter.low:,} to {parameter.high:,}{default}"
         case "fund":
-            return f"a fund, iwm or spy{default}"
+            return f"a fund, {' or '.join(parameter.choices).lower()}{default}"
         case "date":
             return f"since DATE{default}"
     *names, last = CONVENTIONS
     return f"a convention, {', '.join(names)} or {last}{default}"
 
 
-def metric_list(asked: Asked) -> Answer:
+def metric_list(asked: Asked, pair: Pair) -> Answer:
     """All metrics, one line each, and a button for each chart."""
     told = [
         lines(Html("").join((code(m.name), f" {m.title}{f' ({m.unit.symbol})' if m.unit.symbol else ''}")))
-        for m in METRICS.values()
+        for m in metrics_of(pair).values()
     ]
     rows = in_rows([(name, f"/chart {name}{asked.suffix}") for name in METRICS], _A_ROW)
     return Answer(lines(bold("Metrics"), *told, "", "Choose one to see its chart."), buttons=rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics.freshness import require_end
-from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.sectors import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, weights
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.data.names import label
@@ -45,18 +44,17 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
     require_end(market)
     found = [one for level in (SECTOR, GROUP) for one in weights(market, level)]
     blocks = [_block(market, one) for one in found]
+    how = f"python -m bot import weights FILE --ticker {market.pair.small.ticker}"
     if not blocks:
         blocks = [
             lines(
                 f"{NOT_AVAILABLE}: no weights stored.",
                 "Yahoo's come with a refresh, others with an import:",
-                "python -m bot import weights FILE --ticker IWM",
+                how,
             )
         ]
     if not any(one.level == GROUP for one in found):
-        blocks.append(
-            lines("Industry groups: none imported (python -m bot import weights FILE --ticker IWM).")
-        )
+        blocks.append(lines(f"Industry groups: none imported ({how})."))
     used = {label(one.source): "" for one in (*found, *weights(market, REVENUE))}
     html = lines(
         heading("Sector weights", market, asked, priced=False),
@@ -72,15 +70,16 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
 def _block(market: Market, one: Weights) -> Html:
     title = "Industry groups" if one.level == GROUP else _CLASSIFICATIONS.get(one.source, "Sectors, imported")
     shown = one.frame.head(_GROUPS_SHOWN)
+    small, large = market.pair.tickers
     rows = [
-        (_short(str(name)), SHARE.show(row[SMALL]), SHARE.show(row[LARGE]), POINTS.show(row["gap"], 1))
+        (_short(str(name)), SHARE.show(row[small]), SHARE.show(row[large]), POINTS.show(row["gap"], 1))
         for name, row in shown.iterrows()
     ]
     more = len(one.frame) - len(shown)
     return lines(
         bold(title),
         _dated(market, one.sessions),
-        pre(table(("", SMALL, LARGE, "gap"), rows)),
+        pre(table(("", small, large, "gap"), rows)),
         f"... and {more} more." if more else None,
         None if one.both else f"Only {' and '.join(one.sessions)} from this source: nothing to compare with.",
     )
@@ -111,7 +110,11 @@ def _revenue(market: Market) -> list[str]:
     said = []
     for one in weights(market, REVENUE):
         for name, row in one.frame.iterrows():
-            days = {ticker: _aged(market, one.sessions[ticker]) for ticker in PAIR if ticker in one.sessions}
+            days = {
+                ticker: _aged(market, one.sessions[ticker])
+                for ticker in market.pair.tickers
+                if ticker in one.sessions
+            }
             same = len(set(days.values())) == 1
             parts = [
                 f"{ticker} {SHARE.show(row[ticker])}" + ("" if same else f" of {day}")

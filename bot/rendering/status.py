@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bot.analytics.market import PAIR
 from bot.analytics.registry import METRICS
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.common import DISCLAIMER
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from bot.analytics.market import Market
+    from bot.pair import Fund, Pair
     from bot.rendering.health import Health
     from storage.observations import Restatement
 
@@ -57,7 +57,7 @@ def status(market: Market, report: StatusReport) -> Answer:
         _prices(market),
         *_missing(market),
         *market.notes.get("prices", ()),
-        *(_facts(market, ticker) for ticker in PAIR),
+        *(_facts(market, ticker) for ticker in market.pair.tickers),
         *flag_lines(market),
         _multiples(market),
         *_sources(report),
@@ -114,9 +114,11 @@ def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
 def _prices(market: Market) -> str:
     """Span and age of the sessions with a close of both funds; what there is of each where there are none."""
     if market.end is not None:
-        span = f"{short_date(market.pair.index[0])} to {short_date(market.end)}"
+        span = f"{short_date(market.closes.index[0])} to {short_date(market.end)}"
         return f"Prices: {span}, {age(market, market.end)}; {market.source('prices').label}."
-    held = {ticker: market.prices[ticker].dropna() for ticker in PAIR if ticker in market.prices}
+    held = {
+        ticker: market.prices[ticker].dropna() for ticker in market.pair.tickers if ticker in market.prices
+    }
     stored = [f"{t} to {short_date(closes.index[-1])}" for t, closes in held.items() if len(closes)]
     if not stored and market.begins is not None:
         return f"Prices: the first stored close is of {date_phrase(market.begins)}, still to come."
@@ -160,22 +162,33 @@ def _queue(queue: Mapping[str, int]) -> str:
     return ", ".join(f"{queue[name]} {words}" for name, words in _QUEUE.items() if queue.get(name)) or "empty"
 
 
-def about() -> Answer:
+def about(pair: Pair) -> Answer:
     """Sources, definitions, and the one line on advice."""
     told = (
         ("Price return", "close against the close of the base session; every window prints its base."),
         ("Total return", "distributions reinvested at the close of their ex-date."),
-        ("Ratio", "price of IWM over price of SPY; trends are read from it, its level means little."),
+        (
+            "Ratio",
+            pair.fill(
+                "price of {small} over price of {large}; trends are read from it, its level means little."
+            ),
+        ),
         ("Flow", "change of units outstanding times NAV; a change of assets is never called a flow."),
         ("Multiples", "always with convention and basis; premiums only between equal conventions."),
         ("Percentile", "the share of the history, in percent, that is at or below the value."),
     )
     html = lines(
         bold("About"),
-        "IWM stands for small caps (Russell 2000), SPY for large caps (S&P 500).",
+        f"{pair.small.ticker} stands for small caps{_index(pair.small)}, "
+        f"{pair.large.ticker} for large caps{_index(pair.large)}.",
         *(lines(Html("").join((bold(name), ": ", text))) for name, text in told),
         "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, others by import.",
         "What is missing is named and never filled in. Alerts are judged on completed sessions only.",
         bold(DISCLAIMER),
     )
     return Answer(html, buttons=((("Metrics", "/help metrics"), ("Status", "/status")),))
+
+
+def _index(fund: Fund) -> str:
+    """The index that a fund follows, in brackets; "" where it is unknown."""
+    return f" ({fund.index})" if fund.index else ""

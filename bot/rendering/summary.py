@@ -11,7 +11,6 @@ from bot.alerts.bars import lag
 from bot.alerts.state import Status
 from bot.analytics import trend
 from bot.analytics.freshness import require_end
-from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import EXCHANGE
@@ -62,7 +61,10 @@ def summary(
         sources(
             {
                 "prices": market.source("prices").label,
-                **{f"{ticker} flows": market.source(f"facts:{ticker}").label for ticker in PAIR},
+                **{
+                    f"{ticker} flows": market.source(f"facts:{ticker}").label
+                    for ticker in market.pair.tickers
+                },
                 "multiples": market.source("multiples").label,
             }
         ),
@@ -76,7 +78,7 @@ def _changed(market: Market, total: bool) -> tuple[Html, ...]:
     day = performance(market, _DAY, total)
     said: list[Html] = []
     if day.gap is not None:
-        leader = SMALL if day.gap > 0 else LARGE
+        leader = (market.pair.small if day.gap > 0 else market.pair.large).ticker
         led = bold(f"{leader} led the day") + f" by {POINTS.show(abs(day.gap)).lstrip('+')}."
         said.append(led if day.gap else bold("Both funds moved alike."))
     r = trend.ratio(market)
@@ -97,7 +99,7 @@ def _body(market: Market, total: bool) -> Html:
     rows = [(str(f.window), PERCENT.show(f.small), PERCENT.show(f.large), POINTS.show(f.gap)) for f in found]
     return lines(
         bold("Total return, distributions reinvested" if total else "Price return"),
-        pre(table(("", SMALL, LARGE, "gap"), rows)),
+        pre(table(("", *market.pair.tickers, "gap"), rows)),
         ratio_line(market),
         channel_line(market),
         flow_line(market),

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
 
-# Label and registry entry of each line; the entry gives the unit and the history.
+# Label (a template of the pair) and registry entry of each line; the entry gives the unit and the history.
 _LINES: tuple[tuple[str, str, Arguments], ...] = (
-    ("Ratio IWM/SPY", "ratio", {}),
+    ("Ratio {small}/{large}", "ratio", {}),
     ("against 50-day avg", "ratio_vs_sma", {"n": 50}),
     ("against 200-day avg", "ratio_vs_sma", {"n": 200}),
     ("Momentum 12−1 months", "momentum", {}),
@@ -47,13 +47,13 @@ def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | No
     rows = []
     for label, name, arguments in _LINES:
         metric = METRICS[name]
-        rows.append((label, metric.unit.show(reading(metric, market, arguments).value)))
+        rows.append((market.pair.fill(label), metric.unit.show(reading(metric, market, arguments).value)))
     # The gaps count back from the date asked for, as /compare does, not from its last session.
     for span in _GAPS:
         gap = performance(market, span, total=True).gap
         rows.append((f"Gap {span}, total return", units.POINTS.show(gap)))
     html = lines(
-        heading("Relative trend, IWM/SPY", market, asked),
+        heading(f"Relative trend, {market.pair}", market, asked),
         _reading(market),
         pre(table(("", "value"), rows)),
         ratio_line(market),
@@ -91,7 +91,7 @@ def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
     position = int(window.bases(r.index)[-1])
     shown = r.iloc[max(position, 0) :]
     average = r.rolling(AVERAGE).mean()
-    look = chart_look("IWM/SPY and its 200-day average", market, theme)
+    look = chart_look(f"{market.pair} and its 200-day average", market, theme)
     return partial(
         metric_chart, shown, units.LEVEL, look, threshold=Threshold(average, f"{AVERAGE}-day average")
     )

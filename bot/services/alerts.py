@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric
+    from bot.pair import Pair
     from bot.services.base import Caller, Chat, Services
     from storage.alerts import StoredAlert
     from storage.events import ChatEvent
@@ -168,9 +169,10 @@ def active_alerts(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> 
     return view_alerts(db, alerts, now)[0]
 
 
-def parts_read(rule: Rule) -> list[str]:
+def parts_read(rule: Rule, pair: Pair) -> list[str]:
     """Parts of the Market that a rule reads, those of its first condition first."""
-    parts = [part for c in rule.conditions for part in parts_of(METRICS[c.metric], dict(c.arguments))]
+    conditions = rule.conditions
+    parts = [part for c in conditions for part in parts_of(METRICS[c.metric], pair, dict(c.arguments))]
     return list(dict.fromkeys(parts))
 
 
@@ -339,7 +341,7 @@ async def create(services: Services, caller: Caller, rule: Rule | str) -> Starte
             thread_id=chat.thread_id,
         )
         _save_initial_state(db, alert.alert_id, state)
-        return alert, _await_overdue(db, chat.id, new_rule)
+        return alert, _await_overdue(db, services.pair, chat.id, new_rule)
 
     alert, overdue = await caller.change(write)
     return StartedAlert(_view(alert, rule, state, now), context, overdue, past=past)
@@ -370,7 +372,7 @@ async def edit(services: Services, caller: Caller, number: int, change: RuleChan
             alert = structs.replace(alert, expires_on=_last_day(rule, caller))
             _set_expiry(db, alert)
         _save_initial_state(db, alert.alert_id, state)
-        return alert, _await_overdue(db, chat_id, rule) if alert.life == Life.ACTIVE else []
+        return alert, _await_overdue(db, services.pair, chat_id, rule) if alert.life == Life.ACTIVE else []
 
     alert, overdue = await caller.change(write)
     return StartedAlert(_view(alert, rule, state, caller.now), context, overdue, past=past, previous=previous)
@@ -420,7 +422,9 @@ async def resume(services: Services, caller: Caller, number: int) -> ShownAlert:
         alert = _find_checked(db, chat_id, number, *checks)
         alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
         _save_initial_state(db, alert.alert_id, state)
-        return structs.replace(alert, life=Life.ACTIVE, reason=""), _await_overdue(db, chat_id, rule)
+        return structs.replace(alert, life=Life.ACTIVE, reason=""), _await_overdue(
+            db, services.pair, chat_id, rule
+        )
 
     alert, overdue = await caller.change(write)
     return ShownAlert(_view(alert, rule, state, caller.now), context, overdue)
@@ -450,7 +454,11 @@ async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
         alert_store.set_snooze(db, alert.alert_id, None)
         _save_initial_state(db, alert.alert_id, state)
         renewed = structs.replace(renewed, life=Life.ACTIVE, reason="", snoozed_until=None)
-        return alert, _view(renewed, rule, state, caller.now), _await_overdue(db, chat_id, rule)
+        return (
+            alert,
+            _view(renewed, rule, state, caller.now),
+            _await_overdue(db, services.pair, chat_id, rule),
+        )
 
     alert, view, overdue = await caller.change(write)
     if not Life(alert.life).has_ended:
@@ -555,9 +563,9 @@ def _save_initial_state(db: sqlite_utils.Database, alert_id: int, state: State) 
     alert_store.save_state(db, alert_id, state.session.isoformat(), state.to_json())
 
 
-def _await_overdue(db: sqlite_utils.Database, chat_id: int, rule: Rule) -> list[str]:
+def _await_overdue(db: sqlite_utils.Database, pair: Pair, chat_id: int, rule: Rule) -> list[str]:
     """Parts of the Market that a rule reads and that are overdue; the chat is told when they are back."""
-    parts = parts_read(rule)
+    parts = parts_read(rule, pair)
     missing = [row for row in outages.current(db) if row["part"] in parts]
     for row in missing:
         outages.add_chats(db, row["part"], row["session"], [chat_id])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from bot.alerts.bars import Histories
 from bot.alerts.view import EvaluationContext
 from bot.analytics.fundamentals import convention_for
-from bot.analytics.registry import METRICS, for_convention
+from bot.analytics.registry import METRICS, metrics_of
 from bot.chart_process import ChartRenderer
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
     from bot.config import Config
     from bot.data.markets import Markets
+    from bot.pair import Pair
     from storage.db import Database
 
 # Sent and given-up messages are kept this long; a summary's row also records that it was sent.
@@ -42,6 +43,11 @@ class Services:
     live: bool = True  # whether sources may be asked; false with --offline and in the demo
     pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
     charts: ChartRenderer = field(default_factory=ChartRenderer)
+
+    @property
+    def pair(self) -> Pair:
+        """The two funds that are compared."""
+        return self.config.pair
 
 
 class Transaction(Protocol):
@@ -78,8 +84,8 @@ def wall_clock() -> dt.datetime:
 
 
 def metrics_for(market: Market) -> dict[str, Metric]:
-    """METRICS whose convention, where nobody names one, is the one that this Market can be read by."""
-    return for_convention(convention_for(market))
+    """The metrics of a Market's pair; without a convention named, the one it can be read by holds."""
+    return metrics_of(market.pair, convention_for(market))
 
 
 @lru_cache(maxsize=2)

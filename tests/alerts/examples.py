@@ -12,6 +12,7 @@ from bot.alerts.state import Bar, Event, Leg, Side, State, Status
 from bot.analytics import units
 from bot.analytics.metrics import Arguments, Metric, Parameter
 from bot.analytics.windows import Window
+from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 DAY = dt.date(2020, 1, 1)
-FUND = Parameter("fund", "fund", "IWM")
+FUND = Parameter("fund", "fund", "IWM", choices=DEFAULT_PAIR.tickers)
 CONVENTION = Parameter("convention", "convention", "losses_in", choices=("losses_in", "positive", "capped"))
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bot.alerts.phrases import plain_note
 from bot.alerts.rule import Condition, Rule, Target
-from bot.analytics.market import PAIR
 from bot.analytics.windows import Window
+from tests.funds import PAIR
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Argument, Metric, Parameter

@@ -9,9 +9,10 @@ from bot.alerts.bars import Histories
 from bot.alerts.engine import judge, start
 from bot.alerts.grammar import parse_rule
 from bot.analytics.counts import daily
-from bot.analytics.market import SMALL, Market, Source
+from bot.analytics.market import Market, Source
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
+from tests.funds import SMALL
 from tests.shared_data import market_at, shared
 
 XNYS = Sessions()

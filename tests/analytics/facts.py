@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bot.analytics.market import LARGE, SMALL, Market, Source
+from bot.analytics.market import Market, Source
+from tests.funds import LARGE, SMALL
 
 # session, close of IWM, close of SPY
 _CLOSES = """

@@ -19,10 +19,11 @@ from bot.analytics.flows import (
     robust_z,
     summary,
 )
-from bot.analytics.market import LARGE, SMALL, Market
+from bot.analytics.market import Market
 from bot.analytics.performance import total_return_index
 from bot.analytics.windows import MTD, YTD, Window, parse_window
 from tests.analytics.facts import facts_at, facts_market
+from tests.funds import LARGE, SMALL
 from tests.shared_data import market_at, shared
 
 SESSIONS = pd.bdate_range("2019-12-16", periods=60)

@@ -18,9 +18,10 @@ from bot.analytics.fundamentals import (
     nearest_figure,
     why,
 )
-from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market
+from bot.analytics.market import MULTIPLE_COLUMNS, Market
 from bot.analytics.windows import YTD, Window, parse_window
 from tests.analytics.facts import facts_at
+from tests.funds import LARGE, SMALL
 
 DAYS = pd.DatetimeIndex(["2019-12-31", "2020-03-31", "2020-06-30", "2020-09-30", "2020-12-11"])
 POSITIVE = st.floats(0.1, 1_000)

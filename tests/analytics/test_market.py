@@ -5,7 +5,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market, Source
+from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
+from tests.funds import LARGE, SMALL
 
 DAYS = pd.DatetimeIndex(["2020-12-07", "2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11"])
 CALENDAR = pd.bdate_range("2020-12-01", "2020-12-31")
@@ -47,9 +48,9 @@ EMPTY = Market(
 
 
 def test_the_pair_is_what_both_legs_have_and_nothing_filled() -> None:
-    assert market().pair.to_dict("list") == {SMALL: [5.0, 7.0, 8.0], LARGE: [1.0, 3.0, 4.0]}
-    assert list(market().pair.index) == [day(7), day(9), day(10)]
-    assert list(market().pair.columns) == [SMALL, LARGE]
+    assert market().closes.to_dict("list") == {SMALL: [5.0, 7.0, 8.0], LARGE: [1.0, 3.0, 4.0]}
+    assert list(market().closes.index) == [day(7), day(9), day(10)]
+    assert list(market().closes.columns) == [SMALL, LARGE]
 
 
 def test_the_end_is_the_last_session_of_both_legs() -> None:
@@ -60,8 +61,8 @@ def test_the_end_is_the_last_session_of_both_legs() -> None:
 def test_a_fund_without_any_price_leaves_no_pair() -> None:
     alone = replace(market(), prices=market().prices[[SMALL]])
     assert alone.end is None
-    assert alone.pair.empty
-    assert list(alone.pair.columns) == [SMALL, LARGE]
+    assert alone.closes.empty
+    assert list(alone.closes.columns) == [SMALL, LARGE]
 
 
 def test_missing_are_the_completed_sessions_since_the_first_common_one_without_both_closes() -> None:

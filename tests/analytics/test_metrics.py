@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from bot.analytics import units
-from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market, Source
+from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
 from bot.analytics.metrics import Arguments, Metric, MetricValue, Parameter, funds_of, reading, sources_of
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import YTD, Window, parse_window
+from bot.pair import DEFAULT_PAIR
+from tests.funds import LARGE, SMALL
 
 DAYS = pd.bdate_range("2020-12-07", periods=5)
 CSV, ISSUER = Source("csv", "CSV import"), Source("issuer", "issuer file")
@@ -95,8 +97,8 @@ def test_a_part_that_is_not_stored_has_no_source() -> None:
 
 
 def test_a_metric_asks_for_one_fund_or_both() -> None:
-    assert funds_of({"fund": LARGE}) == (LARGE,)
-    assert funds_of({"window": YTD}) == (SMALL, LARGE)
+    assert funds_of(DEFAULT_PAIR, {"fund": LARGE}) == (LARGE,)
+    assert funds_of(DEFAULT_PAIR, {"window": YTD}) == (SMALL, LARGE)
 
 
 def test_a_missing_value_has_a_reason() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.analytics.market import LARGE, PAIR, SMALL, Market
+from bot.analytics.market import Market
 from bot.analytics.performance import (
     Performance,
     excess,
@@ -22,6 +22,7 @@ from bot.analytics.performance import (
 )
 from bot.analytics.windows import MTD, YTD, Window, parse_window
 from tests.analytics.facts import facts_at, facts_market
+from tests.funds import LARGE, PAIR, SMALL
 from tests.shared_data import issuer_facts, market, market_at, monthly_total_returns, shared
 
 SUNDAY = "2020-12-13"
@@ -198,7 +199,7 @@ def test_sessions_that_one_leg_lacks_are_left_out_of_both() -> None:
 @given(markets())
 def test_total_return_is_what_a_holder_has(found: Market) -> None:
     for leg in PAIR:
-        price = found.pair[leg]
+        price = found.closes[leg]
         if len(price):
             index = total_return_index(price, found.paid(leg))
             assert index.tolist() == pytest.approx(growth_by_hand(price, found.paid(leg)))
@@ -208,7 +209,7 @@ def test_total_return_is_what_a_holder_has(found: Market) -> None:
 @given(markets(), st.sampled_from(WINDOWS), st.booleans())
 def test_each_session_of_a_history_is_its_own_answer(found: Market, window: Window, total: bool) -> None:
     history, gap = return_history(found, window, total), excess(found, window, total)
-    assert history.index.equals(found.pair.index)
+    assert history.index.equals(found.closes.index)
     for session, row in history.iloc[::5].iterrows():
         alone = performance(found.at(session), window, total)
         if alone.small is None or alone.gap is None:
@@ -236,7 +237,7 @@ def test_growth_starts_at_zero_and_ends_at_the_return(found: Market, window: Win
 def test_distributions_never_lower_a_return(found: Market) -> None:
     more = levels(found, total=True)
     if len(more):
-        price = found.pair / found.pair.iloc[0]
+        price = found.closes / found.closes.iloc[0]
         assert (more >= price * (1 - 1e-12)).all().all()
 
 
@@ -272,7 +273,7 @@ def test_less_than_a_year_is_not_annualised() -> None:
 
 def anchors() -> list[pd.Timestamp]:
     """Sessions all over the history: every 150th, and the first and last of some years."""
-    sessions = market().pair.index
+    sessions = market().closes.index
     edges = [sessions[sessions.year == year][at] for year in (2001, 2008, 2020) for at in (0, -1)]
     return sorted({*sessions[300::150], *edges})
 

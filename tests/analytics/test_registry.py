@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics import units
-from bot.analytics.market import LARGE, PAIR, SMALL, Market
+from bot.analytics.market import Market
 from bot.analytics.metrics import Argument, Metric, reading
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window, parse_window
 from bot.errors import BadInput
+from tests.funds import LARGE, PAIR, SMALL
 from tests.sample_market import sample_market
 from tests.shared_data import market, shared
 

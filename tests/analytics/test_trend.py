@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.analytics import trend
-from bot.analytics.market import LARGE, SMALL, Market
+from bot.analytics.market import Market
 from bot.analytics.performance import total_return_index
 from tests.analytics.facts import facts_at
+from tests.funds import LARGE, SMALL
 from tests.shared_data import market_at, shared
 
 SEEDS = st.integers(0, 2**32 - 1)

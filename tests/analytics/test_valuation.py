@@ -5,8 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market
+from bot.analytics.market import MULTIPLE_COLUMNS, Market
 from bot.analytics.valuation import figures, percentile_rank, premium, select
+from tests.funds import LARGE, SMALL
 
 DAYS = pd.bdate_range("2020-12-07", periods=5)
 NAN = math.nan

@@ -241,6 +241,6 @@ def test_without_sessions_there_is_no_base() -> None:
 @shared
 @pytest.mark.parametrize("text", ["5d", "1w", "1m", "6m", "1y", "ytd", "mtd", "since 2010-05-31"])
 def test_bases_over_the_full_history_are_those_of_each_session_by_itself(text: str) -> None:
-    sessions = market().pair.index
+    sessions = market().closes.index
     days, window = list(sessions.date), parse_window(text)
     assert window.bases(sessions).tolist() == [base(window, days, day) for day in days]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.analytics.market import PAIR
 from bot.cli import hold
 from bot.data.formats import FORMATS
 from bot.data.sample import sample_observations
@@ -18,6 +17,7 @@ from storage import observations
 from storage.db import hold_lock, open_database
 from storage.observations import KINDS
 from tests.cli.conftest import Call, Files, Result
+from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:

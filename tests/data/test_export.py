@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from bot.analytics.market import PAIR
 from bot.data import sample
 from bot.data.export import export
 from bot.data.formats import FORMATS
@@ -18,6 +17,7 @@ from storage import observations as stored
 from storage.db import open_database
 from storage.restatements import recent
 from tests.data.imports import SESSIONS, read
+from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
@@ -269,11 +269,6 @@ def test_sample_data_never_leaves_as_a_file(database: Database) -> None:
         exported(database, "prices", "IWM")
     with pytest.raises(NoData, match=r"^There are no multiples of SPY from sample to export\.$"):
         exported(database, "multiples", "SPY", "sample")
-
-
-def test_an_unknown_fund_is_refused(database: Database) -> None:
-    with pytest.raises(ImportRejected, match="it compares IWM and SPY"):
-        exported(database, "prices", "QQQ")
 
 
 @shared

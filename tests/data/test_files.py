@@ -6,6 +6,9 @@ import pandas as pd
 import pytest
 
 from bot.data import cells
+from bot.data.names import known_fund
+from bot.errors import ImportRejected
+from bot.pair import DEFAULT_PAIR
 from tests.data.imports import PRICES, SESSIONS, read, refusal
 from tests.shared_data import FOLDER, shared
 
@@ -167,8 +170,9 @@ def test_the_same_row_twice_counts_once() -> None:
 
 
 def test_an_unknown_fund_is_refused() -> None:
-    assert refusal("prices", PRICES, "qqq") == ("“qqq” is not a fund of this bot; it compares IWM and SPY.")
-    assert read("prices", PRICES, " spy ").preview.ticker == "SPY"
+    with pytest.raises(ImportRejected, match=r"^“qqq” is not a fund of this bot; it compares IWM and SPY\.$"):
+        known_fund("qqq", DEFAULT_PAIR)
+    assert known_fund(" spy ", DEFAULT_PAIR) == "SPY"
 
 
 @pytest.mark.parametrize(

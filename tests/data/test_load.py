@@ -71,7 +71,7 @@ def paid(market: Market) -> dict[str, float]:
 def test_an_empty_database_is_an_empty_market() -> None:
     market = Rows().market()
     assert market.end is None
-    assert len(market.pair) == 0
+    assert len(market.closes) == 0
     assert market.last_completed == pd.Timestamp("2020-12-31")
     assert market.source("prices").name == "none"
     assert len(market.multiples) == len(market.weights) == 0

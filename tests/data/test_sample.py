@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.analytics import counts, flows, fundamentals, trend
-from bot.analytics.market import LARGE, PAIR, SMALL
 from bot.analytics.performance import performance
 from bot.analytics.sessions import Sessions
 from bot.analytics.windows import parse_window
@@ -21,6 +20,7 @@ from bot.data.load import build_market
 from bot.data.store import store
 from storage import observations as stored
 from storage.db import open_database
+from tests.funds import LARGE, PAIR, SMALL
 
 if TYPE_CHECKING:
     from pathlib import Path

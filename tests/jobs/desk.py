@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.alerts.grammar import parse_rule
-from bot.analytics.market import LARGE, SMALL
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
 from bot.config import Config
@@ -23,6 +22,7 @@ from storage import alerts as stored
 from storage import chats, observations
 from storage.db import open_database
 from storage.rows import select
+from tests.funds import LARGE, SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.analytics.market import LARGE, SMALL
 from bot.analytics.sessions import Sessions
 from bot.jobs.tick import Scheduler
 from storage import alerts as stored
 from storage import chats
+from tests.funds import LARGE, SMALL
 from tests.jobs.desk import Desk, after_close, bar, sessions
 from tests.jobs.test_tick import Counter
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.analytics.market import LARGE, SMALL
 from storage import alerts as stored
 from storage import chats
 from storage.errors import DiskFull
+from tests.funds import LARGE, SMALL
 from tests.jobs.desk import Desk, after_close, sessions
 
 if TYPE_CHECKING:

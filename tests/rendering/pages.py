@@ -11,12 +11,13 @@ from bot.alerts.bars import Histories
 from bot.alerts.engine import judge, start
 from bot.alerts.grammar import parse_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life
-from bot.analytics.market import LARGE, MULTIPLE_COLUMNS, SMALL, Market, Source
+from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
 from bot.rendering.answer import MOST_DATA, Answer, button_rows
 from bot.rendering.tables import WIDTH
 from tests.fakes.botapi_html import parse_html
+from tests.funds import LARGE, SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -185,14 +185,14 @@ def test_an_alert_that_is_done_rearms_nowhere() -> None:
 )
 def test_the_state_in_words(rule: str, life: str, until: int, words: str) -> None:
     of = context(market([*LONG, 70.0, 70.0]))
-    since = of.market.pair.index[-2]
+    since = of.market.closes.index[-2]
     told_words = sentence(standing(rule, of, life=life, until=until))
     assert told_words == words.replace("13 Mar 2021", f"{since.day} {since:%b} {since.year}")
 
 
 def test_a_rule_that_has_fired_both_ways_tells_of_the_last_fire() -> None:
     of = context(market([*LONG, 70.0, 59.999]))  # below the threshold, within the band
-    since = of.market.pair.index[-1]
+    since = of.market.closes.index[-1]
     said_of = sentence(standing("ratio crosses 0.6", of, until=2))
     assert said_of == f"Fired {since.day} {since:%b} {since.year}, waits to re-arm."
 
@@ -205,7 +205,7 @@ def test_a_new_rule_that_crosses_says_which_way_it_waits_for() -> None:
 def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
     for after, waits in ((1, True), (4, True), (6, False)):
         of = context(market([*LONG, None, *[70.0] * after]))
-        mark = of.market.pair.index[len(LONG) - 1].date()
+        mark = of.market.closes.index[len(LONG) - 1].date()
         made = standing("ratio > 0.6", of)
         made = replace(made, state=msgspec.structs.replace(made.state, session=mark))
         told_line = "Judged up to 11 Mar 2021; waits for 12 Mar 2021, 5 sessions at most."

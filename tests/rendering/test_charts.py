@@ -54,7 +54,7 @@ def pair(sessions: int, small: float, large: float) -> pd.DataFrame:
 
 def panel(sessions: int) -> Panel:
     ratio = 0.5 + walk(sessions, 0.0195 * 100) / 100
-    return Panel(ratio, ratio.rolling(min(200, sessions)).mean())
+    return Panel(ratio, ratio.rolling(min(200, sessions)).mean(), "IWM ÷ SPY with its 200-day average")
 
 
 def end_labels(axes: Axes) -> list[Annotation]:
@@ -215,13 +215,13 @@ def test_panel_shows_the_window_of_the_comparison_only() -> None:
 def test_panel_without_values_is_left_out() -> None:
     nothing = walk(20, 1) * np.nan
 
-    assert len(compare_figure(pair(20, 1, 2), LOOK, Panel(nothing, nothing)).axes) == 1
-    chart = compare_chart(pair(20, 1, 2), LOOK, Panel(nothing, nothing))
+    assert len(compare_figure(pair(20, 1, 2), LOOK, Panel(nothing, nothing, "ratio")).axes) == 1
+    chart = compare_chart(pair(20, 1, 2), LOOK, Panel(nothing, nothing, "ratio"))
     assert "Ratio" not in chart.caption
 
 
 def test_average_too_short_for_a_value_leaves_the_ratio() -> None:
-    figure = compare_figure(pair(20, 1, 2), LOOK, Panel(walk(20, 0.5), walk(20, 1) * np.nan))
+    figure = compare_figure(pair(20, 1, 2), LOOK, Panel(walk(20, 0.5), walk(20, 1) * np.nan, "ratio"))
 
     assert [label.get_text() for label in end_labels(figure.axes[1])] == ["ratio\n0.5000"]
 

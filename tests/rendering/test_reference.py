@@ -6,6 +6,7 @@ import pytest
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
 from bot.errors import BadInput
+from bot.pair import DEFAULT_PAIR
 from bot.rendering.answer import Asked
 from bot.rendering.reference import Entry, help_page, metric_list, start
 from tests.rendering.pages import page, said
@@ -18,7 +19,7 @@ ENTRIES = (
 
 
 def test_the_first_screen_has_examples_as_buttons_and_no_advice() -> None:
-    answer = start()
+    answer = start(DEFAULT_PAIR)
     lines = said(answer)
     assert lines[0] == "Small caps against large caps: IWM and SPY"
     assert lines[-1] == "Every number carries its date and source. Not investment advice."
@@ -26,7 +27,7 @@ def test_the_first_screen_has_examples_as_buttons_and_no_advice() -> None:
 
 
 def test_help_lists_every_command_as_given() -> None:
-    lines = said(help_page("", ENTRIES))
+    lines = said(help_page("", ENTRIES, DEFAULT_PAIR))
     assert lines[:4] == [
         "Commands",
         "/compare [window ...] [tr|price]: who leads",
@@ -38,13 +39,13 @@ def test_help_lists_every_command_as_given() -> None:
 
 @pytest.mark.parametrize("topic", ["compare", " /Compare ", "COMPARE"])
 def test_help_with_a_command_shows_its_page(topic: str) -> None:
-    answer = help_page(topic, ENTRIES)
+    answer = help_page(topic, ENTRIES, DEFAULT_PAIR)
     assert said(answer)[:3] == ["/compare [window ...] [tr|price]", "Who leads.", "Example: /compare 3y"]
     assert answer.buttons == ((("Try it", "/compare 3y"),),)
 
 
 def test_help_with_alert_tells_the_grammar() -> None:
-    lines = said(help_page("alert", ENTRIES))
+    lines = said(help_page("alert", ENTRIES, DEFAULT_PAIR))
     fires = (
         "An alert fires when its rule turns true, then waits until the value is back past its re-arm level."
     )
@@ -62,7 +63,7 @@ def test_help_with_alert_tells_the_grammar() -> None:
 @pytest.mark.parametrize("name", list(METRICS))
 def test_every_metric_has_a_page(name: str) -> None:
     metric = METRICS[name]
-    lines = said(help_page(name.upper(), ENTRIES))
+    lines = said(help_page(name.upper(), ENTRIES, DEFAULT_PAIR))
     assert lines[0] == f"{name} · {metric.title}"
     assert {metric.meaning, f"Formula: {metric.formula}", f"Unit: {metric.unit.words}."} <= set(lines)
     assert lines[-1] == f"Alert: /alert {metric.example}"
@@ -83,16 +84,16 @@ def test_every_metric_has_a_page(name: str) -> None:
     ],
 )
 def test_a_metrics_arguments_are_told_with_their_defaults(name: str, line: str) -> None:
-    assert line in said(help_page(name, ENTRIES))
+    assert line in said(help_page(name, ENTRIES, DEFAULT_PAIR))
 
 
 @pytest.mark.parametrize("topic", ["metrics", "metric"])
 def test_help_lists_the_metrics(topic: str) -> None:
-    assert page(help_page(topic, ENTRIES)) == page(metric_list(Asked()))
+    assert page(help_page(topic, ENTRIES, DEFAULT_PAIR)) == page(metric_list(Asked(), DEFAULT_PAIR))
 
 
 def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
-    answer = metric_list(Asked())
+    answer = metric_list(Asked(), DEFAULT_PAIR)
     lines = said(answer)
     assert len(lines) == len(METRICS) + 3
     assert "ratio IWM/SPY" in lines
@@ -103,7 +104,7 @@ def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
 
 
 def test_the_lists_buttons_keep_the_moment() -> None:
-    answer = metric_list(Asked(asof=pd.Timestamp("2020-12-13")))
+    answer = metric_list(Asked(asof=pd.Timestamp("2020-12-13")), DEFAULT_PAIR)
     assert answer.buttons[0][0] == ("ratio", "/chart ratio asof 2020-12-13")
 
 
@@ -117,5 +118,5 @@ def test_the_lists_buttons_keep_the_moment() -> None:
 )
 def test_help_on_something_unknown_names_the_nearest(topic: str, message: str) -> None:
     with pytest.raises(BadInput) as error:
-        help_page(topic, ENTRIES)
+        help_page(topic, ENTRIES, DEFAULT_PAIR)
     assert str(error.value) == message

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bot.config import Config
-from bot.pair import Fund
+from bot.pair import DEFAULT_PAIR, Fund
 from bot.rendering.health import COUNTS_LOOKED_AT, healths, switched_on
 from bot.rendering.status import StatusReport, about, status
 from storage.observations import Restatement
@@ -274,7 +274,7 @@ def test_the_queue_is_counted_in_words(queue: dict[str, int], line: str) -> None
 
 
 def test_about_defines_and_does_not_advise() -> None:
-    told = said(about())
+    told = said(about(DEFAULT_PAIR))
     assert told[0] == "About"
     assert told[-1] == "Not investment advice."
     defined = {line.split(":")[0] for line in told if ":" in line}

@@ -19,6 +19,7 @@ from bot.data.issuers.sniff import LARGEST, Wall
 from bot.data.issuers.store import SOURCE, accept
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Rejected, digest
 from bot.errors import ImportRejected
+from bot.pair import DEFAULT_PAIR
 from storage import observations
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.data.issuers.preview import IssuerContents
+    from bot.pair import Pair
 
 TIMEOUT = 20.0  # seconds for a step of a download
 # Sessions that an issuer's file is behind by nature: the count for one day is published on the next.
@@ -56,12 +58,17 @@ class IssuerFiles:
     serves: tuple[str, ...] = ("fund",)
 
     def __init__(
-        self, urls: Mapping[str, str], fetch: Fetch = fetch, today: Callable[[], dt.date] = _today
+        self,
+        urls: Mapping[str, str],
+        fetch: Fetch = fetch,
+        today: Callable[[], dt.date] = _today,
+        pair: Pair = DEFAULT_PAIR,
     ) -> None:
         self._urls = dict(urls)
         self.tickers = tuple(urls)
         self._fetch = fetch
         self._today = today
+        self._pair = pair
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Nothing: an issuer gives no prices."""
@@ -89,7 +96,7 @@ class IssuerFiles:
         name = self._file_name(ticker)
         try:
             contents = read_completed(
-                data, name=name, completed=completed, today=self._today(), ticker=ticker
+                data, name=name, completed=completed, today=self._today(), ticker=ticker, pair=self._pair
             )
         except Wall:
             return AccessRefused("a web page instead of the file", BY_HAND)

@@ -19,9 +19,11 @@ from bot.errors import ImportRejected
 if TYPE_CHECKING:
     from bot.data.issuers.spreadsheetml import Grid
     from bot.data.issuers.tables import Facts, SheetReader, SheetTable
+    from bot.pair import Pair
 
 ISSUER = "iShares"
-FUNDS = {"ishares russell 2000 etf": "IWM", "ishares russell 2000 index fund": "IWM"}
+# What funds were called in older files.
+FORMER_NAMES = {"ishares russell 2000 index fund": "ishares russell 2000 etf"}
 
 # Titles in the files by our names.
 HISTORICAL = {"date": "as of", "nav": "nav per share", "shares": "shares outstanding"}
@@ -35,7 +37,9 @@ HOLDINGS = {
 _AS_OF, _COUNT = "Fund Holdings as of", "Shares Outstanding"
 
 
-def read_ishares(sheets: Mapping[str, Grid], reading: SheetReader, name: str) -> IssuerFigures | None:
+def read_ishares(
+    sheets: Mapping[str, Grid], reading: SheetReader, name: str, pair: Pair
+) -> IssuerFigures | None:
     """Contents of an iShares file, None if it is none; ImportRejected for holdings of a date without any."""
     history, paid, held = (find_table(sheets, titles) for titles in (HISTORICAL, DISTRIBUTIONS, HOLDINGS))
     if history is None and held is None:
@@ -56,13 +60,25 @@ def read_ishares(sheets: Mapping[str, Grid], reading: SheetReader, name: str) ->
         ISSUER,
         "iShares fund workbook" if history else "iShares holdings",
         fund,
-        FUNDS.get(" ".join(fund.casefold().split())),
+        _ticker(fund, pair),
         facts,
         reading.distributions(paid) if paid else {},
         session or "",
         sectors or {},
         tuple(notes),
     )
+
+
+def _ticker(name: str, pair: Pair) -> str | None:
+    """The fund of the pair that has this name, in whatever case; None where neither has."""
+    plain = _plain(name)
+    names = {_plain(fund.name): fund.ticker for fund in pair}
+    return names.get(FORMER_NAMES.get(plain, plain))
+
+
+def _plain(name: str) -> str:
+    """A name without its case, its spaces made one each, and without the signs of trademarks."""
+    return " ".join(name.replace("®", "").replace("™", "").casefold().split())
 
 
 def _as_of(held: SheetTable) -> dt.date | None:

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bot.analytics.market import PAIR
 from bot.data.cells import shorten
 from bot.data.formats import FORMATS
 from bot.data.issuers import ishares, ssga
@@ -14,8 +13,9 @@ from bot.data.issuers.grids import read_sheets
 from bot.data.issuers.preview import IssuerContents, IssuerPreview, parts_of
 from bot.data.issuers.sniff import ADVICE
 from bot.data.issuers.tables import SheetReader
-from bot.data.names import known_fund
+from bot.data.names import compared, known_fund
 from bot.errors import ImportRejected
+from bot.pair import DEFAULT_PAIR
 from bot.words import listed
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from bot.data.issuers.found import IssuerFigures
     from bot.data.issuers.spreadsheetml import Grid
     from bot.data.provider import Observations
+    from bot.pair import Fund, Pair
     from storage.rows import Row
 
-ISSUERS = {"IWM": ishares.ISSUER, "SPY": ssga.ISSUER}
+# Beginnings of the funds' names by issuer.
+ISSUERS = {"ishares": ishares.ISSUER, "spdr": ssga.ISSUER, "state street": ssga.ISSUER}
 # NAV is rounded to the cent at worst, a share count to one.
 ASSETS_WITHIN = 1e-3
 # Above this share of the rows it is the columns that mean something else.
@@ -35,7 +37,13 @@ ASSETS_WRONG = 0.2
 
 
 def read_issuer(
-    data: bytes, *, name: str, sessions: Sessions, today: dt.date, ticker: str | None = None
+    data: bytes,
+    *,
+    name: str,
+    sessions: Sessions,
+    today: dt.date,
+    ticker: str | None = None,
+    pair: Pair = DEFAULT_PAIR,
 ) -> IssuerContents:
     """Fund facts, distributions and sector weights of an issuer's file, with their preview.
 
@@ -43,20 +51,26 @@ def read_issuer(
     Figures are taken as given; only rows of days without a session are left out. Raises ImportRejected,
     with everything that is wrong, for anything but a whole file of a known layout and fund.
     """
-    return read_completed(data, name=name, completed=sessions.index, today=today, ticker=ticker)
+    return read_completed(data, name=name, completed=sessions.index, today=today, ticker=ticker, pair=pair)
 
 
 def read_completed(
-    data: bytes, *, name: str, completed: pd.DatetimeIndex, today: dt.date, ticker: str | None = None
+    data: bytes,
+    *,
+    name: str,
+    completed: pd.DatetimeIndex,
+    today: dt.date,
+    ticker: str | None = None,
+    pair: Pair = DEFAULT_PAIR,
 ) -> IssuerContents:
     """As `read_issuer`, of these sessions only: naive midnights in order."""
-    asked = known_fund(ticker) if ticker is not None else None
+    asked = known_fund(ticker, pair) if ticker is not None else None
     reading = SheetReader(completed, today)
     sheets = read_sheets(data, name)
-    figures = ishares.read_ishares(sheets, reading, name) or ssga.read_ssga(sheets, reading)
+    figures = ishares.read_ishares(sheets, reading, name, pair) or ssga.read_ssga(sheets, reading, pair)
     if figures is None:
         raise ImportRejected(_unknown(sheets, name))
-    fund = _fund(figures, asked, name)
+    fund = _fund(figures, asked, name, pair)
     if reading.bad:
         count = "1 thing is" if len(reading.bad) == 1 else f"{len(reading.bad):,} things are"
         lines = listed(reading.bad, "\n")
@@ -76,21 +90,27 @@ def read_completed(
     return IssuerContents(rows, preview)
 
 
-def _fund(figures: IssuerFigures, asked: str | None, name: str) -> str:
+def _fund(figures: IssuerFigures, asked: str | None, name: str, pair: Pair) -> str:
     """The fund that the file is of; ImportRejected if it is unknown, not ours or not the one asked for."""
     if figures.fund and figures.ticker is None:
-        raise ImportRejected(
-            f"{name} is of {figures.fund}, not a fund of this bot; it compares {PAIR[0]} and {PAIR[1]}."
-        )
+        raise ImportRejected(f"{name} is of {figures.fund}, not a fund of this bot; {compared(pair)}.")
     if asked and figures.ticker and asked != figures.ticker:
         raise ImportRejected(f"{name} is of {figures.ticker}, not of {asked}.")
     fund = figures.ticker or asked
     if fund is None:
-        example = next(ticker for ticker, issuer in ISSUERS.items() if issuer == figures.issuer)
+        likely = (fund.ticker for fund in pair if issuer_of(fund) in {figures.issuer, None})
+        example = next(likely, pair.small.ticker)
         raise ImportRejected(f"{name} does not say of which fund it is; add --ticker {example}.")
-    if ISSUERS[fund] != figures.issuer:
-        raise ImportRejected(f"{name} has the layout of {figures.issuer}, but {fund} is of {ISSUERS[fund]}.")
+    issuer = next(issuer_of(member) for member in pair if member.ticker == fund)
+    if issuer not in {figures.issuer, None}:
+        raise ImportRejected(f"{name} has the layout of {figures.issuer}, but {fund} is of {issuer}.")
     return fund
+
+
+def issuer_of(fund: Fund) -> str | None:
+    """The issuer whose files a fund has, by its name; None where the name does not say."""
+    name = fund.name.casefold()
+    return next((issuer for beginning, issuer in ISSUERS.items() if name.startswith(beginning)), None)
 
 
 def _rows(figures: IssuerFigures, ticker: str) -> Observations:

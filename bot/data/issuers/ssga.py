@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bot.analytics.market import PAIR
 from bot.data.cells import BadCell, date, shorten
 from bot.data.issuers.found import IssuerFigures
 from bot.data.issuers.tables import beside, find_table
@@ -13,6 +12,7 @@ from bot.data.issuers.tables import beside, find_table
 if TYPE_CHECKING:
     from bot.data.issuers.spreadsheetml import Grid
     from bot.data.issuers.tables import SheetReader, SheetTable
+    from bot.pair import Pair
 
 ISSUER = "SSGA"
 # Titles in the files by our names.
@@ -20,14 +20,14 @@ NAVHIST = {"date": "date", "nav": "nav", "shares": "shares outstanding", "assets
 HOLDINGS = {"weight": "weight", "sector": "sector", "shares held": "shares held"}
 
 
-def read_ssga(sheets: Mapping[str, Grid], reading: SheetReader) -> IssuerFigures | None:
+def read_ssga(sheets: Mapping[str, Grid], reading: SheetReader, pair: Pair) -> IssuerFigures | None:
     """Contents of an SSGA file, None if it is none."""
     history, held = find_table(sheets, NAVHIST), find_table(sheets, HOLDINGS)
     table = history or held
     if table is None:
         return None
     fund = shorten(beside(table.preamble, "Ticker Symbol") or "", 80)
-    ticker = fund if fund in PAIR else None
+    ticker = fund if fund in pair.tickers else None
     if history:
         return IssuerFigures(ISSUER, "SSGA NAV history", fund, ticker, reading.facts(history))
     return _holdings(table, reading, fund, ticker)
