@@ -67,7 +67,7 @@ def flags() -> str:
 
 def presets() -> str:
     """The rules that are offered ready made."""
-    rows = [(each.name, f"`{each.rule}`", each.meaning) for each in PRESETS]
+    rows = [(each.name, f"`{each.rule}`", DEFAULT_PAIR.fill(each.meaning)) for each in PRESETS]
     return table(("Name", "Rule", "Fires when"), rows)
 
 

@@ -12,6 +12,7 @@ from bot.alerts.presets import PRESETS
 from bot.analytics.registry import METRICS
 from bot.chat.ask import Ask
 from bot.chat.guide import guided
+from bot.pair import DEFAULT_PAIR
 from bot.rendering.answer import MOST_DATA
 from bot.rendering.guide import TOPICS, topic_of
 from bot.services.alerts import parse_alert_rule
@@ -31,7 +32,7 @@ async def test_a_ready_rule_is_shown_before_it_is_made_all_in_one_message(talk: 
         (choice,) = await talk.ask("/alert")
         (shown,) = await talk.press(choice, preset.name)
         assert shown.text.startswith(f"{preset.name}\n")
-        assert preset.meaning in shown.text
+        assert DEFAULT_PAIR.fill(preset.meaning) in shown.text
         assert "it would " in shown.text
         (made,) = await talk.press(shown, "Create")
         assert made.message_id == choice.message_id

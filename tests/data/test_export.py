@@ -61,7 +61,7 @@ def test_prices_are_written_in_the_form_that_is_read(database: Database) -> None
             "splits": [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}],
         },
     )
-    assert exported(database, "prices", "iwm") == (
+    assert exported(database, "prices", "IWM") == (
         "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits,Provisional,source,observed_at\n"
         f"2020-12-09,,,,,,0.592,,,csv,{AT}\n"
         f"2020-12-10,,,,190.91,7,,,0,csv,{AT}\n"
