@@ -24,6 +24,7 @@ from bot.analytics.registry import METRICS
 from bot.chat.commands import COMMANDS
 from bot.cli import parser
 from bot.config import KEYS, Key
+from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter
