@@ -114,7 +114,7 @@ async def _round(
     api: FakeBotApi, bot: Bot, seconds: float, flood: Sequence[str], found: Measured
 ) -> list[float]:
     """One round, with a flood of these lines if there are any; seconds until each answer to the others."""
-    api.log.clear()
+    api.requests.clear()
     asked: dict[int, list[float]] = defaultdict(list)
     people = [_person(api, bot, chat, seconds, asked) for chat in range(1, PEOPLE + 1)]
     flooding = asyncio.create_task(_flood(api, bot, flood, found)) if flood else None
@@ -124,9 +124,9 @@ async def _round(
         await asyncio.gather(flooding, return_exceptions=True)
     await api.until(lambda: _answers(api, asked), 30)
     await _settle(bot)
-    found.answered += sum(call.method == "sendMessage" and call.chat_id == FLOODER for call in api.log)
+    found.answered += sum(call.method == "sendMessage" and call.chat_id == FLOODER for call in api.requests)
     answers: dict[int, list[float]] = defaultdict(list)
-    for call in api.log:
+    for call in api.requests:
         if call.method == "sendMessage" and call.chat_id is not None:
             answers[call.chat_id].append(call.at)
     return [
@@ -136,7 +136,7 @@ async def _round(
 
 def _answers(api: FakeBotApi, asked: dict[int, list[float]]) -> bool:
     """Whether everybody but the flooder has all answers."""
-    got = sum(call.method == "sendMessage" and call.chat_id != FLOODER for call in api.log)
+    got = sum(call.method == "sendMessage" and call.chat_id != FLOODER for call in api.requests)
     return got == sum(map(len, asked.values()))
 
 
@@ -154,7 +154,7 @@ async def _person(
 ) -> None:
     await asyncio.sleep(chat / PEOPLE * PACE)
     for number in range(max(int(seconds / PACE), 1)):
-        asked[chat].append(api.world.clock())
+        asked[chat].append(api.clock())
         await _say(api, bot, chat, LINES[(chat + number) % len(LINES)])
         await asyncio.sleep(PACE)
 
@@ -162,13 +162,13 @@ async def _person(
 async def _flood(api: FakeBotApi, bot: Bot, lines: Sequence[str], found: Measured) -> None:
     """Updates as a poll brings them; the fake's own bookkeeping would cost more than the bot's."""
     api.say(FLOODER, lines[0])
-    model = api.world.updates.pop()
+    model = api.updates.pop()
     while True:
         text = lines[found.sent % len(lines)]
         found.sent += 1
-        api.world.last_update += 1
+        api.last_update_id += 1
         message = {**model["message"], "text": text}
-        update = {"update_id": api.world.last_update, "message": message}
+        update = {"update_id": api.last_update_id, "message": message}
         await bot.application.update_queue.put(Update.de_json(update, bot.application.bot))
         await asyncio.sleep(1 / FLOOD_A_SECOND)
 
@@ -176,7 +176,7 @@ async def _flood(api: FakeBotApi, bot: Bot, lines: Sequence[str], found: Measure
 async def _say(api: FakeBotApi, bot: Bot, chat: int, text: str) -> None:
     """Type a line and hand it over as a poll does."""
     api.say(chat, text)
-    update = Update.de_json(api.world.updates.pop(), bot.application.bot)
+    update = Update.de_json(api.updates.pop(), bot.application.bot)
     await bot.application.update_queue.put(update)
 
 

@@ -18,7 +18,7 @@ from bot.data.markets import Markets
 from bot.data.yahoo import Yahoo
 from bot.delivery import Delivery
 from bot.jobs.tick import Scheduler
-from bot.local import LOCAL_CHAT, Unlimited
+from bot.local import LOCAL_CHAT, LocalRequest, NoRateLimiter
 from bot.quota import Quota
 from bot.ratelimit import SendBudget
 from bot.services.base import Services, wall_clock
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from bot.config import Config
     from bot.data.provider import Provider
-    from bot.local import LocalTelegram
+    from bot.local.botapi import BotApi
     from storage.db import Database
 
 Clock = Callable[[], dt.datetime]
@@ -91,19 +91,20 @@ def telegram_bot(
     return _assembled(services, application, quota, besides=LOCAL_CHAT)
 
 
-def local_bot(services: Services, telegram: LocalTelegram) -> Bot:
-    """The same bot in the terminal: our own request object answers instead of Telegram."""
+def local_bot(services: Services, api: BotApi) -> Bot:
+    """The same bot in the terminal, on a Bot API in this process."""
+    request = LocalRequest(api)
     application: App = (
         Application.builder()
         .token(_LOCAL_TOKEN)
-        .request(telegram)
-        .get_updates_request(telegram)
-        .rate_limiter(Unlimited())
+        .request(request)
+        .get_updates_request(request)
+        .rate_limiter(NoRateLimiter())
         .updater(None)
         .job_queue(None)
         .build()
     )
-    return _assembled(services, application, Quota(services.clock), only=telegram.chat_id)
+    return _assembled(services, application, Quota(services.clock), only=LOCAL_CHAT)
 
 
 def _assembled(

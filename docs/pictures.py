@@ -14,7 +14,6 @@ import datetime as dt
 import io
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,7 @@ from bot import app
 from bot.cli.story import DEMO_NOW, QUESTIONS_NOW, play
 from bot.cli.talk import Clock
 from bot.config import Config
-from bot.local import LocalTelegram
-from bot.local.call import Call
+from bot.local import Terminal
 from docs.phone import Bubble, Chat, draw
 from storage.db import open_database
 
@@ -31,56 +29,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telegram import Bot, Update
-    from telegram.request import RequestData
+
+    from bot.local.botapi import Event
 
 # What the phones show: text that a message of the story begins with, and how many messages from there.
 SCREENS = (("/compare", 3), ("/alert ratio", 6))
 
 
-@dataclass
-class Recorder(LocalTelegram):
-    """Telegram in the terminal, and what was said in it."""
+class Recorder(Terminal):
+    """The terminal's chat, with every message on both sides kept."""
 
-    now: Callable[[], dt.datetime]
-    said: list[Bubble] = field(default_factory=list)
+    def __init__(self, now: Callable[[], dt.datetime]) -> None:
+        super().__init__(lambda _: None, None, now)
+        self.now = now
+        self.bubbles: list[Bubble] = []
+        self.api.listeners.append(self._keep)
 
-    def __post_init__(self) -> None:
-        super().__init__(lambda _: None, None, self.now)
+    def update_for(self, line: str, bot: Bot | None = None) -> Update | None:
+        """As in the terminal, and keep the line."""
+        self.bubbles.append(Bubble(self.now(), line, mine=True))
+        return super().update_for(line, bot)
 
-    def update_for(self, text: str, bot: Bot | None = None) -> Update | None:
-        """As there; what is typed is kept."""
-        self.said.append(Bubble(self.now(), text, mine=True))
-        return super().update_for(text, bot)
-
-    async def do_request(
-        self, url: str, method: str, request_data: RequestData | None = None, *rest: object, **more: object
-    ) -> tuple[int, bytes]:
-        """As there; what is sent is kept."""
-        if url.endswith(("/sendMessage", "/sendPhoto")):
-            call = Call.read(request_data)
-            keyboard = (call.markup or {}).get("inline_keyboard", ())
-            self.said.append(
-                Bubble(
-                    self.now(),
-                    call.values.get("text") or call.values.get("caption", ""),
-                    picture=next((data for _, data in call.uploads.values()), None),
-                    buttons=tuple(tuple(button["text"] for button in row) for row in keyboard),
-                )
-            )
-        return await super().do_request(url, method, request_data, *rest, **more)
+    def _keep(self, event: Event) -> None:
+        message = event.message
+        if message and event.method in ("sendMessage", "sendPhoto"):
+            buttons = tuple(tuple(label for label, _ in row) for row in message.buttons)
+            picture = message.file.content if message.file else None
+            self.bubbles.append(Bubble(self.now(), message.html, picture=picture, buttons=buttons))
 
 
 async def story(folder: Path) -> list[Bubble]:
     """Everything said in the demo, on a database in `folder`."""
     clock = Clock(QUESTIONS_NOW, running=False)
-    telegram = Recorder(clock)
+    recorder = Recorder(clock)
     with open_database(folder / "demo.db") as database:
         config = Config().with_keys(storage={"database": database.path}, access={"mode": "open"})
-        bot = app.local_bot(app.services_of(config, database, clock, live=False), telegram)
+        bot = app.local_bot(app.services_of(config, database, clock, live=False), recorder.api)
         with contextlib.redirect_stdout(io.StringIO()):
             async with bot.application:
-                await play(bot, telegram, lambda _: None, clock.set, DEMO_NOW)
-    return telegram.said
+                await play(bot, recorder, lambda _: None, clock.set, DEMO_NOW)
+    return recorder.bubbles
 
 
 def screens(said: list[Bubble]) -> list[Chat]:

@@ -47,9 +47,9 @@ from tests.chat.people import (
 from tests.chat.talk import GROUP, OWNER, YOU, make_sample
 
 if TYPE_CHECKING:
+    from bot.local.botapi import Json, Message
     from tests.chat.people import Person
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Json, Message
 
 BATCH = 250  # payloads between two looks at the database
 SELDOM = 100  # one payload in so many is of a command that takes long
@@ -175,14 +175,14 @@ async def _send(talk: Talk, source: Payloads, payloads: int, report: Report) -> 
     everybody = [
         who for who in PEOPLE if who.name in {"stranger", "blocked", "member", "other chat's member"}
     ]
-    pages = {who.name: talk.api.world.message(talk.api.chat(who.chat_id), text="a page") for who in everybody}
+    pages = {who.name: talk.api.add_message(talk.api.chat(who.chat_id), text="a page") for who in everybody}
     for who in everybody:
         await talk.deliver(typed(talk, who, "/start"))
     before = await talk.database.run(_others)
     for number in range(payloads):
         who = everybody[number % len(everybody)]
         talk.now += STEP / len(everybody)
-        talk.api.world.queries.clear()
+        talk.api.callback_queries.clear()
         await talk.deliver(_update(talk, source, who, pages[who.name], report))
         _listen(talk, who, report)
         if number % BATCH == BATCH - 1 or number == payloads - 1:
@@ -200,7 +200,7 @@ def _update(talk: Talk, source: Payloads, who: Person, page: Message, report: Re
 
 def _listen(talk: Talk, who: Person, report: Report) -> None:
     """Read all that the bot has said since the last payload, edits, notes and files too."""
-    for call in talk.api.log:
+    for call in talk.api.requests:
         said = " ".join(call.fields.values()) + " ".join(map(repr, call.files.values()))
         report.answers += call.method.startswith(("send", "edit")) or "text" in call.fields
         where = who.chat_id if call.chat_id is None else call.chat_id
@@ -208,7 +208,7 @@ def _listen(talk: Talk, who: Person, report: Report) -> None:
             report.leaks.append(f"to {where}, by {who.name}: {said}")
         if FAILED in said or UNUSABLE in said:
             report.errors.append(f"to {who.name}: {said}")
-    talk.api.log.clear()
+    talk.api.requests.clear()
 
 
 async def _look(
@@ -219,9 +219,9 @@ async def _look(
     report.changes += [
         f"by payload {number}: {table}" for table in after if after[table] != before.get(table)
     ]
-    for message in list(talk.api.world.messages.values()):
+    for message in list(talk.api.history.values()):
         if message not in pages:
-            del talk.api.world.messages[message.message_id]
+            del talk.api.history[message.message_id]
     return after
 
 

@@ -18,8 +18,8 @@ from storage.db import open_database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bot.local.botapi import Message
     from tests.fakes.botapi import FakeBotApi
-    from tests.fakes.botapi_world import Message
 
 ROOT = Path(__file__).parents[1]
 ME, OWNER = 42, 7
@@ -94,7 +94,7 @@ class Place:
 
     async def answer(self, text: str, beginning: str) -> Message:
         """The bot's message that begins so, after a line was typed."""
-        before = self.api.world.last_message
+        before = self.api.last_message_id
         self.api.say(ME, text)
         return await self.api.wait_for_message(
             lambda m: m.message_id > before and m.text.startswith(beginning), PATIENCE

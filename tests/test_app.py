@@ -59,7 +59,7 @@ async def test_someone_asks_and_subscribes_and_the_next_process_pushes_until_ano
         created = await place.answer("/alert ratio > 0.6", "Alert #1 ratio > 0.6")
         assert "16.67% below" in created.text
         await place.answer("/start abc", "Small caps against large caps")
-        commands = place.api.world.commands["default//"]
+        commands = place.api.commands["default//"]
         assert {"compare", "alert", "summary"} <= {command["command"] for command in commands}
 
         async with place.run() as second:

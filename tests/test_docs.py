@@ -19,7 +19,7 @@ from bot.cli.story import QUESTIONS_NOW
 from bot.config import KEYS, Config
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
-from bot.local import LocalTelegram, converse
+from bot.local import Terminal, converse
 from docs import pictures, tables
 from storage.db import open_database
 
@@ -146,17 +146,17 @@ async def replies(folder: Path, lines: list[str]) -> list[str]:
     def now() -> dt.datetime:
         return QUESTIONS_NOW
 
-    telegram = LocalTelegram(said.append, None, now)
+    terminal = Terminal(said.append, None, now)
     with open_database(folder / "bot.db") as database:
         observed = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
         rows = sample_observations()
         database.run_sync(lambda db: store(db, rows, source=SOURCE, observed_at=observed))
         config = Config().with_keys(storage={"database": database.path}, access={"mode": "open"})
-        bot = app.local_bot(app.services_of(config, database, now, live=False), telegram)
+        bot = app.local_bot(app.services_of(config, database, now, live=False), terminal.api)
         async with bot.application:
             for line in lines:
                 said.clear()
-                await converse(bot.application, telegram, [line])
+                await converse(bot.application, terminal, [line])
                 answers.append("\n".join(said))
     return answers
 

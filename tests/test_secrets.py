@@ -18,11 +18,11 @@ from telegram.error import Forbidden, NetworkError
 from bot.chat.polling import reason
 from bot.cli import main
 from bot.cli.veil import Veil, veil
+from bot.local.botapi import BOT_ID
 from bot.secrets import HIDDEN, hide, of_proxies
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, refusal
-from tests.fakes.botapi_world import BOT_ID
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,7 +109,7 @@ async def cage(tmp_path: Path) -> AsyncIterator[Cage]:
 
 
 async def answered(cage: Cage, text: str, beginning: str) -> None:
-    before = cage.api.world.last_message
+    before = cage.api.last_message_id
     cage.api.say(ME, text)
     await cage.api.wait_for_message(
         lambda m: m.message_id > before and m.text.startswith(beginning), PATIENCE

@@ -66,7 +66,7 @@ async def test_an_answer_under_way_is_finished_before_the_end(number: signal.Sig
         await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
         assert await told_to_stop(task, number) == ""
     assert [message.text.splitlines()[0] for message in place.api.messages(ME)] == ["About"]
-    assert place.api.world.updates == []
+    assert place.api.updates == []
 
 
 async def test_an_answer_that_hangs_does_not_hold_up_the_end(
@@ -125,7 +125,7 @@ async def test_another_programs_lock_on_the_file_does_not_hold_up_the_end(place:
         with closing(connect(place.database, read_only=False)) as other:
             other.execute("BEGIN IMMEDIATE")
             place.api.say(ME, "/start abc")
-            await place.api.until(lambda: place.api.world.updates == [], PATIENCE)
+            await place.api.until(lambda: place.api.updates == [], PATIENCE)
             code, said, _ = await bot.stopped()
     assert code == 0
     assert said.endswith("stopped in the middle of the work; the next start goes on with it\n")
@@ -136,7 +136,7 @@ async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
     async with at_work(place) as (_, task):
         await place.api.until(lambda: len(place.api.calls("setMyCommands")) == 2, PATIENCE)
         assert await told_to_stop(task) == ""
-    menus = place.api.world.commands
+    menus = place.api.commands
     everybody, owner = ({entry["command"] for entry in menus[key]} for key in ("default//", f"chat/{OWNER}/"))
     assert owner - everybody == {"admin"}
 

@@ -18,7 +18,7 @@ from bot.cli.voice import busy, log_briefly, log_fully, say
 from bot.copies import kept
 from bot.data.due import next_try
 from bot.errors import BotError
-from bot.local import LocalTelegram, printer
+from bot.local import Terminal, printer
 from bot.rendering.health import switched_on
 from bot.rendering.moments import moment, place_of
 from bot.services.base import wall_clock
@@ -72,7 +72,7 @@ def check(given: argparse.Namespace, config: Config) -> int:
     clock = Clock(given.now, running=False)
     with alone(config.storage.database) as database:
         services = app.services_of(config, database, clock, live=not given.offline)
-        bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, clock))
+        bot = app.local_bot(services, Terminal(printer(sys.stdout), None, clock).api)
         online = config.telegram.token and not given.offline
         telegram = app.telegram_bot(config, database, clock) if online else None
         asyncio.run(_check(bot, telegram))
@@ -157,5 +157,5 @@ def _again(config: Config, rows: Sequence[Row], failed: Collection[tuple[str, st
 
 async def _refresh(config: Config, database: Database) -> list[FetchReport]:
     services = app.services_of(config, database, wall_clock, live=True)
-    bot = app.local_bot(services, LocalTelegram(printer(sys.stdout), None, wall_clock))
+    bot = app.local_bot(services, Terminal(printer(sys.stdout), None, wall_clock).api)
     return await bot.scheduler.refresh(force=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.local import LocalTelegram
+    from bot.local import Terminal
     from bot.serving import Bot
 
 QUESTIONS_NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
@@ -55,7 +55,7 @@ def refuse_other_years(start: dt.datetime) -> None:
 
 async def play(
     bot: Bot,
-    telegram: LocalTelegram,
+    terminal: Terminal,
     echo: Callable[[str], None],
     set_clock: Callable[[dt.datetime], None],
     start: dt.datetime,
@@ -65,15 +65,15 @@ async def play(
     now = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
     await database.run(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=now))
     say("A sample market: published month-ends, simulated days between. Today is Sun 13 Dec 2020.\n")
-    await converse(bot.application, telegram, _QUESTIONS, echo=echo)
+    await converse(bot.application, terminal, _QUESTIONS, echo=echo)
     set_clock(start)
     say(f"The clock goes back to {short_date(start)} and runs session by session.\n")
-    await converse(bot.application, telegram, _ORDERS[:1], echo=echo)
+    await converse(bot.application, terminal, _ORDERS[:1], echo=echo)
     fired = await _run_on(bot, set_clock, start)
     if fired:
-        await converse(bot.application, telegram, _ORDERS[1:], echo=echo)
+        await converse(bot.application, terminal, _ORDERS[1:], echo=echo)
         await _summary_day(bot, set_clock)
-        await converse(bot.application, telegram, ("/alerts",), echo=echo)
+        await converse(bot.application, terminal, ("/alerts",), echo=echo)
 
 
 async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.datetime) -> bool:

@@ -24,7 +24,7 @@ from bot.cli.story import (
 )
 from bot.cli.voice import aside, busy, log_briefly, say
 from bot.jobs.tick import TICK_SECONDS
-from bot.local import LocalTelegram, converse, printer, typed_lines
+from bot.local import Terminal, converse, printer, typed_lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -85,12 +85,12 @@ class Screen:
 def chat(given: argparse.Namespace, config: Config) -> int:
     """`chat`: the bot in the terminal; piped lines are answered one after the other."""
     log_briefly()
-    terminal = sys.stdin.isatty()
-    clock = Clock(given.now, running=terminal)
+    interactive = sys.stdin.isatty()
+    clock = Clock(given.now, running=interactive)
     with alone(config.storage.database) as database:
         screen = Screen()
-        bot, telegram = _local(config, database, clock, given.out, screen, live=not given.offline)
-        asyncio.run(_chat(bot, telegram, screen, terminal=terminal))
+        bot, terminal = _local(config, database, clock, given.out, screen, live=not given.offline)
+        asyncio.run(_chat(bot, terminal, screen, interactive=interactive))
     return 0
 
 
@@ -102,23 +102,23 @@ def _local(
     screen: Screen,
     *,
     live: bool,
-) -> tuple[Bot, LocalTelegram]:
+) -> tuple[Bot, Terminal]:
     """The bot with a terminal for Telegram; who sits at it may use it."""
     services = app.services_of(config.with_keys(access={"mode": "open"}), database, clock, live=live)
-    telegram = LocalTelegram(screen.show, pictures, clock)
-    return app.local_bot(services, telegram), telegram
+    terminal = Terminal(screen.show, pictures, clock)
+    return app.local_bot(services, terminal.api), terminal
 
 
-async def _chat(bot: Bot, telegram: LocalTelegram, screen: Screen, *, terminal: bool) -> None:
+async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bool) -> None:
     async with bot.application:
-        if terminal:
+        if interactive:
             say("Small caps against large caps. Type /help; a number presses a button; /quit ends.")
         with busy("Asking the sources"):
             reports = await bot.scheduler.refresh()
         for report in reports:
             aside(report)
-        ticking = asyncio.create_task(_tick(bot)) if terminal else None
-        await converse(bot.application, telegram, screen.listen(prompt=terminal))
+        ticking = asyncio.create_task(_tick(bot)) if interactive else None
+        await converse(bot.application, terminal, screen.listen(prompt=interactive))
         if ticking is not None:
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -146,16 +146,16 @@ def demo(given: argparse.Namespace, config: Config) -> int:
         database = stack.enter_context(alone(path))
         clock = Clock(QUESTIONS_NOW, running=False)
         screen, config = Screen(), config.with_keys(storage={"database": path})
-        bot, telegram = _local(config, database, clock, given.out, screen, live=False)
-        asyncio.run(_demo(bot, telegram, screen, clock, start))
+        bot, terminal = _local(config, database, clock, given.out, screen, live=False)
+        asyncio.run(_demo(bot, terminal, screen, clock, start))
     return 0
 
 
-async def _demo(bot: Bot, telegram: LocalTelegram, screen: Screen, clock: Clock, start: dt.datetime) -> None:
+async def _demo(bot: Bot, terminal: Terminal, screen: Screen, clock: Clock, start: dt.datetime) -> None:
     async with bot.application:
-        await play(bot, telegram, screen.show, clock.set, start)
+        await play(bot, terminal, screen.show, clock.set, start)
         if sys.stdin.isatty():
             await catch_up(bot, clock.set)
             clock.go()
             say("Your turn: type commands, e.g. /compare 3y or /help; a number presses a button; /quit ends.")
-            await converse(bot.application, telegram, screen.listen(prompt=True))
+            await converse(bot.application, terminal, screen.listen(prompt=True))

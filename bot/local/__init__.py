@@ -1,20 +1,21 @@
-"""Telegram played in the terminal: the same Application, with no token and no network.
+"""Telegram in this process: one strict Bot API for the terminal and for tests, and the terminal's chat.
 
-`LocalTelegram` stands where the HTTP client would and answers the Bot API; `converse` feeds it what a
-person types.
+`BotApi` is the double, `LocalRequest` python-telegram-bot's way to it, `Terminal` one person's chat.
 """
 
 from __future__ import annotations
 
-from bot.local.limits import Unlimited
-from bot.local.request import LOCAL_CHAT, LocalTelegram
-from bot.local.terminal import PROMPT, converse, printer, typed_lines
+from bot.local.botapi import BotApi
+from bot.local.request import LocalRequest, NoRateLimiter
+from bot.local.terminal import LOCAL_CHAT, PROMPT, Terminal, converse, printer, typed_lines
 
 __all__ = [
     "LOCAL_CHAT",
     "PROMPT",
-    "LocalTelegram",
-    "Unlimited",
+    "BotApi",
+    "LocalRequest",
+    "NoRateLimiter",
+    "Terminal",
     "converse",
     "printer",
     "typed_lines",

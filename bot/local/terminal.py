@@ -1,24 +1,37 @@
-"""The terminal's side of a talk: lines typed or piped in, blocks printed out."""
+"""One person's chat in the terminal: typed lines become updates, what the bot does there is printed."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import re
 import sys
+import time
 from collections.abc import AsyncIterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
+from telegram import Update
+
+from bot.local.botapi import BotApi
 from bot.threads import beside
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import AsyncIterator, Callable, Iterable
+    from pathlib import Path
 
+    from telegram import Bot
     from telegram.ext import Application
 
-    from bot.local.request import LocalTelegram
+    from bot.local.botapi import Event, Json, Message, StoredFile
 
+LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id
 PROMPT = "› "
+_PRESS = re.compile(r"\[([0-9]{1,4})\]|([0-9]{1,4})")
+_SHOWS_FILE = frozenset({"sendPhoto", "sendDocument", "editMessageMedia"})
+_UNNAMED = "application"  # python-telegram-bot calls bytes without a name application.octet-stream
 _STYLES = {  # of whole lines, on a terminal
     r"(?m)^\[(?:picture|file)\] .*$": "dim",
     r"(?m)^  \[\d+\] .*$": "cyan",
@@ -26,19 +39,164 @@ _STYLES = {  # of whole lines, on a terminal
 }
 
 
+class Terminal:
+    """A private chat with one person on a Bot API of its own.
+
+    `out` prints one block of plain text; files are saved in the folder `files`, if there is one; `now` dates
+    the messages. Update ids grow from one run to the next, so that a database that remembers updates takes no
+    new one for an old one.
+    """
+
+    def __init__(
+        self,
+        out: Callable[[str], None],
+        files: Path | None,
+        now: Callable[[], dt.datetime],
+        chat_id: int = LOCAL_CHAT,
+        user_id: int = 1,
+    ) -> None:
+        self._out, self._folder = out, FileFolder(files)
+        self.chat_id, self._user_id = chat_id, user_id
+        self.api = BotApi(lambda: now().timestamp(), first_update_id=time.time_ns() // 1000)
+        self.api.names = {chat_id: "You", user_id: "You"}
+        self.api.chat(chat_id).members[user_id] = "member"
+        self.api.listeners.append(self._show)
+        self._keyboard = 0  # id of the message whose buttons were printed last
+
+    def update_for(self, line: str, bot: Bot | None = None) -> Update | None:
+        """The update of a typed line. A bare number, `1` or `[1]`, presses a button of the last keyboard.
+
+        If there is no such button, a sentence is printed and None returned. Handlers reply through `bot`.
+        """
+        number = button_number(line)
+        if number is None:
+            self.api.say(self.chat_id, line, user_id=self._user_id)
+        elif not self._press(number):
+            return None
+        return Update.de_json(self.api.updates.pop(), bot)
+
+    def _press(self, number: int) -> bool:
+        message = self.api.history.get(self._keyboard)
+        data = _callback_data(message.markup) if message else []
+        if message is None or not data:
+            self._out(f"There is no button {number}: no message with buttons is open.")
+        elif not 1 <= number <= len(data):
+            choice = f"1 to {len(data)}" if len(data) > 1 else "1"
+            self._out(f"There is no button {number}; type {choice}.")
+        else:
+            self.api.press(message.message_id, data[number - 1], self._user_id)
+            return True
+        return False
+
+    def _show(self, event: Event) -> None:
+        """Print what is new in the chat."""
+        message = event.message
+        if event.method == "answerCallbackQuery":
+            lines = [event.text] if event.text else []
+        elif message is None or event.method == "deleteMessage":
+            lines = []
+        else:
+            if message.markup:
+                self._keyboard = message.message_id
+            lines = self._lines(event.method, message)
+        if lines:
+            self._out("\n".join(lines))
+
+    def _lines(self, method: str, message: Message) -> list[str]:
+        """What a method showed of a message: its file, its text or caption, and its buttons, numbered."""
+        lines = []
+        if message.file and method in _SHOWS_FILE:
+            label = "picture" if message.photo else "file"
+            lines.append(f"[{label}] {self._folder.path_of(message.file, message.text)}")
+        if message.text and method != "editMessageReplyMarkup":
+            lines.append(message.text)
+        numbers = itertools.count(1)
+        rows = _rows(message.markup)
+        return lines + ["  " + "   ".join(_label(button, numbers) for button in row) for row in rows]
+
+
+def _rows(markup: Json | None) -> list[list[Json]]:
+    return list((markup or {}).get("inline_keyboard", ()))
+
+
+def _callback_data(markup: Json | None) -> list[str]:
+    """Callback data of the numbered buttons, in their order."""
+    return [button["callback_data"] for row in _rows(markup) for button in row if "callback_data" in button]
+
+
+def _label(button: Json, numbers: itertools.count[int]) -> str:
+    if "callback_data" in button:
+        return f"[{next(numbers)}] {button['text']}"
+    return f"{button['text']}: {button['url']}" if "url" in button else str(button["text"])
+
+
+def button_number(line: str) -> int | None:
+    """The button meant by `1` or `[1]`; None for any other line."""
+    match = _PRESS.fullmatch(line.strip())
+    return int(match[1] or match[2]) if match else None
+
+
+class FileFolder:
+    """Saves the files that the bot sends, under numbered names such as 01-compare.png.
+
+    The same file has one path. No file is overwritten: a number that other bytes of an earlier run have is
+    passed over, one that the same bytes have is used as it stands.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._paths: dict[str, str] = {}
+
+    def path_of(self, file: StoredFile, caption: str = "") -> str:
+        """Path of a file, saved when it is first asked for, or why it could not be saved."""
+        if file.file_id not in self._paths:
+            self._paths[file.file_id] = self._save(file.content, _file_name(file, caption))
+        return self._paths[file.file_id]
+
+    def _save(self, content: bytes, name: str) -> str:
+        while True:
+            numbered = f"{next(self._numbers):02d}-{name}"
+            if self._folder is None:
+                return f"{numbered} (not saved: there is no folder for pictures)"
+            path = self._folder / numbered
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    path.write_bytes(content)
+                elif path.read_bytes() != content:
+                    continue
+            except OSError as error:
+                return f"{path} (not saved: {error.strerror})"
+            return str(path)
+
+
+def _file_name(file: StoredFile, caption: str) -> str:
+    """A document's own name in plain letters; for a picture its name, or else the start of its caption."""
+    stem, dot, suffix = file.name.rpartition(".")
+    if file.kind == "photo":
+        words = caption.split("\n", 1)[0] if stem == _UNNAMED else stem or file.name
+        return f"{_slug(words) or 'picture'}.png"
+    return f"{_slug(stem) or 'file'}.{_slug(suffix)}" if dot else _slug(file.name) or "file"
+
+
+def _slug(words: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:40].strip("-")
+
+
 async def converse(
     application: Application[Any, Any, Any, Any, Any, Any],
-    telegram: LocalTelegram,
+    terminal: Terminal,
     lines: AsyncIterable[str] | Iterable[str],
     *,
     echo: Callable[[str], None] | None = None,
 ) -> None:
-    """Answer the lines one after the other, each fully before the next, until they end or say `/quit`.
+    """Answer the lines one after the other until they end or one says `/quit`.
 
-    The application must be initialised. Empty lines are passed over. `echo` is given each line behind
-    the prompt sign before it is answered, where nobody sees it typed (a played story).
+    The application must be initialised. Empty lines are skipped. `echo` gets each line with the prompt before
+    it is answered, for lines that nobody sees typed.
     """
-    async for line in _each(lines):
+    async for line in _iterate(lines):
         text = line.strip()
         if text.lower() == "/quit":
             return
@@ -46,12 +204,12 @@ async def converse(
             continue
         if echo:
             echo(f"{PROMPT}{text}")
-        update = telegram.update_for(text, application.bot)
+        update = terminal.update_for(text, application.bot)
         if update:
             await application.process_update(update)
 
 
-async def _each(lines: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
+async def _iterate(lines: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
     if isinstance(lines, AsyncIterable):
         async for line in lines:
             yield line
@@ -61,9 +219,9 @@ async def _each(lines: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]
 
 
 async def typed_lines(stream: TextIO, prompt: bool) -> AsyncIterator[str]:
-    """Lines of standard input as they come; the event loop goes on while one is awaited.
+    """Yield the lines of standard input without blocking the event loop.
 
-    With `prompt` the sign "› " is written to standard output before each line.
+    With `prompt`, "› " is written to standard output before each line.
     """
     read = _reader(stream)
     while True:
@@ -83,10 +241,10 @@ def _write(text: str) -> None:
 
 
 def _reader(stream: TextIO) -> Callable[[], str]:
-    """A function that reads one line, "" at the end.
+    """A function that reads one line, and an empty string at the end.
 
-    It reads the descriptor unbuffered where there is one: a thread that waits within a buffered
-    stream holds its lock, and the interpreter aborts on that lock when it ends meanwhile.
+    It reads the descriptor unbuffered if there is one: a thread that waits within a buffered stream holds the
+    stream's lock, and the interpreter aborts on that lock if it exits meanwhile.
     """
     try:
         descriptor = stream.fileno()
@@ -97,16 +255,16 @@ def _reader(stream: TextIO) -> Callable[[], str]:
 
 
 def _line(read: Callable[[], str]) -> str:
-    """The next line; a stream that breaks has ended."""
+    """The next line. A stream that breaks counts as ended."""
     with contextlib.suppress(OSError, ValueError):
         return read()
     return ""
 
 
 def printer(stream: TextIO) -> Callable[[str], None]:
-    """A function that prints a block of text and an empty line after it, at once and never wrapped.
+    """A function that prints a block of text and an empty line, flushed and never wrapped.
 
-    The text is plain; only on a terminal, without NO_COLOR, pictures and buttons are set off.
+    On a terminal, unless NO_COLOR is set, pictures and buttons are coloured.
     """
     if not stream.isatty() or os.environ.get("NO_COLOR"):
 

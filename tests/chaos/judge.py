@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.delivery.parts import REPEAT, compose
+from bot.local.entities import parse_html
 from bot.rendering.text import short_date, strip_html
 from tests.chaos import script
-from tests.fakes.botapi_html import parse_html
 
 if TYPE_CHECKING:
     from tests.chaos.story import Chaos
@@ -144,7 +144,7 @@ def _received(run: Chaos) -> dict[tuple[int, str], list[bool]]:
     """Messages by chat and text without its mark, in order: whether each was marked."""
     found: dict[tuple[int, str], list[bool]] = defaultdict(list)
     mark = f"{REPEAT}\n"
-    for message in [m for chat_id in run.api.world.chats for m in run.api.messages(chat_id)]:
+    for message in [m for chat_id in run.api.chats for m in run.api.messages(chat_id)]:
         found[message.chat_id, message.text.removeprefix(mark)].append(message.text.startswith(mark))
     return found
 

@@ -30,7 +30,8 @@ from tests.jobs.desk import Desk
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.fakes.botapi_world import Call, Json
+    from bot.local.botapi import Json
+    from bot.local.methods import Call
 
 ROOT = Path(__file__).parents[2]
 TOO_MANY = 5  # problems, after which there is no use in going on
@@ -190,7 +191,7 @@ class Chaos:
         day = f"{script.session(self.number):%Y-%m-%d}"
         while True:
             await asyncio.sleep(0.04)
-            if not self.api.world.updates and len(self.api.calls("getUpdates")) > polls:
+            if not self.api.updates and len(self.api.calls("getUpdates")) > polls:
                 with contextlib.suppress(StorageError):
                     (found,) = self.rows(DRAINED, day, day)
                     if (found["waiting"], found["due"]) == (0, 0) and min(
@@ -217,8 +218,8 @@ class Chaos:
         lines += [f"/summary on 03:{self.number % 60:02d}"]
         for line in lines:
             self.api.say(script.TALKER, line)
-            self.commands[self.api.world.last_update] = line
-            self._said[self.api.world.last_update] = self.api.world.updates[-1]
+            self.commands[self.api.last_update_id] = line
+            self._said[self.api.last_update_id] = self.api.updates[-1]
 
     def _redeliver(self) -> None:
         """Some of the newest updates come again, as Telegram does when it heard no confirmation.
@@ -227,12 +228,12 @@ class Chaos:
         """
         newest = sorted(self.commands)[-REDELIVERED:]
         newest = newest[: self.chance.randint(1, REDELIVERED)]
-        present = {update["update_id"] for update in self.api.world.updates}
+        present = {update["update_id"] for update in self.api.updates}
         for update_id in newest:
             if update_id not in present and self.chance.random() < 0.7:
                 self.redelivered += 1
-                self.api.world.updates.append(self._said[update_id])
-        self.api.world.updates.sort(key=lambda update: int(update["update_id"]))
+                self.api.updates.append(self._said[update_id])
+        self.api.updates.sort(key=lambda update: int(update["update_id"]))
 
     def _fault(self) -> None:
         """Now and then a message's outcome is unknown, or its chat is halted."""

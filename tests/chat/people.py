@@ -16,7 +16,6 @@ from bot.chat.commands import COMMANDS
 from bot.chat.preferences import SETTINGS
 from storage import access
 from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
-from tests.fakes.botapi_methods import person
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from bot.local.botapi import Json, Message
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Json, Message
 
 ADMIN, MEMBER, STRANGER, BLOCKED = 21, 22, 23, 24
 # Marks in the rows of a chat, that no other may be shown.
@@ -104,19 +103,13 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def typed(talk: Talk, who: Person, text: str) -> Json:
     """The update of a line that somebody types."""
     talk.api.say(who.chat_id, text, user_id=who.user_id, anonymous=who.hidden)
-    update: Json = talk.api.world.updates.pop()
-    return update
+    return talk.api.updates.pop()
 
 
 def pressed(talk: Talk, who: Person, message: Message, data: str) -> Json:
     """The update of a button, which need not be on the message; Telegram names who really pressed it."""
-    world = talk.api.world
-    world.last_query += 1
-    world.last_update += 1
-    query = f"{world.last_query}"
-    world.queries[query] = None
-    content = {"id": query, "from": person(who.user_id), "message": message.json(), "chat_instance": "7"}
-    return {"update_id": world.last_update, "callback_query": {**content, "data": data}}
+    talk.api.send_callback_data(message, data, who.user_id)
+    return talk.api.updates.pop()
 
 
 async def buttons(talk: Talk, *, deeper: bool = False) -> list[str]:
@@ -133,7 +126,7 @@ async def buttons(talk: Talk, *, deeper: bool = False) -> list[str]:
         for line in command_lines():
             if not _ends(line):
                 await _do(talk, typed(talk, who, line), found)
-    pages = {who.name: talk.api.world.message(talk.api.chat(who.chat_id), text="a page") for who in pressers}
+    pages = {who.name: talk.api.add_message(talk.api.chat(who.chat_id), text="a page") for who in pressers}
     for data in tuple(found.values()) if deeper else ():
         for who in pressers if not _ends(data) else ():
             await _do(talk, pressed(talk, who, pages[who.name], data), found)
@@ -149,7 +142,7 @@ async def _do(talk: Talk, update: Json, found: dict[str, str]) -> None:
     """Deliver an update, and note by their shape the buttons that there are then."""
     talk.now += STEP
     await talk.deliver(update)
-    for message in talk.api.world.messages.values():
+    for message in talk.api.history.values():
         for data in (data for row in message.buttons for _, data in row):
             found.setdefault(_NUMBER_OR_METRIC.sub("#", data), data)
 

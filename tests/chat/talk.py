@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.analytics.market import Market
+    from bot.local.botapi import Json, Message
     from storage.db import Database
-    from tests.fakes.botapi_world import Json, Message
 
 ME, YOU, OWNER, GROUP = 42, 43, 7, -100200
 NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
@@ -60,12 +60,12 @@ class Talk:
 
     async def answers(self) -> list[Message]:
         """Deliver what Telegram holds and wait until it is dealt with; messages sent or edited, in order."""
-        before = {key: message.edits for key, message in self.api.world.messages.items()}
-        updates, self.api.world.updates = self.api.world.updates, []
+        before = {key: message.edits for key, message in self.api.history.items()}
+        updates, self.api.updates = self.api.updates, []
         await self.deliver(*updates)
         return [
             message
-            for key, message in self.api.world.messages.items()
+            for key, message in self.api.history.items()
             if before.get(key) != message.edits and message.sender["is_bot"]
         ]
 
@@ -92,7 +92,8 @@ class Talk:
 
     def notes(self) -> list[str]:
         """Texts shown over the chat at pressed buttons."""
-        return [said["text"] for said in self.api.world.queries.values() if said and said.get("text")]
+        answers = [query.answer for query in self.api.callback_queries.values() if query.answer]
+        return [answer["text"] for answer in answers if answer.get("text")]
 
     async def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table."""

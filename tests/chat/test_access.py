@@ -13,8 +13,8 @@ from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bot.local.botapi import Message
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Message
 
 STRANGER, OTHER = 3, 4
 RULE = "ratio > 0.9"
@@ -51,8 +51,8 @@ async def test_approved_the_stranger_is_told_and_let_in_also_after_a_restart(
     async with talking(None, tmp_path, **settings) as talk:
         talk.api.chat(STRANGER)
         talk.api.chat(OWNER)
-        talk.api.world.last_update += 1_000
-        kept = talk.api.world.message(talk.api.chat(OWNER), text=asked.text, markup=asked.markup)
+        talk.api.last_update_id += 1_000
+        kept = talk.api.add_message(talk.api.chat(OWNER), text=asked.text, markup=asked.markup)
         (said,) = await talk.press(kept, "Approve")
         assert (said.message_id, said.text) == (kept.message_id, "Let in: User 3, 3")
         (welcome,) = await talk.pushed(STRANGER)
@@ -60,7 +60,7 @@ async def test_approved_the_stranger_is_told_and_let_in_also_after_a_restart(
         assert (await talk.press(welcome, "Begin"))[0].text.startswith("Small caps")
         assert (await talk.ask("/status", STRANGER))[0].text.startswith("Status")
     async with talking(None, tmp_path, **settings) as talk:
-        talk.api.world.last_update += 2_000
+        talk.api.last_update_id += 2_000
         assert (await talk.ask("/status", STRANGER))[0].text.startswith("Status")
         assert await talk.ask("/status", OTHER) != []
 
@@ -77,7 +77,7 @@ async def test_rejected_nobody_is_asked_about_again(house: Talk) -> None:
 async def test_a_decision_delivered_again_is_made_once(house: Talk) -> None:
     asked = await wish(house)
     house.api.press(asked.message_id, "e/admin approve 3")
-    (update,) = house.api.world.updates
+    (update,) = house.api.updates
     await house.answers()
     await house.ask("/admin reject 3", OWNER)
     await house.deliver(update)
@@ -131,7 +131,7 @@ async def test_a_strangers_button_is_refused_in_a_note(house: Talk) -> None:
 
 async def test_a_name_cannot_become_markup(house: Talk) -> None:
     house.api.say(STRANGER, "/start")
-    (update,) = house.api.world.updates
+    (update,) = house.api.updates
     update["message"]["from"] |= {"first_name": "<b>&lt;A", "username": "a_b"}
     await house.answers()
     (asked,) = await house.pushed(OWNER)
@@ -141,7 +141,7 @@ async def test_a_name_cannot_become_markup(house: Talk) -> None:
 @pytest.mark.parametrize(("name", "shown"), [("A\u202e3 ,B\nC\x00", "A3 ,BC"), ("\u2066\u200f", "unnamed")])
 async def test_a_name_cannot_turn_around_the_words_beside_it(name: str, shown: str, house: Talk) -> None:
     house.api.say(STRANGER, "/start")
-    house.api.world.updates[0]["message"]["from"]["first_name"] = name
+    house.api.updates[0]["message"]["from"]["first_name"] = name
     await house.answers()
     assert (await house.pushed(OWNER))[0].text.splitlines()[1] == f"{shown}, 3"
     assert [row["title"] for row in await house.rows("access")] == [shown]
@@ -284,14 +284,14 @@ async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_o
         assert await close_doors(talk.bot.services, besides=1) == 1
         assert await states(talk) == {ME: "active", YOU: "inactive", OWNER: "active", GROUP: "active"}
         assert await close_doors(talk.bot.services, besides=1) == 0
-        talk.api.world.last_update += 1_000  # those before are noted in the database
+        talk.api.last_update_id += 1_000  # those before are noted in the database
         talk.api.unblock(YOU)
         await talk.answers()
         assert (await states(talk))[YOU] == "inactive"
     async with talking(None, tmp_path, mode="allowlist", users=everybody) as talk:
         await close_doors(talk.bot.services, besides=1)
         assert set((await states(talk)).values()) == {"active"}
-        talk.api.world.last_update += 2_000
+        talk.api.last_update_id += 2_000
         talk.api.block(YOU)
         await talk.answers()
         await close_doors(talk.bot.services, besides=1)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.local.botapi import Message
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Message
 
 RULE = "ratio > sma 200"
 OCTOBER = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
@@ -47,7 +47,7 @@ async def october(with_alert: Path, tmp_path: Path) -> AsyncIterator[Talk]:
     async with talking(with_alert, tmp_path) as talk:
         talk.now = OCTOBER
         talk.api.chat(ME)
-        talk.api.world.last_update += 1_000  # those before are noted in the database
+        talk.api.last_update_id += 1_000  # those before are noted in the database
         yield talk
 
 

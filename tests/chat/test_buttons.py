@@ -10,11 +10,10 @@ from bot.chart_process import ChartRenderer
 from tests.chat.people import STEP
 from tests.chat.talk import ME, YOU
 from tests.fakes.botapi_faults import refusal
-from tests.fakes.botapi_methods import person
 
 if TYPE_CHECKING:
+    from bot.local.botapi import Json, Message
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Json, Message
 
 PICTURES = (
     "/compare", "/trend", "/flows", "/multiples", "/fundamentals", "/chart ratio",
@@ -25,13 +24,8 @@ OLD = "Bad Request: query is too old and response timeout expired or query ID is
 
 def pressed(talk: Talk, message: Message, data: str, user_id: int = ME) -> Json:
     """The update of a button that nobody was given."""
-    world = talk.api.world
-    world.last_query += 1
-    world.last_update += 1
-    query = f"{world.last_query}"
-    world.queries[query] = None
-    content = {"id": query, "from": person(user_id), "message": message.json(), "chat_instance": "7"}
-    return {"update_id": world.last_update, "callback_query": {**content, "data": data}}
+    talk.api.send_callback_data(message, data, user_id)
+    return talk.api.updates.pop()
 
 
 async def test_a_button_edits_its_message_in_place(talk: Talk) -> None:
@@ -112,7 +106,7 @@ async def test_a_picture_is_uploaded_once_and_then_sent_by_its_id(talk: Talk) ->
     _, second = await talk.ask("/chart drawdown", YOU)
     assert first.photo == second.photo
     assert [set(call.files) for call in talk.api.calls("sendPhoto")] == [{"photo"}, set()]
-    assert talk.api.world.actions == [(ME, "upload_photo"), (YOU, "upload_photo")]
+    assert talk.api.actions == [(ME, "upload_photo"), (YOU, "upload_photo")]
 
 
 async def test_every_picture_can_be_drawn_in_a_process_of_its_own(talk: Talk) -> None:
@@ -130,9 +124,9 @@ async def test_every_picture_can_be_drawn_in_a_process_of_its_own(talk: Talk) ->
 
 async def test_a_picture_whose_id_is_refused_is_uploaded_again(talk: Talk) -> None:
     await talk.ask("/chart drawdown")
-    talk.api.world.files.clear()
+    talk.api.files.clear()
     _, again = await talk.ask("/chart drawdown")
-    assert again.photo in talk.api.world.files
+    assert again.photo in talk.api.files
     assert [call.status for call in talk.api.calls("sendPhoto")] == [200, 400, 200]
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.local.botapi import Message
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Message
 
 ARMED, CROSSED = (dt.datetime(2020, 10, day, 22, tzinfo=dt.UTC) for day in (5, 6))
 WITHOUT_DATA = {
@@ -66,7 +66,7 @@ async def test_every_command_answers_its_example_with_date_source_and_sample_lab
     command: Command, with_event: Path, tmp_path: Path
 ) -> None:
     async with talking(with_event, tmp_path) as talk:
-        talk.api.world.last_update += 1_000  # those before are noted in the database
+        talk.api.last_update_id += 1_000  # those before are noted in the database
         text, *pictures = await talk.ask(command.example)
     assert "is not" not in text.text.splitlines()[0]
     assert [bool(m.photo) for m in pictures if not m.document] == [True] * (command.name in WITH_PICTURE)

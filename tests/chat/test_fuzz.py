@@ -94,7 +94,7 @@ def test_whatever_a_stranger_sends_changes_nothing_at_all(
         pages = {}
         for who in STRANGERS:
             runner.run(talk.deliver(typed(talk, who, "/start")))
-            pages[who.name] = talk.api.world.message(talk.api.chat(who.chat_id), text="a page")
+            pages[who.name] = talk.api.add_message(talk.api.chat(who.chat_id), text="a page")
         before, said = runner.run(talk.database.run(rows)), len(talk.api.calls("sendMessage"))
 
         @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])

@@ -38,7 +38,7 @@ def with_alert(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def group(with_alert: Path, tmp_path: Path) -> AsyncIterator[Talk]:
     async with talking(with_alert, tmp_path) as talk:
         talk.api.chat(GROUP).members.update({ADMIN: "administrator", MEMBER: "member"})
-        talk.api.world.last_update += 1_000  # those before are noted in the database
+        talk.api.last_update_id += 1_000  # those before are noted in the database
         yield talk
 
 
@@ -86,18 +86,18 @@ async def test_what_somebody_else_wrote_is_no_command_of_who_sends_it_on(
     before = await settings(group)
     for typed in ("/alert 1 off", "/about"):
         group.api.say(GROUP, typed, user_id=user_id)
-        group.api.world.updates[-1]["message"] |= marks
+        group.api.updates[-1]["message"] |= marks
     assert await group.answers() == []
     assert await settings(group) == before
 
 
 async def test_in_private_a_rule_can_be_forwarded_but_a_card_of_a_bot_asks_nothing(talk: Talk) -> None:
     talk.api.say(ME, f"/alert {RULE}")
-    talk.api.world.updates[-1]["message"]["forward_origin"] = BY_HAND
+    talk.api.updates[-1]["message"]["forward_origin"] = BY_HAND
     assert (await talk.answers())[0].text.startswith("Alert #1")
     for typed in ("IWM and SPY · close of Fri 11 Dec 2020", "/forgetme yes"):
         talk.api.say(ME, typed)
-        talk.api.world.updates[-1]["message"]["via_bot"] = CARDS
+        talk.api.updates[-1]["message"]["via_bot"] = CARDS
     assert await talk.answers() == []
     assert len(await talk.rows("alerts")) == 1
 
@@ -130,7 +130,7 @@ async def test_administrators_change_alerts_and_settings(status: str, typed: str
 async def test_an_anonymous_administrator_is_one_of_this_group_only(group: Talk) -> None:
     before = await settings(group)
     group.api.say(GROUP, "/alert 1 off", anonymous=True)
-    forged = group.api.world.updates.pop()
+    forged = group.api.updates.pop()
     forged["message"]["sender_chat"] = {"id": GROUP - 1, "type": "supergroup", "title": "Elsewhere"}
     await group.deliver(forged)
     assert group.api.messages(GROUP)[-1].text == ADMINISTRATORS
@@ -265,7 +265,7 @@ async def test_blocked_or_kicked_the_chat_sleeps_and_wakes_when_let_in_again(gro
 async def test_blocked_without_being_told_the_chat_sleeps_at_the_first_answer(
     group: Talk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    group.api.block(GROUP, "bot was kicked from the supergroup chat", tell=False)
+    group.api.block(GROUP, "bot was kicked from the supergroup chat", notify_bot=False)
     assert await group.ask("/about", GROUP, user_id=MEMBER) == []
     (row,) = await group.rows("chats")
     assert (row["status"], row["reason"]) == (
@@ -273,16 +273,16 @@ async def test_blocked_without_being_told_the_chat_sleeps_at_the_first_answer(
         "Forbidden: bot was kicked from the supergroup chat",
     )
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    group.api.unblock(GROUP, tell=False)
+    group.api.unblock(GROUP, notify_bot=False)
     await group.ask("/start@small_large_bot", GROUP, user_id=MEMBER)
     assert [row["status"] for row in await group.rows("chats")] == ["active"]
 
 
 async def test_an_old_removal_delivered_again_does_not_put_the_chat_to_sleep(group: Talk) -> None:
     group.api.block(GROUP, "bot was kicked from the supergroup chat")
-    (removal,) = group.api.world.updates
+    (removal,) = group.api.updates
     await group.answers()
-    group.api.unblock(GROUP, tell=False)
+    group.api.unblock(GROUP, notify_bot=False)
     await group.ask("/start@small_large_bot", GROUP, user_id=MEMBER)
     await group.deliver(removal)
     assert [row["status"] for row in await group.rows("chats")] == ["active"]
@@ -290,7 +290,7 @@ async def test_an_old_removal_delivered_again_does_not_put_the_chat_to_sleep(gro
 
 async def test_a_group_that_becomes_a_supergroup_keeps_its_alerts(group: Talk) -> None:
     group.api.migrate(GROUP, GROUP - 7)
-    moves = list(group.api.world.updates)
+    moves = list(group.api.updates)
     await group.answers()
     noted = {row["update_id"] for row in await group.rows("updates")}
     assert moves[0]["update_id"] in noted
@@ -300,7 +300,7 @@ async def test_a_group_that_becomes_a_supergroup_keeps_its_alerts(group: Talk) -
 
 async def test_an_answer_to_a_group_that_has_moved_moves_what_is_stored(group: Talk) -> None:
     group.api.migrate(GROUP, GROUP - 7)
-    group.api.world.updates.clear()
+    group.api.updates.clear()
     await group.ask("/about", GROUP, user_id=ADMIN)
     assert [row["chat_id"] for row in await group.rows("alerts")] == [GROUP - 7]
 

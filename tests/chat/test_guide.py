@@ -81,7 +81,7 @@ async def test_what_was_chosen_outlives_a_restart(sample: Path, tmp_path: Path) 
     (tmp_path / "again").mkdir()
     async with talking(tmp_path / "bot.db", tmp_path / "again") as talk:
         talk.api.chat(ME)
-        talk.api.world.last_update += 1_000  # those before are noted in the database
+        talk.api.last_update_id += 1_000  # those before are noted in the database
         (message,) = await talk.ask("/about")
         message.markup = {"inline_keyboard": [[{"text": "sma 200", "callback_data": data}]]}
         (shown,) = await talk.press(message, "sma 200")

@@ -22,8 +22,7 @@ async def offered(talk: Talk, text: str, user_id: int = ME) -> list[dict[str, An
     """What Telegram shows to somebody who types behind the bot's name."""
     query = talk.api.type_inline(user_id, text)
     await talk.answers()
-    answer = talk.api.world.inline[query]
-    return [] if answer is None else answer["results"]
+    return talk.api.inline_queries[query].results or []
 
 
 async def test_a_window_is_one_card_with_date_source_and_both_returns(talk: Talk) -> None:

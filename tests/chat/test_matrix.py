@@ -114,11 +114,11 @@ async def cell(talk: Talk, who: Person, update: dict[str, Any], recorder: Record
     """What came of one update: RAN, what was said, or SILENCE."""
     talk.now += STEP
     before, said = recorder.ran, len(talk.notes())
-    sent = {key: message.edits for key, message in talk.api.world.messages.items()}
+    sent = {key: message.edits for key, message in talk.api.history.items()}
     await talk.deliver(update)
     fresh = [
         message.text
-        for key, message in talk.api.world.messages.items()
+        for key, message in talk.api.history.items()
         if sent.get(key) != message.edits and message.sender["is_bot"] and message.chat_id == who.chat_id
     ]
     if recorder.ran > before:
@@ -133,7 +133,7 @@ async def test_every_cell(
 ) -> None:
     async with village(sample, tmp_path) as talk:
         await talk.deliver(typed(talk, who, "/about"))  # a stranger's one polite line
-        page = talk.api.world.message(talk.api.chat(who.chat_id), text="a page")
+        page = talk.api.add_message(talk.api.chat(who.chat_id), text="a page")
         recorder = Recorder(monkeypatch)
         before = await talk.database.run(rows)
         expected, wrong = EXPECTED[who.name], []
@@ -160,7 +160,7 @@ async def test_a_button_pressed_in_the_name_of_a_group_is_its_pressers(sample: P
     """The id of anonymous administrators opens nothing by itself."""
     anonymous = PEOPLE[5].__class__("forged", PEOPLE[5].chat_id, 1087968824)
     async with village(sample, tmp_path) as talk:
-        page = talk.api.world.message(talk.api.chat(anonymous.chat_id), text="a page")
+        page = talk.api.add_message(talk.api.chat(anonymous.chat_id), text="a page")
         before = await talk.database.run(rows)
         update = pressed(talk, anonymous, page, "e/alert 1 off")
         update["callback_query"]["message"]["sender_chat"] = page.chat.json()
@@ -173,7 +173,7 @@ async def test_a_message_without_a_chat_ends_the_waiting_and_nothing_else(
     sample: Path, tmp_path: Path
 ) -> None:
     async with village(sample, tmp_path) as talk:
-        page = talk.api.world.message(talk.api.chat(ME), text="a page")
+        page = talk.api.add_message(talk.api.chat(ME), text="a page")
         update = pressed(talk, PEOPLE[0], page, "e/about")
         update["callback_query"].pop("message")
         update["callback_query"]["inline_message_id"] = "7"

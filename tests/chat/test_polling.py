@@ -44,8 +44,8 @@ async def test_updates_are_fetched_once_and_confirmed_at_the_end(talk: Talk) -> 
     talk.api.say(ME, "/about")
     arrived = await polling.one()
     await polling.poller.confirm()
-    assert arrived == talk.api.world.last_update
-    assert talk.api.world.updates == []
+    assert arrived == talk.api.last_update_id
+    assert talk.api.updates == []
     assert polling.rests == []
     asked = talk.api.calls("getUpdates")[0].fields["allowed_updates"]
     assert asked == '["message", "callback_query", "inline_query", "my_chat_member"]'
@@ -55,17 +55,17 @@ async def test_an_update_that_cannot_be_read_costs_only_itself(
     talk: Talk, caplog: pytest.LogCaptureFixture
 ) -> None:
     talk.api.say(ME, "Which?")
-    talk.api.world.updates[0]["message"]["poll"] = {"id": "1", "question": "Which?"}
+    talk.api.updates[0]["message"]["poll"] = {"id": "1", "question": "Which?"}
     talk.api.say(ME, "/about")
     polling = Polling(talk)
     assert [await polling.one() for _ in range(2)] == [
-        talk.api.world.last_update - 1,
-        talk.api.world.last_update,
+        talk.api.last_update_id - 1,
+        talk.api.last_update_id,
     ]
     assert polling.rests == []
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"update {talk.api.world.last_update - 1} cannot be read and is left out (TypeError)"
+        f"update {talk.api.last_update_id - 1} cannot be read and is left out (TypeError)"
     )
 
 

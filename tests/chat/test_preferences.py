@@ -134,7 +134,7 @@ async def test_in_groups_members_look_and_administrators_set(talk: Talk) -> None
 
 async def test_a_setting_delivered_again_is_not_set_again(talk: Talk) -> None:
     talk.api.say(ME, "/settings theme dark")
-    (update,) = talk.api.world.updates
+    (update,) = talk.api.updates
     await talk.answers()
     await talk.ask("/settings theme light")
     await talk.deliver(update)
@@ -162,7 +162,7 @@ def ground(talk: Talk, file_id: str | None) -> str:
 
     from PIL import Image  # noqa: PLC0415 - here only
 
-    with Image.open(io.BytesIO(talk.api.world.files[file_id or ""])) as picture:
+    with Image.open(io.BytesIO(talk.api.files[file_id or ""].content)) as picture:
         red, green, blue = picture.convert("RGB").getpixel((1, 1))  # type: ignore[misc]
     return f"#{red:02X}{green:02X}{blue:02X}"
 

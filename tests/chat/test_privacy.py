@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.local.botapi import Json
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Json
 
 ELSEWHERE = -100_300  # a group of which the guest was the first to write
 GUEST = 987_654_321  # stands nowhere in a table but where the guest is meant
@@ -77,7 +77,7 @@ async def home(lived_in: Path, tmp_path: Path) -> AsyncIterator[Talk]:
         for chat_id in (ME, GUEST, OWNER):
             talk.api.chat(chat_id)
         talk.api.chat(GROUP).members.update({GUEST: "administrator", YOU: "member"})
-        talk.api.world.last_update += 1_000
+        talk.api.last_update_id += 1_000
         yield talk
 
 
@@ -156,7 +156,7 @@ async def test_a_failure_half_way_deletes_nothing(home: Talk, monkeypatch: pytes
 
 async def test_a_deletion_delivered_again_deletes_nothing_new(home: Talk) -> None:
     home.api.say(ME, "/forgetme yes")
-    (update,) = home.api.world.updates
+    (update,) = home.api.updates
     await home.answers()
     await home.ask("/alert ratio > 0.7")
     await home.deliver(update)
@@ -172,7 +172,7 @@ async def test_while_its_message_is_on_the_way_a_chat_can_be_forgotten(home: Tal
 
 
 def exported(talk: Talk, message: Any) -> Json:  # noqa: ANN401 - a Message
-    content: Json = json.loads(talk.api.world.files[message.document])
+    content: Json = json.loads(talk.api.files[message.document].content)
     return content
 
 

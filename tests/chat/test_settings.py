@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.local.botapi import Message
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Message
 
 MINUTE = dt.timedelta(minutes=1)
 ZONE = "America/New_York"
@@ -129,7 +129,7 @@ async def test_start_wakes_a_chat_that_had_blocked_the_bot(talk: Talk) -> None:
     talk.api.block(ME)
     await talk.answers()
     assert [row["status"] for row in await talk.rows("chats")] == ["inactive"]
-    talk.api.unblock(ME, tell=False)
+    talk.api.unblock(ME, notify_bot=False)
     await talk.ask("/start")
     assert [row["status"] for row in await talk.rows("chats")] == ["active"]
 

@@ -24,15 +24,15 @@ from tests.fakes.botapi_faults import bad_gateway, drop, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bot.local.botapi import Json
     from tests.chat.talk import Talk
-    from tests.fakes.botapi_world import Json
 
 RULE = "ratio > 0.9"
 
 
 def taken(talk: Talk) -> list[Json]:
     """The updates that Telegram holds, taken away from it."""
-    updates, talk.api.world.updates = talk.api.world.updates, []
+    updates, talk.api.updates = talk.api.updates, []
     return updates
 
 
@@ -201,7 +201,7 @@ async def test_long_work_is_shown_in_its_topic_until_it_is_done(
     brake.go.set()
     (answer,) = await answering
     assert answer.text.startswith("About")
-    assert talk.api.world.actions == [(GROUP, "typing")] * 2
+    assert talk.api.actions == [(GROUP, "typing")] * 2
     assert talk.api.calls("sendChatAction")[0].fields["message_thread_id"] == "5"
 
 

@@ -69,7 +69,7 @@ async def test_a_picture_carries_a_short_text(office: Office) -> None:
     await office.delivery.drain()
     (message,) = office.api.messages(ME)
     assert message.text == "ytd"
-    assert office.api.world.files[message.photo or ""] == png()
+    assert office.api.files[message.photo or ""].content == png()
 
 
 async def test_alerts_go_before_summaries_and_a_chat_keeps_its_order(office: Office) -> None:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.local.methods import Call
     from tests.delivery.office import Office
     from tests.fakes.botapi_faults import Fault
-    from tests.fakes.botapi_world import Call
 
 
 # Chats that cannot be written to

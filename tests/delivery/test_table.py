@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from tests.fakes.botapi import RecordedRequest
     from tests.fakes.botapi_faults import Fault
-    from tests.fakes.botapi_server import Logged
 
 SOON = 0.3  # seconds
 
@@ -201,7 +201,7 @@ async def play(steps: list[tuple[str, int, Fault, str]], path: Path) -> None:
             await office.delivery.drain()
         await settled(office)
         await counted(office)
-        assert broken_halts(office.api.log) == []
+        assert broken_halts(office.api.requests) == []
 
 
 @asynccontextmanager
@@ -266,7 +266,7 @@ async def counted(office: Office) -> None:
         assert row["status"] != "sent" or all(marks), row
 
 
-def broken_halts(log: list[Logged]) -> list[Logged]:
+def broken_halts(log: list[RecordedRequest]) -> list[RecordedRequest]:
     """Messages that came within a halt of their chat, or of all chats."""
     until: dict[int, float] = {}
     everyone, found = 0.0, []

@@ -1,4 +1,4 @@
-"""A strict, stateful Bot API on loopback, for tests and for trying the bot by hand.
+"""The Bot API of bot.local on loopback HTTP, with what tests need: recorded requests and scripted faults.
 
     async with FakeBotApi() as api:
         bot = ExtBot(api.token, base_url=api.base_url)
@@ -7,7 +7,7 @@
         api.press(message.message_id, message.buttons[0][0][1], user_id=42)
         api.fail("sendMessage", flood(30), chat_id=42)
 
-By hand, `python -m tests.fakes.botapi --port 8081` prints the URL and the token to configure; each line typed
+By hand, `python -m tests.fakes.botapi --port 8081` prints the URL and the token to configure. Each line typed
 is then sent to the bot as user 42, and what the bot sends is printed.
 """
 
@@ -16,121 +16,273 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import re
 import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from tests.fakes.botapi_html import Refused, utf16_length
-from tests.fakes.botapi_methods import member, person
-from tests.fakes.botapi_server import FOREVER, Server
-from tests.fakes.botapi_world import BOT, BOT_ID, Chat, Json, Message
+from bot.local.botapi import BOT, BOT_ID, BOT_USER, BotApi, BotApiError, Json, Message, Upload
+from bot.local.methods import Call, pending_updates, perform
+from tests.fakes.botapi_http import HttpRequest, read_request, response
 
-ANONYMOUS_ADMIN = 1087968824
+if TYPE_CHECKING:
+    from tests.fakes.botapi_faults import Fault
+
+T = TypeVar("T")
+TOKEN = f"{BOT_ID}:AAF-fake_token_of_the_loopback_Bot0"
+FOREVER = 10_000_000
 
 
-class FakeBotApi(Server):
-    """The server, and the people who write to the bot."""
+@dataclass
+class RecordedRequest:
+    """One request as it came in; `status` 0 means that no answer was given."""
 
-    def chat(self, chat_id: int, kind: str = "private") -> Chat:
-        """The chat of this id, made when it is new; ids below zero are groups."""
-        if chat_id not in self.world.chats:
-            kind = "supergroup" if kind == "private" and chat_id < 0 else kind
-            self.world.chats[chat_id] = Chat(chat_id, kind)
-        return self.world.chats[chat_id]
+    call: Call
+    at: float
+    status: int = 0
+    description: str = ""
 
-    def say(
+    @property
+    def method(self) -> str:
+        """The method called."""
+        return self.call.method
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Its parameters."""
+        return self.call.fields
+
+    @property
+    def files(self) -> Mapping[str, Upload]:
+        """Its uploads."""
+        return self.call.files
+
+    @property
+    def chat_id(self) -> int | None:
+        """The chat named, None without one."""
+        return self.call.chat_id
+
+
+@dataclass
+class _ScriptedFault:
+    method: str
+    fault: Fault
+    chat_id: int | None
+    times: int
+    after: int
+
+    def strikes(self, call: Call) -> bool:
+        """Whether the fault applies to this call; counts down."""
+        if (
+            self.method not in ("*", call.method)
+            or self.chat_id not in (None, call.chat_id)
+            or not self.times
+        ):
+            return False
+        if self.after:
+            self.after -= 1
+            return False
+        self.times -= 1
+        return True
+
+
+class FakeBotApi(BotApi):
+    """A Bot API that listens on loopback; `poll_limit` caps the seconds of a long poll."""
+
+    def __init__(
         self,
-        chat_id: int,
-        text: str,
         *,
-        user_id: int | None = None,
-        chat_type: str = "private",
-        thread_id: int | None = None,
-        anonymous: bool = False,
-    ) -> Message:
-        """A person (or an anonymous administrator) writes; queued as an update."""
-        chat = self.chat(chat_id, chat_type)
-        user = user_id or (chat_id if chat.kind == "private" else 1001)
-        chat.members.setdefault(user, "member")
-        if thread_id:
-            chat.threads.add(thread_id)
-        sender = {"id": ANONYMOUS_ADMIN, "is_bot": True, "first_name": "Group"} if anonymous else person(user)
-        message = self.world.message(
-            chat,
-            sender=sender,
-            text=text,
-            entities=_command(text),
-            thread_id=thread_id,
+        port: int = 0,
+        poll_limit: float = 1.0,
+        clock: Callable[[], float] = time.time,
+        token: str = TOKEN,
+    ) -> None:
+        super().__init__(clock)
+        self.token = token
+        self.requests: list[RecordedRequest] = []
+        self._faults: list[_ScriptedFault] = []
+        self._port, self._poll_limit = port, poll_limit
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._last_poll = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        if self._server:
+            self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    @property
+    def root(self) -> str:
+        """Where the server listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def base_url(self) -> str:
+        """What python-telegram-bot calls base_url."""
+        return f"{self.root}/bot"
+
+    @property
+    def base_file_url(self) -> str:
+        """What python-telegram-bot calls base_file_url."""
+        return f"{self.root}/file/bot"
+
+    # Controls of a test.
+
+    def fail(
+        self,
+        method: str,
+        fault: Fault,
+        *,
+        chat_id: int | None = None,
+        times: int = 1,
+        after: int = 0,
+    ) -> None:
+        """Script a fault of `method` ("*": any) in a chat (None: any), `times` times, after `after` calls."""
+        self._faults.append(_ScriptedFault(method, fault, chat_id, times, after))
+
+    def heal(self) -> None:
+        """Forget all scripted faults."""
+        self._faults.clear()
+
+    def messages(self, chat_id: int) -> list[Message]:
+        """The bot's messages in a chat, oldest first, as they are after edits and deletions."""
+        return [message for message in self._bot_messages() if message.chat_id == chat_id]
+
+    def _bot_messages(self) -> list[Message]:
+        return [message for message in self.history.values() if message.sender is BOT_USER]
+
+    def calls(self, method: str, chat_id: int | None = None) -> list[RecordedRequest]:
+        """The requests for a method, faults and refusals included."""
+        return [
+            request
+            for request in self.requests
+            if request.method == method and chat_id in (None, request.chat_id)
+        ]
+
+    async def until(self, check: Callable[[], T | None], seconds: float = 5.0) -> T:
+        """Return the first true result of `check`. Raises AssertionError with the last messages."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not (result := check()):
+                    await self._changed.wait()
+        except TimeoutError:
+            last = [message.text for message in self.history.values()][-5:]
+            raise AssertionError(f"not seen in {seconds} s; the last messages are {last}") from None
+        return result
+
+    async def wait_for_message(self, wanted: Callable[[Message], Any], seconds: float = 5.0) -> Message:
+        """First message of the bot, sent or edited, that `wanted` accepts; earlier messages count too."""
+        return await self.until(
+            lambda: next((message for message in self._bot_messages() if wanted(message)), None), seconds
         )
-        content = {**message.json(), **({"sender_chat": chat.json()} if anonymous else {})}
-        self.world.update("message", content)
+
+    def queue_update(self, kind: str, content: Json) -> int:
+        """Queue an update, and wake a long poll."""
+        update_id = super().queue_update(kind, content)
         self.notify()
-        return message
+        return update_id
 
-    def press(self, message_id: int, data: str, user_id: int | None = None) -> str:
-        """A person presses a button that the message really has; the query id."""
-        message = self.world.messages[message_id]
-        if data not in [sent for row in message.buttons for _, sent in row]:
-            raise AssertionError(f"message {message_id} has no button {data!r}, only {message.buttons}")
-        self.world.last_query += 1
-        query = str(4_000_000_000 + self.world.last_query)
-        self.world.queries[query] = None
-        user = person(user_id or message.chat_id)
-        content = {"id": query, "from": user, "message": message.json(), "chat_instance": "7", "data": data}
-        self.world.update("callback_query", content)
-        self.notify()
-        return query
+    def notify(self) -> None:
+        """Wake everything that waits for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    def type_inline(self, user_id: int, text: str) -> str:
-        """A person types behind the bot's name in some chat; the query id."""
-        self.world.last_query += 1
-        query = str(5_000_000_000 + self.world.last_query)
-        self.world.inline[query] = None
-        content = {"id": query, "from": person(user_id), "query": text, "offset": ""}
-        self.world.update("inline_query", content)
-        self.notify()
-        return query
+    # The server.
 
-    def block(self, chat_id: int, reason: str = "bot was blocked by the user", *, tell: bool = True) -> None:
-        """The bot may no longer write, for a reason such as "bot was kicked from the supergroup chat"."""
-        self.chat(chat_id).refusal = Refused(403, f"Forbidden: {reason}")
-        self._membership(chat_id, "member", "kicked", tell=tell)
+    def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
 
-    def unblock(self, chat_id: int, *, tell: bool = True) -> None:
-        """The bot may write again."""
-        self.chat(chat_id).refusal = None
-        self._membership(chat_id, "kicked", "member", tell=tell)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(ConnectionError):
+                while request := await read_request(reader):
+                    answer = await self._answer(request)
+                    if answer is None:
+                        break
+                    writer.write(answer)
+                    await writer.drain()
+        finally:
+            writer.close()
 
-    def _membership(self, chat_id: int, old: str, new: str, *, tell: bool) -> None:
-        if tell:
-            content = {
-                "chat": self.chat(chat_id).json(),
-                "from": person(abs(chat_id)),
-                "date": int(self.world.clock()),
-                "old_chat_member": member(BOT_ID, old),
-                "new_chat_member": member(BOT_ID, new),
-            }
-            self.world.update("my_chat_member", content)
+    async def _answer(self, request: HttpRequest) -> bytes | None:
+        """The bytes of an answer; None closes the connection."""
+        try:
+            return await self._respond(request)
+        except BotApiError as error:
+            return response(error.status, error.body())
+
+    async def _respond(self, request: HttpRequest) -> bytes | None:
+        path = re.fullmatch(r"(/file)?/bot([^/]*)/(.*)", request.path)
+        if request.too_large:
+            raise BotApiError(413, "Request Entity Too Large")
+        if not path or not re.fullmatch(r"\d+:[\w-]{30,}", path[2]):
+            raise BotApiError(404, "Not Found")
+        if path[2] != self.token:
+            raise BotApiError(401, "Unauthorized")
+        if path[1]:
+            return response(200, self.download(path[3]), "application/octet-stream")
+        return await self._call(Call(path[3], request.fields, request.files))
+
+    async def _call(self, call: Call) -> bytes | None:
+        request = RecordedRequest(call, self.clock())
+        self.requests.append(request)
+        fault = next((script.fault for script in self._faults if script.strikes(call)), None)
+        if fault and not fault.acts:
+            return await self._spoil(fault, request)
+        try:
+            result = await self._get_updates(call) if call.method == "getUpdates" else perform(self, call)
+        except BotApiError as error:
+            request.status, request.description = error.status, error.description
+            raise
+        finally:
             self.notify()
+        if fault:
+            return await self._spoil(fault, request)
+        request.status = 200
+        return response(200, json.dumps({"ok": True, "result": result}).encode())
 
-    def migrate(self, old: int, new: int) -> None:
-        """The group `old` becomes the supergroup `new`, which refusals and two service messages tell."""
-        reason = "Bad Request: group chat was upgraded to a supergroup chat"
-        self.chat(old, "group").refusal = Refused(400, reason, {"migrate_to_chat_id": new})
-        self.chat(new, "supergroup").members = dict(self.chat(old).members)
-        for chat_id, note in ((old, {"migrate_to_chat_id": new}), (new, {"migrate_from_chat_id": old})):
-            message = self.world.message(self.chat(chat_id), sender=person(1001))
-            self.world.update("message", {**message.json(), **note})
+    async def _spoil(self, fault: Fault, request: RecordedRequest) -> bytes | None:
+        request.status, request.description = fault.status, fault.name
         self.notify()
+        if fault.hangs:
+            await asyncio.sleep(FOREVER)
+        return None if fault.closes else response(fault.status, fault.body, fault.content_type)
+
+    async def _get_updates(self, call: Call) -> list[Json]:
+        """Answer a long poll. A newer poll ends an older one with 409."""
+        self._last_poll += 1
+        poll = self._last_poll
+        self.notify()
+        perform(self, call)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(call.integer("timeout", 0), self._poll_limit)):
+                while not self.updates and poll == self._last_poll:
+                    await self._changed.wait()
+        if poll != self._last_poll:
+            raise BotApiError(
+                409,
+                "Conflict: terminated by other getUpdates request;"
+                " make sure that only one bot instance is running",
+            )
+        return pending_updates(self, call)
 
 
-def _command(text: str) -> list[Json]:
-    found = re.match(r"/\w+(@\w+)?", text)
-    return [{"type": "bot_command", "offset": 0, "length": utf16_length(found[0])}] if found else []
-
-
-async def _by_hand(port: int) -> None:
+async def _serve_by_hand(port: int) -> None:
     async with FakeBotApi(port=port, poll_limit=30) as api:
-        _show(f"base_url = {api.root!r}\ntoken    = {api.token!r}\nbot      = @{BOT['username']}")
+        _print(f"base_url = {api.root!r}\ntoken    = {api.token!r}\nbot      = @{BOT['username']}")
         api.chat(42)
         printer = asyncio.create_task(_print_messages(api))
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -140,17 +292,17 @@ async def _by_hand(port: int) -> None:
 
 
 async def _print_messages(api: FakeBotApi) -> None:
-    shown: dict[int, int] = {}
+    printed: dict[int, int] = {}
     while True:
-        message = await api.wait_for_message(lambda m: shown.get(m.message_id) != m.edits, FOREVER)
-        shown[message.message_id] = message.edits
+        message = await api.wait_for_message(lambda m: printed.get(m.message_id) != m.edits, FOREVER)
+        printed[message.message_id] = message.edits
         picture = "[photo] " if message.photo else ""
-        _show(f"--- {message.chat_id} #{message.message_id}\n{picture}{message.text}")
+        _print(f"--- {message.chat_id} #{message.message_id}\n{picture}{message.text}")
         for row in message.buttons:
-            _show("   ".join(f"[{label} = {data}]" for label, data in row))
+            _print("   ".join(f"[{label} = {data}]" for label, data in row))
 
 
-def _show(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -160,7 +312,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A fake Telegram Bot API on loopback.")
     parser.add_argument("--port", type=int, default=8081)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_by_hand(parser.parse_args().port))
+        asyncio.run(_serve_by_hand(parser.parse_args().port))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+
+from bot.local.botapi import BotApiError
 
 
 @dataclass(frozen=True)
 class Fault:
     """How one call goes wrong.
 
-    `acts`: whether the method has its effect first. Then either an answer (`status`, `body`), no answer
-    at all (`hangs`), or a closed connection (`closes`).
+    `acts` says whether the method has its effect first. Then follows an answer (`status`, `body`), no answer
+    at all (`hangs`) or a closed connection (`closes`).
     """
 
     name: str
@@ -26,18 +27,18 @@ class Fault:
 
 def refusal(status: int, description: str, **parameters: int) -> Fault:
     """The server's own refusal, such as refusal(403, "Forbidden: bot was blocked by the user")."""
-    return Fault(f"{status}", status=status, body=refusal_body(status, description, parameters))
+    return Fault(f"{status}", status=status, body=BotApiError(status, description, parameters).body())
 
 
 def flood(retry_after: int) -> Fault:
     """429 with retry_after in seconds."""
-    said = refusal(429, f"Too Many Requests: retry after {retry_after}", retry_after=retry_after)
-    return replace(said, name=f"429 {retry_after}")
+    fault = refusal(429, f"Too Many Requests: retry after {retry_after}", retry_after=retry_after)
+    return replace(fault, name=f"429 {retry_after}")
 
 
 def server_error(status: int = 500, *, acts: bool = False) -> Fault:
     """5xx in Telegram's JSON."""
-    body = refusal_body(status, HTTPStatus(status).phrase, {})
+    body = BotApiError(status, HTTPStatus(status).phrase).body()
     return Fault(f"{status}", acts=acts, status=status, body=body)
 
 
@@ -48,7 +49,7 @@ def bad_gateway(*, acts: bool = False) -> Fault:
 
 
 def garbled(*, acts: bool = True) -> Fault:
-    """200 with a body that is no JSON."""
+    """200 with a body that is not JSON."""
     return Fault("garbled", acts=acts, status=200, body=b'{"ok":tr', content_type="application/json")
 
 
@@ -58,11 +59,5 @@ def hang(*, acts: bool = False) -> Fault:
 
 
 def drop(*, acts: bool = False) -> Fault:
-    """The connection closes without an answer."""
+    """The connection is closed without an answer."""
     return Fault("drop", acts=acts, closes=True)
-
-
-def refusal_body(status: int, description: str, parameters: dict[str, int] | None) -> bytes:
-    """A refusal as the Bot API writes it."""
-    answer = {"ok": False, "error_code": status, "description": description}
-    return json.dumps({**answer, **({"parameters": parameters} if parameters else {})}).encode()

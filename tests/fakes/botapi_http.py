@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as a Bot API needs it: a request with its form, an answer."""
+"""The part of HTTP/1.1 that a Bot API needs: reading a request with its form, writing a response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-MAX_BODY = 50 * 1024 * 1024  # the Bot API takes uploads of up to 50 MB
+from bot.local.botapi import Upload
+from bot.local.methods import UPLOAD_LIMIT
+
+MAX_BODY = UPLOAD_LIMIT  # of the whole body
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,12 @@ class HttpRequest:
     verb: str
     path: str
     fields: dict[str, str] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, Upload] = field(default_factory=dict)
     too_large: bool = False
 
 
 async def read_request(reader: asyncio.StreamReader) -> HttpRequest | None:
-    """Next request of a connection; None when the client has closed it."""
+    """The next request of a connection, or None if the client has closed it."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -34,9 +37,10 @@ async def read_request(reader: asyncio.StreamReader) -> HttpRequest | None:
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     length = int(headers.get("content-length") or 0)
     url = urlsplit(target)
-    if length > MAX_BODY:
-        return HttpRequest(verb, unquote(url.path), too_large=True)
     try:
+        if length > MAX_BODY:
+            await _discard(reader, length)
+            return HttpRequest(verb, unquote(url.path), too_large=True)
         body = await reader.readexactly(length)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
@@ -44,33 +48,42 @@ async def read_request(reader: asyncio.StreamReader) -> HttpRequest | None:
     return HttpRequest(verb, unquote(url.path), {**dict(parse_qsl(url.query)), **fields}, files)
 
 
-def _form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
-    """Fields and files of a body: JSON, URL-encoded or multipart."""
+async def _discard(reader: asyncio.StreamReader, length: int) -> None:
+    """Read a body that nobody wants, so that the client comes to read the answer."""
+    while length > 0:
+        length -= len(await reader.readexactly(min(length, 1 << 20)))
+
+
+def _form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, Upload]]:
+    """Fields and files of a JSON, URL-encoded or multipart body."""
     if content_type.startswith("application/json"):
         values = json.loads(body)
-        return {name: v if isinstance(v, str) else json.dumps(v) for name, v in values.items()}, {}
+        fields = {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()
+        }
+        return fields, {}
     if content_type.startswith("multipart/form-data"):
         return _multipart(content_type.partition("boundary=")[2].strip('"').encode(), body)
     return dict(parse_qsl(body.decode(), keep_blank_values=True)), {}
 
 
-def _multipart(boundary: bytes, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
+def _multipart(boundary: bytes, body: bytes) -> tuple[dict[str, str], dict[str, Upload]]:
     fields: dict[str, str] = {}
-    files: dict[str, bytes] = {}
+    files: dict[str, Upload] = {}
     for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
         name = re.search(rb'[ ;]name="([^"]*)"', head)
         if name is None:
             continue
-        if b"filename=" in head:
-            files[name[1].decode()] = content
+        if file_name := re.search(rb'filename="([^"]*)"', head):
+            files[name[1].decode()] = Upload(file_name[1].decode(), content)
         else:
             fields[name[1].decode()] = content.decode()
     return fields, files
 
 
 def response(status: int, body: bytes, content_type: str = "application/json") -> bytes:
-    """The bytes of one answer; the connection stays open."""
+    """The bytes of one response, after which the connection stays open."""
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -10,7 +10,7 @@ import pytest
 from telegram.ext import ExtBot
 
 from bot.delivery import Delivery
-from bot.local import Unlimited
+from bot.local import NoRateLimiter
 from storage import chats, outbox, sources
 from storage.db import backup, restore
 from storage.doubts import RestoreReport, settle_restore
@@ -43,7 +43,7 @@ async def api() -> AsyncIterator[FakeBotApi]:
 
 
 def sender(api: FakeBotApi) -> ExtBot[Any]:
-    return ExtBot(api.token, base_url=api.base_url, rate_limiter=Unlimited())
+    return ExtBot(api.token, base_url=api.base_url, rate_limiter=NoRateLimiter())
 
 
 async def tick(desk: Desk, api: FakeBotApi, moment: dt.datetime | None = None) -> None:

@@ -1,3 +1,5 @@
+"""The terminal's chat, with a real python-telegram-bot Application behind it."""
+
 from __future__ import annotations
 
 import asyncio
@@ -6,28 +8,68 @@ import io
 import os
 import pty
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from telegram import (
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputMediaPhoto,
+    Message,
+    ReplyKeyboardMarkup,
+    Update,
+)
+from telegram.error import BadRequest
 from telegram.ext import (
     Application,
     ApplicationBuilder,
+    CallbackQueryHandler,
     CommandHandler,
     ContextTypes,
     MessageHandler,
     filters,
 )
 
-from bot.local import LocalTelegram, converse, printer, typed_lines
-
-if TYPE_CHECKING:
-    from telegram import Update
+from bot.local import LocalRequest, Terminal, converse, printer, typed_lines
+from bot.local.botapi import StoredFile
+from bot.local.terminal import FileFolder
 
 App = Application[Any, Any, Any, Any, Any, Any]
+Context = ContextTypes.DEFAULT_TYPE
+
+NOON = dt.datetime(2020, 12, 14, 12, tzinfo=dt.UTC)
 WIDE = "x" * 300
+TABLE = "        IWM    SPY\n1m   +15.48  +9.61"
+NOT_MODIFIED = (
+    "Message is not modified: specified new message content and reply markup are exactly the same as a "
+    "current content and reply markup of the message"
+)
+
+
+def png(width: int = 20, height: int = 10, body: bytes = b"") -> bytes:
+    header = struct.pack(">I4sII5B", 13, b"IHDR", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + header + body
+
+
+def keyboard(*rows: list[str]) -> InlineKeyboardMarkup:
+    return InlineKeyboardMarkup(
+        [[InlineKeyboardButton(x, callback_data=f"do:{x}") for x in row] for row in rows]
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
 
 
 @pytest.fixture
@@ -36,12 +78,198 @@ def printed() -> list[str]:
 
 
 @pytest.fixture
-def telegram(printed: list[str]) -> LocalTelegram:
-    return LocalTelegram(printed.append, None, lambda: dt.datetime(2020, 12, 14, tzinfo=dt.UTC))
+def terminal(printed: list[str], tmp_path: Path) -> Terminal:
+    return Terminal(printed.append, tmp_path / "charts", lambda: NOON)
 
 
 @pytest.fixture
-async def app(telegram: LocalTelegram) -> AsyncIterator[App]:
+async def app(terminal: Terminal) -> AsyncIterator[App]:
+    request = LocalRequest(terminal.api)
+    builder = ApplicationBuilder().token("0:local").request(request).get_updates_request(request)
+    async with builder.updater(None).build() as application:
+        yield application
+
+
+async def test_typed_command_reaches_its_handler_and_the_reply_is_printed_plain(
+    app: App, terminal: Terminal, printed: list[str]
+) -> None:
+    async def compare(update: Update, context: Context) -> None:
+        assert update.effective_message is not None
+        assert context.args == ["6m"]
+        reply = await update.effective_message.reply_html(f"<b>S&amp;P</b> 1 &lt; 2\n<pre>{TABLE}</pre>")
+        assert reply.text == f"S&P 1 < 2\n{TABLE}"
+        assert reply.date == NOON
+
+    app.add_handler(CommandHandler("compare", compare))
+    await converse(app, terminal, ["/compare@small_large_bot 6m"])
+    assert printed == [f"S&P 1 < 2\n{TABLE}"]
+
+
+async def test_text_without_parse_mode_is_printed_as_it_stands(app: App, printed: list[str]) -> None:
+    await app.bot.send_message(1, "1 < 2 &amp; <b>")
+    assert printed == ["1 < 2 &amp; <b>"]
+
+
+async def test_buttons_are_listed_row_by_row_and_pressed_by_number(
+    app: App, terminal: Terminal, printed: list[str]
+) -> None:
+    async def pressed(update: Update, _: Context) -> None:
+        assert update.callback_query is not None
+        assert update.effective_user is not None
+        assert update.effective_user.id == 1
+        await update.callback_query.answer("One moment")
+        await update.callback_query.edit_message_text(f"chosen {update.callback_query.data}")
+
+    app.add_handler(CallbackQueryHandler(pressed))
+    rows = keyboard(["6 months", "1 year"], ["All"])
+    rows = InlineKeyboardMarkup([[InlineKeyboardButton("Site", url="https://x.test")], *rows.inline_keyboard])
+    await app.bot.send_message(1, "How long?", reply_markup=rows)
+    assert printed == ["How long?\n  Site: https://x.test\n  [1] 6 months   [2] 1 year\n  [3] All"]
+    await converse(app, terminal, ["2"])
+    assert printed[1:] == ["One moment", "chosen do:1 year"]
+
+
+@pytest.mark.parametrize("typed", ["1", "[1]", " 1 "])
+async def test_number_presses_the_keyboard_printed_last(app: App, terminal: Terminal, typed: str) -> None:
+    await app.bot.send_message(1, "old", reply_markup=keyboard(["a"]))
+    await app.bot.send_message(1, "new", reply_markup=keyboard(["b"]))
+    await app.bot.send_message(1, "no buttons here")
+    update = terminal.update_for(typed, app.bot)
+    assert update is not None
+    assert update.callback_query is not None
+    assert update.callback_query.data == "do:b"
+    assert isinstance(update.callback_query.message, Message)
+    assert update.callback_query.message.text == "new"
+
+
+@pytest.mark.parametrize(
+    ("labels", "number", "sentence"),
+    [
+        ([], "1", "There is no button 1: no message with buttons is open."),
+        (["a"], "[2]", "There is no button 2; type 1."),
+        (["a", "b"], "0", "There is no button 0; type 1 to 2."),
+    ],
+)
+async def test_unknown_button_gets_a_sentence_and_no_update(
+    app: App, terminal: Terminal, printed: list[str], labels: list[str], number: str, sentence: str
+) -> None:
+    await app.bot.send_message(1, "hello", reply_markup=keyboard(labels) if labels else None)
+    assert terminal.update_for(number, app.bot) is None
+    assert printed[1:] == [sentence]
+
+
+async def test_buttons_taken_away_or_deleted_cannot_be_pressed(app: App, terminal: Terminal) -> None:
+    for close in ("edit", "delete"):
+        message = await app.bot.send_message(1, "sure?", reply_markup=keyboard(["yes"]))
+        assert terminal.update_for("1", app.bot) is not None
+        await (message.edit_reply_markup(None) if close == "edit" else message.delete())
+        assert terminal.update_for("1", app.bot) is None
+
+
+async def test_changed_buttons_alone_are_printed_without_the_text(app: App, printed: list[str]) -> None:
+    message = await app.bot.send_message(1, "hello", reply_markup=keyboard(["a"]))
+    edited = await message.edit_reply_markup(keyboard(["b"]))
+    assert printed[1:] == ["  [1] b"]
+    assert isinstance(edited, Message)
+    assert (edited.text, edited.edit_date) == ("hello", NOON)
+
+
+async def test_other_keyboards_are_no_part_of_the_message(app: App, printed: list[str]) -> None:
+    message = await app.bot.send_message(1, "hello", reply_markup=ReplyKeyboardMarkup([["a"]]))
+    assert (message.reply_markup, printed) == (None, ["hello"])
+
+
+async def test_picture_is_saved_and_its_path_printed(app: App, printed: list[str], tmp_path: Path) -> None:
+    caption = "<b>6m</b> &amp; more"
+    message = await app.bot.send_photo(1, png(), filename="compare.png", caption=caption, parse_mode="HTML")
+    path = tmp_path / "charts" / "01-compare.png"
+    assert path.read_bytes() == png()
+    assert printed == [f"[picture] {path}\n6m & more"]
+    assert (message.photo[0].width, message.photo[0].height, message.caption) == (20, 10, "6m & more")
+
+
+async def test_picture_sent_again_by_file_id_has_the_same_path(app: App, printed: list[str]) -> None:
+    first = await app.bot.send_photo(1, png(), filename="compare.png")
+    await app.bot.send_photo(1, first.photo[-1].file_id, caption="again")
+    assert printed[1] == f"{printed[0]}\nagain"
+
+
+async def test_picture_replaces_the_one_in_a_message(app: App, printed: list[str], tmp_path: Path) -> None:
+    message = await app.bot.send_photo(1, png(), filename="compare.png", caption="6m")
+    media = InputMediaPhoto(png(body=b"2"), filename="Compare 1y.png", caption="<i>1y</i>", parse_mode="HTML")
+    edited = await message.edit_media(media, reply_markup=keyboard(["a"]))
+    assert isinstance(edited, Message)
+    assert edited.caption == "1y"
+    assert printed[1:] == [f"[picture] {tmp_path / 'charts' / '02-compare-1y.png'}\n1y\n  [1] a"]
+    assert isinstance(edited := await message.edit_media(InputMediaPhoto(message.photo[0].file_id)), Message)
+    assert (edited.caption, edited.reply_markup) == (None, None)
+    assert printed[2:] == [f"[picture] {tmp_path / 'charts' / '01-compare.png'}"]
+
+
+async def test_picture_takes_the_place_of_text_or_of_another_without_caption(app: App) -> None:
+    message = await app.bot.send_message(1, "drawing")
+    for body in (b"1", b"2"):
+        edited = await message.edit_media(InputMediaPhoto(png(body=body)))
+        assert isinstance(edited, Message)
+        assert (edited.text, edited.photo[0].file_size) == (None, len(png(body=body)))
+
+
+async def test_caption_is_edited_and_taken_away(app: App, printed: list[str]) -> None:
+    message = await app.bot.send_photo(1, png(), caption="first words")
+    assert isinstance(edited := await message.edit_caption("second"), Message)
+    assert (edited.caption, edited.photo, printed[1:]) == ("second", message.photo, ["second"])
+    assert isinstance(edited := await message.edit_caption(None), Message)
+    assert edited.caption is None
+
+
+async def test_document_is_saved_under_its_own_name(app: App, printed: list[str], tmp_path: Path) -> None:
+    message = await app.bot.send_document(1, b"{}", filename="My export.json", caption="all of it")
+    path = tmp_path / "charts" / "01-my-export.json"
+    assert path.read_bytes() == b"{}"
+    assert printed == [f"[file] {path}\nall of it"]
+    assert message.document is not None
+    await app.bot.send_document(1, message.document.file_id)
+    assert printed[1:] == [f"[file] {path}"]
+
+
+async def test_edit_prints_the_new_text_and_keeps_the_message_id(app: App, printed: list[str]) -> None:
+    first = await app.bot.send_message(1, "working")
+    second = await app.bot.send_message(1, "other")
+    edited = await first.edit_text("<b>done</b>", parse_mode="HTML")
+    assert isinstance(edited, Message)
+    assert (edited.message_id, edited.text) == (first.message_id, "done")
+    assert second.message_id > first.message_id
+    assert printed == ["working", "other", "done"]
+
+
+async def test_edit_that_changes_nothing_is_refused(app: App) -> None:
+    text = await app.bot.send_message(1, "<b>a</b>", parse_mode="HTML", reply_markup=keyboard(["x"]))
+    with pytest.raises(BadRequest) as refusal:
+        await text.edit_text("<b>a</b>", parse_mode="HTML", reply_markup=keyboard(["x"]))
+    assert str(refusal.value) == NOT_MODIFIED
+    await text.edit_text("<i>a</i>", parse_mode="HTML", reply_markup=keyboard(["x"]))
+    await text.edit_text("<i>a</i>", parse_mode="HTML", reply_markup=keyboard(["y"]))
+    picture = await app.bot.send_photo(1, png())
+    with pytest.raises(BadRequest, match="not modified"):
+        await picture.edit_media(InputMediaPhoto(png()))
+
+
+async def test_updates_come_from_the_person_and_ids_grow_from_run_to_run(
+    app: App, terminal: Terminal, printed: list[str]
+) -> None:
+    updates = [terminal.update_for("a", app.bot), terminal.update_for("b", app.bot)]
+    later = Terminal(printed.append, None, lambda: NOON, chat_id=5, user_id=6)
+    updates.append(later.update_for("c"))
+    ids = [update.update_id for update in updates if update]
+    assert sorted(set(ids)) == ids
+    assert updates[2] is not None
+    assert updates[2].effective_chat is not None
+    assert updates[2].effective_user is not None
+    assert (updates[2].effective_chat.id, updates[2].effective_user.id) == (5, 6)
+
+
+@pytest.fixture
+def talkative(app: App) -> App:
     async def say(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         assert update.message is not None
         await asyncio.sleep(0)
@@ -50,39 +278,36 @@ async def app(telegram: LocalTelegram) -> AsyncIterator[App]:
     async def fail(_: Update, __: ContextTypes.DEFAULT_TYPE) -> None:
         raise ValueError("broken")
 
-    builder = ApplicationBuilder().token("0:local").request(telegram).get_updates_request(telegram)
-    application = builder.updater(None).build()
-    application.add_handler(CommandHandler("fail", fail))
-    application.add_handler(MessageHandler(filters.TEXT, say))
-    async with application:
-        yield application
+    app.add_handler(CommandHandler("fail", fail))
+    app.add_handler(MessageHandler(filters.TEXT, say))
+    return app
 
 
 async def test_lines_are_answered_in_order_until_quit(
-    app: App, telegram: LocalTelegram, printed: list[str]
+    talkative: App, terminal: Terminal, printed: list[str]
 ) -> None:
-    await converse(app, telegram, ["one", "", "  ", " two ", "/QUIT", "three"])
+    await converse(talkative, terminal, ["one", "", "  ", " two ", "/QUIT", "three"])
     assert printed == ["answer to one", "answer to two"]
 
 
 async def test_handler_that_raises_does_not_end_the_talk(
-    app: App, telegram: LocalTelegram, printed: list[str]
+    talkative: App, terminal: Terminal, printed: list[str]
 ) -> None:
-    await converse(app, telegram, ["/fail", "next"])
+    await converse(talkative, terminal, ["/fail", "next"])
     assert printed == ["answer to next"]
 
 
 async def test_echo_shows_each_line_before_its_answer(
-    app: App, telegram: LocalTelegram, printed: list[str]
+    talkative: App, terminal: Terminal, printed: list[str]
 ) -> None:
-    await converse(app, telegram, ["one", "", "two"], echo=printed.append)
+    await converse(talkative, terminal, ["one", "", "two"], echo=printed.append)
     assert printed == ["› one", "answer to one", "› two", "answer to two"]
 
 
 async def test_typed_lines_are_read_to_the_end_without_a_prompt(
-    app: App, telegram: LocalTelegram, printed: list[str], capsys: pytest.CaptureFixture[str]
+    talkative: App, terminal: Terminal, printed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await converse(app, telegram, typed_lines(io.StringIO("one\r\ntwo"), prompt=False))
+    await converse(talkative, terminal, typed_lines(io.StringIO("one\r\ntwo"), prompt=False))
     assert printed == ["answer to one", "answer to two"]
     assert capsys.readouterr().out == ""
 
@@ -171,3 +396,50 @@ def test_terminal_sets_off_pictures_and_buttons_and_never_wraps(monkeypatch: pyt
 def test_no_color_is_honoured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert _on_terminal("[picture] a.png") == "[picture] a.png\n\n"
+
+
+def picture(name: str = "a.png", content: bytes = b"1") -> StoredFile:
+    return StoredFile(f"photo-{content.decode()}", "photo", name, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "caption", "saved"),
+    [
+        ("compare.png", "", "01-compare.png"),
+        ("../../Flow $ & units.PNG", "", "01-flow-units.png"),
+        ("application.octet-stream", "IWM leads SPY\nby 15 pp", "01-iwm-leads-spy.png"),
+        ("application.octet-stream", "", "01-picture.png"),
+        ("日本.png", "", "01-picture.png"),
+    ],
+)
+def test_picture_is_named_after_its_upload_or_caption(
+    tmp_path: Path, name: str, caption: str, saved: str
+) -> None:
+    assert FileFolder(tmp_path).path_of(picture(name), caption) == str(tmp_path / saved)
+    assert [path.name for path in tmp_path.iterdir()] == [saved]
+
+
+def test_same_file_is_saved_once_and_another_gets_the_next_number(tmp_path: Path) -> None:
+    folder = FileFolder(tmp_path)
+    assert folder.path_of(picture()) == folder.path_of(picture("b.png"))
+    folder.path_of(picture(content=b"2"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["01-a.png", "02-a.png"]
+
+
+def test_later_run_overwrites_nothing_and_finds_what_is_already_there(tmp_path: Path) -> None:
+    FileFolder(tmp_path).path_of(picture())
+    assert FileFolder(tmp_path).path_of(picture()) == str(tmp_path / "01-a.png")
+    assert FileFolder(tmp_path).path_of(picture(content=b"2")) == str(tmp_path / "02-a.png")
+    assert (tmp_path / "01-a.png").read_bytes() == b"1"
+
+
+def test_folder_that_cannot_be_created_is_reported_and_nothing_fails(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    path = FileFolder(blocked / "charts").path_of(picture())
+    assert path == f"{blocked / 'charts' / '01-a.png'} (not saved: Not a directory)"
+
+
+def test_without_a_folder_the_picture_is_named_and_not_saved() -> None:
+    path = FileFolder(None).path_of(picture())
+    assert path == "01-a.png (not saved: there is no folder for pictures)"

@@ -14,9 +14,9 @@ from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
+from bot.local.entities import parse_html
 from bot.rendering.answer import MOST_DATA, Answer, button_rows
 from bot.rendering.tables import WIDTH
-from tests.fakes.botapi_html import parse_html
 from tests.funds import LARGE, SMALL
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.view import Life, RecordedFire
+from bot.local.entities import parse_html
 from bot.rendering.alerts import buttons, card, created, one
 from bot.rendering.listing import listing
 from bot.rendering.standing import rearm, sentence, summary_distance
 from bot.rendering.summary import summary
 from bot.rendering.why import why
-from tests.fakes.botapi_html import parse_html
 from tests.rendering.pages import XNYS, context, day, market, page, said, standing, told
 from tests.sample_market import sample_market
 

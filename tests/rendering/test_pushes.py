@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.state import Leg
+from bot.local.entities import parse_html
 from bot.rendering.pushes import digest, ended, fire_line, fired, paused
 from bot.rendering.text import Html
-from tests.fakes.botapi_html import parse_html
 from tests.rendering.pages import context, market, page, said, standing, told
 from tests.sample_market import sample_market
 

@@ -1,0 +1,521 @@
+"""The methods of the Bot API: one call is read, checked and performed on a `BotApi`.
+
+Refusals carry the words of the real server. Some are stricter than the server, because what they refuse is a
+mistake of the bot or not needed by it: a parameter that the method does not have; HTML that leaves an "&"
+unescaped or has a tag inside <pre> or <code>; a photo that is no PNG; an edit of the caption of a document; a
+photo replaced by one of the same bytes; a text or caption that only its trailing space makes too long.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from bot.local.botapi import BOT, BOT_ID, BotApi, BotApiError, Event, Json, Upload, bad_request
+from bot.local.entities import EntityError, parse_html, utf16_length
+
+if TYPE_CHECKING:
+    from bot.local.botapi import Chat, Message, StoredFile
+
+T = TypeVar("T")
+TEXT_LIMIT, CAPTION_LIMIT, TOAST_LIMIT = 4096, 1024, 200  # UTF-16 units after entity parsing
+CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
+UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
+DELETE_SECONDS = 48 * 3600
+ACTIONS = frozenset({
+    "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice",
+    "upload_document", "choose_sticker", "find_location", "record_video_note", "upload_video_note",
+})  # fmt: skip
+_NOT_MODIFIED = (
+    "message is not modified: specified new message content and reply markup"
+    " are exactly the same as a current content and reply markup of the message"
+)
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_QUERY_TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
+_WRONG_FILE = "wrong file identifier/HTTP URL specified"
+_GIFT_TYPES = (
+    "unlimited_gifts",
+    "limited_gifts",
+    "unique_gifts",
+    "premium_subscription",
+    "gifts_from_channels",
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a method: its parameters as form fields, its uploads by part name."""
+
+    method: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Upload] = field(default_factory=dict)
+
+    @property
+    def chat_id(self) -> int | None:
+        """The chat that is named by its number, else None."""
+        text = self.fields.get("chat_id", "")
+        return int(text) if _INTEGER.fullmatch(text) else None
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """A whole number. Refused if it is neither given nor has a default."""
+        text = self.fields.get(name)
+        if text is None and default is not None:
+            return default
+        if not text or not _INTEGER.fullmatch(text):
+            raise bad_request(f"{name} is {'invalid' if text else 'empty'}")
+        return int(text)
+
+    def flag(self, name: str) -> bool:
+        """True or false; false if absent."""
+        return self.fields.get(name, "").lower() in ("true", "1")
+
+    def mapping(self, name: str) -> Json:
+        """A JSON object; empty if absent."""
+        return _expect(dict, self._json(name) or {}, f"object expected as {name.replace('_', ' ')}")
+
+    def objects(self, name: str) -> list[Json]:
+        """A JSON array of objects; empty if absent."""
+        return _objects(self._json(name) or [], f"array of objects expected as {name.replace('_', ' ')}")
+
+    def strings(self, name: str) -> list[str]:
+        """A JSON array of strings; empty if absent."""
+        values = _expect(list, self._json(name) or [], f"array of strings expected as {name}")
+        return [_expect(str, value, f"array of strings expected as {name}") for value in values]
+
+    def _json(self, name: str) -> object:
+        text = self.fields.get(name)
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            raise bad_request(f"can't parse {name} JSON object") from None
+
+    def text(self) -> FormattedText:
+        """The text of a message, which must not be empty."""
+        return read_text(self.fields.get("text", ""), self.fields.get("parse_mode"))
+
+    def caption(self) -> FormattedText:
+        """The caption of a photo or document."""
+        return read_caption(self.fields.get("caption", ""), self.fields.get("parse_mode"))
+
+    def inline_keyboard(self) -> Json | None:
+        """The checked inline keyboard, None without one. Other keyboards are no part of a message."""
+        markup = self.mapping("reply_markup")
+        rows = _expect(list, markup.get("inline_keyboard", []), "inline keyboard must be an array of arrays")
+        buttons = [
+            button
+            for row in rows
+            for button in _objects(row, "inline keyboard row must be an array of objects")
+        ]
+        if len(buttons) > 100:
+            raise bad_request("reply markup is too long")
+        for button in buttons:
+            _check_button(button)
+        return markup if buttons else None
+
+
+def _expect(kind: type[T], value: object, reason: str) -> T:
+    if not isinstance(value, kind):
+        raise bad_request(reason)
+    return value
+
+
+def _objects(value: object, reason: str) -> list[Json]:
+    return [_expect(dict, item, reason) for item in _expect(list, value, reason)]
+
+
+def _check_button(button: Json) -> None:
+    problem = "can't parse inline keyboard button"
+    if not all(
+        isinstance(value, str) for key, value in button.items() if key in ("text", "callback_data", "url")
+    ):
+        raise bad_request(f"{problem}: Field must be of type String")
+    if not button.get("text"):
+        raise bad_request(f'{problem}: Field "text" must be non-empty')
+    if len(button) < 2:
+        raise bad_request(f"{problem}: Text buttons are unallowed in the inline keyboard")
+    if "callback_data" in button and not 1 <= len(button["callback_data"].encode()) <= CALLBACK_DATA_LIMIT:
+        raise bad_request("BUTTON_DATA_INVALID")
+
+
+@dataclass(frozen=True)
+class FormattedText:
+    """A text or caption: plain as people see it, `html` as the bot sent it, and its entities."""
+
+    plain: str
+    html: str
+    entities: list[Json]
+
+
+def read_text(source: str, parse_mode: str | None) -> FormattedText:
+    """Parse and measure the text of a message."""
+    text = _read(source, parse_mode, TEXT_LIMIT, "message")
+    if not text.plain.strip():
+        raise bad_request("message text is empty")
+    return text
+
+
+def read_caption(source: str, parse_mode: str | None) -> FormattedText:
+    """Parse and measure a caption, which may be empty."""
+    return _read(source, parse_mode, CAPTION_LIMIT, "message caption")
+
+
+def _read(source: str, parse_mode: str | None, limit: int, name: str) -> FormattedText:
+    if parse_mode not in (None, "", "HTML"):
+        raise bad_request(f'only parse_mode HTML is understood here, not "{parse_mode}"')
+    try:
+        plain, entities = parse_html(source) if parse_mode else (source, [])
+    except EntityError as error:
+        raise bad_request(f"can't parse entities: {error}") from None
+    if utf16_length(plain) > limit:
+        raise bad_request(f"{name} is too long")
+    plain = plain.rstrip()
+    length = utf16_length(plain)
+    return FormattedText(plain, source, [entity for entity in entities if entity["offset"] < length])
+
+
+def answer(api: BotApi, call: Call) -> tuple[int, bytes]:
+    """Perform a call. Returns HTTP status and JSON body."""
+    try:
+        return 200, json.dumps({"ok": True, "result": perform(api, call)}).encode()
+    except BotApiError as error:
+        return error.status, error.body()
+
+
+def perform(api: BotApi, call: Call) -> object:
+    """The result of a call. Raises BotApiError."""
+    method = METHODS.get(call.method)
+    if method is None:
+        raise BotApiError(404, "Not Found")
+    if sum(len(upload.content) for upload in call.files.values()) > UPLOAD_LIMIT:
+        raise BotApiError(413, "Request Entity Too Large")
+    names = {name for name in call.files if not name.startswith("attached")} | set(call.fields)
+    if unknown := sorted(names - method.parameters):
+        raise bad_request(f'method {call.method} has no argument "{unknown[0]}"')
+    return method.handle(api, call)
+
+
+def pending_updates(api: BotApi, call: Call) -> list[Json]:
+    """The updates that a getUpdates call is answered with."""
+    kinds = set(call.strings("allowed_updates"))
+    limit = min(max(call.integer("limit", 100), 1), 100)
+    return [update for update in api.updates if not kinds or kinds & set(update)][:limit]
+
+
+def _open_chat(api: BotApi, call: Call) -> Chat:
+    """The chat of a call, if the bot may act in it."""
+    if not call.fields.get("chat_id"):
+        raise bad_request("chat_id is empty")
+    chat = api.chats.get(call.chat_id) if call.chat_id is not None else None
+    if chat is None:
+        raise bad_request("chat not found")
+    if chat.refusal:
+        raise chat.refusal
+    return chat
+
+
+def _thread(chat: Chat, call: Call) -> int | None:
+    thread_id = call.integer("message_thread_id", 0)
+    if thread_id and thread_id not in chat.threads:
+        raise bad_request("message thread not found")
+    return thread_id or None
+
+
+def _check_reply(api: BotApi, chat: Chat, reply: Json) -> None:
+    message_id = _expect(
+        int, reply.get("message_id", 0), "can't parse reply parameters: Field must be a Number"
+    )
+    target = api.history.get(message_id)
+    missing = target is None or target.chat is not chat
+    if reply and missing and not reply.get("allow_sending_without_reply"):
+        raise bad_request("message to be replied not found")
+
+
+def _file(api: BotApi, call: Call, kind: str, value: str, part: str) -> StoredFile:
+    """The file of a call: an upload in the part `part` or attached, or the id of a file sent before."""
+    upload = call.files.get(value.removeprefix("attach://") or part, call.files.get(part))
+    if upload is not None:
+        return api.store_file(kind, upload)
+    if not value:
+        raise bad_request(f"there is no {kind} in the request")
+    file = api.files.get(value)
+    if file is None:
+        raise bad_request(_WRONG_FILE)
+    if file.kind != kind:
+        raise bad_request(f"can't use file of type {file.kind.title()} as {kind.title()}")
+    return file
+
+
+def _send(api: BotApi, call: Call, text: FormattedText, kind: str | None = None) -> Json:
+    """Send a message with a text, or a file of a kind with a caption."""
+    chat = _open_chat(api, call)
+    thread_id = _thread(chat, call)
+    _check_reply(api, chat, call.mapping("reply_parameters"))
+    markup = call.inline_keyboard()
+    message = api.add_message(
+        chat,
+        text=text.plain,
+        html=text.html,
+        entities=text.entities,
+        file=_file(api, call, kind, call.fields.get(kind, ""), kind) if kind else None,
+        markup=markup,
+        thread_id=thread_id,
+        silent=call.flag("disable_notification"),
+    )
+    api.publish(Event(call.method, chat.chat_id, message))
+    return message.json()
+
+
+def _editable(api: BotApi, call: Call) -> Message:
+    """The bot's own message that an edit names."""
+    chat = _open_chat(api, call)
+    message = api.history.get(call.integer("message_id"))
+    if message is None or message.chat is not chat:
+        raise bad_request("message to edit not found")
+    if message.sender["id"] != BOT_ID:
+        raise bad_request("message can't be edited")
+    return message
+
+
+def _edit(
+    api: BotApi,
+    call: Call,
+    message: Message,
+    text: FormattedText | None = None,
+    file: StoredFile | None = None,
+) -> Json:
+    """Replace text, file and keyboard of a message. Refused if that changes nothing."""
+    values: Json = {"markup": call.inline_keyboard()}
+    if text is not None:
+        values |= {"text": text.plain, "entities": text.entities}
+    if file is not None:
+        values["file"] = file
+    if all(getattr(message, name) == value for name, value in values.items()):
+        raise bad_request(_NOT_MODIFIED)
+    for name, value in values.items():
+        setattr(message, name, value)
+    if text is not None:
+        message.html = text.html
+    message.edits, message.edited_at = message.edits + 1, api.clock()
+    api.publish(Event(call.method, message.chat_id, message))
+    return message.json()
+
+
+def _send_message(api: BotApi, call: Call) -> Json:
+    return _send(api, call, call.text())
+
+
+def _send_photo(api: BotApi, call: Call) -> Json:
+    return _send(api, call, call.caption(), "photo")
+
+
+def _send_document(api: BotApi, call: Call) -> Json:
+    return _send(api, call, call.caption(), "document")
+
+
+def _edit_message_text(api: BotApi, call: Call) -> Json:
+    message = _editable(api, call)
+    if message.file:
+        raise bad_request("there is no text in the message to edit")
+    return _edit(api, call, message, call.text())
+
+
+def _edit_message_caption(api: BotApi, call: Call) -> Json:
+    message = _editable(api, call)
+    if not message.photo:
+        raise bad_request("there is no caption in the message to edit")
+    return _edit(api, call, message, call.caption())
+
+
+def _edit_message_media(api: BotApi, call: Call) -> Json:
+    message = _editable(api, call)
+    media = call.mapping("media")
+    if media.get("type") != "photo":
+        raise bad_request("only photos are taken as media here")
+    if not all(isinstance(media.get(key, ""), str) for key in ("media", "caption", "parse_mode")):
+        raise bad_request("can't parse media: Field must be of type String")
+    caption = read_caption(media.get("caption", ""), media.get("parse_mode"))
+    photo = _file(api, call, "photo", media.get("media", ""), "media")
+    return _edit(api, call, message, caption, photo)
+
+
+def _edit_message_reply_markup(api: BotApi, call: Call) -> Json:
+    return _edit(api, call, _editable(api, call))
+
+
+def _delete_message(api: BotApi, call: Call) -> bool:
+    chat = _open_chat(api, call)
+    message = api.history.get(call.integer("message_id"))
+    if message is None or message.chat is not chat:
+        raise bad_request("message to delete not found")
+    if api.clock() - message.at > DELETE_SECONDS:
+        raise bad_request("message can't be deleted for everyone")
+    del api.history[message.message_id]
+    api.publish(Event(call.method, chat.chat_id, message))
+    return True
+
+
+def _answer_callback_query(api: BotApi, call: Call) -> bool:
+    query = api.callback_queries.get(call.fields.get("callback_query_id", ""))
+    if query is None or query.answer is not None:
+        raise bad_request(_QUERY_TOO_OLD)
+    text = call.fields.get("text", "")
+    if utf16_length(text) > TOAST_LIMIT:
+        raise bad_request("MESSAGE_TOO_LONG")
+    query.answer = call.fields
+    api.publish(Event(call.method, query.message.chat_id, query.message, text))
+    return True
+
+
+def _answer_inline_query(api: BotApi, call: Call) -> bool:
+    query = api.inline_queries.get(call.fields.get("inline_query_id", ""))
+    if query is None or query.results is not None:
+        raise bad_request(_QUERY_TOO_OLD)
+    results = call.objects("results")
+    if len(results) > 50 or len({str(result.get("id")) for result in results}) < len(results):
+        raise bad_request("RESULT_ID_DUPLICATE")
+    for result in results:
+        content = result.get("input_message_content")
+        if not isinstance(content, dict) or not isinstance(content.get("message_text"), str):
+            raise bad_request("can't parse inline query result: input message content is not specified")
+        result["plain"] = read_text(content["message_text"], content.get("parse_mode")).plain
+    query.results = results
+    return True
+
+
+def _send_chat_action(api: BotApi, call: Call) -> bool:
+    chat = _open_chat(api, call)
+    _thread(chat, call)
+    action = call.fields.get("action", "")
+    if action not in ACTIONS:
+        raise bad_request("wrong parameter action in request")
+    api.actions.append((chat.chat_id, action))
+    api.publish(Event(call.method, chat.chat_id))
+    return True
+
+
+def _set_my_commands(api: BotApi, call: Call) -> bool:
+    commands = call.objects("commands")
+    if len(commands) > 100:
+        raise bad_request("BOT_COMMANDS_TOO_MUCH")
+    for command in commands:
+        if not re.fullmatch(r"[a-z0-9_]{1,32}", str(command.get("command", ""))):
+            raise bad_request("BOT_COMMAND_INVALID")
+        if not 1 <= len(str(command.get("description", ""))) <= 256:
+            raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
+    api.commands[_scope(call)] = commands
+    return True
+
+
+def _get_my_commands(api: BotApi, call: Call) -> list[Json]:
+    return api.commands.get(_scope(call), [])
+
+
+def _get_chat(api: BotApi, call: Call) -> Json:
+    chat = _open_chat(api, call)
+    gifts = dict.fromkeys(_GIFT_TYPES, False)
+    return {**chat.json(), "accent_color_id": 0, "max_reaction_count": 1, "accepted_gift_types": gifts}
+
+
+def _get_chat_member(api: BotApi, call: Call) -> Json:
+    chat = _open_chat(api, call)
+    user_id = call.integer("user_id")
+    if user_id == BOT_ID:
+        return api.member(user_id, "member")
+    if user_id not in chat.members:
+        raise bad_request("member not found")
+    return api.member(user_id, chat.members[user_id])
+
+
+def _get_chat_administrators(api: BotApi, call: Call) -> list[Json]:
+    chat = _open_chat(api, call)
+    if chat.kind == "private":
+        raise bad_request("there are no administrators in the private chat")
+    return [
+        api.member(user_id, status)
+        for user_id, status in chat.members.items()
+        if status in ("creator", "administrator")
+    ]
+
+
+def _get_file(api: BotApi, call: Call) -> Json:
+    file = api.files.get(call.fields.get("file_id", ""))
+    if file is None:
+        raise bad_request("invalid file_id")
+    facts = file.json()
+    return {key: facts[key] for key in ("file_id", "file_unique_id", "file_size")} | {"file_path": file.path}
+
+
+def _get_updates(api: BotApi, call: Call) -> list[Json]:
+    """Forget the updates before the offset (a negative one counts from the end), return those after it."""
+    offset = call.integer("offset", 0)
+    if offset > 0:
+        api.updates = [update for update in api.updates if update["update_id"] >= offset]
+    elif offset < 0:
+        api.updates = api.updates[offset:]
+    return pending_updates(api, call)
+
+
+def _scope(call: Call) -> str:
+    scope = call.mapping("scope") or {"type": "default"}
+    return f"{scope.get('type')}/{scope.get('chat_id', '')}/{call.fields.get('language_code', '')}"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of the Bot API and the names of its parameters."""
+
+    handle: Callable[[BotApi, Call], object]
+    parameters: frozenset[str]
+
+
+def _method(handle: Callable[[BotApi, Call], object], parameters: str = "") -> Method:
+    return Method(handle, frozenset(parameters.split()))
+
+
+_SENDING = (
+    "business_connection_id chat_id message_thread_id direct_messages_topic_id disable_notification"
+    " protect_content allow_paid_broadcast message_effect_id suggested_post_parameters reply_parameters"
+    " reply_markup parse_mode"
+)
+_EDITING = "business_connection_id chat_id message_id inline_message_id reply_markup"
+_SCOPE = "scope language_code"
+METHODS: dict[str, Method] = {
+    "getMe": _method(lambda _api, _call: BOT),
+    "deleteWebhook": _method(lambda _api, _call: True, "drop_pending_updates"),
+    "getUpdates": _method(_get_updates, "offset limit timeout allowed_updates"),
+    "sendMessage": _method(_send_message, f"{_SENDING} text entities link_preview_options"),
+    "sendPhoto": _method(
+        _send_photo,
+        f"{_SENDING} photo caption caption_entities show_caption_above_media has_spoiler",
+    ),
+    "sendDocument": _method(
+        _send_document,
+        f"{_SENDING} document thumbnail caption caption_entities disable_content_type_detection",
+    ),
+    "editMessageText": _method(
+        _edit_message_text, f"{_EDITING} text parse_mode entities link_preview_options"
+    ),
+    "editMessageCaption": _method(
+        _edit_message_caption,
+        f"{_EDITING} caption parse_mode caption_entities show_caption_above_media",
+    ),
+    "editMessageMedia": _method(_edit_message_media, f"{_EDITING} media"),
+    "editMessageReplyMarkup": _method(_edit_message_reply_markup, _EDITING),
+    "deleteMessage": _method(_delete_message, "chat_id message_id"),
+    "answerCallbackQuery": _method(
+        _answer_callback_query, "callback_query_id text show_alert url cache_time"
+    ),
+    "answerInlineQuery": _method(
+        _answer_inline_query, "inline_query_id results cache_time is_personal next_offset button"
+    ),
+    "sendChatAction": _method(_send_chat_action, "business_connection_id chat_id message_thread_id action"),
+    "setMyCommands": _method(_set_my_commands, f"{_SCOPE} commands"),
+    "getMyCommands": _method(_get_my_commands, _SCOPE),
+    "getChat": _method(_get_chat, "chat_id"),
+    "getChatMember": _method(_get_chat_member, "chat_id user_id"),
+    "getChatAdministrators": _method(_get_chat_administrators, "chat_id return_bots"),
+    "getFile": _method(_get_file, "file_id"),
+}
