@@ -38,15 +38,18 @@ def take_in(given: argparse.Namespace, config: Config) -> int:
         ticker = config.pair.small.ticker
         raise BotError(f"--ticker is missing. Example: import {given.kind} {given.file} --ticker {ticker}")
     with busy(f"Reading {given.file.name}"):
-        today = dt.datetime.now(dt.UTC).date()
+        now = dt.datetime.now(dt.UTC)
         fund, sessions = known_fund(given.ticker, config.pair), Sessions(config.calendar.closed)
-        contents = READERS[given.kind](given.file, fund, sessions=sessions, today=today)
+        completed = sessions.last_completed(now).date()
+        contents = READERS[given.kind](
+            given.file, fund, sessions=sessions, today=now.date(), completed=completed
+        )
     for sentence in contents.preview.sentences():
         say(sentence)
     path = config.storage.database
     with beside_the_bot(path), open_database(path) as database, busy("Storing"):
-        now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-        written = database.run_sync(lambda db: store_file(db, contents, observed_at=now))
+        instant = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+        written = database.run_sync(lambda db: store_file(db, contents, observed_at=instant))
     _say_written(written)
     return 0
 

@@ -12,9 +12,18 @@ import io
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bot.data.dialects import (
+    NUMBER,
+    Dialect,
+    delimiter_of,
+    describe,
+    notation_of,
+    one_header,
+    recognise,
+)
 from bot.errors import ImportRejected
 
 LARGEST_FILE = 50_000_000  # bytes: forty years of daily rows are two million
@@ -22,9 +31,6 @@ LONGEST_LINE = 20_000  # characters: a longer one is no row of a table
 TEXT_NAME = "the text"  # what a file given as text is called in messages
 
 _MISSING = frozenset({"", "-", "--", "n/a", "na", "null"})
-_NUMBER = re.compile(
-    r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
-)
 _ISO = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T][-+:.0-9Zz]+)?")
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? ([0-9]{1,2}),? ([0-9]{4})")
 _DAY_FIRST = re.compile(r"([0-9]{1,2})[- ]([A-Za-z]{3,9})[- ]([0-9]{4})")
@@ -43,25 +49,30 @@ class BadCell(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """One kind of file: the import command's word for it, its columns and their other names, the required."""
+    """One kind of file: the import command's word for it, its columns and their other names, the required.
+
+    `dialects` are the layouts of other programs that are read too; without any, only commas separate cells.
+    """
 
     command: str
     words: str
     columns: Mapping[str, tuple[str, ...]]
     required: tuple[str, ...]
+    dialects: tuple[Dialect, ...] = ()
 
-    def find(self, header: list[str]) -> dict[str, list[int]]:
-        """Positions in the header of each column that is there."""
+    def find(self, header: list[str], dialect: Dialect | None = None) -> dict[str, list[int]]:
+        """Positions in the header of each column that is there, also by the titles of a dialect."""
         wanted = {_plain(name): column for column, names in self.columns.items() for name in (column, *names)}
+        wanted |= dialect.columns if dialect else {}
         positions_of: dict[str, list[int]] = {}
         for position, title in enumerate(header):
             if column := wanted.get(_plain(title)):
                 positions_of.setdefault(column, []).append(position)
         return positions_of
 
-    def missing(self, header: list[str]) -> list[str]:
+    def missing(self, header: list[str], dialect: Dialect | None = None) -> list[str]:
         """Required columns that the header lacks."""
-        present = self.find(header)
+        present = self.find(header, dialect)
         return [column for column in self.required if column not in present]
 
 
@@ -73,7 +84,9 @@ class CsvTable:
     rows: list[tuple[int, dict[str, str]]]
     columns: frozenset[str]  # that the file has
     left_out: tuple[str, ...]
-    ragged: list[tuple[int, str]]  # line and reason of rows that do not fit the header
+    bad: list[tuple[int, str]]  # line and reason of rows that do not fit the header or are ambiguous
+    layout: str = ""  # whose layout it is and how it writes dates and numbers; empty for the plain one
+    split_adjusted: bool = True
 
 
 def name_of(file: Path | str) -> str:
@@ -81,27 +94,55 @@ def name_of(file: Path | str) -> str:
     return file.name if isinstance(file, Path) else TEXT_NAME
 
 
-def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...]) -> CsvTable:
+def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ticker: str) -> CsvTable:
     """Table of a file (Path) or of its text (str); ImportRejected when it is no CSV file of this layout.
 
-    `layouts` are all kinds that can be imported: a file of another one is named for what it is.
+    `layouts` are all kinds that can be imported: a file of another one is named for what it is. Of a file
+    with columns for several tickers, those of `ticker` are read.
     """
     name = name_of(file)
-    lines = _records(name, read_text(file) if isinstance(file, Path) else _clean(file, name))
+    text = read_text(file) if isinstance(file, Path) else _clean(file, name)
+    delimiter = delimiter_of(text) if layout.dialects else ","
+    lines = _records(name, text, delimiter)
     if not lines:
         raise ImportRejected(f"{name} is empty.")
+    if layout.dialects:
+        lines = one_header(lines, ticker, name)
     header = lines[0][1]
-    _check_header(name, header, layout, layouts)
-    columns = {column: positions[0] for column, positions in layout.find(header).items()}
+    dialect = recognise(
+        layout.dialects, [_plain(title) for title in header], lines[1][1] if lines[1:] else []
+    )
+    _check_header(name, header, layout, layouts, dialect)
+    columns = {column: positions[0] for column, positions in layout.find(header, dialect).items()}
     others = (title.strip() for place, title in enumerate(header) if place not in columns.values())
-    rows, ragged = [], []
+    rows, bad = [], []
     for line, cells in lines[1:]:
         extra = any(cell.strip() for cell in cells[len(header) :])
         if extra or len(cells) < len(header):
-            ragged.append((line, f"has {len(cells)} cells where the header has {len(header)}"))
+            bad.append((line, f"has {len(cells)} cells where the header has {len(header)}"))
         else:
             rows.append((line, {column: cells[place].strip() for column, place in columns.items()}))
-    return CsvTable(name, rows, frozenset(columns), tuple(title for title in others if title), ragged)
+    table = CsvTable(name, rows, frozenset(columns), tuple(title for title in others if title), bad)
+    return _in_plain_notation(table, dialect, delimiter) if layout.dialects else table
+
+
+def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str) -> CsvTable:
+    """The table with ISO dates and plain numbers; rows with an ambiguous cell are bad ones."""
+    notation = notation_of((cells for _, cells in table.rows), dialect, delimiter)
+    rows, bad = [], list(table.bad)
+    for line, cells in table.rows:
+        try:
+            rows.append((line, notation.plain(cells)))
+        except ValueError as err:
+            bad.append((line, shorten(str(err), 160)))
+    dates = (cells["date"] for _, cells in table.rows)
+    return replace(
+        table,
+        rows=rows,
+        bad=bad,
+        layout=describe(dialect, delimiter, notation, dates),
+        split_adjusted=dialect is None or dialect.split_adjusted,
+    )
 
 
 def read_bytes(path: Path, needed: str, most: int) -> bytes:
@@ -139,24 +180,26 @@ def _clean(text: str, name: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _records(name: str, text: str) -> list[tuple[int, list[str]]]:
+def _records(name: str, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     """Records that are not blank, each with its line number; ImportRejected for what is no CSV."""
     for line, content in enumerate(text.split("\n"), start=1):
         if len(content) > LONGEST_LINE:
             raise ImportRejected(f"{name}, line {line}: {len(content):,} characters are no row of a table.")
-    reader = csv.reader(io.StringIO(text), strict=True)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as err:
         raise ImportRejected(f"{name}, line {reader.line_num}: not readable as CSV ({err}).") from err
 
 
-def _check_header(name: str, header: list[str], layout: Layout, layouts: tuple[Layout, ...]) -> None:
+def _check_header(
+    name: str, header: list[str], layout: Layout, layouts: tuple[Layout, ...], dialect: Dialect | None
+) -> None:
     """ImportRejected where a required column is missing or a column is there twice."""
-    missing = layout.missing(header)
+    missing = layout.missing(header, dialect)
     if missing:
         raise ImportRejected(f"{name} {_lacks(header, missing)} {_advice(header, layout, layouts)}")
-    for column, positions in layout.find(header).items():
+    for column, positions in layout.find(header, dialect).items():
         if len(positions) > 1:
             titles = " and ".join(f"“{header[place].strip()}”" for place in positions)
             raise ImportRejected(f"{name} has more than one column for {column}: {titles}.")
@@ -185,7 +228,7 @@ def number(text: str) -> float | None:
     text = text.strip()
     if text.casefold() in _MISSING:
         return None
-    if _NUMBER.fullmatch(text) is None:
+    if NUMBER.fullmatch(text) is None:
         raise BadCell(f"“{shorten(text)}” is not a number")
     value = float(text.replace(",", ""))
     if not math.isfinite(value):

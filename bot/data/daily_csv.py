@@ -104,7 +104,7 @@ class DailyCsv:
         # The bar of the session under way may be there already; a row of a later one is a fault.
         today = sessions.next_after(completed[-1]).date()
         try:
-            contents = read_prices(text, ticker, sessions=sessions, today=today)
+            contents = read_prices(text, ticker, sessions=sessions, today=today, completed=today)
         except ImportRejected as error:
             return SchemaChanged(self._without_keys(_reason(str(error))))
         return _outcome(contents, start, completed, digest(body.content))

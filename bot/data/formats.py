@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bot.analytics.sectors import SECTOR
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES
 from bot.data.cells import BadCell, Layout, date, number, shorten
+from bot.data.dialects import DIALECTS
 from bot.data.ranges import check_facts
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ FORMATS: dict[str, Format] = {
                 "open": (),
                 "high": (),
                 "low": (),
-                "close": ("close/last",),
+                "close": (),
                 "volume": (),
                 "dividends": ("dividend", "distributions", "distribution"),
                 "stock splits": ("stock split", "splits", "split"),
@@ -180,6 +181,7 @@ FORMATS: dict[str, Format] = {
                 **_RECORD,
             },
             ("date", "close"),
+            DIALECTS,
         ),
         ("bars", "distributions", "splits"),
         _price_row,

@@ -28,21 +28,31 @@ _EVENTS = {"dividends": "distributions", "stock splits": "splits"}  # columns of
 class RowReader:
     """The rows of one file, with what is wrong or left out among them.
 
-    `record`: of an export, whose rows say who said each and when.
+    `record`: of an export, whose rows say who said each and when. Rows of other files after `completed`, the
+    last completed session, are left out: their figures still change.
     """
 
     def __init__(
-        self, form: Format, ticker: str, sessions: Sessions, today: dt.date, *, record: bool
+        self,
+        form: Format,
+        ticker: str,
+        sessions: Sessions,
+        *,
+        today: dt.date,
+        completed: dt.date,
+        record: bool,
     ) -> None:
         self.form = form
         self.ticker = ticker
         self.today = today
+        self.completed = completed
         self.sessions: list[dt.date] = list(sessions.index.date)
         self.open = set(self.sessions)
         self.record = record
         self.kept: dict[tuple[str, ...], tuple[int, Kinded]] = {}
         self.bad: list[tuple[int, str]] = []
         self.closed: list[str] = []
+        self.unfinished: set[str] = set()
         self.empty = 0
 
     def take(self, line: int, cells: Cells) -> None:
@@ -55,6 +65,9 @@ class RowReader:
             session = self._session(day)
             if session is None:
                 self.closed.append(day.isoformat())
+                return
+            if session > self.completed and not self.record:
+                self.unfinished.add(session.isoformat())
                 return
             rows = self.form.convert(cells)
             self.empty += not rows
@@ -116,7 +129,9 @@ class RowReader:
             rows=len(self.kept),
             first=spanned[0] if spanned else None,
             last=spanned[-1] if spanned else None,
+            layout=table.layout,
             closed=tuple(sorted(self.closed)),
+            unfinished=tuple(sorted(self.unfinished)),
             empty=self.empty,
             unread=table.left_out
             if self.record

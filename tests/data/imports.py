@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bot.data.preview import CsvContents
 
 SESSIONS = Sessions()
-TODAY = dt.date(2021, 12, 31)
+TODAY = COMPLETED = dt.date(2021, 12, 31)
 
 PRICES = """Date,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits
 2020-12-10,189.1,191.5,188.0,190.91,188.4,"21,340,100",0.0,0.0
@@ -25,7 +25,7 @@ PRICES = """Date,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits
 
 
 def read(what: str, file: Path | str, ticker: str = "IWM") -> CsvContents:
-    return files.READERS[what](file, ticker, sessions=SESSIONS, today=TODAY)
+    return files.READERS[what](file, ticker, sessions=SESSIONS, today=TODAY, completed=COMPLETED)
 
 
 def refusal(what: str, file: Path | str, ticker: str = "IWM") -> str:

@@ -108,13 +108,14 @@ def test_a_sound_file_gives_its_bars(source: DailyCsv) -> None:
         HEADER + "".join(reversed(ROWS)),
         FILE.rstrip("\n"),
         FILE.replace("2020-12-11", "11-Dec-2020"),
+        FILE.replace(",", ";"),
         FILE.replace("Close,Volume", "Close,Adj Close,Volume")
         .replace(",24331000", ",180.0,24331000")
         .replace(",30871000", ",180.0,30871000")
         .replace(",21340100", ",180.0,21340100")
         .replace(",19000000", ",180.0,19000000"),
     ],
-    ids=["line ends", "mark", "newest first", "no last line end", "dates", "Adj Close"],
+    ids=["line ends", "mark", "newest first", "no last line end", "dates", "semicolons", "Adj Close"],
 )
 def test_files_as_sites_write_them(site: Website, source: DailyCsv, text: str) -> None:
     expected = ask(source)
@@ -246,10 +247,11 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
         page("Date,Price\n2020-12-11,190.3\n"),
         SchemaChanged("it has no column “close”; its first line is “Date, Price”"),
     ),
-    "semicolons": (
-        page(FILE.replace(",", ";")),
+    "closes adjusted for distributions": (
+        page("Date,Close\n" + "".join(f"{day:%Y-%m-%d},{190.1234}\n" for day in COMPLETED[-20:])),
         SchemaChanged(
-            "it has no columns “date” and “close”; its first line is “Date;Open;High;Low;Close;Volume”"
+            "its closes are adjusted for distributions (of the last 20, 0 lie on a cent), and total returns "
+            "would count distributions twice"
         ),
     ),
     "one bad row": (
@@ -266,7 +268,8 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "ambiguous dates": (
         page("Date,Close\n12/11/2020,190.3\n"),
         SchemaChanged(
-            "1 row is wrong: line 2: “12/11/2020” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
+            "1 row is wrong: line 2: date “12/11/2020” could be 2020-11-12 or 2020-12-11; "
+            "no other row decides which"
         ),
     ),
     "not a session": (

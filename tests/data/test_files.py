@@ -45,6 +45,7 @@ def test_prices_become_bars_distributions_and_splits() -> None:
     assert contents.preview.sentences() == [
         "IWM daily prices: 2 rows, 2020-12-10 to 2020-12-11.",
         "Columns not read: Adj Close.",
+        "Too few closes to tell whether they are adjusted for distributions; taken as not adjusted.",
     ]
 
 
@@ -91,7 +92,7 @@ def test_rows_without_any_value_are_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("rows", ["", "2020-12-11,null\n"])
 def test_a_file_without_a_single_figure_is_refused(rows: str) -> None:
-    said = "the text was not imported: no row of it holds a figure of a session."
+    said = "the text was not imported: no row of it holds a figure of a completed session."
     assert refusal("prices", f"Date,Close\n{rows}") == said
 
 
@@ -204,10 +205,10 @@ def test_an_unknown_fund_is_refused() -> None:
             ),
         ),
         (
-            "prices",
-            "Date;Close\n2020-12-11;2\n",
+            "fund-facts",
+            "date;nav;shares\n2020-12-11;2;3\n",
             (
-                "the text has no columns “date” and “close”; its first line is “Date;Close”. "
+                "the text has no columns “date” and “nav” and “shares”; its first line is “date;nav;shares”. "
                 "Its columns are separated by semicolons; save it with commas."
             ),
         ),

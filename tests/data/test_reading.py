@@ -23,7 +23,7 @@ def test_every_bad_row_is_named_with_its_line_and_reason() -> None:
         "the text was not imported, 9 rows are wrong:\n"
         "line 2: close -3 is not above zero\n"
         "line 3: 2020-12-05 is a day without a session\n"
-        "line 4: “12/11/2020” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020\n"
+        "line 4: date “12/11/2020” could be 2020-11-12 or 2020-12-11; no other row decides which\n"
         "line 5: 2022-01-03 is in the future\n"
         "line 6: close “nan” is not a number\n"
         "line 8: 2020-12-03 is on line 7 too, with other values\n"
