@@ -142,19 +142,19 @@ def _disputes(market: Market) -> list[str]:
     """By how much and how often two sources of prices differ in the last year, a line a pair of sources."""
     begin = require_end(market) - pd.DateOffset(years=1)
     pairs: dict[tuple[str, str], list[pd.Series]] = {}
-    for each in market.disputes:
-        recent = each.apart[each.apart.index > begin]
+    for dispute in market.disputes:
+        recent = dispute.apart[dispute.apart.index > begin]
         if len(recent):
-            pairs.setdefault((each.used, each.other), []).append(recent.abs())
-    said = []
+            pairs.setdefault((dispute.used, dispute.other), []).append(recent.abs())
+    sentences = []
     for (used, other), apart in pairs.items():
         together = pd.concat(apart)
         count, most = together.index.nunique(), PERCENT.show(100 * float(together.max())).lstrip("+")
-        said.append(
+        sentences.append(
             f"Prices of {used} and {other} differ by up to {most} on {counted(count, 'session')}, last "
             f"{short_date(together.index.max())}; {used} is used: /status"
         )
-    return said
+    return sentences
 
 
 def _holes(market: Market) -> str | None:

@@ -44,7 +44,7 @@ class Backtest:
     """A rule run over the sessions from `begin` to `end`."""
 
     rule: Rule
-    found: Frequency
+    fires: Frequency
     begin: dt.date
     end: dt.date
     latest: Condition  # whose history begins last
@@ -56,17 +56,17 @@ def run(rule: Rule, market: Market, histories: Histories, years: int) -> Backtes
     """The live step over the last `years`; raises NoData when no input has any history."""
     require_end(market)
     history = histories.course(rule, None, market.sessions)
-    found = frequency(rule, history, years)
-    if found.since is None or found.until is None:
+    fires = frequency(rule, history, years)
+    if fires.since is None or fires.until is None:
         raise NoData(_nothing(rule, histories))
     return Backtest(
         rule,
-        found,
-        found.since,
-        found.until,
+        fires,
+        fires.since,
+        fires.until,
         begins_last(rule, histories),
         without_band(rule, history, years),
-        outcomes(found.dates, trend.ratio(market), found.since),
+        outcomes(fires.dates, trend.ratio(market), fires.since),
     )
 
 
@@ -75,8 +75,8 @@ def _nothing(rule: Rule, histories: Histories) -> str:
     series = [histories.series(condition) for condition in rule.conditions]
     lacking = [
         str(condition)
-        for condition, found in zip(rule.conditions, series, strict=True)
-        if (found.value - found.threshold).isna().all()
+        for condition, figures in zip(rule.conditions, series, strict=True)
+        if (figures.value - figures.threshold).isna().all()
     ]
     return f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested."
 
@@ -89,16 +89,16 @@ def backtest_answer(
     `name` is a preset's: its buttons go by it, where the rule itself might be too long for one.
     """
     tested = run(rule, market, histories, years)
-    found = tested.found
+    fires = tested.fires
     metrics = metrics_of(market.pair)
     html = lines(
         heading("Backtest", market, Asked()),
         code(str(rule)),
         _span(tested, years),
         _fired(tested),
-        _dates(found.dates),
+        _dates(fires.dates),
         *_followed(market.pair, tested),
-        f"n below {_FEW}: too few to mean anything." if 0 < found.count < _FEW else None,
+        f"n below {_FEW}: too few to mean anything." if 0 < fires.count < _FEW else None,
         "",
         sources(
             {
@@ -107,34 +107,34 @@ def backtest_answer(
             }
         ),
     )
-    longer = None if _is_short(found, years) else next((more for more in _LONGER if more > years), None)
+    longer = None if _is_short(fires, years) else next((more for more in _LONGER if more > years), None)
     line = name or str(rule)
     again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
     buttons = ((("Make it an alert", f"/alert {line}"), *again),)
     return Answer(html, _chart(market, theme, histories, tested), "backtest", buttons)
 
 
-def _is_short(found: Frequency, years: int) -> bool:
+def _is_short(fires: Frequency, years: int) -> bool:
     """Whether history begins later than the years asked for."""
-    asked = (pd.Timestamp(found.until) - pd.DateOffset(years=years)).date()
-    return found.since is not None and found.since > asked + dt.timedelta(days=10)
+    asked = (pd.Timestamp(fires.until) - pd.DateOffset(years=years)).date()
+    return fires.since is not None and fires.since > asked + dt.timedelta(days=10)
 
 
 def _span(tested: Backtest, years: int) -> str:
     """The sessions that were judged, and which condition has no earlier ones."""
-    found, first = tested.found, short_date(tested.begin)
+    fires, first = tested.fires, short_date(tested.begin)
     what = f" of {tested.latest}" if len(tested.rule.conditions) > 1 else ""
-    note = f"; before that there is too little history{what}" if _is_short(found, years) else ""
+    note = f"; before that there is too little history{what}" if _is_short(fires, years) else ""
     return f"Judged close by close from {first} to {short_date(tested.end)}{note}."
 
 
 def _fired(tested: Backtest) -> Html:
     """How often it fired, and how often it would have without the band."""
-    count, bare = tested.found.count, tested.bare
+    count, bare = tested.fires.count, tested.bare
     if not count and not bare:
         return bold("It never fired") + ", with the re-arm band or without."
-    told = bold(f"Fired {times(count)}" if count else "It never fired")
-    return told + f"; without the re-arm band {times(bare)}."
+    sentence = bold(f"Fired {times(count)}" if count else "It never fired")
+    return sentence + f"; without the re-arm band {times(bare)}."
 
 
 def _dates(dates: tuple[dt.date, ...]) -> str | None:
@@ -147,7 +147,7 @@ def _dates(dates: tuple[dt.date, ...]) -> str | None:
 
 def _followed(pair: Pair, tested: Backtest) -> list[Html | str]:
     """What the ratio did after the fires, beside what it did from any day."""
-    if not tested.found.count:
+    if not tested.fires.count:
         return []
     header = ("sessions", "median", "rose", "n", "any day")
     return [
@@ -160,13 +160,13 @@ def _followed(pair: Pair, tested: Backtest) -> list[Html | str]:
 def _rows(after: list[Outcome]) -> list[tuple[str, ...]]:
     return [
         (
-            str(one.horizon),
-            PERCENT.show(one.median, 1),
-            NOT_AVAILABLE if one.rose is None else f"{one.rose:.0f}%",
-            str(one.n),
-            PERCENT.show(one.base, 1),
+            str(outcome.horizon),
+            PERCENT.show(outcome.median, 1),
+            NOT_AVAILABLE if outcome.rose is None else f"{outcome.rose:.0f}%",
+            str(outcome.n),
+            PERCENT.show(outcome.base, 1),
         )
-        for one in after
+        for outcome in after
     ]
 
 
@@ -175,6 +175,6 @@ def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest)
     begin = pd.Timestamp(tested.begin)
     drawn = [drawn_leg(condition, histories, begin) for condition in tested.rule.conditions]
     look = rule_look(f"Backtest: {tested.rule}", tested.rule, market, theme)
-    fires = [pd.Timestamp(day) for day in tested.found.dates]
+    fires = [pd.Timestamp(day) for day in tested.fires.dates]
     marks = Marks(fires, "fired") if fires else None
     return partial(rule_chart, [leg for leg in drawn if leg.series.notna().any()], look, marks)

@@ -70,15 +70,15 @@ def flows(sums: pd.DataFrame) -> list[str]:
 
 def growth(name: str, series: Mapping[str, pd.Series], unit: Unit) -> str:
     """Last value of every series of one panel, with the session where they do not share it."""
-    known = {each: finite(values).dropna() for each, values in series.items()}
-    ends = {each: values.index[-1] for each, values in known.items() if len(values)}
+    known = {title: finite(values).dropna() for title, values in series.items()}
+    ends = {title: values.index[-1] for title, values in known.items() if len(values)}
     newest = max(ends.values(), default=None)
-    said = [
-        f"{each} {unit.show(last(values))}"
-        + (f" ({short_date(ends[each])})" if each in ends and ends[each] != newest else "")
-        for each, values in known.items()
+    phrases = [
+        f"{title} {unit.show(last(values))}"
+        + (f" ({short_date(ends[title])})" if title in ends and ends[title] != newest else "")
+        for title, values in known.items()
     ]
-    return f"{name}: {', '.join(said)}{f', {short_date(newest)}' if newest is not None else ''}."
+    return f"{name}: {', '.join(phrases)}{f', {short_date(newest)}' if newest is not None else ''}."
 
 
 def last(series: pd.Series) -> float | None:

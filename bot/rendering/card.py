@@ -43,24 +43,24 @@ def cards(
 
 
 def _card(market: Market, asked: Asked, window: Window, kinds: Sequence[bool]) -> Card:
-    found = [(kind, performance(market, window, kind)) for kind in kinds]
-    _, first = found[0]
+    returns = [(kind, performance(market, window, kind)) for kind in kinds]
+    _, first = returns[0]
     if first.base is None:
-        told = [f"{window}: too little history."]
+        sentences = [f"{window}: too little history."]
     else:
         names = {False: "Price return", True: "Total return"}
-        told = [f"{names[kind]} {_legs(market.pair, one)}." for kind, one in found]
+        sentences = [f"{names[kind]} {_legs(market.pair, return_)}." for kind, return_ in returns]
     both = market.pair.fill("{small} and {large}")
     until = short_date(require_end(market))
     html = lines(
         heading(both, market, asked),
         f"Over {based(window, first.base)} to {until}:" if first.base is not None else None,
-        *told,
+        *sentences,
         sources({"prices": market.source("prices").label}),
     )
-    return Card(f"{both}, {window}", told[0], html)
+    return Card(f"{both}, {window}", sentences[0], html)
 
 
-def _legs(pair: Pair, found: Performance) -> str:
-    small, large = PERCENT.show(found.small), PERCENT.show(found.large)
-    return f"{pair.small.ticker} {small}, {pair.large.ticker} {large}, gap {POINTS.show(found.gap)}"
+def _legs(pair: Pair, return_: Performance) -> str:
+    small, large = PERCENT.show(return_.small), PERCENT.show(return_.large)
+    return f"{pair.small.ticker} {small}, {pair.large.ticker} {large}, gap {POINTS.show(return_.gap)}"

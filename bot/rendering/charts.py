@@ -70,12 +70,12 @@ ChartSpec: TypeAlias = Callable[[], Chart]
 def compare_chart(returns: pd.DataFrame, look: Look, panel: Panel | None = None) -> Chart:
     """Returns of the legs since the first session, in percent: sessions x legs, 0 at the base."""
     figure = compare_figure(returns, look, panel)
-    said = captions.comparison(returns)
+    sentences = captions.comparison(returns)
     if panel is not None:
-        said.append(
+        sentences.append(
             captions.against(panel.ratio.loc[: returns.index[-1]], panel.average.loc[: returns.index[-1]])
         )
-    return Chart(png(figure), captions.caption(look, said))
+    return Chart(png(figure), captions.caption(look, sentences))
 
 
 def compare_figure(returns: pd.DataFrame, look: Look, panel: Panel | None = None) -> Figure:
@@ -103,12 +103,12 @@ def metric_chart(
     """One metric over its sessions; `cumulative` draws the running sum of what it is given."""
     figure = metric_figure(series, unit, look, kind=kind, threshold=threshold, marks=marks)
     shown = trimmed(summed(series, kind), look)
-    said = captions.metric(shown, unit)
+    sentences = captions.metric(shown, unit)
     if threshold is not None:
-        said.append(captions.threshold(threshold.name, threshold.over(shown.index), unit))
+        sentences.append(captions.threshold(threshold.name, threshold.over(shown.index), unit))
     if marks is not None:
-        said.append(captions.marks(marks.name, marks.on(shown)))
-    return Chart(png(figure), captions.caption(look, said))
+        sentences.append(captions.marks(marks.name, marks.on(shown)))
+    return Chart(png(figure), captions.caption(look, sentences))
 
 
 def metric_figure(
@@ -144,14 +144,14 @@ class ConditionPanel:
 def rule_chart(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None = None) -> Chart:
     """Every condition of a rule in a panel of its own, with its threshold; marks on all of them."""
     figure = rule_figure(parts, look, marks)
-    said = []
+    sentences = []
     for leg in parts:
         shown = trimmed(leg.series, look)
         level = captions.threshold(leg.threshold.name, leg.threshold.over(shown.index), leg.unit)
-        said += [f"{leg.name}: {captions.metric(shown, leg.unit)[0]} {level}"]
+        sentences += [f"{leg.name}: {captions.metric(shown, leg.unit)[0]} {level}"]
     if marks is not None:
-        said.append(captions.marks(marks.name, marks.on(parts[0].series)))
-    return Chart(png(figure), captions.caption(look, said))
+        sentences.append(captions.marks(marks.name, marks.on(parts[0].series)))
+    return Chart(png(figure), captions.caption(look, sentences))
 
 
 def rule_figure(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None = None) -> Figure:
@@ -188,8 +188,8 @@ def flows_figure(flows: pd.DataFrame, look: Look) -> Figure:
 def sheets_chart(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Chart:
     """Panels of one scale below each other, to be compared; `level` is where all of their lines began."""
     figure = sheets_figure(sheets, unit, look, level)
-    said = [captions.growth(sheet.title, sheet.series, unit) for sheet in sheets]
-    return Chart(png(figure), captions.caption(look, said))
+    sentences = [captions.growth(sheet.title, sheet.series, unit) for sheet in sheets]
+    return Chart(png(figure), captions.caption(look, sentences))
 
 
 def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Figure:
@@ -210,4 +210,4 @@ def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float)
 
 def _together(series: Iterable[pd.Series]) -> pd.DatetimeIndex:
     """The sessions of any of the series."""
-    return pd.DatetimeIndex(sorted(set().union(*(each.index for each in series))))
+    return pd.DatetimeIndex(sorted(set().union(*(line.index for line in series))))

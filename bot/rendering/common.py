@@ -106,43 +106,43 @@ def channel_line(market: Market) -> str:
     residual, slope = float(fit["residual"].iloc[-1]), float(fit["slope"].iloc[-1])
     above = fit["residual"].tail(_BREAK_SESSIONS) > _BREAK_SIGMAS
     if len(above) == _BREAK_SESSIONS and above.all():
-        said = "over +2 for five sessions, an upward break"
+        place = "over +2 for five sessions, an upward break"
     elif residual > _BREAK_SIGMAS:
-        said = "over +2, a break once it holds five sessions"
+        place = "over +2, a break once it holds five sessions"
     elif residual < -_BREAK_SIGMAS:
-        said = "below the channel"
+        place = "below the channel"
     else:
-        said = "near the line, no break" if abs(residual) < 1 else "inside the channel, no break"
+        place = "near the line, no break" if abs(residual) < 1 else "inside the channel, no break"
     pace, far = units.PERCENT.show(slope), units.NUMBER.show(residual)
-    return f"Trend line from {since}: {pace} a year; the ratio is {far} sigma from it ({said})."
+    return f"Trend line from {since}: {pace} a year; the ratio is {far} sigma from it ({place})."
 
 
 def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
     """Flow of both funds over a window, each with its last session where that is not the Market's."""
     parts = []
     for ticker in market.pair.tickers:
-        found = flows.summary(flows.prepared(market, ticker), window, market.anchor)
-        if found.dollars is None or found.end is None:
-            reason = "no fund facts" if found.end is None else "too little history"
+        flow = flows.summary(flows.prepared(market, ticker), window, market.anchor)
+        if flow.dollars is None or flow.end is None:
+            reason = "no fund facts" if flow.end is None else "too little history"
             parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")
             continue
-        late = f" to {short_date(found.end)}" if found.end != market.end else ""
-        old = age_phrase(market.behind(found.end) - METRICS["flow"].lag)
+        late = f" to {short_date(flow.end)}" if flow.end != market.end else ""
+        old = age_phrase(market.behind(flow.end) - METRICS["flow"].lag)
         late += f", {old}" if old else ""
         parts.append(
-            f"{ticker} {units.USD.show(found.dollars)} ({PERCENT.show(found.percent)} of assets){late}"
+            f"{ticker} {units.USD.show(flow.dollars)} ({PERCENT.show(flow.percent)} of assets){late}"
         )
-        flagged = flagged_days(found)
+        flagged = flagged_days(flow)
         parts[-1] += f", {flagged}" if flagged else ""
     return f"Flows {window}: {'; '.join(parts)}."
 
 
-def flagged_days(found: flows.FlowSummary) -> str:
+def flagged_days(flow: flows.FlowSummary) -> str:
     """How many days of a flow have doubtful counts, and the last one; "" for none. /flows tells them all.
 
     A large flow is no doubt of its own.
     """
-    doubtful = [(day, flag) for day, flag, _ in found.flags if flag != "LARGE"]
+    doubtful = [(day, flag) for day, flag, _ in flow.flags if flag != "LARGE"]
     if not doubtful:
         return ""
     day, flag = doubtful[-1]
@@ -154,13 +154,13 @@ def aside(market: Market, ticker: str) -> list[str]:
     """What is left out of one fund's counts: those made of assets, those of days closed, other sources'."""
     facts = market.fund(ticker)
     made = counts.derived(facts)
-    said = []
+    sentences = []
     if made.any():
         first, last = (short_date(day) for day in facts.index[made][[0, -1]])
-        said.append(
+        sentences.append(
             f"FAKE_AUM {first} to {last}: {int(made.sum()):,} counts are assets divided by NAV, left out."
         )
-    return [*said, *(f"{note}" for note in market.notes.get(f"facts:{ticker}", ()))]
+    return [*sentences, *(f"{note}" for note in market.notes.get(f"facts:{ticker}", ()))]
 
 
 def absence(market: Market, ticker: str) -> str:
@@ -174,17 +174,17 @@ def absence(market: Market, ticker: str) -> str:
 
 def multiple_line(market: Market) -> str:
     """The newest P/E of both funds with its convention, or that there is none."""
-    found = valuation.figures(market, "pe")
-    if not found:
+    figures = valuation.figures(market, "pe")
+    if not figures:
         return f"Multiples: {NOT_AVAILABLE}, none stored."
-    figure = max(found, key=lambda f: (max(_sessions(f)), f.observations))
+    figure = max(figures, key=lambda f: (max(_sessions(f)), f.observations))
     small, large = market.pair.tickers
-    told = ((small, figure.small, figure.small_session), (large, figure.large, figure.large_session))
+    by_fund = ((small, figure.small, figure.small_session), (large, figure.large, figure.large_session))
     same = figure.small_session == figure.large_session
     both = ", ".join(
         f"{ticker} {units.MULTIPLE.show(value)}"
         + (f" ({_aged(market, short_date(session), session)})" if session is not None and not same else "")
-        for ticker, value, session in told
+        for ticker, value, session in by_fund
     )
     session = figure.small_priced if same and figure.small_priced is not None else _sessions(figure)[0]
     dated = f", {_aged(market, session_phrase(session), session)}" if same else ""

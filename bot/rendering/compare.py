@@ -74,35 +74,35 @@ def compare(
 
 
 def _block(market: Market, windows: Sequence[Window], total: bool) -> Html:
-    found = [performance.performance(market, window, total) for window in windows]
+    returns = [performance.performance(market, window, total) for window in windows]
     rows = [
-        (str(one.window), PERCENT.show(one.small), PERCENT.show(one.large), POINTS.show(one.gap))
-        for one in found
+        (str(row.window), PERCENT.show(row.small), PERCENT.show(row.large), POINTS.show(row.gap))
+        for row in returns
     ]
     title = "Total return, distributions reinvested" if total else "Price return"
     return lines(
         bold(title),
         pre(table(("", *market.pair.tickers, "gap"), rows)),
-        *filter(None, (_a_year(market.pair, one) for one in found)),
+        *filter(None, (_a_year(market.pair, row) for row in returns)),
     )
 
 
-def _a_year(pair: Pair, found: Performance) -> str | None:
+def _a_year(pair: Pair, row: Performance) -> str | None:
     """What a window of more than a year comes to in each; None for a shorter one."""
-    if found.base is None or found.end is None or (found.end - found.base).days <= _YEAR:
+    if row.base is None or row.end is None or (row.end - row.base).days <= _YEAR:
         return None
-    small, large = (PERCENT.show(found.annualised(return_)) for return_ in (found.small, found.large))
-    return f"{found.window} a year: {pair.small.ticker} {small}, {pair.large.ticker} {large}."
+    small, large = (PERCENT.show(row.annualised(return_)) for return_ in (row.small, row.large))
+    return f"{row.window} a year: {pair.small.ticker} {small}, {pair.large.ticker} {large}."
 
 
 def _bases(rows: Sequence[Performance]) -> str:
     """The close each window starts from."""
     parts = [based(row.window, row.base) for row in rows if row.base is not None]
     lacking = [str(row.window) for row in rows if row.base is None]
-    said = [f"Base closes: {', '.join(parts)}."] if parts else []
+    sentences = [f"Base closes: {', '.join(parts)}."] if parts else []
     if lacking:
-        said.append(f"Too little history for {', '.join(lacking)}.")
-    return " ".join(said)
+        sentences.append(f"Too little history for {', '.join(lacking)}.")
+    return " ".join(sentences)
 
 
 def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html:
@@ -112,8 +112,8 @@ def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html:
         for ticker, sign in zip(pair.tickers, (1, -1), strict=True)
     }
     kind = "total return" if total else "price"
-    said = [bold(f"{ticker} leads") + f": {windows}" for ticker, windows in leads.items() if windows]
-    return Html("; ").join(said) + f" ({kind})." if said else Html("Neither leads.")
+    phrases = [bold(f"{ticker} leads") + f": {windows}" for ticker, windows in leads.items() if windows]
+    return Html("; ").join(phrases) + f" ({kind})." if phrases else Html("Neither leads.")
 
 
 def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSpec:

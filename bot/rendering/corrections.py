@@ -49,13 +49,13 @@ def correction(
 def correction_line(number: int, rule: Rule, event: Event, revision: Revision, source: str) -> Html:
     """The same as one line of a digest."""
     moved = _changes(rule, event.session, event.legs, revision.event)
-    told = f" · withdrawn: {'; '.join(line.rstrip('.') for line in moved) or 'revised'} ({source})"
-    return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
+    outcome = f" · withdrawn: {'; '.join(line.rstrip('.') for line in moved) or 'revised'} ({source})"
+    return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), outcome))
 
 
 def _changes(rule: Rule, session: dt.date, then: Legs, now: Legs) -> list[str]:
     """A line for every figure of a session that is another now: value, or a target that moves."""
-    said = []
+    changes = []
     before: Sequence[Leg] = then or (Leg(None, None),) * len(now)
     for condition, old, new in zip(rule.conditions, before, now, strict=True):
         for name, was, is_now in (
@@ -64,8 +64,8 @@ def _changes(rule: Rule, session: dt.date, then: Legs, now: Legs) -> list[str]:
         ):
             shown, becomes = _show(condition, was), _show(condition, is_now)
             if is_now is not None and shown != becomes and not (name != condition.subject and was is None):
-                said.append(f"{name}, {short_date(session)}: {shown} → {becomes}.")
-    return said
+                changes.append(f"{name}, {short_date(session)}: {shown} → {becomes}.")
+    return changes
 
 
 def _now(rule: Rule, legs: Legs) -> list[str]:

@@ -25,10 +25,10 @@ class Ending:
 def soon(endings: Sequence[Ending]) -> Answer:
     """Alerts that end within days, each with a button that keeps it for another year."""
     if len(endings) == 1:
-        (one,) = endings
-        head = bold(f"Alert #{one.number} ends soon") + f": its last day is {date_phrase(one.on)}."
-        renew, off = (_renew(one, "Renew for a year"), ("Off", f"/alert {one.number} off"))
-        html = lines(head, code(one.rule), "Renewed, it goes on for a year from today.")
+        (ending,) = endings
+        head = bold(f"Alert #{ending.number} ends soon") + f": its last day is {date_phrase(ending.on)}."
+        renew, off = (_renew(ending, "Renew for a year"), ("Off", f"/alert {ending.number} off"))
+        html = lines(head, code(ending.rule), "Renewed, it goes on for a year from today.")
         return Answer(html, buttons=((renew, off),))
     head = bold(f"{len(endings)} alerts end soon") + "; renewed, they go on for a year from today."
     return _many(head, endings)
@@ -37,10 +37,11 @@ def soon(endings: Sequence[Ending]) -> Answer:
 def over(endings: Sequence[Ending]) -> Answer:
     """Alerts whose last day has passed."""
     if len(endings) == 1:
-        (one,) = endings
-        head = bold(f"Alert #{one.number} has ended") + f": {short_date(one.on)} was its last day."
+        (ending,) = endings
+        head = bold(f"Alert #{ending.number} has ended") + f": {short_date(ending.on)} was its last day."
         return Answer(
-            lines(head, code(one.rule)), buttons=((_renew(one, "Renew for a year"), ("Alerts", "/alerts")),)
+            lines(head, code(ending.rule)),
+            buttons=((_renew(ending, "Renew for a year"), ("Alerts", "/alerts")),),
         )
     return _many(bold(f"{len(endings)} alerts have ended") + ": their last day has passed.", endings)
 
@@ -48,11 +49,13 @@ def over(endings: Sequence[Ending]) -> Answer:
 def _many(head: Html, endings: Sequence[Ending]) -> Answer:
     shown = endings[:_SHOWN]
     more = len(endings) - len(shown)
-    told = [Html("").join((f"{short_date(each.on)} · #{each.number} ", code(each.rule))) for each in shown]
-    html = lines(head, *told, f"... and {more} more, /alerts" if more else None)
-    each_one = [_renew(each, f"Renew #{each.number}") for each in shown]
-    return Answer(html, buttons=(*in_rows(each_one, _A_ROW), (("Alerts", "/alerts"),)))
+    rows = [
+        Html("").join((f"{short_date(ending.on)} · #{ending.number} ", code(ending.rule))) for ending in shown
+    ]
+    html = lines(head, *rows, f"... and {more} more, /alerts" if more else None)
+    renewals = [_renew(ending, f"Renew #{ending.number}") for ending in shown]
+    return Answer(html, buttons=(*in_rows(renewals, _A_ROW), (("Alerts", "/alerts"),)))
 
 
-def _renew(one: Ending, label: str) -> Button:
-    return label, f"/alert {one.number} renew"
+def _renew(ending: Ending, label: str) -> Button:
+    return label, f"/alert {ending.number} renew"

@@ -46,8 +46,8 @@ def begins_last(rule: Rule, histories: Histories) -> Condition:
 
     def first(condition: Condition) -> pd.Timestamp:
         series = histories.series(condition)
-        found = (series.value - series.threshold).first_valid_index()
-        return pd.Timestamp.max if found is None else pd.Timestamp(found)
+        session = (series.value - series.threshold).first_valid_index()
+        return pd.Timestamp.max if session is None else pd.Timestamp(session)
 
     return max(rule.conditions, key=first)
 
@@ -59,15 +59,17 @@ def age(market: Market, session: pd.Timestamp, late: int = 0) -> str:
 
 def sources_behind(conditions: Iterable[Condition], market: Market) -> list[str]:
     """The sources of what conditions are judged on, each once."""
-    found = (sources_of(METRICS[each.metric], market, dict(each.arguments)) for each in conditions)
-    return list(dict.fromkeys(found))
+    labels = (
+        sources_of(METRICS[condition.metric], market, dict(condition.arguments)) for condition in conditions
+    )
+    return list(dict.fromkeys(labels))
 
 
 def source_line(rule: Rule, market: Market, old: int) -> str:
     """Sources of what a rule is judged on and its age in sessions, e.g. "Source: Yahoo, current."."""
-    found = sources_behind(rule.conditions, market)
-    word = "Source" if len(found) == 1 else "Sources"
-    return f"{word}: {'; '.join(found)}, {age_phrase(old) or CURRENT}."
+    labels = sources_behind(rule.conditions, market)
+    word = "Source" if len(labels) == 1 else "Sources"
+    return f"{word}: {'; '.join(labels)}, {age_phrase(old) or CURRENT}."
 
 
 def goal(target: Target, level: float, unit: Unit) -> str:

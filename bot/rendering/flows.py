@@ -63,13 +63,13 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
 
 def _reading(market: Market, window: Window) -> Html | None:
     """Which way money went over a window; None where no fund's flow is known, or none is there."""
-    found = {
+    dollars_of = {
         t: flows.summary(flows.prepared(market, t), window, market.anchor).dollars
         for t in market.pair.tickers
     }
     ways = {
-        "into": [ticker for ticker, dollars in found.items() if dollars and dollars > 0],
-        "out of": [ticker for ticker, dollars in found.items() if dollars and dollars < 0],
+        "into": [ticker for ticker, dollars in dollars_of.items() if dollars and dollars > 0],
+        "out of": [ticker for ticker, dollars in dollars_of.items() if dollars and dollars < 0],
     }
     went = [f"{way} {' and '.join(funds)}" for way, funds in ways.items() if funds]
     return bold(f"Reading, {titled(window)}") + f": money went {', '.join(went)}." if went else None
@@ -82,9 +82,10 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         html = bold(ticker) + f": {NOT_AVAILABLE}, {absence(market, ticker)}"
         return lines(html, *aside(market, ticker))
     end = frame.index[-1]
-    found = [flows.summary(frame, window, market.anchor) for window in windows]
+    summaries = [flows.summary(frame, window, market.anchor) for window in windows]
     rows = [
-        (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units)) for f in found
+        (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units))
+        for f in summaries
     ]
     count = f"{frame['shares'].iloc[-1] / 1e6:,.2f}m units"
     old = age_phrase(market.behind(end) - METRICS["flow"].lag)
@@ -93,13 +94,13 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         bold(ticker)
         + f": {count}, ${assets / 1e9:,.1f}bn, as reported for {short_date(end)}{f', {old}' if old else ''}"
     )
-    bases = ", ".join(based(f.window, f.base) for f in found if f.base is not None)
+    bases = ", ".join(based(f.window, f.base) for f in summaries if f.base is not None)
     return lines(
         head,
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
         _by_assets(market, ticker),
-        *_flags(found),
+        *_flags(summaries),
         *aside(market, ticker),
     )
 
@@ -115,12 +116,12 @@ def _by_assets(market: Market, ticker: str) -> str | None:
     return f"Checked by assets less NAV's return, {BY_ASSETS}: {USD.show(dollars)}."
 
 
-def _flags(found: Sequence[flows.FlowSummary]) -> list[str]:
+def _flags(summaries: Sequence[flows.FlowSummary]) -> list[str]:
     """The newest flagged days among the windows, each with its meaning."""
-    days = sorted({item for summary in found for item in summary.flags}, reverse=True)
-    said = [f"{flag} {short_date(day)}: {note}." for day, flag, note in days[:_SHOWN_FLAGS]]
+    days = sorted({item for summary in summaries for item in summary.flags}, reverse=True)
+    sentences = [f"{flag} {short_date(day)}: {note}." for day, flag, note in days[:_SHOWN_FLAGS]]
     more = len(days) - _SHOWN_FLAGS
-    return said + ([f"... and {counted(more, 'more flagged day')}."] if more > 0 else [])
+    return sentences + ([f"... and {counted(more, 'more flagged day')}."] if more > 0 else [])
 
 
 def _signals(market: Market) -> list[str]:
@@ -132,10 +133,10 @@ def _signals(market: Market) -> list[str]:
     shown = {}
     for name in ("flow_z", "flow_change", "flow_gap"):
         metric = metrics_of(market.pair)[name]
-        found = reading(metric, market, metric.defaults())
-        shown[name] = metric.unit.show(found.value) + (f", {found.reason}" if found.reason else "")
-        if found.session is not None and found.session != frame.index[-1]:
-            shown[name] += f" ({short_date(found.session)})"
+        signal = reading(metric, market, metric.defaults())
+        shown[name] = metric.unit.show(signal.value) + (f", {signal.reason}" if signal.reason else "")
+        if signal.session is not None and signal.session != frame.index[-1]:
+            shown[name] += f" ({short_date(signal.session)})"
     return [
         f"{small} 20d z-score: {shown['flow_z']}.",
         f"{small} 20d less the 20d before: {shown['flow_change']}.",

@@ -64,20 +64,20 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
             f"python -m bot import multiples FILE --ticker {market.pair.small.ticker}",
         )
         return Answer(html, buttons=(_others(asked),))
-    said = valuation.CONVENTIONS.get(chosen, chosen)
+    convention = valuation.CONVENTIONS.get(chosen, chosen)
     funds = {
         ticker: [_line(market, ticker, metric, chosen, window) for metric in _PER_SHARE]
         for ticker in market.pair.tickers
     }
     html = lines(
         heading(f"Implied fundamentals, {titled(window)}", market, asked),
-        f"Per share = price / multiple, {said}; base = 100.",
-        *(_fund(market, ticker, chosen, found) for ticker, found in funds.items()),
+        f"Per share = price / multiple, {convention}; base = 100.",
+        *(_fund(market, ticker, chosen, rows) for ticker, rows in funds.items()),
         "",
         sources({"prices": market.source("prices").label, "multiples": market.source("multiples").label}),
     )
-    drawable = any(line.grown is not None for found in funds.values() for line in found)
-    draw = _chart(market, funds, f"Implied per share, indexed: {said}", theme) if drawable else None
+    drawable = any(line.grown is not None for rows in funds.values() for line in rows)
+    draw = _chart(market, funds, f"Implied per share, indexed: {convention}", theme) if drawable else None
     tail = asked.suffix
     buttons = (
         (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}")),
@@ -90,17 +90,17 @@ def _others(asked: Asked) -> tuple[Button, ...]:
     return (("Multiples", f"/multiples{asked.suffix}"), ("What moved it", f"/why ytd{asked.suffix}"))
 
 
-def _fund(market: Market, ticker: str, convention: str, found: Sequence[_Line]) -> Html:
-    rows = [(line.name, _dollars(line.now), INDEX.show(line.grown)) for line in found]
-    dated = next((line for line in found if line.grown is not None), None)
-    recorded = next((line.last for line in found if line.last is not None), None)
+def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Line]) -> Html:
+    rows = [(line.name, _dollars(line.now), INDEX.show(line.grown)) for line in figures]
+    dated = next((line for line in figures if line.grown is not None), None)
+    recorded = next((line.last for line in figures if line.last is not None), None)
     if dated is not None and dated.first is not None and dated.last is not None:
         span = f"{short_date(dated.first)} to {short_date(dated.last)}"
     else:
         span = (
             f"figures to {short_date(recorded)}, none at the base" if recorded is not None else "no figures"
         )
-    ends = {line.name: line.last for line in found if line.last is not None}
+    ends = {line.name: line.last for line in figures if line.last is not None}
     newest = max(ends.values(), default=None)
     old = age_phrase(market.behind(newest) - METRICS["pe"].lag) if newest is not None else ""
     older = [f"{name} of {short_date(last)}" for name, last in ends.items() if last != newest]
@@ -136,16 +136,16 @@ def _history(market: Market, ticker: str, convention: str) -> str:
 
 def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, theme: Theme) -> ChartSpec:
     """A panel a fund, its lines the indexed figures of the text."""
-    sheets = [_sheet(ticker, found) for ticker, found in funds.items()]
-    last = max(line.index.index[-1] for found in funds.values() for line in found if len(line.index))
+    sheets = [_sheet(ticker, rows) for ticker, rows in funds.items()]
+    last = max(line.index.index[-1] for rows in funds.values() for line in rows if len(line.index))
     labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
     look = chart_look(title, market, theme, ", ".join(labels), last)
     return partial(sheets_chart, sheets, INDEX, look, BASE)
 
 
-def _sheet(ticker: str, found: Sequence[_Line]) -> Sheet:
+def _sheet(ticker: str, figures: Sequence[_Line]) -> Sheet:
     """One fund's lines; the base is dated in the title where they share it."""
-    bases = {line.first for line in found if line.first is not None}
+    bases = {line.first for line in figures if line.first is not None}
     since = f"{short_date(next(iter(bases)))} = {BASE:.0f}" if len(bases) == 1 else f"base = {BASE:.0f}"
-    drawn = {line.name: line.index for line in found if line.grown is not None}
+    drawn = {line.name: line.index for line in figures if line.grown is not None}
     return Sheet(f"{ticker}, {since}", drawn)

@@ -70,10 +70,10 @@ def topic_of(metric: Metric) -> str:
 
 def metrics(pair: Pair, topic: str, page: int) -> Answer:
     """The metrics of a topic, six a page; the page nearest to the number asked for."""
-    found = [metric for metric in metrics_of(pair).values() if topic_of(metric) == topic]
-    last = (len(found) - 1) // A_PAGE
+    on_topic = [metric for metric in metrics_of(pair).values() if topic_of(metric) == topic]
+    last = (len(on_topic) - 1) // A_PAGE
     page = min(max(page, 1), last + 1)
-    shown = found[(page - 1) * A_PAGE : page * A_PAGE]
+    shown = on_topic[(page - 1) * A_PAGE : page * A_PAGE]
     html = lines(
         bold(TOPICS[topic]) + (f" · page {page} of {last + 1}" if last else ""),
         *(Html("").join((bold(metric.title), f": {metric.meaning}")) for metric in shown),
@@ -97,9 +97,9 @@ def parameter(line: str, metric: Metric, asked: Parameter, choices: Sequence[str
     }[asked.kind]
     typed = Html("").join(("Or type the rule, e.g. ", code(f"/alert {metric.example}")))
     html = lines(bold(metric.title), metric.meaning, question, typed)
-    each = [(_label(asked, word), f"/alert new {line} {word}") for word in choices]
+    buttons = [(_label(asked, word), f"/alert new {line} {word}") for word in choices]
     wide = 1 if asked.kind in {"convention", "date"} else _FEW
-    return Answer(html, buttons=(*in_rows(each, wide), _back(back)))
+    return Answer(html, buttons=(*in_rows(buttons, wide), _back(back)))
 
 
 def _label(asked: Parameter, word: str) -> str:
@@ -128,10 +128,14 @@ def comparison(
 def targets(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
     """The question for the threshold: levels of its own history, with how often each would have fired."""
     metric = metrics_of(context.market.pair)[condition.metric]
-    found = suggested(condition, context)
+    suggestions = suggested(condition, context)
     rows = [
-        (str(each.target).replace("-", MINUS), each.meaning, "n/a" if each.fires is None else str(each.fires))
-        for each in found
+        (
+            str(suggestion.target).replace("-", MINUS),
+            suggestion.meaning,
+            "n/a" if suggestion.fires is None else str(suggestion.fires),
+        )
+        for suggestion in suggestions
     ]
     way = {CROSSES: "crosses"}.get(condition.op, "above" if condition.op == ">" else "below")
     html = lines(
@@ -142,8 +146,11 @@ def targets(line: str, condition: Condition, context: EvaluationContext, back: s
         "* in 5 years, or as long as there is history",
         Html("").join(("Or type one, e.g. ", code(f"/alert {metric.example}"))),
     )
-    each = [(row[0], f"/alert new {line} {one.target}") for row, one in zip(rows, found, strict=True)]
-    return Answer(html, buttons=(*in_rows(each, _FEW), _back(back)))
+    buttons = [
+        (row[0], f"/alert new {line} {suggestion.target}")
+        for row, suggestion in zip(rows, suggestions, strict=True)
+    ]
+    return Answer(html, buttons=(*in_rows(buttons, _FEW), _back(back)))
 
 
 def _now(condition: Condition, context: EvaluationContext) -> list[str]:

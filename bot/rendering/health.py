@@ -47,18 +47,18 @@ class Health:
 
     def sentence(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """All of it in one line."""
-        said = [
+        parts = [
             f"last success {moment(self.answered, zone)}" if self.answered else "no success yet",
             f"last session {short_date(self.session)}" if self.session else "no session yet",
             f"next try {self._tried_where(zone, now)}" if self.next_try else "not asked",
         ]
         if self.missing:
-            said.append(f"it lacks {self.lacks()}")
+            parts.append(f"it lacks {self.lacks()}")
         if self.failures:
-            said.append(f"failed {self.failures}x: {self.detail.rstrip('.')}")
+            parts.append(f"failed {self.failures}x: {self.detail.rstrip('.')}")
         if self.rests_until:
-            said.append(f"left alone until {moment(self.rests_until, zone)}")
-        return "; ".join(said)
+            parts.append(f"left alone until {moment(self.rests_until, zone)}")
+        return "; ".join(parts)
 
     def _tried_where(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """The same with the time zone's name."""
@@ -102,7 +102,7 @@ def _health(
     now: dt.datetime,
     asked: Collection[str] | None,
 ) -> Health:
-    until = closed_until((each for each in rows if each["source"] == row["source"]), now)
+    until = closed_until((other for other in rows if other["source"] == row["source"]), now)
     return Health(
         source=label(row["source"]),
         subject=row["subject"],
@@ -133,9 +133,9 @@ def findings(
     now: dt.datetime,
 ) -> Iterator[tuple[bool, str, str]]:
     """For `doctor`: whether all is well, the subject and the words, of every source and of what it gave."""
-    for each in sources:
-        well = not each.failures and each.rests_until is None
-        yield well, f"source {each.source}, {each.subject}", each.sentence(zone, now)
+    for source in sources:
+        well = not source.failures and source.rests_until is None
+        yield well, f"source {source.source}, {source.subject}", source.sentence(zone, now)
     for part, notes in market.notes.items():
         for note in notes:
             yield False, f"sources of {part.removeprefix('facts:')}", note.rstrip(".")
@@ -154,15 +154,15 @@ def brief(day: dt.date, today: dt.date) -> str:
 
 def flag_lines(market: Market) -> list[str]:
     """Per fund the flags on its last share counts, and what is left out of them."""
-    said = []
+    sentences = []
     for ticker in market.pair.tickers:
         frame = flows.prepared(market, ticker).tail(COUNTS_LOOKED_AT)
         if len(frame):
-            said.append(
+            sentences.append(
                 f"{ticker} flags, last {len(frame)} counts: {_flags(frame[frame['flag'] != '']['flag'])}."
             )
-        said += aside(market, ticker)
-    return said
+        sentences += aside(market, ticker)
+    return sentences
 
 
 def _flags(flags: Any) -> str:  # noqa: ANN401 - a Series of sessions
@@ -179,21 +179,21 @@ def _flags(flags: Any) -> str:  # noqa: ANN401 - a Series of sessions
     )
 
 
-def restated(found: Sequence[Restatement]) -> list[str]:
+def restated(restatements: Sequence[Restatement]) -> list[str]:
     """What sources have replaced, newest first, a line each; the rest counted."""
-    if not found:
+    if not restatements:
         return [f"Restated in {RESTATED_DAYS} days: nothing over 1 bp."]
-    more = len(found) - RESTATED_SHOWN
+    more = len(restatements) - RESTATED_SHOWN
     return [
         f"Restated in {RESTATED_DAYS} days:",
-        *(_restatement(each) for each in found[:RESTATED_SHOWN]),
+        *(_restatement(restatement) for restatement in restatements[:RESTATED_SHOWN]),
         *([f"... and {more} more"] if more > 0 else []),
     ]
 
 
-def _restatement(each: Restatement) -> str:
+def _restatement(restatement: Restatement) -> str:
     """One in words for the chat: "IWM 10 Dec 2020 close 190 → 190.19 (+10.0 bp), Yahoo"."""
-    day = next(value for name, value in each.key.items() if name in {"session", "ex_date"})
-    words = str(each).replace(day, short_date(dt.date.fromisoformat(day)), 1)
+    day = next(value for name, value in restatement.key.items() if name in {"session", "ex_date"})
+    words = str(restatement).replace(day, short_date(dt.date.fromisoformat(day)), 1)
     words = words.replace(" -> ", " → ").replace("(-", f"({MINUS}")
-    return f"{words}, {label(each.source)}"
+    return f"{words}, {label(restatement.source)}"

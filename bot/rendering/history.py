@@ -38,19 +38,24 @@ def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, pa
     """
     events, more = events[:PAGE], len(events) > PAGE
     turns = _turns(number, page, more=more)
-    one = (((f"#{number}", f"/alert {number}"), ("All alerts", "/alerts")),) if number is not None else ()
+    alert_buttons = (
+        (((f"#{number}", f"/alert {number}"), ("All alerts", "/alerts")),) if number is not None else ()
+    )
     if not events:
-        said = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."
+        nothing = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."
         if page > 1:
-            said, turns = f"There is no page {page}.", _turns(number, 2, more=False)
-        return Answer(lines(bold(said), "Yours: /alerts" if number is None else None), buttons=(*turns, *one))
+            nothing, turns = f"There is no page {page}.", _turns(number, 2, more=False)
+        return Answer(
+            lines(bold(nothing), "Yours: /alerts" if number is None else None),
+            buttons=(*turns, *alert_buttons),
+        )
     labels = ", ".join(dict.fromkeys(label for event in events if (label := event.detail.source)))
     count = f"Last {len(events)} events, newest first" if len(events) > 1 else "One event"
     if turns:
         count = f"Page {page} of events, newest first"
     title = count if number is None else f"Alert #{number}: {count[0].lower()}{count[1:]}"
     source = f"Source: {labels}." if labels else None
-    return Answer(lines(bold(title), *map(_line, events), "", source), buttons=(*turns, *one))
+    return Answer(lines(bold(title), *map(_line, events), "", source), buttons=(*turns, *alert_buttons))
 
 
 def _turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, ...], ...]:
@@ -70,8 +75,8 @@ def _line(event: ChatEvent) -> Html:
     gone = event.transition == "withdrawn"
     value = f" at {unit.show(event.value)}" if unit and event.value is not None and not gone else ""
     kept = "held back by its cooldown" if _muted(detail) else _HELD.get(event.held or "", "")
-    told = f" · {word}{value}{f', {kept}' if kept else ''}"
-    return Html("").join((f"{day} · #{event.number} ", code(rule), told))
+    outcome = f" · {word}{value}{f', {kept}' if kept else ''}"
+    return Html("").join((f"{day} · #{event.number} ", code(rule), outcome))
 
 
 def _rule(event: ChatEvent) -> tuple[str, Unit | None]:

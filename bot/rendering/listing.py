@@ -76,12 +76,12 @@ def _span(page: Page) -> str:
 
 
 def _entry(standing: AlertView, context: EvaluationContext) -> Html:
-    told = f"{sentence(standing, context.zone)} {capital(summary_distance(standing, context))}."
+    sentences = f"{sentence(standing, context.zone)} {capital(summary_distance(standing, context))}."
     ends = ending(standing) if ends_soon(standing, context) else None
     more = (waiting(standing, context), stale(standing, context), ends)
     return lines(
         Html(" ").join((bold(f"#{standing.number}"), code(str(standing.rule)))),
-        " ".join(filter(None, (told, *more))),
+        " ".join(filter(None, (sentences, *more))),
     )
 
 

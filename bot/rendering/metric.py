@@ -37,23 +37,23 @@ def metric_answer(
 ) -> Answer:
     """Current value with session and place in history, and the chart over `span`."""
     end = require_end(market)
-    found = reading(metric, market, arguments)
+    current = reading(metric, market, arguments)
     title = subject_title(metric, arguments)
-    if found.value is None or found.session is None:
-        raise NoData(f"{title}: n/a, {found.reason}.")
+    if current.value is None or current.session is None:
+        raise NoData(f"{title}: n/a, {current.reason}.")
     history = metric.history(market, arguments).dropna()
     rank = place(history)
-    old = age(market, found.session, metric.lag)
-    late = f" ({session_phrase(found.session)}, {old})" if found.session != end else ""
+    old = age(market, current.session, metric.lag)
+    late = f" ({session_phrase(current.session)}, {old})" if current.session != end else ""
     html = lines(
         heading(title, market, asked, priced=metric.part == "prices"),
-        bold(metric.unit.show(found.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
+        bold(metric.unit.show(current.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
         metric.meaning,
         "Formula: " + metric.formula,
         Html("").join(("Alert on it, for instance: ", code(f"/alert {metric.example}"))),
         f"Chart: {titled(span)}.",
         "",
-        sources({"data": found.source}),
+        sources({"data": current.source}),
     )
     draw = _chart(market, metric, arguments, span, theme)
     return Answer(html, draw, metric.name, _buttons(metric, arguments, asked))

@@ -96,10 +96,10 @@ def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
     if not isinstance(split, ReturnSplit):
         return None
     if split.earnings < 0 < split.price:
-        said = f"{small}'s price rose on a higher multiple while its earnings fell."
+        verdict = f"{small}'s price rose on a higher multiple while its earnings fell."
     elif split.price < 0 < split.earnings:
-        said = f"{small}'s price fell on a lower multiple while its earnings rose."
+        verdict = f"{small}'s price fell on a lower multiple while its earnings rose."
     else:
         led = "its multiple" if abs(split.multiple) > abs(split.earnings) else "its earnings"
-        said = f"{small}'s price moved mostly with {led}."
-    return bold("Reading") + f": {said}"
+        verdict = f"{small}'s price moved mostly with {led}."
+    return bold("Reading") + f": {verdict}"

@@ -74,10 +74,10 @@ def _advice(market: Market) -> str:
 
 def _reading(market: Market, figures: Sequence[Figure], chosen: str | None) -> Html | None:
     """Whether the small fund costs more by the P/E of one convention, dated if old; None if unknown."""
-    said = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
-    if not said:
+    premiums = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
+    if not premiums:
         return None
-    figure = max(said, key=lambda f: f.observations)
+    figure = max(premiums, key=lambda f: f.observations)
     premium = figure.premium or 0.0
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
     small, large = market.pair.tickers
@@ -116,7 +116,7 @@ def _dated(market: Market, figures: list[Figure]) -> list[str]:
         groups.setdefault(_sessions(market, figure), []).append(valuation.MULTIPLES[figure.metric])
     if len(groups) == 1:
         return [f"{capital(next(iter(groups)))}."]
-    return [f"{', '.join(names)}: {said}." for said, names in groups.items()]
+    return [f"{', '.join(names)}: {sessions}." for sessions, names in groups.items()]
 
 
 def _sessions(market: Market, figure: Figure) -> str:
@@ -170,17 +170,17 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
     rows = market.multiples
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
     newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")
-    said = [", ".join(label(name) for name in sorted(set(newest["source"])))]
+    parts = [", ".join(label(name) for name in sorted(set(newest["source"])))]
     held = sorted(newest["holdings_date"].dropna().unique()) if "holdings_date" in newest else []
     if held:
-        said.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in held)}")
+        parts.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in held)}")
     covered = newest["coverage"].dropna() if "coverage" in newest else []
     if len(covered):
-        said.append(f"coverage {100 * float(min(covered)):.0f}%")
+        parts.append(f"coverage {100 * float(min(covered)):.0f}%")
     undated = newest["price_date"].isna() if "price_date" in newest else newest["value"].notna()
     if undated.any():
-        said.append("price date not stated" if undated.all() else "some price dates not stated")
-    return f"Source: {'; '.join(said)}."
+        parts.append("price date not stated" if undated.all() else "some price dates not stated")
+    return f"Source: {'; '.join(parts)}."
 
 
 def _chart(market: Market, chosen: str, theme: Theme) -> ChartSpec:

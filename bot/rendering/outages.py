@@ -102,7 +102,7 @@ def _source(part: str, market: Market) -> str:
 
 def _listed(affected: Sequence[Affected]) -> list[Html | str]:
     shown: list[Html | str] = [
-        Html("").join((f"#{each.number} ", code(each.rule))) for each in affected[:_SHOWN]
+        Html("").join((f"#{alert.number} ", code(alert.rule))) for alert in affected[:_SHOWN]
     ]
     more = len(affected) - _SHOWN
     return [*shown, f"... and {more} more, /alerts"] if more > 0 else shown

@@ -55,7 +55,11 @@ def fired(
         bold(SAMPLE) if market.is_sample else None,
         _late(late, became) if late and not held else None,
         *held,
-        *(line for at, each in enumerate(rule.conditions) for line in _moved(event, at, each, context)),
+        *(
+            line
+            for at, condition in enumerate(rule.conditions)
+            for line in _moved(event, at, condition, context)
+        ),
         rearmed(rule, event),
         _cools(rule) if event.kind == "fired" else None,
         f"Fires in {FIRES_SINCE_DAYS} days: {fires}, this one included." if event.kind == "fired" else None,
@@ -95,8 +99,8 @@ def fire_line(number: int, rule: Rule, event: Event, became: str, source: str) -
     """One line of a digest: session, rule, value, what became of it, and where the value is from."""
     value = METRICS[rule.conditions[0].metric].unit.show(event.value)
     still = f", true since {short_date(event.since)}" if event.kind != "fired" else ""
-    told = f" · {value}{still}, {became} ({source})"
-    return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), told))
+    outcome = f" · {value}{still}, {became} ({source})"
+    return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), outcome))
 
 
 def plain_line(number: int, rule: str, session: dt.date, transition: str) -> Html:
@@ -104,13 +108,13 @@ def plain_line(number: int, rule: str, session: dt.date, transition: str) -> Htm
     return Html("").join((f"{short_date(session)} · #{number} ", code(rule), f" · {transition}"))
 
 
-def digest(told: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:
+def digest(fires: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:
     """What was not told when it happened, in one message, in the order given; beyond 20 their number."""
-    more = len(told) - DIGEST_LINES
+    more = len(fires) - DIGEST_LINES
     html = lines(
-        bold(_title(len(told), why)) + (", newest first" if len(told) > 1 else ""),
+        bold(_title(len(fires), why)) + (", newest first" if len(fires) > 1 else ""),
         bold(SAMPLE) if sample else None,
-        *told[:DIGEST_LINES],
+        *fires[:DIGEST_LINES],
         f"... and {more} more, /history" if more > 0 else None,
     )
     return Answer(html, buttons=((("Alerts", "/alerts"), ("History", "/history")),))

@@ -151,9 +151,9 @@ def _kind(parameter: Parameter) -> str:
 
 def metric_list(asked: Asked, pair: Pair) -> Answer:
     """All metrics, one line each, and a button for each chart."""
-    told = [
+    entries = [
         lines(Html("").join((code(m.name), f" {m.title}{f' ({m.unit.symbol})' if m.unit.symbol else ''}")))
         for m in metrics_of(pair).values()
     ]
     rows = in_rows([(name, f"/chart {name}{asked.suffix}") for name in METRICS], _A_ROW)
-    return Answer(lines(bold("Metrics"), *told, "", "Choose one to see its chart."), buttons=rows)
+    return Answer(lines(bold("Metrics"), *entries, "", "Choose one to see its chart."), buttons=rows)

@@ -42,8 +42,8 @@ _SHORTENED = {
 def sectors_answer(market: Market, asked: Asked) -> Answer:
     """Sector weights, industry groups where imported, revenue at home; each with its date and source."""
     require_end(market)
-    found = [one for level in (SECTOR, GROUP) for one in weights(market, level)]
-    blocks = [_block(market, one) for one in found]
+    shown = [entry for level in (SECTOR, GROUP) for entry in weights(market, level)]
+    blocks = [_block(market, entry) for entry in shown]
     how = f"python -m bot import weights FILE --ticker {market.pair.small.ticker}"
     if not blocks:
         blocks = [
@@ -53,9 +53,9 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
                 how,
             )
         ]
-    if not any(one.level == GROUP for one in found):
+    if not any(entry.level == GROUP for entry in shown):
         blocks.append(lines(f"Industry groups: none imported ({how})."))
-    used = {label(one.source): "" for one in (*found, *weights(market, REVENUE))}
+    used = {label(entry.source): "" for entry in (*shown, *weights(market, REVENUE))}
     html = lines(
         heading("Sector weights", market, asked, priced=False),
         *blocks,
@@ -67,21 +67,25 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
     return Answer(html, buttons=((("Compare", f"/compare{tail}"), ("Multiples", f"/multiples{tail}")),))
 
 
-def _block(market: Market, one: Weights) -> Html:
-    title = "Industry groups" if one.level == GROUP else _CLASSIFICATIONS.get(one.source, "Sectors, imported")
-    shown = one.frame.head(_GROUPS_SHOWN)
+def _block(market: Market, entry: Weights) -> Html:
+    title = (
+        "Industry groups" if entry.level == GROUP else _CLASSIFICATIONS.get(entry.source, "Sectors, imported")
+    )
+    shown = entry.frame.head(_GROUPS_SHOWN)
     small, large = market.pair.tickers
     rows = [
         (_short(str(name)), SHARE.show(row[small]), SHARE.show(row[large]), POINTS.show(row["gap"], 1))
         for name, row in shown.iterrows()
     ]
-    more = len(one.frame) - len(shown)
+    more = len(entry.frame) - len(shown)
     return lines(
         bold(title),
-        _dated(market, one.sessions),
+        _dated(market, entry.sessions),
         pre(table(("", small, large, "gap"), rows)),
         f"... and {more} more." if more else None,
-        None if one.both else f"Only {' and '.join(one.sessions)} from this source: nothing to compare with.",
+        None
+        if entry.both
+        else f"Only {' and '.join(entry.sessions)} from this source: nothing to compare with.",
     )
 
 
@@ -107,13 +111,13 @@ def _short(name: str) -> str:
 
 def _revenue(market: Market) -> list[str]:
     """Share of revenue from the home market, imported only."""
-    said = []
-    for one in weights(market, REVENUE):
-        for name, row in one.frame.iterrows():
+    sentences = []
+    for entry in weights(market, REVENUE):
+        for name, row in entry.frame.iterrows():
             days = {
-                ticker: _aged(market, one.sessions[ticker])
+                ticker: _aged(market, entry.sessions[ticker])
                 for ticker in market.pair.tickers
-                if ticker in one.sessions
+                if ticker in entry.sessions
             }
             same = len(set(days.values())) == 1
             parts = [
@@ -121,5 +125,5 @@ def _revenue(market: Market) -> list[str]:
                 for ticker, day in days.items()
             ]
             dated = f", of {next(iter(days.values()))}" if same else ""
-            said.append(f"Revenue, {name}: {', '.join(parts)}{dated}; {label(one.source)}.")
-    return said or ["Revenue from the home market: n/a, none imported."]
+            sentences.append(f"Revenue, {name}: {', '.join(parts)}{dated}; {label(entry.source)}.")
+    return sentences or ["Revenue from the home market: n/a, none imported."]

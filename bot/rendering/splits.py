@@ -48,8 +48,8 @@ def rescaled(splits: Sequence[Split], factor: float, alerts: Sequence[Rescaled])
         bold(f"Split: {', '.join(map(str, splits))}"),
         f"The ratio is {factor:g} times what it was, and so are the levels set on it. Nothing fires by that.",
         *(
-            Html("").join((f"#{each.number} ", code(each.before), " → ", code(each.after)))
-            for each in alerts[:_SHOWN]
+            Html("").join((f"#{alert.number} ", code(alert.before), " → ", code(alert.after)))
+            for alert in alerts[:_SHOWN]
         ),
         f"... and {more} more, /alerts" if more > 0 else None,
     )

@@ -42,11 +42,11 @@ def figures(standing: AlertView, context: EvaluationContext) -> list[str]:
     conditions, market = standing.rule.conditions, context.market
     known = [session for condition in conditions if (session := _last(condition, context)) is not None]
     newest = max(known, default=None)
-    said = [line for condition in conditions for line in _where(condition, context, newest)]
+    sentences = [line for condition in conditions for line in _where(condition, context, newest)]
     if newest is not None:
         old = market.behind(newest) - lag(standing.rule, METRICS)
-        said.append(f"{capital(session_phrase(newest))}. {source_line(standing.rule, market, old)}")
-    return said
+        sentences.append(f"{capital(session_phrase(newest))}. {source_line(standing.rule, market, old)}")
+    return sentences
 
 
 def _last(condition: Condition, context: EvaluationContext) -> pd.Timestamp | None:

@@ -73,37 +73,41 @@ def _sources(report: StatusReport) -> list[Html | str]:
     """A table a source, and below it when it is tried next and what is wrong with it."""
     if not report.sources:
         return ["Sources: none asked yet."]
-    said: list[Html | str] = [bold("Sources")]
-    for name, group in groupby(report.sources, key=lambda each: each.source):
+    parts: list[Html | str] = [bold("Sources")]
+    for name, group in groupby(report.sources, key=lambda source: source.source):
         rows = list(group)
-        cells = [(each.subject, _answered(each, report), _session(each, report)) for each in rows]
-        said.append(pre(table((name, "answered", "up to"), cells)))
-        said += _next_tries(rows, report)
-        said += [f"{each.subject} lack {each.lacks()}." for each in rows if each.missing]
-        said += [f"{each.subject}, failed {each.failures}x: {each.detail}" for each in rows if each.failures]
-        rests = next((each.rests_until for each in rows if each.rests_until), None)
+        cells = [(source.subject, _answered(source, report), _session(source, report)) for source in rows]
+        parts.append(pre(table((name, "answered", "up to"), cells)))
+        parts += _next_tries(rows, report)
+        parts += [f"{source.subject} lack {source.lacks()}." for source in rows if source.missing]
+        parts += [
+            f"{source.subject}, failed {source.failures}x: {source.detail}"
+            for source in rows
+            if source.failures
+        ]
+        rests = next((source.rests_until for source in rows if source.rests_until), None)
         if rests is not None:
-            said.append(f"{name} is left alone until {moment(rests, report.zone)}.")
-    return said
+            parts.append(f"{name} is left alone until {moment(rests, report.zone)}.")
+    return parts
 
 
-def _answered(each: Health, report: StatusReport) -> str:
-    if each.answered is None:
+def _answered(source: Health, report: StatusReport) -> str:
+    if source.answered is None:
         return "never"
-    local, today = each.answered.astimezone(report.zone), report.now.astimezone(report.zone).date()
+    local, today = source.answered.astimezone(report.zone), report.now.astimezone(report.zone).date()
     return f"{brief(local.date(), today)} {local:%H:%M}" if local.year == today.year else short_date(local)
 
 
-def _session(each: Health, report: StatusReport) -> str:
-    return brief(each.session, report.now.astimezone(report.zone).date()) if each.session else "none"
+def _session(source: Health, report: StatusReport) -> str:
+    return brief(source.session, report.now.astimezone(report.zone).date()) if source.session else "none"
 
 
 def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
     """When the subjects are tried next, those of one instant together; imported ones are not tried."""
     groups: dict[str, list[str]] = {}
-    for each in rows:
-        if each.next_try is not None:
-            groups.setdefault(each.tried(report.zone, report.now), []).append(each.subject)
+    for source in rows:
+        if source.next_try is not None:
+            groups.setdefault(source.tried(report.zone, report.now), []).append(source.subject)
     if not groups:
         return ["Not asked: imported, or switched off."]
     if len(groups) == 1:
@@ -164,7 +168,7 @@ def _queue(queue: Mapping[str, int]) -> str:
 
 def about(pair: Pair) -> Answer:
     """Sources, definitions, and the one line on advice."""
-    told = (
+    definitions = (
         ("Price return", "close against the close of the base session; every window prints its base."),
         ("Total return", "distributions reinvested at the close of their ex-date."),
         (
@@ -181,7 +185,7 @@ def about(pair: Pair) -> Answer:
         bold("About"),
         f"{pair.small.ticker} stands for small caps{_index(pair.small)}, "
         f"{pair.large.ticker} for large caps{_index(pair.large)}.",
-        *(lines(Html("").join((bold(name), ": ", text))) for name, text in told),
+        *(lines(Html("").join((bold(name), ": ", text))) for name, text in definitions),
         "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, others by import.",
         "What is missing is named and never filled in. Alerts are judged on completed sessions only.",
         bold(DISCLAIMER),

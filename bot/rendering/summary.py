@@ -76,27 +76,29 @@ def summary(
 def _changed(market: Market, total: bool) -> tuple[Html, ...]:
     """What is different from the session before: who led the day, a crossed average, a new extreme."""
     day = performance(market, _DAY, total)
-    said: list[Html] = []
+    sentences: list[Html] = []
     if day.gap is not None:
         leader = (market.pair.small if day.gap > 0 else market.pair.large).ticker
         led = bold(f"{leader} led the day") + f" by {POINTS.show(abs(day.gap)).lstrip('+')}."
-        said.append(led if day.gap else bold("Both funds moved alike."))
+        sentences.append(led if day.gap else bold("Both funds moved alike."))
     r = trend.ratio(market)
     against = trend.against_average(r, AVERAGE).dropna()
     if len(against) > 1 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
         way = "above" if against.iloc[-1] > 0 else "below"
-        said.append(bold(f"The ratio crossed {way} its {AVERAGE}-day average."))
+        sentences.append(bold(f"The ratio crossed {way} its {AVERAGE}-day average."))
     for extreme, words in ((trend.breakout(r, _YEAR), "high"), (-trend.breakout_low(r, _YEAR), "low")):
         if extreme.iloc[-1] > 0:
-            said.append(bold(f"The ratio made a new {_YEAR}-session {words}."))
-    return tuple(said)
+            sentences.append(bold(f"The ratio made a new {_YEAR}-session {words}."))
+    return tuple(sentences)
 
 
 @lru_cache(maxsize=4)
 def _body(market: Market, total: bool) -> Html:
     """What is the same for every chat; made once a Market, for there may be many chats."""
-    found = [performance(market, window, total) for window in _WINDOWS]
-    rows = [(str(f.window), PERCENT.show(f.small), PERCENT.show(f.large), POINTS.show(f.gap)) for f in found]
+    returns = [performance(market, window, total) for window in _WINDOWS]
+    rows = [
+        (str(f.window), PERCENT.show(f.small), PERCENT.show(f.large), POINTS.show(f.gap)) for f in returns
+    ]
     return lines(
         bold("Total return, distributions reinvested" if total else "Price return"),
         pre(table(("", *market.pair.tickers, "gap"), rows)),
@@ -118,8 +120,8 @@ def _fired_last(standing: AlertView, market: Market) -> bool:
 def _alert(standing: AlertView, context: EvaluationContext) -> Html:
     """One alert: where its value stands, and that it waits if it does."""
     waits = "; waits to re-arm" if standing.state.status is Status.FIRED else ""
-    told = f": {summary_distance(standing, context)}{waits}."
-    return Html("").join((bold(f"#{standing.number} "), code(str(standing.rule)), told))
+    distance = f": {summary_distance(standing, context)}{waits}."
+    return Html("").join((bold(f"#{standing.number} "), code(str(standing.rule)), distance))
 
 
 def following(last: pd.Timestamp, sessions: Sessions) -> str:
@@ -129,7 +131,7 @@ def following(last: pd.Timestamp, sessions: Sessions) -> str:
     early = ""
     if sessions.is_early_close(upcoming):
         early = f", early close at {sessions.close(upcoming).astimezone(EXCHANGE):%H:%M} New York"
-    said = f"Next session: {date_phrase(upcoming)}{early}."
+    sentence = f"Next session: {date_phrase(upcoming)}{early}."
     if len(closed):
-        said += f" No session on {', '.join(date_phrase(day) for day in closed)}."
-    return said
+        sentence += f" No session on {', '.join(date_phrase(day) for day in closed)}."
+    return sentence

@@ -39,12 +39,12 @@ class Suggestion:
 def suggested(condition: Condition, context: EvaluationContext) -> list[Suggestion]:
     """Targets for a metric with arguments and comparison; the target of `condition` is not looked at."""
     metric, values = METRICS[condition.metric], _values(condition, context)
-    found: dict[Target, str] = {}
+    meanings: dict[Target, str] = {}
     for target, meaning in _candidates(metric, condition.op, values):
-        found.setdefault(target, meaning)
+        meanings.setdefault(target, meaning)
     return [
         Suggestion(target, meaning, _fires(replace(condition, target=target), context))
-        for target, meaning in found.items()
+        for target, meaning in meanings.items()
     ]
 
 
@@ -56,30 +56,30 @@ def _values(condition: Condition, context: EvaluationContext) -> pd.Series:
 def _candidates(metric: Metric, op: str, values: pd.Series) -> list[tuple[Target, str]]:
     """What can be compared with: levels of its own history, zero, its average, its extremes."""
     symbol, level = metric.unit.symbol, metric.unit.name in _LEVELS
-    found: list[tuple[Target, str]] = []
+    candidates: list[tuple[Target, str]] = []
     if len(values) >= _LEAST:
         grid = _grid(values)
         shares = (50,) if op == CROSSES else (90, 75) if op in ABOVE else (10, 25)
         for share in shares:
             amount = _rounded(float(values.quantile(share / 100)), grid)
-            found.append(
+            candidates.append(
                 (Target(AMOUNT, amount, symbol), "its median" if share == 50 else f"its {share}th pct")
             )
     if not level and (values.empty or values.min() < 0 < values.max()):
-        found.append((Target(AMOUNT, 0.0, symbol), "its sign"))
+        candidates.append((Target(AMOUNT, 0.0, symbol), "its sign"))
     if level:
-        found.append((Target("sma", 200.0), "its average"))
+        candidates.append((Target("sma", 200.0), "its average"))
         if op != CROSSES:
-            found.append((Target("high" if op in ABOVE else "low", 252.0), "a year's"))
+            candidates.append((Target("high" if op in ABOVE else "low", 252.0), "a year's"))
     if op != CROSSES:
-        found.append((Target("pct", 90.0 if op in ABOVE else 10.0), "as it moves"))
-    return found
+        candidates.append((Target("pct", 90.0 if op in ABOVE else 10.0), "as it moves"))
+    return candidates
 
 
 def _fires(condition: Condition, context: EvaluationContext) -> int | None:
     rule = Rule((condition,))
-    found = frequency(rule, context.histories.course(rule, sessions=context.market.sessions))
-    return None if found.since is None else found.count
+    fires = frequency(rule, context.histories.course(rule, sessions=context.market.sessions))
+    return None if fires.since is None else fires.count
 
 
 def _grid(values: pd.Series) -> float:

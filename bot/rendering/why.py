@@ -27,9 +27,9 @@ _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 def why(fire: RecordedFire, context: EvaluationContext) -> Html:
     """The stored figures, the step on them again, and whether the data has changed since."""
     rule, event = fire.rule, fire.event
-    said = "fired" if event.kind == "fired" else "was still true"
+    happened = "fired" if event.kind == "fired" else "was still true"
     return lines(
-        bold(f"Why #{fire.number} {said}") + f" · {session_phrase(event.session)}",
+        bold(f"Why #{fire.number} {happened}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
         *(_compared(event, at, condition) for at, condition in enumerate(rule.conditions)),
         rearmed(rule, event),
@@ -81,8 +81,8 @@ def _revised(fire: RecordedFire, context: EvaluationContext) -> list[str]:
         return []
     answer = truth(event.ops, Bar(event.session, now))
     verdict = {True: "the rule is true with that too", False: "with that the rule is not true"}
-    told = verdict[answer] if answer is not None else "with that the rule cannot be judged"
-    return [f"Data revised since: {'; '.join(changed)}; {told}."]
+    consequence = verdict[answer] if answer is not None else "with that the rule cannot be judged"
+    return [f"Data revised since: {'; '.join(changed)}; {consequence}."]
 
 
 def _leg(condition: Condition, session: pd.Timestamp, context: EvaluationContext) -> Leg:
@@ -101,7 +101,7 @@ def _figures(condition: Condition, leg: Leg) -> str:
     return f"{unit.show(leg.value)}{level}"
 
 
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME)
+def _same(value: float | None, other: float | None) -> bool:
+    if value is None or other is None:
+        return value is other
+    return math.isclose(value, other, rel_tol=_SAME, abs_tol=_SAME)
