@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
 
 # Kinds of target that take a number, and one that makes a good example.
-_EXAMPLES = {"sma": 200.0, "high": 250.0, "low": 250.0, "pct": 90.0}
+TARGETS = {"sma": 200.0, "high": 250.0, "low": 250.0, "pct": 90.0}
 _PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
 _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
 
@@ -102,12 +102,12 @@ def _target(words: Words, metric: Metric, draft: Condition) -> Target:
     if is_amount(words.text):
         return Target(AMOUNT, take_amount(words, metric, metric.example), metric.unit.symbol)
     kind = words.text
-    if kind not in _EXAMPLES:
-        near = nearest(kind, _EXAMPLES)
+    if kind not in TARGETS:
+        near = nearest(kind, TARGETS)
         ending = f". Did you mean {near}?" if near else f"; {expected}."
         raise BadInput(f"“{words.typed}” is not a target{ending}", metric.example)
     words.take()
-    example = str(replace(draft, target=Target(kind, _EXAMPLES[kind])))
+    example = str(replace(draft, target=Target(kind, TARGETS[kind])))
     if kind == "pct":
         return Target(kind, _percentile(words, example))
     return Target(kind, float(take_count(words, kind, 2 if kind == "sma" else 1, LONGEST, example)))

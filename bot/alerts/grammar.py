@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from bot.alerts.condition import Found, read_condition
+from bot.alerts.condition import TARGETS, Found, read_condition
+from bot.alerts.phrases import METRIC_WORDS
 from bot.alerts.phrases import words as split
 from bot.alerts.reading import (
+    AMOUNT_UNITS,
+    COUNT_UNITS,
     Words,
     choices,
     got_instead,
@@ -32,7 +35,8 @@ from bot.alerts.reading import (
     take_amount,
     take_count,
 )
-from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Rule
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Rule
+from bot.analytics.windows import WORDS as WINDOW_WORDS
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
 
@@ -67,6 +71,20 @@ def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
     if len(str(rule)) > MOST_CHARACTERS:
         raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
     return rule
+
+
+def grammar_words(registry: Mapping[str, Metric]) -> frozenset[str]:
+    """The words that mean something in a rule on these metrics, the funds' own aside."""
+    parameters = [p for metric in registry.values() for p in metric.parameters if p.kind != "fund"]
+    names = {*registry, *METRIC_WORDS, *(choice for p in parameters for choice in p.choices)}
+    parts = {part for name in names for part in name.split("_")}
+    words = {"and", *OPS, *_OPTIONS, *TARGETS, *COUNT_UNITS, *AMOUNT_UNITS, *WINDOW_WORDS}
+    return frozenset(names | parts | words)
+
+
+def is_plain(word: str) -> bool:
+    """Whether a rule's reader takes a word as it is, and no friendly spelling changes it."""
+    return [item.text for item in split(word)] == [word.lower()]
 
 
 def _fit_together(rule: Rule) -> None:

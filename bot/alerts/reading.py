@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 LONGEST = 5_000  # sessions; the oldest ETF history has fewer than twice that
 _COUNT = re.compile(r"([0-9]{1,9})(d|days?|sessions?)?")
-_SESSIONS = frozenset({"d", "day", "days", "session", "sessions"})
+COUNT_UNITS = frozenset({"d", "day", "days", "session", "sessions"})
 _AMOUNT_START = re.compile(r"[-+\u2212]?\$?[-+\u2212]?[0-9.]")
 # Units that people set apart from their number.
-_AMOUNT_TAILS = frozenset(["k", "m", "mn", "b", "bn", "%", "percent", "pct", "pp", "pts", "points", "x"])
+AMOUNT_UNITS = frozenset(["k", "m", "mn", "b", "bn", "%", "percent", "pct", "pp", "pts", "points", "x"])
 
 
 class Words:
@@ -97,7 +97,7 @@ def take_count(words: Words, name: str, low: int, high: int, example: str) -> in
         needs = f"“{name}” needs a number of sessions from {low} to {high}"
         raise BadInput(f"{needs}{got_instead(words)}.", example)
     words.take()
-    if words.text in _SESSIONS:
+    if words.text in COUNT_UNITS:
         words.take()
     return count
 
@@ -110,7 +110,7 @@ def is_amount(text: str) -> bool:
 def take_amount(words: Words, metric: Metric, example: str) -> float:
     """Amount in the metric's unit; raises BadInput with `example`."""
     amount = words.take()
-    while words.text in _AMOUNT_TAILS:
+    while words.text in AMOUNT_UNITS:
         amount += f" {words.take()}"
     try:
         return metric.unit.parse(amount)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bot.errors import BadInput
 
+WORDS = ("ytd", "mtd", "since")  # windows, or beginnings of one, that are words
 EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199

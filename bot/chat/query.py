@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.alerts.grammar import grammar_words, is_plain
+from bot.analytics.registry import metrics_of
 from bot.analytics.windows import EXAMPLES, Window, parse_date, parse_window
-from bot.errors import BadInput
+from bot.errors import BadInput, ConfigError
 from bot.rendering.answer import Asked
 from bot.rendering.text import did_you_mean
 
@@ -19,9 +21,24 @@ if TYPE_CHECKING:
 _KINDS = {"tr": True, "total": True, "price": False}
 _DATED = ("asof", "known", "since")
 _BOTH = ("vs", "and")  # between the funds, which are both in every answer
+_GUIDE = "new"  # /alert new opens the guide
+_OTHERS = {"small": "IJR", "large": "IVV"}
 _TICKER = re.compile(r"\^?[A-Z][A-Z.]{0,5}")
 _OTHER_FUND = "Only {small} and {large} are compared, no other ticker."
 MOST_WINDOWS = 6
+
+
+def refuse_reserved_tickers(pair: Pair) -> None:
+    """Raise ConfigError for funds whose ticker means something else in a command or an alert rule."""
+    reserved = {*grammar_words(metrics_of(pair)), *_KINDS, *_DATED, *_BOTH, _GUIDE}
+    funds = {"small": pair.small, "large": pair.large}
+    if problems := [
+        f"[pair] {key}: {fund.ticker} is a word of commands and alert rules; name another fund, "
+        f'such as {key} = "{_OTHERS[key]}"'
+        for key, fund in funds.items()
+        if fund.word in reserved or not is_plain(fund.word)
+    ]:
+        raise ConfigError(problems)
 
 
 @dataclass(frozen=True)

@@ -154,8 +154,9 @@ class UnknownSymbol(FetchOutcome):
     ticker: str = ""
 
     def describe(self) -> str:
-        """Which ticker it does not know."""
-        return f"No data: {self.ticker or 'the ticker'} is not known there."
+        """Which ticker it does not know, and where another one is named."""
+        ticker = self.ticker or "the ticker"
+        return f'No data: {ticker} is not known there; see [pair] in the config, e.g. small = "IJR".'
 
 
 class Provider(Protocol):

@@ -40,7 +40,10 @@ ROW = {"ticker": "IWM"}
             Rejected("the file is of IWM, not of SPY"),
             "Rejected, nothing was stored: the file is of IWM, not of SPY.",
         ),
-        (UnknownSymbol("IWMX"), "No data: IWMX is not known there."),
+        (
+            UnknownSymbol("IWMX"),
+            'No data: IWMX is not known there; see [pair] in the config, e.g. small = "IJR".',
+        ),
     ],
 )
 def test_each_outcome_is_one_sentence(outcome: FetchOutcome, sentence: str) -> None:
