@@ -26,8 +26,7 @@ from bot.alerts.bars import Histories
 from bot.alerts.grammar import parse_rule
 from bot.analytics import flows
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import parse_window
-from bot.rendering.answer import Asked
+from bot.analytics.windows import Asked, parse_window
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.metric import metric_answer
 from bot.rendering.themes import LIGHT

@@ -1,8 +1,9 @@
-"""Words that sentences of every layer need: a count with its noun, a list that ends, a capital letter."""
+"""Words that sentences of every layer need: counts with nouns, lists that end, capitals, the nearest name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 SHOWN = 10  # of a list, where nothing else is said
 _VOWELS = "aeiou"
@@ -26,3 +27,17 @@ def listed(items: Sequence[str], between: str = ", ", most: int = SHOWN) -> str:
 def capital(words: str) -> str:
     """The words with a capital first letter."""
     return words[:1].upper() + words[1:]
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name that `word` most likely means: the shortest it begins, else the most similar; or None."""
+    known = {name.lower(): name for name in names}
+    begun = sorted((name for name in known if word and name.startswith(word.lower())), key=len)
+    close = begun or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
+    return known[close[0]] if close else None
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """A question naming the nearest name, e.g. "Did you mean flows?"; "" when none is near."""
+    name = nearest(word, names)
+    return f"Did you mean {name}?" if name else ""

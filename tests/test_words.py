@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.words import capital, counted, listed
+from bot.words import capital, counted, did_you_mean, listed, nearest
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,28 @@ def test_a_list_ends_with_how_many_more_there_are(items: list[str], said: str) -
 
 def test_only_the_first_letter_becomes_a_capital() -> None:
     assert [capital(words) for words in ("", "losses in, IWM", "Ratio")] == ["", "Losses in, IWM", "Ratio"]
+
+
+NAMES = ("compare", "flows", "flow_pct", "multiples", "ratio", "ratio_vs_sma")
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("comp", "compare"),
+        ("Flow", "flows"),
+        ("mulitples", "multiples"),
+        ("ratoi", "ratio"),
+        ("ratio", "ratio"),
+        ("weather", None),
+        ("", None),
+    ],
+)
+def test_nearest_name(word: str, name: str | None) -> None:
+    assert nearest(word, NAMES) == name
+
+
+def test_suggestion_is_a_question_or_nothing() -> None:
+    assert did_you_mean("flwos", NAMES) == "Did you mean flows?"
+    assert did_you_mean("weather", NAMES) == ""
+    assert did_you_mean("RATIO_VS", ("Ratio_vs_SMA",)) == "Did you mean Ratio_vs_SMA?"

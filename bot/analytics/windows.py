@@ -26,6 +26,22 @@ _LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The moment a question is about: `asof` = as the market was, `known` = as it was known."""
+
+    asof: pd.Timestamp | None = None
+    known: pd.Timestamp | None = None
+
+    @property
+    def suffix(self) -> str:
+        """The same moment as words to append to a command."""
+        parts = [
+            f" {word} {day:%Y-%m-%d}" for word, day in (("asof", self.asof), ("known", self.known)) if day
+        ]
+        return "".join(parts)
+
+
+@dataclass(frozen=True)
 class Window:
     """A span that ends at the session asked about; `kind` is d, w, m, y, ytd, mtd or since."""
 

@@ -17,10 +17,11 @@ from bot.rendering.history import PAGE, history_answer
 from bot.rendering.listing import listing
 from bot.rendering.pushes import FIRES_SINCE_DAYS
 from bot.rendering.rule_chart import chart_answer
-from bot.rendering.text import did_you_mean, lines
+from bot.rendering.text import lines
 from bot.rendering.trial import trial
 from bot.rendering.why import why as explanation_of
 from bot.services import alerts
+from bot.words import did_you_mean
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask

@@ -13,12 +13,9 @@ from bot.services.base import Caller, Chat
 from storage import chats
 
 if TYPE_CHECKING:
-    import pandas as pd
     import sqlite_utils
 
-    from bot.analytics.market import Market
     from bot.preferences import Preferences
-    from bot.rendering.answer import Asked
     from bot.rendering.themes import Theme
     from bot.services.base import Services
 
@@ -76,12 +73,6 @@ class Ask:
     def is_owner(self) -> bool:
         """Whether the bot's owner asks, in their private chat."""
         return self.user_id == self.chat_id == self.services.config.access.owner
-
-    async def market(self, asked: Asked | None = None) -> Market:
-        """The Market the question is about."""
-        asof: pd.Timestamp | None = asked.asof if asked else None
-        known: pd.Timestamp | None = asked.known if asked else None
-        return await self.services.markets.asked(asof, known)
 
     async def change(self, write: Callable[[sqlite_utils.Database], T]) -> T:
         """What `write(db)` returns; the update is noted in the same transaction.

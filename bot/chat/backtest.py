@@ -11,7 +11,7 @@ import pandas as pd
 from bot.alerts.presets import PRESETS, preset_of
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
-from bot.rendering.answer import Answer, Asked
+from bot.rendering.answer import Answer
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.text import bold, code, lines
 from bot.services.alerts import parse_alert_rule
@@ -32,15 +32,15 @@ async def on_backtest(ask: Ask) -> Answer:
         rows = tuple(((preset.name, f"/backtest {preset.name.lower()}"),) for preset in PRESETS)
         html = lines(bold("Test which rule?"), "Type one, e.g. " + code("/backtest ratio > sma 200 10y"))
         return Answer(html, buttons=rows)
-    asked = None
-    if found := _ASOF.search(text):
-        text, asked = text[: found.start()], Asked(asof=pd.Timestamp(parse_date(found[1])))
+    asof = None
+    if match := _ASOF.search(text):
+        text, asof = text[: match.start()], pd.Timestamp(parse_date(match[1]))
     years = _DEFAULT
-    if found := _YEARS.search(text):
-        text, years = text[: found.start()], int(found[1])
+    if match := _YEARS.search(text):
+        text, years = text[: match.start()], int(match[1])
         if not 1 <= years <= _MOST:
             raise BadInput(f"{years} years are out of range (1 to {_MOST}).", "/backtest ratio > sma 200 10y")
-    market = await ask.market(asked)
+    market = await ask.services.markets.asked(asof, None)
     preset, rule = preset_of(text), parse_alert_rule(text, market, "/backtest")
     context = await asyncio.to_thread(context_of, market, ask.services.markets)
     name = preset.name.lower() if preset else ""

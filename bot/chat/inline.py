@@ -11,12 +11,12 @@ from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
 from bot.chat.polling import reason
-from bot.chat.query import parse_query
 from bot.errors import BadInput, BotError
 from bot.preferences import preferences_of
 from bot.rendering.card import Card, cards
 from bot.rendering.numbers import localized
 from bot.rendering.text import lines
+from bot.services.questions import parse_question
 from storage import chats
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ class Inline:
     async def _cards(self, query: InlineQuery, preferred: Preferences) -> list[Card]:
         """What is offered; a mistake is offered as the sentence that names it."""
         try:
-            asked = parse_query(query.query, _EXAMPLE, self._services.pair, kinds=True)
-            market = await self._services.markets.asked(asked.asked.asof, asked.asked.known)
-            total = asked.total if asked.stated else preferred.total
-            return await asyncio.to_thread(cards, market, asked.asked, asked.windows, total)
+            question = parse_question(query.query, _EXAMPLE, self._services.pair, kinds=True)
+            market = await self._services.markets.asked(question.asked.asof, question.asked.known)
+            total = question.returns(preferred.total)
+            return await asyncio.to_thread(cards, market, question.asked, question.windows, total)
         except BotError as error:
             return [_mistake(error)]
 

@@ -14,8 +14,9 @@ from bot.errors import BadInput
 from bot.preferences import RETURNS, preferences_of
 from bot.rendering.answer import Answer, in_rows
 from bot.rendering.numbers import NUMBERS, USUAL
-from bot.rendering.text import Html, bold, code, did_you_mean, lines
+from bot.rendering.text import Html, bold, code, lines
 from bot.rendering.themes import THEMES
+from bot.words import did_you_mean
 from storage import chats
 
 if TYPE_CHECKING:

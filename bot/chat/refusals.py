@@ -11,8 +11,8 @@ from bot.analytics.registry import metrics_of
 from bot.errors import BadInput, BotError
 from bot.quota import COMMANDS_A_MINUTE
 from bot.rendering.answer import Answer, Button
-from bot.rendering.text import Html, bold, code, lines, nearest, strip_html
-from bot.words import counted
+from bot.rendering.text import Html, bold, code, lines, strip_html
+from bot.words import counted, nearest
 
 if TYPE_CHECKING:
     from bot.pair import Pair

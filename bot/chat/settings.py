@@ -68,7 +68,7 @@ async def on_about(ask: Ask) -> Answer:
 
 async def on_status(ask: Ask) -> Answer:
     """/status: age of the data, how the sources stand, what was restated, queue."""
-    market, now = await ask.market(), ask.now
+    market, now = await ask.services.markets.current(), ask.now
     sessions = await asyncio.to_thread(ask.services.markets.sessions)
     since = now - dt.timedelta(days=RESTATED_DAYS)
     asked = switched_on(ask.services.config) if ask.services.live else ()
@@ -199,7 +199,7 @@ async def _now(ask: Ask) -> Answer:
         return active_alerts(db, ask.chat_id, ask.now)
 
     standings = await ask.services.database.run(read)
-    context = await asyncio.to_thread(context_of, await ask.market(), ask.services.markets)
+    context = await asyncio.to_thread(context_of, await ask.services.markets.current(), ask.services.markets)
     sessions = ask.services.markets.sessions()
     return await asyncio.to_thread(
         partial(summary, context, standings, sessions, total=bool(ask.preferences.total))

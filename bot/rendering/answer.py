@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bot.analytics.market import Market
+    from bot.analytics.windows import Asked
     from bot.rendering.charts import ChartSpec
 
 Button = tuple[str, str]  # label, and the command line it stands for
@@ -57,22 +58,6 @@ class Answer:
     name: str = "chart"  # of the picture's file
     buttons: tuple[tuple[Button, ...], ...] = ()
     attachment: Attachment | None = None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The moment a question is about: `asof` = as the market was, `known` = as it was known."""
-
-    asof: pd.Timestamp | None = None
-    known: pd.Timestamp | None = None
-
-    @property
-    def suffix(self) -> str:
-        """The same moment as words to append to a command."""
-        parts = [
-            f" {word} {day:%Y-%m-%d}" for word, day in (("asof", self.asof), ("known", self.known)) if day
-        ]
-        return "".join(parts)
 
 
 def in_rows(buttons: Sequence[Button], width: int) -> tuple[tuple[Button, ...], ...]:

@@ -16,9 +16,10 @@ from bot.analytics.freshness import require_end
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
+from bot.analytics.windows import Asked
 from bot.errors import NoData
 from bot.rendering.alerts import times
-from bot.rendering.answer import Answer, Asked, heading, sources
+from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Marks, rule_chart
 from bot.rendering.figures import begins_last
 from bot.rendering.rule_chart import drawn_leg, rule_look

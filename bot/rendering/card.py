@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.performance import Performance
+    from bot.analytics.windows import Asked
     from bot.pair import Pair
-    from bot.rendering.answer import Asked
 
 USUAL = (Window("m", 1), Window("m", 6), YTD, Window("y", 1))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bot.analytics import performance, trend
 from bot.analytics.freshness import require_end
 from bot.analytics.units import PERCENT, POINTS
-from bot.analytics.windows import YTD, Window
-from bot.rendering.answer import Answer, Asked, heading, sources
+from bot.analytics.windows import YTD, Asked, Window
+from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Panel, compare_chart
 from bot.rendering.common import AVERAGE, based, chart_look, fact_labels, flow_line, multiple_line, ratio_line
 from bot.rendering.tables import table

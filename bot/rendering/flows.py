@@ -12,8 +12,8 @@ from bot.analytics.freshness import require_end
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
-from bot.analytics.windows import YTD, Window
-from bot.rendering.answer import Answer, Asked, heading, sources
+from bot.analytics.windows import YTD, Asked, Window
+from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import flows_chart
 from bot.rendering.common import absence, aside, based, chart_look, fact_labels, titled
 from bot.rendering.tables import table

@@ -11,7 +11,7 @@ from bot.analytics.freshness import require_end
 from bot.analytics.fundamentals import BASE, convention_for, implied, indexed, margin
 from bot.analytics.registry import METRICS
 from bot.analytics.units import INDEX, NOT_AVAILABLE
-from bot.rendering.answer import Answer, Asked, Button, heading, sources
+from bot.rendering.answer import Answer, Button, heading, sources
 from bot.rendering.charts import Sheet, sheets_chart
 from bot.rendering.common import chart_look, titled
 from bot.rendering.tables import table
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.market import Market
-    from bot.analytics.windows import Window
+    from bot.analytics.windows import Asked, Window
     from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics.market import NOTHING
+from bot.analytics.windows import Asked
 from bot.rendering.alerts import buttons, suggestions
-from bot.rendering.answer import Answer, Asked, Button, heading
+from bot.rendering.answer import Answer, Button, heading
 from bot.rendering.figures import sources_behind
 from bot.rendering.standing import ending, ends_soon, sentence, stale, summary_distance, waiting
 from bot.rendering.text import Html, bold, code, lines, visible_length

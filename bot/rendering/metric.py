@@ -11,7 +11,7 @@ from bot.alerts.rule import subject_of
 from bot.analytics.freshness import require_end
 from bot.analytics.metrics import Arguments, Metric, reading, sources_of
 from bot.errors import NoData
-from bot.rendering.answer import Answer, Asked, Button, heading, sources
+from bot.rendering.answer import Answer, Button, heading, sources
 from bot.rendering.charts import metric_chart
 from bot.rendering.common import chart_look, subject_title, titled
 from bot.rendering.figures import age, place
@@ -19,7 +19,7 @@ from bot.rendering.text import Html, bold, code, lines, session_phrase
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.analytics.windows import Window
+    from bot.analytics.windows import Asked, Window
     from bot.rendering.charts import ChartSpec
     from bot.rendering.themes import Theme
 

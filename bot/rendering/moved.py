@@ -10,14 +10,14 @@ from bot.analytics.fundamentals import ReturnSplit, convention_for, why
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.units import MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
-from bot.rendering.answer import Answer, Asked, heading, sources
+from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.common import absence, fact_labels, flagged_days, titled
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.analytics.windows import Window
+    from bot.analytics.windows import Asked, Window
     from bot.rendering.text import Html
 
 

@@ -14,7 +14,7 @@ from bot.analytics.fundamentals import convention_for
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.data.names import label
-from bot.rendering.answer import Answer, Asked, heading
+from bot.rendering.answer import Answer, heading
 from bot.rendering.charts import metric_chart
 from bot.rendering.common import chart_look, convention
 from bot.rendering.tables import table
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.valuation import Figure
+    from bot.analytics.windows import Asked
     from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme

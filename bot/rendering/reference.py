@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.valuation import CONVENTIONS
-from bot.analytics.windows import EXAMPLES
+from bot.analytics.windows import EXAMPLES, Asked
 from bot.errors import BadInput
-from bot.rendering.answer import Answer, Asked, in_rows
+from bot.rendering.answer import Answer, in_rows
 from bot.rendering.common import DISCLAIMER
-from bot.rendering.text import Html, bold, code, did_you_mean, lines
-from bot.words import capital
+from bot.rendering.text import Html, bold, code, lines
+from bot.words import capital, did_you_mean
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter

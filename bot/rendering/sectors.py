@@ -8,7 +8,7 @@ from bot.analytics.freshness import require_end
 from bot.analytics.sectors import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, weights
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.data.names import label
-from bot.rendering.answer import Answer, Asked, heading, sources
+from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.market import Market
+    from bot.analytics.windows import Asked
     from bot.rendering.text import Html
 
 _LONGEST = 13  # characters of a name: what 34 columns leave beside the figures

@@ -15,8 +15,8 @@ from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import EXCHANGE
 from bot.analytics.units import PERCENT, POINTS
-from bot.analytics.windows import MTD, YTD, Window
-from bot.rendering.answer import Answer, Asked, heading, sources
+from bot.analytics.windows import MTD, YTD, Asked, Window
+from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.common import AVERAGE, channel_line, flow_line, multiple_line, ratio_line
 from bot.rendering.standing import summary_distance
 from bot.rendering.tables import table

@@ -8,7 +8,6 @@ Tags used: b, i, code, pre, a.
 
 from __future__ import annotations
 
-import difflib
 import html as entities
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,12 +31,10 @@ __all__ = [
     "bold",
     "code",
     "date_phrase",
-    "did_you_mean",
     "escape",
     "italic",
     "lines",
     "link",
-    "nearest",
     "pre",
     "session_phrase",
     "short_date",
@@ -215,17 +212,3 @@ def age_phrase(sessions_behind: int) -> str:
     if sessions_behind <= 0:
         return ""
     return f"{counted(sessions_behind, 'session')} old"
-
-
-def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that `word` most likely means: the shortest it begins, else the most similar; or None."""
-    known = {name.lower(): name for name in names}
-    begun = sorted((name for name in known if word and name.startswith(word.lower())), key=len)
-    close = begun or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
-    return known[close[0]] if close else None
-
-
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """A question naming the nearest name, e.g. "Did you mean flows?"; "" when none is near."""
-    name = nearest(word, names)
-    return f"Did you mean {name}?" if name else ""

@@ -11,8 +11,8 @@ from bot.analytics.freshness import require_end
 from bot.analytics.metrics import Arguments, reading
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import Window
-from bot.rendering.answer import Answer, Asked, heading, sources
+from bot.analytics.windows import Asked, Window
+from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Threshold, metric_chart
 from bot.rendering.common import AVERAGE, channel_line, chart_look, ratio_line
 from bot.rendering.tables import table

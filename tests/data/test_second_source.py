@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
+from bot.analytics.windows import Asked
 from bot.data.daily_csv import DailyCsv
 from bot.data.load import build_market, read_rows
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
-from bot.rendering.answer import Asked
 from bot.rendering.compare import compare
 from bot.rendering.text import strip_html
 from bot.rendering.themes import LIGHT

@@ -7,8 +7,9 @@ import pytest
 
 from bot.analytics.freshness import require_end
 from bot.analytics.market import Dispute, Market
+from bot.analytics.windows import Asked
 from bot.errors import NoData
-from bot.rendering.answer import MOST_DATA, Asked, button_rows, heading, sources
+from bot.rendering.answer import MOST_DATA, button_rows, heading, sources
 from tests.rendering.pages import empty, market, said
 from tests.sample_market import sample_market
 

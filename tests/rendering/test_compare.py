@@ -9,10 +9,9 @@ import pytest
 from bot.analytics.market import Source
 from bot.analytics.performance import performance
 from bot.analytics.units import PERCENT, POINTS
-from bot.analytics.windows import parse_window
+from bot.analytics.windows import Asked, parse_window
 from bot.errors import NoData
 from bot.rendering import compare as module
-from bot.rendering.answer import Asked
 from bot.rendering.common import flow_line, multiple_line, ratio_line
 from bot.rendering.compare import WINDOWS, compare
 from bot.rendering.themes import LIGHT

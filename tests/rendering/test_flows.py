@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from bot.analytics.windows import Window, parse_window
+from bot.analytics.windows import Asked, Window, parse_window
 from bot.errors import NoData
 from bot.rendering import flows as module
-from bot.rendering.answer import Asked
 from bot.rendering.flows import flows_answer
 from bot.rendering.themes import LIGHT
 from tests.analytics.facts import facts_at

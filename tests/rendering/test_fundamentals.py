@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.analytics.windows import parse_window
-from bot.rendering.answer import Asked
+from bot.analytics.windows import Asked, parse_window
 from bot.rendering.fundamentals import fundamentals_answer
 from bot.rendering.text import strip_html
 from bot.rendering.themes import LIGHT

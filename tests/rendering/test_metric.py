@@ -7,10 +7,9 @@ import pytest
 
 from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import Window
+from bot.analytics.windows import Asked, Window
 from bot.errors import NoData
 from bot.rendering import metric as module
-from bot.rendering.answer import Asked
 from bot.rendering.common import subject_title
 from bot.rendering.metric import metric_answer
 from bot.rendering.themes import LIGHT

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.analytics.windows import YTD, parse_window
+from bot.analytics.windows import YTD, Asked, parse_window
 from bot.errors import NoData
-from bot.rendering.answer import Asked
 from bot.rendering.moved import why_answer
 from tests.rendering.pages import empty, market, page, said
 from tests.sample_market import sample_market

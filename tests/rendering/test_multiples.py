@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from bot.analytics import valuation
+from bot.analytics.windows import Asked
 from bot.errors import NoData
 from bot.rendering import multiples as module
-from bot.rendering.answer import Asked
 from bot.rendering.multiples import multiples_answer
 from bot.rendering.themes import LIGHT
 from tests.rendering.pages import days, empty, market, page, said

@@ -5,9 +5,9 @@ import pytest
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
+from bot.analytics.windows import Asked
 from bot.errors import BadInput
 from bot.pair import DEFAULT_PAIR
-from bot.rendering.answer import Asked
 from bot.rendering.reference import Entry, help_page, metric_list, start
 from tests.rendering.pages import page, said
 

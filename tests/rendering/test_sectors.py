@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.rendering.answer import Asked
+from bot.analytics.windows import Asked
 from bot.rendering.sectors import sectors_answer
 from bot.rendering.text import strip_html
 from tests.sample_market import sample_market

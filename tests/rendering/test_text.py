@@ -15,12 +15,10 @@ from bot.rendering.text import (
     bold,
     code,
     date_phrase,
-    did_you_mean,
     escape,
     italic,
     lines,
     link,
-    nearest,
     pre,
     session_phrase,
     short_date,
@@ -210,28 +208,3 @@ def test_every_date_is_spelled_as_the_c_locale_does(day: dt.date) -> None:
 )
 def test_age_is_said_only_when_there_is_one(behind: int, phrase: str) -> None:
     assert age_phrase(behind) == phrase
-
-
-NAMES = ("compare", "flows", "flow_pct", "multiples", "ratio", "ratio_vs_sma")
-
-
-@pytest.mark.parametrize(
-    ("word", "name"),
-    [
-        ("comp", "compare"),
-        ("Flow", "flows"),
-        ("mulitples", "multiples"),
-        ("ratoi", "ratio"),
-        ("ratio", "ratio"),
-        ("weather", None),
-        ("", None),
-    ],
-)
-def test_nearest_name(word: str, name: str | None) -> None:
-    assert nearest(word, NAMES) == name
-
-
-def test_suggestion_is_a_question_or_nothing() -> None:
-    assert did_you_mean("flwos", NAMES) == "Did you mean flows?"
-    assert did_you_mean("weather", NAMES) == ""
-    assert did_you_mean("RATIO_VS", ("Ratio_vs_SMA",)) == "Did you mean Ratio_vs_SMA?"

@@ -9,10 +9,9 @@ import pytest
 from bot.analytics.metrics import reading
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import Window, parse_window
+from bot.analytics.windows import Asked, Window, parse_window
 from bot.errors import NoData
 from bot.rendering import trend as module
-from bot.rendering.answer import Asked
 from bot.rendering.common import channel_line
 from bot.rendering.themes import LIGHT
 from bot.rendering.trend import trend_answer

@@ -1,0 +1,133 @@
+"""Market questions: the words "3m tr asof 2020-12-11", and the Market that answers them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.alerts.grammar import grammar_words, is_plain
+from bot.analytics.dates import date_phrase
+from bot.analytics.registry import metrics_of
+from bot.analytics.windows import EXAMPLES, Asked, Window, parse_date, parse_window
+from bot.errors import BadInput, ConfigError
+from bot.words import did_you_mean
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.pair import Pair
+    from bot.services.base import Services
+
+_KINDS = {"tr": True, "total": True, "price": False}
+_DATED = ("asof", "known", "since")
+_BOTH = ("vs", "and")  # between the funds, which are both in every answer
+_GUIDE = "new"  # /alert new opens the guide
+_OTHERS = {"small": "IJR", "large": "IVV"}
+_TICKER = re.compile(r"\^?[A-Z][A-Z.]{0,5}")
+_OTHER_FUND = "Only {small} and {large} are compared, no other ticker."
+MOST_WINDOWS = 6
+
+
+def refuse_reserved_tickers(pair: Pair) -> None:
+    """Raise ConfigError for funds whose ticker means something else in a command or an alert rule."""
+    reserved = {*grammar_words(metrics_of(pair)), *_KINDS, *_DATED, *_BOTH, _GUIDE}
+    funds = {"small": pair.small, "large": pair.large}
+    if problems := [
+        f"[pair] {key}: {fund.ticker} is a word of commands and alert rules; name another fund, "
+        f'such as {key} = "{_OTHERS[key]}"'
+        for key, fund in funds.items()
+        if fund.word in reserved or not is_plain(fund.word)
+    ]:
+        raise ConfigError(problems)
+
+
+@dataclass(frozen=True)
+class MarketQuestion:
+    """What is asked about the Market.
+
+    total   the kind of return: total, price, or None for both
+    stated  whether a kind of return was typed
+    rest    words left to the command
+    """
+
+    windows: tuple[Window, ...] = ()
+    total: bool | None = None
+    stated: bool = False
+    asked: Asked = field(default_factory=Asked)
+    rest: tuple[str, ...] = ()
+
+    def returns(self, preferred: bool | None) -> bool | None:
+        """The kind of return that was typed, else the preferred one."""
+        return self.total if self.stated else preferred
+
+    def only_window(self, example: str) -> Window | None:
+        """The window, None where none was typed; raises BadInput for several."""
+        if len(self.windows) > 1:
+            raise BadInput("One window is enough here.", example)
+        return self.windows[0] if self.windows else None
+
+
+async def load_market(services: Services, question: MarketQuestion) -> Market:
+    """The Market that a question is about; raises BadInput for a window that begins after it ends."""
+    market = await services.markets.asked(question.asked.asof, question.asked.known)
+    for window in question.windows:
+        if window.since and market.end is not None and window.since > market.end.date():
+            end = date_phrase(market.end)
+            raise BadInput(f"“{window}” begins after the last close there is, {end}.", "since 2020-09-30")
+    return market
+
+
+def parse_question(
+    text: str, example: str, pair: Pair, *, kinds: bool = False, rest: bool = False
+) -> MarketQuestion:
+    """The question that the words after a command ask; raises BadInput naming the word.
+
+    `kinds` allows tr and price; `rest` keeps what is not a window (words, bare numbers) for the command.
+    """
+    question = MarketQuestion()
+    words = text.split()
+    while words:
+        word = words.pop(0)
+        lower = word.lower()
+        if lower in _DATED:
+            question = _dated(question, lower, words, example)
+        elif kinds and lower in _KINDS:
+            # Both words together are both blocks.
+            both = question.stated and question.total is not _KINDS[lower]
+            question = replace(question, total=None if both else _KINDS[lower], stated=True)
+        elif not rest and lower in (*pair.words, *_BOTH):
+            continue
+        elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):
+            question = _window(question, word, pair, kinds=kinds)
+        else:
+            question = replace(question, rest=(*question.rest, lower))
+    if len(question.windows) > MOST_WINDOWS:
+        raise BadInput(f"{len(question.windows)} windows are too many; at most {MOST_WINDOWS}.", example)
+    return question
+
+
+def _dated(question: MarketQuestion, word: str, words: list[str], example: str) -> MarketQuestion:
+    if not words:
+        raise BadInput(f"“{word}” needs a date after it.", example)
+    day = parse_date(words.pop(0))
+    if word == "since":
+        return replace(question, windows=(*question.windows, Window("since", since=day)))
+    if getattr(question.asked, word) is not None:
+        raise BadInput(f"“{word}” is given twice.", example)
+    return replace(question, asked=replace(question.asked, **{word: pd.Timestamp(day)}))
+
+
+def _window(question: MarketQuestion, word: str, pair: Pair, *, kinds: bool) -> MarketQuestion:
+    try:
+        return replace(question, windows=(*question.windows, parse_window(word)))
+    except BadInput as error:
+        if word[0].isdigit():
+            raise
+        names = ("ytd", "mtd", "since", "asof", "known", *(_KINDS if kinds else ()))
+        hint = did_you_mean(word, names) or (pair.fill(_OTHER_FUND) if _TICKER.fullmatch(word) else "")
+        raise BadInput(
+            f"“{word}” is not understood here. {hint + ' ' if hint else ''}"
+            f"Windows: {EXAMPLES}; dates: asof 2020-12-11."
+        ) from error
