@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.rendering.numbers import USUAL
@@ -13,6 +12,7 @@ from bot.rendering.themes import THEMES, Theme
 
 if TYPE_CHECKING:
     from bot.config import Config
+    from storage.chats import Chat
 
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
 
@@ -38,12 +38,14 @@ class Preferences:
     numbers: str = USUAL
 
 
-def preferences_of(config: Config, row: Mapping[str, Any] | None) -> Preferences:
-    """Preferences of a chat's row, None for a chat that is not known."""
-    found = row or {}
+def preferences_of(config: Config, chat: Chat | None) -> Preferences:
+    """Preferences of a chat, None for one that is not known."""
+    timezone, theme, returns, numbers = (
+        (chat.timezone, chat.theme, chat.returns, chat.numbers) if chat else (None, None, None, None)
+    )
     return Preferences(
-        zone=zone_of(found.get("timezone"), config.time.timezone).key,
-        theme=THEMES.get(found.get("theme") or config.charts.theme, THEMES["light"]),
-        total=RETURNS.get(found.get("returns") or "both"),
-        numbers=found.get("numbers") or USUAL,
+        zone=zone_of(timezone, config.time.timezone).key,
+        theme=THEMES.get(theme or config.charts.theme, THEMES["light"]),
+        total=RETURNS.get(returns or "both"),
+        numbers=numbers or USUAL,
     )

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.rows import change, instant, select, select_one
+import msgspec
+
+from storage.rows import change, instant, select_as
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.rows import Moment, Row
+    from storage.rows import Moment
+
+
+class AccessRequest(msgspec.Struct, frozen=True):
+    """A row of the access table; status is "asked", "approved" or "rejected"."""
+
+    chat_id: int
+    title: str
+    status: str
+    asked_at: dt.datetime
+    decided_at: dt.datetime | None
 
 
 def ask(db: sqlite_utils.Database, chat_id: int, title: str, now: Moment) -> bool:
@@ -37,13 +50,14 @@ def decide(db: sqlite_utils.Database, chat_id: int, status: str, now: Moment, ti
 
 def status_of(db: sqlite_utils.Database, chat_id: int) -> str | None:
     """'asked', 'approved' or 'rejected'; None for one who never asked."""
-    row = get(db, chat_id)
-    return None if row is None else str(row["status"])
+    request = get(db, chat_id)
+    return None if request is None else request.status
 
 
-def get(db: sqlite_utils.Database, chat_id: int) -> Row | None:
-    """The row of one id, None when nothing was ever asked or decided."""
-    return select_one(db, "SELECT * FROM access WHERE chat_id = ?", (chat_id,))
+def get(db: sqlite_utils.Database, chat_id: int) -> AccessRequest | None:
+    """The request of one id, None when nothing was ever asked or decided."""
+    sql = "SELECT * FROM access WHERE chat_id = ?"
+    return next(iter(select_as(db, AccessRequest, sql, (chat_id,))), None)
 
 
 def waiting(db: sqlite_utils.Database) -> int:
@@ -51,7 +65,7 @@ def waiting(db: sqlite_utils.Database) -> int:
     return int(db.execute("SELECT count(*) FROM access WHERE status = 'asked'").fetchone()[0])
 
 
-def listed(db: sqlite_utils.Database, status: str, limit: int) -> list[Row]:
-    """Rows of one status, the longest known first."""
+def listed(db: sqlite_utils.Database, status: str, limit: int) -> list[AccessRequest]:
+    """Requests of one status, the longest known first."""
     sql = "SELECT * FROM access WHERE status = ? ORDER BY asked_at, chat_id LIMIT ?"
-    return select(db, sql, (status, limit))
+    return select_as(db, AccessRequest, sql, (status, limit))

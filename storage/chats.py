@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.rows import change, instant, select, select_one
+import msgspec
+
+from storage.rows import change, instant, select, select_as, select_one
 from storage.sources import RESTORED_AT
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.rows import Moment, Row
+    from storage.rows import Moment
 
 # Telegram keeps an update for 24 h; one that comes again later than this is a new one.
 UPDATES_KEPT = "-7 days"
 
 
-def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, now: Moment) -> Row:
-    """The chat's row, made when it is new; kind and title follow what Telegram says."""
+class Chat(msgspec.Struct, frozen=True):
+    """A row of the chats table.
+
+    kind                    Telegram's: "private", "group", "supergroup" or "channel"
+    status                  "active" or "inactive", then with the reason
+    summary_at              local time "HH:MM" of the daily summary; None: no summary
+    weekdays                1 where the summary comes on weekdays only
+    quiet_from, quiet_to    local times "HH:MM" between which alerts are deferred; None, None: never
+    timezone, returns, theme, numbers    what the chat has set; None: the configuration's
+    """
+
+    chat_id: int
+    kind: str
+    title: str
+    status: str
+    reason: str
+    last_number: int
+    created_at: dt.datetime
+    summary_at: str | None
+    weekdays: int
+    quiet_from: str | None
+    quiet_to: str | None
+    timezone: str | None
+    returns: str | None
+    theme: str | None
+    numbers: str | None
+
+
+class DueSummary(msgspec.Struct, frozen=True):
+    """A summary of one local date that is due and that nobody has claimed."""
+
+    id: int
+    chat_id: int
+    kind: str
+    local_date: dt.date
+    due_at: dt.datetime
+
+
+def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, now: Moment) -> Chat:
+    """Return the chat, made when it is new; kind and title follow what Telegram says."""
     db.execute(
         """
         INSERT INTO chats (chat_id, kind, title, created_at) VALUES (?, ?, ?, ?)
@@ -26,12 +67,16 @@ def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, 
         """,
         (chat_id, kind, title, instant(now)),
     )
-    return select(db, "SELECT * FROM chats WHERE chat_id = ?", (chat_id,))[0]
+    return _chats(db, "WHERE chat_id = ?", (chat_id,))[0]
 
 
-def get_chat(db: sqlite_utils.Database, chat_id: int) -> Row | None:
-    """The chat's row, None when it is not known."""
-    return select_one(db, "SELECT * FROM chats WHERE chat_id = ?", (chat_id,))
+def get_chat(db: sqlite_utils.Database, chat_id: int) -> Chat | None:
+    """Return the chat, None when it is not known."""
+    return next(iter(_chats(db, "WHERE chat_id = ?", (chat_id,))), None)
+
+
+def _chats(db: sqlite_utils.Database, where: str, parameters: tuple[int, ...] = ()) -> list[Chat]:
+    return select_as(db, Chat, f"SELECT * FROM chats {where}", parameters)  # noqa: S608 - fixed text
 
 
 def deactivate(db: sqlite_utils.Database, chat_id: int, reason: str) -> bool:
@@ -95,19 +140,16 @@ def private(db: sqlite_utils.Database) -> list[tuple[int, str]]:
 
 def counts(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
     """How many chats and alerts there are, by status."""
-    asked = {"chats": "status", "alerts": "life"}
+    columns = {"chats": "status", "alerts": "life"}
     return {
         table: dict(db.execute(f"SELECT {column}, count(*) FROM {table} GROUP BY {column}").fetchall())  # noqa: S608 - names from here
-        for table, column in asked.items()
+        for table, column in columns.items()
     }
 
 
-def subscribers(db: sqlite_utils.Database) -> list[Row]:
+def subscribers(db: sqlite_utils.Database) -> list[Chat]:
     """Active chats that want a daily summary."""
-    return select(
-        db,
-        "SELECT * FROM chats WHERE status = 'active' AND summary_at IS NOT NULL ORDER BY chat_id",
-    )
+    return _chats(db, "WHERE status = 'active' AND summary_at IS NOT NULL ORDER BY chat_id")
 
 
 def add_due(
@@ -122,10 +164,11 @@ def add_due(
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
 
-def due(db: sqlite_utils.Database, now: Moment) -> list[Row]:
+def due(db: sqlite_utils.Database, now: Moment) -> list[DueSummary]:
     """Summaries of active chats whose time has come and which nobody has claimed, oldest first."""
-    return select(
+    return select_as(
         db,
+        DueSummary,
         """
         SELECT summaries.* FROM summaries JOIN chats USING (chat_id)
         WHERE summaries.status = 'due' AND due_at <= ? AND chats.status = 'active'
@@ -210,8 +253,8 @@ def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
     db.execute("DELETE FROM access WHERE chat_id = ?", (old,))
 
 
-def _merge(db: sqlite_utils.Database, old: Row, new: int) -> None:
-    """Move settings, alerts and summaries of a chat's row to another chat, and drop the row."""
+def _merge(db: sqlite_utils.Database, old: Chat, new: int) -> None:
+    """Move settings, alerts and summaries of a chat to another chat, and delete it."""
     db.execute(
         """
         UPDATE chats SET
@@ -226,12 +269,12 @@ def _merge(db: sqlite_utils.Database, old: Row, new: int) -> None:
             last_number = max(last_number, :last_number)
         WHERE chat_id = :new
         """,
-        {**old, "new": new},
+        {**msgspec.structs.asdict(old), "created_at": None, "new": new},
     )
-    _move_alerts(db, old["chat_id"], new)
-    _move_summaries(db, old["chat_id"], new)
-    db.execute("UPDATE OR IGNORE outage_chats SET chat_id = ? WHERE chat_id = ?", (new, old["chat_id"]))
-    db.execute("DELETE FROM chats WHERE chat_id = ?", (old["chat_id"],))
+    _move_alerts(db, old.chat_id, new)
+    _move_summaries(db, old.chat_id, new)
+    db.execute("UPDATE OR IGNORE outage_chats SET chat_id = ? WHERE chat_id = ?", (new, old.chat_id))
+    db.execute("DELETE FROM chats WHERE chat_id = ?", (old.chat_id,))
 
 
 def _move_alerts(db: sqlite_utils.Database, old: int, new: int) -> None:

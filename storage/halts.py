@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.rows import Row, change, instant, not_earlier, select
+import msgspec
+
+from storage.rows import change, instant, not_earlier, select_as
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -12,6 +15,13 @@ if TYPE_CHECKING:
     from storage.rows import Moment
 
 EVERY_CHAT = 0  # the chat_id of a halt of all sending
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """Nothing may be sent to a chat (EVERY_CHAT: to nobody) before `until`."""
+
+    chat_id: int
+    until: dt.datetime
 
 
 def begin(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
@@ -25,9 +35,11 @@ def begin(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
     )
 
 
-def current(db: sqlite_utils.Database, now: Moment) -> list[Row]:
-    """The halts in force, rows of (chat_id, until)."""
-    return select(db, "SELECT chat_id, until FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
+def current(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
+    """The halts in force."""
+    return select_as(
+        db, Halt, "SELECT chat_id, until FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),)
+    )
 
 
 def lift(db: sqlite_utils.Database, after: Moment) -> int:

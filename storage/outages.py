@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.rows import Row, change, instant, select
+import msgspec
+
+from storage.rows import change, instant, select, select_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,6 +15,14 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from storage.rows import Moment
+
+
+class StoredOutage(msgspec.Struct, frozen=True):
+    """A part of the Market ("prices", "facts:IWM", ...) and the first session that it lacks."""
+
+    part: str
+    session: dt.date
+    began: dt.datetime
 
 
 def begin(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
@@ -26,9 +37,9 @@ def end(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool
     return change(db, sql, (instant(now), part, session)) == 1
 
 
-def current(db: sqlite_utils.Database) -> list[Row]:
+def current(db: sqlite_utils.Database) -> list[StoredOutage]:
     """The outages that are not over, by part."""
-    return select(db, "SELECT * FROM outages WHERE back_at IS NULL ORDER BY part, session")
+    return select_as(db, StoredOutage, "SELECT * FROM outages WHERE back_at IS NULL ORDER BY part, session")
 
 
 def add_chats(db: sqlite_utils.Database, part: str, session: str, chats: Iterable[int]) -> list[int]:

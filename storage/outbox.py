@@ -11,17 +11,18 @@ off by a crash and its outcome is unknown. Each step is a compare-and-set on the
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from storage import halts
-from storage.rows import Row, change, instant, not_earlier, select, select_one
+from storage.rows import change, instant, not_earlier, select, select_as, select_one
 from storage.sources import RESTORED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from datetime import datetime
 
     import sqlite_utils
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # No session closes earlier in UTC: 13:00 in New York, in summer.
 EARLIEST_CLOSE = "T17:00:00Z"
 # Quiet hours, back-off and the halts that Telegram names are all shorter.
-FARTHEST = timedelta(days=2)
+FARTHEST = dt.timedelta(days=2)
 
 # What may go now; a chat that is not in the table is a stranger, who may get an answer.
 _READY = """
@@ -50,6 +51,56 @@ _ROOM = "AND chat_id NOT IN (SELECT value FROM json_each(:resting))"
 _FIRST_TO_LAST = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
 
 
+# event_id, session and html of an event that a message lists.
+ListedEvent: TypeAlias = tuple[int, str, str]
+
+
+class EventList(msgspec.Struct, frozen=True):
+    """The events that one message lists, and why they come as a list."""
+
+    told: list[ListedEvent]
+    why: str
+    sample: bool
+
+
+class MessageBody(msgspec.Struct, frozen=True):
+    """What a message says; `reply_to` is the message_id it answers."""
+
+    html: str = ""
+    plain: str = ""
+    buttons: list[list[tuple[str, str]]] = msgspec.field(default_factory=list)
+    silent: bool = False
+    reply_to: int | None = None
+    lines: EventList | None = None
+
+
+class OutboxMessage(msgspec.Struct, frozen=True):
+    """A row of the outbox.
+
+    payload    JSON of a MessageBody
+    attempts   failed sends
+    unknown    sends of unknown outcome; above zero the message is marked as a possible repeat
+    reason     why it was not sent yet, with the number of parts that have arrived at its head
+    """
+
+    id: int
+    chat_id: int
+    thread_id: int | None
+    kind: str
+    dedup: str
+    payload: str
+    photo: bytes | None
+    attempts: int
+    unknown: int
+    reason: str
+    created_at: dt.datetime
+
+    @property
+    def body(self) -> MessageBody:
+        """What it says; raises msgspec.ValidationError where what is stored is damaged."""
+        return msgspec.json.decode(self.payload, type=MessageBody)
+
+
 def enqueue(  # noqa: PLR0913 - a message's columns, by name
     db: sqlite_utils.Database,
     *,
@@ -65,8 +116,7 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
 ) -> int | None:
     """Queue a message; its id, None when one with this `dedup` was queued before.
 
-    kind: 'reply', 'alert', 'notice' or 'summary'; payload: {"html", "plain", "buttons", "silent"}, and
-    "reply_to", the message_id it answers; more is ignored.
+    kind: 'reply', 'alert', 'notice' or 'summary'; payload: the fields of a MessageBody; more is ignored.
     about: the session it tells of; one that began to close before a restore is marked as a possible repeat.
     """
     at = instant(now)
@@ -103,8 +153,8 @@ def claim(
     only: int | None = None,
     besides: int | None = None,
     resting: Collection[int | str] = (),
-) -> list[Row]:
-    """Take up to `limit` messages to send now, each set to `sending`; payload is a dict.
+) -> list[OutboxMessage]:
+    """Take up to `limit` messages to send now, each set to `sending`.
 
     Replies, then alerts, notices and summaries, oldest first. None of a halted or inactive chat, and
     one a chat at a time: a chat with a long queue leaves room for the others, and after a crash
@@ -126,8 +176,8 @@ def claim(
     taken = [
         message for message, status in chosen.values() if _step(db, message, status, "sending", updated_at=at)
     ]
-    rows = [select(db, "SELECT * FROM outbox WHERE id = ?", (message,))[0] for message in taken]
-    return [{**row, "payload": json.loads(row["payload"])} for row in rows]
+    sql = "SELECT * FROM outbox WHERE id = ?"
+    return [row for message in taken for row in select_as(db, OutboxMessage, sql, (message,))]
 
 
 def ready_chats(
@@ -232,7 +282,7 @@ def prune(db: sqlite_utils.Database, before: Moment) -> int:
     return change(db, sql, (instant(before),))
 
 
-def hasten(db: sqlite_utils.Database, now: datetime) -> int:
+def hasten(db: sqlite_utils.Database, now: dt.datetime) -> int:
     """Let go now what a clock that was ahead put off, beyond FARTHEST; how many messages."""
     farthest = now + FARTHEST
     halts.lift(db, farthest)

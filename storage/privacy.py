@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from storage.rows import Row, change, select
+from storage.rows import change, select
 
 if TYPE_CHECKING:
     import sqlite_utils
+
+# A row of any table as it is exported: values by column.
+ExportedRow: TypeAlias = dict[str, str | int | float | None]
 
 _OWN = "chat_id = :chat"
 _OF_ALERTS = "alert_id IN (SELECT alert_id FROM alerts WHERE chat_id = :chat)"
@@ -18,31 +21,28 @@ def places(db: sqlite_utils.Database) -> dict[str, str]:
 
     A table is about chats when it has a column chat_id, or alert_id, which leads to one.
     """
-    found = {}
+    conditions: dict[str, str] = {}
     for table in sorted(db.tables, key=lambda table: table.name == "chats"):
         columns = table.columns_dict
         if "chat_id" in columns:
-            found[table.name] = _OWN
+            conditions[table.name] = _OWN
         elif "alert_id" in columns:
-            found = {table.name: _OF_ALERTS} | found
-    return found
+            conditions = {table.name: _OF_ALERTS} | conditions
+    return conditions
 
 
-def everything(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[Row]]:
-    """Table -> rows about the chat; tables without any are left out, pictures are told by their size."""
-    rows = {
-        table: [_readable(row) for row in _rows(db, table, where, chat_id)]
-        for table, where in places(db).items()
-    }
-    return {table: found for table, found in sorted(rows.items()) if found}
+def everything(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[ExportedRow]]:
+    """Table -> rows about the chat; tables without any are left out, pictures are replaced by their size."""
+    tables = {table: _rows(db, table, where, chat_id) for table, where in places(db).items()}
+    return {table: rows for table, rows in sorted(tables.items()) if rows}
 
 
-def _rows(db: sqlite_utils.Database, table: str, where: str, chat_id: int) -> list[Row]:
-    return select(db, f"SELECT * FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
-
-
-def _readable(row: Row) -> Row:
-    return {key: f"{len(value):,} bytes" if isinstance(value, bytes) else value for key, value in row.items()}
+def _rows(db: sqlite_utils.Database, table: str, where: str, chat_id: int) -> list[ExportedRow]:
+    rows = select(db, f"SELECT * FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
+    return [
+        {name: f"{len(value):,} bytes" if isinstance(value, bytes) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def forget(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:

@@ -6,17 +6,19 @@ not start asking again.
 
 from __future__ import annotations
 
-from datetime import datetime
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.rows import instant, select, select_one
+import msgspec
+
+from storage.rows import instant, select_as, select_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import sqlite_utils
 
-    from storage.rows import Moment, Row
+    from storage.rows import Moment
 
 
 IMPORTED = "Imported"  # outcome of what a file brought
@@ -24,6 +26,38 @@ IMPORTED = "Imported"  # outcome of what a file brought
 _HEARTBEAT = "heartbeat"
 # Key of the note of when a backup took the database's place: what was sent until then is not known here.
 RESTORED_AT = "restored_at"
+
+
+class SourceStatus(msgspec.Struct, frozen=True):
+    """A row of the sources table: how one source is doing with one subject.
+
+    last_session    last session of which it gave a figure
+    outcome         of the last attempt: "Ok", "RateLimited", IMPORTED, ..., in words in `detail`
+    breaker_until   the whole source is left alone until then
+    rests_until     this subject alone is left alone until then
+    failures        in a row
+    missing         sessions before the last one that it dropped, separated by spaces
+    payload         hash of its last raw answer, which first came after the session payload_since
+    """
+
+    source: str
+    subject: str
+    last_attempt: dt.datetime
+    last_success: dt.datetime | None
+    last_session: dt.date | None
+    outcome: str
+    detail: str
+    breaker_until: dt.datetime | None
+    rests_until: dt.datetime | None
+    failures: int
+    missing: str
+    payload: str | None
+    payload_since: dt.date | None
+
+    @property
+    def dropped(self) -> list[dt.date]:
+        """The sessions before the last one that it dropped, in order."""
+        return [dt.date.fromisoformat(session) for session in self.missing.split()]
 
 
 def record_success(
@@ -67,7 +101,7 @@ def note_missing(db: sqlite_utils.Database, source: str, subject: str, missing: 
 def note_payload(db: sqlite_utils.Database, source: str, subject: str, payload: str, *, after: str) -> None:
     """Note the hash of the raw answer that came after a session, and of equal ones the first such session."""
     row = status(db, source, subject)
-    if row is None or row["payload"] != payload:
+    if row is None or row.payload != payload:
         _set(db, source, subject, payload=payload, payload_since=after)
 
 
@@ -121,20 +155,21 @@ def _set(db: sqlite_utils.Database, source: str, subject: str, **values: str | N
     db.table("sources").update((source, subject), values)
 
 
-def status(db: sqlite_utils.Database, source: str, subject: str) -> Row | None:
-    """The row of one source and subject, None when it was never asked."""
-    return select_one(db, "SELECT * FROM sources WHERE source = ? AND subject = ?", (source, subject))
+def status(db: sqlite_utils.Database, source: str, subject: str) -> SourceStatus | None:
+    """The status of one source and subject, None when it was never asked."""
+    sql = "SELECT * FROM sources WHERE source = ? AND subject = ?"
+    return next(iter(select_as(db, SourceStatus, sql, (source, subject))), None)
 
 
-def statuses(db: sqlite_utils.Database) -> list[Row]:
-    """All rows, by source and subject."""
-    return select(db, "SELECT * FROM sources ORDER BY source, subject")
+def statuses(db: sqlite_utils.Database) -> list[SourceStatus]:
+    """All of them, by source and subject."""
+    return select_as(db, SourceStatus, "SELECT * FROM sources ORDER BY source, subject")
 
 
 def meta(db: sqlite_utils.Database, key: str) -> str | None:
     """A note of the program's own, None when it was never set."""
-    found = select_one(db, "SELECT value FROM meta WHERE key = ?", (key,))
-    return None if found is None else str(found["value"])
+    note = select_one(db, "SELECT value FROM meta WHERE key = ?", (key,))
+    return None if note is None else str(note["value"])
 
 
 def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:
@@ -155,7 +190,7 @@ def beat(db: sqlite_utils.Database, now: Moment) -> None:
     set_meta(db, _HEARTBEAT, instant(now))
 
 
-def heartbeat(db: sqlite_utils.Database) -> datetime | None:
+def heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
     """Instant of the last tick, None before the first."""
-    found = meta(db, _HEARTBEAT)
-    return None if found is None else datetime.fromisoformat(found)
+    instant_text = meta(db, _HEARTBEAT)
+    return None if instant_text is None else dt.datetime.fromisoformat(instant_text)

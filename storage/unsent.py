@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from storage.rows import Row, change, instant, select_one
+from storage.outbox import OutboxMessage
+from storage.rows import change, instant, select_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
 _UNSENT = "status IN ('queued', 'waiting') AND unknown = 0 AND reason NOT LIKE 'after part %'"
 
 
-def find(db: sqlite_utils.Database, message: int) -> Row | None:
-    """The message, its payload a dict; None when something of it may have been sent."""
+def find(db: sqlite_utils.Database, message: int) -> OutboxMessage | None:
+    """The message, None when something of it may have been sent."""
     sql = f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
-    row = select_one(db, sql, (message,))
-    return None if row is None else {**row, "payload": json.loads(row["payload"])}
+    return next(iter(select_as(db, OutboxMessage, sql, (message,))), None)
 
 
 def amend(db: sqlite_utils.Database, message: int, payload: Mapping[str, object]) -> bool:

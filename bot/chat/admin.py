@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.chat.access import APPROVED, REJECTED, SHARED, is_listed
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bot.chat.ask import Ask
     from bot.rendering.answer import Button
+    from storage.access import AccessRequest
 
 _ID = re.compile(r"-?[1-9][0-9]{0,15}")
 _EXAMPLE = "/admin people"
@@ -60,7 +61,7 @@ async def _choice(ask: Ask, _: str) -> Answer:
 async def _people(ask: Ask, _: str) -> Answer:
     """Who waits, who was let in, who was not; with buttons to decide otherwise."""
 
-    def read(db: sqlite_utils.Database) -> dict[str, list[dict[str, Any]]]:
+    def read(db: sqlite_utils.Database) -> dict[str, list[AccessRequest]]:
         return {status: access.listed(db, status, _SHOWN) for status in ("asked", APPROVED, REJECTED)}
 
     found = await ask.services.database.run(read)
@@ -83,22 +84,22 @@ async def _people(ask: Ask, _: str) -> Answer:
     return Answer(html, buttons=tuple(rows))
 
 
-def _listed(title: str, rows: list[dict[str, Any]]) -> list[Html]:
+def _listed(title: str, rows: list[AccessRequest]) -> list[Html]:
     return [bold(title), *(_one(row) for row in rows)] if rows else []
 
 
-def _one(row: dict[str, Any]) -> Html:
-    since = str(row["decided_at"] or row["asked_at"])[:10]
-    return Html("").join((code(row["chat_id"]), f" {_name(row)} · {since}"))
+def _one(row: AccessRequest) -> Html:
+    since = f"{row.decided_at or row.asked_at:%Y-%m-%d}"
+    return Html("").join((code(row.chat_id), f" {_name(row)} · {since}"))
 
 
-def _name(row: dict[str, Any]) -> str:
-    kind = "group " if row["chat_id"] < 0 else ""
-    return f"{kind}{row['title'][:64]}".strip() or "unnamed"
+def _name(row: AccessRequest) -> str:
+    kind = "group " if row.chat_id < 0 else ""
+    return f"{kind}{row.title[:64]}".strip() or "unnamed"
 
 
-def _button(label: str, row: dict[str, Any], verb: str = "") -> Button:
-    return f"{label}: {_name(row)[:24]}", f"/admin {verb or label.lower()} {row['chat_id']}"
+def _button(label: str, row: AccessRequest, verb: str = "") -> Button:
+    return f"{label}: {_name(row)[:24]}", f"/admin {verb or label.lower()} {row.chat_id}"
 
 
 async def _approve(ask: Ask, given: str) -> Answer:
@@ -124,7 +125,7 @@ async def _decide(ask: Ask, subject: int, status: str) -> Answer:
     if is_listed(ask.services.config, subject):
         raise BadInput(f"{subject} is let in by the configuration; that is changed there.", _EXAMPLE)
 
-    def write(db: sqlite_utils.Database) -> dict[str, Any]:
+    def write(db: sqlite_utils.Database) -> AccessRequest | None:
         before = access.decide(db, subject, status, ask.now)
         if status == APPROVED:
             chats.reactivate(db, subject)
@@ -132,10 +133,10 @@ async def _decide(ask: Ask, subject: int, status: str) -> Answer:
                 _welcome(db, ask, subject)
         else:
             chats.deactivate(db, subject, "the owner takes it back")
-        return access.get(db, subject) or {}
+        return access.get(db, subject)
 
     row = await ask.change(write)
-    who = Html("").join((f"{_name(row)}, ", code(subject)))
+    who = Html("").join((f"{_name(row) if row else subject}, ", code(subject)))
     if status == APPROVED:
         again = (("Take it back", f"/admin reject {subject}"), ("People", "/admin people"))
         return Answer(lines(bold("Let in: ") + who), buttons=(again,))

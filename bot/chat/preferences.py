@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import available_timezones
 
 from bot.chat.settings import replan
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.chat.ask import Ask
     from bot.config import Config
     from bot.rendering.answer import Button
+    from storage.chats import Chat
 
 _ZONES = (
     "America/New_York",
@@ -42,8 +43,6 @@ _CLOCK = r"([01]?[0-9]|2[0-3])(?:[:.]([0-5][0-9]))?"
 _SPAN = re.compile(rf"{_CLOCK}\s*(?:-|–|to|\s)\s*{_CLOCK}")
 _A_ROW = 3
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -55,7 +54,7 @@ class Setting:
     offered: tuple[str, ...]
     read: Callable[[str], str]
     write: Callable[[sqlite_utils.Database, Ask, str], object]
-    show: Callable[[Config, Row], str]
+    show: Callable[[Config, Chat | None], str]
 
     @property
     def example(self) -> str:
@@ -84,35 +83,35 @@ async def on_settings(ask: Ask) -> Answer:
         return _choice(ask, setting, await _row(ask))
     word = setting.read(value.strip())
 
-    def write(db: sqlite_utils.Database) -> Row:
+    def write(db: sqlite_utils.Database) -> Chat | None:
         chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
         setting.write(db, ask, word)
-        return chats.get_chat(db, ask.chat_id) or {}
+        return chats.get_chat(db, ask.chat_id)
 
     return _card(ask, await ask.change(write), changed=setting)
 
 
-async def _row(ask: Ask) -> Row:
-    return await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id)) or {}
+async def _row(ask: Ask) -> Chat | None:
+    return await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id))
 
 
-def _card(ask: Ask, row: Row, changed: Setting | None = None) -> Answer:
+def _card(ask: Ask, row: Chat | None, changed: Setting | None = None) -> Answer:
     """All settings as they are, and a button for each."""
     config = ask.services.config
     told = [_line(setting, config, row, changed) for setting in SETTINGS.values()]
-    summary = f"{row['summary_at']}" if row.get("summary_at") else "off"
+    summary = (row.summary_at if row else None) or "off"
     labels: list[Button] = [(setting.title, f"/settings {name}") for name, setting in SETTINGS.items()]
     labels.append(("Summary", "/summary"))
     html = lines(bold("Settings of this chat"), *told, f"Daily summary: {summary}, /summary")
     return Answer(html, buttons=in_rows(labels, 2))
 
 
-def _line(setting: Setting, config: Config, row: Row, changed: Setting | None) -> Html:
+def _line(setting: Setting, config: Config, row: Chat | None, changed: Setting | None) -> Html:
     said = Html("").join((f"{setting.title}: ", setting.show(config, row)))
     return bold(said, " (set)") if setting is changed else said
 
 
-def _choice(ask: Ask, setting: Setting, row: Row) -> Answer:
+def _choice(ask: Ask, setting: Setting, row: Chat | None) -> Answer:
     """One setting with what is offered."""
     html = lines(
         Html("").join((bold(setting.title), ": ", setting.show(ask.services.config, row))),
@@ -146,10 +145,10 @@ def _read_zone(text: str) -> str:
 def _write_zone(db: sqlite_utils.Database, ask: Ask, word: str) -> None:
     """The zone, and the summary's plan in it: what is past there is not sent after the fact."""
     chats.set_preference(db, ask.chat_id, "timezone", word)
-    row = chats.get_chat(db, ask.chat_id) or {}
-    if row.get("summary_at") is not None:
-        chats.set_summary(db, ask.chat_id, row["summary_at"])
-        replan(db, ask, row["summary_at"], word)
+    chat = chats.get_chat(db, ask.chat_id)
+    if chat is not None and chat.summary_at is not None:
+        chats.set_summary(db, ask.chat_id, chat.summary_at)
+        replan(db, ask, chat.summary_at, word)
 
 
 def _read_quiet(text: str) -> str:
@@ -170,8 +169,8 @@ def _write_quiet(db: sqlite_utils.Database, ask: Ask, word: str) -> None:
     chats.set_quiet(db, ask.chat_id, start if end else None, end or None)
 
 
-def _show_quiet(_: Config, row: Row) -> str:
-    return f"{row['quiet_from']}-{row['quiet_to']}" if row.get("quiet_from") else "off"
+def _show_quiet(_: Config, row: Chat | None) -> str:
+    return f"{row.quiet_from}-{row.quiet_to}" if row and row.quiet_from else "off"
 
 
 def _one_of(words: tuple[str, ...], example: str) -> Callable[[str], str]:
@@ -229,7 +228,7 @@ SETTINGS: dict[str, Setting] = {
             lambda db, ask, word: chats.set_preference(
                 db, ask.chat_id, "returns", None if word == "both" else word
             ),
-            lambda _, row: str(row.get("returns") or "both"),
+            lambda _, row: (row.returns if row else None) or "both",
         ),
         Setting(
             "theme",
@@ -247,7 +246,7 @@ SETTINGS: dict[str, Setting] = {
             tuple(NUMBERS),
             _read_numbers,
             _kept("numbers"),
-            lambda _, row: code(row.get("numbers") or USUAL),
+            lambda _, row: code((row.numbers if row else None) or USUAL),
         ),
     )
 }

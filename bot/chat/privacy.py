@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, Attachment
@@ -13,6 +13,7 @@ from storage import privacy
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask
+    from storage.privacy import ExportedRow
 
 _YES = "yes"
 # What each table holds about a chat, in the words of /privacy.
@@ -77,9 +78,12 @@ async def on_export(ask: Ask) -> Answer:
     return Answer(html, attachment=Attachment(name, text.encode()))
 
 
-def _opened(row: dict[str, Any]) -> dict[str, Any]:
+def _opened(row: ExportedRow) -> dict[str, object]:
     """A row whose JSON columns are read."""
-    return {key: _parsed(value) if key in _JSON and value else value for key, value in row.items()}
+    return {
+        key: _parsed(value) if key in _JSON and isinstance(value, str) and value else value
+        for key, value in row.items()
+    }
 
 
 def _parsed(value: str) -> object:
@@ -89,7 +93,7 @@ def _parsed(value: str) -> object:
         return value
 
 
-def _counted(found: dict[str, list[dict[str, Any]]]) -> str:
+def _counted(found: dict[str, list[ExportedRow]]) -> str:
     """The rows in words, e.g. "2 alerts, 1 event, 5 messages, 3 other rows"."""
     told = [_number(len(found[table]), words) for table, words in _WORDS.items() if table in found]
     others = sum(len(rows) for table, rows in found.items() if table not in _WORDS)

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot import __version__
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from bot.alerts.view import AlertView
     from bot.chat.ask import Ask
+    from storage.chats import Chat
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:.]([0-5][0-9])")
 # 18:30, if nothing is said: in New York two and a half hours after the close, when Yahoo has it.
@@ -124,27 +125,27 @@ def _days(words: list[str]) -> bool | None:
 
 
 async def _choice(ask: Ask) -> Answer:
-    row = await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id)) or {}
-    at = row.get("summary_at")
+    row = await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id))
+    at = row.summary_at if row else None
     said = (
         f"The daily summary comes at {at} ({zone_of(ask, row)}), {_when(row)}."
         if at
         else "The daily summary is off."
     )
     times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
-    other = ("Every day", "/summary daily") if row.get("weekdays") else ("Weekdays", "/summary weekdays")
+    other = ("Every day", "/summary daily") if row and row.weekdays else ("Weekdays", "/summary weekdays")
     return Answer(
         lines(bold("Daily summary"), said, "Any time: /summary on 07:45"),
         buttons=(times, (("Now", "/summary now"), other, ("Off", "/summary off"))),
     )
 
 
-def _when(row: dict[str, Any]) -> str:
-    days = "weekdays" if row["weekdays"] else "every day"
+def _when(row: Chat | None) -> str:
+    days = "weekdays" if row and row.weekdays else "every day"
     return f"on {days} with a new close"
 
 
-def zone_of(ask: Ask, row: dict[str, Any] | None) -> str:
+def zone_of(ask: Ask, row: Chat | None) -> str:
     """The chat's time zone, else the config's."""
     return preferences_of(ask.services.config, row).zone
 
@@ -152,19 +153,20 @@ def zone_of(ask: Ask, row: dict[str, Any] | None) -> str:
 async def _set(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
     """Store the time (None: as it was, else the usual) and the days (None: as they were)."""
 
-    def write(db: sqlite_utils.Database) -> dict[str, Any]:
+    def write(db: sqlite_utils.Database) -> Chat | None:
         row = chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
-        time = at or row["summary_at"] or _USUAL
+        time = at or row.summary_at or _USUAL
         if weekdays is not None:
             chats.set_preference(db, ask.chat_id, "weekdays", int(weekdays))
-        if time != row["summary_at"]:
+        if time != row.summary_at:
             chats.set_summary(db, ask.chat_id, time)
             replan(db, ask, time, zone_of(ask, row))
-        return chats.get_chat(db, ask.chat_id) or {}
+        return chats.get_chat(db, ask.chat_id)
 
     row = await ask.change(write)
     html = lines(
-        bold(f"Daily summary at {row['summary_at']}") + f" ({zone_of(ask, row)}), {_when(row)}.",
+        bold(f"Daily summary at {row.summary_at if row else None}")
+        + f" ({zone_of(ask, row)}), {_when(row)}.",
         "See it now: /summary now",
     )
     return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bot.data.record import FetchReport
     from bot.serving import Bot
     from storage.db import Database
-    from storage.rows import Row
+    from storage.sources import SourceStatus
 
 _log = logging.getLogger(__name__)
 
@@ -128,25 +128,25 @@ def refresh_now(given: argparse.Namespace, config: Config) -> int:
         busy("Asking the sources"),
     ):
         reports = asyncio.run(_refresh(config, database))
-        rows = database.run_sync(sources.statuses)
+        statuses = database.run_sync(sources.statuses)
     for report in reports:
         say(str(report))
     failed = {(report.source, report.subject) for report in reports if not report.ok}
     if failed:
-        say(_again(config, rows, failed))
+        say(_again(config, statuses, failed))
     if not reports:
         say("No source is switched on; see [sources] in the config.")
     return 0 if not reports or any(report.ok for report in reports) else 1
 
 
-def _again(config: Config, rows: Sequence[Row], failed: Collection[tuple[str, str]]) -> str:
+def _again(config: Config, statuses: Sequence[SourceStatus], failed: Collection[tuple[str, str]]) -> str:
     """What becomes of figures that did not come, and what to do."""
     now, zone, sessions = wall_clock(), ZoneInfo(config.time.timezone), Sessions(config.calendar.closed)
     tries = [
         due
-        for row in rows
-        if (row["source"], row["subject"]) in failed or row["breaker_until"]
-        if (due := next_try(row, rows, sessions, now, switched_on(config)))
+        for status in statuses
+        if (status.source, status.subject) in failed or status.breaker_until
+        if (due := next_try(status, statuses, sessions, now, switched_on(config)))
     ]
     when = f" from {moment(min(tries), zone)} {place_of(zone)} on" if tries else ""
     return (

@@ -1,12 +1,12 @@
 """When a source is asked: until it gave the last session, with pauses, and not while it must rest.
 
-Rows are those of storage.sources, so all of this outlives a restart.
+How each source stands is stored (storage.sources), so all of this outlives a restart.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,11 +16,10 @@ from bot.data.standby import STANDS_FOR, needed_from, wanted
 from storage.sources import IMPORTED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     from bot.analytics.sessions import Sessions
-
-    Row = Mapping[str, Any]
+    from storage.sources import SourceStatus
 
 # A source that asked to slow down is probed no sooner than this.
 BREAKER = dt.timedelta(minutes=15)
@@ -41,58 +40,57 @@ _EPOCH = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 def due_from(
-    row: Row | None, sessions: Sessions, now: dt.datetime, *, lead: Row | None = None
+    status: SourceStatus | None, sessions: Sessions, now: dt.datetime, *, lead: SourceStatus | None = None
 ) -> dt.datetime:
     """Instant from which a subject is to be asked for; one that is over where it is due at `now`.
 
-    `lead` is the row of the source that this one stands by for: then only what that one lacks counts.
+    `lead` is the status of the source that this one stands by for: then only what that one lacks counts.
     """
     if lead is not None:
-        session = wanted(row, lead, sessions, now)
+        session = wanted(status, lead, sessions, now)
         if session is None:
             return needed_from(lead, sessions, now)
-    elif row is not None:
-        session = _newest_lacking(row, sessions, now)
+    elif status is not None:
+        session = _newest_lacking(status, sessions, now)
         if session is None:
             return _next_close(sessions, now)
-    if row is None or session is None:
+    if status is None or session is None:
         return _EPOCH
-    return max(_paused_until(row, session, sessions, now), _rest(row, now))
+    return max(_paused_until(status, session, sessions, now), _rest(status, now))
 
 
 def next_try(
-    row: Row,
-    rows: Iterable[Row],
+    status: SourceStatus,
+    statuses: Iterable[SourceStatus],
     sessions: Sessions,
     now: dt.datetime,
     asked: Collection[str] | None = None,
 ) -> dt.datetime | None:
-    """Instant from which the subject of `row` is asked for again; `now` where that has come.
+    """Instant from which the subject of `status` is asked for again; `now` where that has come.
 
-    `rows` are all rows of storage.sources: one that asked to slow down holds up its whole source.
+    `statuses` are those of all sources: one that asked to slow down holds up its whole source.
     `asked` are the names of the sources that are switched on (None: all that ever were). None where
-    nobody asks: the source is switched off, or the row is of a file that was imported.
+    nobody asks: the source is switched off, or the status is of a file that was imported.
     """
-    if row["outcome"] == IMPORTED or (asked is not None and row["source"] not in asked):
+    if status.outcome == IMPORTED or (asked is not None and status.source not in asked):
         return None
-    rows = list(rows)
-    name = STANDS_FOR.get(row["source"], "")
-    lead = _found(rows, name, row["subject"]) if asked is None or name in asked else None
-    closed = closed_until((each for each in rows if each["source"] == row["source"]), now)
-    due = due_from(row, sessions, now, lead=lead)
-    return max(due, now, dt.datetime.fromisoformat(closed) if closed else now)
+    statuses = list(statuses)
+    name = STANDS_FOR.get(status.source, "")
+    lead = None
+    if asked is None or name in asked:
+        lead = next(
+            (other for other in statuses if (other.source, other.subject) == (name, status.subject)), None
+        )
+    closed = closed_until((other for other in statuses if other.source == status.source), now)
+    return max(due_from(status, sessions, now, lead=lead), now, closed or now)
 
 
-def _found(rows: Iterable[Row], source: str, subject: str) -> Row | None:
-    return next((row for row in rows if (row["source"], row["subject"]) == (source, subject)), None)
-
-
-def _newest_lacking(row: Row, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
+def _newest_lacking(status: SourceStatus, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
     """The newest completed session that a source is still asked for, None where it gave all."""
     last = sessions.last_completed(now)
-    if (row["last_session"] or "") < f"{last:%Y-%m-%d}":
+    if status.last_session is None or status.last_session < last.date():
         return last
-    return pd.Timestamp(max(row["missing"].split())) if row["missing"] else None
+    return pd.Timestamp(max(status.dropped)) if status.dropped else None
 
 
 def _next_close(sessions: Sessions, now: dt.datetime) -> dt.datetime:
@@ -100,16 +98,18 @@ def _next_close(sessions: Sessions, now: dt.datetime) -> dt.datetime:
     return sessions.close(sessions.next_after(sessions.last_completed(now))) + SETTLE
 
 
-def _paused_until(row: Row, session: pd.Timestamp, sessions: Sessions, now: dt.datetime) -> dt.datetime:
+def _paused_until(
+    status: SourceStatus, session: pd.Timestamp, sessions: Sessions, now: dt.datetime
+) -> dt.datetime:
     """When the pause since the last attempt is over, with `session` the newest one that is wanted."""
-    tried = dt.datetime.fromisoformat(row["last_attempt"])
+    tried = status.last_attempt
     if tried > now:  # under a clock set by hand; it holds nothing up
         return now
-    doublings = min(max(row["failures"] - 1, 0), 10)
+    doublings = min(max(status.failures - 1, 0), 10)
     pause: dt.timedelta = min(PAUSE * 2**doublings, LONGEST_PAUSE)
-    dropped = f"{session:%Y-%m-%d}" <= (row["last_session"] or "")
-    if dropped or not row["failures"]:
-        late = dropped and row["subject"].endswith(_BEHIND)
+    dropped = status.last_session is not None and session.date() <= status.last_session
+    if dropped or not status.failures:
+        late = dropped and status.subject.endswith(_BEHIND)
         expected = sessions.next_after(session) if late else session
         age = tried - sessions.close(expected) - SETTLE
         pause = max(pause, LONGEST_PAUSE) if late else pause
@@ -119,9 +119,9 @@ def _paused_until(row: Row, session: pd.Timestamp, sessions: Sessions, now: dt.d
     return tried + pause
 
 
-def _rest(row: Row, now: dt.datetime) -> dt.datetime:
+def _rest(status: SourceStatus, now: dt.datetime) -> dt.datetime:
     """Until when this subject alone is left alone; never longer than REST, whatever clock set it."""
-    until = dt.datetime.fromisoformat(row["rests_until"]) if row["rests_until"] else _EPOCH
+    until = status.rests_until or _EPOCH
     return until if until <= now + REST else _EPOCH
 
 
@@ -137,7 +137,7 @@ def rest(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
     return now + REST if isinstance(outcome, AccessRefused | Rejected) else None
 
 
-def closed_until(rows: Iterable[Row], now: dt.datetime) -> str | None:
-    """Until when a source (all its rows) is left alone, None when it may be asked."""
-    until = max((row["breaker_until"] or "" for row in rows), default="")
-    return until if until and now < dt.datetime.fromisoformat(until) else None
+def closed_until(statuses: Iterable[SourceStatus], now: dt.datetime) -> dt.datetime | None:
+    """Until when a source (all its subjects) is left alone, None when it may be asked."""
+    until = max((status.breaker_until or _EPOCH for status in statuses), default=_EPOCH)
+    return until if now < until else None

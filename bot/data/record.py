@@ -117,8 +117,8 @@ def _same_as_before(
     db: sqlite_utils.Database, question: FetchRequest, outcome: Ok | Partial, completed: pd.DatetimeIndex
 ) -> str:
     """A sentence where the answer is, word for word, that of an earlier session: its figures are frozen."""
-    row = sources.status(db, question.provider.name, question.subject)
-    if row is None or not outcome.digest or row["payload"] != outcome.digest:
+    status = sources.status(db, question.provider.name, question.subject)
+    if status is None or not outcome.digest or status.payload != outcome.digest:
         return ""
-    since = row["payload_since"]
-    return f" The same answer as on {since}." if since < f"{completed[-1]:%Y-%m-%d}" else ""
+    since = status.payload_since
+    return f" The same answer as on {since}." if since and since < completed[-1].date() else ""

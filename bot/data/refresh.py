@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.data.due import closed_until, due_from
 from bot.data.provider import RateLimited
@@ -21,12 +21,13 @@ from bot.data.standby import STANDS_FOR
 from storage import sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from bot.analytics.sessions import Sessions
     from bot.data.provider import Provider
     from bot.data.question import FetchRequest
     from storage.db import Database
+    from storage.sources import SourceStatus
 
 
 async def refresh(
@@ -49,10 +50,10 @@ async def refresh(
     reports: list[FetchReport] = []
     names = {provider.name for provider in providers}
     for provider in providers:
-        rows = await database.run(sources.statuses)
-        mine = [row for row in rows if row["source"] == provider.name]
+        statuses = await database.run(sources.statuses)
+        mine = [status for status in statuses if status.source == provider.name]
         first = STANDS_FOR.get(provider.name)
-        leads = [row for row in rows if row["source"] == first and first in names]
+        leads = [status for status in statuses if status.source == first and first in names]
         questions = questions_of(provider, provider.tickers if tickers is None else tickers)
         due = questions if force else _due(questions, mine, leads, sessions, now)
         until = closed_until(mine, now)
@@ -65,18 +66,18 @@ async def refresh(
 
 def _due(
     questions: Sequence[FetchRequest],
-    mine: Sequence[Mapping[str, Any]],
-    leads: Sequence[Mapping[str, Any]],
+    mine: Sequence[SourceStatus],
+    leads: Sequence[SourceStatus],
     sessions: Sessions,
     now: dt.datetime,
 ) -> list[FetchRequest]:
-    """The questions whose time has come; `leads` are the rows of the source that this one stands by for."""
-    rows = {row["subject"]: row for row in mine}
-    lead = {row["subject"]: row for row in leads}
+    """The questions whose time has come; `leads` are of the source that this one stands by for."""
+    own = {status.subject: status for status in mine}
+    lead = {status.subject: status for status in leads}
     return [
-        each
-        for each in questions
-        if due_from(rows.get(each.subject), sessions, now, lead=lead.get(each.subject)) <= now
+        question
+        for question in questions
+        if due_from(own.get(question.subject), sessions, now, lead=lead.get(question.subject)) <= now
     ]
 
 
@@ -99,6 +100,6 @@ async def _ask(
     return reports
 
 
-def _left_alone(provider: Provider, until: str) -> FetchReport:
-    sentence = f"It asked to slow down and is left alone until {until[11:16]} UTC on {until[:10]}."
+def _left_alone(provider: Provider, until: dt.datetime) -> FetchReport:
+    sentence = f"It asked to slow down and is left alone until {until:%H:%M} UTC on {until:%Y-%m-%d}."
     return FetchReport(provider.name, provider.label, "all figures", sentence, ok=False)

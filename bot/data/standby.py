@@ -7,43 +7,43 @@ the time from which a close is called stale, or has dropped a session.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bot.analytics.sessions import STALE_AFTER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from bot.analytics.sessions import Sessions
-
-    Row = Mapping[str, Any]
+    from storage.sources import SourceStatus
 
 # Fallback source -> the one whose sessions it fills, by their names in storage.
 STANDS_FOR = {"daily-csv": "yahoo"}
 
 
-def wanted(row: Row | None, lead: Row, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
+def wanted(
+    status: SourceStatus | None, lead: SourceStatus, sessions: Sessions, now: dt.datetime
+) -> pd.Timestamp | None:
     """Return the newest session that the fallback is asked for, None where it is not needed.
 
-    `row` is the row of storage.sources of the fallback, None before it was first asked; `lead` that of the
-    source it stands by for.
+    `status` is that of the fallback, None before it was first asked; `lead` that of the source it stands
+    by for.
     """
-    last, dropped = (row["last_session"] or "", row["missing"].split()) if row else ("", [])
+    last, dropped = (status.last_session or dt.date.min, status.dropped) if status else (dt.date.min, [])
     lacked = [day for day in _lacked(lead, sessions, now) if day > last or day in dropped]
     return pd.Timestamp(max(lacked)) if lacked else None
 
 
-def needed_from(lead: Row, sessions: Sessions, now: dt.datetime) -> dt.datetime:
+def needed_from(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> dt.datetime:
     """Return when the next session that the first source does not have yet would be stale."""
     stale = sessions.last_completed(now, STALE_AFTER)
-    last = pd.Timestamp(lead["last_session"]) if lead["last_session"] else stale
+    last = pd.Timestamp(lead.last_session) if lead.last_session else stale
     return sessions.close(sessions.next_after(max(last, stale))) + STALE_AFTER
 
 
-def _lacked(lead: Row, sessions: Sessions, now: dt.datetime) -> list[str]:
+def _lacked(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> list[dt.date]:
     """Return the sessions the first source lacks: those it dropped, and the last one once it is stale."""
-    stale = f"{sessions.last_completed(now, STALE_AFTER):%Y-%m-%d}"
-    dropped = lead["missing"].split()
-    return dropped if (lead["last_session"] or "") >= stale else [*dropped, stale]
+    stale = sessions.last_completed(now, STALE_AFTER).date()
+    if lead.last_session is not None and lead.last_session >= stale:
+        return lead.dropped
+    return [*lead.dropped, stale]

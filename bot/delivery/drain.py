@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from telegram.ext import ExtBot
 
     from storage.db import Database
-    from storage.rows import Row
+    from storage.outbox import OutboxMessage
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class Delivery:
             waits.append((moment(due) - self._now()).total_seconds())
         return max(min(waits), SHORTEST_PAUSE)
 
-    async def _claim(self, limit: int) -> list[Row]:
+    async def _claim(self, limit: int) -> list[OutboxMessage]:
         """Rows now `sending`; a cancelled drain gives them back. None while everybody is halted."""
         if self._room.halted() or limit <= 0:
             return []
@@ -223,8 +223,8 @@ class Delivery:
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            for row in await claiming:
-                self._ledger.keep(self._sender.untouched(row))
+            for message in await claiming:
+                self._ledger.keep(self._sender.untouched(message))
             raise
 
     def _latest(self) -> datetime:
@@ -232,12 +232,12 @@ class Delivery:
         now = self._now()
         return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now
 
-    def _start(self, rows: list[Row], running: set[asyncio.Task[None]]) -> None:
-        """A task for each row; a chat has one row under way, so its order is kept."""
-        for row in rows:
-            running.add(asyncio.create_task(self._deliver(row)))
+    def _start(self, messages: list[OutboxMessage], running: set[asyncio.Task[None]]) -> None:
+        """Start a task for each message; a chat has one message under way, so its order is kept."""
+        for message in messages:
+            running.add(asyncio.create_task(self._deliver(message)))
 
-    async def _deliver(self, row: Row) -> None:
+    async def _deliver(self, message: OutboxMessage) -> None:
         held_back = self._sender.doubt or self._closing
-        step = self._sender.untouched(row) if held_back else await self._sender.attempt(row)
-        self._became[row["id"]] = await self._ledger.write(step)
+        step = self._sender.untouched(message) if held_back else await self._sender.attempt(message)
+        self._became[message.id] = await self._ledger.write(step)

@@ -22,7 +22,7 @@ from bot.rendering.text import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_h
 if TYPE_CHECKING:
     from telegram.ext import ExtBot
 
-    from storage.rows import Row
+    from storage.outbox import OutboxMessage
 
 PRIORITIES = {"reply": REPLY, "alert": ALERT, "notice": NOTICE, "summary": SUMMARY}
 REPEAT = "possible repeat"
@@ -52,34 +52,34 @@ class Manner:
     topic: bool = True
     photo: bool = True
 
-    def after(self, verdict: Verdict, row: Row, part: Part) -> Manner | None:
+    def after(self, verdict: Verdict, message: OutboxMessage, part: Part) -> Manner | None:
         """The manner to try next, None when there is nothing left to concede."""
         if verdict is Verdict.PLAIN and not self.plain:
             return replace(self, plain=True)
-        if verdict is Verdict.NO_TOPIC and self.topic and row["thread_id"]:
+        if verdict is Verdict.NO_TOPIC and self.topic and message.thread_id:
             return replace(self, topic=False)
         if verdict is Verdict.NO_PHOTO and self.photo and part.photo:
             return replace(self, photo=False)
         return None
 
 
-def compose(row: Row) -> list[Part]:
+def compose(message: OutboxMessage) -> list[Part]:
     """The messages of a row in order: the picture captioned if the text fits, else the text after it.
 
     The buttons stand under the last. An empty list means that there is nothing to send.
     """
-    payload, photo = row["payload"], row["photo"]
-    html = payload["html"]
+    body, photo = message.body, message.photo
+    html = body.html
     if photo and visible_length(html) <= CAPTION_LIMIT - ROOM:
-        parts = [Part(html, payload.get("plain") or strip_html(html), photo)]
+        parts = [Part(html, body.plain or strip_html(html), photo)]
     else:
         texts = split_html(html, MESSAGE_LIMIT - ROOM)
         parts = [Part(text, strip_html(text)) for text in texts]
         if len(parts) == 1:
-            parts = [replace(parts[0], plain=_fitting(payload.get("plain") or parts[0].plain))]
+            parts = [replace(parts[0], plain=_fitting(body.plain or parts[0].plain))]
         if photo:
             parts.insert(0, Part("", "", photo))
-    return [*parts[:-1], replace(parts[-1], buttons=_keyboard(payload.get("buttons")))] if parts else []
+    return [*parts[:-1], replace(parts[-1], buttons=_keyboard(body.buttons))] if parts else []
 
 
 def _fitting(plain: str) -> str:
@@ -88,7 +88,7 @@ def _fitting(plain: str) -> str:
     return units.decode("utf-16-le", "ignore")
 
 
-def _keyboard(rows: list[list[list[str]]] | None) -> InlineKeyboardMarkup | None:
+def _keyboard(rows: list[list[tuple[str, str]]]) -> InlineKeyboardMarkup | None:
     if not rows:
         return None
     return InlineKeyboardMarkup(
@@ -101,17 +101,18 @@ def _replying(message_id: int | None) -> ReplyParameters | None:
     return ReplyParameters(message_id, allow_sending_without_reply=True) if message_id else None
 
 
-async def post(bot: ExtBot[Any], row: Row, part: Part, manner: Manner) -> int | None:
+async def post(bot: ExtBot[Any], message: OutboxMessage, part: Part, manner: Manner) -> int | None:
     """Send a part; its message id, None when without its picture nothing is left. Raises TelegramError."""
+    body = message.body
     text = part.plain if manner.plain else part.html
     how: dict[str, Any] = {
-        "chat_id": row["chat_id"],
-        "message_thread_id": row["thread_id"] if manner.topic else None,
-        "disable_notification": bool(row["payload"].get("silent")),
+        "chat_id": message.chat_id,
+        "message_thread_id": message.thread_id if manner.topic else None,
+        "disable_notification": body.silent,
         "parse_mode": None if manner.plain else ParseMode.HTML,
         "reply_markup": part.buttons,
-        "rate_limit_args": PRIORITIES[row["kind"]],
-        "reply_parameters": _replying(row["payload"].get("reply_to")),
+        "rate_limit_args": PRIORITIES[message.kind],
+        "reply_parameters": _replying(body.reply_to),
     }
     if part.photo and manner.photo:
         picture = InputFile(part.photo, filename="chart.png")
@@ -121,9 +122,9 @@ async def post(bot: ExtBot[Any], row: Row, part: Part, manner: Manner) -> int | 
     return (await bot.send_message(text=text, link_preview_options=_NO_PREVIEW, **how)).message_id
 
 
-def arrived(row: Row) -> int:
+def arrived(message: OutboxMessage) -> int:
     """How many parts of a row are known to have arrived; kept at the head of its reason."""
-    found = re.match(r"after part (\d+): ", row["reason"])
+    found = re.match(r"after part (\d+): ", message.reason)
     return int(found[1]) if found else 0
 
 

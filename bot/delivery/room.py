@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from bot.ratelimit import SendBudget
 from storage import halts
 from storage.db import StorageError
-from storage.rows import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,9 +39,8 @@ class Room:
         if self._budget is None or self._restored:
             return
         now = self._now()
-        for row in await self._database.run(partial(halts.current, now=now)):
-            seconds = (moment(row["until"]) - now).total_seconds()
-            self._budget.restore(row["chat_id"] or None, seconds)
+        for halt in await self._database.run(partial(halts.current, now=now)):
+            self._budget.restore(halt.chat_id or None, (halt.until - now).total_seconds())
         self._restored = True
 
     def resting(self) -> dict[int | str, float]:

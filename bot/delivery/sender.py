@@ -7,6 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from telegram.error import InvalidToken, TelegramError
 
 from bot.delivery.parts import Manner, arrived, compose, post, reason_after
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from bot.delivery.ledger import Ledger, Step
     from bot.delivery.parts import Part
     from bot.delivery.room import Room
-    from storage.rows import Row
+    from storage.outbox import OutboxMessage
 
 logger = logging.getLogger(__name__)
 
@@ -64,58 +65,60 @@ class Sender:
         self.doubt = None
         return True
 
-    async def attempt(self, row: Row) -> Step:
+    async def attempt(self, message: OutboxMessage) -> Step:
         """Send the parts that have not arrived; the step that settles the row."""
-        rest = self._rests.pop(row["id"], None)
+        rest = self._rests.pop(message.id, None)
         if rest and rest > self._now():
-            return partial(put_back, row=row, until=rest)
-        done, message_id = arrived(row), None
+            return partial(put_back, message=message, until=rest)
+        done, message_id = arrived(message), None
         try:
-            for part, following in _remaining(row, done):
-                message_id = await self._post(row, part) or message_id
+            for part, following in _remaining(message, done):
+                message_id = await self._post(message, part) or message_id
                 done += 1
                 if following:
-                    await self._ledger.write(partial(begun, row=row, done=done))
+                    await self._ledger.write(partial(begun, message=message, done=done))
         except StorageError as error:
             reason = reason_after(done, str(error))
-            return partial(put_back, row={**row, "reason": reason}, until=self._now())
+            return partial(
+                put_back, message=msgspec.structs.replace(message, reason=reason), until=self._now()
+            )
         except asyncio.CancelledError as error:
-            self._ledger.keep(self._failure(row, error, done, Verdict.UNKNOWN))
+            self._ledger.keep(self._failure(message, error, done, Verdict.UNKNOWN))
             raise
         except TelegramError as error:
-            return self._failure(row, error, done, classify(error))
+            return self._failure(message, error, done, classify(error))
         except Exception as error:
-            logger.exception("Message %s cannot be sent", row["id"])
-            return self._failure(row, error, done, Verdict.DEAD)
-        return partial(sent, row=row, message_id=message_id, now=self._now())
+            logger.exception("Message %s cannot be sent", message.id)
+            return self._failure(message, error, done, Verdict.DEAD)
+        return partial(sent, message=message, message_id=message_id, now=self._now())
 
-    def untouched(self, row: Row) -> Step:
+    def untouched(self, message: OutboxMessage) -> Step:
         """The step that gives back a row for which no request was made."""
-        return partial(put_back, row=row, until=self._now())
+        return partial(put_back, message=message, until=self._now())
 
-    async def _post(self, row: Row, part: Part) -> int | None:
+    async def _post(self, message: OutboxMessage, part: Part) -> int | None:
         """Send one part, with the concessions that Telegram's refusals ask for."""
         manner = Manner()
         while True:
             try:
-                return await post(self._bot, row, part, manner)
+                return await post(self._bot, message, part, manner)
             except TelegramError as error:
-                following = manner.after(classify(error), row, part)
+                following = manner.after(classify(error), message, part)
                 if following is None:
                     raise
-                logger.warning("Message %s is sent in another form: %s", row["id"], self._reason(error))
+                logger.warning("Message %s is sent in another form: %s", message.id, self._reason(error))
                 manner = following
 
-    def _failure(self, row: Row, error: BaseException, done: int, verdict: Verdict) -> Step:
+    def _failure(self, message: OutboxMessage, error: BaseException, done: int, verdict: Verdict) -> Step:
         """The step for a failed send; noted in memory are the doubt and the rest before a second repeat."""
         reason, now = self._reason(error), self._now()
-        logger.warning("Message %s to chat %s: %s (%s)", row["id"], row["chat_id"], verdict.value, reason)
+        logger.warning("Message %s to chat %s: %s (%s)", message.id, message.chat_id, verdict.value, reason)
         if verdict in DOUBTS:
             self.doubt = verdict
-        if verdict is Verdict.UNKNOWN and row["unknown"]:
-            rest = grown(FIRST_REST, LONGEST_REST, row["unknown"] - 1, self._jitter())
-            self._rests[row["id"]] = now + rest
-        case = Case(row, error, reason, now, done, self._jitter(), self._owner, self._room.halted())
+        if verdict is Verdict.UNKNOWN and message.unknown:
+            rest = grown(FIRST_REST, LONGEST_REST, message.unknown - 1, self._jitter())
+            self._rests[message.id] = now + rest
+        case = Case(message, error, reason, now, done, self._jitter(), self._owner, self._room.halted())
         return partial(settle, case=case, verdict=verdict)
 
     def _reason(self, error: BaseException) -> str:
@@ -124,12 +127,12 @@ class Sender:
         return hide(text, [of_token(self._bot.token)])[:LONGEST_REASON]
 
 
-def _remaining(row: Row, done: int) -> list[tuple[Part, int]]:
+def _remaining(message: OutboxMessage, done: int) -> list[tuple[Part, int]]:
     """The parts to send, the first marked when it may be there already, each with how many follow it."""
-    parts = compose(row)
+    parts = compose(message)
     if not parts:
         raise ValueError("the message is empty")
     rest = parts[done:]
-    if rest and row["unknown"]:
+    if rest and message.unknown:
         rest[0] = rest[0].marked()
     return [(part, len(rest) - number) for number, part in enumerate(rest, start=1)]

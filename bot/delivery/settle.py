@@ -13,14 +13,13 @@ from bot.delivery.verdicts import Verdict
 from bot.ratelimit import Held, seconds_of
 from bot.rendering.text import escape
 from storage import chats, halts, outbox
-from storage.rows import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import sqlite_utils
 
-    from storage.rows import Row
+    from storage.outbox import OutboxMessage
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(minutes=15)
 FIRST_REST, LONGEST_REST = timedelta(minutes=1), timedelta(hours=6)  # between sends of unknown outcome
@@ -38,7 +37,7 @@ class Case:
     `everyone` is for how many seconds nothing may be sent to anybody.
     """
 
-    row: Row
+    message: OutboxMessage
     error: BaseException
     reason: str
     now: datetime
@@ -59,29 +58,29 @@ def settle(db: sqlite_utils.Database, case: Case, verdict: Verdict) -> str:
     Meanwhile the chat may have been forgotten: then there is nothing left to settle, and nothing is noted
     of it. It may have moved: what Telegram says of its old id says nothing of the new one.
     """
-    chat_id = outbox.chat_of(db, case.row["id"])
+    chat_id = outbox.chat_of(db, case.message.id)
     if chat_id is None:
         return "dead"
-    if chat_id != case.row["chat_id"] and verdict in _OF_THE_CHAT:
+    if chat_id != case.message.chat_id and verdict in _OF_THE_CHAT:
         return _wait(db, case, case.now)
     return _STEPS[verdict](db, case)
 
 
-def sent(db: sqlite_utils.Database, row: Row, message_id: int | None, now: datetime) -> str:
+def sent(db: sqlite_utils.Database, message: OutboxMessage, message_id: int | None, now: datetime) -> str:
     """All parts have arrived."""
-    outbox.mark_sent(db, row["id"], message_id, now)
+    outbox.mark_sent(db, message.id, message_id, now)
     return "sent"
 
 
-def begun(db: sqlite_utils.Database, row: Row, done: int) -> str:
+def begun(db: sqlite_utils.Database, message: OutboxMessage, done: int) -> str:
     """So many parts have arrived and others follow: not even a crash must send those again."""
-    outbox.note(db, row["id"], reason_after(done, "the rest is on its way"))
+    outbox.note(db, message.id, reason_after(done, "the rest is on its way"))
     return "sending"
 
 
-def put_back(db: sqlite_utils.Database, row: Row, until: datetime) -> str:
+def put_back(db: sqlite_utils.Database, message: OutboxMessage, until: datetime) -> str:
     """No request was made: the row is as it was, not before `until`."""
-    outbox.retry_at(db, row["id"], until, row["reason"], count_attempt=False)
+    outbox.retry_at(db, message.id, until, message.reason, count_attempt=False)
     return "waiting"
 
 
@@ -91,24 +90,24 @@ def grown(first: timedelta, longest: timedelta, times: int, jitter: float) -> ti
 
 
 def _wait(db: sqlite_utils.Database, case: Case, until: datetime, *, counts: bool = False) -> str:
-    outbox.retry_at(db, case.row["id"], until, case.note, count_attempt=counts)
+    outbox.retry_at(db, case.message.id, until, case.note, count_attempt=counts)
     return "waiting"
 
 
 def _later(db: sqlite_utils.Database, case: Case) -> str:
-    wait = grown(FIRST_WAIT, LONGEST_WAIT, case.row["attempts"], case.jitter)
+    wait = grown(FIRST_WAIT, LONGEST_WAIT, case.message.attempts, case.jitter)
     return _wait(db, case, case.now + wait, counts=True)
 
 
 def _unknown(db: sqlite_utils.Database, case: Case) -> str:
     """A summary is never repeated; anything else is, until both the sends and the day are used up."""
-    row = case.row
-    if row["kind"] == "summary":
+    message = case.message
+    if message.kind == "summary":
         return _dead(db, case)
-    age = abs(case.now - moment(row["created_at"]))  # a clock that was ahead when it was queued is no excuse
-    if row["unknown"] + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE:
+    age = abs(case.now - message.created_at)  # a clock that was ahead when it was queued is no excuse
+    if message.unknown + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE:
         return _dead(db, case)
-    outbox.mark_ambiguous(db, row["id"], case.note, case.now)
+    outbox.mark_ambiguous(db, message.id, case.note, case.now)
     return "ambiguous"
 
 
@@ -119,7 +118,7 @@ def _halted(db: sqlite_utils.Database, case: Case) -> str:
     if isinstance(case.error, Held):
         return _wait(db, case, case.now)
     until = case.now + timedelta(seconds=seconds_of(case.error))
-    halts.begin(db, case.row["chat_id"], until)
+    halts.begin(db, case.message.chat_id, until)
     if case.everyone > 0:
         halts.begin(db, halts.EVERY_CHAT, case.now + timedelta(seconds=case.everyone))
     return _wait(db, case, until)
@@ -127,11 +126,11 @@ def _halted(db: sqlite_utils.Database, case: Case) -> str:
 
 def _left(db: sqlite_utils.Database, case: Case) -> str:
     """The chat goes to sleep; what is still worth reading then waits for its return."""
-    row = case.row
-    known = chats.deactivate(db, row["chat_id"], case.reason)
-    if known and row["kind"] in ("alert", "notice"):
+    message = case.message
+    known = chats.deactivate(db, message.chat_id, case.reason)
+    if known and message.kind in ("alert", "notice"):
         return _wait(db, case, case.now)
-    outbox.mark_dead(db, row["id"], case.note, case.now)
+    outbox.mark_dead(db, message.id, case.note, case.now)
     return "dead"
 
 
@@ -140,14 +139,14 @@ def _migrated(db: sqlite_utils.Database, case: Case) -> str:
     if not isinstance(case.error, ChatMigrated):
         raise TypeError(f"{case.error!r} names no new chat id")
     new = case.error.new_chat_id
-    moved = chats.migrate_chat(db, case.row["chat_id"], new)
+    moved = chats.migrate_chat(db, case.message.chat_id, new)
     if not moved and chats.get_chat(db, new) is None:
         return _dead(db, case)
-    return _wait(db, case, case.now, counts=True) if case.row["attempts"] < 3 else _later(db, case)
+    return _wait(db, case, case.now, counts=True) if case.message.attempts < 3 else _later(db, case)
 
 
 def _nothing(db: sqlite_utils.Database, case: Case) -> str:
-    outbox.mark_sent(db, case.row["id"], None, case.now)
+    outbox.mark_sent(db, case.message.id, None, case.now)
     return "sent"
 
 
@@ -157,10 +156,14 @@ def _paused(db: sqlite_utils.Database, case: Case) -> str:
 
 def _dead(db: sqlite_utils.Database, case: Case) -> str:
     """Give the row up and tell the owner, once a day for each reason."""
-    row = case.row
-    outbox.mark_dead(db, row["id"], case.note, case.now)
-    if case.owner is not None and row["kind"] in ("alert", "notice") and not row["dedup"].startswith(GAVE_UP):
-        text = f"A message to chat {row['chat_id']} was given up: {case.reason}"
+    message = case.message
+    outbox.mark_dead(db, message.id, case.note, case.now)
+    if (
+        case.owner is not None
+        and message.kind in ("alert", "notice")
+        and not message.dedup.startswith(GAVE_UP)
+    ):
+        text = f"A message to chat {message.chat_id} was given up: {case.reason}"
         outbox.enqueue(
             db,
             chat_id=case.owner,
@@ -171,7 +174,7 @@ def _dead(db: sqlite_utils.Database, case: Case) -> str:
                 "plain": text,
                 "buttons": [],
                 "silent": False,
-                "names": [row["chat_id"]],
+                "names": [message.chat_id],
             },
             now=case.now,
         )

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.alerts.view import Life
 from bot.jobs.evaluate import IncrementalEvaluator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bot.jobs.telling import FireCounts, Notification, NotifiedResult
     from bot.rendering.answer import Answer
     from bot.services.base import Services
+    from storage.outbox import ListedEvent, OutboxMessage
 
 Quiet = Mapping[int, dt.datetime | None]  # end of a chat's quiet hours, if they last now
 
@@ -117,11 +118,15 @@ def _read_about(
         for result in results
         for session in (change.event.session for change in result.events)
     }
-    windows = {}
+    windows: dict[int, DeliveryWindow] = {}
     for chat_id in {result.chat_id for result in results}:
-        chat = chats.get_chat(db, chat_id) or {}
-        quiet = chat.get("quiet_from"), chat.get("quiet_to")
-        windows[chat_id] = DeliveryWindow.of(chat.get("timezone"), default_zone, now, *quiet)
+        chat = chats.get_chat(db, chat_id)
+        if chat is None:
+            windows[chat_id] = DeliveryWindow.of(None, default_zone, now)
+        else:
+            windows[chat_id] = DeliveryWindow.of(
+                chat.timezone, default_zone, now, chat.quiet_from, chat.quiet_to
+            )
     return fires, windows
 
 
@@ -233,8 +238,8 @@ def _revise(
     if deferred is not None:
         held.hold(db, revised.event_id, None)
         held.hold(db, event_id, None if withdrawn else deferred)
-    elif message is not None and (row := unsent.find(db, message)) is not None:
-        _amend(db, row, revised, notification, event_id)
+    elif message is not None and (queued := unsent.find(db, message)) is not None:
+        _amend(db, queued, revised, notification, event_id)
     elif withdrawn and (message is None or not outbox.died(db, message)):
         if notification.deferred is not None:
             held.hold(db, event_id, notification.deferred)
@@ -254,38 +259,35 @@ def _revise(
 
 def _amend(
     db: sqlite_utils.Database,
-    row: dict[str, Any],
+    message: OutboxMessage,
     revised: EventInForce,
     notification: Notification,
     event_id: int,
 ) -> None:
     """Remove an event from a message that was not sent, or restate it there."""
-    place = (row["chat_id"], row["thread_id"])
+    place, body = (message.chat_id, message.thread_id), message.body
     restated = notification.alert_event.transition == RESTATED
-    listed = row["payload"].get("lines")
-    if listed is None:
+    if body.lines is None:
         if not restated:
-            unsent.withdraw(db, row["id"])
+            unsent.withdraw(db, message.id)
         elif notification.text is not None:
             payload = payload_for(db, place, notification.text, silent=notification.silent)
-            unsent.amend(db, row["id"], payload)
-            held.tell(db, [event_id], row["id"])
+            unsent.amend(db, message.id, payload)
+            held.tell(db, [event_id], message.id)
         return
-    lines = [line for line in listed["told"] if line[0] != revised.event_id]
+    lines = [line for line in body.lines.told if line[0] != revised.event_id]
     if restated:
         lines.append(_list_line(event_id, notification))
-        held.tell(db, [event_id], row["id"])
+        held.tell(db, [event_id], message.id)
     if lines:
-        payload = list_payload(
-            db, place, lines, listed["why"], sample=listed["sample"], silent=row["payload"]["silent"]
-        )
-        unsent.amend(db, row["id"], payload)
+        payload = list_payload(db, place, lines, body.lines.why, sample=body.lines.sample, silent=body.silent)
+        unsent.amend(db, message.id, payload)
     else:
-        unsent.withdraw(db, row["id"])
+        unsent.withdraw(db, message.id)
 
 
-def _list_line(event_id: int, notification: Notification) -> list[Any]:
-    return [event_id, notification.alert_event.event.session.isoformat(), str(notification.line)]
+def _list_line(event_id: int, notification: Notification) -> ListedEvent:
+    return event_id, notification.alert_event.event.session.isoformat(), str(notification.line)
 
 
 def _send_list(

@@ -104,7 +104,5 @@ def _tell(
     chat = chats.get_chat(db, place[0])
     if chat is not None:
         dedup = f"{what}:{place[0]}:{about[0].number}@{about[0].on}:{now:%Y-%m-%dT%H:%M:%S}"
-        wait = DeliveryWindow.of(
-            chat["timezone"], default_zone, now, chat["quiet_from"], chat["quiet_to"]
-        ).quiet_until
+        wait = DeliveryWindow.of(chat.timezone, default_zone, now, chat.quiet_from, chat.quiet_to).quiet_until
         send(db, place, dedup, answer, now, kind="notice", not_before=wait)

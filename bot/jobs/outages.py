@@ -62,7 +62,9 @@ class Outages:
             return 0
         expected = services.markets.sessions().last_completed(now, STALE_AFTER)
         missing = {part: lacking(market, part, expected) for part in market.parts}
-        open_ones = {row["part"]: row["session"] for row in await services.database.run(outages.current)}
+        open_ones = {
+            outage.part: outage.session.isoformat() for outage in await services.database.run(outages.current)
+        }
         begun = {
             part: f"{session:%Y-%m-%d}"
             for part, session in missing.items()
@@ -177,13 +179,11 @@ def _back(db: sqlite_utils.Database, chat_id: int, gaps: Sequence[Gap], market: 
 
 def _send(db: sqlite_utils.Database, notice: _Notice, default_zone: str, now: dt.datetime) -> None:
     """One message, after quiet hours, in the chat's topic where all its alerts were made in one."""
-    row = chats.get_chat(db, notice.chat_id)
-    if row is None or row["status"] != "active":
+    chat = chats.get_chat(db, notice.chat_id)
+    if chat is None or chat.status != "active":
         return
     place = (notice.chat_id, next(iter(notice.threads)) if len(notice.threads) == 1 else None)
     about = "+".join(f"{gap.part}@{gap.since}" for gap in notice.gaps)
-    wait = DeliveryWindow.of(
-        row["timezone"], default_zone, now, row["quiet_from"], row["quiet_to"]
-    ).quiet_until
+    wait = DeliveryWindow.of(chat.timezone, default_zone, now, chat.quiet_from, chat.quiet_to).quiet_until
     dedup = f"{notice.what}:{notice.chat_id}:{about}"
     send(db, place, dedup, notice.answer, now, kind="notice", not_before=wait)

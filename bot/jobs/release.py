@@ -171,11 +171,11 @@ def _store(
             sent = send(db, place, f"held:{event_id}", message, now, silent=silent, about=pending[0].session)
             held.tell(db, [event_id], sent)
         return
-    told = [
-        [event.event_id, event.session.isoformat(), str(line)]
+    lines = [
+        (event.event_id, event.session.isoformat(), str(line))
         for event, line, waits in zip(pending, message, still, strict=True)
         if waits
     ]
-    if told:
+    if lines:
         why = _TITLES["snooze" if all(event.held == SNOOZE for event in pending) else "quiet"]
-        send_lines(db, place, told, why, now, sample=sample, silent=silent)
+        send_lines(db, place, lines, why, now, sample=sample, silent=silent)

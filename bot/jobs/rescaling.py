@@ -91,12 +91,12 @@ def _tell(
     """
     chat = chats.get_chat(db, place[0])
     reworded = [each for each in alerts if each.before != each.after]
-    if chat is None or chat["status"] != "active" or not reworded:
+    if chat is None or chat.status != "active" or not reworded:
         return
     dedup = f"split:{place[0]}:{place[1] or ''}:{known}:{reworded[0].number}"
     answer = rescaled(those, factor_of(those, config.pair), reworded)
     wait = DeliveryWindow.of(
-        chat["timezone"], config.time.timezone, now, chat["quiet_from"], chat["quiet_to"]
+        chat.timezone, config.time.timezone, now, chat.quiet_from, chat.quiet_to
     ).quiet_until
     send(db, place, dedup, answer, now, kind="notice", not_before=wait)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.rendering import pushes
 from bot.rendering.answer import REPLY, payload_of
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.rendering.answer import Answer
+    from storage.outbox import ListedEvent
 
 Place = tuple[int, int | None]  # a chat and its topic
-Payload = dict[str, Any]
+Payload = dict[str, object]
 
 
 def send_lines(
     db: sqlite_utils.Database,
     place: Place,
-    lines: list[list[Any]],
+    lines: list[ListedEvent],
     why: str,
     now: dt.datetime,
     *,
@@ -32,8 +33,9 @@ def send_lines(
     silent: bool,
 ) -> None:
     """One message of lines (event_id, session, html), newest first; its events are told by it."""
-    payload = list_payload(db, place, lines, why, sample=sample, silent=silent)
-    dedup = f"digest:{payload['lines']['told'][0][0]}"
+    ordered = newest_first(lines)
+    payload = list_payload(db, place, ordered, why, sample=sample, silent=silent)
+    dedup = f"digest:{ordered[0][0]}"
     message = outbox.enqueue(
         db,
         chat_id=place[0],
@@ -42,16 +44,21 @@ def send_lines(
         dedup=dedup,
         payload=payload,
         now=now,
-        about=payload["lines"]["told"][-1][1],
+        about=ordered[-1][1],
     )
     held.tell(db, [line[0] for line in lines], message)
 
 
+def newest_first(lines: list[ListedEvent]) -> list[ListedEvent]:
+    """Lines by session and event, the last one first."""
+    return sorted(lines, key=lambda line: (line[1], line[0]), reverse=True)
+
+
 def list_payload(
-    db: sqlite_utils.Database, place: Place, lines: list[list[Any]], why: str, *, sample: bool, silent: bool
+    db: sqlite_utils.Database, place: Place, lines: list[ListedEvent], why: str, *, sample: bool, silent: bool
 ) -> Payload:
     """The message, with the lines it is made of, so that one can be taken out while it waits."""
-    ordered = sorted(lines, key=lambda line: (line[1], line[0]), reverse=True)
+    ordered = newest_first(lines)
     answer = pushes.digest([Html(line[2]) for line in ordered], sample=sample, why=why)
     return {
         **payload_for(db, place, answer, silent=silent),
@@ -61,8 +68,9 @@ def list_payload(
 
 def payload_for(db: sqlite_utils.Database, place: Place, answer: Answer, *, silent: bool = False) -> Payload:
     """What the outbox stores of an answer, its numbers as the chat writes them."""
-    numbers = (chats.get_chat(db, place[0]) or {}).get("numbers") or USUAL
-    return payload_of(answer, REPLY, silent=silent, numbers=numbers)
+    chat = chats.get_chat(db, place[0])
+    numbers = chat.numbers if chat is not None else None
+    return payload_of(answer, REPLY, silent=silent, numbers=numbers or USUAL)
 
 
 def send(  # noqa: PLR0913 - a message's columns, by name

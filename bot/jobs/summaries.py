@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
@@ -29,12 +29,11 @@ if TYPE_CHECKING:
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
     from bot.services.base import Services
+    from storage.chats import Chat, DueSummary
 
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
 _FRIDAY = 4
-
-Rows = list[dict[str, Any]]
 
 
 class Summaries:
@@ -79,12 +78,12 @@ def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
 
 
 async def _one(
-    services: Services, context: EvaluationContext, chat_id: int, rows: Rows, now: dt.datetime
+    services: Services, context: EvaluationContext, chat_id: int, rows: list[DueSummary], now: dt.datetime
 ) -> int:
     """One chat's summary; 1 when it was queued."""
-    standings, row = await services.database.run(partial(_of_chat, chat_id=chat_id, now=services.clock()))
-    preferred = preferences_of(services.config, row)
-    late = now - dt.datetime.fromisoformat(rows[-1]["due_at"]) > LATE_AFTER
+    standings, chat = await services.database.run(partial(_of_chat, chat_id=chat_id, now=services.clock()))
+    preferred = preferences_of(services.config, chat)
+    late = now - rows[-1].due_at > LATE_AFTER
     sessions = services.markets.sessions()
     try:
         answer = await asyncio.to_thread(
@@ -101,51 +100,59 @@ async def _one(
 
 def _plan(
     db: sqlite_utils.Database, default_zone: str, since: dt.datetime | None, now: dt.datetime
-) -> dict[int, Rows]:
+) -> dict[int, list[DueSummary]]:
     """Due rows by chat, oldest first. Those that fell due after `since` are added.
 
     Without `since`, at the first run of a process, yesterday's and today's are; they may be there already.
     """
     for chat in chats.subscribers(db):
-        zone = zone_of(chat["timezone"], default_zone)
+        zone = zone_of(chat.timezone, default_zone)
         today = now.astimezone(zone).date()
-        made = dt.datetime.fromisoformat(chat["created_at"])
         for day in (today - dt.timedelta(days=1), today):
-            if chat["weekdays"] and day.weekday() > _FRIDAY:
+            if chat.weekdays and day.weekday() > _FRIDAY:
                 continue
-            instant = due_instant(day, chat["summary_at"], zone)
-            if instant is not None and made <= instant <= now and (since is None or since < instant):
-                chats.add_due(db, chat["chat_id"], DAILY, day.isoformat(), instant)
+            instant = due_instant(day, chat.summary_at or "", zone)
+            if (
+                instant is not None
+                and chat.created_at <= instant <= now
+                and (since is None or since < instant)
+            ):
+                chats.add_due(db, chat.chat_id, DAILY, day.isoformat(), instant)
     chats.skip_before_restore(db)
-    found: dict[int, Rows] = defaultdict(list)
+    due: dict[int, list[DueSummary]] = defaultdict(list)
     for row in chats.due(db, now):
-        found[row["chat_id"]].append(row)
-    return found
+        due[row.chat_id].append(row)
+    return due
 
 
 def _of_chat(
     db: sqlite_utils.Database, chat_id: int, now: dt.datetime
-) -> tuple[list[AlertView], dict[str, Any] | None]:
+) -> tuple[list[AlertView], Chat | None]:
     """What a summary needs of its chat: the alerts, the settings."""
     return active_alerts(db, chat_id, now), chats.get_chat(db, chat_id)
 
 
 def _queue(
-    db: sqlite_utils.Database, chat_id: int, rows: Rows, answer: Answer, session: str, now: dt.datetime
+    db: sqlite_utils.Database,
+    chat_id: int,
+    rows: list[DueSummary],
+    answer: Answer,
+    session: str,
+    now: dt.datetime,
 ) -> int:
     """Claim the chat's due rows and queue one summary, unless that session's was sent before.
 
     It takes the place of those that could not be sent yet.
     """
-    won = [row for row in rows if chats.claim(db, row["id"])]
+    won = [row for row in rows if chats.claim(db, row.id)]
     if not won:
         return 0
     for row in won[:-1]:
-        chats.finish(db, row["id"], "skipped")
+        chats.finish(db, row.id, "skipped")
     payload = payload_of(answer, REPLY)
     dedup = f"summary:{chat_id}:{session}"
     queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
-    chats.finish(db, won[-1]["id"], "sent" if queued is not None else "skipped")
+    chats.finish(db, won[-1].id, "sent" if queued is not None else "skipped")
     if queued is None:
         return 0
     unsent.replace_summaries(db, chat_id, queued, now)

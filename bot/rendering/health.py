@@ -16,13 +16,14 @@ from bot.rendering.common import aside
 from bot.rendering.moments import moment, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from zoneinfo import ZoneInfo
 
     from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
     from bot.config import Config
     from storage.observations import Restatement
+    from storage.sources import SourceStatus
 
 RESTATED_DAYS = 30
 RESTATED_SHOWN = 5
@@ -86,43 +87,35 @@ def switched_on(config: Config) -> set[str]:
 
 
 def healths(
-    rows: Sequence[Mapping[str, Any]],
+    statuses: Sequence[SourceStatus],
     sessions: Sessions,
     now: dt.datetime,
     asked: Collection[str] | None = None,
 ) -> list[Health]:
-    """Every row of storage.sources at the instant `now`; `asked` are the sources that are switched on."""
-    return [_health(row, rows, sessions, now, asked) for row in rows]
+    """Every subject of every source at the instant `now`; `asked` are the sources that are switched on."""
+    return [_health(status, statuses, sessions, now, asked) for status in statuses]
 
 
 def _health(
-    row: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
+    status: SourceStatus,
+    statuses: Sequence[SourceStatus],
     sessions: Sessions,
     now: dt.datetime,
     asked: Collection[str] | None,
 ) -> Health:
-    until = closed_until((other for other in rows if other["source"] == row["source"]), now)
+    closed = closed_until((other for other in statuses if other.source == status.source), now)
+    rests = [until for until in (closed, status.rests_until) if until is not None and until > now]
     return Health(
-        source=label(row["source"]),
-        subject=row["subject"],
-        answered=_instant(row["last_success"]),
-        session=dt.date.fromisoformat(row["last_session"]) if row["last_session"] else None,
-        next_try=next_try(row, rows, sessions, now, asked),
-        rests_until=_instant(max(until or "", _ahead(row["rests_until"], now)) or None),
-        failures=row["failures"],
-        detail=row["detail"],
-        missing=tuple(dt.date.fromisoformat(day) for day in row["missing"].split()),
+        source=label(status.source),
+        subject=status.subject,
+        answered=status.last_success,
+        session=status.last_session,
+        next_try=next_try(status, statuses, sessions, now, asked),
+        rests_until=max(rests, default=None),
+        failures=status.failures,
+        detail=status.detail,
+        missing=tuple(status.dropped),
     )
-
-
-def _ahead(until: str | None, now: dt.datetime) -> str:
-    """An instant still to come, else an empty text."""
-    return until if until and dt.datetime.fromisoformat(until) > now else ""
-
-
-def _instant(text: str | None) -> dt.datetime | None:
-    return dt.datetime.fromisoformat(text) if text else None
 
 
 def findings(

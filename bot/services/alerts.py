@@ -566,10 +566,10 @@ def _save_initial_state(db: sqlite_utils.Database, alert_id: int, state: State) 
 def _await_overdue(db: sqlite_utils.Database, pair: Pair, chat_id: int, rule: Rule) -> list[str]:
     """Parts of the Market that a rule reads and that are overdue; the chat is told when they are back."""
     parts = parts_read(rule, pair)
-    missing = [row for row in outages.current(db) if row["part"] in parts]
-    for row in missing:
-        outages.add_chats(db, row["part"], row["session"], [chat_id])
-    return [row["part"] for row in missing]
+    missing = [outage for outage in outages.current(db) if outage.part in parts]
+    for outage in missing:
+        outages.add_chats(db, outage.part, outage.session.isoformat(), [chat_id])
+    return [outage.part for outage in missing]
 
 
 async def _changed(

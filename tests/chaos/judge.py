@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bot.delivery.parts import REPEAT, compose
 from bot.local.entities import parse_html
 from bot.rendering.text import short_date, strip_html
+from storage.outbox import OutboxMessage
 from tests.chaos import script
 
 if TYPE_CHECKING:
@@ -158,5 +160,5 @@ def _unknown(run: Chaos) -> Counter[tuple[int, str]]:
 
 def _key(row: dict[str, object]) -> tuple[int, str]:
     """The chat and the text by which a row's messages are found."""
-    (part,) = compose({**row, "payload": json.loads(str(row["payload"]))})
+    (part,) = compose(msgspec.convert(row, OutboxMessage))
     return int(str(row["chat_id"])), strip_html(part.html).strip()

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from telegram.error import BadRequest
 
@@ -15,6 +16,7 @@ from bot.delivery import Verdict
 from bot.delivery.settle import Case, settle
 from storage import alerts, chats, events, halts, outages, outbox, privacy
 from storage.db import open_database
+from storage.outbox import OutboxMessage
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
 
 if TYPE_CHECKING:
@@ -44,7 +46,11 @@ def fill(db: sqlite_utils.Database) -> None:
     )
     outbox.enqueue(db, chat_id=GUEST, kind="alert", dedup="lost", payload=payload, now=now)
     (lost,) = db["outbox"].rows_where("dedup = 'lost'")
-    settle(db, Case(lost, BadRequest("x"), "Bad Request: x", now, owner=OWNER), Verdict.DEAD)
+    settle(
+        db,
+        Case(msgspec.convert(lost, OutboxMessage), BadRequest("x"), "Bad Request: x", now, owner=OWNER),
+        Verdict.DEAD,
+    )
     alert = alerts.alerts_of(db, GUEST)[0]
     events.add_event(db, alert_id=alert.alert_id, session="2020-12-11", transition="fired", now=now)
 
@@ -167,7 +173,7 @@ async def test_while_its_message_is_on_the_way_a_chat_can_be_forgotten(home: Tal
     after_the_halt = home.now + dt.timedelta(hours=2)
     (claimed,) = await home.database.run(lambda db: outbox.claim(db, after_the_halt, only=GUEST))
     await home.ask("/forgetme yes", GUEST)
-    assert not await home.database.run(lambda db: outbox.mark_sent(db, claimed["id"], 1, home.now))
+    assert not await home.database.run(lambda db: outbox.mark_sent(db, claimed.id, 1, home.now))
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
 
 

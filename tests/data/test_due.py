@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.data.due import REST, breaker, closed_until, due_from, next_try, rest
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged
-from storage.sources import IMPORTED
+from storage.sources import IMPORTED, SourceStatus
+from tests.data.statuses import source_status
 
 SESSIONS = Sessions()
 NOW = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)  # a quarter of an hour after Friday counts
@@ -17,23 +17,20 @@ LAST = "2020-12-11"
 
 def _row(
     minutes_ago: float, failures: int = 0, last_session: str | None = "2020-12-10", **values: object
-) -> dict[str, Any]:
+) -> SourceStatus:
     tried = NOW - dt.timedelta(minutes=minutes_ago)
-    return {
-        "source": "yahoo",
-        "subject": "IWM prices",
-        "outcome": "Ok",
-        "last_session": last_session,
-        "failures": failures,
-        "last_attempt": f"{tried:%Y-%m-%dT%H:%M:%SZ}",
-        "breaker_until": None,
-        "rests_until": None,
-        "missing": "",
-        **values,
-    }
+    return source_status(
+        **{
+            "last_session": last_session,
+            "failures": failures,
+            "last_attempt": f"{tried:%Y-%m-%dT%H:%M:%SZ}",
+            "last_success": None,
+            **values,
+        }
+    )
 
 
-def _due(row: dict[str, Any] | None, now: dt.datetime = NOW) -> bool:
+def _due(row: SourceStatus | None, now: dt.datetime = NOW) -> bool:
     return due_from(row, SESSIONS, now) <= now
 
 
@@ -79,7 +76,7 @@ def test_a_dropped_session_stays_due_with_long_pauses() -> None:
     row = _row(0, last_session=LAST, missing="2020-12-03 2020-12-10")
     assert not _due(row, NOW + dt.timedelta(hours=5, minutes=59))
     assert _due(row, NOW + dt.timedelta(hours=6))
-    failed = {**row, "failures": 1}
+    failed = _row(0, 1, last_session=LAST, missing="2020-12-03 2020-12-10")
     assert not _due(failed, NOW + dt.timedelta(hours=5, minutes=59))
 
 
@@ -91,15 +88,26 @@ def test_a_file_that_is_late_is_asked_for_with_pauses_that_grow_with_its_delay(
 ) -> None:
     """Thursday's figures are expected after Friday's close, when the file was asked for last."""
     tried = dt.datetime(2020, 12, 11, 21, 15, tzinfo=dt.UTC) + dt.timedelta(minutes=after)
-    row = _row(0, last_session=LAST, subject="IWM fund", missing="2020-12-10")
-    row["last_attempt"] = f"{tried:%Y-%m-%dT%H:%M:%SZ}"
+    row = _row(
+        0,
+        last_session=LAST,
+        subject="IWM fund",
+        missing="2020-12-10",
+        last_attempt=f"{tried:%Y-%m-%dT%H:%M:%SZ}",
+    )
     for late, due in ((pause - 1, False), (pause, True)):
         assert _due(row, tried + dt.timedelta(minutes=late)) == due
 
 
 def test_a_late_file_of_a_site_that_refuses_programs_rests() -> None:
-    row = _row(60, 1, last_session=LAST, subject="IWM fund", missing="2020-12-10")
-    row["rests_until"] = "2020-12-12T02:30:00Z"
+    row = _row(
+        60,
+        1,
+        last_session=LAST,
+        subject="IWM fund",
+        missing="2020-12-10",
+        rests_until="2020-12-12T02:30:00Z",
+    )
     assert not _due(row, dt.datetime(2020, 12, 12, 2, 29, tzinfo=dt.UTC))
     assert _due(row, dt.datetime(2020, 12, 12, 2, 30, tzinfo=dt.UTC))
 
@@ -132,17 +140,14 @@ def test_what_rests_is_not_due_before() -> None:
     assert not _due(row, dt.datetime(2020, 12, 12, 2, 29, tzinfo=dt.UTC))
     assert _due(row, dt.datetime(2020, 12, 12, 2, 30, tzinfo=dt.UTC))
     assert _due(row, dt.datetime(2020, 12, 11, 20, 29, tzinfo=dt.UTC)) is False
-    assert _due({**row, "rests_until": "2031-01-01T00:00:00Z"})  # set by a clock that was wrong
+    assert _due(_row(60, failures=1, rests_until="2031-01-01T00:00:00Z"))  # by a clock that was wrong
     assert dt.timedelta(hours=6) == REST
 
 
 def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:
-    rows: list[dict[str, Any]] = [
-        {"breaker_until": None},
-        {"breaker_until": "2020-12-11T21:45:00Z"},
-        {"breaker_until": "2020-12-11T21:31:00Z"},
-    ]
-    assert closed_until(rows, NOW) == "2020-12-11T21:45:00Z"
+    ends = (None, "2020-12-11T21:45:00Z", "2020-12-11T21:31:00Z")
+    rows = [source_status(breaker_until=until) for until in ends]
+    assert closed_until(rows, NOW) == NOW + dt.timedelta(minutes=15)
     assert closed_until(rows, NOW + dt.timedelta(minutes=15)) is None
     assert closed_until([], NOW) is None
 
@@ -150,7 +155,7 @@ def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:
 # The next try
 
 
-def _next(row: dict[str, Any], *others: dict[str, Any], asked: tuple[str, ...] | None = None) -> str:
+def _next(row: SourceStatus, *others: SourceStatus, asked: tuple[str, ...] | None = None) -> str:
     found = next_try(row, (row, *others), SESSIONS, NOW, asked)
     return f"{found:%Y-%m-%d %H:%M}" if found else "never"
 
@@ -170,14 +175,14 @@ def test_what_is_had_is_asked_again_after_the_next_close() -> None:
         (_row(2, last_session=LAST, missing="2020-12-10"), "2020-12-12 03:28"),
     ],
 )
-def test_what_is_not_had_is_asked_again_after_the_pause(row: dict[str, Any], expected: str) -> None:
+def test_what_is_not_had_is_asked_again_after_the_pause(row: SourceStatus, expected: str) -> None:
     assert _next(row) == expected
 
 
 def test_a_source_that_rests_is_asked_for_nothing_until_then() -> None:
-    resting = _row(1, breaker_until="2020-12-11T21:45:00Z")
-    assert _next(_row(60), resting) == "2020-12-11 21:45"
-    assert _next(_row(60), {**resting, "source": "issuer"}) == "2020-12-11 21:30"
+    for source, due in (("yahoo", "21:45"), ("issuer", "21:30")):
+        resting = _row(1, breaker_until="2020-12-11T21:45:00Z", source=source)
+        assert _next(_row(60), resting) == f"2020-12-11 {due}"
 
 
 def test_a_breaker_that_is_over_by_the_next_close_changes_nothing() -> None:

@@ -197,10 +197,8 @@ async def test_a_failure_leaves_the_stored_figures_and_stays_due(
     assert await _bars(database) == before
     row = await database.run(lambda db: sources.status(db, "scripted", "IWM prices"))
     assert row is not None
-    assert row["last_session"] == "2020-12-11"
-    assert row["last_attempt"] == "2020-12-14T21:30:00Z"
-    assert row["last_success"] == "2020-12-11T21:30:00Z"
-    assert (row["outcome"], row["detail"], row["failures"]) == (type(outcome).__name__, outcome.describe(), 1)
+    assert (row.last_session, row.last_attempt, row.last_success) == (FRIDAY.date(), MONDAY, FRIDAY)
+    assert (row.outcome, row.detail, row.failures) == (type(outcome).__name__, outcome.describe(), 1)
     provider.answers.clear()
     provider.take_asked()
     await refresh(database, [provider], sessions, MONDAY + dt.timedelta(minutes=5), tickers=("IWM",))
@@ -388,7 +386,7 @@ def _bars_of(*days: str, provisional: str = "") -> list[dict[str, Any]]:
     ]
 
 
-async def _row(database: Database, subject: str = "IWM prices") -> dict[str, Any]:
+async def _row(database: Database, subject: str = "IWM prices") -> sources.SourceStatus:
     found = await database.run(lambda db: sources.status(db, "scripted", subject))
     assert found is not None
     return found
@@ -401,11 +399,11 @@ async def test_a_provisional_bar_is_asked_for_again_until_it_is_final(
     provider = Scripted(prices=Ok({"bars": early}))
     provider.serves = ("prices",)
     await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
-    assert (await _row(database))["last_session"] == "2020-12-10"
+    assert (await _row(database)).last_session == dt.date(2020, 12, 10)
     provider.answers["prices"] = Ok({"bars": _bars_of("2020-12-10", "2020-12-11")})
     later = FRIDAY + dt.timedelta(minutes=5)
     assert await refresh(database, [provider], sessions, later, tickers=("IWM",))
-    assert (await _row(database))["last_session"] == "2020-12-11"
+    assert (await _row(database)).last_session == dt.date(2020, 12, 11)
     late = later + dt.timedelta(hours=9)
     assert await refresh(database, [provider], sessions, late, tickers=("IWM",)) == []
 
@@ -423,11 +421,11 @@ async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(
         asked += len(await refresh(database, [provider], sessions, now, tickers=("IWM",)))
     assert asked == 4
     row = await _row(database)
-    assert (row["last_session"], row["missing"], row["failures"]) == ("2020-12-11", "2020-12-09", 0)
-    assert row["detail"] == "3 prices; missing 2020-12-09."
+    assert (row.last_session, row.missing, row.failures) == (dt.date(2020, 12, 11), "2020-12-09", 0)
+    assert row.detail == "3 prices; missing 2020-12-09."
     provider.answers["prices"] = Ok({"bars": _bars_of(*whole)})
     await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(hours=24), tickers=("IWM",))
-    assert (await _row(database))["missing"] == ""
+    assert (await _row(database)).missing == ""
     assert await _bars(database) == whole
 
 
@@ -454,11 +452,11 @@ async def test_an_answer_that_stands_still_is_named(database: Database, sessions
         if days == 5:
             provider.answers["fund"] = Ok(facts, "two")
         await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(days=days), tickers=("IWM",))
-        said.append((await _row(database, "IWM fund"))["detail"])
+        said.append((await _row(database, "IWM fund")).detail)
     frozen = "1 fund fact. The same answer as on 2020-12-11."
     assert said == ["1 fund fact.", frozen, frozen, "1 fund fact."]
     row = await _row(database, "IWM fund")
-    assert (row["payload"], row["payload_since"]) == ("two", "2020-12-16")
+    assert (row.payload, row.payload_since) == ("two", dt.date(2020, 12, 16))
 
 
 async def test_asked_twice_on_one_day_the_same_answer_is_no_news(

@@ -62,7 +62,7 @@ class World:
     async def market(self, now: dt.datetime) -> Market:
         return build_market(await self.database.run(read_rows), SESSIONS, now)
 
-    async def row(self, source: str) -> dict[str, str]:
+    async def row(self, source: str) -> sources.SourceStatus:
         found = await self.database.run(lambda db: sources.status(db, source, "IWM prices"))
         assert found is not None
         return found
@@ -128,7 +128,7 @@ async def test_closes_that_disagree_are_never_mixed_in(world: World) -> None:
     market = await world.market(STALE)
     assert market.end == pd.Timestamp("2020-12-11")
     assert market.source("prices").label == "Yahoo"
-    assert (await world.row("daily-csv"))["last_session"] == "2020-12-14"
+    assert (await world.row("daily-csv")).last_session == MONDAY.date()
     asked = compare(market, Asked(), LIGHT)
     assert strip_html(asked.html).splitlines()[2] == (
         "Prices of Yahoo and daily CSV differ by up to 2.00% on 29 sessions, last 11 Dec 2020; "
@@ -148,11 +148,11 @@ async def test_a_session_that_yahoo_drops_is_filled_and_asked_for_until_it_comes
     dropped = (dt.date(2020, 12, 14),)
     await world.at(FRIDAY)
     await world.at(MONDAY, dropped=dropped)
-    assert (await world.row("yahoo"))["last_session"] == "2020-12-11"
+    assert (await world.row("yahoo")).last_session == FRIDAY.date()
     tuesday = MONDAY + LATER
     assert await world.at(tuesday, dropped=dropped) == BOTH  # Monday is stale by now
     row = await world.row("yahoo")
-    assert (row["last_session"], row["missing"]) == ("2020-12-15", "2020-12-14")
+    assert (f"{row.last_session}", row.missing) == ("2020-12-15", "2020-12-14")
     market = await world.market(tuesday)
     assert market.source("prices").label == "Yahoo + daily CSV (1 session)"
     assert len(market.missing) == 0
@@ -160,7 +160,7 @@ async def test_a_session_that_yahoo_drops_is_filled_and_asked_for_until_it_comes
     assert await world.at(tuesday + dt.timedelta(hours=5)) == []
     assert await world.at(tuesday + dt.timedelta(hours=6)) == YAHOO
     row = await world.row("yahoo")
-    assert (row["last_session"], row["missing"]) == ("2020-12-15", "")
+    assert (f"{row.last_session}", row.missing) == ("2020-12-15", "")
     assert (await world.market(tuesday)).source("prices").label == "Yahoo"
 
 

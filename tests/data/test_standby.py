@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.data.standby import wanted
+from tests.data.statuses import source_status
+
+if TYPE_CHECKING:
+    from storage.sources import SourceStatus
 
 SESSIONS = Sessions()
 CLOSE = dt.datetime(2020, 12, 11, 21, 0, tzinfo=dt.UTC)  # of a Friday
@@ -14,11 +18,11 @@ FRESH = CLOSE + dt.timedelta(hours=3, minutes=14)
 STALE = CLOSE + dt.timedelta(hours=3, minutes=15)
 
 
-def _row(last_session: str | None, missing: str = "") -> dict[str, Any]:
-    return {"last_session": last_session, "missing": missing}
+def _row(last_session: str | None, missing: str = "") -> SourceStatus:
+    return source_status(last_session=last_session, missing=missing)
 
 
-def _wanted(own: dict[str, Any] | None, lead: dict[str, Any], now: dt.datetime) -> str | None:
+def _wanted(own: SourceStatus | None, lead: SourceStatus, now: dt.datetime) -> str | None:
     session = wanted(own, lead, SESSIONS, now)
     return None if session is None else f"{session:%Y-%m-%d}"
 
@@ -35,7 +39,7 @@ def _wanted(own: dict[str, Any] | None, lead: dict[str, Any], now: dt.datetime) 
     ],
 )
 def test_a_session_is_wanted_once_the_first_source_is_stale(
-    lead: dict[str, Any], now: dt.datetime, expected: str | None
+    lead: SourceStatus, now: dt.datetime, expected: str | None
 ) -> None:
     assert _wanted(_row("2020-12-04"), lead, now) == expected
     assert _wanted(None, lead, now) == expected  # never asked before

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,9 +30,9 @@ def test_an_import_is_noted_among_the_sources(database: Database) -> None:
     contents = read("prices", PRICES)
     database.run_sync(lambda db: store_file(db, contents, observed_at="2021-01-01T00:00:00Z"))
     [row] = database.run_sync(sources.statuses)
-    assert (row["source"], row["subject"], row["outcome"]) == ("csv", "IWM daily prices", "Imported")
-    assert (row["last_success"], row["last_session"]) == (
-        "2021-01-01T00:00:00Z",
+    assert (row.source, row.subject, row.outcome) == ("csv", "IWM daily prices", "Imported")
+    assert (row.last_success, f"{row.last_session}") == (
+        dt.datetime(2021, 1, 1, tzinfo=dt.UTC),
         max(bar["session"] for bar in contents.observations["bars"]),
     )
 

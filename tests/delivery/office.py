@@ -91,5 +91,5 @@ class Office:
         return [message.text for message in self.api.messages(chat_id)]
 
     async def status(self, chat_id: int = ME) -> str | None:
-        row = await self.database.run(lambda db: chats.get_chat(db, chat_id))
-        return row["status"] if row else None
+        chat = await self.database.run(lambda db: chats.get_chat(db, chat_id))
+        return chat.status if chat else None

@@ -137,7 +137,7 @@ async def test_a_second_chats_429_halts_all(office: Office) -> None:
     await office.delivery.drain()
     await office.put("three", chat_id=THIRD)
     found = await office.database.run(lambda db: halts.current(db, office.now))
-    assert [(halt["chat_id"], halt["until"][11:]) for halt in found] == [
+    assert [(halt.chat_id, f"{halt.until:%H:%M:%SZ}") for halt in found] == [
         (halts.EVERY_CHAT, "21:20:50Z"),
         (ME, "21:20:30Z"),
         (YOU, "21:20:50Z"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from telegram.ext import ExtBot
 
     from bot.delivery.ledger import Step
-    from storage.rows import Row
+    from storage.outbox import OutboxMessage
     from tests.delivery.office import Office
 
 LONG = 300  # seconds: more than a reply waits for
@@ -176,7 +176,7 @@ async def test_a_delivery_that_is_stopped_while_it_sends_ends_with_that(
     stops: list[asyncio.Task[None]] = []
     attempt = office.delivery._sender.attempt
 
-    async def stopped_meanwhile(row: Row) -> Step:
+    async def stopped_meanwhile(row: OutboxMessage) -> Step:
         stops.append(asyncio.create_task(office.delivery.stop()))
         return await attempt(row)
 

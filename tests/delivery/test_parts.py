@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,14 @@ from hypothesis import strategies as st
 from bot.delivery.parts import Manner, Part, arrived, compose, reason_after
 from bot.delivery.verdicts import Verdict
 from bot.rendering.text import escape, strip_html, visible_length
+from tests.storage.messages import message
+
+if TYPE_CHECKING:
+    from storage.outbox import OutboxMessage
 
 
-def row(html: str, photo: bytes | None = None, **payload: object) -> dict[str, Any]:
-    return {"payload": {"html": html, **payload}, "photo": photo, "thread_id": None, "reason": ""}
+def row(html: str, photo: bytes | None = None, **payload: object) -> OutboxMessage:
+    return message(payload=json.dumps({"html": html, **payload}), photo=photo)
 
 
 def test_a_short_text_is_one_message_with_its_plain_form() -> None:
@@ -51,11 +56,11 @@ def test_every_message_fits_even_marked_as_a_repeat(text: str, with_photo: bool)
 
 
 def test_each_concession_is_made_once_and_only_where_it_can_help() -> None:
-    topic, picture, text = {"thread_id": 5}, Part("", "", b"png"), Part("x", "x")
+    topic, picture, text = message(thread_id=5), Part("", "", b"png"), Part("x", "x")
     assert Manner().after(Verdict.PLAIN, topic, text) == Manner(plain=True)
     assert Manner(plain=True).after(Verdict.PLAIN, topic, text) is None
     assert Manner().after(Verdict.NO_TOPIC, topic, text) == Manner(topic=False)
-    assert Manner().after(Verdict.NO_TOPIC, {"thread_id": None}, text) is None
+    assert Manner().after(Verdict.NO_TOPIC, message(), text) is None
     assert Manner(plain=True).after(Verdict.NO_PHOTO, topic, picture) == Manner(plain=True, photo=False)
     assert Manner().after(Verdict.NO_PHOTO, topic, text) is None
     assert Manner().after(Verdict.LEFT, topic, text) is None
@@ -63,7 +68,7 @@ def test_each_concession_is_made_once_and_only_where_it_can_help() -> None:
 
 @pytest.mark.parametrize("done", [0, 1, 12])
 def test_a_reason_remembers_the_parts_that_arrived(done: int) -> None:
-    assert arrived({"reason": reason_after(done, "Timed out")}) == done
+    assert arrived(message(reason=reason_after(done, "Timed out"))) == done
 
 
 def test_the_plain_form_of_many_messages_has_all_words() -> None:

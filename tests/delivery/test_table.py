@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from telegram.ext import ExtBot
@@ -19,6 +19,7 @@ from bot.ratelimit import SendBudget
 from bot.rendering.text import strip_html
 from storage import chats, halts
 from storage.db import open_database
+from storage.outbox import OutboxMessage
 from storage.rows import instant
 from tests.delivery.office import DOWN, ME, OWNER, REFUSED, START, THIRD, YOU, Office
 from tests.fakes.botapi import FakeBotApi
@@ -242,7 +243,7 @@ async def settled(office: Office) -> None:
     rows = await office.database.run(lambda db: list(db["outbox"].rows))
     known = await office.database.run(lambda db: list(db["chats"].rows))
     asleep = {row["chat_id"] for row in known if row["status"] == "inactive"}
-    halted = {halt["chat_id"] for halt in await office.database.run(lambda db: halts.current(db, office.now))}
+    halted = {halt.chat_id for halt in await office.database.run(lambda db: halts.current(db, office.now))}
     for row in rows:
         waits = row["not_before"] > instant(office.now) or {row["chat_id"], halts.EVERY_CHAT} & halted
         assert (
@@ -255,7 +256,7 @@ async def settled(office: Office) -> None:
 async def counted(office: Office) -> None:
     """Of each message of a row: one copy, and one more for each unknown outcome, each further one marked."""
     for row in await office.database.run(lambda db: list(db["outbox"].rows)):
-        parts = compose({**row, "payload": json.loads(row["payload"])})
+        parts = compose(msgspec.convert(row, OutboxMessage))
         given = office.texts(row["chat_id"])
         marks = [
             [text.startswith(REPEAT) for text in given if text.removeprefix(f"{REPEAT}\n").strip() == words]

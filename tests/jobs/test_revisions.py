@@ -43,7 +43,7 @@ async def send(desk: Desk, message_id: int = 70) -> None:
 
     def write(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
         for row in outbox.claim(db, desk.now, 50):
-            outbox.mark_sent(db, row["id"], message_id, desk.now)
+            outbox.mark_sent(db, row.id, message_id, desk.now)
 
     await desk.database.run(write)
 

@@ -246,9 +246,7 @@ async def test_a_clock_put_back_lets_go_what_the_wrong_one_put_off(desk: Desk, s
     await desk.database.run(put)
     desk.now = right
     await scheduler.work()
-    assert [row["dedup"] for row in await desk.database.run(lambda db: outbox.claim(db, right))] == [
-        "put off"
-    ]
+    assert [row.dedup for row in await desk.database.run(lambda db: outbox.claim(db, right))] == ["put off"]
 
 
 async def sent(desk: Desk, dedup: str, moment: dt.datetime) -> None:

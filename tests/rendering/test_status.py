@@ -13,11 +13,13 @@ from bot.pair import DEFAULT_PAIR, Fund
 from bot.rendering.health import COUNTS_LOOKED_AT, healths, switched_on
 from bot.rendering.status import StatusReport, about, status
 from storage.observations import Restatement
+from tests.data.statuses import source_status
 from tests.rendering.pages import CSV, XNYS, days, empty, market, page, said
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
+    from storage.sources import SourceStatus
 
 NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
 NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
@@ -25,7 +27,7 @@ CHECK = dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC)
 
 
 def report(
-    rows: list[dict[str, Any]] | None = None,
+    rows: list[SourceStatus] | None = None,
     queue: dict[str, int] | None = None,
     restated: list[Restatement] | None = None,
     zone: ZoneInfo = NEW_YORK,
@@ -40,11 +42,8 @@ def lines(of: Market, *given: Any, **named: Any) -> list[str]:  # noqa: ANN401 -
     return said(status(of, report(*given, **named)))
 
 
-def source(subject: str = "IWM prices", **given: Any) -> dict[str, Any]:  # noqa: ANN401 - a row's columns
-    row = {"source": "yahoo", "subject": subject, "last_success": "2020-12-11T21:20:31Z", "failures": 0}
-    row |= {"last_attempt": "2020-12-11T21:20:31Z", "last_session": "2020-12-11", "outcome": "Ok"}
-    row |= {"detail": "", "breaker_until": None, "rests_until": None, "missing": ""}
-    return {**row, **given}
+def source(subject: str = "IWM prices", **given: Any) -> SourceStatus:  # noqa: ANN401 - a row's columns
+    return source_status(subject=subject, **given)
 
 
 def test_files_imported_this_year_with_figures_of_an_earlier_one_fit_a_phone() -> None:
@@ -70,8 +69,8 @@ def replaced(session: str = "2020-12-10", old: float = 190.0, new: float | None 
 
 def test_the_whole_page() -> None:
     rows = [source(f"{fund} {figure}") for figure in ("prices", "multiples") for fund in ("IWM", "SPY")]
-    rows[3] |= {"failures": 2, "last_success": None, "last_session": None, "detail": "Yahoo did not answer."}
-    rows[3] |= {"last_attempt": "2020-12-13T17:58:00Z"}
+    failed = {"failures": 2, "last_success": None, "last_session": None, "detail": "Yahoo did not answer."}
+    rows[3] = source("SPY multiples", **failed, last_attempt="2020-12-13T17:58:00Z")
     told = status(sample_market(), report(rows, {"queued": 2, "sent": 9}, [replaced()]))
     assert page(told) == (
         "Status · last completed session Fri 11 Dec 2020\n"
@@ -171,9 +170,14 @@ def test_dates_of_another_year_have_it() -> None:
 
 
 def test_a_source_that_asked_to_slow_down_is_left_alone_until_an_instant() -> None:
-    failing = source(failures=1, outcome="RateLimited", detail="Yahoo asked to slow down (429).")
-    failing |= {"last_attempt": "2020-12-13T17:59:00Z", "breaker_until": "2020-12-13T18:14:00Z"}
-    failing |= {"last_session": "2020-12-10"}
+    failing = source(
+        failures=1,
+        outcome="RateLimited",
+        detail="Yahoo asked to slow down (429).",
+        last_attempt="2020-12-13T17:59:00Z",
+        breaker_until="2020-12-13T18:14:00Z",
+        last_session="2020-12-10",
+    )
     told = lines(market([50.0]), [failing, source("SPY prices", last_session="2020-12-10")])
     assert told[told.index("Next try: Sun 13 Dec 2020, 13:14.") :][:3] == [
         "Next try: Sun 13 Dec 2020, 13:14.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from storage.outbox import claim, enqueue
+import msgspec
+
+from storage.outbox import OutboxMessage, claim, enqueue
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -35,9 +37,16 @@ def put(
     return message
 
 
+def message(**columns: object) -> OutboxMessage:
+    """A message with these columns, as they are stored, that is in no database."""
+    usual = {"id": 1, "chat_id": 1, "thread_id": None, "kind": "alert", "dedup": "a", "payload": "{}"}
+    usual |= {"photo": None, "attempts": 0, "unknown": 0, "reason": "", "created_at": NOON}
+    return msgspec.convert({**usual, **columns}, OutboxMessage)
+
+
 def row_of(db: sqlite_utils.Database, message: int) -> Row:
     return dict(db.table("outbox").get(message))
 
 
 def claimed(db: sqlite_utils.Database, now: str = NOON, limit: int = 10) -> list[str]:
-    return [row["dedup"] for row in claim(db, now, limit)]
+    return [message.dedup for message in claim(db, now, limit)]

@@ -4,9 +4,11 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from storage import access, alerts, events, halts, outages, outbox
 from storage.chats import (
+    Chat,
     add_due,
     claim,
     deactivate,
@@ -21,68 +23,66 @@ from storage.chats import (
     set_summary,
     subscribers,
 )
+from storage.rows import moment
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from storage.db import Database
-    from storage.rows import Row
 
 NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
 OLD, NEW = -41, -1009  # a group and the supergroup it becomes
 
 
 @pytest.fixture
-def chat(db: sqlite_utils.Database) -> Row:
+def chat(db: sqlite_utils.Database) -> Chat:
     return ensure_chat(db, 1, "private", "Ada", NOON)
 
 
 # Chats
 
 
-def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, chat: Row) -> None:
-    assert chat == {
-        "chat_id": 1,
-        "kind": "private",
-        "title": "Ada",
-        "status": "active",
-        "reason": "",
-        "timezone": None,
-        "summary_at": None,
-        "last_number": 0,
-        "created_at": NOON,
-        "quiet_from": None,
-        "quiet_to": None,
-        "returns": None,
-        "theme": None,
-        "numbers": None,
-        "weekdays": 0,
-    }
-    assert ensure_chat(db, 1, "private", "Ada L.", ONE) == {**chat, "title": "Ada L."}
+def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, chat: Chat) -> None:
+    assert chat == Chat(
+        chat_id=1,
+        kind="private",
+        title="Ada",
+        status="active",
+        reason="",
+        last_number=0,
+        created_at=moment(NOON),
+        summary_at=None,
+        weekdays=0,
+        quiet_from=None,
+        quiet_to=None,
+        timezone=None,
+        returns=None,
+        theme=None,
+        numbers=None,
+    )
+    assert ensure_chat(db, 1, "private", "Ada L.", ONE) == replace(chat, title="Ada L.")
     assert get_chat(db, 2) is None
 
 
-def test_a_chat_is_deactivated_with_its_reason_and_taken_back(db: sqlite_utils.Database, chat: Row) -> None:
+def test_a_chat_is_deactivated_with_its_reason_and_taken_back(db: sqlite_utils.Database, chat: Chat) -> None:
     assert not reactivate(db, 1)
     assert deactivate(db, 1, "blocked by the user")
-    assert ensure_chat(db, 1, "private", "Ada", ONE) == {
-        **chat,
-        "status": "inactive",
-        "reason": "blocked by the user",
-    }
+    assert ensure_chat(db, 1, "private", "Ada", ONE) == replace(
+        chat, status="inactive", reason="blocked by the user"
+    )
     assert reactivate(db, 1)
     assert get_chat(db, 1) == chat
     assert not deactivate(db, 2, "unknown")
 
 
 def test_what_is_worth_nothing_on_a_chats_return_is_given_up_when_it_leaves(
-    db: sqlite_utils.Database, chat: Row
+    db: sqlite_utils.Database, chat: Chat
 ) -> None:
     kinds = ("alert", "notice", "summary", "reply")
-    for chat_id in (chat["chat_id"], 99):
+    for chat_id in (chat.chat_id, 99):
         for kind in kinds:
             outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=f"{kind} {chat_id}", payload={}, now=NOON)
-    deactivate(db, chat["chat_id"], "blocked")
+    deactivate(db, chat.chat_id, "blocked")
     found = [(row["status"], row["reason"]) for row in db["outbox"].rows]
     assert found == [("queued", "")] * 2 + [("dead", "blocked")] * 2 + [("queued", "")] * 4
 
@@ -97,7 +97,7 @@ def test_subscribers_are_the_active_chats_with_a_time(db: sqlite_utils.Database)
     assert set_summary(db, 1, "18:00")
     assert set_summary(db, 2, "07:30")
     assert not set_summary(db, 4, "07:30")
-    assert [(row["chat_id"], row["summary_at"]) for row in subscribers(db)] == [(1, "18:00"), (2, "07:30")]
+    assert [(row.chat_id, row.summary_at) for row in subscribers(db)] == [(1, "18:00"), (2, "07:30")]
     deactivate(db, 2, "blocked")
     set_summary(db, 1, None)
     assert subscribers(db) == []
@@ -108,14 +108,14 @@ def test_a_summary_is_planned_once_per_date(db: sqlite_utils.Database) -> None:
     assert add_due(db, 1, "daily", "2020-12-11", ONE) == 1
     assert add_due(db, 1, "daily", "2020-12-11", TWO) is None
     assert add_due(db, 1, "daily", "2020-12-12", TWO) == 2
-    assert [row["due_at"] for row in due(db, TWO)] == [ONE, TWO]
+    assert [row.due_at for row in due(db, TWO)] == [moment(ONE), moment(TWO)]
 
 
 @pytest.mark.usefixtures("chat")
 def test_a_summary_is_due_from_its_instant_on_and_not_in_an_inactive_chat(db: sqlite_utils.Database) -> None:
     add_due(db, 1, "daily", "2020-12-11", ONE)
     assert due(db, "2020-12-11T12:59:59Z") == []
-    assert [row["chat_id"] for row in due(db, ONE)] == [1]
+    assert [row.chat_id for row in due(db, ONE)] == [1]
     deactivate(db, 1, "blocked")
     assert due(db, ONE) == []
 
@@ -178,11 +178,11 @@ def test_quiet_hours_are_set_and_dropped(db: sqlite_utils.Database) -> None:
     assert set_quiet(db, 1, "22:00", "07:00")
     row = get_chat(db, 1)
     assert row is not None
-    assert (row["quiet_from"], row["quiet_to"]) == ("22:00", "07:00")
+    assert (row.quiet_from, row.quiet_to) == ("22:00", "07:00")
     set_quiet(db, 1, None, None)
     row = get_chat(db, 1)
     assert row is not None
-    assert (row["quiet_from"], row["quiet_to"]) == (None, None)
+    assert (row.quiet_from, row.quiet_to) == (None, None)
     assert not set_quiet(db, 9, "22:00", "07:00")
 
 
@@ -203,7 +203,7 @@ def rules(db: sqlite_utils.Database, chat_id: int) -> list[tuple[int, str]]:
 
 
 @pytest.fixture
-def group(db: sqlite_utils.Database) -> Row:
+def group(db: sqlite_utils.Database) -> Chat:
     """A group with an alert and its history, a summary due, a message waiting and a halt."""
     ensure_chat(db, OLD, "group", "Desk", NOON)
     set_summary(db, OLD, "18:00")
@@ -227,7 +227,7 @@ def rows_of(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
     return {name: db.table(name).count_where("chat_id = ?", [chat_id]) for name in tables}
 
 
-def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Database, group: Row) -> None:
+def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Database, group: Chat) -> None:
     assert set(rows_of(db, OLD).values()) == {1}
     assert migrate_chat(db, OLD, NEW)
     assert rows_of(db, OLD) == {
@@ -240,10 +240,10 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Data
         "access": 0,
     }
     assert set(rows_of(db, NEW).values()) == {1}
-    assert get_chat(db, NEW) == {**group, "chat_id": NEW}
+    assert get_chat(db, NEW) == replace(group, chat_id=NEW)
     assert alerts.current_state(db, 1) == alerts.StoredState(dt.date(2020, 12, 11), "{}")
     assert len(events.events(db, chat_id=NEW)) == 1
-    assert halts.current(db, ONE) == [{"chat_id": NEW, "until": TWO}]
+    assert halts.current(db, ONE) == [halts.Halt(NEW, moment(TWO))]
 
 
 def test_a_group_known_to_the_owner_only_migrates_too(db: sqlite_utils.Database) -> None:
@@ -296,11 +296,11 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     assert add_alert(db, NEW, "later") == 4
     row = get_chat(db, NEW)
     assert row is not None
-    assert (row["title"], row["summary_at"]) == ("Desk 2", "18:00")
-    assert (row["quiet_from"], row["quiet_to"]) == ("22:00", "07:00")
+    assert (row.title, row.summary_at) == ("Desk 2", "18:00")
+    assert (row.quiet_from, row.quiet_to) == ("22:00", "07:00")
     assert outages.chats_of(db, "prices", "2020-12-11") == [NEW]
     assert rows_of(db, NEW)["outbox"] == 2
-    assert halts.current(db, NOON) == [{"chat_id": NEW, "until": TWO}]
+    assert halts.current(db, NOON) == [halts.Halt(NEW, moment(TWO))]
 
 
 @pytest.mark.usefixtures("group")
@@ -311,7 +311,7 @@ def test_a_merge_keeps_the_quiet_hours_that_the_new_chat_has(db: sqlite_utils.Da
     assert migrate_chat(db, OLD, NEW)
     row = get_chat(db, NEW)
     assert row is not None
-    assert (row["quiet_from"], row["quiet_to"]) == ("23:00", "06:00")
+    assert (row.quiet_from, row.quiet_to) == ("23:00", "06:00")
     assert rows_of(db, OLD)["outage_chats"] == 0
     assert outages.chats_of(db, "prices", "2020-12-11") == [NEW]
 
@@ -321,9 +321,9 @@ def test_a_merge_keeps_the_quiet_hours_that_the_new_chat_has(db: sqlite_utils.Da
 def test_a_merge_never_repeats_a_summary(db: sqlite_utils.Database, finished: int) -> None:
     ensure_chat(db, NEW, "supergroup", "", ONE)
     add_due(db, NEW, "daily", "2020-12-11", ONE)
-    (row,) = (row for row in due(db, TWO) if row["chat_id"] == finished)
-    claim(db, row["id"])
-    finish(db, row["id"], "sent")
+    (row,) = (row for row in due(db, TWO) if row.chat_id == finished)
+    claim(db, row.id)
+    finish(db, row.id, "sent")
     migrate_chat(db, OLD, NEW)
     assert [(row["chat_id"], row["status"]) for row in db.table("summaries").rows] == [(NEW, "sent")]
     assert due(db, TWO) == []

@@ -26,7 +26,7 @@ def test_an_unknown_outcome_waits_until_telegram_answers(db: sqlite_utils.Databa
     assert requeue(db, TWO) == 1
     assert claimed(db, ONE) == []
     (row,) = claim(db, TWO)
-    assert (row["unknown"], row["attempts"], row["reason"]) == (1, 1, "read timeout")
+    assert (row.unknown, row.attempts, row.reason) == (1, 1, "read timeout")
     mark_ambiguous(db, message, "again", TWO)
     assert row_of(db, message)["unknown"] == 2
 

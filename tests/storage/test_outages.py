@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.outages import add_chats, begin, chats_of, current, end
+from storage.outages import StoredOutage, add_chats, begin, chats_of, current, end
+from storage.rows import moment
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("chats")
 
 def test_an_outage_begins_and_ends_once(db: sqlite_utils.Database) -> None:
     assert [begin(db, "prices", DAY, NOON), begin(db, "prices", DAY, ONE)] == [True, False]
-    assert current(db) == [{"part": "prices", "session": DAY, "began": NOON, "back_at": None}]
+    assert current(db) == [StoredOutage("prices", dt.date.fromisoformat(DAY), moment(NOON))]
     assert [end(db, "prices", DAY, ONE), end(db, "prices", DAY, ONE)] == [True, False]
     assert current(db) == []
     assert not begin(db, "prices", DAY, ONE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from storage import halts
 from storage.chats import deactivate, ensure_chat
 from storage.db import Database, Refused
 from storage.outbox import (
+    MessageBody,
+    OutboxMessage,
     claim,
     enqueue,
     hasten,
@@ -41,25 +44,26 @@ def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> Non
         thread_id=3,
         not_before=ONE,
     )
-    assert claim(db, ONE) == [
-        {
-            "id": message,
-            "chat_id": 1,
-            "thread_id": 3,
-            "kind": "summary",
-            "dedup": "s:1:2020-12-11",
-            "payload": PAYLOAD,
-            "photo": b"\x89PNG",
-            "status": "sending",
-            "not_before": ONE,
-            "attempts": 0,
-            "unknown": 0,
-            "message_id": None,
-            "reason": "",
-            "created_at": NOON,
-            "updated_at": ONE,
-        }
-    ]
+    assert message is not None
+    (claimed_message,) = claim(db, ONE)
+    assert claimed_message == OutboxMessage(
+        id=message,
+        chat_id=1,
+        thread_id=3,
+        kind="summary",
+        dedup="s:1:2020-12-11",
+        payload=json.dumps(PAYLOAD, ensure_ascii=False),
+        photo=b"\x89PNG",
+        attempts=0,
+        unknown=0,
+        reason="",
+        created_at=datetime(2020, 12, 11, 12, tzinfo=UTC),
+    )
+    assert claimed_message.body == MessageBody(
+        html="<b>\u2212 1 %</b>", plain="\u2212 1 %", buttons=[[("Chart", "c:1")]]
+    )
+    row = row_of(db, message)
+    assert (row["status"], row["not_before"], row["updated_at"]) == ("sending", ONE, ONE)
 
 
 def test_the_same_message_is_queued_once_even_when_sent(db: sqlite_utils.Database) -> None:
@@ -96,7 +100,7 @@ def test_a_message_is_claimed_once(db: sqlite_utils.Database) -> None:
 def test_one_is_claimed_unless_more_are_asked_for(db: sqlite_utils.Database) -> None:
     put(db, "a", chat_id=1)
     put(db, "b", chat_id=2)
-    assert [row["dedup"] for row in claim(db, NOON)] == ["a"]
+    assert [row.dedup for row in claim(db, NOON)] == ["a"]
 
 
 def test_a_chat_has_one_message_under_way_and_the_others_their_turn(db: sqlite_utils.Database) -> None:
@@ -112,14 +116,14 @@ def test_a_chat_has_one_message_under_way_and_the_others_their_turn(db: sqlite_u
 def test_one_chat_alone_can_be_served(db: sqlite_utils.Database) -> None:
     put(db, "a", chat_id=1)
     put(db, "b", chat_id=2)
-    assert [row["dedup"] for row in claim(db, NOON, 9, only=2)] == ["b"]
+    assert [row.dedup for row in claim(db, NOON, 9, only=2)] == ["b"]
     assert claimed(db) == ["a"]
 
 
 def test_one_chat_can_be_left_alone(db: sqlite_utils.Database) -> None:
     put(db, "a", chat_id=1)
     put(db, "b", chat_id=2)
-    assert [row["dedup"] for row in claim(db, NOON, 9, besides=1)] == ["b"]
+    assert [row.dedup for row in claim(db, NOON, 9, besides=1)] == ["b"]
     assert claimed(db) == ["a"]
 
 
@@ -275,4 +279,4 @@ def test_what_a_clock_that_was_ahead_put_off_goes_once_it_is_right(db: sqlite_ut
         halts.begin(db, 10 + chat_id, now + span)
     assert hasten(db, now) == 1
     assert claimed(db) == ["after 2 days, 0:00:01"]
-    assert [halt["chat_id"] for halt in halts.current(db, NOON)] == [11]
+    assert [halt.chat_id for halt in halts.current(db, NOON)] == [11]

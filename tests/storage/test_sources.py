@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.sources import meta, record_failure, record_success, set_meta, status, statuses
+from storage.rows import moment
+from storage.sources import SourceStatus, meta, record_failure, record_success, set_meta, status, statuses
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -12,21 +14,21 @@ NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
 
 def test_a_success_is_noted(db: sqlite_utils.Database) -> None:
     record_success(db, "yahoo", "prices IWM", now=NOON, session="2020-12-11")
-    assert status(db, "yahoo", "prices IWM") == {
-        "source": "yahoo",
-        "subject": "prices IWM",
-        "last_attempt": NOON,
-        "last_success": NOON,
-        "last_session": "2020-12-11",
-        "outcome": "ok",
-        "detail": "",
-        "breaker_until": None,
-        "failures": 0,
-        "missing": "",
-        "rests_until": None,
-        "payload": None,
-        "payload_since": None,
-    }
+    assert status(db, "yahoo", "prices IWM") == SourceStatus(
+        source="yahoo",
+        subject="prices IWM",
+        last_attempt=moment(NOON),
+        last_success=moment(NOON),
+        last_session=dt.date(2020, 12, 11),
+        outcome="ok",
+        detail="",
+        breaker_until=None,
+        rests_until=None,
+        failures=0,
+        missing="",
+        payload=None,
+        payload_since=None,
+    )
 
 
 def test_failures_are_counted_and_keep_the_last_success(db: sqlite_utils.Database) -> None:
@@ -35,8 +37,9 @@ def test_failures_are_counted_and_keep_the_last_success(db: sqlite_utils.Databas
     assert record_failure(db, "yahoo", "prices IWM", now=TWO, outcome="down", detail="no route") == 2
     row = status(db, "yahoo", "prices IWM")
     assert row is not None
-    assert (row["last_success"], row["last_session"], row["last_attempt"]) == (NOON, "2020-12-11", TWO)
-    assert (row["outcome"], row["detail"], row["breaker_until"]) == ("down", "no route", None)
+    assert (row.last_success, row.last_attempt) == (moment(NOON), moment(TWO))
+    assert row.last_session == dt.date(2020, 12, 11)
+    assert (row.outcome, row.detail, row.breaker_until) == ("down", "no route", None)
 
 
 def test_a_success_closes_the_breaker_and_never_moves_the_session_back(db: sqlite_utils.Database) -> None:
@@ -45,27 +48,27 @@ def test_a_success_closes_the_breaker_and_never_moves_the_session_back(db: sqlit
     record_success(db, "yahoo", "prices IWM", now=TWO, session="2020-12-10")
     row = status(db, "yahoo", "prices IWM")
     assert row is not None
-    assert (row["failures"], row["breaker_until"], row["last_session"]) == (0, None, "2020-12-11")
+    assert (row.failures, row.breaker_until, row.last_session) == (0, None, dt.date(2020, 12, 11))
     record_success(db, "yahoo", "prices IWM", now=TWO, outcome="empty")
     row = status(db, "yahoo", "prices IWM")
     assert row is not None
-    assert (row["outcome"], row["last_session"]) == ("empty", "2020-12-11")
+    assert (row.outcome, row.last_session) == ("empty", dt.date(2020, 12, 11))
 
 
 def test_a_first_failure_has_no_success(db: sqlite_utils.Database) -> None:
     assert record_failure(db, "yahoo", "fund SPY", now=NOON, outcome="down", breaker_until=ONE) == 1
     row = status(db, "yahoo", "fund SPY")
     assert row is not None
-    assert (row["last_success"], row["last_session"], row["breaker_until"]) == (None, None, ONE)
+    assert (row.last_success, row.last_session, row.breaker_until) == (None, None, moment(ONE))
 
 
 def test_subjects_are_apart_and_listed_in_order(db: sqlite_utils.Database) -> None:
     record_failure(db, "yahoo", "b", now=NOON, outcome="down")
     record_success(db, "yahoo", "a", now=NOON)
     record_success(db, "csv", "z", now=NOON)
-    listed = [(row["source"], row["subject"], row["failures"]) for row in statuses(db)]
+    listed = [(row.source, row.subject, row.failures) for row in statuses(db)]
     assert listed == [("csv", "z", 0), ("yahoo", "a", 0), ("yahoo", "b", 1)]
-    assert [row["last_session"] for row in statuses(db)] == [None, None, None]
+    assert [row.last_session for row in statuses(db)] == [None, None, None]
     assert status(db, "issuer", "a") is None
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage.doubts import requeue
-from storage.outbox import claim, died, mark_ambiguous, mark_dead, mark_sent, retry_at
+from storage.outbox import MessageBody, claim, died, mark_ambiguous, mark_dead, mark_sent, retry_at
 from storage.unsent import amend, find, replace_summaries, withdraw
 from tests.storage.messages import NOON, ONE, put, row_of
 
@@ -18,9 +18,9 @@ def test_what_waits_can_be_taken_back_or_say_something_else(db: sqlite_utils.Dat
     assert amend(db, one, {"html": "other"})
     found = find(db, one)
     assert found is not None
-    assert found["payload"] == {"html": "other"}
+    assert found.body == MessageBody(html="other")
     assert withdraw(db, two)
-    assert [row["payload"]["html"] for row in claim(db, NOON, 5)] == ["other"]
+    assert [message.body.html for message in claim(db, NOON, 5)] == ["other"]
 
 
 @pytest.mark.parametrize("became", ["sending", "sent", "ambiguous", "repeated", "half", "dead"])

@@ -250,7 +250,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
     async with open_database(tmp_path / "bot.db") as database:
         reports = await refresh(database, [IssuerFiles(urls)], Sessions(), now)
         facts = await database.run(lambda db: observations.newest(db, "fund_facts"))
-        stands = {row["subject"]: row for row in await database.run(sources.statuses)}
+        stands = {status.subject: status for status in await database.run(sources.statuses)}
     assert [(row["session"], row["shares"], row["source"]) for row in facts][-1] == (
         "2020-12-11",
         290300000.0,
@@ -262,8 +262,8 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
     assert str(reports[1]) == (
         f"issuer file, SPY fund: No data: refused (a web page instead of the file); {BY_HAND}."
     )
-    assert stands["SPY fund"]["rests_until"] == "2020-12-12T03:30:00Z"
-    assert [(subject, stands[subject]["outcome"]) for subject in sorted(stands)] == [
+    assert stands["SPY fund"].rests_until == now + dt.timedelta(hours=6)
+    assert [(subject, stands[subject].outcome) for subject in sorted(stands)] == [
         ("IWM fund", "Ok"),
         ("SPY fund", "AccessRefused"),
     ]
@@ -291,8 +291,8 @@ async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_p
         counts.append(len(asked))
         row = await database.run(lambda db: sources.status(db, "issuer", "IWM fund"))
         assert row is not None
-        assert row["missing"] == "2020-12-07 2020-12-08 2020-12-09 2020-12-10 2020-12-11"
-        assert (row["outcome"], row["failures"], row["last_session"]) == ("Partial", 0, "2020-12-14")
+        assert row.missing == "2020-12-07 2020-12-08 2020-12-09 2020-12-10 2020-12-11"
+        assert (row.outcome, row.failures, row.last_session) == ("Partial", 0, start.date())
         days = [f"Dec {day:02}, 2020" for day in (7, 8, 9, 10)]
         filled: list[list[Cell]] = [[day, 189.0, "--", 285e6] for day in days]
         filled = [samples.HISTORICAL[0], *filled, *samples.HISTORICAL[1:]]
@@ -302,13 +302,13 @@ async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_p
         )
         row = await database.run(lambda db: sources.status(db, "issuer", "IWM fund"))
         assert row is not None
-        assert (row["missing"], row["outcome"]) == ("", "Ok")
+        assert (row.missing, row.outcome) == ("", "Ok")
     assert counts == [1, 1, 3, 9, 15]
 
 
 async def fetched_twice(
     tmp_path: Path, prices: dict[str, float], *answers: bytes
-) -> tuple[list[FetchReport], list[tuple[str, float | None, float | None]], dict[str, object]]:
+) -> tuple[list[FetchReport], list[tuple[str, float | None, float | None]], sources.SourceStatus]:
     """Reports of IWM's file fetched one answer after the other, the facts then stored, and how it stands."""
     left = list(answers)
     provider = IssuerFiles({"IWM": "https://issuer.example/IWM"}, lambda _: left.pop(0), lambda: TODAY)
@@ -337,8 +337,8 @@ async def test_a_fetched_file_of_another_fund_changes_nothing_and_says_why(tmp_p
     assert str(report) == f"issuer file, IWM fund: {why}"
     assert not report.ok
     assert facts == []
-    assert (row["outcome"], row["detail"], row["last_success"]) == ("Rejected", why, None)
-    assert row["rests_until"] == "2020-12-12T03:30:00Z"
+    assert (row.outcome, row.detail, row.last_success) == ("Rejected", why, None)
+    assert f"{row.rests_until:%Y-%m-%d %H:%M}" == "2020-12-12 03:30"
 
 
 async def test_a_fetched_file_without_navs_leaves_those_of_an_earlier_one(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from bot.data.load import build_market, read_rows
 from bot.errors import ImportRejected
 from storage import observations, sources
 from storage.observations import Written
+from storage.rows import moment
 from tests import shared_data
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml
@@ -77,8 +78,8 @@ def test_what_was_read_is_stored_under_the_issuer_once(database: Database) -> No
 def test_an_import_is_noted_among_the_sources(database: Database) -> None:
     kept(database, read(spreadsheetml(samples.FUND)))
     [row] = database.run_sync(sources.statuses)
-    assert (row["source"], row["subject"], row["outcome"]) == ("issuer", "IWM import", "Imported")
-    assert (row["last_success"], row["last_session"]) == (FIRST, "2020-12-11")
+    assert (row.source, row.subject, row.outcome) == ("issuer", "IWM import", "Imported")
+    assert (row.last_success, f"{row.last_session}") == (moment(FIRST), "2020-12-11")
 
 
 def test_the_market_takes_its_shares_from_the_issuer(database: Database) -> None:
