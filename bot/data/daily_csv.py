@@ -17,7 +17,7 @@ import pandas as pd
 from bot.analytics.sessions import Sessions
 from bot.data.cells import TEXT_NAME
 from bot.data.download import Body, download
-from bot.data.files import read_prices
+from bot.data.files import NoFigures, read_prices
 from bot.data.formats import FORMATS
 from bot.data.provider import (
     AccessRefused,
@@ -104,7 +104,11 @@ class DailyCsv:
         # The bar of the session under way may be there already; a row of a later one is a fault.
         today = sessions.next_after(completed[-1]).date()
         try:
-            contents = read_prices(text, ticker, sessions=sessions, today=today, completed=today)
+            contents = read_prices(
+                text, ticker, sessions=sessions, today=today, completed=completed[-1].date()
+            )
+        except NoFigures:
+            return Empty("it has no completed session")
         except ImportRejected as error:
             return SchemaChanged(self._without_keys(_reason(str(error))))
         return _outcome(contents, start, completed, digest(body.content))

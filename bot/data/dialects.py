@@ -99,6 +99,11 @@ DIALECTS = (
     Dialect("TradingView", ("time", "close"), {"time": "date"}),
     Dialect("StockCharts", ("day", "date", "close"), {"day": ""}, order=MONTH_FIRST),
     Dialect("Yahoo Finance's page", ("date", "close*"), {"close*": "close"}),
+    Dialect(
+        "Yahoo Finance's page",
+        ("date", "close close price adjusted for splits."),
+        {"close close price adjusted for splits.": "close"},
+    ),
     Dialect("yf.download", ("date of yf.download",), {"date of yf.download": "date"}),
     Dialect("Google Sheets", ("date", "close"), dates=r".* (?:13|16):00:00"),
     Dialect(

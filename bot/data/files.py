@@ -39,6 +39,10 @@ _TOO_FEW = "Too few closes to tell whether they are adjusted for distributions; 
 _PER_SHARE = ("open", "high", "low", "close", "amount")
 
 
+class NoFigures(ImportRejected):
+    """A file of the right layout without a figure of a completed session."""
+
+
 def read_prices(
     file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
 ) -> CsvContents:
@@ -101,7 +105,7 @@ READERS: dict[str, Callable[..., CsvContents]] = {
 def _read(
     form: Format, file: Path | str, ticker: str, sessions: Sessions, today: dt.date, completed: dt.date
 ) -> CsvContents:
-    """A file's contents; ImportRejected naming every bad row by its line."""
+    """A file's contents. Raises ImportRejected naming every bad row by its line, or NoFigures."""
     table = read_table(file, form.layout, tuple(known.layout for known in FORMATS.values()), ticker)
     record = {formats.SOURCE, formats.OBSERVED} <= table.columns
     reading = RowReader(form, ticker, sessions, today=today, completed=completed, record=record)
@@ -113,9 +117,7 @@ def _read(
         named = listed([f"line {line}: {reason}" for line, reason in bad], "\n")
         raise ImportRejected(f"{table.name} was not imported, {count}:\n{named}")
     if not reading.kept:
-        raise ImportRejected(
-            f"{table.name} was not imported: no row of it holds a figure of a completed session."
-        )
+        raise NoFigures(f"{table.name} was not imported: no row of it holds a figure of a completed session.")
     contents = reading.contents(table)
     return contents if table.split_adjusted else _adjust_for_splits(contents)
 

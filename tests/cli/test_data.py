@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import datetime as dt
 import io
 import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,6 +90,44 @@ def test_importing_again_writes_nothing(bot: Call, files: Files) -> None:
     again = bot("import", "prices", files.prices("IWM"), "--ticker", "IWM", "--db", "bot.db")
     assert again.lines("bars: 0 new, 0 revised,")
     assert again.lines("distributions: 0 new, 0 revised,")
+
+
+NASDAQ = "Date,Close/Last,Volume\n12/14/2020,$189.25,1000\n12/11/2020,$190.30,1000\n"
+TWENTY = (2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 16, 17, 18, 19, 20, 23, 24, 25, 27, 30)  # of November 2020
+
+
+def test_a_row_of_the_session_under_way_is_left_out_and_named(
+    bot: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_in(text: str, now: str) -> Result:
+        class Clock(dt.datetime):
+            @classmethod
+            def now(cls, tz: dt.tzinfo | None = None) -> Clock:
+                return cls.fromisoformat(now).astimezone(tz)
+
+        monkeypatch.setattr("bot.cli.data.dt", SimpleNamespace(datetime=Clock, UTC=dt.UTC))
+        Path("in.csv").write_text(text)
+        return bot("import", "prices", "in.csv", "--ticker", "IWM", "--db", "bot.db")
+
+    assert take_in(NASDAQ, "2020-12-14T11:13-05:00").out.splitlines()[:5] == [
+        "IWM daily prices: 1 row, 2020-12-11 to 2020-12-11.",
+        "Layout: Nasdaq, dates month/day/year.",
+        "Left out, session not completed: 2020-12-14.",
+        "Too few closes to tell whether they are adjusted for distributions; taken as not adjusted.",
+        "bars: 1 new, 0 revised, 0 unchanged",
+    ]
+    assert take_in(NASDAQ, "2020-12-14T16:16-05:00").lines("bars: 1 new, 0 revised, 1 unchanged")
+    assert take_in(NASDAQ, "2020-12-14T17:00-05:00").lines("bars: 0 new, 0 revised, 2 unchanged")
+
+
+def test_adjusted_closes_store_nothing(bot: Call) -> None:
+    Path("in.csv").write_text("date,close\n" + "".join(f"2020-11-{day:02},100.0049\n" for day in TWENTY))
+    refused = bot("import", "prices", "in.csv", "--ticker", "IWM", "--db", "bot.db")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.endswith(
+        'yf.Ticker("IWM").history(period="max", auto_adjust=False).to_csv("IWM.csv")\n'
+    )
+    assert not Path("bot.db").exists()
 
 
 EVERY = (

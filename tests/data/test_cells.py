@@ -63,7 +63,15 @@ def test_any_other_text_is_no_date(text: str) -> None:
 @given(text=st.text(alphabet=st.sampled_from('\n\r,"-0123456789.abcDateClosnvhr \ufeff')))
 @example("Date,Close\n2020-12-11,1\n")
 def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
-    headers = ("", "Date,Close\n", "date,nav,shares\n", "date,metric,convention,value\n")
+    headers = (
+        "",
+        "Date,Close\n",
+        "Datum;Schlusskurs\n",
+        "time\tclose\n",
+        "Price,Close\nTicker,IWM\nDate,\n",
+        "date,nav,shares\n",
+        "date,metric,convention,value\n",
+    )
     for header, reader in itertools.product(headers, files.READERS.values()):
         try:
             told = reader(

@@ -311,6 +311,23 @@ def closes(count: int, on_cent: int, *, until: str = "2020-12-11", split: str = 
     return "Date,Close,Stock Splits\n" + "".join(rows)
 
 
+def test_a_bad_row_below_three_header_lines_is_named_by_its_line() -> None:
+    text = LAYOUTS["yf.download"].replace("1190.91", "dear")
+    assert refusal("prices", text).endswith("1 row is wrong:\nline 5: close “dear” is not a number")
+
+
+def test_the_longest_cells_are_read_in_a_moment_and_shown_short() -> None:
+    number = "1" + ".000" * 4_000
+    lines = refusal(
+        "prices", f"Datum;Schlusskurs\n10.12.2020;{number}\n11.12.2020;{number[:-1]}\n"
+    ).splitlines()
+    assert [line[:40] for line in lines[1:]] == [
+        "line 2: close “1000000000000000000000000",
+        "line 3: close “1.000.000.000.000.000.000",
+    ]
+    assert max(len(line) for line in lines) < 200
+
+
 def test_closes_that_are_not_on_a_cent_are_refused_with_the_call_for_the_right_file() -> None:
     assert refusal("prices", closes(124, 1)) == (
         "the text was not imported: its closes are adjusted for distributions (of the last 124, 1 lie on a "
