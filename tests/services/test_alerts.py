@@ -2,19 +2,31 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot.alerts.grammar import parse_rule
+from bot.alerts.state import Status
+from bot.alerts.view import Life
 from bot.analytics.registry import METRICS
+from bot.errors import BadInput, NoData
+from bot.services import alerts
 from bot.services.alerts import Unreadable, mirrored, view_alert
-from bot.services.base import context_of
-from storage import alerts as stored
+from bot.services.base import Caller, Chat, context_of
+from storage import alerts as alert_store
 from tests.jobs.desk import Desk, sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import sqlite_utils
+
+    from bot.alerts.rule import Rule
+    from bot.services.base import Transaction
+
+T = TypeVar("T")
 
 
 async def test_who_asks_about_one_market_shares_its_histories(desk: Desk) -> None:
@@ -40,21 +52,256 @@ async def test_an_alert_without_a_state_is_named(desk: Desk) -> None:
     alert = await desk.alert("ratio > 0.6")
     await desk.change("DELETE FROM alert_states")
     with pytest.raises(Unreadable, match=r"^Alert #1 cannot be read \(what is stored of it is damaged\);"):
-        await desk.database.run(lambda db: view_alert(db, stored.alerts_of(db, alert)[0], desk.now))
+        await desk.database.run(lambda db: view_alert(db, alert_store.alerts_of(db, alert)[0], desk.now))
 
 
 async def test_a_snooze_counts_until_it_is_over(desk: Desk) -> None:
     await desk.closes([0.5] * 10)
     alert = await desk.alert("ratio > 0.6")
     end = desk.now + dt.timedelta(hours=2)
-    await desk.database.run(lambda db: stored.set_snooze(db, alert, end))
+    await desk.database.run(lambda db: alert_store.set_snooze(db, alert, end))
 
     def until(db: sqlite_utils.Database, now: dt.datetime) -> dt.datetime | None:
-        return view_alert(db, stored.alerts_of(db, 1)[0], now).snoozed_until
+        return view_alert(db, alert_store.alerts_of(db, 1)[0], now).snoozed_until
 
     just_before = end - dt.timedelta(seconds=1)
     assert await desk.database.run(partial(until, now=just_before)) == end
     assert await desk.database.run(partial(until, now=end)) is None
+
+
+# Changes, each one transaction
+
+
+def caller(desk: Desk, chat_id: int = 1, change: Transaction | None = None) -> Caller:
+    chat = Chat(chat_id, "private", "Me", ZoneInfo("America/New_York"))
+    return Caller(chat, user_id=5, now=desk.now, change=change or desk.database.run)
+
+
+@pytest.fixture
+async def level(desk: Desk) -> Desk:
+    """Ten sessions, up to 15 January 2020, with a ratio of 0.5."""
+    await desk.closes([0.5] * 10)
+    return desk
+
+
+async def stored_alert(desk: Desk, number: int = 1) -> alert_store.StoredAlert:
+    alert = await desk.database.run(lambda db: alert_store.get_alert(db, 1, number))
+    assert alert is not None
+    return alert
+
+
+async def test_a_created_alert_starts_at_the_last_close_and_lasts_a_year(level: Desk) -> None:
+    started = await alerts.create(level.services, caller(level), "ratio > 0.6 confirm 2")
+    assert str(started.alert.rule) == "ratio > 0.6 confirm 2"
+    assert started.alert.life is Life.ACTIVE
+    assert started.alert.expires_on == dt.date(2021, 1, 15)
+    assert started.past.dates == ()
+    alert = await stored_alert(level)
+    assert (alert.owner_id, alert.created_session) == (5, dt.date(2020, 1, 15))
+    assert await level.judged(alert.alert_id) == "2020-01-15"
+
+
+async def test_a_preset_is_created_by_its_name(level: Desk) -> None:
+    started = await alerts.create(level.services, caller(level), "small caps lead")
+    assert str(started.alert.rule) == "excess 3m > 5pp"
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence", "example"),
+    [
+        ("ratio > 0.6", "This is alert #1 already (active).", "/alert 1"),
+        (
+            "ratio > 0.7 until 2020-01-15",
+            "“until 2020-01-15” has passed already.",
+            "/alert ratio > 0.7 until 2021-01-14",
+        ),
+        (
+            "ratio >",
+            "“>” has no target; expected an amount such as 0.52, or sma, high, low or pct with a number.",
+            "/alert ratio > sma 200",
+        ),
+    ],
+)
+async def test_what_cannot_be_created_is_not_stored(
+    level: Desk, rule: str, sentence: str, example: str
+) -> None:
+    await alerts.create(level.services, caller(level), "ratio > 0.6")
+    with pytest.raises(BadInput) as error:
+        await alerts.create(level.services, caller(level), rule)
+    assert (error.value.sentence, error.value.example) == (sentence, example)
+    assert len(await level.query("SELECT * FROM alerts")) == 1
+
+
+async def test_a_chat_has_room_for_fifty(level: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.services.alerts.MOST_ALERTS", 1)
+    await alerts.create(level.services, caller(level), "ratio > 0.6")
+    await alerts.create(level.services, caller(level, chat_id=2), "ratio > 0.6")
+    with pytest.raises(BadInput, match=r"^This chat has 1 alerts, which is the most\."):
+        await alerts.create(level.services, caller(level), "ratio > 0.7")
+
+
+async def test_nothing_can_be_created_before_there_are_prices(desk: Desk) -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        await alerts.create(desk.services, caller(desk), "ratio > 0.6")
+
+
+async def test_a_change_that_is_refused_by_its_transaction_leaves_nothing_behind(level: Desk) -> None:
+    async def refused(write: Callable[[sqlite_utils.Database], T]) -> T:
+        def write_and_refuse(db: sqlite_utils.Database) -> T:
+            write(db)
+            raise LookupError("answered before")
+
+        return await level.database.run(write_and_refuse)
+
+    with pytest.raises(LookupError):
+        await alerts.create(level.services, caller(level, change=refused), "ratio > 0.6")
+    assert await level.query("SELECT * FROM alerts") == []
+    assert await level.query("SELECT * FROM chats") == []
+
+
+async def test_an_edited_alert_keeps_its_number_and_starts_afresh(level: Desk) -> None:
+    await alerts.create(level.services, caller(level), "ratio > 0.6")
+    await level.closes([0.65], "2020-01-16")
+    await level.evaluate()
+    edited = await alerts.edit(level.services, caller(level), 1, another("ratio > 0.62 until 2020-06-30"))
+    assert str(edited.previous) == "ratio > 0.6"
+    assert edited.alert.number == 1
+    assert edited.alert.state.status is Status.FIRED  # true already, so that nothing is sent now
+    assert edited.alert.expires_on == dt.date(2020, 6, 30)
+    alert = await stored_alert(level)
+    assert (alert.rule, alert.expires_on) == ("ratio > 0.62 until 2020-06-30", dt.date(2020, 6, 30))
+    assert len(await level.query("SELECT * FROM alert_states")) == 1
+
+
+def another(text: str) -> alerts.RuleChange:
+    """A change to another rule, whatever there was before."""
+    return lambda _, metrics: parse_rule(text, metrics)
+
+
+async def test_an_edit_gives_way_to_whoever_ended_the_alert_meanwhile(level: Desk) -> None:
+    await alerts.create(level.services, caller(level), "ratio > 0.6")
+
+    async def late(write: Callable[[sqlite_utils.Database], T]) -> T:
+        await alerts.switch_off(caller(level), 1)
+        return await level.database.run(write)
+
+    with pytest.raises(BadInput, match=r"^Alert #1 has ended \(switched off\)\."):
+        await alerts.edit(level.services, caller(level, change=late), 1, another("ratio > 0.7"))
+    assert (await stored_alert(level)).rule == "ratio > 0.6"
+
+
+async def test_the_example_of_a_mistaken_edit_is_a_line_to_send(level: Desk) -> None:
+    await alerts.create(level.services, caller(level), "ratio > 0.6")
+
+    def mistaken(_: Rule, __: object) -> Rule:
+        raise BadInput("That is not a rule.", "> 0.7")
+
+    with pytest.raises(BadInput) as error:
+        await alerts.edit(level.services, caller(level), 1, mistaken)
+    assert error.value.example == "/alert 1 edit > 0.7"
+    with pytest.raises(BadInput, match=r"^That is what alert #1 says already\."):
+        await alerts.edit(level.services, caller(level), 1, another("ratio > 0.6"))
+
+
+async def test_a_paused_alert_is_resumed_from_the_last_close(level: Desk) -> None:
+    await alerts.create(level.services, caller(level), "ratio > 0.6")
+    until = level.now + dt.timedelta(days=1)
+    snoozed = await alerts.snooze(level.services, caller(level), 1, until)
+    assert snoozed.alert.snoozed_until == until
+    paused = await alerts.pause(level.services, caller(level), 1)
+    assert (paused.alert.life, paused.alert.snoozed_until) == (Life.PAUSED, None)
+    await level.closes([0.65], "2020-01-16")
+    resumed = await alerts.resume(level.services, caller(level), 1)
+    assert (resumed.alert.life, resumed.alert.state.session) == (Life.ACTIVE, dt.date(2020, 1, 16))
+    assert await level.evaluate() == []
+    assert (await alerts.show(level.services, caller(level), 1)).alert == resumed.alert
+
+
+async def test_what_does_not_fit_an_alerts_life_is_refused(level: Desk) -> None:
+    me = caller(level)
+    await alerts.create(level.services, me, "ratio > 0.6")
+    with pytest.raises(BadInput, match=r"^Alert #1 is active already\."):
+        await alerts.resume(level.services, me, 1)
+    with pytest.raises(BadInput, match=r"^Alert #1 is not snoozed\."):
+        await alerts.snooze(level.services, me, 1, None)
+    await alerts.pause(level.services, me, 1)
+    with pytest.raises(BadInput, match=r"^Alert #1 is paused already\."):
+        await alerts.pause(level.services, me, 1)
+    with pytest.raises(BadInput, match=r"^Alert #1 is paused: it sends nothing anyway\."):
+        await alerts.snooze(level.services, me, 1, level.now + dt.timedelta(days=1))
+    await alerts.switch_off(me, 1)
+    with pytest.raises(BadInput, match=r"^Alert #1 has ended \(switched off\)\."):
+        await alerts.pause(level.services, me, 1)
+
+
+async def test_renewing_moves_the_last_day_or_begins_again(level: Desk) -> None:
+    await alerts.create(level.services, caller(level), "ratio > 0.6 until 2020-03-31")
+    renewed = await alerts.renew(level.services, caller(level), 1)
+    assert not isinstance(renewed, alerts.StartedAlert)
+    assert str(renewed.alert.rule) == "ratio > 0.6"
+    assert renewed.alert.expires_on == dt.date(2021, 1, 15)
+    await alerts.switch_off(caller(level), 1)
+    again = await alerts.renew(level.services, caller(level), 1)
+    assert isinstance(again, alerts.StartedAlert)
+    assert (again.alert.life, again.ended) == (Life.ACTIVE, "switched off")
+    assert await level.life(1) == "active"
+
+
+async def test_only_a_damaged_alert_is_left_out_of_the_list_and_it_can_be_switched_off(level: Desk) -> None:
+    for rule in ("ratio > 0.6", "ratio > 0.7"):
+        await alerts.create(level.services, caller(level), rule)
+    await level.change("UPDATE alerts SET rule_json = '{' WHERE number = 1")
+    listed = await alerts.list_alerts(level.services, caller(level))
+    assert [alert.number for alert in listed.alerts] == [2]
+    assert [str(error.example) for error in listed.unreadable] == ["/alert 1 off"]
+    with pytest.raises(Unreadable):
+        await alerts.pause(level.services, caller(level), 1)
+    assert (await alerts.switch_off(caller(level), 1)).number == 1
+    assert await level.life(1) == "done: switched off"
+
+
+@pytest.mark.parametrize("number", [2, 10**18, 10**30])
+async def test_an_alert_that_a_chat_does_not_have_is_named(level: Desk, number: int) -> None:
+    await alerts.create(level.services, caller(level, chat_id=2), "ratio > 0.6")
+    with pytest.raises(BadInput, match=rf"^There is no alert #{number} in this chat\."):
+        await alerts.show(level.services, caller(level), number)
+
+
+# Reading
+
+
+async def test_a_fire_is_explained_from_what_was_recorded(level: Desk) -> None:
+    await alerts.create(level.services, caller(level), "ratio > 0.6")
+    assert (await alerts.explain(level.services, caller(level), 1)).fire is None
+    await level.closes([0.65], "2020-01-16")
+    await level.evaluate()
+    explained = await alerts.explain(level.services, caller(level), 1)
+    assert explained.fire is not None
+    assert (explained.fire.event.value, explained.fire.source) == (0.65, "CSV import")
+    assert explained.fire.before is not None
+    assert explained.fire.before.session == dt.date(2020, 1, 15)
+    assert not explained.withdrawn
+    _, fires = await alerts.show_with_fires(level.services, caller(level), 1)
+    assert fires == [dt.date(2020, 1, 16)]
+    _, count = await alerts.show_with_count(level.services, caller(level), 1, days=90)
+    assert count == 1
+    events = await alerts.history(level.services, caller(level), limit=10)
+    assert [(event.number, event.transition) for event in events] == [(1, "fired")]
+    assert await alerts.history(level.services, caller(level), limit=10, skip=1) == []
+
+
+async def test_a_preview_stores_nothing(level: Desk) -> None:
+    shown = await alerts.preview(level.services, caller(level), parse_rule("ratio > 0.6", METRICS))
+    assert (shown.alert.number, shown.alert.state.session) == (0, dt.date(2020, 1, 15))
+    assert await level.query("SELECT * FROM alerts") == []
+
+
+@pytest.mark.parametrize(
+    ("day", "later"),
+    [("2020-12-11", "2021-12-11"), ("2024-02-29", "2025-02-28"), ("2023-02-28", "2024-02-28")],
+)
+def test_a_year_after_a_leap_day_is_the_day_before(day: str, later: str) -> None:
+    assert alerts.a_year_after(dt.date.fromisoformat(day)) == dt.date.fromisoformat(later)
 
 
 @pytest.mark.parametrize(
