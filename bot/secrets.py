@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
@@ -129,3 +130,41 @@ def _checked(token: str, key: str) -> tuple[str, str]:
     if _WHOLE_TOKEN.fullmatch(token.strip()):
         return token.strip(), ""
     return "", f"{key}: does not look like a bot token (123456789:AA...)"
+
+
+# The second pair is what Python itself goes back to at its end, when the last destructors run.
+_STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
+
+
+def redact_output(secrets: Iterable[str] = ()) -> None:
+    """From now on hide secrets in everything that the process writes to standard output and standard error.
+
+    This is below logs, tracebacks, warnings and threads that die: httpx's URLs, some of Telegram's
+    errors and the repr of the bot hold the token. What looks like a token is hidden in any case.
+    """
+    secrets = tuple(secrets)
+    for name in _STREAMS:
+        stream = getattr(sys, name)
+        if stream is not None:  # closed by who started the process: nothing is written there
+            original = getattr(stream, "unredacted", stream)
+            setattr(sys, name, cast("TextIO", RedactedStream(original, secrets)))
+
+
+class RedactedStream:
+    """A text stream that writes HIDDEN in place of secrets and is else the stream itself."""
+
+    def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
+        self.unredacted = stream
+        self._secrets = tuple(secrets)
+
+    def write(self, text: str) -> int:
+        """Write the text without the secrets. Returns the length of what was written."""
+        return self.unredacted.write(hide(text, self._secrets))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts without the secrets."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.unredacted, name)

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import app
-from bot.cli.story import DEMO_NOW, QUESTIONS_NOW, play
-from bot.cli.talk import Clock
+from bot.cli.demo import DEMO_NOW, QUESTIONS_NOW, Clock, play
 from bot.config import Config
 from bot.local import Terminal
 from docs.phone import Bubble, Chat, draw

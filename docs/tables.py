@@ -8,7 +8,6 @@ what is made here, so that no command, metric, key or subcommand is missing or o
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import textwrap
@@ -16,13 +15,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from pydantic import SecretStr
 
 from bot.alerts.presets import PRESETS
 from bot.analytics.counts import FLAGS
 from bot.analytics.registry import METRICS
 from bot.chat.commands import COMMANDS
-from bot.cli import parser
+from bot.cli import COMMANDS as CLI_COMMANDS
+from bot.cli import MODULE
 from bot.config import KEYS, Key
 from bot.pair import DEFAULT_PAIR
 
@@ -36,8 +37,8 @@ EXAMPLE_HEAD = """\
 # Copy to config.toml, edit, and run: python -m bot run --config config.toml
 # Every key may be left out; what stands here is its default unless the comment says otherwise.
 """
+_EVERYWHERE = {"--config", "--db"}
 _BLOCK = re.compile(r"<!-- (?P<name>[a-z ]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
-_EVERYWHERE = re.compile(r"\[(?:-h|--config FILE|--db FILE)\] ?")
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -129,20 +130,21 @@ def example_config() -> str:
 
 def subcommands() -> str:
     """Every subcommand; --config and --db, which all take, are left out."""
-    rows = [
-        (f"`{_EVERYWHERE.sub('', usage).strip()}`", words) for _, usage, words in sorted_subcommands(parser())
-    ]
+    rows = [(f"`{_usage(command)}`", str(command.help)) for command in CLI_COMMANDS]
     return table(("Subcommand", "Does"), rows)
 
 
-def sorted_subcommands(top: argparse.ArgumentParser) -> list[tuple[str, str, str]]:
-    """Name, usage on one line and description of each subcommand, in the parser's order."""
-    (group,) = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001 - argparse tells it no other way
-    found = []
-    for name, sub in group.choices.items():
-        usage = " ".join(sub.format_usage().split()).removeprefix("usage: ")
-        found.append((name, usage, str(sub.description)))
-    return found
+def _usage(command: click.Command) -> str:
+    """A subcommand with its options and arguments, e.g. "python -m bot backup [FILE]"."""
+    options: list[str] = []
+    arguments: list[str] = []
+    for param in command.params:
+        metavar = param.metavar or ""
+        words = f"{param.opts[0]} {metavar}".strip() if isinstance(param, click.Option) else metavar
+        shown = words if param.required else f"[{words}]"
+        if param.opts[0] not in _EVERYWHERE:
+            (options if isinstance(param, click.Option) else arguments).append(shown)
+    return " ".join((MODULE, str(command.name), *options, *arguments))
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -12,7 +12,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bot.cli import parser
+from bot.cli import commands
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -98,11 +98,13 @@ def test_the_health_check_is_the_doctor_on_the_running_bots_configuration() -> N
     command = json.loads(check[check.index("CMD ") + 4 :])
     (entry,), (default,) = words_of("ENTRYPOINT"), words_of("CMD")
     assert json.loads(entry) == command[:3] == ["python", "-m", "bot"]
-    doctor, run = parser().parse_args(command[3:]), parser().parse_args(json.loads(default))
-    assert doctor.config == run.config == Path("/data/config.toml")
-    assert command[3] == "doctor"
-    assert doctor.quick
-    assert json.loads(default)[0] == "run"
+    doctor, run = (
+        commands.commands[name].make_context(name, words).params
+        for name, *words in (command[3:], json.loads(default))
+    )
+    assert doctor["config_file"] == run["config_file"] == Path("/data/config.toml")
+    assert (command[3], json.loads(default)[0]) == ("doctor", "run")
+    assert doctor["quick"]
     assert {"--interval", "--timeout", "--start-period"} <= set(re.findall(r"--[a-z-]+(?==)", check))
 
 

@@ -14,8 +14,8 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
 from bot.analytics.valuation import CONVENTIONS
 from bot.chat.commands import BY_NAME, COMMANDS
-from bot.cli import parser
-from bot.cli.story import QUESTIONS_NOW
+from bot.cli import commands
+from bot.cli.demo import QUESTIONS_NOW
 from bot.config import KEYS, Config
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
@@ -31,7 +31,7 @@ ALL = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 DEMO = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/python -m bot demo"
 TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/python -m pytest"
 BOT = re.compile(r"python -m bot ([^`|&;\n]+)")
-SUBCOMMANDS = [name for name, _, _ in tables.sorted_subcommands(parser())]
+SUBCOMMANDS = list(commands.commands)
 
 
 def blocks(language: str) -> list[str]:
@@ -92,7 +92,8 @@ def test_the_two_commands_of_the_quick_start_stand_alone_on_their_lines() -> Non
 
 @pytest.mark.parametrize("arguments", [match[1] for line in blocks("sh") for match in BOT.finditer(line)])
 def test_every_subcommand_to_be_typed_is_understood(arguments: str) -> None:
-    assert parser().parse_args(shlex.split(arguments)).command
+    name, *words = shlex.split(arguments)
+    assert commands.commands[name].make_context(name, words)
 
 
 def test_every_subcommand_named_exists() -> None:

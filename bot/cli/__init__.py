@@ -1,32 +1,33 @@
 """The command line: run, chat, demo, check, refresh, import, export, doctor, backup, restore.
 
 Exit codes: 0 done, 1 a clear refusal or failure, 2 wrong usage or configuration, 130 interrupted.
-What a subcommand needs is imported when it is called, so that --help and a mistyped word answer at once.
+The function of a command is imported when it is run, so that --help and mistyped words are answered at once.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import datetime as dt
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from bot import __version__
-from bot.cli.veil import veil
 from bot.errors import BotError, ConfigError
-from bot.secrets import of_proxies
+from bot.secrets import of_proxies, redact_output
 from storage.errors import StorageError
-from storage.lock import hold_lock
 
 if TYPE_CHECKING:
     from bot.config import Config
 
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
+MODULE, SCRIPT = "python -m bot", "small-versus-large-bot"
+COMPLETION_VARIABLE = "_SMALL_VERSUS_LARGE_BOT_COMPLETE"  # what click names it for the script
 KINDS = {
     "prices": "daily prices with distributions and splits",
     "fund-facts": "net asset value, shares outstanding, assets",
@@ -39,46 +40,51 @@ _FIRST, _AHEAD = dt.datetime(1993, 2, 1, tzinfo=dt.UTC), dt.timedelta(days=180)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; its exit code. Errors meant for people are printed as they stand."""
+    """Run one command and return its exit code; errors meant for people are printed as they are."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show − still shows the rest
-    veil()  # before anything is read: what is wrong may be told with the secret in it
-    top = parser()
-    given = top.parse_args(arguments)
-    if given.command is None:
-        top.print_help(sys.stderr)
-        return MISUSED
-    return _left(_run(given))
+    redact_output()  # before anything is read: an error message may contain the secret
+    program = SCRIPT if Path(sys.argv[0]).stem == SCRIPT else MODULE
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
+        from click.shell_completion import shell_complete  # noqa: PLC0415 - a shell asks, not a person
+
+        return shell_complete(commands, {}, program, COMPLETION_VARIABLE, instruction)
+    return _exit_code(_run(program, list(sys.argv[1:] if arguments is None else arguments)))
 
 
-def _run(given: argparse.Namespace) -> int:
-    """The subcommand's exit code, its errors told."""
+def _run(program: str, arguments: list[str]) -> int:
+    """Run the command and print its errors. Returns the exit code."""
     try:
-        config = _config(given)
-        veil({*config.secrets, *of_proxies(os.environ)})
-        # Before the imports, which take seconds: a second starter is told at once.
-        with hold_lock(config.storage.database) if given.locked else contextlib.nullcontext():
-            code = int(given.command(given, config))
-        if sys.stdout is not None:  # closed by who started this
-            sys.stdout.flush()  # here a reader that has gone is still an answer, at exit it is noise
+        with commands.make_context(program, arguments) as context:
+            code = int(commands.invoke(context))
+        if sys.stdout is not None:  # None where the process was started with it closed
+            sys.stdout.flush()  # a reader that has gone is reported here; at exit it would be noise
+    except click.exceptions.Exit as end:  # --help, --version
+        code = end.exit_code
+    except click.UsageError as error:
+        code = MISUSED
+        is_help = isinstance(error, click.exceptions.NoArgsIsHelpError)
+        if error.ctx is not None and not is_help:
+            _print_error(error.ctx.get_usage())
+        _print_error(error.format_message() if is_help else f"error: {error.format_message()}")
     except ConfigError as error:
+        code = MISUSED
         for problem in error.problems:
-            _complain(f"config: {problem}")
-        return MISUSED
+            _print_error(f"config: {problem}")
     except (BotError, StorageError) as error:
-        _complain(f"error: {error}")
-        return REFUSED
+        code = REFUSED
+        _print_error(f"error: {error}")
     except BrokenPipeError:
-        _let_go(sys.stdout.fileno())
-        return REFUSED
+        code = REFUSED
+        _discard(sys.stdout.fileno())
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = INTERRUPTED
     return code
 
 
-def _left(code: int) -> int:
-    """The exit code; the process ends here where its end would wait for a source that does not answer."""
+def _exit_code(code: int) -> int:
+    """Return the exit code; end the process at once where it would wait for a source that does not answer."""
     question = sys.modules.get("bot.data.question")
     if question is not None and question.under_way():  # all of ours is closed and committed
         for stream in (sys.stdout, sys.stderr):
@@ -88,160 +94,246 @@ def _left(code: int) -> int:
     return code
 
 
-def _complain(sentence: str) -> None:
-    print(sentence, file=sys.stderr)  # noqa: T201 - the command line's voice
+def _print_error(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - click.echo may bypass the redaction
 
 
-def _let_go(descriptor: int) -> None:
-    """What is still buffered for a reader that has gone goes nowhere."""
+def _discard(descriptor: int) -> None:
+    """Discard what is still buffered for a reader that has gone."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
-def _config(given: argparse.Namespace) -> Config:
-    """The config of --config (else the defaults), with --db over it; ConfigError, BotError for a folder."""
-    from bot.config import load_config  # noqa: PLC0415 - late: it costs more than all of --help
+class Instant(click.ParamType[dt.datetime]):
+    """An ISO 8601 instant with its zone, UTC without one, within the exchange's calendar."""
 
-    config = load_config(given.config, token_needed=given.token_needed, token_used=given.token_used)
-    config = config.with_keys(storage={"database": given.db}) if given.db else config
-    database = config.storage.database
-    try:
-        is_folder = database.is_dir()
-    except OSError as error:
-        raise BotError(f"{database} cannot be reached ({error.strerror}); name another file.") from error
-    if is_folder:
-        raise BotError(f"{database} is a folder; name a file, e.g. --db {database / 'bot.db'}")
-    return config
+    name = "ISO-TIME"
 
-
-def instant(text: str) -> dt.datetime:
-    """--now: an ISO 8601 instant with its zone, UTC without one, within the exchange's calendar."""
-    try:
-        moment = dt.datetime.fromisoformat(text)
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"“{text}” is not an instant such as 2020-10-06T22:00Z") from None
-    last = dt.datetime.now(dt.UTC) + _AHEAD
-    if not _FIRST <= moment <= last:
-        raise argparse.ArgumentTypeError(
-            f"“{text}” is outside the exchange's calendar, {_FIRST:%Y-%m-%d} to {last:%Y-%m-%d}"
-        )
-    return moment
+    def convert(
+        self, value: str | dt.datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dt.datetime:
+        """Return the instant in UTC, or fail with a sentence."""
+        if isinstance(value, dt.datetime):
+            return value
+        try:
+            moment = dt.datetime.fromisoformat(value)
+            moment = (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"“{value}” is not an instant such as 2020-10-06T22:00Z", param, ctx)
+        last = dt.datetime.now(dt.UTC) + _AHEAD
+        if not _FIRST <= moment <= last:
+            calendar = f"the exchange's calendar, {_FIRST:%Y-%m-%d} to {last:%Y-%m-%d}"
+            self.fail(f"“{value}” is outside {calendar}", param, ctx)
+        return moment
 
 
-def _late(module: str, function: str) -> Callable[[argparse.Namespace, Config], int]:
-    """A subcommand's function, imported from this package when it is called."""
+class LazyCommand(click.Command):
+    """A command whose function is imported from this package when it is run.
 
-    def call(given: argparse.Namespace, config: Config) -> int:
-        found = importlib.import_module(f"{__name__}.{module}")
-        return int(getattr(found, function)(given, config))
+    The function gets the configuration and the options by name: the command's own, and those of `shared`.
+    """
 
-    return call
-
-
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    top = argparse.ArgumentParser(
-        prog="python -m bot",
-        description="IWM against SPY on Telegram: answers, alerts, a daily summary.",
-        epilog="To begin: python -m bot demo. Each command has a --help of its own.",
-    )
-    top.add_argument("--version", action="version", version=__version__)
-    top.set_defaults(command=None, token_needed=False, token_used=False, locked=False)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--config", type=Path, metavar="FILE", help="the TOML configuration")
-    shared.add_argument(
-        "--db", type=Path, metavar="FILE", help="the SQLite database, instead of the configuration's"
-    )
-    commands = top.add_subparsers(metavar="COMMAND")
-
-    def add(name: str, place: str, words: str, example: str = "") -> argparse.ArgumentParser:
-        """One subcommand; `place` is its module and function in this package."""
-        sub = commands.add_parser(
+    def __init__(  # noqa: PLR0913 - a table of commands reads best with one entry each
+        self,
+        name: str,
+        function: str,
+        summary: str,
+        *params: click.Parameter,
+        example: str = "",
+        shared: tuple[str, ...] = (),
+        token_needed: bool = False,
+        token_used: bool = False,
+        locked: bool = False,
+    ) -> None:
+        super().__init__(
             name,
-            help=words,
-            description=f"{words[0].upper()}{words[1:]}.",
-            epilog=f"Example: {top.prog} {name} {example}".strip(),
-            parents=[shared],
+            params=[*params, _config_option(), _database_option()],
+            help=f"{summary[0].upper()}{summary[1:]}.",
+            short_help=summary,
+            epilog=f"Example: {MODULE} {name} {example}".strip(),
         )
-        sub.set_defaults(command=_late(*place.split(".")))
-        return sub
+        self._module, self._function = function.split(".")
+        self._names = (*(param.name for param in params), *shared)
+        self._token_needed, self._token_used, self._locked = token_needed, token_used, locked
 
-    add("run", "operate.run", "run the bot on Telegram", "--config config.toml").set_defaults(
-        token_needed=True, locked=True
+    def invoke(self, ctx: click.Context) -> int:
+        """Load the configuration, then import and call the function."""
+        options = ctx.params
+        config = self._load_config(options["config_file"], options["database"])
+        redact_output({*config.secrets, *of_proxies(os.environ)})
+        with contextlib.ExitStack() as stack:
+            if self._locked:  # before the imports, which take seconds: a second bot is refused at once
+                from storage.lock import hold_lock  # noqa: PLC0415 - --help does without
+
+                stack.enter_context(hold_lock(config.storage.database))
+            function = getattr(importlib.import_module(f"{__name__}.{self._module}"), self._function)
+            return int(function(config, **{name: options[name] for name in self._names}))
+
+    def _load_config(self, file: Path | None, database: Path | None) -> Config:
+        """Return the config of the file, or the defaults, with the database of --db."""
+        from bot.config import load_config  # noqa: PLC0415 - late: it costs more than all of --help
+
+        config = load_config(file, token_needed=self._token_needed, token_used=self._token_used)
+        if database is not None:
+            config = config.with_keys(storage={"database": database})
+        path = config.storage.database
+        try:
+            is_folder = path.is_dir()
+        except OSError as error:
+            raise BotError(f"{path} cannot be reached ({error.strerror}); name another file.") from error
+        if is_folder:
+            raise BotError(f"{path} is a folder; name a file, e.g. --db {path / 'bot.db'}")
+        return config
+
+
+_FILE = click.Path(path_type=Path)
+
+
+def _config_option() -> click.Option:
+    return click.Option(
+        ["--config", "config_file"], type=_FILE, metavar="FILE", help="The TOML configuration."
     )
-    chat = add("chat", "talk.chat", "talk to the bot in the terminal", "--offline --db bot.db")
-    demo = add("demo", "talk.demo", "play a story on sample data: no token, no network")
-    check = add("check", "operate.check", "do once what the scheduler would do now", "--offline")
-    check.set_defaults(token_used=True)
-    add("refresh", "operate.refresh_now", "fetch from the sources now")
-    _add_switches(chat, demo, check)
-    example = "prices IWM.csv --ticker IWM"
-    _add_files(
-        add("import", "data.take_in", "take in a file, all of it or nothing", example),
-        add("export", "data.give_out", "write a CSV file that import reads", example),
-    )
-    doctor = add("doctor", "machine.doctor", "look at everything and say what to do; exit 1 if not well")
-    doctor.set_defaults(token_used=True)
-    doctor.add_argument("--offline", action="store_true", help="never touch the network")
-    doctor.add_argument(
-        "--quick",
-        action="store_true",
-        help="only what a health check needs, in a moment: no network, no data",
-    )
-    _add_copies(
-        add(
-            "backup", "copies.back_up", "copy the database, verified, also while the bot runs", "bot-copy.db"
+
+
+def _database_option() -> click.Option:
+    words = "The SQLite database, instead of the configuration's."
+    return click.Option(["--db", "database"], type=_FILE, metavar="FILE", help=words)
+
+
+def _now() -> click.Option:
+    words = "Where the clock starts, e.g. 2020-10-06T22:00Z."
+    return click.Option(["--now"], type=Instant(), metavar="ISO-TIME", help=words)
+
+
+def _offline() -> click.Option:
+    return click.Option(["--offline"], is_flag=True, help="Never touch the network.")
+
+
+def _out(folder: str) -> click.Option:
+    words = f"Where charts are saved ({folder})."
+    return click.Option(["--out"], type=_FILE, metavar="FOLDER", default=folder, help=words)
+
+
+def _file(words: str, *, required: bool = True) -> click.Argument:
+    return click.Argument(["file"], type=_FILE, metavar="FILE", required=required, help=words)
+
+
+def _kind(kinds: dict[str, str]) -> click.Argument:
+    words = "; ".join(f"{name}: {meaning}" for name, meaning in kinds.items())
+    return click.Argument(["kind"], type=click.Choice(tuple(kinds)), metavar="KIND", help=f"{words}.")
+
+
+COMMANDS = (
+    LazyCommand(
+        "run",
+        "run.run",
+        "run the bot on Telegram",
+        example="--config config.toml",
+        token_needed=True,
+        locked=True,
+    ),
+    LazyCommand(
+        "chat",
+        "demo.chat",
+        "talk to the bot in the terminal",
+        *(_now(), _offline(), _out("charts")),
+        example="--offline --db bot.db",
+    ),
+    LazyCommand(
+        "demo",
+        "demo.demo",
+        "play a story on sample data: no token, no network",
+        *(_now(), _out("demo-output")),
+        shared=("database",),
+    ),
+    LazyCommand(
+        "check",
+        "run.check",
+        "do once what the scheduler would do now",
+        *(_now(), _offline()),
+        example="--offline",
+        token_used=True,
+    ),
+    LazyCommand("refresh", "data.refresh_sources", "fetch from the sources now"),
+    LazyCommand(
+        "import",
+        "data.import_file",
+        "import a file, all of it or nothing",
+        click.Option(["--ticker"], metavar="FUND", help="IWM or SPY; an issuer's file says it itself."),
+        _kind(KINDS | {ISSUER: "a fund's file as its issuer gives it"}),
+        _file("The file."),
+        example="prices IWM.csv --ticker IWM",
+    ),
+    LazyCommand(
+        "export",
+        "data.export_file",
+        "write a CSV file that import reads",
+        click.Option(["--ticker"], required=True, metavar="FUND", help="IWM or SPY."),
+        _kind(KINDS),
+        _file("The CSV file to write, - for standard output."),
+        example="prices IWM.csv --ticker IWM",
+    ),
+    LazyCommand(
+        "doctor",
+        "doctor.doctor",
+        "check everything and say what to do; exit 1 if not well",
+        _offline(),
+        click.Option(
+            ["--quick"],
+            is_flag=True,
+            help="Only what a health check needs, in a moment: no network, no data.",
         ),
-        add(
-            "restore",
-            "copies.put_back",
-            "put a backup in the place of the database, which is kept aside",
-            "FILE",
+        shared=("config_file",),
+        token_used=True,
+    ),
+    LazyCommand(
+        "backup",
+        "data.back_up",
+        "copy the database, verified, also while the bot runs",
+        _file(
+            "The copy; an older one is replaced. Without it, today's, in the folder of the nightly ones.",
+            required=False,
         ),
-    )
-    return top
+        example="bot-copy.db",
+    ),
+    LazyCommand(
+        "restore",
+        "data.restore_backup",
+        "put a backup in the place of the database, which is kept aside",
+        _file("The backup, which stays as it is."),
+        example="FILE",
+    ),
+)
 
 
-def _add_switches(
-    chat: argparse.ArgumentParser, demo: argparse.ArgumentParser, check: argparse.ArgumentParser
-) -> None:
-    """Clock, network and charts of the commands that talk."""
-    for sub in (chat, demo, check):
-        sub.add_argument(
-            "--now", type=instant, metavar="ISO-TIME", help="where the clock starts, e.g. 2020-10-06T22:00Z"
+class CommandGroup(click.Group):
+    """The commands in the order of their table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names."""
+        del ctx
+        return list(self.commands)
+
+
+commands = CommandGroup(
+    "bot",
+    commands=COMMANDS,
+    help="IWM against SPY on Telegram: answers, alerts, a daily summary.",
+    epilog=f"To begin: {MODULE} demo. Each command has a --help of its own.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            help="Show the version and exit.",
+            callback=lambda ctx, _, value: _show_version(ctx) if value else None,
         )
-    for sub in (chat, check):
-        sub.add_argument("--offline", action="store_true", help="never touch the network")
-    for sub, folder in ((chat, "charts"), (demo, "demo-output")):
-        sub.add_argument(
-            "--out",
-            type=Path,
-            metavar="FOLDER",
-            default=Path(folder),
-            help=f"where charts are saved ({folder})",
-        )
+    ],
+)
 
 
-def _add_copies(copy: argparse.ArgumentParser, restore: argparse.ArgumentParser) -> None:
-    """Arguments of backup and restore."""
-    copy.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        metavar="FILE",
-        help="the copy, an older one is replaced; without it today's, in the folder of the nightly ones",
-    )
-    restore.add_argument("file", type=Path, metavar="FILE", help="the backup; it stays as it is")
-
-
-def _add_files(taken: argparse.ArgumentParser, given: argparse.ArgumentParser) -> None:
-    """Arguments of import and export."""
-    kinds = "; ".join(f"{name}: {words}" for name, words in KINDS.items())
-    more = f"{kinds}; {ISSUER}: a fund's file as its issuer gives it"
-    taken.add_argument("kind", choices=(*KINDS, ISSUER), metavar="KIND", help=more)
-    given.add_argument("kind", choices=KINDS, metavar="KIND", help=kinds)
-    for sub, file in ((taken, "the file"), (given, "the CSV file to write, - for standard output")):
-        sub.add_argument("file", type=Path, metavar="FILE", help=file)
-    taken.add_argument("--ticker", metavar="FUND", help="IWM or SPY; an issuer's file says it itself")
-    given.add_argument("--ticker", required=True, metavar="FUND", help="IWM or SPY")
+def _show_version(context: click.Context) -> None:
+    click.echo(__version__)
+    context.exit()

@@ -1,17 +1,23 @@
-"""Subcommands on stored data: import and export."""
+"""The commands import, export, refresh, backup and restore."""
 
 from __future__ import annotations
 
-import argparse
+import asyncio
 import datetime as dt
 import sys
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+from bot import app
 from bot.analytics.sessions import Sessions
 from bot.cli import ISSUER
-from bot.cli.hold import beside_the_bot
-from bot.cli.voice import busy, say
+from bot.cli.console import busy, log_briefly, say
+from bot.cli.database import beside_the_bot
+from bot.copies import file_of, kept
 from bot.data.cells import read_bytes
+from bot.data.due import next_try
 from bot.data.export import export
 from bot.data.files import READERS
 from bot.data.issuers.reading import read_issuer
@@ -20,82 +26,91 @@ from bot.data.issuers.store import store_issuer
 from bot.data.names import known_fund
 from bot.data.store import store_file
 from bot.errors import BotError
-from storage.db import open_database
+from bot.local import Terminal, printer
+from bot.rendering.health import switched_on
+from bot.rendering.moments import moment, place_of
+from bot.services.base import wall_clock
+from bot.words import counted
+from storage import sources
+from storage.db import backup, hold_lock, open_database, restore, row_counts
+from storage.doubts import settle_restore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from bot.config import Config
+    from bot.data.record import FetchReport
+    from storage.db import Database
+    from storage.doubts import RestoreReport
     from storage.observations import Written
+    from storage.sources import SourceStatus
 
 
-def take_in(given: argparse.Namespace, config: Config) -> int:
-    """`import KIND FILE --ticker T`: all of the file or nothing."""
-    if given.kind == ISSUER:
-        return _take_in_issuer(given, config)
-    if given.ticker is None:
-        ticker = config.pair.small.ticker
-        raise BotError(f"--ticker is missing. Example: import {given.kind} {given.file} --ticker {ticker}")
-    with busy(f"Reading {given.file.name}"):
+def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) -> int:
+    """`import KIND FILE --ticker T`: import all of a file or nothing."""
+    if kind == ISSUER:
+        return _import_issuer_file(config, file, ticker)
+    if ticker is None:
+        example = config.pair.small.ticker
+        raise BotError(f"--ticker is missing. Example: import {kind} {file} --ticker {example}")
+    with busy(f"Reading {file.name}"):
         now = dt.datetime.now(dt.UTC)
-        fund, sessions = known_fund(given.ticker, config.pair), Sessions(config.calendar.closed)
+        fund, sessions = known_fund(ticker, config.pair), Sessions(config.calendar.closed)
         completed = sessions.last_completed(now).date()
-        contents = READERS[given.kind](
-            given.file, fund, sessions=sessions, today=now.date(), completed=completed
-        )
+        contents = READERS[kind](file, fund, sessions=sessions, today=now.date(), completed=completed)
     for sentence in contents.preview.sentences():
         say(sentence)
     path = config.storage.database
     with beside_the_bot(path), open_database(path) as database, busy("Storing"):
         instant = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
         written = database.run_sync(lambda db: store_file(db, contents, observed_at=instant))
-    _say_written(written)
+    _say_counts(written)
     return 0
 
 
-def _take_in_issuer(given: argparse.Namespace, config: Config) -> int:
-    """`import issuer FILE`: a fund's workbook or holdings as its issuer gives them, told by its bytes."""
+def _import_issuer_file(config: Config, file: Path, ticker: str | None) -> int:
+    """Import a fund's workbook or list of holdings; which of them it is, its bytes say."""
     sessions, now = Sessions(config.calendar.closed), dt.datetime.now(dt.UTC)
-    with busy(f"Reading {given.file.name}"):
+    with busy(f"Reading {file.name}"):
         contents = read_issuer(
-            read_bytes(given.file, "an issuer's file", LARGEST),
-            name=given.file.name,
+            read_bytes(file, "an issuer's file", LARGEST),
+            name=file.name,
             sessions=sessions,
             today=now.date(),
-            ticker=given.ticker,
+            ticker=ticker,
             pair=config.pair,
         )
     path = config.storage.database
     with beside_the_bot(path), open_database(path) as database:
         instant = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        name = given.file.name
+        name = file.name
         with busy("Storing"):
             checked, written = database.run_sync(
                 lambda db: store_issuer(db, contents, name=name, observed_at=instant)
             )
     for sentence in checked.preview.sentences():
         say(sentence)
-    _say_written(written)
+    _say_counts(written)
     return 0
 
 
-def _say_written(written: Mapping[str, Written]) -> None:
+def _say_counts(written: Mapping[str, Written]) -> None:
     for kind, counts in written.items():
         words = kind.replace("_", " ")
         say(f"{words}: {counts.inserted:,} new, {counts.revised:,} revised, {counts.unchanged:,} unchanged")
 
 
-def give_out(given: argparse.Namespace, config: Config) -> int:
-    """`export KIND FILE --ticker T`; "-" writes to standard output."""
-    fund = known_fund(given.ticker, config.pair)
+def export_file(config: Config, *, kind: str, file: Path, ticker: str) -> int:
+    """`export KIND FILE --ticker T`: write a CSV file, "-" to standard output."""
+    fund = known_fund(ticker, config.pair)
     with open_database(config.storage.database, read_only=True) as database:
-        found = database.run_sync(lambda db: export(db, given.kind, fund))
-    if str(given.file) == "-":
-        sys.stdout.write(found.text)
+        exported = database.run_sync(lambda db: export(db, kind, fund))
+    if str(file) == "-":
+        sys.stdout.write(exported.text)
         return 0
-    _write_whole(given.file, found.text)
-    say(f"{given.file}: {found.rows:,} rows from {', '.join(found.sources)}")
+    _write_whole(file, exported.text)
+    say(f"{file}: {exported.rows:,} rows from {', '.join(exported.sources)}")
     return 0
 
 
@@ -116,3 +131,96 @@ def _write_whole(file: Path, text: str) -> None:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise BotError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def refresh_sources(config: Config) -> int:
+    """`refresh`: fetch from every source now; exit 1 when none answered."""
+    log_briefly()
+    with (
+        beside_the_bot(config.storage.database),
+        open_database(config.storage.database) as database,
+        busy("Asking the sources"),
+    ):
+        reports = asyncio.run(_refresh(config, database))
+        statuses = database.run_sync(sources.statuses)
+    for report in reports:
+        say(str(report))
+    failed = {(report.source, report.subject) for report in reports if not report.ok}
+    if failed:
+        say(_next_tries(config, statuses, failed))
+    if not reports:
+        say("No source is switched on; see [sources] in the config.")
+    return 0 if not reports or any(report.ok for report in reports) else 1
+
+
+def _next_tries(config: Config, statuses: Sequence[SourceStatus], failed: Collection[tuple[str, str]]) -> str:
+    """Return what becomes of figures that did not come, and what to do."""
+    now, zone, sessions = wall_clock(), ZoneInfo(config.time.timezone), Sessions(config.calendar.closed)
+    tries = [
+        due
+        for status in statuses
+        if (status.source, status.subject) in failed or status.breaker_until
+        if (due := next_try(status, statuses, sessions, now, switched_on(config)))
+    ]
+    when = f" from {moment(min(tries), zone)} {place_of(zone)} on" if tries else ""
+    return (
+        "Not everything came: what is stored stays as it was, with its dates. "
+        f"A running bot asks again{when}; without one, run “refresh” again then. “doctor” shows every source."
+    )
+
+
+async def _refresh(config: Config, database: Database) -> list[FetchReport]:
+    services = app.services_of(config, database, wall_clock, live=True)
+    bot = app.local_bot(services, Terminal(printer(sys.stdout), None, wall_clock).api)
+    return await bot.scheduler.refresh(force=True)
+
+
+def back_up(config: Config, *, file: Path | None) -> int:
+    """`backup [FILE]`: make a verified copy; without FILE today's, beside the nightly ones."""
+    today = dt.datetime.now(ZoneInfo(config.time.timezone)).date()
+    target = file or file_of(config, today)
+    with beside_the_bot(config.storage.database), busy("Copying"):
+        rows = backup(config.storage.database, target)
+    say(f"{target}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
+    return 0
+
+
+def restore_backup(config: Config, *, file: Path) -> int:
+    """`restore FILE`: verify a backup and bring it up to date, then replace the database by it."""
+    _refuse_missing(file, config)
+    now, path = dt.datetime.now(dt.UTC), config.storage.database
+    aside = path.with_name(f"{path.stem}-replaced-{now:%Y-%m-%dT%H%M%SZ}{path.suffix}")
+    with hold_lock(path), busy("Restoring"):
+        report = restore(file, path, aside, partial(settle_restore, now=now))
+    with open_database(path, read_only=True) as database:
+        rows = database.run_sync(row_counts)
+    say(f"{file} is now {path}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
+    if aside.exists():
+        say(f"what was there is kept as {aside}; delete it when all is well")
+    for line in _report_lines(report):
+        say(line)
+    return 0
+
+
+def _refuse_missing(file: Path, config: Config) -> None:
+    if file.is_file():
+        return
+    newest = None
+    with suppress(OSError):
+        newest = next(iter(kept(config)), None)
+    hint = f"; the newest is {newest[1]}" if newest else ""
+    raise BotError(f"There is no backup {file}{hint}.")
+
+
+def _report_lines(report: RestoreReport) -> list[str]:
+    """What becomes of the messages about the time between the backup and now."""
+    made = f"{report.made:%Y-%m-%d %H:%M} UTC" if report.made else "before the bot's first tick"
+    lines = [
+        f"the backup's last tick: {made}; sessions since are judged when the bot runs and has their data",
+        "their alerts may have been sent before: marked “possible repeat”; summaries due until now: left out",
+    ]
+    if report.repeats:
+        lines.append(f"{counted(report.repeats, 'message')} waited then: sent, marked “possible repeat”")
+    if report.summaries:
+        lines.append(f"{counted(report.summaries, 'summary')} waited then: left out")
+    return lines

@@ -25,7 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would not survive 
 
 from bot import app, serving
 from bot.analytics.sessions import Sessions
-from bot.cli.hold import opened
+from bot.cli.database import open_locked
 from bot.config import Config
 from bot.jobs import tick
 from bot.ratelimit import SendBudget
@@ -61,7 +61,7 @@ def live(order: dict[str, Any]) -> None:
         access={"mode": "open", "owner": script.OWNER},
         sources={"yahoo": False},
     )
-    with hold_lock(config.storage.database), opened(config.storage.database) as database:
+    with hold_lock(config.storage.database), open_locked(config.storage.database) as database:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
         if fault := serving.poll(app.telegram_bot(config, database, clock, limiter)):

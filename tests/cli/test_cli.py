@@ -1,21 +1,20 @@
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import re
 import sys
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from bot import __version__, cli
-from bot.cli import instant
+from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands
 from bot.data.files import READERS
 from bot.errors import BotError
 from tests.cli.conftest import Call, Result, process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doctor", "backup", "restore")
@@ -27,23 +26,15 @@ UNUSABLE = {
 }
 
 
-def choices() -> dict[str, argparse.ArgumentParser]:
-    """The subcommands' parsers by name."""
-    (found,) = (each for each in cli.parser()._actions if isinstance(each, argparse._SubParsersAction))
-    return dict(found.choices)
-
-
-def actions() -> Iterator[tuple[str, argparse.Action]]:
-    for name, sub in choices().items():
-        for action in sub._actions:
-            yield name, action
+def instant(text: str) -> dt.datetime:
+    return Instant().convert(text, None, None)
 
 
 def test_no_command_shows_the_help_as_wrong_usage(bot: Call) -> None:
     shown, asked = bot(), bot("--help")
     assert (shown.code, shown.out, shown.err) == (2, "", asked.out)
     assert asked.code == 0
-    assert all(re.search(rf"^    {name} +\S", asked.out, re.MULTILINE) for name in COMMANDS)
+    assert all(re.search(rf"^  {name} +\S", asked.out, re.MULTILINE) for name in COMMANDS)
 
 
 def test_version_is_told(bot: Call) -> None:
@@ -51,31 +42,31 @@ def test_version_is_told(bot: Call) -> None:
 
 
 def test_the_commands_are_these() -> None:
-    assert tuple(choices()) == COMMANDS
+    assert tuple(commands.commands) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_has_a_sentence_and_an_example(command: str, bot: Call) -> None:
     shown = bot(command, "--help")
     assert (shown.code, shown.err) == (0, "")
-    assert re.search(r"^[A-Z][^\n]+\.$", shown.out, re.MULTILINE)
+    assert re.search(r"^  [A-Z][^\n]+\.$", shown.out, re.MULTILINE)
     assert f"Example: python -m bot {command}" in shown.out
     assert all(len(line) <= 80 for line in shown.out.splitlines())
 
 
 def test_every_argument_of_every_command_is_explained() -> None:
-    blank = [f"{name} {action.dest}" for name, action in actions() if not action.help]
-    assert blank == []
+    params = [(name, param) for name, command in commands.commands.items() for param in command.params]
+    assert [(name, param.name) for name, param in params if not getattr(param, "help", None)] == []
 
 
 def test_every_command_takes_a_database_and_a_configuration() -> None:
     options = {
-        name: {option for n, a in actions() if n == name for option in a.option_strings}
-        for name, _ in actions()
+        name: {option for param in command.params for option in param.opts}
+        for name, command in commands.commands.items()
     }
-    assert all({"--db", "--config"} <= found for found in options.values())
-    assert {name for name, found in options.items() if "--now" in found} == {"chat", "check", "demo"}
-    assert {name for name, found in options.items() if "--offline" in found} == {"chat", "check", "doctor"}
+    assert all({"--db", "--config"} <= names for names in options.values())
+    assert {name for name, names in options.items() if "--now" in names} == {"chat", "check", "demo"}
+    assert {name for name, names in options.items() if "--offline" in names} == {"chat", "check", "doctor"}
 
 
 def test_import_and_export_offer_every_kind_of_file() -> None:
@@ -94,22 +85,49 @@ def test_help_and_mistakes_load_nothing_heavy() -> None:
     loaded = process("--help", start=("-c", program)).err.split()
     heavy = {"pandas", "numpy", "telegram", "matplotlib", "yfinance", "sqlite_utils", "exchange_calendars"}
     assert "bot" in loaded
-    assert heavy.isdisjoint(loaded)
+    assert (heavy | {"pydantic", "rich", "asyncio", "logging"}).isdisjoint(loaded)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("small-versus-large-bot ", {"run", "chat", "restore"}),
+        ("small-versus-large-bot export --", {"--ticker", "--config", "--db", "--help"}),
+        ("small-versus-large-bot import ", {"prices", "fund-facts", "multiples", "weights", "issuer"}),
+    ],
+)
+def test_a_shell_completes_commands_options_and_kinds(line: str, words: set[str]) -> None:
+    environment = {
+        COMPLETION_VARIABLE: "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": f"{line.count(' ')}",
+    }
+    completed = process(environment=environment)
+    assert words <= {shown.partition(",")[2] for shown in completed.out.splitlines()}
+
+
+def test_the_completion_is_for_the_script_that_is_installed() -> None:
+    program = f"import sys; sys.argv[0] = {SCRIPT!r}; from bot.cli import main; sys.exit(main())"
+    source = process(start=("-c", program), environment={COMPLETION_VARIABLE: "zsh_source"}).out
+    assert f"compdef {SCRIPT}" in source.replace("_small_versus_large_bot_completion ", "")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["chta"], "argument COMMAND: invalid choice: 'chta'"),
-        (["export", "prices", "a.csv"], "the following arguments are required: --ticker"),
-        (["import", "price", "a.csv", "--ticker", "IWM"], "argument KIND: invalid choice: 'price'"),
-        (["export", "prices", "--ticker", "IWM"], "the following arguments are required: FILE"),
-        (["refresh", "--offline"], "unrecognized arguments: --offline"),
-        (["chat", "--now", "noon"], "argument --now: “noon” is not an instant such as 2020-10-06T22:00Z"),
-        (["check", "--now", ""], "argument --now: “” is not an instant such as 2020-10-06T22:00Z"),
+        (["chta"], "No such command 'chta'. Did you mean 'chat'?"),
+        (["export", "prices", "a.csv"], "Missing option '--ticker'."),
+        (["import", "price", "a.csv", "--ticker", "IWM"], "Invalid value for 'KIND': 'price' is not one of"),
+        (["export", "prices", "--ticker", "IWM"], "Missing argument 'FILE'."),
+        (["refresh", "--offline"], "No such option '--offline'."),
+        (
+            ["chat", "--now", "noon"],
+            "Invalid value for '--now': “noon” is not an instant such as 2020-10-06T22:00Z",
+        ),
+        (["check", "--now", ""], "Invalid value for '--now': “” is not an instant such as 2020-10-06T22:00Z"),
         (
             ["demo", "--now", "2020-13-01"],
-            "argument --now: “2020-13-01” is not an instant such as 2020-10-06T22:00Z",
+            "Invalid value for '--now': “2020-13-01” is not an instant such as 2020-10-06T22:00Z",
         ),
     ],
 )
@@ -124,9 +142,9 @@ def test_an_instant_outside_the_calendar_is_refused(text: str) -> None:
     last = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=180):%Y-%m-%d}"
     said = f"“{text}” is outside the exchange's calendar, 1993-02-01 to {last}"
     unreadable = f"“{text}” is not an instant such as 2020-10-06T22:00Z"
-    with pytest.raises(argparse.ArgumentTypeError) as refused:
+    with pytest.raises(click.BadParameter) as refused:
         instant(text)
-    assert str(refused.value) == (unreadable if text.startswith("9999") else said)
+    assert refused.value.message == (unreadable if text.startswith("9999") else said)
 
 
 @pytest.mark.parametrize(
@@ -240,10 +258,10 @@ def test_a_configuration_that_is_not_there_is_named(bot: Call) -> None:
 
 
 def test_an_interrupt_has_its_own_exit_code(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> int:
+    def interrupted(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bot.cli.machine.doctor", interrupted)
+    monkeypatch.setattr("bot.cli.doctor.doctor", interrupted)
     assert bot("doctor") == Result(130, "", "")
 
 
@@ -253,28 +271,28 @@ def test_the_end_does_not_wait_for_a_source_that_does_not_answer(
 ) -> None:
     left: list[int] = []
 
-    def interrupted(*_: object) -> int:
+    def interrupted(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bot.data.question.under_way", lambda: asking)
-    monkeypatch.setattr("bot.cli.machine.doctor", interrupted)
+    monkeypatch.setattr("bot.cli.doctor.doctor", interrupted)
     monkeypatch.setattr("os._exit", left.append)
     assert bot("doctor").code == 130
     assert left == ([130] if asking else [])
 
 
 def test_an_error_for_people_is_one_line(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> int:
+    def refused(*_: object, **__: object) -> int:
         raise BotError("No.")
 
-    monkeypatch.setattr("bot.cli.machine.doctor", refused)
+    monkeypatch.setattr("bot.cli.doctor.doctor", refused)
     assert bot("doctor") == Result(1, "", "error: No.\n")
 
 
 def test_a_terminal_of_few_letters_shows_the_rest() -> None:
     shown = process("chat", "--now", "noon", environment={"PYTHONIOENCODING": "ascii"})
     assert shown.code == 2
-    assert "argument --now: ?noon? is not an instant such as 2020-10-06T22:00Z" in shown.err
+    assert "?noon? is not an instant such as 2020-10-06T22:00Z" in shown.err
 
 
 def test_a_closed_standard_output_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

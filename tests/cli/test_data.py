@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.cli import hold
+from bot.cli import database as cli_database
+from bot.cli import main
 from bot.data.formats import FORMATS
 from bot.data.sample import sample_observations
 from bot.data.store import store
-from storage import observations
+from storage import observations, outbox, sources
 from storage.db import hold_lock, open_database
 from storage.observations import KINDS
 from tests.cli.conftest import Call, Files, Result
@@ -24,6 +26,8 @@ from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.cli.conftest import Call, Files
 
 # The golden figures of the article's day, by the words that one line must hold: price, then total return.
 GOLDEN = (
@@ -381,9 +385,175 @@ def test_with_an_old_sqlite_the_bot_has_to_be_stopped_first(
     Path("two.csv").write_text(TWO)
     Path("config.toml").write_text("[sources]\nyahoo = false\n")
     bot("check", "--offline", "--db", "bot.db")
-    monkeypatch.setattr(hold, "TWO_WRITERS_SAFE", False)
+    monkeypatch.setattr(cli_database, "TWO_WRITERS_SAFE", False)
     with hold_lock("bot.db"):
         refused = bot(*command, "--db", "bot.db", "--config", "config.toml")
     assert refused.code == 1
     assert "is using bot.db; stop it first" in refused.err
     assert bot(*command, "--db", "bot.db", "--config", "config.toml").code == 0
+
+
+TUESDAY = "2020-10-06T22:00Z"
+MARKED = "their alerts may have been sent before: marked “possible repeat”; summaries due until now: left out"
+WORDS = {"html": "news", "plain": "news", "buttons": [], "silent": False}
+
+
+def ask(bot: Call, line: str) -> str:
+    """What the terminal's bot answers."""
+    return bot("chat", "--offline", "--db", "bot.db", "--now", TUESDAY, stdin=f"{line}\n").out
+
+
+def test_a_backup_is_made_and_replaced(bot: Call) -> None:
+    bot("check", "--offline", "--db", "bot.db")
+    for _ in range(2):
+        made = bot("backup", "copy.db", "--db", "bot.db")
+        assert (made.code, made.err) == (0, "")
+        assert re.fullmatch(r"copy\.db: [\d,]+ rows in \d+ tables, verified\n", made.out)
+
+
+def test_without_a_name_it_is_todays_among_the_nightly_ones(bot: Call) -> None:
+    bot("check", "--offline", "--db", "bot.db")
+    made = bot("backup", "--db", "bot.db")
+    assert re.match(r"backups/bot-20\d\d-\d\d-\d\d\.db: ", made.out)
+    assert Path(made.out.partition(":")[0]).is_file()
+
+
+def test_without_a_database_there_is_nothing_to_copy(bot: Call) -> None:
+    refused = bot("backup", "copy.db", "--db", "bot.db")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == (
+        "error: There is no database at bot.db; name another file, e.g. --db bot.sqlite3.\n"
+    )
+
+
+def test_wrecked_and_restored_the_bot_answers_as_before(bot: Call, files: Files) -> None:
+    files.take_in(bot, "2020-10-06")
+    ask(bot, "/alert ratio > 0.9")
+    questions = ("/compare 3m", "/alerts", "/flows")
+    before = [ask(bot, line) for line in questions]
+    assert "ratio > 0.9" in before[1]
+    assert bot("backup", "copy.db", "--db", "bot.db").code == 0
+    Path("bot.db").write_bytes(b"wrecked" * 10_000)
+
+    restored = bot("restore", "copy.db", "--db", "bot.db")
+    assert (restored.code, restored.err) == (0, "")
+    first, aside, tick, marked = restored.out.splitlines()
+    assert re.fullmatch(r"copy\.db is now bot\.db: [\d,]+ rows in \d+ tables, verified", first)
+    found = re.fullmatch(
+        r"what was there is kept as (bot-replaced-\d{4}-\d\d-\d\dT\d{6}Z\.db); delete it when all is well",
+        aside,
+    )
+    assert found is not None
+    assert Path(found[1]).read_bytes() == b"wrecked" * 10_000
+    assert tick.startswith("the backup's last tick: 20")
+    assert marked == MARKED
+    assert [ask(bot, line) for line in questions] == before
+
+
+def test_what_waited_is_counted(bot: Call) -> None:
+    with open_database("bot.db") as database:
+        for kind, chat in (("alert", 5), ("notice", 5), ("summary", 5)):
+            database.run_sync(
+                lambda db, kind=kind, chat=chat: outbox.enqueue(  # type: ignore[misc]  # bound now
+                    db, chat_id=chat, kind=kind, dedup=kind, payload=WORDS, now="2020-10-06T22:00:00Z"
+                )
+            )
+    bot("backup", "copy.db", "--db", "bot.db")
+    Path("bot.db").unlink()
+    restored = bot("restore", "copy.db", "--db", "bot.db")
+    assert restored.out.splitlines()[1:] == [
+        (
+            "the backup's last tick: before the bot's first tick; "
+            "sessions since are judged when the bot runs and has their data"
+        ),
+        MARKED,
+        "2 messages waited then: sent, marked “possible repeat”",
+        "1 summary waited then: left out",
+    ]
+
+
+def test_what_is_no_backup_is_refused_and_the_newest_is_named(bot: Call) -> None:
+    bot("check", "--offline", "--db", "bot.db")
+    refused = bot("restore", "none.db", "--db", "bot.db")
+    assert (refused.code, refused.err) == (1, "error: There is no backup none.db.\n")
+    made = bot("backup", "--db", "bot.db").out.partition(":")[0]
+    refused = bot("restore", "none.db", "--db", "bot.db")
+    assert refused.err == f"error: There is no backup none.db; the newest is {made}.\n"
+
+
+def test_beside_a_running_bot_a_backup_is_made_and_a_restore_refused(bot: Call) -> None:
+    with open_database("bot.db") as database, hold_lock("bot.db"):
+        database.run_sync(lambda db: sources.beat(db, "2020-10-06T22:00:00Z"))
+        assert bot("backup", "copy.db", "--db", "bot.db").code == 0
+        refused = bot("restore", "copy.db", "--db", "bot.db")
+    assert refused.code == 1
+    assert refused.err.startswith("error: Another bot (process ")
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_help_explains_the_file(command: str, bot: Call) -> None:
+    assert "FILE" in bot(command, "--help").out
+
+
+HOLDINGS = """\ufeffiShares Russell 2000 ETF
+Fund Holdings as of,"Dec 11, 2020"
+Inception Date,"May 22, 2000"
+Shares Outstanding,"290,300,000.00"
+Stock,"-"
+Bond,"-"
+Cash,"-"
+Other,"-"
+\u00a0
+Ticker,Name,Sector,Asset Class,Market Value,Weight (%),Notional Value,Quantity,Price,Location,Exchange,\
+Currency,FX Rate,Market Currency,Accrual Date
+"AAA","AAA CORP","Health Care","Equity","6,000.00","60.00","6,000.00","10.00","600.00","United States",\
+"NASDAQ","USD","1.00","USD","-"
+"BBB","BBB INC","Financials","Equity","4,000.00","40.00","4,000.00","10.00","400.00","United States",\
+"NASDAQ","USD","1.00","USD","-"
+\u00a0
+"The content is made up."
+"""
+
+
+def test_holdings_are_known_by_their_bytes_and_weigh_the_sectors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, database = tmp_path / "download.bin", tmp_path / "bot.db"
+    file.write_text(HOLDINGS, encoding="utf-8")
+    assert main(["import", "issuer", str(file), "--db", str(database)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == (
+        "IWM, iShares holdings: fund facts of 1 session, 2020-12-11; weights of 2 sectors as of 2020-12-11."
+    )
+    assert "sector weights: 2 new, 0 revised, 0 unchanged" in said
+    assert main(["import", "issuer", str(file), "--db", str(database)]) == 0
+    assert "sector weights: 0 new, 0 revised, 2 unchanged" in capsys.readouterr().out
+
+
+def test_a_web_page_is_refused_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, database = tmp_path / "IWM_fund.xls", tmp_path / "bot.db"
+    file.write_text("<!doctype html><html><body>Access denied</body></html>", encoding="utf-8")
+    assert main(["import", "issuer", str(file), "--db", str(database)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        "error: IWM_fund.xls is a web page, not a file of figures. "
+        "Download the file in a browser and run: python -m bot import issuer FILE\n"
+    )
+    assert not database.exists()
+
+
+def test_another_fund_than_the_one_named_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "holdings.csv"
+    file.write_text(HOLDINGS, encoding="utf-8")
+    assert main(["import", "issuer", str(file), "--ticker", "SPY", "--db", str(tmp_path / "bot.db")]) == 1
+    assert "IWM" in capsys.readouterr().err
+
+
+def test_other_kinds_need_the_fund(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "prices", "a.csv", "--db", str(tmp_path / "bot.db")]) == 1
+    assert capsys.readouterr().err == (
+        "error: --ticker is missing. Example: import prices a.csv --ticker IWM\n"
+    )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli import hold
-from bot.cli.hold import waited_for
+from bot.cli import database as cli_database
+from bot.cli.database import open_when_there_is_room
 from storage import sources
 from storage.db import Database, DiskFault, DiskFull, StorageError, open_database
 
@@ -17,7 +17,7 @@ FULL = "The disk is full: bot.db could not be written; free some room and try ag
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds of the rests, which take none."""
     taken: list[float] = []
-    monkeypatch.setattr(hold, "_rest", taken.append)
+    monkeypatch.setattr(cli_database, "_rest", taken.append)
     return taken
 
 
@@ -30,14 +30,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: StorageError, times: int) ->
             raise left.pop()
         return open_database(path)
 
-    monkeypatch.setattr(hold, "open_database", opening)
+    monkeypatch.setattr(cli_database, "open_database", opening)
 
 
 def test_room_on_a_full_disk_is_waited_for_with_growing_rests(
     rests: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing(monkeypatch, DiskFull(FULL), 7)
-    with waited_for(Path("bot.db")) as database:
+    with open_when_there_is_room(Path("bot.db")) as database:
         assert database.run_sync(sources.heartbeat) is not None
     assert rests == [1, 2, 4, 8, 16, 30, 30]
     assert caplog.messages[0] == f"{FULL} Next look in 1 s"
@@ -49,7 +49,10 @@ def test_what_does_not_pass_by_itself_is_told_at_once(
 ) -> None:
     error = DiskFault("bot.db cannot be opened; check that the file and its folder are yours to write.")
     failing(monkeypatch, error, 1)
-    with pytest.raises(DiskFault, match=f"^{re.escape(str(error))}$"), waited_for(Path("bot.db")):
+    with (
+        pytest.raises(DiskFault, match=f"^{re.escape(str(error))}$"),
+        open_when_there_is_room(Path("bot.db")),
+    ):
         pass
     assert rests == []
 
@@ -57,6 +60,6 @@ def test_what_does_not_pass_by_itself_is_told_at_once(
 def test_a_disk_that_fills_up_while_the_bot_serves_is_not_taken_for_one_at_the_start(
     rests: list[float],
 ) -> None:
-    with pytest.raises(DiskFull), waited_for(Path("bot.db")):
+    with pytest.raises(DiskFull), open_when_there_is_room(Path("bot.db")):
         raise DiskFull(FULL)
     assert rests == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import re
 from typing import TYPE_CHECKING
@@ -8,16 +9,19 @@ import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.jobs import tick
-from storage import outbox
+from storage import chats, outbox
 from storage.db import hold_lock, open_database
 from tests.cli.conftest import Call, Files, Result, process
 from tests.data.conftest import forget
+from tests.fakes.botapi import FakeBotApi
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import sample_fund
 from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import sqlite_utils
 
 MONDAY, TUESDAY = "2020-10-05T22:00Z", "2020-10-06T22:00Z"  # after the closes of 2020-10-05 and -06
 
@@ -210,3 +214,61 @@ def test_refresh_fills_the_database_and_answers_name_yahoo(
     found = bot("doctor", "--db", "bot.db")
     assert found.lines(f"ok   data: prices to {last:%Y-%m-%d}, current; Yahoo")
     assert found.lines("note source Yahoo, IWM prices: ", "; failed 1x: ")
+
+
+FRIDAY = "2020-12-11T22:00:00Z"
+CHAT = 42
+
+
+def queue(path: Path) -> None:
+    """One alert for a chat of Telegram."""
+    payload = {"html": "<b>Alert #1 fired</b>", "plain": "Alert #1 fired", "buttons": [], "silent": False}
+
+    def write(db: sqlite_utils.Database) -> None:
+        chats.ensure_chat(db, CHAT, "private", "A reader", FRIDAY)
+        outbox.enqueue(db, chat_id=CHAT, kind="alert", dedup="alert:1", payload=payload, now=FRIDAY)
+
+    with open_database(path) as database:
+        database.run_sync(write)
+
+
+def configure(folder: Path, api: FakeBotApi, token: str) -> Path:
+    config = folder / "config.toml"
+    config.write_text(
+        f'[telegram]\ntoken = "{token}"\nbase_url = "{api.root}"\n'
+        '[storage]\ndatabase = "bot.db"\n[sources]\nyahoo = false\n',
+        encoding="utf-8",
+    )
+    config.chmod(0o600)
+    return config
+
+
+async def check_online(config: Path, *more: str) -> Result:
+    """The command in a process of its own, while the fake answers here."""
+    return await asyncio.to_thread(process, "check", "--config", config, "--now", FRIDAY, *more)
+
+
+async def test_waiting_messages_are_sent_and_not_again(tmp_path: Path) -> None:
+    queue(tmp_path / "bot.db")
+    async with FakeBotApi() as api:
+        api.chat(CHAT, "private")
+        config = configure(tmp_path, api, api.token)
+        kept = await check_online(config, "--offline")
+        assert kept.out.splitlines()[-1] == "messages: 0 sent, 1 waiting for “run”"
+        sent = await check_online(config)
+        assert (sent.code, sent.err) == (0, "")
+        assert sent.out.splitlines()[-1] == "messages: 1 sent, 0 waiting"
+        assert [message.text for message in api.messages(CHAT)] == ["Alert #1 fired"]
+        again = await check_online(config)
+        assert again.out.splitlines()[-1] == "messages: 0 sent, 0 waiting"
+        assert len(api.messages(CHAT)) == 1
+
+
+async def test_a_refused_token_is_said_and_the_message_waits(tmp_path: Path) -> None:
+    queue(tmp_path / "bot.db")
+    async with FakeBotApi() as api:
+        wrong = "1:" + "x" * 35
+        said = await check_online(configure(tmp_path, api, wrong))
+        assert "Telegram refuses this token; ask @BotFather for a valid one." in said.out.splitlines()
+        assert said.out.splitlines()[-1] == "messages: 0 sent, 1 waiting for “run”"
+        assert wrong not in said.out + said.err

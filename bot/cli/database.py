@@ -1,4 +1,4 @@
-"""How a subcommand takes the database: for itself alone, or beside a running bot."""
+"""How a command opens the database: exclusively, or beside a running bot."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ FIRST_REST, LONGEST_REST = 1.0, 30.0  # seconds between two looks whether there 
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[Database]:
-    """The database, open and locked for chat, check or demo; DatabaseBusy while another has it."""
-    with hold_lock(path), opened(path) as database:
+def open_exclusively(path: Path) -> Iterator[Database]:
+    """Open and lock the database; raises DatabaseBusy while another process has it."""
+    with hold_lock(path), open_locked(path) as database:
         yield database
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Database]:
-    """The database, open, for a process that holds the lock.
+def open_locked(path: Path) -> Iterator[Database]:
+    """Open the database for a process that holds the lock.
 
     Its heartbeat begins here: an old one would make `doctor` take this process for a stuck one. A full
-    disk is no reason to end before anybody was told: the bot waits for room.
+    disk does not end the process here, before anybody was told: the bot waits for room.
     """
     with open_database(path) as database:
         with contextlib.suppress(DiskFault, DiskFull):
@@ -45,13 +45,13 @@ def opened(path: Path) -> Iterator[Database]:
 
 
 @contextlib.contextmanager
-def waited_for(path: Path) -> Iterator[Database]:
-    """As opened, for `run`: waits for room on a full disk; to end would be to be started again, and again."""
+def open_when_there_is_room(path: Path) -> Iterator[Database]:
+    """Open the database for `run`; on a full disk wait for room: to end would mean to be restarted."""
     rest = FIRST_REST
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                database = stack.enter_context(opened(path))
+                database = stack.enter_context(open_locked(path))
             except DiskFull as error:
                 _log.error("%s Next look in %.0f s", error, rest)
                 _rest(rest)
@@ -62,8 +62,8 @@ def waited_for(path: Path) -> Iterator[Database]:
 
 
 def beside_the_bot(path: Path) -> AbstractContextManager[object]:
-    """What import, refresh and backup run under: a running bot hinders them only under an old SQLite.
+    """Return what import, refresh and backup run under: the lock only where SQLite has the WAL-reset bug.
 
-    With the WAL-reset bug there must be no second process on the file: the bot has to be stopped first.
+    With that bug no second process may use the file, so that the bot has to be stopped first.
     """
     return contextlib.nullcontext() if TWO_WRITERS_SAFE or not path.exists() else hold_lock(path)

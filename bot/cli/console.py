@@ -1,4 +1,4 @@
-"""What every subcommand says and how: lines on standard output, the rest beside them on standard error."""
+"""What the commands write: answers on standard output, progress and logs on standard error."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """One line on standard output."""
+    """Write a line to standard output."""
     print(text, flush=True)  # noqa: T201 - the command line's voice
 
 
-def aside(text: object) -> None:
-    """One line on standard error, beside answers that may be piped on."""
+def say_aside(text: object) -> None:
+    """Write a line to standard error, beside answers that may be piped on."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command line's voice
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,24 +11,298 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.cli import health, machine
-from bot.cli.health import examine
-from bot.cli.hold import alone
-from bot.cli.machine import FAIL, NOTE, OK, Finding
+from bot.cli import doctor
+from bot.cli.database import open_exclusively
+from bot.cli.doctor import (
+    FAIL,
+    LONGEST_PAUSE,
+    NOTE,
+    OK,
+    Finding,
+    all_checks,
+    check_backups,
+    check_clock,
+    check_disk,
+    check_telegram,
+    quick_checks,
+)
 from bot.config import Config
-from bot.copies import file_of
+from bot.copies import FAILING, file_of
 from bot.data.store import store
+from bot.jobs.tick import TICK_SECONDS
 from storage import outbox, sources
 from storage.db import SQLITE_VERSION, hold_lock, open_database
 from storage.migrations import NAMES
 from tests.cli.conftest import Call, process
+from tests.fakes.website import Answer, Website, page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from storage.db import Database
 
-NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)  # a Friday, an hour after the close
+TOKEN = "123456789:" + "A" * 35
+NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)
+ME = '{"ok": true, "result": {"id": 1, "is_bot": true, "first_name": "B", "username": "my_bot"}}'
+DAY = dt.date(2026, 11, 20)
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config().with_keys(storage={"database": Path("bot.db")})
+
+
+@pytest.fixture
+def site() -> Iterator[Website]:
+    with Website() as opened:
+        yield opened
+
+
+def asked(site: Website, answer: Answer) -> list[Finding]:
+    """Findings on a token that is tried, when this is the answer."""
+    site.pages[f"/bot{TOKEN}/getMe"] = answer
+    return list(
+        check_telegram(Config().with_keys(telegram={"token": TOKEN, "base_url": site.address}), online=True)
+    )
+
+
+def http_date(seconds: float) -> str:
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+    return f"{moment:%a, %d %b %Y %H:%M:%S} GMT"
+
+
+# Token and clock, asked of Telegram
+
+
+def test_a_token_that_is_taken_names_the_bot(site: Website) -> None:
+    assert asked(site, page(ME)) == [Finding(OK, "token", "@my_bot answers")]
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "404 Not Found"])
+def test_a_token_that_is_refused_fails(site: Website, status: str) -> None:
+    words = f"Telegram refuses it ({status[:3]}); ask @BotFather for a valid one"
+    assert asked(site, page('{"ok": false}', status)) == [Finding(FAIL, "token", words)]
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", '{"ok": true}'])
+def test_an_answer_that_is_not_telegrams_fails(site: Website, body: str) -> None:
+    words = f"{site.address} gave no answer of Telegram's (HTTP 502); check base_url"
+    assert asked(site, page(body, "502 Bad Gateway")) == [Finding(FAIL, "token", words)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"), [(Answer(b""), "RemoteProtocolError"), (Answer(b"", "hang"), "ReadTimeout")]
+)
+def test_telegram_out_of_reach_fails_without_the_token(
+    site: Website, answer: Answer, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "REQUEST_SECONDS", 0.2)
+    words = f"{site.address} cannot be reached ({error}); check the network and base_url"
+    assert asked(site, answer) == [Finding(FAIL, "token", words)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "mark", "words"),
+    [
+        (20, OK, "20 s behind Telegram's"),
+        (50, OK, "50 s behind Telegram's"),
+        (3600, FAIL, "3600 s behind Telegram's; set the clock, best by NTP"),
+        (-3600, FAIL, "3600 s ahead of Telegram's; set the clock, best by NTP"),
+    ],
+)
+def test_the_clock_is_compared_with_telegrams(site: Website, seconds: int, mark: str, words: str) -> None:
+    _, skew = asked(site, page(ME, Date=http_date(seconds)))
+    assert (skew.mark, skew.subject) == (mark, "clock's error")
+    numbers = [int(word.split()[0]) for word in (skew.words, words)]
+    assert abs(numbers[0] - numbers[1]) <= 5  # a busy machine takes its time
+    assert skew.words.split()[3:] == words.split()[3:]
+
+
+def test_a_date_that_is_none_says_nothing(site: Website) -> None:
+    assert len(asked(site, page(ME, Date="soon"))) == 1
+
+
+def test_offline_and_without_a_token_nobody_is_asked(site: Website) -> None:
+    given = Config().with_keys(telegram={"token": TOKEN, "base_url": site.address})
+    assert list(check_telegram(given, online=False)) == [Finding(OK, "token", "given; not tried (--offline)")]
+    none = Finding(NOTE, "token", "none given, which “run” needs; see [telegram] in the config")
+    assert list(check_telegram(given.with_keys(telegram={"token": ""}), online=True)) == [none]
+    assert site.asked == []
+
+
+def test_the_command_asks_unless_it_is_told_not_to(bot: Call, site: Website) -> None:
+    site.pages[f"/bot{TOKEN}/getMe"] = page('{"ok": false}', "401 Unauthorized")
+    lines = [f'[telegram]\ntoken = "{TOKEN}"\nbase_url = "{site.address}"', '[storage]\ndatabase = "bot.db"']
+    Path("config.toml").write_text("\n".join(lines))
+    Path("config.toml").chmod(0o600)
+    bot("check", "--offline", "--db", "bot.db")
+    refused = bot("doctor", "--config", "config.toml")
+    assert refused.code == 1
+    assert refused.lines("FAIL") == ["FAIL token: Telegram refuses it (401); ask @BotFather for a valid one"]
+    for switch in ("--offline", "--quick"):
+        assert bot("doctor", switch, "--config", "config.toml").code == 0
+    assert len(site.asked) == 1
+
+
+# The machine
+
+
+def test_the_time_is_told_in_the_configured_zone(config: Config) -> None:
+    assert check_clock(config.with_keys(time={"timezone": "Asia/Tokyo"}), NOW) == Finding(
+        OK, "clock", "2026-11-21 07:00 in Asia/Tokyo"
+    )
+
+
+def test_a_database_of_the_future_tells_of_a_clock_that_is_wrong(config: Config) -> None:
+    Path("bot.db").touch()
+    for hours, mark in ((0, OK), (3, FAIL)):
+        os.utime("bot.db", (0, (NOW + dt.timedelta(hours=hours)).timestamp()))
+        assert check_clock(config, NOW).mark == mark
+    assert check_clock(config, NOW).words == (
+        "2026-11-20 17:00 in America/New_York, but the database was written later than that, "
+        "at 2026-11-21 01:00 UTC; set the clock"
+    )
+
+
+@pytest.mark.parametrize("name", ["bot.db", ""])
+def test_what_cannot_be_written_is_named(
+    config: Config, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("bot.db").touch()
+    assert check_disk(config.storage.database).mark == OK
+    closed = Path(name) if name else tmp_path
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and real(path, mode))
+    words = f"{closed} cannot be written; check its owner, and whether the disk is read-only"
+    assert check_disk(config.storage.database) == Finding(FAIL, "disk", words)
+
+
+# Backups
+
+
+def copies(config: Config, *ages: int) -> None:
+    config.backups.mkdir(exist_ok=True)
+    for age in ages:
+        file_of(config, DAY - dt.timedelta(days=age)).touch()
+
+
+@pytest.mark.parametrize(
+    ("ages", "runs", "mark", "words"),
+    [
+        ((0, 1, 2), True, OK, "backups/bot-2026-11-20.db, 0 days old, one of 3"),
+        ((1,), True, OK, "backups/bot-2026-11-19.db, 1 day old, one of 1"),
+        ((2,), True, OK, "backups/bot-2026-11-18.db, 2 days old, one of 1"),
+        (
+            (3,),
+            True,
+            FAIL,
+            "backups/bot-2026-11-17.db, 3 days old, one of 1; the nightly ones fail, look at the bot's log",
+        ),
+        ((3,), False, NOTE, "backups/bot-2026-11-17.db, 3 days old, one of 1; make one with “backup”"),
+    ],
+)
+def test_the_age_of_the_newest_backup_counts(
+    config: Config, ages: tuple[int, ...], runs: bool, mark: str, words: str
+) -> None:
+    copies(config, *ages)
+    assert check_backups(config, NOW, None, runs=runs) == Finding(mark, "backups", words)
+
+
+def test_a_copy_of_the_future_hides_no_failing_nights(config: Config) -> None:
+    copies(config, -1)
+    assert (
+        check_backups(config, NOW, None, runs=True).words == "backups/bot-2026-11-21.db, 0 days old, one of 1"
+    )
+    copies(config, -1500)
+    assert check_backups(config, NOW + dt.timedelta(days=6), None, runs=True) == Finding(
+        FAIL,
+        "backups",
+        "backups/bot-2026-11-21.db, 5 days old, one of 1; the nightly ones fail, look at the bot's log",
+    )
+
+
+@pytest.mark.parametrize(("days", "mark"), [(2, NOTE), (3, FAIL)])
+def test_backups_that_fail_from_the_first_night_on_are_found(config: Config, days: int, mark: str) -> None:
+    since = NOW - dt.timedelta(days=days)
+    words = f"none in backups, they fail since {since:%Y-%m-%d}; look at the bot's log"
+    assert check_backups(config, NOW, since, runs=True) == Finding(mark, "backups", words)
+
+
+def test_what_the_bot_notes_of_its_backups_is_read(config: Config) -> None:
+    with open_database("bot.db") as database:
+        database.run_sync(lambda db: sources.beat(db, NOW))
+        database.run_sync(lambda db: sources.set_meta(db, FAILING, "2026-11-10T22:00:00Z"))
+    with hold_lock("bot.db"):
+        found = [list(quick_checks(config, NOW)), list(all_checks(config, None, NOW))]
+    words = "none in backups, they fail since 2026-11-10; look at the bot's log"
+    assert [findings[-1] for findings in found] == [Finding(FAIL, "backups", words)] * 2
+
+
+def test_no_backup_is_a_note(config: Config) -> None:
+    none = "none in backups yet; the running bot makes one a night, “backup” makes one now"
+    assert check_backups(config, NOW, None, runs=True) == Finding(NOTE, "backups", none)
+    off = check_backups(config.with_keys(backup={"enabled": False}), NOW, None, runs=True)
+    assert off == Finding(NOTE, "backups", "switched off; see [backup] in the config")
+
+
+def test_a_folder_of_backups_that_cannot_be_read_fails(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor, "kept", refuse)
+    assert check_backups(config, NOW, None, runs=True) == Finding(
+        FAIL, "backups", "backups cannot be read (Permission denied)"
+    )
+
+
+# The quick form
+
+
+def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
+    (*_, missing, copies) = quick_checks(config, NOW)
+    assert missing == Finding(
+        FAIL,
+        "database",
+        "there is none at bot.db; “run”, “chat” or “import” makes it, “restore” puts a backup there",
+    )
+    assert copies.subject == "backups"
+    with open_database("bot.db") as database:
+        database.run_sync(lambda db: sources.beat(db, NOW))
+    os.utime("bot.db", (0, NOW.timestamp()))
+    with hold_lock("bot.db"):
+        late = NOW + dt.timedelta(seconds=LONGEST_PAUSE)
+        assert [f"{each.mark} {each.subject}" for each in quick_checks(config, late)] == [
+            "ok disk",
+            "ok clock",
+            "FAIL bot",
+            "note backups",
+        ]
+    Path("bot.db").write_text("no database at all\n" * 100)
+    (*_, broken, copies) = quick_checks(config, NOW)
+    assert copies.subject == "backups"
+    assert broken == Finding(
+        FAIL,
+        "database",
+        "bot.db is not a database of this program; name another file, e.g. --db bot.sqlite3.",
+    )
+
+
+def test_ten_ticks_may_be_missed() -> None:
+    assert LONGEST_PAUSE == 10 * TICK_SECONDS
+
+
+def test_quick_loads_neither_telegram_nor_the_calendar() -> None:
+    heavy = {"telegram", "exchange_calendars", "matplotlib", "yfinance", "httpx"}
+    code = (
+        f"import sys; from bot.cli import main; main(sys.argv[1:]); print(sorted({heavy} & set(sys.modules)))"
+    )
+    done = process("doctor", "--quick", "--db", "bot.db", start=("-c", code))
+    assert done.out.splitlines()[-1] == "[]"
+    assert "telegram" in sys.modules  # so that the name is right
+
+
 STAMP = "2026-11-20T22:00:00Z"
 SESSIONS = Sessions()
 
@@ -40,7 +316,7 @@ def prepared() -> Iterator[Database]:
 def found(subject: str, now: dt.datetime = NOW) -> Finding:
     """The one finding on a subject."""
     config = Config().with_keys(storage={"database": Path("bot.db")})
-    (finding,) = (each for each in examine(config, None, now) if each.subject == subject)
+    (finding,) = (each for each in all_checks(config, None, now) if each.subject == subject)
     return finding
 
 
@@ -92,7 +368,7 @@ def test_the_configuration_given_is_named(bot: Call) -> None:
 
 def test_a_healthy_bot_is_well(bot: Call) -> None:
     store_closes("2026-11-19", "2026-11-20")
-    with alone(Path("bot.db")):
+    with open_exclusively(Path("bot.db")):
         assert bot("doctor", "--db", "bot.db").code == 0
         assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
     assert found("data") == Finding(OK, "data", "prices to 2026-11-20, current; CSV import")
@@ -103,7 +379,7 @@ def test_a_bot_on_telegram_without_an_owner_is_a_note(owner: int | None, said: i
     config = Config().with_keys(
         storage={"database": Path("bot.db")}, telegram={"token": "1:" + "A" * 35}, access={"owner": owner}
     )
-    notes = [each for each in examine(config, None, NOW) if each.subject == "owner"]
+    notes = [each for each in all_checks(config, None, NOW) if each.subject == "owner"]
     words = "nobody is told when something needs a person; see [access] owner in the config"
     assert notes == [Finding(NOTE, "owner", words)] * said
 
@@ -128,7 +404,7 @@ def test_a_bot_before_its_first_tick_is_starting() -> None:
 def test_a_bot_started_after_a_pause_has_a_heartbeat_at_once() -> None:
     with prepared() as database:
         database.run_sync(lambda db: sources.beat(db, "2020-01-01T00:00:00Z"))
-    with alone(Path("bot.db")):
+    with open_exclusively(Path("bot.db")):
         assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
 
 
@@ -249,7 +525,7 @@ def test_messages_that_wait_or_were_given_up_are_counted() -> None:
 
 
 def test_a_full_disk_and_an_ending_calendar_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "LEAST_DISK", 2**80)
+    monkeypatch.setattr(doctor, "LEAST_DISK", 2**80)
     disk, calendar = found("disk"), found("calendar", NOW + dt.timedelta(days=400))
     assert (disk.mark, calendar.mark) == (FAIL, FAIL)
     assert disk.words.endswith("; free some, or move [storage] database to another disk")
@@ -258,7 +534,7 @@ def test_a_full_disk_and_an_ending_calendar_fail(monkeypatch: pytest.MonkeyPatch
 
 def test_an_old_sqlite_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found("sqlite") == Finding(OK, "sqlite", f"version {SQLITE_VERSION}")
-    monkeypatch.setattr(machine, "TWO_WRITERS_SAFE", False)
+    monkeypatch.setattr(doctor, "TWO_WRITERS_SAFE", False)
     words = (
         f"version {SQLITE_VERSION} has the WAL-reset bug; stop the bot before import, refresh and backup, "
         "or install SQLite 3.51.3 or later"
@@ -270,7 +546,7 @@ def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -
     with prepared():
         pass
     assert found("database") == Finding(OK, "database", f"bot.db is sound, its schema is {max(NAMES)}")
-    monkeypatch.setattr(health, "integrity_check", lambda _: ["one", "two", "three", "four"])
+    monkeypatch.setattr(doctor, "integrity_check", lambda _: ["one", "two", "three", "four"])
     assert found("database") == Finding(
         FAIL, "database", "one; two; three; put a backup in its place with “restore”"
     )

@@ -1,0 +1,254 @@
+"""The commands chat and demo: the bot in the terminal, on the real database or on sample data.
+
+The demo plays a story: questions of December 2020, then the clock runs through the autumn before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot import app
+from bot.analytics.dates import date_phrase, short_date
+from bot.cli.console import busy, log_briefly, say, say_aside
+from bot.cli.database import open_exclusively
+from bot.data.sample import SOURCE, sample_observations
+from bot.data.store import store
+from bot.errors import BotError
+from bot.jobs.tick import TICK_SECONDS
+from bot.local import Terminal, converse, printer, typed_lines
+from storage import observations
+from storage.db import open_database, row_counts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import sqlite_utils
+
+    from bot.config import Config
+    from bot.serving import Bot
+    from storage.db import Database
+
+QUESTIONS_NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
+DEMO_NOW = dt.datetime(2020, 9, 30, 22, tzinfo=dt.UTC)
+_FIRST, _LAST = dt.datetime(2020, 1, 2, tzinfo=dt.UTC), dt.datetime(2020, 12, 30, 23, tzinfo=dt.UTC)
+_QUESTIONS = ("/compare asof 2020-12-13", "/flows", "/multiples", "/why ytd")
+_ORDERS = ("/alert ratio > sma200", "/summary on 17:30")
+_SUMMARY = dt.timedelta(hours=2)  # after the close: past 17:30 New York
+_MOST_SESSIONS = 60
+
+
+class Clock:
+    """The terminal's clock: from `start` (else now) it runs on, or stands still where it was set."""
+
+    def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
+        self.start = start
+        self.running = running
+        self._since = time.monotonic()
+
+    def __call__(self) -> dt.datetime:
+        """The instant, aware UTC."""
+        if self.start is None:
+            return dt.datetime.now(dt.UTC)
+        passed = time.monotonic() - self._since if self.running else 0.0
+        return self.start + dt.timedelta(seconds=passed)
+
+    def set(self, moment: dt.datetime) -> None:
+        """Put the clock to a moment."""
+        self.start, self._since = moment, time.monotonic()
+
+    def go(self) -> None:
+        """Let it run on from where it stands."""
+        self._since, self.running = time.monotonic(), True
+
+
+class Screen:
+    """Prints blocks of text on standard output; `gone` once nobody reads there any more."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self._print = printer(sys.stdout)
+
+    def show(self, block: str) -> None:
+        """Print a block and an empty line."""
+        try:
+            self._print(block)
+        except BrokenPipeError:  # raised here it would pass for a fault of Telegram's
+            self.gone = True
+
+    async def listen(self, *, prompt: bool) -> AsyncIterator[str]:
+        """Lines of standard input while somebody reads the answers; BrokenPipeError after that."""
+        async for line in typed_lines(sys.stdin, prompt=prompt):
+            if self.gone:
+                break
+            yield line
+        if self.gone:
+            raise BrokenPipeError
+
+
+def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -> int:
+    """`chat`: the bot in the terminal; piped lines are answered one after the other."""
+    log_briefly()
+    interactive = sys.stdin.isatty()
+    clock = Clock(now, running=interactive)
+    with open_exclusively(config.storage.database) as database:
+        screen = Screen()
+        bot, terminal = _local(config, database, clock, out, screen, live=not offline)
+        asyncio.run(_chat(bot, terminal, screen, interactive=interactive))
+    return 0
+
+
+def _local(
+    config: Config,
+    database: Database,
+    clock: Callable[[], dt.datetime],
+    pictures: Path,
+    screen: Screen,
+    *,
+    live: bool,
+) -> tuple[Bot, Terminal]:
+    """The bot with a terminal for Telegram; who sits at it may use it."""
+    services = app.services_of(config.with_keys(access={"mode": "open"}), database, clock, live=live)
+    terminal = Terminal(screen.show, pictures, clock)
+    return app.local_bot(services, terminal.api), terminal
+
+
+async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bool) -> None:
+    async with bot.application:
+        if interactive:
+            say("Small caps against large caps. Type /help; a number presses a button; /quit ends.")
+        with busy("Asking the sources"):
+            reports = await bot.scheduler.refresh()
+        for report in reports:
+            say_aside(report)
+        ticking = asyncio.create_task(_tick(bot)) if interactive else None
+        await converse(bot.application, terminal, screen.listen(prompt=interactive))
+        if ticking is not None:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+
+
+async def _tick(bot: Bot) -> None:
+    """At a terminal the scheduler runs beside the talk."""
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        await bot.scheduler.tick()
+
+
+def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out: Path) -> int:
+    """`demo`: the story on a throwaway database, then, at a terminal, room for typing."""
+    log_briefly()
+    start = now or DEMO_NOW
+    refuse_other_years(start)
+    with contextlib.ExitStack() as stack:
+        path = database
+        if path is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bot-demo-"))
+            path = Path(folder) / "demo.db"
+        refuse_real_data(path)
+        opened = stack.enter_context(open_exclusively(path))
+        clock = Clock(QUESTIONS_NOW, running=False)
+        screen, config = Screen(), config.with_keys(storage={"database": path})
+        bot, terminal = _local(config, opened, clock, out, screen, live=False)
+        asyncio.run(_demo(bot, terminal, screen, clock, start))
+    return 0
+
+
+async def _demo(bot: Bot, terminal: Terminal, screen: Screen, clock: Clock, start: dt.datetime) -> None:
+    async with bot.application:
+        await play(bot, terminal, screen.show, clock.set, start)
+        if sys.stdin.isatty():
+            await catch_up(bot, clock.set)
+            clock.go()
+            say("Your turn: type commands, e.g. /compare 3y or /help; a number presses a button; /quit ends.")
+            await converse(bot.application, terminal, screen.listen(prompt=True))
+
+
+def refuse_real_data(path: Path) -> None:
+    """The demo writes sample data: never into a database that holds anything else."""
+    if not path.exists():
+        return
+    with open_database(path, read_only=True) as database:
+        if database.run_sync(_is_in_use):
+            raise BotError(f"{path} holds data or chats; the demo takes a new file, or none at all.")
+
+
+def _is_in_use(db: sqlite_utils.Database) -> bool:
+    return not observations.is_empty(db) or row_counts(db)["chats"] > 0
+
+
+def refuse_other_years(start: dt.datetime) -> None:
+    """The sample market's figures are those of 2020: the story cannot begin elsewhere."""
+    if not _FIRST <= start <= _LAST:
+        raise BotError(
+            f"The story runs in 2020; --now {start:%Y-%m-%d} is outside. Try --now 2020-09-30T22:00Z"
+        )
+
+
+async def play(
+    bot: Bot,
+    terminal: Terminal,
+    echo: Callable[[str], None],
+    set_clock: Callable[[dt.datetime], None],
+    start: dt.datetime,
+) -> None:
+    """Play the story, its autumn from `start` on; `echo` shows questions, `set_clock` moves the clock."""
+    database = bot.services.database
+    now = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
+    await database.run(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=now))
+    say("A sample market: published month-ends, simulated days between. Today is Sun 13 Dec 2020.\n")
+    await converse(bot.application, terminal, _QUESTIONS, echo=echo)
+    set_clock(start)
+    say(f"The clock goes back to {short_date(start)} and runs session by session.\n")
+    await converse(bot.application, terminal, _ORDERS[:1], echo=echo)
+    fired = await _run_on(bot, set_clock, start)
+    if fired:
+        await converse(bot.application, terminal, _ORDERS[1:], echo=echo)
+        await _summary_day(bot, set_clock)
+        await converse(bot.application, terminal, ("/alerts",), echo=echo)
+
+
+async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.datetime) -> bool:
+    """Close after close until an alert has fired; whether one did."""
+    sessions = bot.services.markets.sessions()
+    session = sessions.last_completed(start)
+    for _ in range(_MOST_SESSIONS):
+        session = sessions.next_after(session)
+        moment = sessions.close(session) + dt.timedelta(minutes=20)
+        if moment > _LAST:
+            break
+        set_clock(moment)
+        done = await bot.scheduler.judge()
+        fires = len(done.fires)
+        found = "an alert" if fires == 1 else f"{fires or 'no'} alerts"
+        say(f"  {date_phrase(session)}: close judged, {found}")
+        await bot.scheduler.drain()
+        if done.fires:
+            return True
+    say("No alert fired in this span.")
+    return False
+
+
+async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
+    """The next session's close and, at 17:30, the daily summary."""
+    sessions = bot.services.markets.sessions()
+    session = sessions.next_after(sessions.last_completed(bot.services.clock()))
+    set_clock(sessions.close(session) + _SUMMARY)
+    say(f"  {date_phrase(session)}, 18:00 New York")
+    await bot.scheduler.judge()
+    await bot.scheduler.drain()
+
+
+async def catch_up(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
+    """Back to the day of the first questions, so that a person who goes on has the whole market."""
+    set_clock(QUESTIONS_NOW)
+    say(f"The clock goes on to {short_date(QUESTIONS_NOW)}.\n")
+    await bot.scheduler.judge()
+    await bot.scheduler.drain()

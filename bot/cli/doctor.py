@@ -1,0 +1,347 @@
+"""The command doctor: checks everything and says what to do.
+
+`--quick` runs only the checks of a health check, which cost next to nothing; what the others need is imported
+when they run.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from bot.cli.console import say
+from bot.copies import failing_since, kept
+from bot.secrets import is_open, of_token
+from bot.words import counted
+from storage import outbox, sources
+from storage.db import (
+    SQLITE_VERSION,
+    TWO_WRITERS_SAFE,
+    DatabaseMissing,
+    StorageError,
+    integrity_check,
+    open_database,
+)
+from storage.lock import is_held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+    from bot.analytics.market import Market
+    from bot.analytics.sessions import Sessions
+    from bot.config import Config
+    from storage.db import Database
+
+LEAST_DISK = 100 * 2**20  # bytes: room for a year of growth and the write-ahead log
+LONGEST_PAUSE = 300  # seconds: ten ticks
+OLDEST_BACKUP = dt.timedelta(days=2)  # one night may fail
+LEAST_CALENDAR = 30  # days for which sessions are known ahead
+REQUEST_SECONDS = 10.0
+LARGEST_CLOCK_ERROR = 60  # seconds: what is due by the minute is still on time
+# A file that is newer than this was written before the clock was set back.
+_CLOCK_SLACK = dt.timedelta(minutes=5)
+_REFUSED = (401, 404)
+# A note is worth knowing, but no restart or repair would change it.
+OK, NOTE, FAIL = "ok", "note", "FAIL"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `doctor`."""
+
+    mark: str
+    subject: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.mark:4} {self.subject}: {self.words}"
+
+
+def doctor(config: Config, *, config_file: Path | None, offline: bool, quick: bool) -> int:
+    """`doctor`: print one line a check. Returns 1 when one fails, else 0."""
+    now, code = dt.datetime.now(dt.UTC), 0
+    if quick:
+        findings = quick_checks(config, now)
+    else:
+        findings = all_checks(config, config_file, now, online=not offline)
+    for finding in findings:
+        say(str(finding))
+        code = 1 if finding.mark == FAIL else code
+    return code
+
+
+def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
+    """Check that disk, clock and backups are well, the database can be read and the bot ticks."""
+    yield check_disk(config.storage.database)
+    yield check_clock(config, now)
+    failing = None
+    try:
+        with open_database(config.storage.database, read_only=True) as database:
+            yield check_running(database, now)
+            failing = database.run_sync(failing_since)
+    except StorageError as error:
+        yield unusable_database(config, error)
+    yield check_backups(config, now, failing, runs=is_held(config.storage.database))
+
+
+def all_checks(
+    config: Config, config_file: Path | None, now: dt.datetime, *, online: bool = False
+) -> Iterator[Finding]:
+    """Check everything; of a database that cannot be opened, only say why."""
+    from bot.analytics.sessions import Sessions  # noqa: PLC0415 - late: it costs a second that --quick has not
+
+    yield check_config_file(config, config_file)
+    yield from check_telegram(config, online=online)
+    yield from check_owner(config)
+    yield check_clock(config, now)
+    yield check_sqlite()
+    sessions = Sessions(config.calendar.closed)
+    yield check_calendar(sessions, now)
+    yield check_disk(config.storage.database)
+    failing = None
+    try:
+        with open_database(config.storage.database, read_only=True) as database:
+            failing = database.run_sync(failing_since)
+            yield from check_database(database, config, sessions, now)
+            yield check_running(database, now)
+            yield check_queue(database)
+    except StorageError as error:
+        yield unusable_database(config, error)
+    yield check_backups(config, now, failing, runs=is_held(config.storage.database))
+
+
+# The configuration and Telegram
+
+
+def check_config_file(config: Config, file: Path | None) -> Finding:
+    """Report the file, which is valid since it was read; warn when others may read secrets in it."""
+    if file is None:
+        return Finding(OK, "config", "no file given, defaults hold")
+    if config.secrets - {of_token(config.telegram.token.get_secret_value())} and is_open(file):
+        words = "others may read the keys or passwords in its addresses; run chmod 600 on it"
+        return Finding(NOTE, "config", f"{file} is valid, but {words}")
+    return Finding(OK, "config", f"{file} is valid")
+
+
+def check_owner(config: Config) -> Iterator[Finding]:
+    """Warn of a bot on Telegram without an owner: nobody would hear of a full disk or a failed backup."""
+    if config.telegram.token and config.access.owner is None:
+        words = "nobody is told when something needs a person; see [access] owner in the config"
+        yield Finding(NOTE, "owner", words)
+
+
+def check_telegram(config: Config, *, online: bool) -> Iterator[Finding]:
+    """Check the token and the clock by one request; offline or without a token there is none."""
+    if not config.telegram.token:
+        yield Finding(NOTE, "token", "none given, which “run” needs; see [telegram] in the config")
+    elif not online:
+        yield Finding(OK, "token", "given; not tried (--offline)")
+    else:
+        yield from _ask_telegram(config)
+
+
+def _ask_telegram(config: Config) -> Iterator[Finding]:
+    import httpx  # noqa: PLC0415 - late: --quick does without
+
+    base_url, token = config.telegram.base_url, config.telegram.token.get_secret_value()
+    try:
+        answer = httpx.get(f"{base_url}/bot{token}/getMe", timeout=REQUEST_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:  # whose text may hold the token
+        words = f"{base_url} cannot be reached ({type(error).__name__}); check the network and base_url"
+        yield Finding(FAIL, "token", words)
+        return
+    yield _token_finding(base_url, answer)
+    yield from _clock_error(answer.headers.get("Date", ""))
+
+
+def _token_finding(base_url: str, answer: httpx.Response) -> Finding:
+    if answer.status_code in _REFUSED:
+        words = f"Telegram refuses it ({answer.status_code}); ask @BotFather for a valid one"
+        return Finding(FAIL, "token", words)
+    try:
+        name = answer.json()["result"]["username"]
+    except (ValueError, KeyError, TypeError):
+        words = f"{base_url} gave no answer of Telegram's (HTTP {answer.status_code}); check base_url"
+        return Finding(FAIL, "token", words)
+    return Finding(OK, "token", f"@{name} answers")
+
+
+def _clock_error(header: str) -> Iterator[Finding]:
+    """Compare the clock with the date of an answer; nothing when the answer has none."""
+    try:
+        theirs = parsedate_to_datetime(header)
+    except ValueError:
+        return
+    seconds = round((dt.datetime.now(dt.UTC) - theirs.astimezone(dt.UTC)).total_seconds())
+    words = f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} Telegram's"
+    if abs(seconds) <= LARGEST_CLOCK_ERROR:
+        yield Finding(OK, "clock's error", words)
+    else:
+        yield Finding(FAIL, "clock's error", f"{words}; set the clock, best by NTP")
+
+
+# The machine
+
+
+def check_sqlite() -> Finding:
+    """Check whether two programs may write to the database at once."""
+    if TWO_WRITERS_SAFE:
+        return Finding(OK, "sqlite", f"version {SQLITE_VERSION}")
+    words = (
+        f"version {SQLITE_VERSION} has the WAL-reset bug; stop the bot before import, refresh and backup, "
+        "or install SQLite 3.51.3 or later"
+    )
+    return Finding(NOTE, "sqlite", words)
+
+
+def check_disk(file: Path) -> Finding:
+    """Check that there is room beside the database and that it can be written."""
+    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free
+    words = f"{free // 2**20:,} MB free beside the database"
+    if free < LEAST_DISK:
+        return Finding(FAIL, "disk", f"{words}; free some, or move [storage] database to another disk")
+    if closed := [path for path in (folder, file) if path.exists() and not os.access(path, os.W_OK)]:
+        words = f"{closed[0]} cannot be written; check its owner, and whether the disk is read-only"
+        return Finding(FAIL, "disk", words)
+    return Finding(OK, "disk", words)
+
+
+def check_clock(config: Config, now: dt.datetime) -> Finding:
+    """Show the local time; fail when files of the database were written in the future."""
+    local = f"{now.astimezone(ZoneInfo(config.time.timezone)):%Y-%m-%d %H:%M} in {config.time.timezone}"
+    database = config.storage.database
+    written = [_written_at(database.with_name(database.name + end)) for end in ("", "-wal")]
+    last = max((moment for moment in written if moment), default=now)
+    if last <= now + _CLOCK_SLACK:
+        return Finding(OK, "clock", local)
+    words = (
+        f"{local}, but the database was written later than that, at {last:%Y-%m-%d %H:%M} UTC; set the clock"
+    )
+    return Finding(FAIL, "clock", words)
+
+
+def _written_at(file: Path) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
+
+
+def check_calendar(sessions: Sessions, now: dt.datetime) -> Finding:
+    """Check that the exchange's sessions are known far enough ahead."""
+    ahead = (sessions.index[-1].date() - now.date()).days
+    words = f"sessions known for {ahead} days ahead"
+    if ahead > LEAST_CALENDAR:
+        return Finding(OK, "calendar", words)
+    return Finding(FAIL, "calendar", f"{words}; install a newer exchange_calendars, or set the clock")
+
+
+# The database, its data and the bot
+
+
+def unusable_database(config: Config, error: StorageError) -> Finding:
+    """Report a database that cannot be opened."""
+    if isinstance(error, DatabaseMissing):
+        words = (
+            f"there is none at {config.storage.database}; “run”, “chat” or “import” makes it, "
+            "“restore” puts a backup there"
+        )
+        return Finding(FAIL, "database", words)
+    return Finding(FAIL, "database", str(error))
+
+
+def check_database(
+    database: Database, config: Config, sessions: Sessions, now: dt.datetime
+) -> Iterator[Finding]:
+    """Check the file, the age of the prices and what the sources last gave."""
+    from bot.data.load import build_market, read_rows  # noqa: PLC0415 - late: as for the sessions
+    from bot.rendering.health import RESTATED_DAYS, findings, healths, switched_on  # noqa: PLC0415 - as above
+    from storage.restatements import recent  # noqa: PLC0415 - as above
+
+    yield _check_integrity(database)
+    market = build_market(database.run_sync(read_rows), sessions, now, config.pair)
+    yield _check_prices(market, sessions, now)
+    statuses = healths(database.run_sync(sources.statuses), sessions, now, switched_on(config))
+    since = now - dt.timedelta(days=RESTATED_DAYS)
+    restated = database.run_sync(lambda db: recent(db, since=since))
+    for well, subject, words in findings(market, statuses, restated, ZoneInfo(config.time.timezone), now):
+        yield Finding(OK if well else NOTE, subject, words)
+
+
+def _check_integrity(database: Database) -> Finding:
+    from storage.migrations import NAMES  # noqa: PLC0415 - late: --quick does without
+
+    if problems := database.outside_sync(integrity_check):
+        words = f"{'; '.join(problems[:3])}; put a backup in its place with “restore”"
+        return Finding(FAIL, "database", words)
+    return Finding(OK, "database", f"{database.path} is sound, its schema is {max(NAMES)}")
+
+
+def _check_prices(market: Market, sessions: Sessions, now: dt.datetime) -> Finding:
+    """Report how old the prices are; old ones are no fault of the installation."""
+    from bot.analytics.sessions import STALE_AFTER  # noqa: PLC0415 - late: as above
+
+    if market.end is None:
+        return Finding(NOTE, "data", "no prices of both funds yet; run “refresh” or “import prices”")
+    due = sessions.last_completed(now, STALE_AFTER)
+    behind = int((sessions.between(market.end, due) > market.end).sum())
+    age = f"{counted(behind, 'session')} behind" if behind else "current"
+    words = f"prices to {market.end:%Y-%m-%d}, {age}; {market.source('prices').label}"
+    return Finding(NOTE if behind else OK, "data", words)
+
+
+def check_running(database: Database, now: dt.datetime) -> Finding:
+    """Check that a bot that holds the lock has ticked lately."""
+    if not is_held(database.path):
+        return Finding(OK, "bot", "not running")
+    last_tick = database.run_sync(sources.heartbeat)
+    if last_tick is None:
+        return Finding(OK, "bot", "starting, no tick yet")
+    age = (now - last_tick).total_seconds()
+    words = f"running, last tick {age:.0f} s ago"
+    if age < LONGEST_PAUSE:
+        return Finding(OK, "bot", words)
+    return Finding(FAIL, "bot", f"{words}; look at its log and start it again")
+
+
+def check_queue(database: Database) -> Finding:
+    """Count the messages that wait to be sent and those that were given up."""
+    counts = database.run_sync(outbox.pending)
+    waiting = sum(count for status, count in counts.items() if status not in {"sent", "dead"})
+    dead = counts.get("dead", 0)
+    return Finding(NOTE if dead else OK, "queue", f"{waiting} waiting, {dead} given up")
+
+
+def check_backups(config: Config, now: dt.datetime, failing: dt.datetime | None, *, runs: bool) -> Finding:
+    """Check the age of the newest backup; a running bot makes one a night, or fails to since `failing`."""
+    if not config.backup.enabled:
+        return Finding(NOTE, "backups", "switched off; see [backup] in the config")
+    today = now.astimezone(ZoneInfo(config.time.timezone)).date()
+    try:
+        copies = kept(config)
+    except OSError as error:
+        return Finding(FAIL, "backups", f"{config.backups} cannot be read ({error.strerror})")
+    # A day ahead is another zone's; more was written by a wrong clock, and says nothing of last night.
+    copies = [(day, file) for day, file in copies if (day - today).days <= 1]
+    if not copies and failing and runs:
+        words = f"none in {config.backups}, they fail since {failing:%Y-%m-%d}; look at the bot's log"
+        return Finding(FAIL if now - failing > OLDEST_BACKUP else NOTE, "backups", words)
+    if not copies:
+        words = f"none in {config.backups} yet; the running bot makes one a night, “backup” makes one now"
+        return Finding(NOTE, "backups", words)
+    day, newest = copies[0]
+    age = max(today - day, dt.timedelta())
+    words = f"{newest}, {counted(age.days, 'day')} old, one of {len(copies)}"
+    if age <= OLDEST_BACKUP:
+        return Finding(OK, "backups", words)
+    advice = "the nightly ones fail, look at the bot's log" if runs else "make one with “backup”"
+    return Finding(FAIL if runs else NOTE, "backups", f"{words}; {advice}")

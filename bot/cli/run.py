@@ -1,0 +1,105 @@
+"""The commands run and check: the bot on Telegram, and one pass of its scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bot import app, serving
+from bot.cli.console import busy, log_briefly, log_fully, say
+from bot.cli.database import open_exclusively, open_when_there_is_room
+from bot.cli.demo import Clock
+from bot.copies import kept
+from bot.errors import BotError
+from bot.local import Terminal, printer
+from bot.words import counted
+from storage import outbox
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.config import Config
+    from bot.serving import Bot
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: Config) -> int:
+    """`run`: poll Telegram until SIGTERM or Ctrl-C; the command line holds the lock already."""
+    log_fully(config.log.level)
+    _warn_of_lost_database(config)
+    with open_when_there_is_room(config.storage.database) as database:
+        bot = app.telegram_bot(config, database, apart=True)
+        fault = serving.poll(bot)
+    if fault:
+        raise BotError(fault)
+    return 0
+
+
+def _warn_of_lost_database(config: Config) -> None:
+    """A first start has no backups: where there are some, the database was lost or stands elsewhere."""
+    with suppress(OSError):
+        copies = kept(config)
+        if copies and not config.storage.database.exists():
+            words = (
+                "there is no database at %s, a new one begins; “restore %s” goes on with the newest backup"
+            )
+            _log.warning(words, config.storage.database, copies[0][1])
+
+
+def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
+    """`check`: refresh (unless --offline), evaluate the alerts, send what is due, and print what was done.
+
+    Messages to the terminal's chat are printed; the others are sent where a token is configured.
+    """
+    log_briefly()
+    clock = Clock(now, running=False)
+    with open_exclusively(config.storage.database) as database:
+        services = app.services_of(config, database, clock, live=not offline)
+        bot = app.local_bot(services, Terminal(printer(sys.stdout), None, clock).api)
+        online = config.telegram.token and not offline
+        telegram = app.telegram_bot(config, database, clock) if online else None
+        asyncio.run(_check(bot, telegram))
+    return 0
+
+
+async def _check(bot: Bot, telegram: Bot | None) -> None:
+    await bot.delivery.recover()
+    async with bot.application:
+        with busy("Asking the sources"):
+            reports = await bot.scheduler.refresh()
+        for report in reports:
+            say(str(report))
+        done = await bot.scheduler.judge()
+        market = await bot.services.markets.current()
+        say(_judged(market))
+        for fire in done.fires:
+            say(str(fire))
+        if not done.fires and market.end is not None:
+            say("no alert turned true")
+        if done.summaries:
+            say(f"{counted(done.summaries, 'daily summary')} queued")
+        drained = await bot.scheduler.drain()
+        sent = drained.sent + (await _send(telegram) if telegram else 0)
+        queue = await bot.services.database.run(outbox.pending)
+        waiting = sum(queue.get(status, 0) for status in ("queued", "waiting", "ambiguous"))
+        say(f"messages: {sent} sent, {waiting} waiting{' for “run”' if waiting else ''}")
+
+
+async def _send(telegram: Bot) -> int:
+    """Send what waits for Telegram and return how many; what cannot be sent now stays in the queue."""
+    sent, problem = await serving.send_waiting(telegram)
+    if problem:
+        say(problem)
+    return sent
+
+
+def _judged(market: Market) -> str:
+    """On what alerts were judged."""
+    if market.end is None:
+        return "nothing to judge: no prices of both funds are stored; try “refresh” or “import prices”"
+    last = f"{market.last_completed:%Y-%m-%d}"
+    return f"last completed session {last}; judged on prices to {market.end:%Y-%m-%d}"
