@@ -30,7 +30,7 @@ from telegram import Update
 
 from bot import app
 from bot.config import Config
-from bot.quota import COMMANDS_A_MINUTE
+from bot.quota import COMMANDS_PER_MINUTE
 from bot.serving import TURN_SECONDS
 from storage.db import open_database
 from tests.chat.talk import make_sample
@@ -66,7 +66,7 @@ class Measured:
     @property
     def quota(self) -> int:
         """The most answers that the flooder may get: the quota and one polite line in every minute begun."""
-        return (COMMANDS_A_MINUTE + 1) * (int(self.seconds // 60) + 1)
+        return (COMMANDS_PER_MINUTE + 1) * (int(self.seconds // 60) + 1)
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -11,7 +11,7 @@ from telegram.ext import Application
 from bot.analytics.sessions import Sessions
 from bot.chart_process import ChartRenderer
 from bot.chat.dispatch import Dispatcher
-from bot.chat.polling import PerChat, UpdatesRequest
+from bot.chat.polling import PerChatProcessor, UpdatesRequest
 from bot.data.daily_csv import DailyCsv
 from bot.data.issuers.fetch import IssuerFiles
 from bot.data.markets import Markets
@@ -84,7 +84,7 @@ def telegram_bot(
         .read_timeout(30)
         .get_updates_request(UpdatesRequest())
         .rate_limiter(limiter or SendBudget())
-        .concurrent_updates(PerChat(quota))
+        .concurrent_updates(PerChatProcessor(quota))
         .updater(None)
         .build()
     )

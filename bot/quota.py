@@ -1,7 +1,7 @@
-"""How much one person may ask: so many commands a minute, then one polite line, then silence.
+"""The quota of one person: a number of commands per minute, then one notice, then no answer.
 
-Time is the bot's clock. Over the limit nothing is counted any more, so the silence ends by itself; who goes
-on flooding is heard again as each of their commands turns a minute old, but told once a minute at most.
+Time is the bot's clock. Commands over the limit are not counted, so answers resume as the counted ones become
+a minute old. The notice is sent at most once a minute.
 """
 
 from __future__ import annotations
@@ -11,52 +11,55 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-COMMANDS_A_MINUTE = 30
+COMMANDS_PER_MINUTE = 30
 _MINUTE = dt.timedelta(minutes=1)
-_KEPT = 10_000  # people remembered before those of past minutes are forgotten
+_MAX_KEYS = 10_000  # when more are remembered, those without a recent command are removed
 
 
 class Quota:
-    """At most `count` commands of one person in any minute."""
+    """Allows `count` commands of one person in any minute."""
 
-    def __init__(self, clock: Callable[[], dt.datetime], count: int = COMMANDS_A_MINUTE) -> None:
+    def __init__(self, clock: Callable[[], dt.datetime], count: int = COMMANDS_PER_MINUTE) -> None:
         self._clock, self._count = clock, count
-        self._asked: dict[int, deque[dt.datetime]] = {}
-        self._told: dict[int, dt.datetime] = {}  # when somebody was told last
-        self._last_words: dict[int, int] = {}  # the update to be answered with the polite line: seconds left
+        self._commands: dict[int, deque[dt.datetime]] = {}
+        self._notified_at: dict[int, dt.datetime] = {}
+        self._notices: dict[
+            int, int
+        ] = {}  # seconds to wait, by the id of the update to answer with the notice
 
-    def admits(self, who: int, update_id: int) -> bool:
-        """Whether to deal with a command; the first one too many is dealt with by saying so."""
+    def admits(self, key: int, update_id: int) -> bool:
+        """Whether to answer a command. The first one over the limit is answered with the notice."""
         now = self._clock()
-        asked = self._recent(who, now)
-        if len(asked) < self._count:
-            asked.append(now)
+        commands = self._recent(key, now)
+        if len(commands) < self._count:
+            commands.append(now)
             return True
-        if _is_recent(self._told.get(who), now):
+        if _is_recent(self._notified_at.get(key), now):
             return False
-        self._told[who] = now
-        self._last_words[update_id] = max(math.ceil((asked[0] + _MINUTE - now).total_seconds()), 1)
+        self._notified_at[key] = now
+        self._notices[update_id] = max(math.ceil((commands[0] + _MINUTE - now).total_seconds()), 1)
         return True
 
-    def last_word(self, update_id: int) -> int | None:
-        """Seconds of silence to be announced in answer to an update; None where it is within the quota."""
-        return self._last_words.pop(update_id, None)
+    def take_notice(self, update_id: int) -> int | None:
+        """Seconds to wait, if the update is to be answered with the notice. Each notice is returned once."""
+        return self._notices.pop(update_id, None)
 
-    def _recent(self, who: int, now: dt.datetime) -> deque[dt.datetime]:
-        """When this person asked within the last minute."""
-        if len(self._asked) > _KEPT:
+    def _recent(self, key: int, now: dt.datetime) -> deque[dt.datetime]:
+        """Times of the person's commands within the last minute."""
+        if len(self._commands) > _MAX_KEYS:
             self._forget(now)
-        asked = self._asked.setdefault(who, deque())
-        while asked and not _is_recent(asked[0], now):
-            asked.popleft()
-        return asked
+        commands = self._commands.setdefault(key, deque())
+        while commands and not _is_recent(commands[0], now):
+            commands.popleft()
+        return commands
 
     def _forget(self, now: dt.datetime) -> None:
-        fresh = {who: asked for who, asked in self._asked.items() if asked and now < asked[-1] + _MINUTE}
-        self._asked = fresh
-        self._told = {who: told for who, told in self._told.items() if _is_recent(told, now)}
+        self._commands = {
+            key: times for key, times in self._commands.items() if times and now < times[-1] + _MINUTE
+        }
+        self._notified_at = {key: time for key, time in self._notified_at.items() if _is_recent(time, now)}
 
 
 def _is_recent(moment: dt.datetime | None, now: dt.datetime) -> bool:
-    """Whether a moment lies within the last minute; one ahead of a clock put back does not."""
+    """Whether a moment is within the last minute. One in the future, after a clock set back, is not."""
     return moment is not None and moment <= now < moment + _MINUTE

@@ -18,9 +18,9 @@ from telegram import BotCommandScopeChat
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
-from bot.chat.access import close_doors
+from bot.chat.access import deactivate_denied_chats
 from bot.chat.dispatch import menu
-from bot.chat.polling import FIRST_REST, LONGEST_REST, Poller, reason
+from bot.chat.polling import FIRST_REST, LONGEST_REST, Poller, error_text
 from bot.local import LOCAL_CHAT
 from storage import sources
 from storage.db import DiskFault, DiskFull, StorageError
@@ -113,7 +113,7 @@ async def _show_menus(bot: Bot) -> None:
         if owner is not None:
             await telegram.set_my_commands(menu(owner=True), scope=BotCommandScopeChat(owner))
     except TelegramError as error:  # the owner's fails until they have written to the bot
-        _log.warning("a menu of commands was not set: %s", reason(error))
+        _log.warning("a menu of commands was not set: %s", error_text(error))
 
 
 async def _reach(bot: Bot) -> str:
@@ -129,7 +129,7 @@ async def _reach(bot: Bot) -> str:
             return "Telegram refuses this token; ask @BotFather for a valid one."
         except TelegramError as error:
             url = bot.services.config.telegram.base_url
-            _log.warning("%s cannot be reached (%s); next try in %.0f s", url, reason(error), rest)
+            _log.warning("%s cannot be reached (%s); next try in %.0f s", url, error_text(error), rest)
             with suppress(StorageError):
                 await bot.services.database.run(partial(sources.beat, now=bot.services.clock()))
             await _rest(rest)
@@ -147,15 +147,15 @@ async def _recover(bot: Bot) -> None:
     while True:
         try:
             await bot.delivery.recover()
-            closed = await close_doors(bot.services, besides=LOCAL_CHAT)
+            deactivated = await deactivate_denied_chats(bot.services, besides=LOCAL_CHAT)
         except (DiskFault, DiskFull) as error:
             _log.error("%s Next try in %.0f s", error, rest)
             await bot.delivery.outage.failed(error)
             await _rest(rest)
             rest = min(2 * rest, LONGEST_REST)
         else:
-            if closed:
-                _log.info("%d chats fall silent: they may not use the bot any more", closed)
+            if deactivated:
+                _log.info("%d chats were deactivated: they may no longer use the bot", deactivated)
             return
 
 
@@ -168,7 +168,7 @@ async def _drain(bot: Bot, poller: Poller) -> None:
     if late:
         _log.warning("stopped with requests under way; the next start goes on with them")
     else:
-        await poller.confirm()
+        await poller.confirm_updates()
     bot.services.charts.close()
     with suppress(TelegramError):
         await application.bot.shutdown()  # closes the connections, so that requests end now
@@ -189,5 +189,5 @@ async def send_waiting(bot: Bot) -> tuple[int, str]:
     except InvalidToken:
         return 0, "Telegram refuses this token; ask @BotFather for a valid one."
     except TelegramError as error:
-        return 0, f"{bot.services.config.telegram.base_url} cannot be reached ({reason(error)})"
+        return 0, f"{bot.services.config.telegram.base_url} cannot be reached ({error_text(error)})"
     return drained.sent, drained.stopped

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from telegram.error import BadRequest, RetryAfter
 from telegram.ext import ExtBot
 
-from bot.ratelimit import ALERT, REPLY, SUMMARY, Budget, Held, Rate, SendBudget, Window, seconds_of
+from bot.ratelimit import (
+    ALERT,
+    REPLY,
+    SUMMARY,
+    Budget,
+    LeakyBucket,
+    SendBudget,
+    SendPostponed,
+    SlidingWindow,
+    seconds_of,
+)
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import flood
 
@@ -179,7 +189,7 @@ async def test_a_reply_gives_up_after_three_tries(desk: Desk) -> None:
 async def test_a_reply_does_not_wait_for_a_far_end_of_a_halt(desk: Desk) -> None:
     desk.answers = [RetryAfter(timedelta(seconds=300))]
     (result,) = await desk.time.until_done(desk.send(1))
-    assert isinstance(result, Held)
+    assert isinstance(result, SendPostponed)
     assert seconds_of(result) == 300
     assert desk.times == [0]
 
@@ -190,7 +200,7 @@ async def test_a_push_is_told_of_the_halt_and_the_next_one_is_not_even_sent(desk
     assert type(told) is RetryAfter
     desk.time.now += 10
     held, other = await desk.time.until_done(desk.send(1, priority=ALERT), desk.send(2, priority=ALERT))
-    assert isinstance(held, Held)
+    assert isinstance(held, SendPostponed)
     assert (seconds_of(held), other) == (20, True)
     assert desk.times == [0, 10]
 
@@ -200,7 +210,7 @@ async def test_a_second_chats_429_during_a_halt_halts_all(desk: Desk) -> None:
     await desk.time.until_done(desk.send(1, priority=ALERT))
     await desk.time.until_done(desk.send(2, priority=ALERT))
     (third,) = await desk.time.until_done(desk.send(3, priority=ALERT))
-    assert isinstance(third, Held)
+    assert isinstance(third, SendPostponed)
     assert seconds_of(third) == 20
     await desk.time.until_done(desk.send(4, "reply"))
     assert desk.times == [0, 0, 20]
@@ -216,7 +226,7 @@ async def test_a_second_429_after_the_halt_concerns_its_chat_alone(desk: Desk) -
 
 async def test_a_push_beyond_its_patience_goes_back_a_patient_one_waits(desk: Desk) -> None:
     results = await desk.time.until_done(*(desk.send(1, n, priority=ALERT) for n in range(8)))
-    assert [type(result) for result in results] == [bool] * 6 + [Held] * 2
+    assert [type(result) for result in results] == [bool] * 6 + [SendPostponed] * 2
     assert desk.times == [0, 0, 0, 1, 2, 3]
 
 
@@ -273,20 +283,20 @@ gaps = st.lists(st.floats(0, 5, allow_nan=False), max_size=80)
 
 @given(gaps)
 def test_no_window_ever_holds_more_than_its_count(pauses: list[float]) -> None:
-    window, now, taken = Window(5, 7.0), 0.0, []
+    window, now, taken = SlidingWindow(5, 7.0), 0.0, []
     for pause in pauses:
-        now = window.ready(now + pause)
-        window.take(now)
+        now = window.ready_at(now + pause)
+        window.record(now)
         taken.append(now)
     assert all(late - early >= 7.0 - 1e-9 for early, late in zip(taken, taken[5:], strict=False))
 
 
 @given(gaps)
 def test_no_stretch_ever_holds_more_than_the_burst_and_the_rate(pauses: list[float]) -> None:
-    rate, now, taken = Rate(2.0, 3), 0.0, []
+    rate, now, taken = LeakyBucket(2.0, 3), 0.0, []
     for pause in pauses:
-        now = rate.ready(now + pause / 4)
-        rate.take(now)
+        now = rate.ready_at(now + pause / 4)
+        rate.record(now)
         taken.append(now)
     for first in range(len(taken)):
         for last in range(first, len(taken)):
@@ -296,6 +306,6 @@ def test_no_stretch_ever_holds_more_than_the_burst_and_the_rate(pauses: list[flo
 def test_idle_chats_are_forgotten() -> None:
     budget = Budget()
     for n in range(5000):
-        budget.take(n - 2500, now=n * 10.0)
+        budget.record(n - 2500, now=n * 10.0)
     assert len(budget._chats) <= 1025
     assert len(budget._groups) <= 1025

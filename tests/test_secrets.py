@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from telegram.error import Forbidden, NetworkError
 
-from bot.chat.polling import reason
+from bot.chat.polling import error_text
 from bot.cli import main
 from bot.local.botapi import BOT_ID
 from bot.secrets import HIDDEN, RedactedStream, hide, of_proxies, redact_output
@@ -223,7 +223,7 @@ def test_what_looks_like_a_token_is_hidden_even_if_nobody_named_it(text: str, sh
 
 def test_a_reason_of_what_stands_in_telegrams_place_may_repeat_the_address() -> None:
     for kind in (Forbidden, NetworkError):
-        assert reason(kind(f"no /bot{BOT_ID}:{CANARY}/getMe")) == f"no /bot{BOT_ID}:HIDDEN/getMe"
+        assert error_text(kind(f"no /bot{BOT_ID}:{CANARY}/getMe")) == f"no /bot{BOT_ID}:HIDDEN/getMe"
 
 
 def test_passwords_of_proxies_are_known() -> None:

@@ -179,7 +179,7 @@ async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place)
         assert await told_to_stop(task) == ""
 
 
-@pytest.mark.parametrize("step", ["bot.delivery.Delivery.recover", "bot.serving.close_doors"])
+@pytest.mark.parametrize("step", ["bot.delivery.Delivery.recover", "bot.serving.deactivate_denied_chats"])
 async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
     place: Place,
     monkeypatch: pytest.MonkeyPatch,

@@ -87,8 +87,8 @@ async def may_change(bot: Bot, update: Update) -> bool:
     return member.status in _ADMINISTRATORS
 
 
-class Door:
-    """Lets people in, or passes their wish on to the owner, once."""
+class AccessGate:
+    """Decides who may use the bot, and asks the owner about each stranger once."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -104,11 +104,11 @@ class Door:
         )
         return is_allowed(config, person, chat_id, decided)
 
-    async def turn_away(self, ask: Ask) -> None:
-        """Raise Denied, one polite line, the first time; the owner is asked in the same step.
+    async def reject(self, ask: Ask) -> None:
+        """Raise Denied for a chat's first question and ask the owner about it. Later questions get no answer.
 
-        Who asks is remembered in the database, so that neither a restart nor a refusal asks again. While
-        nobody can be asked (no owner is configured, or too many wait), nothing is stored about strangers.
+        The request is stored, so that neither a restart nor a refusal asks the owner again. While nobody can
+        be asked (no owner is configured, or too many requests are open), nothing is stored about strangers.
         """
         if await self._services.database.run(lambda db: _is_known(db, ask)):
             return
@@ -139,11 +139,11 @@ class Door:
         return True
 
 
-async def close_doors(services: Services, besides: int) -> int:
-    """At start: private chats of those who may not use the bot any more fall silent; how many.
+async def deactivate_denied_chats(services: Services, besides: int) -> int:
+    """Deactivate private chats of people who may no longer use the bot. Returns their number.
 
-    The configuration may have changed meanwhile. Those who may again are woken. Groups are left as they
-    are: who is in them is Telegram's to say. `besides` is the terminal's chat.
+    Called at start, because the configuration may have changed. Chats of people who may use it again are
+    reactivated. Groups stay as they are: Telegram decides who is in them. `besides` is the terminal's chat.
     """
     config = services.config
 

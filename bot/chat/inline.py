@@ -1,4 +1,4 @@
-"""Inline mode: “@bot 6m” typed in any chat offers short cards. Nothing is stored about it."""
+"""Inline mode: “@bot 6m” typed in any chat offers short cards. Nothing is stored about queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from telegram import InlineQueryResultArticle, InputTextMessageContent
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
-from bot.chat.polling import reason
+from bot.chat.polling import error_text
 from bot.errors import BadInput, BotError
 from bot.preferences import preferences_of
 from bot.rendering.card import Card, cards
@@ -22,7 +22,7 @@ from storage import chats
 if TYPE_CHECKING:
     from telegram import InlineQuery, Update
 
-    from bot.chat.access import Door
+    from bot.chat.access import AccessGate
     from bot.chat.dispatch import Context
     from bot.preferences import Preferences
     from bot.quota import Quota
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _EXAMPLE = "6m total"
-_CACHED = 60  # seconds for which Telegram answers the same question of the same person by itself
+_CACHED = 60  # seconds for which Telegram answers the same query of the same person itself
 
 
 class Inline:
-    """Answers inline queries of those who may use the bot; others are offered nothing."""
+    """Answers inline queries of people who may use the bot. Others get no results."""
 
-    def __init__(self, services: Services, door: Door, quota: Quota) -> None:
-        self._services, self._door, self._quota = services, door, quota
+    def __init__(self, services: Services, gate: AccessGate, quota: Quota) -> None:
+        self._services, self._gate, self._quota = services, gate, quota
 
     async def on_query(self, update: Update, context: Context) -> None:
-        """One query: every few letters typed are one."""
+        """Answer one query. Telegram sends one after every few typed letters."""
         del context
         query = update.inline_query
-        if query is None or self._quota.last_word(update.update_id) is not None:
+        if query is None or self._quota.take_notice(update.update_id) is not None:
             return
-        found: list[Card] = []
+        offered: list[Card] = []
         numbers = ""
-        if await self._door.admits(query.from_user.id, query.from_user.id):
+        if await self._gate.admits(query.from_user.id, query.from_user.id):
             preferred = await self._preferences(query.from_user.id)
-            found, numbers = await self._cards(query, preferred), preferred.numbers
-        results = [_result(number, card, numbers) for number, card in enumerate(found)]
+            offered, numbers = await self._cards(query, preferred), preferred.numbers
+        results = [_result(number, card, numbers) for number, card in enumerate(offered)]
         try:
             await query.answer(results, cache_time=_CACHED, is_personal=True)
-        except TelegramError as error:  # most likely typed on meanwhile
-            _log.info("an inline query was not answered: %s", reason(error))
+        except TelegramError as error:  # most likely the person went on typing
+            _log.info("an inline query was not answered: %s", error_text(error))
 
     async def _preferences(self, user_id: int) -> Preferences:
         """The settings of the person's private chat."""
@@ -62,18 +62,18 @@ class Inline:
         return preferences_of(self._services.config, row)
 
     async def _cards(self, query: InlineQuery, preferred: Preferences) -> list[Card]:
-        """What is offered; a mistake is offered as the sentence that names it."""
+        """The cards for a query. An error is offered as a card that explains it."""
         try:
             question = parse_question(query.query, _EXAMPLE, self._services.pair, kinds=True)
             market = await self._services.markets.asked(question.asked.asof, question.asked.known)
             total = question.returns(preferred.total)
             return await asyncio.to_thread(cards, market, question.asked, question.windows, total)
         except BotError as error:
-            return [_mistake(error)]
+            return [_error_card(error)]
 
 
-def _mistake(error: BotError) -> Card:
-    """An error as what is offered."""
+def _error_card(error: BotError) -> Card:
+    """An error as a card."""
     if isinstance(error, BadInput):
         return Card("Not understood", error.sentence, lines(error.sentence))
     return Card("No data", str(error), lines(str(error)))

@@ -1,4 +1,4 @@
-"""Updates: fetched one long poll after another, run in order within a chat and at once across chats."""
+"""Long polling, and the order in which updates are processed: one after another within a chat."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, Tel
 from telegram.ext import BaseUpdateProcessor
 from telegram.request import HTTPXRequest
 
-from bot.chat.question import asker_of
+from bot.chat.question import quota_key
 from bot.ratelimit import seconds_of
 from bot.secrets import hide
 
@@ -24,50 +24,51 @@ if TYPE_CHECKING:
     from bot.quota import Quota
 
 _log = logging.getLogger(__name__)
-UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.MY_CHAT_MEMBER]
-MOST_AT_ONCE = 4096  # updates under way, those that wait for their chat included
-POLL_SECONDS = 10  # how long Telegram holds a poll open while nothing happens
-CONFIRM_SECONDS = 2  # at the end: worth a short wait, a redelivered update changes nothing
+ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.MY_CHAT_MEMBER]
+MAX_CONCURRENT_UPDATES = 4096  # including those that wait for their chat
+POLL_SECONDS = 10  # how long Telegram keeps a poll open while there are no updates
+CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes nothing
 FIRST_REST, LONGEST_REST = 1.0, 30.0  # seconds between tries while Telegram does not answer
 CONFLICT = "Another process polls Telegram with this token. One bot, one process: stop the other first."
 
 
-class PerChat(BaseUpdateProcessor):
-    """Updates of one chat in order, those of different chats at once; what is over a quota is let drop.
+class PerChatProcessor(BaseUpdateProcessor):
+    """Processes the updates of one chat in order and those of different chats concurrently.
 
-    It is dropped before it waits for its chat, so that nobody's flood takes the others' places.
+    Updates over the quota are dropped before they wait for their chat, so that a flood does not take the
+    place of other people's updates.
     """
 
-    def __init__(self, quota: Quota | None = None, most: int = MOST_AT_ONCE) -> None:
-        super().__init__(most)
+    def __init__(self, quota: Quota | None = None, max_concurrent: int = MAX_CONCURRENT_UPDATES) -> None:
+        super().__init__(max_concurrent)
         self._quota = quota
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
-        """Run the update's handlers once those before it in its chat are done."""
-        if not self._is_heard(update):
+        """Run the update's handlers after those of earlier updates in its chat."""
+        if not self._is_admitted(update):
             cast("Coroutine[Any, Any, Any]", coroutine).close()
             return
-        lock = self._locks.setdefault(_queue_of(update), asyncio.Lock())
+        lock = self._locks.setdefault(_ordering_key(update), asyncio.Lock())
         async with lock:
             await coroutine
 
-    def _is_heard(self, update: object) -> bool:
-        """Whether the update is within its sender's quota; what asks nothing is on nobody's."""
+    def _is_admitted(self, update: object) -> bool:
+        """Whether the update is within its sender's quota, or needs none because it asks nothing."""
         if self._quota is None or not isinstance(update, Update):
             return True
-        asker = asker_of(update)
-        return asker is None or self._quota.admits(asker, update.update_id)
+        key = quota_key(update)
+        return key is None or self._quota.admits(key, update.update_id)
 
     async def initialize(self) -> None:
-        """Nothing to prepare."""
+        """There is nothing to prepare."""
 
     async def shutdown(self) -> None:
-        """Nothing to put away."""
+        """There is nothing to close."""
 
 
-def _queue_of(update: object) -> object:
-    """Updates of the same one run in order: a chat's, or, where no chat is told (inline), a person's."""
+def _ordering_key(update: object) -> object:
+    """What an update belongs to: its chat, or its person if there is no chat (inline queries)."""
     if not isinstance(update, Update):
         return None
     chat, user = update.effective_chat, update.effective_user
@@ -75,10 +76,10 @@ def _queue_of(update: object) -> object:
 
 
 class UpdatesRequest(HTTPXRequest):
-    """The request of getUpdates. An update that the library cannot read is left empty, and costs only itself.
+    """The request of getUpdates, which empties updates that python-telegram-bot cannot parse.
 
-    The library raises for the whole poll, which then comes again for ever: an object without a field that it
-    demands is enough, as a Bot API server of another version sends it.
+    The library would raise for the whole poll, again at every poll. A Bot API server of another version that
+    leaves out a required field is enough.
     """
 
     def __init__(self) -> None:
@@ -86,29 +87,29 @@ class UpdatesRequest(HTTPXRequest):
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """The answer, with nothing in it that would raise."""
+        """Parse the answer and replace the updates that the library cannot parse."""
         answer: dict[str, Any] = HTTPXRequest.parse_json_payload(payload)
         if isinstance(answer.get("result"), list):
-            answer["result"] = [_readable(update) for update in answer["result"]]
+            answer["result"] = [_parseable(update) for update in answer["result"]]
         return answer
 
 
-def _readable(update: dict[str, Any]) -> dict[str, Any]:
-    """The update, or its number alone."""
+def _parseable(update: dict[str, Any]) -> dict[str, Any]:
+    """The update, or its id alone if it cannot be parsed."""
     try:
         Update.de_json(update, None)
-    except Exception as error:  # noqa: BLE001 - whatever it raises, the other updates are to be answered
-        number = update["update_id"]
-        _log.warning("update %s cannot be read and is left out (%s)", number, type(error).__name__)
-        return {"update_id": number}
+    except Exception as error:  # noqa: BLE001 - the other updates must be answered
+        update_id = update["update_id"]
+        _log.warning("update %s cannot be read and is left out (%s)", update_id, type(error).__name__)
+        return {"update_id": update_id}
     return update
 
 
 class Poller:
-    """Fetches updates into a queue. Every fault of the way there is logged in one line and outlived.
+    """Fetches updates into a queue. Errors are logged in one line, and polling goes on.
 
-    python-telegram-bot's own loop ends silently at the first 401, writes the token into the log with
-    it, and keeps 409 from its caller.
+    python-telegram-bot's own loop ends silently at the first 401, logs the token with it, and does not pass
+    409 on to its caller.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Poller:
         self._offset = 0
 
     async def run(self) -> str:
-        """Poll for ever; returns why polling must not go on, when another process holds the token."""
+        """Poll until another process uses the token. Returns the message for the operator."""
         rest = FIRST_REST
         while True:
             try:
@@ -130,43 +131,47 @@ class Poller:
             except Conflict as error:
                 if "webhook" not in str(error):
                     return CONFLICT
-                await self._unhook()
+                await self._delete_webhook()
             except TimedOut:
                 _log.warning("Telegram does not answer; polling goes on")
             except RetryAfter as error:
                 await self._sleep(seconds_of(error))
             except TelegramError as error:
-                _log.warning("updates cannot be fetched (%s); next try in %.0f s", reason(error), rest)
+                _log.warning("updates cannot be fetched (%s); next try in %.0f s", error_text(error), rest)
                 await self._sleep(rest)
                 rest = min(2 * rest, LONGEST_REST)
 
-    async def confirm(self) -> None:
-        """Tell Telegram what was fetched, so that the next start does not get it again."""
+    async def confirm_updates(self) -> None:
+        """Tell Telegram which updates were fetched, so that the next start does not get them again."""
         if not self._offset:
             return
         with suppress(TelegramError, TimeoutError):
             async with asyncio.timeout(CONFIRM_SECONDS):
-                await self._bot.get_updates(offset=self._offset, timeout=0, limit=1, allowed_updates=UPDATES)
+                await self._bot.get_updates(
+                    offset=self._offset, timeout=0, limit=1, allowed_updates=ALLOWED_UPDATES
+                )
 
     async def _poll(self, seconds: int) -> None:
-        updates = await self._bot.get_updates(offset=self._offset, timeout=seconds, allowed_updates=UPDATES)
+        updates = await self._bot.get_updates(
+            offset=self._offset, timeout=seconds, allowed_updates=ALLOWED_UPDATES
+        )
         for update in updates:
             await self._queue.put(update)
             self._offset = update.update_id + 1
 
-    async def _unhook(self) -> None:
-        """A webhook of an earlier program would swallow the updates."""
+    async def _delete_webhook(self) -> None:
+        """Remove the webhook of an earlier program, which would receive the updates instead."""
         _log.warning("a webhook was set for this bot; it is removed, because this bot polls")
         with suppress(TelegramError):
             await self._bot.delete_webhook()
 
 
-def reason(error: TelegramError) -> str:
-    """What went wrong in words, without the token that some of Telegram's errors hold."""
+def error_text(error: TelegramError) -> str:
+    """The error in words, without the token that some of Telegram's errors contain."""
     if isinstance(error, InvalidToken):
         return "the token is refused"
-    # What stands in Telegram's place may repeat the address, and some reasons are stored.
-    said = hide(str(error))
+    # A proxy's answer may repeat the address with the token, and some of these texts are stored.
+    text = hide(str(error))
     if isinstance(error, NetworkError):
-        return said.removeprefix("httpx.") or type(error).__name__
-    return said
+        return text.removeprefix("httpx.") or type(error).__name__
+    return text

@@ -1,4 +1,4 @@
-"""What an update asks: a typed command, plain words in private, a pressed button."""
+"""Parsing an update into a command request: a typed command, words in a private chat, or a pressed button."""
 
 from __future__ import annotations
 
@@ -17,61 +17,62 @@ _LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Question:
-    """A command's name and words; `edit`: the answer takes the place of the message with the button."""
+class CommandRequest:
+    """A command's name and words; with `edit`, the answer replaces the message with the button."""
 
     name: str
     words: str
     edit: bool = False
 
 
-def question_of(update: Update) -> Question | None:
-    """The question of an update, None where it asks nothing of this bot.
+def parse_update(update: Update) -> CommandRequest | None:
+    """The request of an update, or None if it does not address this bot.
 
-    In groups that is all but commands of this bot's, and mistyped ones that are addressed to it; and what is
-    forwarded there, be it by hand or from a linked channel: somebody else has written that.
+    In groups only this bot's commands are requests, and unknown commands if they name the bot. Forwarded
+    messages are not, whether forwarded by hand or from a linked channel: somebody else wrote them.
     """
     if update.callback_query is not None:
-        return _pressed(update.callback_query)
+        return _parse_button(update.callback_query)
     if update.message is None or not update.message.text:
         return None
-    return _typed(update.message, update.message.text)
+    return _parse_message(update.message, update.message.text)
 
 
-def _pressed(query: CallbackQuery) -> Question | None:
-    """A button carries the command line it stands for; anything else is no button of ours."""
+def _parse_button(query: CallbackQuery) -> CommandRequest | None:
+    """The command line that a button carries, or None if the button is not this bot's."""
     data = query.data or ""
     match = _LINE.fullmatch(data[1:])
     if match is None or data[0] not in (EDIT, REPLY) or match["name"] not in BY_NAME or match["bot"]:
         return None
-    return Question(match["name"], match["words"].strip(), edit=data[0] == EDIT)
+    return CommandRequest(match["name"], match["words"].strip(), edit=data[0] == EDIT)
 
 
-def _typed(message: Message, text: str) -> Question | None:
+def _parse_message(message: Message, text: str) -> CommandRequest | None:
     private = message.chat.type == "private"
     if message.via_bot is not None or (message.forward_origin is not None and not private):
-        return None  # a bot's words, chosen from its cards, or others' words
+        return None  # an inline result, or somebody else's words
     match = _LINE.fullmatch(text)
     if match is None:
         name, *words = text.split(maxsplit=1) or [""]
-        return Question(name, "".join(words).strip()) if private and name else None
+        return CommandRequest(name, "".join(words).strip()) if private and name else None
     addressed = match["bot"]
     if addressed and addressed.lower() != message.get_bot().username.lower():
         return None
     if match["name"].lower() not in BY_NAME and not private and not addressed:
         return None
-    return Question(match["name"], match["words"].strip())
+    return CommandRequest(match["name"], match["words"].strip())
 
 
-def asker_of(update: Update) -> int | None:
-    """Whose quota an update is on, None where it asks nothing; people who hide behind a chat share one.
+def quota_key(update: Update) -> int | None:
+    """The key of the quota that an update counts against, or None if it asks nothing.
 
-    What is typed inline is on a quota of its own: every few letters are a query there.
+    People who write in the name of a chat share its quota. Inline queries have a separate quota per person,
+    because every few typed letters are a query.
     """
     user, chat = update.effective_user, update.effective_chat
     if update.inline_query is not None:
         return -update.inline_query.from_user.id
-    asks = update.callback_query is not None or question_of(update) is not None
+    asks = update.callback_query is not None or parse_update(update) is not None
     if user is None or not asks:
         return None
     return person_of(user.id, chat.id if chat else user.id)

@@ -45,7 +45,7 @@ class Room:
 
     def resting(self) -> dict[int | str, float]:
         """Chats without room, with the seconds until each has."""
-        return self._budget.resting() if self._budget else {}
+        return self._budget.chat_waits() if self._budget else {}
 
     def halted(self) -> float:
         """Seconds for which nothing may go to anybody."""

@@ -10,7 +10,7 @@ from telegram.error import ChatMigrated, RetryAfter
 
 from bot.delivery.parts import reason_after
 from bot.delivery.verdicts import Verdict
-from bot.ratelimit import Held, seconds_of
+from bot.ratelimit import SendPostponed, seconds_of
 from bot.rendering.text import escape
 from storage import chats, halts, outbox
 
@@ -112,10 +112,10 @@ def _unknown(db: sqlite_utils.Database, case: Case) -> str:
 
 
 def _halted(db: sqlite_utils.Database, case: Case) -> str:
-    """Not before the time that was named. Held is the budget's own, which knows when there is room again."""
+    """Wait as long as Telegram asks. After SendPostponed the budget itself knows when sending is possible."""
     if not isinstance(case.error, RetryAfter):
         raise TypeError(f"{case.error!r} names no time to wait")
-    if isinstance(case.error, Held):
+    if isinstance(case.error, SendPostponed):
         return _wait(db, case, case.now)
     until = case.now + timedelta(seconds=seconds_of(case.error))
     halts.begin(db, case.message.chat_id, until)

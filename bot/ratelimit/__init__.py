@@ -1,7 +1,7 @@
-"""One send budget for everything the bot sends: replies first, alerts next, summaries last."""
+"""One send budget for everything the bot sends: replies first, then alerts, then summaries."""
 
-from bot.ratelimit.limiter import PUSH_PATIENCE, Held, SendBudget, seconds_of
-from bot.ratelimit.limits import ALERT, NOTICE, REPLY, SUMMARY, Budget, Rate, Window
+from bot.ratelimit.limiter import PUSH_PATIENCE, SendBudget, SendPostponed, seconds_of
+from bot.ratelimit.limits import ALERT, NOTICE, REPLY, SUMMARY, Budget, LeakyBucket, SlidingWindow
 
 __all__ = [
     "ALERT",
@@ -10,9 +10,9 @@ __all__ = [
     "REPLY",
     "SUMMARY",
     "Budget",
-    "Held",
-    "Rate",
+    "LeakyBucket",
     "SendBudget",
-    "Window",
+    "SendPostponed",
+    "SlidingWindow",
     "seconds_of",
 ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from telegram.ext import ExtBot
 
 from bot.delivery import Delivery
-from bot.ratelimit import Budget, SendBudget, Window
+from bot.ratelimit import Budget, SendBudget, SlidingWindow
 from storage import chats, outbox
 from storage.db import Database, open_database
 from tests.budget.loop import simulate
@@ -70,7 +70,7 @@ class Outcome:
         The same limits (30 a second), the same answers to requests of the same number, as late; it
         sends whatever may go at once, first to the chat that needs the longest.
         """
-        budget, now, draw = Budget(Window(ALLOWED, 1.0)), 0.0, draws(self.share)
+        budget, now, draw = Budget(SlidingWindow(ALLOWED, 1.0)), 0.0, draws(self.share)
         left = {**self.load.chats, **dict.fromkeys(self.asked, 1)}
         answers: list[tuple[float, int, int]] = []
         while left or answers:
@@ -81,20 +81,20 @@ class Outcome:
                     left[chat] = left.get(chat, 0) + 1
             for chat in sorted(left, key=lambda c: -left[c] * (3 if c < 0 else 1)):
                 while chat in left and self._ready(budget, chat, now) <= now:
-                    budget.take(chat, now)
+                    budget.record(chat, now)
                     wait, latency = next(draw)
                     heapq.heappush(answers, (now + latency, chat, wait))
                     left[chat] -= 1
                     if not left[chat]:
                         del left[chat]
-                if budget.overall.ready(now) > now:
+                if budget.overall.ready_at(now) > now:
                     break
             following = [self._ready(budget, chat, now) for chat in left] + [at for at, _, _ in answers[:1]]
             now = min(following, default=now)
         return now
 
     def _ready(self, budget: Budget, chat: int, now: float) -> float:
-        return max(budget.ready(chat, now), budget.overall.ready(now), self.asked.get(chat, 0.0))
+        return max(budget.ready_at(chat, now), budget.overall.ready_at(now), self.asked.get(chat, 0.0))
 
     def missing(self) -> int:
         """Messages of the queue, late alerts among them, that did not come."""

@@ -11,7 +11,7 @@ import pytest
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
 from bot.chat.alert_edit import edited_rule, snooze_end
-from bot.chat.refusals import ADMINISTRATORS
+from bot.chat.refusals import ADMINISTRATORS_ONLY
 from bot.errors import BadInput
 from storage import alerts as stored
 from tests.chat.talk import GROUP, ME, labels, prepared, talking
@@ -324,14 +324,14 @@ async def test_in_a_group_members_look_and_administrators_change(sample: Path, t
         before = await talk.rows("alerts")
         for words in LOOKS:
             (answer,) = await talk.ask(f"/alert {words}", GROUP, user_id=MEMBER)
-            assert answer.text != ADMINISTRATORS, words
+            assert answer.text != ADMINISTRATORS_ONLY, words
         for words in DEEDS:
             (answer,) = await talk.ask(f"/alert {words}", GROUP, user_id=MEMBER)
-            assert answer.text == ADMINISTRATORS, words
+            assert answer.text == ADMINISTRATORS_ONLY, words
         assert await talk.rows("alerts") == before
         for words in DEEDS:
             (answer,) = await talk.ask(f"/alert {words}", GROUP, user_id=ADMIN)
-            assert answer.text != ADMINISTRATORS, words
+            assert answer.text != ADMINISTRATORS_ONLY, words
         assert len(await talk.rows("alerts")) == 3
 
 

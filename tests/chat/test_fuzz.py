@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.chat.access import Door
+from bot.chat.access import AccessGate
 from bot.chat.refusals import FAILED
 from storage import alerts
 from storage.rows import select_one
@@ -50,7 +50,7 @@ async def test_the_search_finds_a_door_that_stands_open(
     async def unguarded(self: Dispatcher, *_: object) -> None:
         del self
 
-    monkeypatch.setattr(Door, "admits", anybody)
+    monkeypatch.setattr(AccessGate, "admits", anybody)
     monkeypatch.setattr("bot.chat.dispatch.Dispatcher._guard", unguarded)
     report = await fuzz(sample, tmp_path, SHORT // 2, seed=20201211)
     assert report.changes
@@ -70,12 +70,12 @@ async def test_the_search_finds_what_is_shown_by_its_number_alone(
 async def test_the_search_finds_what_raises_and_what_is_only_logged(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(self: Door, ask: Ask) -> None:
+    async def broken(self: AccessGate, ask: Ask) -> None:
         del self
         _log.error("a mishap with %s", ask.chat_id)
         raise LookupError
 
-    monkeypatch.setattr(Door, "turn_away", broken)
+    monkeypatch.setattr(AccessGate, "reject", broken)
     report = await fuzz(sample, tmp_path, 30, seed=20201211)
     assert any(said.startswith("a mishap with") for said in report.errors)
     assert any("Traceback" in said for said in report.errors)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.chat.refusals import ADMINISTRATORS
+from bot.chat.refusals import ADMINISTRATORS_ONLY
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
 from tests.fakes.botapi_faults import bad_gateway, flood, refusal
 
@@ -106,14 +106,14 @@ async def test_in_private_a_rule_can_be_forwarded_but_a_card_of_a_bot_asks_nothi
 async def test_a_member_changes_nothing(typed: str, group: Talk) -> None:
     before = await settings(group)
     (answer,) = await group.ask(typed, GROUP, user_id=MEMBER)
-    assert answer.text == ADMINISTRATORS
+    assert answer.text == ADMINISTRATORS_ONLY
     assert await settings(group) == before
 
 
 @pytest.mark.parametrize("typed", LOOKS)
 async def test_a_member_sees_everything(typed: str, group: Talk) -> None:
     (answer,) = await group.ask(typed, GROUP, user_id=MEMBER)
-    assert answer.text != ADMINISTRATORS
+    assert answer.text != ADMINISTRATORS_ONLY
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_an_anonymous_administrator_is_one_of_this_group_only(group: Talk)
     forged = group.api.updates.pop()
     forged["message"]["sender_chat"] = {"id": GROUP - 1, "type": "supergroup", "title": "Elsewhere"}
     await group.deliver(forged)
-    assert group.api.messages(GROUP)[-1].text == ADMINISTRATORS
+    assert group.api.messages(GROUP)[-1].text == ADMINISTRATORS_ONLY
     assert await settings(group) == before
     (off,) = await group.ask("/alert 1 off", GROUP, anonymous=True)
     assert off.text.startswith("Alert #1 is off.")
@@ -147,7 +147,7 @@ async def test_where_telegram_cannot_say_who_is_an_administrator_nothing_changes
     before = await settings(group)
     group.api.fail("getChatMember", fault)  # type: ignore[arg-type]
     (answer,) = await group.ask("/alert 1 off", GROUP, user_id=ADMIN)
-    assert answer.text == ADMINISTRATORS
+    assert answer.text == ADMINISTRATORS_ONLY
     assert await settings(group) == before
 
 
@@ -155,7 +155,7 @@ async def test_a_members_button_is_refused_in_a_note_and_the_message_stays(group
     (listing,) = await group.ask("/alerts", GROUP, user_id=ADMIN)
     before = await settings(group)
     assert await group.press(listing, "Off", MEMBER) == []
-    assert group.notes() == [ADMINISTRATORS]
+    assert group.notes() == [ADMINISTRATORS_ONLY]
     assert await settings(group) == before
     assert (await group.press(listing, "Why", MEMBER))[0].message_id == listing.message_id
     (listing,) = await group.press(
@@ -197,7 +197,7 @@ async def test_where_no_pictures_may_be_sent_the_caption_comes_as_text_and_says_
     text, caption = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
     assert text.text.startswith("Drawdown of the ratio")
     assert caption.text.splitlines()[-1] == (
-        "The picture was not taken: Not enough rights to send photos to the chat."
+        "Telegram did not accept the picture: Not enough rights to send photos to the chat."
     )
     assert len(caption.text.splitlines()) > 1
     assert len(group.api.calls("sendPhoto")) == 1

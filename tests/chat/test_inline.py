@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.quota import COMMANDS_A_MINUTE
+from bot.quota import COMMANDS_PER_MINUTE
 from bot.rendering.answer import SAMPLE
 from tests.chat.talk import ME, OWNER, YOU, talking
 from tests.fakes.botapi_faults import refusal
@@ -86,10 +86,10 @@ async def test_strangers_are_offered_nothing_and_nobody_is_asked(sample: Path, t
 
 
 async def test_letters_typed_are_on_a_quota_of_their_own(talk: Talk) -> None:
-    for _ in range(COMMANDS_A_MINUTE + 5):
+    for _ in range(COMMANDS_PER_MINUTE + 5):
         talk.api.type_inline(ME, "6m")
     await talk.answers()
-    assert len(talk.api.calls("answerInlineQuery")) == COMMANDS_A_MINUTE
+    assert len(talk.api.calls("answerInlineQuery")) == COMMANDS_PER_MINUTE
     assert (await talk.ask("/about"))[0].text.startswith("About")
     talk.now += dt.timedelta(minutes=1)
     assert len(await offered(talk, "6m")) == 1

@@ -12,8 +12,7 @@ from bot.chat.access import Role
 from bot.chat.alerts import CHANGES, LOOKS
 from bot.chat.commands import BY_NAME, COMMANDS
 from bot.chat.preferences import SETTINGS
-from bot.chat.refusals import ADMINISTRATORS
-from bot.chat.refusals import OWNER as OWNER_ONLY
+from bot.chat.refusals import ADMINISTRATORS_ONLY, OWNER_ONLY
 from bot.rendering.answer import Answer
 from bot.rendering.text import lines
 from tests.chat.people import PEOPLE, STEP, buttons, command_lines, no_pictures, pressed, rows, typed, village
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 RAN, SILENCE = "ran", ""
 _INSIDER = {Role.MEMBER: RAN, Role.ADMIN: RAN, Role.OWNER: OWNER_ONLY}
-_BYSTANDER = {Role.MEMBER: RAN, Role.ADMIN: ADMINISTRATORS, Role.OWNER: OWNER_ONLY}
+_BYSTANDER = {Role.MEMBER: RAN, Role.ADMIN: ADMINISTRATORS_ONLY, Role.OWNER: OWNER_ONLY}
 _NOBODY = dict.fromkeys(Role, SILENCE)
 # What everybody gets, by the role that the command table asks for.
 EXPECTED: dict[str, dict[Role, str]] = {
@@ -165,7 +164,7 @@ async def test_a_button_pressed_in_the_name_of_a_group_is_its_pressers(sample: P
         update = pressed(talk, anonymous, page, "e/alert 1 off")
         update["callback_query"]["message"]["sender_chat"] = page.chat.json()
         await talk.deliver(update)
-        assert talk.notes() == [ADMINISTRATORS]
+        assert talk.notes() == [ADMINISTRATORS_ONLY]
         assert await talk.database.run(rows) == before
 
 

@@ -43,7 +43,7 @@ async def test_updates_are_fetched_once_and_confirmed_at_the_end(talk: Talk) -> 
     polling = Polling(talk)
     talk.api.say(ME, "/about")
     arrived = await polling.one()
-    await polling.poller.confirm()
+    await polling.poller.confirm_updates()
     assert arrived == talk.api.last_update_id
     assert talk.api.updates == []
     assert polling.rests == []
@@ -70,7 +70,7 @@ async def test_an_update_that_cannot_be_read_costs_only_itself(
 
 
 async def test_nothing_fetched_is_nothing_to_confirm(talk: Talk) -> None:
-    await Polling(talk).poller.confirm()
+    await Polling(talk).poller.confirm_updates()
     assert talk.api.calls("getUpdates") == []
 
 
@@ -82,7 +82,7 @@ async def test_an_end_without_telegram_does_not_wait(talk: Talk, monkeypatch: py
     monkeypatch.setattr("bot.chat.polling.CONFIRM_SECONDS", 0.05)
     asked = len(talk.api.calls("getUpdates"))
     async with asyncio.timeout(10):  # less than the request itself would wait
-        await polling.poller.confirm()
+        await polling.poller.confirm_updates()
     assert len(talk.api.calls("getUpdates")) == asked + 1
 
 

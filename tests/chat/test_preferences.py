@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.chat.preferences import SETTINGS
-from bot.chat.refusals import ADMINISTRATORS
+from bot.chat.refusals import ADMINISTRATORS_ONLY
 from bot.rendering.themes import DARK, LIGHT
 from storage import chats
 from tests.chat.talk import GROUP, ME, YOU, talking
@@ -126,7 +126,7 @@ async def test_in_groups_members_look_and_administrators_set(talk: Talk) -> None
     (card,) = await talk.ask("/settings", GROUP, user_id=ME)
     (choice,) = await talk.press(card, "Charts", ME)
     assert await talk.press(choice, "dark", ME) == []
-    assert talk.notes() == [ADMINISTRATORS]
+    assert talk.notes() == [ADMINISTRATORS_ONLY]
     assert await talk.rows("chats") == []
     await talk.press(choice, "dark", YOU)
     assert (await row(talk, GROUP))["theme"] == "dark"

@@ -11,7 +11,7 @@ import pytest
 from telegram.error import BadRequest
 
 from bot.chat.privacy import STORED
-from bot.chat.refusals import ADMINISTRATORS
+from bot.chat.refusals import ADMINISTRATORS_ONLY
 from bot.delivery import Verdict
 from bot.delivery.settle import Case, settle
 from storage import alerts, chats, events, halts, outages, outbox, privacy
@@ -204,7 +204,7 @@ async def test_in_groups_administrators_export_and_delete(home: Talk) -> None:
     before = await home.database.run(contents)
     for typed in ("/export", "/forgetme", "/forgetme yes"):
         (said,) = await home.ask(typed, GROUP, user_id=YOU)
-        assert said.text == ADMINISTRATORS
+        assert said.text == ADMINISTRATORS_ONLY
     assert await home.database.run(contents) == before
     (asked,) = await home.ask("/forgetme", GROUP, user_id=GUEST)
     assert await home.press(asked, "Delete everything", YOU) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from bot.quota import COMMANDS_A_MINUTE, Quota
+from bot.quota import COMMANDS_PER_MINUTE, Quota
 from tests.chat.talk import GROUP, ME, NOW, YOU
 
 if TYPE_CHECKING:
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 async def test_thirty_commands_a_minute_then_one_line_then_silence(talk: Talk) -> None:
-    for _ in range(COMMANDS_A_MINUTE):
+    for _ in range(COMMANDS_PER_MINUTE):
         talk.api.say(ME, "/about")
-    assert len(await talk.answers()) == COMMANDS_A_MINUTE
+    assert len(await talk.answers()) == COMMANDS_PER_MINUTE
     talk.now = NOW + dt.timedelta(seconds=20)
     (line,) = await talk.ask("/about")
     assert line.text == "That was more than 30 commands in a minute; please go on in 40 seconds."
@@ -28,7 +28,7 @@ async def test_thirty_commands_a_minute_then_one_line_then_silence(talk: Talk) -
 
 async def test_buttons_are_on_the_quota_too_and_said_over_the_chat(talk: Talk) -> None:
     (page,) = await talk.ask("/start")
-    for _ in range(COMMANDS_A_MINUTE - 1):
+    for _ in range(COMMANDS_PER_MINUTE - 1):
         talk.api.say(ME, "/about")
     await talk.answers()
     assert await talk.press(page, "Help") == await talk.press(page, "Help") == []
@@ -36,7 +36,7 @@ async def test_buttons_are_on_the_quota_too_and_said_over_the_chat(talk: Talk) -
 
 
 async def test_a_groups_talk_is_on_nobodys_quota(talk: Talk) -> None:
-    for _ in range(3 * COMMANDS_A_MINUTE):
+    for _ in range(3 * COMMANDS_PER_MINUTE):
         talk.api.say(GROUP, "good morning", user_id=ME)
         talk.api.say(GROUP, "/about@other_bot", user_id=ME)
     assert await talk.answers() == []
@@ -44,9 +44,9 @@ async def test_a_groups_talk_is_on_nobodys_quota(talk: Talk) -> None:
 
 
 async def test_administrators_who_hide_are_on_their_groups_quota(talk: Talk) -> None:
-    for _ in range(COMMANDS_A_MINUTE + 5):
+    for _ in range(COMMANDS_PER_MINUTE + 5):
         talk.api.say(GROUP, "/about", anonymous=True)
-    assert len(await talk.answers()) == COMMANDS_A_MINUTE + 1
+    assert len(await talk.answers()) == COMMANDS_PER_MINUTE + 1
     (elsewhere,) = await talk.ask("/about", GROUP - 1, anonymous=True)
     assert elsewhere.text.startswith("About")
 
@@ -55,8 +55,8 @@ def test_a_quota_survives_a_clock_that_is_put_back() -> None:
     now = NOW
     quota = Quota(lambda: now, count=2)
     assert [quota.admits(1, update) for update in range(4)] == [True, True, True, False]
-    assert quota.last_word(2) == 60
-    assert quota.last_word(1) is None
+    assert quota.take_notice(2) == 60
+    assert quota.take_notice(1) is None
     now -= dt.timedelta(hours=1)
     assert [quota.admits(1, update) for update in range(4)] == [True, True, True, False]
     now += dt.timedelta(seconds=60)
@@ -69,12 +69,12 @@ def test_who_floods_on_is_told_once_a_minute_though_a_command_is_heard_now_and_t
     heard: list[dt.datetime] = []
     told: list[dt.datetime] = []
     for update in range(
-        COMMANDS_A_MINUTE + 10 * 180
+        COMMANDS_PER_MINUTE + 10 * 180
     ):  # slowly, so that places get free one by one; then fast
-        now += dt.timedelta(seconds=1.5 if update < COMMANDS_A_MINUTE else 0.1)
+        now += dt.timedelta(seconds=1.5 if update < COMMANDS_PER_MINUTE else 0.1)
         if quota.admits(1, update):
-            (heard if quota.last_word(update) is None else told).append(now)
-    for instants, most in ((heard, COMMANDS_A_MINUTE), (told, 1)):
+            (heard if quota.take_notice(update) is None else told).append(now)
+    for instants, most in ((heard, COMMANDS_PER_MINUTE), (told, 1)):
         minutes = [
             [at for at in instants if begin <= at < begin + dt.timedelta(minutes=1)] for begin in instants
         ]

@@ -10,10 +10,10 @@ import pytest
 from telegram import Update
 
 from bot.chat.commands import BY_NAME
-from bot.chat.polling import PerChat
+from bot.chat.polling import PerChatProcessor
 from bot.chat.refusals import FAILED, UNUSABLE
 from bot.errors import BadInput
-from bot.quota import COMMANDS_A_MINUTE
+from bot.quota import COMMANDS_PER_MINUTE
 from bot.rendering.answer import Answer
 from bot.rendering.text import Html
 from storage import chats
@@ -155,7 +155,7 @@ async def test_a_chat_that_floods_leaves_room_for_the_others(talk: Talk, brake: 
     assert brake.entered == 1
     brake.go.set()
     await answering
-    assert len(talk.api.messages(ME)) == COMMANDS_A_MINUTE + 1
+    assert len(talk.api.messages(ME)) == COMMANDS_PER_MINUTE + 1
 
 
 async def test_one_picture_is_drawn_at_a_time_and_texts_do_not_wait_for_it(
@@ -206,7 +206,7 @@ async def test_long_work_is_shown_in_its_topic_until_it_is_done(
 
 
 async def test_what_an_update_raises_reaches_its_caller_and_frees_the_chat() -> None:
-    processor = PerChat()
+    processor = PerChatProcessor()
 
     async def fail() -> None:
         raise LookupError
@@ -220,7 +220,7 @@ async def test_what_an_update_raises_reaches_its_caller_and_frees_the_chat() -> 
 
 
 async def test_what_one_person_types_inline_holds_up_nobody_else(talk: Talk) -> None:
-    processor, go = PerChat(), asyncio.Event()
+    processor, go = PerChatProcessor(), asyncio.Event()
     for user_id in (ME, ME, YOU):
         talk.api.type_inline(user_id, "6m")
     first, second, other = (Update.de_json(update, talk.bot.application.bot) for update in taken(talk))

@@ -9,7 +9,7 @@ import pytest
 from telegram.error import RetryAfter
 
 from bot.delivery import DrainReport
-from bot.ratelimit import Held, seconds_of
+from bot.ratelimit import SendPostponed, seconds_of
 from storage import halts, outbox
 from storage.db import DiskFull
 from tests.delivery.office import ME, THIRD, YOU
@@ -29,7 +29,7 @@ async def ask(bot: ExtBot[int], chat_id: int) -> float:
     """Seconds for which a reply to the chat is held; 0 when it was sent."""
     try:
         await bot.send_message(chat_id, "reply")
-    except Held as error:
+    except SendPostponed as error:
         return seconds_of(error)
     return 0.0
 
@@ -86,12 +86,12 @@ async def test_what_spends_nothing_is_not_shown_in_a_halt_either(office: Office)
     office.api.fail("sendMessage", flood(LONG), times=2)
     with pytest.raises(RetryAfter):
         await office.bot.send_message(ME, "reply")
-    with pytest.raises(Held):
+    with pytest.raises(SendPostponed):
         await office.bot.send_chat_action(ME, "typing")
     await office.bot.send_chat_action(YOU, "typing")
     with pytest.raises(RetryAfter):
         await office.bot.send_message(YOU, "reply")
-    with pytest.raises(Held):
+    with pytest.raises(SendPostponed):
         await office.bot.answer_callback_query("1")
     assert (await office.bot.get_me()).is_bot
     assert len(office.api.calls("sendChatAction")) == 1

@@ -15,7 +15,7 @@ from telegram.error import (
 )
 
 from bot.delivery import Verdict, classify
-from bot.ratelimit import Held
+from bot.ratelimit import SendPostponed
 
 
 def caused(error: TelegramError, cause: Exception) -> TelegramError:
@@ -40,7 +40,7 @@ def caused(error: TelegramError, cause: Exception) -> TelegramError:
         (TimedOut(), Verdict.UNKNOWN),
         (TelegramError("Invalid server response"), Verdict.UNKNOWN),
         (RetryAfter(3), Verdict.HALTED),
-        (Held(3), Verdict.HALTED),
+        (SendPostponed(3), Verdict.HALTED),
         (Forbidden("Forbidden: bot was blocked by the user"), Verdict.LEFT),
         (Forbidden("Forbidden: bot was kicked from the supergroup chat"), Verdict.LEFT),
         (Forbidden("Forbidden: user is deactivated"), Verdict.LEFT),
