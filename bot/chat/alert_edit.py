@@ -24,8 +24,8 @@ from bot.analytics.windows import parse_date
 from bot.errors import BadInput
 from bot.rendering.alerts import created, one
 from bot.rendering.answer import Answer
-from bot.rendering.edits import choice, mirror_choice, snooze_choice
-from bot.rendering.outages import waits
+from bot.rendering.edits import edit_menu, mirror_menu, snooze_menu
+from bot.rendering.outages import waiting_note
 from bot.rendering.text import Html, bold, code, lines, short_date
 from bot.services import alerts
 from bot.services.alerts import StartedAlert, mirrored
@@ -55,7 +55,7 @@ async def edit(ask: Ask, number: int, text: str) -> Answer:
     """Another rule under the same number, starting afresh; without words, the usual changes as buttons."""
     if not text:
         shown = await alerts.show(ask.services, ask.caller, number, alerts.refuse_ended)
-        return await asyncio.to_thread(choice, shown.alert, shown.context)
+        return await asyncio.to_thread(edit_menu, shown.alert, shown.context)
     edited = await alerts.edit(
         ask.services, ask.caller, number, lambda rule, metrics: edited_rule(rule, text, metrics)
     )
@@ -68,7 +68,7 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
     if not text:
         checks = alerts.refuse_ended, alerts.refuse_paused
         shown = await alerts.show(ask.services, caller, number, *checks)
-        return snooze_choice(shown.alert, caller.chat.zone)
+        return snooze_menu(shown.alert, caller.chat.zone)
     until = snooze_end(text, caller.now, caller.chat.zone, f"/alert {number} snooze")
     snoozed = await alerts.snooze(ask.services, caller, number, until)
     if until is None:
@@ -84,7 +84,7 @@ async def pause(ask: Ask, number: int, _: str) -> Answer:
 async def resume(ask: Ask, number: int, _: str) -> Answer:
     """Judge it again, afresh as at creation: what happened meanwhile does not fire."""
     resumed = await alerts.resume(ask.services, ask.caller, number)
-    return await _shown(resumed, waits(resumed.overdue, resumed.context.market))
+    return await _shown(resumed, waiting_note(resumed.overdue, resumed.context.market))
 
 
 async def renew(ask: Ask, number: int, _: str) -> Answer:
@@ -108,7 +108,7 @@ async def back(ask: Ask, number: int, text: str) -> Answer:
     rule = await alerts.stored_rule_of(ask.services, ask.caller, number)
     mirrors = mirrored(rule)
     if not text and len(mirrors) != 1:
-        return mirror_choice(number, rule, mirrors)
+        return mirror_menu(number, rule, mirrors)
     if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= len(mirrors)):
         raise BadInput(f"“{text}” is none of the rule's conditions.", f"/alert {number} back")
     started = await alerts.create(ask.services, ask.caller, mirrors[int(text or 1) - 1])
@@ -117,7 +117,7 @@ async def back(ask: Ask, number: int, text: str) -> Answer:
 
 async def render_started(started: StartedAlert, remark: str | None = None) -> Answer:
     """An alert that starts now; `remark` says what became of what there was before."""
-    overdue = waits(started.overdue, started.context.market)
+    overdue = waiting_note(started.overdue, started.context.market)
     return await asyncio.to_thread(
         created, started.alert, started.context, started.past, remark, waits=overdue
     )

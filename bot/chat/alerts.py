@@ -14,12 +14,12 @@ from bot.errors import BadInput
 from bot.rendering.alerts import ALL, card, one
 from bot.rendering.answer import Answer
 from bot.rendering.history import PAGE, history_answer
-from bot.rendering.listing import listing
+from bot.rendering.listing import alert_list
 from bot.rendering.pushes import FIRES_SINCE_DAYS
-from bot.rendering.rule_chart import chart_answer
+from bot.rendering.rule_chart import rule_chart_answer
 from bot.rendering.text import lines
-from bot.rendering.trial import trial
-from bot.rendering.why import why as explanation_of
+from bot.rendering.trial import trial_message
+from bot.rendering.why import explanation as explanation_of
 from bot.services import alerts
 from bot.words import did_you_mean
 
@@ -64,7 +64,7 @@ class ActOnAlert:
 AlertRequest: TypeAlias = OpenGuide | CreateAlert | ShowAlert | ActOnAlert
 
 
-async def why(ask: Ask, number: int, _: str) -> Answer:
+async def explanation(ask: Ask, number: int, _: str) -> Answer:
     """The stored inputs of the last fire, judged again; before any, where the alert stands."""
     explanation = await alerts.explain(ask.services, ask.caller, number)
     alert, context = explanation.shown.alert, explanation.shown.context
@@ -79,13 +79,13 @@ async def why(ask: Ask, number: int, _: str) -> Answer:
 async def chart(ask: Ask, number: int, _: str) -> Answer:
     """Every condition over a year, with its threshold and the fires."""
     shown, fires = await alerts.show_with_fires(ask.services, ask.caller, number)
-    return await asyncio.to_thread(chart_answer, shown.alert, shown.context, ask.theme, fires)
+    return await asyncio.to_thread(rule_chart_answer, shown.alert, shown.context, ask.theme, fires)
 
 
 async def test(ask: Ask, number: int, _: str) -> Answer:
     """What the message would look like now."""
     shown, fires = await alerts.show_with_count(ask.services, ask.caller, number, FIRES_SINCE_DAYS)
-    return await asyncio.to_thread(trial, shown.alert, shown.context, fires)
+    return await asyncio.to_thread(trial_message, shown.alert, shown.context, fires)
 
 
 async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> Answer:
@@ -98,7 +98,7 @@ async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> A
 Action = Callable[["Ask", int, str], Awaitable[Answer]]
 
 # What can be done with an alert. Looks change nothing: in groups they are everybody's.
-LOOKS: dict[str, Action] = {"why": why, "chart": chart, "test": test, "history": history}
+LOOKS: dict[str, Action] = {"why": explanation, "chart": chart, "test": test, "history": history}
 CHANGES: dict[str, Action] = {
     "edit": alert_edit.edit,
     "snooze": alert_edit.snooze,
@@ -173,7 +173,7 @@ async def on_alerts(ask: Ask) -> Answer:
     if match is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
     listed = await alerts.list_alerts(ask.services, ask.caller)
-    answer = await asyncio.to_thread(listing, list(listed.alerts), listed.context, int(match[1] or 0))
+    answer = await asyncio.to_thread(alert_list, list(listed.alerts), listed.context, int(match[1] or 0))
     return replace(answer, html=lines(answer.html, *(error.sentence for error in listed.unreadable)))
 
 

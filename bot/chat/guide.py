@@ -32,16 +32,16 @@ _DATES = ("since 2010-01-04", "since 2015-01-02", "since 2020-01-02")
 
 def begin(services: Services) -> Answer:
     """The page that opens the choice."""
-    return say.begin(services.pair)
+    return say.guide_start(services.pair)
 
 
 async def guided(services: Services, caller: Caller, text: str) -> Answer:
     """The page that follows what was chosen so far; raises BadInput for what no button says."""
     words = text.split()
     if not words:
-        return say.topics()
+        return say.topic_page()
     if words[0] in say.TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
-        return say.metrics(services.pair, words[0], int("".join(words[1:])[:3] or 1))
+        return say.metric_page(services.pair, words[0], int("".join(words[1:])[:3] or 1))
     if (preset := preset_of(text)) is not None:
         return await _confirm(services, caller, preset.rule, "/alert", preset)
     metric = metrics_of(services.pair).get(words[0].lower())
@@ -57,7 +57,7 @@ async def _metric(services: Services, caller: Caller, metric: Metric, words: Seq
     back = " ".join(("/alert new", *((metric.name, *given[:-1]) if given else (say.topic_of(metric),))))
     if len(given) < len(metric.parameters) and not rest:
         parameter, market = metric.parameters[len(given)], await services.markets.current()
-        return say.parameter(line, metric, parameter, _choices(parameter, market), back)
+        return say.parameter_page(line, metric, parameter, _choices(parameter, market), back)
     if rest and rest[0] not in _OPS:
         raise BadInput(f"“{rest[0]}” is nothing to choose after “{line}”.", "/alert new")
     if len(rest) > 1:
@@ -66,8 +66,12 @@ async def _metric(services: Services, caller: Caller, metric: Metric, words: Seq
     rule = _read(f"{line} {_OPS[rest[0]] if rest else '>'} 0", context.market)
     condition = rule.conditions[0]
     if not rest:
-        return await asyncio.to_thread(say.comparison, line, metric, dict(condition.arguments), context, back)
-    return await asyncio.to_thread(say.targets, f"{line} {rest[0]}", condition, context, f"/alert new {line}")
+        return await asyncio.to_thread(
+            say.comparison_page, line, metric, dict(condition.arguments), context, back
+        )
+    return await asyncio.to_thread(
+        say.target_page, f"{line} {rest[0]}", condition, context, f"/alert new {line}"
+    )
 
 
 def _arguments(metric: Metric, words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from bot.alerts.subject import parse_subject
 from bot.analytics.windows import YTD, Window
 from bot.errors import BadInput
-from bot.rendering.compare import compare
+from bot.rendering.compare import compare_answer
 from bot.rendering.flows import flows_answer
 from bot.rendering.fundamentals import fundamentals_answer
 from bot.rendering.metric import metric_answer
-from bot.rendering.moved import why_answer
+from bot.rendering.moved import attribution_answer
 from bot.rendering.multiples import multiples_answer
 from bot.rendering.reference import metric_list
 from bot.rendering.sectors import sectors_answer
@@ -34,7 +34,7 @@ async def on_compare(ask: Ask) -> Answer:
     question = parse_question(ask.text, "/compare 3y tr asof 2020-12-11", ask.services.pair, kinds=True)
     market = await load_market(ask.services, question)
     total = question.returns(ask.preferences.total)
-    return await asyncio.to_thread(compare, market, question.asked, ask.theme, question.windows, total)
+    return await asyncio.to_thread(compare_answer, market, question.asked, ask.theme, question.windows, total)
 
 
 async def on_trend(ask: Ask) -> Answer:
@@ -66,7 +66,7 @@ async def on_why(ask: Ask) -> Answer:
     question = parse_question(ask.text, "/why ytd", ask.services.pair)
     market = await load_market(ask.services, question)
     window = question.only_window("/why ytd") or YTD
-    return await asyncio.to_thread(why_answer, market, question.asked, window)
+    return await asyncio.to_thread(attribution_answer, market, question.asked, window)
 
 
 async def on_fundamentals(ask: Ask) -> Answer:

@@ -17,9 +17,9 @@ from bot.errors import BadInput
 from bot.preferences import preferences_of
 from bot.rendering import reference
 from bot.rendering.answer import Answer
-from bot.rendering.health import RESTATED_DAYS, healths, switched_on
-from bot.rendering.status import StatusReport, about, status
-from bot.rendering.summary import summary
+from bot.rendering.health import RESTATED_DAYS, source_healths, switched_on
+from bot.rendering.status import StatusReport, about_answer, status_answer
+from bot.rendering.summary import summary_answer
 from bot.rendering.text import bold, lines
 from bot.services.alerts import active_alerts
 from bot.services.base import DAILY, context_of
@@ -49,7 +49,7 @@ async def on_start(ask: Ask) -> Answer:
             chats.reactivate(db, ask.chat_id)
 
     await ask.change(write)
-    return reference.start(ask.services.pair)
+    return reference.start_answer(ask.services.pair)
 
 
 async def on_help(ask: Ask) -> Answer:
@@ -64,7 +64,7 @@ async def on_help(ask: Ask) -> Answer:
 
 async def on_about(ask: Ask) -> Answer:
     """/about: sources and definitions."""
-    return about(ask.services.pair)
+    return about_answer(ask.services.pair)
 
 
 async def on_status(ask: Ask) -> Answer:
@@ -78,7 +78,7 @@ async def on_status(ask: Ask) -> Answer:
         return StatusReport(
             now=now,
             zone=ZoneInfo(zone_of(ask, chats.get_chat(db, ask.chat_id))),
-            sources=healths(source_rows.statuses(db), sessions, now, asked),
+            sources=source_healths(source_rows.statuses(db), sessions, now, asked),
             restated=recent(db, since=since),
             queue=outbox.pending(db),
             next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,
@@ -86,7 +86,7 @@ async def on_status(ask: Ask) -> Answer:
         )
 
     report = await ask.services.database.run(read)
-    return await asyncio.to_thread(status, market, report)
+    return await asyncio.to_thread(status_answer, market, report)
 
 
 def changes(text: str) -> bool:
@@ -204,5 +204,5 @@ async def _now(ask: Ask) -> Answer:
     context = await asyncio.to_thread(context_of, await ask.services.markets.current(), ask.services.markets)
     sessions = ask.services.markets.sessions()
     return await asyncio.to_thread(
-        partial(summary, context, standings, sessions, total=bool(ask.preferences.total))
+        partial(summary_answer, context, standings, sessions, total=bool(ask.preferences.total))
     )

@@ -264,13 +264,13 @@ def check_database(
 ) -> Iterator[Finding]:
     """Check the file, the age of the prices and what the sources last gave."""
     from bot.data.load import build_market, read_rows  # noqa: PLC0415 - late: as for the sessions
-    from bot.rendering.health import RESTATED_DAYS, findings, healths, switched_on  # noqa: PLC0415 - as above
+    from bot.rendering.health import RESTATED_DAYS, findings, source_healths, switched_on  # noqa: PLC0415 - as above
     from storage.restatements import recent  # noqa: PLC0415 - as above
 
     yield _check_integrity(database)
     market = build_market(database.run_sync(read_rows), sessions, now, config.pair)
     yield _check_prices(market, sessions, now)
-    statuses = healths(database.run_sync(sources.statuses), sessions, now, switched_on(config))
+    statuses = source_healths(database.run_sync(sources.statuses), sessions, now, switched_on(config))
     since = now - dt.timedelta(days=RESTATED_DAYS)
     restated = database.run_sync(lambda db: recent(db, since=since))
     for well, subject, words in findings(market, statuses, restated, ZoneInfo(config.time.timezone), now):

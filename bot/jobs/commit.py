@@ -143,7 +143,7 @@ def commit(
         place, rule = (result.chat_id, result.snapshot.alert.thread_id), result.snapshot.alert.rule
         if result.broken:
             stored.set_life(db, result.alert_id, Life.PAUSED, result.broken)
-            answer = pushes.paused(result.number, rule, result.broken)
+            answer = pushes.paused_message(result.number, rule, result.broken)
             _queue_notice(db, result, place, answer, "paused", quiet, now)
             continue
         for notification, event_id in _store(db, result, notifications, now):
@@ -219,7 +219,7 @@ def _set_life(
         stored.set_life(db, result.alert_id, Life.ACTIVE)
     if result.expired and result.alert is not None:
         stored.set_life(db, result.alert_id, Life.EXPIRED, "its last day has passed")
-        _queue_notice(db, result, place, pushes.ended(result.alert), "ended", quiet, now)
+        _queue_notice(db, result, place, pushes.ended_message(result.alert), "ended", quiet, now)
 
 
 def _revise(

@@ -72,9 +72,9 @@ def _end(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
             if on - made > WEEK:  # the reply to a shorter one said so
                 soon[place].append(Ending(row.number, row.rule, on))
     for place, found in soon.items():
-        _tell(db, place, "ends", found, endings.soon(found), default_zone, now)
+        _tell(db, place, "ends", found, endings.ending_soon_notice(found), default_zone, now)
     for place, found in over.items():
-        _tell(db, place, "ended", found, endings.over(found), default_zone, now)
+        _tell(db, place, "ended", found, endings.ended_notice(found), default_zone, now)
     return len(soon) + len(over)
 
 

@@ -168,13 +168,13 @@ def _stale(chat_id: int, found: Sequence[tuple[Gap, Sequence[Reader]]], market: 
     gaps = [gap for gap, _ in found]
     affected = {reader.alert.number: reader.alert for _, group in found for reader in group}
     threads = {reader.thread_id for _, group in found for reader in group}
-    answer = say.stale(gaps, [affected[number] for number in sorted(affected)], market)
+    answer = say.outage_notice(gaps, [affected[number] for number in sorted(affected)], market)
     return _Notice(chat_id, STALE, gaps, answer, threads)
 
 
 def _back(db: sqlite_utils.Database, chat_id: int, gaps: Sequence[Gap], market: Market) -> _Notice:
     threads = {row.thread_id for row in stored.alerts_of(db, chat_id)}
-    return _Notice(chat_id, BACK, gaps, say.back(gaps, market), threads)
+    return _Notice(chat_id, BACK, gaps, say.recovery_notice(gaps, market), threads)
 
 
 def _send(db: sqlite_utils.Database, notice: _Notice, default_zone: str, now: dt.datetime) -> None:

@@ -117,10 +117,10 @@ def _message(
     standing, event = _standing(deferred), Event.from_json(row.detail.event)
     if row.transition == WITHDRAWN:
         revision = Revision.from_json(row.detail.revision or "")
-        return corrections.correction(standing, event, revision, context, row.detail.source)
+        return corrections.correction_notice(standing, event, revision, context, row.detail.source)
     late = Notifier(context).sessions_late(standing.rule, event)
     said = f"Held back {_WHY[row.held or '']}; {_state_since(row, event, context)}."
-    return pushes.fired(standing, event, context, deferred.fires, late, held=(capital(said),))
+    return pushes.fired_message(standing, event, context, deferred.fires, late, held=(capital(said),))
 
 
 def _standing(deferred: Deferred) -> AlertView:

@@ -16,7 +16,7 @@ from bot.jobs.local_time import due_instant
 from bot.preferences import preferences_of, zone_of
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.numbers import localized
-from bot.rendering.summary import summary
+from bot.rendering.summary import summary_answer
 from bot.rendering.text import bold, lines
 from bot.services.alerts import active_alerts
 from bot.services.base import DAILY, context_of
@@ -87,7 +87,7 @@ async def _one(
     sessions = services.markets.sessions()
     try:
         answer = await asyncio.to_thread(
-            summary, context, standings, sessions, late=late, total=bool(preferred.total)
+            summary_answer, context, standings, sessions, late=late, total=bool(preferred.total)
         )
     except NoData as error:
         answer = Answer(lines(bold("Daily summary"), str(error)))

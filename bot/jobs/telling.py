@@ -172,7 +172,7 @@ class Notifier:
         if restated or not (listed or deferred):
             fires = earlier_fires[result.alert_id, event.session] + _fires_before(result, event)
             late, since = self.sessions_late(rule, event), state_since(event, result.bars)
-            text = pushes.fired(alert, event, context, fires, late, became=since)
+            text = pushes.fired_message(alert, event, context, fires, late, became=since)
             notification = replace(notification, text=text)
         return notification
 
@@ -215,7 +215,9 @@ def _correction(
 ) -> Answer:
     if alert_event.revision is None:
         raise LookupError("an event is withdrawn for a revision")
-    return corrections.correction(alert, alert_event.event, alert_event.revision, context, detail.source)
+    return corrections.correction_notice(
+        alert, alert_event.event, alert_event.revision, context, detail.source
+    )
 
 
 def state_since(event: Event, bars: Sequence[Bar]) -> str:

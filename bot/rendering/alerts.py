@@ -12,17 +12,17 @@ from bot.alerts.view import Life
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.answer import SAMPLE, Answer, Button
-from bot.rendering.figures import begins_last
+from bot.rendering.figures import latest_starting_condition
 from bot.rendering.standing import (
-    armed,
-    ending,
+    armed_phrase,
+    ending_phrase,
     ends_soon,
     figures,
     next_check,
-    rearm,
-    sentence,
+    rearm_phrase,
+    state_sentence,
     title,
-    waiting,
+    waiting_phrase,
 )
 from bot.rendering.text import bold, lines, short_date
 from bot.words import capital
@@ -88,9 +88,9 @@ def created(
         *figures(standing, context),
         waits,
         _begins(standing),
-        rearm(standing, context),
+        rearm_phrase(standing, context),
         often(frequency, standing.rule, context),
-        ending(standing),
+        ending_phrase(standing),
         next_check(context) if standing.life is Life.ACTIVE else None,
     )
     return Answer(html, buttons=(*card(standing), ALL))
@@ -104,7 +104,7 @@ def _begins(standing: AlertView) -> str:
         return "Paused: resume it to be told."
     if standing.state.status is Status.FIRED:
         return "True already, so nothing is sent now."
-    return f"{capital(armed(standing.state))}: a message comes when it turns true."
+    return f"{capital(armed_phrase(standing.state))}: a message comes when it turns true."
 
 
 def one(standing: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
@@ -115,11 +115,11 @@ def one(standing: AlertView, context: EvaluationContext, *, remark: str | None =
         title(standing),
         bold(SAMPLE) if context.market.is_sample else None,
         bold(remark) if remark else None,
-        sentence(standing, context.zone),
-        waiting(standing, context),
+        state_sentence(standing, context.zone),
+        waiting_phrase(standing, context),
         *figures(standing, context),
-        rearm(standing, context) if alive else None,
-        ending(standing),
+        rearm_phrase(standing, context) if alive else None,
+        ending_phrase(standing),
         next_check(context) if standing.life is Life.ACTIVE else None,
     )
     renew: tuple[tuple[Button, ...], ...] = (
@@ -130,7 +130,7 @@ def one(standing: AlertView, context: EvaluationContext, *, remark: str | None =
 
 def often(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:
     """How often a rule would have fired, and since when there is history of all its conditions."""
-    last = begins_last(rule, context.histories)
+    last = latest_starting_condition(rule, context.histories)
     if frequency.since is None or frequency.until is None:
         of = f" of {last}" if len(rule.conditions) > 1 else ""
         return f"How often it would have fired: {NOT_AVAILABLE}, no history{of}."

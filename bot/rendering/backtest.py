@@ -21,8 +21,8 @@ from bot.errors import NoData
 from bot.rendering.alerts import times
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Marks, rule_chart
-from bot.rendering.figures import begins_last
-from bot.rendering.rule_chart import drawn_leg, rule_look
+from bot.rendering.figures import latest_starting_condition
+from bot.rendering.rule_chart import condition_panel, rule_look
 from bot.rendering.tables import table
 from bot.rendering.text import bold, code, lines, pre, short_date
 
@@ -53,7 +53,7 @@ class Backtest:
     after: list[Outcome]
 
 
-def run(rule: Rule, market: Market, histories: Histories, years: int) -> Backtest:
+def run_backtest(rule: Rule, market: Market, histories: Histories, years: int) -> Backtest:
     """The live step over the last `years`; raises NoData when no input has any history."""
     require_end(market)
     history = histories.course(rule, None, market.sessions)
@@ -65,7 +65,7 @@ def run(rule: Rule, market: Market, histories: Histories, years: int) -> Backtes
         fires,
         fires.since,
         fires.until,
-        begins_last(rule, histories),
+        latest_starting_condition(rule, histories),
         without_band(rule, history, years),
         outcomes(fires.dates, trend.ratio(market), fires.since),
     )
@@ -89,7 +89,7 @@ def backtest_answer(
 
     `name` is a preset's: its buttons go by it, where the rule itself might be too long for one.
     """
-    tested = run(rule, market, histories, years)
+    tested = run_backtest(rule, market, histories, years)
     fires = tested.fires
     metrics = metrics_of(market.pair)
     html = lines(
@@ -174,7 +174,7 @@ def _rows(after: list[Outcome]) -> list[tuple[str, ...]]:
 def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest) -> ChartSpec:
     """Every condition that has a figure in the span, one above the other, the fires marked."""
     begin = pd.Timestamp(tested.begin)
-    drawn = [drawn_leg(condition, histories, begin) for condition in tested.rule.conditions]
+    drawn = [condition_panel(condition, histories, begin) for condition in tested.rule.conditions]
     look = rule_look(f"Backtest: {tested.rule}", tested.rule, market, theme)
     fires = [pd.Timestamp(day) for day in tested.fires.dates]
     marks = Marks(fires, "fired") if fires else None

@@ -49,21 +49,21 @@ def new_figure(
     FigureCanvasAgg(figure)
     title = figure.text(0.02, 1 - 0.08 / height, "", va="top", weight="bold")
     footer = figure.text(0.02, 0.08 / height, "", va="bottom")
-    _say(title, theme.ink, TITLE)
-    _say(footer, theme.muted, TEXT)
+    _style_text(title, theme.ink, TITLE)
+    _style_text(footer, theme.muted, TEXT)
     if look.sample:
         stamp = figure.text(0.45, 0.5, "sample data", ha="center", va="center", alpha=0.16, rotation=18)
-        _say(stamp, theme.muted, 50)
+        _style_text(stamp, theme.muted, 50)
     top = (0.14 + _wrap(title, look.title) * TITLE * _LEADING / 72) / height
     bottom = (0.14 + _wrap(footer, look.source, note) * TEXT * _LEADING / 72) / height
     figure.set_layout_engine("constrained", rect=(0.005, bottom, 0.99, 1 - top - bottom))
     axes = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=list(ratios))[:, 0]
     for panel in axes:
-        _dress(panel, theme)
+        _style_axes(panel, theme)
     return figure, list(axes)
 
 
-def _say(text: Text, colour: str, size: float) -> None:
+def _style_text(text: Text, colour: str, size: float) -> None:
     """Dress a text; never as a formula, for which "$1bn and $2bn" would be taken."""
     text.set(color=colour, fontsize=size, parse_math=False, linespacing=_LEADING)
 
@@ -79,12 +79,12 @@ def _wrap(text: Text, *paragraphs: str) -> int:
     return len(lines)
 
 
-def head(axes: Axes, title: str, theme: Theme) -> None:
+def set_panel_title(axes: Axes, title: str, theme: Theme) -> None:
     """A panel's own title."""
-    _say(axes.set_title(title, loc="left"), theme.muted, TEXT)
+    _style_text(axes.set_title(title, loc="left"), theme.muted, TEXT)
 
 
-def _dress(axes: Axes, theme: Theme) -> None:
+def _style_axes(axes: Axes, theme: Theme) -> None:
     """A quiet frame: horizontal grid, a base line, no box."""
     axes.set_facecolor("none")
     for side, spine in axes.spines.items():
@@ -95,22 +95,22 @@ def _dress(axes: Axes, theme: Theme) -> None:
     axes.tick_params(axis="x", length=3)
 
 
-def draw(
+def draw_lines(
     axes: Axes, lines: Sequence[Line], unit: Unit, theme: Theme, kind: Kind = "line", *, most: int = 5
 ) -> None:
     """The lines (the first as bars where asked), their end labels and the value axis."""
     for line in lines:
         if kind == "bar" and line is lines[0]:
-            _bars(axes, line)
+            _draw_bars(axes, line)
         else:
-            _stroke(axes, line)
+            _draw_line(axes, line)
         _label_end(axes, line, unit)
-    low, high = scale(axes, lines, unit, most, shown=() if kind == "line" else (0.0,))
+    low, high = set_value_axis(axes, lines, unit, most, shown=() if kind == "line" else (0.0,))
     if unit.signed and low < 0 < high:
         axes.axhline(0, color=theme.muted, lw=0.8, zorder=1)
 
 
-def scale(
+def set_value_axis(
     axes: Axes, lines: Sequence[Line], unit: Unit, most: int = 5, *, shown: Sequence[float] = ()
 ) -> tuple[float, float]:
     """A value axis that holds the lines and the values to be shown; its two ends."""
@@ -121,7 +121,7 @@ def scale(
     return low, high
 
 
-def _stroke(axes: Axes, line: Line) -> None:
+def _draw_line(axes: Axes, line: Line) -> None:
     """A line with its gaps; a value between two gaps, which has no segment, as a dot."""
     x, y, colour = line.x, line.y, line.colour
     known = np.isfinite(np.concatenate([[np.nan], y, [np.nan]]))
@@ -131,7 +131,7 @@ def _stroke(axes: Axes, line: Line) -> None:
     axes.plot(x[alone], y[alone], color=colour, ls="", marker="o", ms=line.width + 1, zorder=3)
 
 
-def _bars(axes: Axes, line: Line) -> None:
+def _draw_bars(axes: Axes, line: Line) -> None:
     """A bar from zero per value, as wide as the sessions allow."""
     span = max(float(line.x[-1] - line.x[0]), 1.0)
     width = min(max(0.6 * 280 / span, 0.7), 12.0)  # the panel is about 280 points wide
@@ -139,7 +139,7 @@ def _bars(axes: Axes, line: Line) -> None:
     axes.vlines(line.x[known], 0, line.y[known], colors=line.colour, linewidth=width, zorder=3)
 
 
-def mark(axes: Axes, points: pd.Series, theme: Theme) -> None:
+def draw_marks(axes: Axes, points: pd.Series, theme: Theme) -> None:
     """Open circles on the line."""
     x = days(pd.DatetimeIndex(points.index))
     axes.plot(
@@ -163,10 +163,10 @@ def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
         gid=LABEL,
         arrowprops=tie,
     )
-    _say(label, line.colour, TEXT)
+    _style_text(label, line.colour, TEXT)
 
 
-def finish(figure: Figure, axes: Sequence[Axes], index: pd.DatetimeIndex) -> None:
+def finish_layout(figure: Figure, axes: Sequence[Axes], index: pd.DatetimeIndex) -> None:
     """Date axis, layout, then the heights of the end labels, which need the layout."""
     x = days(index)
     air = max(0.015 * (x[-1] - x[0]), 0.5)
@@ -178,7 +178,7 @@ def finish(figure: Figure, axes: Sequence[Axes], index: pd.DatetimeIndex) -> Non
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for panel in axes:
-        _settle(panel)
+        _place_end_labels(panel)
 
 
 def value_ticks(low: float, high: float, unit: Unit, most: int = 5) -> Ticks:
@@ -210,7 +210,7 @@ def date_ticks(first: float, last: float) -> Ticks:
     return places, labels
 
 
-def _settle(axes: Axes) -> None:
+def _place_end_labels(axes: Axes) -> None:
     """Move the end labels of a panel apart, as near to the ends of their lines as they can stand."""
     from matplotlib.text import Text  # noqa: PLC0415 - late, with all of matplotlib
 

@@ -10,7 +10,7 @@ from bot.analytics.performance import performance
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, Window
 from bot.rendering.answer import heading, sources
-from bot.rendering.common import based
+from bot.rendering.common import window_with_base
 from bot.rendering.text import Html, lines, short_date
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _card(market: Market, asked: Asked, window: Window, kinds: Sequence[bool]) -
     until = short_date(require_end(market))
     html = lines(
         heading(both, market, asked),
-        f"Over {based(window, first.base)} to {until}:" if first.base is not None else None,
+        f"Over {window_with_base(window, first.base)} to {until}:" if first.base is not None else None,
         *sentences,
         sources({"prices": market.source("prices").label}),
     )

@@ -15,7 +15,16 @@ import pandas as pd
 
 from bot.analytics.units import LEVEL, PERCENT, USD, Unit
 from bot.rendering import captions
-from bot.rendering.canvas import HEIGHT, draw, finish, head, mark, new_figure, png, scale
+from bot.rendering.canvas import (
+    HEIGHT,
+    draw_lines,
+    draw_marks,
+    finish_layout,
+    new_figure,
+    png,
+    set_panel_title,
+    set_value_axis,
+)
 from bot.rendering.lines import (
     Kind,
     Line,
@@ -24,12 +33,12 @@ from bot.rendering.lines import (
     Sheet,
     Threshold,
     finite,
-    legs,
-    levels,
-    nothing,
+    fund_lines,
+    nothing_to_draw,
     panel_lines,
-    strokes,
+    styled_lines,
     summed,
+    threshold_lines,
     trimmed,
 )
 
@@ -80,14 +89,14 @@ def compare_chart(returns: pd.DataFrame, look: Look, panel: Panel | None = None)
 
 def compare_figure(returns: pd.DataFrame, look: Look, panel: Panel | None = None) -> Figure:
     """The figure of `compare_chart`."""
-    above = legs(returns, look)
+    above = fund_lines(returns, look)
     below = panel_lines(panel, returns.index, look.theme)
     figure, axes = new_figure(look, ratios=(2.3, 1.0) if below else (1.0,))
-    draw(axes[0], above, PERCENT, look.theme)
+    draw_lines(axes[0], above, PERCENT, look.theme)
     if panel is not None and below:
-        draw(axes[1], below, LEVEL, look.theme, most=3)
-        head(axes[1], panel.title, look.theme)
-    finish(figure, axes, pd.DatetimeIndex(returns.index))
+        draw_lines(axes[1], below, LEVEL, look.theme, most=3)
+        set_panel_title(axes[1], panel.title, look.theme)
+    finish_layout(figure, axes, pd.DatetimeIndex(returns.index))
     return figure
 
 
@@ -122,12 +131,12 @@ def metric_figure(
 ) -> Figure:
     """The figure of `metric_chart`."""
     shown = trimmed(summed(series, kind), look)
-    lines = [Line(shown, look.theme.lines[0]), *levels(threshold, shown, look.theme)]
+    lines = [Line(shown, look.theme.lines[0]), *threshold_lines(threshold, shown, look.theme)]
     figure, axes = new_figure(look, note=f"○ {marks.name}" if marks else "")
-    draw(axes[0], lines, unit, look.theme, kind)
+    draw_lines(axes[0], lines, unit, look.theme, kind)
     if marks is not None:
-        mark(axes[0], shown.reindex(marks.on(shown)), look.theme)
-    finish(figure, axes, pd.DatetimeIndex(shown.index))
+        draw_marks(axes[0], shown.reindex(marks.on(shown)), look.theme)
+    finish_layout(figure, axes, pd.DatetimeIndex(shown.index))
     return figure
 
 
@@ -160,13 +169,13 @@ def rule_figure(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None
     note = f"○ {marks.name}" if marks else ""
     figure, axes = new_figure(look, ratios=(1.0,) * len(parts), note=note)
     for panel, leg, series in zip(axes, parts, shown, strict=True):
-        lines = [Line(series, look.theme.lines[0]), *levels(leg.threshold, series, look.theme)]
-        draw(panel, lines, leg.unit, look.theme, most=5 if len(parts) == 1 else 3)
+        lines = [Line(series, look.theme.lines[0]), *threshold_lines(leg.threshold, series, look.theme)]
+        draw_lines(panel, lines, leg.unit, look.theme, most=5 if len(parts) == 1 else 3)
         if len(parts) > 1:
-            head(panel, leg.name, look.theme)
+            set_panel_title(panel, leg.name, look.theme)
         if marks is not None:
-            mark(panel, series.reindex(marks.on(series)), look.theme)
-    finish(figure, axes, _together(shown))
+            draw_marks(panel, series.reindex(marks.on(series)), look.theme)
+    finish_layout(figure, axes, _together(shown))
     return figure
 
 
@@ -178,10 +187,10 @@ def flows_chart(flows: pd.DataFrame, look: Look) -> Chart:
 
 def flows_figure(flows: pd.DataFrame, look: Look) -> Figure:
     """The figure of `flows_chart`."""
-    lines = legs(flows.cumsum(), look)
+    lines = fund_lines(flows.cumsum(), look)
     figure, axes = new_figure(look)
-    draw(axes[0], lines, USD, look.theme, "cumulative")
-    finish(figure, axes, pd.DatetimeIndex(flows.index))
+    draw_lines(axes[0], lines, USD, look.theme, "cumulative")
+    finish_layout(figure, axes, pd.DatetimeIndex(flows.index))
     return figure
 
 
@@ -194,17 +203,17 @@ def sheets_chart(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) 
 
 def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Figure:
     """The figure of `sheets_chart`; a sheet without any value is left out."""
-    drawn = [(sheet, lines) for sheet in sheets if (lines := strokes(sheet, look.theme))]
+    drawn = [(sheet, lines) for sheet in sheets if (lines := styled_lines(sheet, look.theme))]
     if not drawn:
-        raise nothing(look)
+        raise nothing_to_draw(look)
     everything = [line for _, lines in drawn for line in lines]
     figure, axes = new_figure(look, ratios=(1.0,) * len(drawn), more=HEIGHT - 1)
     for panel, (sheet, lines) in zip(axes, drawn, strict=True):
-        draw(panel, lines, unit, look.theme)
-        scale(panel, everything, unit, shown=(level,))
+        draw_lines(panel, lines, unit, look.theme)
+        set_value_axis(panel, everything, unit, shown=(level,))
         panel.axhline(level, color=look.theme.muted, lw=0.8, zorder=1)
-        head(panel, sheet.title, look.theme)
-    finish(figure, axes, _together(line.series for line in everything))
+        set_panel_title(panel, sheet.title, look.theme)
+    finish_layout(figure, axes, _together(line.series for line in everything))
     return figure
 
 

@@ -40,7 +40,7 @@ def chart_look(
     return Look(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
 
 
-def titled(window: Window) -> str:
+def window_title(window: Window) -> str:
     """A window as it stands in a title: "since 30 Sep 2020"."""
     return f"since {short_date(window.since)}" if window.since is not None else str(window)
 
@@ -63,17 +63,17 @@ def _word(value: object) -> str:
         return value
     if isinstance(value, dt.date):
         return f"from {short_date(value)}"
-    return titled(value) if isinstance(value, Window) else str(value)
+    return window_title(value) if isinstance(value, Window) else str(value)
 
 
-def based(window: Window, base: pd.Timestamp) -> str:
+def window_with_base(window: Window, base: pd.Timestamp) -> str:
     """A window with the session of its base close; `since` a session says it already."""
     if window.since == base.date():
         return str(window)
     return f"{window} {short_date(base)}"
 
 
-def fact_labels(market: Market) -> str:
+def fact_sources(market: Market) -> str:
     """Sources of both funds' facts, "" without any."""
     labels = dict.fromkeys(market.source(f"facts:{ticker}").label for ticker in market.pair.tickers)
     return ", ".join(label for label in labels if label != "no data")
@@ -150,7 +150,7 @@ def flagged_days(flow: flows.FlowSummary) -> str:
     return f"{count} {flag} {short_date(day)}: /flows"
 
 
-def aside(market: Market, ticker: str) -> list[str]:
+def left_out_notes(market: Market, ticker: str) -> list[str]:
     """What is left out of one fund's counts: those made of assets, those of days closed, other sources'."""
     facts = market.fund(ticker)
     made = counts.derived(facts)
@@ -163,7 +163,7 @@ def aside(market: Market, ticker: str) -> list[str]:
     return [*sentences, *(f"{note}" for note in market.notes.get(f"facts:{ticker}", ()))]
 
 
-def absence(market: Market, ticker: str) -> str:
+def no_flow_reason(market: Market, ticker: str) -> str:
     """Why there is no flow of a fund: nothing stored, or only what cannot give one."""
     if market.fund(ticker).empty:
         return "no fund facts"

@@ -11,7 +11,15 @@ from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, Asked, Window
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Panel, compare_chart
-from bot.rendering.common import AVERAGE, based, chart_look, fact_labels, flow_line, multiple_line, ratio_line
+from bot.rendering.common import (
+    AVERAGE,
+    chart_look,
+    fact_sources,
+    flow_line,
+    multiple_line,
+    ratio_line,
+    window_with_base,
+)
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, lines, pre, short_date
 
@@ -37,7 +45,7 @@ WINDOWS = (
 _YEAR = 372  # days: a year that begins before a weekend and ends after one
 
 
-def compare(
+def compare_answer(
     market: Market, asked: Asked, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
 ) -> Answer:
     """Price and total return of both funds (or the one asked for) over WINDOWS and `extra`."""
@@ -59,7 +67,7 @@ def compare(
         sources(
             {
                 "prices": market.source("prices").label,
-                "flows": fact_labels(market),
+                "flows": fact_sources(market),
                 "multiples": market.source("multiples").label,
             }
         ),
@@ -97,7 +105,7 @@ def _a_year(pair: Pair, row: Performance) -> str | None:
 
 def _bases(rows: Sequence[Performance]) -> str:
     """The close each window starts from."""
-    parts = [based(row.window, row.base) for row in rows if row.base is not None]
+    parts = [window_with_base(row.window, row.base) for row in rows if row.base is not None]
     lacking = [str(row.window) for row in rows if row.base is None]
     sentences = [f"Base closes: {', '.join(parts)}."] if parts else []
     if lacking:

@@ -12,7 +12,7 @@ from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.alerts import buttons
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.figures import distance
-from bot.rendering.standing import sentence
+from bot.rendering.standing import state_sentence
 from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bot.alerts.view import AlertView, EvaluationContext
 
 
-def correction(
+def correction_notice(
     standing: AlertView, event: Event, revision: Revision, context: EvaluationContext, source: str
 ) -> Answer:
     """The message that takes back what was told: the figures then and now, and where the alert stands."""
@@ -40,7 +40,7 @@ def correction(
             else ()
         ),
         *(_now(rule, revision.event)),
-        sentence(standing),
+        state_sentence(standing),
         f"Source: {source}.",
     )
     return Answer(html, buttons=(buttons(standing.number, standing.life),))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from bot.alerts.rule import CROSSES, Rule
 from bot.analytics.sessions import EXCHANGE
 from bot.rendering.answer import SAMPLE, Answer, Button
-from bot.rendering.standing import figures, sentence, title
+from bot.rendering.standing import figures, state_sentence, title
 from bot.rendering.text import Html, bold, code, lines
-from bot.rendering.thresholds import neighbours
+from bot.rendering.thresholds import neighbouring_targets
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -25,7 +25,7 @@ _FLAGS = (
 )
 
 
-def choice(standing: AlertView, context: EvaluationContext) -> Answer:
+def edit_menu(standing: AlertView, context: EvaluationContext) -> Answer:
     """The line to copy and change, and the usual changes as buttons."""
     number, rule = standing.number, standing.rule
     html = lines(
@@ -46,7 +46,7 @@ def _levels(standing: AlertView, context: EvaluationContext) -> tuple[tuple[Butt
     rows = []
     for at, condition in enumerate(standing.rule.conditions, start=1):
         row = []
-        for target in neighbours(condition, context):
+        for target in neighbouring_targets(condition, context):
             words = f"{'cross' if condition.op == CROSSES else condition.op} {target}"
             leg = f"leg {at} " if several else ""
             label = f"{condition.metric} {words}" if several else f"{condition.op} {target}"
@@ -76,12 +76,12 @@ def _back(standing: AlertView) -> tuple[Button, ...]:
     return (("Back", f"/alert {standing.number}"),)
 
 
-def snooze_choice(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
+def snooze_menu(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     """The question for how long."""
     number = standing.number
     html = lines(
         title(standing),
-        sentence(standing, zone),
+        state_sentence(standing, zone),
         "Snooze it for how long? What fires meanwhile comes as one message at the end.",
         Html("").join(("Or type ", code(f"/alert {number} snooze until 2030-12-31"))),
     )
@@ -90,7 +90,7 @@ def snooze_choice(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     return Answer(html, buttons=(spans, *end, _back(standing)))
 
 
-def mirror_choice(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
+def mirror_menu(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
     """Why there is no single mirrored rule, and what there is instead."""
     if not mirrors:
         html = lines(

@@ -22,7 +22,7 @@ class Ending:
     on: dt.date
 
 
-def soon(endings: Sequence[Ending]) -> Answer:
+def ending_soon_notice(endings: Sequence[Ending]) -> Answer:
     """Alerts that end within days, each with a button that keeps it for another year."""
     if len(endings) == 1:
         (ending,) = endings
@@ -34,7 +34,7 @@ def soon(endings: Sequence[Ending]) -> Answer:
     return _many(head, endings)
 
 
-def over(endings: Sequence[Ending]) -> Answer:
+def ended_notice(endings: Sequence[Ending]) -> Answer:
     """Alerts whose last day has passed."""
     if len(endings) == 1:
         (ending,) = endings

@@ -29,7 +29,7 @@ _RELATIVE = {LEVEL.name, MULTIPLE.name}
 CURRENT = "current"
 
 
-def place(history: pd.Series) -> str | None:
+def percentile_phrase(history: pd.Series) -> str | None:
     """Where the last value stands in its own history, e.g. "percentile 12 (n = 2,757 since 31 Dec 2009)".
 
     100 is the highest value there was; None without at least two values.
@@ -41,7 +41,7 @@ def place(history: pd.Series) -> str | None:
     return f"percentile {math.floor(rank)} (n = {len(known):,} since {short_date(known.index[0])})"
 
 
-def begins_last(rule: Rule, histories: Histories) -> Condition:
+def latest_starting_condition(rule: Rule, histories: Histories) -> Condition:
     """The condition whose history, with something to compare it with, begins last; one without any first."""
 
     def first(condition: Condition) -> pd.Timestamp:
@@ -72,14 +72,14 @@ def source_line(rule: Rule, market: Market, old: int) -> str:
     return f"{word}: {'; '.join(labels)}, {age_phrase(old) or CURRENT}."
 
 
-def goal(target: Target, level: float, unit: Unit) -> str:
+def target_phrase(target: Target, level: float, unit: Unit) -> str:
     """A target in words: an amount as it was typed, one that moves with its level of the day."""
     if target.kind == AMOUNT:
         return str(target).replace("-", MINUS)
     return f"{target} ({unit.show(level)})"
 
 
-def points(unit: Unit) -> Unit:
+def difference_unit(unit: Unit) -> Unit:
     """The unit of a difference: that of two percentages is percentage points."""
     return POINTS if unit.symbol == "%" else unit
 
@@ -92,10 +92,10 @@ def width(unit: Unit, difference: float) -> str:
 def distance(condition: Condition, value: float, level: float) -> str:
     """How far a value is from its target and on which side: "0.73% above sma 200 (0.4642)"."""
     unit, gap = METRICS[condition.metric].unit, value - level
-    aim = goal(condition.target, level, unit)
+    aim = target_phrase(condition.target, level, unit)
     if gap == 0:
         return f"exactly at {aim}"
     side = "above" if gap > 0 else "below"
     relative = unit.name in _RELATIVE and level != 0
-    shown = width(PERCENT, 100 * gap / level) if relative else width(points(unit), gap)
+    shown = width(PERCENT, 100 * gap / level) if relative else width(difference_unit(unit), gap)
     return f"{shown} {side} {aim}" if any(digit in shown for digit in "123456789") else f"just {side} {aim}"

@@ -15,7 +15,14 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, Asked, Window
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import flows_chart
-from bot.rendering.common import absence, aside, based, chart_look, fact_labels, titled
+from bot.rendering.common import (
+    chart_look,
+    fact_sources,
+    left_out_notes,
+    no_flow_reason,
+    window_title,
+    window_with_base,
+)
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 from bot.words import counted
@@ -72,15 +79,15 @@ def _reading(market: Market, window: Window) -> Html | None:
         "out of": [ticker for ticker, dollars in dollars_of.items() if dollars and dollars < 0],
     }
     went = [f"{way} {' and '.join(funds)}" for way, funds in ways.items() if funds]
-    return bold(f"Reading, {titled(window)}") + f": money went {', '.join(went)}." if went else None
+    return bold(f"Reading, {window_title(window)}") + f": money went {', '.join(went)}." if went else None
 
 
 def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
     """Count, assets and age of one fund, its flow over each window, its flagged days."""
     frame = flows.prepared(market, ticker)
     if frame.empty:
-        html = bold(ticker) + f": {NOT_AVAILABLE}, {absence(market, ticker)}"
-        return lines(html, *aside(market, ticker))
+        html = bold(ticker) + f": {NOT_AVAILABLE}, {no_flow_reason(market, ticker)}"
+        return lines(html, *left_out_notes(market, ticker))
     end = frame.index[-1]
     summaries = [flows.summary(frame, window, market.anchor) for window in windows]
     rows = [
@@ -94,14 +101,14 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         bold(ticker)
         + f": {count}, ${assets / 1e9:,.1f}bn, as reported for {short_date(end)}{f', {old}' if old else ''}"
     )
-    bases = ", ".join(based(f.window, f.base) for f in summaries if f.base is not None)
+    bases = ", ".join(window_with_base(f.window, f.base) for f in summaries if f.base is not None)
     return lines(
         head,
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
         _by_assets(market, ticker),
         *_flags(summaries),
-        *aside(market, ticker),
+        *left_out_notes(market, ticker),
     )
 
 
@@ -155,5 +162,5 @@ def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
             columns[ticker].iloc[0] = 0.0
     since = f" since {short_date(min(column.index[0] for column in columns.values()))}" if columns else ""
     last = max((column.index[-1] for column in columns.values()), default=None)
-    look = chart_look(f"Money into the funds{since}", market, theme, fact_labels(market), last)
+    look = chart_look(f"Money into the funds{since}", market, theme, fact_sources(market), last)
     return partial(flows_chart, pd.DataFrame(columns), look)

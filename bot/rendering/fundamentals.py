@@ -13,7 +13,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.units import INDEX, NOT_AVAILABLE
 from bot.rendering.answer import Answer, Button, heading, sources
 from bot.rendering.charts import Sheet, sheets_chart
-from bot.rendering.common import chart_look, titled
+from bot.rendering.common import chart_look, window_title
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
@@ -70,7 +70,7 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
         for ticker in market.pair.tickers
     }
     html = lines(
-        heading(f"Implied fundamentals, {titled(window)}", market, asked),
+        heading(f"Implied fundamentals, {window_title(window)}", market, asked),
         f"Per share = price / multiple, {convention}; base = 100.",
         *(_fund(market, ticker, chosen, rows) for ticker, rows in funds.items()),
         "",

@@ -16,10 +16,10 @@ from bot.analytics.units import MINUS
 from bot.rendering.alerts import often, suggestions
 from bot.rendering.answer import SAMPLE, Answer, Button, in_rows
 from bot.rendering.common import subject_title
-from bot.rendering.standing import figures, rearm
+from bot.rendering.standing import figures, rearm_phrase
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, code, lines, pre, short_date
-from bot.rendering.thresholds import suggested
+from bot.rendering.thresholds import suggested_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ _COMPARISONS = (("rises above", ">"), ("falls below", "<"), ("crosses, either wa
 _FEW = 3  # buttons of a row
 
 
-def begin(pair: Pair) -> Answer:
+def guide_start(pair: Pair) -> Answer:
     """Rules that are ready, and the way to one's own."""
     html = lines(
         bold("Tell you when?"),
@@ -55,7 +55,7 @@ def begin(pair: Pair) -> Answer:
     return Answer(html, buttons=suggestions())
 
 
-def topics() -> Answer:
+def topic_page() -> Answer:
     """The question what it is about."""
     rows = tuple(((question, f"/alert new {topic}"),) for topic, question in TOPICS.items())
     return Answer(lines(bold("A rule of your own"), "What is it about?"), buttons=(*rows, _back("/alert")))
@@ -68,7 +68,7 @@ def topic_of(metric: Metric) -> str:
     return {"facts": "flows", "multiples": "valuation"}.get(metric.part, "trend")
 
 
-def metrics(pair: Pair, topic: str, page: int) -> Answer:
+def metric_page(pair: Pair, topic: str, page: int) -> Answer:
     """The metrics of a topic, six a page; the page nearest to the number asked for."""
     on_topic = [metric for metric in metrics_of(pair).values() if topic_of(metric) == topic]
     last = (len(on_topic) - 1) // A_PAGE
@@ -86,7 +86,7 @@ def metrics(pair: Pair, topic: str, page: int) -> Answer:
     return Answer(html, buttons=(*rows, *((turns,) if turns else ()), _back("/alert new")))
 
 
-def parameter(line: str, metric: Metric, asked: Parameter, choices: Sequence[str], back: str) -> Answer:
+def parameter_page(line: str, metric: Metric, asked: Parameter, choices: Sequence[str], back: str) -> Answer:
     """The question for one argument."""
     question = {
         "count": "Over how many sessions?",
@@ -107,7 +107,7 @@ def _label(asked: Parameter, word: str) -> str:
     return f"{name} (usual)" if word == str(asked.default).lower() and asked.kind != "fund" else name
 
 
-def comparison(
+def comparison_page(
     line: str, metric: Metric, arguments: dict[str, Argument], context: EvaluationContext, back: str
 ) -> Answer:
     """The question whether above, below, or either way."""
@@ -125,10 +125,10 @@ def comparison(
     return Answer(html, buttons=(*rows, _back(back)))
 
 
-def targets(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
+def target_page(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
     """The question for the threshold: levels of its own history, with how often each would have fired."""
     metric = metrics_of(context.market.pair)[condition.metric]
-    suggestions = suggested(condition, context)
+    suggestions = suggested_targets(condition, context)
     rows = [
         (
             str(suggestion.target).replace("-", MINUS),
@@ -176,7 +176,7 @@ def confirmation(
         context.market.pair.fill(preset.meaning) if preset else None,
         bold(SAMPLE) if context.market.is_sample else None,
         *figures(standing, context),
-        rearm(standing, context),
+        rearm_phrase(standing, context),
         often(frequency, rule, context),
     )
     line = preset.name.lower() if preset else str(rule).replace(f" {CROSSES} ", " cross ")

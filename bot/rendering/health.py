@@ -12,7 +12,7 @@ from bot.analytics.dates import MONTHS, short_date
 from bot.analytics.units import MINUS
 from bot.data.due import closed_until, next_try
 from bot.data.names import label
-from bot.rendering.common import aside
+from bot.rendering.common import left_out_notes
 from bot.rendering.moments import moment, place_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def switched_on(config: Config) -> set[str]:
     return {name for name, value in on.items() if value}
 
 
-def healths(
+def source_healths(
     statuses: Sequence[SourceStatus],
     sessions: Sessions,
     now: dt.datetime,
@@ -140,7 +140,7 @@ def findings(
         yield True, "restatements", line.rstrip(".")
 
 
-def brief(day: dt.date, today: dt.date) -> str:
+def brief_date(day: dt.date, today: dt.date) -> str:
     """A date in a table: without its year where that is this one."""
     return f"{day.day} {MONTHS[day.month - 1]}" if day.year == today.year else short_date(day)
 
@@ -154,7 +154,7 @@ def flag_lines(market: Market) -> list[str]:
             sentences.append(
                 f"{ticker} flags, last {len(frame)} counts: {_flags(frame[frame['flag'] != '']['flag'])}."
             )
-        sentences += aside(market, ticker)
+        sentences += left_out_notes(market, ticker)
     return sentences
 
 

@@ -101,7 +101,7 @@ def summed(series: pd.Series, kind: Kind) -> pd.Series:
     return finite(series).cumsum() if kind == "cumulative" else finite(series)
 
 
-def legs(frame: pd.DataFrame, look: Look) -> list[Line]:
+def fund_lines(frame: pd.DataFrame, look: Look) -> list[Line]:
     """A line per column that has a value; the first column has the first colour in every chart.
 
     Raises NoData when no column has any.
@@ -110,11 +110,11 @@ def legs(frame: pd.DataFrame, look: Look) -> list[Line]:
     lines = [Line(frame[name], colour, str(name), width) for name, colour, width in styles]
     lines = [line for line in lines if line.drawable]
     if not lines:
-        raise nothing(look)
+        raise nothing_to_draw(look)
     return lines
 
 
-def strokes(sheet: Sheet, theme: Theme) -> list[Line]:
+def styled_lines(sheet: Sheet, theme: Theme) -> list[Line]:
     """A line per series that has a value; colour and pattern go by its place in the sheet.
 
     The patterns tell lines apart that lie upon each other, or are printed grey.
@@ -131,11 +131,11 @@ def trimmed(series: pd.Series, look: Look) -> pd.Series:
     """The series from its first to its last value; raises NoData when there is none."""
     first, last = series.first_valid_index(), series.last_valid_index()
     if first is None:
-        raise nothing(look)
+        raise nothing_to_draw(look)
     return series.loc[first:last]
 
 
-def nothing(look: Look) -> NoData:
+def nothing_to_draw(look: Look) -> NoData:
     """The error for a chart without a single value."""
     return NoData(f"There is nothing to draw for “{look.title}”: no figure is stored for this window.")
 
@@ -150,7 +150,7 @@ def panel_lines(panel: Panel | None, index: pd.Index, theme: Theme) -> list[Line
     return [line for line in (ratio, average) if line.drawable]
 
 
-def levels(threshold: Threshold | None, shown: pd.Series, theme: Theme) -> list[Line]:
+def threshold_lines(threshold: Threshold | None, shown: pd.Series, theme: Theme) -> list[Line]:
     """The threshold as a line over the sessions shown; none where it has no value on them."""
     if threshold is None:
         return []

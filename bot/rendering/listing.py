@@ -9,7 +9,14 @@ from bot.analytics.windows import Asked
 from bot.rendering.alerts import buttons, suggestions
 from bot.rendering.answer import Answer, Button, heading
 from bot.rendering.figures import sources_behind
-from bot.rendering.standing import ending, ends_soon, sentence, stale, summary_distance, waiting
+from bot.rendering.standing import (
+    ending_phrase,
+    ends_soon,
+    stale_phrase,
+    state_sentence,
+    summary_distance,
+    waiting_phrase,
+)
 from bot.rendering.text import Html, bold, code, lines, visible_length
 from bot.words import capital
 
@@ -21,7 +28,7 @@ MOST_ROWS = 8  # alerts on a page, a row of buttons each
 ROOM = 3200  # visible UTF-16 units of a page's alerts; heading and sources take the rest of a message
 
 
-def listing(standings: list[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:
+def alert_list(standings: list[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:
     """The chat's alerts: rule, state in words, value against target; the page that has the number `shown`."""
     if not standings:
         return Answer(
@@ -77,9 +84,9 @@ def _span(page: Page) -> str:
 
 
 def _entry(standing: AlertView, context: EvaluationContext) -> Html:
-    sentences = f"{sentence(standing, context.zone)} {capital(summary_distance(standing, context))}."
-    ends = ending(standing) if ends_soon(standing, context) else None
-    more = (waiting(standing, context), stale(standing, context), ends)
+    sentences = f"{state_sentence(standing, context.zone)} {capital(summary_distance(standing, context))}."
+    ends = ending_phrase(standing) if ends_soon(standing, context) else None
+    more = (waiting_phrase(standing, context), stale_phrase(standing, context), ends)
     return lines(
         Html(" ").join((bold(f"#{standing.number}"), code(str(standing.rule)))),
         " ".join(filter(None, (sentences, *more))),

@@ -13,8 +13,8 @@ from bot.analytics.metrics import Arguments, Metric, reading, sources_of
 from bot.errors import NoData
 from bot.rendering.answer import Answer, Button, heading, sources
 from bot.rendering.charts import metric_chart
-from bot.rendering.common import chart_look, subject_title, titled
-from bot.rendering.figures import age, place
+from bot.rendering.common import chart_look, subject_title, window_title
+from bot.rendering.figures import age, percentile_phrase
 from bot.rendering.text import Html, bold, code, lines, session_phrase
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def metric_answer(
     if current.value is None or current.session is None:
         raise NoData(f"{title}: n/a, {current.reason}.")
     history = metric.history(market, arguments).dropna()
-    rank = place(history)
+    rank = percentile_phrase(history)
     old = age(market, current.session, metric.lag)
     late = f" ({session_phrase(current.session)}, {old})" if current.session != end else ""
     html = lines(
@@ -51,7 +51,7 @@ def metric_answer(
         metric.meaning,
         "Formula: " + metric.formula,
         Html("").join(("Alert on it, for instance: ", code(f"/alert {metric.example}"))),
-        f"Chart: {titled(span)}.",
+        f"Chart: {window_title(span)}.",
         "",
         sources({"data": current.source}),
     )

@@ -11,7 +11,7 @@ from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.units import MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
 from bot.rendering.answer import Answer, heading, sources
-from bot.rendering.common import absence, fact_labels, flagged_days, titled
+from bot.rendering.common import fact_sources, flagged_days, no_flow_reason, window_title
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from bot.rendering.text import Html
 
 
-def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
+def attribution_answer(market: Market, asked: Asked, window: Window) -> Answer:
     """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
     require_end(market)
     chosen = convention_for(market)
-    blocks = [_why(market, ticker, window, chosen) for ticker in market.pair.tickers]
+    blocks = [_attribution(market, ticker, window, chosen) for ticker in market.pair.tickers]
     html = lines(
-        heading(f"What moved it, {titled(window)}", market, asked),
+        heading(f"What moved it, {window_title(window)}", market, asked),
         _verdict(market, window, chosen),
         *blocks,
         "",
@@ -35,7 +35,7 @@ def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
             {
                 "prices": market.source("prices").label,
                 "multiples": market.source("multiples").label,
-                "flows": fact_labels(market),
+                "flows": fact_sources(market),
             }
         ),
     )
@@ -47,7 +47,7 @@ def why_answer(market: Market, asked: Asked, window: Window) -> Answer:
     return Answer(html, buttons=buttons)
 
 
-def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
+def _attribution(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
     position = market.pair.tickers.index(ticker)
     price, total = performance(market, window), performance(market, window, total=True)
     returned = (price.small, price.large)[position]
@@ -71,7 +71,7 @@ def _why(market: Market, ticker: str, window: Window, chosen: str | None) -> Htm
         note = f"Earnings and multiple: {NOT_AVAILABLE}, {split.reason if split else 'no P/E stored'}."
     flow = flows.summary(flows.prepared(market, ticker), window, market.anchor)
     if flow.dollars is None:
-        reason = absence(market, ticker) if flow.end is None else "too little history"
+        reason = no_flow_reason(market, ticker) if flow.end is None else "too little history"
         note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
     else:
         rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]

@@ -44,7 +44,7 @@ def name_of(part: str) -> str:
     return f"share counts of {ticker}" if kind == "facts" else kind
 
 
-def stale(gaps: Sequence[Gap], affected: Sequence[Affected], market: Market) -> Answer:
+def outage_notice(gaps: Sequence[Gap], affected: Sequence[Affected], market: Market) -> Answer:
     """Figures stopped coming: which, since when, what that means for the chat's alerts."""
     html = lines(
         bold(f"Data stale: {_names(gaps)}"),
@@ -56,7 +56,7 @@ def stale(gaps: Sequence[Gap], affected: Sequence[Affected], market: Market) -> 
     return Answer(html, buttons=_BUTTONS)
 
 
-def waits(parts: Sequence[str], market: Market) -> str | None:
+def waiting_note(parts: Sequence[str], market: Market) -> str | None:
     """For an alert that is made meanwhile: what is missing, and that it waits; None where nothing is."""
     if not parts:
         return None
@@ -65,7 +65,7 @@ def waits(parts: Sequence[str], market: Market) -> str | None:
     return f"Data stale: {', '.join(ends)}. It waits; one message comes when they are back."
 
 
-def back(gaps: Sequence[Gap], market: Market) -> Answer:
+def recovery_notice(gaps: Sequence[Gap], market: Market) -> Answer:
     """Figures come again: which, up to when, and what is still missing between."""
     html = lines(
         bold(f"Data back: {_names(gaps)}"),

@@ -14,7 +14,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.alerts import card, rearmed
 from bot.rendering.answer import SAMPLE, Answer
-from bot.rendering.figures import distance, place, source_line
+from bot.rendering.figures import distance, percentile_phrase, source_line
 from bot.rendering.standing import next_check
 from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
 from bot.words import capital, counted
@@ -31,7 +31,7 @@ AWAY, QUIET, SNOOZED = "away", "quiet", "snoozed"
 _WHILE = {QUIET: "held back by quiet hours", SNOOZED: "while alerts were snoozed"}
 
 
-def fired(
+def fired_message(
     standing: AlertView,
     event: Event,
     context: EvaluationContext,
@@ -90,7 +90,7 @@ def _moved(event: Event, position: int, condition: Condition, context: Evaluatio
     value, level = leg.pair
     before = event.previous[position]
     moved = f"{unit.show(before)} → {unit.show(value)}" if before is not None else unit.show(value)
-    rank = place(context.histories.series(condition).value.loc[: pd.Timestamp(event.session)])
+    rank = percentile_phrase(context.histories.series(condition).value.loc[: pd.Timestamp(event.session)])
     ranked = [] if rank is None else [f"{capital(rank)}."]
     return [f"{condition.subject}: {moved}, {distance(condition, value, level)}.", *ranked]
 
@@ -127,7 +127,7 @@ def _title(count: int, why: str) -> str:
     return f"{fires.replace('fire', 'event')} {_WHILE[why]}"
 
 
-def paused(number: int, rule: str, reason: str) -> Answer:
+def paused_message(number: int, rule: str, reason: str) -> Answer:
     """An alert that cannot be judged, said once."""
     html = lines(
         bold(f"Alert #{number} is paused") + f": {reason.rstrip('.')}.",
@@ -138,7 +138,7 @@ def paused(number: int, rule: str, reason: str) -> Answer:
     return Answer(html, buttons=(switches,))
 
 
-def ended(standing: AlertView) -> Answer:
+def ended_message(standing: AlertView) -> Answer:
     """An alert whose last day has passed."""
     rule = standing.rule
     last = f": {short_date(rule.until)} was its last day" if rule.until is not None else ""

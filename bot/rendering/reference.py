@@ -39,7 +39,7 @@ class Entry:
     users: str = "everybody"
 
 
-def start(pair: Pair) -> Answer:
+def start_answer(pair: Pair) -> Answer:
     """The first screen: what the bot does, with examples as buttons."""
     html = lines(
         bold(pair.fill("Small caps against large caps: {small} and {large}")),

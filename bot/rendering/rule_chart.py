@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 _SPAN = pd.DateOffset(years=1)
 
 
-def chart_answer(
+def rule_chart_answer(
     standing: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]
 ) -> Answer:
     """A year of every condition, one above the other; raises NoData when none has a figure."""
     rule, market = standing.rule, context.market
     begin = require_end(market) - _SPAN
-    drawn = [drawn_leg(condition, context.histories, begin) for condition in rule.conditions]
+    drawn = [condition_panel(condition, context.histories, begin) for condition in rule.conditions]
     legs = [leg for leg in drawn if leg.series.notna().any()]
     if not legs:
         raise NoData(f"There is nothing to draw for {rule}: no figure is stored of the last year.")
@@ -66,7 +66,7 @@ def rule_look(name: str, rule: Rule, market: Market, theme: Theme) -> Look:
     return Look(name, footer, theme, sample=market.is_sample)
 
 
-def drawn_leg(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:
+def condition_panel(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:
     """One condition from a session on."""
     series = histories.series(condition)
     name = "threshold" if condition.target.kind == AMOUNT else str(condition.target)

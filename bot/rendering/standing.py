@@ -17,7 +17,7 @@ from bot.analytics.metrics import reading
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import EXCHANGE, SETTLE
 from bot.analytics.units import NOT_AVAILABLE
-from bot.rendering.figures import age, distance, place, points, source_line, width
+from bot.rendering.figures import age, difference_unit, distance, percentile_phrase, source_line, width
 from bot.rendering.moments import moment, place_of
 from bot.rendering.text import Html, age_phrase, bold, code, session_phrase, short_date
 from bot.words import capital
@@ -61,7 +61,7 @@ def _where(condition: Condition, context: EvaluationContext, newest: pd.Timestam
     if known.empty:
         reason = reading(metric, context.market, dict(condition.arguments)).reason or "no value yet"
         return [f"{condition.subject}: {NOT_AVAILABLE}, {reason}. It is judged once there is a value."]
-    rank, session = place(known), known.index[-1]
+    rank, session = percentile_phrase(known), known.index[-1]
     shown = metric.unit.show(float(known.iloc[-1]))
     if session != newest:
         shown += f" ({short_date(session)}, {age(context.market, session, metric.lag)})"
@@ -98,10 +98,10 @@ def _status(standing: AlertView) -> str:
             since = _fired_on(state)
             began = f"fired {short_date(since)}" if since else "true since before it was set"
             return f"{began}, waits to re-arm"
-    return armed(state)
+    return armed_phrase(state)
 
 
-def armed(state: State) -> str:
+def armed_phrase(state: State) -> str:
     """That it is armed; of a rule that crosses which way, and when it fired the other way."""
     since, way = _fired_on(state), _way(state, Status.FIRED)
     before = f"fired{way} {short_date(since)}, " if since else ""
@@ -123,7 +123,7 @@ def _way(state: State, status: Status) -> str:
     return f" {ways[0]}" if len(ways) == 1 else " both ways"
 
 
-def sentence(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
+def state_sentence(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
     """The state in words, as a sentence."""
     snoozed = ""
     if standing.snoozed_until is not None and standing.life is Life.ACTIVE:
@@ -131,7 +131,7 @@ def sentence(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
     return f"{capital(_status(standing))}{snoozed}."
 
 
-def stale(standing: AlertView, context: EvaluationContext) -> str | None:
+def stale_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
     """That data the rule lives on has not come, and for how long; None while it is current."""
     old = max((_age(condition, context) for condition in standing.rule.conditions), default=0)
     return f"Stale: {age_phrase(old)}." if old > 0 and standing.life is Life.ACTIVE else None
@@ -143,7 +143,7 @@ def _age(condition: Condition, context: EvaluationContext) -> int:
     return 0 if last is None else context.market.behind(last) - METRICS[condition.metric].lag
 
 
-def waiting(standing: AlertView, context: EvaluationContext) -> str | None:
+def waiting_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
     """That the alert waits for a session that is missing, while there are newer figures; None otherwise."""
     mark, rule, sessions = standing.state.session, standing.rule, context.market.sessions
     known = [_last(condition, context) for condition in rule.conditions]
@@ -163,14 +163,14 @@ def ends_soon(standing: AlertView, context: EvaluationContext) -> bool:
     return standing.expires_on - today <= SOON
 
 
-def ending(standing: AlertView) -> str | None:
+def ending_phrase(standing: AlertView) -> str | None:
     """The day on which the alert ends by itself; None when there is none, or it has ended."""
     if standing.expires_on is None or standing.life.has_ended:
         return None
     return f"Ends {short_date(standing.expires_on)} unless renewed."
 
 
-def rearm(standing: AlertView, context: EvaluationContext) -> str | None:
+def rearm_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
     """How the rule re-arms, in words; nothing for one that fires once or has ended."""
     rule, state = standing.rule, standing.state
     if rule.once:
@@ -190,7 +190,7 @@ def _back(condition: Condition, band: float, context: EvaluationContext) -> str:
     way = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
     if not band:
         return f"{way} {target} (no band: fewer than 60 values)"
-    shown = width(points(unit), band)
+    shown = width(difference_unit(unit), band)
     if condition.op == CROSSES:
         return f"{shown} {way} {target}"
     side = -band if condition.op in ABOVE else band

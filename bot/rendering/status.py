@@ -10,7 +10,7 @@ from bot.analytics.registry import METRICS
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.common import DISCLAIMER
 from bot.rendering.figures import age
-from bot.rendering.health import brief, flag_lines, restated
+from bot.rendering.health import brief_date, flag_lines, restated
 from bot.rendering.moments import moment
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, date_phrase, lines, pre, short_date
@@ -49,7 +49,7 @@ class StatusReport:
     version: str
 
 
-def status(market: Market, report: StatusReport) -> Answer:
+def status_answer(market: Market, report: StatusReport) -> Answer:
     """What is stored and how old it is, how each source stands, what was restated, what waits to be sent."""
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
@@ -95,11 +95,13 @@ def _answered(source: Health, report: StatusReport) -> str:
     if source.answered is None:
         return "never"
     local, today = source.answered.astimezone(report.zone), report.now.astimezone(report.zone).date()
-    return f"{brief(local.date(), today)} {local:%H:%M}" if local.year == today.year else short_date(local)
+    if local.year != today.year:
+        return short_date(local)
+    return f"{brief_date(local.date(), today)} {local:%H:%M}"
 
 
 def _session(source: Health, report: StatusReport) -> str:
-    return brief(source.session, report.now.astimezone(report.zone).date()) if source.session else "none"
+    return brief_date(source.session, report.now.astimezone(report.zone).date()) if source.session else "none"
 
 
 def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
@@ -166,7 +168,7 @@ def _queue(queue: Mapping[str, int]) -> str:
     return ", ".join(f"{queue[name]} {words}" for name, words in _QUEUE.items() if queue.get(name)) or "empty"
 
 
-def about(pair: Pair) -> Answer:
+def about_answer(pair: Pair) -> Answer:
     """Sources, definitions, and the one line on advice."""
     definitions = (
         ("Price return", "close against the close of the base session; every window prints its base."),

@@ -34,7 +34,7 @@ _WINDOWS = (_DAY, Window("w", 1), MTD, YTD)
 _YEAR = 252
 
 
-def summary(
+def summary_answer(
     context: EvaluationContext,
     standings: Sequence[AlertView],
     sessions: Sessions,
@@ -57,7 +57,7 @@ def summary(
         bold("Alerts") if standings else None,
         *(_alert(standing, context) for standing in standings),
         "",
-        following(market.last_completed, sessions),
+        next_session_line(market.last_completed, sessions),
         sources(
             {
                 "prices": market.source("prices").label,
@@ -124,7 +124,7 @@ def _alert(standing: AlertView, context: EvaluationContext) -> Html:
     return Html("").join((bold(f"#{standing.number} "), code(str(standing.rule)), distance))
 
 
-def following(last: pd.Timestamp, sessions: Sessions) -> str:
+def next_session_line(last: pd.Timestamp, sessions: Sessions) -> str:
     """The next session, its early close, and the weekdays without one before it."""
     upcoming = sessions.next_after(last)
     closed = pd.bdate_range(last + pd.Timedelta(days=1), upcoming - pd.Timedelta(days=1))

@@ -36,7 +36,7 @@ class Suggestion:
     fires: int | None
 
 
-def suggested(condition: Condition, context: EvaluationContext) -> list[Suggestion]:
+def suggested_targets(condition: Condition, context: EvaluationContext) -> list[Suggestion]:
     """Targets for a metric with arguments and comparison; the target of `condition` is not looked at."""
     metric, values = METRICS[condition.metric], _values(condition, context)
     meanings: dict[Target, str] = {}
@@ -95,7 +95,7 @@ def _rounded(amount: float, grid: float) -> float:
     return float(f"{round(amount / grid) * grid:.10g}") or 0.0
 
 
-def neighbours(condition: Condition, context: EvaluationContext) -> list[Target]:
+def neighbouring_targets(condition: Condition, context: EvaluationContext) -> list[Target]:
     """The next lower and the next higher target of the same kind; fewer where there is none."""
     target = condition.target
     match target.kind:

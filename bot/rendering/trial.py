@@ -12,7 +12,7 @@ from bot.alerts.state import Event
 from bot.analytics.registry import METRICS
 from bot.errors import NoData
 from bot.rendering.answer import Answer
-from bot.rendering.pushes import fired
+from bot.rendering.pushes import fired_message
 from bot.rendering.text import bold, lines
 
 if TYPE_CHECKING:
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 MARK = "TEST - nothing has fired"
 
 
-def trial(standing: AlertView, context: EvaluationContext, fires: int) -> Answer:
+def trial_message(standing: AlertView, context: EvaluationContext, fires: int) -> Answer:
     """The message with the figures of the last session that has any; `fires` counts those of 90 days.
 
     Raises NoData while a condition has no figure at all.
     """
-    event, market = rehearsed(standing, context), context.market
+    event, market = trial_event(standing, context), context.market
     late = max(market.behind(pd.Timestamp(event.session)) - lag(standing.rule, METRICS), 0)
-    message = fired(standing, event, context, fires + 1, late)
+    message = fired_message(standing, event, context, fires + 1, late)
     number = standing.number
     buttons = (((f"#{number}", f"/alert {number}"), ("Edit", f"/alert {number} edit")),)
     return Answer(lines(bold(MARK), message.html), buttons=buttons)
 
 
-def rehearsed(standing: AlertView, context: EvaluationContext) -> Event:
+def trial_event(standing: AlertView, context: EvaluationContext) -> Event:
     """The event of a rule that fired at the last session on which all of its conditions have figures."""
     rule, state = standing.rule, standing.state
     bars = context.histories.bars(rule, sessions=context.market.sessions)

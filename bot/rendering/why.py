@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 
 
-def why(fire: RecordedFire, context: EvaluationContext) -> Html:
+def explanation(fire: RecordedFire, context: EvaluationContext) -> Html:
     """The stored figures, the step on them again, and whether the data has changed since."""
     rule, event = fire.rule, fire.event
     happened = "fired" if event.kind == "fired" else "was still true"

@@ -262,7 +262,7 @@ async def test_one_chats_fault_costs_no_other_its_summary_and_is_tried_again(
 ) -> None:
     await subscribed(desk, chat_id=1)
     await subscribed(desk, chat_id=2)
-    real: Callable[..., Answer] = page.summary
+    real: Callable[..., Answer] = page.summary_answer
     faults: list[BaseException] = [ZeroDivisionError()]
 
     def failing(*given: object, **named: object) -> Answer:

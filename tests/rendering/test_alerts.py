@@ -15,10 +15,10 @@ from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.view import Life, RecordedFire
 from bot.local.entities import parse_html
 from bot.rendering.alerts import buttons, card, created, one
-from bot.rendering.listing import listing
-from bot.rendering.standing import rearm, sentence, summary_distance
-from bot.rendering.summary import summary
-from bot.rendering.why import why
+from bot.rendering.listing import alert_list
+from bot.rendering.standing import rearm_phrase, state_sentence, summary_distance
+from bot.rendering.summary import summary_answer
+from bot.rendering.why import explanation
 from tests.rendering.pages import XNYS, context, day, market, page, said, standing, told
 from tests.sample_market import sample_market
 
@@ -159,13 +159,13 @@ def test_how_often_it_would_have_fired(frequency: Frequency, line: str) -> None:
 )
 def test_where_it_rearms(rule: str, line: str) -> None:
     of = context(market(LONG))
-    assert rearm(standing(rule, of), of) == line
+    assert rearm_phrase(standing(rule, of), of) == line
 
 
 def test_an_alert_that_is_done_rearms_nowhere() -> None:
     of = context(market([*LONG, 70.0]))
     done = standing("ratio > 0.6 once", of, until=1)
-    assert (rearm(done, of), sentence(done)) == (None, "Ended.")
+    assert (rearm_phrase(done, of), state_sentence(done)) == (None, "Ended.")
 
 
 @pytest.mark.parametrize(
@@ -186,14 +186,14 @@ def test_an_alert_that_is_done_rearms_nowhere() -> None:
 def test_the_state_in_words(rule: str, life: str, until: int, words: str) -> None:
     of = context(market([*LONG, 70.0, 70.0]))
     since = of.market.closes.index[-2]
-    told_words = sentence(standing(rule, of, life=life, until=until))
+    told_words = state_sentence(standing(rule, of, life=life, until=until))
     assert told_words == words.replace("13 Mar 2021", f"{since.day} {since:%b} {since.year}")
 
 
 def test_a_rule_that_has_fired_both_ways_tells_of_the_last_fire() -> None:
     of = context(market([*LONG, 70.0, 59.999]))  # below the threshold, within the band
     since = of.market.closes.index[-1]
-    said_of = sentence(standing("ratio crosses 0.6", of, until=2))
+    said_of = state_sentence(standing("ratio crosses 0.6", of, until=2))
     assert said_of == f"Fired {since.day} {since:%b} {since.year}, waits to re-arm."
 
 
@@ -210,7 +210,7 @@ def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
         made = replace(made, state=msgspec.structs.replace(made.state, session=mark))
         told_line = "Judged up to 11 Mar 2021; waits for 12 Mar 2021, 5 sessions at most."
         assert (told_line in said(one(made, of))) is waits
-        assert (told_line in page(listing([made], of))) is waits
+        assert (told_line in page(alert_list([made], of))) is waits
         assert told_line not in said(one(replace(made, life=Life.PAUSED), of))
 
 
@@ -286,15 +286,17 @@ def test_the_card_holds_every_deed_and_no_other(
 
 def test_the_time_a_snooze_ends_is_local() -> None:
     snoozed = replace(standing("ratio > 0.6", context(market(LONG))), snoozed_until=LATER)
-    assert sentence(snoozed) == "Armed; snoozed until Sun 14 Mar 2021, 08:30."
-    assert sentence(snoozed, ZoneInfo("Europe/Berlin")) == "Armed; snoozed until Sun 14 Mar 2021, 13:30."
-    assert sentence(replace(snoozed, life=Life.PAUSED)) == "Paused."
+    assert state_sentence(snoozed) == "Armed; snoozed until Sun 14 Mar 2021, 08:30."
+    assert (
+        state_sentence(snoozed, ZoneInfo("Europe/Berlin")) == "Armed; snoozed until Sun 14 Mar 2021, 13:30."
+    )
+    assert state_sentence(replace(snoozed, life=Life.PAUSED)) == "Paused."
 
 
 def test_why_it_is_paused_or_has_ended_is_said() -> None:
     made = replace(standing("ratio > 0.6", context(market(LONG))), reason="it cannot be judged (KeyError)")
-    assert sentence(replace(made, life=Life.PAUSED)) == "Paused: it cannot be judged (KeyError)."
-    assert sentence(replace(made, life=Life.DONE, reason="fired once")) == "Ended: fired once."
+    assert state_sentence(replace(made, life=Life.PAUSED)) == "Paused: it cannot be judged (KeyError)."
+    assert state_sentence(replace(made, life=Life.DONE, reason="fired once")) == "Ended: fired once."
 
 
 def test_the_next_check_is_told_in_the_chats_own_time() -> None:
@@ -369,9 +371,9 @@ def test_a_note_cannot_become_markup_anywhere(note: str) -> None:
     pages = (
         created(noted, of, Frequency((), None, None)).html,
         one(noted, of).html,
-        listing([noted], of).html,
-        summary(of, [noted], XNYS).html,
-        why(RecordedFire(3, noted.rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z"), of),
+        alert_list([noted], of).html,
+        summary_answer(of, [noted], XNYS).html,
+        explanation(RecordedFire(3, noted.rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z"), of),
     )
     for html in pages:
         assert str(noted.rule) in parse_html(html)[0]

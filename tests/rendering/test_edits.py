@@ -7,7 +7,7 @@ import pytest
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
-from bot.rendering.edits import choice, mirror_choice, snooze_choice
+from bot.rendering.edits import edit_menu, mirror_menu, snooze_menu
 from bot.services.alerts import mirrored
 from tests.rendering.pages import context, market, page, said, standing
 
@@ -15,7 +15,7 @@ OF = context(market([50.0 + (number % 7) / 10 for number in range(300)]))
 
 
 def test_the_usual_changes_are_buttons_and_the_line_can_be_copied() -> None:
-    answer = choice(standing("ratio > sma 200 confirm 2 once", OF), OF)
+    answer = edit_menu(standing("ratio > sma 200 confirm 2 once", OF), OF)
     assert "/alert 3 edit ratio > sma 200 confirm 2 once" in said(answer)
     assert answer.buttons == (
         (("> sma 150", "/alert 3 edit > sma 150"), ("> sma 252", "/alert 3 edit > sma 252")),
@@ -30,7 +30,7 @@ def test_the_usual_changes_are_buttons_and_the_line_can_be_copied() -> None:
 
 
 def test_each_condition_has_its_step() -> None:
-    answer = choice(standing("ratio crosses 0.5 and excess 3m > 5pp", OF), OF)
+    answer = edit_menu(standing("ratio crosses 0.5 and excess 3m > 5pp", OF), OF)
     assert [label for row in answer.buttons[:2] for label, _ in row] == [
         "ratio cross 0.4995", "ratio cross 0.5005", "excess > 4.9pp", "excess > 5.1pp",
     ]  # fmt: skip
@@ -46,18 +46,18 @@ def test_each_condition_has_its_step() -> None:
     ],
 )
 def test_nothing_is_offered_that_would_be_refused(rule: str, flags: list[str]) -> None:
-    answer = choice(standing(rule, OF), OF)
+    answer = edit_menu(standing(rule, OF), OF)
     assert [label for label, _ in answer.buttons[-2]] == flags
 
 
 def test_a_metric_without_history_has_no_steps() -> None:
-    answer = choice(standing("pe iwm > 25x", OF), OF)
+    answer = edit_menu(standing("pe iwm > 25x", OF), OF)
     assert [label for label, _ in answer.buttons[0]] == ["confirm 2", "confirm 3"]
 
 
 def test_a_joined_rule_offers_the_mirror_of_each_condition() -> None:
     rule = parse_rule("ratio > 0.5 and excess 3m < 1pp", METRICS)
-    answer = mirror_choice(3, rule, mirrored(rule))
+    answer = mirror_menu(3, rule, mirrored(rule))
     assert said(answer)[2:] == [
         "It has gone back when any one of them has, and a rule cannot say “or”. Choose one, or make several:",
         "/alert ratio < 0.5",
@@ -68,8 +68,8 @@ def test_a_joined_rule_offers_the_mirror_of_each_condition() -> None:
 
 def test_a_snoozed_alert_can_be_woken() -> None:
     made = standing("ratio > 0.6", OF)
-    assert len(snooze_choice(made).buttons) == 2
+    assert len(snooze_menu(made).buttons) == 2
     until = dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
-    answer = snooze_choice(replace(made, snoozed_until=until))
+    answer = snooze_menu(replace(made, snoozed_until=until))
     assert "Armed; snoozed until Sun 14 Mar 2021, 08:30." in page(answer)
     assert answer.buttons[1] == (("End snooze", "/alert 3 snooze off"),)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bot.alerts.grammar import parse_rule
 from bot.analytics.market import Source
 from bot.analytics.registry import METRICS
-from bot.rendering.figures import age, distance, place, source_line
+from bot.rendering.figures import age, distance, percentile_phrase, source_line
 from tests.rendering.pages import days, market
 
 
@@ -70,7 +70,7 @@ def series(*values: float) -> pd.Series:
     ],
 )
 def test_a_place_in_history_has_its_n_and_its_first_date(values: list[float], told: str | None) -> None:
-    assert place(series(*values)) == told
+    assert percentile_phrase(series(*values)) == told
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from bot.alerts.presets import preset_of
 from bot.alerts.view import Life
 from bot.rendering.alerts import suggestions
-from bot.rendering.listing import MOST_ROWS, listing
+from bot.rendering.listing import MOST_ROWS, alert_list
 from tests.rendering.pages import context, market, page, said, standing
 from tests.sample_market import sample_market
 
@@ -23,7 +23,7 @@ LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 def test_the_list_tells_state_and_distance_of_each() -> None:
     of = context(market([*LONG, 70.0], units={"IWM": [250.0 + number for number in range(299)]}))
     rules = ("ratio > 0.6", "ratio < 0.4 and excess 3m > 5pp", "flow iwm 5d > $1bn", "pe iwm > 25x")
-    answer = listing([standing(rule, of, number=at) for at, rule in enumerate(rules, start=1)], of)
+    answer = alert_list([standing(rule, of, number=at) for at, rule in enumerate(rules, start=1)], of)
     assert said(answer) == [
         "Alerts · close of Fri 12 Mar 2021",
         "#1 ratio > 0.6",
@@ -46,7 +46,7 @@ def test_snoozed_paused_and_ending_alerts_say_so() -> None:
     made, last = standing("ratio > 0.6", of), of.market.last_completed.date()
     until = dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
     lines = said(
-        listing(
+        alert_list(
             [
                 replace(made, number=1, snoozed_until=until),
                 replace(made, number=2, life=Life.PAUSED),
@@ -66,20 +66,20 @@ def test_snoozed_paused_and_ending_alerts_say_so() -> None:
 def test_a_paused_alert_is_not_called_stale() -> None:
     of = context(market(LONG, units={"IWM": [250.0 + at for at in range(200)]}))
     paused = standing("flow iwm 5d > $1bn", of, life="paused")
-    assert "Stale" not in page(listing([paused], of))
-    assert "Stale: 99 sessions old." in page(listing([replace(paused, life=Life.ACTIVE)], of))
+    assert "Stale" not in page(alert_list([paused], of))
+    assert "Stale: 99 sessions old." in page(alert_list([replace(paused, life=Life.ACTIVE)], of))
 
 
 def test_the_list_labels_sample_data() -> None:
     of = context(sample_market())
-    assert said(listing([standing("ratio > sma 200", of)], of))[1] == SAMPLE
+    assert said(alert_list([standing("ratio > sma 200", of)], of))[1] == SAMPLE
 
 
 def many(count: int, shown: int = 0, note: str = "") -> Answer:
     of = context(market([50.0] * 5))
     rule = 'ratio > {} note "{}"' if note else "ratio > {}"
     made = [standing(rule.format(0.6 + at / 1000, note), of, number=2 * at + 1) for at in range(count)]
-    return listing(made, of, shown)
+    return alert_list(made, of, shown)
 
 
 def test_eight_alerts_are_one_page_with_a_row_of_buttons_each() -> None:
@@ -120,7 +120,7 @@ def test_long_rules_make_shorter_pages_that_fit_one_message() -> None:
 
 
 def test_no_alerts_offer_rules_to_begin_with() -> None:
-    answer = listing([], context(market([50.0])))
+    answer = alert_list([], context(market([50.0])))
     assert said(answer) == ["No alerts yet.", "Try /alert ratio > sma 200, or choose:"]
     assert answer.buttons == suggestions()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.alerts.state import Leg
 from bot.local.entities import parse_html
-from bot.rendering.pushes import digest, ended, fire_line, fired, paused
+from bot.rendering.pushes import digest, ended_message, fire_line, fired_message, paused_message
 from bot.rendering.text import Html
 from tests.rendering.pages import context, market, page, said, standing, told
 from tests.sample_market import sample_market
@@ -31,7 +31,7 @@ def happened(rule: str, of: EvaluationContext = RISEN, until: int = 1) -> tuple[
 
 def push(rule: str, of: EvaluationContext = RISEN, *, until: int = 1, fires: int = 1, late: int = 0) -> str:
     made, event = happened(rule, of, until)
-    return page(fired(made, event, of, fires, late))
+    return page(fired_message(made, event, of, fires, late))
 
 
 def test_the_whole_message() -> None:
@@ -72,27 +72,27 @@ def test_each_condition_tells_what_moved() -> None:
 def test_the_percentile_is_that_of_the_events_own_session() -> None:
     of = context(market([*LONG, 60.0, 50.0, 70.0]))
     made, events = told("ratio > 0.55", of, until=3)
-    first = page(fired(made, events[0], of, 1, 2))
+    first = page(fired_message(made, events[0], of, 1, 2))
     assert "Percentile 100 (n = 301 since 2 Jan 2020)." in first
 
 
 def test_a_first_value_has_nothing_before_it() -> None:
     made, event = happened("ratio > 0.6")
-    lines = said(fired(made, msgspec.structs.replace(event, previous=(None,)), RISEN, 1, 0))
+    lines = said(fired_message(made, msgspec.structs.replace(event, previous=(None,)), RISEN, 1, 0))
     assert "ratio: 0.7000, 16.67% above 0.6." in lines
 
 
 def test_a_missing_leg_is_named() -> None:
     made, event = happened("ratio > 0.6")
     gone = msgspec.structs.replace(event, legs=(Leg(None, 0.6),), levels=(None,))
-    lines = said(fired(made, gone, RISEN, 1, 0))
+    lines = said(fired_message(made, gone, RISEN, 1, 0))
     assert "ratio: n/a." in lines
     assert "Re-arms once the value is back." in lines
 
 
 def test_an_alert_that_fires_once_ends_with_it() -> None:
     made, event = happened("ratio > 0.6 once")
-    answer = fired(made, event, RISEN, 1, 0)
+    answer = fired_message(made, event, RISEN, 1, 0)
     lines = said(answer)
     assert "It was to fire once and is done." in lines
     assert not any(line.startswith(("Re-arms", "Next check")) for line in lines)
@@ -108,14 +108,14 @@ def test_what_is_still_true_after_a_cooldown_says_since_when() -> None:
     of = context(market([*LONG, 70.0, 50.0, 70.0, 70.0]))
     made, events = told("ratio > 0.6 cooldown 2", of, until=4)
     assert [event.kind for event in events] == ["fired", "fired", "still"]
-    lines = said(fired(made, events[-1], of, 2, 0))
+    lines = said(fired_message(made, events[-1], of, 2, 0))
     assert lines[0] == "Alert #3 is still true, since 16 Mar 2021 · close of Wed 17 Mar 2021"
     assert not any(line.startswith(("For ", "Fires")) for line in lines)
 
 
 def test_the_buttons_answer_with_messages_of_their_own() -> None:
     made, event = happened("ratio > 0.6")
-    row = fired(made, event, RISEN, 1, 0).buttons[0]
+    row = fired_message(made, event, RISEN, 1, 0).buttons[0]
     assert row == (
         ("#3 Chart", "/alert 3 chart"),
         ("Why", "/alert 3 why"),
@@ -135,12 +135,12 @@ NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_character
 def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
     made, event = happened("ratio > 0.6")
     noted = replace(made, rule=msgspec.structs.replace(made.rule, note=note))
-    text = text_of(fired(noted, event, RISEN, 1, 0).html)
+    text = text_of(fired_message(noted, event, RISEN, 1, 0).html)
     assert (f"\n“{note}”\n" in text) is bool(note)
     line = fire_line(3, noted.rule, event, "still true", "Yahoo")
     assert f"{noted.rule} · 0.7000, still true (Yahoo)" in text_of(digest([line], sample=False).html)
-    assert str(noted.rule) in text_of(ended(noted).html)
-    assert str(noted.rule) in text_of(paused(3, str(noted.rule), "why <b>&amp;").html)
+    assert str(noted.rule) in text_of(ended_message(noted).html)
+    assert str(noted.rule) in text_of(paused_message(3, str(noted.rule), "why <b>&amp;").html)
 
 
 def test_a_line_of_a_list_tells_what_became_of_it() -> None:
@@ -178,7 +178,7 @@ def test_a_list_labels_sample_data() -> None:
 
 
 def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
-    answer = paused(3, "ratio > 0.6", "“ratios” is not a metric any more.")
+    answer = paused_message(3, "ratio > 0.6", "“ratios” is not a metric any more.")
     assert said(answer) == [
         "Alert #3 is paused: “ratios” is not a metric any more.",
         "ratio > 0.6",
@@ -188,7 +188,7 @@ def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
 
 
 def test_an_ended_alert_can_be_renewed() -> None:
-    answer = ended(standing("ratio > 0.6 until 2021-03-11 silent", RISEN))
+    answer = ended_message(standing("ratio > 0.6 until 2021-03-11 silent", RISEN))
     assert said(answer) == [
         "Alert #3 has ended: 11 Mar 2021 was its last day.",
         "ratio > 0.6 until 2021-03-11 silent",

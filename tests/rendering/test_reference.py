@@ -8,7 +8,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.windows import Asked
 from bot.errors import BadInput
 from bot.pair import DEFAULT_PAIR
-from bot.rendering.reference import Entry, help_page, metric_list, start
+from bot.rendering.reference import Entry, help_page, metric_list, start_answer
 from tests.rendering.pages import page, said
 
 ENTRIES = (
@@ -19,7 +19,7 @@ ENTRIES = (
 
 
 def test_the_first_screen_has_examples_as_buttons_and_no_advice() -> None:
-    answer = start(DEFAULT_PAIR)
+    answer = start_answer(DEFAULT_PAIR)
     lines = said(answer)
     assert lines[0] == "Small caps against large caps: IWM and SPY"
     assert lines[-1] == "Every number carries its date and source. Not investment advice."

@@ -9,7 +9,7 @@ import pytest
 from bot.errors import NoData
 from bot.rendering import rule_chart as module
 from bot.rendering.charts import ConditionPanel, Marks, Threshold, rule_figure
-from bot.rendering.rule_chart import chart_answer
+from bot.rendering.rule_chart import rule_chart_answer
 from bot.rendering.themes import LIGHT
 from tests.rendering.pages import context, days, empty, market, said, standing
 
@@ -37,7 +37,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
 def test_every_condition_is_drawn_with_its_threshold_over_a_year(drawn: Drawn) -> None:
     of = context(market(LONG, units=UNITS))
     rule = "ratio > sma 20 and flow iwm 5d > $1bn"
-    answer = chart_answer(standing(rule, of), of, LIGHT, [dt.date(2020, 12, 1)])
+    answer = rule_chart_answer(standing(rule, of), of, LIGHT, [dt.date(2020, 12, 1)])
     assert said(answer)[0] == f"Alert #3 {rule}"
     assert answer.draw is not None
     answer.draw()
@@ -53,7 +53,7 @@ def test_every_condition_is_drawn_with_its_threshold_over_a_year(drawn: Drawn) -
 
 def test_a_threshold_is_drawn_even_before_it_is_defined(drawn: Drawn) -> None:
     of = context(market([50.0 + number for number in range(10)]))
-    answer = chart_answer(standing("ratio > sma 8", of), of, LIGHT, [])
+    answer = rule_chart_answer(standing("ratio > sma 8", of), of, LIGHT, [])
     assert answer.draw is not None
     answer.draw()
     ((legs, _, marks),) = drawn
@@ -64,7 +64,7 @@ def test_a_threshold_is_drawn_even_before_it_is_defined(drawn: Drawn) -> None:
 
 def test_a_condition_without_figures_is_named_and_the_others_are_drawn(drawn: Drawn) -> None:
     of = context(market(LONG))
-    answer = chart_answer(standing("ratio > 0.6 and pe iwm > 25x", of), of, LIGHT, [])
+    answer = rule_chart_answer(standing("ratio > 0.6 and pe iwm > 25x", of), of, LIGHT, [])
     assert said(answer)[-1] == "Not drawn, no figure in the last year: pe iwm morningstar > 25x."
     assert answer.draw is not None
     answer.draw()
@@ -74,10 +74,10 @@ def test_a_condition_without_figures_is_named_and_the_others_are_drawn(drawn: Dr
 def test_without_any_figure_there_is_nothing_to_draw() -> None:
     of = context(market(LONG))
     with pytest.raises(NoData, match=r"^There is nothing to draw for pe iwm morningstar > 25x: no figure"):
-        chart_answer(standing("pe iwm > 25x", of), of, LIGHT, [])
+        rule_chart_answer(standing("pe iwm > 25x", of), of, LIGHT, [])
     nothing = context(empty())
     with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        chart_answer(standing("ratio > 1", nothing), nothing, LIGHT, [])
+        rule_chart_answer(standing("ratio > 1", nothing), nothing, LIGHT, [])
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -10,8 +10,8 @@ import pytest
 
 from bot.config import Config
 from bot.pair import DEFAULT_PAIR, Fund
-from bot.rendering.health import COUNTS_LOOKED_AT, healths, switched_on
-from bot.rendering.status import StatusReport, about, status
+from bot.rendering.health import COUNTS_LOOKED_AT, source_healths, switched_on
+from bot.rendering.status import StatusReport, about_answer, status_answer
 from storage.observations import Restatement
 from tests.data.statuses import source_status
 from tests.rendering.pages import CSV, XNYS, days, empty, market, page, said
@@ -34,12 +34,12 @@ def report(
     now: dt.datetime = NOW,
 ) -> StatusReport:
     return StatusReport(
-        now, zone, healths(rows or [], XNYS, now), restated or [], queue or {}, CHECK, "0.1.0"
+        now, zone, source_healths(rows or [], XNYS, now), restated or [], queue or {}, CHECK, "0.1.0"
     )
 
 
 def lines(of: Market, *given: Any, **named: Any) -> list[str]:  # noqa: ANN401 - of `report`
-    return said(status(of, report(*given, **named)))
+    return said(status_answer(of, report(*given, **named)))
 
 
 def source(subject: str = "IWM prices", **given: Any) -> SourceStatus:  # noqa: ANN401 - a row's columns
@@ -71,7 +71,7 @@ def test_the_whole_page() -> None:
     rows = [source(f"{fund} {figure}") for figure in ("prices", "multiples") for fund in ("IWM", "SPY")]
     failed = {"failures": 2, "last_success": None, "last_session": None, "detail": "Yahoo did not answer."}
     rows[3] = source("SPY multiples", **failed, last_attempt="2020-12-13T17:58:00Z")
-    told = status(sample_market(), report(rows, {"queued": 2, "sent": 9}, [replaced()]))
+    told = status_answer(sample_market(), report(rows, {"queued": 2, "sent": 9}, [replaced()]))
     assert page(told) == (
         "Status · last completed session Fri 11 Dec 2020\n"
         "Sample data: simulated between published points, not the market.\n"
@@ -218,7 +218,7 @@ def test_sessions_that_a_source_dropped_are_named() -> None:
 )
 def test_what_is_switched_off_is_not_asked(config: Config, on: set[str]) -> None:
     assert switched_on(config) == on
-    (told,) = healths([source()], XNYS, NOW, switched_on(config))
+    (told,) = source_healths([source()], XNYS, NOW, switched_on(config))
     assert (told.next_try is None) == ("yahoo" not in on)
 
 
@@ -278,7 +278,7 @@ def test_the_queue_is_counted_in_words(queue: dict[str, int], line: str) -> None
 
 
 def test_about_defines_and_does_not_advise() -> None:
-    told = said(about(DEFAULT_PAIR))
+    told = said(about_answer(DEFAULT_PAIR))
     assert told[0] == "About"
     assert told[-1] == "Not investment advice."
     defined = {line.split(":")[0] for line in told if ":" in line}

@@ -5,7 +5,7 @@ import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.errors import NoData
-from bot.rendering.summary import following, summary
+from bot.rendering.summary import next_session_line, summary_answer
 from tests.rendering.pages import XNYS, context, day, empty, market, page, said, standing
 from tests.sample_market import sample_market
 
@@ -36,22 +36,22 @@ Source: sample data."""
 def test_the_whole_page() -> None:
     of = context(sample_market())
     standings = [standing("ratio > sma 200", of, number=1), standing("flow iwm 5d > $1bn", of, number=2)]
-    assert page(summary(of, standings, XNYS)) == SAMPLE_PAGE
+    assert page(summary_answer(of, standings, XNYS)) == SAMPLE_PAGE
 
 
 def test_a_late_one_says_so_at_once() -> None:
-    lines = said(summary(context(market([50.0, 51.0])), [], XNYS, late=True))
+    lines = said(summary_answer(context(market([50.0, 51.0])), [], XNYS, late=True))
     assert lines[1] == "Late: it could not be sent when it was due."
 
 
 def test_stale_closes_are_said_at_once() -> None:
-    lines = said(summary(context(market([50.0, 51.0], behind=1)), [], XNYS))
+    lines = said(summary_answer(context(market([50.0, 51.0], behind=1)), [], XNYS))
     assert lines[1] == "Stale: 1 session old; the last completed session is Mon 6 Jan 2020."
 
 
 def changed(levels: list[float]) -> list[str]:
     """What the summary says before its table."""
-    lines = said(summary(context(market(levels)), [], XNYS))
+    lines = said(summary_answer(context(market(levels)), [], XNYS))
     return lines[1 : lines.index("Price return")]
 
 
@@ -89,30 +89,30 @@ def test_what_changed_comes_first(levels: list[float], news: list[str]) -> None:
 def test_an_alert_that_fired_at_the_last_close_is_news() -> None:
     of = context(market([*LONG, 70.0]))
     fresh, old = standing("ratio > 0.6", of, number=1, until=1), standing("ratio < 0.4", of, number=2)
-    lines = said(summary(of, [fresh, old], XNYS))
+    lines = said(summary_answer(of, [fresh, old], XNYS))
     assert "Alert #1 fired." in lines[: lines.index("Price return")]
     assert "Alert #2 fired." not in lines
 
 
 def test_an_alert_that_fired_earlier_is_no_news() -> None:
     of = context(market([*LONG, 70.0, 70.0]))
-    assert "Alert #3 fired." not in said(summary(of, [standing("ratio > 0.6", of, until=2)], XNYS))
+    assert "Alert #3 fired." not in said(summary_answer(of, [standing("ratio > 0.6", of, until=2)], XNYS))
 
 
 def test_an_alert_on_flows_is_news_a_session_later() -> None:
     of = context(market([50.0] * 31, units={"IWM": [*(250.0 + n / 10 for n in range(29)), 270.0]}))
     made = standing("flow iwm 1d > $1bn", of, until=1)
-    assert "Alert #3 fired." in said(summary(of, [made], XNYS))
+    assert "Alert #3 fired." in said(summary_answer(of, [made], XNYS))
 
 
 def test_sources_are_named_by_part() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0] * 5})
-    assert said(summary(context(of), [], XNYS))[-1] == "Source: CSV import."
+    assert said(summary_answer(context(of), [], XNYS))[-1] == "Source: CSV import."
 
 
 def test_an_empty_market_has_no_summary() -> None:
     with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        summary(context(empty()), [], XNYS)
+        summary_answer(context(empty()), [], XNYS)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_an_empty_market_has_no_summary() -> None:
     ],
 )
 def test_the_next_session_names_holidays_and_half_days(last: str, line: str) -> None:
-    assert following(pd.Timestamp(last), XNYS) == line
+    assert next_session_line(pd.Timestamp(last), XNYS) == line
 
 
 def test_a_closure_from_the_config_is_a_holiday_too() -> None:
     closed = Sessions([day("2020-12-14")])
-    assert following(pd.Timestamp("2020-12-11"), closed) == (
+    assert next_session_line(pd.Timestamp("2020-12-11"), closed) == (
         "Next session: Tue 15 Dec 2020. No session on Mon 14 Dec 2020."
     )

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
-from bot.rendering.thresholds import neighbours, suggested
+from bot.rendering.thresholds import neighbouring_targets, suggested_targets
 from tests.rendering.pages import context, market
 from tests.sample_market import sample_market
 
@@ -25,7 +25,7 @@ def condition(text: str) -> Condition:
 
 
 def targets(text: str, of: EvaluationContext) -> list[tuple[str, str]]:
-    return [(str(each.target), each.meaning) for each in suggested(condition(text), of)]
+    return [(str(each.target), each.meaning) for each in suggested_targets(condition(text), of)]
 
 
 def test_levels_come_from_the_metrics_own_history() -> None:
@@ -42,13 +42,13 @@ def test_levels_come_from_the_metrics_own_history() -> None:
 
 def test_each_says_how_often_it_would_have_fired() -> None:
     of = context(sample_market())
-    fires = {str(each.target): each.fires for each in suggested(condition("ratio > 1"), of)}
+    fires = {str(each.target): each.fires for each in suggested_targets(condition("ratio > 1"), of)}
     assert fires["sma 200"] == 13
 
 
 def test_without_history_only_what_needs_none_is_offered() -> None:
     assert targets("flow iwm 20d > 0", LONG) == [("$0", "its sign"), ("pct 90", "as it moves")]
-    assert {each.fires for each in suggested(condition("pe iwm > 20x"), LONG)} == {None}
+    assert {each.fires for each in suggested_targets(condition("pe iwm > 20x"), LONG)} == {None}
 
 
 def test_zero_is_offered_only_where_the_metric_changes_its_sign() -> None:
@@ -69,13 +69,13 @@ def test_zero_is_offered_only_where_the_metric_changes_its_sign() -> None:
     ],
 )
 def test_a_step_down_and_a_step_up(rule: str, beside: list[str]) -> None:
-    assert [str(target) for target in neighbours(condition(rule), LONG)] == beside
+    assert [str(target) for target in neighbouring_targets(condition(rule), LONG)] == beside
 
 
 @given(st.floats(-10, 10), st.sampled_from(["excess 3m > 5pp", "ratio > 0.5", "slope 60 > 10%"]))
 def test_steps_lie_on_both_sides_and_are_written_short(value: float, rule: str) -> None:
     of = context(sample_market())
     start = condition(rule)
-    lower, higher = neighbours(replace(start, target=replace(start.target, value=value)), of)
+    lower, higher = neighbouring_targets(replace(start, target=replace(start.target, value=value)), of)
     assert lower.value < value < higher.value
     assert len(str(lower)) < 12

@@ -10,7 +10,7 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.state import Status
 from bot.alerts.view import RecordedFire
 from bot.analytics.registry import METRICS
-from bot.rendering.why import why
+from bot.rendering.why import explanation
 from tests.rendering.pages import context, market, said, told
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def stored(text: str, of: EvaluationContext = OF, until: int = 1) -> RecordedFir
 
 
 def test_why_judges_the_stored_figures_again() -> None:
-    assert said(why(stored("ratio > sma 20 and excess 3m > 5pp"), OF)) == [
+    assert said(explanation(stored("ratio > sma 20 and excess 3m > 5pp"), OF)) == [
         "Why #3 fired · close of Fri 12 Mar 2021",
         "ratio > sma 20 and excess 3m > 5pp",
         "ratio: 0.7000 > 0.5129 (sma 20), 0.5050 when judged before.",
@@ -44,7 +44,7 @@ def test_why_judges_the_stored_figures_again() -> None:
 def test_why_of_a_first_judgement_has_nothing_before() -> None:
     fire = stored("ratio > 0.6")
     first = replace(fire, event=msgspec.structs.replace(fire.event, previous=(None,)))
-    assert said(why(first, OF))[2] == "ratio: 0.7000 > 0.6000."
+    assert said(explanation(first, OF))[2] == "ratio: 0.7000 > 0.6000."
 
 
 def test_a_step_that_gives_something_else_is_said() -> None:
@@ -52,17 +52,17 @@ def test_a_step_that_gives_something_else_is_said() -> None:
     assert fire.before is not None
     side = msgspec.structs.replace(fire.before.sides[0], status=Status.FIRED)
     fired_before = replace(fire, before=msgspec.structs.replace(fire.before, sides=(side,)))
-    assert said(why(fired_before, OF))[-1] == (
+    assert said(explanation(fired_before, OF))[-1] == (
         "Judged again from the state after 11 Mar 2021 (fired): it does not fire."
     )
     other = replace(fire, event=msgspec.structs.replace(fire.event, levels=(0.1,)))
-    assert said(why(other, OF))[-1] == (
+    assert said(explanation(other, OF))[-1] == (
         "Judged again from the state after 11 Mar 2021 (armed): another result than was told."
     )
 
 
 def test_a_state_that_is_not_kept_is_not_made_up() -> None:
-    assert said(why(replace(stored("ratio > 0.6"), before=None), OF))[-1] == (
+    assert said(explanation(replace(stored("ratio > 0.6"), before=None), OF))[-1] == (
         "Not judged again: the state before it is not kept any more."
     )
 
@@ -76,7 +76,9 @@ def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
     from bot.alerts.engine import judge  # noqa: PLC0415 - here only
 
     before = judge(rule, state, of.histories.bars(rule)[-4:-1]).states[-1]
-    lines = said(why(RecordedFire(3, rule, events[-1], before, "CSV import", "2021-03-17T21:15:30Z"), of))
+    lines = said(
+        explanation(RecordedFire(3, rule, events[-1], before, "CSV import", "2021-03-17T21:15:30Z"), of)
+    )
     assert lines[0] == "Why #3 was still true · close of Wed 17 Mar 2021"
     assert lines[-1] == "Judged again from the state after 16 Mar 2021 (fired): still true."
 
@@ -88,10 +90,10 @@ def test_data_that_was_revised_since_is_shown_beside_what_was_judged() -> None:
         (40.0, "with that the rule is not true"),
     ):
         now = context(market([*LONG, close]))
-        last = said(why(fire, now))[-1]
+        last = said(explanation(fire, now))[-1]
         assert last.startswith(f"Data revised since: ratio is {close / 100:.4f} (sma 20 0.")
         assert last.endswith(f" now; {verdict}.")
     gone = context(market([*LONG[:-1], 50.0, None, 50.0]))
-    assert said(why(stored("ratio > 0.6"), gone))[-1] == (
+    assert said(explanation(stored("ratio > 0.6"), gone))[-1] == (
         "Data revised since: ratio is n/a now; with that the rule cannot be judged."
     )
