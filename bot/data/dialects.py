@@ -97,7 +97,7 @@ DIALECTS = (
         decimal_comma=True,
     ),
     Dialect("TradingView", ("time", "close"), {"time": "date"}),
-    Dialect("StockCharts", ("day", "date", "close"), {"day": ""}, order=MONTH_FIRST),
+    Dialect("StockCharts", ("day", "date", "close"), {"day": ""}),
     Dialect("Yahoo Finance's page", ("date", "close*"), {"close*": "close"}),
     Dialect(
         "Yahoo Finance's page",

@@ -148,6 +148,16 @@ def test_the_bar_of_the_session_under_way_is_left_out(site: Website, source: Dai
     assert outcome.payload["distributions"] == []
 
 
+def test_closes_as_traded_are_adjusted_for_the_splits_of_completed_sessions(
+    site: Website, source: DailyCsv
+) -> None:
+    text = "date,close,divCash,splitFactor\n2020-12-10,380.14,0,1\n2020-12-11,190.3,0,2\n2020-12-14,38,0,5\n"
+    outcome = answer(site, source, page(text))
+    assert isinstance(outcome, Ok)
+    assert [bar["close"] for bar in outcome.payload["bars"]] == [190.07, 190.3]
+    assert outcome.payload["splits"] == [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}]
+
+
 def test_a_row_of_a_later_session_is_a_fault(site: Website, source: DailyCsv) -> None:
     outcome = answer(site, source, page(f"{FILE}2020-12-15,191,192,190,191.5,900\n"))
     assert outcome == SchemaChanged("1 row is wrong: line 6: 2020-12-15 is in the future")
