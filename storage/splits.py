@@ -1,8 +1,12 @@
-"""Splits that became known after an alert's levels were set."""
+"""Splits that became known after the levels of an alert were set."""
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from storage.rows import Row, select, select_one
 
@@ -12,63 +16,91 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 
+class SplitChange(msgspec.Struct, frozen=True):
+    """A split that an alert's levels do not allow for, or, if `withdrawn`, one that they wrongly allow for.
+
+    session  the first in the new shares
+    ratio    new shares for an old one; of a corrected split the new ratio by the old one
+    """
+
+    ticker: str
+    session: dt.date
+    ratio: float
+    withdrawn: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What a count of shares is multiplied by."""
+        return 1 / self.ratio if self.withdrawn else self.ratio
+
+
 def newest(db: sqlite_utils.Database) -> int:
-    """The number of the last row that tells of a split, 0 without any."""
+    """The id of the newest row of splits, 0 without any."""
     row = select_one(db, "SELECT coalesce(max(id), 0) AS newest FROM splits")
     return int(row["newest"]) if row else 0
 
 
-def unseen(db: sqlite_utils.Database) -> dict[int, list[Row]]:
-    """By alert, the splits (ticker, session, ratio) since its levels were set that it does not allow for.
+def unseen(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:
+    """By alert id, the changes since its levels were set, in order of sessions.
 
-    Where sources differ the one that told first counts. `withdrawn` is true of one that the alert allows
-    for and that no source tells of any more; a ratio that was corrected is the new one by the old one.
+    Where sources differ the one that reported first counts.
     """
-    last = newest(db)
     alerts = select(
         db,
         """
         SELECT alert_id, splits_seen, coalesce(scaled_session, substr(created_at, 1, 10)) AS since
         FROM alerts WHERE splits_seen < ? ORDER BY alert_id
         """,
-        (last,),
+        (newest(db),),
     )
     if not alerts:
         return {}
-    told = select(
+    rows = select(
         db, "SELECT id, ticker, session, source, ratio FROM splits WHERE source <> 'sample' ORDER BY id"
     )
-    now = _in_force(told)
-    found: dict[int, list[Row]] = {}
+    current = _in_force(rows)
+    changes: dict[int, list[SplitChange]] = {}
     for alert in alerts:
-        known = _in_force(row for row in told if row["id"] <= alert["splits_seen"])
-        rows = [row for row in _changes(known, now) if row["session"] > alert["since"]]
-        if rows:
-            found[alert["alert_id"]] = rows
-    return found
+        seen = _in_force(row for row in rows if row["id"] <= alert["splits_seen"])
+        since = dt.date.fromisoformat(alert["since"])
+        of_alert = [change for change in _changes(seen, current) if change.session > since]
+        if of_alert:
+            changes[alert["alert_id"]] = of_alert
+    return changes
 
 
-def _in_force(told: Iterable[Row]) -> dict[tuple[str, str], float]:
+def _in_force(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
     """Ratio by (session, ticker) after rows in the order in which they came."""
     by_source: dict[tuple[str, str], dict[str, float | None]] = {}
-    for row in told:
+    for row in rows:
         by_source.setdefault((row["session"], row["ticker"]), {})[row["source"]] = row["ratio"]
-    ratios = {key: [each for each in sources.values() if each] for key, sources in by_source.items()}
-    return {key: those[0] for key, those in ratios.items() if those}
+    ratios = {key: [ratio for ratio in sources.values() if ratio] for key, sources in by_source.items()}
+    return {key: in_order[0] for key, in_order in ratios.items() if in_order}
 
 
-def _changes(known: Mapping[tuple[str, str], float], now: Mapping[tuple[str, str], float]) -> Iterator[Row]:
-    """What became of the splits, in order of sessions."""
-    for session, ticker in sorted({*known, *now}):
-        before, after = known.get((session, ticker)), now.get((session, ticker))
+def _changes(
+    seen: Mapping[tuple[str, str], float], current: Mapping[tuple[str, str], float]
+) -> Iterator[SplitChange]:
+    for session, ticker in sorted({*seen, *current}):
+        before, after = seen.get((session, ticker)), current.get((session, ticker))
         if before == after:
             continue
-        ratio = before if after is None else after / (before or 1.0)
-        yield {"ticker": ticker, "session": session, "ratio": ratio, "withdrawn": after is None}
+        ratio = (before or 1.0) if after is None else after / (before or 1.0)
+        yield SplitChange(ticker, dt.date.fromisoformat(session), ratio, withdrawn=after is None)
 
 
-def mark_seen(db: sqlite_utils.Database) -> int:
-    """All alerts allow for all splits that are known; the number of the last row that tells of one."""
+def mark_all_seen(db: sqlite_utils.Database, *, but: Iterable[int] = ()) -> None:
+    """Note that the levels of all alerts, except those with the ids `but`, allow for all splits."""
     last = newest(db)
-    db.execute("UPDATE alerts SET splits_seen = ? WHERE splits_seen < ?", (last, last))
-    return last
+    db.execute(
+        """
+        UPDATE alerts SET splits_seen = ?
+        WHERE splits_seen < ? AND alert_id NOT IN (SELECT value FROM json_each(?))
+        """,
+        (last, last, json.dumps(list(but))),
+    )
+
+
+def mark_seen(db: sqlite_utils.Database, alert_id: int) -> None:
+    """Note that the levels of an alert allow for all splits."""
+    db.execute("UPDATE alerts SET splits_seen = ? WHERE alert_id = ?", (newest(db), alert_id))

@@ -1,66 +1,73 @@
-"""Splits: a level of prices is another number afterwards, and so is what was set on it."""
+"""Splits: a level of prices is another number afterwards, so what is set on it has to be rescaled."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from bot.alerts.rule import AMOUNT, Condition, Rule
-from bot.alerts.state import Leg, State
 
 if TYPE_CHECKING:
+    from bot.alerts.state import State
     from bot.analytics.metrics import Metric
+    from bot.pair import Pair
 
 _DIGITS = 9  # of a rescaled amount: 0.52 in three is 0.173333333
 
 
-def rescale(
-    rule: Rule, states: Sequence[State], factor: float, registry: Mapping[str, Metric]
-) -> tuple[Rule, tuple[State, ...]]:
-    """Rule and states in the units after a split; equal to those given where a split changes nothing.
+def level_factor(pair: Pair, share_factors: Iterable[tuple[str, float]]) -> float:
+    """The ratio's new level by its old one, from tickers and new shares per old share.
 
-    factor  the metric's new level by its old one: 0.5 for the ratio when the small fund splits two for one,
-            2 when the large one does
-
-    Only metrics that are a level of prices are touched (Metric.level_of_prices): their amounts, the
-    re-arm level, bands, and the figures in the states. Their other targets follow the data by
-    themselves. Nothing fires or arms by it, and figures restated by the same factor are no revision.
+    A split of the small fund lowers the ratio, one of the large fund raises it.
     """
-    factors = tuple(factor if registry[c.metric].level_of_prices else 1.0 for c in rule.conditions)
-    conditions = tuple(map(_condition, rule.conditions, factors))
-    rearm = None if rule.rearm is None else _amount(rule.rearm, factors[0])
-    rescaled = replace(rule, conditions=conditions, rearm=rearm)
-    return rescaled, tuple(_state(rescaled, state, factors) for state in states)
-
-
-def _amount(value: float, factor: float) -> float:
-    return value if factor == 1 else float(f"{value * factor:.{_DIGITS}g}")
-
-
-def _condition(condition: Condition, factor: float) -> Condition:
-    target = condition.target
-    if target.kind != AMOUNT:
-        return condition
-    return replace(condition, target=replace(target, value=_amount(target.value, factor)))
-
-
-def _state(rule: Rule, state: State, factors: tuple[float, ...]) -> State:
-    return replace(
-        state,
-        bands=tuple(band * factor for band, factor in zip(state.bands, factors, strict=True)),
-        values=tuple(map(_times, state.values, factors)),
-        legs=tuple(map(_leg, rule.conditions, state.legs, factors)),
+    return math.prod(
+        1 / factor if ticker == pair.small.ticker else factor for ticker, factor in share_factors
     )
 
 
-def _leg(condition: Condition, leg: Leg, factor: float) -> Leg:
-    """The figures rescaled; an amount's threshold is the rule's own, to its last digit."""
-    fixed = condition.target.kind == AMOUNT and leg.threshold is not None
-    threshold = condition.target.value if fixed else _times(leg.threshold, factor)
-    return Leg(_times(leg.value, factor), threshold)
+def reads_level(rule: Rule, registry: Mapping[str, Metric]) -> bool:
+    """Whether a condition reads a level of prices."""
+    return any(_is_level(condition, registry) for condition in rule.conditions)
 
 
-def _times(figure: float | None, factor: float) -> float | None:
-    return None if figure is None else figure * factor
+def is_set_on_level(rule: Rule, registry: Mapping[str, Metric]) -> bool:
+    """Whether a condition compares a level of prices with an amount."""
+    return any(_is_level(c, registry) and c.target.kind == AMOUNT for c in rule.conditions)
+
+
+def rescaled_rule(rule: Rule, factor: float, registry: Mapping[str, Metric]) -> Rule:
+    """The rule with its amounts of levels of prices multiplied by a factor."""
+    conditions = tuple(_rescaled(condition, factor, registry) for condition in rule.conditions)
+    rearm = rule.rearm
+    if rearm is not None and _is_level(rule.conditions[0], registry):
+        rearm = _rounded(rearm * factor)
+    return replace(rule, conditions=conditions, rearm=rearm)
+
+
+def state_after_split(rule: Rule, state: State, factor: float, registry: Mapping[str, Metric]) -> State:
+    """The state in the new shares, without the session's figures, so that no earlier session is replayed."""
+    factors = tuple(factor if _is_level(condition, registry) else 1.0 for condition in rule.conditions)
+    scaled = [
+        (band * by, None if value is None else value * by)
+        for band, value, by in zip(state.bands, state.values, factors, strict=True)
+    ]
+    bands, values = zip(*scaled, strict=True)
+    return replace(state, bands=bands, values=values, legs=())
+
+
+def _is_level(condition: Condition, registry: Mapping[str, Metric]) -> bool:
+    return registry[condition.metric].level_of_prices
+
+
+def _rescaled(condition: Condition, factor: float, registry: Mapping[str, Metric]) -> Condition:
+    target = condition.target
+    if target.kind != AMOUNT or not _is_level(condition, registry):
+        return condition
+    return replace(condition, target=replace(target, value=_rounded(target.value * factor)))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

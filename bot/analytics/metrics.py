@@ -68,7 +68,7 @@ class Metric:
     history: Callable[[Market, Arguments], pd.Series]
     parameters: tuple[Parameter, ...] = ()
     lag: int = 0  # sessions until the inputs of session t are stored
-    level_of_prices: bool = False  # a level in units of prices: a split rescales it, and what is set on it
+    level_of_prices: bool = False  # a level in units of prices: a split rescales it and pauses rules on it
     part: str = "prices"  # the part of the Market it reads: prices, facts or multiples
     meaning: str  # one sentence for people
     formula: str  # in the field's notation, with its source where it has one

@@ -87,6 +87,12 @@ async def resume(ask: Ask, number: int, _: str) -> Answer:
     return await _shown(resumed, waiting_note(resumed.overdue, resumed.context.market))
 
 
+async def rescale(ask: Ask, number: int, _: str) -> Answer:
+    """Set an alert that a split has paused at its rescaled level, starting afresh."""
+    rescaled = await alerts.rescale(ask.services, ask.caller, number)
+    return await render_started(rescaled, Html("").join(("Was: ", code(rescaled.previous or ""))))
+
+
 async def renew(ask: Ask, number: int, _: str) -> Answer:
     """A year more from today; one that has ended starts afresh, within the quota."""
     renewed = await alerts.renew(ask.services, ask.caller, number)

@@ -106,6 +106,7 @@ CHANGES: dict[str, Action] = {
     "resume": alert_edit.resume,
     "renew": alert_edit.renew,
     "off": alert_edit.off,
+    "rescale": alert_edit.rescale,
     "back": alert_edit.back,
 }
 ACTIONS = LOOKS | CHANGES

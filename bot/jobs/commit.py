@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.view import Life
 from bot.jobs.evaluate import IncrementalEvaluator
 from bot.jobs.judged import RESTATED, WITHDRAWN
-from bot.jobs.rescaling import rescale_all
+from bot.jobs.rescaling import pause_split_alerts
 from bot.jobs.sending import Place, list_payload, payload_for, send, send_lines
 from bot.jobs.telling import QUARTER, DeliveryWindow, Notifier
 from bot.rendering import pushes
@@ -85,14 +85,14 @@ class Evaluation:
         return committed.fires
 
     async def _market(self) -> Market:
-        """The current Market, once what the alerts are set on allows for every split in it."""
+        """The current Market, once alerts on levels that a split in it has changed are paused."""
         services = self._services
         while True:
             market = await services.markets.current()
             if self._evaluator.has_seen(market):
                 return market
-            rescale = partial(rescale_all, config=services.config, now=services.clock())
-            if not await services.database.run(rescale):
+            pause = partial(pause_split_alerts, config=services.config, now=services.clock())
+            if not await services.database.run(pause):
                 return market
 
     async def _notify(

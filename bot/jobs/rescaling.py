@@ -1,106 +1,104 @@
-"""Rescaling what alerts are set on after a split: once, with a notice, all in one transaction."""
+"""Splits: alerts on the level of the ratio are paused, with one notice a chat and topic."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-import math
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bot.alerts.rule import Rule
-from bot.alerts.split import rescale
+from bot.alerts.split import is_set_on_level, level_factor, reads_level, rescaled_rule, state_after_split
 from bot.alerts.state import State
 from bot.alerts.view import Life
 from bot.analytics.registry import METRICS
 from bot.jobs.sending import Place, send
 from bot.jobs.telling import DeliveryWindow
-from bot.rendering.splits import Rescaled, Split, rescaled
+from bot.rendering.splits import SplitPause, paused_by_split, split_text
 from storage import alerts as stored
 from storage import chats, splits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import sqlite_utils
 
     from bot.config import Config
     from bot.pair import Pair
     from storage.alerts import StoredAlert
+    from storage.splits import SplitChange
 
 _log = logging.getLogger(__name__)
 
-Row = dict[str, Any]
-# Alerts of one place that allow for the same splits now.
-Group = tuple[Place, tuple[Split, ...]]
+# Alerts of one chat and topic that the same splits have paused.
+Group = tuple[Place, tuple["SplitChange", ...]]
 
 
-def rescale_all(db: sqlite_utils.Database, config: Config, now: dt.datetime) -> bool:
-    """Let every alert allow for the splits that became known; whether there were any.
+def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.datetime) -> bool:
+    """Pause the alerts whose levels new splits have changed; returns whether any alert was changed.
 
-    The Market of the moment is in the new shares already, so this comes before judging on it.
+    The current Market is in the new shares already, so this runs before alerts are evaluated on it. An
+    alert stays paused until its chat rescales, edits or resumes it. One whose target moves with the data
+    goes on: its state is put into the new shares.
     """
-    unseen = splits.unseen(db)
-    found: dict[Group, list[Rescaled]] = defaultdict(list)
-    for alert_id, rows in unseen.items():
-        those = tuple(_split(row) for row in rows)
+    groups: dict[Group, list[SplitPause]] = defaultdict(list)
+    waiting: list[int] = []
+    changed = False
+    for alert_id, unseen in splits.unseen(db).items():
+        changes = tuple(unseen)
         (alert,) = stored.alerts_by_id(db, [alert_id])
         try:
-            changed = _rescale(db, alert, factor_of(those, config.pair))
-        except Exception:  # noqa: BLE001 - one broken rule must not stop the others; judging tells its owner
-            _log.exception("alert %s cannot be rescaled", alert_id)
+            rule = Rule.from_json(alert.rule_json)
+            waits = is_set_on_level(rule, METRICS) and not Life(alert.life).has_ended
+            reason = f"split: {split_text(changes)}"
+            if waits:
+                waiting.append(alert_id)
+            if waits and alert.reason == reason:
+                continue
+            changed = True
+            factor = _level_factor(config.pair, changes)
+            _reset_state(db, alert, rule, factor)
+        except Exception:  # noqa: BLE001 - one broken rule must not stop the others; evaluation reports it
+            _log.exception("alert %s cannot be read after a split", alert_id)
             continue
-        if changed is not None and not Life(alert.life).has_ended:
-            found[(alert.chat_id, alert.thread_id), those].append(changed)
-    known = splits.mark_seen(db)
-    for (place, those), alerts in found.items():
-        _tell(db, place, those, alerts, known, config, now)
-    return bool(unseen)
+        if waits:
+            stored.set_life(db, alert_id, Life.PAUSED, reason)
+            pause = SplitPause(alert.number, alert.rule, rescaled_rule(rule, factor, METRICS))
+            groups[(alert.chat_id, alert.thread_id), changes].append(pause)
+    splits.mark_all_seen(db, but=waiting)
+    for (place, changes), pauses in groups.items():
+        _notify(db, place, changes, pauses, config, now)
+    return changed
 
 
-def factor_of(those: Sequence[Split], pair: Pair) -> float:
-    """The ratio's new level by its old one: a share of either fund is worth less after its split."""
-    return math.prod(1 / each.factor if each.ticker == pair.small.ticker else each.factor for each in those)
+def _level_factor(pair: Pair, changes: Sequence[SplitChange]) -> float:
+    return level_factor(pair, ((change.ticker, change.factor) for change in changes))
 
 
-def _rescale(db: sqlite_utils.Database, alert: StoredAlert, factor: float) -> Rescaled | None:
-    """Store an alert's rule and states in the new shares; None where it is not set on a level of prices."""
-    rule = Rule.from_json(alert.rule_json)
-    states = [State.from_json(text) for text in stored.states(db, alert.alert_id)]
-    after, moved = rescale(rule, states, factor, METRICS)
-    if after == rule and list(moved) == states:
-        return None
-    stored.replace_rule(db, alert.alert_id, rule=str(after), rule_json=after.to_json())
-    for state in moved:
+def _reset_state(db: sqlite_utils.Database, alert: StoredAlert, rule: Rule, factor: float) -> None:
+    """Put the current state into the new shares: restated closes are no revision of what was evaluated."""
+    current = stored.current_state(db, alert.alert_id)
+    if current is not None and reads_level(rule, METRICS):
+        state = state_after_split(rule, State.from_json(current.state), factor, METRICS)
         stored.save_state(db, alert.alert_id, state.session.isoformat(), state.to_json())
-    return Rescaled(alert.number, alert.rule, str(after))
 
 
-def _tell(
+def _notify(
     db: sqlite_utils.Database,
     place: Place,
-    those: Sequence[Split],
-    alerts: Sequence[Rescaled],
-    known: int,
+    changes: Sequence[SplitChange],
+    pauses: Sequence[SplitPause],
     config: Config,
     now: dt.datetime,
 ) -> None:
-    """One notice a chat and topic, of the alerts whose rule reads otherwise now.
+    """Queue one notice to a chat and topic, after its quiet hours.
 
-    `known` is the last row that tells of a split: one that returns after it was taken back is told again.
+    The key contains the newest split row: a split that returns after it was withdrawn is reported again.
     """
     chat = chats.get_chat(db, place[0])
-    reworded = [each for each in alerts if each.before != each.after]
-    if chat is None or chat.status != "active" or not reworded:
+    if chat is None or chat.status != "active":
         return
-    dedup = f"split:{place[0]}:{place[1] or ''}:{known}:{reworded[0].number}"
-    answer = rescaled(those, factor_of(those, config.pair), reworded)
-    wait = DeliveryWindow.of(
-        chat.timezone, config.time.timezone, now, chat.quiet_from, chat.quiet_to
-    ).quiet_until
+    dedup = f"split:{place[0]}:{place[1] or ''}:{splits.newest(db)}:{pauses[0].number}"
+    answer = paused_by_split(changes, _level_factor(config.pair, changes), pauses)
+    quiet = chat.quiet_from, chat.quiet_to
+    wait = DeliveryWindow.of(chat.timezone, config.time.timezone, now, *quiet).quiet_until
     send(db, place, dedup, answer, now, kind="notice", not_before=wait)
-
-
-def _split(row: Row) -> Split:
-    session = dt.date.fromisoformat(row["session"])
-    return Split(row["ticker"], session, row["ratio"], withdrawn=row["withdrawn"])

@@ -1,56 +1,54 @@
-"""What a chat is told when a split has changed the levels that its alerts are set on."""
+"""The notice that a split has paused alerts, with buttons that set their rules at the rescaled level."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bot.rendering.answer import Answer
 from bot.rendering.text import Html, bold, code, date_phrase, lines
+
+if TYPE_CHECKING:
+    from bot.alerts.rule import Rule
+    from storage.splits import SplitChange
 
 _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Split:
-    """`ratio` new shares for an old one, from a session on; `withdrawn` where it never was."""
-
-    ticker: str
-    session: dt.date
-    ratio: float
-    withdrawn: bool = False
-
-    @property
-    def factor(self) -> float:
-        """What becomes of a count of shares."""
-        return 1 / self.ratio if self.withdrawn else self.ratio
-
-    def __str__(self) -> str:
-        shares = f"{self.ratio:g} for 1" if self.ratio >= 1 else f"1 for {1 / self.ratio:g}"
-        taken = ", taken back by its source" if self.withdrawn else ""
-        return f"{self.ticker} {shares} on {date_phrase(self.session)}{taken}"
-
-
-@dataclass(frozen=True)
-class Rescaled:
-    """An alert with its rule before and after."""
+class SplitPause:
+    """An alert that a split has paused, with its rule at the rescaled level."""
 
     number: int
-    before: str
-    after: str
+    rule: str
+    rescaled: Rule
 
 
-def rescaled(splits: Sequence[Split], factor: float, alerts: Sequence[Rescaled]) -> Answer:
-    """Which alerts have other levels now, and that nothing fired by it."""
-    more = len(alerts) - _SHOWN
+def split_text(splits: Sequence[SplitChange]) -> str:
+    """The splits in words: "IWM 2 for 1 on Mon 14 Dec 2020"."""
+    return ", ".join(map(_split_text, splits))
+
+
+def _split_text(split: SplitChange) -> str:
+    ratio = split.ratio
+    shares = f"{ratio:g} for 1" if ratio >= 1 else f"1 for {1 / ratio:g}"
+    withdrawn = ", taken back by its source" if split.withdrawn else ""
+    return f"{split.ticker} {shares} on {date_phrase(split.session)}{withdrawn}"
+
+
+def paused_by_split(splits: Sequence[SplitChange], factor: float, alerts: Sequence[SplitPause]) -> Answer:
+    """Which alerts are paused, and the buttons that set them at the rescaled level."""
+    shown, more = alerts[:_SHOWN], len(alerts) - _SHOWN
     html = lines(
-        bold(f"Split: {', '.join(map(str, splits))}"),
-        f"The ratio is {factor:g} times what it was, and so are the levels set on it. Nothing fires by that.",
+        bold(f"Split: {split_text(splits)}"),
+        f"The ratio is {factor:g} times what it was. Alerts on its level are paused; nothing fires by that.",
         *(
-            Html("").join((f"#{alert.number} ", code(alert.before), " → ", code(alert.after)))
-            for alert in alerts[:_SHOWN]
+            Html("").join((f"#{alert.number} ", code(alert.rule), " → ", code(str(alert.rescaled))))
+            for alert in shown
         ),
         f"... and {more} more, /alerts" if more > 0 else None,
+        "A button sets the alert at its rescaled level and resumes it. Resume one by hand to keep its level.",
     )
-    return Answer(html, buttons=((("Alerts", "/alerts"), ("Trend", "/trend")),))
+    rescale = tuple(((f"Rescale #{alert.number}", f"/alert {alert.number} rescale"),) for alert in shown)
+    return Answer(html, buttons=(*rescale, (("Alerts", "/alerts"), ("Trend", "/trend"))))

@@ -19,6 +19,7 @@ from bot.alerts.engine import start
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
 from bot.alerts.rule import CROSSES, Rule
+from bot.alerts.split import level_factor, rescaled_rule
 from bot.alerts.state import Event, State
 from bot.alerts.view import AlertView, Life, RecordedFire
 from bot.analytics.freshness import require_end
@@ -27,7 +28,7 @@ from bot.analytics.registry import METRICS
 from bot.errors import BadInput
 from bot.services.base import context_of, metrics_for
 from storage import alerts as alert_store
-from storage import chats, events, outages
+from storage import chats, events, outages, splits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -378,6 +379,36 @@ async def edit(services: Services, caller: Caller, number: int, change: RuleChan
     return StartedAlert(_view(alert, rule, state, caller.now), context, overdue, past=past, previous=previous)
 
 
+async def rescale(services: Services, caller: Caller, number: int) -> StartedAlert:
+    """Set an alert that a split has paused at its rescaled level; it starts afresh."""
+    context, chat_id = await evaluation_context(services, caller.chat), caller.chat.id
+
+    def rescaled(db: sqlite_utils.Database) -> tuple[StoredAlert, Rule, Rule]:
+        alert = _find_checked(db, chat_id, number, refuse_ended)
+        changes = splits.unseen(db).get(alert.alert_id)
+        if alert.life != Life.PAUSED or not changes:
+            raise BadInput(f"Alert #{number} is not paused by a split.", f"/alert {number}")
+        factor = level_factor(context.market.pair, ((change.ticker, change.factor) for change in changes))
+        previous = stored_rule(alert)
+        return alert, previous, rescaled_rule(previous, factor, METRICS)
+
+    _, previous, rule = await services.database.run(rescaled)
+    state, past = await asyncio.to_thread(_start, rule, context)
+
+    def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
+        alert, _, now_rescaled = rescaled(db)
+        if now_rescaled != rule:
+            raise BadInput("Another split became known just now.", f"/alert {number} rescale")
+        alert_store.replace_rule(db, alert.alert_id, rule=str(rule), rule_json=rule.to_json())
+        alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
+        _save_initial_state(db, alert.alert_id, state)
+        resumed = structs.replace(alert, life=Life.ACTIVE, reason="")
+        return resumed, _await_overdue(db, services.pair, chat_id, rule)
+
+    alert, overdue = await caller.change(write)
+    return StartedAlert(_view(alert, rule, state, caller.now), context, overdue, past=past, previous=previous)
+
+
 async def snooze(services: Services, caller: Caller, number: int, until: dt.datetime | None) -> ShownAlert:
     """Hold an alert's messages until an instant; None ends the snooze."""
 
@@ -421,6 +452,7 @@ async def resume(services: Services, caller: Caller, number: int) -> ShownAlert:
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
         alert = _find_checked(db, chat_id, number, *checks)
         alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
+        splits.mark_seen(db, alert.alert_id)  # whoever resumes it keeps its level
         _save_initial_state(db, alert.alert_id, state)
         return structs.replace(alert, life=Life.ACTIVE, reason=""), _await_overdue(
             db, services.pair, chat_id, rule
@@ -451,6 +483,7 @@ async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
         if not ended:
             return alert, view_alert(db, renewed, caller.now), []
         alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
+        splits.mark_seen(db, alert.alert_id)
         alert_store.set_snooze(db, alert.alert_id, None)
         _save_initial_state(db, alert.alert_id, state)
         renewed = structs.replace(renewed, life=Life.ACTIVE, reason="", snoozed_until=None)

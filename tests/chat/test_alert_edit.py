@@ -14,6 +14,7 @@ from bot.chat.alert_edit import edited_rule, snooze_end
 from bot.chat.refusals import ADMINISTRATORS_ONLY
 from bot.errors import BadInput
 from storage import alerts as stored
+from storage import observations
 from tests.chat.talk import GROUP, ME, labels, prepared, talking
 
 if TYPE_CHECKING:
@@ -464,3 +465,21 @@ def test_what_is_no_time_is_said(typed: str, said: str) -> None:
     with pytest.raises(BadInput) as refused:
         snooze_end(typed, NOW, NEW_YORK, "/alert 1 snooze")
     assert refused.value.sentence == said
+
+
+async def test_the_button_of_a_split_sets_the_alert_at_its_rescaled_level(october: Talk) -> None:
+    await october.ask("/alert ratio > 0.6 rearm 0.55")
+    split = {"ticker": "IWM", "session": "2020-10-06", "ratio": 2.0}
+    await october.database.run(
+        lambda db: observations.add(db, "splits", [split], source="csv", observed_at="2020-10-06T21:00:00Z")
+    )
+    pushed = await october.pass_to(OCTOBER + DAY)
+    notice = next(message for message in pushed if message.text.startswith("Split: IWM 2 for 1"))
+    (answer,) = await october.press(notice, "Rescale #2")
+    assert "ratio > 0.3 rearm 0.275" in answer.text
+    assert "Was: ratio > 0.6 rearm 0.55" in answer.text
+    row = next(row for row in await october.rows("alerts") if row["number"] == 2)
+    assert (row["rule"], row["life"], row["reason"]) == ("ratio > 0.3 rearm 0.275", "active", "")
+    (again,) = await october.press_data(notice, "r/alert 2 rescale")
+    assert again.text == "Alert #2 is not paused by a split.\nExample: /alert 2"
+    assert not [text for text in await october.pass_to(OCTOBER + 2 * DAY) if "Split" in text.text]

@@ -166,7 +166,8 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
             "/alert 1 2",
             (
                 "“2” is nothing an alert can do. "
-                "There are: why, chart, test, history, edit, snooze, pause, resume, renew, off, back."
+                "There are: why, chart, test, history, edit, snooze, pause, resume, renew, off, rescale, "
+                "back."
             ),
             "/alert 1",
         ),

@@ -1,4 +1,4 @@
-"""A split through storage: levels on the ratio are rescaled once, with a notice, and nothing fires by it."""
+"""A split through storage: alerts on a level of the ratio are paused with one notice, and nothing fires."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bot.alerts.grammar import parse_rule
+from bot.analytics.registry import METRICS
 from storage import alerts as stored
 from storage import chats
 from storage.errors import DiskFull
@@ -15,6 +17,8 @@ from tests.jobs.desk import Desk, after_close, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import sqlite_utils
 
 DAYS = sessions("2020-01-16", 10)
 RULE = "ratio > 0.6 rearm 0.55"
@@ -39,12 +43,12 @@ async def day(desk: Desk, levels: Sequence[float], first: int = 0) -> None:
 @pytest.mark.parametrize(
     ("ticker", "ratio", "level", "title", "rule"),
     [
-        (SMALL, 2.0, 0.25, "Split: IWM 2 for 1 on Thu 16 Jan 2020", "ratio > 0.3 rearm 0.275"),
-        (LARGE, 4.0, 2.0, "Split: SPY 4 for 1 on Thu 16 Jan 2020", "ratio > 2.4 rearm 2.2"),
-        (SMALL, 0.5, 1.0, "Split: IWM 1 for 2 on Thu 16 Jan 2020", "ratio > 1.2 rearm 1.1"),
+        (SMALL, 2.0, 0.31, "Split: IWM 2 for 1 on Thu 16 Jan 2020", "ratio > 0.3 rearm 0.275"),
+        (LARGE, 4.0, 2.5, "Split: SPY 4 for 1 on Thu 16 Jan 2020", "ratio > 2.4 rearm 2.2"),
+        (SMALL, 0.5, 1.3, "Split: IWM 1 for 2 on Thu 16 Jan 2020", "ratio > 1.2 rearm 1.1"),
     ],
 )
-async def test_a_level_is_rescaled_with_a_notice_and_nothing_fires(
+async def test_an_alert_on_a_level_is_paused_with_one_notice_and_nothing_fires(
     desk: Desk, ticker: str, ratio: float, level: float, title: str, rule: str
 ) -> None:
     await desk.alert(RULE)
@@ -52,61 +56,29 @@ async def test_a_level_is_rescaled_with_a_notice_and_nothing_fires(
     await split(desk, ticker, ratio)
     assert await desk.evaluate() == []
     await day(desk, [level])
-    assert await rules(desk) == [rule]
-    (said,) = await desk.messages()
-    assert said.splitlines()[0] == title
-    assert said.splitlines()[2:] == [f"#1 {RULE} → {rule}"]
+    assert await rules(desk) == [RULE]
+    assert await desk.life(1) == f"paused: {title[0].lower()}{title[1:]}"
+    (payload,) = await desk.payloads()
+    first, factor, line, hint = payload["plain"].splitlines()
+    assert (first, line) == (title, f"#1 {RULE} → {rule}")
+    assert factor.endswith("Alerts on its level are paused; nothing fires by that.")
+    assert hint.startswith("A button sets the alert at its rescaled level")
+    assert payload["buttons"][0] == [["Rescale #1", "r/alert 1 rescale"]]
     assert await desk.events() == []
 
 
-async def test_a_split_that_is_taken_back_takes_the_level_back_with_a_notice(desk: Desk) -> None:
-    await desk.alert(RULE)
-    desk.now = after_close(DAYS[0])
-    await split(desk)
-    await desk.evaluate()
-    desk.now = after_close(DAYS[1])
-    await desk.store("splits", [{"ticker": SMALL, "session": DAYS[0], "ratio": None}])
-    await desk.evaluate()
-    assert await rules(desk) == [RULE]
-    _, said = await desk.messages()
-    assert said.splitlines() == [
-        "Split: IWM 2 for 1 on Thu 16 Jan 2020, taken back by its source",
-        "The ratio is 2 times what it was, and so are the levels set on it. Nothing fires by that.",
-        f"#1 ratio > 0.3 rearm 0.275 → {RULE}",
-    ]
-
-
-async def test_a_split_that_returns_after_it_was_taken_back_is_told_again(desk: Desk) -> None:
-    await desk.alert(RULE)
-    for number, ratio in enumerate((2.0, None, 2.0)):
-        desk.now = after_close(DAYS[number])
-        await desk.store("splits", [{"ticker": SMALL, "session": DAYS[0], "ratio": ratio}])
-        await desk.evaluate()
-    assert await rules(desk) == ["ratio > 0.3 rearm 0.275"]
-    titles = [said.splitlines()[0] for said in await desk.messages()]
-    there = "Split: IWM 2 for 1 on Thu 16 Jan 2020"
-    assert titles == [there, f"{there}, taken back by its source", there]
-
-
-async def test_the_next_crossing_is_that_of_the_new_level(desk: Desk) -> None:
-    await desk.alert(RULE)
-    desk.now = after_close(DAYS[0])
-    await split(desk)
-    await day(desk, [0.25, 0.29, 0.31])
-    assert await desk.events() == [f"1 fired {DAYS[2]}"]
-
-
-async def test_an_alert_that_fired_before_the_split_re_arms_at_the_new_level(desk: Desk) -> None:
+async def test_a_fire_of_before_the_split_is_not_taken_back(desk: Desk) -> None:
     await desk.alert(RULE)
     await day(desk, [0.65])
     desk.now = after_close(DAYS[1])
     await split(desk, session=DAYS[1])
-    await day(desk, [0.325, 0.28, 0.31, 0.27, 0.31], 1)
-    assert await desk.events() == [f"1 fired {DAYS[0]}", f"1 fired {DAYS[5]}"]
-    assert not [said for said in await desk.messages() if said.startswith("Correction")]
+    await desk.closes([0.325, 0.28, 0.31], DAYS[0])
+    await desk.evaluate()
+    assert await desk.events() == [f"1 fired {DAYS[0]}"]
+    assert not [text for text in await desk.messages() if text.startswith("Correction")]
 
 
-async def test_a_split_is_told_once_whoever_tells_of_it_and_however_often(desk: Desk) -> None:
+async def test_a_split_is_reported_once_whoever_reports_it_and_however_often(desk: Desk) -> None:
     await desk.alert(RULE)
     desk.now = after_close(DAYS[0])
     await split(desk)
@@ -118,10 +90,44 @@ async def test_a_split_is_told_once_whoever_tells_of_it_and_however_often(desk: 
     )
     await desk.evaluate()
     assert len(await desk.messages()) == 1
-    assert await rules(desk) == ["ratio > 0.3 rearm 0.275"]
 
 
-async def test_rule_states_and_notice_are_stored_together_or_not_at_all(
+async def test_a_second_split_is_reported_with_both(desk: Desk) -> None:
+    await desk.alert(RULE)
+    desk.now = after_close(DAYS[1])
+    await split(desk)
+    await desk.evaluate()
+    await split(desk, session=DAYS[1])
+    await desk.evaluate()
+    _, notice = await desk.messages()
+    assert notice.splitlines()[0] == "Split: IWM 2 for 1 on Thu 16 Jan 2020, IWM 2 for 1 on Fri 17 Jan 2020"
+    assert notice.splitlines()[2] == f"#1 {RULE} → ratio > 0.15 rearm 0.1375"
+
+
+async def test_a_split_that_is_withdrawn_after_the_level_was_rescaled_pauses_again(desk: Desk) -> None:
+    await desk.alert(RULE)
+    desk.now = after_close(DAYS[0])
+    await split(desk)
+    await desk.evaluate()
+    await desk.database.run(_rescale_by_hand)
+    desk.now = after_close(DAYS[1])
+    await desk.store("splits", [{"ticker": SMALL, "session": DAYS[0], "ratio": None}])
+    await desk.evaluate()
+    _, notice = await desk.messages()
+    assert notice.splitlines()[:3] == [
+        "Split: IWM 2 for 1 on Thu 16 Jan 2020, taken back by its source",
+        "The ratio is 2 times what it was. Alerts on its level are paused; nothing fires by that.",
+        f"#1 ratio > 0.3 → {RULE.replace(' rearm 0.55', '')}",
+    ]
+
+
+def _rescale_by_hand(db: sqlite_utils.Database) -> None:
+    rule = parse_rule("ratio > 0.3", METRICS)
+    stored.replace_rule(db, 1, rule=str(rule), rule_json=rule.to_json())
+    stored.set_life(db, 1, "active")
+
+
+async def test_pause_state_and_notice_are_stored_together_or_not_at_all(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.alert(RULE)
@@ -135,20 +141,19 @@ async def test_rule_states_and_notice_are_stored_together_or_not_at_all(
         patched.setattr("storage.outbox.enqueue", full)
         with pytest.raises(DiskFull):
             await desk.evaluate()
-    assert await rules(desk) == [RULE]
+    assert await desk.life(1) == "active"
     await desk.evaluate()
-    assert await rules(desk) == ["ratio > 0.3 rearm 0.275"]
+    assert (await desk.life(1)).startswith("paused")
     assert len(await desk.messages()) == 1
 
 
 async def test_rules_on_anything_else_are_left_as_they_are(desk: Desk) -> None:
     for rule in ("ratio_vs_sma 5 > 3%", "ratio > sma 5", "drawdown < -10%"):
         await desk.alert(rule)
-    before = await rules(desk)
     desk.now = after_close(DAYS[0])
     await split(desk)
     await day(desk, [0.25])
-    assert await rules(desk) == before
+    assert [await desk.life(number) for number in (1, 2, 3)] == ["active"] * 3
     assert await desk.messages() == []
     assert await desk.events() == []
 
@@ -179,30 +184,31 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
         (1, 7, "2020-01-16T22:00:00Z"),
         (2, None, "2020-01-17T12:00:00Z"),
     ]
-    assert json.loads(rows[2]["payload"])["plain"].splitlines()[2:] == [
+    assert json.loads(rows[2]["payload"])["plain"].splitlines()[2:4] == [
         "#1 ratio > 0.6 → ratio > 0.3",
         "#2 ratio > 0.7 → ratio > 0.35",
     ]
 
 
-async def test_paused_alerts_are_told_and_ended_ones_are_rescaled_silently(desk: Desk) -> None:
+async def test_paused_alerts_are_reported_and_ended_ones_are_not(desk: Desk) -> None:
     paused, ended = await desk.alert("ratio > 0.6"), await desk.alert("ratio > 0.7")
     await desk.database.run(lambda db: stored.set_life(db, paused, "paused"))
     await desk.database.run(lambda db: stored.set_life(db, ended, "expired"))
     desk.now = after_close(DAYS[0])
     await split(desk)
     await desk.evaluate()
-    assert await rules(desk) == ["ratio > 0.3", "ratio > 0.35"]
-    (said,) = await desk.messages()
-    assert "#2" not in said
+    (notice,) = await desk.messages()
+    assert "#1" in notice
+    assert "#2" not in notice
+    assert await desk.life(ended) == "expired"
 
 
-async def test_a_broken_rule_keeps_no_other_from_its_new_level(desk: Desk) -> None:
+async def test_a_broken_rule_keeps_no_other_from_its_notice(desk: Desk) -> None:
     await desk.alert("ratio > 0.6")
     await desk.alert("ratio > 0.7")
     await desk.change("UPDATE alerts SET rule_json = '{' WHERE alert_id = 1")
     desk.now = after_close(DAYS[0])
     await split(desk)
     await desk.evaluate()
-    assert (await rules(desk))[1] == "ratio > 0.35"
+    assert (await desk.life(2)).startswith("paused: split: IWM 2 for 1")
     assert await desk.life(1) == "paused: what is stored of it is damaged"

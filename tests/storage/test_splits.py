@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from storage import observations
 from storage.alerts import add_alert, replace_rule
 from storage.chats import ensure_chat
-from storage.splits import mark_seen, unseen
+from storage.splits import SplitChange, mark_all_seen, mark_seen, unseen
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -34,8 +35,8 @@ def split(
 
 def found(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
     return {
-        alert_id: [(row["ticker"], row["session"], row["ratio"]) for row in rows]
-        for alert_id, rows in unseen(db).items()
+        alert_id: [(change.ticker, str(change.session), change.ratio) for change in changes]
+        for alert_id, changes in unseen(db).items()
     }
 
 
@@ -44,8 +45,17 @@ def test_a_split_after_an_alert_was_made_is_unseen_until_it_is_marked(db: sqlite
     assert found(db) == {}
     split(db, "2020-12-14")
     assert found(db) == {one: [("IWM", "2020-12-14", 2.0)]}
-    mark_seen(db)
+    mark_all_seen(db)
     assert found(db) == {}
+
+
+def test_alerts_are_marked_one_by_one_or_all_but_some(db: sqlite_utils.Database) -> None:
+    first, second, third = alert(db), alert(db), alert(db)
+    split(db, "2020-12-14")
+    mark_seen(db, first)
+    assert set(found(db)) == {second, third}
+    mark_all_seen(db, but=[third])
+    assert set(found(db)) == {third}
 
 
 def test_a_split_that_two_sources_tell_of_is_one(db: sqlite_utils.Database) -> None:
@@ -54,7 +64,7 @@ def test_a_split_that_two_sources_tell_of_is_one(db: sqlite_utils.Database) -> N
     split(db, "2020-12-14", source="csv")
     split(db, "2020-12-14", 4.0, ticker="SPY")
     assert found(db) == {one: [("IWM", "2020-12-14", 2.0), ("SPY", "2020-12-14", 4.0)]}
-    mark_seen(db)
+    mark_all_seen(db)
     split(db, "2020-12-14", source="daily-csv")
     assert found(db) == {}
 
@@ -90,11 +100,12 @@ def take_back(db: sqlite_utils.Database, session: str, source: str = "yahoo") ->
 def test_a_split_that_was_allowed_for_and_taken_back_is_undone(db: sqlite_utils.Database) -> None:
     one = alert(db)
     split(db, "2020-12-14")
-    mark_seen(db)
+    mark_all_seen(db)
     take_back(db, "2020-12-14")
-    back = {"ticker": "IWM", "session": "2020-12-14", "ratio": 2.0, "withdrawn": True}
-    assert unseen(db) == {one: [back]}
-    mark_seen(db)
+    withdrawn = SplitChange("IWM", dt.date(2020, 12, 14), 2.0, withdrawn=True)
+    assert unseen(db) == {one: [withdrawn]}
+    assert withdrawn.factor == 0.5
+    mark_all_seen(db)
     assert unseen(db) == {}
 
 
@@ -111,7 +122,7 @@ def test_a_split_that_another_source_still_tells_of_stays(db: sqlite_utils.Datab
     alert(db)
     split(db, "2020-12-14")
     split(db, "2020-12-14", source="csv")
-    mark_seen(db)
+    mark_all_seen(db)
     take_back(db, "2020-12-14")
     assert unseen(db) == {}
 
@@ -119,7 +130,7 @@ def test_a_split_that_another_source_still_tells_of_stays(db: sqlite_utils.Datab
 def test_a_ratio_that_is_corrected_changes_the_levels_by_the_difference(db: sqlite_utils.Database) -> None:
     one = alert(db)
     split(db, "2020-12-14", 2.0)
-    mark_seen(db)
+    mark_all_seen(db)
     row = {"ticker": "IWM", "session": "2020-12-14", "ratio": 3.0}
     observations.add(db, "splits", [row], source="yahoo", observed_at="2020-12-15T22:00:00Z")
     assert found(db) == {one: [("IWM", "2020-12-14", 1.5)]}
