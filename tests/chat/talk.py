@@ -177,5 +177,5 @@ def _share(talk: Talk) -> None:
 
 
 def _highest(db: Any) -> tuple[Any, ...]:  # noqa: ANN401 - sqlite_utils.Database
-    kinds = ("bars", "distributions", "fund_facts", "multiples")
+    kinds = ("bars", "distributions", "splits", "fund_facts", "multiples")
     return tuple(db.execute(f"SELECT count(*), max(id) FROM {kind}").fetchone() for kind in kinds)  # noqa: S608

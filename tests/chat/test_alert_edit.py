@@ -480,6 +480,6 @@ async def test_the_button_of_a_split_sets_the_alert_at_its_rescaled_level(octobe
     assert "Was: ratio > 0.6 rearm 0.55" in answer.text
     row = next(row for row in await october.rows("alerts") if row["number"] == 2)
     assert (row["rule"], row["life"], row["reason"]) == ("ratio > 0.3 rearm 0.275", "active", "")
-    (again,) = await october.press_data(notice, "r/alert 2 rescale")
+    (again,) = await october.ask("/alert 2 rescale")
     assert again.text == "Alert #2 is not paused by a split.\nExample: /alert 2"
     assert not [text for text in await october.pass_to(OCTOBER + 2 * DAY) if "Split" in text.text]
