@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from storage.rows import Moment
 
-# The state before each of the last 10 judged sessions, for revisions of them: 10 + the current one.
+# Revised data can change the last 10 evaluated sessions: the state before each, and the current one.
 STATES_KEPT = 11
 SWITCHED_OFF = "switched off"
 
@@ -86,7 +86,7 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
     """Store an alert under the chat's next number, which is never used again, and return it.
 
     `session` is the last one known at creation, `expires_on` the local date on which the alert ends
-    (None: never), `thread_id` the topic it is told in. Raises Refused when the chat is unknown.
+    (None: never), `thread_id` the topic of its messages. Raises Refused when the chat is unknown.
     """
     number = next_number(db, chat_id)
     if number is None:
@@ -116,7 +116,7 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
 
 
 def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert | None:
-    """A chat's alert by the number people see, None when the chat has no such alert."""
+    """Returns a chat's alert by the number people see, or None."""
     sql = "SELECT * FROM alerts WHERE chat_id = ? AND number = ?"
     return next(iter(select_as(db, StoredAlert, sql, (chat_id, number))), None)
 
@@ -128,7 +128,7 @@ def alerts_by_id(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[St
 
 
 def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = False) -> list[StoredAlert]:
-    """A chat's alerts by number: active and paused ones, or all."""
+    """A chat's active and paused alerts, or all of them, in the order of their numbers."""
     return select_as(
         db,
         StoredAlert,
@@ -138,7 +138,7 @@ def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = 
 
 
 def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
-    """All alerts to be judged: the active ones of active chats, by id."""
+    """All alerts to evaluate: the active ones of active chats, in the order of their ids."""
     return select_as(
         db,
         StoredAlert,
@@ -150,9 +150,9 @@ def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
 
 
 def ended_lately(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
-    """Alerts of active chats that are not judged any more and told something from `session` on, by id.
+    """Alerts of active chats that are no longer evaluated and have an event of `session` or later.
 
-    Those switched off by hand are left out: nobody wants to hear of them.
+    Those switched off by hand are left out: nobody wants to hear of them. Ordered by id.
     """
     return select_as(
         db,
@@ -168,7 +168,7 @@ def ended_lately(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
 
 
 def marks(db: sqlite_utils.Database) -> dict[int, str | None]:
-    """Every alert to be judged with the session it was judged on last; cheap, to see whether any changed."""
+    """The last evaluated session of every alert to evaluate: a cheap way to see whether any has changed."""
     rows = db.execute(
         """
         SELECT alert_id, (SELECT max(session) FROM alert_states WHERE alert_states.alert_id = alerts.alert_id)
@@ -179,30 +179,33 @@ def marks(db: sqlite_utils.Database) -> dict[int, str | None]:
 
 
 def count_active(db: sqlite_utils.Database, chat_id: int) -> int:
-    """How many alerts count towards a chat's quota: those not ended, paused ones too."""
+    """How many alerts count towards a chat's quota: active and paused ones."""
     return len(alerts_of(db, chat_id))
 
 
 def set_life(db: sqlite_utils.Database, alert_id: int, life: str, reason: str = "") -> bool:
-    """Set 'active', 'paused', 'expired' or 'done' and why; False when there is no such alert."""
+    """Set 'active', 'paused', 'expired' or 'done', and why. Returns False when there is no such alert."""
     sql = "UPDATE alerts SET life = ?, reason = ? WHERE alert_id = ?"
     return change(db, sql, (life, reason, alert_id)) == 1
 
 
 def set_expiry(db: sqlite_utils.Database, alert_id: int, on: str | None) -> bool:
-    """Set the local date on which an alert ends (None: never), to be announced anew; False when unknown."""
+    """Set the local date on which an alert ends (None: never), to be announced again.
+
+    Returns False when there is no such alert.
+    """
     sql = "UPDATE alerts SET expires_on = ?, expiry_told = NULL WHERE alert_id = ?"
     return change(db, sql, (on, alert_id)) == 1
 
 
 def set_expiry_told(db: sqlite_utils.Database, alert_id: int) -> bool:
-    """Note that the date on which an alert ends was announced; False when it was before."""
+    """Record that the end of an alert was announced. Returns False when it was recorded before."""
     sql = "UPDATE alerts SET expiry_told = expires_on WHERE alert_id = ? AND expiry_told IS NOT expires_on"
     return change(db, sql, (alert_id,)) == 1
 
 
 def expiring(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
-    """Active and paused alerts of active chats that end by a date, soonest first; with their time zone."""
+    """Active and paused alerts of active chats that end by a date, soonest first."""
     return select_as(
         db,
         ExpiringAlert,
@@ -216,7 +219,7 @@ def expiring(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
 
 
 def set_snooze(db: sqlite_utils.Database, alert_id: int, until: Moment | None) -> bool:
-    """Hold an alert's messages until an instant; None tells at once what was held. False when unknown."""
+    """Defer an alert's messages until an instant; None releases them. Returns False if there is none."""
     moment = None if until is None else not_earlier(until)
     return change(db, "UPDATE alerts SET snoozed_until = ? WHERE alert_id = ?", (moment, alert_id)) == 1
 
@@ -224,11 +227,11 @@ def set_snooze(db: sqlite_utils.Database, alert_id: int, until: Moment | None) -
 def replace_rule(
     db: sqlite_utils.Database, alert_id: int, *, rule: str, rule_json: str, session: str | None = None
 ) -> bool:
-    """Give an alert another rule; number, history and expiry stay. False when there is no such alert.
+    """Give an alert another rule; its number, history and expiry stay. Returns False if there is none.
 
     `session` is the last one known when the rule was typed, in whose shares its levels are; None
-    leaves that as it was. Its levels allow for every split that is known. The states are the caller's
-    to replace (clear_states, save_state).
+    leaves that as it was. Its levels allow for every split that is known. The caller replaces the states
+    (clear_states, save_state).
     """
     sql = """
         UPDATE alerts SET rule = ?, rule_json = ?, scaled_session = coalesce(?, scaled_session),
@@ -239,13 +242,13 @@ def replace_rule(
 
 
 def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
-    """End an alert because somebody wants no more of it: what it held is not told either."""
+    """End an alert at its owner's wish and drop its deferred events. Returns False if there is none."""
     db.execute("UPDATE alert_events SET held = NULL WHERE alert_id = ?", (alert_id,))
     return set_life(db, alert_id, "done", SWITCHED_OFF)
 
 
 def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
-    """Store the state after judging `session`, in place of an older one; keeps the newest 11."""
+    """Store the state after `session` in place of an earlier one; only the newest 11 sessions are kept."""
     db.execute(
         """
         INSERT INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)
@@ -265,29 +268,29 @@ def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: st
 
 
 def current_state(db: sqlite_utils.Database, alert_id: int) -> StoredState | None:
-    """Last judged session and the state after it, None before the first."""
+    """The last evaluated session and the state after it, None before the first."""
     return _state(db, "alert_id = ?", (alert_id,))
 
 
 def states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
-    """The states that are kept of an alert, oldest first."""
+    """The kept states of an alert, oldest first."""
     sql = "SELECT state FROM alert_states WHERE alert_id = ? ORDER BY session"
     return [row["state"] for row in select(db, sql, (alert_id,))]
 
 
 def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> StoredState | None:
-    """The last session judged before `session` and the state after it; None when it is not kept."""
+    """The last session evaluated before `session` and the state after it, None when it is not kept."""
     return _state(db, "alert_id = ? AND session < ?", (alert_id, session))
 
 
 def first_session(db: sqlite_utils.Database, alert_id: int) -> str | None:
-    """The session of the oldest state that is kept of an alert."""
+    """The session of the oldest kept state of an alert."""
     row = select_one(db, "SELECT min(session) AS first FROM alert_states WHERE alert_id = ?", (alert_id,))
     return row["first"] if row else None
 
 
 def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
-    """Forget all states: an alert that is resumed or edited starts afresh."""
+    """Delete all states: an alert that is resumed or edited starts again."""
     db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
 
 

@@ -1,4 +1,4 @@
-"""What happened to alerts: fires and what became of them, each stored once a session and revision."""
+"""Events of alerts: fires, withdrawals and restatements, each stored once per session and revision."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
     revision: int = 0,
     held: str | None = None,
 ) -> int | None:
-    """Store what happened on a session and return its event_id, None when it is stored already.
+    """Store an event of a session and return its event_id, or None when it is stored already.
 
     `held` is why it is not sent yet: 'snooze' or 'quiet'.
     """
@@ -142,7 +142,7 @@ def select_events(
 
 
 def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
-    """The number of the alert's next revision: one above any of its events."""
+    """The number of the alert's next revision: one above that of all its events."""
     sql = "SELECT coalesce(max(revision), 0) + 1 AS next FROM alert_events WHERE alert_id = ?"
     row = select_one(db, sql, (alert_id,))
     return int(row["next"]) if row else 1
@@ -156,7 +156,7 @@ def fires_since(
     until: str | None = None,
     transition: str = "fired",
 ) -> int:
-    """On how many sessions from `session` on (to `until`, included) the alert fired; withdrawn ones not."""
+    """On how many sessions from `session` to `until` the alert fired; withdrawn fires do not count."""
     row = select_one(
         db,
         """

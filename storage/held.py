@@ -1,4 +1,4 @@
-"""Events that are not told yet, because their alert is snoozed or their chat has quiet hours."""
+"""Deferred events: not sent yet, because their alert is snoozed or their chat has quiet hours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DeferredEvent(ChatEvent, frozen=True):
-    """An event that waits, with its alert's topic and snooze, and its chat's zone and quiet hours."""
+    """A deferred event with its alert's topic and snooze, and its chat's time zone and quiet hours."""
 
     thread_id: int | None
     snoozed_until: dt.datetime | None
@@ -25,7 +25,7 @@ class DeferredEvent(ChatEvent, frozen=True):
 
 
 def waiting(db: sqlite_utils.Database) -> list[DeferredEvent]:
-    """All held events of active chats, oldest first."""
+    """All deferred events of active chats, oldest first."""
     return select_events(
         db,
         DeferredEvent,
@@ -40,17 +40,17 @@ def waiting(db: sqlite_utils.Database) -> list[DeferredEvent]:
 
 
 def hold(db: sqlite_utils.Database, event_id: int, why: str | None) -> None:
-    """Hold an event for 'snooze' or 'quiet', or no longer (None)."""
+    """Defer an event for 'snooze' or 'quiet'; None ends that."""
     db.execute("UPDATE alert_events SET held = ? WHERE event_id = ?", (why, event_id))
 
 
 def fate(db: sqlite_utils.Database, event_id: int) -> tuple[str | None, int | None]:
-    """Why an event is held, and the outbox message that tells it; neither of one that was deleted."""
+    """Why an event is deferred, and the outbox message that reports it; None and None if it was deleted."""
     row = select_one(db, "SELECT held, message FROM alert_events WHERE event_id = ?", (event_id,))
     return (row["held"], row["message"]) if row else (None, None)
 
 
 def tell(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:
-    """Note which outbox message tells these events (None: none ever will); how many it was."""
+    """Record the outbox message that reports these events (None: none will). Returns how many there are."""
     sql = "UPDATE alert_events SET held = NULL, message = ? WHERE event_id = ?"
     return sum(change(db, sql, (message, event_id)) for event_id in event_ids)
