@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
@@ -20,7 +21,7 @@ from telegram.ext import Application
 
 from bot.chat.access import deactivate_denied_chats
 from bot.chat.dispatch import menu
-from bot.chat.polling import FIRST_REST, LONGEST_REST, Poller, error_text
+from bot.chat.polling import RETRIES, Poller, error_text
 from bot.local import LOCAL_CHAT
 from storage import sources
 from storage.db import DiskFault, DiskFull, StorageError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from bot.services.base import Services
 
 _log = logging.getLogger(__name__)
-_rest = asyncio.sleep
+_sleep = asyncio.sleep
 App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 # Together less than the 10 s that a service manager gives after SIGTERM.
 DRAIN_SECONDS, CUT_SECONDS, LAST_SECONDS = 6.0, 1.0, 9.0
@@ -121,21 +122,20 @@ async def _reach(bot: Bot) -> str:
 
     Who waits is alive: without a beat, `doctor` would have a bot restarted for Telegram's outage.
     """
-    rest = FIRST_REST
-    while True:
+    for failures in itertools.count():
         try:
             await bot.application.initialize()
         except InvalidToken:
             return "Telegram refuses this token; ask @BotFather for a valid one."
         except TelegramError as error:
-            url = bot.services.config.telegram.base_url
-            _log.warning("%s cannot be reached (%s); next try in %.0f s", url, error_text(error), rest)
+            url, wait = bot.services.config.telegram.base_url, RETRIES.seconds(failures)
+            _log.warning("%s cannot be reached (%s); next try in %.0f s", url, error_text(error), wait)
             with suppress(StorageError):
                 await bot.services.database.run(partial(sources.beat, now=bot.services.clock()))
-            await _rest(rest)
-            rest = min(2 * rest, LONGEST_REST)
+            await _sleep(wait)
         else:
-            return ""
+            break
+    return ""
 
 
 async def _recover(bot: Bot) -> None:
@@ -143,16 +143,15 @@ async def _recover(bot: Bot) -> None:
 
     A full disk is waited for: to end would be to be started again, and again.
     """
-    rest = FIRST_REST
-    while True:
+    for failures in itertools.count():
         try:
             await bot.delivery.recover()
             deactivated = await deactivate_denied_chats(bot.services, besides=LOCAL_CHAT)
         except (DiskFault, DiskFull) as error:
-            _log.error("%s Next try in %.0f s", error, rest)
+            wait = RETRIES.seconds(failures)
+            _log.error("%s Next try in %.0f s", error, wait)
             await bot.delivery.outage.failed(error)
-            await _rest(rest)
-            rest = min(2 * rest, LONGEST_REST)
+            await _sleep(wait)
         else:
             if deactivated:
                 _log.info("%d chats were deactivated: they may no longer use the bot", deactivated)

@@ -33,7 +33,7 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def rest(seconds: float) -> None:
         taken.append(seconds)
 
-    monkeypatch.setattr(serving, "_rest", rest)
+    monkeypatch.setattr(serving, "_sleep", rest)
     return taken
 
 
@@ -162,7 +162,7 @@ async def test_telegram_out_of_reach_at_the_start_is_waited_for(
         with open_database(place.database, read_only=True) as beside:
             beats.append(await beside.run(sources.heartbeat))
 
-    monkeypatch.setattr(serving, "_rest", rest)
+    monkeypatch.setattr(serving, "_sleep", rest)
     place.api.fail("getMe", drop(), times=3)
     async with at_work(place) as (_, task):
         assert (await place.answer("/about", "About")).text

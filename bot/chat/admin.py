@@ -13,7 +13,7 @@ from bot.chat.access import APPROVED, REJECTED, SHARED, is_listed
 from bot.errors import BadInput, BotError
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.text import Html, bold, code, lines
-from bot.words import counted, did_you_mean
+from bot.text import counted, did_you_mean
 from storage import access, chats, outbox, sources
 from storage.db import StorageError, backup, size
 

@@ -29,7 +29,7 @@ from bot.rendering.outages import waiting_note
 from bot.rendering.text import Html, bold, code, lines, short_date
 from bot.services import alerts
 from bot.services.alerts import StartedAlert, mirrored
-from bot.words import capital, counted
+from bot.text import capital, counted
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

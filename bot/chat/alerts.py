@@ -21,7 +21,7 @@ from bot.rendering.text import lines
 from bot.rendering.trial import trial_message
 from bot.rendering.why import explanation as explanation_of
 from bot.services import alerts
-from bot.words import did_you_mean
+from bot.text import did_you_mean
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -15,6 +16,7 @@ from telegram.ext import BaseUpdateProcessor
 from telegram.request import HTTPXRequest
 
 from bot.chat.question import quota_key
+from bot.concurrency import Backoff
 from bot.ratelimit import seconds_of
 from bot.secrets import hide
 
@@ -28,7 +30,7 @@ ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, U
 MAX_CONCURRENT_UPDATES = 4096  # including those that wait for their chat
 POLL_SECONDS = 10  # how long Telegram keeps a poll open while there are no updates
 CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes nothing
-FIRST_REST, LONGEST_REST = 1.0, 30.0  # seconds between tries while Telegram does not answer
+RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # while Telegram does not answer
 CONFLICT = "Another process polls Telegram with this token. One bot, one process: stop the other first."
 
 
@@ -123,11 +125,11 @@ class Poller:
 
     async def run(self) -> str:
         """Poll until another process uses the token. Returns the message for the operator."""
-        rest = FIRST_REST
+        failures = 0
         while True:
             try:
                 await self._poll(POLL_SECONDS)
-                rest = FIRST_REST
+                failures = 0
             except Conflict as error:
                 if "webhook" not in str(error):
                     return CONFLICT
@@ -137,9 +139,10 @@ class Poller:
             except RetryAfter as error:
                 await self._sleep(seconds_of(error))
             except TelegramError as error:
-                _log.warning("updates cannot be fetched (%s); next try in %.0f s", error_text(error), rest)
-                await self._sleep(rest)
-                rest = min(2 * rest, LONGEST_REST)
+                wait = RETRIES.seconds(failures)
+                _log.warning("updates cannot be fetched (%s); next try in %.0f s", error_text(error), wait)
+                await self._sleep(wait)
+                failures += 1
 
     async def confirm_updates(self) -> None:
         """Tell Telegram which updates were fetched, so that the next start does not get them again."""

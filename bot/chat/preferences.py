@@ -16,7 +16,7 @@ from bot.rendering.answer import Answer, in_rows
 from bot.rendering.numbers import NUMBERS, USUAL
 from bot.rendering.text import Html, bold, code, lines
 from bot.rendering.themes import THEMES
-from bot.words import did_you_mean
+from bot.text import did_you_mean
 from storage import chats
 
 if TYPE_CHECKING:

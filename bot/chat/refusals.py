@@ -12,7 +12,7 @@ from bot.errors import BadInput, BotError
 from bot.quota import COMMANDS_PER_MINUTE
 from bot.rendering.answer import Answer, Button
 from bot.rendering.text import Html, bold, code, lines, strip_html
-from bot.words import counted, nearest
+from bot.text import counted, nearest
 
 if TYPE_CHECKING:
     from bot.pair import Pair

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 from bot import app
 from bot.analytics.sessions import Sessions
+from bot.backups import file_of, kept
 from bot.cli import ISSUER
 from bot.cli.console import busy, log_briefly, say
 from bot.cli.database import beside_the_bot
-from bot.copies import file_of, kept
 from bot.data.cells import read_bytes
 from bot.data.due import next_try
 from bot.data.export import export
@@ -30,7 +30,7 @@ from bot.local import Terminal, printer
 from bot.rendering.health import switched_on
 from bot.rendering.moments import moment, place_of
 from bot.services.base import wall_clock
-from bot.words import counted
+from bot.text import counted
 from storage import sources
 from storage.db import backup, hold_lock, open_database, restore, row_counts
 from storage.doubts import settle_restore

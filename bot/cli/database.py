@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bot.concurrency import Backoff
 from storage import sources
 from storage.db import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock, open_database
 
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from storage.db import Database
 
 _log = logging.getLogger(__name__)
-_rest = time.sleep
-FIRST_REST, LONGEST_REST = 1.0, 30.0  # seconds between two looks whether there is room
+_sleep = time.sleep
+RETRIES = Backoff(
+    dt.timedelta(seconds=1), dt.timedelta(seconds=30)
+)  # between two looks whether there is room
 
 
 @contextlib.contextmanager
@@ -47,15 +51,14 @@ def open_locked(path: Path) -> Iterator[Database]:
 @contextlib.contextmanager
 def open_when_there_is_room(path: Path) -> Iterator[Database]:
     """Open the database for `run`; on a full disk wait for room: to end would mean to be restarted."""
-    rest = FIRST_REST
     with contextlib.ExitStack() as stack:
-        while True:
+        for failures in itertools.count():
             try:
                 database = stack.enter_context(open_locked(path))
             except DiskFull as error:
-                _log.error("%s Next look in %.0f s", error, rest)
-                _rest(rest)
-                rest = min(2 * rest, LONGEST_REST)
+                wait = RETRIES.seconds(failures)
+                _log.error("%s Next look in %.0f s", error, wait)
+                _sleep(wait)
             else:
                 break
         yield database

@@ -14,10 +14,10 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from bot.backups import failing_since, kept
 from bot.cli.console import say
-from bot.copies import failing_since, kept
 from bot.secrets import is_open, of_token
-from bot.words import counted
+from bot.text import counted
 from storage import outbox, sources
 from storage.db import (
     SQLITE_VERSION,

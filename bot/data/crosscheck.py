@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.dates import short_date
 from bot.analytics.market import Dispute
-from bot.words import counted
+from bot.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

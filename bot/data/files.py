@@ -20,7 +20,7 @@ from bot.data.cells import name_of, read_table
 from bot.data.formats import FORMATS
 from bot.data.reading import RowReader
 from bot.errors import ImportRejected
-from bot.words import counted, listed
+from bot.text import counted, listed
 
 if TYPE_CHECKING:
     from bot.analytics.sessions import Sessions

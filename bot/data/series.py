@@ -17,7 +17,7 @@ from bot.analytics.market import NOTHING, Dispute, Source
 from bot.data.crosscheck import SESSIONS, compare, disputes, leading, notes
 from bot.data.names import LABELS, label
 from bot.data.units import judge, units
-from bot.words import counted
+from bot.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ import msgspec
 from telegram.error import InvalidToken, TelegramError
 
 from bot.delivery.parts import Manner, arrived, compose, post, reason_after
-from bot.delivery.settle import FIRST_REST, LONGEST_REST, Case, begun, grown, put_back, sent, settle
+from bot.delivery.settle import REPEATS, Case, begun, put_back, sent, settle
 from bot.delivery.verdicts import Verdict, classify
 from bot.secrets import hide, of_token
 from storage.db import StorageError
@@ -116,7 +116,7 @@ class Sender:
         if verdict in DOUBTS:
             self.doubt = verdict
         if verdict is Verdict.UNKNOWN and message.unknown:
-            rest = grown(FIRST_REST, LONGEST_REST, message.unknown - 1, self._jitter())
+            rest = REPEATS.wait(message.unknown - 1, self._jitter())
             self._rests[message.id] = now + rest
         case = Case(message, error, reason, now, done, self._jitter(), self._owner, self._room.halted())
         return partial(settle, case=case, verdict=verdict)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from telegram.error import ChatMigrated, RetryAfter
 
+from bot.concurrency import Backoff
 from bot.delivery.parts import reason_after
 from bot.delivery.verdicts import Verdict
 from bot.ratelimit import SendPostponed, seconds_of
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from storage.outbox import OutboxMessage
 
-FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(minutes=15)
-FIRST_REST, LONGEST_REST = timedelta(minutes=1), timedelta(hours=6)  # between sends of unknown outcome
+RETRIES = Backoff(timedelta(seconds=5), timedelta(minutes=15))
+REPEATS = Backoff(timedelta(minutes=1), timedelta(hours=6))  # between sends of unknown outcome
 GIVE_UP_AGE = timedelta(hours=24)
 # From the second send to the 14th the rests make 26 h: 1, 2, 4 ... 256 min, then three times 6 h.
 GIVE_UP_SENDS = 14
@@ -84,18 +85,13 @@ def put_back(db: sqlite_utils.Database, message: OutboxMessage, until: datetime)
     return "waiting"
 
 
-def grown(first: timedelta, longest: timedelta, times: int, jitter: float) -> timedelta:
-    """`first` doubled `times` times, at most `longest`; up to a quarter more, so that waits spread out."""
-    return min(first * (1 << min(times, 20)), longest) * (1 + jitter / 4)
-
-
 def _wait(db: sqlite_utils.Database, case: Case, until: datetime, *, counts: bool = False) -> str:
     outbox.retry_at(db, case.message.id, until, case.note, count_attempt=counts)
     return "waiting"
 
 
 def _later(db: sqlite_utils.Database, case: Case) -> str:
-    wait = grown(FIRST_WAIT, LONGEST_WAIT, case.message.attempts, case.jitter)
+    wait = RETRIES.wait(case.message.attempts, case.jitter)
     return _wait(db, case, case.now + wait, counts=True)
 
 

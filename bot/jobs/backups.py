@@ -12,11 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.copies import FAILING, cut_off, file_of, kept
+from bot.backups import FAILING, cut_off, file_of, kept
+from bot.concurrency import run_in_daemon_thread
 from bot.jobs.local_time import due_instant
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.text import escape
-from bot.threads import beside
 from storage import outbox, sources
 from storage.db import StorageError, backup
 
@@ -58,7 +58,7 @@ class Backups:
             day = backup_due(services.config, now)
             if day is None:
                 return None
-            made = await beside(partial(make_backup, services.config, day), "backup")
+            made = await run_in_daemon_thread(partial(make_backup, services.config, day), "backup")
         except (StorageError, OSError) as error:
             await self._failed(str(error), now)
             return None

@@ -21,7 +21,7 @@ from bot.jobs.telling import QUARTER, SNOOZE, DeliveryWindow, Notifier, state_si
 from bot.rendering import corrections, pushes
 from bot.services.alerts import view_alerts
 from bot.services.base import context_of
-from bot.words import capital
+from bot.text import capital
 from storage import alerts as stored
 from storage import events, held
 

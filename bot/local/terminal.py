@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from telegram import Update
 
+from bot.concurrency import run_in_daemon_thread
 from bot.local.botapi import BotApi
-from bot.threads import beside
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -227,7 +227,7 @@ async def typed_lines(stream: TextIO, prompt: bool) -> AsyncIterator[str]:
     while True:
         if prompt:
             _write(PROMPT)
-        line = await beside(partial(_line, read), "typed-lines")
+        line = await run_in_daemon_thread(partial(_line, read), "typed-lines")
         if not line:
             if prompt:
                 _write("\n")

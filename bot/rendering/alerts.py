@@ -25,7 +25,7 @@ from bot.rendering.standing import (
     waiting_phrase,
 )
 from bot.rendering.text import bold, lines, short_date
-from bot.words import capital
+from bot.text import capital
 
 if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency

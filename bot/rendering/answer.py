@@ -22,7 +22,7 @@ from bot.rendering.text import (
     short_date,
     strip_html,
 )
-from bot.words import counted
+from bot.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD, Unit
 from bot.rendering.lines import finite
 from bot.rendering.text import short_date
-from bot.words import capital
+from bot.text import capital
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

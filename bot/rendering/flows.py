@@ -25,7 +25,7 @@ from bot.rendering.common import (
 )
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
-from bot.words import counted
+from bot.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

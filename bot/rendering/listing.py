@@ -18,7 +18,7 @@ from bot.rendering.standing import (
     waiting_phrase,
 )
 from bot.rendering.text import Html, bold, code, lines, visible_length
-from bot.words import capital
+from bot.text import capital
 
 if TYPE_CHECKING:
     from bot.alerts.view import AlertView, EvaluationContext

@@ -19,7 +19,7 @@ from bot.rendering.charts import metric_chart
 from bot.rendering.common import chart_look, convention
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
-from bot.words import capital
+from bot.text import capital
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

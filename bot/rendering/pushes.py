@@ -17,7 +17,7 @@ from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.figures import distance, percentile_phrase, source_line
 from bot.rendering.standing import next_check
 from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
-from bot.words import capital, counted
+from bot.text import capital, counted
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition, Rule

@@ -13,7 +13,7 @@ from bot.errors import BadInput
 from bot.rendering.answer import Answer, in_rows
 from bot.rendering.common import DISCLAIMER
 from bot.rendering.text import Html, bold, code, lines
-from bot.words import capital, did_you_mean
+from bot.text import capital, did_you_mean
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter

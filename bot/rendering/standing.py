@@ -20,7 +20,7 @@ from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.figures import age, difference_unit, distance, percentile_phrase, source_line, width
 from bot.rendering.moments import moment, place_of
 from bot.rendering.text import Html, age_phrase, bold, code, session_phrase, short_date
-from bot.words import capital
+from bot.text import capital
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Condition

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from markupsafe import Markup
 
 from bot.analytics.dates import MONTHS, date_phrase, short_date
-from bot.words import counted
+from bot.text import counted
 
 if TYPE_CHECKING:
     import datetime as dt

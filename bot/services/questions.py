@@ -13,7 +13,7 @@ from bot.analytics.dates import date_phrase
 from bot.analytics.registry import metrics_of
 from bot.analytics.windows import EXAMPLES, Asked, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError
-from bot.words import did_you_mean
+from bot.text import did_you_mean
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market

@@ -17,7 +17,7 @@ FULL = "The disk is full: bot.db could not be written; free some room and try ag
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds of the rests, which take none."""
     taken: list[float] = []
-    monkeypatch.setattr(cli_database, "_rest", taken.append)
+    monkeypatch.setattr(cli_database, "_sleep", taken.append)
     return taken
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
+from bot.backups import FAILING, file_of
 from bot.cli import doctor
 from bot.cli.database import open_exclusively
 from bot.cli.doctor import (
@@ -27,7 +28,6 @@ from bot.cli.doctor import (
     quick_checks,
 )
 from bot.config import Config
-from bot.copies import FAILING, file_of
 from bot.data.store import store
 from bot.jobs.tick import TICK_SECONDS
 from storage import outbox, sources

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.copies import file_of, kept
+from bot.backups import file_of, kept
 from bot.jobs import backups
 from bot.jobs.backups import RETRY, Backups, backup_due
 from storage import backup as storage_backup

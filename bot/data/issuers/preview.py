@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.words import counted, listed
+from bot.text import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

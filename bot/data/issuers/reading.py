@@ -16,7 +16,7 @@ from bot.data.issuers.tables import SheetReader
 from bot.data.names import compared, known_fund
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
-from bot.words import listed
+from bot.text import listed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.words import capital, counted, did_you_mean, listed, nearest
+from bot.text import capital, counted, did_you_mean, listed, nearest
 
 
 @pytest.mark.parametrize(
