@@ -19,10 +19,10 @@ from telegram import BotCommandScopeChat
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
-from bot.chat.access import deactivate_denied_chats
 from bot.chat.dispatch import menu
 from bot.chat.polling import RETRIES, Poller, error_text
 from bot.local import LOCAL_CHAT
+from bot.services.chats import deactivate_denied_chats
 from storage import sources
 from storage.db import DiskFault, DiskFull, StorageError
 

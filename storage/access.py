@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from storage.rows import Moment
 
 
+APPROVED, REJECTED = "approved", "rejected"
+
+
 class AccessRequest(msgspec.Struct, frozen=True):
     """A row of the access table; status is "asked", "approved" or "rejected"."""
 
@@ -34,18 +37,22 @@ def ask(db: sqlite_utils.Database, chat_id: int, title: str, now: Moment) -> boo
     return change(db, sql, (chat_id, title, instant(now))) == 1
 
 
-def decide(db: sqlite_utils.Database, chat_id: int, status: str, now: Moment, title: str = "") -> str | None:
-    """Set 'approved' or 'rejected', also for one who never asked; the status before, None without one."""
-    before = status_of(db, chat_id)
-    db.execute(
+def decide(
+    db: sqlite_utils.Database, chat_id: int, status: str, now: Moment, title: str = ""
+) -> AccessRequest:
+    """Set 'approved' or 'rejected', also for one who never asked."""
+    (request,) = select_as(
+        db,
+        AccessRequest,
         """
         INSERT INTO access (chat_id, title, status, asked_at, decided_at)
         VALUES (:chat, :title, :status, :now, :now)
         ON CONFLICT (chat_id) DO UPDATE SET status = excluded.status, decided_at = excluded.decided_at
+        RETURNING *
         """,
         {"chat": chat_id, "title": title, "status": status, "now": instant(now)},
     )
-    return before
+    return request
 
 
 def status_of(db: sqlite_utils.Database, chat_id: int) -> str | None:

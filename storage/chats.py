@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 UPDATES_KEPT = "-7 days"
 
 
-class Chat(msgspec.Struct, frozen=True):
+class StoredChat(msgspec.Struct, frozen=True):
     """A row of the chats table.
 
     kind                    Telegram's: "private", "group", "supergroup" or "channel"
@@ -57,7 +57,7 @@ class DueSummary(msgspec.Struct, frozen=True):
     due_at: dt.datetime
 
 
-def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, now: Moment) -> Chat:
+def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, now: Moment) -> StoredChat:
     """Return the chat, made when it is new; kind and title follow what Telegram says."""
     db.execute(
         """
@@ -70,13 +70,13 @@ def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, 
     return _chats(db, "WHERE chat_id = ?", (chat_id,))[0]
 
 
-def get_chat(db: sqlite_utils.Database, chat_id: int) -> Chat | None:
+def get_chat(db: sqlite_utils.Database, chat_id: int) -> StoredChat | None:
     """Return the chat, None when it is not known."""
     return next(iter(_chats(db, "WHERE chat_id = ?", (chat_id,))), None)
 
 
-def _chats(db: sqlite_utils.Database, where: str, parameters: tuple[int, ...] = ()) -> list[Chat]:
-    return select_as(db, Chat, f"SELECT * FROM chats {where}", parameters)  # noqa: S608 - fixed text
+def _chats(db: sqlite_utils.Database, where: str, parameters: tuple[int, ...] = ()) -> list[StoredChat]:
+    return select_as(db, StoredChat, f"SELECT * FROM chats {where}", parameters)  # noqa: S608 - fixed text
 
 
 def deactivate(db: sqlite_utils.Database, chat_id: int, reason: str) -> bool:
@@ -147,7 +147,7 @@ def counts(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
     }
 
 
-def subscribers(db: sqlite_utils.Database) -> list[Chat]:
+def subscribers(db: sqlite_utils.Database) -> list[StoredChat]:
     """Active chats that want a daily summary."""
     return _chats(db, "WHERE status = 'active' AND summary_at IS NOT NULL ORDER BY chat_id")
 
@@ -253,7 +253,7 @@ def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
     db.execute("DELETE FROM access WHERE chat_id = ?", (old,))
 
 
-def _merge(db: sqlite_utils.Database, old: Chat, new: int) -> None:
+def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
     """Move settings, alerts and summaries of a chat to another chat, and delete it."""
     db.execute(
         """

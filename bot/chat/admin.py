@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bot import __version__
-from bot.chat.access import APPROVED, REJECTED, SHARED, is_listed
 from bot.errors import BadInput, BotError
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.text import Html, bold, code, lines
+from bot.services import chats
 from bot.text import counted, did_you_mean
-from storage import access, chats, outbox, sources
+from storage import outbox, sources
+from storage.access import APPROVED, REJECTED
+from storage.chats import active, counts
 from storage.db import StorageError, backup, size
 
 if TYPE_CHECKING:
@@ -60,26 +62,22 @@ async def _choice(ask: Ask, _: str) -> Answer:
 
 async def _people(ask: Ask, _: str) -> Answer:
     """Who waits, who was let in, who was not; with buttons to decide otherwise."""
-
-    def read(db: sqlite_utils.Database) -> dict[str, list[AccessRequest]]:
-        return {status: access.listed(db, status, _SHOWN) for status in ("asked", APPROVED, REJECTED)}
-
-    found = await ask.services.database.run(read)
+    requests = await chats.listed_access(ask.services, _SHOWN)
     config = ask.services.config
     by_config = ", ".join(str(one) for one in (*sorted(config.access.users), *sorted(config.access.chats)))
     html = lines(
         bold("Who may use the bot"),
         "Everybody but those rejected (mode open)." if config.access.mode == "open" else None,
         f"By the configuration: {by_config}." if by_config else None,
-        *_listed("Waiting for you", found["asked"]),
-        *_listed("Let in by you", found[APPROVED]),
-        *_listed("Rejected", found[REJECTED]),
-        "Nobody has asked yet." if not any(found.values()) else None,
+        *_listed("Waiting for you", requests["asked"]),
+        *_listed("Let in by you", requests[APPROVED]),
+        *_listed("Rejected", requests[REJECTED]),
+        "Nobody has asked yet." if not any(requests.values()) else None,
     )
     rows: list[tuple[Button, ...]] = [
-        *((_button("Approve", row), _button("Reject", row)) for row in found["asked"]),
-        *((_button("Take back", row, "reject"),) for row in found[APPROVED]),
-        *((_button("Let in", row, "approve"),) for row in found[REJECTED]),
+        *((_button("Approve", row), _button("Reject", row)) for row in requests["asked"]),
+        *((_button("Take back", row, "reject"),) for row in requests[APPROVED]),
+        *((_button("Let in", row, "approve"),) for row in requests[REJECTED]),
     ]
     return Answer(html, buttons=tuple(rows))
 
@@ -120,49 +118,28 @@ def _id(given: str, verb: str) -> int:
 
 async def _decide(ask: Ask, subject: int, status: str) -> Answer:
     """Let somebody in, who is told so; or not, or not any longer: then their chat falls silent."""
-    if subject in SHARED:
-        raise BadInput(f"{subject} is nobody's id: many write under it. Use the group's.", _EXAMPLE)
-    if is_listed(ask.services.config, subject):
-        raise BadInput(f"{subject} is let in by the configuration; that is changed there.", _EXAMPLE)
-
-    def write(db: sqlite_utils.Database) -> AccessRequest | None:
-        before = access.decide(db, subject, status, ask.now)
-        if status == APPROVED:
-            chats.reactivate(db, subject)
-            if before is not None and before != APPROVED:
-                _welcome(db, ask, subject)
-        else:
-            chats.deactivate(db, subject, "the owner takes it back")
-        return access.get(db, subject)
-
-    row = await ask.change(write)
-    who = Html("").join((f"{_name(row) if row else subject}, ", code(subject)))
+    welcome = chats.Notice(f"welcome:{subject}:{ask.update_id}", payload_of(_welcome(), REPLY))
+    request = await chats.decide_access(ask.services, ask.caller, subject, status, welcome)
+    who = Html("").join((f"{_name(request)}, ", code(subject)))
     if status == APPROVED:
         again = (("Take it back", f"/admin reject {subject}"), ("People", "/admin people"))
         return Answer(lines(bold("Let in: ") + who), buttons=(again,))
     again = (("Let in", f"/admin approve {subject}"), ("People", "/admin people"))
-    said = "Nothing is answered or sent there; you are not asked again."
-    return Answer(lines(bold("Not let in: ") + who, said), buttons=(again,))
+    sentence = "Nothing is answered or sent there; you are not asked again."
+    return Answer(lines(bold("Not let in: ") + who, sentence), buttons=(again,))
 
 
-def _welcome(db: sqlite_utils.Database, ask: Ask, subject: int) -> None:
-    """Tell them, in their chat."""
+def _welcome() -> Answer:
+    """What they are told, in their chat."""
     html = lines(bold("The owner of this bot has let you in."), "What it can do: /start")
-    outbox.enqueue(
-        db,
-        chat_id=subject,
-        kind="notice",
-        dedup=f"welcome:{subject}:{ask.update_id}",
-        payload=payload_of(Answer(html, buttons=((("Begin", "/start"),),)), REPLY),
-        now=ask.now,
-    )
+    return Answer(html, buttons=((("Begin", "/start"),),))
 
 
 async def _stats(ask: Ask, _: str) -> Answer:
     """How much there is of everything."""
 
     def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], dict[str, int], int]:
-        return chats.counts(db), outbox.pending(db), size(db)
+        return counts(db), outbox.pending(db), size(db)
 
     found, queue, taken = await ask.services.database.run(read)
     told = {
@@ -205,7 +182,7 @@ async def _draft(ask: Ask, text: str) -> Answer:
 
     def write(db: sqlite_utils.Database) -> int:
         sources.set_meta(db, _DRAFT, json.dumps({"id": ask.update_id, "text": text}))
-        return len(chats.active(db))
+        return len(active(db))
 
     count = await ask.change(write)
     html = lines(_announcement(text), "", f"This goes to {counted(count, 'chat')}.")
@@ -226,7 +203,7 @@ async def _broadcast(ask: Ask, given: str) -> Answer:
             return None
         sources.set_meta(db, _DRAFT, "{}")
         payload = payload_of(Answer(_announcement(kept["text"])), REPLY)
-        found = chats.active(db)
+        found = active(db)
         for chat_id in found:
             key = f"broadcast:{draft}:{chat_id}"
             outbox.enqueue(db, chat_id=chat_id, kind="notice", dedup=key, payload=payload, now=ask.now)

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
-from bot.preferences import preferences_of
+from bot.rendering.themes import LIGHT, THEMES
 from bot.services.base import Caller, Chat
+from bot.services.chats import preferences_of, stored_chat
 from storage import chats
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.preferences import Preferences
     from bot.rendering.themes import Theme
     from bot.services.base import Services
+    from bot.services.chats import Preferences
 
 T = TypeVar("T")
 
@@ -62,12 +63,12 @@ class Ask:
     @property
     def theme(self) -> Theme:
         """The theme of the chat's charts."""
-        return self.preferences.theme
+        return THEMES.get(self.preferences.theme, LIGHT)
 
     async def prefer(self) -> None:
         """Read the chat's settings."""
-        row = await self.services.database.run(lambda db: chats.get_chat(db, self.chat_id))
-        self._preferences = preferences_of(self.services.config, row)
+        chat = await stored_chat(self.services, self.chat_id)
+        self._preferences = preferences_of(self.services.config, chat)
 
     @property
     def is_owner(self) -> bool:

@@ -18,7 +18,7 @@ from telegram.ext import (
     filters,
 )
 
-from bot.chat.access import REJECTED, AccessGate, Role, may_change
+from bot.chat.access import AccessGate, Role, may_change
 from bot.chat.ask import Ask, Redelivered
 from bot.chat.commands import BY_NAME, COMMANDS, FORGET
 from bot.chat.inline import Inline
@@ -102,7 +102,7 @@ class Dispatcher:
                 return
             if status in _GONE:
                 chats.deactivate(db, chat, f"the bot is {status}")
-            elif welcome and access.status_of(db, chat) != REJECTED:
+            elif welcome and access.status_of(db, chat) != access.REJECTED:
                 chats.reactivate(db, chat)
 
         await self._services.database.run(write)

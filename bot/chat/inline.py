@@ -12,21 +12,20 @@ from telegram.error import TelegramError
 
 from bot.chat.polling import error_text
 from bot.errors import BadInput, BotError
-from bot.preferences import preferences_of
 from bot.rendering.card import Card, cards
 from bot.rendering.numbers import localized
 from bot.rendering.text import lines
+from bot.services.chats import preferences_of, stored_chat
 from bot.services.questions import parse_question
-from storage import chats
 
 if TYPE_CHECKING:
     from telegram import InlineQuery, Update
 
     from bot.chat.access import AccessGate
     from bot.chat.dispatch import Context
-    from bot.preferences import Preferences
     from bot.quota import Quota
     from bot.services.base import Services
+    from bot.services.chats import Preferences
 
 _log = logging.getLogger(__name__)
 _EXAMPLE = "6m total"
@@ -45,12 +44,11 @@ class Inline:
         query = update.inline_query
         if query is None or self._quota.take_notice(update.update_id) is not None:
             return
-        offered: list[Card] = []
-        numbers = ""
+        results: list[InlineQueryResultArticle] = []
         if await self._gate.admits(query.from_user.id, query.from_user.id):
-            preferred = await self._preferences(query.from_user.id)
-            offered, numbers = await self._cards(query, preferred), preferred.numbers
-        results = [_result(number, card, numbers) for number, card in enumerate(offered)]
+            preferences = await self._preferences(query.from_user.id)
+            offered = await self._cards(query, preferences)
+            results = [_result(number, card, preferences.numbers) for number, card in enumerate(offered)]
         try:
             await query.answer(results, cache_time=_CACHED, is_personal=True)
         except TelegramError as error:  # most likely the person went on typing
@@ -58,8 +56,7 @@ class Inline:
 
     async def _preferences(self, user_id: int) -> Preferences:
         """The settings of the person's private chat."""
-        row = await self._services.database.run(lambda db: chats.get_chat(db, user_id))
-        return preferences_of(self._services.config, row)
+        return preferences_of(self._services.config, await stored_chat(self._services, user_id))
 
     async def _cards(self, query: InlineQuery, preferred: Preferences) -> list[Card]:
         """The cards for a query. An error is offered as a card that explains it."""
@@ -79,6 +76,6 @@ def _error_card(error: BotError) -> Card:
     return Card("No data", str(error), lines(str(error)))
 
 
-def _result(number: int, card: Card, numbers: str) -> InlineQueryResultArticle:
+def _result(number: int, card: Card, numbers: str | None) -> InlineQueryResultArticle:
     content = InputTextMessageContent(localized(card.html, numbers), parse_mode=ParseMode.HTML)
     return InlineQueryResultArticle(str(number), card.title, content, description=card.summary)

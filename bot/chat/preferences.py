@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import available_timezones
 
-from bot.chat.settings import replan
 from bot.errors import BadInput
-from bot.preferences import RETURNS, preferences_of
 from bot.rendering.answer import Answer, in_rows
 from bot.rendering.numbers import NUMBERS, USUAL
 from bot.rendering.text import Html, bold, code, lines
 from bot.rendering.themes import THEMES
+from bot.services import chats
+from bot.services.chats import RETURNS, preferences_of
 from bot.text import did_you_mean
-from storage import chats
 
 if TYPE_CHECKING:
-    import sqlite_utils
-
     from bot.chat.ask import Ask
-    from bot.config import Config
     from bot.rendering.answer import Button
-    from storage.chats import Chat
+    from bot.services.base import Caller
+    from bot.services.chats import Preferences
+    from storage.chats import StoredChat
 
 _ZONES = (
     "America/New_York",
@@ -53,8 +51,8 @@ class Setting:
     about: str | Html
     offered: tuple[str, ...]
     read: Callable[[str], str]
-    write: Callable[[sqlite_utils.Database, Ask, str], object]
-    show: Callable[[Config, Chat | None], str]
+    write: Callable[[Caller, str], Awaitable[StoredChat]]
+    show: Callable[[Preferences, StoredChat | None], str | Html]
 
     @property
     def example(self) -> str:
@@ -72,7 +70,7 @@ async def on_settings(ask: Ask) -> Answer:
     name, _, value = ask.text.partition(" ")
     setting = SETTINGS.get(name.lower())
     if not name:
-        return _card(ask, await _row(ask))
+        return _card(ask, await _stored(ask))
     if setting is None:
         hint = did_you_mean(name, SETTINGS)
         known = ", ".join(SETTINGS)
@@ -80,41 +78,39 @@ async def on_settings(ask: Ask) -> Answer:
             f"“{name[:40]}” is no setting; there are {known}. {hint}".strip(), "/settings zone Europe/Berlin"
         )
     if not value.strip():
-        return _choice(ask, setting, await _row(ask))
-    word = setting.read(value.strip())
-
-    def write(db: sqlite_utils.Database) -> Chat | None:
-        chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
-        setting.write(db, ask, word)
-        return chats.get_chat(db, ask.chat_id)
-
-    return _card(ask, await ask.change(write), changed=setting)
+        return _choice(ask, setting, await _stored(ask))
+    chat = await setting.write(ask.caller, setting.read(value.strip()))
+    return _card(ask, chat, changed=setting)
 
 
-async def _row(ask: Ask) -> Chat | None:
-    return await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id))
+async def _stored(ask: Ask) -> StoredChat | None:
+    return await chats.stored_chat(ask.services, ask.chat_id)
 
 
-def _card(ask: Ask, row: Chat | None, changed: Setting | None = None) -> Answer:
+def _card(ask: Ask, chat: StoredChat | None, changed: Setting | None = None) -> Answer:
     """All settings as they are, and a button for each."""
-    config = ask.services.config
-    told = [_line(setting, config, row, changed) for setting in SETTINGS.values()]
-    summary = (row.summary_at if row else None) or "off"
+    preferences = preferences_of(ask.services.config, chat)
+    settings = [_line(setting, preferences, chat, changed) for setting in SETTINGS.values()]
+    summary = (chat.summary_at if chat else None) or "off"
     labels: list[Button] = [(setting.title, f"/settings {name}") for name, setting in SETTINGS.items()]
     labels.append(("Summary", "/summary"))
-    html = lines(bold("Settings of this chat"), *told, f"Daily summary: {summary}, /summary")
+    html = lines(bold("Settings of this chat"), *settings, f"Daily summary: {summary}, /summary")
     return Answer(html, buttons=in_rows(labels, 2))
 
 
-def _line(setting: Setting, config: Config, row: Chat | None, changed: Setting | None) -> Html:
-    said = Html("").join((f"{setting.title}: ", setting.show(config, row)))
-    return bold(said, " (set)") if setting is changed else said
+def _line(
+    setting: Setting, preferences: Preferences, chat: StoredChat | None, changed: Setting | None
+) -> Html:
+    line = Html("").join((f"{setting.title}: ", setting.show(preferences, chat)))
+    return bold(line, " (set)") if setting is changed else line
 
 
-def _choice(ask: Ask, setting: Setting, row: Chat | None) -> Answer:
+def _choice(ask: Ask, setting: Setting, chat: StoredChat | None) -> Answer:
     """One setting with what is offered."""
     html = lines(
-        Html("").join((bold(setting.title), ": ", setting.show(ask.services.config, row))),
+        Html("").join(
+            (bold(setting.title), ": ", setting.show(preferences_of(ask.services.config, chat), chat))
+        ),
         setting.about,
         "Or type: " + code(setting.example),
     )
@@ -142,15 +138,6 @@ def _read_zone(text: str) -> str:
     return found
 
 
-def _write_zone(db: sqlite_utils.Database, ask: Ask, word: str) -> None:
-    """The zone, and the summary's plan in it: what is past there is not sent after the fact."""
-    chats.set_preference(db, ask.chat_id, "timezone", word)
-    chat = chats.get_chat(db, ask.chat_id)
-    if chat is not None and chat.summary_at is not None:
-        chats.set_summary(db, ask.chat_id, chat.summary_at)
-        replan(db, ask, chat.summary_at, word)
-
-
 def _read_quiet(text: str) -> str:
     """The span as "HH:MM-HH:MM", or "off"."""
     if text.lower() in {"off", "none", "no"}:
@@ -164,13 +151,13 @@ def _read_quiet(text: str) -> str:
     return f"{start}-{end}"
 
 
-def _write_quiet(db: sqlite_utils.Database, ask: Ask, word: str) -> None:
-    start, _, end = word.partition("-")
-    chats.set_quiet(db, ask.chat_id, start if end else None, end or None)
+async def _write_quiet(caller: Caller, span: str) -> StoredChat:
+    start, _, end = span.partition("-")
+    return await chats.set_quiet_hours(caller, start if end else None, end or None)
 
 
-def _show_quiet(_: Config, row: Chat | None) -> str:
-    return f"{row.quiet_from}-{row.quiet_to}" if row and row.quiet_from else "off"
+def _show_quiet(_: Preferences, chat: StoredChat | None) -> str:
+    return f"{chat.quiet_from}-{chat.quiet_to}" if chat and chat.quiet_from else "off"
 
 
 def _one_of(words: tuple[str, ...], example: str) -> Callable[[str], str]:
@@ -182,15 +169,6 @@ def _one_of(words: tuple[str, ...], example: str) -> Callable[[str], str]:
         return text.lower()
 
     return read
-
-
-def _kept(column: str) -> Callable[[sqlite_utils.Database, Ask, str], object]:
-    """A writer of one column of the chat."""
-
-    def write(db: sqlite_utils.Database, ask: Ask, word: str) -> object:
-        return chats.set_preference(db, ask.chat_id, column, word)
-
-    return write
 
 
 def _read_numbers(text: str) -> str:
@@ -206,8 +184,8 @@ SETTINGS: dict[str, Setting] = {
             "Of the summary's time and of quiet hours. A city is enough where only one has the name.",
             _ZONES,
             _read_zone,
-            _write_zone,
-            lambda config, row: preferences_of(config, row).zone,
+            chats.set_time_zone,
+            lambda preferences, _: preferences.zone,
         ),
         Setting(
             "quiet",
@@ -225,10 +203,8 @@ SETTINGS: dict[str, Setting] = {
             "(distributions reinvested), or both; the summary has room for one, price unless total is set.",
             tuple(RETURNS),
             _one_of(tuple(RETURNS), "/settings returns total"),
-            lambda db, ask, word: chats.set_preference(
-                db, ask.chat_id, "returns", None if word == "both" else word
-            ),
-            lambda _, row: (row.returns if row else None) or "both",
+            chats.set_returns,
+            lambda _, chat: (chat.returns if chat else None) or "both",
         ),
         Setting(
             "theme",
@@ -236,8 +212,8 @@ SETTINGS: dict[str, Setting] = {
             "The colours of charts.",
             tuple(THEMES),
             _one_of(tuple(THEMES), "/settings theme dark"),
-            _kept("theme"),
-            lambda config, row: preferences_of(config, row).theme.name,
+            chats.set_theme,
+            lambda preferences, _: preferences.theme,
         ),
         Setting(
             "numbers",
@@ -245,8 +221,8 @@ SETTINGS: dict[str, Setting] = {
             "How numbers are written in texts. What you type, and the scales of charts, keep " + code(USUAL),
             tuple(NUMBERS),
             _read_numbers,
-            _kept("numbers"),
-            lambda _, row: code((row.numbers if row else None) or USUAL),
+            chats.set_numbers,
+            lambda preferences, _: code(preferences.numbers or USUAL),
         ),
     )
 }

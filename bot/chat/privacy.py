@@ -9,7 +9,7 @@ from bot.errors import BadInput
 from bot.rendering.answer import Answer, Attachment
 from bot.rendering.text import bold, lines
 from bot.services.base import OUTBOX_KEPT
-from storage import privacy
+from bot.services.chats import forget, stored_tables
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask
@@ -64,7 +64,7 @@ async def on_privacy(ask: Ask) -> Answer:
 
 async def on_export(ask: Ask) -> Answer:
     """/export: everything stored about the chat, as a JSON file."""
-    found = await ask.services.database.run(lambda db: privacy.everything(db, ask.chat_id))
+    found = await stored_tables(ask.services, ask.chat_id)
     if not found:
         return Answer(lines(bold("Nothing is stored about this chat.")))
     content = {
@@ -111,7 +111,7 @@ async def on_forgetme(ask: Ask) -> Answer:
     """/forgetme: asks first; confirmed, all of the chat's rows go in one transaction."""
     if ask.text and ask.text.lower() != _YES:
         raise BadInput(f"“{ask.text[:40]}” is not understood; /forgetme asks before it deletes.", "/forgetme")
-    found = await ask.services.database.run(lambda db: privacy.everything(db, ask.chat_id))
+    found = await stored_tables(ask.services, ask.chat_id)
     if not found:
         return Answer(lines(bold("Nothing is stored about this chat.")))
     if not ask.text:
@@ -123,7 +123,7 @@ async def on_forgetme(ask: Ask) -> Answer:
             else "That it was let in is deleted too: it would have to ask anew.",
         )
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
-    await ask.change(lambda db: privacy.forget(db, ask.chat_id))
+    await forget(ask.caller)
     kept = ask.services.config.backup.keep
     backups = (
         f"Backups hold it up to {kept} days longer; if the owner restores one, it is back."

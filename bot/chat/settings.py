@@ -12,18 +12,17 @@ from zoneinfo import ZoneInfo
 from bot import __version__
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import SETTLE
-from bot.chat.access import REJECTED
 from bot.errors import BadInput
-from bot.preferences import preferences_of
 from bot.rendering import reference
 from bot.rendering.answer import Answer
 from bot.rendering.health import RESTATED_DAYS, source_healths, switched_on
 from bot.rendering.status import StatusReport, about_answer, status_answer
 from bot.rendering.summary import summary_answer
 from bot.rendering.text import bold, lines
+from bot.services import chats
 from bot.services.alerts import active_alerts
-from bot.services.base import DAILY, context_of
-from storage import access, chats, outbox
+from bot.services.base import context_of
+from storage import outbox
 from storage import sources as source_rows
 from storage.restatements import recent
 
@@ -32,23 +31,15 @@ if TYPE_CHECKING:
 
     from bot.alerts.view import AlertView
     from bot.chat.ask import Ask
-    from storage.chats import Chat
+    from storage.chats import StoredChat
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:.]([0-5][0-9])")
-# 18:30, if nothing is said: in New York two and a half hours after the close, when Yahoo has it.
-_USUAL = "18:30"
-_TIMES = ("08:00", "16:30", _USUAL)
+_TIMES = ("08:00", "16:30", chats.SUMMARY_TIME)
 
 
 async def on_start(ask: Ask) -> Answer:
     """/start: what the bot does; a chat that had blocked it is active again, one that was rejected is not."""
-
-    def write(db: sqlite_utils.Database) -> None:
-        chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
-        if access.status_of(db, ask.chat_id) != REJECTED:
-            chats.reactivate(db, ask.chat_id)
-
-    await ask.change(write)
+    await chats.start(ask.caller)
     return reference.start_answer(ask.services.pair)
 
 
@@ -77,7 +68,7 @@ async def on_status(ask: Ask) -> Answer:
     def read(db: sqlite_utils.Database) -> StatusReport:
         return StatusReport(
             now=now,
-            zone=ZoneInfo(zone_of(ask, chats.get_chat(db, ask.chat_id))),
+            zone=ZoneInfo(ask.preferences.zone),
             sources=source_healths(source_rows.statuses(db), sessions, now, asked),
             restated=recent(db, since=since),
             queue=outbox.pending(db),
@@ -106,7 +97,7 @@ async def on_summary(ask: Ask) -> Answer:
         case ["off"] if weekdays is None:
             return await _off(ask)
         case [] | ["on"]:
-            return await _set(ask, None if weekdays is not None else _USUAL, weekdays)
+            return await _set(ask, None if weekdays is not None else chats.SUMMARY_TIME, weekdays)
         case ["on", time] | [time] if (found := _TIME.fullmatch(time)) is not None:
             return await _set(ask, f"{int(found[1]):02d}:{found[2]}", weekdays)
     raise BadInput(
@@ -125,75 +116,36 @@ def _days(words: list[str]) -> bool | None:
 
 
 async def _choice(ask: Ask) -> Answer:
-    row = await ask.services.database.run(lambda db: chats.get_chat(db, ask.chat_id))
-    at = row.summary_at if row else None
-    said = (
-        f"The daily summary comes at {at} ({zone_of(ask, row)}), {_when(row)}."
-        if at
-        else "The daily summary is off."
-    )
+    chat = await chats.stored_chat(ask.services, ask.chat_id)
+    sentence = "The daily summary is off."
+    if chat is not None and chat.summary_at:
+        sentence = f"The daily summary comes at {chat.summary_at} ({ask.preferences.zone}), {_days_of(chat)}."
     times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
-    other = ("Every day", "/summary daily") if row and row.weekdays else ("Weekdays", "/summary weekdays")
+    other = ("Every day", "/summary daily") if chat and chat.weekdays else ("Weekdays", "/summary weekdays")
     return Answer(
-        lines(bold("Daily summary"), said, "Any time: /summary on 07:45"),
+        lines(bold("Daily summary"), sentence, "Any time: /summary on 07:45"),
         buttons=(times, (("Now", "/summary now"), other, ("Off", "/summary off"))),
     )
 
 
-def _when(row: Chat | None) -> str:
-    days = "weekdays" if row and row.weekdays else "every day"
+def _days_of(chat: StoredChat) -> str:
+    days = "weekdays" if chat.weekdays else "every day"
     return f"on {days} with a new close"
-
-
-def zone_of(ask: Ask, row: Chat | None) -> str:
-    """The chat's time zone, else the config's."""
-    return preferences_of(ask.services.config, row).zone
 
 
 async def _set(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
     """Store the time (None: as it was, else the usual) and the days (None: as they were)."""
-
-    def write(db: sqlite_utils.Database) -> Chat | None:
-        row = chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
-        time = at or row.summary_at or _USUAL
-        if weekdays is not None:
-            chats.set_preference(db, ask.chat_id, "weekdays", int(weekdays))
-        if time != row.summary_at:
-            chats.set_summary(db, ask.chat_id, time)
-            replan(db, ask, time, zone_of(ask, row))
-        return chats.get_chat(db, ask.chat_id)
-
-    row = await ask.change(write)
+    chat = await chats.subscribe(ask.services, ask.caller, at, weekdays=weekdays)
     html = lines(
-        bold(f"Daily summary at {row.summary_at if row else None}")
-        + f" ({zone_of(ask, row)}), {_when(row)}.",
+        bold(f"Daily summary at {chat.summary_at}") + f" ({ask.preferences.zone}), {_days_of(chat)}.",
         "See it now: /summary now",
     )
     return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
 
 
 async def _off(ask: Ask) -> Answer:
-    def write(db: sqlite_utils.Database) -> None:
-        chats.ensure_chat(db, ask.chat_id, ask.chat_kind, ask.chat_title, ask.now)
-        chats.set_summary(db, ask.chat_id, None)
-
-    await ask.change(write)
-    return Answer(lines(bold("Daily summary off."), f"On again: /summary on {_USUAL}"))
-
-
-def replan(db: sqlite_utils.Database, ask: Ask, at: str, zone: str) -> None:
-    """What would have been due before now, at a new time or in a new zone, is not sent after the fact."""
-    local = ask.now.astimezone(ZoneInfo(zone))
-    _skip(db, ask, local.date() - dt.timedelta(days=1))
-    if local.time() >= dt.time.fromisoformat(at):
-        _skip(db, ask, local.date())
-
-
-def _skip(db: sqlite_utils.Database, ask: Ask, day: dt.date) -> None:
-    """Settle a local date's summary without one, if nothing is known of it yet."""
-    planned = chats.add_due(db, ask.chat_id, DAILY, day.isoformat(), ask.now)
-    if planned is not None and chats.claim(db, planned):
-        chats.finish(db, planned, "skipped")
+    await chats.unsubscribe(ask.caller)
+    return Answer(lines(bold("Daily summary off."), f"On again: /summary on {chats.SUMMARY_TIME}"))
 
 
 async def _now(ask: Ask) -> Answer:

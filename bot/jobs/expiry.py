@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from bot.alerts.view import Life
 from bot.jobs.sending import Place, send
 from bot.jobs.telling import DeliveryWindow
-from bot.preferences import zone_of
 from bot.rendering import endings
 from bot.rendering.endings import Ending
+from bot.services.chats import zone_of
 from storage import alerts as stored
 from storage import chats
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from bot.rendering import pushes
 from bot.rendering.answer import REPLY, payload_of
-from bot.rendering.numbers import USUAL
 from bot.rendering.text import Html
 from storage import chats, held, outbox
 
@@ -69,8 +68,7 @@ def list_payload(
 def payload_for(db: sqlite_utils.Database, place: Place, answer: Answer, *, silent: bool = False) -> Payload:
     """What the outbox stores of an answer, its numbers as the chat writes them."""
     chat = chats.get_chat(db, place[0])
-    numbers = chat.numbers if chat is not None else None
-    return payload_of(answer, REPLY, silent=silent, numbers=numbers or USUAL)
+    return payload_of(answer, REPLY, silent=silent, numbers=chat.numbers if chat else None)
 
 
 def send(  # noqa: PLR0913 - a message's columns, by name

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
 from bot.jobs.local_time import due_instant
-from bot.preferences import preferences_of, zone_of
 from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.numbers import localized
 from bot.rendering.summary import summary_answer
 from bot.rendering.text import bold, lines
 from bot.services.alerts import active_alerts
 from bot.services.base import DAILY, context_of
+from bot.services.chats import preferences_of, zone_of
 from storage import chats, outbox, unsent
 from storage.db import StorageError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
     from bot.services.base import Services
-    from storage.chats import Chat, DueSummary
+    from storage.chats import DueSummary, StoredChat
 
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
@@ -127,7 +127,7 @@ def _plan(
 
 def _of_chat(
     db: sqlite_utils.Database, chat_id: int, now: dt.datetime
-) -> tuple[list[AlertView], Chat | None]:
+) -> tuple[list[AlertView], StoredChat | None]:
     """What a summary needs of its chat: the alerts, the settings."""
     return active_alerts(db, chat_id, now), chats.get_chat(db, chat_id)
 

@@ -17,10 +17,10 @@ from bot.analytics.registry import METRICS
 from bot.jobs.judged import RESTATED, WITHDRAWN, EvaluationResult
 from bot.jobs.judging import error_text
 from bot.jobs.local_time import quiet_until
-from bot.preferences import zone_of
 from bot.rendering import corrections, pushes
 from bot.rendering.text import Html, short_date
 from bot.services.alerts import parts_read
+from bot.services.chats import zone_of
 from storage.events import EventDetail
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bot.analytics.freshness import require_end
 from bot.analytics.units import PERCENT
-from bot.rendering.numbers import USUAL, localized
+from bot.rendering.numbers import localized
 from bot.rendering.text import (
     Html,
     age_phrase,
@@ -79,7 +79,7 @@ def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tupl
 
 
 def payload_of(
-    answer: Answer, prefix: str, *, silent: bool = False, numbers: str = USUAL
+    answer: Answer, prefix: str, *, silent: bool = False, numbers: str | None = None
 ) -> dict[str, object]:
     """An answer as a message of the outbox: its text, the same without markup, its buttons."""
     html = localized(answer.html, numbers)

@@ -23,9 +23,9 @@ _NUMBER = re.compile(
 )
 
 
-def localized(html: Html, numbers: str) -> Html:
-    """The text with its numbers written in one of NUMBERS; commands and quotations stay as they are."""
-    if numbers == USUAL or numbers not in NUMBERS:
+def localized(html: Html, numbers: str | None) -> Html:
+    """Write the numbers of a text in one of NUMBERS (None: USUAL); commands and quotations stay."""
+    if numbers is None or numbers == USUAL or numbers not in NUMBERS:
         return html
     thousands, point = NUMBERS[numbers]
 

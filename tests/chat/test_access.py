@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.chat.access import MOST_WAITING, deactivate_denied_chats
 from bot.chat.refusals import OWNER_ONLY
+from bot.services.chats import MOST_WAITING, deactivate_denied_chats
 from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from storage import access, alerts, events, halts, outages, outbox
 from storage.chats import (
-    Chat,
+    StoredChat,
     add_due,
     claim,
     deactivate,
@@ -35,15 +35,15 @@ OLD, NEW = -41, -1009  # a group and the supergroup it becomes
 
 
 @pytest.fixture
-def chat(db: sqlite_utils.Database) -> Chat:
+def chat(db: sqlite_utils.Database) -> StoredChat:
     return ensure_chat(db, 1, "private", "Ada", NOON)
 
 
 # Chats
 
 
-def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, chat: Chat) -> None:
-    assert chat == Chat(
+def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, chat: StoredChat) -> None:
+    assert chat == StoredChat(
         chat_id=1,
         kind="private",
         title="Ada",
@@ -64,7 +64,9 @@ def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, ch
     assert get_chat(db, 2) is None
 
 
-def test_a_chat_is_deactivated_with_its_reason_and_taken_back(db: sqlite_utils.Database, chat: Chat) -> None:
+def test_a_chat_is_deactivated_with_its_reason_and_taken_back(
+    db: sqlite_utils.Database, chat: StoredChat
+) -> None:
     assert not reactivate(db, 1)
     assert deactivate(db, 1, "blocked by the user")
     assert ensure_chat(db, 1, "private", "Ada", ONE) == replace(
@@ -76,7 +78,7 @@ def test_a_chat_is_deactivated_with_its_reason_and_taken_back(db: sqlite_utils.D
 
 
 def test_what_is_worth_nothing_on_a_chats_return_is_given_up_when_it_leaves(
-    db: sqlite_utils.Database, chat: Chat
+    db: sqlite_utils.Database, chat: StoredChat
 ) -> None:
     kinds = ("alert", "notice", "summary", "reply")
     for chat_id in (chat.chat_id, 99):
@@ -203,7 +205,7 @@ def rules(db: sqlite_utils.Database, chat_id: int) -> list[tuple[int, str]]:
 
 
 @pytest.fixture
-def group(db: sqlite_utils.Database) -> Chat:
+def group(db: sqlite_utils.Database) -> StoredChat:
     """A group with an alert and its history, a summary due, a message waiting and a halt."""
     ensure_chat(db, OLD, "group", "Desk", NOON)
     set_summary(db, OLD, "18:00")
@@ -227,7 +229,9 @@ def rows_of(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
     return {name: db.table(name).count_where("chat_id = ?", [chat_id]) for name in tables}
 
 
-def test_a_migrated_chat_keeps_everything_under_its_new_id(db: sqlite_utils.Database, group: Chat) -> None:
+def test_a_migrated_chat_keeps_everything_under_its_new_id(
+    db: sqlite_utils.Database, group: StoredChat
+) -> None:
     assert set(rows_of(db, OLD).values()) == {1}
     assert migrate_chat(db, OLD, NEW)
     assert rows_of(db, OLD) == {

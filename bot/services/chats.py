@@ -1,0 +1,321 @@
+"""A chat's settings, its daily summary, who may use the bot, and what is stored about a chat.
+
+Each change is one transaction. Raises BadInput, with a line to send instead, for what is not possible.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from bot.errors import BadInput
+from bot.services.base import DAILY
+from storage import access, chats, outbox, privacy
+from storage.access import APPROVED, REJECTED
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.config import Config
+    from bot.services.base import Caller, Services
+    from storage.access import AccessRequest
+    from storage.chats import StoredChat
+    from storage.privacy import ExportedRow
+
+RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
+# In New York two and a half hours after the close, when Yahoo has it.
+SUMMARY_TIME = "18:30"
+# Ids that are nobody's (Bot API documentation): commands of an administrator who hides behind the group come
+# from the first, from the others what is written in the name of a channel, and what a linked channel posts.
+ANONYMOUS_ADMIN = 1087968824
+SHARED = frozenset({ANONYMOUS_ADMIN, 136817688, 777000})
+NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
+MOST_WAITING = 20  # strangers about whom the owner is asked before any is decided on
+
+
+# Settings
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """The settings of one chat, the configuration's where it has set nothing.
+
+    total    which return is shown: True total, False price, None both
+    numbers  how numbers are written, by an example; None: as the texts have them
+    """
+
+    zone: str
+    theme: str
+    total: bool | None = None
+    numbers: str | None = None
+
+
+def zone_of(name: str | None, default: str) -> ZoneInfo:
+    """Return a chat's time zone, the configuration's where it has set none.
+
+    That stands in, too, for a name that this machine's tables of zones no longer know: one chat's must not
+    stop what is due to the others.
+    """
+    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(name or default)
+    return ZoneInfo(default)
+
+
+def preferences_of(config: Config, chat: StoredChat | None) -> Preferences:
+    """Return the preferences of a chat, None for one that is not known."""
+    default_zone, default_theme = config.time.timezone, config.charts.theme
+    if chat is None:
+        return Preferences(zone_of(None, default_zone).key, default_theme)
+    return Preferences(
+        zone_of(chat.timezone, default_zone).key,
+        chat.theme or default_theme,
+        RETURNS.get(chat.returns or "both"),
+        chat.numbers,
+    )
+
+
+async def stored_chat(services: Services, chat_id: int) -> StoredChat | None:
+    """Return what is stored of a chat, None when it is not known."""
+    return await services.database.run(lambda db: chats.get_chat(db, chat_id))
+
+
+async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
+    """Set the time zone, and the summary's time in it: what is past there is not sent after the fact."""
+
+    def write(db: sqlite_utils.Database) -> None:
+        before = _ensured(db, caller)
+        chats.set_preference(db, caller.chat.id, "timezone", zone)
+        if before.summary_at is not None:
+            chats.set_summary(db, caller.chat.id, before.summary_at)
+            _skip_past(db, caller, before.summary_at, zone)
+
+    return await _changed(caller, write)
+
+
+async def set_quiet_hours(caller: Caller, start: str | None, end: str | None) -> StoredChat:
+    """Set the local times "HH:MM" between which alerts wait; None and None: never."""
+    return await _changed(caller, lambda db: chats.set_quiet(db, caller.chat.id, start, end))
+
+
+async def set_returns(caller: Caller, returns: str) -> StoredChat:
+    """Set which return is shown where nothing else is asked, one of RETURNS."""
+    value = None if returns == "both" else returns
+    return await _changed(caller, lambda db: chats.set_preference(db, caller.chat.id, "returns", value))
+
+
+async def set_theme(caller: Caller, theme: str) -> StoredChat:
+    """Set the colours of charts."""
+    return await _changed(caller, lambda db: chats.set_preference(db, caller.chat.id, "theme", theme))
+
+
+async def set_numbers(caller: Caller, numbers: str) -> StoredChat:
+    """Set how numbers are written, by an example."""
+    return await _changed(caller, lambda db: chats.set_preference(db, caller.chat.id, "numbers", numbers))
+
+
+def _ensured(db: sqlite_utils.Database, caller: Caller) -> StoredChat:
+    chat = caller.chat
+    return chats.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
+
+
+async def _changed(caller: Caller, write: Callable[[sqlite_utils.Database], object]) -> StoredChat:
+    """Change the caller's chat, made when it is new, and return it as it is then."""
+
+    def ensure_and_write(db: sqlite_utils.Database) -> StoredChat:
+        _ensured(db, caller)
+        write(db)
+        return _ensured(db, caller)
+
+    return await caller.change(ensure_and_write)
+
+
+# The daily summary
+
+
+async def subscribe(
+    services: Services, caller: Caller, at: str | None, *, weekdays: bool | None = None
+) -> StoredChat:
+    """Send the daily summary at a local time (None: as before, else SUMMARY_TIME).
+
+    `weekdays`: on weekdays only, or every day; None: as before.
+    """
+
+    def write(db: sqlite_utils.Database) -> None:
+        before = _ensured(db, caller)
+        time = at or before.summary_at or SUMMARY_TIME
+        if weekdays is not None:
+            chats.set_preference(db, caller.chat.id, "weekdays", int(weekdays))
+        if time != before.summary_at:
+            chats.set_summary(db, caller.chat.id, time)
+            _skip_past(db, caller, time, preferences_of(services.config, before).zone)
+
+    return await _changed(caller, write)
+
+
+async def unsubscribe(caller: Caller) -> StoredChat:
+    """Send no daily summary any more."""
+    return await _changed(caller, lambda db: chats.set_summary(db, caller.chat.id, None))
+
+
+def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) -> None:
+    """Skip what would have been due before now, at a new time or in a new zone."""
+    local = caller.now.astimezone(ZoneInfo(zone))
+    past = [local.date() - dt.timedelta(days=1)]
+    if local.time() >= dt.time.fromisoformat(at):
+        past.append(local.date())
+    for day in past:
+        planned = chats.add_due(db, caller.chat.id, DAILY, day.isoformat(), caller.now)
+        if planned is not None and chats.claim(db, planned):
+            chats.finish(db, planned, "skipped")
+
+
+# Access
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message to be queued with a decision; `dedup` keeps it from being queued twice."""
+
+    dedup: str
+    payload: Mapping[str, object]
+
+
+async def start(caller: Caller) -> None:
+    """Note a chat that begins; one that had blocked the bot is active again, one that was rejected is not."""
+
+    def write(db: sqlite_utils.Database) -> None:
+        if access.status_of(db, caller.chat.id) != REJECTED:
+            chats.reactivate(db, caller.chat.id)
+
+    await _changed(caller, write)
+
+
+def is_listed(config: Config, subject: int, *, here: bool = True) -> bool:
+    """Whether the configuration itself lets a person, or everybody in a chat, in.
+
+    `here`: `subject` is the chat it is about. A private chat under `chats` lets its person in there alone.
+    """
+    section = config.access
+    return subject == section.owner or subject in section.users or (here and subject in section.chats)
+
+
+def is_allowed(config: Config, person: int, chat_id: int, decided: Mapping[int, str | None]) -> bool:
+    """Deny by default; `decided` is the owner's decision on the person and on the chat.
+
+    What is known of the person counts before what is known of the chat, the configuration before the owner's
+    decision. A rejection of either keeps out, also of a bot whose mode is "open".
+    """
+    for subject in (person, chat_id):
+        if is_listed(config, subject, here=subject == chat_id):
+            return True
+        if decided.get(subject) == REJECTED:
+            return False
+    return config.access.mode == "open" or APPROVED in decided.values()
+
+
+async def admits(services: Services, person: int, chat_id: int) -> bool:
+    """Whether this person may use the bot in this chat."""
+    if is_listed(services.config, person, here=person == chat_id):
+        return True
+    decided = await services.database.run(
+        lambda db: {subject: access.status_of(db, subject) for subject in (person, chat_id)}
+    )
+    return is_allowed(services.config, person, chat_id, decided)
+
+
+async def is_known(services: Services, caller: Caller) -> bool:
+    """Whether the owner has been asked about this chat already, or has rejected this person."""
+
+    def read(db: sqlite_utils.Database) -> bool:
+        return (
+            access.status_of(db, caller.chat.id) is not None
+            or access.status_of(db, caller.user_id) == REJECTED
+        )
+
+    return await services.database.run(read)
+
+
+async def request_access(caller: Caller, owner: int, title: str, question: Notice) -> bool:
+    """Note that a chat wants in and queue the question to the owner; False when too many wait already."""
+
+    def write(db: sqlite_utils.Database) -> bool:
+        if access.waiting(db) >= MOST_WAITING:
+            return False
+        if access.ask(db, caller.chat.id, title, caller.now):
+            _queue(db, owner, question, caller.now)
+        return True
+
+    return await caller.change(write)
+
+
+async def decide_access(
+    services: Services, caller: Caller, subject: int, status: str, welcome: Notice
+) -> AccessRequest:
+    """Approve a person or group, who get `welcome` if they had asked; or reject: their chat falls silent."""
+    if subject in SHARED:
+        raise BadInput(f"{subject} is nobody's id: many write under it. Use the group's.", "/admin people")
+    if is_listed(services.config, subject):
+        raise BadInput(f"{subject} is let in by the configuration; that is changed there.", "/admin people")
+
+    def write(db: sqlite_utils.Database) -> AccessRequest:
+        before = access.status_of(db, subject)
+        if status == APPROVED:
+            chats.reactivate(db, subject)
+            if before is not None and before != APPROVED:
+                _queue(db, subject, welcome, caller.now)
+        else:
+            chats.deactivate(db, subject, "the owner takes it back")
+        return access.decide(db, subject, status, caller.now)
+
+    return await caller.change(write)
+
+
+def _queue(db: sqlite_utils.Database, chat_id: int, notice: Notice, now: dt.datetime) -> None:
+    outbox.enqueue(db, chat_id=chat_id, kind="notice", dedup=notice.dedup, payload=notice.payload, now=now)
+
+
+async def listed_access(services: Services, limit: int) -> dict[str, list[AccessRequest]]:
+    """Return who asked, who was approved and who was rejected, by status, the longest known first."""
+    statuses = ("asked", APPROVED, REJECTED)
+    return await services.database.run(
+        lambda db: {status: access.listed(db, status, limit) for status in statuses}
+    )
+
+
+async def deactivate_denied_chats(services: Services, besides: int) -> int:
+    """At start, silence the private chats of those who may not use the bot any more; how many.
+
+    The configuration may have changed meanwhile. Those who may again are reactivated. Groups are left as
+    they are: who is in them is Telegram's to say. `besides` is the terminal's chat.
+    """
+
+    def write(db: sqlite_utils.Database) -> int:
+        deactivated = 0
+        for chat_id, reason in chats.private(db):
+            if chat_id != besides:
+                decided = {chat_id: access.status_of(db, chat_id)}
+                allowed = is_allowed(services.config, chat_id, chat_id, decided)
+                if allowed and reason == NO_ACCESS:
+                    chats.reactivate(db, chat_id)
+                elif not allowed and not reason:
+                    deactivated += chats.deactivate(db, chat_id, NO_ACCESS)
+        return deactivated
+
+    return await services.database.run(write)
+
+
+# What is stored
+
+
+async def stored_tables(services: Services, chat_id: int) -> dict[str, list[ExportedRow]]:
+    """Return everything stored about a chat, by table; empty when nothing is."""
+    return await services.database.run(lambda db: privacy.everything(db, chat_id))
+
+
+async def forget(caller: Caller) -> None:
+    """Delete everything about the caller's chat."""
+    await caller.change(lambda db: privacy.forget(db, caller.chat.id))
