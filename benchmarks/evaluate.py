@@ -107,7 +107,7 @@ async def _timed(run: Callable[[], Awaitable[list[Fire]]]) -> tuple[float, int]:
 
 def _metrics_once(found: list[Rule], market: Market) -> float:
     """Seconds for the history of each metric and arguments, made once, nothing remembered."""
-    flows.prepared.cache_clear()
+    flows.daily_flows.cache_clear()
     watched = {(c.metric, c.arguments) for rule in found for c in rule.conditions}
     begun = time.perf_counter()
     for name, arguments in watched:

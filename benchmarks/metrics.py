@@ -92,7 +92,7 @@ def timings(market: Market, repeats: int = REPEATS) -> Iterator[Timing]:
 
 
 def _history(metric: Metric, market: Market) -> pd.Series:
-    flows.prepared.cache_clear()
+    flows.daily_flows.cache_clear()
     return metric.history(market, metric.defaults())
 
 

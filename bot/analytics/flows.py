@@ -44,7 +44,7 @@ class FlowSummary:
 
 
 @lru_cache(maxsize=8)
-def prepared(market: Market, ticker: str) -> pd.DataFrame:
+def daily_flows(market: Market, ticker: str) -> pd.DataFrame:
     """`counts.daily` of one fund of a Market, made once: many alerts ask for the same."""
     return daily(market.fund(ticker), market.sessions, market.prices.get(ticker))
 
@@ -154,6 +154,6 @@ def _medians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def gap_history(market: Market, window: Window) -> pd.Series:
     """flow_pct of the small fund less that of the large one, percentage points, on common sessions."""
     small, large = market.pair.tickers
-    legs = {ticker: flow_history(prepared(market, ticker), window)["percent"] for ticker in (small, large)}
+    legs = {ticker: flow_history(daily_flows(market, ticker), window)["percent"] for ticker in (small, large)}
     both = pd.concat(legs, axis=1, join="inner")
     return both[small] - both[large]

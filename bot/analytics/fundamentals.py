@@ -14,7 +14,7 @@ import pandas as pd
 
 from bot.analytics.dates import short_date
 from bot.analytics.performance import performance
-from bot.analytics.valuation import priced, select
+from bot.analytics.valuation import price_sessions, select
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -56,7 +56,7 @@ def implied(market: Market, ticker: str, metric: str, convention: str) -> pd.Ser
     The price is the one that the multiple was computed from, where its source states the date of it.
     """
     multiple = select(market, ticker, metric, convention)
-    dates = priced(market, ticker, metric, convention)
+    dates = price_sessions(market, ticker, metric, convention)
     price = market.prices.reindex(index=pd.DatetimeIndex(dates), columns=[ticker])[ticker]
     return (price.set_axis(multiple.index) / multiple.where(multiple > 0)).dropna()
 
@@ -69,7 +69,7 @@ def indexed(market: Market, ticker: str, metric: str, convention: str, window: W
     return series.iloc[:0] if first is None else BASE * series.loc[first:] / series[first]
 
 
-def why(market: Market, ticker: str, window: Window, convention: str) -> ReturnSplit | NoReturnSplit:
+def return_split(market: Market, ticker: str, window: Window, convention: str) -> ReturnSplit | NoReturnSplit:
     """Split of the fund's price return over the window; needs a P/E near its base and near its end."""
     pe = select(market, ticker, "pe", convention)
     eps = implied(market, ticker, "pe", convention)
@@ -80,8 +80,8 @@ def why(market: Market, ticker: str, window: Window, convention: str) -> ReturnS
         return NoReturnSplit(ticker, "no P/E stored", None)
     first, last = nearest_figure(eps.index, base), nearest_figure(eps.index, market.end)
     if first is None or last is None or first >= last:
-        return NoReturnSplit(ticker, _why_none(eps.index, base, market.end), eps.index[0])
-    dates, price = priced(market, ticker, "pe", convention), eps * pe
+        return NoReturnSplit(ticker, _missing_pe(eps.index, base, market.end), eps.index[0])
+    dates, price = price_sessions(market, ticker, "pe", convention), eps * pe
     return ReturnSplit(
         ticker,
         dates[first],
@@ -95,7 +95,7 @@ def why(market: Market, ticker: str, window: Window, convention: str) -> ReturnS
     )
 
 
-def _why_none(sessions: pd.Index, base: pd.Timestamp, end: pd.Timestamp) -> str:
+def _missing_pe(sessions: pd.Index, base: pd.Timestamp, end: pd.Timestamp) -> str:
     """Which P/E a split between two sessions lacks, given the sessions that have one."""
     if base < sessions[0]:
         return f"P/E is recorded from {short_date(sessions[0])}"

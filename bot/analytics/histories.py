@@ -42,7 +42,7 @@ def flow(column: str) -> History:
     """One column of a fund's flow history."""
 
     def history(market: Market, arguments: Arguments) -> pd.Series:
-        frame = flows.prepared(market, str(arguments["fund"]))
+        frame = flows.daily_flows(market, str(arguments["fund"]))
         return flows.flow_history(frame, window(arguments))[column]
 
     return history

@@ -120,7 +120,7 @@ def parts_of(metric: Metric, pair: Pair, arguments: Arguments) -> list[str]:
     return [f"facts:{fund}" for fund in funds_of(pair, arguments)]
 
 
-def reading(metric: Metric, market: Market, arguments: Arguments) -> MetricValue:
+def metric_value(metric: Metric, market: Market, arguments: Arguments) -> MetricValue:
     """Current value of a metric: the last point of its history, with session, source and age."""
     source = sources_of(metric, market, arguments)
     history = metric.history(market, arguments)

@@ -59,7 +59,7 @@ def select(market: Market, ticker: str, metric: str, convention: str, basis: str
     return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
 
 
-def priced(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
+def price_sessions(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
     """The session whose price each figure of `select` was computed from; its own where none is stated.
 
     A price date on a day that the exchange was closed is that of the session before.
@@ -141,7 +141,7 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
     value = {t: float(row["value"].iloc[0]) if len(row) else None for t, row in last.items()}
     session = {t: row["session"].iloc[0] if len(row) else None for t, row in last.items()}
     dates = {t: _price_dates(row).dropna() for t, row in last.items()}
-    priced = {t: days.iloc[0] if len(days) else None for t, days in dates.items()}
+    price_sessions = {t: days.iloc[0] if len(days) else None for t, days in dates.items()}
     over = premium(market, metric, convention, basis)
     small, large = market.pair.tickers
     same = session[small] is not None and session[small] == session[large]
@@ -153,8 +153,8 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
         value[large],
         session[small],
         session[large],
-        priced[small],
-        priced[large],
+        price_sessions[small],
+        price_sessions[large],
         tuple(sorted({str(row["source"].iloc[0]) for row in last.values() if len(row)})),
         float(over.iloc[-1]) if same and len(over) else None,
         percentile_rank(over),

@@ -89,7 +89,7 @@ class CsvTable:
     split_adjusted: bool = True
 
 
-def name_of(file: Path | str) -> str:
+def file_label(file: Path | str) -> str:
     """What to call a file in a message."""
     return file.name if isinstance(file, Path) else TEXT_NAME
 
@@ -100,7 +100,7 @@ def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ti
     `layouts` are all kinds that can be imported: a file of another one is named for what it is. Of a file
     with columns for several tickers, those of `ticker` are read.
     """
-    name = name_of(file)
+    name = file_label(file)
     text = read_text(file) if isinstance(file, Path) else _clean(file, name)
     delimiter = delimiter_of(text) if layout.dialects else ","
     lines = _records(name, text, delimiter)

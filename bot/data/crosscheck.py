@@ -25,7 +25,7 @@ AGREEING = 0.99  # of the sessions that both have
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PriceComparison:
     """Closes of `other` against those of `lead` on the sessions that both have."""
 
     shared: int
@@ -55,17 +55,17 @@ class Comparison:
         return f"{other} disagrees with {lead} on {count}, {worst}{gaps}."
 
 
-def compare(lead: pd.Series, other: pd.Series) -> Comparison:
+def compare_closes(lead: pd.Series, other: pd.Series) -> PriceComparison:
     """Two series of closes on sessions, both positive and in the same units; NaN is no close."""
     apart = (other / lead - 1).dropna()
-    far = _far(apart)
+    far = _differences(apart)
     if far.empty:
-        return Comparison(len(apart))
+        return PriceComparison(len(apart))
     worst = far.abs().idxmax()
-    return Comparison(len(apart), tuple(far.index), worst, float(far[worst]))
+    return PriceComparison(len(apart), tuple(far.index), worst, float(far[worst]))
 
 
-def _far(apart: pd.Series) -> pd.Series:
+def _differences(apart: pd.Series) -> pd.Series:
     """The differences that are more than rounding, in order of sessions."""
     return apart[apart.abs() >= TOLERANCE].sort_index()
 
@@ -77,12 +77,12 @@ def disputes(
     result = []
     for name, other in closes.items():
         apart = (other / closes[lead] - 1).dropna()
-        if name != lead and len(apart) >= SESSIONS and len(far := _far(apart)):
+        if name != lead and len(apart) >= SESSIONS and len(far := _differences(apart)):
             result.append(Dispute(ticker, labels.get(lead, lead), labels.get(name, name), far))
     return result
 
 
-def leading(closes: Mapping[str, pd.Series]) -> str:
+def leading_source(closes: Mapping[str, pd.Series]) -> str:
     """The source that leads: the first one, unless another has so many more sessions that it is the history.
 
     `closes` are in order of preference. A few sessions that the preferred source dropped are filled
@@ -93,15 +93,15 @@ def leading(closes: Mapping[str, pd.Series]) -> str:
     return longest if len(closes[longest]) >= len(closes[first]) + SESSIONS else first
 
 
-def notes(
+def disagreement_notes(
     ticker: str, closes: Mapping[str, pd.Series], labels: Mapping[str, str], lead: str | None = None
 ) -> list[str]:
     """Disagreements of every other source with the lead, a sentence each: "IWM: daily CSV disagrees ..."."""
     if not closes:
         return []
-    lead = lead or leading(closes)
+    lead = lead or leading_source(closes)
     sentences = (
-        compare(closes[lead], other).describe(labels.get(lead, lead), labels.get(name, name))
+        compare_closes(closes[lead], other).describe(labels.get(lead, lead), labels.get(name, name))
         for name, other in closes.items()
         if name != lead
     )

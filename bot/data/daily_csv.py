@@ -16,7 +16,7 @@ import pandas as pd
 
 from bot.analytics.sessions import Sessions
 from bot.data.cells import TEXT_NAME
-from bot.data.download import Body, download
+from bot.data.download import DownloadedFile, download
 from bot.data.files import NoFigures, read_prices
 from bot.data.formats import FORMATS
 from bot.data.provider import (
@@ -97,7 +97,7 @@ class DailyCsv:
             return replace(body, instead=_CHECK)
         if isinstance(body, FetchOutcome):
             return body
-        text = _text(body)
+        text = _decoded(body)
         if isinstance(text, FetchOutcome):
             return text
         sessions = self._sessions()
@@ -122,21 +122,21 @@ class DailyCsv:
         return reason
 
 
-def _text(body: Body) -> str | FetchOutcome:
+def _decoded(body: DownloadedFile) -> str | FetchOutcome:
     """The text of an answer, or what stands in its place."""
     try:
         utf16 = body.content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = body.content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         return SchemaChanged("not a text in UTF-8")
-    if problem := _instead(text.strip()):
+    if problem := _error_instead_of_file(text.strip()):
         return problem
     if not body.bounded and not text.endswith(("\n", "\r")):
         return NetworkDown("the answer broke off")
     return text
 
 
-def _instead(text: str) -> FetchOutcome | None:
+def _error_instead_of_file(text: str) -> FetchOutcome | None:
     """What a site gives instead of the file, with "200 OK"; None for what may be the file."""
     if not text:
         return SchemaChanged("an empty body")

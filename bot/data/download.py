@@ -28,7 +28,7 @@ _PATIENCE = 3
 
 
 @dataclass(frozen=True)
-class Body:
+class DownloadedFile:
     """What was answered; `bounded` when the answer said how long it is, so that it is known to be whole."""
 
     content: bytes
@@ -39,7 +39,7 @@ class _Insecure(Exception):
     """A redirect led from https to http."""
 
 
-def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> Body | FetchOutcome:
+def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> DownloadedFile | FetchOutcome:
     """The file at an address; `timeout` in seconds for each step, `largest` in bytes, unpacked."""
     import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
 
@@ -59,13 +59,13 @@ def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> B
     )
     try:
         with client, client.stream("GET", url) as response:
-            return _complaint(response) or _body(response, deadline, largest)
+            return _status_outcome(response) or _body(response, deadline, largest)
     except _Insecure:
         return NetworkDown("it leads from a secure address to one that is not")
     except httpx.DecodingError:
         return SchemaChanged("its compression is broken")
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-        return NetworkDown(_words(error))
+        return NetworkDown(_error_words(error))
 
 
 def _keep_addresses_out_of_logs() -> None:
@@ -76,7 +76,7 @@ def _keep_addresses_out_of_logs() -> None:
             logger.setLevel(logging.WARNING)
 
 
-def _complaint(response: httpx.Response) -> FetchOutcome | None:
+def _status_outcome(response: httpx.Response) -> FetchOutcome | None:
     """What the status says against reading the body."""
     status = response.status_code
     if status == 429:
@@ -91,7 +91,7 @@ def _complaint(response: httpx.Response) -> FetchOutcome | None:
     return None if status == 200 else NetworkDown(f"the request was not answered (HTTP {status})")
 
 
-def _body(response: httpx.Response, deadline: float, largest: int) -> Body | FetchOutcome:
+def _body(response: httpx.Response, deadline: float, largest: int) -> DownloadedFile | FetchOutcome:
     """The body, unless it is too large or too slow."""
     content = bytearray()
     for chunk in response.iter_bytes():
@@ -101,10 +101,10 @@ def _body(response: httpx.Response, deadline: float, largest: int) -> Body | Fet
         if time.monotonic() > deadline:
             return NetworkDown("no answer in time")
     bounded = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
-    return Body(bytes(content), bounded)
+    return DownloadedFile(bytes(content), bounded)
 
 
-def _words(error: Exception) -> str:
+def _error_words(error: Exception) -> str:
     """A fault on the way in words, which its text might not be fit for."""
     import httpx  # noqa: PLC0415 - as above
 

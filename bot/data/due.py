@@ -1,4 +1,4 @@
-"""When a source is asked: until it gave the last session, with pauses, and not while it must rest.
+"""The schedule of requests: a source is asked until it has given the last session, with pauses and rests.
 
 How each source stands is stored (storage.sources), so all of this outlives a restart.
 """
@@ -13,7 +13,7 @@ import pandas as pd
 from bot.analytics.sessions import SETTLE
 from bot.concurrency import Backoff
 from bot.data.provider import AccessRefused, FetchOutcome, RateLimited, Rejected
-from bot.data.standby import STANDS_FOR, needed_from, wanted
+from bot.data.standby import STANDS_FOR, fallback_due, fallback_session
 from storage.sources import IMPORTED
 
 if TYPE_CHECKING:
@@ -40,24 +40,24 @@ _LONGEST_WAIT = 86_400.0
 _EPOCH = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
-def due_from(
+def next_fetch(
     status: SourceStatus | None, sessions: Sessions, now: dt.datetime, *, lead: SourceStatus | None = None
 ) -> dt.datetime:
-    """Instant from which a subject is to be asked for; one that is over where it is due at `now`.
+    """The instant from which a subject is to be fetched; it is in the past if the subject is due at `now`.
 
-    `lead` is the status of the source that this one stands by for: then only what that one lacks counts.
+    `lead` is the status of the source that this one is a fallback for: only what that source lacks counts.
     """
     if lead is not None:
-        session = wanted(status, lead, sessions, now)
+        session = fallback_session(status, lead, sessions, now)
         if session is None:
-            return needed_from(lead, sessions, now)
+            return fallback_due(lead, sessions, now)
     elif status is not None:
         session = _newest_lacking(status, sessions, now)
         if session is None:
             return _next_close(sessions, now)
     if status is None or session is None:
         return _EPOCH
-    return max(_paused_until(status, session, sessions, now), _rest(status, now))
+    return max(_paused_until(status, session, sessions, now), _rests_until(status, now))
 
 
 def next_try(
@@ -67,11 +67,11 @@ def next_try(
     now: dt.datetime,
     asked: Collection[str] | None = None,
 ) -> dt.datetime | None:
-    """Instant from which the subject of `status` is asked for again; `now` where that has come.
+    """The instant from which the subject of `status` is fetched again, `now` at the earliest.
 
-    `statuses` are those of all sources: one that asked to slow down holds up its whole source.
-    `asked` are the names of the sources that are switched on (None: all that ever were). None where
-    nobody asks: the source is switched off, or the status is of a file that was imported.
+    statuses: those of all subjects, because a request to slow down holds up the whole source.
+    asked: names of the sources that are switched on; None means all that ever were.
+    Returns None if nothing fetches it: the source is switched off, or the status is of an imported file.
     """
     if status.outcome == IMPORTED or (asked is not None and status.source not in asked):
         return None
@@ -83,11 +83,11 @@ def next_try(
             (other for other in statuses if (other.source, other.subject) == (name, status.subject)), None
         )
     closed = closed_until((other for other in statuses if other.source == status.source), now)
-    return max(due_from(status, sessions, now, lead=lead), now, closed or now)
+    return max(next_fetch(status, sessions, now, lead=lead), now, closed or now)
 
 
 def _newest_lacking(status: SourceStatus, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
-    """The newest completed session that a source is still asked for, None where it gave all."""
+    """The newest completed session that a source is still asked for, None if it has given all."""
     last = sessions.last_completed(now)
     if status.last_session is None or status.last_session < last.date():
         return last
@@ -102,7 +102,7 @@ def _next_close(sessions: Sessions, now: dt.datetime) -> dt.datetime:
 def _paused_until(
     status: SourceStatus, session: pd.Timestamp, sessions: Sessions, now: dt.datetime
 ) -> dt.datetime:
-    """When the pause since the last attempt is over, with `session` the newest one that is wanted."""
+    """When the pause after the last attempt ends, if `session` is the newest one still wanted."""
     tried = status.last_attempt
     if tried > now:  # under a clock set by hand; it holds nothing up
         return now
@@ -119,21 +119,21 @@ def _paused_until(
     return tried + pause
 
 
-def _rest(status: SourceStatus, now: dt.datetime) -> dt.datetime:
-    """Until when this subject alone is left alone; never longer than REST, whatever clock set it."""
+def _rests_until(status: SourceStatus, now: dt.datetime) -> dt.datetime:
+    """Until when this subject is not requested; never longer than REST, whatever clock set it."""
     until = status.rests_until or _EPOCH
     return until if until <= now + REST else _EPOCH
 
 
-def breaker(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
-    """Until when a source is left alone after `outcome`: only one that asked to slow down is."""
+def breaker_until(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
+    """Until when a source is left alone after `outcome`, None unless it asked to slow down."""
     if not isinstance(outcome, RateLimited):
         return None
     return now + max(BREAKER, dt.timedelta(seconds=min(outcome.retry_after or 0.0, _LONGEST_WAIT)))
 
 
-def rest(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
-    """Until when a subject is left alone after `outcome`: a refusal to programs, or a rejected file."""
+def rest_until(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
+    """Until when a subject is left alone after `outcome`, None unless it was refused or rejected."""
     return now + REST if isinstance(outcome, AccessRefused | Rejected) else None
 
 

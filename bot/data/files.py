@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bot.data import formats
-from bot.data.cells import name_of, read_table
+from bot.data.cells import file_label, read_table
 from bot.data.formats import FORMATS
 from bot.data.reading import RowReader
 from bot.errors import ImportRejected
@@ -52,11 +52,11 @@ def read_prices(
     each distribution. A row on a day without a session is refused, and so are closes adjusted for
     distributions. Raises ImportRejected.
     """
-    contents = _read(FORMATS["prices"], file, ticker, sessions, today, completed)
-    _refuse_weekly(name_of(file), contents.observations["bars"], sessions)
+    contents = _read_file(FORMATS["prices"], file, ticker, sessions, today, completed)
+    _refuse_weekly(file_label(file), contents.observations["bars"], sessions)
     if contents.record:
         return contents  # an export holds what was checked before
-    note = _refuse_adjusted(name_of(file), contents)
+    note = _refuse_adjusted(file_label(file), contents)
     return replace(contents, preview=replace(contents.preview, note=note))
 
 
@@ -69,7 +69,7 @@ def read_fund_facts(
     not read: distributions come with the prices, and from two files they would be counted twice.
     Raises ImportRejected.
     """
-    return _read(FORMATS["fund-facts"], file, ticker, sessions, today, completed)
+    return _read_file(FORMATS["fund-facts"], file, ticker, sessions, today, completed)
 
 
 def read_multiples(
@@ -80,7 +80,7 @@ def read_multiples(
     A figure of a day without a session (a month that ends on a Sunday) counts for the session before it.
     Raises ImportRejected.
     """
-    return _read(FORMATS["multiples"], file, ticker, sessions, today, completed)
+    return _read_file(FORMATS["multiples"], file, ticker, sessions, today, completed)
 
 
 def read_weights(
@@ -91,7 +91,7 @@ def read_weights(
     Issuers' files give sectors only; finer groups and revenue shares come this way, dated. A day
     without a session counts for the session before it. Raises ImportRejected.
     """
-    return _read(FORMATS["weights"], file, ticker, sessions, today, completed)
+    return _read_file(FORMATS["weights"], file, ticker, sessions, today, completed)
 
 
 READERS: dict[str, Callable[..., CsvContents]] = {
@@ -102,7 +102,7 @@ READERS: dict[str, Callable[..., CsvContents]] = {
 }
 
 
-def _read(
+def _read_file(
     form: Format, file: Path | str, ticker: str, sessions: Sessions, today: dt.date, completed: dt.date
 ) -> CsvContents:
     """A file's contents. Raises ImportRejected naming every bad row by its line, or NoFigures."""

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bot.analytics.market import MULTIPLE_COLUMNS, NOTHING, SAMPLE, WEIGHT_COLUMNS, Market, Source
 from bot.data import series
-from bot.data.names import label
+from bot.data.names import source_label
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 
@@ -43,7 +43,7 @@ def read_rows(db: sqlite_utils.Database, known: dt.date | None = None) -> Rows:
     return rows
 
 
-def closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
+def stored_closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
     """Split-adjusted closes of one fund as a Market would have them; empty with sample data only."""
     rows: Rows = {
         kind: [row for row in observations.newest(db, kind, ticker=ticker) if row["source"] != SAMPLE]
@@ -65,21 +65,24 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = 
     facts = {ticker: series.facts(kept, ticker, last) for ticker in pair.tickers}
     chosen = {f"facts:{ticker}": selected for ticker, selected in facts.items()}
     sources = {part: selected.source for part, selected in chosen.items()}
-    sources["prices"] = _joint(selected.source for selected in prices.values())
+    sources["prices"] = _joint_source(selected.source for selected in prices.values())
     multiples, sources["multiples"] = _multiples(kept["multiples"])
     notes = {part: selected.notes for part, selected in chosen.items()}
     notes["prices"] = tuple(note for selected in prices.values() for note in selected.notes)
     frame = pd.DataFrame({ticker: selected.data for ticker, selected in prices.items()})
     both = frame.dropna().index
     return Market(
-        prices=_only(frame, shown),
+        prices=_on_sessions(frame, shown),
         last_completed=last,
         pair=pair,
         distributions={
-            ticker: series.paid(kept, ticker, selected).loc[:last] for ticker, selected in prices.items()
+            ticker: series.distributions(kept, ticker, selected).loc[:last]
+            for ticker, selected in prices.items()
         },
         facts={
-            ticker: _only(selected.data, shown) for ticker, selected in facts.items() if len(selected.data)
+            ticker: _on_sessions(selected.data, shown)
+            for ticker, selected in facts.items()
+            if len(selected.data)
         },
         multiples=multiples[multiples["session"] <= last],
         weights=_weights(kept.get("sector_weights", []), last),
@@ -95,18 +98,18 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = 
     )
 
 
-def _only(frame: pd.DataFrame, shown: pd.DatetimeIndex) -> pd.DataFrame:
+def _on_sessions(frame: pd.DataFrame, shown: pd.DatetimeIndex) -> pd.DataFrame:
     """The rows on sessions that are to be seen; one on a day that was closed after all is left out."""
     return frame[frame.index.isin(shown)].sort_index()
 
 
-def _joint(sources: Iterable[Source]) -> Source:
+def _joint_source(sources: Iterable[Source]) -> Source:
     """One source for both legs: theirs if it is the same, else both named."""
     named = [source for source in sources if source != NOTHING]
     if not named:
         return NOTHING
-    label = " / ".join(dict.fromkeys(source.label for source in named))
-    return Source(named[0].name, label, max(source.observed_at for source in named))
+    source_label = " / ".join(dict.fromkeys(source.label for source in named))
+    return Source(named[0].name, source_label, max(source.observed_at for source in named))
 
 
 def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
@@ -117,7 +120,7 @@ def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
     frame = pd.DataFrame(rows).reindex(columns=[*rows[0], *(set(_BEHIND) - rows[0].keys())])
     frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
     names = list(dict.fromkeys(frame.sort_values("session")["source"][::-1]))
-    source = Source(names[0], ", ".join(label(n) for n in names), str(frame["observed_at"].max()))
+    source = Source(names[0], ", ".join(source_label(n) for n in names), str(frame["observed_at"].max()))
     # Every question picks rows by these names, and texts take ten times as long to compare.
     frame = frame.astype(dict.fromkeys(("ticker", "metric", "convention", "basis"), "category"))
     return frame[[*MULTIPLE_COLUMNS, *_BEHIND]].sort_values("session", kind="stable"), source

@@ -24,7 +24,7 @@ LABELS = {
 }
 
 
-def label(source: str) -> str:
+def source_label(source: str) -> str:
     """What people call a source of storage's."""
     return LABELS.get(source, source)
 

@@ -1,4 +1,4 @@
-"""Question: one figure of one fund at one source, and its answer, which no fault of the source prevents."""
+"""Fetches one figure of one fund from one source. Whatever the source does, there is an outcome."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.data.provider import FetchOutcome, NetworkDown, Ok, Partial
-from bot.data.span import is_rebased, start
+from bot.data.span import fetch_start, is_rebased
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +31,14 @@ _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sources")
 _asking = threading.Event()
 
 
-def under_way() -> bool:
-    """Whether a source is being asked: nothing can stop its thread, and the process's end waits for it."""
+def fetch_in_progress() -> bool:
+    """Whether a source is being asked. Nothing can stop its thread, so the process cannot end meanwhile."""
     return _asking.is_set()
 
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """One figure of one ticker, at one provider."""
+    """One figure of one ticker to be fetched from one provider."""
 
     provider: Provider
     ticker: str
@@ -49,15 +49,17 @@ class FetchRequest:
         """What storage.sources calls it: "IWM prices"."""
         return f"{self.ticker} {self.figure}"
 
-    async def answer(self, database: Database, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """The source's answer: incremental prices, all of them at first and where the units changed.
+    async def fetch(self, database: Database, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """Fetch the figure: prices since the last ones stored, or all at first and when their units changed.
 
         Yahoo rewrites the whole history when a fund splits, so closes of before and after must not mix.
         """
         name = self.provider.name
         since = None
         if self.figure == "prices":
-            since = await database.run(partial(start, source=name, ticker=self.ticker, completed=completed))
+            since = await database.run(
+                partial(fetch_start, source=name, ticker=self.ticker, completed=completed)
+            )
         loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(_worker, self._ask, since, completed)
         if since is not None and isinstance(outcome, Ok | Partial):
@@ -82,7 +84,7 @@ class FetchRequest:
             _asking.clear()
 
 
-def questions_of(provider: Provider, tickers: Sequence[str]) -> list[FetchRequest]:
+def fetch_requests(provider: Provider, tickers: Sequence[str]) -> list[FetchRequest]:
     """All that a provider can be asked of these tickers, in the order of use."""
     return [
         FetchRequest(provider, ticker, figure)

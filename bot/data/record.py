@@ -1,4 +1,4 @@
-"""An answer on record: its figures, and how its source stands with the subject, in one transaction."""
+"""Stores the outcome of a request: its figures and the state of its source, in one transaction."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.data.due import breaker, rest
+from bot.data.due import breaker_until, rest_until
 from bot.data.provider import FetchOutcome, Ok, Partial
-from bot.data.span import lately, standing
-from bot.data.withdrawn import withdrawn
+from bot.data.span import coverage, recent_missing
+from bot.data.withdrawn import withdrawals
 from storage import observations, sources
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from storage.observations import Written
 
 
-_RECENT = 30  # sessions: those of before are asked for no more
+_RECENT = 30  # sessions; older ones are not requested any more
 
 
 @dataclass(frozen=True)
 class FetchReport:
-    """One question to one source: `ok` when figures came, `written` per kind of storage.observations."""
+    """What became of one request: `ok` when figures came, `written` per kind of storage.observations."""
 
     source: str
     label: str
@@ -46,78 +46,78 @@ class FetchReport:
         return f"{self.label}, {self.subject}: {self.outcome}{stored}"
 
 
-def record(
+def store_outcome(
     db: sqlite_utils.Database,
-    question: FetchRequest,
+    request: FetchRequest,
     outcome: FetchOutcome,
     completed: pd.DatetimeIndex,
     now: dt.datetime,
 ) -> FetchReport:
-    """Write what came, or that nothing came and until when the source is left alone."""
+    """Write the figures, or that none came and until when the source is left alone."""
     notes = ""
     if isinstance(outcome, Ok | Partial):
-        outcome, notes = question.provider.review(db, question.ticker, outcome)
+        outcome, notes = request.provider.review(db, request.ticker, outcome)
     if isinstance(outcome, Ok | Partial):
-        return _success(db, question, outcome, completed, now, notes)
-    name, said = question.provider.name, outcome.describe()
+        return _success(db, request, outcome, completed, now, notes)
+    name, sentence = request.provider.name, outcome.describe()
     sources.record_failure(
         db,
         name,
-        question.subject,
+        request.subject,
         now=now,
         outcome=type(outcome).__name__,
-        detail=said,
-        breaker_until=breaker(outcome, now),
+        detail=sentence,
+        breaker_until=breaker_until(outcome, now),
     )
-    until = rest(outcome, now)
+    until = rest_until(outcome, now)
     if until:
-        sources.note_rest(db, name, question.subject, until)
-    return FetchReport(name, question.provider.label, question.subject, said, ok=False)
+        sources.note_rest(db, name, request.subject, until)
+    return FetchReport(name, request.provider.label, request.subject, sentence, ok=False)
 
 
 def _success(
     db: sqlite_utils.Database,
-    question: FetchRequest,
+    request: FetchRequest,
     outcome: Ok | Partial,
     completed: pd.DatetimeIndex,
     now: dt.datetime,
     notes: str,
 ) -> FetchReport:
-    """Write the figures; what the source no longer says is withdrawn."""
-    name, ticker = question.provider.name, question.ticker
-    rows = {kind: list(found) for kind, found in outcome.payload.items()}
-    for kind, gone in withdrawn(db, name, ticker, outcome, completed).items():
+    """Write the figures and withdraw those that the source no longer gives."""
+    name, ticker = request.provider.name, request.ticker
+    rows = {kind: list(group) for kind, group in outcome.payload.items()}
+    for kind, gone in withdrawals(db, name, ticker, outcome, completed).items():
         rows[kind] += gone
     written = {
-        kind: observations.add(db, kind, found, source=name, observed_at=now)
-        for kind, found in rows.items()
-        if found
+        kind: observations.add(db, kind, group, source=name, observed_at=now)
+        for kind, group in rows.items()
+        if group
     }
-    said = f"{outcome.describe()}{_same_as_before(db, question, outcome, completed)}{notes}"
+    sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"
     last: str | None = f"{completed[-1]:%Y-%m-%d}"
-    missing = [each for each in getattr(outcome, "missing", ()) if _is_session(each, completed)]
-    if question.figure == "prices":
-        last, missing = standing(db, source=name, ticker=ticker, completed=completed)
-    subject = question.subject
+    missing = [item for item in getattr(outcome, "missing", ()) if _is_session(item, completed)]
+    if request.figure == "prices":
+        last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
+    subject = request.subject
     sources.record_success(
-        db, name, subject, now=now, session=last, outcome=type(outcome).__name__, detail=said
+        db, name, subject, now=now, session=last, outcome=type(outcome).__name__, detail=sentence
     )
-    sources.note_missing(db, name, subject, lately(missing, completed))
+    sources.note_missing(db, name, subject, recent_missing(missing, completed))
     if outcome.digest:
         sources.note_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
-    return FetchReport(name, question.provider.label, subject, said, bool(written), written)
+    return FetchReport(name, request.provider.label, subject, sentence, bool(written), written)
 
 
 def _is_session(name: str, completed: pd.DatetimeIndex) -> bool:
-    """Whether what is missing is a session; a figure has another name."""
+    """Whether a missing item is a recent session and not the name of a figure."""
     return bool((completed[-_RECENT:].strftime("%Y-%m-%d") == name).any())
 
 
 def _same_as_before(
-    db: sqlite_utils.Database, question: FetchRequest, outcome: Ok | Partial, completed: pd.DatetimeIndex
+    db: sqlite_utils.Database, request: FetchRequest, outcome: Ok | Partial, completed: pd.DatetimeIndex
 ) -> str:
-    """A sentence where the answer is, word for word, that of an earlier session: its figures are frozen."""
-    status = sources.status(db, question.provider.name, question.subject)
+    """A sentence if the answer equals that of an earlier session word for word: its figures are frozen."""
+    status = sources.status(db, request.provider.name, request.subject)
     if status is None or not outcome.digest or status.payload != outcome.digest:
         return ""
     since = status.payload_since

@@ -1,9 +1,8 @@
-"""Providers -> storage: what is due is asked, what comes is stored, and no failure stops anything else.
+"""Providers -> storage: fetches what is due and stores it. No failure of a source stops anything else.
 
-Each figure of each ticker (its prices, multiples, fund facts) is asked for until it is stored for the
-last completed session, and then left alone until the next. How each stands is kept in
-storage.sources, so a restart knows it too. A source that stands by is asked only for what the first
-one lacks.
+Each figure of each ticker (its prices, multiples, fund facts) is requested until it is stored for the last
+completed session, and not again before the next one. The state of each is kept in storage.sources, so it
+survives a restart. A fallback source is asked only for what the first source lacks.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.data.due import closed_until, due_from
+from bot.data.due import closed_until, next_fetch
 from bot.data.provider import RateLimited
-from bot.data.question import questions_of
-from bot.data.record import FetchReport, record
+from bot.data.question import fetch_requests
+from bot.data.record import FetchReport, store_outcome
 from bot.data.standby import STANDS_FOR
 from storage import sources
 
@@ -40,12 +39,12 @@ async def refresh(
     calls: int | None = None,
     force: bool = False,
 ) -> list[FetchReport]:
-    """Ask every provider for what is due at `now` and store it; one Report per question asked.
+    """Fetch from every provider what is due at `now` and store it. Returns one FetchReport per request.
 
-    Without `tickers` it is about all that a provider serves. `calls` bounds the questions per ticker and
-    provider in one run (the scheduler asks one a tick); `force` asks for what is already stored too. A
-    source that asked to slow down is left alone by both. Nothing due gives no reports. Storage's errors
-    pass through.
+    tickers: the funds to fetch; None means all that a provider serves.
+    calls: the most requests per ticker and provider in one run (the scheduler makes one a tick).
+    force: fetch what is already stored too. A source that asked to slow down is left alone all the same.
+    Errors of storage pass through.
     """
     reports: list[FetchReport] = []
     names = {provider.name for provider in providers}
@@ -54,8 +53,8 @@ async def refresh(
         mine = [status for status in statuses if status.source == provider.name]
         first = STANDS_FOR.get(provider.name)
         leads = [status for status in statuses if status.source == first and first in names]
-        questions = questions_of(provider, provider.tickers if tickers is None else tickers)
-        due = questions if force else _due(questions, mine, leads, sessions, now)
+        requests = fetch_requests(provider, provider.tickers if tickers is None else tickers)
+        due = requests if force else _due(requests, mine, leads, sessions, now)
         until = closed_until(mine, now)
         if due and until:
             reports.append(_left_alone(provider, until))
@@ -65,35 +64,35 @@ async def refresh(
 
 
 def _due(
-    questions: Sequence[FetchRequest],
+    requests: Sequence[FetchRequest],
     mine: Sequence[SourceStatus],
     leads: Sequence[SourceStatus],
     sessions: Sessions,
     now: dt.datetime,
 ) -> list[FetchRequest]:
-    """The questions whose time has come; `leads` are of the source that this one stands by for."""
+    """The requests that are due. `leads` is the state of the source that this one is a fallback for."""
     own = {status.subject: status for status in mine}
     lead = {status.subject: status for status in leads}
     return [
-        question
-        for question in questions
-        if due_from(own.get(question.subject), sessions, now, lead=lead.get(question.subject)) <= now
+        request
+        for request in requests
+        if next_fetch(own.get(request.subject), sessions, now, lead=lead.get(request.subject)) <= now
     ]
 
 
 async def _ask(
     database: Database, due: Sequence[FetchRequest], sessions: Sessions, now: dt.datetime, calls: int | None
 ) -> list[FetchReport]:
-    """Ask one provider, until it asks to slow down."""
+    """Make requests to one provider until it asks to slow down."""
     completed = sessions.index[sessions.index <= sessions.last_completed(now)]
     reports: list[FetchReport] = []
     asked: Counter[str] = Counter()
-    for question in due:
-        if calls is not None and asked[question.ticker] >= calls:
+    for request in due:
+        if calls is not None and asked[request.ticker] >= calls:
             continue
-        asked[question.ticker] += 1
-        outcome = await question.answer(database, completed)
-        note = partial(record, question=question, outcome=outcome, completed=completed, now=now)
+        asked[request.ticker] += 1
+        outcome = await request.fetch(database, completed)
+        note = partial(store_outcome, request=request, outcome=outcome, completed=completed, now=now)
         reports.append(await database.run(note))
         if isinstance(outcome, RateLimited):
             break

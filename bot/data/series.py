@@ -14,15 +14,15 @@ import pandas as pd
 
 from bot.analytics.dates import short_date
 from bot.analytics.market import NOTHING, Dispute, Source
-from bot.data.crosscheck import SESSIONS, compare, disputes, leading, notes
-from bot.data.names import LABELS, label
-from bot.data.units import judge, units
+from bot.data.crosscheck import SESSIONS, compare_closes, disagreement_notes, disputes, leading_source
+from bot.data.names import LABELS, source_label
+from bot.data.units import judge_splits, unit_factors
 from bot.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bot.data.units import Judged
+    from bot.data.units import SplitJudgements
 
 Rows: TypeAlias = dict[str, list[dict[str, Any]]]
 
@@ -30,7 +30,7 @@ _PREFERENCE = tuple(LABELS)
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedSeries:
     """Values of one ticker with the source they are from."""
 
     data: Any
@@ -56,10 +56,10 @@ def _by_source(rows: list[dict[str, Any]], ticker: str) -> dict[str, pd.DataFram
 
 
 def _source(name: str, frame: pd.DataFrame) -> Source:
-    return Source(name, label(name), str(frame["observed_at"].max()))
+    return Source(name, source_label(name), str(frame["observed_at"].max()))
 
 
-def prices(rows: Rows, ticker: str) -> Chosen:
+def prices(rows: Rows, ticker: str) -> SelectedSeries:
     """Split-adjusted closes of one ticker, and where they are from."""
     frames = {
         name: frame[(frame["close"].astype("float64") > 0) & (frame["provisional"] == 0)]
@@ -67,24 +67,26 @@ def prices(rows: Rows, ticker: str) -> Chosen:
     }
     frames = {name: frame for name, frame in frames.items() if len(frame)}
     if not frames:
-        return Chosen(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), NOTHING)
+        return SelectedSeries(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), NOTHING)
     splits = _splits(rows, ticker)
     closes = {
         name: frame["close"].astype("float64")
-        / units(frame["observed_at"], splits, _judged(frame, "close", splits))
+        / unit_factors(frame["observed_at"], splits, _split_judgements(frame, "close", splits))
         for name, frame in frames.items()
     }
-    lead = leading(closes)
-    series, words = closes[lead], label(lead)
+    lead = leading_source(closes)
+    series, words = closes[lead], source_label(lead)
     filled: dict[str, pd.DatetimeIndex] = {}
     for name, other in closes.items():
         extra = other[~other.index.isin(series.index)]
-        if name != lead and len(extra) and compare(closes[lead], other).joins:
+        if name != lead and len(extra) and compare_closes(closes[lead], other).joins:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
-            words += f" + {label(name)} ({counted(len(extra), 'session')})"
+            words += f" + {source_label(name)} ({counted(len(extra), 'session')})"
     source = Source(lead, words, str(frames[lead]["observed_at"].max()))
     apart = tuple(disputes(ticker, closes, LABELS, lead))
-    return Chosen(series, source, filled, tuple(notes(ticker, closes, LABELS, lead)), apart)
+    return SelectedSeries(
+        series, source, filled, tuple(disagreement_notes(ticker, closes, LABELS, lead)), apart
+    )
 
 
 def _splits(rows: Rows, ticker: str) -> pd.Series:
@@ -96,13 +98,13 @@ def _splits(rows: Rows, ticker: str) -> pd.Series:
     return pd.Series(ratios, dtype="float64")
 
 
-def _judged(frame: pd.DataFrame, column: str, splits: pd.Series) -> Judged:
+def _split_judgements(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitJudgements:
     """What the levels of one source tell of each split."""
     levels = frame[column].astype("float64")
-    return judge(levels[levels > 0], frame["observed_at"], splits)
+    return judge_splits(levels[levels > 0], frame["observed_at"], splits)
 
 
-def paid(rows: Rows, ticker: str, priced: Chosen) -> pd.Series:
+def distributions(rows: Rows, ticker: str, priced: SelectedSeries) -> pd.Series:
     """Distributions by ex-date from the source of the prices, withdrawn ones left out.
 
     Where that one tells of none at all (a file of closes only) it is the first source that does.
@@ -111,38 +113,40 @@ def paid(rows: Rows, ticker: str, priced: Chosen) -> pd.Series:
     bars = _by_source(rows["bars"], ticker)
     frames = {}
     for name, frame in _by_source(rows["distributions"], ticker).items():
-        judged = _judged(bars[name], "close", splits) if name in bars else {}
-        amounts = frame["amount"].astype("float64") / units(frame["observed_at"], splits, judged)
+        judged = _split_judgements(bars[name], "close", splits) if name in bars else {}
+        amounts = frame["amount"].astype("float64") / unit_factors(frame["observed_at"], splits, judged)
         frames[name] = amounts.dropna()
     if not frames:
         return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
     lead = priced.source.name if priced.source.name in frames else next(iter(frames))
-    paid = frames[lead]
+    distributions = frames[lead]
     for name, sessions in priced.filled.items():
-        other = frames.get(name, paid.iloc[:0])
-        paid = pd.concat([paid, other[other.index.isin(sessions.difference(paid.index))]])
-    return paid.sort_index()
+        other = frames.get(name, distributions.iloc[:0])
+        distributions = pd.concat(
+            [distributions, other[other.index.isin(sessions.difference(distributions.index))]]
+        )
+    return distributions.sort_index()
 
 
-def facts(rows: Rows, ticker: str, last: pd.Timestamp) -> Chosen:
+def facts(rows: Rows, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     """Fund facts of one ticker from one source, in today's units, with the counts that it replaced."""
     frames = _by_source(rows["fund_facts"], ticker)
     if not frames:
-        return Chosen(pd.DataFrame(), NOTHING)
+        return SelectedSeries(pd.DataFrame(), NOTHING)
     counts = {name: frame["shares"].dropna().loc[:last].index for name, frame in frames.items()}
-    lead = _counting(counts)
+    lead = _count_source(counts)
     frame = frames[lead]
     splits = _splits(rows, ticker)
-    factor = units(frame["observed_at"], splits, _judged(frame, "nav", splits))
+    factor = unit_factors(frame["observed_at"], splits, _split_judgements(frame, "nav", splits))
     values = frame[["nav", "shares", "assets"]].astype("float64")
     values = values.assign(nav=values["nav"] / factor, shares=values["shares"] * factor)
-    replaced = _replaced(rows, ticker, lead)
+    replaced = _replaced_counts(rows, ticker, lead)
     if len(replaced):
         values["was"] = replaced.reindex(values.index) * factor
-    return Chosen(values, _source(lead, frame), notes=tuple(_switches(ticker, counts, lead)))
+    return SelectedSeries(values, _source(lead, frame), notes=tuple(_source_switches(ticker, counts, lead)))
 
 
-def _counting(counts: Mapping[str, pd.Index]) -> str:
+def _count_source(counts: Mapping[str, pd.Index]) -> str:
     """The source to take share counts from: the one with most, unless it ended and another has gone on."""
     lead = max(counts, key=lambda name: len(counts[name]))
     for name, sessions in counts.items():
@@ -152,7 +156,7 @@ def _counting(counts: Mapping[str, pd.Index]) -> str:
     return lead
 
 
-def _replaced(rows: Rows, ticker: str, source: str) -> pd.Series:
+def _replaced_counts(rows: Rows, ticker: str, source: str) -> pd.Series:
     """The count before the last one that a source gave, by session; only where it replaced one."""
     counts: dict[pd.Timestamp, float] = {}
     for row in rows.get("replaced", ()):  # the newest first
@@ -161,7 +165,7 @@ def _replaced(rows: Rows, ticker: str, source: str) -> pd.Series:
     return pd.Series(counts, dtype="float64")
 
 
-def _switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> list[str]:
+def _source_switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> list[str]:
     """Counts of other sources that are left aside though the chosen one has none of their sessions."""
     sentences = []
     for name, sessions in counts.items():
@@ -169,7 +173,7 @@ def _switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> list[st
         if name != lead and len(more):
             last = f"{counted(len(more), 'session')}, last {short_date(more[-1])}"
             sentences.append(
-                f"SOURCE_SWITCH {ticker}: {label(name)} counts units of {last}, "
-                f"{label(lead)} does not; a flow is never taken across sources."
+                f"SOURCE_SWITCH {ticker}: {source_label(name)} counts units of {last}, "
+                f"{source_label(lead)} does not; a flow is never taken across sources."
             )
     return sentences

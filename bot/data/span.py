@@ -25,7 +25,7 @@ _REMEMBERED = 250
 APART = 0.05
 
 
-def start(
+def fetch_start(
     db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
 ) -> dt.date | None:
     """First session to read: OVERLAP before the last one stored of this source, None without any.
@@ -37,11 +37,11 @@ def start(
         return None
     place = min(int(completed.searchsorted(pd.Timestamp(last))), len(completed) - 1)
     overlap = f"{completed[max(place - OVERLAP, 0)]:%Y-%m-%d}"
-    _, missing = standing(db, source=source, ticker=ticker, completed=completed)
+    _, missing = coverage(db, source=source, ticker=ticker, completed=completed)
     return dt.date.fromisoformat(min(overlap, *missing) if missing else overlap)
 
 
-def standing(
+def coverage(
     db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
 ) -> tuple[str | None, list[str]]:
     """The last session with a final bar of a source, and the sessions of the year before that it lacks."""
@@ -53,7 +53,7 @@ def standing(
     return last, [day for day in days if first < day < last and day not in final]
 
 
-def lately(missing: Sequence[str], completed: pd.DatetimeIndex) -> list[str]:
+def recent_missing(missing: Sequence[str], completed: pd.DatetimeIndex) -> list[str]:
     """Those of the missing sessions that every read covers: they are asked for until they come."""
     since = f"{completed[-min(OVERLAP, len(completed))]:%Y-%m-%d}"
     return [day for day in missing if day >= since]

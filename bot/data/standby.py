@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STANDS_FOR = {"daily-csv": "yahoo"}
 
 
-def wanted(
+def fallback_session(
     status: SourceStatus | None, lead: SourceStatus, sessions: Sessions, now: dt.datetime
 ) -> pd.Timestamp | None:
     """Return the newest session that the fallback is asked for, None where it is not needed.
@@ -30,18 +30,18 @@ def wanted(
     by for.
     """
     last, dropped = (status.last_session or dt.date.min, status.dropped) if status else (dt.date.min, [])
-    lacked = [day for day in _lacked(lead, sessions, now) if day > last or day in dropped]
+    lacked = [day for day in _missing_sessions(lead, sessions, now) if day > last or day in dropped]
     return pd.Timestamp(max(lacked)) if lacked else None
 
 
-def needed_from(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> dt.datetime:
+def fallback_due(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> dt.datetime:
     """Return when the next session that the first source does not have yet would be stale."""
     stale = sessions.last_completed(now, STALE_AFTER)
     last = pd.Timestamp(lead.last_session) if lead.last_session else stale
     return sessions.close(sessions.next_after(max(last, stale))) + STALE_AFTER
 
 
-def _lacked(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> list[dt.date]:
+def _missing_sessions(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> list[dt.date]:
     """Return the sessions the first source lacks: those it dropped, and the last one once it is stale."""
     stale = sessions.last_completed(now, STALE_AFTER).date()
     if lead.last_session is not None and lead.last_session >= stale:

@@ -20,42 +20,42 @@ _NEAR = pd.Timedelta(days=14)
 _TELLING = math.log(1.25)
 
 # By session of a split, whether figures from before it are in old units: those observed before, those later.
-Judged: TypeAlias = Mapping[pd.Timestamp, tuple[bool, bool]]
+SplitJudgements: TypeAlias = Mapping[pd.Timestamp, tuple[bool, bool]]
 
 
-def judge(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> Judged:
+def judge_splits(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> SplitJudgements:
     """What levels per share (closes, NAVs) of one source tell of each split; index: sessions, in order.
 
     `observed` are instants as text, `splits` ratios by session.
     """
     levels = levels.dropna()
-    early = {session: _early(observed.reindex(levels.index), session) for session in splits.index}
+    early = {session: _observed_before(observed.reindex(levels.index), session) for session in splits.index}
     return {
         session: (
-            _falls(levels[early[session]], levels, session, ratio, otherwise=True),
-            _falls(levels[~early[session]], levels, session, ratio, otherwise=False),
+            _is_in_old_units(levels[early[session]], levels, session, ratio, otherwise=True),
+            _is_in_old_units(levels[~early[session]], levels, session, ratio, otherwise=False),
         )
         for session, ratio in splits.items()
     }
 
 
-def units(observed: pd.Series, splits: pd.Series, judged: Judged) -> pd.Series:
+def unit_factors(observed: pd.Series, splits: pd.Series, judged: SplitJudgements) -> pd.Series:
     """How many of today's shares one share of a row was, by session."""
     factor = pd.Series(1.0, observed.index)
     for session, ratio in splits.items():
         early_old, late_old = judged.get(session, (True, False))
-        early = _early(observed, session)
+        early = _observed_before(observed, session)
         old = (early & early_old) | (~early & late_old)
         factor = factor.where(~(old & (observed.index < session)), factor * ratio)
     return factor
 
 
-def _early(observed: pd.Series, session: pd.Timestamp) -> pd.Series:
+def _observed_before(observed: pd.Series, session: pd.Timestamp) -> pd.Series:
     """Which rows were observed before the day of a split."""
     return observed.str[:10] < f"{session:%Y-%m-%d}"
 
 
-def _falls(
+def _is_in_old_units(
     some: pd.Series, levels: pd.Series, session: pd.Timestamp, ratio: float, *, otherwise: bool
 ) -> bool:
     """Whether the last of some levels before a split is in old units, seen from the first level after it."""

@@ -99,7 +99,7 @@ class Wire:
             options["timeout"] = min(self._timeout, left)
             response = self._send(method=method, url=url, **options)
         except OSError as error:
-            self.attempts.append(Attempt(path, fault=_words(error)))
+            self.attempts.append(Attempt(path, fault=_error_words(error)))
             raise
         wait = response.headers.get("Retry-After") or ""
         retry_after = float(wait) if wait.isdigit() else None
@@ -107,7 +107,7 @@ class Wire:
         return response
 
 
-def verdict(error: Exception, attempts: list[Attempt], ticker: str) -> FetchOutcome:
+def outcome_of_error(error: Exception, attempts: list[Attempt], ticker: str) -> FetchOutcome:
     """The Outcome of a call that raised `error` after `attempts`."""
     limited = [attempt for attempt in _last_of_each(attempts) if attempt.status == 429]
     if limited:
@@ -115,10 +115,10 @@ def verdict(error: Exception, attempts: list[Attempt], ticker: str) -> FetchOutc
     if not any(attempt.is_data for attempt in attempts):
         faults = [attempt.fault for attempt in attempts if attempt.fault]
         return NetworkDown(faults[-1] if faults else f"the request failed ({type(error).__name__})")
-    return complaint(attempts, ticker) or SchemaChanged(_of_error(error))
+    return find_problem(attempts, ticker) or SchemaChanged(_of_error(error))
 
 
-def complaint(attempts: list[Attempt], ticker: str) -> FetchOutcome | None:
+def find_problem(attempts: list[Attempt], ticker: str) -> FetchOutcome | None:
     """What is wrong with answers that the library took for sound; None when nothing is."""
     asked = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
     return next(
@@ -203,7 +203,7 @@ def _of_error(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else type(error).__name__
 
 
-def _words(error: OSError) -> str:
+def _error_words(error: OSError) -> str:
     """A transport error in words."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return next((words for name, words in _FAULTS.items() if name in names), "the connection failed")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _EVENTS = {"distributions": "amount", "splits": "ratio"}  # kinds and what they say
 
 
-def withdrawn(
+def withdrawals(
     db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok | Partial, completed: pd.DatetimeIndex
 ) -> dict[str, list[dict[str, Any]]]:
     """Rows by kind that withdraw what is stored of a source and should be listed in an answer and is not.
@@ -59,14 +59,14 @@ def _should_be_listed(
 ) -> set[str]:
     """Sessions on which an answer would list what there was, and lists nothing."""
     if "bars" in payload:
-        return _covered({row["session"] for row in payload["bars"]}, completed) - set(listed)
+        return _with_neighbours({row["session"] for row in payload["bars"]}, completed) - set(listed)
     if not listed:
         return set()
     within = {day for day in stored if min(listed) < day < max(listed)}  # a list of its own has all of them
     return within - set(listed)
 
 
-def _covered(had: Collection[str], completed: pd.DatetimeIndex) -> set[str]:
+def _with_neighbours(had: Collection[str], completed: pd.DatetimeIndex) -> set[str]:
     """Sessions that are there together with both of their neighbours."""
     days = [f"{session:%Y-%m-%d}" for session in completed]
     around = zip(days, days[1:], days[2:], strict=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.data.provider import Empty, FetchOutcome, Ok, Partial, SchemaChanged, unreviewed
-from bot.data.wire import Wire, complaint, verdict
+from bot.data.wire import Wire, find_problem, outcome_of_error
 from bot.data.yahoo_rows import (
     bar_rows,
     event_rows,
@@ -87,7 +87,7 @@ class Yahoo:
 
         def read(symbol: Any, wire: Wire) -> FetchOutcome:  # noqa: ANN401 - as above
             info = _info(symbol)
-            if wrong := complaint(wire.attempts, ticker):  # it passes over one half that holds nothing
+            if wrong := find_problem(wire.attempts, ticker):  # it passes over one half that holds nothing
                 return wrong
             facts, multiples, missing = fund_rows(ticker, info, completed)
             return _outcome({"fund_facts": facts, "multiples": multiples}, missing)
@@ -107,7 +107,7 @@ class Yahoo:
             outcome = read(yfinance.Ticker(ticker, session=wire.session), wire)
             return replace(outcome, digest=wire.digest()) if isinstance(outcome, Ok | Partial) else outcome
         except Exception as error:  # noqa: BLE001 - yfinance lets out whatever its parsing met
-            return verdict(error, attempts.attempts if attempts else [], ticker)
+            return outcome_of_error(error, attempts.attempts if attempts else [], ticker)
 
     def _connection(self, yfinance: Any) -> Wire:  # noqa: ANN401 - as above
         """The session of this provider, made on first use: its cookies serve all calls."""

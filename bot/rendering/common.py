@@ -121,7 +121,7 @@ def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
     """Flow of both funds over a window, each with its last session where that is not the Market's."""
     parts = []
     for ticker in market.pair.tickers:
-        flow = flows.summary(flows.prepared(market, ticker), window, market.anchor)
+        flow = flows.summary(flows.daily_flows(market, ticker), window, market.anchor)
         if flow.dollars is None or flow.end is None:
             reason = "no fund facts" if flow.end is None else "too little history"
             parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")

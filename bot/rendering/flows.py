@@ -9,7 +9,7 @@ import pandas as pd
 
 from bot.analytics import flows
 from bot.analytics.freshness import require_end
-from bot.analytics.metrics import reading
+from bot.analytics.metrics import metric_value
 from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, Asked, Window
@@ -55,7 +55,7 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
     )
     shown = extra[-1] if extra else YTD
     draw = None
-    if any(len(flows.prepared(market, ticker)) for ticker in market.pair.tickers):
+    if any(len(flows.daily_flows(market, ticker)) for ticker in market.pair.tickers):
         draw = _chart(market, shown, theme)
     tail = asked.suffix
     buttons = (
@@ -71,7 +71,7 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
 def _reading(market: Market, window: Window) -> Html | None:
     """Which way money went over a window; None where no fund's flow is known, or none is there."""
     dollars_of = {
-        t: flows.summary(flows.prepared(market, t), window, market.anchor).dollars
+        t: flows.summary(flows.daily_flows(market, t), window, market.anchor).dollars
         for t in market.pair.tickers
     }
     ways = {
@@ -84,7 +84,7 @@ def _reading(market: Market, window: Window) -> Html | None:
 
 def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
     """Count, assets and age of one fund, its flow over each window, its flagged days."""
-    frame = flows.prepared(market, ticker)
+    frame = flows.daily_flows(market, ticker)
     if frame.empty:
         html = bold(ticker) + f": {NOT_AVAILABLE}, {no_flow_reason(market, ticker)}"
         return lines(html, *left_out_notes(market, ticker))
@@ -114,7 +114,7 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
 
 def _by_assets(market: Market, ticker: str) -> str | None:
     """The other method's flow, where the source states assets: it should say nearly the same."""
-    frame = flows.prepared(market, ticker)
+    frame = flows.daily_flows(market, ticker)
     base = flows.summary(frame, BY_ASSETS, market.anchor).base
     by_assets = flows.by_assets(market.fund(ticker)[["assets", "nav"]].reindex(frame.index))
     if base is None or base not in by_assets.index or by_assets.index[-1] != frame.index[-1]:
@@ -134,13 +134,13 @@ def _flags(summaries: Sequence[flows.FlowSummary]) -> list[str]:
 def _signals(market: Market) -> list[str]:
     """z-score, acceleration and gap over 20 sessions, or why one cannot be given; none without facts."""
     small, large = market.pair.tickers
-    frame = flows.prepared(market, small)
+    frame = flows.daily_flows(market, small)
     if frame.empty:
         return []
     shown = {}
     for name in ("flow_z", "flow_change", "flow_gap"):
         metric = metrics_of(market.pair)[name]
-        signal = reading(metric, market, metric.defaults())
+        signal = metric_value(metric, market, metric.defaults())
         shown[name] = metric.unit.show(signal.value) + (f", {signal.reason}" if signal.reason else "")
         if signal.session is not None and signal.session != frame.index[-1]:
             shown[name] += f" ({short_date(signal.session)})"
@@ -154,7 +154,7 @@ def _signals(market: Market) -> list[str]:
 def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
     columns = {}
     for ticker in market.pair.tickers:
-        frame = flows.prepared(market, ticker)
+        frame = flows.daily_flows(market, ticker)
         base = flows.summary(frame, window, market.anchor).base
         if base is not None:
             # The base is the line's zero: its own flow belongs to the window before.

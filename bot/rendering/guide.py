@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.presets import PRESETS, Preset
 from bot.alerts.rule import CROSSES
-from bot.analytics.metrics import reading
+from bot.analytics.metrics import metric_value
 from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.units import MINUS
 from bot.rendering.alerts import often, suggestions
@@ -111,7 +111,7 @@ def comparison_page(
     line: str, metric: Metric, arguments: dict[str, Argument], context: EvaluationContext, back: str
 ) -> Answer:
     """The question whether above, below, or either way."""
-    now = reading(metric, context.market, arguments)
+    now = metric_value(metric, context.market, arguments)
     shown = f"n/a, {now.reason}" if now.value is None else metric.unit.show(now.value)
     dated = f" (close of {short_date(now.session)}, {now.source})" if now.session is not None else ""
     html = lines(
@@ -155,7 +155,7 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
 
 def _now(condition: Condition, context: EvaluationContext) -> list[str]:
     metric = METRICS[condition.metric]
-    now = reading(metric, context.market, dict(condition.arguments))
+    now = metric_value(metric, context.market, dict(condition.arguments))
     if now.value is None or now.session is None:
         return [f"Now n/a, {now.reason}."]
     return [f"Now {metric.unit.show(now.value)} (close of {short_date(now.session)}, {now.source})."]

@@ -11,7 +11,7 @@ from bot.analytics import flows
 from bot.analytics.dates import MONTHS, short_date
 from bot.analytics.units import MINUS
 from bot.data.due import closed_until, next_try
-from bot.data.names import label
+from bot.data.names import source_label
 from bot.rendering.common import left_out_notes
 from bot.rendering.moments import moment, place_of
 
@@ -106,7 +106,7 @@ def _health(
     closed = closed_until((other for other in statuses if other.source == status.source), now)
     rests = [until for until in (closed, status.rests_until) if until is not None and until > now]
     return Health(
-        source=label(status.source),
+        source=source_label(status.source),
         subject=status.subject,
         answered=status.last_success,
         session=status.last_session,
@@ -149,7 +149,7 @@ def flag_lines(market: Market) -> list[str]:
     """Per fund the flags on its last share counts, and what is left out of them."""
     sentences = []
     for ticker in market.pair.tickers:
-        frame = flows.prepared(market, ticker).tail(COUNTS_LOOKED_AT)
+        frame = flows.daily_flows(market, ticker).tail(COUNTS_LOOKED_AT)
         if len(frame):
             sentences.append(
                 f"{ticker} flags, last {len(frame)} counts: {_flags(frame[frame['flag'] != '']['flag'])}."
@@ -189,4 +189,4 @@ def _restatement(restatement: Restatement) -> str:
     day = next(value for name, value in restatement.key.items() if name in {"session", "ex_date"})
     words = str(restatement).replace(day, short_date(dt.date.fromisoformat(day)), 1)
     words = words.replace(" -> ", " → ").replace("(-", f"({MINUS}")
-    return f"{words}, {label(restatement.source)}"
+    return f"{words}, {source_label(restatement.source)}"

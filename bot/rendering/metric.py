@@ -9,7 +9,7 @@ import pandas as pd
 
 from bot.alerts.rule import subject_of
 from bot.analytics.freshness import require_end
-from bot.analytics.metrics import Arguments, Metric, reading, sources_of
+from bot.analytics.metrics import Arguments, Metric, metric_value, sources_of
 from bot.errors import NoData
 from bot.rendering.answer import Answer, Button, heading, sources
 from bot.rendering.charts import metric_chart
@@ -37,7 +37,7 @@ def metric_answer(
 ) -> Answer:
     """Current value with session and place in history, and the chart over `span`."""
     end = require_end(market)
-    current = reading(metric, market, arguments)
+    current = metric_value(metric, market, arguments)
     title = subject_title(metric, arguments)
     if current.value is None or current.session is None:
         raise NoData(f"{title}: n/a, {current.reason}.")

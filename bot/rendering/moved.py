@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import flows, valuation
 from bot.analytics.freshness import require_end
-from bot.analytics.fundamentals import ReturnSplit, convention_for, why
+from bot.analytics.fundamentals import ReturnSplit, convention_for, return_split
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.units import MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
@@ -55,7 +55,7 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
     if price.base is None or returned is None or with_paid is None:
         return lines(bold(ticker) + f": {NOT_AVAILABLE}, too little price history for {window}.")
     rows = [("price return", PERCENT.show(returned)), ("distributions", POINTS.show(with_paid - returned))]
-    split = why(market, ticker, window, chosen) if chosen is not None else None
+    split = return_split(market, ticker, window, chosen) if chosen is not None else None
     note: str | None
     if isinstance(split, ReturnSplit):
         rows += [
@@ -69,7 +69,7 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
         )
     else:
         note = f"Earnings and multiple: {NOT_AVAILABLE}, {split.reason if split else 'no P/E stored'}."
-    flow = flows.summary(flows.prepared(market, ticker), window, market.anchor)
+    flow = flows.summary(flows.daily_flows(market, ticker), window, market.anchor)
     if flow.dollars is None:
         reason = no_flow_reason(market, ticker) if flow.end is None else "too little history"
         note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
@@ -92,7 +92,7 @@ def _signed(percent: float) -> str:
 def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
     """What did most of the work in the small fund's price, in words; None without a split."""
     small = market.pair.small.ticker
-    split = why(market, small, window, chosen) if chosen is not None else None
+    split = return_split(market, small, window, chosen) if chosen is not None else None
     if not isinstance(split, ReturnSplit):
         return None
     if split.earnings < 0 < split.price:

@@ -13,7 +13,7 @@ from bot.analytics.freshness import require_end
 from bot.analytics.fundamentals import convention_for
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
-from bot.data.names import label
+from bot.data.names import source_label
 from bot.rendering.answer import Answer, heading
 from bot.rendering.charts import metric_chart
 from bot.rendering.common import chart_look, convention
@@ -171,7 +171,7 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
     rows = market.multiples
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
     newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")
-    parts = [", ".join(label(name) for name in sorted(set(newest["source"])))]
+    parts = [", ".join(source_label(name) for name in sorted(set(newest["source"])))]
     held = sorted(newest["holdings_date"].dropna().unique()) if "holdings_date" in newest else []
     if held:
         parts.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in held)}")

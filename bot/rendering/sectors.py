@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bot.analytics.freshness import require_end
 from bot.analytics.sectors import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, weights
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
-from bot.data.names import label
+from bot.data.names import source_label
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
@@ -56,7 +56,7 @@ def sectors_answer(market: Market, asked: Asked) -> Answer:
         ]
     if not any(entry.level == GROUP for entry in shown):
         blocks.append(lines(f"Industry groups: none imported ({how})."))
-    used = {label(entry.source): "" for entry in (*shown, *weights(market, REVENUE))}
+    used = {source_label(entry.source): "" for entry in (*shown, *weights(market, REVENUE))}
     html = lines(
         heading("Sector weights", market, asked, priced=False),
         *blocks,
@@ -126,5 +126,5 @@ def _revenue(market: Market) -> list[str]:
                 for ticker, day in days.items()
             ]
             dated = f", of {next(iter(days.values()))}" if same else ""
-            sentences.append(f"Revenue, {name}: {', '.join(parts)}{dated}; {label(entry.source)}.")
+            sentences.append(f"Revenue, {name}: {', '.join(parts)}{dated}; {source_label(entry.source)}.")
     return sentences or ["Revenue from the home market: n/a, none imported."]

@@ -13,7 +13,7 @@ from bot.alerts.bars import PATIENCE, lag
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
 from bot.alerts.state import Status
 from bot.alerts.view import Life
-from bot.analytics.metrics import reading
+from bot.analytics.metrics import metric_value
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import EXCHANGE, SETTLE
 from bot.analytics.units import NOT_AVAILABLE
@@ -59,7 +59,7 @@ def _where(condition: Condition, context: EvaluationContext, newest: pd.Timestam
     known = context.histories.series(condition).value.dropna()
     metric = METRICS[condition.metric]
     if known.empty:
-        reason = reading(metric, context.market, dict(condition.arguments)).reason or "no value yet"
+        reason = metric_value(metric, context.market, dict(condition.arguments)).reason or "no value yet"
         return [f"{condition.subject}: {NOT_AVAILABLE}, {reason}. It is judged once there is a value."]
     rank, session = percentile_phrase(known), known.index[-1]
     shown = metric.unit.show(float(known.iloc[-1]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import trend, units
 from bot.analytics.freshness import require_end
-from bot.analytics.metrics import Arguments, reading
+from bot.analytics.metrics import Arguments, metric_value
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Asked, Window
@@ -47,7 +47,9 @@ def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | No
     rows = []
     for label, name, arguments in _LINES:
         metric = METRICS[name]
-        rows.append((market.pair.fill(label), metric.unit.show(reading(metric, market, arguments).value)))
+        rows.append(
+            (market.pair.fill(label), metric.unit.show(metric_value(metric, market, arguments).value))
+        )
     # The gaps count back from the date asked for, as /compare does, not from its last session.
     for span in _GAPS:
         gap = performance(market, span, total=True).gap

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from bot.analytics.counts import COLUMNS, FLAGS, daily, derived
-from bot.analytics.flows import prepared
+from bot.analytics.flows import daily_flows
 from tests.shared_data import market, market_at, shared
 
 SESSIONS = pd.bdate_range("2020-01-01", "2021-12-31")
@@ -24,7 +24,7 @@ def flags(frame: pd.DataFrame) -> list[str]:
 
 def flagged(start: str, end: str) -> dict[str, str]:
     """Flags of IWM's real counts between two days, by month and day."""
-    found = prepared(market(), "IWM").loc[start:end, "flag"]
+    found = daily_flows(market(), "IWM").loc[start:end, "flag"]
     return {f"{day:%m-%d}": flag for day, flag in found.items() if flag}
 
 
@@ -61,7 +61,7 @@ def test_rows_on_days_without_a_session_are_dropped_before_differencing() -> Non
 @pytest.mark.parametrize("day", ["2010-05-31", "2013-06-30"])
 def test_the_issuers_rows_of_a_holiday_and_a_sunday_are_dropped(day: str) -> None:
     assert pd.Timestamp(day) in market().fund("IWM").index
-    assert pd.Timestamp(day) not in prepared(market(), "IWM").index
+    assert pd.Timestamp(day) not in daily_flows(market(), "IWM").index
 
 
 @pytest.mark.parametrize("ratio", [2.0, 3.0, 0.5, 0.1])
@@ -141,17 +141,17 @@ def test_a_count_said_twice_confirms_no_jump() -> None:
 def test_the_lost_units_of_june_2007_were_never_confirmed() -> None:
     """1.15m units on 2007-06-21 and 22, 0.15m on 25, instead of 115m: no figure that an alert may read."""
     for day in ("2007-06-21", "2007-06-22", "2007-06-25"):
-        frame = prepared(market_at(day), "IWM")
+        frame = daily_flows(market_at(day), "IWM")
         assert frame["held"].iloc[-1], day
         assert "BIG" in set(frame["flag"].iloc[-2:]), day
-    after = prepared(market_at("2007-06-27"), "IWM")
+    after = daily_flows(market_at("2007-06-27"), "IWM")
     assert set(after.loc["2007-06-21":"2007-06-26", "flag"]) == {"SPIKE_REVERT"}
 
 
 @shared
 def test_the_big_flow_of_2011_10_28_was_unconfirmed_and_real() -> None:
     day = pd.Timestamp("2011-10-28")
-    then, next_day = prepared(market_at("2011-10-28"), "IWM"), prepared(market_at("2011-10-31"), "IWM")
+    then, next_day = daily_flows(market_at("2011-10-28"), "IWM"), daily_flows(market_at("2011-10-31"), "IWM")
     assert (then.loc[day, "flag"], next_day.loc[day, "flag"]) == ("BIG", "LARGE")
     assert next_day.loc[day, "flow"] == pytest.approx(2.220e9, rel=1e-3)
     assert next_day.loc[day, "held"]
@@ -213,7 +213,7 @@ def test_a_change_that_is_no_whole_lot_is_flagged_whatever_the_level() -> None:
 
 @shared
 def test_the_issuer_counts_in_whole_lots() -> None:
-    assert "LOT" not in set(prepared(market(), "IWM")["flag"])
+    assert "LOT" not in set(daily_flows(market(), "IWM")["flag"])
 
 
 def test_a_value_far_from_the_market_is_replaced_by_it() -> None:
@@ -251,7 +251,7 @@ def test_the_issuers_wrong_values() -> None:
     july = dict.fromkeys(("07-05", "07-06", "07-09", "07-10"), "NAV")
     assert flagged("2001-07-05", "2001-07-11") == july
     assert flagged("2002-01-02", "2002-01-08") == dict.fromkeys(("01-03", "01-04", "01-07"), "NAV")
-    frame = prepared(market(), "IWM")
+    frame = daily_flows(market(), "IWM")
     assert set(frame.index[frame["flag"] == "NAV"].year) == {2001, 2002}
     close = market().prices["IWM"]
     assert (frame["nav"] / close.reindex(frame.index) - 1).abs().max() < 0.06

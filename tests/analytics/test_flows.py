@@ -13,9 +13,9 @@ from bot.analytics.counts import daily
 from bot.analytics.flows import (
     FlowSummary,
     by_assets,
+    daily_flows,
     flow_history,
     gap_history,
-    prepared,
     robust_z,
     summary,
 )
@@ -80,29 +80,29 @@ def billions(found: FlowSummary) -> str:
     ("window", "expected"), [("ytd", "+0.82"), ("since 2020-09-30", "+5.55"), ("since 2020-06-12", "+5.87")]
 )
 def test_golden_flows_over_the_full_history(window: str, expected: str) -> None:
-    frame = prepared(market_at("2020-12-11"), SMALL)
+    frame = daily_flows(market_at("2020-12-11"), SMALL)
     assert billions(summary(frame, parse_window(window))) == expected
 
 
 @shared
 def test_golden_flows_of_november_and_of_lippers_week_over_the_full_history() -> None:
-    november = summary(prepared(market_at("2020-11-30"), SMALL), MTD)
+    november = summary(daily_flows(market_at("2020-11-30"), SMALL), MTD)
     assert (billions(november), november.base) == ("+2.70", pd.Timestamp("2020-10-30"))
-    week = summary(prepared(market_at("2020-11-11"), SMALL), Window("d", 5))
+    week = summary(daily_flows(market_at("2020-11-11"), SMALL), Window("d", 5))
     assert (billions(week), week.base) == ("+1.35", pd.Timestamp("2020-11-04"))
 
 
 def test_golden_flows_from_the_facts() -> None:
-    since = summary(prepared(facts_at("2020-12-11"), SMALL), parse_window("since 2020-09-30"))
+    since = summary(daily_flows(facts_at("2020-12-11"), SMALL), parse_window("since 2020-09-30"))
     assert billions(since) == "+5.55"
     assert since.flags == ()
-    assert billions(summary(prepared(facts_at("2020-11-30"), SMALL), MTD)) == "+2.70"
-    assert billions(summary(prepared(facts_at("2020-11-11"), SMALL), Window("w", 1))) == "+1.35"
+    assert billions(summary(daily_flows(facts_at("2020-11-30"), SMALL), MTD)) == "+2.70"
+    assert billions(summary(daily_flows(facts_at("2020-11-11"), SMALL), Window("w", 1))) == "+1.35"
 
 
 @shared
 def test_golden_units_of_2020() -> None:
-    frame = prepared(market_at("2020-12-11"), SMALL)
+    frame = daily_flows(market_at("2020-12-11"), SMALL)
     days = ["2019-12-31", "2020-06-12", "2020-09-30", "2020-12-11"]
     assert [f"{frame.loc[day, 'shares'] / 1e6:.2f}" for day in days] == [
         "289.95",
@@ -332,5 +332,5 @@ def test_the_gap_is_the_small_fund_less_the_large_on_sessions_of_both() -> None:
 
 def test_facts_are_made_ready_once_for_a_market() -> None:
     market = facts_market()
-    assert prepared(market, SMALL) is prepared(market, SMALL)
-    assert prepared(market, LARGE).empty
+    assert daily_flows(market, SMALL) is daily_flows(market, SMALL)
+    assert daily_flows(market, LARGE).empty

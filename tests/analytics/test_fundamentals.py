@@ -16,7 +16,7 @@ from bot.analytics.fundamentals import (
     indexed,
     margin,
     nearest_figure,
-    why,
+    return_split,
 )
 from bot.analytics.market import MULTIPLE_COLUMNS, Market
 from bot.analytics.windows import YTD, Window, parse_window
@@ -64,7 +64,7 @@ def test_a_price_date_before_all_sessions_implies_nothing() -> None:
 
 def test_the_split_runs_between_the_prices_behind_the_multiples() -> None:
     stored = dated(row("2019-12-31", 25.0), row("2020-12-11", 30.0), prices_of=(None, "2020-09-30"))
-    split = why(stored, SMALL, YTD, "losses_in")
+    split = return_split(stored, SMALL, YTD, "losses_in")
     assert isinstance(split, ReturnSplit)
     assert (split.first, split.last) == (DAYS[0], DAYS[3])
     assert split.price == pytest.approx(-10.0)  # 100 to 90, not to the 120 of the end
@@ -93,7 +93,9 @@ def test_the_articles_rise_with_half_the_earnings_is_a_multiple_that_more_than_d
     multiples = pd.DataFrame(
         [row("2019-12-31", 33.3), row("2020-12-11", 190.30 / (earned * 0.51))], columns=list(MULTIPLE_COLUMNS)
     ).astype({"session": "datetime64[ns]"})
-    split = why(Market(facts.prices, facts.last_completed, multiples=multiples), SMALL, YTD, "losses_in")
+    split = return_split(
+        Market(facts.prices, facts.last_completed, multiples=multiples), SMALL, YTD, "losses_in"
+    )
     assert isinstance(split, ReturnSplit)
     assert f"{split.price:+.1f} {split.earnings:+.0f} {split.multiple:+.0f}" == "+14.9 -49 +125"
     assert (split.ticker, split.convention) == (SMALL, "losses_in")
@@ -106,7 +108,7 @@ def test_the_split_is_exact(before: float, now: float, pe_before: float, pe_now:
     stored = market(
         row("2019-12-31", pe_before), row("2020-12-11", pe_now), small=(before, 1.0, 1.0, 1.0, now)
     )
-    split = why(stored, SMALL, YTD, "losses_in")
+    split = return_split(stored, SMALL, YTD, "losses_in")
     assert isinstance(split, ReturnSplit)
     logs = [math.log1p(percent / 100) for percent in (split.earnings, split.multiple, split.price)]
     assert logs[0] + logs[1] == pytest.approx(logs[2], abs=1e-6)
@@ -116,7 +118,9 @@ def test_the_split_is_exact(before: float, now: float, pe_before: float, pe_now:
 
 def test_a_multiple_up_to_a_month_old_stands_for_its_session_and_the_split_runs_between_their_dates() -> None:
     stored = market(row("2020-03-31", 20.0), row("2020-06-30", 30.0))
-    split = why(stored.at(pd.Timestamp("2020-07-31")), SMALL, parse_window("since 2020-05-01"), "losses_in")
+    split = return_split(
+        stored.at(pd.Timestamp("2020-07-31")), SMALL, parse_window("since 2020-05-01"), "losses_in"
+    )
     assert isinstance(split, ReturnSplit)
     assert (split.first, split.last) == (DAYS[1], DAYS[2])
     assert split.price == pytest.approx(100 * (80 / 60 - 1))
@@ -140,16 +144,16 @@ def test_the_nearest_figure_is_none_to_come_and_at_most_31_days_old(target: str,
 
 def test_a_split_that_cannot_be_given_says_why_and_from_when_there_is_a_multiple() -> None:
     base, end = row("2019-12-31", 33.3), row("2020-12-11", 75.0)
-    assert reason(why(market(), SMALL, YTD, "losses_in")) == ("no P/E stored", None)
-    assert reason(why(market(base, end), LARGE, YTD, "losses_in")) == ("no P/E stored", None)
-    assert reason(why(market(base, end), SMALL, YTD, "positive")) == ("no P/E stored", None)
-    later = why(market(row("2020-09-30", 61.1), end), SMALL, YTD, "losses_in")
+    assert reason(return_split(market(), SMALL, YTD, "losses_in")) == ("no P/E stored", None)
+    assert reason(return_split(market(base, end), LARGE, YTD, "losses_in")) == ("no P/E stored", None)
+    assert reason(return_split(market(base, end), SMALL, YTD, "positive")) == ("no P/E stored", None)
+    later = return_split(market(row("2020-09-30", 61.1), end), SMALL, YTD, "losses_in")
     assert reason(later) == ("P/E is recorded from 30 Sep 2020", DAYS[3])
-    old = why(market(base, end), SMALL, parse_window("since 2020-09-30"), "losses_in")
+    old = return_split(market(base, end), SMALL, parse_window("since 2020-09-30"), "losses_in")
     assert reason(old) == ("no P/E is stored for the 31 days up to 30 Sep 2020", DAYS[0])
-    ended = why(market(base, row("2020-06-30", 52.1)), SMALL, YTD, "losses_in")
+    ended = return_split(market(base, row("2020-06-30", 52.1)), SMALL, YTD, "losses_in")
     assert reason(ended) == ("no P/E is stored for the 31 days up to 11 Dec 2020", DAYS[0])
-    one = why(
+    one = return_split(
         market(row("2020-09-30", 61.1)).at(DAYS[3]), SMALL, parse_window("since 2020-09-30"), "losses_in"
     )
     assert reason(one) == ("no P/E is stored after 30 Sep 2020", DAYS[3])
@@ -157,10 +161,10 @@ def test_a_split_that_cannot_be_given_says_why_and_from_when_there_is_a_multiple
 
 def test_without_prices_for_the_window_there_is_no_split() -> None:
     stored = market(row("2019-12-31", 33.3), row("2020-12-11", 75.0))
-    too_long = why(stored, SMALL, Window("y", 5), "losses_in")
+    too_long = return_split(stored, SMALL, Window("y", 5), "losses_in")
     assert reason(too_long) == ("too little price history", None)
     empty = Market(stored.prices.iloc[:0], DAYS[-1], multiples=stored.multiples)
-    assert reason(why(empty, SMALL, YTD, "losses_in")) == ("too little price history", None)
+    assert reason(return_split(empty, SMALL, YTD, "losses_in")) == ("too little price history", None)
 
 
 def test_implied_figures_are_price_over_multiple_where_both_are_stored() -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from bot.analytics import units
 from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
-from bot.analytics.metrics import Arguments, Metric, MetricValue, Parameter, funds_of, reading, sources_of
+from bot.analytics.metrics import (
+    Arguments,
+    Metric,
+    MetricValue,
+    Parameter,
+    funds_of,
+    metric_value,
+    sources_of,
+)
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import YTD, Window, parse_window
 from bot.pair import DEFAULT_PAIR
@@ -53,30 +61,32 @@ def counts(*shares: float) -> pd.DataFrame:
 
 def why(name: str, stored: Market, **arguments: Window | str) -> str:
     """Why the metric of that name has no value."""
-    found = reading(METRICS[name], stored, {**METRICS[name].defaults(), **arguments})
+    found = metric_value(METRICS[name], stored, {**METRICS[name].defaults(), **arguments})
     assert (found.value, found.session, found.sessions_behind) == (None, None, 0)
     return found.reason
 
 
 def test_a_reading_is_the_last_point_of_the_history() -> None:
-    assert reading(metric([1.0, 2.0, 3.0, 4.0, 5.0]), market(), {}) == MetricValue(5.0, DAYS[4], "CSV import")
+    assert metric_value(metric([1.0, 2.0, 3.0, 4.0, 5.0]), market(), {}) == MetricValue(
+        5.0, DAYS[4], "CSV import"
+    )
 
 
 @pytest.mark.parametrize("missing", [math.nan, math.inf, -math.inf])
 def test_what_is_not_a_number_is_passed_over_and_makes_the_reading_older(missing: float) -> None:
-    found = reading(metric([1.0, 2.0, 3.0, missing, missing]), market(), {})
+    found = metric_value(metric([1.0, 2.0, 3.0, missing, missing]), market(), {})
     assert found == MetricValue(3.0, DAYS[2], "CSV import", 2)
 
 
 @pytest.mark.parametrize(("stored", "behind"), [(5, 0), (4, 0), (3, 1), (2, 2)])
 def test_what_arrives_a_session_late_is_not_old_until_it_is_later_than_that(stored: int, behind: int) -> None:
-    assert reading(metric([1.0] * stored, lag=1), market(), {}).sessions_behind == behind
+    assert metric_value(metric([1.0] * stored, lag=1), market(), {}).sessions_behind == behind
 
 
 def test_age_counts_the_sessions_that_were_completed_since() -> None:
     calendar = pd.bdate_range("2020-12-01", "2020-12-31")
     later = market(calendar=calendar, last_completed=pd.Timestamp("2020-12-16"))
-    assert reading(metric([1.0] * 5), later, {}).sessions_behind == 3
+    assert metric_value(metric([1.0] * 5), later, {}).sessions_behind == 3
 
 
 def test_sources_are_those_of_the_part_that_is_read() -> None:
@@ -138,5 +148,5 @@ def test_defaults_leave_out_what_must_be_given() -> None:
 def test_multiples_have_a_reading_of_their_own_session() -> None:
     rows = [(DAYS[2], SMALL, "pe", "morningstar", "unstated", 28.4, "yahoo")]
     stored = market(multiples=pd.DataFrame(rows, columns=list(MULTIPLE_COLUMNS)), sources={"multiples": CSV})
-    found = reading(METRICS["pe"], stored, METRICS["pe"].defaults())
+    found = metric_value(METRICS["pe"], stored, METRICS["pe"].defaults())
     assert found == MetricValue(28.4, DAYS[2], "CSV import", 1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bot.alerts.grammar import parse_rule
 from bot.analytics import units
 from bot.analytics.market import Market
-from bot.analytics.metrics import Argument, Metric, reading
+from bot.analytics.metrics import Argument, Metric, metric_value
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Window, parse_window
 from bot.errors import BadInput
@@ -100,7 +100,7 @@ def test_a_rule_on_the_change_of_flow_needs_a_window_with_a_length(window: str) 
 @pytest.mark.parametrize("name", [name for name in METRICS if not name.startswith("pfcf")])
 def test_every_metric_has_a_reading_of_the_sample_market(name: str) -> None:
     metric, stored = METRICS[name], sample_market()
-    found = reading(metric, stored, arguments(metric))
+    found = metric_value(metric, stored, arguments(metric))
     assert found.value is not None
     assert np.isfinite(found.value)
     assert found.session == pd.Timestamp("2020-12-11")
@@ -123,7 +123,7 @@ def test_without_any_data_there_is_a_reason_and_no_error(name: str) -> None:
         prices=pd.DataFrame({SMALL: [], LARGE: []}, index=pd.DatetimeIndex([]), dtype="float64"),
         last_completed=pd.Timestamp("2020-12-11"),
     )
-    found = reading(METRICS[name], empty, arguments(METRICS[name]))
+    found = metric_value(METRICS[name], empty, arguments(METRICS[name]))
     assert (found.value, found.source) == (None, "no data")
     assert found.reason
 
@@ -214,7 +214,7 @@ def test_golden_readings_of_the_sample_market() -> None:
 
     def shown(name: str, **changed: Argument) -> str:
         metric = METRICS[name]
-        return metric.unit.show(reading(metric, stored, {**arguments(metric), **changed}).value)
+        return metric.unit.show(metric_value(metric, stored, {**arguments(metric), **changed}).value)
 
     assert shown("ratio") == "0.5195"
     assert shown("pe") == "75.0x"

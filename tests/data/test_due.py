@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.due import REST, breaker, closed_until, due_from, next_try, rest
+from bot.data.due import REST, breaker_until, closed_until, next_fetch, next_try, rest_until
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged
 from storage.sources import IMPORTED, SourceStatus
 from tests.data.statuses import source_status
@@ -31,7 +31,7 @@ def _row(
 
 
 def _due(row: SourceStatus | None, now: dt.datetime = NOW) -> bool:
-    return due_from(row, SESSIONS, now) <= now
+    return next_fetch(row, SESSIONS, now) <= now
 
 
 def test_what_was_never_asked_is_due() -> None:
@@ -122,17 +122,17 @@ def test_an_attempt_in_the_future_holds_nothing_up() -> None:
 def test_a_request_to_slow_down_is_kept_at_least_a_quarter_of_an_hour(
     wait: float | None, minutes: int
 ) -> None:
-    assert breaker(RateLimited(wait), NOW) == NOW + dt.timedelta(minutes=minutes)
+    assert breaker_until(RateLimited(wait), NOW) == NOW + dt.timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("outcome", [Empty(), NetworkDown("x"), SchemaChanged("x"), AccessRefused("x")])
 def test_no_other_outcome_closes_the_source(outcome: FetchOutcome) -> None:
-    assert breaker(outcome, NOW) is None
+    assert breaker_until(outcome, NOW) is None
 
 
 def test_only_what_is_refused_to_programs_rests() -> None:
-    assert rest(AccessRefused("HTTP 403"), NOW) == NOW + dt.timedelta(hours=6)
-    assert rest(NetworkDown("x"), NOW) is None
+    assert rest_until(AccessRefused("HTTP 403"), NOW) == NOW + dt.timedelta(hours=6)
+    assert rest_until(NetworkDown("x"), NOW) is None
 
 
 def test_what_rests_is_not_due_before() -> None:

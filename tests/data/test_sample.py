@@ -205,7 +205,7 @@ def test_multiples_agree_with_the_article(market: Market) -> None:
 def test_the_multiple_rose_and_earnings_fell(
     market: Market, ticker: str, earnings: float, multiple: float
 ) -> None:
-    split = fundamentals.why(market.at(SUNDAY), ticker, parse_window("ytd"), "losses_in")
+    split = fundamentals.return_split(market.at(SUNDAY), ticker, parse_window("ytd"), "losses_in")
     assert isinstance(split, fundamentals.ReturnSplit)
     assert split.earnings == pytest.approx(earnings, abs=0.05)
     assert split.multiple == pytest.approx(multiple, abs=0.05)

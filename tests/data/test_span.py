@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.span import is_rebased, lately, standing, start
+from bot.data.span import coverage, fetch_start, is_rebased, recent_missing
 from storage.observations import add
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def put(
 
 
 def from_(db: sqlite_utils.Database, last: str) -> str | None:
-    first = start(db, source="yahoo", ticker="IWM", completed=completed(last))
+    first = fetch_start(db, source="yahoo", ticker="IWM", completed=completed(last))
     return None if first is None else first.isoformat()
 
 
 def stands(db: sqlite_utils.Database, last: str) -> tuple[str | None, list[str]]:
-    return standing(db, source="yahoo", ticker="IWM", completed=completed(last))
+    return coverage(db, source="yahoo", ticker="IWM", completed=completed(last))
 
 
 def test_at_first_all_is_read(db: sqlite_utils.Database) -> None:
@@ -85,8 +85,8 @@ def test_a_bar_taken_before_the_bell_does_not_count(db: sqlite_utils.Database) -
 
 def test_only_what_every_read_covers_is_asked_for_until_it_comes() -> None:
     days = ["2020-11-27", "2020-11-30", "2020-12-10"]
-    assert lately(days, completed("2020-12-11")) == ["2020-11-30", "2020-12-10"]
-    assert lately(days, INDEX[:3]) == days
+    assert recent_missing(days, completed("2020-12-11")) == ["2020-11-30", "2020-12-10"]
+    assert recent_missing(days, INDEX[:3]) == days
 
 
 TOLD = {"ticker": "IWM", "session": "2020-12-07", "ratio": 2.0}

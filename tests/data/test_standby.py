@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.standby import wanted
+from bot.data.standby import fallback_session
 from tests.data.statuses import source_status
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _row(last_session: str | None, missing: str = "") -> SourceStatus:
 
 
 def _wanted(own: SourceStatus | None, lead: SourceStatus, now: dt.datetime) -> str | None:
-    session = wanted(own, lead, SESSIONS, now)
+    session = fallback_session(own, lead, SESSIONS, now)
     return None if session is None else f"{session:%Y-%m-%d}"
 
 

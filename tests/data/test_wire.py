@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bot.data.provider import Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged, UnknownSymbol
-from bot.data.wire import Attempt, complaint, verdict
+from bot.data.wire import Attempt, find_problem, outcome_of_error
 
 CHART, SUMMARY, CRUMB = "/v8/finance/chart/IWM", "/v10/finance/quoteSummary/IWM", "/v1/test/getcrumb"
 DELISTED = "No data found, symbol may be delisted"
@@ -53,16 +53,16 @@ SOUND = Attempt(
     ],
 )
 def test_a_failure_is_judged_by_the_answers(attempts: list[Attempt], outcome: FetchOutcome) -> None:
-    assert verdict(KeyError("close"), attempts, "IWM") == outcome
+    assert outcome_of_error(KeyError("close"), attempts, "IWM") == outcome
 
 
 def test_the_wording_of_the_library_is_not_passed_on() -> None:
     error = ValueError("$IWM: possibly delisted; no timezone found")
-    assert verdict(error, [SOUND], "IWM") == SchemaChanged("ValueError")
+    assert outcome_of_error(error, [SOUND], "IWM") == SchemaChanged("ValueError")
 
 
 def test_sound_answers_raise_no_complaint() -> None:
-    assert complaint([SOUND, Attempt("/ws/fundamentals-timeseries/v1/finance/x", 500)], "IWM") is None
-    assert complaint([SOUND, Attempt(SUMMARY, 200, "null")], "IWM") == SchemaChanged(
+    assert find_problem([SOUND, Attempt("/ws/fundamentals-timeseries/v1/finance/x", 500)], "IWM") is None
+    assert find_problem([SOUND, Attempt(SUMMARY, 200, "null")], "IWM") == SchemaChanged(
         "null instead of an object"
     )

@@ -7,7 +7,7 @@ import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.data.provider import Ok, Partial
-from bot.data.withdrawn import withdrawn
+from bot.data.withdrawn import withdrawals
 from storage import observations
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def bars(*days: str) -> list[dict[str, Any]]:
 def gone(db: sqlite_utils.Database, outcome: Ok | Partial, stored: str = "2020-12-04") -> list[str]:
     """Ex-dates withdrawn by an answer of one source that told of a distribution before."""
     observations.add(db, "distributions", paid(stored), source="yahoo", observed_at="2020-12-04T22:00:00Z")
-    found = withdrawn(db, "yahoo", "IWM", outcome, COMPLETED)
+    found = withdrawals(db, "yahoo", "IWM", outcome, COMPLETED)
     assert found.keys() <= {"distributions"}
     rows = found.get("distributions", [])
     assert all(row["amount"] is None and row["ticker"] == "IWM" for row in rows)
@@ -97,7 +97,7 @@ def test_a_list_without_bars_is_whole_from_its_first_to_its_last(
 ) -> None:
     outcome = Ok({"fund_facts": [], "distributions": paid("2020-12-03", "2020-12-09")})
     assert gone(db, outcome, stored) == expected
-    assert withdrawn(db, "yahoo", "IWM", Ok({"distributions": []}), COMPLETED) == {}
+    assert withdrawals(db, "yahoo", "IWM", Ok({"distributions": []}), COMPLETED) == {}
 
 
 # Splits
@@ -116,12 +116,12 @@ def split(db: sqlite_utils.Database) -> sqlite_utils.Database:
 def test_a_split_that_is_no_longer_listed_is_withdrawn(split: sqlite_utils.Database) -> None:
     payload = {"bars": bars(*DAYS), "distributions": [], "splits": []}
     gone = {"splits": [{**SPLIT, "ratio": None}]}
-    assert withdrawn(split, "yahoo", "IWM", Ok(payload), COMPLETED) == gone
-    assert withdrawn(split, "csv", "IWM", Ok(payload), COMPLETED) == {}
-    assert withdrawn(split, "yahoo", "SPY", Ok(payload), COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == gone
+    assert withdrawals(split, "csv", "IWM", Ok(payload), COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "SPY", Ok(payload), COMPLETED) == {}
     rows = gone["splits"]
     observations.add(split, "splits", rows, source="yahoo", observed_at="2020-12-05T22:00:00Z")
-    assert withdrawn(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_a_split_that_is_no_longer_listed_is_withdrawn(split: sqlite_utils.Datab
 def test_a_split_is_withdrawn_with_the_same_caution(
     split: sqlite_utils.Database, outcome: Ok | Partial
 ) -> None:
-    assert withdrawn(split, "yahoo", "IWM", outcome, COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "IWM", outcome, COMPLETED) == {}
 
 
 def test_an_answer_that_came_without_its_events_withdraws_no_split(split: sqlite_utils.Database) -> None:
     rows = paid("2020-12-02", "2020-12-08")
     observations.add(split, "distributions", rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
     payload = {"bars": bars(*DAYS), "distributions": [], "splits": []}
-    assert withdrawn(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}

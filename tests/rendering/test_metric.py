@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from bot.analytics.metrics import reading
+from bot.analytics.metrics import metric_value
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Asked, Window
 from bot.errors import NoData
@@ -47,7 +47,7 @@ def test_the_whole_page() -> None:
 def test_every_metric_has_a_page_or_says_why_not() -> None:
     of = sample_market()
     for metric in METRICS.values():
-        found = reading(metric, of, metric.defaults())
+        found = metric_value(metric, of, metric.defaults())
         if found.value is None:
             with pytest.raises(NoData) as error:
                 chart(metric.name, of)

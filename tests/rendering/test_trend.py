@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bot.analytics.metrics import reading
+from bot.analytics.metrics import metric_value
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Asked, Window, parse_window
@@ -56,7 +56,7 @@ def test_every_figure_is_that_of_the_registry() -> None:
     lines = said(trend_answer(of, Asked(), LIGHT))
     for label, name, arguments in module._LINES:
         metric = METRICS[name]
-        assert cell(lines, label) == metric.unit.show(reading(metric, of, arguments).value)
+        assert cell(lines, label) == metric.unit.show(metric_value(metric, of, arguments).value)
 
 
 def cell(lines: list[str], label: str) -> str:

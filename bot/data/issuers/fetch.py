@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
-from bot.data.download import ANY, Body, download
-from bot.data.issuers.preview import off_the_market
+from bot.data.download import ANY, DownloadedFile, download
+from bot.data.issuers.preview import off_market_sentence
 from bot.data.issuers.reading import read_completed
-from bot.data.issuers.sniff import LARGEST, Wall
+from bot.data.issuers.sniff import LARGEST, WebPageInstead
 from bot.data.issuers.store import SOURCE, accept
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Rejected, digest
 from bot.errors import ImportRejected
@@ -41,7 +41,7 @@ Fetch: TypeAlias = "Callable[[str], bytes | FetchOutcome]"
 def fetch(url: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
     """The bytes at an address, or the Outcome that says why there are none; a refusal says what to do."""
     answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY)
-    if isinstance(answer, Body):
+    if isinstance(answer, DownloadedFile):
         return answer.content
     return replace(answer, instead=BY_HAND) if isinstance(answer, AccessRefused) else answer
 
@@ -98,7 +98,7 @@ class IssuerFiles:
             contents = read_completed(
                 data, name=name, completed=completed, today=self._today(), ticker=ticker, pair=self._pair
             )
-        except Wall:
+        except WebPageInstead:
             return AccessRefused("a web page instead of the file", BY_HAND)
         except ImportRejected as error:
             return Rejected(_reason(str(error)))
@@ -115,7 +115,7 @@ class IssuerFiles:
         except ImportRejected as error:
             return Rejected(str(error).rstrip(".")), ""
         new = [nav for nav in far if nav.split()[0] not in known]
-        return replace(outcome, payload=rows), f" {off_the_market(new)}" if new else ""
+        return replace(outcome, payload=rows), f" {off_market_sentence(new)}" if new else ""
 
 
 def _reason(message: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from bot.data.issuers.sniff import ADVICE, TEXT, XML, decode, sniff
+from bot.data.issuers.sniff import ADVICE, TEXT, XML, decode, detect_format
 from bot.data.issuers.spreadsheetml import Grid, read_spreadsheetml
 from bot.data.issuers.workbook import UnreadableWorkbook, read_workbook
 from bot.errors import ImportRejected
@@ -16,7 +16,7 @@ def read_sheets(data: bytes, name: str) -> dict[str, Grid]:
 
     ImportRejected for a web page, an empty file, one that breaks off, and whatever is no table.
     """
-    form = sniff(data, name)
+    form = detect_format(data, name)
     if form == XML:
         sheets = read_spreadsheetml(decode(data), name)
     elif form == TEXT:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot.data.cells import BadCell, date, number, shorten
 from bot.data.issuers.found import IssuerFigures
-from bot.data.issuers.tables import MISSING, beside, find_table
+from bot.data.issuers.tables import MISSING, cell_beside, find_table
 from bot.data.ranges import check_facts
 from bot.errors import ImportRejected
 
@@ -83,7 +83,7 @@ def _plain(name: str) -> str:
 
 def _as_of(held: SheetTable) -> dt.date | None:
     """Date of the holdings: named in the CSV, a row of its own in the workbook; None for "-"."""
-    named = beside(held.preamble, _AS_OF)
+    named = cell_beside(held.preamble, _AS_OF)
     alone = [cells[0] for row in held.preamble if len(cells := [cell for cell in row if cell.strip()]) == 1]
     for text in [named] if named is not None else alone:
         try:
@@ -99,7 +99,7 @@ def _why_nothing(held: SheetTable, day: dt.date | None, name: str) -> str:
         return (
             f"{name} has no equities sorted into sectors, or is dated {day}, on which nothing can be known."
         )
-    text = beside(held.preamble, _AS_OF)
+    text = cell_beside(held.preamble, _AS_OF)
     if text in MISSING:
         return f"{name} is empty: the issuer has no holdings for the date asked for (as of “{text}”)."
     return f"{name} does not say of which date its holdings are."
@@ -114,7 +114,7 @@ def _fund_name(held: SheetTable | None) -> str:
 
 def _add_count(facts: Facts, held: SheetTable, day: dt.date, session: str, reading: SheetReader) -> None:
     """Shares outstanding above the holdings, for a session that the history does not have."""
-    text = beside(held.preamble, _COUNT)
+    text = cell_beside(held.preamble, _COUNT)
     try:
         count = number(text or "")
         check_facts({"shares": count})

@@ -34,7 +34,7 @@ class IssuerPreview:
         if self.empty:
             sentences.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
         if self.off_market:
-            sentences.append(off_the_market(self.off_market))
+            sentences.append(off_market_sentence(self.off_market))
         if self.unequal:
             sentences.append(
                 f"NAV × shares is not the total assets, stored as given: {listed(self.unequal)}."
@@ -50,7 +50,7 @@ class IssuerContents:
     preview: IssuerPreview
 
 
-def parts_of(observations: Observations) -> tuple[str, ...]:
+def content_summary(observations: Observations) -> tuple[str, ...]:
     """Rows of each kind, counted and dated: "fund facts of 3 sessions, 2025-02-03 to 2025-02-05"."""
     facts, paid, weights = (
         observations.get(kind, ()) for kind in ("fund_facts", "distributions", "sector_weights")
@@ -66,7 +66,7 @@ def parts_of(observations: Observations) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def off_the_market(sessions: Sequence[str]) -> str:
+def off_market_sentence(sessions: Sequence[str]) -> str:
     """A sentence on NAVs far from the market price."""
     return f"NAV more than 5% off the market price, stored as given: {listed(sessions)}."
 

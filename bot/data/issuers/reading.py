@@ -10,7 +10,7 @@ from bot.data.cells import shorten
 from bot.data.formats import FORMATS
 from bot.data.issuers import ishares, ssga
 from bot.data.issuers.grids import read_sheets
-from bot.data.issuers.preview import IssuerContents, IssuerPreview, parts_of
+from bot.data.issuers.preview import IssuerContents, IssuerPreview, content_summary
 from bot.data.issuers.sniff import ADVICE
 from bot.data.issuers.tables import SheetReader
 from bot.data.names import compared, known_fund
@@ -81,7 +81,7 @@ def read_completed(
     preview = IssuerPreview(
         layout=figures.layout,
         ticker=fund,
-        parts=parts_of(rows),
+        parts=content_summary(rows),
         closed=tuple(sorted(reading.closed)),
         empty=reading.empty,
         unequal=_unequal(figures, name),

@@ -29,11 +29,11 @@ _OTHERS = {
 }
 
 
-class Wall(ImportRejected):
+class WebPageInstead(ImportRejected):
     """A web page stands where the file should be: a wrong address, or a wall against programs."""
 
 
-def sniff(data: bytes, name: str) -> str:
+def detect_format(data: bytes, name: str) -> str:
     """XML (SpreadsheetML as served), EXCEL (re-saved) or TEXT; ImportRejected for anything else."""
     if len(data) > LARGEST:
         raise ImportRejected(f"{name} is larger than {LARGEST / 1e6:.0f} MB, too large for an issuer's file.")
@@ -45,7 +45,7 @@ def sniff(data: bytes, name: str) -> str:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         start = start.replace(b"\x00", b"")[2:]
     if _PAGE.match(start):
-        raise Wall(f"{name} is a web page, not a file of figures. {ADVICE}")
+        raise WebPageInstead(f"{name} is a web page, not a file of figures. {ADVICE}")
     if _WORKBOOK.search(start):
         return XML
     for mark, words in _OTHERS.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.data.cells import BadCell, date, shorten
 from bot.data.issuers.found import IssuerFigures
-from bot.data.issuers.tables import beside, find_table
+from bot.data.issuers.tables import cell_beside, find_table
 
 if TYPE_CHECKING:
     from bot.data.issuers.spreadsheetml import Grid
@@ -26,7 +26,7 @@ def read_ssga(sheets: Mapping[str, Grid], reading: SheetReader, pair: Pair) -> I
     table = history or held
     if table is None:
         return None
-    fund = shorten(beside(table.preamble, "Ticker Symbol") or "", 80)
+    fund = shorten(cell_beside(table.preamble, "Ticker Symbol") or "", 80)
     ticker = fund if fund in pair.tickers else None
     if history:
         return IssuerFigures(ISSUER, "SSGA NAV history", fund, ticker, reading.facts(history))
@@ -37,7 +37,7 @@ def _holdings(held: SheetTable, reading: SheetReader, fund: str, ticker: str | N
     """Sector weights, should the issuer ever fill them in; until then a note that it does not."""
     sectors = reading.sectors(held)
     try:
-        day = date((beside(held.preamble, "Holdings") or "").removeprefix("As of").strip())
+        day = date((cell_beside(held.preamble, "Holdings") or "").removeprefix("As of").strip())
     except BadCell as wrong:
         reading.bad.append(f"the date of its holdings: {wrong}")
         return IssuerFigures(ISSUER, "SSGA holdings", fund, ticker)

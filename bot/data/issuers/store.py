@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.data.load import closes
+from bot.data.load import stored_closes
 from bot.data.provider import Ok
 from bot.data.store import note_import, store
-from bot.data.withdrawn import withdrawn
+from bot.data.withdrawn import withdrawals
 from bot.errors import ImportRejected
 from storage import observations as stored
 
@@ -43,12 +43,12 @@ def accept(
     """
     taken: dict[str, list[Row]] = {kind: list(group) for kind, group in rows.items()}
     facts = taken.get("fund_facts", [])
-    far = off_market(facts, ticker, closes(db, ticker), name) if facts else ()
+    far = off_market(facts, ticker, stored_closes(db, ticker), name) if facts else ()
     if facts:
         rows_before = stored.newest(db, "fund_facts", ticker=ticker, source=SOURCE)
         known = {row["session"]: row for row in rows_before}
         taken["fund_facts"] = [_completed(row, known.get(row["session"], {})) for row in facts]
-    for kind, gone in withdrawn(db, SOURCE, ticker, Ok(taken), pd.DatetimeIndex([])).items():
+    for kind, gone in withdrawals(db, SOURCE, ticker, Ok(taken), pd.DatetimeIndex([])).items():
         taken[kind] += gone
     return taken, far
 

@@ -58,7 +58,7 @@ def find_table(sheets: Mapping[str, Grid], titles: Mapping[str, str]) -> SheetTa
     return None
 
 
-def beside(preamble: Grid, title: str) -> str | None:
+def cell_beside(preamble: Grid, title: str) -> str | None:
     """What stands right of a title above a table ("Ticker Symbol:" | "SPY"), None without the title."""
     for row in preamble:
         for place, cell in enumerate(row):
