@@ -155,8 +155,8 @@ def _refuse_adjusted(name: str, contents: CsvContents) -> str:
     ticker = contents.preview.ticker
     call = f'yf.Ticker("{ticker}").history(period="max", auto_adjust=False).to_csv("{ticker}.csv")'
     raise ImportRejected(
-        f"{name} was not imported: its closes are adjusted for distributions (of the last {len(closes)}, "
-        f"{on_cent} lie on a cent), and total returns would count distributions twice. "
+        f"{name} was not imported: its closes are adjusted for distributions (on a cent: {on_cent} of "
+        f"the last {len(closes)}), and total returns would count distributions twice. "
         f"Closes adjusted for splits only: {call}"
     )
 

@@ -260,7 +260,7 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "closes adjusted for distributions": (
         page("Date,Close\n" + "".join(f"{day:%Y-%m-%d},{190.1234}\n" for day in COMPLETED[-20:])),
         SchemaChanged(
-            "its closes are adjusted for distributions (of the last 20, 0 lie on a cent), and total returns "
+            "its closes are adjusted for distributions (on a cent: 0 of the last 20), and total returns "
             "would count distributions twice"
         ),
     ),

@@ -321,8 +321,8 @@ def test_the_longest_cells_are_read_in_a_moment_and_shown_short() -> None:
 
 def test_closes_that_are_not_on_a_cent_are_refused_with_the_call_for_the_right_file() -> None:
     assert refusal("prices", closes(124, 1)) == (
-        "the text was not imported: its closes are adjusted for distributions (of the last 124, 1 lie on a "
-        "cent), and total returns would count distributions twice. Closes adjusted for splits only: "
+        "the text was not imported: its closes are adjusted for distributions (on a cent: 1 of the last "
+        "124), and total returns would count distributions twice. Closes adjusted for splits only: "
         'yf.Ticker("IWM").history(period="max", auto_adjust=False).to_csv("IWM.csv")'
     )
     assert 'yf.Ticker("SPY")' in refusal("prices", closes(124, 1), "SPY")
@@ -343,7 +343,7 @@ def test_only_late_rows_after_the_last_split_are_judged(text: str, note: str) ->
 
 
 def test_just_under_half_on_a_cent_is_refused() -> None:
-    assert "of the last 250, 124 lie on a cent" in refusal("prices", closes(600, 124))
+    assert "(on a cent: 124 of the last 250)" in refusal("prices", closes(600, 124))
 
 
 CASES = FOLDER / "cases"
