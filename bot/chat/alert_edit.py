@@ -22,7 +22,7 @@ from bot.alerts.phrases import words
 from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule, Target
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
-from bot.rendering.alerts import created, one
+from bot.rendering.alerts import alert_page, new_alert_page
 from bot.rendering.answer import Answer
 from bot.rendering.edits import edit_menu, mirror_menu, snooze_menu
 from bot.rendering.outages import waiting_note
@@ -111,7 +111,7 @@ async def off(ask: Ask, number: int, _: str) -> Answer:
 
 async def back(ask: Ask, number: int, text: str) -> Answer:
     """A second alert with the mirrored rule; of several conditions, one each to choose from by its place."""
-    rule = await alerts.stored_rule_of(ask.services, ask.caller, number)
+    rule = await alerts.get_rule(ask.services, ask.caller, number)
     mirrors = mirrored(rule)
     if not text and len(mirrors) != 1:
         return mirror_menu(number, rule, mirrors)
@@ -125,13 +125,13 @@ async def render_started(started: StartedAlert, remark: str | None = None) -> An
     """An alert that starts now; `remark` says what became of what there was before."""
     overdue = waiting_note(started.overdue, started.context.market)
     return await asyncio.to_thread(
-        created, started.alert, started.context, started.past, remark, waits=overdue
+        new_alert_page, started.alert, started.context, started.past, remark, waits=overdue
     )
 
 
 async def _shown(shown: ShownAlert, remark: str | None = None) -> Answer:
     """One alert in full; `remark` says what was just done to it."""
-    return await asyncio.to_thread(one, shown.alert, shown.context, remark=remark)
+    return await asyncio.to_thread(alert_page, shown.alert, shown.context, remark=remark)
 
 
 def snooze_end(text: str, now: dt.datetime, zone: ZoneInfo, command: str) -> dt.datetime | None:

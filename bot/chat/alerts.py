@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, TypeAlias
 from bot.alerts.reading import nearest
 from bot.chat import alert_edit, guide
 from bot.errors import BadInput
-from bot.rendering.alerts import ALL, card, one
+from bot.rendering.alerts import ALL, alert_page, card
 from bot.rendering.answer import Answer
+from bot.rendering.guide import guide_start
 from bot.rendering.history import PAGE, history_answer
 from bot.rendering.listing import alert_list
 from bot.rendering.pushes import FIRES_SINCE_DAYS
 from bot.rendering.rule_chart import rule_chart_answer
 from bot.rendering.text import lines
 from bot.rendering.trial import trial_message
-from bot.rendering.why import explanation as explanation_of
+from bot.rendering.why import explanation
 from bot.services import alerts
 from bot.text import did_you_mean
 
@@ -64,15 +65,15 @@ class ActOnAlert:
 AlertRequest: TypeAlias = OpenGuide | CreateAlert | ShowAlert | ActOnAlert
 
 
-async def explanation(ask: Ask, number: int, _: str) -> Answer:
+async def explain(ask: Ask, number: int, _: str) -> Answer:
     """The stored inputs of the last fire, judged again; before any, where the alert stands."""
-    explanation = await alerts.explain(ask.services, ask.caller, number)
-    alert, context = explanation.shown.alert, explanation.shown.context
-    if explanation.fire is None:
-        answer = await asyncio.to_thread(one, alert, context)
+    explained = await alerts.explain(ask.services, ask.caller, number)
+    alert, context = explained.shown.alert, explained.shown.context
+    if explained.fire is None:
+        answer = await asyncio.to_thread(alert_page, alert, context)
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
-    html = await asyncio.to_thread(explanation_of, explanation.fire, context)
-    withdrawn = "It was taken back when the data was revised." if explanation.withdrawn else None
+    html = await asyncio.to_thread(explanation, explained.fire, context)
+    withdrawn = "It was taken back when the data was revised." if explained.withdrawn else None
     return Answer(lines(html, withdrawn), buttons=(*card(alert), ALL))
 
 
@@ -84,7 +85,7 @@ async def chart(ask: Ask, number: int, _: str) -> Answer:
 
 async def test(ask: Ask, number: int, _: str) -> Answer:
     """What the message would look like now."""
-    shown, fires = await alerts.show_with_count(ask.services, ask.caller, number, FIRES_SINCE_DAYS)
+    shown, fires = await alerts.show_with_fire_count(ask.services, ask.caller, number, FIRES_SINCE_DAYS)
     return await asyncio.to_thread(trial_message, shown.alert, shown.context, fires)
 
 
@@ -98,7 +99,7 @@ async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> A
 Action = Callable[["Ask", int, str], Awaitable[Answer]]
 
 # What can be done with an alert. Looks change nothing: in groups they are everybody's.
-LOOKS: dict[str, Action] = {"why": explanation, "chart": chart, "test": test, "history": history}
+LOOKS: dict[str, Action] = {"why": explain, "chart": chart, "test": test, "history": history}
 CHANGES: dict[str, Action] = {
     "edit": alert_edit.edit,
     "snooze": alert_edit.snooze,
@@ -155,15 +156,15 @@ async def on_alert(ask: Ask) -> Answer:
     """/alert: a rule creates an alert, a number shows one or changes it, nothing opens the guide."""
     match parse_alert_request(ask.text):
         case OpenGuide(None):
-            return guide.begin(ask.services)
+            return guide_start(ask.services.pair)
         case OpenGuide(chosen):
-            return await guide.guided(ask.services, ask.caller, chosen or "")
+            return await guide.guide_page(ask.services, ask.caller, chosen or "")
         case CreateAlert(rule):
             started = await alerts.create(ask.services, ask.caller, rule)
             return await alert_edit.render_started(started)
         case ShowAlert(number):
             shown = await alerts.show(ask.services, ask.caller, number)
-            return await asyncio.to_thread(one, shown.alert, shown.context)
+            return await asyncio.to_thread(alert_page, shown.alert, shown.context)
         case ActOnAlert(number, action, words):
             return await ACTIONS[action](ask, number, words)
 

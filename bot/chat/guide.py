@@ -10,7 +10,16 @@ from bot.alerts.presets import preset_of
 from bot.alerts.rule import CROSSES
 from bot.analytics.registry import metrics_of
 from bot.errors import BadInput
-from bot.rendering import guide as say
+from bot.rendering.guide import (
+    TOPICS,
+    comparison_page,
+    confirmation,
+    metric_page,
+    parameter_page,
+    target_page,
+    topic_of,
+    topic_page,
+)
 from bot.services import alerts
 from bot.services.base import metrics_for
 
@@ -30,18 +39,13 @@ _WINDOWS = ("5d", "20d", "1m", "3m", "6m", "1y", "ytd")
 _DATES = ("since 2010-01-04", "since 2015-01-02", "since 2020-01-02")
 
 
-def begin(services: Services) -> Answer:
-    """The page that opens the choice."""
-    return say.guide_start(services.pair)
-
-
-async def guided(services: Services, caller: Caller, text: str) -> Answer:
+async def guide_page(services: Services, caller: Caller, text: str) -> Answer:
     """The page that follows what was chosen so far; raises BadInput for what no button says."""
     words = text.split()
     if not words:
-        return say.topic_page()
-    if words[0] in say.TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
-        return say.metric_page(services.pair, words[0], int("".join(words[1:])[:3] or 1))
+        return topic_page()
+    if words[0] in TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
+        return metric_page(services.pair, words[0], int("".join(words[1:])[:3] or 1))
     if (preset := preset_of(text)) is not None:
         return await _confirm(services, caller, preset.rule, "/alert", preset)
     metric = metrics_of(services.pair).get(words[0].lower())
@@ -54,10 +58,10 @@ async def _metric(services: Services, caller: Caller, metric: Metric, words: Seq
     """The next page for a metric: an argument that is lacking, comparison, target, or the whole rule."""
     given, rest = _arguments(metric, words)
     line = " ".join((metric.name, *given))
-    back = " ".join(("/alert new", *((metric.name, *given[:-1]) if given else (say.topic_of(metric),))))
+    back = " ".join(("/alert new", *((metric.name, *given[:-1]) if given else (topic_of(metric),))))
     if len(given) < len(metric.parameters) and not rest:
         parameter, market = metric.parameters[len(given)], await services.markets.current()
-        return say.parameter_page(line, metric, parameter, _choices(parameter, market), back)
+        return parameter_page(line, metric, parameter, _choices(parameter, market), back)
     if rest and rest[0] not in _OPS:
         raise BadInput(f"“{rest[0]}” is nothing to choose after “{line}”.", "/alert new")
     if len(rest) > 1:
@@ -67,11 +71,9 @@ async def _metric(services: Services, caller: Caller, metric: Metric, words: Seq
     condition = rule.conditions[0]
     if not rest:
         return await asyncio.to_thread(
-            say.comparison_page, line, metric, dict(condition.arguments), context, back
+            comparison_page, line, metric, dict(condition.arguments), context, back
         )
-    return await asyncio.to_thread(
-        say.target_page, f"{line} {rest[0]}", condition, context, f"/alert new {line}"
-    )
+    return await asyncio.to_thread(target_page, f"{line} {rest[0]}", condition, context, f"/alert new {line}")
 
 
 def _arguments(metric: Metric, words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -119,7 +121,7 @@ def _read(text: str, market: Market) -> Rule:
 async def _confirm(
     services: Services, caller: Caller, text: str, back: str, preset: Preset | None = None
 ) -> Answer:
-    """The whole rule, not stored yet."""
+    """The whole rule with a button that creates the alert; nothing is stored yet."""
     rule = _read(text, await services.markets.current())
     shown = await alerts.preview(services, caller, rule)
-    return await asyncio.to_thread(say.confirmation, shown.alert, shown.context, shown.past, back, preset)
+    return await asyncio.to_thread(confirmation, shown.alert, shown.context, shown.past, back, preset)

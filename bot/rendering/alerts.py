@@ -68,7 +68,7 @@ def card(standing: AlertView) -> tuple[tuple[Button, ...], ...]:
     return (looks, quiet, rest, *mirror)
 
 
-def created(
+def new_alert_page(
     standing: AlertView,
     context: EvaluationContext,
     frequency: Frequency,
@@ -107,7 +107,7 @@ def _begins(standing: AlertView) -> str:
     return f"{capital(armed_phrase(standing.state))}: a message comes when it turns true."
 
 
-def one(standing: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
+def alert_page(standing: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
     """One alert in full; `remark` says what was just done to it."""
     alive = not (standing.life.has_ended or standing.state.done)
     soon = ends_soon(standing, context)

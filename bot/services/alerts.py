@@ -113,7 +113,7 @@ class Unreadable(BadInput):
 # Reading
 
 
-def stored_rule(alert: StoredAlert) -> Rule:
+def read_rule(alert: StoredAlert) -> Rule:
     """The rule of a stored alert; raises Unreadable."""
     try:
         rule = Rule.from_json(alert.rule_json)
@@ -134,7 +134,7 @@ def view_alert(db: sqlite_utils.Database, alert: StoredAlert, now: dt.datetime) 
         state = State.from_json(current.state)
     except msgspec.DecodeError as error:
         raise Unreadable(alert, DAMAGED) from error
-    return _view(alert, stored_rule(alert), state, now)
+    return _view(alert, read_rule(alert), state, now)
 
 
 def _view(alert: StoredAlert, rule: Rule, state: State, now: dt.datetime) -> AlertView:
@@ -236,7 +236,7 @@ async def show_with_fires(
     return await _show_with(services, caller, number, fires)
 
 
-async def show_with_count(
+async def show_with_fire_count(
     services: Services, caller: Caller, number: int, days: int
 ) -> tuple[ShownAlert, int]:
     """One alert and how often it fired in the last `days`."""
@@ -247,9 +247,9 @@ async def show_with_count(
     )
 
 
-async def stored_rule_of(services: Services, caller: Caller, number: int) -> Rule:
+async def get_rule(services: Services, caller: Caller, number: int) -> Rule:
     """The rule of one alert."""
-    return stored_rule(await services.database.run(lambda db: find(db, caller.chat.id, number)))
+    return read_rule(await services.database.run(lambda db: find_alert(db, caller.chat.id, number)))
 
 
 async def explain(services: Services, caller: Caller, number: int) -> Explanation:
@@ -300,7 +300,7 @@ async def history(
 
     def read(db: sqlite_utils.Database) -> list[ChatEvent]:
         chat_id = caller.chat.id
-        alert_id = None if number is None else find(db, chat_id, number).alert_id
+        alert_id = None if number is None else find_alert(db, chat_id, number).alert_id
         return events.events(db, alert_id=alert_id, chat_id=chat_id, limit=limit, skip=skip)
 
     return await services.database.run(read)
@@ -353,7 +353,7 @@ async def edit(services: Services, caller: Caller, number: int, change: RuleChan
     context = await evaluation_context(services, caller.chat)
     chat_id, command = caller.chat.id, f"/alert {number} edit"
     before = await services.database.run(lambda db: _find_checked(db, chat_id, number, refuse_ended))
-    previous = stored_rule(before)
+    previous = read_rule(before)
     try:
         rule = change(previous, metrics_for(context.market))
     except BadInput as error:
@@ -389,7 +389,7 @@ async def rescale(services: Services, caller: Caller, number: int) -> StartedAle
         if alert.life != Life.PAUSED or not changes:
             raise BadInput(f"Alert #{number} is not paused by a split.", f"/alert {number}")
         factor = level_factor(context.market.pair, ((change.ticker, change.factor) for change in changes))
-        previous = stored_rule(alert)
+        previous = read_rule(alert)
         return alert, previous, rescaled_rule(previous, factor, METRICS)
 
     _, previous, rule = await services.database.run(rescaled)
@@ -446,7 +446,7 @@ async def resume(services: Services, caller: Caller, number: int) -> ShownAlert:
 
     chat_id, checks = caller.chat.id, (refuse_ended, refuse_active)
     context = await evaluation_context(services, caller.chat)
-    rule = stored_rule(await services.database.run(lambda db: _find_checked(db, chat_id, number, *checks)))
+    rule = read_rule(await services.database.run(lambda db: _find_checked(db, chat_id, number, *checks)))
     state = await asyncio.to_thread(initial_state, rule, context)
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
@@ -465,13 +465,13 @@ async def resume(services: Services, caller: Caller, number: int) -> ShownAlert:
 async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
     """Let an alert go on for a year from today; one that has ended starts afresh, within the quota."""
     context, chat_id = await evaluation_context(services, caller.chat), caller.chat.id
-    before = await services.database.run(lambda db: find(db, chat_id, number))
-    previous = stored_rule(before)
+    before = await services.database.run(lambda db: find_alert(db, chat_id, number))
+    previous = read_rule(before)
     rule = structs.replace(previous, until=None)
     state, past = await asyncio.to_thread(_start, rule, context)
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, AlertView, list[str]]:
-        alert = find(db, chat_id, number)
+        alert = find_alert(db, chat_id, number)
         ended = Life(alert.life).has_ended
         if ended:
             _refuse_full(db, chat_id)
@@ -513,7 +513,7 @@ async def switch_off(caller: Caller, number: int) -> StoredAlert:
 # Steps of the above
 
 
-def find(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert:
+def find_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert:
     """A chat's alert by its number, also one that has ended; raises BadInput."""
     alert = alert_store.get_alert(db, chat_id, number) if number < _LARGEST_NUMBER else None
     if alert is None:
@@ -522,7 +522,7 @@ def find(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert:
 
 
 def _find_checked(db: sqlite_utils.Database, chat_id: int, number: int, *checks: Check) -> StoredAlert:
-    alert = find(db, chat_id, number)
+    alert = find_alert(db, chat_id, number)
     for check in checks:
         check(alert)
     return alert
@@ -618,7 +618,7 @@ async def _show_with(
     """One alert with what `read` reads about it."""
 
     def read_both(db: sqlite_utils.Database) -> tuple[AlertView, T]:
-        alert = find(db, caller.chat.id, number)
+        alert = find_alert(db, caller.chat.id, number)
         more = read(db, alert)
         return view_alert(db, alert, caller.now), more
 

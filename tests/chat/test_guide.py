@@ -11,7 +11,7 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import PRESETS
 from bot.analytics.registry import METRICS
 from bot.chat.ask import Ask
-from bot.chat.guide import guided
+from bot.chat.guide import guide_page
 from bot.pair import DEFAULT_PAIR
 from bot.rendering.answer import MOST_DATA
 from bot.rendering.guide import TOPICS, topic_of
@@ -116,7 +116,7 @@ async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(t
     for _ in range(20):
         line = ""
         while True:
-            answer = await guided(ask.services, ask.caller, line)
+            answer = await guide_page(ask.services, ask.caller, line)
             page(answer)
             every = [(label, data) for row in answer.buttons for label, data in row]
             for label, data in every:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.view import Life, RecordedFire
 from bot.local.entities import parse_html
-from bot.rendering.alerts import buttons, card, created, one
+from bot.rendering.alerts import alert_page, buttons, card, new_alert_page
 from bot.rendering.listing import alert_list
 from bot.rendering.standing import rearm_phrase, state_sentence, summary_distance
 from bot.rendering.summary import summary_answer
@@ -34,7 +34,7 @@ LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 def reply(text: str, of: EvaluationContext) -> Answer:
     """The reply to a new rule."""
     made = standing(text, of)
-    return created(made, of, frequency(made.rule, of.histories.bars(made.rule)))
+    return new_alert_page(made, of, frequency(made.rule, of.histories.bars(made.rule)))
 
 
 def test_a_new_rule_that_is_true_already() -> None:
@@ -134,7 +134,7 @@ def test_a_target_that_needs_more_history_says_so() -> None:
 )
 def test_how_often_it_would_have_fired(frequency: Frequency, line: str) -> None:
     of = context(market(LONG))
-    assert line in said(created(standing("ratio > 0.6", of), of, frequency))
+    assert line in said(new_alert_page(standing("ratio > 0.6", of), of, frequency))
 
 
 @pytest.mark.parametrize(
@@ -209,14 +209,14 @@ def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
         made = standing("ratio > 0.6", of)
         made = replace(made, state=msgspec.structs.replace(made.state, session=mark))
         told_line = "Judged up to 11 Mar 2021; waits for 12 Mar 2021, 5 sessions at most."
-        assert (told_line in said(one(made, of))) is waits
+        assert (told_line in said(alert_page(made, of))) is waits
         assert (told_line in page(alert_list([made], of))) is waits
-        assert told_line not in said(one(replace(made, life=Life.PAUSED), of))
+        assert told_line not in said(alert_page(replace(made, life=Life.PAUSED), of))
 
 
 def test_one_alert_in_full() -> None:
     of = context(market([*LONG, 70.0]))
-    answer = one(standing("ratio > 0.6", of, number=7, until=1), of)
+    answer = alert_page(standing("ratio > 0.6", of, number=7, until=1), of)
     assert said(answer) == [
         "Alert #7 ratio > 0.6",
         "Fired 12 Mar 2021, waits to re-arm.",
@@ -231,7 +231,7 @@ def test_one_alert_in_full() -> None:
 
 def test_an_alert_that_is_paused_has_no_next_check() -> None:
     of = context(market(LONG))
-    answer = one(standing("ratio > 0.6", of, life="paused"), of)
+    answer = alert_page(standing("ratio > 0.6", of, life="paused"), of)
     assert not any(line.startswith("Next check") for line in said(answer))
 
 
@@ -301,7 +301,7 @@ def test_why_it_is_paused_or_has_ended_is_said() -> None:
 
 def test_the_next_check_is_told_in_the_chats_own_time() -> None:
     of = replace(context(market(LONG)), zone=ZoneInfo("Asia/Ho_Chi_Minh"))
-    assert said(one(standing("ratio > 0.6", of), of))[-1] == (
+    assert said(alert_page(standing("ratio > 0.6", of), of))[-1] == (
         "Next check: Sat 13 Mar 2021, 04:15 (Ho Chi Minh)."
     )
 
@@ -312,21 +312,21 @@ def test_its_last_day_is_told_and_near_it_one_tap_renews() -> None:
     renew = (("Renew for a year", "/alert 3 renew"),)
     for left, is_near in ((31, False), (30, True), (0, True)):
         ends = of.market.last_completed.date() + dt.timedelta(days=left)
-        answer = one(replace(made, expires_on=ends), of)
+        answer = alert_page(replace(made, expires_on=ends), of)
         assert f"Ends {ends.day} {ends:%b} {ends.year} unless renewed." in said(answer)
         assert (renew in answer.buttons) is is_near
-    assert renew not in one(replace(made, expires_on=ends, life=Life.EXPIRED), of).buttons
-    assert not any(line.startswith("Ends") for line in said(one(made, of)))
+    assert renew not in alert_page(replace(made, expires_on=ends, life=Life.EXPIRED), of).buttons
+    assert not any(line.startswith("Ends") for line in said(alert_page(made, of)))
 
 
 def test_a_remark_stands_before_the_state() -> None:
     of = context(market(LONG))
-    assert said(one(standing("ratio > 0.6", of), of, remark="Renewed."))[1:3] == ["Renewed.", "Armed."]
+    assert said(alert_page(standing("ratio > 0.6", of), of, remark="Renewed."))[1:3] == ["Renewed.", "Armed."]
 
 
 def test_an_alert_that_has_ended_rearms_nowhere_and_is_not_checked() -> None:
     of = context(market(LONG))
-    lines = said(one(standing("ratio > 0.6", of, life="done"), of))
+    lines = said(alert_page(standing("ratio > 0.6", of, life="done"), of))
     assert not any(line.startswith(("After", "Re-arms", "Next", "Ends")) for line in lines)
 
 
@@ -342,9 +342,9 @@ def test_a_joined_rule_says_which_history_begins_last() -> None:
 def test_what_an_edited_alert_was_stands_below_its_title() -> None:
     of = context(market(LONG))
     made = standing("ratio > 0.6", of)
-    answer = created(made, of, Frequency((), None, None), "Was: ratio > 0.5")
+    answer = new_alert_page(made, of, Frequency((), None, None), "Was: ratio > 0.5")
     assert said(answer)[:2] == ["Alert #3 ratio > 0.6", "Was: ratio > 0.5"]
-    paused = said(created(replace(made, life=Life.PAUSED), of, Frequency((), None, None)))
+    paused = said(new_alert_page(replace(made, life=Life.PAUSED), of, Frequency((), None, None)))
     assert "Paused: resume it to be told." in paused
     assert not any(line.startswith("Next") for line in paused)
 
@@ -369,8 +369,8 @@ def test_a_note_cannot_become_markup_anywhere(note: str) -> None:
     made, (event,) = told("ratio > 0.6", of, until=1)
     noted = replace(made, rule=msgspec.structs.replace(made.rule, note=note))
     pages = (
-        created(noted, of, Frequency((), None, None)).html,
-        one(noted, of).html,
+        new_alert_page(noted, of, Frequency((), None, None)).html,
+        alert_page(noted, of).html,
         alert_list([noted], of).html,
         summary_answer(of, [noted], XNYS).html,
         explanation(RecordedFire(3, noted.rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z"), of),

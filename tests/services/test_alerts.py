@@ -283,7 +283,7 @@ async def test_a_fire_is_explained_from_what_was_recorded(level: Desk) -> None:
     assert not explained.withdrawn
     _, fires = await alerts.show_with_fires(level.services, caller(level), 1)
     assert fires == [dt.date(2020, 1, 16)]
-    _, count = await alerts.show_with_count(level.services, caller(level), 1, days=90)
+    _, count = await alerts.show_with_fire_count(level.services, caller(level), 1, days=90)
     assert count == 1
     events = await alerts.history(level.services, caller(level), limit=10)
     assert [(event.number, event.transition) for event in events] == [(1, "fired")]
