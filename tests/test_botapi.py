@@ -66,8 +66,8 @@ def client(api: FakeBotApi) -> ExtBot[None]:
 
 @pytest.fixture
 async def bot(api: FakeBotApi) -> AsyncIterator[ExtBot[None]]:
-    async with client(api) as made:
-        yield made
+    async with client(api) as connected:
+        yield connected
 
 
 def keyboard(data: str = "a:1") -> InlineKeyboardMarkup:

@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from bot.services.base import Services
 
 _ADMINISTRATORS = ("creator", "administrator")
-_STRANGERS_KEPT = 1000
+_MAX_STRANGERS = 1000
 
 
 class Role(Enum):
     """Who may use a command."""
 
-    MEMBER = "everybody who is let in"
+    MEMBER = "everybody with access"
     ADMIN = "in groups administrators only"
     OWNER = "the owner only"
 
 
 def person_of(user_id: int, chat_id: int) -> int:
-    """The person's id; the chat's where somebody hides behind an id that is nobody's."""
+    """The person's id, or the chat's if they write under an id that many share."""
     return chat_id if user_id in SHARED else user_id
 
 
 async def may_change(bot: Bot, update: Update) -> bool:
-    """Whether the sender may change the chat's settings: anybody in private, administrators in groups.
+    """Whether the sender may change the chat's settings: anybody in private chats, administrators in groups.
 
-    Asked of Telegram each time; if it cannot say, the answer is no.
+    Telegram is asked each time. If it does not answer, the sender may not.
     """
     chat, user, message = update.effective_chat, update.effective_user, update.effective_message
     if chat is None or user is None:
@@ -80,7 +80,7 @@ class AccessGate:
             raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id, asked=True)
         if ask.chat_id in self._strangers:
             return
-        if len(self._strangers) >= _STRANGERS_KEPT:
+        if len(self._strangers) >= _MAX_STRANGERS:
             self._strangers.pop(next(iter(self._strangers)))
         self._strangers[ask.chat_id] = None
         raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id)
@@ -89,12 +89,12 @@ class AccessGate:
 def _question(ask: Ask) -> tuple[str, chats.Notice]:
     """The name under which a stranger waits, and what the owner is asked."""
     title = ask.user_name if ask.chat_id == ask.user_id else ask.chat_title
-    payload = {**payload_of(_wish(ask), EDIT), "names": [ask.chat_id, ask.user_id]}
+    payload = {**payload_of(_access_question(ask), EDIT), "names": [ask.chat_id, ask.user_id]}
     return title, chats.Notice(f"access:{ask.chat_id}:{ask.update_id}", payload)
 
 
-def _wish(ask: Ask) -> Answer:
-    """What the owner is asked about a stranger."""
+def _access_question(ask: Ask) -> Answer:
+    """The question to the owner about a stranger."""
     where = None
     if ask.chat_id != ask.user_id:
         where = lines(

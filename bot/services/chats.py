@@ -34,7 +34,7 @@ SUMMARY_TIME = "18:30"
 ANONYMOUS_ADMIN = 1087968824
 SHARED = frozenset({ANONYMOUS_ADMIN, 136817688, 777000})
 NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
-MOST_WAITING = 20  # strangers about whom the owner is asked before any is decided on
+MAX_OPEN_REQUESTS = 20  # strangers whose requests wait for the owner's decision
 
 
 # Settings
@@ -243,7 +243,7 @@ async def request_access(caller: Caller, owner: int, title: str, question: Notic
     """Note that a chat wants in and queue the question to the owner; False when too many wait already."""
 
     def write(db: sqlite_utils.Database) -> bool:
-        if access.waiting(db) >= MOST_WAITING:
+        if access.waiting(db) >= MAX_OPEN_REQUESTS:
             return False
         if access.ask(db, caller.chat.id, title, caller.now):
             _queue(db, owner, question, caller.now)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.chat.refusals import OWNER_ONLY
-from bot.services.chats import MOST_WAITING, deactivate_denied_chats
+from bot.services.chats import deactivate_denied_chats
 from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 
 if TYPE_CHECKING:
@@ -158,12 +158,12 @@ async def test_without_an_owner_a_stranger_learns_the_id_that_is_needed(sample: 
 
 
 async def test_many_strangers_do_not_flood_the_owner(house: Talk) -> None:
-    for stranger in range(1000, 1000 + MOST_WAITING):
+    for stranger in range(1000, 1000 + MAX_OPEN_REQUESTS):
         assert (await house.ask("/start", stranger))[0].text == ASKED
     assert (await house.ask("/start", STRANGER))[0].text == ALONE
-    assert len(await house.rows("access")) == len(await house.rows("outbox")) == MOST_WAITING
+    assert len(await house.rows("access")) == len(await house.rows("outbox")) == MAX_OPEN_REQUESTS
     (people,) = await house.ask("/admin people", OWNER)
-    assert len(people.buttons) == MOST_WAITING
+    assert len(people.buttons) == MAX_OPEN_REQUESTS
     await house.ask("/admin reject 1000", OWNER)
     assert (await house.ask("/start", OTHER))[0].text == ASKED
 

@@ -1,4 +1,4 @@
-"""Pictures that are real and say nothing."""
+"""Valid pictures without content."""
 
 from __future__ import annotations
 

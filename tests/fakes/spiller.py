@@ -1,7 +1,7 @@
-"""`python -m bot`, run as a script, whose /about spills the token in every way a program can.
+"""`python -m bot` with an /about that leaks the token in every way a program can.
 
-It logs the bot and the configuration, warns, lets a thread, a destructor and a callback fail, prints, and
-raises. At its end the whole process fails with the bot's repr.
+It logs the bot and the configuration, warns, fails in a thread, a destructor and a callback, prints, and
+raises. At the end the process fails with the bot's repr.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Spill:
-    """Something whose end fails."""
+    """An object whose destructor fails."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -39,10 +39,10 @@ def fail(text: str) -> NoReturn:
 
 
 async def spill(ask: Ask) -> NoReturn:
-    """Every way but the end."""
+    """Leak the token in every way except at the end of the process."""
     token = ask.services.config.telegram.token.get_secret_value()
     logging.getLogger("spill").debug("config %r, %s", ask.services.config, BOTS[0])
-    logging.getLogger("spill").warning("no %d", token)  # a broken format: logging prints what it was given
+    logging.getLogger("spill").warning("no %d", token)  # a wrong format: logging prints the arguments
     logging.getLogger("spill").info("heartbeat %s", ask.services.config.heartbeat.url.get_secret_value())
     warnings.warn(f"a warning with {token}", RuntimeWarning, stacklevel=1)
     thread = threading.Thread(target=fail, args=(f"a thread with {token}",))
@@ -58,12 +58,12 @@ async def spill(ask: Ask) -> NoReturn:
 
 
 BOTS: list[ExtBot[None]] = []
-LEFT: list[Spill] = []  # fails when Python itself ends, with the streams that it began with
+LEFT: list[Spill] = []  # fails when the interpreter exits, on the original streams
 
 
 def main() -> int:
-    """The command line with the two commands replaced."""
-    from bot import serving  # noqa: PLC0415 - after the script has begun
+    """The command line with /about and the serving loop replaced."""
+    from bot import serving  # noqa: PLC0415 - after the script has started
     from bot.chat.commands import BY_NAME  # noqa: PLC0415 - as above
     from bot.cli import main as run  # noqa: PLC0415 - as above
 

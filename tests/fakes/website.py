@@ -1,4 +1,4 @@
-"""A web site on loopback whose answers are set byte by byte, so that they can be wrong in any way."""
+"""A web site on loopback whose responses are set byte by byte, so that they can be wrong in any way."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes over the wire, and how the connection ends: "close", "reset" or "hang"."""
+    """The bytes of a response, and how the connection ends: "close", "reset" or "hang"."""
 
     wire: bytes
     then: str = "close"
 
 
 def page(body: bytes | str, status: str = "200 OK", *, length: int | None = None, **headers: str) -> Answer:
-    """An answer that says how long it is (or, wrongly, `length`); header names with _ for -."""
+    """A response with its Content-Length, or the wrong `length`. Header names have _ for -."""
     content = body.encode() if isinstance(body, str) else body
     named = {"Content-Length": str(len(content) if length is None else length), **_names(headers)}
     return Answer(_head(status, named) + content)
 
 
 def unbounded(body: str) -> Answer:
-    """An answer that lasts until the connection ends."""
+    """A response without a length, which ends with the connection."""
     return Answer(_head("200 OK", {}) + body.encode())
 
 
 def chunked(*parts: str, ended: bool = True) -> Answer:
-    """An answer in pieces, and whether its end is marked."""
+    """A chunked response, with or without the final chunk."""
     pieces = b"".join(f"{len(part):x}\r\n{part}\r\n".encode() for part in parts)
     return Answer(
         _head("200 OK", {"Transfer-Encoding": "chunked"}) + pieces + (b"0\r\n\r\n" if ended else b"")
@@ -40,7 +40,7 @@ def chunked(*parts: str, ended: bool = True) -> Answer:
 
 
 def redirect(target: str) -> Answer:
-    """A way to another address."""
+    """A redirect to another address."""
     return page("", "302 Found", Location=target)
 
 
@@ -54,7 +54,7 @@ def _head(status: str, headers: dict[str, str]) -> bytes:
 
 
 class Website:
-    """`pages` by path with query; `asked` the paths that were requested, in order, `agents` by whom."""
+    """Serves `pages` by path and query. Records the requested paths and the user agents, in order."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.pages: dict[str, Answer] = {}
@@ -79,7 +79,7 @@ class Website:
 
     @property
     def address(self) -> str:
-        """Where it is, without a path."""
+        """Its URL without a path."""
         return f"{self._scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def _listen(self) -> None:

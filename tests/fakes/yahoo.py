@@ -64,7 +64,7 @@ FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
 
 
 class FakeYahoo:
-    """The whole of it: `funds` by symbol, `asked` what was requested, `fail` and `heal` its faults."""
+    """The site. `funds` by symbol, `asked` records the requests, `fail` and `heal` control its faults."""
 
     def __init__(self, folder: Path) -> None:
         self.funds: dict[str, Fund] = {}
@@ -83,7 +83,7 @@ class FakeYahoo:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead yfinance here."""
+        """The environment variables that direct yfinance to this proxy."""
         address, bundle = self._proxy.address, str(self._proxy.bundle)
         return {
             "HTTPS_PROXY": address,
@@ -95,7 +95,7 @@ class FakeYahoo:
         }
 
     def add(self, *funds: Fund) -> None:
-        """Make funds known."""
+        """Add funds."""
         self.funds.update({fund.symbol: fund for fund in funds})
 
     def fail(self, part: str, fault: Fault, times: int | None = None) -> None:
@@ -109,14 +109,14 @@ class FakeYahoo:
         self._faults.clear()
 
     def reset(self) -> None:
-        """As new: no funds, no faults, no memory."""
+        """Remove all funds, faults and recorded requests."""
         self.funds.clear()
         self.asked.clear()
         self._crumbs.clear()
         self.heal()
 
     def count(self, part: str) -> int:
-        """How often a part was asked."""
+        """How often a part was requested."""
         return sum(name == part for name, _ in self.asked)
 
     def _answer(self, request: Request) -> Answer:
@@ -130,7 +130,7 @@ class FakeYahoo:
         return Answer.of(answer.status, fault(json.loads(answer.body)))
 
     def _fault(self, part: str) -> Fault | None:
-        """The fault due now, counted down."""
+        """The fault of a request to the part. Counts it down."""
         key = part if part in self._faults else "all"
         fault, left = self._faults.get(key, (None, None))
         if fault is not None and left is not None:
@@ -140,7 +140,7 @@ class FakeYahoo:
         return fault
 
     def _page(self, request: Request) -> tuple[str, Answer]:
-        """Which part was asked, and its sound answer."""
+        """The requested part and its correct response."""
         if request.host == "fc.yahoo.com":
             return "cookie", self._cookie(404)
         if request.host in ("guce.yahoo.com", "consent.yahoo.com"):
@@ -150,7 +150,7 @@ class FakeYahoo:
         return self._figures(request)
 
     def _figures(self, request: Request) -> tuple[str, Answer]:
-        """Figures: prices for anyone, the rest for a right crumb only."""
+        """Prices for everybody, other figures only with the right crumb."""
         folder, _, symbol = request.path.rpartition("/")
         fund = self.funds.get(symbol)
         if folder == "/v8/finance/chart":
@@ -173,14 +173,14 @@ class FakeYahoo:
         return Answer(status, b"<html></html>", "text/html", {"Set-Cookie": cookie})
 
     def _consent(self, path: str) -> Answer:
-        """The consent form, and the cookie for agreeing."""
+        """The consent form, and the cookie set after consent."""
         if path == "/v2/collectConsent":
             return self._cookie(200)
         form = b'<form><input name="csrfToken" value="t"><input name="sessionId" value="s"></form>'
         return Answer(200, b"<html>" + form + b"</html>", "text/html")
 
     def _crumb(self, request: Request) -> Answer:
-        """The crumb that goes with the cookie sent."""
+        """The crumb of the request's cookie."""
         cookie = request.cookies.get("A3")
         if cookie is None:
             return Answer.of(*pages.refused())
@@ -188,7 +188,7 @@ class FakeYahoo:
         return Answer(200, crumb.encode(), "text/plain")
 
     def _guarded(self, request: Request, page: pages.Page) -> Answer:
-        """The page for a right crumb, else the refusal."""
+        """The page if the crumb is right, else an error."""
         crumb = self._crumbs.get(request.cookies.get("A3", ""))
         return Answer.of(*(page if crumb and request.query.get("crumb") == crumb else pages.refused()))
 
@@ -213,7 +213,7 @@ def main() -> None:
             part, _, name = fault.partition("=")
             yahoo.fail(part, name)
         for name, value in yahoo.environment.items():
-            print(f"export {name}={value}", flush=True)  # noqa: T201 - what it is for
+            print(f"export {name}={value}", flush=True)  # noqa: T201 - the output of the command
         while True:
             time.sleep(3_600)
 

@@ -1,4 +1,4 @@
-"""What the loopback Yahoo knows about its funds, and its pages in the shapes Yahoo serves them in."""
+"""The funds of the fake Yahoo, and its pages in the formats of the real one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Fund:
 
 
 def at(day: dt.date, hour: int, minute: int = 0) -> dt.datetime:
-    """An instant by the exchange's clock."""
+    """An instant in the exchange's time zone."""
     return dt.datetime(day.year, day.month, day.day, hour, minute, tzinfo=NEW_YORK)
 
 
@@ -77,17 +77,17 @@ def sample_fund(symbol: str, days: Iterable[dt.date], price: float) -> Fund:
 
 
 def not_found() -> Page:
-    """The chart's answer for a symbol it does not know."""
+    """The chart's response for an unknown symbol."""
     return 404, _error("chart", "Not Found", "No data found, symbol may be delisted")
 
 
 def refused() -> Page:
-    """The answer to a crumb that does not go with the cookie."""
+    """The response to a crumb that does not match the cookie."""
     return 401, _error("finance", "Unauthorized", "Invalid Crumb")
 
 
 def limited() -> Page:
-    """The answer to too many requests, where it is JSON at all."""
+    """The response to too many requests, as JSON."""
     return 429, _error("finance", "Too Many Requests", "Too Many Requests")
 
 
@@ -115,7 +115,7 @@ def chart(fund: Fund, query: Mapping[str, str]) -> Page:
 
 
 def summary(fund: Fund, query: Mapping[str, str]) -> Page:
-    """v10 quoteSummary: the modules asked for, of those a fund has."""
+    """v10 quoteSummary: the requested modules, of those that a fund has."""
     known = _modules(fund)
     asked = {name: known[name] for name in query.get("modules", "").split(",") if name in known}
     if not asked:
@@ -125,12 +125,12 @@ def summary(fund: Fund, query: Mapping[str, str]) -> Page:
 
 
 def quote_not_found(symbol: str) -> Page:
-    """quoteSummary's answer for a symbol it does not know."""
+    """quoteSummary's response for an unknown symbol."""
     return 404, _error("quoteSummary", "Not Found", f"Quote not found for symbol: {symbol}")
 
 
 def quotes(funds: Iterable[Fund]) -> Page:
-    """v7 quote; symbols it does not know are simply absent."""
+    """v7 quote. Unknown symbols are absent."""
     return 200, {"quoteResponse": {"result": [_quote(fund) for fund in funds], "error": None}}
 
 
@@ -223,7 +223,7 @@ def _events(fund: Fund, low: float, high: float) -> dict[str, Any]:
             if low <= stamp <= high
         },
     }
-    return {name: found for name, found in events.items() if found}
+    return {name: entries for name, entries in events.items() if entries}
 
 
 def _modules(fund: Fund) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A CONNECT proxy on loopback that answers for the hosts it is asked to reach, with its own certificate."""
+"""A CONNECT proxy on loopback that answers in place of its hosts, with a certificate of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAD_LIMIT = 8_192
 
 
 class Answer:
-    """One HTTP answer. `cut` sends only so many bytes of the body it announces; `then` sends none."""
+    """One HTTP response. `cut` sends only that many bytes of the announced body, `then` sends nothing."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Answer:
         headers: dict[str, str] | None = None,
         *,
         cut: int | None = None,
-        then: str = "",  # "reset" or "hang" instead of any answer
+        then: str = "",  # "reset" or "hang" instead of a response
     ) -> None:
         self.status = status
         self.body = body
@@ -43,12 +43,12 @@ class Answer:
 
     @classmethod
     def of(cls, status: int, page: Any) -> Answer:  # noqa: ANN401 - any JSON
-        """JSON."""
+        """A JSON response."""
         return cls(status, json.dumps(page).encode())
 
 
 class Request(Protocol):
-    """What a site is asked: host, path, query, cookies."""
+    """The parts of a request that a site reads."""
 
     host: str
     path: str
@@ -57,7 +57,7 @@ class Request(Protocol):
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Tunnels to `hosts` end here; `site` answers each request that comes through one."""
+    """Terminates tunnels to `hosts`. `site` answers each request that comes through one."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -87,18 +87,18 @@ class Proxy(socketserver.ThreadingTCPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Let hanging requests go and close."""
+        """End hanging requests and close."""
         self.stopping.set()
         self.shutdown()
         self.server_close()
         self._thread.join()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as inherited
-        """A client that went away is no news."""
+        """A client that disconnects is not an error."""
 
 
 class _Tunnel(socketserver.BaseRequestHandler):
-    """One CONNECT; what comes through it is served by _Requests."""
+    """One CONNECT. The requests in it are served by _Requests."""
 
     server: Proxy
 
@@ -121,7 +121,7 @@ class _Tunnel(socketserver.BaseRequestHandler):
 
 
 class _Requests(http.server.BaseHTTPRequestHandler):
-    """The HTTP inside a tunnel, kept alive from request to request."""
+    """The HTTP inside a tunnel, with connections kept alive."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one packet: two would wait for each other's acknowledgement
@@ -143,7 +143,7 @@ class _Requests(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - the names http.server looks for
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as inherited
-        """Quiet."""
+        """Log nothing."""
 
     def _send(self, answer: Answer) -> None:
         if answer.then:
