@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
 # In New York two and a half hours after the close, when Yahoo has it.
 SUMMARY_TIME = "18:30"
-# Ids that are nobody's (Bot API documentation): commands of an administrator who hides behind the group come
-# from the first, from the others what is written in the name of a channel, and what a linked channel posts.
+# Ids that many share (Bot API documentation): an anonymous administrator writes under the first, the others
+# are for what is written in the name of a channel and for the posts of a linked channel.
 ANONYMOUS_ADMIN = 1087968824
 SHARED = frozenset({ANONYMOUS_ADMIN, 136817688, 777000})
 NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
@@ -194,23 +194,24 @@ async def start(caller: Caller) -> None:
     await _changed(caller, write)
 
 
-def is_listed(config: Config, subject: int, *, here: bool = True) -> bool:
-    """Whether the configuration itself lets a person, or everybody in a chat, in.
+def is_listed(config: Config, subject: int, *, is_chat: bool = True) -> bool:
+    """Whether the configuration gives access to a person, or to everybody in a chat.
 
-    `here`: `subject` is the chat it is about. A private chat under `chats` lets its person in there alone.
+    `is_chat` says that the subject is the chat in question. A private chat listed under `chats` gives its
+    person access there only.
     """
     section = config.access
-    return subject == section.owner or subject in section.users or (here and subject in section.chats)
+    return subject == section.owner or subject in section.users or (is_chat and subject in section.chats)
 
 
 def is_allowed(config: Config, person: int, chat_id: int, decided: Mapping[int, str | None]) -> bool:
-    """Deny by default; `decided` is the owner's decision on the person and on the chat.
+    """Whether a person may use the bot in a chat. `decided` holds the owner's decisions on both.
 
-    What is known of the person counts before what is known of the chat, the configuration before the owner's
-    decision. A rejection of either keeps out, also of a bot whose mode is "open".
+    Access is denied by default. The person counts before the chat, and the configuration before the owner's
+    decision. A rejection of either denies access even if the mode is "open".
     """
     for subject in (person, chat_id):
-        if is_listed(config, subject, here=subject == chat_id):
+        if is_listed(config, subject, is_chat=subject == chat_id):
             return True
         if decided.get(subject) == REJECTED:
             return False
@@ -219,7 +220,7 @@ def is_allowed(config: Config, person: int, chat_id: int, decided: Mapping[int, 
 
 async def admits(services: Services, person: int, chat_id: int) -> bool:
     """Whether this person may use the bot in this chat."""
-    if is_listed(services.config, person, here=person == chat_id):
+    if is_listed(services.config, person, is_chat=person == chat_id):
         return True
     decided = await services.database.run(
         lambda db: {subject: access.status_of(db, subject) for subject in (person, chat_id)}
@@ -287,10 +288,10 @@ async def listed_access(services: Services, limit: int) -> dict[str, list[Access
 
 
 async def deactivate_denied_chats(services: Services, besides: int) -> int:
-    """At start, silence the private chats of those who may not use the bot any more; how many.
+    """Deactivate private chats of people who may no longer use the bot. Returns their number.
 
-    The configuration may have changed meanwhile. Those who may again are reactivated. Groups are left as
-    they are: who is in them is Telegram's to say. `besides` is the terminal's chat.
+    Called at start, because the configuration may have changed. Chats of people who may use it again are
+    reactivated. Groups stay as they are: Telegram decides who is in them. `besides` is the terminal's chat.
     """
 
     def write(db: sqlite_utils.Database) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.chat.refusals import OWNER_ONLY
-from bot.services.chats import deactivate_denied_chats
+from bot.services.chats import MAX_OPEN_REQUESTS, deactivate_denied_chats
 from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 
 if TYPE_CHECKING:
