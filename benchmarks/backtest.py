@@ -116,7 +116,7 @@ def _metric(rule: Rule, market: Market) -> pd.Series:
 
 
 def _whole(rule: Rule, market: Market) -> Frequency:
-    return frequency(rule, Histories(market, METRICS).course(rule, None, market.sessions), YEARS)
+    return frequency(rule, Histories(market, METRICS).sample_series(rule, None, market.sessions), YEARS)
 
 
 def _best(work: Callable[[], object], repeats: int) -> float:

@@ -119,7 +119,7 @@ def _made(found: list[Rule], market: Market, markets: Markets) -> list[tuple[Rul
     context = context_of(market, markets)
     after = (MADE - BEHIND).date()
     return [
-        (rule, start(rule, context.histories.bars(rule, after, market.sessions), MADE.date()))
+        (rule, start(rule, context.histories.samples(rule, after, market.sessions), MADE.date()))
         for rule in found
     ]
 

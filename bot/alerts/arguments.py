@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from bot.alerts.reading import Words, choices, nearest, read_count
+from bot.alerts.reading import Tokens, choices, nearest, read_count
 from bot.alerts.rule import OPS
 from bot.analytics.windows import Window, parse_date, parse_window
 from bot.errors import BadInput
@@ -21,7 +21,7 @@ _COMPARING = ("above", "below", "over", "under", "crosses")
 
 
 def read_arguments(
-    metric: Metric, funds: list[str], words: Words, registry: Mapping[str, Metric]
+    metric: Metric, funds: list[str], tokens: Tokens, registry: Mapping[str, Metric]
 ) -> tuple[tuple[str, Argument], ...]:
     """Every parameter in the registry's order, from the words up to the comparison and from its default.
 
@@ -31,11 +31,11 @@ def read_arguments(
     for fund in funds:
         if not _fill(metric, given, fund.lower()):
             raise BadInput(f"“{fund}” does not go with {metric.name}.", metric.example)
-    while words.text not in OPS:
-        width = next((width for width in (2, 1) if _fill(metric, given, words.ahead(width))), 0)
+    while tokens.text not in OPS:
+        width = next((width for width in (2, 1) if _fill(metric, given, tokens.ahead(width))), 0)
         if not width:
-            raise _unfit(metric, given, words, registry)
-        words.take(width)
+            raise _unfit(metric, given, tokens, registry)
+        tokens.take(width)
     return tuple((parameter.name, _value(metric, parameter, given)) for parameter in metric.parameters)
 
 
@@ -90,34 +90,34 @@ def describe(parameter: Parameter) -> str:
 
 
 def _unfit(
-    metric: Metric, given: Mapping[str, Argument], words: Words, registry: Mapping[str, Metric]
+    metric: Metric, given: Mapping[str, Argument], tokens: Tokens, registry: Mapping[str, Metric]
 ) -> BadInput:
     """The error for a word that is neither an argument nor a comparison."""
     free = [parameter for parameter in metric.parameters if parameter.name not in given]
     expected = choices([*map(describe, free), COMPARISON])
-    if not words.text:
-        return BadInput(f"The rule stops after “{words.before}”; expected {expected}.", metric.example)
-    if any(parameter.kind in {"window", "date"} for parameter in free) and _WINDOW_START.match(words.text):
-        text = words.ahead(2) if words.text == "since" else words.text
+    if not tokens.text:
+        return BadInput(f"The rule stops after “{tokens.before}”; expected {expected}.", metric.example)
+    if any(parameter.kind in {"window", "date"} for parameter in free) and _WINDOW_START.match(tokens.text):
+        text = tokens.ahead(2) if tokens.text == "since" else tokens.text
         try:
             parse_window(text)
         except BadInput as err:
             return BadInput(err.sentence, metric.example)
-    return _near_miss(metric, free, words, registry) or BadInput(
-        f"“{words.typed}” is not understood after “{words.before}”; expected {expected}.", metric.example
+    return _near_miss(metric, free, tokens, registry) or BadInput(
+        f"“{tokens.typed}” is not understood after “{tokens.before}”; expected {expected}.", metric.example
     )
 
 
 def _near_miss(
-    metric: Metric, free: list[Parameter], words: Words, registry: Mapping[str, Metric]
+    metric: Metric, free: list[Parameter], tokens: Tokens, registry: Mapping[str, Metric]
 ) -> BadInput | None:
     """The error for a misspelt comparison or argument, or for a misspelt second half of the metric's name."""
-    problem = f"“{words.typed}” is not understood after “{words.before}”. Did you mean"
+    problem = f"“{tokens.typed}” is not understood after “{tokens.before}”. Did you mean"
     known = [*_COMPARING, *(name.lower() for parameter in free for name in parameter.choices)]
-    if near := nearest(words.text, known):
+    if near := nearest(tokens.text, known):
         return BadInput(f"{problem} {near}?", metric.example)
     start = f"{metric.name}_"
     endings = {name.removeprefix(start): name for name in registry if name.startswith(start)}
-    if near := nearest(words.text, endings):
+    if near := nearest(tokens.text, endings):
         return BadInput(f"{problem} {endings[near]}?", registry[endings[near]].example)
     return None

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from msgspec.structs import replace
 
-from bot.alerts.course import Course
+from bot.alerts.course import SampleSeries
 from bot.alerts.engine import band, start
-from bot.alerts.sweep import answered, sweep
+from bot.alerts.sweep import answered, judge_series
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Rule
-    from bot.alerts.state import Bar, Event
+    from bot.alerts.state import Event, Sample
 
 YEARS = 5
 
@@ -42,51 +42,51 @@ class Frequency:
         return len(self.dates)
 
 
-def frequency(rule: Rule, history: Sequence[Bar], years: int = YEARS) -> Frequency:
-    """Fires over the last `years` of a rule's bars; `once` and `until` are left aside."""
-    course = _answered(Course.of(history))
-    begin = _begin(rule, course, years)
-    if begin >= len(course):
+def frequency(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> Frequency:
+    """Fires over the last `years` of a rule's samples; `once` and `until` are left aside."""
+    series = _answered(SampleSeries.of(history))
+    begin = _begin(rule, series, years)
+    if begin >= len(series):
         return Frequency((), None, None)
-    fires = _fires(rule, course, begin, tuple(map(band, map(course.distances, range(len(rule.conditions))))))
-    return Frequency(tuple(event.session for event in fires), course.day(begin), course.day(-1))
+    fires = _fires(rule, series, begin, tuple(map(band, map(series.distances, range(len(rule.conditions))))))
+    return Frequency(tuple(event.session for event in fires), series.day(begin), series.day(-1))
 
 
-def without_band(rule: Rule, history: Sequence[Bar], years: int = YEARS) -> int:
+def without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> int:
     """How often the rule would have fired with no band at all: what the band keeps quiet."""
-    course = _answered(Course.of(history))
-    begin = _begin(rule, course, years)
-    if begin >= len(course):
+    series = _answered(SampleSeries.of(history))
+    begin = _begin(rule, series, years)
+    if begin >= len(series):
         return 0
-    return len(_fires(replace(rule, rearm=None), course, begin, (0.0,) * len(rule.conditions)))
+    return len(_fires(replace(rule, rearm=None), series, begin, (0.0,) * len(rule.conditions)))
 
 
-def _fires(rule: Rule, course: Course, begin: int, bands: tuple[float, ...]) -> list[Event]:
+def _fires(rule: Rule, series: SampleSeries, begin: int, bands: tuple[float, ...]) -> list[Event]:
     """Events that are told when judging begins at a position."""
     lasting = replace(rule, once=False, until=None)
-    state = start(lasting, course[:begin], course.day(0), bands)
-    _, events = sweep(lasting, state, course[begin:])
+    state = start(lasting, series[:begin], series.day(0), bands)
+    _, events = judge_series(lasting, state, series[begin:])
     return [event for event in events if not event.muted]
 
 
-def _answered(course: Course) -> Course:
-    """The bars up to the last one that has any figure: years are counted back from the data's end."""
-    each = (course.known(leg) for leg in range(len(course.values)))
-    known = np.flatnonzero(reduce(operator.or_, each, np.zeros(len(course), dtype=bool)))
-    return course[: int(known[-1]) + 1 if len(known) else 0]
+def _answered(series: SampleSeries) -> SampleSeries:
+    """The samples up to the last one that has any figure: years are counted back from the data's end."""
+    each = (series.known(leg) for leg in range(len(series.values)))
+    known = np.flatnonzero(reduce(operator.or_, each, np.zeros(len(series), dtype=bool)))
+    return series[: int(known[-1]) + 1 if len(known) else 0]
 
 
-def _begin(rule: Rule, course: Course, years: int) -> int:
-    """Position of the first bar to judge: within the span, and after one that says where the rule stands.
+def _begin(rule: Rule, series: SampleSeries, years: int) -> int:
+    """Position of the first sample to judge: within the span, and after one that says where the rule stands.
 
     Before every condition has had a figure the rule could not have fired, which says nothing about it.
     """
-    if not len(course):
+    if not len(series):
         return 0
-    known = [np.flatnonzero(course.known(leg)) for leg in range(len(course.values))]
-    whole = max((int(each[0]) if len(each) else len(course)) for each in known)
-    judged = np.flatnonzero(answered(rule, course)[whole:])
+    known = [np.flatnonzero(series.known(leg)) for leg in range(len(series.values))]
+    whole = max((int(each[0]) if len(each) else len(series)) for each in known)
+    judged = np.flatnonzero(answered(rule, series)[whole:])
     if not len(judged):
-        return len(course)
-    first: dt.date = (pd.Timestamp(course.day(-1)) - pd.DateOffset(years=years)).date()
-    return max(whole + int(judged[0]) + 1, course.after(first))
+        return len(series)
+    first: dt.date = (pd.Timestamp(series.day(-1)) - pd.DateOffset(years=years)).date()
+    return max(whole + int(judged[0]) + 1, series.after(first))

@@ -1,6 +1,6 @@
-"""Bars: the figures a rule is judged on, from the Market.
+"""Samples: the figures a rule is judged on, from the Market.
 
-Only completed sessions give a bar, in order, once the inputs of all legs are stored. A session
+Only completed sessions give a sample, in order, once the inputs of all legs are stored. A session
 whose input is absent is awaited for 5 sessions and then judged as missing; a session that says
 n/a and is followed by a value has been answered and is missing at once.
 """
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bot.alerts.course import Course, Figures
+from bot.alerts.course import FloatArray, SampleSeries
 from bot.alerts.rule import AMOUNT, Condition, Rule, Target
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
-    from bot.alerts.state import Bar
+    from bot.alerts.state import Sample
     from bot.analytics.market import Market
     from bot.analytics.metrics import Argument, Metric
 
@@ -32,7 +32,7 @@ PERCENTILE_VALUES = 252
 
 
 @dataclass(frozen=True)
-class Series:
+class ConditionSeries:
     """One condition's history: value and threshold on the metric's own sessions, NaN where undefined."""
 
     value: pd.Series
@@ -46,7 +46,7 @@ class Series:
         stored: npt.NDArray[np.bool_] = answered.reindex(sessions, fill_value=False).to_numpy()
         return stored
 
-    def on(self, sessions: pd.DatetimeIndex) -> tuple[Figures, Figures]:
+    def on(self, sessions: pd.DatetimeIndex) -> tuple[FloatArray, FloatArray]:
         """Value and threshold per session, NaN for what is missing."""
         at = self.value.index.get_indexer(sessions)
         return _at(self.value, at), _at(self.threshold, at)
@@ -63,10 +63,10 @@ class Histories:
         self._market = market
         self._registry = registry
         self._values: dict[Watched, pd.Series] = {}
-        self._series: dict[tuple[Watched, Target], Series] = {}
+        self._series: dict[tuple[Watched, Target], ConditionSeries] = {}
         self._spans: dict[tuple[Watched, ...], tuple[pd.DatetimeIndex | None, pd.DatetimeIndex]] = {}
 
-    def series(self, condition: Condition) -> Series:
+    def series(self, condition: Condition) -> ConditionSeries:
         """Value and threshold of one condition; raises BadInput for a metric the registry lacks."""
         watched = (condition.metric, condition.arguments)
         key = (watched, condition.target)
@@ -74,7 +74,7 @@ class Histories:
             if watched not in self._values:
                 self._values[watched] = self._history(condition)
             value = self._values[watched]
-            self._series[key] = Series(value, threshold(value, condition.target))
+            self._series[key] = ConditionSeries(value, threshold(value, condition.target))
         return self._series[key]
 
     def _history(self, condition: Condition) -> pd.Series:
@@ -86,29 +86,31 @@ class Histories:
             return history
         return history.where(np.isfinite(history)).loc[: self._market.last_completed]
 
-    def bars(
+    def samples(
         self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
-    ) -> list[Bar]:
-        """Bars of a rule past the session `after`, oldest first, up to the first that must wait.
+    ) -> list[Sample]:
+        """Samples of a rule past the session `after`, oldest first, up to the first that must wait.
 
         `sessions` are the exchange's: with them, a session that no leg has at all is awaited too.
         Without them the sessions are those of any leg.
         """
-        return list(self.course(rule, after, sessions))
+        return list(self.sample_series(rule, after, sessions))
 
-    def course(
+    def sample_series(
         self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
-    ) -> Course:
-        """The same bars as arrays, for years of them."""
+    ) -> SampleSeries:
+        """The same samples as arrays, for years of them."""
         legs = [self.series(condition) for condition in rule.conditions]
         ready = self._ready(rule, legs, sessions)
         begin = int(ready.searchsorted(pd.Timestamp(after), side="right")) if after else 0
         index = ready[begin:]
         figures = [leg.on(index) for leg in legs]
         days = index.to_numpy().astype("datetime64[D]")
-        return Course(days, [value for value, _ in figures], [level for _, level in figures])
+        return SampleSeries(days, [value for value, _ in figures], [level for _, level in figures])
 
-    def _ready(self, rule: Rule, legs: list[Series], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
+    def _ready(
+        self, rule: Rule, legs: list[ConditionSeries], sessions: pd.DatetimeIndex | None
+    ) -> pd.DatetimeIndex:
         """Sessions up to the first that must wait for an input; found once for rules on the same metrics."""
         watched = tuple((condition.metric, condition.arguments) for condition in rule.conditions)
         found = self._spans.get(watched)
@@ -117,7 +119,7 @@ class Histories:
             found = self._spans[watched] = (sessions, index[: _waiting(legs, index)])
         return found[1]
 
-    def _sessions(self, legs: list[Series], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
+    def _sessions(self, legs: list[ConditionSeries], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
         index = pd.DatetimeIndex([])
         for leg in legs:
             index = index.union(leg.value.index)
@@ -126,7 +128,7 @@ class Histories:
         return index[index <= self._market.last_completed]
 
 
-def _waiting(legs: list[Series], index: pd.DatetimeIndex) -> int:
+def _waiting(legs: list[ConditionSeries], index: pd.DatetimeIndex) -> int:
     """Position of the first session that must wait for an input, or the length."""
     known = np.logical_and.reduce([leg.known(index) for leg in legs])
     recent = np.arange(len(index)) > len(index) - 1 - PATIENCE
@@ -134,9 +136,9 @@ def _waiting(legs: list[Series], index: pd.DatetimeIndex) -> int:
     return int(waiting[0]) if len(waiting) else len(index)
 
 
-def _at(series: pd.Series, at: npt.NDArray[np.intp]) -> Figures:
+def _at(series: pd.Series, at: npt.NDArray[np.intp]) -> FloatArray:
     """Values at positions, NaN where missing (position -1)."""
-    found: Figures = np.append(series.to_numpy(), np.nan)[at]
+    found: FloatArray = np.append(series.to_numpy(), np.nan)[at]
     return found
 
 

@@ -13,7 +13,7 @@ from bot.alerts.arguments import read_arguments
 from bot.alerts.phrases import METRIC_WORDS, NEGATIVE_WORDS
 from bot.alerts.reading import (
     LONGEST,
-    Words,
+    Tokens,
     choices,
     got_instead,
     is_amount,
@@ -35,7 +35,7 @@ _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
 
 
 @dataclass(frozen=True)
-class Found:
+class ParsedCondition:
     """A condition as read; `negative` when amounts were typed with the other sign (outflows)."""
 
     condition: Condition
@@ -43,16 +43,16 @@ class Found:
     negative: bool
 
 
-def read_condition(words: Words, registry: Mapping[str, Metric]) -> Found:
+def read_condition(tokens: Tokens, registry: Mapping[str, Metric]) -> ParsedCondition:
     """One condition from the cursor on; raises BadInput."""
     funds, known = [], fund_words(registry)
-    while words.text in known:
-        funds.append(words.take())
-    metric, negative = _metric(words, registry)
-    arguments = read_arguments(metric, funds, words, registry)
-    draft = Condition(metric.name, arguments, words.take(), Target(AMOUNT, 0.0))
-    condition = replace(draft, target=_target(words, metric, draft))
-    return Found(_mirrored(condition, metric) if negative else condition, metric, negative)
+    while tokens.text in known:
+        funds.append(tokens.take())
+    metric, negative = _metric(tokens, registry)
+    arguments = read_arguments(metric, funds, tokens, registry)
+    draft = Condition(metric.name, arguments, tokens.take(), Target(AMOUNT, 0.0))
+    condition = replace(draft, target=_target(tokens, metric, draft))
+    return ParsedCondition(_mirrored(condition, metric) if negative else condition, metric, negative)
 
 
 def fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
@@ -64,60 +64,60 @@ def fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
 def _metric_words(registry: Mapping[str, Metric]) -> dict[str, str]:
     """Other words for the metrics of this registry; a name of the registry always wins over them."""
     funds = fund_words(registry)
-    words = {**METRIC_WORDS, "/".join(funds): "ratio"} if funds else METRIC_WORDS
-    return {word: name for word, name in words.items() if name in registry and word not in registry}
+    tokens = {**METRIC_WORDS, "/".join(funds): "ratio"} if funds else METRIC_WORDS
+    return {word: name for word, name in tokens.items() if name in registry and word not in registry}
 
 
-def _metric(words: Words, registry: Mapping[str, Metric]) -> tuple[Metric, bool]:
+def _metric(tokens: Tokens, registry: Mapping[str, Metric]) -> tuple[Metric, bool]:
     """The metric that the next words name, the longest name first, and whether it counts outflows."""
     aliases = _metric_words(registry)
     for width in (3, 2, 1):
-        typed = words.ahead(width, "_")
+        typed = tokens.ahead(width, "_")
         name = typed if typed in registry else aliases.get(typed, "")
         if name:
-            words.take(width)
+            tokens.take(width)
             return registry[name], name != typed and typed in NEGATIVE_WORDS
-    raise _unknown_metric(words, registry)
+    raise _unknown_metric(tokens, registry)
 
 
-def _unknown_metric(words: Words, registry: Mapping[str, Metric]) -> BadInput:
+def _unknown_metric(tokens: Tokens, registry: Mapping[str, Metric]) -> BadInput:
     first = next(iter(registry.values())).example
-    if not words.text:
+    if not tokens.text:
         return BadInput("The rule stops where a metric is expected.", first)
     aliases = _metric_words(registry)
-    near = nearest(words.text, [*registry, *aliases])
+    near = nearest(tokens.text, [*registry, *aliases])
     if near:
         example = registry[aliases.get(near, near)].example
-        return BadInput(f"“{words.typed}” is not a metric. Did you mean {near}?", example)
-    few = likest(words.text, list(registry))
-    problem = f"“{words.typed}” is not a metric. Metrics are {choices(few, 'and')}, for instance"
+        return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
+    few = likest(tokens.text, list(registry))
+    problem = f"“{tokens.typed}” is not a metric. Metrics are {choices(few, 'and')}, for instance"
     return BadInput(f"{problem}; all of them: /help metrics.", registry[few[0]].example)
 
 
-def _target(words: Words, metric: Metric, draft: Condition) -> Target:
+def _target(tokens: Tokens, metric: Metric, draft: Condition) -> Target:
     """The target at the cursor, for the condition it completes."""
     expected = f"expected an amount such as {metric.unit.example}, or sma, high, low or pct with a number"
-    if not words.text:
+    if not tokens.text:
         raise BadInput(f"“{draft.op}” has no target; {expected}.", metric.example)
-    if is_amount(words.text):
-        return Target(AMOUNT, take_amount(words, metric, metric.example), metric.unit.symbol)
-    kind = words.text
+    if is_amount(tokens.text):
+        return Target(AMOUNT, take_amount(tokens, metric, metric.example), metric.unit.symbol)
+    kind = tokens.text
     if kind not in TARGETS:
         near = nearest(kind, TARGETS)
         ending = f". Did you mean {near}?" if near else f"; {expected}."
-        raise BadInput(f"“{words.typed}” is not a target{ending}", metric.example)
-    words.take()
+        raise BadInput(f"“{tokens.typed}” is not a target{ending}", metric.example)
+    tokens.take()
     example = str(replace(draft, target=Target(kind, TARGETS[kind])))
     if kind == "pct":
-        return Target(kind, _percentile(words, example))
-    return Target(kind, float(take_count(words, kind, 2 if kind == "sma" else 1, LONGEST, example)))
+        return Target(kind, _percentile(tokens, example))
+    return Target(kind, float(take_count(tokens, kind, 2 if kind == "sma" else 1, LONGEST, example)))
 
 
-def _percentile(words: Words, example: str) -> float:
-    match = _PERCENTILE.fullmatch(words.text)
+def _percentile(tokens: Tokens, example: str) -> float:
+    match = _PERCENTILE.fullmatch(tokens.text)
     if match is None or not 0 <= float(match[1]) <= 100:
-        raise BadInput(f"“pct” needs a percentile from 0 to 100{got_instead(words)}.", example)
-    words.take()
+        raise BadInput(f"“pct” needs a percentile from 0 to 100{got_instead(tokens)}.", example)
+    tokens.take()
     return float(match[1])
 
 

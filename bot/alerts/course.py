@@ -1,4 +1,4 @@
-"""A rule's figures over years, held as arrays: each Bar is made only when somebody asks for it."""
+"""A rule's figures over years, held as arrays: each Sample is made only when somebody asks for it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.alerts.engine import BAND_VALUES
-from bot.alerts.state import Bar, Leg
+from bot.alerts.state import ConditionValue, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Figures = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 
-class Course(Sequence[Bar]):
-    """Bars on consecutive sessions.
+class SampleSeries(Sequence[Sample]):
+    """Samples on consecutive sessions.
 
     days        sessions in order, datetime64[D]
     values      per condition its value on each session, NaN where missing
@@ -28,21 +28,21 @@ class Course(Sequence[Bar]):
     """
 
     def __init__(
-        self, days: npt.NDArray[np.datetime64], values: Sequence[Figures], thresholds: Sequence[Figures]
+        self, days: npt.NDArray[np.datetime64], values: Sequence[FloatArray], thresholds: Sequence[FloatArray]
     ) -> None:
         self.days = days
         self.values = tuple(values)
         self.thresholds = tuple(thresholds)
 
     @classmethod
-    def of(cls, bars: Iterable[Bar]) -> Course:
-        """The same bars as arrays; a Course is given back as it is."""
-        if isinstance(bars, Course):
-            return bars
-        found = list(bars)
-        legs = list(zip(*(bar.legs for bar in found), strict=True))
+    def of(cls, samples: Iterable[Sample]) -> SampleSeries:
+        """The same samples as arrays; a SampleSeries is given back as it is."""
+        if isinstance(samples, SampleSeries):
+            return samples
+        found = list(samples)
+        legs = list(zip(*(sample.legs for sample in found), strict=True))
         return cls(
-            np.array([bar.session for bar in found], dtype="datetime64[D]"),
+            np.array([sample.session for sample in found], dtype="datetime64[D]"),
             [_array(leg.value for leg in each) for each in legs],
             [_array(leg.threshold for leg in each) for each in legs],
         )
@@ -51,17 +51,20 @@ class Course(Sequence[Bar]):
         return len(self.days)
 
     @overload
-    def __getitem__(self, position: int) -> Bar: ...
+    def __getitem__(self, position: int) -> Sample: ...
     @overload
-    def __getitem__(self, position: slice) -> Course: ...
-    def __getitem__(self, position: int | slice) -> Bar | Course:
+    def __getitem__(self, position: slice) -> SampleSeries: ...
+    def __getitem__(self, position: int | slice) -> Sample | SampleSeries:
         if isinstance(position, slice):
             values = [each[position] for each in self.values]
-            return Course(self.days[position], values, [each[position] for each in self.thresholds])
+            return SampleSeries(self.days[position], values, [each[position] for each in self.thresholds])
         legs = zip(self.values, self.thresholds, strict=True)
-        return Bar(
+        return Sample(
             self.day(position),
-            tuple(Leg(_figure(value[position]), _figure(threshold[position])) for value, threshold in legs),
+            tuple(
+                ConditionValue(_figure(value[position]), _figure(threshold[position]))
+                for value, threshold in legs
+            ),
         )
 
     def day(self, position: int) -> dt.date:
@@ -73,9 +76,9 @@ class Course(Sequence[Bar]):
         """Position of the first session past `day`."""
         return int(self.days.searchsorted(np.datetime64(day), side="right"))
 
-    def known(self, leg: int) -> Flags:
+    def known(self, leg: int) -> BoolArray:
         """Per session whether a condition has both figures."""
-        found: Flags = np.isfinite(self.values[leg]) & np.isfinite(self.thresholds[leg])
+        found: BoolArray = np.isfinite(self.values[leg]) & np.isfinite(self.thresholds[leg])
         return found
 
     def distances(self, leg: int, most: int = BAND_VALUES) -> list[float]:
@@ -84,7 +87,7 @@ class Course(Sequence[Bar]):
         return found
 
 
-def _array(figures: Iterable[float | None]) -> Figures:
+def _array(figures: Iterable[float | None]) -> FloatArray:
     return np.array(list(figures), dtype="float64")  # None becomes NaN
 
 

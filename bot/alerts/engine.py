@@ -20,7 +20,7 @@ from itertools import islice
 from msgspec.structs import replace
 
 from bot.alerts.rule import ABOVE, CROSSES, Rule
-from bot.alerts.state import Bar, Event, Leg, Side, State, Status
+from bot.alerts.state import ConditionValue, Event, Sample, Side, State, Status
 
 # The default band: this share of the standard deviation (ddof=1) of metric - target ...
 BAND_SHARE = 0.25
@@ -35,7 +35,7 @@ Ops = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What judging a stretch of bars gave: the state after each judged bar, and the events."""
+    """What judging a stretch of samples gave: the state after each judged sample, and the events."""
 
     states: tuple[State, ...]
     events: tuple[Event, ...]
@@ -49,20 +49,24 @@ def directions(rule: Rule) -> tuple[Ops, ...]:
     return tuple(tuple(way if op == CROSSES else op for op in ops) for way in (">", "<"))
 
 
-def truth(ops: Ops, bar: Bar) -> bool | None:
+def truth(ops: Ops, sample: Sample) -> bool | None:
     """Whether all legs are true: one false leg makes it False, else one missing leg makes it None."""
-    answers = [_COMPARE[op](*leg.pair) if leg.pair else None for op, leg in zip(ops, bar.legs, strict=True)]
+    answers = [
+        _COMPARE[op](*leg.pair) if leg.pair else None for op, leg in zip(ops, sample.legs, strict=True)
+    ]
     if False in answers:
         return False
     return None if None in answers else True
 
 
-def bands(rule: Rule, bars: Sequence[Bar]) -> tuple[float, ...]:
+def bands(rule: Rule, samples: Sequence[Sample]) -> tuple[float, ...]:
     """Default band of each condition, in the metric's unit; 0 when it has too few values."""
-    return tuple(_band(bar.legs[index] for bar in reversed(bars)) for index in range(len(rule.conditions)))
+    return tuple(
+        _band(sample.legs[index] for sample in reversed(samples)) for index in range(len(rule.conditions))
+    )
 
 
-def _band(legs: Iterable[Leg]) -> float:
+def _band(legs: Iterable[ConditionValue]) -> float:
     """Default band of one condition, whose legs come newest first."""
     return band(list(islice((leg.pair[0] - leg.pair[1] for leg in legs if leg.pair), BAND_VALUES)))
 
@@ -72,7 +76,7 @@ def band(distances: Sequence[float]) -> float:
     return BAND_SHARE * statistics.stdev(distances) if len(distances) >= BAND_LEAST else 0.0
 
 
-def levels(rule: Rule, state: State, ops: Ops, legs: Sequence[Leg]) -> tuple[float | None, ...]:
+def levels(rule: Rule, state: State, ops: Ops, legs: Sequence[ConditionValue]) -> tuple[float | None, ...]:
     """R of each condition for one side; None where the leg is missing."""
     return tuple(
         _level(rule, op, band, leg.pair[1]) if leg.pair else None
@@ -86,7 +90,7 @@ def _level(rule: Rule, op: str, band: float, threshold: float) -> float:
     return threshold - band if op in ABOVE else threshold + band
 
 
-def _is_back(op: str, leg: Leg, level: float | None) -> bool:
+def _is_back(op: str, leg: ConditionValue, level: float | None) -> bool:
     """Whether one leg is back far enough to re-arm the rule."""
     if leg.pair is None or level is None:
         return False
@@ -96,66 +100,68 @@ def _is_back(op: str, leg: Leg, level: float | None) -> bool:
     return value > threshold if level == threshold else value >= level
 
 
-def start(rule: Rule, bars: Sequence[Bar], created: dt.date, given: tuple[float, ...] | None = None) -> State:
-    """State of a rule made now, after the sessions in `bars`; nothing is told.
+def start(
+    rule: Rule, samples: Sequence[Sample], created: dt.date, given: tuple[float, ...] | None = None
+) -> State:
+    """State of a rule made now, after the sessions in `samples`; nothing is told.
 
     Already true (by the last session that can say): it counts as fired and waits to re-arm;
-    otherwise, inside the band too, it is armed. `created` is the mark when there are no bars.
+    otherwise, inside the band too, it is armed. `created` is the mark when there are no samples.
     An edited or resumed rule starts afresh in the same way. `given` are bands known beforehand.
     """
     return State(
-        session=bars[-1].session if bars else created,
-        bands=bands(rule, bars) if given is None else given,
-        sides=tuple(Side(Status.FIRED) if _was_true(ops, bars) else Side() for ops in directions(rule)),
-        values=tuple(_last_value(bars, index) for index in range(len(rule.conditions))),
+        session=samples[-1].session if samples else created,
+        bands=bands(rule, samples) if given is None else given,
+        sides=tuple(Side(Status.FIRED) if _was_true(ops, samples) else Side() for ops in directions(rule)),
+        values=tuple(_last_value(samples, index) for index in range(len(rule.conditions))),
     )
 
 
-def _was_true(ops: Ops, bars: Sequence[Bar]) -> bool:
-    answers = (truth(ops, bar) for bar in reversed(bars))
+def _was_true(ops: Ops, samples: Sequence[Sample]) -> bool:
+    answers = (truth(ops, sample) for sample in reversed(samples))
     return next((answer for answer in answers if answer is not None), False)
 
 
-def _last_value(bars: Sequence[Bar], index: int) -> float | None:
-    pairs = (bar.legs[index].pair for bar in reversed(bars))
+def _last_value(samples: Sequence[Sample], index: int) -> float | None:
+    pairs = (sample.legs[index].pair for sample in reversed(samples))
     return next((pair[0] for pair in pairs if pair), None)
 
 
-def step(rule: Rule, state: State, bar: Bar) -> tuple[State, Event | None]:
+def step(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]:
     """Judge one session: the state after it, and at most one event.
 
     Sessions up to the mark or past `until`, and every session of a rule that is done, change nothing.
     """
-    if state.done or bar.session <= state.session or (rule.until and bar.session > rule.until):
+    if state.done or sample.session <= state.session or (rule.until and sample.session > rule.until):
         return state, None
     ways = directions(rule)
-    answers = tuple(truth(ops, bar) for ops in ways)
+    answers = tuple(truth(ops, sample) for ops in ways)
     if all(answer is None for answer in answers):
-        return replace(state, session=bar.session, legs=tuple(leg.plain for leg in bar.legs)), None
+        return replace(state, session=sample.session, legs=tuple(leg.plain for leg in sample.legs)), None
     turned = tuple(
-        _turn(rule, state, side, ops, bar, answer)
+        _turn(rule, state, side, ops, sample, answer)
         for side, ops, answer in zip(state.sides, ways, answers, strict=True)
     )
-    return _tell(rule, state, bar, answers, turned)
+    return _tell(rule, state, sample, answers, turned)
 
 
-def _turn(rule: Rule, state: State, side: Side, ops: Ops, bar: Bar, answer: bool | None) -> Side:
+def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer: bool | None) -> Side:
     """The side after this session, cooldown aside."""
     if answer is None:
         return side
     if side.status is Status.FIRED:
-        back = map(_is_back, ops, bar.legs, levels(rule, state, ops, bar.legs))
+        back = map(_is_back, ops, sample.legs, levels(rule, state, ops, sample.legs))
         return Side() if any(back) else side
     if not answer:
         return Side()
     count = side.count + 1
     if count < rule.confirm:
         return Side(Status.CONFIRMING, count)
-    return Side(Status.FIRED, since=bar.session)
+    return Side(Status.FIRED, since=sample.session)
 
 
 def _tell(
-    rule: Rule, before: State, bar: Bar, answers: tuple[bool | None, ...], turned: tuple[Side, ...]
+    rule: Rule, before: State, sample: Sample, answers: tuple[bool | None, ...], turned: tuple[Side, ...]
 ) -> tuple[State, Event | None]:
     """The state with the sides as they turned; a fire becomes an event, held back while the rule is cooling.
 
@@ -167,48 +173,57 @@ def _tell(
     sides = list(turned)
     for index, (old, new, answer) in enumerate(zip(before.sides, turned, answers, strict=True)):
         if new.status is Status.FIRED and old.status is not Status.FIRED:
-            event = _event(rule, before, bar, index, new, muted=muted)
+            event = _event(rule, before, sample, index, new, muted=muted)
             sides[index] = replace(new, held=True) if muted else new
             cooling = cooling if muted else rule.cooldown
         elif new.held and not muted and answer is not None:
-            event = _event(rule, before, bar, index, new, kind="still") if answer else event
+            event = _event(rule, before, sample, index, new, kind="still") if answer else event
             sides[index] = replace(new, held=False)
-    values = tuple(leg.pair[0] if leg.pair else old for leg, old in zip(bar.legs, before.values, strict=True))
+    values = tuple(
+        leg.pair[0] if leg.pair else old for leg, old in zip(sample.legs, before.values, strict=True)
+    )
     after = State(
-        session=bar.session,
+        session=sample.session,
         bands=before.bands,
         sides=tuple(sides),
         values=values,
         cooling=cooling,
         done=event is not None and event.done,
-        legs=tuple(leg.plain for leg in bar.legs),
+        legs=tuple(leg.plain for leg in sample.legs),
     )
     return after, event
 
 
 def _event(
-    rule: Rule, before: State, bar: Bar, index: int, side: Side, *, kind: str = "fired", muted: bool = False
+    rule: Rule,
+    before: State,
+    sample: Sample,
+    index: int,
+    side: Side,
+    *,
+    kind: str = "fired",
+    muted: bool = False,
 ) -> Event:
     ops = directions(rule)[index]
     return Event(
         kind=kind,
-        session=bar.session,
+        session=sample.session,
         ops=ops,
-        legs=bar.legs,
-        levels=levels(rule, before, ops, bar.legs),
+        legs=sample.legs,
+        levels=levels(rule, before, ops, sample.legs),
         previous=before.values,
-        since=side.since or bar.session,
+        since=side.since or sample.session,
         muted=muted,
         done=rule.once and kind == "fired",
     )
 
 
-def judge(rule: Rule, state: State, bars: Iterable[Bar]) -> Run:
-    """Step through bars in order; the states and events of those that were not judged before."""
+def judge(rule: Rule, state: State, samples: Iterable[Sample]) -> Run:
+    """Step through samples in order; the states and events of those that were not judged before."""
     states: list[State] = []
     events: list[Event] = []
-    for bar in bars:
-        after, event = step(rule, state, bar)
+    for sample in samples:
+        after, event = step(rule, state, sample)
         if after is not state:
             states.append(after)
         if event:

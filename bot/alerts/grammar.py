@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from bot.alerts.condition import TARGETS, Found, read_condition
-from bot.alerts.phrases import METRIC_WORDS
-from bot.alerts.phrases import words as split
+from bot.alerts.condition import TARGETS, ParsedCondition, read_condition
+from bot.alerts.phrases import METRIC_WORDS, tokenize
 from bot.alerts.reading import (
     AMOUNT_UNITS,
     COUNT_UNITS,
-    Words,
+    Tokens,
     choices,
     got_instead,
     is_amount,
@@ -48,7 +47,7 @@ MOST_CONDITIONS = 5
 MOST_SESSIONS = 250  # of confirm and cooldown: a year
 
 # A reader of one option: the words behind its name, what it belongs to, an example that works.
-Option = Callable[[Words, Found, str], Any]
+Option = Callable[[Tokens, ParsedCondition, str], Any]
 
 
 def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
@@ -56,17 +55,17 @@ def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
     example = next(iter(registry.values())).example
     if len(text) > MOST_CHARACTERS:
         raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.", example)
-    words = Words(split(text))
-    if not words.text:
+    tokens = Tokens(tokenize(text))
+    if not tokens.text:
         raise BadInput("A rule needs a metric, a comparison and a target.", example)
-    found = [read_condition(words, registry)]
-    while words.text == "and":
-        words.take()
-        found.append(read_condition(words, registry))
+    found = [read_condition(tokens, registry)]
+    while tokens.text == "and":
+        tokens.take()
+        found.append(read_condition(tokens, registry))
     if len(found) > MOST_CONDITIONS:
         raise BadInput(f"A rule has at most {MOST_CONDITIONS} conditions, not {len(found)}.", example)
     bare = Rule(tuple(each.condition for each in found))
-    rule = replace(bare, **_options(words, bare, found[0], registry))
+    rule = replace(bare, **_options(tokens, bare, found[0], registry))
     _fit_together(rule)
     if len(str(rule)) > MOST_CHARACTERS:
         raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
@@ -78,13 +77,13 @@ def grammar_words(registry: Mapping[str, Metric]) -> frozenset[str]:
     parameters = [p for metric in registry.values() for p in metric.parameters if p.kind != "fund"]
     names = {*registry, *METRIC_WORDS, *(choice for p in parameters for choice in p.choices)}
     parts = {part for name in names for part in name.split("_")}
-    words = {"and", *OPS, *_OPTIONS, *TARGETS, *COUNT_UNITS, *AMOUNT_UNITS, *WINDOW_WORDS}
-    return frozenset(names | parts | words)
+    tokens = {"and", *OPS, *_OPTIONS, *TARGETS, *COUNT_UNITS, *AMOUNT_UNITS, *WINDOW_WORDS}
+    return frozenset(names | parts | tokens)
 
 
 def is_plain(word: str) -> bool:
     """Whether a rule's reader takes a word as it is, and no friendly spelling changes it."""
-    return [item.text for item in split(word)] == [word.lower()]
+    return [item.text for item in tokenize(word)] == [word.lower()]
 
 
 def _fit_together(rule: Rule) -> None:
@@ -96,39 +95,41 @@ def _fit_together(rule: Rule) -> None:
         raise BadInput(problem, str(replace(rule, silent=False)))
 
 
-def _options(words: Words, bare: Rule, first: Found, registry: Mapping[str, Metric]) -> dict[str, Any]:
+def _options(
+    tokens: Tokens, bare: Rule, first: ParsedCondition, registry: Mapping[str, Metric]
+) -> dict[str, Any]:
     """Options up to the end of the words; `bare` is the rule without them."""
     options: dict[str, Any] = {}
-    while words.text:
-        name = words.text
+    while tokens.text:
+        name = tokens.text
         if name not in _OPTIONS:
             if name == "and" and options:
-                example = _reordered(words, bare, options, registry)
+                example = _reordered(tokens, bare, options, registry)
                 raise BadInput("Conditions come before options.", example)
-            raise _unknown(words, bare)
+            raise _unknown(tokens, bare)
         if name in options:
             raise BadInput(f"“{name}” is given twice.", _example(name, bare))
-        words.take()
+        tokens.take()
         if name == "rearm" and (reason := _no_rearm(bare)):
             raise BadInput(reason, str(bare))
-        options[name] = _OPTIONS[name](words, first, _example(name, bare))
+        options[name] = _OPTIONS[name](tokens, first, _example(name, bare))
     return options
 
 
-def _reordered(words: Words, bare: Rule, options: Mapping[str, Any], registry: Mapping[str, Metric]) -> str:
+def _reordered(tokens: Tokens, bare: Rule, options: Mapping[str, Any], registry: Mapping[str, Metric]) -> str:
     """The rule with its options behind the condition at the cursor; without that one where it is no rule."""
     typed = str(replace(bare, **options)).removeprefix(str(bare))
     try:
-        return str(parse_rule(f"{bare} {words.rest}{typed}", registry))
+        return str(parse_rule(f"{bare} {tokens.rest}{typed}", registry))
     except BadInput:
         return _example("confirm", bare)
 
 
-def _unknown(words: Words, bare: Rule) -> BadInput:
+def _unknown(tokens: Tokens, bare: Rule) -> BadInput:
     """The error for a word that is neither `and` nor an option."""
-    near = nearest(words.text, ["and", *_OPTIONS])
+    near = nearest(tokens.text, ["and", *_OPTIONS])
     example = _example(near if near in _OPTIONS else "confirm", bare)
-    problem = f"“{words.typed}” is not understood after “{words.before}”"
+    problem = f"“{tokens.typed}” is not understood after “{tokens.before}”"
     if near:
         return BadInput(f"{problem}. Did you mean {near}?", example)
     return BadInput(f"{problem}; expected {choices(['and', *_OPTIONS])}.", example)
@@ -159,19 +160,19 @@ def _no_rearm(bare: Rule) -> str:
     return ""
 
 
-def _confirm(words: Words, _: Found, example: str) -> int:
-    return take_count(words, "confirm", 1, MOST_SESSIONS, example)
+def _confirm(tokens: Tokens, _: ParsedCondition, example: str) -> int:
+    return take_count(tokens, "confirm", 1, MOST_SESSIONS, example)
 
 
-def _cooldown(words: Words, _: Found, example: str) -> int:
-    return take_count(words, "cooldown", 1, MOST_SESSIONS, example)
+def _cooldown(tokens: Tokens, _: ParsedCondition, example: str) -> int:
+    return take_count(tokens, "cooldown", 1, MOST_SESSIONS, example)
 
 
-def _rearm(words: Words, first: Found, example: str) -> float:
+def _rearm(tokens: Tokens, first: ParsedCondition, example: str) -> float:
     """The level, which lies where the condition is false."""
-    if not is_amount(words.text):
-        raise BadInput(f"“rearm” needs an amount{got_instead(words)}.", example)
-    amount = take_amount(words, first.metric, example)
+    if not is_amount(tokens.text):
+        raise BadInput(f"“rearm” needs an amount{got_instead(tokens)}.", example)
+    amount = take_amount(tokens, first.metric, example)
     level = -amount or 0.0 if first.negative else amount
     target, above = first.condition.target, first.condition.op in ABOVE
     if level >= target.value if above else level <= target.value:
@@ -180,19 +181,19 @@ def _rearm(words: Words, first: Found, example: str) -> float:
     return level
 
 
-def _until(words: Words, _: Found, example: str) -> dt.date:
-    if not words.text:
+def _until(tokens: Tokens, _: ParsedCondition, example: str) -> dt.date:
+    if not tokens.text:
         raise BadInput("“until” needs a date written YYYY-MM-DD.", example)
     try:
-        return parse_date(words.take())
+        return parse_date(tokens.take())
     except BadInput as err:
         raise BadInput(err.sentence, example) from None
 
 
-def _note(words: Words, _: Found, example: str) -> str:
-    if not words.is_quoted:
+def _note(tokens: Tokens, _: ParsedCondition, example: str) -> str:
+    if not tokens.is_quoted:
         raise BadInput("“note” needs its text in quotes.", example)
-    return words.take()
+    return tokens.take()
 
 
 def _flag(*_: object) -> bool:

@@ -63,7 +63,7 @@ _TOKEN = re.compile(r"[<>]=?|[^\s<>]+")
 
 
 @dataclass(frozen=True)
-class Word:
+class Token:
     """One word of a rule: `text` in lower case, `typed` as it came.
 
     A quoted note is one word; its text is QUOTE, which no typed word can be.
@@ -73,13 +73,13 @@ class Word:
     typed: str
 
 
-def words(text: str) -> list[Word]:
+def tokenize(text: str) -> list[Token]:
     """The words of a rule, friendly spellings replaced; quoted text stays as it is."""
-    found: list[Word] = []
+    found: list[Token] = []
     position = 0
     for quote in _QUOTED.finditer(text):
         found += _plain(text[position : quote.start()])
-        found.append(Word(QUOTE, plain_note(quote[1])))
+        found.append(Token(QUOTE, plain_note(quote[1])))
         position = quote.end()
     return found + _plain(text[position:])
 
@@ -95,7 +95,7 @@ def _is_unseen(letter: str) -> bool:
     return (category == "Cf" and letter != _JOINER) or (category == "Cc" and not letter.isspace())
 
 
-def _plain(text: str) -> list[Word]:
+def _plain(text: str) -> list[Token]:
     for pattern, meaning in PHRASES:
         text = pattern.sub(meaning, text)
-    return [Word(token.lower(), token) for token in _TOKEN.findall(text)]
+    return [Token(token.lower(), token) for token in _TOKEN.findall(text)]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bot.alerts.phrases import QUOTE, Word
+from bot.alerts.phrases import QUOTE, Token
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,27 +21,27 @@ _AMOUNT_START = re.compile(r"[-+\u2212]?\$?[-+\u2212]?[0-9.]")
 AMOUNT_UNITS = frozenset(["k", "m", "mn", "b", "bn", "%", "percent", "pct", "pp", "pts", "points", "x"])
 
 
-class Words:
+class Tokens:
     """A cursor over the words of a rule."""
 
-    def __init__(self, words: Sequence[Word]) -> None:
-        self._words = words
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tokens
         self._position = 0
 
     @property
     def text(self) -> str:
         """The word at the cursor in lower case, "" at the end."""
-        return self._words[self._position].text if self._position < len(self._words) else ""
+        return self._tokens[self._position].text if self._position < len(self._tokens) else ""
 
     @property
     def typed(self) -> str:
         """The word at the cursor as it was typed, "" at the end."""
-        return self._words[self._position].typed if self._position < len(self._words) else ""
+        return self._tokens[self._position].typed if self._position < len(self._tokens) else ""
 
     @property
     def rest(self) -> str:
         """The words from the cursor on, in lower case."""
-        return " ".join(word.text for word in self._words[self._position :])
+        return " ".join(word.text for word in self._tokens[self._position :])
 
     @property
     def is_quoted(self) -> bool:
@@ -51,17 +51,17 @@ class Words:
     @property
     def before(self) -> str:
         """The word before the cursor as it was typed, "" at the start."""
-        return self._words[self._position - 1].typed if self._position else ""
+        return self._tokens[self._position - 1].typed if self._position else ""
 
     def ahead(self, width: int, joint: str = " ") -> str:
         """The next `width` words in lower case, joined; "" when there are fewer."""
-        words = self._words[self._position : self._position + width]
-        return joint.join(word.text for word in words) if len(words) == width else ""
+        tokens = self._tokens[self._position : self._position + width]
+        return joint.join(word.text for word in tokens) if len(tokens) == width else ""
 
     def take(self, width: int = 1) -> str:
         """Move on; the last word passed, as it was typed."""
         self._position += width
-        return self._words[self._position - 1].typed
+        return self._tokens[self._position - 1].typed
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -74,9 +74,9 @@ def likest(word: str, known: Sequence[str], count: int = 3) -> list[str]:
     return difflib.get_close_matches(word, known, n=count, cutoff=0.3) or list(known[:count])
 
 
-def got_instead(words: Words) -> str:
+def got_instead(tokens: Tokens) -> str:
     """Ending of a message: the word that stands where another was needed, nothing at the end."""
-    return f", not “{words.typed}”" if words.text else ""
+    return f", not “{tokens.typed}”" if tokens.text else ""
 
 
 def choices(words: Sequence[str], last: str = "or") -> str:
@@ -90,15 +90,15 @@ def read_count(text: str, low: int, high: int) -> int | None:
     return int(match[1]) if match and low <= int(match[1]) <= high else None
 
 
-def take_count(words: Words, name: str, low: int, high: int, example: str) -> int:
+def take_count(tokens: Tokens, name: str, low: int, high: int, example: str) -> int:
     """Number of sessions after the word `name`; raises BadInput with `example`."""
-    count = read_count(words.text, low, high)
+    count = read_count(tokens.text, low, high)
     if count is None:
         needs = f"“{name}” needs a number of sessions from {low} to {high}"
-        raise BadInput(f"{needs}{got_instead(words)}.", example)
-    words.take()
-    if words.text in COUNT_UNITS:
-        words.take()
+        raise BadInput(f"{needs}{got_instead(tokens)}.", example)
+    tokens.take()
+    if tokens.text in COUNT_UNITS:
+        tokens.take()
     return count
 
 
@@ -107,11 +107,11 @@ def is_amount(text: str) -> bool:
     return _AMOUNT_START.match(text) is not None
 
 
-def take_amount(words: Words, metric: Metric, example: str) -> float:
+def take_amount(tokens: Tokens, metric: Metric, example: str) -> float:
     """Amount in the metric's unit; raises BadInput with `example`."""
-    amount = words.take()
-    while words.text in AMOUNT_UNITS:
-        amount += f" {words.take()}"
+    amount = tokens.take()
+    while tokens.text in AMOUNT_UNITS:
+        amount += f" {tokens.take()}"
     try:
         return metric.unit.parse(amount)
     except BadInput as err:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.engine import judge
 from bot.alerts.rule import JsonStruct
-from bot.alerts.state import Bar, Event, Leg, State
+from bot.alerts.state import ConditionValue, Event, Sample, State
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Rule
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Of the larger of value, threshold and band; the storage takes figures this close for the same.
 JITTER = 1e-5
 
-Legs = tuple[Leg, ...]
+ConditionValues = tuple[ConditionValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Revision(JsonStruct, frozen=True):
     """
 
     since: dt.date
-    before: Legs
-    after: Legs
-    event: Legs
+    before: ConditionValues
+    after: ConditionValues
+    event: ConditionValues
 
     @classmethod
     def between(cls, states: Sequence[State], replayed: Replay, event: Event) -> Revision:
@@ -68,13 +68,13 @@ class Revision(JsonStruct, frozen=True):
 
 
 def replay(
-    rule: Rule, states: Sequence[State], bars: Sequence[Bar], stored: Sequence[Event]
+    rule: Rule, states: Sequence[State], samples: Sequence[Sample], stored: Sequence[Event]
 ) -> Replay | None:
     """Evaluate revised sessions again; None when no input was revised.
 
     states  the stored ones, oldest first: the first is the state before the sessions that can be
             replayed, the last the current one, whose session is the mark
-    bars    the rule's bars on today's data, from after the first state on; those past the mark are
+    samples    the rule's samples on today's data, from after the first state on; those past the mark are
             left to `judge`, which goes on from the last state of the Replay
     stored  the rule's events of these sessions that are in force, muted ones too
 
@@ -84,31 +84,37 @@ def replay(
     first = max((index for index, state in enumerate(states) if not state.legs), default=0)
     states = states[first:]
     then = {state.session: state for state in states[1:]}
-    now = {bar.session: bar for bar in bars if states[0].session < bar.session <= states[-1].session}
+    now = {
+        sample.session: sample
+        for sample in samples
+        if states[0].session < sample.session <= states[-1].session
+    }
     merged = (_merged(session, then.get(session), now.get(session)) for session in sorted(then | now))
-    evaluated = [bar for bar in merged if bar is not None]
+    evaluated = [sample for sample in merged if sample is not None]
     revised = (
-        bar.session for bar in evaluated if bar.session not in then or bar.legs != then[bar.session].legs
+        sample.session
+        for sample in evaluated
+        if sample.session not in then or sample.legs != then[sample.session].legs
     )
     since = next(revised, None)
     if since is None:
         return None
     before = next(state for state in reversed(states) if state.session < since)
-    run = judge(rule, before, [bar for bar in evaluated if bar.session >= since])
+    run = judge(rule, before, [sample for sample in evaluated if sample.session >= since])
     return _compared(since, run.states, run.events, [event for event in stored if event.session >= since])
 
 
-def _merged(session: dt.date, then: State | None, now: Bar | None) -> Bar | None:
+def _merged(session: dt.date, then: State | None, now: Sample | None) -> Sample | None:
     """The figures that count for a session; None when it has none now and was not evaluated then."""
     if then is None:
         return now if now and any(leg.pair for leg in now.legs) else None
     if now is None:
-        return Bar(session, then.legs)
+        return Sample(session, then.legs)
     legs = zip(then.legs, now.legs, then.bands, strict=True)
-    return Bar(session, tuple(_merged_leg(*leg) for leg in legs))
+    return Sample(session, tuple(_merged_leg(*leg) for leg in legs))
 
 
-def _merged_leg(then: Leg, now: Leg, band: float) -> Leg:
+def _merged_leg(then: ConditionValue, now: ConditionValue, band: float) -> ConditionValue:
     """The leg of now where it differs by more than JITTER, otherwise the one that was evaluated."""
     if now.pair is None:
         return then

@@ -1,4 +1,4 @@
-"""What the engine sees, remembers and reports: Bar, State and Event, with their JSON.
+"""What the engine sees, remembers and reports: Sample, State and Event, with their JSON.
 
 A figure is missing when it is None, NaN or infinite. State and Event survive JSON exactly.
 """
@@ -21,7 +21,7 @@ class Status(StrEnum):
     FIRED = "fired"
 
 
-class Leg(JsonStruct, frozen=True):
+class ConditionValue(JsonStruct, frozen=True):
     """One condition's figures on one session, in the metric's unit."""
 
     value: float | None
@@ -37,19 +37,19 @@ class Leg(JsonStruct, frozen=True):
         return None
 
     @property
-    def plain(self) -> Leg:
+    def plain(self) -> ConditionValue:
         """The leg with None for each figure that is NaN or infinite: equal to itself, and fit for JSON."""
         if self.pair is not None:
             return self
-        return Leg(_finite(self.value), _finite(self.threshold))
+        return ConditionValue(_finite(self.value), _finite(self.threshold))
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class Sample:
     """What a rule is judged on: one completed session, one leg per condition."""
 
     session: dt.date
-    legs: tuple[Leg, ...]
+    legs: tuple[ConditionValue, ...]
 
 
 class Side(JsonStruct, frozen=True):
@@ -84,7 +84,7 @@ class State(JsonStruct, frozen=True):
     values: tuple[float | None, ...]
     cooling: int = 0
     done: bool = False
-    legs: tuple[Leg, ...] = ()
+    legs: tuple[ConditionValue, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -114,7 +114,7 @@ class Event(JsonStruct, frozen=True):
     kind: str
     session: dt.date
     ops: tuple[str, ...]
-    legs: tuple[Leg, ...]
+    legs: tuple[ConditionValue, ...]
     levels: tuple[float | None, ...]
     previous: tuple[float | None, ...]
     since: dt.date

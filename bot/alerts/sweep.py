@@ -1,7 +1,7 @@
-"""The engine's step over years: bars at which nothing can turn are passed over.
+"""The engine's step over years: samples at which nothing can turn are passed over.
 
-What `judge` gives bar by bar, in a small part of its time. Where a side could turn is found for all
-bars at once; `step` judges those bars, and what the others would have left in the state is put there.
+What `judge` gives sample by sample, in a small part of its time. Where a side could turn is found for all
+samples at once; `step` judges those samples, and what the others would have left in the state is put there.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bot.alerts.rule import ABOVE
 from bot.alerts.state import Event, Side, State, Status
 
 if TYPE_CHECKING:
-    from bot.alerts.course import Course, Figures, Flags
+    from bot.alerts.course import BoolArray, FloatArray, SampleSeries
     from bot.alerts.rule import Rule
 
-_COMPARE: dict[str, Callable[[Figures, Figures], Flags]] = {
+_COMPARE: dict[str, Callable[[FloatArray, FloatArray], BoolArray]] = {
     ">": operator.gt,
     "<": operator.lt,
     ">=": operator.ge,
@@ -34,14 +34,14 @@ _COMPARE: dict[str, Callable[[Figures, Figures], Flags]] = {
 Positions = npt.NDArray[np.intp]
 
 
-def _from_each(flags: Flags) -> Positions:
+def _from_each(flags: BoolArray) -> Positions:
     """For each position the first flagged one from there on; the length where none follows."""
     count = len(flags)
     first: Positions = np.minimum.accumulate(np.where(flags, np.arange(count), count)[::-1])
     return first[::-1]
 
 
-def _up_to_each(flags: Flags) -> Positions:
+def _up_to_each(flags: BoolArray) -> Positions:
     """For each position the last flagged one up to it; -1 where there is none."""
     found: Positions = np.maximum.accumulate(np.where(flags, np.arange(len(flags)), -1))
     return found
@@ -50,9 +50,9 @@ def _up_to_each(flags: Flags) -> Positions:
 class _Turns:
     """For each position the first one from there on at which one side could turn, by its status."""
 
-    def __init__(self, rule: Rule, ops: Ops, bands: tuple[float, ...], course: Course) -> None:
-        true, self.answered = _answers(ops, course)
-        legs = zip(ops, bands, course.values, course.thresholds, strict=True)
+    def __init__(self, rule: Rule, ops: Ops, bands: tuple[float, ...], series: SampleSeries) -> None:
+        true, self.answered = _answers(ops, series)
+        legs = zip(ops, bands, series.values, series.thresholds, strict=True)
         back = reduce(operator.or_, (_may_be_back(rule, *leg) for leg in legs))
         self._next = {
             Status.ARMED: _from_each(true),
@@ -65,23 +65,23 @@ class _Turns:
         return int(self._next[side.status][position])
 
 
-def answered(rule: Rule, course: Course) -> Flags:
+def answered(rule: Rule, series: SampleSeries) -> BoolArray:
     """Per session whether any side of the rule is true or false there."""
-    return reduce(operator.or_, (_answers(ops, course)[1] for ops in directions(rule)))
+    return reduce(operator.or_, (_answers(ops, series)[1] for ops in directions(rule)))
 
 
-def _answers(ops: Ops, course: Course) -> tuple[Flags, Flags]:
+def _answers(ops: Ops, series: SampleSeries) -> tuple[BoolArray, BoolArray]:
     """Per session whether one side is true, and whether it is true or false."""
-    true = np.ones(len(course), dtype=bool)
-    false = np.zeros(len(course), dtype=bool)
+    true = np.ones(len(series), dtype=bool)
+    false = np.zeros(len(series), dtype=bool)
     for leg, op in enumerate(ops):
-        known, holds = course.known(leg), _COMPARE[op](course.values[leg], course.thresholds[leg])
+        known, holds = series.known(leg), _COMPARE[op](series.values[leg], series.thresholds[leg])
         true &= known & holds
         false |= known & ~holds
     return true, true | false
 
 
-def _may_be_back(rule: Rule, op: str, band: float, value: Figures, threshold: Figures) -> Flags:
+def _may_be_back(rule: Rule, op: str, band: float, value: FloatArray, threshold: FloatArray) -> BoolArray:
     """Per session whether a leg is at its re-arm level or past it; the step says whether that is enough."""
     above = op in ABOVE
     level = threshold - band if above else threshold + band
@@ -91,15 +91,15 @@ def _may_be_back(rule: Rule, op: str, band: float, value: Figures, threshold: Fi
 
 
 class _Sweep:
-    """One rule over one Course; bands stay as they are in the state it begins with."""
+    """One rule over one SampleSeries; bands stay as they are in the state it begins with."""
 
-    def __init__(self, rule: Rule, state: State, course: Course) -> None:
-        self._course = course
-        self._turns = [_Turns(rule, ops, state.bands, course) for ops in directions(rule)]
+    def __init__(self, rule: Rule, state: State, series: SampleSeries) -> None:
+        self._course = series
+        self._turns = [_Turns(rule, ops, state.bands, series) for ops in directions(rule)]
         judged = reduce(operator.or_, (turns.answered for turns in self._turns))
         self._before = np.append(0, np.cumsum(judged))  # how many were judged before each position
-        self._judged = np.append(np.flatnonzero(judged), len(course))
-        self._known = [_up_to_each(judged & course.known(leg)) for leg in range(len(course.values))]
+        self._judged = np.append(np.flatnonzero(judged), len(series))
+        self._known = [_up_to_each(judged & series.known(leg)) for leg in range(len(series.values))]
 
     def following(self, state: State, position: int) -> int:
         """The first position from `position` on that has to be judged; the length where none has."""
@@ -112,16 +112,16 @@ class _Sweep:
         return first
 
     def passed(self, state: State, begin: int, end: int) -> State:
-        """The state after the bars from `begin` up to before `end`, at which nothing turns."""
+        """The state after the samples from `begin` up to before `end`, at which nothing turns."""
         if begin == end:
             return state
-        bar = self._course[end - 1]
+        sample = self._course[end - 1]
         return replace(
             state,
-            session=bar.session,
+            session=sample.session,
             cooling=max(state.cooling - int(self._before[end] - self._before[begin]), 0),
             values=tuple(self._last(leg, begin, end, old) for leg, old in enumerate(state.values)),
-            legs=bar.legs,
+            legs=sample.legs,
         )
 
     def _last(self, leg: int, begin: int, end: int, old: float | None) -> float | None:
@@ -129,19 +129,19 @@ class _Sweep:
         return float(self._course.values[leg][last]) if last >= begin else old
 
 
-def sweep(rule: Rule, state: State, course: Course) -> tuple[State, tuple[Event, ...]]:
-    """The last state and all events of `judge` over the same bars."""
-    if not len(course):
+def judge_series(rule: Rule, state: State, series: SampleSeries) -> tuple[State, tuple[Event, ...]]:
+    """The last state and all events of `judge` over the same samples."""
+    if not len(series):
         return state, ()
-    position = course.after(state.session)
-    end = course.after(rule.until or dt.date.max)
+    position = series.after(state.session)
+    end = series.after(rule.until or dt.date.max)
     events: list[Event] = []
-    swept = _Sweep(rule, state, course)
+    swept = _Sweep(rule, state, series)
     while position < end and not state.done:
         following = min(swept.following(state, position), end)
         state = swept.passed(state, position, following)
         if following < end:
-            state, event = step(rule, state, course[following])
+            state, event = step(rule, state, series[following])
             events += [event] if event else []
         position = following + 1
     return state, tuple(events)

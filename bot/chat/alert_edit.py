@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import fields, replace
 
 from bot.alerts.grammar import parse_rule
-from bot.alerts.phrases import words
+from bot.alerts.phrases import tokenize
 from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule, Target
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
@@ -158,7 +158,7 @@ def edited_rule(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
         return _without(rule, off[1].lower())
     leg = _LEG.fullmatch(text.strip())
     change = leg[2] if leg else text
-    first = next((word.text for word in words(change)), "")
+    first = next((token.text for token in tokenize(change)), "")
     if leg or first in OPS:
         return _checked(_compared(rule, int(leg[1]) if leg else 0, change, registry), registry)
     if first in _DEFAULTS:
@@ -205,7 +205,7 @@ def _compared(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric])
 def _amended(old: Condition, change: str, example: str, registry: Mapping[str, Metric]) -> str:
     """The change as it was probably meant: the example's, or the typed number in the metric's unit."""
     unit, number = registry[old.metric].unit, _NUMBER.search(change)
-    op = next((word.text for word in words(change) if word.text in OPS), old.op)
+    op = next((token.text for token in tokenize(change) if token.text in OPS), old.op)
     amount = number[0] if number else "no number"
     behind = example.removeprefix(f"{old.subject} ")
     meant = (behind if amount in behind else "", f"{op} {amount}{unit.symbol}", f"{op} {unit.example}")
@@ -242,10 +242,10 @@ def _moved(rule: Rule, old: Condition, new: Condition) -> float | None:
 
 def _with_options(rule: Rule, condition: Condition, change: str, registry: Mapping[str, Metric]) -> Rule:
     """The rule with the options that the words name."""
-    named = {word.text for word in words(change)} & set(_DEFAULTS)
+    named = {token.text for token in tokenize(change)} & set(_DEFAULTS)
     if not named:
         return rule
-    before = condition.subject if words(change)[0].text in OPS else str(Rule(rule.conditions))
+    before = condition.subject if tokenize(change)[0].text in OPS else str(Rule(rule.conditions))
     try:
         read = parse_rule(f"{before} {change}", registry)
     except BadInput as error:

@@ -10,7 +10,7 @@ from bot.alerts.view import Life
 
 if TYPE_CHECKING:
     from bot.alerts.replay import Revision
-    from bot.alerts.state import Bar, Event, State
+    from bot.alerts.state import Event, Sample, State
     from bot.alerts.view import AlertView
     from storage.alerts import StoredAlert
 
@@ -70,7 +70,7 @@ class EvaluationResult:
 
     snapshot: AlertSnapshot
     alert: AlertView | None = None
-    bars: Sequence[Bar] = ()
+    samples: Sequence[Sample] = ()
     states: tuple[State, ...] = ()
     events: tuple[AlertEvent, ...] = ()
     expired: bool = False

@@ -13,7 +13,7 @@ from bot.alerts.bars import PATIENCE
 from bot.alerts.engine import judge
 from bot.alerts.replay import Revision, replay
 from bot.alerts.rule import Condition, Rule
-from bot.alerts.state import Bar, State
+from bot.alerts.state import Sample, State
 from bot.alerts.view import AlertView, Life
 from bot.errors import BotError
 from bot.jobs.judged import (
@@ -36,7 +36,7 @@ LOOKED_BACK = 12
 
 
 class Evaluator:
-    """Evaluates alerts on one Market; rules with the same conditions share their bars.
+    """Evaluates alerts on one Market; rules with the same conditions share their samples.
 
     `known_series` are those that an earlier Evaluator used: alerts on series that have only grown
     since then need no check for revisions.
@@ -48,7 +48,7 @@ class Evaluator:
         self._context = context
         self._known_series = known_series or {}
         self._only_grown: dict[Watched, bool] = {}
-        self._bars: dict[tuple[tuple[Condition, ...], dt.date], list[Bar]] = {}
+        self._samples: dict[tuple[tuple[Condition, ...], dt.date], list[Sample]] = {}
         self.series: dict[Watched, pd.Series] = {}
 
     def possibly_revised(self, snapshots: Sequence[AlertSnapshot]) -> list[int]:
@@ -100,37 +100,39 @@ class Evaluator:
         self, snapshot: AlertSnapshot, alert: AlertView, history: StateHistory | None
     ) -> EvaluationResult:
         rule, state = alert.rule, alert.state
-        bars = self._recent_bars(rule, state.session)
-        states, events = self._revisions(rule, bars, history) if history is not None else ((), ())
+        samples = self._recent_samples(rule, state.session)
+        states, events = self._revisions(rule, samples, history) if history is not None else ((), ())
         if states:
             state = states[-1]
         if alert.life is Life.PAUSED:
             events = tuple(event for event in events if event.transition in {WITHDRAWN, RESTATED})
         expired = False
         if alert.life is Life.ACTIVE or (alert.life is Life.DONE and states and not state.done):
-            run = judge(rule, state, [bar for bar in bars if bar.session > state.session])
+            run = judge(rule, state, [sample for sample in samples if sample.session > state.session])
             states += run.states
             events += tuple(AlertEvent(event.kind, event) for event in run.events)
             expired = self._has_expired(rule, states[-1] if states else state)
-        return EvaluationResult(snapshot, alert, bars, states, events, expired=expired)
+        return EvaluationResult(snapshot, alert, samples, states, events, expired=expired)
 
-    def _recent_bars(self, rule: Rule, mark: dt.date) -> list[Bar]:
-        """Bars from some sessions before the mark on."""
+    def _recent_samples(self, rule: Rule, mark: dt.date) -> list[Sample]:
+        """Samples from some sessions before the mark on."""
         key = (rule.conditions, mark)
-        if key not in self._bars:
+        if key not in self._samples:
             sessions = self._context.market.sessions
             position = max(int(sessions.searchsorted(pd.Timestamp(mark))) - LOOKED_BACK, 0)
             after = min(sessions[position].date(), mark) if len(sessions) else mark
-            self._bars[key] = self._context.histories.bars(rule, after, sessions)
-        return self._bars[key]
+            self._samples[key] = self._context.histories.samples(rule, after, sessions)
+        return self._samples[key]
 
     def _revisions(
-        self, rule: Rule, bars: Sequence[Bar], history: StateHistory
+        self, rule: Rule, samples: Sequence[Sample], history: StateHistory
     ) -> tuple[tuple[State, ...], tuple[AlertEvent, ...]]:
         """States and events of the kept sessions on revised data; empty where nothing was revised."""
         states = [State.from_json(text) for text in history.states]
         stored = {known.event.key: known for known in history.events}
-        replayed = replay(rule, states, bars, [known.event for known in history.events]) if states else None
+        replayed = (
+            replay(rule, states, samples, [known.event for known in history.events]) if states else None
+        )
         if replayed is None:
             return (), ()
         return replayed.states, (

@@ -141,7 +141,7 @@ def _line(row: DeferredEvent, context: EvaluationContext) -> Html:
 
 def _state_since(row: DeferredEvent, event: Event, context: EvaluationContext) -> str:
     rule = Rule.from_json(row.detail.rule)
-    return state_since(event, context.histories.bars(rule, event.session, context.market.sessions))
+    return state_since(event, context.histories.samples(rule, event.session, context.market.sessions))
 
 
 def _plainly(rows: list[Deferred]) -> list[Html]:

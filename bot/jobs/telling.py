@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from bot.alerts.rule import Rule
-    from bot.alerts.state import Bar, Event
+    from bot.alerts.state import Event, Sample
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.jobs.judged import AlertEvent
     from bot.rendering.answer import Answer
@@ -167,19 +167,19 @@ class Notifier:
         listed = result.chat_id in with_list and not deferred and not restated
         notification = Notification(alert_event, detail, listed=listed, silent=rule.silent, deferred=deferred)
         if listed or restated:
-            line = self.line(alert, event, result.bars, detail.source)
+            line = self.line(alert, event, result.samples, detail.source)
             notification = replace(notification, line=line)
         if restated or not (listed or deferred):
             fires = earlier_fires[result.alert_id, event.session] + _fires_before(result, event)
-            late, since = self.sessions_late(rule, event), state_since(event, result.bars)
+            late, since = self.sessions_late(rule, event), state_since(event, result.samples)
             text = pushes.fired_message(alert, event, context, fires, late, became=since)
             notification = replace(notification, text=text)
         return notification
 
     @staticmethod
-    def line(alert: AlertView, event: Event, bars: Sequence[Bar], source: str) -> Html:
+    def line(alert: AlertView, event: Event, samples: Sequence[Sample], source: str) -> Html:
         """A fire as a line of a list, with whether it is still true and the source of its data."""
-        return pushes.fire_line(alert.number, alert.rule, event, state_since(event, bars), source)
+        return pushes.fire_line(alert.number, alert.rule, event, state_since(event, samples), source)
 
     def _detail(self, result: EvaluationResult, alert: AlertView, alert_event: AlertEvent) -> EventDetail:
         """What /why replays: rule, state and inputs as they were evaluated, with the inputs' source."""
@@ -220,8 +220,12 @@ def _correction(
     )
 
 
-def state_since(event: Event, bars: Sequence[Bar]) -> str:
+def state_since(event: Event, samples: Sequence[Sample]) -> str:
     """Whether the condition has held since the event, or the first session on which it did not."""
-    later = (bar.session for bar in bars if bar.session > event.session and truth(event.ops, bar) is False)
+    later = (
+        sample.session
+        for sample in samples
+        if sample.session > event.session and truth(event.ops, sample) is False
+    )
     back = next(later, None)
     return "still true" if back is None else f"back on {short_date(back)}"

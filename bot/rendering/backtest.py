@@ -56,7 +56,7 @@ class Backtest:
 def run_backtest(rule: Rule, market: Market, histories: Histories, years: int) -> Backtest:
     """The live step over the last `years`; raises NoData when no input has any history."""
     require_end(market)
-    history = histories.course(rule, None, market.sessions)
+    history = histories.sample_series(rule, None, market.sessions)
     fires = frequency(rule, history, years)
     if fires.since is None or fires.until is None:
         raise NoData(_nothing(rule, histories))

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bot.alerts.state import Leg
+from bot.alerts.state import ConditionValue
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
 from bot.rendering.alerts import buttons
@@ -16,7 +16,7 @@ from bot.rendering.standing import state_sentence
 from bot.rendering.text import Html, bold, code, lines, session_phrase, short_date
 
 if TYPE_CHECKING:
-    from bot.alerts.replay import Legs, Revision
+    from bot.alerts.replay import ConditionValues, Revision
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.state import Event
     from bot.alerts.view import AlertView, EvaluationContext
@@ -53,10 +53,10 @@ def correction_line(number: int, rule: Rule, event: Event, revision: Revision, s
     return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), outcome))
 
 
-def _changes(rule: Rule, session: dt.date, then: Legs, now: Legs) -> list[str]:
+def _changes(rule: Rule, session: dt.date, then: ConditionValues, now: ConditionValues) -> list[str]:
     """A line for every figure of a session that is another now: value, or a target that moves."""
     changes = []
-    before: Sequence[Leg] = then or (Leg(None, None),) * len(now)
+    before: Sequence[ConditionValue] = then or (ConditionValue(None, None),) * len(now)
     for condition, old, new in zip(rule.conditions, before, now, strict=True):
         for name, was, is_now in (
             (condition.subject, old.value, new.value),
@@ -68,7 +68,7 @@ def _changes(rule: Rule, session: dt.date, then: Legs, now: Legs) -> list[str]:
     return changes
 
 
-def _now(rule: Rule, legs: Legs) -> list[str]:
+def _now(rule: Rule, legs: ConditionValues) -> list[str]:
     """Where the event's session stands now, by condition."""
     return [
         f"{condition.subject} is {distance(condition, *leg.pair)}."

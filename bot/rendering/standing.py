@@ -149,7 +149,7 @@ def waiting_phrase(standing: AlertView, context: EvaluationContext) -> str | Non
     known = [_last(condition, context) for condition in rule.conditions]
     if standing.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in known):
         return None
-    if len(context.histories.course(rule, mark, sessions)):
+    if len(context.histories.sample_series(rule, mark, sessions)):
         return None
     missing = sessions[sessions.searchsorted(pd.Timestamp(mark), side="right")]
     return f"Judged up to {short_date(mark)}; waits for {short_date(missing)}, {PATIENCE} sessions at most."

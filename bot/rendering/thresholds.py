@@ -78,7 +78,7 @@ def _candidates(metric: Metric, op: str, values: pd.Series) -> list[tuple[Target
 
 def _fires(condition: Condition, context: EvaluationContext) -> int | None:
     rule = Rule((condition,))
-    fires = frequency(rule, context.histories.course(rule, sessions=context.market.sessions))
+    fires = frequency(rule, context.histories.sample_series(rule, sessions=context.market.sessions))
     return None if fires.since is None else fires.count
 
 

@@ -16,7 +16,7 @@ from bot.rendering.pushes import fired_message
 from bot.rendering.text import bold, lines
 
 if TYPE_CHECKING:
-    from bot.alerts.state import Bar
+    from bot.alerts.state import Sample
     from bot.alerts.view import AlertView, EvaluationContext
 
 MARK = "TEST - nothing has fired"
@@ -38,8 +38,8 @@ def trial_message(standing: AlertView, context: EvaluationContext, fires: int) -
 def trial_event(standing: AlertView, context: EvaluationContext) -> Event:
     """The event of a rule that fired at the last session on which all of its conditions have figures."""
     rule, state = standing.rule, standing.state
-    bars = context.histories.bars(rule, sessions=context.market.sessions)
-    full = [bar for bar in bars if all(leg.pair for leg in bar.legs)]
+    samples = context.histories.samples(rule, sessions=context.market.sessions)
+    full = [sample for sample in samples if all(leg.pair for leg in sample.legs)]
     if not full:
         raise NoData(f"There are no figures yet for {rule}, so there is nothing to show.")
     ops, last = _side(standing, full[-1]), full[-1]
@@ -56,7 +56,7 @@ def trial_event(standing: AlertView, context: EvaluationContext) -> Event:
     )
 
 
-def _side(standing: AlertView, bar: Bar) -> tuple[str, ...]:
+def _side(standing: AlertView, sample: Sample) -> tuple[str, ...]:
     """The side that is true now; of a rule that is not, the first."""
     ways = directions(standing.rule)
-    return next((ops for ops in ways if truth(ops, bar)), ways[0])
+    return next((ops for ops in ways if truth(ops, sample)), ways[0])

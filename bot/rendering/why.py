@@ -10,7 +10,7 @@ import pandas as pd
 
 from bot.alerts.engine import step, truth
 from bot.alerts.rule import AMOUNT
-from bot.alerts.state import Bar, Leg
+from bot.alerts.state import ConditionValue, Sample
 from bot.analytics.registry import METRICS
 from bot.rendering.alerts import rearmed
 from bot.rendering.text import bold, code, lines, session_phrase, short_date
@@ -60,7 +60,7 @@ def _replayed(fire: RecordedFire) -> str:
     event, before = fire.event, fire.before
     if before is None:
         return "Not judged again: the state before it is not kept any more."
-    _, again = step(fire.rule, before, Bar(event.session, event.legs))
+    _, again = step(fire.rule, before, Sample(event.session, event.legs))
     start = f"Judged again from the state after {short_date(before.session)} ({before.status.value}): "
     if again == event:
         return start + ("it fires." if event.kind == "fired" else "still true.")
@@ -79,15 +79,15 @@ def _revised(fire: RecordedFire, context: EvaluationContext) -> list[str]:
     ]
     if not changed:
         return []
-    answer = truth(event.ops, Bar(event.session, now))
+    answer = truth(event.ops, Sample(event.session, now))
     verdict = {True: "the rule is true with that too", False: "with that the rule is not true"}
     consequence = verdict[answer] if answer is not None else "with that the rule cannot be judged"
     return [f"Data revised since: {'; '.join(changed)}; {consequence}."]
 
 
-def _leg(condition: Condition, session: pd.Timestamp, context: EvaluationContext) -> Leg:
+def _leg(condition: Condition, session: pd.Timestamp, context: EvaluationContext) -> ConditionValue:
     series = context.histories.series(condition)
-    return Leg(_at(series.value, session), _at(series.threshold, session))
+    return ConditionValue(_at(series.value, session), _at(series.threshold, session))
 
 
 def _at(series: pd.Series, session: pd.Timestamp) -> float | None:
@@ -95,7 +95,7 @@ def _at(series: pd.Series, session: pd.Timestamp) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def _figures(condition: Condition, leg: Leg) -> str:
+def _figures(condition: Condition, leg: ConditionValue) -> str:
     unit = METRICS[condition.metric].unit
     level = "" if condition.target.kind == AMOUNT else f" ({condition.target} {unit.show(leg.threshold)})"
     return f"{unit.show(leg.value)}{level}"

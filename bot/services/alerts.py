@@ -188,13 +188,13 @@ def parse_alert_rule(text: str, market: Market, command: str = "/alert") -> Rule
 
 def initial_state(rule: Rule, context: EvaluationContext) -> State:
     """State of a rule that is created, edited or resumed now."""
-    history = context.histories.course(rule, sessions=context.market.sessions)
+    history = context.histories.sample_series(rule, sessions=context.market.sessions)
     return start(rule, history, context.market.last_completed.date())
 
 
 def past_fires(rule: Rule, context: EvaluationContext) -> Frequency:
     """How often a rule would have fired."""
-    return frequency(rule, context.histories.course(rule, None, context.market.sessions))
+    return frequency(rule, context.histories.sample_series(rule, None, context.market.sessions))
 
 
 def mirrored(rule: Rule) -> list[Rule]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bot.alerts.engine import directions, step
 from bot.alerts.grammar import parse_rule
-from bot.alerts.state import Bar, Event, Leg, Side, State, Status
+from bot.alerts.state import ConditionValue, Event, Sample, Side, State, Status
 from bot.analytics import units
 from bot.analytics.metrics import Arguments, Metric, Parameter
 from bot.analytics.windows import Window
@@ -81,13 +81,13 @@ def day(number: int) -> dt.date:
     return DAY + dt.timedelta(days=number)
 
 
-def bar(number: int, *legs: tuple[float | None, float | None]) -> Bar:
-    return Bar(day(number), tuple(Leg(*leg) for leg in legs))
+def sample(number: int, *legs: tuple[float | None, float | None]) -> Sample:
+    return Sample(day(number), tuple(ConditionValue(*leg) for leg in legs))
 
 
-def bars(values: Iterable[float | None], threshold: float | None = 5.0, first: int = 1) -> list[Bar]:
+def samples(values: Iterable[float | None], threshold: float | None = 5.0, first: int = 1) -> list[Sample]:
     """One-legged bars on consecutive sessions."""
-    return [bar(number, (value, threshold)) for number, value in enumerate(values, start=first)]
+    return [sample(number, (value, threshold)) for number, value in enumerate(values, start=first)]
 
 
 def armed(a_rule: Rule, *bands: float) -> State:
@@ -97,7 +97,7 @@ def armed(a_rule: Rule, *bands: float) -> State:
     return State(DAY, bands or (0.0,) * count, sides, (None,) * count)
 
 
-def walk(a_rule: Rule, state: State, some: Sequence[Bar]) -> str:
+def walk(a_rule: Rule, state: State, some: Sequence[Sample]) -> str:
     """The sides after each bar in short: A, C1, F; a fire is marked *, a muted one -, late word of it !."""
     words = []
     for each in some:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bot.alerts.bars import Histories, lag
 from bot.alerts.rule import Target
-from bot.alerts.state import Bar, Leg
+from bot.alerts.state import ConditionValue, Sample
 from bot.analytics.market import Market
 from bot.errors import BadInput
 from tests.alerts.examples import REGISTRY, rule
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 NAN = math.nan
 
 
-def bars(
+def samples(
     a_rule: Rule,
     market: Market,
     registry: Mapping[str, Metric],
     after: dt.date | None = None,
     sessions: pd.DatetimeIndex | None = None,
-) -> list[Bar]:
-    return Histories(market, registry).bars(a_rule, after, sessions)
+) -> list[Sample]:
+    return Histories(market, registry).samples(a_rule, after, sessions)
 
 
 def sessions(count: int) -> pd.DatetimeIndex:
@@ -55,8 +55,8 @@ def market(
     return Market(prices=prices, facts=facts, last_completed=sessions(count or len(values))[-1])
 
 
-def legs(text: str, values: Sequence[float]) -> list[Leg]:
-    return [each.legs[0] for each in bars(rule(text), market(values), REGISTRY)]
+def legs(text: str, values: Sequence[float]) -> list[ConditionValue]:
+    return [each.legs[0] for each in samples(rule(text), market(values), REGISTRY)]
 
 
 def thresholds(text: str, values: Sequence[float]) -> list[float | None]:
@@ -64,14 +64,14 @@ def thresholds(text: str, values: Sequence[float]) -> list[float | None]:
 
 
 def test_an_amount_is_the_same_on_every_session() -> None:
-    assert legs("ratio > 5", [4.0, 6.0]) == [Leg(4.0, 5.0), Leg(6.0, 5.0)]
+    assert legs("ratio > 5", [4.0, 6.0]) == [ConditionValue(4.0, 5.0), ConditionValue(6.0, 5.0)]
 
 
 def test_sessions_are_plain_dates_in_order() -> None:
-    found = bars(rule("ratio > 5"), market([1.0, 2.0]), REGISTRY)
+    found = samples(rule("ratio > 5"), market([1.0, 2.0]), REGISTRY)
     assert found == [
-        Bar(dt.date(2018, 1, 1), (Leg(1.0, 5.0),)),
-        Bar(dt.date(2018, 1, 2), (Leg(2.0, 5.0),)),
+        Sample(dt.date(2018, 1, 1), (ConditionValue(1.0, 5.0),)),
+        Sample(dt.date(2018, 1, 2), (ConditionValue(2.0, 5.0),)),
     ]
 
 
@@ -106,76 +106,89 @@ def test_the_extreme_percentiles_are_the_extremes() -> None:
 def test_targets_count_sessions_that_have_a_value() -> None:
     values = [1.0, NAN, 3.0, math.inf, -math.inf, 5.0, 7.0]
     assert legs("ratio > sma 2", values) == [
-        Leg(1.0, None),
-        Leg(None, None),
-        Leg(3.0, 2.0),
-        Leg(None, None),
-        Leg(None, None),
-        Leg(5.0, 4.0),
-        Leg(7.0, 6.0),
+        ConditionValue(1.0, None),
+        ConditionValue(None, None),
+        ConditionValue(3.0, 2.0),
+        ConditionValue(None, None),
+        ConditionValue(None, None),
+        ConditionValue(5.0, 4.0),
+        ConditionValue(7.0, 6.0),
     ]
     assert thresholds("ratio > high 1", values) == [None, None, 1.0, None, None, 3.0, 5.0]
 
 
 def test_bars_start_after_the_session_given() -> None:
-    whole = bars(rule("ratio > sma 2"), market([1.0, 2.0, 3.0, 4.0]), REGISTRY)
-    assert bars(rule("ratio > sma 2"), market([1.0, 2.0, 3.0, 4.0]), REGISTRY, whole[1].session) == whole[2:]
-    assert bars(rule("ratio > sma 2"), market([1.0, 2.0]), REGISTRY, whole[3].session) == []
+    whole = samples(rule("ratio > sma 2"), market([1.0, 2.0, 3.0, 4.0]), REGISTRY)
+    assert (
+        samples(rule("ratio > sma 2"), market([1.0, 2.0, 3.0, 4.0]), REGISTRY, whole[1].session) == whole[2:]
+    )
+    assert samples(rule("ratio > sma 2"), market([1.0, 2.0]), REGISTRY, whole[3].session) == []
 
 
 def test_nothing_past_the_last_completed_session_is_used() -> None:
-    assert len(bars(rule("ratio > 5"), market([1.0, 2.0, 3.0], count=2), REGISTRY)) == 2
+    assert len(samples(rule("ratio > 5"), market([1.0, 2.0, 3.0], count=2), REGISTRY)) == 2
     # a value of the running session does not answer for the n/a before it
-    assert len(bars(rule("ratio > 5"), market([1.0, NAN, 3.0], count=2), REGISTRY)) == 1
+    assert len(samples(rule("ratio > 5"), market([1.0, NAN, 3.0], count=2), REGISTRY)) == 1
 
 
 def test_an_empty_market_has_no_bars() -> None:
     empty = Market(prices=pd.DataFrame({"IWM": [], "SPY": []}), last_completed=pd.Timestamp("2018-01-01"))
-    assert bars(rule("ratio > sma 2 and flow iwm 5d > 0"), empty, REGISTRY) == []
-    assert bars(rule("ratio > sma 2"), empty, REGISTRY, sessions=sessions(3)) == []
+    assert samples(rule("ratio > sma 2 and flow iwm 5d > 0"), empty, REGISTRY) == []
+    assert samples(rule("ratio > sma 2"), empty, REGISTRY, sessions=sessions(3)) == []
 
 
 def test_a_metric_may_answer_with_an_empty_series_of_any_index() -> None:
     registry = {"ratio": replace(REGISTRY["ratio"], history=lambda *_: pd.Series(dtype="float64"))}
-    assert bars(rule("ratio > sma 2"), market([1.0]), registry) == []
+    assert samples(rule("ratio > sma 2"), market([1.0]), registry) == []
 
 
 @pytest.mark.parametrize("dtype", ["float64", "object"])
 def test_a_metric_without_any_history_is_awaited_beside_one_that_has_it(dtype: str) -> None:
     gauge = replace(REGISTRY["gauge"], history=lambda *_: pd.Series(dtype=dtype))
     two = rule("ratio > 5 and gauge 200 > 5%")
-    found = bars(two, market([1.0] * 7), {**REGISTRY, "gauge": gauge}, sessions=sessions(7))
-    assert found == [Bar(day.date(), (Leg(1.0, 5.0), Leg(None, None))) for day in sessions(2)]
+    found = samples(two, market([1.0] * 7), {**REGISTRY, "gauge": gauge}, sessions=sessions(7))
+    assert found == [
+        Sample(day.date(), (ConditionValue(1.0, 5.0), ConditionValue(None, None))) for day in sessions(2)
+    ]
     first = rule("gauge 200 > sma 3 and gauge 200 < high 3 and ratio > 5")
-    later = bars(first, market([1.0] * 7), {**REGISTRY, "gauge": gauge}, dt.date(2018, 1, 1))
-    assert later == [Bar(dt.date(2018, 1, 2), (Leg(None, None), Leg(None, None), Leg(1.0, 5.0)))]
+    later = samples(first, market([1.0] * 7), {**REGISTRY, "gauge": gauge}, dt.date(2018, 1, 1))
+    assert later == [
+        Sample(
+            dt.date(2018, 1, 2),
+            (ConditionValue(None, None), ConditionValue(None, None), ConditionValue(1.0, 5.0)),
+        )
+    ]
 
 
 @pytest.mark.parametrize(("stored", "judged"), [(10, 10), (9, 9), (6, 6), (5, 5), (4, 5), (1, 5), (0, 5)])
 def test_a_leg_that_is_not_stored_yet_is_awaited_for_five_sessions(stored: int, judged: int) -> None:
     ten = market([1.0] * 10, shares=[7.0] * stored)
-    found = bars(rule("ratio > 5 and flow iwm 5d > $1"), ten, REGISTRY)
+    found = samples(rule("ratio > 5 and flow iwm 5d > $1"), ten, REGISTRY)
     assert [each.legs[0].value for each in found] == [1.0] * judged
     assert [each.legs[1].value for each in found] == [7.0] * stored + [None] * (judged - stored)
 
 
 def test_a_session_that_says_nothing_before_a_later_value_is_not_awaited() -> None:
-    assert legs("ratio > 5", [1.0, NAN, 3.0]) == [Leg(1.0, 5.0), Leg(None, 5.0), Leg(3.0, 5.0)]
+    assert legs("ratio > 5", [1.0, NAN, 3.0]) == [
+        ConditionValue(1.0, 5.0),
+        ConditionValue(None, 5.0),
+        ConditionValue(3.0, 5.0),
+    ]
 
 
 def test_a_session_that_says_nothing_at_the_end_is_awaited() -> None:
-    assert legs("ratio > 5", [1.0, 2.0, NAN]) == [Leg(1.0, 5.0), Leg(2.0, 5.0)]
+    assert legs("ratio > 5", [1.0, 2.0, NAN]) == [ConditionValue(1.0, 5.0), ConditionValue(2.0, 5.0)]
 
 
 def test_a_value_without_a_threshold_yet_is_not_awaited() -> None:
-    assert legs("ratio > sma 3", [1.0, 2.0]) == [Leg(1.0, None), Leg(2.0, None)]
+    assert legs("ratio > sma 3", [1.0, 2.0]) == [ConditionValue(1.0, None), ConditionValue(2.0, None)]
 
 
 @pytest.mark.parametrize(("later", "judged"), [(1, 3), (4, 3), (5, 9), (6, 10)])
 def test_a_session_that_is_missing_altogether_is_awaited_for_five_sessions(later: int, judged: int) -> None:
     whole = market([float(number) for number in range(4 + later)])
     gap = replace(whole, prices=whole.prices.drop(whole.prices.index[3]))
-    found = bars(rule("ratio > 5"), gap, REGISTRY, sessions=sessions(50))
+    found = samples(rule("ratio > 5"), gap, REGISTRY, sessions=sessions(50))
     assert len(found) == judged
     assert [each.legs[0].value for each in found[:4]] == [0.0, 1.0, 2.0, None][:judged]
 
@@ -183,11 +196,11 @@ def test_a_session_that_is_missing_altogether_is_awaited_for_five_sessions(later
 def test_without_the_calendar_a_missing_session_is_not_noticed() -> None:
     whole = market([0.0, 1.0, 2.0, 3.0])
     gap = replace(whole, prices=whole.prices.drop(whole.prices.index[2]))
-    assert len(bars(rule("ratio > 5"), gap, REGISTRY)) == 3
+    assert len(samples(rule("ratio > 5"), gap, REGISTRY)) == 3
 
 
 def test_the_calendar_adds_no_session_before_the_data() -> None:
-    found = bars(
+    found = samples(
         rule("ratio > 5"), market([1.0]), REGISTRY, sessions=pd.bdate_range("2017-01-02", periods=300)
     )
     assert len(found) == 1
@@ -203,9 +216,9 @@ def test_a_history_is_computed_once_for_all_rules() -> None:
     registry = {**REGISTRY, "gauge": replace(REGISTRY["gauge"], history=counted)}
     histories = Histories(market([1.0, 2.0, 3.0]), registry)
     for text in ("gauge 200 > 5%", "gauge 200 > 6%", "gauge 200 < sma 2", "gauge 200 > 5%", "gauge 100 > 5%"):
-        histories.bars(rule(text))
+        histories.samples(rule(text))
     assert calls == [{"n": 200}, {"n": 100}]
-    assert histories.bars(rule("gauge 200 < sma 2"))[1].legs == (Leg(2.0, 1.5),)
+    assert histories.samples(rule("gauge 200 < sma 2"))[1].legs == (ConditionValue(2.0, 1.5),)
     condition = rule("gauge 200 < sma 2").conditions[0]
     assert histories.series(condition) is histories.series(condition)
 
@@ -214,7 +227,11 @@ def test_sessions_are_those_that_were_asked_with() -> None:
     whole = market([0.0, 1.0, 2.0, 3.0])
     histories = Histories(replace(whole, prices=whole.prices.drop(whole.prices.index[2])), REGISTRY)
     a_rule = rule("ratio > 5")
-    assert [len(histories.bars(a_rule, sessions=known)) for known in (None, sessions(50), None)] == [3, 2, 3]
+    assert [len(histories.samples(a_rule, sessions=known)) for known in (None, sessions(50), None)] == [
+        3,
+        2,
+        3,
+    ]
 
 
 def test_each_rule_waits_for_its_own_inputs() -> None:
@@ -227,7 +244,7 @@ def test_each_rule_waits_for_its_own_inputs() -> None:
         "ratio > 5 and flow iwm 5d > $1",
         "ratio > 6",
     )
-    assert [len(histories.bars(rule(text), sessions=four)) for text in texts] == [4, 2, 0, 2, 4]
+    assert [len(histories.samples(rule(text), sessions=four)) for text in texts] == [4, 2, 0, 2, 4]
 
 
 def test_a_target_that_is_gone_is_named() -> None:
@@ -238,7 +255,7 @@ def test_a_target_that_is_gone_is_named() -> None:
 
 def test_a_metric_that_is_gone_is_named() -> None:
     with pytest.raises(BadInput, match=r"^“ratio” is not a metric any more\.$"):
-        bars(rule("ratio > 5"), market([1.0]), {})
+        samples(rule("ratio > 5"), market([1.0]), {})
 
 
 def test_the_lag_of_a_rule_is_its_slowest_leg() -> None:
@@ -255,5 +272,5 @@ def test_the_lag_of_a_rule_is_its_slowest_leg() -> None:
 )
 def test_later_sessions_change_no_earlier_bar(target: str, values: list[float], cut: int) -> None:
     a_rule = rule(f"ratio > {target}")
-    early = bars(a_rule, market(values[:cut]), REGISTRY)
-    assert bars(a_rule, market(values), REGISTRY)[: len(early)] == early
+    early = samples(a_rule, market(values[:cut]), REGISTRY)
+    assert samples(a_rule, market(values), REGISTRY)[: len(early)] == early

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from bot.alerts.rule import Rule
-    from bot.alerts.state import Bar, Event, State
+    from bot.alerts.state import Event, Sample, State
 
 
 def test_every_example_is_timed_beside_its_metric() -> None:
@@ -35,13 +35,13 @@ def test_the_whole_answer_is_timed_beside_the_metrics_chart() -> None:
 def test_twenty_years_are_judged_where_something_can_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = []
 
-    def counted(rule: Rule, state: State, bar: Bar) -> tuple[State, Event | None]:
-        judged.append(bar.session)
-        return step(rule, state, bar)
+    def counted(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]:
+        judged.append(sample.session)
+        return step(rule, state, sample)
 
     monkeypatch.setattr("bot.alerts.sweep.step", counted)
     market = made_up_market()
     rule = parse_rule("ratio > sma 200", METRICS)
-    found = frequency(rule, Histories(market, METRICS).course(rule, None, market.sessions), 20)
+    found = frequency(rule, Histories(market, METRICS).sample_series(rule, None, market.sessions), 20)
     assert found.count > 20
     assert len(judged) <= 2 * found.count + 1

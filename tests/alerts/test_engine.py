@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from bot.alerts.engine import BAND_SHARE, bands, directions, judge, levels, start, step, truth
 from bot.alerts.rule import Rule
-from bot.alerts.state import Bar, Event, Leg, Side, State, Status
-from tests.alerts.examples import DAY, armed, bar, bars, day, rule, walk
+from bot.alerts.state import ConditionValue, Event, Sample, Side, State, Status
+from tests.alerts.examples import DAY, armed, day, rule, sample, samples, walk
 from tests.alerts.strategies import THOUSAND
 
 NAN = math.nan
@@ -76,13 +76,13 @@ def test_states_along_a_sequence_of_values(
     text: str, band: float, values: list[float | None], expected: str
 ) -> None:
     a_rule = rule(text)
-    assert walk(a_rule, armed(a_rule, band), bars(values)) == expected
+    assert walk(a_rule, armed(a_rule, band), samples(values)) == expected
 
 
 def test_the_band_is_taken_off_a_moving_target_each_session() -> None:
     a_rule = rule("ratio > sma 200")
     legs = [(6.0, 5.0), (6.5, 7.0), (6.1, 7.0), (7.0, 8.0), (9.0, 8.0)]
-    some = [bar(number, leg) for number, leg in enumerate(legs, start=1)]
+    some = [sample(number, leg) for number, leg in enumerate(legs, start=1)]
     assert walk(a_rule, armed(a_rule, 1.0), some) == "F* F F A F*"
 
 
@@ -103,7 +103,7 @@ def test_the_band_is_taken_off_a_moving_target_each_session() -> None:
 def test_and_is_false_with_one_false_leg_and_else_missing_with_one_missing(
     first: tuple[float, float], second: tuple[float, float], expected: bool | None
 ) -> None:
-    assert truth((">", "<"), bar(1, first, second)) is expected
+    assert truth((">", "<"), sample(1, first, second)) is expected
 
 
 def test_and_rearms_when_any_leg_is_past_its_own_band() -> None:
@@ -119,7 +119,7 @@ def test_and_rearms_when_any_leg_is_past_its_own_band() -> None:
         [(6.0, 5.0), (NAN, 4.0)],  # missing
         [(6.0, 5.0), (3.0, 4.0)],
     ]
-    some = [bar(number, *pair) for number, pair in enumerate(legs, start=1)]
+    some = [sample(number, *pair) for number, pair in enumerate(legs, start=1)]
     assert walk(a_rule, armed(a_rule, 1.0, 2.0), some) == "F* F F F A F* A A F*"
 
 
@@ -132,47 +132,47 @@ def test_crosses_among_other_conditions_mirrors_only_itself() -> None:
 def test_crosses_with_another_leg_missing_judges_the_side_that_is_false() -> None:
     a_rule = rule("ratio crosses 5 and gauge 200 > 4%")
     state = replace(armed(a_rule), sides=(Side(Status.CONFIRMING, 1), Side(Status.CONFIRMING, 1)))
-    after, event = step(a_rule, state, bar(1, (6.0, 5.0), (NAN, 4.0)))
+    after, event = step(a_rule, state, sample(1, (6.0, 5.0), (NAN, 4.0)))
     assert after.sides == (Side(Status.CONFIRMING, 1), Side())
     assert event is None
 
 
 def test_a_missing_session_moves_the_mark_and_no_status() -> None:
     a_rule = rule("ratio > 5 cooldown 3")
-    state, _ = step(a_rule, armed(a_rule), bar(1, (6.0, 5.0)))
-    moved = replace(state, session=day(2), legs=(Leg(None, 5.0),))
-    assert step(a_rule, state, bar(2, (NAN, 5.0))) == (moved, None)
+    state, _ = step(a_rule, armed(a_rule), sample(1, (6.0, 5.0)))
+    moved = replace(state, session=day(2), legs=(ConditionValue(None, 5.0),))
+    assert step(a_rule, state, sample(2, (NAN, 5.0))) == (moved, None)
 
 
 @pytest.mark.parametrize("number", [-1, 0])
 def test_a_session_up_to_the_mark_changes_nothing(number: int) -> None:
     a_rule = rule("ratio > 5")
     state = armed(a_rule)
-    assert step(a_rule, state, bar(number, (6.0, 5.0))) == (state, None)
+    assert step(a_rule, state, sample(number, (6.0, 5.0))) == (state, None)
 
 
 def test_sessions_past_until_are_not_judged() -> None:
     a_rule = rule("ratio > 5 until 2020-01-03")
     state = armed(a_rule)
-    assert step(a_rule, state, Bar(dt.date(2020, 1, 4), (Leg(6.0, 5.0),))) == (state, None)
-    assert step(a_rule, state, Bar(dt.date(2020, 1, 3), (Leg(6.0, 5.0),)))[1] is not None
+    assert step(a_rule, state, Sample(dt.date(2020, 1, 4), (ConditionValue(6.0, 5.0),))) == (state, None)
+    assert step(a_rule, state, Sample(dt.date(2020, 1, 3), (ConditionValue(6.0, 5.0),)))[1] is not None
 
 
 def test_a_fire_tells_everything_about_itself() -> None:
     a_rule = rule("ratio crosses 5")
     state = armed(a_rule, 0.5)
-    state, first = step(a_rule, state, bar(1, (6.0, 5.0)))
+    state, first = step(a_rule, state, sample(1, (6.0, 5.0)))
     assert first == Event(
         kind="fired",
         session=day(1),
         ops=(">",),
-        legs=(Leg(6.0, 5.0),),
+        legs=(ConditionValue(6.0, 5.0),),
         levels=(4.5,),
         previous=(None,),
         since=day(1),
     )
     assert (first.value, first.threshold) == (6.0, 5.0)
-    state, second = step(a_rule, state, bar(2, (4.0, 5.0)))
+    state, second = step(a_rule, state, sample(2, (4.0, 5.0)))
     assert second is not None
     assert (second.ops, second.levels, second.previous) == (("<",), (5.5,), (6.0,))
 
@@ -180,7 +180,7 @@ def test_a_fire_tells_everything_about_itself() -> None:
 def test_an_event_of_two_conditions_has_figures_of_both() -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
     state = replace(armed(a_rule, 1.0, 2.0), values=(4.0, 3.5))
-    after, event = step(a_rule, state, bar(1, (6.0, 5.0), (3.0, 4.0)))
+    after, event = step(a_rule, state, sample(1, (6.0, 5.0), (3.0, 4.0)))
     assert event is not None
     assert event.levels == (4.0, 6.0)
     assert event.previous == (4.0, 3.5)
@@ -189,22 +189,22 @@ def test_an_event_of_two_conditions_has_figures_of_both() -> None:
 
 def test_the_last_value_of_a_missing_leg_is_kept() -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
-    after, _ = step(a_rule, replace(armed(a_rule), values=(4.0, 3.5)), bar(1, (5.0, 5.0), (NAN, 4.0)))
+    after, _ = step(a_rule, replace(armed(a_rule), values=(4.0, 3.5)), sample(1, (5.0, 5.0), (NAN, 4.0)))
     assert after.values == (5.0, 3.5)
 
 
 def test_once_says_that_the_rule_is_done() -> None:
     a_rule = rule("ratio > 5 once")
-    state, event = step(a_rule, armed(a_rule), bar(1, (6.0, 5.0)))
+    state, event = step(a_rule, armed(a_rule), sample(1, (6.0, 5.0)))
     assert event is not None
     assert event.done
     assert state.done
-    assert step(a_rule, state, bar(2, (4.0, 5.0))) == (state, None)
+    assert step(a_rule, state, sample(2, (4.0, 5.0))) == (state, None)
 
 
 def test_a_rule_without_once_is_never_done() -> None:
     a_rule = rule("ratio > 5")
-    state, event = step(a_rule, armed(a_rule), bar(1, (6.0, 5.0)))
+    state, event = step(a_rule, armed(a_rule), sample(1, (6.0, 5.0)))
     assert event is not None
     assert not event.done
     assert not state.done
@@ -212,7 +212,7 @@ def test_a_rule_without_once_is_never_done() -> None:
 
 def test_late_word_of_a_held_fire_says_since_when() -> None:
     a_rule = rule("ratio > 5 cooldown 2")
-    run = judge(a_rule, armed(a_rule), bars([6.0, 4.0, 6.0, 7.0]))
+    run = judge(a_rule, armed(a_rule), samples([6.0, 4.0, 6.0, 7.0]))
     fired, muted, still = run.events
     assert [fired.muted, muted.muted, still.muted] == [False, True, False]
     assert (still.kind, still.session, still.since, still.value) == ("still", day(4), day(3), 7.0)
@@ -234,7 +234,7 @@ def test_late_word_of_a_held_fire_says_since_when() -> None:
     ],
 )
 def test_where_a_rule_stands_when_it_is_made(text: str, last: float, status: Status) -> None:
-    made = start(rule(text), bars([1.0, 9.0] * 50 + [last]), DAY)
+    made = start(rule(text), samples([1.0, 9.0] * 50 + [last]), DAY)
     assert made.status is status
     assert made.sides == (Side(status),)
     assert made.session == day(101)
@@ -245,19 +245,19 @@ def test_where_a_rule_stands_when_it_is_made(text: str, last: float, status: Sta
 
 def test_a_rule_that_was_already_true_fires_only_after_it_was_back() -> None:
     a_rule = rule("ratio > 5")
-    made = start(a_rule, bars([6.0]), DAY)
-    assert walk(a_rule, made, bars([6.0, 4.0, 6.0], first=2)) == "F A F*"
+    made = start(a_rule, samples([6.0]), DAY)
+    assert walk(a_rule, made, samples([6.0, 4.0, 6.0], first=2)) == "F A F*"
 
 
 def test_crosses_is_made_with_one_side_waiting() -> None:
     a_rule = rule("ratio crosses 5")
-    assert start(a_rule, bars([6.0]), DAY).sides == (Side(Status.FIRED), Side())
-    assert start(a_rule, bars([4.0]), DAY).sides == (Side(), Side(Status.FIRED))
-    assert start(a_rule, bars([5.0]), DAY).sides == (Side(), Side())
+    assert start(a_rule, samples([6.0]), DAY).sides == (Side(Status.FIRED), Side())
+    assert start(a_rule, samples([4.0]), DAY).sides == (Side(), Side(Status.FIRED))
+    assert start(a_rule, samples([5.0]), DAY).sides == (Side(), Side())
 
 
 def test_missing_sessions_at_the_end_leave_the_last_figure_to_say_where_a_rule_stands() -> None:
-    made = start(rule("ratio > 5"), bars([4.0, 6.0, NAN, None]), DAY)
+    made = start(rule("ratio > 5"), samples([4.0, 6.0, NAN, None]), DAY)
     assert made.status is Status.FIRED
     assert made.values == (6.0,)
     assert made.session == day(4)
@@ -271,46 +271,46 @@ def test_the_band_needs_sixty_values() -> None:
     a_rule = rule("ratio > 5")
     values: list[float | None] = [float(number % 7) for number in range(60)]
     expected = BAND_SHARE * statistics.stdev(number % 7 for number in range(60))
-    assert bands(a_rule, bars(values)) == pytest.approx((expected,))
-    assert bands(a_rule, bars([*values[1:], NAN])) == (0.0,)
+    assert bands(a_rule, samples(values)) == pytest.approx((expected,))
+    assert bands(a_rule, samples([*values[1:], NAN])) == (0.0,)
 
 
 def test_the_band_is_a_quarter_of_the_deviation_over_the_last_252_values() -> None:
     a_rule = rule("ratio > 5")
     recent: list[float | None] = [float(number % 11) for number in range(252)]
     expected = 0.25 * statistics.stdev(number % 11 for number in range(252))
-    assert bands(a_rule, bars([1e6, *recent[:100], NAN, *recent[100:]])) == pytest.approx((expected,))
-    assert bands(a_rule, bars([1e6, *recent[1:]]))[0] > 1000
+    assert bands(a_rule, samples([1e6, *recent[:100], NAN, *recent[100:]])) == pytest.approx((expected,))
+    assert bands(a_rule, samples([1e6, *recent[1:]]))[0] > 1000
 
 
 def test_the_band_of_a_moving_target_is_of_the_distance() -> None:
     a_rule = rule("ratio > sma 200")
-    moving = [bar(number, (100.0 * number + number % 2, 100.0 * number)) for number in range(1, 101)]
+    moving = [sample(number, (100.0 * number + number % 2, 100.0 * number)) for number in range(1, 101)]
     expected = 0.25 * statistics.stdev([number % 2 for number in range(100)])
     assert bands(a_rule, moving) == pytest.approx((expected,))
 
 
 def test_each_condition_has_its_own_band() -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
-    both = [bar(number, (float(number % 2), 5.0), (10.0 * (number % 2), 4.0)) for number in range(1, 101)]
+    both = [sample(number, (float(number % 2), 5.0), (10.0 * (number % 2), 4.0)) for number in range(1, 101)]
     first, second = bands(a_rule, both)
     assert second == pytest.approx(10 * first)
 
 
 def test_levels_lie_on_the_far_side_and_are_unknown_without_a_threshold() -> None:
     above, below = rule("ratio > 5"), rule("ratio < 5")
-    assert levels(above, armed(above, 0.5), (">",), (Leg(9.0, 5.0),)) == (4.5,)
-    assert levels(above, armed(above, 0.5), (">=",), (Leg(9.0, 5.0),)) == (4.5,)
-    assert levels(below, armed(below, 0.5), ("<",), (Leg(9.0, 5.0),)) == (5.5,)
-    assert levels(below, armed(below, 0.5), ("<=",), (Leg(9.0, 5.0),)) == (5.5,)
-    assert levels(above, armed(above, 0.5), (">",), (Leg(9.0, NAN),)) == (None,)
+    assert levels(above, armed(above, 0.5), (">",), (ConditionValue(9.0, 5.0),)) == (4.5,)
+    assert levels(above, armed(above, 0.5), (">=",), (ConditionValue(9.0, 5.0),)) == (4.5,)
+    assert levels(below, armed(below, 0.5), ("<",), (ConditionValue(9.0, 5.0),)) == (5.5,)
+    assert levels(below, armed(below, 0.5), ("<=",), (ConditionValue(9.0, 5.0),)) == (5.5,)
+    assert levels(above, armed(above, 0.5), (">",), (ConditionValue(9.0, NAN),)) == (None,)
     fixed = rule("ratio > 5 rearm 3")
-    assert levels(fixed, armed(fixed, 0.5), (">",), (Leg(9.0, 5.0),)) == (3.0,)
+    assert levels(fixed, armed(fixed, 0.5), (">",), (ConditionValue(9.0, 5.0),)) == (3.0,)
 
 
 def test_judging_gives_a_state_for_each_session_that_was_new() -> None:
     a_rule = rule("ratio > 5")
-    run = judge(a_rule, replace(armed(a_rule), session=day(1)), bars([6.0, 6.0, NAN, 4.0]))
+    run = judge(a_rule, replace(armed(a_rule), session=day(1)), samples([6.0, 6.0, NAN, 4.0]))
     assert [state.session for state in run.states] == [day(2), day(3), day(4)]
     assert [event.session for event in run.events] == [day(2)]
 
@@ -335,8 +335,8 @@ FIGURES = st.one_of(st.none(), st.just(NAN), st.integers(6, 14).map(lambda numbe
 SEQUENCES = st.lists(st.tuples(FIGURES, st.sampled_from([5.0, 5.0, 4.5, 5.5])), max_size=40)
 
 
-def _bars(sequence: list[tuple[float | None, float]]) -> list[Bar]:
-    return [bar(number, leg) for number, leg in enumerate(sequence, start=1)]
+def _samples(sequence: list[tuple[float | None, float]]) -> list[Sample]:
+    return [sample(number, leg) for number, leg in enumerate(sequence, start=1)]
 
 
 @THOUSAND
@@ -344,7 +344,7 @@ def _bars(sequence: list[tuple[float | None, float]]) -> list[Bar]:
 def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
     a_rule: Rule, sequence: list[tuple[float | None, float]], cut: int, band: float
 ) -> None:
-    some = _bars(sequence)
+    some = _samples(sequence)
     whole = judge(a_rule, armed(a_rule, band), some)
     head = judge(a_rule, armed(a_rule, band), some[:cut])
     stored = head.states[-1] if head.states else armed(a_rule, band)
@@ -358,7 +358,7 @@ def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
 def test_judging_every_session_ten_times_changes_nothing(
     a_rule: Rule, sequence: list[tuple[float | None, float]], band: float
 ) -> None:
-    some = _bars(sequence)
+    some = _samples(sequence)
     repeated = [each for each in some for _ in range(10)]
     assert judge(a_rule, armed(a_rule, band), repeated) == judge(a_rule, armed(a_rule, band), some)
 
@@ -367,7 +367,7 @@ def test_judging_every_session_ten_times_changes_nothing(
 def test_missing_sessions_might_as_well_not_be_there(
     a_rule: Rule, sequence: list[tuple[float | None, float]], band: float
 ) -> None:
-    some = _bars(sequence)
+    some = _samples(sequence)
     present = [each for each in some if each.legs[0].pair]
     assert (
         judge(a_rule, armed(a_rule, band), some).events == judge(a_rule, armed(a_rule, band), present).events
@@ -380,13 +380,13 @@ def test_missing_sessions_might_as_well_not_be_there(
 )
 def test_noise_inside_the_band_fires_at_most_once(text: str, values: list[float]) -> None:
     a_rule = rule(text)
-    assert len(judge(a_rule, armed(a_rule, 1.0), bars(values)).events) <= 1
+    assert len(judge(a_rule, armed(a_rule, 1.0), samples(values)).events) <= 1
 
 
 @given(st.lists(st.floats(4.001, 5.999), max_size=60))
 def test_noise_inside_the_band_fires_crosses_at_most_once_a_side(values: list[float]) -> None:
     a_rule = rule("ratio crosses 5")
-    fired = [event.ops for event in judge(a_rule, armed(a_rule, 1.0), bars(values)).events]
+    fired = [event.ops for event in judge(a_rule, armed(a_rule, 1.0), samples(values)).events]
     assert len(fired) == len(set(fired))
 
 
@@ -394,7 +394,7 @@ def test_noise_inside_the_band_fires_crosses_at_most_once_a_side(values: list[fl
 def test_crosses_is_the_two_rules_it_stands_for(
     sequence: list[tuple[float | None, float]], band: float, option: str
 ) -> None:
-    some = _bars(sequence)
+    some = _samples(sequence)
     both, up, down = (rule(f"ratio {op} 5{option}") for op in ("crosses", ">", "<"))
     apart = [event for each in (up, down) for event in judge(each, armed(each, band), some).events]
     together = judge(both, armed(both, band), some).events
@@ -417,9 +417,9 @@ def test_a_state_or_session_of_another_rule_is_refused(
     """Judged in part it could fire, or stay silent, on the figures of something else."""
     a_rule = rule(text)
     with pytest.raises(ValueError, match="argument 2 is"):
-        step(a_rule, replace(armed(a_rule), **change), bar(1, *figures))
+        step(a_rule, replace(armed(a_rule), **change), sample(1, *figures))
 
 
 def test_whether_it_is_true_is_not_said_of_a_part_of_the_conditions() -> None:
     with pytest.raises(ValueError, match="argument 2 is shorter"):
-        truth((">", "<"), bar(1, (6.0, 5.0)))
+        truth((">", "<"), sample(1, (6.0, 5.0)))

@@ -21,7 +21,7 @@ from bot.analytics.market import Market
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
-from tests.alerts.examples import armed, bars, rule
+from tests.alerts.examples import armed, rule, samples
 from tests.alerts.strategies import THOUSAND
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ BEFORE = 80  # sessions of history, so that there is a band
 
 
 def judged(a_rule: Rule, state: State, market: Market) -> tuple[list[State], list[Event]]:
-    run = judge(a_rule, state, Histories(market, METRICS).bars(a_rule, state.session, market.sessions))
+    run = judge(a_rule, state, Histories(market, METRICS).samples(a_rule, state.session, market.sessions))
     return list(run.states), list(run.events)
 
 
@@ -89,7 +89,7 @@ def frozen(market: Market, begin: int, length: int) -> Market:
 def created(a_rule: Rule, market: Market, first: int = BEFORE) -> State:
     """The state of a rule made on the evening before the session of that number."""
     before = DAYS[first - 1]
-    return start(a_rule, Histories(market.at(before), METRICS).bars(a_rule), before.date())
+    return start(a_rule, Histories(market.at(before), METRICS).samples(a_rule), before.date())
 
 
 def evenings(market: Market) -> list[Market]:
@@ -246,12 +246,12 @@ def test_a_hundred_closes_of_the_open_session_are_no_event_before_its_close_and_
         live = [row("IWM", today, close, provisional), row("SPY", today, 100.0, provisional)]
         return build_market({**kinds, "bars": stored + live}, SESSIONS, now)
 
-    state = start(a_rule, Histories(known(opened, 45.0), METRICS).bars(a_rule), days[-1].date())
+    state = start(a_rule, Histories(known(opened, 45.0), METRICS).samples(a_rule), days[-1].date())
     for number in range(100):
         now = opened + (settled - opened) * number / 100
         market = known(now, 45.0 + number % 12, number // 50)  # marked as provisional by its source, or not
         assert judged(a_rule, state, market) == ([], [])
-        assert Histories(market, METRICS).course(a_rule).day(-1) == days[-1].date()
+        assert Histories(market, METRICS).sample_series(a_rule).day(-1) == days[-1].date()
     assert judged(a_rule, state, known(settled - dt.timedelta(microseconds=1), 56.0, 0)) == ([], [])
     assert judged(a_rule, state, known(settled, 56.0, 1)) == ([], [])
     _, events = judged(a_rule, state, known(settled, 56.0, 0))
@@ -271,4 +271,4 @@ def test_noise_inside_the_band_for_a_year_fires_at_most_once(text: str, seed: in
     noise = np.random.default_rng(seed).uniform(-1, 1, 252)
     a_rule = rule(text)
     state = armed(a_rule, 0.5)
-    assert len(judge(a_rule, state, bars((5 + 0.5 * share * noise).tolist())).events) <= 1
+    assert len(judge(a_rule, state, samples((5 + 0.5 * share * noise).tolist())).events) <= 1

@@ -39,11 +39,11 @@ def counted(*last: float | None, value: float = 100.0) -> Market:
 def fires(market: Market, text: str, before: int) -> list[str]:
     """Sessions on which a rule fires that was made `before` sessions before the last one."""
     rule = parse_rule(text, METRICS)
-    bars = Histories(market, METRICS).bars(rule, sessions=market.sessions)
+    samples = Histories(market, METRICS).samples(rule, sessions=market.sessions)
     made = market.prices.index[-1 - before]
-    past = [bar for bar in bars if bar.session <= made.date()]
+    past = [sample for sample in samples if sample.session <= made.date()]
     state = start(rule, past, made.date())
-    run = judge(rule, state, [bar for bar in bars if bar.session > made.date()])
+    run = judge(rule, state, [sample for sample in samples if sample.session > made.date()])
     return [f"{event.session:%m-%d}" for event in run.events if event.kind == "fired"]
 
 

@@ -38,7 +38,7 @@ def test_money_turns_either_way() -> None:
 def test_the_trend_preset_fires_a_session_after_the_cross_that_it_confirms() -> None:
     market = sample_market()
     rule = parse_rule(PRESETS[0].rule, METRICS)
-    found = frequency(rule, Histories(market, METRICS).bars(rule, None, market.sessions), 1)
+    found = frequency(rule, Histories(market, METRICS).samples(rule, None, market.sessions), 1)
     assert [str(date) for date in found.dates] == ["2020-10-07"]
 
 

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from bot.alerts.engine import judge
 from bot.alerts.replay import replay
 from bot.alerts.split import is_set_on_level, level_factor, reads_level, rescaled_rule, state_after_split
-from bot.alerts.state import Bar, Leg
+from bot.alerts.state import ConditionValue, Sample
 from bot.analytics.registry import METRICS
 from bot.pair import DEFAULT_PAIR
-from tests.alerts.examples import REGISTRY, armed, bar, day, rule
+from tests.alerts.examples import REGISTRY, armed, day, rule, sample
 
 SPLIT = {**REGISTRY, "ratio": dataclasses.replace(REGISTRY["ratio"], level_of_prices=True)}
 
@@ -60,7 +60,7 @@ def test_a_split_of_the_small_fund_lowers_the_ratio_and_one_of_the_large_raises_
 
 def test_a_state_goes_on_in_the_new_shares_and_forgets_the_figures_of_its_session() -> None:
     a_rule = rule("ratio > sma 20 and gauge 200 < 4% cooldown 9")
-    run = judge(a_rule, armed(a_rule, 1.0, 2.0), [bar(1, (6.0, 5.0), (3.0, 4.0))])
+    run = judge(a_rule, armed(a_rule, 1.0, 2.0), [sample(1, (6.0, 5.0), (3.0, 4.0))])
     (state,) = run.states
     after = state_after_split(a_rule, state, 0.5, SPLIT)
     assert after == replace(state, bands=(0.5, 2.0), values=(3.0, 3.0), legs=())
@@ -78,7 +78,7 @@ def test_a_split_is_no_revision_and_changes_no_fire(
     text: str, values: list[float | None], factor: float, at: int
 ) -> None:
     a_rule = rule(text)
-    before = [bar(number, (value, 5.0)) for number, value in enumerate(values, start=1)]
+    before = [sample(number, (value, 5.0)) for number, value in enumerate(values, start=1)]
     after = [_times(sample, factor) for sample in before]
     start = armed(a_rule, 0.25)
     head = judge(a_rule, start, before[:at])
@@ -91,9 +91,9 @@ def test_a_split_is_no_revision_and_changes_no_fire(
     assert fired == [(event.session, event.kind) for event in whole.events]
 
 
-def _times(sample: Bar, factor: float) -> Bar:
+def _times(sample: Sample, factor: float) -> Sample:
     value = sample.legs[0].value
-    return Bar(sample.session, (Leg(None if value is None else value * factor, 5.0 * factor),))
+    return Sample(sample.session, (ConditionValue(None if value is None else value * factor, 5.0 * factor),))
 
 
 def test_a_state_of_another_rule_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.state import Event, Leg, Side, State, Status
+from bot.alerts.state import ConditionValue, Event, Side, State, Status
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
@@ -30,7 +30,7 @@ def tuples(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object,
         values=tuples(st.one_of(st.none(), FLOATS)),
         cooling=st.integers(0, 250),
         done=st.booleans(),
-        legs=tuples(st.builds(Leg, st.one_of(st.none(), FLOATS), FLOATS)),
+        legs=tuples(st.builds(ConditionValue, st.one_of(st.none(), FLOATS), FLOATS)),
     )
 )
 def test_a_state_survives_json_exactly(state: State) -> None:
@@ -43,7 +43,7 @@ def test_a_state_survives_json_exactly(state: State) -> None:
         kind=st.sampled_from(["fired", "still"]),
         session=DATES,
         ops=tuples(st.sampled_from([">", "<="])),
-        legs=tuples(st.builds(Leg, FLOATS, FLOATS)),
+        legs=tuples(st.builds(ConditionValue, FLOATS, FLOATS)),
         levels=tuples(st.one_of(st.none(), FLOATS)),
         previous=tuples(st.one_of(st.none(), FLOATS)),
         since=DATES,
@@ -73,7 +73,7 @@ def test_the_json_of_a_state_leaves_out_what_is_at_its_default() -> None:
         sides=(Side(Status.FIRED, 0, dt.date(2020, 10, 6), True),),
         values=(0.4676,),
         cooling=3,
-        legs=(Leg(0.4676, None),),
+        legs=(ConditionValue(0.4676, None),),
     )
     assert state.to_json() == STATE
     assert State.from_json(STATE) == state
@@ -85,7 +85,7 @@ def test_the_json_of_an_event_leaves_out_what_is_at_its_default() -> None:
         kind="still",
         session=dt.date(2020, 10, 8),
         ops=(">", "<="),
-        legs=(Leg(0.4676, 0.46), Leg(None, 2.0)),
+        legs=(ConditionValue(0.4676, 0.46), ConditionValue(None, 2.0)),
         levels=(0.455, None),
         previous=(0.4701, None),
         since=dt.date(2020, 10, 6),
@@ -142,14 +142,14 @@ def test_a_damaged_event_is_refused(old: str, new: str) -> None:
 def test_a_leg_is_missing_unless_both_figures_are_finite(
     value: float | None, threshold: float | None, pair: tuple[float, float] | None
 ) -> None:
-    assert Leg(value, threshold).pair == pair
+    assert ConditionValue(value, threshold).pair == pair
 
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf, None])
 def test_a_plain_leg_has_none_for_what_is_no_figure(figure: float | None) -> None:
-    assert Leg(figure, 2.0).plain == Leg(None, 2.0)
-    assert Leg(1.0, figure).plain == Leg(1.0, None)
-    whole = Leg(1.0, 2.0)
+    assert ConditionValue(figure, 2.0).plain == ConditionValue(None, 2.0)
+    assert ConditionValue(1.0, figure).plain == ConditionValue(1.0, None)
+    whole = ConditionValue(1.0, 2.0)
     assert whole.plain is whole
 
 

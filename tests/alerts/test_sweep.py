@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.course import Course
+from bot.alerts.course import SampleSeries
 from bot.alerts.engine import judge
-from bot.alerts.state import Bar, Leg, Side, State, Status
-from bot.alerts.sweep import answered, sweep
-from tests.alerts.examples import armed, bar, bars, day, rule
+from bot.alerts.state import ConditionValue, Sample, Side, State, Status
+from bot.alerts.sweep import answered, judge_series
+from tests.alerts.examples import armed, day, rule, sample, samples
 from tests.alerts.strategies import THOUSAND
 
 FIGURES = st.one_of(st.none(), st.just(math.nan), st.integers(6, 14).map(lambda number: number / 2))
-LEG = st.builds(Leg, FIGURES, st.sampled_from([5.0, 5.0, 5.0, 4.5, None]))
+LEG = st.builds(ConditionValue, FIGURES, st.sampled_from([5.0, 5.0, 5.0, 4.5, None]))
 ONE = (
     "ratio > 5",
     "ratio <= 5 confirm 2",
@@ -44,17 +44,17 @@ TWO = (
     st.integers(0, 20),
 )
 def test_a_sweep_is_the_judging_of_every_bar(
-    text: str, legs: list[tuple[Leg, Leg]], band: float, cut: int
+    text: str, legs: list[tuple[ConditionValue, ConditionValue]], band: float, cut: int
 ) -> None:
     a_rule = rule(text)
     width = len(a_rule.conditions)
-    some = [Bar(day(number), pair[:width]) for number, pair in enumerate(legs, start=1)]
+    some = [Sample(day(number), pair[:width]) for number, pair in enumerate(legs, start=1)]
     # from anywhere: cooling, confirming or holding word back
     start = (armed(a_rule, *([band] * width)), *judge(a_rule, armed(a_rule, *([band] * width)), some).states)
     state = start[min(cut, len(start) - 1)]
     state = State.from_json(state.to_json())
     run = judge(a_rule, state, some)
-    assert sweep(a_rule, state, Course.of(some)) == ((run.states or (state,))[-1], run.events)
+    assert judge_series(a_rule, state, SampleSeries.of(some)) == ((run.states or (state,))[-1], run.events)
 
 
 @pytest.mark.parametrize("band", [0.0, 0.5, 1.0])
@@ -67,24 +67,30 @@ def test_a_sweep_is_the_judging_of_every_bar_over_a_year(text: str, band: float)
     for seed in range(2):
         chance = random.Random(seed)
         some = [
-            Bar(day(number), tuple(Leg(chance.choice(values), chance.choice(levels)) for _ in range(width)))
+            Sample(
+                day(number),
+                tuple(ConditionValue(chance.choice(values), chance.choice(levels)) for _ in range(width)),
+            )
             for number in range(1, 81)
         ]
         first = armed(a_rule, *([band] * width))
         for state in (first, *judge(a_rule, first, some).states[::10]):
             run = judge(a_rule, state, some)
-            assert sweep(a_rule, state, Course.of(some)) == ((run.states or (state,))[-1], run.events)
+            assert judge_series(a_rule, state, SampleSeries.of(some)) == (
+                (run.states or (state,))[-1],
+                run.events,
+            )
 
 
 def test_a_cooldown_counts_the_judged_sessions_that_are_passed_over() -> None:
     a_rule = rule("ratio > 5 cooldown 9")
-    some = bars([4.0, 6.0, 6.0, None, 6.0, 6.0])
-    state, (event,) = sweep(a_rule, armed(a_rule), Course.of(some))
+    some = samples([4.0, 6.0, 6.0, None, 6.0, 6.0])
+    state, (event,) = judge_series(a_rule, armed(a_rule), SampleSeries.of(some))
     assert (state.cooling, event.session) == (6, day(2))
     # ... from where it stands, and never below none
-    tail = Course.of(bars([6.0] * 9, first=7))
-    assert sweep(a_rule, state, tail[:4])[0].cooling == 2
-    assert sweep(a_rule, state, tail)[0].cooling == 0
+    tail = SampleSeries.of(samples([6.0] * 9, first=7))
+    assert judge_series(a_rule, state, tail[:4])[0].cooling == 2
+    assert judge_series(a_rule, state, tail)[0].cooling == 0
 
 
 @pytest.mark.parametrize(
@@ -92,36 +98,36 @@ def test_a_cooldown_counts_the_judged_sessions_that_are_passed_over() -> None:
 )
 def test_word_held_back_waits_for_a_session_that_answers(values: list[float | None]) -> None:
     a_rule = rule("ratio > 5 cooldown 2")
-    some = bars([*values])
-    state, events = sweep(a_rule, armed(a_rule), Course.of(some))
+    some = samples([*values])
+    state, events = judge_series(a_rule, armed(a_rule), SampleSeries.of(some))
     assert (state.session, state.sides[0].held) == (day(len(values)), True)
     assert [event.muted for event in events] == [False, True]
-    late = bars([None, 6.0, 6.0, 6.0], first=len(values) + 1)
+    late = samples([None, 6.0, 6.0, 6.0], first=len(values) + 1)
     run = judge(a_rule, state, late)
-    assert sweep(a_rule, state, Course.of(late)) == (run.states[-1], run.events)
+    assert judge_series(a_rule, state, SampleSeries.of(late)) == (run.states[-1], run.events)
     assert [event.kind for event in run.events] == ["still"]
 
 
 def test_a_course_gives_the_bars_it_was_made_of() -> None:
-    some = [bar(1, (1.0, 2.0), (3.0, None)), bar(2, (None, 5.0), (math.nan, math.inf))]
-    course = Course.of(some)
-    assert list(course) == [some[0], bar(2, (None, 5.0), (None, None))]
-    assert list(course[1:]) == [course[1]]
-    assert course[-1] == course[1]
-    assert Course.of(course) is course
-    assert (course.after(day(0)), course.after(day(1)), course.after(day(9))) == (0, 1, 2)
+    some = [sample(1, (1.0, 2.0), (3.0, None)), sample(2, (None, 5.0), (math.nan, math.inf))]
+    series = SampleSeries.of(some)
+    assert list(series) == [some[0], sample(2, (None, 5.0), (None, None))]
+    assert list(series[1:]) == [series[1]]
+    assert series[-1] == series[1]
+    assert SampleSeries.of(series) is series
+    assert (series.after(day(0)), series.after(day(1)), series.after(day(9))) == (0, 1, 2)
 
 
 def test_an_empty_course_has_no_bar() -> None:
-    empty = Course.of([])
+    empty = SampleSeries.of([])
     assert list(empty) == []
     assert empty.after(day(1)) == 0
 
 
 def test_distances_are_of_the_last_sessions_that_have_both_figures() -> None:
-    course = Course.of([*bars([9.0, 6.0, None, 4.0]), bar(5, (7.0, None))])
-    assert course.distances(0) == [4.0, 1.0, -1.0]
-    assert course.distances(0, 2) == [1.0, -1.0]
+    series = SampleSeries.of([*samples([9.0, 6.0, None, 4.0]), sample(5, (7.0, None))])
+    assert series.distances(0) == [4.0, 1.0, -1.0]
+    assert series.distances(0, 2) == [1.0, -1.0]
 
 
 @pytest.mark.parametrize(
@@ -137,24 +143,24 @@ def test_a_session_answers_when_any_side_is_true_or_false(
     legs: tuple[tuple[float, float], tuple[float, float]], expected: bool
 ) -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
-    assert answered(a_rule, Course.of([bar(1, *legs)])).tolist() == [expected]
+    assert answered(a_rule, SampleSeries.of([sample(1, *legs)])).tolist() == [expected]
 
 
 def test_a_state_of_another_rule_is_not_swept() -> None:
     a_rule = rule("ratio crosses 5")
-    course = Course.of(bars([4.0, 5.0]))
+    series = SampleSeries.of(samples([4.0, 5.0]))
     for change in ({"bands": ()}, {"bands": (0.0, 0.0)}):
         with pytest.raises(ValueError, match="argument 2 is"):
-            sweep(a_rule, replace(armed(a_rule), **change), course)
+            judge_series(a_rule, replace(armed(a_rule), **change), series)
     # none of these sides could turn, so that only their number tells
     waiting = replace(armed(a_rule), sides=(Side(Status.FIRED),) * 3)
     with pytest.raises(ValueError, match="argument 2 is longer"):
-        sweep(a_rule, waiting, Course.of(bars([5.0, 5.0])))
+        judge_series(a_rule, waiting, SampleSeries.of(samples([5.0, 5.0])))
 
 
 def test_bars_of_different_rules_are_no_course() -> None:
     with pytest.raises(ValueError, match="argument 2 is shorter"):
-        Course.of([bar(1, (4.0, 5.0), (1.0, 2.0)), bar(2, (4.0, 5.0))])
-    some = Course.of(bars([4.0, 5.0]))
+        SampleSeries.of([sample(1, (4.0, 5.0), (1.0, 2.0)), sample(2, (4.0, 5.0))])
+    some = SampleSeries.of(samples([4.0, 5.0]))
     with pytest.raises(ValueError, match="argument 2 is longer"):
-        Course(some.days, some.values, some.thresholds * 2)[0]
+        SampleSeries(some.days, some.values, some.thresholds * 2)[0]

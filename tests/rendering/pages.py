@@ -129,7 +129,7 @@ def told(
 ) -> tuple[AlertView, tuple[Event, ...]]:
     """An alert made `until` sessions ago with what has happened since."""
     rule = parse_rule(text, METRICS)
-    history = of.histories.bars(rule, sessions=of.market.sessions)
+    history = of.histories.samples(rule, sessions=of.market.sessions)
     cut = len(history) - until
     state = start(rule, history[:cut], of.market.last_completed.date())
     run = judge(rule, state, history[cut:])

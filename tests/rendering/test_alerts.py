@@ -34,7 +34,7 @@ LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 def reply(text: str, of: EvaluationContext) -> Answer:
     """The reply to a new rule."""
     made = standing(text, of)
-    return new_alert_page(made, of, frequency(made.rule, of.histories.bars(made.rule)))
+    return new_alert_page(made, of, frequency(made.rule, of.histories.samples(made.rule)))
 
 
 def test_a_new_rule_that_is_true_already() -> None:

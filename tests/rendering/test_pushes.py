@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.state import Leg
+from bot.alerts.state import ConditionValue
 from bot.local.entities import parse_html
 from bot.rendering.pushes import digest, ended_message, fire_line, fired_message, paused_message
 from bot.rendering.text import Html
@@ -84,7 +84,7 @@ def test_a_first_value_has_nothing_before_it() -> None:
 
 def test_a_missing_leg_is_named() -> None:
     made, event = happened("ratio > 0.6")
-    gone = msgspec.structs.replace(event, legs=(Leg(None, 0.6),), levels=(None,))
+    gone = msgspec.structs.replace(event, legs=(ConditionValue(None, 0.6),), levels=(None,))
     lines = said(fired_message(made, gone, RISEN, 1, 0))
     assert "ratio: n/a." in lines
     assert "Re-arms once the value is back." in lines

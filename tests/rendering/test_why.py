@@ -23,7 +23,7 @@ OF = context(market([*LONG, 70.0]))
 def stored(text: str, of: EvaluationContext = OF, until: int = 1) -> RecordedFire:
     """The first fire of a rule made `until` sessions ago, with the state before it."""
     rule = parse_rule(text, METRICS)
-    history = of.histories.bars(rule, sessions=of.market.sessions)
+    history = of.histories.samples(rule, sessions=of.market.sessions)
     before = start(rule, history[: len(history) - until], of.market.last_completed.date())
     event = told(text, of, until=until)[1][0]
     return RecordedFire(3, rule, event, before, "CSV import", "2021-03-12T21:15:30Z")
@@ -72,10 +72,10 @@ def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
     rule = parse_rule("ratio > 0.6 cooldown 2", METRICS)
     made, events = told(str(rule), of, until=4)
     assert [event.kind for event in events] == ["fired", "fired", "still"]
-    state = start(rule, of.histories.bars(rule)[:-4], made.state.session)
+    state = start(rule, of.histories.samples(rule)[:-4], made.state.session)
     from bot.alerts.engine import judge  # noqa: PLC0415 - here only
 
-    before = judge(rule, state, of.histories.bars(rule)[-4:-1]).states[-1]
+    before = judge(rule, state, of.histories.samples(rule)[-4:-1]).states[-1]
     lines = said(
         explanation(RecordedFire(3, rule, events[-1], before, "CSV import", "2021-03-17T21:15:30Z"), of)
     )
