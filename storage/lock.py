@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 from storage.errors import DatabaseBusy, DiskFault
 
@@ -18,40 +19,49 @@ if TYPE_CHECKING:
 def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Hold PATH.lock exclusively while the block runs; DatabaseBusy when another process holds it.
 
-    The system drops the lock when the process ends, however it ends. The file itself stays:
-    removing it would let a third process lock a new file while a second still holds the old one.
+    The system drops the lock when the process ends, however it ends. The file itself stays: removing it
+    would let a third process lock a new file while a second still holds the old one. A link in the place
+    of the file is refused, as DiskFault.
     """
-    lock = _beside(path)
-    descriptor = _open(lock)
+    file = _beside(path)
+    lock = _lock(file)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise DatabaseBusy(
-                f"Another bot{_holder(descriptor)} is using {path}; "
-                "stop it first, or name another file with --db."
-            ) from err
-        with suppress(OSError):  # on a full disk the lock is held without its holder's name
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield lock
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as err:
+        raise DatabaseBusy(
+            f"Another bot{_holder(file)} is using {path}; stop it first, or name another file with --db."
+        ) from err
+    except OSError as err:
+        raise DiskFault(f"The lock file {file} cannot be written ({err.strerror}).") from err
+    try:
+        yield file
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def is_held(path: str | os.PathLike[str]) -> bool:
-    """Whether a process holds PATH.lock. Nothing is created or written, and nobody is kept out by asking."""
-    try:
-        descriptor = os.open(_beside(path), os.O_RDONLY)
-    except OSError:
+    """Whether a process holds PATH.lock. Nothing is created or written."""
+    file = _beside(path)
+    if not file.is_file():
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with _lock(file, name_holder=False):
+            return False
+    except Timeout:
         return True
-    finally:
-        os.close(descriptor)
-    return False
+    except OSError:
+        return False
+
+
+def _lock(file: Path, *, name_holder: bool = True) -> FileLock:
+    return FileLock(
+        file,
+        mode=0o600,
+        blocking=False,
+        preserve_lock_file=True,
+        on_acquired=_name_holder if name_holder else None,
+    )
 
 
 def _beside(path: str | os.PathLike[str]) -> Path:
@@ -62,15 +72,16 @@ def _beside(path: str | os.PathLike[str]) -> Path:
     return file.with_name(f"{file.name}.lock")
 
 
-def _open(lock: Path) -> int:
-    try:
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as err:
-        raise DiskFault(f"The lock file {lock} cannot be written ({err.strerror}).") from err
+def _name_holder(descriptor: int) -> None:
+    """Write this process's number into the lock file; on a full disk the lock is held without it."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
 
 
-def _holder(descriptor: int) -> str:
+def _holder(file: Path) -> str:
     """Which process wrote itself into the lock file, as words for the message."""
-    number = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-    return f" (process {number})" if number.isdigit() else ""
+    with suppress(OSError, UnicodeDecodeError):
+        number = file.read_text(encoding="ascii").strip()
+        return f" (process {number})" if number.isdigit() else ""
+    return ""

@@ -68,7 +68,7 @@ def test_on_a_full_disk_it_is_held_without_a_name(path: Path, monkeypatch: pytes
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "write", full)
     message = f"Another bot is using {path}; stop it first, or name another file with --db."
     with (
         hold_lock(path),
@@ -91,6 +91,18 @@ def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         hold_lock(tmp_path / "file" / "a.sqlite3"),
     ):
         pass
+
+
+def test_a_link_in_the_place_of_the_lock_is_refused_and_what_it_names_is_untouched(path: Path) -> None:
+    target = path.with_name("precious")
+    target.write_text("kept")
+    lock = path.with_name(f"{path.name}.lock")
+    lock.symlink_to(target)
+    message = f"The lock file {lock} cannot be written (Too many levels of symbolic links)."
+    with pytest.raises(DiskFault, match=f"^{re.escape(message)}$"), hold_lock(path):
+        pass
+    assert not is_held(path)
+    assert target.read_text() == "kept"
 
 
 def test_asking_whether_it_is_held_takes_and_makes_nothing(path: Path) -> None:
