@@ -132,9 +132,11 @@ def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str)
     rows, bad = [], list(table.bad)
     for line, cells in table.rows:
         try:
-            rows.append((line, notation.plain(cells)))
+            cells.update(notation.plain(cells))  # in place: a large file is held once
         except ValueError as err:
             bad.append((line, shorten(str(err), 160)))
+        else:
+            rows.append((line, cells))
     dates = (cells["date"] for _, cells in table.rows)
     return replace(
         table,
