@@ -1,0 +1,280 @@
+"""Another pair: no output names the funds of the default one; pairs that cannot be are refused.
+
+Prices of IJR and IVV are made here and imported by the command line; the questions go through the real
+Application. Commands and metrics come from their registries, so that a new one is covered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import datetime as dt
+import io
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from bot.analytics.registry import metrics_of
+from bot.analytics.sessions import Sessions
+from bot.analytics.valuation import CONVENTIONS, MULTIPLES
+from bot.chat.commands import BY_NAME
+from bot.chat.dispatch import menu
+from bot.cli import main
+from bot.pair import Fund, Pair
+from bot.rendering import charts
+from tests.chat.people import STEP, buttons
+from tests.chat.talk import ME, talking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from matplotlib.figure import Figure
+
+    from tests.chat.talk import Talk
+
+PAIR = Pair(Fund("IJR"), Fund("IVV"))
+TICKERS = {"small": "IJR", "large": "IVV"}
+DEFAULT_FUNDS = re.compile(r"(?<![a-z])(iwm|spy)(?![a-z])", re.IGNORECASE)
+XNYS = Sessions()
+HISTORY = XNYS.index[(XNYS.index >= "2016-06-01") & (XNYS.index <= "2020-12-11")]
+MONDAY, TUESDAY = "2020-12-14", "2020-12-15"
+CLOSES = {"IJR": 90.0, "IVV": 366.0}
+PICTURE = (Path(__file__).parents[1] / "docs" / "compare.png").read_bytes()
+
+
+def write(file: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        csv.writer(opened).writerows([header, *rows])
+    return file
+
+
+def closes(ticker: str, seed: int) -> list[float]:
+    """A random walk that ends at CLOSES."""
+    steps = np.random.default_rng(seed).normal(0, 0.01, len(HISTORY))
+    walk = np.cumsum(steps)
+    return [round(float(CLOSES[ticker] * value), 2) for value in np.exp(walk - walk[-1])]
+
+
+def price_file(folder: Path, ticker: str, rows: Iterable[Sequence[object]]) -> Path:
+    header = ("Date", "Close", "Volume", "Dividends", "Stock Splits")
+    return write(folder / f"{ticker}-prices.csv", header, rows)
+
+
+class CommandLine:
+    """Runs commands with the pair's configuration; `said` is all that they printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.said = folder, ""
+        self.database = folder / "pair.db"
+        self.config = folder / "pair.toml"
+        self.configure(**TICKERS)
+
+    def configure(self, small: str, large: str) -> None:
+        text = f'[pair]\nsmall = "{small}"\nlarge = "{large}"\n[sources]\nyahoo = false\n'
+        self.config.write_text(text, encoding="utf-8")
+
+    def run(self, *words: object) -> tuple[int, str]:
+        """Exit code of a command, and what it printed."""
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            code = main([*map(str, words), "--config", str(self.config), "--db", str(self.database)])
+        self.said += printed.getvalue()
+        return code, printed.getvalue()
+
+    def take_in(self, kind: str, file: Path, ticker: str) -> None:
+        code, said = self.run("import", kind, file, "--ticker", ticker)
+        assert code == 0, said
+
+    def import_all(self) -> None:
+        """Four years of everything that can be imported."""
+        days = [f"{day:%Y-%m-%d}" for day in HISTORY]
+        for seed, ticker in enumerate(PAIR.tickers):
+            prices = closes(ticker, seed)
+            rows = [
+                (day, close, 1_000_000, 0.4 if count % 63 == 0 else 0, 0)
+                for count, (day, close) in enumerate(zip(days, prices, strict=True))
+            ]
+            self.take_in("prices", price_file(self.folder, ticker, rows), ticker)
+            shares = 500e6 + np.cumsum(np.random.default_rng(seed + 9).integers(-40, 40, len(days))) * 50_000
+            facts = [(day, close, int(count)) for day, close, count in zip(days, prices, shares, strict=True)]
+            file = write(self.folder / "facts.csv", ("date", "nav", "shares"), facts)
+            self.take_in("fund-facts", file, ticker)
+            multiples = [
+                (day, metric, convention, "trailing", 10 + count % 7 + 5 * seed)
+                for count, day in enumerate(days[::21] + days[-1:])
+                for metric in MULTIPLES
+                for convention in CONVENTIONS
+            ]
+            header = ("date", "metric", "convention", "basis", "value")
+            self.take_in("multiples", write(self.folder / "multiples.csv", header, multiples), ticker)
+            weights = [
+                *(
+                    (days[-1], "sector", name, weight)
+                    for name, weight in (("Energy", 60), ("Technology", 40))
+                ),
+                (days[-1], "industry_group", "Banks", 20 + 10 * seed),
+                (days[-1], "revenue", "United States", 80 - 20 * seed),
+            ]
+            header = ("date", "level", "name", "weight")
+            self.take_in("weights", write(self.folder / "weights.csv", header, weights), ticker)
+
+    def close(self, day: str, small: float, large: float, *, split: float = 0) -> None:
+        """Import one session's closes; `split` is the small fund's on that day."""
+        for ticker, price, ratio in (("IJR", small, split), ("IVV", large, 0)):
+            self.take_in("prices", price_file(self.folder, ticker, [(day, price, 1_000, 0, ratio)]), ticker)
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """The command line that imported everything into a database."""
+    line = CommandLine(tmp_path_factory.mktemp("pair"))
+    line.import_all()
+    return line
+
+
+@pytest.fixture
+def line(imported: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """A command line with a copy of that database."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TELEGRAM_BOT_TOKEN", raising=False)
+    line = CommandLine(tmp_path)
+    shutil.copy(imported.database, line.database)
+    line.said = imported.said
+    return line
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts of all figures, which are not made into pictures: that takes most of the time."""
+    texts: list[str] = []
+
+    def png(figure: Figure) -> bytes:
+        texts.extend(text.get_text() for text in figure.findobj(Text) if isinstance(text, Text))
+        return PICTURE
+
+    monkeypatch.setattr(charts, "png", png)
+    return texts
+
+
+def outputs(talk: Talk) -> Iterator[str]:
+    """Every text that the bot has sent to Telegram, the names of files too."""
+    for request in talk.api.requests:
+        yield from request.fields.values()
+        yield from (f"{upload.name} {upload.content[:100_000]!r}" for upload in request.files.values())
+    yield from talk.notes()
+
+
+def naming_default_funds(texts: Iterable[str]) -> list[str]:
+    return sorted({text for text in texts if DEFAULT_FUNDS.search(text)})
+
+
+async def ask_all(talk: Talk, lines: Iterable[str]) -> None:
+    for text in lines:
+        talk.now += STEP
+        assert await talk.ask(text), text
+
+
+def questions() -> list[str]:
+    """Questions about every command and metric, rules on every metric, spellings and mistakes."""
+    metrics = metrics_of(PAIR)
+    of_metrics = [
+        text
+        for name, metric in metrics.items()
+        for text in (
+            f"/help {name}", f"/chart {name}", f"/chart {metric.example.split(' ')[0]} 1y", name,
+            f"/alert {metric.example}", f"/backtest {metric.example}", f"/alert {name} >", f"/alert {name} x",
+        )
+    ]  # fmt: skip
+    others = (
+        "/help metrics", "/alert ijr inflows 5d above $1bn", "/alert ivv outflows 1m over $2bn",
+        "/alert ijr/ivv > 0.1", "/alert IVV P/E > 5", "/alert ijr > 5", "/alert nonsense > 5", "/alert",
+        "/compare ijr vs ivv 3y", "/compare QQQ", "/flow", "/nonsense", "ratio > 0.5", "/alerts", "/history",
+        "/chart flow ivv 20d", "/chart pe ivv", "/compare asof 1999-01-04", "/sectors", "/multiples",
+        "/why 1y",
+    )  # fmt: skip
+    return [*(f"/help {name}" for name in BY_NAME), *of_metrics, *others]
+
+
+async def test_no_answer_names_the_default_funds(line: CommandLine, drawn: list[str], tmp_path: Path) -> None:
+    async with talking(line.database, tmp_path, **TICKERS) as talk:
+        talk.api.chat(ME)
+        await ask_all(talk, questions())
+        shown = await buttons(talk, deeper=True)
+        for text in ("", "6m", "6m total", "QQQ"):
+            talk.api.type_inline(ME, text)
+            await talk.answers()
+        cards = [str(query.results) for query in talk.api.inline_queries.values()]
+        menus = [f"{entry.command} {entry.description}" for entry in menu(owner=True)]
+        assert len(shown) > 100
+        assert len(drawn) > 100
+        assert naming_default_funds([*outputs(talk), *shown, *cards, *menus, *drawn]) == []
+        texts = "\n".join([*outputs(talk), *drawn])
+        for words in (
+            "IJR and IVV",
+            "IJR/IVV",
+            "IJR ÷ IVV",
+            "Flows 20d: IJR",
+            "flow ijr 5d",
+            "fund, ijr or ivv",
+        ):
+            assert words in texts, words
+
+
+def after_close(day: str, hours: float) -> dt.datetime:
+    return dt.datetime.fromisoformat(f"{day}T21:00:00+00:00") + dt.timedelta(hours=hours)
+
+
+async def test_no_notice_and_no_summary_names_the_default_funds(
+    line: CommandLine, drawn: list[str], tmp_path: Path
+) -> None:
+    async with talking(line.database, tmp_path, **TICKERS) as talk:
+        talk.api.chat(ME)
+        line.database = talk.database.path
+        await ask_all(talk, ["/alert ratio > 0.3", "/alert ratio > 0.9 once", "/summary on 18:30"])
+        await asyncio.to_thread(line.close, MONDAY, 120.0, 366.0)
+        pushed = await talk.pass_to(after_close(MONDAY, 3))
+        await asyncio.to_thread(line.close, MONDAY, 91.0, 366.0)
+        pushed += await talk.pass_to(after_close(MONDAY, 6))
+        pushed += await talk.pass_to(after_close(TUESDAY, 4))
+        await asyncio.to_thread(line.close, TUESDAY, 45.0, 366.0, split=2)
+        pushed += await talk.pass_to(after_close(TUESDAY, 6))
+        pushed += await talk.pass_to(after_close("2021-12-20", 6))
+        await ask_all(
+            talk, ["/alert 1", "/alert 1 why", "/alert 1 history", "/history", "/status", "/export"]
+        )
+        first_lines = "\n".join(message.text.splitlines()[0] for message in pushed)
+        for title in (
+            "Alert #1 fired", "Correction to alert #1", "Data stale: prices", "Data back: prices",
+            "Split: IJR 2 for 1", "Daily summary",
+        ):  # fmt: skip
+            assert title in first_lines, first_lines
+        assert naming_default_funds([*outputs(talk), *drawn, line.said]) == []
+
+
+def test_no_command_names_the_default_funds(line: CommandLine, tmp_path: Path) -> None:
+    for words in (
+        ("doctor", "--offline"), ("doctor", "--quick"), ("check", "--offline", "--now", "2020-12-12T12:00Z"),
+        ("export", "prices", "IJR-exported.csv", "--ticker", "ijr"), ("refresh",), ("backup", "copy.db"),
+        ("restore", "copy.db"), ("import", "prices", "x.csv"), ("export", "weights", "-", "--ticker", "QQQ"),
+    ):  # fmt: skip
+        line.run(*words)
+    assert naming_default_funds([*line.said.splitlines(), *(file.name for file in tmp_path.iterdir())]) == []
+    assert "it compares IJR and IVV" in line.said
+    assert "--ticker IJR" in line.said
+
+
+# Pairs that cannot be
+
+
+def refused(line: CommandLine, small: str, large: str = "IVV", code: int = 2) -> str:
+    line.configure(small, large)
+    found, said = line.run("check", "--offline", "--now", "2020-12-12T12:00Z")
+    assert found == code, said
+    assert "judged" not in said
+    return said
