@@ -20,14 +20,17 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from bot.analytics.registry import metrics_of
+from bot.alerts.grammar import grammar_words, parse_rule
+from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES
 from bot.chat.commands import BY_NAME
 from bot.chat.dispatch import menu
 from bot.cli import main
-from bot.pair import Fund, Pair
+from bot.errors import ConfigError
+from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.rendering import charts
+from bot.services.questions import refuse_reserved_tickers
 from tests.chat.people import STEP, buttons
 from tests.chat.talk import ME, talking
 
@@ -121,8 +124,8 @@ class CommandLine:
                 (days[-1], "industry_group", "Banks", 20 + 10 * seed),
                 (days[-1], "revenue", "United States", 80 - 20 * seed),
             ]
-            header = ("date", "level", "name", "weight")
-            self.take_in("weights", write(self.folder / "weights.csv", header, weights), ticker)
+            file = write(self.folder / "weights.csv", ("date", "level", "name", "weight"), weights)
+            self.take_in("weights", file, ticker)
 
     def close(self, day: str, small: float, large: float, *, split: float = 0) -> None:
         """Import one session's closes; `split` is the small fund's on that day."""
@@ -276,5 +279,69 @@ def refused(line: CommandLine, small: str, large: str = "IVV", code: int = 2) ->
     line.configure(small, large)
     found, said = line.run("check", "--offline", "--now", "2020-12-12T12:00Z")
     assert found == code, said
-    assert "judged" not in said
     return said
+
+
+@pytest.mark.parametrize(
+    "word", ["LOW", "high", "Flow", "AT", "over", "D", "YTD", "AND", "TR", "ONCE", "NEW"]
+)
+def test_a_word_of_the_rules_is_no_fund(line: CommandLine, word: str) -> None:
+    example = 'is a word of commands and alert rules; name another fund, such as small = "IJR"'
+    assert refused(line, word) == f"config: [pair] small: {word.upper()} {example}\n"
+
+
+def test_every_word_of_the_grammar_that_looks_like_a_ticker_is_refused() -> None:
+    words = {word for word in grammar_words(METRICS) if word.isalpha() and word.isascii()}
+    for word in words:
+        with pytest.raises(ConfigError, match=rf"^\[pair\] large: {word.upper()} is a word"):
+            refuse_reserved_tickers(Pair(Fund("IJR"), Fund(word.upper())))
+    assert {"low", "high", "sma", "pct", "flow", "ratio", "crosses", "confirm", "bn", "ytd"} <= words
+
+
+@pytest.mark.parametrize("pair", [DEFAULT_PAIR, PAIR, Pair(Fund("BRK-B"), Fund("CSP1.L"))])
+def test_other_tickers_are_funds_and_rules_on_them_are_read_back(pair: Pair) -> None:
+    refuse_reserved_tickers(pair)
+    metrics = metrics_of(pair)
+    for fund in pair:
+        rule = parse_rule(f"{fund.word} inflows 5d above $1bn", metrics)
+        assert str(rule) == f"flow {fund.word} 5d > $1bn"
+        assert parse_rule(str(rule), metrics) == rule
+    assert str(parse_rule(f"{pair} > 0.5", metrics)) == "ratio > 0.5"
+
+
+def test_the_same_fund_twice_and_a_malformed_ticker_are_refused(line: CommandLine) -> None:
+    assert 'both are IVV; name two funds, such as small = "IJR" and large = "IVV"' in refused(line, "ivv")
+    assert 'small: must be a ticker such as "IJR"' in refused(line, "I/R")
+
+
+def test_a_database_of_another_pair_is_refused_and_left_as_it_is(line: CommandLine) -> None:
+    before = line.run("export", "prices", "-", "--ticker", "IJR")
+    said = refused(line, "IWM", "SPY", code=1)
+    assert said == (
+        "error: The config compares IWM and SPY, but this database was made for IJR and IVV, so nothing was "
+        'done. Name another file, e.g. --db new.db, or write small = "IJR" and large = "IVV" below [pair].\n'
+    )
+    line.run("backup", "copy.db")
+    file = write(line.folder / "x.csv", ("Date", "Close"), [("2020-12-11", 190.0)])
+    for words in (
+        ("import", "prices", file, "--ticker", "IWM"), ("export", "prices", "-", "--ticker", "IWM"),
+        ("refresh",), ("doctor", "--offline"), ("doctor", "--quick"), ("restore", "copy.db"),
+    ):  # fmt: skip
+        code, said = line.run(*words)
+        assert (code, "was made for IJR and IVV" in said) == (1, True), said
+    line.configure(**TICKERS)
+    assert line.run("export", "prices", "-", "--ticker", "IJR") == before
+
+
+def test_funds_known_by_their_ticker_alone_are_noted_by_doctor(line: CommandLine) -> None:
+    _, said = line.run("doctor", "--offline")
+    for key, fund in (("small", "IJR"), ("large", "IVV")):
+        words = f"nothing is known of {fund} but its ticker: no issuer's file is fetched, and none is "
+        assert f"note pair: {words}recognised by its name; name and issuer_file go into [pair.{key}]" in said
+
+
+def test_the_demo_is_on_the_sample_market_whatever_the_pair(line: CommandLine) -> None:
+    line.database = line.folder / "demo.db"
+    code, said = line.run("demo", "--out", line.folder / "pictures")
+    assert code == 0, said
+    assert "IWM and SPY · close of Fri 11 Dec 2020" in said

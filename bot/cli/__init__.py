@@ -19,6 +19,7 @@ import click
 
 from bot import __version__
 from bot.errors import BotError, ConfigError
+from bot.pair import DEFAULT_PAIR
 from bot.secrets import of_proxies, redact_output
 from storage.errors import StorageError
 
@@ -174,6 +175,10 @@ class LazyCommand(click.Command):
         from bot.config import load_config  # noqa: PLC0415 - late: it costs more than all of --help
 
         config = load_config(file, token_needed=self._token_needed, token_used=self._token_used)
+        if config.pair != DEFAULT_PAIR:
+            from bot.services.questions import refuse_reserved_tickers  # noqa: PLC0415 - it costs seconds
+
+            refuse_reserved_tickers(config.pair)
         if database is not None:
             config = config.with_keys(storage={"database": database})
         path = config.storage.database
@@ -259,19 +264,19 @@ COMMANDS = (
         "import",
         "data.import_file",
         "import a file, all of it or nothing",
-        click.Option(["--ticker"], metavar="FUND", help="IWM or SPY; an issuer's file says it itself."),
+        click.Option(["--ticker"], metavar="FUND", help="The fund; an issuer's file says it itself."),
         _kind(KINDS | {ISSUER: "a fund's file as its issuer gives it"}),
         _file("The file."),
-        example="prices IWM.csv --ticker IWM",
+        example="prices FILE.csv --ticker TICKER",
     ),
     LazyCommand(
         "export",
         "data.export_file",
         "write a CSV file that import reads",
-        click.Option(["--ticker"], required=True, metavar="FUND", help="IWM or SPY."),
+        click.Option(["--ticker"], required=True, metavar="FUND", help="The fund."),
         _kind(KINDS),
         _file("The CSV file to write, - for standard output."),
-        example="prices IWM.csv --ticker IWM",
+        example="prices FILE.csv --ticker TICKER",
     ),
     LazyCommand(
         "doctor",
@@ -318,7 +323,7 @@ class CommandGroup(click.Group):
 commands = CommandGroup(
     "bot",
     commands=COMMANDS,
-    help="IWM against SPY on Telegram: answers, alerts, a daily summary.",
+    help="Small caps against large caps on Telegram: answers, alerts, a daily summary.",
     epilog=f"To begin: {MODULE} demo. Each command has a --help of its own.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     params=[

@@ -15,7 +15,7 @@ from bot.analytics.sessions import Sessions
 from bot.backups import file_of, kept
 from bot.cli import ISSUER
 from bot.cli.console import busy, log_briefly, say
-from bot.cli.database import beside_the_bot
+from bot.cli.database import beside_the_bot, open_beside_the_bot, refuse_other_pair
 from bot.data.cells import read_bytes
 from bot.data.due import next_try
 from bot.data.export import export
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    import sqlite_utils
+
     from bot.config import Config
     from bot.data.record import FetchReport
     from storage.db import Database
@@ -61,8 +63,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) ->
         contents = READERS[kind](file, fund, sessions=sessions, today=now.date(), completed=completed)
     for sentence in contents.preview.sentences():
         say(sentence)
-    path = config.storage.database
-    with beside_the_bot(path), open_database(path) as database, busy("Storing"):
+    with open_beside_the_bot(config.storage.database, config.pair) as database, busy("Storing"):
         instant = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
         written = database.run_sync(lambda db: store_file(db, contents, observed_at=instant))
     _say_counts(written)
@@ -81,8 +82,7 @@ def _import_issuer_file(config: Config, file: Path, ticker: str | None) -> int:
             ticker=ticker,
             pair=config.pair,
         )
-    path = config.storage.database
-    with beside_the_bot(path), open_database(path) as database:
+    with open_beside_the_bot(config.storage.database, config.pair) as database:
         instant = f"{now:%Y-%m-%dT%H:%M:%SZ}"
         name = file.name
         with busy("Storing"):
@@ -105,6 +105,7 @@ def export_file(config: Config, *, kind: str, file: Path, ticker: str) -> int:
     """`export KIND FILE --ticker T`: write a CSV file, "-" to standard output."""
     fund = known_fund(ticker, config.pair)
     with open_database(config.storage.database, read_only=True) as database:
+        database.run_sync(partial(refuse_other_pair, pair=config.pair))
         exported = database.run_sync(lambda db: export(db, kind, fund))
     if str(file) == "-":
         sys.stdout.write(exported.text)
@@ -137,8 +138,7 @@ def refresh_sources(config: Config) -> int:
     """`refresh`: fetch from every source now; exit 1 when none answered."""
     log_briefly()
     with (
-        beside_the_bot(config.storage.database),
-        open_database(config.storage.database) as database,
+        open_beside_the_bot(config.storage.database, config.pair) as database,
         busy("Asking the sources"),
     ):
         reports = asyncio.run(_refresh(config, database))
@@ -190,8 +190,13 @@ def restore_backup(config: Config, *, file: Path) -> int:
     _refuse_missing(file, config)
     now, path = dt.datetime.now(dt.UTC), config.storage.database
     aside = path.with_name(f"{path.stem}-replaced-{now:%Y-%m-%dT%H%M%SZ}{path.suffix}")
+
+    def settle(db: sqlite_utils.Database) -> RestoreReport:
+        refuse_other_pair(db, config.pair)
+        return settle_restore(db, now=now)
+
     with hold_lock(path), busy("Restoring"):
-        report = restore(file, path, aside, partial(settle_restore, now=now))
+        report = restore(file, path, aside, settle)
     with open_database(path, read_only=True) as database:
         rows = database.run_sync(row_counts)
     say(f"{file} is now {path}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.concurrency import Backoff
+from bot.errors import BotError
 from storage import sources
 from storage.db import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock, open_database
 
@@ -19,42 +20,47 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import sqlite_utils
+
+    from bot.pair import Pair
     from storage.db import Database
 
 _log = logging.getLogger(__name__)
 _sleep = time.sleep
+_PAIR = "pair"  # what the note of the pair is called in storage
 RETRIES = Backoff(
     dt.timedelta(seconds=1), dt.timedelta(seconds=30)
 )  # between two looks whether there is room
 
 
 @contextlib.contextmanager
-def open_exclusively(path: Path) -> Iterator[Database]:
-    """Open and lock the database; raises DatabaseBusy while another process has it."""
-    with hold_lock(path), open_locked(path) as database:
+def open_exclusively(path: Path, pair: Pair) -> Iterator[Database]:
+    """Open and lock the pair's database; raises DatabaseBusy while another process has it."""
+    with hold_lock(path), open_locked(path, pair) as database:
         yield database
 
 
 @contextlib.contextmanager
-def open_locked(path: Path) -> Iterator[Database]:
-    """Open the database for a process that holds the lock.
+def open_locked(path: Path, pair: Pair) -> Iterator[Database]:
+    """Open the pair's database for a process that holds the lock; BotError for another pair's.
 
     Its heartbeat begins here: an old one would make `doctor` take this process for a stuck one. A full
     disk does not end the process here, before anybody was told: the bot waits for room.
     """
     with open_database(path) as database:
+        database.run_sync(partial(claim, pair=pair))
         with contextlib.suppress(DiskFault, DiskFull):
             database.run_sync(partial(sources.beat, now=dt.datetime.now(dt.UTC)))
         yield database
 
 
 @contextlib.contextmanager
-def open_when_there_is_room(path: Path) -> Iterator[Database]:
-    """Open the database for `run`; on a full disk wait for room: to end would mean to be restarted."""
+def open_when_there_is_room(path: Path, pair: Pair) -> Iterator[Database]:
+    """Open the pair's database for `run`; on a full disk wait for room: to end would mean to be restarted."""
     with contextlib.ExitStack() as stack:
         for failures in itertools.count():
             try:
-                database = stack.enter_context(open_locked(path))
+                database = stack.enter_context(open_locked(path, pair))
             except DiskFull as error:
                 wait = RETRIES.seconds(failures)
                 _log.error("%s Next look in %.0f s", error, wait)
@@ -64,9 +70,40 @@ def open_when_there_is_room(path: Path) -> Iterator[Database]:
         yield database
 
 
+@contextlib.contextmanager
+def open_beside_the_bot(path: Path, pair: Pair) -> Iterator[Database]:
+    """Open the pair's database for import and refresh; BotError for another pair's."""
+    with beside_the_bot(path), open_database(path) as database:
+        database.run_sync(partial(claim, pair=pair))
+        yield database
+
+
 def beside_the_bot(path: Path) -> AbstractContextManager[object]:
     """Return what import, refresh and backup run under: the lock only where SQLite has the WAL-reset bug.
 
     With that bug no second process may use the file, so that the bot has to be stopped first.
     """
     return contextlib.nullcontext() if TWO_WRITERS_SAFE or not path.exists() else hold_lock(path)
+
+
+def claim(db: sqlite_utils.Database, pair: Pair) -> None:
+    """Note in a new database for which pair it is; raises BotError where it holds another pair."""
+    refuse_other_pair(db, pair)
+    sources.set_meta(db, _PAIR, _noted(pair))
+
+
+def refuse_other_pair(db: sqlite_utils.Database, pair: Pair) -> None:
+    """Raise BotError where the database was made for another pair."""
+    noted = sources.meta(db, _PAIR)
+    if noted is None or noted == _noted(pair):
+        return
+    small, large = noted.split()
+    raise BotError(
+        pair.fill("The config compares {small} and {large}, ")
+        + f"but this database was made for {small} and {large}, so nothing was done. Name another file, "
+        f'e.g. --db new.db, or write small = "{small}" and large = "{large}" below [pair].'
+    )
+
+
+def _noted(pair: Pair) -> str:
+    return " ".join(pair.tickers)

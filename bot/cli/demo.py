@@ -23,6 +23,7 @@ from bot.data.store import store
 from bot.errors import BotError
 from bot.jobs.tick import TICK_SECONDS
 from bot.local import Terminal, converse, printer, typed_lines
+from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.db import open_database, row_counts
 
@@ -97,7 +98,7 @@ def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -
     log_briefly()
     interactive = sys.stdin.isatty()
     clock = Clock(now, running=interactive)
-    with open_exclusively(config.storage.database) as database:
+    with open_exclusively(config.storage.database, config.pair) as database:
         screen = Screen()
         bot, terminal = _local(config, database, clock, out, screen, live=not offline)
         asyncio.run(_chat(bot, terminal, screen, interactive=interactive))
@@ -153,9 +154,10 @@ def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bot-demo-"))
             path = Path(folder) / "demo.db"
         refuse_real_data(path)
-        opened = stack.enter_context(open_exclusively(path))
+        opened = stack.enter_context(open_exclusively(path, DEFAULT_PAIR))
         clock = Clock(QUESTIONS_NOW, running=False)
-        screen, config = Screen(), config.with_keys(storage={"database": path})
+        pair = {"small": DEFAULT_PAIR.small, "large": DEFAULT_PAIR.large}  # the sample market's
+        screen, config = Screen(), config.with_keys(storage={"database": path}, pair=pair)
         bot, terminal = _local(config, opened, clock, out, screen, live=False)
         asyncio.run(_demo(bot, terminal, screen, clock, start))
     return 0

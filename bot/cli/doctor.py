@@ -11,11 +11,14 @@ import os
 import shutil
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot.backups import failing_since, kept
 from bot.cli.console import say
+from bot.cli.database import refuse_other_pair
+from bot.errors import BotError
 from bot.secrets import is_open, of_token
 from bot.text import counted
 from storage import outbox, sources
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
     from bot.config import Config
+    from bot.pair import Pair
     from storage.db import Database
 
 LEAST_DISK = 100 * 2**20  # bytes: room for a year of growth and the write-ahead log
@@ -85,9 +89,10 @@ def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
     failing = None
     try:
         with open_database(config.storage.database, read_only=True) as database:
+            database.run_sync(partial(refuse_other_pair, pair=config.pair))
             yield check_running(database, now)
             failing = database.run_sync(failing_since)
-    except StorageError as error:
+    except (BotError, StorageError) as error:
         yield unusable_database(config, error)
     yield check_backups(config, now, failing, runs=is_held(config.storage.database))
 
@@ -101,6 +106,7 @@ def all_checks(
     yield check_config_file(config, config_file)
     yield from check_telegram(config, online=online)
     yield from check_owner(config)
+    yield from check_pair(config.pair)
     yield check_clock(config, now)
     yield check_sqlite()
     sessions = Sessions(config.calendar.closed)
@@ -110,10 +116,11 @@ def all_checks(
     try:
         with open_database(config.storage.database, read_only=True) as database:
             failing = database.run_sync(failing_since)
+            database.run_sync(partial(refuse_other_pair, pair=config.pair))
             yield from check_database(database, config, sessions, now)
             yield check_running(database, now)
             yield check_queue(database)
-    except StorageError as error:
+    except (BotError, StorageError) as error:
         yield unusable_database(config, error)
     yield check_backups(config, now, failing, runs=is_held(config.storage.database))
 
@@ -136,6 +143,17 @@ def check_owner(config: Config) -> Iterator[Finding]:
     if config.telegram.token and config.access.owner is None:
         words = "nobody is told when something needs a person; see [access] owner in the config"
         yield Finding(NOTE, "owner", words)
+
+
+def check_pair(pair: Pair) -> Iterator[Finding]:
+    """Name the funds of which nothing but the ticker is known."""
+    for key, fund in (("small", pair.small), ("large", pair.large)):
+        if fund.name == fund.ticker and not fund.issuer_file:
+            words = (
+                f"nothing is known of {fund.ticker} but its ticker: no issuer's file is fetched, and none is "
+                f"recognised by its name; name and issuer_file go into [pair.{key}] of the config"
+            )
+            yield Finding(NOTE, "pair", words)
 
 
 def check_telegram(config: Config, *, online: bool) -> Iterator[Finding]:
@@ -248,7 +266,7 @@ def check_calendar(sessions: Sessions, now: dt.datetime) -> Finding:
 # The database, its data and the bot
 
 
-def unusable_database(config: Config, error: StorageError) -> Finding:
+def unusable_database(config: Config, error: BotError | StorageError) -> Finding:
     """Report a database that cannot be opened."""
     if isinstance(error, DatabaseMissing):
         words = (

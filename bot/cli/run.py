@@ -31,7 +31,7 @@ def run(config: Config) -> int:
     """`run`: poll Telegram until SIGTERM or Ctrl-C; the command line holds the lock already."""
     log_fully(config.log.level)
     _warn_of_lost_database(config)
-    with open_when_there_is_room(config.storage.database) as database:
+    with open_when_there_is_room(config.storage.database, config.pair) as database:
         bot = app.telegram_bot(config, database, apart=True)
         fault = serving.poll(bot)
     if fault:
@@ -57,7 +57,7 @@ def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
     """
     log_briefly()
     clock = Clock(now, running=False)
-    with open_exclusively(config.storage.database) as database:
+    with open_exclusively(config.storage.database, config.pair) as database:
         services = app.services_of(config, database, clock, live=not offline)
         bot = app.local_bot(services, Terminal(printer(sys.stdout), None, clock).api)
         online = config.telegram.token and not offline

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bot.alerts.grammar import grammar_words, is_plain
 from bot.analytics.dates import date_phrase
-from bot.analytics.registry import metrics_of
+from bot.analytics.registry import METRICS
 from bot.analytics.windows import EXAMPLES, Asked, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError
 from bot.text import did_you_mean
@@ -32,7 +32,7 @@ MOST_WINDOWS = 6
 
 def refuse_reserved_tickers(pair: Pair) -> None:
     """Raise ConfigError for funds whose ticker means something else in a command or an alert rule."""
-    reserved = {*grammar_words(metrics_of(pair)), *_KINDS, *_DATED, *_BOTH, _GUIDE}
+    reserved = {*grammar_words(METRICS), *_KINDS, *_DATED, *_BOTH, _GUIDE}
     funds = {"small": pair.small, "large": pair.large}
     if problems := [
         f"[pair] {key}: {fund.ticker} is a word of commands and alert rules; name another fund, "

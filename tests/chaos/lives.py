@@ -61,7 +61,7 @@ def live(order: dict[str, Any]) -> None:
         access={"mode": "open", "owner": script.OWNER},
         sources={"yahoo": False},
     )
-    with hold_lock(config.storage.database), open_locked(config.storage.database) as database:
+    with hold_lock(config.storage.database), open_locked(config.storage.database, config.pair) as database:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
         if fault := serving.poll(app.telegram_bot(config, database, clock, limiter)):

@@ -7,6 +7,7 @@ import pytest
 
 from bot.cli import database as cli_database
 from bot.cli.database import open_when_there_is_room
+from bot.pair import DEFAULT_PAIR
 from storage import sources
 from storage.db import Database, DiskFault, DiskFull, StorageError, open_database
 
@@ -37,7 +38,7 @@ def test_room_on_a_full_disk_is_waited_for_with_growing_rests(
     rests: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing(monkeypatch, DiskFull(FULL), 7)
-    with open_when_there_is_room(Path("bot.db")) as database:
+    with open_when_there_is_room(Path("bot.db"), DEFAULT_PAIR) as database:
         assert database.run_sync(sources.heartbeat) is not None
     assert rests == [1, 2, 4, 8, 16, 30, 30]
     assert caplog.messages[0] == f"{FULL} Next look in 1 s"
@@ -51,7 +52,7 @@ def test_what_does_not_pass_by_itself_is_told_at_once(
     failing(monkeypatch, error, 1)
     with (
         pytest.raises(DiskFault, match=f"^{re.escape(str(error))}$"),
-        open_when_there_is_room(Path("bot.db")),
+        open_when_there_is_room(Path("bot.db"), DEFAULT_PAIR),
     ):
         pass
     assert rests == []
@@ -60,6 +61,6 @@ def test_what_does_not_pass_by_itself_is_told_at_once(
 def test_a_disk_that_fills_up_while_the_bot_serves_is_not_taken_for_one_at_the_start(
     rests: list[float],
 ) -> None:
-    with pytest.raises(DiskFull), open_when_there_is_room(Path("bot.db")):
+    with pytest.raises(DiskFull), open_when_there_is_room(Path("bot.db"), DEFAULT_PAIR):
         raise DiskFull(FULL)
     assert rests == []

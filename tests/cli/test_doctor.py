@@ -30,6 +30,7 @@ from bot.cli.doctor import (
 from bot.config import Config
 from bot.data.store import store
 from bot.jobs.tick import TICK_SECONDS
+from bot.pair import DEFAULT_PAIR
 from storage import outbox, sources
 from storage.db import SQLITE_VERSION, hold_lock, open_database
 from storage.migrations import NAMES
@@ -368,7 +369,7 @@ def test_the_configuration_given_is_named(bot: Call) -> None:
 
 def test_a_healthy_bot_is_well(bot: Call) -> None:
     store_closes("2026-11-19", "2026-11-20")
-    with open_exclusively(Path("bot.db")):
+    with open_exclusively(Path("bot.db"), DEFAULT_PAIR):
         assert bot("doctor", "--db", "bot.db").code == 0
         assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
     assert found("data") == Finding(OK, "data", "prices to 2026-11-20, current; CSV import")
@@ -404,7 +405,7 @@ def test_a_bot_before_its_first_tick_is_starting() -> None:
 def test_a_bot_started_after_a_pause_has_a_heartbeat_at_once() -> None:
     with prepared() as database:
         database.run_sync(lambda db: sources.beat(db, "2020-01-01T00:00:00Z"))
-    with open_exclusively(Path("bot.db")):
+    with open_exclusively(Path("bot.db"), DEFAULT_PAIR):
         assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
 
 
