@@ -1,1 +1,1 @@
-"""Data sources in, a Market out."""
+"""Providers, imports and exports of data, and the Market built from what is stored."""

@@ -44,7 +44,7 @@ _NOT_TEXT = {
 
 
 class BadCell(ValueError):
-    """A row that cannot be taken; the message is the reason, without the line number."""
+    """A row that cannot be read. The message is the reason, without the line number."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ def file_label(file: Path | str) -> str:
 
 
 def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ticker: str) -> CsvTable:
-    """Table of a file (Path) or of its text (str); ImportRejected when it is no CSV file of this layout.
+    """Read a file (Path) or its text (str) as a table. Raises ImportRejected if it has another layout.
 
-    `layouts` are all kinds that can be imported: a file of another one is named for what it is. Of a file
+    `layouts` are all kinds that can be imported: a file of another kind is named in the error. Of a file
     with columns for several tickers, those of `ticker` are read.
     """
     name = file_label(file)
@@ -127,7 +127,7 @@ def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ti
 
 
 def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str) -> CsvTable:
-    """The table with ISO dates and plain numbers; rows with an ambiguous cell are bad ones."""
+    """The table with ISO dates and plain numbers; rows with an ambiguous cell are reported as wrong."""
     notation = notation_of((cells for _, cells in table.rows), dialect, delimiter)
     rows, bad = [], list(table.bad)
     for line, cells in table.rows:
@@ -148,7 +148,7 @@ def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str)
 
 
 def read_bytes(path: Path, needed: str, most: int) -> bytes:
-    """A file's bytes, one more than `most` where it is larger; ImportRejected when it cannot be read."""
+    """Read at most `most` + 1 bytes of a file. Raises ImportRejected if it cannot be read."""
     try:
         with path.open("rb") as opened:
             return opened.read(most + 1)
@@ -161,7 +161,7 @@ def read_bytes(path: Path, needed: str, most: int) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Text of a file in UTF-8 (or UTF-16 with its mark); ImportRejected when it is none."""
+    """Read a text file in UTF-8, or UTF-16 with its mark. Raises ImportRejected for anything else."""
     content = read_bytes(path, "a CSV file", LARGEST_FILE)
     if len(content) > LARGEST_FILE:
         raise ImportRejected(f"{path.name} is larger than {LARGEST_FILE / 1e6:.0f} MB.")
@@ -183,7 +183,7 @@ def _clean(text: str, name: str) -> str:
 
 
 def _records(name: str, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Records that are not blank, each with its line number; ImportRejected for what is no CSV."""
+    """Non-blank records with their line numbers. Raises ImportRejected if the text is not CSV."""
     for line, content in enumerate(text.split("\n"), start=1):
         if len(content) > LONGEST_LINE:
             raise ImportRejected(f"{name}, line {line}: {len(content):,} characters are no row of a table.")
@@ -197,7 +197,7 @@ def _records(name: str, text: str, delimiter: str) -> list[tuple[int, list[str]]
 def _check_header(
     name: str, header: list[str], layout: Layout, layouts: tuple[Layout, ...], dialect: Dialect | None
 ) -> None:
-    """ImportRejected where a required column is missing or a column is there twice."""
+    """Raise ImportRejected if a required column is missing or a column appears twice."""
     missing = layout.missing(header, dialect)
     if missing:
         raise ImportRejected(f"{name} {_lacks(header, missing)} {_advice(header, layout, layouts)}")
@@ -208,7 +208,7 @@ def _check_header(
 
 
 def _lacks(header: list[str], missing: list[str]) -> str:
-    """Which columns are not there and what stands in their place."""
+    """Names the missing columns and shows the header found instead."""
     words = f"column{'s' if len(missing) > 1 else ''} {' and '.join(f'“{column}”' for column in missing)}"
     shown = shorten(", ".join(title.strip() for title in header), 100)
     return f"has no {words}; its first line is “{shown}”."
@@ -226,7 +226,7 @@ def _advice(header: list[str], layout: Layout, layouts: tuple[Layout, ...]) -> s
 
 
 def number(text: str) -> float | None:
-    """Number of a cell, None where the value is missing; BadCell for anything else."""
+    """Parse a number. Returns None for a missing value and raises BadCell for anything else."""
     text = text.strip()
     if text.casefold() in _MISSING:
         return None
@@ -239,7 +239,7 @@ def number(text: str) -> float | None:
 
 
 def date(text: str) -> dt.date:
-    """Date of a cell; BadCell where it is none or could be two."""
+    """Parse a date. Raises BadCell if it is not a date or ambiguous."""
     text = text.strip()
     try:
         if match := _ISO.fullmatch(text):
@@ -254,7 +254,7 @@ def date(text: str) -> dt.date:
 
 
 def _month(name: str) -> int:
-    """1 to 12 of an English month's name or its first letters, three at least; ValueError."""
+    """Number of an English month by its name or at least three first letters. Raises ValueError."""
     for count, month in enumerate(_MONTHS, start=1):
         if month.startswith(name.lower()):
             return count
@@ -262,7 +262,7 @@ def _month(name: str) -> int:
 
 
 def shorten(text: str, limit: int = 40) -> str:
-    """What somebody's file says, on one line of at most `limit` characters."""
+    """Quote text from a file on one line of at most `limit` characters."""
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 

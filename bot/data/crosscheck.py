@@ -1,8 +1,8 @@
-"""Two sources of closes compared: whether one may fill the other's gaps, and how far they disagree.
+"""Compares two sources of closes: whether one may fill the other's gaps, and how far they disagree.
 
-Two vendors give the same close of a session to within a rounding; where they do not, one of them is
+Two vendors give the same close of a session up to rounding. Where they do not, one of them is
 wrong, or has not seen a split yet. So a source is joined to another only where enough of the sessions
-that both have agree, and what does not agree is told.
+that both have agree, and every disagreement is reported.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class PriceComparison:
         return self.shared >= SESSIONS and len(self.disagreeing) <= (1 - AGREEING) * self.shared
 
     def describe(self, lead: str, other: str) -> str | None:
-        """The disagreement in a sentence, None without any; too few sessions are one too.
+        """The disagreement in a sentence, or that too few sessions are shared. Returns None if they agree.
 
-        >>> Comparison(3).describe("Yahoo", "daily CSV")
+        >>> PriceComparison(3).describe("Yahoo", "daily CSV")
         'daily CSV and Yahoo share 3 sessions; they are compared from 20 on.'
         """
         if self.shared < SESSIONS:
@@ -56,7 +56,7 @@ class PriceComparison:
 
 
 def compare_closes(lead: pd.Series, other: pd.Series) -> PriceComparison:
-    """Two series of closes on sessions, both positive and in the same units; NaN is no close."""
+    """Compare two series of positive closes in the same units. NaN means no close."""
     apart = (other / lead - 1).dropna()
     far = _differences(apart)
     if far.empty:

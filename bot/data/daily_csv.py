@@ -1,4 +1,4 @@
-"""A second source of prices: one daily CSV a fund, behind an address from the config.
+"""A second source of prices: a daily CSV file per fund, at an address from the config.
 
 Such files are Date,Open,High,Low,Close,Volume with closes adjusted for splits, as many sites offer
 them. They are read as strictly as an imported file: all rows or none.
@@ -73,7 +73,7 @@ class DailyCsv:
         self._timeout = timeout
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Bars of the completed sessions, and distributions and splits where the file has columns of them."""
+        """Bars of the completed sessions, with distributions and splits if the file has their columns."""
         try:
             return self._prices(ticker, start, completed)
         except Exception as error:  # noqa: BLE001 - a traceback would show the address
@@ -123,7 +123,7 @@ class DailyCsv:
 
 
 def _decoded(body: DownloadedFile) -> str | FetchOutcome:
-    """The text of an answer, or what stands in its place."""
+    """Decode an answer. Returns the outcome instead if it is not a whole text."""
     try:
         utf16 = body.content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = body.content.decode("utf-16" if utf16 else "utf-8-sig")
@@ -137,7 +137,7 @@ def _decoded(body: DownloadedFile) -> str | FetchOutcome:
 
 
 def _error_instead_of_file(text: str) -> FetchOutcome | None:
-    """What a site gives instead of the file, with "200 OK"; None for what may be the file."""
+    """The outcome for an answer that is not the file, despite "200 OK". Returns None if it may be."""
     if not text:
         return SchemaChanged("an empty body")
     if text.startswith("<"):
@@ -152,7 +152,7 @@ def _error_instead_of_file(text: str) -> FetchOutcome | None:
 
 
 def _sentence(text: str) -> FetchOutcome | None:
-    """What a site says in words."""
+    """The outcome for an answer that is a sentence, None if it is of no known kind."""
     if re.match(r"no data\b", text, re.IGNORECASE):
         return Empty("it says that it has no data")
     return RateLimited() if re.search(r"\b(?:limit|too many requests)\b", text, re.IGNORECASE) else None
@@ -171,7 +171,7 @@ def _reason(message: str) -> str:
 def _outcome(
     contents: CsvContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str
 ) -> FetchOutcome:
-    """What there is of the completed sessions, and which of those asked for are missing."""
+    """The figures of completed sessions. Sessions that were requested but are absent are missing."""
     last = f"{completed[-1]:%Y-%m-%d}"
     payload = {
         kind: [row for row in rows if (row.get("session") or row["ex_date"]) <= last]

@@ -1,6 +1,6 @@
-"""One file over HTTP: its bytes, or the Outcome that says why there are none.
+"""Downloads one file over HTTP. Returns its bytes, or the FetchOutcome that says why there are none.
 
-Its address may hold a key, so the address is in no outcome and no log line.
+The address may contain a key, so it appears in no outcome and no log line.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PATIENCE = 3
 
 @dataclass(frozen=True)
 class DownloadedFile:
-    """What was answered; `bounded` when the answer said how long it is, so that it is known to be whole."""
+    """An answer's bytes. `bounded` if the answer states its length, so that it is known to be whole."""
 
     content: bytes
     bounded: bool
@@ -40,7 +40,7 @@ class _Insecure(Exception):
 
 
 def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> DownloadedFile | FetchOutcome:
-    """The file at an address; `timeout` in seconds for each step, `largest` in bytes, unpacked."""
+    """Download a file. `timeout` in seconds is for each step, `largest` in bytes, unpacked."""
     import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
 
     _keep_addresses_out_of_logs()
@@ -77,7 +77,7 @@ def _keep_addresses_out_of_logs() -> None:
 
 
 def _status_outcome(response: httpx.Response) -> FetchOutcome | None:
-    """What the status says against reading the body."""
+    """The outcome of a status that makes the body useless, None if the body can be read."""
     status = response.status_code
     if status == 429:
         wait = response.headers.get("Retry-After", "")
@@ -105,7 +105,7 @@ def _body(response: httpx.Response, deadline: float, largest: int) -> Downloaded
 
 
 def _error_words(error: Exception) -> str:
-    """A fault on the way in words, which its text might not be fit for."""
+    """Describe a transport error in own words, because its text may contain the address."""
     import httpx  # noqa: PLC0415 - as above
 
     causes = list(_causes(error))
@@ -127,7 +127,7 @@ def _error_words(error: Exception) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and all that led to it."""
+    """The error and the chain of its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

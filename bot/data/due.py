@@ -1,6 +1,6 @@
 """The schedule of requests: a source is asked until it has given the last session, with pauses and rests.
 
-How each source stands is stored (storage.sources), so all of this outlives a restart.
+The state of each source is stored (storage.sources), so the schedule survives a restart.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""CSV files given out: what is stored of one fund, in the formats that the import reads.
+"""Exports what is stored of one fund as CSV, in the formats that the import reads.
 
-Every line says which source said it and when, so that a file read into an empty database answers as
+Every line names its source and instant, so that a file imported into an empty database answers as
 this one does, also "as known on a date". Numbers are exact to the last digit.
 """
 
@@ -34,10 +34,10 @@ class Export:
 
 
 def export(db: sqlite_utils.Database, what: str, ticker: str, *, source: str | None = None) -> Export:
-    """All that the sources (or one of them) have said of one fund as CSV; `what` is a key of FORMATS.
+    """All figures of one fund from the sources (or one of them) as CSV. `what` is a key of FORMATS.
 
-    A figure that was replaced is in it as well as the one in its place, each with its instant; the
-    newest counts. Raises NoData when there is nothing to write; sample data is never written.
+    Replaced figures are included beside their replacements, each with its instant; the
+    newest counts. Raises NoData if there is nothing to write. Sample data is never written.
     """
     rows = {
         kind: [
@@ -70,7 +70,7 @@ _Lines = tuple[tuple[str, ...], list[list[object]]]
 
 
 def _price_lines(rows: dict[str, list[Row]]) -> _Lines:
-    """One line for what one source said of a session at one instant; dividend or split 0 is one withdrawn."""
+    """One line per source, session and instant. A dividend or split of 0 is a withdrawn one."""
     lines: dict[tuple[str, ...], dict[str, object]] = {}
     for kind, group in rows.items():
         for row in group:
@@ -109,7 +109,7 @@ _WRITERS: dict[str, Callable[[dict[str, list[Row]]], _Lines]] = {
 
 
 def _csv(header: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
-    """CSV text; None is an empty cell, a float its shortest exact form (csv writes repr)."""
+    """CSV text. None becomes an empty cell, a float its shortest exact form (csv writes repr)."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)

@@ -1,4 +1,4 @@
-"""CSV files taken in: prices, fund facts, multiples and weights of one fund, all of a file or nothing of it.
+"""Reads CSV files of prices, fund facts, multiples and weights of one fund: a whole file or nothing.
 
 Every bad row is found and named by its line; nothing is repaired silently. What is read is the storage's
 own kinds of rows, so that `store` is the only step from here to the database.
@@ -63,7 +63,7 @@ def read_prices(
 def read_fund_facts(
     file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
 ) -> CsvContents:
-    """NAV, shares outstanding and assets; each may be missing in a row.
+    """Read NAV, shares outstanding and assets, each of which may be missing in a row.
 
     Rows on days without a session are left out and listed in the preview. A column of ex-dividends is
     not read: distributions come with the prices, and from two files they would be counted twice.
@@ -75,7 +75,7 @@ def read_fund_facts(
 def read_multiples(
     file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
 ) -> CsvContents:
-    """Multiples, one figure a row, each under its convention; basis "unstated" where none is given.
+    """Read multiples, one figure a row under its convention; the basis is "unstated" if none is given.
 
     A figure of a day without a session (a month that ends on a Sunday) counts for the session before it.
     Raises ImportRejected.
@@ -162,7 +162,7 @@ def _refuse_adjusted(name: str, contents: CsvContents) -> str:
 
 
 def _refuse_weekly(name: str, bars: Sequence[Row], sessions: Sessions) -> None:
-    """ImportRejected for weekly or monthly bars: sources adjust them differently from daily ones."""
+    """Raise ImportRejected for weekly or monthly bars, which sources adjust differently from daily ones."""
     places = sessions.index.get_indexer([row["session"] for row in bars])
     apart = float(np.median(np.diff(places))) if len(places) >= ENOUGH else 0.0
     if apart > DAILY:

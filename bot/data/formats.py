@@ -32,9 +32,9 @@ SOURCE, OBSERVED = "source", "observed at"
 class Format:
     """One kind of file: its columns, the storage kinds it fills, and how a row is converted.
 
-    `convert` gives no rows where the cells hold no value and raises BadCell where they are wrong. In an
+    `convert` returns no rows if the cells hold no value and raises BadCell if they are wrong. In an
     export a row without a value is a figure that was withdrawn.
-    `closed` says what becomes of a row on a day without a session: "refuse", "drop", or "before" =
+    `closed` is what happens to a row on a day without a session: "refuse", "drop", or "before":
     it counts for the session before.
     """
 
@@ -45,7 +45,7 @@ class Format:
 
 
 def _price_row(cells: Cells) -> Kinded:
-    """Bar, distribution and split of one session; zero means there was none."""
+    """Bar, distribution and split of one session. Zero means none."""
     prices = {name: _positive(cells, name) for name in ("open", "high", "low", "close")}
     volume, paid, ratio = (_not_negative(cells, name) for name in ("volume", "dividends", "stock splits"))
     rows: Kinded = []
@@ -64,12 +64,12 @@ def _price_row(cells: Cells) -> Kinded:
 
 
 def is_record(cells: Cells) -> bool:
-    """Whether a row is of an export, which says who said it and when."""
+    """Whether a row is from an export, which names source and instant."""
     return bool(cells.get(OBSERVED))
 
 
 def _check_range(prices: Mapping[str, float | None]) -> None:
-    """BadCell where low is above high: columns were mixed up."""
+    """Raise BadCell if low is above high, because columns were mixed up."""
     low, high = prices["low"], prices["high"]
     if low is not None and high is not None and low > high:
         raise BadCell(f"low {low:g} is above high {high:g}")
@@ -108,7 +108,7 @@ def _multiple_row(cells: Cells) -> Kinded:
 
 
 def _weight_row(cells: Cells) -> Kinded:
-    """Weight of one sector or group, percent; level "sector" where none is given."""
+    """Weight of one sector or group in percent. The level defaults to "sector"."""
     weight = _not_negative(cells, "weight")
     if weight is not None and weight > WHOLE:
         raise BadCell(f"weight {weight:g} is above 100 percent")
@@ -120,7 +120,7 @@ def _weight_row(cells: Cells) -> Kinded:
 
 
 def _positive(cells: Cells, column: str) -> float | None:
-    """Number above zero, None where it is missing."""
+    """Number above zero, None if missing."""
     value = _number(cells, column)
     if value is not None and value <= 0:
         raise BadCell(f"{column} {value:g} is not above zero")
@@ -128,7 +128,7 @@ def _positive(cells: Cells, column: str) -> float | None:
 
 
 def _not_negative(cells: Cells, column: str) -> float | None:
-    """Number of zero or more, None where it is missing."""
+    """Number of zero or more, None if missing."""
     value = _number(cells, column)
     if value is not None and value < 0:
         raise BadCell(f"{column} {value:g} is below zero")
@@ -136,7 +136,7 @@ def _not_negative(cells: Cells, column: str) -> float | None:
 
 
 def _number(cells: Cells, column: str) -> float | None:
-    """Number of a cell; what is wrong with it names the column."""
+    """Number of a cell. An error names the column."""
     try:
         return number(cells.get(column, ""))
     except BadCell as wrong:
@@ -144,7 +144,7 @@ def _number(cells: Cells, column: str) -> float | None:
 
 
 def _word(cells: Cells, column: str, words: tuple[str, ...]) -> str:
-    """One of the words that a column knows; P/E is pe, "losses in" losses_in."""
+    """One of the words allowed in a column. P/E is read as pe, "losses in" as losses_in."""
     word = cells[column].casefold().replace("/", "").replace(" ", "_").replace("-", "_")
     if word not in words:
         raise BadCell(f"{column} “{shorten(cells[column])}” is none of {', '.join(words)}")

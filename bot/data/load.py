@@ -1,4 +1,4 @@
-"""Storage to Market: the newest vintages of every kind as frames, one source a series.
+"""Builds a Market from storage: the newest vintages of every kind as frames, one source per series.
 
 Sources are never mixed silently: which one a series is from, `series.py` decides; what they do not agree
 on is in the Market's notes.
@@ -44,7 +44,7 @@ def read_rows(db: sqlite_utils.Database, known: dt.date | None = None) -> Rows:
 
 
 def stored_closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
-    """Split-adjusted closes of one fund as a Market would have them; empty with sample data only."""
+    """Split-adjusted closes of one fund as in a Market, empty with sample data only."""
     rows: Rows = {
         kind: [row for row in observations.newest(db, kind, ticker=ticker) if row["source"] != SAMPLE]
         for kind in ("bars", "splits")
@@ -99,12 +99,12 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = 
 
 
 def _on_sessions(frame: pd.DataFrame, shown: pd.DatetimeIndex) -> pd.DataFrame:
-    """The rows on sessions that are to be seen; one on a day that was closed after all is left out."""
+    """The rows on the given sessions. A row on a day that was closed after all is left out."""
     return frame[frame.index.isin(shown)].sort_index()
 
 
 def _joint_source(sources: Iterable[Source]) -> Source:
-    """One source for both legs: theirs if it is the same, else both named."""
+    """One source for both funds: theirs if it is the same, else one that names both."""
     named = [source for source in sources if source != NOTHING]
     if not named:
         return NOTHING
@@ -113,7 +113,7 @@ def _joint_source(sources: Iterable[Source]) -> Source:
 
 
 def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
-    """All stored multiples, ordered by session; their convention keeps the sources apart."""
+    """All stored multiples ordered by session. Their convention keeps the sources apart."""
     if not rows:
         empty = pd.DataFrame(columns=list(MULTIPLE_COLUMNS))
         return empty.astype({"session": "datetime64[ns]", "value": "float64"}), NOTHING

@@ -1,4 +1,4 @@
-"""Markets kept ready: the one in memory is read again only when the stored observations changed."""
+"""Caches the current Market, which is read again only when the stored observations have changed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Markets:
         self._kept: tuple[object, Market] | None = None
 
     def sessions(self) -> Sessions:
-        """The exchange's sessions; made anew each day, because the calendar ends a year ahead."""
+        """The exchange's sessions, made anew each day because the calendar ends a year ahead."""
         return Sessions(self._closed)
 
     async def current(self) -> Market:
@@ -58,14 +58,14 @@ class Markets:
             return self._kept[1]
 
     async def asked(self, asof: pd.Timestamp | None, known: pd.Timestamp | None) -> Market:
-        """The Market as of a date and as known on a date; raises BadInput and NoData for dates outside."""
+        """The Market as of a date and as known on a date. Raises BadInput or NoData for dates outside."""
         self._refuse_future(asof, "asof")
         self._refuse_future(known, "known")
         market = await (self.current() if known is None else self._known(known))
         return market if asof is None else _at(market, asof)
 
     async def _known(self, day: pd.Timestamp) -> Market:
-        """The Market as it was known at the end of a day, its age measured then; NoData before the first."""
+        """The Market as known at the end of a day, its age measured then. Raises NoData before the first."""
         rows = await self._database.run(lambda db: read_rows(db, day.date()))
         if not any(rows.values()):
             await self._database.run(lambda db: _refuse_before_all(db, day))
@@ -80,7 +80,7 @@ class Markets:
 
 
 def _at(market: Market, asof: pd.Timestamp) -> Market:
-    """The Market as of a date on which there was history."""
+    """The Market as of a date. Raises NoData for a date before its history."""
     cut = market.at(asof)
     if cut.end is None and market.end is not None:
         first = market.closes.index[0]

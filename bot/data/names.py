@@ -1,4 +1,4 @@
-"""What the sources are called, in the order in which they are preferred, and the funds there are."""
+"""Labels of the sources in order of preference, and checks of the funds."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LABELS = {
 
 
 def source_label(source: str) -> str:
-    """What people call a source of storage's."""
+    """The label of a source for people."""
     return LABELS.get(source, source)
 
 
 def known_fund(ticker: str, pair: Pair) -> str:
-    """The ticker in capitals; ImportRejected for a fund that is not compared."""
+    """The ticker in capitals. Raises ImportRejected for a fund that is not compared."""
     fund = ticker.strip().upper()
     if fund not in pair.tickers:
         raise ImportRejected(f"“{shorten(ticker)}” is not a fund of this bot; {compared(pair)}.")

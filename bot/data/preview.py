@@ -1,4 +1,4 @@
-"""What a CSV file holds: its rows by kind of storage, and what is said of them beforehand."""
+"""The contents of a CSV file: its rows by kind of storage, and their preview."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CsvPreview:
     note: str = ""  # what could not be checked
 
     def sentences(self) -> list[str]:
-        """The preview for people: what there is, then what was left out and why."""
+        """The preview for people: what was read, then what was left out and why."""
         span = f"{counted(self.rows, 'row')}, {self.first} to {self.last}"
         sentences = [f"{self.ticker} {self.words}: {span}."]
         if self.layout:
@@ -48,7 +48,7 @@ class CsvPreview:
 
 @dataclass(frozen=True)
 class ExportedRows:
-    """What one source said at one instant, as an export tells it."""
+    """The rows of an export from one source at one instant."""
 
     source: str
     observed_at: str

@@ -1,17 +1,17 @@
-"""Provider: what a source of data must offer, and the few ways in which asking it can end.
+"""The interface of a source of data, and the outcomes that a request to it can have.
 
-    Outcome
+    FetchOutcome
     ├── Ok             all that was asked for
     ├── Partial        a payload, and what is missing from it
     ├── Empty          a sound answer without a single figure
     ├── RateLimited    asked to slow down
-    ├── Refused        an answer for people only: a bot wall, or a key that is not accepted
+    ├── AccessRefused  an answer for people only: a bot wall, or a key that is not accepted
     ├── NetworkDown    no answer, or the source says that it is out of order
     ├── SchemaChanged  an answer in an unknown form
     ├── Rejected       a file that must not be believed: broken, another fund's, or at odds with the prices
     └── UnknownSymbol  the source says in its own words that it does not know the ticker
 
-A provider never raises for what a source does. Only Ok and Partial carry data, so an outage can
+A provider never raises for a fault of its source. Only Ok and Partial carry data, so an outage can
 read neither as "no change" nor as an empty success.
 """
 
@@ -47,7 +47,7 @@ _LISTED = 3
 
 @dataclass(frozen=True)
 class FetchOutcome:
-    """How asking a source ended; `describe` is one sentence for people."""
+    """The outcome of a request. `describe` is one sentence for people."""
 
     def describe(self) -> str:
         """One sentence that says what happened."""
@@ -56,7 +56,7 @@ class FetchOutcome:
 
 @dataclass(frozen=True)
 class Ok(FetchOutcome):
-    """All that was asked for; `digest` is the hash of the raw answer, where there is one."""
+    """All that was requested. `digest` is the hash of the raw answer, if there is one."""
 
     payload: Observations
     digest: str | None = field(default=None, compare=False)
@@ -68,7 +68,7 @@ class Ok(FetchOutcome):
 
 @dataclass(frozen=True)
 class Partial(FetchOutcome):
-    """Some of what was asked for; `missing` names the rest: sessions or figures; `digest` as of Ok."""
+    """Some of what was requested. `missing` names the other sessions or figures; `digest` as for Ok."""
 
     payload: Observations
     missing: tuple[str, ...]
@@ -92,7 +92,7 @@ class Empty(FetchOutcome):
 
 @dataclass(frozen=True)
 class RateLimited(FetchOutcome):
-    """The source asked to slow down; `retry_after` in seconds where it said for how long."""
+    """The source asked to slow down. `retry_after` in seconds, if it said for how long."""
 
     retry_after: float | None = None
 
@@ -104,7 +104,7 @@ class RateLimited(FetchOutcome):
 
 @dataclass(frozen=True)
 class AccessRefused(FetchOutcome):
-    """The source does not give its figures to this program; `instead` is what a person can do."""
+    """The source does not give its figures to this program. `instead` is what a person can do."""
 
     reason: str
     instead: str = ""
@@ -138,7 +138,7 @@ class SchemaChanged(FetchOutcome):
 
 @dataclass(frozen=True)
 class Rejected(FetchOutcome):
-    """A file that must not be believed; `reason` is a sentence without its full stop."""
+    """A file that must not be used. `reason` is a sentence without its full stop."""
 
     reason: str
 
@@ -160,7 +160,7 @@ class UnknownSymbol(FetchOutcome):
 
 
 class Provider(Protocol):
-    """A source of data; its methods block, are called in one worker thread and return an Outcome.
+    """A source of data. Its methods block, are called in one worker thread and return a FetchOutcome.
 
     `completed` are the sessions completed so far, naive midnights in order, the last one last:
     nothing later may be returned, since the bar of an open session is still moving.
@@ -209,7 +209,7 @@ def unreviewed(
 
 
 def digest(*answers: str | bytes) -> str:
-    """Hash of what a source answered, word for word: equal ones say that nothing new was published."""
+    """Hash of a source's answers. Equal hashes mean that nothing new was published."""
     hashed = hashlib.sha256()
     for answer in answers:
         hashed.update(answer.encode() if isinstance(answer, str) else answer)

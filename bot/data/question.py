@@ -46,7 +46,7 @@ class FetchRequest:
 
     @property
     def subject(self) -> str:
-        """What storage.sources calls it: "IWM prices"."""
+        """Its name in storage.sources: "IWM prices"."""
         return f"{self.ticker} {self.figure}"
 
     async def fetch(self, database: Database, completed: pd.DatetimeIndex) -> FetchOutcome:
@@ -69,7 +69,7 @@ class FetchRequest:
         return outcome
 
     def _ask(self, since: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """The provider's answer; a provider's own bug is an outcome like any other."""
+        """Call the provider. A bug in a provider becomes an outcome like any other."""
         _asking.set()
         try:
             if self.figure == "prices":
@@ -85,7 +85,7 @@ class FetchRequest:
 
 
 def fetch_requests(provider: Provider, tickers: Sequence[str]) -> list[FetchRequest]:
-    """All that a provider can be asked of these tickers, in the order of use."""
+    """All requests to a provider for these tickers, in the order in which their figures are needed."""
     return [
         FetchRequest(provider, ticker, figure)
         for figure in FIGURES

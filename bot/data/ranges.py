@@ -21,7 +21,7 @@ LARGEST = {
 
 
 def check_facts(values: Mapping[str, float | None]) -> None:
-    """BadCell where a NAV, a share count or assets, or the product of the first two, cannot be a fund's."""
+    """Raise BadCell if NAV, share count or assets, or NAV times shares, cannot be a fund's."""
     for name, largest in LARGEST.items():
         value = values.get(name)
         if value is not None and value > largest:

@@ -1,4 +1,4 @@
-"""Rows of a CSV file taken in one after another: which session each counts for, and what is wrong with it."""
+"""Reads the rows of a CSV file one by one: which session each counts for, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EVENTS = {"dividends": "distributions", "stock splits": "splits"}  # columns of
 
 
 class RowReader:
-    """The rows of one file, with what is wrong or left out among them.
+    """Collects the rows of one file, and what is wrong or left out among them.
 
     `record`: of an export, whose rows say who said each and when. Rows of other files after `completed`, the
     last completed session, are left out: their figures still change.
@@ -56,7 +56,7 @@ class RowReader:
         self.empty = 0
 
     def take(self, line: int, cells: Cells) -> None:
-        """Take one row in; what is wrong with it is kept, so that all faults are told at once."""
+        """Read one row. Errors are collected, so that all are reported at once."""
         if not self.record:
             cells = {column: cell for column, cell in cells.items() if column not in _WHO_AND_WHEN}
         try:
@@ -77,7 +77,7 @@ class RowReader:
             self.bad.append((line, str(err)))
 
     def _said(self, cells: Cells) -> tuple[str, str]:
-        """Who said a row and when; empty words where the file does not tell."""
+        """Instant and source of a row, empty strings if the file does not name them."""
         if not self.record:
             return "", ""
         source, at = cells[formats.SOURCE], cells[formats.OBSERVED]
@@ -88,7 +88,7 @@ class RowReader:
         return at, source
 
     def _session(self, day: dt.date) -> dt.date | None:
-        """Session that a row counts for, None where it is dropped; a day of an export counts as it is."""
+        """Session that a row counts for, None if it is dropped. A day of an export counts as it is."""
         if day > self.today:
             raise BadCell(f"{day} is in the future")
         if day < self.sessions[0]:
@@ -102,7 +102,7 @@ class RowReader:
         return self.sessions[bisect(self.sessions, day) - 1]
 
     def _keep(self, line: int, session: str, origin: tuple[str, str], rows: Kinded) -> None:
-        """Keep a row unless one of its key is there; a second one must say the same."""
+        """Keep a row unless its key is known already; a second one must have the same values."""
         key = (
             session,
             *origin,

@@ -75,7 +75,7 @@ MULTIPLES = ("pe", "pcf", "ps", "pb", "yield")
 
 @dataclass(frozen=True)
 class SampleFigure:
-    """One line of sample.csv; `name` is the sector or country of a weight."""
+    """One line of sample.csv. `name` is the sector or country of a weight."""
 
     figure: str
     ticker: str
@@ -147,7 +147,7 @@ def _random(seed: int, topic: int) -> np.random.Generator:
 
 
 def _bridge(days: pd.DatetimeIndex, known: Mapping[str, float], steps: Values) -> Values:
-    """Random walk of `steps` bent through the values known on some sessions; free after the last."""
+    """Random walk of `steps` through the values known on some sessions, free after the last."""
     at = days.get_indexer(pd.DatetimeIndex(list(known)))
     everywhere = np.arange(len(days))
     walk = np.cumsum(steps)

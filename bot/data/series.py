@@ -1,4 +1,4 @@
-"""One fund's prices, distributions and facts out of the stored rows, each from the source that leads.
+"""Selects one fund's prices, distributions and facts from the stored rows, each from its leading source.
 
 For prices one source leads; another one fills sessions it lacks only where the two agree on the sessions
 they share, and then gives their distributions too (`crosscheck.py`). Fund facts come from one source a
@@ -90,7 +90,7 @@ def prices(rows: Rows, ticker: str) -> SelectedSeries:
 
 
 def _splits(rows: Rows, ticker: str) -> pd.Series:
-    """Split ratios of one ticker by session, from whichever source tells of one: a file may tell of none."""
+    """Split ratios of one ticker by session, from any source: a file may have none."""
     ratios: dict[pd.Timestamp, float] = {}
     for frame in _by_source(rows["splits"], ticker).values():
         for session, ratio in frame["ratio"].dropna().items():
@@ -99,7 +99,7 @@ def _splits(rows: Rows, ticker: str) -> pd.Series:
 
 
 def _split_judgements(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitJudgements:
-    """What the levels of one source tell of each split."""
+    """Whether figures of one source around each split are in old units."""
     levels = frame[column].astype("float64")
     return judge_splits(levels[levels > 0], frame["observed_at"], splits)
 
@@ -107,7 +107,7 @@ def _split_judgements(frame: pd.DataFrame, column: str, splits: pd.Series) -> Sp
 def distributions(rows: Rows, ticker: str, priced: SelectedSeries) -> pd.Series:
     """Distributions by ex-date from the source of the prices, withdrawn ones left out.
 
-    Where that one tells of none at all (a file of closes only) it is the first source that does.
+    If that source has none at all (a file of closes only), it is the first source that has.
     """
     splits = _splits(rows, ticker)
     bars = _by_source(rows["bars"], ticker)
@@ -147,7 +147,7 @@ def facts(rows: Rows, ticker: str, last: pd.Timestamp) -> SelectedSeries:
 
 
 def _count_source(counts: Mapping[str, pd.Index]) -> str:
-    """The source to take share counts from: the one with most, unless it ended and another has gone on."""
+    """The source of share counts: the one with most, unless it ended and another has continued."""
     lead = max(counts, key=lambda name: len(counts[name]))
     for name, sessions in counts.items():
         newer = sessions[sessions > counts[lead][-1]] if len(counts[lead]) else sessions
@@ -157,7 +157,7 @@ def _count_source(counts: Mapping[str, pd.Index]) -> str:
 
 
 def _replaced_counts(rows: Rows, ticker: str, source: str) -> pd.Series:
-    """The count before the last one that a source gave, by session; only where it replaced one."""
+    """The share count that a source gave before its last one, by session where it was replaced."""
     counts: dict[pd.Timestamp, float] = {}
     for row in rows.get("replaced", ()):  # the newest first
         if (row["ticker"], row["source"]) == (ticker, source):
@@ -166,7 +166,7 @@ def _replaced_counts(rows: Rows, ticker: str, source: str) -> pd.Series:
 
 
 def _source_switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> list[str]:
-    """Counts of other sources that are left aside though the chosen one has none of their sessions."""
+    """Share counts of other sources that are not used though the chosen one lacks their sessions."""
     sentences = []
     for name, sessions in counts.items():
         more = sessions.difference(counts[lead])

@@ -1,4 +1,4 @@
-"""From which session prices are read again, and which sessions a source has dropped."""
+"""Which sessions of prices to fetch again, and which ones a source has dropped."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ APART = 0.05
 def fetch_start(
     db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
 ) -> dt.date | None:
-    """First session to read: OVERLAP before the last one stored of this source, None without any.
+    """The first session to fetch: OVERLAP before the last one stored of this source, None without any.
 
-    A session that was dropped before takes it further back, up to a year, should it have been restored.
+    A session that was dropped earlier takes it back up to a year, in case it has been restored.
     """
     last = observations.latest_session(db, "bars", ticker, source)
     if last is None:
@@ -44,7 +44,7 @@ def fetch_start(
 def coverage(
     db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
 ) -> tuple[str | None, list[str]]:
-    """The last session with a final bar of a source, and the sessions of the year before that it lacks."""
+    """The last session with a final bar of a source, and the sessions of the past year that it lacks."""
     final = observations.final_sessions(db, ticker, source)
     if not final:
         return None, []
@@ -54,15 +54,15 @@ def coverage(
 
 
 def recent_missing(missing: Sequence[str], completed: pd.DatetimeIndex) -> list[str]:
-    """Those of the missing sessions that every read covers: they are asked for until they come."""
+    """The missing sessions within the overlap, which are requested until they come."""
     since = f"{completed[-min(OVERLAP, len(completed))]:%Y-%m-%d}"
     return [day for day in missing if day >= since]
 
 
 def is_rebased(db: sqlite_utils.Database, *, source: str, ticker: str, payload: Observations) -> bool:
-    """Whether an answer is in other units than the history stored of its source, which is then read again.
+    """Whether an answer is in other units than the stored history of its source, which is then fetched again.
 
-    It is where it tells of a split that is not stored as told by it, and where a close is far from the
+    It is if it has a split that is not stored of this source, and if a close is far from the
     stored one: sources rewrite their history at a split, or some days later, or take it back. Unless all
     of it were read again, closes of both kinds would stand side by side.
     """

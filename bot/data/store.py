@@ -24,7 +24,7 @@ SOURCE = TYPED_IN
 def store(
     db: sqlite_utils.Database, rows: Observations, *, source: str, observed_at: str
 ) -> dict[str, Written]:
-    """Write observations of every kind, inside the caller's transaction; what became of them by kind."""
+    """Write observations of every kind in the caller's transaction. Returns the counts by kind."""
     return {
         kind: stored.add(db, kind, group, source=source, observed_at=observed_at)
         for kind, group in rows.items()
@@ -40,9 +40,9 @@ def note_import(
 
 
 def store_file(db: sqlite_utils.Database, contents: CsvContents, *, observed_at: str) -> dict[str, Written]:
-    """Write a file's contents; what an earlier file distributed or split and this one does not is withdrawn.
+    """Write a file's contents. Distributions and splits of an earlier file that it lacks are withdrawn.
 
-    What an export tells is stored as it was said: under its sources, at its instants.
+    Rows of an export are stored under their own sources and instants.
     """
     if contents.record:
         return _store_record(db, contents.record)
@@ -55,7 +55,7 @@ def store_file(db: sqlite_utils.Database, contents: CsvContents, *, observed_at:
 
 
 def _store_record(db: sqlite_utils.Database, record: Sequence[ExportedRows]) -> dict[str, Written]:
-    """Write what was said one after the other; what became of it by kind."""
+    """Write the rows of an export in order. Returns the counts by kind."""
     written: dict[str, Written] = {}
     for exported in record:
         for kind, group in exported.observations.items():
@@ -65,7 +65,7 @@ def _store_record(db: sqlite_utils.Database, record: Sequence[ExportedRows]) -> 
 
 
 def _withdrawn(db: sqlite_utils.Database, contents: CsvContents, kind: str) -> list[Row]:
-    """Distributions or splits stored from files on sessions of this one, which has none there."""
+    """Withdrawals of stored distributions or splits on sessions of this file, which has none there."""
     (day, (column,)) = stored.KINDS[kind].session, stored.KINDS[kind].values
     sessions = {row["session"] for row in contents.observations["bars"]}
     listed = {row[day] for row in contents.observations[kind]}

@@ -24,9 +24,9 @@ SplitJudgements: TypeAlias = Mapping[pd.Timestamp, tuple[bool, bool]]
 
 
 def judge_splits(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> SplitJudgements:
-    """What levels per share (closes, NAVs) of one source tell of each split; index: sessions, in order.
+    """Whether levels per share (closes, NAVs) of one source are in old units before each split.
 
-    `observed` are instants as text, `splits` ratios by session.
+    The index of `levels` are sessions in order, `observed` are instants as text, `splits` ratios by session.
     """
     levels = levels.dropna()
     early = {session: _observed_before(observed.reindex(levels.index), session) for session in splits.index}

@@ -1,7 +1,7 @@
-"""What really went over the wire during one call of a data library, and what that says about a failure.
+"""Records the requests of a data library's call, and judges a failure by their answers.
 
 yfinance words most failures as "possibly delisted", whatever the cause. So its requests go through a
-Wire that remembers each answer, and `verdict` judges a failure by the answers, not by its wording.
+Wire that remembers each answer, and `outcome_of_error` judges by the answers, not by the wording.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def outcome_of_error(error: Exception, attempts: list[Attempt], ticker: str) -> 
 
 
 def find_problem(attempts: list[Attempt], ticker: str) -> FetchOutcome | None:
-    """What is wrong with answers that the library took for sound; None when nothing is."""
+    """The outcome of answers that the library accepted wrongly, None if they are sound."""
     asked = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
     return next(
         (outcome for attempt in asked if (outcome := _of_status(attempt) or _of_body(attempt, ticker))), None
@@ -132,7 +132,7 @@ def _last_of_each(attempts: list[Attempt]) -> list[Attempt]:
 
 
 def _of_status(attempt: Attempt) -> FetchOutcome | None:
-    """What the status alone says; None where the body must be read."""
+    """The outcome of a status, None if the body must be read."""
     if attempt.status is None:
         return NetworkDown(attempt.fault)
     if attempt.status >= 500:
@@ -143,7 +143,7 @@ def _of_status(attempt: Attempt) -> FetchOutcome | None:
 
 
 def _of_body(attempt: Attempt, ticker: str) -> FetchOutcome | None:
-    """What the body says; None for an object without an error of its own."""
+    """The outcome of a body, None for an object without an error."""
     answer = _parsed(attempt.body)
     if isinstance(answer, FetchOutcome):
         return answer
@@ -158,7 +158,7 @@ def _of_body(attempt: Attempt, ticker: str) -> FetchOutcome | None:
 
 
 def _parsed(body: str) -> dict[str, Any] | FetchOutcome:
-    """The JSON object in a body, or why there is none."""
+    """The JSON object in a body, or the outcome if there is none."""
     text = body.strip()
     if "Will be right back" in text:
         return NetworkDown("the server is down for maintenance")
@@ -174,7 +174,7 @@ def _parsed(body: str) -> dict[str, Any] | FetchOutcome:
 
 
 def _of_description(description: str, status: int | None, ticker: str) -> FetchOutcome:
-    """What an error in Yahoo's own words means; a missing page alone never makes a ticker unknown."""
+    """The outcome of an error in Yahoo's own words. A missing page alone never makes a ticker unknown."""
     if status == 404 and description.startswith(_UNKNOWN):
         return UnknownSymbol(ticker)
     if description.startswith(_NOTHING):
@@ -183,7 +183,7 @@ def _of_description(description: str, status: int | None, ticker: str) -> FetchO
 
 
 def _of_result(part: dict[str, Any]) -> FetchOutcome | None:
-    """What a result without figures says; None where there may be some.
+    """The outcome of a result without figures, None if there may be some.
 
     A price answer that has its description, `meta`, and no session is sound.
     """

@@ -1,4 +1,4 @@
-"""Distributions and splits that a source no longer lists: taken back, or given another date.
+"""Withdraws distributions and splits that a source no longer lists, or has given another date.
 
 A distribution that stays stored beside its correction is counted twice in every total return, and a
 split that never was halves all closes before it. One is withdrawn only where the answer has the session
@@ -29,10 +29,10 @@ _EVENTS = {"distributions": "amount", "splits": "ratio"}  # kinds and what they 
 def withdrawals(
     db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok | Partial, completed: pd.DatetimeIndex
 ) -> dict[str, list[dict[str, Any]]]:
-    """Rows by kind that withdraw what is stored of a source and should be listed in an answer and is not.
+    """Rows by kind that withdraw stored events of a source which its answer should list and does not.
 
-    None where the answer has an event that cannot be dated: that may be it. Of splits none either where
-    distributions are absent in number: then the answer came without its events.
+    Nothing is withdrawn if the answer has an event that cannot be dated: that may be it. No split is if
+    many distributions are absent: then the answer came without its events.
     """
     gone: dict[str, list[dict[str, Any]]] = {}
     if isinstance(outcome, Partial) and not _dates(outcome.missing):
@@ -57,7 +57,7 @@ def withdrawals(
 def _should_be_listed(
     payload: Observations, listed: Collection[str], stored: Collection[str], completed: pd.DatetimeIndex
 ) -> set[str]:
-    """Sessions on which an answer would list what there was, and lists nothing."""
+    """Sessions on which an answer would list an event if there was one, and lists none."""
     if "bars" in payload:
         return _with_neighbours({row["session"] for row in payload["bars"]}, completed) - set(listed)
     if not listed:
@@ -67,14 +67,14 @@ def _should_be_listed(
 
 
 def _with_neighbours(had: Collection[str], completed: pd.DatetimeIndex) -> set[str]:
-    """Sessions that are there together with both of their neighbours."""
+    """Sessions of the answer whose neighbours are in it too."""
     days = [f"{session:%Y-%m-%d}" for session in completed]
     around = zip(days, days[1:], days[2:], strict=False)
     return {day for before, day, after in around if before in had and day in had and after in had}
 
 
 def _dates(missing: tuple[str, ...]) -> bool:
-    """Whether all that is missing are sessions."""
+    """Whether all missing items are sessions."""
     try:
         return all(dt.date.fromisoformat(name) for name in missing)
     except ValueError:

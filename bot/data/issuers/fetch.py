@@ -1,7 +1,7 @@
-"""Fetching the issuers' files from the addresses in the config, for `refresh`.
+"""The provider of issuers' files, fetched from the addresses in the config.
 
 The addresses change, and the sites often refuse programs and cloud addresses: with a 403, or with
-"200 OK" and a web page. That is told apart from an outage, because then only a browser helps.
+"200 OK" and a web page. Such a refusal is not an outage: then only a browser helps.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Fetch: TypeAlias = "Callable[[str], bytes | FetchOutcome]"
 
 
 def fetch(url: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
-    """The bytes at an address, or the Outcome that says why there are none; a refusal says what to do."""
+    """Download a file. Returns the outcome instead if that fails; a refusal says what to do."""
     answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY)
     if isinstance(answer, DownloadedFile):
         return answer.content
@@ -127,7 +127,7 @@ def _reason(message: str) -> str:
 
 
 def _outcome(contents: IssuerContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
-    """Ok, or Partial where sessions are missing at the end."""
+    """Ok, or Partial if sessions are missing at the end."""
     rows = contents.observations
     if not any(rows.values()):
         return Empty("; ".join(note.rstrip(".") for note in contents.preview.notes) or "it has no figures")

@@ -1,4 +1,4 @@
-"""What a layout's reader finds in a file, before it is checked whose it is."""
+"""The figures read from an issuer's file, before it is checked which fund it is of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class IssuerFigures:
-    """Figures of one fund by session; `fund` is what the file itself calls it, "" where it does not."""
+    """Figures of one fund by session. `fund` is its name in the file, "" if the file has none."""
 
     issuer: str
     layout: str

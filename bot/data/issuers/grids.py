@@ -12,9 +12,9 @@ from bot.errors import ImportRejected
 
 
 def read_sheets(data: bytes, name: str) -> dict[str, Grid]:
-    """Sheets by name, each a list of rows of text; a text file is one sheet without a name.
+    """Sheets by name, each a list of rows of text. A text file is one sheet without a name.
 
-    ImportRejected for a web page, an empty file, one that breaks off, and whatever is no table.
+    Raises ImportRejected for a web page, an empty or truncated file, and anything that is not a table.
     """
     form = detect_format(data, name)
     if form == XML:
@@ -32,7 +32,7 @@ def read_sheets(data: bytes, name: str) -> dict[str, Grid]:
 
 
 def _read_csv(text: str, name: str) -> Grid:
-    """Records of a CSV file, blank lines as empty ones, so that their count is the line's number."""
+    """Records of a CSV file. Blank lines are empty records, so that the count is the line number."""
     lines = io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd"))
     try:
         return list(csv.reader(lines, strict=True))

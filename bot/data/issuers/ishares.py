@@ -40,7 +40,7 @@ _AS_OF, _COUNT = "Fund Holdings as of", "Shares Outstanding"
 def read_ishares(
     sheets: Mapping[str, Grid], reading: SheetReader, name: str, pair: Pair
 ) -> IssuerFigures | None:
-    """Contents of an iShares file, None if it is none; ImportRejected for holdings of a date without any."""
+    """Read an iShares file. Returns None for other files, raises ImportRejected for empty holdings."""
     history, paid, held = (find_table(sheets, titles) for titles in (HISTORICAL, DISTRIBUTIONS, HOLDINGS))
     if history is None and held is None:
         return None
@@ -70,7 +70,7 @@ def read_ishares(
 
 
 def _ticker(name: str, pair: Pair) -> str | None:
-    """The fund of the pair that has this name, in whatever case; None where neither has."""
+    """The fund of the pair that has this name in any case, None if neither has."""
     plain = _plain(name)
     names = {_plain(fund.name): fund.ticker for fund in pair}
     return names.get(FORMER_NAMES.get(plain, plain))

@@ -1,4 +1,4 @@
-"""What an issuer's file holds: its rows by kind of storage, and what is said of them beforehand."""
+"""The contents of an issuer's file: its rows by kind of storage, and their preview."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IssuerPreview:
-    """What was read, left out and found odd; `sentences` is for people."""
+    """What was read, left out and looks wrong. `sentences` is for people."""
 
     layout: str  # "iShares fund workbook"
     ticker: str
@@ -44,7 +44,7 @@ class IssuerPreview:
 
 @dataclass(frozen=True)
 class IssuerContents:
-    """A file as read; of distributions it has every one from its first to its last, or none at all."""
+    """A file as read. It has all distributions between its first and last one, or none at all."""
 
     observations: Observations
     preview: IssuerPreview

@@ -1,4 +1,4 @@
-"""An issuer's file taken in: recognised by bytes and headers, checked whose it is, all of it or nothing."""
+"""Reads an issuer's file, recognised by bytes and headers, of a fund of the pair: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def read_completed(
 
 
 def _fund(figures: IssuerFigures, asked: str | None, name: str, pair: Pair) -> str:
-    """The fund that the file is of; ImportRejected if it is unknown, not ours or not the one asked for."""
+    """The fund that the file is of. Raises ImportRejected if it is unknown or not the expected one."""
     if figures.fund and figures.ticker is None:
         raise ImportRejected(f"{name} is of {figures.fund}, not a fund of this bot; {compared(pair)}.")
     if asked and figures.ticker and asked != figures.ticker:
@@ -139,7 +139,7 @@ def _rows(figures: IssuerFigures, ticker: str) -> Observations:
 
 
 def _unequal(figures: IssuerFigures, name: str) -> tuple[str, ...]:
-    """Sessions on which NAV x shares is not the assets; ImportRejected where that is the rule."""
+    """Sessions on which NAV x shares is not the assets. Raises ImportRejected if that is the rule."""
     whole = [
         (session, nav * shares / assets)
         for session, values in sorted(figures.facts.items())
@@ -155,7 +155,7 @@ def _unequal(figures: IssuerFigures, name: str) -> tuple[str, ...]:
 
 
 def _unknown(sheets: Mapping[str, Grid], name: str) -> str:
-    """What the file has instead of a known layout, and what to do."""
+    """Describes a file of no known layout and says what to do."""
     header = next((row for row in sheets.get("", []) if any(cell.strip() for cell in row)), [])
     for form in FORMATS.values():
         if header and not form.layout.missing(header):

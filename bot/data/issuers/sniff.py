@@ -1,6 +1,6 @@
-"""What a downloaded file really is, told by its first bytes; its name and Content-Type are not believed.
+"""Detects the format of a downloaded file by its first bytes. Its name and Content-Type are not trusted.
 
-A wrong address at an issuer answers "200 OK" with a web page, and so does a wall against programs.
+A wrong address at an issuer answers "200 OK" with a web page, and so does a site that refuses programs.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _OTHERS = {
 
 
 class WebPageInstead(ImportRejected):
-    """A web page stands where the file should be: a wrong address, or a wall against programs."""
+    """A web page instead of the file: a wrong address, or a site that refuses programs."""
 
 
 def detect_format(data: bytes, name: str) -> str:
-    """XML (SpreadsheetML as served), EXCEL (re-saved) or TEXT; ImportRejected for anything else."""
+    """XML (SpreadsheetML as served), EXCEL (re-saved) or TEXT. Raises ImportRejected for anything else."""
     if len(data) > LARGEST:
         raise ImportRejected(f"{name} is larger than {LARGEST / 1e6:.0f} MB, too large for an issuer's file.")
     start = data[:_START].removeprefix(BOM).lstrip()
@@ -55,7 +55,7 @@ def detect_format(data: bytes, name: str) -> str:
 
 
 def decode(data: bytes) -> str:
-    """Text in UTF-8, UTF-16 with its mark, or as Windows saves it; never fails: figures are ASCII."""
+    """Decode UTF-8, UTF-16 with its mark, or Windows' code page. Never fails: figures are ASCII."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
     try:

@@ -1,9 +1,9 @@
-"""Sheets of a SpreadsheetML 2003 workbook, which as served is no well-formed XML.
+"""Reads SpreadsheetML 2003 workbooks, which as served are not well-formed XML.
 
 It has raw ampersands in links and names, HTML inside of cells, entities that XML does not know, and
 end tags that do not fit. A recovering parser drops text at the first of these (`S&P 500` becomes `S 500`)
-and lets one unclosed <br> swallow the sheets that follow. So only the tags that make a table are told
-apart here: a sheet, row or cell ends where the next one begins, and what a cell's <ss:Data> holds is text.
+and lets one unclosed <br> swallow the sheets that follow. So only the tags that make a table are
+recognised: a sheet, row or cell ends where the next one begins, and what a cell's <ss:Data> holds is text.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _LONGEST, _WIDEST = 100_000, 1_000
 
 
 def read_spreadsheetml(text: str, name: str) -> dict[str, Grid]:
-    """Sheets by name as rows of text; ImportRejected where the file breaks off before its end.
+    """Sheets by name as rows of text. Raises ImportRejected if the file is truncated.
 
-    A row or cell with an ss:Index stands at that place, with empty ones before it.
+    A row or cell with an ss:Index is put at that place, with empty ones before it.
     """
     if not _END.search(text):
         raise ImportRejected(f"{name} breaks off before its end; download it again.")
@@ -62,7 +62,7 @@ def _cells(row: str) -> list[str]:
 
 
 def _parts(opening: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
-    """Attributes of each opening tag, and the text from there to the next one."""
+    """Attributes of each opening tag, and the text up to the next one."""
     tags = list(opening.finditer(text))
     ends = [tag.start() for tag in tags] + [len(text)]
     for tag, end in zip(tags, ends[1:], strict=True):
@@ -70,13 +70,13 @@ def _parts(opening: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
 
 
 def _skipped(attributes: str, already: int, limit: int) -> int:
-    """How many empty places come before what has these attributes."""
+    """How many empty places precede the row or cell with these attributes."""
     index = _INDEX.search(attributes)
     return max(min(int(index[1]), limit) - 1 - already, 0) if index else 0
 
 
 def _text(data: str) -> str:
-    """What a cell says: markup left out, entities resolved, white space made plain."""
+    """Text of a cell, with markup removed, entities resolved and white space normalised."""
     ended = _DATA_END.search(data)
     inside = data[: ended.start()] if ended else data
     plain = _ENTITY.sub(lambda entity: html.unescape(entity[0]), _MARKUP.sub(" ", _CDATA.sub(r"\1", inside)))

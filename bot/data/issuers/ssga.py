@@ -21,7 +21,7 @@ HOLDINGS = {"weight": "weight", "sector": "sector", "shares held": "shares held"
 
 
 def read_ssga(sheets: Mapping[str, Grid], reading: SheetReader, pair: Pair) -> IssuerFigures | None:
-    """Contents of an SSGA file, None if it is none."""
+    """Read an SSGA file. Returns None for other files."""
     history, held = find_table(sheets, NAVHIST), find_table(sheets, HOLDINGS)
     table = history or held
     if table is None:
@@ -34,7 +34,7 @@ def read_ssga(sheets: Mapping[str, Grid], reading: SheetReader, pair: Pair) -> I
 
 
 def _holdings(held: SheetTable, reading: SheetReader, fund: str, ticker: str | None) -> IssuerFigures:
-    """Sector weights, should the issuer ever fill them in; until then a note that it does not."""
+    """Sector weights if the issuer fills them in, else a note that it does not."""
     sectors = reading.sectors(held)
     try:
         day = date((cell_beside(held.preamble, "Holdings") or "").removeprefix("As of").strip())

@@ -1,4 +1,4 @@
-"""Storing what an issuer's file says, after a look at whether its NAVs can be this fund's."""
+"""Stores an issuer's file, after checking that its NAVs can be this fund's."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ ENOUGH = 5
 def accept(
     db: sqlite_utils.Database, ticker: str, rows: Observations, name: str
 ) -> tuple[dict[str, list[Row]], tuple[str, ...]]:
-    """What a file becomes beside what is stored, and its NAVs that are off the market, each with how far.
+    """The rows to store for a file, and the NAVs that are far from the market price, each with how far.
 
-    Imported and fetched files alike pass here. What a file does not give (a holdings file has no NAV) stays
+    Both imported and fetched files pass here. What a file does not give (a holdings file has no NAV) stays
     as an earlier one gave it; a distribution that an earlier file had and this one's list no longer has is
-    withdrawn. ImportRejected where its NAVs are another fund's; then nothing may be written.
+    withdrawn. Raises ImportRejected if its NAVs are another fund's; then nothing may be written.
     """
     taken: dict[str, list[Row]] = {kind: list(group) for kind, group in rows.items()}
     facts = taken.get("fund_facts", [])
@@ -56,8 +56,8 @@ def accept(
 def off_market(facts: Sequence[Row], ticker: str, market: pd.Series, name: str) -> tuple[str, ...]:
     """Sessions whose NAV is more than 5% off that session's close: "2020-12-04 (+10.7%)".
 
-    Such NAVs are stored as given: one file has a few. ImportRejected where most of them are off, because
-    then it is another fund's. Without prices nothing is compared.
+    Such NAVs are stored as given: one file has a few. Raises ImportRejected if most of them are off, because
+    then the file is another fund's. Without prices nothing is compared.
     """
     closed = {f"{session:%Y-%m-%d}": float(close) for session, close in market.dropna().items()}
     apart = [
@@ -77,7 +77,7 @@ def off_market(facts: Sequence[Row], ticker: str, market: pd.Series, name: str) 
 def store_issuer(
     db: sqlite_utils.Database, contents: IssuerContents, *, name: str, observed_at: str
 ) -> tuple[IssuerContents, dict[str, Written]]:
-    """Write a file's contents, inside the caller's transaction: they as accepted, and what became of them.
+    """Write a file's contents in the caller's transaction. Returns them as accepted, and the counts.
 
     Raises ImportRejected as `accept` does.
     """
@@ -89,5 +89,5 @@ def store_issuer(
 
 
 def _completed(row: Row, known: Mapping[str, object]) -> Row:
-    """A row of fund facts with what was known before in place of what it does not give."""
+    """A row of fund facts, completed by what was known before."""
     return {column: known.get(column) if value is None else value for column, value in row.items()}

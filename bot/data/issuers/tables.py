@@ -1,6 +1,6 @@
-"""Tables found in a sheet by their header, wherever it stands, and what is read out of their rows.
+"""Finds tables in a sheet by their headers and reads their rows.
 
-Wrong rows are gathered, so that all are told at once. Rows on days without a session and rows without
+Wrong rows are collected, so that all are reported at once. Rows on days without a session and rows without
 a value are left out and counted. What follows an empty row is a note unless it begins with a date.
 """
 
@@ -48,7 +48,7 @@ class SheetTable:
 
 
 def find_table(sheets: Mapping[str, Grid], titles: Mapping[str, str]) -> SheetTable | None:
-    """The first table with all these titles (by our names) in its header, in any sheet; None without one."""
+    """The first table in any sheet with all these titles (by our names) in its header, else None."""
     for sheet, grid in sheets.items():
         for count, row in enumerate(grid[:HEADER_WITHIN]):
             header = [" ".join(cell.casefold().split()) for cell in row]
@@ -59,7 +59,7 @@ def find_table(sheets: Mapping[str, Grid], titles: Mapping[str, str]) -> SheetTa
 
 
 def cell_beside(preamble: Grid, title: str) -> str | None:
-    """What stands right of a title above a table ("Ticker Symbol:" | "SPY"), None without the title."""
+    """The cell to the right of a title above a table ("Ticker Symbol:" | "SPY"), None without the title."""
     for row in preamble:
         for place, cell in enumerate(row):
             if cell.strip().rstrip(":").casefold() == title.casefold():
@@ -68,7 +68,7 @@ def cell_beside(preamble: Grid, title: str) -> str | None:
 
 
 class SheetReader:
-    """Reads tables of one file; keeps what is wrong in them and what was left out."""
+    """Reads the tables of one file and collects what is wrong in them and what was left out."""
 
     def __init__(self, sessions: pd.DatetimeIndex, today: dt.date) -> None:
         self._sessions: list[dt.date] = list(sessions.date)
@@ -79,12 +79,12 @@ class SheetReader:
         self.empty = 0
 
     def session_before(self, day: dt.date) -> str | None:
-        """The last session up to a day of holdings, ISO; None in the future or before the calendar."""
+        """The last session up to a day of holdings (ISO), None in the future or before the calendar."""
         at = bisect(self._sessions, day)
         return self._sessions[at - 1].isoformat() if at and day <= self._today else None
 
     def facts(self, table: SheetTable) -> Facts:
-        """Session -> nav, shares, assets; None where missing ("--", "-" or zero)."""
+        """Session -> nav, shares, assets, each None if missing ("--", "-" or zero)."""
         figures: Facts = {}
         places: dict[str, str] = {}
         for place, day, cells in self._dated(table, "date"):
@@ -102,7 +102,7 @@ class SheetReader:
         return figures
 
     def distributions(self, table: SheetTable) -> dict[str, float]:
-        """Ex-date -> dollars per share; two payments of one day are added, a row that is repeated is not."""
+        """Ex-date -> dollars per share. Two payments on one day are added, a repeated row is not."""
         payments_by_day: dict[str, set[tuple[float, str]]] = {}
         for place, day, cells in self._dated(table, "ex-date"):
             try:
@@ -117,10 +117,10 @@ class SheetReader:
         return {day: round(sum(paid for paid, _ in payments), 9) for day, payments in payments_by_day.items()}
 
     def sectors(self, table: SheetTable) -> dict[str, float] | None:
-        """Percent of the equities' market value by sector; None where the file sorts them into none.
+        """Percent of the equities' market value by sector, None if the file has no sectors.
 
         Cash, futures and the like are left out. A list that breaks off, or whose weights are not those
-        of a whole fund, is wrong: the smallest holdings come last and are missed by no sum.
+        of a whole fund, is wrong: the smallest holdings come last and no sum would miss them.
         """
         values: dict[str, float] = {}
         total, count, ended = 0.0, 0, bool(table.sheet)
@@ -174,7 +174,7 @@ class SheetReader:
 
 
 def _amount(cells: Cells, name: str) -> float | None:
-    """Number above zero, None where it is missing or zero; BadCell for any other text."""
+    """Number above zero, None if missing or zero. Raises BadCell for any other text."""
     try:
         value = number(cells.get(name, ""))
     except BadCell as wrong:
@@ -185,7 +185,7 @@ def _amount(cells: Cells, name: str) -> float | None:
 
 
 def _shares(values: Mapping[str, float]) -> dict[str, float] | None:
-    """Percent of each sector, None where too much is in none."""
+    """Percent of each sector, None if too much belongs to none."""
     whole = sum(values.values())
     if whole <= 0 or sum(values.get(word, 0.0) for word in MISSING) > UNSORTED * whole:
         return None

@@ -22,7 +22,7 @@ class UnreadableWorkbook(Exception):
 
 
 def read_workbook(data: bytes, limits: Limits = LIMITS) -> Sheets:
-    """Sheets by name as rows of text, dates as 2025-02-04 where they are dates; raises Unreadable."""
+    """Sheets by name as rows of text, dates as 2025-02-04 where they are dates; raises UnreadableWorkbook."""
     try:
         with ChildProcess("workbook", limits) as process:
             return process.run(partial(_convert, data))
