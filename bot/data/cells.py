@@ -129,6 +129,7 @@ def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ti
 def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str) -> CsvTable:
     """The table with ISO dates and plain numbers; rows with an ambiguous cell are reported as wrong."""
     notation = notation_of((cells for _, cells in table.rows), dialect, delimiter)
+    layout = describe(dialect, delimiter, notation, (cells["date"] for _, cells in table.rows))
     rows, bad = [], list(table.bad)
     for line, cells in table.rows:
         try:
@@ -137,12 +138,11 @@ def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str)
             bad.append((line, shorten(str(err), 160)))
         else:
             rows.append((line, cells))
-    dates = (cells["date"] for _, cells in table.rows)
     return replace(
         table,
         rows=rows,
         bad=bad,
-        layout=describe(dialect, delimiter, notation, dates),
+        layout=layout,
         split_adjusted=dialect is None or dialect.split_adjusted,
     )
 
