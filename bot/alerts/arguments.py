@@ -61,9 +61,9 @@ def _read(parameter: Parameter, text: str) -> Argument | None:
         case "count":
             return read_count(text, parameter.low, parameter.high)
         case "window":
-            found = _or_none(parse_window, text)
-            fits = not parameter.counted or (isinstance(found, Window) and found.counted)
-            return found if fits else None
+            window = _or_none(parse_window, text)
+            fits = not parameter.counted or (isinstance(window, Window) and window.counted)
+            return window if fits else None
         case "date":
             dated = _DATED.fullmatch(text)
             return _or_none(parse_date, dated[1]) if dated else None

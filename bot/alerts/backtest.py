@@ -71,9 +71,9 @@ def _fires(rule: Rule, series: SampleSeries, begin: int, bands: tuple[float, ...
 
 def _answered(series: SampleSeries) -> SampleSeries:
     """The samples up to the last one that has any figure: years are counted back from the data's end."""
-    each = (series.known(leg) for leg in range(len(series.values)))
-    known = np.flatnonzero(reduce(operator.or_, each, np.zeros(len(series), dtype=bool)))
-    return series[: int(known[-1]) + 1 if len(known) else 0]
+    known = (series.known(leg) for leg in range(len(series.values)))
+    positions = np.flatnonzero(reduce(operator.or_, known, np.zeros(len(series), dtype=bool)))
+    return series[: int(positions[-1]) + 1 if len(positions) else 0]
 
 
 def _begin(rule: Rule, series: SampleSeries, years: int) -> int:
@@ -84,7 +84,7 @@ def _begin(rule: Rule, series: SampleSeries, years: int) -> int:
     if not len(series):
         return 0
     known = [np.flatnonzero(series.known(leg)) for leg in range(len(series.values))]
-    whole = max((int(each[0]) if len(each) else len(series)) for each in known)
+    whole = max((int(positions[0]) if len(positions) else len(series)) for positions in known)
     judged = np.flatnonzero(answered(rule, series)[whole:])
     if not len(judged):
         return len(series)

@@ -111,13 +111,13 @@ class Histories:
     def _ready(
         self, rule: Rule, legs: list[ConditionSeries], sessions: pd.DatetimeIndex | None
     ) -> pd.DatetimeIndex:
-        """Sessions up to the first that must wait for an input; found once for rules on the same metrics."""
+        """Sessions up to the first that must wait for an input, once for rules on the same metrics."""
         watched = tuple((condition.metric, condition.arguments) for condition in rule.conditions)
-        found = self._spans.get(watched)
-        if found is None or found[0] is not sessions:
+        span = self._spans.get(watched)
+        if span is None or span[0] is not sessions:
             index = self._sessions(legs, sessions)
-            found = self._spans[watched] = (sessions, index[: _waiting(legs, index)])
-        return found[1]
+            span = self._spans[watched] = (sessions, index[: _waiting(legs, index)])
+        return span[1]
 
     def _sessions(self, legs: list[ConditionSeries], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
         index = pd.DatetimeIndex([])
@@ -138,8 +138,8 @@ def _waiting(legs: list[ConditionSeries], index: pd.DatetimeIndex) -> int:
 
 def _at(series: pd.Series, at: npt.NDArray[np.intp]) -> FloatArray:
     """Values at positions, NaN where missing (position -1)."""
-    found: FloatArray = np.append(series.to_numpy(), np.nan)[at]
-    return found
+    values: FloatArray = np.append(series.to_numpy(), np.nan)[at]
+    return values
 
 
 def threshold(value: pd.Series, target: Target) -> pd.Series:
@@ -149,16 +149,16 @@ def threshold(value: pd.Series, target: Target) -> pd.Series:
     defined, count = value.dropna(), int(target.value)
     match target.kind:
         case "sma":
-            found = defined.rolling(count).mean()
+            level = defined.rolling(count).mean()
         case "high":
-            found = defined.rolling(count).max().shift(1)
+            level = defined.rolling(count).max().shift(1)
         case "low":
-            found = defined.rolling(count).min().shift(1)
+            level = defined.rolling(count).min().shift(1)
         case "pct":
-            found = defined.expanding(PERCENTILE_VALUES).quantile(target.value / 100).shift(1)
+            level = defined.expanding(PERCENTILE_VALUES).quantile(target.value / 100).shift(1)
         case _:
             raise BadInput(f"“{target.kind}” is not a target.", "sma 200")
-    return found.reindex(value.index)
+    return level.reindex(value.index)
 
 
 def lag(rule: Rule, registry: Mapping[str, Metric]) -> int:

@@ -39,12 +39,12 @@ class SampleSeries(Sequence[Sample]):
         """The same samples as arrays; a SampleSeries is given back as it is."""
         if isinstance(samples, SampleSeries):
             return samples
-        found = list(samples)
-        legs = list(zip(*(sample.legs for sample in found), strict=True))
+        ordered = list(samples)
+        conditions = list(zip(*(sample.legs for sample in ordered), strict=True))
         return cls(
-            np.array([sample.session for sample in found], dtype="datetime64[D]"),
-            [_array(leg.value for leg in each) for each in legs],
-            [_array(leg.threshold for leg in each) for each in legs],
+            np.array([sample.session for sample in ordered], dtype="datetime64[D]"),
+            [_array(leg.value for leg in legs) for legs in conditions],
+            [_array(leg.threshold for leg in legs) for legs in conditions],
         )
 
     def __len__(self) -> int:
@@ -56,8 +56,11 @@ class SampleSeries(Sequence[Sample]):
     def __getitem__(self, position: slice) -> SampleSeries: ...
     def __getitem__(self, position: int | slice) -> Sample | SampleSeries:
         if isinstance(position, slice):
-            values = [each[position] for each in self.values]
-            return SampleSeries(self.days[position], values, [each[position] for each in self.thresholds])
+            return SampleSeries(
+                self.days[position],
+                [values[position] for values in self.values],
+                [thresholds[position] for thresholds in self.thresholds],
+            )
         legs = zip(self.values, self.thresholds, strict=True)
         return Sample(
             self.day(position),
@@ -78,13 +81,13 @@ class SampleSeries(Sequence[Sample]):
 
     def known(self, leg: int) -> BoolArray:
         """Per session whether a condition has both figures."""
-        found: BoolArray = np.isfinite(self.values[leg]) & np.isfinite(self.thresholds[leg])
-        return found
+        known: BoolArray = np.isfinite(self.values[leg]) & np.isfinite(self.thresholds[leg])
+        return known
 
     def distances(self, leg: int, most: int = BAND_VALUES) -> list[float]:
         """The last distances of a condition's value from its threshold, oldest first."""
-        found: list[float] = (self.values[leg] - self.thresholds[leg])[self.known(leg)][-most:].tolist()
-        return found
+        distances = (self.values[leg] - self.thresholds[leg])[self.known(leg)]
+        return [float(distance) for distance in distances[-most:]]
 
 
 def _array(figures: Iterable[float | None]) -> FloatArray:

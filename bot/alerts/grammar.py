@@ -58,14 +58,14 @@ def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
     tokens = Tokens(tokenize(text))
     if not tokens.text:
         raise BadInput("A rule needs a metric, a comparison and a target.", example)
-    found = [read_condition(tokens, registry)]
+    conditions = [read_condition(tokens, registry)]
     while tokens.text == "and":
         tokens.take()
-        found.append(read_condition(tokens, registry))
-    if len(found) > MOST_CONDITIONS:
-        raise BadInput(f"A rule has at most {MOST_CONDITIONS} conditions, not {len(found)}.", example)
-    bare = Rule(tuple(each.condition for each in found))
-    rule = replace(bare, **_options(tokens, bare, found[0], registry))
+        conditions.append(read_condition(tokens, registry))
+    if len(conditions) > MOST_CONDITIONS:
+        raise BadInput(f"A rule has at most {MOST_CONDITIONS} conditions, not {len(conditions)}.", example)
+    bare = Rule(tuple(parsed.condition for parsed in conditions))
+    rule = replace(bare, **_options(tokens, bare, conditions[0], registry))
     _fit_together(rule)
     if len(str(rule)) > MOST_CHARACTERS:
         raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)

@@ -33,12 +33,12 @@ def outcomes(
     """Outcome of each horizon for fires on `dates`; `ratio` on sessions, the span begins at `since`."""
     fired = ratio.index.isin(pd.DatetimeIndex([pd.Timestamp(day) for day in dates]))
     inside = ratio.index >= pd.Timestamp(since)
-    found = []
+    by_horizon = []
     for horizon in horizons:
         moved = (100 * (ratio.shift(-horizon) / ratio - 1)).to_numpy()
         after = moved[fired & ~np.isnan(moved)]
         all_after = moved[inside & ~np.isnan(moved)]
-        found.append(
+        by_horizon.append(
             Outcome(
                 horizon,
                 len(after),
@@ -47,4 +47,4 @@ def outcomes(
                 float(np.median(all_after)) if len(all_after) else None,
             )
         )
-    return found
+    return by_horizon

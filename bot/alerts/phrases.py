@@ -75,13 +75,13 @@ class Token:
 
 def tokenize(text: str) -> list[Token]:
     """The words of a rule, friendly spellings replaced; quoted text stays as it is."""
-    found: list[Token] = []
+    tokens: list[Token] = []
     position = 0
     for quote in _QUOTED.finditer(text):
-        found += _plain(text[position : quote.start()])
-        found.append(Token(QUOTE, plain_note(quote[1])))
+        tokens += _plain(text[position : quote.start()])
+        tokens.append(Token(QUOTE, plain_note(quote[1])))
         position = quote.end()
-    return found + _plain(text[position:])
+    return tokens + _plain(text[position:])
 
 
 def plain_note(text: str) -> str:

@@ -89,8 +89,10 @@ class State(JsonStruct, frozen=True):
     @property
     def status(self) -> Status:
         """The livelier side's status: CONFIRMING before ARMED before FIRED."""
-        found = {side.status for side in self.sides}
-        return next(status for status in (Status.CONFIRMING, Status.ARMED, Status.FIRED) if status in found)
+        statuses = {side.status for side in self.sides}
+        return next(
+            status for status in (Status.CONFIRMING, Status.ARMED, Status.FIRED) if status in statuses
+        )
 
     @property
     def count(self) -> int:

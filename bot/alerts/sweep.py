@@ -43,8 +43,8 @@ def _from_each(flags: BoolArray) -> Positions:
 
 def _up_to_each(flags: BoolArray) -> Positions:
     """For each position the last flagged one up to it; -1 where there is none."""
-    found: Positions = np.maximum.accumulate(np.where(flags, np.arange(len(flags)), -1))
-    return found
+    last: Positions = np.maximum.accumulate(np.where(flags, np.arange(len(flags)), -1))
+    return last
 
 
 class _Turns:
@@ -94,7 +94,7 @@ class _Sweep:
     """One rule over one SampleSeries; bands stay as they are in the state it begins with."""
 
     def __init__(self, rule: Rule, state: State, series: SampleSeries) -> None:
-        self._course = series
+        self._series = series
         self._turns = [_Turns(rule, ops, state.bands, series) for ops in directions(rule)]
         judged = reduce(operator.or_, (turns.answered for turns in self._turns))
         self._before = np.append(0, np.cumsum(judged))  # how many were judged before each position
@@ -107,15 +107,15 @@ class _Sweep:
         first = min(turn.following(side, position) for turn, side in turns)
         if any(side.held for side in state.sides):
             # Word of a held fire comes with the first answer after the cooldown.
-            told = min(int(self._before[position]) + state.cooling, len(self._judged) - 1)
-            first = min(first, int(self._judged[told]))
+            after_cooldown = min(int(self._before[position]) + state.cooling, len(self._judged) - 1)
+            first = min(first, int(self._judged[after_cooldown]))
         return first
 
     def passed(self, state: State, begin: int, end: int) -> State:
         """The state after the samples from `begin` up to before `end`, at which nothing turns."""
         if begin == end:
             return state
-        sample = self._course[end - 1]
+        sample = self._series[end - 1]
         return replace(
             state,
             session=sample.session,
@@ -126,7 +126,7 @@ class _Sweep:
 
     def _last(self, leg: int, begin: int, end: int, old: float | None) -> float | None:
         last = self._known[leg][end - 1]
-        return float(self._course.values[leg][last]) if last >= begin else old
+        return float(self._series.values[leg][last]) if last >= begin else old
 
 
 def judge_series(rule: Rule, state: State, series: SampleSeries) -> tuple[State, tuple[Event, ...]]:

@@ -12,11 +12,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bot.errors import BadInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WORDS = ("ytd", "mtd", "since")  # windows, or beginnings of one, that are words
 EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
@@ -77,7 +81,7 @@ class Window:
                 return pd.DatetimeIndex([pd.Timestamp(self.since)] * len(anchors))
         raise ValueError(f"a window of kind {self.kind} has no target date")
 
-    def bases(self, sessions: pd.DatetimeIndex, anchors: pd.DatetimeIndex | None = None) -> np.ndarray:
+    def bases(self, sessions: pd.DatetimeIndex, anchors: pd.DatetimeIndex | None = None) -> NDArray[np.intp]:
         """Position in `sessions` of each anchor's base, -1 where history is too short.
 
         `anchors` are K, one per end (default: the sessions themselves, as in a history). A base

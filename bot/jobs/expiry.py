@@ -13,13 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.alerts.view import Life
-from bot.jobs.sending import Place, send
-from bot.jobs.telling import DeliveryWindow
+from bot.jobs.sending import Place, queue_notice
 from bot.rendering import endings
 from bot.rendering.endings import Ending
 from bot.services.chats import zone_of
 from storage import alerts as stored
-from storage import chats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,10 +69,10 @@ def _end(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
             made = row.created_at.astimezone(zone).date()
             if on - made > WEEK:  # the reply to a shorter one said so
                 soon[place].append(Ending(row.number, row.rule, on))
-    for place, found in soon.items():
-        _tell(db, place, "ends", found, endings.ending_soon_notice(found), default_zone, now)
-    for place, found in over.items():
-        _tell(db, place, "ended", found, endings.ended_notice(found), default_zone, now)
+    for place, alerts in soon.items():
+        _queue(db, place, "ends", alerts, endings.ending_soon_notice(alerts), default_zone, now)
+    for place, alerts in over.items():
+        _queue(db, place, "ended", alerts, endings.ended_notice(alerts), default_zone, now)
     return len(soon) + len(over)
 
 
@@ -91,18 +89,14 @@ def _may_end(row: ExpiringAlert, *, chosen: bool) -> bool:
     return row.life == Life.PAUSED if chosen else row.expiry_told == row.expires_on
 
 
-def _tell(
+def _queue(
     db: sqlite_utils.Database,
     place: Place,
-    what: str,
-    about: Sequence[Ending],
+    event: str,
+    alerts: Sequence[Ending],
     answer: Answer,
     default_zone: str,
     now: dt.datetime,
 ) -> None:
-    """A notice to a chat's topic, after quiet hours."""
-    chat = chats.get_chat(db, place[0])
-    if chat is not None:
-        dedup = f"{what}:{place[0]}:{about[0].number}@{about[0].on}:{now:%Y-%m-%dT%H:%M:%S}"
-        wait = DeliveryWindow.of(chat.timezone, default_zone, now, chat.quiet_from, chat.quiet_to).quiet_until
-        send(db, place, dedup, answer, now, kind="notice", not_before=wait)
+    dedup = f"{event}:{place[0]}:{alerts[0].number}@{alerts[0].on}:{now:%Y-%m-%dT%H:%M:%S}"
+    queue_notice(db, place, dedup, answer, default_zone, now)

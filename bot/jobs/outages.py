@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 from bot.alerts.rule import Rule
 from bot.analytics.freshness import is_frozen, lacking, newest
 from bot.analytics.sessions import STALE_AFTER
-from bot.jobs.sending import send
-from bot.jobs.telling import DeliveryWindow
+from bot.jobs.sending import queue_notice
 from bot.rendering import outages as say
 from bot.rendering.outages import Affected, Gap
 from bot.services.alerts import parts_read
 from storage import alerts as stored
-from storage import chats, outages
+from storage import outages
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -89,7 +88,7 @@ class Outages:
 
 def _readers(pair: Pair, rows: Sequence[StoredAlert], wanted: Mapping[str, str]) -> dict[str, list[Reader]]:
     """The alerts that read each of the parts, in the order of their numbers."""
-    found: dict[str, list[Reader]] = {part: [] for part in wanted}
+    readers: dict[str, list[Reader]] = {part: [] for part in wanted}
     for row in rows:
         try:
             read = set(parts_read(Rule.from_json(row.rule_json), pair))
@@ -98,8 +97,8 @@ def _readers(pair: Pair, rows: Sequence[StoredAlert], wanted: Mapping[str, str])
             continue
         for part in read & set(wanted):
             alert = Affected(row.number, row.rule)
-            found[part].append(Reader(row.chat_id, row.thread_id, alert))
-    return found
+            readers[part].append(Reader(row.chat_id, row.thread_id, alert))
+    return readers
 
 
 def _store(
@@ -113,7 +112,7 @@ def _store(
     now: dt.datetime,
 ) -> int:
     """Note what began and what ended, and queue the messages, in one transaction."""
-    told: dict[int, list[tuple[Gap, Sequence[Reader]]]] = defaultdict(list)
+    stale: dict[int, list[tuple[Gap, Sequence[Reader]]]] = defaultdict(list)
     for part, session in begun.items():
         if not outages.begin(db, part, session, now):
             continue
@@ -121,18 +120,18 @@ def _store(
         for reader in readers[part]:
             by_chat[reader.chat_id].append(reader)
         for chat_id in outages.add_chats(db, part, session, by_chat):
-            told[chat_id].append((_gap(market, part, session), by_chat[chat_id]))
+            stale[chat_id].append((_gap(market, part, session), by_chat[chat_id]))
     back: dict[int, list[Gap]] = defaultdict(list)
     for part, session in ended.items():
         if outages.end(db, part, session, now):
             for chat_id in outages.chats_of(db, part, session):
                 back[chat_id].append(_gap(market, part, session))
     notices = [
-        *(_stale(chat_id, found, market) for chat_id, found in told.items()),
+        *(_stale(chat_id, affected, market) for chat_id, affected in stale.items()),
         *(_back(db, chat_id, gaps, market) for chat_id, gaps in back.items()),
     ]
     for notice in notices:
-        _send(db, notice, default_zone, now)
+        _queue(db, notice, default_zone, now)
     return len(notices)
 
 
@@ -164,11 +163,12 @@ class _Notice:
     threads: set[int | None]
 
 
-def _stale(chat_id: int, found: Sequence[tuple[Gap, Sequence[Reader]]], market: Market) -> _Notice:
-    gaps = [gap for gap, _ in found]
-    affected = {reader.alert.number: reader.alert for _, group in found for reader in group}
-    threads = {reader.thread_id for _, group in found for reader in group}
-    answer = say.outage_notice(gaps, [affected[number] for number in sorted(affected)], market)
+def _stale(chat_id: int, affected: Sequence[tuple[Gap, Sequence[Reader]]], market: Market) -> _Notice:
+    gaps = [gap for gap, _ in affected]
+    readers = [reader for _, group in affected for reader in group]
+    alerts = {reader.alert.number: reader.alert for reader in readers}
+    threads = {reader.thread_id for reader in readers}
+    answer = say.outage_notice(gaps, [alerts[number] for number in sorted(alerts)], market)
     return _Notice(chat_id, STALE, gaps, answer, threads)
 
 
@@ -177,13 +177,8 @@ def _back(db: sqlite_utils.Database, chat_id: int, gaps: Sequence[Gap], market: 
     return _Notice(chat_id, BACK, gaps, say.recovery_notice(gaps, market), threads)
 
 
-def _send(db: sqlite_utils.Database, notice: _Notice, default_zone: str, now: dt.datetime) -> None:
-    """One message, after quiet hours, in the chat's topic where all its alerts were made in one."""
-    chat = chats.get_chat(db, notice.chat_id)
-    if chat is None or chat.status != "active":
-        return
+def _queue(db: sqlite_utils.Database, notice: _Notice, default_zone: str, now: dt.datetime) -> None:
+    """Queue one message, in the chat's topic where all its alerts were created in one."""
     place = (notice.chat_id, next(iter(notice.threads)) if len(notice.threads) == 1 else None)
-    about = "+".join(f"{gap.part}@{gap.since}" for gap in notice.gaps)
-    wait = DeliveryWindow.of(chat.timezone, default_zone, now, chat.quiet_from, chat.quiet_to).quiet_until
-    dedup = f"{notice.what}:{notice.chat_id}:{about}"
-    send(db, place, dedup, notice.answer, now, kind="notice", not_before=wait)
+    gaps = "+".join(f"{gap.part}@{gap.since}" for gap in notice.gaps)
+    queue_notice(db, place, f"{notice.what}:{notice.chat_id}:{gaps}", notice.answer, default_zone, now)

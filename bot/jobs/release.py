@@ -87,9 +87,8 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         since = (row.session - QUARTER).isoformat()
         fires = events.fires_since(db, row.alert_id, since, until=row.session.isoformat())
         alert = stored.get_alert(db, row.chat_id, row.number)
-        standings, _ = view_alerts(db, [alert] if alert else [], now)  # of an alert that can still be read
-        view = standings[0] if standings else None
-        deferred[row.chat_id, row.thread_id].append(Deferred(row, fires, view))
+        views, _ = view_alerts(db, [alert] if alert else [], now)  # empty for one that cannot be read
+        deferred[row.chat_id, row.thread_id].append(Deferred(row, fires, views[0] if views else None))
     return deferred
 
 
@@ -119,8 +118,8 @@ def _message(
         revision = Revision.from_json(row.detail.revision or "")
         return corrections.correction_notice(standing, event, revision, context, row.detail.source)
     late = Notifier(context).sessions_late(standing.rule, event)
-    said = f"Held back {_WHY[row.held or '']}; {_state_since(row, event, context)}."
-    return pushes.fired_message(standing, event, context, deferred.fires, late, held=(capital(said),))
+    sentence = f"Held back {_WHY[row.held or '']}; {_state_since(row, event, context)}."
+    return pushes.fired_message(standing, event, context, deferred.fires, late, held=(capital(sentence),))
 
 
 def _standing(deferred: Deferred) -> AlertView:

@@ -13,11 +13,10 @@ from bot.alerts.split import is_set_on_level, level_factor, reads_level, rescale
 from bot.alerts.state import State
 from bot.alerts.view import Life
 from bot.analytics.registry import METRICS
-from bot.jobs.sending import Place, send
-from bot.jobs.telling import DeliveryWindow
+from bot.jobs.sending import Place, queue_notice
 from bot.rendering.splits import SplitPause, paused_by_split, split_text
 from storage import alerts as stored
-from storage import chats, splits
+from storage import splits
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -90,15 +89,10 @@ def _notify(
     config: Config,
     now: dt.datetime,
 ) -> None:
-    """Queue one notice to a chat and topic, after its quiet hours.
+    """Queue one notice to a chat and topic.
 
     The key contains the newest split row: a split that returns after it was withdrawn is reported again.
     """
-    chat = chats.get_chat(db, place[0])
-    if chat is None or chat.status != "active":
-        return
     dedup = f"split:{place[0]}:{place[1] or ''}:{splits.newest(db)}:{pauses[0].number}"
     answer = paused_by_split(changes, _level_factor(config.pair, changes), pauses)
-    quiet = chat.quiet_from, chat.quiet_to
-    wait = DeliveryWindow.of(chat.timezone, config.time.timezone, now, *quiet).quiet_until
-    send(db, place, dedup, answer, now, kind="notice", not_before=wait)
+    queue_notice(db, place, dedup, answer, config.time.timezone, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bot.jobs.telling import DeliveryWindow
 from bot.rendering import pushes
 from bot.rendering.answer import REPLY, payload_of
 from bot.rendering.text import Html
@@ -99,3 +100,14 @@ def send(  # noqa: PLR0913 - a message's columns, by name
         not_before=not_before,
         about=about.isoformat() if about else None,
     )
+
+
+def queue_notice(
+    db: sqlite_utils.Database, place: Place, dedup: str, answer: Answer, default_zone: str, now: dt.datetime
+) -> None:
+    """Queue a notice to an active chat, after its quiet hours."""
+    chat = chats.get_chat(db, place[0])
+    if chat is None or chat.status != "active":
+        return
+    window = DeliveryWindow.of(chat.timezone, default_zone, now, chat.quiet_from, chat.quiet_to)
+    send(db, place, dedup, answer, now, kind="notice", not_before=window.quiet_until)

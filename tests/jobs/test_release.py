@@ -249,7 +249,7 @@ async def test_what_cannot_be_told_in_full_is_told_in_a_line(
     await prepared(desk, RULE, quiet=UNTIL_MORNING)
     await work(desk, [0.65])
     desk.now = morning(DAYS[1])
-    monkeypatch.setattr("bot.rendering.pushes.fired", None)
+    monkeypatch.setattr("bot.rendering.pushes.fired_message", None)
     await release(desk)
     assert await desk.messages() == [
         "1 event held back by quiet hours\n16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · fired"
