@@ -87,7 +87,7 @@ def _run(program: str, arguments: list[str]) -> int:
 def _exit_code(code: int) -> int:
     """Return the exit code; end the process at once where it would wait for a source that does not answer."""
     question = sys.modules.get("bot.data.question")
-    if question is not None and question.under_way():  # all of ours is closed and committed
+    if question is not None and question.fetch_in_progress():  # all of ours is closed and committed
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
                 stream.flush()

@@ -274,7 +274,7 @@ def test_the_end_does_not_wait_for_a_source_that_does_not_answer(
     def interrupted(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bot.data.question.under_way", lambda: asking)
+    monkeypatch.setattr("bot.data.question.fetch_in_progress", lambda: asking)
     monkeypatch.setattr("bot.cli.doctor.doctor", interrupted)
     monkeypatch.setattr("os._exit", left.append)
     assert bot("doctor").code == 130
