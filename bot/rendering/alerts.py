@@ -1,4 +1,4 @@
-"""What is said about one alert when someone asks: at creation, after a change, in full."""
+"""Pages about one alert: after it was created or changed, and in full."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FIVE_YEARS = dt.timedelta(days=5 * 365 - 10)  # less what holidays may take off
 
 
 def buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
-    """The row of one alert in a list; the number opens everything else that can be done with it."""
+    """The buttons of one alert in a list. The number opens everything else that can be done with it."""
     first = ((f"#{number}", f"/alert {number}"), ("Why", f"/alert {number} why"))
     if life.has_ended:
         return (*first, ("Renew", f"/alert {number} renew"))
@@ -46,7 +46,7 @@ def buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
 
 
 def card(standing: AlertView) -> tuple[tuple[Button, ...], ...]:
-    """Every button of one alert; one that has ended can be looked at and renewed."""
+    """All buttons of one alert. One that has ended can only be viewed and renewed."""
     number, active = standing.number, standing.life is Life.ACTIVE
 
     def does(label: str, action: str) -> Button:
@@ -76,9 +76,9 @@ def new_alert_page(
     *,
     waits: str | None = None,
 ) -> Answer:
-    """The reply to a new rule: where it stands, how far away, how often it would have fired.
+    """The reply to a new rule: its value, its distance, and how often it would have fired.
 
-    `remark` says what became of what there was before, of an alert that is edited or renewed; `waits`
+    `remark` says what became of the earlier rule of an alert that is edited or renewed; `waits`
     that its data is overdue.
     """
     html = lines(
@@ -108,7 +108,7 @@ def _begins(standing: AlertView) -> str:
 
 
 def alert_page(standing: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
-    """One alert in full; `remark` says what was just done to it."""
+    """One alert in full. `remark` says what was just done to it."""
     alive = not (standing.life.has_ended or standing.state.done)
     soon = ends_soon(standing, context)
     html = lines(

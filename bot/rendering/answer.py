@@ -1,4 +1,4 @@
-"""What a command answers, and the lines that every answer shares: date, age, source, sample label."""
+"""The answer to a command, and the lines that all answers share: date, age, source, sample label."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def in_rows(buttons: Sequence[Button], width: int) -> tuple[tuple[Button, ...], 
 
 
 def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
-    """Label and data of each button; a command too long for a button is left out."""
+    """Label and data of each button. A command too long for a button is left out."""
     kept = [
         [
             (label, _prefix(line, prefix) + line)
@@ -92,14 +92,14 @@ def payload_of(
 
 
 def _prefix(line: str, prefix: str) -> str:
-    """An alert's card stays when its chart or a test is looked at: they come below it."""
+    """REPLY for an alert's chart and test, which are sent below its card, else the given prefix."""
     return REPLY if _BESIDE.fullmatch(line) else prefix
 
 
 def heading(title: str, market: Market, asked: Asked, *, priced: bool = True) -> Html:
     """First lines of an answer: what, for which close, how old, and whether it is sample data.
 
-    An answer made of prices (`priced`) also says where two sources of them disagree. Raises NoData when no
+    An answer made of prices (`priced`) also says if two sources of them disagree. Raises NoData if no
     session has a close of both funds.
     """
     end = require_end(market)
@@ -124,7 +124,7 @@ def heading(title: str, market: Market, asked: Asked, *, priced: bool = True) ->
 
 
 def _disputes(market: Market) -> list[str]:
-    """By how much and how often two sources of prices differ in the last year, a line a pair of sources."""
+    """How much and how often sources of prices differed in the last year, a line per pair of sources."""
     begin = require_end(market) - pd.DateOffset(years=1)
     pairs: dict[tuple[str, str], list[pd.Series]] = {}
     for dispute in market.disputes:
@@ -143,7 +143,7 @@ def _disputes(market: Market) -> list[str]:
 
 
 def _holes(market: Market) -> str | None:
-    """That sessions of the last year are missing: windows in days count the stored ones."""
+    """A note if sessions of the last year are missing, because windows in days count the stored ones."""
     end = require_end(market)
     gaps = market.missing
     gaps = gaps[(gaps < end) & (gaps > end - pd.DateOffset(years=1))]

@@ -54,7 +54,7 @@ class Backtest:
 
 
 def run_backtest(rule: Rule, market: Market, histories: Histories, years: int) -> Backtest:
-    """The live step over the last `years`; raises NoData when no input has any history."""
+    """Judge a rule over the last `years` with the live engine. Raises NoData if no input has any history."""
     require_end(market)
     history = histories.sample_series(rule, None, market.sessions)
     fires = frequency(rule, history, years)
@@ -72,7 +72,7 @@ def run_backtest(rule: Rule, market: Market, histories: Histories, years: int) -
 
 
 def _nothing(rule: Rule, histories: Histories) -> str:
-    """Why a rule cannot be tested: a condition has no figure, or none to be compared with yet."""
+    """Why a rule cannot be tested: a condition has no figure, or nothing to compare it with."""
     series = [histories.series(condition) for condition in rule.conditions]
     lacking = [
         str(condition)
@@ -87,7 +87,7 @@ def backtest_answer(
 ) -> Answer:
     """Dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks.
 
-    `name` is a preset's: its buttons go by it, where the rule itself might be too long for one.
+    `name` is that of a preset. Its buttons use the name, because the rule might be too long for a button.
     """
     tested = run_backtest(rule, market, histories, years)
     fires = tested.fires

@@ -40,7 +40,7 @@ _LONG = 1_200  # points of a line that needs a finer pen
 def new_figure(
     look: Look, ratios: Sequence[float] = (1.0,), note: str = "", more: float = MORE
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure with title, footer and sample label; a panel for each of the height ratios."""
+    """An empty figure with title, footer and sample label, and a panel for each of the height ratios."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
@@ -64,12 +64,12 @@ def new_figure(
 
 
 def _style_text(text: Text, colour: str, size: float) -> None:
-    """Dress a text; never as a formula, for which "$1bn and $2bn" would be taken."""
+    """Style a text. Math is off, because "$1bn and $2bn" would be read as a formula."""
     text.set(color=colour, fontsize=size, parse_math=False, linespacing=_LEADING)
 
 
 def _wrap(text: Text, *paragraphs: str) -> int:
-    """Break the paragraphs so that the figure's width holds them; the number of lines they take."""
+    """Wrap the paragraphs to the width of the figure. Returns the number of lines."""
     lines: list[str] = []
     for columns in range(90, 10, -2):
         lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, columns)]
@@ -80,12 +80,12 @@ def _wrap(text: Text, *paragraphs: str) -> int:
 
 
 def set_panel_title(axes: Axes, title: str, theme: Theme) -> None:
-    """A panel's own title."""
+    """Set a panel's own title."""
     _style_text(axes.set_title(title, loc="left"), theme.muted, TEXT)
 
 
 def _style_axes(axes: Axes, theme: Theme) -> None:
-    """A quiet frame: horizontal grid, a base line, no box."""
+    """Style a panel with a horizontal grid, a base line and no box."""
     axes.set_facecolor("none")
     for side, spine in axes.spines.items():
         spine.set(visible=side == "bottom", color=theme.muted, linewidth=0.8)
@@ -98,7 +98,7 @@ def _style_axes(axes: Axes, theme: Theme) -> None:
 def draw_lines(
     axes: Axes, lines: Sequence[Line], unit: Unit, theme: Theme, kind: Kind = "line", *, most: int = 5
 ) -> None:
-    """The lines (the first as bars where asked), their end labels and the value axis."""
+    """Draw the lines (the first one as bars if asked), their end labels and the value axis."""
     for line in lines:
         if kind == "bar" and line is lines[0]:
             _draw_bars(axes, line)
@@ -113,7 +113,7 @@ def draw_lines(
 def set_value_axis(
     axes: Axes, lines: Sequence[Line], unit: Unit, most: int = 5, *, shown: Sequence[float] = ()
 ) -> tuple[float, float]:
-    """A value axis that holds the lines and the values to be shown; its two ends."""
+    """Set a value axis that holds the lines and the values to be shown. Returns its ends."""
     values = np.concatenate([line.y for line in lines])
     low, high = limits(np.append(values[np.isfinite(values)], shown))
     axes.set_ylim(low, high)
@@ -122,7 +122,7 @@ def set_value_axis(
 
 
 def _draw_line(axes: Axes, line: Line) -> None:
-    """A line with its gaps; a value between two gaps, which has no segment, as a dot."""
+    """Draw a line with its gaps. A value between two gaps has no segment and is drawn as a dot."""
     x, y, colour = line.x, line.y, line.colour
     known = np.isfinite(np.concatenate([[np.nan], y, [np.nan]]))
     alone = known[1:-1] & ~known[:-2] & ~known[2:]
@@ -132,7 +132,7 @@ def _draw_line(axes: Axes, line: Line) -> None:
 
 
 def _draw_bars(axes: Axes, line: Line) -> None:
-    """A bar from zero per value, as wide as the sessions allow."""
+    """Draw a bar from zero for each value, as wide as the sessions allow."""
     span = max(float(line.x[-1] - line.x[0]), 1.0)
     width = min(max(0.6 * 280 / span, 0.7), 12.0)  # the panel is about 280 points wide
     known = np.isfinite(line.y)
@@ -140,7 +140,7 @@ def _draw_bars(axes: Axes, line: Line) -> None:
 
 
 def draw_marks(axes: Axes, points: pd.Series, theme: Theme) -> None:
-    """Open circles on the line."""
+    """Mark points of the line with open circles."""
     x = days(pd.DatetimeIndex(points.index))
     axes.plot(
         x, points.to_numpy(), ls="", marker="o", ms=6, mfc=theme.ground, mec=theme.ink, mew=1.4, zorder=4
@@ -148,7 +148,7 @@ def draw_marks(axes: Axes, points: pd.Series, theme: Theme) -> None:
 
 
 def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
-    """Name and last value right of the panel, tied to the end of the line; its height is settled later."""
+    """Label the end of a line with its name and last value. The label's height is set later."""
     end = np.flatnonzero(np.isfinite(line.y))[-1]
     x, y = float(line.x[end]), float(line.y[end])
     tie = {"arrowstyle": "-", "color": line.colour, "lw": 0.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
@@ -167,7 +167,7 @@ def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
 
 
 def finish_layout(figure: Figure, axes: Sequence[Axes], index: pd.DatetimeIndex) -> None:
-    """Date axis, layout, then the heights of the end labels, which need the layout."""
+    """Set the date axis, lay out the figure, and place the end labels, which need the layout."""
     x = days(index)
     air = max(0.015 * (x[-1] - x[0]), 0.5)
     for panel in axes:
@@ -211,7 +211,7 @@ def date_ticks(first: float, last: float) -> Ticks:
 
 
 def _place_end_labels(axes: Axes) -> None:
-    """Move the end labels of a panel apart, as near to the ends of their lines as they can stand."""
+    """Move the end labels of a panel apart, each as near to the end of its line as possible."""
     from matplotlib.text import Text  # noqa: PLC0415 - late, with all of matplotlib
 
     labels: list[Any] = [text for text in axes.texts if text.get_gid() == LABEL]
@@ -224,7 +224,7 @@ def _place_end_labels(axes: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The picture; without the library's version in it, so that equal input gives equal bytes."""
+    """The figure as PNG, without the library's version, so that equal input gives equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None}, facecolor=figure.get_facecolor())
     return buffer.getvalue()

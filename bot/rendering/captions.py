@@ -1,4 +1,4 @@
-"""Captions of charts: the same reading in words, for those who cannot see the picture. Plain text."""
+"""Captions of charts: what they show in words, for those who cannot see the picture. Plain text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def caption(look: Look, sentences: Sequence[str]) -> str:
 
 
 def comparison(returns: pd.DataFrame) -> list[str]:
-    """Last value of each leg and their gap, then the range of each."""
+    """Last value of each fund and their gap, then the range of each."""
     legs = ", ".join(f"{name} {PERCENT.show(last(returns[name]))}" for name in returns.columns)
     ranges = [_range(str(name), returns[name], PERCENT) for name in returns.columns]
     return [f"{legs}{_gap(returns)}, {_span(returns)}.", *ranges]
@@ -49,7 +49,7 @@ def metric(series: pd.Series, unit: Unit) -> list[str]:
 
 
 def threshold(name: str, level: pd.Series, unit: Unit) -> str:
-    """The level that the metric is held against, where it stands last."""
+    """The last value of the level that the metric is compared with."""
     return capital(f"{name}: {unit.show(last(level))}.")
 
 
@@ -63,13 +63,13 @@ def marks(name: str, sessions: Sequence[pd.Timestamp]) -> str:
 
 
 def flows(sums: pd.DataFrame) -> list[str]:
-    """Sum of each fund over the window; "n/a" where none of its facts are stored."""
+    """Sum of each fund's flows over the window, "n/a" if none of its facts are stored."""
     funds = ", ".join(f"{name} {USD.show(last(sums[name]))}" for name in sums.columns)
     return [f"{funds}, {_span(sums)}."]
 
 
 def growth(name: str, series: Mapping[str, pd.Series], unit: Unit) -> str:
-    """Last value of every series of one panel, with the session where they do not share it."""
+    """Last value of every series of one panel, with its session if they differ."""
     known = {title: finite(values).dropna() for title, values in series.items()}
     ends = {title: values.index[-1] for title, values in known.items() if len(values)}
     newest = max(ends.values(), default=None)
@@ -82,13 +82,13 @@ def growth(name: str, series: Mapping[str, pd.Series], unit: Unit) -> str:
 
 
 def last(series: pd.Series) -> float | None:
-    """The last finite value, None when there is none."""
+    """The last finite value, or None."""
     known = finite(series).dropna()
     return float(known.iloc[-1]) if len(known) else None
 
 
 def _gap(returns: pd.DataFrame) -> str:
-    """The gap of two legs on their last common session, "" when there is none."""
+    """The gap of two funds on their last common session, "" without one."""
     common = returns.dropna()
     if len(returns.columns) != 2 or common.empty:
         return ""
@@ -102,7 +102,7 @@ def _span(frame: pd.DataFrame) -> str:
 
 
 def _range(name: str, series: pd.Series, unit: Unit) -> str:
-    """Lowest and highest value with their sessions; "" for fewer than three values."""
+    """Lowest and highest value with their sessions, "" for fewer than three values."""
     known = finite(series).dropna()
     if len(known) < 3:
         return ""

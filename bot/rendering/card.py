@@ -36,7 +36,7 @@ class Card:
 def cards(
     market: Market, asked: Asked, windows: Sequence[Window] = (), total: bool | None = None
 ) -> list[Card]:
-    """A card for each window, or for USUAL; raises NoData when no session has a close of both funds."""
+    """A card for each window, or for USUAL. Raises NoData if no session has a close of both funds."""
     require_end(market)
     kinds = (False, True) if total is None else (total,)
     return [_card(market, asked, window, kinds) for window in dict.fromkeys(windows or USUAL)]

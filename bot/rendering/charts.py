@@ -66,7 +66,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture and its reading in words (plain text, to be escaped)."""
+    """A picture and its caption (plain text, to be escaped)."""
 
     png: bytes
     caption: str
@@ -109,7 +109,7 @@ def metric_chart(
     threshold: Threshold | None = None,
     marks: Marks | None = None,
 ) -> Chart:
-    """One metric over its sessions; `cumulative` draws the running sum of what it is given."""
+    """One metric over its sessions. `cumulative` draws the running sum of the series."""
     figure = metric_figure(series, unit, look, kind=kind, threshold=threshold, marks=marks)
     shown = trimmed(summed(series, kind), look)
     sentences = captions.metric(shown, unit)
@@ -142,7 +142,7 @@ def metric_figure(
 
 @dataclass(frozen=True)
 class ConditionPanel:
-    """One condition of a rule: what is watched, and the level it is held against."""
+    """One condition of a rule: its series, and the level that it is compared with."""
 
     name: str
     series: pd.Series
@@ -151,7 +151,7 @@ class ConditionPanel:
 
 
 def rule_chart(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None = None) -> Chart:
-    """Every condition of a rule in a panel of its own, with its threshold; marks on all of them."""
+    """Every condition of a rule in a panel of its own, with its threshold and the marks."""
     figure = rule_figure(parts, look, marks)
     sentences = []
     for leg in parts:
@@ -195,14 +195,14 @@ def flows_figure(flows: pd.DataFrame, look: Look) -> Figure:
 
 
 def sheets_chart(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Chart:
-    """Panels of one scale below each other, to be compared; `level` is where all of their lines began."""
+    """Panels of one scale below each other. `level` is the value at which all lines begin."""
     figure = sheets_figure(sheets, unit, look, level)
     sentences = [captions.growth(sheet.title, sheet.series, unit) for sheet in sheets]
     return Chart(png(figure), captions.caption(look, sentences))
 
 
 def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Figure:
-    """The figure of `sheets_chart`; a sheet without any value is left out."""
+    """The figure of `sheets_chart`. A sheet without any value is left out."""
     drawn = [(sheet, lines) for sheet in sheets if (lines := styled_lines(sheet, look.theme))]
     if not drawn:
         raise nothing_to_draw(look)

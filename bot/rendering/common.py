@@ -34,19 +34,19 @@ def chart_look(
     label: str | None = None,
     session: pd.Timestamp | None = None,
 ) -> Look:
-    """Title, source line and sample label of a chart; of prices, if nothing else is said."""
+    """Title, source line and sample label of a chart, by default of one of prices."""
     source = label or market.source("prices").label
     dated = session_phrase(require_end(market) if session is None else session)
     return Look(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
 
 
 def window_title(window: Window) -> str:
-    """A window as it stands in a title: "since 30 Sep 2020"."""
+    """A window in a title: "since 30 Sep 2020"."""
     return f"since {short_date(window.since)}" if window.since is not None else str(window)
 
 
 def subject_title(metric: Metric, arguments: Arguments) -> str:
-    """Title with the arguments, e.g. "Fund flow IWM 20d"; a count or a convention in words behind a comma."""
+    """Title with the arguments, e.g. "Fund flow IWM 20d". Counts and conventions follow after a comma."""
     title, stated = [metric.title], []
     for value in arguments.values():
         if isinstance(value, int):
@@ -67,7 +67,7 @@ def _word(value: object) -> str:
 
 
 def window_with_base(window: Window, base: pd.Timestamp) -> str:
-    """A window with the session of its base close; `since` a session says it already."""
+    """A window with the session of its base close, which `since` already names."""
     if window.since == base.date():
         return str(window)
     return f"{window} {short_date(base)}"
@@ -80,7 +80,7 @@ def fact_sources(market: Market) -> str:
 
 
 def ratio_line(market: Market) -> str:
-    """The ratio, its distance to the 200-day average and since when it is on this side."""
+    """The ratio, its distance to the 200-day average, and since when it has been on this side."""
     r = trend.ratio(market)
     against = trend.against_average(r, AVERAGE)
     level = units.LEVEL.show(float(r.iloc[-1]))
@@ -98,7 +98,7 @@ def ratio_line(market: Market) -> str:
 
 
 def channel_line(market: Market) -> str:
-    """Whether the long downtrend is breaking, in words."""
+    """A sentence on whether the long downtrend is breaking."""
     fit = trend.channel_fit(trend.ratio(market)).dropna()
     since = short_date(trend.CHANNEL_FROM)
     if fit.empty:
@@ -118,7 +118,7 @@ def channel_line(market: Market) -> str:
 
 
 def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
-    """Flow of both funds over a window, each with its last session where that is not the Market's."""
+    """Flow of both funds over a window, each with its last session if that is not the Market's."""
     parts = []
     for ticker in market.pair.tickers:
         flow = flows.summary(flows.daily_flows(market, ticker), window, market.anchor)
@@ -138,9 +138,9 @@ def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
 
 
 def flagged_days(flow: flows.FlowSummary) -> str:
-    """How many days of a flow have doubtful counts, and the last one; "" for none. /flows tells them all.
+    """The number of days of a flow with doubtful counts, and the last one, "" for none. /flows lists them.
 
-    A large flow is no doubt of its own.
+    A large flow alone is not doubtful.
     """
     doubtful = [(day, flag) for day, flag, _ in flow.flags if flag != "LARGE"]
     if not doubtful:
@@ -151,7 +151,7 @@ def flagged_days(flow: flows.FlowSummary) -> str:
 
 
 def left_out_notes(market: Market, ticker: str) -> list[str]:
-    """What is left out of one fund's counts: those made of assets, those of days closed, other sources'."""
+    """Sentences on share counts that are left out: derived from assets, on closed days, of other sources."""
     facts = market.fund(ticker)
     made = counts.derived(facts)
     sentences = []
@@ -164,7 +164,7 @@ def left_out_notes(market: Market, ticker: str) -> list[str]:
 
 
 def no_flow_reason(market: Market, ticker: str) -> str:
-    """Why there is no flow of a fund: nothing stored, or only what cannot give one."""
+    """Why a fund has no flow: nothing is stored, or only counts that cannot give one."""
     if market.fund(ticker).empty:
         return "no fund facts"
     if counts.derived(market.fund(ticker)).any():
@@ -173,7 +173,7 @@ def no_flow_reason(market: Market, ticker: str) -> str:
 
 
 def multiple_line(market: Market) -> str:
-    """The newest P/E of both funds with its convention, or that there is none."""
+    """The newest P/E of both funds with its convention, or a note that none is stored."""
     figures = valuation.figures(market, "pe")
     if not figures:
         return f"Multiples: {NOT_AVAILABLE}, none stored."
@@ -192,7 +192,7 @@ def multiple_line(market: Market) -> str:
 
 
 def _aged(market: Market, words: str, session: pd.Timestamp) -> str:
-    """The session of a multiple in `words`, with its age where it is old."""
+    """`words` for the session of a multiple, with its age if it is old."""
     old = age_phrase(market.behind(session) - METRICS["pe"].lag)
     return f"{words}, {old}" if old else words
 

@@ -96,7 +96,7 @@ def _block(market: Market, windows: Sequence[Window], total: bool) -> Html:
 
 
 def _a_year(pair: Pair, row: Performance) -> str | None:
-    """What a window of more than a year comes to in each; None for a shorter one."""
+    """The annualised returns of a window of more than a year, None for a shorter one."""
     if row.base is None or row.end is None or (row.end - row.base).days <= _YEAR:
         return None
     small, large = (PERCENT.show(row.annualised(return_)) for return_ in (row.small, row.large))

@@ -1,4 +1,4 @@
-"""What is said about an alert that was told and does not hold on revised figures."""
+"""Messages that withdraw an alert which does not hold on revised figures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def correction_notice(
     standing: AlertView, event: Event, revision: Revision, context: EvaluationContext, source: str
 ) -> Answer:
-    """The message that takes back what was told: the figures then and now, and where the alert stands."""
+    """The message that withdraws a fire: the figures then and now, and the state of the alert."""
     rule, day = standing.rule, session_phrase(event.session)
     was = "fired" if event.kind == "fired" else "was said to be still true"
     html = lines(
@@ -47,7 +47,7 @@ def correction_notice(
 
 
 def correction_line(number: int, rule: Rule, event: Event, revision: Revision, source: str) -> Html:
-    """The same as one line of a digest."""
+    """The correction as one line of a digest."""
     moved = _changes(rule, event.session, event.legs, revision.event)
     outcome = f" · withdrawn: {'; '.join(line.rstrip('.') for line in moved) or 'revised'} ({source})"
     return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), outcome))
@@ -69,7 +69,7 @@ def _changes(rule: Rule, session: dt.date, then: ConditionValues, now: Condition
 
 
 def _now(rule: Rule, legs: ConditionValues) -> list[str]:
-    """Where the event's session stands now, by condition."""
+    """The event's session by today's figures, per condition."""
     return [
         f"{condition.subject} is {distance(condition, *leg.pair)}."
         for condition, leg in zip(rule.conditions, legs, strict=True)

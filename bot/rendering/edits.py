@@ -91,7 +91,7 @@ def snooze_menu(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
 
 
 def mirror_menu(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
-    """Why there is no single mirrored rule, and what there is instead."""
+    """Says why a rule has no single mirror image, and offers the rules that mirror it."""
     if not mirrors:
         html = lines(
             bold(f"Alert #{number} tells both ways already."),

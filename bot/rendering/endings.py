@@ -1,4 +1,4 @@
-"""What is said about alerts that end by themselves: a week before, and on the day after their last."""
+"""Notices about alerts that expire: a week before, and on the day after their last day."""
 
 from __future__ import annotations
 

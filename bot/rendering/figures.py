@@ -30,9 +30,9 @@ CURRENT = "current"
 
 
 def percentile_phrase(history: pd.Series) -> str | None:
-    """Where the last value stands in its own history, e.g. "percentile 12 (n = 2,757 since 31 Dec 2009)".
+    """The percentile of the last value in its history, e.g. "percentile 12 (n = 2,757 since 31 Dec 2009)".
 
-    100 is the highest value there was; None without at least two values.
+    100 is the highest value so far. Returns None for fewer than two values.
     """
     known = history.dropna()
     rank = percentile_rank(known)
@@ -42,7 +42,7 @@ def percentile_phrase(history: pd.Series) -> str | None:
 
 
 def latest_starting_condition(rule: Rule, histories: Histories) -> Condition:
-    """The condition whose history, with something to compare it with, begins last; one without any first."""
+    """The condition whose history begins last, one without any history before all others."""
 
     def first(condition: Condition) -> pd.Timestamp:
         series = histories.series(condition)

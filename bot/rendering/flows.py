@@ -1,4 +1,4 @@
-"""The answer to /flows: is money moving, from the change of units outstanding."""
+"""The answer to /flows: money into and out of the funds, from the change of units outstanding."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Win
 
 
 def _reading(market: Market, window: Window) -> Html | None:
-    """Which way money went over a window; None where no fund's flow is known, or none is there."""
+    """The direction of money over a window, None if no fund's flow is known or both are zero."""
     dollars_of = {
         t: flows.summary(flows.daily_flows(market, t), window, market.anchor).dollars
         for t in market.pair.tickers
@@ -113,7 +113,7 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
 
 
 def _by_assets(market: Market, ticker: str) -> str | None:
-    """The other method's flow, where the source states assets: it should say nearly the same."""
+    """The flow by the change of assets, if the source states them: it should be nearly the same."""
     frame = flows.daily_flows(market, ticker)
     base = flows.summary(frame, BY_ASSETS, market.anchor).base
     by_assets = flows.by_assets(market.fund(ticker)[["assets", "nav"]].reindex(frame.index))
@@ -132,7 +132,7 @@ def _flags(summaries: Sequence[flows.FlowSummary]) -> list[str]:
 
 
 def _signals(market: Market) -> list[str]:
-    """z-score, acceleration and gap over 20 sessions, or why one cannot be given; none without facts."""
+    """z-score, acceleration and gap over 20 sessions, or why one is missing. Empty without fund facts."""
     small, large = market.pair.tickers
     frame = flows.daily_flows(market, small)
     if frame.empty:

@@ -48,7 +48,7 @@ class _Line:
 
     @property
     def grown(self) -> float | None:
-        """Where the index stands, None where there is nothing after the base."""
+        """The last value of the index, None if there is none after the base."""
         return float(self.index.iloc[-1]) if len(self.index) > 1 else None
 
 
@@ -144,7 +144,7 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, the
 
 
 def _sheet(ticker: str, figures: Sequence[_Line]) -> Sheet:
-    """One fund's lines; the base is dated in the title where they share it."""
+    """One fund's lines, with their base in the title if they share it."""
     bases = {line.first for line in figures if line.first is not None}
     since = f"{short_date(next(iter(bases)))} = {BASE:.0f}" if len(bases) == 1 else f"base = {BASE:.0f}"
     drawn = {line.name: line.index for line in figures if line.grown is not None}

@@ -69,7 +69,7 @@ def topic_of(metric: Metric) -> str:
 
 
 def metric_page(pair: Pair, topic: str, page: int) -> Answer:
-    """The metrics of a topic, six a page; the page nearest to the number asked for."""
+    """The metrics of a topic, six a page. Shows the page nearest to the given number."""
     on_topic = [metric for metric in metrics_of(pair).values() if topic_of(metric) == topic]
     last = (len(on_topic) - 1) // A_PAGE
     page = min(max(page, 1), last + 1)
@@ -168,7 +168,7 @@ def confirmation(
     back: str,
     preset: Preset | None = None,
 ) -> Answer:
-    """The canonical line with where it stands and how often it would have fired; nothing is stored yet."""
+    """The canonical rule with its state and how often it would have fired. Nothing is stored yet."""
     rule = standing.rule
     html = lines(
         bold(preset.name if preset else "Your rule"),
@@ -186,7 +186,7 @@ def confirmation(
 
 
 def _more(standing: AlertView, line: str) -> tuple[tuple[Button, ...], ...]:
-    """Options to add; taken off again by going back."""
+    """Options to add; going back removes them."""
     rule = standing.rule
     if rule.confirm != 1 or rule.once:
         return ()

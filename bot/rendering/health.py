@@ -1,4 +1,4 @@
-"""How the sources are doing, in words that /status and `doctor` share."""
+"""The state of the sources, in words that /status and `doctor` share."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def source_healths(
     now: dt.datetime,
     asked: Collection[str] | None = None,
 ) -> list[Health]:
-    """Every subject of every source at the instant `now`; `asked` are the sources that are switched on."""
+    """Health of every subject of every source at `now`. `asked` are the sources that are switched on."""
     return [_health(status, statuses, sessions, now, asked) for status in statuses]
 
 
@@ -141,7 +141,7 @@ def findings(
 
 
 def brief_date(day: dt.date, today: dt.date) -> str:
-    """A date in a table: without its year where that is this one."""
+    """A date in a table, without the current year."""
     return f"{day.day} {MONTHS[day.month - 1]}" if day.year == today.year else short_date(day)
 
 
@@ -173,7 +173,7 @@ def _flags(flags: Any) -> str:  # noqa: ANN401 - a Series of sessions
 
 
 def restated(restatements: Sequence[Restatement]) -> list[str]:
-    """What sources have replaced, newest first, a line each; the rest counted."""
+    """What sources have restated, a line each, newest first; the rest is counted."""
     if not restatements:
         return [f"Restated in {RESTATED_DAYS} days: nothing over 1 bp."]
     more = len(restatements) - RESTATED_SHOWN

@@ -34,7 +34,7 @@ PAGE = 20  # events in a message
 def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, page: int = 1) -> Answer:
     """Events as `storage.events.events` gives them: of one alert, or of all in the chat.
 
-    They are those of a page on; when there are more than it holds, a button leads to the older ones.
+    They begin at a page. If there are more than fit on it, a button leads to the older ones.
     """
     events, more = events[:PAGE], len(events) > PAGE
     turns = _turns(number, page, more=more)
@@ -59,7 +59,7 @@ def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, pa
 
 
 def _turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, ...], ...]:
-    """Buttons to the newer and the older page, where there are such."""
+    """Buttons to the newer and the older page, if any."""
     of = "/history" if number is None else f"/history {number}"
     newer = (("‹ Newer", f"{of} page {page - 1}"),) if page > 1 else ()
     older = (("Older ›", f"{of} page {page + 1}"),) if more else ()
@@ -80,7 +80,7 @@ def _line(event: ChatEvent) -> Html:
 
 
 def _rule(event: ChatEvent) -> tuple[str, Unit | None]:
-    """The rule and its value's unit; of one that this version cannot read its text as it was stored."""
+    """The rule and the unit of its value. Of a rule that cannot be read, the stored text and None."""
     stored = event.detail.rule
     try:
         rule = Rule.from_json(stored) if stored else parse_rule(event.rule, METRICS)

@@ -30,7 +30,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A level, or a level that moves (a Series), that the metric is held against."""
+    """A fixed level, or a moving one (a Series), that the metric is compared with."""
 
     value: float | pd.Series
     name: str = "threshold"
@@ -57,7 +57,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class Line:
-    """One series on an axis; `name` stands above the last value at its end."""
+    """One series on an axis. `name` is shown above the last value at its end."""
 
     series: pd.Series
     colour: str
@@ -102,9 +102,9 @@ def summed(series: pd.Series, kind: Kind) -> pd.Series:
 
 
 def fund_lines(frame: pd.DataFrame, look: Look) -> list[Line]:
-    """A line per column that has a value; the first column has the first colour in every chart.
+    """A line per column that has a value. The first column has the first colour in every chart.
 
-    Raises NoData when no column has any.
+    Raises NoData if no column has any.
     """
     styles = zip(frame.columns, look.theme.lines, (2.2, 1.7), strict=False)
     lines = [Line(frame[name], colour, str(name), width) for name, colour, width in styles]
@@ -115,9 +115,9 @@ def fund_lines(frame: pd.DataFrame, look: Look) -> list[Line]:
 
 
 def styled_lines(sheet: Sheet, theme: Theme) -> list[Line]:
-    """A line per series that has a value; colour and pattern go by its place in the sheet.
+    """A line per series that has a value. Colour and pattern follow its place in the sheet.
 
-    The patterns tell lines apart that lie upon each other, or are printed grey.
+    The patterns distinguish lines that overlap or are printed grey.
     """
     looks = zip(theme.lines, (2.4, 1.8, 1.8, 1.8), ("-", "--", "-.", ":"), strict=True)
     lines = [
@@ -128,7 +128,7 @@ def styled_lines(sheet: Sheet, theme: Theme) -> list[Line]:
 
 
 def trimmed(series: pd.Series, look: Look) -> pd.Series:
-    """The series from its first to its last value; raises NoData when there is none."""
+    """The series from its first to its last value. Raises NoData if it has none."""
     first, last = series.first_valid_index(), series.last_valid_index()
     if first is None:
         raise nothing_to_draw(look)
@@ -141,7 +141,7 @@ def nothing_to_draw(look: Look) -> NoData:
 
 
 def panel_lines(panel: Panel | None, index: pd.Index, theme: Theme) -> list[Line]:
-    """Ratio and average over the window of `index`, those of them that have values there."""
+    """Ratio and average over the window of `index`, as far as they have values."""
     if panel is None:
         return []
     window = slice(index[0], index[-1])
@@ -151,7 +151,7 @@ def panel_lines(panel: Panel | None, index: pd.Index, theme: Theme) -> list[Line
 
 
 def threshold_lines(threshold: Threshold | None, shown: pd.Series, theme: Theme) -> list[Line]:
-    """The threshold as a line over the sessions shown; none where it has no value on them."""
+    """The threshold as a line over the shown sessions, or no line if it has no value on them."""
     if threshold is None:
         return []
     line = Line(threshold.over(shown.index), theme.muted, threshold.name, 1.4, "--")

@@ -29,7 +29,7 @@ ROOM = 3200  # visible UTF-16 units of a page's alerts; heading and sources take
 
 
 def alert_list(standings: list[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:
-    """The chat's alerts: rule, state in words, value against target; the page that has the number `shown`."""
+    """A page of the chat's alerts: rule, state, value and target. `shown` is an alert on that page."""
     if not standings:
         return Answer(
             lines(
@@ -55,7 +55,7 @@ Page = list[tuple["AlertView", Html]]
 
 
 def _pages(entries: Page) -> list[Page]:
-    """As many alerts a page as rows and room allow, in order."""
+    """Alerts in pages, as many on each as rows and length allow."""
     pages: list[Page] = [[]]
     used = 0
     for standing, entry in entries:
@@ -69,7 +69,7 @@ def _pages(entries: Page) -> list[Page]:
 
 
 def _turns(pages: list[Page], at: int) -> tuple[tuple[Button, ...], ...]:
-    """Buttons to the pages beside; they name an alert on it, so that they hold when others come and go."""
+    """Buttons to the neighbouring pages. They name an alert, so that they survive changes of the list."""
     row = []
     if at > 0:
         row.append((f"‹ {_span(pages[at - 1])}", f"/alerts {pages[at - 1][0][0].number}"))
@@ -94,7 +94,7 @@ def _entry(standing: AlertView, context: EvaluationContext) -> Html:
 
 
 def _heading(name: str, market: Market) -> Html:
-    """Heading of the list; alerts can be listed before there is any data."""
+    """Heading of the list. Alerts can be listed before any data is stored."""
     if market.end is None:
         return bold(name) + " · no data yet"
     return heading(name, market, Asked())

@@ -1,4 +1,4 @@
-"""The answer to /chart: one metric's reading, meaning and picture."""
+"""The answer to /chart: one metric's value, meaning and chart."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def metric_answer(
 
 
 def _buttons(metric: Metric, arguments: Arguments, asked: Asked) -> tuple[tuple[Button, ...], ...]:
-    """The same over other spans; an alert on it, chosen step by step; other metrics."""
+    """Buttons for other spans, for an alert on the metric, and for other metrics."""
     subject, tail = subject_of(metric.name, arguments.items()), asked.suffix
     spans = tuple((label, f"/chart {subject} {span}{tail}") for label, span in _SPANS)
     return (spans, (("Make an alert", f"/alert new {subject}"), ("Other metrics", f"/chart{tail}")))

@@ -90,7 +90,7 @@ def _signed(percent: float) -> str:
 
 
 def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
-    """What did most of the work in the small fund's price, in words; None without a split."""
+    """What moved the small fund's price most, None if its return cannot be split."""
     small = market.pair.small.ticker
     split = return_split(market, small, window, chosen) if chosen is not None else None
     if not isinstance(split, ReturnSplit):

@@ -1,4 +1,4 @@
-"""The answer to /multiples: what is being paid, by convention and source."""
+"""The answer to /multiples: valuation multiples by convention and source."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _advice(market: Market) -> str:
 
 
 def _reading(market: Market, figures: Sequence[Figure], chosen: str | None) -> Html | None:
-    """Whether the small fund costs more by the P/E of one convention, dated if old; None if unknown."""
+    """Whether the small fund costs more by the P/E of one convention, None if unknown."""
     premiums = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
     if not premiums:
         return None
@@ -111,7 +111,7 @@ def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html
 
 
 def _dated(market: Market, figures: list[Figure]) -> list[str]:
-    """The sessions that the figures are for, with their age; figures of the same sessions together."""
+    """The sessions of the figures with their age, grouped by session."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
         groups.setdefault(_sessions(market, figure), []).append(valuation.MULTIPLES[figure.metric])
@@ -121,7 +121,7 @@ def _dated(market: Market, figures: list[Figure]) -> list[str]:
 
 
 def _sessions(market: Market, figure: Figure) -> str:
-    """Session and age of one multiple's figures; each fund's where they differ."""
+    """Session and age of one multiple's figures, per fund if they differ."""
     small = _when(market, figure.small_session, figure.small_priced)
     large = _when(market, figure.large_session, figure.large_priced)
     same = figure.small_session == figure.large_session
@@ -132,7 +132,7 @@ def _sessions(market: Market, figure: Figure) -> str:
 
 
 def _when(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | None) -> str:
-    """The date of the prices behind a figure with its age; the figure's own date where they differ."""
+    """The date of the prices behind a figure with its age, and the figure's own date if it differs."""
     if session is None:
         return NOT_AVAILABLE
     old = _old(market, session if priced is None else priced)
@@ -144,12 +144,12 @@ def _when(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | N
 
 
 def _old(market: Market, session: pd.Timestamp) -> str:
-    """The age of a figure; those of a session come on the next one."""
+    """The age of a figure, beyond the usual one session."""
     return age_phrase(market.behind(session) - METRICS["pe"].lag)
 
 
 def _ranks(figures: list[Figure]) -> list[str]:
-    """Place of each premium in its stored history, with n and the first date; equal histories together."""
+    """Percentile of each premium in its stored history, with n and the first date."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
         name = valuation.MULTIPLES[figure.metric]
@@ -167,7 +167,7 @@ def _ranks(figures: list[Figure]) -> list[str]:
 
 
 def _provenance(market: Market, figures: list[Figure]) -> str:
-    """Source of a block's figures, and what is known of the holdings behind them."""
+    """Source of a block's figures, and the date and coverage of the holdings behind them."""
     rows = market.multiples
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
     newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")

@@ -24,7 +24,7 @@ _NUMBER = re.compile(
 
 
 def localized(html: Html, numbers: str | None) -> Html:
-    """Write the numbers of a text in one of NUMBERS (None: USUAL); commands and quotations stay."""
+    """Write the numbers of a text in one of NUMBERS (None: USUAL). Commands and quotations stay."""
     if numbers is None or numbers == USUAL or numbers not in NUMBERS:
         return html
     thousands, point = NUMBERS[numbers]

@@ -1,4 +1,4 @@
-"""What a chat is told when figures that its alerts read stop coming, and when they are back."""
+"""Notices about missing data: figures that a chat's alerts read stop coming, or are back."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def name_of(part: str) -> str:
 
 
 def outage_notice(gaps: Sequence[Gap], affected: Sequence[Affected], market: Market) -> Answer:
-    """Figures stopped coming: which, since when, what that means for the chat's alerts."""
+    """The notice that figures stopped coming: which, since when, and the alerts that wait for them."""
     html = lines(
         bold(f"Data stale: {_names(gaps)}"),
         *(_since(gap, market) for gap in gaps),
@@ -57,7 +57,7 @@ def outage_notice(gaps: Sequence[Gap], affected: Sequence[Affected], market: Mar
 
 
 def waiting_note(parts: Sequence[str], market: Market) -> str | None:
-    """For an alert that is made meanwhile: what is missing, and that it waits; None where nothing is."""
+    """A note for a new alert whose data is missing, None if nothing is."""
     if not parts:
         return None
     known = {part: newest(market, part) for part in parts}
@@ -66,7 +66,7 @@ def waiting_note(parts: Sequence[str], market: Market) -> str | None:
 
 
 def recovery_notice(gaps: Sequence[Gap], market: Market) -> Answer:
-    """Figures come again: which, up to when, and what is still missing between."""
+    """The notice that figures are back: which, up to when, and what is still missing between."""
     html = lines(
         bold(f"Data back: {_names(gaps)}"),
         *(_reaches(gap, market) for gap in gaps),

@@ -1,4 +1,4 @@
-"""What the bot says about alerts by itself: one fired, many fired while it was away, one has stopped."""
+"""Messages that alerts send by themselves: one fired, many fired while the bot was away, one has stopped."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def fired_message(
 ) -> Answer:
     """The message of one alert that fired, or is still true after its cooldown.
 
-    `fires` in 90 days; `late` sessions after the one at which the event could first be known, and what
-    `became` of it since; `held` says why it was not told then, and what became of it.
+    `fires` counts 90 days. `late` is how many sessions after its first possible one the event was found, and
+    `became` says what became of it since. `held` says why it was held back, and what became of it.
     """
     rule, market = standing.rule, context.market
     what = "fired" if event.kind == "fired" else f"is still true, since {short_date(event.since)}"
@@ -96,7 +96,7 @@ def _moved(event: Event, position: int, condition: Condition, context: Evaluatio
 
 
 def fire_line(number: int, rule: Rule, event: Event, became: str, source: str) -> Html:
-    """One line of a digest: session, rule, value, what became of it, and where the value is from."""
+    """One line of a digest: session, rule, value, what became of it, and its source."""
     value = METRICS[rule.conditions[0].metric].unit.show(event.value)
     still = f", true since {short_date(event.since)}" if event.kind != "fired" else ""
     outcome = f" · {value}{still}, {became} ({source})"
@@ -104,12 +104,12 @@ def fire_line(number: int, rule: Rule, event: Event, became: str, source: str) -
 
 
 def plain_line(number: int, rule: str, session: dt.date, transition: str) -> Html:
-    """One line of a digest about an event of which no more can be said."""
+    """One line of a digest about an event whose rule cannot be read."""
     return Html("").join((f"{short_date(session)} · #{number} ", code(rule), f" · {transition}"))
 
 
 def digest(fires: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:
-    """What was not told when it happened, in one message, in the order given; beyond 20 their number."""
+    """Events that were not sent when they happened, in one message; those beyond 20 are counted."""
     more = len(fires) - DIGEST_LINES
     html = lines(
         bold(_title(len(fires), why)) + (", newest first" if len(fires) > 1 else ""),
@@ -128,7 +128,7 @@ def _title(count: int, why: str) -> str:
 
 
 def paused_message(number: int, rule: str, reason: str) -> Answer:
-    """An alert that cannot be judged, said once."""
+    """The notice that an alert cannot be judged and is paused."""
     html = lines(
         bold(f"Alert #{number} is paused") + f": {reason.rstrip('.')}.",
         code(rule),
@@ -139,7 +139,7 @@ def paused_message(number: int, rule: str, reason: str) -> Answer:
 
 
 def ended_message(standing: AlertView) -> Answer:
-    """An alert whose last day has passed."""
+    """The notice that an alert's last day has passed."""
     rule = standing.rule
     last = f": {short_date(rule.until)} was its last day" if rule.until is not None else ""
     html = lines(bold(f"Alert #{standing.number} has ended") + f"{last}.", code(str(rule)))

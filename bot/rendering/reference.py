@@ -61,7 +61,7 @@ def start_answer(pair: Pair) -> Answer:
 
 
 def help_page(topic: str, entries: Sequence[Entry], pair: Pair) -> Answer:
-    """All commands, or the page of one command or metric; raises BadInput for anything else."""
+    """All commands, or the page of one command or metric. Raises BadInput for anything else."""
     word = topic.strip().lower().lstrip("/")
     if not word:
         return _overview(entries)

@@ -34,7 +34,7 @@ _SPAN = pd.DateOffset(years=1)
 def rule_chart_answer(
     standing: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]
 ) -> Answer:
-    """A year of every condition, one above the other; raises NoData when none has a figure."""
+    """A year of every condition, one above the other. Raises NoData if none has a figure."""
     rule, market = standing.rule, context.market
     begin = require_end(market) - _SPAN
     drawn = [condition_panel(condition, context.histories, begin) for condition in rule.conditions]

@@ -1,4 +1,4 @@
-"""Scales of charts: where ticks stand, what they say, and how labels are kept apart. Pure numbers."""
+"""Scales of charts: labels of ticks, limits of axes, and how labels are kept apart. Pure numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def days(index: pd.DatetimeIndex) -> np.ndarray:
 
 
 def tick_labels(values: Sequence[float], unit: Unit) -> list[str]:
-    """Labels with just the decimals that their distance needs; money in one scale on the whole axis."""
+    """Labels with just the decimals that their distance needs, and money in one scale on the whole axis."""
     step = values[1] - values[0]
     if unit is not USD:
         return [unit.show(value, _decimals(step)) for value in values]
@@ -50,7 +50,7 @@ def _decimals(step: float) -> int:
 
 
 def limits(values: np.ndarray) -> tuple[float, float]:
-    """Lower and upper end of an axis that shows all `values` (finite) with some air; never equal."""
+    """Lower and upper end of an axis with a margin around all (finite) `values`. They are never equal."""
     low, high = float(values.min()), float(values.max())
     air = 0.06 * (high - low)
     if air <= 1e-9 * max(abs(low), abs(high)):  # flat, or differing only by rounding
@@ -61,7 +61,7 @@ def limits(values: np.ndarray) -> tuple[float, float]:
 def spread(wanted: Sequence[float], height: float, low: float, high: float) -> list[float]:
     """Centres of labels of one height, near the wanted ones, in their order, `height` or more apart.
 
-    All stay between `low` and `high` when they fit there; else they start at `low` and run over.
+    All are between `low` and `high` if they fit, else they start at `low` and exceed `high`.
     """
     order = sorted(range(len(wanted)), key=lambda item: wanted[item])
     targets = [wanted[item] for item in order]

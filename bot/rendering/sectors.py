@@ -41,7 +41,7 @@ _SHORTENED = {
 
 
 def sectors_answer(market: Market, asked: Asked) -> Answer:
-    """Sector weights, industry groups where imported, revenue at home; each with its date and source."""
+    """Sector weights, imported industry groups and home revenue, each with its date and source."""
     require_end(market)
     shown = [entry for level in (SECTOR, GROUP) for entry in weights(market, level)]
     blocks = [_block(market, entry) for entry in shown]

@@ -1,4 +1,4 @@
-"""Where an alert stands, in words: value and distance, state, where it re-arms."""
+"""The state of an alert in words: value and distance, status, where it re-arms."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and
 
 
 def title(standing: AlertView) -> Html:
-    """Number and rule, the first line of what is said about an alert."""
+    """Number and rule, the first line of messages about an alert."""
     return Html(" ").join((bold(f"Alert #{standing.number}"), code(str(standing.rule))))
 
 
 def figures(standing: AlertView, context: EvaluationContext) -> list[str]:
-    """Value, distance, place in history of every condition; the close they are for, source and age."""
+    """Value, distance and percentile of every condition, then their close, source and age."""
     conditions, market = standing.rule.conditions, context.market
     known = [session for condition in conditions if (session := _last(condition, context)) is not None]
     newest = max(known, default=None)
@@ -55,7 +55,7 @@ def _last(condition: Condition, context: EvaluationContext) -> pd.Timestamp | No
 
 
 def _where(condition: Condition, context: EvaluationContext, newest: pd.Timestamp | None) -> list[str]:
-    """Current value of one condition, dated if it is not of the newest close; distance; place in history."""
+    """Current value of one condition, dated if it is not of the newest close, distance and percentile."""
     known = context.histories.series(condition).value.dropna()
     metric = METRICS[condition.metric]
     if known.empty:
@@ -72,7 +72,7 @@ def _where(condition: Condition, context: EvaluationContext, newest: pd.Timestam
 
 
 def _far(condition: Condition, context: EvaluationContext) -> str:
-    """Distance of the newest value from the target; the target may need more history than there is."""
+    """Distance of the newest value from the target, or a note that the target needs more history."""
     series = context.histories.series(condition)
     last = series.value.last_valid_index()
     if last is None:
@@ -102,7 +102,7 @@ def _status(standing: AlertView) -> str:
 
 
 def armed_phrase(state: State) -> str:
-    """That it is armed; of a rule that crosses which way, and when it fired the other way."""
+    """The armed state; of a crossing rule with its direction and the last fire in the other one."""
     since, way = _fired_on(state), _way(state, Status.FIRED)
     before = f"fired{way} {short_date(since)}, " if since else ""
     return f"{before}armed{_way(state, Status.ARMED)}"
@@ -116,7 +116,7 @@ def _fired_on(state: State) -> dt.date | None:
 
 
 def _way(state: State, status: Status) -> str:
-    """Which way of a rule that crosses has a status; nothing for any other rule."""
+    """The direction of a crossing rule that has a status, "" for any other rule."""
     ways = [way for way, side in zip(_WAYS, state.sides, strict=False) if side.status is status]
     if len(state.sides) < len(_WAYS):
         return ""
@@ -132,19 +132,19 @@ def state_sentence(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
 
 
 def stale_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
-    """That data the rule lives on has not come, and for how long; None while it is current."""
+    """A sentence that data of the rule is overdue, and for how long. None while it is current."""
     old = max((_age(condition, context) for condition in standing.rule.conditions), default=0)
     return f"Stale: {age_phrase(old)}." if old > 0 and standing.life is Life.ACTIVE else None
 
 
 def _age(condition: Condition, context: EvaluationContext) -> int:
-    """Sessions by which the newest value is older than it should be; 0 where there never was one."""
+    """Sessions by which the newest value is older than it should be, 0 if there never was one."""
     last = _last(condition, context)
     return 0 if last is None else context.market.behind(last) - METRICS[condition.metric].lag
 
 
 def waiting_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
-    """That the alert waits for a session that is missing, while there are newer figures; None otherwise."""
+    """A sentence that the alert waits for a missing session before newer figures, else None."""
     mark, rule, sessions = standing.state.session, standing.rule, context.market.sessions
     known = [_last(condition, context) for condition in rule.conditions]
     if standing.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in known):
@@ -164,14 +164,14 @@ def ends_soon(standing: AlertView, context: EvaluationContext) -> bool:
 
 
 def ending_phrase(standing: AlertView) -> str | None:
-    """The day on which the alert ends by itself; None when there is none, or it has ended."""
+    """The day on which the alert expires, None without one or after it has ended."""
     if standing.expires_on is None or standing.life.has_ended:
         return None
     return f"Ends {short_date(standing.expires_on)} unless renewed."
 
 
 def rearm_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
-    """How the rule re-arms, in words; nothing for one that fires once or has ended."""
+    """How the rule re-arms. Empty for a rule that fires once or has ended."""
     rule, state = standing.rule, standing.state
     if rule.once:
         return None if state.done else "It fires once and is then done."
@@ -207,7 +207,7 @@ def next_check(context: EvaluationContext) -> str:
 
 
 def summary_distance(standing: AlertView, context: EvaluationContext) -> str:
-    """Value and distance of every condition in one line, dated where they are not of the last close."""
+    """Value and distance of every condition in one line, dated if they are not of the last close."""
     conditions = standing.rule.conditions
     parts = []
     for condition in conditions:

@@ -38,7 +38,7 @@ _QUEUE = {
 
 @dataclass(frozen=True)
 class StatusReport:
-    """What /status tells beside the Market."""
+    """What /status shows beside the Market."""
 
     now: dt.datetime
     zone: ZoneInfo  # of the times that are told
@@ -50,7 +50,7 @@ class StatusReport:
 
 
 def status_answer(market: Market, report: StatusReport) -> Answer:
-    """What is stored and how old it is, how each source stands, what was restated, what waits to be sent."""
+    """What is stored and its age, the state of each source, restatements, and what waits to be sent."""
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
         bold(SAMPLE) if market.is_sample else None,
@@ -105,7 +105,7 @@ def _session(source: Health, report: StatusReport) -> str:
 
 
 def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
-    """When the subjects are tried next, those of one instant together; imported ones are not tried."""
+    """When the subjects are tried next, grouped by instant. Imported ones are not tried."""
     groups: dict[str, list[str]] = {}
     for source in rows:
         if source.next_try is not None:
@@ -118,7 +118,7 @@ def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
 
 
 def _prices(market: Market) -> str:
-    """Span and age of the sessions with a close of both funds; what there is of each where there are none."""
+    """Span and age of the sessions with a close of both funds, or what is stored of each."""
     if market.end is not None:
         span = f"{short_date(market.closes.index[0])} to {short_date(market.end)}"
         return f"Prices: {span}, {age(market, market.end)}; {market.source('prices').label}."
@@ -196,5 +196,5 @@ def about_answer(pair: Pair) -> Answer:
 
 
 def _index(fund: Fund) -> str:
-    """The index that a fund follows, in brackets; "" where it is unknown."""
+    """The index that a fund follows, in brackets, "" if unknown."""
     return f" ({fund.index})" if fund.index else ""

@@ -94,7 +94,7 @@ def _changed(market: Market, total: bool) -> tuple[Html, ...]:
 
 @lru_cache(maxsize=4)
 def _body(market: Market, total: bool) -> Html:
-    """What is the same for every chat; made once a Market, for there may be many chats."""
+    """The part that is the same for every chat, made once per Market because there may be many chats."""
     returns = [performance(market, window, total) for window in _WINDOWS]
     rows = [
         (str(f.window), PERCENT.show(f.small), PERCENT.show(f.large), POINTS.show(f.gap)) for f in returns
@@ -118,7 +118,7 @@ def _fired_last(standing: AlertView, market: Market) -> bool:
 
 
 def _alert(standing: AlertView, context: EvaluationContext) -> Html:
-    """One alert: where its value stands, and that it waits if it does."""
+    """One alert: its value and distance, and whether it waits to re-arm."""
     waits = "; waits to re-arm" if standing.state.status is Status.FIRED else ""
     distance = f": {summary_distance(standing, context)}{waits}."
     return Html("").join((bold(f"#{standing.number} "), code(str(standing.rule)), distance))

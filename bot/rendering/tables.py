@@ -16,11 +16,11 @@ Cells = Sequence[str | None]
 
 
 class TableWidthError(ValueError):
-    """The columns do not fit; a mistake of the caller, not of the person who asked."""
+    """The columns do not fit, which is a mistake of the caller."""
 
 
 def table(header: Cells, rows: Sequence[Cells], width: int = WIDTH) -> str:
-    """Lines of a table under a header; None in a cell is shown as "n/a".
+    """Lines of a table under a header. None in a cell is shown as "n/a".
 
     Columns stand two apart where that fits, else one. A label too long for its column (a window
     "since 2020-09-30") stands on a line of its own above its figures; so may all of them. Raises
@@ -44,7 +44,7 @@ def _room(figures: Sequence[int], gap: int, width: int) -> int:
 
 
 def _lines(row: Sequence[str], widths: Sequence[int], gap: str) -> list[str]:
-    """One line, or two where the label is longer than its column."""
+    """One line, or two if the label is longer than its column."""
     label, *figures = row
     cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
     if len(label) > widths[0]:

@@ -54,7 +54,7 @@ _TOKEN = re.compile(f"{_TAG}|{_ENTITY}|.", re.DOTALL)
 
 
 class Html(Markup):
-    """Text that is Telegram HTML already; joining it with plain strings escapes those.
+    """Text that is Telegram HTML already. Joining it with plain strings escapes those.
 
     Quotes stay as they are: they are harmless outside an attribute, and `link` escapes its address itself.
     """
@@ -63,7 +63,7 @@ class Html(Markup):
 
     @classmethod
     def escape(cls, value: object, /) -> Self:
-        """The value as text that Telegram shows literally; Html stays as it is."""
+        """The value as text that Telegram shows literally. Html stays as it is."""
         return cls(value if isinstance(value, Markup) else entities.escape(str(value), quote=False))
 
 
@@ -71,7 +71,7 @@ escape = Html.escape
 
 
 def lines(*parts: object) -> Html:
-    """The parts one below the other; None is left out, an empty string is an empty line."""
+    """The parts one below the other. None is left out, an empty string is an empty line."""
     return Html("\n").join(escape(part) for part in parts if part is not None)
 
 
@@ -90,7 +90,7 @@ def italic(*parts: object) -> Html:
 
 
 def code(*parts: object) -> Html:
-    """The parts in a fixed-width face within a line; a tap copies them."""
+    """The parts in a fixed-width font within a line. A tap copies them."""
     return _wrapped("code", parts)
 
 
@@ -100,7 +100,7 @@ def pre(text: str | Iterable[str]) -> Html:
 
 
 def link(text: object, url: str) -> Html:
-    """A link; the address is escaped for the attribute, quotes too."""
+    """A link. The address is escaped for the attribute, quotes too."""
     return Html(f'<a href="{entities.escape(url)}">{escape(text)}</a>')
 
 
@@ -126,7 +126,7 @@ class _Unit(NamedTuple):
 
 
 def _units(html: str) -> Iterator[_Unit]:
-    """Visible characters of the markup; a closing tag that closes nothing is dropped."""
+    """Visible characters of the markup. A closing tag that closes nothing is dropped."""
     tags: tuple[tuple[int, str, str], ...] = ()
     for serial, match in enumerate(_TOKEN.finditer(html)):
         name = match["tag"]
@@ -164,7 +164,7 @@ def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
 
 
 def _cut(units: list[_Unit], start: int, limit: int) -> tuple[int, int]:
-    """Where the part from `start` ends and where the next one begins."""
+    """The end of the part from `start`, and the start of the next one."""
     used, newline, space = 0, -1, start
     for position in range(start, len(units)):
         raw = units[position].raw
@@ -181,7 +181,7 @@ def _cut(units: list[_Unit], start: int, limit: int) -> tuple[int, int]:
 
 
 def _markup(units: list[_Unit]) -> str:
-    """Markup of the units: tags opened and closed where they change, all closed at the end."""
+    """Markup of the units. Tags are opened and closed where they change, and all closed at the end."""
     out: list[str] = []
     current: tuple[tuple[int, str, str], ...] = ()
     for unit in units:

@@ -1,4 +1,4 @@
-"""Targets that make sense for a metric, from its own history: what is offered where none was typed."""
+"""Suggests targets for a metric from its own history, for the guide."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STEPS_A_SPREAD = 12  # from the 10th to the 90th percentile
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A target, what it is, and how often a rule with it would have fired; None without any history."""
+    """A target, its meaning, and how often a rule with it would have fired (None without any history)."""
 
     target: Target
     meaning: str
@@ -37,7 +37,7 @@ class Suggestion:
 
 
 def suggested_targets(condition: Condition, context: EvaluationContext) -> list[Suggestion]:
-    """Targets for a metric with arguments and comparison; the target of `condition` is not looked at."""
+    """Targets for the metric, arguments and comparison of `condition`, whose own target is ignored."""
     metric, values = METRICS[condition.metric], _values(condition, context)
     meanings: dict[Target, str] = {}
     for target, meaning in _candidates(metric, condition.op, values):
@@ -54,7 +54,7 @@ def _values(condition: Condition, context: EvaluationContext) -> pd.Series:
 
 
 def _candidates(metric: Metric, op: str, values: pd.Series) -> list[tuple[Target, str]]:
-    """What can be compared with: levels of its own history, zero, its average, its extremes."""
+    """Possible targets: levels of its own history, zero, its average, its extremes."""
     symbol, level = metric.unit.symbol, metric.unit.name in _LEVELS
     candidates: list[tuple[Target, str]] = []
     if len(values) >= _LEAST:
@@ -96,7 +96,7 @@ def _rounded(amount: float, grid: float) -> float:
 
 
 def neighbouring_targets(condition: Condition, context: EvaluationContext) -> list[Target]:
-    """The next lower and the next higher target of the same kind; fewer where there is none."""
+    """The next lower and the next higher target of the same kind, as far as they exist."""
     target = condition.target
     match target.kind:
         case "sma" | "high" | "low":

@@ -74,7 +74,7 @@ def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | No
 
 
 def _reading(market: Market) -> Html | None:
-    """Who leads, in words, by the ratio's side of its two averages; None before there are both."""
+    """Who leads by the ratio's side of its two averages, None before both exist."""
     r = trend.ratio(market)
     near, far = (float(trend.against_average(r, n).iloc[-1]) for n in (50, AVERAGE))
     if math.isnan(far):

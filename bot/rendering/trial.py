@@ -1,4 +1,4 @@
-"""What an alert's message would look like now: nothing has fired, and nothing is changed."""
+"""Shows what an alert's message would look like now. Nothing fires and nothing changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARK = "TEST - nothing has fired"
 
 
 def trial_message(standing: AlertView, context: EvaluationContext, fires: int) -> Answer:
-    """The message with the figures of the last session that has any; `fires` counts those of 90 days.
+    """The message with the figures of the last session that has any. `fires` counts those of 90 days.
 
     Raises NoData while a condition has no figure at all.
     """
@@ -57,6 +57,6 @@ def trial_event(standing: AlertView, context: EvaluationContext) -> Event:
 
 
 def _side(standing: AlertView, sample: Sample) -> tuple[str, ...]:
-    """The side that is true now; of a rule that is not, the first."""
+    """The side that is true now, or the first one if the rule is false."""
     ways = directions(standing.rule)
     return next((ops for ops in ways if truth(ops, sample)), ways[0])

@@ -1,4 +1,4 @@
-"""Why an alert fired: its stored inputs, judged again by the live step, beside what is stored today."""
+"""Explains why an alert fired: its stored inputs, judged again by the engine, beside today's data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 
 
 def explanation(fire: RecordedFire, context: EvaluationContext) -> Html:
-    """The stored figures, the step on them again, and whether the data has changed since."""
+    """The stored figures, their judgement repeated, and whether the data has changed since."""
     rule, event = fire.rule, fire.event
     happened = "fired" if event.kind == "fired" else "was still true"
     return lines(
@@ -56,7 +56,7 @@ def _compared(event: Event, at: int, condition: Condition) -> str:
 
 
 def _replayed(fire: RecordedFire) -> str:
-    """What the live step makes of the stored state and figures."""
+    """The judgement of the stored state and figures by today's engine."""
     event, before = fire.event, fire.before
     if before is None:
         return "Not judged again: the state before it is not kept any more."
@@ -68,7 +68,7 @@ def _replayed(fire: RecordedFire) -> str:
 
 
 def _revised(fire: RecordedFire, context: EvaluationContext) -> list[str]:
-    """What today's data says of that session, where it says something else."""
+    """Today's figures of that session, if they differ."""
     rule, event = fire.rule, fire.event
     session = pd.Timestamp(event.session)
     now = tuple(_leg(condition, session, context) for condition in rule.conditions)
