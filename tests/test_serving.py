@@ -228,7 +228,7 @@ async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(
 
     place.api.chat(OWNER)
     async with at_work(place) as (_, task):
-        monkeypatch.setattr("bot.delivery.ledger.Ledger.flush", fail)
+        monkeypatch.setattr("bot.delivery.ledger.StatusWrites.flush", fail)
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert "DiskFull: The disk is full." in caplog.text

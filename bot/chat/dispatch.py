@@ -35,7 +35,7 @@ from bot.chat.refusals import (
     unknown_command,
 )
 from bot.chat.reply import send, thread_of, typing_indicator
-from bot.delivery import Verdict, classify
+from bot.delivery import ErrorClass, classify
 from bot.errors import BadInput, BotError
 from storage import access, chats
 from storage.db import StorageError
@@ -57,7 +57,7 @@ _GONE = ("left", "kicked")
 # Control and direction characters, which could reorder the words and ids next to a name.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Answers are not queued: whoever still wants one asks again.
-_OUTAGES = (Verdict.LATER, Verdict.UNKNOWN, Verdict.HALTED, Verdict.PAUSED, Verdict.NOTHING)
+_OUTAGES = (ErrorClass.LATER, ErrorClass.UNKNOWN, ErrorClass.HALTED, ErrorClass.PAUSED, ErrorClass.NOTHING)
 
 
 class Dispatcher:
@@ -151,13 +151,13 @@ class Dispatcher:
     async def _handle_send_error(self, update: Update, error: TelegramError) -> None:
         """Handle an answer that could not be sent. Errors that are the bot's own are raised."""
         chat = update.effective_chat.id if update.effective_chat else 0
-        verdict = classify(error)
-        if verdict is Verdict.LEFT:
+        error_class = classify(error)
+        if error_class is ErrorClass.LEFT:
             await self._services.database.run(lambda db: chats.deactivate(db, chat, error_text(error)))
         elif isinstance(error, ChatMigrated):
             new = error.new_chat_id
             await self._services.database.run(lambda db: chats.migrate_chat(db, chat, new))
-        elif verdict not in _OUTAGES:
+        elif error_class not in _OUTAGES:
             raise error
         _log.warning("an answer to chat %s did not arrive: %s", chat, error_text(error))
 

@@ -13,7 +13,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, Mess
 from telegram.constants import ChatAction, InlineKeyboardMarkupLimit, ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
-from bot.delivery import Verdict, classify
+from bot.delivery import ErrorClass, classify
 from bot.rendering.answer import EDIT, button_rows
 from bot.rendering.numbers import localized
 from bot.rendering.text import CAPTION_LIMIT, Html, escape, lines, split_html, strip_html
@@ -78,10 +78,10 @@ class ReplyTarget:
             try:
                 return await method(chat_id=self.chat_id, message_thread_id=self.thread, **arguments)
             except BadRequest as error:
-                verdict = classify(error)
-                if verdict is Verdict.NO_TOPIC and self.thread is not None:
+                error_class = classify(error)
+                if error_class is ErrorClass.NO_TOPIC and self.thread is not None:
                     self.thread = None
-                elif verdict is Verdict.PLAIN and arguments.get("parse_mode"):
+                elif error_class is ErrorClass.PLAIN and arguments.get("parse_mode"):
                     _log.exception("an answer to chat %s is sent as plain text", self.chat_id)
                     arguments = _without_markup(arguments)
                 else:
@@ -106,10 +106,10 @@ async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool
         return
     parts = split_html(localized(answer.html, ask.preferences.numbers))
     if edit and isinstance(message, Message) and message.text is not None:
-        verdict = await _edit_message(message, answer, parts)
-        if verdict is Verdict.NOTHING:
+        error_class = await _edit_message(message, answer, parts)
+        if error_class is ErrorClass.NOTHING:
             return
-        parts = parts[1:] if verdict is None else parts
+        parts = parts[1:] if error_class is None else parts
     target = ReplyTarget(bot, chat.id, thread_of(message))
     for number, part in enumerate(parts, start=1):
         keyboard = _keyboard(answer) if number == len(parts) else None
@@ -121,8 +121,8 @@ async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool
         await target.send(bot.send_document, document=upload)
 
 
-async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> Verdict | None:
-    """Edit the message to show the first part. Returns the verdict on the error, or None if edited."""
+async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> ErrorClass | None:
+    """Edit the message to show the first part. Returns the class of the error, or None if edited."""
     keyboard = _keyboard(answer) if len(parts) == 1 else None
     try:
         await message.edit_text(parts[0], parse_mode=ParseMode.HTML, reply_markup=keyboard)
@@ -152,7 +152,7 @@ async def _send_picture(target: ReplyTarget, ask: Ask, answer: Answer) -> None:
         try:
             sent = await post(photo=photo)
         except NetworkError as error:
-            if classify(error) is not Verdict.NO_PHOTO:
+            if classify(error) is not ErrorClass.NO_PHOTO:
                 raise
             error_text = str(error)
             continue

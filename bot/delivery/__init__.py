@@ -2,6 +2,6 @@
 
 from bot.delivery.drain import Delivery
 from bot.delivery.ledger import DrainReport
-from bot.delivery.verdicts import Verdict, classify
+from bot.delivery.verdicts import ErrorClass, classify
 
-__all__ = ["Delivery", "DrainReport", "Verdict", "classify"]
+__all__ = ["Delivery", "DrainReport", "ErrorClass", "classify"]

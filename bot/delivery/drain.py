@@ -1,9 +1,9 @@
-"""Draining: claim a row, send it, settle it; several chats at a time, each chat in order.
+"""Draining the outbox: claim a message, send it, write its new status; several chats at a time.
 
-A row is committed as `sending` before its request and settled after it, by a step that the ledger keeps
-until it is written; a process that dies first leaves the row `sending`, which `recover` takes for an
-unknown outcome at the next start. One row may be several messages: each that arrived is noted before the
-next goes, so that neither a failure nor a crash sends it again.
+A message is committed as `sending` before its request. Its new status is kept in memory until it is written.
+A process that dies first leaves the message `sending`, which `recover` treats as an unknown outcome at the
+next start. One message may have several parts: each that arrived is noted before the next is sent, so that
+neither a failure nor a crash sends it again.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.delivery.ledger import DrainReport, Ledger
+from bot.delivery.ledger import DrainReport, StatusWrites
 from bot.delivery.outage import Outage
-from bot.delivery.room import Room
-from bot.delivery.sender import DOUBTS, Sender
+from bot.delivery.room import RateLimitState
+from bot.delivery.sender import PAUSE_REASONS, Sender
 from bot.ratelimit import PUSH_PATIENCE
 from storage import doubts, outbox
 from storage.db import StorageError
@@ -63,36 +63,38 @@ class Delivery:
     ) -> None:
         self._database, self._now = database, now
         self._whose: dict[str, Any] = {"only": only, "besides": besides}
-        self._ledger = Ledger(database)
-        self._room = Room(bot, database, now)
-        self._sender = Sender(bot, self._ledger, self._room, now=now, owner=owner, jitter=jitter)
+        self._status_writes = StatusWrites(database)
+        self._rate_limits = RateLimitState(bot, database, now)
+        self._sender = Sender(
+            bot, self._status_writes, self._rate_limits, now=now, owner=owner, jitter=jitter
+        )
         self.outage = Outage(bot, owner, now)
         self._one = asyncio.Lock()
-        self._bell = asyncio.Event()
-        self._became: dict[int, str] = {}
+        self._wake_up = asyncio.Event()
+        self._statuses: dict[int, str] = {}
         self._closing = False
 
     @property
     def stopped(self) -> str:
         """Why nothing can be sent now, "" while all is well."""
-        doubt = self._sender.doubt
-        return DOUBTS[doubt] if doubt else ""
+        paused_by = self._sender.paused_by
+        return PAUSE_REASONS[paused_by] if paused_by else ""
 
     async def recover(self) -> int:
-        """At start: what a crash left `sending` is taken for an unknown outcome; how many rows."""
+        """At start, treat what a crash left `sending` as an unknown outcome. Returns how many messages."""
         await self._database.run(partial(outbox.hasten, now=self._now()))
-        await self._room.restore()
+        await self._rate_limits.restore()
         return await self._database.run(partial(doubts.recover, now=self._now()))
 
     async def drain(self) -> DrainReport:
         """Send all that is due. Raises StorageError when the database cannot be written; nothing is lost."""
         async with self._one:
-            self._became = {}
-            await self._ledger.flush()
-            await self._room.restore()
+            self._statuses = {}
+            await self._status_writes.flush()
+            await self._rate_limits.restore()
             if await self._is_sure():
                 await self._empty()
-            return DrainReport(**Counter(self._became.values()), stopped=self.stopped)
+            return DrainReport(**Counter(self._statuses.values()), stopped=self.stopped)
 
     async def keep_sending(self, failed: Callable[[Exception], Awaitable[object]]) -> None:
         """Drain again and again until stop(): when woken, when something falls due, twice a minute.
@@ -101,7 +103,7 @@ class Delivery:
         """
         while not self._closing:
             pause = LONGEST_PAUSE
-            self._bell.clear()
+            self._wake_up.clear()
             try:
                 stopped = (await self.drain()).stopped
                 if not stopped:
@@ -109,41 +111,41 @@ class Delivery:
             except Exception as error:  # noqa: BLE001 - whatever it was, the next drain must come
                 await failed(error)
             with suppress(TimeoutError):
-                # A drain unhears the bell that stop() rang meanwhile.
+                # The drain clears the signal that stop() may have set meanwhile.
                 async with asyncio.timeout(0 if self._closing else pause):
-                    await self._bell.wait()
+                    await self._wake_up.wait()
 
     def wake(self) -> None:
         """Something was queued: what waits in drain or keep_sending looks at once."""
-        self._bell.set()
+        self._wake_up.set()
 
     async def stop(self) -> None:
         """Claim nothing more; return when the requests under way are settled."""
         self._closing = True
         self.wake()
         async with self._one:
-            await self._ledger.flush()
+            await self._status_writes.flush()
 
     async def _is_sure(self, rest: timedelta = timedelta(0)) -> bool:
-        """Whether to send: after a doubt, and before a repeat, getMe must have answered.
+        """Whether to send: after a pause, and before a repeat, getMe must have answered.
 
         Repeats then wait for `rest`: what has just failed is not tried again in the same breath.
         """
         counts = await self._database.run(outbox.pending)
-        if not self._sender.doubt and not counts.get("ambiguous"):
+        if not self._sender.paused_by and not counts.get("ambiguous"):
             return True
         if await self._sender.answers():
             await self._database.run(partial(doubts.requeue, not_before=self._now() + rest))
-        return self._sender.doubt is None
+        return self._sender.paused_by is None
 
     async def _empty(self) -> None:
-        """Claim and send until nothing is due; in doubt claim nothing more, finish, and ask getMe."""
+        """Claim and send until nothing is due. While sending is paused, finish, and ask getMe."""
         running: set[asyncio.Task[None]] = set()
         faults: list[BaseException] = []
         try:
             while True:
-                self._bell.clear()
-                if not (self._sender.doubt or self._closing or faults):
+                self._wake_up.clear()
+                if not (self._sender.paused_by or self._closing or faults):
                     try:
                         self._start(await self._claim(SLOTS - len(running)), running)
                     except StorageError as error:
@@ -161,20 +163,22 @@ class Delivery:
 
     async def _one_done(self, running: set[asyncio.Task[None]]) -> list[BaseException]:
         """Wait until a request is settled, or a free slot may find work; faults of what was settled."""
-        full = len(running) >= SLOTS or self._sender.doubt
-        soonest = None if full else min([GLANCE, *self._room.resting().values()])
-        bell = asyncio.ensure_future(self._bell.wait())
+        full = len(running) >= SLOTS or self._sender.paused_by
+        soonest = None if full else min([GLANCE, *self._rate_limits.resting().values()])
+        waking = asyncio.ensure_future(self._wake_up.wait())
         try:
-            await asyncio.wait({*running, bell}, timeout=soonest, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*running, waking}, timeout=soonest, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            bell.cancel()
+            waking.cancel()
         done = {task for task in running if task.done()}
         running -= done
         return [fault for task in done if (fault := task.exception())]
 
     async def _rest(self, seconds: float) -> None:
-        """Wait by the budget's clock, or for the bell."""
-        waits = [asyncio.ensure_future(one) for one in (self._bell.wait(), self._room.sleep(seconds))]
+        """Sleep by the budget's clock, or until something is queued."""
+        waits = [
+            asyncio.ensure_future(wait) for wait in (self._wake_up.wait(), self._rate_limits.sleep(seconds))
+        ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -182,49 +186,56 @@ class Delivery:
                 wait.cancel()
 
     async def _goes_on(self) -> bool:
-        """With nothing under way: whether there is more to do now, once a short wait for room is over."""
+        """Wait shortly for the rate limit, with nothing under way, and return whether there is more to do."""
         if self._closing:
             return False
-        if self._sender.doubt:
+        if self._sender.paused_by:
             return await self._is_sure(REPEAT_REST)
-        wait = await self._until_room()
+        wait = await self._until_allowed()
         if wait is None or wait > PUSH_PATIENCE:
             return False
         await self._rest(max(wait, SHORTEST_PAUSE))
         return True
 
-    async def _until_room(self) -> float | None:
-        """Seconds until a message that is due finds room; None when none is due."""
-        if halted := self._room.halted():
+    async def _until_allowed(self) -> float | None:
+        """Seconds until a message that is due may be sent; None when none is due."""
+        if halted := self._rate_limits.halted():
             return halted
         ready = await self._database.run(partial(outbox.ready_chats, now=self._latest(), **self._whose))
-        resting = self._room.resting()
+        resting = self._rate_limits.resting()
         return min(resting.get(chat, 0.0) for chat in ready) if ready else None
 
     async def _until_due(self) -> float:
         """Seconds until a drain will find something to send, LONGEST_PAUSE at most."""
-        room = await self._until_room()
-        if room is not None:
-            return min(max(room, SHORTEST_PAUSE), LONGEST_PAUSE)
+        allowed = await self._until_allowed()
+        if allowed is not None:
+            return min(max(allowed, SHORTEST_PAUSE), LONGEST_PAUSE)
         due = await self._database.run(partial(outbox.next_due, **self._whose))
-        waits = [LONGEST_PAUSE, *self._room.resting().values()]  # a halt's end, to the fraction of a second
+        waits = [
+            LONGEST_PAUSE,
+            *self._rate_limits.resting().values(),
+        ]  # a halt's end, to the fraction of a second
         if due:
             waits.append((moment(due) - self._now()).total_seconds())
         return max(min(waits), SHORTEST_PAUSE)
 
     async def _claim(self, limit: int) -> list[OutboxMessage]:
         """Rows now `sending`; a cancelled drain gives them back. None while everybody is halted."""
-        if self._room.halted() or limit <= 0:
+        if self._rate_limits.halted() or limit <= 0:
             return []
         claim = partial(
-            outbox.claim, now=self._latest(), limit=limit, resting=[*self._room.resting()], **self._whose
+            outbox.claim,
+            now=self._latest(),
+            limit=limit,
+            resting=[*self._rate_limits.resting()],
+            **self._whose,
         )
         claiming = asyncio.ensure_future(self._database.run(claim))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
             for message in await claiming:
-                self._ledger.keep(self._sender.untouched(message))
+                self._status_writes.keep(self._sender.untouched(message))
             raise
 
     def _latest(self) -> datetime:
@@ -238,6 +249,6 @@ class Delivery:
             running.add(asyncio.create_task(self._deliver(message)))
 
     async def _deliver(self, message: OutboxMessage) -> None:
-        held_back = self._sender.doubt or self._closing
+        held_back = self._sender.paused_by or self._closing
         step = self._sender.untouched(message) if held_back else await self._sender.attempt(message)
-        self._became[message.id] = await self._ledger.write(step)
+        self._statuses[message.id] = await self._status_writes.write(step)

@@ -1,4 +1,4 @@
-"""The steps that settle sent rows, kept until they are written, and the count of what became of the rows."""
+"""New statuses of messages that were sent, kept in memory until they are written, and their count."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from storage.db import Refused, StorageError
 if TYPE_CHECKING:
     from storage.db import Database
 
-Step: TypeAlias = Callable[[sqlite_utils.Database], str]  # returns the row's new status
+StatusWrite: TypeAlias = Callable[[sqlite_utils.Database], str]  # returns the message's new status
 
 
 @dataclass(frozen=True)
 class DrainReport:
-    """Rows by what became of them in one drain; `stopped` says why not all that was due was tried, or ""."""
+    """Messages by their new status after a drain; `stopped` says why some that were due were not tried."""
 
     sent: int = 0
     waiting: int = 0
@@ -27,38 +27,38 @@ class DrainReport:
     stopped: str = ""
 
 
-class Ledger:
-    """What a full disk or a cancelled task kept from being written is written before anything else is sent.
+class StatusWrites:
+    """Status changes not written yet, after a full disk or a cancelled task: they go before anything is sent.
 
-    A step may run twice (its task was cancelled, its transaction was not), so a second run changes nothing.
-    One that fails by a fault of its own is not kept: it would fail again, and hold up everything else. Its
-    row stays `sending`, an unknown outcome at the next start.
+    A change may run twice (its task was cancelled, its transaction was not), so a second run has no effect.
+    One that fails by a fault of its own is dropped: it would fail again and hold up all others. Its message
+    stays `sending`, an unknown outcome at the next start.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._unwritten: list[Step] = []
+        self._unwritten: list[StatusWrite] = []
 
-    def keep(self, step: Step) -> None:
-        """Note a step for the next flush."""
-        self._unwritten.append(step)
+    def keep(self, change: StatusWrite) -> None:
+        """Keep a change for the next flush."""
+        self._unwritten.append(change)
 
-    async def write(self, step: Step) -> str:
-        """Run a step in a transaction of its own; it stays noted until that is known to have worked."""
-        self.keep(step)
-        return await self._run(step)
+    async def write(self, change: StatusWrite) -> str:
+        """Run a change in its own transaction. It is kept until that has worked."""
+        self.keep(change)
+        return await self._run(change)
 
     async def flush(self) -> None:
-        """Write what is noted; raises StorageError while that is impossible."""
-        for step in tuple(self._unwritten):
-            await self._run(step)
+        """Write what is kept; raises StorageError while that is impossible."""
+        for change in tuple(self._unwritten):
+            await self._run(change)
 
-    async def _run(self, step: Step) -> str:
+    async def _run(self, change: StatusWrite) -> str:
         try:
-            status = await self._database.run(step)
+            status = await self._database.run(change)
         except Exception as error:
             if isinstance(error, Refused) or not isinstance(error, StorageError):
-                self._unwritten.remove(step)
+                self._unwritten.remove(change)
             raise
-        self._unwritten.remove(step)
+        self._unwritten.remove(change)
         return status

@@ -15,7 +15,7 @@ from telegram import (
 )
 from telegram.constants import ParseMode
 
-from bot.delivery.verdicts import Verdict
+from bot.delivery.verdicts import ErrorClass
 from bot.ratelimit import ALERT, NOTICE, REPLY, SUMMARY
 from bot.rendering.text import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_html, visible_length
 
@@ -31,7 +31,7 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
 @dataclass(frozen=True)
-class Part:
+class MessagePart:
     """One message; `plain` is sent in place of `html` when Telegram cannot read that."""
 
     html: str
@@ -39,31 +39,31 @@ class Part:
     photo: bytes | None = None
     buttons: InlineKeyboardMarkup | None = None
 
-    def marked(self) -> Part:
+    def marked(self) -> MessagePart:
         """The part saying that it may have been there before."""
         return replace(self, html=f"<i>{REPEAT}</i>\n{self.html}", plain=f"{REPEAT}\n{self.plain}")
 
 
 @dataclass(frozen=True)
-class Manner:
+class SendOptions:
     """How a part is sent; each concession is made once."""
 
     plain: bool = False
     topic: bool = True
     photo: bool = True
 
-    def after(self, verdict: Verdict, message: OutboxMessage, part: Part) -> Manner | None:
-        """The manner to try next, None when there is nothing left to concede."""
-        if verdict is Verdict.PLAIN and not self.plain:
+    def after(self, error_class: ErrorClass, message: OutboxMessage, part: MessagePart) -> SendOptions | None:
+        """The options to try next, None when there is nothing left to concede."""
+        if error_class is ErrorClass.PLAIN and not self.plain:
             return replace(self, plain=True)
-        if verdict is Verdict.NO_TOPIC and self.topic and message.thread_id:
+        if error_class is ErrorClass.NO_TOPIC and self.topic and message.thread_id:
             return replace(self, topic=False)
-        if verdict is Verdict.NO_PHOTO and self.photo and part.photo:
+        if error_class is ErrorClass.NO_PHOTO and self.photo and part.photo:
             return replace(self, photo=False)
         return None
 
 
-def compose(message: OutboxMessage) -> list[Part]:
+def compose(message: OutboxMessage) -> list[MessagePart]:
     """The messages of a row in order: the picture captioned if the text fits, else the text after it.
 
     The buttons stand under the last. An empty list means that there is nothing to send.
@@ -71,14 +71,14 @@ def compose(message: OutboxMessage) -> list[Part]:
     body, photo = message.body, message.photo
     html = body.html
     if photo and visible_length(html) <= CAPTION_LIMIT - ROOM:
-        parts = [Part(html, body.plain or strip_html(html), photo)]
+        parts = [MessagePart(html, body.plain or strip_html(html), photo)]
     else:
         texts = split_html(html, MESSAGE_LIMIT - ROOM)
-        parts = [Part(text, strip_html(text)) for text in texts]
+        parts = [MessagePart(text, strip_html(text)) for text in texts]
         if len(parts) == 1:
             parts = [replace(parts[0], plain=_fitting(body.plain or parts[0].plain))]
         if photo:
-            parts.insert(0, Part("", "", photo))
+            parts.insert(0, MessagePart("", "", photo))
     return [*parts[:-1], replace(parts[-1], buttons=_keyboard(body.buttons))] if parts else []
 
 
@@ -101,20 +101,22 @@ def _replying(message_id: int | None) -> ReplyParameters | None:
     return ReplyParameters(message_id, allow_sending_without_reply=True) if message_id else None
 
 
-async def post(bot: ExtBot[Any], message: OutboxMessage, part: Part, manner: Manner) -> int | None:
+async def post(
+    bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, options: SendOptions
+) -> int | None:
     """Send a part; its message id, None when without its picture nothing is left. Raises TelegramError."""
     body = message.body
-    text = part.plain if manner.plain else part.html
+    text = part.plain if options.plain else part.html
     how: dict[str, Any] = {
         "chat_id": message.chat_id,
-        "message_thread_id": message.thread_id if manner.topic else None,
+        "message_thread_id": message.thread_id if options.topic else None,
         "disable_notification": body.silent,
-        "parse_mode": None if manner.plain else ParseMode.HTML,
+        "parse_mode": None if options.plain else ParseMode.HTML,
         "reply_markup": part.buttons,
         "rate_limit_args": PRIORITIES[message.kind],
         "reply_parameters": _replying(body.reply_to),
     }
-    if part.photo and manner.photo:
+    if part.photo and options.photo:
         picture = InputFile(part.photo, filename="chart.png")
         return (await bot.send_photo(photo=picture, caption=text or None, **how)).message_id
     if not text:

@@ -1,4 +1,4 @@
-"""The budget's room as the outbox sees it: which chats to leave alone for now, and halts kept on disk."""
+"""Rate limits as the outbox sees them: which chats to leave alone for now, and halts that are stored."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Room:
-    """Room in the budget of `bot`; a bot without one (the terminal) has room always."""
+class RateLimitState:
+    """What the send budget of `bot` allows. A bot without a budget (the terminal) may always send."""
 
     def __init__(self, bot: ExtBot[Any], database: Database, now: Callable[[], datetime]) -> None:
         limiter = bot.rate_limiter
@@ -35,7 +35,7 @@ class Room:
             self._budget.on_halt = self._keep
 
     async def restore(self) -> None:
-        """Once: tell the budget of the halts that an earlier process was told of."""
+        """Load the stored halts of earlier processes into the budget, once."""
         if self._budget is None or self._restored:
             return
         now = self._now()
@@ -44,11 +44,11 @@ class Room:
         self._restored = True
 
     def resting(self) -> dict[int | str, float]:
-        """Chats without room, with the seconds until each has."""
+        """Chats to which nothing may be sent now, with the seconds until it may."""
         return self._budget.chat_waits() if self._budget else {}
 
     def halted(self) -> float:
-        """Seconds for which nothing may go to anybody."""
+        """Seconds for which nothing may be sent to anybody."""
         return self._budget.halted() if self._budget else 0.0
 
     async def sleep(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ class Room:
         await (self._budget.sleep(seconds) if self._budget else asyncio.sleep(seconds))
 
     async def _keep(self, chat: int | str, seconds: float) -> None:
-        """Write down a 429 to a reply, so that the next process keeps to it too."""
+        """Store the halt after a 429 to a reply, so that the next process keeps to it too."""
         now, everyone = self._now(), self.halted()
         ends: dict[int | str, float] = {chat: seconds}
         if everyone:

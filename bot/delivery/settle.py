@@ -1,4 +1,4 @@
-"""What a verdict does to a row: one table from verdicts to steps, each a transaction of the database."""
+"""What a failed send does to its message: a table from error classes to status changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from telegram.error import ChatMigrated, RetryAfter
 
 from bot.concurrency import Backoff
 from bot.delivery.parts import reason_after
-from bot.delivery.verdicts import Verdict
+from bot.delivery.verdicts import ErrorClass
 from bot.ratelimit import SendPostponed, seconds_of
 from bot.rendering.text import escape
 from storage import chats, halts, outbox
@@ -32,10 +32,13 @@ GAVE_UP = "gave-up:"  # head of the key under which the owner is told
 
 
 @dataclass(frozen=True)
-class Case:
-    """A row being sent and what went wrong; `done` parts arrived, `jitter` lies in [0, 1).
+class FailedSend:
+    """A message that is being sent, and what went wrong.
 
-    `everyone` is for how many seconds nothing may be sent to anybody.
+    done      how many of its parts have arrived
+    jitter    a number in [0, 1) that spreads retries out
+    owner     the chat told of messages given up
+    everyone  seconds for which nothing may be sent to anybody
     """
 
     message: OutboxMessage
@@ -53,118 +56,122 @@ class Case:
         return reason_after(self.done, self.reason)
 
 
-def settle(db: sqlite_utils.Database, case: Case, verdict: Verdict) -> str:
-    """Apply a verdict to the case's row; the row's new status. A second time it changes nothing.
+def settle_failure(db: sqlite_utils.Database, failure: FailedSend, error_class: ErrorClass) -> str:
+    """Change a message as its error class demands, and return its new status. Runs twice without harm.
 
-    Meanwhile the chat may have been forgotten: then there is nothing left to settle, and nothing is noted
-    of it. It may have moved: what Telegram says of its old id says nothing of the new one.
+    Meanwhile the chat may have been forgotten: then nothing is left to change, and nothing is stored about
+    it. Or it may have moved: what Telegram says of its old id does not hold for the new one.
     """
-    chat_id = outbox.chat_of(db, case.message.id)
+    chat_id = outbox.chat_of(db, failure.message.id)
     if chat_id is None:
         return "dead"
-    if chat_id != case.message.chat_id and verdict in _OF_THE_CHAT:
-        return _wait(db, case, case.now)
-    return _STEPS[verdict](db, case)
+    if chat_id != failure.message.chat_id and error_class in _OF_THE_CHAT:
+        return _wait(db, failure, failure.now)
+    return _OUTCOMES[error_class](db, failure)
 
 
-def sent(db: sqlite_utils.Database, message: OutboxMessage, message_id: int | None, now: datetime) -> str:
-    """All parts have arrived."""
+def mark_sent(
+    db: sqlite_utils.Database, message: OutboxMessage, message_id: int | None, now: datetime
+) -> str:
+    """Mark a message sent, all parts of which have arrived."""
     outbox.mark_sent(db, message.id, message_id, now)
     return "sent"
 
 
-def begun(db: sqlite_utils.Database, message: OutboxMessage, done: int) -> str:
-    """So many parts have arrived and others follow: not even a crash must send those again."""
+def note_progress(db: sqlite_utils.Database, message: OutboxMessage, done: int) -> str:
+    """Note how many parts have arrived while others follow, so that not even a crash sends those again."""
     outbox.note(db, message.id, reason_after(done, "the rest is on its way"))
     return "sending"
 
 
-def put_back(db: sqlite_utils.Database, message: OutboxMessage, until: datetime) -> str:
-    """No request was made: the row is as it was, not before `until`."""
+def give_back(db: sqlite_utils.Database, message: OutboxMessage, until: datetime) -> str:
+    """Give back a message for which no request was made. It waits until `until`, otherwise unchanged."""
     outbox.retry_at(db, message.id, until, message.reason, count_attempt=False)
     return "waiting"
 
 
-def _wait(db: sqlite_utils.Database, case: Case, until: datetime, *, counts: bool = False) -> str:
-    outbox.retry_at(db, case.message.id, until, case.note, count_attempt=counts)
+def _wait(db: sqlite_utils.Database, failure: FailedSend, until: datetime, *, counts: bool = False) -> str:
+    outbox.retry_at(db, failure.message.id, until, failure.note, count_attempt=counts)
     return "waiting"
 
 
-def _later(db: sqlite_utils.Database, case: Case) -> str:
-    wait = RETRIES.wait(case.message.attempts, case.jitter)
-    return _wait(db, case, case.now + wait, counts=True)
+def _later(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    wait = RETRIES.wait(failure.message.attempts, failure.jitter)
+    return _wait(db, failure, failure.now + wait, counts=True)
 
 
-def _unknown(db: sqlite_utils.Database, case: Case) -> str:
+def _unknown(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """A summary is never repeated; anything else is, until both the sends and the day are used up."""
-    message = case.message
+    message = failure.message
     if message.kind == "summary":
-        return _dead(db, case)
-    age = abs(case.now - message.created_at)  # a clock that was ahead when it was queued is no excuse
+        return _dead(db, failure)
+    age = abs(failure.now - message.created_at)  # a clock that was ahead when it was queued is no excuse
     if message.unknown + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE:
-        return _dead(db, case)
-    outbox.mark_ambiguous(db, message.id, case.note, case.now)
+        return _dead(db, failure)
+    outbox.mark_ambiguous(db, message.id, failure.note, failure.now)
     return "ambiguous"
 
 
-def _halted(db: sqlite_utils.Database, case: Case) -> str:
+def _halted(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Wait as long as Telegram asks. After SendPostponed the budget itself knows when sending is possible."""
-    if not isinstance(case.error, RetryAfter):
-        raise TypeError(f"{case.error!r} names no time to wait")
-    if isinstance(case.error, SendPostponed):
-        return _wait(db, case, case.now)
-    until = case.now + timedelta(seconds=seconds_of(case.error))
-    halts.begin(db, case.message.chat_id, until)
-    if case.everyone > 0:
-        halts.begin(db, halts.EVERY_CHAT, case.now + timedelta(seconds=case.everyone))
-    return _wait(db, case, until)
+    if not isinstance(failure.error, RetryAfter):
+        raise TypeError(f"{failure.error!r} names no time to wait")
+    if isinstance(failure.error, SendPostponed):
+        return _wait(db, failure, failure.now)
+    until = failure.now + timedelta(seconds=seconds_of(failure.error))
+    halts.begin(db, failure.message.chat_id, until)
+    if failure.everyone > 0:
+        halts.begin(db, halts.EVERY_CHAT, failure.now + timedelta(seconds=failure.everyone))
+    return _wait(db, failure, until)
 
 
-def _left(db: sqlite_utils.Database, case: Case) -> str:
-    """The chat goes to sleep; what is still worth reading then waits for its return."""
-    message = case.message
-    known = chats.deactivate(db, message.chat_id, case.reason)
+def _left(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """Deactivate the chat. Alerts and notices wait for its return, anything else is given up."""
+    message = failure.message
+    known = chats.deactivate(db, message.chat_id, failure.reason)
     if known and message.kind in ("alert", "notice"):
-        return _wait(db, case, case.now)
-    outbox.mark_dead(db, message.id, case.note, case.now)
+        return _wait(db, failure, failure.now)
+    outbox.mark_dead(db, message.id, failure.note, failure.now)
     return "dead"
 
 
-def _migrated(db: sqlite_utils.Database, case: Case) -> str:
-    """The chat id changes everywhere; the row goes again at once, but not round in circles."""
-    if not isinstance(case.error, ChatMigrated):
-        raise TypeError(f"{case.error!r} names no new chat id")
-    new = case.error.new_chat_id
-    moved = chats.migrate_chat(db, case.message.chat_id, new)
+def _migrated(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """Change the chat id everywhere and send again at once, a few times at most."""
+    if not isinstance(failure.error, ChatMigrated):
+        raise TypeError(f"{failure.error!r} names no new chat id")
+    new = failure.error.new_chat_id
+    moved = chats.migrate_chat(db, failure.message.chat_id, new)
     if not moved and chats.get_chat(db, new) is None:
-        return _dead(db, case)
-    return _wait(db, case, case.now, counts=True) if case.message.attempts < 3 else _later(db, case)
+        return _dead(db, failure)
+    return (
+        _wait(db, failure, failure.now, counts=True) if failure.message.attempts < 3 else _later(db, failure)
+    )
 
 
-def _nothing(db: sqlite_utils.Database, case: Case) -> str:
-    outbox.mark_sent(db, case.message.id, None, case.now)
+def _nothing(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    outbox.mark_sent(db, failure.message.id, None, failure.now)
     return "sent"
 
 
-def _paused(db: sqlite_utils.Database, case: Case) -> str:
-    return _wait(db, case, case.now + PAUSE)
+def _paused(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    return _wait(db, failure, failure.now + PAUSE)
 
 
-def _dead(db: sqlite_utils.Database, case: Case) -> str:
-    """Give the row up and tell the owner, once a day for each reason."""
-    message = case.message
-    outbox.mark_dead(db, message.id, case.note, case.now)
+def _dead(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """Give the message up and tell the owner, once a day for each reason."""
+    message = failure.message
+    outbox.mark_dead(db, message.id, failure.note, failure.now)
     if (
-        case.owner is not None
+        failure.owner is not None
         and message.kind in ("alert", "notice")
         and not message.dedup.startswith(GAVE_UP)
     ):
-        text = f"A message to chat {message.chat_id} was given up: {case.reason}"
+        text = f"A message to chat {message.chat_id} was given up: {failure.reason}"
         outbox.enqueue(
             db,
-            chat_id=case.owner,
+            chat_id=failure.owner,
             kind="notice",
-            dedup=f"{GAVE_UP}{case.now:%Y-%m-%d}:{case.reason}",
+            dedup=f"{GAVE_UP}{failure.now:%Y-%m-%d}:{failure.reason}",
             payload={
                 "html": escape(text),
                 "plain": text,
@@ -172,22 +179,22 @@ def _dead(db: sqlite_utils.Database, case: Case) -> str:
                 "silent": False,
                 "names": [message.chat_id],
             },
-            now=case.now,
+            now=failure.now,
         )
     return "dead"
 
 
-_OF_THE_CHAT = (Verdict.HALTED, Verdict.LEFT, Verdict.MIGRATED)
-_STEPS: dict[Verdict, Callable[[sqlite_utils.Database, Case], str]] = {
-    Verdict.LATER: _later,
-    Verdict.UNKNOWN: _unknown,
-    Verdict.HALTED: _halted,
-    Verdict.LEFT: _left,
-    Verdict.MIGRATED: _migrated,
-    Verdict.PLAIN: _dead,  # and the next two: the concession was made, or could not be
-    Verdict.NO_TOPIC: _dead,
-    Verdict.NO_PHOTO: _dead,
-    Verdict.NOTHING: _nothing,
-    Verdict.DEAD: _dead,
-    Verdict.PAUSED: _paused,
+_OF_THE_CHAT = (ErrorClass.HALTED, ErrorClass.LEFT, ErrorClass.MIGRATED)
+_OUTCOMES: dict[ErrorClass, Callable[[sqlite_utils.Database, FailedSend], str]] = {
+    ErrorClass.LATER: _later,
+    ErrorClass.UNKNOWN: _unknown,
+    ErrorClass.HALTED: _halted,
+    ErrorClass.LEFT: _left,
+    ErrorClass.MIGRATED: _migrated,
+    ErrorClass.PLAIN: _dead,  # and the next two: the concession was made, or could not be
+    ErrorClass.NO_TOPIC: _dead,
+    ErrorClass.NO_PHOTO: _dead,
+    ErrorClass.NOTHING: _nothing,
+    ErrorClass.DEAD: _dead,
+    ErrorClass.PAUSED: _paused,
 }

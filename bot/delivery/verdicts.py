@@ -1,4 +1,4 @@
-"""What a failed request means: one table from python-telegram-bot's errors to verdicts.
+"""What a failed request means: one table from python-telegram-bot's errors to error classes.
 
 BadRequest is a subclass of NetworkError, and so is TimedOut: the order of the table counts. Whether a
 connection was ever made stands in the error's cause, an error of httpx.
@@ -23,8 +23,8 @@ from telegram.error import (
 )
 
 
-class Verdict(Enum):
-    """What became of a message, and what to do about it."""
+class ErrorClass(Enum):
+    """What an error means for the message: whether it was delivered, and what to do."""
 
     LATER = "not delivered: again, with back-off"
     UNKNOWN = "perhaps delivered"
@@ -40,11 +40,11 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Rule:
+class ErrorRule:
     """Errors of a kind, of these causes if any are given, whose text matches."""
 
     kind: type[TelegramError]
-    verdict: Verdict
+    error_class: ErrorClass
     says: str = ""
     causes: tuple[type[Exception], ...] = ()
 
@@ -73,24 +73,24 @@ BAD_PHOTO = (
     "|wrong file identifier|file must be non-empty|caption is too long"
 )
 RULES = (
-    Rule(RetryAfter, Verdict.HALTED),
-    Rule(ChatMigrated, Verdict.MIGRATED),
-    Rule(Forbidden, Verdict.LEFT),
-    Rule(InvalidToken, Verdict.PAUSED),
-    Rule(Conflict, Verdict.PAUSED),
-    Rule(BadRequest, Verdict.NO_PHOTO, BAD_PHOTO),
-    Rule(BadRequest, Verdict.LEFT, GONE),
-    Rule(BadRequest, Verdict.PLAIN, "can't parse entities"),
-    Rule(BadRequest, Verdict.NO_TOPIC, "message thread not found|TOPIC_CLOSED|TOPIC_DELETED"),
-    Rule(BadRequest, Verdict.NOTHING, "not modified|query is too old"),
-    Rule(BadRequest, Verdict.DEAD),
-    Rule(NetworkError, Verdict.LATER, causes=UNCONNECTED),
-    Rule(NetworkError, Verdict.LATER, "Too Many Requests|HTTPXRequest is not initialized"),
-    Rule(NetworkError, Verdict.NO_PHOTO, "Request Entity Too Large"),
-    Rule(TelegramError, Verdict.UNKNOWN),
+    ErrorRule(RetryAfter, ErrorClass.HALTED),
+    ErrorRule(ChatMigrated, ErrorClass.MIGRATED),
+    ErrorRule(Forbidden, ErrorClass.LEFT),
+    ErrorRule(InvalidToken, ErrorClass.PAUSED),
+    ErrorRule(Conflict, ErrorClass.PAUSED),
+    ErrorRule(BadRequest, ErrorClass.NO_PHOTO, BAD_PHOTO),
+    ErrorRule(BadRequest, ErrorClass.LEFT, GONE),
+    ErrorRule(BadRequest, ErrorClass.PLAIN, "can't parse entities"),
+    ErrorRule(BadRequest, ErrorClass.NO_TOPIC, "message thread not found|TOPIC_CLOSED|TOPIC_DELETED"),
+    ErrorRule(BadRequest, ErrorClass.NOTHING, "not modified|query is too old"),
+    ErrorRule(BadRequest, ErrorClass.DEAD),
+    ErrorRule(NetworkError, ErrorClass.LATER, causes=UNCONNECTED),
+    ErrorRule(NetworkError, ErrorClass.LATER, "Too Many Requests|HTTPXRequest is not initialized"),
+    ErrorRule(NetworkError, ErrorClass.NO_PHOTO, "Request Entity Too Large"),
+    ErrorRule(TelegramError, ErrorClass.UNKNOWN),
 )
 
 
-def classify(error: BaseException) -> Verdict:
-    """The verdict on a failed request; an error that is not Telegram's is the program's own: DEAD."""
-    return next((rule.verdict for rule in RULES if rule.fits(error)), Verdict.DEAD)
+def classify(error: BaseException) -> ErrorClass:
+    """Return the class of an error; one that is not Telegram's is the program's own fault: DEAD."""
+    return next((rule.error_class for rule in RULES if rule.fits(error)), ErrorClass.DEAD)

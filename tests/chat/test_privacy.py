@@ -12,8 +12,8 @@ from telegram.error import BadRequest
 
 from bot.chat.privacy import STORED
 from bot.chat.refusals import ADMINISTRATORS_ONLY
-from bot.delivery import Verdict
-from bot.delivery.settle import Case, settle
+from bot.delivery import ErrorClass
+from bot.delivery.settle import FailedSend, settle_failure
 from storage import alerts, chats, events, halts, outages, outbox, privacy
 from storage.db import open_database
 from storage.outbox import OutboxMessage
@@ -46,10 +46,10 @@ def fill(db: sqlite_utils.Database) -> None:
     )
     outbox.enqueue(db, chat_id=GUEST, kind="alert", dedup="lost", payload=payload, now=now)
     (lost,) = db["outbox"].rows_where("dedup = 'lost'")
-    settle(
+    settle_failure(
         db,
-        Case(msgspec.convert(lost, OutboxMessage), BadRequest("x"), "Bad Request: x", now, owner=OWNER),
-        Verdict.DEAD,
+        FailedSend(msgspec.convert(lost, OutboxMessage), BadRequest("x"), "Bad Request: x", now, owner=OWNER),
+        ErrorClass.DEAD,
     )
     alert = alerts.alerts_of(db, GUEST)[0]
     events.add_event(db, alert_id=alert.alert_id, session="2020-12-11", transition="fired", now=now)

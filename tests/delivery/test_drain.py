@@ -283,4 +283,4 @@ async def test_two_drains_at_once_send_each_message_once(office: Office) -> None
 
 
 def test_each_doubt_has_a_sentence() -> None:
-    assert set(sender.DOUBTS.values()) == {DOWN, SICK, REFUSED}
+    assert set(sender.PAUSE_REASONS.values()) == {DOWN, SICK, REFUSED}

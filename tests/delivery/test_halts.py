@@ -18,7 +18,7 @@ from tests.fakes.botapi_faults import flood
 if TYPE_CHECKING:
     from telegram.ext import ExtBot
 
-    from bot.delivery.ledger import Step
+    from bot.delivery.ledger import StatusWrite
     from storage.outbox import OutboxMessage
     from tests.delivery.office import Office
 
@@ -176,7 +176,7 @@ async def test_a_delivery_that_is_stopped_while_it_sends_ends_with_that(
     stops: list[asyncio.Task[None]] = []
     attempt = office.delivery._sender.attempt
 
-    async def stopped_meanwhile(row: OutboxMessage) -> Step:
+    async def stopped_meanwhile(row: OutboxMessage) -> StatusWrite:
         stops.append(asyncio.create_task(office.delivery.stop()))
         return await attempt(row)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.delivery.parts import Manner, Part, arrived, compose, reason_after
-from bot.delivery.verdicts import Verdict
+from bot.delivery.parts import MessagePart, SendOptions, arrived, compose, reason_after
+from bot.delivery.verdicts import ErrorClass
 from bot.rendering.text import escape, strip_html, visible_length
 from tests.storage.messages import message
 
@@ -21,17 +21,20 @@ def row(html: str, photo: bytes | None = None, **payload: object) -> OutboxMessa
 
 
 def test_a_short_text_is_one_message_with_its_plain_form() -> None:
-    assert compose(row("<b>a</b>", plain="A")) == [Part("<b>a</b>", "A")]
-    assert compose(row("<b>a</b>")) == [Part("<b>a</b>", "a")]
+    assert compose(row("<b>a</b>", plain="A")) == [MessagePart("<b>a</b>", "A")]
+    assert compose(row("<b>a</b>")) == [MessagePart("<b>a</b>", "a")]
 
 
 def test_a_text_that_fits_is_the_caption_and_a_longer_one_follows() -> None:
-    assert compose(row("x" * 1008, b"png")) == [Part("x" * 1008, "x" * 1008, b"png")]
-    assert compose(row("x" * 1009, b"png")) == [Part("", "", b"png"), Part("x" * 1009, "x" * 1009)]
+    assert compose(row("x" * 1008, b"png")) == [MessagePart("x" * 1008, "x" * 1008, b"png")]
+    assert compose(row("x" * 1009, b"png")) == [
+        MessagePart("", "", b"png"),
+        MessagePart("x" * 1009, "x" * 1009),
+    ]
 
 
 def test_a_picture_needs_no_text_and_nothing_is_nothing() -> None:
-    assert compose(row("", b"png")) == [Part("", "", b"png")]
+    assert compose(row("", b"png")) == [MessagePart("", "", b"png")]
     assert compose(row(" ")) == []
 
 
@@ -43,7 +46,7 @@ def test_the_buttons_stand_under_the_last_message() -> None:
 
 
 def test_a_repeat_says_so_in_both_forms() -> None:
-    marked = Part("<b>a</b>", "a").marked()
+    marked = MessagePart("<b>a</b>", "a").marked()
     assert (marked.html, marked.plain) == ("<i>possible repeat</i>\n<b>a</b>", "possible repeat\na")
 
 
@@ -56,14 +59,16 @@ def test_every_message_fits_even_marked_as_a_repeat(text: str, with_photo: bool)
 
 
 def test_each_concession_is_made_once_and_only_where_it_can_help() -> None:
-    topic, picture, text = message(thread_id=5), Part("", "", b"png"), Part("x", "x")
-    assert Manner().after(Verdict.PLAIN, topic, text) == Manner(plain=True)
-    assert Manner(plain=True).after(Verdict.PLAIN, topic, text) is None
-    assert Manner().after(Verdict.NO_TOPIC, topic, text) == Manner(topic=False)
-    assert Manner().after(Verdict.NO_TOPIC, message(), text) is None
-    assert Manner(plain=True).after(Verdict.NO_PHOTO, topic, picture) == Manner(plain=True, photo=False)
-    assert Manner().after(Verdict.NO_PHOTO, topic, text) is None
-    assert Manner().after(Verdict.LEFT, topic, text) is None
+    topic, picture, text = message(thread_id=5), MessagePart("", "", b"png"), MessagePart("x", "x")
+    assert SendOptions().after(ErrorClass.PLAIN, topic, text) == SendOptions(plain=True)
+    assert SendOptions(plain=True).after(ErrorClass.PLAIN, topic, text) is None
+    assert SendOptions().after(ErrorClass.NO_TOPIC, topic, text) == SendOptions(topic=False)
+    assert SendOptions().after(ErrorClass.NO_TOPIC, message(), text) is None
+    assert SendOptions(plain=True).after(ErrorClass.NO_PHOTO, topic, picture) == SendOptions(
+        plain=True, photo=False
+    )
+    assert SendOptions().after(ErrorClass.NO_PHOTO, topic, text) is None
+    assert SendOptions().after(ErrorClass.LEFT, topic, text) is None
 
 
 @pytest.mark.parametrize("done", [0, 1, 12])

@@ -14,7 +14,7 @@ from telegram.error import (
     TimedOut,
 )
 
-from bot.delivery import Verdict, classify
+from bot.delivery import ErrorClass, classify
 from bot.ratelimit import SendPostponed
 
 
@@ -24,44 +24,47 @@ def caused(error: TelegramError, cause: Exception) -> TelegramError:
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict"),
+    ("error", "error_class"),
     [
-        (caused(NetworkError("httpx.ConnectError: refused"), httpx.ConnectError("")), Verdict.LATER),
-        (caused(NetworkError("httpx.ProxyError: 503"), httpx.ProxyError("")), Verdict.LATER),
-        (caused(TimedOut(), httpx.ConnectTimeout("")), Verdict.LATER),
-        (caused(TimedOut("Pool timeout"), httpx.PoolTimeout("")), Verdict.LATER),
-        (NetworkError("Too Many Requests (429)"), Verdict.LATER),
-        (caused(TimedOut(), httpx.ReadTimeout("")), Verdict.UNKNOWN),
-        (caused(TimedOut(), httpx.WriteTimeout("")), Verdict.UNKNOWN),
-        (caused(NetworkError("httpx.ReadError"), httpx.ReadError("")), Verdict.UNKNOWN),
-        (caused(NetworkError("httpx.RemoteProtocolError"), httpx.RemoteProtocolError("")), Verdict.UNKNOWN),
-        (NetworkError("Internal Server Error (500)"), Verdict.UNKNOWN),
-        (NetworkError("Bad Gateway (502). Parsing the server response b'<html>' failed"), Verdict.UNKNOWN),
-        (TimedOut(), Verdict.UNKNOWN),
-        (TelegramError("Invalid server response"), Verdict.UNKNOWN),
-        (RetryAfter(3), Verdict.HALTED),
-        (SendPostponed(3), Verdict.HALTED),
-        (Forbidden("Forbidden: bot was blocked by the user"), Verdict.LEFT),
-        (Forbidden("Forbidden: bot was kicked from the supergroup chat"), Verdict.LEFT),
-        (Forbidden("Forbidden: user is deactivated"), Verdict.LEFT),
-        (BadRequest("Chat not found"), Verdict.LEFT),
-        (BadRequest("Bad Request: not enough rights to send text messages to the chat"), Verdict.LEFT),
-        (BadRequest("Bad Request: CHAT_WRITE_FORBIDDEN"), Verdict.LEFT),
-        (ChatMigrated(-1001), Verdict.MIGRATED),
-        (BadRequest("Bad Request: can't parse entities: Unclosed start tag"), Verdict.PLAIN),
-        (BadRequest("Bad Request: message thread not found"), Verdict.NO_TOPIC),
-        (BadRequest("Bad Request: TOPIC_CLOSED"), Verdict.NO_TOPIC),
-        (BadRequest("Bad Request: not enough rights to send photos to the chat"), Verdict.NO_PHOTO),
-        (BadRequest("Bad Request: IMAGE_PROCESS_FAILED"), Verdict.NO_PHOTO),
-        (NetworkError("Request Entity Too Large"), Verdict.NO_PHOTO),
-        (BadRequest("Bad Request: message is not modified: specified new"), Verdict.NOTHING),
-        (BadRequest("Bad Request: query is too old and response timeout expired"), Verdict.NOTHING),
-        (BadRequest("Bad Request: BUTTON_DATA_INVALID"), Verdict.DEAD),
-        (InvalidToken("Unauthorized"), Verdict.PAUSED),
-        (Conflict("Conflict: terminated by other getUpdates request"), Verdict.PAUSED),
-        (ValueError("a fault of the program"), Verdict.DEAD),
+        (caused(NetworkError("httpx.ConnectError: refused"), httpx.ConnectError("")), ErrorClass.LATER),
+        (caused(NetworkError("httpx.ProxyError: 503"), httpx.ProxyError("")), ErrorClass.LATER),
+        (caused(TimedOut(), httpx.ConnectTimeout("")), ErrorClass.LATER),
+        (caused(TimedOut("Pool timeout"), httpx.PoolTimeout("")), ErrorClass.LATER),
+        (NetworkError("Too Many Requests (429)"), ErrorClass.LATER),
+        (caused(TimedOut(), httpx.ReadTimeout("")), ErrorClass.UNKNOWN),
+        (caused(TimedOut(), httpx.WriteTimeout("")), ErrorClass.UNKNOWN),
+        (caused(NetworkError("httpx.ReadError"), httpx.ReadError("")), ErrorClass.UNKNOWN),
+        (
+            caused(NetworkError("httpx.RemoteProtocolError"), httpx.RemoteProtocolError("")),
+            ErrorClass.UNKNOWN,
+        ),
+        (NetworkError("Internal Server Error (500)"), ErrorClass.UNKNOWN),
+        (NetworkError("Bad Gateway (502). Parsing the server response b'<html>' failed"), ErrorClass.UNKNOWN),
+        (TimedOut(), ErrorClass.UNKNOWN),
+        (TelegramError("Invalid server response"), ErrorClass.UNKNOWN),
+        (RetryAfter(3), ErrorClass.HALTED),
+        (SendPostponed(3), ErrorClass.HALTED),
+        (Forbidden("Forbidden: bot was blocked by the user"), ErrorClass.LEFT),
+        (Forbidden("Forbidden: bot was kicked from the supergroup chat"), ErrorClass.LEFT),
+        (Forbidden("Forbidden: user is deactivated"), ErrorClass.LEFT),
+        (BadRequest("Chat not found"), ErrorClass.LEFT),
+        (BadRequest("Bad Request: not enough rights to send text messages to the chat"), ErrorClass.LEFT),
+        (BadRequest("Bad Request: CHAT_WRITE_FORBIDDEN"), ErrorClass.LEFT),
+        (ChatMigrated(-1001), ErrorClass.MIGRATED),
+        (BadRequest("Bad Request: can't parse entities: Unclosed start tag"), ErrorClass.PLAIN),
+        (BadRequest("Bad Request: message thread not found"), ErrorClass.NO_TOPIC),
+        (BadRequest("Bad Request: TOPIC_CLOSED"), ErrorClass.NO_TOPIC),
+        (BadRequest("Bad Request: not enough rights to send photos to the chat"), ErrorClass.NO_PHOTO),
+        (BadRequest("Bad Request: IMAGE_PROCESS_FAILED"), ErrorClass.NO_PHOTO),
+        (NetworkError("Request Entity Too Large"), ErrorClass.NO_PHOTO),
+        (BadRequest("Bad Request: message is not modified: specified new"), ErrorClass.NOTHING),
+        (BadRequest("Bad Request: query is too old and response timeout expired"), ErrorClass.NOTHING),
+        (BadRequest("Bad Request: BUTTON_DATA_INVALID"), ErrorClass.DEAD),
+        (InvalidToken("Unauthorized"), ErrorClass.PAUSED),
+        (Conflict("Conflict: terminated by other getUpdates request"), ErrorClass.PAUSED),
+        (ValueError("a fault of the program"), ErrorClass.DEAD),
     ],
     ids=repr,
 )
-def test_each_error_has_its_verdict(error: Exception, verdict: Verdict) -> None:
-    assert classify(error) is verdict
+def test_each_error_has_its_class(error: Exception, error_class: ErrorClass) -> None:
+    assert classify(error) is error_class
