@@ -1,4 +1,4 @@
-"""What a handler is given: the question, who asked, and the services that answer it."""
+"""What a handler receives: the words, the chat and person, and the services."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from bot.rendering.themes import LIGHT, THEMES
 from bot.services.base import Caller, Chat
-from bot.services.chats import preferences_of, stored_chat
+from bot.services.chats import settings_of, stored_chat
 from storage import chats
 
 if TYPE_CHECKING:
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from bot.rendering.themes import Theme
     from bot.services.base import Services
-    from bot.services.chats import Preferences
+    from bot.services.chats import ChatSettings
 
 T = TypeVar("T")
 
 
 class Redelivered(Exception):
-    """Telegram delivered an update that was answered before; nothing was changed."""
+    """Telegram delivered an update that was answered before. Nothing was changed."""
 
 
 @dataclass
 class Ask:
-    """One question: the words after the command, the chat and the person."""
+    """One request: the words after the command, the chat and the person."""
 
     services: Services
     text: str
@@ -40,35 +40,35 @@ class Ask:
     update_id: int
     user_name: str = ""
     thread_id: int | None = None  # the forum topic it was asked in
-    _preferences: Preferences | None = field(default=None, init=False)
-    _noted: bool = field(default=False, init=False)
+    _settings: ChatSettings | None = field(default=None, init=False)
+    _recorded: bool = field(default=False, init=False)
 
     @property
     def now(self) -> dt.datetime:
-        """The clock's instant, aware."""
+        """The current time, aware."""
         return self.services.clock()
 
     @property
-    def preferences(self) -> Preferences:
-        """The chat's settings, as read by `prefer`; before it, the configuration's."""
-        return self._preferences or preferences_of(self.services.config, None)
+    def settings(self) -> ChatSettings:
+        """The chat's settings as read by `load_settings`. Before that, the configuration's."""
+        return self._settings or settings_of(self.services.config, None)
 
     @property
     def caller(self) -> Caller:
-        """What the services are told of who asks."""
-        zone = ZoneInfo(self.preferences.zone)
+        """The chat and person, as the services take them."""
+        zone = ZoneInfo(self.settings.zone)
         chat = Chat(self.chat_id, self.chat_kind, self.chat_title, zone, self.thread_id)
         return Caller(chat, self.user_id, self.now, self.change)
 
     @property
     def theme(self) -> Theme:
         """The theme of the chat's charts."""
-        return THEMES.get(self.preferences.theme, LIGHT)
+        return THEMES.get(self.settings.theme, LIGHT)
 
-    async def prefer(self) -> None:
+    async def load_settings(self) -> None:
         """Read the chat's settings."""
         chat = await stored_chat(self.services, self.chat_id)
-        self._preferences = preferences_of(self.services.config, chat)
+        self._settings = settings_of(self.services.config, chat)
 
     @property
     def is_owner(self) -> bool:
@@ -76,25 +76,25 @@ class Ask:
         return self.user_id == self.chat_id == self.services.config.access.owner
 
     async def change(self, write: Callable[[sqlite_utils.Database], T]) -> T:
-        """What `write(db)` returns; the update is noted in the same transaction.
+        """Run `write(db)` and record the update, in one transaction. Returns the result of `write`.
 
-        Raises Redelivered, with nothing written, for an update that was noted before.
+        Raises Redelivered, with nothing written, for an update that was recorded before.
         """
 
-        def noting(db: sqlite_utils.Database) -> T:
-            self._note(db)
+        def record_and_write(db: sqlite_utils.Database) -> T:
+            self._record(db)
             return write(db)
 
-        result = await self.services.database.run(noting)
-        self._noted = True
+        result = await self.services.database.run(record_and_write)
+        self._recorded = True
         return result
 
-    async def note(self) -> None:
-        """Note the update of a question that changed nothing; raises Redelivered as `change` does."""
-        if not self._noted:
-            await self.services.database.run(self._note)
-            self._noted = True
+    async def record(self) -> None:
+        """Record the update of a request that changed nothing. Raises Redelivered as `change` does."""
+        if not self._recorded:
+            await self.services.database.run(self._record)
+            self._recorded = True
 
-    def _note(self, db: sqlite_utils.Database) -> None:
-        if not self._noted and not chats.seen_update(db, self.update_id, self.now):
+    def _record(self, db: sqlite_utils.Database) -> None:
+        if not self._recorded and not chats.seen_update(db, self.update_id, self.now):
             raise Redelivered

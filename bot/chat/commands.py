@@ -133,7 +133,7 @@ COMMANDS: tuple[Command, ...] = (
         "/summary on 18:30",
         settings.on_summary,
         Role.MEMBER,
-        changes=settings.changes,
+        changes=settings.changes_summary,
     ),
     Command(
         "settings",
@@ -143,7 +143,7 @@ COMMANDS: tuple[Command, ...] = (
         preferences.on_settings,
         Role.MEMBER,
         aliases=("setting",),
-        changes=preferences.changes,
+        changes=preferences.changes_settings,
     ),
     Command(
         "status",

@@ -131,7 +131,7 @@ class Dispatcher:
             if answer is None:
                 await _answer_query(update.callback_query)
                 return
-            await ask.note()
+            await ask.record()
         except Redelivered:
             return
         toast = toast_text(answer) if refused else None
@@ -184,7 +184,7 @@ class Dispatcher:
         if command is None:
             return unknown_command(name, ask.text, BY_NAME, self._services.pair)
         await self._check_role(update, context, ask, command)
-        await ask.prefer()
+        await ask.load_settings()
         async with typing_indicator(context.bot, update):
             return await command.handler(ask)
 

@@ -15,7 +15,7 @@ from bot.errors import BadInput, BotError
 from bot.rendering.card import Card, cards
 from bot.rendering.numbers import localized
 from bot.rendering.text import lines
-from bot.services.chats import preferences_of, stored_chat
+from bot.services.chats import settings_of, stored_chat
 from bot.services.questions import parse_question
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bot.chat.dispatch import Context
     from bot.quota import Quota
     from bot.services.base import Services
-    from bot.services.chats import Preferences
+    from bot.services.chats import ChatSettings
 
 _log = logging.getLogger(__name__)
 _EXAMPLE = "6m total"
@@ -46,24 +46,24 @@ class Inline:
             return
         results: list[InlineQueryResultArticle] = []
         if await self._gate.admits(query.from_user.id, query.from_user.id):
-            preferences = await self._preferences(query.from_user.id)
-            offered = await self._cards(query, preferences)
-            results = [_result(number, card, preferences.numbers) for number, card in enumerate(offered)]
+            settings = await self._chat_settings(query.from_user.id)
+            offered = await self._cards(query, settings)
+            results = [_result(number, card, settings.numbers) for number, card in enumerate(offered)]
         try:
             await query.answer(results, cache_time=_CACHED, is_personal=True)
         except TelegramError as error:  # most likely the person went on typing
             _log.info("an inline query was not answered: %s", error_text(error))
 
-    async def _preferences(self, user_id: int) -> Preferences:
+    async def _chat_settings(self, user_id: int) -> ChatSettings:
         """The settings of the person's private chat."""
-        return preferences_of(self._services.config, await stored_chat(self._services, user_id))
+        return settings_of(self._services.config, await stored_chat(self._services, user_id))
 
-    async def _cards(self, query: InlineQuery, preferred: Preferences) -> list[Card]:
+    async def _cards(self, query: InlineQuery, settings: ChatSettings) -> list[Card]:
         """The cards for a query. An error is offered as a card that explains it."""
         try:
             question = parse_question(query.query, _EXAMPLE, self._services.pair, kinds=True)
             market = await self._services.markets.asked(question.asked.asof, question.asked.known)
-            total = question.returns(preferred.total)
+            total = question.returns(settings.total)
             return await asyncio.to_thread(cards, market, question.asked, question.windows, total)
         except BotError as error:
             return [_error_card(error)]

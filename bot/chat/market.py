@@ -33,7 +33,7 @@ async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
     question = parse_question(ask.text, "/compare 3y tr asof 2020-12-11", ask.services.pair, kinds=True)
     market = await load_market(ask.services, question)
-    total = question.returns(ask.preferences.total)
+    total = question.returns(ask.settings.total)
     return await asyncio.to_thread(compare_answer, market, question.asked, ask.theme, question.windows, total)
 
 

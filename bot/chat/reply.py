@@ -104,7 +104,7 @@ async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool
     message, chat = update.effective_message, update.effective_chat
     if chat is None:
         return
-    parts = split_html(localized(answer.html, ask.preferences.numbers))
+    parts = split_html(localized(answer.html, ask.settings.numbers))
     if edit and isinstance(message, Message) and message.text is not None:
         error_class = await _edit_message(message, answer, parts)
         if error_class is ErrorClass.NOTHING:
@@ -145,7 +145,7 @@ async def _send_picture(target: ReplyTarget, ask: Ask, answer: Answer) -> None:
         )
     chart = await ask.services.charts.draw(answer.draw)
     digest = hashlib.sha256(chart.png).hexdigest()
-    caption = split_html(localized(escape(chart.caption), ask.preferences.numbers), CAPTION_LIMIT)[0]
+    caption = split_html(localized(escape(chart.caption), ask.settings.numbers), CAPTION_LIMIT)[0]
     post = partial(target.send, target.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
     upload, error_text = InputFile(chart.png, filename=f"{answer.name}.png"), ""
     for photo in filter(None, (pictures.pop(digest, None), upload)):

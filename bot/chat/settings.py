@@ -1,4 +1,4 @@
-"""What a chat is told about the bot, and its settings: start, help, summary, status."""
+"""/start, /help, /about, /status and /summary."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TIMES = ("08:00", "16:30", chats.SUMMARY_TIME)
 
 
 async def on_start(ask: Ask) -> Answer:
-    """/start: what the bot does; a chat that had blocked it is active again, one that was rejected is not."""
+    """/start: what the bot does. Reactivates a chat that had blocked it, unless the owner rejected it."""
     await chats.start(ask.caller)
     return reference.start_answer(ask.services.pair)
 
@@ -59,7 +59,7 @@ async def on_about(ask: Ask) -> Answer:
 
 
 async def on_status(ask: Ask) -> Answer:
-    """/status: age of the data, how the sources stand, what was restated, queue."""
+    """/status: age of the data, state of the sources, restatements and queue."""
     market, now = await ask.services.markets.current(), ask.now
     sessions = await asyncio.to_thread(ask.services.markets.sessions)
     since = now - dt.timedelta(days=RESTATED_DAYS)
@@ -68,7 +68,7 @@ async def on_status(ask: Ask) -> Answer:
     def read(db: sqlite_utils.Database) -> StatusReport:
         return StatusReport(
             now=now,
-            zone=ZoneInfo(ask.preferences.zone),
+            zone=ZoneInfo(ask.settings.zone),
             sources=source_healths(source_rows.statuses(db), sessions, now, asked),
             restated=recent(db, since=since),
             queue=outbox.pending(db),
@@ -80,26 +80,26 @@ async def on_status(ask: Ask) -> Answer:
     return await asyncio.to_thread(status_answer, market, report)
 
 
-def changes(text: str) -> bool:
+def changes_summary(text: str) -> bool:
     """Whether the words after /summary change anything."""
     return text.strip().lower() not in {"", "now"}
 
 
 async def on_summary(ask: Ask) -> Answer:
-    """/summary: now, on HH:MM, off, on weekdays or daily; without a word, the choice as buttons."""
+    """/summary: now, on HH:MM, off, on weekdays or daily; without words, the choices as buttons."""
     words = ask.text.lower().split()
     weekdays = _days(words)
     match words:
         case [] if weekdays is None:
-            return await _choice(ask)
+            return await _summary_page(ask)
         case ["now"] if weekdays is None:
-            return await _now(ask)
+            return await _current_summary(ask)
         case ["off"] if weekdays is None:
-            return await _off(ask)
+            return await _unsubscribe(ask)
         case [] | ["on"]:
-            return await _set(ask, None if weekdays is not None else chats.SUMMARY_TIME, weekdays)
-        case ["on", time] | [time] if (found := _TIME.fullmatch(time)) is not None:
-            return await _set(ask, f"{int(found[1]):02d}:{found[2]}", weekdays)
+            return await _subscribe(ask, None if weekdays is not None else chats.SUMMARY_TIME, weekdays)
+        case ["on", time] | [time] if (match := _TIME.fullmatch(time)) is not None:
+            return await _subscribe(ask, f"{int(match[1]):02d}:{match[2]}", weekdays)
     raise BadInput(
         f"“{ask.text.strip()}” is not understood; use now, on HH:MM, weekdays, daily or off.",
         "/summary on 18:30",
@@ -107,19 +107,19 @@ async def on_summary(ask: Ask) -> Answer:
 
 
 def _days(words: list[str]) -> bool | None:
-    """Whether it is to come on weekdays only, taken off the words; None where nothing is said of it."""
-    found = [word for word in words if word in {"weekdays", "daily"}]
-    if len(found) != 1:
+    """Whether the words say “weekdays” (True) or “daily” (False), which is removed from them; else None."""
+    days = [word for word in words if word in {"weekdays", "daily"}]
+    if len(days) != 1:
         return None
-    words.remove(found[0])
-    return found[0] == "weekdays"
+    words.remove(days[0])
+    return days[0] == "weekdays"
 
 
-async def _choice(ask: Ask) -> Answer:
+async def _summary_page(ask: Ask) -> Answer:
     chat = await chats.stored_chat(ask.services, ask.chat_id)
     sentence = "The daily summary is off."
     if chat is not None and chat.summary_at:
-        sentence = f"The daily summary comes at {chat.summary_at} ({ask.preferences.zone}), {_days_of(chat)}."
+        sentence = f"The daily summary comes at {chat.summary_at} ({ask.settings.zone}), {_days_of(chat)}."
     times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
     other = ("Every day", "/summary daily") if chat and chat.weekdays else ("Weekdays", "/summary weekdays")
     return Answer(
@@ -133,22 +133,22 @@ def _days_of(chat: StoredChat) -> str:
     return f"on {days} with a new close"
 
 
-async def _set(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
-    """Store the time (None: as it was, else the usual) and the days (None: as they were)."""
+async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
+    """Set the time and the days of the summary. None keeps what was set."""
     chat = await chats.subscribe(ask.services, ask.caller, at, weekdays=weekdays)
     html = lines(
-        bold(f"Daily summary at {chat.summary_at}") + f" ({ask.preferences.zone}), {_days_of(chat)}.",
+        bold(f"Daily summary at {chat.summary_at}") + f" ({ask.settings.zone}), {_days_of(chat)}.",
         "See it now: /summary now",
     )
     return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
 
 
-async def _off(ask: Ask) -> Answer:
+async def _unsubscribe(ask: Ask) -> Answer:
     await chats.unsubscribe(ask.caller)
     return Answer(lines(bold("Daily summary off."), f"On again: /summary on {chats.SUMMARY_TIME}"))
 
 
-async def _now(ask: Ask) -> Answer:
+async def _current_summary(ask: Ask) -> Answer:
     def read(db: sqlite_utils.Database) -> list[AlertView]:
         return active_alerts(db, ask.chat_id, ask.now)
 
@@ -156,5 +156,5 @@ async def _now(ask: Ask) -> Answer:
     context = await asyncio.to_thread(context_of, await ask.services.markets.current(), ask.services.markets)
     sessions = ask.services.markets.sessions()
     return await asyncio.to_thread(
-        partial(summary_answer, context, standings, sessions, total=bool(ask.preferences.total))
+        partial(summary_answer, context, standings, sessions, total=bool(ask.settings.total))
     )

@@ -19,7 +19,7 @@ from bot.rendering.summary import summary_answer
 from bot.rendering.text import bold, lines
 from bot.services.alerts import active_alerts
 from bot.services.base import DAILY, context_of
-from bot.services.chats import preferences_of, zone_of
+from bot.services.chats import settings_of, zone_of
 from storage import chats, outbox, unsent
 from storage.db import StorageError
 
@@ -82,7 +82,7 @@ async def _one(
 ) -> int:
     """One chat's summary; 1 when it was queued."""
     standings, chat = await services.database.run(partial(_of_chat, chat_id=chat_id, now=services.clock()))
-    preferred = preferences_of(services.config, chat)
+    preferred = settings_of(services.config, chat)
     late = now - rows[-1].due_at > LATE_AFTER
     sessions = services.markets.sessions()
     try:

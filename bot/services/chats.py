@@ -41,8 +41,8 @@ MAX_OPEN_REQUESTS = 20  # strangers whose requests wait for the owner's decision
 
 
 @dataclass(frozen=True)
-class Preferences:
-    """The settings of one chat, the configuration's where it has set nothing.
+class ChatSettings:
+    """The settings of one chat. What it has not set comes from the configuration.
 
     total    which return is shown: True total, False price, None both
     numbers  how numbers are written, by an example; None: as the texts have them
@@ -55,22 +55,22 @@ class Preferences:
 
 
 def zone_of(name: str | None, default: str) -> ZoneInfo:
-    """Return a chat's time zone, the configuration's where it has set none.
+    """Return a chat's time zone, or the default if it has set none.
 
-    That stands in, too, for a name that this machine's tables of zones no longer know: one chat's must not
-    stop what is due to the others.
+    The default also replaces a name that this machine's time zone data no longer has, so that one chat's
+    setting does not stop what is due to others.
     """
     with suppress(ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo(name or default)
     return ZoneInfo(default)
 
 
-def preferences_of(config: Config, chat: StoredChat | None) -> Preferences:
-    """Return the preferences of a chat, None for one that is not known."""
+def settings_of(config: Config, chat: StoredChat | None) -> ChatSettings:
+    """Return the settings of a chat, the configuration's for an unknown one."""
     default_zone, default_theme = config.time.timezone, config.charts.theme
     if chat is None:
-        return Preferences(zone_of(None, default_zone).key, default_theme)
-    return Preferences(
+        return ChatSettings(zone_of(None, default_zone).key, default_theme)
+    return ChatSettings(
         zone_of(chat.timezone, default_zone).key,
         chat.theme or default_theme,
         RETURNS.get(chat.returns or "both"),
@@ -79,12 +79,12 @@ def preferences_of(config: Config, chat: StoredChat | None) -> Preferences:
 
 
 async def stored_chat(services: Services, chat_id: int) -> StoredChat | None:
-    """Return what is stored of a chat, None when it is not known."""
+    """Return what is stored about a chat, or None if it is unknown."""
     return await services.database.run(lambda db: chats.get_chat(db, chat_id))
 
 
 async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
-    """Set the time zone, and the summary's time in it: what is past there is not sent after the fact."""
+    """Set the time zone. A summary whose time has passed in the new zone is not sent late."""
 
     def write(db: sqlite_utils.Database) -> None:
         before = _ensured(db, caller)
@@ -97,12 +97,12 @@ async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
 
 
 async def set_quiet_hours(caller: Caller, start: str | None, end: str | None) -> StoredChat:
-    """Set the local times "HH:MM" between which alerts wait; None and None: never."""
+    """Set the local times "HH:MM" between which alerts wait, or None and None for no quiet hours."""
     return await _changed(caller, lambda db: chats.set_quiet(db, caller.chat.id, start, end))
 
 
 async def set_returns(caller: Caller, returns: str) -> StoredChat:
-    """Set which return is shown where nothing else is asked, one of RETURNS."""
+    """Set which return is shown by default, one of RETURNS."""
     value = None if returns == "both" else returns
     return await _changed(caller, lambda db: chats.set_preference(db, caller.chat.id, "returns", value))
 
@@ -123,7 +123,7 @@ def _ensured(db: sqlite_utils.Database, caller: Caller) -> StoredChat:
 
 
 async def _changed(caller: Caller, write: Callable[[sqlite_utils.Database], object]) -> StoredChat:
-    """Change the caller's chat, made when it is new, and return it as it is then."""
+    """Change the caller's chat, created if it is new. Returns the chat after the change."""
 
     def ensure_and_write(db: sqlite_utils.Database) -> StoredChat:
         _ensured(db, caller)
@@ -151,7 +151,7 @@ async def subscribe(
             chats.set_preference(db, caller.chat.id, "weekdays", int(weekdays))
         if time != before.summary_at:
             chats.set_summary(db, caller.chat.id, time)
-            _skip_past(db, caller, time, preferences_of(services.config, before).zone)
+            _skip_past(db, caller, time, settings_of(services.config, before).zone)
 
     return await _changed(caller, write)
 

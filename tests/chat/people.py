@@ -36,7 +36,7 @@ WORDS = (
     "alert 1 edit > 0.8", "alert 1 snooze 1d", "alert 1 snooze off", "alert new", "alerts 1",
     "summary now", "summary on 18:30", "summary off", "summary weekdays", "summary daily",
     *(f"settings {name}" for name in SETTINGS),
-    *(f"settings {name} {setting.offered[-1]}" for name, setting in SETTINGS.items()),
+    *(f"settings {name} {setting.choices[-1]}" for name, setting in SETTINGS.items()),
     "forgetme yes", *(f"admin {act}".strip() for act in ACTIONS), "admin approve 23", "admin reject 22",
     "admin revoke 22", "admin broadcast Hello", "admin send 1", "help alert", "start payload",
 )  # fmt: skip
