@@ -56,7 +56,7 @@ async def test_a_zone_that_the_machine_no_longer_knows_is_the_configurations(tal
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
 async def test_everything_offered_is_set_in_place_and_told(setting: Any, talk: Talk) -> None:  # noqa: ANN401 - a Setting
     (card,) = await talk.ask("/settings")
-    for word in setting.offered:
+    for word in setting.choices:
         (choice,) = await talk.press(card, setting.title)
         assert choice.text.startswith(f"{setting.title}: ")
         (card,) = await talk.press(choice, word)
@@ -64,7 +64,7 @@ async def test_everything_offered_is_set_in_place_and_told(setting: Any, talk: T
     assert {message.message_id for message in talk.api.messages(ME)} == {card.message_id}
     (choice,) = await talk.press(card, setting.title)
     (back,) = await talk.press(choice, "Back")
-    assert f"\n{setting.title}: {setting.offered[-1]}\n" in back.text
+    assert f"\n{setting.title}: {setting.choices[-1]}\n" in back.text
 
 
 @pytest.mark.parametrize(
