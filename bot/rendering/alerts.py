@@ -45,31 +45,31 @@ def buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
     return (*first, (switch[0], f"/alert {number} {switch[1]}"), ("Off", f"/alert {number} off"))
 
 
-def card(standing: AlertView) -> tuple[tuple[Button, ...], ...]:
+def card(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
     """All buttons of one alert. One that has ended can only be viewed and renewed."""
-    number, active = standing.number, standing.life is Life.ACTIVE
+    number, active = alert.number, alert.life is Life.ACTIVE
 
     def does(label: str, action: str) -> Button:
         return label, f"/alert {number} {action}"
 
     looks = (does(f"#{number} Chart", "chart"), does("Why", "why"), does("History", "history"))
-    if standing.life.has_ended or standing.state.done:
+    if alert.life.has_ended or alert.state.done:
         return (looks, (does("Renew", "renew"),))
     quiet: tuple[Button, ...]
     if not active:
         quiet = (does("Resume", "resume"),)
-    elif standing.snoozed_until is not None:
+    elif alert.snoozed_until is not None:
         quiet = (does("End snooze", "snooze off"), does("Snooze 1w", "snooze 1w"), does("Pause", "pause"))
     else:
         quiet = (does("Snooze 1d", "snooze 1d"), does("Snooze 1w", "snooze 1w"), does("Pause", "pause"))
     rest = (does("Edit", "edit"), does("Test", "test"), does("Off", "off"))
-    both_ways = any(condition.op == CROSSES for condition in standing.rule.conditions)
+    both_ways = any(condition.op == CROSSES for condition in alert.rule.conditions)
     mirror = () if both_ways else ((does("Also tell me when it goes back", "back"),),)
     return (looks, quiet, rest, *mirror)
 
 
 def new_alert_page(
-    standing: AlertView,
+    alert: AlertView,
     context: EvaluationContext,
     frequency: Frequency,
     remark: str | None = None,
@@ -82,50 +82,50 @@ def new_alert_page(
     that its data is overdue.
     """
     html = lines(
-        title(standing),
+        title(alert),
         remark,
         bold(SAMPLE) if context.market.is_sample else None,
-        *figures(standing, context),
+        *figures(alert, context),
         waits,
-        _begins(standing),
-        rearm_phrase(standing, context),
-        often(frequency, standing.rule, context),
-        ending_phrase(standing),
-        next_check(context) if standing.life is Life.ACTIVE else None,
+        _begins(alert),
+        rearm_phrase(alert, context),
+        often(frequency, alert.rule, context),
+        ending_phrase(alert),
+        next_check(context) if alert.life is Life.ACTIVE else None,
     )
-    return Answer(html, buttons=(*card(standing), ALL))
+    return Answer(html, buttons=(*card(alert), ALL))
 
 
 ALL: tuple[Button, ...] = (("All alerts", "/alerts"),)
 
 
-def _begins(standing: AlertView) -> str:
-    if standing.life is Life.PAUSED:
+def _begins(alert: AlertView) -> str:
+    if alert.life is Life.PAUSED:
         return "Paused: resume it to be told."
-    if standing.state.status is Status.FIRED:
+    if alert.state.status is Status.FIRED:
         return "True already, so nothing is sent now."
-    return f"{capital(armed_phrase(standing.state))}: a message comes when it turns true."
+    return f"{capital(armed_phrase(alert.state))}: a message comes when it turns true."
 
 
-def alert_page(standing: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
+def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
     """One alert in full. `remark` says what was just done to it."""
-    alive = not (standing.life.has_ended or standing.state.done)
-    soon = ends_soon(standing, context)
+    alive = not (alert.life.has_ended or alert.state.done)
+    soon = ends_soon(alert, context)
     html = lines(
-        title(standing),
+        title(alert),
         bold(SAMPLE) if context.market.is_sample else None,
         bold(remark) if remark else None,
-        state_sentence(standing, context.zone),
-        waiting_phrase(standing, context),
-        *figures(standing, context),
-        rearm_phrase(standing, context) if alive else None,
-        ending_phrase(standing),
-        next_check(context) if standing.life is Life.ACTIVE else None,
+        state_sentence(alert, context.zone),
+        waiting_phrase(alert, context),
+        *figures(alert, context),
+        rearm_phrase(alert, context) if alive else None,
+        ending_phrase(alert),
+        next_check(context) if alert.life is Life.ACTIVE else None,
     )
     renew: tuple[tuple[Button, ...], ...] = (
-        ((("Renew for a year", f"/alert {standing.number} renew"),),) if soon else ()
+        ((("Renew for a year", f"/alert {alert.number} renew"),),) if soon else ()
     )
-    return Answer(html, buttons=(*card(standing), *renew, ALL))
+    return Answer(html, buttons=(*card(alert), *renew, ALL))
 
 
 def often(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def correction_notice(
-    standing: AlertView, event: Event, revision: Revision, context: EvaluationContext, source: str
+    alert: AlertView, event: Event, revision: Revision, context: EvaluationContext, source: str
 ) -> Answer:
     """The message that withdraws a fire: the figures then and now, and the state of the alert."""
-    rule, day = standing.rule, session_phrase(event.session)
+    rule, day = alert.rule, session_phrase(event.session)
     was = "fired" if event.kind == "fired" else "was said to be still true"
     html = lines(
-        bold(f"Correction to alert #{standing.number}") + f" · {day}",
+        bold(f"Correction to alert #{alert.number}") + f" · {day}",
         code(str(rule)),
         bold(SAMPLE) if context.market.is_sample else None,
         f"It {was} on figures that have been revised. On those of now it did not.",
@@ -40,10 +40,10 @@ def correction_notice(
             else ()
         ),
         *(_now(rule, revision.event)),
-        state_sentence(standing),
+        state_sentence(alert),
         f"Source: {source}.",
     )
-    return Answer(html, buttons=(buttons(standing.number, standing.life),))
+    return Answer(html, buttons=(buttons(alert.number, alert.life),))
 
 
 def correction_line(number: int, rule: Rule, event: Event, revision: Revision, source: str) -> Html:

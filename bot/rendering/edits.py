@@ -25,26 +25,26 @@ _FLAGS = (
 )
 
 
-def edit_menu(standing: AlertView, context: EvaluationContext) -> Answer:
+def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
     """The line to copy and change, and the usual changes as buttons."""
-    number, rule = standing.number, standing.rule
+    number, rule = alert.number, alert.rule
     html = lines(
-        title(standing),
+        title(alert),
         bold(SAMPLE) if context.market.is_sample else None,
-        *figures(standing, context),
+        *figures(alert, context),
         "",
         "Choose a change, or copy the line and send it changed:",
         code(f"/alert {number} edit {rule}"),
         "It keeps its number and history, and starts afresh.",
     )
-    return Answer(html, buttons=(*_levels(standing, context), *_options(standing), _back(standing)))
+    return Answer(html, buttons=(*_levels(alert, context), *_options(alert), _back(alert)))
 
 
-def _levels(standing: AlertView, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
+def _levels(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
     """A step down and a step up of every condition's target."""
-    number, several = standing.number, len(standing.rule.conditions) > 1
+    number, several = alert.number, len(alert.rule.conditions) > 1
     rows = []
-    for at, condition in enumerate(standing.rule.conditions, start=1):
+    for at, condition in enumerate(alert.rule.conditions, start=1):
         row = []
         for target in neighbouring_targets(condition, context):
             words = f"{'cross' if condition.op == CROSSES else condition.op} {target}"
@@ -55,8 +55,8 @@ def _levels(standing: AlertView, context: EvaluationContext) -> tuple[tuple[Butt
     return tuple(row for row in rows if row)
 
 
-def _options(standing: AlertView) -> tuple[tuple[Button, ...], ...]:
-    number, rule = standing.number, standing.rule
+def _options(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
+    number, rule = alert.number, alert.rule
     confirms = tuple(
         (f"confirm {count}", f"/alert {number} edit confirm {count}")
         for count in _CONFIRMS
@@ -72,22 +72,22 @@ def _options(standing: AlertView) -> tuple[tuple[Button, ...], ...]:
     return confirms, flags
 
 
-def _back(standing: AlertView) -> tuple[Button, ...]:
-    return (("Back", f"/alert {standing.number}"),)
+def _back(alert: AlertView) -> tuple[Button, ...]:
+    return (("Back", f"/alert {alert.number}"),)
 
 
-def snooze_menu(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
+def snooze_menu(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     """The question for how long."""
-    number = standing.number
+    number = alert.number
     html = lines(
-        title(standing),
-        state_sentence(standing, zone),
+        title(alert),
+        state_sentence(alert, zone),
         "Snooze it for how long? What fires meanwhile comes as one message at the end.",
         Html("").join(("Or type ", code(f"/alert {number} snooze until 2030-12-31"))),
     )
     spans = tuple((span, f"/alert {number} snooze {span}") for span in ("2h", "1d", "1w", "1m"))
-    end = ((("End snooze", f"/alert {number} snooze off"),),) if standing.snoozed_until is not None else ()
-    return Answer(html, buttons=(spans, *end, _back(standing)))
+    end = ((("End snooze", f"/alert {number} snooze off"),),) if alert.snoozed_until is not None else ()
+    return Answer(html, buttons=(spans, *end, _back(alert)))
 
 
 def mirror_menu(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:

@@ -162,32 +162,32 @@ def _now(condition: Condition, context: EvaluationContext) -> list[str]:
 
 
 def confirmation(
-    standing: AlertView,
+    alert: AlertView,
     context: EvaluationContext,
     frequency: Frequency,
     back: str,
     preset: Preset | None = None,
 ) -> Answer:
     """The canonical rule with its state and how often it would have fired. Nothing is stored yet."""
-    rule = standing.rule
+    rule = alert.rule
     html = lines(
         bold(preset.name if preset else "Your rule"),
         code(str(rule)),
         context.market.pair.fill(preset.meaning) if preset else None,
         bold(SAMPLE) if context.market.is_sample else None,
-        *figures(standing, context),
-        rearm_phrase(standing, context),
+        *figures(alert, context),
+        rearm_phrase(alert, context),
         often(frequency, rule, context),
     )
     line = preset.name.lower() if preset else str(rule).replace(f" {CROSSES} ", " cross ")
-    more: tuple[tuple[Button, ...], ...] = () if preset else _more(standing, line)
+    more: tuple[tuple[Button, ...], ...] = () if preset else _more(alert, line)
     test = (("Backtest", f"/backtest {line}"),)
     return Answer(html, buttons=((("Create", f"/alert {line}"),), *more, test, _back(back)))
 
 
-def _more(standing: AlertView, line: str) -> tuple[tuple[Button, ...], ...]:
+def _more(alert: AlertView, line: str) -> tuple[tuple[Button, ...], ...]:
     """Options to add; going back removes them."""
-    rule = standing.rule
+    rule = alert.rule
     if rule.confirm != 1 or rule.once:
         return ()
     words = ("confirm 2", "confirm 3", "once")

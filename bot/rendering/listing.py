@@ -38,16 +38,16 @@ def alert_list(standings: list[AlertView], context: EvaluationContext, shown: in
             ),
             buttons=suggestions(),
         )
-    pages = _pages([(standing, _entry(standing, context)) for standing in standings])
+    pages = _pages([(alert, _entry(alert, context)) for alert in standings])
     at = next((at for at, page in enumerate(pages) if page[-1][0].number >= shown), len(pages) - 1)
     page = pages[at]
     name = f"Alerts, page {at + 1} of {len(pages)}" if len(pages) > 1 else "Alerts"
     html = lines(
         _heading(name, context.market),
         *(entry for _, entry in page),
-        _sources([standing for standing, _ in page], context.market),
+        _sources([alert for alert, _ in page], context.market),
     )
-    rows = tuple(buttons(standing.number, standing.life) for standing, _ in page)
+    rows = tuple(buttons(alert.number, alert.life) for alert, _ in page)
     return Answer(html, buttons=(*rows, *_turns(pages, at)))
 
 
@@ -58,12 +58,12 @@ def _pages(entries: Page) -> list[Page]:
     """Alerts in pages, as many on each as rows and length allow."""
     pages: list[Page] = [[]]
     used = 0
-    for standing, entry in entries:
+    for alert, entry in entries:
         length = visible_length(entry) + 1
         if pages[-1] and (len(pages[-1]) == MOST_ROWS or used + length > ROOM):
             pages.append([])
             used = 0
-        pages[-1].append((standing, entry))
+        pages[-1].append((alert, entry))
         used += length
     return pages
 
@@ -83,12 +83,12 @@ def _span(page: Page) -> str:
     return f"#{first}" if first == last else f"#{first} to #{last}"
 
 
-def _entry(standing: AlertView, context: EvaluationContext) -> Html:
-    sentences = f"{state_sentence(standing, context.zone)} {capital(summary_distance(standing, context))}."
-    ends = ending_phrase(standing) if ends_soon(standing, context) else None
-    more = (waiting_phrase(standing, context), stale_phrase(standing, context), ends)
+def _entry(alert: AlertView, context: EvaluationContext) -> Html:
+    sentences = f"{state_sentence(alert, context.zone)} {capital(summary_distance(alert, context))}."
+    ends = ending_phrase(alert) if ends_soon(alert, context) else None
+    more = (waiting_phrase(alert, context), stale_phrase(alert, context), ends)
     return lines(
-        Html(" ").join((bold(f"#{standing.number}"), code(str(standing.rule)))),
+        Html(" ").join((bold(f"#{alert.number}"), code(str(alert.rule)))),
         " ".join(filter(None, (sentences, *more))),
     )
 
@@ -102,6 +102,6 @@ def _heading(name: str, market: Market) -> Html:
 
 def _sources(standings: list[AlertView], market: Market) -> str:
     """One line that names the sources of the listed alerts."""
-    conditions = (condition for standing in standings for condition in standing.rule.conditions)
+    conditions = (condition for alert in standings for condition in alert.rule.conditions)
     named = [label for label in sources_behind(conditions, market) if label != NOTHING.label]
     return f"{'Source' if len(named) < 2 else 'Sources'}: {'; '.join(named) or 'none'}."

@@ -32,7 +32,7 @@ _WHILE = {QUIET: "held back by quiet hours", SNOOZED: "while alerts were snoozed
 
 
 def fired_message(
-    standing: AlertView,
+    alert: AlertView,
     event: Event,
     context: EvaluationContext,
     fires: int,
@@ -46,10 +46,10 @@ def fired_message(
     `fires` counts 90 days. `late` is how many sessions after its first possible one the event was found, and
     `became` says what became of it since. `held` says why it was held back, and what became of it.
     """
-    rule, market = standing.rule, context.market
+    rule, market = alert.rule, context.market
     what = "fired" if event.kind == "fired" else f"is still true, since {short_date(event.since)}"
     html = lines(
-        bold(f"Alert #{standing.number} {what}") + f" · {session_phrase(event.session)}",
+        bold(f"Alert #{alert.number} {what}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
         bold(SAMPLE) if market.is_sample else None,
@@ -66,7 +66,7 @@ def fired_message(
         None if event.done else next_check(context),
         source_line(rule, market, late),
     )
-    return Answer(html, buttons=card(replace(standing, life=Life.DONE) if event.done else standing))
+    return Answer(html, buttons=card(replace(alert, life=Life.DONE) if event.done else alert))
 
 
 def _late(late: int, became: str) -> str:
@@ -138,10 +138,10 @@ def paused_message(number: int, rule: str, reason: str) -> Answer:
     return Answer(html, buttons=(switches,))
 
 
-def ended_message(standing: AlertView) -> Answer:
+def ended_message(alert: AlertView) -> Answer:
     """The notice that an alert's last day has passed."""
-    rule = standing.rule
+    rule = alert.rule
     last = f": {short_date(rule.until)} was its last day" if rule.until is not None else ""
-    html = lines(bold(f"Alert #{standing.number} has ended") + f"{last}.", code(str(rule)))
-    again = ("Renew for a year", f"/alert {standing.number} renew")
+    html = lines(bold(f"Alert #{alert.number} has ended") + f"{last}.", code(str(rule)))
+    again = ("Renew for a year", f"/alert {alert.number} renew")
     return Answer(html, buttons=((again, ("Alerts", "/alerts")),))

@@ -32,10 +32,10 @@ _SPAN = pd.DateOffset(years=1)
 
 
 def rule_chart_answer(
-    standing: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]
+    alert: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]
 ) -> Answer:
     """A year of every condition, one above the other. Raises NoData if none has a figure."""
-    rule, market = standing.rule, context.market
+    rule, market = alert.rule, context.market
     begin = require_end(market) - _SPAN
     drawn = [condition_panel(condition, context.histories, begin) for condition in rule.conditions]
     legs = [leg for leg in drawn if leg.series.notna().any()]
@@ -47,15 +47,15 @@ def rule_chart_answer(
         if not leg.series.notna().any()
     ]
     html = lines(
-        title(standing),
+        title(alert),
         bold(SAMPLE) if market.is_sample else None,
-        *figures(standing, context),
+        *figures(alert, context),
         f"Not drawn, no figure in the last year: {'; '.join(lacking)}." if lacking else None,
     )
-    look = rule_look(f"Alert #{standing.number}: {rule}", rule, market, theme)
+    look = rule_look(f"Alert #{alert.number}: {rule}", rule, market, theme)
     marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
     return Answer(
-        html, partial(rule_chart, legs, look, marks), "alert", ((("Back", f"/alert {standing.number}"),),)
+        html, partial(rule_chart, legs, look, marks), "alert", ((("Back", f"/alert {alert.number}"),),)
     )
 
 

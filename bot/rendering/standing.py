@@ -32,20 +32,20 @@ _WAYS = ("upwards", "downwards")  # the sides of a rule that crosses, as the eng
 SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
 
 
-def title(standing: AlertView) -> Html:
+def title(alert: AlertView) -> Html:
     """Number and rule, the first line of messages about an alert."""
-    return Html(" ").join((bold(f"Alert #{standing.number}"), code(str(standing.rule))))
+    return Html(" ").join((bold(f"Alert #{alert.number}"), code(str(alert.rule))))
 
 
-def figures(standing: AlertView, context: EvaluationContext) -> list[str]:
+def figures(alert: AlertView, context: EvaluationContext) -> list[str]:
     """Value, distance and percentile of every condition, then their close, source and age."""
-    conditions, market = standing.rule.conditions, context.market
+    conditions, market = alert.rule.conditions, context.market
     known = [session for condition in conditions if (session := _last(condition, context)) is not None]
     newest = max(known, default=None)
     sentences = [line for condition in conditions for line in _where(condition, context, newest)]
     if newest is not None:
-        old = market.behind(newest) - lag(standing.rule, METRICS)
-        sentences.append(f"{capital(session_phrase(newest))}. {source_line(standing.rule, market, old)}")
+        old = market.behind(newest) - lag(alert.rule, METRICS)
+        sentences.append(f"{capital(session_phrase(newest))}. {source_line(alert.rule, market, old)}")
     return sentences
 
 
@@ -83,13 +83,13 @@ def _far(condition: Condition, context: EvaluationContext) -> str:
     return distance(condition, float(series.value.loc[last]), level)
 
 
-def _status(standing: AlertView) -> str:
+def _status(alert: AlertView) -> str:
     """The state in words, snoozing aside."""
-    state, rule = standing.state, standing.rule
-    because = f": {standing.reason.rstrip('.')}" if standing.reason else ""
-    if standing.life is Life.PAUSED:
+    state, rule = alert.state, alert.rule
+    because = f": {alert.reason.rstrip('.')}" if alert.reason else ""
+    if alert.life is Life.PAUSED:
         return f"paused{because}"
-    if standing.life is not Life.ACTIVE or state.done:
+    if alert.life is not Life.ACTIVE or state.done:
         return f"ended{because}"
     match state.status:
         case Status.CONFIRMING:
@@ -123,18 +123,18 @@ def _way(state: State, status: Status) -> str:
     return f" {ways[0]}" if len(ways) == 1 else " both ways"
 
 
-def state_sentence(standing: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
+def state_sentence(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
     """The state in words, as a sentence."""
     snoozed = ""
-    if standing.snoozed_until is not None and standing.life is Life.ACTIVE:
-        snoozed = f"; snoozed until {moment(standing.snoozed_until, zone)}"
-    return f"{capital(_status(standing))}{snoozed}."
+    if alert.snoozed_until is not None and alert.life is Life.ACTIVE:
+        snoozed = f"; snoozed until {moment(alert.snoozed_until, zone)}"
+    return f"{capital(_status(alert))}{snoozed}."
 
 
-def stale_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
+def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     """A sentence that data of the rule is overdue, and for how long. None while it is current."""
-    old = max((_age(condition, context) for condition in standing.rule.conditions), default=0)
-    return f"Stale: {age_phrase(old)}." if old > 0 and standing.life is Life.ACTIVE else None
+    old = max((_age(condition, context) for condition in alert.rule.conditions), default=0)
+    return f"Stale: {age_phrase(old)}." if old > 0 and alert.life is Life.ACTIVE else None
 
 
 def _age(condition: Condition, context: EvaluationContext) -> int:
@@ -143,11 +143,11 @@ def _age(condition: Condition, context: EvaluationContext) -> int:
     return 0 if last is None else context.market.behind(last) - METRICS[condition.metric].lag
 
 
-def waiting_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
+def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     """A sentence that the alert waits for a missing session before newer figures, else None."""
-    mark, rule, sessions = standing.state.session, standing.rule, context.market.sessions
+    mark, rule, sessions = alert.state.session, alert.rule, context.market.sessions
     known = [_last(condition, context) for condition in rule.conditions]
-    if standing.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in known):
+    if alert.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in known):
         return None
     if len(context.histories.sample_series(rule, mark, sessions)):
         return None
@@ -155,24 +155,24 @@ def waiting_phrase(standing: AlertView, context: EvaluationContext) -> str | Non
     return f"Judged up to {short_date(mark)}; waits for {short_date(missing)}, {PATIENCE} sessions at most."
 
 
-def ends_soon(standing: AlertView, context: EvaluationContext) -> bool:
+def ends_soon(alert: AlertView, context: EvaluationContext) -> bool:
     """Whether the alert's last day is near."""
-    if standing.expires_on is None or standing.life.has_ended:
+    if alert.expires_on is None or alert.life.has_ended:
         return False
     today: dt.date = context.market.last_completed.date()
-    return standing.expires_on - today <= SOON
+    return alert.expires_on - today <= SOON
 
 
-def ending_phrase(standing: AlertView) -> str | None:
+def ending_phrase(alert: AlertView) -> str | None:
     """The day on which the alert expires, None without one or after it has ended."""
-    if standing.expires_on is None or standing.life.has_ended:
+    if alert.expires_on is None or alert.life.has_ended:
         return None
-    return f"Ends {short_date(standing.expires_on)} unless renewed."
+    return f"Ends {short_date(alert.expires_on)} unless renewed."
 
 
-def rearm_phrase(standing: AlertView, context: EvaluationContext) -> str | None:
+def rearm_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     """How the rule re-arms. Empty for a rule that fires once or has ended."""
-    rule, state = standing.rule, standing.state
+    rule, state = alert.rule, alert.state
     if rule.once:
         return None if state.done else "It fires once and is then done."
     verb = "Re-arms" if state.status is Status.FIRED else "After a fire it re-arms"
@@ -206,9 +206,9 @@ def next_check(context: EvaluationContext) -> str:
     return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({place_of(context.zone)})."
 
 
-def summary_distance(standing: AlertView, context: EvaluationContext) -> str:
+def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
     """Value and distance of every condition in one line, dated if they are not of the last close."""
-    conditions = standing.rule.conditions
+    conditions = alert.rule.conditions
     parts = []
     for condition in conditions:
         last = _last(condition, context)

@@ -55,7 +55,7 @@ def summary_answer(
         *(bold(f"Alert #{s.number} fired.") for s in standings if _fired_last(s, market)),
         _body(market, total),
         bold("Alerts") if standings else None,
-        *(_alert(standing, context) for standing in standings),
+        *(_alert(alert, context) for alert in standings),
         "",
         next_session_line(market.last_completed, sessions),
         sources(
@@ -109,19 +109,19 @@ def _body(market: Market, total: bool) -> Html:
     )
 
 
-def _fired_last(standing: AlertView, market: Market) -> bool:
+def _fired_last(alert: AlertView, market: Market) -> bool:
     """Whether the alert fired on the newest session that its inputs are known for."""
-    newest = max((side.since for side in standing.state.sides if side.since is not None), default=None)
+    newest = max((side.since for side in alert.state.sides if side.since is not None), default=None)
     if newest is None:
         return False
-    return market.behind(pd.Timestamp(newest)) <= lag(standing.rule, METRICS)
+    return market.behind(pd.Timestamp(newest)) <= lag(alert.rule, METRICS)
 
 
-def _alert(standing: AlertView, context: EvaluationContext) -> Html:
+def _alert(alert: AlertView, context: EvaluationContext) -> Html:
     """One alert: its value and distance, and whether it waits to re-arm."""
-    waits = "; waits to re-arm" if standing.state.status is Status.FIRED else ""
-    distance = f": {summary_distance(standing, context)}{waits}."
-    return Html("").join((bold(f"#{standing.number} "), code(str(standing.rule)), distance))
+    waits = "; waits to re-arm" if alert.state.status is Status.FIRED else ""
+    distance = f": {summary_distance(alert, context)}{waits}."
+    return Html("").join((bold(f"#{alert.number} "), code(str(alert.rule)), distance))
 
 
 def next_session_line(last: pd.Timestamp, sessions: Sessions) -> str:

@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 MARK = "TEST - nothing has fired"
 
 
-def trial_message(standing: AlertView, context: EvaluationContext, fires: int) -> Answer:
+def trial_message(alert: AlertView, context: EvaluationContext, fires: int) -> Answer:
     """The message with the figures of the last session that has any. `fires` counts those of 90 days.
 
     Raises NoData while a condition has no figure at all.
     """
-    event, market = trial_event(standing, context), context.market
-    late = max(market.behind(pd.Timestamp(event.session)) - lag(standing.rule, METRICS), 0)
-    message = fired_message(standing, event, context, fires + 1, late)
-    number = standing.number
+    event, market = trial_event(alert, context), context.market
+    late = max(market.behind(pd.Timestamp(event.session)) - lag(alert.rule, METRICS), 0)
+    message = fired_message(alert, event, context, fires + 1, late)
+    number = alert.number
     buttons = (((f"#{number}", f"/alert {number}"), ("Edit", f"/alert {number} edit")),)
     return Answer(lines(bold(MARK), message.html), buttons=buttons)
 
 
-def trial_event(standing: AlertView, context: EvaluationContext) -> Event:
+def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
     """The event of a rule that fired at the last session on which all of its conditions have figures."""
-    rule, state = standing.rule, standing.state
+    rule, state = alert.rule, alert.state
     samples = context.histories.samples(rule, sessions=context.market.sessions)
     full = [sample for sample in samples if all(leg.pair for leg in sample.legs)]
     if not full:
         raise NoData(f"There are no figures yet for {rule}, so there is nothing to show.")
-    ops, last = _side(standing, full[-1]), full[-1]
+    ops, last = _side(alert, full[-1]), full[-1]
     before = full[-2].legs if len(full) > 1 else ()
     return Event(
         kind="fired",
@@ -56,7 +56,7 @@ def trial_event(standing: AlertView, context: EvaluationContext) -> Event:
     )
 
 
-def _side(standing: AlertView, sample: Sample) -> tuple[str, ...]:
+def _side(alert: AlertView, sample: Sample) -> tuple[str, ...]:
     """The side that is true now, or the first one if the rule is false."""
-    ways = directions(standing.rule)
+    ways = directions(alert.rule)
     return next((ops for ops in ways if truth(ops, sample)), ways[0])
