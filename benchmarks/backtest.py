@@ -24,12 +24,14 @@ from benchmarks.metrics import made_up_market
 from bot.alerts.backtest import frequency
 from bot.alerts.bars import Histories
 from bot.alerts.grammar import parse_rule
+from bot.alerts.view import EvaluationContext
 from bot.analytics import flows
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import Asked, parse_window
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.metric import metric_answer
 from bot.rendering.themes import LIGHT
+from bot.services.questions import run_backtest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +103,8 @@ def _charted(rule: Rule, market: Market) -> Chart:
 
 
 def _backtested(rule: Rule, market: Market) -> Chart:
-    return _drawn(backtest_answer(market, LIGHT, Histories(market, METRICS), rule, YEARS))
+    context = EvaluationContext(market, Histories(market, METRICS), next_check=market.last_completed)
+    return _drawn(backtest_answer(run_backtest(rule, context, YEARS), LIGHT))
 
 
 def _drawn(answer: Answer) -> Chart:

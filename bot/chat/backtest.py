@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.presets import PRESETS, preset_of
+from bot.alerts.presets import PRESETS
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
 from bot.rendering.answer import Answer
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.text import bold, code, lines
-from bot.services.alerts import parse_alert_rule
-from bot.services.base import context_of
+from bot.services.questions import backtest
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask
@@ -40,10 +39,5 @@ async def on_backtest(ask: Ask) -> Answer:
         text, years = text[: match.start()], int(match[1])
         if not 1 <= years <= _MOST:
             raise BadInput(f"{years} years are out of range (1 to {_MOST}).", "/backtest ratio > sma 200 10y")
-    market = await ask.services.markets.asked(asof, None)
-    preset, rule = preset_of(text), parse_alert_rule(text, market, "/backtest")
-    context = await asyncio.to_thread(context_of, market, ask.services.markets)
-    name = preset.name.lower() if preset else ""
-    return await asyncio.to_thread(
-        backtest_answer, market, ask.theme, context.histories, rule, years, name=name
-    )
+    tested = await backtest(ask.services, text, years, asof)
+    return await asyncio.to_thread(backtest_answer, tested, ask.theme)

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.backtest import Frequency, frequency, without_band
-from bot.alerts.outcome import Outcome, outcomes
-from bot.analytics import trend
-from bot.analytics.freshness import require_end
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.windows import Asked
-from bot.errors import NoData
 from bot.rendering.alerts import times
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Marks, rule_chart
@@ -27,75 +21,27 @@ from bot.rendering.tables import table
 from bot.rendering.text import bold, code, lines, pre, short_date
 
 if TYPE_CHECKING:
-    from bot.alerts.bars import Histories
-    from bot.alerts.rule import Condition, Rule
-    from bot.analytics.market import Market
+    from bot.alerts.backtest import Frequency
+    from bot.alerts.outcome import Outcome
     from bot.pair import Pair
     from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
+    from bot.services.questions import Backtest
 
 _SHOWN = 12
 _LONGER = (5, 10, 20)  # years that are offered where fewer were tested
 _FEW = 10  # fires below this are too few to mean anything
 
 
-@dataclass(frozen=True)
-class Backtest:
-    """A rule run over the sessions from `begin` to `end`."""
-
-    rule: Rule
-    fires: Frequency
-    begin: dt.date
-    end: dt.date
-    latest: Condition  # whose history begins last
-    bare: int  # fires without the band
-    after: list[Outcome]
-
-
-def run_backtest(rule: Rule, market: Market, histories: Histories, years: int) -> Backtest:
-    """Judge a rule over the last `years` with the live engine. Raises NoData if no input has any history."""
-    require_end(market)
-    history = histories.sample_series(rule, None, market.sessions)
-    fires = frequency(rule, history, years)
-    if fires.since is None or fires.until is None:
-        raise NoData(_nothing(rule, histories))
-    return Backtest(
-        rule,
-        fires,
-        fires.since,
-        fires.until,
-        latest_starting_condition(rule, histories),
-        without_band(rule, history, years),
-        outcomes(fires.dates, trend.ratio(market), fires.since),
-    )
-
-
-def _nothing(rule: Rule, histories: Histories) -> str:
-    """Why a rule cannot be tested: a condition has no figure, or nothing to compare it with."""
-    series = [histories.series(condition) for condition in rule.conditions]
-    lacking = [
-        str(condition)
-        for condition, figures in zip(rule.conditions, series, strict=True)
-        if (figures.value - figures.threshold).isna().all()
-    ]
-    return f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested."
-
-
-def backtest_answer(
-    market: Market, theme: Theme, histories: Histories, rule: Rule, years: int, *, name: str = ""
-) -> Answer:
-    """Dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks.
-
-    `name` is that of a preset. Its buttons use the name, because the rule might be too long for a button.
-    """
-    tested = run_backtest(rule, market, histories, years)
-    fires = tested.fires
+def backtest_answer(tested: Backtest, theme: Theme) -> Answer:
+    """Dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks."""
+    rule, market, years, fires = tested.rule, tested.context.market, tested.years, tested.fires
     metrics = metrics_of(market.pair)
     html = lines(
         heading("Backtest", market, Asked()),
         code(str(rule)),
-        _span(tested, years),
+        _span(tested),
         _fired(tested),
         _dates(fires.dates),
         *_followed(market.pair, tested),
@@ -109,10 +55,11 @@ def backtest_answer(
         ),
     )
     longer = None if _is_short(fires, years) else next((more for more in _LONGER if more > years), None)
-    line = name or str(rule)
+    # The rule of a preset might be too long for a button.
+    line = tested.preset.name.lower() if tested.preset else str(rule)
     again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
     buttons = ((("Make it an alert", f"/alert {line}"), *again),)
-    return Answer(html, _chart(market, theme, histories, tested), "backtest", buttons)
+    return Answer(html, _chart(tested, theme), "backtest", buttons)
 
 
 def _is_short(fires: Frequency, years: int) -> bool:
@@ -121,11 +68,12 @@ def _is_short(fires: Frequency, years: int) -> bool:
     return fires.since is not None and fires.since > asked + dt.timedelta(days=10)
 
 
-def _span(tested: Backtest, years: int) -> str:
+def _span(tested: Backtest) -> str:
     """The sessions that were judged, and which condition has no earlier ones."""
     fires, first = tested.fires, short_date(tested.begin)
-    what = f" of {tested.latest}" if len(tested.rule.conditions) > 1 else ""
-    note = f"; before that there is too little history{what}" if _is_short(fires, years) else ""
+    latest = latest_starting_condition(tested.rule, tested.context.histories)
+    what = f" of {latest}" if len(tested.rule.conditions) > 1 else ""
+    note = f"; before that there is too little history{what}" if _is_short(fires, tested.years) else ""
     return f"Judged close by close from {first} to {short_date(tested.end)}{note}."
 
 
@@ -171,11 +119,11 @@ def _rows(after: list[Outcome]) -> list[tuple[str, ...]]:
     ]
 
 
-def _chart(market: Market, theme: Theme, histories: Histories, tested: Backtest) -> ChartSpec:
+def _chart(tested: Backtest, theme: Theme) -> ChartSpec:
     """Every condition that has a figure in the span, one above the other, the fires marked."""
-    begin = pd.Timestamp(tested.begin)
+    begin, histories = pd.Timestamp(tested.begin), tested.context.histories
     drawn = [condition_panel(condition, histories, begin) for condition in tested.rule.conditions]
-    look = rule_look(f"Backtest: {tested.rule}", tested.rule, market, theme)
+    look = rule_look(f"Backtest: {tested.rule}", tested.rule, tested.context.market, theme)
     fires = [pd.Timestamp(day) for day in tested.fires.dates]
     marks = Marks(fires, "fired") if fires else None
     return partial(rule_chart, [leg for leg in drawn if leg.series.notna().any()], look, marks)

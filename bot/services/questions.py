@@ -1,21 +1,37 @@
-"""Market questions: the words "3m tr asof 2020-12-11", and the Market that answers them."""
+"""Questions about the Market: the words "3m tr asof 2020-12-11", the Market they are about, backtests."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.alerts.backtest import frequency, without_band
 from bot.alerts.grammar import grammar_words, is_plain
+from bot.alerts.outcome import outcomes
+from bot.alerts.presets import preset_of
+from bot.analytics import trend
 from bot.analytics.dates import date_phrase
+from bot.analytics.freshness import require_end
 from bot.analytics.registry import METRICS
 from bot.analytics.windows import EXAMPLES, Asked, Window, parse_date, parse_window
-from bot.errors import BadInput, ConfigError
+from bot.errors import BadInput, ConfigError, NoData
+from bot.services.alerts import parse_alert_rule
+from bot.services.base import context_of
 from bot.text import did_you_mean
 
 if TYPE_CHECKING:
+    import datetime as dt
+
+    from bot.alerts.backtest import Frequency
+    from bot.alerts.bars import Histories
+    from bot.alerts.outcome import Outcome
+    from bot.alerts.presets import Preset
+    from bot.alerts.rule import Rule
+    from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.pair import Pair
     from bot.services.base import Services
@@ -67,6 +83,69 @@ class MarketQuestion:
         if len(self.windows) > 1:
             raise BadInput("One window is enough here.", example)
         return self.windows[0] if self.windows else None
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A rule run over the sessions from `begin` to `end`, up to `years` of them.
+
+    bare   how often it would have fired without the band
+    after  what the ratio did after the fires
+    """
+
+    rule: Rule
+    preset: Preset | None
+    context: EvaluationContext
+    years: int
+    fires: Frequency
+    begin: dt.date
+    end: dt.date
+    bare: int
+    after: list[Outcome]
+
+
+async def backtest(
+    services: Services, rule_text: str, years: int, asof: pd.Timestamp | None = None
+) -> Backtest:
+    """A typed rule or a preset by its name, evaluated over the last `years`; raises BadInput and NoData."""
+    market = await services.markets.asked(asof, None)
+    rule, preset = parse_alert_rule(rule_text, market, "/backtest"), preset_of(rule_text)
+    context = await asyncio.to_thread(context_of, market, services.markets)
+    return await asyncio.to_thread(run_backtest, rule, context, years, preset)
+
+
+def run_backtest(
+    rule: Rule, context: EvaluationContext, years: int, preset: Preset | None = None
+) -> Backtest:
+    """Evaluate a rule over the last `years` with the live engine; raises NoData without any history."""
+    market, histories = context.market, context.histories
+    require_end(market)
+    samples = histories.sample_series(rule, None, market.sessions)
+    fires = frequency(rule, samples, years)
+    if fires.since is None or fires.until is None:
+        raise NoData(_no_history(rule, histories))
+    return Backtest(
+        rule=rule,
+        preset=preset,
+        context=context,
+        years=years,
+        fires=fires,
+        begin=fires.since,
+        end=fires.until,
+        bare=without_band(rule, samples, years),
+        after=outcomes(fires.dates, trend.ratio(market), fires.since),
+    )
+
+
+def _no_history(rule: Rule, histories: Histories) -> str:
+    """Why a rule cannot be tested: a condition has no figure, or nothing to compare it with."""
+    series = [histories.series(condition) for condition in rule.conditions]
+    lacking = [
+        str(condition)
+        for condition, figures in zip(rule.conditions, series, strict=True)
+        if (figures.value - figures.threshold).isna().all()
+    ]
+    return f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested."
 
 
 async def load_market(services: Services, question: MarketQuestion) -> Market:

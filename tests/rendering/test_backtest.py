@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.alerts.bars import Histories
 from bot.alerts.grammar import parse_rule
 from bot.analytics.market import Source
 from bot.analytics.registry import METRICS
@@ -14,6 +13,8 @@ from bot.errors import NoData
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.text import strip_html
 from bot.rendering.themes import LIGHT
+from bot.services.questions import run_backtest
+from tests.rendering.pages import context
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 def answer(rule: str, years: int = 5, market: Market | None = None) -> Answer:
     market = market or sample_market()
-    return backtest_answer(market, LIGHT, Histories(market, METRICS), parse_rule(rule, METRICS), years)
+    tested = run_backtest(parse_rule(rule, METRICS), context(market), years)
+    return backtest_answer(tested, LIGHT)
 
 
 def test_fires_are_dated_counted_and_followed() -> None:
