@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import app
-from bot.cli.demo import DEMO_NOW, QUESTIONS_NOW, Clock, play
+from bot.cli.console import Clock
+from bot.cli.demo import DEMO_NOW, QUESTIONS_NOW, play
 from bot.config import Config
 from bot.local import Terminal
 from docs.phone import Bubble, Chat, draw

@@ -1,9 +1,11 @@
-"""What the commands write: answers on standard output, progress and logs on standard error."""
+"""The console: answers on standard output, progress and logs on standard error, and the clock."""
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -55,3 +57,27 @@ class _Brief(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         why = f" ({type(error).__name__}: {error})" if error else ""
         return " ".join(f"{record.levelname.lower()}: {record.getMessage()}{why}".split())
+
+
+class Clock:
+    """The terminal's clock: from `start` (else now) it runs on, or stands still where it was set."""
+
+    def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
+        self.start = start
+        self.running = running
+        self._since = time.monotonic()
+
+    def __call__(self) -> dt.datetime:
+        """The instant, aware UTC."""
+        if self.start is None:
+            return dt.datetime.now(dt.UTC)
+        passed = time.monotonic() - self._since if self.running else 0.0
+        return self.start + dt.timedelta(seconds=passed)
+
+    def set(self, moment: dt.datetime) -> None:
+        """Put the clock to a moment."""
+        self.start, self._since = moment, time.monotonic()
+
+    def go(self) -> None:
+        """Let it run on from where it stands."""
+        self._since, self.running = time.monotonic(), True

@@ -8,27 +8,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import os
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.shortcuts import CompleteStyle
+
 from bot import app
 from bot.analytics.dates import date_phrase, short_date
-from bot.cli.console import busy, log_briefly, say, say_aside
+from bot.chat.commands import COMMANDS
+from bot.cli.console import Clock, busy, log_briefly, say, say_aside
 from bot.cli.database import open_exclusively
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.errors import BotError
 from bot.jobs.tick import TICK_SECONDS
-from bot.local import Terminal, converse, printer, typed_lines
+from bot.local import PROMPT, Terminal, converse, printer, typed_lines
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.db import open_database, row_counts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     import sqlite_utils
 
@@ -45,52 +53,70 @@ _SUMMARY = dt.timedelta(hours=2)  # after the close: past 17:30 New York
 _MOST_SESSIONS = 60
 
 
-class Clock:
-    """The terminal's clock: from `start` (else now) it runs on, or stands still where it was set."""
-
-    def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
-        self.start = start
-        self.running = running
-        self._since = time.monotonic()
-
-    def __call__(self) -> dt.datetime:
-        """The instant, aware UTC."""
-        if self.start is None:
-            return dt.datetime.now(dt.UTC)
-        passed = time.monotonic() - self._since if self.running else 0.0
-        return self.start + dt.timedelta(seconds=passed)
-
-    def set(self, moment: dt.datetime) -> None:
-        """Put the clock to a moment."""
-        self.start, self._since = moment, time.monotonic()
-
-    def go(self) -> None:
-        """Let it run on from where it stands."""
-        self._since, self.running = time.monotonic(), True
-
-
 class Screen:
-    """Prints blocks of text on standard output; `gone` once nobody reads there any more."""
+    """Standard input and output: prints blocks of text, reads typed lines.
 
-    def __init__(self) -> None:
-        self.gone = False
+    At a terminal, lines are edited at a prompt that completes commands and keeps a history in a file beside
+    the database.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self.gone = False  # whether the reader of standard output has gone
         self._print = printer(sys.stdout)
+        self._prompt: PromptSession[str] | None = None
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            history = PrivateHistory(str(database.with_name(f"{database.name}.history")))
+            names = WordCompleter([f"/{command.name}" for command in COMMANDS] + ["/quit"], sentence=True)
+            style = CompleteStyle.READLINE_LIKE  # without a menu, which would scroll the answers away
+            self._prompt = PromptSession(PROMPT, history=history, completer=names, complete_style=style)
 
     def show(self, block: str) -> None:
-        """Print a block and an empty line."""
+        """Print a block and an empty line; above the prompt while a line is typed there."""
+        if self._prompt is not None and self._prompt.app.is_running:
+            run_in_terminal(partial(self._write, block))
+        else:
+            self._write(block)
+
+    def _write(self, block: str) -> None:
         try:
             self._print(block)
-        except BrokenPipeError:  # raised here it would pass for a fault of Telegram's
+        except BrokenPipeError:  # raised here it would be taken for a fault of Telegram
             self.gone = True
 
-    async def listen(self, *, prompt: bool) -> AsyncIterator[str]:
-        """Lines of standard input while somebody reads the answers; BrokenPipeError after that."""
-        async for line in typed_lines(sys.stdin, prompt=prompt):
+    async def listen(self, *, interactive: bool) -> AsyncIterator[str]:
+        """Yield lines of standard input; raises BrokenPipeError when nobody reads the answers any more."""
+        prompt = self._prompt
+        lines = _prompted(prompt) if prompt else typed_lines(sys.stdin, prompt=interactive)
+        async for line in lines:
             if self.gone:
                 break
             yield line
         if self.gone:
             raise BrokenPipeError
+
+
+class PrivateHistory(FileHistory):
+    """Typed lines in a file that only its owner may read; a fault of the file costs the history alone."""
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Return the lines, the newest first."""
+        try:
+            return list(super().load_history_strings())
+        except OSError:
+            return []
+
+    def store_string(self, string: str) -> None:
+        """Append a line."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.filename, os.O_CREAT | os.O_WRONLY, 0o600))
+            super().store_string(string)
+
+
+async def _prompted(prompt: PromptSession[str]) -> AsyncIterator[str]:
+    """Yield the lines typed at a prompt until the end of input."""
+    with contextlib.suppress(EOFError):
+        while True:
+            yield await prompt.prompt_async()
 
 
 def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -> int:
@@ -99,7 +125,7 @@ def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -
     interactive = sys.stdin.isatty()
     clock = Clock(now, running=interactive)
     with open_exclusively(config.storage.database, config.pair) as database:
-        screen = Screen()
+        screen = Screen(config.storage.database)
         bot, terminal = _local(config, database, clock, out, screen, live=not offline)
         asyncio.run(_chat(bot, terminal, screen, interactive=interactive))
     return 0
@@ -129,7 +155,7 @@ async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bo
         for report in reports:
             say_aside(report)
         ticking = asyncio.create_task(_tick(bot)) if interactive else None
-        await converse(bot.application, terminal, screen.listen(prompt=interactive))
+        await converse(bot.application, terminal, screen.listen(interactive=interactive))
         if ticking is not None:
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -157,7 +183,7 @@ def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out:
         opened = stack.enter_context(open_exclusively(path, DEFAULT_PAIR))
         clock = Clock(QUESTIONS_NOW, running=False)
         pair = {"small": DEFAULT_PAIR.small, "large": DEFAULT_PAIR.large}  # the sample market's
-        screen, config = Screen(), config.with_keys(storage={"database": path}, pair=pair)
+        screen, config = Screen(path), config.with_keys(storage={"database": path}, pair=pair)
         bot, terminal = _local(config, opened, clock, out, screen, live=False)
         asyncio.run(_demo(bot, terminal, screen, clock, start))
     return 0
@@ -170,7 +196,7 @@ async def _demo(bot: Bot, terminal: Terminal, screen: Screen, clock: Clock, star
             await catch_up(bot, clock.set)
             clock.go()
             say("Your turn: type commands, e.g. /compare 3y or /help; a number presses a button; /quit ends.")
-            await converse(bot.application, terminal, screen.listen(prompt=True))
+            await converse(bot.application, terminal, screen.listen(interactive=True))
 
 
 def refuse_real_data(path: Path) -> None:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from bot import app, serving
 from bot.backups import kept
-from bot.cli.console import busy, log_briefly, log_fully, say
+from bot.cli.console import Clock, busy, log_briefly, log_fully, say
 from bot.cli.database import open_exclusively, open_when_there_is_room
-from bot.cli.demo import Clock
 from bot.errors import BotError
 from bot.local import Terminal, printer
 from bot.text import counted

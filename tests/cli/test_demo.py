@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.cli import demo, main
-from bot.cli.demo import Clock
+from bot.cli.console import Clock
+from bot.cli.demo import PrivateHistory
 from bot.jobs.tick import Scheduler
 from tests.cli.conftest import OFFLINE, ROOT, Call, Files, Result, process
 
@@ -198,6 +199,48 @@ def test_an_interrupt_at_the_prompt_ends_without_a_traceback() -> None:
     os.close(keys)
     os.close(screen)
     assert (talking.returncode, err) == (130, b"")
+
+
+def test_the_prompt_of_a_terminal_completes_commands_and_keeps_a_private_history(tmp_path: Path) -> None:
+    keys, screen = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "bot", "chat", "--offline", "--db", "bot.db"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        stdin=screen,
+        stdout=screen,
+        stderr=subprocess.PIPE,
+    ) as talking:
+        shown = ""
+        for typed, awaited in (
+            ("", "ends."),
+            ("", "›"),
+            ("/pri\t", "/privacy"),
+            ("\r", "[1] "),
+            ("", "›"),
+            ("\x1b[A\r", "[1] "),  # the line before
+            ("", "›"),
+        ):
+            os.write(keys, typed.encode())
+            while awaited not in shown:
+                shown += os.read(keys, 4096).decode(errors="replace")
+            shown = shown.partition(awaited)[2]
+        os.write(keys, b"\x04")
+        _, err = talking.communicate(timeout=60)
+    os.close(keys)
+    os.close(screen)
+    assert (talking.returncode, err) == (0, b"")
+    history = tmp_path / "bot.db.history"
+    assert history.read_text(encoding="utf-8").splitlines()[2:] == ["+/privacy"]  # below its time
+    assert history.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_history_that_cannot_be_kept_costs_nothing_else(tmp_path: Path) -> None:
+    history = PrivateHistory(str(tmp_path / "none" / "history"))
+    history.store_string("/compare")
+    assert list(history.load_history_strings()) == []
+    history = PrivateHistory(str(tmp_path))
+    history.store_string("/compare")
+    assert list(history.load_history_strings()) == []
 
 
 @pytest.mark.parametrize("command", ["chat", "check"])
