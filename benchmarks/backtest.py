@@ -27,7 +27,7 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.view import EvaluationContext
 from bot.analytics import flows
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import Asked, parse_window
+from bot.analytics.windows import AsOf, parse_window
 from bot.rendering.backtest import backtest_answer
 from bot.rendering.metric import metric_answer
 from bot.rendering.themes import LIGHT
@@ -99,7 +99,7 @@ def waits(
 def _charted(rule: Rule, market: Market) -> Chart:
     condition, span = rule.conditions[0], parse_window(f"{YEARS}y")
     metric, arguments = METRICS[condition.metric], dict(condition.arguments)
-    return _drawn(metric_answer(market, Asked(), LIGHT, metric, arguments, span))
+    return _drawn(metric_answer(market, AsOf(), LIGHT, metric, arguments, span))
 
 
 def _backtested(rule: Rule, market: Market) -> Chart:

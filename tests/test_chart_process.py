@@ -15,7 +15,7 @@ from bot.chart_process import ASK_AGAIN, ChartRenderer
 from bot.child_process import Limits
 from bot.errors import ChartFailed, NoData
 from bot.rendering.charts import metric_chart
-from bot.rendering.themes import Look
+from bot.rendering.themes import ChartStyle
 from tests.fakes.child_jobs import crash, hang
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bot.rendering.charts import ChartSpec
 
-LOOK = Look("A line", "Source: sample data")
+LOOK = ChartStyle("A line", "Source: sample data")
 LINE = pd.Series([1.0, 3.0, 2.0], pd.bdate_range("2020-12-09", periods=3))
 SPEC = partial(metric_chart, LINE, PERCENT, LOOK)
 HANGING, CRASHING = cast("ChartSpec", hang), cast("ChartSpec", crash)

@@ -30,7 +30,7 @@ _LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
 
 
 @dataclass(frozen=True)
-class Asked:
+class AsOf:
     """The moment a question is about: `asof` = as the market was, `known` = as it was known."""
 
     asof: pd.Timestamp | None = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from bot.alerts.reading import nearest
 from bot.chat import alert_edit, guide
 from bot.errors import BadInput
-from bot.rendering.alerts import ALL, alert_page, card
+from bot.rendering.alerts import ALL, alert_page, card_buttons
 from bot.rendering.answer import Answer
 from bot.rendering.guide import guide_start
 from bot.rendering.history import PAGE, history_answer
@@ -74,7 +74,7 @@ async def explain(ask: Ask, number: int, _: str) -> Answer:
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
     html = await asyncio.to_thread(explanation, explained.fire, context)
     withdrawn = "It was taken back when the data was revised." if explained.withdrawn else None
-    return Answer(lines(html, withdrawn), buttons=(*card(alert), ALL))
+    return Answer(lines(html, withdrawn), buttons=(*card_buttons(alert), ALL))
 
 
 async def chart(ask: Ask, number: int, _: str) -> Answer:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-SESSIONS = 20  # that both must have before anything is said of their agreement
+SESSIONS = 20  # that both must have before their agreement is judged
 TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 bp
 AGREEING = 0.99  # of the sessions that both have
 
@@ -31,7 +31,7 @@ class PriceComparison:
     shared: int
     disagreeing: tuple[pd.Timestamp, ...] = ()  # sessions further apart than TOLERANCE, in order
     worst: pd.Timestamp | None = None  # of these, where they are furthest apart
-    difference: float = 0.0  # there, relative to the lead's close
+    difference: float = 0.0  # on that session, relative to the lead's close
 
     @property
     def joins(self) -> bool:

@@ -43,7 +43,7 @@ LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million
 FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
 _SHORT = 300  # characters: a sentence that stands where the file should be
 _CHECK = "check the address and the key in the config's [sources] daily_csv"
-_SHOWN = 3  # faults told of one file
+_SHOWN = 3  # errors of one file that are named
 _SECRET = 6  # characters from which a part of the address might be a key
 
 
@@ -101,7 +101,7 @@ class DailyCsv:
         if isinstance(text, FetchOutcome):
             return text
         sessions = self._sessions()
-        # The bar of the session under way may be there already; a row of a later one is a fault.
+        # The file may have a bar of the open session already; a row of a later one is an error.
         today = sessions.next_after(completed[-1]).date()
         try:
             contents = read_prices(
@@ -176,7 +176,7 @@ def _outcome(
     payload = {
         kind: [row for row in rows if (row.get("session") or row["ex_date"]) <= last]
         for kind, rows in contents.observations.items()
-        if kind == "bars" or kind in contents.complete  # an empty list would say: there was none
+        if kind == "bars" or kind in contents.complete  # an empty list would mean that there was none
     }
     if not payload["bars"]:
         return Empty("it has no completed session")

@@ -90,7 +90,7 @@ def _plain_lines(kind: str, header: tuple[str, ...], names: tuple[str, ...]) -> 
     """Writer of one line a row, its columns named in storage as `names`."""
 
     def write(rows: dict[str, list[Row]]) -> _Lines:
-        # Of two values of one key said in the same second the later one counts.
+        # Of two values of one key in the same second the later one counts.
         last = {
             tuple(row[name] for name in (*stored.KINDS[kind].whole_key, "observed_at")): row
             for row in rows[kind]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WHOLE = 100.0
 LEVELS = ("sector", "industry_group", "revenue")
 BASES = ("trailing", "forward", "unstated")
-# Columns of an export: who said a row and when. Only in a file that has both are they read.
+# Columns of an export: source and instant of a row. They are read only if a file has both.
 SOURCE, OBSERVED = "source", "observed at"
 
 

@@ -61,5 +61,5 @@ class CsvContents:
 
     observations: Observations
     preview: CsvPreview
-    complete: tuple[str, ...] = ()  # kinds of which it says on each of its sessions whether there was one
-    record: tuple[ExportedRows, ...] = ()  # of an export: the same rows by who said them and when, in order
+    complete: tuple[str, ...] = ()  # kinds for which every session of the file has a value or none
+    record: tuple[ExportedRows, ...] = ()  # of an export: the same rows by source and instant, in order

@@ -39,7 +39,7 @@ _NAMES = {
     "multiples": ("multiple", "multiples"),
     "sector_weights": ("sector weight", "sector weights"),
 }
-# Seconds from which a wait is told in minutes.
+# Seconds from which a wait is given in minutes.
 _MINUTES = 120
 # More missing things than this are counted, not listed.
 _LISTED = 3

@@ -16,7 +16,7 @@ import pandas as pd
 
 # Levels this near to a split are held against it; farther away the market's own moves are as large.
 _NEAR = pd.Timedelta(days=14)
-# A ratio nearer to one than this (log) is not told from a move of the market.
+# A ratio nearer to one than this (log) cannot be distinguished from a move of the market.
 _TELLING = math.log(1.25)
 
 # By session of a split, whether figures from before it are in old units: those observed before, those later.

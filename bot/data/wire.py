@@ -46,7 +46,7 @@ _NO_PRICES = Empty("there are no prices in the sessions asked for")
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RecordedRequest:
     """One request: its path, and either what was answered or why nothing was."""
 
     path: str
@@ -61,7 +61,7 @@ class Attempt:
         return self.path.startswith(("/v7/finance/", "/v8/finance/", "/v10/finance/"))
 
 
-class Wire:
+class RecordingSession:
     """A session whose requests are remembered and kept short.
 
     `session` is a curl_cffi or requests Session (both send everything through `request`);
@@ -70,7 +70,7 @@ class Wire:
 
     def __init__(self, session: Any, timeout: float) -> None:  # noqa: ANN401 - two libraries' types
         self.session = session
-        self.attempts: list[Attempt] = []
+        self.attempts: list[RecordedRequest] = []
         self._timeout = timeout
         self._deadline = 0.0
         self._send = session.request
@@ -99,15 +99,15 @@ class Wire:
             options["timeout"] = min(self._timeout, left)
             response = self._send(method=method, url=url, **options)
         except OSError as error:
-            self.attempts.append(Attempt(path, fault=_error_words(error)))
+            self.attempts.append(RecordedRequest(path, fault=_error_words(error)))
             raise
         wait = response.headers.get("Retry-After") or ""
         retry_after = float(wait) if wait.isdigit() else None
-        self.attempts.append(Attempt(path, response.status_code, response.text, retry_after))
+        self.attempts.append(RecordedRequest(path, response.status_code, response.text, retry_after))
         return response
 
 
-def outcome_of_error(error: Exception, attempts: list[Attempt], ticker: str) -> FetchOutcome:
+def outcome_of_error(error: Exception, attempts: list[RecordedRequest], ticker: str) -> FetchOutcome:
     """The Outcome of a call that raised `error` after `attempts`."""
     limited = [attempt for attempt in _last_of_each(attempts) if attempt.status == 429]
     if limited:
@@ -118,7 +118,7 @@ def outcome_of_error(error: Exception, attempts: list[Attempt], ticker: str) -> 
     return find_problem(attempts, ticker) or SchemaChanged(_of_error(error))
 
 
-def find_problem(attempts: list[Attempt], ticker: str) -> FetchOutcome | None:
+def find_problem(attempts: list[RecordedRequest], ticker: str) -> FetchOutcome | None:
     """The outcome of answers that the library accepted wrongly, None if they are sound."""
     asked = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
     return next(
@@ -126,12 +126,12 @@ def find_problem(attempts: list[Attempt], ticker: str) -> FetchOutcome | None:
     )
 
 
-def _last_of_each(attempts: list[Attempt]) -> list[Attempt]:
+def _last_of_each(attempts: list[RecordedRequest]) -> list[RecordedRequest]:
     """The last attempt at each path: a refusal that a second try overcame does not count."""
     return list({attempt.path: attempt for attempt in attempts}.values())
 
 
-def _of_status(attempt: Attempt) -> FetchOutcome | None:
+def _of_status(attempt: RecordedRequest) -> FetchOutcome | None:
     """The outcome of a status, None if the body must be read."""
     if attempt.status is None:
         return NetworkDown(attempt.fault)
@@ -142,7 +142,7 @@ def _of_status(attempt: Attempt) -> FetchOutcome | None:
     return None
 
 
-def _of_body(attempt: Attempt, ticker: str) -> FetchOutcome | None:
+def _of_body(attempt: RecordedRequest, ticker: str) -> FetchOutcome | None:
     """The outcome of a body, None for an object without an error."""
     answer = _parsed(attempt.body)
     if isinstance(answer, FetchOutcome):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.data.provider import Empty, FetchOutcome, Ok, Partial, SchemaChanged, unreviewed
-from bot.data.wire import Wire, find_problem, outcome_of_error
+from bot.data.wire import RecordingSession, find_problem, outcome_of_error
 from bot.data.yahoo_rows import (
     bar_rows,
     event_rows,
@@ -51,12 +51,12 @@ class Yahoo:
         self.tickers = tickers
         self._cache = cache
         self._timeout = timeout
-        self._wire: Wire | None = None
+        self._wire: RecordingSession | None = None
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars, distributions and splits of the completed sessions from `start` (None: all there is)."""
 
-        def read(symbol: Any, wire: Wire) -> FetchOutcome:  # noqa: ANN401 - yfinance has no types
+        def read(symbol: Any, wire: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - yfinance has no types
             # Never an `end`: a finished range would be cached for the life of the process.
             span = {"period": "max"} if start is None else {"start": start.isoformat()}
             frame = symbol.history(
@@ -72,7 +72,7 @@ class Yahoo:
     def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Morningstar's multiples and the sector weights; undated there, so as of the last session."""
 
-        def read(symbol: Any, wire: Wire) -> FetchOutcome:  # noqa: ANN401 - as above
+        def read(symbol: Any, wire: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
             del wire
             session = f"{completed[-1]:%Y-%m-%d}"
             funds = symbol.funds_data
@@ -85,7 +85,7 @@ class Yahoo:
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Net asset value and assets of the session before the quote's; trailing P/E and yield."""
 
-        def read(symbol: Any, wire: Wire) -> FetchOutcome:  # noqa: ANN401 - as above
+        def read(symbol: Any, wire: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
             info = _info(symbol)
             if wrong := find_problem(wire.attempts, ticker):  # it passes over one half that holds nothing
                 return wrong
@@ -94,9 +94,9 @@ class Yahoo:
 
         return self._ask(ticker, read)
 
-    def _ask(self, ticker: str, read: Callable[[Any, Wire], FetchOutcome]) -> FetchOutcome:
+    def _ask(self, ticker: str, read: Callable[[Any, RecordingSession], FetchOutcome]) -> FetchOutcome:
         """Answer of one call, whatever yfinance makes of it."""
-        attempts: Wire | None = None
+        attempts: RecordingSession | None = None
         try:
             import yfinance  # noqa: PLC0415 - late: it costs a second or two
             from yfinance.data import YfData  # noqa: PLC0415 - as above
@@ -109,7 +109,7 @@ class Yahoo:
         except Exception as error:  # noqa: BLE001 - yfinance lets out whatever its parsing met
             return outcome_of_error(error, attempts.attempts if attempts else [], ticker)
 
-    def _connection(self, yfinance: Any) -> Wire:  # noqa: ANN401 - as above
+    def _connection(self, yfinance: Any) -> RecordingSession:  # noqa: ANN401 - as above
         """The session of this provider, made on first use: its cookies serve all calls."""
         if self._wire is None:
             from curl_cffi import requests  # noqa: PLC0415 - what yfinance itself sends through
@@ -121,7 +121,7 @@ class Yahoo:
             yfinance.set_tz_cache_location(str(self._cache))
             # Hidden errors would come back as empty frames.
             yfinance.config.debug.hide_exceptions = False
-            self._wire = Wire(requests.Session(impersonate="chrome"), self._timeout)
+            self._wire = RecordingSession(requests.Session(impersonate="chrome"), self._timeout)
         return self._wire
 
 

@@ -20,7 +20,7 @@ from bot.analytics.freshness import is_frozen, lacking, newest
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.sending import queue_notice
 from bot.rendering import outages as say
-from bot.rendering.outages import Affected, Gap
+from bot.rendering.outages import DataGap, WaitingAlert
 from bot.services.alerts import parts_read
 from storage import alerts as stored
 from storage import outages
@@ -44,7 +44,7 @@ class Reader:
 
     chat_id: int
     thread_id: int | None
-    alert: Affected
+    alert: WaitingAlert
 
 
 class Outages:
@@ -96,7 +96,7 @@ def _readers(pair: Pair, rows: Sequence[StoredAlert], wanted: Mapping[str, str])
             _log.warning("alert %s cannot be read", row.alert_id, exc_info=True)
             continue
         for part in read & set(wanted):
-            alert = Affected(row.number, row.rule)
+            alert = WaitingAlert(row.number, row.rule)
             readers[part].append(Reader(row.chat_id, row.thread_id, alert))
     return readers
 
@@ -112,7 +112,7 @@ def _store(
     now: dt.datetime,
 ) -> int:
     """Note what began and what ended, and queue the messages, in one transaction."""
-    stale: dict[int, list[tuple[Gap, Sequence[Reader]]]] = defaultdict(list)
+    stale: dict[int, list[tuple[DataGap, Sequence[Reader]]]] = defaultdict(list)
     for part, session in begun.items():
         if not outages.begin(db, part, session, now):
             continue
@@ -121,7 +121,7 @@ def _store(
             by_chat[reader.chat_id].append(reader)
         for chat_id in outages.add_chats(db, part, session, by_chat):
             stale[chat_id].append((_gap(market, part, session), by_chat[chat_id]))
-    back: dict[int, list[Gap]] = defaultdict(list)
+    back: dict[int, list[DataGap]] = defaultdict(list)
     for part, session in ended.items():
         if outages.end(db, part, session, now):
             for chat_id in outages.chats_of(db, part, session):
@@ -135,9 +135,9 @@ def _store(
     return len(notices)
 
 
-def _gap(market: Market, part: str, session: str) -> Gap:
+def _gap(market: Market, part: str, session: str) -> DataGap:
     last = newest(market, part)
-    return Gap(
+    return DataGap(
         part,
         dt.date.fromisoformat(session),
         None if last is None else last.date(),
@@ -158,12 +158,12 @@ class _Notice:
 
     chat_id: int
     what: str
-    gaps: Sequence[Gap]
+    gaps: Sequence[DataGap]
     answer: Answer
     threads: set[int | None]
 
 
-def _stale(chat_id: int, affected: Sequence[tuple[Gap, Sequence[Reader]]], market: Market) -> _Notice:
+def _stale(chat_id: int, affected: Sequence[tuple[DataGap, Sequence[Reader]]], market: Market) -> _Notice:
     gaps = [gap for gap, _ in affected]
     readers = [reader for _, group in affected for reader in group]
     alerts = {reader.alert.number: reader.alert for reader in readers}
@@ -172,7 +172,7 @@ def _stale(chat_id: int, affected: Sequence[tuple[Gap, Sequence[Reader]]], marke
     return _Notice(chat_id, STALE, gaps, answer, threads)
 
 
-def _back(db: sqlite_utils.Database, chat_id: int, gaps: Sequence[Gap], market: Market) -> _Notice:
+def _back(db: sqlite_utils.Database, chat_id: int, gaps: Sequence[DataGap], market: Market) -> _Notice:
     threads = {row.thread_id for row in stored.alerts_of(db, chat_id)}
     return _Notice(chat_id, BACK, gaps, say.recovery_notice(gaps, market), threads)
 

@@ -17,7 +17,7 @@ from bot.rendering.standing import (
     armed_phrase,
     ending_phrase,
     ends_soon,
-    figures,
+    figure_lines,
     next_check,
     rearm_phrase,
     state_sentence,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _FIVE_YEARS = dt.timedelta(days=5 * 365 - 10)  # less what holidays may take off
 
 
-def buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
+def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
     """The buttons of one alert in a list. The number opens everything else that can be done with it."""
     first = ((f"#{number}", f"/alert {number}"), ("Why", f"/alert {number} why"))
     if life.has_ended:
@@ -45,7 +45,7 @@ def buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
     return (*first, (switch[0], f"/alert {number} {switch[1]}"), ("Off", f"/alert {number} off"))
 
 
-def card(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
+def card_buttons(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
     """All buttons of one alert. One that has ended can only be viewed and renewed."""
     number, active = alert.number, alert.life is Life.ACTIVE
 
@@ -85,15 +85,15 @@ def new_alert_page(
         title(alert),
         remark,
         bold(SAMPLE) if context.market.is_sample else None,
-        *figures(alert, context),
+        *figure_lines(alert, context),
         waits,
         _begins(alert),
         rearm_phrase(alert, context),
-        often(frequency, alert.rule, context),
+        frequency_line(frequency, alert.rule, context),
         ending_phrase(alert),
         next_check(context) if alert.life is Life.ACTIVE else None,
     )
-    return Answer(html, buttons=(*card(alert), ALL))
+    return Answer(html, buttons=(*card_buttons(alert), ALL))
 
 
 ALL: tuple[Button, ...] = (("All alerts", "/alerts"),)
@@ -117,7 +117,7 @@ def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | No
         bold(remark) if remark else None,
         state_sentence(alert, context.zone),
         waiting_phrase(alert, context),
-        *figures(alert, context),
+        *figure_lines(alert, context),
         rearm_phrase(alert, context) if alive else None,
         ending_phrase(alert),
         next_check(context) if alert.life is Life.ACTIVE else None,
@@ -125,10 +125,10 @@ def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | No
     renew: tuple[tuple[Button, ...], ...] = (
         ((("Renew for a year", f"/alert {alert.number} renew"),),) if soon else ()
     )
-    return Answer(html, buttons=(*card(alert), *renew, ALL))
+    return Answer(html, buttons=(*card_buttons(alert), *renew, ALL))
 
 
-def often(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:
+def frequency_line(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:
     """How often a rule would have fired, and since when there is history of all its conditions."""
     last = latest_starting_condition(rule, context.histories)
     if frequency.since is None or frequency.until is None:

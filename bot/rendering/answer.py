@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bot.analytics.market import Market
-    from bot.analytics.windows import Asked
+    from bot.analytics.windows import AsOf
     from bot.rendering.charts import ChartSpec
 
 Button = tuple[str, str]  # label, and the command line it stands for
@@ -96,7 +96,7 @@ def _prefix(line: str, prefix: str) -> str:
     return REPLY if _BESIDE.fullmatch(line) else prefix
 
 
-def heading(title: str, market: Market, asked: Asked, *, priced: bool = True) -> Html:
+def heading(title: str, market: Market, asked: AsOf, *, priced: bool = True) -> Html:
     """First lines of an answer: what, for which close, how old, and whether it is sample data.
 
     An answer made of prices (`priced`) also says if two sources of them disagree. Raises NoData if no

@@ -11,12 +11,12 @@ import pandas as pd
 from bot.analytics.metrics import sources_of
 from bot.analytics.registry import metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
-from bot.analytics.windows import Asked
+from bot.analytics.windows import AsOf
 from bot.rendering.alerts import times
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Marks, rule_chart
 from bot.rendering.figures import latest_starting_condition
-from bot.rendering.rule_chart import condition_panel, rule_look
+from bot.rendering.rule_chart import condition_panel, rule_chart_style
 from bot.rendering.tables import table
 from bot.rendering.text import bold, code, lines, pre, short_date
 
@@ -39,7 +39,7 @@ def backtest_answer(tested: Backtest, theme: Theme) -> Answer:
     rule, market, years, fires = tested.rule, tested.context.market, tested.years, tested.fires
     metrics = metrics_of(market.pair)
     html = lines(
-        heading("Backtest", market, Asked()),
+        heading("Backtest", market, AsOf()),
         code(str(rule)),
         _span(tested),
         _fired(tested),
@@ -123,7 +123,7 @@ def _chart(tested: Backtest, theme: Theme) -> ChartSpec:
     """Every condition that has a figure in the span, one above the other, the fires marked."""
     begin, histories = pd.Timestamp(tested.begin), tested.context.histories
     drawn = [condition_panel(condition, histories, begin) for condition in tested.rule.conditions]
-    look = rule_look(f"Backtest: {tested.rule}", tested.rule, tested.context.market, theme)
+    look = rule_chart_style(f"Backtest: {tested.rule}", tested.rule, tested.context.market, theme)
     fires = [pd.Timestamp(day) for day in tested.fires.dates]
     marks = Marks(fires, "fired") if fires else None
     return partial(rule_chart, [leg for leg in drawn if leg.series.notna().any()], look, marks)

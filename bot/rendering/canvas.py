@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.units import Unit
     from bot.rendering.lines import Kind, Line
-    from bot.rendering.themes import Look, Theme
+    from bot.rendering.themes import ChartStyle, Theme
 
 WIDTH, HEIGHT, MORE = 6.0, 3.4, 1.3  # inches; MORE for each further panel
 DPI = 200  # 1200 pixels wide: sharp on a phone's doubled pixels
@@ -38,7 +38,7 @@ _LONG = 1_200  # points of a line that needs a finer pen
 
 
 def new_figure(
-    look: Look, ratios: Sequence[float] = (1.0,), note: str = "", more: float = MORE
+    look: ChartStyle, ratios: Sequence[float] = (1.0,), note: str = "", more: float = MORE
 ) -> tuple[Figure, list[Axes]]:
     """An empty figure with title, footer and sample label, and a panel for each of the height ratios."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD, Unit
-from bot.rendering.lines import finite
+from bot.rendering.lines import finite_values
 from bot.rendering.text import short_date
 from bot.text import capital
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bot.rendering.themes import Look
+    from bot.rendering.themes import ChartStyle
 
 _DATES = 5  # marked sessions that are named; a caption holds 1,024 characters
 
 
-def caption(look: Look, sentences: Sequence[str]) -> str:
+def caption(look: ChartStyle, sentences: Sequence[str]) -> str:
     """Title, sentences and source, one below the other."""
     return "\n".join([look.title, *filter(None, sentences), look.source])
 
@@ -44,7 +44,7 @@ def against(ratio: pd.Series, average: pd.Series) -> str:
 
 def metric(series: pd.Series, unit: Unit) -> list[str]:
     """Last value with its session, and the range."""
-    end = finite(series).last_valid_index()
+    end = finite_values(series).last_valid_index()
     return [f"{unit.show(last(series))} on {short_date(end)}.", _range("", series, unit)]
 
 
@@ -70,7 +70,7 @@ def flows(sums: pd.DataFrame) -> list[str]:
 
 def growth(name: str, series: Mapping[str, pd.Series], unit: Unit) -> str:
     """Last value of every series of one panel, with its session if they differ."""
-    known = {title: finite(values).dropna() for title, values in series.items()}
+    known = {title: finite_values(values).dropna() for title, values in series.items()}
     ends = {title: values.index[-1] for title, values in known.items() if len(values)}
     newest = max(ends.values(), default=None)
     phrases = [
@@ -83,7 +83,7 @@ def growth(name: str, series: Mapping[str, pd.Series], unit: Unit) -> str:
 
 def last(series: pd.Series) -> float | None:
     """The last finite value, or None."""
-    known = finite(series).dropna()
+    known = finite_values(series).dropna()
     return float(known.iloc[-1]) if len(known) else None
 
 
@@ -103,7 +103,7 @@ def _span(frame: pd.DataFrame) -> str:
 
 def _range(name: str, series: pd.Series, unit: Unit) -> str:
     """Lowest and highest value with their sessions, "" for fewer than three values."""
-    known = finite(series).dropna()
+    known = finite_values(series).dropna()
     if len(known) < 3:
         return ""
     low, high = (

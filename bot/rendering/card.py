@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.performance import Performance
-    from bot.analytics.windows import Asked
+    from bot.analytics.windows import AsOf
     from bot.pair import Pair
 
 USUAL = (Window("m", 1), Window("m", 6), YTD, Window("y", 1))
@@ -34,7 +34,7 @@ class Card:
 
 
 def cards(
-    market: Market, asked: Asked, windows: Sequence[Window] = (), total: bool | None = None
+    market: Market, asked: AsOf, windows: Sequence[Window] = (), total: bool | None = None
 ) -> list[Card]:
     """A card for each window, or for USUAL. Raises NoData if no session has a close of both funds."""
     require_end(market)
@@ -42,7 +42,7 @@ def cards(
     return [_card(market, asked, window, kinds) for window in dict.fromkeys(windows or USUAL)]
 
 
-def _card(market: Market, asked: Asked, window: Window, kinds: Sequence[bool]) -> Card:
+def _card(market: Market, asked: AsOf, window: Window, kinds: Sequence[bool]) -> Card:
     returns = [(kind, performance(market, window, kind)) for kind in kinds]
     _, first = returns[0]
     if first.base is None:

@@ -32,7 +32,7 @@ from bot.rendering.lines import (
     Panel,
     Sheet,
     Threshold,
-    finite,
+    finite_values,
     fund_lines,
     nothing_to_draw,
     panel_lines,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from bot.rendering.themes import Look
+    from bot.rendering.themes import ChartStyle
 
 __all__ = [
     "Chart",
@@ -76,7 +76,7 @@ class Chart:
 ChartSpec: TypeAlias = Callable[[], Chart]
 
 
-def compare_chart(returns: pd.DataFrame, look: Look, panel: Panel | None = None) -> Chart:
+def compare_chart(returns: pd.DataFrame, look: ChartStyle, panel: Panel | None = None) -> Chart:
     """Returns of the legs since the first session, in percent: sessions x legs, 0 at the base."""
     figure = compare_figure(returns, look, panel)
     sentences = captions.comparison(returns)
@@ -87,7 +87,7 @@ def compare_chart(returns: pd.DataFrame, look: Look, panel: Panel | None = None)
     return Chart(png(figure), captions.caption(look, sentences))
 
 
-def compare_figure(returns: pd.DataFrame, look: Look, panel: Panel | None = None) -> Figure:
+def compare_figure(returns: pd.DataFrame, look: ChartStyle, panel: Panel | None = None) -> Figure:
     """The figure of `compare_chart`."""
     above = fund_lines(returns, look)
     below = panel_lines(panel, returns.index, look.theme)
@@ -103,7 +103,7 @@ def compare_figure(returns: pd.DataFrame, look: Look, panel: Panel | None = None
 def metric_chart(
     series: pd.Series,
     unit: Unit,
-    look: Look,
+    look: ChartStyle,
     *,
     kind: Kind = "line",
     threshold: Threshold | None = None,
@@ -123,7 +123,7 @@ def metric_chart(
 def metric_figure(
     series: pd.Series,
     unit: Unit,
-    look: Look,
+    look: ChartStyle,
     *,
     kind: Kind = "line",
     threshold: Threshold | None = None,
@@ -150,7 +150,7 @@ class ConditionPanel:
     threshold: Threshold
 
 
-def rule_chart(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None = None) -> Chart:
+def rule_chart(parts: Sequence[ConditionPanel], look: ChartStyle, marks: Marks | None = None) -> Chart:
     """Every condition of a rule in a panel of its own, with its threshold and the marks."""
     figure = rule_figure(parts, look, marks)
     sentences = []
@@ -163,9 +163,9 @@ def rule_chart(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None 
     return Chart(png(figure), captions.caption(look, sentences))
 
 
-def rule_figure(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None = None) -> Figure:
+def rule_figure(parts: Sequence[ConditionPanel], look: ChartStyle, marks: Marks | None = None) -> Figure:
     """The figure of `rule_chart`."""
-    shown = [trimmed(finite(leg.series), look) for leg in parts]
+    shown = [trimmed(finite_values(leg.series), look) for leg in parts]
     note = f"○ {marks.name}" if marks else ""
     figure, axes = new_figure(look, ratios=(1.0,) * len(parts), note=note)
     for panel, leg, series in zip(axes, parts, shown, strict=True):
@@ -179,13 +179,13 @@ def rule_figure(parts: Sequence[ConditionPanel], look: Look, marks: Marks | None
     return figure
 
 
-def flows_chart(flows: pd.DataFrame, look: Look) -> Chart:
+def flows_chart(flows: pd.DataFrame, look: ChartStyle) -> Chart:
     """Money into each fund added up over the window: sessions x funds, dollars a session."""
     figure = flows_figure(flows, look)
     return Chart(png(figure), captions.caption(look, captions.flows(flows.cumsum())))
 
 
-def flows_figure(flows: pd.DataFrame, look: Look) -> Figure:
+def flows_figure(flows: pd.DataFrame, look: ChartStyle) -> Figure:
     """The figure of `flows_chart`."""
     lines = fund_lines(flows.cumsum(), look)
     figure, axes = new_figure(look)
@@ -194,14 +194,14 @@ def flows_figure(flows: pd.DataFrame, look: Look) -> Figure:
     return figure
 
 
-def sheets_chart(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Chart:
+def sheets_chart(sheets: Sequence[Sheet], unit: Unit, look: ChartStyle, level: float) -> Chart:
     """Panels of one scale below each other. `level` is the value at which all lines begin."""
     figure = sheets_figure(sheets, unit, look, level)
     sentences = [captions.growth(sheet.title, sheet.series, unit) for sheet in sheets]
     return Chart(png(figure), captions.caption(look, sentences))
 
 
-def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: Look, level: float) -> Figure:
+def sheets_figure(sheets: Sequence[Sheet], unit: Unit, look: ChartStyle, level: float) -> Figure:
     """The figure of `sheets_chart`. A sheet without any value is left out."""
     drawn = [(sheet, lines) for sheet in sheets if (lines := styled_lines(sheet, look.theme))]
     if not drawn:

@@ -11,7 +11,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.windows import Window
 from bot.rendering.text import age_phrase, session_phrase, short_date
-from bot.rendering.themes import Look
+from bot.rendering.themes import ChartStyle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,17 +27,17 @@ FLOW_WINDOW = Window("d", 20)
 _BREAK_SIGMAS, _BREAK_SESSIONS = 2, 5
 
 
-def chart_look(
+def chart_style(
     title: str,
     market: Market,
     theme: Theme,
     label: str | None = None,
     session: pd.Timestamp | None = None,
-) -> Look:
+) -> ChartStyle:
     """Title, source line and sample label of a chart, by default of one of prices."""
     source = label or market.source("prices").label
     dated = session_phrase(require_end(market) if session is None else session)
-    return Look(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
+    return ChartStyle(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
 
 
 def window_title(window: Window) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from bot.analytics import performance, trend
 from bot.analytics.freshness import require_end
 from bot.analytics.units import PERCENT, POINTS
-from bot.analytics.windows import YTD, Asked, Window
+from bot.analytics.windows import YTD, AsOf, Window
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Panel, compare_chart
 from bot.rendering.common import (
     AVERAGE,
-    chart_look,
+    chart_style,
     fact_sources,
     flow_line,
     multiple_line,
@@ -46,7 +46,7 @@ _YEAR = 372  # days: a year that begins before a weekend and ends after one
 
 
 def compare_answer(
-    market: Market, asked: Asked, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
+    market: Market, asked: AsOf, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
 ) -> Answer:
     """Price and total return of both funds (or the one asked for) over WINDOWS and `extra`."""
     require_end(market)
@@ -72,7 +72,7 @@ def compare_answer(
             }
         ),
     )
-    # The window asked for, else a year, else the longest that has a base; without any there is no chart.
+    # The requested window, else a year, else the longest that has a base. Without any there is no chart.
     based_rows = sorted((row for row in rows if row.base is not None), key=lambda row: str(row.base))
     wanted = [*extra, Window("y", 1), *(row.window for row in based_rows)]
     drawable = {row.window for row in based_rows if row.base != row.end}
@@ -129,12 +129,12 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSp
     r: pd.Series = trend.ratio(market)
     kind = "total return" if total else "price"
     both, over = market.pair.fill("{small} and {large}"), market.pair.fill("{small} ÷ {large}")
-    look = chart_look(f"{both}, {kind} since {short_date(grown.index[0])}", market, theme)
+    look = chart_style(f"{both}, {kind} since {short_date(grown.index[0])}", market, theme)
     panel = Panel(r, r.rolling(AVERAGE).mean(), f"{over} with its {AVERAGE}-day average")
     return partial(compare_chart, grown, look, panel)
 
 
-def _buttons(asked: Asked) -> tuple[tuple[tuple[str, str], ...], ...]:
+def _buttons(asked: AsOf) -> tuple[tuple[tuple[str, str], ...], ...]:
     tail = asked.suffix
     return (
         (("3 years", f"/compare 3y{tail}"), ("Trend", f"/trend{tail}"), ("Flows", f"/flows{tail}")),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.state import ConditionValue
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
-from bot.rendering.alerts import buttons
+from bot.rendering.alerts import list_buttons
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.figures import distance
 from bot.rendering.standing import state_sentence
@@ -43,7 +43,7 @@ def correction_notice(
         state_sentence(alert),
         f"Source: {source}.",
     )
-    return Answer(html, buttons=(buttons(alert.number, alert.life),))
+    return Answer(html, buttons=(list_buttons(alert.number, alert.life),))
 
 
 def correction_line(number: int, rule: Rule, event: Event, revision: Revision, source: str) -> Html:

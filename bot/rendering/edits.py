@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.rule import CROSSES, Rule
 from bot.analytics.sessions import EXCHANGE
 from bot.rendering.answer import SAMPLE, Answer, Button
-from bot.rendering.standing import figures, state_sentence, title
+from bot.rendering.standing import figure_lines, state_sentence, title
 from bot.rendering.text import Html, bold, code, lines
 from bot.rendering.thresholds import neighbouring_targets
 
@@ -31,7 +31,7 @@ def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
     html = lines(
         title(alert),
         bold(SAMPLE) if context.market.is_sample else None,
-        *figures(alert, context),
+        *figure_lines(alert, context),
         "",
         "Choose a change, or copy the line and send it changed:",
         code(f"/alert {number} edit {rule}"),

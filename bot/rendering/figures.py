@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.units import Unit
 
-# Distances of these are told in percent of the target: a hundredth of a ratio says nothing.
+# Distances of these are in percent of the target, because a hundredth of a ratio means little.
 _RELATIVE = {LEVEL.name, MULTIPLE.name}
 
 

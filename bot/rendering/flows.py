@@ -12,11 +12,11 @@ from bot.analytics.freshness import require_end
 from bot.analytics.metrics import metric_value
 from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
-from bot.analytics.windows import YTD, Asked, Window
+from bot.analytics.windows import YTD, AsOf, Window
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import flows_chart
 from bot.rendering.common import (
-    chart_look,
+    chart_style,
     fact_sources,
     left_out_notes,
     no_flow_reason,
@@ -40,7 +40,7 @@ BY_ASSETS = Window("d", 20)
 _SHOWN_FLAGS = 4
 
 
-def flows_answer(market: Market, asked: Asked, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
+def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
     """Flow in dollars, in percent of assets and in units for both funds over WINDOWS and `extra`."""
     require_end(market)
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
@@ -162,5 +162,5 @@ def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
             columns[ticker].iloc[0] = 0.0
     since = f" since {short_date(min(column.index[0] for column in columns.values()))}" if columns else ""
     last = max((column.index[-1] for column in columns.values()), default=None)
-    look = chart_look(f"Money into the funds{since}", market, theme, fact_sources(market), last)
+    look = chart_style(f"Money into the funds{since}", market, theme, fact_sources(market), last)
     return partial(flows_chart, pd.DataFrame(columns), look)

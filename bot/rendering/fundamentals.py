@@ -13,7 +13,7 @@ from bot.analytics.registry import METRICS
 from bot.analytics.units import INDEX, NOT_AVAILABLE
 from bot.rendering.answer import Answer, Button, heading, sources
 from bot.rendering.charts import Sheet, sheets_chart
-from bot.rendering.common import chart_look, window_title
+from bot.rendering.common import chart_style, window_title
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.market import Market
-    from bot.analytics.windows import Asked, Window
+    from bot.analytics.windows import AsOf, Window
     from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
@@ -39,7 +39,7 @@ class _Line:
     name: str
     last: pd.Timestamp | None
     now: float | None
-    index: pd.Series  # from the base on, 100 there; empty without a base
+    index: pd.Series  # from the base on, where it is 100; empty without a base
 
     @property
     def first(self) -> pd.Timestamp | None:
@@ -52,7 +52,7 @@ class _Line:
         return float(self.index.iloc[-1]) if len(self.index) > 1 else None
 
 
-def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Window) -> Answer:
+def fundamentals_answer(market: Market, asked: AsOf, theme: Theme, window: Window) -> Answer:
     """Implied earnings, cash flow, book and sales per share of both funds, margin and return on equity."""
     require_end(market)
     chosen = convention_for(market)
@@ -86,7 +86,7 @@ def fundamentals_answer(market: Market, asked: Asked, theme: Theme, window: Wind
     return Answer(html, draw, "fundamentals", buttons)
 
 
-def _others(asked: Asked) -> tuple[Button, ...]:
+def _others(asked: AsOf) -> tuple[Button, ...]:
     return (("Multiples", f"/multiples{asked.suffix}"), ("What moved it", f"/why ytd{asked.suffix}"))
 
 
@@ -139,7 +139,7 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, the
     sheets = [_sheet(ticker, rows) for ticker, rows in funds.items()]
     last = max(line.index.index[-1] for rows in funds.values() for line in rows if len(line.index))
     labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
-    look = chart_look(title, market, theme, ", ".join(labels), last)
+    look = chart_style(title, market, theme, ", ".join(labels), last)
     return partial(sheets_chart, sheets, INDEX, look, BASE)
 
 

@@ -13,10 +13,10 @@ from bot.alerts.rule import CROSSES
 from bot.analytics.metrics import metric_value
 from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.units import MINUS
-from bot.rendering.alerts import often, suggestions
+from bot.rendering.alerts import frequency_line, suggestions
 from bot.rendering.answer import SAMPLE, Answer, Button, in_rows
 from bot.rendering.common import subject_title
-from bot.rendering.standing import figures, rearm_phrase
+from bot.rendering.standing import figure_lines, rearm_phrase
 from bot.rendering.tables import table
 from bot.rendering.text import Html, bold, code, lines, pre, short_date
 from bot.rendering.thresholds import suggested_targets
@@ -175,9 +175,9 @@ def confirmation(
         code(str(rule)),
         context.market.pair.fill(preset.meaning) if preset else None,
         bold(SAMPLE) if context.market.is_sample else None,
-        *figures(alert, context),
+        *figure_lines(alert, context),
         rearm_phrase(alert, context),
-        often(frequency, rule, context),
+        frequency_line(frequency, rule, context),
     )
     line = preset.name.lower() if preset else str(rule).replace(f" {CROSSES} ", " cross ")
     more: tuple[tuple[Button, ...], ...] = () if preset else _more(alert, line)

@@ -133,7 +133,7 @@ def findings(
         for note in notes:
             yield False, f"sources of {part.removeprefix('facts:')}", note.rstrip(".")
     for line in flag_lines(market):
-        if not line.startswith("SOURCE_SWITCH"):  # told as a note above
+        if not line.startswith("SOURCE_SWITCH"):  # already a note above
             yield line.endswith(": none."), "share counts", line.rstrip(".")
     lines = restated(replaced)
     for line in lines[1:] or lines:

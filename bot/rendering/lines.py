@@ -14,7 +14,7 @@ from bot.rendering.scales import days
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bot.rendering.themes import Look, Theme
+    from bot.rendering.themes import ChartStyle, Theme
 
 Kind = Literal["line", "bar", "cumulative"]
 
@@ -73,7 +73,7 @@ class Line:
     @property
     def y(self) -> np.ndarray:
         """The values with a gap (NaN) for whatever is not finite."""
-        numbers: np.ndarray = finite(self.series).to_numpy(dtype="float64")
+        numbers: np.ndarray = finite_values(self.series).to_numpy(dtype="float64")
         return numbers
 
     @property
@@ -90,7 +90,7 @@ class Sheet:
     series: Mapping[str, pd.Series]
 
 
-def finite(series: pd.Series) -> pd.Series:
+def finite_values(series: pd.Series) -> pd.Series:
     """The series as floats with NaN for whatever is not finite."""
     numbers = series.astype("float64")
     return numbers.where(np.isfinite(numbers))
@@ -98,10 +98,10 @@ def finite(series: pd.Series) -> pd.Series:
 
 def summed(series: pd.Series, kind: Kind) -> pd.Series:
     """The series, or its running sum for `cumulative`."""
-    return finite(series).cumsum() if kind == "cumulative" else finite(series)
+    return finite_values(series).cumsum() if kind == "cumulative" else finite_values(series)
 
 
-def fund_lines(frame: pd.DataFrame, look: Look) -> list[Line]:
+def fund_lines(frame: pd.DataFrame, look: ChartStyle) -> list[Line]:
     """A line per column that has a value. The first column has the first colour in every chart.
 
     Raises NoData if no column has any.
@@ -127,7 +127,7 @@ def styled_lines(sheet: Sheet, theme: Theme) -> list[Line]:
     return [line for line in lines if line.drawable]
 
 
-def trimmed(series: pd.Series, look: Look) -> pd.Series:
+def trimmed(series: pd.Series, look: ChartStyle) -> pd.Series:
     """The series from its first to its last value. Raises NoData if it has none."""
     first, last = series.first_valid_index(), series.last_valid_index()
     if first is None:
@@ -135,7 +135,7 @@ def trimmed(series: pd.Series, look: Look) -> pd.Series:
     return series.loc[first:last]
 
 
-def nothing_to_draw(look: Look) -> NoData:
+def nothing_to_draw(look: ChartStyle) -> NoData:
     """The error for a chart without a single value."""
     return NoData(f"There is nothing to draw for “{look.title}”: no figure is stored for this window.")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analytics.market import NOTHING
-from bot.analytics.windows import Asked
-from bot.rendering.alerts import buttons, suggestions
+from bot.analytics.windows import AsOf
+from bot.rendering.alerts import list_buttons, suggestions
 from bot.rendering.answer import Answer, Button, heading
 from bot.rendering.figures import sources_behind
 from bot.rendering.standing import (
@@ -47,7 +47,7 @@ def alert_list(standings: list[AlertView], context: EvaluationContext, shown: in
         *(entry for _, entry in page),
         _sources([alert for alert, _ in page], context.market),
     )
-    rows = tuple(buttons(alert.number, alert.life) for alert, _ in page)
+    rows = tuple(list_buttons(alert.number, alert.life) for alert, _ in page)
     return Answer(html, buttons=(*rows, *_turns(pages, at)))
 
 
@@ -97,7 +97,7 @@ def _heading(name: str, market: Market) -> Html:
     """Heading of the list. Alerts can be listed before any data is stored."""
     if market.end is None:
         return bold(name) + " · no data yet"
-    return heading(name, market, Asked())
+    return heading(name, market, AsOf())
 
 
 def _sources(standings: list[AlertView], market: Market) -> str:

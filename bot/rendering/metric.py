@@ -13,13 +13,13 @@ from bot.analytics.metrics import Arguments, Metric, metric_value, sources_of
 from bot.errors import NoData
 from bot.rendering.answer import Answer, Button, heading, sources
 from bot.rendering.charts import metric_chart
-from bot.rendering.common import chart_look, subject_title, window_title
+from bot.rendering.common import chart_style, subject_title, window_title
 from bot.rendering.figures import age, percentile_phrase
 from bot.rendering.text import Html, bold, code, lines, session_phrase
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.analytics.windows import Asked, Window
+    from bot.analytics.windows import AsOf, Window
     from bot.rendering.charts import ChartSpec
     from bot.rendering.themes import Theme
 
@@ -29,7 +29,7 @@ _SPANS = (("6 months", "6m"), ("1 year", "1y"), ("5 years", "5y"))
 
 def metric_answer(
     market: Market,
-    asked: Asked,
+    asked: AsOf,
     theme: Theme,
     metric: Metric,
     arguments: Arguments,
@@ -59,7 +59,7 @@ def metric_answer(
     return Answer(html, draw, metric.name, _buttons(metric, arguments, asked))
 
 
-def _buttons(metric: Metric, arguments: Arguments, asked: Asked) -> tuple[tuple[Button, ...], ...]:
+def _buttons(metric: Metric, arguments: Arguments, asked: AsOf) -> tuple[tuple[Button, ...], ...]:
     """Buttons for other spans, for an alert on the metric, and for other metrics."""
     subject, tail = subject_of(metric.name, arguments.items()), asked.suffix
     spans = tuple((label, f"/chart {subject} {span}{tail}") for label, span in _SPANS)
@@ -69,7 +69,7 @@ def _buttons(metric: Metric, arguments: Arguments, asked: Asked) -> tuple[tuple[
 def _chart(market: Market, metric: Metric, arguments: Arguments, span: Window, theme: Theme) -> ChartSpec:
     history: pd.Series = metric.history(market, arguments)
     position = int(span.bases(pd.DatetimeIndex(history.index))[-1])
-    look = chart_look(
+    look = chart_style(
         subject_title(metric, arguments),
         market,
         theme,

@@ -17,11 +17,11 @@ from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.analytics.windows import Asked, Window
+    from bot.analytics.windows import AsOf, Window
     from bot.rendering.text import Html
 
 
-def attribution_answer(market: Market, asked: Asked, window: Window) -> Answer:
+def attribution_answer(market: Market, asked: AsOf, window: Window) -> Answer:
     """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
     require_end(market)
     chosen = convention_for(market)

@@ -16,7 +16,7 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.data.names import source_label
 from bot.rendering.answer import Answer, heading
 from bot.rendering.charts import metric_chart
-from bot.rendering.common import chart_look, convention
+from bot.rendering.common import chart_style, convention
 from bot.rendering.tables import table
 from bot.rendering.text import age_phrase, bold, lines, pre, short_date
 from bot.text import capital
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.valuation import Figure
-    from bot.analytics.windows import Asked
+    from bot.analytics.windows import AsOf
     from bot.rendering.charts import ChartSpec
     from bot.rendering.text import Html
     from bot.rendering.themes import Theme
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 
 
-def multiples_answer(market: Market, asked: Asked, theme: Theme) -> Answer:
+def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
     """Every stored multiple by convention, premium of the small fund, place in the stored history."""
     require_end(market)
     figures = valuation.figures(market)
@@ -187,7 +187,7 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
 def _chart(market: Market, chosen: str, theme: Theme) -> ChartSpec:
     series = valuation.premium(market, "pe", chosen)
     small, large = market.pair.tickers
-    look = chart_look(
+    look = chart_style(
         f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}",
         market,
         theme,
@@ -197,7 +197,7 @@ def _chart(market: Market, chosen: str, theme: Theme) -> ChartSpec:
     return partial(metric_chart, series, METRICS["pe_premium"].unit, look)
 
 
-def _buttons(asked: Asked) -> tuple[tuple[tuple[str, str], ...], ...]:
+def _buttons(asked: AsOf) -> tuple[tuple[tuple[str, str], ...], ...]:
     tail = asked.suffix
     return (
         (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}"), ("What moved it", f"/why ytd{tail}")),

@@ -20,7 +20,7 @@ _BUTTONS = ((("Status", "/status"), ("Alerts", "/alerts")),)
 
 
 @dataclass(frozen=True)
-class Gap:
+class DataGap:
     """A part that lacks figures from a session on, or did and has them again up to its newest one."""
 
     part: str
@@ -31,20 +31,20 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Affected:
+class WaitingAlert:
     """An alert that reads a part: its number and rule."""
 
     number: int
     rule: str
 
 
-def name_of(part: str) -> str:
+def part_name(part: str) -> str:
     """A part of the Market in words: "prices", "share counts of IWM", "multiples"."""
     kind, _, ticker = part.partition(":")
     return f"share counts of {ticker}" if kind == "facts" else kind
 
 
-def outage_notice(gaps: Sequence[Gap], affected: Sequence[Affected], market: Market) -> Answer:
+def outage_notice(gaps: Sequence[DataGap], affected: Sequence[WaitingAlert], market: Market) -> Answer:
     """The notice that figures stopped coming: which, since when, and the alerts that wait for them."""
     html = lines(
         bold(f"Data stale: {_names(gaps)}"),
@@ -61,11 +61,11 @@ def waiting_note(parts: Sequence[str], market: Market) -> str | None:
     if not parts:
         return None
     known = {part: newest(market, part) for part in parts}
-    ends = [f"{name_of(part)} to {short_date(last)}" for part, last in known.items() if last is not None]
+    ends = [f"{part_name(part)} to {short_date(last)}" for part, last in known.items() if last is not None]
     return f"Data stale: {', '.join(ends)}. It waits; one message comes when they are back."
 
 
-def recovery_notice(gaps: Sequence[Gap], market: Market) -> Answer:
+def recovery_notice(gaps: Sequence[DataGap], market: Market) -> Answer:
     """The notice that figures are back: which, up to when, and what is still missing between."""
     html = lines(
         bold(f"Data back: {_names(gaps)}"),
@@ -77,11 +77,11 @@ def recovery_notice(gaps: Sequence[Gap], market: Market) -> Answer:
     return Answer(html, buttons=_BUTTONS)
 
 
-def _names(gaps: Sequence[Gap]) -> str:
-    return ", ".join(name_of(gap.part) for gap in gaps)
+def _names(gaps: Sequence[DataGap]) -> str:
+    return ", ".join(part_name(gap.part) for gap in gaps)
 
 
-def _since(gap: Gap, market: Market) -> str:
+def _since(gap: DataGap, market: Market) -> str:
     if gap.frozen and gap.newest is not None:
         return (
             f"The count has not moved since {date_phrase(gap.newest)}. Source: {_source(gap.part, market)}."
@@ -90,7 +90,7 @@ def _since(gap: Gap, market: Market) -> str:
     return f"{last}; {date_phrase(gap.since)} is missing. Source: {_source(gap.part, market)}."
 
 
-def _reaches(gap: Gap, market: Market) -> str:
+def _reaches(gap: DataGap, market: Market) -> str:
     last = date_phrase(gap.newest) if gap.newest is not None else "an unknown session"
     began = f"after {date_phrase(gap.since)} was missing"
     return f"They are there up to {last}, {began}. Source: {_source(gap.part, market)}."
@@ -100,7 +100,7 @@ def _source(part: str, market: Market) -> str:
     return f"{market.source(part).label}{f' ({SAMPLE})' if market.is_sample else ''}"
 
 
-def _listed(affected: Sequence[Affected]) -> list[Html | str]:
+def _listed(affected: Sequence[WaitingAlert]) -> list[Html | str]:
     shown: list[Html | str] = [
         Html("").join((f"#{alert.number} ", code(alert.rule))) for alert in affected[:_SHOWN]
     ]

@@ -12,7 +12,7 @@ import pandas as pd
 from bot.alerts.view import Life
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE
-from bot.rendering.alerts import card, rearmed
+from bot.rendering.alerts import card_buttons, rearmed
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.figures import distance, percentile_phrase, source_line
 from bot.rendering.standing import next_check
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FIRES_SINCE_DAYS = 90
 DIGEST_LINES = 20
-# Why several events are told in one message.
+# Why several events are sent in one message.
 AWAY, QUIET, SNOOZED = "away", "quiet", "snoozed"
 _WHILE = {QUIET: "held back by quiet hours", SNOOZED: "while alerts were snoozed"}
 
@@ -66,7 +66,7 @@ def fired_message(
         None if event.done else next_check(context),
         source_line(rule, market, late),
     )
-    return Answer(html, buttons=card(replace(alert, life=Life.DONE) if event.done else alert))
+    return Answer(html, buttons=card_buttons(replace(alert, life=Life.DONE) if event.done else alert))
 
 
 def _late(late: int, became: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.registry import METRICS, metrics_of
 from bot.analytics.valuation import CONVENTIONS
-from bot.analytics.windows import EXAMPLES, Asked
+from bot.analytics.windows import EXAMPLES, AsOf
 from bot.errors import BadInput
 from bot.rendering.answer import Answer, in_rows
 from bot.rendering.common import DISCLAIMER
@@ -71,7 +71,7 @@ def help_page(topic: str, entries: Sequence[Entry], pair: Pair) -> Answer:
     if word in METRICS:
         return _metric(metrics_of(pair)[word])
     if word in {"metrics", "metric"}:
-        return metric_list(Asked(), pair)
+        return metric_list(AsOf(), pair)
     hint = did_you_mean(word, [*by_name, *METRICS])
     raise BadInput(f"There is no help on “{topic.strip()}”. {hint}".strip(), "/help alert")
 
@@ -149,7 +149,7 @@ def _kind(parameter: Parameter) -> str:
     return f"a convention, {', '.join(names)} or {last}{default}"
 
 
-def metric_list(asked: Asked, pair: Pair) -> Answer:
+def metric_list(asked: AsOf, pair: Pair) -> Answer:
     """All metrics, one line each, and a button for each chart."""
     entries = [
         lines(Html("").join((code(m.name), f" {m.title}{f' ({m.unit.symbol})' if m.unit.symbol else ''}")))

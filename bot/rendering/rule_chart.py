@@ -14,9 +14,9 @@ from bot.errors import NoData
 from bot.rendering.answer import SAMPLE, Answer
 from bot.rendering.charts import ConditionPanel, Marks, Threshold, rule_chart
 from bot.rendering.figures import sources_behind
-from bot.rendering.standing import figures, title
+from bot.rendering.standing import figure_lines, title
 from bot.rendering.text import bold, lines, session_phrase
-from bot.rendering.themes import Look
+from bot.rendering.themes import ChartStyle
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -49,21 +49,21 @@ def rule_chart_answer(
     html = lines(
         title(alert),
         bold(SAMPLE) if market.is_sample else None,
-        *figures(alert, context),
+        *figure_lines(alert, context),
         f"Not drawn, no figure in the last year: {'; '.join(lacking)}." if lacking else None,
     )
-    look = rule_look(f"Alert #{alert.number}: {rule}", rule, market, theme)
+    look = rule_chart_style(f"Alert #{alert.number}: {rule}", rule, market, theme)
     marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
     return Answer(
         html, partial(rule_chart, legs, look, marks), "alert", ((("Back", f"/alert {alert.number}"),),)
     )
 
 
-def rule_look(name: str, rule: Rule, market: Market, theme: Theme) -> Look:
+def rule_chart_style(name: str, rule: Rule, market: Market, theme: Theme) -> ChartStyle:
     """Title and footer of a picture of a rule, with the sources of all its conditions."""
     labels = ", ".join(sources_behind(rule.conditions, market))
     footer = f"Source: {labels} · {session_phrase(require_end(market))}"
-    return Look(name, footer, theme, sample=market.is_sample)
+    return ChartStyle(name, footer, theme, sample=market.is_sample)
 
 
 def condition_panel(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.market import Market
-    from bot.analytics.windows import Asked
+    from bot.analytics.windows import AsOf
     from bot.rendering.text import Html
 
 _LONGEST = 13  # characters of a name: what 34 columns leave beside the figures
@@ -40,7 +40,7 @@ _SHORTENED = {
 }
 
 
-def sectors_answer(market: Market, asked: Asked) -> Answer:
+def sectors_answer(market: Market, asked: AsOf) -> Answer:
     """Sector weights, imported industry groups and home revenue, each with its date and source."""
     require_end(market)
     shown = [entry for level in (SECTOR, GROUP) for entry in weights(market, level)]

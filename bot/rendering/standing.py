@@ -37,7 +37,7 @@ def title(alert: AlertView) -> Html:
     return Html(" ").join((bold(f"Alert #{alert.number}"), code(str(alert.rule))))
 
 
-def figures(alert: AlertView, context: EvaluationContext) -> list[str]:
+def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
     """Value, distance and percentile of every condition, then their close, source and age."""
     conditions, market = alert.rule.conditions, context.market
     known = [session for condition in conditions if (session := _last(condition, context)) is not None]

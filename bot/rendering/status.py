@@ -41,7 +41,7 @@ class StatusReport:
     """What /status shows beside the Market."""
 
     now: dt.datetime
-    zone: ZoneInfo  # of the times that are told
+    zone: ZoneInfo  # of the displayed times
     sources: Sequence[Health]
     restated: Sequence[Restatement]
     queue: Mapping[str, int]

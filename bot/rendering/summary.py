@@ -15,7 +15,7 @@ from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
 from bot.analytics.sessions import EXCHANGE
 from bot.analytics.units import PERCENT, POINTS
-from bot.analytics.windows import MTD, YTD, Asked, Window
+from bot.analytics.windows import MTD, YTD, AsOf, Window
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.common import AVERAGE, channel_line, flow_line, multiple_line, ratio_line
 from bot.rendering.standing import summary_distance
@@ -49,7 +49,7 @@ def summary_answer(
     market = context.market
     require_end(market)
     html = lines(
-        heading("Daily summary", market, Asked()),
+        heading("Daily summary", market, AsOf()),
         "Late: it could not be sent when it was due." if late else None,
         *_changed(market, total),
         *(bold(f"Alert #{s.number} fired.") for s in standings if _fired_last(s, market)),

@@ -14,7 +14,7 @@ class Theme:
     ink: str
     muted: str
     grid: str
-    # Blue, orange, ink and stone: told apart with every kind of colour blindness. Two are the first.
+    # Blue, orange, ink and stone are distinct with every kind of colour blindness. Two lines use the first.
     lines: tuple[str, str, str, str]
 
 
@@ -26,7 +26,7 @@ THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
 @dataclass(frozen=True)
-class Look:
+class ChartStyle:
     """Title, source and date, theme and sample label of one chart."""
 
     title: str

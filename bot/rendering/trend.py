@@ -11,10 +11,10 @@ from bot.analytics.freshness import require_end
 from bot.analytics.metrics import Arguments, metric_value
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import Asked, Window
+from bot.analytics.windows import AsOf, Window
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Threshold, metric_chart
-from bot.rendering.common import AVERAGE, channel_line, chart_look, ratio_line
+from bot.rendering.common import AVERAGE, channel_line, chart_style, ratio_line
 from bot.rendering.tables import table
 from bot.rendering.text import bold, lines, pre
 
@@ -41,7 +41,7 @@ _LINES: tuple[tuple[str, str, Arguments], ...] = (
 _GAPS = (Window("m", 3), Window("y", 1))
 
 
-def trend_answer(market: Market, asked: Asked, theme: Theme, window: Window | None = None) -> Answer:
+def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | None = None) -> Answer:
     """Every trend metric with its value, and what they say together."""
     require_end(market)
     rows = []
@@ -93,7 +93,7 @@ def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
     position = int(window.bases(r.index)[-1])
     shown = r.iloc[max(position, 0) :]
     average = r.rolling(AVERAGE).mean()
-    look = chart_look(f"{market.pair} and its 200-day average", market, theme)
+    look = chart_style(f"{market.pair} and its 200-day average", market, theme)
     return partial(
         metric_chart, shown, units.LEVEL, look, threshold=Threshold(average, f"{AVERAGE}-day average")
     )

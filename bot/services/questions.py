@@ -17,7 +17,7 @@ from bot.analytics import trend
 from bot.analytics.dates import date_phrase
 from bot.analytics.freshness import require_end
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import EXAMPLES, Asked, Window, parse_date, parse_window
+from bot.analytics.windows import EXAMPLES, AsOf, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError, NoData
 from bot.services.alerts import parse_alert_rule
 from bot.services.base import context_of
@@ -71,7 +71,7 @@ class MarketQuestion:
     windows: tuple[Window, ...] = ()
     total: bool | None = None
     stated: bool = False
-    asked: Asked = field(default_factory=Asked)
+    asked: AsOf = field(default_factory=AsOf)
     rest: tuple[str, ...] = ()
 
     def returns(self, preferred: bool | None) -> bool | None:

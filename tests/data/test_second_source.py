@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.analytics.windows import Asked
+from bot.analytics.windows import AsOf
 from bot.data.daily_csv import DailyCsv
 from bot.data.load import build_market, read_rows
 from bot.data.refresh import refresh
@@ -129,7 +129,7 @@ async def test_closes_that_disagree_are_never_mixed_in(world: World) -> None:
     assert market.end == pd.Timestamp("2020-12-11")
     assert market.source("prices").label == "Yahoo"
     assert (await world.row("daily-csv")).last_session == MONDAY.date()
-    asked = compare_answer(market, Asked(), LIGHT)
+    asked = compare_answer(market, AsOf(), LIGHT)
     assert strip_html(asked.html).splitlines()[2] == (
         "Prices of Yahoo and daily CSV differ by up to 2.00% on 29 sessions, last 11 Dec 2020; "
         "Yahoo is used: /status"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.view import Life, RecordedFire
 from bot.local.entities import parse_html
-from bot.rendering.alerts import alert_page, buttons, card, new_alert_page
+from bot.rendering.alerts import alert_page, card_buttons, list_buttons, new_alert_page
 from bot.rendering.listing import alert_list
 from bot.rendering.standing import rearm_phrase, state_sentence, summary_distance
 from bot.rendering.summary import summary_answer
@@ -245,7 +245,7 @@ def test_an_alert_that_is_paused_has_no_next_check() -> None:
     ],
 )
 def test_the_buttons_of_an_alert_are_what_it_can_do(life: str, labels: list[str]) -> None:
-    row = buttons(3, Life(life))
+    row = list_buttons(3, Life(life))
     assert [label for label, _ in row] == labels
     assert all(line.startswith("/alert 3") for _, line in row)
 
@@ -280,7 +280,7 @@ def test_the_buttons_of_an_alert_are_what_it_can_do(life: str, labels: list[str]
 def test_the_card_holds_every_deed_and_no_other(
     rule: str, changed: dict[str, Any], labels: list[list[str]]
 ) -> None:
-    rows = card(replace(standing(rule, context(market(LONG))), **changed))
+    rows = card_buttons(replace(standing(rule, context(market(LONG))), **changed))
     assert [[label for label, _ in row] for row in rows] == labels
 
 

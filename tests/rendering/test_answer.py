@@ -7,7 +7,7 @@ import pytest
 
 from bot.analytics.freshness import require_end
 from bot.analytics.market import Dispute, Market
-from bot.analytics.windows import Asked
+from bot.analytics.windows import AsOf
 from bot.errors import NoData
 from bot.rendering.answer import MOST_DATA, button_rows, heading, sources
 from tests.rendering.pages import empty, market, said
@@ -19,18 +19,18 @@ NOTHING = (
 )
 
 
-def asked(**words: str) -> Asked:
-    return Asked(**{word: pd.Timestamp(text) for word, text in words.items()})
+def asked(**words: str) -> AsOf:
+    return AsOf(**{word: pd.Timestamp(text) for word, text in words.items()})
 
 
 def test_a_current_answer_names_the_close_and_nothing_else() -> None:
-    assert said(heading("Trend", market([50.0] * 5), Asked())) == ["Trend · close of Wed 8 Jan 2020"]
+    assert said(heading("Trend", market([50.0] * 5), AsOf())) == ["Trend · close of Wed 8 Jan 2020"]
 
 
 @pytest.mark.parametrize(("behind", "age"), [(1, "1 session old"), (3, "3 sessions old")])
 def test_stale_data_say_so_in_the_second_line(behind: int, age: str) -> None:
     last = {1: "Thu 9 Jan 2020", 3: "Mon 13 Jan 2020"}[behind]
-    assert said(heading("Trend", market([50.0] * 5, behind=behind), Asked())) == [
+    assert said(heading("Trend", market([50.0] * 5, behind=behind), AsOf())) == [
         "Trend · close of Wed 8 Jan 2020",
         f"Stale: {age}; the last completed session is {last}.",
     ]
@@ -71,32 +71,31 @@ def disputed(**apart: dict[str, float]) -> Market:
 
 def test_what_sources_did_not_agree_on_long_ago_is_left_to_status() -> None:
     of = disputed(IWM={"2019-01-08": 0.3}, SPY={"2018-06-29": 0.3})
-    assert said(heading("Trend", of, Asked())) == ["Trend · close of Wed 8 Jan 2020"]
+    assert said(heading("Trend", of, AsOf())) == ["Trend · close of Wed 8 Jan 2020"]
     of = disputed(IWM={"2019-01-08": 0.3, "2019-01-09": -0.002})
-    assert "differ by up to 0.20% on 1 session, last 9 Jan 2019" in said(heading("Trend", of, Asked()))[1]
+    assert "differ by up to 0.20% on 1 session, last 9 Jan 2019" in said(heading("Trend", of, AsOf()))[1]
 
 
 def test_sources_of_prices_that_disagree_are_told_in_the_head() -> None:
     of = disputed(IWM={"2020-01-03": 0.002, "2020-01-06": -0.0125}, SPY={"2020-01-06": 0.005})
-    assert said(heading("Trend", of, Asked())) == [
+    assert said(heading("Trend", of, AsOf())) == [
         "Trend · close of Wed 8 Jan 2020",
         DISPUTED,
     ]
     assert (
-        "on 1 session, last 3 Jan 2020;"
-        in said(heading("Trend", disputed(IWM={"2020-01-03": 1}), Asked()))[1]
+        "on 1 session, last 3 Jan 2020;" in said(heading("Trend", disputed(IWM={"2020-01-03": 1}), AsOf()))[1]
     )
-    assert len(said(heading("Flows", of, Asked(), priced=False))) == 1
+    assert len(said(heading("Flows", of, AsOf(), priced=False))) == 1
 
 
 def test_a_disagreement_after_the_day_that_is_asked_for_is_none() -> None:
     of = disputed(IWM={"2020-01-03": 0.002, "2020-01-07": 0.5})
-    assert "up to 0.20% on 1 session" in said(heading("Trend", of.at(pd.Timestamp("2020-01-06")), Asked()))[1]
-    assert len(said(heading("Trend", of.at(pd.Timestamp("2020-01-02")), Asked()))) == 1
+    assert "up to 0.20% on 1 session" in said(heading("Trend", of.at(pd.Timestamp("2020-01-06")), AsOf()))[1]
+    assert len(said(heading("Trend", of.at(pd.Timestamp("2020-01-02")), AsOf()))) == 1
 
 
 def test_sample_data_is_labelled() -> None:
-    lines = said(heading("Trend", sample_market(), Asked()))
+    lines = said(heading("Trend", sample_market(), AsOf()))
     assert lines[1:] == ["Sample data: simulated between published points, not the market."]
 
 
@@ -142,7 +141,7 @@ def test_each_part_has_its_source(parts: dict[str, str], line: str) -> None:
 
 
 def test_the_moment_asked_for_goes_with_the_buttons() -> None:
-    assert Asked().suffix == ""
+    assert AsOf().suffix == ""
     moment = asked(asof="2020-12-13", known="2021-01-05")
     assert moment.suffix == " asof 2020-12-13 known 2021-01-05"
 

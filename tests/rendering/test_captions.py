@@ -5,7 +5,7 @@ import pandas as pd
 
 from bot.analytics.units import LEVEL, PERCENT
 from bot.rendering import captions
-from bot.rendering.themes import Look
+from bot.rendering.themes import ChartStyle
 
 SESSIONS = pd.DatetimeIndex(["2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11"])
 
@@ -15,7 +15,7 @@ def series(*values: float) -> pd.Series:
 
 
 def test_caption_has_title_and_source_and_no_empty_line() -> None:
-    look = Look("A title", "Source: Yahoo", sample=True)
+    look = ChartStyle("A title", "Source: Yahoo", sample=True)
 
     assert captions.caption(look, ["One.", "", "Two."]) == "A title\nOne.\nTwo.\nSample data · Source: Yahoo"
 

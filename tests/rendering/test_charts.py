@@ -28,7 +28,7 @@ from bot.rendering.charts import (
     sheets_chart,
     sheets_figure,
 )
-from bot.rendering.themes import DARK, LIGHT, Look, Theme
+from bot.rendering.themes import DARK, LIGHT, ChartStyle, Theme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOOTER = "Source: Yahoo · close of Fri 11 Dec 2020"
-LOOK = Look("IWM and SPY, total return since 31 Dec 2019", FOOTER)
+LOOK = ChartStyle("IWM and SPY, total return since 31 Dec 2019", FOOTER)
 END = "2020-12-11"
 
 
@@ -103,7 +103,7 @@ def assert_apart(group: Sequence[Text]) -> None:
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_comparison_is_a_sharp_png(theme: Theme) -> None:
-    png = compare_chart(pair(240, 16.14, 15.48), Look("Title", FOOTER, theme), panel(240)).png
+    png = compare_chart(pair(240, 16.14, 15.48), ChartStyle("Title", FOOTER, theme), panel(240)).png
 
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", png[16:24]) == (1200, 940)
@@ -154,7 +154,7 @@ def test_lines_carry_the_data_and_end_where_their_labels_point() -> None:
 @pytest.mark.parametrize("sessions", [1, 2, 6, 22, 63, 126, 252, 2700])
 @pytest.mark.parametrize(("small", "large"), [(16.14, 15.48), (5.0, 5.0), (255.34, -97.44)])
 def test_comparison_is_legible(theme: Theme, sessions: int, small: float, large: float) -> None:
-    look = Look(LOOK.title, FOOTER, theme, sample=True)
+    look = ChartStyle(LOOK.title, FOOTER, theme, sample=True)
 
     assert_legible(compare_figure(pair(sessions, small, large), look, panel(sessions)))
 
@@ -169,7 +169,7 @@ def test_labels_of_neighbouring_ends_are_apart_at_any_height(height: float) -> N
 
 @pytest.mark.parametrize("words", ["Title " * 30, "W" * 120, "$1bn and $2bn", "x_1 ^2 $\\frac$", ""])
 def test_long_or_odd_words_stay_inside(words: str) -> None:
-    look = Look(words, f"{words} {FOOTER}", sample=True)
+    look = ChartStyle(words, f"{words} {FOOTER}", sample=True)
     marks = Marks([pd.Timestamp(END)], words[:60])
 
     assert_legible(
@@ -178,7 +178,7 @@ def test_long_or_odd_words_stay_inside(words: str) -> None:
 
 
 def test_dollars_are_not_taken_for_a_formula() -> None:
-    look = Look("From $1bn to $2bn", FOOTER)
+    look = ChartStyle("From $1bn to $2bn", FOOTER)
     figure = metric_figure(walk(50, 1) * 1e9, USD, look, threshold=Threshold(2e9, "$1bn to $2bn"))
 
     assert not any(text.get_parse_math() for text in texts(figure))
@@ -186,8 +186,8 @@ def test_dollars_are_not_taken_for_a_formula() -> None:
 
 
 def test_sample_data_is_stamped_and_named() -> None:
-    chart = compare_chart(pair(20, 1, 2), Look("Title", FOOTER, sample=True))
-    figure = compare_figure(pair(20, 1, 2), Look("Title", FOOTER, sample=True))
+    chart = compare_chart(pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True))
+    figure = compare_figure(pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True))
 
     assert chart.caption.endswith(f"\nSample data · {FOOTER}")
     assert {"sample data", f"Sample data · {FOOTER}"} <= set(said(figure))
@@ -339,7 +339,7 @@ def test_flat_series_is_drawn() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_nothing_to_draw_is_said_in_one_sentence(value: float) -> None:
     sentence = "There is nothing to draw for “Title”: no figure is stored for this window."
-    look = Look("Title", FOOTER)
+    look = ChartStyle("Title", FOOTER)
     missing = walk(5, 1) * 0 + value
 
     draws: tuple[Callable[[], object], ...] = (
@@ -381,7 +381,7 @@ def test_two_panels_of_four_lines_are_legible(
 ) -> None:
     sheets = [sheet("IWM, 31 Dec 2019 = 100", sessions, *ends), sheet("SPY", sessions, *reversed(ends))]
 
-    assert_legible(sheets_figure(sheets, INDEX, Look(LOOK.title, FOOTER, theme, sample=True), 100))
+    assert_legible(sheets_figure(sheets, INDEX, ChartStyle(LOOK.title, FOOTER, theme, sample=True), 100))
 
 
 def test_panels_share_both_scales_and_every_line_is_labelled_at_its_end() -> None:

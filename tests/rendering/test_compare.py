@@ -9,7 +9,7 @@ import pytest
 from bot.analytics.market import Source
 from bot.analytics.performance import performance
 from bot.analytics.units import PERCENT, POINTS
-from bot.analytics.windows import Asked, parse_window
+from bot.analytics.windows import AsOf, parse_window
 from bot.errors import NoData
 from bot.rendering import compare as module
 from bot.rendering.common import flow_line, multiple_line, ratio_line
@@ -22,9 +22,9 @@ from tests.shared_data import market_at, shared
 
 if TYPE_CHECKING:
     from bot.analytics.windows import Window
-    from bot.rendering.themes import Look
+    from bot.rendering.themes import ChartStyle
 
-SUNDAY = Asked(asof=pd.Timestamp("2020-12-13"))
+SUNDAY = AsOf(asof=pd.Timestamp("2020-12-13"))
 SINCE = parse_window("since 2020-09-30")
 # What nothing new may be missing from: the whole page of one moment.
 SAMPLE_PAGE = """\
@@ -62,7 +62,7 @@ Source: sample data."""
 
 
 def test_the_whole_page() -> None:
-    assert page(compare_answer(sample_market(), Asked(), LIGHT, [SINCE])) == SAMPLE_PAGE
+    assert page(compare_answer(sample_market(), AsOf(), LIGHT, [SINCE])) == SAMPLE_PAGE
 
 
 def test_the_golden_figures_of_december_2020() -> None:
@@ -95,7 +95,7 @@ def test_the_golden_figures_of_december_2020() -> None:
 def test_a_window_of_more_than_a_year_is_told_by_the_year_too() -> None:
     until = days(1500).get_loc(pd.Timestamp("2024-01-02"))
     of = market([1.0, *[9.0] * (until - 1), 16.0])  # sixteen times as much in 1,461 days
-    lines = said(compare_answer(of, Asked(), LIGHT, [parse_window("since 2020-01-02")]))
+    lines = said(compare_answer(of, AsOf(), LIGHT, [parse_window("since 2020-01-02")]))
     assert "since 2020-01-02 a year: IWM +100.00%, SPY 0.00%." in lines
     assert not any(line.startswith("1y a year") for line in lines)
 
@@ -117,7 +117,7 @@ def row(lines: list[str], name: str) -> list[str]:
 def test_every_figure_is_that_of_the_analytics(total: bool) -> None:
     of = sample_market()
     extra = [parse_window(text) for text in ("2d", "4w", "18m", "3y", "10y", "mtd", "since 2015-06-30")]
-    lines = said(compare_answer(of, Asked(), LIGHT, extra, total))
+    lines = said(compare_answer(of, AsOf(), LIGHT, extra, total))
     for window in (*WINDOWS, *extra):
         found = performance(of, window, total)
         shown = [PERCENT.show(found.small), PERCENT.show(found.large), POINTS.show(found.gap)]
@@ -127,7 +127,7 @@ def test_every_figure_is_that_of_the_analytics(total: bool) -> None:
 
 
 def test_windows_longer_than_the_history_have_no_figure_and_are_named() -> None:
-    lines = said(compare_answer(market([50.0, 51.0, 49.0]), Asked(), LIGHT, [parse_window("2d")]))
+    lines = said(compare_answer(market([50.0, 51.0, 49.0]), AsOf(), LIGHT, [parse_window("2d")]))
     assert row(lines, "2d") == ["−2.00%", "0.00%", "−2.00pp"]
     assert row(lines, "1y") == ["n/a", "n/a", "n/a"]
     assert "Base closes: 2d 2 Jan 2020. Too little history for 1w, 1m, 3m, 6m, ytd, 1y." in lines
@@ -136,29 +136,29 @@ def test_windows_longer_than_the_history_have_no_figure_and_are_named() -> None:
 
 def test_both_may_lead_each_over_its_windows() -> None:
     assert "IWM leads: 1d; SPY leads: 2d (price)." in said(
-        compare_answer(market([50.0, 40.0, 41.0]), Asked(), LIGHT, [parse_window("1d"), parse_window("2d")])
+        compare_answer(market([50.0, 40.0, 41.0]), AsOf(), LIGHT, [parse_window("1d"), parse_window("2d")])
     )
 
 
 def test_where_nobody_leads_it_says_so() -> None:
-    assert "Neither leads." in said(compare_answer(market([50.0] * 9), Asked(), LIGHT))
+    assert "Neither leads." in said(compare_answer(market([50.0] * 9), AsOf(), LIGHT))
 
 
 def test_an_asked_window_that_is_always_there_is_shown_once() -> None:
     lines = said(
-        compare_answer(sample_market(), Asked(), LIGHT, [parse_window("1y"), parse_window("1y")], False)
+        compare_answer(sample_market(), AsOf(), LIGHT, [parse_window("1y"), parse_window("1y")], False)
     )
     assert len([line for line in lines if line.startswith("1y ")]) == 1
 
 
 def test_stale_data_is_said_before_any_figure() -> None:
-    lines = said(compare_answer(market([50.0] * 9, behind=4), Asked(), LIGHT))
+    lines = said(compare_answer(market([50.0] * 9, behind=4), AsOf(), LIGHT))
     assert lines[1] == "Stale: 4 sessions old; the last completed session is Tue 21 Jan 2020."
 
 
 def test_an_empty_market_has_no_answer() -> None:
     with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        compare_answer(empty(), Asked(), LIGHT)
+        compare_answer(empty(), AsOf(), LIGHT)
 
 
 def test_flows_of_another_session_are_dated() -> None:
@@ -261,7 +261,7 @@ def test_sources_are_named_by_part() -> None:
         "facts:IWM": Source("issuer", "issuer file"),
         "multiples": Source("yahoo", "Yahoo"),
     }
-    lines = said(compare_answer(replace(of, sources=labelled), Asked(), LIGHT))
+    lines = said(compare_answer(replace(of, sources=labelled), AsOf(), LIGHT))
     assert lines[-1] == "Sources: CSV import (prices); issuer file (flows); Yahoo (multiples)."
 
 
@@ -278,9 +278,9 @@ def test_buttons_keep_the_moment() -> None:
 def test_the_chart_shows_the_asked_window_or_a_year(
     monkeypatch: pytest.MonkeyPatch, extra: list[Window], title: str
 ) -> None:
-    looks: list[Look] = []
+    looks: list[ChartStyle] = []
     monkeypatch.setattr(module, "compare_chart", lambda _, look, __: looks.append(look))
-    answer = compare_answer(sample_market(), Asked(), LIGHT, extra)
+    answer = compare_answer(sample_market(), AsOf(), LIGHT, extra)
     assert answer.draw is not None
     answer.draw()
     assert [(look.title, look.sample) for look in looks] == [(title, True)]
@@ -302,7 +302,7 @@ def test_the_golden_figures_come_out_of_the_full_history() -> None:
 
 def test_a_leg_missing_on_the_last_session_ends_the_comparison_a_session_earlier() -> None:
     of = market([50.0, 51.0, 52.0], [100.0, 100.0, None])
-    lines = said(compare_answer(of, Asked(), LIGHT))
+    lines = said(compare_answer(of, AsOf(), LIGHT))
     assert lines[:2] == [
         "IWM and SPY · close of Fri 3 Jan 2020",
         "Stale: 1 session old; the last completed session is Mon 6 Jan 2020.",

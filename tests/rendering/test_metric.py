@@ -7,7 +7,7 @@ import pytest
 
 from bot.analytics.metrics import metric_value
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import Asked, Window
+from bot.analytics.windows import AsOf, Window
 from bot.errors import NoData
 from bot.rendering import metric as module
 from bot.rendering.common import subject_title
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.metrics import Argument
     from bot.rendering.answer import Answer
-    from bot.rendering.themes import Look
+    from bot.rendering.themes import ChartStyle
 
 YEAR = Window("y", 1)
 
 
 def chart(name: str, of: Market, span: Window = YEAR) -> Answer:
     metric = METRICS[name]
-    return metric_answer(of, Asked(), LIGHT, metric, metric.defaults(), span)
+    return metric_answer(of, AsOf(), LIGHT, metric, metric.defaults(), span)
 
 
 def test_the_whole_page() -> None:
@@ -73,7 +73,7 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
 def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, told: str) -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})
     answer = metric_answer(
-        of, Asked(), LIGHT, METRICS["flow"], {"fund": "IWM", "window": Window("d", 5)}, YEAR
+        of, AsOf(), LIGHT, METRICS["flow"], {"fund": "IWM", "window": Window("d", 5)}, YEAR
     )
     assert said(answer)[1] == told
 
@@ -111,14 +111,14 @@ def test_the_title_says_a_convention_in_words() -> None:
     assert subject_title(METRICS["pe"], arguments) == "P/E IWM, profitable companies only"
 
 
-Drawn = list[tuple[pd.Series, "Look"]]
+Drawn = list[tuple[pd.Series, "ChartStyle"]]
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     found: Drawn = []
 
-    def note(series: pd.Series, _: object, look: Look) -> None:
+    def note(series: pd.Series, _: object, look: ChartStyle) -> None:
         found.append((series, look))
 
     monkeypatch.setattr(module, "metric_chart", note)
@@ -138,7 +138,7 @@ def test_the_chart_spans_the_window(drawn: Drawn) -> None:
 def test_a_metric_on_facts_names_the_funds_own_source(drawn: Drawn) -> None:
     of = market([50.0] * 30, units={"SPY": [900.0 + number for number in range(30)]})
     metric = METRICS["flow"]
-    answer = metric_answer(of, Asked(), LIGHT, metric, {"fund": "SPY", "window": Window("d", 5)}, YEAR)
+    answer = metric_answer(of, AsOf(), LIGHT, metric, {"fund": "SPY", "window": Window("d", 5)}, YEAR)
     assert answer.draw is not None
     answer.draw()
     assert drawn[0][1].footer.startswith("Source: CSV import · ")
@@ -147,7 +147,7 @@ def test_a_metric_on_facts_names_the_funds_own_source(drawn: Drawn) -> None:
 def test_its_buttons_keep_the_arguments_and_the_date() -> None:
     metric = METRICS["flow"]
     arguments: dict[str, Argument] = {"fund": "SPY", "window": Window("d", 5)}
-    asked = Asked(asof=pd.Timestamp("2020-12-11"))
+    asked = AsOf(asof=pd.Timestamp("2020-12-11"))
     answer = metric_answer(sample_market(), asked, LIGHT, metric, arguments, YEAR)
     assert answer.buttons == (
         (

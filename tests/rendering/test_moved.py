@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.analytics.windows import YTD, Asked, parse_window
+from bot.analytics.windows import YTD, AsOf, parse_window
 from bot.errors import NoData
 from bot.rendering.moved import attribution_answer
 from tests.rendering.pages import empty, market, page, said
@@ -35,7 +35,7 @@ Source: sample data."""
 
 
 def test_it_is_a_whole_page_with_the_articles_split() -> None:
-    assert page(attribution_answer(sample_market(), Asked(), YTD)) == SAMPLE_WHY
+    assert page(attribution_answer(sample_market(), AsOf(), YTD)) == SAMPLE_WHY
 
 
 def moved(small_pe: float, price: float) -> list[str]:
@@ -46,7 +46,7 @@ def moved(small_pe: float, price: float) -> list[str]:
         ("2020-01-03", "IWM", "pe", small_pe),
         ("2020-01-03", "SPY", "pe", 20.0),
     ]
-    return said(attribution_answer(market([50.0, price], multiples=figures), Asked(), parse_window("1d")))
+    return said(attribution_answer(market([50.0, price], multiples=figures), AsOf(), parse_window("1d")))
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,12 @@ def test_the_reading_says_what_did_the_work(small_pe: float, price: float, readi
 
 def test_why_says_that_counts_behind_its_flow_are_doubtful() -> None:
     counts = [250.0, 251.0, 400.0]
-    lines = said(attribution_answer(market([50.0] * 3, units={"IWM": counts}), Asked(), parse_window("2d")))
+    lines = said(attribution_answer(market([50.0] * 3, units={"IWM": counts}), AsOf(), parse_window("2d")))
     assert "Flow with 1 flagged day, BIG 6 Jan 2020: /flows." in lines
 
 
 def test_why_without_multiples_or_facts_says_what_is_missing() -> None:
-    lines = said(attribution_answer(market([50.0, 51.0]), Asked(), parse_window("1d")))
+    lines = said(attribution_answer(market([50.0, 51.0]), AsOf(), parse_window("1d")))
     assert lines[1:] == [
         "IWM since 2 Jan 2020",
         "               change",
@@ -92,14 +92,14 @@ def test_why_without_multiples_or_facts_says_what_is_missing() -> None:
 def test_a_split_that_has_no_base_says_from_when_there_is_one() -> None:
     figures = [("2020-03-09", ticker, "pe", 20.0) for ticker in ("IWM", "SPY")]
     of = market([50.0] * 60, multiples=figures)
-    lines = said(attribution_answer(of, Asked(), parse_window("50d")))
+    lines = said(attribution_answer(of, AsOf(), parse_window("50d")))
     assert lines[5].startswith("Earnings and multiple: n/a, ")
     assert "9 Mar 2020" in lines[5]
     assert not any(line.startswith("Reading") for line in lines)
 
 
 def test_a_window_longer_than_the_prices_has_no_answer_for_either_fund() -> None:
-    lines = said(attribution_answer(market([50.0] * 5), Asked(), parse_window("1y")))
+    lines = said(attribution_answer(market([50.0] * 5), AsOf(), parse_window("1y")))
     assert lines[1:3] == [
         "IWM: n/a, too little price history for 1y.",
         "SPY: n/a, too little price history for 1y.",
@@ -108,9 +108,9 @@ def test_a_window_longer_than_the_prices_has_no_answer_for_either_fund() -> None
 
 def test_an_empty_market_has_no_answer() -> None:
     with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        attribution_answer(empty(), Asked(), YTD)
+        attribution_answer(empty(), AsOf(), YTD)
 
 
 def test_it_does_not_offer_itself() -> None:
-    labels = [line for row in attribution_answer(sample_market(), Asked(), YTD).buttons for _, line in row]
+    labels = [line for row in attribution_answer(sample_market(), AsOf(), YTD).buttons for _, line in row]
     assert labels == ["/compare", "/flows", "/multiples", "/fundamentals ytd"]

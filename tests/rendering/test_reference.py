@@ -5,7 +5,7 @@ import pytest
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import Asked
+from bot.analytics.windows import AsOf
 from bot.errors import BadInput
 from bot.pair import DEFAULT_PAIR
 from bot.rendering.reference import Entry, help_page, metric_list, start_answer
@@ -89,11 +89,11 @@ def test_a_metrics_arguments_are_told_with_their_defaults(name: str, line: str) 
 
 @pytest.mark.parametrize("topic", ["metrics", "metric"])
 def test_help_lists_the_metrics(topic: str) -> None:
-    assert page(help_page(topic, ENTRIES, DEFAULT_PAIR)) == page(metric_list(Asked(), DEFAULT_PAIR))
+    assert page(help_page(topic, ENTRIES, DEFAULT_PAIR)) == page(metric_list(AsOf(), DEFAULT_PAIR))
 
 
 def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
-    answer = metric_list(Asked(), DEFAULT_PAIR)
+    answer = metric_list(AsOf(), DEFAULT_PAIR)
     lines = said(answer)
     assert len(lines) == len(METRICS) + 3
     assert "ratio IWM/SPY" in lines
@@ -104,7 +104,7 @@ def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
 
 
 def test_the_lists_buttons_keep_the_moment() -> None:
-    answer = metric_list(Asked(asof=pd.Timestamp("2020-12-13")), DEFAULT_PAIR)
+    answer = metric_list(AsOf(asof=pd.Timestamp("2020-12-13")), DEFAULT_PAIR)
     assert answer.buttons[0][0] == ("ratio", "/chart ratio asof 2020-12-13")
 
 

@@ -16,18 +16,18 @@ from tests.rendering.pages import context, days, empty, market, said, standing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.rendering.themes import Look
+    from bot.rendering.themes import ChartStyle
 
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 UNITS = {"IWM": [250.0 + number for number in range(299)]}
-Drawn = list[tuple["Sequence[ConditionPanel]", "Look", "Marks | None"]]
+Drawn = list[tuple["Sequence[ConditionPanel]", "ChartStyle", "Marks | None"]]
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     found: Drawn = []
 
-    def note(legs: Sequence[ConditionPanel], look: Look, marks: Marks | None) -> None:
+    def note(legs: Sequence[ConditionPanel], look: ChartStyle, marks: Marks | None) -> None:
         found.append((legs, look, marks))
 
     monkeypatch.setattr(module, "rule_chart", note)
@@ -88,10 +88,10 @@ def test_a_panel_a_condition(count: int) -> None:
         .value
     )
     from bot.analytics.units import LEVEL  # noqa: PLC0415 - here only
-    from bot.rendering.themes import Look  # noqa: PLC0415 - as above
+    from bot.rendering.themes import ChartStyle  # noqa: PLC0415 - as above
 
     legs = [ConditionPanel(f"leg {at}", series, LEVEL, Threshold(0.5)) for at in range(count)]
-    figure = rule_figure(legs, Look("Alert", "Source"), Marks([days(300)[-5]], "fired"))
+    figure = rule_figure(legs, ChartStyle("Alert", "Source"), Marks([days(300)[-5]], "fired"))
     assert len(figure.axes) == count
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ([""] if count == 1 else [f"leg {at}" for at in range(count)])

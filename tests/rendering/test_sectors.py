@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.analytics.windows import Asked
+from bot.analytics.windows import AsOf
 from bot.rendering.sectors import sectors_answer
 from bot.rendering.text import strip_html
 from tests.sample_market import sample_market
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def text(market: Market) -> str:
-    return strip_html(sectors_answer(market, Asked()).html)
+    return strip_html(sectors_answer(market, AsOf()).html)
 
 
 def test_weights_of_both_funds_largest_difference_first() -> None:
@@ -60,6 +60,6 @@ def test_a_long_group_name_is_cut_to_its_column() -> None:
             "source": ["csv"] * 2,
         }
     )
-    html = sectors_answer(replace(bare, weights=group), Asked()).html
+    html = sectors_answer(replace(bare, weights=group), AsOf()).html
     assert "Pharmaceutic…" in html
     assert "Industry groups" in strip_html(html)

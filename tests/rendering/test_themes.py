@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from bot.rendering.themes import DARK, LIGHT, THEMES, Look, Theme
+from bot.rendering.themes import DARK, LIGHT, THEMES, ChartStyle, Theme
 
 
 def luminance(colour: str) -> float:
@@ -89,4 +89,4 @@ def test_themes_are_found_by_name() -> None:
     ],
 )
 def test_sample_data_is_always_named_once(footer: str, sample: bool, source: str) -> None:
-    assert Look("title", footer, sample=sample).source == source
+    assert ChartStyle("title", footer, sample=sample).source == source

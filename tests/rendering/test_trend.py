@@ -9,7 +9,7 @@ import pytest
 from bot.analytics.metrics import metric_value
 from bot.analytics.performance import performance
 from bot.analytics.registry import METRICS
-from bot.analytics.windows import Asked, Window, parse_window
+from bot.analytics.windows import AsOf, Window, parse_window
 from bot.errors import NoData
 from bot.rendering import trend as module
 from bot.rendering.common import channel_line
@@ -48,12 +48,12 @@ Source: sample data."""
 
 
 def test_the_whole_page() -> None:
-    assert page(trend_answer(sample_market(), Asked(), LIGHT)) == SAMPLE_PAGE
+    assert page(trend_answer(sample_market(), AsOf(), LIGHT)) == SAMPLE_PAGE
 
 
 def test_every_figure_is_that_of_the_registry() -> None:
     of = sample_market(2020, 9, 30)
-    lines = said(trend_answer(of, Asked(), LIGHT))
+    lines = said(trend_answer(of, AsOf(), LIGHT))
     for label, name, arguments in module._LINES:
         metric = METRICS[name]
         assert cell(lines, label) == metric.unit.show(metric_value(metric, of, arguments).value)
@@ -67,13 +67,13 @@ def test_gaps_count_back_from_the_day_asked_for() -> None:
     sunday = pd.Timestamp("2020-12-13")
     of = sample_market().at(sunday)
     found = performance(of, Window("m", 3), total=True).gap
-    lines = said(trend_answer(of, Asked(asof=sunday), LIGHT))
+    lines = said(trend_answer(of, AsOf(asof=sunday), LIGHT))
     assert found is not None
     assert cell(lines, "Gap 3m, total return") == f"{found:+.2f}pp"
 
 
 def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
-    assert said(trend_answer(market([50.0]), Asked(), LIGHT))[1:] == [
+    assert said(trend_answer(market([50.0]), AsOf(), LIGHT))[1:] == [
         "                        value",
         "Ratio IWM/SPY          0.5000",
         "against 50-day avg        n/a",
@@ -112,7 +112,7 @@ def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
 )
 def test_the_reading_follows_both_averages(levels: list[float], reading_line: str) -> None:
     levels = [level + 0.001 * number for number, level in enumerate(levels)]
-    assert f"Reading: {reading_line}" in said(trend_answer(market(levels), Asked(), LIGHT))
+    assert f"Reading: {reading_line}" in said(trend_answer(market(levels), AsOf(), LIGHT))
 
 
 def channelled(*last: float) -> str:
@@ -144,7 +144,7 @@ def test_the_channel_breaks_after_five_sessions_over_two_sigmas(last: tuple[floa
 
 def test_an_empty_market_has_no_answer() -> None:
     with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        trend_answer(empty(), Asked(), LIGHT)
+        trend_answer(empty(), AsOf(), LIGHT)
 
 
 @pytest.mark.parametrize(("window", "first"), [(None, "2018-12-11"), (parse_window("1m"), "2020-11-11")])
@@ -157,7 +157,7 @@ def test_the_chart_begins_at_the_windows_base(
         drawn.append((series, threshold.name))
 
     monkeypatch.setattr(module, "metric_chart", note)
-    answer = trend_answer(sample_market(), Asked(), LIGHT, window)
+    answer = trend_answer(sample_market(), AsOf(), LIGHT, window)
     assert answer.draw is not None
     answer.draw()
     ((series, name),) = drawn
@@ -168,7 +168,7 @@ def test_the_chart_begins_at_the_windows_base(
 def test_a_window_longer_than_the_history_shows_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
     monkeypatch.setattr(module, "metric_chart", lambda series, *_, **__: drawn.append(len(series)))
-    answer = trend_answer(market([50.0] * 30), Asked(), LIGHT, Window("y", 2))
+    answer = trend_answer(market([50.0] * 30), AsOf(), LIGHT, Window("y", 2))
     assert answer.draw is not None
     answer.draw()
     assert drawn == [30]
@@ -177,7 +177,7 @@ def test_a_window_longer_than_the_history_shows_all_of_it(monkeypatch: pytest.Mo
 @shared
 def test_the_golden_figures_come_out_of_the_full_history() -> None:
     friday = pd.Timestamp("2020-12-11")
-    lines = said(trend_answer(market_at("2020-12-11"), Asked(asof=friday), LIGHT))
+    lines = said(trend_answer(market_at("2020-12-11"), AsOf(asof=friday), LIGHT))
     assert cell(lines, "Ratio IWM/SPY ") == "0.5195"
     assert cell(lines, "against 200-day avg") == "+13.08%"
     assert cell(lines, "Channel, sigmas") == "+0.07"
