@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.alerts.engine import start
+from bot.alerts.engine import first_state
 from bot.alerts.grammar import parse_rule
 from bot.analytics import flows
 from bot.analytics.registry import METRICS
@@ -119,7 +119,7 @@ def _made(found: list[Rule], market: Market, markets: Markets) -> list[tuple[Rul
     context = context_of(market, markets)
     after = (MADE - BEHIND).date()
     return [
-        (rule, start(rule, context.histories.samples(rule, after, market.sessions), MADE.date()))
+        (rule, first_state(rule, context.histories.samples(rule, after, market.sessions), MADE.date()))
         for rule in found
     ]
 

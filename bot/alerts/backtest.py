@@ -14,7 +14,7 @@ import pandas as pd
 from msgspec.structs import replace
 
 from bot.alerts.course import SampleSeries
-from bot.alerts.engine import band, start
+from bot.alerts.engine import band, first_state
 from bot.alerts.sweep import answered, judge_series
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Frequency:
 
 def frequency(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> Frequency:
     """Fires over the last `years` of a rule's samples; `once` and `until` are left aside."""
-    series = _answered(SampleSeries.of(history))
-    begin = _begin(rule, series, years)
+    series = _until_last_figure(SampleSeries.of(history))
+    begin = _first_judged(rule, series, years)
     if begin >= len(series):
         return Frequency((), None, None)
     fires = _fires(rule, series, begin, tuple(map(band, map(series.distances, range(len(rule.conditions))))))
@@ -54,8 +54,8 @@ def frequency(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> Freq
 
 def without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> int:
     """How often the rule would have fired with no band at all: what the band keeps quiet."""
-    series = _answered(SampleSeries.of(history))
-    begin = _begin(rule, series, years)
+    series = _until_last_figure(SampleSeries.of(history))
+    begin = _first_judged(rule, series, years)
     if begin >= len(series):
         return 0
     return len(_fires(replace(rule, rearm=None), series, begin, (0.0,) * len(rule.conditions)))
@@ -64,19 +64,19 @@ def without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> i
 def _fires(rule: Rule, series: SampleSeries, begin: int, bands: tuple[float, ...]) -> list[Event]:
     """Events that are told when judging begins at a position."""
     lasting = replace(rule, once=False, until=None)
-    state = start(lasting, series[:begin], series.day(0), bands)
+    state = first_state(lasting, series[:begin], series.day(0), bands)
     _, events = judge_series(lasting, state, series[begin:])
     return [event for event in events if not event.muted]
 
 
-def _answered(series: SampleSeries) -> SampleSeries:
+def _until_last_figure(series: SampleSeries) -> SampleSeries:
     """The samples up to the last one that has any figure: years are counted back from the data's end."""
     known = (series.known(leg) for leg in range(len(series.values)))
     positions = np.flatnonzero(reduce(operator.or_, known, np.zeros(len(series), dtype=bool)))
     return series[: int(positions[-1]) + 1 if len(positions) else 0]
 
 
-def _begin(rule: Rule, series: SampleSeries, years: int) -> int:
+def _first_judged(rule: Rule, series: SampleSeries, years: int) -> int:
     """Position of the first sample to judge: within the span, and after one that says where the rule stands.
 
     Before every condition has had a figure the rule could not have fired, which says nothing about it.

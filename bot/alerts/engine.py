@@ -100,7 +100,7 @@ def _is_back(op: str, leg: ConditionValue, level: float | None) -> bool:
     return value > threshold if level == threshold else value >= level
 
 
-def start(
+def first_state(
     rule: Rule, samples: Sequence[Sample], created: dt.date, given: tuple[float, ...] | None = None
 ) -> State:
     """State of a rule made now, after the sessions in `samples`; nothing is told.
@@ -142,7 +142,7 @@ def step(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]
         _turn(rule, state, side, ops, sample, answer)
         for side, ops, answer in zip(state.sides, ways, answers, strict=True)
     )
-    return _tell(rule, state, sample, answers, turned)
+    return _with_event(rule, state, sample, answers, turned)
 
 
 def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer: bool | None) -> Side:
@@ -160,7 +160,7 @@ def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer
     return Side(Status.FIRED, since=sample.session)
 
 
-def _tell(
+def _with_event(
     rule: Rule, before: State, sample: Sample, answers: tuple[bool | None, ...], turned: tuple[Side, ...]
 ) -> tuple[State, Event | None]:
     """The state with the sides as they turned; a fire becomes an event, held back while the rule is cooling.

@@ -34,14 +34,14 @@ _COMPARE: dict[str, Callable[[FloatArray, FloatArray], BoolArray]] = {
 Positions = npt.NDArray[np.intp]
 
 
-def _from_each(flags: BoolArray) -> Positions:
+def _next_flagged(flags: BoolArray) -> Positions:
     """For each position the first flagged one from there on; the length where none follows."""
     count = len(flags)
     first: Positions = np.minimum.accumulate(np.where(flags, np.arange(count), count)[::-1])
     return first[::-1]
 
 
-def _up_to_each(flags: BoolArray) -> Positions:
+def _last_flagged(flags: BoolArray) -> Positions:
     """For each position the last flagged one up to it; -1 where there is none."""
     last: Positions = np.maximum.accumulate(np.where(flags, np.arange(len(flags)), -1))
     return last
@@ -55,9 +55,9 @@ class _Turns:
         legs = zip(ops, bands, series.values, series.thresholds, strict=True)
         back = reduce(operator.or_, (_may_be_back(rule, *leg) for leg in legs))
         self._next = {
-            Status.ARMED: _from_each(true),
-            Status.CONFIRMING: _from_each(self.answered),
-            Status.FIRED: _from_each(self.answered & back),
+            Status.ARMED: _next_flagged(true),
+            Status.CONFIRMING: _next_flagged(self.answered),
+            Status.FIRED: _next_flagged(self.answered & back),
         }
 
     def following(self, side: Side, position: int) -> int:
@@ -90,7 +90,7 @@ def _may_be_back(rule: Rule, op: str, band: float, value: FloatArray, threshold:
     return value <= level if above else value >= level
 
 
-class _Sweep:
+class _SeriesJudge:
     """One rule over one SampleSeries; bands stay as they are in the state it begins with."""
 
     def __init__(self, rule: Rule, state: State, series: SampleSeries) -> None:
@@ -99,7 +99,7 @@ class _Sweep:
         judged = reduce(operator.or_, (turns.answered for turns in self._turns))
         self._before = np.append(0, np.cumsum(judged))  # how many were judged before each position
         self._judged = np.append(np.flatnonzero(judged), len(series))
-        self._known = [_up_to_each(judged & series.known(leg)) for leg in range(len(series.values))]
+        self._known = [_last_flagged(judged & series.known(leg)) for leg in range(len(series.values))]
 
     def following(self, state: State, position: int) -> int:
         """The first position from `position` on that has to be judged; the length where none has."""
@@ -136,10 +136,10 @@ def judge_series(rule: Rule, state: State, series: SampleSeries) -> tuple[State,
     position = series.after(state.session)
     end = series.after(rule.until or dt.date.max)
     events: list[Event] = []
-    swept = _Sweep(rule, state, series)
+    series_judge = _SeriesJudge(rule, state, series)
     while position < end and not state.done:
-        following = min(swept.following(state, position), end)
-        state = swept.passed(state, position, following)
+        following = min(series_judge.following(state, position), end)
+        state = series_judge.passed(state, position, following)
         if following < end:
             state, event = step(rule, state, series[following])
             events += [event] if event else []

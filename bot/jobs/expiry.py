@@ -33,13 +33,13 @@ ENDED = "its last day has passed"
 
 
 class Expiry:
-    """Announces the ends of alerts, and ends them."""
+    """The job that announces the ends of alerts and ends them."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def run(self) -> int:
-        """Queue what is to be told; how many messages."""
+        """Announce and end what is due. Returns the number of messages."""
         services = self._services
         end = partial(_end, default_zone=services.config.time.timezone, now=services.clock())
         return await services.database.run(end)
@@ -77,7 +77,7 @@ def _end(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
 
 
 def _names_its_end(row: ExpiringAlert) -> bool:
-    """Whether the rule itself says when it ends; one that cannot be read does not."""
+    """Whether the rule has an `until`; False for a damaged one."""
     try:
         return "until" in json.loads(row.rule_json)
     except (ValueError, TypeError):
@@ -85,7 +85,7 @@ def _names_its_end(row: ExpiringAlert) -> bool:
 
 
 def _may_end(row: ExpiringAlert, *, chosen: bool) -> bool:
-    """Whether an alert ends now: announced before, or, where its rule names the day, not judged any more."""
+    """Whether an alert ends now: it was announced, or its rule has an `until` and is not evaluated."""
     return row.life == Life.PAUSED if chosen else row.expiry_told == row.expires_on
 
 

@@ -1,4 +1,4 @@
-"""Telling chats that figures their alerts read have stopped coming, once, and that they are back, once.
+"""Notices that data read by alerts is overdue, and that it is back, each sent once per outage and chat.
 
 An outage begins when a close is overdue by 3 h 15 min (fund facts and multiples a session later) and
 ends when the part reaches as far as it must again. It is stored, so that a restart tells nothing twice.
@@ -48,13 +48,13 @@ class Reader:
 
 
 class Outages:
-    """Notices what is overdue and what came back."""
+    """The job that reports overdue and recovered data."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def run(self) -> int:
-        """Queue what is to be told; how many messages."""
+        """Queue notices of new and ended outages. Returns the number of messages."""
         services, now = self._services, self._services.clock()
         market = await services.markets.current()
         if market.is_sample:  # made-up figures end on a day of their own
@@ -111,7 +111,7 @@ def _store(
     default_zone: str,
     now: dt.datetime,
 ) -> int:
-    """Note what began and what ended, and queue the messages, in one transaction."""
+    """Store outages that began or ended, and queue the messages, in one transaction."""
     stale: dict[int, list[tuple[DataGap, Sequence[Reader]]]] = defaultdict(list)
     for part, session in begun.items():
         if not outages.begin(db, part, session, now):
@@ -154,7 +154,7 @@ def _has_holes(market: Market, session: str) -> bool:
 
 @dataclass(frozen=True)
 class _Notice:
-    """What a chat is told, and the topics in which its alerts were made."""
+    """A notice to a chat, and the topics in which its alerts were created."""
 
     chat_id: int
     what: str

@@ -22,7 +22,7 @@ FRESH = dt.timedelta(minutes=3)  # a good tick longer ago says nothing of now
 
 
 class Heartbeat:
-    """Calls the address of [heartbeat], when it is due and the last tick was a good one."""
+    """Calls the address of [heartbeat] when it is due and the last tick succeeded."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -30,11 +30,11 @@ class Heartbeat:
         self._called: dt.datetime | None = None
 
     def record_tick(self, *, well: bool) -> None:
-        """Note how a tick went that has just ended."""
+        """Record whether the tick that has just ended succeeded."""
         self._well = self._services.clock() if well else None
 
     async def run(self) -> bool:
-        """Call if it is time; whether the call was taken. A failed call is logged and made again when due."""
+        """Call the address if it is due. Returns whether the call succeeded; a failure is logged."""
         config, now = self._services.config, self._services.clock()
         if not (config.heartbeat.url and self._is_well(now) and self._is_due(now)):
             return False
@@ -54,9 +54,9 @@ class Heartbeat:
 
 
 async def _call(url: str) -> str:
-    """Why the address did not take the call, "" when it did; never with the address in it.
+    """Call the address. Returns an empty string, or the error without the address in it.
 
-    The answer's head says it; what follows is not waited for.
+    Only the head of the response is read.
     """
     client = httpx.AsyncClient(timeout=SECONDS, follow_redirects=True)
     try:

@@ -1,4 +1,4 @@
-"""Telling what was held: at the end of a snooze and of quiet hours, one message a chat."""
+"""Deferred notifications: one message a chat at the end of a snooze or of quiet hours."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TITLES = {"snooze": pushes.SNOOZED, "quiet": pushes.QUIET}
 
 @dataclass(frozen=True)
 class Deferred:
-    """An event that waits; `fires` in the quarter before it; the alert, where it can still be read."""
+    """A deferred event, the number of fires in the quarter before it, and its alert if it can be read."""
 
     event: DeferredEvent
     fires: int
@@ -49,13 +49,13 @@ class Deferred:
 
 
 class DeferredNotifications:
-    """Queues what was held and may be told now."""
+    """The job that queues deferred notifications once they may be sent."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def run(self) -> int:
-        """Queue what may be told; how many messages."""
+        """Queue what may be sent now. Returns the number of messages."""
         services, now = self._services, self._services.clock()
         read = partial(_read, default_zone=services.config.time.timezone, now=now)
         waiting = await services.database.run(read)
@@ -75,7 +75,7 @@ class DeferredNotifications:
 
 
 def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[Place, list[Deferred]]:
-    """What may be told now, by chat and topic, oldest first, with what the texts need."""
+    """The events that may be sent now by chat and topic, oldest first."""
     deferred: dict[Place, list[Deferred]] = defaultdict(list)
     for row in held.waiting(db):
         rule = _rule(row)
@@ -97,7 +97,7 @@ def _window(row: DeferredEvent, default_zone: str, now: dt.datetime) -> Delivery
 
 
 def _rule(row: DeferredEvent) -> Rule | None:
-    """The rule that an event came of; None of one that is damaged, which nothing holds back any longer."""
+    """The rule of an event; None if it is damaged, which is no longer a reason to wait."""
     try:
         return Rule.from_json(row.detail.rule)
     except msgspec.DecodeError:
@@ -107,7 +107,7 @@ def _rule(row: DeferredEvent) -> Rule | None:
 def _message(
     context: EvaluationContext, rows: list[Deferred], now: dt.datetime, default_zone: str
 ) -> Answer | list[Html]:
-    """A message of its own for one event, lines for several."""
+    """A message for one event, or lines of a list for several."""
     if len(rows) > 1:
         return [_line(row.event, context) for row in rows]
     (deferred,) = rows
@@ -144,7 +144,7 @@ def _state_since(row: DeferredEvent, event: Event, context: EvaluationContext) -
 
 
 def _plainly(rows: list[Deferred]) -> list[Html]:
-    """Lines of what is stored, where no more can be said."""
+    """Lines made from the stored rows alone, used when the messages cannot be made."""
     return [
         pushes.plain_line(row.event.number, row.event.rule, row.event.session, row.event.transition)
         for row in rows
@@ -160,7 +160,7 @@ def _store(
     sample: bool,
     now: dt.datetime,
 ) -> None:
-    """Queue the message and note that its events are told; those that are not held any more are left out."""
+    """Queue the message and mark its events as sent, except those that are no longer deferred."""
     pending = [row.event for row in rows]
     still = [held.fate(db, event.event_id)[0] is not None for event in pending]
     silent = all((rule := _rule(event)) is not None and rule.silent for event in pending)

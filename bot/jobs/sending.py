@@ -1,4 +1,4 @@
-"""Putting what is told into the outbox: one message, or several events as the lines of one."""
+"""Queueing messages in the outbox: single ones, and lists with a line per event."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def send_lines(
     sample: bool,
     silent: bool,
 ) -> None:
-    """One message of lines (event_id, session, html), newest first; its events are told by it."""
+    """Queue one list of lines (event_id, session, html), newest first, that reports these events."""
     ordered = newest_first(lines)
     payload = list_payload(db, place, ordered, why, sample=sample, silent=silent)
     dedup = f"digest:{ordered[0][0]}"
@@ -57,7 +57,7 @@ def newest_first(lines: list[ListedEvent]) -> list[ListedEvent]:
 def list_payload(
     db: sqlite_utils.Database, place: Place, lines: list[ListedEvent], why: str, *, sample: bool, silent: bool
 ) -> Payload:
-    """The message, with the lines it is made of, so that one can be taken out while it waits."""
+    """The payload of a list with its lines, so that one can be removed while it waits."""
     ordered = newest_first(lines)
     answer = pushes.digest([Html(line[2]) for line in ordered], sample=sample, why=why)
     return {
@@ -67,7 +67,7 @@ def list_payload(
 
 
 def payload_for(db: sqlite_utils.Database, place: Place, answer: Answer, *, silent: bool = False) -> Payload:
-    """What the outbox stores of an answer, its numbers as the chat writes them."""
+    """The outbox payload of an answer, with numbers in the format of the chat."""
     chat = chats.get_chat(db, place[0])
     return payload_of(answer, REPLY, silent=silent, numbers=chat.numbers if chat else None)
 

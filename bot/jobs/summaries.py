@@ -1,4 +1,4 @@
-"""Daily summaries: planned a local date at a time, claimed once, never repeated."""
+"""Daily summaries: one per chat and local date, claimed once and never repeated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FRIDAY = 4
 
 
 class Summaries:
-    """Queues the summaries that are due, and remembers up to when they are planned."""
+    """The job that queues due summaries; it remembers up to when they are planned."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -62,7 +62,7 @@ class Summaries:
         queued = 0
         for chat_id, rows in due.items():
             try:
-                queued += await _one(services, context, chat_id, rows, now)
+                queued += await _queue_summary(services, context, chat_id, rows, now)
             except StorageError:
                 raise
             except Exception:  # noqa: BLE001 - one chat must not stop the others
@@ -77,17 +77,17 @@ def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
     return now < services.markets.sessions().close(market.last_completed) + STALE_AFTER
 
 
-async def _one(
+async def _queue_summary(
     services: Services, context: EvaluationContext, chat_id: int, rows: list[DueSummary], now: dt.datetime
 ) -> int:
-    """One chat's summary; 1 when it was queued."""
-    standings, chat = await services.database.run(partial(_of_chat, chat_id=chat_id, now=services.clock()))
+    """Queue the summary of one chat. Returns the number of messages queued, 0 or 1."""
+    alerts, chat = await services.database.run(partial(_read_chat, chat_id=chat_id, now=services.clock()))
     preferred = settings_of(services.config, chat)
     late = now - rows[-1].due_at > LATE_AFTER
     sessions = services.markets.sessions()
     try:
         answer = await asyncio.to_thread(
-            summary_answer, context, standings, sessions, late=late, total=bool(preferred.total)
+            summary_answer, context, alerts, sessions, late=late, total=bool(preferred.total)
         )
     except NoData as error:
         answer = Answer(lines(bold("Daily summary"), str(error)))
@@ -125,10 +125,10 @@ def _plan(
     return due
 
 
-def _of_chat(
+def _read_chat(
     db: sqlite_utils.Database, chat_id: int, now: dt.datetime
 ) -> tuple[list[AlertView], StoredChat | None]:
-    """What a summary needs of its chat: the alerts, the settings."""
+    """The active alerts and the settings of a chat."""
     return active_alerts(db, chat_id, now), chats.get_chat(db, chat_id)
 
 

@@ -46,18 +46,18 @@ class TickResult:
 
 
 class Scheduler:
-    """Refreshes, judges, summarises and drains; a fault in one leaves the others."""
+    """Runs the jobs: refresh, evaluate, summarise, send. An error in one does not stop the others."""
 
     def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
         self._services, self._providers, self._delivery = services, providers, delivery
-        self._release, self._evaluation = DeferredNotifications(services), Evaluation(services)
+        self._deferred, self._evaluation = DeferredNotifications(services), Evaluation(services)
         self._outages, self._expiry = Outages(services), Expiry(services)
         self._summaries = Summaries(services)
-        self._backups, self._pulse = Backups(services), Heartbeat(services)
+        self._backups, self._heartbeat = Backups(services), Heartbeat(services)
         self._pruned: dt.datetime | None = None
 
     async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[FetchReport]:
-        """Ask the sources for what is due (or all, with `force`); nothing when they may not be asked."""
+        """Fetch what is due from the sources, or everything with `force`. Does nothing when offline."""
         if not self._services.live:
             return []
         services = self._services
@@ -71,8 +71,8 @@ class Scheduler:
         )
 
     async def judge(self) -> TickResult:
-        """Tell what was held, judge alerts and queue the summaries that are due."""
-        await self._release.run()
+        """Queue deferred notifications, evaluate alerts and queue the summaries that are due."""
+        await self._deferred.run()
         fires = await self._evaluation.run()
         await self._outages.run()
         await self._expiry.run()
@@ -83,36 +83,37 @@ class Scheduler:
         return await self._delivery.drain()
 
     async def tick(self) -> None:
-        """One round: refresh, judge, send."""
-        await self.ask()
-        await self.work()
-        await self._guarded(self.drain)
+        """Refresh, evaluate and send once."""
+        await self.ask_sources()
+        await self.run_jobs()
+        await self._run_safely(self.drain)
 
-    async def ask(self) -> None:
-        """Ask each source at most one question a fund; a fault is logged and left behind."""
-        await self._guarded(lambda: self.refresh(calls=1))
+    async def ask_sources(self) -> None:
+        """Make at most one request per fund to each source. Errors are logged."""
+        await self._run_safely(lambda: self.refresh(calls=1))
 
-    async def work(self) -> None:
-        """Beat, judge, summarise; each step's fault is logged and left behind. What was queued may go."""
-        jobs = (self._release, self._evaluation, self._outages, self._expiry, self._summaries)
-        went = [await self._guarded(step) for step in (self._beat, *(job.run for job in jobs), self._prune)]
+    async def run_jobs(self) -> None:
+        """Record the heartbeat and run all jobs, then wake the delivery. Errors of a step are logged."""
+        jobs = (self._deferred, self._evaluation, self._outages, self._expiry, self._summaries)
+        steps = (self._record_heartbeat, *(job.run for job in jobs), self._prune)
+        succeeded = [await self._run_safely(step) for step in steps]
         self._delivery.wake()
-        self._pulse.record_tick(well=all(went) and not self._delivery.stopped)
+        self._heartbeat.record_tick(well=all(succeeded) and not self._delivery.stopped)
 
     async def send(self) -> None:
-        """Send what is queued, until the delivery is stopped."""
+        """Send queued messages until the delivery is stopped."""
         await self._delivery.keep_sending(self._failed)
 
     async def back_up(self) -> None:
-        """Make the nightly backup when it is due; a fault is logged and left behind."""
-        await self._guarded(self._backups.run)
+        """Make the nightly backup when it is due. Errors are logged."""
+        await self._run_safely(self._backups.run)
 
-    async def pulse(self) -> None:
-        """Call the address of [heartbeat] when it is due; a fault is logged and left behind."""
-        await self._guarded(self._pulse.run)
+    async def call_heartbeat(self) -> None:
+        """Call the address of [heartbeat] when it is due. Errors are logged."""
+        await self._run_safely(self._heartbeat.run)
 
-    async def _guarded(self, step: Callable[[], Awaitable[object]]) -> bool:
-        """Whether a step went well."""
+    async def _run_safely(self, step: Callable[[], Awaitable[object]]) -> bool:
+        """Run a step. Returns False if it raised, after logging the error."""
         try:
             await step()
         except Exception as error:  # noqa: BLE001 - the next step must run whatever this one did
@@ -121,50 +122,55 @@ class Scheduler:
         return True
 
     async def _failed(self, error: Exception) -> None:
-        """Log a step's fault; of a database that cannot be used the owner is told."""
+        """Log the error of a step; the owner is told when the database cannot be used."""
         what = "the database could not be used" if isinstance(error, StorageError) else "a step failed"
         _log.error("%s; the next tick tries again", what, exc_info=error)
         await self._delivery.outage.failed(error)
 
-    async def _beat(self) -> None:
-        """Note that the process is alive: an instant of the real clock, whatever day is played."""
+    async def _record_heartbeat(self) -> None:
+        """Store that the process is alive, by the real clock."""
         await self._services.database.confirm()
         await self._services.database.run(partial(sources.beat, now=wall_clock()))
 
     async def _prune(self) -> None:
-        """Once a day, and when the clock was put back, forget what was sent long ago."""
+        """Delete old sent messages, once a day and whenever the clock was set back."""
         now = self._services.clock()
         if self._pruned is None or not self._pruned <= now < self._pruned + _PRUNE_EVERY:
-            await self._services.database.run(partial(_forget, now=now))
+            await self._services.database.run(partial(_prune_outbox, now=now))
             self._pruned = now
 
     def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
-        """Repeat each job apart, and send meanwhile: no slow source, backup or long queue holds up the rest.
+        """Schedule each job on its own, so that a slow source, backup or queue delays no other.
 
         What is due is a query, so a skipped or merged tick loses nothing.
         """
         queue = application.job_queue
         if queue is None:
             raise RuntimeError("python-telegram-bot was installed without its job-queue extra")
-        jobs = {"ask": self.ask, "work": self.work, "pulse": self.pulse, "backup": self.back_up}
+        jobs = {
+            "ask": self.ask_sources,
+            "work": self.run_jobs,
+            "pulse": self.call_heartbeat,
+            "backup": self.back_up,
+        }
         for name, job in jobs.items():
             queue.run_repeating(
-                partial(_called, job),
+                partial(_as_callback, job),
                 TICK_SECONDS,
                 first=CALM_SECONDS if name == "backup" else FIRST_SECONDS,
                 name=name,
                 job_kwargs={"misfire_grace_time": _GRACE, "coalesce": True, "max_instances": 1},
             )
         late: dict[str, Any] = {"misfire_grace_time": None}
-        queue.run_once(partial(_called, self.send), 0, name="send", job_kwargs=late)
+        queue.run_once(partial(_as_callback, self.send), 0, name="send", job_kwargs=late)
 
 
-async def _called(job: Callable[[], Awaitable[None]], context: object) -> None:
-    """A job as the queue calls it."""
+async def _as_callback(job: Callable[[], Awaitable[None]], context: object) -> None:
+    """Run a job as a callback of the job queue."""
     del context
     await job()
 
 
-def _forget(db: sqlite_utils.Database, now: dt.datetime) -> None:
+def _prune_outbox(db: sqlite_utils.Database, now: dt.datetime) -> None:
     outbox.prune(db, now - OUTBOX_KEPT)
     outbox.hasten(db, now)

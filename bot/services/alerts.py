@@ -15,7 +15,7 @@ import msgspec
 from msgspec import structs
 
 from bot.alerts.backtest import frequency
-from bot.alerts.engine import start
+from bot.alerts.engine import first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
 from bot.alerts.rule import CROSSES, Rule
@@ -189,7 +189,7 @@ def parse_alert_rule(text: str, market: Market, command: str = "/alert") -> Rule
 def initial_state(rule: Rule, context: EvaluationContext) -> State:
     """State of a rule that is created, edited or resumed now."""
     history = context.histories.sample_series(rule, sessions=context.market.sessions)
-    return start(rule, history, context.market.last_completed.date())
+    return first_state(rule, history, context.market.last_completed.date())
 
 
 def past_fires(rule: Rule, context: EvaluationContext) -> Frequency:

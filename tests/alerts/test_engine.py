@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.engine import BAND_SHARE, bands, directions, judge, levels, start, step, truth
+from bot.alerts.engine import BAND_SHARE, bands, directions, first_state, judge, levels, step, truth
 from bot.alerts.rule import Rule
 from bot.alerts.state import ConditionValue, Event, Sample, Side, State, Status
 from tests.alerts.examples import DAY, armed, day, rule, sample, samples, walk
@@ -234,7 +234,7 @@ def test_late_word_of_a_held_fire_says_since_when() -> None:
     ],
 )
 def test_where_a_rule_stands_when_it_is_made(text: str, last: float, status: Status) -> None:
-    made = start(rule(text), samples([1.0, 9.0] * 50 + [last]), DAY)
+    made = first_state(rule(text), samples([1.0, 9.0] * 50 + [last]), DAY)
     assert made.status is status
     assert made.sides == (Side(status),)
     assert made.session == day(101)
@@ -245,26 +245,26 @@ def test_where_a_rule_stands_when_it_is_made(text: str, last: float, status: Sta
 
 def test_a_rule_that_was_already_true_fires_only_after_it_was_back() -> None:
     a_rule = rule("ratio > 5")
-    made = start(a_rule, samples([6.0]), DAY)
+    made = first_state(a_rule, samples([6.0]), DAY)
     assert walk(a_rule, made, samples([6.0, 4.0, 6.0], first=2)) == "F A F*"
 
 
 def test_crosses_is_made_with_one_side_waiting() -> None:
     a_rule = rule("ratio crosses 5")
-    assert start(a_rule, samples([6.0]), DAY).sides == (Side(Status.FIRED), Side())
-    assert start(a_rule, samples([4.0]), DAY).sides == (Side(), Side(Status.FIRED))
-    assert start(a_rule, samples([5.0]), DAY).sides == (Side(), Side())
+    assert first_state(a_rule, samples([6.0]), DAY).sides == (Side(Status.FIRED), Side())
+    assert first_state(a_rule, samples([4.0]), DAY).sides == (Side(), Side(Status.FIRED))
+    assert first_state(a_rule, samples([5.0]), DAY).sides == (Side(), Side())
 
 
 def test_missing_sessions_at_the_end_leave_the_last_figure_to_say_where_a_rule_stands() -> None:
-    made = start(rule("ratio > 5"), samples([4.0, 6.0, NAN, None]), DAY)
+    made = first_state(rule("ratio > 5"), samples([4.0, 6.0, NAN, None]), DAY)
     assert made.status is Status.FIRED
     assert made.values == (6.0,)
     assert made.session == day(4)
 
 
 def test_a_rule_made_without_history_is_armed_at_its_creation() -> None:
-    assert start(rule("ratio > 5"), [], DAY) == State(DAY, (0.0,), (Side(),), (None,))
+    assert first_state(rule("ratio > 5"), [], DAY) == State(DAY, (0.0,), (Side(),), (None,))
 
 
 def test_the_band_needs_sixty_values() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.bars import PATIENCE, Histories
-from bot.alerts.engine import judge, start
+from bot.alerts.engine import first_state, judge
 from bot.alerts.grammar import parse_rule
 from bot.alerts.state import Event, State, Status
 from bot.analytics.market import Market
@@ -89,7 +89,7 @@ def frozen(market: Market, begin: int, length: int) -> Market:
 def created(a_rule: Rule, market: Market, first: int = BEFORE) -> State:
     """The state of a rule made on the evening before the session of that number."""
     before = DAYS[first - 1]
-    return start(a_rule, Histories(market.at(before), METRICS).samples(a_rule), before.date())
+    return first_state(a_rule, Histories(market.at(before), METRICS).samples(a_rule), before.date())
 
 
 def evenings(market: Market) -> list[Market]:
@@ -246,7 +246,7 @@ def test_a_hundred_closes_of_the_open_session_are_no_event_before_its_close_and_
         live = [row("IWM", today, close, provisional), row("SPY", today, 100.0, provisional)]
         return build_market({**kinds, "bars": stored + live}, SESSIONS, now)
 
-    state = start(a_rule, Histories(known(opened, 45.0), METRICS).samples(a_rule), days[-1].date())
+    state = first_state(a_rule, Histories(known(opened, 45.0), METRICS).samples(a_rule), days[-1].date())
     for number in range(100):
         now = opened + (settled - opened) * number / 100
         market = known(now, 45.0 + number % 12, number // 50)  # marked as provisional by its source, or not

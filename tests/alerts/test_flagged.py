@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bot.alerts.bars import Histories
-from bot.alerts.engine import judge, start
+from bot.alerts.engine import first_state, judge
 from bot.alerts.grammar import parse_rule
 from bot.analytics.counts import daily
 from bot.analytics.market import Market, Source
@@ -42,7 +42,7 @@ def fires(market: Market, text: str, before: int) -> list[str]:
     samples = Histories(market, METRICS).samples(rule, sessions=market.sessions)
     made = market.prices.index[-1 - before]
     past = [sample for sample in samples if sample.session <= made.date()]
-    state = start(rule, past, made.date())
+    state = first_state(rule, past, made.date())
     run = judge(rule, state, [sample for sample in samples if sample.session > made.date()])
     return [f"{event.session:%m-%d}" for event in run.events if event.kind == "fired"]
 

@@ -221,7 +221,7 @@ async def test_an_alert_that_cannot_be_told_pauses_itself(
     def failing(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(pushes, "fired", failing)
+    monkeypatch.setattr(pushes, "fired_message", failing)
     with caplog.at_level(logging.CRITICAL):
         assert await desk.evaluate() == []
     assert await desk.life(alert) == "paused: it cannot be judged (ZeroDivisionError)"

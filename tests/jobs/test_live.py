@@ -41,7 +41,7 @@ async def tick(desk: Desk, scheduler: Scheduler, now: dt.datetime) -> None:
     """Prices asked for, whether they are due or not, and a tick."""
     desk.now = now.astimezone(dt.UTC)
     await scheduler.refresh(calls=1, force=True)
-    await scheduler.work()
+    await scheduler.run_jobs()
 
 
 def moving(ticker: str, price: float) -> dict[str, Any]:
@@ -63,7 +63,7 @@ async def test_a_hundred_prices_of_an_open_session_make_no_event_its_close_makes
         if step % 20:
             desk.now = now.astimezone(dt.UTC)
             await desk.store("bars", [moving("IWM", price), moving("SPY", SPY)])
-            await scheduler.work()
+            await scheduler.run_jobs()
         else:
             small.live, large.live = (now, price), (now, SPY)
             await tick(desk, scheduler, now)

@@ -63,8 +63,8 @@ def scheduled(desk: Desk, url: str, post: Any) -> Scheduler:  # noqa: ANN401 - a
 async def minutes(desk: Desk, scheduler: Scheduler, count: int) -> None:
     """Ticks of half a minute."""
     for _ in range(2 * count):
-        await scheduler.work()
-        await scheduler.pulse()
+        await scheduler.run_jobs()
+        await scheduler.call_heartbeat()
         desk.now += dt.timedelta(seconds=30)
 
 
@@ -82,7 +82,7 @@ async def test_it_is_not_called_after_a_tick_that_failed(
         raise DiskFull("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "_beat", fail)
+        patch.setattr(scheduler, "_record_heartbeat", fail)
         await minutes(desk, scheduler, 10)
     assert site.asked == []
     await minutes(desk, scheduler, 1)
@@ -103,7 +103,7 @@ async def test_it_is_not_called_when_the_tick_stands_still(
     await minutes(desk, scheduler, 1)
     for _ in range(20):
         desk.now += dt.timedelta(minutes=5)
-        await scheduler.pulse()
+        await scheduler.call_heartbeat()
     assert site.asked == [PATH]
 
 
@@ -116,15 +116,15 @@ async def test_a_clock_put_back_does_not_stop_it(desk: Desk, scheduler: Schedule
 
 async def test_a_redirect_is_followed(scheduler: Scheduler, site: Website) -> None:
     site.pages[PATH], site.pages["/there"] = redirect("/there"), page("OK")
-    await scheduler.work()
-    assert await scheduler._pulse.run()
+    await scheduler.run_jobs()
+    assert await scheduler._heartbeat.run()
     assert site.asked == [PATH, "/there"]
 
 
 async def test_an_answer_that_never_ends_is_taken_by_its_head(scheduler: Scheduler, site: Website) -> None:
     site.pages[PATH] = replace(page("OK", length=10**9), then="hang")
-    await scheduler.work()
-    assert await scheduler._pulse.run()
+    await scheduler.run_jobs()
+    assert await scheduler._heartbeat.run()
 
 
 @pytest.mark.parametrize(
@@ -171,5 +171,5 @@ async def test_an_address_where_nobody_listens_is_named_by_its_host(
 
 async def test_without_an_address_nothing_is_called(desk: Desk, post: Post) -> None:
     scheduler = scheduled(desk, "", post)
-    await scheduler.work()
-    assert not await scheduler._pulse.run()
+    await scheduler.run_jobs()
+    assert not await scheduler._heartbeat.run()

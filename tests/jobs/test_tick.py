@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from bot.delivery import Delivery
 
-STEPS = ("_beat", "_release", "_evaluation", "_outages", "_expiry", "_summaries", "_delivery", "_prune")
+STEPS = (
+    "_record_heartbeat",
+    "_deferred",
+    "_evaluation",
+    "_outages",
+    "_expiry",
+    "_summaries",
+    "_delivery",
+    "_prune",
+)
 
 
 class Counter:
@@ -115,7 +124,7 @@ async def test_the_heartbeat_is_the_last_tick_by_the_real_clock_whatever_day_is_
     for hour in (10, 11):
         now = dt.datetime(2020, 1, 16, hour, 0, 30, 999, tzinfo=dt.UTC)
         monkeypatch.setattr(tick, "wall_clock", lambda now=now: now)
-        await scheduler.work()
+        await scheduler.run_jobs()
     beat = await desk.database.run(sources.heartbeat)
     assert beat == dt.datetime(2020, 1, 16, 11, 0, 30, tzinfo=dt.UTC)
 
@@ -142,7 +151,7 @@ async def test_one_failing_step_leaves_the_others_running(
     assert delivery.drained == (step != "_delivery")
     assert [type(error) for error in delivery.faults] == [fault]
     beat = await desk.database.run(sources.heartbeat)
-    assert (beat is None) == (step == "_beat")
+    assert (beat is None) == (step == "_record_heartbeat")
 
 
 def break_step(
@@ -161,10 +170,10 @@ def break_step(
 async def test_a_database_that_is_moved_away_under_the_bot_is_a_fault_that_the_owner_hears_of(
     desk: Desk, scheduler: Scheduler, delivery: Counter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await scheduler.work()
+    await scheduler.run_jobs()
     desk.database.path.rename(desk.database.path.with_name("moved.sqlite3"))
     with caplog.at_level(logging.CRITICAL):
-        await scheduler.work()
+        await scheduler.run_jobs()
     assert [str(fault) for fault in delivery.faults] == [
         f"{desk.database.path} was deleted or replaced while the bot had it open."
     ]
@@ -211,31 +220,31 @@ async def test_what_was_sent_long_ago_is_forgotten_once_a_day(desk: Desk, schedu
     old, new = desk.now - OUTBOX_KEPT - dt.timedelta(days=1), desk.now - dt.timedelta(days=1)
     for name, moment in (("old", old), ("new", new)):
         await sent(desk, name, moment)
-    await scheduler.work()
+    await scheduler.run_jobs()
     assert await dedups(desk) == ["new"]
     await sent(desk, "old", old)
     desk.now += dt.timedelta(hours=23)
-    await scheduler.work()
+    await scheduler.run_jobs()
     assert await dedups(desk) == ["new", "old"]
     desk.now += dt.timedelta(hours=1)
-    await scheduler.work()
+    await scheduler.run_jobs()
     assert await dedups(desk) == ["new"]
 
 
 async def test_a_clock_put_back_does_not_stop_the_forgetting(desk: Desk, scheduler: Scheduler) -> None:
     right = desk.now
     desk.now += dt.timedelta(days=365)
-    await scheduler.work()
+    await scheduler.run_jobs()
     desk.now = right
     await sent(desk, "old", right - OUTBOX_KEPT - dt.timedelta(days=1))
-    await scheduler.work()
+    await scheduler.run_jobs()
     assert await dedups(desk) == []
 
 
 async def test_a_clock_put_back_lets_go_what_the_wrong_one_put_off(desk: Desk, scheduler: Scheduler) -> None:
     right = desk.now
     desk.now += dt.timedelta(days=365)
-    await scheduler.work()
+    await scheduler.run_jobs()
 
     def put(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
         soon = desk.now + dt.timedelta(seconds=5)
@@ -245,7 +254,7 @@ async def test_a_clock_put_back_lets_go_what_the_wrong_one_put_off(desk: Desk, s
 
     await desk.database.run(put)
     desk.now = right
-    await scheduler.work()
+    await scheduler.run_jobs()
     assert [row.dedup for row in await desk.database.run(lambda db: outbox.claim(db, right))] == ["put off"]
 
 

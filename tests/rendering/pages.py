@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.bars import Histories
-from bot.alerts.engine import judge, start
+from bot.alerts.engine import first_state, judge
 from bot.alerts.grammar import parse_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
@@ -131,7 +131,7 @@ def told(
     rule = parse_rule(text, METRICS)
     history = of.histories.samples(rule, sessions=of.market.sessions)
     cut = len(history) - until
-    state = start(rule, history[:cut], of.market.last_completed.date())
+    state = first_state(rule, history[:cut], of.market.last_completed.date())
     run = judge(rule, state, history[cut:])
     return AlertView(number, rule, Life(life), run.states[-1] if run.states else state), run.events
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bot.alerts.engine import start
+from bot.alerts.engine import first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.state import Status
 from bot.alerts.view import RecordedFire
@@ -24,7 +24,7 @@ def stored(text: str, of: EvaluationContext = OF, until: int = 1) -> RecordedFir
     """The first fire of a rule made `until` sessions ago, with the state before it."""
     rule = parse_rule(text, METRICS)
     history = of.histories.samples(rule, sessions=of.market.sessions)
-    before = start(rule, history[: len(history) - until], of.market.last_completed.date())
+    before = first_state(rule, history[: len(history) - until], of.market.last_completed.date())
     event = told(text, of, until=until)[1][0]
     return RecordedFire(3, rule, event, before, "CSV import", "2021-03-12T21:15:30Z")
 
@@ -72,7 +72,7 @@ def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
     rule = parse_rule("ratio > 0.6 cooldown 2", METRICS)
     made, events = told(str(rule), of, until=4)
     assert [event.kind for event in events] == ["fired", "fired", "still"]
-    state = start(rule, of.histories.samples(rule)[:-4], made.state.session)
+    state = first_state(rule, of.histories.samples(rule)[:-4], made.state.session)
     from bot.alerts.engine import judge  # noqa: PLC0415 - here only
 
     before = judge(rule, state, of.histories.samples(rule)[-4:-1]).states[-1]
