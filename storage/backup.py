@@ -87,12 +87,12 @@ def _verify(file: Path, counts: dict[str, int]) -> None:
 
 
 def integrity_check(db: sqlite_utils.Database) -> list[str]:
-    """What is wrong with the file, or else with its references, in words; empty when it is sound."""
+    """Return what is wrong with the file, or else with its references, in words; empty when it is sound."""
     try:
         with own_errors(_file_of(db)):
-            said = "\n".join(row[0] for row in db.execute("PRAGMA integrity_check").fetchall()).splitlines()
-            found = [line for line in said if line != "ok" and not line.startswith("*** in database")]
-            return found or broken_references(db)
+            lines = "\n".join(row[0] for row in db.execute("PRAGMA integrity_check").fetchall()).splitlines()
+            problems = [line for line in lines if line != "ok" and not line.startswith("*** in database")]
+            return problems or broken_references(db)
     except DatabaseBroken as err:  # damaged too badly even for the check
         return [str(err)]
 

@@ -155,12 +155,12 @@ class Database:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file stands under a name; None for none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
     except OSError as err:
         raise DiskFault(f"{path} cannot be looked at ({err.strerror}).") from err
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:

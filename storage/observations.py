@@ -1,9 +1,9 @@
-"""What the sources said and when: append-only vintages of prices, fund facts and multiples.
+"""What the sources gave and when: append-only vintages of prices, fund facts and multiples.
 
 A key (a ticker's session at one source, say) has one vintage per value that its source gave, each
 with the instant it was first observed; the newest is the one with the highest (observed_at, id).
-"As known on a date" is therefore a query, and nothing that was once published is lost. What makes a
-vintage is told in storage/vintages.py.
+"As known on a date" is therefore a query, and nothing that was once published is lost.
+storage/vintages.py says what makes a vintage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from storage.kinds import KINDS, Kind
 from storage.restatements import Restatement, restatements
 from storage.rows import instant, select
-from storage.vintages import JITTER, Reading
+from storage.vintages import JITTER, VintageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-_LOGGED = 100  # restatements of one reading that are named one by one
+_LOGGED = 100  # restatements of one answer that are logged one by one
 _log = logging.getLogger(__name__)
 
 
@@ -63,26 +63,26 @@ class Written:
 def add(
     db: sqlite_utils.Database, kind: str, rows: Iterable[Row], *, source: str, observed_at: Moment
 ) -> Written:
-    """Store what `source` said at `observed_at`: rows of the key and value columns of `kind`.
+    """Store what `source` gave at `observed_at`: rows of the key and value columns of `kind`.
 
     A row that agrees with what was known then (within storage.vintages.JITTER) is no vintage; a
     different value is one. Rows may arrive in any order of observed_at and any number of times: the
-    vintages are those of the order in which they were said, so a value that was replaced and came
+    vintages are those of the order in which they were given, so a value that was replaced and came
     back has come back whichever of the three is stored last. Of two values of one key observed in
     the same second the later one added counts. NaN is None; a column not given is None.
     Figures replaced by others (storage.restatements) are logged. ValueError for an unknown column, a
     missing key or an infinite number.
     """
     shape, at = KINDS[kind], instant(observed_at)
-    reading = Reading(db, shape, source, at)
+    writer = VintageWriter(db, shape, source, at)
     written = {"inserted": 0, "revised": 0, "unchanged": 0}
     for row in rows:
-        written[reading.take(_clean(shape, row, source))] += 1
-    reading.close()
+        written[writer.take(_clean(shape, row, source))] += 1
+    writer.close()
     if written["revised"]:
-        for each in restatements(db, kind, since=at, limit=_LOGGED):
-            if (each.source, each.observed_at) == (source, at):
-                _log.info("restated by %s: %s", source, each)
+        for restatement in restatements(db, kind, since=at, limit=_LOGGED):
+            if (restatement.source, restatement.observed_at) == (source, at):
+                _log.info("restated by %s: %s", source, restatement)
     return Written(**written)
 
 
@@ -117,7 +117,7 @@ def newest(
 
 
 def vintages(db: sqlite_utils.Database, kind: str, ticker: str) -> list[Row]:
-    """All vintages of one ticker in the order in which they were said: key, values, observed_at."""
+    """All vintages of one ticker in the order in which they were given: key, values, observed_at."""
     shape = KINDS[kind]
     columns = ", ".join((*shape.whole_key, *shape.values, "observed_at"))
     sql = f"""
@@ -129,8 +129,8 @@ def vintages(db: sqlite_utils.Database, kind: str, ticker: str) -> list[Row]:
 def first_observed(db: sqlite_utils.Database) -> str | None:
     """Instant at which the first row of any kind was observed, None without any."""
     sql = "SELECT min(observed_at) FROM {}"
-    found = (_text(db, sql.format(kind.table), {}) for kind in KINDS.values())
-    return min(filter(None, found), default=None)
+    instants = (_text(db, sql.format(kind.table), {}) for kind in KINDS.values())
+    return min(filter(None, instants), default=None)
 
 
 def latest_session(
@@ -168,7 +168,7 @@ def has_source(db: sqlite_utils.Database, source: str) -> bool:
 
 
 def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
-    """Changes whenever observations do: by this process (new rows, or old ones said anew) or by another."""
+    """Changes whenever observations do: by this process (new rows, or old ones given again) or by another."""
     tables = (f"SELECT max(id) FROM {kind.table}" for kind in KINDS.values())  # noqa: S608 - as above
     queries = (*tables, "SELECT count(*) FROM readings", "PRAGMA data_version")
     return tuple(db.execute(sql).fetchone()[0] for sql in queries)
@@ -202,5 +202,5 @@ def _finite(kind: Kind, column: str, value: object) -> object:
 
 
 def _text(db: sqlite_utils.Database, sql: str, parameters: Row) -> str | None:
-    found = db.execute(sql, parameters).fetchone()
-    return found[0] if found else None
+    row = db.execute(sql, parameters).fetchone()
+    return row[0] if row else None

@@ -60,8 +60,8 @@ def _shown(figure: float) -> str:
 
 def recent(db: sqlite_utils.Database, *, since: Moment, limit: int = 100) -> list[Restatement]:
     """The last `limit` restatements of any kind, observed at or after `since`, newest first."""
-    found = [each for kind in KINDS for each in restatements(db, kind, since=since, limit=limit)]
-    return sorted(found, key=lambda each: each.observed_at, reverse=True)[:limit]
+    newest = [change for kind in KINDS for change in restatements(db, kind, since=since, limit=limit)]
+    return sorted(newest, key=lambda change: change.observed_at, reverse=True)[:limit]
 
 
 def restatements(
@@ -69,16 +69,16 @@ def restatements(
 ) -> list[Restatement]:
     """The last `limit` restatements of a kind, observed at or after `since`, newest first."""
     shape = KINDS[kind]
-    found: list[Restatement] = []
+    newest: list[Restatement] = []
     for pair in _pairs(db, shape, None if since is None else instant(since)):
         for column in shape.figures:
             old, new = pair[f"old_{column}"], pair[column]
             if _differ(old, new):
                 key = {name: pair[name] for name in shape.key}
-                found.append(Restatement(kind, key, column, old, new, pair["source"], pair["observed_at"]))
-        if len(found) >= limit:
+                newest.append(Restatement(kind, key, column, old, new, pair["source"], pair["observed_at"]))
+        if len(newest) >= limit:
             break
-    return found[:limit]
+    return newest[:limit]
 
 
 # Splits of a fund after a session for which the source rewrote its history between two observations, or

@@ -60,8 +60,8 @@ def select_one(
     db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
 ) -> Row | None:
     """The first row of a query, None when there is none."""
-    found = select(db, sql, parameters)
-    return found[0] if found else None
+    rows = select(db, sql, parameters)
+    return rows[0] if rows else None
 
 
 def select_as(

@@ -64,7 +64,9 @@ async def _people(ask: Ask, _: str) -> Answer:
     """Who waits, who was let in, who was not; with buttons to decide otherwise."""
     requests = await chats.listed_access(ask.services, _SHOWN)
     config = ask.services.config
-    by_config = ", ".join(str(one) for one in (*sorted(config.access.users), *sorted(config.access.chats)))
+    by_config = ", ".join(
+        str(listed_id) for listed_id in (*sorted(config.access.users), *sorted(config.access.chats))
+    )
     html = lines(
         bold("Who may use the bot"),
         "Everybody but those rejected (mode open)." if config.access.mode == "open" else None,
@@ -83,10 +85,10 @@ async def _people(ask: Ask, _: str) -> Answer:
 
 
 def _listed(title: str, rows: list[AccessRequest]) -> list[Html]:
-    return [bold(title), *(_one(row) for row in rows)] if rows else []
+    return [bold(title), *(_line(row) for row in rows)] if rows else []
 
 
-def _one(row: AccessRequest) -> Html:
+def _line(row: AccessRequest) -> Html:
     since = f"{row.decided_at or row.asked_at:%Y-%m-%d}"
     return Html("").join((code(row.chat_id), f" {_name(row)} · {since}"))
 
@@ -112,8 +114,8 @@ def _id(given: str, verb: str) -> int:
     """The id of a person or a group; raises BadInput."""
     if _ID.fullmatch(given):
         return int(given)
-    said = f"“{given[:40]}” is not an id." if given else f"“{verb}” needs an id after it."
-    raise BadInput(said, f"/admin {verb} 123456789")
+    sentence = f"“{given[:40]}” is not an id." if given else f"“{verb}” needs an id after it."
+    raise BadInput(sentence, f"/admin {verb} 123456789")
 
 
 async def _decide(ask: Ask, subject: int, status: str) -> Answer:
@@ -141,13 +143,13 @@ async def _stats(ask: Ask, _: str) -> Answer:
     def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], dict[str, int], int]:
         return counts(db), outbox.pending(db), size(db)
 
-    found, queue, taken = await ask.services.database.run(read)
-    told = {
-        name: ", ".join(f"{n:,} {status}" for status, n in group.items()) for name, group in found.items()
+    by_status, queue, taken = await ask.services.database.run(read)
+    counted_by = {
+        name: ", ".join(f"{n:,} {status}" for status, n in group.items()) for name, group in by_status.items()
     }
     html = lines(
         bold("Stats"),
-        *(f"{name.capitalize()}: {said or 'none'}." for name, said in told.items()),
+        *(f"{name.capitalize()}: {words or 'none'}." for name, words in counted_by.items()),
         f"Messages: {', '.join(f'{n:,} {status}' for status, n in queue.items()) or 'none'}.",
         f"Database: {taken / 1e6:,.1f} MB. Version {__version__}.",
     )
@@ -203,11 +205,11 @@ async def _broadcast(ask: Ask, given: str) -> Answer:
             return None
         sources.set_meta(db, _DRAFT, "{}")
         payload = payload_of(Answer(_announcement(kept["text"])), REPLY)
-        found = active(db)
-        for chat_id in found:
+        chat_ids = active(db)
+        for chat_id in chat_ids:
             key = f"broadcast:{draft}:{chat_id}"
             outbox.enqueue(db, chat_id=chat_id, kind="notice", dedup=key, payload=payload, now=ask.now)
-        return len(found)
+        return len(chat_ids)
 
     count = await ask.change(write)
     if count is None:

@@ -51,30 +51,30 @@ async def on_privacy(ask: Ask) -> Answer:
         f"until you delete it; messages {OUTBOX_KEPT.days} days after they were sent, the numbers of updates "
         "a week."
     )
-    told = (
+    paragraphs = (
         ("Stored", f"{'; '.join(STORED.values())}."),
         ("Not stored", "your questions, your other messages, who else is here."),
         ("Where", where),
         ("How long", long),
         ("Yours", "/export gives you all of it, /forgetme deletes it."),
     )
-    html = lines(bold("Privacy"), *(bold(f"{title}: ") + words for title, words in told))
+    html = lines(bold("Privacy"), *(bold(f"{title}: ") + words for title, words in paragraphs))
     return Answer(html, buttons=((("Export", "/export"), ("Delete", "/forgetme")),))
 
 
 async def on_export(ask: Ask) -> Answer:
     """/export: everything stored about the chat, as a JSON file."""
-    found = await stored_tables(ask.services, ask.chat_id)
-    if not found:
+    tables = await stored_tables(ask.services, ask.chat_id)
+    if not tables:
         return Answer(lines(bold("Nothing is stored about this chat.")))
     content = {
         "chat": ask.chat_id,
         "at": f"{ask.now:%Y-%m-%dT%H:%M:%SZ}",
-        "tables": {table: [_opened(row) for row in rows] for table, rows in found.items()},
+        "tables": {table: [_opened(row) for row in rows] for table, rows in tables.items()},
     }
     text = json.dumps(content, ensure_ascii=False, indent=1)
     name = f"chat-{abs(ask.chat_id)}-{ask.now:%Y-%m-%d}.json"
-    html = lines(bold("Everything stored about this chat"), f"{_counted(found)}.")
+    html = lines(bold("Everything stored about this chat"), f"{_counted(tables)}.")
     return Answer(html, attachment=Attachment(name, text.encode()))
 
 
@@ -93,33 +93,33 @@ def _parsed(value: str) -> object:
         return value
 
 
-def _counted(found: dict[str, list[ExportedRow]]) -> str:
+def _counted(tables: dict[str, list[ExportedRow]]) -> str:
     """The rows in words, e.g. "2 alerts, 1 event, 5 messages, 3 other rows"."""
-    told = [_number(len(found[table]), words) for table, words in _WORDS.items() if table in found]
-    others = sum(len(rows) for table, rows in found.items() if table not in _WORDS)
-    return ", ".join([*told, *([_number(others, "other rows")] if others else [])])
+    counts = [_number(len(tables[table]), words) for table, words in _WORDS.items() if table in tables]
+    others = sum(len(rows) for table, rows in tables.items() if table not in _WORDS)
+    return ", ".join([*counts, *([_number(others, "other rows")] if others else [])])
 
 
 def _number(count: int, words: str) -> str:
     if words == "settings":
         return words
-    one = {"summaries": "summary"}.get(words, words.removesuffix("s"))
-    return f"{count} {words if count != 1 else one}"
+    singular = {"summaries": "summary"}.get(words, words.removesuffix("s"))
+    return f"{count} {words if count != 1 else singular}"
 
 
 async def on_forgetme(ask: Ask) -> Answer:
     """/forgetme: asks first; confirmed, all of the chat's rows go in one transaction."""
     if ask.text and ask.text.lower() != _YES:
         raise BadInput(f"“{ask.text[:40]}” is not understood; /forgetme asks before it deletes.", "/forgetme")
-    found = await stored_tables(ask.services, ask.chat_id)
-    if not found:
+    tables = await stored_tables(ask.services, ask.chat_id)
+    if not tables:
         return Answer(lines(bold("Nothing is stored about this chat.")))
     if not ask.text:
         html = lines(
             bold("Delete everything about this chat?"),
-            f"{_counted(found)}. This cannot be undone.",
+            f"{_counted(tables)}. This cannot be undone.",
             None
-            if "access" not in found
+            if "access" not in tables
             else "That it was let in is deleted too: it would have to ask anew.",
         )
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
@@ -130,4 +130,4 @@ async def on_forgetme(ask: Ask) -> Answer:
         if ask.services.config.backup.enabled
         else None
     )
-    return Answer(lines(bold("Deleted: ") + f"{_counted(found)}.", backups))
+    return Answer(lines(bold("Deleted: ") + f"{_counted(tables)}.", backups))

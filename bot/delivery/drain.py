@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.delivery.ledger import DrainReport, StatusWrites
-from bot.delivery.outage import Outage
+from bot.delivery.outage import OutageNotifier
 from bot.delivery.room import RateLimitState
 from bot.delivery.sender import PAUSE_REASONS, Sender
 from bot.ratelimit import PUSH_PATIENCE
@@ -68,8 +68,8 @@ class Delivery:
         self._sender = Sender(
             bot, self._status_writes, self._rate_limits, now=now, owner=owner, jitter=jitter
         )
-        self.outage = Outage(bot, owner, now)
-        self._one = asyncio.Lock()
+        self.outage = OutageNotifier(bot, owner, now)
+        self._draining = asyncio.Lock()
         self._wake_up = asyncio.Event()
         self._statuses: dict[int, str] = {}
         self._closing = False
@@ -88,7 +88,7 @@ class Delivery:
 
     async def drain(self) -> DrainReport:
         """Send all that is due. Raises StorageError when the database cannot be written; nothing is lost."""
-        async with self._one:
+        async with self._draining:
             self._statuses = {}
             await self._status_writes.flush()
             await self._rate_limits.restore()
@@ -123,7 +123,7 @@ class Delivery:
         """Claim nothing more; return when the requests under way are settled."""
         self._closing = True
         self.wake()
-        async with self._one:
+        async with self._draining:
             await self._status_writes.flush()
 
     async def _is_sure(self, rest: timedelta = timedelta(0)) -> bool:

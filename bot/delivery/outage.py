@@ -25,29 +25,31 @@ _WAITS = "Nothing is lost: what is due waits, and the bot tries again twice a mi
 _STAYS = "This does not pass by itself: stop the bot, put the newest backup back with “restore”, start it."
 
 
-class Outage:
-    """Faults of the storage, of which the owner is told once an outage."""
+class OutageNotifier:
+    """Tells the owner about faults of the storage, once an outage."""
 
     def __init__(self, bot: ExtBot[Any], owner: int | None, now: Callable[[], datetime]) -> None:
         self._bot, self._owner, self._now = bot, owner, now
         self._last: datetime | None = None
-        self._told = False
+        self._notified = False
 
     async def failed(self, error: Exception) -> None:
-        """Note a fault; what is no fault of disk or file (another process writes) is left to the log."""
+        """Notify the owner of a fault of disk or file. Other faults are only logged."""
         if self._owner is None or not isinstance(error, (*_PASSING, *_LASTING)):
             return
         now = self._now()
         if self._last is None or not self._last <= now < self._last + OVER_AFTER:
-            self._told = False
+            self._notified = False
         self._last = now
-        if not self._told:
-            self._told = True
+        if not self._notified:
+            self._notified = True
             await self._tell(self._owner, f"{error} {_STAYS if isinstance(error, _LASTING) else _WAITS}")
 
     async def _tell(self, owner: int, text: str) -> None:
         try:
             await self._bot.send_message(owner, text, rate_limit_args=NOTICE)
-        except TelegramError as told:
-            self._told = False  # the next fault tries again
-            logger.warning("the owner was not told that the database cannot be used: %s", type(told).__name__)
+        except TelegramError as refusal:
+            self._notified = False  # the next fault tries again
+            logger.warning(
+                "the owner was not told that the database cannot be used: %s", type(refusal).__name__
+            )

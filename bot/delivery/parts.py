@@ -126,8 +126,8 @@ async def post(
 
 def arrived(message: OutboxMessage) -> int:
     """How many parts of a row are known to have arrived; kept at the head of its reason."""
-    found = re.match(r"after part (\d+): ", message.reason)
-    return int(found[1]) if found else 0
+    match = re.match(r"after part (\d+): ", message.reason)
+    return int(match[1]) if match else 0
 
 
 def reason_after(done: int, reason: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.delivery.outage import OVER_AFTER, Outage
+from bot.delivery.outage import OVER_AFTER, OutageNotifier
 from storage.db import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
 from tests.delivery.office import ME, OWNER
 from tests.fakes.botapi_faults import bad_gateway
@@ -20,8 +20,8 @@ WAITS = "Nothing is lost: what is due waits, and the bot tries again twice a min
 STAYS = "This does not pass by itself: stop the bot, put the newest backup back with “restore”, start it."
 
 
-def outage(office: Office, owner: int | None = OWNER) -> Outage:
-    return Outage(office.bot, owner, lambda: office.now)
+def outage(office: Office, owner: int | None = OWNER) -> OutageNotifier:
+    return OutageNotifier(office.bot, owner, lambda: office.now)
 
 
 @pytest.mark.parametrize(
