@@ -31,7 +31,7 @@ from telegram import Update
 from bot import app
 from bot.config import Config
 from bot.quota import COMMANDS_PER_MINUTE
-from bot.serving import TURN_SECONDS
+from bot.serving import SWITCH_SECONDS
 from storage.db import open_database
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
@@ -84,7 +84,7 @@ async def measure(
     """All rounds, half of them with the flood; each begins when the answers of the one before are sent."""
     path = make_sample(folder / "bot.db")
     found = Measured()
-    sys.setswitchinterval(TURN_SECONDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
     async with FakeBotApi(clock=clock) as api, open_database(path) as database:
         for chat in (*range(1, PEOPLE + 1), FLOODER):
             api.chat(chat)
@@ -94,7 +94,7 @@ async def measure(
             access={"mode": "open"},
             sources={"yahoo": False},
         )
-        bot = app.telegram_bot(config, database, lambda: dt.datetime.now(dt.UTC), apart=True)
+        bot = app.telegram_bot(config, database, lambda: dt.datetime.now(dt.UTC), chart_process=True)
         async with bot.application:
             await bot.application.start()
             began = time.monotonic()

@@ -33,35 +33,35 @@ if TYPE_CHECKING:
     from storage.db import Database
 
 Clock = Callable[[], dt.datetime]
-_LOCAL_TOKEN = "0:local"  # noqa: S105 - the terminal asks for none, the library for something
+_LOCAL_TOKEN = "0:local"  # noqa: S105 - no secret; the library demands one
 
 
-def services_of(
-    config: Config, database: Database, clock: Clock, *, live: bool, apart: bool = False
+def build_services(
+    config: Config, database: Database, clock: Clock, *, live: bool, chart_process: bool = False
 ) -> Services:
-    """What handlers and jobs share; `apart` draws pictures in a process of its own."""
+    """Return what handlers and jobs share; `chart_process` draws charts in a process of its own."""
     markets = Markets(database, clock, config.calendar.closed, config.pair)
-    return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=apart))
+    return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=chart_process))
 
 
-def providers_of(config: Config) -> list[Provider]:
-    """The sources that the config switches on."""
-    chosen: list[Provider] = []
+def build_providers(config: Config) -> list[Provider]:
+    """Return the sources that the config switches on."""
+    providers: list[Provider] = []
     tickers = config.pair.tickers
     if config.sources.yahoo:
-        chosen.append(Yahoo(_cache(config.storage.database), config.sources.yahoo_timeout, tickers))
+        providers.append(Yahoo(_cache_folder(config.storage.database), config.sources.yahoo_timeout, tickers))
     if config.sources.daily_csv:
-        chosen.append(
+        providers.append(
             DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
         )
     urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
     if config.issuer.fetch and urls:
-        chosen.append(IssuerFiles(urls, pair=config.pair))
-    return chosen
+        providers.append(IssuerFiles(urls, pair=config.pair))
+    return providers
 
 
-def _cache(database: Path) -> Path:
-    """The sources' own folder beside the database."""
+def _cache_folder(database: Path) -> Path:
+    """Return the folder of the sources' own files, beside the database."""
     return database.parent / "cache"
 
 
@@ -71,10 +71,10 @@ def telegram_bot(
     clock: Clock = wall_clock,
     limiter: SendBudget | None = None,
     *,
-    apart: bool = False,
+    chart_process: bool = False,
 ) -> Bot:
-    """The bot on Telegram: long polling, rate limits, scheduler; `apart` as in services_of."""
-    services = services_of(config, database, clock, live=True, apart=apart)
+    """The bot on Telegram: long polling, rate limits, scheduler; `chart_process` as in build_services."""
+    services = build_services(config, database, clock, live=True, chart_process=chart_process)
     quota = Quota(clock)
     application: App = (
         Application.builder()
@@ -88,11 +88,11 @@ def telegram_bot(
         .updater(None)
         .build()
     )
-    return _assembled(services, application, quota, besides=LOCAL_CHAT)
+    return _assemble(services, application, quota, besides=LOCAL_CHAT)
 
 
 def local_bot(services: Services, api: BotApi) -> Bot:
-    """The same bot in the terminal, on a Bot API in this process."""
+    """Return the same bot for the terminal, on a Bot API in this process."""
     request = LocalRequest(api)
     application: App = (
         Application.builder()
@@ -104,10 +104,10 @@ def local_bot(services: Services, api: BotApi) -> Bot:
         .job_queue(None)
         .build()
     )
-    return _assembled(services, application, Quota(services.clock), only=LOCAL_CHAT)
+    return _assemble(services, application, Quota(services.clock), only=LOCAL_CHAT)
 
 
-def _assembled(
+def _assemble(
     services: Services,
     application: App,
     quota: Quota,
@@ -124,5 +124,5 @@ def _assembled(
         only=only,
         besides=besides,
     )
-    scheduler = Scheduler(services, providers_of(services.config), delivery)
+    scheduler = Scheduler(services, build_providers(services.config), delivery)
     return Bot(services, application, scheduler, delivery)

@@ -1,4 +1,4 @@
-"""The dated copies of the database: their names, which of them there are, and since when they fail."""
+"""The nightly backups: their names, which ones exist, and since when they fail."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
 
 
-def file_of(config: Config, day: dt.date) -> Path:
-    """The copy of a local date, e.g. backups/bot-2020-12-11.db."""
+def backup_file(config: Config, day: dt.date) -> Path:
+    """Return the backup of a local date, e.g. backups/bot-2020-12-11.db."""
     return config.backups / f"{config.storage.database.stem}-{day}{config.storage.database.suffix}"
 
 
-def kept(config: Config) -> list[tuple[dt.date, Path]]:
-    """The dated copies of this database, the newest first; none without a folder. OSError if unreadable."""
+def dated_backups(config: Config) -> list[tuple[dt.date, Path]]:
+    """Return the backups by date, the newest first; none without a folder. OSError if it is unreadable."""
     return _dated(config, "")
 
 
-def cut_off(config: Config) -> list[tuple[dt.date, Path]]:
-    """What is left of copies whose process ended before they were whole, by date."""
+def partial_backups(config: Config) -> list[tuple[dt.date, Path]]:
+    """Return, by date, what is left of backups whose process ended before they were complete."""
     return _dated(config, r"\.part(?:-\w+)?")
 
 
 def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
-    """When the nightly copies began to fail; None while they work."""
-    noted = sources.meta(db, FAILING)
-    return dt.datetime.fromisoformat(noted) if noted else None
+    """Return when the nightly backups began to fail; None while they work."""
+    since = sources.meta(db, FAILING)
+    return dt.datetime.fromisoformat(since) if since else None
 
 
 def _dated(config: Config, ending: str) -> list[tuple[dt.date, Path]]:
@@ -45,8 +45,8 @@ def _dated(config: Config, ending: str) -> list[tuple[dt.date, Path]]:
     name = re.compile(rf"{stem}-(\d{{4}}-\d\d-\d\d){suffix}{ending}")
     if not config.backups.is_dir():
         return []
-    found = ((name.fullmatch(file.name), file) for file in config.backups.iterdir())
-    return sorted(((day, file) for match, file in found if match and (day := _day(match[1]))), reverse=True)
+    matches = ((name.fullmatch(file.name), file) for file in config.backups.iterdir())
+    return sorted(((day, file) for match, file in matches if match and (day := _day(match[1]))), reverse=True)
 
 
 def _day(text: str) -> dt.date | None:

@@ -35,10 +35,10 @@ _log = logging.getLogger(__name__)
 _sleep = asyncio.sleep
 App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 # Together less than the 10 s that a service manager gives after SIGTERM.
-DRAIN_SECONDS, CUT_SECONDS, LAST_SECONDS = 6.0, 1.0, 9.0
-# A thread that computes gives way to the others so often; Python's own 5 ms, waited for a dozen times in each
-# answer, would let everybody feel one person's charts.
-TURN_SECONDS = 0.0005
+DRAIN_SECONDS, CUT_SECONDS, EXIT_SECONDS = 6.0, 1.0, 9.0
+# How often a computing thread lets others run. An answer waits a dozen times for it: with Python's default of
+# 5 ms everybody would notice one person's charts.
+SWITCH_SECONDS = 0.0005
 
 
 @dataclass
@@ -51,54 +51,57 @@ class Bot:
     delivery: Delivery
 
 
-def poll(bot: Bot) -> str:
-    """Serve Telegram until a signal; why it had to stop by itself, "" for a signal."""
-    sys.setswitchinterval(TURN_SECONDS)
-    return asyncio.run(serve(bot, when_told=_end_in_time))
+def run_bot(bot: Bot) -> str:
+    """Serve Telegram until a signal. Returns why it stopped by itself, or an empty string after a signal."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    return asyncio.run(serve(bot, on_stop=_limit_shutdown))
 
 
-def _end_in_time() -> None:
-    """No thread that computes, or waits for another program's lock on the file, holds up the end for long."""
-    watch = threading.Timer(LAST_SECONDS, _end)
-    watch.daemon = True
-    watch.start()
+def _limit_shutdown() -> None:
+    """Exit in time even if a thread still computes or waits for another program's lock on the file."""
+    timer = threading.Timer(EXIT_SECONDS, _exit_now)
+    timer.daemon = True
+    timer.start()
 
 
-def _end() -> None:
-    """End as if killed, which loses nothing: what was begun is in doubt, or is done again."""
+def _exit_now() -> None:
+    """Exit as if killed. Nothing is lost: unfinished sends count as unknown, other work is repeated."""
     _log.warning("stopped in the middle of the work; the next start goes on with it")
     os._exit(0)
 
 
-async def serve(bot: Bot, when_told: Callable[[], None] = lambda: None) -> str:
-    """Serve until SIGTERM, SIGINT or a fault, then let what is under way be finished, in 10 s at most."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
+async def serve(bot: Bot, on_stop: Callable[[], None] = lambda: None) -> str:
+    """Serve until SIGTERM, SIGINT or a fault, then finish what is under way within 10 s.
+
+    Returns why it stopped by itself, or an empty string after a signal. `on_stop` is called at the signal.
+    """
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
 
     def stop() -> None:
-        if not told.is_set():
-            told.set()
-            when_told()
+        if not stopping.is_set():
+            stopping.set()
+            on_stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     poller = Poller(bot.application.bot, bot.application.update_queue)
-    living = asyncio.create_task(_live(bot, poller))
-    waiting = asyncio.create_task(told.wait())
+    polling = asyncio.create_task(_start_and_poll(bot, poller))
+    signalled = asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait({living, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        return living.result() if living.done() else ""
+        await asyncio.wait({polling, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        return polling.result() if polling.done() else ""
     finally:
-        for task in (living, waiting):
+        for task in (polling, signalled):
             task.cancel()
-        await asyncio.gather(living, waiting, return_exceptions=True)
-        await _drain(bot, poller)
+        await asyncio.gather(polling, signalled, return_exceptions=True)
+        await _shut_down(bot, poller)
 
 
-async def _live(bot: Bot, poller: Poller) -> str:
-    """Start and poll; why polling must not go on."""
-    if refused := await _reach(bot):
-        return refused
-    await _recover(bot)
+async def _start_and_poll(bot: Bot, poller: Poller) -> str:
+    """Start the bot and poll. Returns why it must not go on."""
+    if problem := await _connect(bot):
+        return problem
+    await _recover_state(bot)
     await _show_menus(bot)
     bot.scheduler.schedule(bot.application)
     await bot.application.start()
@@ -107,7 +110,7 @@ async def _live(bot: Bot, poller: Poller) -> str:
 
 
 async def _show_menus(bot: Bot) -> None:
-    """The menu of commands for everybody, and the owner's with what is theirs alone."""
+    """Set the menu of commands for everybody, and the owner's with the commands for the owner alone."""
     telegram, owner = bot.application.bot, bot.services.config.access.owner
     try:
         await telegram.set_my_commands(menu())
@@ -117,10 +120,10 @@ async def _show_menus(bot: Bot) -> None:
         _log.warning("a menu of commands was not set: %s", error_text(error))
 
 
-async def _reach(bot: Bot) -> str:
-    """Ask Telegram who the bot is, until it answers; why it never will.
+async def _connect(bot: Bot) -> str:
+    """Ask Telegram who the bot is until it answers. Returns why it never will, or an empty string.
 
-    Who waits is alive: without a beat, `doctor` would have a bot restarted for Telegram's outage.
+    The heartbeat goes on meanwhile: without it, a health check would restart the bot for Telegram's outage.
     """
     for failures in itertools.count():
         try:
@@ -138,10 +141,10 @@ async def _reach(bot: Bot) -> str:
     return ""
 
 
-async def _recover(bot: Bot) -> None:
-    """Settle what a crash left, and whom the configuration shuts out now.
+async def _recover_state(bot: Bot) -> None:
+    """Settle what a crash left unfinished, and deactivate chats that the configuration no longer admits.
 
-    A full disk is waited for: to end would be to be started again, and again.
+    A full disk is waited for: to end would mean to be restarted again and again.
     """
     for failures in itertools.count():
         try:
@@ -158,8 +161,8 @@ async def _recover(bot: Bot) -> None:
             return
 
 
-async def _drain(bot: Bot, poller: Poller) -> None:
-    """Claim nothing more, finish what is under way; then cut it off, and its outcome is unknown."""
+async def _shut_down(bot: Bot, poller: Poller) -> None:
+    """Claim no more messages, finish those under way, and cut off what is late (its outcome is unknown)."""
     application = bot.application
     steps = [bot.delivery.stop(), *([application.stop()] if application.running else [])]
     ending = [asyncio.create_task(step) for step in steps]
@@ -174,14 +177,14 @@ async def _drain(bot: Bot, poller: Poller) -> None:
     done, late = await asyncio.wait(ending, timeout=CUT_SECONDS)
     for step in done:
         if not step.cancelled() and (fault := step.exception()) is not None:
-            _log.error("not all could be put away", exc_info=fault)
+            _log.error("the shutdown failed in part", exc_info=fault)
     for step in late:
-        step.cancel()  # what still computes has nobody left to tell
+        step.cancel()  # what still computes cannot send its answer any more
     await application.shutdown()
 
 
-async def send_waiting(bot: Bot) -> tuple[int, str]:
-    """Send what waits, without polling: how many, and why not all of it, or ""."""
+async def send_queued(bot: Bot) -> tuple[int, str]:
+    """Send the queued messages without polling. Returns their number and why some were not sent, or ""."""
     try:
         async with bot.application:
             drained = await bot.delivery.drain()

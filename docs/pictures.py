@@ -64,7 +64,7 @@ async def story(folder: Path) -> list[Bubble]:
     recorder = Recorder(clock)
     with open_database(folder / "demo.db") as database:
         config = Config().with_keys(storage={"database": database.path}, access={"mode": "open"})
-        bot = app.local_bot(app.services_of(config, database, clock, live=False), recorder.api)
+        bot = app.local_bot(app.build_services(config, database, clock, live=False), recorder.api)
         with contextlib.redirect_stdout(io.StringIO()):
             async with bot.application:
                 await play(bot, recorder, lambda _: None, clock.set, DEMO_NOW)

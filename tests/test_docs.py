@@ -153,7 +153,7 @@ async def replies(folder: Path, lines: list[str]) -> list[str]:
         rows = sample_observations()
         database.run_sync(lambda db: store(db, rows, source=SOURCE, observed_at=observed))
         config = Config().with_keys(storage={"database": database.path}, access={"mode": "open"})
-        bot = app.local_bot(app.services_of(config, database, now, live=False), terminal.api)
+        bot = app.local_bot(app.build_services(config, database, now, live=False), terminal.api)
         async with bot.application:
             for line in lines:
                 said.clear()

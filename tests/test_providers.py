@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import providers_of
+from bot.app import build_providers
 from bot.config import load_config
 from bot.errors import ConfigError
 
@@ -16,7 +16,7 @@ FILE = '[pair.small]\nticker = "IWM"\nissuer_file = "https://www.example.com/IWM
 def names(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "config.toml"
     file.write_text(text, encoding="utf-8")
-    return [provider.name for provider in providers_of(load_config(file))]
+    return [provider.name for provider in build_providers(load_config(file))]
 
 
 def test_yahoo_alone_unless_more_is_asked_for(tmp_path: Path) -> None:

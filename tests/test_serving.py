@@ -114,7 +114,7 @@ IMPATIENT = """
 import sys
 from bot import serving
 from bot.cli import main
-serving.LAST_SECONDS = 0.5
+serving.EXIT_SECONDS = 0.5
 sys.exit(main())
 """
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bot import app
 from bot.analytics.sessions import Sessions
-from bot.backups import file_of, kept
+from bot.backups import backup_file, dated_backups
 from bot.cli import ISSUER
 from bot.cli.console import busy, log_briefly, say
 from bot.cli.database import beside_the_bot, open_beside_the_bot, refuse_other_pair
@@ -170,7 +170,7 @@ def _next_tries(config: Config, statuses: Sequence[SourceStatus], failed: Collec
 
 
 async def _refresh(config: Config, database: Database) -> list[FetchReport]:
-    services = app.services_of(config, database, wall_clock, live=True)
+    services = app.build_services(config, database, wall_clock, live=True)
     bot = app.local_bot(services, Terminal(printer(sys.stdout), None, wall_clock).api)
     return await bot.scheduler.refresh(force=True)
 
@@ -178,7 +178,7 @@ async def _refresh(config: Config, database: Database) -> list[FetchReport]:
 def back_up(config: Config, *, file: Path | None) -> int:
     """`backup [FILE]`: make a verified copy; without FILE today's, beside the nightly ones."""
     today = dt.datetime.now(ZoneInfo(config.time.timezone)).date()
-    target = file or file_of(config, today)
+    target = file or backup_file(config, today)
     with beside_the_bot(config.storage.database), busy("Copying"):
         rows = backup(config.storage.database, target)
     say(f"{target}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
@@ -212,7 +212,7 @@ def _refuse_missing(file: Path, config: Config) -> None:
         return
     newest = None
     with suppress(OSError):
-        newest = next(iter(kept(config)), None)
+        newest = next(iter(dated_backups(config)), None)
     hint = f"; the newest is {newest[1]}" if newest else ""
     raise BotError(f"There is no backup {file}{hint}.")
 

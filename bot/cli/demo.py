@@ -141,7 +141,7 @@ def _local(
     live: bool,
 ) -> tuple[Bot, Terminal]:
     """The bot with a terminal for Telegram; who sits at it may use it."""
-    services = app.services_of(config.with_keys(access={"mode": "open"}), database, clock, live=live)
+    services = app.build_services(config.with_keys(access={"mode": "open"}), database, clock, live=live)
     terminal = Terminal(screen.show, pictures, clock)
     return app.local_bot(services, terminal.api), terminal
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.backups import failing_since, kept
+from bot.backups import dated_backups, failing_since
 from bot.cli.console import say
 from bot.cli.database import refuse_other_pair
 from bot.errors import BotError
@@ -345,7 +345,7 @@ def check_backups(config: Config, now: dt.datetime, failing: dt.datetime | None,
         return Finding(NOTE, "backups", "switched off; see [backup] in the config")
     today = now.astimezone(ZoneInfo(config.time.timezone)).date()
     try:
-        copies = kept(config)
+        copies = dated_backups(config)
     except OSError as error:
         return Finding(FAIL, "backups", f"{config.backups} cannot be read ({error.strerror})")
     # A day ahead is another zone's; more was written by a wrong clock, and says nothing of last night.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot import app, serving
-from bot.backups import kept
+from bot.backups import dated_backups
 from bot.cli.console import Clock, busy, log_briefly, log_fully, say
 from bot.cli.database import open_exclusively, open_when_there_is_room
 from bot.errors import BotError
@@ -31,8 +31,8 @@ def run(config: Config) -> int:
     log_fully(config.log.level)
     _warn_of_lost_database(config)
     with open_when_there_is_room(config.storage.database, config.pair) as database:
-        bot = app.telegram_bot(config, database, apart=True)
-        fault = serving.poll(bot)
+        bot = app.telegram_bot(config, database, chart_process=True)
+        fault = serving.run_bot(bot)
     if fault:
         raise BotError(fault)
     return 0
@@ -41,7 +41,7 @@ def run(config: Config) -> int:
 def _warn_of_lost_database(config: Config) -> None:
     """A first start has no backups: where there are some, the database was lost or stands elsewhere."""
     with suppress(OSError):
-        copies = kept(config)
+        copies = dated_backups(config)
         if copies and not config.storage.database.exists():
             words = (
                 "there is no database at %s, a new one begins; “restore %s” goes on with the newest backup"
@@ -57,7 +57,7 @@ def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
     log_briefly()
     clock = Clock(now, running=False)
     with open_exclusively(config.storage.database, config.pair) as database:
-        services = app.services_of(config, database, clock, live=not offline)
+        services = app.build_services(config, database, clock, live=not offline)
         bot = app.local_bot(services, Terminal(printer(sys.stdout), None, clock).api)
         online = config.telegram.token and not offline
         telegram = app.telegram_bot(config, database, clock) if online else None
@@ -90,7 +90,7 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
 
 async def _send(telegram: Bot) -> int:
     """Send what waits for Telegram and return how many; what cannot be sent now stays in the queue."""
-    sent, problem = await serving.send_waiting(telegram)
+    sent, problem = await serving.send_queued(telegram)
     if problem:
         say(problem)
     return sent

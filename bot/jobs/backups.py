@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.backups import FAILING, cut_off, file_of, kept
+from bot.backups import FAILING, backup_file, dated_backups, partial_backups
 from bot.concurrency import run_in_daemon_thread
 from bot.jobs.local_time import due_instant
 from bot.rendering.answer import REPLY, Answer, payload_of
@@ -37,7 +37,7 @@ def backup_due(config: Config, now: dt.datetime) -> dt.date | None:
     zone = ZoneInfo(config.time.timezone)
     today = now.astimezone(zone).date()
     at = due_instant(today, config.backup.time, zone)
-    if at is None or at > now or file_of(config, today).exists():
+    if at is None or at > now or backup_file(config, today).exists():
         return None
     return today
 
@@ -92,10 +92,10 @@ class Backups:
 
 def make_backup(config: Config, day: dt.date) -> Path:
     """Copy the database to the file of a date, verified; then forget the copies that are too old. Blocks."""
-    target = file_of(config, day)
+    target = backup_file(config, day)
     backup(config.storage.database, target)
-    old = [file for made, file in kept(config) if (day - made).days >= config.backup.keep]
-    for file in (*old, *(left for made, left in cut_off(config) if made < day)):
+    old = [file for made, file in dated_backups(config) if (day - made).days >= config.backup.keep]
+    for file in (*old, *(left for made, left in partial_backups(config) if made < day)):
         file.unlink(missing_ok=True)
     return target
 

@@ -52,7 +52,7 @@ def live(order: dict[str, Any]) -> None:
     logging.disable(logging.CRITICAL)  # faults are the point, and skipped ticks no news
     tick.TICK_SECONDS, tick.FIRST_SECONDS = cast(Any, TICK), cast(Any, 0)
     vars(tick)["OUTBOX_KEPT"] = dt.timedelta(days=10_000)  # the verdict wants to see every row
-    app.providers_of = lambda config: [script.Script()]  # noqa: ARG005 - the config names none
+    app.build_providers = lambda config: [script.Script()]  # noqa: ARG005 - the config names none
     if order["kill_at"]:
         _die_at(order["kill_at"], Path(order["database"]).with_suffix(DIED_AT))
     config = Config().with_keys(
@@ -64,7 +64,7 @@ def live(order: dict[str, Any]) -> None:
     with hold_lock(config.storage.database), open_locked(config.storage.database, config.pair) as database:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
-        if fault := serving.poll(app.telegram_bot(config, database, clock, limiter)):
+        if fault := serving.run_bot(app.telegram_bot(config, database, clock, limiter)):
             raise RuntimeError(fault)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.backups import FAILING, file_of
+from bot.backups import FAILING, backup_file
 from bot.cli import doctor
 from bot.cli.database import open_exclusively
 from bot.cli.doctor import (
@@ -184,7 +184,7 @@ def test_what_cannot_be_written_is_named(
 def copies(config: Config, *ages: int) -> None:
     config.backups.mkdir(exist_ok=True)
     for age in ages:
-        file_of(config, DAY - dt.timedelta(days=age)).touch()
+        backup_file(config, DAY - dt.timedelta(days=age)).touch()
 
 
 @pytest.mark.parametrize(
@@ -564,7 +564,7 @@ def test_a_damaged_database_fails(bot: Call) -> None:
     assert (broken.code, broken.err) == (1, "")
     assert broken.lines("FAIL database: ")
     Path("bot.db").write_text("no database at all\n" * 100)
-    copy = file_of(Config().with_keys(storage={"database": Path("bot.db")}), dt.date(2020, 1, 1))
+    copy = backup_file(Config().with_keys(storage={"database": Path("bot.db")}), dt.date(2020, 1, 1))
     copy.parent.mkdir()
     copy.touch()
     garbled = bot("doctor", "--db", "bot.db").out.splitlines()

@@ -70,9 +70,9 @@ def main() -> int:
     BY_NAME["about"] = replace(BY_NAME["about"], handler=spill)
     serve = serving.serve
 
-    async def crashing(bot: serving.Bot, when_told: Callable[[], None] = lambda: None) -> str:
+    async def crashing(bot: serving.Bot, on_stop: Callable[[], None] = lambda: None) -> str:
         BOTS.append(bot.application.bot)
-        fault = await serve(bot, when_told)
+        fault = await serve(bot, on_stop)
         raise RuntimeError(f"the end of {bot.application.bot!r} {fault}")
 
     serving.serve = crashing

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.backups import file_of, kept
+from bot.backups import backup_file, dated_backups
 from bot.jobs import backups
 from bot.jobs.backups import RETRY, Backups, backup_due
 from storage import backup as storage_backup
@@ -42,14 +42,14 @@ def night(day: int, hour: int = 3, minute: int = 30) -> dt.datetime:
 
 
 def names(desk: Desk) -> list[str]:
-    return [file.name for _, file in kept(desk.services.config)]
+    return [file.name for _, file in dated_backups(desk.services.config)]
 
 
 async def nights(desk: Desk, *days: int) -> Backups:
     made = Backups(desk.services)
     for day in days:
         desk.now = night(day)
-        assert await made.run() == file_of(desk.services.config, desk.now.astimezone(NEW_YORK).date())
+        assert await made.run() == backup_file(desk.services.config, desk.now.astimezone(NEW_YORK).date())
     return made
 
 
@@ -236,5 +236,5 @@ def test_the_time_is_local(desk: Desk, zone: str, at: str, now: str, day: dt.dat
 async def test_a_copy_holds_what_was_committed_and_the_heartbeat_of_the_night(desk: Desk) -> None:
     await desk.subscriber("18:00")
     await nights(desk, 20)
-    with open_database(file_of(desk.services.config, dt.date(2020, 1, 20)), read_only=True) as copy:
+    with open_database(backup_file(desk.services.config, dt.date(2020, 1, 20)), read_only=True) as copy:
         assert copy.run_sync(lambda db: [row["chat_id"] for row in select(db, "SELECT * FROM chats")]) == [1]
