@@ -28,7 +28,7 @@ class AccessRequest(msgspec.Struct, frozen=True):
     decided_at: dt.datetime | None
 
 
-def ask(db: sqlite_utils.Database, chat_id: int, title: str, now: Moment) -> bool:
+def request_access(db: sqlite_utils.Database, chat_id: int, title: str, now: Moment) -> bool:
     """Note that somebody wants in; False when that is known already, whatever was decided."""
     sql = """
         INSERT INTO access (chat_id, title, status, asked_at) VALUES (?, ?, 'asked', ?)
@@ -37,7 +37,7 @@ def ask(db: sqlite_utils.Database, chat_id: int, title: str, now: Moment) -> boo
     return change(db, sql, (chat_id, title, instant(now))) == 1
 
 
-def decide(
+def decide_access(
     db: sqlite_utils.Database, chat_id: int, status: str, now: Moment, title: str = ""
 ) -> AccessRequest:
     """Set 'approved' or 'rejected', also for one who never asked."""
@@ -55,24 +55,24 @@ def decide(
     return request
 
 
-def status_of(db: sqlite_utils.Database, chat_id: int) -> str | None:
+def access_status(db: sqlite_utils.Database, chat_id: int) -> str | None:
     """'asked', 'approved' or 'rejected'; None for one who never asked."""
-    request = get(db, chat_id)
+    request = get_access(db, chat_id)
     return None if request is None else request.status
 
 
-def get(db: sqlite_utils.Database, chat_id: int) -> AccessRequest | None:
+def get_access(db: sqlite_utils.Database, chat_id: int) -> AccessRequest | None:
     """The request of one id, None when nothing was ever asked or decided."""
     sql = "SELECT * FROM access WHERE chat_id = ?"
     return next(iter(select_as(db, AccessRequest, sql, (chat_id,))), None)
 
 
-def waiting(db: sqlite_utils.Database) -> int:
+def count_waiting(db: sqlite_utils.Database) -> int:
     """How many wait for the owner's word."""
     return int(db.execute("SELECT count(*) FROM access WHERE status = 'asked'").fetchone()[0])
 
 
-def listed(db: sqlite_utils.Database, status: str, limit: int) -> list[AccessRequest]:
+def list_access(db: sqlite_utils.Database, status: str, limit: int) -> list[AccessRequest]:
     """Requests of one status, the longest known first."""
     sql = "SELECT * FROM access WHERE status = ? ORDER BY asked_at, chat_id LIMIT ?"
     return select_as(db, AccessRequest, sql, (status, limit))

@@ -25,7 +25,7 @@ class RestoreReport:
     summaries: int  # that waited, given up
 
 
-def recover(db: sqlite_utils.Database, now: Moment) -> int:
+def mark_interrupted(db: sqlite_utils.Database, now: Moment) -> int:
     """Settle what a crash left `sending`, its outcome unknown; how many rows.
 
     A summary is never repeated, so it is given up; anything else must not be lost. Parts that are known to
@@ -46,7 +46,7 @@ def recover(db: sqlite_utils.Database, now: Moment) -> int:
     )
 
 
-def requeue(db: sqlite_utils.Database, not_before: Moment) -> int:
+def requeue_ambiguous(db: sqlite_utils.Database, not_before: Moment) -> int:
     """Telegram answers again: let the ambiguous messages be sent once more, not before an instant; how many.
 
     Their `unknown` is above zero, by which the sender marks them as possible repeats.

@@ -24,7 +24,7 @@ class Halt(msgspec.Struct, frozen=True):
     until: dt.datetime
 
 
-def begin(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
+def begin_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
     """Send nothing to a chat (EVERY_CHAT: to nobody) before an instant; the later of two counts."""
     db.execute(
         """
@@ -35,13 +35,13 @@ def begin(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
     )
 
 
-def current(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
+def current_halts(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
     """The halts in force."""
     return select_as(
         db, Halt, "SELECT chat_id, until FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),)
     )
 
 
-def lift(db: sqlite_utils.Database, after: Moment) -> int:
+def lift_halts(db: sqlite_utils.Database, after: Moment) -> int:
     """Forget the halts that would last beyond an instant; how many."""
     return change(db, "DELETE FROM halts WHERE until > ?", (instant(after),))

@@ -170,7 +170,7 @@ _CHATS = """
         asked_at TEXT NOT NULL,
         decided_at TEXT
     ) STRICT;
-    -- access.waiting and access.listed: those of one status, the longest waiting first
+    -- count_waiting and list_access: those of one status, the longest waiting first
     CREATE INDEX access_status ON access (status, asked_at);
 
     CREATE TABLE summaries (
@@ -288,7 +288,7 @@ _OUTBOX = """
     CREATE INDEX outbox_ready
         ON outbox (CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id)
         WHERE status IN ('queued', 'waiting');
-    -- outbox.recover, requeue_ambiguous, pending: rows of one status
+    -- mark_interrupted, requeue_ambiguous, pending: rows of one status
     CREATE INDEX outbox_status ON outbox (status);
     -- outbox.prune: the oldest finished rows
     CREATE INDEX outbox_finished ON outbox (updated_at) WHERE status IN ('sent', 'dead');

@@ -2,7 +2,7 @@
 
     queued ──claim──> sending ──> sent
                          ├──────> waiting    not before an instant, then claimed again
-                         ├──────> ambiguous  outcome unknown; goes on only by doubts.requeue
+                         ├──────> ambiguous  outcome unknown; goes on only by doubts.requeue_ambiguous
                          └──────> dead       with the reason
 
 A row is committed as `sending` before its request, so one still `sending` at start-up was cut
@@ -218,7 +218,7 @@ def note(db: sqlite_utils.Database, message: int, reason: str) -> bool:
 
 
 def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
-    """Nobody knows whether a message arrived; counted in `unknown`, it waits for doubts.requeue."""
+    """Nobody knows whether a message arrived; counted in `unknown`, it waits for doubts.requeue_ambiguous."""
     sql = """
         UPDATE outbox SET status = 'ambiguous', unknown = unknown + 1, attempts = attempts + 1,
             reason = ?, updated_at = ?
@@ -285,7 +285,7 @@ def prune(db: sqlite_utils.Database, before: Moment) -> int:
 def hasten(db: sqlite_utils.Database, now: dt.datetime) -> int:
     """Let go now what a clock that was ahead put off, beyond FARTHEST; how many messages."""
     farthest = now + FARTHEST
-    halts.lift(db, farthest)
+    halts.lift_halts(db, farthest)
     sql = "UPDATE outbox SET not_before = ? WHERE status IN ('queued', 'waiting') AND not_before > ?"
     return change(db, sql, (instant(now), instant(farthest)))
 

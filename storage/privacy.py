@@ -16,7 +16,7 @@ _OWN = "chat_id = :chat"
 _OF_ALERTS = "alert_id IN (SELECT alert_id FROM alerts WHERE chat_id = :chat)"
 
 
-def places(db: sqlite_utils.Database) -> dict[str, str]:
+def places_of_chat(db: sqlite_utils.Database) -> dict[str, str]:
     """Table -> which of its rows are about the chat :chat; those that hang on others come first.
 
     A table is about chats when it has a column chat_id, or alert_id, which leads to one.
@@ -31,9 +31,9 @@ def places(db: sqlite_utils.Database) -> dict[str, str]:
     return conditions
 
 
-def everything(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[ExportedRow]]:
+def stored_tables(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[ExportedRow]]:
     """Table -> rows about the chat; tables without any are left out, pictures are replaced by their size."""
-    tables = {table: _rows(db, table, where, chat_id) for table, where in places(db).items()}
+    tables = {table: _rows(db, table, where, chat_id) for table, where in places_of_chat(db).items()}
     return {table: rows for table, rows in sorted(tables.items()) if rows}
 
 
@@ -45,14 +45,14 @@ def _rows(db: sqlite_utils.Database, table: str, where: str, chat_id: int) -> li
     ]
 
 
-def forget(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
+def forget_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
     """Delete all rows about the chat, messages to it and notices that name it included; how many by table.
 
     Where a person made alerts in groups, which are the groups', their id is taken off.
     """
     removed = {
         table: change(db, f"DELETE FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
-        for table, where in places(db).items()
+        for table, where in places_of_chat(db).items()
     }
     removed["outbox"] += _forget_mentions(db, chat_id)
     change(db, "UPDATE alerts SET owner_id = 0 WHERE owner_id = ?", (chat_id,))

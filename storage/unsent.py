@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _UNSENT = "status IN ('queued', 'waiting') AND unknown = 0 AND reason NOT LIKE 'after part %'"
 
 
-def find(db: sqlite_utils.Database, message: int) -> OutboxMessage | None:
+def find_amendable(db: sqlite_utils.Database, message: int) -> OutboxMessage | None:
     """The message, None when something of it may have been sent."""
     sql = f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
     return next(iter(select_as(db, OutboxMessage, sql, (message,))), None)

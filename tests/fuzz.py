@@ -227,7 +227,7 @@ async def _look(
 
 def _others(db: Any) -> dict[str, Any]:  # noqa: ANN401 - sqlite_utils.Database
     """Every row but those of the other chat's member, who may change what is theirs."""
-    own = privacy.everything(db, YOU)
+    own = privacy.stored_tables(db, YOU)
     return {
         table: [row for row in found if row not in own.get(table, [])] for table, found in rows(db).items()
     }

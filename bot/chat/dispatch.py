@@ -102,7 +102,7 @@ class Dispatcher:
                 return
             if status in _GONE:
                 chats.deactivate(db, chat, f"the bot is {status}")
-            elif welcome and access.status_of(db, chat) != access.REJECTED:
+            elif welcome and access.access_status(db, chat) != access.REJECTED:
                 chats.reactivate(db, chat)
 
         await self._services.database.run(write)

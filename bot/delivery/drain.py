@@ -84,7 +84,7 @@ class Delivery:
         """At start, treat what a crash left `sending` as an unknown outcome. Returns how many messages."""
         await self._database.run(partial(outbox.hasten, now=self._now()))
         await self._rate_limits.restore()
-        return await self._database.run(partial(doubts.recover, now=self._now()))
+        return await self._database.run(partial(doubts.mark_interrupted, now=self._now()))
 
     async def drain(self) -> DrainReport:
         """Send all that is due. Raises StorageError when the database cannot be written; nothing is lost."""
@@ -135,7 +135,7 @@ class Delivery:
         if not self._sender.paused_by and not counts.get("ambiguous"):
             return True
         if await self._sender.answers():
-            await self._database.run(partial(doubts.requeue, not_before=self._now() + rest))
+            await self._database.run(partial(doubts.requeue_ambiguous, not_before=self._now() + rest))
         return self._sender.paused_by is None
 
     async def _empty(self) -> None:

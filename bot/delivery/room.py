@@ -39,7 +39,7 @@ class RateLimitState:
         if self._budget is None or self._restored:
             return
         now = self._now()
-        for halt in await self._database.run(partial(halts.current, now=now)):
+        for halt in await self._database.run(partial(halts.current_halts, now=now)):
             self._budget.restore(halt.chat_id or None, (halt.until - now).total_seconds())
         self._restored = True
 
@@ -70,4 +70,4 @@ class RateLimitState:
 def _write(db: sqlite_utils.Database, ends: dict[int | str, float], now: datetime) -> None:
     for chat, seconds in ends.items():
         if isinstance(chat, int):
-            halts.begin(db, chat, now + timedelta(seconds=seconds))
+            halts.begin_halt(db, chat, now + timedelta(seconds=seconds))

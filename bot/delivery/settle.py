@@ -119,9 +119,9 @@ def _halted(db: sqlite_utils.Database, failure: FailedSend) -> str:
     if isinstance(failure.error, SendPostponed):
         return _wait(db, failure, failure.now)
     until = failure.now + timedelta(seconds=seconds_of(failure.error))
-    halts.begin(db, failure.message.chat_id, until)
+    halts.begin_halt(db, failure.message.chat_id, until)
     if failure.everyone > 0:
-        halts.begin(db, halts.EVERY_CHAT, failure.now + timedelta(seconds=failure.everyone))
+        halts.begin_halt(db, halts.EVERY_CHAT, failure.now + timedelta(seconds=failure.everyone))
     return _wait(db, failure, until)
 
 

@@ -238,7 +238,7 @@ def _revise(
     if deferred is not None:
         held.hold(db, revised.event_id, None)
         held.hold(db, event_id, None if withdrawn else deferred)
-    elif message is not None and (queued := unsent.find(db, message)) is not None:
+    elif message is not None and (queued := unsent.find_amendable(db, message)) is not None:
         _amend(db, queued, revised, notification, event_id)
     elif withdrawn and (message is None or not outbox.died(db, message)):
         if notification.deferred is not None:

@@ -188,7 +188,7 @@ async def start(caller: Caller) -> None:
     """Note a chat that begins; one that had blocked the bot is active again, one that was rejected is not."""
 
     def write(db: sqlite_utils.Database) -> None:
-        if access.status_of(db, caller.chat.id) != REJECTED:
+        if access.access_status(db, caller.chat.id) != REJECTED:
             chats.reactivate(db, caller.chat.id)
 
     await _changed(caller, write)
@@ -223,7 +223,7 @@ async def admits(services: Services, person: int, chat_id: int) -> bool:
     if is_listed(services.config, person, is_chat=person == chat_id):
         return True
     decided = await services.database.run(
-        lambda db: {subject: access.status_of(db, subject) for subject in (person, chat_id)}
+        lambda db: {subject: access.access_status(db, subject) for subject in (person, chat_id)}
     )
     return is_allowed(services.config, person, chat_id, decided)
 
@@ -233,8 +233,8 @@ async def is_known(services: Services, caller: Caller) -> bool:
 
     def read(db: sqlite_utils.Database) -> bool:
         return (
-            access.status_of(db, caller.chat.id) is not None
-            or access.status_of(db, caller.user_id) == REJECTED
+            access.access_status(db, caller.chat.id) is not None
+            or access.access_status(db, caller.user_id) == REJECTED
         )
 
     return await services.database.run(read)
@@ -244,9 +244,9 @@ async def request_access(caller: Caller, owner: int, title: str, question: Notic
     """Note that a chat wants in and queue the question to the owner; False when too many wait already."""
 
     def write(db: sqlite_utils.Database) -> bool:
-        if access.waiting(db) >= MAX_OPEN_REQUESTS:
+        if access.count_waiting(db) >= MAX_OPEN_REQUESTS:
             return False
-        if access.ask(db, caller.chat.id, title, caller.now):
+        if access.request_access(db, caller.chat.id, title, caller.now):
             _queue(db, owner, question, caller.now)
         return True
 
@@ -263,14 +263,14 @@ async def decide_access(
         raise BadInput(f"{subject} is let in by the configuration; that is changed there.", "/admin people")
 
     def write(db: sqlite_utils.Database) -> AccessRequest:
-        before = access.status_of(db, subject)
+        before = access.access_status(db, subject)
         if status == APPROVED:
             chats.reactivate(db, subject)
             if before is not None and before != APPROVED:
                 _queue(db, subject, welcome, caller.now)
         else:
             chats.deactivate(db, subject, "the owner takes it back")
-        return access.decide(db, subject, status, caller.now)
+        return access.decide_access(db, subject, status, caller.now)
 
     return await caller.change(write)
 
@@ -283,7 +283,7 @@ async def listed_access(services: Services, limit: int) -> dict[str, list[Access
     """Return who asked, who was approved and who was rejected, by status, the longest known first."""
     statuses = ("asked", APPROVED, REJECTED)
     return await services.database.run(
-        lambda db: {status: access.listed(db, status, limit) for status in statuses}
+        lambda db: {status: access.list_access(db, status, limit) for status in statuses}
     )
 
 
@@ -298,7 +298,7 @@ async def deactivate_denied_chats(services: Services, besides: int) -> int:
         deactivated = 0
         for chat_id, reason in chats.private(db):
             if chat_id != besides:
-                decided = {chat_id: access.status_of(db, chat_id)}
+                decided = {chat_id: access.access_status(db, chat_id)}
                 allowed = is_allowed(services.config, chat_id, chat_id, decided)
                 if allowed and reason == NO_ACCESS:
                     chats.reactivate(db, chat_id)
@@ -314,9 +314,9 @@ async def deactivate_denied_chats(services: Services, besides: int) -> int:
 
 async def stored_tables(services: Services, chat_id: int) -> dict[str, list[ExportedRow]]:
     """Return everything stored about a chat, by table; empty when nothing is."""
-    return await services.database.run(lambda db: privacy.everything(db, chat_id))
+    return await services.database.run(lambda db: privacy.stored_tables(db, chat_id))
 
 
 async def forget(caller: Caller) -> None:
     """Delete everything about the caller's chat."""
-    await caller.change(lambda db: privacy.forget(db, caller.chat.id))
+    await caller.change(lambda db: privacy.forget_chat(db, caller.chat.id))

@@ -87,7 +87,7 @@ async def village(sample: Path, folder: Path) -> AsyncIterator[Talk]:
             await talk.ask(f'/alert ratio > 0.9 note "{secret}"', chat_id, user_id=by)
         for line in ("/summary on 18:30", "/settings theme dark"):
             await talk.ask(line, GROUP, user_id=ADMIN)
-        await talk.database.run(lambda db: access.decide(db, BLOCKED, "rejected", talk.now, "Blocked"))
+        await talk.database.run(lambda db: access.decide_access(db, BLOCKED, "rejected", talk.now, "Blocked"))
         yield talk
 
 

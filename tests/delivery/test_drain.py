@@ -136,7 +136,7 @@ async def test_a_second_chats_429_halts_all(office: Office) -> None:
     office.api.fail("sendMessage", flood(40), chat_id=YOU)
     await office.delivery.drain()
     await office.put("three", chat_id=THIRD)
-    found = await office.database.run(lambda db: halts.current(db, office.now))
+    found = await office.database.run(lambda db: halts.current_halts(db, office.now))
     assert [(halt.chat_id, f"{halt.until:%H:%M:%SZ}") for halt in found] == [
         (halts.EVERY_CHAT, "21:20:50Z"),
         (ME, "21:20:30Z"),
@@ -156,7 +156,7 @@ async def test_a_halt_of_our_own_budget_halts_nobody(office: Office) -> None:
     assert (report.sent, report.waiting) == (20, 0)
     counts = await office.database.run(outbox.pending)
     assert counts == {"queued": 5, "sent": 20}
-    assert await office.database.run(lambda db: halts.current(db, office.now)) == []
+    assert await office.database.run(lambda db: halts.current_halts(db, office.now)) == []
     assert len(office.api.calls("sendMessage")) == 20
 
 
@@ -165,7 +165,7 @@ async def test_parts_that_found_no_room_go_on_after_those_that_arrived(office: O
     await office.put("\n".join(f"line {n}" for n in range(12_000)), chat_id=-100)
     assert (await office.delivery.drain()).waiting == 1
     assert len(office.texts(-100)) == 20
-    assert await office.database.run(lambda db: halts.current(db, office.now)) == []
+    assert await office.database.run(lambda db: halts.current_halts(db, office.now)) == []
     office.later(seconds=60)
     assert (await office.fresh().drain()).sent == 1
     assert "\n".join(office.texts(-100)).splitlines() == [f"line {n}" for n in range(12_000)]

@@ -110,7 +110,7 @@ async def test_a_chat_that_moves_while_it_is_written_to_is_written_to_under_its_
     await office.delivery.drain()
     assert office.texts(-100500) == ["one"]
     assert await office.status(-100500) == "active"
-    assert await office.database.run(lambda db: halts.current(db, office.now)) == []
+    assert await office.database.run(lambda db: halts.current_halts(db, office.now)) == []
 
 
 @pytest.mark.parametrize("fault", [flood(300), refusal(400, "Bad Request: BUTTON_DATA_INVALID")], ids=repr)
@@ -119,9 +119,9 @@ async def test_nothing_is_noted_of_a_chat_that_is_forgotten_while_it_is_written_
 ) -> None:
     await office.put("one")
     office.api.fail("sendMessage", fault)
-    meanwhile(office, monkeypatch, lambda db: privacy.forget(db, ME))
+    meanwhile(office, monkeypatch, lambda db: privacy.forget_chat(db, ME))
     await office.delivery.drain()
-    assert await office.database.run(lambda db: privacy.everything(db, ME)) == {}
+    assert await office.database.run(lambda db: privacy.stored_tables(db, ME)) == {}
     assert await office.database.run(outbox.pending) == {}
 
 

@@ -243,7 +243,9 @@ async def settled(office: Office) -> None:
     rows = await office.database.run(lambda db: list(db["outbox"].rows))
     known = await office.database.run(lambda db: list(db["chats"].rows))
     asleep = {row["chat_id"] for row in known if row["status"] == "inactive"}
-    halted = {halt.chat_id for halt in await office.database.run(lambda db: halts.current(db, office.now))}
+    halted = {
+        halt.chat_id for halt in await office.database.run(lambda db: halts.current_halts(db, office.now))
+    }
     for row in rows:
         waits = row["not_before"] > instant(office.now) or {row["chat_id"], halts.EVERY_CHAT} & halted
         assert (

@@ -70,7 +70,7 @@ async def test_a_chat_forgotten_meanwhile_is_told_nothing_and_holds_up_nobody(
     whole = release_module._store
 
     def forgetting(db: sqlite_utils.Database, **given: Any) -> None:  # noqa: ANN401 - passed on
-        privacy.forget(db, 1)
+        privacy.forget_chat(db, 1)
         whole(db, **given)
 
     monkeypatch.setattr(release_module, "_store", forgetting)

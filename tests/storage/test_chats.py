@@ -217,8 +217,8 @@ def group(db: sqlite_utils.Database) -> StoredChat:
     outages.add_chats(db, "prices", "2020-12-11", [OLD])
     add_due(db, OLD, "daily", "2020-12-11", ONE)
     enqueue(db, OLD, "one")
-    halts.begin(db, OLD, TWO)
-    access.decide(db, OLD, "approved", NOON, "Desk")
+    halts.begin_halt(db, OLD, TWO)
+    access.decide_access(db, OLD, "approved", NOON, "Desk")
     row = get_chat(db, OLD)
     assert row is not None
     return row
@@ -247,13 +247,13 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(
     assert get_chat(db, NEW) == replace(group, chat_id=NEW)
     assert alerts.current_state(db, 1) == alerts.StoredState(dt.date(2020, 12, 11), "{}")
     assert len(events.events(db, chat_id=NEW)) == 1
-    assert halts.current(db, ONE) == [halts.Halt(NEW, moment(TWO))]
+    assert halts.current_halts(db, ONE) == [halts.Halt(NEW, moment(TWO))]
 
 
 def test_a_group_known_to_the_owner_only_migrates_too(db: sqlite_utils.Database) -> None:
-    access.decide(db, OLD, "rejected", NOON, "Desk")
+    access.decide_access(db, OLD, "rejected", NOON, "Desk")
     assert not migrate_chat(db, OLD, NEW)
-    assert (access.status_of(db, OLD), access.status_of(db, NEW)) == (None, "rejected")
+    assert (access.access_status(db, OLD), access.access_status(db, NEW)) == (None, "rejected")
 
 
 @pytest.mark.parametrize(
@@ -273,11 +273,11 @@ def test_of_two_words_about_a_migrated_group_the_decision_stays(
 ) -> None:
     for chat_id, status in ((OLD, old), (NEW, new)):
         if status == "asked":
-            access.ask(db, chat_id, "Desk", NOON)
+            access.request_access(db, chat_id, "Desk", NOON)
         elif status is not None:
-            access.decide(db, chat_id, status, NOON)
+            access.decide_access(db, chat_id, status, NOON)
     migrate_chat(db, OLD, NEW)
-    assert (access.status_of(db, OLD), access.status_of(db, NEW)) == (None, after)
+    assert (access.access_status(db, OLD), access.access_status(db, NEW)) == (None, after)
 
 
 @pytest.mark.usefixtures("group")
@@ -293,7 +293,7 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     add_alert(db, NEW, "pe spy > 20x")  # number 1, as in the old chat
     add_alert(db, OLD, "ratio > sma 200")
     enqueue(db, NEW, "two")
-    halts.begin(db, NEW, ONE)
+    halts.begin_halt(db, NEW, ONE)
     assert migrate_chat(db, OLD, NEW)
     assert set(rows_of(db, OLD).values()) == {0}
     assert rules(db, NEW) == [(1, "pe spy > 20x"), (2, "ratio > sma 200"), (3, "pe iwm > 20x")]
@@ -304,7 +304,7 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     assert (row.quiet_from, row.quiet_to) == ("22:00", "07:00")
     assert outages.chats_of(db, "prices", "2020-12-11") == [NEW]
     assert rows_of(db, NEW)["outbox"] == 2
-    assert halts.current(db, NOON) == [halts.Halt(NEW, moment(TWO))]
+    assert halts.current_halts(db, NOON) == [halts.Halt(NEW, moment(TWO))]
 
 
 @pytest.mark.usefixtures("group")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage import sources
-from storage.doubts import RestoreReport, recover, requeue, settle_restore
+from storage.doubts import RestoreReport, mark_interrupted, requeue_ambiguous, settle_restore
 from storage.outbox import claim, mark_ambiguous, next_due, note, retry_at
 from storage.rows import select
 from tests.storage.messages import NOON, ONE, TWO, claimed, put, row_of
@@ -23,7 +23,7 @@ def test_an_unknown_outcome_waits_until_telegram_answers(db: sqlite_utils.Databa
     assert mark_ambiguous(db, message, "read timeout", ONE)
     assert claimed(db, TWO) == []
     assert next_due(db) is None
-    assert requeue(db, TWO) == 1
+    assert requeue_ambiguous(db, TWO) == 1
     assert claimed(db, ONE) == []
     (row,) = claim(db, TWO)
     assert (row.unknown, row.attempts, row.reason) == (1, 1, "read timeout")
@@ -36,7 +36,7 @@ def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> 
         put(db, kind, kind=kind, chat_id=chat_id)
     put(db, "not begun", not_before=ONE)
     claim(db, NOON, limit=10)
-    assert recover(db, ONE) == 4
+    assert mark_interrupted(db, ONE) == 4
     assert [(row["dedup"], row["status"], row["unknown"]) for row in db.table("outbox").rows] == [
         ("alert", "ambiguous", 1),
         ("notice", "ambiguous", 1),
@@ -45,7 +45,7 @@ def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> 
         ("not begun", "queued", 0),
     ]
     assert row_of(db, 4)["reason"] == "cut off while sending"
-    assert recover(db, ONE) == 0
+    assert mark_interrupted(db, ONE) == 0
 
 
 @pytest.mark.parametrize("before", ["after part 2: Timed out: twice", "after part 2: x"])
@@ -54,7 +54,7 @@ def test_parts_that_had_arrived_stay_noted_after_a_crash(db: sqlite_utils.Databa
     claim(db, NOON)
     retry_at(db, message, NOON, before)
     claim(db, NOON)
-    recover(db, ONE)
+    mark_interrupted(db, ONE)
     assert row_of(db, message)["reason"] == "after part 2: cut off while sending"
 
 
@@ -83,8 +83,8 @@ def test_killed_while_sending_an_alert_is_not_lost(database: Database, spawn: Sp
     child.kill()
     child.wait()
     assert database.run_sync(claimed) == []
-    assert database.run_sync(lambda db: recover(db, ONE)) == 1
-    assert database.run_sync(lambda db: requeue(db, ONE)) == 1
+    assert database.run_sync(lambda db: mark_interrupted(db, ONE)) == 1
+    assert database.run_sync(lambda db: requeue_ambiguous(db, ONE)) == 1
     assert database.run_sync(lambda db: claimed(db, ONE)) == ["a"]
 
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.doubts import requeue
+from storage.doubts import requeue_ambiguous
 from storage.outbox import MessageBody, claim, died, mark_ambiguous, mark_dead, mark_sent, retry_at
-from storage.unsent import amend, find, replace_summaries, withdraw
+from storage.unsent import amend, find_amendable, replace_summaries, withdraw
 from tests.storage.messages import NOON, ONE, put, row_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def test_what_waits_can_be_taken_back_or_say_something_else(db: sqlite_utils.Database) -> None:
     one, two = put(db, "one"), put(db, "two", chat_id=2)
     assert amend(db, one, {"html": "other"})
-    found = find(db, one)
+    found = find_amendable(db, one)
     assert found is not None
     assert found.body == MessageBody(html="other")
     assert withdraw(db, two)
@@ -33,12 +33,12 @@ def test_what_may_have_arrived_is_left_as_it_is(db: sqlite_utils.Database, becam
         case "ambiguous" | "repeated":
             mark_ambiguous(db, row, "cut off", NOON)
             if became == "repeated":
-                requeue(db, NOON)
+                requeue_ambiguous(db, NOON)
         case "half":
             retry_at(db, row, NOON, "after part 1: too many requests")
         case "dead":
             mark_dead(db, row, "blocked", NOON)
-    assert find(db, row) is None
+    assert find_amendable(db, row) is None
     assert not amend(db, row, {"html": "other"})
     assert not withdraw(db, row)
     assert replace_summaries(db, 1, row + 1, ONE) == 0
