@@ -23,7 +23,7 @@ _COMPARING = ("above", "below", "over", "under", "crosses")
 def read_arguments(
     metric: Metric, funds: list[str], tokens: Tokens, registry: Mapping[str, Metric]
 ) -> tuple[tuple[str, Argument], ...]:
-    """Every parameter in the registry's order, from the words up to the comparison and from its default.
+    """Read the arguments up to the comparison, in the registry's order, with defaults filled in.
 
     `funds` were typed before the metric ("iwm inflows 5d"). Raises BadInput.
     """
@@ -47,7 +47,7 @@ def _value(metric: Metric, parameter: Parameter, given: Mapping[str, Argument]) 
 
 
 def _fill(metric: Metric, given: dict[str, Argument], text: str) -> bool:
-    """Give the text to the first free parameter of its kind; whether there was one."""
+    """Assign the text to the first free parameter of its kind. Returns False when there is none."""
     for parameter in metric.parameters:
         if parameter.name not in given and (value := _read(parameter, text)) is not None:
             given[parameter.name] = value
@@ -56,7 +56,7 @@ def _fill(metric: Metric, given: dict[str, Argument], text: str) -> bool:
 
 
 def _read(parameter: Parameter, text: str) -> Argument | None:
-    """The text as an argument, None when it is not of the parameter's kind or out of range."""
+    """The text as an argument; None if it is not of the parameter's kind or is out of range."""
     match parameter.kind:
         case "count":
             return read_count(text, parameter.low, parameter.high)

@@ -1,4 +1,4 @@
-"""Backtest: the engine's own step over history."""
+"""Backtest: the engine over past samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ YEARS = 5
 
 @dataclass(frozen=True)
 class Frequency:
-    """How often a rule would have told its owner between two sessions, both included.
+    """The fires of a rule between two sessions, both included.
 
     dates   sessions of the fires, oldest first; those muted by the cooldown are not in it
     since   first session that was judged, later than asked for where history is short
@@ -43,7 +43,7 @@ class Frequency:
 
 
 def frequency(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> Frequency:
-    """Fires over the last `years` of a rule's samples; `once` and `until` are left aside."""
+    """Fires over the last `years` of a rule's samples, ignoring `once` and `until`."""
     series = _until_last_figure(SampleSeries.of(history))
     begin = _first_judged(rule, series, years)
     if begin >= len(series):
@@ -53,7 +53,7 @@ def frequency(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> Freq
 
 
 def without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> int:
-    """How often the rule would have fired with no band at all: what the band keeps quiet."""
+    """How often the rule would have fired without a re-arm band."""
     series = _until_last_figure(SampleSeries.of(history))
     begin = _first_judged(rule, series, years)
     if begin >= len(series):
@@ -62,7 +62,7 @@ def without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> i
 
 
 def _fires(rule: Rule, series: SampleSeries, begin: int, bands: tuple[float, ...]) -> list[Event]:
-    """Events that are told when judging begins at a position."""
+    """Events that are not muted when evaluation starts at a position."""
     lasting = replace(rule, once=False, until=None)
     state = first_state(lasting, series[:begin], series.day(0), bands)
     _, events = judge_series(lasting, state, series[begin:])
@@ -70,16 +70,16 @@ def _fires(rule: Rule, series: SampleSeries, begin: int, bands: tuple[float, ...
 
 
 def _until_last_figure(series: SampleSeries) -> SampleSeries:
-    """The samples up to the last one that has any figure: years are counted back from the data's end."""
+    """The samples up to the last one with any figure; years are counted back from there."""
     known = (series.known(leg) for leg in range(len(series.values)))
     positions = np.flatnonzero(reduce(operator.or_, known, np.zeros(len(series), dtype=bool)))
     return series[: int(positions[-1]) + 1 if len(positions) else 0]
 
 
 def _first_judged(rule: Rule, series: SampleSeries, years: int) -> int:
-    """Position of the first sample to judge: within the span, and after one that says where the rule stands.
+    """Position of the first sample to evaluate: within the years, and after one at which the rule is known.
 
-    Before every condition has had a figure the rule could not have fired, which says nothing about it.
+    Samples before every condition has a figure are left out: the rule could not have fired there.
     """
     if not len(series):
         return 0

@@ -1,4 +1,4 @@
-"""Samples: the figures a rule is judged on, from the Market.
+"""Samples: the figures of the Market that a rule is evaluated on.
 
 Only completed sessions give a sample, in order, once the inputs of all legs are stored. A session
 whose input is absent is awaited for 5 sessions and then judged as missing; a session that says
@@ -39,7 +39,7 @@ class ConditionSeries:
     threshold: pd.Series
 
     def known(self, sessions: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
-        """Per session whether its input is stored: it has a value, or says n/a before a later value."""
+        """Whether each session's input is stored: it has a value, or is n/a and followed by a value."""
         present = self.value.notna()
         last = self.value.last_valid_index()
         answered = present | (self.value.index < last) if last is not None else present
@@ -57,7 +57,7 @@ Watched = tuple[str, tuple[tuple[str, "Argument"], ...]]
 
 
 class Histories:
-    """Histories of conditions over one Market, each computed once however many rules ask for it."""
+    """Histories of conditions over one Market, computed once for all rules."""
 
     def __init__(self, market: Market, registry: Mapping[str, Metric]) -> None:
         self._market = market
@@ -99,7 +99,7 @@ class Histories:
     def sample_series(
         self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
     ) -> SampleSeries:
-        """The same samples as arrays, for years of them."""
+        """The same samples as arrays, for long histories."""
         legs = [self.series(condition) for condition in rule.conditions]
         ready = self._ready(rule, legs, sessions)
         begin = int(ready.searchsorted(pd.Timestamp(after), side="right")) if after else 0

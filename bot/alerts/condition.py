@@ -36,7 +36,7 @@ _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
 
 @dataclass(frozen=True)
 class ParsedCondition:
-    """A condition as read; `negative` when amounts were typed with the other sign (outflows)."""
+    """A parsed condition; `negative` if amounts were typed with the opposite sign (outflows)."""
 
     condition: Condition
     metric: Metric
@@ -44,7 +44,7 @@ class ParsedCondition:
 
 
 def read_condition(tokens: Tokens, registry: Mapping[str, Metric]) -> ParsedCondition:
-    """One condition from the cursor on; raises BadInput."""
+    """Read one condition at the cursor. Raises BadInput."""
     funds, known = [], fund_words(registry)
     while tokens.text in known:
         funds.append(tokens.take())
@@ -122,7 +122,7 @@ def _percentile(tokens: Tokens, example: str) -> float:
 
 
 def _mirrored(condition: Condition, metric: Metric) -> Condition:
-    """The condition on flows that says what was typed about outflows."""
+    """The condition on flows that is equivalent to one typed about outflows."""
     target = condition.target
     if target.kind != AMOUNT:
         raise BadInput(f"Outflows compare with an amount, not with {target.kind}.", metric.example)

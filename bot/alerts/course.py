@@ -1,4 +1,4 @@
-"""A rule's figures over years, held as arrays: each Sample is made only when somebody asks for it."""
+"""A rule's samples over years as arrays; a Sample object is created only when one is accessed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SampleSeries(Sequence[Sample]):
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> SampleSeries:
-        """The same samples as arrays; a SampleSeries is given back as it is."""
+        """The samples as arrays. A SampleSeries is returned unchanged."""
         if isinstance(samples, SampleSeries):
             return samples
         ordered = list(samples)
@@ -80,7 +80,7 @@ class SampleSeries(Sequence[Sample]):
         return int(self.days.searchsorted(np.datetime64(day), side="right"))
 
     def known(self, leg: int) -> BoolArray:
-        """Per session whether a condition has both figures."""
+        """Whether a condition has value and threshold, for each session."""
         known: BoolArray = np.isfinite(self.values[leg]) & np.isfinite(self.thresholds[leg])
         return known
 

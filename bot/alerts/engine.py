@@ -35,7 +35,7 @@ Ops = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What judging a stretch of samples gave: the state after each judged sample, and the events."""
+    """The result of evaluating samples: the state after each of them, and the events."""
 
     states: tuple[State, ...]
     events: tuple[Event, ...]
@@ -50,7 +50,7 @@ def directions(rule: Rule) -> tuple[Ops, ...]:
 
 
 def truth(ops: Ops, sample: Sample) -> bool | None:
-    """Whether all legs are true: one false leg makes it False, else one missing leg makes it None."""
+    """Whether all conditions are true. False if any is false, else None if any figure is missing."""
     answers = [
         _COMPARE[op](*leg.pair) if leg.pair else None for op, leg in zip(ops, sample.legs, strict=True)
     ]
@@ -91,7 +91,7 @@ def _level(rule: Rule, op: str, band: float, threshold: float) -> float:
 
 
 def _is_back(op: str, leg: ConditionValue, level: float | None) -> bool:
-    """Whether one leg is back far enough to re-arm the rule."""
+    """Whether one condition has moved back far enough to re-arm the rule."""
     if leg.pair is None or level is None:
         return False
     value, threshold = leg.pair
@@ -103,7 +103,7 @@ def _is_back(op: str, leg: ConditionValue, level: float | None) -> bool:
 def first_state(
     rule: Rule, samples: Sequence[Sample], created: dt.date, given: tuple[float, ...] | None = None
 ) -> State:
-    """State of a rule made now, after the sessions in `samples`; nothing is told.
+    """The state of a rule that starts after the sessions in `samples`; no event is created.
 
     Already true (by the last session that can say): it counts as fired and waits to re-arm;
     otherwise, inside the band too, it is armed. `created` is the mark when there are no samples.
@@ -128,7 +128,7 @@ def _last_value(samples: Sequence[Sample], index: int) -> float | None:
 
 
 def step(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]:
-    """Judge one session: the state after it, and at most one event.
+    """Evaluate one session. Returns the state after it and at most one event.
 
     Sessions up to the mark or past `until`, and every session of a rule that is done, change nothing.
     """
@@ -146,7 +146,7 @@ def step(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]
 
 
 def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer: bool | None) -> Side:
-    """The side after this session, cooldown aside."""
+    """The side after this session, ignoring the cooldown."""
     if answer is None:
         return side
     if side.status is Status.FIRED:
@@ -163,7 +163,7 @@ def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer
 def _with_event(
     rule: Rule, before: State, sample: Sample, answers: tuple[bool | None, ...], turned: tuple[Side, ...]
 ) -> tuple[State, Event | None]:
-    """The state with the sides as they turned; a fire becomes an event, held back while the rule is cooling.
+    """The state with its new sides, and the event of a fire, which is muted during a cooldown.
 
     Two sides are never true at once, so there is at most one event: a fresh fire, or word of a
     held one that is still true on the first session after the cooldown.
@@ -219,7 +219,7 @@ def _event(
 
 
 def judge(rule: Rule, state: State, samples: Iterable[Sample]) -> Run:
-    """Step through samples in order; the states and events of those that were not judged before."""
+    """Evaluate samples in order. Returns the states and events of those after the mark."""
     states: list[State] = []
     events: list[Event] = []
     for sample in samples:

@@ -1,4 +1,4 @@
-"""The grammar of rules: from one typed line to a Rule.
+"""The grammar of rules: parses one typed line into a Rule.
 
     rule      = condition { "and" condition } { option }
     condition = metric { param } op target
@@ -117,7 +117,7 @@ def _options(
 
 
 def _reordered(tokens: Tokens, bare: Rule, options: Mapping[str, Any], registry: Mapping[str, Metric]) -> str:
-    """The rule with its options behind the condition at the cursor; without that one where it is no rule."""
+    """The rule with its options moved behind the condition at the cursor, or an example if that fails."""
     typed = str(replace(bare, **options)).removeprefix(str(bare))
     try:
         return str(parse_rule(f"{bare} {tokens.rest}{typed}", registry))
@@ -136,7 +136,7 @@ def _unknown(tokens: Tokens, bare: Rule) -> BadInput:
 
 
 def _example(name: str, bare: Rule) -> str:
-    """The rule with a form of the option that works behind it; without one where none does."""
+    """The rule followed by a valid form of the option, or the bare rule if the option cannot be used."""
     if name != "rearm":
         return f"{bare} {_FORMS.get(name, name)}"
     if _no_rearm(bare):
@@ -149,7 +149,7 @@ def _example(name: str, bare: Rule) -> str:
 
 
 def _no_rearm(bare: Rule) -> str:
-    """Why the rule takes no re-arm level, "" when it does."""
+    """Why the rule cannot have a re-arm level, or an empty string."""
     condition = bare.conditions[0]
     if len(bare.conditions) > 1:
         return "“rearm” is for a single condition; with “and” each has its own band."
@@ -169,7 +169,7 @@ def _cooldown(tokens: Tokens, _: ParsedCondition, example: str) -> int:
 
 
 def _rearm(tokens: Tokens, first: ParsedCondition, example: str) -> float:
-    """The level, which lies where the condition is false."""
+    """Read the re-arm level. Raises BadInput unless the condition is false at it."""
     if not is_amount(tokens.text):
         raise BadInput(f"“rearm” needs an amount{got_instead(tokens)}.", example)
     amount = take_amount(tokens, first.metric, example)

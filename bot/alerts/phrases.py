@@ -1,4 +1,4 @@
-"""Friendly spellings: how what people type becomes the words of the grammar.
+"""The lexer: splits a typed line into tokens and replaces friendly spellings.
 
 trend crosses its 200 day average      ->  ratio crosses sma 200
 iwm inflows 5d above $1bn              ->  flow iwm 5d > $1bn
@@ -64,7 +64,7 @@ _TOKEN = re.compile(r"[<>]=?|[^\s<>]+")
 
 @dataclass(frozen=True)
 class Token:
-    """One word of a rule: `text` in lower case, `typed` as it came.
+    """One token of a rule: `text` in lower case, `typed` as it was typed.
 
     A quoted note is one word; its text is QUOTE, which no typed word can be.
     """
@@ -74,7 +74,7 @@ class Token:
 
 
 def tokenize(text: str) -> list[Token]:
-    """The words of a rule, friendly spellings replaced; quoted text stays as it is."""
+    """The tokens of a rule, with friendly spellings replaced outside quotes."""
     tokens: list[Token] = []
     position = 0
     for quote in _QUOTED.finditer(text):

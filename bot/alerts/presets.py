@@ -1,4 +1,4 @@
-"""Rules for people who do not want to write one."""
+"""Presets: rules that can be chosen by name."""
 
 from __future__ import annotations
 

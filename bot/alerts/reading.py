@@ -1,4 +1,4 @@
-"""Reading words one after another: the cursor, numbers and amounts, and near misses."""
+"""Reading tokens: the cursor, numbers and amounts, and suggestions for misspelt words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AMOUNT_UNITS = frozenset(["k", "m", "mn", "b", "bn", "%", "percent", "pct", "pp"
 
 
 class Tokens:
-    """A cursor over the words of a rule."""
+    """A cursor over the tokens of a rule."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
@@ -59,7 +59,7 @@ class Tokens:
         return joint.join(word.text for word in tokens) if len(tokens) == width else ""
 
     def take(self, width: int = 1) -> str:
-        """Move on; the last word passed, as it was typed."""
+        """Move forward. Returns the last token passed, as it was typed."""
         self._position += width
         return self._tokens[self._position - 1].typed
 
@@ -70,12 +70,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def likest(word: str, known: Sequence[str], count: int = 3) -> list[str]:
-    """The known words most like a word that is near none; the first ones where none is like it at all."""
+    """The known words most like `word`, or the first ones if none is similar."""
     return difflib.get_close_matches(word, known, n=count, cutoff=0.3) or list(known[:count])
 
 
 def got_instead(tokens: Tokens) -> str:
-    """Ending of a message: the word that stands where another was needed, nothing at the end."""
+    """End of a message that names the token found, or an empty string at the end of the rule."""
     return f", not “{tokens.typed}”" if tokens.text else ""
 
 

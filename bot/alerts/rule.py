@@ -170,7 +170,7 @@ class _StoredDate(JsonStruct, frozen=True, tag="date"):
 
 
 class _StoredCondition(JsonStruct, frozen=True):
-    """A condition as JSON holds it: windows and dates among the arguments say what they are."""
+    """The JSON form of a condition, in which windows and dates are tagged."""
 
     metric: str
     arguments: tuple[tuple[str, int | str | _StoredWindow | _StoredDate], ...]

@@ -1,4 +1,4 @@
-"""Splits: a level of prices is another number afterwards, so what is set on it has to be rescaled."""
+"""Splits change a level of prices; rules set on it need another level."""
 
 from __future__ import annotations
 

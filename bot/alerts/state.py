@@ -1,4 +1,4 @@
-"""What the engine sees, remembers and reports: Sample, State and Event, with their JSON.
+"""Input, memory and output of the engine: Sample, State and Event, with their JSON.
 
 A figure is missing when it is None, NaN or infinite. State and Event survive JSON exactly.
 """
@@ -38,7 +38,7 @@ class ConditionValue(JsonStruct, frozen=True):
 
     @property
     def plain(self) -> ConditionValue:
-        """The leg with None for each figure that is NaN or infinite: equal to itself, and fit for JSON."""
+        """The same with None for NaN and infinity, which JSON does not have."""
         if self.pair is not None:
             return self
         return ConditionValue(_finite(self.value), _finite(self.threshold))
@@ -46,7 +46,7 @@ class ConditionValue(JsonStruct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a rule is judged on: one completed session, one leg per condition."""
+    """The figures of one completed session, one leg per condition."""
 
     session: dt.date
     legs: tuple[ConditionValue, ...]
@@ -57,7 +57,7 @@ class Side(JsonStruct, frozen=True):
 
     count  sessions in a row on which it was true while confirming
     since  session of its last fire; None when it was already true at creation
-    held   it fired during a cooldown and has not been told
+    held   it fired during a cooldown and has not been reported
     """
 
     status: Status = Status.ARMED
@@ -67,7 +67,7 @@ class Side(JsonStruct, frozen=True):
 
 
 class State(JsonStruct, frozen=True):
-    """All that is remembered of a rule after it was judged on `session`.
+    """The engine's memory of a rule after `session` was evaluated.
 
     bands    per condition, how far past the threshold it re-arms; 0 when history was too short
     sides    above and below for `crosses`, otherwise one
@@ -101,7 +101,7 @@ class State(JsonStruct, frozen=True):
 
 
 class Event(JsonStruct, frozen=True):
-    """Something to tell, or at least to record.
+    """A fire, or the end of a cooldown at which a muted fire is still true.
 
     kind      "fired", or "still": a fire held back by the cooldown is true at its end
     ops       per condition the comparison that came true; `crosses` is resolved to > or <

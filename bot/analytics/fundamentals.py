@@ -43,7 +43,7 @@ class ReturnSplit:
 
 @dataclass(frozen=True)
 class NoReturnSplit:
-    """Why a split cannot be given: the first session with a multiple, None when there is none."""
+    """Missing history for a split: the first session with a multiple, None without any."""
 
     ticker: str
     reason: str

@@ -270,7 +270,7 @@ async def test_one_chats_fault_costs_no_other_its_summary_and_is_tried_again(
             raise faults.pop()
         return real(*given, **named)
 
-    monkeypatch.setattr(module, "summary", failing)
+    monkeypatch.setattr(module, "summary_answer", failing)
     with caplog.at_level(logging.CRITICAL):
         assert await run_at(desk, "2020-01-15 23:30") == 1
     assert await desk.summaries.run() == 1
