@@ -15,8 +15,8 @@ from bot.analytics.windows import AsOf
 from bot.rendering.alerts import times
 from bot.rendering.answer import Answer, heading, sources
 from bot.rendering.charts import Marks, rule_chart
+from bot.rendering.common import condition_panel, rule_chart_style
 from bot.rendering.figures import latest_starting_condition
-from bot.rendering.rule_chart import condition_panel, rule_chart_style
 from bot.rendering.tables import table
 from bot.rendering.text import bold, code, lines, pre, short_date
 

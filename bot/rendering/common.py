@@ -5,17 +5,22 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from bot.alerts.rule import AMOUNT
 from bot.analytics import counts, flows, trend, units, valuation
 from bot.analytics.freshness import require_end
 from bot.analytics.registry import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.windows import Window
+from bot.rendering.charts import ConditionPanel, Threshold
+from bot.rendering.figures import sources_behind
 from bot.rendering.text import age_phrase, session_phrase, short_date
 from bot.rendering.themes import ChartStyle
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bot.alerts.bars import Histories
+    from bot.alerts.rule import Condition, Rule
     from bot.analytics.market import Market
     from bot.analytics.metrics import Arguments, Metric
     from bot.analytics.valuation import Figure
@@ -38,6 +43,21 @@ def chart_style(
     source = label or market.source("prices").label
     dated = session_phrase(require_end(market) if session is None else session)
     return ChartStyle(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
+
+
+def rule_chart_style(name: str, rule: Rule, market: Market, theme: Theme) -> ChartStyle:
+    """Title and footer of a picture of a rule, with the sources of all its conditions."""
+    labels = ", ".join(sources_behind(rule.conditions, market))
+    footer = f"Source: {labels} · {session_phrase(require_end(market))}"
+    return ChartStyle(name, footer, theme, sample=market.is_sample)
+
+
+def condition_panel(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:
+    """The panel of one condition of a rule, from a session on."""
+    series = histories.series(condition)
+    name = "threshold" if condition.target.kind == AMOUNT else str(condition.target)
+    level = Threshold(series.threshold.loc[begin:], name)
+    return ConditionPanel(condition.subject, series.value.loc[begin:], METRICS[condition.metric].unit, level)
 
 
 def window_title(window: Window) -> str:

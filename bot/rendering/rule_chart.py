@@ -7,25 +7,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.rule import AMOUNT
 from bot.analytics.freshness import require_end
-from bot.analytics.registry import METRICS
 from bot.errors import NoData
 from bot.rendering.answer import SAMPLE, Answer
-from bot.rendering.charts import ConditionPanel, Marks, Threshold, rule_chart
-from bot.rendering.figures import sources_behind
+from bot.rendering.charts import Marks, rule_chart
+from bot.rendering.common import condition_panel, rule_chart_style
 from bot.rendering.standing import figure_lines, title
-from bot.rendering.text import bold, lines, session_phrase
-from bot.rendering.themes import ChartStyle
+from bot.rendering.text import bold, lines
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from bot.alerts.bars import Histories
-    from bot.alerts.rule import Condition, Rule
     from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.market import Market
     from bot.rendering.themes import Theme
 
 _SPAN = pd.DateOffset(years=1)
@@ -57,18 +51,3 @@ def rule_chart_answer(
     return Answer(
         html, partial(rule_chart, legs, look, marks), "alert", ((("Back", f"/alert {alert.number}"),),)
     )
-
-
-def rule_chart_style(name: str, rule: Rule, market: Market, theme: Theme) -> ChartStyle:
-    """Title and footer of a picture of a rule, with the sources of all its conditions."""
-    labels = ", ".join(sources_behind(rule.conditions, market))
-    footer = f"Source: {labels} · {session_phrase(require_end(market))}"
-    return ChartStyle(name, footer, theme, sample=market.is_sample)
-
-
-def condition_panel(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:
-    """One condition from a session on."""
-    series = histories.series(condition)
-    name = "threshold" if condition.target.kind == AMOUNT else str(condition.target)
-    level = Threshold(series.threshold.loc[begin:], name)
-    return ConditionPanel(condition.subject, series.value.loc[begin:], METRICS[condition.metric].unit, level)
