@@ -113,16 +113,16 @@ def _message(
     (deferred,) = rows
     row = deferred.event
     context = replace(context, zone=_window(row, default_zone, now).zone)
-    standing, event = _standing(deferred), Event.from_json(row.detail.event)
+    alert, event = _alert_at_event(deferred), Event.from_json(row.detail.event)
     if row.transition == WITHDRAWN:
         revision = Revision.from_json(row.detail.revision or "")
-        return corrections.correction_notice(standing, event, revision, context, row.detail.source)
-    late = Notifier(context).sessions_late(standing.rule, event)
+        return corrections.correction_notice(alert, event, revision, context, row.detail.source)
+    late = Notifier(context).sessions_late(alert.rule, event)
     sentence = f"Held back {_WHY[row.held or '']}; {_state_since(row, event, context)}."
-    return pushes.fired_message(standing, event, context, deferred.fires, late, held=(capital(sentence),))
+    return pushes.fired_message(alert, event, context, deferred.fires, late, held=(capital(sentence),))
 
 
-def _standing(deferred: Deferred) -> AlertView:
+def _alert_at_event(deferred: Deferred) -> AlertView:
     """The alert as it stands, with the rule that the event came of."""
     if deferred.alert is None:
         raise LookupError(f"alert {deferred.event.alert_id} cannot be read any more")
