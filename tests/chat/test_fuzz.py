@@ -41,7 +41,7 @@ async def test_made_up_payloads_do_nothing_to_anybody_else(sample: Path, tmp_pat
     assert report.answers > SHORT / 10
 
 
-async def test_the_search_finds_a_door_that_stands_open(
+async def test_the_search_finds_missing_access_checks(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def anybody(*_: object) -> bool:
@@ -51,7 +51,7 @@ async def test_the_search_finds_a_door_that_stands_open(
         del self
 
     monkeypatch.setattr(AccessGate, "admits", anybody)
-    monkeypatch.setattr("bot.chat.dispatch.Dispatcher._guard", unguarded)
+    monkeypatch.setattr("bot.chat.dispatch.Dispatcher._check_role", unguarded)
     report = await fuzz(sample, tmp_path, SHORT // 2, seed=20201211)
     assert report.changes
 
