@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bot.chat.access import AccessGate
 from bot.chat.refusals import FAILED
 from storage import alerts
-from storage.rows import select_one
+from storage.alerts import StoredAlert
+from storage.rows import select_as
 from tests.chat.people import PEOPLE, STEP, no_pictures, pressed, rows, typed, village
 from tests.fuzz import fuzz
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from bot.chat.ask import Ask
     from bot.chat.dispatch import Dispatcher
-    from storage.rows import Row
     from tests.chat.people import Person
 
 SHORT = 1_200
@@ -59,10 +59,11 @@ async def test_the_search_finds_missing_access_checks(
 async def test_the_search_finds_what_is_shown_by_its_number_alone(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def anybodys(db: Any, _: int, number: int) -> Row | None:  # noqa: ANN401 - sqlite_utils.Database
-        return select_one(db, "SELECT * FROM alerts WHERE number = ?", (number,))
+    def alert_of_any_chat(db: Any, _: int, number: int) -> StoredAlert | None:  # noqa: ANN401 - sqlite_utils.Database
+        alerts_of_number = select_as(db, StoredAlert, "SELECT * FROM alerts WHERE number = ?", (number,))
+        return next(iter(alerts_of_number), None)
 
-    monkeypatch.setattr(alerts, "get_alert", anybodys)
+    monkeypatch.setattr(alerts, "get_alert", alert_of_any_chat)
     report = await fuzz(sample, tmp_path, SHORT // 4, seed=20201211)
     assert report.leaks
 
