@@ -33,6 +33,8 @@ from bot.rendering import charts
 from bot.services.questions import refuse_reserved_tickers
 from tests.chat.people import STEP, command_lines
 from tests.chat.talk import ME, OWNER, talking
+from tests.fakes.yahoo import FakeYahoo
+from tests.fakes.yahoo_pages import Fund as YahooFund
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,8 +80,8 @@ class CommandLine:
         self.config = folder / "pair.toml"
         self.configure(**TICKERS)
 
-    def configure(self, small: str, large: str) -> None:
-        text = f'[pair]\nsmall = "{small}"\nlarge = "{large}"\n[sources]\nyahoo = false\n'
+    def configure(self, small: str, large: str, *, yahoo: bool = False) -> None:
+        text = f'[pair]\nsmall = "{small}"\nlarge = "{large}"\n[sources]\nyahoo = {str(yahoo).lower()}\n'
         self.config.write_text(text, encoding="utf-8")
 
     def run(self, *words: object) -> tuple[int, str]:
@@ -359,3 +361,19 @@ def test_the_demo_is_on_the_sample_market_whatever_the_pair(line: CommandLine) -
     code, said = line.run("demo", "--out", line.folder / "pictures")
     assert code == 0, said
     assert "IWM and SPY · close of Fri 11 Dec 2020" in said
+
+
+def test_a_fund_that_the_source_does_not_know_is_named_with_an_example_and_nothing_is_judged(
+    line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.database = line.folder / "new.db"
+    line.configure("IJRX", "IVV", yahoo=True)
+    with FakeYahoo(line.folder) as yahoo:
+        yahoo.add(YahooFund("IVV", {day.date(): 366.0 for day in HISTORY[-20:]}))
+        for name, value in yahoo.environment.items():
+            monkeypatch.setenv(name, value)
+        _, said = line.run("check")
+    hint = 'IJRX is not known there; see [pair] in the config, e.g. small = "IJR".'
+    assert f"Yahoo, IJRX prices: No data: {hint}" in said.splitlines()
+    assert "nothing to judge: no prices of both funds are stored" in said
+    assert hint.rstrip(".") in line.run("doctor", "--offline")[1]
