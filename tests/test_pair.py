@@ -292,6 +292,7 @@ def test_no_command_names_the_default_funds(line: CommandLine, tmp_path: Path) -
 
 
 def refused(line: CommandLine, small: str, large: str = "IVV", code: int = 2) -> str:
+    """What `check` says of a pair, with which it does nothing."""
     line.configure(small, large)
     found, said = line.run("check", "--offline", "--now", "2020-12-12T12:00Z")
     assert found == code, said
@@ -302,8 +303,11 @@ def refused(line: CommandLine, small: str, large: str = "IVV", code: int = 2) ->
     "word", ["LOW", "high", "Flow", "AT", "over", "D", "YTD", "AND", "TR", "ONCE", "NEW"]
 )
 def test_a_word_of_the_rules_is_no_fund(line: CommandLine, word: str) -> None:
+    line.database = line.folder / "new.db"
     example = 'is a word of commands and alert rules; name another fund, such as small = "IJR"'
-    assert refused(line, word) == f"config: [pair] small: {word.upper()} {example}\n"
+    problem = f"[pair] small: {word.upper()} {example}"
+    assert refused(line, word) == f"config: {problem}\n"
+    assert f"FAIL pair: {problem}" in line.run("doctor", "--offline")[1].splitlines()
 
 
 def test_every_word_of_the_grammar_that_looks_like_a_ticker_is_refused() -> None:

@@ -19,7 +19,6 @@ import click
 
 from bot import __version__
 from bot.errors import BotError, ConfigError
-from bot.pair import DEFAULT_PAIR
 from bot.secrets import of_proxies, redact_output
 from storage.errors import StorageError
 
@@ -175,10 +174,6 @@ class LazyCommand(click.Command):
         from bot.config import load_config  # noqa: PLC0415 - late: it costs more than all of --help
 
         config = load_config(file, token_needed=self._token_needed, token_used=self._token_used)
-        if config.pair != DEFAULT_PAIR:
-            from bot.services.questions import refuse_reserved_tickers  # noqa: PLC0415 - it costs seconds
-
-            refuse_reserved_tickers(config.pair)
         if database is not None:
             config = config.with_keys(storage={"database": database})
         path = config.storage.database

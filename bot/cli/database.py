@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot.concurrency import Backoff
 from bot.errors import BotError
+from bot.pair import DEFAULT_PAIR
 from storage import sources
 from storage.db import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock, open_database
 
@@ -87,9 +88,22 @@ def beside_the_bot(path: Path) -> AbstractContextManager[object]:
 
 
 def claim(db: sqlite_utils.Database, pair: Pair) -> None:
-    """Note in a new database for which pair it is; raises BotError where it holds another pair."""
+    """Note in a new database which pair it is for.
+
+    Raises ConfigError for a pair that cannot be, BotError where the database is for another one.
+    """
     refuse_other_pair(db, pair)
-    sources.set_meta(db, _PAIR, _noted(pair))
+    if sources.meta(db, _PAIR) is None:
+        refuse_reserved(pair)
+        sources.set_meta(db, _PAIR, _noted(pair))
+
+
+def refuse_reserved(pair: Pair) -> None:
+    """Raise ConfigError for tickers that are words of the grammar."""
+    if pair != DEFAULT_PAIR:
+        from bot.services.questions import refuse_reserved_tickers  # noqa: PLC0415 - late: it takes a second
+
+        refuse_reserved_tickers(pair)
 
 
 def refuse_other_pair(db: sqlite_utils.Database, pair: Pair) -> None:

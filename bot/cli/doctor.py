@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 
 from bot.backups import dated_backups, failing_since
 from bot.cli.console import say
-from bot.cli.database import refuse_other_pair
-from bot.errors import BotError
+from bot.cli.database import refuse_other_pair, refuse_reserved
+from bot.errors import BotError, ConfigError
 from bot.secrets import is_open, of_token
 from bot.text import counted
 from storage import outbox, sources
@@ -146,7 +146,11 @@ def check_owner(config: Config) -> Iterator[Finding]:
 
 
 def check_pair(pair: Pair) -> Iterator[Finding]:
-    """Name the funds of which nothing but the ticker is known."""
+    """Refuse a pair that cannot be; name the funds of which nothing but the ticker is known."""
+    try:
+        refuse_reserved(pair)
+    except ConfigError as error:
+        yield from (Finding(FAIL, "pair", problem) for problem in error.problems)
     for key, fund in (("small", pair.small), ("large", pair.large)):
         if fund.name == fund.ticker and not fund.issuer_file:
             words = (
