@@ -78,7 +78,7 @@ class CommandLine:
         self.folder, self.said = folder, ""
         self.database = folder / "pair.db"
         self.config = folder / "pair.toml"
-        self.configure(**TICKERS)
+        self.configure(*PAIR.tickers)
 
     def configure(self, small: str, large: str, *, yahoo: bool = False) -> None:
         text = f'[pair]\nsmall = "{small}"\nlarge = "{large}"\n[sources]\nyahoo = {str(yahoo).lower()}\n'
@@ -349,7 +349,7 @@ def test_a_database_of_another_pair_is_refused_and_left_as_it_is(line: CommandLi
     ):  # fmt: skip
         code, said = line.run(*words)
         assert (code, "was made for IJR and IVV" in said) == (1, True), said
-    line.configure(**TICKERS)
+    line.configure(*PAIR.tickers)
     assert line.run("export", "prices", "-", "--ticker", "IJR") == before
 
 
