@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -14,9 +13,9 @@ from bot.rendering.answer import REPLY, Answer, payload_of
 from bot.rendering.text import Html, bold, code, lines
 from bot.services import chats
 from bot.text import counted, did_you_mean
-from storage import outbox, sources
+from storage import outbox
 from storage.access import APPROVED, REJECTED
-from storage.chats import active, counts
+from storage.chats import counts
 from storage.db import StorageError, backup, size
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 _ID = re.compile(r"-?[1-9][0-9]{0,15}")
 _EXAMPLE = "/admin people"
 _SHOWN = 20  # people of one kind in a list
-_DRAFT = "broadcast"  # meta key: the message that waits for the owner's second word
 BY_HAND = "by-hand.db"  # no date in its name, so that the nightly ones do not forget it
 LONGEST = 3500  # characters of a broadcast
 _BUTTONS = ((("People", "/admin people"), ("Stats", "/admin stats"), ("Backup", "/admin backup")),)
@@ -182,11 +180,7 @@ async def _draft(ask: Ask, text: str) -> Answer:
     if len(text) > LONGEST:
         raise BadInput(f"{len(text):,} characters are too many; at most {LONGEST:,}.")
 
-    def write(db: sqlite_utils.Database) -> int:
-        sources.set_meta(db, _DRAFT, json.dumps({"id": ask.update_id, "text": text}))
-        return len(active(db))
-
-    count = await ask.change(write)
+    count = await chats.draft_broadcast(ask.caller, ask.update_id, text)
     html = lines(_announcement(text), "", f"This goes to {counted(count, 'chat')}.")
     return Answer(html, buttons=((("Send", f"/admin send {ask.update_id}"), ("Leave it", "/admin")),))
 
@@ -195,23 +189,15 @@ def _announcement(text: str) -> Html:
     return lines(bold("From the owner of this bot"), text)
 
 
+def _broadcast_payload(text: str) -> dict[str, object]:
+    return payload_of(Answer(_announcement(text)), REPLY)
+
+
 async def _broadcast(ask: Ask, given: str) -> Answer:
     """Queue the message for every chat, once; `given` is the update that brought it."""
     draft = _id(given, "send")
 
-    def write(db: sqlite_utils.Database) -> int | None:
-        kept = json.loads(sources.meta(db, _DRAFT) or "{}")
-        if kept.get("id") != draft:
-            return None
-        sources.set_meta(db, _DRAFT, "{}")
-        payload = payload_of(Answer(_announcement(kept["text"])), REPLY)
-        chat_ids = active(db)
-        for chat_id in chat_ids:
-            key = f"broadcast:{draft}:{chat_id}"
-            outbox.enqueue(db, chat_id=chat_id, kind="notice", dedup=key, payload=payload, now=ask.now)
-        return len(chat_ids)
-
-    count = await ask.change(write)
+    count = await chats.send_broadcast(ask.caller, draft, _broadcast_payload)
     if count is None:
         raise BadInput("That message was sent already, or another took its place.")
     return Answer(lines(bold(f"On its way to {counted(count, 'chat')}.")))

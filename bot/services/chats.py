@@ -6,6 +6,7 @@ Each change is one transaction. Raises BadInput, with a line to send instead, fo
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.errors import BadInput
 from bot.services.base import DAILY
-from storage import access, chats, outbox, privacy
+from storage import access, chats, outbox, privacy, sources
 from storage.access import APPROVED, REJECTED
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ ANONYMOUS_ADMIN = 1087968824
 SHARED = frozenset({ANONYMOUS_ADMIN, 136817688, 777000})
 NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
 MAX_OPEN_REQUESTS = 20  # strangers whose requests wait for the owner's decision
+_DRAFT = "broadcast"  # key of the note that holds a message to every chat until the owner confirms it
 
 
 # Settings
@@ -307,6 +309,38 @@ async def deactivate_denied_chats(services: Services, besides: int) -> int:
         return deactivated
 
     return await services.database.run(write)
+
+
+# A message to every chat
+
+
+async def draft_broadcast(caller: Caller, draft_id: int, text: str) -> int:
+    """Keep a message that waits for the owner's confirmation. Returns how many chats it would go to."""
+
+    def write(db: sqlite_utils.Database) -> int:
+        sources.set_meta(db, _DRAFT, json.dumps({"id": draft_id, "text": text}))
+        return len(chats.active(db))
+
+    return await caller.change(write)
+
+
+async def send_broadcast(
+    caller: Caller, draft_id: int, payload_of: Callable[[str], Mapping[str, object]]
+) -> int | None:
+    """Queue a draft for every chat, once. Returns to how many; None if it is not the waiting draft."""
+
+    def write(db: sqlite_utils.Database) -> int | None:
+        draft = json.loads(sources.meta(db, _DRAFT) or "{}")
+        if draft.get("id") != draft_id:
+            return None
+        sources.set_meta(db, _DRAFT, "{}")
+        payload = payload_of(draft["text"])
+        chat_ids = chats.active(db)
+        for chat_id in chat_ids:
+            _queue(db, chat_id, Notice(f"broadcast:{draft_id}:{chat_id}", payload), caller.now)
+        return len(chat_ids)
+
+    return await caller.change(write)
 
 
 # What is stored
