@@ -99,7 +99,7 @@ def _path(value: object) -> Path:
     try:
         return Path(value.strip()).expanduser()
     except RuntimeError:
-        raise ValueError("begins with the home folder of somebody whom this machine does not know") from None
+        raise ValueError("begins with the home folder of a user unknown on this machine") from None
 
 
 def _url(value: str) -> str:
@@ -151,7 +151,7 @@ def _not_zero(value: int) -> int:
 
 def _positive(value: int) -> int:
     if value < 0:
-        raise ValueError("must be a person's id, which is positive; groups belong into chats")
+        raise ValueError("must be a person's id, which is positive; groups belong in chats")
     return value
 
 
@@ -259,7 +259,7 @@ class AccessSection(Section):
     )
     owner: PersonId | None = Field(
         default=None,
-        description="Your own Telegram user id: told when something needs a person. No default.",
+        description="Your own Telegram user id, notified when something needs attention. No default.",
         examples=[123456789],
     )
     users: Annotated[frozenset[PersonId], _IDS] = Field(
@@ -619,7 +619,7 @@ def _unknown_section(section: str, value: object) -> str:
     sections = list(Config.model_fields)
     if isinstance(value, dict):
         return f"[{section}]: unknown section{_nearest(section, sections)}"
-    return f"{section}: stands in no section; known: {', '.join(sorted(sections))}"
+    return f"{section}: is not in a section; the sections are: {', '.join(sorted(sections))}"
 
 
 def _nearest(word: str, names: list[str]) -> str:

@@ -20,16 +20,16 @@ HIDDEN = "HIDDEN"
 TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the variable's name, not a token
 _WHOLE_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
 _MOUNTED = "/run/secrets"  # where containers find theirs: by default everybody's to read
-_LEAST = 6  # characters: what is shorter is rather a word, and hides nothing
-_LONG = 16  # characters from which a piece of a path or query is rather a key than a word
-# A token of @BotFather's, also where nobody knows it for one: behind another key, typed as an argument.
+_LEAST = 6  # characters: a shorter secret is more likely a word, and is not hidden
+_LONG = 16  # characters from which a part of a path or query is more likely a key than a word
+# A token from @BotFather wherever it appears: under another key, typed as an argument.
 _TOKEN = re.compile(r"([0-9]{5,}(?::|%3A|%3a))[A-Za-z0-9_-]{30,}")
 
 
 def hide(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text with HIDDEN for each of the secrets, the longest first, and for what looks like a token.
+    """Return the text with HIDDEN in place of the secrets, the longest first, and of what looks like a token.
 
-    In any case of letters: python-telegram-bot writes what it quotes in small ones.
+    Case is ignored: python-telegram-bot quotes in lower case.
     """
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _LEAST:
@@ -38,12 +38,12 @@ def hide(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def of_token(token: str) -> str:
-    """The secret part of a token; the bot's number before it is public."""
+    """Return the secret part of a token; the bot's number before it is public."""
     return token.partition(":")[2]
 
 
 def of_address(address: str) -> Iterator[str]:
-    """What may be secret in an address: a password, and what is long behind the host."""
+    """Yield what may be secret in an address: a password, and long parts after the host."""
     rest = address.partition("://")[2] or address
     place = re.split("[/?#]", rest, maxsplit=1)[0]
     user, _, password = place.rpartition("@")[0].partition(":")
@@ -52,13 +52,13 @@ def of_address(address: str) -> Iterator[str]:
 
 
 def of_ping(address: str) -> Iterator[str]:
-    """What is secret in the address of a heartbeat: all behind the host, and its parts."""
+    """Yield what is secret in the address of a heartbeat: everything after the host, and its parts."""
     yield address.partition("://")[2].partition("/")[2]
     yield from of_address(address)
 
 
 def of_proxies(environment: Mapping[str, str]) -> Iterator[str]:
-    """Passwords of proxies, whose addresses libraries take from the environment by themselves."""
+    """Yield passwords of proxies; libraries take their addresses from the environment themselves."""
     for name, value in environment.items():
         if is_proxy(name):
             yield from of_address(value)
@@ -70,22 +70,22 @@ def is_proxy(variable: str) -> bool:
 
 
 def is_given(table: Mapping[str, object], environment: Mapping[str, str]) -> bool:
-    """Whether a token is named anywhere."""
+    """Whether a token is given anywhere."""
     return bool(table.get("token") or table.get("token_file") or environment.get(TOKEN_VARIABLE))
 
 
 def is_open(path: Path) -> bool:
-    """Whether others than the file's owner may do anything with it; a link counts as what it leads to."""
+    """Whether others than its owner may access a file; a link counts as its target."""
     return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
 def read_token(
     table: Mapping[str, object], config: Path | None, environment: Mapping[str, str]
 ) -> tuple[str, str]:
-    """The token and what is wrong with it, one of them "".
+    """Return the token and what is wrong with it; one of them is empty.
 
-    `table` is the section [telegram] of the file `config`; its values of another type than text are
-    reported elsewhere. A configuration that holds the token itself is as secret as a token file.
+    `table` is the section [telegram] of the file `config`; values that are not texts are reported elsewhere.
+    A configuration that holds the token itself is as secret as a token file.
     """
     given, file = table.get("token"), table.get("token_file")
     folder = config.parent if config else Path()
@@ -119,14 +119,14 @@ def _of_file(folder: Path, file: str) -> tuple[str, str]:
 
 
 def _closing(path: Path) -> str:
-    """How a file becomes its owner's alone; a container's secret is given its mode from outside."""
+    """Return how to close a file to others; the mode of a container's secret is set from outside."""
     if path.is_relative_to(_MOUNTED):
         return "give the secret the container's uid and mode 0400 where it is mounted"
     return "run chmod 600 on it"
 
 
 def _checked(token: str, key: str) -> tuple[str, str]:
-    """The token without the white space around it, where it looks like one."""
+    """Return the token without surrounding white space, or what is wrong with it."""
     if _WHOLE_TOKEN.fullmatch(token.strip()):
         return token.strip(), ""
     return "", f"{key}: does not look like a bot token (123456789:AA...)"

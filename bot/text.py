@@ -10,7 +10,7 @@ _VOWELS = "aeiou"
 
 
 def counted(count: int, noun: str) -> str:
-    """A count with its noun: "1 session", "1,250 sessions", "2 summaries"."""
+    """Return a count with its noun: "1 session", "1,250 sessions", "2 summaries"."""
     if count == 1:
         return f"1 {noun}"
     if noun.endswith("y") and noun[-2] not in _VOWELS:
@@ -19,13 +19,13 @@ def counted(count: int, noun: str) -> str:
 
 
 def listed(items: Sequence[str], between: str = ", ", most: int = SHOWN) -> str:
-    """The first `most` items, then how many more there are."""
+    """Return the first `most` items and how many more there are."""
     more = len(items) - most
     return between.join(items[:most]) + (f"{between}and {more:,} more" if more > 0 else "")
 
 
 def capital(words: str) -> str:
-    """The words with a capital first letter."""
+    """Return the words with a capital first letter."""
     return words[:1].upper() + words[1:]
 
 

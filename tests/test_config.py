@@ -30,7 +30,7 @@ from bot.secrets import TOKEN_VARIABLE
 from tests.configs import TOKEN, UNLIKE, problems, token_of, write
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
-PERSON = "must be a person's id, which is positive; groups belong into chats"
+PERSON = "must be a person's id, which is positive; groups belong in chats"
 # Keys of the example whose value is commented out, because they have no default.
 WITHOUT_DEFAULT = {
     ("sources", "daily_csv"),
@@ -77,7 +77,7 @@ def test_no_key_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_key_named_as_an_argument_of_pydantic_is_unknown(tmp_path: Path) -> None:
     (sentence,) = problems(tmp_path, '_env_file = "other"')
-    assert sentence.startswith("_env_file: stands in no section; known: ")
+    assert sentence.startswith("_env_file: is not in a section; the sections are: ")
 
 
 def test_copies_with_other_values_are_checked_as_files_are() -> None:
@@ -212,7 +212,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
         "[access] chats: entry 3, “us”, must be a Telegram id, a whole number such as 123456789",
         "[time] timezone: “New York” is not a time zone name such as America/New_York",
         "[calendar] closed: entry 1, “2025-13-01”, is not a date such as 2025-01-09",
-        f"speed: stands in no section; known: {', '.join(sections)}",
+        f"speed: is not in a section; the sections are: {', '.join(sections)}",
         "[source]: unknown section; did you mean sources?",
         f"[telegram] token: {UNLIKE}",
     ]

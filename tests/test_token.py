@@ -126,7 +126,7 @@ def test_a_secret_of_a_container_that_all_may_read_is_refused_with_advice_that_h
 
 def test_a_home_folder_of_nobody_is_named(tmp_path: Path) -> None:
     text = '[telegram]\ntoken_file = "~nobody-here/t"\n[storage]\ndatabase = "~nobody-here/b"'
-    unknown = "begins with the home folder of somebody whom this machine does not know"
+    unknown = "begins with the home folder of a user unknown on this machine"
     where = tmp_path / "~nobody-here" / "t"
     assert problems(tmp_path, text) == [
         f"[storage] database: {unknown}",

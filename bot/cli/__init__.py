@@ -249,7 +249,7 @@ COMMANDS = (
     LazyCommand(
         "check",
         "run.check",
-        "do once what the scheduler would do now",
+        "refresh, evaluate the alerts and send what is due, once",
         *(_now(), _offline()),
         example="--offline",
         token_used=True,
@@ -299,7 +299,7 @@ COMMANDS = (
     LazyCommand(
         "restore",
         "data.restore_backup",
-        "put a backup in the place of the database, which is kept aside",
+        "replace the database by a backup and keep the old one aside",
         _file("The backup, which stays as it is."),
         example="FILE",
     ),

@@ -71,7 +71,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) ->
 
 
 def _import_issuer_file(config: Config, file: Path, ticker: str | None) -> int:
-    """Import a fund's workbook or list of holdings; which of them it is, its bytes say."""
+    """Import a fund's workbook or list of holdings; its bytes tell which it is."""
     sessions, now = Sessions(config.calendar.closed), dt.datetime.now(dt.UTC)
     with busy(f"Reading {file.name}"):
         contents = read_issuer(
@@ -116,7 +116,7 @@ def export_file(config: Config, *, kind: str, file: Path, ticker: str) -> int:
 
 
 def _write_whole(file: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all; BotError when it cannot be written."""
+    """Write a file completely or not at all; raises BotError when it cannot be written."""
     target = file.resolve()
     if target.is_dir():
         raise BotError(f"{file} is a folder; name a file.")
@@ -201,7 +201,7 @@ def restore_backup(config: Config, *, file: Path) -> int:
         rows = database.run_sync(row_counts)
     say(f"{file} is now {path}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
     if aside.exists():
-        say(f"what was there is kept as {aside}; delete it when all is well")
+        say(f"the old database is kept as {aside}; delete it when all is well")
     for line in _report_lines(report):
         say(line)
     return 0
@@ -218,7 +218,7 @@ def _refuse_missing(file: Path, config: Config) -> None:
 
 
 def _report_lines(report: RestoreReport) -> list[str]:
-    """What becomes of the messages about the time between the backup and now."""
+    """Return what becomes of the messages about the time between the backup and now."""
     made = f"{report.made:%Y-%m-%d %H:%M} UTC" if report.made else "before the bot's first tick"
     lines = [
         f"the backup's last tick: {made}; sessions since are judged when the bot runs and has their data",

@@ -140,7 +140,7 @@ def _local(
     *,
     live: bool,
 ) -> tuple[Bot, Terminal]:
-    """The bot with a terminal for Telegram; who sits at it may use it."""
+    """Return the bot on a terminal in place of Telegram; whoever sits there may use it."""
     services = app.build_services(config.with_keys(access={"mode": "open"}), database, clock, live=live)
     terminal = Terminal(screen.show, pictures, clock)
     return app.local_bot(services, terminal.api), terminal
@@ -163,14 +163,14 @@ async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bo
 
 
 async def _tick(bot: Bot) -> None:
-    """At a terminal the scheduler runs beside the talk."""
+    """Run the scheduler beside the conversation."""
     while True:
         await asyncio.sleep(TICK_SECONDS)
         await bot.scheduler.tick()
 
 
 def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out: Path) -> int:
-    """`demo`: the story on a throwaway database, then, at a terminal, room for typing."""
+    """`demo`: play the story on a throwaway database; at a terminal, then answer what is typed."""
     log_briefly()
     start = now or DEMO_NOW
     refuse_other_years(start)
@@ -200,12 +200,12 @@ async def _demo(bot: Bot, terminal: Terminal, screen: Screen, clock: Clock, star
 
 
 def refuse_real_data(path: Path) -> None:
-    """The demo writes sample data: never into a database that holds anything else."""
+    """Refuse a database that holds anything: the demo writes sample data."""
     if not path.exists():
         return
     with open_database(path, read_only=True) as database:
         if database.run_sync(_is_in_use):
-            raise BotError(f"{path} holds data or chats; the demo takes a new file, or none at all.")
+            raise BotError(f"{path} holds data or chats; the demo needs a new file, or none.")
 
 
 def _is_in_use(db: sqlite_utils.Database) -> bool:
@@ -213,10 +213,10 @@ def _is_in_use(db: sqlite_utils.Database) -> bool:
 
 
 def refuse_other_years(start: dt.datetime) -> None:
-    """The sample market's figures are those of 2020: the story cannot begin elsewhere."""
+    """Refuse another year than 2020, whose figures the sample market has."""
     if not _FIRST <= start <= _LAST:
         raise BotError(
-            f"The story runs in 2020; --now {start:%Y-%m-%d} is outside. Try --now 2020-09-30T22:00Z"
+            f"The story runs in 2020; --now {start:%Y-%m-%d} is not in it. Try --now 2020-09-30T22:00Z"
         )
 
 
@@ -244,7 +244,7 @@ async def play(
 
 
 async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.datetime) -> bool:
-    """Close after close until an alert has fired; whether one did."""
+    """Advance from close to close until an alert fires. Returns whether one did."""
     sessions = bot.services.markets.sessions()
     session = sessions.last_completed(start)
     for _ in range(_MOST_SESSIONS):
@@ -255,8 +255,8 @@ async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.
         set_clock(moment)
         done = await bot.scheduler.judge()
         fires = len(done.fires)
-        found = "an alert" if fires == 1 else f"{fires or 'no'} alerts"
-        say(f"  {date_phrase(session)}: close judged, {found}")
+        count = "an alert" if fires == 1 else f"{fires or 'no'} alerts"
+        say(f"  {date_phrase(session)}: close evaluated, {count}")
         await bot.scheduler.drain()
         if done.fires:
             return True
@@ -265,7 +265,7 @@ async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.
 
 
 async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
-    """The next session's close and, at 17:30, the daily summary."""
+    """Advance to the next session's close and, at 17:30, its daily summary."""
     sessions = bot.services.markets.sessions()
     session = sessions.next_after(sessions.last_completed(bot.services.clock()))
     set_clock(sessions.close(session) + _SUMMARY)
@@ -275,7 +275,7 @@ async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> No
 
 
 async def catch_up(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
-    """Back to the day of the first questions, so that a person who goes on has the whole market."""
+    """Return to the day of the first questions, on which the whole market is known."""
     set_clock(QUESTIONS_NOW)
     say(f"The clock goes on to {short_date(QUESTIONS_NOW)}.\n")
     await bot.scheduler.judge()

@@ -131,7 +131,7 @@ def all_checks(
 def check_config_file(config: Config, file: Path | None) -> Finding:
     """Report the file, which is valid since it was read; warn when others may read secrets in it."""
     if file is None:
-        return Finding(OK, "config", "no file given, defaults hold")
+        return Finding(OK, "config", "no file given; the defaults apply")
     if config.secrets - {of_token(config.telegram.token.get_secret_value())} and is_open(file):
         words = "others may read the keys or passwords in its addresses; run chmod 600 on it"
         return Finding(NOTE, "config", f"{file} is valid, but {words}")
@@ -141,7 +141,7 @@ def check_config_file(config: Config, file: Path | None) -> Finding:
 def check_owner(config: Config) -> Iterator[Finding]:
     """Warn of a bot on Telegram without an owner: nobody would hear of a full disk or a failed backup."""
     if config.telegram.token and config.access.owner is None:
-        words = "nobody is told when something needs a person; see [access] owner in the config"
+        words = "nobody is notified when something needs attention; see [access] owner in the config"
         yield Finding(NOTE, "owner", words)
 
 
@@ -163,7 +163,7 @@ def check_pair(pair: Pair) -> Iterator[Finding]:
 def check_telegram(config: Config, *, online: bool) -> Iterator[Finding]:
     """Check the token and the clock by one request; offline or without a token there is none."""
     if not config.telegram.token:
-        yield Finding(NOTE, "token", "none given, which “run” needs; see [telegram] in the config")
+        yield Finding(NOTE, "token", "none given; “run” needs one, see [telegram] in the config")
     elif not online:
         yield Finding(OK, "token", "given; not tried (--offline)")
     else:
@@ -191,7 +191,7 @@ def _token_finding(base_url: str, answer: httpx.Response) -> Finding:
     try:
         name = answer.json()["result"]["username"]
     except (ValueError, KeyError, TypeError):
-        words = f"{base_url} gave no answer of Telegram's (HTTP {answer.status_code}); check base_url"
+        words = f"{base_url} did not answer as Telegram does (HTTP {answer.status_code}); check base_url"
         return Finding(FAIL, "token", words)
     return Finding(OK, "token", f"@{name} answers")
 
@@ -274,8 +274,8 @@ def unusable_database(config: Config, error: BotError | StorageError) -> Finding
     """Report a database that cannot be opened."""
     if isinstance(error, DatabaseMissing):
         words = (
-            f"there is none at {config.storage.database}; “run”, “chat” or “import” makes it, "
-            "“restore” puts a backup there"
+            f"there is none at {config.storage.database}; “run”, “chat” or “import” creates it, "
+            "“restore” restores a backup"
         )
         return Finding(FAIL, "database", words)
     return Finding(FAIL, "database", str(error))
@@ -355,7 +355,7 @@ def check_backups(config: Config, now: dt.datetime, failing: dt.datetime | None,
     # A day ahead is another zone's; more was written by a wrong clock, and says nothing of last night.
     copies = [(day, file) for day, file in copies if (day - today).days <= 1]
     if not copies and failing and runs:
-        words = f"none in {config.backups}, they fail since {failing:%Y-%m-%d}; look at the bot's log"
+        words = f"none in {config.backups}; they have failed since {failing:%Y-%m-%d}; look at the bot's log"
         return Finding(FAIL if now - failing > OLDEST_BACKUP else NOTE, "backups", words)
     if not copies:
         words = f"none in {config.backups} yet; the running bot makes one a night, “backup” makes one now"

@@ -39,12 +39,12 @@ def run(config: Config) -> int:
 
 
 def _warn_of_lost_database(config: Config) -> None:
-    """A first start has no backups: where there are some, the database was lost or stands elsewhere."""
+    """Warn when there are backups but no database: it was lost, or is somewhere else."""
     with suppress(OSError):
         copies = dated_backups(config)
         if copies and not config.storage.database.exists():
             words = (
-                "there is no database at %s, a new one begins; “restore %s” goes on with the newest backup"
+                "there is no database at %s; a new one is created, “restore %s” brings back the newest backup"
             )
             _log.warning(words, config.storage.database, copies[0][1])
 
@@ -97,8 +97,8 @@ async def _send(telegram: Bot) -> int:
 
 
 def _judged(market: Market) -> str:
-    """On what alerts were judged."""
+    """Return the sentence on which prices the alerts were evaluated."""
     if market.end is None:
-        return "nothing to judge: no prices of both funds are stored; try “refresh” or “import prices”"
+        return "no alerts evaluated: no prices of both funds are stored; try “refresh” or “import prices”"
     last = f"{market.last_completed:%Y-%m-%d}"
-    return f"last completed session {last}; judged on prices to {market.end:%Y-%m-%d}"
+    return f"last completed session {last}; alerts evaluated on prices to {market.end:%Y-%m-%d}"

@@ -440,7 +440,7 @@ def test_wrecked_and_restored_the_bot_answers_as_before(bot: Call, files: Files)
     first, aside, tick, marked = restored.out.splitlines()
     assert re.fullmatch(r"copy\.db is now bot\.db: [\d,]+ rows in \d+ tables, verified", first)
     found = re.fullmatch(
-        r"what was there is kept as (bot-replaced-\d{4}-\d\d-\d\dT\d{6}Z\.db); delete it when all is well",
+        r"the old database is kept as (bot-replaced-\d{4}-\d\d-\d\dT\d{6}Z\.db); delete it when all is well",
         aside,
     )
     assert found is not None

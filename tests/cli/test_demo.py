@@ -278,10 +278,10 @@ STORY = (
     "What moved it, ytd · close of Fri 11 Dec 2020",
     "› /alert ratio > sma200",
     "Alert #1 ratio > sma 200",
-    "  Thu 1 Oct 2020: close judged, no alerts",
-    "  Fri 2 Oct 2020: close judged, no alerts",
-    "  Mon 5 Oct 2020: close judged, no alerts",
-    "  Tue 6 Oct 2020: close judged, an alert",
+    "  Thu 1 Oct 2020: close evaluated, no alerts",
+    "  Fri 2 Oct 2020: close evaluated, no alerts",
+    "  Mon 5 Oct 2020: close evaluated, no alerts",
+    "  Tue 6 Oct 2020: close evaluated, an alert",
     "Alert #1 fired · close of Tue 6 Oct 2020",
     "› /summary on 17:30",
     "  Wed 7 Oct 2020, 18:00 New York",
@@ -359,7 +359,7 @@ def test_a_span_without_a_fire_ends_with_the_sample_and_is_said(
 ) -> None:
     monkeypatch.setattr(demo, "_QUESTIONS", ())
     said = bot("demo", "--now", "2020-12-29T22:00Z")
-    assert said.lines("close judged") == ["  Wed 30 Dec 2020: close judged, no alerts"]
+    assert said.lines("close evaluated") == ["  Wed 30 Dec 2020: close evaluated, no alerts"]
     assert (said.code, said.out.splitlines()[-1]) == (0, "No alert fired in this span.")
 
 
@@ -369,13 +369,13 @@ def test_a_database_with_data_or_chats_is_refused(bot: Call, files: Files) -> No
     for name in ("real.db", "talk.db"):
         before = Path(name).read_bytes()
         assert bot("demo", "--db", name) == Result(
-            1, "", f"error: {name} holds data or chats; the demo takes a new file, or none at all.\n"
+            1, "", f"error: {name} holds data or chats; the demo needs a new file, or none.\n"
         )
         assert Path(name).read_bytes() == before
 
 
 @pytest.mark.parametrize("now", ["2019-12-31T22:00Z", "2021-01-04T22:00Z"])
 def test_a_story_outside_2020_is_refused_before_anything_is_made(now: str, bot: Call) -> None:
-    said = f"The story runs in 2020; --now {now[:10]} is outside. Try --now 2020-09-30T22:00Z"
+    said = f"The story runs in 2020; --now {now[:10]} is not in it. Try --now 2020-09-30T22:00Z"
     assert bot("demo", "--now", now, "--db", "new.db") == Result(1, "", f"error: {said}\n")
     assert not Path("new.db").exists()

@@ -87,7 +87,7 @@ def test_a_token_that_is_refused_fails(site: Website, status: str) -> None:
 
 @pytest.mark.parametrize("body", ["<html>", "[]", '{"ok": true}'])
 def test_an_answer_that_is_not_telegrams_fails(site: Website, body: str) -> None:
-    words = f"{site.address} gave no answer of Telegram's (HTTP 502); check base_url"
+    words = f"{site.address} did not answer as Telegram does (HTTP 502); check base_url"
     assert asked(site, page(body, "502 Bad Gateway")) == [Finding(FAIL, "token", words)]
 
 
@@ -126,7 +126,7 @@ def test_a_date_that_is_none_says_nothing(site: Website) -> None:
 def test_offline_and_without_a_token_nobody_is_asked(site: Website) -> None:
     given = Config().with_keys(telegram={"token": TOKEN, "base_url": site.address})
     assert list(check_telegram(given, online=False)) == [Finding(OK, "token", "given; not tried (--offline)")]
-    none = Finding(NOTE, "token", "none given, which “run” needs; see [telegram] in the config")
+    none = Finding(NOTE, "token", "none given; “run” needs one, see [telegram] in the config")
     assert list(check_telegram(given.with_keys(telegram={"token": ""}), online=True)) == [none]
     assert site.asked == []
 
@@ -225,7 +225,7 @@ def test_a_copy_of_the_future_hides_no_failing_nights(config: Config) -> None:
 @pytest.mark.parametrize(("days", "mark"), [(2, NOTE), (3, FAIL)])
 def test_backups_that_fail_from_the_first_night_on_are_found(config: Config, days: int, mark: str) -> None:
     since = NOW - dt.timedelta(days=days)
-    words = f"none in backups, they fail since {since:%Y-%m-%d}; look at the bot's log"
+    words = f"none in backups; they have failed since {since:%Y-%m-%d}; look at the bot's log"
     assert check_backups(config, NOW, since, runs=True) == Finding(mark, "backups", words)
 
 
@@ -235,7 +235,7 @@ def test_what_the_bot_notes_of_its_backups_is_read(config: Config) -> None:
         database.run_sync(lambda db: sources.set_meta(db, FAILING, "2026-11-10T22:00:00Z"))
     with hold_lock("bot.db"):
         found = [list(quick_checks(config, NOW)), list(all_checks(config, None, NOW))]
-    words = "none in backups, they fail since 2026-11-10; look at the bot's log"
+    words = "none in backups; they have failed since 2026-11-10; look at the bot's log"
     assert [findings[-1] for findings in found] == [Finding(FAIL, "backups", words)] * 2
 
 
@@ -252,7 +252,7 @@ def test_a_folder_of_backups_that_cannot_be_read_fails(
     def refuse(_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor, "kept", refuse)
+    monkeypatch.setattr(doctor, "dated_backups", refuse)
     assert check_backups(config, NOW, None, runs=True) == Finding(
         FAIL, "backups", "backups cannot be read (Permission denied)"
     )
@@ -266,7 +266,7 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
     assert missing == Finding(
         FAIL,
         "database",
-        "there is none at bot.db; “run”, “chat” or “import” makes it, “restore” puts a backup there",
+        "there is none at bot.db; “run”, “chat” or “import” creates it, “restore” restores a backup",
     )
     assert copies.subject == "backups"
     with open_database("bot.db") as database:
@@ -332,8 +332,8 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
     assert before.code == 1
     assert before.out.splitlines()[-2:] == [
         (
-            "FAIL database: there is none at bot.db; “run”, “chat” or “import” makes it, "
-            "“restore” puts a backup there"
+            "FAIL database: there is none at bot.db; “run”, “chat” or “import” creates it, "
+            "“restore” restores a backup"
         ),
         "note backups: none in backups yet; the running bot makes one a night, “backup” makes one now",
     ]
@@ -343,8 +343,8 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
     assert (after.code, after.err) == (0, "")
     lines = after.out.splitlines()
     assert lines[:2] == [
-        "ok   config: no file given, defaults hold",
-        "note token: none given, which “run” needs; see [telegram] in the config",
+        "ok   config: no file given; the defaults apply",
+        "note token: none given; “run” needs one, see [telegram] in the config",
     ]
     assert [line.partition(":")[0] for line in lines[2:6]] == [
         "ok   clock",
@@ -381,7 +381,7 @@ def test_a_bot_on_telegram_without_an_owner_is_a_note(owner: int | None, said: i
         storage={"database": Path("bot.db")}, telegram={"token": "1:" + "A" * 35}, access={"owner": owner}
     )
     notes = [each for each in all_checks(config, None, NOW) if each.subject == "owner"]
-    words = "nobody is told when something needs a person; see [access] owner in the config"
+    words = "nobody is notified when something needs attention; see [access] owner in the config"
     assert notes == [Finding(NOTE, "owner", words)] * said
 
 

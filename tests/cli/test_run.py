@@ -48,14 +48,14 @@ def alert_fires_with_the_day_that_crosses(bot: Call, files: Files) -> None:
     assert (fired.code, fired.err) == (0, "")
     assert fired.lines("fired", "2020-10-06") == ["alert #1 in chat 1, ratio > sma 200: fired on 2020-10-06"]
     assert fired.lines("last completed session") == [
-        "last completed session 2020-10-06; judged on prices to 2020-10-06"
+        "last completed session 2020-10-06; alerts evaluated on prices to 2020-10-06"
     ]
     assert fired.lines("Alert #1 fired · close of Tue 6 Oct 2020")
     assert fired.out.splitlines()[-1] == "messages: 1 sent, 0 waiting"
 
     again = check(bot, TUESDAY)
     assert again.out.splitlines() == [
-        "last completed session 2020-10-06; judged on prices to 2020-10-06",
+        "last completed session 2020-10-06; alerts evaluated on prices to 2020-10-06",
         "no alert turned true",
         "messages: 0 sent, 0 waiting",
     ]
@@ -100,7 +100,7 @@ def test_the_daily_summary_is_sent_once_when_it_is_due(bot: Call, files: Files) 
 def test_an_empty_database_has_nothing_to_judge(bot: Call) -> None:
     assert check(bot, TUESDAY) == Result(
         0,
-        "nothing to judge: no prices of both funds are stored; try “refresh” or “import prices”\n"
+        "no alerts evaluated: no prices of both funds are stored; try “refresh” or “import prices”\n"
         "messages: 0 sent, 0 waiting\n",
         "",
     )
