@@ -11,7 +11,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-COMMANDS_PER_MINUTE = 30
+from bot.chat.refusals import COMMANDS_PER_MINUTE
+
 _MINUTE = dt.timedelta(minutes=1)
 _MAX_KEYS = 10_000  # when more are remembered, those without a recent command are removed
 

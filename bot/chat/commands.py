@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bot.analytics.registry import METRICS
 from bot.chat import admin, alerts, backtest, market, preferences, privacy, settings
 from bot.chat.access import Role
 from bot.chat.ask import Ask
 from bot.rendering.answer import Answer
-from bot.rendering.reference import Entry
+from bot.rendering.reference import Entry, help_page
 
 Handler = Callable[[Ask], Awaitable[Answer]]
 
@@ -52,6 +53,13 @@ class Command:
         return Entry(self.name, self.usage, self.help, self.example, self.users)
 
 
+async def on_help(ask: Ask) -> Answer:
+    """/help: all commands, or one command or metric."""
+    word = ask.text.lower().lstrip("/").partition("@")[0]
+    command = None if word in METRICS else BY_NAME.get(word)
+    return help_page(command.name if command else ask.text, entries(owner=ask.is_owner), ask.services.pair)
+
+
 FORGET = "forgetme"
 COMMANDS: tuple[Command, ...] = (
     Command("start", "", "what this bot does", "/start", settings.on_start, Role.MEMBER),
@@ -60,7 +68,7 @@ COMMANDS: tuple[Command, ...] = (
         "[command or metric]",
         "every command, or one in detail",
         "/help alert",
-        settings.on_help,
+        on_help,
         Role.MEMBER,
     ),
     Command(

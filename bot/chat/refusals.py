@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from bot.alerts.grammar import parse_rule
 from bot.analytics.registry import metrics_of
 from bot.errors import BadInput, BotError
-from bot.quota import COMMANDS_PER_MINUTE
 from bot.rendering.answer import Answer, Button
 from bot.rendering.text import Html, bold, code, lines, strip_html
 from bot.text import counted, nearest
@@ -17,6 +16,7 @@ from bot.text import counted, nearest
 if TYPE_CHECKING:
     from bot.pair import Pair
 
+COMMANDS_PER_MINUTE = 30  # of one person; see Quota
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
 ADMINISTRATORS_ONLY = "In a group only its administrators may do that."

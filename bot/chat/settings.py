@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot import __version__
-from bot.analytics.registry import METRICS
 from bot.analytics.sessions import SETTLE
 from bot.errors import BadInput
 from bot.rendering import reference
@@ -41,16 +40,6 @@ async def on_start(ask: Ask) -> Answer:
     """/start: what the bot does. Reactivates a chat that had blocked it, unless the owner rejected it."""
     await chats.start(ask.caller)
     return reference.start_answer(ask.services.pair)
-
-
-async def on_help(ask: Ask) -> Answer:
-    """/help: all commands, or one command or metric."""
-    from bot.chat.commands import BY_NAME, entries  # noqa: PLC0415 - the table imports this module
-
-    word = ask.text.lower().lstrip("/").partition("@")[0]
-    command = None if word in METRICS else BY_NAME.get(word)
-    known = entries(owner=ask.is_owner)
-    return reference.help_page(command.name if command else ask.text, known, ask.services.pair)
 
 
 async def on_about(ask: Ask) -> Answer:

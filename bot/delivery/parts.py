@@ -128,8 +128,3 @@ def arrived(message: OutboxMessage) -> int:
     """How many parts of a row are known to have arrived; kept at the head of its reason."""
     match = re.match(r"after part (\d+): ", message.reason)
     return int(match[1]) if match else 0
-
-
-def reason_after(done: int, reason: str) -> str:
-    """A reason that remembers how many parts have arrived, so that a later try begins after them."""
-    return f"after part {done}: {reason}" if done else reason

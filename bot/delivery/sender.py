@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from telegram.error import InvalidToken, TelegramError
 
-from bot.delivery.parts import SendOptions, arrived, compose, post, reason_after
-from bot.delivery.settle import REPEATS, FailedSend, give_back, mark_sent, note_progress, settle_failure
+from bot.delivery.parts import SendOptions, arrived, compose, post
+from bot.delivery.settle import (
+    REPEATS,
+    FailedSend,
+    give_back,
+    mark_sent,
+    note_progress,
+    reason_after,
+    settle_failure,
+)
 from bot.delivery.verdicts import ErrorClass, classify
 from bot.secrets import hide, of_token
 from storage.db import StorageError

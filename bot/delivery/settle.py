@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from telegram.error import ChatMigrated, RetryAfter
 
 from bot.concurrency import Backoff
-from bot.delivery.parts import reason_after
 from bot.delivery.verdicts import ErrorClass
 from bot.ratelimit import SendPostponed, seconds_of
 from bot.rendering.text import escape
@@ -29,6 +28,11 @@ GIVE_UP_AGE = timedelta(hours=24)
 GIVE_UP_SENDS = 14
 PAUSE = timedelta(minutes=1)
 GAVE_UP = "gave-up:"  # head of the key under which the owner is told
+
+
+def reason_after(done: int, reason: str) -> str:
+    """A reason that remembers how many parts have arrived, so that a later try begins after them."""
+    return f"after part {done}: {reason}" if done else reason
 
 
 @dataclass(frozen=True)

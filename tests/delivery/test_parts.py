@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.delivery.parts import MessagePart, SendOptions, arrived, compose, reason_after
+from bot.delivery.parts import MessagePart, SendOptions, arrived, compose
+from bot.delivery.settle import reason_after
 from bot.delivery.verdicts import ErrorClass
 from bot.rendering.text import escape, strip_html, visible_length
 from tests.storage.messages import message
