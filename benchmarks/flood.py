@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING
 from telegram import Update
 
 from bot import app
+from bot.chat.refusals import COMMANDS_PER_MINUTE
 from bot.config import Config
-from bot.quota import COMMANDS_PER_MINUTE
 from bot.serving import SWITCH_SECONDS
 from storage.db import open_database
 from tests.chat.talk import make_sample

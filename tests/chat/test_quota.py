@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from bot.quota import COMMANDS_PER_MINUTE, Quota
+from bot.chat.refusals import COMMANDS_PER_MINUTE
+from bot.quota import Quota
 from tests.chat.talk import GROUP, ME, NOW, YOU
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from telegram import Update
 
 from bot.chat.commands import BY_NAME
 from bot.chat.polling import PerChatProcessor
-from bot.chat.refusals import FAILED, UNUSABLE
+from bot.chat.refusals import COMMANDS_PER_MINUTE, FAILED, UNUSABLE
 from bot.errors import BadInput
-from bot.quota import COMMANDS_PER_MINUTE
 from bot.rendering.answer import Answer
 from bot.rendering.text import Html
 from storage import chats
