@@ -176,7 +176,7 @@ async def test_a_start_without_the_database_that_backups_are_of_names_the_newest
         code, said, _ = await bot.stopped()
     assert code == 0
     assert said.partition(" WARNING bot.cli.run: ")[2].splitlines()[0] == (
-        f"there is no database at {place.database}; a new one is made, "
+        f"there is no database at {place.database}; a new one is created, "
         f"“restore {folder / 'bot-2026-11-20.db'}” brings back the newest backup"
     )
 
