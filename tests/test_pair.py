@@ -72,10 +72,10 @@ def price_file(folder: Path, ticker: str, rows: Iterable[Sequence[object]]) -> P
 
 
 class CommandLine:
-    """Runs commands with the pair's configuration; `said` is all that they printed."""
+    """Runs commands with the pair's configuration; `printed` is all that they printed."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.said = folder, ""
+        self.folder, self.printed = folder, ""
         self.database = folder / "pair.db"
         self.config = folder / "pair.toml"
         self.configure(*PAIR.tickers)
@@ -86,15 +86,15 @@ class CommandLine:
 
     def run(self, *words: object) -> tuple[int, str]:
         """Exit code of a command, and what it printed."""
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        stream = io.StringIO()
+        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
             code = main([*map(str, words), "--config", str(self.config), "--db", str(self.database)])
-        self.said += printed.getvalue()
-        return code, printed.getvalue()
+        self.printed += stream.getvalue()
+        return code, stream.getvalue()
 
     def take_in(self, kind: str, file: Path, ticker: str) -> None:
-        code, said = self.run("import", kind, file, "--ticker", ticker)
-        assert code == 0, said
+        code, output = self.run("import", kind, file, "--ticker", ticker)
+        assert code == 0, output
 
     def import_all(self) -> None:
         """Four years of everything that can be imported."""
@@ -150,7 +150,7 @@ def line(imported: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("TELEGRAM_BOT_TOKEN", raising=False)
     line = CommandLine(tmp_path)
     shutil.copy(imported.database, line.database)
-    line.said = imported.said
+    line.printed = imported.printed
     return line
 
 
@@ -273,7 +273,7 @@ async def test_no_notice_and_no_summary_names_the_default_funds(
             "Split: IJR 2 for 1", "Daily summary",
         ):  # fmt: skip
             assert title in first_lines, first_lines
-        assert naming_default_funds([*outputs(talk), *drawn, line.said]) == []
+        assert naming_default_funds([*outputs(talk), *drawn, line.printed]) == []
 
 
 def test_no_command_names_the_default_funds(line: CommandLine, tmp_path: Path) -> None:
@@ -283,9 +283,11 @@ def test_no_command_names_the_default_funds(line: CommandLine, tmp_path: Path) -
         ("restore", "copy.db"), ("import", "prices", "x.csv"), ("export", "weights", "-", "--ticker", "QQQ"),
     ):  # fmt: skip
         line.run(*words)
-    assert naming_default_funds([*line.said.splitlines(), *(file.name for file in tmp_path.iterdir())]) == []
-    assert "it compares IJR and IVV" in line.said
-    assert "--ticker IJR" in line.said
+    assert (
+        naming_default_funds([*line.printed.splitlines(), *(file.name for file in tmp_path.iterdir())]) == []
+    )
+    assert "it compares IJR and IVV" in line.printed
+    assert "--ticker IJR" in line.printed
 
 
 # Pairs that cannot be
@@ -294,9 +296,9 @@ def test_no_command_names_the_default_funds(line: CommandLine, tmp_path: Path) -
 def refused(line: CommandLine, small: str, large: str = "IVV", code: int = 2) -> str:
     """What `check` says of a pair, with which it does nothing."""
     line.configure(small, large)
-    found, said = line.run("check", "--offline", "--now", "2020-12-12T12:00Z")
-    assert found == code, said
-    return said
+    exit_code, output = line.run("check", "--offline", "--now", "2020-12-12T12:00Z")
+    assert exit_code == code, output
+    return output
 
 
 @pytest.mark.parametrize(
@@ -336,8 +338,8 @@ def test_the_same_fund_twice_and_a_malformed_ticker_are_refused(line: CommandLin
 
 def test_a_database_of_another_pair_is_refused_and_left_as_it_is(line: CommandLine) -> None:
     before = line.run("export", "prices", "-", "--ticker", "IJR")
-    said = refused(line, "IWM", "SPY", code=1)
-    assert said == (
+    output = refused(line, "IWM", "SPY", code=1)
+    assert output == (
         "error: The config compares IWM and SPY, but this database was made for IJR and IVV, so nothing was "
         'done. Name another file, e.g. --db new.db, or write small = "IJR" and large = "IVV" below [pair].\n'
     )
@@ -347,24 +349,26 @@ def test_a_database_of_another_pair_is_refused_and_left_as_it_is(line: CommandLi
         ("import", "prices", file, "--ticker", "IWM"), ("export", "prices", "-", "--ticker", "IWM"),
         ("refresh",), ("doctor", "--offline"), ("doctor", "--quick"), ("restore", "copy.db"),
     ):  # fmt: skip
-        code, said = line.run(*words)
-        assert (code, "was made for IJR and IVV" in said) == (1, True), said
+        code, output = line.run(*words)
+        assert (code, "was made for IJR and IVV" in output) == (1, True), output
     line.configure(*PAIR.tickers)
     assert line.run("export", "prices", "-", "--ticker", "IJR") == before
 
 
 def test_funds_known_by_their_ticker_alone_are_noted_by_doctor(line: CommandLine) -> None:
-    _, said = line.run("doctor", "--offline")
+    _, output = line.run("doctor", "--offline")
     for key, fund in (("small", "IJR"), ("large", "IVV")):
         words = f"nothing is known of {fund} but its ticker: no issuer's file is fetched, and none is "
-        assert f"note pair: {words}recognised by its name; name and issuer_file go into [pair.{key}]" in said
+        assert (
+            f"note pair: {words}recognised by its name; name and issuer_file go into [pair.{key}]" in output
+        )
 
 
 def test_the_demo_is_on_the_sample_market_whatever_the_pair(line: CommandLine) -> None:
     line.database = line.folder / "demo.db"
-    code, said = line.run("demo", "--out", line.folder / "pictures")
-    assert code == 0, said
-    assert "IWM and SPY · close of Fri 11 Dec 2020" in said
+    code, output = line.run("demo", "--out", line.folder / "pictures")
+    assert code == 0, output
+    assert "IWM and SPY · close of Fri 11 Dec 2020" in output
 
 
 def test_a_fund_that_the_source_does_not_know_is_named_with_an_example_and_nothing_is_judged(
@@ -376,8 +380,8 @@ def test_a_fund_that_the_source_does_not_know_is_named_with_an_example_and_nothi
         yahoo.add(YahooFund("IVV", {day.date(): 366.0 for day in HISTORY[-20:]}))
         for name, value in yahoo.environment.items():
             monkeypatch.setenv(name, value)
-        _, said = line.run("check")
+        _, output = line.run("check")
     hint = 'IJRX is not known there; see [pair] in the config, e.g. small = "IJR".'
-    assert f"Yahoo, IJRX prices: No data: {hint}" in said.splitlines()
-    assert "nothing to judge: no prices of both funds are stored" in said
+    assert f"Yahoo, IJRX prices: No data: {hint}" in output.splitlines()
+    assert "no prices of both funds are stored" in output
     assert hint.rstrip(".") in line.run("doctor", "--offline")[1]

@@ -95,7 +95,7 @@ def claim(db: sqlite_utils.Database, pair: Pair) -> None:
     refuse_other_pair(db, pair)
     if sources.meta(db, _PAIR) is None:
         refuse_reserved(pair)
-        sources.set_meta(db, _PAIR, _noted(pair))
+        sources.set_meta(db, _PAIR, _note_of(pair))
 
 
 def refuse_reserved(pair: Pair) -> None:
@@ -109,7 +109,7 @@ def refuse_reserved(pair: Pair) -> None:
 def refuse_other_pair(db: sqlite_utils.Database, pair: Pair) -> None:
     """Raise BotError where the database was made for another pair."""
     noted = sources.meta(db, _PAIR)
-    if noted is None or noted == _noted(pair):
+    if noted is None or noted == _note_of(pair):
         return
     small, large = noted.split()
     raise BotError(
@@ -119,5 +119,5 @@ def refuse_other_pair(db: sqlite_utils.Database, pair: Pair) -> None:
     )
 
 
-def _noted(pair: Pair) -> str:
+def _note_of(pair: Pair) -> str:
     return " ".join(pair.tickers)
