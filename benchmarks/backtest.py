@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING
 
 from benchmarks.metrics import made_up_market
 from bot.alerts.backtest import frequency
-from bot.alerts.bars import Histories
 from bot.alerts.grammar import parse_rule
+from bot.alerts.series import Histories
 from bot.alerts.view import EvaluationContext
 from bot.analytics import flows
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.analytics.windows import AsOf, parse_window
-from bot.rendering.backtest import backtest_answer
-from bot.rendering.metric import metric_answer
-from bot.rendering.themes import LIGHT
+from bot.messages.canvas import LIGHT
+from bot.messages.pages.backtest import backtest_answer
+from bot.messages.pages.chart import metric_answer
 from bot.services.questions import run_backtest
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
     from bot.alerts.rule import Rule
     from bot.analytics.market import Market
-    from bot.rendering.answer import Answer
-    from bot.rendering.charts import Chart
+    from bot.messages.charts import Chart
+    from bot.messages.common import Answer
+
 
 YEARS = 20
 REPEATS = 5

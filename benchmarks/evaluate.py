@@ -22,23 +22,23 @@ from typing import TYPE_CHECKING
 from bot.alerts.engine import first_state
 from bot.alerts.grammar import parse_rule
 from bot.analytics import flows
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.config import Config
-from bot.data.markets import Markets
+from bot.data.load import Markets
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.jobs.commit import Evaluation, Fire
-from bot.services.base import Services, context_of
-from storage import alerts as stored
-from storage import chats
+from bot.services import Services, context_of
+from storage import alert_store, chat_store
 from storage.db import open_database
 
 if TYPE_CHECKING:
     import sqlite_utils
 
+    from bot.alerts.engine import State
     from bot.alerts.rule import Rule
-    from bot.alerts.state import State
     from bot.analytics.market import Market
+
 
 ALERTS = 2_000
 MADE = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
@@ -127,11 +127,11 @@ def _made(found: list[Rule], market: Market, markets: Markets) -> list[tuple[Rul
 def _insert(db: sqlite_utils.Database, made: list[tuple[Rule, State]]) -> None:
     for number, (rule, state) in enumerate(made):
         chat_id = number // 2 + 1
-        chats.ensure_chat(db, chat_id, "private", "", MADE)
-        row = stored.add_alert(
+        chat_store.ensure_chat(db, chat_id, "private", "", MADE)
+        row = alert_store.add_alert(
             db, chat_id=chat_id, owner_id=chat_id, rule=str(rule), rule_json=rule.to_json(), now=MADE
         )
-        stored.save_state(db, row.alert_id, state.session.isoformat(), state.to_json())
+        alert_store.save_state(db, row.alert_id, state.session.isoformat(), state.to_json())
 
 
 def main() -> None:

@@ -29,15 +29,16 @@ from typing import TYPE_CHECKING
 from telegram import Update
 
 from bot import app
-from bot.chat.refusals import COMMANDS_PER_MINUTE
+from bot.app import SWITCH_SECONDS
+from bot.chat.reply import COMMANDS_PER_MINUTE
 from bot.config import Config
-from bot.serving import SWITCH_SECONDS
 from storage.db import open_database
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 
 if TYPE_CHECKING:
-    from bot.serving import Bot
+    from bot.app import Bot
+
 
 PEOPLE, PACE = 30, 3.0  # each asks once in so many seconds
 FLOOD_A_SECOND = 50

@@ -19,14 +19,15 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics import flows
-from bot.analytics.counts import LOT
+from bot.analytics.flows import LOT
 from bot.analytics.market import MULTIPLE_COLUMNS, Market
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.analytics.valuation import MULTIPLES
 from bot.data.sample import PAIR
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
+
 
 SESSIONS = 21 * 252
 REPEATS = 7

@@ -1,28 +1,45 @@
-"""Composition root: config and database become services, an Application and a scheduler. No logic."""
+"""Composition root: config and database become services, an Application and a scheduler. No logic.
+
+The life of one bot on Telegram: it starts, serves until a signal or a fault, and drains.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import itertools
+import logging
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from telegram import BotCommandScopeChat
+from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
 from bot.analytics.sessions import Sessions
 from bot.chart_process import ChartRenderer
-from bot.chat.dispatch import Dispatcher
-from bot.chat.polling import PerChatProcessor, UpdatesRequest
-from bot.data.daily_csv import DailyCsv
+from bot.chat.dispatch import Dispatcher, menu
+from bot.chat.updates import RETRIES, PerChatProcessor, Poller, Quota, UpdatesRequest, error_text
+from bot.data.csv_source import DailyCsv
 from bot.data.issuers.fetch import IssuerFiles
-from bot.data.markets import Markets
+from bot.data.load import Markets
 from bot.data.yahoo import Yahoo
-from bot.delivery import Delivery
-from bot.jobs.tick import Scheduler
-from bot.local import LOCAL_CHAT, LocalRequest, NoRateLimiter
-from bot.quota import Quota
-from bot.ratelimit import SendBudget
-from bot.services.base import Services, wall_clock
-from bot.serving import App, Bot
+from bot.delivery.drain import Delivery
+from bot.delivery.rate_limiter import SendBudget
+from bot.jobs.scheduler import Scheduler
+from bot.local.request import LocalRequest, NoRateLimiter
+from bot.local.terminal import LOCAL_CHAT
+from bot.services import Services, wall_clock
+from bot.services.chats import deactivate_denied_chats
+from storage import sources
+from storage.connection import DiskFault, DiskFull, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +48,171 @@ if TYPE_CHECKING:
     from bot.data.provider import Provider
     from bot.local.botapi import BotApi
     from storage.db import Database
+
+
+_log = logging.getLogger(__name__)
+_sleep = asyncio.sleep
+App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
+# Together less than the 10 s that a service manager gives after SIGTERM.
+DRAIN_SECONDS, CUT_SECONDS, EXIT_SECONDS = 6.0, 1.0, 9.0
+# How often a computing thread lets others run. An answer waits a dozen times for it: with Python's default of
+# 5 ms everybody would notice one person's charts.
+SWITCH_SECONDS = 0.0005
+
+
+@dataclass
+class Bot:
+    """All parts of one bot."""
+
+    services: Services
+    application: App
+    scheduler: Scheduler
+    delivery: Delivery
+
+
+def run_bot(bot: Bot) -> str:
+    """Serve Telegram until a signal. Returns why it stopped by itself, or an empty string after a signal."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    return asyncio.run(serve(bot, on_stop=_limit_shutdown))
+
+
+def _limit_shutdown() -> None:
+    """Exit in time even if a thread still computes or waits for another program's lock on the file."""
+    timer = threading.Timer(EXIT_SECONDS, _exit_now)
+    timer.daemon = True
+    timer.start()
+
+
+def _exit_now() -> None:
+    """Exit as if killed. Nothing is lost: unfinished sends count as unknown, other work is repeated."""
+    _log.warning("stopped in the middle of the work; the next start goes on with it")
+    os._exit(0)
+
+
+async def serve(bot: Bot, on_stop: Callable[[], None] = lambda: None) -> str:
+    """Serve until SIGTERM, SIGINT or a fault, then finish what is under way within 10 s.
+
+    Returns why it stopped by itself, or an empty string after a signal. `on_stop` is called at the signal.
+    """
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        if not stopping.is_set():
+            stopping.set()
+            on_stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    poller = Poller(bot.application.bot, bot.application.update_queue)
+    polling = asyncio.create_task(_start_and_poll(bot, poller))
+    signalled = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({polling, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        return polling.result() if polling.done() else ""
+    finally:
+        for task in (polling, signalled):
+            task.cancel()
+        await asyncio.gather(polling, signalled, return_exceptions=True)
+        await _shut_down(bot, poller)
+
+
+async def _start_and_poll(bot: Bot, poller: Poller) -> str:
+    """Start the bot and poll. Returns why it must not go on."""
+    if problem := await _connect(bot):
+        return problem
+    await _recover_state(bot)
+    await _show_menus(bot)
+    bot.scheduler.schedule(bot.application)
+    await bot.application.start()
+    _log.info("@%s serves", bot.application.bot.username)
+    return await poller.run()
+
+
+async def _show_menus(bot: Bot) -> None:
+    """Set the menu of commands for everybody, and the owner's with the commands for the owner alone."""
+    telegram, owner = bot.application.bot, bot.services.config.access.owner
+    try:
+        await telegram.set_my_commands(menu())
+        if owner is not None:
+            await telegram.set_my_commands(menu(owner=True), scope=BotCommandScopeChat(owner))
+    except TelegramError as error:  # the owner's fails until they have written to the bot
+        _log.warning("a menu of commands was not set: %s", error_text(error))
+
+
+async def _connect(bot: Bot) -> str:
+    """Ask Telegram who the bot is until it answers. Returns why it never will, or an empty string.
+
+    The heartbeat goes on meanwhile: without it, a health check would restart the bot for Telegram's outage.
+    """
+    for failures in itertools.count():
+        try:
+            await bot.application.initialize()
+        except InvalidToken:
+            return "Telegram refuses this token; ask @BotFather for a valid one."
+        except TelegramError as error:
+            url, wait = bot.services.config.telegram.base_url, RETRIES.seconds(failures)
+            _log.warning("%s cannot be reached (%s); next try in %.0f s", url, error_text(error), wait)
+            with suppress(StorageError):
+                await bot.services.database.run(partial(sources.beat, now=bot.services.clock()))
+            await _sleep(wait)
+        else:
+            break
+    return ""
+
+
+async def _recover_state(bot: Bot) -> None:
+    """Settle what a crash left unfinished, and deactivate chats that the configuration no longer admits.
+
+    A full disk is waited for: to end would mean to be restarted again and again.
+    """
+    for failures in itertools.count():
+        try:
+            await bot.delivery.recover()
+            deactivated = await deactivate_denied_chats(bot.services, besides=LOCAL_CHAT)
+        except (DiskFault, DiskFull) as error:
+            wait = RETRIES.seconds(failures)
+            _log.error("%s Next try in %.0f s", error, wait)
+            await bot.delivery.outage.failed(error)
+            await _sleep(wait)
+        else:
+            if deactivated:
+                _log.info("%d chats were deactivated: they may no longer use the bot", deactivated)
+            return
+
+
+async def _shut_down(bot: Bot, poller: Poller) -> None:
+    """Claim no more messages, finish those under way, and cut off what is late (its outcome is unknown)."""
+    application = bot.application
+    steps = [bot.delivery.stop(), *([application.stop()] if application.running else [])]
+    ending = [asyncio.create_task(step) for step in steps]
+    _, late = await asyncio.wait(ending, timeout=DRAIN_SECONDS)
+    if late:
+        _log.warning("stopped with requests under way; the next start goes on with them")
+    else:
+        await poller.confirm_updates()
+    bot.services.charts.close()
+    with suppress(TelegramError):
+        await application.bot.shutdown()  # closes the connections, so that requests end now
+    done, late = await asyncio.wait(ending, timeout=CUT_SECONDS)
+    for step in done:
+        if not step.cancelled() and (fault := step.exception()) is not None:
+            _log.error("the shutdown failed in part", exc_info=fault)
+    for step in late:
+        step.cancel()  # what still computes cannot send its answer any more
+    await application.shutdown()
+
+
+async def send_queued(bot: Bot) -> tuple[int, str]:
+    """Send the queued messages without polling. Returns their number and why some were not sent, or ""."""
+    try:
+        async with bot.application:
+            drained = await bot.delivery.drain()
+    except InvalidToken:
+        return 0, "Telegram refuses this token; ask @BotFather for a valid one."
+    except TelegramError as error:
+        return 0, f"{bot.services.config.telegram.base_url} cannot be reached ({error_text(error)})"
+    return drained.sent, drained.stopped
+
 
 Clock = Callable[[], dt.datetime]
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - no secret; the library demands one

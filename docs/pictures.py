@@ -21,7 +21,7 @@ from bot import app
 from bot.cli.console import Clock
 from bot.cli.demo import DEMO_NOW, QUESTIONS_NOW, play
 from bot.config import Config
-from bot.local import Terminal
+from bot.local.terminal import Terminal
 from docs.phone import Bubble, Chat, draw
 from storage.db import open_database
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from telegram import Bot, Update
 
     from bot.local.botapi import Event
+
 
 # What the phones show: text that a message of the story begins with, and how many messages from there.
 SCREENS = (("/compare", 3), ("/alert ratio", 6))

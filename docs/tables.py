@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import click
 from pydantic import SecretStr
 
-from bot.alerts.presets import PRESETS
-from bot.analytics.counts import FLAGS
-from bot.analytics.registry import METRICS
+from bot.alerts.grammar import PRESETS
+from bot.analytics.flows import FLAGS
+from bot.analytics.metrics import METRICS
 from bot.chat.commands import COMMANDS
 from bot.cli import COMMANDS as CLI_COMMANDS
 from bot.cli import MODULE
@@ -29,6 +29,7 @@ from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter
+
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

@@ -1,23 +1,38 @@
-"""A copy of the whole database while it is in use, and whether a file is sound."""
+"""A copy of the whole database while it is in use, and whether a file is sound.
+
+A backup in the place of the database: what is wrong with it is found before anything is replaced.
+
+    copy beside the database -> verify -> bring up to date -> settle -> swap
+
+Killed at any moment this leaves the old database or the new one in place, never none or half of one.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import shutil
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from storage.connection import (
+    DatabaseBroken,
+    DatabaseBusy,
+    DatabaseMissing,
+    DiskFault,
+    StorageError,
     broken_references,
+    connect,
     connect_as_it_is,
     create,
     is_current,
     own_errors,
     transaction,
 )
-from storage.errors import DatabaseBroken, DatabaseMissing, DiskFault, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import sqlite_utils
 
 
@@ -100,3 +115,118 @@ def integrity_check(db: sqlite_utils.Database) -> list[str]:
 def row_counts(db: sqlite_utils.Database) -> dict[str, int]:
     """Number of rows of each table, by name."""
     return {table.name: table.count for table in sorted(db.tables, key=lambda table: table.name)}
+
+
+T = TypeVar("T")
+
+
+def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.Database], T]) -> T:
+    """Put the backup `file` in the place of the database `path`, which is kept as `aside`. Blocks.
+
+    For the holder of the lock. `settle` runs in a transaction of the copy, already brought up to date; its
+    result is returned. Raises StorageError, and then the database is as it was.
+    """
+    if not file.is_file():
+        raise DatabaseMissing(f"There is no backup {file}.")
+    if path.exists() and file.samefile(path):
+        raise StorageError(f"{file} is the database itself; name a backup.")
+    part = path.with_name(f"{path.name}.restore")
+    try:
+        remove(part)
+        create(part)
+        _copy_backup(file, part)
+        with own_errors(file), closing(connect(part, read_only=False)) as db:
+            with transaction(db, "BEGIN IMMEDIATE"):
+                settled = settle(db)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            _verify_backup(db, file)
+        _sync(part)
+        _swap(part, path, aside)
+    except OSError as err:
+        raise DiskFault(f"{path} could not be replaced ({err.strerror}).") from err
+    finally:
+        with suppress(OSError):
+            remove(part)
+    return settled
+
+
+def _copy_backup(file: Path, part: Path) -> None:
+    """Copy through SQLite: a write-ahead log beside the backup counts. DatabaseBroken if it is not sound."""
+    try:
+        _copy_whole(file, part)
+    except DatabaseBroken as err:
+        if err.__cause__ is None:
+            raise
+        raise DatabaseBroken(
+            f"{file} is not sound, nothing was replaced: {err.__cause__}; name another backup."
+        ) from err
+
+
+def _copy_whole(file: Path, part: Path) -> None:
+    with connect_as_it_is(file, read_only=True) as source, connect_as_it_is(part) as target:
+        with own_errors(file):
+            if not is_current(source, file) and not source.table_names():
+                raise DatabaseBroken(f"{file} is empty; name a backup of this program.")
+            source.conn.backup(target.conn)
+        _verify_backup(target, file)
+        if row_counts(target) != row_counts(source):
+            raise DatabaseBroken(f"{file} could not be copied whole; nothing was replaced.")
+
+
+def _verify_backup(db: sqlite_utils.Database, file: Path) -> None:
+    if problems := integrity_check(db):
+        raise DatabaseBroken(
+            f"{file} is not sound, nothing was replaced: {problems[0]}; name another backup."
+        )
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _swap(part: Path, path: Path, aside: Path) -> None:
+    """The database is complete under its second name before anything of it goes away."""
+    if path.exists():
+        _fold(path)
+        for suffix in ("", "-wal"):
+            if (old := Path(f"{path}{suffix}")).exists():
+                _second_name(old, Path(f"{aside}{suffix}"))
+    for suffix in ("-wal", "-shm", "-journal"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)  # left behind, it would be read into the new file
+    part.replace(path)
+    _sync_folder(path.parent)
+
+
+def _fold(path: Path) -> None:
+    """Bring what stands in the write-ahead log into the file; closing the last connection removes the log.
+
+    A damaged file keeps its log and goes aside with it. DatabaseBusy while another program has the file open.
+    """
+    try:
+        with connect_as_it_is(path, read_only=True) as db:
+            db.table_names()
+        with connect_as_it_is(path) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except DatabaseBroken:
+        return
+    if Path(f"{path}-wal").exists():
+        raise DatabaseBusy(f"Another program has {path} open; end it first, e.g. an import or a replication.")
+
+
+def _second_name(old: Path, new: Path) -> None:
+    try:
+        os.link(old, new)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        shutil.copy2(old, new)
+        _sync(new)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,22 +1,102 @@
 """Connections to the file: the one place that names SQLite's driver and its errors.
 
 On Linux x86_64 that is pysqlite3, whose SQLite is free of the WAL-reset bug; sqlite-utils chooses.
+
+Errors of the storage, each one sentence fit to show a person.
+
+    StorageError
+    ├── DatabaseMissing    nothing to read at that path, or nothing any more
+    ├── DatabaseBusy       another process holds the database or writes to it
+    ├── DatabaseBroken     not a database, damaged, or of another program or version
+    ├── DiskFull           no room left; the transaction was rolled back
+    ├── DiskFault          the disk could not be read or written, or is read-only
+    └── Refused            a row broke a constraint of its table; the transaction was rolled back
+
+They stand in for the driver's errors, because pysqlite3's are not the standard library's.
+
+The lock file beside a database: one process at a time may run on it.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlite_utils
+from filelock import FileLock, Timeout
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver it chose
 
-from storage.errors import DatabaseBroken, DiskFault, StorageError, from_driver
 from storage.migrations import MIGRATIONS, NAMES, UNRELEASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+
+class StorageError(Exception):
+    """Base of all errors of the storage."""
+
+
+class DatabaseMissing(StorageError):
+    """There is no database at the path, or another than the one that is open."""
+
+
+class DatabaseBusy(StorageError):
+    """Another process holds the database."""
+
+
+class DatabaseBroken(StorageError):
+    """The file cannot be used as this program's database."""
+
+
+class DiskFull(StorageError):
+    """No room is left; nothing of the transaction was kept."""
+
+
+class DiskFault(StorageError):
+    """The disk could not be read or written."""
+
+
+class Refused(StorageError):
+    """A row broke a constraint of its table; nothing of the transaction was kept."""
+
+
+_IO, _FULL = 10, 13
+_LEAST_ROOM = 2**16  # bytes: the index of the write-ahead log, which readers need too, takes half of it
+# SQLite's primary result codes, https://sqlite.org/rescode.html
+_BY_CODE: dict[int, tuple[type[StorageError], str]] = {
+    5: (DatabaseBusy, "Another process is writing to {path}; try again in a moment."),
+    6: (DatabaseBusy, "Another process is writing to {path}; try again in a moment."),
+    8: (DiskFault, "{path} cannot be written: the file or its disk is read-only."),
+    _IO: (DiskFault, "The disk failed while reading or writing {path} ({error})."),
+    11: (DatabaseBroken, "{path} is damaged ({error}); restore a backup in its place."),
+    _FULL: (DiskFull, "The disk is full: {path} could not be written; free some room and try again."),
+    14: (DiskFault, "{path} cannot be opened; check that the file and its folder are yours to write."),
+    19: (Refused, "{path} refused a row: {error}."),
+    26: (
+        DatabaseBroken,
+        "{path} is not a database of this program; name another file, e.g. --db bot.sqlite3.",
+    ),
+}
+
+
+def from_driver(error: Exception, path: Path) -> StorageError:
+    """The driver's error as one of ours; unknown codes keep SQLite's own words."""
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == _IO and _is_full(path):
+        code = _FULL
+    kind, message = _BY_CODE.get(code, (StorageError, "{path} could not be used: {error}."))
+    return kind(message.format(path=path, error=error))
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk has no room: SQLite, which opens its index first, then speaks of an I/O error."""
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _LEAST_ROOM
+    return False
+
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
 SQLITE_VERSION = sqlite3.sqlite_version
@@ -127,3 +207,75 @@ def own_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as err:
         raise from_driver(err, path) from err
+
+
+@contextmanager
+def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Hold PATH.lock exclusively while the block runs; DatabaseBusy when another process holds it.
+
+    The system drops the lock when the process ends, however it ends. The file itself stays: removing it
+    would let a third process lock a new file while a second still holds the old one. A link in the place
+    of the file is refused, as DiskFault.
+    """
+    file = _beside(path)
+    lock = _lock(file)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as err:
+        raise DatabaseBusy(
+            f"Another bot{_holder(file)} is using {path}; stop it first, or name another file with --db."
+        ) from err
+    except OSError as err:
+        raise DiskFault(f"The lock file {file} cannot be written ({err.strerror}).") from err
+    try:
+        yield file
+    finally:
+        lock.release()
+
+
+def is_held(path: str | os.PathLike[str]) -> bool:
+    """Whether a process holds PATH.lock. Nothing is created or written."""
+    file = _beside(path)
+    if not file.is_file():
+        return False
+    try:
+        with _lock(file, name_holder=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
+
+
+def _lock(file: Path, *, name_holder: bool = True) -> FileLock:
+    return FileLock(
+        file,
+        mode=0o600,
+        blocking=False,
+        preserve_lock_file=True,
+        on_acquired=_name_holder if name_holder else None,
+    )
+
+
+def _beside(path: str | os.PathLike[str]) -> Path:
+    """The lock file of a database: the same by whatever link the database is named."""
+    file = Path(path)
+    with suppress(OSError):
+        file = file.resolve() if file.is_symlink() else file
+    return file.with_name(f"{file.name}.lock")
+
+
+def _name_holder(descriptor: int) -> None:
+    """Write this process's number into the lock file; on a full disk the lock is held without it."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+
+
+def _holder(file: Path) -> str:
+    """Which process wrote itself into the lock file, as words for the message."""
+    with suppress(OSError, UnicodeDecodeError):
+        number = file.read_text(encoding="ascii").strip()
+        return f" (process {number})" if number.isdigit() else ""
+    return ""

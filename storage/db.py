@@ -15,17 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from storage.backup import backup, integrity_check, row_counts
+from storage.backup import backup, integrity_check, restore, row_counts
 from storage.connection import (
     HAS_STRICT_TABLES,
     SQLITE_VERSION,
     TWO_WRITERS_SAFE,
-    connect,
-    create,
-    own_errors,
-    transaction,
-)
-from storage.errors import (
     DatabaseBroken,
     DatabaseBusy,
     DatabaseMissing,
@@ -33,9 +27,12 @@ from storage.errors import (
     DiskFull,
     Refused,
     StorageError,
+    connect,
+    create,
+    hold_lock,
+    own_errors,
+    transaction,
 )
-from storage.lock import hold_lock
-from storage.restore import restore
 
 if TYPE_CHECKING:
     import os
@@ -43,6 +40,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import sqlite_utils
+
 
 __all__ = [
     "SQLITE_VERSION",

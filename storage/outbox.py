@@ -7,26 +7,68 @@
 
 A row is committed as `sending` before its request, so one still `sending` at start-up was cut
 off by a crash and its outcome is unknown. Each step is a compare-and-set on the status.
+
+Halts: chats, or all of them, to which nothing may be sent before an instant, because Telegram said so.
+
+Messages of which nobody knows whether they arrived: after a lost answer, a crash, a restore.
+
+Messages of which surely nothing was sent: what they say can still be changed, or taken back.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from storage import halts
+from storage import sources
 from storage.rows import change, instant, not_earlier, select, select_as, select_one
 from storage.sources import RESTORED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     import sqlite_utils
 
     from storage.rows import Moment
+
+
+EVERY_CHAT = 0  # the chat_id of a halt of all sending
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """Nothing may be sent to a chat (EVERY_CHAT: to nobody) before `until`."""
+
+    chat_id: int
+    until: dt.datetime
+
+
+def begin_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
+    """Send nothing to a chat (EVERY_CHAT: to nobody) before an instant; the later of two counts."""
+    db.execute(
+        """
+        INSERT INTO halts (chat_id, until) VALUES (?, ?)
+        ON CONFLICT (chat_id) DO UPDATE SET until = max(until, excluded.until)
+        """,
+        (chat_id, not_earlier(until)),
+    )
+
+
+def current_halts(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
+    """The halts in force."""
+    return select_as(
+        db, Halt, "SELECT chat_id, until FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),)
+    )
+
+
+def lift_halts(db: sqlite_utils.Database, after: Moment) -> int:
+    """Forget the halts that would last beyond an instant; how many."""
+    return change(db, "DELETE FROM halts WHERE until > ?", (instant(after),))
+
 
 # No session closes earlier in UTC: 13:00 in New York, in summer.
 EARLIEST_CLOSE = "T17:00:00Z"
@@ -285,7 +327,7 @@ def prune(db: sqlite_utils.Database, before: Moment) -> int:
 def hasten(db: sqlite_utils.Database, now: dt.datetime) -> int:
     """Let go now what a clock that was ahead put off, beyond FARTHEST; how many messages."""
     farthest = now + FARTHEST
-    halts.lift_halts(db, farthest)
+    lift_halts(db, farthest)
     sql = "UPDATE outbox SET not_before = ? WHERE status IN ('queued', 'waiting') AND not_before > ?"
     return change(db, sql, (instant(now), instant(farthest)))
 
@@ -299,3 +341,95 @@ def _step(db: sqlite_utils.Database, message: int, was: str, becomes: str, **col
     assigned = ", ".join(f"{column} = :{column}" for column in columns)
     sql = f"UPDATE outbox SET status = :becomes, {assigned} WHERE id = :id AND status = :was"  # noqa: S608 - names from this module
     return change(db, sql, {**columns, "id": message, "was": was, "becomes": becomes}) == 1
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What a backup held, and what was done about it."""
+
+    made: datetime | None  # its last tick, None before the first
+    repeats: int  # messages that waited, sent once more and marked
+    summaries: int  # that waited, given up
+
+
+def mark_interrupted(db: sqlite_utils.Database, now: Moment) -> int:
+    """Settle what a crash left `sending`, its outcome unknown; how many rows.
+
+    A summary is never repeated, so it is given up; anything else must not be lost. Parts that are known to
+    have arrived stay noted at the head of the reason.
+    """
+    return change(
+        db,
+        """
+        UPDATE outbox SET
+            status = CASE kind WHEN 'summary' THEN 'dead' ELSE 'ambiguous' END,
+            unknown = unknown + 1,
+            reason = CASE WHEN reason LIKE 'after part %' THEN substr(reason, 1, instr(reason, ': ') + 1)
+                ELSE '' END || 'cut off while sending',
+            updated_at = ?
+        WHERE status = 'sending'
+        """,
+        (instant(now),),
+    )
+
+
+def requeue_ambiguous(db: sqlite_utils.Database, not_before: Moment) -> int:
+    """Telegram answers again: let the ambiguous messages be sent once more, not before an instant; how many.
+
+    Their `unknown` is above zero, by which the sender marks them as possible repeats.
+    """
+    sql = "UPDATE outbox SET status = 'waiting', not_before = ? WHERE status = 'ambiguous'"
+    return change(db, sql, (not_earlier(not_before),))
+
+
+def settle_restore(db: sqlite_utils.Database, now: Moment) -> RestoreReport:
+    """Prepare a backup that takes the database's place at `now`: nothing is sent twice without a mark.
+
+    Whatever the replaced database did until now is not known here. So what waits in the backup goes on as
+    after a crash (a summary is given up, anything else is sent once more, marked), and the instant is
+    stored, from which `outbox.enqueue` and
+    `chats.skip_before_restore` know what may have been sent before.
+    """
+    statuses = select(
+        db,
+        """
+        UPDATE outbox SET
+            status = CASE kind WHEN 'summary' THEN 'dead' ELSE 'ambiguous' END,
+            unknown = unknown + 1, reason = 'waited when the backup was made', updated_at = ?
+        WHERE status NOT IN ('sent', 'dead') RETURNING status
+        """,
+        (instant(now),),
+    )
+    sources.set_meta(db, sources.RESTORED_AT, instant(now))
+    repeats = sum(row["status"] == "ambiguous" for row in statuses)
+    return RestoreReport(sources.heartbeat(db), repeats, len(statuses) - repeats)
+
+
+# No part was sent, and no send ended in doubt.
+_UNSENT = "status IN ('queued', 'waiting') AND unknown = 0 AND reason NOT LIKE 'after part %'"
+
+
+def find_amendable(db: sqlite_utils.Database, message: int) -> OutboxMessage | None:
+    """The message, None when something of it may have been sent."""
+    sql = f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
+    return next(iter(select_as(db, OutboxMessage, sql, (message,))), None)
+
+
+def amend(db: sqlite_utils.Database, message: int, payload: Mapping[str, object]) -> bool:
+    """Say something else with it; False when something of it may have been sent."""
+    text = json.dumps(dict(payload), ensure_ascii=False, allow_nan=False)
+    return change(db, f"UPDATE outbox SET payload = ? WHERE id = ? AND {_UNSENT}", (text, message)) == 1  # noqa: S608 - fixed text
+
+
+def withdraw(db: sqlite_utils.Database, message: int) -> bool:
+    """Take it back; False when something of it may have been sent."""
+    return change(db, f"DELETE FROM outbox WHERE id = ? AND {_UNSENT}", (message,)) == 1  # noqa: S608 - fixed text
+
+
+def replace_summaries(db: sqlite_utils.Database, chat_id: int, by: int, now: Moment) -> int:
+    """Give up the chat's earlier summaries, now that a newer one is queued; how many."""
+    sql = f"""
+        UPDATE outbox SET status = 'dead', reason = 'a newer one took its place', photo = NULL, updated_at = ?
+        WHERE chat_id = ? AND kind = 'summary' AND id < ? AND {_UNSENT}
+    """  # noqa: S608 - fixed text
+    return change(db, sql, (instant(now), chat_id, by))

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.chat.commands import COMMANDS
-from bot.chat.refusals import FAILED, UNUSABLE
-from storage import privacy
+from bot.chat.reply import FAILED, UNUSABLE
+from storage import chat_store
 from tests.chat.people import (
     ADMIN,
     BLOCKED,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bot.local.botapi import Json, Message
     from tests.chat.people import Person
     from tests.chat.talk import Talk
+
 
 BATCH = 250  # payloads between two looks at the database
 SELDOM = 100  # one payload in so many is of a command that takes long
@@ -227,7 +228,7 @@ async def _look(
 
 def _others(db: Any) -> dict[str, Any]:  # noqa: ANN401 - sqlite_utils.Database
     """Every row but those of the other chat's member, who may change what is theirs."""
-    own = privacy.stored_tables(db, YOU)
+    own = chat_store.stored_tables(db, YOU)
     return {
         table: [row for row in found if row not in own.get(table, [])] for table, found in rows(db).items()
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot import app, serving
+from bot import app
 from bot.config import Config
 from storage.db import open_database
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bot.local.botapi import Message
     from tests.fakes.botapi import FakeBotApi
+
 
 ROOT = Path(__file__).parents[1]
 ME, OWNER = 42, 7
@@ -102,7 +103,7 @@ class Place:
 
 
 @asynccontextmanager
-async def at_work(place: Place) -> AsyncIterator[tuple[serving.Bot, asyncio.Task[str]]]:
+async def at_work(place: Place) -> AsyncIterator[tuple[app.Bot, asyncio.Task[str]]]:
     """The bot in this process, as `run` serves it."""
     config = Config().with_keys(
         telegram={"token": place.api.token, "base_url": place.api.root},
@@ -112,7 +113,7 @@ async def at_work(place: Place) -> AsyncIterator[tuple[serving.Bot, asyncio.Task
     )
     with open_database(place.database) as database:
         bot = app.telegram_bot(config, database)
-        task = asyncio.create_task(serving.serve(bot))
+        task = asyncio.create_task(app.serve(bot))
         try:
             yield bot, task
         finally:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
 from bot.data.sample import SOURCE, sample_observations
-from storage.observations import KINDS
+from storage.rows import KINDS
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
+
 
 OBSERVED = "2020-12-13T00:00:00Z"
 

@@ -12,8 +12,9 @@ from bot.analytics.sessions import Sessions
 from bot.cli import main
 from bot.config import Config
 from bot.data.store import store
-from bot.jobs import tick
-from storage.db import hold_lock, open_database
+from bot.jobs import scheduler
+from storage.connection import hold_lock
+from storage.db import open_database
 from tests.fakes.botapi_faults import refusal
 from tests.place import ME, PATIENCE, at_work, told_to_stop
 
@@ -100,7 +101,7 @@ def write_files(bars: Sequence[dict[str, object]]) -> None:
 async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tick, "TICK_SECONDS", 0.2)
+    monkeypatch.setattr(scheduler, "TICK_SECONDS", 0.2)
     monkeypatch.chdir(place.folder)
     fill(place.database, market(1))
     bars = market(0, last_ratio=0.65)["bars"][-2:]

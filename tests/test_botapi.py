@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ME, GROUP = 42, -100200
 
-# RetryAfter warns at construction unless this is set; bot.ratelimit sets it for the program.
+# RetryAfter warns at construction unless this is set; bot.delivery.rate_limiter sets it for the program.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 

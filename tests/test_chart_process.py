@@ -14,14 +14,15 @@ from bot.analytics.units import PERCENT
 from bot.chart_process import ASK_AGAIN, ChartRenderer
 from bot.child_process import Limits
 from bot.errors import ChartFailed, NoData
-from bot.rendering.charts import metric_chart
-from bot.rendering.themes import ChartStyle
+from bot.messages.canvas import ChartStyle
+from bot.messages.charts import metric_chart
 from tests.fakes.child_jobs import crash, hang
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bot.rendering.charts import ChartSpec
+    from bot.messages.charts import ChartSpec
+
 
 LOOK = ChartStyle("A line", "Source: sample data")
 LINE = pd.Series([1.0, 3.0, 2.0], pd.bdate_range("2020-12-09", periods=3))

@@ -11,7 +11,7 @@ import pytest
 
 from bot import app
 from bot.alerts.grammar import parse_rule
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.analytics.valuation import CONVENTIONS
 from bot.chat.commands import BY_NAME, COMMANDS
 from bot.cli import commands
@@ -19,7 +19,7 @@ from bot.cli.demo import QUESTIONS_NOW
 from bot.config import KEYS, Config
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
-from bot.local import Terminal, converse
+from bot.local.terminal import Terminal, converse
 from docs import pictures, tables
 from storage.db import open_database
 

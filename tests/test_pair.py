@@ -21,15 +21,15 @@ import pytest
 from matplotlib.text import Text
 
 from bot.alerts.grammar import grammar_words, parse_rule
-from bot.analytics.registry import METRICS, metrics_of
+from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES
 from bot.chat.commands import BY_NAME
 from bot.chat.dispatch import menu
 from bot.cli import main
 from bot.errors import ConfigError
+from bot.messages import charts
 from bot.pair import DEFAULT_PAIR, Fund, Pair
-from bot.rendering import charts
 from bot.services.questions import refuse_reserved_tickers
 from tests.chat.people import STEP, command_lines
 from tests.chat.talk import ME, OWNER, talking
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tests.chat.talk import Talk
+
 
 PAIR = Pair(Fund("IJR"), Fund("IVV"))
 TICKERS = {"small": "IJR", "large": "IVV"}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from telegram.error import Forbidden, NetworkError
 
-from bot.chat.polling import error_text
+from bot.chat.updates import error_text
 from bot.cli import main
 from bot.local.botapi import BOT_ID
 from bot.secrets import HIDDEN, RedactedStream, hide, of_proxies, redact_output
@@ -25,6 +25,7 @@ from tests.fakes.botapi_faults import bad_gateway, drop, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
 
 ROOT = Path(__file__).parents[1]
 ME, PATIENCE = 42, 60.0

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot import serving
-from storage import chats, outbox, sources
-from storage.connection import connect
-from storage.db import DatabaseBroken, DiskFull, open_database
+from bot import app
+from storage import chat_store, outbox, sources
+from storage.connection import DatabaseBroken, DiskFull, connect
+from storage.db import open_database
 from tests.fakes.botapi_faults import bad_gateway, drop, hang
 from tests.place import ME, OWNER, PATIENCE, at_work, told_to_stop
 
@@ -33,13 +33,13 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def rest(seconds: float) -> None:
         taken.append(seconds)
 
-    monkeypatch.setattr(serving, "_sleep", rest)
+    monkeypatch.setattr(app, "_sleep", rest)
     return taken
 
 
 def queue(db: sqlite_utils.Database) -> None:
     now = datetime.now(UTC)
-    chats.ensure_chat(db, ME, "private", "Me", now)
+    chat_store.ensure_chat(db, ME, "private", "Me", now)
     payload = {"html": "fired", "plain": "fired", "buttons": [], "silent": False}
     outbox.enqueue(db, chat_id=ME, kind="alert", dedup="alert:1", payload=payload, now=now)
 
@@ -47,7 +47,7 @@ def queue(db: sqlite_utils.Database) -> None:
 async def test_a_pushed_message_that_hangs_is_cut_off_and_its_outcome_is_unknown(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
     place.api.fail("sendMessage", hang(acts=True))
     async with at_work(place) as (bot, task):
         await bot.services.database.run(queue)
@@ -72,7 +72,7 @@ async def test_an_answer_under_way_is_finished_before_the_end(number: signal.Sig
 async def test_an_answer_that_hangs_does_not_hold_up_the_end(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
     place.api.fail("sendMessage", hang())
     async with at_work(place) as (_, task):
         place.api.say(ME, "/about")
@@ -83,8 +83,8 @@ async def test_an_answer_that_hangs_does_not_hold_up_the_end(
 async def test_what_is_cut_off_at_the_end_leaves_no_traceback(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
-    monkeypatch.setattr(serving, "CUT_SECONDS", 0.0)
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(app, "CUT_SECONDS", 0.0)
     place.api.fail("sendMessage", hang())
     async with at_work(place) as (_, task):
         place.api.say(ME, "/about")
@@ -162,7 +162,7 @@ async def test_telegram_out_of_reach_at_the_start_is_waited_for(
         with open_database(place.database, read_only=True) as beside:
             beats.append(await beside.run(sources.heartbeat))
 
-    monkeypatch.setattr(serving, "_sleep", rest)
+    monkeypatch.setattr(app, "_sleep", rest)
     place.api.fail("getMe", drop(), times=3)
     async with at_work(place) as (_, task):
         assert (await place.answer("/about", "About")).text
@@ -179,7 +179,9 @@ async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place)
         assert await told_to_stop(task) == ""
 
 
-@pytest.mark.parametrize("step", ["bot.delivery.Delivery.recover", "bot.serving.deactivate_denied_chats"])
+@pytest.mark.parametrize(
+    "step", ["bot.delivery.Delivery.recover", "bot.services.chats.deactivate_denied_chats"]
+)
 async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
     place: Place,
     monkeypatch: pytest.MonkeyPatch,
@@ -228,7 +230,7 @@ async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(
 
     place.api.chat(OWNER)
     async with at_work(place) as (_, task):
-        monkeypatch.setattr("bot.delivery.ledger.StatusWrites.flush", fail)
+        monkeypatch.setattr("bot.delivery.outcome.StatusWrites.flush", fail)
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert "DiskFull: The disk is full." in caplog.text

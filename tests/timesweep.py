@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
-from bot.jobs.local_time import due_instant
+from bot.jobs.summaries import due_instant
 
 QUARTERS = [f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in (0, 15, 30, 45)]
 FIRST, DAYS = dt.date(2025, 1, 1), 730

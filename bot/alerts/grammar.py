@@ -11,36 +11,261 @@
 Case does not matter. Friendly spellings (`bot.alerts.phrases`) are read too; `str(rule)` is the
 one canonical text. A mistake raises BadInput: it names the word, says what was expected and
 shows the nearest example that works.
+
+Arguments of a metric: each word goes to the first free parameter of its kind.
+
+Conditions: from words to a metric with its arguments, a comparison and a target.
+
+Presets: rules that can be chosen by name.
+
+What a chart shows: a metric named with its arguments, as in a rule, without a comparison.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from bot.alerts.condition import TARGETS, ParsedCondition, read_condition
-from bot.alerts.phrases import METRIC_WORDS, tokenize
-from bot.alerts.reading import (
+from bot.alerts.lexer import (
     AMOUNT_UNITS,
     COUNT_UNITS,
+    LONGEST,
+    METRIC_WORDS,
+    NEGATIVE_WORDS,
     Tokens,
     choices,
     got_instead,
     is_amount,
+    likest,
     nearest,
+    read_count,
     take_amount,
     take_count,
+    tokenize,
 )
-from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Rule
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
 from bot.analytics.windows import WORDS as WINDOW_WORDS
-from bot.analytics.windows import parse_date
+from bot.analytics.windows import Window, parse_date, parse_window
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
-    from bot.analytics.metrics import Metric
+    from bot.analytics.metrics import Argument, Metric, Parameter
+
+
+_DATED = re.compile(r"(?:since )?([0-9]{4}-[0-9]{2}-[0-9]{2})")
+_WINDOW_START = re.compile(r"[0-9]|since$")
+COMPARISON = f"a comparison ({', '.join(OPS)})"
+_COMPARING = ("above", "below", "over", "under", "crosses")
+
+
+def read_arguments(
+    metric: Metric, funds: list[str], tokens: Tokens, registry: Mapping[str, Metric]
+) -> tuple[tuple[str, Argument], ...]:
+    """Read the arguments up to the comparison, in the registry's order, with defaults filled in.
+
+    `funds` were typed before the metric ("iwm inflows 5d"). Raises BadInput.
+    """
+    given: dict[str, Argument] = {}
+    for fund in funds:
+        if not _fill(metric, given, fund.lower()):
+            raise BadInput(f"“{fund}” does not go with {metric.name}.", metric.example)
+    while tokens.text not in OPS:
+        width = next((width for width in (2, 1) if _fill(metric, given, tokens.ahead(width))), 0)
+        if not width:
+            raise _unfit(metric, given, tokens, registry)
+        tokens.take(width)
+    return tuple((parameter.name, _value(metric, parameter, given)) for parameter in metric.parameters)
+
+
+def _value(metric: Metric, parameter: Parameter, given: Mapping[str, Argument]) -> Argument:
+    value = given.get(parameter.name, parameter.default)
+    if value is None:
+        raise BadInput(f"{metric.name} needs {describe(parameter)}.", metric.example)
+    return value
+
+
+def _fill(metric: Metric, given: dict[str, Argument], text: str) -> bool:
+    """Assign the text to the first free parameter of its kind. Returns False when there is none."""
+    for parameter in metric.parameters:
+        if parameter.name not in given and (value := _read(parameter, text)) is not None:
+            given[parameter.name] = value
+            return True
+    return False
+
+
+def _read(parameter: Parameter, text: str) -> Argument | None:
+    """The text as an argument; None if it is not of the parameter's kind or is out of range."""
+    match parameter.kind:
+        case "count":
+            return read_count(text, parameter.low, parameter.high)
+        case "window":
+            window = _or_none(parse_window, text)
+            fits = not parameter.counted or (isinstance(window, Window) and window.counted)
+            return window if fits else None
+        case "date":
+            dated = _DATED.fullmatch(text)
+            return _or_none(parse_date, dated[1]) if dated else None
+    return {name.lower(): name for name in parameter.choices}.get(text.replace(" ", "_"))
+
+
+def _or_none(parse: Callable[[str], Argument], text: str) -> Argument | None:
+    try:
+        return parse(text)
+    except BadInput:
+        return None
+
+
+def describe(parameter: Parameter) -> str:
+    """What a parameter expects, for messages."""
+    match parameter.kind:
+        case "count":
+            return f"a number of sessions from {parameter.low} to {parameter.high}"
+        case "window":
+            return "a window (5d, 1w, 3m, 1y)" if parameter.counted else "a window (5d, 3m, ytd)"
+        case "date":
+            return "a date (since 2010-01-04)"
+    return f"a {parameter.kind} ({choices([name.lower() for name in parameter.choices])})"
+
+
+def _unfit(
+    metric: Metric, given: Mapping[str, Argument], tokens: Tokens, registry: Mapping[str, Metric]
+) -> BadInput:
+    """The error for a word that is neither an argument nor a comparison."""
+    free = [parameter for parameter in metric.parameters if parameter.name not in given]
+    expected = choices([*map(describe, free), COMPARISON])
+    if not tokens.text:
+        return BadInput(f"The rule stops after “{tokens.before}”; expected {expected}.", metric.example)
+    if any(parameter.kind in {"window", "date"} for parameter in free) and _WINDOW_START.match(tokens.text):
+        text = tokens.ahead(2) if tokens.text == "since" else tokens.text
+        try:
+            parse_window(text)
+        except BadInput as err:
+            return BadInput(err.sentence, metric.example)
+    return _near_miss(metric, free, tokens, registry) or BadInput(
+        f"“{tokens.typed}” is not understood after “{tokens.before}”; expected {expected}.", metric.example
+    )
+
+
+def _near_miss(
+    metric: Metric, free: list[Parameter], tokens: Tokens, registry: Mapping[str, Metric]
+) -> BadInput | None:
+    """The error for a misspelt comparison or argument, or for a misspelt second half of the metric's name."""
+    problem = f"“{tokens.typed}” is not understood after “{tokens.before}”. Did you mean"
+    known = [*_COMPARING, *(name.lower() for parameter in free for name in parameter.choices)]
+    if near := nearest(tokens.text, known):
+        return BadInput(f"{problem} {near}?", metric.example)
+    start = f"{metric.name}_"
+    endings = {name.removeprefix(start): name for name in registry if name.startswith(start)}
+    if near := nearest(tokens.text, endings):
+        return BadInput(f"{problem} {endings[near]}?", registry[endings[near]].example)
+    return None
+
+
+# Kinds of target that take a number, and one that makes a good example.
+TARGETS = {"sma": 200.0, "high": 250.0, "low": 250.0, "pct": 90.0}
+_PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
+_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
+
+
+@dataclass(frozen=True)
+class ParsedCondition:
+    """A parsed condition; `negative` if amounts were typed with the opposite sign (outflows)."""
+
+    condition: Condition
+    metric: Metric
+    negative: bool
+
+
+def read_condition(tokens: Tokens, registry: Mapping[str, Metric]) -> ParsedCondition:
+    """Read one condition at the cursor. Raises BadInput."""
+    funds, known = [], fund_words(registry)
+    while tokens.text in known:
+        funds.append(tokens.take())
+    metric, negative = _metric(tokens, registry)
+    arguments = read_arguments(metric, funds, tokens, registry)
+    draft = Condition(metric.name, arguments, tokens.take(), Target(AMOUNT, 0.0))
+    condition = replace(draft, target=_target(tokens, metric, draft))
+    return ParsedCondition(_mirrored(condition, metric) if negative else condition, metric, negative)
+
+
+def fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
+    """How the funds of these metrics are written, the small one first."""
+    funds = (p.choices for metric in registry.values() for p in metric.parameters if p.kind == "fund")
+    return tuple(choice.lower() for choice in next(funds, ()))
+
+
+def _metric_words(registry: Mapping[str, Metric]) -> dict[str, str]:
+    """Other words for the metrics of this registry; a name of the registry always wins over them."""
+    funds = fund_words(registry)
+    tokens = {**METRIC_WORDS, "/".join(funds): "ratio"} if funds else METRIC_WORDS
+    return {word: name for word, name in tokens.items() if name in registry and word not in registry}
+
+
+def _metric(tokens: Tokens, registry: Mapping[str, Metric]) -> tuple[Metric, bool]:
+    """The metric that the next words name, the longest name first, and whether it counts outflows."""
+    aliases = _metric_words(registry)
+    for width in (3, 2, 1):
+        typed = tokens.ahead(width, "_")
+        name = typed if typed in registry else aliases.get(typed, "")
+        if name:
+            tokens.take(width)
+            return registry[name], name != typed and typed in NEGATIVE_WORDS
+    raise _unknown_metric(tokens, registry)
+
+
+def _unknown_metric(tokens: Tokens, registry: Mapping[str, Metric]) -> BadInput:
+    first = next(iter(registry.values())).example
+    if not tokens.text:
+        return BadInput("The rule stops where a metric is expected.", first)
+    aliases = _metric_words(registry)
+    near = nearest(tokens.text, [*registry, *aliases])
+    if near:
+        example = registry[aliases.get(near, near)].example
+        return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
+    few = likest(tokens.text, list(registry))
+    problem = f"“{tokens.typed}” is not a metric. Metrics are {choices(few, 'and')}, for instance"
+    return BadInput(f"{problem}; all of them: /help metrics.", registry[few[0]].example)
+
+
+def _target(tokens: Tokens, metric: Metric, draft: Condition) -> Target:
+    """The target at the cursor, for the condition it completes."""
+    expected = f"expected an amount such as {metric.unit.example}, or sma, high, low or pct with a number"
+    if not tokens.text:
+        raise BadInput(f"“{draft.op}” has no target; {expected}.", metric.example)
+    if is_amount(tokens.text):
+        return Target(AMOUNT, take_amount(tokens, metric, metric.example), metric.unit.symbol)
+    kind = tokens.text
+    if kind not in TARGETS:
+        near = nearest(kind, TARGETS)
+        ending = f". Did you mean {near}?" if near else f"; {expected}."
+        raise BadInput(f"“{tokens.typed}” is not a target{ending}", metric.example)
+    tokens.take()
+    example = str(replace(draft, target=Target(kind, TARGETS[kind])))
+    if kind == "pct":
+        return Target(kind, _percentile(tokens, example))
+    return Target(kind, float(take_count(tokens, kind, 2 if kind == "sma" else 1, LONGEST, example)))
+
+
+def _percentile(tokens: Tokens, example: str) -> float:
+    match = _PERCENTILE.fullmatch(tokens.text)
+    if match is None or not 0 <= float(match[1]) <= 100:
+        raise BadInput(f"“pct” needs a percentile from 0 to 100{got_instead(tokens)}.", example)
+    tokens.take()
+    return float(match[1])
+
+
+def _mirrored(condition: Condition, metric: Metric) -> Condition:
+    """The condition on flows that is equivalent to one typed about outflows."""
+    target = condition.target
+    if target.kind != AMOUNT:
+        raise BadInput(f"Outflows compare with an amount, not with {target.kind}.", metric.example)
+    return replace(condition, op=_MIRROR[condition.op], target=replace(target, value=-target.value or 0.0))
+
 
 MOST_CHARACTERS = 500  # a rule is quoted back in messages, several at once
 MOST_CONDITIONS = 5
@@ -217,3 +442,79 @@ _FORMS = {
     "until": "until 2030-12-31",
     "note": 'note "why"',
 }
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A rule with the name and the sentence it is offered under; the sentence is a template of the pair."""
+
+    name: str
+    rule: str
+    meaning: str
+
+
+PRESETS = (
+    Preset(
+        "Trend breaks",
+        "ratio > sma 200 confirm 2",
+        "{small}/{large} closes above its 200-day average twice in a row.",
+    ),
+    Preset(
+        "Small caps lead",
+        "excess 3m > 5pp",
+        "{small} is ahead of {large} by more than 5 points in three months.",
+    ),
+    Preset(
+        "Money turns",
+        "flow_gap 20d crosses 0",
+        "Flows of 20 days, in percent of assets, change sides between the funds.",
+    ),
+    Preset(
+        "Too expensive",
+        "pe_premium > pct 90",
+        "{small}'s P/E premium over {large} is above nine tenths of its own history.",
+    ),
+    Preset(
+        "Rotation",
+        "ratio > sma 200 and flow_gap 20d > 0 and pe_premium < pct 90",
+        "Trend and flows favour {small}, and its premium is not yet extreme.",
+    ),
+)
+
+
+def preset_of(text: str) -> Preset | None:
+    """The preset of that name, however it is written; None when there is none."""
+    name = " ".join(text.lower().split())
+    return next((preset for preset in PRESETS if preset.name.lower() == name), None)
+
+
+def parse_subject(
+    text: str, windows: Sequence[Window], registry: Mapping[str, Metric]
+) -> tuple[Metric, dict[str, Argument], Window | None]:
+    """Metric, its arguments and the span to show; raises BadInput.
+
+    Of `windows` the first belongs to the metric if it takes one (a `since` also where it takes a
+    date), the next is the span; a lone window of a metric that takes none is the span.
+    """
+    try:
+        return _parse(text, windows, registry)
+    except BadInput as error:
+        raise BadInput(_without_comparison(error.sentence), error.example) from error
+
+
+def _parse(
+    text: str, windows: Sequence[Window], registry: Mapping[str, Metric]
+) -> tuple[Metric, dict[str, Argument], Window | None]:
+    """The grammar reads whole rules: the subject is that of a rule whose target needs no unit."""
+    metric = registry[parse_rule(f"{text} > 0", registry).conditions[0].metric]
+    kinds = {parameter.kind for parameter in metric.parameters}
+    left = list(windows)
+    if left and ("window" in kinds or ("date" in kinds and left[0].since is not None)):
+        text += f" {left.pop(0)}"
+    condition = parse_rule(f"{text} > 0", registry).conditions[0]
+    return metric, dict(condition.arguments), left[0] if left else None
+
+
+def _without_comparison(sentence: str) -> str:
+    """What the grammar says of a rule, said of a subject, which has no comparison."""
+    return sentence.replace(f" or {COMPARISON}", "").replace(COMPARISON, "nothing more")

@@ -12,9 +12,9 @@ from bot.analytics.sessions import EXCHANGE
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from bot.alerts.bars import Histories
+    from bot.alerts.engine import Event, State
     from bot.alerts.rule import Rule
-    from bot.alerts.state import Event, State
+    from bot.alerts.series import Histories
     from bot.analytics.market import Market
 
 

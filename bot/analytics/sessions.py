@@ -2,6 +2,8 @@
 
 Sessions are naive midnights in a DatetimeIndex; instants are aware datetimes. The calendar is
 exchange_calendars' XNYS from 1993 on, less closures announced after its release.
+
+Dates in words for people, whatever the machine's locale.
 """
 
 from __future__ import annotations
@@ -93,3 +95,18 @@ class Sessions:
 
 def _midnight(instant: dt.datetime) -> pd.Timestamp:
     return pd.Timestamp(instant.date())
+
+
+# Named here because strftime's names follow the machine's locale.
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def short_date(day: dt.date) -> str:
+    """A date without its weekday: "11 Dec 2020"."""
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+
+
+def date_phrase(day: dt.date) -> str:
+    """A date in words: "Fri 11 Dec 2020"."""
+    return f"{DAYS[day.weekday()]} {short_date(day)}"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from telegram.error import TelegramError
 
-from bot.chat.refusals import Denied
-from bot.rendering.answer import EDIT, Answer, payload_of
-from bot.rendering.text import bold, code, lines
+from bot.chat.reply import Denied
+from bot.messages.common import EDIT, Answer, payload_of
+from bot.messages.html import bold, code, lines
 from bot.services import chats
 from bot.services.chats import ANONYMOUS_ADMIN, SHARED
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from telegram import Bot, Update
 
     from bot.chat.ask import Ask
-    from bot.services.base import Services
+    from bot.services import Services
+
 
 _ADMINISTRATORS = ("creator", "administrator")
 _MAX_STRANGERS = 1000

@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.errors import BadInput, BotError
-from bot.rendering.answer import REPLY, Answer, payload_of
-from bot.rendering.text import Html, bold, code, lines
+from bot.messages.common import REPLY, Answer, payload_of
+from bot.messages.html import Html, bold, code, lines
 from bot.services import chats
 from bot.text import counted, did_you_mean
 from storage import outbox
-from storage.access import APPROVED, REJECTED
-from storage.chats import counts
-from storage.db import StorageError, backup, size
+from storage.backup import backup
+from storage.chat_store import APPROVED, REJECTED, counts
+from storage.connection import StorageError
+from storage.db import size
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.chat.ask import Ask
-    from bot.rendering.answer import Button
-    from storage.access import AccessRequest
+    from bot.messages.common import Button
+    from storage.chat_store import AccessRequest
+
 
 _ID = re.compile(r"-?[1-9][0-9]{0,15}")
 _EXAMPLE = "/admin people"

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import fields, replace
 
 from bot.alerts.grammar import parse_rule
-from bot.alerts.phrases import tokenize
+from bot.alerts.lexer import tokenize
 from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule, Target
+from bot.analytics.sessions import short_date
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
-from bot.rendering.alerts import alert_page, new_alert_page
-from bot.rendering.answer import Answer
-from bot.rendering.edits import edit_menu, mirror_menu, snooze_menu
-from bot.rendering.outages import waiting_note
-from bot.rendering.text import Html, bold, code, lines, short_date
+from bot.messages.alerts.card import alert_page, new_alert_page
+from bot.messages.alerts.guide import edit_menu, mirror_menu, snooze_menu
+from bot.messages.alerts.notices import waiting_note
+from bot.messages.common import Answer
+from bot.messages.html import Html, bold, code, lines
 from bot.services import alerts
 from bot.services.alerts import StartedAlert, mirrored
 from bot.text import capital, counted
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
     from bot.chat.ask import Ask
     from bot.services.alerts import ShownAlert
+
 
 _LEG = re.compile(r"leg\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
 _NO = re.compile(r"no\s+(\w+)", re.IGNORECASE)

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
-from bot.rendering.themes import LIGHT, THEMES
-from bot.services.base import Caller, Chat
+from bot.messages.canvas import LIGHT, THEMES
+from bot.services import Caller, Chat
 from bot.services.chats import settings_of, stored_chat
-from storage import chats
+from storage import chat_store
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.rendering.themes import Theme
-    from bot.services.base import Services
+    from bot.messages.canvas import Theme
+    from bot.services import Services
     from bot.services.chats import ChatSettings
+
 
 T = TypeVar("T")
 
@@ -96,5 +97,5 @@ class Ask:
             self._recorded = True
 
     def _record(self, db: sqlite_utils.Database) -> None:
-        if not self._recorded and not chats.seen_update(db, self.update_id, self.now):
+        if not self._recorded and not chat_store.seen_update(db, self.update_id, self.now):
             raise Redelivered

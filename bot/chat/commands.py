@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.analytics.registry import METRICS
-from bot.chat import admin, alerts, backtest, market, preferences, privacy, settings
+from bot.analytics.metrics import METRICS
+from bot.chat import admin, alert_commands, info, market_commands, privacy
 from bot.chat.access import Role
 from bot.chat.ask import Ask
-from bot.rendering.answer import Answer
-from bot.rendering.reference import Entry, help_page
+from bot.chat.settings import changes_settings, on_settings
+from bot.messages.common import Answer
+from bot.messages.pages.help import Entry, help_page
 
 Handler = Callable[[Ask], Awaitable[Answer]]
 
@@ -62,7 +63,7 @@ async def on_help(ask: Ask) -> Answer:
 
 FORGET = "forgetme"
 COMMANDS: tuple[Command, ...] = (
-    Command("start", "", "what this bot does", "/start", settings.on_start, Role.MEMBER),
+    Command("start", "", "what this bot does", "/start", info.on_start, Role.MEMBER),
     Command(
         "help",
         "[command or metric]",
@@ -76,17 +77,24 @@ COMMANDS: tuple[Command, ...] = (
         "[window ...] [tr|price]",
         "who leads: returns of both funds, trend, flows, multiples",
         "/compare 3y since 2020-09-30",
-        market.on_compare,
+        market_commands.on_compare,
         Role.MEMBER,
     ),
-    Command("trend", "[window]", "is the relative trend breaking", "/trend 5y", market.on_trend, Role.MEMBER),
-    Command("flows", "[window ...]", "is money moving", "/flows 3m", market.on_flows, Role.MEMBER),
+    Command(
+        "trend",
+        "[window]",
+        "is the relative trend breaking",
+        "/trend 5y",
+        market_commands.on_trend,
+        Role.MEMBER,
+    ),
+    Command("flows", "[window ...]", "is money moving", "/flows 3m", market_commands.on_flows, Role.MEMBER),
     Command(
         "multiples",
         "",
         "what is being paid, by convention and source",
         "/multiples",
-        market.on_multiples,
+        market_commands.on_multiples,
         Role.MEMBER,
         aliases=("multiple", "valuation", "valuations"),
     ),
@@ -95,21 +103,31 @@ COMMANDS: tuple[Command, ...] = (
         "[window]",
         "implied earnings, sales, cash flow and book per share",
         "/fundamentals 1y",
-        market.on_fundamentals,
+        market_commands.on_fundamentals,
         Role.MEMBER,
     ),
     Command(
-        "why", "[window]", "what moved it: earnings, multiple, flows", "/why ytd", market.on_why, Role.MEMBER
+        "why",
+        "[window]",
+        "what moved it: earnings, multiple, flows",
+        "/why ytd",
+        market_commands.on_why,
+        Role.MEMBER,
     ),
     Command(
-        "sectors", "", "what the funds hold, largest differences", "/sectors", market.on_sectors, Role.MEMBER
+        "sectors",
+        "",
+        "what the funds hold, largest differences",
+        "/sectors",
+        market_commands.on_sectors,
+        Role.MEMBER,
     ),
     Command(
         "chart",
         "METRIC [window]",
         "any metric as a picture",
         "/chart ratio_vs_sma 200 5y",
-        market.on_chart,
+        market_commands.on_chart,
         Role.MEMBER,
         aliases=("charts", "plot"),
     ),
@@ -118,47 +136,52 @@ COMMANDS: tuple[Command, ...] = (
         "RULE | ID [edit|snooze|pause|resume|renew|off|test|why|chart|history|back]",
         "tell me when a rule turns true",
         "/alert ratio > sma 200 confirm 2",
-        alerts.on_alert,
+        alert_commands.on_alert,
         Role.MEMBER,
-        changes=alerts.changes,
+        changes=alert_commands.changes,
     ),
     Command(
         "backtest",
         "RULE [years]",
         "how often a rule fired, and what followed",
         "/backtest ratio > sma 200 10y",
-        backtest.on_backtest,
+        market_commands.on_backtest,
         Role.MEMBER,
     ),
     Command(
-        "alerts", "[ID]", "this chat's alerts and where they stand", "/alerts", alerts.on_alerts, Role.MEMBER
+        "alerts",
+        "[ID]",
+        "this chat's alerts and where they stand",
+        "/alerts",
+        alert_commands.on_alerts,
+        Role.MEMBER,
     ),
-    Command("history", "[ID]", "what fired and when", "/history 1", alerts.on_history, Role.MEMBER),
+    Command("history", "[ID]", "what fired and when", "/history 1", alert_commands.on_history, Role.MEMBER),
     Command(
         "summary",
         "[now|on HH:MM|off|weekdays|daily]",
         "the daily message",
         "/summary on 18:30",
-        settings.on_summary,
+        info.on_summary,
         Role.MEMBER,
-        changes=settings.changes_summary,
+        changes=info.changes_summary,
     ),
     Command(
         "settings",
         "[zone|quiet|returns|theme|numbers]",
         "time zone, quiet hours, returns, charts, numbers",
         "/settings zone Europe/Berlin",
-        preferences.on_settings,
+        on_settings,
         Role.MEMBER,
         aliases=("setting",),
-        changes=preferences.changes_settings,
+        changes=changes_settings,
     ),
     Command(
         "status",
         "",
         "age of the data, how each source stands, restatements, queue",
         "/status",
-        settings.on_status,
+        info.on_status,
         Role.MEMBER,
     ),
     Command(
@@ -166,7 +189,7 @@ COMMANDS: tuple[Command, ...] = (
         "",
         "sources and definitions; not investment advice",
         "/about",
-        settings.on_about,
+        info.on_about,
         Role.MEMBER,
     ),
     Command(

@@ -1,13 +1,25 @@
-"""From updates to answers: access checks, the command table, buttons and error handling."""
+"""From updates to answers: access checks, the command table, buttons and error handling.
+
+Inline mode: “@bot 6m” typed in any chat offers short cards. Nothing is stored about queries.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from telegram import BotCommand, CallbackQuery, Message, Update
+from telegram import (
+    BotCommand,
+    CallbackQuery,
+    InlineQueryResultArticle,
+    InputTextMessageContent,
+    Message,
+    Update,
+)
+from telegram.constants import ParseMode
 from telegram.error import ChatMigrated, TelegramError
 from telegram.ext import (
     Application,
@@ -21,38 +33,98 @@ from telegram.ext import (
 from bot.chat.access import AccessGate, Role, may_change
 from bot.chat.ask import Ask, Redelivered
 from bot.chat.commands import BY_NAME, COMMANDS, FORGET
-from bot.chat.inline import Inline
-from bot.chat.polling import error_text
-from bot.chat.question import parse_update
-from bot.chat.refusals import (
+from bot.chat.reply import (
     ADMINISTRATORS_ONLY,
     FAILED,
     OWNER_ONLY,
     UNUSABLE,
     error_answer,
     rate_limit_notice,
+    send,
+    thread_of,
     toast_text,
+    typing_indicator,
     unknown_command,
 )
-from bot.chat.reply import send, thread_of, typing_indicator
-from bot.delivery import ErrorClass, classify
+from bot.chat.updates import error_text, parse_update
+from bot.delivery.outcome import ErrorClass, classify
 from bot.errors import BadInput, BotError
-from storage import access, chats
-from storage.db import StorageError
+from bot.messages.html import lines, localized
+from bot.messages.pages.compare import Card, cards
+from bot.services.chats import settings_of, stored_chat
+from bot.services.questions import parse_question
+from storage import chat_store
+from storage.connection import StorageError
 
 if TYPE_CHECKING:
     import sqlite_utils
+    from telegram import InlineQuery
     from telegram.ext import CallbackContext
 
     from bot.chat.commands import Command
-    from bot.chat.question import CommandRequest
-    from bot.quota import Quota
-    from bot.rendering.answer import Answer
-    from bot.services.base import Services
+    from bot.chat.updates import CommandRequest, Quota
+    from bot.messages.common import Answer
+    from bot.services import Services
+    from bot.services.chats import ChatSettings
+
+
+_log = logging.getLogger(__name__)
+_EXAMPLE = "6m total"
+_CACHED = 60  # seconds for which Telegram answers the same query of the same person itself
+
+
+class Inline:
+    """Answers inline queries of people who may use the bot. Others get no results."""
+
+    def __init__(self, services: Services, gate: AccessGate, quota: Quota) -> None:
+        self._services, self._gate, self._quota = services, gate, quota
+
+    async def on_query(self, update: Update, context: Context) -> None:
+        """Answer one query. Telegram sends one after every few typed letters."""
+        del context
+        query = update.inline_query
+        if query is None or self._quota.take_notice(update.update_id) is not None:
+            return
+        results: list[InlineQueryResultArticle] = []
+        if await self._gate.admits(query.from_user.id, query.from_user.id):
+            settings = await self._chat_settings(query.from_user.id)
+            offered = await self._cards(query, settings)
+            results = [_result(number, card, settings.numbers) for number, card in enumerate(offered)]
+        try:
+            await query.answer(results, cache_time=_CACHED, is_personal=True)
+        except TelegramError as error:  # most likely the person went on typing
+            _log.info("an inline query was not answered: %s", error_text(error))
+
+    async def _chat_settings(self, user_id: int) -> ChatSettings:
+        """The settings of the person's private chat."""
+        return settings_of(self._services.config, await stored_chat(self._services, user_id))
+
+    async def _cards(self, query: InlineQuery, settings: ChatSettings) -> list[Card]:
+        """The cards for a query. An error is offered as a card that explains it."""
+        try:
+            question = parse_question(query.query, _EXAMPLE, self._services.pair, kinds=True)
+            market = await self._services.markets.asked(question.asked.asof, question.asked.known)
+            total = question.returns(settings.total)
+            return await asyncio.to_thread(cards, market, question.asked, question.windows, total)
+        except BotError as error:
+            return [_error_card(error)]
+
+
+def _error_card(error: BotError) -> Card:
+    """An error as a card."""
+    if isinstance(error, BadInput):
+        return Card("Not understood", error.sentence, lines(error.sentence))
+    return Card("No data", str(error), lines(str(error)))
+
+
+def _result(number: int, card: Card, numbers: str | None) -> InlineQueryResultArticle:
+    content = InputTextMessageContent(localized(card.html, numbers), parse_mode=ParseMode.HTML)
+    return InlineQueryResultArticle(str(number), card.title, content, description=card.summary)
+
 
 Context: TypeAlias = "CallbackContext[Any, Any, Any, Any]"
 
-_log = logging.getLogger(__name__)
+
 _GONE = ("left", "kicked")
 # Control and direction characters, which could reorder the words and ids next to a name.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -98,12 +170,12 @@ class Dispatcher:
         welcome = change.chat.type != "private" or await self._gate.admits(chat, chat)
 
         def write(db: sqlite_utils.Database) -> None:
-            if not chats.seen_update(db, update.update_id, self._services.clock()):
+            if not chat_store.seen_update(db, update.update_id, self._services.clock()):
                 return
             if status in _GONE:
-                chats.deactivate(db, chat, f"the bot is {status}")
-            elif welcome and access.access_status(db, chat) != access.REJECTED:
-                chats.reactivate(db, chat)
+                chat_store.deactivate(db, chat, f"the bot is {status}")
+            elif welcome and chat_store.access_status(db, chat) != chat_store.REJECTED:
+                chat_store.reactivate(db, chat)
 
         await self._services.database.run(write)
 
@@ -116,8 +188,8 @@ class Dispatcher:
         old, new = message.chat_id, message.migrate_to_chat_id
 
         def write(db: sqlite_utils.Database) -> None:
-            if chats.seen_update(db, update.update_id, self._services.clock()):
-                chats.migrate_chat(db, old, new)
+            if chat_store.seen_update(db, update.update_id, self._services.clock()):
+                chat_store.migrate_chat(db, old, new)
 
         await self._services.database.run(write)
 
@@ -153,10 +225,10 @@ class Dispatcher:
         chat = update.effective_chat.id if update.effective_chat else 0
         error_class = classify(error)
         if error_class is ErrorClass.LEFT:
-            await self._services.database.run(lambda db: chats.deactivate(db, chat, error_text(error)))
+            await self._services.database.run(lambda db: chat_store.deactivate(db, chat, error_text(error)))
         elif isinstance(error, ChatMigrated):
             new = error.new_chat_id
-            await self._services.database.run(lambda db: chats.migrate_chat(db, chat, new))
+            await self._services.database.run(lambda db: chat_store.migrate_chat(db, chat, new))
         elif error_class not in _OUTAGES:
             raise error
         _log.warning("an answer to chat %s did not arrive: %s", chat, error_text(error))

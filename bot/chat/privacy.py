@@ -6,14 +6,15 @@ import json
 from typing import TYPE_CHECKING
 
 from bot.errors import BadInput
-from bot.rendering.answer import Answer, Attachment
-from bot.rendering.text import bold, lines
-from bot.services.base import OUTBOX_KEPT
+from bot.messages.common import Answer, Attachment
+from bot.messages.html import bold, lines
+from bot.services import OUTBOX_KEPT
 from bot.services.chats import forget, stored_tables
 
 if TYPE_CHECKING:
     from bot.chat.ask import Ask
-    from storage.privacy import ExportedRow
+    from storage.chat_store import ExportedRow
+
 
 _YES = "yes"
 # What each table holds about a chat, in the words of /privacy.

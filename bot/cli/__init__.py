@@ -20,10 +20,11 @@ import click
 from bot import __version__
 from bot.errors import BotError, ConfigError
 from bot.secrets import of_proxies, redact_output
-from storage.errors import StorageError
+from storage.connection import StorageError
 
 if TYPE_CHECKING:
     from bot.config import Config
+
 
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 MODULE, SCRIPT = "python -m bot", "small-versus-large-bot"
@@ -85,7 +86,7 @@ def _run(program: str, arguments: list[str]) -> int:
 
 def _exit_code(code: int) -> int:
     """Return the exit code; end the process at once where it would wait for a source that does not answer."""
-    question = sys.modules.get("bot.data.question")
+    question = sys.modules.get("bot.data.refresh")
     if question is not None and question.fetch_in_progress():  # all of ours is closed and committed
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
@@ -163,7 +164,7 @@ class LazyCommand(click.Command):
         redact_output({*config.secrets, *of_proxies(os.environ)})
         with contextlib.ExitStack() as stack:
             if self._locked:  # before the imports, which take seconds: a second bot is refused at once
-                from storage.lock import hold_lock  # noqa: PLC0415 - --help does without
+                from storage.connection import hold_lock  # noqa: PLC0415 - --help does without
 
                 stack.enter_context(hold_lock(config.storage.database))
             function = getattr(importlib.import_module(f"{__name__}.{self._module}"), self._function)

@@ -12,28 +12,29 @@ from zoneinfo import ZoneInfo
 
 from bot import app
 from bot.analytics.sessions import Sessions
-from bot.backups import backup_file, dated_backups
 from bot.cli import ISSUER
-from bot.cli.console import busy, log_briefly, say
-from bot.cli.database import beside_the_bot, open_beside_the_bot, refuse_other_pair
-from bot.data.cells import read_bytes
-from bot.data.due import next_try
-from bot.data.export import export
-from bot.data.files import READERS
-from bot.data.issuers.reading import read_issuer
-from bot.data.issuers.sniff import LARGEST
-from bot.data.issuers.store import store_issuer
-from bot.data.names import known_fund
+from bot.cli.console import beside_the_bot, busy, log_briefly, open_beside_the_bot, refuse_other_pair, say
+from bot.data.csv_cells import read_bytes
+from bot.data.csv_formats import export
+from bot.data.import_csv import READERS
+from bot.data.issuers.fetch import store_issuer
+from bot.data.issuers.formats import LARGEST
+from bot.data.issuers.import_file import read_issuer
+from bot.data.provider import known_fund
+from bot.data.schedule import next_try
 from bot.data.store import store_file
 from bot.errors import BotError
-from bot.local import Terminal, printer
-from bot.rendering.health import switched_on
-from bot.rendering.moments import moment, place_of
-from bot.services.base import wall_clock
+from bot.jobs.backups import backup_file, dated_backups
+from bot.local.terminal import Terminal, printer
+from bot.messages.html import moment, place_of
+from bot.messages.pages.status import switched_on
+from bot.services import wall_clock
 from bot.text import counted
 from storage import sources
-from storage.db import backup, hold_lock, open_database, restore, row_counts
-from storage.doubts import settle_restore
+from storage.backup import backup, restore, row_counts
+from storage.connection import hold_lock
+from storage.db import open_database
+from storage.outbox import settle_restore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -42,10 +43,10 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.config import Config
-    from bot.data.record import FetchReport
+    from bot.data.refresh import FetchReport
     from storage.db import Database
-    from storage.doubts import RestoreReport
     from storage.observations import Written
+    from storage.outbox import RestoreReport
     from storage.sources import SourceStatus
 
 

@@ -22,27 +22,28 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from bot import app
-from bot.analytics.dates import date_phrase, short_date
+from bot.analytics.sessions import date_phrase, short_date
 from bot.chat.commands import COMMANDS
-from bot.cli.console import Clock, busy, log_briefly, say, say_aside
-from bot.cli.database import open_exclusively
+from bot.cli.console import Clock, busy, log_briefly, open_exclusively, say, say_aside
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.errors import BotError
-from bot.jobs.tick import TICK_SECONDS
-from bot.local import PROMPT, Terminal, converse, printer, typed_lines
+from bot.jobs.scheduler import TICK_SECONDS
+from bot.local.terminal import PROMPT, Terminal, converse, printer, typed_lines
 from bot.pair import DEFAULT_PAIR
 from storage import observations
-from storage.db import open_database, row_counts
+from storage.backup import row_counts
+from storage.db import open_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     import sqlite_utils
 
+    from bot.app import Bot
     from bot.config import Config
-    from bot.serving import Bot
     from storage.db import Database
+
 
 QUESTIONS_NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
 DEMO_NOW = dt.datetime(2020, 9, 30, 22, tzinfo=dt.UTC)

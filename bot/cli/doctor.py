@@ -15,22 +15,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.backups import dated_backups, failing_since
-from bot.cli.console import say
-from bot.cli.database import refuse_other_pair, refuse_reserved
+from bot.cli.console import refuse_other_pair, refuse_reserved, say
 from bot.errors import BotError, ConfigError
+from bot.jobs.backups import dated_backups, failing_since
 from bot.secrets import is_open, of_token
 from bot.text import counted
 from storage import outbox, sources
-from storage.db import (
-    SQLITE_VERSION,
-    TWO_WRITERS_SAFE,
-    DatabaseMissing,
-    StorageError,
-    integrity_check,
-    open_database,
-)
-from storage.lock import is_held
+from storage.backup import integrity_check
+from storage.connection import SQLITE_VERSION, TWO_WRITERS_SAFE, DatabaseMissing, StorageError, is_held
+from storage.db import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +36,7 @@ if TYPE_CHECKING:
     from bot.config import Config
     from bot.pair import Pair
     from storage.db import Database
+
 
 LEAST_DISK = 100 * 2**20  # bytes: room for a year of growth and the write-ahead log
 LONGEST_PAUSE = 300  # seconds: ten ticks
@@ -286,8 +280,13 @@ def check_database(
 ) -> Iterator[Finding]:
     """Check the file, the age of the prices and what the sources last gave."""
     from bot.data.load import build_market, read_rows  # noqa: PLC0415 - late: as for the sessions
-    from bot.rendering.health import RESTATED_DAYS, findings, source_healths, switched_on  # noqa: PLC0415 - as above
-    from storage.restatements import recent  # noqa: PLC0415 - as above
+    from bot.messages.pages.status import (  # noqa: PLC0415 - as above
+        RESTATED_DAYS,
+        findings,
+        source_healths,
+        switched_on,
+    )
+    from storage.observations import recent  # noqa: PLC0415 - as above
 
     yield _check_integrity(database)
     market = build_market(database.run_sync(read_rows), sessions, now, config.pair)

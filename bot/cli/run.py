@@ -9,19 +9,27 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bot import app, serving
-from bot.backups import dated_backups
-from bot.cli.console import Clock, busy, log_briefly, log_fully, say
-from bot.cli.database import open_exclusively, open_when_there_is_room
+from bot import app
+from bot.cli.console import (
+    Clock,
+    busy,
+    log_briefly,
+    log_fully,
+    open_exclusively,
+    open_when_there_is_room,
+    say,
+)
 from bot.errors import BotError
-from bot.local import Terminal, printer
+from bot.jobs.backups import dated_backups
+from bot.local.terminal import Terminal, printer
 from bot.text import counted
 from storage import outbox
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
+    from bot.app import Bot
     from bot.config import Config
-    from bot.serving import Bot
+
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +40,7 @@ def run(config: Config) -> int:
     _warn_of_lost_database(config)
     with open_when_there_is_room(config.storage.database, config.pair) as database:
         bot = app.telegram_bot(config, database, chart_process=True)
-        fault = serving.run_bot(bot)
+        fault = app.run_bot(bot)
     if fault:
         raise BotError(fault)
     return 0
@@ -90,7 +98,7 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
 
 async def _send(telegram: Bot) -> int:
     """Send what waits for Telegram and return how many; what cannot be sent now stays in the queue."""
-    sent, problem = await serving.send_queued(telegram)
+    sent, problem = await app.send_queued(telegram)
     if problem:
         say(problem)
     return sent

@@ -2,30 +2,38 @@
 
 Sources are never mixed silently: which one a series is from, `series.py` decides; what they do not agree
 on is in the Market's notes.
+
+Caches the current Market, which is read again only when the stored observations have changed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from bot.analytics.market import MULTIPLE_COLUMNS, NOTHING, SAMPLE, WEIGHT_COLUMNS, Market, Source
-from bot.data import series
-from bot.data.names import source_label
+from bot.analytics.sessions import Sessions, date_phrase
+from bot.data import source_selection
+from bot.data.provider import source_label
+from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR
 from storage import observations
+from storage.observations import fingerprint, first_observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import sqlite_utils
 
-    from bot.analytics.sessions import Sessions
-    from bot.data.series import Rows
+    from bot.data.source_selection import Rows
     from bot.pair import Pair
+    from storage.db import Database
+
 
 _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from
 _RESTATED = 1_000  # replaced share counts that are remembered
@@ -49,7 +57,7 @@ def stored_closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
         kind: [row for row in observations.newest(db, kind, ticker=ticker) if row["source"] != SAMPLE]
         for kind in ("bars", "splits")
     }
-    prices: pd.Series = series.prices(rows, ticker).data
+    prices: pd.Series = source_selection.prices(rows, ticker).data
     return prices
 
 
@@ -61,8 +69,8 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = 
         kind: [row for row in group if not (real and row["source"] == SAMPLE)] for kind, group in rows.items()
     }
     shown = sessions.index[sessions.index <= last]
-    prices = {ticker: series.prices(kept, ticker) for ticker in pair.tickers}
-    facts = {ticker: series.facts(kept, ticker, last) for ticker in pair.tickers}
+    prices = {ticker: source_selection.prices(kept, ticker) for ticker in pair.tickers}
+    facts = {ticker: source_selection.facts(kept, ticker, last) for ticker in pair.tickers}
     chosen = {f"facts:{ticker}": selected for ticker, selected in facts.items()}
     sources = {part: selected.source for part, selected in chosen.items()}
     sources["prices"] = _joint_source(selected.source for selected in prices.values())
@@ -76,7 +84,7 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = 
         last_completed=last,
         pair=pair,
         distributions={
-            ticker: series.distributions(kept, ticker, selected).loc[:last]
+            ticker: source_selection.distributions(kept, ticker, selected).loc[:last]
             for ticker, selected in prices.items()
         },
         facts={
@@ -131,3 +139,84 @@ def _weights(rows: list[dict[str, Any]], last: pd.Timestamp) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(WEIGHT_COLUMNS))
     frame["session"] = pd.to_datetime(frame["session"]).astype("datetime64[ns]")
     return frame[frame["session"] <= last].sort_values("session", kind="stable")
+
+
+Clock = Callable[[], dt.datetime]
+
+
+class Markets:
+    """Gives the Market of the moment, of a date, or as it was known on a date."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        closed: tuple[dt.date, ...] = (),
+        pair: Pair = DEFAULT_PAIR,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._closed = closed
+        self._pair = pair
+        self._lock = asyncio.Lock()
+        self._kept: tuple[object, Market] | None = None
+
+    def sessions(self) -> Sessions:
+        """The exchange's sessions, made anew each day because the calendar ends a year ahead."""
+        return Sessions(self._closed)
+
+    async def current(self) -> Market:
+        """Everything known now, up to the last completed session."""
+        now = self._clock()
+        sessions = await asyncio.to_thread(self.sessions)
+        key = (await self._database.outside(fingerprint), sessions.last_completed(now))
+        async with self._lock:
+            if self._kept is None or self._kept[0] != key:
+                rows = await self._database.run(read_rows)
+                self._kept = (key, await asyncio.to_thread(build_market, rows, sessions, now, self._pair))
+            return self._kept[1]
+
+    async def asked(self, asof: pd.Timestamp | None, known: pd.Timestamp | None) -> Market:
+        """The Market as of a date and as known on a date. Raises BadInput or NoData for dates outside."""
+        self._refuse_future(asof, "asof")
+        self._refuse_future(known, "known")
+        market = await (self.current() if known is None else self._known(known))
+        return market if asof is None else _at(market, asof)
+
+    async def _known(self, day: pd.Timestamp) -> Market:
+        """The Market as known at the end of a day, its age measured then. Raises NoData before the first."""
+        rows = await self._database.run(lambda db: read_rows(db, day.date()))
+        if not any(rows.values()):
+            await self._database.run(lambda db: _refuse_before_all(db, day))
+        end = dt.datetime.combine(day.date(), dt.time(23, 59, 59), dt.UTC)
+        sessions = await asyncio.to_thread(self.sessions)
+        return await asyncio.to_thread(build_market, rows, sessions, min(self._clock(), end), self._pair)
+
+    def _refuse_future(self, day: pd.Timestamp | None, word: str) -> None:
+        today = self._clock().date()
+        if day is not None and day.date() > today:
+            raise BadInput(f"“{word} {day:%Y-%m-%d}” is in the future.", f"{word} {today}")
+
+
+def _at(market: Market, asof: pd.Timestamp) -> Market:
+    """The Market as of a date. Raises NoData for a date before its history."""
+    cut = market.at(asof)
+    if cut.end is None and market.end is not None:
+        first = market.closes.index[0]
+        raise NoData(
+            f"There is no close of both funds by {date_phrase(asof)}; history begins {date_phrase(first)}.",
+            f"asof {first:%Y-%m-%d}",
+        )
+    return cut
+
+
+def _refuse_before_all(db: sqlite_utils.Database, day: pd.Timestamp) -> None:
+    """Raises NoData for a day before the first on which something was stored."""
+    began = first_observed(db)
+    if began is None:
+        return
+    first = dt.datetime.fromisoformat(began).date()
+    raise NoData(
+        f"Nothing was stored yet on {date_phrase(day)}; what is known begins on {date_phrase(first)}.",
+        f"known {first}",
+    )

@@ -13,6 +13,8 @@
 
 A provider never raises for a fault of its source. Only Ok and Partial carry data, so an outage can
 read neither as "no change" nor as an empty success.
+
+Labels of the sources in order of preference, and checks of the funds.
 """
 
 from __future__ import annotations
@@ -21,12 +23,19 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from bot.analytics.market import SAMPLE
+from bot.data.csv_cells import shorten
+from bot.errors import ImportRejected
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
     import sqlite_utils
+
+    from bot.pair import Pair
+
 
 # Rows per kind of storage.observations, with its column names; sessions and dates as 'YYYY-MM-DD'.
 Observations: TypeAlias = "Mapping[str, Sequence[dict[str, Any]]]"
@@ -233,3 +242,30 @@ def _listed(missing: tuple[str, ...]) -> str:
     shown = ", ".join(missing[-_LISTED:])
     more = len(missing) - _LISTED
     return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+LABELS = {
+    "yahoo": "Yahoo",
+    "issuer": "issuer file",
+    "csv": "CSV import",
+    "daily-csv": "daily CSV",
+    SAMPLE: "sample data",
+}
+
+
+def source_label(source: str) -> str:
+    """The label of a source for people."""
+    return LABELS.get(source, source)
+
+
+def known_fund(ticker: str, pair: Pair) -> str:
+    """The ticker in capitals. Raises ImportRejected for a fund that is not compared."""
+    fund = ticker.strip().upper()
+    if fund not in pair.tickers:
+        raise ImportRejected(f"“{shorten(ticker)}” is not a fund of this bot; {compared(pair)}.")
+    return fund
+
+
+def compared(pair: Pair) -> str:
+    """Which funds the bot compares, for messages that refuse another."""
+    return pair.fill("it compares {small} and {large}")

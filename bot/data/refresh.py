@@ -3,30 +3,225 @@
 Each figure of each ticker (its prices, multiples, fund facts) is requested until it is stored for the last
 completed session, and not again before the next one. The state of each is kept in storage.sources, so it
 survives a restart. A fallback source is asked only for what the first source lacks.
+
+Fetches one figure of one fund from one source. Whatever the source does, there is an outcome.
+
+Stores the outcome of a request: its figures and the state of its source, in one transaction.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import logging
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.data.due import closed_until, next_fetch
-from bot.data.provider import RateLimited
-from bot.data.question import fetch_requests
-from bot.data.record import FetchReport, store_outcome
-from bot.data.standby import STANDS_FOR
-from storage import sources
+from bot.data.provider import FetchOutcome, NetworkDown, Ok, Partial, RateLimited
+from bot.data.schedule import (
+    STANDS_FOR,
+    breaker_until,
+    closed_until,
+    coverage,
+    fetch_start,
+    is_rebased,
+    next_fetch,
+    recent_missing,
+    rest_until,
+)
+from bot.data.store import withdrawals
+from storage import observations, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    import sqlite_utils
 
     from bot.analytics.sessions import Sessions
     from bot.data.provider import Provider
-    from bot.data.question import FetchRequest
     from storage.db import Database
+    from storage.observations import Written
     from storage.sources import SourceStatus
+
+
+# Figures in the order of their use: alerts wait for prices.
+FIGURES = ("prices", "multiples", "fund")
+
+_log = logging.getLogger(__name__)
+# One thread for all sources: their libraries are not made for more, and neither are their limits.
+_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sources")
+_asking = threading.Event()
+
+
+def fetch_in_progress() -> bool:
+    """Whether a source is being asked. Nothing can stop its thread, so the process cannot end meanwhile."""
+    return _asking.is_set()
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """One figure of one ticker to be fetched from one provider."""
+
+    provider: Provider
+    ticker: str
+    figure: str
+
+    @property
+    def subject(self) -> str:
+        """Its name in storage.sources: "IWM prices"."""
+        return f"{self.ticker} {self.figure}"
+
+    async def fetch(self, database: Database, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """Fetch the figure: prices since the last ones stored, or all at first and when their units changed.
+
+        Yahoo rewrites the whole history when a fund splits, so closes of before and after must not mix.
+        """
+        name = self.provider.name
+        since = None
+        if self.figure == "prices":
+            since = await database.run(
+                partial(fetch_start, source=name, ticker=self.ticker, completed=completed)
+            )
+        loop = asyncio.get_running_loop()
+        outcome = await loop.run_in_executor(_worker, self._ask, since, completed)
+        if since is not None and isinstance(outcome, Ok | Partial):
+            changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
+            if await database.run(changed):
+                outcome = await loop.run_in_executor(_worker, self._ask, None, completed)
+        return outcome
+
+    def _ask(self, since: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """Call the provider. A bug in a provider becomes an outcome like any other."""
+        _asking.set()
+        try:
+            if self.figure == "prices":
+                return self.provider.prices(self.ticker, since, completed)
+            if self.figure == "multiples":
+                return self.provider.multiples(self.ticker, completed)
+            return self.provider.fund(self.ticker, completed)
+        except Exception as error:  # noqa: BLE001 - one source's bug stops no other
+            _log.exception("%s failed on %s", self.provider.name, self.subject)
+            return NetworkDown(f"the request failed ({type(error).__name__})")
+        finally:
+            _asking.clear()
+
+
+def fetch_requests(provider: Provider, tickers: Sequence[str]) -> list[FetchRequest]:
+    """All requests to a provider for these tickers, in the order in which their figures are needed."""
+    return [
+        FetchRequest(provider, ticker, figure)
+        for figure in FIGURES
+        if figure in provider.serves
+        for ticker in tickers
+        if ticker in provider.tickers
+    ]
+
+
+_RECENT = 30  # sessions; older ones are not requested any more
+
+
+@dataclass(frozen=True)
+class FetchReport:
+    """What became of one request: `ok` when figures came, `written` per kind of storage.observations."""
+
+    source: str
+    label: str
+    subject: str  # "IWM prices"
+    outcome: str  # one sentence
+    ok: bool
+    written: Mapping[str, Written] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """One line for people."""
+        counts = [
+            f"{sum(getattr(written, count) for written in self.written.values()):,} {word}"
+            for count, word in (("inserted", "new"), ("revised", "revised"))
+        ]
+        stored = f" Stored: {', '.join(counts)}." if self.written else ""
+        return f"{self.label}, {self.subject}: {self.outcome}{stored}"
+
+
+def store_outcome(
+    db: sqlite_utils.Database,
+    request: FetchRequest,
+    outcome: FetchOutcome,
+    completed: pd.DatetimeIndex,
+    now: dt.datetime,
+) -> FetchReport:
+    """Write the figures, or that none came and until when the source is left alone."""
+    notes = ""
+    if isinstance(outcome, Ok | Partial):
+        outcome, notes = request.provider.review(db, request.ticker, outcome)
+    if isinstance(outcome, Ok | Partial):
+        return _success(db, request, outcome, completed, now, notes)
+    name, sentence = request.provider.name, outcome.describe()
+    sources.record_failure(
+        db,
+        name,
+        request.subject,
+        now=now,
+        outcome=type(outcome).__name__,
+        detail=sentence,
+        breaker_until=breaker_until(outcome, now),
+    )
+    until = rest_until(outcome, now)
+    if until:
+        sources.note_rest(db, name, request.subject, until)
+    return FetchReport(name, request.provider.label, request.subject, sentence, ok=False)
+
+
+def _success(
+    db: sqlite_utils.Database,
+    request: FetchRequest,
+    outcome: Ok | Partial,
+    completed: pd.DatetimeIndex,
+    now: dt.datetime,
+    notes: str,
+) -> FetchReport:
+    """Write the figures and withdraw those that the source no longer gives."""
+    name, ticker = request.provider.name, request.ticker
+    rows = {kind: list(group) for kind, group in outcome.payload.items()}
+    for kind, gone in withdrawals(db, name, ticker, outcome, completed).items():
+        rows[kind] += gone
+    written = {
+        kind: observations.add(db, kind, group, source=name, observed_at=now)
+        for kind, group in rows.items()
+        if group
+    }
+    sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"
+    last: str | None = f"{completed[-1]:%Y-%m-%d}"
+    missing = [item for item in getattr(outcome, "missing", ()) if _is_session(item, completed)]
+    if request.figure == "prices":
+        last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
+    subject = request.subject
+    sources.record_success(
+        db, name, subject, now=now, session=last, outcome=type(outcome).__name__, detail=sentence
+    )
+    sources.note_missing(db, name, subject, recent_missing(missing, completed))
+    if outcome.digest:
+        sources.note_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
+    return FetchReport(name, request.provider.label, subject, sentence, bool(written), written)
+
+
+def _is_session(name: str, completed: pd.DatetimeIndex) -> bool:
+    """Whether a missing item is a recent session and not the name of a figure."""
+    return bool((completed[-_RECENT:].strftime("%Y-%m-%d") == name).any())
+
+
+def _same_as_before(
+    db: sqlite_utils.Database, request: FetchRequest, outcome: Ok | Partial, completed: pd.DatetimeIndex
+) -> str:
+    """A sentence if the answer equals that of an earlier session word for word: its figures are frozen."""
+    status = sources.status(db, request.provider.name, request.subject)
+    if status is None or not outcome.digest or status.payload != outcome.digest:
+        return ""
+    since = status.payload_since
+    return f" The same answer as on {since}." if since and since < completed[-1].date() else ""
 
 
 async def refresh(

@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.market import SAMPLE
-from bot.analytics.sectors import REVENUE, SECTOR
 from bot.analytics.sessions import Sessions
+from bot.analytics.valuation import REVENUE, SECTOR
 from bot.pair import DEFAULT_PAIR
-from storage.observations import KINDS
+from storage.rows import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
     Closes = dict[str, Values]
+
 
 SOURCE = SAMPLE
 SMALL, LARGE = PAIR = DEFAULT_PAIR.tickers

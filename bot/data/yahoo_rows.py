@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from bot.data.ranges import LARGEST
+from bot.data.csv_formats import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
 
 Rows: TypeAlias = list[dict[str, Any]]
 

@@ -4,6 +4,8 @@ A message is committed as `sending` before its request. Its new status is kept i
 A process that dies first leaves the message `sending`, which `recover` treats as an unknown outcome at the
 next start. One message may have several parts: each that arrived is noted before the next is sent, so that
 neither a failure nor a crash sends it again.
+
+Telling the owner that the database cannot be used: sent at once, because the outbox is in it.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.delivery.ledger import DrainReport, StatusWrites
-from bot.delivery.outage import OutageNotifier
-from bot.delivery.room import RateLimitState
-from bot.delivery.sender import PAUSE_REASONS, Sender
-from bot.ratelimit import PUSH_PATIENCE
-from storage import doubts, outbox
-from storage.db import StorageError
+from telegram.error import TelegramError
+
+from bot.delivery.outcome import DrainReport, StatusWrites
+from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE
+from bot.delivery.send import PAUSE_REASONS, RateLimitState, Sender
+from storage import outbox
+from storage.connection import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
 from storage.rows import moment
 
 if TYPE_CHECKING:
@@ -34,7 +36,45 @@ if TYPE_CHECKING:
     from storage.db import Database
     from storage.outbox import OutboxMessage
 
+
 logger = logging.getLogger(__name__)
+
+OVER_AFTER = timedelta(minutes=10)  # without a fault: a later one is another outage
+_PASSING = (DiskFull, DiskFault)
+_LASTING = (DatabaseBroken, DatabaseMissing)
+_WAITS = "Nothing is lost: what is due waits, and the bot tries again twice a minute."
+_STAYS = "This does not pass by itself: stop the bot, put the newest backup back with “restore”, start it."
+
+
+class OutageNotifier:
+    """Tells the owner about faults of the storage, once an outage."""
+
+    def __init__(self, bot: ExtBot[Any], owner: int | None, now: Callable[[], datetime]) -> None:
+        self._bot, self._owner, self._now = bot, owner, now
+        self._last: datetime | None = None
+        self._notified = False
+
+    async def failed(self, error: Exception) -> None:
+        """Notify the owner of a fault of disk or file. Other faults are only logged."""
+        if self._owner is None or not isinstance(error, (*_PASSING, *_LASTING)):
+            return
+        now = self._now()
+        if self._last is None or not self._last <= now < self._last + OVER_AFTER:
+            self._notified = False
+        self._last = now
+        if not self._notified:
+            self._notified = True
+            await self._tell(self._owner, f"{error} {_STAYS if isinstance(error, _LASTING) else _WAITS}")
+
+    async def _tell(self, owner: int, text: str) -> None:
+        try:
+            await self._bot.send_message(owner, text, rate_limit_args=NOTICE)
+        except TelegramError as refusal:
+            self._notified = False  # the next fault tries again
+            logger.warning(
+                "the owner was not told that the database cannot be used: %s", type(refusal).__name__
+            )
+
 
 SLOTS = 16  # requests at a time: enough for 29 messages a second at half a second each
 GLANCE = 2.0  # seconds after which a slot that is free looks for work again while others are busy
@@ -84,7 +124,7 @@ class Delivery:
         """At start, treat what a crash left `sending` as an unknown outcome. Returns how many messages."""
         await self._database.run(partial(outbox.hasten, now=self._now()))
         await self._rate_limits.restore()
-        return await self._database.run(partial(doubts.mark_interrupted, now=self._now()))
+        return await self._database.run(partial(outbox.mark_interrupted, now=self._now()))
 
     async def drain(self) -> DrainReport:
         """Send all that is due. Raises StorageError when the database cannot be written; nothing is lost."""
@@ -135,7 +175,7 @@ class Delivery:
         if not self._sender.paused_by and not counts.get("ambiguous"):
             return True
         if await self._sender.answers():
-            await self._database.run(partial(doubts.requeue_ambiguous, not_before=self._now() + rest))
+            await self._database.run(partial(outbox.requeue_ambiguous, not_before=self._now() + rest))
         return self._sender.paused_by is None
 
     async def _empty(self) -> None:

@@ -11,26 +11,32 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.alerts.view import Life
-from bot.jobs.evaluate import IncrementalEvaluator
-from bot.jobs.judged import RESTATED, WITHDRAWN
-from bot.jobs.rescaling import pause_split_alerts
-from bot.jobs.sending import Place, list_payload, payload_for, send, send_lines
-from bot.jobs.telling import QUARTER, DeliveryWindow, Notifier
-from bot.rendering import pushes
-from storage import alerts as stored
-from storage import chats, events, held, outbox, unsent
+from bot.jobs.evaluate import RESTATED, WITHDRAWN, IncrementalEvaluator
+from bot.jobs.notices import pause_split_alerts
+from bot.jobs.notify import (
+    QUARTER,
+    DeliveryWindow,
+    Notifier,
+    Place,
+    list_payload,
+    payload_for,
+    send,
+    send_lines,
+)
+from bot.messages.alerts import notices
+from storage import alert_store, chat_store, outbox
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.alerts.state import Event
+    from bot.alerts.engine import Event
     from bot.analytics.market import Market
-    from bot.jobs.evaluate import MarketEvaluation
-    from bot.jobs.judged import EvaluationResult, EventInForce
-    from bot.jobs.telling import FireCounts, Notification, NotifiedResult
-    from bot.rendering.answer import Answer
-    from bot.services.base import Services
+    from bot.jobs.evaluate import EvaluationResult, EventInForce, MarketEvaluation
+    from bot.jobs.notify import FireCounts, Notification, NotifiedResult
+    from bot.messages.common import Answer
+    from bot.services import Services
     from storage.outbox import ListedEvent, OutboxMessage
+
 
 Quiet = Mapping[int, dt.datetime | None]  # end of a chat's quiet hours, if they last now
 
@@ -112,7 +118,7 @@ def _read_about(
 ) -> tuple[FireCounts, Mapping[int, DeliveryWindow]]:
     """How often an alert fired in the quarter before each of its events, and the chats' delivery windows."""
     fires = {
-        (result.alert_id, session): events.fires_since(
+        (result.alert_id, session): alert_store.fires_since(
             db, result.alert_id, (session - QUARTER).isoformat(), until=session.isoformat()
         )
         for result in results
@@ -120,7 +126,7 @@ def _read_about(
     }
     windows: dict[int, DeliveryWindow] = {}
     for chat_id in {result.chat_id for result in results}:
-        chat = chats.get_chat(db, chat_id)
+        chat = chat_store.get_chat(db, chat_id)
         if chat is None:
             windows[chat_id] = DeliveryWindow.of(None, default_zone, now)
         else:
@@ -142,8 +148,8 @@ def commit(
             continue
         place, rule = (result.chat_id, result.snapshot.alert.thread_id), result.snapshot.alert.rule
         if result.broken:
-            stored.set_life(db, result.alert_id, Life.PAUSED, result.broken)
-            answer = pushes.paused_message(result.number, rule, result.broken)
+            alert_store.set_life(db, result.alert_id, Life.PAUSED, result.broken)
+            answer = notices.paused_message(result.number, rule, result.broken)
             _queue_notice(db, result, place, answer, "paused", quiet, now)
             continue
         for notification, event_id in _store(db, result, notifications, now):
@@ -158,7 +164,7 @@ def commit(
                 about, silent = change.event.session, notification.silent
                 dedup = f"alert:{event_id}"
                 message = send(db, place, dedup, notification.text, now, silent=silent, about=about)
-                held.tell(db, [event_id], message)
+                alert_store.tell(db, [event_id], message)
         _set_life(db, result, place, quiet, now)
     for place, listed in lists.items():
         _send_list(db, place, listed, sample=sample, now=now)
@@ -167,8 +173,8 @@ def commit(
 
 def _is_current(db: sqlite_utils.Database, result: EvaluationResult) -> bool:
     """Whether the alert is stored as it was read: nobody changed it while it was evaluated."""
-    before, after = result.snapshot.alert, stored.get_alert(db, result.chat_id, result.number)
-    state = stored.current_state(db, result.alert_id)
+    before, after = result.snapshot.alert, alert_store.get_alert(db, result.chat_id, result.number)
+    state = alert_store.current_state(db, result.alert_id)
     return (
         after is not None
         and (after.life, after.rule_json, after.snoozed_until)
@@ -184,15 +190,15 @@ def _store(
     now: dt.datetime,
 ) -> list[tuple[Notification, int]]:
     """Save the states to keep and the events of one alert; the new events' notifications and ids."""
-    for state in result.states[-stored.STATES_KEPT :]:
-        stored.save_state(db, result.alert_id, state.session.isoformat(), state.to_json())
+    for state in result.states[-alert_store.STATES_KEPT :]:
+        alert_store.save_state(db, result.alert_id, state.session.isoformat(), state.to_json())
     new, revision = [], 0
     if any(change.revised for change in result.events):
-        revision = events.next_revision(db, result.alert_id)
+        revision = alert_store.next_revision(db, result.alert_id)
     for notification in notifications:
         change, event = notification.alert_event, notification.alert_event.event
         leg = change.revision.event[0] if change.revision is not None else event.legs[0]
-        event_id = events.add_event(
+        event_id = alert_store.add_event(
             db,
             alert_id=result.alert_id,
             session=event.session.isoformat(),
@@ -214,12 +220,12 @@ def _set_life(
 ) -> None:
     """Done after its one fire, active again once that fire is withdrawn, expired after its last session."""
     if result.done:
-        stored.set_life(db, result.alert_id, Life.DONE, "fired once")
+        alert_store.set_life(db, result.alert_id, Life.DONE, "fired once")
     elif result.snapshot.alert.life == Life.DONE and result.states:
-        stored.set_life(db, result.alert_id, Life.ACTIVE)
+        alert_store.set_life(db, result.alert_id, Life.ACTIVE)
     if result.expired and result.alert is not None:
-        stored.set_life(db, result.alert_id, Life.EXPIRED, "its last day has passed")
-        _queue_notice(db, result, place, pushes.ended_message(result.alert), "ended", quiet, now)
+        alert_store.set_life(db, result.alert_id, Life.EXPIRED, "its last day has passed")
+        _queue_notice(db, result, place, notices.ended_message(result.alert), "ended", quiet, now)
 
 
 def _revise(
@@ -233,16 +239,16 @@ def _revise(
     """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction."""
     if revised.event.muted:
         return
-    deferred, message = held.fate(db, revised.event_id)
+    deferred, message = alert_store.fate(db, revised.event_id)
     withdrawn = notification.alert_event.transition == WITHDRAWN
     if deferred is not None:
-        held.hold(db, revised.event_id, None)
-        held.hold(db, event_id, None if withdrawn else deferred)
-    elif message is not None and (queued := unsent.find_amendable(db, message)) is not None:
+        alert_store.hold(db, revised.event_id, None)
+        alert_store.hold(db, event_id, None if withdrawn else deferred)
+    elif message is not None and (queued := outbox.find_amendable(db, message)) is not None:
         _amend(db, queued, revised, notification, event_id)
     elif withdrawn and (message is None or not outbox.died(db, message)):
         if notification.deferred is not None:
-            held.hold(db, event_id, notification.deferred)
+            alert_store.hold(db, event_id, notification.deferred)
         elif notification.text is not None:
             correction = send(
                 db,
@@ -254,7 +260,7 @@ def _revise(
                 reply_to=None if message is None else outbox.message_id(db, message),
                 about=notification.alert_event.event.session,
             )
-            held.tell(db, [event_id], correction)
+            alert_store.tell(db, [event_id], correction)
 
 
 def _amend(
@@ -269,21 +275,21 @@ def _amend(
     restated = notification.alert_event.transition == RESTATED
     if body.lines is None:
         if not restated:
-            unsent.withdraw(db, message.id)
+            outbox.withdraw(db, message.id)
         elif notification.text is not None:
             payload = payload_for(db, place, notification.text, silent=notification.silent)
-            unsent.amend(db, message.id, payload)
-            held.tell(db, [event_id], message.id)
+            outbox.amend(db, message.id, payload)
+            alert_store.tell(db, [event_id], message.id)
         return
     lines = [line for line in body.lines.told if line[0] != revised.event_id]
     if restated:
         lines.append(_list_line(event_id, notification))
-        held.tell(db, [event_id], message.id)
+        alert_store.tell(db, [event_id], message.id)
     if lines:
         payload = list_payload(db, place, lines, body.lines.why, sample=body.lines.sample, silent=body.silent)
-        unsent.amend(db, message.id, payload)
+        outbox.amend(db, message.id, payload)
     else:
-        unsent.withdraw(db, message.id)
+        outbox.withdraw(db, message.id)
 
 
 def _list_line(event_id: int, notification: Notification) -> ListedEvent:
@@ -301,7 +307,7 @@ def _send_list(
     """Queue one message with all fires of a downtime."""
     lines = [_list_line(event_id, notification) for event_id, notification in listed]
     silent = all(notification.silent for _, notification in listed)
-    send_lines(db, place, lines, pushes.AWAY, now, sample=sample, silent=silent)
+    send_lines(db, place, lines, notices.AWAY, now, sample=sample, silent=silent)
 
 
 def _queue_notice(

@@ -1,4 +1,7 @@
-"""Daily summaries: one per chat and local date, claimed once and never repeated."""
+"""Daily summaries: one per chat and local date, claimed once and never repeated.
+
+Local times of a chat as instants: when a time of day falls, and when quiet hours end.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,78 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
-from bot.jobs.local_time import due_instant
-from bot.rendering.answer import REPLY, Answer, payload_of
-from bot.rendering.numbers import localized
-from bot.rendering.summary import summary_answer
-from bot.rendering.text import bold, lines
+from bot.messages.common import REPLY, Answer, payload_of
+from bot.messages.html import bold, lines, localized
+from bot.messages.pages.summary import summary_answer
+from bot.services import DAILY, context_of
 from bot.services.alerts import active_alerts
-from bot.services.base import DAILY, context_of
 from bot.services.chats import settings_of, zone_of
-from storage import chats, outbox, unsent
-from storage.db import StorageError
+from storage import chat_store, outbox
+from storage.connection import StorageError
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     import sqlite_utils
 
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
-    from bot.services.base import Services
-    from storage.chats import DueSummary, StoredChat
+    from bot.services import Services
+    from storage.chat_store import DueSummary, StoredChat
+
+
+_SECOND, _DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
+
+
+def due_instant(day: dt.date, at: str, zone: ZoneInfo) -> dt.datetime | None:
+    """UTC instant of a local time on a local date; None where the whole date does not exist there.
+
+    In a gap (clocks put forward) it is the first valid instant, in a fold (put back) the first of both.
+    """
+    local = dt.datetime.combine(day, dt.time.fromisoformat(at), zone)
+    instant = local.astimezone(dt.UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return instant
+    first = _transition(local.replace(fold=1).astimezone(dt.UTC), instant, zone)
+    beside = (first.astimezone(zone).date(), (first - _SECOND).astimezone(zone).date())
+    return first if day in beside else None
+
+
+def _transition(before: dt.datetime, after: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    """The second between two instants at which the zone's offset changes."""
+    old = before.astimezone(zone).utcoffset()
+    low, high = int(before.timestamp()), int(after.timestamp())
+    while high - low > 1:
+        middle = (low + high) // 2
+        same = dt.datetime.fromtimestamp(middle, zone).utcoffset() == old
+        low, high = (middle, high) if same else (low, middle)
+    return dt.datetime.fromtimestamp(high, dt.UTC)
+
+
+def quiet_until(now: dt.datetime, start: str | None, end: str | None, zone: ZoneInfo) -> dt.datetime | None:
+    """The instant at which the quiet hours end that `now` falls into, None outside them.
+
+    They run from `start` to `end`, 'HH:MM' local, past midnight where `end` is not later; equal times
+    are no hours at all.
+    """
+    if start is None or end is None or start == end:
+        return None
+    today = now.astimezone(zone).date()
+    for began in (today - _DAY, today):
+        first = due_instant(began, start, zone)
+        last = _next(began if start < end else began + _DAY, end, zone)
+        if first is not None and first <= now < last:
+            return last
+    return None
+
+
+def _next(day: dt.date, at: str, zone: ZoneInfo) -> dt.datetime:
+    """The instant of a local time on a date, or on the day after where that date does not exist."""
+    instant = due_instant(day, at, zone) or due_instant(day + _DAY, at, zone)
+    if instant is None:
+        raise LookupError(f"neither {day} nor the day after exists in {zone.key}")
+    return instant
+
 
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
@@ -105,7 +162,7 @@ def _plan(
 
     Without `since`, at the first run of a process, yesterday's and today's are; they may be there already.
     """
-    for chat in chats.subscribers(db):
+    for chat in chat_store.subscribers(db):
         zone = zone_of(chat.timezone, default_zone)
         today = now.astimezone(zone).date()
         for day in (today - dt.timedelta(days=1), today):
@@ -117,10 +174,10 @@ def _plan(
                 and chat.created_at <= instant <= now
                 and (since is None or since < instant)
             ):
-                chats.add_due(db, chat.chat_id, DAILY, day.isoformat(), instant)
-    chats.skip_before_restore(db)
+                chat_store.add_due(db, chat.chat_id, DAILY, day.isoformat(), instant)
+    chat_store.skip_before_restore(db)
     due: dict[int, list[DueSummary]] = defaultdict(list)
-    for row in chats.due(db, now):
+    for row in chat_store.due(db, now):
         due[row.chat_id].append(row)
     return due
 
@@ -129,7 +186,7 @@ def _read_chat(
     db: sqlite_utils.Database, chat_id: int, now: dt.datetime
 ) -> tuple[list[AlertView], StoredChat | None]:
     """The active alerts and the settings of a chat."""
-    return active_alerts(db, chat_id, now), chats.get_chat(db, chat_id)
+    return active_alerts(db, chat_id, now), chat_store.get_chat(db, chat_id)
 
 
 def _queue(
@@ -144,16 +201,16 @@ def _queue(
 
     It takes the place of those that could not be sent yet.
     """
-    won = [row for row in rows if chats.claim(db, row.id)]
+    won = [row for row in rows if chat_store.claim(db, row.id)]
     if not won:
         return 0
     for row in won[:-1]:
-        chats.finish(db, row.id, "skipped")
+        chat_store.finish(db, row.id, "skipped")
     payload = payload_of(answer, REPLY)
     dedup = f"summary:{chat_id}:{session}"
     queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
-    chats.finish(db, won[-1].id, "sent" if queued is not None else "skipped")
+    chat_store.finish(db, won[-1].id, "sent" if queued is not None else "skipped")
     if queued is None:
         return 0
-    unsent.replace_summaries(db, chat_id, queued, now)
+    outbox.replace_summaries(db, chat_id, queued, now)
     return 1

@@ -15,20 +15,15 @@ import msgspec
 from msgspec import structs
 
 from bot.alerts.backtest import frequency
-from bot.alerts.engine import first_state
-from bot.alerts.grammar import parse_rule
-from bot.alerts.presets import preset_of
+from bot.alerts.engine import Event, State, first_state
+from bot.alerts.grammar import parse_rule, preset_of
+from bot.alerts.revision import level_factor, rescaled_rule
 from bot.alerts.rule import CROSSES, Rule
-from bot.alerts.split import level_factor, rescaled_rule
-from bot.alerts.state import Event, State
 from bot.alerts.view import AlertView, Life, RecordedFire
-from bot.analytics.freshness import require_end
-from bot.analytics.metrics import parts_of
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS, parts_of, require_end
 from bot.errors import BadInput
-from bot.services.base import context_of, metrics_for
-from storage import alerts as alert_store
-from storage import chats, events, outages, splits
+from bot.services import context_of, metrics_for
+from storage import alert_store, chat_store, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,9 +35,9 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric
     from bot.pair import Pair
-    from bot.services.base import Caller, Chat, Services
-    from storage.alerts import StoredAlert
-    from storage.events import ChatEvent
+    from bot.services import Caller, Chat, Services
+    from storage.alert_store import ChatEvent, StoredAlert
+
 
 T = TypeVar("T")
 # The rule that words make of another one; raises BadInput whose example is words to type instead.
@@ -230,7 +225,7 @@ async def show_with_fires(
     """One alert and the sessions on which it fired."""
 
     def fires(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date]:
-        recent = events.events(db, alert_id=alert.alert_id, limit=_CHARTED)
+        recent = alert_store.events(db, alert_id=alert.alert_id, limit=_CHARTED)
         return sorted({event.session for event in recent if event.transition == "fired"})
 
     return await _show_with(services, caller, number, fires)
@@ -243,7 +238,7 @@ async def show_with_fire_count(
     market = await services.markets.current()
     since = (market.last_completed - dt.timedelta(days=days)).date().isoformat()
     return await _show_with(
-        services, caller, number, lambda db, alert: events.fires_since(db, alert.alert_id, since)
+        services, caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since)
     )
 
 
@@ -256,7 +251,7 @@ async def explain(services: Services, caller: Caller, number: int) -> Explanatio
     """The last fire of an alert as it is stored, with the rule and the state of its time."""
 
     def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
-        recent = events.events(db, alert_id=alert.alert_id, limit=_LOOKED_AT)
+        recent = alert_store.events(db, alert_id=alert.alert_id, limit=_LOOKED_AT)
         place = next((at for at, event in enumerate(recent) if event.transition in _FIRES), None)
         if place is None:
             return None, False
@@ -301,7 +296,7 @@ async def history(
     def read(db: sqlite_utils.Database) -> list[ChatEvent]:
         chat_id = caller.chat.id
         alert_id = None if number is None else find_alert(db, chat_id, number).alert_id
-        return events.events(db, alert_id=alert_id, chat_id=chat_id, limit=limit, skip=skip)
+        return alert_store.events(db, alert_id=alert_id, chat_id=chat_id, limit=limit, skip=skip)
 
     return await services.database.run(read)
 
@@ -327,7 +322,7 @@ async def create(services: Services, caller: Caller, rule: Rule | str) -> Starte
     new_rule, chat, now = rule, caller.chat, caller.now
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
-        chats.ensure_chat(db, chat.id, chat.kind, chat.title, now)
+        chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, now)
         _refuse_full(db, chat.id)
         _refuse_same(db, chat.id, new_rule)
         alert = alert_store.add_alert(
@@ -385,7 +380,7 @@ async def rescale(services: Services, caller: Caller, number: int) -> StartedAle
 
     def rescaled(db: sqlite_utils.Database) -> tuple[StoredAlert, Rule, Rule]:
         alert = _find_checked(db, chat_id, number, refuse_ended)
-        changes = splits.unseen(db).get(alert.alert_id)
+        changes = alert_store.unseen(db).get(alert.alert_id)
         if alert.life != Life.PAUSED or not changes:
             raise BadInput(f"Alert #{number} is not paused by a split.", f"/alert {number}")
         factor = level_factor(context.market.pair, ((change.ticker, change.factor) for change in changes))
@@ -452,7 +447,7 @@ async def resume(services: Services, caller: Caller, number: int) -> ShownAlert:
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
         alert = _find_checked(db, chat_id, number, *checks)
         alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
-        splits.mark_seen(db, alert.alert_id)  # whoever resumes it keeps its level
+        alert_store.mark_seen(db, alert.alert_id)  # whoever resumes it keeps its level
         _save_initial_state(db, alert.alert_id, state)
         return structs.replace(alert, life=Life.ACTIVE, reason=""), _await_overdue(
             db, services.pair, chat_id, rule
@@ -483,7 +478,7 @@ async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
         if not ended:
             return alert, view_alert(db, renewed, caller.now), []
         alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
-        splits.mark_seen(db, alert.alert_id)
+        alert_store.mark_seen(db, alert.alert_id)
         alert_store.set_snooze(db, alert.alert_id, None)
         _save_initial_state(db, alert.alert_id, state)
         renewed = structs.replace(renewed, life=Life.ACTIVE, reason="", snoozed_until=None)
@@ -599,9 +594,9 @@ def _save_initial_state(db: sqlite_utils.Database, alert_id: int, state: State) 
 def _await_overdue(db: sqlite_utils.Database, pair: Pair, chat_id: int, rule: Rule) -> list[str]:
     """Parts of the Market that a rule reads and that are overdue; the chat is told when they are back."""
     parts = parts_read(rule, pair)
-    missing = [outage for outage in outages.current(db) if outage.part in parts]
+    missing = [outage for outage in sources.current(db) if outage.part in parts]
     for outage in missing:
-        outages.add_chats(db, outage.part, outage.session.isoformat(), [chat_id])
+        sources.add_chats(db, outage.part, outage.session.isoformat(), [chat_id])
     return [outage.part for outage in missing]
 
 

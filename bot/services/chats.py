@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.errors import BadInput
-from bot.services.base import DAILY
-from storage import access, chats, outbox, privacy, sources
-from storage.access import APPROVED, REJECTED
+from bot.services import DAILY
+from storage import chat_store, outbox, sources
+from storage.chat_store import APPROVED, REJECTED
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.config import Config
-    from bot.services.base import Caller, Services
-    from storage.access import AccessRequest
-    from storage.chats import StoredChat
-    from storage.privacy import ExportedRow
+    from bot.services import Caller, Services
+    from storage.chat_store import AccessRequest, ExportedRow, StoredChat
+
 
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
 # In New York two and a half hours after the close, when Yahoo has it.
@@ -82,7 +81,7 @@ def settings_of(config: Config, chat: StoredChat | None) -> ChatSettings:
 
 async def stored_chat(services: Services, chat_id: int) -> StoredChat | None:
     """Return what is stored about a chat, or None if it is unknown."""
-    return await services.database.run(lambda db: chats.get_chat(db, chat_id))
+    return await services.database.run(lambda db: chat_store.get_chat(db, chat_id))
 
 
 async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
@@ -90,9 +89,9 @@ async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
 
     def write(db: sqlite_utils.Database) -> None:
         before = _ensured(db, caller)
-        chats.set_preference(db, caller.chat.id, "timezone", zone)
+        chat_store.set_preference(db, caller.chat.id, "timezone", zone)
         if before.summary_at is not None:
-            chats.set_summary(db, caller.chat.id, before.summary_at)
+            chat_store.set_summary(db, caller.chat.id, before.summary_at)
             _skip_past(db, caller, before.summary_at, zone)
 
     return await _changed(caller, write)
@@ -100,28 +99,30 @@ async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
 
 async def set_quiet_hours(caller: Caller, start: str | None, end: str | None) -> StoredChat:
     """Set the local times "HH:MM" between which alerts wait, or None and None for no quiet hours."""
-    return await _changed(caller, lambda db: chats.set_quiet(db, caller.chat.id, start, end))
+    return await _changed(caller, lambda db: chat_store.set_quiet(db, caller.chat.id, start, end))
 
 
 async def set_returns(caller: Caller, returns: str) -> StoredChat:
     """Set which return is shown by default, one of RETURNS."""
     value = None if returns == "both" else returns
-    return await _changed(caller, lambda db: chats.set_preference(db, caller.chat.id, "returns", value))
+    return await _changed(caller, lambda db: chat_store.set_preference(db, caller.chat.id, "returns", value))
 
 
 async def set_theme(caller: Caller, theme: str) -> StoredChat:
     """Set the colours of charts."""
-    return await _changed(caller, lambda db: chats.set_preference(db, caller.chat.id, "theme", theme))
+    return await _changed(caller, lambda db: chat_store.set_preference(db, caller.chat.id, "theme", theme))
 
 
 async def set_numbers(caller: Caller, numbers: str) -> StoredChat:
     """Set how numbers are written, by an example."""
-    return await _changed(caller, lambda db: chats.set_preference(db, caller.chat.id, "numbers", numbers))
+    return await _changed(
+        caller, lambda db: chat_store.set_preference(db, caller.chat.id, "numbers", numbers)
+    )
 
 
 def _ensured(db: sqlite_utils.Database, caller: Caller) -> StoredChat:
     chat = caller.chat
-    return chats.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
+    return chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
 
 
 async def _changed(caller: Caller, write: Callable[[sqlite_utils.Database], object]) -> StoredChat:
@@ -150,9 +151,9 @@ async def subscribe(
         before = _ensured(db, caller)
         time = at or before.summary_at or SUMMARY_TIME
         if weekdays is not None:
-            chats.set_preference(db, caller.chat.id, "weekdays", int(weekdays))
+            chat_store.set_preference(db, caller.chat.id, "weekdays", int(weekdays))
         if time != before.summary_at:
-            chats.set_summary(db, caller.chat.id, time)
+            chat_store.set_summary(db, caller.chat.id, time)
             _skip_past(db, caller, time, settings_of(services.config, before).zone)
 
     return await _changed(caller, write)
@@ -160,7 +161,7 @@ async def subscribe(
 
 async def unsubscribe(caller: Caller) -> StoredChat:
     """Send no daily summary any more."""
-    return await _changed(caller, lambda db: chats.set_summary(db, caller.chat.id, None))
+    return await _changed(caller, lambda db: chat_store.set_summary(db, caller.chat.id, None))
 
 
 def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) -> None:
@@ -170,9 +171,9 @@ def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) ->
     if local.time() >= dt.time.fromisoformat(at):
         past.append(local.date())
     for day in past:
-        planned = chats.add_due(db, caller.chat.id, DAILY, day.isoformat(), caller.now)
-        if planned is not None and chats.claim(db, planned):
-            chats.finish(db, planned, "skipped")
+        planned = chat_store.add_due(db, caller.chat.id, DAILY, day.isoformat(), caller.now)
+        if planned is not None and chat_store.claim(db, planned):
+            chat_store.finish(db, planned, "skipped")
 
 
 # Access
@@ -190,8 +191,8 @@ async def start(caller: Caller) -> None:
     """Note a chat that begins; one that had blocked the bot is active again, one that was rejected is not."""
 
     def write(db: sqlite_utils.Database) -> None:
-        if access.access_status(db, caller.chat.id) != REJECTED:
-            chats.reactivate(db, caller.chat.id)
+        if chat_store.access_status(db, caller.chat.id) != REJECTED:
+            chat_store.reactivate(db, caller.chat.id)
 
     await _changed(caller, write)
 
@@ -225,7 +226,7 @@ async def admits(services: Services, person: int, chat_id: int) -> bool:
     if is_listed(services.config, person, is_chat=person == chat_id):
         return True
     decided = await services.database.run(
-        lambda db: {subject: access.access_status(db, subject) for subject in (person, chat_id)}
+        lambda db: {subject: chat_store.access_status(db, subject) for subject in (person, chat_id)}
     )
     return is_allowed(services.config, person, chat_id, decided)
 
@@ -235,8 +236,8 @@ async def is_known(services: Services, caller: Caller) -> bool:
 
     def read(db: sqlite_utils.Database) -> bool:
         return (
-            access.access_status(db, caller.chat.id) is not None
-            or access.access_status(db, caller.user_id) == REJECTED
+            chat_store.access_status(db, caller.chat.id) is not None
+            or chat_store.access_status(db, caller.user_id) == REJECTED
         )
 
     return await services.database.run(read)
@@ -246,9 +247,9 @@ async def request_access(caller: Caller, owner: int, title: str, question: Notic
     """Note that a chat wants in and queue the question to the owner; False when too many wait already."""
 
     def write(db: sqlite_utils.Database) -> bool:
-        if access.count_waiting(db) >= MAX_OPEN_REQUESTS:
+        if chat_store.count_waiting(db) >= MAX_OPEN_REQUESTS:
             return False
-        if access.request_access(db, caller.chat.id, title, caller.now):
+        if chat_store.request_access(db, caller.chat.id, title, caller.now):
             _queue(db, owner, question, caller.now)
         return True
 
@@ -265,14 +266,14 @@ async def decide_access(
         raise BadInput(f"{subject} is let in by the configuration; that is changed there.", "/admin people")
 
     def write(db: sqlite_utils.Database) -> AccessRequest:
-        before = access.access_status(db, subject)
+        before = chat_store.access_status(db, subject)
         if status == APPROVED:
-            chats.reactivate(db, subject)
+            chat_store.reactivate(db, subject)
             if before is not None and before != APPROVED:
                 _queue(db, subject, welcome, caller.now)
         else:
-            chats.deactivate(db, subject, "the owner takes it back")
-        return access.decide_access(db, subject, status, caller.now)
+            chat_store.deactivate(db, subject, "the owner takes it back")
+        return chat_store.decide_access(db, subject, status, caller.now)
 
     return await caller.change(write)
 
@@ -285,7 +286,7 @@ async def listed_access(services: Services, limit: int) -> dict[str, list[Access
     """Return who asked, who was approved and who was rejected, by status, the longest known first."""
     statuses = ("asked", APPROVED, REJECTED)
     return await services.database.run(
-        lambda db: {status: access.list_access(db, status, limit) for status in statuses}
+        lambda db: {status: chat_store.list_access(db, status, limit) for status in statuses}
     )
 
 
@@ -298,14 +299,14 @@ async def deactivate_denied_chats(services: Services, besides: int) -> int:
 
     def write(db: sqlite_utils.Database) -> int:
         deactivated = 0
-        for chat_id, reason in chats.private(db):
+        for chat_id, reason in chat_store.private(db):
             if chat_id != besides:
-                decided = {chat_id: access.access_status(db, chat_id)}
+                decided = {chat_id: chat_store.access_status(db, chat_id)}
                 allowed = is_allowed(services.config, chat_id, chat_id, decided)
                 if allowed and reason == NO_ACCESS:
-                    chats.reactivate(db, chat_id)
+                    chat_store.reactivate(db, chat_id)
                 elif not allowed and not reason:
-                    deactivated += chats.deactivate(db, chat_id, NO_ACCESS)
+                    deactivated += chat_store.deactivate(db, chat_id, NO_ACCESS)
         return deactivated
 
     return await services.database.run(write)
@@ -319,7 +320,7 @@ async def draft_broadcast(caller: Caller, draft_id: int, text: str) -> int:
 
     def write(db: sqlite_utils.Database) -> int:
         sources.set_meta(db, _DRAFT, json.dumps({"id": draft_id, "text": text}))
-        return len(chats.active(db))
+        return len(chat_store.active(db))
 
     return await caller.change(write)
 
@@ -335,7 +336,7 @@ async def send_broadcast(
             return None
         sources.set_meta(db, _DRAFT, "{}")
         payload = payload_of(draft["text"])
-        chat_ids = chats.active(db)
+        chat_ids = chat_store.active(db)
         for chat_id in chat_ids:
             _queue(db, chat_id, Notice(f"broadcast:{draft_id}:{chat_id}", payload), caller.now)
         return len(chat_ids)
@@ -348,9 +349,9 @@ async def send_broadcast(
 
 async def stored_tables(services: Services, chat_id: int) -> dict[str, list[ExportedRow]]:
     """Return everything stored about a chat, by table; empty when nothing is."""
-    return await services.database.run(lambda db: privacy.stored_tables(db, chat_id))
+    return await services.database.run(lambda db: chat_store.stored_tables(db, chat_id))
 
 
 async def forget(caller: Caller) -> None:
     """Delete everything about the caller's chat."""
-    await caller.change(lambda db: privacy.forget_chat(db, caller.chat.id))
+    await caller.change(lambda db: chat_store.forget_chat(db, caller.chat.id))

@@ -9,32 +9,29 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.backtest import frequency, without_band
-from bot.alerts.grammar import grammar_words, is_plain
-from bot.alerts.outcome import outcomes
-from bot.alerts.presets import preset_of
+from bot.alerts.backtest import frequency, outcomes, without_band
+from bot.alerts.grammar import grammar_words, is_plain, preset_of
 from bot.analytics import trend
-from bot.analytics.dates import date_phrase
-from bot.analytics.freshness import require_end
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS, require_end
+from bot.analytics.sessions import date_phrase
 from bot.analytics.windows import EXAMPLES, AsOf, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError, NoData
+from bot.services import context_of
 from bot.services.alerts import parse_alert_rule
-from bot.services.base import context_of
 from bot.text import did_you_mean
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from bot.alerts.backtest import Frequency
-    from bot.alerts.bars import Histories
-    from bot.alerts.outcome import Outcome
-    from bot.alerts.presets import Preset
+    from bot.alerts.backtest import Frequency, Outcome
+    from bot.alerts.grammar import Preset
     from bot.alerts.rule import Rule
+    from bot.alerts.series import Histories
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.pair import Pair
-    from bot.services.base import Services
+    from bot.services import Services
+
 
 _KINDS = {"tr": True, "total": True, "price": False}
 _DATED = ("asof", "known", "since")

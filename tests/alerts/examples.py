@@ -6,9 +6,8 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bot.alerts.engine import directions, step
+from bot.alerts.engine import ConditionValue, Event, Sample, Side, State, Status, directions, step
 from bot.alerts.grammar import parse_rule
-from bot.alerts.state import ConditionValue, Event, Sample, Side, State, Status
 from bot.analytics import units
 from bot.analytics.metrics import Arguments, Metric, Parameter
 from bot.analytics.windows import Window
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from bot.alerts.rule import Rule
     from bot.analytics.market import Market
+
 
 DAY = dt.date(2020, 1, 1)
 FUND = Parameter("fund", "fund", "IWM", choices=DEFAULT_PAIR.tickers)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from bot.alerts.phrases import plain_note
+from bot.alerts.lexer import plain_note
 from bot.alerts.rule import Condition, Rule, Target
 from bot.analytics.windows import Window
 from tests.funds import PAIR
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Argument, Metric, Parameter
+
 
 # So many series where a promise is made about a thousand; fewer for runs that repeat the tests per mutant.
 THOUSAND = settings(max_examples=int(os.environ.get("EXAMPLES", "1000")))

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from bot.alerts.backtest import frequency, without_band
-from bot.alerts.bars import Histories
-from bot.alerts.state import ConditionValue, Sample
+from bot.alerts.engine import ConditionValue, Sample
+from bot.alerts.series import Histories
 from bot.analytics.market import Market
 from tests.alerts.examples import REGISTRY, day, rule, sample, samples
 

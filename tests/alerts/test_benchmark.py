@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from benchmarks.backtest import timings, waits
 from benchmarks.metrics import made_up_market
 from bot.alerts.backtest import frequency
-from bot.alerts.bars import Histories
 from bot.alerts.engine import step
 from bot.alerts.grammar import parse_rule
-from bot.analytics.registry import METRICS
+from bot.alerts.series import Histories
+from bot.analytics.metrics import METRICS
 
 if TYPE_CHECKING:
     import pytest
 
+    from bot.alerts.engine import Event, Sample, State
     from bot.alerts.rule import Rule
-    from bot.alerts.state import Event, Sample, State
 
 
 def test_every_example_is_timed_beside_its_metric() -> None:
@@ -39,7 +39,7 @@ def test_twenty_years_are_judged_where_something_can_turn(monkeypatch: pytest.Mo
         judged.append(sample.session)
         return step(rule, state, sample)
 
-    monkeypatch.setattr("bot.alerts.sweep.step", counted)
+    monkeypatch.setattr("bot.alerts.engine.step", counted)
     market = made_up_market()
     rule = parse_rule("ratio > sma 200", METRICS)
     found = frequency(rule, Histories(market, METRICS).sample_series(rule, None, market.sessions), 20)

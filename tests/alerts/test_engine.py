@@ -9,9 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.engine import BAND_SHARE, bands, directions, first_state, judge, levels, step, truth
+from bot.alerts.engine import (
+    BAND_SHARE,
+    ConditionValue,
+    Event,
+    Sample,
+    Side,
+    State,
+    Status,
+    bands,
+    directions,
+    first_state,
+    judge,
+    levels,
+    step,
+    truth,
+)
 from bot.alerts.rule import Rule
-from bot.alerts.state import ConditionValue, Event, Sample, Side, State, Status
 from tests.alerts.examples import DAY, armed, day, rule, sample, samples, walk
 from tests.alerts.strategies import THOUSAND
 

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.bars import PATIENCE, Histories
-from bot.alerts.engine import first_state, judge
+from bot.alerts.engine import Event, State, Status, first_state, judge
 from bot.alerts.grammar import parse_rule
-from bot.alerts.state import Event, State, Status
+from bot.alerts.series import PATIENCE, Histories
 from bot.analytics.market import Market
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
 from tests.alerts.examples import armed, rule, samples
@@ -26,6 +25,7 @@ from tests.alerts.strategies import THOUSAND
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Rule
+
 
 SESSIONS = Sessions(today=dt.date(2020, 12, 31))
 DAYS = SESSIONS.between(pd.Timestamp("2020-01-02"), pd.Timestamp("2020-12-31"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bot.alerts.bars import Histories
 from bot.alerts.engine import first_state, judge
 from bot.alerts.grammar import parse_rule
-from bot.analytics.counts import daily
+from bot.alerts.series import Histories
+from bot.analytics.flows import daily
 from bot.analytics.market import Market, Source
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from tests.funds import SMALL
 from tests.shared_data import market_at, shared

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 
 from bot.alerts.grammar import MOST_CHARACTERS, parse_rule
 from bot.alerts.rule import OPS, Rule
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
 from tests.alerts.strategies import THOUSAND, rules
 

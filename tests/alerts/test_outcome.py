@@ -4,7 +4,7 @@ import datetime as dt
 
 import pandas as pd
 
-from bot.alerts.outcome import Outcome, outcomes
+from bot.alerts.backtest import Outcome, outcomes
 
 SESSIONS = pd.bdate_range("2020-01-01", periods=8)
 RATIO = pd.Series([1.0, 1.1, 1.0, 0.5, 1.0, 2.0, 1.0, 1.0], index=SESSIONS)

@@ -3,12 +3,11 @@ from __future__ import annotations
 import pytest
 
 from bot.alerts.backtest import frequency
-from bot.alerts.bars import Histories
 from bot.alerts.engine import directions
-from bot.alerts.grammar import parse_rule
-from bot.alerts.presets import PRESETS, Preset, preset_of
+from bot.alerts.grammar import PRESETS, Preset, parse_rule, preset_of
 from bot.alerts.rule import Rule
-from bot.analytics.registry import METRICS
+from bot.alerts.series import Histories
+from bot.analytics.metrics import METRICS
 from tests.sample_market import sample_market
 
 

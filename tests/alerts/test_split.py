@@ -7,11 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.engine import judge
-from bot.alerts.replay import replay
-from bot.alerts.split import is_set_on_level, level_factor, reads_level, rescaled_rule, state_after_split
-from bot.alerts.state import ConditionValue, Sample
-from bot.analytics.registry import METRICS
+from bot.alerts.engine import ConditionValue, Sample, judge
+from bot.alerts.revision import (
+    is_set_on_level,
+    level_factor,
+    reads_level,
+    replay,
+    rescaled_rule,
+    state_after_split,
+)
+from bot.analytics.metrics import METRICS
 from bot.pair import DEFAULT_PAIR
 from tests.alerts.examples import REGISTRY, armed, day, rule, sample
 

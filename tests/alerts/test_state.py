@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.state import ConditionValue, Event, Side, State, Status
+from bot.alerts.engine import ConditionValue, Event, Side, State, Status
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))

@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from bot.alerts.subject import parse_subject
-from bot.analytics.registry import METRICS
+from bot.alerts.grammar import parse_subject
+from bot.analytics.metrics import METRICS
 from bot.analytics.windows import Window, parse_window
 from bot.errors import BadInput
 from tests.alerts.examples import REGISTRY

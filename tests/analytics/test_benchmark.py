@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.metrics import made_up_market, timings
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 
 
 def test_every_metric_is_timed() -> None:

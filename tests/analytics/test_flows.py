@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.analytics.counts import daily
 from bot.analytics.flows import (
     FlowSummary,
     by_assets,
+    daily,
     daily_flows,
     flow_history,
     gap_history,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.analytics.fundamentals import (
+from bot.analytics.market import MULTIPLE_COLUMNS, Market
+from bot.analytics.valuation import (
     NoReturnSplit,
     ReturnSplit,
     convention_for,
@@ -18,7 +19,6 @@ from bot.analytics.fundamentals import (
     nearest_figure,
     return_split,
 )
-from bot.analytics.market import MULTIPLE_COLUMNS, Market
 from bot.analytics.windows import YTD, Window, parse_window
 from tests.analytics.facts import facts_at
 from tests.funds import LARGE, SMALL

@@ -9,6 +9,7 @@ import pytest
 from bot.analytics import units
 from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
 from bot.analytics.metrics import (
+    METRICS,
     Arguments,
     Metric,
     MetricValue,
@@ -17,7 +18,6 @@ from bot.analytics.metrics import (
     metric_value,
     sources_of,
 )
-from bot.analytics.registry import METRICS
 from bot.analytics.windows import YTD, Window, parse_window
 from bot.pair import DEFAULT_PAIR
 from tests.funds import LARGE, SMALL

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bot.analytics.market import Market
-from bot.analytics.sectors import GROUP, SECTOR, weights
+from bot.analytics.valuation import GROUP, SECTOR, weights
 from tests.funds import LARGE, SMALL
 
 OLD, NEW = pd.Timestamp("2020-10-30"), pd.Timestamp("2020-11-30")

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from telegram.ext import ExtBot
 
-from bot.delivery import Delivery
-from bot.ratelimit import Budget, SendBudget, SlidingWindow
-from storage import chats, outbox
+from bot.delivery.drain import Delivery
+from bot.delivery.rate_limiter import Budget, SendBudget, SlidingWindow
+from storage import chat_store, outbox
 from storage.db import Database, open_database
 from tests.budget.loop import simulate
 from tests.budget.telegram import Sent, Telegram, draws
 
 if TYPE_CHECKING:
     import sqlite_utils
+
 
 START = datetime(2020, 12, 11, 21, 20, tzinfo=UTC)
 TOKEN = "1:" + "A" * 35
@@ -243,7 +244,7 @@ def _fill(db: sqlite_utils.Database, load: Load) -> None:
     messages = [(chat, number) for chat, count in load.chats.items() for number in range(count)]
     chance.shuffle(messages)
     for chat in load.chats:
-        chats.ensure_chat(db, chat, "private" if chat > 0 else "supergroup", "", START)
+        chat_store.ensure_chat(db, chat, "private" if chat > 0 else "supergroup", "", START)
     for chat, number in messages:
         kind = "summary" if chance.random() < SHARE_OF_SUMMARIES else "alert"
         _put(db, chat, kind, f"{kind} {number}", str(number), START)

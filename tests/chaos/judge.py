@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bot.delivery.parts import REPEAT, compose
+from bot.analytics.sessions import short_date
+from bot.delivery.send import REPEAT, compose
 from bot.local.entities import parse_html
-from bot.rendering.text import short_date, strip_html
+from bot.messages.html import strip_html
 from storage.outbox import OutboxMessage
 from tests.chaos import script
 
 if TYPE_CHECKING:
     from tests.chaos.story import Chaos
+
 
 FIRST_LINE = "Daily summary"
 

@@ -21,17 +21,18 @@ import traceback
 from pathlib import Path
 from typing import Any, cast
 
+from bot import app
+from bot.analytics.sessions import Sessions
+from bot.cli.console import open_locked
+from bot.config import Config
+from bot.delivery.rate_limiter import SendBudget
+from bot.jobs import scheduler
+from storage import connection, db
+from storage.connection import hold_lock
+from tests.chaos import script
+
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would not survive the fork
 
-from bot import app, serving
-from bot.analytics.sessions import Sessions
-from bot.cli.database import open_locked
-from bot.config import Config
-from bot.jobs import tick
-from bot.ratelimit import SendBudget
-from storage import connection, db
-from storage.lock import hold_lock
-from tests.chaos import script
 
 SPEED = 60.0
 TICK = 0.1
@@ -50,8 +51,8 @@ def live(order: dict[str, Any]) -> None:
         await asyncio.sleep(seconds / SPEED)
 
     logging.disable(logging.CRITICAL)  # faults are the point, and skipped ticks no news
-    tick.TICK_SECONDS, tick.FIRST_SECONDS = cast(Any, TICK), cast(Any, 0)
-    vars(tick)["OUTBOX_KEPT"] = dt.timedelta(days=10_000)  # the verdict wants to see every row
+    scheduler.TICK_SECONDS, scheduler.FIRST_SECONDS = cast(Any, TICK), cast(Any, 0)
+    vars(scheduler)["OUTBOX_KEPT"] = dt.timedelta(days=10_000)  # the verdict wants to see every row
     app.build_providers = lambda config: [script.Script()]  # noqa: ARG005 - the config names none
     if order["kill_at"]:
         _die_at(order["kill_at"], Path(order["database"]).with_suffix(DIED_AT))
@@ -64,7 +65,7 @@ def live(order: dict[str, Any]) -> None:
     with hold_lock(config.storage.database), open_locked(config.storage.database, config.pair) as database:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
-        if fault := serving.run_bot(app.telegram_bot(config, database, clock, limiter)):
+        if fault := app.run_bot(app.telegram_bot(config, database, clock, limiter)):
             raise RuntimeError(fault)
 
 

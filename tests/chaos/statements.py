@@ -14,7 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from bot.data.provider import Ok
-from storage import alerts, chats
+from storage import alert_store, chat_store
 from tests.chaos import script
 from tests.chaos.judge import Count, verdicts
 from tests.chaos.lives import DIED_AT
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import sqlite_utils
+
 
 QUIET_HOURS = ("16:00", "16:30")
 HELD_RULES = ("ratio > 0.6", "ratio > 0.58", "ratio > 0.59")
@@ -129,9 +130,9 @@ async def prepare(path: Path) -> None:
     desk.now = script.evening(EARLIER) - dt.timedelta(minutes=20)
 
     def wish(db: sqlite_utils.Database) -> None:
-        chats.set_quiet(db, script.HELD[0], *QUIET_HOURS)
-        alerts.set_snooze(db, snoozed, desk.now + dt.timedelta(hours=2))
-        alerts.set_expiry(db, ending, f"{script.session(CYCLE + 1):%Y-%m-%d}")
+        chat_store.set_quiet(db, script.HELD[0], *QUIET_HOURS)
+        alert_store.set_snooze(db, snoozed, desk.now + dt.timedelta(hours=2))
+        alert_store.set_expiry(db, ending, f"{script.session(CYCLE + 1):%Y-%m-%d}")
 
     await desk.database.run(wish)
     days = script.Script()

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot.data.provider import Ok
-from storage.connection import broken_references
-from storage.db import StorageError, integrity_check, open_database
+from storage.backup import integrity_check
+from storage.connection import StorageError, broken_references
+from storage.db import open_database
 from storage.rows import select
 from tests.chaos import script
 from tests.chaos.lives import SPEED
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from bot.local.botapi import Json
     from bot.local.methods import Call
+
 
 ROOT = Path(__file__).parents[2]
 TOO_MANY = 5  # problems, after which there is no use in going on

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.chat import reply
 from bot.chat.admin import ACTIONS
-from bot.chat.alerts import CHANGES, LOOKS
+from bot.chat.alert_commands import CHANGES, LOOKS
 from bot.chat.commands import COMMANDS
-from bot.chat.preferences import SETTINGS
-from storage import access
+from bot.chat.settings import SETTINGS
+from storage import chat_store
 from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bot.local.botapi import Json, Message
     from tests.chat.talk import Talk
+
 
 ADMIN, MEMBER, STRANGER, BLOCKED = 21, 22, 23, 24
 # Marks in the rows of a chat, that no other may be shown.
@@ -87,7 +88,9 @@ async def village(sample: Path, folder: Path) -> AsyncIterator[Talk]:
             await talk.ask(f'/alert ratio > 0.9 note "{secret}"', chat_id, user_id=by)
         for line in ("/summary on 18:30", "/settings theme dark"):
             await talk.ask(line, GROUP, user_id=ADMIN)
-        await talk.database.run(lambda db: access.decide_access(db, BLOCKED, "rejected", talk.now, "Blocked"))
+        await talk.database.run(
+            lambda db: chat_store.decide_access(db, BLOCKED, "rejected", talk.now, "Blocked")
+        )
         yield talk
 
 

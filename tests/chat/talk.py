@@ -14,7 +14,7 @@ from bot import app
 from bot.config import KEYS, Config
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
-from bot.ratelimit import SendBudget
+from bot.delivery.rate_limiter import SendBudget
 from storage.db import open_database
 from tests.fakes.botapi import FakeBotApi
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.local.botapi import Json, Message
     from storage.db import Database
+
 
 ME, YOU, OWNER, GROUP = 42, 43, 7, -100200
 NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.chat.refusals import OWNER_ONLY
+from bot.chat.reply import OWNER_ONLY
 from bot.services.chats import MAX_OPEN_REQUESTS, deactivate_denied_chats
 from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bot.local.botapi import Message
     from tests.chat.talk import Talk
+
 
 STRANGER, OTHER = 3, 4
 RULE = "ratio > 0.9"

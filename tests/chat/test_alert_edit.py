@@ -9,12 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.alerts.grammar import parse_rule
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.chat.alert_edit import edited_rule, snooze_end
-from bot.chat.refusals import ADMINISTRATORS_ONLY
+from bot.chat.reply import ADMINISTRATORS_ONLY
 from bot.errors import BadInput
-from storage import alerts as stored
-from storage import observations
+from storage import alert_store, observations
 from tests.chat.talk import GROUP, ME, labels, prepared, talking
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from bot.local.botapi import Message
     from tests.chat.talk import Talk
+
 
 RULE = "ratio > sma 200"
 OCTOBER = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
@@ -207,7 +207,7 @@ async def test_renewed_it_lasts_a_year_from_today(october: Talk) -> None:
 
 
 async def test_near_its_end_one_tap_renews_it(october: Talk) -> None:
-    await october.database.run(lambda db: stored.set_expiry(db, 1, "2020-10-20"))
+    await october.database.run(lambda db: alert_store.set_expiry(db, 1, "2020-10-20"))
     assert "Ends 20 Oct 2020 unless renewed." in (await october.ask("/alerts"))[0].text
     (card,) = await october.ask("/alert 1")
     (renewed,) = await october.press(card, "Renew for a year")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.services.alerts import MOST_ALERTS
-from storage import alerts as stored
-from storage import chats, events, observations
+from storage import alert_store, chat_store, observations
 from tests.chat.talk import ME, YOU, labels, talking
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from tests.chat.talk import Talk
+
 
 RULE = "ratio > sma 200"
 OCTOBER = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
@@ -68,10 +68,10 @@ async def test_a_fire_that_came_again_after_it_was_taken_back_stands(talk: Talk)
     talk.now = OCTOBER
     await talk.ask(f"/alert {RULE}")
     (pushed,) = await talk.pass_to(OCTOBER + DAY)
-    (fire,) = await talk.database.run(lambda db: events.events(db, alert_id=1))
+    (fire,) = await talk.database.run(lambda db: alert_store.events(db, alert_id=1))
 
     def store(transition: str, revision: int) -> Callable[[sqlite_utils.Database], object]:
-        return lambda db: events.add_event(
+        return lambda db: alert_store.add_event(
             db,
             alert_id=1,
             session=fire.session.isoformat(),
@@ -94,7 +94,9 @@ async def test_history_turns_to_older_events(talk: Talk) -> None:
 
     def fires(db: sqlite_utils.Database) -> None:
         for day in range(1, 27):
-            events.add_event(db, alert_id=1, session=f"2020-10-{day:02}", transition="fired", now=talk.now)
+            alert_store.add_event(
+                db, alert_id=1, session=f"2020-10-{day:02}", transition="fired", now=talk.now
+            )
 
     await talk.database.run(fires)
     for typed in ("/history", "/history 1"):
@@ -214,14 +216,14 @@ async def test_a_mistakes_example_can_be_tapped(talk: Talk) -> None:
 async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> None:
     def fill(db: sqlite_utils.Database) -> None:
         (first,) = db["alerts"].rows
-        current = stored.current_state(db, first["alert_id"])
+        current = alert_store.current_state(db, first["alert_id"])
         assert current is not None
         for level in range(1, MOST_ALERTS):
-            row = stored.add_alert(
+            row = alert_store.add_alert(
                 db, chat_id=ME, owner_id=ME, rule=f"ratio > {level}",
                 rule_json=first["rule_json"].replace("0.9", str(level)), now=talk.now,
             )  # fmt: skip
-            stored.save_state(db, row.alert_id, "2020-12-11", current.state)
+            alert_store.save_state(db, row.alert_id, "2020-12-11", current.state)
 
     await talk.ask("/alert ratio > 0.9")
     await talk.database.run(fill)
@@ -268,7 +270,7 @@ async def test_why_before_any_fire_says_where_it_stands(talk: Talk) -> None:
 async def test_what_fired_while_the_chat_had_left_is_not_lost_to_the_list(talk: Talk) -> None:
     talk.now = OCTOBER
     await talk.ask(f"/alert {RULE}")
-    await talk.database.run(lambda db: chats.deactivate(db, ME, "kicked"))
+    await talk.database.run(lambda db: chat_store.deactivate(db, ME, "kicked"))
     assert await talk.pass_to(OCTOBER + DAY) == []
     await talk.ask("/start")
     assert "#1" in (await talk.ask("/alerts"))[0].text

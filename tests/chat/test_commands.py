@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.chat.commands import BY_NAME, COMMANDS, Command
-from bot.rendering.answer import MOST_DATA, SAMPLE
-from bot.rendering.tables import WIDTH
-from storage import events
+from bot.messages.common import MOST_DATA, SAMPLE
+from bot.messages.html import WIDTH
+from storage import alert_store
 from tests.chat.talk import ME, prepared, talking
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bot.local.botapi import Message
     from tests.chat.talk import Talk
+
 
 ARMED, CROSSED = (dt.datetime(2020, 10, day, 22, tzinfo=dt.UTC) for day in (5, 6))
 WITHOUT_DATA = {
@@ -288,7 +289,7 @@ async def test_a_long_answer_comes_in_parts_with_its_buttons_under_the_last(talk
 
     def fires(db: sqlite_utils.Database) -> None:
         for day in range(10, 22):
-            events.add_event(
+            alert_store.add_event(
                 db, alert_id=1, session=f"2020-12-{day}", transition="fired", now=talk.now, value=0.91
             )
 

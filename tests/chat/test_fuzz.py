@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.chat.access import AccessGate
-from bot.chat.refusals import FAILED
-from storage import alerts
-from storage.alerts import StoredAlert
+from bot.chat.reply import FAILED
+from storage import alert_store
+from storage.alert_store import StoredAlert
 from storage.rows import select_as
 from tests.chat.people import PEOPLE, STEP, no_pictures, pressed, rows, typed, village
 from tests.fuzz import fuzz
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bot.chat.ask import Ask
     from bot.chat.dispatch import Dispatcher
     from tests.chat.people import Person
+
 
 SHORT = 1_200
 _log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ async def test_the_search_finds_what_is_shown_by_its_number_alone(
         alerts_of_number = select_as(db, StoredAlert, "SELECT * FROM alerts WHERE number = ?", (number,))
         return next(iter(alerts_of_number), None)
 
-    monkeypatch.setattr(alerts, "get_alert", alert_of_any_chat)
+    monkeypatch.setattr(alert_store, "get_alert", alert_of_any_chat)
     report = await fuzz(sample, tmp_path, SHORT // 4, seed=20201211)
     assert report.leaks
 

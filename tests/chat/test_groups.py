@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.chat.refusals import ADMINISTRATORS_ONLY
+from bot.chat.reply import ADMINISTRATORS_ONLY
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
 from tests.fakes.botapi_faults import bad_gateway, flood, refusal
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chat.talk import Talk
+
 
 ADMIN, MEMBER, STRANGER = 1, 2, 3
 RULE = "ratio > 0.9"

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.alerts.grammar import parse_rule
-from bot.alerts.presets import PRESETS
-from bot.analytics.registry import METRICS
+from bot.alerts.grammar import PRESETS, parse_rule
+from bot.analytics.metrics import METRICS
+from bot.chat.alert_guide import guide_page
 from bot.chat.ask import Ask
-from bot.chat.guide import guide_page
+from bot.messages.alerts.guide import TOPICS, topic_of
+from bot.messages.common import MOST_DATA
 from bot.pair import DEFAULT_PAIR
-from bot.rendering.answer import MOST_DATA
-from bot.rendering.guide import TOPICS, topic_of
 from bot.services.alerts import parse_alert_rule
 from tests.chat.talk import ME, labels, talking
-from tests.rendering.pages import page
+from tests.messages.pages import page
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.chat.refusals import COMMANDS_PER_MINUTE
-from bot.rendering.answer import SAMPLE
+from bot.chat.reply import COMMANDS_PER_MINUTE
+from bot.messages.common import SAMPLE
 from tests.chat.talk import ME, OWNER, YOU, talking
 from tests.fakes.botapi_faults import refusal
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.chat import dispatch, question
+from bot.chat import dispatch, updates
 from bot.chat.access import Role
-from bot.chat.alerts import CHANGES, LOOKS
+from bot.chat.alert_commands import CHANGES, LOOKS
 from bot.chat.commands import BY_NAME, COMMANDS
-from bot.chat.preferences import SETTINGS
-from bot.chat.refusals import ADMINISTRATORS_ONLY, OWNER_ONLY
-from bot.rendering.answer import Answer
-from bot.rendering.text import lines
+from bot.chat.reply import ADMINISTRATORS_ONLY, OWNER_ONLY
+from bot.chat.settings import SETTINGS
+from bot.messages.common import Answer
+from bot.messages.html import lines
 from tests.chat.people import PEOPLE, STEP, buttons, command_lines, no_pictures, pressed, rows, typed, village
 from tests.chat.talk import ME
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.chat.people import Person
     from tests.chat.talk import Talk
+
 
 RAN, SILENCE = "ran", ""
 _INSIDER = {Role.MEMBER: RAN, Role.ADMIN: RAN, Role.OWNER: OWNER_ONLY}
@@ -103,7 +104,7 @@ class Recorder:
             name: command.__class__(**{**vars(command), "handler": self}) for name, command in BY_NAME.items()
         }
         monkeypatch.setattr(dispatch, "BY_NAME", table)
-        monkeypatch.setattr(question, "BY_NAME", table)
+        monkeypatch.setattr(updates, "BY_NAME", table)
 
     async def __call__(self, _: Any) -> Answer:  # noqa: ANN401 - an Ask
         self.ran += 1

@@ -11,10 +11,9 @@ import pytest
 from telegram.error import BadRequest
 
 from bot.chat.privacy import STORED
-from bot.chat.refusals import ADMINISTRATORS_ONLY
-from bot.delivery import ErrorClass
-from bot.delivery.settle import FailedSend, settle_failure
-from storage import alerts, chats, events, halts, outages, outbox, privacy
+from bot.chat.reply import ADMINISTRATORS_ONLY
+from bot.delivery.outcome import ErrorClass, FailedSend, settle_failure
+from storage import alert_store, chat_store, outbox, sources
 from storage.db import open_database
 from storage.outbox import OutboxMessage
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from bot.local.botapi import Json
     from tests.chat.talk import Talk
 
+
 ELSEWHERE = -100_300  # a group of which the guest was the first to write
 GUEST = 987_654_321  # stands nowhere in a table but where the guest is meant
 WHERE = {"mode": "allowlist", "users": frozenset({ME}), "chats": frozenset({GROUP})}
@@ -36,10 +36,10 @@ WHERE = {"mode": "allowlist", "users": frozenset({ME}), "chats": frozenset({GROU
 def fill(db: sqlite_utils.Database) -> None:
     """What the chat itself cannot bring about at once: a halt, an outage, a summary, a held event."""
     now = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
-    halts.begin_halt(db, GUEST, now + dt.timedelta(hours=1))
-    outages.begin(db, "prices", "2020-12-11", now)
-    outages.add_chats(db, "prices", "2020-12-11", [GUEST])
-    chats.add_due(db, GUEST, "daily", "2020-12-11", now)
+    outbox.begin_halt(db, GUEST, now + dt.timedelta(hours=1))
+    sources.begin(db, "prices", "2020-12-11", now)
+    sources.add_chats(db, "prices", "2020-12-11", [GUEST])
+    chat_store.add_due(db, GUEST, "daily", "2020-12-11", now)
     payload = {"html": f"to {GUEST}", "plain": f"to {GUEST}", "buttons": [], "silent": False}
     outbox.enqueue(
         db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", payload=payload, now=now, photo=b"png"
@@ -51,8 +51,8 @@ def fill(db: sqlite_utils.Database) -> None:
         FailedSend(msgspec.convert(lost, OutboxMessage), BadRequest("x"), "Bad Request: x", now, owner=OWNER),
         ErrorClass.DEAD,
     )
-    alert = alerts.alerts_of(db, GUEST)[0]
-    events.add_event(db, alert_id=alert.alert_id, session="2020-12-11", transition="fired", now=now)
+    alert = alert_store.alerts_of(db, GUEST)[0]
+    alert_store.add_event(db, alert_id=alert.alert_id, session="2020-12-11", transition="fired", now=now)
 
 
 @pytest.fixture(scope="module")
@@ -103,17 +103,17 @@ def contents(db: sqlite_utils.Database) -> dict[str, list[Any]]:
 
 def test_the_guest_has_something_in_every_table_that_is_about_chats(lived_in: Path) -> None:
     with open_database(lived_in) as database:
-        found = database.run_sync(lambda db: privacy.stored_tables(db, GUEST))
-        assert set(found) == set(database.run_sync(privacy.places_of_chat))
+        found = database.run_sync(lambda db: chat_store.stored_tables(db, GUEST))
+        assert set(found) == set(database.run_sync(chat_store.places_of_chat))
 
 
 def test_privacy_names_what_every_table_about_chats_holds(lived_in: Path) -> None:
     with open_database(lived_in) as database:
-        assert set(STORED) == set(database.run_sync(privacy.places_of_chat))
+        assert set(STORED) == set(database.run_sync(chat_store.places_of_chat))
 
 
 async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home: Talk) -> None:
-    others = await home.database.run(lambda db: privacy.stored_tables(db, ME))
+    others = await home.database.run(lambda db: chat_store.stored_tables(db, ME))
     before = await home.database.run(contents)
     (asked,) = await home.ask("/forgetme", GUEST)
     assert asked.text == (
@@ -126,7 +126,7 @@ async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home
     assert gone.text.startswith("Deleted: settings, 1 alert, 1 event, ")
     assert gone.message_id == asked.message_id
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
-    assert await home.database.run(lambda db: privacy.stored_tables(db, ME)) == others
+    assert await home.database.run(lambda db: chat_store.stored_tables(db, ME)) == others
     assert [row["owner_id"] for row in await home.rows("alerts") if row["chat_id"] == GROUP] == [0]
     gone.markup = {"inline_keyboard": [[{"text": "Delete everything", "callback_data": "e/forgetme yes"}]]}
     assert await home.press(gone, "Delete everything") == []  # the second of two quick taps
@@ -149,13 +149,13 @@ async def test_a_table_added_later_is_found_by_its_columns(home: Talk) -> None:
 
 async def test_a_failure_half_way_deletes_nothing(home: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await home.database.run(contents)
-    whole = privacy.places_of_chat
+    whole = chat_store.places_of_chat
 
     def with_a_hole(db: sqlite_utils.Database) -> dict[str, str]:
         return {**whole(db), "no_such_table": "1"}
 
     with monkeypatch.context() as broken:
-        broken.setattr(privacy, "places_of_chat", with_a_hole)
+        broken.setattr(chat_store, "places_of_chat", with_a_hole)
         await home.ask("/forgetme yes", GUEST)
     assert await home.database.run(contents) == before
 
@@ -186,7 +186,7 @@ async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home
     text, file = await home.ask("/export", GUEST)
     assert text.text.startswith("Everything stored about this chat\nsettings, 1 alert, 1 event, ")
     content = exported(home, file)
-    whole = await home.database.run(lambda db: privacy.stored_tables(db, GUEST))
+    whole = await home.database.run(lambda db: chat_store.stored_tables(db, GUEST))
     assert {table: len(rows) for table, rows in content["tables"].items()} == {
         table: len(rows) for table, rows in whole.items()
     }

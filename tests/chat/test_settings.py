@@ -1,192 +1,272 @@
-"""The daily summary in a chat, and the main job from the first question to the pushed messages."""
+"""/settings: set by buttons in place or typed, honoured by answers, charts and summaries."""
 
 from __future__ import annotations
 
 import datetime as dt
-import shutil
-from functools import partial
-from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.data.sample import SOURCE, between, sample_observations
-from bot.data.store import store
-from bot.rendering.answer import SAMPLE
-from storage.db import open_database
-from tests.chat.talk import ME, talking
+from bot.chat.reply import ADMINISTRATORS_ONLY
+from bot.chat.settings import SETTINGS
+from bot.messages.canvas import DARK, LIGHT
+from storage import chat_store
+from tests.chat.talk import GROUP, ME, YOU, talking
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import sqlite_utils
-
-    from bot.local.botapi import Message
     from tests.chat.talk import Talk
 
-MINUTE = dt.timedelta(minutes=1)
-ZONE = "America/New_York"
+
+CARD = """Settings of this chat
+Time zone: America/New_York
+Quiet hours: off
+Returns: both
+Charts: light
+Numbers: 1,234.5
+Daily summary: off, /summary"""
 
 
-def new_york(day: str, time: str) -> dt.datetime:
-    """A local time of New York as an instant."""
-    return dt.datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=ZoneInfo(ZONE)).astimezone(dt.UTC)
+async def row(talk: Talk, chat_id: int = ME) -> dict[str, Any]:
+    return next(row for row in await talk.rows("chats") if row["chat_id"] == chat_id)
 
 
-async def pass_to(talk: Talk, moment: dt.datetime) -> list[str]:
-    """The clock goes to a moment and the scheduler ticks; first lines of what is pushed."""
-    talk.now = moment
-    before = len(talk.api.messages(ME))
-    await talk.bot.scheduler.tick()
-    return [message.text.splitlines()[0] for message in talk.api.messages(ME)[before:]]
+async def test_all_settings_are_one_screen_with_a_button_each(talk: Talk) -> None:
+    (card,) = await talk.ask("/settings")
+    assert card.text == CARD
+    assert [label for buttons in card.buttons for label, _ in buttons] == [
+        "Time zone", "Quiet hours", "Returns", "Charts", "Numbers", "Summary",
+    ]  # fmt: skip
+    assert await talk.rows("chats") == []
 
 
-@pytest.mark.parametrize(
-    ("typed", "at"),
-    [
-        ("on", "18:30"),
-        ("on 18:30", "18:30"),
-        ("ON 7:45", "07:45"),
-        ("7.45", "07:45"),
-        ("on 00:00", "00:00"),
-        ("on 23:59", "23:59"),
-    ],
-)
-async def test_the_summary_is_set_to_a_local_time(typed: str, at: str, talk: Talk) -> None:
-    (answer,) = await talk.ask(f"/summary {typed}")
-    assert answer.text.startswith(f"Daily summary at {at} (America/New_York), on every day with a new close.")
-    assert [row["summary_at"] for row in await talk.rows("chats")] == [at]
-    (choice,) = await talk.ask("/summary")
-    assert (
-        f"The daily summary comes at {at} (America/New_York), on every day with a new close." in choice.text
+async def test_a_zone_that_the_machine_no_longer_knows_is_the_configurations(talk: Talk) -> None:
+    await talk.ask("/settings zone Europe/Berlin")
+    await talk.database.run(lambda db: chat_store.set_preference(db, ME, "timezone", "Europe/Atlantis"))
+    (card,) = await talk.ask("/settings")
+    assert "Time zone: America/New_York" in card.text.splitlines()
+    (made,) = await talk.ask("/alert ratio > 0.9")
+    assert made.text.startswith("Alert #1")
+    assert (await talk.ask("/summary on 18:30"))[0].text.startswith(
+        "Daily summary at 18:30 (America/New_York)"
     )
 
 
-async def test_the_configured_time_zone_is_told(sample: Path, tmp_path: Path) -> None:
-    async with talking(sample, tmp_path, timezone="Europe/Berlin") as talk:
-        (answer,) = await talk.ask("/summary on 22:30")
-        assert answer.text.startswith("Daily summary at 22:30 (Europe/Berlin)")
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
+async def test_everything_offered_is_set_in_place_and_told(setting: Any, talk: Talk) -> None:  # noqa: ANN401 - a Setting
+    (card,) = await talk.ask("/settings")
+    for word in setting.choices:
+        (choice,) = await talk.press(card, setting.title)
+        assert choice.text.startswith(f"{setting.title}: ")
+        (card,) = await talk.press(choice, word)
+        assert f"\n{setting.title}: {word} (set)\n" in card.text
+    assert {message.message_id for message in talk.api.messages(ME)} == {card.message_id}
+    (choice,) = await talk.press(card, setting.title)
+    (back,) = await talk.press(choice, "Back")
+    assert f"\n{setting.title}: {setting.choices[-1]}\n" in back.text
 
 
-async def test_without_a_word_the_choice_is_buttons_that_work(talk: Talk) -> None:
-    (choice,) = await talk.ask("/summary")
-    assert choice.text.startswith("Daily summary\nThe daily summary is off.")
-    (on,) = await talk.press(choice, "On 16:30")
-    assert on.message_id == choice.message_id
-    (off,) = await talk.press(on, "Off")
-    assert off.text == "Daily summary off.\nOn again: /summary on 18:30"
-    assert [row["summary_at"] for row in await talk.rows("chats")] == [None]
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("zone berlin", "Time zone: Europe/Berlin (set)"),
+        ("zone new york", "Time zone: America/New_York (set)"),
+        ("zone ASIA/TOKYO", "Time zone: Asia/Tokyo (set)"),
+        ("quiet 22-7", "Quiet hours: 22:00-07:00 (set)"),
+        ("quiet 9.30 to 18:05", "Quiet hours: 09:30-18:05 (set)"),
+        ("QUIET Off", "Quiet hours: off (set)"),
+        ("returns TOTAL", "Returns: total (set)"),
+        ("numbers 1'234.5", "Numbers: 1'234.5 (set)"),
+    ],
+)
+async def test_typed_friendly_spellings_are_understood(typed: str, line: str, talk: Talk) -> None:
+    (card,) = await talk.ask(f"/settings {typed}")
+    assert line in card.text.splitlines()
 
 
-async def test_now_shows_it_at_once_with_the_alerts_that_are_on(talk: Talk) -> None:
-    await talk.ask("/alert ratio > 0.9")
-    await talk.ask("/alert ratio > 0.8")
-    await talk.ask("/alert 2 pause")
-    (answer,) = await talk.ask("/summary now")
-    assert answer.text.startswith(f"Daily summary · close of Fri 11 Dec 2020\n{SAMPLE}\n")
-    assert "#1 ratio > 0.9" in answer.text
-    assert "#2" not in answer.text
-    assert await talk.rows("outbox") == []
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            "colour",
+            (
+                "“colour” is not a setting. The settings are zone, quiet, returns, theme, numbers.\n"
+                "Example: /settings zone Europe/Berlin"
+            ),
+        ),
+        (
+            "zone Europe/Berln",
+            (
+                "“Europe/Berln” is not a time zone. Did you mean Europe/Berlin?\n"
+                "Example: /settings zone Europe/Berlin"
+            ),
+        ),
+        ("quiet at night", "“at night” is not a span of hours.\nExample: /settings quiet 22:00-07:00"),
+        ("quiet 24:00-07:00", "“24:00-07:00” is not a span of hours.\nExample: /settings quiet 22:00-07:00"),
+        ("quiet 22:3०-07:00", "“22:3०-07:00” is not a span of hours.\nExample: /settings quiet 22:00-07:00"),
+        (
+            "quiet 7-7",
+            "Quiet hours must not end when they begin.\nExample: /settings quiet 22:00-07:00",
+        ),
+        ("theme pink", "“pink” is not one of light, dark.\nExample: /settings theme dark"),
+        (
+            "numbers 12",
+            "“12” is not one of 1,234.5, 1.234,5, 1 234,5, 1'234.5.\nExample: /settings numbers 1.234,5",
+        ),
+    ],
+)
+async def test_what_is_mistyped_is_named_and_changes_nothing(typed: str, said: str, talk: Talk) -> None:
+    assert (await talk.ask(f"/settings {typed}"))[0].text == said
+    assert await talk.rows("chats") == []
 
 
-async def test_it_comes_once_a_day_with_a_new_close_at_its_time(talk: Talk) -> None:
-    talk.now = new_york("2020-12-07", "12:00")
-    await talk.ask("/summary on 18:30")
-    assert await pass_to(talk, new_york("2020-12-07", "18:29")) == []
-    assert await pass_to(talk, new_york("2020-12-07", "18:30")) == ["Daily summary · close of Mon 7 Dec 2020"]
-    assert await pass_to(talk, new_york("2020-12-07", "18:31")) == []
-    assert await pass_to(talk, new_york("2020-12-08", "18:30")) == ["Daily summary · close of Tue 8 Dec 2020"]
-    assert await pass_to(talk, new_york("2020-12-11", "18:30")) == [
-        "Daily summary · close of Fri 11 Dec 2020"
-    ]
-    assert await pass_to(talk, new_york("2020-12-12", "18:30")) == []
+async def test_in_groups_members_look_and_administrators_set(talk: Talk) -> None:
+    talk.api.chat(GROUP).members[YOU] = "administrator"
+    (card,) = await talk.ask("/settings", GROUP, user_id=ME)
+    (choice,) = await talk.press(card, "Charts", ME)
+    assert await talk.press(choice, "dark", ME) == []
+    assert talk.notes() == [ADMINISTRATORS_ONLY]
+    assert await talk.rows("chats") == []
+    await talk.press(choice, "dark", YOU)
+    assert (await row(talk, GROUP))["theme"] == "dark"
 
 
-async def test_what_was_due_before_it_was_asked_for_is_not_sent_after_the_fact(talk: Talk) -> None:
-    talk.now = new_york("2020-12-01", "12:00")
-    await talk.ask("/start")
-    for day, time in (("2020-12-08", "12:00"), ("2020-12-09", "19:00")):
-        talk.now = new_york(day, time)
-        await talk.ask("/summary on 18:30")
-        assert await pass_to(talk, talk.now + MINUTE) == []
-        await talk.ask("/summary off")
-    await talk.ask("/summary on 18:30")
-    assert await pass_to(talk, new_york("2020-12-10", "18:30")) == [
-        "Daily summary · close of Thu 10 Dec 2020"
-    ]
-
-
-async def test_moved_to_later_the_same_day_it_does_not_come_twice(talk: Talk) -> None:
-    talk.now = new_york("2020-12-08", "12:00")
-    await talk.ask("/summary on 17:00")
-    assert len(await pass_to(talk, new_york("2020-12-08", "17:00"))) == 1
-    await talk.ask("/summary on 19:00")
-    assert await pass_to(talk, new_york("2020-12-08", "19:00")) == []
-
-
-async def test_start_wakes_a_chat_that_had_blocked_the_bot(talk: Talk) -> None:
-    await talk.ask("/start")
-    talk.api.block(ME)
+async def test_a_setting_delivered_again_is_not_set_again(talk: Talk) -> None:
+    talk.api.say(ME, "/settings theme dark")
+    (update,) = talk.api.updates
     await talk.answers()
-    assert [row["status"] for row in await talk.rows("chats")] == ["inactive"]
-    talk.api.unblock(ME, notify_bot=False)
+    await talk.ask("/settings theme light")
+    await talk.deliver(update)
+    assert (await row(talk))["theme"] == "light"
+
+
+async def test_compare_shows_the_return_that_is_set_unless_another_is_asked_for(talk: Talk) -> None:
+    def blocks(text: str) -> list[str]:
+        return re.findall(r"^(Price|Total) return", text, re.MULTILINE)
+
+    for typed, shown in (("both", ["Price", "Total"]), ("price", ["Price"]), ("total", ["Total"])):
+        await talk.ask(f"/settings returns {typed}")
+        assert blocks((await talk.ask("/compare"))[0].text) == shown
+        assert blocks((await talk.ask("/compare tr price"))[0].text) == ["Price", "Total"]
+        assert blocks((await talk.ask("/compare price"))[0].text) == ["Price"]
+        (summary,) = await talk.ask("/summary now")
+        assert blocks(summary.text) == [("Total" if typed == "total" else "Price")]
+    (foreign,) = [m for m in await talk.ask("/compare", YOU) if not m.photo]
+    assert blocks(foreign.text) == ["Price", "Total"]
+
+
+def ground(talk: Talk, file_id: str | None) -> str:
+    """Colour of the corner of a picture."""
+    import io  # noqa: PLC0415 - here only
+
+    from PIL import Image  # noqa: PLC0415 - here only
+
+    with Image.open(io.BytesIO(talk.api.files[file_id or ""].content)) as picture:
+        red, green, blue = picture.convert("RGB").getpixel((1, 1))  # type: ignore[misc]
+    return f"#{red:02X}{green:02X}{blue:02X}"
+
+
+@pytest.mark.parametrize("typed", ["/compare", "/chart drawdown", "/trend"])
+async def test_charts_are_drawn_in_the_theme_that_is_set(typed: str, talk: Talk) -> None:
+    _, light = await talk.ask(typed)
+    await talk.ask("/settings theme dark")
+    _, dark = await talk.ask(typed)
+    assert (ground(talk, light.photo), ground(talk, dark.photo)) == (LIGHT.ground, DARK.ground)
+
+
+async def test_numbers_are_written_as_set_but_what_is_typed_is_not(talk: Talk) -> None:
+    usual, caption = (m.text for m in await talk.ask("/chart ratio 1y"))
+    await talk.ask("/settings numbers 1.234,5")
+    text, told = (m.text for m in await talk.ask("/chart ratio 1y"))
+    assert (text, told) != (usual, caption)
+    assert not re.search(r"\d\.\d{2}\b", text + told)
+    (made,) = await talk.ask("/alert ratio > 0.9")
+    assert "ratio > 0.9" in made.text
+    assert re.search(r"\d,\d", made.text)
+    (refused,) = await talk.ask("/alert ratio > 0.9")
+    assert "This is alert #1 already" in refused.text
+    (status,) = await talk.ask("/status")
+    assert "Version 0.1.0." in status.text
+
+
+async def test_summaries_and_alerts_come_in_the_numbers_that_are_set(talk: Talk) -> None:
+    talk.now = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
+    await talk.ask("/settings numbers 1.234,5")
+    await talk.ask("/settings returns total")
+    await talk.ask("/alert ratio > sma 200")
+    await talk.ask("/summary on 18:30")
+    talk.now = dt.datetime(2020, 10, 6, 22, 31, tzinfo=dt.UTC)
+    before = len(talk.api.messages(ME))
+    await talk.bot.scheduler.tick()
+    alert, summary = (message.text for message in talk.api.messages(ME)[before:])
+    assert alert.startswith("Alert #1 fired")
+    assert "Total return, distributions reinvested" in summary
+    for text in (alert, summary):
+        assert re.search(r"\d,\d\d%", text)
+        assert not re.search(r"\d\.\d\d%", text)
+
+
+async def test_in_another_zone_a_summary_that_is_past_there_is_not_sent_after_the_fact(talk: Talk) -> None:
+    talk.now = dt.datetime(2020, 12, 8, 17, tzinfo=dt.UTC)  # noon in New York, 18:00 in Berlin
     await talk.ask("/start")
-    assert [row["status"] for row in await talk.rows("chats")] == ["active"]
+    talk.now += dt.timedelta(days=1)
+    await talk.ask("/summary on 17:30")
+    await talk.ask("/settings zone Europe/Berlin")
+    await talk.bot.scheduler.tick()
+    assert [m.text for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")] == []
+    talk.now += dt.timedelta(hours=23, minutes=31)
+    await talk.bot.scheduler.tick()
+    told = [m.text.splitlines()[0] for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")]
+    assert told == ["Daily summary · close of Wed 9 Dec 2020"]
 
 
-def remove(db: sqlite_utils.Database, table: str, where: str, until: str) -> None:
-    db.table(table).delete_where(where, [until])
-
-
-def cut(sample: Path, folder: Path, until: str) -> Path:
-    """The sample as it stood at the close of a session."""
-    path = folder / "cut.db"
-    shutil.copy(sample, path)
-    with open_database(path) as database:
-        for table in ("bars", "fund_facts", "multiples"):
-            database.run_sync(partial(remove, table=table, where="session > ?", until=until))
-        database.run_sync(partial(remove, table="distributions", where="ex_date > ?", until=until))
-    return path
-
-
-def buttons(message: Message) -> set[str]:
-    return {label for row in message.buttons for label, _ in row}
-
-
-async def test_the_main_job_from_the_question_to_the_pushed_messages(sample: Path, tmp_path: Path) -> None:
-    async with talking(cut(sample, tmp_path, "2020-10-05"), tmp_path) as talk:
+async def test_on_weekdays_saturdays_summary_comes_on_monday(sample: Path, tmp_path: Path) -> None:
+    async with talking(sample, tmp_path, timezone="Asia/Tokyo") as talk:
         talk.api.chat(ME)
-        talk.now = new_york("2020-10-05", "17:00")
-        text, picture = await talk.ask("/compare")
-        assert text.text.startswith(f"IWM and SPY · close of Mon 5 Oct 2020\n{SAMPLE}\n")
-        for part in ("Price return", "Total return", "Flows 20d", "P/E", "Ratio IWM/SPY"):
-            assert part in text.text
-        assert picture.photo
-        (made,) = await talk.ask("/alert ratio > sma 200")
-        assert made.text.startswith("Alert #1 ratio > sma 200")
-        await talk.ask("/summary on 18:30")
-        evening = new_york("2020-10-05", "18:30")
-        assert await pass_to(talk, evening) == ["Daily summary · close of Mon 5 Oct 2020"]
+        talk.now = dt.datetime(2020, 12, 3, 12, tzinfo=dt.UTC)
+        (said,) = await talk.ask("/summary 08:00 weekdays")
+        assert said.text.startswith("Daily summary at 08:00 (Asia/Tokyo), on weekdays with a new close.")
+        seen: list[str] = []
+        for day in range(4, 9):  # 08:00 in Tokyo is 23:00 UTC of the day before; Saturday is the 5th
+            talk.now = dt.datetime(2020, 12, day - 1, 23, 1, tzinfo=dt.UTC)
+            before = len(talk.api.messages(ME))
+            await talk.bot.scheduler.tick()
+            seen += [f"{day}: {m.text.splitlines()[0]}" for m in talk.api.messages(ME)[before:]]
+        assert seen == [
+            "4: Daily summary · close of Thu 3 Dec 2020",
+            "7: Daily summary · close of Fri 4 Dec 2020",
+            "8: Daily summary · close of Mon 7 Dec 2020",
+        ]
 
-        close = new_york("2020-10-06", "17:00")
-        assert await pass_to(talk, close) == []  # the session is over, but nobody has its close yet
-        with open_database(
-            talk.bot.services.config.storage.database
-        ) as other:  # as `import` does, beside the bot
-            rows = between(sample_observations(), "2020-10-05", "2020-10-06")
-            observed = f"{close:%Y-%m-%dT%H:%M:%SZ}"
-            other.run_sync(lambda db: store(db, rows, source=SOURCE, observed_at=observed))
-        assert await pass_to(talk, close + MINUTE) == ["Alert #1 fired · close of Tue 6 Oct 2020"]
-        pushed = talk.api.messages(ME)[-1]
-        assert {"#1 Chart", "Why", "Pause", "Off"} <= buttons(pushed)
-        assert "sample data" in pushed.text
-        assert await pass_to(talk, close + 2 * MINUTE) == []
 
-        evening = new_york("2020-10-06", "18:30")
-        assert await pass_to(talk, evening) == ["Daily summary · close of Tue 6 Oct 2020"]
-        summary = talk.api.messages(ME)[-1]
-        assert "The ratio crossed above its 200-day average." in summary.text
-        assert "#1 ratio > sma 200" in summary.text
-        assert await pass_to(talk, evening + MINUTE) == []
-        statuses = {(row["kind"], row["status"]) for row in await talk.rows("outbox")}
-        assert statuses == {("alert", "sent"), ("summary", "sent")}
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("weekdays", "Daily summary at 18:30 (America/New_York), on weekdays with a new close."),
+        ("on 7:45 weekdays", "Daily summary at 07:45 (America/New_York), on weekdays with a new close."),
+        ("daily", "Daily summary at 18:30 (America/New_York), on every day with a new close."),
+        ("daily 16:30", "Daily summary at 16:30 (America/New_York), on every day with a new close."),
+    ],
+)
+async def test_the_days_are_set_with_or_without_a_time(typed: str, first: str, talk: Talk) -> None:
+    assert (await talk.ask(f"/summary {typed}"))[0].text.splitlines()[0] == first
+
+
+async def test_the_days_are_kept_when_the_time_changes_and_switched_by_a_button(talk: Talk) -> None:
+    await talk.ask("/summary weekdays")
+    (said,) = await talk.ask("/summary on 9:00")
+    assert "on weekdays" in said.text
+    (choice,) = await talk.ask("/summary")
+    assert "The daily summary comes at 09:00 (America/New_York), on weekdays with a new close." in choice.text
+    (said,) = await talk.press(choice, "Every day")
+    assert said.text.startswith("Daily summary at 09:00 (America/New_York), on every day with a new close.")
+
+
+@pytest.mark.parametrize("typed", ["now weekdays", "off weekdays", "weekdays daily", "weekends"])
+async def test_days_where_none_belong_are_refused(typed: str, talk: Talk) -> None:
+    (said,) = await talk.ask(f"/summary {typed}")
+    assert said.text == (
+        f"“{typed}” is not understood; use now, on HH:MM, weekdays, daily or off.\nExample: /summary on 18:30"
+    )

@@ -10,13 +10,13 @@ import pytest
 from telegram import Update
 
 from bot.chat.commands import BY_NAME
-from bot.chat.polling import PerChatProcessor
-from bot.chat.refusals import COMMANDS_PER_MINUTE, FAILED, UNUSABLE
+from bot.chat.reply import COMMANDS_PER_MINUTE, FAILED, UNUSABLE
+from bot.chat.updates import PerChatProcessor
 from bot.errors import BadInput
-from bot.rendering.answer import Answer
-from bot.rendering.text import Html
-from storage import chats
-from storage.db import DiskFull
+from bot.messages.common import Answer
+from bot.messages.html import Html
+from storage import chat_store
+from storage.connection import DiskFull
 from tests.chat.talk import GROUP, ME, YOU
 from tests.fakes.botapi_faults import bad_gateway, drop, refusal
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bot.local.botapi import Json
     from tests.chat.talk import Talk
+
 
 RULE = "ratio > 0.9"
 
@@ -68,7 +69,7 @@ async def test_an_update_is_noted_with_its_change_or_not_at_all(
     talk.api.say(ME, "/summary on 18:30")
     (update,) = taken(talk)
     with monkeypatch.context() as broken:
-        broken.setattr(chats, "set_summary", full)
+        broken.setattr(chat_store, "set_summary", full)
         await talk.deliver(update)
     assert talk.api.messages(ME)[-1].text == UNUSABLE
     assert await talk.rows("updates") == []

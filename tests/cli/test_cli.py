@@ -10,12 +10,13 @@ import pytest
 
 from bot import __version__, cli
 from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands
-from bot.data.files import READERS
+from bot.data.import_csv import READERS
 from bot.errors import BotError
 from tests.cli.conftest import Call, Result, process
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doctor", "backup", "restore")
 # What cannot be a database, by what is there; {path} is its name.
@@ -274,7 +275,7 @@ def test_the_end_does_not_wait_for_a_source_that_does_not_answer(
     def interrupted(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bot.data.question.fetch_in_progress", lambda: asking)
+    monkeypatch.setattr("bot.data.refresh.fetch_in_progress", lambda: asking)
     monkeypatch.setattr("bot.cli.doctor.doctor", interrupted)
     monkeypatch.setattr("os._exit", left.append)
     assert bot("doctor").code == 130

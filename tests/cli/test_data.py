@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.cli import database as cli_database
-from bot.cli import main
-from bot.data.formats import FORMATS
+from bot.cli import console, main
+from bot.data.csv_formats import FORMATS
 from bot.data.sample import sample_observations
 from bot.data.store import store
 from storage import observations, outbox, sources
-from storage.db import hold_lock, open_database
-from storage.observations import KINDS
+from storage.connection import hold_lock
+from storage.db import open_database
+from storage.rows import KINDS
 from tests.cli.conftest import Call, Files, Result
 from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
@@ -27,7 +27,6 @@ from tests.shared_data import FOLDER, shared
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cli.conftest import Call, Files
 
 # The golden figures of the article's day, by the words that one line must hold: price, then total return.
 GOLDEN = (
@@ -385,7 +384,7 @@ def test_with_an_old_sqlite_the_bot_has_to_be_stopped_first(
     Path("two.csv").write_text(TWO)
     Path("config.toml").write_text("[sources]\nyahoo = false\n")
     bot("check", "--offline", "--db", "bot.db")
-    monkeypatch.setattr(cli_database, "TWO_WRITERS_SAFE", False)
+    monkeypatch.setattr(console, "TWO_WRITERS_SAFE", False)
     with hold_lock("bot.db"):
         refused = bot(*command, "--db", "bot.db", "--config", "config.toml")
     assert refused.code == 1

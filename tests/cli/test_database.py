@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli import database as cli_database
-from bot.cli.database import open_when_there_is_room
+from bot.cli import console
+from bot.cli.console import open_when_there_is_room
 from bot.pair import DEFAULT_PAIR
 from storage import sources
-from storage.db import Database, DiskFault, DiskFull, StorageError, open_database
+from storage.connection import DiskFault, DiskFull, StorageError
+from storage.db import Database, open_database
 
 FULL = "The disk is full: bot.db could not be written; free some room and try again."
 
@@ -18,7 +19,7 @@ FULL = "The disk is full: bot.db could not be written; free some room and try ag
 def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds of the rests, which take none."""
     taken: list[float] = []
-    monkeypatch.setattr(cli_database, "_sleep", taken.append)
+    monkeypatch.setattr(console, "_sleep", taken.append)
     return taken
 
 
@@ -31,7 +32,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: StorageError, times: int) ->
             raise left.pop()
         return open_database(path)
 
-    monkeypatch.setattr(cli_database, "open_database", opening)
+    monkeypatch.setattr(console, "open_database", opening)
 
 
 def test_room_on_a_full_disk_is_waited_for_with_growing_rests(

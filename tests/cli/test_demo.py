@@ -17,11 +17,12 @@ import pytest
 from bot.cli import demo, main
 from bot.cli.console import Clock
 from bot.cli.demo import PrivateHistory
-from bot.jobs.tick import Scheduler
+from bot.jobs.scheduler import Scheduler
 from tests.cli.conftest import OFFLINE, ROOT, Call, Files, Result, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 MONDAY = "2020-12-14T22:00Z"
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.backups import FAILING, backup_file
 from bot.cli import doctor
-from bot.cli.database import open_exclusively
+from bot.cli.console import open_exclusively
 from bot.cli.doctor import (
     FAIL,
     LONGEST_PAUSE,
@@ -29,10 +28,12 @@ from bot.cli.doctor import (
 )
 from bot.config import Config
 from bot.data.store import store
-from bot.jobs.tick import TICK_SECONDS
+from bot.jobs.backups import FAILING, backup_file
+from bot.jobs.scheduler import TICK_SECONDS
 from bot.pair import DEFAULT_PAIR
 from storage import outbox, sources
-from storage.db import SQLITE_VERSION, hold_lock, open_database
+from storage.connection import SQLITE_VERSION, hold_lock
+from storage.db import open_database
 from storage.migrations import NAMES
 from tests.cli.conftest import Call, process
 from tests.fakes.website import Answer, Website, page
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from storage.db import Database
+
 
 TOKEN = "123456789:" + "A" * 35
 NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.jobs import tick
-from storage import chats, outbox
-from storage.db import hold_lock, open_database
+from bot.jobs import scheduler
+from storage import chat_store, outbox
+from storage.connection import hold_lock
+from storage.db import open_database
 from tests.cli.conftest import Call, Files, Result, process
 from tests.data.conftest import forget
 from tests.fakes.botapi import FakeBotApi
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import sqlite_utils
+
 
 MONDAY, TUESDAY = "2020-10-05T22:00Z", "2020-10-06T22:00Z"  # after the closes of 2020-10-05 and -06
 
@@ -123,7 +125,7 @@ def test_offline_asks_no_source_and_online_does(bot: Call, monkeypatch: pytest.M
     async def asked(*_: object, **__: object) -> list[str]:
         return ["Yahoo, IWM prices: No data: it was asked."]
 
-    monkeypatch.setattr(tick, "refresh", asked)
+    monkeypatch.setattr(scheduler, "refresh", asked)
     assert not check(bot, TUESDAY).lines("Yahoo")
     assert bot("check", "--db", "bot.db", "--now", TUESDAY).lines("Yahoo, IWM prices")
     assert (
@@ -225,7 +227,7 @@ def queue(path: Path) -> None:
     payload = {"html": "<b>Alert #1 fired</b>", "plain": "Alert #1 fired", "buttons": [], "silent": False}
 
     def write(db: sqlite_utils.Database) -> None:
-        chats.ensure_chat(db, CHAT, "private", "A reader", FRIDAY)
+        chat_store.ensure_chat(db, CHAT, "private", "A reader", FRIDAY)
         outbox.enqueue(db, chat_id=CHAT, kind="alert", dedup="alert:1", payload=payload, now=FRIDAY)
 
     with open_database(path) as database:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data import files
+from bot.data import import_csv
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
-    from bot.data.preview import CsvContents
+    from bot.data.import_csv import CsvContents
+
 
 SESSIONS = Sessions()
 TODAY = COMPLETED = dt.date(2021, 12, 31)
@@ -25,7 +26,7 @@ PRICES = """Date,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits
 
 
 def read(what: str, file: Path | str, ticker: str = "IWM") -> CsvContents:
-    return files.READERS[what](file, ticker, sessions=SESSIONS, today=TODAY, completed=COMPLETED)
+    return import_csv.READERS[what](file, ticker, sessions=SESSIONS, today=TODAY, completed=COMPLETED)
 
 
 def refusal(what: str, file: Path | str, ticker: str = "IWM") -> str:

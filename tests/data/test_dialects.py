@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.data import files
-from bot.data.dialects import DIALECTS, NUMBERS, notation_of
+from bot.data import import_csv
+from bot.data.csv_layouts import DIALECTS, NUMBERS, notation_of
 from bot.errors import ImportRejected
 from tests.data.imports import SESSIONS, TODAY, read, refusal
 from tests.shared_data import FOLDER, shared
@@ -238,7 +238,7 @@ def test_prices_to_the_cent_come_back_with_either_decimal_mark(
     text = "Date;Close\n" + "".join(
         f"{day:%Y-%m-%d};{cell.translate(GERMAN) if german else cell}\n" for day, cell in rows
     )
-    contents = files.read_prices(text, "IWM", sessions=SESSIONS, today=LAST, completed=LAST)
+    contents = import_csv.read_prices(text, "IWM", sessions=SESSIONS, today=LAST, completed=LAST)
     assert [bar["close"] for bar in contents.observations["bars"]] == [float(price) for price in prices]
     assert ("decimal commas" in contents.preview.layout) == german
 
@@ -275,14 +275,14 @@ def test_a_session_that_is_not_completed_is_left_out_and_named(kind: str) -> Non
     header, cells = lines[kind]
     text = f"{header}\n2021-12-31,{cells}\n2021-12-30,{cells}\n"
     day = dt.date(2021, 12, 30)
-    preview = files.READERS[kind](text, "IWM", sessions=SESSIONS, today=TODAY, completed=day).preview
+    preview = import_csv.READERS[kind](text, "IWM", sessions=SESSIONS, today=TODAY, completed=day).preview
     assert (preview.rows, preview.last) == (1, "2021-12-30")
     assert "Left out, session not completed: 2021-12-31." in preview.sentences()
 
 
 def test_a_file_of_today_alone_is_refused() -> None:
     with pytest.raises(ImportRejected, match="no row of it holds a figure of a completed session"):
-        files.read_prices(
+        import_csv.read_prices(
             "Date,Close\n2021-12-31,1\n",
             "IWM",
             sessions=SESSIONS,

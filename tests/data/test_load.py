@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.crosscheck import SESSIONS as SHARED
 from bot.data.load import build_market, read_rows
+from bot.data.source_selection import SESSIONS as SHARED
 from storage import observations
 from storage.db import open_database
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.analytics.market import Market
+
 
 SESSIONS = Sessions()
 DAYS = [f"{day:%Y-%m-%d}" for day in SESSIONS.between(pd.Timestamp("2020-11-02"), pd.Timestamp("2020-12-31"))]

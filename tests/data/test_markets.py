@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from bot.data import markets as module
-from bot.data.load import read_rows
-from bot.data.markets import Markets
+from bot.data import load
+from bot.data.load import Markets, read_rows
 from bot.errors import BadInput, NoData
 from storage import observations, sources
 from storage.db import open_database
 
 if TYPE_CHECKING:
-    from bot.data.series import Rows
+    from bot.data.source_selection import Rows
     from storage.db import Database
+
 
 FRIDAY = dt.datetime(2020, 12, 11, 22, tzinfo=dt.UTC)
 
@@ -49,7 +49,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[dt.date | None]:
         read.append(known)
         return read_rows(db, known)
 
-    monkeypatch.setattr(module, "read_rows", counted)
+    monkeypatch.setattr(load, "read_rows", counted)
     return read
 
 

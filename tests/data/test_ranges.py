@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.data.cells import BadCell
-from bot.data.ranges import check_facts
+from bot.data.csv_cells import BadCell
+from bot.data.csv_formats import check_facts
 
 
 def test_what_a_fund_may_have_passes_and_so_does_what_is_missing() -> None:

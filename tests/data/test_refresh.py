@@ -22,7 +22,7 @@ from bot.data.provider import (
 )
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
-from storage import observations, restatements, sources
+from storage import observations, sources
 from storage.db import Database, open_database
 from tests.data.conftest import forget
 from tests.fakes.yahoo_pages import Fund, sample_fund
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fakes.yahoo import FakeYahoo
+
 
 FRIDAY = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)  # half an hour after the close
 MONDAY = dt.datetime(2020, 12, 14, 21, 30, tzinfo=dt.UTC)
@@ -330,7 +331,7 @@ async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
     first = days[0].isoformat()
     vintages = await database.run(lambda db: observations.vintages(db, "bars", "IWM"))
     assert [row["close"] for row in vintages if row["session"] == first] == [old[days[0]], halves[days[0]]]
-    assert await database.run(lambda db: restatements.recent(db, since="2020-12-01T00:00:00Z")) == []
+    assert await database.run(lambda db: observations.recent(db, since="2020-12-01T00:00:00Z")) == []
     fake.funds["IWM"].closes[dt.date(2020, 12, 17)] = 100.0
     await refresh(database, [yahoo], sessions, thursday, tickers=("IWM",), calls=1)
     assert fake.count("chart") == asked + 4
@@ -360,7 +361,7 @@ async def test_a_split_that_yahoo_takes_back_is_withdrawn_with_what_it_did(
     told = await database.run(lambda db: observations.vintages(db, "splits", "IWM"))
     assert [(row["session"], row["ratio"]) for row in told] == [("2020-12-10", 2.0), ("2020-12-10", None)]
     since = "2020-12-15T00:00:00Z"
-    restated = await database.run(lambda db: restatements.restatements(db, "splits", since=since))
+    restated = await database.run(lambda db: observations.restatements(db, "splits", since=since))
     assert [str(each) for each in restated] == ["IWM 2020-12-10 ratio 2 withdrawn"]
 
 

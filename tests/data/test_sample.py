@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.analytics import counts, flows, fundamentals, trend
+from bot.analytics import flows, trend, valuation
 from bot.analytics.performance import performance
 from bot.analytics.sessions import Sessions
 from bot.analytics.windows import parse_window
 from bot.data import sample
 from bot.data.load import build_market
 from bot.data.store import store
-from storage import observations as stored
+from storage import observations
 from storage.db import open_database
 from tests.funds import LARGE, PAIR, SMALL
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.data.provider import Observations
+
 
 SESSIONS = Sessions()
 MADE_UP = {("shares", LARGE)}  # but for one session
@@ -181,14 +182,14 @@ def test_flows_agree_with_the_published_ones(
     market: Market, ticker: str, end: str, window: str, billions: float, tolerance: float
 ) -> None:
     facts = market.at(pd.Timestamp(end)).fund(ticker)
-    found = flows.summary(counts.daily(facts, SESSIONS.index), parse_window(window))
+    found = flows.summary(flows.daily(facts, SESSIONS.index), parse_window(window))
     assert found.dollars == pytest.approx(billions * 1e9, rel=tolerance)
     assert found.flags == ()
 
 
 def test_no_day_of_fund_facts_is_flagged(market: Market) -> None:
     for ticker in PAIR:
-        assert set(counts.daily(market.fund(ticker), SESSIONS.index)["flag"]) == {""}
+        assert set(flows.daily(market.fund(ticker), SESSIONS.index)["flag"]) == {""}
 
 
 def test_multiples_agree_with_the_article(market: Market) -> None:
@@ -205,8 +206,8 @@ def test_multiples_agree_with_the_article(market: Market) -> None:
 def test_the_multiple_rose_and_earnings_fell(
     market: Market, ticker: str, earnings: float, multiple: float
 ) -> None:
-    split = fundamentals.return_split(market.at(SUNDAY), ticker, parse_window("ytd"), "losses_in")
-    assert isinstance(split, fundamentals.ReturnSplit)
+    split = valuation.return_split(market.at(SUNDAY), ticker, parse_window("ytd"), "losses_in")
+    assert isinstance(split, valuation.ReturnSplit)
     assert split.earnings == pytest.approx(earnings, abs=0.05)
     assert split.multiple == pytest.approx(multiple, abs=0.05)
 
@@ -216,13 +217,13 @@ def test_the_multiple_rose_and_earnings_fell(
     [(SMALL, "ps", -8), (SMALL, "pcf", -20), (LARGE, "ps", -3), (LARGE, "pcf", -6)],
 )
 def test_sales_and_cash_flow_fell_in_2020(market: Market, ticker: str, metric: str, change: float) -> None:
-    implied = fundamentals.implied(market.at(SUNDAY), ticker, metric, "losses_in")
+    implied = valuation.implied(market.at(SUNDAY), ticker, metric, "losses_in")
     assert 100 * (implied.iloc[-1] / implied.loc["2019-12-31"] - 1) == pytest.approx(change, abs=0.1)
 
 
 def test_multiples_have_a_history_and_never_jump_without_the_price(market: Market) -> None:
     for ticker, metric in itertools.product(PAIR, sample.MULTIPLES[:-1]):
-        implied = fundamentals.implied(market, ticker, metric, "losses_in")
+        implied = valuation.implied(market, ticker, metric, "losses_in")
         assert implied.index[0] == pd.Timestamp("2014-12-31")
         assert len(implied) > 300
         assert implied.pct_change().abs().max() < 0.08
@@ -244,5 +245,5 @@ def test_storage_takes_all_of_it(rows: Observations, tmp_path: Path) -> None:
     written = database.run_sync(
         lambda db: store(db, few, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
     )
-    assert written == {kind: stored.Written(inserted=len(found)) for kind, found in few.items()}
+    assert written == {kind: observations.Written(inserted=len(found)) for kind, found in few.items()}
     database.close()

@@ -10,13 +10,13 @@ import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.analytics.windows import AsOf
-from bot.data.daily_csv import DailyCsv
+from bot.data.csv_source import DailyCsv
 from bot.data.load import build_market, read_rows
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
-from bot.rendering.compare import compare_answer
-from bot.rendering.text import strip_html
-from bot.rendering.themes import LIGHT
+from bot.messages.canvas import LIGHT
+from bot.messages.html import strip_html
+from bot.messages.pages.compare import compare_answer
 from storage import sources
 from storage.db import Database, open_database
 from tests.data.conftest import forget
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.data.provider import Provider
     from tests.fakes.yahoo import FakeYahoo
+
 
 SESSIONS = Sessions()
 DAYS = [day.date() for day in SESSIONS.between(pd.Timestamp("2020-11-02"), pd.Timestamp("2020-12-18"))]

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.data.store import store, store_file
-from storage import observations as stored
-from storage import sources
+from storage import observations, sources
 from tests.data.imports import PRICES, read
 
 if TYPE_CHECKING:
@@ -19,11 +18,11 @@ def test_storing_twice_changes_nothing(database: Database) -> None:
     first = database.run_sync(
         lambda db: store(db, contents.observations, source="csv", observed_at="2021-01-01T00:00:00Z")
     )
-    assert first["bars"] == stored.Written(inserted=2)
-    assert first["distributions"] == stored.Written(inserted=1)
+    assert first["bars"] == observations.Written(inserted=2)
+    assert first["distributions"] == observations.Written(inserted=1)
     again = database.run_sync(lambda db: store_file(db, contents, observed_at="2021-01-02T00:00:00Z"))
-    assert again["bars"] == stored.Written(unchanged=2)
-    assert again["splits"] == stored.Written(unchanged=1)
+    assert again["bars"] == observations.Written(unchanged=2)
+    assert again["splits"] == observations.Written(unchanged=1)
 
 
 def test_an_import_is_noted_among_the_sources(database: Database) -> None:
@@ -43,7 +42,7 @@ def test_a_corrected_file_withdraws_a_split(database: Database, later: str, rati
     second = read("prices", f"{later}\n2020-12-11,53{',0' if 'Splits' in later else ''}\n")
     database.run_sync(lambda db: store_file(db, first, observed_at="2021-01-01T00:00:00Z"))
     database.run_sync(lambda db: store_file(db, second, observed_at="2021-01-02T00:00:00Z"))
-    [row] = database.run_sync(lambda db: stored.newest(db, "splits"))
+    [row] = database.run_sync(lambda db: observations.newest(db, "splits"))
     assert row["ratio"] == ratio
 
 
@@ -53,7 +52,7 @@ def test_a_corrected_file_withdraws_a_distribution(database: Database) -> None:
     silent = read("prices", "Date,Close\n2003-12-15,53\n2003-12-16,53\n")
 
     def amounts() -> list[float | None]:
-        rows = database.run_sync(lambda db: stored.newest(db, "distributions"))
+        rows = database.run_sync(lambda db: observations.newest(db, "distributions"))
         return [row["amount"] for row in rows]
 
     database.run_sync(lambda db: store_file(db, wrong, observed_at="2021-01-01T00:00:00Z"))

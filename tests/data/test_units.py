@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bot.data.units import judge_splits, unit_factors
+from bot.data.source_selection import judge_splits, unit_factors
 
 DAYS = pd.bdate_range("2020-11-23", "2020-12-18")
 SPLIT = pd.Timestamp("2020-12-14")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bot.data.provider import Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged, UnknownSymbol
-from bot.data.wire import RecordedRequest, find_problem, outcome_of_error
+from bot.data.yahoo import RecordedRequest, find_problem, outcome_of_error
 
 CHART, SUMMARY, CRUMB = "/v8/finance/chart/IWM", "/v10/finance/quoteSummary/IWM", "/v1/test/getcrumb"
 DELISTED = "No data found, symbol may be delisted"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import chats
+from storage import chat_store
 from storage.db import open_database
 from tests.delivery.office import ME, OWNER, START, THIRD, YOU, Office
 from tests.fakes.botapi import FakeBotApi
@@ -23,7 +23,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         for chat_id in (ME, YOU, THIRD, OWNER):
             api.chat(chat_id)
             await database.run(
-                partial(chats.ensure_chat, chat_id=chat_id, kind="private", title="", now=START)
+                partial(chat_store.ensure_chat, chat_id=chat_id, kind="private", title="", now=START)
             )
         made = Office(api, database)
         yield made

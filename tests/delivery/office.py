@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
-from bot.delivery import Delivery
-from bot.ratelimit import SendBudget
-from storage import chats, outbox
+from bot.delivery.drain import Delivery
+from bot.delivery.rate_limiter import SendBudget
+from storage import chat_store, outbox
 
 if TYPE_CHECKING:
     from storage.db import Database
     from tests.fakes.botapi import FakeBotApi
+
 
 NOWHERE = "http://127.0.0.1:9/bot"  # the discard port: nobody listens there
 ME, YOU, THIRD, OWNER = 42, 43, 44, 1
@@ -91,5 +92,5 @@ class Office:
         return [message.text for message in self.api.messages(chat_id)]
 
     async def status(self, chat_id: int = ME) -> str | None:
-        chat = await self.database.run(lambda db: chats.get_chat(db, chat_id))
+        chat = await self.database.run(lambda db: chat_store.get_chat(db, chat_id))
         return chat.status if chat else None

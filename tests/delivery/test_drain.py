@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.delivery import DrainReport, sender
-from storage import halts, outbox
-from storage.db import DiskFull
+from bot.delivery import send
+from bot.delivery.outcome import DrainReport
+from storage import outbox
+from storage.connection import DiskFull
 from tests.delivery.office import DOWN, ME, NOWHERE, REFUSED, SICK, START, THIRD, YOU
 from tests.fakes.botapi_faults import flood, hang
 from tests.fakes.pictures import png
@@ -136,9 +137,9 @@ async def test_a_second_chats_429_halts_all(office: Office) -> None:
     office.api.fail("sendMessage", flood(40), chat_id=YOU)
     await office.delivery.drain()
     await office.put("three", chat_id=THIRD)
-    found = await office.database.run(lambda db: halts.current_halts(db, office.now))
+    found = await office.database.run(lambda db: outbox.current_halts(db, office.now))
     assert [(halt.chat_id, f"{halt.until:%H:%M:%SZ}") for halt in found] == [
-        (halts.EVERY_CHAT, "21:20:50Z"),
+        (outbox.EVERY_CHAT, "21:20:50Z"),
         (ME, "21:20:30Z"),
         (YOU, "21:20:50Z"),
     ]
@@ -156,7 +157,7 @@ async def test_a_halt_of_our_own_budget_halts_nobody(office: Office) -> None:
     assert (report.sent, report.waiting) == (20, 0)
     counts = await office.database.run(outbox.pending)
     assert counts == {"queued": 5, "sent": 20}
-    assert await office.database.run(lambda db: halts.current_halts(db, office.now)) == []
+    assert await office.database.run(lambda db: outbox.current_halts(db, office.now)) == []
     assert len(office.api.calls("sendMessage")) == 20
 
 
@@ -165,7 +166,7 @@ async def test_parts_that_found_no_room_go_on_after_those_that_arrived(office: O
     await office.put("\n".join(f"line {n}" for n in range(12_000)), chat_id=-100)
     assert (await office.delivery.drain()).waiting == 1
     assert len(office.texts(-100)) == 20
-    assert await office.database.run(lambda db: halts.current_halts(db, office.now)) == []
+    assert await office.database.run(lambda db: outbox.current_halts(db, office.now)) == []
     office.later(seconds=60)
     assert (await office.fresh().drain()).sent == 1
     assert "\n".join(office.texts(-100)).splitlines() == [f"line {n}" for n in range(12_000)]
@@ -283,4 +284,4 @@ async def test_two_drains_at_once_send_each_message_once(office: Office) -> None
 
 
 def test_each_doubt_has_a_sentence() -> None:
-    assert set(sender.PAUSE_REASONS.values()) == {DOWN, SICK, REFUSED}
+    assert set(send.PAUSE_REASONS.values()) == {DOWN, SICK, REFUSED}

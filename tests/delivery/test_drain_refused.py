@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.delivery import DrainReport
-from storage import chats, halts, outbox, privacy
+from bot.delivery.outcome import DrainReport
+from storage import chat_store, outbox
 from tests.delivery.office import ME, OWNER, REFUSED, START, YOU
 from tests.fakes.botapi_faults import flood, refusal
 
@@ -45,7 +45,7 @@ async def test_a_chat_that_left_sleeps_and_gets_its_alerts_on_return(office: Off
     calls = len(office.api.calls("sendMessage"))
     await office.delivery.drain()
     assert len(office.api.calls("sendMessage")) == calls
-    await office.database.run(lambda db: chats.reactivate(db, ME))
+    await office.database.run(lambda db: chat_store.reactivate(db, ME))
     await office.delivery.drain()
     assert office.texts() == ["alert"]
 
@@ -63,7 +63,7 @@ async def test_a_stranger_who_cannot_be_written_to_is_dropped(office: Office) ->
 
 
 async def test_a_migrated_group_gets_its_message_under_the_new_id(office: Office) -> None:
-    await office.database.run(lambda db: chats.ensure_chat(db, -5, "group", "", START))
+    await office.database.run(lambda db: chat_store.ensure_chat(db, -5, "group", "", START))
     await office.put("one", chat_id=-5)
     await office.put("two", chat_id=-5)
     office.api.migrate(-5, -100500)
@@ -103,14 +103,14 @@ async def test_a_chat_that_moves_while_it_is_written_to_is_written_to_under_its_
 ) -> None:
     office.api.chat(-5, "group")
     office.api.chat(-100500, "supergroup")
-    await office.database.run(lambda db: chats.ensure_chat(db, -5, "group", "", START))
+    await office.database.run(lambda db: chat_store.ensure_chat(db, -5, "group", "", START))
     await office.put("one", chat_id=-5)
     office.api.fail("sendMessage", fault, chat_id=-5)
-    meanwhile(office, monkeypatch, lambda db: chats.migrate_chat(db, -5, -100500))
+    meanwhile(office, monkeypatch, lambda db: chat_store.migrate_chat(db, -5, -100500))
     await office.delivery.drain()
     assert office.texts(-100500) == ["one"]
     assert await office.status(-100500) == "active"
-    assert await office.database.run(lambda db: halts.current_halts(db, office.now)) == []
+    assert await office.database.run(lambda db: outbox.current_halts(db, office.now)) == []
 
 
 @pytest.mark.parametrize("fault", [flood(300), refusal(400, "Bad Request: BUTTON_DATA_INVALID")], ids=repr)
@@ -119,9 +119,9 @@ async def test_nothing_is_noted_of_a_chat_that_is_forgotten_while_it_is_written_
 ) -> None:
     await office.put("one")
     office.api.fail("sendMessage", fault)
-    meanwhile(office, monkeypatch, lambda db: privacy.forget_chat(db, ME))
+    meanwhile(office, monkeypatch, lambda db: chat_store.forget_chat(db, ME))
     await office.delivery.drain()
-    assert await office.database.run(lambda db: privacy.stored_tables(db, ME)) == {}
+    assert await office.database.run(lambda db: chat_store.stored_tables(db, ME)) == {}
     assert await office.database.run(outbox.pending) == {}
 
 

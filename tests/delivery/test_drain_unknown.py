@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.delivery import DrainReport
+from bot.delivery.outcome import DrainReport
 from storage import outbox
-from storage.db import DiskFull
+from storage.connection import DiskFull
 from tests.delivery.office import DOWN, ME, OWNER, YOU
 from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, server_error
 from tests.fakes.pictures import png

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 from telegram.error import RetryAfter
 
-from bot.delivery import DrainReport
-from bot.ratelimit import SendPostponed, seconds_of
-from storage import halts, outbox
-from storage.db import DiskFull
+from bot.delivery.outcome import DrainReport
+from bot.delivery.rate_limiter import SendPostponed, seconds_of
+from storage import outbox
+from storage.connection import DiskFull
 from tests.delivery.office import ME, THIRD, YOU
 from tests.fakes.botapi_faults import flood
 
 if TYPE_CHECKING:
     from telegram.ext import ExtBot
 
-    from bot.delivery.ledger import StatusWrite
+    from bot.delivery.outcome import StatusWrite
     from storage.outbox import OutboxMessage
     from tests.delivery.office import Office
+
 
 LONG = 300  # seconds: more than a reply waits for
 
@@ -129,7 +130,7 @@ async def test_a_halt_that_cannot_be_written_is_kept_in_memory(
     def full(*_arguments: object) -> None:
         raise DiskFull("The disk is full.")
 
-    monkeypatch.setattr(halts, "begin", full)
+    monkeypatch.setattr(outbox, "begin", full)
     office.api.fail("sendMessage", flood(5), chat_id=ME)
     assert await ask(office.bot, ME) == 0
     assert office._seconds == 5

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.delivery.outage import OVER_AFTER, OutageNotifier
-from storage.db import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
+from bot.delivery.drain import OVER_AFTER, OutageNotifier
+from storage.connection import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
 from tests.delivery.office import ME, OWNER
 from tests.fakes.botapi_faults import bad_gateway
 
 if TYPE_CHECKING:
     from tests.delivery.office import Office
+
 
 FULL = "The disk is full."
 WAITS = "Nothing is lost: what is due waits, and the bot tries again twice a minute."

@@ -13,25 +13,17 @@ from hypothesis import strategies as st
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
-from bot.delivery import DrainReport
-from bot.delivery.parts import REPEAT, compose
-from bot.ratelimit import SendBudget
-from bot.rendering.text import strip_html
-from storage import chats, halts
+from bot.delivery.outcome import DrainReport
+from bot.delivery.rate_limiter import SendBudget
+from bot.delivery.send import REPEAT, compose
+from bot.messages.html import strip_html
+from storage import chat_store, outbox
 from storage.db import open_database
 from storage.outbox import OutboxMessage
 from storage.rows import instant
 from tests.delivery.office import DOWN, ME, OWNER, REFUSED, START, THIRD, YOU, Office
 from tests.fakes.botapi import FakeBotApi
-from tests.fakes.botapi_faults import (
-    bad_gateway,
-    drop,
-    flood,
-    garbled,
-    hang,
-    refusal,
-    server_error,
-)
+from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, refusal, server_error
 from tests.fakes.pictures import png
 
 if TYPE_CHECKING:
@@ -42,6 +34,7 @@ if TYPE_CHECKING:
 
     from tests.fakes.botapi import RecordedRequest
     from tests.fakes.botapi_faults import Fault
+
 
 SOON = 0.3  # seconds
 
@@ -214,7 +207,7 @@ async def open_office(path: Path) -> AsyncIterator[Office]:
         for chat_id in (ME, YOU, THIRD, OWNER):
             api.chat(chat_id)
             await database.run(
-                lambda db, chat_id=chat_id: chats.ensure_chat(db, chat_id, "private", "", START)  # type: ignore[misc]
+                lambda db, chat_id=chat_id: chat_store.ensure_chat(db, chat_id, "private", "", START)  # type: ignore[misc]
             )
         made.append(Office(api, database))
         made[0].one_clock = True
@@ -244,10 +237,10 @@ async def settled(office: Office) -> None:
     known = await office.database.run(lambda db: list(db["chats"].rows))
     asleep = {row["chat_id"] for row in known if row["status"] == "inactive"}
     halted = {
-        halt.chat_id for halt in await office.database.run(lambda db: halts.current_halts(db, office.now))
+        halt.chat_id for halt in await office.database.run(lambda db: outbox.current_halts(db, office.now))
     }
     for row in rows:
-        waits = row["not_before"] > instant(office.now) or {row["chat_id"], halts.EVERY_CHAT} & halted
+        waits = row["not_before"] > instant(office.now) or {row["chat_id"], outbox.EVERY_CHAT} & halted
         assert (
             row["status"] == "sent"
             or (row["status"] == "dead" and row["reason"])

@@ -63,19 +63,19 @@ LEFT: list[Spill] = []  # fails when the interpreter exits, on the original stre
 
 def main() -> int:
     """The command line with /about and the serving loop replaced."""
-    from bot import serving  # noqa: PLC0415 - after the script has started
+    from bot import app  # noqa: PLC0415 - after the script has started
     from bot.chat.commands import BY_NAME  # noqa: PLC0415 - as above
     from bot.cli import main as run  # noqa: PLC0415 - as above
 
     BY_NAME["about"] = replace(BY_NAME["about"], handler=spill)
-    serve = serving.serve
+    serve = app.serve
 
-    async def crashing(bot: serving.Bot, on_stop: Callable[[], None] = lambda: None) -> str:
+    async def crashing(bot: app.Bot, on_stop: Callable[[], None] = lambda: None) -> str:
         BOTS.append(bot.application.bot)
         fault = await serve(bot, on_stop)
         raise RuntimeError(f"the end of {bot.application.bot!r} {fault}")
 
-    serving.serve = crashing
+    app.serve = crashing
     return run(sys.argv[1:])
 
 

@@ -13,11 +13,11 @@ import pandas as pd
 from telegram.ext import ExtBot
 
 from bot.data.provider import Empty, Ok, unreviewed
-from bot.delivery import Delivery
-from bot.jobs.tick import Scheduler
-from bot.ratelimit import SendBudget
+from bot.delivery.drain import Delivery
+from bot.delivery.rate_limiter import SendBudget
+from bot.jobs.scheduler import Scheduler
+from storage.backup import integrity_check
 from storage.connection import broken_references
-from storage.db import integrity_check
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.disk import failing
 from tests.jobs.desk import FIRST, Desk, after_close, bar, sessions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.data.provider import FetchOutcome
+
 
 CHATS, OWNER = (1, 2), 9
 LAST = "2020-01-16"  # a session

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bot.alerts.grammar import parse_rule
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.config import Config
-from bot.data.markets import Markets
+from bot.data.load import Markets
 from bot.jobs.commit import Evaluation
 from bot.jobs.summaries import Summaries
+from bot.services import Services, context_of
 from bot.services.alerts import initial_state
-from bot.services.base import Services, context_of
-from storage import alerts as stored
-from storage import chats, observations
+from storage import alert_store, chat_store, observations
 from storage.db import open_database
 from storage.rows import select
 from tests.funds import LARGE, SMALL
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.jobs.commit import Fire
+
 
 SOURCE = "csv"
 SPY_CLOSE = 100.0  # so that an IWM close of 55 is a ratio of 0.55
@@ -106,8 +106,8 @@ class Desk:
         state = initial_state(rule, context_of(market, self.services.markets))
 
         def write(db: sqlite_utils.Database) -> int:
-            chats.ensure_chat(db, chat_id, "private", "", self.now)
-            row = stored.add_alert(
+            chat_store.ensure_chat(db, chat_id, "private", "", self.now)
+            row = alert_store.add_alert(
                 db,
                 chat_id=chat_id,
                 owner_id=chat_id,
@@ -116,7 +116,7 @@ class Desk:
                 now=self.now,
                 session=state.session.isoformat(),
             )
-            stored.save_state(db, row.alert_id, state.session.isoformat(), state.to_json())
+            alert_store.save_state(db, row.alert_id, state.session.isoformat(), state.to_json())
             return int(row.alert_id)
 
         return await self.database.run(write)
@@ -125,8 +125,8 @@ class Desk:
         """A chat that wants its summary at a local time, known since now."""
 
         def write(db: sqlite_utils.Database) -> None:
-            chats.ensure_chat(db, chat_id, "private", "", self.now)
-            chats.set_summary(db, chat_id, at)
+            chat_store.ensure_chat(db, chat_id, "private", "", self.now)
+            chat_store.set_summary(db, chat_id, at)
             db.execute("UPDATE chats SET timezone = ? WHERE chat_id = ?", (timezone, chat_id))
 
         await self.database.run(write)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from telegram.ext import ExtBot
 
-from bot.delivery import Delivery
-from bot.local import NoRateLimiter
-from storage import chats, outbox, sources
-from storage.db import backup, restore
-from storage.doubts import RestoreReport, settle_restore
+from bot.delivery.drain import Delivery
+from bot.local.request import NoRateLimiter
+from storage import chat_store, outbox, sources
+from storage.backup import backup, restore
+from storage.outbox import RestoreReport, settle_restore
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import Desk, after_close, sessions
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import sqlite_utils
+
 
 QUIET = [0.5] * 10
 DAYS = sessions("2020-01-16", 4)  # Thursday, Friday, Tuesday (a holiday on Monday), Wednesday
@@ -131,7 +132,7 @@ async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None
 
 
 def waiting(db: sqlite_utils.Database, now: dt.datetime) -> None:
-    chats.ensure_chat(db, ME, "private", "", now)
+    chat_store.ensure_chat(db, ME, "private", "", now)
     for kind in ("alert", "notice", "summary"):
         payload = {"html": f"a {kind}", "plain": f"a {kind}", "buttons": [], "silent": False}
         outbox.enqueue(db, chat_id=ME, kind=kind, dedup=kind, payload=payload, now=now)

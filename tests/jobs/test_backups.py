@@ -10,17 +10,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.backups import backup_file, dated_backups
 from bot.jobs import backups
-from bot.jobs.backups import RETRY, Backups, backup_due
-from storage import backup as storage_backup
-from storage.db import DiskFull, open_database, row_counts
+from bot.jobs.backups import RETRY, Backups, backup_due, backup_file, dated_backups
+from storage import backup
+from storage.backup import row_counts
+from storage.connection import DiskFull
+from storage.db import open_database
 from storage.rows import select
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.jobs.desk import Desk
+
 
 NEW_YORK = ZoneInfo("America/New_York")
 OWNER = 7
@@ -183,7 +185,7 @@ async def test_switched_off_nothing_is_copied(desk: Desk) -> None:
 
 
 async def test_the_tick_goes_on_while_a_copy_is_made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    copied, real = [], storage_backup.backup
+    copied, real = [], backup.backup
 
     def slow(path: Path, target: Path) -> dict[str, int]:
         # On a thread of its own: the database answers others before this returns.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.jobs.commit import Evaluation
-from storage import alerts as stored
-from storage import chats
+from storage import alert_store, chat_store
 from tests.jobs.desk import Desk, sessions
 
 if TYPE_CHECKING:
     import sqlite_utils
+
 
 QUIET = [0.5] * 10
 DAYS = sessions("2020-01-16", 30)
@@ -225,11 +225,11 @@ async def test_equal_rules_of_different_age_are_each_judged_from_their_own_sessi
     await desk.closes(QUIET)
     await desk.alert(RULE)
     await desk.alert(RULE, chat_id=2)
-    await desk.database.run(lambda db: chats.deactivate(db, 2, "blocked"))
+    await desk.database.run(lambda db: chat_store.deactivate(db, 2, "blocked"))
     await desk.closes([0.65], DAYS[0])
     assert len(await desk.evaluate()) == 1
     await desk.closes([0.66], DAYS[1])
-    await desk.database.run(lambda db: chats.reactivate(db, 2))
+    await desk.database.run(lambda db: chat_store.reactivate(db, 2))
     (fire,) = await desk.evaluate()
     assert str(fire).endswith(f"fired on {DAYS[0]}")
 
@@ -259,7 +259,7 @@ async def test_what_is_new_is_judged_at_once(desk: Desk, monkeypatch: pytest.Mon
     assert len(await desk.evaluate()) == 2
     await desk.evaluate()
     assert reads == [1, 1, 1]
-    await desk.database.run(lambda db: stored.set_life(db, alert, "paused"))
+    await desk.database.run(lambda db: alert_store.set_life(db, alert, "paused"))
     await desk.evaluate()
     await desk.evaluate()
     assert reads == [1, 1, 1, 1]
@@ -268,14 +268,14 @@ async def test_what_is_new_is_judged_at_once(desk: Desk, monkeypatch: pytest.Mon
 async def test_an_alert_set_back_while_it_stayed_active_is_judged_again(desk: Desk) -> None:
     await desk.closes(QUIET)
     alert = await desk.alert(RULE)
-    before = await desk.database.run(lambda db: stored.current_state(db, alert))
+    before = await desk.database.run(lambda db: alert_store.current_state(db, alert))
     assert before is not None
     await desk.closes([0.65], DAYS[0])
     assert len(await desk.evaluate()) == 1
 
     def edit(db: sqlite_utils.Database) -> None:
-        stored.clear_states(db, alert)
-        stored.save_state(db, alert, before.session.isoformat(), before.state)
+        alert_store.clear_states(db, alert)
+        alert_store.save_state(db, alert, before.session.isoformat(), before.state)
         db.execute("DELETE FROM alert_events")
 
     await desk.database.run(edit)
@@ -298,13 +298,13 @@ async def test_alerts_that_end_do_not_make_the_next_run_read_again(
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A 1 for each time that the alerts are read."""
     reads: list[int] = []
-    real = stored.active_alerts
+    real = alert_store.active_alerts
 
-    def noted(db: sqlite_utils.Database) -> list[stored.StoredAlert]:
+    def noted(db: sqlite_utils.Database) -> list[alert_store.StoredAlert]:
         reads.append(1)
         return real(db)
 
-    monkeypatch.setattr(stored, "active_alerts", noted)
+    monkeypatch.setattr(alert_store, "active_alerts", noted)
     return reads
 
 

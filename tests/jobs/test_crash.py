@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bot.jobs.release import DeferredNotifications
+from bot.jobs.deferred import DeferredNotifications
 from tests.jobs.desk import Desk, after_close, sessions
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ RELEASING = """
 import asyncio, sys
 import datetime as dt
 from pathlib import Path
-from bot.jobs.release import DeferredNotifications
+from bot.jobs.deferred import DeferredNotifications
 from storage import held
 from tests.jobs.desk import Desk
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.jobs.local_time import due_instant
+from bot.jobs.summaries import due_instant
 
 QUARTERS = [f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in (0, 15, 30, 45)]
 FIRST, DAYS = dt.date(2025, 1, 1), 730

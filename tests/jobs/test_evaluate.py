@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.jobs import commit as module
-from bot.jobs.telling import Notifier
-from bot.rendering import pushes
-from storage import alerts as stored
-from storage import chats, events, outbox
-from storage.errors import DiskFull
+from bot.jobs import commit
+from bot.jobs.notify import Notifier
+from bot.messages.alerts import notices
+from storage import alert_store, chat_store, outbox
+from storage.connection import DiskFull
 from tests.jobs.desk import Desk, after_close, sessions
 
 if TYPE_CHECKING:
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.jobs.telling import NotifiedResult
+    from bot.jobs.notify import NotifiedResult
+
 
 QUIET = [0.5] * 10
 RULE = "ratio > 0.6 rearm 0.55"
@@ -75,7 +75,7 @@ async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> 
     alert = await armed(desk)
     await desk.closes([0.65], next_day())
     await desk.evaluate()
-    (event,) = await desk.database.run(lambda db: events.events(db, alert_id=alert))
+    (event,) = await desk.database.run(lambda db: alert_store.events(db, alert_id=alert))
     assert (event.value, event.threshold) == (0.65, 0.6)
     assert event.detail.source == "CSV import"
     assert event.detail.observed_at == "2020-01-15T22:00:00Z"
@@ -112,7 +112,7 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
 
 def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
     """Raise after the named step of the transaction was done."""
-    holder: Any = {"enqueue": outbox, "commit": module, "add_event": events}.get(where, stored)
+    holder: Any = {"enqueue": outbox, "commit": commit, "add_event": alert_store}.get(where, alert_store)
     name = where
     real: Callable[..., object] = getattr(holder, name)
 
@@ -141,8 +141,8 @@ def meanwhile(
 @pytest.mark.parametrize(
     ("act", "life"),
     [
-        (lambda db: stored.set_life(db, 1, "paused"), "paused"),
-        (lambda db: stored.set_life(db, 1, "done", "switched off"), "done: switched off"),
+        (lambda db: alert_store.set_life(db, 1, "paused"), "paused"),
+        (lambda db: alert_store.set_life(db, 1, "done", "switched off"), "done: switched off"),
         (lambda db: db.execute("DELETE FROM alert_states WHERE alert_id = 1"), "active"),
         (lambda db: db.execute("UPDATE alerts SET rule_json = '{}' WHERE alert_id = 1"), "active"),
     ],
@@ -168,7 +168,7 @@ async def test_an_alert_that_was_left_alone_is_judged_by_the_next_run(
 ) -> None:
     await armed(desk)
     await desk.closes([0.65], next_day())
-    meanwhile(monkeypatch, desk, lambda db: chats.migrate_chat(db, 1, -100))
+    meanwhile(monkeypatch, desk, lambda db: chat_store.migrate_chat(db, 1, -100))
     assert await desk.evaluate() == []
     (fire,) = await desk.evaluate()
     assert (fire.chat_id, fire.number) == (-100, 1)
@@ -221,7 +221,7 @@ async def test_an_alert_that_cannot_be_told_pauses_itself(
     def failing(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(pushes, "fired_message", failing)
+    monkeypatch.setattr(notices, "fired_message", failing)
     with caplog.at_level(logging.CRITICAL):
         assert await desk.evaluate() == []
     assert await desk.life(alert) == "paused: it cannot be judged (ZeroDivisionError)"
@@ -233,7 +233,7 @@ async def test_a_broken_alert_that_was_switched_off_meanwhile_stays_off(
 ) -> None:
     alert = await armed(desk)
     await desk.change("UPDATE alerts SET rule_json = '{'")
-    meanwhile(monkeypatch, desk, lambda db: stored.set_life(db, alert, "done", "switched off"))
+    meanwhile(monkeypatch, desk, lambda db: alert_store.set_life(db, alert, "done", "switched off"))
     with caplog.at_level(logging.CRITICAL):
         await desk.evaluate()
     assert await desk.life(alert) == "done: switched off"
@@ -328,10 +328,10 @@ async def test_a_fire_during_the_cooldown_is_stored_and_not_sent(desk: Desk) -> 
 
 async def test_an_alert_of_a_chat_that_left_is_judged_when_it_is_back(desk: Desk) -> None:
     await armed(desk)
-    await desk.database.run(lambda db: chats.deactivate(db, 1, "blocked"))
+    await desk.database.run(lambda db: chat_store.deactivate(db, 1, "blocked"))
     await desk.closes([0.65], next_day())
     assert await desk.evaluate() == []
-    await desk.database.run(lambda db: chats.reactivate(db, 1))
+    await desk.database.run(lambda db: chat_store.reactivate(db, 1))
     assert len(await desk.evaluate()) == 1
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.jobs.expiry import Expiry
-from storage import alerts as stored
-from storage import chats
+from bot.jobs.notices import Expiry
+from storage import alert_store, chat_store
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from tests.jobs.desk import Desk
+
 
 RULE = "ratio > 0.6"
 ON = "2021-01-15"
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 async def made(desk: Desk, rule: str = RULE, on: str | None = ON, chat_id: int = 1) -> int:
     alert = await desk.alert(rule, chat_id)
-    await desk.database.run(partial(stored.set_expiry, alert_id=alert, on=on))
+    await desk.database.run(partial(alert_store.set_expiry, alert_id=alert, on=on))
     return alert
 
 
@@ -66,7 +66,7 @@ async def test_the_date_is_that_of_the_chat(desk: Desk) -> None:
 async def test_an_alert_that_was_renewed_goes_on_and_is_announced_again(desk: Desk) -> None:
     alert = await made(desk)
     await at(desk, "2021-01-10T12:00")
-    await desk.database.run(partial(stored.set_expiry, alert_id=alert, on="2022-01-10"))
+    await desk.database.run(partial(alert_store.set_expiry, alert_id=alert, on="2022-01-10"))
     assert await at(desk, "2021-06-01T12:00") == []
     assert await at(desk, "2022-01-04T12:00") == ["Alert #1 ends soon: its last day is Mon 10 Jan 2022."]
 
@@ -88,7 +88,7 @@ async def test_a_day_that_the_rule_names_is_announced_and_left_to_judging(desk: 
     assert await at(desk, "2021-01-08T12:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
     assert await at(desk, "2021-01-16T12:00") == []
     assert await desk.life(alert) == "active"
-    await desk.database.run(partial(stored.set_life, alert_id=alert, life="paused"))
+    await desk.database.run(partial(alert_store.set_life, alert_id=alert, life="paused"))
     assert await at(desk, "2021-01-16T13:00") == ["Alert #1 has ended: 15 Jan 2021 was its last day."]
 
 
@@ -115,7 +115,7 @@ async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
 
 async def test_a_paused_alert_ends_too(desk: Desk) -> None:
     alert = await made(desk)
-    await desk.database.run(partial(stored.set_life, alert_id=alert, life="paused"))
+    await desk.database.run(partial(alert_store.set_life, alert_id=alert, life="paused"))
     await at(desk, "2021-01-08T12:00")
     await at(desk, "2021-01-16T12:00")
     assert await desk.life(alert) == "expired: its last day has passed"
@@ -125,7 +125,7 @@ async def test_notices_of_ends_wait_for_quiet_hours_and_go_to_their_topic(desk: 
     await made(desk)
 
     def wish(db: sqlite_utils.Database) -> None:
-        chats.set_quiet(db, 1, "22:00", "07:00")
+        chat_store.set_quiet(db, 1, "22:00", "07:00")
         db.execute("UPDATE alerts SET thread_id = 7")
 
     await desk.database.run(wish)

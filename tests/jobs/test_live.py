@@ -8,15 +8,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.jobs.tick import Scheduler
+from bot.jobs.scheduler import Scheduler
 from tests.data.conftest import CLOSES, COMPLETED, fake, loopback, yahoo, yahoo_cache
 from tests.fakes.yahoo_pages import Fund
-from tests.jobs.test_tick import Counter
+from tests.jobs.test_scheduler import Counter
 
 if TYPE_CHECKING:
     from bot.data.yahoo import Yahoo
     from tests.fakes.yahoo import FakeYahoo
     from tests.jobs.desk import Desk
+
 
 __all__ = ["fake", "loopback", "yahoo", "yahoo_cache"]
 

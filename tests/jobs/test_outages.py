@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.jobs.tick import Scheduler
-from storage import alerts as stored
-from storage import chats
+from bot.jobs.scheduler import Scheduler
+from storage import alert_store, chat_store
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import Desk, after_close, bar, sessions
-from tests.jobs.test_tick import Counter
+from tests.jobs.test_scheduler import Counter
 
 if TYPE_CHECKING:
-    from bot.delivery import Delivery
+    from bot.delivery.drain import Delivery
+
 
 RULE = "ratio > 0.6 rearm 0.55"
 DAYS = sessions("2020-01-02", 60)
@@ -169,9 +169,9 @@ async def test_only_chats_with_an_active_alert_on_the_figures_are_told(desk: Des
     await prepared(desk)
     await desk.alert("flow iwm 5d > $1bn", chat_id=2)
     await desk.alert(RULE, chat_id=3)
-    await desk.database.run(lambda db: stored.set_life(db, 3, "paused"))
+    await desk.database.run(lambda db: alert_store.set_life(db, 3, "paused"))
     await desk.alert(RULE, chat_id=4)
-    await desk.database.run(lambda db: chats.deactivate(db, 4, "blocked"))
+    await desk.database.run(lambda db: chat_store.deactivate(db, 4, "blocked"))
     await tick(desk, DAYS[10], STALE_HOURS)
     rows = await desk.query("SELECT chat_id FROM outbox")
     assert [row["chat_id"] for row in rows] == [1]
@@ -217,7 +217,7 @@ async def test_two_parts_that_stop_together_are_one_message(desk: Desk) -> None:
 
 async def test_notices_wait_for_the_end_of_quiet_hours(desk: Desk) -> None:
     await prepared(desk)
-    await desk.database.run(lambda db: chats.set_quiet(db, 1, "18:00", "07:00"))
+    await desk.database.run(lambda db: chat_store.set_quiet(db, 1, "18:00", "07:00"))
     await tick(desk, DAYS[10], STALE_HOURS)
     (row,) = await desk.query("SELECT not_before FROM outbox")
     assert row["not_before"] == "2020-01-17T12:00:00Z"

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.alerts.grammar import parse_rule
-from bot.analytics.registry import METRICS
-from storage import alerts as stored
-from storage import chats
-from storage.errors import DiskFull
+from bot.analytics.metrics import METRICS
+from storage import alert_store, chat_store
+from storage.connection import DiskFull
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import Desk, after_close, sessions
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import sqlite_utils
+
 
 DAYS = sessions("2020-01-16", 10)
 RULE = "ratio > 0.6 rearm 0.55"
@@ -123,8 +123,8 @@ async def test_a_split_that_is_withdrawn_after_the_level_was_rescaled_pauses_aga
 
 def _rescale_by_hand(db: sqlite_utils.Database) -> None:
     rule = parse_rule("ratio > 0.3", METRICS)
-    stored.replace_rule(db, 1, rule=str(rule), rule_json=rule.to_json())
-    stored.set_life(db, 1, "active")
+    alert_store.replace_rule(db, 1, rule=str(rule), rule_json=rule.to_json())
+    alert_store.set_life(db, 1, "active")
 
 
 async def test_pause_state_and_notice_are_stored_together_or_not_at_all(
@@ -172,7 +172,7 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
     for chat_id in (1, 1, 2):
         await desk.alert("ratio > 0.6", chat_id)
     await desk.change("UPDATE alerts SET thread_id = 7 WHERE alert_id = 2")
-    await desk.database.run(lambda db: chats.set_quiet(db, 2, "16:00", "07:00"))
+    await desk.database.run(lambda db: chat_store.set_quiet(db, 2, "16:00", "07:00"))
     await desk.alert("ratio > 0.7", 2)
     desk.now = after_close(DAYS[0])
     await split(desk)
@@ -192,8 +192,8 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
 
 async def test_paused_alerts_are_reported_and_ended_ones_are_not(desk: Desk) -> None:
     paused, ended = await desk.alert("ratio > 0.6"), await desk.alert("ratio > 0.7")
-    await desk.database.run(lambda db: stored.set_life(db, paused, "paused"))
-    await desk.database.run(lambda db: stored.set_life(db, ended, "expired"))
+    await desk.database.run(lambda db: alert_store.set_life(db, paused, "paused"))
+    await desk.database.run(lambda db: alert_store.set_life(db, ended, "expired"))
     desk.now = after_close(DAYS[0])
     await split(desk)
     await desk.evaluate()

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.alerts.state import State
-from bot.jobs.release import DeferredNotifications
-from storage import alerts as stored
-from storage import chats, outbox
+from bot.alerts.engine import State
+from bot.jobs.deferred import DeferredNotifications
+from storage import alert_store, chat_store, outbox
 from tests.jobs.desk import Desk, after_close, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
 
 QUIET = [0.5] * 10
 RULE = "ratio > 0.6 rearm 0.55"
@@ -193,7 +193,7 @@ async def test_what_ended_by_hand_is_not_corrected(desk: Desk) -> None:
     await desk.alert(RULE)
     await judge(desk, [0.65])
     await send(desk)
-    await desk.database.run(lambda db: stored.switch_off(db, 1))
+    await desk.database.run(lambda db: alert_store.switch_off(db, 1))
     await revise(desk, [0.58])
     assert len(await desk.messages()) == 1
 
@@ -203,7 +203,7 @@ async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None
     await desk.alert("ratio > 0.7")
     await judge(desk, [0.65])
     await send(desk)
-    await desk.database.run(lambda db: [stored.set_life(db, alert, "paused") for alert in (1, 2)])
+    await desk.database.run(lambda db: [alert_store.set_life(db, alert, "paused") for alert in (1, 2)])
     await revise(desk, [0.58])
     assert [said.splitlines()[0].split(" · ")[0] for said in await desk.messages()] == [
         "Alert #1 fired",
@@ -249,8 +249,8 @@ async def test_a_message_that_nobody_got_is_not_corrected(desk: Desk) -> None:
 
 
 async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: Desk) -> None:
-    await desk.database.run(lambda db: chats.ensure_chat(db, 1, "private", "", desk.now))
-    await desk.database.run(lambda db: chats.set_quiet(db, 1, "16:00", "07:00"))
+    await desk.database.run(lambda db: chat_store.ensure_chat(db, 1, "private", "", desk.now))
+    await desk.database.run(lambda db: chat_store.set_quiet(db, 1, "16:00", "07:00"))
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.55")
     await judge(desk, [0.65])
@@ -267,7 +267,7 @@ async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
     await judge(desk, [0.65])
     await send(desk)
     until = desk.now + dt.timedelta(days=1)
-    await desk.database.run(partial(stored.set_snooze, alert_id=1, until=until))
+    await desk.database.run(partial(alert_store.set_snooze, alert_id=1, until=until))
     await revise(desk, [0.58])
     assert len(await desk.messages()) == 1
     desk.now = until
@@ -281,7 +281,7 @@ async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -
     await judge(desk, [0.65])
     await send(desk)
     until = after_close(DAYS[1], 2)
-    await desk.database.run(partial(stored.set_snooze, alert_id=1, until=until))
+    await desk.database.run(partial(alert_store.set_snooze, alert_id=1, until=until))
     await revise(desk, [0.58])
     await judge(desk, [0.62], 1)
     desk.now = until
@@ -326,13 +326,13 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
     await desk.alert("corr 5 > 2")
     await judge(desk, [0.5])
     looked: list[int] = []
-    real = stored.states
+    real = alert_store.states
 
     def noted(db: Any, alert_id: int) -> list[str]:  # noqa: ANN401 - sqlite-utils
         looked.append(alert_id)
         return real(db, alert_id)
 
-    monkeypatch.setattr(stored, "states", noted)
+    monkeypatch.setattr(alert_store, "states", noted)
     await judge(desk, [0.5], 1)
     assert looked == [2]  # that has no value to go by
     looked.clear()

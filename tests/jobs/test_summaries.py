@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bot.analytics.sessions import date_phrase
 from bot.chat.ask import Ask
-from bot.chat.settings import on_summary
-from bot.jobs import summaries as module
-from bot.rendering import summary as page
-from bot.rendering.text import date_phrase
-from storage import chats, outbox
-from storage.errors import DiskFull
+from bot.chat.info import on_summary
+from bot.jobs import summaries
+from bot.messages.pages import summary
+from storage import chat_store, outbox
+from storage.connection import DiskFull
 from tests.jobs.desk import Desk, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bot.rendering.answer import Answer
+    from bot.messages.common import Answer
+
 
 QUIET = [0.5] * 10  # up to Wed 15 Jan 2020
 DAYS = sessions("2020-01-15", 40)
@@ -69,7 +70,7 @@ async def test_a_summary_comes_at_its_local_time_and_once(desk: Desk) -> None:
 
 async def test_a_summary_due_in_quiet_hours_is_sent_at_the_time_that_was_asked_for(desk: Desk) -> None:
     await subscribed(desk)
-    await desk.database.run(lambda db: chats.set_quiet(db, 1, "16:00", "07:00"))
+    await desk.database.run(lambda db: chat_store.set_quiet(db, 1, "16:00", "07:00"))
     assert await run_at(desk, "2020-01-15 23:30") == 1
     (row,) = await desk.query("SELECT kind, not_before FROM outbox")
     assert row == {"kind": "summary", "not_before": "2020-01-15T23:30:00Z"}
@@ -178,7 +179,7 @@ async def test_days_without_a_new_close_bring_none(desk: Desk) -> None:
 async def test_a_subscription_after_todays_time_begins_tomorrow(desk: Desk) -> None:
     await desk.closes(QUIET)
     desk.now = at("2020-01-15 23:45")
-    await desk.database.run(lambda db: chats.ensure_chat(db, 1, "private", "", at("2020-01-01 00:00")))
+    await desk.database.run(lambda db: chat_store.ensure_chat(db, 1, "private", "", at("2020-01-01 00:00")))
     await ask(desk, "on 18:30")
     assert await desk.summaries.run() == 0
     assert await run_at(desk, "2020-01-16 12:00") == 0
@@ -192,7 +193,7 @@ async def test_a_subscription_before_todays_time_begins_today_and_tells_nothing_
 ) -> None:
     await desk.closes(QUIET)
     desk.now = at("2020-01-15 22:00")
-    await desk.database.run(lambda db: chats.ensure_chat(db, 1, "private", "", at("2020-01-01 00:00")))
+    await desk.database.run(lambda db: chat_store.ensure_chat(db, 1, "private", "", at("2020-01-01 00:00")))
     await ask(desk, "on 18:30")
     assert await desk.summaries.run() == 0
     assert await run_at(desk, "2020-01-15 23:30") == 1
@@ -262,7 +263,7 @@ async def test_one_chats_fault_costs_no_other_its_summary_and_is_tried_again(
 ) -> None:
     await subscribed(desk, chat_id=1)
     await subscribed(desk, chat_id=2)
-    real: Callable[..., Answer] = page.summary_answer
+    real: Callable[..., Answer] = summary.summary_answer
     faults: list[BaseException] = [ZeroDivisionError()]
 
     def failing(*given: object, **named: object) -> Answer:
@@ -270,7 +271,7 @@ async def test_one_chats_fault_costs_no_other_its_summary_and_is_tried_again(
             raise faults.pop()
         return real(*given, **named)
 
-    monkeypatch.setattr(module, "summary_answer", failing)
+    monkeypatch.setattr(summaries, "summary_answer", failing)
     with caplog.at_level(logging.CRITICAL):
         assert await run_at(desk, "2020-01-15 23:30") == 1
     assert await desk.summaries.run() == 1
@@ -308,16 +309,16 @@ async def test_a_broken_alert_is_left_out(desk: Desk, caplog: pytest.LogCaptureF
 
 async def test_a_chat_that_left_gets_none(desk: Desk) -> None:
     await subscribed(desk)
-    await desk.database.run(lambda db: chats.deactivate(db, 1, "blocked"))
+    await desk.database.run(lambda db: chat_store.deactivate(db, 1, "blocked"))
     assert await run_at(desk, "2020-01-15 23:30") == 0
 
 
 async def test_a_chat_that_is_back_is_not_told_what_it_missed(desk: Desk) -> None:
     await subscribed(desk)
     await run_at(desk, "2020-01-15 12:00")
-    await desk.database.run(lambda db: chats.deactivate(db, 1, "blocked"))
+    await desk.database.run(lambda db: chat_store.deactivate(db, 1, "blocked"))
     assert await run_at(desk, "2020-01-15 23:30") == 0
-    await desk.database.run(lambda db: chats.reactivate(db, 1))
+    await desk.database.run(lambda db: chat_store.reactivate(db, 1))
     assert await run_at(desk, "2020-01-15 23:45") == 0
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.local.entities import EntityError, command_entities, parse_html
-from bot.rendering.text import escape
+from bot.messages.html import escape
 
 
 @pytest.mark.parametrize(

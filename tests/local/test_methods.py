@@ -21,9 +21,9 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, Te
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
-from bot.local import BotApi, LocalRequest
-from bot.local.botapi import Upload
+from bot.local.botapi import BotApi, Upload
 from bot.local.methods import Call, answer
+from bot.local.request import LocalRequest
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.pictures import png
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from telegram.request import BaseRequest
+
 
 ME, GROUP, OLD_GROUP, SILENT = 42, -100200, -5, 43
 TEXT, PHOTO, DOCUMENT, THEIRS, OTHERS = 1, 2, 3, 4, 5  # ids of the messages that there are

@@ -11,10 +11,12 @@ from telegram import InputFile
 from telegram.error import NetworkError
 from telegram.ext import ExtBot
 
-from bot.local import BotApi, LocalRequest, NoRateLimiter
+from bot.local.botapi import BotApi
+from bot.local.request import LocalRequest, NoRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
 
 ADA, BERT = 7, 8
 

@@ -36,9 +36,9 @@ from telegram.ext import (
     filters,
 )
 
-from bot.local import LocalRequest, Terminal, converse, printer, typed_lines
 from bot.local.botapi import StoredFile
-from bot.local.terminal import FileFolder
+from bot.local.request import LocalRequest
+from bot.local.terminal import FileFolder, Terminal, converse, printer, typed_lines
 
 App = Application[Any, Any, Any, Any, Any, Any]
 Context = ContextTypes.DEFAULT_TYPE

@@ -7,15 +7,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.alerts.engine import Status
 from bot.alerts.grammar import parse_rule
-from bot.alerts.state import Status
 from bot.alerts.view import Life
-from bot.analytics.registry import METRICS
+from bot.analytics.metrics import METRICS
 from bot.errors import BadInput, NoData
-from bot.services import alerts
+from bot.services import Caller, Chat, alerts, context_of
 from bot.services.alerts import Unreadable, mirrored, view_alert
-from bot.services.base import Caller, Chat, context_of
-from storage import alerts as alert_store
+from storage import alert_store
 from tests.jobs.desk import Desk, sessions
 
 if TYPE_CHECKING:
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.alerts.rule import Rule
-    from bot.services.base import Transaction
+    from bot.services import Transaction
+
 
 T = TypeVar("T")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.alerts import StoredAlert, add_alert
-from storage.events import EventDetail, add_event
+from storage.alert_store import EventDetail, StoredAlert, add_alert, add_event
 
 if TYPE_CHECKING:
     import sqlite_utils

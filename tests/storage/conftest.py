@@ -13,7 +13,7 @@ import pytest
 import sqlite_utils
 
 from storage import connection
-from storage.chats import ensure_chat
+from storage.chat_store import ensure_chat
 from storage.connection import connect, create, transaction
 from storage.db import Database, open_database
 from storage.migrations import MIGRATIONS

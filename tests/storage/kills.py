@@ -26,10 +26,9 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from storage import connection
-from storage.backup import integrity_check, remove
+from storage.backup import integrity_check, remove, restore
 from storage.connection import connect, create
 from storage.migrations import m001_schema
-from storage.restore import restore
 from storage.sources import meta
 
 _EVENTS = {"os.link", "os.remove", "os.rename", "shutil.copyfile"}

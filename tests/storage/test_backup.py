@@ -9,15 +9,9 @@ import pytest
 import sqlite_utils
 
 from storage import backup as module
-from storage.db import (
-    Database,
-    DatabaseBroken,
-    DiskFault,
-    StorageError,
-    backup,
-    open_database,
-    row_counts,
-)
+from storage.backup import backup, row_counts
+from storage.connection import DatabaseBroken, DiskFault, StorageError
+from storage.db import Database, open_database
 from storage.migrations import MIGRATIONS
 from storage.sources import meta, set_meta
 

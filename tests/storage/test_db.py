@@ -11,8 +11,8 @@ import pytest
 import sqlite_utils
 
 from storage import connection
-from storage.db import (
-    Database,
+from storage.backup import integrity_check
+from storage.connection import (
     DatabaseBroken,
     DatabaseBusy,
     DatabaseMissing,
@@ -20,9 +20,8 @@ from storage.db import (
     DiskFull,
     Refused,
     StorageError,
-    integrity_check,
-    open_database,
 )
+from storage.db import Database, open_database
 from storage.observations import fingerprint
 from storage.sources import meta, set_meta
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Spawn = Callable[[str], subprocess.Popen[str]]
+
 
 HALF_A_TRANSACTION = """
 import sys

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.events import ChatEvent, EventDetail, events, events_from, fires_since, next_revision
+from storage.alert_store import ChatEvent, EventDetail, events, events_from, fires_since, next_revision
 from tests.storage.alert_rows import AT_ONE, event, new
 
 if TYPE_CHECKING:

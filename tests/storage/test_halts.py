@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from storage.halts import EVERY_CHAT, Halt, begin_halt, current_halts
+from storage.outbox import EVERY_CHAT, Halt, begin_halt, current_halts
 from storage.rows import moment
 from tests.storage.messages import NOON, ONE, TWO
 

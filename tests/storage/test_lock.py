@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.db import DatabaseBusy, DiskFault, hold_lock
-from storage.lock import is_held
+from storage.connection import DatabaseBusy, DiskFault, hold_lock, is_held
 
 if TYPE_CHECKING:
     import subprocess
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Spawn = Callable[[str], subprocess.Popen[str]]
+
 
 HOLD = """
 import sys

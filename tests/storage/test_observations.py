@@ -6,21 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.observations import (
-    KINDS,
-    Written,
-    add,
-    first_observed,
-    has_source,
-    is_empty,
-    latest_session,
-    newest,
-)
+from storage.observations import Written, add, first_observed, has_source, is_empty, latest_session, newest
+from storage.rows import KINDS
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from storage.rows import Row
+
 
 NOON, ONE, TWO, THREE = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14, 15))
 

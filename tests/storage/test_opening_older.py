@@ -9,10 +9,8 @@ import pytest
 import sqlite_utils
 
 from storage import connection
-from storage.db import (
-    DatabaseBroken,
-    open_database,
-)
+from storage.connection import DatabaseBroken
+from storage.db import open_database
 from storage.migrations import NAMES
 from storage.sources import meta, set_meta
 

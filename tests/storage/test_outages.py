@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.outages import StoredOutage, add_chats, begin, chats_of, current, end
 from storage.rows import moment
+from storage.sources import StoredOutage, add_chats, begin, chats_of, current, end
 
 if TYPE_CHECKING:
     import sqlite_utils
+
 
 NOON, ONE = "2020-12-11T12:00:00Z", "2020-12-11T13:00:00Z"
 DAY, NEXT = "2020-12-10", "2020-12-11"

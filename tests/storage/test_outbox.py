@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import halts
-from storage.chats import deactivate, ensure_chat
-from storage.db import Database, Refused
+from storage import outbox
+from storage.chat_store import deactivate, ensure_chat
+from storage.connection import Refused
 from storage.outbox import (
     MessageBody,
     OutboxMessage,
@@ -28,6 +28,9 @@ from tests.storage.messages import NOON, ONE, PAYLOAD, TWO, claimed, put, row_of
 
 if TYPE_CHECKING:
     import sqlite_utils
+
+    from storage.db import Database
+
 
 # Queueing
 
@@ -138,7 +141,7 @@ def test_nothing_goes_before_its_time(db: sqlite_utils.Database) -> None:
 def test_nothing_goes_to_a_halted_chat(db: sqlite_utils.Database) -> None:
     put(db, "halted", chat_id=1)
     put(db, "free", chat_id=2)
-    halts.begin_halt(db, 1, ONE)
+    outbox.begin_halt(db, 1, ONE)
     assert claimed(db) == ["free"]
     assert claimed(db, ONE) == ["halted"]
 
@@ -146,7 +149,7 @@ def test_nothing_goes_to_a_halted_chat(db: sqlite_utils.Database) -> None:
 def test_a_halt_of_all_stops_everything(db: sqlite_utils.Database) -> None:
     put(db, "a", chat_id=1)
     put(db, "b", chat_id=2)
-    halts.begin_halt(db, halts.EVERY_CHAT, ONE)
+    outbox.begin_halt(db, outbox.EVERY_CHAT, ONE)
     assert claimed(db) == []
     assert claimed(db, ONE) == ["a", "b"]
 
@@ -248,11 +251,11 @@ def test_the_next_message_is_due_when_its_halts_are_over(db: sqlite_utils.Databa
     assert next_due(db) is None
     put(db, "a", chat_id=1, not_before=ONE)
     assert next_due(db) == ONE
-    halts.begin_halt(db, 1, TWO)
+    outbox.begin_halt(db, 1, TWO)
     assert next_due(db) == TWO
     put(db, "b", chat_id=2)
     assert next_due(db) == NOON
-    halts.begin_halt(db, halts.EVERY_CHAT, ONE)
+    outbox.begin_halt(db, outbox.EVERY_CHAT, ONE)
     assert next_due(db) == ONE
     claim(db, TWO, limit=10)
     assert next_due(db) is None
@@ -276,7 +279,7 @@ def test_what_a_clock_that_was_ahead_put_off_goes_once_it_is_right(db: sqlite_ut
     now = datetime(2020, 12, 11, 12, tzinfo=UTC)
     for chat_id, span in enumerate((timedelta(days=2), timedelta(days=2, seconds=1)), start=1):
         put(db, f"after {span}", chat_id=chat_id, not_before=f"{now + span:%Y-%m-%dT%H:%M:%SZ}")
-        halts.begin_halt(db, 10 + chat_id, now + span)
+        outbox.begin_halt(db, 10 + chat_id, now + span)
     assert hasten(db, now) == 1
     assert claimed(db) == ["after 2 days, 0:00:01"]
-    assert [halt.chat_id for halt in halts.current_halts(db, NOON)] == [11]
+    assert [halt.chat_id for halt in outbox.current_halts(db, NOON)] == [11]

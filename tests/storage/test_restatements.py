@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.observations import Restatement, add, restatements
-from storage.restatements import RESTATED, recent
+from storage.observations import RESTATED, Restatement, add, recent, restatements
 
 if TYPE_CHECKING:
     from random import Random
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from storage.rows import Row
+
 
 ONE, TWO, THREE = (f"2020-12-11T{hour}:00:00Z" for hour in (21, 22, 23))
 

@@ -11,23 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlite_utils
 
-from storage import restore as module
-from storage.backup import integrity_check
-from storage.db import (
-    Database,
-    DatabaseBroken,
-    DatabaseBusy,
-    DatabaseMissing,
-    DiskFault,
-    StorageError,
-    backup,
-    open_database,
-    restore,
-)
+from storage import backup as module
+from storage.backup import backup, integrity_check, restore
+from storage.connection import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, StorageError
+from storage.db import Database, open_database
 from storage.sources import meta, set_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 ROOT = Path(__file__).parents[2]
 

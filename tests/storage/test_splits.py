@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage import observations
-from storage.alerts import add_alert, replace_rule
-from storage.chats import ensure_chat
-from storage.splits import SplitChange, mark_all_seen, mark_seen, unseen
+from storage.alert_store import SplitChange, add_alert, mark_all_seen, mark_seen, replace_rule, unseen
+from storage.chat_store import ensure_chat
 
 if TYPE_CHECKING:
     import sqlite_utils
+
 
 NOON = "2020-12-11T12:00:00Z"
 

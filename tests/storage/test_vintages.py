@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from storage.observations import Written, add, newest
-from storage.vintages import JITTER, agree
+from storage.observations import JITTER, Written, add, agree, newest
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from storage.rows import Row
+
 
 ONE, TWO, THREE, FOUR, FIVE = (f"2020-12-11T{hour:02}:00:00Z" for hour in range(1, 6))
 A, B = 100.0, 101.0

@@ -8,7 +8,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.data.issuers.reading import read_completed
+from bot.data.issuers.import_file import read_completed
 from bot.errors import ImportRejected
 from tests.data.issuers import samples
 from tests.data.issuers.builders import spreadsheetml, xlsx

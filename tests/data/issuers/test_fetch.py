@@ -32,7 +32,8 @@ from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml, xlsx
 
 if TYPE_CHECKING:
-    from bot.data.record import FetchReport
+    from bot.data.refresh import FetchReport
+
 
 COMPLETED = pd.bdate_range("2020-11-02", "2020-12-14")
 TODAY = dt.date(2020, 12, 15)
@@ -153,7 +154,7 @@ def test_a_site_that_does_not_answer_is_given_up(site: Site) -> None:
 
 def test_a_site_that_answers_too_slowly_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 61.0])
-    monkeypatch.setattr("bot.data.download.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("bot.data.csv_source.time.monotonic", lambda: next(times))
     assert fetch(site.gives("/slow", b"x")) == NetworkDown("no answer in time")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.issuers.reading import read_issuer
+from bot.data.issuers.import_file import read_issuer
 from bot.errors import ImportRejected
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls, xlsx
@@ -15,7 +15,8 @@ from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bot.data.issuers.preview import IssuerContents
+    from bot.data.issuers.import_file import IssuerContents
+
 
 Reader: TypeAlias = "Callable[..., IssuerContents]"
 TODAY = dt.date(2026, 4, 13)
@@ -423,7 +424,7 @@ def test_workbooks_without_a_known_sheet_are_refused(read: Reader) -> None:
 
 
 def test_files_larger_than_an_issuers_are_refused(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.data.issuers.sniff.LARGEST", 1_000_000)
+    monkeypatch.setattr("bot.data.issuers.formats.LARGEST", 1_000_000)
     assert refusal(read, b"x" * 1_000_001) == "file is larger than 1 MB, too large for an issuer's file."
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.data.issuers.spreadsheetml import read_spreadsheetml
+from bot.data.issuers.formats import read_spreadsheetml
 from bot.errors import ImportRejected
 from tests.data.issuers.builders import spreadsheetml
 

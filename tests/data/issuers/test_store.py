@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.issuers.reading import read_issuer
-from bot.data.issuers.store import off_market, store_issuer
+from bot.data.issuers.fetch import off_market, store_issuer
+from bot.data.issuers.import_file import read_issuer
 from bot.data.load import build_market, read_rows
 from bot.errors import ImportRejected
 from storage import observations, sources
@@ -19,8 +19,9 @@ from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml
 
 if TYPE_CHECKING:
-    from bot.data.issuers.preview import IssuerContents
+    from bot.data.issuers.import_file import IssuerContents
     from storage.db import Database
+
 
 FIRST, SECOND = "2026-04-11T12:00:00Z", "2026-04-12T12:00:00Z"
 NOW = dt.datetime(2026, 4, 13, 12, tzinfo=dt.UTC)

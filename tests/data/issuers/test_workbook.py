@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.data.issuers import workbook
+from bot.data.issuers import formats
 from tests.data.issuers.builders import Book, Cell, xls, xlsx
 
 DAMAGED = "is damaged, breaks off before its end or has a password; download it again"
@@ -17,7 +17,7 @@ BOOK: Book = {
 
 @pytest.mark.parametrize("data", [xls(BOOK), xlsx(BOOK), xlsx(BOOK, strict=True)])
 def test_all_three_forms_of_excel_are_read_alike(data: bytes) -> None:
-    sheets = workbook.read_workbook(data)
+    sheets = formats.read_workbook(data)
     assert list(sheets) == ["One", "Two"]
     assert [[cell for cell in row if cell] for row in sheets["One"]] == [
         ["a", "é S&P"],
@@ -30,8 +30,8 @@ def test_all_three_forms_of_excel_are_read_alike(data: bytes) -> None:
 
 def test_a_damaged_workbook_ends_only_the_process_that_reads_it(capfd: pytest.CaptureFixture[str]) -> None:
     damaged = xls(BOOK)[:-37]  # calamine panics at it
-    with pytest.raises(workbook.UnreadableWorkbook) as caught:
-        workbook.read_workbook(damaged)
+    with pytest.raises(formats.UnreadableWorkbook) as caught:
+        formats.read_workbook(damaged)
     assert str(caught.value) == DAMAGED
     assert capfd.readouterr() == ("", "")
 
@@ -40,19 +40,19 @@ def test_a_workbook_with_cells_at_the_far_ends_claims_no_memory_of_ours() -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.data.issuers.builders._xlsx_row", lambda *_, **__: FAR_CELLS)
         far = xlsx({"S": [["a"]]})
-    with pytest.raises(workbook.UnreadableWorkbook, match=f"^{DAMAGED}$"):
-        workbook.read_workbook(far)
+    with pytest.raises(formats.UnreadableWorkbook, match=f"^{DAMAGED}$"):
+        formats.read_workbook(far)
 
 
 FAR_CELLS = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="GR1048576"><v>1</v></c></row>'
 
 
 def test_a_workbook_with_a_password_cannot_be_read() -> None:
-    with pytest.raises(workbook.UnreadableWorkbook, match=f"^{DAMAGED}$"):
-        workbook.read_workbook(xls(BOOK, protected=True))
+    with pytest.raises(formats.UnreadableWorkbook, match=f"^{DAMAGED}$"):
+        formats.read_workbook(xls(BOOK, protected=True))
 
 
 def test_a_workbook_that_takes_too_long_is_given_up() -> None:
-    limits = replace(workbook.LIMITS, job_seconds=0.0)
-    with pytest.raises(workbook.UnreadableWorkbook, match=r"^cannot be read: it takes too long$"):
-        workbook.read_workbook(xlsx(BOOK), limits)
+    limits = replace(formats.LIMITS, job_seconds=0.0)
+    with pytest.raises(formats.UnreadableWorkbook, match=r"^cannot be read: it takes too long$"):
+        formats.read_workbook(xlsx(BOOK), limits)

@@ -1,0 +1,154 @@
+"""/start, /help, /about, /status and /summary."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from bot import __version__
+from bot.analytics.sessions import SETTLE
+from bot.errors import BadInput
+from bot.messages.common import Answer
+from bot.messages.html import bold, lines
+from bot.messages.pages.help import start_answer
+from bot.messages.pages.status import (
+    RESTATED_DAYS,
+    StatusReport,
+    about_answer,
+    source_healths,
+    status_answer,
+    switched_on,
+)
+from bot.messages.pages.summary import summary_answer
+from bot.services import chats, context_of
+from bot.services.alerts import active_alerts
+from storage import outbox, sources
+from storage.observations import recent
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from bot.alerts.view import AlertView
+    from bot.chat.ask import Ask
+    from storage.chat_store import StoredChat
+
+
+_TIME = re.compile(r"([01]?[0-9]|2[0-3])[:.]([0-5][0-9])")
+_TIMES = ("08:00", "16:30", chats.SUMMARY_TIME)
+
+
+async def on_start(ask: Ask) -> Answer:
+    """/start: what the bot does. Reactivates a chat that had blocked it, unless the owner rejected it."""
+    await chats.start(ask.caller)
+    return start_answer(ask.services.pair)
+
+
+async def on_about(ask: Ask) -> Answer:
+    """/about: sources and definitions."""
+    return about_answer(ask.services.pair)
+
+
+async def on_status(ask: Ask) -> Answer:
+    """/status: age of the data, state of the sources, restatements and queue."""
+    market, now = await ask.services.markets.current(), ask.now
+    sessions = await asyncio.to_thread(ask.services.markets.sessions)
+    since = now - dt.timedelta(days=RESTATED_DAYS)
+    asked = switched_on(ask.services.config) if ask.services.live else ()
+
+    def read(db: sqlite_utils.Database) -> StatusReport:
+        return StatusReport(
+            now=now,
+            zone=ZoneInfo(ask.settings.zone),
+            sources=source_healths(sources.statuses(db), sessions, now, asked),
+            restated=recent(db, since=since),
+            queue=outbox.pending(db),
+            next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,
+            version=__version__,
+        )
+
+    report = await ask.services.database.run(read)
+    return await asyncio.to_thread(status_answer, market, report)
+
+
+def changes_summary(text: str) -> bool:
+    """Whether the words after /summary change anything."""
+    return text.strip().lower() not in {"", "now"}
+
+
+async def on_summary(ask: Ask) -> Answer:
+    """/summary: now, on HH:MM, off, on weekdays or daily; without words, the choices as buttons."""
+    words = ask.text.lower().split()
+    weekdays = _days(words)
+    match words:
+        case [] if weekdays is None:
+            return await _summary_page(ask)
+        case ["now"] if weekdays is None:
+            return await _current_summary(ask)
+        case ["off"] if weekdays is None:
+            return await _unsubscribe(ask)
+        case [] | ["on"]:
+            return await _subscribe(ask, None if weekdays is not None else chats.SUMMARY_TIME, weekdays)
+        case ["on", time] | [time] if (match := _TIME.fullmatch(time)) is not None:
+            return await _subscribe(ask, f"{int(match[1]):02d}:{match[2]}", weekdays)
+    raise BadInput(
+        f"“{ask.text.strip()}” is not understood; use now, on HH:MM, weekdays, daily or off.",
+        "/summary on 18:30",
+    )
+
+
+def _days(words: list[str]) -> bool | None:
+    """Whether the words say “weekdays” (True) or “daily” (False), which is removed from them; else None."""
+    days = [word for word in words if word in {"weekdays", "daily"}]
+    if len(days) != 1:
+        return None
+    words.remove(days[0])
+    return days[0] == "weekdays"
+
+
+async def _summary_page(ask: Ask) -> Answer:
+    chat = await chats.stored_chat(ask.services, ask.chat_id)
+    sentence = "The daily summary is off."
+    if chat is not None and chat.summary_at:
+        sentence = f"The daily summary comes at {chat.summary_at} ({ask.settings.zone}), {_days_of(chat)}."
+    times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
+    other = ("Every day", "/summary daily") if chat and chat.weekdays else ("Weekdays", "/summary weekdays")
+    return Answer(
+        lines(bold("Daily summary"), sentence, "Any time: /summary on 07:45"),
+        buttons=(times, (("Now", "/summary now"), other, ("Off", "/summary off"))),
+    )
+
+
+def _days_of(chat: StoredChat) -> str:
+    days = "weekdays" if chat.weekdays else "every day"
+    return f"on {days} with a new close"
+
+
+async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
+    """Set the time and the days of the summary. None keeps what was set."""
+    chat = await chats.subscribe(ask.services, ask.caller, at, weekdays=weekdays)
+    html = lines(
+        bold(f"Daily summary at {chat.summary_at}") + f" ({ask.settings.zone}), {_days_of(chat)}.",
+        "See it now: /summary now",
+    )
+    return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
+
+
+async def _unsubscribe(ask: Ask) -> Answer:
+    await chats.unsubscribe(ask.caller)
+    return Answer(lines(bold("Daily summary off."), f"On again: /summary on {chats.SUMMARY_TIME}"))
+
+
+async def _current_summary(ask: Ask) -> Answer:
+    def read(db: sqlite_utils.Database) -> list[AlertView]:
+        return active_alerts(db, ask.chat_id, ask.now)
+
+    standings = await ask.services.database.run(read)
+    context = await asyncio.to_thread(context_of, await ask.services.markets.current(), ask.services.markets)
+    sessions = ask.services.markets.sessions()
+    return await asyncio.to_thread(
+        partial(summary_answer, context, standings, sessions, total=bool(ask.settings.total))
+    )

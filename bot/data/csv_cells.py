@@ -1,0 +1,264 @@
+"""Cells and rows of a CSV file: header names to columns, text to numbers and dates.
+
+Nothing here depends on a locale. A number may carry thousands commas; "", "-", "--", "N/A" and "null"
+are missing values. Dates are `2020-12-11` (a time after it is left out), `Dec 11, 2020` or `11-Dec-2020`.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bot.data.csv_layouts import NUMBER, Dialect, delimiter_of, describe, notation_of, one_header, recognise
+from bot.errors import ImportRejected
+
+LARGEST_FILE = 50_000_000  # bytes: forty years of daily rows are two million
+LONGEST_LINE = 20_000  # characters: a longer one is no row of a table
+TEXT_NAME = "the text"  # what a file given as text is called in messages
+
+_MISSING = frozenset({"", "-", "--", "n/a", "na", "null"})
+_ISO = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T][-+:.0-9Zz]+)?")
+_MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? ([0-9]{1,2}),? ([0-9]{4})")
+_DAY_FIRST = re.compile(r"([0-9]{1,2})[- ]([A-Za-z]{3,9})[- ]([0-9]{4})")
+_MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905 - one line, not twelve
+_NOT_TEXT = {
+    b"PK\x03\x04": "an Excel workbook; save it as CSV first",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV first",
+    b"\x1f\x8b": "compressed; unpack it first",
+    b"%PDF": "a PDF; a CSV file is needed",
+}
+
+
+class BadCell(ValueError):
+    """A row that cannot be read. The message is the reason, without the line number."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One kind of file: the import command's word for it, its columns and their other names, the required.
+
+    `dialects` are the layouts of other programs that are read too; without any, only commas separate cells.
+    """
+
+    command: str
+    words: str
+    columns: Mapping[str, tuple[str, ...]]
+    required: tuple[str, ...]
+    dialects: tuple[Dialect, ...] = ()
+
+    def find(self, header: list[str], dialect: Dialect | None = None) -> dict[str, list[int]]:
+        """Positions in the header of each column that is there, also by the titles of a dialect."""
+        wanted = {_plain(name): column for column, names in self.columns.items() for name in (column, *names)}
+        wanted |= dialect.columns if dialect else {}
+        positions_of: dict[str, list[int]] = {}
+        for position, title in enumerate(header):
+            if column := wanted.get(_plain(title)):
+                positions_of.setdefault(column, []).append(position)
+        return positions_of
+
+    def missing(self, header: list[str], dialect: Dialect | None = None) -> list[str]:
+        """Required columns that the header lacks."""
+        present = self.find(header, dialect)
+        return [column for column in self.required if column not in present]
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A file's rows under the columns of its layout, each with its line number, and the headers not used."""
+
+    name: str
+    rows: list[tuple[int, dict[str, str]]]
+    columns: frozenset[str]  # that the file has
+    left_out: tuple[str, ...]
+    bad: list[tuple[int, str]]  # line and reason of rows that do not fit the header or are ambiguous
+    layout: str = ""  # whose layout it is and how it writes dates and numbers; empty for the plain one
+    split_adjusted: bool = True
+
+
+def file_label(file: Path | str) -> str:
+    """What to call a file in a message."""
+    return file.name if isinstance(file, Path) else TEXT_NAME
+
+
+def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ticker: str) -> CsvTable:
+    """Read a file (Path) or its text (str) as a table. Raises ImportRejected if it has another layout.
+
+    `layouts` are all kinds that can be imported: a file of another kind is named in the error. Of a file
+    with columns for several tickers, those of `ticker` are read.
+    """
+    name = file_label(file)
+    text = read_text(file) if isinstance(file, Path) else _clean(file, name)
+    delimiter = delimiter_of(text) if layout.dialects else ","
+    lines = _records(name, text, delimiter)
+    if not lines:
+        raise ImportRejected(f"{name} is empty.")
+    if layout.dialects:
+        lines = one_header(lines, ticker, name)
+    header = lines[0][1]
+    dialect = recognise(
+        layout.dialects, [_plain(title) for title in header], lines[1][1] if lines[1:] else []
+    )
+    _check_header(name, header, layout, layouts, dialect)
+    columns = {column: positions[0] for column, positions in layout.find(header, dialect).items()}
+    others = (title.strip() for place, title in enumerate(header) if place not in columns.values())
+    rows, bad = [], []
+    for line, cells in lines[1:]:
+        extra = any(cell.strip() for cell in cells[len(header) :])
+        if extra or len(cells) < len(header):
+            bad.append((line, f"has {len(cells)} cells where the header has {len(header)}"))
+        else:
+            rows.append((line, {column: cells[place].strip() for column, place in columns.items()}))
+    table = CsvTable(name, rows, frozenset(columns), tuple(title for title in others if title), bad)
+    return _in_plain_notation(table, dialect, delimiter) if layout.dialects else table
+
+
+def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str) -> CsvTable:
+    """The table with ISO dates and plain numbers; rows with an ambiguous cell are reported as wrong."""
+    notation = notation_of((cells for _, cells in table.rows), dialect, delimiter)
+    layout = describe(dialect, delimiter, notation, (cells["date"] for _, cells in table.rows))
+    rows, bad = [], list(table.bad)
+    for line, cells in table.rows:
+        try:
+            cells.update(notation.plain(cells))  # in place: a large file is held once
+        except ValueError as err:
+            bad.append((line, shorten(str(err), 160)))
+        else:
+            rows.append((line, cells))
+    return replace(
+        table,
+        rows=rows,
+        bad=bad,
+        layout=layout,
+        split_adjusted=dialect is None or dialect.split_adjusted,
+    )
+
+
+def read_bytes(path: Path, needed: str, most: int) -> bytes:
+    """Read at most `most` + 1 bytes of a file. Raises ImportRejected if it cannot be read."""
+    try:
+        with path.open("rb") as opened:
+            return opened.read(most + 1)
+    except FileNotFoundError:
+        raise ImportRejected(f"There is no file {path}.") from None
+    except IsADirectoryError:
+        raise ImportRejected(f"{path} is a folder; {needed} is needed.") from None
+    except OSError as err:
+        raise ImportRejected(f"{path} cannot be read: {err.strerror}.") from err
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, or UTF-16 with its mark. Raises ImportRejected for anything else."""
+    content = read_bytes(path, "a CSV file", LARGEST_FILE)
+    if len(content) > LARGEST_FILE:
+        raise ImportRejected(f"{path.name} is larger than {LARGEST_FILE / 1e6:.0f} MB.")
+    for start, words in _NOT_TEXT.items():
+        if content.startswith(start):
+            raise ImportRejected(f"{path.name} is {words}.")
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return _clean(content.decode("utf-16" if utf16 else "utf-8"), path.name)
+    except UnicodeDecodeError:
+        raise ImportRejected(f"{path.name} is not a text file in UTF-8; save it as CSV (UTF-8).") from None
+
+
+def _clean(text: str, name: str) -> str:
+    """The text without byte order mark and with plain line ends."""
+    if "\x00" in text:
+        raise ImportRejected(f"{name} is not a text file.")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _records(name: str, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Non-blank records with their line numbers. Raises ImportRejected if the text is not CSV."""
+    for line, content in enumerate(text.split("\n"), start=1):
+        if len(content) > LONGEST_LINE:
+            raise ImportRejected(f"{name}, line {line}: {len(content):,} characters are no row of a table.")
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    try:
+        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except csv.Error as err:
+        raise ImportRejected(f"{name}, line {reader.line_num}: not readable as CSV ({err}).") from err
+
+
+def _check_header(
+    name: str, header: list[str], layout: Layout, layouts: tuple[Layout, ...], dialect: Dialect | None
+) -> None:
+    """Raise ImportRejected if a required column is missing or a column appears twice."""
+    missing = layout.missing(header, dialect)
+    if missing:
+        raise ImportRejected(f"{name} {_lacks(header, missing)} {_advice(header, layout, layouts)}")
+    for column, positions in layout.find(header, dialect).items():
+        if len(positions) > 1:
+            titles = " and ".join(f"“{header[place].strip()}”" for place in positions)
+            raise ImportRejected(f"{name} has more than one column for {column}: {titles}.")
+
+
+def _lacks(header: list[str], missing: list[str]) -> str:
+    """Names the missing columns and shows the header found instead."""
+    words = f"column{'s' if len(missing) > 1 else ''} {' and '.join(f'“{column}”' for column in missing)}"
+    shown = shorten(", ".join(title.strip() for title in header), 100)
+    return f"has no {words}; its first line is “{shown}”."
+
+
+def _advice(header: list[str], layout: Layout, layouts: tuple[Layout, ...]) -> str:
+    """What to do about a header that does not fit."""
+    for mark, words in ((";", "semicolons"), ("\t", "tabs")):
+        if mark in header[0]:
+            return f"Its columns are separated by {words}; save it with commas."
+    for other in layouts:
+        if other is not layout and not other.missing(header):
+            return f"These look like {other.words}, which “import {other.command}” reads."
+    return f"A first line that works: {','.join(layout.required)}"
+
+
+def number(text: str) -> float | None:
+    """Parse a number. Returns None for a missing value and raises BadCell for anything else."""
+    text = text.strip()
+    if text.casefold() in _MISSING:
+        return None
+    if NUMBER.fullmatch(text) is None:
+        raise BadCell(f"“{shorten(text)}” is not a number")
+    value = float(text.replace(",", ""))
+    if not math.isfinite(value):
+        raise BadCell(f"“{shorten(text)}” is too large")
+    return value
+
+
+def date(text: str) -> dt.date:
+    """Parse a date. Raises BadCell if it is not a date or ambiguous."""
+    text = text.strip()
+    try:
+        if match := _ISO.fullmatch(text):
+            return dt.date.fromisoformat(match[1])
+        if match := _MONTH_FIRST.fullmatch(text):
+            return dt.date(int(match[3]), _month(match[1]), int(match[2]))
+        if match := _DAY_FIRST.fullmatch(text):
+            return dt.date(int(match[3]), _month(match[2]), int(match[1]))
+    except ValueError:
+        pass  # a 31st of February: the same sentence as for any other text
+    raise BadCell(f"“{shorten(text)}” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020")
+
+
+def _month(name: str) -> int:
+    """Number of an English month by its name or at least three first letters. Raises ValueError."""
+    for count, month in enumerate(_MONTHS, start=1):
+        if month.startswith(name.lower()):
+            return count
+    raise ValueError(name)
+
+
+def shorten(text: str, limit: int = 40) -> str:
+    """Quote text from a file on one line of at most `limit` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _plain(title: str) -> str:
+    """A header name without case, underscores and doubled spaces."""
+    return " ".join(title.replace("_", " ").casefold().split())

@@ -1,0 +1,310 @@
+"""Downloads one file over HTTP. Returns its bytes, or the FetchOutcome that says why there are none.
+
+The address may contain a key, so it appears in no outcome and no log line.
+
+A second source of prices: a daily CSV file per fund, at an address from the config.
+
+Such files are Date,Open,High,Low,Close,Volume with closes adjusted for splits, as many sites offer
+them. They are read as strictly as an imported file: all rows or none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import re
+import socket
+import ssl
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import pandas as pd
+
+from bot import __version__
+from bot.analytics.sessions import Sessions
+from bot.data.csv_cells import TEXT_NAME
+from bot.data.csv_formats import FORMATS
+from bot.data.import_csv import NoFigures, read_prices
+from bot.data.provider import (
+    AccessRefused,
+    Empty,
+    FetchOutcome,
+    NetworkDown,
+    Ok,
+    Partial,
+    RateLimited,
+    SchemaChanged,
+    digest,
+    unreviewed,
+)
+from bot.errors import ImportRejected
+from bot.pair import DEFAULT_PAIR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import httpx
+
+    from bot.data.import_csv import CsvContents
+
+
+USER_AGENT = f"small-versus-large-bot/{__version__}"
+TEXT, ANY = "text/csv, text/plain, */*;q=0.5", "*/*"
+_REDIRECTS = 5
+# A slow answer as a whole may take this many times the time-out of one step of it.
+_PATIENCE = 3
+
+
+@dataclass(frozen=True)
+class DownloadedFile:
+    """An answer's bytes. `bounded` if the answer states its length, so that it is known to be whole."""
+
+    content: bytes
+    bounded: bool
+
+
+class _Insecure(Exception):
+    """A redirect led from https to http."""
+
+
+def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> DownloadedFile | FetchOutcome:
+    """Download a file. `timeout` in seconds is for each step, `largest` in bytes, unpacked."""
+    import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
+
+    _keep_addresses_out_of_logs()
+    deadline = time.monotonic() + _PATIENCE * timeout
+
+    def check(request: httpx.Request) -> None:
+        if url.startswith("https:") and request.url.scheme != "https":
+            raise _Insecure
+
+    client = httpx.Client(
+        headers={"User-Agent": USER_AGENT, "Accept": accept},
+        timeout=timeout,
+        follow_redirects=True,
+        max_redirects=_REDIRECTS,
+        event_hooks={"request": [check]},
+    )
+    try:
+        with client, client.stream("GET", url) as response:
+            return _status_outcome(response) or _body(response, deadline, largest)
+    except _Insecure:
+        return NetworkDown("it leads from a secure address to one that is not")
+    except httpx.DecodingError:
+        return SchemaChanged("its compression is broken")
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+        return NetworkDown(_error_words(error))
+
+
+def _keep_addresses_out_of_logs() -> None:
+    """At INFO and below, httpx and what it sends through log addresses and headers."""
+    for name in ("httpx", "httpcore"):
+        logger = logging.getLogger(name)
+        if logger.level < logging.WARNING:
+            logger.setLevel(logging.WARNING)
+
+
+def _status_outcome(response: httpx.Response) -> FetchOutcome | None:
+    """The outcome of a status that makes the body useless, None if the body can be read."""
+    status = response.status_code
+    if status == 429:
+        wait = response.headers.get("Retry-After", "")
+        return RateLimited(float(wait) if wait.isdecimal() else None)
+    if status in {401, 403}:
+        return AccessRefused(f"HTTP {status}")
+    if status in {404, 410}:
+        return NetworkDown(f"there is nothing at its address (HTTP {status})")
+    if status >= 500:
+        return NetworkDown(f"the server is out of order (HTTP {status})")
+    return None if status == 200 else NetworkDown(f"the request was not answered (HTTP {status})")
+
+
+def _body(response: httpx.Response, deadline: float, largest: int) -> DownloadedFile | FetchOutcome:
+    """The body, unless it is too large or too slow."""
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > largest:
+            return SchemaChanged(f"larger than {largest / 1e6:g} MB")
+        if time.monotonic() > deadline:
+            return NetworkDown("no answer in time")
+    bounded = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+    return DownloadedFile(bytes(content), bounded)
+
+
+def _error_words(error: Exception) -> str:
+    """Describe a transport error in own words, because its text may contain the address."""
+    import httpx  # noqa: PLC0415 - as above
+
+    causes = list(_causes(error))
+    for kind, words in (
+        (httpx.TimeoutException, "no answer in time"),
+        (httpx.TooManyRedirects, "it leads in a circle"),
+        (httpx.ProxyError, "the proxy refused the connection"),
+        (httpx.RemoteProtocolError, "the answer broke off"),
+        (httpx.ReadError, "the answer broke off"),
+        (socket.gaierror, "its name could not be resolved"),
+        (ssl.SSLCertVerificationError, "its certificate is not trusted"),
+        (ssl.SSLError, "the secure connection failed"),
+        (httpx.InvalidURL, "its address is not valid"),
+        (httpx.UnsupportedProtocol, "its address is not valid"),
+    ):
+        if any(isinstance(cause, kind) for cause in causes):
+            return words
+    return "the connection failed"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and the chain of its causes."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million
+FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
+_SHORT = 300  # characters: a sentence that stands where the file should be
+_CHECK = "check the address and the key in the config's [sources] daily_csv"
+_SHOWN = 3  # errors of one file that are named
+_SECRET = 6  # characters from which a part of the address might be a key
+
+
+class DailyCsv:
+    """The Provider "daily-csv".
+
+    `template` is an address with {ticker} in it, and {start} (an ISO date) where the site takes one;
+    without {start} each answer is the whole history and is returned whole, so that one rewritten at a
+    split is noticed. `timeout` in seconds bounds one step of a request. ValueError for no address.
+    """
+
+    name = "daily-csv"
+    serves: tuple[str, ...] = ("prices",)
+    review = unreviewed
+
+    def __init__(
+        self,
+        template: str,
+        sessions: Callable[[], Sessions] = Sessions,
+        timeout: float = 30.0,
+        tickers: tuple[str, ...] = DEFAULT_PAIR.tickers,
+    ) -> None:
+        self.tickers = tickers
+        self.label = f"daily CSV ({urlsplit(template).hostname})"  # not the rest: it may hold a key
+        self._template = template
+        self._sessions = sessions
+        self._timeout = timeout
+
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """Bars of the completed sessions, with distributions and splits if the file has their columns."""
+        try:
+            return self._prices(ticker, start, completed)
+        except Exception as error:  # noqa: BLE001 - a traceback would show the address
+            return NetworkDown(f"the request failed ({type(error).__name__})")
+
+    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """Nothing: the file has prices only."""
+        del ticker, completed
+        return Empty("the file has prices only")
+
+    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """Nothing: the file has prices only."""
+        del ticker, completed
+        return Empty("the file has prices only")
+
+    def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
+        url = self._template.replace("{ticker}", ticker)
+        url = url.replace("{start}", (start or FIRST).isoformat())
+        body = download(url, timeout=self._timeout, largest=LARGEST)
+        if isinstance(body, AccessRefused):
+            return replace(body, instead=_CHECK)
+        if isinstance(body, FetchOutcome):
+            return body
+        text = _decoded(body)
+        if isinstance(text, FetchOutcome):
+            return text
+        sessions = self._sessions()
+        # The file may have a bar of the open session already; a row of a later one is an error.
+        today = sessions.next_after(completed[-1]).date()
+        try:
+            contents = read_prices(
+                text, ticker, sessions=sessions, today=today, completed=completed[-1].date()
+            )
+        except NoFigures:
+            return Empty("it has no completed session")
+        except ImportRejected as error:
+            return SchemaChanged(self._without_keys(_reason(str(error))))
+        return _outcome(contents, start, completed, digest(body.content))
+
+    def _without_keys(self, reason: str) -> str:
+        """A reason in which no part of the address can be read, should the site have echoed it."""
+        address = urlsplit(self._template)
+        parts = re.split(r"[/?&=;:@+,]", f"{address.netloc}/{address.path}/{address.query}")
+        for part in {key for piece in parts for key in (piece, unquote(piece)) if len(key) >= _SECRET}:
+            reason = reason.replace(part, "…")
+        return reason
+
+
+def _decoded(body: DownloadedFile) -> str | FetchOutcome:
+    """Decode an answer. Returns the outcome instead if it is not a whole text."""
+    try:
+        utf16 = body.content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = body.content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        return SchemaChanged("not a text in UTF-8")
+    if problem := _error_instead_of_file(text.strip()):
+        return problem
+    if not body.bounded and not text.endswith(("\n", "\r")):
+        return NetworkDown("the answer broke off")
+    return text
+
+
+def _error_instead_of_file(text: str) -> FetchOutcome | None:
+    """The outcome for an answer that is not the file, despite "200 OK". Returns None if it may be."""
+    if not text:
+        return SchemaChanged("an empty body")
+    if text.startswith("<"):
+        return SchemaChanged("a web page instead of figures")
+    if text.startswith(("{", "[")):
+        return SchemaChanged("JSON instead of a CSV file")
+    if "\n" not in text and not FORMATS["prices"].layout.missing(text.split(",")):
+        return Empty("it has no rows")
+    if len(text) > _SHORT or "," in text.partition("\n")[0]:
+        return None
+    return _sentence(text)
+
+
+def _sentence(text: str) -> FetchOutcome | None:
+    """The outcome for an answer that is a sentence, None if it is of no known kind."""
+    if re.match(r"no data\b", text, re.IGNORECASE):
+        return Empty("it says that it has no data")
+    return RateLimited() if re.search(r"\b(?:limit|too many requests)\b", text, re.IGNORECASE) else None
+
+
+def _reason(message: str) -> str:
+    """Why a file was refused, from the words of an import."""
+    first, *rows = message.splitlines()
+    first = re.sub(f"^{TEXT_NAME} was not imported[,:] ", "", first)
+    if not rows:
+        return re.sub(f"^{TEXT_NAME} ", "it ", first).partition(". ")[0].rstrip(".")
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return f"{first} {'; '.join(rows[:_SHOWN])}{more}"
+
+
+def _outcome(
+    contents: CsvContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str
+) -> FetchOutcome:
+    """The figures of completed sessions. Sessions that were requested but are absent are missing."""
+    last = f"{completed[-1]:%Y-%m-%d}"
+    payload = {
+        kind: [row for row in rows if (row.get("session") or row["ex_date"]) <= last]
+        for kind, rows in contents.observations.items()
+        if kind == "bars" or kind in contents.complete  # an empty list would mean that there was none
+    }
+    if not payload["bars"]:
+        return Empty("it has no completed session")
+    had = pd.DatetimeIndex([bar["session"] for bar in payload["bars"]])
+    asked = completed[completed >= (had[0] if start is None else pd.Timestamp(start))]
+    missing = tuple(f"{session:%Y-%m-%d}" for session in asked.difference(had))
+    return Partial(payload, missing, raw) if missing else Ok(payload, raw)

@@ -1,0 +1,230 @@
+"""Detects the format of a downloaded file by its first bytes. Its name and Content-Type are not trusted.
+
+A wrong address at an issuer answers "200 OK" with a web page, and so does a site that refuses programs.
+
+Reads SpreadsheetML 2003 workbooks, which as served are not well-formed XML.
+
+It has raw ampersands in links and names, HTML inside of cells, entities that XML does not know, and
+end tags that do not fit. A recovering parser drops text at the first of these (`S&P 500` becomes `S 500`)
+and lets one unclosed <br> swallow the sheets that follow. So only the tags that make a table are
+recognised: a sheet, row or cell ends where the next one begins, and what a cell's <ss:Data> holds is text.
+
+Excel workbooks (xls, xlsx, Strict OOXML) by calamine, in a child process.
+
+calamine is native code that answers some damaged files with a panic on standard error, an endless loop or
+a claim on all memory. In a child process with limits, that is just one more file that cannot be read.
+
+Sheets of an issuer's file as rows of text, whichever of its four forms it has.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Iterator
+from functools import partial
+
+from bot.child_process import ChildProcess, JobFailed, JobTimedOut, Limits
+from bot.errors import ImportRejected
+
+LARGEST = 64_000_000  # bytes: twenty-six years of a fund's workbook are a tenth of it
+ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
+BOM = b"\xef\xbb\xbf"
+XML, EXCEL, TEXT = "SpreadsheetML", "Excel", "text"
+
+_START = 4096  # bytes within which a file says what it is
+_PAGE = re.compile(
+    rb"(?:<\?xml[^<>]*>\s*|<!--.*?-->\s*)*<(?:!doctype|html|head|body|script|meta|title)\b",
+    re.DOTALL | re.IGNORECASE,
+)
+_WORKBOOK = re.compile(rb"<(?:[a-z]+:)?Workbook\b")
+_EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx, xls
+_OTHERS = {
+    b"%PDF": "a PDF",
+    b"\x1f\x8b": "compressed; unpack it first",
+    b"{": "JSON, an answer for programs",
+    b"<": "XML of another kind than a workbook",
+}
+
+
+class WebPageInstead(ImportRejected):
+    """A web page instead of the file: a wrong address, or a site that refuses programs."""
+
+
+def detect_format(data: bytes, name: str) -> str:
+    """XML (SpreadsheetML as served), EXCEL (re-saved) or TEXT. Raises ImportRejected for anything else."""
+    if len(data) > LARGEST:
+        raise ImportRejected(f"{name} is larger than {LARGEST / 1e6:.0f} MB, too large for an issuer's file.")
+    start = data[:_START].removeprefix(BOM).lstrip()
+    if not data.removeprefix(BOM).strip():
+        raise ImportRejected(f"{name} is empty. {ADVICE}")
+    if start.startswith(_EXCEL):
+        return EXCEL
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        start = start.replace(b"\x00", b"")[2:]
+    if _PAGE.match(start):
+        raise WebPageInstead(f"{name} is a web page, not a file of figures. {ADVICE}")
+    if _WORKBOOK.search(start):
+        return XML
+    for mark, words in _OTHERS.items():
+        if start.startswith(mark):
+            raise ImportRejected(f"{name} is {words}. {ADVICE}")
+    return TEXT
+
+
+def decode(data: bytes) -> str:
+    """Decode UTF-8, UTF-16 with its mark, or Windows' code page. Never fails: figures are ASCII."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+Grid = list[list[str]]
+
+# Possessive, and ending at the next "<": a quote that is never closed cannot make this slow.
+_OPEN = r"""<(?:[A-Za-z]+:)?{}\b((?:"[^"<]*+"|'[^'<]*+'|[^<>"'])*+)>"""
+_SHEET, _ROW, _CELL, _DATA = (re.compile(_OPEN.format(tag)) for tag in ("Worksheet", "Row", "Cell", "Data"))
+_DATA_END = re.compile(r"</(?:[A-Za-z]+:)?(?:Data|Cell)\s*>")
+_END = re.compile(r"</(?:[A-Za-z]+:)?Workbook\s*>")
+_NAME = re.compile(r"""\bName\s*=\s*["']([^"']*)["']""")
+_INDEX = re.compile(r"""\bIndex\s*=\s*["']([0-9]{1,7})["']""")
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_MARKUP = re.compile(r"</?[A-Za-z][^<>]*+>")
+# With their semicolon only: html.unescape alone reads "SMITH &LTD" as "SMITH <D".
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+# Rows of a sheet and cells of a row that an index may skip to; past these it is no table.
+_LONGEST, _WIDEST = 100_000, 1_000
+
+
+def read_spreadsheetml(text: str, name: str) -> dict[str, Grid]:
+    """Sheets by name as rows of text. Raises ImportRejected if the file is truncated.
+
+    A row or cell with an ss:Index is put at that place, with empty ones before it.
+    """
+    if not _END.search(text):
+        raise ImportRejected(f"{name} breaks off before its end; download it again.")
+    sheets: dict[str, Grid] = {}
+    for attributes, body in _parts(_SHEET, text):
+        title = _NAME.search(attributes)
+        sheets[title[1] if title else f"sheet {len(sheets) + 1}"] = _grid(body)
+    return sheets
+
+
+def _grid(body: str) -> Grid:
+    grid: Grid = []
+    for attributes, row in _parts(_ROW, body):
+        grid.extend([] for _ in range(_skipped(attributes, len(grid), _LONGEST)))
+        grid.append(_cells(row))
+    return grid
+
+
+def _cells(row: str) -> list[str]:
+    cells: list[str] = []
+    for attributes, body in _parts(_CELL, row):
+        cells.extend([""] * _skipped(attributes, len(cells), _WIDEST))
+        cells.append(" ".join(_text(data) for _, data in _parts(_DATA, body)))
+    return cells
+
+
+def _parts(opening: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
+    """Attributes of each opening tag, and the text up to the next one."""
+    tags = list(opening.finditer(text))
+    ends = [tag.start() for tag in tags] + [len(text)]
+    for tag, end in zip(tags, ends[1:], strict=True):
+        yield tag[1], text[tag.end() : end]
+
+
+def _skipped(attributes: str, already: int, limit: int) -> int:
+    """How many empty places precede the row or cell with these attributes."""
+    index = _INDEX.search(attributes)
+    return max(min(int(index[1]), limit) - 1 - already, 0) if index else 0
+
+
+def _text(data: str) -> str:
+    """Text of a cell, with markup removed, entities resolved and white space normalised."""
+    ended = _DATA_END.search(data)
+    inside = data[: ended.start()] if ended else data
+    plain = _ENTITY.sub(lambda entity: html.unescape(entity[0]), _MARKUP.sub(" ", _CDATA.sub(r"\1", inside)))
+    return " ".join(plain.split())
+
+
+# Twenty-six years of a fund take one second.
+LIMITS = Limits(job_seconds=20.0, memory=2_000_000_000, quiet=True)
+
+Sheets = dict[str, list[list[str]]]
+
+
+class UnreadableWorkbook(Exception):
+    """The workbook cannot be read; the message is the reason, to be put after its name."""
+
+
+def read_workbook(data: bytes, limits: Limits = LIMITS) -> Sheets:
+    """Sheets by name as rows of text, dates as 2025-02-04 where they are dates; raises UnreadableWorkbook."""
+    try:
+        with ChildProcess("workbook", limits) as process:
+            return process.run(partial(_convert, data))
+    except JobTimedOut:
+        raise UnreadableWorkbook("cannot be read: it takes too long") from None
+    except (JobFailed, ValueError, MemoryError) as error:
+        reason = "is damaged, breaks off before its end or has a password; download it again"
+        raise UnreadableWorkbook(reason) from error
+
+
+def _convert(data: bytes) -> Sheets:
+    """The worksheets of a workbook, charts left out. Runs in the child process."""
+    import python_calamine  # noqa: PLC0415 - in the child process only
+
+    try:
+        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+        return {
+            sheet.name: [
+                [_cell_text(cell) for cell in row]
+                for row in book.get_sheet_by_name(sheet.name).to_python(skip_empty_area=False)
+            ]
+            for sheet in book.sheets_metadata
+            if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet
+        }
+    except python_calamine.CalamineError as error:
+        raise ValueError(str(error)) from None  # an error that this process can read, too
+
+
+def _cell_text(cell: object) -> str:
+    """A cell as it would be written: 1234567.0 is 1234567, a date 2025-02-04."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def read_sheets(data: bytes, name: str) -> dict[str, Grid]:
+    """Sheets by name, each a list of rows of text. A text file is one sheet without a name.
+
+    Raises ImportRejected for a web page, an empty or truncated file, and anything that is not a table.
+    """
+    form = detect_format(data, name)
+    if form == XML:
+        sheets = read_spreadsheetml(decode(data), name)
+    elif form == TEXT:
+        sheets = {"": _read_csv(decode(data), name)}
+    else:
+        try:
+            sheets = read_workbook(data)
+        except UnreadableWorkbook as error:
+            raise ImportRejected(f"{name} {error}.") from error
+    if not sheets:
+        raise ImportRejected(f"{name} is a workbook without sheets. {ADVICE}")
+    return sheets
+
+
+def _read_csv(text: str, name: str) -> Grid:
+    """Records of a CSV file. Blank lines are empty records, so that the count is the line number."""
+    lines = io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd"))
+    try:
+        return list(csv.reader(lines, strict=True))
+    except csv.Error as error:
+        problem = "breaks off before its end" if "end of data" in str(error) else f"is not readable ({error})"
+        raise ImportRejected(f"{name} {problem}; download it again.") from error

@@ -1,0 +1,240 @@
+"""The contents of an issuer's file: its rows by kind of storage, and their preview.
+
+Reads an issuer's file, recognised by bytes and headers, of a fund of the pair: all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.data.csv_cells import shorten
+from bot.data.csv_formats import FORMATS
+from bot.data.issuers import layouts
+from bot.data.issuers.formats import ADVICE, read_sheets
+from bot.data.issuers.layouts import SheetReader
+from bot.data.provider import compared, known_fund
+from bot.errors import ImportRejected
+from bot.pair import DEFAULT_PAIR
+from bot.text import counted, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from bot.analytics.sessions import Sessions
+    from bot.data.issuers.formats import Grid
+    from bot.data.issuers.layouts import IssuerFigures
+    from bot.data.provider import Observations
+    from bot.pair import Fund, Pair
+    from storage.rows import Row
+
+
+@dataclass(frozen=True)
+class IssuerPreview:
+    """What was read, left out and looks wrong. `sentences` is for people."""
+
+    layout: str  # "iShares fund workbook"
+    ticker: str
+    parts: tuple[str, ...] = ()  # what would be stored, each counted and dated
+    closed: tuple[str, ...] = ()  # dates of rows left out because there was no session
+    empty: int = 0  # rows left out because they hold no value
+    unequal: tuple[str, ...] = ()  # sessions on which NAV x shares is not the assets
+    off_market: tuple[str, ...] = ()  # sessions with a NAV far from the market price, and how far
+    notes: tuple[str, ...] = ()  # sentences on what the file does not give
+
+    def sentences(self) -> list[str]:
+        """The preview, a sentence each: what there is, what was left out, what looks wrong."""
+        sentences = [f"{self.ticker}, {self.layout}: {'; '.join(self.parts) or 'nothing to store'}."]
+        if self.closed:
+            sentences.append(f"Left out, no session on that day: {listed(self.closed)}.")
+        if self.empty:
+            sentences.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
+        if self.off_market:
+            sentences.append(off_market_sentence(self.off_market))
+        if self.unequal:
+            sentences.append(
+                f"NAV × shares is not the total assets, stored as given: {listed(self.unequal)}."
+            )
+        return [*sentences, *self.notes]
+
+
+@dataclass(frozen=True)
+class IssuerContents:
+    """A file as read. It has all distributions between its first and last one, or none at all."""
+
+    observations: Observations
+    preview: IssuerPreview
+
+
+def content_summary(observations: Observations) -> tuple[str, ...]:
+    """Rows of each kind, counted and dated: "fund facts of 3 sessions, 2025-02-03 to 2025-02-05"."""
+    facts, paid, weights = (
+        observations.get(kind, ()) for kind in ("fund_facts", "distributions", "sector_weights")
+    )
+    parts = []
+    if facts:
+        dates = sorted(row["session"] for row in facts)
+        parts.append(f"fund facts of {counted(len(facts), 'session')}, {_span(dates)}")
+    if paid:
+        parts.append(f"{counted(len(paid), 'distribution')}, {_span(sorted(row['ex_date'] for row in paid))}")
+    if weights:
+        parts.append(f"weights of {counted(len(weights), 'sector')} as of {weights[0]['session']}")
+    return tuple(parts)
+
+
+def off_market_sentence(sessions: Sequence[str]) -> str:
+    """A sentence on NAVs far from the market price."""
+    return f"NAV more than 5% off the market price, stored as given: {listed(sessions)}."
+
+
+def _span(dates: Sequence[str]) -> str:
+    return dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+
+
+# Beginnings of the funds' names by issuer.
+ISSUERS = {"ishares": layouts.ISHARES, "spdr": layouts.SSGA, "state street": layouts.SSGA}
+# NAV is rounded to the cent at worst, a share count to one.
+ASSETS_WITHIN = 1e-3
+# Above this share of the rows it is the columns that mean something else.
+ASSETS_WRONG = 0.2
+
+
+def read_issuer(
+    data: bytes,
+    *,
+    name: str,
+    sessions: Sessions,
+    today: dt.date,
+    ticker: str | None = None,
+    pair: Pair = DEFAULT_PAIR,
+) -> IssuerContents:
+    """Fund facts, distributions and sector weights of an issuer's file, with their preview.
+
+    `name` is what to call the file; `ticker`, when given, must be the fund that the file says it is of.
+    Figures are taken as given; only rows of days without a session are left out. Raises ImportRejected,
+    with everything that is wrong, for anything but a whole file of a known layout and fund.
+    """
+    return read_completed(data, name=name, completed=sessions.index, today=today, ticker=ticker, pair=pair)
+
+
+def read_completed(
+    data: bytes,
+    *,
+    name: str,
+    completed: pd.DatetimeIndex,
+    today: dt.date,
+    ticker: str | None = None,
+    pair: Pair = DEFAULT_PAIR,
+) -> IssuerContents:
+    """As `read_issuer`, of these sessions only: naive midnights in order."""
+    asked = known_fund(ticker, pair) if ticker is not None else None
+    reading = SheetReader(completed, today)
+    sheets = read_sheets(data, name)
+    figures = layouts.read_ishares(sheets, reading, name, pair) or layouts.read_ssga(sheets, reading, pair)
+    if figures is None:
+        raise ImportRejected(_unknown(sheets, name))
+    fund = _fund(figures, asked, name, pair)
+    if reading.bad:
+        count = "1 thing is" if len(reading.bad) == 1 else f"{len(reading.bad):,} things are"
+        lines = listed(reading.bad, "\n")
+        raise ImportRejected(f"{name} was not imported, {count} wrong:\n{lines}")
+    rows = _rows(figures, fund)
+    if not any(rows.values()) and not figures.notes:
+        raise ImportRejected(f"{name} has the layout of an {figures.layout}, but no figures. {ADVICE}")
+    preview = IssuerPreview(
+        layout=figures.layout,
+        ticker=fund,
+        parts=content_summary(rows),
+        closed=tuple(sorted(reading.closed)),
+        empty=reading.empty,
+        unequal=_unequal(figures, name),
+        notes=figures.notes,
+    )
+    return IssuerContents(rows, preview)
+
+
+def _fund(figures: IssuerFigures, asked: str | None, name: str, pair: Pair) -> str:
+    """The fund that the file is of. Raises ImportRejected if it is unknown or not the expected one."""
+    if figures.fund and figures.ticker is None:
+        raise ImportRejected(f"{name} is of {figures.fund}, not a fund of this bot; {compared(pair)}.")
+    if asked and figures.ticker and asked != figures.ticker:
+        raise ImportRejected(f"{name} is of {figures.ticker}, not of {asked}.")
+    fund = figures.ticker or asked
+    if fund is None:
+        likely = (fund.ticker for fund in pair if issuer_of(fund) in {figures.issuer, None})
+        example = next(likely, pair.small.ticker)
+        raise ImportRejected(f"{name} does not say of which fund it is; add --ticker {example}.")
+    issuer = next(issuer_of(member) for member in pair if member.ticker == fund)
+    if issuer not in {figures.issuer, None}:
+        raise ImportRejected(f"{name} has the layout of {figures.issuer}, but {fund} is of {issuer}.")
+    return fund
+
+
+def issuer_of(fund: Fund) -> str | None:
+    """The issuer whose files a fund has, by its name; None where the name does not say."""
+    name = fund.name.casefold()
+    return next((issuer for beginning, issuer in ISSUERS.items() if name.startswith(beginning)), None)
+
+
+def _rows(figures: IssuerFigures, ticker: str) -> Observations:
+    """Rows of storage.observations, in order of their dates."""
+    kinds: dict[str, list[Row]] = {
+        "fund_facts": [
+            {"ticker": ticker, "session": session, **values}
+            for session, values in sorted(figures.facts.items())
+        ],
+        "distributions": [
+            {"ticker": ticker, "ex_date": day, "amount": amount}
+            for day, amount in sorted(figures.distributions.items())
+        ],
+        "sector_weights": [
+            {
+                "ticker": ticker,
+                "session": figures.holdings,
+                "level": "sector",
+                "sector": sector,
+                "weight": weight,
+            }
+            for sector, weight in figures.sectors.items()
+        ],
+    }
+    return {kind: rows for kind, rows in kinds.items() if rows}
+
+
+def _unequal(figures: IssuerFigures, name: str) -> tuple[str, ...]:
+    """Sessions on which NAV x shares is not the assets. Raises ImportRejected if that is the rule."""
+    whole = [
+        (session, nav * shares / assets)
+        for session, values in sorted(figures.facts.items())
+        if (nav := values["nav"]) and (shares := values["shares"]) and (assets := values["assets"])
+    ]
+    wrong = tuple(session for session, ratio in whole if abs(ratio - 1) > ASSETS_WITHIN)
+    if len(wrong) > ASSETS_WRONG * len(whole):
+        raise ImportRejected(
+            f"{name} was not imported: NAV × shares is not the total assets in {len(wrong):,} of "
+            f"{len(whole):,} rows, so its columns mean something else."
+        )
+    return wrong
+
+
+def _unknown(sheets: Mapping[str, Grid], name: str) -> str:
+    """Describes a file of no known layout and says what to do."""
+    header = next((row for row in sheets.get("", []) if any(cell.strip() for cell in row)), [])
+    for form in FORMATS.values():
+        if header and not form.layout.missing(header):
+            return (
+                f"{name} is no issuer's file; {form.layout.words} are read by “import {form.layout.command}”."
+            )
+    has = f"it begins with “{shorten(', '.join(header))}”" if header else f"its sheets are {_named(sheets)}"
+    return (
+        f"{name} has no known layout: {has}. Known are iShares' fund workbook and holdings, "
+        f"and SSGA's navhist and holdings. {ADVICE}"
+    )
+
+
+def _named(sheets: Mapping[str, Grid]) -> str:
+    return listed([f"“{shorten(sheet)}”" for sheet in sheets])

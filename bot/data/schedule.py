@@ -1,0 +1,248 @@
+"""When a fallback source is asked: only for sessions that the first source lacks.
+
+A second source of prices is somebody's site, asked no more than is needed: once the first one is late beyond
+the time from which a close is called stale, or has dropped a session.
+
+The schedule of requests: a source is asked until it has given the last session, with pauses and rests.
+
+The state of each source is stored (storage.sources), so the schedule survives a restart.
+
+Which sessions of prices to fetch again, and which ones a source has dropped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.analytics.sessions import SETTLE, STALE_AFTER
+from bot.concurrency import Backoff
+from bot.data.provider import AccessRefused, FetchOutcome, RateLimited, Rejected
+from storage import observations
+from storage.sources import IMPORTED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    import sqlite_utils
+
+    from bot.analytics.sessions import Sessions
+    from bot.data.provider import Observations
+    from storage.sources import SourceStatus
+
+
+# Fallback source -> the one whose sessions it fills, by their names in storage.
+STANDS_FOR = {"daily-csv": "yahoo"}
+
+
+def fallback_session(
+    status: SourceStatus | None, lead: SourceStatus, sessions: Sessions, now: dt.datetime
+) -> pd.Timestamp | None:
+    """Return the newest session that the fallback is asked for, None where it is not needed.
+
+    `status` is that of the fallback, None before it was first asked; `lead` that of the source it stands
+    by for.
+    """
+    last, dropped = (status.last_session or dt.date.min, status.dropped) if status else (dt.date.min, [])
+    lacked = [day for day in _missing_sessions(lead, sessions, now) if day > last or day in dropped]
+    return pd.Timestamp(max(lacked)) if lacked else None
+
+
+def fallback_due(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> dt.datetime:
+    """Return when the next session that the first source does not have yet would be stale."""
+    stale = sessions.last_completed(now, STALE_AFTER)
+    last = pd.Timestamp(lead.last_session) if lead.last_session else stale
+    return sessions.close(sessions.next_after(max(last, stale))) + STALE_AFTER
+
+
+def _missing_sessions(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> list[dt.date]:
+    """Return the sessions the first source lacks: those it dropped, and the last one once it is stale."""
+    stale = sessions.last_completed(now, STALE_AFTER).date()
+    if lead.last_session is not None and lead.last_session >= stale:
+        return lead.dropped
+    return [*lead.dropped, stale]
+
+
+# A source that asked to slow down is probed no sooner than this.
+BREAKER = dt.timedelta(minutes=15)
+# A site that refuses programs is left alone this long, and so is a file that was rejected: neither will
+# have changed sooner.
+REST = dt.timedelta(hours=6)
+# Pause after a failure; doubled per failure, up to the second.
+RETRIES = Backoff(dt.timedelta(minutes=5), dt.timedelta(minutes=30))
+# After an answer without a session that is wanted the pause is this share of the session's age, at most
+# REST: a close that is late comes within the hour, a session that was dropped within days or never.
+_SHARE = 4
+# Subjects whose figures of a session are published on the next one, in files of their issuers: one that is
+# late is as old as its delay, and such a site is never asked more often than after the longest pause.
+_BEHIND = " fund"
+# A source's own request to wait is believed up to a day.
+_LONGEST_WAIT = 86_400.0
+_EPOCH = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+def next_fetch(
+    status: SourceStatus | None, sessions: Sessions, now: dt.datetime, *, lead: SourceStatus | None = None
+) -> dt.datetime:
+    """The instant from which a subject is to be fetched; it is in the past if the subject is due at `now`.
+
+    `lead` is the status of the source that this one is a fallback for: only what that source lacks counts.
+    """
+    if lead is not None:
+        session = fallback_session(status, lead, sessions, now)
+        if session is None:
+            return fallback_due(lead, sessions, now)
+    elif status is not None:
+        session = _newest_lacking(status, sessions, now)
+        if session is None:
+            return _next_close(sessions, now)
+    if status is None or session is None:
+        return _EPOCH
+    return max(_paused_until(status, session, sessions, now), _rests_until(status, now))
+
+
+def next_try(
+    status: SourceStatus,
+    statuses: Iterable[SourceStatus],
+    sessions: Sessions,
+    now: dt.datetime,
+    asked: Collection[str] | None = None,
+) -> dt.datetime | None:
+    """The instant from which the subject of `status` is fetched again, `now` at the earliest.
+
+    statuses: those of all subjects, because a request to slow down holds up the whole source.
+    asked: names of the sources that are switched on; None means all that ever were.
+    Returns None if nothing fetches it: the source is switched off, or the status is of an imported file.
+    """
+    if status.outcome == IMPORTED or (asked is not None and status.source not in asked):
+        return None
+    statuses = list(statuses)
+    name = STANDS_FOR.get(status.source, "")
+    lead = None
+    if asked is None or name in asked:
+        lead = next(
+            (other for other in statuses if (other.source, other.subject) == (name, status.subject)), None
+        )
+    closed = closed_until((other for other in statuses if other.source == status.source), now)
+    return max(next_fetch(status, sessions, now, lead=lead), now, closed or now)
+
+
+def _newest_lacking(status: SourceStatus, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
+    """The newest completed session that a source is still asked for, None if it has given all."""
+    last = sessions.last_completed(now)
+    if status.last_session is None or status.last_session < last.date():
+        return last
+    return pd.Timestamp(max(status.dropped)) if status.dropped else None
+
+
+def _next_close(sessions: Sessions, now: dt.datetime) -> dt.datetime:
+    """When the next session counts as completed."""
+    return sessions.close(sessions.next_after(sessions.last_completed(now))) + SETTLE
+
+
+def _paused_until(
+    status: SourceStatus, session: pd.Timestamp, sessions: Sessions, now: dt.datetime
+) -> dt.datetime:
+    """When the pause after the last attempt ends, if `session` is the newest one still wanted."""
+    tried = status.last_attempt
+    if tried > now:  # under a clock set by hand; it holds nothing up
+        return now
+    pause = RETRIES.wait(status.failures - 1)
+    dropped = status.last_session is not None and session.date() <= status.last_session
+    if dropped or not status.failures:
+        late = dropped and status.subject.endswith(_BEHIND)
+        expected = sessions.next_after(session) if late else session
+        age = tried - sessions.close(expected) - SETTLE
+        pause = max(pause, RETRIES.longest) if late else pause
+        if age < dt.timedelta(0):  # it was not completed then
+            return tried
+        pause = max(pause, min(age / _SHARE, REST))
+    return tried + pause
+
+
+def _rests_until(status: SourceStatus, now: dt.datetime) -> dt.datetime:
+    """Until when this subject is not requested; never longer than REST, whatever clock set it."""
+    until = status.rests_until or _EPOCH
+    return until if until <= now + REST else _EPOCH
+
+
+def breaker_until(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
+    """Until when a source is left alone after `outcome`, None unless it asked to slow down."""
+    if not isinstance(outcome, RateLimited):
+        return None
+    return now + max(BREAKER, dt.timedelta(seconds=min(outcome.retry_after or 0.0, _LONGEST_WAIT)))
+
+
+def rest_until(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
+    """Until when a subject is left alone after `outcome`, None unless it was refused or rejected."""
+    return now + REST if isinstance(outcome, AccessRefused | Rejected) else None
+
+
+def closed_until(statuses: Iterable[SourceStatus], now: dt.datetime) -> dt.datetime | None:
+    """Until when a source (all its subjects) is left alone, None when it may be asked."""
+    until = max((status.breaker_until or _EPOCH for status in statuses), default=_EPOCH)
+    return until if now < until else None
+
+
+# Sessions read again before the last stored one: late corrections, and sessions restored later.
+OVERLAP = 10
+# A dropped session is read again this many sessions long, whenever its source is asked anyway.
+_REMEMBERED = 250
+# Relative difference of two readings of one close that no correction makes: the units are others.
+APART = 0.05
+
+
+def fetch_start(
+    db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
+) -> dt.date | None:
+    """The first session to fetch: OVERLAP before the last one stored of this source, None without any.
+
+    A session that was dropped earlier takes it back up to a year, in case it has been restored.
+    """
+    last = observations.latest_session(db, "bars", ticker, source)
+    if last is None:
+        return None
+    place = min(int(completed.searchsorted(pd.Timestamp(last))), len(completed) - 1)
+    overlap = f"{completed[max(place - OVERLAP, 0)]:%Y-%m-%d}"
+    _, missing = coverage(db, source=source, ticker=ticker, completed=completed)
+    return dt.date.fromisoformat(min(overlap, *missing) if missing else overlap)
+
+
+def coverage(
+    db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
+) -> tuple[str | None, list[str]]:
+    """The last session with a final bar of a source, and the sessions of the past year that it lacks."""
+    final = observations.final_sessions(db, ticker, source)
+    if not final:
+        return None, []
+    first, last = min(final), max(final)
+    days = [f"{session:%Y-%m-%d}" for session in completed[-_REMEMBERED:]]
+    return last, [day for day in days if first < day < last and day not in final]
+
+
+def recent_missing(missing: Sequence[str], completed: pd.DatetimeIndex) -> list[str]:
+    """The missing sessions within the overlap, which are requested until they come."""
+    since = f"{completed[-min(OVERLAP, len(completed))]:%Y-%m-%d}"
+    return [day for day in missing if day >= since]
+
+
+def is_rebased(db: sqlite_utils.Database, *, source: str, ticker: str, payload: Observations) -> bool:
+    """Whether an answer is in other units than the stored history of its source, which is then fetched again.
+
+    It is if it has a split that is not stored of this source, and if a close is far from the
+    stored one: sources rewrite their history at a split, or some days later, or take it back. Unless all
+    of it were read again, closes of both kinds would stand side by side.
+    """
+    own = partial(observations.newest, db, ticker=ticker, source=source)
+    splits = {row["session"]: row["ratio"] for row in own("splits")}
+    if any(splits.get(split["session"]) != split["ratio"] for split in payload.get("splits", ())):
+        return True
+    closes = {row["session"]: row["close"] for row in own("bars") if row["close"]}
+    return any(
+        abs(bar["close"] / closes[bar["session"]] - 1) > APART
+        for bar in payload.get("bars", ())
+        if bar["session"] in closes and bar["close"]
+    )

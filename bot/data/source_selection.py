@@ -1,0 +1,330 @@
+"""Compares two sources of closes: whether one may fill the other's gaps, and how far they disagree.
+
+Two vendors give the same close of a session up to rounding. Where they do not, one of them is
+wrong, or has not seen a split yet. So a source is joined to another only where enough of the sessions
+that both have agree, and every disagreement is reported.
+
+Units of shares across splits: which stored figures are still in those of before a split.
+
+Sources rewrite their whole history at a split, or some days later, and what was observed is stored as it
+was said. So a figure observed before the split is in old units and a later one in new ones, unless the
+levels around the split tell otherwise: where they fall by its ratio they were not rewritten yet, and where
+nothing falls there was no such split at this source.
+
+Selects one fund's prices, distributions and facts from the stored rows, each from its leading source.
+
+For prices one source leads; another one fills sessions it lacks only where the two agree on the sessions
+they share, and then gives their distributions too (`crosscheck.py`). Fund facts come from one source a
+fund, because differencing share counts across sources makes flows that never were.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from bot.analytics.market import NOTHING, Dispute, Source
+from bot.analytics.sessions import short_date
+from bot.data.provider import LABELS, source_label
+from bot.text import counted
+
+SESSIONS = 20  # that both must have before their agreement is judged
+TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 bp
+AGREEING = 0.99  # of the sessions that both have
+
+
+@dataclass(frozen=True)
+class PriceComparison:
+    """Closes of `other` against those of `lead` on the sessions that both have."""
+
+    shared: int
+    disagreeing: tuple[pd.Timestamp, ...] = ()  # sessions further apart than TOLERANCE, in order
+    worst: pd.Timestamp | None = None  # of these, where they are furthest apart
+    difference: float = 0.0  # on that session, relative to the lead's close
+
+    @property
+    def joins(self) -> bool:
+        """Whether the one may fill sessions that the other lacks."""
+        return self.shared >= SESSIONS and len(self.disagreeing) <= (1 - AGREEING) * self.shared
+
+    def describe(self, lead: str, other: str) -> str | None:
+        """The disagreement in a sentence, or that too few sessions are shared. Returns None if they agree.
+
+        >>> PriceComparison(3).describe("Yahoo", "daily CSV")
+        'daily CSV and Yahoo share 3 sessions; they are compared from 20 on.'
+        """
+        if self.shared < SESSIONS:
+            sessions = counted(self.shared, "session")
+            return f"{other} and {lead} share {sessions}; they are compared from {SESSIONS} on."
+        if self.worst is None:
+            return None
+        count = f"{len(self.disagreeing):,} of {self.shared:,} sessions"
+        worst = f"worst {short_date(self.worst)} by {abs(self.difference) * 1e4:,.0f} bp"
+        gaps = "" if self.joins else "; it fills no gaps"
+        return f"{other} disagrees with {lead} on {count}, {worst}{gaps}."
+
+
+def compare_closes(lead: pd.Series, other: pd.Series) -> PriceComparison:
+    """Compare two series of positive closes in the same units. NaN means no close."""
+    apart = (other / lead - 1).dropna()
+    far = _differences(apart)
+    if far.empty:
+        return PriceComparison(len(apart))
+    worst = far.abs().idxmax()
+    return PriceComparison(len(apart), tuple(far.index), worst, float(far[worst]))
+
+
+def _differences(apart: pd.Series) -> pd.Series:
+    """The differences that are more than rounding, in order of sessions."""
+    return apart[apart.abs() >= TOLERANCE].sort_index()
+
+
+def disputes(
+    ticker: str, closes: Mapping[str, pd.Series], labels: Mapping[str, str], lead: str
+) -> list[Dispute]:
+    """The sessions on which another source disagrees with the lead, for each that shares enough of them."""
+    result = []
+    for name, other in closes.items():
+        apart = (other / closes[lead] - 1).dropna()
+        if name != lead and len(apart) >= SESSIONS and len(far := _differences(apart)):
+            result.append(Dispute(ticker, labels.get(lead, lead), labels.get(name, name), far))
+    return result
+
+
+def leading_source(closes: Mapping[str, pd.Series]) -> str:
+    """The source that leads: the first one, unless another has so many more sessions that it is the history.
+
+    `closes` are in order of preference. A few sessions that the preferred source dropped are filled
+    from another; they do not make the other one the lead, and answers do not change their source by them.
+    """
+    first = next(iter(closes))
+    longest = max(closes, key=lambda name: len(closes[name]))
+    return longest if len(closes[longest]) >= len(closes[first]) + SESSIONS else first
+
+
+def disagreement_notes(
+    ticker: str, closes: Mapping[str, pd.Series], labels: Mapping[str, str], lead: str | None = None
+) -> list[str]:
+    """Disagreements of every other source with the lead, a sentence each: "IWM: daily CSV disagrees ..."."""
+    if not closes:
+        return []
+    lead = lead or leading_source(closes)
+    sentences = (
+        compare_closes(closes[lead], other).describe(labels.get(lead, lead), labels.get(name, name))
+        for name, other in closes.items()
+        if name != lead
+    )
+    return [f"{ticker}: {sentence}" for sentence in sentences if sentence]
+
+
+# Levels this near to a split are held against it; farther away the market's own moves are as large.
+_NEAR = pd.Timedelta(days=14)
+# A ratio nearer to one than this (log) cannot be distinguished from a move of the market.
+_TELLING = math.log(1.25)
+
+# By session of a split, whether figures from before it are in old units: those observed before, those later.
+SplitJudgements: TypeAlias = Mapping[pd.Timestamp, tuple[bool, bool]]
+
+
+def judge_splits(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> SplitJudgements:
+    """Whether levels per share (closes, NAVs) of one source are in old units before each split.
+
+    The index of `levels` are sessions in order, `observed` are instants as text, `splits` ratios by session.
+    """
+    levels = levels.dropna()
+    early = {session: _observed_before(observed.reindex(levels.index), session) for session in splits.index}
+    return {
+        session: (
+            _is_in_old_units(levels[early[session]], levels, session, ratio, otherwise=True),
+            _is_in_old_units(levels[~early[session]], levels, session, ratio, otherwise=False),
+        )
+        for session, ratio in splits.items()
+    }
+
+
+def unit_factors(observed: pd.Series, splits: pd.Series, judged: SplitJudgements) -> pd.Series:
+    """How many of today's shares one share of a row was, by session."""
+    factor = pd.Series(1.0, observed.index)
+    for session, ratio in splits.items():
+        early_old, late_old = judged.get(session, (True, False))
+        early = _observed_before(observed, session)
+        old = (early & early_old) | (~early & late_old)
+        factor = factor.where(~(old & (observed.index < session)), factor * ratio)
+    return factor
+
+
+def _observed_before(observed: pd.Series, session: pd.Timestamp) -> pd.Series:
+    """Which rows were observed before the day of a split."""
+    return observed.str[:10] < f"{session:%Y-%m-%d}"
+
+
+def _is_in_old_units(
+    some: pd.Series, levels: pd.Series, session: pd.Timestamp, ratio: float, *, otherwise: bool
+) -> bool:
+    """Whether the last of some levels before a split is in old units, seen from the first level after it."""
+    before, after = some[some.index < session], levels[levels.index >= session]
+    if before.empty or after.empty or abs(math.log(ratio)) < _TELLING:
+        return otherwise
+    if session - before.index[-1] > _NEAR or after.index[0] - session > _NEAR:
+        return otherwise
+    fall = math.log(before.iloc[-1] / after.iloc[0])
+    return abs(fall - math.log(ratio)) < abs(fall)
+
+
+Rows: TypeAlias = dict[str, list[dict[str, Any]]]
+
+_PREFERENCE = tuple(LABELS)
+
+
+@dataclass(frozen=True)
+class SelectedSeries:
+    """Values of one ticker with the source they are from."""
+
+    data: Any
+    source: Source
+    filled: Mapping[str, pd.DatetimeIndex] = field(default_factory=dict)  # sessions from other sources
+    notes: tuple[str, ...] = ()  # what the sources do not agree on
+    disputes: tuple[Dispute, ...] = ()
+
+
+def _by_source(rows: list[dict[str, Any]], ticker: str) -> dict[str, pd.DataFrame]:
+    """Frames on their session, one a source, the preferred first."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["ticker"] == ticker:
+            groups.setdefault(row["source"], []).append(row)
+    ordered = sorted(groups, key=lambda name: _PREFERENCE.index(name) if name in _PREFERENCE else 99)
+    frames = {}
+    for name in ordered:
+        frame = pd.DataFrame(groups[name])
+        date = "ex_date" if "ex_date" in frame else "session"
+        frames[name] = frame.set_index(pd.DatetimeIndex(frame[date]).as_unit("ns")).sort_index()
+    return frames
+
+
+def _source(name: str, frame: pd.DataFrame) -> Source:
+    return Source(name, source_label(name), str(frame["observed_at"].max()))
+
+
+def prices(rows: Rows, ticker: str) -> SelectedSeries:
+    """Split-adjusted closes of one ticker, and where they are from."""
+    frames = {
+        name: frame[(frame["close"].astype("float64") > 0) & (frame["provisional"] == 0)]
+        for name, frame in _by_source(rows["bars"], ticker).items()
+    }
+    frames = {name: frame for name, frame in frames.items() if len(frame)}
+    if not frames:
+        return SelectedSeries(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), NOTHING)
+    splits = _splits(rows, ticker)
+    closes = {
+        name: frame["close"].astype("float64")
+        / unit_factors(frame["observed_at"], splits, _split_judgements(frame, "close", splits))
+        for name, frame in frames.items()
+    }
+    lead = leading_source(closes)
+    series, words = closes[lead], source_label(lead)
+    filled: dict[str, pd.DatetimeIndex] = {}
+    for name, other in closes.items():
+        extra = other[~other.index.isin(series.index)]
+        if name != lead and len(extra) and compare_closes(closes[lead], other).joins:
+            series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
+            words += f" + {source_label(name)} ({counted(len(extra), 'session')})"
+    source = Source(lead, words, str(frames[lead]["observed_at"].max()))
+    apart = tuple(disputes(ticker, closes, LABELS, lead))
+    return SelectedSeries(
+        series, source, filled, tuple(disagreement_notes(ticker, closes, LABELS, lead)), apart
+    )
+
+
+def _splits(rows: Rows, ticker: str) -> pd.Series:
+    """Split ratios of one ticker by session, from any source: a file may have none."""
+    ratios: dict[pd.Timestamp, float] = {}
+    for frame in _by_source(rows["splits"], ticker).values():
+        for session, ratio in frame["ratio"].dropna().items():
+            ratios.setdefault(pd.Timestamp(session), float(ratio))
+    return pd.Series(ratios, dtype="float64")
+
+
+def _split_judgements(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitJudgements:
+    """Whether figures of one source around each split are in old units."""
+    levels = frame[column].astype("float64")
+    return judge_splits(levels[levels > 0], frame["observed_at"], splits)
+
+
+def distributions(rows: Rows, ticker: str, priced: SelectedSeries) -> pd.Series:
+    """Distributions by ex-date from the source of the prices, withdrawn ones left out.
+
+    If that source has none at all (a file of closes only), it is the first source that has.
+    """
+    splits = _splits(rows, ticker)
+    bars = _by_source(rows["bars"], ticker)
+    frames = {}
+    for name, frame in _by_source(rows["distributions"], ticker).items():
+        judged = _split_judgements(bars[name], "close", splits) if name in bars else {}
+        amounts = frame["amount"].astype("float64") / unit_factors(frame["observed_at"], splits, judged)
+        frames[name] = amounts.dropna()
+    if not frames:
+        return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
+    lead = priced.source.name if priced.source.name in frames else next(iter(frames))
+    distributions = frames[lead]
+    for name, sessions in priced.filled.items():
+        other = frames.get(name, distributions.iloc[:0])
+        distributions = pd.concat(
+            [distributions, other[other.index.isin(sessions.difference(distributions.index))]]
+        )
+    return distributions.sort_index()
+
+
+def facts(rows: Rows, ticker: str, last: pd.Timestamp) -> SelectedSeries:
+    """Fund facts of one ticker from one source, in today's units, with the counts that it replaced."""
+    frames = _by_source(rows["fund_facts"], ticker)
+    if not frames:
+        return SelectedSeries(pd.DataFrame(), NOTHING)
+    counts = {name: frame["shares"].dropna().loc[:last].index for name, frame in frames.items()}
+    lead = _count_source(counts)
+    frame = frames[lead]
+    splits = _splits(rows, ticker)
+    factor = unit_factors(frame["observed_at"], splits, _split_judgements(frame, "nav", splits))
+    values = frame[["nav", "shares", "assets"]].astype("float64")
+    values = values.assign(nav=values["nav"] / factor, shares=values["shares"] * factor)
+    replaced = _replaced_counts(rows, ticker, lead)
+    if len(replaced):
+        values["was"] = replaced.reindex(values.index) * factor
+    return SelectedSeries(values, _source(lead, frame), notes=tuple(_source_switches(ticker, counts, lead)))
+
+
+def _count_source(counts: Mapping[str, pd.Index]) -> str:
+    """The source of share counts: the one with most, unless it ended and another has continued."""
+    lead = max(counts, key=lambda name: len(counts[name]))
+    for name, sessions in counts.items():
+        newer = sessions[sessions > counts[lead][-1]] if len(counts[lead]) else sessions
+        if len(newer) >= SESSIONS:
+            lead = name
+    return lead
+
+
+def _replaced_counts(rows: Rows, ticker: str, source: str) -> pd.Series:
+    """The share count that a source gave before its last one, by session where it was replaced."""
+    counts: dict[pd.Timestamp, float] = {}
+    for row in rows.get("replaced", ()):  # the newest first
+        if (row["ticker"], row["source"]) == (ticker, source):
+            counts.setdefault(pd.Timestamp(row["session"]), row["was"])
+    return pd.Series(counts, dtype="float64")
+
+
+def _source_switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> list[str]:
+    """Share counts of other sources that are not used though the chosen one lacks their sessions."""
+    sentences = []
+    for name, sessions in counts.items():
+        more = sessions.difference(counts[lead])
+        if name != lead and len(more):
+            last = f"{counted(len(more), 'session')}, last {short_date(more[-1])}"
+            sentences.append(
+                f"SOURCE_SWITCH {ticker}: {source_label(name)} counts units of {last}, "
+                f"{source_label(lead)} does not; a flow is never taken across sources."
+            )
+    return sentences

@@ -1,0 +1,348 @@
+"""New statuses of messages that were sent, kept in memory until they are written, and their count.
+
+What a failed request means: one table from python-telegram-bot's errors to error classes.
+
+BadRequest is a subclass of NetworkError, and so is TimedOut: the order of the table counts. Whether a
+connection was ever made stands in the error's cause, an error of httpx.
+
+What a failed send does to its message: a table from error classes to status changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+import httpx
+import sqlite_utils
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    Forbidden,
+    InvalidToken,
+    NetworkError,
+    RetryAfter,
+    TelegramError,
+)
+
+from bot.concurrency import Backoff
+from bot.delivery.rate_limiter import SendPostponed, seconds_of
+from bot.messages.html import escape
+from storage import chat_store, outbox
+from storage.connection import Refused, StorageError
+
+if TYPE_CHECKING:
+    from storage.db import Database
+    from storage.outbox import OutboxMessage
+
+
+StatusWrite: TypeAlias = Callable[[sqlite_utils.Database], str]  # returns the message's new status
+
+
+@dataclass(frozen=True)
+class DrainReport:
+    """Messages by their new status after a drain; `stopped` says why some that were due were not tried."""
+
+    sent: int = 0
+    waiting: int = 0
+    ambiguous: int = 0
+    dead: int = 0
+    stopped: str = ""
+
+
+class StatusWrites:
+    """Status changes not written yet, after a full disk or a cancelled task: they go before anything is sent.
+
+    A change may run twice (its task was cancelled, its transaction was not), so a second run has no effect.
+    One that fails by a fault of its own is dropped: it would fail again and hold up all others. Its message
+    stays `sending`, an unknown outcome at the next start.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._unwritten: list[StatusWrite] = []
+
+    def keep(self, change: StatusWrite) -> None:
+        """Keep a change for the next flush."""
+        self._unwritten.append(change)
+
+    async def write(self, change: StatusWrite) -> str:
+        """Run a change in its own transaction. It is kept until that has worked."""
+        self.keep(change)
+        return await self._run(change)
+
+    async def flush(self) -> None:
+        """Write what is kept; raises StorageError while that is impossible."""
+        for change in tuple(self._unwritten):
+            await self._run(change)
+
+    async def _run(self, change: StatusWrite) -> str:
+        try:
+            status = await self._database.run(change)
+        except Exception as error:
+            if isinstance(error, Refused) or not isinstance(error, StorageError):
+                self._unwritten.remove(change)
+            raise
+        self._unwritten.remove(change)
+        return status
+
+
+class ErrorClass(Enum):
+    """What an error means for the message: whether it was delivered, and what to do."""
+
+    LATER = "not delivered: again, with back-off"
+    UNKNOWN = "perhaps delivered"
+    HALTED = "not delivered: not before the time that Telegram names"
+    LEFT = "not delivered: the bot may not write to this chat"
+    MIGRATED = "not delivered: the chat has another id"
+    PLAIN = "not delivered: once more as plain text"
+    NO_TOPIC = "not delivered: once more without the topic"
+    NO_PHOTO = "not delivered: once more without the picture"
+    NOTHING = "nothing to do"
+    DEAD = "not delivered, and never will be"
+    PAUSED = "not delivered: nothing can be sent with this token now"
+
+
+@dataclass(frozen=True)
+class ErrorRule:
+    """Errors of a kind, of these causes if any are given, whose text matches."""
+
+    kind: type[TelegramError]
+    error_class: ErrorClass
+    says: str = ""
+    causes: tuple[type[Exception], ...] = ()
+
+    def fits(self, error: BaseException) -> bool:
+        """Whether the rule is about this error."""
+        caused = not self.causes or isinstance(error.__cause__, self.causes)
+        return (
+            isinstance(error, self.kind) and caused and bool(re.search(self.says, str(error), re.IGNORECASE))
+        )
+
+
+# No byte of the message has left: no connection was made, or none was free.
+UNCONNECTED = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+GONE = (
+    "chat not found|not enough rights|have no rights to send|CHAT_WRITE_FORBIDDEN|CHAT_SEND_PLAIN_FORBIDDEN"
+    "|PEER_ID_INVALID|group chat was deactivated|user is deactivated|need administrator rights"
+)
+BAD_PHOTO = (
+    "rights to send photos|CHAT_SEND_(PHOTOS|MEDIA)_FORBIDDEN|IMAGE_PROCESS_FAILED|PHOTO_INVALID|PHOTO_SAVE"
+    "|wrong file identifier|file must be non-empty|caption is too long"
+)
+RULES = (
+    ErrorRule(RetryAfter, ErrorClass.HALTED),
+    ErrorRule(ChatMigrated, ErrorClass.MIGRATED),
+    ErrorRule(Forbidden, ErrorClass.LEFT),
+    ErrorRule(InvalidToken, ErrorClass.PAUSED),
+    ErrorRule(Conflict, ErrorClass.PAUSED),
+    ErrorRule(BadRequest, ErrorClass.NO_PHOTO, BAD_PHOTO),
+    ErrorRule(BadRequest, ErrorClass.LEFT, GONE),
+    ErrorRule(BadRequest, ErrorClass.PLAIN, "can't parse entities"),
+    ErrorRule(BadRequest, ErrorClass.NO_TOPIC, "message thread not found|TOPIC_CLOSED|TOPIC_DELETED"),
+    ErrorRule(BadRequest, ErrorClass.NOTHING, "not modified|query is too old"),
+    ErrorRule(BadRequest, ErrorClass.DEAD),
+    ErrorRule(NetworkError, ErrorClass.LATER, causes=UNCONNECTED),
+    ErrorRule(NetworkError, ErrorClass.LATER, "Too Many Requests|HTTPXRequest is not initialized"),
+    ErrorRule(NetworkError, ErrorClass.NO_PHOTO, "Request Entity Too Large"),
+    ErrorRule(TelegramError, ErrorClass.UNKNOWN),
+)
+
+
+def classify(error: BaseException) -> ErrorClass:
+    """Return the class of an error; one that is not Telegram's is the program's own fault: DEAD."""
+    return next((rule.error_class for rule in RULES if rule.fits(error)), ErrorClass.DEAD)
+
+
+RETRIES = Backoff(timedelta(seconds=5), timedelta(minutes=15))
+REPEATS = Backoff(timedelta(minutes=1), timedelta(hours=6))  # between sends of unknown outcome
+GIVE_UP_AGE = timedelta(hours=24)
+# From the second send to the 14th the rests make 26 h: 1, 2, 4 ... 256 min, then three times 6 h.
+GIVE_UP_SENDS = 14
+PAUSE = timedelta(minutes=1)
+GAVE_UP = "gave-up:"  # head of the key under which the owner is told
+
+
+def reason_after(done: int, reason: str) -> str:
+    """A reason that remembers how many parts have arrived, so that a later try begins after them."""
+    return f"after part {done}: {reason}" if done else reason
+
+
+@dataclass(frozen=True)
+class FailedSend:
+    """A message that is being sent, and what went wrong.
+
+    done      how many of its parts have arrived
+    jitter    a number in [0, 1) that spreads retries out
+    owner     the chat told of messages given up
+    everyone  seconds for which nothing may be sent to anybody
+    """
+
+    message: OutboxMessage
+    error: BaseException
+    reason: str
+    now: datetime
+    done: int = 0
+    jitter: float = 0.0
+    owner: int | None = None
+    everyone: float = 0.0
+
+    @property
+    def note(self) -> str:
+        """The reason to store."""
+        return reason_after(self.done, self.reason)
+
+
+def settle_failure(db: sqlite_utils.Database, failure: FailedSend, error_class: ErrorClass) -> str:
+    """Change a message as its error class demands, and return its new status. Runs twice without harm.
+
+    Meanwhile the chat may have been forgotten: then nothing is left to change, and nothing is stored about
+    it. Or it may have moved: what Telegram says of its old id does not hold for the new one.
+    """
+    chat_id = outbox.chat_of(db, failure.message.id)
+    if chat_id is None:
+        return "dead"
+    if chat_id != failure.message.chat_id and error_class in _OF_THE_CHAT:
+        return _wait(db, failure, failure.now)
+    return _OUTCOMES[error_class](db, failure)
+
+
+def mark_sent(
+    db: sqlite_utils.Database, message: OutboxMessage, message_id: int | None, now: datetime
+) -> str:
+    """Mark a message sent, all parts of which have arrived."""
+    outbox.mark_sent(db, message.id, message_id, now)
+    return "sent"
+
+
+def note_progress(db: sqlite_utils.Database, message: OutboxMessage, done: int) -> str:
+    """Note how many parts have arrived while others follow, so that not even a crash sends those again."""
+    outbox.note(db, message.id, reason_after(done, "the rest is on its way"))
+    return "sending"
+
+
+def give_back(db: sqlite_utils.Database, message: OutboxMessage, until: datetime) -> str:
+    """Give back a message for which no request was made. It waits until `until`, otherwise unchanged."""
+    outbox.retry_at(db, message.id, until, message.reason, count_attempt=False)
+    return "waiting"
+
+
+def _wait(db: sqlite_utils.Database, failure: FailedSend, until: datetime, *, counts: bool = False) -> str:
+    outbox.retry_at(db, failure.message.id, until, failure.note, count_attempt=counts)
+    return "waiting"
+
+
+def _later(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    wait = RETRIES.wait(failure.message.attempts, failure.jitter)
+    return _wait(db, failure, failure.now + wait, counts=True)
+
+
+def _unknown(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """A summary is never repeated; anything else is, until both the sends and the day are used up."""
+    message = failure.message
+    if message.kind == "summary":
+        return _dead(db, failure)
+    age = abs(failure.now - message.created_at)  # a clock that was ahead when it was queued is no excuse
+    if message.unknown + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE:
+        return _dead(db, failure)
+    outbox.mark_ambiguous(db, message.id, failure.note, failure.now)
+    return "ambiguous"
+
+
+def _halted(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """Wait as long as Telegram asks. After SendPostponed the budget itself knows when sending is possible."""
+    if not isinstance(failure.error, RetryAfter):
+        raise TypeError(f"{failure.error!r} names no time to wait")
+    if isinstance(failure.error, SendPostponed):
+        return _wait(db, failure, failure.now)
+    until = failure.now + timedelta(seconds=seconds_of(failure.error))
+    outbox.begin_halt(db, failure.message.chat_id, until)
+    if failure.everyone > 0:
+        outbox.begin_halt(db, outbox.EVERY_CHAT, failure.now + timedelta(seconds=failure.everyone))
+    return _wait(db, failure, until)
+
+
+def _left(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """Deactivate the chat. Alerts and notices wait for its return, anything else is given up."""
+    message = failure.message
+    known = chat_store.deactivate(db, message.chat_id, failure.reason)
+    if known and message.kind in ("alert", "notice"):
+        return _wait(db, failure, failure.now)
+    outbox.mark_dead(db, message.id, failure.note, failure.now)
+    return "dead"
+
+
+def _migrated(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """Change the chat id everywhere and send again at once, a few times at most."""
+    if not isinstance(failure.error, ChatMigrated):
+        raise TypeError(f"{failure.error!r} names no new chat id")
+    new = failure.error.new_chat_id
+    moved = chat_store.migrate_chat(db, failure.message.chat_id, new)
+    if not moved and chat_store.get_chat(db, new) is None:
+        return _dead(db, failure)
+    return (
+        _wait(db, failure, failure.now, counts=True) if failure.message.attempts < 3 else _later(db, failure)
+    )
+
+
+def _nothing(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    outbox.mark_sent(db, failure.message.id, None, failure.now)
+    return "sent"
+
+
+def _paused(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    return _wait(db, failure, failure.now + PAUSE)
+
+
+def _dead(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """Give the message up and tell the owner, once a day for each reason."""
+    message = failure.message
+    outbox.mark_dead(db, message.id, failure.note, failure.now)
+    if (
+        failure.owner is not None
+        and message.kind in ("alert", "notice")
+        and not message.dedup.startswith(GAVE_UP)
+    ):
+        text = f"A message to chat {message.chat_id} was given up: {failure.reason}"
+        outbox.enqueue(
+            db,
+            chat_id=failure.owner,
+            kind="notice",
+            dedup=f"{GAVE_UP}{failure.now:%Y-%m-%d}:{failure.reason}",
+            payload={
+                "html": escape(text),
+                "plain": text,
+                "buttons": [],
+                "silent": False,
+                "names": [message.chat_id],
+            },
+            now=failure.now,
+        )
+    return "dead"
+
+
+_OF_THE_CHAT = (ErrorClass.HALTED, ErrorClass.LEFT, ErrorClass.MIGRATED)
+_OUTCOMES: dict[ErrorClass, Callable[[sqlite_utils.Database, FailedSend], str]] = {
+    ErrorClass.LATER: _later,
+    ErrorClass.UNKNOWN: _unknown,
+    ErrorClass.HALTED: _halted,
+    ErrorClass.LEFT: _left,
+    ErrorClass.MIGRATED: _migrated,
+    ErrorClass.PLAIN: _dead,  # and the next two: the concession was made, or could not be
+    ErrorClass.NO_TOPIC: _dead,
+    ErrorClass.NO_PHOTO: _dead,
+    ErrorClass.NOTHING: _nothing,
+    ErrorClass.DEAD: _dead,
+    ErrorClass.PAUSED: _paused,
+}

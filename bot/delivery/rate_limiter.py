@@ -1,0 +1,340 @@
+"""The arithmetic of the send budget: when a message may be sent. Time is an argument.
+
+All times are seconds of any monotonic clock. Limits: https://core.telegram.org/bots/faq.
+
+The rate limiter that python-telegram-bot calls for each request, based on the send budget.
+
+python-telegram-bot's AIORateLimiter sends during a halt and has no limit per private chat.
+
+One send budget for everything the bot sends: replies first, then alerts, then summaries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from telegram.error import RetryAfter
+from telegram.ext import BaseRateLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+
+ChatId: TypeAlias = int | str
+REPLY, ALERT, NOTICE, SUMMARY = 0, 1, 2, 3  # `rate_limit_args`; none given is REPLY
+CHAT_RATE, CHAT_BURST = 1.0, 3  # messages a second to one chat, and how many may go at once
+GROUP_LIMIT = (20, 60.0)  # messages to one group in any so many seconds
+OVERALL_LIMIT = (29, 1.0)  # the server allows 30, and counts them as they arrive
+MAX_CHATS = 1024
+
+
+class LeakyBucket:
+    """A steady rate with bursts: at most `burst + rate * t` messages in any t seconds."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._interval, self._slack = 1 / rate, (burst - 1) / rate
+        self._full = -math.inf  # when the bucket will be empty
+
+    def ready_at(self, now: float) -> float:
+        """When the next message may be sent, at the earliest `now`."""
+        return max(now, self._full - self._slack)
+
+    def record(self, now: float) -> None:
+        """Count one message sent now."""
+        self._full = max(self._full, now) + self._interval
+
+    def is_idle(self, now: float) -> bool:
+        """Whether past messages no longer limit new ones."""
+        return self._full <= now
+
+
+class SlidingWindow:
+    """At most `count` messages in any `seconds`."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self._seconds = seconds
+        self._taken: deque[float] = deque(maxlen=count)
+
+    def ready_at(self, now: float) -> float:
+        """When the next message may be sent, at the earliest `now`."""
+        full = len(self._taken) == self._taken.maxlen
+        return max(now, self._taken[0] + self._seconds) if full else now
+
+    def record(self, now: float) -> None:
+        """Count one message sent now."""
+        self._taken.append(now)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether past messages no longer limit new ones."""
+        return not self._taken or self._taken[-1] + self._seconds <= now
+
+
+@dataclass
+class Budget:
+    """The limits of all chats. The id of a group is negative or a @name."""
+
+    overall: SlidingWindow = field(default_factory=lambda: SlidingWindow(*OVERALL_LIMIT))
+    _chats: dict[ChatId, LeakyBucket] = field(default_factory=dict)
+    _groups: dict[ChatId, SlidingWindow] = field(default_factory=dict)
+    _halts: dict[ChatId, float] = field(default_factory=dict)
+    _halt: float = -math.inf
+
+    def ready_at(self, chat: ChatId, now: float) -> float:
+        """When a message to the chat may be sent by the chat's own limits and halt."""
+        limits = [limit for limit in (self._chats.get(chat), self._groups.get(chat)) if limit]
+        return max([now, self.halted_until(chat), *(limit.ready_at(now) for limit in limits)])
+
+    def record(self, chat: ChatId, now: float) -> None:
+        """Count a message sent to the chat now."""
+        self._remove_idle(now)
+        self.overall.record(now)
+        self._chats.setdefault(chat, LeakyBucket(CHAT_RATE, CHAT_BURST)).record(now)
+        if _is_group(chat):
+            self._groups.setdefault(chat, SlidingWindow(*GROUP_LIMIT)).record(now)
+
+    def chat_waits(self, now: float) -> dict[ChatId, float]:
+        """Seconds until each chat may be sent to, for the chats that must wait."""
+        waits = {chat: self.ready_at(chat, now) - now for chat in {*self._chats, *self._halts}}
+        return {chat: wait for chat, wait in waits.items() if wait > 0}
+
+    def halt(self, chat: ChatId, seconds: float, now: float) -> None:
+        """Note a 429 for a chat. A second chat's 429 during a halt halts all chats."""
+        until = now + seconds
+        if any(other != chat and end > now for other, end in self._halts.items()):
+            self.halt_all(until)
+        self.halt_alone(chat, until)
+
+    def halt_alone(self, chat: ChatId, until: float) -> None:
+        """Send nothing to the chat before `until`."""
+        self._halts[chat] = max(until, self._halts.get(chat, until))
+
+    def halt_all(self, until: float) -> None:
+        """Send nothing to any chat before `until`."""
+        self._halt = max(self._halt, until)
+
+    def halted_until(self, chat: ChatId | None = None) -> float:
+        """End of the halt of a chat, or of all chats for None. Minus infinity if there was none."""
+        return self._halt if chat is None else max(self._halt, self._halts.get(chat, -math.inf))
+
+    def _remove_idle(self, now: float) -> None:
+        """Remove chats without limits in effect, once there are many."""
+        if len(self._chats) > MAX_CHATS:
+            self._chats = {chat: rate for chat, rate in self._chats.items() if not rate.is_idle(now)}
+            self._groups = {chat: window for chat, window in self._groups.items() if not window.is_idle(now)}
+            self._halts = {chat: until for chat, until in self._halts.items() if until > now}
+
+
+def _is_group(chat: ChatId) -> bool:
+    return isinstance(chat, str) or chat < 0
+
+
+# Without it, each RetryAfter that is created or read warns.
+os.environ.setdefault("PTB_TIMEDELTA", "true")
+
+SPENDING = ("send", "edit", "copy", "forward")  # prefixes of the methods that count; a chat action does not
+VISIBLE = (*SPENDING, "answer")  # prefixes of the methods whose effect people see: none during a halt
+REPLY_PATIENCE = 60.0  # seconds; a later answer is of no use
+PUSH_PATIENCE = 3.0  # seconds; a push that must wait longer goes back to the outbox
+REPLY_TRIES = 3
+
+OnHalt: TypeAlias = "Callable[[ChatId, float], Awaitable[None]]"
+
+
+class SendPostponed(RetryAfter):
+    """The request was not made, because it would have had to wait longer than its patience."""
+
+
+@dataclass(eq=False)
+class _Waiter:
+    """A message that waits until it may be sent."""
+
+    priority: int
+    serial: int
+    chat: ChatId
+    latest: float
+    turn: asyncio.Future[None]
+
+
+class SendBudget(BaseRateLimiter[int]):
+    """Delays every request until the budget allows it, by priority and then in order of arrival.
+
+    A 429 halts its chat, whatever the method. Replies wait for the end of a halt if it is near, and are sent
+    again. Pushes (ALERT, NOTICE, SUMMARY) raise RetryAfter. A request that would have to wait longer than its
+    patience raises SendPostponed. `on_halt` is called for each 429 except those of pushes, which the outbox
+    handles itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.budget = Budget()
+        self.on_halt: OnHalt | None = None
+        self._monotonic, self._sleep = monotonic, sleep
+        self._serial = itertools.count()
+        self._waiters: list[_Waiter] = []
+        self._timer: asyncio.Task[None] | None = None
+
+    async def initialize(self) -> None:
+        """There is nothing to prepare."""
+
+    async def shutdown(self) -> None:
+        """Cancel everything that waits."""
+        for waiter in self._waiters:
+            waiter.turn.cancel()
+        self._waiters.clear()
+        if self._timer:
+            self._timer.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._timer
+
+    def restore(self, chat: ChatId | None, seconds: float) -> None:
+        """Continue a halt of an earlier process, of one chat or (None) of all, for its remaining seconds."""
+        until = self._monotonic() + seconds
+        if chat is None:
+            self.budget.halt_all(until)
+        else:
+            self.budget.halt_alone(chat, until)
+
+    def chat_waits(self) -> dict[ChatId, float]:
+        """Seconds until each chat may be sent to, for the chats that must wait."""
+        return self.budget.chat_waits(self._monotonic())
+
+    def halted(self) -> float:
+        """Remaining seconds of a halt of all chats, 0 if there is none."""
+        return max(self.budget.halted_until() - self._monotonic(), 0.0)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep by the budget's clock."""
+        await self._sleep(seconds)
+
+    async def process_request(
+        self,
+        callback: Callable[..., Coroutine[Any, Any, Any]],
+        args: Any,  # noqa: ANN401 - the signature of BaseRateLimiter
+        kwargs: dict[str, Any],
+        endpoint: str,
+        data: dict[str, Any],
+        rate_limit_args: int | None,
+    ) -> Any:  # noqa: ANN401 - as above
+        """Make the request when the budget allows it."""
+        chat = _chat_of(data)
+        if chat is None or not endpoint.startswith(SPENDING) or endpoint == "sendChatAction":
+            self._check_halt(chat, endpoint)
+            try:
+                return await callback(*args, **kwargs)
+            except RetryAfter as error:
+                if chat is not None:
+                    await self._halt(chat, seconds_of(error), REPLY)
+                raise
+        priority = rate_limit_args or REPLY
+        for last in (*[False] * (REPLY_TRIES - 1), True):
+            await self._wait_for_turn(chat, priority)
+            try:
+                return await callback(*args, **kwargs)
+            except RetryAfter as error:
+                await self._halt(chat, seconds_of(error), priority)
+                if last or priority != REPLY:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _check_halt(self, chat: ChatId | None, endpoint: str) -> None:
+        """Raise SendPostponed for a visible request to a halted chat."""
+        wait = self.budget.halted_until(chat) - self._monotonic()
+        if wait > 0 and endpoint.startswith(VISIBLE):
+            raise SendPostponed(timedelta(seconds=math.ceil(wait)))
+
+    async def _halt(self, chat: ChatId, seconds: float, priority: int) -> None:
+        """Note a 429 and call `on_halt` unless it is a push's."""
+        self.budget.halt(chat, seconds, self._monotonic())
+        if priority == REPLY and self.on_halt is not None:
+            await self.on_halt(chat, seconds)
+
+    async def _wait_for_turn(self, chat: ChatId, priority: int) -> None:
+        """Wait until the message may be sent. Raises SendPostponed if that takes too long."""
+        patience = REPLY_PATIENCE if priority == REPLY else PUSH_PATIENCE
+        turn = asyncio.get_running_loop().create_future()
+        latest = self._monotonic() + patience
+        waiter = _Waiter(priority, next(self._serial), chat, latest, turn)
+        self._waiters.append(waiter)
+        self._waiters.sort(key=lambda w: (w.priority, w.serial))
+        wait = self._release()
+        if wait is not None:
+            self._restart(wait)
+        try:
+            await turn
+        finally:
+            with suppress(ValueError):
+                self._waiters.remove(waiter)
+        if self.budget.halted_until(chat) > self._monotonic():  # a 429 came after the turn was given
+            await self._wait_for_turn(chat, priority)
+
+    def _release(self) -> float | None:
+        """Release what may be sent now. Returns the seconds until the next message, if any waits."""
+        now = self._monotonic()
+        soonest = math.inf
+        for waiter in tuple(self._waiters):
+            own, room = self.budget.ready_at(waiter.chat, now), self.budget.overall.ready_at(now)
+            if waiter.turn.done():
+                self._waiters.remove(waiter)
+            elif own > max(now, waiter.latest):
+                self._waiters.remove(waiter)
+                waiter.turn.set_exception(SendPostponed(timedelta(seconds=math.ceil(own - now))))
+            elif max(own, room) <= now:
+                self._waiters.remove(waiter)
+                self.budget.record(waiter.chat, now)
+                waiter.turn.set_result(None)
+            else:
+                soonest = min(soonest, max(own, room))
+        return soonest - now if self._waiters else None
+
+    def _restart(self, wait: float) -> None:
+        """Sleep again, because a new message may be due before those that wait already."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = asyncio.create_task(self._run(wait))
+
+    async def _run(self, wait: float | None) -> None:
+        while wait is not None:
+            await self._sleep(wait)
+            wait = self._release()
+
+
+def seconds_of(error: RetryAfter) -> float:
+    """Seconds that the server asks to wait."""
+    wait = error.retry_after
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+
+
+def _chat_of(data: dict[str, Any]) -> ChatId | None:
+    """The chat of a request. A number given as text is converted."""
+    chat: ChatId | None = data.get("chat_id")
+    if isinstance(chat, str) and chat.lstrip("-").isdigit():
+        return int(chat)
+    return chat
+
+
+__all__ = [
+    "ALERT",
+    "NOTICE",
+    "PUSH_PATIENCE",
+    "REPLY",
+    "SUMMARY",
+    "Budget",
+    "LeakyBucket",
+    "SendBudget",
+    "SendPostponed",
+    "SlidingWindow",
+    "seconds_of",
+]

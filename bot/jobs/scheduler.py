@@ -1,0 +1,234 @@
+"""The heartbeat: an address that is called while the bot is well, so that somebody notices when it stops.
+
+What watches is another machine, e.g. a dead man's switch. It is called after a good tick, every few
+minutes, beside all other work. The address holds the secret of the check, so logs name its host only.
+
+One tick of the scheduler, and the jobs that repeat it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from bot.data.refresh import refresh
+from bot.jobs.backups import Backups
+from bot.jobs.commit import Evaluation, Fire
+from bot.jobs.deferred import DeferredNotifications
+from bot.jobs.notices import Expiry, Outages
+from bot.jobs.summaries import Summaries
+from bot.services import OUTBOX_KEPT, wall_clock
+from storage import outbox, sources
+from storage.connection import StorageError
+
+if TYPE_CHECKING:
+    import sqlite_utils
+    from telegram.ext import Application
+
+    from bot.data.provider import Provider
+    from bot.data.refresh import FetchReport
+    from bot.delivery.drain import Delivery
+    from bot.delivery.outcome import DrainReport
+    from bot.services import Services
+
+
+_log = logging.getLogger(__name__)
+SECONDS = 10.0  # for the call
+FRESH = dt.timedelta(minutes=3)  # a good tick longer ago says nothing of now
+
+
+class Heartbeat:
+    """Calls the address of [heartbeat] when it is due and the last tick succeeded."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._well: dt.datetime | None = None  # the last tick, if it was a good one
+        self._called: dt.datetime | None = None
+
+    def record_tick(self, *, well: bool) -> None:
+        """Record whether the tick that has just ended succeeded."""
+        self._well = self._services.clock() if well else None
+
+    async def run(self) -> bool:
+        """Call the address if it is due. Returns whether the call succeeded; a failure is logged."""
+        config, now = self._services.config, self._services.clock()
+        if not (config.heartbeat.url and self._is_well(now) and self._is_due(now)):
+            return False
+        self._called = now
+        if refused := await _call(config.heartbeat.url.get_secret_value()):
+            host = urlsplit(config.heartbeat.url.get_secret_value()).hostname
+            _log.warning("the heartbeat was not taken by %s (%s)", host, refused)
+        return not refused
+
+    def _is_well(self, now: dt.datetime) -> bool:
+        return self._well is not None and abs(now - self._well) <= FRESH
+
+    def _is_due(self, now: dt.datetime) -> bool:
+        """Whether enough minutes have passed; a clock that was put back makes it due."""
+        pause = dt.timedelta(minutes=self._services.config.heartbeat.minutes)
+        return self._called is None or not self._called <= now < self._called + pause
+
+
+async def _call(url: str) -> str:
+    """Call the address. Returns an empty string, or the error without the address in it.
+
+    Only the head of the response is read.
+    """
+    client = httpx.AsyncClient(timeout=SECONDS, follow_redirects=True)
+    try:
+        async with client, client.stream("GET", url) as answer:
+            return "" if answer.is_success else f"HTTP {answer.status_code}"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return type(error).__name__
+
+
+TICK_SECONDS, FIRST_SECONDS = 30, 1
+CALM_SECONDS = 60  # until the first backup: a start has enough to do
+_GRACE = TICK_SECONDS  # a tick this late is still run
+_PRUNE_EVERY = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class TickResult:
+    """The new fires, and the number of summaries queued."""
+
+    fires: Sequence[Fire] = ()
+    summaries: int = 0
+
+
+class Scheduler:
+    """Runs the jobs: refresh, evaluate, summarise, send. An error in one does not stop the others."""
+
+    def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
+        self._services, self._providers, self._delivery = services, providers, delivery
+        self._deferred, self._evaluation = DeferredNotifications(services), Evaluation(services)
+        self._outages, self._expiry = Outages(services), Expiry(services)
+        self._summaries = Summaries(services)
+        self._backups, self._heartbeat = Backups(services), Heartbeat(services)
+        self._pruned: dt.datetime | None = None
+
+    async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[FetchReport]:
+        """Fetch what is due from the sources, or everything with `force`. Does nothing when offline."""
+        if not self._services.live:
+            return []
+        services = self._services
+        return await refresh(
+            services.database,
+            self._providers,
+            services.markets.sessions(),
+            services.clock(),
+            calls=calls,
+            force=force,
+        )
+
+    async def judge(self) -> TickResult:
+        """Queue deferred notifications, evaluate alerts and queue the summaries that are due."""
+        await self._deferred.run()
+        fires = await self._evaluation.run()
+        await self._outages.run()
+        await self._expiry.run()
+        return TickResult(fires=fires, summaries=await self._summaries.run())
+
+    async def drain(self) -> DrainReport:
+        """Send what is due."""
+        return await self._delivery.drain()
+
+    async def tick(self) -> None:
+        """Refresh, evaluate and send once."""
+        await self.ask_sources()
+        await self.run_jobs()
+        await self._run_safely(self.drain)
+
+    async def ask_sources(self) -> None:
+        """Make at most one request per fund to each source. Errors are logged."""
+        await self._run_safely(lambda: self.refresh(calls=1))
+
+    async def run_jobs(self) -> None:
+        """Record the heartbeat and run all jobs, then wake the delivery. Errors of a step are logged."""
+        jobs = (self._deferred, self._evaluation, self._outages, self._expiry, self._summaries)
+        steps = (self._record_heartbeat, *(job.run for job in jobs), self._prune)
+        succeeded = [await self._run_safely(step) for step in steps]
+        self._delivery.wake()
+        self._heartbeat.record_tick(well=all(succeeded) and not self._delivery.stopped)
+
+    async def send(self) -> None:
+        """Send queued messages until the delivery is stopped."""
+        await self._delivery.keep_sending(self._failed)
+
+    async def back_up(self) -> None:
+        """Make the nightly backup when it is due. Errors are logged."""
+        await self._run_safely(self._backups.run)
+
+    async def call_heartbeat(self) -> None:
+        """Call the address of [heartbeat] when it is due. Errors are logged."""
+        await self._run_safely(self._heartbeat.run)
+
+    async def _run_safely(self, step: Callable[[], Awaitable[object]]) -> bool:
+        """Run a step. Returns False if it raised, after logging the error."""
+        try:
+            await step()
+        except Exception as error:  # noqa: BLE001 - the next step must run whatever this one did
+            await self._failed(error)
+            return False
+        return True
+
+    async def _failed(self, error: Exception) -> None:
+        """Log the error of a step; the owner is told when the database cannot be used."""
+        what = "the database could not be used" if isinstance(error, StorageError) else "a step failed"
+        _log.error("%s; the next tick tries again", what, exc_info=error)
+        await self._delivery.outage.failed(error)
+
+    async def _record_heartbeat(self) -> None:
+        """Store that the process is alive, by the real clock."""
+        await self._services.database.confirm()
+        await self._services.database.run(partial(sources.beat, now=wall_clock()))
+
+    async def _prune(self) -> None:
+        """Delete old sent messages, once a day and whenever the clock was set back."""
+        now = self._services.clock()
+        if self._pruned is None or not self._pruned <= now < self._pruned + _PRUNE_EVERY:
+            await self._services.database.run(partial(_prune_outbox, now=now))
+            self._pruned = now
+
+    def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
+        """Schedule each job on its own, so that a slow source, backup or queue delays no other.
+
+        What is due is a query, so a skipped or merged tick loses nothing.
+        """
+        queue = application.job_queue
+        if queue is None:
+            raise RuntimeError("python-telegram-bot was installed without its job-queue extra")
+        jobs = {
+            "ask": self.ask_sources,
+            "work": self.run_jobs,
+            "pulse": self.call_heartbeat,
+            "backup": self.back_up,
+        }
+        for name, job in jobs.items():
+            queue.run_repeating(
+                partial(_as_callback, job),
+                TICK_SECONDS,
+                first=CALM_SECONDS if name == "backup" else FIRST_SECONDS,
+                name=name,
+                job_kwargs={"misfire_grace_time": _GRACE, "coalesce": True, "max_instances": 1},
+            )
+        late: dict[str, Any] = {"misfire_grace_time": None}
+        queue.run_once(partial(_as_callback, self.send), 0, name="send", job_kwargs=late)
+
+
+async def _as_callback(job: Callable[[], Awaitable[None]], context: object) -> None:
+    """Run a job as a callback of the job queue."""
+    del context
+    await job()
+
+
+def _prune_outbox(db: sqlite_utils.Database, now: dt.datetime) -> None:
+    outbox.prune(db, now - OUTBOX_KEPT)
+    outbox.hasten(db, now)

@@ -1,0 +1,1 @@
+"""Messages about alerts: cards, lists, edits, notices."""

@@ -1,0 +1,311 @@
+"""Instants in words, by the clock of a place.
+
+Telegram HTML: values always escaped, long messages split, dates and ages in words.
+
+`Html` marks text that is markup already. Everything that joins, formats or wraps (`+`, `Html.join`,
+`Html.format`, `bold`, `pre`, ...) escapes plain strings and leaves `Html` alone, so a value cannot become
+markup by being forgotten. An f-string falls back to a plain string and is escaped where it is joined next.
+Tags used: b, i, code, pre, a.
+
+How numbers look in a chat: the marks between thousands and before decimals, as it has chosen.
+
+Tables for a `<pre>` block on a phone: at most 34 columns, so that no line wraps.
+
+The first column is left-aligned, all others are right-aligned. Cells are text already, as
+`Unit.show` makes it (minus is U+2212, one column wide like every character here).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import html as entities
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+from bot.analytics.sessions import MONTHS, date_phrase, short_date
+from bot.analytics.units import NOT_AVAILABLE
+from bot.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Self
+
+
+def moment(instant: dt.datetime, zone: ZoneInfo) -> str:
+    """An instant in local time: "Mon 14 Dec 2020, 16:15"."""
+    local = instant.astimezone(zone)
+    return f"{date_phrase(local.date())}, {local:%H:%M}"
+
+
+def place_of(zone: ZoneInfo) -> str:
+    """A time zone as people call it: "New York" of America/New_York."""
+    return zone.key.rpartition("/")[2].replace("_", " ")
+
+
+__all__ = [
+    "CAPTION_LIMIT",
+    "MESSAGE_LIMIT",
+    "MONTHS",
+    "Html",
+    "age_phrase",
+    "bold",
+    "code",
+    "date_phrase",
+    "escape",
+    "italic",
+    "lines",
+    "link",
+    "pre",
+    "session_phrase",
+    "short_date",
+    "split_html",
+    "strip_html",
+    "visible_length",
+]
+
+MESSAGE_LIMIT = 4096  # visible UTF-16 units of one message, after entity parsing
+CAPTION_LIMIT = 1024  # the same, of a photo's caption
+
+_TAG = r"<(?P<slash>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>"
+_ENTITY = (
+    r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-f]{1,6});"  # all that Telegram knows; others it shows as typed
+)
+_TOKEN = re.compile(f"{_TAG}|{_ENTITY}|.", re.DOTALL)
+
+
+class Html(Markup):
+    """Text that is Telegram HTML already. Joining it with plain strings escapes those.
+
+    Quotes stay as they are: they are harmless outside an attribute, and `link` escapes its address itself.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def escape(cls, value: object, /) -> Self:
+        """The value as text that Telegram shows literally. Html stays as it is."""
+        return cls(value if isinstance(value, Markup) else entities.escape(str(value), quote=False))
+
+
+escape = Html.escape
+
+
+def lines(*parts: object) -> Html:
+    """The parts one below the other. None is left out, an empty string is an empty line."""
+    return Html("\n").join(escape(part) for part in parts if part is not None)
+
+
+def _wrapped(tag: str, parts: Iterable[object]) -> Html:
+    return Html(f"<{tag}>{Html('').join(map(escape, parts))}</{tag}>")
+
+
+def bold(*parts: object) -> Html:
+    """The parts in bold."""
+    return _wrapped("b", parts)
+
+
+def italic(*parts: object) -> Html:
+    """The parts in italics."""
+    return _wrapped("i", parts)
+
+
+def code(*parts: object) -> Html:
+    """The parts in a fixed-width font within a line. A tap copies them."""
+    return _wrapped("code", parts)
+
+
+def pre(text: str | Iterable[str]) -> Html:
+    """A fixed-width block of a text or of lines, as `tables.table` makes them."""
+    return _wrapped("pre", [text if isinstance(text, str) else "\n".join(text)])
+
+
+def link(text: object, url: str) -> Html:
+    """A link. The address is escaped for the attribute, quotes too."""
+    return Html(f'<a href="{entities.escape(url)}">{escape(text)}</a>')
+
+
+def strip_html(html: str) -> str:
+    """The visible text: tags gone, entities unescaped, white space (and so tables) untouched."""
+    return "".join(_visible(unit.raw) for unit in _units(html))
+
+
+def visible_length(html: str) -> int:
+    """UTF-16 units of the visible text, which is what Telegram's limits count."""
+    return sum(unit.width for unit in _units(html))
+
+
+class _Unit(NamedTuple):
+    """One visible character: its markup, its UTF-16 width and the tags it stands in, outermost first.
+
+    A tag is (serial, name, opening markup); the serial keeps two adjacent blocks apart.
+    """
+
+    raw: str
+    width: int
+    tags: tuple[tuple[int, str, str], ...]
+
+
+def _units(html: str) -> Iterator[_Unit]:
+    """Visible characters of the markup. A closing tag that closes nothing is dropped."""
+    tags: tuple[tuple[int, str, str], ...] = ()
+    for serial, match in enumerate(_TOKEN.finditer(html)):
+        name = match["tag"]
+        if name is None:
+            text = _visible(match[0])
+            yield _Unit(match[0], sum(1 + (ord(letter) > 0xFFFF) for letter in text), tags)
+        elif not match["slash"]:
+            tags = (*tags, (serial, name, match[0]))
+        elif tags and tags[-1][1] == name:
+            tags = tags[:-1]
+
+
+def _visible(raw: str) -> str:
+    return entities.unescape(raw) if len(raw) > 1 else raw
+
+
+def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
+    """Parts of at most `limit` visible UTF-16 units, each with balanced tags.
+
+    Cuts at the last line border that fits (that newline is dropped), else after the last space, else
+    between two characters. Parts without anything to see are left out, because Telegram refuses
+    them; so an empty text has no parts.
+    """
+    if limit < 2:
+        raise ValueError(f"a limit of {limit} cannot hold every character")
+    units = list(_units(html))
+    parts: list[str] = []
+    start = 0
+    while start < len(units):
+        end, following = _cut(units, start, limit)
+        if any(_visible(unit.raw).strip() for unit in units[start:end]):
+            parts.append(_markup(units[start:end]))
+        start = following
+    return parts
+
+
+def _cut(units: list[_Unit], start: int, limit: int) -> tuple[int, int]:
+    """The end of the part from `start`, and the start of the next one."""
+    used, newline, space = 0, -1, start
+    for position in range(start, len(units)):
+        raw = units[position].raw
+        if raw == "\n":  # before the limit is tested: the newline at a cut takes no room
+            newline = position
+        if used + units[position].width > limit:
+            if newline >= 0:
+                return newline, newline + 1
+            return (space, space) if space > start else (position, position)
+        used += units[position].width
+        if raw == " ":
+            space = position + 1
+    return len(units), len(units)
+
+
+def _markup(units: list[_Unit]) -> str:
+    """Markup of the units. Tags are opened and closed where they change, and all closed at the end."""
+    out: list[str] = []
+    current: tuple[tuple[int, str, str], ...] = ()
+    for unit in units:
+        if unit.tags != current:
+            out.append(_change(current, unit.tags))
+            current = unit.tags
+        out.append(unit.raw)
+    out.append(_change(current, ()))
+    return "".join(out)
+
+
+def _change(old: tuple[tuple[int, str, str], ...], new: tuple[tuple[int, str, str], ...]) -> str:
+    """Closing and opening markup between two stacks of tags."""
+    shared = 0
+    while shared < min(len(old), len(new)) and old[shared] == new[shared]:
+        shared += 1
+    closing = "".join(f"</{name}>" for _, name, _ in reversed(old[shared:]))
+    return closing + "".join(opening for _, _, opening in new[shared:])
+
+
+def session_phrase(session: dt.date) -> str:
+    """The session that a figure is for: "close of Fri 11 Dec 2020"."""
+    return f"close of {date_phrase(session)}"
+
+
+def age_phrase(sessions_behind: int) -> str:
+    """How old a figure is: "" when it is current, else "1 session old", "3 sessions old"."""
+    if sessions_behind <= 0:
+        return ""
+    return f"{counted(sessions_behind, 'session')} old"
+
+
+# Ways to write a number, by an example of each: the marks between thousands and before decimals. All are
+# one character, so that tables keep their columns; the space does not break.
+NUMBERS: dict[str, tuple[str, str]] = {
+    "1,234.5": (",", "."),
+    "1.234,5": (".", ","),
+    "1 234,5": ("\u00a0", ","),
+    "1'234.5": ("'", "."),
+}
+USUAL = "1,234.5"
+# Not numbers to be rewritten: what is to be typed or was typed (code, quotes), markup, versions.
+_NUMBER = re.compile(
+    r"<code>.*?</code>|“[^”]*”|<[^<>]*>"
+    r"|(?<![\w.,#&])(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?P<part>\.\d+)?(?!\d|[.,]\d)",
+    re.DOTALL,
+)
+
+
+def localized(html: Html, numbers: str | None) -> Html:
+    """Write the numbers of a text in one of NUMBERS (None: USUAL). Commands and quotations stay."""
+    if numbers is None or numbers == USUAL or numbers not in NUMBERS:
+        return html
+    thousands, point = NUMBERS[numbers]
+
+    def rewrite(match: re.Match[str]) -> str:
+        if match["whole"] is None:
+            return match[0]
+        return match["whole"].replace(",", thousands) + (match["part"] or "").replace(".", point)
+
+    return Html(_NUMBER.sub(rewrite, html))
+
+
+WIDTH = 34  # characters of a fixed-width line on a narrow phone at the default text size
+
+Cells = Sequence[str | None]
+
+
+class TableWidthError(ValueError):
+    """The columns do not fit, which is a mistake of the caller."""
+
+
+def table(header: Cells, rows: Sequence[Cells], width: int = WIDTH) -> str:
+    """Lines of a table under a header. None in a cell is shown as "n/a".
+
+    Columns stand two apart where that fits, else one. A label too long for its column (a window
+    "since 2020-09-30") stands on a line of its own above its figures; so may all of them. Raises
+    TableWidthError when the figures do not fit, ValueError when a row has not as many cells as the header.
+    """
+    grid = [[NOT_AVAILABLE if cell is None else cell for cell in row] for row in (header, *rows)]
+    if any(len(row) != len(header) for row in grid):
+        raise ValueError(f"every row needs {len(header)} cells, as the header {list(header)} has")
+    figures = [max(len(row[column]) for row in grid) for column in range(1, len(header))]
+    label = max((len(row[0]) for row in grid if len(row[0]) <= _room(figures, 1, width)), default=0)
+    gap = 2 if _room(figures, 2, width) >= label else 1
+    if _room(figures, 1, width) < 0 or any(len(row[0]) > width for row in grid):
+        raise TableWidthError(f"the table under {list(header)} does not fit {width} columns")
+    widths = [label, *figures]
+    return "\n".join(line for row in grid for line in _lines(row, widths, " " * gap))
+
+
+def _room(figures: Sequence[int], gap: int, width: int) -> int:
+    """Columns left for the label beside the figures."""
+    return width - sum(figures) - gap * len(figures)
+
+
+def _lines(row: Sequence[str], widths: Sequence[int], gap: str) -> list[str]:
+    """One line, or two if the label is longer than its column."""
+    label, *figures = row
+    cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+    if len(label) > widths[0]:
+        return [label, gap.join([" " * widths[0], *cells]).rstrip()]
+    return [gap.join([label.ljust(widths[0]), *cells]).rstrip()]

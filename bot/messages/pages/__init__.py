@@ -1,0 +1,1 @@
+"""Pages: the answer to each command."""

@@ -1,0 +1,97 @@
+"""The answer to /trend: the ratio, its averages, momentum, breakout, channel and drawdown."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bot.analytics import trend, units
+from bot.analytics.metrics import METRICS, Arguments, metric_value, require_end
+from bot.analytics.performance import performance
+from bot.analytics.windows import AsOf, Window
+from bot.messages.canvas import Threshold
+from bot.messages.charts import metric_chart
+from bot.messages.common import AVERAGE, Answer, channel_line, chart_style, heading, ratio_line, sources
+from bot.messages.html import bold, lines, pre, table
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.messages.canvas import Theme
+    from bot.messages.charts import ChartSpec
+    from bot.messages.html import Html
+
+
+# Label (a template of the pair) and registry entry of each line; the entry gives the unit and the history.
+_LINES: tuple[tuple[str, str, Arguments], ...] = (
+    ("Ratio {small}/{large}", "ratio", {}),
+    ("against 50-day avg", "ratio_vs_sma", {"n": 50}),
+    ("against 200-day avg", "ratio_vs_sma", {"n": 200}),
+    ("Momentum 12−1 months", "momentum", {}),
+    ("vs 252-day high", "breakout", {"n": 252}),
+    ("vs 252-day low", "breakout_low", {"n": 252}),
+    ("Slope 60 days, a year", "slope", {"n": 60}),
+    ("Channel, sigmas", "channel", {"since": trend.CHANNEL_FROM}),
+    ("Drawdown of ratio", "drawdown", {}),
+    ("Beta 252 days", "beta", {"n": 252}),
+    ("Correlation 60 days", "corr", {"n": 60}),
+)
+_GAPS = (Window("m", 3), Window("y", 1))
+
+
+def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | None = None) -> Answer:
+    """Every trend metric with its value, and what they say together."""
+    require_end(market)
+    rows = []
+    for label, name, arguments in _LINES:
+        metric = METRICS[name]
+        rows.append(
+            (market.pair.fill(label), metric.unit.show(metric_value(metric, market, arguments).value))
+        )
+    # The gaps count back from the date asked for, as /compare does, not from its last session.
+    for span in _GAPS:
+        gap = performance(market, span, total=True).gap
+        rows.append((f"Gap {span}, total return", units.POINTS.show(gap)))
+    html = lines(
+        heading(f"Relative trend, {market.pair}", market, asked),
+        _reading(market),
+        pre(table(("", "value"), rows)),
+        ratio_line(market),
+        channel_line(market),
+        "",
+        sources({"prices": market.source("prices").label}),
+    )
+    shown = window or Window("y", 2)
+    buttons = (
+        (
+            (("Since 2010", f"/chart ratio since 2010-01-04{asked.suffix}")),
+            ("Compare", f"/compare{asked.suffix}"),
+        ),
+    )
+    return Answer(html, _chart(market, shown, theme), "trend", buttons)
+
+
+def _reading(market: Market) -> Html | None:
+    """Who leads by the ratio's side of its two averages, None before both exist."""
+    r = trend.ratio(market)
+    near, far = (float(trend.against_average(r, n).iloc[-1]) for n in (50, AVERAGE))
+    if math.isnan(far):
+        return None
+    lead = {
+        (True, True): "small caps lead, the ratio is over its 50- and 200-day averages.",
+        (True, False): "small caps catch up, over the 50-day, not yet over the 200-day average.",
+        (False, True): "small caps slip, over the 200-day, no longer over the 50-day average.",
+        (False, False): "large caps lead, the ratio is not over its 50- or 200-day average.",
+    }[near > 0, far > 0]
+    return bold("Reading") + f": {lead}"
+
+
+def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
+    r = trend.ratio(market)
+    position = int(window.bases(r.index)[-1])
+    shown = r.iloc[max(position, 0) :]
+    average = r.rolling(AVERAGE).mean()
+    look = chart_style(f"{market.pair} and its 200-day average", market, theme)
+    return partial(
+        metric_chart, shown, units.LEVEL, look, threshold=Threshold(average, f"{AVERAGE}-day average")
+    )

@@ -1,0 +1,596 @@
+"""Alerts, and the state of their engine after each judged session.
+
+Rules and states are JSON text that the alert engine makes and reads.
+
+Events of alerts: fires, withdrawals and restatements, each stored once per session and revision.
+
+Deferred events: not sent yet, because their alert is snoozed or their chat has quiet hours.
+
+Splits that became known after the levels of an alert were set.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from storage.chat_store import next_number
+from storage.connection import Refused
+from storage.rows import Row, change, instant, not_earlier, select, select_as, select_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import sqlite_utils
+
+    from storage.rows import Moment
+
+
+# Revised data can change the last 10 evaluated sessions: the state before each, and the current one.
+STATES_KEPT = 11
+SWITCHED_OFF = "switched off"
+
+
+class StoredAlert(msgspec.Struct, frozen=True):
+    """A row of the alerts table.
+
+    number           its number in its chat
+    life             "active", "paused", "expired" or "done"
+    reason           why it is paused or has ended, if the bot did it
+    created_session  last session known when it was created
+    scaled_session   its price levels are in the shares of this session
+    splits_seen      the last row of `splits` that its levels allow for
+    expires_on       its last day, in the chat's time zone; None: it never ends
+    expiry_told      the expires_on that was announced
+    thread_id        the forum topic it was created in
+    """
+
+    alert_id: int
+    chat_id: int
+    number: int
+    owner_id: int
+    rule: str
+    rule_json: str
+    life: str
+    reason: str
+    created_at: dt.datetime
+    created_session: dt.date | None
+    expires_on: dt.date | None
+    expiry_told: dt.date | None
+    snoozed_until: dt.datetime | None
+    thread_id: int | None
+    scaled_session: dt.date | None
+    splits_seen: int
+
+
+class ExpiringAlert(StoredAlert, frozen=True):
+    """An alert with the time zone of its chat."""
+
+    timezone: str | None
+
+
+class StoredState(msgspec.Struct, frozen=True):
+    """The last judged session and the engine's state after it, as JSON."""
+
+    session: dt.date
+    state: str
+
+
+def add_alert(  # noqa: PLR0913 - an alert's columns, by name
+    db: sqlite_utils.Database,
+    *,
+    chat_id: int,
+    owner_id: int,
+    rule: str,
+    rule_json: str,
+    now: Moment,
+    session: str | None = None,
+    expires_on: str | None = None,
+    thread_id: int | None = None,
+) -> StoredAlert:
+    """Store an alert under the chat's next number, which is never used again, and return it.
+
+    `session` is the last one known at creation, `expires_on` the local date on which the alert ends
+    (None: never), `thread_id` the topic of its messages. Raises Refused when the chat is unknown.
+    """
+    number = next_number(db, chat_id)
+    if number is None:
+        raise Refused(f"Chat {chat_id} is not known; an alert needs one.")
+    cursor = db.execute(
+        """
+        INSERT INTO alerts (
+            chat_id, number, owner_id, rule, rule_json,
+            created_at, created_session, scaled_session, expires_on, thread_id, splits_seen
+        )
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM splits))
+        """,
+        (
+            chat_id,
+            number,
+            owner_id,
+            rule,
+            rule_json,
+            instant(now),
+            session,
+            session,
+            expires_on,
+            thread_id,
+        ),
+    )
+    return alerts_by_id(db, [cursor.lastrowid or 0])[0]
+
+
+def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert | None:
+    """Returns a chat's alert by the number people see, or None."""
+    sql = "SELECT * FROM alerts WHERE chat_id = ? AND number = ?"
+    return next(iter(select_as(db, StoredAlert, sql, (chat_id, number))), None)
+
+
+def alerts_by_id(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[StoredAlert]:
+    """The alerts with these ids, as far as they exist."""
+    sql = "SELECT * FROM alerts WHERE alert_id = ?"
+    return [alert for alert_id in alert_ids for alert in select_as(db, StoredAlert, sql, (alert_id,))]
+
+
+def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = False) -> list[StoredAlert]:
+    """A chat's active and paused alerts, or all of them, in the order of their numbers."""
+    return select_as(
+        db,
+        StoredAlert,
+        "SELECT * FROM alerts WHERE chat_id = ? AND (? OR life IN ('active', 'paused')) ORDER BY number",
+        (chat_id, include_ended),
+    )
+
+
+def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
+    """All alerts to evaluate: the active ones of active chats, in the order of their ids."""
+    return select_as(
+        db,
+        StoredAlert,
+        """
+        SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
+        WHERE life = 'active' AND status = 'active' ORDER BY alert_id
+        """,
+    )
+
+
+def ended_lately(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
+    """Alerts of active chats that are no longer evaluated and have an event of `session` or later.
+
+    Those switched off by hand are left out: nobody wants to hear of them. Ordered by id.
+    """
+    return select_as(
+        db,
+        StoredAlert,
+        """
+        SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
+        WHERE life <> 'active' AND alerts.reason <> ? AND status = 'active'
+        AND alert_id IN (SELECT alert_id FROM alert_events WHERE session >= ?)
+        ORDER BY alert_id
+        """,
+        (SWITCHED_OFF, session),
+    )
+
+
+def marks(db: sqlite_utils.Database) -> dict[int, str | None]:
+    """The last evaluated session of every alert to evaluate: a cheap way to see whether any has changed."""
+    rows = db.execute(
+        """
+        SELECT alert_id, (SELECT max(session) FROM alert_states WHERE alert_states.alert_id = alerts.alert_id)
+        FROM alerts JOIN chats USING (chat_id) WHERE life = 'active' AND status = 'active'
+        """
+    )
+    return dict(rows.fetchall())
+
+
+def count_active(db: sqlite_utils.Database, chat_id: int) -> int:
+    """How many alerts count towards a chat's quota: active and paused ones."""
+    return len(alerts_of(db, chat_id))
+
+
+def set_life(db: sqlite_utils.Database, alert_id: int, life: str, reason: str = "") -> bool:
+    """Set 'active', 'paused', 'expired' or 'done', and why. Returns False when there is no such alert."""
+    sql = "UPDATE alerts SET life = ?, reason = ? WHERE alert_id = ?"
+    return change(db, sql, (life, reason, alert_id)) == 1
+
+
+def set_expiry(db: sqlite_utils.Database, alert_id: int, on: str | None) -> bool:
+    """Set the local date on which an alert ends (None: never), to be announced again.
+
+    Returns False when there is no such alert.
+    """
+    sql = "UPDATE alerts SET expires_on = ?, expiry_told = NULL WHERE alert_id = ?"
+    return change(db, sql, (on, alert_id)) == 1
+
+
+def set_expiry_told(db: sqlite_utils.Database, alert_id: int) -> bool:
+    """Record that the end of an alert was announced. Returns False when it was recorded before."""
+    sql = "UPDATE alerts SET expiry_told = expires_on WHERE alert_id = ? AND expiry_told IS NOT expires_on"
+    return change(db, sql, (alert_id,)) == 1
+
+
+def expiring(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
+    """Active and paused alerts of active chats that end by a date, soonest first."""
+    return select_as(
+        db,
+        ExpiringAlert,
+        """
+        SELECT alerts.*, timezone FROM alerts JOIN chats USING (chat_id)
+        WHERE life IN ('active', 'paused') AND expires_on <= ? AND status = 'active'
+        ORDER BY expires_on, alert_id
+        """,
+        (by,),
+    )
+
+
+def set_snooze(db: sqlite_utils.Database, alert_id: int, until: Moment | None) -> bool:
+    """Defer an alert's messages until an instant; None releases them. Returns False if there is none."""
+    moment = None if until is None else not_earlier(until)
+    return change(db, "UPDATE alerts SET snoozed_until = ? WHERE alert_id = ?", (moment, alert_id)) == 1
+
+
+def replace_rule(
+    db: sqlite_utils.Database, alert_id: int, *, rule: str, rule_json: str, session: str | None = None
+) -> bool:
+    """Give an alert another rule; its number, history and expiry stay. Returns False if there is none.
+
+    `session` is the last one known when the rule was typed, in whose shares its levels are; None
+    leaves that as it was. Its levels allow for every split that is known. The caller replaces the states
+    (clear_states, save_state).
+    """
+    sql = """
+        UPDATE alerts SET rule = ?, rule_json = ?, scaled_session = coalesce(?, scaled_session),
+            splits_seen = (SELECT coalesce(max(id), 0) FROM splits)
+        WHERE alert_id = ?
+    """
+    return change(db, sql, (rule, rule_json, session, alert_id)) == 1
+
+
+def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
+    """End an alert at its owner's wish and drop its deferred events. Returns False if there is none."""
+    db.execute("UPDATE alert_events SET held = NULL WHERE alert_id = ?", (alert_id,))
+    return set_life(db, alert_id, "done", SWITCHED_OFF)
+
+
+def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
+    """Store the state after `session` in place of an earlier one; only the newest 11 sessions are kept."""
+    db.execute(
+        """
+        INSERT INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)
+        ON CONFLICT (alert_id, session) DO UPDATE SET state = excluded.state
+        """,
+        (alert_id, session, state),
+    )
+    db.execute(
+        """
+        DELETE FROM alert_states WHERE alert_id = :alert AND session <= (
+            SELECT session FROM alert_states WHERE alert_id = :alert
+            ORDER BY session DESC LIMIT 1 OFFSET :kept
+        )
+        """,
+        {"alert": alert_id, "kept": STATES_KEPT},
+    )
+
+
+def current_state(db: sqlite_utils.Database, alert_id: int) -> StoredState | None:
+    """The last evaluated session and the state after it, None before the first."""
+    return _state(db, "alert_id = ?", (alert_id,))
+
+
+def states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
+    """The kept states of an alert, oldest first."""
+    sql = "SELECT state FROM alert_states WHERE alert_id = ? ORDER BY session"
+    return [row["state"] for row in select(db, sql, (alert_id,))]
+
+
+def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> StoredState | None:
+    """The last session evaluated before `session` and the state after it, None when it is not kept."""
+    return _state(db, "alert_id = ? AND session < ?", (alert_id, session))
+
+
+def first_session(db: sqlite_utils.Database, alert_id: int) -> str | None:
+    """The session of the oldest kept state of an alert."""
+    row = select_one(db, "SELECT min(session) AS first FROM alert_states WHERE alert_id = ?", (alert_id,))
+    return row["first"] if row else None
+
+
+def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
+    """Delete all states: an alert that is resumed or edited starts again."""
+    db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
+
+
+def _state(db: sqlite_utils.Database, where: str, parameters: tuple[object, ...]) -> StoredState | None:
+    sql = f"SELECT session, state FROM alert_states WHERE {where} ORDER BY session DESC LIMIT 1"  # noqa: S608 - fixed text
+    return next(iter(select_as(db, StoredState, sql, parameters)), None)
+
+
+class EventDetail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What explains an event: JSON of the alert engine, and where its figures are from.
+
+    rule      the rule as it was; empty: that of the alert
+    before    the state before the event, where it is kept
+    revision  why a stored event is withdrawn
+    """
+
+    event: str = ""
+    rule: str = ""
+    source: str = ""
+    observed_at: str = ""
+    before: str | None = None
+    revision: str | None = None
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """A row of the alert_events table.
+
+    held     why it is not sent yet: "snooze" or "quiet"
+    message  the outbox message that reports it
+    """
+
+    event_id: int
+    alert_id: int
+    session: dt.date
+    transition: str
+    revision: int
+    value: float | None
+    threshold: float | None
+    detail: EventDetail
+    created_at: dt.datetime
+    held: str | None
+    message: int | None
+
+
+class ChatEvent(StoredEvent, frozen=True):
+    """An event with its alert's number, rule and chat."""
+
+    number: int
+    rule: str
+    chat_id: int
+
+
+E = TypeVar("E", bound=StoredEvent)
+
+
+def add_event(  # noqa: PLR0913 - an event's columns, by name
+    db: sqlite_utils.Database,
+    *,
+    alert_id: int,
+    session: str,
+    transition: str,
+    now: Moment,
+    value: float | None = None,
+    threshold: float | None = None,
+    detail: EventDetail | None = None,
+    revision: int = 0,
+    held: str | None = None,
+) -> int | None:
+    """Store an event of a session and return its event_id, or None when it is stored already.
+
+    `held` is why it is not sent yet: 'snooze' or 'quiet'.
+    """
+    cursor = db.execute(
+        """
+        INSERT INTO alert_events
+            (alert_id, session, transition, revision, value, threshold, detail, created_at, held)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (alert_id, session, transition, revision) DO NOTHING
+        """,
+        (
+            alert_id,
+            session,
+            transition,
+            revision,
+            value,
+            threshold,
+            msgspec.json.encode(detail or EventDetail()).decode(),
+            instant(now),
+            held,
+        ),
+    )
+    return cursor.lastrowid if cursor.rowcount == 1 else None
+
+
+def events(
+    db: sqlite_utils.Database,
+    *,
+    alert_id: int | None = None,
+    chat_id: int | None = None,
+    limit: int = 20,
+    skip: int = 0,
+) -> list[ChatEvent]:
+    """Events of an alert or a chat, newest first; the newest `skip` are left out."""
+    return select_events(
+        db,
+        ChatEvent,
+        """
+        SELECT alert_events.*, number, rule, chat_id FROM alert_events JOIN alerts USING (alert_id)
+        WHERE (:alert IS NULL OR alert_id = :alert) AND (:chat IS NULL OR chat_id = :chat)
+        ORDER BY session DESC, event_id DESC LIMIT :limit OFFSET :skip
+        """,
+        {"alert": alert_id, "chat": chat_id, "limit": limit, "skip": skip},
+    )
+
+
+def events_from(db: sqlite_utils.Database, alert_id: int, session: str) -> list[StoredEvent]:
+    """An alert's events of `session` and later in the order in which they were stored."""
+    sql = "SELECT * FROM alert_events WHERE alert_id = ? AND session >= ? ORDER BY event_id"
+    return select_events(db, StoredEvent, sql, (alert_id, session))
+
+
+def select_events(
+    db: sqlite_utils.Database,
+    row_type: type[E],
+    sql: str,
+    parameters: Sequence[object] | Mapping[str, object] = (),
+) -> list[E]:
+    """The events that a query selects."""
+    rows = [{**row, "detail": msgspec.json.decode(row["detail"])} for row in select(db, sql, parameters)]
+    return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
+
+
+def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
+    """The number of the alert's next revision: one above that of all its events."""
+    sql = "SELECT coalesce(max(revision), 0) + 1 AS next FROM alert_events WHERE alert_id = ?"
+    row = select_one(db, sql, (alert_id,))
+    return int(row["next"]) if row else 1
+
+
+def fires_since(
+    db: sqlite_utils.Database,
+    alert_id: int,
+    session: str,
+    *,
+    until: str | None = None,
+    transition: str = "fired",
+) -> int:
+    """On how many sessions from `session` to `until` the alert fired; withdrawn fires do not count."""
+    row = select_one(
+        db,
+        """
+        SELECT count(DISTINCT session) AS fires FROM alert_events
+        WHERE alert_id = :alert AND session >= :since AND transition = :transition
+        AND (:until IS NULL OR session <= :until)
+        AND NOT EXISTS (
+            SELECT 1 FROM alert_events AS later
+            WHERE later.alert_id = alert_events.alert_id AND later.session = alert_events.session
+            AND later.transition = 'withdrawn' AND later.event_id > alert_events.event_id
+        )
+        """,
+        {"alert": alert_id, "since": session, "until": until, "transition": transition},
+    )
+    return int(row["fires"]) if row else 0
+
+
+class DeferredEvent(ChatEvent, frozen=True):
+    """A deferred event with its alert's topic and snooze, and its chat's time zone and quiet hours."""
+
+    thread_id: int | None
+    snoozed_until: dt.datetime | None
+    timezone: str | None
+    quiet_from: str | None
+    quiet_to: str | None
+
+
+def waiting(db: sqlite_utils.Database) -> list[DeferredEvent]:
+    """All deferred events of active chats, oldest first."""
+    return select_events(
+        db,
+        DeferredEvent,
+        """
+        SELECT alert_events.*, number, rule, chat_id, thread_id, snoozed_until,
+            timezone, quiet_from, quiet_to
+        FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
+        WHERE alert_events.held IS NOT NULL AND chats.status = 'active'
+        ORDER BY alert_events.session, event_id
+        """,
+    )
+
+
+def hold(db: sqlite_utils.Database, event_id: int, why: str | None) -> None:
+    """Defer an event for 'snooze' or 'quiet'; None ends that."""
+    db.execute("UPDATE alert_events SET held = ? WHERE event_id = ?", (why, event_id))
+
+
+def fate(db: sqlite_utils.Database, event_id: int) -> tuple[str | None, int | None]:
+    """Why an event is deferred, and the outbox message that reports it; None and None if it was deleted."""
+    row = select_one(db, "SELECT held, message FROM alert_events WHERE event_id = ?", (event_id,))
+    return (row["held"], row["message"]) if row else (None, None)
+
+
+def tell(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:
+    """Record the outbox message that reports these events (None: none will). Returns how many there are."""
+    sql = "UPDATE alert_events SET held = NULL, message = ? WHERE event_id = ?"
+    return sum(change(db, sql, (message, event_id)) for event_id in event_ids)
+
+
+class SplitChange(msgspec.Struct, frozen=True):
+    """A split that an alert's levels do not allow for, or, if `withdrawn`, one that they wrongly allow for.
+
+    session  the first in the new shares
+    ratio    new shares for an old one; of a corrected split the new ratio by the old one
+    """
+
+    ticker: str
+    session: dt.date
+    ratio: float
+    withdrawn: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What a count of shares is multiplied by."""
+        return 1 / self.ratio if self.withdrawn else self.ratio
+
+
+def newest(db: sqlite_utils.Database) -> int:
+    """The id of the newest row of splits, 0 without any."""
+    row = select_one(db, "SELECT coalesce(max(id), 0) AS newest FROM splits")
+    return int(row["newest"]) if row else 0
+
+
+def unseen(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:
+    """By alert id, the changes since its levels were set, in order of sessions.
+
+    Where sources differ the one that reported first counts.
+    """
+    alerts = select(
+        db,
+        """
+        SELECT alert_id, splits_seen, coalesce(scaled_session, substr(created_at, 1, 10)) AS since
+        FROM alerts WHERE splits_seen < ? ORDER BY alert_id
+        """,
+        (newest(db),),
+    )
+    if not alerts:
+        return {}
+    rows = select(
+        db, "SELECT id, ticker, session, source, ratio FROM splits WHERE source <> 'sample' ORDER BY id"
+    )
+    current = _in_force(rows)
+    changes: dict[int, list[SplitChange]] = {}
+    for alert in alerts:
+        seen = _in_force(row for row in rows if row["id"] <= alert["splits_seen"])
+        since = dt.date.fromisoformat(alert["since"])
+        of_alert = [change for change in _changes(seen, current) if change.session > since]
+        if of_alert:
+            changes[alert["alert_id"]] = of_alert
+    return changes
+
+
+def _in_force(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+    """Ratio by (session, ticker) after rows in the order in which they came."""
+    by_source: dict[tuple[str, str], dict[str, float | None]] = {}
+    for row in rows:
+        by_source.setdefault((row["session"], row["ticker"]), {})[row["source"]] = row["ratio"]
+    ratios = {key: [ratio for ratio in sources.values() if ratio] for key, sources in by_source.items()}
+    return {key: in_order[0] for key, in_order in ratios.items() if in_order}
+
+
+def _changes(
+    seen: Mapping[tuple[str, str], float], current: Mapping[tuple[str, str], float]
+) -> Iterator[SplitChange]:
+    for session, ticker in sorted({*seen, *current}):
+        before, after = seen.get((session, ticker)), current.get((session, ticker))
+        if before == after:
+            continue
+        ratio = (before or 1.0) if after is None else after / (before or 1.0)
+        yield SplitChange(ticker, dt.date.fromisoformat(session), ratio, withdrawn=after is None)
+
+
+def mark_all_seen(db: sqlite_utils.Database, *, but: Iterable[int] = ()) -> None:
+    """Note that the levels of all alerts, except those with the ids `but`, allow for all splits."""
+    last = newest(db)
+    db.execute(
+        """
+        UPDATE alerts SET splits_seen = ?
+        WHERE splits_seen < ? AND alert_id NOT IN (SELECT value FROM json_each(?))
+        """,
+        (last, last, json.dumps(list(but))),
+    )
+
+
+def mark_seen(db: sqlite_utils.Database, alert_id: int) -> None:
+    """Note that the levels of an alert allow for all splits."""
+    db.execute("UPDATE alerts SET splits_seen = ? WHERE alert_id = ?", (newest(db), alert_id))

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.analytics.sessions import Sessions
+from bot.data import csv_cells, import_csv
+from bot.errors import ImportRejected
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+SESSIONS = Sessions()
+TODAY = dt.date(2021, 1, 1)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(value=FINITE)
+def test_a_number_comes_back_exactly(value: float) -> None:
+    assert csv_cells.number(repr(value)) == value
+
+
+@given(value=st.decimals(-(10**12), 10**12, places=2))
+def test_thousands_commas_change_nothing(value: float) -> None:
+    assert csv_cells.number(f"{value:,}") == csv_cells.number(f"{value}") == float(value)
+
+
+@given(day=st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)))
+def test_every_way_to_write_a_date_is_read(day: dt.date) -> None:
+    months = "January February March April May June July August September October November December".split()  # noqa: SIM905
+    month = months[day.month - 1]
+    for written in (
+        day.isoformat(),
+        f"{day.isoformat()} 00:00:00-05:00",
+        f"{month[:3]} {day.day:02}, {day.year}",
+        f"{month} {day.day}, {day.year}",
+        f"{day.day:02}-{month[:3].upper()}-{day.year}",
+    ):
+        assert csv_cells.date(written) == day
+
+
+@given(text=st.text())
+@example("12/11/2020")
+@example("2020-13-01")
+@example("Foo 01, 2020")
+@example("31-Feb-2020")
+@example("20201211")
+def test_any_other_text_is_no_date(text: str) -> None:
+    said = "“.*” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
+    try:
+        told = csv_cells.date(text).isoformat()
+    except csv_cells.BadCell as err:
+        told = str(err)
+    assert re.fullmatch(rf"{said}|\d{{4}}-\d{{2}}-\d{{2}}", told)
+
+
+@given(text=st.text(alphabet=st.sampled_from('\n\r,"-0123456789.abcDateClosnvhr \ufeff')))
+@example("Date,Close\n2020-12-11,1\n")
+def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
+    headers = (
+        "",
+        "Date,Close\n",
+        "Datum;Schlusskurs\n",
+        "time\tclose\n",
+        "Price,Close\nTicker,IWM\nDate,\n",
+        "date,nav,shares\n",
+        "date,metric,convention,value\n",
+    )
+    for header, reader in itertools.product(headers, import_csv.READERS.values()):
+        try:
+            told = reader(
+                header + text, "IWM", sessions=SESSIONS, today=TODAY, completed=TODAY
+            ).preview.sentences()[0]
+        except ImportRejected as err:
+            told = str(err)
+        assert told.startswith(("the text ", "the text, line ", "IWM "))
+
+
+def test_long_text_is_shortened_on_one_line() -> None:
+    assert csv_cells.shorten("a\n b" + "c" * 100) == "a b" + "c" * 36 + "…"
+    with pytest.raises(csv_cells.BadCell, match=r"^“x{39}…” is not a number$"):
+        csv_cells.number("x" * 1_000)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ImportRejected, match=r"^There is no file .*none\.xls\.$"):
+        csv_cells.read_bytes(tmp_path / "none.xls", "an issuer's file", 10)
+    with pytest.raises(ImportRejected, match=r" is a folder; an issuer's file is needed\.$"):
+        csv_cells.read_bytes(tmp_path, "an issuer's file", 10)
+    (tmp_path / "a.csv").write_bytes(b"abc")
+    assert csv_cells.read_bytes(tmp_path / "a.csv", "a CSV file", 3) == b"abc"
+    assert (
+        csv_cells.read_bytes(tmp_path / "a.csv", "a CSV file", 1) == b"ab"
+    )  # one more says that it is too large

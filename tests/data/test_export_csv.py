@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from bot.data import sample
+from bot.data.csv_formats import FORMATS, export
+from bot.data.load import read_rows
+from bot.data.store import store, store_file
+from bot.errors import ImportRejected, NoData
+from storage import observations
+from storage.db import open_database
+from storage.observations import recent
+from tests.data.imports import SESSIONS, read
+from tests.funds import PAIR
+from tests.shared_data import FOLDER, shared
+
+if TYPE_CHECKING:
+    from bot.data.import_csv import CsvContents
+    from bot.data.provider import Observations
+    from bot.data.source_selection import Rows
+    from storage.db import Database
+    from storage.observations import Written
+
+
+AT = "2021-06-01T00:00:00Z"
+
+
+def fill(database: Database, rows: Observations, source: str = "csv", at: str = AT) -> None:
+    database.run_sync(lambda db: store(db, rows, source=source, observed_at=at))
+
+
+def exported(database: Database, what: str, ticker: str, source: str | None = None) -> str:
+    return database.run_sync(lambda db: export(db, what, ticker, source=source)).text
+
+
+def taken(what: str, text: str | Path, ticker: str) -> Observations:
+    return read(what, text, ticker).observations
+
+
+def simulated(after: str) -> Observations:
+    return sample.between(sample.sample_observations(3, SESSIONS), after, "2020-12-31")
+
+
+def test_prices_are_written_in_the_form_that_is_read(database: Database) -> None:
+    bar = {"ticker": "IWM", "open": None, "high": None, "low": None, "volume": 7, "provisional": 0}
+    fill(
+        database,
+        {
+            "bars": [
+                {**bar, "session": "2020-12-10", "close": 190.91},
+                {**bar, "session": "2020-12-11", "close": 0.1 + 0.2},
+                {**bar, "session": "2020-12-14", "close": 189.0, "provisional": 1},
+                {**bar, "session": "2020-12-11", "close": 366.3, "ticker": "SPY"},
+            ],
+            "distributions": [{"ticker": "IWM", "ex_date": "2020-12-09", "amount": 0.592}],
+            "splits": [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}],
+        },
+    )
+    assert exported(database, "prices", "IWM") == (
+        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits,Provisional,source,observed_at\n"
+        f"2020-12-09,,,,,,0.592,,,csv,{AT}\n"
+        f"2020-12-10,,,,190.91,7,,,0,csv,{AT}\n"
+        f"2020-12-11,,,,0.30000000000000004,7,,2.0,0,csv,{AT}\n"
+        f"2020-12-14,,,,189.0,7,,,1,csv,{AT}\n"
+    )
+
+
+def take_in(database: Database, contents: CsvContents) -> dict[str, Written]:
+    return database.run_sync(lambda db: store_file(db, contents, observed_at=AT))
+
+
+def copied(database: Database, folder: Path, name: str = "copy.db") -> Database:
+    """A new database with all that can be exported of this one, taken in from the files."""
+    copy = open_database(folder / name)
+    for what in FORMATS:
+        for ticker in PAIR:
+            with suppress(NoData):
+                contents = read(what, exported(database, what, ticker), ticker)
+                take_in(copy, contents)
+    return copy
+
+
+def all_rows(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """Every vintage of every kind, in the order in which it was said."""
+    return {
+        kind: sorted(
+            (
+                {name: value for name, value in row.items() if name != "id"}
+                for ticker in PAIR
+                for row in database.run_sync(lambda db, k=kind, t=ticker: observations.vintages(db, k, t))  # type: ignore[misc]  # bound now
+            ),
+            key=repr,
+        )
+        for kind in observations.KINDS
+    }
+
+
+@pytest.mark.parametrize("what", ["prices", "fund-facts", "multiples", "weights"])
+@pytest.mark.parametrize("ticker", ["IWM", "SPY"])
+def test_what_is_written_reads_back_exactly(
+    database: Database, tmp_path: Path, what: str, ticker: str
+) -> None:
+    part = simulated("2019-11-30")
+    fill(database, part)
+    text = exported(database, what, ticker)
+    back = taken(what, text, ticker)
+    for kind, found in back.items():
+        expected = [row for row in part.get(kind, []) if row["ticker"] == ticker]
+        assert sorted(map(repr, map(sorted_items, found))) == sorted(map(repr, map(sorted_items, expected)))
+    with copied(database, tmp_path) as copy:
+        assert exported(copy, what, ticker) == text
+        assert all_rows(copy) == all_rows(database)
+
+
+def test_what_was_replaced_or_withdrawn_and_when_is_in_the_file_too(
+    database: Database, tmp_path: Path
+) -> None:
+    fund = {"ticker": "IWM"}
+    bar, paid = {**fund, "session": "2020-12-11", "close": 190.0}, {**fund, "ex_date": "2020-12-11"}
+    fact = {**fund, "session": "2020-12-11", "nav": 190.2, "shares": 290.0e6, "assets": None}
+    pe = {**fund, "session": "2020-12-11", "metric": "pe", "convention": "morningstar", "basis": "unstated"}
+    week = {
+        **fund,
+        "session": "2020-12-11",
+        "level": "industry group",
+        "sector": "Banks, regional",
+        "weight": 8.0,
+    }
+    says: list[tuple[str, str, Observations]] = [
+        ("yahoo", "2020-12-11T21:20:00Z", {"bars": [{**bar, "provisional": 1}]}),
+        ("yahoo", "2020-12-11T22:20:00Z", {"bars": [bar], "distributions": [{**paid, "amount": 0.6}]}),
+        ("csv", "2020-12-12T10:00:00Z", {"bars": [{**bar, "close": 190.01}], "sector_weights": [week]}),
+        (
+            "issuer",
+            "2020-12-12T11:00:00Z",
+            {"fund_facts": [fact], "distributions": [{**paid, "amount": 0.5}]},
+        ),
+        ("yahoo", "2020-12-14T22:00:00Z", {"distributions": [{**paid, "amount": None}]}),
+        ("yahoo", "2020-12-14T22:00:00Z", {"multiples": [{**pe, "value": 16.5, "price_date": "2020-12-10"}]}),
+        ("issuer", "2020-12-15T11:00:00Z", {"fund_facts": [{**fact, "shares": 290.3e6}]}),
+        ("yahoo", "2020-12-16T22:00:00Z", {"bars": [{**bar, "close": 190.3}]}),
+        ("yahoo", "2020-12-17T22:00:00Z", {"multiples": [{**pe, "value": None}]}),
+        ("yahoo", "2020-12-18T22:00:00Z", {"splits": [{**fund, "session": "2020-12-18", "ratio": 2.0}]}),
+    ]
+    for source, at, rows in says:
+        fill(database, rows, source, at)
+    with copied(database, tmp_path) as copy:
+        assert all_rows(copy) == all_rows(database)
+        since = "2020-12-01T00:00:00Z"
+        assert copy.run_sync(lambda db: recent(db, since=since)) == database.run_sync(
+            lambda db: recent(db, since=since)
+        )
+        for day in pd.date_range("2020-12-11", "2020-12-18"):
+            one, other = (
+                each.run_sync(lambda db, d=day: read_rows(db, d.date()))  # type: ignore[misc]  # bound now
+                for each in (database, copy)
+            )
+            assert without_ids(one) == without_ids(other)
+        # Taken in again, all of it is known.
+        before = all_rows(copy)
+        text = exported(database, "prices", "IWM")
+        contents = read("prices", text)
+        written = take_in(copy, contents)
+        assert {(one.inserted, one.revised) for one in written.values()} == {(0, 0)}
+        assert all_rows(copy) == before
+
+
+def without_ids(rows: Rows) -> dict[str, list[dict[str, Any]]]:
+    return {
+        kind: [{name: value for name, value in row.items() if name != "id"} for row in found]
+        for kind, found in rows.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (f"sample,{AT}", "source “sample” is none of yahoo, issuer, csv, daily-csv"),
+        (f",{AT}", "source “” is none of yahoo, issuer, csv, daily-csv"),
+        ("csv,", "observed_at “” is not a past instant like 2020-12-11T21:20:00Z"),
+        ("csv,2020-12-11", "observed_at “2020-12-11” is not a past instant like 2020-12-11T21:20:00Z"),
+        (
+            "csv,2020-13-11T21:20:00Z",
+            "observed_at “2020-13-11T21:20:00Z” is not a past instant like 2020-12-11T21:20:00Z",
+        ),
+        (
+            "csv,2022-02-01T00:00:00Z",
+            "observed_at “2022-02-01T00:00:00Z” is not a past instant like 2020-12-11T21:20:00Z",
+        ),
+    ],
+)
+def test_who_said_it_and_when_must_be_sound(said: str, reason: str) -> None:
+    with pytest.raises(ImportRejected) as caught:
+        read("prices", f"Date,Close,source,observed_at\n2020-12-11,190.3,{said}\n", "IWM")
+    assert str(caught.value) == f"the text was not imported, 1 row is wrong:\nline 2: {reason}"
+
+
+def test_a_source_without_its_instant_is_a_column_like_any_other(database: Database) -> None:
+    text = "Date,Close,source\n2020-12-11,190.3,Somebody\n"
+    contents = read("prices", text)
+    assert contents.record == ()
+    assert "Columns not read: source." in contents.preview.sentences()
+    take_in(database, contents)
+    assert [row["source"] for row in all_rows(database)["bars"]] == ["csv"]
+
+
+def sorted_items(row: dict[str, object]) -> list[tuple[str, object]]:
+    return sorted(row.items())
+
+
+def test_a_withdrawn_distribution_is_a_zero(database: Database) -> None:
+    bar = {"ticker": "IWM", "session": "2020-12-11", "close": 190.3}
+    paid = {"ticker": "IWM", "ex_date": "2020-12-11"}
+    fill(database, {"bars": [bar], "distributions": [{**paid, "amount": 0.6}]})
+    fill(database, {"distributions": [{**paid, "amount": None}]}, at="2021-06-02T00:00:00Z")
+    assert exported(database, "prices", "IWM").splitlines()[1:] == [
+        f"2020-12-11,,,,190.3,,0.6,,0,csv,{AT}",
+        "2020-12-11,,,,,,0,,,csv,2021-06-02T00:00:00Z",
+    ]
+
+
+def test_a_withdrawn_split_is_a_zero_and_reads_back_as_withdrawn(database: Database, tmp_path: Path) -> None:
+    split = {"ticker": "IWM", "session": "2020-12-11"}
+    fill(database, {"splits": [{**split, "ratio": 2.0}]})
+    fill(database, {"splits": [{**split, "ratio": None}]}, at="2021-06-02T00:00:00Z")
+    text = exported(database, "prices", "IWM")
+    assert text.splitlines()[1:] == [
+        f"2020-12-11,,,,,,,2.0,,csv,{AT}",
+        "2020-12-11,,,,,,,0,,csv,2021-06-02T00:00:00Z",
+    ]
+    contents = read("prices", text)
+    with open_database(tmp_path / "other.db") as other:
+        other.run_sync(lambda db: store_file(db, contents, observed_at="2021-06-03T00:00:00Z"))
+        said = [other.run_sync(lambda db: observations.vintages(db, "splits", "IWM"))]
+        said.append(database.run_sync(lambda db: observations.vintages(db, "splits", "IWM")))
+    assert said[0] == said[1]
+    assert [row["ratio"] for row in said[0]] == [2.0, None]
+
+
+def test_every_source_is_written_unless_one_is_named(database: Database) -> None:
+    fact = {"ticker": "IWM", "session": "2020-12-11", "shares": None, "assets": None}
+    fill(database, {"fund_facts": [{**fact, "nav": 1.0}]}, source="yahoo")
+    fill(database, {"fund_facts": [{**fact, "nav": 2.0}]})
+    fill(
+        database,
+        sample.between(sample.sample_observations(3, SESSIONS), "2020-01-01", "2020-12-31"),
+        "sample",
+    )
+    header = "date,nav,shares,assets,source,observed_at\n"
+    one, other = f"2020-12-11,2.0,,,csv,{AT}\n", f"2020-12-11,1.0,,,yahoo,{AT}\n"
+    assert exported(database, "fund-facts", "IWM") == header + one + other
+    assert exported(database, "fund-facts", "IWM", "yahoo") == header + other
+    found = database.run_sync(lambda db: export(db, "fund-facts", "IWM"))
+    assert (found.rows, found.sources) == (2, ("Yahoo", "CSV import"))
+
+
+def test_sample_data_never_leaves_as_a_file(database: Database) -> None:
+    fill(
+        database,
+        sample.between(sample.sample_observations(3, SESSIONS), "2020-12-01", "2020-12-31"),
+        "sample",
+    )
+    with pytest.raises(NoData, match=r"^There are no daily prices of IWM to export\.$"):
+        exported(database, "prices", "IWM")
+    with pytest.raises(NoData, match=r"^There are no multiples of SPY from sample to export\.$"):
+        exported(database, "multiples", "SPY", "sample")
+
+
+@shared
+@pytest.mark.parametrize(
+    ("what", "name", "ticker"),
+    [
+        ("prices", "IWM_daily.csv", "IWM"),
+        ("prices", "SPY_daily.csv", "SPY"),
+        ("fund-facts", "IWM_nav_shares.csv", "IWM"),
+    ],
+)
+def test_full_histories_read_back_exactly(database: Database, what: str, name: str, ticker: str) -> None:
+    rows = taken(what, FOLDER / name, ticker)
+    fill(database, rows)
+    assert taken(what, exported(database, what, ticker), ticker) == rows
+    assert database.run_sync(lambda db: observations.has_source(db, "csv"))

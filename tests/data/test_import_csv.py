@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bot.data import csv_cells
+from bot.data.provider import known_fund
+from bot.errors import ImportRejected
+from bot.pair import DEFAULT_PAIR
+from tests.data.imports import PRICES, SESSIONS, read, refusal
+from tests.shared_data import FOLDER, shared
+
+
+def test_prices_become_bars_distributions_and_splits() -> None:
+    contents = read("prices", PRICES)
+    assert contents.observations == {
+        "bars": [
+            {
+                "ticker": "IWM",
+                "session": "2020-12-10",
+                "open": 189.1,
+                "high": 191.5,
+                "low": 188.0,
+                "close": 190.91,
+                "volume": 21_340_100,
+                "provisional": 0,
+            },
+            {
+                "ticker": "IWM",
+                "session": "2020-12-11",
+                "open": 189.9,
+                "high": 191.02,
+                "low": 187.5,
+                "close": 190.3,
+                "volume": 19_000_000,
+                "provisional": 0,
+            },
+        ],
+        "distributions": [{"ticker": "IWM", "ex_date": "2020-12-11", "amount": 0.592}],
+        "splits": [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}],
+    }
+    assert contents.complete == ("distributions", "splits")
+    assert contents.preview.sentences() == [
+        "IWM daily prices: 2 rows, 2020-12-10 to 2020-12-11.",
+        "Columns not read: Adj Close.",
+        "Too few closes to tell whether they are adjusted for distributions; taken as not adjusted.",
+    ]
+
+
+def test_columns_are_found_by_name_in_any_order_and_case() -> None:
+    contents = read("prices", "volume, CLOSE ,Session\n10,3.5,2020-12-11\n")
+    assert contents.observations["bars"][0]["close"] == 3.5
+    assert contents.observations["bars"][0]["volume"] == 10
+    assert contents.observations["bars"][0]["open"] is None
+    assert contents.complete == ()
+    facts = read("fund-facts", "As Of,NAV per Share,Shares_Outstanding,Total Net Assets\n2020-12-11,1,2,3\n")
+    assert facts.observations["fund_facts"] == [
+        {"ticker": "IWM", "session": "2020-12-11", "nav": 1.0, "shares": 2.0, "assets": 3.0}
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2020-12-11",
+        "2020-12-11 00:00:00-05:00",
+        "2020-12-11T00:00:00Z",
+        '"Dec 11, 2020"',
+        "December 11 2020",
+        "11-Dec-2020",
+        "11 dec 2020",
+    ],
+)
+def test_dates_are_read_whatever_the_locale(written: str) -> None:
+    contents = read("prices", f"Date,Close\n{written},3\n")
+    assert contents.preview.first == contents.preview.last == "2020-12-11"
+
+
+@pytest.mark.parametrize("missing", ["", "-", "--", "N/A", "null"])
+def test_missing_values_are_none(missing: str) -> None:
+    rows = read("fund-facts", f"date,nav,shares\n2020-12-11,{missing},100\n").observations["fund_facts"]
+    assert rows == [{"ticker": "IWM", "session": "2020-12-11", "nav": None, "shares": 100.0, "assets": None}]
+
+
+def test_rows_without_any_value_are_left_out_and_counted() -> None:
+    preview = read("fund-facts", "date,nav,shares\n2020-12-10,-,-\n2020-12-11,1,2\n").preview
+    assert (preview.rows, preview.empty) == (1, 1)
+    assert "Left out, without a value: 1 row." in preview.sentences()
+
+
+@pytest.mark.parametrize("rows", ["", "2020-12-11,null\n"])
+def test_a_file_without_a_single_figure_is_refused(rows: str) -> None:
+    said = "the text was not imported: no row of it holds a figure of a completed session."
+    assert refusal("prices", f"Date,Close\n{rows}") == said
+
+
+def test_fund_facts_of_days_without_a_session_are_left_out_and_listed() -> None:
+    contents = read(
+        "fund-facts", "date,nav,exdiv,shares\n2013-06-28,97.3,,5\n2013-06-30,97.4,,6\n2010-05-31,66,,7\n"
+    )
+    assert [row["session"] for row in contents.observations["fund_facts"]] == ["2013-06-28"]
+    assert contents.preview.sentences() == [
+        "IWM fund facts: 1 row, 2013-06-28 to 2013-06-28.",
+        "Left out, no session on that day: 2010-05-31, 2013-06-30.",
+        "Columns not read: exdiv.",
+    ]
+
+
+def test_a_distribution_may_stand_on_a_line_without_prices() -> None:
+    contents = read("prices", "Date,Close,Dividends\n2020-12-11,,0.5\n")
+    assert contents.observations["bars"] == []
+    assert contents.observations["distributions"] == [
+        {"ticker": "IWM", "ex_date": "2020-12-11", "amount": 0.5}
+    ]
+
+
+def test_no_split_is_one_of_zero_or_one() -> None:
+    contents = read("prices", "Date,Close,Stock Splits\n2020-12-10,3,0\n2020-12-11,3,1.0\n")
+    assert contents.observations["splits"] == []
+
+
+def test_multiples_carry_convention_and_basis() -> None:
+    text = (
+        "date,metric,convention,basis,value,holdings_date,coverage\n"
+        "2020-12-11,P/E,losses in,Forward,75.0,2020-12-10,0.98\n"
+        "2020-12-11,yield,losses_in,,0,,\n"
+    )
+    assert read("multiples", text).observations["multiples"] == [
+        {
+            "ticker": "IWM",
+            "session": "2020-12-11",
+            "metric": "pe",
+            "convention": "losses_in",
+            "basis": "forward",
+            "value": 75.0,
+            "holdings_date": "2020-12-10",
+            "price_date": None,
+            "coverage": 0.98,
+        },
+        {
+            "ticker": "IWM",
+            "session": "2020-12-11",
+            "metric": "yield",
+            "convention": "losses_in",
+            "basis": "unstated",
+            "value": 0.0,
+            "holdings_date": None,
+            "price_date": None,
+            "coverage": None,
+        },
+    ]
+
+
+def test_a_multiple_of_a_weekend_counts_for_the_session_before() -> None:
+    rows = read("multiples", "date,metric,convention,value\n2020-05-31,pe,capped,20\n").observations
+    assert rows["multiples"][0]["session"] == "2020-05-29"
+
+
+def test_files_may_be_newest_first_and_have_a_mark_windows_line_ends_and_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_bytes(b"\xef\xbb\xbfDate,Close\r\n\r\n2020-12-11,2\r\n2020-12-10,1\r\n\r\n")
+    assert [row["close"] for row in read("prices", path).observations["bars"]] == [1.0, 2.0]
+    path.write_text("Date,Close\n2020-12-11,2\n", encoding="utf-16")
+    assert read("prices", path).preview.rows == 1
+
+
+def test_the_same_row_twice_counts_once() -> None:
+    assert read("prices", "Date,Close\n2020-12-11,2\n2020-12-11,2.0\n").preview.rows == 1
+
+
+def test_an_unknown_fund_is_refused() -> None:
+    with pytest.raises(ImportRejected, match=r"^“qqq” is not a fund of this bot; it compares IWM and SPY\.$"):
+        known_fund("qqq", DEFAULT_PAIR)
+    assert known_fund(" spy ", DEFAULT_PAIR) == "SPY"
+
+
+@pytest.mark.parametrize(
+    ("what", "text", "message"),
+    [
+        (
+            "prices",
+            "date,nav,exdiv,shares\n2020-12-11,1,,2\n",
+            (
+                "the text has no column “close”; its first line is “date, nav, exdiv, shares”. "
+                "These look like fund facts, which “import fund-facts” reads."
+            ),
+        ),
+        (
+            "fund-facts",
+            PRICES,
+            (
+                "the text has no columns “nav” and “shares”; its first line is “Date, Open, High, Low, "
+                "Close, Adj Close, Volume, Dividends, Stock Splits”. "
+                "These look like daily prices, which “import prices” reads."
+            ),
+        ),
+        (
+            "multiples",
+            "a,b\n1,2\n",
+            (
+                "the text has no columns “date” and “metric” and “convention” and “value”; its first line is "
+                "“a, b”. A first line that works: date,metric,convention,value"
+            ),
+        ),
+        (
+            "fund-facts",
+            "date;nav;shares\n2020-12-11;2;3\n",
+            (
+                "the text has no columns “date” and “nav” and “shares”; its first line is “date;nav;shares”. "
+                "Its columns are separated by semicolons; save it with commas."
+            ),
+        ),
+        (
+            "prices",
+            "Date,Close,close\n2020-12-11,2,3\n",
+            "the text has more than one column for close: “Close” and “close”.",
+        ),
+        ("prices", "\n \n", "the text is empty."),
+        (
+            "prices",
+            'Date,Close\n"2020-12-11,2\n',
+            "the text, line 2: not readable as CSV (unexpected end of data).",
+        ),
+        (
+            "prices",
+            "Date,Close\n" + "x" * 30_000,
+            "the text, line 2: 30,000 characters are no row of a table.",
+        ),
+        ("prices", "Date,Close\x00\n", "the text is not a text file."),
+    ],
+)
+def test_a_file_of_another_kind_is_named_for_what_it_is(what: str, text: str, message: str) -> None:
+    assert refusal(what, text) == message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "bad.csv is empty."),
+        (b"PK\x03\x04rest", "bad.csv is an Excel workbook; save it as CSV first."),
+        (b"Date,Close\n\xe9\xff", "bad.csv is not a text file in UTF-8; save it as CSV (UTF-8)."),
+        (b"\x7fELF\x00\x01", "bad.csv is not a text file."),
+    ],
+)
+def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    assert refusal("prices", path) == message
+
+
+def test_paths_that_cannot_be_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal("prices", tmp_path) == f"{tmp_path} is a folder; a CSV file is needed."
+    assert refusal("prices", tmp_path / "no.csv") == f"There is no file {tmp_path / 'no.csv'}."
+    path = tmp_path / "large.csv"
+    path.write_text(PRICES, encoding="utf-8")
+    monkeypatch.setattr(csv_cells, "LARGEST_FILE", 100)
+    assert refusal("prices", path) == "large.csv is larger than 0 MB."
+
+
+def test_monthly_bars_are_refused() -> None:
+    first_days = [f"{year}-{month:02}-15" for year in range(2010, 2020) for month in range(1, 13)]
+    days = [day for day in first_days if pd.Timestamp(day) in SESSIONS.index]
+    message = refusal("prices", "Date,Close\n" + "".join(f"{day},10\n" for day in days))
+    assert message.startswith("the text was not imported: its rows are ")
+    assert message.endswith(" sessions apart; only daily prices are read.")
+
+
+@shared
+def test_full_histories_are_read_in_one_go() -> None:
+    small = read("prices", FOLDER / "IWM_daily.csv")
+    large = read("prices", FOLDER / "SPY_daily.csv", "SPY")
+    facts = read("fund-facts", FOLDER / "IWM_nav_shares.csv")
+    assert small.preview.sentences()[0] == "IWM daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
+    assert large.preview.sentences()[0] == "SPY daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
+    assert {"ticker": "IWM", "ex_date": "2003-12-16", "amount": 0.115} in small.observations["distributions"]
+    assert small.observations["splits"] == [{"ticker": "IWM", "session": "2005-06-09", "ratio": 2.0}]
+    assert facts.preview.closed == ("2010-05-31", "2013-06-30")
+    assert facts.preview.rows == 5_439
+    garbage = [row["shares"] for row in facts.observations["fund_facts"] if row["session"] == "2007-06-22"]
+    assert garbage[0] < 2e6  # kept as data: judging it is the flows' business

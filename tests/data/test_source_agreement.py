@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.data.source_selection import (
+    AGREEING,
+    SESSIONS,
+    TOLERANCE,
+    PriceComparison,
+    compare_closes,
+    disagreement_notes,
+    leading_source,
+)
+
+DAYS = pd.bdate_range("2020-09-01", periods=400)
+LABELS = {"yahoo": "Yahoo", "daily-csv": "daily CSV", "csv": "CSV import"}
+
+
+def closes(count: int, first: int = 0, **changed: float) -> pd.Series:
+    """Closes of 100 on `count` sessions from the `first` one on; d7=101.0 changes the one of DAYS[7]."""
+    series = pd.Series(100.0, DAYS[first : first + count])
+    for day, close in changed.items():
+        series[DAYS[int(day[1:])]] = close
+    return series
+
+
+def test_equal_closes_agree() -> None:
+    comparison = compare_closes(closes(100), closes(100))
+    assert comparison == PriceComparison(100)
+    assert comparison.joins
+    assert comparison.describe("Yahoo", "daily CSV") is None
+
+
+@pytest.mark.parametrize(("close", "apart"), [(100.0999, 0), (100.1001, 1), (99.9001, 0), (99.8999, 1)])
+def test_ten_basis_points_are_a_disagreement(close: float, apart: int) -> None:
+    assert len(compare_closes(closes(100), closes(100, d5=close)).disagreeing) == apart
+
+
+@pytest.mark.parametrize(("count", "joins"), [(SESSIONS - 1, False), (SESSIONS, True)])
+def test_twenty_shared_sessions_are_needed(count: int, *, joins: bool) -> None:
+    comparison = compare_closes(closes(200), closes(100, 200 - count))
+    assert (comparison.shared, comparison.joins) == (count, joins)
+
+
+@pytest.mark.parametrize(
+    ("shared", "apart", "joins"), [(99, 1, False), (100, 1, True), (199, 2, False), (200, 2, True)]
+)
+def test_one_session_in_a_hundred_may_disagree(shared: int, apart: int, *, joins: bool) -> None:
+    other = closes(shared)
+    other.iloc[:apart] = 90.0
+    assert compare_closes(closes(400), other).joins == joins
+
+
+def test_the_worst_session_is_named() -> None:
+    other = closes(250, d3=101.0, d7=97.0, d9=100.5)
+    comparison = compare_closes(closes(250), other)
+    assert comparison.disagreeing == (DAYS[3], DAYS[7], DAYS[9])
+    assert comparison.worst == DAYS[7]
+    assert comparison.difference == pytest.approx(-0.03)
+    assert comparison.describe("Yahoo", "daily CSV") == (
+        "daily CSV disagrees with Yahoo on 3 of 250 sessions, worst 10 Sep 2020 by 300 bp; it fills no gaps."
+    )
+
+
+def test_a_disagreement_that_does_not_keep_it_from_joining_is_told_too() -> None:
+    sentence = compare_closes(closes(250), closes(250, d3=101.0)).describe("Yahoo", "daily CSV")
+    assert sentence == "daily CSV disagrees with Yahoo on 1 of 250 sessions, worst 4 Sep 2020 by 100 bp."
+
+
+def test_a_split_that_one_source_has_not_seen_is_a_large_number() -> None:
+    sentence = compare_closes(closes(400), closes(400) * 20).describe("Yahoo", "CSV import")
+    assert sentence == (
+        "CSV import disagrees with Yahoo on 400 of 400 sessions, worst 1 Sep 2020 by 190,000 bp; "
+        "it fills no gaps."
+    )
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 sessions"), (1, "1 session"), (19, "19 sessions")])
+def test_too_few_shared_sessions_are_told(count: int, words: str) -> None:
+    sentence = compare_closes(closes(200), closes(100, 200 - count)).describe("Yahoo", "daily CSV")
+    assert sentence == f"daily CSV and Yahoo share {words}; they are compared from 20 on."
+
+
+def test_missing_closes_are_not_compared() -> None:
+    assert compare_closes(closes(30, d3=math.nan), closes(30, d7=math.nan)) == PriceComparison(28)
+
+
+def test_sessions_in_any_order_and_of_one_source_only_change_nothing() -> None:
+    other = closes(250, 50, d60=103.0)
+    expected = compare_closes(closes(200), closes(150, 50, d60=103.0))
+    assert compare_closes(closes(200)[::-1], other.sample(frac=1, random_state=1)) == expected
+    two = closes(30, d3=101.0, d7=102.0)
+    assert compare_closes(closes(30)[::-1], two[::-1]).disagreeing == (DAYS[3], DAYS[7])
+
+
+@given(
+    apart=st.lists(st.floats(-0.05, 0.05), min_size=1, max_size=60),
+    scale=st.floats(0.01, 1000),
+)
+def test_what_is_compared_does_not_depend_on_the_price_level(apart: list[float], scale: float) -> None:
+    lead = pd.Series(100.0, DAYS[: len(apart)])
+    other = lead * (1 + pd.Series(apart, lead.index))
+    far = [day for day, each in zip(lead.index, apart, strict=True) if abs(each) >= TOLERANCE]
+    for comparison in (compare_closes(lead, other), compare_closes(lead * scale, other * scale)):
+        # Exactly on the limit the last digit decides.
+        unsure = {
+            day for day, each in zip(lead.index, apart, strict=True) if abs(abs(each) - TOLERANCE) < 1e-9
+        }
+        assert set(comparison.disagreeing) ^ set(far) <= unsure
+        assert comparison.shared == len(apart)
+        count = len(comparison.disagreeing)
+        assert comparison.joins == (len(apart) >= SESSIONS and 1 - count / len(apart) >= AGREEING)
+        if comparison.worst is not None:
+            assert abs(comparison.difference) == pytest.approx(max(map(abs, apart)), abs=1e-9)
+
+
+# Which source leads
+
+
+@pytest.mark.parametrize(
+    ("counts", "lead"),
+    [
+        ({"yahoo": 300}, "yahoo"),
+        ({"yahoo": 300, "daily-csv": 300}, "yahoo"),
+        ({"yahoo": 300, "daily-csv": 319}, "yahoo"),  # sessions that Yahoo dropped
+        ({"yahoo": 300, "daily-csv": 320}, "daily-csv"),
+        ({"yahoo": 10, "csv": 390, "daily-csv": 400}, "daily-csv"),
+        ({"yahoo": 300, "csv": 5}, "yahoo"),
+    ],
+)
+def test_a_few_sessions_more_do_not_make_the_lead(counts: dict[str, int], lead: str) -> None:
+    assert leading_source({name: closes(count) for name, count in counts.items()}) == lead
+
+
+# Sentences
+
+
+def test_every_other_source_is_compared_with_the_lead() -> None:
+    sources = {"yahoo": closes(300), "csv": closes(200), "daily-csv": closes(300, d0=150.0)}
+    assert disagreement_notes("IWM", sources, LABELS) == [
+        "IWM: daily CSV disagrees with Yahoo on 1 of 300 sessions, worst 1 Sep 2020 by 5,000 bp."
+    ]
+    assert disagreement_notes("IWM", sources, {}, lead="daily-csv") == [
+        "IWM: yahoo disagrees with daily-csv on 1 of 300 sessions, worst 1 Sep 2020 by 3,333 bp.",
+        "IWM: csv disagrees with daily-csv on 1 of 200 sessions, worst 1 Sep 2020 by 3,333 bp.",
+    ]
+
+
+def test_one_source_or_none_has_nothing_to_be_compared_with() -> None:
+    assert disagreement_notes("IWM", {"yahoo": closes(300)}, LABELS) == []
+    assert disagreement_notes("IWM", {}, LABELS) == []

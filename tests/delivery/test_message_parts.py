@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.delivery.outcome import ErrorClass, reason_after
+from bot.delivery.send import MessagePart, SendOptions, arrived, compose
+from bot.messages.html import escape, strip_html, visible_length
+from tests.storage.messages import message
+
+if TYPE_CHECKING:
+    from storage.outbox import OutboxMessage
+
+
+def row(html: str, photo: bytes | None = None, **payload: object) -> OutboxMessage:
+    return message(payload=json.dumps({"html": html, **payload}), photo=photo)
+
+
+def test_a_short_text_is_one_message_with_its_plain_form() -> None:
+    assert compose(row("<b>a</b>", plain="A")) == [MessagePart("<b>a</b>", "A")]
+    assert compose(row("<b>a</b>")) == [MessagePart("<b>a</b>", "a")]
+
+
+def test_a_text_that_fits_is_the_caption_and_a_longer_one_follows() -> None:
+    assert compose(row("x" * 1008, b"png")) == [MessagePart("x" * 1008, "x" * 1008, b"png")]
+    assert compose(row("x" * 1009, b"png")) == [
+        MessagePart("", "", b"png"),
+        MessagePart("x" * 1009, "x" * 1009),
+    ]
+
+
+def test_a_picture_needs_no_text_and_nothing_is_nothing() -> None:
+    assert compose(row("", b"png")) == [MessagePart("", "", b"png")]
+    assert compose(row(" ")) == []
+
+
+def test_the_buttons_stand_under_the_last_message() -> None:
+    parts = compose(row("line\n" * 1000, buttons=[[["Off", "a:1"]]]))
+    assert [part.buttons is not None for part in parts] == [False, True]
+    assert parts[-1].buttons
+    assert parts[-1].buttons.inline_keyboard[0][0].callback_data == "a:1"
+
+
+def test_a_repeat_says_so_in_both_forms() -> None:
+    marked = MessagePart("<b>a</b>", "a").marked()
+    assert (marked.html, marked.plain) == ("<i>possible repeat</i>\n<b>a</b>", "possible repeat\na")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=9000), st.booleans())
+def test_every_message_fits_even_marked_as_a_repeat(text: str, with_photo: bool) -> None:
+    for part in compose(row(escape(text), b"png" if with_photo else None, plain=text)):
+        limit = 1024 if part.photo else 4096
+        assert visible_length(part.marked().html) <= limit
+        assert len(part.marked().plain.encode("utf-16-le")) // 2 <= limit
+
+
+def test_each_concession_is_made_once_and_only_where_it_can_help() -> None:
+    topic, picture, text = message(thread_id=5), MessagePart("", "", b"png"), MessagePart("x", "x")
+    assert SendOptions().after(ErrorClass.PLAIN, topic, text) == SendOptions(plain=True)
+    assert SendOptions(plain=True).after(ErrorClass.PLAIN, topic, text) is None
+    assert SendOptions().after(ErrorClass.NO_TOPIC, topic, text) == SendOptions(topic=False)
+    assert SendOptions().after(ErrorClass.NO_TOPIC, message(), text) is None
+    assert SendOptions(plain=True).after(ErrorClass.NO_PHOTO, topic, picture) == SendOptions(
+        plain=True, photo=False
+    )
+    assert SendOptions().after(ErrorClass.NO_PHOTO, topic, text) is None
+    assert SendOptions().after(ErrorClass.LEFT, topic, text) is None
+
+
+@pytest.mark.parametrize("done", [0, 1, 12])
+def test_a_reason_remembers_the_parts_that_arrived(done: int) -> None:
+    assert arrived(message(reason=reason_after(done, "Timed out"))) == done
+
+
+def test_the_plain_form_of_many_messages_has_all_words() -> None:
+    words = " ".join(f"w{n}" for n in range(2000))
+    parts = compose(row(f"<b>{words}</b>", plain="ignored: it does not fit"))
+    assert len(parts) == 3
+    assert " ".join(part.plain for part in parts).split() == words.split()
+    assert [strip_html(part.html) for part in parts] == [part.plain for part in parts]

@@ -1,0 +1,141 @@
+"""Answers as a person sees them on a phone, and small Markets with made-up closes to make them of."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bot.alerts.engine import first_state, judge
+from bot.alerts.grammar import parse_rule
+from bot.alerts.series import Histories
+from bot.alerts.view import AlertView, EvaluationContext, Life
+from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
+from bot.analytics.metrics import METRICS
+from bot.analytics.sessions import Sessions
+from bot.local.entities import parse_html
+from bot.messages.common import MOST_DATA, Answer, button_rows
+from bot.messages.html import WIDTH
+from tests.funds import LARGE, SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bot.alerts.engine import Event
+
+
+XNYS = Sessions()
+CSV = Source("csv", "CSV import", "2020-12-11T22:00:00Z")
+FIRST = "2020-01-02"
+
+
+def page(answer: Answer | str) -> str:
+    """The text that Telegram shows, if it takes the markup; no table is wider than a phone."""
+    text, entities = parse_html(answer.html if isinstance(answer, Answer) else answer)
+    encoded = text.encode("utf-16-le")
+    for entity in entities:
+        if entity["type"] == "pre":
+            begin, end = 2 * entity["offset"], 2 * (entity["offset"] + entity["length"])
+            table = encoded[begin:end].decode("utf-16-le").splitlines()
+            assert max(map(len, table)) <= WIDTH, table
+    for line in text.splitlines():
+        assert line == line.rstrip(), f"white space at the end of {line!r}"
+        assert "nan" not in line.lower().split(), line
+    if isinstance(answer, Answer):
+        assert sum(map(len, answer.buttons)) <= 100
+        for row in button_rows(answer.buttons, "e"):
+            assert all(label and len(data.encode()) <= MOST_DATA for label, data in row)
+    return text
+
+
+def said(answer: Answer | str) -> list[str]:
+    """The lines of a page."""
+    return page(answer).splitlines()
+
+
+def days(count: int, first: str = FIRST) -> pd.DatetimeIndex:
+    """The exchange's sessions from a date on."""
+    begin = int(XNYS.index.searchsorted(pd.Timestamp(first)))
+    return XNYS.index[begin : begin + count]
+
+
+def market(
+    small: Sequence[float | None],
+    large: Sequence[float | None] | None = None,
+    *,
+    first: str = FIRST,
+    behind: int = 0,
+    units: Mapping[str, Sequence[float]] | None = None,
+    multiples: Sequence[tuple[str, str, str, float]] = (),
+) -> Market:
+    """Closes of IWM and of SPY (100 if not given), `behind` sessions before the last completed one.
+
+    units: millions by ticker at a NAV of 100 dollars, on the same sessions. multiples: (session,
+    ticker, metric, value), profitable companies only, trailing.
+    """
+    index = days(len(small), first)
+    closes = {SMALL: list(small), LARGE: list(large) if large is not None else [100.0] * len(small)}
+    prices = pd.DataFrame(closes, index, dtype="float64")
+    facts = {
+        ticker: pd.DataFrame(
+            {"nav": 100.0, "shares": [count * 1e6 for count in counts], "assets": float("nan")},
+            index[: len(counts)],
+        )
+        for ticker, counts in (units or {}).items()
+    }
+    rows = [
+        (pd.Timestamp(session), ticker, metric, "positive", "trailing", value, "csv")
+        for session, ticker, metric, value in multiples
+    ]
+    figures = pd.DataFrame(rows, columns=list(MULTIPLE_COLUMNS))
+    return Market(
+        prices=prices,
+        last_completed=days(len(small) + behind, first)[-1],
+        facts=facts,
+        multiples=figures.astype({"session": "datetime64[ns]", "value": "float64"}),
+        sources={
+            "prices": CSV,
+            **{f"facts:{ticker}": CSV for ticker in facts},
+            **({"multiples": CSV} if rows else {}),
+        },
+        calendar=XNYS.index,
+    )
+
+
+def empty() -> Market:
+    """A Market without anything, as a new database gives it."""
+    return Market(
+        prices=pd.DataFrame(columns=[SMALL, LARGE], index=pd.DatetimeIndex([]), dtype="float64"),
+        last_completed=pd.Timestamp("2020-12-11"),
+        calendar=XNYS.index,
+    )
+
+
+def context(of: Market) -> EvaluationContext:
+    """What messages about alerts need of a Market."""
+    following = XNYS.next_after(of.last_completed)
+    return EvaluationContext(of, Histories(of, METRICS), XNYS.close(following))
+
+
+def standing(
+    text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0
+) -> AlertView:
+    """An alert made now; with `until`, made that many sessions ago and judged since."""
+    return told(text, of, number=number, life=life, until=until)[0]
+
+
+def told(
+    text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0
+) -> tuple[AlertView, tuple[Event, ...]]:
+    """An alert made `until` sessions ago with what has happened since."""
+    rule = parse_rule(text, METRICS)
+    history = of.histories.samples(rule, sessions=of.market.sessions)
+    cut = len(history) - until
+    state = first_state(rule, history[:cut], of.market.last_completed.date())
+    run = judge(rule, state, history[cut:])
+    return AlertView(number, rule, Life(life), run.states[-1] if run.states else state), run.events
+
+
+def day(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)

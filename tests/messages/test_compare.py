@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from bot.analytics.market import Source
+from bot.analytics.performance import performance
+from bot.analytics.units import PERCENT, POINTS
+from bot.analytics.windows import AsOf, parse_window
+from bot.errors import NoData
+from bot.messages.canvas import LIGHT
+from bot.messages.common import flow_line, multiple_line, ratio_line
+from bot.messages.pages import compare
+from bot.messages.pages.compare import WINDOWS, compare_answer
+from tests.analytics.facts import facts_at
+from tests.messages.pages import days, empty, market, page, said
+from tests.sample_market import sample_market
+from tests.shared_data import market_at, shared
+
+if TYPE_CHECKING:
+    from bot.analytics.windows import Window
+    from bot.messages.canvas import ChartStyle
+
+
+SUNDAY = AsOf(asof=pd.Timestamp("2020-12-13"))
+SINCE = parse_window("since 2020-09-30")
+# What nothing new may be missing from: the whole page of one moment.
+SAMPLE_PAGE = """\
+IWM and SPY · close of Fri 11 Dec 2020
+Sample data: simulated between published points, not the market.
+IWM leads: 1w, 1m, 3m, 6m, ytd, 1y, since 2020-09-30 (price).
+Price return
+         IWM      SPY       gap
+1w    +1.12%   −0.96%   +2.08pp
+1m   +10.06%   +2.40%   +7.66pp
+3m   +27.59%   +9.65%  +17.94pp
+6m   +36.98%  +21.71%  +15.27pp
+ytd  +14.87%  +13.81%   +1.06pp
+1y   +16.94%  +16.29%   +0.65pp
+since 2020-09-30
+     +27.04%   +9.38%  +17.67pp
+Total return, distributions reinvested
+         IWM      SPY       gap
+1w    +1.12%   −0.96%   +2.08pp
+1m   +10.06%   +2.40%   +7.66pp
+3m   +28.07%  +10.09%  +17.98pp
+6m   +37.97%  +22.74%  +15.23pp
+ytd  +16.14%  +15.48%   +0.65pp
+1y   +18.67%  +18.57%   +0.10pp
+since 2020-09-30
+     +27.04%   +9.38%  +17.67pp
+Base closes: 1w 4 Dec 2020, 1m 11 Nov 2020, 3m 11 Sep 2020, 6m 11 Jun 2020, ytd 31 Dec 2019, \
+1y 11 Dec 2019, since 2020-09-30.
+
+Ratio IWM/SPY 0.5195, 13.10% over its 200-day average (over it since 6 Oct 2020).
+Flows 20d: IWM +$2.48bn (+5.19% of assets); SPY −$5.35bn (−1.72% of assets).
+P/E (losses in, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
+
+Source: sample data."""
+
+
+def test_the_whole_page() -> None:
+    assert page(compare_answer(sample_market(), AsOf(), LIGHT, [SINCE])) == SAMPLE_PAGE
+
+
+def test_the_golden_figures_of_december_2020() -> None:
+    lines = said(
+        compare_answer(facts_at("2020-12-13"), SUNDAY, LIGHT, [SINCE, parse_window("since 2009-12-31")])
+    )
+    price, total = lines[lines.index("Price return") :], lines[lines.index(TOTAL) :]
+    assert [row(price, name)[:2] for name in ("6m", "ytd", "1y")] == [
+        ["+37.63%", "+20.41%"],
+        ["+14.87%", "+13.81%"],
+        ["+16.51%", "+15.44%"],
+    ]
+    assert [row(total, name)[:2] for name in ("6m", "ytd", "1y")] == [
+        ["+38.63%", "+21.43%"],
+        ["+16.14%", "+15.48%"],
+        ["+18.23%", "+17.70%"],
+    ]
+    assert row(price, "since 2020-09-30") == ["+27.04%", "+9.38%", "+17.67pp"]
+    assert row(price, "since 2009-12-31")[:2] == ["+204.77%", "+228.70%"]
+    assert "since 2009-12-31 a year: IWM +10.72%, SPY +11.48%." in price
+    assert lines[:2] == [
+        "IWM and SPY · close of Fri 11 Dec 2020",
+        "Asked for Sun 13 Dec 2020; the last close before it is used.",
+    ]
+    assert "6m 12 Jun 2020, ytd 31 Dec 2019, 1y 13 Dec 2019" in page_of(lines)
+    assert "Flows 20d: IWM +$1.70bn (+3.55% of assets); SPY n/a, no fund facts." in lines
+    assert "Multiples: n/a, none stored." in lines
+
+
+def test_a_window_of_more_than_a_year_is_told_by_the_year_too() -> None:
+    until = days(1500).get_loc(pd.Timestamp("2024-01-02"))
+    of = market([1.0, *[9.0] * (until - 1), 16.0])  # sixteen times as much in 1,461 days
+    lines = said(compare_answer(of, AsOf(), LIGHT, [parse_window("since 2020-01-02")]))
+    assert "since 2020-01-02 a year: IWM +100.00%, SPY 0.00%." in lines
+    assert not any(line.startswith("1y a year") for line in lines)
+
+
+TOTAL = "Total return, distributions reinvested"
+
+
+def page_of(lines: list[str]) -> str:
+    return "\n".join(lines)
+
+
+def row(lines: list[str], name: str) -> list[str]:
+    """The cells of a window's row; those of a long name stand on the next line."""
+    at = next(number for number, line in enumerate(lines) if line == name or line.startswith(f"{name} "))
+    return lines[at + 1].split() if lines[at] == name else lines[at].split()[1:]
+
+
+@pytest.mark.parametrize("total", [False, True])
+def test_every_figure_is_that_of_the_analytics(total: bool) -> None:
+    of = sample_market()
+    extra = [parse_window(text) for text in ("2d", "4w", "18m", "3y", "10y", "mtd", "since 2015-06-30")]
+    lines = said(compare_answer(of, AsOf(), LIGHT, extra, total))
+    for window in (*WINDOWS, *extra):
+        found = performance(of, window, total)
+        shown = [PERCENT.show(found.small), PERCENT.show(found.large), POINTS.show(found.gap)]
+        assert row(lines, str(window)) == shown
+    assert (TOTAL in lines, "Price return" in lines) == (total, not total)
+    assert any(line.endswith(f"({'total return' if total else 'price'}).") for line in lines)
+
+
+def test_windows_longer_than_the_history_have_no_figure_and_are_named() -> None:
+    lines = said(compare_answer(market([50.0, 51.0, 49.0]), AsOf(), LIGHT, [parse_window("2d")]))
+    assert row(lines, "2d") == ["−2.00%", "0.00%", "−2.00pp"]
+    assert row(lines, "1y") == ["n/a", "n/a", "n/a"]
+    assert "Base closes: 2d 2 Jan 2020. Too little history for 1w, 1m, 3m, 6m, ytd, 1y." in lines
+    assert "SPY leads: 2d (price)." in lines
+
+
+def test_both_may_lead_each_over_its_windows() -> None:
+    assert "IWM leads: 1d; SPY leads: 2d (price)." in said(
+        compare_answer(market([50.0, 40.0, 41.0]), AsOf(), LIGHT, [parse_window("1d"), parse_window("2d")])
+    )
+
+
+def test_where_nobody_leads_it_says_so() -> None:
+    assert "Neither leads." in said(compare_answer(market([50.0] * 9), AsOf(), LIGHT))
+
+
+def test_an_asked_window_that_is_always_there_is_shown_once() -> None:
+    lines = said(
+        compare_answer(sample_market(), AsOf(), LIGHT, [parse_window("1y"), parse_window("1y")], False)
+    )
+    assert len([line for line in lines if line.startswith("1y ")]) == 1
+
+
+def test_stale_data_is_said_before_any_figure() -> None:
+    lines = said(compare_answer(market([50.0] * 9, behind=4), AsOf(), LIGHT))
+    assert lines[1] == "Stale: 4 sessions old; the last completed session is Tue 21 Jan 2020."
+
+
+def test_an_empty_market_has_no_answer() -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        compare_answer(empty(), AsOf(), LIGHT)
+
+
+def test_flows_of_another_session_are_dated() -> None:
+    of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(29)], "SPY": [900.0] * 5})
+    assert (
+        flow_line(of)
+        == "Flows 20d: IWM +$2.00bn (+7.75% of assets) to 12 Feb 2020; SPY n/a, too little history."
+    )
+
+
+@pytest.mark.parametrize(
+    ("levels", "line"),
+    [
+        ([0.5] * 199, "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored: 199."),
+        ([0.5] * 200, "Ratio IWM/SPY 0.5000, exactly at its 200-day average."),
+        ([0.5] * 199 + [0.6], "Ratio IWM/SPY 0.6000, 19.88% over its 200-day average."),
+        (
+            [0.5] * 200 + [0.4, 0.4],
+            "Ratio IWM/SPY 0.4000, 19.84% under its 200-day average (under it since 16 Oct 2020).",
+        ),
+        (
+            [0.5] * 200 + [0.4, 0.6, 0.6],
+            "Ratio IWM/SPY 0.6000, 19.88% over its 200-day average (over it since 19 Oct 2020).",
+        ),
+    ],
+)
+def test_the_ratio_tells_its_side_of_the_average_and_since_when(levels: list[float], line: str) -> None:
+    assert ratio_line(market([100 * level for level in levels])) == line
+
+
+def test_flows_of_doubtful_counts_say_so() -> None:
+    counts = [250.0 + number for number in range(28)]
+    jumped = market([50.0] * 29, units={"IWM": [*counts, 400.0]})
+    assert "(+55.04% of assets), 1 flagged day, BIG 12 Feb 2020: /flows; SPY" in flow_line(jumped)
+    spike = market([50.0] * 30, units={"IWM": [*counts, 400.0, 279.0]})
+    assert ", 2 flagged days, last SPIKE_REVERT 13 Feb 2020: /flows; SPY" in flow_line(spike)
+    large = market([50.0] * 30, units={"IWM": [*counts, 300.0, 301.0]})
+    assert "flagged" not in flow_line(large)
+
+
+PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
+
+
+@pytest.mark.parametrize(
+    ("figures", "line"),
+    [
+        ([], "Multiples: n/a, none stored."),
+        ([("2020-01-03", "IWM", "pb", 2.0)], "Multiples: n/a, none stored."),
+        (
+            PE,
+            (
+                "P/E (profitable companies only, trailing): "
+                "IWM 25.0x, SPY 20.0x, close of Fri 3 Jan 2020, 2 sessions old."
+            ),
+        ),
+        (
+            PE[:1],
+            "P/E (profitable companies only, trailing): IWM 25.0x (3 Jan 2020, 2 sessions old), SPY n/a.",
+        ),
+        (
+            PE[1:],
+            "P/E (profitable companies only, trailing): IWM n/a, SPY 20.0x (3 Jan 2020, 2 sessions old).",
+        ),
+        (
+            [*PE, ("2020-01-06", "SPY", "pe", 21.0)],
+            (
+                "P/E (profitable companies only, trailing): "
+                "IWM 25.0x (3 Jan 2020, 2 sessions old), SPY 21.0x (6 Jan 2020, 1 session old)."
+            ),
+        ),
+    ],
+)
+def test_a_multiple_has_its_convention_and_its_dates(
+    figures: list[tuple[str, str, str, float]], line: str
+) -> None:
+    assert multiple_line(market([50.0] * 5, multiples=figures)) == line
+
+
+def test_the_price_date_of_a_multiple_is_its_date() -> None:
+    of = market([50.0] * 5, multiples=PE)
+    dated = replace(of, multiples=of.multiples.assign(price_date="2020-01-02"))
+    assert multiple_line(dated).endswith("IWM 25.0x, SPY 20.0x, close of Thu 2 Jan 2020, 3 sessions old.")
+
+
+def test_the_newest_convention_is_the_one_that_is_told() -> None:
+    of = sample_market()
+    rows = of.multiples
+    newer = rows.tail(2).assign(
+        session=pd.Timestamp("2020-12-11"), metric="pe", convention="capped", basis="unstated", value=30.0
+    )
+    older = newer.assign(session=pd.Timestamp("2020-12-04"), convention="yahoo", value=40.0)
+    both = replace(of, multiples=pd.concat([rows[rows["session"] < "2020-12-11"], older, newer]))
+    assert multiple_line(both).startswith("P/E (each P/E capped at 60, basis unstated): ")
+
+
+def test_sources_are_named_by_part() -> None:
+    of = market([50.0] * 5, units={"IWM": [250.0] * 5}, multiples=PE)
+    labelled = {
+        **of.sources,
+        "facts:IWM": Source("issuer", "issuer file"),
+        "multiples": Source("yahoo", "Yahoo"),
+    }
+    lines = said(compare_answer(replace(of, sources=labelled), AsOf(), LIGHT))
+    assert lines[-1] == "Sources: CSV import (prices); issuer file (flows); Yahoo (multiples)."
+
+
+def test_buttons_keep_the_moment() -> None:
+    buttons = dict(button for row in compare_answer(market([50.0]), SUNDAY, LIGHT).buttons for button in row)
+    assert buttons["Trend"] == "/trend asof 2020-12-13"
+    assert buttons["What moved it"] == "/why ytd asof 2020-12-13"
+
+
+@pytest.mark.parametrize(
+    ("extra", "title"),
+    [([], "IWM and SPY, price since 11 Dec 2019"), ([SINCE], "IWM and SPY, price since 30 Sep 2020")],
+)
+def test_the_chart_shows_the_asked_window_or_a_year(
+    monkeypatch: pytest.MonkeyPatch, extra: list[Window], title: str
+) -> None:
+    looks: list[ChartStyle] = []
+    monkeypatch.setattr(compare, "compare_chart", lambda _, look, __: looks.append(look))
+    answer = compare_answer(sample_market(), AsOf(), LIGHT, extra)
+    assert answer.draw is not None
+    answer.draw()
+    assert [(look.title, look.sample) for look in looks] == [(title, True)]
+    assert looks[0].source == "Source: sample data · close of Fri 11 Dec 2020"
+
+
+@shared
+def test_the_golden_figures_come_out_of_the_full_history() -> None:
+    windows = [SINCE, parse_window("since 2009-12-31")]
+    lines = said(compare_answer(market_at("2020-12-13"), SUNDAY, LIGHT, windows))
+    price, total = lines[lines.index("Price return") :], lines[lines.index(TOTAL) :]
+    assert row(price, "ytd")[:2] == ["+14.87%", "+13.81%"]
+    assert row(total, "ytd")[:2] == ["+16.14%", "+15.48%"]
+    assert row(price, "6m")[:2] == ["+37.63%", "+20.41%"]
+    assert row(price, "since 2020-09-30")[:2] == ["+27.04%", "+9.38%"]
+    assert row(price, "since 2009-12-31")[:2] == ["+204.77%", "+228.70%"]
+    assert "Ratio IWM/SPY 0.5195, 13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
+
+
+def test_a_leg_missing_on_the_last_session_ends_the_comparison_a_session_earlier() -> None:
+    of = market([50.0, 51.0, 52.0], [100.0, 100.0, None])
+    lines = said(compare_answer(of, AsOf(), LIGHT))
+    assert lines[:2] == [
+        "IWM and SPY · close of Fri 3 Jan 2020",
+        "Stale: 1 session old; the last completed session is Mon 6 Jan 2020.",
+    ]

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from bot.analytics.windows import AsOf, Window, parse_window
+from bot.errors import NoData
+from bot.messages.canvas import LIGHT
+from bot.messages.pages import flows
+from bot.messages.pages.flows import flows_answer
+from tests.analytics.facts import facts_at
+from tests.messages.pages import CSV, days, empty, market, page, said
+from tests.sample_market import sample_market
+from tests.shared_data import market_at, shared
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.messages.canvas import ChartStyle
+
+
+SAMPLE_PAGE = """\
+Fund flows · close of Fri 11 Dec 2020
+Sample data: simulated between published points, not the market.
+Reading, 20d: money went into IWM, out of SPY.
+IWM: 290.30m units, $55.2bn, as reported for 11 Dec 2020
+         flow  of assets   units
+1d   +$0.93bn     +1.75%  +1.72%
+5d   +$0.96bn     +1.78%  +1.77%
+20d  +$2.48bn     +5.19%  +4.80%
+ytd  +$0.80bn     +1.65%  +0.12%
+Base reports: 1d 10 Dec 2020, 5d 4 Dec 2020, 20d 12 Nov 2020, ytd 31 Dec 2019.
+Checked by assets less NAV's return, 20d: +$2.48bn.
+SPY: 855.43m units, $313.3bn, as reported for 11 Dec 2020
+          flow  of assets    units
+1d    +$1.65bn     +0.53%   +0.53%
+5d    −$1.75bn     −0.55%   −0.55%
+20d   −$5.35bn     −1.72%   −1.66%
+ytd  −$33.08bn    −10.70%  −10.94%
+Base reports: 1d 10 Dec 2020, 5d 4 Dec 2020, 20d 12 Nov 2020, ytd 31 Dec 2019.
+Checked by assets less NAV's return, 20d: −$5.35bn.
+IWM 20d z-score: +1.11.
+IWM 20d less the 20d before: +$0.62bn.
+Gap IWM − SPY 20d, of assets: +6.91pp.
+
+Flow = change in units × NAV. A day's report carries the trades of the day before.
+Source: sample data."""
+
+
+def test_the_whole_page() -> None:
+    assert page(flows_answer(sample_market(), AsOf(), LIGHT)) == SAMPLE_PAGE
+
+
+def test_the_golden_flow_since_september_2020() -> None:
+    lines = said(flows_answer(facts_at("2020-12-11"), AsOf(), LIGHT, [parse_window("since 2020-09-30")]))
+    at = lines.index("since 2020-09-30")
+    assert lines[at + 1].split() == ["+$5.55bn", "+14.35%", "+12.26%"]
+    assert next(line for line in lines if line.startswith("ytd")).split() == ["ytd", "n/a", "n/a", "n/a"]
+    assert "SPY: n/a, no fund facts" in lines
+    assert "Gap IWM − SPY 20d, of assets: n/a, no share counts of SPY stored." in lines
+    assert lines[-1] == "Source: CSV import."
+
+
+def test_without_any_facts_only_that_is_said() -> None:
+    assert said(flows_answer(market([50.0] * 5), AsOf(), LIGHT)) == [
+        "Fund flows · close of Wed 8 Jan 2020",
+        "IWM: n/a, no fund facts",
+        "SPY: n/a, no fund facts",
+        "",
+        "Flow = change in units × NAV. A day's report carries the trades of the day before.",
+        "Source: none.",
+    ]
+    assert flows_answer(market([50.0] * 5), AsOf(), LIGHT).draw is None
+
+
+def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:
+    of = market([50.0] * 5)
+    nav_only = pd.DataFrame({"nav": 100.0, "shares": float("nan"), "assets": 1e9}, days(5))
+    held = replace(of, facts={"IWM": nav_only}, sources={**of.sources, "facts:IWM": CSV})
+    lines = said(flows_answer(held, AsOf(), LIGHT))
+    assert lines[1] == "IWM: n/a, no fund facts with a share count (Yahoo's is frozen and cannot give flows)"
+
+
+@pytest.mark.parametrize(
+    ("known", "age"), [(30, ""), (29, ""), (28, ", 1 session old"), (20, ", 9 sessions old")]
+)
+def test_counts_arrive_a_session_later_and_older_ones_say_how_old(known: int, age: str) -> None:
+    of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(known)]})
+    lines = said(flows_answer(of, AsOf(), LIGHT))
+    last = days(30)[known - 1]
+    head = f"IWM: {249 + known}.00m units, ${(249 + known) / 10:.1f}bn, as reported for "
+    *_, line = (line for line in lines if line.startswith(head))
+    assert line == f"{head}{last.day} {last:%b} 2020{age}"
+
+
+def test_a_single_report_has_no_flow() -> None:
+    of = market([50.0] * 5, units={"IWM": [250.0]})
+    lines = said(flows_answer(of, AsOf(), LIGHT))
+    assert [line.split() for line in lines[3:7]] == [
+        [name, "n/a", "n/a", "n/a"] for name in ("1d", "5d", "20d", "ytd")
+    ]
+    assert "IWM 20d z-score: n/a, too little history (share counts from 2 Jan 2020)." in lines
+    assert not any(line.startswith("Base reports") for line in lines)
+
+
+def test_flagged_days_are_explained_newest_first() -> None:
+    counts = [250.0, 251, 251, 251, 251, 251, 290, 300, 302, 400, 300, 301]
+    window = [Window("d", 11)]
+    lines = said(flows_answer(market([50.0] * 12, units={"IWM": counts}), AsOf(), LIGHT, window))
+    first = lines.index("SPIKE_REVERT 16 Jan 2020: a jump in the count that was undone within five sessions.")
+    assert lines[first + 1 : first + 5] == [
+        "SPIKE_REVERT 15 Jan 2020: a jump in the count that was undone within five sessions.",
+        "LARGE 10 Jan 2020: above 15% of assets, not undone by the next change of the count.",
+        "STALE 9 Jan 2020: share count unchanged for three sessions or more, it may be frozen.",
+        "... and 1 more flagged day.",
+    ]
+
+
+def with_facts(of: Market, **columns: object) -> Market:
+    return replace(of, facts={"IWM": of.fund("IWM").assign(**columns)})
+
+
+def test_a_count_that_was_replaced_is_told_with_what_it_was() -> None:
+    of = market([50.0] * 5, units={"IWM": [250.0, 251, 252, 253, 254]})
+    was = [float("nan"), float("nan"), 240e6, float("nan"), float("nan")]
+    lines = said(flows_answer(with_facts(of, was=was), AsOf(), LIGHT, [Window("d", 4)]))
+    assert "REVISED 6 Jan 2020: the source gave 240.00m units first." in lines
+
+
+def test_counts_made_of_assets_are_left_out_and_told() -> None:
+    values = [100.0 + number % 3 for number in range(24)]
+    counts = [200.0 + number for number in range(6)] + [20_000.0 / value for value in values[6:]]
+    of = with_facts(market([50.0] * 24, units={"IWM": counts}), nav=values)
+    assert "FAKE_AUM 10 Jan 2020 to 5 Feb 2020: 18 counts are assets divided by NAV, left out." in said(
+        flows_answer(of, AsOf(), LIGHT)
+    )
+
+
+def test_counts_of_another_source_are_told() -> None:
+    of = market([50.0] * 5, units={"IWM": [250.0, 251, 252, 253, 254]})
+    note = "SOURCE_SWITCH IWM: issuer file counts units of 2 sessions."
+    assert note in said(flows_answer(replace(of, notes={"facts:IWM": (note,)}), AsOf(), LIGHT))
+
+
+def test_assets_give_a_second_answer_where_the_source_states_them() -> None:
+    of = market([50.0] * 22, units={"IWM": [250.0 + number for number in range(22)]})
+    told = with_facts(of, assets=[100.0 * (250 + number) * 1e6 for number in range(22)])
+    assert "Checked by assets less NAV's return, 20d: +$2.00bn." in said(flows_answer(told, AsOf(), LIGHT))
+    lacking = with_facts(of, assets=[*[25e9] * 21, float("nan")])
+    for without in (of, lacking):
+        assert not any(line.startswith("By assets") for line in said(flows_answer(without, AsOf(), LIGHT)))
+
+
+def test_an_empty_market_has_no_answer() -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        flows_answer(empty(), AsOf(), LIGHT)
+
+
+def test_the_chart_begins_at_zero_and_has_only_funds_with_a_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[pd.DataFrame, ChartStyle]] = []
+    monkeypatch.setattr(flows, "flows_chart", lambda frame, look: drawn.append((frame, look)))
+    of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(30)], "SPY": [900.0] * 3})
+    answer = flows_answer(of, AsOf(), LIGHT, [Window("d", 5)])
+    assert answer.draw is not None
+    answer.draw()
+    ((frame, look),) = drawn
+    assert list(frame.columns) == ["IWM"]
+    assert frame["IWM"].tolist() == [0.0] + [100e6] * 5
+    assert look.title == "Money into the funds since 6 Feb 2020"
+
+
+@shared
+def test_the_golden_flows_come_out_of_the_full_history() -> None:
+    lines = said(flows_answer(market_at("2020-12-11"), AsOf(), LIGHT, [parse_window("since 2020-09-30")]))
+    assert next(line for line in lines if line.startswith("ytd")).split()[1] == "+$0.82bn"
+    assert lines[lines.index("since 2020-09-30") + 1].split()[0] == "+$5.55bn"
+
+
+@pytest.mark.parametrize(
+    ("moved", "said_of_it"),
+    [
+        ({"IWM": 1.0, "SPY": -1.0}, "Reading, 5d: money went into IWM, out of SPY."),
+        ({"IWM": -1.0, "SPY": -1.0}, "Reading, 5d: money went out of IWM and SPY."),
+        ({"SPY": 1.0}, "Reading, 5d: money went into SPY."),
+        ({"IWM": 0.0}, None),
+    ],
+)
+def test_the_first_line_says_which_way_money_went(moved: dict[str, float], said_of_it: str | None) -> None:
+    counts = {fund: [250.0 + step * number for number in range(10)] for fund, step in moved.items()}
+    lines = said(flows_answer(market([50.0] * 10, units=counts), AsOf(), LIGHT, [Window("d", 5)]))
+    assert (lines[1] == said_of_it) if said_of_it else not lines[1].startswith("Reading")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bot.alerts.grammar import parse_rule
+from bot.analytics.metrics import METRICS
+from bot.analytics.windows import AsOf
+from bot.errors import BadInput
+from bot.messages.pages.help import Entry, help_page, metric_list, start_answer
+from bot.pair import DEFAULT_PAIR
+from tests.messages.pages import page, said
+
+ENTRIES = (
+    Entry("compare", "[window ...] [tr|price]", "who leads", "/compare 3y"),
+    Entry("alert", "RULE", "tell me when a rule turns true", "/alert ratio > sma 200"),
+    Entry("status", "", "age of the data & <queue>", "/status"),
+)
+
+
+def test_the_first_screen_has_examples_as_buttons_and_no_advice() -> None:
+    answer = start_answer(DEFAULT_PAIR)
+    lines = said(answer)
+    assert lines[0] == "Small caps against large caps: IWM and SPY"
+    assert lines[-1] == "Every number carries its date and source. Not investment advice."
+    assert ("Compare", "/compare") in answer.buttons[0]
+
+
+def test_help_lists_every_command_as_given() -> None:
+    lines = said(help_page("", ENTRIES, DEFAULT_PAIR))
+    assert lines[:4] == [
+        "Commands",
+        "/compare [window ...] [tr|price]: who leads",
+        "/alert RULE: tell me when a rule turns true",
+        "/status: age of the data & <queue>",
+    ]
+    assert "Windows: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30." in lines
+
+
+@pytest.mark.parametrize("topic", ["compare", " /Compare ", "COMPARE"])
+def test_help_with_a_command_shows_its_page(topic: str) -> None:
+    answer = help_page(topic, ENTRIES, DEFAULT_PAIR)
+    assert said(answer)[:3] == ["/compare [window ...] [tr|price]", "Who leads.", "Example: /compare 3y"]
+    assert answer.buttons == ((("Try it", "/compare 3y"),),)
+
+
+def test_help_with_alert_tells_the_grammar() -> None:
+    lines = said(help_page("alert", ENTRIES, DEFAULT_PAIR))
+    fires = (
+        "An alert fires when its rule turns true, then waits until the value is back past its re-arm level."
+    )
+    assert lines[4:8] == [
+        "A rule: metric, comparison (> < >= <= crosses), target.",
+        "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and.",
+        'Options: confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."',
+        f"Rules are judged on completed sessions. {fires}",
+    ]
+    for line in lines:
+        if line.startswith("/alert ") and "RULE" not in line:
+            parse_rule(line.removeprefix("/alert "), METRICS)
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_every_metric_has_a_page(name: str) -> None:
+    metric = METRICS[name]
+    lines = said(help_page(name.upper(), ENTRIES, DEFAULT_PAIR))
+    assert lines[0] == f"{name} · {metric.title}"
+    assert {metric.meaning, f"Formula: {metric.formula}", f"Unit: {metric.unit.words}."} <= set(lines)
+    assert lines[-1] == f"Alert: /alert {metric.example}"
+    assert ("The figure of a session is known one session later." in lines) is bool(metric.lag)
+    assert any(line.startswith("Takes ") for line in lines) is bool(metric.parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("flow", "Takes a fund, iwm or spy (default iwm); a window (default 20d)."),
+        ("beta", "Takes a number of sessions, 3 to 5,000 (default 252)."),
+        ("channel", "Takes since DATE (default 2010-01-04)."),
+        (
+            "pe_premium",
+            "Takes a convention, losses_in, positive, capped, morningstar or yahoo (default morningstar).",
+        ),
+    ],
+)
+def test_a_metrics_arguments_are_told_with_their_defaults(name: str, line: str) -> None:
+    assert line in said(help_page(name, ENTRIES, DEFAULT_PAIR))
+
+
+@pytest.mark.parametrize("topic", ["metrics", "metric"])
+def test_help_lists_the_metrics(topic: str) -> None:
+    assert page(help_page(topic, ENTRIES, DEFAULT_PAIR)) == page(metric_list(AsOf(), DEFAULT_PAIR))
+
+
+def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
+    answer = metric_list(AsOf(), DEFAULT_PAIR)
+    lines = said(answer)
+    assert len(lines) == len(METRICS) + 3
+    assert "ratio IWM/SPY" in lines
+    assert "excess Total-return gap (pp)" in lines
+    assert "flow Fund flow ($)" in lines
+    found = [line for row in answer.buttons for _, line in row]
+    assert found == [f"/chart {name}" for name in METRICS]
+
+
+def test_the_lists_buttons_keep_the_moment() -> None:
+    answer = metric_list(AsOf(asof=pd.Timestamp("2020-12-13")), DEFAULT_PAIR)
+    assert answer.buttons[0][0] == ("ratio", "/chart ratio asof 2020-12-13")
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [
+        ("compar", "There is no help on “compar”. Did you mean compare? Example: /help alert"),
+        ("exces", "There is no help on “exces”. Did you mean excess? Example: /help alert"),
+        ("<b>xyzzy</b>", "There is no help on “<b>xyzzy</b>”. Example: /help alert"),
+    ],
+)
+def test_help_on_something_unknown_names_the_nearest(topic: str, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        help_page(topic, ENTRIES, DEFAULT_PAIR)
+    assert str(error.value) == message

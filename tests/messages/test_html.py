@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.analytics.sessions import date_phrase, short_date
+from bot.messages.html import (
+    MESSAGE_LIMIT,
+    Html,
+    age_phrase,
+    bold,
+    code,
+    escape,
+    italic,
+    lines,
+    link,
+    pre,
+    session_phrase,
+    split_html,
+    strip_html,
+    visible_length,
+)
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
+
+# Characters that break naive splitting: markup, entities, astral planes (two UTF-16 units), borders.
+LETTERS = st.text(st.sampled_from("ab<>&;\"' \n\t\u2212\U0001f4c8é"), max_size=40)
+PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+MARKUP: st.SearchStrategy[Html] = st.recursive(
+    LETTERS.map(escape),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(Html("").join),
+        st.builds(bold, inner),
+        st.builds(italic, inner),
+        st.builds(lambda content: link(content, "https://example.org/?a=1&b=<2>"), inner),
+        LETTERS.map(pre),
+        LETTERS.map(code),
+    ),
+    max_leaves=12,
+)
+
+
+def utf16(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def assert_balanced(html: str) -> None:
+    """Tags nest, and no `<` or `&` stands outside a tag or an entity that Telegram knows."""
+    bare = re.sub(r"</?[a-z]+( href=\"[^\"<>]*\")?>", "", html)
+    assert "<" not in bare
+    assert re.sub(r"&(amp|lt|gt|quot);", "", bare).count("&") == 0
+    stack: list[str] = []
+    for slash, name in re.findall(r"<(/?)([a-z]+)", html):
+        if slash:
+            assert stack.pop() == name
+        else:
+            stack.append(name)
+    assert stack == []
+
+
+@PATIENT
+@given(PLAIN)
+def test_escaped_value_is_shown_as_it_was_typed(value: str) -> None:
+    assert strip_html(escape(value)) == value
+    assert "<" not in escape(value)
+
+
+def test_values_are_escaped_wherever_they_join_markup() -> None:
+    assert bold("a<b") == "<b>a&lt;b</b>"
+    assert italic("a", bold("&")) == "<i>a<b>&amp;</b></i>"
+    assert code("<x>") == "<code>&lt;x&gt;</code>"
+    assert pre(["a < b", "c"]) == "<pre>a &lt; b\nc</pre>"
+    assert pre("a & b") == "<pre>a &amp; b</pre>"
+    assert bold("x") + " < 5" == "<b>x</b> &lt; 5"
+    assert "5 > " + bold("x") == "5 &gt; <b>x</b>"
+    assert lines("a<", None, "", bold("b"), 3) == "a&lt;\n\n<b>b</b>\n3"
+    assert escape(escape("&")) == "&amp;"
+
+
+def test_joined_markup_stays_marked() -> None:
+    for text in (bold("x") + "y", "y" + bold("x"), lines("a"), Html(" ").join(["a", "b"])):
+        assert type(text) is Html
+
+
+def test_formatted_markup_is_escaped_again_rather_than_trusted() -> None:
+    assert lines(f"{bold('x')} <y>") == "&lt;b&gt;x&lt;/b&gt; &lt;y&gt;"
+
+
+def test_link_escapes_the_quotes_of_its_address() -> None:
+    assert link("a&b", 'x"y') == '<a href="x&quot;y">a&amp;b</a>'
+
+
+def test_stripping_keeps_tables_and_unescapes_once() -> None:
+    html = lines(bold("P&L"), pre("IWM   +1.00%\nSPY  \u22122.00%"), "&lt;")
+
+    assert strip_html(html) == "P&L\nIWM   +1.00%\nSPY  \u22122.00%\n&lt;"
+
+
+def test_entities_unknown_to_telegram_are_literal_text() -> None:
+    assert strip_html("&nbsp;&copy;&#65;&#x42;&quot;") == '&nbsp;&copy;AB"'
+
+
+def test_visible_length_counts_utf16_units_without_markup() -> None:
+    assert visible_length("<b>a&amp;\U0001f4c8</b>\n") == 5
+
+
+def test_short_text_is_one_unchanged_part() -> None:
+    html = lines(bold("a"), pre("b\n\nc"), link("d", "https://example.org"))
+
+    assert split_html(html) == [html]
+
+
+def test_text_of_exactly_the_limit_is_one_part() -> None:
+    assert split_html("x" * MESSAGE_LIMIT) == ["x" * MESSAGE_LIMIT]
+    assert split_html("x" * MESSAGE_LIMIT + "y") == ["x" * MESSAGE_LIMIT, "y"]
+    assert split_html("x" * MESSAGE_LIMIT + "\ny") == ["x" * MESSAGE_LIMIT, "y"]
+
+
+def test_markup_and_entities_do_not_count_against_the_limit() -> None:
+    html = bold("&" * MESSAGE_LIMIT)
+
+    assert split_html(html) == [html]
+
+
+@pytest.mark.parametrize(
+    ("html", "limit", "parts"),
+    [
+        ("ab\ncd\nef", 5, ["ab\ncd", "ef"]),
+        ("<pre>ab\ncd</pre>", 3, ["<pre>ab</pre>", "<pre>cd</pre>"]),
+        ("<b>a<i>b\nc</i>d</b>", 3, ["<b>a<i>b</i></b>", "<b><i>c</i>d</b>"]),
+        ('<a href="u">ab\ncd</a>', 2, ['<a href="u">ab</a>', '<a href="u">cd</a>']),
+        ("<pre>ab</pre><pre>cd</pre>", 4, ["<pre>ab</pre><pre>cd</pre>"]),
+        ("one two three", 9, ["one two ", "three"]),
+        ("a&amp;&amp;b", 2, ["a&amp;", "&amp;b"]),
+        ("a\U0001f4c8b", 2, ["a", "\U0001f4c8", "b"]),
+        ("ab\n\n\n\ncd", 2, ["ab", "cd"]),
+        ("a</b>b", 9, ["ab"]),
+        ("<b>ab", 9, ["<b>ab</b>"]),
+        ("", 9, []),
+        (" \n ", 9, []),
+    ],
+)
+def test_cuts(html: str, limit: int, parts: list[str]) -> None:
+    assert split_html(html, limit) == parts
+
+
+def test_limit_that_cannot_hold_a_character_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^a limit of 1 cannot hold every character$"):
+        split_html("a", 1)
+
+
+@PATIENT
+@given(MARKUP, st.integers(2, 60))
+def test_parts_fit_are_balanced_and_lose_nothing(html: Html, limit: int) -> None:
+    parts = split_html(html, limit)
+
+    for part in parts:
+        assert utf16(strip_html(part)) <= limit
+        assert strip_html(part).strip()
+        assert_balanced(part)
+    assert squeezed("".join(map(strip_html, parts))) == squeezed(strip_html(html))
+
+
+@PATIENT
+@given(MARKUP, st.integers(2, 60))
+def test_only_white_space_at_the_cuts_is_dropped(html: Html, limit: int) -> None:
+    rest = strip_html(html)
+    for part in map(strip_html, split_html(html, limit)):
+        skipped, found, rest = rest.partition(part)
+        assert found == part
+        assert not skipped.strip()
+    assert not rest.strip()
+
+
+@PATIENT
+@given(st.lists(st.text("ab ", min_size=1, max_size=9).filter(str.strip), min_size=1), st.integers(9, 30))
+def test_lines_that_fit_are_never_cut(texts: list[str], limit: int) -> None:
+    parts = split_html(pre(texts), limit)
+
+    assert "\n".join(map(strip_html, parts)).split("\n") == texts
+
+
+def test_dates_are_spelled_without_the_locale() -> None:
+    assert session_phrase(dt.date(2020, 12, 11)) == "close of Fri 11 Dec 2020"
+    assert session_phrase(pd.Timestamp("2021-05-03")) == "close of Mon 3 May 2021"
+    assert date_phrase(dt.date(2024, 2, 29)) == "Thu 29 Feb 2024"
+    assert short_date(dt.date(2000, 1, 1)) == "1 Jan 2000"
+
+
+@PATIENT
+@given(st.dates())
+def test_every_date_is_spelled_as_the_c_locale_does(day: dt.date) -> None:
+    assert date_phrase(day) == f"{day:%a} {day.day} {day:%b} {day.year}"
+
+
+@pytest.mark.parametrize(
+    ("behind", "phrase"), [(-1, ""), (0, ""), (1, "1 session old"), (12, "12 sessions old")]
+)
+def test_age_is_said_only_when_there_is_one(behind: int, phrase: str) -> None:
+    assert age_phrase(behind) == phrase

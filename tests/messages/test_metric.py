@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from bot.analytics.metrics import METRICS, metric_value
+from bot.analytics.windows import AsOf, Window
+from bot.errors import NoData
+from bot.messages.canvas import LIGHT
+from bot.messages.common import subject_title
+from bot.messages.pages import chart as module
+from bot.messages.pages.chart import metric_answer
+from tests.messages.pages import empty, market, page, said
+from tests.sample_market import sample_market
+
+if TYPE_CHECKING:
+    from bot.analytics.market import Market
+    from bot.analytics.metrics import Argument
+    from bot.messages.canvas import ChartStyle
+    from bot.messages.common import Answer
+
+
+YEAR = Window("y", 1)
+
+
+def chart(name: str, of: Market, span: Window = YEAR) -> Answer:
+    metric = METRICS[name]
+    return metric_answer(of, AsOf(), LIGHT, metric, metric.defaults(), span)
+
+
+def test_the_whole_page() -> None:
+    assert page(chart("flow", sample_market())) == (
+        "Fund flow IWM 20d · close of Fri 11 Dec 2020\n"
+        "Sample data: simulated between published points, not the market.\n"
+        "+$2.48bn, percentile 97 (n = 2,737 since 1 Feb 2010).\n"
+        "Money into (+) or out of (−) the fund, from its units outstanding.\n"
+        "Formula: sum of (S[t] − S[t−1]) NAV[t] over the window\n"
+        "Alert on it, for instance: /alert flow iwm 5d > $1bn\n"
+        "Chart: 1y.\n"
+        "\n"
+        "Source: sample data."
+    )
+
+
+def test_every_metric_has_a_page_or_says_why_not() -> None:
+    of = sample_market()
+    for metric in METRICS.values():
+        found = metric_value(metric, of, metric.defaults())
+        if found.value is None:
+            with pytest.raises(NoData) as error:
+                chart(metric.name, of)
+            assert str(error.value).endswith(f": n/a, {found.reason}.")
+            continue
+        lines = said(chart(metric.name, of))
+        assert lines[0].startswith(metric.title)
+        assert lines[2].startswith(metric.unit.show(found.value))
+        assert metric.meaning in lines
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (30, "+$0.50bn, percentile 100 (n = 25 since 9 Jan 2020)."),
+        (29, "+$0.50bn (close of Wed 12 Feb 2020, current), percentile 100 (n = 24 since 9 Jan 2020)."),
+        (
+            27,
+            "+$0.50bn (close of Mon 10 Feb 2020, 2 sessions old), percentile 100 (n = 22 since 9 Jan 2020).",
+        ),
+    ],
+)
+def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, told: str) -> None:
+    of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})
+    answer = metric_answer(
+        of, AsOf(), LIGHT, METRICS["flow"], {"fund": "IWM", "window": Window("d", 5)}, YEAR
+    )
+    assert said(answer)[1] == told
+
+
+def test_a_single_value_has_no_place_in_history() -> None:
+    assert said(chart("ratio", market([50.0])))[1] == "0.5000."
+
+
+def test_a_metric_without_a_value_says_why() -> None:
+    with pytest.raises(NoData, match=r"^Beta, 252 days: n/a, too little history"):
+        chart("beta", market([50.0] * 5))
+
+
+def test_an_empty_market_has_no_answer() -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        chart("ratio", empty())
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("ratio", "IWM/SPY"),
+        ("ratio_vs_sma", "IWM/SPY against its average, 200 days"),
+        ("channel", "Place in the channel from 4 Jan 2010"),
+        ("flow_pct", "Fund flow, % of assets IWM 20d"),
+    ],
+)
+def test_the_title_holds_the_arguments(name: str, title: str) -> None:
+    assert subject_title(METRICS[name], METRICS[name].defaults()) == title
+
+
+def test_the_title_says_a_convention_in_words() -> None:
+    assert subject_title(METRICS["pe_premium"], {"convention": "losses_in"}) == "P/E premium, losses in"
+    arguments = {"fund": "IWM", "convention": "positive"}
+    assert subject_title(METRICS["pe"], arguments) == "P/E IWM, profitable companies only"
+
+
+Drawn = list[tuple[pd.Series, "ChartStyle"]]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    found: Drawn = []
+
+    def note(series: pd.Series, _: object, look: ChartStyle) -> None:
+        found.append((series, look))
+
+    monkeypatch.setattr(module, "metric_chart", note)
+    return found
+
+
+def test_the_chart_spans_the_window(drawn: Drawn) -> None:
+    answer = chart("ratio", sample_market(), Window("m", 1))
+    assert (answer.draw is not None, answer.name) == (True, "ratio")
+    if answer.draw is not None:
+        answer.draw()
+    ((series, look),) = drawn
+    assert series.index[0] == pd.Timestamp("2020-11-11")
+    assert look.footer == "Source: sample data · close of Fri 11 Dec 2020"
+
+
+def test_a_metric_on_facts_names_the_funds_own_source(drawn: Drawn) -> None:
+    of = market([50.0] * 30, units={"SPY": [900.0 + number for number in range(30)]})
+    metric = METRICS["flow"]
+    answer = metric_answer(of, AsOf(), LIGHT, metric, {"fund": "SPY", "window": Window("d", 5)}, YEAR)
+    assert answer.draw is not None
+    answer.draw()
+    assert drawn[0][1].footer.startswith("Source: CSV import · ")
+
+
+def test_its_buttons_keep_the_arguments_and_the_date() -> None:
+    metric = METRICS["flow"]
+    arguments: dict[str, Argument] = {"fund": "SPY", "window": Window("d", 5)}
+    asked = AsOf(asof=pd.Timestamp("2020-12-11"))
+    answer = metric_answer(sample_market(), asked, LIGHT, metric, arguments, YEAR)
+    assert answer.buttons == (
+        (
+            ("6 months", "/chart flow spy 5d 6m asof 2020-12-11"),
+            ("1 year", "/chart flow spy 5d 1y asof 2020-12-11"),
+            ("5 years", "/chart flow spy 5d 5y asof 2020-12-11"),
+        ),
+        (("Make an alert", "/alert new flow spy 5d"), ("Other metrics", "/chart asof 2020-12-11")),
+    )

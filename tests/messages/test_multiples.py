@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from bot.analytics import valuation
+from bot.analytics.windows import AsOf
+from bot.errors import NoData
+from bot.messages.canvas import LIGHT
+from bot.messages.pages import multiples
+from bot.messages.pages.multiples import multiples_answer
+from tests.messages.pages import days, empty, market, page, said
+from tests.sample_market import sample_market
+
+if TYPE_CHECKING:
+    from bot.messages.canvas import ChartStyle
+
+
+SAMPLE_PAGE = """\
+Valuation multiples · close of Fri 11 Dec 2020
+Sample data: simulated between published points, not the market.
+Reading: IWM costs 170% more than SPY by P/E (losses in, forward).
+Losses in, forward
+Prices of 11 Dec 2020.
+         IWM    SPY  premium
+P/E    75.0x  27.8x  +169.8%
+P/CF   14.4x  17.3x   −16.8%
+P/B    2.35x  4.05x   −42.0%
+P/S    1.45x  2.65x   −45.3%
+Yield  1.05%  1.56%   −32.7%
+Premium percentiles: P/E 100, P/CF 45, P/B 21, P/S 30, Yield 5 (n = 352 since 31 Dec 2014).
+Source: sample data; holdings of 11 Dec 2020; coverage 100%."""
+ADVICE = (
+    "A P/E with losses counted in (IWM in December 2020: about 75x) comes bottom-up from the companies, "
+    "or by import: python -m bot import multiples FILE --ticker IWM"
+)
+PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
+
+
+def test_the_whole_page() -> None:
+    assert page(multiples_answer(sample_market(), AsOf(), LIGHT)) == SAMPLE_PAGE
+
+
+def test_none_stored_says_how_they_come() -> None:
+    answer = multiples_answer(market([50.0] * 5), AsOf(), LIGHT)
+    assert said(answer) == [
+        "Valuation multiples · close of Wed 8 Jan 2020",
+        "n/a, none stored. Each refresh records Yahoo's from then on.",
+        ADVICE,
+    ]
+    assert answer.draw is None
+
+
+def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:
+    assert said(multiples_answer(market([50.0] * 5, multiples=PE), AsOf(), LIGHT))[1:] == [
+        (
+            "Reading: IWM costs 25% more than SPY by P/E (profitable companies only, trailing), "
+            "as of 3 Jan 2020."
+        ),
+        "Profitable companies only, trailing",
+        "Of 3 Jan 2020 (2 sessions old).",
+        "       IWM    SPY  premium",
+        "P/E  25.0x  20.0x   +25.0%",
+        "P/E premium: no history of both funds to rank it in yet.",
+        "Source: CSV import; price date not stated.",
+        ADVICE,
+    ]
+
+
+def test_no_premium_is_formed_across_dates() -> None:
+    figures = [PE[0], ("2020-01-08", "SPY", "pe", 20.0), ("2020-01-08", "IWM", "yield", 1.2)]
+    lines = said(multiples_answer(market([50.0] * 5, multiples=figures), AsOf(), LIGHT))
+    assert lines[2:7] == [
+        "P/E: IWM of 3 Jan 2020 (2 sessions old); SPY of 8 Jan 2020 (no premium across dates).",
+        "Yield: IWM of 8 Jan 2020; SPY n/a (no premium across dates).",
+        "         IWM    SPY  premium",
+        "P/E    25.0x  20.0x      n/a",
+        "Yield  1.20%    n/a      n/a",
+    ]
+
+
+def test_every_premium_is_that_of_the_analytics() -> None:
+    of = sample_market(2019, 6, 30)
+    lines = said(multiples_answer(of, AsOf(), LIGHT))
+    for figure in valuation.figures(of):
+        name = valuation.MULTIPLES[figure.metric]
+        cells = next(line for line in lines if line.startswith(f"{name} ") and "premium:" not in line).split()
+        assert figure.premium is not None
+        assert cells[3] == f"{figure.premium:+.1f}%".replace("-", "−")
+        assert f"{name} {math.floor(figure.percentile or 0)}" in next(
+            line for line in lines if line.startswith("Premium percentiles: ")
+        )
+
+
+def test_conventions_are_kept_apart() -> None:
+    of = sample_market()
+    rows = of.multiples.tail(2)
+    capped = rows.assign(metric="pe", convention="capped", basis="unstated", value=[30.0, 20.0])
+    lines = said(multiples_answer(replace(of, multiples=pd.concat([of.multiples, capped])), AsOf(), LIGHT))
+    assert lines.index("Each P/E capped at 60, basis unstated") < lines.index("Losses in, forward")
+    assert ADVICE not in lines
+
+
+def test_what_a_figure_was_computed_from_is_told() -> None:
+    of = market([50.0] * 5, multiples=PE)
+    told = {"holdings_date": ["2019-12-31", None], "price_date": [None, None], "coverage": [0.97, 0.985]}
+    bare = replace(of, multiples=of.multiples.assign(**told))
+    assert "Source: CSV import; holdings of 31 Dec 2019; coverage 97%; price date not stated." in said(
+        multiples_answer(bare, AsOf(), LIGHT)
+    )
+
+
+def priced(*dates: str | None) -> list[str]:
+    """/multiples of P/Es that were computed from prices of these dates, IWM's and SPY's."""
+    figures = [("2020-01-07", "IWM", "pe", 25.0), ("2020-01-07", "SPY", "pe", 20.0)]
+    of = market([50.0] * 5, multiples=figures)
+    dated = replace(of, multiples=of.multiples.assign(price_date=dates))
+    return said(multiples_answer(dated, AsOf(), LIGHT))[2:]
+
+
+def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_differ() -> None:
+    lines = priced("2020-01-06", "2020-01-06")
+    assert lines[1] == "Of 7 Jan 2020, prices of 6 Jan 2020 (1 session old)."
+    assert "+25.0%" in lines[3]
+    assert "Source: CSV import." in lines
+
+
+def test_prices_of_different_dates_are_told_for_each_fund() -> None:
+    lines = priced("2020-01-07", "2020-01-06")
+    assert lines[1] == ("IWM prices of 7 Jan 2020; SPY of 7 Jan 2020, prices of 6 Jan 2020 (1 session old).")
+
+
+def test_a_figure_whose_price_date_is_not_stated_says_so() -> None:
+    assert priced(None, None)[1] == "Of 7 Jan 2020."
+    assert "Source: CSV import; price date not stated." in priced(None, None)
+    assert priced("2020-01-07", None)[1] == ("IWM prices of 7 Jan 2020; SPY of 7 Jan 2020.")
+    assert "Source: CSV import; some price dates not stated." in priced("2020-01-07", None)
+
+
+def test_histories_of_different_lengths_are_told_apart() -> None:
+    more = [("2020-01-06", ticker, metric, 20.0) for ticker in ("IWM", "SPY") for metric in ("pe", "pb")]
+    lines = said(multiples_answer(market([50.0] * 5, multiples=[*PE, *more]), AsOf(), LIGHT))
+    assert "Premium percentiles: P/E 50 (n = 2 since 3 Jan 2020)." in lines
+    assert "P/B premium: no history of both funds to rank it in yet." in lines
+
+
+def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
+    steps = [("IWM", 40.0)] + [("IWM", 20.0 + number / 100) for number in range(400)] + [("IWM", 30.0)]
+    figures = [
+        (f"{day:%Y-%m-%d}", ticker, "pe", value)
+        for day, (_, small) in zip(days(402), steps, strict=True)
+        for ticker, value in (("IWM", small), ("SPY", 20.0))
+    ]
+    lines = said(multiples_answer(market([50.0] * 402, multiples=figures), AsOf(), LIGHT))
+    assert "Premium percentiles: P/E 99 (n = 402 since 2 Jan 2020)." in lines
+
+
+@pytest.mark.parametrize(("count", "drawable"), [(1, False), (2, True)])
+def test_there_is_a_chart_once_there_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, count: int, drawable: bool
+) -> None:
+    figures = [(f"{day:%Y-%m-%d}", ticker, "pe", 20.0) for day in days(count) for ticker in ("IWM", "SPY")]
+    looks: list[ChartStyle] = []
+    monkeypatch.setattr(multiples, "metric_chart", lambda _, __, look: looks.append(look))
+    answer = multiples_answer(market([50.0] * 5, multiples=figures), AsOf(), LIGHT)
+    assert (answer.draw is not None) is drawable
+    if answer.draw is not None:
+        answer.draw()
+        assert looks[0].title == "P/E premium of IWM over SPY, profitable companies only"
+
+
+def test_an_empty_market_has_no_answer() -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        multiples_answer(empty(), AsOf(), LIGHT)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bot.analytics.units import LEVEL, MULTIPLE, PERCENT, USD, Unit
+from bot.messages.canvas import date_ticks, days, limits, spread, value_ticks
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "labels"),
+    [
+        (-42.0, 19.0, PERCENT, ["\u221240%", "\u221220%", "0%"]),
+        (-1.1, 1.7, PERCENT, ["\u22121%", "0%", "+1%"]),
+        (0.44, 0.53, LEVEL, ["0.44", "0.46", "0.48", "0.50", "0.52"]),
+        (0.41, 0.53, LEVEL, ["0.425", "0.450", "0.475", "0.500", "0.525"]),
+        (-6.9e9, 1.2e9, USD, ["\u2212$6bn", "\u2212$4bn", "\u2212$2bn", "$0"]),
+        (-2e8, 9e8, USD, ["$0", "+$250m", "+$500m", "+$750m"]),
+        (0.0, 2.4e9, USD, ["$0", "+$0.5bn", "+$1.0bn", "+$1.5bn", "+$2.0bn"]),
+        (18.0, 26.0, MULTIPLE, ["18x", "20x", "22x", "24x", "26x"]),
+    ],
+)
+def test_value_ticks_are_round_and_say_no_more_than_their_step(
+    low: float, high: float, unit: Unit, labels: list[str]
+) -> None:
+    assert value_ticks(low, high, unit)[1] == labels
+
+
+@PATIENT
+@given(
+    st.floats(-1e12, 1e12),
+    st.floats(1e-3, 1e12),
+    st.sampled_from([PERCENT, USD, LEVEL]),
+    st.integers(3, 8),
+)
+def test_value_ticks_lie_inside_and_are_few_and_distinct(
+    low: float, span: float, unit: Unit, most: int
+) -> None:
+    assume(span > 1e-6 * abs(low))
+    values, labels = value_ticks(low, low + span, unit, most)
+
+    assert 2 <= len(values) <= most + 1
+    assert all(low - 1e-6 * span <= value <= low + span * (1 + 1e-6) for value in values)
+    assert len(set(labels)) == len(labels) == len(values)
+
+
+def date_labels(index: pd.DatetimeIndex) -> list[str]:
+    places = days(index)
+    return date_ticks(places[0], places[-1])[1]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "labels"),
+    [
+        ("2020-12-11", "2020-12-11", ["11 Dec"]),
+        ("2020-12-04", "2020-12-11", ["5 Dec", "7 Dec", "9 Dec", "11 Dec"]),
+        ("2020-11-11", "2020-12-11", ["15 Nov", "22 Nov", "1 Dec", "8 Dec"]),
+        ("2020-12-20", "2021-01-10", ["21 Dec", "25 Dec", "29 Dec", "1 Jan", "5 Jan"]),
+        ("2020-09-11", "2020-12-11", ["Oct 2020", "Nov", "Dec"]),
+        ("2020-06-12", "2020-12-11", ["Jul 2020", "Aug", "Sep", "Oct", "Nov", "Dec"]),
+        ("2019-12-11", "2020-12-11", ["2020", "Apr", "Jul", "Oct"]),
+        ("2019-12-31", "2020-12-11", ["2020", "Apr", "Jul", "Oct"]),
+        ("2018-02-11", "2020-12-11", ["2019", "2020"]),
+        ("2015-12-11", "2020-12-11", ["2016", "2017", "2018", "2019", "2020"]),
+        ("2000-05-26", "2020-12-11", ["2004", "2008", "2012", "2016", "2020"]),
+    ],
+)
+def test_date_ticks(first: str, last: str, labels: list[str]) -> None:
+    assert date_labels(pd.bdate_range(first, last)) == labels
+
+
+@PATIENT
+@given(st.dates(pd.Timestamp("1993-01-29").date()), st.integers(0, 9_000))
+def test_date_ticks_lie_inside_apart_and_name_a_year_in_long_spans(first: object, span: int) -> None:
+    start = days(pd.DatetimeIndex([min(pd.Timestamp(str(first)), pd.Timestamp("2100-01-01"))]))[0]
+    places, labels = date_ticks(start, start + span)
+
+    assert 1 <= len(places) == len(labels) <= 7
+    assert start <= min(places) <= max(places) <= start + span
+    assert all(gap >= span / 12 - 3 for gap in np.diff(places))
+    assert span <= 93 or any(label[-4:].isdigit() for label in labels)
+
+
+def test_days_count_from_1970() -> None:
+    assert list(days(pd.DatetimeIndex(["1970-01-01", "2020-12-11"]))) == [0.0, 18607.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0.0, 100.0], (-6.0, 106.0)), ([5.0, 5.0], (4.75, 5.25)), ([-4.0], (-4.2, -3.8)), ([0.0], (-1.0, 1.0))],
+)
+def test_limits_leave_air_and_are_never_equal(values: list[float], expected: tuple[float, float]) -> None:
+    assert limits(np.array(values)) == pytest.approx(expected)
+
+
+PLACES = st.lists(st.floats(-50, 150), min_size=1, max_size=5)
+
+
+@PATIENT
+@given(PLACES)
+def test_labels_are_kept_apart_inside_and_in_order(wanted: list[float]) -> None:
+    places = spread(wanted, 20, 0, 100)
+    ordered = [place for _, place in sorted(zip(wanted, places, strict=True))]
+
+    assert all(10 - 1e-9 <= place <= 90 + 1e-9 for place in places)
+    assert all(
+        above - below >= 20 - 1e-9 for below, above in zip(sorted(places), sorted(places)[1:], strict=False)
+    )
+    assert len(set(wanted)) < len(wanted) or ordered == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ([30.0, 70.0], [30.0, 70.0]),
+        ([70.0, 30.0], [70.0, 30.0]),
+        ([50.0, 50.0], [40.0, 60.0]),
+        ([52.0, 48.0], [60.0, 40.0]),
+        ([98.0, 99.0], [70.0, 90.0]),
+        ([-5.0, 1.0], [10.0, 30.0]),
+    ],
+)
+def test_labels_stand_at_their_ends_or_share_the_difference(wanted: list[float], places: list[float]) -> None:
+    assert spread(wanted, 20, 0, 100) == pytest.approx(places)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bot.analytics.metrics import METRICS, metric_value
+from bot.analytics.performance import performance
+from bot.analytics.windows import AsOf, Window, parse_window
+from bot.errors import NoData
+from bot.messages.canvas import LIGHT
+from bot.messages.common import channel_line
+from bot.messages.pages import trend
+from bot.messages.pages.trend import trend_answer
+from tests.messages.pages import empty, market, page, said
+from tests.sample_market import sample_market
+from tests.shared_data import market_at, shared
+
+if TYPE_CHECKING:
+    from bot.analytics.units import Unit
+    from bot.messages.canvas import Threshold
+
+
+SAMPLE_PAGE = """\
+Relative trend, IWM/SPY · close of Fri 11 Dec 2020
+Sample data: simulated between published points, not the market.
+Reading: small caps lead, the ratio is over its 50- and 200-day averages.
+                          value
+Ratio IWM/SPY            0.5195
+against 50-day avg       +7.88%
+against 200-day avg     +13.10%
+Momentum 12−1 months    −7.57pp
+vs 252-day high          −0.33%
+vs 252-day low          +25.17%
+Slope 60 days, a year   +78.35%
+Channel, sigmas           +0.08
+Drawdown of ratio       −21.49%
+Beta 252 days             +1.18
+Correlation 60 days       +0.87
+Gap 3m, total return   +17.98pp
+Gap 1y, total return    +0.10pp
+Ratio IWM/SPY 0.5195, 13.10% over its 200-day average (over it since 6 Oct 2020).
+Trend line from 4 Jan 2010: −1.73% a year; the ratio is +0.08 sigma from it (near the line, no break).
+
+Source: sample data."""
+
+
+def test_the_whole_page() -> None:
+    assert page(trend_answer(sample_market(), AsOf(), LIGHT)) == SAMPLE_PAGE
+
+
+def test_every_figure_is_that_of_the_registry() -> None:
+    of = sample_market(2020, 9, 30)
+    lines = said(trend_answer(of, AsOf(), LIGHT))
+    for label, name, arguments in trend._LINES:
+        metric = METRICS[name]
+        assert cell(lines, label) == metric.unit.show(metric_value(metric, of, arguments).value)
+
+
+def cell(lines: list[str], label: str) -> str:
+    return next(line.removeprefix(label).strip() for line in lines if line.startswith(label))
+
+
+def test_gaps_count_back_from_the_day_asked_for() -> None:
+    sunday = pd.Timestamp("2020-12-13")
+    of = sample_market().at(sunday)
+    found = performance(of, Window("m", 3), total=True).gap
+    lines = said(trend_answer(of, AsOf(asof=sunday), LIGHT))
+    assert found is not None
+    assert cell(lines, "Gap 3m, total return") == f"{found:+.2f}pp"
+
+
+def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
+    assert said(trend_answer(market([50.0]), AsOf(), LIGHT))[1:] == [
+        "                        value",
+        "Ratio IWM/SPY          0.5000",
+        "against 50-day avg        n/a",
+        "against 200-day avg       n/a",
+        "Momentum 12−1 months      n/a",
+        "vs 252-day high           n/a",
+        "vs 252-day low            n/a",
+        "Slope 60 days, a year     n/a",
+        "Channel, sigmas           n/a",
+        "Drawdown of ratio       0.00%",
+        "Beta 252 days             n/a",
+        "Correlation 60 days       n/a",
+        "Gap 3m, total return      n/a",
+        "Gap 1y, total return      n/a",
+        "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored: 1.",
+        "The trend line from 4 Jan 2010 needs three years of prices.",
+        "",
+        "Source: CSV import.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "reading_line"),
+    [
+        ([50.0] * 149 + [51.0] * 51, "small caps lead, the ratio is over its 50- and 200-day averages."),
+        (
+            [60.0] * 149 + [50.0] * 50 + [51.0],
+            "small caps catch up, over the 50-day, not yet over the 200-day average.",
+        ),
+        (
+            [50.0] * 149 + [60.0] * 50 + [59.0],
+            "small caps slip, over the 200-day, no longer over the 50-day average.",
+        ),
+        ([50.0] * 199 + [49.0], "large caps lead, the ratio is not over its 50- or 200-day average."),
+    ],
+)
+def test_the_reading_follows_both_averages(levels: list[float], reading_line: str) -> None:
+    levels = [level + 0.001 * number for number, level in enumerate(levels)]
+    assert f"Reading: {reading_line}" in said(trend_answer(market(levels), AsOf(), LIGHT))
+
+
+def channelled(*last: float) -> str:
+    """The channel's line for 900 sessions around a falling line and some last ones, in sigmas."""
+    steps = np.arange(900 + len(last))
+    noise = np.append(np.where(steps[:900] % 2, 0.01, -0.01), 0.01 * np.array(last))
+    return channel_line(market(list(50 * np.exp(-0.0001 * steps + noise)), first="2010-01-04"))
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ((0.0,), "(near the line, no break)"),
+        ((-0.9,), "(near the line, no break)"),
+        ((1.5,), "(inside the channel, no break)"),
+        ((-1.5,), "(inside the channel, no break)"),
+        ((-3.0,), "(below the channel)"),
+        ((3.0,), "(over +2, a break once it holds five sessions)"),
+        ((3.0, 3.0, 3.0, 3.0), "(over +2, a break once it holds five sessions)"),
+        ((3.0, 3.0, 3.0, 3.0, 3.0), "(over +2 for five sessions, an upward break)"),
+        ((3.0, 3.0, 3.0, 3.0, 3.0, 1.5), "(inside the channel, no break)"),
+    ],
+)
+def test_the_channel_breaks_after_five_sessions_over_two_sigmas(last: tuple[float, ...], words: str) -> None:
+    line = channelled(*last)
+    assert line.startswith("Trend line from 4 Jan 2010: −2.")
+    assert line.endswith(f"{words}.")
+
+
+def test_an_empty_market_has_no_answer() -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        trend_answer(empty(), AsOf(), LIGHT)
+
+
+@pytest.mark.parametrize(("window", "first"), [(None, "2018-12-11"), (parse_window("1m"), "2020-11-11")])
+def test_the_chart_begins_at_the_windows_base(
+    monkeypatch: pytest.MonkeyPatch, window: Window | None, first: str
+) -> None:
+    drawn: list[tuple[pd.Series, str]] = []
+
+    def note(series: pd.Series, _: Unit, __: object, *, threshold: Threshold) -> None:
+        drawn.append((series, threshold.name))
+
+    monkeypatch.setattr(trend, "metric_chart", note)
+    answer = trend_answer(sample_market(), AsOf(), LIGHT, window)
+    assert answer.draw is not None
+    answer.draw()
+    ((series, name),) = drawn
+    assert (series.index[0], series.index[-1]) == (pd.Timestamp(first), pd.Timestamp("2020-12-11"))
+    assert name == "200-day average"
+
+
+def test_a_window_longer_than_the_history_shows_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(trend, "metric_chart", lambda series, *_, **__: drawn.append(len(series)))
+    answer = trend_answer(market([50.0] * 30), AsOf(), LIGHT, Window("y", 2))
+    assert answer.draw is not None
+    answer.draw()
+    assert drawn == [30]
+
+
+@shared
+def test_the_golden_figures_come_out_of_the_full_history() -> None:
+    friday = pd.Timestamp("2020-12-11")
+    lines = said(trend_answer(market_at("2020-12-11"), AsOf(asof=friday), LIGHT))
+    assert cell(lines, "Ratio IWM/SPY ") == "0.5195"
+    assert cell(lines, "against 200-day avg") == "+13.08%"
+    assert cell(lines, "Channel, sigmas") == "+0.07"
+    assert "Ratio IWM/SPY 0.5195, 13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
+    pace = "Trend line from 4 Jan 2010: −1.70% a year; the ratio is +0.07 sigma from it"
+    assert f"{pace} (near the line, no break)." in lines

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from storage import alert_store, chat_store, outbox, sources
+from storage.chat_store import (
+    StoredChat,
+    add_due,
+    claim,
+    deactivate,
+    due,
+    ensure_chat,
+    finish,
+    get_chat,
+    migrate_chat,
+    reactivate,
+    seen_update,
+    set_quiet,
+    set_summary,
+    subscribers,
+)
+from storage.rows import moment
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    from storage.db import Database
+
+
+NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
+OLD, NEW = -41, -1009  # a group and the supergroup it becomes
+
+
+@pytest.fixture
+def chat(db: sqlite_utils.Database) -> StoredChat:
+    return ensure_chat(db, 1, "private", "Ada", NOON)
+
+
+# Chats
+
+
+def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, chat: StoredChat) -> None:
+    assert chat == StoredChat(
+        chat_id=1,
+        kind="private",
+        title="Ada",
+        status="active",
+        reason="",
+        last_number=0,
+        created_at=moment(NOON),
+        summary_at=None,
+        weekdays=0,
+        quiet_from=None,
+        quiet_to=None,
+        timezone=None,
+        returns=None,
+        theme=None,
+        numbers=None,
+    )
+    assert ensure_chat(db, 1, "private", "Ada L.", ONE) == replace(chat, title="Ada L.")
+    assert get_chat(db, 2) is None
+
+
+def test_a_chat_is_deactivated_with_its_reason_and_taken_back(
+    db: sqlite_utils.Database, chat: StoredChat
+) -> None:
+    assert not reactivate(db, 1)
+    assert deactivate(db, 1, "blocked by the user")
+    assert ensure_chat(db, 1, "private", "Ada", ONE) == replace(
+        chat, status="inactive", reason="blocked by the user"
+    )
+    assert reactivate(db, 1)
+    assert get_chat(db, 1) == chat
+    assert not deactivate(db, 2, "unknown")
+
+
+def test_what_is_worth_nothing_on_a_chats_return_is_given_up_when_it_leaves(
+    db: sqlite_utils.Database, chat: StoredChat
+) -> None:
+    kinds = ("alert", "notice", "summary", "reply")
+    for chat_id in (chat.chat_id, 99):
+        for kind in kinds:
+            outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=f"{kind} {chat_id}", payload={}, now=NOON)
+    deactivate(db, chat.chat_id, "blocked")
+    found = [(row["status"], row["reason"]) for row in db["outbox"].rows]
+    assert found == [("queued", "")] * 2 + [("dead", "blocked")] * 2 + [("queued", "")] * 4
+
+
+# Summaries
+
+
+@pytest.mark.usefixtures("chat")
+def test_subscribers_are_the_active_chats_with_a_time(db: sqlite_utils.Database) -> None:
+    for chat_id in (2, 3):
+        ensure_chat(db, chat_id, "private", "", NOON)
+    assert set_summary(db, 1, "18:00")
+    assert set_summary(db, 2, "07:30")
+    assert not set_summary(db, 4, "07:30")
+    assert [(row.chat_id, row.summary_at) for row in subscribers(db)] == [(1, "18:00"), (2, "07:30")]
+    deactivate(db, 2, "blocked")
+    set_summary(db, 1, None)
+    assert subscribers(db) == []
+
+
+@pytest.mark.usefixtures("chat")
+def test_a_summary_is_planned_once_per_date(db: sqlite_utils.Database) -> None:
+    assert add_due(db, 1, "daily", "2020-12-11", ONE) == 1
+    assert add_due(db, 1, "daily", "2020-12-11", TWO) is None
+    assert add_due(db, 1, "daily", "2020-12-12", TWO) == 2
+    assert [row.due_at for row in due(db, TWO)] == [moment(ONE), moment(TWO)]
+
+
+@pytest.mark.usefixtures("chat")
+def test_a_summary_is_due_from_its_instant_on_and_not_in_an_inactive_chat(db: sqlite_utils.Database) -> None:
+    add_due(db, 1, "daily", "2020-12-11", ONE)
+    assert due(db, "2020-12-11T12:59:59Z") == []
+    assert [row.chat_id for row in due(db, ONE)] == [1]
+    deactivate(db, 1, "blocked")
+    assert due(db, ONE) == []
+
+
+@pytest.mark.usefixtures("chat")
+def test_a_summary_is_claimed_by_one_caller_only(db: sqlite_utils.Database) -> None:
+    summary = add_due(db, 1, "daily", "2020-12-11", ONE)
+    assert summary is not None
+    assert not finish(db, summary, "sent")  # nobody claimed it
+    assert [claim(db, summary), claim(db, summary)] == [True, False]
+    assert due(db, TWO) == []
+    assert [finish(db, summary, "sent"), finish(db, summary, "skipped")] == [True, False]
+    assert add_due(db, 1, "daily", "2020-12-11", TWO) is None
+
+
+@pytest.mark.usefixtures("chat")
+def test_a_new_time_drops_what_was_due_but_never_repeats(db: sqlite_utils.Database) -> None:
+    sent = add_due(db, 1, "daily", "2020-12-10", NOON)
+    assert sent is not None
+    claim(db, sent)
+    add_due(db, 1, "daily", "2020-12-11", ONE)
+    set_summary(db, 1, "20:00")
+    assert due(db, TWO) == []
+    assert add_due(db, 1, "daily", "2020-12-10", TWO) is None
+    assert add_due(db, 1, "daily", "2020-12-11", TWO) is not None
+
+
+# Updates
+
+
+def test_an_update_is_new_once(db: sqlite_utils.Database) -> None:
+    assert [seen_update(db, 7, NOON), seen_update(db, 8, NOON), seen_update(db, 7, ONE)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_updates_are_forgotten_after_a_week(db: sqlite_utils.Database) -> None:
+    seen_update(db, 7, "2020-12-01T12:00:00Z")
+    seen_update(db, 8, "2020-12-08T12:00:00Z")  # exactly a week later
+    assert db.table("updates").count == 2
+    seen_update(db, 9, "2020-12-08T12:00:01Z")
+    assert [row["update_id"] for row in db.table("updates").rows] == [8, 9]
+
+
+def test_an_update_whose_handling_fails_is_not_seen(database: Database) -> None:
+    def handle(db: sqlite_utils.Database) -> bool:
+        if seen_update(db, 7, NOON):
+            raise RuntimeError("the handler")
+        return False
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            database.run_sync(handle)
+
+
+def test_quiet_hours_are_set_and_dropped(db: sqlite_utils.Database) -> None:
+    ensure_chat(db, 1, "private", "Ada", NOON)
+    assert set_quiet(db, 1, "22:00", "07:00")
+    row = get_chat(db, 1)
+    assert row is not None
+    assert (row.quiet_from, row.quiet_to) == ("22:00", "07:00")
+    set_quiet(db, 1, None, None)
+    row = get_chat(db, 1)
+    assert row is not None
+    assert (row.quiet_from, row.quiet_to) == (None, None)
+    assert not set_quiet(db, 9, "22:00", "07:00")
+
+
+# A group becomes a supergroup
+
+
+def add_alert(db: sqlite_utils.Database, chat_id: int, rule: str) -> int:
+    row = alert_store.add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json="{}", now=NOON)
+    return int(row.number)
+
+
+def enqueue(db: sqlite_utils.Database, chat_id: int, dedup: str) -> None:
+    outbox.enqueue(db, chat_id=chat_id, kind="alert", dedup=dedup, payload={"html": dedup}, now=NOON)
+
+
+def rules(db: sqlite_utils.Database, chat_id: int) -> list[tuple[int, str]]:
+    return [(row.number, row.rule) for row in alert_store.alerts_of(db, chat_id)]
+
+
+@pytest.fixture
+def group(db: sqlite_utils.Database) -> StoredChat:
+    """A group with an alert and its history, a summary due, a message waiting and a halt."""
+    ensure_chat(db, OLD, "group", "Desk", NOON)
+    set_summary(db, OLD, "18:00")
+    add_alert(db, OLD, "pe iwm > 20x")
+    alert_store.save_state(db, 1, "2020-12-11", "{}")
+    alert_store.add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
+    set_quiet(db, OLD, "22:00", "07:00")
+    sources.begin(db, "prices", "2020-12-11", NOON)
+    sources.add_chats(db, "prices", "2020-12-11", [OLD])
+    add_due(db, OLD, "daily", "2020-12-11", ONE)
+    enqueue(db, OLD, "one")
+    outbox.begin_halt(db, OLD, TWO)
+    chat_store.decide_access(db, OLD, "approved", NOON, "Desk")
+    row = get_chat(db, OLD)
+    assert row is not None
+    return row
+
+
+def rows_of(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
+    tables = [table.name for table in db.tables if "chat_id" in table.columns_dict]
+    return {name: db.table(name).count_where("chat_id = ?", [chat_id]) for name in tables}
+
+
+def test_a_migrated_chat_keeps_everything_under_its_new_id(
+    db: sqlite_utils.Database, group: StoredChat
+) -> None:
+    assert set(rows_of(db, OLD).values()) == {1}
+    assert migrate_chat(db, OLD, NEW)
+    assert rows_of(db, OLD) == {
+        "chats": 0,
+        "summaries": 0,
+        "alerts": 0,
+        "outbox": 0,
+        "halts": 0,
+        "outage_chats": 0,
+        "access": 0,
+    }
+    assert set(rows_of(db, NEW).values()) == {1}
+    assert get_chat(db, NEW) == replace(group, chat_id=NEW)
+    assert alert_store.current_state(db, 1) == alert_store.StoredState(dt.date(2020, 12, 11), "{}")
+    assert len(alert_store.events(db, chat_id=NEW)) == 1
+    assert outbox.current_halts(db, ONE) == [outbox.Halt(NEW, moment(TWO))]
+
+
+def test_a_group_known_to_the_owner_only_migrates_too(db: sqlite_utils.Database) -> None:
+    chat_store.decide_access(db, OLD, "rejected", NOON, "Desk")
+    assert not migrate_chat(db, OLD, NEW)
+    assert (chat_store.access_status(db, OLD), chat_store.access_status(db, NEW)) == (None, "rejected")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "after"),
+    [
+        ("approved", "asked", "approved"),
+        ("approved", "rejected", "rejected"),
+        ("rejected", "approved", "approved"),
+        ("asked", None, None),  # the owner's buttons name the old id
+        ("asked", "asked", "asked"),
+        ("asked", "approved", "approved"),
+        (None, "asked", "asked"),
+    ],
+)
+def test_of_two_words_about_a_migrated_group_the_decision_stays(
+    db: sqlite_utils.Database, old: str | None, new: str | None, after: str | None
+) -> None:
+    for chat_id, status in ((OLD, old), (NEW, new)):
+        if status == "asked":
+            chat_store.request_access(db, chat_id, "Desk", NOON)
+        elif status is not None:
+            chat_store.decide_access(db, chat_id, status, NOON)
+    migrate_chat(db, OLD, NEW)
+    assert (chat_store.access_status(db, OLD), chat_store.access_status(db, NEW)) == (None, after)
+
+
+@pytest.mark.usefixtures("group")
+def test_a_chat_migrates_once(db: sqlite_utils.Database) -> None:
+    assert migrate_chat(db, OLD, NEW)
+    assert not migrate_chat(db, OLD, NEW)
+    assert not migrate_chat(db, NEW, NEW)
+
+
+@pytest.mark.usefixtures("group")
+def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite_utils.Database) -> None:
+    ensure_chat(db, NEW, "supergroup", "Desk 2", ONE)
+    add_alert(db, NEW, "pe spy > 20x")  # number 1, as in the old chat
+    add_alert(db, OLD, "ratio > sma 200")
+    enqueue(db, NEW, "two")
+    outbox.begin_halt(db, NEW, ONE)
+    assert migrate_chat(db, OLD, NEW)
+    assert set(rows_of(db, OLD).values()) == {0}
+    assert rules(db, NEW) == [(1, "pe spy > 20x"), (2, "ratio > sma 200"), (3, "pe iwm > 20x")]
+    assert add_alert(db, NEW, "later") == 4
+    row = get_chat(db, NEW)
+    assert row is not None
+    assert (row.title, row.summary_at) == ("Desk 2", "18:00")
+    assert (row.quiet_from, row.quiet_to) == ("22:00", "07:00")
+    assert sources.chats_of(db, "prices", "2020-12-11") == [NEW]
+    assert rows_of(db, NEW)["outbox"] == 2
+    assert outbox.current_halts(db, NOON) == [outbox.Halt(NEW, moment(TWO))]
+
+
+@pytest.mark.usefixtures("group")
+def test_a_merge_keeps_the_quiet_hours_that_the_new_chat_has(db: sqlite_utils.Database) -> None:
+    ensure_chat(db, NEW, "supergroup", "", ONE)
+    set_quiet(db, NEW, "23:00", "06:00")
+    sources.add_chats(db, "prices", "2020-12-11", [NEW])
+    assert migrate_chat(db, OLD, NEW)
+    row = get_chat(db, NEW)
+    assert row is not None
+    assert (row.quiet_from, row.quiet_to) == ("23:00", "06:00")
+    assert rows_of(db, OLD)["outage_chats"] == 0
+    assert sources.chats_of(db, "prices", "2020-12-11") == [NEW]
+
+
+@pytest.mark.parametrize("finished", [OLD, NEW])
+@pytest.mark.usefixtures("group")
+def test_a_merge_never_repeats_a_summary(db: sqlite_utils.Database, finished: int) -> None:
+    ensure_chat(db, NEW, "supergroup", "", ONE)
+    add_due(db, NEW, "daily", "2020-12-11", ONE)
+    (row,) = (row for row in due(db, TWO) if row.chat_id == finished)
+    claim(db, row.id)
+    finish(db, row.id, "sent")
+    migrate_chat(db, OLD, NEW)
+    assert [(row["chat_id"], row["status"]) for row in db.table("summaries").rows] == [(NEW, "sent")]
+    assert due(db, TWO) == []
