@@ -4,8 +4,8 @@
 
 Runs the demo's story with a profiler on every thread and prints how many files of bot/ and storage/ are
 entered, and how many of their functions are called, by its first `/compare` (which also reads the Market) and
-by the session on which its alert fires (evaluating, storing, sending); with --files also which. A file that is
-only imported does not count.
+by the session on which its alert fires (evaluating, storing, sending); with --files also which. A file that
+is only imported does not count.
 """
 
 from __future__ import annotations

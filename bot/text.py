@@ -24,11 +24,6 @@ def listed(items: Sequence[str], between: str = ", ", most: int = SHOWN) -> str:
     return between.join(items[:most]) + (f"{between}and {more:,} more" if more > 0 else "")
 
 
-def capital(words: str) -> str:
-    """Return the words with a capital first letter."""
-    return words[:1].upper() + words[1:]
-
-
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name that `word` most likely means: the shortest it begins, else the most similar; or None."""
     known = {name.lower(): name for name in names}

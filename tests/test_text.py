@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.text import capital, counted, did_you_mean, listed, nearest
+from bot.messages.html import capital
+from bot.text import counted, did_you_mean, listed, nearest
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from functools import cached_property
 
 import pandas as pd
 
+from bot.analytics.sessions import date_phrase, short_date
+from bot.errors import NoData
 from bot.pair import DEFAULT_PAIR, Pair
 
 SAMPLE = "sample"  # storage's word for the source of made-up figures
@@ -103,6 +105,30 @@ class Market:
     def end(self) -> pd.Timestamp | None:
         """Last session on which both legs have a close, None in an empty Market."""
         return self.closes.index[-1] if len(self.closes) else None
+
+    def require_end(self) -> pd.Timestamp:
+        """The last session with a close of both funds; raises NoData when there is none."""
+        if self.end is not None:
+            return self.end
+        tickers = self.pair.tickers
+        sessions = {t: self.prices[t].dropna().index for t in tickers if t in self.prices}
+        first = {ticker: days[0] for ticker, days in sessions.items() if len(days)}
+        if not first and self.begins is not None:
+            raise NoData(
+                f"The first stored close of both funds is of {date_phrase(self.begins)}; the last completed "
+                f"session is {date_phrase(self.last_completed)}, so there is nothing to show yet."
+            )
+        if not first:
+            raise NoData(
+                "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
+                f"python -m bot import prices {tickers[0]}_daily.csv --ticker {tickers[0]}"
+            )
+        stored = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in tickers)
+        lacking = next((ticker for ticker in tickers if ticker not in first), self.pair.large.ticker)
+        raise NoData(
+            f"There is no session yet with a close of both funds (prices stored: {stored}). Import the rest: "
+            f"python -m bot import prices {lacking}_daily.csv --ticker {lacking}"
+        )
 
     @property
     def sessions(self) -> pd.DatetimeIndex:

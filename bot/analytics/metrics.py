@@ -28,9 +28,8 @@ from bot.analytics import flows, trend, units, valuation
 from bot.analytics.flows import FROZEN_SESSIONS
 from bot.analytics.market import NOTHING, TYPED_IN
 from bot.analytics.performance import excess
-from bot.analytics.sessions import date_phrase, short_date
+from bot.analytics.sessions import short_date
 from bot.analytics.windows import Window
-from bot.errors import NoData
 from bot.pair import DEFAULT_PAIR, Pair
 
 if TYPE_CHECKING:
@@ -454,31 +453,6 @@ _LAGS = {metric.part: metric.lag for metric in METRICS.values()}
 def lag_of(part: str) -> int:
     """Sessions after which the figures of a session are expected."""
     return _LAGS[part.partition(":")[0]]
-
-
-def require_end(market: Market) -> pd.Timestamp:
-    """The last session with a close of both funds; raises NoData when there is none."""
-    if market.end is not None:
-        return market.end
-    tickers = market.pair.tickers
-    sessions = {t: market.prices[t].dropna().index for t in tickers if t in market.prices}
-    first = {ticker: days[0] for ticker, days in sessions.items() if len(days)}
-    if not first and market.begins is not None:
-        raise NoData(
-            f"The first stored close of both funds is of {date_phrase(market.begins)}; the last completed "
-            f"session is {date_phrase(market.last_completed)}, so there is nothing to show yet."
-        )
-    if not first:
-        raise NoData(
-            "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
-            f"python -m bot import prices {tickers[0]}_daily.csv --ticker {tickers[0]}"
-        )
-    stored = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in tickers)
-    lacking = next((ticker for ticker in tickers if ticker not in first), market.pair.large.ticker)
-    raise NoData(
-        f"There is no session yet with a close of both funds (prices stored: {stored}). Import the rest: "
-        f"python -m bot import prices {lacking}_daily.csv --ticker {lacking}"
-    )
 
 
 def newest(market: Market, part: str) -> pd.Timestamp | None:

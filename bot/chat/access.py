@@ -31,6 +31,10 @@ class Role(Enum):
     ADMIN = "in groups administrators only"
     OWNER = "the owner only"
 
+    def required(self, *, changes: bool) -> Role:
+        """Return who may send words that change settings, or that only read them."""
+        return Role.ADMIN if self is Role.MEMBER and changes else self
+
 
 def person_of(user_id: int, chat_id: int) -> int:
     """The person's id, or the chat's if they write under an id that many share."""

@@ -27,10 +27,10 @@ from bot.messages.alerts.card import alert_page, new_alert_page
 from bot.messages.alerts.guide import edit_menu, mirror_menu, snooze_menu
 from bot.messages.alerts.notices import waiting_note
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, code, lines
+from bot.messages.html import Html, bold, capital, code, lines
 from bot.services import alerts
 from bot.services.alerts import StartedAlert, mirrored
-from bot.text import capital, counted
+from bot.text import counted
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -16,10 +16,6 @@ from bot.messages.pages.help import Entry, help_page
 Handler = Callable[[Ask], Awaitable[Answer]]
 
 
-def _nothing(_: str) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Command:
     """One command: what it is called, takes, answers, and who may change what with it."""
@@ -31,16 +27,12 @@ class Command:
     handler: Handler
     who: Role  # who may use it at all
     aliases: tuple[str, ...] = ()  # other names that are understood, not shown in the menu
-    changes: Callable[[str], bool] = _nothing  # whether these words change settings: administrators only
-
-    def role(self, words: str) -> Role:
-        """Who may use it with these words."""
-        return Role.ADMIN if self.who is Role.MEMBER and self.changes(words) else self.who
+    changes: Callable[[str], bool] | None = None  # whether these words change settings: administrators only
 
     @property
     def users(self) -> str:
         """Who may use it, in words."""
-        if self.who is Role.MEMBER and self.changes is not _nothing:
+        if self.who is Role.MEMBER and self.changes is not None:
             return "everybody; in groups administrators change"
         return {
             Role.MEMBER: "everybody",

@@ -262,7 +262,7 @@ class Dispatcher:
 
     async def _check_role(self, update: Update, context: Context, ask: Ask, command: Command) -> None:
         """Raise BadInput unless the person may use the command with these words."""
-        role = command.role(ask.text)
+        role = command.who.required(changes=command.changes is not None and command.changes(ask.text))
         if role is Role.OWNER and not ask.is_owner:
             raise BadInput(OWNER_ONLY)
         if role is Role.ADMIN and not await may_change(context.bot, update):

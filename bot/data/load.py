@@ -19,7 +19,7 @@ import pandas as pd
 from bot.analytics.market import MULTIPLE_COLUMNS, NOTHING, SAMPLE, WEIGHT_COLUMNS, Market, Source
 from bot.analytics.sessions import Sessions, date_phrase
 from bot.data import source_selection
-from bot.data.provider import source_label
+from bot.data.provider import LABELS
 from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR
 from storage import observations
@@ -128,7 +128,7 @@ def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
     frame = pd.DataFrame(rows).reindex(columns=[*rows[0], *(set(_BEHIND) - rows[0].keys())])
     frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
     names = list(dict.fromkeys(frame.sort_values("session")["source"][::-1]))
-    source = Source(names[0], ", ".join(source_label(n) for n in names), str(frame["observed_at"].max()))
+    source = Source(names[0], ", ".join(LABELS.get(n, n) for n in names), str(frame["observed_at"].max()))
     # Every question picks rows by these names, and texts take ten times as long to compare.
     frame = frame.astype(dict.fromkeys(("ticker", "metric", "convention", "basis"), "category"))
     return frame[[*MULTIPLE_COLUMNS, *_BEHIND]].sort_values("session", kind="stable"), source

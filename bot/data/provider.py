@@ -253,11 +253,6 @@ LABELS = {
 }
 
 
-def source_label(source: str) -> str:
-    """The label of a source for people."""
-    return LABELS.get(source, source)
-
-
 def known_fund(ticker: str, pair: Pair) -> str:
     """The ticker in capitals. Raises ImportRejected for a fund that is not compared."""
     fund = ticker.strip().upper()

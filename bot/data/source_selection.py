@@ -29,7 +29,7 @@ import pandas as pd
 
 from bot.analytics.market import NOTHING, Dispute, Source
 from bot.analytics.sessions import short_date
-from bot.data.provider import LABELS, source_label
+from bot.data.provider import LABELS
 from bot.text import counted
 
 SESSIONS = 20  # that both must have before their agreement is judged
@@ -207,7 +207,7 @@ def _by_source(rows: list[dict[str, Any]], ticker: str) -> dict[str, pd.DataFram
 
 
 def _source(name: str, frame: pd.DataFrame) -> Source:
-    return Source(name, source_label(name), str(frame["observed_at"].max()))
+    return Source(name, LABELS.get(name, name), str(frame["observed_at"].max()))
 
 
 def prices(rows: Rows, ticker: str) -> SelectedSeries:
@@ -226,13 +226,13 @@ def prices(rows: Rows, ticker: str) -> SelectedSeries:
         for name, frame in frames.items()
     }
     lead = leading_source(closes)
-    series, words = closes[lead], source_label(lead)
+    series, words = closes[lead], LABELS.get(lead, lead)
     filled: dict[str, pd.DatetimeIndex] = {}
     for name, other in closes.items():
         extra = other[~other.index.isin(series.index)]
         if name != lead and len(extra) and compare_closes(closes[lead], other).joins:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
-            words += f" + {source_label(name)} ({counted(len(extra), 'session')})"
+            words += f" + {LABELS.get(name, name)} ({counted(len(extra), 'session')})"
     source = Source(lead, words, str(frames[lead]["observed_at"].max()))
     apart = tuple(disputes(ticker, closes, LABELS, lead))
     return SelectedSeries(
@@ -324,7 +324,7 @@ def _source_switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> 
         if name != lead and len(more):
             last = f"{counted(len(more), 'session')}, last {short_date(more[-1])}"
             sentences.append(
-                f"SOURCE_SWITCH {ticker}: {source_label(name)} counts units of {last}, "
-                f"{source_label(lead)} does not; a flow is never taken across sources."
+                f"SOURCE_SWITCH {ticker}: {LABELS.get(name, name)} counts units of {last}, "
+                f"{LABELS.get(lead, lead)} does not; a flow is never taken across sources."
             )
     return sentences

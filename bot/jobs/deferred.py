@@ -18,9 +18,9 @@ from bot.alerts.rule import Rule
 from bot.jobs.evaluate import WITHDRAWN
 from bot.jobs.notify import QUARTER, SNOOZE, DeliveryWindow, Notifier, Place, send, send_lines, state_since
 from bot.messages.alerts import notices
+from bot.messages.html import capital
 from bot.services import context_of
 from bot.services.alerts import view_alerts
-from bot.text import capital
 from storage import alert_store
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ from bot.messages.canvas import (
     threshold_lines,
     trimmed,
 )
-from bot.text import capital
+from bot.messages.html import capital
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -18,7 +18,7 @@ import pandas as pd
 
 from bot.alerts.rule import AMOUNT
 from bot.analytics import flows, trend, units, valuation
-from bot.analytics.metrics import METRICS, require_end, sources_of
+from bot.analytics.metrics import METRICS, sources_of
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS
 from bot.analytics.valuation import percentile_rank
@@ -113,7 +113,7 @@ def heading(title: str, market: Market, asked: AsOf, *, priced: bool = True) -> 
     An answer made of prices (`priced`) also says if two sources of them disagree. Raises NoData if no
     session has a close of both funds.
     """
-    end = require_end(market)
+    end = market.require_end()
     behind = market.behind(end)
     asof = None
     if asked.asof is not None and asked.asof != end:
@@ -136,7 +136,7 @@ def heading(title: str, market: Market, asked: AsOf, *, priced: bool = True) -> 
 
 def _disputes(market: Market) -> list[str]:
     """How much and how often sources of prices differed in the last year, a line per pair of sources."""
-    begin = require_end(market) - pd.DateOffset(years=1)
+    begin = market.require_end() - pd.DateOffset(years=1)
     pairs: dict[tuple[str, str], list[pd.Series]] = {}
     for dispute in market.disputes:
         recent = dispute.apart[dispute.apart.index > begin]
@@ -155,7 +155,7 @@ def _disputes(market: Market) -> list[str]:
 
 def _holes(market: Market) -> str | None:
     """A note if sessions of the last year are missing, because windows in days count the stored ones."""
-    end = require_end(market)
+    end = market.require_end()
     gaps = market.missing
     gaps = gaps[(gaps < end) & (gaps > end - pd.DateOffset(years=1))]
     if not len(gaps):
@@ -271,14 +271,14 @@ def chart_style(
 ) -> ChartStyle:
     """Title, source line and sample label of a chart, by default of one of prices."""
     source = label or market.source("prices").label
-    dated = session_phrase(require_end(market) if session is None else session)
+    dated = session_phrase(market.require_end() if session is None else session)
     return ChartStyle(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
 
 
 def rule_chart_style(name: str, rule: Rule, market: Market, theme: Theme) -> ChartStyle:
     """Title and footer of a picture of a rule, with the sources of all its conditions."""
     labels = ", ".join(sources_behind(rule.conditions, market))
-    footer = f"Source: {labels} · {session_phrase(require_end(market))}"
+    footer = f"Source: {labels} · {session_phrase(market.require_end())}"
     return ChartStyle(name, footer, theme, sample=market.is_sample)
 
 

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+def capital(words: str) -> str:
+    """Return the words with a capital first letter."""
+    return words[:1].upper() + words[1:]
+
+
 def moment(instant: dt.datetime, zone: ZoneInfo) -> str:
     """An instant in local time: "Mon 14 Dec 2020, 16:15"."""
     local = instant.astimezone(zone)

@@ -48,10 +48,10 @@ class Services:
     pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
     charts: ChartRenderer = field(default_factory=ChartRenderer)
 
-    @property
-    def pair(self) -> Pair:
-        """The two funds that are compared."""
-        return self.config.pair
+    pair: Pair = field(init=False)  # the two funds that are compared
+
+    def __post_init__(self) -> None:
+        self.pair = self.config.pair
 
 
 class Transaction(Protocol):

@@ -20,7 +20,7 @@ from bot.alerts.grammar import parse_rule, preset_of
 from bot.alerts.revision import level_factor, rescaled_rule
 from bot.alerts.rule import CROSSES, Rule
 from bot.alerts.view import AlertView, Life, RecordedFire
-from bot.analytics.metrics import METRICS, parts_of, require_end
+from bot.analytics.metrics import METRICS, parts_of
 from bot.errors import BadInput
 from bot.services import context_of, metrics_for
 from storage import alert_store, chat_store, sources
@@ -543,7 +543,7 @@ def _end_reason(alert: StoredAlert) -> str:
 
 def _refuse_past(rule: Rule, market: Market, now: dt.datetime, command: str) -> None:
     """Raises BadInput for a rule whose last day has passed, NoData while there are no prices."""
-    require_end(market)
+    market.require_end()
     if rule.until is not None and rule.until <= market.last_completed.date():
         later = structs.replace(rule, until=now.date() + dt.timedelta(days=365))
         raise BadInput(f"“until {rule.until}” has passed already.", f"{command} {later}")

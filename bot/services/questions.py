@@ -12,7 +12,7 @@ import pandas as pd
 from bot.alerts.backtest import frequency, outcomes, without_band
 from bot.alerts.grammar import grammar_words, is_plain, preset_of
 from bot.analytics import trend
-from bot.analytics.metrics import METRICS, require_end
+from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import date_phrase
 from bot.analytics.windows import EXAMPLES, AsOf, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError, NoData
@@ -116,7 +116,7 @@ def run_backtest(
 ) -> Backtest:
     """Evaluate a rule over the last `years` with the live engine; raises NoData without any history."""
     market, histories = context.market, context.histories
-    require_end(market)
+    market.require_end()
     samples = histories.sample_series(rule, None, market.sessions)
     fires = frequency(rule, samples, years)
     if fires.since is None or fires.until is None:

@@ -67,7 +67,8 @@ ROLES = {
 def role(line: str) -> Role:
     """Who may use a command line, by the table."""
     name, _, words = line.removeprefix("/").partition(" ")
-    return BY_NAME[name].role(words.strip())
+    command = BY_NAME[name]
+    return command.who.required(changes=command.changes is not None and command.changes(words.strip()))
 
 
 @pytest.mark.parametrize(("wanted", "line"), [(r, line) for r, found in ROLES.items() for line in found])

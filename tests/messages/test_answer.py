@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from bot.analytics.market import Dispute, Market
-from bot.analytics.metrics import require_end
 from bot.analytics.windows import AsOf
 from bot.errors import NoData
 from bot.messages.common import MOST_DATA, button_rows, heading, sources
@@ -119,7 +118,7 @@ def lacking(held: str, ticker: str) -> str:
 )
 def test_without_a_common_close_it_is_said_what_there_is(of: Market, message: str) -> None:
     with pytest.raises(NoData) as error:
-        require_end(of)
+        of.require_end()
     assert str(error.value) == message
 
 
@@ -154,7 +153,7 @@ def test_a_command_too_long_for_a_button_is_left_out() -> None:
 
 def test_a_clock_before_the_first_close_says_when_it_is() -> None:
     with pytest.raises(NoData) as caught:
-        require_end(replace(empty(), begins=pd.Timestamp("2021-01-04")))
+        replace(empty(), begins=pd.Timestamp("2021-01-04")).require_end()
     assert str(caught.value) == (
         "The first stored close of both funds is of Mon 4 Jan 2021; the last completed session is "
         "Fri 11 Dec 2020, so there is nothing to show yet."

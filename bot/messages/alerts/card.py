@@ -20,7 +20,7 @@ from bot.alerts.grammar import PRESETS
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
 from bot.alerts.series import PATIENCE, lag
 from bot.alerts.view import Life
-from bot.analytics.metrics import METRICS, metric_value, require_end
+from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
@@ -40,8 +40,7 @@ from bot.messages.common import (
     source_line,
     width,
 )
-from bot.messages.html import Html, age_phrase, bold, code, lines, moment, place_of, session_phrase
-from bot.text import capital
+from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, place_of, session_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -394,7 +393,7 @@ def rule_chart_answer(
 ) -> Answer:
     """A year of every condition, one above the other. Raises NoData if none has a figure."""
     rule, market = alert.rule, context.market
-    begin = require_end(market) - _SPAN
+    begin = market.require_end() - _SPAN
     drawn = [condition_panel(condition, context.histories, begin) for condition in rule.conditions]
     legs = [leg for leg in drawn if leg.series.notna().any()]
     if not legs:

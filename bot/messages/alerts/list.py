@@ -27,8 +27,7 @@ from bot.messages.alerts.card import (
     waiting_phrase,
 )
 from bot.messages.common import Answer, Button, heading, sources_behind
-from bot.messages.html import Html, bold, code, lines, visible_length
-from bot.text import capital
+from bot.messages.html import Html, bold, capital, code, lines, visible_length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,8 +29,8 @@ from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
 from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rearmed, state_sentence
 from bot.messages.common import SAMPLE, Answer, Button, distance, in_rows, percentile_phrase, source_line
-from bot.messages.html import Html, bold, code, lines, session_phrase
-from bot.text import capital, counted
+from bot.messages.html import Html, bold, capital, code, lines, session_phrase
+from bot.text import counted
 
 if TYPE_CHECKING:
     from bot.alerts.engine import Sample

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.rule import subject_of
-from bot.analytics.metrics import Arguments, Metric, metric_value, require_end, sources_of
+from bot.analytics.metrics import Arguments, Metric, metric_value, sources_of
 from bot.errors import NoData
 from bot.messages.charts import metric_chart
 from bot.messages.common import (
@@ -43,7 +43,7 @@ def metric_answer(
     span: Window,
 ) -> Answer:
     """Current value with session and place in history, and the chart over `span`."""
-    end = require_end(market)
+    end = market.require_end()
     current = metric_value(metric, market, arguments)
     title = subject_title(metric, arguments)
     if current.value is None or current.session is None:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import trend
-from bot.analytics.metrics import require_end
 from bot.analytics.performance import growth, performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT, POINTS
@@ -59,7 +58,7 @@ def cards(
     market: Market, asked: AsOf, windows: Sequence[Window] = (), total: bool | None = None
 ) -> list[Card]:
     """A card for each window, or for USUAL. Raises NoData if no session has a close of both funds."""
-    require_end(market)
+    market.require_end()
     kinds = (False, True) if total is None else (total,)
     return [_card(market, asked, window, kinds) for window in dict.fromkeys(windows or USUAL)]
 
@@ -73,7 +72,7 @@ def _card(market: Market, asked: AsOf, window: Window, kinds: Sequence[bool]) ->
         names = {False: "Price return", True: "Total return"}
         sentences = [f"{names[kind]} {_legs(market.pair, return_)}." for kind, return_ in returns]
     both = market.pair.fill("{small} and {large}")
-    until = short_date(require_end(market))
+    until = short_date(market.require_end())
     html = lines(
         heading(both, market, asked),
         f"Over {window_with_base(window, first.base)} to {until}:" if first.base is not None else None,
@@ -103,7 +102,7 @@ def compare_answer(
     market: Market, asked: AsOf, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
 ) -> Answer:
     """Price and total return of both funds (or the one asked for) over WINDOWS and `extra`."""
-    require_end(market)
+    market.require_end()
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     kinds = (False, True) if total is None else (total,)
     blocks = [_block(market, windows, kind) for kind in kinds]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics import flows
-from bot.analytics.metrics import METRICS, metric_value, metrics_of, require_end
+from bot.analytics.metrics import METRICS, metric_value, metrics_of
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, AsOf, Window
@@ -43,7 +43,7 @@ _SHOWN_FLAGS = 4
 
 def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
     """Flow in dollars, in percent of assets and in units for both funds over WINDOWS and `extra`."""
-    require_end(market)
+    market.require_end()
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     html = lines(
         heading("Fund flows", market, asked, priced=False),

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import flows, units, valuation
-from bot.analytics.metrics import METRICS, require_end
+from bot.analytics.metrics import METRICS
 from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
@@ -68,7 +68,7 @@ class _Line:
 
 def fundamentals_answer(market: Market, asked: AsOf, theme: Theme, window: Window) -> Answer:
     """Implied earnings, cash flow, book and sales per share of both funds, margin and return on equity."""
-    require_end(market)
+    market.require_end()
     chosen = convention_for(market)
     if chosen is None:
         html = lines(
@@ -167,7 +167,7 @@ def _sheet(ticker: str, figures: Sequence[_Line]) -> Sheet:
 
 def attribution_answer(market: Market, asked: AsOf, window: Window) -> Answer:
     """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
-    require_end(market)
+    market.require_end()
     chosen = convention_for(market)
     blocks = [_attribution(market, ticker, window, chosen) for ticker in market.pair.tickers]
     html = lines(

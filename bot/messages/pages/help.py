@@ -11,8 +11,8 @@ from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES, AsOf
 from bot.errors import BadInput
 from bot.messages.common import DISCLAIMER, Answer, in_rows
-from bot.messages.html import Html, bold, code, lines
-from bot.text import capital, did_you_mean
+from bot.messages.html import Html, bold, capital, code, lines
+from bot.text import did_you_mean
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter

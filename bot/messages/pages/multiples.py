@@ -9,15 +9,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bot.analytics import valuation
-from bot.analytics.metrics import METRICS, require_end
+from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.valuation import convention_for
-from bot.data.provider import source_label
+from bot.data.provider import LABELS
 from bot.messages.charts import metric_chart
 from bot.messages.common import Answer, chart_style, convention, heading
-from bot.messages.html import age_phrase, bold, lines, pre, table
-from bot.text import capital
+from bot.messages.html import age_phrase, bold, capital, lines, pre, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +36,7 @@ _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes
 
 def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
     """Every stored multiple by convention, premium of the small fund, place in the stored history."""
-    require_end(market)
+    market.require_end()
     figures = valuation.figures(market)
     if not figures:
         html = lines(
@@ -170,7 +169,7 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
     rows = market.multiples
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
     newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")
-    parts = [", ".join(source_label(name) for name in sorted(set(newest["source"])))]
+    parts = [", ".join(LABELS.get(name, name) for name in sorted(set(newest["source"])))]
     held = sorted(newest["holdings_date"].dropna().unique()) if "holdings_date" in newest else []
     if held:
         parts.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in held)}")

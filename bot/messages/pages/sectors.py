@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.analytics.metrics import require_end
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.analytics.valuation import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, weights
-from bot.data.provider import source_label
+from bot.data.provider import LABELS
 from bot.messages.common import Answer, heading, sources
 from bot.messages.html import age_phrase, bold, lines, pre, table
 
@@ -43,7 +42,7 @@ _SHORTENED = {
 
 def sectors_answer(market: Market, asked: AsOf) -> Answer:
     """Sector weights, imported industry groups and home revenue, each with its date and source."""
-    require_end(market)
+    market.require_end()
     shown = [entry for level in (SECTOR, GROUP) for entry in weights(market, level)]
     blocks = [_block(market, entry) for entry in shown]
     how = f"python -m bot import weights FILE --ticker {market.pair.small.ticker}"
@@ -57,7 +56,7 @@ def sectors_answer(market: Market, asked: AsOf) -> Answer:
         ]
     if not any(entry.level == GROUP for entry in shown):
         blocks.append(lines(f"Industry groups: none imported ({how})."))
-    used = {source_label(entry.source): "" for entry in (*shown, *weights(market, REVENUE))}
+    used = {LABELS.get(entry.source, entry.source): "" for entry in (*shown, *weights(market, REVENUE))}
     html = lines(
         heading("Sector weights", market, asked, priced=False),
         *blocks,
@@ -127,5 +126,7 @@ def _revenue(market: Market) -> list[str]:
                 for ticker, day in days.items()
             ]
             dated = f", of {next(iter(days.values()))}" if same else ""
-            sentences.append(f"Revenue, {name}: {', '.join(parts)}{dated}; {source_label(entry.source)}.")
+            sentences.append(
+                f"Revenue, {name}: {', '.join(parts)}{dated}; {LABELS.get(entry.source, entry.source)}."
+            )
     return sentences or ["Revenue from the home market: n/a, none imported."]

@@ -15,7 +15,7 @@ from bot.analytics import flows
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import MONTHS, date_phrase, short_date
 from bot.analytics.units import MINUS
-from bot.data.provider import source_label
+from bot.data.provider import LABELS
 from bot.data.schedule import closed_until, next_try
 from bot.messages.common import DISCLAIMER, SAMPLE, Answer, age, left_out_notes
 from bot.messages.html import Html, bold, lines, moment, place_of, pre, table
@@ -113,7 +113,7 @@ def _health(
     closed = closed_until((other for other in statuses if other.source == status.source), now)
     rests = [until for until in (closed, status.rests_until) if until is not None and until > now]
     return Health(
-        source=source_label(status.source),
+        source=LABELS.get(status.source, status.source),
         subject=status.subject,
         answered=status.last_success,
         session=status.last_session,
@@ -196,7 +196,7 @@ def _restatement(restatement: Restatement) -> str:
     day = next(value for name, value in restatement.key.items() if name in {"session", "ex_date"})
     words = str(restatement).replace(day, short_date(dt.date.fromisoformat(day)), 1)
     words = words.replace(" -> ", " → ").replace("(-", f"({MINUS}")
-    return f"{words}, {source_label(restatement.source)}"
+    return f"{words}, {LABELS.get(restatement.source, restatement.source)}"
 
 
 _GAPS_SHOWN = 3

@@ -10,7 +10,7 @@ import pandas as pd
 from bot.alerts.engine import Status
 from bot.alerts.series import lag
 from bot.analytics import trend
-from bot.analytics.metrics import METRICS, require_end
+from bot.analytics.metrics import METRICS
 from bot.analytics.performance import performance
 from bot.analytics.sessions import EXCHANGE, date_phrase
 from bot.analytics.units import PERCENT, POINTS
@@ -54,7 +54,7 @@ def summary_answer(
     Raises NoData when no session has a close of both funds.
     """
     market = context.market
-    require_end(market)
+    market.require_end()
     html = lines(
         heading("Daily summary", market, AsOf()),
         "Late: it could not be sent when it was due." if late else None,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import trend, units
-from bot.analytics.metrics import METRICS, Arguments, metric_value, require_end
+from bot.analytics.metrics import METRICS, Arguments, metric_value
 from bot.analytics.performance import performance
 from bot.analytics.windows import AsOf, Window
 from bot.messages.canvas import Threshold
@@ -41,7 +41,7 @@ _GAPS = (Window("m", 3), Window("y", 1))
 
 def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | None = None) -> Answer:
     """Every trend metric with its value, and what they say together."""
-    require_end(market)
+    market.require_end()
     rows = []
     for label, name, arguments in _LINES:
         metric = METRICS[name]
