@@ -112,9 +112,9 @@ async def test_with_every_request_hanging_it_ends_within_ten_seconds(place: Plac
 
 IMPATIENT = """
 import sys
-from bot import serving
+from bot import app
 from bot.cli import main
-serving.EXIT_SECONDS = 0.5
+app.EXIT_SECONDS = 0.5
 sys.exit(main())
 """
 
@@ -179,9 +179,7 @@ async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place)
         assert await told_to_stop(task) == ""
 
 
-@pytest.mark.parametrize(
-    "step", ["bot.delivery.Delivery.recover", "bot.services.chats.deactivate_denied_chats"]
-)
+@pytest.mark.parametrize("step", ["bot.delivery.drain.Delivery.recover", "bot.app.deactivate_denied_chats"])
 async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
     place: Place,
     monkeypatch: pytest.MonkeyPatch,
@@ -215,7 +213,7 @@ async def test_a_fault_at_the_start_is_raised_after_all_is_put_away(
     async def fail(_: object) -> int:
         raise DatabaseBroken("The database is damaged.")
 
-    monkeypatch.setattr("bot.delivery.Delivery.recover", fail)
+    monkeypatch.setattr("bot.delivery.drain.Delivery.recover", fail)
     async with at_work(place) as (bot, task):
         with pytest.raises(DatabaseBroken, match="The database is damaged"):
             await task

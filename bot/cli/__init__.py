@@ -20,7 +20,6 @@ import click
 from bot import __version__
 from bot.errors import BotError, ConfigError
 from bot.secrets import of_proxies, redact_output
-from storage.connection import StorageError
 
 if TYPE_CHECKING:
     from bot.config import Config
@@ -73,7 +72,7 @@ def _run(program: str, arguments: list[str]) -> int:
         code = MISUSED
         for problem in error.problems:
             _print_error(f"config: {problem}")
-    except (BotError, StorageError) as error:
+    except BotError as error:
         code = REFUSED
         _print_error(f"error: {error}")
     except BrokenPipeError:
@@ -162,13 +161,15 @@ class LazyCommand(click.Command):
         options = ctx.params
         config = self._load_config(options["config_file"], options["database"])
         redact_output({*config.secrets, *of_proxies(os.environ)})
-        with contextlib.ExitStack() as stack:
-            if self._locked:  # before the imports, which take seconds: a second bot is refused at once
-                from storage.connection import hold_lock  # noqa: PLC0415 - --help does without
+        from storage.connection import StorageError, hold_lock  # noqa: PLC0415 - --help does without
 
-                stack.enter_context(hold_lock(config.storage.database))
-            function = getattr(importlib.import_module(f"{__name__}.{self._module}"), self._function)
-            return int(function(config, **{name: options[name] for name in self._names}))
+        try:
+            # The lock is taken before the imports, which take seconds: a second bot is refused at once.
+            with hold_lock(config.storage.database) if self._locked else contextlib.nullcontext():
+                function = getattr(importlib.import_module(f"{__name__}.{self._module}"), self._function)
+                return int(function(config, **{name: options[name] for name in self._names}))
+        except StorageError as error:
+            raise BotError(str(error)) from error
 
     def _load_config(self, file: Path | None, database: Path | None) -> Config:
         """Return the config of the file, or the defaults, with the database of --db."""
