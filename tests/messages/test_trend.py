@@ -56,7 +56,7 @@ def test_every_figure_is_that_of_the_registry() -> None:
     lines = said(trend_answer(of, AsOf(), LIGHT))
     for label, name, arguments in trend._LINES:
         metric = METRICS[name]
-        assert cell(lines, label) == metric.unit.show(metric_value(metric, of, arguments).value)
+        assert cell(lines, of.pair.fill(label)) == metric.unit.show(metric_value(metric, of, arguments).value)
 
 
 def cell(lines: list[str], label: str) -> str:
