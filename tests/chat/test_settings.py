@@ -188,7 +188,7 @@ async def test_numbers_are_written_as_set_but_what_is_typed_is_not(talk: Talk) -
     (refused,) = await talk.ask("/alert ratio > 0.9")
     assert "This is alert #1 already" in refused.text
     (status,) = await talk.ask("/status")
-    assert "Version 0.1.0." in status.text
+    assert "Version 0.2.0." in status.text
 
 
 async def test_summaries_and_alerts_come_in_the_numbers_that_are_set(talk: Talk) -> None:

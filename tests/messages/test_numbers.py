@@ -28,7 +28,7 @@ def test_each_way_has_its_marks(numbers: str, expected: str) -> None:
     [
         lines("Alert: ", code("ratio > 0.9")),
         lines("“0.9” is not understood."),
-        lines("Version 0.1.0. Python 3.11.7"),
+        lines("Version 0.2.0. Python 3.11.7"),
         lines("Fri 11 Dec 2020, 18:30, 2020-12-11, #1,2"),
         Html('<a href="https://t.me/1.5">x</a> &#1234; sma 200'),
     ],

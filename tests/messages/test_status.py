@@ -41,7 +41,7 @@ def report(
     now: dt.datetime = NOW,
 ) -> StatusReport:
     return StatusReport(
-        now, zone, source_healths(rows or [], XNYS, now), restated or [], queue or {}, CHECK, "0.1.0"
+        now, zone, source_healths(rows or [], XNYS, now), restated or [], queue or {}, CHECK, "0.2.0"
     )
 
 
@@ -101,7 +101,7 @@ def test_the_whole_page() -> None:
         "IWM 10 Dec 2020 close 190 → 190.19 (+10.0 bp), Yahoo\n"
         "Next check: Mon 14 Dec 2020, 16:15.\n"
         "Queue: 2 to be sent.\n"
-        "Version 0.1.0. Times: America/New_York."
+        "Version 0.2.0. Times: America/New_York."
     )
 
 
@@ -168,7 +168,7 @@ def test_times_are_those_of_the_chat() -> None:
     assert "IWM prices  11 Dec 22:20  11 Dec" in told
     assert "Next try: Mon 14 Dec 2020, 22:15." in told
     assert "Next check: Mon 14 Dec 2020, 22:15." in told
-    assert told[-1] == "Version 0.1.0. Times: Europe/Berlin."
+    assert told[-1] == "Version 0.2.0. Times: Europe/Berlin."
 
 
 def test_dates_of_another_year_have_it() -> None:
