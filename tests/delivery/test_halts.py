@@ -130,7 +130,7 @@ async def test_a_halt_that_cannot_be_written_is_kept_in_memory(
     def full(*_arguments: object) -> None:
         raise DiskFull("The disk is full.")
 
-    monkeypatch.setattr(outbox, "begin", full)
+    monkeypatch.setattr(outbox, "begin_halt", full)
     office.api.fail("sendMessage", flood(5), chat_id=ME)
     assert await ask(office.bot, ME) == 0
     assert office._seconds == 5
