@@ -153,7 +153,7 @@ async def _connect(bot: Bot) -> str:
             url, wait = bot.services.config.telegram.base_url, RETRIES.seconds(failures)
             _log.warning("%s cannot be reached (%s); next try in %.0f s", url, error_text(error), wait)
             with suppress(StorageError):
-                await bot.services.database.run(partial(sources.beat, now=bot.services.clock()))
+                await bot.services.database.run(partial(sources.record_heartbeat, now=bot.services.clock()))
             await _sleep(wait)
         else:
             break

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from storage.chat_store import next_number
+from storage.chat_store import next_alert_number
 from storage.connection import Refused
 from storage.rows import Row, change, instant, not_earlier, select, select_as, select_one
 
@@ -41,10 +41,10 @@ class StoredAlert(msgspec.Struct, frozen=True):
     life             "active", "paused", "expired" or "done"
     reason           why it is paused or has ended, if the bot did it
     created_session  last session known when it was created
-    scaled_session   its price levels are in the shares of this session
-    splits_seen      the last row of `splits` that its levels allow for
+    level_session   its price levels are in the shares of this session
+    last_split_id      the last row of `splits` that its levels allow for
     expires_on       its last day, in the chat's time zone; None: it never ends
-    expiry_told      the expires_on that was announced
+    announced_expiry      the expires_on that was announced
     thread_id        the forum topic it was created in
     """
 
@@ -59,11 +59,11 @@ class StoredAlert(msgspec.Struct, frozen=True):
     created_at: dt.datetime
     created_session: dt.date | None
     expires_on: dt.date | None
-    expiry_told: dt.date | None
+    announced_expiry: dt.date | None
     snoozed_until: dt.datetime | None
     thread_id: int | None
-    scaled_session: dt.date | None
-    splits_seen: int
+    level_session: dt.date | None
+    last_split_id: int
 
 
 class ExpiringAlert(StoredAlert, frozen=True):
@@ -96,14 +96,14 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
     `session` is the last one known at creation, `expires_on` the local date on which the alert ends
     (None: never), `thread_id` the topic of its messages. Raises Refused when the chat is unknown.
     """
-    number = next_number(db, chat_id)
+    number = next_alert_number(db, chat_id)
     if number is None:
         raise Refused(f"Chat {chat_id} is not known; an alert needs one.")
     cursor = db.execute(
         """
         INSERT INTO alerts (
             chat_id, number, owner_id, rule, rule_json,
-            created_at, created_session, scaled_session, expires_on, thread_id, splits_seen
+            created_at, created_session, level_session, expires_on, thread_id, last_split_id
         )
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM splits))
         """,
@@ -157,7 +157,7 @@ def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
     )
 
 
-def ended_lately(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
+def recently_ended(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
     """Alerts of active chats that are no longer evaluated and have an event of `session` or later.
 
     Those switched off by hand are left out: nobody wants to hear of them. Ordered by id.
@@ -175,7 +175,7 @@ def ended_lately(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
     )
 
 
-def marks(db: sqlite_utils.Database) -> dict[int, str | None]:
+def last_evaluated_sessions(db: sqlite_utils.Database) -> dict[int, str | None]:
     """The last evaluated session of every alert to evaluate: a cheap way to see whether any has changed."""
     rows = db.execute(
         """
@@ -202,17 +202,20 @@ def set_expiry(db: sqlite_utils.Database, alert_id: int, on: str | None) -> bool
 
     Returns False when there is no such alert.
     """
-    sql = "UPDATE alerts SET expires_on = ?, expiry_told = NULL WHERE alert_id = ?"
+    sql = "UPDATE alerts SET expires_on = ?, announced_expiry = NULL WHERE alert_id = ?"
     return change(db, sql, (on, alert_id)) == 1
 
 
-def set_expiry_told(db: sqlite_utils.Database, alert_id: int) -> bool:
+def mark_expiry_announced(db: sqlite_utils.Database, alert_id: int) -> bool:
     """Record that the end of an alert was announced. Returns False when it was recorded before."""
-    sql = "UPDATE alerts SET expiry_told = expires_on WHERE alert_id = ? AND expiry_told IS NOT expires_on"
+    sql = """
+        UPDATE alerts SET announced_expiry = expires_on
+        WHERE alert_id = ? AND announced_expiry IS NOT expires_on
+    """
     return change(db, sql, (alert_id,)) == 1
 
 
-def expiring(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
+def expiring_alerts(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
     """Active and paused alerts of active chats that end by a date, soonest first."""
     return select_as(
         db,
@@ -242,8 +245,8 @@ def replace_rule(
     (clear_states, save_state).
     """
     sql = """
-        UPDATE alerts SET rule = ?, rule_json = ?, scaled_session = coalesce(?, scaled_session),
-            splits_seen = (SELECT coalesce(max(id), 0) FROM splits)
+        UPDATE alerts SET rule = ?, rule_json = ?, level_session = coalesce(?, level_session),
+            last_split_id = (SELECT coalesce(max(id), 0) FROM splits)
         WHERE alert_id = ?
     """
     return change(db, sql, (rule, rule_json, session, alert_id)) == 1
@@ -251,7 +254,7 @@ def replace_rule(
 
 def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
     """End an alert at its owner's wish and drop its deferred events. Returns False if there is none."""
-    db.execute("UPDATE alert_events SET held = NULL WHERE alert_id = ?", (alert_id,))
+    db.execute("UPDATE alert_events SET deferred = NULL WHERE alert_id = ?", (alert_id,))
     return set_life(db, alert_id, "done", SWITCHED_OFF)
 
 
@@ -280,7 +283,7 @@ def current_state(db: sqlite_utils.Database, alert_id: int) -> StoredState | Non
     return _state(db, "alert_id = ?", (alert_id,))
 
 
-def states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
+def stored_states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
     """The kept states of an alert, oldest first."""
     sql = "SELECT state FROM alert_states WHERE alert_id = ? ORDER BY session"
     return [row["state"] for row in select(db, sql, (alert_id,))]
@@ -291,7 +294,7 @@ def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> Stor
     return _state(db, "alert_id = ? AND session < ?", (alert_id, session))
 
 
-def first_session(db: sqlite_utils.Database, alert_id: int) -> str | None:
+def first_state_session(db: sqlite_utils.Database, alert_id: int) -> str | None:
     """The session of the oldest kept state of an alert."""
     row = select_one(db, "SELECT min(session) AS first FROM alert_states WHERE alert_id = ?", (alert_id,))
     return row["first"] if row else None
@@ -326,7 +329,7 @@ class EventDetail(msgspec.Struct, frozen=True, omit_defaults=True):
 class StoredEvent(msgspec.Struct, frozen=True):
     """A row of the alert_events table.
 
-    held     why it is not sent yet: "snooze" or "quiet"
+    deferred     why it is not sent yet: "snooze" or "quiet"
     message  the outbox message that reports it
     """
 
@@ -339,7 +342,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
     threshold: float | None
     detail: EventDetail
     created_at: dt.datetime
-    held: str | None
+    deferred: str | None
     message: int | None
 
 
@@ -365,16 +368,16 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
     threshold: float | None = None,
     detail: EventDetail | None = None,
     revision: int = 0,
-    held: str | None = None,
+    deferred: str | None = None,
 ) -> int | None:
     """Store an event of a session and return its event_id, or None when it is stored already.
 
-    `held` is why it is not sent yet: 'snooze' or 'quiet'.
+    `deferred` is why it is not sent yet: 'snooze' or 'quiet'.
     """
     cursor = db.execute(
         """
         INSERT INTO alert_events
-            (alert_id, session, transition, revision, value, threshold, detail, created_at, held)
+            (alert_id, session, transition, revision, value, threshold, detail, created_at, deferred)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (alert_id, session, transition, revision) DO NOTHING
         """,
@@ -387,13 +390,13 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
             threshold,
             msgspec.json.encode(detail or EventDetail()).decode(),
             instant(now),
-            held,
+            deferred,
         ),
     )
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
 
-def events(
+def list_events(
     db: sqlite_utils.Database,
     *,
     alert_id: int | None = None,
@@ -414,7 +417,7 @@ def events(
     )
 
 
-def events_from(db: sqlite_utils.Database, alert_id: int, session: str) -> list[StoredEvent]:
+def events_since(db: sqlite_utils.Database, alert_id: int, session: str) -> list[StoredEvent]:
     """An alert's events of `session` and later in the order in which they were stored."""
     sql = "SELECT * FROM alert_events WHERE alert_id = ? AND session >= ? ORDER BY event_id"
     return select_events(db, StoredEvent, sql, (alert_id, session))
@@ -474,7 +477,7 @@ class DeferredEvent(ChatEvent, frozen=True):
     quiet_to: str | None
 
 
-def waiting(db: sqlite_utils.Database) -> list[DeferredEvent]:
+def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
     """All deferred events of active chats, oldest first."""
     return select_events(
         db,
@@ -483,26 +486,26 @@ def waiting(db: sqlite_utils.Database) -> list[DeferredEvent]:
         SELECT alert_events.*, number, rule, chat_id, thread_id, snoozed_until,
             timezone, quiet_from, quiet_to
         FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
-        WHERE alert_events.held IS NOT NULL AND chats.status = 'active'
+        WHERE alert_events.deferred IS NOT NULL AND chats.status = 'active'
         ORDER BY alert_events.session, event_id
         """,
     )
 
 
-def hold(db: sqlite_utils.Database, event_id: int, why: str | None) -> None:
+def set_deferral(db: sqlite_utils.Database, event_id: int, why: str | None) -> None:
     """Defer an event for 'snooze' or 'quiet'; None ends that."""
-    db.execute("UPDATE alert_events SET held = ? WHERE event_id = ?", (why, event_id))
+    db.execute("UPDATE alert_events SET deferred = ? WHERE event_id = ?", (why, event_id))
 
 
-def fate(db: sqlite_utils.Database, event_id: int) -> tuple[str | None, int | None]:
+def deferral_and_message(db: sqlite_utils.Database, event_id: int) -> tuple[str | None, int | None]:
     """Why an event is deferred, and the outbox message that reports it; None and None if it was deleted."""
-    row = select_one(db, "SELECT held, message FROM alert_events WHERE event_id = ?", (event_id,))
-    return (row["held"], row["message"]) if row else (None, None)
+    row = select_one(db, "SELECT deferred, message FROM alert_events WHERE event_id = ?", (event_id,))
+    return (row["deferred"], row["message"]) if row else (None, None)
 
 
-def tell(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:
+def assign_message(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:
     """Record the outbox message that reports these events (None: none will). Returns how many there are."""
-    sql = "UPDATE alert_events SET held = NULL, message = ? WHERE event_id = ?"
+    sql = "UPDATE alert_events SET deferred = NULL, message = ? WHERE event_id = ?"
     return sum(change(db, sql, (message, event_id)) for event_id in event_ids)
 
 
@@ -524,13 +527,13 @@ class SplitChange(msgspec.Struct, frozen=True):
         return 1 / self.ratio if self.withdrawn else self.ratio
 
 
-def newest(db: sqlite_utils.Database) -> int:
+def newest_split_id(db: sqlite_utils.Database) -> int:
     """The id of the newest row of splits, 0 without any."""
     row = select_one(db, "SELECT coalesce(max(id), 0) AS newest FROM splits")
     return int(row["newest"]) if row else 0
 
 
-def unseen(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:
+def new_split_changes(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:
     """By alert id, the changes since its levels were set, in order of sessions.
 
     Where sources differ the one that reported first counts.
@@ -538,10 +541,10 @@ def unseen(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:
     alerts = select(
         db,
         """
-        SELECT alert_id, splits_seen, coalesce(scaled_session, substr(created_at, 1, 10)) AS since
-        FROM alerts WHERE splits_seen < ? ORDER BY alert_id
+        SELECT alert_id, last_split_id, coalesce(level_session, substr(created_at, 1, 10)) AS since
+        FROM alerts WHERE last_split_id < ? ORDER BY alert_id
         """,
-        (newest(db),),
+        (newest_split_id(db),),
     )
     if not alerts:
         return {}
@@ -551,7 +554,7 @@ def unseen(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:
     current = _in_force(rows)
     changes: dict[int, list[SplitChange]] = {}
     for alert in alerts:
-        seen = _in_force(row for row in rows if row["id"] <= alert["splits_seen"])
+        seen = _in_force(row for row in rows if row["id"] <= alert["last_split_id"])
         since = dt.date.fromisoformat(alert["since"])
         of_alert = [change for change in _changes(seen, current) if change.session > since]
         if of_alert:
@@ -579,18 +582,18 @@ def _changes(
         yield SplitChange(ticker, dt.date.fromisoformat(session), ratio, withdrawn=after is None)
 
 
-def mark_all_seen(db: sqlite_utils.Database, *, but: Iterable[int] = ()) -> None:
-    """Note that the levels of all alerts, except those with the ids `but`, allow for all splits."""
-    last = newest(db)
+def mark_all_splits_seen(db: sqlite_utils.Database, *, except_for: Iterable[int] = ()) -> None:
+    """Note that the levels of all alerts, except those with the ids `except_for`, allow for all splits."""
+    last = newest_split_id(db)
     db.execute(
         """
-        UPDATE alerts SET splits_seen = ?
-        WHERE splits_seen < ? AND alert_id NOT IN (SELECT value FROM json_each(?))
+        UPDATE alerts SET last_split_id = ?
+        WHERE last_split_id < ? AND alert_id NOT IN (SELECT value FROM json_each(?))
         """,
-        (last, last, json.dumps(list(but))),
+        (last, last, json.dumps(list(except_for))),
     )
 
 
-def mark_seen(db: sqlite_utils.Database, alert_id: int) -> None:
+def mark_splits_seen(db: sqlite_utils.Database, alert_id: int) -> None:
     """Note that the levels of an alert allow for all splits."""
-    db.execute("UPDATE alerts SET splits_seen = ? WHERE alert_id = ?", (newest(db), alert_id))
+    db.execute("UPDATE alerts SET last_split_id = ? WHERE alert_id = ?", (newest_split_id(db), alert_id))

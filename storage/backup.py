@@ -23,11 +23,11 @@ from storage.connection import (
     StorageError,
     broken_references,
     connect,
-    connect_as_it_is,
-    create,
+    connect_unchecked,
+    create_file,
     is_current,
-    own_errors,
     transaction,
+    translate_errors,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
     """
     if not path.is_file():
         raise DatabaseMissing(f"There is no database at {path}; name another file, e.g. --db bot.sqlite3.")
-    with connect_as_it_is(path, read_only=True) as db:
+    with connect_unchecked(path, read_only=True) as db:
         is_current(db, path)  # refuses another program's
         return _copy(db, target)
 
@@ -60,10 +60,10 @@ def _copy(db: sqlite_utils.Database, target: str | os.PathLike[str]) -> dict[str
     part = file.with_name(f"{file.name}.part")
     try:
         remove(part)
-        create(part)
+        create_file(part)
         with transaction(db, "BEGIN"):
             counts = row_counts(db)
-            with connect_as_it_is(part) as copy:
+            with connect_unchecked(part) as copy:
                 db.conn.backup(copy.conn)
         _verify(part, counts)
         part.replace(file)
@@ -93,7 +93,7 @@ def remove(file: Path) -> None:
 
 def _verify(file: Path, counts: dict[str, int]) -> None:
     """DatabaseBroken unless the copy is sound and complete; leaves it as one file, on the disk."""
-    with connect_as_it_is(file) as copy:
+    with connect_unchecked(file) as copy:
         copy.execute("PRAGMA journal_mode=DELETE")
         if integrity_check(copy) or row_counts(copy) != counts:
             raise DatabaseBroken("The backup does not agree with the database; nothing was kept.")
@@ -104,7 +104,7 @@ def _verify(file: Path, counts: dict[str, int]) -> None:
 def integrity_check(db: sqlite_utils.Database) -> list[str]:
     """Return what is wrong with the file, or else with its references, in words; empty when it is sound."""
     try:
-        with own_errors(_file_of(db)):
+        with translate_errors(_file_of(db)):
             lines = "\n".join(row[0] for row in db.execute("PRAGMA integrity_check").fetchall()).splitlines()
             problems = [line for line in lines if line != "ok" and not line.startswith("*** in database")]
             return problems or broken_references(db)
@@ -133,9 +133,9 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
     part = path.with_name(f"{path.name}.restore")
     try:
         remove(part)
-        create(part)
+        create_file(part)
         _copy_backup(file, part)
-        with own_errors(file), closing(connect(part, read_only=False)) as db:
+        with translate_errors(file), closing(connect(part, read_only=False)) as db:
             with transaction(db, "BEGIN IMMEDIATE"):
                 settled = settle(db)
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -163,8 +163,8 @@ def _copy_backup(file: Path, part: Path) -> None:
 
 
 def _copy_whole(file: Path, part: Path) -> None:
-    with connect_as_it_is(file, read_only=True) as source, connect_as_it_is(part) as target:
-        with own_errors(file):
+    with connect_unchecked(file, read_only=True) as source, connect_unchecked(part) as target:
+        with translate_errors(file):
             if not is_current(source, file) and not source.table_names():
                 raise DatabaseBroken(f"{file} is empty; name a backup of this program.")
             source.conn.backup(target.conn)
@@ -204,9 +204,9 @@ def _fold(path: Path) -> None:
     A damaged file keeps its log and goes aside with it. DatabaseBusy while another program has the file open.
     """
     try:
-        with connect_as_it_is(path, read_only=True) as db:
+        with connect_unchecked(path, read_only=True) as db:
             db.table_names()
-        with connect_as_it_is(path) as db:
+        with connect_unchecked(path) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except DatabaseBroken:
         return

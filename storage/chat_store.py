@@ -73,12 +73,12 @@ def get_access(db: sqlite_utils.Database, chat_id: int) -> AccessRequest | None:
     return next(iter(select_as(db, AccessRequest, sql, (chat_id,))), None)
 
 
-def count_waiting(db: sqlite_utils.Database) -> int:
+def count_access_requests(db: sqlite_utils.Database) -> int:
     """How many wait for the owner's word."""
     return int(db.execute("SELECT count(*) FROM access WHERE status = 'asked'").fetchone()[0])
 
 
-def list_access(db: sqlite_utils.Database, status: str, limit: int) -> list[AccessRequest]:
+def list_access_requests(db: sqlite_utils.Database, status: str, limit: int) -> list[AccessRequest]:
     """Requests of one status, the longest known first."""
     sql = "SELECT * FROM access WHERE status = ? ORDER BY asked_at, chat_id LIMIT ?"
     return select_as(db, AccessRequest, sql, (status, limit))
@@ -189,25 +189,25 @@ def set_preference(db: sqlite_utils.Database, chat_id: int, column: str, value: 
     return change(db, f"UPDATE chats SET {column} = ? WHERE chat_id = ?", (value, chat_id)) == 1  # noqa: S608 - one of PREFERENCES
 
 
-def set_quiet(db: sqlite_utils.Database, chat_id: int, start: str | None, end: str | None) -> bool:
+def set_quiet_hours(db: sqlite_utils.Database, chat_id: int, start: str | None, end: str | None) -> bool:
     """Set the local times 'HH:MM' between which alerts are held, None and None = off; False when unknown."""
     sql = "UPDATE chats SET quiet_from = ?, quiet_to = ? WHERE chat_id = ?"
     return change(db, sql, (start, end, chat_id)) == 1
 
 
-def active(db: sqlite_utils.Database) -> list[int]:
+def active_chats(db: sqlite_utils.Database) -> list[int]:
     """Ids of the chats that messages are sent to."""
     return [
         row[0] for row in db.execute("SELECT chat_id FROM chats WHERE status = 'active' ORDER BY chat_id")
     ]
 
 
-def private(db: sqlite_utils.Database) -> list[tuple[int, str]]:
+def private_chats(db: sqlite_utils.Database) -> list[tuple[int, str]]:
     """Every private chat with why nothing is sent to it, "" for an active one."""
     return list(db.execute("SELECT chat_id, reason FROM chats WHERE kind = 'private'").fetchall())
 
 
-def counts(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
+def count_by_status(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
     """How many chats and alerts there are, by status."""
     columns = {"chats": "status", "alerts": "life"}
     return {
@@ -221,7 +221,7 @@ def subscribers(db: sqlite_utils.Database) -> list[StoredChat]:
     return _chats(db, "WHERE status = 'active' AND summary_at IS NOT NULL ORDER BY chat_id")
 
 
-def add_due(
+def plan_summary(
     db: sqlite_utils.Database, chat_id: int, kind: str, local_date: str, due_at: Moment
 ) -> int | None:
     """Plan a chat's summary of one local date; its id, None when that date was planned before."""
@@ -233,7 +233,7 @@ def add_due(
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
 
-def due(db: sqlite_utils.Database, now: Moment) -> list[DueSummary]:
+def due_summaries(db: sqlite_utils.Database, now: Moment) -> list[DueSummary]:
     """Summaries of active chats whose time has come and which nobody has claimed, oldest first."""
     return select_as(
         db,
@@ -247,7 +247,7 @@ def due(db: sqlite_utils.Database, now: Moment) -> list[DueSummary]:
     )
 
 
-def claim(db: sqlite_utils.Database, summary_id: int) -> bool:
+def claim_summary(db: sqlite_utils.Database, summary_id: int) -> bool:
     """Take a due summary, once: True for the one caller that may send it."""
     return (
         change(db, "UPDATE summaries SET status = 'claimed' WHERE id = ? AND status = 'due'", (summary_id,))
@@ -255,7 +255,7 @@ def claim(db: sqlite_utils.Database, summary_id: int) -> bool:
     )
 
 
-def finish(db: sqlite_utils.Database, summary_id: int, status: str) -> bool:
+def finish_summary(db: sqlite_utils.Database, summary_id: int, status: str) -> bool:
     """Note what became of a claimed summary: 'sent' or 'skipped'."""
     sql = "UPDATE summaries SET status = ? WHERE id = ? AND status = 'claimed'"
     return change(db, sql, (status, summary_id)) == 1
@@ -270,7 +270,7 @@ def skip_before_restore(db: sqlite_utils.Database) -> int:
     return change(db, sql, (RESTORED_AT,))
 
 
-def seen_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> bool:
+def record_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> bool:
     """Note a Telegram update; True the first time. Notes older than a week are forgotten."""
     at = instant(now)
     db.execute("DELETE FROM updates WHERE seen_at < strftime('%Y-%m-%dT%H:%M:%SZ', ?, ?)", (at, UPDATES_KEPT))
@@ -349,7 +349,7 @@ def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
 def _move_alerts(db: sqlite_utils.Database, old: int, new: int) -> None:
     taken = {row["number"] for row in select(db, "SELECT number FROM alerts WHERE chat_id = ?", (new,))}
     for alert in select(db, "SELECT alert_id, number FROM alerts WHERE chat_id = ? ORDER BY number", (old,)):
-        number = next_number(db, new) if alert["number"] in taken else alert["number"]
+        number = next_alert_number(db, new) if alert["number"] in taken else alert["number"]
         db.execute(
             "UPDATE alerts SET chat_id = ?, number = ? WHERE alert_id = ?", (new, number, alert["alert_id"])
         )
@@ -367,7 +367,7 @@ def _move_summaries(db: sqlite_utils.Database, old: int, new: int) -> None:
     db.execute("UPDATE OR IGNORE summaries SET chat_id = ? WHERE chat_id = ?", (new, old))
 
 
-def next_number(db: sqlite_utils.Database, chat_id: int) -> int | None:
+def next_alert_number(db: sqlite_utils.Database, chat_id: int) -> int | None:
     """The chat's next alert number, used up with this call; None when the chat is unknown."""
     row = select_one(
         db,
@@ -384,7 +384,7 @@ _OWN = "chat_id = :chat"
 _OF_ALERTS = "alert_id IN (SELECT alert_id FROM alerts WHERE chat_id = :chat)"
 
 
-def places_of_chat(db: sqlite_utils.Database) -> dict[str, str]:
+def chat_row_conditions(db: sqlite_utils.Database) -> dict[str, str]:
     """Table -> which of its rows are about the chat :chat; those that hang on others come first.
 
     A table is about chats when it has a column chat_id, or alert_id, which leads to one.
@@ -399,9 +399,9 @@ def places_of_chat(db: sqlite_utils.Database) -> dict[str, str]:
     return conditions
 
 
-def stored_tables(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[ExportedRow]]:
+def export_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[ExportedRow]]:
     """Table -> rows about the chat; tables without any are left out, pictures are replaced by their size."""
-    tables = {table: _rows(db, table, where, chat_id) for table, where in places_of_chat(db).items()}
+    tables = {table: _rows(db, table, where, chat_id) for table, where in chat_row_conditions(db).items()}
     return {table: rows for table, rows in sorted(tables.items()) if rows}
 
 
@@ -420,7 +420,7 @@ def forget_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
     """
     removed = {
         table: change(db, f"DELETE FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
-        for table, where in places_of_chat(db).items()
+        for table, where in chat_row_conditions(db).items()
     }
     removed["outbox"] += _forget_mentions(db, chat_id)
     change(db, "UPDATE alerts SET owner_id = 0 WHERE owner_id = ?", (chat_id,))

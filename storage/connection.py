@@ -110,7 +110,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
 
     The file is looked at before anything in it is changed: it may be somebody else's.
     """
-    with own_errors(path):
+    with translate_errors(path):
         uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
         conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
@@ -133,14 +133,14 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
 
 
 @contextmanager
-def connect_as_it_is(path: Path, *, read_only: bool = False) -> Iterator[sqlite_utils.Database]:
+def connect_unchecked(path: Path, *, read_only: bool = False) -> Iterator[sqlite_utils.Database]:
     """A connection to any database file that is there, for copies; closed at the end of the block."""
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-    with own_errors(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
+    with translate_errors(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
         yield sqlite_utils.Database(conn, execute_plugins=False)
 
 
-def create(path: Path) -> None:
+def create_file(path: Path) -> None:
     """An empty file that only its owner may read, and its folder, unless they are there."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def transaction(db: sqlite_utils.Database, begin: str) -> Iterator[None]:
 
 
 @contextmanager
-def own_errors(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
@@ -234,7 +234,7 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
         lock.release()
 
 
-def is_held(path: str | os.PathLike[str]) -> bool:
+def is_locked(path: str | os.PathLike[str]) -> bool:
     """Whether a process holds PATH.lock. Nothing is created or written."""
     file = _beside(path)
     if not file.is_file():

@@ -15,23 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from storage.backup import backup, integrity_check, restore, row_counts
 from storage.connection import (
     HAS_STRICT_TABLES,
     SQLITE_VERSION,
-    TWO_WRITERS_SAFE,
-    DatabaseBroken,
-    DatabaseBusy,
     DatabaseMissing,
     DiskFault,
-    DiskFull,
-    Refused,
     StorageError,
     connect,
-    create,
-    hold_lock,
-    own_errors,
+    create_file,
     transaction,
+    translate_errors,
 )
 
 if TYPE_CHECKING:
@@ -41,26 +34,6 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-
-__all__ = [
-    "SQLITE_VERSION",
-    "TWO_WRITERS_SAFE",
-    "Database",
-    "DatabaseBroken",
-    "DatabaseBusy",
-    "DatabaseMissing",
-    "DiskFault",
-    "DiskFull",
-    "Refused",
-    "StorageError",
-    "backup",
-    "hold_lock",
-    "integrity_check",
-    "open_database",
-    "restore",
-    "row_counts",
-    "size",
-]
 
 T = TypeVar("T")
 
@@ -142,11 +115,11 @@ class Database:
         return opened
 
     def _plain(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        with own_errors(self.path):
+        with translate_errors(self.path):
             return fn(self._db)
 
     def _transaction(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        with own_errors(self.path), transaction(self._db, self._begin):
+        with translate_errors(self.path), transaction(self._db, self._begin):
             return fn(self._db)
 
 
@@ -173,11 +146,11 @@ def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> D
     if read_only and not file.is_file():
         raise DatabaseMissing(f"There is no database at {file}; name another file, e.g. --db bot.sqlite3.")
     if not read_only:
-        create(file)
+        create_file(file)
     return Database(file, read_only=read_only)
 
 
-def size(db: sqlite_utils.Database) -> int:
+def file_size(db: sqlite_utils.Database) -> int:
     """Bytes of the file, its write-ahead log aside."""
     sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
     return int(db.execute(sql).fetchone()[0])

@@ -23,7 +23,7 @@ def m001_schema(db: sqlite_utils.Database) -> None:
 
 # Append-only vintages of what the sources said. The index {table}_vintages serves observations.add (the
 # newest vintage of one key) and observations.newest (all keys in order); {table}_revisions serves the list
-# of restatements, the newest first. `vintage` is explained in storage/vintages.py.
+# of restatements, the newest first. `vintage` is explained in storage/observations.py.
 _OBSERVATIONS = """
     CREATE TABLE bars (
         id INTEGER PRIMARY KEY,
@@ -170,7 +170,7 @@ _CHATS = """
         asked_at TEXT NOT NULL,
         decided_at TEXT
     ) STRICT;
-    -- count_waiting and list_access: those of one status, the longest waiting first
+    -- count_access_requests and list_access_requests: those of one status, the longest waiting first
     CREATE INDEX access_status ON access (status, asked_at);
 
     CREATE TABLE summaries (
@@ -182,14 +182,14 @@ _CHATS = """
         status TEXT NOT NULL DEFAULT 'due' CHECK (status IN ('due', 'claimed', 'sent', 'skipped')),
         UNIQUE (chat_id, kind, local_date)
     ) STRICT;
-    -- chats.due: every tick, over the few rows not yet claimed
+    -- chat_store.due_summaries: every tick, over the few rows not yet claimed
     CREATE INDEX summaries_due ON summaries (due_at) WHERE status = 'due';
 
     CREATE TABLE updates (
         update_id INTEGER PRIMARY KEY,
         seen_at TEXT NOT NULL
     ) STRICT;
-    -- chats.seen_update: forgetting the old ones
+    -- chat_store.record_update: forgetting the old ones
     CREATE INDEX updates_age ON updates (seen_at);
 
     CREATE TABLE outages (
@@ -207,7 +207,7 @@ _CHATS = """
         PRIMARY KEY (part, session, chat_id),
         FOREIGN KEY (part, session) REFERENCES outages ON DELETE CASCADE
     ) STRICT, WITHOUT ROWID;
-    -- chats.migrate_chat: one chat's rows
+    -- chat_store.migrate_chat: one chat's rows
     CREATE INDEX outage_chats_chat ON outage_chats (chat_id);
 """
 
@@ -225,15 +225,15 @@ _ALERTS = """
         created_at TEXT NOT NULL,
         created_session TEXT,
         expires_on TEXT,          -- local date on which it ends; NULL: never
-        expiry_told TEXT,         -- the expires_on that was announced
+        announced_expiry TEXT,         -- the expires_on that was announced
         snoozed_until TEXT,       -- instant; its messages wait until then
-        scaled_session TEXT,      -- its levels are in the shares of this session
-        splits_seen INTEGER NOT NULL DEFAULT 0,  -- the last row of `splits` that its levels allow for
+        level_session TEXT,      -- its levels are in the shares of this session
+        last_split_id INTEGER NOT NULL DEFAULT 0,  -- the last row of `splits` that its levels allow for
         UNIQUE (chat_id, number)
     ) STRICT;
-    -- alerts.active_alerts: every judging
+    -- alert_store.active_alerts: every judging
     CREATE INDEX alerts_active ON alerts (alert_id) WHERE life = 'active';
-    -- alerts.expiring: every tick
+    -- alert_store.expiring_alerts: every tick
     CREATE INDEX alerts_expiring ON alerts (expires_on) WHERE life IN ('active', 'paused');
 
     -- The primary key serves current_state and state_before: newest session of one alert.
@@ -244,7 +244,7 @@ _ALERTS = """
         PRIMARY KEY (alert_id, session)
     ) STRICT, WITHOUT ROWID;
 
-    -- The UNIQUE index serves events and fires_since: one alert's, by session.
+    -- The UNIQUE index serves list_events and fires_since: one alert's, by session.
     CREATE TABLE alert_events (
         event_id INTEGER PRIMARY KEY,
         alert_id INTEGER NOT NULL REFERENCES alerts ON DELETE CASCADE,
@@ -255,13 +255,13 @@ _ALERTS = """
         threshold REAL,
         detail TEXT NOT NULL DEFAULT '{}',
         created_at TEXT NOT NULL,
-        held TEXT CHECK (held IN ('snooze', 'quiet')),
+        deferred TEXT CHECK (deferred IN ('snooze', 'quiet')),
         message INTEGER,  -- the outbox row that tells it
         UNIQUE (alert_id, session, transition, revision)
     ) STRICT;
-    -- held.waiting: every tick, over the few events that wait to be told
-    CREATE INDEX alert_events_held ON alert_events (alert_id) WHERE held IS NOT NULL;
-    -- alerts.ended_lately: what happened in the sessions that can be revised
+    -- alert_store.deferred_events: every tick, over the few events that are not sent yet
+    CREATE INDEX alert_events_deferred ON alert_events (alert_id) WHERE deferred IS NOT NULL;
+    -- alert_store.recently_ended: what happened in the sessions that can be revised
     CREATE INDEX alert_events_session ON alert_events (session);
 """
 
@@ -288,11 +288,11 @@ _OUTBOX = """
     CREATE INDEX outbox_ready
         ON outbox (CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id)
         WHERE status IN ('queued', 'waiting');
-    -- mark_interrupted, requeue_ambiguous, pending: rows of one status
+    -- mark_interrupted, requeue_ambiguous, count_by_status: rows of one status
     CREATE INDEX outbox_status ON outbox (status);
     -- outbox.prune: the oldest finished rows
     CREATE INDEX outbox_finished ON outbox (updated_at) WHERE status IN ('sent', 'dead');
-    -- chats.migrate_chat: one chat's rows
+    -- chat_store.migrate_chat: one chat's rows
     CREATE INDEX outbox_chat ON outbox (chat_id);
 
     CREATE TABLE halts (

@@ -100,8 +100,8 @@ ListedEvent: TypeAlias = tuple[int, str, str]
 class EventList(msgspec.Struct, frozen=True):
     """The events that one message lists, and why they come as a list."""
 
-    told: list[ListedEvent]
-    why: str
+    lines: list[ListedEvent]
+    reason: str
     sample: bool
 
 
@@ -113,7 +113,7 @@ class MessageBody(msgspec.Struct, frozen=True):
     buttons: list[list[tuple[str, str]]] = msgspec.field(default_factory=list)
     silent: bool = False
     reply_to: int | None = None
-    lines: EventList | None = None
+    events: EventList | None = None
 
 
 class OutboxMessage(msgspec.Struct, frozen=True):
@@ -253,7 +253,7 @@ def retry_at(
     return change(db, sql, (not_earlier(not_before), reason, int(count_attempt), message)) == 1
 
 
-def note(db: sqlite_utils.Database, message: int, reason: str) -> bool:
+def note_progress(db: sqlite_utils.Database, message: int, reason: str) -> bool:
     """Note how far the sending of a message has come; False when it is not being sent any more."""
     sql = "UPDATE outbox SET reason = ? WHERE id = ? AND status = 'sending'"
     return change(db, sql, (reason, message)) == 1
@@ -278,24 +278,24 @@ def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment)
     return change(db, sql, (reason, instant(now), message)) == 1
 
 
-def died(db: sqlite_utils.Database, message: int) -> bool:
+def is_dead(db: sqlite_utils.Database, message: int) -> bool:
     """Whether a message was given up, so that nobody has read it."""
     return select_one(db, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)) is not None
 
 
-def chat_of(db: sqlite_utils.Database, message: int) -> int | None:
+def chat_of_message(db: sqlite_utils.Database, message: int) -> int | None:
     """The chat that a message is for now, None when it is there no more."""
     row = select_one(db, "SELECT chat_id FROM outbox WHERE id = ?", (message,))
     return row["chat_id"] if row else None
 
 
-def message_id(db: sqlite_utils.Database, message: int) -> int | None:
+def sent_message_id(db: sqlite_utils.Database, message: int) -> int | None:
     """Telegram's id of a message that was sent, None of any other."""
     row = select_one(db, "SELECT message_id FROM outbox WHERE id = ? AND status = 'sent'", (message,))
     return row["message_id"] if row else None
 
 
-def pending(db: sqlite_utils.Database) -> dict[str, int]:
+def count_by_status(db: sqlite_utils.Database) -> dict[str, int]:
     """Number of messages by status; a status without any is absent."""
     counted = select(db, "SELECT status, count(*) AS n FROM outbox GROUP BY status ORDER BY status")
     return {row["status"]: row["n"] for row in counted}
@@ -324,7 +324,7 @@ def prune(db: sqlite_utils.Database, before: Moment) -> int:
     return change(db, sql, (instant(before),))
 
 
-def hasten(db: sqlite_utils.Database, now: dt.datetime) -> int:
+def release_delayed(db: sqlite_utils.Database, now: dt.datetime) -> int:
     """Let go now what a clock that was ahead put off, beyond FARTHEST; how many messages."""
     farthest = now + FARTHEST
     lift_halts(db, farthest)
@@ -402,7 +402,7 @@ def settle_restore(db: sqlite_utils.Database, now: Moment) -> RestoreReport:
     )
     sources.set_meta(db, sources.RESTORED_AT, instant(now))
     repeats = sum(row["status"] == "ambiguous" for row in statuses)
-    return RestoreReport(sources.heartbeat(db), repeats, len(statuses) - repeats)
+    return RestoreReport(sources.last_heartbeat(db), repeats, len(statuses) - repeats)
 
 
 # No part was sent, and no send ended in doubt.

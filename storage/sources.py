@@ -95,14 +95,14 @@ def record_success(
     )
 
 
-def note_missing(db: sqlite_utils.Database, source: str, subject: str, missing: Iterable[str]) -> None:
+def record_missing(db: sqlite_utils.Database, source: str, subject: str, missing: Iterable[str]) -> None:
     """Note the sessions before the last one that the source of a recorded success dropped."""
     _set(db, source, subject, missing=" ".join(sorted(missing)))
 
 
-def note_payload(db: sqlite_utils.Database, source: str, subject: str, payload: str, *, after: str) -> None:
+def record_payload(db: sqlite_utils.Database, source: str, subject: str, payload: str, *, after: str) -> None:
     """Note the hash of the raw answer that came after a session, and of equal ones the first such session."""
-    row = status(db, source, subject)
+    row = source_status(db, source, subject)
     if row is None or row.payload != payload:
         _set(db, source, subject, payload=payload, payload_since=after)
 
@@ -148,7 +148,7 @@ def record_failure(
     return int(failed["failures"]) if failed else 0
 
 
-def note_rest(db: sqlite_utils.Database, source: str, subject: str, until: Moment) -> None:
+def record_rest(db: sqlite_utils.Database, source: str, subject: str, until: Moment) -> None:
     """Note until when this subject alone is left alone after a recorded failure."""
     _set(db, source, subject, rests_until=instant(until))
 
@@ -157,18 +157,18 @@ def _set(db: sqlite_utils.Database, source: str, subject: str, **values: str | N
     db.table("sources").update((source, subject), values)
 
 
-def status(db: sqlite_utils.Database, source: str, subject: str) -> SourceStatus | None:
+def source_status(db: sqlite_utils.Database, source: str, subject: str) -> SourceStatus | None:
     """The status of one source and subject, None when it was never asked."""
     sql = "SELECT * FROM sources WHERE source = ? AND subject = ?"
     return next(iter(select_as(db, SourceStatus, sql, (source, subject))), None)
 
 
-def statuses(db: sqlite_utils.Database) -> list[SourceStatus]:
+def source_statuses(db: sqlite_utils.Database) -> list[SourceStatus]:
     """All of them, by source and subject."""
     return select_as(db, SourceStatus, "SELECT * FROM sources ORDER BY source, subject")
 
 
-def meta(db: sqlite_utils.Database, key: str) -> str | None:
+def get_meta(db: sqlite_utils.Database, key: str) -> str | None:
     """A note of the program's own, None when it was never set."""
     note = select_one(db, "SELECT value FROM meta WHERE key = ?", (key,))
     return None if note is None else str(note["value"])
@@ -187,14 +187,14 @@ def remove_meta(db: sqlite_utils.Database, key: str) -> None:
     db.execute("DELETE FROM meta WHERE key = ?", (key,))
 
 
-def beat(db: sqlite_utils.Database, now: Moment) -> None:
+def record_heartbeat(db: sqlite_utils.Database, now: Moment) -> None:
     """Note a tick of the scheduler."""
     set_meta(db, _HEARTBEAT, instant(now))
 
 
-def heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
+def last_heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
     """Instant of the last tick, None before the first."""
-    instant_text = meta(db, _HEARTBEAT)
+    instant_text = get_meta(db, _HEARTBEAT)
     return None if instant_text is None else dt.datetime.fromisoformat(instant_text)
 
 
@@ -206,24 +206,24 @@ class StoredOutage(msgspec.Struct, frozen=True):
     began: dt.datetime
 
 
-def begin(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
+def begin_outage(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
     """Note that a part lacks `session` and what followed; False when that outage is noted already."""
     sql = "INSERT INTO outages (part, session, began) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
     return change(db, sql, (part, session, instant(now))) == 1
 
 
-def end(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
+def end_outage(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
     """Note that an outage is over; False when it was before."""
     sql = "UPDATE outages SET back_at = ? WHERE part = ? AND session = ? AND back_at IS NULL"
     return change(db, sql, (instant(now), part, session)) == 1
 
 
-def current(db: sqlite_utils.Database) -> list[StoredOutage]:
+def current_outages(db: sqlite_utils.Database) -> list[StoredOutage]:
     """The outages that are not over, by part."""
     return select_as(db, StoredOutage, "SELECT * FROM outages WHERE back_at IS NULL ORDER BY part, session")
 
 
-def add_chats(db: sqlite_utils.Database, part: str, session: str, chats: Iterable[int]) -> list[int]:
+def add_outage_chats(db: sqlite_utils.Database, part: str, session: str, chats: Iterable[int]) -> list[int]:
     """Note who is told of an outage; of these chats the ones that were not told before and still exist."""
     sql = """
         INSERT INTO outage_chats (part, session, chat_id) SELECT ?, ?, chat_id FROM chats WHERE chat_id = ?
@@ -232,7 +232,7 @@ def add_chats(db: sqlite_utils.Database, part: str, session: str, chats: Iterabl
     return [chat_id for chat_id in chats if change(db, sql, (part, session, chat_id)) == 1]
 
 
-def chats_of(db: sqlite_utils.Database, part: str, session: str) -> list[int]:
+def outage_chats(db: sqlite_utils.Database, part: str, session: str) -> list[int]:
     """The chats that were told of an outage."""
     sql = "SELECT chat_id FROM outage_chats WHERE part = ? AND session = ? ORDER BY chat_id"
     return [row["chat_id"] for row in select(db, sql, (part, session))]

@@ -228,7 +228,7 @@ async def _look(
 
 def _others(db: Any) -> dict[str, Any]:  # noqa: ANN401 - sqlite_utils.Database
     """Every row but those of the other chat's member, who may change what is theirs."""
-    own = chat_store.stored_tables(db, YOU)
+    own = chat_store.export_chat(db, YOU)
     return {
         table: [row for row in found if row not in own.get(table, [])] for table, found in rows(db).items()
     }

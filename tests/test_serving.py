@@ -160,7 +160,7 @@ async def test_telegram_out_of_reach_at_the_start_is_waited_for(
     async def rest(seconds: float) -> None:
         rests.append(seconds)
         with open_database(place.database, read_only=True) as beside:
-            beats.append(await beside.run(sources.heartbeat))
+            beats.append(await beside.run(sources.last_heartbeat))
 
     monkeypatch.setattr(app, "_sleep", rest)
     place.api.fail("getMe", drop(), times=3)

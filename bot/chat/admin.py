@@ -15,9 +15,9 @@ from bot.services import chats
 from bot.text import counted, did_you_mean
 from storage import outbox
 from storage.backup import backup
-from storage.chat_store import APPROVED, REJECTED, counts
+from storage.chat_store import APPROVED, REJECTED, count_by_status
 from storage.connection import StorageError
-from storage.db import size
+from storage.db import file_size
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -141,7 +141,7 @@ async def _stats(ask: Ask, _: str) -> Answer:
     """How much there is of everything."""
 
     def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], dict[str, int], int]:
-        return counts(db), outbox.pending(db), size(db)
+        return count_by_status(db), outbox.count_by_status(db), file_size(db)
 
     by_status, queue, taken = await ask.services.database.run(read)
     counted_by = {

@@ -97,5 +97,5 @@ class Ask:
             self._recorded = True
 
     def _record(self, db: sqlite_utils.Database) -> None:
-        if not self._recorded and not chat_store.seen_update(db, self.update_id, self.now):
+        if not self._recorded and not chat_store.record_update(db, self.update_id, self.now):
             raise Redelivered

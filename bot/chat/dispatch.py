@@ -170,7 +170,7 @@ class Dispatcher:
         welcome = change.chat.type != "private" or await self._gate.admits(chat, chat)
 
         def write(db: sqlite_utils.Database) -> None:
-            if not chat_store.seen_update(db, update.update_id, self._services.clock()):
+            if not chat_store.record_update(db, update.update_id, self._services.clock()):
                 return
             if status in _GONE:
                 chat_store.deactivate(db, chat, f"the bot is {status}")
@@ -188,7 +188,7 @@ class Dispatcher:
         old, new = message.chat_id, message.migrate_to_chat_id
 
         def write(db: sqlite_utils.Database) -> None:
-            if chat_store.seen_update(db, update.update_id, self._services.clock()):
+            if chat_store.record_update(db, update.update_id, self._services.clock()):
                 chat_store.migrate_chat(db, old, new)
 
         await self._services.database.run(write)

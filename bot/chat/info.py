@@ -63,9 +63,9 @@ async def on_status(ask: Ask) -> Answer:
         return StatusReport(
             now=now,
             zone=ZoneInfo(ask.settings.zone),
-            sources=source_healths(sources.statuses(db), sessions, now, asked),
+            sources=source_healths(sources.source_statuses(db), sessions, now, asked),
             restated=recent(db, since=since),
-            queue=outbox.pending(db),
+            queue=outbox.count_by_status(db),
             next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,
             version=__version__,
         )

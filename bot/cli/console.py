@@ -128,7 +128,7 @@ def open_locked(path: Path, pair: Pair) -> Iterator[Database]:
     with open_database(path) as database:
         database.run_sync(partial(claim, pair=pair))
         with contextlib.suppress(DiskFault, DiskFull):
-            database.run_sync(partial(sources.beat, now=dt.datetime.now(dt.UTC)))
+            database.run_sync(partial(sources.record_heartbeat, now=dt.datetime.now(dt.UTC)))
         yield database
 
 
@@ -170,7 +170,7 @@ def claim(db: sqlite_utils.Database, pair: Pair) -> None:
     Raises ConfigError for a pair that cannot be, BotError where the database is for another one.
     """
     refuse_other_pair(db, pair)
-    if sources.meta(db, _PAIR) is None:
+    if sources.get_meta(db, _PAIR) is None:
         refuse_reserved(pair)
         sources.set_meta(db, _PAIR, _note_of(pair))
 
@@ -185,7 +185,7 @@ def refuse_reserved(pair: Pair) -> None:
 
 def refuse_other_pair(db: sqlite_utils.Database, pair: Pair) -> None:
     """Raise BotError where the database was made for another pair."""
-    noted = sources.meta(db, _PAIR)
+    noted = sources.get_meta(db, _PAIR)
     if noted is None or noted == _note_of(pair):
         return
     small, large = noted.split()

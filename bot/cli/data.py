@@ -143,7 +143,7 @@ def refresh_sources(config: Config) -> int:
         busy("Asking the sources"),
     ):
         reports = asyncio.run(_refresh(config, database))
-        statuses = database.run_sync(sources.statuses)
+        statuses = database.run_sync(sources.source_statuses)
     for report in reports:
         say(str(report))
     failed = {(report.source, report.subject) for report in reports if not report.ok}

@@ -22,7 +22,7 @@ from bot.secrets import is_open, of_token
 from bot.text import counted
 from storage import outbox, sources
 from storage.backup import integrity_check
-from storage.connection import SQLITE_VERSION, TWO_WRITERS_SAFE, DatabaseMissing, StorageError, is_held
+from storage.connection import SQLITE_VERSION, TWO_WRITERS_SAFE, DatabaseMissing, StorageError, is_locked
 from storage.db import open_database
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
             failing = database.run_sync(failing_since)
     except (BotError, StorageError) as error:
         yield unusable_database(config, error)
-    yield check_backups(config, now, failing, runs=is_held(config.storage.database))
+    yield check_backups(config, now, failing, runs=is_locked(config.storage.database))
 
 
 def all_checks(
@@ -116,7 +116,7 @@ def all_checks(
             yield check_queue(database)
     except (BotError, StorageError) as error:
         yield unusable_database(config, error)
-    yield check_backups(config, now, failing, runs=is_held(config.storage.database))
+    yield check_backups(config, now, failing, runs=is_locked(config.storage.database))
 
 
 # The configuration and Telegram
@@ -291,7 +291,7 @@ def check_database(
     yield _check_integrity(database)
     market = build_market(database.run_sync(read_rows), sessions, now, config.pair)
     yield _check_prices(market, sessions, now)
-    statuses = source_healths(database.run_sync(sources.statuses), sessions, now, switched_on(config))
+    statuses = source_healths(database.run_sync(sources.source_statuses), sessions, now, switched_on(config))
     since = now - dt.timedelta(days=RESTATED_DAYS)
     restated = database.run_sync(lambda db: recent(db, since=since))
     for well, subject, words in findings(market, statuses, restated, ZoneInfo(config.time.timezone), now):
@@ -322,9 +322,9 @@ def _check_prices(market: Market, sessions: Sessions, now: dt.datetime) -> Findi
 
 def check_running(database: Database, now: dt.datetime) -> Finding:
     """Check that a bot that holds the lock has ticked lately."""
-    if not is_held(database.path):
+    if not is_locked(database.path):
         return Finding(OK, "bot", "not running")
-    last_tick = database.run_sync(sources.heartbeat)
+    last_tick = database.run_sync(sources.last_heartbeat)
     if last_tick is None:
         return Finding(OK, "bot", "starting, no tick yet")
     age = (now - last_tick).total_seconds()
@@ -336,7 +336,7 @@ def check_running(database: Database, now: dt.datetime) -> Finding:
 
 def check_queue(database: Database) -> Finding:
     """Count the messages that wait to be sent and those that were given up."""
-    counts = database.run_sync(outbox.pending)
+    counts = database.run_sync(outbox.count_by_status)
     waiting = sum(count for status, count in counts.items() if status not in {"sent", "dead"})
     dead = counts.get("dead", 0)
     return Finding(NOTE if dead else OK, "queue", f"{waiting} waiting, {dead} given up")

@@ -91,7 +91,7 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
             say(f"{counted(done.summaries, 'daily summary')} queued")
         drained = await bot.scheduler.drain()
         sent = drained.sent + (await _send(telegram) if telegram else 0)
-        queue = await bot.services.database.run(outbox.pending)
+        queue = await bot.services.database.run(outbox.count_by_status)
         waiting = sum(queue.get(status, 0) for status in ("queued", "waiting", "ambiguous"))
         say(f"messages: {sent} sent, {waiting} waiting{' for “run”' if waiting else ''}")
 

@@ -171,7 +171,7 @@ def store_outcome(
     )
     until = rest_until(outcome, now)
     if until:
-        sources.note_rest(db, name, request.subject, until)
+        sources.record_rest(db, name, request.subject, until)
     return FetchReport(name, request.provider.label, request.subject, sentence, ok=False)
 
 
@@ -202,9 +202,9 @@ def _success(
     sources.record_success(
         db, name, subject, now=now, session=last, outcome=type(outcome).__name__, detail=sentence
     )
-    sources.note_missing(db, name, subject, recent_missing(missing, completed))
+    sources.record_missing(db, name, subject, recent_missing(missing, completed))
     if outcome.digest:
-        sources.note_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
+        sources.record_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
     return FetchReport(name, request.provider.label, subject, sentence, bool(written), written)
 
 
@@ -217,7 +217,7 @@ def _same_as_before(
     db: sqlite_utils.Database, request: FetchRequest, outcome: Ok | Partial, completed: pd.DatetimeIndex
 ) -> str:
     """A sentence if the answer equals that of an earlier session word for word: its figures are frozen."""
-    status = sources.status(db, request.provider.name, request.subject)
+    status = sources.source_status(db, request.provider.name, request.subject)
     if status is None or not outcome.digest or status.payload != outcome.digest:
         return ""
     since = status.payload_since
@@ -244,7 +244,7 @@ async def refresh(
     reports: list[FetchReport] = []
     names = {provider.name for provider in providers}
     for provider in providers:
-        statuses = await database.run(sources.statuses)
+        statuses = await database.run(sources.source_statuses)
         mine = [status for status in statuses if status.source == provider.name]
         first = STANDS_FOR.get(provider.name)
         leads = [status for status in statuses if status.source == first and first in names]

@@ -122,7 +122,7 @@ class Delivery:
 
     async def recover(self) -> int:
         """At start, treat what a crash left `sending` as an unknown outcome. Returns how many messages."""
-        await self._database.run(partial(outbox.hasten, now=self._now()))
+        await self._database.run(partial(outbox.release_delayed, now=self._now()))
         await self._rate_limits.restore()
         return await self._database.run(partial(outbox.mark_interrupted, now=self._now()))
 
@@ -171,7 +171,7 @@ class Delivery:
 
         Repeats then wait for `rest`: what has just failed is not tried again in the same breath.
         """
-        counts = await self._database.run(outbox.pending)
+        counts = await self._database.run(outbox.count_by_status)
         if not self._sender.paused_by and not counts.get("ambiguous"):
             return True
         if await self._sender.answers():

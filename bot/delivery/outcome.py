@@ -210,7 +210,7 @@ def settle_failure(db: sqlite_utils.Database, failure: FailedSend, error_class: 
     Meanwhile the chat may have been forgotten: then nothing is left to change, and nothing is stored about
     it. Or it may have moved: what Telegram says of its old id does not hold for the new one.
     """
-    chat_id = outbox.chat_of(db, failure.message.id)
+    chat_id = outbox.chat_of_message(db, failure.message.id)
     if chat_id is None:
         return "dead"
     if chat_id != failure.message.chat_id and error_class in _OF_THE_CHAT:
@@ -228,7 +228,7 @@ def mark_sent(
 
 def note_progress(db: sqlite_utils.Database, message: OutboxMessage, done: int) -> str:
     """Note how many parts have arrived while others follow, so that not even a crash sends those again."""
-    outbox.note(db, message.id, reason_after(done, "the rest is on its way"))
+    outbox.note_progress(db, message.id, reason_after(done, "the rest is on its way"))
     return "sending"
 
 

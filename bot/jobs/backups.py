@@ -51,7 +51,7 @@ def partial_backups(config: Config) -> list[tuple[dt.date, Path]]:
 
 def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
     """Return when the nightly backups began to fail; None while they work."""
-    since = sources.meta(db, FAILING)
+    since = sources.get_meta(db, FAILING)
     return dt.datetime.fromisoformat(since) if since else None
 
 
@@ -147,13 +147,13 @@ def make_backup(config: Config, day: dt.date) -> Path:
 
 def _note_failure(db: sqlite_utils.Database, owner: int | None, reason: str, now: dt.datetime) -> None:
     """Tell the owner, once until a backup works again."""
-    if sources.meta(db, FAILING) is None:
+    if sources.get_meta(db, FAILING) is None:
         sources.set_meta(db, FAILING, f"{now:%Y-%m-%dT%H:%M:%SZ}")
         _tell(db, owner, f"The nightly backup failed: {reason} It is tried again every hour.", now)
 
 
 def _note_success(db: sqlite_utils.Database, owner: int | None, made: Path, now: dt.datetime) -> None:
-    if sources.meta(db, FAILING) is not None:
+    if sources.get_meta(db, FAILING) is not None:
         sources.remove_meta(db, FAILING)
         _tell(db, owner, f"Backups work again; the newest is {made.name}.", now)
 

@@ -164,7 +164,7 @@ def commit(
                 about, silent = change.event.session, notification.silent
                 dedup = f"alert:{event_id}"
                 message = send(db, place, dedup, notification.text, now, silent=silent, about=about)
-                alert_store.tell(db, [event_id], message)
+                alert_store.assign_message(db, [event_id], message)
         _set_life(db, result, place, quiet, now)
     for place, listed in lists.items():
         _send_list(db, place, listed, sample=sample, now=now)
@@ -208,7 +208,7 @@ def _store(
             threshold=leg.threshold,
             detail=notification.detail,
             revision=revision if change.revised else 0,
-            held=notification.deferred if change.stored is None else None,
+            deferred=notification.deferred if change.stored is None else None,
         )
         if event_id is not None:
             new.append((notification, event_id))
@@ -239,16 +239,16 @@ def _revise(
     """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction."""
     if revised.event.muted:
         return
-    deferred, message = alert_store.fate(db, revised.event_id)
+    deferred, message = alert_store.deferral_and_message(db, revised.event_id)
     withdrawn = notification.alert_event.transition == WITHDRAWN
     if deferred is not None:
-        alert_store.hold(db, revised.event_id, None)
-        alert_store.hold(db, event_id, None if withdrawn else deferred)
+        alert_store.set_deferral(db, revised.event_id, None)
+        alert_store.set_deferral(db, event_id, None if withdrawn else deferred)
     elif message is not None and (queued := outbox.find_amendable(db, message)) is not None:
         _amend(db, queued, revised, notification, event_id)
-    elif withdrawn and (message is None or not outbox.died(db, message)):
+    elif withdrawn and (message is None or not outbox.is_dead(db, message)):
         if notification.deferred is not None:
-            alert_store.hold(db, event_id, notification.deferred)
+            alert_store.set_deferral(db, event_id, notification.deferred)
         elif notification.text is not None:
             correction = send(
                 db,
@@ -257,10 +257,10 @@ def _revise(
                 notification.text,
                 now,
                 silent=notification.silent,
-                reply_to=None if message is None else outbox.message_id(db, message),
+                reply_to=None if message is None else outbox.sent_message_id(db, message),
                 about=notification.alert_event.event.session,
             )
-            alert_store.tell(db, [event_id], correction)
+            alert_store.assign_message(db, [event_id], correction)
 
 
 def _amend(
@@ -273,20 +273,22 @@ def _amend(
     """Remove an event from a message that was not sent, or restate it there."""
     place, body = (message.chat_id, message.thread_id), message.body
     restated = notification.alert_event.transition == RESTATED
-    if body.lines is None:
+    if body.events is None:
         if not restated:
             outbox.withdraw(db, message.id)
         elif notification.text is not None:
             payload = payload_for(db, place, notification.text, silent=notification.silent)
             outbox.amend(db, message.id, payload)
-            alert_store.tell(db, [event_id], message.id)
+            alert_store.assign_message(db, [event_id], message.id)
         return
-    lines = [line for line in body.lines.told if line[0] != revised.event_id]
+    lines = [line for line in body.events.lines if line[0] != revised.event_id]
     if restated:
         lines.append(_list_line(event_id, notification))
-        alert_store.tell(db, [event_id], message.id)
+        alert_store.assign_message(db, [event_id], message.id)
     if lines:
-        payload = list_payload(db, place, lines, body.lines.why, sample=body.lines.sample, silent=body.silent)
+        payload = list_payload(
+            db, place, lines, body.events.reason, sample=body.events.sample, silent=body.silent
+        )
         outbox.amend(db, message.id, payload)
     else:
         outbox.withdraw(db, message.id)

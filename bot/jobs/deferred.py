@@ -66,7 +66,7 @@ class DeferredNotifications:
             try:
                 message = await asyncio.to_thread(_message, context, rows, now, services.config.time.timezone)
             except Exception:  # noqa: BLE001 - one chat must not stop the others
-                _log.exception("what was held of chat %s cannot be told in full", place[0])
+                _log.exception("the deferred events of chat %s cannot be reported in full", place[0])
                 message = _plainly(rows)
             store = partial(_store, place=place, rows=rows, message=message, sample=market.is_sample, now=now)
             await services.database.run(store)
@@ -76,7 +76,7 @@ class DeferredNotifications:
 def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[Place, list[Deferred]]:
     """The events that may be sent now by chat and topic, oldest first."""
     deferred: dict[Place, list[Deferred]] = defaultdict(list)
-    for row in alert_store.waiting(db):
+    for row in alert_store.deferred_events(db):
         rule = _rule(row)
         if (
             rule is not None
@@ -117,8 +117,8 @@ def _message(
         revision = Revision.from_json(row.detail.revision or "")
         return notices.correction_notice(alert, event, revision, context, row.detail.source)
     late = Notifier(context).sessions_late(alert.rule, event)
-    sentence = f"Held back {_WHY[row.held or '']}; {_state_since(row, event, context)}."
-    return notices.fired_message(alert, event, context, deferred.fires, late, held=(capital(sentence),))
+    sentence = f"Held back {_WHY[row.deferred or '']}; {_state_since(row, event, context)}."
+    return notices.fired_message(alert, event, context, deferred.fires, late, deferral=(capital(sentence),))
 
 
 def _alert_at_event(deferred: Deferred) -> AlertView:
@@ -161,13 +161,15 @@ def _store(
 ) -> None:
     """Queue the message and mark its events as sent, except those that are no longer deferred."""
     pending = [row.event for row in rows]
-    still = [alert_store.fate(db, event.event_id)[0] is not None for event in pending]
+    still = [alert_store.deferral_and_message(db, event.event_id)[0] is not None for event in pending]
     silent = all((rule := _rule(event)) is not None and rule.silent for event in pending)
     if not isinstance(message, list):
         if all(still):
             event_id = pending[0].event_id
-            sent = send(db, place, f"held:{event_id}", message, now, silent=silent, about=pending[0].session)
-            alert_store.tell(db, [event_id], sent)
+            sent = send(
+                db, place, f"deferred:{event_id}", message, now, silent=silent, about=pending[0].session
+            )
+            alert_store.assign_message(db, [event_id], sent)
         return
     lines = [
         (event.event_id, event.session.isoformat(), str(line))
@@ -175,5 +177,5 @@ def _store(
         if waits
     ]
     if lines:
-        why = _TITLES["snooze" if all(event.held == SNOOZE for event in pending) else "quiet"]
+        why = _TITLES["snooze" if all(event.deferred == SNOOZE for event in pending) else "quiet"]
         send_lines(db, place, lines, why, now, sample=sample, silent=silent)

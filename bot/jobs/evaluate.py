@@ -346,7 +346,10 @@ class IncrementalEvaluator:
     async def evaluate(self, market: Market) -> MarketEvaluation | None:
         """Evaluate on a Market; None when neither it nor any alert has changed since the last run."""
         services = self._services
-        if market.end is None or self._last == (market, await services.database.run(alert_store.marks)):
+        if market.end is None or self._last == (
+            market,
+            await services.database.run(alert_store.last_evaluated_sessions),
+        ):
             return None
         snapshots = await services.database.run(partial(_read_snapshots, since=_looked_back(market)))
         context = await asyncio.to_thread(context_of, market, services.markets)
@@ -391,7 +394,7 @@ def _looked_back(market: Market) -> str:
 def _read_snapshots(db: sqlite_utils.Database, since: str) -> list[AlertSnapshot]:
     """All active alerts, and those that ended lately, with their current states as text."""
     snapshots = []
-    for alert in (*alert_store.active_alerts(db), *alert_store.ended_lately(db, since)):
+    for alert in (*alert_store.active_alerts(db), *alert_store.recently_ended(db, since)):
         state = alert_store.current_state(db, alert.alert_id)
         if state is None:
             snapshots.append(AlertSnapshot(alert, None, None))
@@ -402,16 +405,16 @@ def _read_snapshots(db: sqlite_utils.Database, since: str) -> list[AlertSnapshot
 
 def _read_piece(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[int, StateHistory]:
     return {
-        alert_id: StateHistory(alert_store.states(db, alert_id), _events_in_force(db, alert_id))
+        alert_id: StateHistory(alert_store.stored_states(db, alert_id), _events_in_force(db, alert_id))
         for alert_id in alert_ids
     }
 
 
 def _events_in_force(db: sqlite_utils.Database, alert_id: int) -> list[EventInForce]:
     """The events of the sessions with a stored state that were not withdrawn, each as stored last."""
-    first = alert_store.first_session(db, alert_id)
+    first = alert_store.first_state_session(db, alert_id)
     in_force: dict[tuple[dt.date, str, tuple[str, ...]], EventInForce] = {}
-    for row in alert_store.events_from(db, alert_id, first) if first is not None else ():
+    for row in alert_store.events_since(db, alert_id, first) if first is not None else ():
         event = Event.from_json(row.detail.event)
         if row.transition == WITHDRAWN:
             in_force.pop(event.key, None)

@@ -78,7 +78,7 @@ def _end(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
     soon: dict[Place, list[Ending]] = defaultdict(list)
     over: dict[Place, list[Ending]] = defaultdict(list)
     tomorrow = now.date() + _DAY  # it is that already in the east
-    for row in alert_store.expiring(db, (tomorrow + WEEK).isoformat()):
+    for row in alert_store.expiring_alerts(db, (tomorrow + WEEK).isoformat()):
         zone = zone_of(row.timezone, default_zone)
         on = row.expires_on
         if on is None:
@@ -91,9 +91,9 @@ def _end(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
         elif today > on and not chosen:
             on = today + WEEK
             alert_store.set_expiry(db, row.alert_id, on.isoformat())
-            alert_store.set_expiry_told(db, row.alert_id)
+            alert_store.mark_expiry_announced(db, row.alert_id)
             soon[place].append(Ending(row.number, row.rule, on))
-        elif today <= on <= today + WEEK and alert_store.set_expiry_told(db, row.alert_id):
+        elif today <= on <= today + WEEK and alert_store.mark_expiry_announced(db, row.alert_id):
             made = row.created_at.astimezone(zone).date()
             if on - made > WEEK:  # the reply to a shorter one said so
                 soon[place].append(Ending(row.number, row.rule, on))
@@ -114,7 +114,7 @@ def _names_its_end(row: ExpiringAlert) -> bool:
 
 def _may_end(row: ExpiringAlert, *, chosen: bool) -> bool:
     """Whether an alert ends now: it was announced, or its rule has an `until` and is not evaluated."""
-    return row.life == Life.PAUSED if chosen else row.expiry_told == row.expires_on
+    return row.life == Life.PAUSED if chosen else row.announced_expiry == row.expires_on
 
 
 def _queue(
@@ -158,7 +158,8 @@ class Outages:
         expected = services.markets.sessions().last_completed(now, STALE_AFTER)
         missing = {part: lacking(market, part, expected) for part in market.parts}
         open_ones = {
-            outage.part: outage.session.isoformat() for outage in await services.database.run(sources.current)
+            outage.part: outage.session.isoformat()
+            for outage in await services.database.run(sources.current_outages)
         }
         begun = {
             part: f"{session:%Y-%m-%d}"
@@ -210,17 +211,17 @@ def _store(
     """Store outages that began or ended, and queue the messages, in one transaction."""
     stale: dict[int, list[tuple[DataGap, Sequence[Reader]]]] = defaultdict(list)
     for part, session in begun.items():
-        if not sources.begin(db, part, session, now):
+        if not sources.begin_outage(db, part, session, now):
             continue
         by_chat: dict[int, list[Reader]] = defaultdict(list)
         for reader in readers[part]:
             by_chat[reader.chat_id].append(reader)
-        for chat_id in sources.add_chats(db, part, session, by_chat):
+        for chat_id in sources.add_outage_chats(db, part, session, by_chat):
             stale[chat_id].append((_gap(market, part, session), by_chat[chat_id]))
     back: dict[int, list[DataGap]] = defaultdict(list)
     for part, session in ended.items():
-        if sources.end(db, part, session, now):
-            for chat_id in sources.chats_of(db, part, session):
+        if sources.end_outage(db, part, session, now):
+            for chat_id in sources.outage_chats(db, part, session):
                 back[chat_id].append(_gap(market, part, session))
     notices = [
         *(_stale(chat_id, affected, market) for chat_id, affected in stale.items()),
@@ -296,7 +297,7 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
     groups: dict[Group, list[SplitPause]] = defaultdict(list)
     waiting: list[int] = []
     changed = False
-    for alert_id, unseen in alert_store.unseen(db).items():
+    for alert_id, unseen in alert_store.new_split_changes(db).items():
         changes = tuple(unseen)
         (alert,) = alert_store.alerts_by_id(db, [alert_id])
         try:
@@ -317,7 +318,7 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
             alert_store.set_life(db, alert_id, Life.PAUSED, reason)
             pause = SplitPause(alert.number, alert.rule, rescaled_rule(rule, factor, METRICS))
             groups[(alert.chat_id, alert.thread_id), changes].append(pause)
-    alert_store.mark_all_seen(db, but=waiting)
+    alert_store.mark_all_splits_seen(db, except_for=waiting)
     for (place, changes), pauses in groups.items():
         _notify(db, place, changes, pauses, config, now)
     return changed
@@ -347,6 +348,6 @@ def _notify(
 
     The key contains the newest split row: a split that returns after it was withdrawn is reported again.
     """
-    dedup = f"split:{place[0]}:{place[1] or ''}:{alert_store.newest(db)}:{pauses[0].number}"
+    dedup = f"split:{place[0]}:{place[1] or ''}:{alert_store.newest_split_id(db)}:{pauses[0].number}"
     answer = paused_by_split(changes, _level_factor(config.pair, changes), pauses)
     queue_notice(db, place, dedup, answer, config.time.timezone, now)

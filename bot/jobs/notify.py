@@ -266,7 +266,7 @@ def send_lines(
         now=now,
         about=ordered[-1][1],
     )
-    alert_store.tell(db, [line[0] for line in lines], message)
+    alert_store.assign_message(db, [line[0] for line in lines], message)
 
 
 def newest_first(lines: list[ListedEvent]) -> list[ListedEvent]:
@@ -282,7 +282,7 @@ def list_payload(
     answer = notices.digest([Html(line[2]) for line in ordered], sample=sample, why=why)
     return {
         **payload_for(db, place, answer, silent=silent),
-        "lines": {"told": ordered, "why": why, "sample": sample},
+        "events": {"lines": ordered, "reason": why, "sample": sample},
     }
 
 

@@ -188,7 +188,7 @@ class Scheduler:
     async def _record_heartbeat(self) -> None:
         """Store that the process is alive, by the real clock."""
         await self._services.database.confirm()
-        await self._services.database.run(partial(sources.beat, now=wall_clock()))
+        await self._services.database.run(partial(sources.record_heartbeat, now=wall_clock()))
 
     async def _prune(self) -> None:
         """Delete old sent messages, once a day and whenever the clock was set back."""
@@ -231,4 +231,4 @@ async def _as_callback(job: Callable[[], Awaitable[None]], context: object) -> N
 
 def _prune_outbox(db: sqlite_utils.Database, now: dt.datetime) -> None:
     outbox.prune(db, now - OUTBOX_KEPT)
-    outbox.hasten(db, now)
+    outbox.release_delayed(db, now)

@@ -174,10 +174,10 @@ def _plan(
                 and chat.created_at <= instant <= now
                 and (since is None or since < instant)
             ):
-                chat_store.add_due(db, chat.chat_id, DAILY, day.isoformat(), instant)
+                chat_store.plan_summary(db, chat.chat_id, DAILY, day.isoformat(), instant)
     chat_store.skip_before_restore(db)
     due: dict[int, list[DueSummary]] = defaultdict(list)
-    for row in chat_store.due(db, now):
+    for row in chat_store.due_summaries(db, now):
         due[row.chat_id].append(row)
     return due
 
@@ -201,15 +201,15 @@ def _queue(
 
     It takes the place of those that could not be sent yet.
     """
-    won = [row for row in rows if chat_store.claim(db, row.id)]
+    won = [row for row in rows if chat_store.claim_summary(db, row.id)]
     if not won:
         return 0
     for row in won[:-1]:
-        chat_store.finish(db, row.id, "skipped")
+        chat_store.finish_summary(db, row.id, "skipped")
     payload = payload_of(answer, REPLY)
     dedup = f"summary:{chat_id}:{session}"
     queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
-    chat_store.finish(db, won[-1].id, "sent" if queued is not None else "skipped")
+    chat_store.finish_summary(db, won[-1].id, "sent" if queued is not None else "skipped")
     if queued is None:
         return 0
     outbox.replace_summaries(db, chat_id, queued, now)

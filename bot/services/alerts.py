@@ -225,7 +225,7 @@ async def show_with_fires(
     """One alert and the sessions on which it fired."""
 
     def fires(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date]:
-        recent = alert_store.events(db, alert_id=alert.alert_id, limit=_CHARTED)
+        recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_CHARTED)
         return sorted({event.session for event in recent if event.transition == "fired"})
 
     return await _show_with(services, caller, number, fires)
@@ -251,7 +251,7 @@ async def explain(services: Services, caller: Caller, number: int) -> Explanatio
     """The last fire of an alert as it is stored, with the rule and the state of its time."""
 
     def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
-        recent = alert_store.events(db, alert_id=alert.alert_id, limit=_LOOKED_AT)
+        recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_LOOKED_AT)
         place = next((at for at, event in enumerate(recent) if event.transition in _FIRES), None)
         if place is None:
             return None, False
@@ -296,7 +296,7 @@ async def history(
     def read(db: sqlite_utils.Database) -> list[ChatEvent]:
         chat_id = caller.chat.id
         alert_id = None if number is None else find_alert(db, chat_id, number).alert_id
-        return alert_store.events(db, alert_id=alert_id, chat_id=chat_id, limit=limit, skip=skip)
+        return alert_store.list_events(db, alert_id=alert_id, chat_id=chat_id, limit=limit, skip=skip)
 
     return await services.database.run(read)
 
@@ -380,7 +380,7 @@ async def rescale(services: Services, caller: Caller, number: int) -> StartedAle
 
     def rescaled(db: sqlite_utils.Database) -> tuple[StoredAlert, Rule, Rule]:
         alert = _find_checked(db, chat_id, number, refuse_ended)
-        changes = alert_store.unseen(db).get(alert.alert_id)
+        changes = alert_store.new_split_changes(db).get(alert.alert_id)
         if alert.life != Life.PAUSED or not changes:
             raise BadInput(f"Alert #{number} is not paused by a split.", f"/alert {number}")
         factor = level_factor(context.market.pair, ((change.ticker, change.factor) for change in changes))
@@ -447,7 +447,7 @@ async def resume(services: Services, caller: Caller, number: int) -> ShownAlert:
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
         alert = _find_checked(db, chat_id, number, *checks)
         alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
-        alert_store.mark_seen(db, alert.alert_id)  # whoever resumes it keeps its level
+        alert_store.mark_splits_seen(db, alert.alert_id)  # whoever resumes it keeps its level
         _save_initial_state(db, alert.alert_id, state)
         return structs.replace(alert, life=Life.ACTIVE, reason=""), _await_overdue(
             db, services.pair, chat_id, rule
@@ -478,7 +478,7 @@ async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
         if not ended:
             return alert, view_alert(db, renewed, caller.now), []
         alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
-        alert_store.mark_seen(db, alert.alert_id)
+        alert_store.mark_splits_seen(db, alert.alert_id)
         alert_store.set_snooze(db, alert.alert_id, None)
         _save_initial_state(db, alert.alert_id, state)
         renewed = structs.replace(renewed, life=Life.ACTIVE, reason="", snoozed_until=None)
@@ -594,9 +594,9 @@ def _save_initial_state(db: sqlite_utils.Database, alert_id: int, state: State) 
 def _await_overdue(db: sqlite_utils.Database, pair: Pair, chat_id: int, rule: Rule) -> list[str]:
     """Parts of the Market that a rule reads and that are overdue; the chat is told when they are back."""
     parts = parts_read(rule, pair)
-    missing = [outage for outage in sources.current(db) if outage.part in parts]
+    missing = [outage for outage in sources.current_outages(db) if outage.part in parts]
     for outage in missing:
-        sources.add_chats(db, outage.part, outage.session.isoformat(), [chat_id])
+        sources.add_outage_chats(db, outage.part, outage.session.isoformat(), [chat_id])
     return [outage.part for outage in missing]
 
 

@@ -99,7 +99,7 @@ async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
 
 async def set_quiet_hours(caller: Caller, start: str | None, end: str | None) -> StoredChat:
     """Set the local times "HH:MM" between which alerts wait, or None and None for no quiet hours."""
-    return await _changed(caller, lambda db: chat_store.set_quiet(db, caller.chat.id, start, end))
+    return await _changed(caller, lambda db: chat_store.set_quiet_hours(db, caller.chat.id, start, end))
 
 
 async def set_returns(caller: Caller, returns: str) -> StoredChat:
@@ -171,9 +171,9 @@ def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) ->
     if local.time() >= dt.time.fromisoformat(at):
         past.append(local.date())
     for day in past:
-        planned = chat_store.add_due(db, caller.chat.id, DAILY, day.isoformat(), caller.now)
-        if planned is not None and chat_store.claim(db, planned):
-            chat_store.finish(db, planned, "skipped")
+        planned = chat_store.plan_summary(db, caller.chat.id, DAILY, day.isoformat(), caller.now)
+        if planned is not None and chat_store.claim_summary(db, planned):
+            chat_store.finish_summary(db, planned, "skipped")
 
 
 # Access
@@ -247,7 +247,7 @@ async def request_access(caller: Caller, owner: int, title: str, question: Notic
     """Note that a chat wants in and queue the question to the owner; False when too many wait already."""
 
     def write(db: sqlite_utils.Database) -> bool:
-        if chat_store.count_waiting(db) >= MAX_OPEN_REQUESTS:
+        if chat_store.count_access_requests(db) >= MAX_OPEN_REQUESTS:
             return False
         if chat_store.request_access(db, caller.chat.id, title, caller.now):
             _queue(db, owner, question, caller.now)
@@ -286,7 +286,7 @@ async def listed_access(services: Services, limit: int) -> dict[str, list[Access
     """Return who asked, who was approved and who was rejected, by status, the longest known first."""
     statuses = ("asked", APPROVED, REJECTED)
     return await services.database.run(
-        lambda db: {status: chat_store.list_access(db, status, limit) for status in statuses}
+        lambda db: {status: chat_store.list_access_requests(db, status, limit) for status in statuses}
     )
 
 
@@ -299,7 +299,7 @@ async def deactivate_denied_chats(services: Services, besides: int) -> int:
 
     def write(db: sqlite_utils.Database) -> int:
         deactivated = 0
-        for chat_id, reason in chat_store.private(db):
+        for chat_id, reason in chat_store.private_chats(db):
             if chat_id != besides:
                 decided = {chat_id: chat_store.access_status(db, chat_id)}
                 allowed = is_allowed(services.config, chat_id, chat_id, decided)
@@ -320,7 +320,7 @@ async def draft_broadcast(caller: Caller, draft_id: int, text: str) -> int:
 
     def write(db: sqlite_utils.Database) -> int:
         sources.set_meta(db, _DRAFT, json.dumps({"id": draft_id, "text": text}))
-        return len(chat_store.active(db))
+        return len(chat_store.active_chats(db))
 
     return await caller.change(write)
 
@@ -331,12 +331,12 @@ async def send_broadcast(
     """Queue a draft for every chat, once. Returns to how many; None if it is not the waiting draft."""
 
     def write(db: sqlite_utils.Database) -> int | None:
-        draft = json.loads(sources.meta(db, _DRAFT) or "{}")
+        draft = json.loads(sources.get_meta(db, _DRAFT) or "{}")
         if draft.get("id") != draft_id:
             return None
         sources.set_meta(db, _DRAFT, "{}")
         payload = payload_of(draft["text"])
-        chat_ids = chat_store.active(db)
+        chat_ids = chat_store.active_chats(db)
         for chat_id in chat_ids:
             _queue(db, chat_id, Notice(f"broadcast:{draft_id}:{chat_id}", payload), caller.now)
         return len(chat_ids)
@@ -349,7 +349,7 @@ async def send_broadcast(
 
 async def stored_tables(services: Services, chat_id: int) -> dict[str, list[ExportedRow]]:
     """Return everything stored about a chat, by table; empty when nothing is."""
-    return await services.database.run(lambda db: chat_store.stored_tables(db, chat_id))
+    return await services.database.run(lambda db: chat_store.export_chat(db, chat_id))
 
 
 async def forget(caller: Caller) -> None:

@@ -203,7 +203,7 @@ async def _drain(database: Database, load: Load, share: float) -> Outcome:
             asyncio.create_task(_ask(bot, asked)),
             asyncio.create_task(_queue_late(delivery, database, asked)),
         ]
-        while (await database.run(outbox.pending)).keys() - {"sent", "dead"}:  # noqa: ASYNC110 - a poll
+        while (await database.run(outbox.count_by_status)).keys() - {"sent", "dead"}:  # noqa: ASYNC110 - a poll
             await asyncio.sleep(1.0)
         for helper in helpers:
             helper.cancel()

@@ -69,13 +69,13 @@ def _alerts(run: Chaos) -> list[Count]:
         for chat_id in script.CHATS
         for number in range(script.QUIET, run.number + 1)
     }
-    sql = "SELECT chat_id, number, session, held FROM alert_events JOIN alerts USING (alert_id)"
+    sql = "SELECT chat_id, number, session, deferred FROM alert_events JOIN alerts USING (alert_id)"
     rows = run.rows(sql)
     held = [row for row in rows if row["chat_id"] in script.HELD]
     stored = Counter((row["chat_id"], row["number"], row["session"]) for row in rows if row not in held)
     texts = {chat_id: [m.text for m in run.api.messages(chat_id)] for chat_id in script.CHATS}
     told = {key for key in expected if any(_tells(text, key) for text in texts[key[0]])}
-    kept = [row for row in held if row["held"] or not _released(run, row)]
+    kept = [row for row in held if row["deferred"] or not _released(run, row)]
     return [
         Count("alerts that should have fired", len(expected)),
         _must("lost: not stored", len(expected - stored.keys())),

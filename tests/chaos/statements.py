@@ -130,7 +130,7 @@ async def prepare(path: Path) -> None:
     desk.now = script.evening(EARLIER) - dt.timedelta(minutes=20)
 
     def wish(db: sqlite_utils.Database) -> None:
-        chat_store.set_quiet(db, script.HELD[0], *QUIET_HOURS)
+        chat_store.set_quiet_hours(db, script.HELD[0], *QUIET_HOURS)
         alert_store.set_snooze(db, snoozed, desk.now + dt.timedelta(hours=2))
         alert_store.set_expiry(db, ending, f"{script.session(CYCLE + 1):%Y-%m-%d}")
 
@@ -142,6 +142,8 @@ async def prepare(path: Path) -> None:
         assert isinstance(found, Ok)
         await desk.store("bars", list(found.payload["bars"]), source=days.name)
     await desk.evaluate()
-    held = await desk.query("SELECT held FROM alert_events WHERE held IS NOT NULL ORDER BY held")
-    assert [row["held"] for row in held] == ["quiet", "quiet", "snooze"]
+    deferred = await desk.query(
+        "SELECT deferred FROM alert_events WHERE deferred IS NOT NULL ORDER BY deferred"
+    )
+    assert [row["deferred"] for row in deferred] == ["quiet", "quiet", "snooze"]
     desk.database.close()

@@ -68,7 +68,7 @@ async def test_a_fire_that_came_again_after_it_was_taken_back_stands(talk: Talk)
     talk.now = OCTOBER
     await talk.ask(f"/alert {RULE}")
     (pushed,) = await talk.pass_to(OCTOBER + DAY)
-    (fire,) = await talk.database.run(lambda db: alert_store.events(db, alert_id=1))
+    (fire,) = await talk.database.run(lambda db: alert_store.list_events(db, alert_id=1))
 
     def store(transition: str, revision: int) -> Callable[[sqlite_utils.Database], object]:
         return lambda db: alert_store.add_event(

@@ -37,9 +37,9 @@ def fill(db: sqlite_utils.Database) -> None:
     """What the chat itself cannot bring about at once: a halt, an outage, a summary, a held event."""
     now = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
     outbox.begin_halt(db, GUEST, now + dt.timedelta(hours=1))
-    sources.begin(db, "prices", "2020-12-11", now)
-    sources.add_chats(db, "prices", "2020-12-11", [GUEST])
-    chat_store.add_due(db, GUEST, "daily", "2020-12-11", now)
+    sources.begin_outage(db, "prices", "2020-12-11", now)
+    sources.add_outage_chats(db, "prices", "2020-12-11", [GUEST])
+    chat_store.plan_summary(db, GUEST, "daily", "2020-12-11", now)
     payload = {"html": f"to {GUEST}", "plain": f"to {GUEST}", "buttons": [], "silent": False}
     outbox.enqueue(
         db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", payload=payload, now=now, photo=b"png"
@@ -103,17 +103,17 @@ def contents(db: sqlite_utils.Database) -> dict[str, list[Any]]:
 
 def test_the_guest_has_something_in_every_table_that_is_about_chats(lived_in: Path) -> None:
     with open_database(lived_in) as database:
-        found = database.run_sync(lambda db: chat_store.stored_tables(db, GUEST))
-        assert set(found) == set(database.run_sync(chat_store.places_of_chat))
+        found = database.run_sync(lambda db: chat_store.export_chat(db, GUEST))
+        assert set(found) == set(database.run_sync(chat_store.chat_row_conditions))
 
 
 def test_privacy_names_what_every_table_about_chats_holds(lived_in: Path) -> None:
     with open_database(lived_in) as database:
-        assert set(STORED) == set(database.run_sync(chat_store.places_of_chat))
+        assert set(STORED) == set(database.run_sync(chat_store.chat_row_conditions))
 
 
 async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home: Talk) -> None:
-    others = await home.database.run(lambda db: chat_store.stored_tables(db, ME))
+    others = await home.database.run(lambda db: chat_store.export_chat(db, ME))
     before = await home.database.run(contents)
     (asked,) = await home.ask("/forgetme", GUEST)
     assert asked.text == (
@@ -126,7 +126,7 @@ async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home
     assert gone.text.startswith("Deleted: settings, 1 alert, 1 event, ")
     assert gone.message_id == asked.message_id
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
-    assert await home.database.run(lambda db: chat_store.stored_tables(db, ME)) == others
+    assert await home.database.run(lambda db: chat_store.export_chat(db, ME)) == others
     assert [row["owner_id"] for row in await home.rows("alerts") if row["chat_id"] == GROUP] == [0]
     gone.markup = {"inline_keyboard": [[{"text": "Delete everything", "callback_data": "e/forgetme yes"}]]}
     assert await home.press(gone, "Delete everything") == []  # the second of two quick taps
@@ -149,13 +149,13 @@ async def test_a_table_added_later_is_found_by_its_columns(home: Talk) -> None:
 
 async def test_a_failure_half_way_deletes_nothing(home: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await home.database.run(contents)
-    whole = chat_store.places_of_chat
+    whole = chat_store.chat_row_conditions
 
     def with_a_hole(db: sqlite_utils.Database) -> dict[str, str]:
         return {**whole(db), "no_such_table": "1"}
 
     with monkeypatch.context() as broken:
-        broken.setattr(chat_store, "places_of_chat", with_a_hole)
+        broken.setattr(chat_store, "chat_row_conditions", with_a_hole)
         await home.ask("/forgetme yes", GUEST)
     assert await home.database.run(contents) == before
 
@@ -186,7 +186,7 @@ async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home
     text, file = await home.ask("/export", GUEST)
     assert text.text.startswith("Everything stored about this chat\nsettings, 1 alert, 1 event, ")
     content = exported(home, file)
-    whole = await home.database.run(lambda db: chat_store.stored_tables(db, GUEST))
+    whole = await home.database.run(lambda db: chat_store.export_chat(db, GUEST))
     assert {table: len(rows) for table, rows in content["tables"].items()} == {
         table: len(rows) for table, rows in whole.items()
     }

@@ -482,7 +482,7 @@ def test_what_is_no_backup_is_refused_and_the_newest_is_named(bot: Call) -> None
 
 def test_beside_a_running_bot_a_backup_is_made_and_a_restore_refused(bot: Call) -> None:
     with open_database("bot.db") as database, hold_lock("bot.db"):
-        database.run_sync(lambda db: sources.beat(db, "2020-10-06T22:00:00Z"))
+        database.run_sync(lambda db: sources.record_heartbeat(db, "2020-10-06T22:00:00Z"))
         assert bot("backup", "copy.db", "--db", "bot.db").code == 0
         refused = bot("restore", "copy.db", "--db", "bot.db")
     assert refused.code == 1

@@ -40,7 +40,7 @@ def test_room_on_a_full_disk_is_waited_for_with_growing_rests(
 ) -> None:
     failing(monkeypatch, DiskFull(FULL), 7)
     with open_when_there_is_room(Path("bot.db"), DEFAULT_PAIR) as database:
-        assert database.run_sync(sources.heartbeat) is not None
+        assert database.run_sync(sources.last_heartbeat) is not None
     assert rests == [1, 2, 4, 8, 16, 30, 30]
     assert caplog.messages[0] == f"{FULL} Next look in 1 s"
     assert caplog.messages[-1] == f"{FULL} Next look in 30 s"

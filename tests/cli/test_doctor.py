@@ -233,7 +233,7 @@ def test_backups_that_fail_from_the_first_night_on_are_found(config: Config, day
 
 def test_what_the_bot_notes_of_its_backups_is_read(config: Config) -> None:
     with open_database("bot.db") as database:
-        database.run_sync(lambda db: sources.beat(db, NOW))
+        database.run_sync(lambda db: sources.record_heartbeat(db, NOW))
         database.run_sync(lambda db: sources.set_meta(db, FAILING, "2026-11-10T22:00:00Z"))
     with hold_lock("bot.db"):
         found = [list(quick_checks(config, NOW)), list(all_checks(config, None, NOW))]
@@ -272,7 +272,7 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
     )
     assert copies.subject == "backups"
     with open_database("bot.db") as database:
-        database.run_sync(lambda db: sources.beat(db, NOW))
+        database.run_sync(lambda db: sources.record_heartbeat(db, NOW))
     os.utime("bot.db", (0, NOW.timestamp()))
     with hold_lock("bot.db"):
         late = NOW + dt.timedelta(seconds=LONGEST_PAUSE)
@@ -390,7 +390,7 @@ def test_a_bot_on_telegram_without_an_owner_is_a_note(owner: int | None, said: i
 @pytest.mark.parametrize(("seconds", "mark"), [(0, OK), (299, OK), (300, FAIL), (86_400, FAIL)])
 def test_a_bot_whose_tick_stands_still_is_not_well(seconds: int, mark: str) -> None:
     with prepared() as database:
-        database.run_sync(lambda db: sources.beat(db, STAMP))
+        database.run_sync(lambda db: sources.record_heartbeat(db, STAMP))
     later = NOW + dt.timedelta(seconds=seconds)
     assert found("bot", later) == Finding(OK, "bot", "not running")
     with hold_lock("bot.db"):
@@ -406,7 +406,7 @@ def test_a_bot_before_its_first_tick_is_starting() -> None:
 
 def test_a_bot_started_after_a_pause_has_a_heartbeat_at_once() -> None:
     with prepared() as database:
-        database.run_sync(lambda db: sources.beat(db, "2020-01-01T00:00:00Z"))
+        database.run_sync(lambda db: sources.record_heartbeat(db, "2020-01-01T00:00:00Z"))
     with open_exclusively(Path("bot.db"), DEFAULT_PAIR):
         assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
 

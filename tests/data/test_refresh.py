@@ -196,7 +196,7 @@ async def test_a_failure_leaves_the_stored_figures_and_stays_due(
     provider.answers["prices"] = outcome
     await refresh(database, [provider], sessions, MONDAY, tickers=("IWM",))
     assert await _bars(database) == before
-    row = await database.run(lambda db: sources.status(db, "scripted", "IWM prices"))
+    row = await database.run(lambda db: sources.source_status(db, "scripted", "IWM prices"))
     assert row is not None
     assert (row.last_session, row.last_attempt, row.last_success) == (FRIDAY.date(), MONDAY, FRIDAY)
     assert (row.outcome, row.detail, row.failures) == (type(outcome).__name__, outcome.describe(), 1)
@@ -269,7 +269,7 @@ async def test_figures_and_standing_are_written_together(database: Database, ses
     with pytest.raises(ValueError, match=r"bars has no column colour\."):
         await refresh(database, [provider], sessions, FRIDAY)
     assert await database.run(observations.is_empty)
-    assert await database.run(sources.statuses) == []
+    assert await database.run(sources.source_statuses) == []
 
 
 async def test_real_yfinance_fills_the_database_and_a_correction_is_a_revision(
@@ -388,7 +388,7 @@ def _bars_of(*days: str, provisional: str = "") -> list[dict[str, Any]]:
 
 
 async def _row(database: Database, subject: str = "IWM prices") -> sources.SourceStatus:
-    found = await database.run(lambda db: sources.status(db, "scripted", subject))
+    found = await database.run(lambda db: sources.source_status(db, "scripted", subject))
     assert found is not None
     return found
 

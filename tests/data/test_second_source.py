@@ -64,7 +64,7 @@ class World:
         return build_market(await self.database.run(read_rows), SESSIONS, now)
 
     async def row(self, source: str) -> sources.SourceStatus:
-        found = await self.database.run(lambda db: sources.status(db, source, "IWM prices"))
+        found = await self.database.run(lambda db: sources.source_status(db, source, "IWM prices"))
         assert found is not None
         return found
 

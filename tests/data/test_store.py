@@ -28,7 +28,7 @@ def test_storing_twice_changes_nothing(database: Database) -> None:
 def test_an_import_is_noted_among_the_sources(database: Database) -> None:
     contents = read("prices", PRICES)
     database.run_sync(lambda db: store_file(db, contents, observed_at="2021-01-01T00:00:00Z"))
-    [row] = database.run_sync(sources.statuses)
+    [row] = database.run_sync(sources.source_statuses)
     assert (row.source, row.subject, row.outcome) == ("csv", "IWM daily prices", "Imported")
     assert (row.last_success, f"{row.last_session}") == (
         dt.datetime(2021, 1, 1, tzinfo=dt.UTC),

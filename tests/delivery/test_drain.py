@@ -155,7 +155,7 @@ async def test_a_halt_of_our_own_budget_halts_nobody(office: Office) -> None:
     office.api.chat(-100)
     report = await office.delivery.drain()
     assert (report.sent, report.waiting) == (20, 0)
-    counts = await office.database.run(outbox.pending)
+    counts = await office.database.run(outbox.count_by_status)
     assert counts == {"queued": 5, "sent": 20}
     assert await office.database.run(lambda db: outbox.current_halts(db, office.now)) == []
     assert len(office.api.calls("sendMessage")) == 20
@@ -210,7 +210,7 @@ async def test_stop_finishes_what_is_under_way_and_claims_nothing_more(office: O
     await office.api.until(lambda: len(office.api.calls("sendMessage")) == 3 or None)
     await delivery.stop()
     assert work.done()
-    counts = await office.database.run(outbox.pending)
+    counts = await office.database.run(outbox.count_by_status)
     assert (counts["sent"], counts["ambiguous"]) == (2, 1)
     assert counts.get("queued", 0) + counts.get("waiting", 0) == 17
 

@@ -121,8 +121,8 @@ async def test_nothing_is_noted_of_a_chat_that_is_forgotten_while_it_is_written_
     office.api.fail("sendMessage", fault)
     meanwhile(office, monkeypatch, lambda db: chat_store.forget_chat(db, ME))
     await office.delivery.drain()
-    assert await office.database.run(lambda db: chat_store.stored_tables(db, ME)) == {}
-    assert await office.database.run(outbox.pending) == {}
+    assert await office.database.run(lambda db: chat_store.export_chat(db, ME)) == {}
+    assert await office.database.run(outbox.count_by_status) == {}
 
 
 # Refused messages

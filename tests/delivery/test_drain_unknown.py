@@ -151,13 +151,13 @@ async def test_a_full_disk_between_parts_costs_no_part_and_repeats_none(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = await office.put(LINES)
-    real = outbox.note
+    real = outbox.note_progress
 
     def full(*_arguments: object) -> bool:
-        monkeypatch.setattr(outbox, "note", real)
+        monkeypatch.setattr(outbox, "note_progress", real)
         raise DiskFull("The disk is full.")
 
-    monkeypatch.setattr(outbox, "note", full)
+    monkeypatch.setattr(outbox, "note_progress", full)
     assert await office.delivery.drain() == DrainReport(sent=1)
     assert "\n".join(office.texts()) == LINES
     assert (await office.row(row))["status"] == "sent"

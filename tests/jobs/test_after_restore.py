@@ -50,7 +50,7 @@ def sender(api: FakeBotApi) -> ExtBot[Any]:
 async def tick(desk: Desk, api: FakeBotApi, moment: dt.datetime | None = None) -> None:
     """One tick of the scheduler at a moment: beat, judge, summarise, send."""
     desk.now = moment or desk.now
-    await desk.database.run(lambda db: sources.beat(db, desk.now))
+    await desk.database.run(lambda db: sources.record_heartbeat(db, desk.now))
     await desk.evaluate()
     await desk.summaries.run()
     async with sender(api) as bot:
@@ -210,5 +210,5 @@ async def test_restored_twice_the_later_restore_counts(
     later = after_close(DAYS[2], 5)
     second, _ = put_back(first, second_copy, later)
     desks.append(second)
-    restored_at = await second.database.run(lambda db: sources.meta(db, sources.RESTORED_AT))
+    restored_at = await second.database.run(lambda db: sources.get_meta(db, sources.RESTORED_AT))
     assert restored_at == f"{later:%Y-%m-%dT%H:%M:%SZ}"

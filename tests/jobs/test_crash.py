@@ -81,26 +81,26 @@ async def test_a_process_killed_in_the_middle_loses_and_doubles_nothing(path: Pa
     after.database.close()
 
 
-# Releases what quiet hours held of three chats, and stops for ever in the middle of the second one.
+# Sends the deferred events of three chats, and stops for ever in the middle of the second one.
 RELEASING = """
 import asyncio, sys
 import datetime as dt
 from pathlib import Path
 from bot.jobs.deferred import DeferredNotifications
-from storage import held
+from storage import alert_store
 from tests.jobs.desk import Desk
 
 path, now = sys.argv[1:]
-desk, real, told = Desk(Path(path)), held.tell, []
+desk, real, told = Desk(Path(path)), alert_store.assign_message, []
 desk.now = dt.datetime.fromisoformat(now)
 
-def tell(db, event_ids, message):
+def assign_message(db, event_ids, message):
     told.append(real(db, event_ids, message))
     if len(told) == 2:
         print("ready", flush=True)
         sys.stdin.read()
 
-held.tell = tell
+alert_store.assign_message = assign_message
 asyncio.run(DeferredNotifications(desk.services).run())
 """
 

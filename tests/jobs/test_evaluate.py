@@ -75,7 +75,7 @@ async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> 
     alert = await armed(desk)
     await desk.closes([0.65], next_day())
     await desk.evaluate()
-    (event,) = await desk.database.run(lambda db: alert_store.events(db, alert_id=alert))
+    (event,) = await desk.database.run(lambda db: alert_store.list_events(db, alert_id=alert))
     assert (event.value, event.threshold) == (0.65, 0.6)
     assert event.detail.source == "CSV import"
     assert event.detail.observed_at == "2020-01-15T22:00:00Z"

@@ -172,7 +172,7 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
     for chat_id in (1, 1, 2):
         await desk.alert("ratio > 0.6", chat_id)
     await desk.change("UPDATE alerts SET thread_id = 7 WHERE alert_id = 2")
-    await desk.database.run(lambda db: chat_store.set_quiet(db, 2, "16:00", "07:00"))
+    await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 2, "16:00", "07:00"))
     await desk.alert("ratio > 0.7", 2)
     desk.now = after_close(DAYS[0])
     await split(desk)

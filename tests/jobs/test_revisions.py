@@ -250,7 +250,7 @@ async def test_a_message_that_nobody_got_is_not_corrected(desk: Desk) -> None:
 
 async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: Desk) -> None:
     await desk.database.run(lambda db: chat_store.ensure_chat(db, 1, "private", "", desk.now))
-    await desk.database.run(lambda db: chat_store.set_quiet(db, 1, "16:00", "07:00"))
+    await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 1, "16:00", "07:00"))
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.55")
     await judge(desk, [0.65])
@@ -326,13 +326,13 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
     await desk.alert("corr 5 > 2")
     await judge(desk, [0.5])
     looked: list[int] = []
-    real = alert_store.states
+    real = alert_store.stored_states
 
     def noted(db: Any, alert_id: int) -> list[str]:  # noqa: ANN401 - sqlite-utils
         looked.append(alert_id)
         return real(db, alert_id)
 
-    monkeypatch.setattr(alert_store, "states", noted)
+    monkeypatch.setattr(alert_store, "stored_states", noted)
     await judge(desk, [0.5], 1)
     assert looked == [2]  # that has no value to go by
     looked.clear()

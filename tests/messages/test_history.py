@@ -16,7 +16,7 @@ def event(
     rule: str = "excess 3m > 5pp",
     detail: EventDetail = EventDetail(source="CSV import", event='{"muted":false}'),  # noqa: B008 - frozen
     value: float | None = 5.5,
-    held: str | None = None,
+    deferred: str | None = None,
 ) -> ChatEvent:
     return ChatEvent(
         event_id=1,
@@ -28,7 +28,7 @@ def event(
         threshold=5.0,
         detail=detail,
         created_at=dt.datetime(2020, 10, 6, 22, tzinfo=dt.UTC),
-        held=held,
+        deferred=deferred,
         message=None,
         number=3,
         rule=rule,
@@ -80,8 +80,8 @@ def test_older_events_are_on_further_pages() -> None:
         (event("still"), "still true at +5.50pp"),
         (event("withdrawn"), "taken back, the data was revised"),
         (event("restated"), "fired on revised figures at +5.50pp"),
-        (event(held="snooze"), "fired at +5.50pp, told when the snooze ends"),
-        (event(held="quiet"), "fired at +5.50pp, told after the quiet hours"),
+        (event(deferred="snooze"), "fired at +5.50pp, told when the snooze ends"),
+        (event(deferred="quiet"), "fired at +5.50pp, told after the quiet hours"),
         (event(detail=EventDetail(event='{"muted":true}')), "fired at +5.50pp, held back by its cooldown"),
         (event(value=None), "fired"),
     ],

@@ -25,7 +25,7 @@ def event(
     transition: str = "fired",
     alert_id: int = 1,
     revision: int = 0,
-    held: str | None = None,
+    deferred: str | None = None,
 ) -> int | None:
     return add_event(
         db,
@@ -37,5 +37,5 @@ def event(
         threshold=0.51,
         detail=EventDetail(source="CSV import"),
         revision=revision,
-        held=held,
+        deferred=deferred,
     )

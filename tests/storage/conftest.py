@@ -14,7 +14,7 @@ import sqlite_utils
 
 from storage import connection
 from storage.chat_store import ensure_chat
-from storage.connection import connect, create, transaction
+from storage.connection import connect, create_file, transaction
 from storage.db import Database, open_database
 from storage.migrations import MIGRATIONS
 from tests.storage import kills
@@ -39,7 +39,7 @@ def database(path: Path) -> Iterator[Database]:
 @pytest.fixture
 def db(path: Path) -> Iterator[sqlite_utils.Database]:
     """What a storage function is given: a connection inside a transaction."""
-    create(path)
+    create_file(path)
     opened = connect(path, read_only=False)
     with transaction(opened, "BEGIN IMMEDIATE"):
         yield opened

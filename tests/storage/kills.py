@@ -27,9 +27,9 @@ from sqlite_utils.migrations import Migrations
 
 from storage import connection
 from storage.backup import integrity_check, remove, restore
-from storage.connection import connect, create
+from storage.connection import connect, create_file
 from storage.migrations import m001_schema
-from storage.sources import meta
+from storage.sources import get_meta
 
 _EVENTS = {"os.link", "os.remove", "os.rename", "shutil.copyfile"}
 
@@ -96,7 +96,7 @@ def restoring(path: Path, copy: Path) -> Iterator[str | None]:
             return
         going = killed(work, count)
         with closing(connect(path, read_only=False)) as db:
-            yield meta(db, "word") if not integrity_check(db) else "damaged"
+            yield get_meta(db, "word") if not integrity_check(db) else "damaged"
 
 
 def migrating(path: Path, older: Path, *, all_of_them: bool = True) -> Iterator[list[int]]:
@@ -121,7 +121,7 @@ def migrating(path: Path, older: Path, *, all_of_them: bool = True) -> Iterator[
 def begin(path: Path, older: Path) -> None:
     """The older database in its place, or an empty file."""
     remove(path)
-    create(path)
+    create_file(path)
     if older.exists():
         shutil.copyfile(older, path)
 

@@ -15,21 +15,21 @@ from storage.alert_store import (
     clear_states,
     count_active,
     current_state,
-    ended_lately,
-    events,
-    expiring,
+    deferred_events,
+    expiring_alerts,
     get_alert,
-    marks,
+    last_evaluated_sessions,
+    list_events,
+    mark_expiry_announced,
+    recently_ended,
     replace_rule,
     save_state,
     set_expiry,
-    set_expiry_told,
     set_life,
     set_snooze,
     state_before,
-    states,
+    stored_states,
     switch_off,
-    waiting,
 )
 from storage.chat_store import deactivate, reactivate
 from storage.connection import Refused
@@ -73,11 +73,11 @@ def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
         created_at=AT_NOON,
         created_session=dt.date(2020, 12, 10),
         expires_on=dt.date(2021, 12, 11),
-        expiry_told=None,
+        announced_expiry=None,
         snoozed_until=None,
         thread_id=7,
-        scaled_session=dt.date(2020, 12, 10),
-        splits_seen=0,
+        level_session=dt.date(2020, 12, 10),
+        last_split_id=0,
     )
     assert get_alert(db, 1, 1) == row
     assert get_alert(db, 2, 1) is None
@@ -122,10 +122,14 @@ def test_marks_tell_how_far_each_of_them_was_judged(db: sqlite_utils.Database) -
     one, two, three = new(db), new(db, 2), new(db)
     save_state(db, one.alert_id, "2020-12-11", "fired")
     save_state(db, one.alert_id, "2020-12-10", "armed")
-    assert marks(db) == {one.alert_id: "2020-12-11", two.alert_id: None, three.alert_id: None}
+    assert last_evaluated_sessions(db) == {
+        one.alert_id: "2020-12-11",
+        two.alert_id: None,
+        three.alert_id: None,
+    }
     set_life(db, three.alert_id, "paused")
     deactivate(db, 2, "blocked")
-    assert marks(db) == {one.alert_id: "2020-12-11"}
+    assert last_evaluated_sessions(db) == {one.alert_id: "2020-12-11"}
 
 
 # Expiry, snooze and another rule
@@ -138,16 +142,16 @@ def test_alerts_that_end_by_a_date_come_soonest_first(db: sqlite_utils.Database)
     set_life(db, 5, "done")
     set_expiry(db, new(db, 2).alert_id, "2021-12-01")
     deactivate(db, 2, "blocked")
-    assert [(row.number, row.timezone) for row in expiring(db, "2021-12-11")] == [(2, None), (1, None)]
+    assert [(row.number, row.timezone) for row in expiring_alerts(db, "2021-12-11")] == [(2, None), (1, None)]
     assert not set_expiry(db, 99, None)
 
 
 def test_an_expiry_is_announced_once_until_it_is_moved(db: sqlite_utils.Database) -> None:
     new(db)
     set_expiry(db, 1, "2021-12-11")
-    assert [set_expiry_told(db, 1), set_expiry_told(db, 1)] == [True, False]
+    assert [mark_expiry_announced(db, 1), mark_expiry_announced(db, 1)] == [True, False]
     set_expiry(db, 1, "2022-12-11")
-    assert set_expiry_told(db, 1)
+    assert mark_expiry_announced(db, 1)
 
 
 def test_a_snooze_ends_at_an_instant_or_at_once(db: sqlite_utils.Database) -> None:
@@ -173,10 +177,10 @@ def test_another_rule_keeps_number_history_and_expiry(db: sqlite_utils.Database)
     event(db, "2020-12-11")
     assert replace_rule(db, 1, rule="s", rule_json='{"s": 1}')
     assert get_alert(db, 1, 1) == replace(row, rule="s", rule_json='{"s": 1}')
-    assert len(events(db, alert_id=1)) == 1
+    assert len(list_events(db, alert_id=1)) == 1
     replace_rule(db, 1, rule="t", rule_json="{}", session="2020-12-11")
     again = alerts_of(db, 1)[0]
-    assert (str(again.scaled_session), str(again.created_session)) == ("2020-12-11", "2020-12-10")
+    assert (str(again.level_session), str(again.created_session)) == ("2020-12-11", "2020-12-10")
     assert not replace_rule(db, 99, rule="s", rule_json="{}")
 
 
@@ -184,9 +188,9 @@ def test_what_an_alert_held_is_not_told_once_it_is_switched_off(db: sqlite_utils
     new(db)
     new(db)
     for alert_id in (1, 2):
-        event(db, "2020-12-11", alert_id=alert_id, held="snooze")
+        event(db, "2020-12-11", alert_id=alert_id, deferred="snooze")
     assert switch_off(db, 1)
-    assert [row.alert_id for row in waiting(db)] == [2]
+    assert [row.alert_id for row in deferred_events(db)] == [2]
     assert [(row.life, row.reason) for row in alerts_of(db, 1, include_ended=True)] == [
         ("done", "switched off"),
         ("active", ""),
@@ -244,7 +248,7 @@ def test_the_kept_states_come_oldest_first(db: sqlite_utils.Database) -> None:
     new(db)
     save_state(db, 1, "2020-12-11", "later")
     save_state(db, 1, "2020-12-10", "before")
-    assert states(db, 1) == ["before", "later"]
+    assert stored_states(db, 1) == ["before", "later"]
 
 
 # Ended
@@ -255,8 +259,8 @@ def test_alerts_that_ended_lately_are_those_that_told_something(db: sqlite_utils
         new(db)
         event(db, "2020-12-01" if number == 3 else "2020-12-11", alert_id=number)
         set_life(db, number, life)
-    assert [row.alert_id for row in ended_lately(db, "2020-12-10")] == [2, 4, 5]
+    assert [row.alert_id for row in recently_ended(db, "2020-12-10")] == [2, 4, 5]
     switch_off(db, 2)
-    assert [row.alert_id for row in ended_lately(db, "2020-12-10")] == [4, 5]
+    assert [row.alert_id for row in recently_ended(db, "2020-12-10")] == [4, 5]
     deactivate(db, 1, "blocked")
-    assert ended_lately(db, "2020-12-10") == []
+    assert recently_ended(db, "2020-12-10") == []

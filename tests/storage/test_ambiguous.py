@@ -11,7 +11,7 @@ from storage.outbox import (
     mark_ambiguous,
     mark_interrupted,
     next_due,
-    note,
+    note_progress,
     requeue_ambiguous,
     retry_at,
     settle_restore,
@@ -69,9 +69,9 @@ def test_parts_that_had_arrived_stay_noted_after_a_crash(db: sqlite_utils.Databa
 
 def test_only_of_what_is_being_sent_a_part_is_noted(db: sqlite_utils.Database) -> None:
     message = put(db, "a")
-    assert not note(db, message, "after part 1: on its way")
+    assert not note_progress(db, message, "after part 1: on its way")
     claim(db, NOON)
-    assert note(db, message, "after part 1: on its way")
+    assert note_progress(db, message, "after part 1: on its way")
     assert row_of(db, message)["reason"] == "after part 1: on its way"
 
 
@@ -110,7 +110,7 @@ def test_whatever_was_not_finished_in_the_backup_is_in_doubt(
     message = put(db, kind, kind=kind)
     db.execute("UPDATE outbox SET status = ?, unknown = 1", (status,))
     assert settle_restore(db, ONE) == RestoreReport(None, int(then == "ambiguous"), int(then == "dead"))
-    assert sources.meta(db, sources.RESTORED_AT) == ONE
+    assert sources.get_meta(db, sources.RESTORED_AT) == ONE
     row = row_of(db, message)
     assert (row["status"], row["unknown"], row["updated_at"]) == (then, 2, ONE)
     assert row["reason"] == "waited when the backup was made"

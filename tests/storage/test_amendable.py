@@ -8,8 +8,8 @@ from storage.outbox import (
     MessageBody,
     amend,
     claim,
-    died,
     find_amendable,
+    is_dead,
     mark_ambiguous,
     mark_dead,
     mark_sent,
@@ -53,7 +53,7 @@ def test_what_may_have_arrived_is_left_as_it_is(db: sqlite_utils.Database, becam
     assert not amend(db, row, {"html": "other"})
     assert not withdraw(db, row)
     assert replace_summaries(db, 1, row + 1, ONE) == 0
-    assert died(db, row) == (became == "dead")
+    assert is_dead(db, row) == (became == "dead")
 
 
 def test_a_summary_takes_the_place_of_the_chats_earlier_ones_alone(db: sqlite_utils.Database) -> None:

@@ -13,7 +13,7 @@ from storage.backup import backup, row_counts
 from storage.connection import DatabaseBroken, DiskFault, StorageError
 from storage.db import Database, open_database
 from storage.migrations import MIGRATIONS
-from storage.sources import meta, set_meta
+from storage.sources import get_meta, set_meta
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,14 +34,14 @@ def test_a_copy_holds_all_rows_in_one_private_file(filled: Database, tmp_path: P
     assert target.read_bytes()[18:20] == b"\x01\x01"  # no WAL: it can be read from a read-only disk
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     with open_database(target, read_only=True) as copy:
-        assert copy.run_sync(lambda db: meta(db, "word")) == "kept"
+        assert copy.run_sync(lambda db: get_meta(db, "word")) == "kept"
 
 
 async def test_a_copy_is_made_while_the_database_is_in_use(filled: Database, tmp_path: Path) -> None:
     await asyncio.to_thread(backup, filled.path, tmp_path / "copy.sqlite3")
     await filled.run(lambda db: set_meta(db, "word", "later"))
     with open_database(tmp_path / "copy.sqlite3", read_only=True) as copy:
-        assert await copy.run(lambda db: meta(db, "word")) == "kept"
+        assert await copy.run(lambda db: get_meta(db, "word")) == "kept"
 
 
 def test_what_another_connection_writes_meanwhile_is_not_half_copied(
@@ -104,7 +104,7 @@ def test_a_database_in_use_is_never_overwritten(filled: Database, path: Path, tm
             message = f"{target} is a database in use; name another file, e.g. backup.sqlite3."
             with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
                 backup(filled.path, target)
-    assert filled.run_sync(lambda db: meta(db, "word")) == "kept"
+    assert filled.run_sync(lambda db: get_meta(db, "word")) == "kept"
 
 
 def test_a_database_of_an_earlier_version_is_copied_as_it_is(
@@ -115,7 +115,7 @@ def test_a_database_of_an_earlier_version_is_copied_as_it_is(
     assert backup(filled.path, tmp_path / "copy.sqlite3")["meta"] == 1
     with sqlite_utils.Database(tmp_path / "copy.sqlite3") as copy:
         assert [migration.name for migration in MIGRATIONS.applied(copy)] == ["m001_schema"]
-        assert meta(copy, "word") == "kept"
+        assert get_meta(copy, "word") == "kept"
 
 
 def test_another_programs_database_is_not_copied(path: Path, tmp_path: Path) -> None:

@@ -9,17 +9,17 @@ from msgspec.structs import replace
 from storage import alert_store, chat_store, outbox, sources
 from storage.chat_store import (
     StoredChat,
-    add_due,
-    claim,
+    claim_summary,
     deactivate,
-    due,
+    due_summaries,
     ensure_chat,
-    finish,
+    finish_summary,
     get_chat,
     migrate_chat,
+    plan_summary,
     reactivate,
-    seen_update,
-    set_quiet,
+    record_update,
+    set_quiet_hours,
     set_summary,
     subscribers,
 )
@@ -108,49 +108,49 @@ def test_subscribers_are_the_active_chats_with_a_time(db: sqlite_utils.Database)
 
 @pytest.mark.usefixtures("chat")
 def test_a_summary_is_planned_once_per_date(db: sqlite_utils.Database) -> None:
-    assert add_due(db, 1, "daily", "2020-12-11", ONE) == 1
-    assert add_due(db, 1, "daily", "2020-12-11", TWO) is None
-    assert add_due(db, 1, "daily", "2020-12-12", TWO) == 2
-    assert [row.due_at for row in due(db, TWO)] == [moment(ONE), moment(TWO)]
+    assert plan_summary(db, 1, "daily", "2020-12-11", ONE) == 1
+    assert plan_summary(db, 1, "daily", "2020-12-11", TWO) is None
+    assert plan_summary(db, 1, "daily", "2020-12-12", TWO) == 2
+    assert [row.due_at for row in due_summaries(db, TWO)] == [moment(ONE), moment(TWO)]
 
 
 @pytest.mark.usefixtures("chat")
 def test_a_summary_is_due_from_its_instant_on_and_not_in_an_inactive_chat(db: sqlite_utils.Database) -> None:
-    add_due(db, 1, "daily", "2020-12-11", ONE)
-    assert due(db, "2020-12-11T12:59:59Z") == []
-    assert [row.chat_id for row in due(db, ONE)] == [1]
+    plan_summary(db, 1, "daily", "2020-12-11", ONE)
+    assert due_summaries(db, "2020-12-11T12:59:59Z") == []
+    assert [row.chat_id for row in due_summaries(db, ONE)] == [1]
     deactivate(db, 1, "blocked")
-    assert due(db, ONE) == []
+    assert due_summaries(db, ONE) == []
 
 
 @pytest.mark.usefixtures("chat")
 def test_a_summary_is_claimed_by_one_caller_only(db: sqlite_utils.Database) -> None:
-    summary = add_due(db, 1, "daily", "2020-12-11", ONE)
+    summary = plan_summary(db, 1, "daily", "2020-12-11", ONE)
     assert summary is not None
-    assert not finish(db, summary, "sent")  # nobody claimed it
-    assert [claim(db, summary), claim(db, summary)] == [True, False]
-    assert due(db, TWO) == []
-    assert [finish(db, summary, "sent"), finish(db, summary, "skipped")] == [True, False]
-    assert add_due(db, 1, "daily", "2020-12-11", TWO) is None
+    assert not finish_summary(db, summary, "sent")  # nobody claimed it
+    assert [claim_summary(db, summary), claim_summary(db, summary)] == [True, False]
+    assert due_summaries(db, TWO) == []
+    assert [finish_summary(db, summary, "sent"), finish_summary(db, summary, "skipped")] == [True, False]
+    assert plan_summary(db, 1, "daily", "2020-12-11", TWO) is None
 
 
 @pytest.mark.usefixtures("chat")
 def test_a_new_time_drops_what_was_due_but_never_repeats(db: sqlite_utils.Database) -> None:
-    sent = add_due(db, 1, "daily", "2020-12-10", NOON)
+    sent = plan_summary(db, 1, "daily", "2020-12-10", NOON)
     assert sent is not None
-    claim(db, sent)
-    add_due(db, 1, "daily", "2020-12-11", ONE)
+    claim_summary(db, sent)
+    plan_summary(db, 1, "daily", "2020-12-11", ONE)
     set_summary(db, 1, "20:00")
-    assert due(db, TWO) == []
-    assert add_due(db, 1, "daily", "2020-12-10", TWO) is None
-    assert add_due(db, 1, "daily", "2020-12-11", TWO) is not None
+    assert due_summaries(db, TWO) == []
+    assert plan_summary(db, 1, "daily", "2020-12-10", TWO) is None
+    assert plan_summary(db, 1, "daily", "2020-12-11", TWO) is not None
 
 
 # Updates
 
 
 def test_an_update_is_new_once(db: sqlite_utils.Database) -> None:
-    assert [seen_update(db, 7, NOON), seen_update(db, 8, NOON), seen_update(db, 7, ONE)] == [
+    assert [record_update(db, 7, NOON), record_update(db, 8, NOON), record_update(db, 7, ONE)] == [
         True,
         True,
         False,
@@ -158,16 +158,16 @@ def test_an_update_is_new_once(db: sqlite_utils.Database) -> None:
 
 
 def test_updates_are_forgotten_after_a_week(db: sqlite_utils.Database) -> None:
-    seen_update(db, 7, "2020-12-01T12:00:00Z")
-    seen_update(db, 8, "2020-12-08T12:00:00Z")  # exactly a week later
+    record_update(db, 7, "2020-12-01T12:00:00Z")
+    record_update(db, 8, "2020-12-08T12:00:00Z")  # exactly a week later
     assert db.table("updates").count == 2
-    seen_update(db, 9, "2020-12-08T12:00:01Z")
+    record_update(db, 9, "2020-12-08T12:00:01Z")
     assert [row["update_id"] for row in db.table("updates").rows] == [8, 9]
 
 
 def test_an_update_whose_handling_fails_is_not_seen(database: Database) -> None:
     def handle(db: sqlite_utils.Database) -> bool:
-        if seen_update(db, 7, NOON):
+        if record_update(db, 7, NOON):
             raise RuntimeError("the handler")
         return False
 
@@ -178,15 +178,15 @@ def test_an_update_whose_handling_fails_is_not_seen(database: Database) -> None:
 
 def test_quiet_hours_are_set_and_dropped(db: sqlite_utils.Database) -> None:
     ensure_chat(db, 1, "private", "Ada", NOON)
-    assert set_quiet(db, 1, "22:00", "07:00")
+    assert set_quiet_hours(db, 1, "22:00", "07:00")
     row = get_chat(db, 1)
     assert row is not None
     assert (row.quiet_from, row.quiet_to) == ("22:00", "07:00")
-    set_quiet(db, 1, None, None)
+    set_quiet_hours(db, 1, None, None)
     row = get_chat(db, 1)
     assert row is not None
     assert (row.quiet_from, row.quiet_to) == (None, None)
-    assert not set_quiet(db, 9, "22:00", "07:00")
+    assert not set_quiet_hours(db, 9, "22:00", "07:00")
 
 
 # A group becomes a supergroup
@@ -213,10 +213,10 @@ def group(db: sqlite_utils.Database) -> StoredChat:
     add_alert(db, OLD, "pe iwm > 20x")
     alert_store.save_state(db, 1, "2020-12-11", "{}")
     alert_store.add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
-    set_quiet(db, OLD, "22:00", "07:00")
-    sources.begin(db, "prices", "2020-12-11", NOON)
-    sources.add_chats(db, "prices", "2020-12-11", [OLD])
-    add_due(db, OLD, "daily", "2020-12-11", ONE)
+    set_quiet_hours(db, OLD, "22:00", "07:00")
+    sources.begin_outage(db, "prices", "2020-12-11", NOON)
+    sources.add_outage_chats(db, "prices", "2020-12-11", [OLD])
+    plan_summary(db, OLD, "daily", "2020-12-11", ONE)
     enqueue(db, OLD, "one")
     outbox.begin_halt(db, OLD, TWO)
     chat_store.decide_access(db, OLD, "approved", NOON, "Desk")
@@ -247,7 +247,7 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(
     assert set(rows_of(db, NEW).values()) == {1}
     assert get_chat(db, NEW) == replace(group, chat_id=NEW)
     assert alert_store.current_state(db, 1) == alert_store.StoredState(dt.date(2020, 12, 11), "{}")
-    assert len(alert_store.events(db, chat_id=NEW)) == 1
+    assert len(alert_store.list_events(db, chat_id=NEW)) == 1
     assert outbox.current_halts(db, ONE) == [outbox.Halt(NEW, moment(TWO))]
 
 
@@ -303,7 +303,7 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     assert row is not None
     assert (row.title, row.summary_at) == ("Desk 2", "18:00")
     assert (row.quiet_from, row.quiet_to) == ("22:00", "07:00")
-    assert sources.chats_of(db, "prices", "2020-12-11") == [NEW]
+    assert sources.outage_chats(db, "prices", "2020-12-11") == [NEW]
     assert rows_of(db, NEW)["outbox"] == 2
     assert outbox.current_halts(db, NOON) == [outbox.Halt(NEW, moment(TWO))]
 
@@ -311,24 +311,24 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
 @pytest.mark.usefixtures("group")
 def test_a_merge_keeps_the_quiet_hours_that_the_new_chat_has(db: sqlite_utils.Database) -> None:
     ensure_chat(db, NEW, "supergroup", "", ONE)
-    set_quiet(db, NEW, "23:00", "06:00")
-    sources.add_chats(db, "prices", "2020-12-11", [NEW])
+    set_quiet_hours(db, NEW, "23:00", "06:00")
+    sources.add_outage_chats(db, "prices", "2020-12-11", [NEW])
     assert migrate_chat(db, OLD, NEW)
     row = get_chat(db, NEW)
     assert row is not None
     assert (row.quiet_from, row.quiet_to) == ("23:00", "06:00")
     assert rows_of(db, OLD)["outage_chats"] == 0
-    assert sources.chats_of(db, "prices", "2020-12-11") == [NEW]
+    assert sources.outage_chats(db, "prices", "2020-12-11") == [NEW]
 
 
 @pytest.mark.parametrize("finished", [OLD, NEW])
 @pytest.mark.usefixtures("group")
 def test_a_merge_never_repeats_a_summary(db: sqlite_utils.Database, finished: int) -> None:
     ensure_chat(db, NEW, "supergroup", "", ONE)
-    add_due(db, NEW, "daily", "2020-12-11", ONE)
-    (row,) = (row for row in due(db, TWO) if row.chat_id == finished)
-    claim(db, row.id)
-    finish(db, row.id, "sent")
+    plan_summary(db, NEW, "daily", "2020-12-11", ONE)
+    (row,) = (row for row in due_summaries(db, TWO) if row.chat_id == finished)
+    claim_summary(db, row.id)
+    finish_summary(db, row.id, "sent")
     migrate_chat(db, OLD, NEW)
     assert [(row["chat_id"], row["status"]) for row in db.table("summaries").rows] == [(NEW, "sent")]
-    assert due(db, TWO) == []
+    assert due_summaries(db, TWO) == []

@@ -23,7 +23,7 @@ from storage.connection import (
 )
 from storage.db import Database, open_database
 from storage.observations import fingerprint
-from storage.sources import meta, set_meta
+from storage.sources import get_meta, set_meta
 
 if TYPE_CHECKING:
     import subprocess
@@ -52,7 +52,7 @@ def write(word: str, db: sqlite_utils.Database) -> None:
 
 
 def read(db: sqlite_utils.Database) -> str | None:
-    return meta(db, "word")
+    return get_meta(db, "word")
 
 
 def in_transaction(db: sqlite_utils.Database) -> bool:
@@ -128,7 +128,7 @@ async def test_no_coroutine_joins_anothers_transaction(database: Database) -> No
         await one
     assert await two is None
     assert order == ["first ends", "second begins"]
-    assert await database.run(lambda db: meta(db, "other")) == "second"
+    assert await database.run(lambda db: get_meta(db, "other")) == "second"
 
 
 def test_no_other_connection_writes_between_reading_and_writing(

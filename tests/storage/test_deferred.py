@@ -4,8 +4,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.alert_store import EventDetail, add_alert, add_event, fate, hold, tell, waiting
-from storage.chat_store import deactivate, ensure_chat, set_quiet
+from storage.alert_store import (
+    EventDetail,
+    add_alert,
+    add_event,
+    assign_message,
+    deferral_and_message,
+    deferred_events,
+    set_deferral,
+)
+from storage.chat_store import deactivate, ensure_chat, set_quiet_hours
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -22,8 +30,8 @@ def _alerts(db: sqlite_utils.Database) -> None:
         add_alert(db, chat_id=chat_id, owner_id=5, rule="r", rule_json="{}", now=NOON, thread_id=7)
 
 
-def event(db: sqlite_utils.Database, session: str, held: str | None, alert_id: int = 1) -> None:
-    add_event(db, alert_id=alert_id, session=session, transition="fired", now=NOON, held=held)
+def event(db: sqlite_utils.Database, session: str, deferred: str | None, alert_id: int = 1) -> None:
+    add_event(db, alert_id=alert_id, session=session, transition="fired", now=NOON, deferred=deferred)
 
 
 def test_held_events_wait_oldest_first(db: sqlite_utils.Database) -> None:
@@ -32,16 +40,16 @@ def test_held_events_wait_oldest_first(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-09", None)
     event(db, "2020-12-09", "quiet", alert_id=2)
     deactivate(db, 2, "blocked")
-    assert [(str(row.session), row.held) for row in waiting(db)] == [
+    assert [(str(row.session), row.deferred) for row in deferred_events(db)] == [
         ("2020-12-10", "quiet"),
         ("2020-12-11", "snooze"),
     ]
 
 
 def test_a_held_event_comes_with_its_alert_and_what_its_chat_wishes(db: sqlite_utils.Database) -> None:
-    set_quiet(db, 1, "22:00", "07:00")
+    set_quiet_hours(db, 1, "22:00", "07:00")
     event(db, "2020-12-11", "quiet")
-    (row,) = waiting(db)
+    (row,) = deferred_events(db)
     assert (row.chat_id, row.number, row.rule, row.thread_id) == (1, 1, "r", 7)
     assert (row.detail, row.quiet_from, row.quiet_to) == (EventDetail(), "22:00", "07:00")
 
@@ -49,14 +57,14 @@ def test_a_held_event_comes_with_its_alert_and_what_its_chat_wishes(db: sqlite_u
 def test_an_event_is_told_by_a_message(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-11", "snooze")
     event(db, "2020-12-10", "quiet")
-    assert tell(db, [1, 2], 40) == 2
-    assert waiting(db) == []
-    assert fate(db, 2) == (None, 40)
+    assert assign_message(db, [1, 2], 40) == 2
+    assert deferred_events(db) == []
+    assert deferral_and_message(db, 2) == (None, 40)
 
 
 def test_an_event_can_be_held_later(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-11", None)
-    hold(db, 1, "quiet")
-    assert fate(db, 1) == ("quiet", None)
-    hold(db, 1, None)
-    assert waiting(db) == []
+    set_deferral(db, 1, "quiet")
+    assert deferral_and_message(db, 1) == ("quiet", None)
+    set_deferral(db, 1, None)
+    assert deferred_events(db) == []

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.alert_store import ChatEvent, EventDetail, events, events_from, fires_since, next_revision
+from storage.alert_store import ChatEvent, EventDetail, events_since, fires_since, list_events, next_revision
 from tests.storage.alert_rows import AT_ONE, event, new
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def test_an_event_is_stored_once_per_revision(db: sqlite_utils.Database) -> None
 def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
     new(db)
     event(db, "2020-12-11")
-    assert events(db, alert_id=1) == [
+    assert list_events(db, alert_id=1) == [
         ChatEvent(
             event_id=1,
             alert_id=1,
@@ -38,7 +38,7 @@ def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
             threshold=0.51,
             detail=EventDetail(source="CSV import"),
             created_at=AT_ONE,
-            held=None,
+            deferred=None,
             message=None,
             number=1,
             rule="ratio > sma 200",
@@ -52,9 +52,9 @@ def test_events_of_an_alert_or_a_chat_come_newest_first(db: sqlite_utils.Databas
         new(db, chat_id)
     for alert_id, session in ((1, "2020-12-10"), (2, "2020-12-11"), (3, "2020-12-11"), (1, "2020-12-09")):
         event(db, session, alert_id=alert_id)
-    assert [row.event_id for row in events(db, alert_id=1)] == [1, 4]
-    assert [row.event_id for row in events(db, chat_id=1)] == [2, 1, 4]
-    assert [row.event_id for row in events(db, chat_id=1, limit=1)] == [2]
+    assert [row.event_id for row in list_events(db, alert_id=1)] == [1, 4]
+    assert [row.event_id for row in list_events(db, chat_id=1)] == [2, 1, 4]
+    assert [row.event_id for row in list_events(db, chat_id=1, limit=1)] == [2]
 
 
 def test_fires_are_counted_by_session(db: sqlite_utils.Database) -> None:
@@ -82,8 +82,8 @@ def test_events_from_a_session_on_come_as_they_were_stored(db: sqlite_utils.Data
     new(db)
     for session in ("2020-12-11", "2020-12-09", "2020-12-10"):
         event(db, session)
-    assert [row.session.day for row in events_from(db, 1, "2020-12-10")] == [11, 10]
-    assert events_from(db, 1, "2020-12-10")[0].detail == EventDetail(source="CSV import")
+    assert [row.session.day for row in events_since(db, 1, "2020-12-10")] == [11, 10]
+    assert events_since(db, 1, "2020-12-10")[0].detail == EventDetail(source="CSV import")
 
 
 def test_a_revision_is_numbered_above_all_that_is_stored(db: sqlite_utils.Database) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.connection import DatabaseBusy, DiskFault, hold_lock, is_held
+from storage.connection import DatabaseBusy, DiskFault, hold_lock, is_locked
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HOLD = """
 import sys
-from storage.db import hold_lock
+from storage.connection import hold_lock
 with hold_lock(sys.argv[1]):
     print("ready", flush=True)
     sys.stdin.read()
@@ -58,7 +58,7 @@ def test_by_a_link_it_is_the_same_database_with_the_same_lock(path: Path, tmp_pa
     link.parent.mkdir()
     link.symlink_to(path)
     with hold_lock(link):
-        assert is_held(path)
+        assert is_locked(path)
         with pytest.raises(DatabaseBusy), hold_lock(path):
             pass
     assert [file.name for file in link.parent.iterdir()] == [link.name]
@@ -101,18 +101,18 @@ def test_a_link_in_the_place_of_the_lock_is_refused_and_what_it_names_is_untouch
     message = f"The lock file {lock} cannot be written (Too many levels of symbolic links)."
     with pytest.raises(DiskFault, match=f"^{re.escape(message)}$"), hold_lock(path):
         pass
-    assert not is_held(path)
+    assert not is_locked(path)
     assert target.read_text() == "kept"
 
 
 def test_asking_whether_it_is_held_takes_and_makes_nothing(path: Path) -> None:
-    assert not is_held(path)
+    assert not is_locked(path)
     assert list(path.parent.iterdir()) == []
     with hold_lock(path) as lock:
         said = lock.read_text()
-        assert is_held(path)
+        assert is_locked(path)
         assert lock.read_text() == said
-    assert not is_held(path)
+    assert not is_locked(path)
     with hold_lock(path):
         pass
 

@@ -12,7 +12,7 @@ from storage import connection
 from storage.connection import DatabaseBroken
 from storage.db import open_database
 from storage.migrations import NAMES
-from storage.sources import meta, set_meta
+from storage.sources import get_meta, set_meta
 
 if TYPE_CHECKING:
     import subprocess
@@ -48,7 +48,7 @@ def older(today: Path, later_release: None) -> Path:  # noqa: ARG001 - made befo
 
 def test_an_older_database_is_brought_up_to_date_with_its_rows(older: Path) -> None:
     with open_database(older) as opened:
-        assert opened.run_sync(lambda db: meta(db, "word")) == "old"
+        assert opened.run_sync(lambda db: get_meta(db, "word")) == "old"
         assert opened.run_sync(lambda db: db.table("notes").count) == 0
 
 

@@ -14,14 +14,14 @@ from storage.outbox import (
     MessageBody,
     OutboxMessage,
     claim,
+    count_by_status,
     enqueue,
-    hasten,
     mark_ambiguous,
     mark_dead,
     mark_sent,
     next_due,
-    pending,
     prune,
+    release_delayed,
     retry_at,
 )
 from tests.storage.messages import NOON, ONE, PAYLOAD, TWO, claimed, put, row_of
@@ -240,11 +240,11 @@ def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> N
 
 
 def test_messages_are_counted_by_status(db: sqlite_utils.Database) -> None:
-    assert pending(db) == {}
+    assert count_by_status(db) == {}
     for dedup in ("a", "b", "c"):
         put(db, dedup)
     claim(db, NOON)
-    assert pending(db) == {"queued": 2, "sending": 1}
+    assert count_by_status(db) == {"queued": 2, "sending": 1}
 
 
 def test_the_next_message_is_due_when_its_halts_are_over(db: sqlite_utils.Database) -> None:
@@ -280,6 +280,6 @@ def test_what_a_clock_that_was_ahead_put_off_goes_once_it_is_right(db: sqlite_ut
     for chat_id, span in enumerate((timedelta(days=2), timedelta(days=2, seconds=1)), start=1):
         put(db, f"after {span}", chat_id=chat_id, not_before=f"{now + span:%Y-%m-%dT%H:%M:%SZ}")
         outbox.begin_halt(db, 10 + chat_id, now + span)
-    assert hasten(db, now) == 1
+    assert release_delayed(db, now) == 1
     assert claimed(db) == ["after 2 days, 0:00:01"]
     assert [halt.chat_id for halt in outbox.current_halts(db, NOON)] == [11]

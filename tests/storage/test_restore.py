@@ -15,7 +15,7 @@ from storage import backup as module
 from storage.backup import backup, integrity_check, restore
 from storage.connection import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, StorageError
 from storage.db import Database, open_database
-from storage.sources import meta, set_meta
+from storage.sources import get_meta, set_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def nothing(db: sqlite_utils.Database) -> None:
 def word(path: Path) -> str | None:
     with open_database(path) as opened:
         assert opened.outside_sync(integrity_check) == []
-        return opened.run_sync(lambda db: meta(db, "word"))
+        return opened.run_sync(lambda db: get_meta(db, "word"))
 
 
 def files(folder: Path) -> set[str]:
@@ -71,7 +71,7 @@ def test_where_there_is_no_database_the_backup_becomes_it(tmp_path: Path, copy: 
 
 def test_what_settles_the_backup_runs_in_a_transaction_of_it(path: Path, copy: Path, aside: Path) -> None:
     def settle(db: sqlite_utils.Database) -> str | None:
-        before = meta(db, "word")
+        before = get_meta(db, "word")
         set_meta(db, "word", "settled")
         return before
 
@@ -259,7 +259,7 @@ def test_a_backup_of_an_earlier_version_is_brought_up_to_date(
     before = copy.read_bytes()
     restore(copy, path, aside, nothing)
     with open_database(path, read_only=True) as current:
-        assert current.run_sync(lambda db: meta(db, "word")) == "old"
+        assert current.run_sync(lambda db: get_meta(db, "word")) == "old"
     assert copy.read_bytes() == before
 
 

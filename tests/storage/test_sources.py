@@ -4,7 +4,15 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from storage.rows import moment
-from storage.sources import SourceStatus, meta, record_failure, record_success, set_meta, status, statuses
+from storage.sources import (
+    SourceStatus,
+    get_meta,
+    record_failure,
+    record_success,
+    set_meta,
+    source_status,
+    source_statuses,
+)
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -14,7 +22,7 @@ NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
 
 def test_a_success_is_noted(db: sqlite_utils.Database) -> None:
     record_success(db, "yahoo", "prices IWM", now=NOON, session="2020-12-11")
-    assert status(db, "yahoo", "prices IWM") == SourceStatus(
+    assert source_status(db, "yahoo", "prices IWM") == SourceStatus(
         source="yahoo",
         subject="prices IWM",
         last_attempt=moment(NOON),
@@ -35,7 +43,7 @@ def test_failures_are_counted_and_keep_the_last_success(db: sqlite_utils.Databas
     record_success(db, "yahoo", "prices IWM", now=NOON, session="2020-12-11")
     assert record_failure(db, "yahoo", "prices IWM", now=ONE, outcome="limited", breaker_until=TWO) == 1
     assert record_failure(db, "yahoo", "prices IWM", now=TWO, outcome="down", detail="no route") == 2
-    row = status(db, "yahoo", "prices IWM")
+    row = source_status(db, "yahoo", "prices IWM")
     assert row is not None
     assert (row.last_success, row.last_attempt) == (moment(NOON), moment(TWO))
     assert row.last_session == dt.date(2020, 12, 11)
@@ -46,18 +54,18 @@ def test_a_success_closes_the_breaker_and_never_moves_the_session_back(db: sqlit
     record_success(db, "yahoo", "prices IWM", now=NOON, session="2020-12-11")
     record_failure(db, "yahoo", "prices IWM", now=ONE, outcome="limited", breaker_until=TWO)
     record_success(db, "yahoo", "prices IWM", now=TWO, session="2020-12-10")
-    row = status(db, "yahoo", "prices IWM")
+    row = source_status(db, "yahoo", "prices IWM")
     assert row is not None
     assert (row.failures, row.breaker_until, row.last_session) == (0, None, dt.date(2020, 12, 11))
     record_success(db, "yahoo", "prices IWM", now=TWO, outcome="empty")
-    row = status(db, "yahoo", "prices IWM")
+    row = source_status(db, "yahoo", "prices IWM")
     assert row is not None
     assert (row.outcome, row.last_session) == ("empty", dt.date(2020, 12, 11))
 
 
 def test_a_first_failure_has_no_success(db: sqlite_utils.Database) -> None:
     assert record_failure(db, "yahoo", "fund SPY", now=NOON, outcome="down", breaker_until=ONE) == 1
-    row = status(db, "yahoo", "fund SPY")
+    row = source_status(db, "yahoo", "fund SPY")
     assert row is not None
     assert (row.last_success, row.last_session, row.breaker_until) == (None, None, moment(ONE))
 
@@ -66,14 +74,14 @@ def test_subjects_are_apart_and_listed_in_order(db: sqlite_utils.Database) -> No
     record_failure(db, "yahoo", "b", now=NOON, outcome="down")
     record_success(db, "yahoo", "a", now=NOON)
     record_success(db, "csv", "z", now=NOON)
-    listed = [(row.source, row.subject, row.failures) for row in statuses(db)]
+    listed = [(row.source, row.subject, row.failures) for row in source_statuses(db)]
     assert listed == [("csv", "z", 0), ("yahoo", "a", 0), ("yahoo", "b", 1)]
-    assert [row.last_session for row in statuses(db)] == [None, None, None]
-    assert status(db, "issuer", "a") is None
+    assert [row.last_session for row in source_statuses(db)] == [None, None, None]
+    assert source_status(db, "issuer", "a") is None
 
 
 def test_a_note_is_kept_and_replaced(db: sqlite_utils.Database) -> None:
-    assert meta(db, "last judged") is None
+    assert get_meta(db, "last judged") is None
     set_meta(db, "last judged", "2020-12-10")
     set_meta(db, "last judged", "2020-12-11")
-    assert meta(db, "last judged") == "2020-12-11"
+    assert get_meta(db, "last judged") == "2020-12-11"

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage import observations
-from storage.alert_store import SplitChange, add_alert, mark_all_seen, mark_seen, replace_rule, unseen
+from storage.alert_store import (
+    SplitChange,
+    add_alert,
+    mark_all_splits_seen,
+    mark_splits_seen,
+    new_split_changes,
+    replace_rule,
+)
 from storage.chat_store import ensure_chat
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ def split(
 def found(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
     return {
         alert_id: [(change.ticker, str(change.session), change.ratio) for change in changes]
-        for alert_id, changes in unseen(db).items()
+        for alert_id, changes in new_split_changes(db).items()
     }
 
 
@@ -45,16 +52,16 @@ def test_a_split_after_an_alert_was_made_is_unseen_until_it_is_marked(db: sqlite
     assert found(db) == {}
     split(db, "2020-12-14")
     assert found(db) == {one: [("IWM", "2020-12-14", 2.0)]}
-    mark_all_seen(db)
+    mark_all_splits_seen(db)
     assert found(db) == {}
 
 
 def test_alerts_are_marked_one_by_one_or_all_but_some(db: sqlite_utils.Database) -> None:
     first, second, third = alert(db), alert(db), alert(db)
     split(db, "2020-12-14")
-    mark_seen(db, first)
+    mark_splits_seen(db, first)
     assert set(found(db)) == {second, third}
-    mark_all_seen(db, but=[third])
+    mark_all_splits_seen(db, except_for=[third])
     assert set(found(db)) == {third}
 
 
@@ -64,7 +71,7 @@ def test_a_split_that_two_sources_tell_of_is_one(db: sqlite_utils.Database) -> N
     split(db, "2020-12-14", source="csv")
     split(db, "2020-12-14", 4.0, ticker="SPY")
     assert found(db) == {one: [("IWM", "2020-12-14", 2.0), ("SPY", "2020-12-14", 4.0)]}
-    mark_all_seen(db)
+    mark_all_splits_seen(db)
     split(db, "2020-12-14", source="daily-csv")
     assert found(db) == {}
 
@@ -100,13 +107,13 @@ def take_back(db: sqlite_utils.Database, session: str, source: str = "yahoo") ->
 def test_a_split_that_was_allowed_for_and_taken_back_is_undone(db: sqlite_utils.Database) -> None:
     one = alert(db)
     split(db, "2020-12-14")
-    mark_all_seen(db)
+    mark_all_splits_seen(db)
     take_back(db, "2020-12-14")
     withdrawn = SplitChange("IWM", dt.date(2020, 12, 14), 2.0, withdrawn=True)
-    assert unseen(db) == {one: [withdrawn]}
+    assert new_split_changes(db) == {one: [withdrawn]}
     assert withdrawn.factor == 0.5
-    mark_all_seen(db)
-    assert unseen(db) == {}
+    mark_all_splits_seen(db)
+    assert new_split_changes(db) == {}
 
 
 def test_a_split_taken_back_before_any_alert_allowed_for_it_changes_nothing(
@@ -115,22 +122,22 @@ def test_a_split_taken_back_before_any_alert_allowed_for_it_changes_nothing(
     alert(db)
     split(db, "2020-12-14")
     take_back(db, "2020-12-14")
-    assert unseen(db) == {}
+    assert new_split_changes(db) == {}
 
 
 def test_a_split_that_another_source_still_tells_of_stays(db: sqlite_utils.Database) -> None:
     alert(db)
     split(db, "2020-12-14")
     split(db, "2020-12-14", source="csv")
-    mark_all_seen(db)
+    mark_all_splits_seen(db)
     take_back(db, "2020-12-14")
-    assert unseen(db) == {}
+    assert new_split_changes(db) == {}
 
 
 def test_a_ratio_that_is_corrected_changes_the_levels_by_the_difference(db: sqlite_utils.Database) -> None:
     one = alert(db)
     split(db, "2020-12-14", 2.0)
-    mark_all_seen(db)
+    mark_all_splits_seen(db)
     row = {"ticker": "IWM", "session": "2020-12-14", "ratio": 3.0}
     observations.add(db, "splits", [row], source="yahoo", observed_at="2020-12-15T22:00:00Z")
     assert found(db) == {one: [("IWM", "2020-12-14", 1.5)]}

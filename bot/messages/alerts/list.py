@@ -44,7 +44,7 @@ _WORDS = {
     "withdrawn": "taken back, the data was revised",
     "restated": "fired on revised figures",
 }
-_HELD = {"snooze": "told when the snooze ends", "quiet": "told after the quiet hours"}
+_DEFERRED = {"snooze": "told when the snooze ends", "quiet": "told after the quiet hours"}
 
 
 PAGE = 20  # events in a message
@@ -93,7 +93,7 @@ def _line(event: ChatEvent) -> Html:
     word = _WORDS.get(event.transition, event.transition)
     gone = event.transition == "withdrawn"
     value = f" at {unit.show(event.value)}" if unit and event.value is not None and not gone else ""
-    kept = "held back by its cooldown" if _muted(detail) else _HELD.get(event.held or "", "")
+    kept = "held back by its cooldown" if _muted(detail) else _DEFERRED.get(event.deferred or "", "")
     outcome = f" · {word}{value}{f', {kept}' if kept else ''}"
     return Html("").join((f"{day} · #{event.number} ", code(rule), outcome))
 

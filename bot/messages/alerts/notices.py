@@ -260,12 +260,12 @@ def fired_message(
     late: int,
     *,
     became: str = "",
-    held: Sequence[str] = (),
+    deferral: Sequence[str] = (),
 ) -> Answer:
     """The message of one alert that fired, or is still true after its cooldown.
 
     `fires` counts 90 days. `late` is how many sessions after its first possible one the event was found, and
-    `became` says what became of it since. `held` says why it was held back, and what became of it.
+    `became` says what became of it since. `deferral` says why it was deferred, and what became of it.
     """
     rule, market = alert.rule, context.market
     what = "fired" if event.kind == "fired" else f"is still true, since {short_date(event.since)}"
@@ -274,8 +274,8 @@ def fired_message(
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
         bold(SAMPLE) if market.is_sample else None,
-        _late(late, became) if late and not held else None,
-        *held,
+        _late(late, became) if late and not deferral else None,
+        *deferral,
         *(
             line
             for at, condition in enumerate(rule.conditions)

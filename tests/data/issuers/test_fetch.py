@@ -251,7 +251,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
     async with open_database(tmp_path / "bot.db") as database:
         reports = await refresh(database, [IssuerFiles(urls)], Sessions(), now)
         facts = await database.run(lambda db: observations.newest(db, "fund_facts"))
-        stands = {status.subject: status for status in await database.run(sources.statuses)}
+        stands = {status.subject: status for status in await database.run(sources.source_statuses)}
     assert [(row["session"], row["shares"], row["source"]) for row in facts][-1] == (
         "2020-12-11",
         290300000.0,
@@ -290,7 +290,7 @@ async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_p
             if minute in {0, 25, 60, 6 * 60}:
                 counts.append(len(asked))
         counts.append(len(asked))
-        row = await database.run(lambda db: sources.status(db, "issuer", "IWM fund"))
+        row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
         assert row is not None
         assert row.missing == "2020-12-07 2020-12-08 2020-12-09 2020-12-10 2020-12-11"
         assert (row.outcome, row.failures, row.last_session) == ("Partial", 0, start.date())
@@ -301,7 +301,7 @@ async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_p
         await refresh(
             database, [provider], Sessions(), start + dt.timedelta(hours=23), tickers=("IWM",), force=True
         )
-        row = await database.run(lambda db: sources.status(db, "issuer", "IWM fund"))
+        row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
         assert row is not None
         assert (row.missing, row.outcome) == ("", "Ok")
     assert counts == [1, 1, 3, 9, 15]
@@ -322,7 +322,7 @@ async def fetched_twice(
             now = start + dt.timedelta(hours=hours)
             reports += await refresh(database, [provider], Sessions(), now, tickers=("IWM",), force=True)
         rows = await database.run(lambda db: observations.newest(db, "fund_facts"))
-        row = await database.run(lambda db: sources.status(db, "issuer", "IWM fund"))
+        row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
     assert row is not None
     return reports, [(each["session"], each["nav"], each["shares"]) for each in rows], row
 

@@ -78,7 +78,7 @@ def test_what_was_read_is_stored_under_the_issuer_once(database: Database) -> No
 
 def test_an_import_is_noted_among_the_sources(database: Database) -> None:
     kept(database, read(spreadsheetml(samples.FUND)))
-    [row] = database.run_sync(sources.statuses)
+    [row] = database.run_sync(sources.source_statuses)
     assert (row.source, row.subject, row.outcome) == ("issuer", "IWM import", "Imported")
     assert (row.last_success, f"{row.last_session}") == (moment(FIRST), "2020-12-11")
 
@@ -132,7 +132,7 @@ def test_a_file_whose_navs_are_mostly_off_is_another_funds(database: Database) -
         kept(database, read(spreadsheetml(samples.FUND)))
     assert str(caught.value) == OTHERS
     assert newest(database, "fund_facts", "session") == []
-    assert database.run_sync(sources.statuses) == []
+    assert database.run_sync(sources.source_statuses) == []
 
 
 def test_a_few_navs_do_not_tell_whose_they_are(database: Database) -> None:
