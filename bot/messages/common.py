@@ -23,8 +23,8 @@ from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS
 from bot.analytics.valuation import percentile_rank
 from bot.analytics.windows import Window
-from bot.messages.canvas import ChartStyle, Threshold
-from bot.messages.charts import ConditionPanel
+from bot.messages.canvas import ChartStyle
+from bot.messages.charts import ConditionPanel, Threshold
 from bot.messages.html import Html, age_phrase, bold, lines, localized, session_phrase, strip_html
 from bot.text import counted
 

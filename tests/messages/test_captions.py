@@ -77,4 +77,4 @@ def test_threshold_and_marks() -> None:
 def test_flows_say_which_fund_has_none() -> None:
     sums = pd.DataFrame({"IWM": series(1e9, -2.5e8), "SPY": series(np.nan, np.nan)})
 
-    assert charts.describe_flows(sums) == ["IWM \u2212$0.25bn, SPY n/a, 8 Dec 2020 to 9 Dec 2020."]
+    assert charts.describe_flows(sums) == "IWM \u2212$0.25bn, SPY n/a, 8 Dec 2020 to 9 Dec 2020."

@@ -13,16 +13,22 @@ from matplotlib.text import Annotation, Text
 
 from bot.analytics.units import INDEX, LEVEL, MULTIPLE, PERCENT, USD
 from bot.errors import NoData
-from bot.messages.canvas import DARK, LABEL, LIGHT, TEXT, ChartStyle, Marks, Panel, Sheet, Theme, Threshold
+from bot.messages.canvas import DARK, END_LABEL, LIGHT, TEXT_SIZE, ChartStyle, Theme
 from bot.messages.charts import (
+    ConditionPanel,
+    IndexPanel,
+    Marks,
+    RatioPanel,
+    Threshold,
     compare_chart,
     compare_figure,
     flows_chart,
     flows_figure,
+    indexed_chart,
+    indexed_figure,
     metric_chart,
-    metric_figure,
-    sheets_chart,
-    sheets_figure,
+    rule_chart,
+    rule_figure,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bot.analytics.units import Unit
 
 
 FOOTER = "Source: Yahoo · close of Fri 11 Dec 2020"
@@ -48,13 +56,24 @@ def pair(sessions: int, small: float, large: float) -> pd.DataFrame:
     return pd.DataFrame({"IWM": walk(sessions, small), "SPY": walk(sessions, large, 2)})
 
 
-def panel(sessions: int) -> Panel:
+def panel(sessions: int) -> RatioPanel:
     ratio = 0.5 + walk(sessions, 0.0195 * 100) / 100
-    return Panel(ratio, ratio.rolling(min(200, sessions)).mean(), "IWM ÷ SPY with its 200-day average")
+    return RatioPanel(ratio, ratio.rolling(min(200, sessions)).mean(), "IWM ÷ SPY with its 200-day average")
+
+
+def metric_figure(
+    series: pd.Series,
+    unit: Unit,
+    style: ChartStyle,
+    *,
+    threshold: Threshold | None = None,
+    marks: Marks | None = None,
+) -> Figure:
+    return rule_figure([ConditionPanel("", series, unit, threshold)], style, marks)
 
 
 def end_labels(axes: Axes) -> list[Annotation]:
-    return [cast(Annotation, text) for text in axes.texts if text.get_gid() == LABEL]
+    return [cast(Annotation, text) for text in axes.texts if text.get_gid() == END_LABEL]
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -75,7 +94,7 @@ def assert_legible(figure: Figure) -> None:
     width, height = figure.get_size_inches() * figure.dpi
     for text in texts(figure):
         box = Text.get_window_extent(text)
-        assert float(text.get_fontsize()) >= TEXT
+        assert float(text.get_fontsize()) >= TEXT_SIZE
         assert 0 <= box.x0 <= box.x1 <= width, text
         assert 0 <= box.y0 <= box.y1 <= height, text
     for axes in figure.axes:
@@ -211,13 +230,13 @@ def test_panel_shows_the_window_of_the_comparison_only() -> None:
 def test_panel_without_values_is_left_out() -> None:
     nothing = walk(20, 1) * np.nan
 
-    assert len(compare_figure(pair(20, 1, 2), LOOK, Panel(nothing, nothing, "ratio")).axes) == 1
-    chart = compare_chart(pair(20, 1, 2), LOOK, Panel(nothing, nothing, "ratio"))
+    assert len(compare_figure(pair(20, 1, 2), LOOK, RatioPanel(nothing, nothing, "ratio")).axes) == 1
+    chart = compare_chart(pair(20, 1, 2), LOOK, RatioPanel(nothing, nothing, "ratio"))
     assert "Ratio" not in chart.caption
 
 
 def test_average_too_short_for_a_value_leaves_the_ratio() -> None:
-    figure = compare_figure(pair(20, 1, 2), LOOK, Panel(walk(20, 0.5), walk(20, 1) * np.nan, "ratio"))
+    figure = compare_figure(pair(20, 1, 2), LOOK, RatioPanel(walk(20, 0.5), walk(20, 1) * np.nan, "ratio"))
 
     assert [label.get_text() for label in end_labels(figure.axes[1])] == ["ratio\n0.5000"]
 
@@ -251,34 +270,22 @@ def test_flows_are_added_up_to_the_text() -> None:
     assert_legible(figure)
 
 
-@pytest.mark.parametrize("kind", ["line", "bar", "cumulative"])
 @pytest.mark.parametrize("sessions", [1, 20, 250, 2700])
-def test_metric_is_legible_in_every_kind(kind: str, sessions: int) -> None:
+def test_metric_is_legible(sessions: int) -> None:
     series = walk(sessions, 3) * 1e8
     marks = Marks([series.index[0], series.index[-1]], "alert fired")
 
     for unit in (USD, PERCENT):
         scaled = series if unit is USD else series / 1e8
         level = Threshold(float(scaled.iloc[-1]), "alert")
-        figure = metric_figure(scaled, unit, LOOK, kind=kind, threshold=level, marks=marks)  # type: ignore[arg-type]
-        assert_legible(figure)
+        assert_legible(metric_figure(scaled, unit, LOOK, threshold=level, marks=marks))
 
 
-def test_cumulative_draws_and_tells_the_running_sum() -> None:
-    series = pd.Series([1.0, 2.0, -4.0], pd.bdate_range(end=END, periods=3))
+def test_flows_are_drawn_against_zero() -> None:
+    index = pd.bdate_range(end=END, periods=3)
+    flows = pd.DataFrame({"IWM": [5e9, 1e9, 2e9], "SPY": [6e9, 1e9, 1e9]}, index)
 
-    figure = metric_figure(series, PERCENT, LOOK, kind="cumulative")
-    assert np.asarray(figure.axes[0].lines[0].get_ydata()).tolist() == [1, 3, -1]
-    assert "\u22121.00% on 11 Dec 2020." in metric_chart(series, PERCENT, LOOK, kind="cumulative").caption
-
-
-def test_bars_stand_on_zero() -> None:
-    series = pd.Series([5.0, np.nan, 8.0], pd.bdate_range(end=END, periods=3))
-    axes = metric_figure(series, PERCENT, LOOK, kind="bar").axes[0]
-
-    segments = [np.asarray(path.vertices).tolist() for path in axes.collections[0].get_paths()]
-    assert segments == [[[18605, 0], [18605, 5]], [[18607, 0], [18607, 8]]]
-    assert axes.get_ylim()[0] < 0
+    assert flows_figure(flows, LOOK).axes[0].get_ylim()[0] < 0
 
 
 def test_threshold_that_moves_is_drawn_and_told_over_the_window_only() -> None:
@@ -302,7 +309,10 @@ def test_marks_stand_on_the_line_and_off_it_are_ignored() -> None:
     ]
     assert np.asarray(circles[-1].get_ydata()).tolist() == [series.iloc[10]]
     assert f"{FOOTER}\n○ alert fired" in said(figure)
-    assert "Alert fired: 19 Oct 2020.\n" in metric_chart(series, PERCENT, LOOK, marks=marks).caption
+    assert (
+        "Alert fired: 19 Oct 2020.\n"
+        in rule_chart([ConditionPanel("", series, PERCENT)], LOOK, marks).caption
+    )
 
 
 def test_gaps_are_not_bridged_and_a_lone_value_is_a_dot() -> None:
@@ -344,7 +354,7 @@ def test_nothing_to_draw_is_said_in_one_sentence(value: float) -> None:
         lambda: compare_chart(pd.DataFrame({"IWM": missing, "SPY": missing}), look),
         lambda: compare_chart(pd.DataFrame({"IWM": missing, "SPY": missing}).iloc[:0], look),
         lambda: flows_chart(pd.DataFrame({"IWM": missing, "SPY": missing}), look),
-        lambda: sheets_chart([Sheet("IWM", {"Book": missing})], INDEX, look, 100),
+        lambda: indexed_chart([IndexPanel("IWM", {"Book": missing})], INDEX, look, 100),
     )
     for draw in draws:
         with pytest.raises(NoData) as caught:
@@ -355,13 +365,13 @@ def test_nothing_to_draw_is_said_in_one_sentence(value: float) -> None:
 NAMES = ("Earnings", "Cash flow", "Book", "Sales")
 
 
-def sheet(title: str, sessions: int, *ends: float) -> Sheet:
+def sheet(title: str, sessions: int, *ends: float) -> IndexPanel:
     """Lines from 100 to their ends."""
     lines = {}
     for seed, (name, end) in enumerate(zip(NAMES, ends, strict=False)):
         path = walk(sessions, end, seed)
         lines[name] = path - np.linspace(float(path.iloc[0]) - 100, 0, sessions)
-    return Sheet(title, lines)
+    return IndexPanel(title, lines)
 
 
 @pytest.mark.parametrize(
@@ -377,11 +387,11 @@ def test_two_panels_of_four_lines_are_legible(
 ) -> None:
     sheets = [sheet("IWM, 31 Dec 2019 = 100", sessions, *ends), sheet("SPY", sessions, *reversed(ends))]
 
-    assert_legible(sheets_figure(sheets, INDEX, ChartStyle(LOOK.title, FOOTER, theme, sample=True), 100))
+    assert_legible(indexed_figure(sheets, INDEX, ChartStyle(LOOK.title, FOOTER, theme, sample=True), 100))
 
 
 def test_panels_share_both_scales_and_every_line_is_labelled_at_its_end() -> None:
-    figure = sheets_figure([sheet("IWM", 250, 51, 80, 95, 92), sheet("SPY", 250, 86, 94)], INDEX, LOOK, 100)
+    figure = indexed_figure([sheet("IWM", 250, 51, 80, 95, 92), sheet("SPY", 250, 86, 94)], INDEX, LOOK, 100)
     above, below = figure.axes
 
     assert (above.get_xlim(), above.get_ylim()) == (below.get_xlim(), below.get_ylim())
@@ -401,20 +411,20 @@ def test_panels_share_both_scales_and_every_line_is_labelled_at_its_end() -> Non
 def test_panels_say_their_ends_in_words_and_date_what_ended_earlier() -> None:
     early = sheet("IWM", 20, 51, 80)
     early.series["Cash flow"].iloc[-2:] = np.nan
-    nothing = Sheet("SPY", {"Earnings": walk(20, 1) * np.nan})
+    nothing = IndexPanel("SPY", {"Earnings": walk(20, 1) * np.nan})
 
-    caption = sheets_chart([early, nothing], INDEX, LOOK, 100).caption
+    caption = indexed_chart([early, nothing], INDEX, LOOK, 100).caption
     cash = early.series["Cash flow"].iloc[-3]
     assert caption.splitlines()[1:3] == [
         f"IWM: Earnings 51.0, Cash flow {cash:.1f} (9 Dec 2020), 11 Dec 2020.",
         "SPY: Earnings n/a.",
     ]
-    assert len(sheets_figure([early, nothing], INDEX, LOOK, 100).axes) == 1
+    assert len(indexed_figure([early, nothing], INDEX, LOOK, 100).axes) == 1
 
 
 def test_level_from_which_all_lines_began_is_on_the_scale() -> None:
-    shown = Sheet("IWM", {"Earnings": walk(20, 300)})
-    low, high = sheets_figure([shown], INDEX, LOOK, 100).axes[0].get_ylim()
+    shown = IndexPanel("IWM", {"Earnings": walk(20, 300)})
+    low, high = indexed_figure([shown], INDEX, LOOK, 100).axes[0].get_ylim()
 
     assert low < 100 < high
 

@@ -9,8 +9,8 @@ import pytest
 from bot.errors import NoData
 from bot.messages.alerts import card
 from bot.messages.alerts.card import rule_chart_answer
-from bot.messages.canvas import LIGHT, Marks, Threshold
-from bot.messages.charts import ConditionPanel, rule_figure
+from bot.messages.canvas import LIGHT
+from bot.messages.charts import ConditionPanel, Marks, Threshold, rule_figure
 from tests.messages.pages import context, days, empty, market, said, standing
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_every_condition_is_drawn_with_its_threshold_over_a_year(drawn: Drawn) -
     assert answer.draw is not None
     answer.draw()
     ((legs, look, marks),) = drawn
-    assert [(leg.name, leg.threshold.name) for leg in legs] == [
+    assert [(leg.name, leg.threshold and leg.threshold.name) for leg in legs] == [
         ("ratio", "sma 20"), ("flow iwm 5d", "threshold"),
     ]  # fmt: skip
     assert [str(leg.series.index[0].date()) for leg in legs] == ["2020-03-11", "2020-03-11"]
@@ -58,6 +58,7 @@ def test_a_threshold_is_drawn_even_before_it_is_defined(drawn: Drawn) -> None:
     assert answer.draw is not None
     answer.draw()
     ((legs, _, marks),) = drawn
+    assert legs[0].threshold is not None
     shown = legs[0].threshold.over(legs[0].series.index)
     assert [math.isnan(value) for value in shown] == [True] * 7 + [False] * 3
     assert marks is None

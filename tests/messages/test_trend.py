@@ -20,7 +20,7 @@ from tests.shared_data import market_at, shared
 
 if TYPE_CHECKING:
     from bot.analytics.units import Unit
-    from bot.messages.canvas import Threshold
+    from bot.messages.charts import Threshold
 
 
 SAMPLE_PAGE = """\

@@ -24,8 +24,7 @@ from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
-from bot.messages.canvas import Marks
-from bot.messages.charts import rule_chart
+from bot.messages.charts import Marks, rule_chart
 from bot.messages.common import (
     SAMPLE,
     Answer,

@@ -13,8 +13,7 @@ from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.windows import AsOf
 from bot.messages.alerts.card import times
-from bot.messages.canvas import Marks
-from bot.messages.charts import rule_chart
+from bot.messages.charts import Marks, rule_chart
 from bot.messages.common import (
     Answer,
     condition_panel,

@@ -14,8 +14,7 @@ from bot.analytics.performance import growth, performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, AsOf, Window
-from bot.messages.canvas import Panel
-from bot.messages.charts import compare_chart
+from bot.messages.charts import RatioPanel, compare_chart
 from bot.messages.common import (
     AVERAGE,
     Answer,
@@ -183,7 +182,7 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSp
     kind = "total return" if total else "price"
     both, over = market.pair.fill("{small} and {large}"), market.pair.fill("{small} ÷ {large}")
     look = chart_style(f"{both}, {kind} since {short_date(grown.index[0])}", market, theme)
-    panel = Panel(r, r.rolling(AVERAGE).mean(), f"{over} with its {AVERAGE}-day average")
+    panel = RatioPanel(r, r.rolling(AVERAGE).mean(), f"{over} with its {AVERAGE}-day average")
     return partial(compare_chart, grown, look, panel)
 
 

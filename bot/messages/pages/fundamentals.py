@@ -15,8 +15,7 @@ from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
 from bot.analytics.valuation import BASE, ReturnSplit, convention_for, implied, indexed, margin, return_split
-from bot.messages.canvas import Sheet
-from bot.messages.charts import sheets_chart
+from bot.messages.charts import IndexPanel, indexed_chart
 from bot.messages.common import (
     Answer,
     Button,
@@ -154,15 +153,15 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, the
     last = max(line.index.index[-1] for rows in funds.values() for line in rows if len(line.index))
     labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
     look = chart_style(title, market, theme, ", ".join(labels), last)
-    return partial(sheets_chart, sheets, INDEX, look, BASE)
+    return partial(indexed_chart, sheets, INDEX, look, BASE)
 
 
-def _sheet(ticker: str, figures: Sequence[_Line]) -> Sheet:
+def _sheet(ticker: str, figures: Sequence[_Line]) -> IndexPanel:
     """One fund's lines, with their base in the title if they share it."""
     bases = {line.first for line in figures if line.first is not None}
     since = f"{short_date(next(iter(bases)))} = {BASE:.0f}" if len(bases) == 1 else f"base = {BASE:.0f}"
     drawn = {line.name: line.index for line in figures if line.grown is not None}
-    return Sheet(f"{ticker}, {since}", drawn)
+    return IndexPanel(f"{ticker}, {since}", drawn)
 
 
 def attribution_answer(market: Market, asked: AsOf, window: Window) -> Answer:

@@ -10,8 +10,7 @@ from bot.analytics import trend, units
 from bot.analytics.metrics import METRICS, Arguments, metric_value
 from bot.analytics.performance import performance
 from bot.analytics.windows import AsOf, Window
-from bot.messages.canvas import Threshold
-from bot.messages.charts import metric_chart
+from bot.messages.charts import Threshold, metric_chart
 from bot.messages.common import AVERAGE, Answer, channel_line, chart_style, heading, ratio_line, sources
 from bot.messages.html import bold, lines, pre, table
 
