@@ -129,6 +129,12 @@ def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAle
     return next(iter(select_as(db, StoredAlert, sql, (chat_id, number))), None)
 
 
+def is_unchanged(db: sqlite_utils.Database, alert: StoredAlert) -> bool:
+    """Returns whether an alert still has the rule and the life with which it was read."""
+    sql = "SELECT 1 FROM alerts WHERE alert_id = ? AND rule_json = ? AND life = ?"
+    return bool(select(db, sql, (alert.alert_id, alert.rule_json, alert.life)))
+
+
 def alerts_by_id(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[StoredAlert]:
     """The alerts with these ids, as far as they exist."""
     sql = "SELECT * FROM alerts WHERE alert_id = ?"

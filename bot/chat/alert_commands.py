@@ -1,4 +1,7 @@
-"""/alert, /alerts and /history: parse the words, call one service, render its result."""
+"""/alert, /alerts and /history: parse the words, call one service, render its result.
+
+"/alert new" is a guide in steps. What was chosen so far stands in its buttons: "/alert new flow iwm 20d <".
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,53 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from bot.alerts.lexer import nearest
-from bot.chat import alert_edit, alert_guide
+from bot.alerts.grammar import parse_rule, preset_of
+from bot.alerts.rule import CROSSES
+from bot.analytics.metrics import metrics_of
+from bot.chat import alert_edit
 from bot.errors import BadInput
 from bot.messages.alerts.card import ALL, alert_page, card_buttons, rule_chart_answer
 from bot.messages.alerts.explanation import explanation
-from bot.messages.alerts.guide import guide_start
+from bot.messages.alerts.guide import (
+    TOPICS,
+    comparison_page,
+    confirmation,
+    guide_start,
+    metric_page,
+    parameter_page,
+    target_page,
+    topic_of,
+    topic_page,
+)
 from bot.messages.alerts.list import PAGE, alert_list, history_answer
 from bot.messages.alerts.notices import FIRES_SINCE_DAYS, trial_message
 from bot.messages.common import Answer
 from bot.messages.html import lines
-from bot.services import alerts
-from bot.text import did_you_mean
+from bot.services import alert_views, alerts, metrics_for
+from bot.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from bot.alerts.grammar import Preset
+    from bot.alerts.rule import Rule
+    from bot.alerts.view import EvaluationContext
+    from bot.analytics.market import Market
+    from bot.analytics.metrics import Metric, Parameter
     from bot.chat.ask import Ask
 
 
 _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule begins with a number
 _NEW = re.compile(r"new\b\s*(.*)", re.DOTALL | re.IGNORECASE)
-_MOST_DIGITS = 18
+
+
+# Requests
 
 
 @dataclass(frozen=True)
 class OpenGuide:
-    """Show the steps to a rule; `chosen` is what was chosen so far, None at the first step."""
+    """Show the steps to a rule; `chosen` is what was chosen so far, None before the first step."""
 
     chosen: str | None = None
 
@@ -45,27 +70,70 @@ class CreateAlert:
 
 
 @dataclass(frozen=True)
-class ShowAlert:
-    """Show one alert."""
-
-    number: int
-
-
-@dataclass(frozen=True)
 class ActOnAlert:
-    """Do something with one alert; `words` say more about it."""
+    """Show or change one alert; `words` are those after the action."""
 
     number: int
-    action: str
-    words: str
+    action: str = "show"
+    words: str = ""
 
 
-AlertRequest: TypeAlias = OpenGuide | CreateAlert | ShowAlert | ActOnAlert
+AlertRequest: TypeAlias = OpenGuide | CreateAlert | ActOnAlert
+
+
+def parse_alert_request(text: str) -> AlertRequest:
+    """Return what the words after /alert ask for; raises BadInput for an unknown action."""
+    if (match := _BY_NUMBER.fullmatch(text)) is not None:
+        number = int(match[1])
+        return _parse_action(number, match[2].lower(), match[3]) if match[2] else ActOnAlert(number)
+    if (new := _NEW.fullmatch(text)) is not None:
+        return OpenGuide(new[1])
+    return CreateAlert(text) if text else OpenGuide()
+
+
+def _parse_action(number: int, action: str, words: str) -> ActOnAlert:
+    if action not in ACTIONS:
+        hint = did_you_mean(action, ACTIONS) or f"You can: {', '.join(ACTIONS)}."
+        example = f"/alert {number} {nearest(action, ACTIONS) or ''}".strip()
+        raise BadInput(f"“{action}” is not something you can do with an alert. {hint}", example)
+    if words and action not in _WITH_WORDS:
+        raise BadInput(f"“{action}” takes no more words, but “{words}” follows.", f"/alert {number} {action}")
+    return ActOnAlert(number, action, words)
+
+
+def changes(text: str) -> bool:
+    """Return whether the words after /alert change anything."""
+    if _NEW.fullmatch(text) or not text:
+        return False
+    match = _BY_NUMBER.fullmatch(text)
+    if match is None:
+        return True
+    action = (match[2] or "").lower()
+    return bool(action) and action not in LOOKS and not (action in _CHOICES and not match[3])
+
+
+# Handlers
+
+
+async def on_alert(ask: Ask) -> Answer:
+    """/alert: a rule creates an alert, a number shows one or changes it, nothing opens the guide."""
+    match parse_alert_request(ask.text):
+        case OpenGuide(None):
+            return guide_start(ask.services.pair)
+        case OpenGuide(chosen):
+            context = await alert_views.evaluation_context(ask.services, ask.caller.chat)
+            return await asyncio.to_thread(guide_page, chosen or "", context, ask.now)
+        case CreateAlert(rule):
+            return await alert_edit.render_started(await alerts.create(ask.services, ask.caller, rule))
+        case ActOnAlert(number, "show"):
+            return await alert_edit.render_shown(await alert_views.show(ask.services, ask.caller, number))
+        case ActOnAlert(number, action, words):
+            return await ACTIONS[action](ask, number, words)
 
 
 async def explain(ask: Ask, number: int, _: str) -> Answer:
-    """The stored inputs of the last fire, judged again; before any, where the alert stands."""
-    explained = await alerts.explain(ask.services, ask.caller, number)
+    """Show the stored inputs of the last fire, evaluated again, or the alert if it has not fired yet."""
+    explained = await alert_views.explain(ask.services, ask.caller, number)
     alert, context = explained.shown.alert, explained.shown.context
     if explained.fire is None:
         answer = await asyncio.to_thread(alert_page, alert, context)
@@ -76,27 +144,27 @@ async def explain(ask: Ask, number: int, _: str) -> Answer:
 
 
 async def chart(ask: Ask, number: int, _: str) -> Answer:
-    """Every condition over a year, with its threshold and the fires."""
-    shown, fires = await alerts.show_with_fires(ask.services, ask.caller, number)
+    """Draw every condition over a year, with its threshold and the fires."""
+    shown, fires = await alert_views.show_with_fires(ask.services, ask.caller, number)
     return await asyncio.to_thread(rule_chart_answer, shown.alert, shown.context, ask.theme, fires)
 
 
 async def test(ask: Ask, number: int, _: str) -> Answer:
-    """What the message would look like now."""
-    shown, fires = await alerts.show_with_fire_count(ask.services, ask.caller, number, FIRES_SINCE_DAYS)
+    """Show what the message would look like now."""
+    shown, fires = await alert_views.show_with_fire_count(ask.services, ask.caller, number, FIRES_SINCE_DAYS)
     return await asyncio.to_thread(trial_message, shown.alert, shown.context, fires)
 
 
 async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> Answer:
-    """What one alert, or all of the chat's, did, newest first."""
+    """Show the events of one alert, or of all the chat's alerts, newest first."""
     skip = (page - 1) * PAGE
-    events = await alerts.history(ask.services, ask.caller, number, limit=PAGE + 1, skip=skip)
+    events = await alert_views.history(ask.services, ask.caller, number, limit=PAGE + 1, skip=skip)
     return history_answer(events, number, page=page)
 
 
 Action = Callable[["Ask", int, str], Awaitable[Answer]]
 
-# What can be done with an alert. Looks change nothing: in groups they are everybody's.
+# What can be done with an alert. In groups LOOKS, which change nothing, are open to everybody.
 LOOKS: dict[str, Action] = {"why": explain, "chart": chart, "test": test, "history": history}
 CHANGES: dict[str, Action] = {
     "edit": alert_edit.edit,
@@ -109,62 +177,8 @@ CHANGES: dict[str, Action] = {
     "back": alert_edit.back,
 }
 ACTIONS = LOOKS | CHANGES
-_WORDY = ("edit", "snooze", "back")  # take more words
+_WITH_WORDS = ("edit", "snooze", "back")
 _CHOICES = ("edit", "snooze")  # without more words they only ask what to change
-
-
-def changes(text: str) -> bool:
-    """Whether the words after /alert change anything."""
-    if _NEW.fullmatch(text) or not text:
-        return False
-    match = _BY_NUMBER.fullmatch(text)
-    if match is None:
-        return True
-    action = (match[2] or "").lower()
-    return bool(action) and action not in LOOKS and not (action in _CHOICES and not match[3])
-
-
-def parse_alert_request(text: str) -> AlertRequest:
-    """What the words after /alert ask for; raises BadInput for what cannot be done with an alert."""
-    if (match := _BY_NUMBER.fullmatch(text)) is not None:
-        number, action, words = _number(match[1]), (match[2] or "").lower(), match[3] or ""
-        return _parse_action(number, action, words) if action else ShowAlert(number)
-    if (new := _NEW.fullmatch(text)) is not None:
-        return OpenGuide(new[1])
-    return CreateAlert(text) if text else OpenGuide()
-
-
-def _number(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise BadInput(f"There is no alert #{digits} in this chat. Yours: /alerts")
-    return int(digits)
-
-
-def _parse_action(number: int, action: str, words: str) -> ActOnAlert:
-    if action not in ACTIONS:
-        hint = did_you_mean(action, ACTIONS) or f"There are: {', '.join(ACTIONS)}."
-        example = f"/alert {number} {nearest(action, ACTIONS)}".strip()
-        raise BadInput(f"“{action}” is nothing an alert can do. {hint}".strip(), example)
-    if words and action not in _WORDY:
-        raise BadInput(f"“{action}” takes no more words, but “{words}” follows.", f"/alert {number} {action}")
-    return ActOnAlert(number, action, words)
-
-
-async def on_alert(ask: Ask) -> Answer:
-    """/alert: a rule creates an alert, a number shows one or changes it, nothing opens the guide."""
-    match parse_alert_request(ask.text):
-        case OpenGuide(None):
-            return guide_start(ask.services.pair)
-        case OpenGuide(chosen):
-            return await alert_guide.guide_page(ask.services, ask.caller, chosen or "")
-        case CreateAlert(rule):
-            started = await alerts.create(ask.services, ask.caller, rule)
-            return await alert_edit.render_started(started)
-        case ShowAlert(number):
-            shown = await alerts.show(ask.services, ask.caller, number)
-            return await asyncio.to_thread(alert_page, shown.alert, shown.context)
-        case ActOnAlert(number, action, words):
-            return await ACTIONS[action](ask, number, words)
 
 
 async def on_alerts(ask: Ask) -> Answer:
@@ -172,9 +186,9 @@ async def on_alerts(ask: Ask) -> Answer:
     match = re.fullmatch(r"#?([0-9]{0,9})", ask.text)
     if match is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
-    listed = await alerts.list_alerts(ask.services, ask.caller)
-    answer = await asyncio.to_thread(alert_list, list(listed.alerts), listed.context, int(match[1] or 0))
-    return replace(answer, html=lines(answer.html, *(error.sentence for error in listed.unreadable)))
+    stored = await alert_views.list_alerts(ask.services, ask.caller)
+    answer = await asyncio.to_thread(alert_list, list(stored.alerts), stored.context, int(match[1] or 0))
+    return replace(answer, html=lines(answer.html, *(error.sentence for error in stored.unreadable)))
 
 
 async def on_history(ask: Ask) -> Answer:
@@ -182,5 +196,99 @@ async def on_history(ask: Ask) -> Answer:
     match = re.fullmatch(r"(?:#?([0-9]+))? ?(?:page ([0-9]{1,6}))?", ask.text, re.IGNORECASE)
     if match is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/history 1")
-    number = _number(match[1]) if match[1] else None
+    number = int(match[1]) if match[1] else None
     return await history(ask, number, page=max(int(match[2] or 1), 1))
+
+
+# The guide
+
+_OPS = {">": ">", "<": "<", "cross": CROSSES}
+_COUNTS = (5, 10, 20, 50, 60, 100, 200, 252)  # sessions people think in: a week, a month, ..., a year
+_WINDOWS = ("5d", "20d", "1m", "3m", "6m", "1y", "ytd")
+_DATES = ("since 2010-01-04", "since 2015-01-02", "since 2020-01-02")
+
+
+def guide_page(chosen: str, context: EvaluationContext, now: dt.datetime) -> Answer:
+    """Return the page that follows what was chosen so far; raises BadInput for what is not on offer."""
+    words = chosen.split()
+    if not words:
+        return topic_page()
+    if words[0] in TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
+        return metric_page(context.market.pair, words[0], int("".join(words[1:])[:3] or 1))
+    if (preset := preset_of(chosen)) is not None:
+        return _confirmation_page(preset.rule, context, now, "/alert", preset)
+    metric = metrics_of(context.market.pair).get(words[0].lower())
+    if metric is None:
+        raise BadInput(f"“{words[0]}” is not one of the choices.", "/alert new")
+    return _metric_step(metric, words[1:], context, now)
+
+
+def _metric_step(
+    metric: Metric, words: Sequence[str], context: EvaluationContext, now: dt.datetime
+) -> Answer:
+    """Return the next page for a metric: a missing argument, comparison, target, or the whole rule."""
+    arguments, rest = _arguments(metric, words)
+    line = " ".join((metric.name, *arguments))
+    back = " ".join(("/alert new", *((metric.name, *arguments[:-1]) if arguments else (topic_of(metric),))))
+    if len(arguments) < len(metric.parameters) and not rest:
+        parameter = metric.parameters[len(arguments)]
+        return parameter_page(line, metric, parameter, _choices(parameter, context.market), back)
+    if rest and rest[0] not in _OPS:
+        raise BadInput(f"“{rest[0]}” is not one of the choices after “{line}”.", "/alert new")
+    if len(rest) > 1:
+        return _confirmation_page(" ".join((line, *rest)), context, now, _page_before(line, rest))
+    condition = _read_rule(f"{line} {_OPS[rest[0]] if rest else '>'} 0", context.market).conditions[0]
+    if rest:
+        return target_page(f"{line} {rest[0]}", condition, context, f"/alert new {line}")
+    return comparison_page(line, metric, dict(condition.arguments), context, back)
+
+
+def _confirmation_page(
+    text: str, context: EvaluationContext, now: dt.datetime, back: str, preset: Preset | None = None
+) -> Answer:
+    """Return the page with the whole rule and a button that creates the alert; nothing is stored yet."""
+    alert, past = alerts.preview(_read_rule(text, context.market), context, now)
+    return confirmation(alert, context, past, back, preset)
+
+
+def _arguments(metric: Metric, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments chosen so far, each as it is typed, and the words after them."""
+    arguments: list[str] = []
+    rest = list(words)
+    while rest and rest[0] not in _OPS and len(arguments) < len(metric.parameters):
+        width = 2 if rest[0] == "since" else 1
+        arguments.append(" ".join(rest[:width]))
+        rest = rest[width:]
+    return arguments, rest
+
+
+def _page_before(line: str, rest: Sequence[str]) -> str:
+    """Return the command of the page before a whole rule: without its options, else without its target."""
+    for option in ("confirm", "once"):
+        if option in rest:
+            return " ".join(("/alert new", line, *rest[: rest.index(option)]))
+    return f"/alert new {line} {rest[0]}"
+
+
+def _choices(parameter: Parameter, market: Market) -> list[str]:
+    """Return what is offered for an argument; others can be typed."""
+    match parameter.kind:
+        case "count":
+            low, high = parameter.low, parameter.high
+            usual = parameter.default if isinstance(parameter.default, int) else low
+            return [str(count) for count in sorted({*_COUNTS, usual}) if low <= count <= high]
+        case "window":
+            return [window for window in _WINDOWS if not (parameter.counted and window == "ytd")]
+        case "date":
+            return list(_DATES)
+        case "convention":
+            stored = set(market.multiples["convention"])
+            return [name for name in parameter.choices if not stored or name in stored]
+    return [choice.lower() for choice in parameter.choices]
+
+
+def _read_rule(text: str, market: Market) -> Rule:
+    try:
+        return parse_rule(text, metrics_for(market))
+    except BadInput as error:
+        raise BadInput(error.sentence, "/alert new") from error

@@ -28,7 +28,8 @@ from bot.messages.alerts.guide import edit_menu, mirror_menu, snooze_menu
 from bot.messages.alerts.notices import waiting_note
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, capital, code, lines
-from bot.services import alerts
+from bot.services import alert_views, alerts
+from bot.services.alert_views import refuse_ended, refuse_paused
 from bot.services.alerts import StartedAlert, mirrored
 from bot.text import counted
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from bot.alerts.rule import Condition
     from bot.analytics.metrics import Metric
     from bot.chat.ask import Ask
-    from bot.services.alerts import ShownAlert
+    from bot.services.alert_views import ShownAlert
 
 
 _LEG = re.compile(r"leg\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
@@ -56,7 +57,7 @@ _LONGEST = dt.timedelta(days=366)  # past it the alert itself has ended
 async def edit(ask: Ask, number: int, text: str) -> Answer:
     """Another rule under the same number, starting afresh; without words, the usual changes as buttons."""
     if not text:
-        shown = await alerts.show(ask.services, ask.caller, number, alerts.refuse_ended)
+        shown = await alert_views.show(ask.services, ask.caller, number, refuse_ended)
         return await asyncio.to_thread(edit_menu, shown.alert, shown.context)
     edited = await alerts.edit(
         ask.services, ask.caller, number, lambda rule, metrics: edited_rule(rule, text, metrics)
@@ -68,25 +69,24 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
     """Hold its messages for a while; what fires meanwhile comes as one message at the end."""
     caller = ask.caller
     if not text:
-        checks = alerts.refuse_ended, alerts.refuse_paused
-        shown = await alerts.show(ask.services, caller, number, *checks)
+        shown = await alert_views.show(ask.services, caller, number, refuse_ended, refuse_paused)
         return snooze_menu(shown.alert, caller.chat.zone)
     until = snooze_end(text, caller.now, caller.chat.zone, f"/alert {number} snooze")
     snoozed = await alerts.snooze(ask.services, caller, number, until)
     if until is None:
-        return await _shown(snoozed, "Snooze ended: what fired meanwhile comes as one message.")
-    return await _shown(snoozed, "Snoozed: what fires meanwhile comes as one message at its end.")
+        return await render_shown(snoozed, "Snooze ended: what fired meanwhile comes as one message.")
+    return await render_shown(snoozed, "Snoozed: what fires meanwhile comes as one message at its end.")
 
 
 async def pause(ask: Ask, number: int, _: str) -> Answer:
     """Stop judging it until it is resumed."""
-    return await _shown(await alerts.pause(ask.services, ask.caller, number))
+    return await render_shown(await alerts.pause(ask.services, ask.caller, number))
 
 
 async def resume(ask: Ask, number: int, _: str) -> Answer:
     """Judge it again, afresh as at creation: what happened meanwhile does not fire."""
     resumed = await alerts.resume(ask.services, ask.caller, number)
-    return await _shown(resumed, waiting_note(resumed.overdue, resumed.context.market))
+    return await render_shown(resumed, waiting_note(resumed.overdue, resumed.context.market))
 
 
 async def rescale(ask: Ask, number: int, _: str) -> Answer:
@@ -101,7 +101,7 @@ async def renew(ask: Ask, number: int, _: str) -> Answer:
     if isinstance(renewed, StartedAlert):
         return await render_started(renewed, f"It had ended ({renewed.ended}) and starts afresh.")
     last_day = renewed.alert.expires_on
-    return await _shown(renewed, f"Renewed until {short_date(last_day)}." if last_day else None)
+    return await render_shown(renewed, f"Renewed until {short_date(last_day)}." if last_day else None)
 
 
 async def off(ask: Ask, number: int, _: str) -> Answer:
@@ -113,7 +113,7 @@ async def off(ask: Ask, number: int, _: str) -> Answer:
 
 async def back(ask: Ask, number: int, text: str) -> Answer:
     """A second alert with the mirrored rule; of several conditions, one each to choose from by its place."""
-    rule = await alerts.get_rule(ask.services, ask.caller, number)
+    rule = await alert_views.get_rule(ask.services, ask.caller, number)
     mirrors = mirrored(rule)
     if not text and len(mirrors) != 1:
         return mirror_menu(number, rule, mirrors)
@@ -131,7 +131,7 @@ async def render_started(started: StartedAlert, remark: str | None = None) -> An
     )
 
 
-async def _shown(shown: ShownAlert, remark: str | None = None) -> Answer:
+async def render_shown(shown: ShownAlert, remark: str | None = None) -> Answer:
     """One alert in full; `remark` says what was just done to it."""
     return await asyncio.to_thread(alert_page, shown.alert, shown.context, remark=remark)
 

@@ -25,7 +25,7 @@ from bot.messages.pages.status import (
 )
 from bot.messages.pages.summary import summary_answer
 from bot.services import chats, context_of
-from bot.services.alerts import active_alerts
+from bot.services.alert_views import active_alerts
 from storage import outbox, sources
 from storage.observations import recent
 

@@ -20,7 +20,7 @@ from bot.jobs.notify import QUARTER, SNOOZE, DeliveryWindow, Notifier, Place, se
 from bot.messages.alerts import notices
 from bot.messages.html import capital
 from bot.services import context_of
-from bot.services.alerts import view_alerts
+from bot.services.alert_views import view_alerts
 from storage import alert_store
 
 if TYPE_CHECKING:

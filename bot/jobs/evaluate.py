@@ -25,7 +25,7 @@ from bot.alerts.series import PATIENCE
 from bot.alerts.view import AlertView, Life
 from bot.errors import BotError
 from bot.services import context_of
-from bot.services.alerts import DAMAGED
+from bot.services.alert_views import DAMAGED
 from storage import alert_store
 
 if TYPE_CHECKING:

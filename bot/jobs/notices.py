@@ -41,7 +41,7 @@ from bot.messages.alerts.notices import (
     recovery_notice,
     split_text,
 )
-from bot.services.alerts import parts_read
+from bot.services.alert_views import parts_read
 from bot.services.chats import zone_of
 from storage import alert_store, sources
 

@@ -23,7 +23,7 @@ from bot.jobs.summaries import quiet_until
 from bot.messages.alerts import notices
 from bot.messages.common import REPLY, payload_of
 from bot.messages.html import Html
-from bot.services.alerts import parts_read
+from bot.services.alert_views import parts_read
 from bot.services.chats import zone_of
 from storage import alert_store, chat_store, outbox
 from storage.alert_store import EventDetail

@@ -19,7 +19,7 @@ from bot.messages.common import REPLY, Answer, payload_of
 from bot.messages.html import bold, lines, localized
 from bot.messages.pages.summary import summary_answer
 from bot.services import DAILY, context_of
-from bot.services.alerts import active_alerts
+from bot.services.alert_views import active_alerts
 from bot.services.chats import settings_of, zone_of
 from storage import chat_store, outbox
 from storage.connection import StorageError

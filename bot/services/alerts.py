@@ -1,33 +1,43 @@
-"""A chat's alerts: creating, changing, reading and explaining them.
+"""Creating and changing a chat's alerts.
 
-Each change is one transaction. BadInput says what is not possible, with a line to send instead.
+Each change is one transaction. Raises BadInput for what is not possible, with a line to send instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import structs
 
 from bot.alerts.backtest import frequency
-from bot.alerts.engine import Event, State, first_state
-from bot.alerts.grammar import parse_rule, preset_of
+from bot.alerts.engine import State, first_state
 from bot.alerts.revision import level_factor, rescaled_rule
 from bot.alerts.rule import CROSSES, Rule
-from bot.alerts.view import AlertView, Life, RecordedFire
-from bot.analytics.metrics import METRICS, parts_of
+from bot.alerts.view import AlertView, Life
+from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
-from bot.services import context_of, metrics_for
+from bot.services import metrics_for
+from bot.services.alert_views import (
+    ShownAlert,
+    end_reason,
+    evaluation_context,
+    find_alert,
+    make_view,
+    parse_alert_rule,
+    parts_read,
+    read_alert,
+    read_rule,
+    refuse_ended,
+    refuse_paused,
+    view_alert,
+)
 from storage import alert_store, chat_store, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import sqlite_utils
 
     from bot.alerts.backtest import Frequency
@@ -35,34 +45,15 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric
     from bot.pair import Pair
-    from bot.services import Caller, Chat, Services
-    from storage.alert_store import ChatEvent, StoredAlert
+    from bot.services import Caller, Services
+    from storage.alert_store import SplitChange, StoredAlert
 
 
-T = TypeVar("T")
-# The rule that words make of another one; raises BadInput whose example is words to type instead.
+# Makes another rule of a rule. Its BadInput has words to type after "/alert 3 edit" as the example.
 RuleChange = Callable[[Rule, Mapping[str, "Metric"]], Rule]
-Check = Callable[["StoredAlert"], None]
 
 MOST_ALERTS = 50  # a chat; more are no help to anybody who has to read them
-DAMAGED = "what is stored of it is damaged"
-_LARGEST_NUMBER = 10**18  # SQLite's integers hold it
-_LOOKED_AT = 20  # newest events, among which the last fire is looked for
-_FIRES = ("fired", "still", "restated")
-_CHARTED = 200  # newest events, of which a chart marks the fires
 _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
-
-
-@dataclass(frozen=True)
-class ShownAlert:
-    """An alert as it stands, and what its figures are read from.
-
-    overdue  the overdue parts of the Market that it waits for; the chat is told when they are back
-    """
-
-    alert: AlertView
-    context: EvaluationContext
-    overdue: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,121 +70,11 @@ class StartedAlert(ShownAlert):
     ended: str = ""
 
 
-@dataclass(frozen=True)
-class AlertList:
-    """A chat's alerts that have not ended, and why some of them cannot be read."""
-
-    alerts: Sequence[AlertView]
-    unreadable: Sequence[Unreadable]
-    context: EvaluationContext
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """An alert with its last fire, if it has fired; `withdrawn`: revised data took the fire back."""
-
-    shown: ShownAlert
-    fire: RecordedFire | None = None
-    withdrawn: bool = False
-
-
-class Unreadable(BadInput):
-    """A stored alert that this version cannot read: damaged, or of a metric that is gone."""
-
-    def __init__(self, alert: StoredAlert, reason: str) -> None:
-        sentence = f"Alert #{alert.number} cannot be read ({reason}); switch it off and set it again."
-        super().__init__(sentence, f"/alert {alert.number} off")
-
-
-# Reading
-
-
-def read_rule(alert: StoredAlert) -> Rule:
-    """The rule of a stored alert; raises Unreadable."""
-    try:
-        rule = Rule.from_json(alert.rule_json)
-    except msgspec.DecodeError as error:
-        raise Unreadable(alert, DAMAGED) from error
-    for condition in rule.conditions:
-        if condition.metric not in METRICS:
-            raise Unreadable(alert, f"“{condition.metric}” is not a metric any more")
-    return rule
-
-
-def view_alert(db: sqlite_utils.Database, alert: StoredAlert, now: dt.datetime) -> AlertView:
-    """A stored alert with its current state; raises Unreadable."""
-    current = alert_store.current_state(db, alert.alert_id)
-    if current is None:
-        raise Unreadable(alert, DAMAGED)
-    try:
-        state = State.from_json(current.state)
-    except msgspec.DecodeError as error:
-        raise Unreadable(alert, DAMAGED) from error
-    return _view(alert, read_rule(alert), state, now)
-
-
-def _view(alert: StoredAlert, rule: Rule, state: State, now: dt.datetime) -> AlertView:
-    snoozed = alert.snoozed_until is not None and alert.snoozed_until > now
-    return AlertView(
-        alert.number,
-        rule,
-        Life(alert.life),
-        state,
-        snoozed_until=alert.snoozed_until if snoozed else None,
-        expires_on=alert.expires_on,
-        reason=alert.reason,
-    )
-
-
-def view_alerts(
-    db: sqlite_utils.Database, alerts: Iterable[StoredAlert], now: dt.datetime
-) -> tuple[list[AlertView], list[Unreadable]]:
-    """The alerts that can be read, and the errors of those that cannot."""
-    views: list[AlertView] = []
-    errors: list[Unreadable] = []
-    for alert in alerts:
-        try:
-            views.append(view_alert(db, alert, now))
-        except Unreadable as error:
-            errors.append(error)
-    return views, errors
-
-
-def active_alerts(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[AlertView]:
-    """A chat's active alerts that can be read; evaluating them reports the others."""
-    alerts = (alert for alert in alert_store.alerts_of(db, chat_id) if alert.life == Life.ACTIVE)
-    return view_alerts(db, alerts, now)[0]
-
-
-def parts_read(rule: Rule, pair: Pair) -> list[str]:
-    """Parts of the Market that a rule reads, those of its first condition first."""
-    conditions = rule.conditions
-    parts = [part for c in conditions for part in parts_of(METRICS[c.metric], pair, dict(c.arguments))]
-    return list(dict.fromkeys(parts))
-
-
-def parse_alert_rule(text: str, market: Market, command: str = "/alert") -> Rule:
-    """The rule of a typed line or of a preset's name; raises BadInput whose example is a line to send."""
-    preset = preset_of(text)
-    try:
-        return parse_rule(preset.rule if preset else text, metrics_for(market))
-    except BadInput as error:
-        raise BadInput(error.sentence, f"{command} {error.example}" if error.example else "") from error
-
-
-def initial_state(rule: Rule, context: EvaluationContext) -> State:
-    """State of a rule that is created, edited or resumed now."""
-    history = context.histories.sample_series(rule, sessions=context.market.sessions)
-    return first_state(rule, history, context.market.last_completed.date())
-
-
-def past_fires(rule: Rule, context: EvaluationContext) -> Frequency:
-    """How often a rule would have fired."""
-    return frequency(rule, context.histories.sample_series(rule, None, context.market.sessions))
+# Rules
 
 
 def mirrored(rule: Rule) -> list[Rule]:
-    """The rules that tell when a rule has gone back: one for each condition that does not cross.
+    """Return the rules that tell when a rule has gone back: one for each condition that does not cross.
 
     The comparison is turned and the target stays, as the two sides of `crosses` have it. Options stay too,
     except the re-arm level, which lies on the other side.
@@ -206,222 +87,195 @@ def mirrored(rule: Rule) -> list[Rule]:
     ]
 
 
-async def evaluation_context(services: Services, chat: Chat) -> EvaluationContext:
-    """The Market of now with its histories, and the chat's time zone."""
-    market = await services.markets.current()
-    context = await asyncio.to_thread(context_of, market, services.markets)
-    return replace(context, zone=chat.zone)
+def initial_state(rule: Rule, context: EvaluationContext) -> State:
+    """Return the state of a rule that is created, edited or resumed now."""
+    history = context.histories.sample_series(rule, sessions=context.market.sessions)
+    return first_state(rule, history, context.market.last_completed.date())
 
 
-async def show(services: Services, caller: Caller, number: int, *checks: Check) -> ShownAlert:
-    """One alert; `checks` raise BadInput where it is not in the state that is needed."""
-    shown, _ = await _show_with(services, caller, number, lambda _, alert: [check(alert) for check in checks])
-    return shown
+def preview(rule: Rule, context: EvaluationContext, now: dt.datetime) -> tuple[AlertView, Frequency]:
+    """Return the alert, with number 0, that creating it would give, and how often it would have fired."""
+    _refuse_past(rule, context.market, now, "/alert")
+    state, past = _start_figures(rule, context)
+    return AlertView(0, rule, Life.ACTIVE, state), past
 
 
-async def show_with_fires(
-    services: Services, caller: Caller, number: int
-) -> tuple[ShownAlert, list[dt.date]]:
-    """One alert and the sessions on which it fired."""
-
-    def fires(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date]:
-        recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_CHARTED)
-        return sorted({event.session for event in recent if event.transition == "fired"})
-
-    return await _show_with(services, caller, number, fires)
-
-
-async def show_with_fire_count(
-    services: Services, caller: Caller, number: int, days: int
-) -> tuple[ShownAlert, int]:
-    """One alert and how often it fired in the last `days`."""
-    market = await services.markets.current()
-    since = (market.last_completed - dt.timedelta(days=days)).date().isoformat()
-    return await _show_with(
-        services, caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since)
-    )
-
-
-async def get_rule(services: Services, caller: Caller, number: int) -> Rule:
-    """The rule of one alert."""
-    return read_rule(await services.database.run(lambda db: find_alert(db, caller.chat.id, number)))
-
-
-async def explain(services: Services, caller: Caller, number: int) -> Explanation:
-    """The last fire of an alert as it is stored, with the rule and the state of its time."""
-
-    def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
-        recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_LOOKED_AT)
-        place = next((at for at, event in enumerate(recent) if event.transition in _FIRES), None)
-        if place is None:
-            return None, False
-        fire = recent[place]
-        later = ((event.transition, event.session) for event in recent[:place])
-        return _recorded(db, alert, fire), ("withdrawn", fire.session) in later
-
-    shown, (fire, withdrawn) = await _show_with(services, caller, number, last_fire)
-    return Explanation(shown, fire, withdrawn)
-
-
-def _recorded(db: sqlite_utils.Database, alert: StoredAlert, fire: ChatEvent) -> RecordedFire:
-    detail, before = fire.detail, fire.detail.before
-    if before is None:
-        earlier = alert_store.state_before(db, alert.alert_id, fire.session.isoformat())
-        before = earlier.state if earlier else None
-    return RecordedFire(
-        alert.number,
-        Rule.from_json(detail.rule or alert.rule_json),
-        Event.from_json(detail.event),
-        State.from_json(before) if before else None,
-        detail.source,
-        detail.observed_at,
-    )
-
-
-async def list_alerts(services: Services, caller: Caller) -> AlertList:
-    """A chat's active and paused alerts."""
-
-    def read(db: sqlite_utils.Database) -> tuple[list[AlertView], list[Unreadable]]:
-        return view_alerts(db, alert_store.alerts_of(db, caller.chat.id), caller.now)
-
-    alerts, unreadable = await services.database.run(read)
-    return AlertList(alerts, unreadable, await evaluation_context(services, caller.chat))
-
-
-async def history(
-    services: Services, caller: Caller, number: int | None = None, *, limit: int, skip: int = 0
-) -> list[ChatEvent]:
-    """What one alert did, or all of the chat's alerts, newest first."""
-
-    def read(db: sqlite_utils.Database) -> list[ChatEvent]:
-        chat_id = caller.chat.id
-        alert_id = None if number is None else find_alert(db, chat_id, number).alert_id
-        return alert_store.list_events(db, alert_id=alert_id, chat_id=chat_id, limit=limit, skip=skip)
-
-    return await services.database.run(read)
-
-
-async def preview(services: Services, caller: Caller, rule: Rule) -> StartedAlert:
-    """What creating an alert with a rule would give; nothing is stored and its number is 0."""
-    context = await evaluation_context(services, caller.chat)
-    _refuse_past(rule, context.market, caller.now, "/alert")
-    state, past = await asyncio.to_thread(_start, rule, context)
-    return StartedAlert(AlertView(0, rule, Life.ACTIVE, state), context, past=past)
-
-
-# Changes
+# Changes that start an alert afresh
 
 
 async def create(services: Services, caller: Caller, rule: Rule | str) -> StartedAlert:
     """Store an alert within the chat's quota; `rule` may be a typed line."""
     context = await evaluation_context(services, caller.chat)
-    if isinstance(rule, str):
-        rule = parse_alert_rule(rule, context.market)
-    _refuse_past(rule, context.market, caller.now, "/alert")
-    state, past = await asyncio.to_thread(_start, rule, context)
-    new_rule, chat, now = rule, caller.chat, caller.now
+    new_rule = parse_alert_rule(rule, context.market) if isinstance(rule, str) else rule
+    _refuse_past(new_rule, context.market, caller.now, "/alert")
+    chat = caller.chat
 
-    def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
-        chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, now)
+    def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
+        chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
         _refuse_full(db, chat.id)
         _refuse_same(db, chat.id, new_rule)
-        alert = alert_store.add_alert(
+        return alert_store.add_alert(
             db,
             chat_id=chat.id,
             owner_id=caller.user_id,
             rule=str(new_rule),
             rule_json=new_rule.to_json(),
-            now=now,
+            now=caller.now,
             session=state.session.isoformat(),
             expires_on=_last_day(new_rule, caller).isoformat(),
             thread_id=chat.thread_id,
         )
-        _save_initial_state(db, alert.alert_id, state)
-        return alert, _await_overdue(db, services.pair, chat.id, new_rule)
 
-    alert, overdue = await caller.change(write)
-    return StartedAlert(_view(alert, rule, state, now), context, overdue, past=past)
+    return await _start(services, caller, context, new_rule, store)
 
 
 async def edit(services: Services, caller: Caller, number: int, change: RuleChange) -> StartedAlert:
-    """Give an alert another rule under the same number; it starts afresh."""
-    context = await evaluation_context(services, caller.chat)
-    chat_id, command = caller.chat.id, f"/alert {number} edit"
-    before = await services.database.run(lambda db: _find_checked(db, chat_id, number, refuse_ended))
+    """Give an alert another rule under the same number."""
+    context, command = await evaluation_context(services, caller.chat), f"/alert {number} edit"
+    before = await read_alert(services, caller, number, refuse_ended)
     previous = read_rule(before)
     try:
         rule = change(previous, metrics_for(context.market))
     except BadInput as error:
         raise BadInput(error.sentence, f"{command} {error.example}" if error.example else command) from error
     if rule == previous:
-        raise BadInput(f"That is what alert #{number} says already.", command)
+        raise BadInput(f"Alert #{number} has this rule already.", command)
     _refuse_past(rule, context.market, caller.now, command)
-    state, past = await asyncio.to_thread(_start, rule, context)
+    edited = _with_rule(before, rule)
+    if rule.until != previous.until:
+        edited = structs.replace(edited, expires_on=_last_day(rule, caller))
 
-    def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
-        _refuse_same(db, chat_id, rule, number)
-        alert = _find_checked(db, chat_id, number, refuse_ended)  # somebody may have ended it meanwhile
-        alert_store.replace_rule(
-            db, alert.alert_id, rule=str(rule), rule_json=rule.to_json(), session=state.session.isoformat()
-        )
-        if rule.until != previous.until:
-            alert = structs.replace(alert, expires_on=_last_day(rule, caller))
-            _set_expiry(db, alert)
-        _save_initial_state(db, alert.alert_id, state)
-        return alert, _await_overdue(db, services.pair, chat_id, rule) if alert.life == Life.ACTIVE else []
+    def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
+        _refuse_same(db, caller.chat.id, rule, number)
+        return _update(db, caller, before, edited, state.session.isoformat())
 
-    alert, overdue = await caller.change(write)
-    return StartedAlert(_view(alert, rule, state, caller.now), context, overdue, past=past, previous=previous)
+    return await _start(services, caller, context, rule, store, previous=previous)
 
 
 async def rescale(services: Services, caller: Caller, number: int) -> StartedAlert:
-    """Set an alert that a split has paused at its rescaled level; it starts afresh."""
-    context, chat_id = await evaluation_context(services, caller.chat), caller.chat.id
+    """Set an alert that a split has paused at its rescaled level."""
+    context = await evaluation_context(services, caller.chat)
 
-    def rescaled(db: sqlite_utils.Database) -> tuple[StoredAlert, Rule, Rule]:
-        alert = _find_checked(db, chat_id, number, refuse_ended)
-        changes = alert_store.new_split_changes(db).get(alert.alert_id)
-        if alert.life != Life.PAUSED or not changes:
+    def read(db: sqlite_utils.Database) -> tuple[StoredAlert, list[SplitChange]]:
+        alert = find_alert(db, caller, number, refuse_ended)
+        splits = alert_store.new_split_changes(db).get(alert.alert_id)
+        if alert.life != Life.PAUSED or not splits:
             raise BadInput(f"Alert #{number} is not paused by a split.", f"/alert {number}")
-        factor = level_factor(context.market.pair, ((change.ticker, change.factor) for change in changes))
-        previous = read_rule(alert)
-        return alert, previous, rescaled_rule(previous, factor, METRICS)
+        return alert, splits
 
-    _, previous, rule = await services.database.run(rescaled)
-    state, past = await asyncio.to_thread(_start, rule, context)
+    before, splits = await services.database.run(read)
+    previous = read_rule(before)
+    factor = level_factor(context.market.pair, ((split.ticker, split.factor) for split in splits))
+    rule = rescaled_rule(previous, factor, METRICS)
+
+    def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
+        if alert_store.new_split_changes(db).get(before.alert_id) != splits:
+            raise BadInput("Another split became known just now.", f"/alert {number} rescale")
+        return _update(db, caller, before, _activated(_with_rule(before, rule)))
+
+    return await _start(services, caller, context, rule, store, previous=previous)
+
+
+async def resume(services: Services, caller: Caller, number: int) -> StartedAlert:
+    """Evaluate a paused alert again; what happened meanwhile does not fire."""
+
+    def refuse_active(alert: StoredAlert) -> None:
+        if alert.life == Life.ACTIVE:
+            raise BadInput(f"Alert #{number} is active already.", f"/alert {number}")
+
+    context = await evaluation_context(services, caller.chat)
+    before = await read_alert(services, caller, number, refuse_ended, refuse_active)
+
+    def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
+        return _update(db, caller, before, _activated(before))
+
+    return await _start(services, caller, context, read_rule(before), store)
+
+
+async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
+    """Let an alert go on for a year from today. One that has ended starts afresh, within the quota."""
+    before = await read_alert(services, caller, number)
+    rule = structs.replace(read_rule(before), until=None)
+    renewed = structs.replace(_with_rule(before, rule), expires_on=_last_day(rule, caller))
+    if not Life(before.life).has_ended:
+
+        def extend(db: sqlite_utils.Database) -> AlertView:
+            _refuse_same(db, caller.chat.id, rule, number)
+            return view_alert(db, _update(db, caller, before, renewed), caller.now)
+
+        return await _change_and_show(services, caller, extend)
+
+    def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
+        _refuse_full(db, caller.chat.id)
+        _refuse_same(db, caller.chat.id, rule, number)
+        return _update(db, caller, before, _activated(structs.replace(renewed, snoozed_until=None)))
+
+    context = await evaluation_context(services, caller.chat)
+    return await _start(services, caller, context, rule, store, ended=end_reason(before))
+
+
+async def _start(
+    services: Services,
+    caller: Caller,
+    context: EvaluationContext,
+    rule: Rule,
+    store: Callable[[sqlite_utils.Database, State], StoredAlert],
+    *,
+    previous: Rule | None = None,
+    ended: str = "",
+) -> StartedAlert:
+    """Store an alert with the initial state of its rule, in place of all earlier states."""
+    state, past = await asyncio.to_thread(_start_figures, rule, context)
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
-        alert, _, now_rescaled = rescaled(db)
-        if now_rescaled != rule:
-            raise BadInput("Another split became known just now.", f"/alert {number} rescale")
-        alert_store.replace_rule(db, alert.alert_id, rule=str(rule), rule_json=rule.to_json())
-        alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
-        _save_initial_state(db, alert.alert_id, state)
-        resumed = structs.replace(alert, life=Life.ACTIVE, reason="")
-        return resumed, _await_overdue(db, services.pair, chat_id, rule)
+        alert = store(db, state)
+        alert_store.clear_states(db, alert.alert_id)
+        alert_store.save_state(db, alert.alert_id, state.session.isoformat(), state.to_json())
+        if alert.life != Life.ACTIVE:
+            return alert, []
+        return alert, _await_overdue(db, services.pair, caller.chat.id, rule)
 
     alert, overdue = await caller.change(write)
-    return StartedAlert(_view(alert, rule, state, caller.now), context, overdue, past=past, previous=previous)
+    view = make_view(alert, rule, state, caller.now)
+    return StartedAlert(view, context, overdue, past=past, previous=previous, ended=ended)
+
+
+def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequency]:
+    """Return the initial state of a rule and how often it would have fired."""
+    history = context.histories.sample_series(rule, None, context.market.sessions)
+    return initial_state(rule, context), frequency(rule, history)
+
+
+def _await_overdue(db: sqlite_utils.Database, pair: Pair, chat_id: int, rule: Rule) -> list[str]:
+    """Return the overdue parts of the Market that a rule reads; the chat is told when they are back."""
+    parts = parts_read(rule, pair)
+    missing = [outage for outage in sources.current_outages(db) if outage.part in parts]
+    for outage in missing:
+        sources.add_outage_chats(db, outage.part, outage.session.isoformat(), [chat_id])
+    return [outage.part for outage in missing]
+
+
+# Other changes
 
 
 async def snooze(services: Services, caller: Caller, number: int, until: dt.datetime | None) -> ShownAlert:
     """Hold an alert's messages until an instant; None ends the snooze."""
 
     def write(db: sqlite_utils.Database) -> AlertView:
-        alert = _find_checked(db, caller.chat.id, number, refuse_ended, refuse_paused)
+        alert = find_alert(db, caller, number, refuse_ended, refuse_paused)
         if until is None and alert.snoozed_until is None:
             raise BadInput(f"Alert #{number} is not snoozed.", f"/alert {number} snooze 1d")
         alert_store.set_snooze(db, alert.alert_id, until)
         return view_alert(db, structs.replace(alert, snoozed_until=until), caller.now)
 
-    return await _changed(services, caller, write)
+    return await _change_and_show(services, caller, write)
 
 
 async def pause(services: Services, caller: Caller, number: int) -> ShownAlert:
     """Stop evaluating an alert until it is resumed; its snooze ends."""
 
     def write(db: sqlite_utils.Database) -> AlertView:
-        alert = _find_checked(db, caller.chat.id, number, refuse_ended)
+        alert = find_alert(db, caller, number, refuse_ended)
         if alert.life == Life.PAUSED:
             raise BadInput(f"Alert #{number} is paused already.", f"/alert {number}")
         alert_store.set_life(db, alert.alert_id, Life.PAUSED)
@@ -429,120 +283,68 @@ async def pause(services: Services, caller: Caller, number: int) -> ShownAlert:
         paused = structs.replace(alert, life=Life.PAUSED, reason="", snoozed_until=None)
         return view_alert(db, paused, caller.now)
 
-    return await _changed(services, caller, write)
-
-
-async def resume(services: Services, caller: Caller, number: int) -> ShownAlert:
-    """Evaluate a paused alert again, afresh as at creation: what happened meanwhile does not fire."""
-
-    def refuse_active(alert: StoredAlert) -> None:
-        if alert.life == Life.ACTIVE:
-            raise BadInput(f"Alert #{number} is active already.", f"/alert {number}")
-
-    chat_id, checks = caller.chat.id, (refuse_ended, refuse_active)
-    context = await evaluation_context(services, caller.chat)
-    rule = read_rule(await services.database.run(lambda db: _find_checked(db, chat_id, number, *checks)))
-    state = await asyncio.to_thread(initial_state, rule, context)
-
-    def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
-        alert = _find_checked(db, chat_id, number, *checks)
-        alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
-        alert_store.mark_splits_seen(db, alert.alert_id)  # whoever resumes it keeps its level
-        _save_initial_state(db, alert.alert_id, state)
-        return structs.replace(alert, life=Life.ACTIVE, reason=""), _await_overdue(
-            db, services.pair, chat_id, rule
-        )
-
-    alert, overdue = await caller.change(write)
-    return ShownAlert(_view(alert, rule, state, caller.now), context, overdue)
-
-
-async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
-    """Let an alert go on for a year from today; one that has ended starts afresh, within the quota."""
-    context, chat_id = await evaluation_context(services, caller.chat), caller.chat.id
-    before = await services.database.run(lambda db: find_alert(db, chat_id, number))
-    previous = read_rule(before)
-    rule = structs.replace(previous, until=None)
-    state, past = await asyncio.to_thread(_start, rule, context)
-
-    def write(db: sqlite_utils.Database) -> tuple[StoredAlert, AlertView, list[str]]:
-        alert = find_alert(db, chat_id, number)
-        ended = Life(alert.life).has_ended
-        if ended:
-            _refuse_full(db, chat_id)
-        _refuse_same(db, chat_id, rule, number)
-        if rule != previous:
-            alert_store.replace_rule(db, alert.alert_id, rule=str(rule), rule_json=rule.to_json())
-        renewed = structs.replace(alert, expires_on=_last_day(rule, caller), rule_json=rule.to_json())
-        _set_expiry(db, renewed)
-        if not ended:
-            return alert, view_alert(db, renewed, caller.now), []
-        alert_store.set_life(db, alert.alert_id, Life.ACTIVE)
-        alert_store.mark_splits_seen(db, alert.alert_id)
-        alert_store.set_snooze(db, alert.alert_id, None)
-        _save_initial_state(db, alert.alert_id, state)
-        renewed = structs.replace(renewed, life=Life.ACTIVE, reason="", snoozed_until=None)
-        return (
-            alert,
-            _view(renewed, rule, state, caller.now),
-            _await_overdue(db, services.pair, chat_id, rule),
-        )
-
-    alert, view, overdue = await caller.change(write)
-    if not Life(alert.life).has_ended:
-        return ShownAlert(view, context)
-    return StartedAlert(view, context, overdue, past=past, ended=_end_reason(alert))
+    return await _change_and_show(services, caller, write)
 
 
 async def switch_off(caller: Caller, number: int) -> StoredAlert:
     """End an alert, also one that cannot be read; its number and history stay, and it can be renewed."""
 
     def write(db: sqlite_utils.Database) -> StoredAlert:
-        alert = _find_checked(db, caller.chat.id, number, refuse_ended)
+        alert = find_alert(db, caller, number, refuse_ended)
         alert_store.switch_off(db, alert.alert_id)
         return alert
 
     return await caller.change(write)
 
 
-# Steps of the above
+async def _change_and_show(
+    services: Services, caller: Caller, write: Callable[[sqlite_utils.Database], AlertView]
+) -> ShownAlert:
+    alert = await caller.change(write)
+    return ShownAlert(alert, await evaluation_context(services, caller.chat))
 
 
-def find_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert:
-    """A chat's alert by its number, also one that has ended; raises BadInput."""
-    alert = alert_store.get_alert(db, chat_id, number) if number < _LARGEST_NUMBER else None
-    if alert is None:
-        raise BadInput(f"There is no alert #{number} in this chat. Yours: /alerts")
-    return alert
+# Stored alerts and their checks
 
 
-def _find_checked(db: sqlite_utils.Database, chat_id: int, number: int, *checks: Check) -> StoredAlert:
-    alert = find_alert(db, chat_id, number)
-    for check in checks:
-        check(alert)
-    return alert
+def _with_rule(alert: StoredAlert, rule: Rule) -> StoredAlert:
+    return structs.replace(alert, rule=str(rule), rule_json=rule.to_json())
 
 
-def refuse_ended(alert: StoredAlert) -> None:
-    """Raises BadInput for an alert that has ended."""
-    if Life(alert.life).has_ended:
-        number = alert.number
-        raise BadInput(f"Alert #{number} has ended ({_end_reason(alert)}).", f"/alert {number} renew")
+def _activated(alert: StoredAlert) -> StoredAlert:
+    return structs.replace(alert, life=Life.ACTIVE, reason="")
 
 
-def refuse_paused(alert: StoredAlert) -> None:
-    """Raises BadInput for an alert that is paused."""
-    if alert.life == Life.PAUSED:
-        number = alert.number
-        raise BadInput(f"Alert #{number} is paused: it sends nothing anyway.", f"/alert {number} resume")
+def _update(
+    db: sqlite_utils.Database,
+    caller: Caller,
+    before: StoredAlert,
+    after: StoredAlert,
+    session: str | None = None,
+) -> StoredAlert:
+    """Store what differs between two versions of an alert and return the second.
 
-
-def _end_reason(alert: StoredAlert) -> str:
-    return (alert.reason or alert.life).rstrip(".")
+    `session` is the one in whose shares a new rule was typed. Raises BadInput if somebody has changed the
+    alert since it was read.
+    """
+    alert_id, number = before.alert_id, before.number
+    if not alert_store.is_unchanged(db, before):
+        find_alert(db, caller, number, refuse_ended)
+        raise BadInput(f"Alert #{number} was changed just now.", f"/alert {number}")
+    if after.rule_json != before.rule_json:
+        alert_store.replace_rule(db, alert_id, rule=after.rule, rule_json=after.rule_json, session=session)
+    if after.life != before.life:
+        alert_store.set_life(db, alert_id, after.life)
+        alert_store.mark_splits_seen(db, alert_id)  # whoever starts it again keeps its level
+    if after.expires_on != before.expires_on:
+        alert_store.set_expiry(db, alert_id, after.expires_on.isoformat() if after.expires_on else None)
+    if after.snoozed_until != before.snoozed_until:
+        alert_store.set_snooze(db, alert_id, after.snoozed_until)
+    return after
 
 
 def _refuse_past(rule: Rule, market: Market, now: dt.datetime, command: str) -> None:
-    """Raises BadInput for a rule whose last day has passed, NoData while there are no prices."""
+    """Raise BadInput for a rule whose last day has passed, NoData while there are no prices."""
     market.require_end()
     if rule.until is not None and rule.until <= market.last_completed.date():
         later = structs.replace(rule, until=now.date() + dt.timedelta(days=365))
@@ -550,7 +352,7 @@ def _refuse_past(rule: Rule, market: Market, now: dt.datetime, command: str) -> 
 
 
 def _refuse_full(db: sqlite_utils.Database, chat_id: int) -> None:
-    """Raises BadInput when the chat has as many alerts as it may."""
+    """Raise BadInput when the chat has as many alerts as it may."""
     if alert_store.count_active(db, chat_id) >= MOST_ALERTS:
         raise BadInput(
             f"This chat has {MOST_ALERTS} alerts, which is the most. Switch one off first.", "/alerts"
@@ -558,14 +360,10 @@ def _refuse_full(db: sqlite_utils.Database, chat_id: int) -> None:
 
 
 def _refuse_same(db: sqlite_utils.Database, chat_id: int, rule: Rule, number: int = 0) -> None:
-    """Raises BadInput when another alert than `number` has the rule."""
+    """Raise BadInput when another alert than `number` has the rule."""
     for alert in alert_store.alerts_of(db, chat_id):
         if alert.rule == str(rule) and alert.number != number:
             raise BadInput(f"This is alert #{alert.number} already ({alert.life}).", f"/alert {alert.number}")
-
-
-def _start(rule: Rule, context: EvaluationContext) -> tuple[State, Frequency]:
-    return initial_state(rule, context), past_fires(rule, context)
 
 
 def _last_day(rule: Rule, caller: Caller) -> dt.date:
@@ -579,43 +377,3 @@ def a_year_after(day: dt.date) -> dt.date:
         return day.replace(year=day.year + 1)
     except ValueError:
         return day.replace(year=day.year + 1, day=28)
-
-
-def _set_expiry(db: sqlite_utils.Database, alert: StoredAlert) -> None:
-    alert_store.set_expiry(db, alert.alert_id, alert.expires_on.isoformat() if alert.expires_on else None)
-
-
-def _save_initial_state(db: sqlite_utils.Database, alert_id: int, state: State) -> None:
-    """Store the state of an alert that starts now, in place of all earlier ones."""
-    alert_store.clear_states(db, alert_id)
-    alert_store.save_state(db, alert_id, state.session.isoformat(), state.to_json())
-
-
-def _await_overdue(db: sqlite_utils.Database, pair: Pair, chat_id: int, rule: Rule) -> list[str]:
-    """Parts of the Market that a rule reads and that are overdue; the chat is told when they are back."""
-    parts = parts_read(rule, pair)
-    missing = [outage for outage in sources.current_outages(db) if outage.part in parts]
-    for outage in missing:
-        sources.add_outage_chats(db, outage.part, outage.session.isoformat(), [chat_id])
-    return [outage.part for outage in missing]
-
-
-async def _changed(
-    services: Services, caller: Caller, write: Callable[[sqlite_utils.Database], AlertView]
-) -> ShownAlert:
-    alert = await caller.change(write)
-    return ShownAlert(alert, await evaluation_context(services, caller.chat))
-
-
-async def _show_with(
-    services: Services, caller: Caller, number: int, read: Callable[[sqlite_utils.Database, StoredAlert], T]
-) -> tuple[ShownAlert, T]:
-    """One alert with what `read` reads about it."""
-
-    def read_both(db: sqlite_utils.Database) -> tuple[AlertView, T]:
-        alert = find_alert(db, caller.chat.id, number)
-        more = read(db, alert)
-        return view_alert(db, alert, caller.now), more
-
-    view, more = await services.database.run(read_both)
-    return ShownAlert(view, await evaluation_context(services, caller.chat)), more

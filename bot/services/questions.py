@@ -17,7 +17,7 @@ from bot.analytics.sessions import date_phrase
 from bot.analytics.windows import EXAMPLES, AsOf, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError, NoData
 from bot.services import context_of
-from bot.services.alerts import parse_alert_rule
+from bot.services.alert_views import parse_alert_rule
 from bot.text import did_you_mean
 
 if TYPE_CHECKING:

@@ -114,7 +114,7 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
 @pytest.mark.parametrize(
     ("typed", "said", "example"),
     [
-        (f"edit {RULE}", "That is what alert #1 says already.", "/alert 1 edit"),
+        (f"edit {RULE}", "Alert #1 has this rule already.", "/alert 1 edit"),
         ("edit excess 3m > 50pp", "This is alert #2 already (active).", "/alert 2"),
         (
             "edit excess 3m > 5",

@@ -160,15 +160,19 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
         (f"/alert {10**30}", f"There is no alert #{10**30} in this chat. Yours: /alerts", ""),
         (
             "/alert 1 puase",
-            "“puase” is nothing an alert can do. Did you mean pause?",
+            "“puase” is not something you can do with an alert. Did you mean pause?",
             "/alert 1 pause",
         ),
-        ("/alert 1 edti", "“edti” is nothing an alert can do. Did you mean edit?", "/alert 1 edit"),
+        (
+            "/alert 1 edti",
+            "“edti” is not something you can do with an alert. Did you mean edit?",
+            "/alert 1 edit",
+        ),
         (
             "/alert 1 2",
             (
-                "“2” is nothing an alert can do. "
-                "There are: why, chart, test, history, edit, snooze, pause, resume, renew, off, rescale, "
+                "“2” is not something you can do with an alert. "
+                "You can: why, chart, test, history, edit, snooze, pause, resume, renew, off, rescale, "
                 "back."
             ),
             "/alert 1",

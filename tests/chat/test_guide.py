@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot.alerts.grammar import PRESETS, parse_rule
 from bot.analytics.metrics import METRICS
-from bot.chat.alert_guide import guide_page
-from bot.chat.ask import Ask
+from bot.chat.alert_commands import guide_page
 from bot.messages.alerts.guide import TOPICS, topic_of
 from bot.messages.common import MOST_DATA
 from bot.pair import DEFAULT_PAIR
-from bot.services.alerts import parse_alert_rule
+from bot.services import Chat
+from bot.services.alert_views import evaluation_context, parse_alert_rule
 from tests.chat.talk import ME, labels, talking
 from tests.messages.pages import page
 
@@ -90,8 +91,8 @@ async def test_what_was_chosen_outlives_a_restart(sample: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("/alert new nonsense", "“nonsense” is nothing to choose."),
-        ("/alert new ratio near 5", "“near” is nothing to choose after “ratio”."),
+        ("/alert new nonsense", "“nonsense” is not one of the choices."),
+        ("/alert new ratio near 5", "“near” is not one of the choices after “ratio”."),
         (
             "/alert new excess 3m > 5",
             "“5” has no unit; this needs percentage points (pp).",
@@ -109,13 +110,15 @@ async def test_what_no_button_says_is_refused(typed: str, said: str, talk: Talk)
 
 
 async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(talk: Talk) -> None:
-    ask = Ask(talk.bot.services, "", ME, "private", "Me", ME, 1)
+    services = talk.bot.services
+    chat = Chat(ME, "private", "Me", ZoneInfo("America/New_York"))
+    context = await evaluation_context(services, chat)
     ended = set()
     chance = random.Random(7)
     for _ in range(20):
         line = ""
         while True:
-            answer = await guide_page(ask.services, ask.caller, line)
+            answer = guide_page(line, context, services.clock())
             page(answer)
             every = [(label, data) for row in answer.buttons for label, data in row]
             for label, data in every:

@@ -12,8 +12,9 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput, NoData
-from bot.services import Caller, Chat, alerts, context_of
-from bot.services.alerts import Unreadable, mirrored, view_alert
+from bot.services import Caller, Chat, alert_views, alerts, context_of
+from bot.services.alert_views import Unreadable, view_alert
+from bot.services.alerts import mirrored
 from storage import alert_store
 from tests.jobs.desk import Desk, sessions
 
@@ -199,7 +200,7 @@ async def test_the_example_of_a_mistaken_edit_is_a_line_to_send(level: Desk) -> 
     with pytest.raises(BadInput) as error:
         await alerts.edit(level.services, caller(level), 1, mistaken)
     assert error.value.example == "/alert 1 edit > 0.7"
-    with pytest.raises(BadInput, match=r"^That is what alert #1 says already\."):
+    with pytest.raises(BadInput, match=r"^Alert #1 has this rule already\."):
         await alerts.edit(level.services, caller(level), 1, another("ratio > 0.6"))
 
 
@@ -214,7 +215,7 @@ async def test_a_paused_alert_is_resumed_from_the_last_close(level: Desk) -> Non
     resumed = await alerts.resume(level.services, caller(level), 1)
     assert (resumed.alert.life, resumed.alert.state.session) == (Life.ACTIVE, dt.date(2020, 1, 16))
     assert await level.evaluate() == []
-    assert (await alerts.show(level.services, caller(level), 1)).alert == resumed.alert
+    assert (await alert_views.show(level.services, caller(level), 1)).alert == resumed.alert
 
 
 async def test_what_does_not_fit_an_alerts_life_is_refused(level: Desk) -> None:
@@ -251,7 +252,7 @@ async def test_only_a_damaged_alert_is_left_out_of_the_list_and_it_can_be_switch
     for rule in ("ratio > 0.6", "ratio > 0.7"):
         await alerts.create(level.services, caller(level), rule)
     await level.change("UPDATE alerts SET rule_json = '{' WHERE number = 1")
-    listed = await alerts.list_alerts(level.services, caller(level))
+    listed = await alert_views.list_alerts(level.services, caller(level))
     assert [alert.number for alert in listed.alerts] == [2]
     assert [str(error.example) for error in listed.unreadable] == ["/alert 1 off"]
     with pytest.raises(Unreadable):
@@ -264,7 +265,7 @@ async def test_only_a_damaged_alert_is_left_out_of_the_list_and_it_can_be_switch
 async def test_an_alert_that_a_chat_does_not_have_is_named(level: Desk, number: int) -> None:
     await alerts.create(level.services, caller(level, chat_id=2), "ratio > 0.6")
     with pytest.raises(BadInput, match=rf"^There is no alert #{number} in this chat\."):
-        await alerts.show(level.services, caller(level), number)
+        await alert_views.show(level.services, caller(level), number)
 
 
 # Reading
@@ -272,27 +273,28 @@ async def test_an_alert_that_a_chat_does_not_have_is_named(level: Desk, number: 
 
 async def test_a_fire_is_explained_from_what_was_recorded(level: Desk) -> None:
     await alerts.create(level.services, caller(level), "ratio > 0.6")
-    assert (await alerts.explain(level.services, caller(level), 1)).fire is None
+    assert (await alert_views.explain(level.services, caller(level), 1)).fire is None
     await level.closes([0.65], "2020-01-16")
     await level.evaluate()
-    explained = await alerts.explain(level.services, caller(level), 1)
+    explained = await alert_views.explain(level.services, caller(level), 1)
     assert explained.fire is not None
     assert (explained.fire.event.value, explained.fire.source) == (0.65, "CSV import")
     assert explained.fire.before is not None
     assert explained.fire.before.session == dt.date(2020, 1, 15)
     assert not explained.withdrawn
-    _, fires = await alerts.show_with_fires(level.services, caller(level), 1)
+    _, fires = await alert_views.show_with_fires(level.services, caller(level), 1)
     assert fires == [dt.date(2020, 1, 16)]
-    _, count = await alerts.show_with_fire_count(level.services, caller(level), 1, days=90)
+    _, count = await alert_views.show_with_fire_count(level.services, caller(level), 1, days=90)
     assert count == 1
-    events = await alerts.history(level.services, caller(level), limit=10)
+    events = await alert_views.history(level.services, caller(level), limit=10)
     assert [(event.number, event.transition) for event in events] == [(1, "fired")]
-    assert await alerts.history(level.services, caller(level), limit=10, skip=1) == []
+    assert await alert_views.history(level.services, caller(level), limit=10, skip=1) == []
 
 
 async def test_a_preview_stores_nothing(level: Desk) -> None:
-    shown = await alerts.preview(level.services, caller(level), parse_rule("ratio > 0.6", METRICS))
-    assert (shown.alert.number, shown.alert.state.session) == (0, dt.date(2020, 1, 15))
+    context = await alert_views.evaluation_context(level.services, caller(level).chat)
+    alert, past = alerts.preview(parse_rule("ratio > 0.6", METRICS), context, level.now)
+    assert (alert.number, alert.state.session, past.dates) == (0, dt.date(2020, 1, 15), ())
     assert await level.query("SELECT * FROM alerts") == []
 
 
@@ -317,6 +319,6 @@ def test_a_year_after_a_leap_day_is_the_day_before(day: str, later: str) -> None
     ],
 )
 def test_the_mirror_turns_the_comparison_and_keeps_the_target(rule: str, mirrors: list[str]) -> None:
-    assert [str(made) for made in mirrored(parse_rule(rule, METRICS))] == mirrors
-    for made in mirrors:
-        assert str(parse_rule(made, METRICS)) == made
+    assert [str(mirror) for mirror in mirrored(parse_rule(rule, METRICS))] == mirrors
+    for mirror in mirrors:
+        assert str(parse_rule(mirror, METRICS)) == mirror

@@ -1,0 +1,304 @@
+"""Reading a chat's alerts: lists, views with their state, what explains a fire, and their rules.
+
+Raises BadInput for what is not possible, with a line to send instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from bot.alerts.engine import Event, State
+from bot.alerts.grammar import parse_rule, preset_of
+from bot.alerts.rule import Rule
+from bot.alerts.view import AlertView, Life, RecordedFire
+from bot.analytics.metrics import METRICS, parts_of
+from bot.errors import BadInput
+from bot.services import context_of, metrics_for
+from storage import alert_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import sqlite_utils
+
+    from bot.alerts.view import EvaluationContext
+    from bot.analytics.market import Market
+    from bot.pair import Pair
+    from bot.services import Caller, Chat, Services
+    from storage.alert_store import ChatEvent, StoredAlert
+
+
+T = TypeVar("T")
+Check = Callable[["StoredAlert"], None]  # raises BadInput if the alert is not in the state that is needed
+
+DAMAGED = "what is stored of it is damaged"
+_LARGEST_NUMBER = 10**18  # SQLite's integers hold it
+_EXPLAINED_EVENTS = 20  # newest events, among which the last fire is looked for
+_CHARTED_EVENTS = 200  # newest events, of which a chart marks the fires
+_FIRES = ("fired", "still", "restated")
+
+
+@dataclass(frozen=True)
+class ShownAlert:
+    """An alert with its state, and the data that its figures are computed from.
+
+    overdue  the overdue parts of the Market that it waits for; the chat is told when they are back
+    """
+
+    alert: AlertView
+    context: EvaluationContext
+    overdue: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class AlertList:
+    """A chat's alerts that have not ended, and why some of them cannot be read."""
+
+    alerts: Sequence[AlertView]
+    unreadable: Sequence[Unreadable]
+    context: EvaluationContext
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An alert with its last fire, if it has fired; `withdrawn` if revised data took the fire back."""
+
+    shown: ShownAlert
+    fire: RecordedFire | None = None
+    withdrawn: bool = False
+
+
+class Unreadable(BadInput):
+    """A stored alert that this version cannot read: damaged, or of a metric that is gone."""
+
+    def __init__(self, alert: StoredAlert, reason: str) -> None:
+        sentence = f"Alert #{alert.number} cannot be read ({reason}); switch it off and set it again."
+        super().__init__(sentence, f"/alert {alert.number} off")
+
+
+# Stored alerts
+
+
+def find_alert(db: sqlite_utils.Database, caller: Caller, number: int, *checks: Check) -> StoredAlert:
+    """Return a chat's alert by its number, also one that has ended; raises BadInput."""
+    alert = alert_store.get_alert(db, caller.chat.id, number) if number < _LARGEST_NUMBER else None
+    if alert is None:
+        raise BadInput(f"There is no alert #{number} in this chat. Yours: /alerts")
+    for check in checks:
+        check(alert)
+    return alert
+
+
+async def read_alert(services: Services, caller: Caller, number: int, *checks: Check) -> StoredAlert:
+    """Read an alert in a transaction of its own; raises BadInput as `find_alert` does."""
+    return await services.database.run(lambda db: find_alert(db, caller, number, *checks))
+
+
+def refuse_ended(alert: StoredAlert) -> None:
+    """Raise BadInput for an alert that has ended."""
+    if Life(alert.life).has_ended:
+        number = alert.number
+        raise BadInput(f"Alert #{number} has ended ({end_reason(alert)}).", f"/alert {number} renew")
+
+
+def refuse_paused(alert: StoredAlert) -> None:
+    """Raise BadInput for an alert that is paused."""
+    if alert.life == Life.PAUSED:
+        number = alert.number
+        raise BadInput(f"Alert #{number} is paused: it sends nothing anyway.", f"/alert {number} resume")
+
+
+def end_reason(alert: StoredAlert) -> str:
+    """Return why an alert has ended, without a full stop."""
+    return (alert.reason or alert.life).rstrip(".")
+
+
+# Rules and views
+
+
+def parse_alert_rule(text: str, market: Market, command: str = "/alert") -> Rule:
+    """Return the rule of a typed line or of a preset's name; raises BadInput with a line to send."""
+    preset = preset_of(text)
+    try:
+        return parse_rule(preset.rule if preset else text, metrics_for(market))
+    except BadInput as error:
+        raise BadInput(error.sentence, f"{command} {error.example}" if error.example else "") from error
+
+
+def read_rule(alert: StoredAlert) -> Rule:
+    """Return the rule of a stored alert; raises Unreadable."""
+    try:
+        rule = Rule.from_json(alert.rule_json)
+    except msgspec.DecodeError as error:
+        raise Unreadable(alert, DAMAGED) from error
+    for condition in rule.conditions:
+        if condition.metric not in METRICS:
+            raise Unreadable(alert, f"“{condition.metric}” is not a metric any more")
+    return rule
+
+
+def parts_read(rule: Rule, pair: Pair) -> list[str]:
+    """Return the parts of the Market that a rule reads, those of its first condition first."""
+    conditions = rule.conditions
+    parts = [part for c in conditions for part in parts_of(METRICS[c.metric], pair, dict(c.arguments))]
+    return list(dict.fromkeys(parts))
+
+
+def view_alert(db: sqlite_utils.Database, alert: StoredAlert, now: dt.datetime) -> AlertView:
+    """Return a stored alert with its current state; raises Unreadable."""
+    current = alert_store.current_state(db, alert.alert_id)
+    try:
+        state = State.from_json(current.state if current else "")
+    except msgspec.DecodeError as error:
+        raise Unreadable(alert, DAMAGED) from error
+    return make_view(alert, read_rule(alert), state, now)
+
+
+def make_view(alert: StoredAlert, rule: Rule, state: State, now: dt.datetime) -> AlertView:
+    """Return the view of a stored alert whose rule and state are known."""
+    snoozed = alert.snoozed_until is not None and alert.snoozed_until > now
+    return AlertView(
+        alert.number,
+        rule,
+        Life(alert.life),
+        state,
+        snoozed_until=alert.snoozed_until if snoozed else None,
+        expires_on=alert.expires_on,
+        reason=alert.reason,
+    )
+
+
+def view_alerts(
+    db: sqlite_utils.Database, alerts: Iterable[StoredAlert], now: dt.datetime
+) -> tuple[list[AlertView], list[Unreadable]]:
+    """Return the alerts that can be read, and the errors of those that cannot."""
+    views: list[AlertView] = []
+    errors: list[Unreadable] = []
+    for alert in alerts:
+        try:
+            views.append(view_alert(db, alert, now))
+        except Unreadable as error:
+            errors.append(error)
+    return views, errors
+
+
+def active_alerts(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[AlertView]:
+    """Return a chat's active alerts that can be read; evaluating them reports the others."""
+    alerts = (alert for alert in alert_store.alerts_of(db, chat_id) if alert.life == Life.ACTIVE)
+    return view_alerts(db, alerts, now)[0]
+
+
+# What handlers show
+
+
+async def evaluation_context(services: Services, chat: Chat) -> EvaluationContext:
+    """Return the current Market with its histories, and the chat's time zone."""
+    market = await services.markets.current()
+    context = await asyncio.to_thread(context_of, market, services.markets)
+    return replace(context, zone=chat.zone)
+
+
+async def show(services: Services, caller: Caller, number: int, *checks: Check) -> ShownAlert:
+    """Return one alert; raises BadInput if there is none or a check refuses it."""
+    shown, _ = await _show_with(services, caller, number, lambda _, alert: [check(alert) for check in checks])
+    return shown
+
+
+async def show_with_fires(
+    services: Services, caller: Caller, number: int
+) -> tuple[ShownAlert, list[dt.date]]:
+    """Return one alert and the sessions on which it fired."""
+
+    def fires(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date]:
+        recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_CHARTED_EVENTS)
+        return sorted({event.session for event in recent if event.transition == "fired"})
+
+    return await _show_with(services, caller, number, fires)
+
+
+async def show_with_fire_count(
+    services: Services, caller: Caller, number: int, days: int
+) -> tuple[ShownAlert, int]:
+    """Return one alert and how often it fired in the last `days`."""
+    market = await services.markets.current()
+    since = (market.last_completed - dt.timedelta(days=days)).date().isoformat()
+    return await _show_with(
+        services, caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since)
+    )
+
+
+async def explain(services: Services, caller: Caller, number: int) -> Explanation:
+    """Return the last fire of an alert as it is stored, with the rule and the state of its time."""
+
+    def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
+        recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_EXPLAINED_EVENTS)
+        for at, event in enumerate(recent):
+            if event.transition in _FIRES:
+                later = ((newer.transition, newer.session) for newer in recent[:at])
+                return _recorded_fire(db, alert, event), ("withdrawn", event.session) in later
+        return None, False
+
+    shown, (fire, withdrawn) = await _show_with(services, caller, number, last_fire)
+    return Explanation(shown, fire, withdrawn)
+
+
+def _recorded_fire(db: sqlite_utils.Database, alert: StoredAlert, fire: ChatEvent) -> RecordedFire:
+    detail, before = fire.detail, fire.detail.before
+    if before is None:
+        earlier = alert_store.state_before(db, alert.alert_id, fire.session.isoformat())
+        before = earlier.state if earlier else None
+    return RecordedFire(
+        alert.number,
+        Rule.from_json(detail.rule or alert.rule_json),
+        Event.from_json(detail.event),
+        State.from_json(before) if before else None,
+        detail.source,
+        detail.observed_at,
+    )
+
+
+async def _show_with(
+    services: Services, caller: Caller, number: int, read: Callable[[sqlite_utils.Database, StoredAlert], T]
+) -> tuple[ShownAlert, T]:
+    """Return one alert and what `read` reads about it."""
+
+    def read_both(db: sqlite_utils.Database) -> tuple[AlertView, T]:
+        alert = find_alert(db, caller, number)
+        more = read(db, alert)
+        return view_alert(db, alert, caller.now), more
+
+    view, more = await services.database.run(read_both)
+    return ShownAlert(view, await evaluation_context(services, caller.chat)), more
+
+
+async def get_rule(services: Services, caller: Caller, number: int) -> Rule:
+    """Return the rule of one alert."""
+    return read_rule(await read_alert(services, caller, number))
+
+
+async def list_alerts(services: Services, caller: Caller) -> AlertList:
+    """Return a chat's active and paused alerts."""
+
+    def read(db: sqlite_utils.Database) -> tuple[list[AlertView], list[Unreadable]]:
+        return view_alerts(db, alert_store.alerts_of(db, caller.chat.id), caller.now)
+
+    alerts, unreadable = await services.database.run(read)
+    return AlertList(alerts, unreadable, await evaluation_context(services, caller.chat))
+
+
+async def history(
+    services: Services, caller: Caller, number: int | None = None, *, limit: int, skip: int = 0
+) -> list[ChatEvent]:
+    """Return the events of one alert, or of all the chat's alerts, newest first."""
+
+    def read(db: sqlite_utils.Database) -> list[ChatEvent]:
+        alert_id = None if number is None else find_alert(db, caller, number).alert_id
+        return alert_store.list_events(db, alert_id=alert_id, chat_id=caller.chat.id, limit=limit, skip=skip)
+
+    return await services.database.run(read)
