@@ -78,7 +78,7 @@ def trace_demo() -> dict[str, set[CodeType]]:
     recorder = CallRecorder()
     questions: dict[str, set[CodeType]] = {}
     fires: list[set[CodeType]] = []
-    judge, drain = Scheduler.judge, Scheduler.drain
+    evaluate, drain = Scheduler.evaluate, Scheduler.drain
 
     async def traced_converse(
         application: App, terminal: Terminal, lines: tuple[str, ...], *, echo: Callable[[str], None]
@@ -88,9 +88,9 @@ def trace_demo() -> dict[str, set[CodeType]]:
                 await converse(application, terminal, (line,), echo=echo)
             questions.setdefault(line.split()[0], codes)
 
-    async def traced_judge(scheduler: Scheduler) -> TickResult:
+    async def traced_evaluate(scheduler: Scheduler) -> TickResult:
         with recorder.recording() as codes:
-            result = await judge(scheduler)
+            result = await evaluate(scheduler)
         if result.fires:
             fires.append(codes)
         return result
@@ -107,7 +107,7 @@ def trace_demo() -> dict[str, set[CodeType]]:
     try:
         with (
             patch.object(demo, "converse", traced_converse),
-            patch.object(Scheduler, "judge", traced_judge),
+            patch.object(Scheduler, "judge", traced_evaluate),
             patch.object(Scheduler, "drain", traced_drain),
             patch.object(sys, "stdin", io.StringIO()),
             patch.object(sys, "stdout", io.StringIO()),

@@ -34,14 +34,14 @@ from msgspec.structs import replace
 from bot.alerts.lexer import (
     AMOUNT_UNITS,
     COUNT_UNITS,
-    LONGEST,
+    LONGEST_COUNT,
     METRIC_WORDS,
     NEGATIVE_WORDS,
     Tokens,
     choices,
     got_instead,
     is_amount,
-    likest,
+    most_similar,
     nearest,
     read_count,
     take_amount,
@@ -227,7 +227,7 @@ def _unknown_metric(tokens: Tokens, registry: Mapping[str, Metric]) -> BadInput:
     if near:
         example = registry[aliases.get(near, near)].example
         return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
-    few = likest(tokens.text, list(registry))
+    few = most_similar(tokens.text, list(registry))
     problem = f"“{tokens.typed}” is not a metric. Metrics are {choices(few, 'and')}, for instance"
     return BadInput(f"{problem}; all of them: /help metrics.", registry[few[0]].example)
 
@@ -248,7 +248,7 @@ def _target(tokens: Tokens, metric: Metric, draft: Condition) -> Target:
     example = str(replace(draft, target=Target(kind, TARGETS[kind])))
     if kind == "pct":
         return Target(kind, _percentile(tokens, example))
-    return Target(kind, float(take_count(tokens, kind, 2 if kind == "sma" else 1, LONGEST, example)))
+    return Target(kind, float(take_count(tokens, kind, 2 if kind == "sma" else 1, LONGEST_COUNT, example)))
 
 
 def _percentile(tokens: Tokens, example: str) -> float:

@@ -112,7 +112,7 @@ def _plain(text: str) -> list[Token]:
     return [Token(token.lower(), token) for token in _TOKEN.findall(text)]
 
 
-LONGEST = 5_000  # sessions; the oldest ETF history has fewer than twice that
+LONGEST_COUNT = 5_000  # sessions; the oldest ETF history has fewer than twice that
 _COUNT = re.compile(r"([0-9]{1,9})(d|days?|sessions?)?")
 COUNT_UNITS = frozenset({"d", "day", "days", "session", "sessions"})
 _AMOUNT_START = re.compile(r"[-+\u2212]?\$?[-+\u2212]?[0-9.]")
@@ -168,7 +168,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), "")
 
 
-def likest(word: str, known: Sequence[str], count: int = 3) -> list[str]:
+def most_similar(word: str, known: Sequence[str], count: int = 3) -> list[str]:
     """The known words most like `word`, or the first ones if none is similar."""
     return difflib.get_close_matches(word, known, n=count, cutoff=0.3) or list(known[:count])
 

@@ -1,10 +1,8 @@
-"""A rule's samples over years as arrays; a Sample object is created only when one is accessed.
+"""The figures of a Market that a rule is evaluated on, as arrays over sessions.
 
-Samples: the figures of the Market that a rule is evaluated on.
-
-Only completed sessions give a sample, in order, once the inputs of all legs are stored. A session
-whose input is absent is awaited for 5 sessions and then judged as missing; a session that says
-n/a and is followed by a value has been answered and is missing at once.
+Only completed sessions give a sample, in order, once the inputs of all conditions are stored. A session whose
+input is absent is awaited for PATIENCE sessions and then evaluated as missing. A session whose input is n/a
+and is followed by a value is missing at once. A Sample object is created only when one is accessed.
 """
 
 from __future__ import annotations
@@ -28,24 +26,33 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.metrics import Argument, Metric
 
+# An input that is still absent this many sessions later is skipped.
+PATIENCE = 5
+# A percentile of fewer values than this (a year of sessions) is undefined.
+PERCENTILE_VALUES = 252
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+# A metric with its arguments, which conditions with different targets share.
+Watched = tuple[str, tuple[tuple[str, "Argument"], ...]]
 
 
 class SampleSeries(Sequence[Sample]):
     """Samples on consecutive sessions.
 
     days        sessions in order, datetime64[D]
-    values      per condition its value on each session, NaN where missing
-    thresholds  the same of its threshold
+    observed    per condition its value on each session, NaN where missing
+    thresholds  per condition its threshold on each session, NaN where missing
     """
 
     def __init__(
-        self, days: npt.NDArray[np.datetime64], values: Sequence[FloatArray], thresholds: Sequence[FloatArray]
+        self,
+        days: npt.NDArray[np.datetime64],
+        observed: Sequence[FloatArray],
+        thresholds: Sequence[FloatArray],
     ) -> None:
         self.days = days
-        self.values = tuple(values)
+        self.observed = tuple(observed)
         self.thresholds = tuple(thresholds)
 
     @classmethod
@@ -54,11 +61,12 @@ class SampleSeries(Sequence[Sample]):
         if isinstance(samples, SampleSeries):
             return samples
         ordered = list(samples)
-        conditions = list(zip(*(sample.legs for sample in ordered), strict=True))
+        conditions = list(zip(*(sample.figures for sample in ordered), strict=True))
         return cls(
             np.array([sample.session for sample in ordered], dtype="datetime64[D]"),
-            [_array(leg.value for leg in legs) for legs in conditions],
-            [_array(leg.threshold for leg in legs) for legs in conditions],
+            # None becomes NaN.
+            [np.array([figure.value for figure in figures], dtype="float64") for figures in conditions],
+            [np.array([figure.threshold for figure in figures], dtype="float64") for figures in conditions],
         )
 
     def __len__(self) -> int:
@@ -69,20 +77,15 @@ class SampleSeries(Sequence[Sample]):
     @overload
     def __getitem__(self, position: slice) -> SampleSeries: ...
     def __getitem__(self, position: int | slice) -> Sample | SampleSeries:
+        observed = [array[position] for array in self.observed]
+        thresholds = [array[position] for array in self.thresholds]
         if isinstance(position, slice):
-            return SampleSeries(
-                self.days[position],
-                [values[position] for values in self.values],
-                [thresholds[position] for thresholds in self.thresholds],
-            )
-        legs = zip(self.values, self.thresholds, strict=True)
-        return Sample(
-            self.day(position),
-            tuple(
-                ConditionValue(_figure(value[position]), _figure(threshold[position]))
-                for value, threshold in legs
-            ),
+            return SampleSeries(self.days[position], observed, thresholds)
+        figures = (
+            ConditionValue(*(float(x) if np.isfinite(x) else None for x in figure))
+            for figure in zip(observed, thresholds, strict=True)
         )
+        return Sample(self.day(position), tuple(figures))
 
     def day(self, position: int) -> dt.date:
         """The session at a position."""
@@ -93,29 +96,15 @@ class SampleSeries(Sequence[Sample]):
         """Position of the first session past `day`."""
         return int(self.days.searchsorted(np.datetime64(day), side="right"))
 
-    def known(self, leg: int) -> BoolArray:
+    def known(self, index: int) -> BoolArray:
         """Whether a condition has value and threshold, for each session."""
-        known: BoolArray = np.isfinite(self.values[leg]) & np.isfinite(self.thresholds[leg])
+        known: BoolArray = np.isfinite(self.observed[index]) & np.isfinite(self.thresholds[index])
         return known
 
-    def distances(self, leg: int, most: int = BAND_VALUES) -> list[float]:
-        """The last distances of a condition's value from its threshold, oldest first."""
-        distances = (self.values[leg] - self.thresholds[leg])[self.known(leg)]
+    def distances(self, index: int, most: int = BAND_VALUES) -> list[float]:
+        """The last distances value - threshold of a condition, oldest first."""
+        distances = (self.observed[index] - self.thresholds[index])[self.known(index)]
         return [float(distance) for distance in distances[-most:]]
-
-
-def _array(figures: Iterable[float | None]) -> FloatArray:
-    return np.array(list(figures), dtype="float64")  # None becomes NaN
-
-
-def _figure(value: np.float64) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-# An input that is still absent this many sessions later is skipped.
-PATIENCE = 5
-# A percentile of fewer values than this (a year of sessions) says nothing.
-PERCENTILE_VALUES = 252
 
 
 @dataclass(frozen=True)
@@ -125,22 +114,18 @@ class ConditionSeries:
     value: pd.Series
     threshold: pd.Series
 
-    def known(self, sessions: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
+    def known(self, sessions: pd.DatetimeIndex) -> BoolArray:
         """Whether each session's input is stored: it has a value, or is n/a and followed by a value."""
         present = self.value.notna()
         last = self.value.last_valid_index()
         answered = present | (self.value.index < last) if last is not None else present
-        stored: npt.NDArray[np.bool_] = answered.reindex(sessions, fill_value=False).to_numpy()
+        stored: BoolArray = answered.reindex(sessions, fill_value=False).to_numpy()
         return stored
 
     def on(self, sessions: pd.DatetimeIndex) -> tuple[FloatArray, FloatArray]:
-        """Value and threshold per session, NaN for what is missing."""
-        at = self.value.index.get_indexer(sessions)
-        return _at(self.value, at), _at(self.threshold, at)
-
-
-# A metric with its arguments: what a condition watches, whatever its target.
-Watched = tuple[str, tuple[tuple[str, "Argument"], ...]]
+        """Value and threshold on each session, NaN where missing."""
+        at = self.value.index.get_indexer(sessions)  # -1, which is the appended NaN, where missing
+        return np.append(self.value.to_numpy(), np.nan)[at], np.append(self.threshold.to_numpy(), np.nan)[at]
 
 
 class Histories:
@@ -151,10 +136,10 @@ class Histories:
         self._registry = registry
         self._values: dict[Watched, pd.Series] = {}
         self._series: dict[tuple[Watched, Target], ConditionSeries] = {}
-        self._spans: dict[tuple[Watched, ...], tuple[pd.DatetimeIndex | None, pd.DatetimeIndex]] = {}
+        self._ready_sessions: dict[tuple[Watched, ...], tuple[pd.DatetimeIndex | None, pd.DatetimeIndex]] = {}
 
     def series(self, condition: Condition) -> ConditionSeries:
-        """Value and threshold of one condition; raises BadInput for a metric the registry lacks."""
+        """Value and threshold of one condition. Raises BadInput for a metric that is not in the registry."""
         watched = (condition.metric, condition.arguments)
         key = (watched, condition.target)
         if key not in self._series:
@@ -169,7 +154,7 @@ class Histories:
         if metric is None:
             raise BadInput(f"“{condition.metric}” is not a metric any more.")
         history = metric.history(self._market, dict(condition.arguments)).astype("float64")
-        if history.empty:  # its index may be of anything
+        if history.empty:  # its index need not hold dates
             return history
         return history.where(np.isfinite(history)).loc[: self._market.last_completed]
 
@@ -178,8 +163,8 @@ class Histories:
     ) -> list[Sample]:
         """Samples of a rule past the session `after`, oldest first, up to the first that must wait.
 
-        `sessions` are the exchange's: with them, a session that no leg has at all is awaited too.
-        Without them the sessions are those of any leg.
+        `sessions` are the exchange's: with them, a session on which no condition has a figure is awaited too.
+        Without them the sessions are those on which any condition has a figure.
         """
         return list(self.sample_series(rule, after, sessions))
 
@@ -187,50 +172,41 @@ class Histories:
         self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
     ) -> SampleSeries:
         """The same samples as arrays, for long histories."""
-        legs = [self.series(condition) for condition in rule.conditions]
-        ready = self._ready(rule, legs, sessions)
-        begin = int(ready.searchsorted(pd.Timestamp(after), side="right")) if after else 0
-        index = ready[begin:]
-        figures = [leg.on(index) for leg in legs]
-        days = index.to_numpy().astype("datetime64[D]")
-        return SampleSeries(days, [value for value, _ in figures], [level for _, level in figures])
+        histories = [self.series(condition) for condition in rule.conditions]
+        ready = self._ready(rule, histories, sessions)
+        index = ready[int(ready.searchsorted(pd.Timestamp(after), side="right")) if after else 0 :]
+        observed, thresholds = zip(*(history.on(index) for history in histories), strict=True)
+        return SampleSeries(index.to_numpy().astype("datetime64[D]"), observed, thresholds)
 
     def _ready(
-        self, rule: Rule, legs: list[ConditionSeries], sessions: pd.DatetimeIndex | None
+        self, rule: Rule, histories: list[ConditionSeries], sessions: pd.DatetimeIndex | None
     ) -> pd.DatetimeIndex:
-        """Sessions up to the first that must wait for an input, once for rules on the same metrics."""
+        """Sessions up to the first that must wait for an input, computed once per set of metrics."""
         watched = tuple((condition.metric, condition.arguments) for condition in rule.conditions)
-        span = self._spans.get(watched)
-        if span is None or span[0] is not sessions:
-            index = self._sessions(legs, sessions)
-            span = self._spans[watched] = (sessions, index[: _waiting(legs, index)])
-        return span[1]
-
-    def _sessions(self, legs: list[ConditionSeries], sessions: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
+        cached = self._ready_sessions.get(watched)
+        if cached is not None and cached[0] is sessions:
+            return cached[1]
         index = pd.DatetimeIndex([])
-        for leg in legs:
-            index = index.union(leg.value.index)
+        for history in histories:
+            index = index.union(history.value.index)
         if sessions is not None and len(index):
             index = index.union(sessions[sessions >= index[0]])
-        return index[index <= self._market.last_completed]
+        index = index[index <= self._market.last_completed]
+        index = index[: _first_waiting(histories, index)]
+        self._ready_sessions[watched] = (sessions, index)
+        return index
 
 
-def _waiting(legs: list[ConditionSeries], index: pd.DatetimeIndex) -> int:
+def _first_waiting(histories: list[ConditionSeries], index: pd.DatetimeIndex) -> int:
     """Position of the first session that must wait for an input, or the length."""
-    known = np.logical_and.reduce([leg.known(index) for leg in legs])
+    known = np.logical_and.reduce([history.known(index) for history in histories])
     recent = np.arange(len(index)) > len(index) - 1 - PATIENCE
     waiting = np.flatnonzero(recent & ~known)
     return int(waiting[0]) if len(waiting) else len(index)
 
 
-def _at(series: pd.Series, at: npt.NDArray[np.intp]) -> FloatArray:
-    """Values at positions, NaN where missing (position -1)."""
-    values: FloatArray = np.append(series.to_numpy(), np.nan)[at]
-    return values
-
-
 def threshold(value: pd.Series, target: Target) -> pd.Series:
-    """The target on each session of `value`, counted over the sessions that have a value."""
+    """The target on each session of `value`, computed over the sessions that have a value."""
     if target.kind == AMOUNT:
         return pd.Series(target.value, index=value.index)
     defined, count = value.dropna(), int(target.value)
@@ -248,6 +224,6 @@ def threshold(value: pd.Series, target: Target) -> pd.Series:
     return level.reindex(value.index)
 
 
-def lag(rule: Rule, registry: Mapping[str, Metric]) -> int:
+def rule_lag(rule: Rule, registry: Mapping[str, Metric]) -> int:
     """Sessions until all inputs of a session are stored: the largest lag of the rule's metrics."""
     return max(registry[condition.metric].lag for condition in rule.conditions)

@@ -56,7 +56,9 @@ DERIVED_MATCH = 1e-4  # NAVs are rounded to cents
 COLUMNS = ("shares", "nav", "flow", "flag", "note", "position", "held", "undone", "stand_in")
 
 
-def daily(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | None = None) -> pd.DataFrame:
+def prepare_counts(
+    facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | None = None
+) -> pd.DataFrame:
     """Facts made ready: rows x COLUMNS, on sessions that have a share count and a NAV.
 
     `facts` is sessions x (nav, shares, assets) of one source, with a column `was` where it has replaced
@@ -106,7 +108,7 @@ def daily(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | No
     return frame[list(COLUMNS)]
 
 
-def derived(facts: pd.DataFrame) -> pd.Series:
+def is_derived(facts: pd.DataFrame) -> pd.Series:
     """Per row whether its share count is frozen assets divided by NAV: it says nothing about flows.
 
     Then the count moves on every session, against the NAV and by just as much.
@@ -120,7 +122,7 @@ def derived(facts: pd.DataFrame) -> pd.Series:
     return stretch.reindex(facts.index, fill_value=False)
 
 
-def trusted(frame: pd.DataFrame, base: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.intp]:
+def trusted_bases(frame: pd.DataFrame, base: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.intp]:
     """Bases (rows, -1 for none) as known at the ends: one inside a spike is replaced by the row before it."""
     undone, stand_in = frame["undone"].to_numpy(), frame["stand_in"].to_numpy()
     while len(frame):
@@ -135,7 +137,7 @@ def _usable(facts: pd.DataFrame, sessions: pd.DatetimeIndex) -> pd.DataFrame:
     """Rows x (shares, nav, position) on sessions, whose count and NAV can be differenced."""
     known = facts.loc[facts.index.isin(sessions), ["shares", "nav"]].astype("float64").dropna()
     known = known[(known["shares"] > 0) & (known["nav"] > 0)]
-    known = known[~derived(known)]
+    known = known[~is_derived(known)]
     return known.assign(position=sessions.get_indexer(known.index))
 
 
@@ -245,10 +247,10 @@ class FlowSummary:
 @lru_cache(maxsize=8)
 def daily_flows(market: Market, ticker: str) -> pd.DataFrame:
     """`counts.daily` of one fund of a Market, made once: many alerts ask for the same."""
-    return daily(market.fund(ticker), market.sessions, market.prices.get(ticker))
+    return prepare_counts(market.fund(ticker), market.sessions, market.prices.get(ticker))
 
 
-def summary(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | None = None) -> FlowSummary:
+def flow_summary(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | None = None) -> FlowSummary:
     """Flow over (base, end] with its flags; `anchor` is K, default the last row's session."""
     if frame.empty:
         return FlowSummary(window, None, None)
@@ -283,7 +285,7 @@ def _bases(frame: pd.DataFrame, window: Window, anchors: pd.DatetimeIndex | None
         base = position.searchsorted(position[ends] - window.count, side="right") - 1
     else:
         base = window.bases(index, anchors)
-    return trusted(frame, base, ends)
+    return trusted_bases(frame, base, ends)
 
 
 def _before(frame: pd.DataFrame, window: Window, base: int) -> float | None:
@@ -315,7 +317,7 @@ def flow_history(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     return out
 
 
-def by_assets(facts: pd.DataFrame) -> pd.Series:
+def flows_from_assets(facts: pd.DataFrame) -> pd.Series:
     """Flows by the other method, F_t = TNA_t - TNA_{t-1} * NAV_t / NAV_{t-1}: the same where TNA = S * NAV.
 
     The return is the price return of the NAV: with the total return a distribution would count as a flow.
@@ -350,7 +352,7 @@ def _medians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return middle
 
 
-def gap_history(market: Market, window: Window) -> pd.Series:
+def flow_gap_history(market: Market, window: Window) -> pd.Series:
     """flow_pct of the small fund less that of the large one, percentage points, on common sessions."""
     small, large = market.pair.tickers
     legs = {ticker: flow_history(daily_flows(market, ticker), window)["percent"] for ticker in (small, large)}

@@ -41,10 +41,10 @@ class Dispute:
     ticker: str
     used: str  # labels, as people read them
     other: str
-    apart: pd.Series  # sessions that disagree, in order -> relative difference of the other's close
+    differences: pd.Series  # sessions that disagree, in order -> relative difference of the other's close
 
 
-NOTHING = Source("none", "no data")
+NO_SOURCE = Source("none", "no data")
 
 
 def _empty(*columns: str) -> pd.DataFrame:
@@ -74,7 +74,7 @@ class Market:
     anchor         K, the date asked for; None when none was asked (then it is the end session)
     notes          sentences on what its sources do not agree on, by part
     disputes       closes on which another source disagrees with the one that is used
-    begins         the first stored close of both funds, also where it is later than last_completed
+    first_close         the first stored close of both funds, also where it is later than last_completed
     """
 
     prices: pd.DataFrame
@@ -89,7 +89,7 @@ class Market:
     anchor: pd.Timestamp | None = None
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     disputes: tuple[Dispute, ...] = ()
-    begins: pd.Timestamp | None = None
+    first_close: pd.Timestamp | None = None
 
     @cached_property
     def closes(self) -> pd.DataFrame:
@@ -113,10 +113,10 @@ class Market:
         tickers = self.pair.tickers
         sessions = {t: self.prices[t].dropna().index for t in tickers if t in self.prices}
         first = {ticker: days[0] for ticker, days in sessions.items() if len(days)}
-        if not first and self.begins is not None:
+        if not first and self.first_close is not None:
             raise NoData(
-                f"The first stored close of both funds is of {date_phrase(self.begins)}; the last completed "
-                f"session is {date_phrase(self.last_completed)}, so there is nothing to show yet."
+                f"The first stored close of both funds is of {date_phrase(self.first_close)}; the last "
+                f"completed session is {date_phrase(self.last_completed)}, so there is nothing to show yet."
             )
         if not first:
             raise NoData(
@@ -135,7 +135,7 @@ class Market:
         """The exchange's sessions, future ones included."""
         return self.prices.index if self.calendar is None else self.calendar
 
-    def behind(self, session: pd.Timestamp) -> int:
+    def sessions_behind(self, session: pd.Timestamp) -> int:
         """How many sessions `session` lies before the last completed one."""
         first, last = self.sessions.searchsorted([session, self.last_completed], side="right")
         return max(int(last - first), 0)
@@ -152,13 +152,13 @@ class Market:
         """Fund facts of one ticker: sessions x (nav, shares, assets); empty when there are none."""
         return self.facts.get(ticker, _empty("nav", "shares", "assets"))
 
-    def paid(self, ticker: str) -> pd.Series:
+    def distributions_of(self, ticker: str) -> pd.Series:
         """Distributions of one ticker by ex-date, dollars per share; empty when there are none."""
         return self.distributions.get(ticker, pd.Series(dtype="float64", index=pd.DatetimeIndex([])))
 
     def source(self, part: str) -> Source:
         """Source of one of the parts."""
-        return self.sources.get(part, NOTHING)
+        return self.sources.get(part, NO_SOURCE)
 
     @property
     def is_sample(self) -> bool:
@@ -176,7 +176,9 @@ class Market:
             facts={ticker: frame.loc[:anchor] for ticker, frame in self.facts.items()},
             multiples=self.multiples[self.multiples["session"] <= anchor],
             weights=self.weights[self.weights["session"] <= anchor],
-            disputes=tuple(replace(dispute, apart=dispute.apart.loc[:anchor]) for dispute in self.disputes),
+            disputes=tuple(
+                replace(dispute, differences=dispute.differences.loc[:anchor]) for dispute in self.disputes
+            ),
             last_completed=begun[-1] if len(begun) else last,
             anchor=anchor,
         )

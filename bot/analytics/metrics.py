@@ -26,8 +26,8 @@ import numpy as np
 
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.flows import FROZEN_SESSIONS
-from bot.analytics.market import NOTHING, TYPED_IN
-from bot.analytics.performance import excess
+from bot.analytics.market import NO_SOURCE, TYPED_IN
+from bot.analytics.performance import excess_history
 from bot.analytics.sessions import short_date
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
@@ -124,7 +124,7 @@ def sources_of(metric: Metric, market: Market, arguments: Arguments) -> str:
     """Labels of the sources that a metric reads, e.g. "issuer file, Yahoo"; "no data" without any."""
     parts = parts_of(metric, market.pair, arguments)
     labels = dict.fromkeys(market.source(part).label for part in parts if part in market.sources)
-    return ", ".join(labels) or NOTHING.label
+    return ", ".join(labels) or NO_SOURCE.label
 
 
 def parts_of(metric: Metric, pair: Pair, arguments: Arguments) -> list[str]:
@@ -142,7 +142,9 @@ def metric_value(metric: Metric, market: Market, arguments: Arguments) -> Metric
     if known.empty:
         return MetricValue(None, None, source, reason=_why_nothing(metric, market, arguments))
     session = known.index[-1]
-    return MetricValue(float(known.iloc[-1]), session, source, max(market.behind(session) - metric.lag, 0))
+    return MetricValue(
+        float(known.iloc[-1]), session, source, max(market.sessions_behind(session) - metric.lag, 0)
+    )
 
 
 def _why_nothing(metric: Metric, market: Market, arguments: Arguments) -> str:
@@ -163,9 +165,9 @@ def _why_nothing(metric: Metric, market: Market, arguments: Arguments) -> str:
 
 def _why_no_flow(market: Market, funds: tuple[str, ...]) -> str:
     counts = {fund: market.fund(fund)["shares"].dropna().index for fund in funds}
-    lacking = [fund for fund, sessions in counts.items() if sessions.empty]
-    if lacking:
-        return f"no share counts of {' and '.join(lacking)} stored"
+    missing = [fund for fund, sessions in counts.items() if sessions.empty]
+    if missing:
+        return f"no share counts of {' and '.join(missing)} stored"
     return f"too little history (share counts from {short_date(max(s[0] for s in counts.values()))})"
 
 
@@ -222,12 +224,18 @@ _UNITS = {"pb": units.LOW_MULTIPLE, "ps": units.LOW_MULTIPLE, "yield": units.YIE
 _LEVELS = {"pb": "2x", "ps": "1.5x", "pcf": "15x", "yield": "1%"}
 
 
+def _multiple_of(market: Market, arguments: Arguments, name: str) -> pd.Series:
+    return valuation.multiple_history(market, str(arguments["fund"]), name, str(arguments["convention"]))
+
+
 def _multiple(name: str, title: str) -> Metric:
     return Metric(
         name=name,
         title=title,
         unit=_UNITS.get(name, units.MULTIPLE),
-        history=lambda market, a: valuation.select(market, str(a["fund"]), name, str(a["convention"])),
+        history=lambda market, a: valuation.multiple_history(
+            market, str(a["fund"]), name, str(a["convention"])
+        ),
         parameters=(_FUND, _CONVENTION),
         lag=1,
         part="multiples",
@@ -242,7 +250,7 @@ def _premium(name: str, title: str) -> Metric:
         name=f"{name}_premium",
         title=f"{title} premium",
         unit=units.PERCENT,
-        history=lambda market, a: valuation.premium(market, name, str(a["convention"])),
+        history=lambda market, a: valuation.premium_history(market, name, str(a["convention"])),
         parameters=(_CONVENTION,),
         lag=1,
         part="multiples",
@@ -267,7 +275,7 @@ _TREND = (
         name="ratio_vs_sma",
         title="{small}/{large} against its average",
         unit=units.PERCENT,
-        history=on_ratio(trend.against_average),
+        history=on_ratio(trend.ratio_vs_sma),
         parameters=(_count(200),),
         meaning="How far the ratio stands above (+) or below (−) its own average.",
         formula="100 (R / SMA_n(R) − 1), Mansfield relative strength",
@@ -277,7 +285,7 @@ _TREND = (
         name="excess",
         title="Total-return gap",
         unit=units.POINTS,
-        history=lambda market, a: excess(market, window(a)),
+        history=lambda market, a: excess_history(market, window(a)),
         parameters=(Parameter("window", "window", Window("m", 3)),),
         meaning="Total return of {small} less that of {large} over the window.",
         formula="R({small}) − R({large}), distributions reinvested",
@@ -386,7 +394,7 @@ _FLOWS = (
         name="flow_gap",
         title="Flow gap",
         unit=units.POINTS,
-        history=lambda market, a: flows.gap_history(market, window(a)),
+        history=lambda market, a: flows.flow_gap_history(market, window(a)),
         parameters=(_WINDOW,),
         meaning="Flow in percent of assets, {small} less {large}: money turns to small caps when it rises.",
         formula="flow_pct({small}) − flow_pct({large})",
@@ -455,7 +463,7 @@ def lag_of(part: str) -> int:
     return _LAGS[part.partition(":")[0]]
 
 
-def newest(market: Market, part: str) -> pd.Timestamp | None:
+def newest_session(market: Market, part: str) -> pd.Timestamp | None:
     """The last session for which a part has its figures; None when it never had any.
 
     A share count that does not move for three sessions is frozen: it reaches as far as it moved.
@@ -493,16 +501,16 @@ def _newest_multiple(market: Market) -> pd.Timestamp | None:
     return None if last.empty or len(last) < len(market.pair.tickers) else last.min()
 
 
-def due(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:
+def due_session(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:
     """The session that a part must reach once the close of `expected` is overdue, its lag allowed for."""
     done = market.sessions[market.sessions <= expected]
     lag = lag_of(part)
     return done[-1 - lag] if len(done) > lag else None
 
 
-def lacking(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:
+def first_overdue_session(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:
     """The first session after the newest of a part that is overdue; None where nothing is, or never was."""
-    last, wanted = newest(market, part), due(market, part, expected)
+    last, wanted = newest_session(market, part), due_session(market, part, expected)
     if last is None or wanted is None or last >= wanted:
         return None
     return market.sessions[market.sessions.searchsorted(last, side="right")]

@@ -63,19 +63,22 @@ def total_return_index(price: pd.Series, paid: pd.Series) -> pd.Series:
     return factor.fillna(1.0).cumprod()
 
 
-def levels(market: Market, total: bool = False) -> pd.DataFrame:
+def fund_levels(market: Market, total: bool = False) -> pd.DataFrame:
     """Sessions x (small, large): closes, or growth of one dollar with distributions."""
     closes = market.closes
     if not total:
         return closes
     return pd.DataFrame(
-        {ticker: total_return_index(closes[ticker], market.paid(ticker)) for ticker in market.pair.tickers}
+        {
+            ticker: total_return_index(closes[ticker], market.distributions_of(ticker))
+            for ticker in market.pair.tickers
+        }
     )
 
 
 def performance(market: Market, window: Window, total: bool = False) -> Performance:
     """Returns over `window` up to the Market's end; its anchor K is the date asked for, else the end."""
-    frame = levels(market, total)
+    frame = fund_levels(market, total)
     if frame.empty or market.end is None:
         return Performance(window, total, None, None)
     anchor = pd.DatetimeIndex([market.anchor if market.anchor is not None else market.end])
@@ -89,7 +92,7 @@ def performance(market: Market, window: Window, total: bool = False) -> Performa
 def growth(market: Market, window: Window, total: bool = False) -> pd.DataFrame:
     """Percent since the window's base for every session from base to end (base = 0); empty if too short."""
     base = performance(market, window, total).base
-    frame = levels(market, total)
+    frame = fund_levels(market, total)
     if base is None:
         return frame.iloc[:0]
     frame = frame.loc[base:]
@@ -98,14 +101,14 @@ def growth(market: Market, window: Window, total: bool = False) -> pd.DataFrame:
 
 def return_history(market: Market, window: Window, total: bool = True) -> pd.DataFrame:
     """Sessions x (small, large): the window's return up to each session, percent, NaN if too short."""
-    frame = levels(market, total)
+    frame = fund_levels(market, total)
     positions = window.bases(pd.DatetimeIndex(frame.index))
     values = frame.to_numpy()
     based = np.where(positions[:, None] >= 0, values[positions.clip(min=0)], np.nan)
     return pd.DataFrame(100 * (values / based - 1), index=frame.index, columns=frame.columns)
 
 
-def excess(market: Market, window: Window, total: bool = True) -> pd.Series:
+def excess_history(market: Market, window: Window, total: bool = True) -> pd.Series:
     """Total-return gap over the window for every session, percentage points."""
     history = return_history(market, window, total)
     small, large = market.pair.tickers

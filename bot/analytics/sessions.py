@@ -25,7 +25,7 @@ EXCHANGE = ZoneInfo("America/New_York")  # its clock
 SETTLE = dt.timedelta(minutes=15)
 # The exchange has not been shut for longer in a row since 1933; past it a calendar has simply ended.
 LONGEST_CLOSURE = pd.Timedelta(days=10)
-FIRST = "1993-01-01"  # SPY's year
+FIRST_DAY = "1993-01-01"  # SPY's year
 # Past this a session without a close is called stale (three more hours of trying).
 STALE_AFTER = dt.timedelta(hours=3, minutes=15)
 
@@ -39,8 +39,8 @@ def _xnys(today: dt.date) -> Any:  # noqa: ANN401 - the library has no types
         import exchange_calendars  # noqa: PLC0415 - late: it costs a second and /start needs none of it
 
         # A machine whose clock is far back has a calendar too, one of its first year.
-        end = max(pd.Timestamp(today), pd.Timestamp(FIRST)) + pd.DateOffset(years=1)
-        return exchange_calendars.get_calendar("XNYS", start=FIRST, end=end)
+        end = max(pd.Timestamp(today), pd.Timestamp(FIRST_DAY)) + pd.DateOffset(years=1)
+        return exchange_calendars.get_calendar("XNYS", start=FIRST_DAY, end=end)
 
 
 class Sessions:

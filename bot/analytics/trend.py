@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.performance import levels
+from bot.analytics.performance import fund_levels
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 SESSIONS_A_YEAR = 252
-MONTH = 21
+SESSIONS_A_MONTH = 21
 CHANNEL_FROM = dt.date(2010, 1, 4)  # the downtrend that the December 2020 article draws starts here
 CHANNEL_MINIMUM = 3 * SESSIONS_A_YEAR
 
@@ -29,7 +29,7 @@ def ratio(market: Market) -> pd.Series:
     return market.closes[small] / market.closes[large]
 
 
-def against_average(r: pd.Series, n: int) -> pd.Series:
+def ratio_vs_sma(r: pd.Series, n: int) -> pd.Series:
     """Mansfield relative strength: 100 (R / SMA_n(R) - 1), percent."""
     return 100 * (r / r.rolling(n).mean() - 1)
 
@@ -37,7 +37,7 @@ def against_average(r: pd.Series, n: int) -> pd.Series:
 def momentum(market: Market) -> pd.Series:
     """Twelve-month momentum less the last month, (P_{t-21}/P_{t-252} - 1), small less large, pp."""
     small, large = market.pair.tickers
-    changes = 100 * (market.closes.shift(MONTH) / market.closes.shift(SESSIONS_A_YEAR) - 1)
+    changes = 100 * (market.closes.shift(SESSIONS_A_MONTH) / market.closes.shift(SESSIONS_A_YEAR) - 1)
     return changes[small] - changes[large]
 
 
@@ -90,7 +90,7 @@ def drawdown(r: pd.Series, since: dt.date | None = None) -> pd.Series:
 
 
 def _daily_total_returns(market: Market) -> pd.DataFrame:
-    return levels(market, total=True).pct_change()
+    return fund_levels(market, total=True).pct_change()
 
 
 def beta(market: Market, n: int) -> pd.Series:

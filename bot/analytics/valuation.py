@@ -51,7 +51,7 @@ CONVENTIONS = {
 
 
 @dataclass(frozen=True)
-class Figure:
+class MultipleFigure:
     """One multiple of both funds under one convention and basis, at each fund's own last session."""
 
     metric: str
@@ -70,7 +70,9 @@ class Figure:
     first: pd.Timestamp | None
 
 
-def select(market: Market, ticker: str, metric: str, convention: str, basis: str | None = None) -> pd.Series:
+def multiple_history(
+    market: Market, ticker: str, metric: str, convention: str, basis: str | None = None
+) -> pd.Series:
     """Stored history of one multiple, sessions -> times (yield: percent); one basis, else the newest's."""
     rows = _chosen(market, ticker, metric, convention, basis)
     return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
@@ -106,13 +108,15 @@ def _chosen(market: Market, ticker: str, metric: str, convention: str, basis: st
     return rows[rows["basis"] == basis].drop_duplicates("session", keep="last")
 
 
-def premium(market: Market, metric: str, convention: str, basis: str | None = None) -> pd.Series:
+def premium_history(market: Market, metric: str, convention: str, basis: str | None = None) -> pd.Series:
     """100 (small / large - 1) percent on sessions for which both figures are stored under one basis.
 
     By default it is the newest basis that both funds have: trailing is never set against forward.
     """
     basis = _common_basis(market, metric, convention) if basis is None else basis
-    multiples = {ticker: select(market, ticker, metric, convention, basis) for ticker in market.pair.tickers}
+    multiples = {
+        ticker: multiple_history(market, ticker, metric, convention, basis) for ticker in market.pair.tickers
+    }
     both = pd.concat(multiples, axis=1, join="inner").dropna()
     small, large = market.pair.tickers
     both = both[both[large] > 0]
@@ -137,7 +141,7 @@ def percentile_rank(values: pd.Series) -> float | None:
     return float(100 * np.mean(known.to_numpy() <= known.iloc[-1]))
 
 
-def figures(market: Market, metric: str | None = None) -> list[Figure]:
+def multiple_figures(market: Market, metric: str | None = None) -> list[MultipleFigure]:
     """Every stored multiple, or one under its conventions; as MULTIPLES, then by convention and basis."""
     rows = market.multiples
     if metric is not None:
@@ -149,7 +153,7 @@ def figures(market: Market, metric: str | None = None) -> list[Figure]:
     return [_figure(market, *key) for key in keys]
 
 
-def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
+def _figure(market: Market, metric: str, convention: str, basis: str) -> MultipleFigure:
     rows = market.multiples
     chosen = rows[
         (rows["metric"] == metric) & (rows["convention"] == convention) & (rows["basis"] == basis)
@@ -159,10 +163,10 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
     session = {t: row["session"].iloc[0] if len(row) else None for t, row in last.items()}
     dates = {t: _price_dates(row).dropna() for t, row in last.items()}
     price_sessions = {t: days.iloc[0] if len(days) else None for t, days in dates.items()}
-    over = premium(market, metric, convention, basis)
+    over = premium_history(market, metric, convention, basis)
     small, large = market.pair.tickers
     same = session[small] is not None and session[small] == session[large]
-    return Figure(
+    return MultipleFigure(
         metric,
         convention,
         basis,
@@ -183,7 +187,7 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Figure:
 # A multiple may be this many days older than the session it stands for; the split then runs between
 # the multiples' own dates and says so.
 TOLERANCE_DAYS = 31
-BASE = 100.0  # of an index, at its base
+INDEX_BASE = 100.0  # of an index, at its base
 
 
 @dataclass(frozen=True)
@@ -210,29 +214,29 @@ class NoReturnSplit:
     first: pd.Timestamp | None
 
 
-def implied(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
+def implied_per_share(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
     """Price over multiple on sessions that have both: dollars of earnings, sales, ... per share.
 
     The price is the one that the multiple was computed from, where its source states the date of it.
     """
-    multiple = select(market, ticker, metric, convention)
+    multiple = multiple_history(market, ticker, metric, convention)
     dates = price_sessions(market, ticker, metric, convention)
     price = market.prices.reindex(index=pd.DatetimeIndex(dates), columns=[ticker])[ticker]
     return (price.set_axis(multiple.index) / multiple.where(multiple > 0)).dropna()
 
 
-def indexed(market: Market, ticker: str, metric: str, convention: str, window: Window) -> pd.Series:
+def implied_index(market: Market, ticker: str, metric: str, convention: str, window: Window) -> pd.Series:
     """Implied figure per share with the one at the window's base as 100; empty without one there."""
-    series = implied(market, ticker, metric, convention)
+    series = implied_per_share(market, ticker, metric, convention)
     base = performance(market, window).base
     first = nearest_figure(series.index, base) if base is not None and len(series) else None
-    return series.iloc[:0] if first is None else BASE * series.loc[first:] / series[first]
+    return series.iloc[:0] if first is None else INDEX_BASE * series.loc[first:] / series[first]
 
 
 def return_split(market: Market, ticker: str, window: Window, convention: str) -> ReturnSplit | NoReturnSplit:
     """Split of the fund's price return over the window; needs a P/E near its base and near its end."""
-    pe = select(market, ticker, "pe", convention)
-    eps = implied(market, ticker, "pe", convention)
+    pe = multiple_history(market, ticker, "pe", convention)
+    eps = implied_per_share(market, ticker, "pe", convention)
     base = performance(market, window).base
     if base is None or market.end is None:
         return NoReturnSplit(ticker, "too little price history", None)
@@ -276,12 +280,14 @@ def nearest_figure(sessions: pd.Index, target: pd.Timestamp) -> pd.Timestamp | N
     return pd.Timestamp(sessions[position])
 
 
-def margin(market: Market, ticker: str, convention: str) -> tuple[float | None, float | None]:
+def margins(market: Market, ticker: str, convention: str) -> tuple[float | None, float | None]:
     """Net margin (P/S)/(P/E) and return on equity (P/B)/(P/E), percent, of the last common session."""
-    pe = select(market, ticker, "pe", convention)
+    pe = multiple_history(market, ticker, "pe", convention)
     ratios: list[float | None] = []
     for metric in ("ps", "pb"):
-        both = pd.concat([select(market, ticker, metric, convention), pe], axis=1, join="inner").dropna()
+        both = pd.concat(
+            [multiple_history(market, ticker, metric, convention), pe], axis=1, join="inner"
+        ).dropna()
         both = both[both.iloc[:, 1] > 0]
         ratios.append(float(100 * both.iloc[-1, 0] / both.iloc[-1, 1]) if len(both) else None)
     return ratios[0], ratios[1]
@@ -339,7 +345,7 @@ class Weights:
         return len(self.sessions) == BOTH
 
 
-def weights(market: Market, level: str) -> list[Weights]:
+def newest_weights(market: Market, level: str) -> list[Weights]:
     """The newest weights of a level, one entry a source that has any; those of both funds first."""
     rows = market.weights[market.weights["level"] == level]
     groups = rows.groupby("source", sort=True)

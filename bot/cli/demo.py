@@ -254,7 +254,7 @@ async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.
         if moment > _LAST:
             break
         set_clock(moment)
-        done = await bot.scheduler.judge()
+        done = await bot.scheduler.evaluate()
         fires = len(done.fires)
         count = "an alert" if fires == 1 else f"{fires or 'no'} alerts"
         say(f"  {date_phrase(session)}: close evaluated, {count}")
@@ -271,7 +271,7 @@ async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> No
     session = sessions.next_after(sessions.last_completed(bot.services.clock()))
     set_clock(sessions.close(session) + _SUMMARY)
     say(f"  {date_phrase(session)}, 18:00 New York")
-    await bot.scheduler.judge()
+    await bot.scheduler.evaluate()
     await bot.scheduler.drain()
 
 
@@ -279,5 +279,5 @@ async def catch_up(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
     """Return to the day of the first questions, on which the whole market is known."""
     set_clock(QUESTIONS_NOW)
     say(f"The clock goes on to {short_date(QUESTIONS_NOW)}.\n")
-    await bot.scheduler.judge()
+    await bot.scheduler.evaluate()
     await bot.scheduler.drain()

@@ -80,7 +80,7 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
             reports = await bot.scheduler.refresh()
         for report in reports:
             say(str(report))
-        done = await bot.scheduler.judge()
+        done = await bot.scheduler.evaluate()
         market = await bot.services.markets.current()
         say(_judged(market))
         for fire in done.fires:

@@ -224,7 +224,7 @@ DAILY = 2  # the median of sessions from row to row above which bars are not dai
 ENOUGH = 20  # rows before that is judged, and whether closes are adjusted
 # Prices have been in cents since the exchanges left fractions; a split leaves earlier ones between cents.
 _CENTS_SINCE = "2001-04-09"
-JUDGED = 250  # the last rows, of which
+RECENT_ROWS = 250  # the last rows, of which
 ON_CENT = 0.5  # this share must lie
 CENT_WITHIN = 0.0001 + 1e-9  # dollars from a cent; sources write floats
 _TOO_FEW = "Too few closes to tell whether they are adjusted for distributions; taken as not adjusted."
@@ -338,7 +338,7 @@ def _refuse_adjusted(name: str, contents: CsvContents) -> str:
     """
     rows = contents.observations
     after = max([_CENTS_SINCE, *(row["session"] for row in rows["splits"])])
-    closes = [row["close"] for row in rows["bars"] if row["session"] > after][-JUDGED:]
+    closes = [row["close"] for row in rows["bars"] if row["session"] > after][-RECENT_ROWS:]
     if len(closes) < ENOUGH:
         return _TOO_FEW if rows["bars"] else ""
     on_cent = sum(abs(close - round(close, 2)) <= CENT_WITHIN for close in closes)

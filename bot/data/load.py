@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bot.analytics.market import MULTIPLE_COLUMNS, NOTHING, SAMPLE, WEIGHT_COLUMNS, Market, Source
+from bot.analytics.market import MULTIPLE_COLUMNS, NO_SOURCE, SAMPLE, WEIGHT_COLUMNS, Market, Source
 from bot.analytics.sessions import Sessions, date_phrase
 from bot.data import source_selection
 from bot.data.provider import LABELS
@@ -94,15 +94,15 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = 
         },
         multiples=multiples[multiples["session"] <= last],
         weights=_weights(kept.get("sector_weights", []), last),
-        sources={part: source for part, source in sources.items() if source != NOTHING},
+        sources={part: source for part, source in sources.items() if source != NO_SOURCE},
         calendar=sessions.index,
         notes={part: lines for part, lines in notes.items() if lines},
         disputes=tuple(
-            replace(dispute, apart=dispute.apart.loc[:last])
+            replace(dispute, differences=dispute.differences.loc[:last])
             for selected in prices.values()
             for dispute in selected.disputes
         ),
-        begins=both.min() if len(both) else None,
+        first_close=both.min() if len(both) else None,
     )
 
 
@@ -113,9 +113,9 @@ def _on_sessions(frame: pd.DataFrame, shown: pd.DatetimeIndex) -> pd.DataFrame:
 
 def _joint_source(sources: Iterable[Source]) -> Source:
     """One source for both funds: theirs if it is the same, else one that names both."""
-    named = [source for source in sources if source != NOTHING]
+    named = [source for source in sources if source != NO_SOURCE]
     if not named:
-        return NOTHING
+        return NO_SOURCE
     source_label = " / ".join(dict.fromkeys(source.label for source in named))
     return Source(named[0].name, source_label, max(source.observed_at for source in named))
 
@@ -124,7 +124,7 @@ def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
     """All stored multiples ordered by session. Their convention keeps the sources apart."""
     if not rows:
         empty = pd.DataFrame(columns=list(MULTIPLE_COLUMNS))
-        return empty.astype({"session": "datetime64[ns]", "value": "float64"}), NOTHING
+        return empty.astype({"session": "datetime64[ns]", "value": "float64"}), NO_SOURCE
     frame = pd.DataFrame(rows).reindex(columns=[*rows[0], *(set(_BEHIND) - rows[0].keys())])
     frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
     names = list(dict.fromkeys(frame.sort_values("session")["source"][::-1]))

@@ -27,12 +27,12 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from bot.analytics.market import NOTHING, Dispute, Source
+from bot.analytics.market import NO_SOURCE, Dispute, Source
 from bot.analytics.sessions import short_date
 from bot.data.provider import LABELS
 from bot.text import counted
 
-SESSIONS = 20  # that both must have before their agreement is judged
+SESSIONS = 20  # that both must have before their agreement is measured
 TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 bp
 AGREEING = 0.99  # of the sessions that both have
 
@@ -127,10 +127,10 @@ _NEAR = pd.Timedelta(days=14)
 _TELLING = math.log(1.25)
 
 # By session of a split, whether figures from before it are in old units: those observed before, those later.
-SplitJudgements: TypeAlias = Mapping[pd.Timestamp, tuple[bool, bool]]
+SplitUnits: TypeAlias = Mapping[pd.Timestamp, tuple[bool, bool]]
 
 
-def judge_splits(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> SplitJudgements:
+def classify_splits(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> SplitUnits:
     """Whether levels per share (closes, NAVs) of one source are in old units before each split.
 
     The index of `levels` are sessions in order, `observed` are instants as text, `splits` ratios by session.
@@ -146,11 +146,11 @@ def judge_splits(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> S
     }
 
 
-def unit_factors(observed: pd.Series, splits: pd.Series, judged: SplitJudgements) -> pd.Series:
+def unit_factors(observed: pd.Series, splits: pd.Series, split_units: SplitUnits) -> pd.Series:
     """How many of today's shares one share of a row was, by session."""
     factor = pd.Series(1.0, observed.index)
     for session, ratio in splits.items():
-        early_old, late_old = judged.get(session, (True, False))
+        early_old, late_old = split_units.get(session, (True, False))
         early = _observed_before(observed, session)
         old = (early & early_old) | (~early & late_old)
         factor = factor.where(~(old & (observed.index < session)), factor * ratio)
@@ -218,11 +218,11 @@ def prices(rows: Rows, ticker: str) -> SelectedSeries:
     }
     frames = {name: frame for name, frame in frames.items() if len(frame)}
     if not frames:
-        return SelectedSeries(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), NOTHING)
+        return SelectedSeries(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), NO_SOURCE)
     splits = _splits(rows, ticker)
     closes = {
         name: frame["close"].astype("float64")
-        / unit_factors(frame["observed_at"], splits, _split_judgements(frame, "close", splits))
+        / unit_factors(frame["observed_at"], splits, _split_units(frame, "close", splits))
         for name, frame in frames.items()
     }
     lead = leading_source(closes)
@@ -249,10 +249,10 @@ def _splits(rows: Rows, ticker: str) -> pd.Series:
     return pd.Series(ratios, dtype="float64")
 
 
-def _split_judgements(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitJudgements:
+def _split_units(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitUnits:
     """Whether figures of one source around each split are in old units."""
     levels = frame[column].astype("float64")
-    return judge_splits(levels[levels > 0], frame["observed_at"], splits)
+    return classify_splits(levels[levels > 0], frame["observed_at"], splits)
 
 
 def distributions(rows: Rows, ticker: str, priced: SelectedSeries) -> pd.Series:
@@ -264,8 +264,8 @@ def distributions(rows: Rows, ticker: str, priced: SelectedSeries) -> pd.Series:
     bars = _by_source(rows["bars"], ticker)
     frames = {}
     for name, frame in _by_source(rows["distributions"], ticker).items():
-        judged = _split_judgements(bars[name], "close", splits) if name in bars else {}
-        amounts = frame["amount"].astype("float64") / unit_factors(frame["observed_at"], splits, judged)
+        split_units = _split_units(bars[name], "close", splits) if name in bars else {}
+        amounts = frame["amount"].astype("float64") / unit_factors(frame["observed_at"], splits, split_units)
         frames[name] = amounts.dropna()
     if not frames:
         return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
@@ -283,12 +283,12 @@ def facts(rows: Rows, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     """Fund facts of one ticker from one source, in today's units, with the counts that it replaced."""
     frames = _by_source(rows["fund_facts"], ticker)
     if not frames:
-        return SelectedSeries(pd.DataFrame(), NOTHING)
+        return SelectedSeries(pd.DataFrame(), NO_SOURCE)
     counts = {name: frame["shares"].dropna().loc[:last].index for name, frame in frames.items()}
     lead = _count_source(counts)
     frame = frames[lead]
     splits = _splits(rows, ticker)
-    factor = unit_factors(frame["observed_at"], splits, _split_judgements(frame, "nav", splits))
+    factor = unit_factors(frame["observed_at"], splits, _split_units(frame, "nav", splits))
     values = frame[["nav", "shares", "assets"]].astype("float64")
     values = values.assign(nav=values["nav"] / factor, shares=values["shares"] * factor)
     replaced = _replaced_counts(rows, ticker, lead)

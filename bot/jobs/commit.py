@@ -197,7 +197,7 @@ def _store(
         revision = alert_store.next_revision(db, result.alert_id)
     for notification in notifications:
         change, event = notification.alert_event, notification.alert_event.event
-        leg = change.revision.event[0] if change.revision is not None else event.legs[0]
+        leg = change.revision.event[0] if change.revision is not None else event.figures[0]
         event_id = alert_store.add_event(
             db,
             alert_id=result.alert_id,

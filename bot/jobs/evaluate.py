@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.engine import Event, Sample, State, judge
+from bot.alerts.engine import Event, Sample, State, evaluate
 from bot.alerts.revision import Revision, replay
 from bot.alerts.rule import Condition, Rule
 from bot.alerts.series import PATIENCE
@@ -210,7 +210,7 @@ class Evaluator:
         try:
             return self._evaluate(snapshot, alert, history)
         except Exception as error:  # noqa: BLE001 - as above
-            _log.exception("alert %s cannot be judged", snapshot.alert.alert_id)
+            _log.exception("alert %s cannot be evaluated", snapshot.alert.alert_id)
             return _broken(snapshot, error_text(error))
 
     def _evaluate(
@@ -225,7 +225,7 @@ class Evaluator:
             events = tuple(event for event in events if event.transition in {WITHDRAWN, RESTATED})
         expired = False
         if alert.life is Life.ACTIVE or (alert.life is Life.DONE and states and not state.done):
-            run = judge(rule, state, [sample for sample in samples if sample.session > state.session])
+            run = evaluate(rule, state, [sample for sample in samples if sample.session > state.session])
             states += run.states
             events += tuple(AlertEvent(event.kind, event) for event in run.events)
             expired = self._has_expired(rule, states[-1] if states else state)
@@ -266,7 +266,7 @@ class Evaluator:
             *(
                 AlertEvent(RESTATED, event, stored[event.key], revised=True)
                 for event in replayed.kept
-                if event.key in stored and event.legs != stored[event.key].event.legs
+                if event.key in stored and event.figures != stored[event.key].event.figures
             ),
             *(AlertEvent(event.kind, event, revised=True) for event in replayed.new),
         )
@@ -278,7 +278,7 @@ class Evaluator:
             return False
         sessions = market.sessions
         last = sessions[sessions.searchsorted(pd.Timestamp(rule.until), side="right") - 1]
-        return state.session >= last.date() or market.behind(last) >= PATIENCE
+        return state.session >= last.date() or market.sessions_behind(last) >= PATIENCE
 
 
 def _continues(before: pd.Series | None, now: pd.Series) -> bool:

@@ -27,7 +27,7 @@ from bot.alerts.engine import State
 from bot.alerts.revision import is_set_on_level, level_factor, reads_level, rescaled_rule, state_after_split
 from bot.alerts.rule import Rule
 from bot.alerts.view import Life
-from bot.analytics.metrics import METRICS, is_frozen, lacking, newest
+from bot.analytics.metrics import METRICS, first_overdue_session, is_frozen, newest_session
 from bot.analytics.sessions import STALE_AFTER
 from bot.jobs.notify import Place, queue_notice
 from bot.messages.alerts import notices
@@ -156,7 +156,7 @@ class Outages:
         if market.is_sample:  # made-up figures end on a day of their own
             return 0
         expected = services.markets.sessions().last_completed(now, STALE_AFTER)
-        missing = {part: lacking(market, part, expected) for part in market.parts}
+        missing = {part: first_overdue_session(market, part, expected) for part in market.parts}
         open_ones = {
             outage.part: outage.session.isoformat()
             for outage in await services.database.run(sources.current_outages)
@@ -233,7 +233,7 @@ def _store(
 
 
 def _gap(market: Market, part: str, session: str) -> DataGap:
-    last = newest(market, part)
+    last = newest_session(market, part)
     return DataGap(
         part,
         dt.date.fromisoformat(session),

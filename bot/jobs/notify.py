@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.engine import truth
-from bot.alerts.series import lag
+from bot.alerts.series import rule_lag
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
 from bot.jobs.evaluate import RESTATED, WITHDRAWN, EvaluationResult, error_text
@@ -153,8 +153,10 @@ class Notifier:
     def sessions_late(self, rule: Rule, event: Event) -> int:
         """Sessions that passed since the one at which the event could first be known."""
         if event.session not in self._sessions_since:
-            self._sessions_since[event.session] = self._context.market.behind(pd.Timestamp(event.session))
-        return max(self._sessions_since[event.session] - lag(rule, METRICS), 0)
+            self._sessions_since[event.session] = self._context.market.sessions_behind(
+                pd.Timestamp(event.session)
+            )
+        return max(self._sessions_since[event.session] - rule_lag(rule, METRICS), 0)
 
     def _notification(
         self,

@@ -128,7 +128,7 @@ class Scheduler:
             force=force,
         )
 
-    async def judge(self) -> TickResult:
+    async def evaluate(self) -> TickResult:
         """Queue deferred notifications, evaluate alerts and queue the summaries that are due."""
         await self._deferred.run()
         fires = await self._evaluation.run()

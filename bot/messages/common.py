@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.metrics import Arguments, Metric
     from bot.analytics.units import Unit
-    from bot.analytics.valuation import Figure
+    from bot.analytics.valuation import MultipleFigure
     from bot.analytics.windows import AsOf
     from bot.messages.canvas import Theme
     from bot.messages.charts import ChartSpec
@@ -114,7 +114,7 @@ def heading(title: str, market: Market, asked: AsOf, *, priced: bool = True) -> 
     session has a close of both funds.
     """
     end = market.require_end()
-    behind = market.behind(end)
+    behind = market.sessions_behind(end)
     asof = None
     if asked.asof is not None and asked.asof != end:
         asof = f"Asked for {date_phrase(asked.asof)}; the last close before it is used."
@@ -139,7 +139,7 @@ def _disputes(market: Market) -> list[str]:
     begin = market.require_end() - pd.DateOffset(years=1)
     pairs: dict[tuple[str, str], list[pd.Series]] = {}
     for dispute in market.disputes:
-        recent = dispute.apart[dispute.apart.index > begin]
+        recent = dispute.differences[dispute.differences.index > begin]
         if len(recent):
             pairs.setdefault((dispute.used, dispute.other), []).append(recent.abs())
     sentences = []
@@ -209,7 +209,7 @@ def latest_starting_condition(rule: Rule, histories: Histories) -> Condition:
 
 def age(market: Market, session: pd.Timestamp, late: int = 0) -> str:
     """Age of a figure whose inputs arrive `late` sessions after it: "current", "2 sessions old"."""
-    return age_phrase(market.behind(session) - late) or CURRENT
+    return age_phrase(market.sessions_behind(session) - late) or CURRENT
 
 
 def sources_behind(conditions: Iterable[Condition], market: Market) -> list[str]:
@@ -332,7 +332,7 @@ def fact_sources(market: Market) -> str:
 def ratio_line(market: Market) -> str:
     """The ratio, its distance to the 200-day average, and since when it has been on this side."""
     r = trend.ratio(market)
-    against = trend.against_average(r, AVERAGE)
+    against = trend.ratio_vs_sma(r, AVERAGE)
     level = units.LEVEL.show(float(r.iloc[-1]))
     if against.dropna().empty:
         needs = f"its {AVERAGE}-day average needs {AVERAGE} sessions, stored: {len(r)}"
@@ -371,13 +371,13 @@ def flow_line(market: Market, window: Window = FLOW_WINDOW) -> str:
     """Flow of both funds over a window, each with its last session if that is not the Market's."""
     parts = []
     for ticker in market.pair.tickers:
-        flow = flows.summary(flows.daily_flows(market, ticker), window, market.anchor)
+        flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)
         if flow.dollars is None or flow.end is None:
             reason = "no fund facts" if flow.end is None else "too little history"
             parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")
             continue
         late = f" to {short_date(flow.end)}" if flow.end != market.end else ""
-        old = age_phrase(market.behind(flow.end) - METRICS["flow"].lag)
+        old = age_phrase(market.sessions_behind(flow.end) - METRICS["flow"].lag)
         late += f", {old}" if old else ""
         parts.append(
             f"{ticker} {units.USD.show(flow.dollars)} ({PERCENT.show(flow.percent)} of assets){late}"
@@ -403,7 +403,7 @@ def flagged_days(flow: flows.FlowSummary) -> str:
 def left_out_notes(market: Market, ticker: str) -> list[str]:
     """Sentences on share counts that are left out: derived from assets, on closed days, of other sources."""
     facts = market.fund(ticker)
-    made = flows.derived(facts)
+    made = flows.is_derived(facts)
     sentences = []
     if made.any():
         first, last = (short_date(day) for day in facts.index[made][[0, -1]])
@@ -417,14 +417,14 @@ def no_flow_reason(market: Market, ticker: str) -> str:
     """Why a fund has no flow: nothing is stored, or only counts that cannot give one."""
     if market.fund(ticker).empty:
         return "no fund facts"
-    if flows.derived(market.fund(ticker)).any():
+    if flows.is_derived(market.fund(ticker)).any():
         return "its share counts are assets divided by NAV and cannot give flows"
     return "no fund facts with a share count (Yahoo's is frozen and cannot give flows)"
 
 
 def multiple_line(market: Market) -> str:
     """The newest P/E of both funds with its convention, or a note that none is stored."""
-    figures = valuation.figures(market, "pe")
+    figures = valuation.multiple_figures(market, "pe")
     if not figures:
         return f"Multiples: {NOT_AVAILABLE}, none stored."
     figure = max(figures, key=lambda f: (max(_sessions(f)), f.observations))
@@ -443,11 +443,11 @@ def multiple_line(market: Market) -> str:
 
 def _aged(market: Market, words: str, session: pd.Timestamp) -> str:
     """`words` for the session of a multiple, with its age if it is old."""
-    old = age_phrase(market.behind(session) - METRICS["pe"].lag)
+    old = age_phrase(market.sessions_behind(session) - METRICS["pe"].lag)
     return f"{words}, {old}" if old else words
 
 
-def _sessions(figure: Figure) -> list[pd.Timestamp]:
+def _sessions(figure: MultipleFigure) -> list[pd.Timestamp]:
     """The sessions of a multiple's figures: of both funds, or of the one that has any."""
     return [session for session in (figure.small_session, figure.large_session) if session is not None]
 

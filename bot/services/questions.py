@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.backtest import frequency, outcomes, without_band
+from bot.alerts.backtest import fires_without_band, frequency, outcomes
 from bot.alerts.grammar import grammar_words, is_plain, preset_of
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
@@ -129,7 +129,7 @@ def run_backtest(
         fires=fires,
         begin=fires.since,
         end=fires.until,
-        bare=without_band(rule, samples, years),
+        bare=fires_without_band(rule, samples, years),
         after=outcomes(fires.dates, trend.ratio(market), fires.since),
     )
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bot.alerts.engine import ConditionValue, Event, Sample, Side, State, Status, directions, step
+from bot.alerts.engine import ConditionValue, Event, Sample, Side, State, Status, side_ops, step
 from bot.alerts.grammar import parse_rule
 from bot.analytics import units
 from bot.analytics.metrics import Arguments, Metric, Parameter
@@ -93,7 +93,7 @@ def samples(values: Iterable[float | None], threshold: float | None = 5.0, first
 def armed(a_rule: Rule, *bands: float) -> State:
     """A fresh state, armed on every side; band 0 where none is given."""
     count = len(a_rule.conditions)
-    sides = tuple(Side() for _ in directions(a_rule))
+    sides = tuple(Side() for _ in side_ops(a_rule))
     return State(DAY, bands or (0.0,) * count, sides, (None,) * count)
 
 
@@ -102,7 +102,7 @@ def walk(a_rule: Rule, state: State, some: Sequence[Sample]) -> str:
     words = []
     for each in some:
         state, event = step(a_rule, state, each)
-        sides = zip(state.sides, directions(a_rule), strict=True)
+        sides = zip(state.sides, side_ops(a_rule), strict=True)
         words.append("/".join(_short(side) + _mark(event, ops) for side, ops in sides))
     return " ".join(words)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bot.alerts.backtest import frequency, without_band
+from bot.alerts.backtest import fires_without_band, frequency
 from bot.alerts.engine import ConditionValue, Sample
 from bot.alerts.series import Histories
 from bot.analytics.market import Market
@@ -81,7 +81,7 @@ def test_counting_starts_when_every_condition_has_had_a_figure() -> None:
     found = frequency(a_rule, some)
     assert (found.since, found.dates) == (day(7), (day(7),))
     assert frequency(a_rule, early).since is None
-    assert without_band(a_rule, early) == 0
+    assert fires_without_band(a_rule, early) == 0
     # the last condition's first figure on a session that another lacks says nothing yet
     late = [*early, sample(6, (None, 5.0), (6.0, 5.0)), *some[5:]]
     late = [replace(each, session=day(number)) for number, each in enumerate(late, start=1)]
@@ -101,16 +101,16 @@ def test_one_condition_with_a_figure_makes_a_session_the_datas_end() -> None:
 
 def test_fires_without_the_band_are_counted_without_a_level_too() -> None:
     values: list[float | None] = [4.0, *([6.0, 4.5] * 5), 100.0, -100.0, 6.0]
-    assert without_band(rule("ratio > 5"), samples(values)) == 7
-    assert without_band(rule("ratio > 5 rearm 0"), samples(values)) == 7
+    assert fires_without_band(rule("ratio > 5"), samples(values)) == 7
+    assert fires_without_band(rule("ratio > 5 rearm 0"), samples(values)) == 7
     assert frequency(rule("ratio > 5 rearm 0"), samples(values)).count == 2
-    assert without_band(rule("ratio > 5 once until 2020-01-02"), samples(values)) == 7
-    assert without_band(rule("ratio > 5 cooldown 100"), samples(values)) == 1
+    assert fires_without_band(rule("ratio > 5 once until 2020-01-02"), samples(values)) == 7
+    assert fires_without_band(rule("ratio > 5 cooldown 100"), samples(values)) == 1
 
 
 def test_without_a_session_to_judge_there_are_no_fires_without_the_band() -> None:
     for some in ([], samples([None, None]), samples([6.0])):
-        assert without_band(rule("ratio > 5"), some) == 0
+        assert fires_without_band(rule("ratio > 5"), some) == 0
 
 
 def test_fires_without_the_band_are_of_the_last_years() -> None:
@@ -119,8 +119,8 @@ def test_fires_without_the_band_are_of_the_last_years() -> None:
         Sample(date, (ConditionValue(value, 5.0),))
         for date, value in zip(dates, [4.0, 6.0, 4.0, 6.0], strict=True)
     ]
-    assert without_band(rule("ratio > 5"), some) == 1
-    assert without_band(rule("ratio > 5"), some, years=6) == 2
+    assert fires_without_band(rule("ratio > 5"), some) == 1
+    assert fires_without_band(rule("ratio > 5"), some, years=6) == 2
 
 
 @pytest.mark.parametrize("text", ["ratio > 5", "ratio crosses 5", "ratio > 5 and gauge 200 > 5%"])

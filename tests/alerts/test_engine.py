@@ -17,11 +17,11 @@ from bot.alerts.engine import (
     Side,
     State,
     Status,
-    bands,
-    directions,
+    default_bands,
+    evaluate,
     first_state,
-    judge,
-    levels,
+    rearm_levels,
+    side_ops,
     step,
     truth,
 )
@@ -139,8 +139,8 @@ def test_and_rearms_when_any_leg_is_past_its_own_band() -> None:
 
 def test_crosses_among_other_conditions_mirrors_only_itself() -> None:
     a_rule = rule("ratio crosses 5 and gauge 200 >= 4% and ratio crosses 1")
-    assert directions(a_rule) == ((">", ">=", ">"), ("<", ">=", "<"))
-    assert directions(rule("ratio >= 5")) == ((">=",),)
+    assert side_ops(a_rule) == ((">", ">=", ">"), ("<", ">=", "<"))
+    assert side_ops(rule("ratio >= 5")) == ((">=",),)
 
 
 def test_crosses_with_another_leg_missing_judges_the_side_that_is_false() -> None:
@@ -154,7 +154,7 @@ def test_crosses_with_another_leg_missing_judges_the_side_that_is_false() -> Non
 def test_a_missing_session_moves_the_mark_and_no_status() -> None:
     a_rule = rule("ratio > 5 cooldown 3")
     state, _ = step(a_rule, armed(a_rule), sample(1, (6.0, 5.0)))
-    moved = replace(state, session=day(2), legs=(ConditionValue(None, 5.0),))
+    moved = replace(state, session=day(2), figures=(ConditionValue(None, 5.0),))
     assert step(a_rule, state, sample(2, (NAN, 5.0))) == (moved, None)
 
 
@@ -180,7 +180,7 @@ def test_a_fire_tells_everything_about_itself() -> None:
         kind="fired",
         session=day(1),
         ops=(">",),
-        legs=(ConditionValue(6.0, 5.0),),
+        figures=(ConditionValue(6.0, 5.0),),
         levels=(4.5,),
         previous=(None,),
         since=day(1),
@@ -193,18 +193,18 @@ def test_a_fire_tells_everything_about_itself() -> None:
 
 def test_an_event_of_two_conditions_has_figures_of_both() -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
-    state = replace(armed(a_rule, 1.0, 2.0), values=(4.0, 3.5))
+    state = replace(armed(a_rule, 1.0, 2.0), last_values=(4.0, 3.5))
     after, event = step(a_rule, state, sample(1, (6.0, 5.0), (3.0, 4.0)))
     assert event is not None
     assert event.levels == (4.0, 6.0)
     assert event.previous == (4.0, 3.5)
-    assert after.values == (6.0, 3.0)
+    assert after.last_values == (6.0, 3.0)
 
 
 def test_the_last_value_of_a_missing_leg_is_kept() -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
-    after, _ = step(a_rule, replace(armed(a_rule), values=(4.0, 3.5)), sample(1, (5.0, 5.0), (NAN, 4.0)))
-    assert after.values == (5.0, 3.5)
+    after, _ = step(a_rule, replace(armed(a_rule), last_values=(4.0, 3.5)), sample(1, (5.0, 5.0), (NAN, 4.0)))
+    assert after.last_values == (5.0, 3.5)
 
 
 def test_once_says_that_the_rule_is_done() -> None:
@@ -226,12 +226,12 @@ def test_a_rule_without_once_is_never_done() -> None:
 
 def test_late_word_of_a_held_fire_says_since_when() -> None:
     a_rule = rule("ratio > 5 cooldown 2")
-    run = judge(a_rule, armed(a_rule), samples([6.0, 4.0, 6.0, 7.0]))
+    run = evaluate(a_rule, armed(a_rule), samples([6.0, 4.0, 6.0, 7.0]))
     fired, muted, still = run.events
     assert [fired.muted, muted.muted, still.muted] == [False, True, False]
     assert (still.kind, still.session, still.since, still.value) == ("still", day(4), day(3), 7.0)
     assert [state.cooling for state in run.states] == [2, 1, 0, 0]
-    assert [state.sides[0].held for state in run.states] == [False, False, True, False]
+    assert [state.sides[0].unreported for state in run.states] == [False, False, True, False]
     assert [state.sides[0].since for state in run.states] == [day(1), None, day(3), day(3)]
 
 
@@ -252,7 +252,7 @@ def test_where_a_rule_stands_when_it_is_made(text: str, last: float, status: Sta
     assert made.status is status
     assert made.sides == (Side(status),)
     assert made.session == day(101)
-    assert made.values == (last,)
+    assert made.last_values == (last,)
     assert made.bands[0] > 0.5
     assert (made.cooling, made.done) == (0, False)
 
@@ -273,7 +273,7 @@ def test_crosses_is_made_with_one_side_waiting() -> None:
 def test_missing_sessions_at_the_end_leave_the_last_figure_to_say_where_a_rule_stands() -> None:
     made = first_state(rule("ratio > 5"), samples([4.0, 6.0, NAN, None]), DAY)
     assert made.status is Status.FIRED
-    assert made.values == (6.0,)
+    assert made.last_values == (6.0,)
     assert made.session == day(4)
 
 
@@ -285,46 +285,48 @@ def test_the_band_needs_sixty_values() -> None:
     a_rule = rule("ratio > 5")
     values: list[float | None] = [float(number % 7) for number in range(60)]
     expected = BAND_SHARE * statistics.stdev(number % 7 for number in range(60))
-    assert bands(a_rule, samples(values)) == pytest.approx((expected,))
-    assert bands(a_rule, samples([*values[1:], NAN])) == (0.0,)
+    assert default_bands(a_rule, samples(values)) == pytest.approx((expected,))
+    assert default_bands(a_rule, samples([*values[1:], NAN])) == (0.0,)
 
 
 def test_the_band_is_a_quarter_of_the_deviation_over_the_last_252_values() -> None:
     a_rule = rule("ratio > 5")
     recent: list[float | None] = [float(number % 11) for number in range(252)]
     expected = 0.25 * statistics.stdev(number % 11 for number in range(252))
-    assert bands(a_rule, samples([1e6, *recent[:100], NAN, *recent[100:]])) == pytest.approx((expected,))
-    assert bands(a_rule, samples([1e6, *recent[1:]]))[0] > 1000
+    assert default_bands(a_rule, samples([1e6, *recent[:100], NAN, *recent[100:]])) == pytest.approx(
+        (expected,)
+    )
+    assert default_bands(a_rule, samples([1e6, *recent[1:]]))[0] > 1000
 
 
 def test_the_band_of_a_moving_target_is_of_the_distance() -> None:
     a_rule = rule("ratio > sma 200")
     moving = [sample(number, (100.0 * number + number % 2, 100.0 * number)) for number in range(1, 101)]
     expected = 0.25 * statistics.stdev([number % 2 for number in range(100)])
-    assert bands(a_rule, moving) == pytest.approx((expected,))
+    assert default_bands(a_rule, moving) == pytest.approx((expected,))
 
 
 def test_each_condition_has_its_own_band() -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
     both = [sample(number, (float(number % 2), 5.0), (10.0 * (number % 2), 4.0)) for number in range(1, 101)]
-    first, second = bands(a_rule, both)
+    first, second = default_bands(a_rule, both)
     assert second == pytest.approx(10 * first)
 
 
 def test_levels_lie_on_the_far_side_and_are_unknown_without_a_threshold() -> None:
     above, below = rule("ratio > 5"), rule("ratio < 5")
-    assert levels(above, armed(above, 0.5), (">",), (ConditionValue(9.0, 5.0),)) == (4.5,)
-    assert levels(above, armed(above, 0.5), (">=",), (ConditionValue(9.0, 5.0),)) == (4.5,)
-    assert levels(below, armed(below, 0.5), ("<",), (ConditionValue(9.0, 5.0),)) == (5.5,)
-    assert levels(below, armed(below, 0.5), ("<=",), (ConditionValue(9.0, 5.0),)) == (5.5,)
-    assert levels(above, armed(above, 0.5), (">",), (ConditionValue(9.0, NAN),)) == (None,)
+    assert rearm_levels(above, armed(above, 0.5), (">",), (ConditionValue(9.0, 5.0),)) == (4.5,)
+    assert rearm_levels(above, armed(above, 0.5), (">=",), (ConditionValue(9.0, 5.0),)) == (4.5,)
+    assert rearm_levels(below, armed(below, 0.5), ("<",), (ConditionValue(9.0, 5.0),)) == (5.5,)
+    assert rearm_levels(below, armed(below, 0.5), ("<=",), (ConditionValue(9.0, 5.0),)) == (5.5,)
+    assert rearm_levels(above, armed(above, 0.5), (">",), (ConditionValue(9.0, NAN),)) == (None,)
     fixed = rule("ratio > 5 rearm 3")
-    assert levels(fixed, armed(fixed, 0.5), (">",), (ConditionValue(9.0, 5.0),)) == (3.0,)
+    assert rearm_levels(fixed, armed(fixed, 0.5), (">",), (ConditionValue(9.0, 5.0),)) == (3.0,)
 
 
 def test_judging_gives_a_state_for_each_session_that_was_new() -> None:
     a_rule = rule("ratio > 5")
-    run = judge(a_rule, replace(armed(a_rule), session=day(1)), samples([6.0, 6.0, NAN, 4.0]))
+    run = evaluate(a_rule, replace(armed(a_rule), session=day(1)), samples([6.0, 6.0, NAN, 4.0]))
     assert [state.session for state in run.states] == [day(2), day(3), day(4)]
     assert [event.session for event in run.events] == [day(2)]
 
@@ -359,10 +361,10 @@ def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
     a_rule: Rule, sequence: list[tuple[float | None, float]], cut: int, band: float
 ) -> None:
     some = _samples(sequence)
-    whole = judge(a_rule, armed(a_rule, band), some)
-    head = judge(a_rule, armed(a_rule, band), some[:cut])
+    whole = evaluate(a_rule, armed(a_rule, band), some)
+    head = evaluate(a_rule, armed(a_rule, band), some[:cut])
     stored = head.states[-1] if head.states else armed(a_rule, band)
-    tail = judge(Rule.from_json(a_rule.to_json()), State.from_json(stored.to_json()), some[cut:])
+    tail = evaluate(Rule.from_json(a_rule.to_json()), State.from_json(stored.to_json()), some[cut:])
     assert head.states + tail.states == whole.states
     assert head.events + tail.events == whole.events
 
@@ -374,7 +376,7 @@ def test_judging_every_session_ten_times_changes_nothing(
 ) -> None:
     some = _samples(sequence)
     repeated = [each for each in some for _ in range(10)]
-    assert judge(a_rule, armed(a_rule, band), repeated) == judge(a_rule, armed(a_rule, band), some)
+    assert evaluate(a_rule, armed(a_rule, band), repeated) == evaluate(a_rule, armed(a_rule, band), some)
 
 
 @given(RULES, SEQUENCES, st.floats(0, 2))
@@ -382,9 +384,10 @@ def test_missing_sessions_might_as_well_not_be_there(
     a_rule: Rule, sequence: list[tuple[float | None, float]], band: float
 ) -> None:
     some = _samples(sequence)
-    present = [each for each in some if each.legs[0].pair]
+    present = [each for each in some if each.figures[0].both]
     assert (
-        judge(a_rule, armed(a_rule, band), some).events == judge(a_rule, armed(a_rule, band), present).events
+        evaluate(a_rule, armed(a_rule, band), some).events
+        == evaluate(a_rule, armed(a_rule, band), present).events
     )
 
 
@@ -394,13 +397,13 @@ def test_missing_sessions_might_as_well_not_be_there(
 )
 def test_noise_inside_the_band_fires_at_most_once(text: str, values: list[float]) -> None:
     a_rule = rule(text)
-    assert len(judge(a_rule, armed(a_rule, 1.0), samples(values)).events) <= 1
+    assert len(evaluate(a_rule, armed(a_rule, 1.0), samples(values)).events) <= 1
 
 
 @given(st.lists(st.floats(4.001, 5.999), max_size=60))
 def test_noise_inside_the_band_fires_crosses_at_most_once_a_side(values: list[float]) -> None:
     a_rule = rule("ratio crosses 5")
-    fired = [event.ops for event in judge(a_rule, armed(a_rule, 1.0), samples(values)).events]
+    fired = [event.ops for event in evaluate(a_rule, armed(a_rule, 1.0), samples(values)).events]
     assert len(fired) == len(set(fired))
 
 
@@ -410,8 +413,8 @@ def test_crosses_is_the_two_rules_it_stands_for(
 ) -> None:
     some = _samples(sequence)
     both, up, down = (rule(f"ratio {op} 5{option}") for op in ("crosses", ">", "<"))
-    apart = [event for each in (up, down) for event in judge(each, armed(each, band), some).events]
-    together = judge(both, armed(both, band), some).events
+    apart = [event for each in (up, down) for event in evaluate(each, armed(each, band), some).events]
+    together = evaluate(both, armed(both, band), some).events
     assert list(together) == sorted(apart, key=lambda event: event.session)
 
 
@@ -421,7 +424,7 @@ def test_crosses_is_the_two_rules_it_stands_for(
         ("ratio > 5", ((6.0, 5.0), (6.0, 5.0)), {}),
         ("ratio > 5 and gauge 200 < 4%", ((6.0, 5.0),), {}),
         ("ratio > 5", ((6.0, 5.0),), {"sides": (Side(), Side())}),
-        ("ratio > 5", ((6.0, 5.0),), {"values": ()}),
+        ("ratio > 5", ((6.0, 5.0),), {"last_values": ()}),
         ("ratio > 5", ((4.0, 5.0),), {"bands": (), "sides": (Side(Status.FIRED),)}),
     ],
 )

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.backtest import answered, judge_series
-from bot.alerts.engine import ConditionValue, Sample, Side, State, Status, judge
+from bot.alerts.backtest import evaluate_series, has_answer
+from bot.alerts.engine import ConditionValue, Sample, Side, State, Status, evaluate
 from bot.alerts.series import SampleSeries
 from tests.alerts.examples import armed, day, rule, sample, samples
 from tests.alerts.strategies import THOUSAND
@@ -49,11 +49,14 @@ def test_a_sweep_is_the_judging_of_every_bar(
     width = len(a_rule.conditions)
     some = [Sample(day(number), pair[:width]) for number, pair in enumerate(legs, start=1)]
     # from anywhere: cooling, confirming or holding word back
-    start = (armed(a_rule, *([band] * width)), *judge(a_rule, armed(a_rule, *([band] * width)), some).states)
+    start = (
+        armed(a_rule, *([band] * width)),
+        *evaluate(a_rule, armed(a_rule, *([band] * width)), some).states,
+    )
     state = start[min(cut, len(start) - 1)]
     state = State.from_json(state.to_json())
-    run = judge(a_rule, state, some)
-    assert judge_series(a_rule, state, SampleSeries.of(some)) == ((run.states or (state,))[-1], run.events)
+    run = evaluate(a_rule, state, some)
+    assert evaluate_series(a_rule, state, SampleSeries.of(some)) == ((run.states or (state,))[-1], run.events)
 
 
 @pytest.mark.parametrize("band", [0.0, 0.5, 1.0])
@@ -73,9 +76,9 @@ def test_a_sweep_is_the_judging_of_every_bar_over_a_year(text: str, band: float)
             for number in range(1, 81)
         ]
         first = armed(a_rule, *([band] * width))
-        for state in (first, *judge(a_rule, first, some).states[::10]):
-            run = judge(a_rule, state, some)
-            assert judge_series(a_rule, state, SampleSeries.of(some)) == (
+        for state in (first, *evaluate(a_rule, first, some).states[::10]):
+            run = evaluate(a_rule, state, some)
+            assert evaluate_series(a_rule, state, SampleSeries.of(some)) == (
                 (run.states or (state,))[-1],
                 run.events,
             )
@@ -84,12 +87,12 @@ def test_a_sweep_is_the_judging_of_every_bar_over_a_year(text: str, band: float)
 def test_a_cooldown_counts_the_judged_sessions_that_are_passed_over() -> None:
     a_rule = rule("ratio > 5 cooldown 9")
     some = samples([4.0, 6.0, 6.0, None, 6.0, 6.0])
-    state, (event,) = judge_series(a_rule, armed(a_rule), SampleSeries.of(some))
+    state, (event,) = evaluate_series(a_rule, armed(a_rule), SampleSeries.of(some))
     assert (state.cooling, event.session) == (6, day(2))
     # ... from where it stands, and never below none
     tail = SampleSeries.of(samples([6.0] * 9, first=7))
-    assert judge_series(a_rule, state, tail[:4])[0].cooling == 2
-    assert judge_series(a_rule, state, tail)[0].cooling == 0
+    assert evaluate_series(a_rule, state, tail[:4])[0].cooling == 2
+    assert evaluate_series(a_rule, state, tail)[0].cooling == 0
 
 
 @pytest.mark.parametrize(
@@ -98,12 +101,12 @@ def test_a_cooldown_counts_the_judged_sessions_that_are_passed_over() -> None:
 def test_word_held_back_waits_for_a_session_that_answers(values: list[float | None]) -> None:
     a_rule = rule("ratio > 5 cooldown 2")
     some = samples([*values])
-    state, events = judge_series(a_rule, armed(a_rule), SampleSeries.of(some))
-    assert (state.session, state.sides[0].held) == (day(len(values)), True)
+    state, events = evaluate_series(a_rule, armed(a_rule), SampleSeries.of(some))
+    assert (state.session, state.sides[0].unreported) == (day(len(values)), True)
     assert [event.muted for event in events] == [False, True]
     late = samples([None, 6.0, 6.0, 6.0], first=len(values) + 1)
-    run = judge(a_rule, state, late)
-    assert judge_series(a_rule, state, SampleSeries.of(late)) == (run.states[-1], run.events)
+    run = evaluate(a_rule, state, late)
+    assert evaluate_series(a_rule, state, SampleSeries.of(late)) == (run.states[-1], run.events)
     assert [event.kind for event in run.events] == ["still"]
 
 
@@ -142,7 +145,7 @@ def test_a_session_answers_when_any_side_is_true_or_false(
     legs: tuple[tuple[float, float], tuple[float, float]], expected: bool
 ) -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
-    assert answered(a_rule, SampleSeries.of([sample(1, *legs)])).tolist() == [expected]
+    assert has_answer(a_rule, SampleSeries.of([sample(1, *legs)])).tolist() == [expected]
 
 
 def test_a_state_of_another_rule_is_not_swept() -> None:
@@ -150,11 +153,11 @@ def test_a_state_of_another_rule_is_not_swept() -> None:
     series = SampleSeries.of(samples([4.0, 5.0]))
     for change in ({"bands": ()}, {"bands": (0.0, 0.0)}):
         with pytest.raises(ValueError, match="argument 2 is"):
-            judge_series(a_rule, replace(armed(a_rule), **change), series)
+            evaluate_series(a_rule, replace(armed(a_rule), **change), series)
     # none of these sides could turn, so that only their number tells
     waiting = replace(armed(a_rule), sides=(Side(Status.FIRED),) * 3)
     with pytest.raises(ValueError, match="argument 2 is longer"):
-        judge_series(a_rule, waiting, SampleSeries.of(samples([5.0, 5.0])))
+        evaluate_series(a_rule, waiting, SampleSeries.of(samples([5.0, 5.0])))
 
 
 def test_bars_of_different_rules_are_no_course() -> None:
@@ -162,4 +165,4 @@ def test_bars_of_different_rules_are_no_course() -> None:
         SampleSeries.of([sample(1, (4.0, 5.0), (1.0, 2.0)), sample(2, (4.0, 5.0))])
     some = SampleSeries.of(samples([4.0, 5.0]))
     with pytest.raises(ValueError, match="argument 2 is longer"):
-        SampleSeries(some.days, some.values, some.thresholds * 2)[0]
+        SampleSeries(some.days, some.observed, some.thresholds * 2)[0]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.alerts.engine import Event, State, Status, first_state, judge
+from bot.alerts.engine import Event, State, Status, evaluate, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.series import PATIENCE, Histories
 from bot.analytics.market import Market
@@ -34,8 +34,8 @@ LOT = 50_000
 BEFORE = 80  # sessions of history, so that there is a band
 
 
-def judged(a_rule: Rule, state: State, market: Market) -> tuple[list[State], list[Event]]:
-    run = judge(a_rule, state, Histories(market, METRICS).samples(a_rule, state.session, market.sessions))
+def evaluated(a_rule: Rule, state: State, market: Market) -> tuple[list[State], list[Event]]:
+    run = evaluate(a_rule, state, Histories(market, METRICS).samples(a_rule, state.session, market.sessions))
     return list(run.states), list(run.events)
 
 
@@ -45,7 +45,7 @@ def day_by_day(
     """The last state, and each event with the session on whose evening it was known."""
     found = []
     for market in markets:
-        states, events = judged(a_rule, state, market)
+        states, events = evaluated(a_rule, state, market)
         state = states[-1] if states else state
         found += [(market.last_completed, event) for event in events]
     return state, found
@@ -250,11 +250,11 @@ def test_a_hundred_closes_of_the_open_session_are_no_event_before_its_close_and_
     for number in range(100):
         now = opened + (settled - opened) * number / 100
         market = known(now, 45.0 + number % 12, number // 50)  # marked as provisional by its source, or not
-        assert judged(a_rule, state, market) == ([], [])
+        assert evaluated(a_rule, state, market) == ([], [])
         assert Histories(market, METRICS).sample_series(a_rule).day(-1) == days[-1].date()
-    assert judged(a_rule, state, known(settled - dt.timedelta(microseconds=1), 56.0, 0)) == ([], [])
-    assert judged(a_rule, state, known(settled, 56.0, 1)) == ([], [])
-    _, events = judged(a_rule, state, known(settled, 56.0, 0))
+    assert evaluated(a_rule, state, known(settled - dt.timedelta(microseconds=1), 56.0, 0)) == ([], [])
+    assert evaluated(a_rule, state, known(settled, 56.0, 1)) == ([], [])
+    _, events = evaluated(a_rule, state, known(settled, 56.0, 0))
     assert [event.session for event in events] == [today.date()]
 
 
@@ -271,4 +271,4 @@ def test_noise_inside_the_band_for_a_year_fires_at_most_once(text: str, seed: in
     noise = np.random.default_rng(seed).uniform(-1, 1, 252)
     a_rule = rule(text)
     state = armed(a_rule, 0.5)
-    assert len(judge(a_rule, state, samples((5 + 0.5 * share * noise).tolist())).events) <= 1
+    assert len(evaluate(a_rule, state, samples((5 + 0.5 * share * noise).tolist())).events) <= 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bot.alerts.engine import first_state, judge
+from bot.alerts.engine import evaluate, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.series import Histories
-from bot.analytics.flows import daily
+from bot.analytics.flows import prepare_counts
 from bot.analytics.market import Market, Source
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
@@ -43,7 +43,7 @@ def fires(market: Market, text: str, before: int) -> list[str]:
     made = market.prices.index[-1 - before]
     past = [sample for sample in samples if sample.session <= made.date()]
     state = first_state(rule, past, made.date())
-    run = judge(rule, state, [sample for sample in samples if sample.session > made.date()])
+    run = evaluate(rule, state, [sample for sample in samples if sample.session > made.date()])
     return [f"{event.session:%m-%d}" for event in run.events if event.kind == "fired"]
 
 
@@ -61,7 +61,7 @@ DOUBTFUL = {
 def test_a_doubtful_day_fires_nothing(flag: str, rule: str) -> None:
     counts = DOUBTFUL[flag]
     market = counted(*counts, value=50.0 if flag == "SPLIT" else 100.0)
-    assert daily(market.fund(SMALL), market.sessions)["flag"].iloc[-1] == flag
+    assert prepare_counts(market.fund(SMALL), market.sessions)["flag"].iloc[-1] == flag
     assert fires(market, rule, len(counts)) == []
 
 
@@ -76,7 +76,7 @@ def test_outflows_of_a_spikes_end_fire_nothing() -> None:
 def test_a_frozen_count_does_not_bring_a_rule_back() -> None:
     """A count that stands still says nothing: zero flow below a threshold is no event either."""
     frozen = counted(260.0, 260.0, 260.0, 260.0, 260.0)
-    assert list(daily(frozen.fund(SMALL), frozen.sessions)["flag"].iloc[-2:]) == ["STALE", "STALE"]
+    assert list(prepare_counts(frozen.fund(SMALL), frozen.sessions)["flag"].iloc[-2:]) == ["STALE", "STALE"]
     assert fires(frozen, "flow iwm 3d < $1m", 5) == []
     assert fires(counted(260.0, 260.05, 260.0, 260.05, 260.0), "flow iwm 3d < $1m", 5) != []
 
@@ -89,7 +89,7 @@ def test_a_count_that_was_replaced_is_judged_with_the_new_one() -> None:
     market = counted(250.1)
     facts = market.fund(SMALL).assign(was=float("nan"))
     facts.loc[facts.index[-1], "was"] = 260e6
-    assert daily(facts, market.sessions)["flag"].iloc[-1] == "REVISED"
+    assert prepare_counts(facts, market.sessions)["flag"].iloc[-1] == "REVISED"
     assert fires(market, "flow iwm 1d > $100m", 1) == []
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bot.alerts.backtest import frequency
-from bot.alerts.engine import directions
+from bot.alerts.engine import side_ops
 from bot.alerts.grammar import PRESETS, Preset, parse_rule, preset_of
 from bot.alerts.rule import Rule
 from bot.alerts.series import Histories
@@ -31,7 +31,7 @@ def test_the_rules_are_these() -> None:
 
 def test_money_turns_either_way() -> None:
     (rule,) = (parse_rule(preset.rule, METRICS) for preset in PRESETS if preset.name == "Money turns")
-    assert directions(rule) == ((">",), ("<",))
+    assert side_ops(rule) == ((">",), ("<",))
 
 
 def test_the_trend_preset_fires_a_session_after_the_cross_that_it_confirms() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.engine import Event, Sample, Side, State, Status, judge
+from bot.alerts.engine import Event, Sample, Side, State, Status, evaluate
 from bot.alerts.revision import JITTER, Replay, replay
 from bot.alerts.rule import Rule
 from tests.alerts.examples import armed, day, rule, sample, samples
@@ -23,7 +23,7 @@ def run(
     """A rule judged on some values: it, the states from the first on, the events."""
     a_rule = rule(text)
     start = armed(a_rule, band)
-    ran = judge(a_rule, start, samples(values))
+    ran = evaluate(a_rule, start, samples(values))
     return a_rule, [start, *ran.states], ran.events
 
 
@@ -46,7 +46,7 @@ def test_fired_on_a_provisional_bar_revised_away_then_truly_crossed_two_days_lat
     assert found is not None
     assert (found.since, found.withdrawn, found.new, found.kept) == (day(2), told, (), ())
     assert found.states[-1].status is Status.ARMED
-    rest = judge(a_rule, found.states[-1], final)
+    rest = evaluate(a_rule, found.states[-1], final)
     assert sessions(rest.events) == [day(4)]
     # the revision is done with: the figures that were judged are the ones of now
     assert replay(a_rule, [*states[:2], *found.states], final[:2], ()) is None
@@ -67,7 +67,7 @@ def test_a_fire_that_appears_is_new_and_says_its_session() -> None:
     assert found is not None
     assert (sessions(found.new), found.withdrawn, found.kept) == ([day(2)], (), ())
     assert [state.status for state in found.states] == [Status.FIRED, Status.ARMED]
-    assert found.new[0].legs[0].value == 5.1
+    assert found.new[0].figures[0].value == 5.1
 
 
 def test_a_fire_that_stays_is_kept_with_its_new_figures() -> None:
@@ -107,7 +107,7 @@ def test_once_is_active_again_when_its_fire_is_withdrawn() -> None:
     assert (found.withdrawn, found.new) == (told, ())
     assert not found.states[-1].done
     assert found.states[-1].session == day(2)  # what came after the fire is judged next
-    assert sessions(judge(a_rule, found.states[-1], samples([4.0, 5.0, 4.0, 6.0])).events) == [day(4)]
+    assert sessions(evaluate(a_rule, found.states[-1], samples([4.0, 5.0, 4.0, 6.0])).events) == [day(4)]
 
 
 def test_a_muted_fire_that_is_not_muted_any_more_is_new() -> None:
@@ -161,7 +161,7 @@ def test_a_session_that_was_not_there_and_came_late_is_judged() -> None:
     a_rule = rule("ratio > 5")
     start = armed(a_rule)
     whole = samples([4.0, 6.0, 4.0])
-    ran = judge(a_rule, start, [whole[0], whole[2]])
+    ran = evaluate(a_rule, start, [whole[0], whole[2]])
     found = replay(a_rule, [start, *ran.states], whole, ran.events)
     assert found is not None
     assert (sessions(found.new), [state.session for state in found.states]) == ([day(2)], [day(2), day(3)])
@@ -184,7 +184,7 @@ def test_jitter_is_no_revision(text: str, band: float, value: float, moved: floa
     a_rule = rule(text)
     threshold = a_rule.conditions[0].target.value
     start = armed(a_rule, band)
-    ran = judge(a_rule, start, samples([value], threshold))
+    ran = evaluate(a_rule, start, samples([value], threshold))
     found = replay(a_rule, [start, *ran.states], samples([moved], threshold), ran.events)
     assert (found is not None) is noticed
 
@@ -205,16 +205,16 @@ def test_a_moved_threshold_is_a_revision() -> None:
 def test_one_leg_may_be_revised() -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
     start = armed(a_rule, 1.0, 1.0)
-    ran = judge(a_rule, start, [sample(1, (6.0, 5.0), (3.0, 4.0))])
+    ran = evaluate(a_rule, start, [sample(1, (6.0, 5.0), (3.0, 4.0))])
     found = replay(a_rule, [start, *ran.states], [sample(1, (NAN, 5.0), (5.0, 4.0))], ran.events)
     assert found is not None
     assert found.withdrawn == ran.events
-    assert [leg.value for leg in found.states[0].legs] == [6.0, 5.0]
+    assert [leg.value for leg in found.states[0].figures] == [6.0, 5.0]
 
 
 def test_nothing_before_a_fresh_start_is_replayed() -> None:
     a_rule, states, told = run("ratio > 5", [4.0, 6.0, 7.0])
-    resumed = replace(states[2], legs=())
+    resumed = replace(states[2], figures=())
     found = replay(a_rule, [*states[:2], resumed, states[3]], samples([9.0, 4.0, 8.0]), told)
     assert found is not None
     assert (found.since, found.withdrawn) == (day(3), ())
@@ -257,7 +257,7 @@ def test_with_revisions_a_run_cut_anywhere_ends_as_one_run_on_the_final_figures(
         if back:
             known[-back] = sample(number + 1 - back, (data.draw(st.integers(6, 14)) / 2, 5.0))
         _catch_up(Rule.from_json(a_rule.to_json()), states, known, standing)
-    whole = judge(a_rule, armed(a_rule, band), known)
+    whole = evaluate(a_rule, armed(a_rule, band), known)
     assert standing == list(whole.events)
     assert states[-1] == whole.states[-1]
 
@@ -273,7 +273,7 @@ def _catch_up(a_rule: Rule, states: list[State], known: list[Sample], standing: 
         standing[:] = [each for each in standing if (each.session, each.kind, each.ops) not in keys]
         standing += [*again.kept, *again.new]
         states[:] = [state for state in states if state.session < again.since] + list(again.states)
-    ran = judge(a_rule, states[-1], known)
+    ran = evaluate(a_rule, states[-1], known)
     states += ran.states
     standing += ran.events
     standing.sort(key=lambda event: event.session)

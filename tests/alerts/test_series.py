@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bot.alerts.engine import ConditionValue, Sample
 from bot.alerts.rule import Target
-from bot.alerts.series import Histories, lag
+from bot.alerts.series import Histories, rule_lag
 from bot.analytics.market import Market
 from bot.errors import BadInput
 from tests.alerts.examples import REGISTRY, rule
@@ -57,7 +57,7 @@ def market(
 
 
 def legs(text: str, values: Sequence[float]) -> list[ConditionValue]:
-    return [each.legs[0] for each in samples(rule(text), market(values), REGISTRY)]
+    return [each.figures[0] for each in samples(rule(text), market(values), REGISTRY)]
 
 
 def thresholds(text: str, values: Sequence[float]) -> list[float | None]:
@@ -165,8 +165,8 @@ def test_a_metric_without_any_history_is_awaited_beside_one_that_has_it(dtype: s
 def test_a_leg_that_is_not_stored_yet_is_awaited_for_five_sessions(stored: int, judged: int) -> None:
     ten = market([1.0] * 10, shares=[7.0] * stored)
     found = samples(rule("ratio > 5 and flow iwm 5d > $1"), ten, REGISTRY)
-    assert [each.legs[0].value for each in found] == [1.0] * judged
-    assert [each.legs[1].value for each in found] == [7.0] * stored + [None] * (judged - stored)
+    assert [each.figures[0].value for each in found] == [1.0] * judged
+    assert [each.figures[1].value for each in found] == [7.0] * stored + [None] * (judged - stored)
 
 
 def test_a_session_that_says_nothing_before_a_later_value_is_not_awaited() -> None:
@@ -191,7 +191,7 @@ def test_a_session_that_is_missing_altogether_is_awaited_for_five_sessions(later
     gap = replace(whole, prices=whole.prices.drop(whole.prices.index[3]))
     found = samples(rule("ratio > 5"), gap, REGISTRY, sessions=sessions(50))
     assert len(found) == judged
-    assert [each.legs[0].value for each in found[:4]] == [0.0, 1.0, 2.0, None][:judged]
+    assert [each.figures[0].value for each in found[:4]] == [0.0, 1.0, 2.0, None][:judged]
 
 
 def test_without_the_calendar_a_missing_session_is_not_noticed() -> None:
@@ -219,7 +219,7 @@ def test_a_history_is_computed_once_for_all_rules() -> None:
     for text in ("gauge 200 > 5%", "gauge 200 > 6%", "gauge 200 < sma 2", "gauge 200 > 5%", "gauge 100 > 5%"):
         histories.samples(rule(text))
     assert calls == [{"n": 200}, {"n": 100}]
-    assert histories.samples(rule("gauge 200 < sma 2"))[1].legs == (ConditionValue(2.0, 1.5),)
+    assert histories.samples(rule("gauge 200 < sma 2"))[1].figures == (ConditionValue(2.0, 1.5),)
     condition = rule("gauge 200 < sma 2").conditions[0]
     assert histories.series(condition) is histories.series(condition)
 
@@ -260,10 +260,10 @@ def test_a_metric_that_is_gone_is_named() -> None:
 
 
 def test_the_lag_of_a_rule_is_its_slowest_leg() -> None:
-    assert lag(rule("ratio > 5"), REGISTRY) == 0
-    assert lag(rule("flow iwm 5d > 0"), REGISTRY) == 1
+    assert rule_lag(rule("ratio > 5"), REGISTRY) == 0
+    assert rule_lag(rule("flow iwm 5d > 0"), REGISTRY) == 1
     slow = {**REGISTRY, "gauge": replace(REGISTRY["gauge"], lag=3)}
-    assert lag(rule("gauge > 5% and flow iwm 5d > 0 and ratio > 5"), slow) == 3
+    assert rule_lag(rule("gauge > 5% and flow iwm 5d > 0 and ratio > 5"), slow) == 3
 
 
 @given(

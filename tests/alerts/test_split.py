@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.engine import ConditionValue, Sample, judge
+from bot.alerts.engine import ConditionValue, Sample, evaluate
 from bot.alerts.revision import (
     is_set_on_level,
     level_factor,
@@ -65,12 +65,12 @@ def test_a_split_of_the_small_fund_lowers_the_ratio_and_one_of_the_large_raises_
 
 def test_a_state_goes_on_in_the_new_shares_and_forgets_the_figures_of_its_session() -> None:
     a_rule = rule("ratio > sma 20 and gauge 200 < 4% cooldown 9")
-    run = judge(a_rule, armed(a_rule, 1.0, 2.0), [sample(1, (6.0, 5.0), (3.0, 4.0))])
+    run = evaluate(a_rule, armed(a_rule, 1.0, 2.0), [sample(1, (6.0, 5.0), (3.0, 4.0))])
     (state,) = run.states
     after = state_after_split(a_rule, state, 0.5, SPLIT)
-    assert after == replace(state, bands=(0.5, 2.0), values=(3.0, 3.0), legs=())
-    missing = replace(state, values=(None, 3.0))
-    assert state_after_split(a_rule, missing, 0.5, SPLIT).values == (None, 3.0)
+    assert after == replace(state, bands=(0.5, 2.0), last_values=(3.0, 3.0), figures=())
+    missing = replace(state, last_values=(None, 3.0))
+    assert state_after_split(a_rule, missing, 0.5, SPLIT).last_values == (None, 3.0)
 
 
 @given(
@@ -86,18 +86,18 @@ def test_a_split_is_no_revision_and_changes_no_fire(
     before = [sample(number, (value, 5.0)) for number, value in enumerate(values, start=1)]
     after = [_times(sample, factor) for sample in before]
     start = armed(a_rule, 0.25)
-    head = judge(a_rule, start, before[:at])
+    head = evaluate(a_rule, start, before[:at])
     states = [start, *head.states]
     states[-1] = state_after_split(a_rule, states[-1], factor, SPLIT)
     assert replay(a_rule, states, after, head.events) is None
-    tail = judge(a_rule, states[-1], after)
-    whole = judge(a_rule, start, before)
+    tail = evaluate(a_rule, states[-1], after)
+    whole = evaluate(a_rule, start, before)
     fired = [(event.session, event.kind) for event in (*head.events, *tail.events)]
     assert fired == [(event.session, event.kind) for event in whole.events]
 
 
 def _times(sample: Sample, factor: float) -> Sample:
-    value = sample.legs[0].value
+    value = sample.figures[0].value
     return Sample(sample.session, (ConditionValue(None if value is None else value * factor, 5.0 * factor),))
 
 

@@ -27,10 +27,10 @@ def tuples(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object,
         session=DATES,
         bands=tuples(FLOATS),
         sides=tuples(SIDES),
-        values=tuples(st.one_of(st.none(), FLOATS)),
+        last_values=tuples(st.one_of(st.none(), FLOATS)),
         cooling=st.integers(0, 250),
         done=st.booleans(),
-        legs=tuples(st.builds(ConditionValue, st.one_of(st.none(), FLOATS), FLOATS)),
+        figures=tuples(st.builds(ConditionValue, st.one_of(st.none(), FLOATS), FLOATS)),
     )
 )
 def test_a_state_survives_json_exactly(state: State) -> None:
@@ -43,7 +43,7 @@ def test_a_state_survives_json_exactly(state: State) -> None:
         kind=st.sampled_from(["fired", "still"]),
         session=DATES,
         ops=tuples(st.sampled_from([">", "<="])),
-        legs=tuples(st.builds(ConditionValue, FLOATS, FLOATS)),
+        figures=tuples(st.builds(ConditionValue, FLOATS, FLOATS)),
         levels=tuples(st.one_of(st.none(), FLOATS)),
         previous=tuples(st.one_of(st.none(), FLOATS)),
         since=DATES,
@@ -56,12 +56,12 @@ def test_an_event_survives_json_exactly(event: Event) -> None:
 
 
 STATE = (
-    '{"session":"2020-10-06","bands":[0.005],"sides":[{"status":"fired","since":"2020-10-06","held":true}],'
-    '"values":[0.4676],"cooling":3,"legs":[{"value":0.4676,"threshold":null}]}'
+    '{"session":"2020-10-06","bands":[0.005],"sides":[{"status":"fired","since":"2020-10-06","unreported":true}],'
+    '"last_values":[0.4676],"cooling":3,"figures":[{"value":0.4676,"threshold":null}]}'
 )
 EVENT = (
     '{"kind":"still","session":"2020-10-08","ops":[">","<="],'
-    '"legs":[{"value":0.4676,"threshold":0.46},{"value":null,"threshold":2.0}],"levels":[0.455,null],'
+    '"figures":[{"value":0.4676,"threshold":0.46},{"value":null,"threshold":2.0}],"levels":[0.455,null],'
     '"previous":[0.4701,null],"since":"2020-10-06","muted":true}'
 )
 
@@ -71,9 +71,9 @@ def test_the_json_of_a_state_leaves_out_what_is_at_its_default() -> None:
         session=dt.date(2020, 10, 6),
         bands=(0.005,),
         sides=(Side(Status.FIRED, 0, dt.date(2020, 10, 6), True),),
-        values=(0.4676,),
+        last_values=(0.4676,),
         cooling=3,
-        legs=(ConditionValue(0.4676, None),),
+        figures=(ConditionValue(0.4676, None),),
     )
     assert state.to_json() == STATE
     assert State.from_json(STATE) == state
@@ -85,7 +85,7 @@ def test_the_json_of_an_event_leaves_out_what_is_at_its_default() -> None:
         kind="still",
         session=dt.date(2020, 10, 8),
         ops=(">", "<="),
-        legs=(ConditionValue(0.4676, 0.46), ConditionValue(None, 2.0)),
+        figures=(ConditionValue(0.4676, 0.46), ConditionValue(None, 2.0)),
         levels=(0.455, None),
         previous=(0.4701, None),
         since=dt.date(2020, 10, 6),
@@ -142,15 +142,15 @@ def test_a_damaged_event_is_refused(old: str, new: str) -> None:
 def test_a_leg_is_missing_unless_both_figures_are_finite(
     value: float | None, threshold: float | None, pair: tuple[float, float] | None
 ) -> None:
-    assert ConditionValue(value, threshold).pair == pair
+    assert ConditionValue(value, threshold).both == pair
 
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf, None])
 def test_a_plain_leg_has_none_for_what_is_no_figure(figure: float | None) -> None:
-    assert ConditionValue(figure, 2.0).plain == ConditionValue(None, 2.0)
-    assert ConditionValue(1.0, figure).plain == ConditionValue(1.0, None)
+    assert ConditionValue(figure, 2.0).finite == ConditionValue(None, 2.0)
+    assert ConditionValue(1.0, figure).finite == ConditionValue(1.0, None)
     whole = ConditionValue(1.0, 2.0)
-    assert whole.plain is whole
+    assert whole.finite is whole
 
 
 @pytest.mark.parametrize(

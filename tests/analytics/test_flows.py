@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from bot.analytics.flows import (
     FlowSummary,
-    by_assets,
-    daily,
     daily_flows,
+    flow_gap_history,
     flow_history,
-    gap_history,
+    flow_summary,
+    flows_from_assets,
+    prepare_counts,
     robust_z,
-    summary,
 )
 from bot.analytics.market import Market
 from bot.analytics.performance import total_return_index
@@ -81,23 +81,23 @@ def billions(found: FlowSummary) -> str:
 )
 def test_golden_flows_over_the_full_history(window: str, expected: str) -> None:
     frame = daily_flows(market_at("2020-12-11"), SMALL)
-    assert billions(summary(frame, parse_window(window))) == expected
+    assert billions(flow_summary(frame, parse_window(window))) == expected
 
 
 @shared
 def test_golden_flows_of_november_and_of_lippers_week_over_the_full_history() -> None:
-    november = summary(daily_flows(market_at("2020-11-30"), SMALL), MTD)
+    november = flow_summary(daily_flows(market_at("2020-11-30"), SMALL), MTD)
     assert (billions(november), november.base) == ("+2.70", pd.Timestamp("2020-10-30"))
-    week = summary(daily_flows(market_at("2020-11-11"), SMALL), Window("d", 5))
+    week = flow_summary(daily_flows(market_at("2020-11-11"), SMALL), Window("d", 5))
     assert (billions(week), week.base) == ("+1.35", pd.Timestamp("2020-11-04"))
 
 
 def test_golden_flows_from_the_facts() -> None:
-    since = summary(daily_flows(facts_at("2020-12-11"), SMALL), parse_window("since 2020-09-30"))
+    since = flow_summary(daily_flows(facts_at("2020-12-11"), SMALL), parse_window("since 2020-09-30"))
     assert billions(since) == "+5.55"
     assert since.flags == ()
-    assert billions(summary(daily_flows(facts_at("2020-11-30"), SMALL), MTD)) == "+2.70"
-    assert billions(summary(daily_flows(facts_at("2020-11-11"), SMALL), Window("w", 1))) == "+1.35"
+    assert billions(flow_summary(daily_flows(facts_at("2020-11-30"), SMALL), MTD)) == "+2.70"
+    assert billions(flow_summary(daily_flows(facts_at("2020-11-11"), SMALL), Window("w", 1))) == "+1.35"
 
 
 @shared
@@ -110,13 +110,13 @@ def test_golden_units_of_2020() -> None:
         "258.60",
         "290.30",
     ]
-    assert f"{summary(frame, YTD).units:+.2f}" == "+0.12"
-    assert f"{summary(frame, parse_window('since 2020-09-30')).units:+.2f}" == "+12.26"
+    assert f"{flow_summary(frame, YTD).units:+.2f}" == "+0.12"
+    assert f"{flow_summary(frame, parse_window('since 2020-09-30')).units:+.2f}" == "+12.26"
 
 
 def test_a_flow_counts_what_came_after_the_base_up_to_the_end() -> None:
-    frame = daily(facts(200.0, 201.0, 203.0, 204.0, nav=[100.0, 100.0, 110.0, 120.0]), SESSIONS)
-    found = summary(frame, Window("d", 2))
+    frame = prepare_counts(facts(200.0, 201.0, 203.0, 204.0, nav=[100.0, 100.0, 110.0, 120.0]), SESSIONS)
+    found = flow_summary(frame, Window("d", 2))
     assert (found.base, found.end) == (SESSIONS[1], SESSIONS[3])
     assert found.dollars == pytest.approx(2e6 * 110 + 1e6 * 120)
     assert found.percent == pytest.approx(100 * 340 / 20_100)
@@ -125,54 +125,54 @@ def test_a_flow_counts_what_came_after_the_base_up_to_the_end() -> None:
 
 
 def test_the_window_before_ends_where_this_one_begins() -> None:
-    frame = daily(facts(200.0, 201.0, 203.0, 206.0, 210.0), SESSIONS)
-    assert summary(frame, Window("d", 2)).before == pytest.approx(300e6)
+    frame = prepare_counts(facts(200.0, 201.0, 203.0, 206.0, 210.0), SESSIONS)
+    assert flow_summary(frame, Window("d", 2)).before == pytest.approx(300e6)
     assert flow_history(frame, Window("d", 2))["change"].tolist()[-1] == pytest.approx(700e6 - 300e6)
-    assert summary(frame, Window("d", 3)).before is None
+    assert flow_summary(frame, Window("d", 3)).before is None
     assert np.isnan(flow_history(frame, Window("d", 3))["change"].iloc[-1])
 
 
 @pytest.mark.parametrize("window", [YTD, MTD, parse_window("since 2019-12-30")])
 def test_a_window_with_a_fixed_start_has_none_before_it(window: Window) -> None:
-    frame = daily(facts(*[200.0 + number for number in range(20)]), SESSIONS)
-    found = summary(frame, window)
+    frame = prepare_counts(facts(*[200.0 + number for number in range(20)]), SESSIONS)
+    found = flow_summary(frame, window)
     assert found.dollars is not None
     assert found.before is None
 
 
 def test_too_little_history_gives_nothing() -> None:
-    frame = daily(facts(200.0, 201.0), SESSIONS)
+    frame = prepare_counts(facts(200.0, 201.0), SESSIONS)
     for window in (Window("d", 2), YTD, Window("w", 1)):
-        assert summary(frame, window) == FlowSummary(window, None, SESSIONS[1])
+        assert flow_summary(frame, window) == FlowSummary(window, None, SESSIONS[1])
         assert flow_history(frame, window).isna().all().all()
 
 
 def test_without_counts_there_is_no_flow() -> None:
-    nothing = daily(facts(), SESSIONS)
+    nothing = prepare_counts(facts(), SESSIONS)
     for window in WINDOWS:
-        assert summary(nothing, window, SESSIONS[3]) == FlowSummary(window, None, None)
+        assert flow_summary(nothing, window, SESSIONS[3]) == FlowSummary(window, None, None)
         history = flow_history(nothing, window)
         assert history.empty
         assert list(history.columns) == ["dollars", "percent", "units", "change"]
 
 
 def test_the_anchor_is_the_date_asked_for_and_days_count_from_the_last_count() -> None:
-    frame = daily(facts(200.0, 201.0, 203.0, 206.0, 210.0, 215.0, 221.0, 228.0), SESSIONS)
+    frame = prepare_counts(facts(200.0, 201.0, 203.0, 206.0, 210.0, 215.0, 221.0, 228.0), SESSIONS)
     late = SESSIONS[9]
-    assert summary(frame, Window("w", 1), late).base == SESSIONS[4]
-    assert summary(frame, Window("w", 1)).base == SESSIONS[2]
-    assert summary(frame, Window("d", 3), late).base == SESSIONS[4]
+    assert flow_summary(frame, Window("w", 1), late).base == SESSIONS[4]
+    assert flow_summary(frame, Window("w", 1)).base == SESSIONS[2]
+    assert flow_summary(frame, Window("d", 3), late).base == SESSIONS[4]
 
 
 def test_days_are_sessions_even_where_counts_are_missing() -> None:
     holes = facts(200.0, 201.0, NAN, NAN, 204.0, 205.0)
-    frame = daily(holes, SESSIONS)
-    assert summary(frame, Window("d", 1)).base == SESSIONS[4]
-    assert summary(frame, Window("d", 3)).base == SESSIONS[1]  # the last count before a missing one
-    assert summary(frame, Window("d", 4)).base == SESSIONS[1]
-    assert summary(frame, Window("d", 5)).base == SESSIONS[0]
+    frame = prepare_counts(holes, SESSIONS)
+    assert flow_summary(frame, Window("d", 1)).base == SESSIONS[4]
+    assert flow_summary(frame, Window("d", 3)).base == SESSIONS[1]  # the last count before a missing one
+    assert flow_summary(frame, Window("d", 4)).base == SESSIONS[1]
+    assert flow_summary(frame, Window("d", 5)).base == SESSIONS[0]
     note = "one flow over 3 sessions since 17 Dec 2019, counts between are missing"
-    assert summary(frame, Window("d", 3)).flags == ((SESSIONS[4], "GAP", note),)
+    assert flow_summary(frame, Window("d", 3)).flags == ((SESSIONS[4], "GAP", note),)
     assert flow_history(frame, Window("d", 3))["dollars"].tolist()[-1] == pytest.approx(400e6)
 
 
@@ -188,7 +188,7 @@ def test_days_are_sessions_even_where_counts_are_missing() -> None:
     ],
 )
 def test_a_doubtful_day_fires_nothing_by_itself(counts: tuple[float, ...], held: list[int]) -> None:
-    frame = daily(facts(*counts), SESSIONS)
+    frame = prepare_counts(facts(*counts), SESSIONS)
     for column, values in flow_history(frame, DAY).iloc[1:].items():
         missing = [1 + number for number in np.flatnonzero(values.isna())]
         # the change needs a day before the day
@@ -196,7 +196,7 @@ def test_a_doubtful_day_fires_nothing_by_itself(counts: tuple[float, ...], held:
 
 
 def test_a_big_flow_counts_once_the_next_count_has_confirmed_it() -> None:
-    frame = daily(facts(200.0, 201.0, 240.0, 241.0, 242.0), SESSIONS)
+    frame = prepare_counts(facts(200.0, 201.0, 240.0, 241.0, 242.0), SESSIONS)
     history = flow_history(frame, Window("d", 2))
     assert history["dollars"].tolist()[3:] == pytest.approx([4_000e6, 200e6])
     assert np.isnan(history["dollars"].iloc[2])
@@ -204,14 +204,14 @@ def test_a_big_flow_counts_once_the_next_count_has_confirmed_it() -> None:
 
 def test_a_spike_leaves_no_flow_behind_it() -> None:
     counts = facts(200.0, 400.0, 401.0, 201.0, 202.0, nav=[100.0, 110.0, 120.0, 130.0, 100.0])
-    frame = daily(counts, SESSIONS)
-    found = summary(frame, Window("d", 4))
+    frame = prepare_counts(counts, SESSIONS)
+    found = flow_summary(frame, Window("d", 4))
     assert found.dollars == pytest.approx(1e6 * 130 + 1e6 * 100)
     # a base inside it is replaced by the last good one
-    assert summary(frame, Window("d", 2)).base == SESSIONS[0]
-    assert summary(frame, Window("d", 2)).dollars == found.dollars
+    assert flow_summary(frame, Window("d", 2)).base == SESSIONS[0]
+    assert flow_summary(frame, Window("d", 2)).dollars == found.dollars
     # before it was undone it stood
-    assert summary(daily(counts.iloc[:3], SESSIONS), DAY).dollars == pytest.approx(1e6 * 120)
+    assert flow_summary(prepare_counts(counts.iloc[:3], SESSIONS), DAY).dollars == pytest.approx(1e6 * 120)
 
 
 def test_a_split_changes_no_flow_no_share_of_assets_and_no_change_of_units() -> None:
@@ -220,11 +220,11 @@ def test_a_split_changes_no_flow_no_share_of_assets_and_no_change_of_units() -> 
     halved.iloc[3:, 0] /= 2
     halved.iloc[3:, 1] *= 2
     kept = {"dollars": 700e6, "percent": 100 * 700 / 20_300, "units": 100 * 7 / 203}
-    assert flow_history(daily(plain, SESSIONS), Window("d", 2)).iloc[-1][
+    assert flow_history(prepare_counts(plain, SESSIONS), Window("d", 2)).iloc[-1][
         list(kept)
     ].to_dict() == pytest.approx(kept)
     # the flow of the split's own day cannot be told from it and is none
-    split = flow_history(daily(halved, SESSIONS), DAY)["dollars"].iloc[1:].tolist()
+    split = flow_history(prepare_counts(halved, SESSIONS), DAY)["dollars"].iloc[1:].tolist()
     assert split == pytest.approx([100e6, 200e6, 0.0, 400e6])
 
 
@@ -234,15 +234,15 @@ def test_what_was_known_at_a_session_is_what_the_history_says_of_it(
     known: tuple[pd.DataFrame, pd.Series], window: Window
 ) -> None:
     counts, close = known
-    whole = daily(counts, SESSIONS, close)
+    whole = prepare_counts(counts, SESSIONS, close)
     history = flow_history(whole, window)
     for cut in range(3, len(whole), 5):
-        then = daily(counts.loc[: whole.index[cut]], SESSIONS, close)
+        then = prepare_counts(counts.loc[: whole.index[cut]], SESSIONS, close)
         assert np.array_equal(then["held"], whole["held"].iloc[: cut + 1])
         pd.testing.assert_frame_equal(
             flow_history(then, window), history.iloc[: cut + 1], rtol=1e-9, atol=1e-3, check_freq=False
         )
-        row, found = history.iloc[cut], summary(then, window)
+        row, found = history.iloc[cut], flow_summary(then, window)
         if not whole["held"].iloc[cut] and found.dollars is not None:
             told = [found.dollars, found.percent, found.units]
             assert row[["dollars", "percent", "units"]].tolist() == pytest.approx(told, rel=1e-9, abs=1e-3)
@@ -257,13 +257,13 @@ def test_the_method_by_assets_agrees_where_assets_are_count_times_value(
     frame = facts(*(lots / 20 for lots, _ in rows), nav=[value for _, value in rows])
     frame["assets"] = frame["shares"] * frame["nav"]
     expected = frame["shares"].diff() * frame["nav"]
-    assert by_assets(frame).to_numpy() == pytest.approx(expected.to_numpy(), nan_ok=True, abs=1.0)
+    assert flows_from_assets(frame).to_numpy() == pytest.approx(expected.to_numpy(), nan_ok=True, abs=1.0)
 
 
 def test_on_an_ex_day_the_method_by_assets_needs_the_price_return() -> None:
     # a distribution of 1 leaves the fund with the NAV; nobody bought or sold a share
     frame = facts(200.0, 200.0, nav=[100.0, 99.0]).assign(assets=[20e9, 19.8e9])
-    assert by_assets(frame).iloc[1] == 0.0
+    assert flows_from_assets(frame).iloc[1] == 0.0
     total = total_return_index(frame["nav"], pd.Series([1.0], index=[SESSIONS[1]]))
     assert 19.8e9 - 20e9 * total.iloc[1] == pytest.approx(-200e6)
 
@@ -323,11 +323,11 @@ def test_the_gap_is_the_small_fund_less_the_large_on_sessions_of_both() -> None:
             LARGE: facts(900.0, 909.0, 918.1, 927.3, first=1),
         },
     )
-    gap = gap_history(market, DAY)
+    gap = flow_gap_history(market, DAY)
     assert list(gap.index) == list(SESSIONS[1:4])
     # the second day of the small fund is BIG: said to be missing, not left out
     assert gap.tolist() == pytest.approx([NAN, NAN, 1.0 - 100 * 9.1 / 909], nan_ok=True)
-    assert gap_history(replace(market, facts={}), DAY).empty
+    assert flow_gap_history(replace(market, facts={}), DAY).empty
 
 
 def test_facts_are_made_ready_once_for_a_market() -> None:

@@ -13,9 +13,9 @@ from bot.analytics.valuation import (
     NoReturnSplit,
     ReturnSplit,
     convention_for,
-    implied,
-    indexed,
-    margin,
+    implied_index,
+    implied_per_share,
+    margins,
     nearest_figure,
     return_split,
 )
@@ -55,11 +55,17 @@ def test_a_figure_is_implied_by_the_price_that_its_multiple_was_computed_from() 
         row("2020-12-11", 20.0),
         prices_of=("2020-03-31", None, "2020-10-04"),  # a Sunday: the close before
     )
-    assert implied(stored, SMALL, "pe", "losses_in").to_dict() == {DAYS[2]: 3.0, DAYS[3]: 4.5, DAYS[4]: 4.5}
+    assert implied_per_share(stored, SMALL, "pe", "losses_in").to_dict() == {
+        DAYS[2]: 3.0,
+        DAYS[3]: 4.5,
+        DAYS[4]: 4.5,
+    }
 
 
 def test_a_price_date_before_all_sessions_implies_nothing() -> None:
-    assert implied(dated(row("2020-06-30", 20.0), prices_of=("1999-03-31",)), SMALL, "pe", "losses_in").empty
+    assert implied_per_share(
+        dated(row("2020-06-30", 20.0), prices_of=("1999-03-31",)), SMALL, "pe", "losses_in"
+    ).empty
 
 
 def test_the_split_runs_between_the_prices_behind_the_multiples() -> None:
@@ -76,10 +82,10 @@ def test_an_index_is_100_at_the_base_and_moves_with_price_over_multiple(metric: 
     stored = market(
         row("2019-12-31", 25.0, metric), row("2020-06-30", 16.0, metric), row("2020-12-11", 60.0, metric)
     )
-    index = indexed(stored, SMALL, metric, "losses_in", YTD)
+    index = implied_index(stored, SMALL, metric, "losses_in", YTD)
     assert index.to_dict() == {DAYS[0]: 100.0, DAYS[2]: 125.0, DAYS[4]: 50.0}
-    assert indexed(stored, SMALL, metric, "losses_in", parse_window("10y")).empty
-    assert indexed(stored, LARGE, metric, "losses_in", YTD).empty
+    assert implied_index(stored, SMALL, metric, "losses_in", parse_window("10y")).empty
+    assert implied_index(stored, LARGE, metric, "losses_in", YTD).empty
 
 
 def reason(found: ReturnSplit | NoReturnSplit) -> tuple[str, pd.Timestamp | None]:
@@ -176,11 +182,11 @@ def test_implied_figures_are_price_over_multiple_where_both_are_stored() -> None
         row("2020-12-11", 60.0),
         row("2020-12-11", 2.0, metric="pb"),
     )
-    assert implied(stored, SMALL, "pe", "losses_in").to_dict() == {DAYS[0]: 4.0, DAYS[4]: 2.0}
-    assert implied(stored, SMALL, "pb", "losses_in").to_dict() == {DAYS[4]: 60.0}
-    assert implied(stored, LARGE, "pe", "losses_in").empty
+    assert implied_per_share(stored, SMALL, "pe", "losses_in").to_dict() == {DAYS[0]: 4.0, DAYS[4]: 2.0}
+    assert implied_per_share(stored, SMALL, "pb", "losses_in").to_dict() == {DAYS[4]: 60.0}
+    assert implied_per_share(stored, LARGE, "pe", "losses_in").empty
     alone = Market(stored.prices[[LARGE]], DAYS[-1], multiples=stored.multiples)
-    assert implied(alone, SMALL, "pe", "losses_in").empty
+    assert implied_per_share(alone, SMALL, "pe", "losses_in").empty
 
 
 def test_margin_and_return_on_equity_are_of_the_last_session_with_both_multiples() -> None:
@@ -190,12 +196,12 @@ def test_margin_and_return_on_equity_are_of_the_last_session_with_both_multiples
         row("2020-12-11", 1.5, metric="ps"),
         row("2020-09-30", 2.0, metric="pb"),
     )
-    assert margin(stored, SMALL, "losses_in") == (2.0, 4.0)
-    assert margin(stored, LARGE, "losses_in") == (None, None)
+    assert margins(stored, SMALL, "losses_in") == (2.0, 4.0)
+    assert margins(stored, LARGE, "losses_in") == (None, None)
     losing = market(row("2020-12-11", -5.0), row("2020-12-11", 1.5, metric="ps"))
-    assert margin(losing, SMALL, "losses_in") == (None, None)
+    assert margins(losing, SMALL, "losses_in") == (None, None)
     nothing = market(row("2020-12-11", 0.0), row("2020-12-11", 1.5, metric="ps"))
-    assert margin(nothing, SMALL, "losses_in") == (None, None)
+    assert margins(nothing, SMALL, "losses_in") == (None, None)
 
 
 def test_the_convention_is_that_of_the_newest_figure_then_of_the_longest_history() -> None:

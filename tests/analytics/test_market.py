@@ -90,14 +90,14 @@ def test_nothing_is_missing_before_there_are_prices() -> None:
     ],
 )
 def test_age_is_counted_in_sessions(session: int, last: int, behind: int) -> None:
-    assert replace(market(), last_completed=day(last)).behind(day(session)) == behind
+    assert replace(market(), last_completed=day(last)).sessions_behind(day(session)) == behind
 
 
 def test_without_a_calendar_sessions_are_those_with_a_price() -> None:
     bare = replace(market(), calendar=None)
     assert list(bare.sessions) == list(DAYS)
     assert list(bare.missing) == [day(8), day(11)]
-    assert bare.behind(day(8)) == 3
+    assert bare.sessions_behind(day(8)) == 3
 
 
 def test_as_of_a_session_nothing_later_is_left() -> None:
@@ -106,7 +106,7 @@ def test_as_of_a_session_nothing_later_is_left() -> None:
     assert cut.end == day(9)
     assert cut.last_completed == day(9)
     assert cut.anchor == day(9)
-    assert cut.paid(SMALL).to_dict() == {day(8): 0.5}
+    assert cut.distributions_of(SMALL).to_dict() == {day(8): 0.5}
     assert list(cut.fund(SMALL).index) == [day(7)]
     assert list(cut.multiples["value"]) == [70.0]
     assert cut.weights.empty
@@ -117,7 +117,7 @@ def test_as_of_a_session_nothing_later_is_left() -> None:
 def test_as_of_a_session_its_own_figures_are_in() -> None:
     assert list(market().at(day(8)).multiples["value"]) == [70.0]
     assert len(market().at(day(10)).weights) == 1
-    assert market().at(day(8)).paid(SMALL).to_dict() == {day(8): 0.5}
+    assert market().at(day(8)).distributions_of(SMALL).to_dict() == {day(8): 0.5}
     assert list(market().at(day(7)).fund(SMALL).index) == [day(7)]
 
 
@@ -139,14 +139,14 @@ def test_as_of_a_day_without_a_session_the_last_completed_one_is_before_it() -> 
 
 def test_as_of_a_date_to_come_the_last_completed_session_stays() -> None:
     assert market().at(day(31)).last_completed == day(11)
-    assert market().at(day(31)).behind(day(10)) == 1
+    assert market().at(day(31)).sessions_behind(day(10)) == 1
 
 
 def test_as_of_a_date_before_history_nothing_is_left() -> None:
     cut = market().at(pd.Timestamp("2019-01-01"))
     assert cut.end is None
     assert cut.fund(SMALL).empty
-    assert cut.paid(SMALL).empty
+    assert cut.distributions_of(SMALL).empty
     assert cut.multiples.empty
 
 
@@ -160,7 +160,7 @@ def test_an_empty_market_can_be_asked_as_of_a_date() -> None:
 def test_what_is_not_stored_is_empty_and_has_no_source() -> None:
     assert list(market().fund(LARGE).columns) == ["nav", "shares", "assets"]
     assert market().fund(LARGE).empty
-    assert market().paid(LARGE).empty
+    assert market().distributions_of(LARGE).empty
     assert market().source("facts:SPY") == Source("none", "no data")
     assert market().source("prices").label == "CSV import"
 

@@ -46,7 +46,10 @@ def assert_same(found: pd.Series, expected: pd.Series, rtol: float, atol: float 
 
 def scaled(stored: Market, factors: Mapping[str, float], distributions: bool = True) -> Market:
     """The Market with prices, and what was paid per share, in other units."""
-    paid = {ticker: stored.paid(ticker) * (factors[ticker] if distributions else 1.0) for ticker in PAIR}
+    paid = {
+        ticker: stored.distributions_of(ticker) * (factors[ticker] if distributions else 1.0)
+        for ticker in PAIR
+    }
     return replace(stored, prices=stored.prices * pd.Series(factors), distributions=paid)
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from bot.analytics.market import Market
 from bot.analytics.performance import (
     Performance,
-    excess,
+    excess_history,
+    fund_levels,
     growth,
-    levels,
     performance,
     return_history,
     total_return_index,
@@ -150,7 +150,7 @@ def test_an_empty_market_has_no_returns() -> None:
         assert performance(nothing, YTD, total) == Performance(YTD, total, None, None)
         assert growth(nothing, YTD, total).empty
         assert return_history(nothing, YTD, total).empty
-        assert excess(nothing, YTD, total).empty
+        assert excess_history(nothing, YTD, total).empty
 
 
 def test_a_distribution_on_the_base_is_left_out_and_one_on_the_end_counts() -> None:
@@ -201,14 +201,14 @@ def test_total_return_is_what_a_holder_has(found: Market) -> None:
     for leg in PAIR:
         price = found.closes[leg]
         if len(price):
-            index = total_return_index(price, found.paid(leg))
-            assert index.tolist() == pytest.approx(growth_by_hand(price, found.paid(leg)))
+            index = total_return_index(price, found.distributions_of(leg))
+            assert index.tolist() == pytest.approx(growth_by_hand(price, found.distributions_of(leg)))
 
 
 @settings(max_examples=50)
 @given(markets(), st.sampled_from(WINDOWS), st.booleans())
 def test_each_session_of_a_history_is_its_own_answer(found: Market, window: Window, total: bool) -> None:
-    history, gap = return_history(found, window, total), excess(found, window, total)
+    history, gap = return_history(found, window, total), excess_history(found, window, total)
     assert history.index.equals(found.closes.index)
     for session, row in history.iloc[::5].iterrows():
         alone = performance(found.at(session), window, total)
@@ -235,7 +235,7 @@ def test_growth_starts_at_zero_and_ends_at_the_return(found: Market, window: Win
 @settings(max_examples=50)
 @given(markets())
 def test_distributions_never_lower_a_return(found: Market) -> None:
-    more = levels(found, total=True)
+    more = fund_levels(found, total=True)
     if len(more):
         price = found.closes / found.closes.iloc[0]
         assert (more >= price * (1 - 1e-12)).all().all()
@@ -243,8 +243,8 @@ def test_distributions_never_lower_a_return(found: Market) -> None:
 
 def test_the_gap_counts_distributions_unless_asked_not_to() -> None:
     found = of([100.0, 100.0], [10.0, 10.0], IWM=paid(d7=5.0))
-    assert excess(found, Window("d", 1)).iloc[-1] == pytest.approx(5.0)
-    assert excess(found, Window("d", 1), total=False).iloc[-1] == 0.0
+    assert excess_history(found, Window("d", 1)).iloc[-1] == pytest.approx(5.0)
+    assert excess_history(found, Window("d", 1), total=False).iloc[-1] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def anchors() -> list[pd.Timestamp]:
 def test_ffn_agrees_on_year_and_month_to_date_over_the_full_history(ticker: str, total: bool) -> None:
     import ffn  # noqa: PLC0415 - it brings a whole laboratory along, which costs seconds
 
-    level = levels(market(), total)[ticker]
+    level = fund_levels(market(), total)[ticker]
     ours = {window: return_history(market(), window, total)[ticker] for window in (YTD, MTD)}
     for session in anchors():
         oracle = ffn.calc_perf_stats(level.loc[session - dt.timedelta(days=420) : session])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bot.analytics.market import Market
-from bot.analytics.valuation import GROUP, SECTOR, weights
+from bot.analytics.valuation import GROUP, SECTOR, newest_weights
 from tests.funds import LARGE, SMALL
 
 OLD, NEW = pd.Timestamp("2020-10-30"), pd.Timestamp("2020-11-30")
@@ -19,7 +19,7 @@ def market(*rows: tuple[pd.Timestamp, str, str, str, float, str]) -> Market:
 
 
 def test_the_newest_weights_of_each_fund_count_and_the_largest_difference_leads() -> None:
-    (found,) = weights(
+    (found,) = newest_weights(
         market(
             (OLD, SMALL, SECTOR, "Banks", 50.0, "issuer"),
             (NEW, SMALL, SECTOR, "Banks", 12.0, "issuer"),
@@ -35,7 +35,7 @@ def test_the_newest_weights_of_each_fund_count_and_the_largest_difference_leads(
 
 
 def test_a_sector_that_one_fund_does_not_list_has_no_weight_there() -> None:
-    (found,) = weights(
+    (found,) = newest_weights(
         market(
             (NEW, SMALL, SECTOR, "Biotech", 8.0, "csv"),
             (NEW, LARGE, SECTOR, "Banks", 5.0, "csv"),
@@ -47,7 +47,7 @@ def test_a_sector_that_one_fund_does_not_list_has_no_weight_there() -> None:
 
 
 def test_classifications_of_two_sources_are_never_set_against_each_other() -> None:
-    found = weights(
+    found = newest_weights(
         market(
             (NEW, SMALL, SECTOR, "Technology", 13.0, "yahoo"),
             (NEW, LARGE, SECTOR, "Technology", 28.0, "yahoo"),
@@ -63,5 +63,5 @@ def test_levels_are_kept_apart() -> None:
     rows = market(
         (NEW, SMALL, GROUP, "Biotech", 8.0, "csv"), (NEW, SMALL, SECTOR, "Health Care", 20.0, "csv")
     )
-    assert list(weights(rows, GROUP)[0].frame.index) == ["Biotech"]
-    assert weights(market(), SECTOR) == []
+    assert list(newest_weights(rows, GROUP)[0].frame.index) == ["Biotech"]
+    assert newest_weights(market(), SECTOR) == []

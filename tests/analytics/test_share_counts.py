@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bot.analytics.flows import COLUMNS, FLAGS, daily, daily_flows, derived
+from bot.analytics.flows import COLUMNS, FLAGS, daily_flows, is_derived, prepare_counts
 from tests.shared_data import market, market_at, shared
 
 SESSIONS = pd.bdate_range("2020-01-01", "2021-12-31")
@@ -18,7 +18,7 @@ def facts(*millions: float, nav: float | list[float] = 100.0, rows: list[int] | 
 
 
 def flags(frame: pd.DataFrame) -> list[str]:
-    return list(daily(frame, SESSIONS)["flag"])
+    return list(prepare_counts(frame, SESSIONS)["flag"])
 
 
 def flagged(start: str, end: str) -> dict[str, str]:
@@ -28,7 +28,7 @@ def flagged(start: str, end: str) -> dict[str, str]:
 
 
 def test_a_flow_is_the_change_of_the_count_at_the_days_value() -> None:
-    frame = daily(facts(200.0, 201.0, 199.0, nav=[100.0, 110.0, 120.0]), SESSIONS)
+    frame = prepare_counts(facts(200.0, 201.0, 199.0, nav=[100.0, 110.0, 120.0]), SESSIONS)
     assert tuple(frame.columns) == COLUMNS
     assert frame["flow"].fillna(-1.0).tolist() == [-1.0, 110e6, -240e6]
     assert list(frame["flag"]) == ["", "", ""]
@@ -37,13 +37,15 @@ def test_a_flow_is_the_change_of_the_count_at_the_days_value() -> None:
 
 def test_without_facts_there_is_nothing() -> None:
     for nothing in (facts(), facts(NAN, 200.0, nav=[100.0, NAN])):
-        frame = daily(nothing, SESSIONS)
+        frame = prepare_counts(nothing, SESSIONS)
         assert frame.empty
         assert tuple(frame.columns) == COLUMNS
 
 
 def test_a_row_without_a_sound_count_or_value_is_no_row() -> None:
-    frame = daily(facts(200.0, NAN, 0.0, -1.0, 201.0, 202.0, nav=[100.0] * 4 + [0.0, 100.0]), SESSIONS)
+    frame = prepare_counts(
+        facts(200.0, NAN, 0.0, -1.0, 201.0, 202.0, nav=[100.0] * 4 + [0.0, 100.0]), SESSIONS
+    )
     assert list(frame.index) == [SESSIONS[0], SESSIONS[5]]
     assert frame["flow"].iloc[-1] == 200e6
 
@@ -51,7 +53,7 @@ def test_a_row_without_a_sound_count_or_value_is_no_row() -> None:
 def test_rows_on_days_without_a_session_are_dropped_before_differencing() -> None:
     with_sunday = facts(200.0, 900.0, 201.0)
     with_sunday.index = pd.DatetimeIndex(["2020-01-03", "2020-01-05", "2020-01-06"])
-    frame = daily(with_sunday, SESSIONS)
+    frame = prepare_counts(with_sunday, SESSIONS)
     assert frame["flow"].iloc[1:].tolist() == [100e6]
     assert list(frame["flag"]) == ["", ""]
 
@@ -67,7 +69,7 @@ def test_the_issuers_rows_of_a_holiday_and_a_sunday_are_dropped(day: str) -> Non
 def test_a_split_is_no_flow_and_the_days_before_it_keep_theirs(ratio: float) -> None:
     counts = [200.0, 201.0, 201.0 * ratio, 202.0 * ratio]
     values = [100.0, 110.0, 110.5 / ratio, 112.0 / ratio]
-    frame = daily(facts(*counts, nav=values), SESSIONS)
+    frame = prepare_counts(facts(*counts, nav=values), SESSIONS)
     assert list(frame["flag"]) == ["", "", "SPLIT", ""]
     assert frame["flow"].iloc[1:].tolist() == pytest.approx([110e6, 0.0, 112e6])
     # all in the units that hold now
@@ -77,7 +79,7 @@ def test_a_split_is_no_flow_and_the_days_before_it_keep_theirs(ratio: float) -> 
 
 
 def test_two_splits_are_both_counted_in() -> None:
-    frame = daily(facts(100.0, 200.0, 600.0, nav=[60.0, 30.0, 10.0]), SESSIONS)
+    frame = prepare_counts(facts(100.0, 200.0, 600.0, nav=[60.0, 30.0, 10.0]), SESSIONS)
     assert frame["shares"].tolist() == [600e6] * 3
     assert frame["nav"].tolist() == pytest.approx([10.0] * 3)
 
@@ -97,41 +99,41 @@ def test_a_split_is_told_on_consecutive_sessions_only() -> None:
 
 
 def test_a_count_is_stale_on_its_third_session_without_change() -> None:
-    frame = daily(facts(200.0, 200.0, 200.0, 200.0, 200.0, 201.0), SESSIONS)
+    frame = prepare_counts(facts(200.0, 200.0, 200.0, 200.0, 200.0, 201.0), SESSIONS)
     assert list(frame["flag"]) == ["", "", "", "STALE", "STALE", ""]
     assert frame["held"].tolist() == [False, False, False, True, True, False]
 
 
 def test_a_gap_names_its_span() -> None:
-    frame = daily(facts(200.0, 201.0, 203.0, rows=[0, 3, 4]), SESSIONS)
+    frame = prepare_counts(facts(200.0, 201.0, 203.0, rows=[0, 3, 4]), SESSIONS)
     assert list(frame["flag"]) == ["", "GAP", ""]
     assert frame["note"].iloc[1] == "one flow over 3 sessions since 1 Jan 2020, counts between are missing"
     assert frame["held"].tolist() == [False, True, False]
 
 
 def test_above_five_percent_is_annotated_and_fires() -> None:
-    frame = daily(facts(200.0, 210.0, 220.55, 209.5, 198.9, nav=100.0), SESSIONS)
+    frame = prepare_counts(facts(200.0, 210.0, 220.55, 209.5, 198.9, nav=100.0), SESSIONS)
     assert list(frame["flag"]) == ["", "", "LARGE", "LARGE", "LARGE"]
     assert not frame["held"].any()
 
 
 def test_above_fifteen_percent_is_unconfirmed_until_the_next_count_does_not_undo_it() -> None:
-    big = daily(facts(200.0, 230.05), SESSIONS)
+    big = prepare_counts(facts(200.0, 230.05), SESSIONS)
     assert big["flag"].iloc[-1] == "BIG"
     assert big["note"].iloc[-1] == "above 15% of assets, unconfirmed until the count changes again"
-    confirmed = daily(facts(200.0, 230.05, 230.0), SESSIONS)
+    confirmed = prepare_counts(facts(200.0, 230.05, 230.0), SESSIONS)
     assert list(confirmed["flag"]) == ["", "LARGE", ""]
     assert confirmed["note"].iloc[1] == "above 15% of assets, not undone by the next change of the count"
     # what could fire then cannot be judged better afterwards
     assert confirmed["held"].tolist() == [False, True, False]
-    assert daily(facts(200.0, 230.0), SESSIONS)["flag"].iloc[-1] == "LARGE"
+    assert prepare_counts(facts(200.0, 230.0), SESSIONS)["flag"].iloc[-1] == "LARGE"
 
 
 def test_a_count_said_twice_confirms_no_jump() -> None:
-    again = daily(facts(200.0, 2.0, 2.0), SESSIONS)
+    again = prepare_counts(facts(200.0, 2.0, 2.0), SESSIONS)
     assert list(again["flag"]) == ["", "BIG", ""]
     assert again["held"].tolist() == [False, True, True]
-    moved = daily(facts(200.0, 2.0, 2.0, 2.05), SESSIONS)
+    moved = prepare_counts(facts(200.0, 2.0, 2.0, 2.05), SESSIONS)
     assert list(moved["flag"]) == ["", "LARGE", "", ""]
     assert moved["held"].tolist() == [False, True, True, False]
 
@@ -180,7 +182,7 @@ def test_a_jump_that_is_undone_within_five_sessions_is_a_spike(
 
 
 def test_the_end_of_a_spike_takes_back_what_it_had_put_in() -> None:
-    frame = daily(facts(200.0, 400.0, 401.0, 202.0, nav=[100.0, 101.0, 102.0, 103.0]), SESSIONS)
+    frame = prepare_counts(facts(200.0, 400.0, 401.0, 202.0, nav=[100.0, 101.0, 102.0, 103.0]), SESSIONS)
     assert frame["flow"].iloc[1:3].tolist() == [200e6 * 101, 1e6 * 102]
     assert frame["flow"].sum() == pytest.approx(2e6 * 103)
     assert frame["held"].tolist() == [False, True, False, True]
@@ -205,7 +207,7 @@ def test_nothing_of_2020_is_flagged() -> None:
 
 def test_a_change_that_is_no_whole_lot_is_flagged_whatever_the_level() -> None:
     assert flags(facts(860.882116, 860.932116, 860.782116)) == ["", "", ""]
-    frame = daily(facts(860.0, 860.05, 860.1234, 860.1734), SESSIONS)
+    frame = prepare_counts(facts(860.0, 860.05, 860.1234, 860.1734), SESSIONS)
     assert list(frame["flag"]) == ["", "", "LOT", ""]
     assert frame["held"].tolist() == [False, False, True, False]
 
@@ -217,7 +219,9 @@ def test_the_issuer_counts_in_whole_lots() -> None:
 
 def test_a_value_far_from_the_market_is_replaced_by_it() -> None:
     close = pd.Series(100.5, index=SESSIONS)
-    frame = daily(facts(200.0, 201.0, 202.0, 203.0, nav=[100.0, 100.0, 113.0, 100.0]), SESSIONS, close)
+    frame = prepare_counts(
+        facts(200.0, 201.0, 202.0, 203.0, nav=[100.0, 100.0, 113.0, 100.0]), SESSIONS, close
+    )
     assert list(frame["flag"]) == ["", "", "NAV", ""]
     assert frame["nav"].tolist() == pytest.approx([100.0, 100.0, 100.0, 100.0])
     assert frame["flow"].iloc[2] == pytest.approx(100e6)
@@ -228,19 +232,19 @@ def test_a_value_far_from_the_market_is_replaced_by_it() -> None:
 def test_a_value_is_far_from_the_market_above_five_percent(value: float) -> None:
     close = pd.Series(100.0, index=SESSIONS)
     near = 100 + (value - 100) * 0.95
-    assert list(daily(facts(200.0, 201.0, nav=[100.0, near]), SESSIONS, close)["flag"]) == ["", ""]
+    assert list(prepare_counts(facts(200.0, 201.0, nav=[100.0, near]), SESSIONS, close)["flag"]) == ["", ""]
     frame = facts(200.0, 201.0, 202.0, nav=[100.0, 100.0, value])
-    assert list(daily(frame, SESSIONS, close)["flag"]) == ["", "", "NAV"]
+    assert list(prepare_counts(frame, SESSIONS, close)["flag"]) == ["", "", "NAV"]
 
 
 def test_prices_in_the_units_of_a_split_to_come_are_no_fault_of_the_value() -> None:
     close = pd.Series(50.0, index=SESSIONS)
-    assert list(daily(facts(200.0, 201.0, nav=100.0), SESSIONS, close)["flag"]) == ["", ""]
+    assert list(prepare_counts(facts(200.0, 201.0, nav=100.0), SESSIONS, close)["flag"]) == ["", ""]
 
 
 def test_without_a_price_a_value_stands() -> None:
     close = pd.Series(100.0, index=SESSIONS[:2])
-    frame = daily(facts(200.0, 201.0, 202.0, nav=[100.0, 100.0, 150.0]), SESSIONS, close)
+    frame = prepare_counts(facts(200.0, 201.0, 202.0, nav=[100.0, 100.0, 150.0]), SESSIONS, close)
     assert list(frame["flag"]) == ["", "", ""]
     assert frame["nav"].iloc[-1] == 150.0
 
@@ -259,32 +263,34 @@ def test_the_issuers_wrong_values() -> None:
 def test_counts_made_of_frozen_assets_are_rejected() -> None:
     values = [100.0, 101.0, 99.5, 98.0, 98.7, 99.9, 101.3, 103.0, 102.1, 100.8, 101.9, 104.0, 103.2]
     frozen = facts(*(20_000.0 / value for value in values), nav=[round(value, 2) for value in values])
-    assert derived(frozen).all()
-    assert daily(frozen, SESSIONS).empty
+    assert is_derived(frozen).all()
+    assert prepare_counts(frozen, SESSIONS).empty
     # ten sessions are too few to tell
-    assert not derived(frozen.iloc[:10]).any()
-    assert derived(frozen.iloc[:11]).all()
+    assert not is_derived(frozen.iloc[:10]).any()
+    assert is_derived(frozen.iloc[:11]).all()
 
 
 def test_only_the_stretch_of_frozen_assets_is_rejected() -> None:
     values = [100.0 + number % 3 for number in range(24)]
     counts = [200.0 + number for number in range(6)] + [20_000.0 / value for value in values[6:]]
     mixed = facts(*counts, nav=values)
-    assert derived(mixed).tolist() == [False] * 6 + [True] * 18
-    assert len(daily(mixed, SESSIONS)) == 6
+    assert is_derived(mixed).tolist() == [False] * 6 + [True] * 18
+    assert len(prepare_counts(mixed, SESSIONS)) == 6
 
 
 def test_a_count_that_stands_still_is_not_made_of_assets() -> None:
-    assert not derived(facts(*[200.0] * 15)).any()
-    assert not derived(facts(200.0, NAN, 201.0)).any()
+    assert not is_derived(facts(*[200.0] * 15)).any()
+    assert not is_derived(facts(200.0, NAN, 201.0)).any()
 
 
 @shared
 def test_the_issuers_counts_are_not_made_of_assets() -> None:
-    assert not derived(market().fund("IWM")).any()
+    assert not is_derived(market().fund("IWM")).any()
 
 
 def test_every_flag_says_what_it_means() -> None:
-    frame = daily(facts(200.0, 201.0, 201.01, 250.0, 202.0, 100.0, nav=[100.0] * 5 + [202.0]), SESSIONS)
+    frame = prepare_counts(
+        facts(200.0, 201.0, 201.01, 250.0, 202.0, 100.0, nav=[100.0] * 5 + [202.0]), SESSIONS
+    )
     assert list(frame["flag"]) == ["", "", "LOT", "SPIKE_REVERT", "SPIKE_REVERT", "SPLIT"]
     assert [FLAGS.get(flag, "") for flag in frame["flag"]] == list(frame["note"])

@@ -58,14 +58,14 @@ def test_golden_figures_of_2020_12_11() -> None:
     fit = trend.channel_fit(r)
     assert f"{r.iloc[-1]:.5f}" == "0.51952"
     assert f"{r.rolling(200).mean().iloc[-1]:.5f}" == "0.45942"
-    assert f"{trend.against_average(r, 200).iloc[-1]:+.2f}" == "+13.08"
+    assert f"{trend.ratio_vs_sma(r, 200).iloc[-1]:+.2f}" == "+13.08"
     assert f"{fit['residual'].iloc[-1]:+.2f}" == "+0.07"
     assert f"{fit['slope'].iloc[-1]:.2f}" == "-1.70"
 
 
 @shared
 def test_the_ratio_crossed_above_its_average_once_in_2020() -> None:
-    against = trend.against_average(trend.ratio(market_at("2020-12-31")), 200).loc["2019-12-31":]
+    against = trend.ratio_vs_sma(trend.ratio(market_at("2020-12-31")), 200).loc["2019-12-31":]
     upward = (against > 0) & (against.shift(1) <= 0)
     assert list(against.index[upward]) == [pd.Timestamp("2020-10-06")]
     assert trend.last_cross(against) == pd.Timestamp("2020-10-06")
@@ -76,7 +76,7 @@ def test_the_golden_ratio_from_the_facts() -> None:
 
 
 def test_the_distance_to_the_average_counts_the_session_itself() -> None:
-    found = trend.against_average(series(1.0, 2.0, 3.0, 1.5), 2)
+    found = trend.ratio_vs_sma(series(1.0, 2.0, 3.0, 1.5), 2)
     assert found.tolist() == [pytest.approx(v, nan_ok=True) for v in (math.nan, 100 / 3, 20.0, -100 / 3)]
 
 
@@ -166,7 +166,9 @@ def test_the_drawdown_is_zero_at_a_high_and_counts_from_its_date() -> None:
 @given(SEEDS, st.integers(3, 40))
 def test_beta_and_correlation_are_those_of_daily_total_returns(seed: int, n: int) -> None:
     found = two(seed, 60)
-    daily = {t: total_return_index(found.prices[t], found.paid(t)).pct_change() for t in (SMALL, LARGE)}
+    daily = {
+        t: total_return_index(found.prices[t], found.distributions_of(t)).pct_change() for t in (SMALL, LARGE)
+    }
     beta, correlation = trend.beta(found, n), trend.correlation(found, n)
     for t in range(n, 60, 9):
         small, large = (daily[ticker].iloc[t - n + 1 : t + 1] for ticker in (SMALL, LARGE))
@@ -194,7 +196,7 @@ def test_first_defined_after(name: str, needed: int) -> None:
     r = trend.ratio(found)
     history = {
         "ratio": r,
-        "average": trend.against_average(r, 20),
+        "average": trend.ratio_vs_sma(r, 20),
         "momentum": trend.momentum(found),
         "breakout": trend.breakout(r, 20),
         "breakout_low": trend.breakout_low(r, 20),

@@ -81,7 +81,7 @@ class Talk:
         """The clock goes to a moment and the scheduler does its work; what is pushed."""
         self.now = moment
         before = len(self.api.messages(ME))
-        await self.bot.scheduler.judge()
+        await self.bot.scheduler.evaluate()
         await self.bot.scheduler.drain()
         return self.api.messages(ME)[before:]
 

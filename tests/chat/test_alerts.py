@@ -287,7 +287,7 @@ async def stopped(tmp_path: Path) -> AsyncIterator[Talk]:
         talk.api.chat(ME)
         await closes(talk, "2020-01-14", "2020-01-15")
         talk.now = dt.datetime(2020, 1, 18, 12, tzinfo=dt.UTC)
-        await talk.bot.scheduler.judge()
+        await talk.bot.scheduler.evaluate()
         yield talk
 
 

@@ -45,7 +45,7 @@ def with_event(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         talk.now = ARMED
         await talk.ask("/alert ratio > sma 200")
         talk.now = CROSSED
-        await talk.bot.scheduler.judge()
+        await talk.bot.scheduler.evaluate()
 
     return prepared(sample, tmp_path_factory.mktemp("event"), fire)
 

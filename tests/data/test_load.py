@@ -63,7 +63,7 @@ def closes(market: Market, ticker: str = "IWM") -> dict[str, float]:
 
 
 def paid(market: Market) -> dict[str, float]:
-    return {f"{day:%Y-%m-%d}": value for day, value in market.paid("IWM").items()}
+    return {f"{day:%Y-%m-%d}": value for day, value in market.distributions_of("IWM").items()}
 
 
 # What is there at all
@@ -115,7 +115,7 @@ def test_nothing_after_the_last_completed_session_is_seen(now: str, last: str) -
     end = pd.Timestamp(last)
     assert market.last_completed == end
     assert market.prices.index.max() == end
-    assert market.paid("IWM").index.max() <= end
+    assert market.distributions_of("IWM").index.max() <= end
     assert market.fund("IWM").index.max() == end
     assert market.multiples["session"].max() == end
     assert market.weights["session"].max() == end
@@ -184,10 +184,10 @@ def test_sources_that_disagree_on_common_sessions_are_not_joined(factor: float, 
     assert [note.split(",")[0] for note in market.notes.get("prices", ())] == (
         [] if joins else ["IWM: CSV import disagrees with Yahoo on 24 of 24 sessions"]
     )
-    told = [(each.ticker, each.used, each.other, len(each.apart)) for each in market.disputes]
+    told = [(each.ticker, each.used, each.other, len(each.differences)) for each in market.disputes]
     assert told == ([] if joins else [("IWM", "Yahoo", "CSV import", 24)])
     if not joins:
-        assert market.disputes[0].apart.iloc[-1] == pytest.approx(factor - 1)
+        assert market.disputes[0].differences.iloc[-1] == pytest.approx(factor - 1)
 
 
 def test_a_source_that_knows_no_split_is_rebased_by_one_that_does() -> None:
@@ -396,7 +396,7 @@ def test_a_clock_before_the_first_close_knows_when_it_is() -> None:
     rows = Rows().closes("csv", DAYS[3:6]).closes("csv", DAYS[4:6], ticker="SPY")
     market = rows.market(dt.datetime(2020, 11, 2, 22, tzinfo=dt.UTC))
     assert market.end is None
-    assert market.begins == pd.Timestamp(DAYS[4])
+    assert market.first_close == pd.Timestamp(DAYS[4])
 
 
 # As known on a date

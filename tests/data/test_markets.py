@@ -204,7 +204,7 @@ async def test_what_was_known_is_as_old_as_it_was_then(
     then = await markets.asked(None, pd.Timestamp("2020-12-11"))
     assert last(then) == 1.0
     assert then.last_completed == pd.Timestamp("2020-12-11")
-    assert then.behind(pd.Timestamp("2020-12-10")) == 1
+    assert then.sessions_behind(pd.Timestamp("2020-12-10")) == 1
     assert last(await markets.current()) == 2.0
 
 

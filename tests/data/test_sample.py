@@ -136,7 +136,7 @@ def test_returns_are_those_of_the_article(
 
 
 def test_the_ratio_crosses_its_average_once_in_2020_on_the_day_it_really_did(market: Market) -> None:
-    over = trend.against_average(trend.ratio(market), 200).loc["2020-01-01":]
+    over = trend.ratio_vs_sma(trend.ratio(market), 200).loc["2020-01-01":]
     assert (over.loc[:"2020-10-05"] < 0).all()
     assert (over.loc["2020-10-06":] > 0).all()
     assert over.loc["2020-10-05"] == pytest.approx(-0.45, abs=0.1)
@@ -182,14 +182,14 @@ def test_flows_agree_with_the_published_ones(
     market: Market, ticker: str, end: str, window: str, billions: float, tolerance: float
 ) -> None:
     facts = market.at(pd.Timestamp(end)).fund(ticker)
-    found = flows.summary(flows.daily(facts, SESSIONS.index), parse_window(window))
+    found = flows.flow_summary(flows.prepare_counts(facts, SESSIONS.index), parse_window(window))
     assert found.dollars == pytest.approx(billions * 1e9, rel=tolerance)
     assert found.flags == ()
 
 
 def test_no_day_of_fund_facts_is_flagged(market: Market) -> None:
     for ticker in PAIR:
-        assert set(flows.daily(market.fund(ticker), SESSIONS.index)["flag"]) == {""}
+        assert set(flows.prepare_counts(market.fund(ticker), SESSIONS.index)["flag"]) == {""}
 
 
 def test_multiples_agree_with_the_article(market: Market) -> None:
@@ -217,13 +217,13 @@ def test_the_multiple_rose_and_earnings_fell(
     [(SMALL, "ps", -8), (SMALL, "pcf", -20), (LARGE, "ps", -3), (LARGE, "pcf", -6)],
 )
 def test_sales_and_cash_flow_fell_in_2020(market: Market, ticker: str, metric: str, change: float) -> None:
-    implied = valuation.implied(market.at(SUNDAY), ticker, metric, "losses_in")
+    implied = valuation.implied_per_share(market.at(SUNDAY), ticker, metric, "losses_in")
     assert 100 * (implied.iloc[-1] / implied.loc["2019-12-31"] - 1) == pytest.approx(change, abs=0.1)
 
 
 def test_multiples_have_a_history_and_never_jump_without_the_price(market: Market) -> None:
     for ticker, metric in itertools.product(PAIR, sample.MULTIPLES[:-1]):
-        implied = valuation.implied(market, ticker, metric, "losses_in")
+        implied = valuation.implied_per_share(market, ticker, metric, "losses_in")
         assert implied.index[0] == pd.Timestamp("2014-12-31")
         assert len(implied) > 300
         assert implied.pct_change().abs().max() < 0.08

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bot.data.source_selection import judge_splits, unit_factors
+from bot.data.source_selection import classify_splits, unit_factors
 
 DAYS = pd.bdate_range("2020-11-23", "2020-12-18")
 SPLIT = pd.Timestamp("2020-12-14")
@@ -15,7 +15,7 @@ def old_units(levels: list[float], observed: list[str], ratio: float = 2.0) -> l
     index = DAYS[DAYS <= SPLIT][-len(levels) :]
     splits = pd.Series({SPLIT: ratio})
     said = pd.Series(observed, index)
-    return list(unit_factors(said, splits, judge_splits(pd.Series(levels, index), said, splits)))
+    return list(unit_factors(said, splits, classify_splits(pd.Series(levels, index), said, splits)))
 
 
 def test_what_was_observed_before_is_in_old_units_and_what_was_observed_later_is_not() -> None:
@@ -42,7 +42,9 @@ def test_levels_far_from_the_split_tell_nothing_of_it() -> None:
     index = pd.DatetimeIndex(["2020-06-01", SPLIT])
     splits = pd.Series({SPLIT: 2.0})
     said = pd.Series([AFTER, AFTER], index)
-    assert list(unit_factors(said, splits, judge_splits(pd.Series([200.0, 100.0], index), said, splits))) == [
+    assert list(
+        unit_factors(said, splits, classify_splits(pd.Series([200.0, 100.0], index), said, splits))
+    ) == [
         1.0,
         1.0,
     ]
@@ -53,7 +55,7 @@ def test_without_a_level_after_the_split_the_dates_count(observed: str, unit: fl
     index = DAYS[:2]
     splits = pd.Series({SPLIT: 2.0})
     said = pd.Series(observed, index)
-    assert list(unit_factors(said, splits, judge_splits(pd.Series(100.0, index), said, splits))) == [
+    assert list(unit_factors(said, splits, classify_splits(pd.Series(100.0, index), said, splits))) == [
         unit,
         unit,
     ]
@@ -64,5 +66,5 @@ def test_two_splits_multiply() -> None:
     index = pd.DatetimeIndex(["2020-12-10", "2020-12-11", "2020-12-15"])
     splits = pd.Series({pd.Timestamp("2020-12-11"): 2.0, pd.Timestamp("2020-12-15"): 3.0})
     said = pd.Series(["2020-12-10T22:00:00Z", "2020-12-11T22:00:00Z", "2020-12-15T22:00:00Z"], index)
-    judged = judge_splits(pd.Series([120.0, 60.0, 20.0], index), said, splits)
+    judged = classify_splits(pd.Series([120.0, 60.0, 20.0], index), said, splits)
     assert list(unit_factors(said, splits, judged)) == [6.0, 3.0, 1.0]

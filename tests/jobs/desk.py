@@ -157,7 +157,7 @@ class Desk:
         row = (await self.query("SELECT life, reason FROM alerts WHERE alert_id = ?", (alert_id,)))[0]
         return f"{row['life']}: {row['reason']}" if row["reason"] else str(row["life"])
 
-    async def judged(self, alert_id: int) -> str:
+    async def evaluated_up_to(self, alert_id: int) -> str:
         """The session the alert was judged on last."""
         sql = "SELECT max(session) AS last FROM alert_states WHERE alert_id = ?"
         return str((await self.query(sql, (alert_id,)))[0]["last"])

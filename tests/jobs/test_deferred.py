@@ -141,7 +141,7 @@ async def test_a_snooze_mutes_messages_and_not_the_state(desk: Desk) -> None:
         await work(desk, [level], day)
     assert await desk.messages() == []
     assert await desk.events() == [f"1 fired {DAYS[0]}", f"1 fired {DAYS[2]}"]
-    assert await desk.judged(1) == DAYS[4]
+    assert await desk.evaluated_up_to(1) == DAYS[4]
     desk.now = after_close(DAYS[5], 1.5)
     await release(desk)
     (said,) = await desk.messages()

@@ -62,7 +62,7 @@ async def test_it_fires_again_after_it_was_back_past_its_rearm_level(desk: Desk)
     await desk.closes([0.65, 0.58, 0.65, 0.55, 0.65], next_day())
     await desk.evaluate()
     assert await desk.events() == ["1 fired 2020-01-16", "1 fired 2020-01-23"]
-    assert await desk.judged(alert) == "2020-01-23"
+    assert await desk.evaluated_up_to(alert) == "2020-01-23"
 
 
 async def test_what_is_true_at_creation_is_not_told(desk: Desk) -> None:
@@ -102,7 +102,7 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
         break_off(patched, broken)
         with pytest.raises(DiskFull, match="the disk is full"):
             await desk.evaluate()
-    assert await desk.judged(alert) == "2020-01-15"
+    assert await desk.evaluated_up_to(alert) == "2020-01-15"
     assert await desk.events() == []
     assert await desk.messages() == []
     assert len(await desk.evaluate()) == 1
@@ -158,7 +158,7 @@ async def test_an_alert_changed_between_reading_and_committing_is_left_alone(
     fires = await desk.evaluate()
     assert [fire.number for fire in fires] == [2]
     assert await desk.life(alert) == life
-    assert await desk.judged(other) == "2020-01-16"
+    assert await desk.evaluated_up_to(other) == "2020-01-16"
     assert await desk.events() == ["2 fired 2020-01-16"]
     assert len(await desk.messages()) == 1
 
@@ -225,7 +225,7 @@ async def test_an_alert_that_cannot_be_told_pauses_itself(
     with caplog.at_level(logging.CRITICAL):
         assert await desk.evaluate() == []
     assert await desk.life(alert) == "paused: it cannot be judged (ZeroDivisionError)"
-    assert await desk.judged(alert) == "2020-01-15"
+    assert await desk.evaluated_up_to(alert) == "2020-01-15"
 
 
 async def test_a_broken_alert_that_was_switched_off_meanwhile_stays_off(
@@ -347,12 +347,12 @@ async def test_a_flow_rule_judges_a_session_when_its_count_arrives_a_session_lat
     alert = await armed(desk, "flow iwm 1d > $1bn")
     await desk.closes([0.5], next_day())
     assert await desk.evaluate() == []
-    assert await desk.judged(alert) == "2020-01-15"
+    assert await desk.evaluated_up_to(alert) == "2020-01-15"
     await desk.units([270.0], next_day())
     await desk.closes([0.5], "2020-01-17")
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("fired on 2020-01-16")
-    assert await desk.judged(alert) == "2020-01-16"
+    assert await desk.evaluated_up_to(alert) == "2020-01-16"
     (said,) = await desk.messages()
     assert "Late" not in said
     assert "Source: CSV import, current." in said
@@ -362,11 +362,11 @@ async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: 
     alert = await armed(desk)
     await desk.closes([None, 0.5, 0.5, 0.5, 0.65], next_day())
     assert await desk.evaluate() == []
-    assert await desk.judged(alert) == "2020-01-15"
+    assert await desk.evaluated_up_to(alert) == "2020-01-15"
     await desk.closes([0.65], "2020-01-24")
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("fired on 2020-01-23")
-    assert await desk.judged(alert) == "2020-01-24"
+    assert await desk.evaluated_up_to(alert) == "2020-01-24"
     assert (
         "Late by 1 session: the bot was off, or the data came late; still true." in (await desk.messages())[0]
     )
@@ -388,7 +388,7 @@ async def test_missing_sessions_are_given_up_for_flows_as_well(desk: Desk) -> No
     await desk.units([250.05, 270.0], "2020-01-17")  # none for the 16th
     await desk.closes([0.5] * 5, next_day())
     assert await desk.evaluate() == []
-    assert await desk.judged(alert) == "2020-01-15"
+    assert await desk.evaluated_up_to(alert) == "2020-01-15"
     await desk.closes([0.5], "2020-01-24")
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("fired on 2020-01-21")

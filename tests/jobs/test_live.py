@@ -70,7 +70,7 @@ async def test_a_hundred_prices_of_an_open_session_make_no_event_its_close_makes
             await tick(desk, scheduler, now)
     assert fake.count("chart") >= 10
     assert await desk.events() == []
-    assert {await desk.judged(alert) for alert in (above, below)} == {"2020-12-11"}
+    assert {await desk.evaluated_up_to(alert) for alert in (above, below)} == {"2020-12-11"}
 
     small.live = large.live = None
     small.closes[TODAY], large.closes[TODAY] = 247.0, SPY  # a ratio of 0.65

@@ -25,7 +25,7 @@ DAYS = sessions("2020-01-16", 15)
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-async def judge(desk: Desk, levels: Sequence[float], first: int = 0) -> None:
+async def evaluate(desk: Desk, levels: Sequence[float], first: int = 0) -> None:
     await desk.closes(levels, DAYS[first])
     await desk.evaluate()
 
@@ -55,11 +55,11 @@ async def log(desk: Desk) -> list[str]:
 
 async def test_fired_on_a_bar_that_was_revised_away_then_truly_crossed_two_days_later(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     await revise(desk, [0.58])
-    await judge(desk, [0.58], 1)
-    await judge(desk, [0.62], 2)
+    await evaluate(desk, [0.58], 1)
+    await evaluate(desk, [0.62], 2)
     fired, correction, again = await desk.messages()
     assert fired.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
     assert correction.splitlines() == [
@@ -82,7 +82,7 @@ async def test_fired_on_a_bar_that_was_revised_away_then_truly_crossed_two_days_
 
 async def test_a_correction_answers_the_message_it_corrects(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk, 70)
     await revise(desk, [0.58])
     assert [payload.get("reply_to") for payload in await desk.payloads()] == [None, 70]
@@ -90,7 +90,7 @@ async def test_a_correction_answers_the_message_it_corrects(desk: Desk) -> None:
 
 async def test_a_revision_is_told_once_however_often_it_is_judged(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     await revise(desk, [0.58])
     for _ in range(3):
@@ -101,7 +101,7 @@ async def test_a_revision_is_told_once_however_often_it_is_judged(desk: Desk) ->
 
 async def test_each_revision_is_told_once_there_and_back(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     await revise(desk, [0.58])
     await send(desk)
@@ -120,7 +120,7 @@ async def test_each_revision_is_told_once_there_and_back(desk: Desk) -> None:
 
 async def test_a_message_that_was_not_sent_is_taken_back(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await revise(desk, [0.58])
     assert await desk.messages() == []
     assert await log(desk) == ["2020-01-16 fired 0.65 r0", "2020-01-16 withdrawn 0.58 r1"]
@@ -128,7 +128,7 @@ async def test_a_message_that_was_not_sent_is_taken_back(desk: Desk) -> None:
 
 async def test_a_message_that_was_not_sent_says_the_figures_of_now(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await revise(desk, [0.63])
     (said,) = await desk.messages()
     assert "ratio: 0.5000 → 0.6300, 5.00% above 0.6." in said
@@ -140,7 +140,7 @@ async def test_a_message_that_was_not_sent_says_the_figures_of_now(desk: Desk) -
 
 async def test_a_sent_fire_that_stays_true_is_not_corrected(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     await revise(desk, [0.63])
     assert len(await desk.messages()) == 1
@@ -150,7 +150,7 @@ async def test_a_sent_fire_that_stays_true_is_not_corrected(desk: Desk) -> None:
 
 async def test_a_fire_that_appears_is_told_late(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.58, 0.5])
+    await evaluate(desk, [0.58, 0.5])
     await revise(desk, [0.65, 0.5])
     (said,) = await desk.messages()
     assert said.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
@@ -162,7 +162,7 @@ async def test_a_session_that_was_missing_and_came_late_is_judged(desk: Desk) ->
     levels: list[float | None] = [None, *([0.5] * 6)]
     await desk.closes(levels, DAYS[0])
     await desk.evaluate()
-    assert await desk.judged(1) == DAYS[6]
+    assert await desk.evaluated_up_to(1) == DAYS[6]
     await revise(desk, [0.65])
     (said,) = await desk.messages()
     assert said.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
@@ -170,7 +170,7 @@ async def test_a_session_that_was_missing_and_came_late_is_judged(desk: Desk) ->
 
 async def test_a_revision_older_than_the_kept_sessions_changes_nothing(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65, *([0.64] * 12)])
+    await evaluate(desk, [0.65, *([0.64] * 12)])
     await send(desk)
     await revise(desk, [0.58])
     assert len(await desk.messages()) == 1
@@ -178,20 +178,20 @@ async def test_a_revision_older_than_the_kept_sessions_changes_nothing(desk: Des
 
 async def test_once_is_active_again_when_its_fire_is_gone(desk: Desk) -> None:
     await desk.alert("ratio > 0.6 once")
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     assert await desk.life(1) == "done: fired once"
     await revise(desk, [0.58])
     assert await desk.life(1) == "active"
     assert (await desk.messages())[1].splitlines()[5] == "Armed."
-    await judge(desk, [0.62], 1)
+    await evaluate(desk, [0.62], 1)
     assert await desk.life(1) == "done: fired once"
     assert len(await desk.messages()) == 3
 
 
 async def test_what_ended_by_hand_is_not_corrected(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     await desk.database.run(lambda db: alert_store.switch_off(db, 1))
     await revise(desk, [0.58])
@@ -201,7 +201,7 @@ async def test_what_ended_by_hand_is_not_corrected(desk: Desk) -> None:
 async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None:
     await desk.alert(RULE)
     await desk.alert("ratio > 0.7")
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     await desk.database.run(lambda db: [alert_store.set_life(db, alert, "paused") for alert in (1, 2)])
     await revise(desk, [0.58])
@@ -217,7 +217,7 @@ async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None
 async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> None:
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.61")
-    await judge(desk, [0.65, 0.65])
+    await evaluate(desk, [0.65, 0.65])
     (said,) = await desk.messages()
     assert said.splitlines()[0] == "Late: 2 fires, judged only now, newest first"
     await revise(desk, [0.615, 0.65])
@@ -234,7 +234,7 @@ async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> No
 @pytest.mark.parametrize("status", ["sending", "ambiguous"])
 async def test_a_message_that_may_have_arrived_is_corrected(desk: Desk, status: str) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await desk.change("UPDATE outbox SET status = ?", (status,))
     await revise(desk, [0.58])
     assert len(await desk.messages()) == 2
@@ -242,7 +242,7 @@ async def test_a_message_that_may_have_arrived_is_corrected(desk: Desk, status: 
 
 async def test_a_message_that_nobody_got_is_not_corrected(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await desk.change("UPDATE outbox SET status = 'dead'")
     await revise(desk, [0.58])
     assert len(await desk.messages()) == 1
@@ -253,7 +253,7 @@ async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: D
     await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 1, "16:00", "07:00"))
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.55")
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await revise(desk, [0.61])
     desk.now = after_close(DAYS[1], -4)
     await DeferredNotifications(desk.services).run()
@@ -264,7 +264,7 @@ async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: D
 
 async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     until = desk.now + dt.timedelta(days=1)
     await desk.database.run(partial(alert_store.set_snooze, alert_id=1, until=until))
@@ -278,12 +278,12 @@ async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
 
 async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await send(desk)
     until = after_close(DAYS[1], 2)
     await desk.database.run(partial(alert_store.set_snooze, alert_id=1, until=until))
     await revise(desk, [0.58])
-    await judge(desk, [0.62], 1)
+    await evaluate(desk, [0.62], 1)
     desk.now = until
     await DeferredNotifications(desk.services).run()
     assert (await desk.messages())[1].splitlines() == [
@@ -298,7 +298,7 @@ async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -
 
 async def test_a_confirmed_fire_moves_with_the_session_that_was_revised(desk: Desk) -> None:
     await desk.alert("ratio > 0.6 confirm 2")
-    await judge(desk, [0.65, 0.65])
+    await evaluate(desk, [0.65, 0.65])
     await send(desk)
     await revise(desk, [0.58])
     _, correction = await desk.messages()
@@ -312,7 +312,7 @@ async def test_a_confirmed_fire_moves_with_the_session_that_was_revised(desk: De
 
 async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65, 0.62])
+    await evaluate(desk, [0.65, 0.62])
     await revise(desk, [0.58, 0.58])
     rows = await desk.query("SELECT session, state FROM alert_states ORDER BY session")
     found = [(row["session"], State.from_json(row["state"]).status) for row in rows]
@@ -324,7 +324,7 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
 ) -> None:
     await desk.alert(RULE)
     await desk.alert("corr 5 > 2")
-    await judge(desk, [0.5])
+    await evaluate(desk, [0.5])
     looked: list[int] = []
     real = alert_store.stored_states
 
@@ -333,7 +333,7 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
         return real(db, alert_id)
 
     monkeypatch.setattr(alert_store, "stored_states", noted)
-    await judge(desk, [0.5], 1)
+    await evaluate(desk, [0.5], 1)
     assert looked == [2]  # that has no value to go by
     looked.clear()
     await revise(desk, [0.51], 1)
@@ -342,10 +342,10 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
 
 async def test_an_alert_that_broke_after_its_fire_says_so_once(desk: Desk) -> None:
     await desk.alert(RULE)
-    await judge(desk, [0.65])
+    await evaluate(desk, [0.65])
     await desk.change("UPDATE alerts SET rule_json = '{'")
     for first, level in enumerate((0.65, 0.5), start=1):
-        await judge(desk, [level], first)
+        await evaluate(desk, [level], first)
     desk.restart()
     await revise(desk, [0.58])
     assert [said.splitlines()[0].split(":")[0] for said in await desk.messages()] == [

@@ -112,9 +112,9 @@ async def test_a_tick_judges_summarises_and_sends(
 
 async def test_judging_by_hand_says_what_it_did(desk: Desk, scheduler: Scheduler) -> None:
     await ready(desk)
-    done = await scheduler.judge()
+    done = await scheduler.evaluate()
     assert ([fire.number for fire in done.fires], done.summaries) == ([1], 1)
-    done = await scheduler.judge()
+    done = await scheduler.evaluate()
     assert (list(done.fires), done.summaries) == ([], 0)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.engine import first_state, judge
+from bot.alerts.engine import evaluate, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.series import Histories
 from bot.alerts.view import AlertView, EvaluationContext, Life
@@ -133,7 +133,7 @@ def told(
     history = of.histories.samples(rule, sessions=of.market.sessions)
     cut = len(history) - until
     state = first_state(rule, history[:cut], of.market.last_completed.date())
-    run = judge(rule, state, history[cut:])
+    run = evaluate(rule, state, history[cut:])
     return AlertView(number, rule, Life(life), run.states[-1] if run.states else state), run.events
 
 

@@ -153,7 +153,7 @@ def test_a_command_too_long_for_a_button_is_left_out() -> None:
 
 def test_a_clock_before_the_first_close_says_when_it_is() -> None:
     with pytest.raises(NoData) as caught:
-        replace(empty(), begins=pd.Timestamp("2021-01-04")).require_end()
+        replace(empty(), first_close=pd.Timestamp("2021-01-04")).require_end()
     assert str(caught.value) == (
         "The first stored close of both funds is of Mon 4 Jan 2021; the last completed session is "
         "Fri 11 Dec 2020, so there is nothing to show yet."

@@ -73,9 +73,9 @@ def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
     made, events = told(str(rule), of, until=4)
     assert [event.kind for event in events] == ["fired", "fired", "still"]
     state = first_state(rule, of.histories.samples(rule)[:-4], made.state.session)
-    from bot.alerts.engine import judge  # noqa: PLC0415 - here only
+    from bot.alerts.engine import evaluate  # noqa: PLC0415 - here only
 
-    before = judge(rule, state, of.histories.samples(rule)[-4:-1]).states[-1]
+    before = evaluate(rule, state, of.histories.samples(rule)[-4:-1]).states[-1]
     lines = said(
         explanation(RecordedFire(3, rule, events[-1], before, "CSV import", "2021-03-17T21:15:30Z"), of)
     )

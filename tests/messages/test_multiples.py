@@ -86,7 +86,7 @@ def test_no_premium_is_formed_across_dates() -> None:
 def test_every_premium_is_that_of_the_analytics() -> None:
     of = sample_market(2019, 6, 30)
     lines = said(multiples_answer(of, AsOf(), LIGHT))
-    for figure in valuation.figures(of):
+    for figure in valuation.multiple_figures(of):
         name = valuation.MULTIPLES[figure.metric]
         cells = next(line for line in lines if line.startswith(f"{name} ") and "premium:" not in line).split()
         assert figure.premium is not None

@@ -85,7 +85,7 @@ def test_a_first_value_has_nothing_before_it() -> None:
 
 def test_a_missing_leg_is_named() -> None:
     made, event = happened("ratio > 0.6")
-    gone = msgspec.structs.replace(event, legs=(ConditionValue(None, 0.6),), levels=(None,))
+    gone = msgspec.structs.replace(event, figures=(ConditionValue(None, 0.6),), levels=(None,))
     lines = said(fired_message(made, gone, RISEN, 1, 0))
     assert "ratio: n/a." in lines
     assert "Re-arms once the value is back." in lines

@@ -265,7 +265,7 @@ def test_at_most_five_restatements_are_named() -> None:
 
 
 def test_a_clock_before_the_first_close_does_not_say_that_nothing_is_stored() -> None:
-    of = replace(empty(), begins=pd.Timestamp("2021-01-04"))
+    of = replace(empty(), first_close=pd.Timestamp("2021-01-04"))
     assert lines(of)[1] == "Prices: the first stored close is of Mon 4 Jan 2021, still to come."
 
 

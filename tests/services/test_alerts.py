@@ -99,7 +99,7 @@ async def test_a_created_alert_starts_at_the_last_close_and_lasts_a_year(level: 
     assert started.past.dates == ()
     alert = await stored_alert(level)
     assert (alert.owner_id, alert.created_session) == (5, dt.date(2020, 1, 15))
-    assert await level.judged(alert.alert_id) == "2020-01-15"
+    assert await level.evaluated_up_to(alert.alert_id) == "2020-01-15"
 
 
 async def test_a_preset_is_created_by_its_name(level: Desk) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 from bot.alerts.engine import Status
 from bot.alerts.grammar import PRESETS
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
-from bot.alerts.series import PATIENCE, lag
+from bot.alerts.series import PATIENCE, rule_lag
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
@@ -67,7 +67,7 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
     newest = max(known, default=None)
     sentences = [line for condition in conditions for line in _where(condition, context, newest)]
     if newest is not None:
-        old = market.behind(newest) - lag(alert.rule, METRICS)
+        old = market.sessions_behind(newest) - rule_lag(alert.rule, METRICS)
         sentences.append(f"{capital(session_phrase(newest))}. {source_line(alert.rule, market, old)}")
     return sentences
 
@@ -163,7 +163,7 @@ def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
 def _age(condition: Condition, context: EvaluationContext) -> int:
     """Sessions by which the newest value is older than it should be, 0 if there never was one."""
     last = _last(condition, context)
-    return 0 if last is None else context.market.behind(last) - METRICS[condition.metric].lag
+    return 0 if last is None else context.market.sessions_behind(last) - METRICS[condition.metric].lag
 
 
 def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:

@@ -48,7 +48,7 @@ def _instant(observed: str) -> str:
 
 def _compared(event: Event, at: int, condition: Condition) -> str:
     """One condition's figures: value, comparison, threshold, and the value judged before."""
-    leg, before = event.legs[at], event.previous[at]
+    leg, before = event.figures[at], event.previous[at]
     unit = METRICS[condition.metric].unit
     earlier = f", {unit.show(before)} when judged before" if before is not None else ""
     level = "" if condition.target.kind == AMOUNT else f" ({condition.target})"
@@ -61,7 +61,7 @@ def _replayed(fire: RecordedFire) -> str:
     event, before = fire.event, fire.before
     if before is None:
         return "Not judged again: the state before it is not kept any more."
-    _, again = step(fire.rule, before, Sample(event.session, event.legs))
+    _, again = step(fire.rule, before, Sample(event.session, event.figures))
     start = f"Judged again from the state after {short_date(before.session)} ({before.status.value}): "
     if again == event:
         return start + ("it fires." if event.kind == "fired" else "still true.")
@@ -75,7 +75,7 @@ def _revised(fire: RecordedFire, context: EvaluationContext) -> list[str]:
     now = tuple(_leg(condition, session, context) for condition in rule.conditions)
     changed = [
         f"{condition.subject} is {_figures(condition, leg)} now"
-        for condition, leg, old in zip(rule.conditions, now, event.legs, strict=True)
+        for condition, leg, old in zip(rule.conditions, now, event.figures, strict=True)
         if not _same(leg.value, old.value) or not _same(leg.threshold, old.threshold)
     ]
     if not changed:

@@ -11,7 +11,7 @@ import msgspec
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.rule import Rule
-from bot.analytics.market import NOTHING
+from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
 from bot.analytics.windows import AsOf
@@ -191,5 +191,5 @@ def _heading(name: str, market: Market) -> Html:
 def _sources(standings: list[AlertView], market: Market) -> str:
     """One line that names the sources of the listed alerts."""
     conditions = (condition for alert in standings for condition in alert.rule.conditions)
-    named = [label for label in sources_behind(conditions, market) if label != NOTHING.label]
+    named = [label for label in sources_behind(conditions, market) if label != NO_SOURCE.label]
     return f"{'Source' if len(named) < 2 else 'Sources'}: {'; '.join(named) or 'none'}."

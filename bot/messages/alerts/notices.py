@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.engine import ConditionValue, Event, directions, levels, truth
-from bot.alerts.series import PATIENCE, lag
+from bot.alerts.engine import ConditionValue, Event, rearm_levels, side_ops, truth
+from bot.alerts.series import PATIENCE, rule_lag
 from bot.alerts.view import Life
-from bot.analytics.metrics import METRICS, newest
+from bot.analytics.metrics import METRICS, newest_session
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
@@ -54,7 +54,7 @@ def correction_notice(
         f"It {was} on figures that have been revised. On those of now it did not.",
         *_changes(rule, revision.since, revision.before, revision.after),
         *(
-            _changes(rule, event.session, event.legs, revision.event)
+            _changes(rule, event.session, event.figures, revision.event)
             if event.session != revision.since
             else ()
         ),
@@ -67,7 +67,7 @@ def correction_notice(
 
 def correction_line(number: int, rule: Rule, event: Event, revision: Revision, source: str) -> Html:
     """The correction as one line of a digest."""
-    moved = _changes(rule, event.session, event.legs, revision.event)
+    moved = _changes(rule, event.session, event.figures, revision.event)
     outcome = f" · withdrawn: {'; '.join(line.rstrip('.') for line in moved) or 'revised'} ({source})"
     return Html("").join((f"{short_date(event.session)} · #{number} ", code(str(rule)), outcome))
 
@@ -90,9 +90,9 @@ def _changes(rule: Rule, session: dt.date, then: ConditionValues, now: Condition
 def _now(rule: Rule, legs: ConditionValues) -> list[str]:
     """The event's session by today's figures, per condition."""
     return [
-        f"{condition.subject} is {distance(condition, *leg.pair)}."
+        f"{condition.subject} is {distance(condition, *leg.both)}."
         for condition, leg in zip(rule.conditions, legs, strict=True)
-        if leg.pair is not None
+        if leg.both is not None
     ]
 
 
@@ -162,7 +162,7 @@ class DataGap:
 
     part: str
     since: dt.date
-    newest: dt.date | None
+    newest_session: dt.date | None
     frozen: bool = False  # its sessions come, and all with the same figure
     holed: bool = False  # sessions are missing still, for which alerts wait
 
@@ -197,7 +197,7 @@ def waiting_note(parts: Sequence[str], market: Market) -> str | None:
     """A note for a new alert whose data is missing, None if nothing is."""
     if not parts:
         return None
-    known = {part: newest(market, part) for part in parts}
+    known = {part: newest_session(market, part) for part in parts}
     ends = [f"{part_name(part)} to {short_date(last)}" for part, last in known.items() if last is not None]
     return f"Data stale: {', '.join(ends)}. It waits; one message comes when they are back."
 
@@ -219,16 +219,15 @@ def _names(gaps: Sequence[DataGap]) -> str:
 
 
 def _since(gap: DataGap, market: Market) -> str:
-    if gap.frozen and gap.newest is not None:
-        return (
-            f"The count has not moved since {date_phrase(gap.newest)}. Source: {_source(gap.part, market)}."
-        )
-    last = f"The last are for {date_phrase(gap.newest)}" if gap.newest is not None else "There are none"
+    newest = gap.newest_session
+    if gap.frozen and newest is not None:
+        return f"The count has not moved since {date_phrase(newest)}. Source: {_source(gap.part, market)}."
+    last = f"The last are for {date_phrase(newest)}" if newest is not None else "There are none"
     return f"{last}; {date_phrase(gap.since)} is missing. Source: {_source(gap.part, market)}."
 
 
 def _reaches(gap: DataGap, market: Market) -> str:
-    last = date_phrase(gap.newest) if gap.newest is not None else "an unknown session"
+    last = date_phrase(gap.newest_session) if gap.newest_session is not None else "an unknown session"
     began = f"after {date_phrase(gap.since)} was missing"
     return f"They are there up to {last}, {began}. Source: {_source(gap.part, market)}."
 
@@ -305,10 +304,10 @@ def _cools(rule: Rule) -> str | None:
 
 def _moved(event: Event, position: int, condition: Condition, context: EvaluationContext) -> list[str]:
     """Previous value -> new value of one condition, how far past its target, and its place in history."""
-    leg, unit = event.legs[position], METRICS[condition.metric].unit
-    if leg.pair is None:
+    leg, unit = event.figures[position], METRICS[condition.metric].unit
+    if leg.both is None:
         return [f"{condition.subject}: {NOT_AVAILABLE}."]
-    value, level = leg.pair
+    value, level = leg.both
     before = event.previous[position]
     moved = f"{unit.show(before)} → {unit.show(value)}" if before is not None else unit.show(value)
     rank = percentile_phrase(context.histories.series(condition).value.loc[: pd.Timestamp(event.session)])
@@ -415,7 +414,7 @@ def trial_message(alert: AlertView, context: EvaluationContext, fires: int) -> A
     Raises NoData while a condition has no figure at all.
     """
     event, market = trial_event(alert, context), context.market
-    late = max(market.behind(pd.Timestamp(event.session)) - lag(alert.rule, METRICS), 0)
+    late = max(market.sessions_behind(pd.Timestamp(event.session)) - rule_lag(alert.rule, METRICS), 0)
     message = fired_message(alert, event, context, fires + 1, late)
     number = alert.number
     buttons = (((f"#{number}", f"/alert {number}"), ("Edit", f"/alert {number} edit")),)
@@ -426,18 +425,18 @@ def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
     """The event of a rule that fired at the last session on which all of its conditions have figures."""
     rule, state = alert.rule, alert.state
     samples = context.histories.samples(rule, sessions=context.market.sessions)
-    full = [sample for sample in samples if all(leg.pair for leg in sample.legs)]
+    full = [sample for sample in samples if all(leg.both for leg in sample.figures)]
     if not full:
         raise NoData(f"There are no figures yet for {rule}, so there is nothing to show.")
     ops, last = _side(alert, full[-1]), full[-1]
-    before = full[-2].legs if len(full) > 1 else ()
+    before = full[-2].figures if len(full) > 1 else ()
     return Event(
         kind="fired",
         session=last.session,
         ops=ops,
-        legs=last.legs,
-        levels=levels(rule, state, ops, last.legs),
-        previous=tuple(leg.value for leg in before) or (None,) * len(last.legs),
+        figures=last.figures,
+        levels=rearm_levels(rule, state, ops, last.figures),
+        previous=tuple(leg.value for leg in before) or (None,) * len(last.figures),
         since=last.session,
         done=rule.once,
     )
@@ -445,5 +444,5 @@ def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
 
 def _side(alert: AlertView, sample: Sample) -> tuple[str, ...]:
     """The side that is true now, or the first one if the rule is false."""
-    ways = directions(alert.rule)
+    ways = side_ops(alert.rule)
     return next((ops for ops in ways if truth(ops, sample)), ways[0])

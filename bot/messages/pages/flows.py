@@ -72,7 +72,7 @@ def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Wind
 def _reading(market: Market, window: Window) -> Html | None:
     """The direction of money over a window, None if no fund's flow is known or both are zero."""
     dollars_of = {
-        t: flows.summary(flows.daily_flows(market, t), window, market.anchor).dollars
+        t: flows.flow_summary(flows.daily_flows(market, t), window, market.anchor).dollars
         for t in market.pair.tickers
     }
     ways = {
@@ -90,13 +90,13 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         html = bold(ticker) + f": {NOT_AVAILABLE}, {no_flow_reason(market, ticker)}"
         return lines(html, *left_out_notes(market, ticker))
     end = frame.index[-1]
-    summaries = [flows.summary(frame, window, market.anchor) for window in windows]
+    summaries = [flows.flow_summary(frame, window, market.anchor) for window in windows]
     rows = [
         (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units))
         for f in summaries
     ]
     count = f"{frame['shares'].iloc[-1] / 1e6:,.2f}m units"
-    old = age_phrase(market.behind(end) - METRICS["flow"].lag)
+    old = age_phrase(market.sessions_behind(end) - METRICS["flow"].lag)
     assets = float(frame["shares"].iloc[-1] * frame["nav"].iloc[-1])
     head = (
         bold(ticker)
@@ -116,8 +116,8 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
 def _by_assets(market: Market, ticker: str) -> str | None:
     """The flow by the change of assets, if the source states them: it should be nearly the same."""
     frame = flows.daily_flows(market, ticker)
-    base = flows.summary(frame, BY_ASSETS, market.anchor).base
-    by_assets = flows.by_assets(market.fund(ticker)[["assets", "nav"]].reindex(frame.index))
+    base = flows.flow_summary(frame, BY_ASSETS, market.anchor).base
+    by_assets = flows.flows_from_assets(market.fund(ticker)[["assets", "nav"]].reindex(frame.index))
     if base is None or base not in by_assets.index or by_assets.index[-1] != frame.index[-1]:
         return None
     dollars = float(by_assets.loc[base:].iloc[1:].sum())
@@ -156,7 +156,7 @@ def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
     columns = {}
     for ticker in market.pair.tickers:
         frame = flows.daily_flows(market, ticker)
-        base = flows.summary(frame, window, market.anchor).base
+        base = flows.flow_summary(frame, window, market.anchor).base
         if base is not None:
             # The base is the line's zero: its own flow belongs to the window before.
             columns[ticker] = frame["flow"].loc[base:].copy()

@@ -14,7 +14,15 @@ from bot.analytics.metrics import METRICS
 from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
-from bot.analytics.valuation import BASE, ReturnSplit, convention_for, implied, indexed, margin, return_split
+from bot.analytics.valuation import (
+    INDEX_BASE,
+    ReturnSplit,
+    convention_for,
+    implied_index,
+    implied_per_share,
+    margins,
+    return_split,
+)
 from bot.messages.charts import IndexPanel, indexed_chart
 from bot.messages.common import (
     Answer,
@@ -115,9 +123,9 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Line]
         )
     ends = {line.name: line.last for line in figures if line.last is not None}
     newest = max(ends.values(), default=None)
-    old = age_phrase(market.behind(newest) - METRICS["pe"].lag) if newest is not None else ""
+    old = age_phrase(market.sessions_behind(newest) - METRICS["pe"].lag) if newest is not None else ""
     older = [f"{name} of {short_date(last)}" for name, last in ends.items() if last != newest]
-    profit, equity = margin(market, ticker, convention)
+    profit, equity = margins(market, ticker, convention)
     return lines(
         bold(ticker) + f", {span}{f', {old}' if old else ''}",
         pre(table(("per share", "now", "index"), rows)),
@@ -130,8 +138,8 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Line]
 
 
 def _line(market: Market, ticker: str, metric: str, convention: str, window: Window) -> _Line:
-    series = implied(market, ticker, metric, convention)
-    index = indexed(market, ticker, metric, convention, window)
+    series = implied_per_share(market, ticker, metric, convention)
+    index = implied_index(market, ticker, metric, convention, window)
     last = series.index[-1] if len(series) else None
     return _Line(_PER_SHARE[metric], last, None if last is None else float(series[last]), index)
 
@@ -141,7 +149,7 @@ def _dollars(value: float | None) -> str:
 
 
 def _history(market: Market, ticker: str, convention: str) -> str:
-    series = implied(market, ticker, "pe", convention)
+    series = implied_per_share(market, ticker, "pe", convention)
     if series.empty:
         return "No P/E history."
     return f"History from {short_date(series.index[0])}, n = {len(series)}."
@@ -153,13 +161,17 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, the
     last = max(line.index.index[-1] for rows in funds.values() for line in rows if len(line.index))
     labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
     look = chart_style(title, market, theme, ", ".join(labels), last)
-    return partial(indexed_chart, sheets, INDEX, look, BASE)
+    return partial(indexed_chart, sheets, INDEX, look, INDEX_BASE)
 
 
 def _sheet(ticker: str, figures: Sequence[_Line]) -> IndexPanel:
     """One fund's lines, with their base in the title if they share it."""
     bases = {line.first for line in figures if line.first is not None}
-    since = f"{short_date(next(iter(bases)))} = {BASE:.0f}" if len(bases) == 1 else f"base = {BASE:.0f}"
+    since = (
+        f"{short_date(next(iter(bases)))} = {INDEX_BASE:.0f}"
+        if len(bases) == 1
+        else f"base = {INDEX_BASE:.0f}"
+    )
     drawn = {line.name: line.index for line in figures if line.grown is not None}
     return IndexPanel(f"{ticker}, {since}", drawn)
 
@@ -212,7 +224,7 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
         )
     else:
         note = f"Earnings and multiple: {NOT_AVAILABLE}, {split.reason if split else 'no P/E stored'}."
-    flow = flows.summary(flows.daily_flows(market, ticker), window, market.anchor)
+    flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)
     if flow.dollars is None:
         reason = no_flow_reason(market, ticker) if flow.end is None else "too little history"
         note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
@@ -221,7 +233,7 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
         flagged = flagged_days(flow)
         note += f"\nFlow with {flagged}." if flagged else ""
         if flow.end is not None and flow.end != market.end:
-            old = age_phrase(market.behind(flow.end) - METRICS["flow"].lag)
+            old = age_phrase(market.sessions_behind(flow.end) - METRICS["flow"].lag)
             note += f"\nFlow as reported for {short_date(flow.end)}{f', {old}' if old else ''}."
     head = bold(ticker) + f" since {short_date(price.base)}"
     return lines(head, pre(table(("", "change"), rows)), note)

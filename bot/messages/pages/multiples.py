@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.market import Market
-    from bot.analytics.valuation import Figure
+    from bot.analytics.valuation import MultipleFigure
     from bot.analytics.windows import AsOf
     from bot.messages.canvas import Theme
     from bot.messages.charts import ChartSpec
@@ -37,7 +37,7 @@ _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes
 def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
     """Every stored multiple by convention, premium of the small fund, place in the stored history."""
     market.require_end()
-    figures = valuation.figures(market)
+    figures = valuation.multiple_figures(market)
     if not figures:
         html = lines(
             heading("Valuation multiples", market, asked, priced=False),
@@ -57,7 +57,7 @@ def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
         *blocks,
         _advice(market) if not any(f.convention == "losses_in" for f in figures) else None,
     )
-    drawable = chosen is not None and len(valuation.premium(market, "pe", chosen)) > 1
+    drawable = chosen is not None and len(valuation.premium_history(market, "pe", chosen)) > 1
     draw = _chart(market, str(chosen), theme) if drawable else None
     return Answer(html, draw, "multiples", _buttons(asked))
 
@@ -71,7 +71,7 @@ def _advice(market: Market) -> str:
     )
 
 
-def _reading(market: Market, figures: Sequence[Figure], chosen: str | None) -> Html | None:
+def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | None) -> Html | None:
     """Whether the small fund costs more by the P/E of one convention, None if unknown."""
     premiums = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
     if not premiums:
@@ -86,7 +86,7 @@ def _reading(market: Market, figures: Sequence[Figure], chosen: str | None) -> H
     return bold("Reading") + f": {small} costs {size} {more} than {large} {how}{dated}."
 
 
-def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html:
+def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure]) -> Html:
     ordered = sorted(figures, key=lambda f: list(valuation.MULTIPLES).index(f.metric))
     rows = []
     for figure in ordered:
@@ -108,7 +108,7 @@ def _block(market: Market, name: str, basis: str, figures: list[Figure]) -> Html
     )
 
 
-def _dated(market: Market, figures: list[Figure]) -> list[str]:
+def _dated(market: Market, figures: list[MultipleFigure]) -> list[str]:
     """The sessions of the figures with their age, grouped by session."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
@@ -118,7 +118,7 @@ def _dated(market: Market, figures: list[Figure]) -> list[str]:
     return [f"{', '.join(names)}: {sessions}." for sessions, names in groups.items()]
 
 
-def _sessions(market: Market, figure: Figure) -> str:
+def _sessions(market: Market, figure: MultipleFigure) -> str:
     """Session and age of one multiple's figures, per fund if they differ."""
     small = _when(market, figure.small_session, figure.small_priced)
     large = _when(market, figure.large_session, figure.large_priced)
@@ -143,10 +143,10 @@ def _when(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | N
 
 def _old(market: Market, session: pd.Timestamp) -> str:
     """The age of a figure, beyond the usual one session."""
-    return age_phrase(market.behind(session) - METRICS["pe"].lag)
+    return age_phrase(market.sessions_behind(session) - METRICS["pe"].lag)
 
 
-def _ranks(figures: list[Figure]) -> list[str]:
+def _ranks(figures: list[MultipleFigure]) -> list[str]:
     """Percentile of each premium in its stored history, with n and the first date."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
@@ -164,7 +164,7 @@ def _ranks(figures: list[Figure]) -> list[str]:
     ]
 
 
-def _provenance(market: Market, figures: list[Figure]) -> str:
+def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
     """Source of a block's figures, and the date and coverage of the holdings behind them."""
     rows = market.multiples
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
@@ -183,7 +183,7 @@ def _provenance(market: Market, figures: list[Figure]) -> str:
 
 
 def _chart(market: Market, chosen: str, theme: Theme) -> ChartSpec:
-    series = valuation.premium(market, "pe", chosen)
+    series = valuation.premium_history(market, "pe", chosen)
     small, large = market.pair.tickers
     look = chart_style(
         f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}",

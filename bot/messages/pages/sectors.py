@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
-from bot.analytics.valuation import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, weights
+from bot.analytics.valuation import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, newest_weights
 from bot.data.provider import LABELS
 from bot.messages.common import Answer, heading, sources
 from bot.messages.html import age_phrase, bold, lines, pre, table
@@ -43,7 +43,7 @@ _SHORTENED = {
 def sectors_answer(market: Market, asked: AsOf) -> Answer:
     """Sector weights, imported industry groups and home revenue, each with its date and source."""
     market.require_end()
-    shown = [entry for level in (SECTOR, GROUP) for entry in weights(market, level)]
+    shown = [entry for level in (SECTOR, GROUP) for entry in newest_weights(market, level)]
     blocks = [_block(market, entry) for entry in shown]
     how = f"python -m bot import weights FILE --ticker {market.pair.small.ticker}"
     if not blocks:
@@ -56,7 +56,9 @@ def sectors_answer(market: Market, asked: AsOf) -> Answer:
         ]
     if not any(entry.level == GROUP for entry in shown):
         blocks.append(lines(f"Industry groups: none imported ({how})."))
-    used = {LABELS.get(entry.source, entry.source): "" for entry in (*shown, *weights(market, REVENUE))}
+    used = {
+        LABELS.get(entry.source, entry.source): "" for entry in (*shown, *newest_weights(market, REVENUE))
+    }
     html = lines(
         heading("Sector weights", market, asked, priced=False),
         *blocks,
@@ -99,7 +101,7 @@ def _dated(market: Market, sessions: dict[str, pd.Timestamp]) -> str:
 
 def _aged(market: Market, session: pd.Timestamp) -> str:
     """A session with its age: weights are those of a report, which may be months old."""
-    old = age_phrase(market.behind(session))
+    old = age_phrase(market.sessions_behind(session))
     return f"{short_date(session)}{f' ({old})' if old else ''}"
 
 
@@ -113,7 +115,7 @@ def _short(name: str) -> str:
 def _revenue(market: Market) -> list[str]:
     """Share of revenue from the home market, imported only."""
     sentences = []
-    for entry in weights(market, REVENUE):
+    for entry in newest_weights(market, REVENUE):
         for name, row in entry.frame.iterrows():
             days = {
                 ticker: _aged(market, entry.sessions[ticker])

@@ -300,8 +300,8 @@ def _prices(market: Market) -> str:
         ticker: market.prices[ticker].dropna() for ticker in market.pair.tickers if ticker in market.prices
     }
     stored = [f"{t} to {short_date(closes.index[-1])}" for t, closes in held.items() if len(closes)]
-    if not stored and market.begins is not None:
-        return f"Prices: the first stored close is of {date_phrase(market.begins)}, still to come."
+    if not stored and market.first_close is not None:
+        return f"Prices: the first stored close is of {date_phrase(market.first_close)}, still to come."
     if not stored:
         return "Prices: none stored."
     return f"Prices: no close of both funds, only {', '.join(stored)}."

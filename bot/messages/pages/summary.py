@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.engine import Status
-from bot.alerts.series import lag
+from bot.alerts.series import rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
 from bot.analytics.performance import performance
@@ -89,7 +89,7 @@ def _changed(market: Market, total: bool) -> tuple[Html, ...]:
         led = bold(f"{leader} led the day") + f" by {POINTS.show(abs(day.gap)).lstrip('+')}."
         sentences.append(led if day.gap else bold("Both funds moved alike."))
     r = trend.ratio(market)
-    against = trend.against_average(r, AVERAGE).dropna()
+    against = trend.ratio_vs_sma(r, AVERAGE).dropna()
     if len(against) > 1 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
         way = "above" if against.iloc[-1] > 0 else "below"
         sentences.append(bold(f"The ratio crossed {way} its {AVERAGE}-day average."))
@@ -121,7 +121,7 @@ def _fired_last(alert: AlertView, market: Market) -> bool:
     newest = max((side.since for side in alert.state.sides if side.since is not None), default=None)
     if newest is None:
         return False
-    return market.behind(pd.Timestamp(newest)) <= lag(alert.rule, METRICS)
+    return market.sessions_behind(pd.Timestamp(newest)) <= rule_lag(alert.rule, METRICS)
 
 
 def _alert(alert: AlertView, context: EvaluationContext) -> Html:

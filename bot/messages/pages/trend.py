@@ -73,7 +73,7 @@ def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | Non
 def _reading(market: Market) -> Html | None:
     """Who leads by the ratio's side of its two averages, None before both exist."""
     r = trend.ratio(market)
-    near, far = (float(trend.against_average(r, n).iloc[-1]) for n in (50, AVERAGE))
+    near, far = (float(trend.ratio_vs_sma(r, n).iloc[-1]) for n in (50, AVERAGE))
     if math.isnan(far):
         return None
     lead = {
