@@ -1,8 +1,8 @@
-"""Configuration: a TOML file and the environment, checked by pydantic-settings.
+"""Configuration: a TOML file checked by pydantic-settings, and the bot's token, also from the environment.
 
-Each section of the file is a model and each key a field with its description. All problems are reported at
-once, each with its key. pydantic costs a quarter of a second: import this module when the configuration is
-needed, never for --help.
+Each section of the file is a model, each key a field with its description below it. The documentation and
+the example file are made from them. All problems are reported at once, each with its key. pydantic takes a
+quarter of a second: import this module when the configuration is needed, not for --help.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
@@ -27,10 +28,8 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    Strict,
     StringConstraints,
     ValidationError,
-    WrapValidator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -38,60 +37,47 @@ from bot import secrets
 from bot.errors import ConfigError
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 
-_APP = "small-versus-large-bot"
 _TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}([.-][A-Z0-9]{1,4})?")
+_UNENCODED = "%!#$&'()*+,/:;=?@[]~"  # characters that a URL may hold unencoded, beside letters and digits
 _NOT_EMPTY = "must be a text in quotes, not empty"
-_UNENCODED = "%!#$&'()*+,/:;=?@[]~"  # what an address holds as it is, beside letters and digits
+# The sentence for an error of pydantic's own. The validators below raise a ValueError with a sentence
+# instead. The key is put in front of either: "[telegram] token: must be ...".
+_SENTENCES = {
+    "string_type": _NOT_EMPTY,
+    "string_too_short": _NOT_EMPTY,
+    "frozen_set_type": "must be a list of ids such as [123456789]",
+    "tuple_type": "must be a list of dates such as [2025-01-09]",
+}
+_Location = tuple[int | str, ...]  # pydantic's "loc": the names of section and key, the index of an entry
 
 
 def default_database() -> Path:
-    """Return where the database is unless a key or option names it: the platform's data folder."""
-    return user_data_path(_APP, appauthor=False) / "bot.db"
+    """Return the path of the database unless one is configured: a file in the platform's data folder."""
+    return user_data_path("small-versus-large-bot", appauthor=False) / "bot.db"
 
 
-_Place = tuple[int | str, ...]  # names of a section and key, the number of an entry
+# Types of values
 
 
-# Types of the values. Each refuses what it cannot use with a ValueError that ends a sentence: "must be true
-# or false". The key stands before it.
-
-
-def _refused_as(sentence: str) -> WrapValidator:
-    """Replace whatever pydantic says about a value by one sentence."""
-
-    def check(value: object, validate: Callable[[object], object]) -> object:
-        try:
-            return validate(value)
-        except ValidationError:
-            raise ValueError(sentence) from None
-
-    return WrapValidator(check)
-
-
-def _from_list(sentence: str) -> BeforeValidator:
-    """Refuse all but a list; its entries are checked by the type of the collection."""
+def _require(condition: Callable[[Any], bool], sentence: str) -> BeforeValidator:
+    """Return a validator that refuses, with the sentence, values for which the condition is false."""
 
     def check(value: object) -> object:
-        if not isinstance(value, list | tuple | frozenset):
-            raise ValueError(sentence)  # noqa: TRY004 - pydantic reports only a ValueError
+        if not condition(value):
+            raise ValueError(sentence)
         return value
 
     return BeforeValidator(check)
 
 
 def _between(first: int, last: int, unit: str) -> BeforeValidator:
-    """Refuse all but a whole number of a unit within bounds."""
-
-    def check(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not first <= value <= last:
-            raise ValueError(f"must be a whole number of {unit} from {first} to {last}")
-        return value
-
-    return BeforeValidator(check)
+    """Return a validator of whole numbers of a unit from first to last."""
+    sentence = f"must be a whole number of {unit} from {first} to {last}"
+    return _require(lambda value: type(value) is int and first <= value <= last, sentence)
 
 
 def _path(value: object) -> Path:
-    """Return a path; load_config puts the configuration's folder before a relative one."""
+    """Return the path with ~ expanded. It may be relative; load_config resolves it."""
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value.strip():
@@ -102,57 +88,26 @@ def _path(value: object) -> Path:
         raise ValueError("begins with the home folder of a user unknown on this machine") from None
 
 
-def _url(value: str) -> str:
-    """Return an http or https address without a slash at its end."""
-    address = value.rstrip("/")
-    if not _is_address(address):
-        raise ValueError("must be a URL such as https://api.telegram.org")
-    return address
+def _checked_url(url: str, example: str) -> str:
+    """Return an http or https URL as it is."""
+    with suppress(ValueError):  # from urlsplit: a port over 65,535, a bracket that is not closed
+        parts = urlsplit(url)
+        if re.fullmatch(r"https?://[^\s/]+(/\S*)?", url) and parts.hostname and parts.port != 0:
+            return url
+    raise ValueError(f"must be a URL such as {example}")
 
 
 def _ping_url(value: SecretStr) -> SecretStr:
-    """Return an address as it is sent, or the empty text for none. No message shows it: it is a secret.
+    """Return the URL percent-encoded, or an empty text for none.
 
-    It is encoded here and not by the library that sends it: that one's log would hold another text than the
-    one that is hidden.
+    It is encoded here and not by httpx, so that httpx logs the very text that is hidden from logs.
     """
-    address = value.get_secret_value().strip()
     if not value.get_secret_value():
         return value
-    if not _is_address(address):
-        raise ValueError("must be a URL such as https://hc-ping.com/your-uuid")
-    scheme, slashes, rest = address.partition("//")
+    url = _checked_url(value.get_secret_value().strip(), "https://hc-ping.com/your-uuid")
+    scheme, slashes, rest = url.partition("//")
     host, slash, path = rest.partition("/")
     return SecretStr(f"{scheme}{slashes}{host}{slash}{quote(path, safe=_UNENCODED)}")
-
-
-def _is_address(value: str) -> bool:
-    """Whether a text is an http or https address with a possible host and port."""
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
-        return False
-    try:
-        parts = urlsplit(value)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port over 65,535, a bracket that is not closed
-        return False
-
-
-def _with_ticker(value: str) -> str:
-    if "{ticker}" not in value:
-        raise ValueError("must have {ticker} where the fund's ticker belongs")
-    return value
-
-
-def _not_zero(value: int) -> int:
-    if value == 0:
-        raise ValueError("is no id")
-    return value
-
-
-def _positive(value: int) -> int:
-    if value < 0:
-        raise ValueError("must be a person's id, which is positive; groups belong in chats")
-    return value
 
 
 def _time_zone(value: str) -> str:
@@ -164,7 +119,7 @@ def _time_zone(value: str) -> str:
 
 
 def _date(value: object) -> dt.date:
-    """Return a date, given as TOML's own or as text."""
+    """Return a date given as a TOML date or as text."""
     try:
         return value if type(value) is dt.date else dt.date.fromisoformat(str(value))
     except ValueError:
@@ -172,49 +127,56 @@ def _date(value: object) -> dt.date:
 
 
 def _clock_time(value: object) -> str:
-    """Return a time of day as "HH:MM", given as TOML's own or as text."""
-    shown = f"{value:%H:%M}" if isinstance(value, dt.time) else str(value)
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", shown):
-        raise ValueError(f"“{value}” is not a time of day such as 03:30")
-    return shown
+    """Return a time of day as "HH:MM", given as a TOML time or as text."""
+    text = f"{value:%H:%M}" if isinstance(value, dt.time) else str(value)
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
+        raise ValueError(f"“{text}” is not a time of day such as 03:30")
+    return text
 
 
 def _ticker(value: object) -> str:
-    """Return a fund's ticker as sources write it, in capitals."""
+    """Return a fund's ticker in capitals."""
     ticker = value.strip().upper() if isinstance(value, str) else ""
     if not _TICKER.fullmatch(ticker):
         raise ValueError('must be a ticker such as "IJR": letters and digits, with one dot or hyphen at most')
     return ticker
 
 
-Flag = Annotated[bool, Strict(), _refused_as("must be true or false")]
-Text = Annotated[
-    str, StringConstraints(strict=True, strip_whitespace=True, min_length=1), _refused_as(_NOT_EMPTY)
-]
-SecretText = Annotated[SecretStr, _refused_as(_NOT_EMPTY)]
+Flag = Annotated[bool, _require(lambda value: isinstance(value, bool), "must be true or false")]
+Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
-Url = Annotated[Text, AfterValidator(_url)]
-UrlWithTicker = Annotated[Url, AfterValidator(_with_ticker)]
-PingUrl = Annotated[SecretText, AfterValidator(_ping_url)]
+Url = Annotated[
+    Text, AfterValidator(lambda value: _checked_url(value.rstrip("/"), "https://api.telegram.org"))
+]
+UrlWithTicker = Annotated[
+    Url, _require(lambda value: "{ticker}" in str(value), "must contain {ticker}, where the ticker belongs")
+]
+PingUrl = Annotated[SecretStr, AfterValidator(_ping_url)]
 Ticker = Annotated[str, BeforeValidator(_ticker)]
-Identity = Annotated[
+Id = Annotated[
     int,
-    Strict(),
-    AfterValidator(_not_zero),
-    _refused_as("must be a Telegram id, a whole number such as 123456789"),
+    _require(
+        lambda value: type(value) is int and value != 0,
+        "must be a Telegram id, a whole number such as 123456789",
+    ),
 ]
-PersonId = Annotated[Identity, AfterValidator(_positive)]
-_IDS = _from_list("must be a list of ids such as [123456789]")
+PersonId = Annotated[
+    Id,
+    _require(
+        lambda value: type(value) is not int or value >= 0,
+        "must be a person's id, which is positive; groups belong in chats",
+    ),
+]
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
-Dates = Annotated[
-    tuple[Annotated[dt.date, BeforeValidator(_date)], ...],
-    _from_list("must be a list of dates such as [2025-01-09]"),
-]
+Date = Annotated[dt.date, BeforeValidator(_date)]
 ClockTime = Annotated[str, BeforeValidator(_clock_time)]
 
 
+# Sections
+
+
 class Section(BaseModel):
-    """One section of the file; in the example file, a key without a default shows its field's example."""
+    """One section of the file. In the example file a key without a default shows its field's example."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -222,68 +184,48 @@ class Section(BaseModel):
 class TelegramSection(Section):
     """Access to the Bot API."""
 
-    token: SecretText = Field(
-        default=SecretStr(""),
-        description="The bot's token from @BotFather. Better: put it in a file only you can read, or into "
-        "the environment variable TELEGRAM_BOT_TOKEN. The first of token, token_file, variable counts.",
-    )
-    token_file: Text | None = Field(
-        default=None,
-        description="A file that holds the token, relative to this file; its mode must be 600. No default.",
-        examples=["telegram.token"],
-    )
-    base_url: Url = Field(
-        default="https://api.telegram.org",
-        repr=False,
-        description="Another Bot API server, e.g. one of your own.",
-    )
+    token: SecretStr = SecretStr("")
+    """The bot's token from @BotFather. It is safer in a file that only you can read, or in the
+    environment variable TELEGRAM_BOT_TOKEN. The first of token, token_file and the variable counts."""
+    token_file: Text | None = Field(default=None, examples=["telegram.token"])
+    """A file with the token, relative to this file; its mode must be 600. No default."""
+    base_url: Url = Field(default="https://api.telegram.org", repr=False)
+    """The Bot API server, e.g. one of your own."""
 
 
 class StorageSection(Section):
     """The database."""
 
-    database: FilePath = Field(
-        default_factory=default_database,
-        description="One SQLite file holds everything. Relative to this file. "
-        "Default: the platform's data folder.",
-        examples=["bot.db"],
-    )
+    database: FilePath = Field(default_factory=default_database, examples=["bot.db"])
+    """The SQLite file that holds everything, relative to this file. Default: bot.db in the platform's data
+    folder."""
 
 
 class AccessSection(Section):
     """Who may use the bot."""
 
-    mode: Literal["allowlist", "open"] = Field(
-        default="allowlist",
-        description='"allowlist": only the ids below; "open": everybody who finds the bot.',
-    )
-    owner: PersonId | None = Field(
-        default=None,
-        description="Your own Telegram user id, notified when something needs attention. No default.",
-        examples=[123456789],
-    )
-    users: Annotated[frozenset[PersonId], _IDS] = Field(
-        default=frozenset(), description="Ids of the people who may use the bot. The owner always may."
-    )
-    chats: Annotated[frozenset[Identity], _IDS] = Field(
-        default=frozenset(),
-        description="Ids of the chats in which everybody may use it; a group's id is negative.",
-    )
+    mode: Literal["allowlist", "open"] = "allowlist"
+    """"allowlist": only the ids below and whom you let in from the chat; "open": everybody."""
+    owner: PersonId | None = Field(default=None, examples=[123456789])
+    """Your own Telegram user id. You are notified when something needs attention. No default."""
+    users: frozenset[PersonId] = frozenset()
+    """Ids of the people who may use the bot. The owner always may."""
+    chats: frozenset[Id] = frozenset()
+    """Ids of the chats in which everybody may use the bot. A group's id is negative."""
 
 
 class TimeSection(Section):
     """The local time."""
 
-    timezone: TimeZone = Field(default="America/New_York", description="Zone of the daily summary's time.")
+    timezone: TimeZone = "America/New_York"
+    """Time zone of backups, and of daily summaries in chats that have not set their own."""
 
 
 class CalendarSection(Section):
     """The exchange's calendar."""
 
-    closed: Dates = Field(
-        default=(),
-        description="Closures of the exchange that were announced after the calendar library's release.",
-    )
+    closed: tuple[Date, ...] = ()
+    """Days on which the exchange is closed, but which the calendar library does not know yet."""
 
 
 class FundSection(Section):
@@ -298,40 +240,29 @@ class FundSection(Section):
 
 
 def _fund(value: object) -> Fund:
-    """Return a fund, given by its ticker or as a table; what is known of a default fund is kept."""
+    """Return the fund of a ticker or table. Keys left out are those of the default fund, if it is one."""
     if isinstance(value, Fund):
         return value
-    keys = (
-        FundSection.model_validate(value).model_dump(exclude_unset=True)
-        if isinstance(value, dict)
-        else {"ticker": _ticker(value)}
-    )
-    known = {fund.ticker: fund for fund in DEFAULT_PAIR}
-    return replace(known.get(keys["ticker"], Fund(keys["ticker"])), **keys)
+    section = FundSection.model_validate(value if isinstance(value, dict) else {"ticker": _ticker(value)})
+    known = {fund.ticker: fund for fund in DEFAULT_PAIR}.get(section.ticker, Fund(section.ticker))
+    return replace(known, **section.model_dump(exclude_unset=True))
 
 
 class PairSection(Section):
     """The two funds that are compared."""
 
-    small: Annotated[Fund, BeforeValidator(_fund)] = Field(
-        default=DEFAULT_PAIR.small,
-        description='The fund of small companies, by its ticker, such as "IJR"; in full it is a section '
-        "[pair.small] with ticker and, as far as known, name and index, issuer_file (address of the fund "
-        "workbook or NAV history at its issuer, who changes it now and then), holdings_file (address of its "
-        "holdings), distributes (false: it never pays).",
-    )
-    large: Annotated[Fund, BeforeValidator(_fund)] = Field(
-        default=DEFAULT_PAIR.large,
-        description='The fund of large companies, likewise, such as "IVV". A database holds one pair: '
-        "another pair needs another.",
-    )
+    small: Annotated[Fund, BeforeValidator(_fund)] = DEFAULT_PAIR.small
+    """The fund of small companies, by its ticker, such as "IJR". To say more about it, write a section
+    [pair.small] with ticker and any of: name; index; issuer_file, the URL of its workbook or NAV history
+    at the issuer; holdings_file, the URL of its holdings; distributes, false if it never pays."""
+    large: Annotated[Fund, BeforeValidator(_fund)] = DEFAULT_PAIR.large
+    """The fund of large companies, likewise, such as "IVV". A database holds one pair: another pair needs
+    another database."""
 
 
 def _pair(value: object) -> Pair:
-    """Return the pair of the section [pair]; a fund cannot be compared with itself."""
-    section = PairSection.model_validate(
-        dict(zip(("small", "large"), value, strict=True)) if isinstance(value, Pair) else value
-    )
+    """Return the pair of the section [pair]. A fund cannot be compared with itself."""
+    section = PairSection.model_validate(value)
     if section.small.ticker == section.large.ticker:
         example = 'such as small = "IJR" and large = "IVV"'
         raise ValueError(f"small and large: both are {section.small.ticker}; name two funds, {example}")
@@ -339,89 +270,76 @@ def _pair(value: object) -> Pair:
 
 
 class SourcesSection(Section):
-    """Sources of prices, facts and multiples."""
+    """Sources of prices, fund facts and multiples."""
 
-    yahoo: Flag = Field(
-        default=True, description="Prices, distributions, splits, fund facts and multiples from Yahoo."
-    )
-    yahoo_timeout: Annotated[int, _between(1, 300, "seconds")] = Field(
-        default=30, description="Seconds before a request to Yahoo is given up."
-    )
+    yahoo: Flag = True
+    """Whether prices, distributions, splits, fund facts and multiples are fetched from Yahoo."""
+    yahoo_timeout: Annotated[int, _between(1, 300, "seconds")] = 30
+    """Seconds after which a request to Yahoo is given up."""
     daily_csv: UrlWithTicker = Field(
-        default="",
-        repr=False,
-        description="Address of a daily CSV (Date,Close,...) with {ticker} in it, and {start} where the site "
-        "takes a date: a second source of prices that fills sessions Yahoo lacks, where the two agree. It is "
-        "asked only for sessions that Yahoo has not given 3 h 15 min after their close, or has dropped. "
-        "No default.",
-        examples=["https://www.example.com/daily/{ticker}.csv"],
+        default="", repr=False, examples=["https://www.example.com/daily/{ticker}.csv"]
     )
+    """URL of a CSV of daily prices (Date,Close,...), with {ticker} in it, and {start} if the site takes a
+    first date. It is a second source of prices that fills sessions missing at Yahoo where the two agree.
+    It is asked only for sessions that Yahoo has not given 3 h 15 min after their close, or has dropped.
+    No default."""
 
 
 class IssuerSection(Section):
     """The issuers' own files."""
 
-    fetch: Flag = Field(
-        default=False,
-        description="Whether a refresh fetches the issuers' own files (issuer_file of [pair.small] and "
-        "[pair.large]): NAV and shares outstanding, which flows need. Their sites often refuse programs; "
-        "then download the file in a browser and use “import issuer”.",
-    )
+    fetch: Flag = False
+    """Whether a refresh fetches the issuers' files (issuer_file of [pair.small] and [pair.large]): NAV
+    and shares outstanding, from which flows are computed. These sites often refuse programs; then
+    download the file in a browser and use “import issuer”."""
 
 
 class ChartsSection(Section):
     """How charts look."""
 
-    theme: Literal["light", "dark"] = Field(default="light", description='"light" or "dark".')
+    theme: Literal["light", "dark"] = "light"
+    """"light" or "dark", in chats that have not set their own."""
 
 
 class BackupSection(Section):
     """The nightly copies of the database."""
 
-    enabled: Flag = Field(
-        default=True,
-        description="Whether the running bot copies its database every night, verified, into a folder of its "
-        "own.",
-    )
-    directory: FilePath | None = Field(
-        default=None,
-        description="The folder of the copies. Relative to this file. Default: backups, beside the database.",
-        examples=["backups"],
-    )
-    time: ClockTime = Field(default="03:30", description="Local time of the copy, in the zone of [time].")
-    keep: Annotated[int, _between(1, 3650, "days")] = Field(
-        default=14, description="Days for which copies are kept; the newest is kept in any case."
-    )
+    enabled: Flag = True
+    """Whether the running bot copies its database every night and verifies the copy."""
+    directory: FilePath | None = Field(default=None, examples=["backups"])
+    """The folder of the copies, relative to this file. Default: backups, beside the database."""
+    time: ClockTime = "03:30"
+    """Local time of the copy, in the time zone of [time]."""
+    keep: Annotated[int, _between(1, 3650, "days")] = 14
+    """Days for which copies are kept. The newest copy is always kept."""
 
 
 class HeartbeatSection(Section):
     """A dead man's switch."""
 
-    url: PingUrl = Field(
-        default=SecretStr(""),
-        description="Address that the bot calls while it is well, e.g. of a dead man's switch, which raises "
-        "the alarm when the calls stop. Most hold a secret, which is never logged. Default: none.",
-    )
-    minutes: Annotated[int, _between(1, 1440, "minutes")] = Field(
-        default=5, description="Minutes between two calls."
-    )
+    url: PingUrl = SecretStr("")
+    """URL that the bot calls while it is well, e.g. that of a dead man's switch, which raises the alarm
+    when the calls stop. Most hold a secret; it is never logged. Default: none."""
+    minutes: Annotated[int, _between(1, 1440, "minutes")] = 5
+    """Minutes between two calls."""
 
 
 class LogSection(Section):
     """The log."""
 
-    level: Literal["debug", "info", "warning"] = Field(
-        default="info",
-        description='How much is logged to standard error: "debug", "info" or "warning"; at "debug" also '
-        "what people write and what they are answered. Secrets never are.",
-    )
+    level: Literal["debug", "info", "warning"] = "info"
+    """How much is logged to standard error: "debug", "info" or "warning". At "debug" the log also holds what
+    people write and what the bot answers. Secrets are never logged."""
+
+
+# The configuration
 
 
 class Config(BaseSettings):
     """Everything that can be configured, with its default, by section."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, case_sensitive=True
+        extra="forbid", frozen=True, hide_input_in_errors=True, case_sensitive=True, validate_default=False
     )
 
     telegram: TelegramSection = TelegramSection()
@@ -442,24 +360,23 @@ class Config(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        *_: object,
+        **_named: object,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take no key from the environment: variables named LOG or TIME are not meant for this program."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        del settings_cls
         return (init_settings,)
 
     @property
     def secrets(self) -> frozenset[str]:
-        """What no log may hold: the token behind the bot's number, keys and passwords in addresses."""
-        files = (address for fund in self.pair for address in (fund.issuer_file, fund.holdings_file))
-        addresses = (self.telegram.base_url, self.sources.daily_csv, *files)
+        """What no log may hold: the secret part of the token, and keys and passwords in URLs."""
+        files = (url for fund in self.pair for url in (fund.issuer_file, fund.holdings_file))
+        urls = (self.telegram.base_url, self.sources.daily_csv, *files)
         parts = {
             secrets.of_token(self.telegram.token.get_secret_value()),
             *secrets.of_ping(self.heartbeat.url.get_secret_value()),
         }
-        return frozenset(parts.union(*map(secrets.of_address, addresses)) - {""})
+        return frozenset(parts.union(*map(secrets.of_address, urls)) - {""})
 
     @property
     def backups(self) -> Path:
@@ -467,48 +384,24 @@ class Config(BaseSettings):
         return self.backup.directory or self.storage.database.parent / "backups"
 
     def with_keys(self, **sections: Mapping[str, object]) -> Config:
-        """Return a copy in which some keys of some sections have other values, checked as those of a file."""
-        changed = {}
+        """Return a copy with other values of some keys, which are checked as those of a file."""
+        copies = {}
         for name, values in sections.items():
-            section, checked = getattr(self, name), _model(name).model_validate(values)
+            section, checked = getattr(self, name), section_model(name).model_validate(values)
             update = {key: getattr(checked, key) for key in values}
             is_pair = isinstance(section, Pair)
-            changed[name] = replace(section, **update) if is_pair else section.model_copy(update=update)
-        return self.model_copy(update=changed)
+            copies[name] = replace(section, **update) if is_pair else section.model_copy(update=update)
+        return self.model_copy(update=copies)
 
 
-@dataclass(frozen=True)
-class Key:
-    """One key of the configuration, as the documentation and the example file show it."""
-
-    section: str
-    name: str
-    description: str
-    value: object  # the default, or an example where there is none
-    commented_out: bool  # in the example file, because there is no default
-
-
-def _keys() -> Iterator[Key]:
-    for section in Config.model_fields:
-        for name, field in _model(section).model_fields.items():
-            default = field.get_default()
-            default = default.ticker if isinstance(default, Fund) else default
-            value = field.examples[0] if field.examples else default
-            commented_out = bool(field.examples) and field.default_factory is None
-            yield Key(section, name, field.description or "", value, commented_out)
-
-
-def _model(section: str) -> type[Section]:
-    """Return the model of a section's keys; a dot leads into the section of one fund."""
+def section_model(section: str) -> type[Section]:
+    """Return the model of a section, which may be that of one fund."""
     if section.startswith("pair"):
         return FundSection if "." in section else PairSection
     model = Config.model_fields[section].annotation
     if not isinstance(model, type) or not issubclass(model, Section):
         raise TypeError(f"{section} is no section")
     return model
-
-
-KEYS = tuple(_keys())
 
 
 def load_config(
@@ -518,10 +411,10 @@ def load_config(
     token_needed: bool = False,
     token_used: bool = False,
 ) -> Config:
-    """Return the config of a TOML file, or the defaults without one; raises ConfigError with every problem.
+    """Return the configuration of a TOML file, or the defaults if there is none.
 
-    Only `bot run` needs a token, `bot check` uses one if it is given; the other commands do not even
-    read the token file.
+    Raises ConfigError with every problem. “run” needs a token, “check” and “doctor” use one if it is given,
+    and the other commands do not even read the token file.
     """
     environment = os.environ if environment is None else environment
     tables, config = _read(path), Config()
@@ -529,19 +422,24 @@ def load_config(
     try:
         config = Config(**{name: table for name, table in tables.items() if name in Config.model_fields})
     except ValidationError as error:
-        problems = _sentences(error)
+        sentences = sorted(_problems(error), key=lambda problem: problem[1]["type"] == "extra_forbidden")
+        problems = [_sentence(location, problem) for location, problem in sentences]
     problems += [
         _unknown_section(name, value) for name, value in tables.items() if name not in Config.model_fields
     ]
-    telegram = tables.get("telegram")
-    table = telegram if isinstance(telegram, dict) else {}
-    wanted = token_needed or (token_used and secrets.is_given(table, environment))
-    token, problem = secrets.read_token(table, path, environment) if wanted else ("", "")
-    proxies = _proxies(environment) if token_needed or token_used else []
-    if problems := [*problems, *([problem] if problem else []), *proxies]:
+    token = None
+    if token_needed or token_used:
+        table = tables.get("telegram")
+        try:
+            token = secrets.read_token(table if isinstance(table, dict) else {}, path, environment)
+            problems += [secrets.TOKEN_MISSING] if token_needed and token is None else []
+        except ConfigError as error:
+            problems += error.problems
+        problems += _proxy_problems(environment)
+    if problems:
         raise ConfigError(problems)
-    config = config.with_keys(telegram={"token": token})
-    return _resolved(config, path.parent) if path else config
+    config = config.with_keys(telegram={"token": token or ""})
+    return config if path is None else _with_absolute_paths(config, path.parent)
 
 
 def _read(path: Path | None) -> dict[str, Any]:
@@ -550,27 +448,27 @@ def _read(path: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # with or without a byte order mark
     except FileNotFoundError:
-        raise ConfigError([f"{path}: no such file; copy config.example.toml and edit it"]) from None
+        problem = "no such file; copy config.example.toml and edit it"
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
+        problem = f"cannot be read ({error.strerror})"
     except UnicodeDecodeError:
-        raise ConfigError([f"{path}: cannot be read (not a text in UTF-8)"]) from None
+        problem = "cannot be read (not a text in UTF-8)"
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
+        problem = f"not valid TOML: {error}"
+    raise ConfigError([f"{path}: {problem}"])
 
 
-def _resolved(config: Config, folder: Path) -> Config:
-    """Return the config with relative paths beginning at the folder of its file."""
-    paths: dict[str, dict[str, object]] = {}
-    for key in KEYS:
-        value = getattr(getattr(config, key.section), key.name)
-        if isinstance(value, Path):
-            paths.setdefault(key.section, {})[key.name] = folder / value
-    return config.with_keys(**paths)
+def _with_absolute_paths(config: Config, folder: Path) -> Config:
+    """Return a copy in which relative paths begin at the folder of the configuration file."""
+    paths = {
+        name: {key: folder / value for key, value in vars(section).items() if isinstance(value, Path)}
+        for name, section in config
+    }
+    return config.with_keys(**{name: keys for name, keys in paths.items() if keys})
 
 
-def _proxies(environment: Mapping[str, str]) -> list[str]:
-    """Return what is wrong with proxies that httpx, which asks Telegram, cannot use."""
+def _proxy_problems(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each proxy that httpx, by which Telegram is called, cannot use."""
     sentence = "must be a proxy such as http://proxy.example.com:3128; SOCKS is not supported"
     return [
         f"{name}: {sentence}"
@@ -579,54 +477,53 @@ def _proxies(environment: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _sentences(error: ValidationError) -> list[str]:
-    """Return one sentence a problem, those about unknown names last."""
-    problems = sorted(_problems(error), key=lambda problem: problem[1]["type"] == "extra_forbidden")
-    return [_sentence(place, problem) for place, problem in problems]
+# Problems as sentences
 
 
-def _problems(error: ValidationError, outer: _Place = ()) -> Iterator[tuple[_Place, Mapping[str, Any]]]:
-    """Yield the place and pydantic's description of each problem, those of nested sections too."""
+def _problems(error: ValidationError, outer: _Location = ()) -> Iterator[tuple[_Location, Mapping[str, Any]]]:
+    """Yield the location and pydantic's description of each problem, also of those in a fund's section."""
     for problem in error.errors(include_url=False):
-        place, inner = (*outer, *problem["loc"]), problem.get("ctx", {}).get("error")
+        location, inner = (*outer, *problem["loc"]), problem.get("ctx", {}).get("error")
         if isinstance(inner, ValidationError):
-            yield from _problems(inner, place)
+            yield from _problems(inner, location)
         else:
-            yield place, problem
+            yield location, problem
 
 
-def _sentence(place: _Place, problem: Mapping[str, Any]) -> str:
+def _sentence(location: _Location, problem: Mapping[str, Any]) -> str:
     """Return the sentence about one value, e.g. "[charts] theme: must be one of: light, dark"."""
-    kind = problem["type"]
-    *outer, name = [part for part in place if isinstance(part, str)]
+    kind, context = problem["type"], problem.get("ctx", {})
+    *outer, name = [part for part in location if isinstance(part, str)]
     section = ".".join(outer)
     if kind == "extra_forbidden":
-        return f"[{section}] {name}: unknown key{_nearest(name, list(_model(section).model_fields))}"
+        return f"[{section}] {name}: unknown key{_suggestion(name, section_model(section).model_fields)}"
     if kind == "model_type":
         return f"{name}: must be a section, written [{name}]"
-    reason = problem["ctx"].get("error")
+    if kind == "literal_error":
+        choices = re.findall("'([^']+)'", context["expected"])
+        reason = f"must be one of: {', '.join(choices)}"
+    else:
+        reason = _SENTENCES.get(kind) or str(context["error"])
     if not section:
         return f"[{name}] {reason}"
-    if kind == "literal_error":
-        choices = re.findall("'([^']+)'", problem["ctx"]["expected"])
-        reason = f"must be one of: {', '.join(choices)}"
-    entries = [f"entry {part + 1}, {_shown(problem['input'])}, " for part in place if isinstance(part, int)]
+    entries = [
+        f"entry {part + 1}, {_shown(problem['input'])}, " for part in location if isinstance(part, int)
+    ]
     return f"[{section}] {name}: {''.join(entries)}{reason}"
 
 
-def _unknown_section(section: str, value: object) -> str:
-    """Return the sentence about a section that does not exist, or a key outside of all sections."""
-    sections = list(Config.model_fields)
+def _unknown_section(name: str, value: object) -> str:
+    """Return the sentence about a section that does not exist, or a key outside all sections."""
     if isinstance(value, dict):
-        return f"[{section}]: unknown section{_nearest(section, sections)}"
-    return f"{section}: is not in a section; the sections are: {', '.join(sorted(sections))}"
+        return f"[{name}]: unknown section{_suggestion(name, Config.model_fields)}"
+    return f"{name}: is not in a section; the sections are: {', '.join(sorted(Config.model_fields))}"
 
 
-def _nearest(word: str, names: list[str]) -> str:
+def _suggestion(word: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, sorted(names), n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(sorted(names))}"
 
 
 def _shown(entry: object) -> str:
-    """Return an entry as TOML writes it, or nearly."""
+    """Return an entry of a list nearly as TOML writes it."""
     return str(entry).lower() if isinstance(entry, bool) else f"“{entry}”"

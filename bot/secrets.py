@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 from urllib.parse import unquote
 
+from bot.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 HIDDEN = "HIDDEN"
 TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the variable's name, not a token
+TOKEN_MISSING = f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
 _WHOLE_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
 _MOUNTED = "/run/secrets"  # where containers find theirs: by default everybody's to read
 _LEAST = 6  # characters: a shorter secret is more likely a word, and is not hidden
@@ -69,11 +72,6 @@ def is_proxy(variable: str) -> bool:
     return variable.lower() in {"http_proxy", "https_proxy", "all_proxy"}
 
 
-def is_given(table: Mapping[str, object], environment: Mapping[str, str]) -> bool:
-    """Whether a token is given anywhere."""
-    return bool(table.get("token") or table.get("token_file") or environment.get(TOKEN_VARIABLE))
-
-
 def is_open(path: Path) -> bool:
     """Whether others than its owner may access a file; a link counts as its target."""
     return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
@@ -81,55 +79,52 @@ def is_open(path: Path) -> bool:
 
 def read_token(
     table: Mapping[str, object], config: Path | None, environment: Mapping[str, str]
-) -> tuple[str, str]:
-    """Return the token and what is wrong with it; one of them is empty.
+) -> str | None:
+    """Return the token, or None if none is given. Raises ConfigError without showing the token.
 
     `table` is the section [telegram] of the file `config`; values that are not texts are reported elsewhere.
-    A configuration that holds the token itself is as secret as a token file.
+    A configuration file that holds the token itself is as secret as a token file.
     """
-    given, file = table.get("token"), table.get("token_file")
-    folder = config.parent if config else Path()
-    if given and config is not None and is_open(config):
-        words = f"others may read {config}; run chmod 600 on it, or put the token into a token_file"
-        return "", f"[telegram] token: {words}"
-    if given:
-        return _checked(given, "[telegram] token") if isinstance(given, str) else ("", "")
+    token, file = table.get("token"), table.get("token_file")
+    if token and config is not None and is_open(config):
+        advice = "run chmod 600 on it, or put the token into a token_file"
+        raise ConfigError([f"[telegram] token: others may read {config}; {advice}"])
+    if token:
+        return _checked(token, "[telegram] token") if isinstance(token, str) else ""
     if file:
-        return _of_file(folder, file) if isinstance(file, str) else ("", "")
+        folder = config.parent if config else Path()
+        return _read_token_file(folder, file) if isinstance(file, str) else ""
     if environment.get(TOKEN_VARIABLE):
         return _checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE)
-    return "", f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
+    return None
 
 
-def _of_file(folder: Path, file: str) -> tuple[str, str]:
+def _read_token_file(folder: Path, file: str) -> str:
     key, path = "[telegram] token_file", folder / file
     try:
         path = folder / Path(file).expanduser()
         if path.is_dir():
-            return "", f"{key}: {path} is a folder; name the file with the token in it"
+            raise ConfigError([f"{key}: {path} is a folder; name the file with the token in it"])
         if is_open(path):
-            return "", f"{key}: others may read {path}; {_closing(path)}"
+            # The mode of a container's secret cannot be changed from inside.
+            mounted = "give the secret the container's uid and mode 0400 where it is mounted"
+            advice = mounted if path.is_relative_to(_MOUNTED) else "run chmod 600 on it"
+            raise ConfigError([f"{key}: others may read {path}; {advice}"])
         return _checked(path.read_text(encoding="utf-8"), key)
     except OSError as error:
-        return "", f"{key}: cannot read {path} ({error.strerror})"
+        problem = str(error.strerror)
     except UnicodeDecodeError:
-        return "", f"{key}: cannot read {path} (not a text)"
+        problem = "not a text"
     except RuntimeError:
-        return "", f"{key}: cannot read {path} (no such home folder)"
+        problem = "no such home folder"
+    raise ConfigError([f"{key}: cannot read {path} ({problem})"])
 
 
-def _closing(path: Path) -> str:
-    """Return how to close a file to others; the mode of a container's secret is set from outside."""
-    if path.is_relative_to(_MOUNTED):
-        return "give the secret the container's uid and mode 0400 where it is mounted"
-    return "run chmod 600 on it"
-
-
-def _checked(token: str, key: str) -> tuple[str, str]:
-    """Return the token without surrounding white space, or what is wrong with it."""
-    if _WHOLE_TOKEN.fullmatch(token.strip()):
-        return token.strip(), ""
-    return "", f"{key}: does not look like a bot token (123456789:AA...)"
+def _checked(token: str, key: str) -> str:
+    """Return the token without surrounding white space."""
+    if not _WHOLE_TOKEN.fullmatch(token.strip()):
+        raise ConfigError([f"{key}: does not look like a bot token (123456789:AA...)"])
+    return token.strip()
 
 
 # The second pair is what Python itself goes back to at its end, when the last destructors run.

@@ -8,10 +8,14 @@ what is made here, so that no command, metric, key or subcommand is missing or o
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +28,8 @@ from bot.analytics.metrics import METRICS
 from bot.chat.commands import COMMANDS
 from bot.cli import COMMANDS as CLI_COMMANDS
 from bot.cli import MODULE
-from bot.config import KEYS, Key
-from bot.pair import DEFAULT_PAIR
+from bot.config import Config, Section, section_model
+from bot.pair import DEFAULT_PAIR, Fund
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter
@@ -40,6 +44,44 @@ EXAMPLE_HEAD = """\
 """
 _EVERYWHERE = {"--config", "--db"}
 _BLOCK = re.compile(r"<!-- (?P<name>[a-z ]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the configuration."""
+
+    section: str
+    name: str
+    description: str
+    value: object  # the default, or an example if there is none
+    commented_out: bool  # in the example file, because there is no default
+
+
+def _keys() -> Iterator[Key]:
+    for section in Config.model_fields:
+        model = section_model(section)
+        descriptions = _descriptions(model)
+        for name, field in model.model_fields.items():
+            value = field.examples[0] if field.examples else field.get_default()
+            value = value.ticker if isinstance(value, Fund) else value
+            commented_out = bool(field.examples) and field.default_factory is None
+            yield Key(section, name, descriptions[name], value, commented_out)
+
+
+def _descriptions(model: type[Section]) -> dict[str, str]:
+    """Return the text below each field of a model's source."""
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - for the type checker
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(text.value.value, str)
+    }
+
+
+KEYS = tuple(_keys())
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

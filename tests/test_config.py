@@ -9,7 +9,6 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from bot.config import (
-    KEYS,
     AccessSection,
     BackupSection,
     CalendarSection,
@@ -27,6 +26,7 @@ from bot.config import (
 from bot.errors import ConfigError
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.secrets import TOKEN_VARIABLE
+from docs.tables import KEYS
 from tests.configs import TOKEN, UNLIKE, problems, token_of, write
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"

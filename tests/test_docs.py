@@ -16,7 +16,7 @@ from bot.analytics.valuation import CONVENTIONS
 from bot.chat.commands import BY_NAME, COMMANDS
 from bot.cli import commands
 from bot.cli.demo import QUESTIONS_NOW
-from bot.config import KEYS, Config
+from bot.config import Config
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.local.terminal import Terminal, converse
@@ -65,7 +65,7 @@ def test_every_metric_is_in_the_readme_with_a_rule_and_in_the_reference(name: st
     assert f"| `{name}` |" in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("section", "key"), [(key.section, key.name) for key in KEYS])
+@pytest.mark.parametrize(("section", "key"), [(key.section, key.name) for key in tables.KEYS])
 def test_every_key_is_in_the_readme_with_its_meaning(section: str, key: str) -> None:
     row = re.search(rf"^\| `\[{section}\] {key}` \| (.*) \|$", README, re.MULTILINE)
     assert row is not None

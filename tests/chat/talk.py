@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from telegram import Update
 
 from bot import app
-from bot.config import KEYS, Config
+from bot.config import Config
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
@@ -108,11 +108,10 @@ def labels(message: Message) -> list[str]:
 
 def by_section(settings: dict[str, object]) -> dict[str, dict[str, object]]:
     """Values of keys, which are named without their section, by section."""
-    sections: dict[str, dict[str, object]] = {}
-    for key in KEYS:
-        if key.name in settings:
-            sections.setdefault(key.section, {})[key.name] = settings[key.name]
-    return sections
+    sections = {
+        name: {key: settings[key] for key in vars(section) if key in settings} for name, section in Config()
+    }
+    return {name: values for name, values in sections.items() if values}
 
 
 def make_sample(path: Path) -> Path:
