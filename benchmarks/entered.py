@@ -107,7 +107,7 @@ def trace_demo() -> dict[str, set[CodeType]]:
     try:
         with (
             patch.object(demo, "converse", traced_converse),
-            patch.object(Scheduler, "judge", traced_evaluate),
+            patch.object(Scheduler, "evaluate", traced_evaluate),
             patch.object(Scheduler, "drain", traced_drain),
             patch.object(sys, "stdin", io.StringIO()),
             patch.object(sys, "stdout", io.StringIO()),
