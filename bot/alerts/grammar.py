@@ -1,29 +1,21 @@
-"""The grammar of rules: parses one typed line into a Rule.
+"""The grammar of rules: parses a typed line into a Rule, and offers rules that are ready.
 
     rule      = condition { "and" condition } { option }
-    condition = metric { param } op target
-    param     = window | count | fund | convention | "since" DATE      in any order, each by its kind
+    condition = metric { argument } op target
+    argument  = window | count | fund | convention | "since" DATE      in any order, each known by its kind
     op        = ">" | "<" | ">=" | "<=" | "crosses"
     target    = amount | "sma" n | "high" n | "low" n | "pct" p
     option    = "confirm" n | "rearm" amount | "cooldown" n | "once" | "until" DATE | "urgent" | "silent"
               | "note" "..."
+    subject   = metric { argument }
 
-Case does not matter. Friendly spellings (`bot.alerts.phrases`) are read too; `str(rule)` is the
-one canonical text. A mistake raises BadInput: it names the word, says what was expected and
-shows the nearest example that works.
-
-Arguments of a metric: each word goes to the first free parameter of its kind.
-
-Conditions: from words to a metric with its arguments, a comparison and a target.
-
-Presets: rules that can be chosen by name.
-
-What a chart shows: a metric named with its arguments, as in a rule, without a comparison.
+Upper and lower case are the same. The lexer reads friendly spellings too; `str(rule)` is the one canonical
+text. A mistake raises BadInput, which names the word, says what was expected and shows the nearest example
+that works.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,13 +31,10 @@ from bot.alerts.lexer import (
     NEGATIVE_WORDS,
     Tokens,
     choices,
-    got_instead,
     is_amount,
     most_similar,
     nearest,
     read_count,
-    take_amount,
-    take_count,
     tokenize,
 )
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
@@ -56,50 +45,310 @@ from bot.errors import BadInput
 if TYPE_CHECKING:
     from bot.analytics.metrics import Argument, Metric, Parameter
 
+MOST_CHARACTERS = 500  # a rule is quoted back in messages, several at once
+MOST_CONDITIONS = 5
+MOST_SESSIONS = 250  # of confirm and cooldown: a year
 
+# Kinds of target that take a number, each with one that makes a good example.
+TARGETS = {"sma": 200.0, "high": 250.0, "low": 250.0, "pct": 90.0}
+# Options, each as it is written in an example; that of `rearm` depends on the rule.
+_OPTIONS = {
+    "confirm": "confirm 3",
+    "rearm": "",
+    "cooldown": "cooldown 10",
+    "once": "once",
+    "until": "until 2030-12-31",
+    "urgent": "urgent",
+    "silent": "silent",
+    "note": 'note "why"',
+}
+_COMPARISON = f"a comparison ({', '.join(OPS)})"
+_COMPARING = ("above", "below", "over", "under", "crosses")
+_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
 _DATED = re.compile(r"(?:since )?([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _WINDOW_START = re.compile(r"[0-9]|since$")
-COMPARISON = f"a comparison ({', '.join(OPS)})"
-_COMPARING = ("above", "below", "over", "under", "crosses")
+_PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
 
 
-def read_arguments(
-    metric: Metric, funds: list[str], tokens: Tokens, registry: Mapping[str, Metric]
-) -> tuple[tuple[str, Argument], ...]:
-    """Read the arguments up to the comparison, in the registry's order, with defaults filled in.
+def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
+    """The rule of a typed line, on the metrics of `registry`. Raises BadInput."""
+    example = next(iter(registry.values())).example
+    if len(text) > MOST_CHARACTERS:
+        raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.", example)
+    tokens = Tokens(tokenize(text))
+    if not tokens.text:
+        raise BadInput("A rule needs a metric, a comparison and a target.", example)
+    rule = _RuleParser(tokens, registry).rule()
+    if len(str(rule)) > MOST_CHARACTERS:
+        raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
+    return rule
 
-    `funds` were typed before the metric ("iwm inflows 5d"). Raises BadInput.
+
+def parse_subject(
+    text: str, windows: Sequence[Window], registry: Mapping[str, Metric]
+) -> tuple[Metric, dict[str, Argument], Window | None]:
+    """A metric with its arguments, and the span to show. Raises BadInput.
+
+    The first of `windows` belongs to the metric if it takes one (a `since` also where it takes a date), the
+    next is the span. A lone window of a metric that takes none is the span.
     """
-    given: dict[str, Argument] = {}
-    for fund in funds:
-        if not _fill(metric, given, fund.lower()):
-            raise BadInput(f"“{fund}” does not go with {metric.name}.", metric.example)
-    while tokens.text not in OPS:
-        width = next((width for width in (2, 1) if _fill(metric, given, tokens.ahead(width))), 0)
-        if not width:
-            raise _unfit(metric, given, tokens, registry)
-        tokens.take(width)
-    return tuple((parameter.name, _value(metric, parameter, given)) for parameter in metric.parameters)
+    try:
+        # The grammar parses whole rules: the subject is that of a rule whose target needs no unit.
+        metric = registry[parse_rule(f"{text} > 0", registry).conditions[0].metric]
+        kinds = {parameter.kind for parameter in metric.parameters}
+        spans = list(windows)
+        if spans and ("window" in kinds or ("date" in kinds and spans[0].since is not None)):
+            text += f" {spans.pop(0)}"
+        condition = parse_rule(f"{text} > 0", registry).conditions[0]
+    except BadInput as error:
+        # A subject has no comparison, so none is expected.
+        sentence = error.sentence.replace(f" or {_COMPARISON}", "").replace(_COMPARISON, "nothing more")
+        raise BadInput(sentence, error.example) from error
+    return metric, dict(condition.arguments), spans[0] if spans else None
 
 
-def _value(metric: Metric, parameter: Parameter, given: Mapping[str, Argument]) -> Argument:
-    value = given.get(parameter.name, parameter.default)
-    if value is None:
-        raise BadInput(f"{metric.name} needs {describe(parameter)}.", metric.example)
-    return value
+class _RuleParser:
+    """Parses the tokens of one rule from left to right."""
+
+    def __init__(self, tokens: Tokens, registry: Mapping[str, Metric]) -> None:
+        self._tokens = tokens
+        self._registry = registry
+        self._funds = _fund_words(registry)
+        self._negative = False  # whether the last condition's amounts have the opposite sign (outflows)
+
+    def rule(self) -> Rule:
+        conditions = [self._condition()]
+        while self._tokens.text == "and":
+            self._tokens.take()
+            conditions.append(self._condition())
+        if len(conditions) > MOST_CONDITIONS:
+            example = next(iter(self._registry.values())).example
+            raise BadInput(
+                f"A rule has at most {MOST_CONDITIONS} conditions, not {len(conditions)}.", example
+            )
+        bare = Rule(tuple(conditions))
+        rule = replace(bare, **self._options(bare))
+        if rule.cooldown and rule.once:
+            raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
+        if rule.urgent and rule.silent:
+            problem = "“urgent” is told in quiet hours too, “silent” without a sound: take one of them."
+            raise BadInput(problem, str(replace(rule, silent=False)))
+        return rule
+
+    def _condition(self) -> Condition:
+        funds = []  # typed before the metric: "iwm inflows 5d"
+        while self._tokens.text in self._funds:
+            funds.append(self._tokens.take())
+        metric, self._negative = self._metric()
+        draft = Condition(
+            metric.name, self._arguments(metric, funds), self._tokens.take(), Target(AMOUNT, 0.0)
+        )
+        target = self._target(metric, draft)
+        if not self._negative:
+            return replace(draft, target=target)
+        if target.kind != AMOUNT:
+            raise BadInput(f"Outflows compare with an amount, not with {target.kind}.", metric.example)
+        return replace(draft, op=_MIRROR[draft.op], target=replace(target, value=-target.value or 0.0))
+
+    def _metric(self) -> tuple[Metric, bool]:
+        """The metric that the next words name, the longest name first, and whether it counts outflows."""
+        words = _metric_words(self._registry)
+        for width in (3, 2, 1):
+            typed = self._tokens.ahead(width, "_")
+            name = typed if typed in self._registry else words.get(typed, "")
+            if name:
+                self._tokens.take(width)
+                return self._registry[name], name != typed and typed in NEGATIVE_WORDS
+        raise self._unknown_metric(words)
+
+    def _unknown_metric(self, words: Mapping[str, str]) -> BadInput:
+        tokens, registry = self._tokens, self._registry
+        if not tokens.text:
+            return BadInput(
+                "The rule stops where a metric is expected.", next(iter(registry.values())).example
+            )
+        if near := nearest(tokens.text, [*registry, *words]):
+            example = registry[words.get(near, near)].example
+            return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
+        similar = most_similar(tokens.text, list(registry))
+        problem = f"“{tokens.typed}” is not a metric. Metrics are {choices(similar, 'and')}, for instance"
+        return BadInput(f"{problem}; all of them: /help metrics.", registry[similar[0]].example)
+
+    def _arguments(self, metric: Metric, funds: list[str]) -> tuple[tuple[str, Argument], ...]:
+        """The arguments up to the comparison, in the registry's order, with defaults filled in."""
+        arguments: dict[str, Argument] = {}
+        for fund in funds:
+            if not _assign(metric, arguments, fund.lower()):
+                raise BadInput(f"“{fund}” does not go with {metric.name}.", metric.example)
+        while self._tokens.text not in OPS:
+            widths = (width for width in (2, 1) if _assign(metric, arguments, self._tokens.ahead(width)))
+            width = next(widths, 0)
+            if not width:
+                raise self._bad_argument(metric, [p for p in metric.parameters if p.name not in arguments])
+            self._tokens.take(width)
+        for parameter in metric.parameters:
+            if parameter.name not in arguments:
+                if parameter.default is None:
+                    raise BadInput(f"{metric.name} needs {_describe(parameter)}.", metric.example)
+                arguments[parameter.name] = parameter.default
+        return tuple((parameter.name, arguments[parameter.name]) for parameter in metric.parameters)
+
+    def _bad_argument(self, metric: Metric, free: list[Parameter]) -> BadInput:
+        """The error for a word that is neither an argument nor a comparison."""
+        tokens = self._tokens
+        expected = choices([*map(_describe, free), _COMPARISON])
+        if not tokens.text:
+            return BadInput(f"The rule stops after “{tokens.before}”; expected {expected}.", metric.example)
+        if any(p.kind in {"window", "date"} for p in free) and _WINDOW_START.match(tokens.text):
+            try:
+                parse_window(tokens.ahead(2) if tokens.text == "since" else tokens.text)
+            except BadInput as error:
+                return BadInput(error.sentence, metric.example)
+        problem = f"“{tokens.typed}” is not understood after “{tokens.before}”"
+        known = [*_COMPARING, *(name.lower() for parameter in free for name in parameter.choices)]
+        if near := nearest(tokens.text, known):
+            return BadInput(f"{problem}. Did you mean {near}?", metric.example)
+        # It may be a misspelt second half of a metric's name.
+        start = f"{metric.name}_"
+        endings = {name.removeprefix(start): name for name in self._registry if name.startswith(start)}
+        if near := nearest(tokens.text, endings):
+            longer = self._registry[endings[near]]
+            return BadInput(f"{problem}. Did you mean {longer.name}?", longer.example)
+        return BadInput(f"{problem}; expected {expected}.", metric.example)
+
+    def _target(self, metric: Metric, draft: Condition) -> Target:
+        """The target at the cursor, for the condition it completes."""
+        tokens = self._tokens
+        expected = f"expected an amount such as {metric.unit.example}, or sma, high, low or pct with a number"
+        if not tokens.text:
+            raise BadInput(f"“{draft.op}” has no target; {expected}.", metric.example)
+        if is_amount(tokens.text):
+            return Target(AMOUNT, self._amount(metric, metric.example), metric.unit.symbol)
+        kind = tokens.text
+        if kind not in TARGETS:
+            near = nearest(kind, TARGETS)
+            ending = f". Did you mean {near}?" if near else f"; {expected}."
+            raise BadInput(f"“{tokens.typed}” is not a target{ending}", metric.example)
+        tokens.take()
+        example = str(replace(draft, target=Target(kind, TARGETS[kind])))
+        if kind != "pct":
+            return Target(kind, float(self._count(kind, 2 if kind == "sma" else 1, LONGEST_COUNT, example)))
+        match = _PERCENTILE.fullmatch(tokens.text)
+        if match is None or not 0 <= float(match[1]) <= 100:
+            raise BadInput(f"“pct” needs a percentile from 0 to 100{tokens.mismatch}.", example)
+        tokens.take()
+        return Target(kind, float(match[1]))
+
+    def _options(self, bare: Rule) -> dict[str, Any]:
+        """The options up to the end of the rule; `bare` is the rule without them."""
+        tokens = self._tokens
+        options: dict[str, Any] = {}
+        while tokens.text:
+            name = tokens.text
+            if name == "and" and options:
+                raise BadInput("Conditions come before options.", self._reordered(bare, options))
+            if name not in _OPTIONS:
+                near = nearest(name, ["and", *_OPTIONS])
+                ending = f". Did you mean {near}?" if near else f"; expected {choices(['and', *_OPTIONS])}."
+                example = _option_example(near if near in _OPTIONS else "confirm", bare)
+                raise BadInput(f"“{tokens.typed}” is not understood after “{tokens.before}”{ending}", example)
+            example = _option_example(name, bare)
+            if name in options:
+                raise BadInput(f"“{name}” is given twice.", example)
+            tokens.take()
+            options[name] = self._option(name, bare, example)
+        return options
+
+    def _reordered(self, bare: Rule, options: Mapping[str, Any]) -> str:
+        """The rule with its options moved behind the condition at the cursor, or an example if that fails."""
+        typed = str(replace(bare, **options)).removeprefix(str(bare))
+        try:
+            return str(parse_rule(f"{bare} {self._tokens.rest}{typed}", self._registry))
+        except BadInput:
+            return _option_example("confirm", bare)
+
+    def _option(self, name: str, bare: Rule, example: str) -> Any:  # noqa: ANN401 - of any option
+        """The value of an option whose name has been taken."""
+        tokens = self._tokens
+        match name:
+            case "confirm" | "cooldown":
+                return self._count(name, 1, MOST_SESSIONS, example)
+            case "rearm":
+                return self._rearm(bare, example)
+            case "until":
+                if not tokens.text:
+                    raise BadInput("“until” needs a date written YYYY-MM-DD.", example)
+                try:
+                    return parse_date(tokens.take())
+                except BadInput as error:
+                    raise BadInput(error.sentence, example) from None
+            case "note":
+                if not tokens.is_quoted:
+                    raise BadInput("“note” needs its text in quotes.", example)
+                return tokens.take()
+        return True
+
+    def _rearm(self, bare: Rule, example: str) -> float:
+        """The re-arm level, at which the condition must be false."""
+        if reason := _no_rearm(bare):
+            raise BadInput(reason, str(bare))
+        if not is_amount(self._tokens.text):
+            raise BadInput(f"“rearm” needs an amount{self._tokens.mismatch}.", example)
+        condition = bare.conditions[0]
+        amount = self._amount(self._registry[condition.metric], example)
+        level = -amount or 0.0 if self._negative else amount
+        target, above = condition.target, condition.op in ABOVE
+        if level >= target.value if above else level <= target.value:
+            side = "below" if above else "above"
+            raise BadInput(f"“rearm {target.write(level)}” must be {side} {target}.", example)
+        return level
+
+    def _count(self, name: str, low: int, high: int, example: str) -> int:
+        """The number of sessions after the word `name`."""
+        count = read_count(self._tokens.text, low, high)
+        if count is None:
+            needs = f"“{name}” needs a number of sessions from {low} to {high}"
+            raise BadInput(f"{needs}{self._tokens.mismatch}.", example)
+        self._tokens.take()
+        if self._tokens.text in COUNT_UNITS:
+            self._tokens.take()
+        return count
+
+    def _amount(self, metric: Metric, example: str) -> float:
+        """The amount at the cursor, in the metric's unit."""
+        amount = self._tokens.take()
+        while self._tokens.text in AMOUNT_UNITS:
+            amount += f" {self._tokens.take()}"
+        try:
+            return metric.unit.parse(amount)
+        except BadInput as error:
+            raise BadInput(error.sentence, example) from error
 
 
-def _fill(metric: Metric, given: dict[str, Argument], text: str) -> bool:
+def _fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
+    """How the funds of these metrics are written, the small one first."""
+    funds = (p.choices for metric in registry.values() for p in metric.parameters if p.kind == "fund")
+    return tuple(choice.lower() for choice in next(funds, ()))
+
+
+def _metric_words(registry: Mapping[str, Metric]) -> dict[str, str]:
+    """Other words for the metrics of this registry; a name of the registry always wins over them."""
+    funds = _fund_words(registry)
+    words = {**METRIC_WORDS, "/".join(funds): "ratio"} if funds else METRIC_WORDS
+    return {word: name for word, name in words.items() if name in registry and word not in registry}
+
+
+def _assign(metric: Metric, arguments: dict[str, Argument], text: str) -> bool:
     """Assign the text to the first free parameter of its kind. Returns False when there is none."""
     for parameter in metric.parameters:
-        if parameter.name not in given and (value := _read(parameter, text)) is not None:
-            given[parameter.name] = value
+        if parameter.name not in arguments and (value := _argument(parameter, text)) is not None:
+            arguments[parameter.name] = value
             return True
     return False
 
 
-def _read(parameter: Parameter, text: str) -> Argument | None:
-    """The text as an argument; None if it is not of the parameter's kind or is out of range."""
+def _argument(parameter: Parameter, text: str) -> Argument | None:
+    """The text as an argument. None if it is not of the parameter's kind or is out of range."""
     match parameter.kind:
         case "count":
             return read_count(text, parameter.low, parameter.high)
@@ -120,7 +369,7 @@ def _or_none(parse: Callable[[str], Argument], text: str) -> Argument | None:
         return None
 
 
-def describe(parameter: Parameter) -> str:
+def _describe(parameter: Parameter) -> str:
     """What a parameter expects, for messages."""
     match parameter.kind:
         case "count":
@@ -132,238 +381,10 @@ def describe(parameter: Parameter) -> str:
     return f"a {parameter.kind} ({choices([name.lower() for name in parameter.choices])})"
 
 
-def _unfit(
-    metric: Metric, given: Mapping[str, Argument], tokens: Tokens, registry: Mapping[str, Metric]
-) -> BadInput:
-    """The error for a word that is neither an argument nor a comparison."""
-    free = [parameter for parameter in metric.parameters if parameter.name not in given]
-    expected = choices([*map(describe, free), COMPARISON])
-    if not tokens.text:
-        return BadInput(f"The rule stops after “{tokens.before}”; expected {expected}.", metric.example)
-    if any(parameter.kind in {"window", "date"} for parameter in free) and _WINDOW_START.match(tokens.text):
-        text = tokens.ahead(2) if tokens.text == "since" else tokens.text
-        try:
-            parse_window(text)
-        except BadInput as err:
-            return BadInput(err.sentence, metric.example)
-    return _near_miss(metric, free, tokens, registry) or BadInput(
-        f"“{tokens.typed}” is not understood after “{tokens.before}”; expected {expected}.", metric.example
-    )
-
-
-def _near_miss(
-    metric: Metric, free: list[Parameter], tokens: Tokens, registry: Mapping[str, Metric]
-) -> BadInput | None:
-    """The error for a misspelt comparison or argument, or for a misspelt second half of the metric's name."""
-    problem = f"“{tokens.typed}” is not understood after “{tokens.before}”. Did you mean"
-    known = [*_COMPARING, *(name.lower() for parameter in free for name in parameter.choices)]
-    if near := nearest(tokens.text, known):
-        return BadInput(f"{problem} {near}?", metric.example)
-    start = f"{metric.name}_"
-    endings = {name.removeprefix(start): name for name in registry if name.startswith(start)}
-    if near := nearest(tokens.text, endings):
-        return BadInput(f"{problem} {endings[near]}?", registry[endings[near]].example)
-    return None
-
-
-# Kinds of target that take a number, and one that makes a good example.
-TARGETS = {"sma": 200.0, "high": 250.0, "low": 250.0, "pct": 90.0}
-_PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
-_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
-
-
-@dataclass(frozen=True)
-class ParsedCondition:
-    """A parsed condition; `negative` if amounts were typed with the opposite sign (outflows)."""
-
-    condition: Condition
-    metric: Metric
-    negative: bool
-
-
-def read_condition(tokens: Tokens, registry: Mapping[str, Metric]) -> ParsedCondition:
-    """Read one condition at the cursor. Raises BadInput."""
-    funds, known = [], fund_words(registry)
-    while tokens.text in known:
-        funds.append(tokens.take())
-    metric, negative = _metric(tokens, registry)
-    arguments = read_arguments(metric, funds, tokens, registry)
-    draft = Condition(metric.name, arguments, tokens.take(), Target(AMOUNT, 0.0))
-    condition = replace(draft, target=_target(tokens, metric, draft))
-    return ParsedCondition(_mirrored(condition, metric) if negative else condition, metric, negative)
-
-
-def fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
-    """How the funds of these metrics are written, the small one first."""
-    funds = (p.choices for metric in registry.values() for p in metric.parameters if p.kind == "fund")
-    return tuple(choice.lower() for choice in next(funds, ()))
-
-
-def _metric_words(registry: Mapping[str, Metric]) -> dict[str, str]:
-    """Other words for the metrics of this registry; a name of the registry always wins over them."""
-    funds = fund_words(registry)
-    tokens = {**METRIC_WORDS, "/".join(funds): "ratio"} if funds else METRIC_WORDS
-    return {word: name for word, name in tokens.items() if name in registry and word not in registry}
-
-
-def _metric(tokens: Tokens, registry: Mapping[str, Metric]) -> tuple[Metric, bool]:
-    """The metric that the next words name, the longest name first, and whether it counts outflows."""
-    aliases = _metric_words(registry)
-    for width in (3, 2, 1):
-        typed = tokens.ahead(width, "_")
-        name = typed if typed in registry else aliases.get(typed, "")
-        if name:
-            tokens.take(width)
-            return registry[name], name != typed and typed in NEGATIVE_WORDS
-    raise _unknown_metric(tokens, registry)
-
-
-def _unknown_metric(tokens: Tokens, registry: Mapping[str, Metric]) -> BadInput:
-    first = next(iter(registry.values())).example
-    if not tokens.text:
-        return BadInput("The rule stops where a metric is expected.", first)
-    aliases = _metric_words(registry)
-    near = nearest(tokens.text, [*registry, *aliases])
-    if near:
-        example = registry[aliases.get(near, near)].example
-        return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
-    few = most_similar(tokens.text, list(registry))
-    problem = f"“{tokens.typed}” is not a metric. Metrics are {choices(few, 'and')}, for instance"
-    return BadInput(f"{problem}; all of them: /help metrics.", registry[few[0]].example)
-
-
-def _target(tokens: Tokens, metric: Metric, draft: Condition) -> Target:
-    """The target at the cursor, for the condition it completes."""
-    expected = f"expected an amount such as {metric.unit.example}, or sma, high, low or pct with a number"
-    if not tokens.text:
-        raise BadInput(f"“{draft.op}” has no target; {expected}.", metric.example)
-    if is_amount(tokens.text):
-        return Target(AMOUNT, take_amount(tokens, metric, metric.example), metric.unit.symbol)
-    kind = tokens.text
-    if kind not in TARGETS:
-        near = nearest(kind, TARGETS)
-        ending = f". Did you mean {near}?" if near else f"; {expected}."
-        raise BadInput(f"“{tokens.typed}” is not a target{ending}", metric.example)
-    tokens.take()
-    example = str(replace(draft, target=Target(kind, TARGETS[kind])))
-    if kind == "pct":
-        return Target(kind, _percentile(tokens, example))
-    return Target(kind, float(take_count(tokens, kind, 2 if kind == "sma" else 1, LONGEST_COUNT, example)))
-
-
-def _percentile(tokens: Tokens, example: str) -> float:
-    match = _PERCENTILE.fullmatch(tokens.text)
-    if match is None or not 0 <= float(match[1]) <= 100:
-        raise BadInput(f"“pct” needs a percentile from 0 to 100{got_instead(tokens)}.", example)
-    tokens.take()
-    return float(match[1])
-
-
-def _mirrored(condition: Condition, metric: Metric) -> Condition:
-    """The condition on flows that is equivalent to one typed about outflows."""
-    target = condition.target
-    if target.kind != AMOUNT:
-        raise BadInput(f"Outflows compare with an amount, not with {target.kind}.", metric.example)
-    return replace(condition, op=_MIRROR[condition.op], target=replace(target, value=-target.value or 0.0))
-
-
-MOST_CHARACTERS = 500  # a rule is quoted back in messages, several at once
-MOST_CONDITIONS = 5
-MOST_SESSIONS = 250  # of confirm and cooldown: a year
-
-# A reader of one option: the words behind its name, what it belongs to, an example that works.
-Option = Callable[[Tokens, ParsedCondition, str], Any]
-
-
-def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
-    """Rule of a typed line, on the metrics of `registry`; raises BadInput."""
-    example = next(iter(registry.values())).example
-    if len(text) > MOST_CHARACTERS:
-        raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.", example)
-    tokens = Tokens(tokenize(text))
-    if not tokens.text:
-        raise BadInput("A rule needs a metric, a comparison and a target.", example)
-    conditions = [read_condition(tokens, registry)]
-    while tokens.text == "and":
-        tokens.take()
-        conditions.append(read_condition(tokens, registry))
-    if len(conditions) > MOST_CONDITIONS:
-        raise BadInput(f"A rule has at most {MOST_CONDITIONS} conditions, not {len(conditions)}.", example)
-    bare = Rule(tuple(parsed.condition for parsed in conditions))
-    rule = replace(bare, **_options(tokens, bare, conditions[0], registry))
-    _fit_together(rule)
-    if len(str(rule)) > MOST_CHARACTERS:
-        raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
-    return rule
-
-
-def grammar_words(registry: Mapping[str, Metric]) -> frozenset[str]:
-    """The words that mean something in a rule on these metrics, the funds' own aside."""
-    parameters = [p for metric in registry.values() for p in metric.parameters if p.kind != "fund"]
-    names = {*registry, *METRIC_WORDS, *(choice for p in parameters for choice in p.choices)}
-    parts = {part for name in names for part in name.split("_")}
-    tokens = {"and", *OPS, *_OPTIONS, *TARGETS, *COUNT_UNITS, *AMOUNT_UNITS, *WINDOW_WORDS}
-    return frozenset(names | parts | tokens)
-
-
-def is_plain(word: str) -> bool:
-    """Whether a rule's reader takes a word as it is, and no friendly spelling changes it."""
-    return [item.text for item in tokenize(word)] == [word.lower()]
-
-
-def _fit_together(rule: Rule) -> None:
-    """Refuse options that contradict each other."""
-    if rule.cooldown and rule.once:
-        raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
-    if rule.urgent and rule.silent:
-        problem = "“urgent” is told in quiet hours too, “silent” without a sound: take one of them."
-        raise BadInput(problem, str(replace(rule, silent=False)))
-
-
-def _options(
-    tokens: Tokens, bare: Rule, first: ParsedCondition, registry: Mapping[str, Metric]
-) -> dict[str, Any]:
-    """Options up to the end of the words; `bare` is the rule without them."""
-    options: dict[str, Any] = {}
-    while tokens.text:
-        name = tokens.text
-        if name not in _OPTIONS:
-            if name == "and" and options:
-                example = _reordered(tokens, bare, options, registry)
-                raise BadInput("Conditions come before options.", example)
-            raise _unknown(tokens, bare)
-        if name in options:
-            raise BadInput(f"“{name}” is given twice.", _example(name, bare))
-        tokens.take()
-        if name == "rearm" and (reason := _no_rearm(bare)):
-            raise BadInput(reason, str(bare))
-        options[name] = _OPTIONS[name](tokens, first, _example(name, bare))
-    return options
-
-
-def _reordered(tokens: Tokens, bare: Rule, options: Mapping[str, Any], registry: Mapping[str, Metric]) -> str:
-    """The rule with its options moved behind the condition at the cursor, or an example if that fails."""
-    typed = str(replace(bare, **options)).removeprefix(str(bare))
-    try:
-        return str(parse_rule(f"{bare} {tokens.rest}{typed}", registry))
-    except BadInput:
-        return _example("confirm", bare)
-
-
-def _unknown(tokens: Tokens, bare: Rule) -> BadInput:
-    """The error for a word that is neither `and` nor an option."""
-    near = nearest(tokens.text, ["and", *_OPTIONS])
-    example = _example(near if near in _OPTIONS else "confirm", bare)
-    problem = f"“{tokens.typed}” is not understood after “{tokens.before}”"
-    if near:
-        return BadInput(f"{problem}. Did you mean {near}?", example)
-    return BadInput(f"{problem}; expected {choices(['and', *_OPTIONS])}.", example)
-
-
-def _example(name: str, bare: Rule) -> str:
+def _option_example(name: str, bare: Rule) -> str:
     """The rule followed by a valid form of the option, or the bare rule if the option cannot be used."""
     if name != "rearm":
-        return f"{bare} {_FORMS.get(name, name)}"
+        return f"{bare} {_OPTIONS[name]}"
     if _no_rearm(bare):
         return str(bare)
     condition = bare.conditions[0]
@@ -385,63 +406,18 @@ def _no_rearm(bare: Rule) -> str:
     return ""
 
 
-def _confirm(tokens: Tokens, _: ParsedCondition, example: str) -> int:
-    return take_count(tokens, "confirm", 1, MOST_SESSIONS, example)
+def grammar_words(registry: Mapping[str, Metric]) -> frozenset[str]:
+    """The words that mean something in a rule on these metrics, other than the funds' own."""
+    parameters = [p for metric in registry.values() for p in metric.parameters if p.kind != "fund"]
+    names = {*registry, *METRIC_WORDS, *(choice for p in parameters for choice in p.choices)}
+    parts = {part for name in names for part in name.split("_")}
+    words = {"and", *OPS, *_OPTIONS, *TARGETS, *COUNT_UNITS, *AMOUNT_UNITS, *WINDOW_WORDS}
+    return frozenset(names | parts | words)
 
 
-def _cooldown(tokens: Tokens, _: ParsedCondition, example: str) -> int:
-    return take_count(tokens, "cooldown", 1, MOST_SESSIONS, example)
-
-
-def _rearm(tokens: Tokens, first: ParsedCondition, example: str) -> float:
-    """Read the re-arm level. Raises BadInput unless the condition is false at it."""
-    if not is_amount(tokens.text):
-        raise BadInput(f"“rearm” needs an amount{got_instead(tokens)}.", example)
-    amount = take_amount(tokens, first.metric, example)
-    level = -amount or 0.0 if first.negative else amount
-    target, above = first.condition.target, first.condition.op in ABOVE
-    if level >= target.value if above else level <= target.value:
-        side = "below" if above else "above"
-        raise BadInput(f"“rearm {target.write(level)}” must be {side} {target}.", example)
-    return level
-
-
-def _until(tokens: Tokens, _: ParsedCondition, example: str) -> dt.date:
-    if not tokens.text:
-        raise BadInput("“until” needs a date written YYYY-MM-DD.", example)
-    try:
-        return parse_date(tokens.take())
-    except BadInput as err:
-        raise BadInput(err.sentence, example) from None
-
-
-def _note(tokens: Tokens, _: ParsedCondition, example: str) -> str:
-    if not tokens.is_quoted:
-        raise BadInput("“note” needs its text in quotes.", example)
-    return tokens.take()
-
-
-def _flag(*_: object) -> bool:
-    return True
-
-
-_OPTIONS: dict[str, Option] = {
-    "confirm": _confirm,
-    "rearm": _rearm,
-    "cooldown": _cooldown,
-    "once": _flag,
-    "until": _until,
-    "urgent": _flag,
-    "silent": _flag,
-    "note": _note,
-}
-# Forms for examples, where the bare word is none.
-_FORMS = {
-    "confirm": "confirm 3",
-    "cooldown": "cooldown 10",
-    "until": "until 2030-12-31",
-    "note": 'note "why"',
-}
+def is_plain(word: str) -> bool:
+    """Whether the lexer leaves a word as it is."""
+    return [token.text for token in tokenize(word)] == [word.lower()]
 
 
 @dataclass(frozen=True)
@@ -483,38 +459,6 @@ PRESETS = (
 
 
 def preset_of(text: str) -> Preset | None:
-    """The preset of that name, however it is written; None when there is none."""
+    """The preset of that name, in any case and spacing; None when there is none."""
     name = " ".join(text.lower().split())
     return next((preset for preset in PRESETS if preset.name.lower() == name), None)
-
-
-def parse_subject(
-    text: str, windows: Sequence[Window], registry: Mapping[str, Metric]
-) -> tuple[Metric, dict[str, Argument], Window | None]:
-    """Metric, its arguments and the span to show; raises BadInput.
-
-    Of `windows` the first belongs to the metric if it takes one (a `since` also where it takes a
-    date), the next is the span; a lone window of a metric that takes none is the span.
-    """
-    try:
-        return _parse(text, windows, registry)
-    except BadInput as error:
-        raise BadInput(_without_comparison(error.sentence), error.example) from error
-
-
-def _parse(
-    text: str, windows: Sequence[Window], registry: Mapping[str, Metric]
-) -> tuple[Metric, dict[str, Argument], Window | None]:
-    """The grammar reads whole rules: the subject is that of a rule whose target needs no unit."""
-    metric = registry[parse_rule(f"{text} > 0", registry).conditions[0].metric]
-    kinds = {parameter.kind for parameter in metric.parameters}
-    left = list(windows)
-    if left and ("window" in kinds or ("date" in kinds and left[0].since is not None)):
-        text += f" {left.pop(0)}"
-    condition = parse_rule(f"{text} > 0", registry).conditions[0]
-    return metric, dict(condition.arguments), left[0] if left else None
-
-
-def _without_comparison(sentence: str) -> str:
-    """What the grammar says of a rule, said of a subject, which has no comparison."""
-    return sentence.replace(f" or {COMPARISON}", "").replace(COMPARISON, "nothing more")

@@ -1,11 +1,11 @@
 """The lexer: splits a typed line into tokens and replaces friendly spellings.
 
-trend crosses its 200 day average      ->  ratio crosses sma 200
-iwm inflows 5d above $1bn              ->  flow iwm 5d > $1bn
-spy outflows 1m over $2bn              ->  flow spy 1m < -$2bn
-p/e premium at least 20 %              ->  pe_premium >= 20%
+    trend crosses its 200 day average      ->  ratio crosses sma 200
+    iwm inflows 5d above $1bn              ->  flow iwm 5d > $1bn
+    spy outflows 1m over $2bn              ->  flow spy 1m < -$2bn
+    p/e premium at least 20 %              ->  pe_premium >= 20%
 
-Reading tokens: the cursor, numbers and amounts, and suggestions for misspelt words.
+Also here: the cursor over tokens, counts, and suggestions for misspelt words.
 """
 
 from __future__ import annotations
@@ -15,13 +15,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from bot.errors import BadInput
-
-if TYPE_CHECKING:
-    from bot.analytics.metrics import Metric
-
 
 _VERBS = r"(?:(?:is|are|goes|moves|rises|climbs|falls|drops|crosses|crossing|cross)\s+)?(?:back\s+)?"
 _OWN = r"(?:\b(?:its|the)\s+)?"
@@ -72,12 +65,19 @@ _JOINER = "\u200d"  # holds one emoji made of several together
 _QUOTED = re.compile(r'["“”«„]([^"“”«»„]*)["“”»]')
 _TOKEN = re.compile(r"[<>]=?|[^\s<>]+")
 
+LONGEST_COUNT = 5_000  # sessions; the oldest ETF history has fewer than twice that
+COUNT_UNITS = frozenset({"d", "day", "days", "session", "sessions"})
+# Units that people set apart from their number.
+AMOUNT_UNITS = frozenset(["k", "m", "mn", "b", "bn", "%", "percent", "pct", "pp", "pts", "points", "x"])
+_COUNT = re.compile(r"([0-9]{1,9})(d|days?|sessions?)?")
+_AMOUNT_START = re.compile(r"[-+\u2212]?\$?[-+\u2212]?[0-9.]")
+
 
 @dataclass(frozen=True)
 class Token:
     """One token of a rule: `text` in lower case, `typed` as it was typed.
 
-    A quoted note is one word; its text is QUOTE, which no typed word can be.
+    A quoted note is one token whose text is QUOTE, which no typed word can be.
     """
 
     text: str
@@ -97,11 +97,10 @@ def tokenize(text: str) -> list[Token]:
 
 def plain_note(text: str) -> str:
     """A note on one line, without control characters and those that turn or hide what follows them."""
-    kept = "".join(letter for letter in text if not _is_unseen(letter))
-    return " ".join(kept.split())
+    return " ".join("".join(letter for letter in text if not _is_invisible(letter)).split())
 
 
-def _is_unseen(letter: str) -> bool:
+def _is_invisible(letter: str) -> bool:
     category = unicodedata.category(letter)
     return (category == "Cf" and letter != _JOINER) or (category == "Cc" and not letter.isspace())
 
@@ -112,14 +111,6 @@ def _plain(text: str) -> list[Token]:
     return [Token(token.lower(), token) for token in _TOKEN.findall(text)]
 
 
-LONGEST_COUNT = 5_000  # sessions; the oldest ETF history has fewer than twice that
-_COUNT = re.compile(r"([0-9]{1,9})(d|days?|sessions?)?")
-COUNT_UNITS = frozenset({"d", "day", "days", "session", "sessions"})
-_AMOUNT_START = re.compile(r"[-+\u2212]?\$?[-+\u2212]?[0-9.]")
-# Units that people set apart from their number.
-AMOUNT_UNITS = frozenset(["k", "m", "mn", "b", "bn", "%", "percent", "pct", "pp", "pts", "points", "x"])
-
-
 class Tokens:
     """A cursor over the tokens of a rule."""
 
@@ -128,19 +119,19 @@ class Tokens:
         self._position = 0
 
     @property
+    def _current(self) -> Token:
+        """The token at the cursor, an empty one at the end."""
+        return self._tokens[self._position] if self._position < len(self._tokens) else Token("", "")
+
+    @property
     def text(self) -> str:
-        """The word at the cursor in lower case, "" at the end."""
-        return self._tokens[self._position].text if self._position < len(self._tokens) else ""
+        """The token at the cursor in lower case, or an empty string at the end."""
+        return self._current.text
 
     @property
     def typed(self) -> str:
-        """The word at the cursor as it was typed, "" at the end."""
-        return self._tokens[self._position].typed if self._position < len(self._tokens) else ""
-
-    @property
-    def rest(self) -> str:
-        """The words from the cursor on, in lower case."""
-        return " ".join(word.text for word in self._tokens[self._position :])
+        """The token at the cursor as it was typed, or an empty string at the end."""
+        return self._current.typed
 
     @property
     def is_quoted(self) -> bool:
@@ -148,14 +139,24 @@ class Tokens:
         return self.text == QUOTE
 
     @property
+    def rest(self) -> str:
+        """The tokens from the cursor on, in lower case."""
+        return " ".join(token.text for token in self._tokens[self._position :])
+
+    @property
     def before(self) -> str:
-        """The word before the cursor as it was typed, "" at the start."""
+        """The token before the cursor as it was typed, or an empty string at the start."""
         return self._tokens[self._position - 1].typed if self._position else ""
 
+    @property
+    def mismatch(self) -> str:
+        """End of a message that names the token at the cursor, or an empty string at the end."""
+        return f", not “{self.typed}”" if self.text else ""
+
     def ahead(self, width: int, joint: str = " ") -> str:
-        """The next `width` words in lower case, joined; "" when there are fewer."""
+        """The next `width` tokens in lower case, joined, or an empty string when there are fewer."""
         tokens = self._tokens[self._position : self._position + width]
-        return joint.join(word.text for word in tokens) if len(tokens) == width else ""
+        return joint.join(token.text for token in tokens) if len(tokens) == width else ""
 
     def take(self, width: int = 1) -> str:
         """Move forward. Returns the last token passed, as it was typed."""
@@ -163,8 +164,19 @@ class Tokens:
         return self._tokens[self._position - 1].typed
 
 
+def read_count(text: str, low: int, high: int) -> int | None:
+    """The number of sessions in "200", "200d" or "200 days". None for other text or out of range."""
+    match = _COUNT.fullmatch(text.replace(" ", ""))
+    return int(match[1]) if match and low <= int(match[1]) <= high else None
+
+
+def is_amount(text: str) -> bool:
+    """Whether a word begins like an amount."""
+    return _AMOUNT_START.match(text) is not None
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that `word` is most likely meant to be, "" when none is near."""
+    """The known word that `word` is most likely meant to be, or an empty string."""
     return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), "")
 
 
@@ -173,45 +185,6 @@ def most_similar(word: str, known: Sequence[str], count: int = 3) -> list[str]:
     return difflib.get_close_matches(word, known, n=count, cutoff=0.3) or list(known[:count])
 
 
-def got_instead(tokens: Tokens) -> str:
-    """End of a message that names the token found, or an empty string at the end of the rule."""
-    return f", not “{tokens.typed}”" if tokens.text else ""
-
-
 def choices(words: Sequence[str], last: str = "or") -> str:
     """A list in words: "a, b or c"."""
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def read_count(text: str, low: int, high: int) -> int | None:
-    """Number of sessions in "200", "200d" or "200 days"; None when there is none or it is out of range."""
-    match = _COUNT.fullmatch(text.replace(" ", ""))
-    return int(match[1]) if match and low <= int(match[1]) <= high else None
-
-
-def take_count(tokens: Tokens, name: str, low: int, high: int, example: str) -> int:
-    """Number of sessions after the word `name`; raises BadInput with `example`."""
-    count = read_count(tokens.text, low, high)
-    if count is None:
-        needs = f"“{name}” needs a number of sessions from {low} to {high}"
-        raise BadInput(f"{needs}{got_instead(tokens)}.", example)
-    tokens.take()
-    if tokens.text in COUNT_UNITS:
-        tokens.take()
-    return count
-
-
-def is_amount(text: str) -> bool:
-    """Whether a word begins like an amount."""
-    return _AMOUNT_START.match(text) is not None
-
-
-def take_amount(tokens: Tokens, metric: Metric, example: str) -> float:
-    """Amount in the metric's unit; raises BadInput with `example`."""
-    amount = tokens.take()
-    while tokens.text in AMOUNT_UNITS:
-        amount += f" {tokens.take()}"
-    try:
-        return metric.unit.parse(amount)
-    except BadInput as err:
-        raise BadInput(err.sentence, example) from err
