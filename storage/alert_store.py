@@ -1,12 +1,8 @@
-"""Alerts, and the state of their engine after each judged session.
+"""Alerts: the rules of chats, the engine's state after each evaluated session, and their events.
 
-Rules and states are JSON text that the alert engine makes and reads.
-
-Events of alerts: fires, withdrawals and restatements, each stored once per session and revision.
-
-Deferred events: not sent yet, because their alert is snoozed or their chat has quiet hours.
-
-Splits that became known after the levels of an alert were set.
+Rules and states are JSON text that the alert engine makes and reads. Events are fires, withdrawals and
+restatements; each is stored once per session and revision. A deferred event is not sent yet, because its
+alert is snoozed or its chat has quiet hours. Splits change the levels of alerts that were set before them.
 """
 
 from __future__ import annotations
@@ -19,14 +15,23 @@ import msgspec
 
 from storage.chat_store import next_alert_number
 from storage.connection import Refused
-from storage.rows import Row, change, instant, not_earlier, select, select_as, select_one
+from storage.rows import (
+    change,
+    insert,
+    instant,
+    not_earlier,
+    select,
+    select_as,
+    select_first,
+    select_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import sqlite_utils
 
-    from storage.rows import Moment
+    from storage.rows import Moment, Row
 
 
 # Revised data can change the last 10 evaluated sessions: the state before each, and the current one.
@@ -37,15 +42,15 @@ SWITCHED_OFF = "switched off"
 class StoredAlert(msgspec.Struct, frozen=True):
     """A row of the alerts table.
 
-    number           its number in its chat
-    life             "active", "paused", "expired" or "done"
-    reason           why it is paused or has ended, if the bot did it
-    created_session  last session known when it was created
-    level_session   its price levels are in the shares of this session
-    last_split_id      the last row of `splits` that its levels allow for
-    expires_on       its last day, in the chat's time zone; None: it never ends
-    announced_expiry      the expires_on that was announced
-    thread_id        the forum topic it was created in
+    number            its number in its chat
+    life              "active", "paused", "expired" or "done"
+    reason            why it is paused or has ended, if the bot did it
+    created_session   last session known when it was created
+    expires_on        its last day, in the chat's time zone; None: it never ends
+    announced_expiry  the expires_on that was announced
+    thread_id         the forum topic it was created in
+    level_session     its price levels are in the shares of this session
+    last_split_id     the newest row of `splits` that its levels allow for
     """
 
     alert_id: int
@@ -73,7 +78,7 @@ class ExpiringAlert(StoredAlert, frozen=True):
 
 
 class StoredState(msgspec.Struct, frozen=True):
-    """The last judged session and the engine's state after it, as JSON."""
+    """An evaluated session and the engine's state after it, as JSON."""
 
     session: dt.date
     state: str
@@ -99,34 +104,26 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
     number = next_alert_number(db, chat_id)
     if number is None:
         raise Refused(f"Chat {chat_id} is not known; an alert needs one.")
-    cursor = db.execute(
-        """
-        INSERT INTO alerts (
-            chat_id, number, owner_id, rule, rule_json,
-            created_at, created_session, level_session, expires_on, thread_id, last_split_id
-        )
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM splits))
-        """,
-        (
-            chat_id,
-            number,
-            owner_id,
-            rule,
-            rule_json,
-            instant(now),
-            session,
-            session,
-            expires_on,
-            thread_id,
-        ),
-    )
-    return alerts_by_id(db, [cursor.lastrowid or 0])[0]
+    row = {
+        "chat_id": chat_id,
+        "number": number,
+        "owner_id": owner_id,
+        "rule": rule,
+        "rule_json": rule_json,
+        "created_at": instant(now),
+        "created_session": session,
+        "level_session": session,
+        "expires_on": expires_on,
+        "thread_id": thread_id,
+        "last_split_id": newest_split_id(db),
+    }
+    return alerts_by_id(db, [insert(db, "alerts", row) or 0])[0]
 
 
 def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert | None:
     """Returns a chat's alert by the number people see, or None."""
     sql = "SELECT * FROM alerts WHERE chat_id = ? AND number = ?"
-    return next(iter(select_as(db, StoredAlert, sql, (chat_id, number))), None)
+    return select_first(db, StoredAlert, sql, (chat_id, number))
 
 
 def is_unchanged(db: sqlite_utils.Database, alert: StoredAlert) -> bool:
@@ -136,53 +133,42 @@ def is_unchanged(db: sqlite_utils.Database, alert: StoredAlert) -> bool:
 
 
 def alerts_by_id(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[StoredAlert]:
-    """The alerts with these ids, as far as they exist."""
+    """Returns the alerts with these ids, as far as they exist."""
     sql = "SELECT * FROM alerts WHERE alert_id = ?"
     return [alert for alert_id in alert_ids for alert in select_as(db, StoredAlert, sql, (alert_id,))]
 
 
 def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = False) -> list[StoredAlert]:
-    """A chat's active and paused alerts, or all of them, in the order of their numbers."""
-    return select_as(
-        db,
-        StoredAlert,
-        "SELECT * FROM alerts WHERE chat_id = ? AND (? OR life IN ('active', 'paused')) ORDER BY number",
-        (chat_id, include_ended),
-    )
+    """Returns a chat's active and paused alerts, or all of them, in the order of their numbers."""
+    sql = "SELECT * FROM alerts WHERE chat_id = ? AND (? OR life IN ('active', 'paused')) ORDER BY number"
+    return select_as(db, StoredAlert, sql, (chat_id, include_ended))
 
 
 def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
-    """All alerts to evaluate: the active ones of active chats, in the order of their ids."""
-    return select_as(
-        db,
-        StoredAlert,
-        """
+    """Returns all alerts to evaluate: the active ones of active chats, in the order of their ids."""
+    sql = """
         SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
         WHERE life = 'active' AND status = 'active' ORDER BY alert_id
-        """,
-    )
+    """
+    return select_as(db, StoredAlert, sql)
 
 
 def recently_ended(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
-    """Alerts of active chats that are no longer evaluated and have an event of `session` or later.
+    """Returns alerts of active chats that are not evaluated any more and have an event since `session`.
 
-    Those switched off by hand are left out: nobody wants to hear of them. Ordered by id.
+    Those that were switched off by hand are left out. Ordered by id.
     """
-    return select_as(
-        db,
-        StoredAlert,
-        """
+    sql = """
         SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
         WHERE life <> 'active' AND alerts.reason <> ? AND status = 'active'
         AND alert_id IN (SELECT alert_id FROM alert_events WHERE session >= ?)
         ORDER BY alert_id
-        """,
-        (SWITCHED_OFF, session),
-    )
+    """
+    return select_as(db, StoredAlert, sql, (SWITCHED_OFF, session))
 
 
 def last_evaluated_sessions(db: sqlite_utils.Database) -> dict[int, str | None]:
-    """The last evaluated session of every alert to evaluate: a cheap way to see whether any has changed."""
+    """Returns the last evaluated session of each active alert: a cheap way to see whether any has changed."""
     rows = db.execute(
         """
         SELECT alert_id, (SELECT max(session) FROM alert_states WHERE alert_states.alert_id = alerts.alert_id)
@@ -192,28 +178,33 @@ def last_evaluated_sessions(db: sqlite_utils.Database) -> dict[int, str | None]:
     return dict(rows.fetchall())
 
 
-def count_active(db: sqlite_utils.Database, chat_id: int) -> int:
-    """How many alerts count towards a chat's quota: active and paused ones."""
-    return len(alerts_of(db, chat_id))
+def expiring_alerts(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
+    """Returns active and paused alerts of active chats that end by a date, soonest first."""
+    sql = """
+        SELECT alerts.*, timezone FROM alerts JOIN chats USING (chat_id)
+        WHERE life IN ('active', 'paused') AND expires_on <= ? AND status = 'active'
+        ORDER BY expires_on, alert_id
+    """
+    return select_as(db, ExpiringAlert, sql, (by,))
+
+
+# Changes of an alert. Each returns False if there is no such alert.
 
 
 def set_life(db: sqlite_utils.Database, alert_id: int, life: str, reason: str = "") -> bool:
-    """Set 'active', 'paused', 'expired' or 'done', and why. Returns False when there is no such alert."""
+    """Set 'active', 'paused', 'expired' or 'done', and why."""
     sql = "UPDATE alerts SET life = ?, reason = ? WHERE alert_id = ?"
     return change(db, sql, (life, reason, alert_id)) == 1
 
 
 def set_expiry(db: sqlite_utils.Database, alert_id: int, on: str | None) -> bool:
-    """Set the local date on which an alert ends (None: never), to be announced again.
-
-    Returns False when there is no such alert.
-    """
+    """Set the local date on which an alert ends (None: never), which is then announced again."""
     sql = "UPDATE alerts SET expires_on = ?, announced_expiry = NULL WHERE alert_id = ?"
     return change(db, sql, (on, alert_id)) == 1
 
 
 def mark_expiry_announced(db: sqlite_utils.Database, alert_id: int) -> bool:
-    """Record that the end of an alert was announced. Returns False when it was recorded before."""
+    """Record that the end of an alert was announced. Returns False also when it was recorded before."""
     sql = """
         UPDATE alerts SET announced_expiry = expires_on
         WHERE alert_id = ? AND announced_expiry IS NOT expires_on
@@ -221,22 +212,8 @@ def mark_expiry_announced(db: sqlite_utils.Database, alert_id: int) -> bool:
     return change(db, sql, (alert_id,)) == 1
 
 
-def expiring_alerts(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
-    """Active and paused alerts of active chats that end by a date, soonest first."""
-    return select_as(
-        db,
-        ExpiringAlert,
-        """
-        SELECT alerts.*, timezone FROM alerts JOIN chats USING (chat_id)
-        WHERE life IN ('active', 'paused') AND expires_on <= ? AND status = 'active'
-        ORDER BY expires_on, alert_id
-        """,
-        (by,),
-    )
-
-
 def set_snooze(db: sqlite_utils.Database, alert_id: int, until: Moment | None) -> bool:
-    """Defer an alert's messages until an instant; None releases them. Returns False if there is none."""
+    """Defer an alert's messages until an instant; None ends the snooze."""
     moment = None if until is None else not_earlier(until)
     return change(db, "UPDATE alerts SET snoozed_until = ? WHERE alert_id = ?", (moment, alert_id)) == 1
 
@@ -244,24 +221,26 @@ def set_snooze(db: sqlite_utils.Database, alert_id: int, until: Moment | None) -
 def replace_rule(
     db: sqlite_utils.Database, alert_id: int, *, rule: str, rule_json: str, session: str | None = None
 ) -> bool:
-    """Give an alert another rule; its number, history and expiry stay. Returns False if there is none.
+    """Give an alert another rule, whose levels allow for every known split; the caller replaces the states.
 
     `session` is the last one known when the rule was typed, in whose shares its levels are; None
-    leaves that as it was. Its levels allow for every split that is known. The caller replaces the states
-    (clear_states, save_state).
+    leaves that as it was.
     """
     sql = """
         UPDATE alerts SET rule = ?, rule_json = ?, level_session = coalesce(?, level_session),
-            last_split_id = (SELECT coalesce(max(id), 0) FROM splits)
+            last_split_id = ?
         WHERE alert_id = ?
     """
-    return change(db, sql, (rule, rule_json, session, alert_id)) == 1
+    return change(db, sql, (rule, rule_json, session, newest_split_id(db), alert_id)) == 1
 
 
 def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
-    """End an alert at its owner's wish and drop its deferred events. Returns False if there is none."""
+    """End an alert at its owner's wish and drop its deferred events."""
     db.execute("UPDATE alert_events SET deferred = NULL WHERE alert_id = ?", (alert_id,))
     return set_life(db, alert_id, "done", SWITCHED_OFF)
+
+
+# States
 
 
 def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
@@ -285,25 +264,32 @@ def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: st
 
 
 def current_state(db: sqlite_utils.Database, alert_id: int) -> StoredState | None:
-    """The last evaluated session and the state after it, None before the first."""
-    return _state(db, "alert_id = ?", (alert_id,))
+    """Returns the last evaluated session and the state after it, or None before the first."""
+    sql = "SELECT session, state FROM alert_states WHERE alert_id = ? ORDER BY session DESC LIMIT 1"
+    return select_first(db, StoredState, sql, (alert_id,))
+
+
+def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> StoredState | None:
+    """Returns the last session evaluated before `session` and the state after it, if it is kept."""
+    sql = """
+        SELECT session, state FROM alert_states
+        WHERE alert_id = ? AND session < ? ORDER BY session DESC LIMIT 1
+    """
+    return select_first(db, StoredState, sql, (alert_id, session))
 
 
 def stored_states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
-    """The kept states of an alert, oldest first."""
+    """Returns the kept states of an alert, oldest first."""
     sql = "SELECT state FROM alert_states WHERE alert_id = ? ORDER BY session"
     return [row["state"] for row in select(db, sql, (alert_id,))]
 
 
-def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> StoredState | None:
-    """The last session evaluated before `session` and the state after it, None when it is not kept."""
-    return _state(db, "alert_id = ? AND session < ?", (alert_id, session))
-
-
 def first_state_session(db: sqlite_utils.Database, alert_id: int) -> str | None:
-    """The session of the oldest kept state of an alert."""
-    row = select_one(db, "SELECT min(session) AS first FROM alert_states WHERE alert_id = ?", (alert_id,))
-    return row["first"] if row else None
+    """Returns the session of the oldest kept state of an alert."""
+    session: str | None = select_value(
+        db, "SELECT min(session) FROM alert_states WHERE alert_id = ?", (alert_id,)
+    )
+    return session
 
 
 def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
@@ -311,9 +297,7 @@ def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
     db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
 
 
-def _state(db: sqlite_utils.Database, where: str, parameters: tuple[object, ...]) -> StoredState | None:
-    sql = f"SELECT session, state FROM alert_states WHERE {where} ORDER BY session DESC LIMIT 1"  # noqa: S608 - fixed text
-    return next(iter(select_as(db, StoredState, sql, parameters)), None)
+# Events
 
 
 class EventDetail(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -335,8 +319,8 @@ class EventDetail(msgspec.Struct, frozen=True, omit_defaults=True):
 class StoredEvent(msgspec.Struct, frozen=True):
     """A row of the alert_events table.
 
-    deferred     why it is not sent yet: "snooze" or "quiet"
-    message  the outbox message that reports it
+    deferred  why it is not sent yet: "snooze" or "quiet"
+    message   the outbox message that reports it
     """
 
     event_id: int
@@ -360,6 +344,16 @@ class ChatEvent(StoredEvent, frozen=True):
     chat_id: int
 
 
+class DeferredEvent(ChatEvent, frozen=True):
+    """A deferred event with its alert's topic and snooze, and its chat's time zone and quiet hours."""
+
+    thread_id: int | None
+    snoozed_until: dt.datetime | None
+    timezone: str | None
+    quiet_from: str | None
+    quiet_to: str | None
+
+
 E = TypeVar("E", bound=StoredEvent)
 
 
@@ -380,26 +374,18 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
 
     `deferred` is why it is not sent yet: 'snooze' or 'quiet'.
     """
-    cursor = db.execute(
-        """
-        INSERT INTO alert_events
-            (alert_id, session, transition, revision, value, threshold, detail, created_at, deferred)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (alert_id, session, transition, revision) DO NOTHING
-        """,
-        (
-            alert_id,
-            session,
-            transition,
-            revision,
-            value,
-            threshold,
-            msgspec.json.encode(detail or EventDetail()).decode(),
-            instant(now),
-            deferred,
-        ),
-    )
-    return cursor.lastrowid if cursor.rowcount == 1 else None
+    row = {
+        "alert_id": alert_id,
+        "session": session,
+        "transition": transition,
+        "revision": revision,
+        "value": value,
+        "threshold": threshold,
+        "detail": msgspec.json.encode(detail or EventDetail()).decode(),
+        "created_at": instant(now),
+        "deferred": deferred,
+    }
+    return insert(db, "alert_events", row, unique=("alert_id", "session", "transition", "revision"))
 
 
 def list_events(
@@ -410,41 +396,48 @@ def list_events(
     limit: int = 20,
     skip: int = 0,
 ) -> list[ChatEvent]:
-    """Events of an alert or a chat, newest first; the newest `skip` are left out."""
-    return select_events(
-        db,
-        ChatEvent,
-        """
+    """Returns events of an alert or a chat, newest first, without the newest `skip`."""
+    sql = """
         SELECT alert_events.*, number, rule, chat_id FROM alert_events JOIN alerts USING (alert_id)
         WHERE (:alert IS NULL OR alert_id = :alert) AND (:chat IS NULL OR chat_id = :chat)
         ORDER BY session DESC, event_id DESC LIMIT :limit OFFSET :skip
-        """,
-        {"alert": alert_id, "chat": chat_id, "limit": limit, "skip": skip},
-    )
+    """
+    parameters = {"alert": alert_id, "chat": chat_id, "limit": limit, "skip": skip}
+    return _select_events(db, ChatEvent, sql, parameters)
 
 
 def events_since(db: sqlite_utils.Database, alert_id: int, session: str) -> list[StoredEvent]:
-    """An alert's events of `session` and later in the order in which they were stored."""
+    """Returns an alert's events of `session` and later in the order in which they were stored."""
     sql = "SELECT * FROM alert_events WHERE alert_id = ? AND session >= ? ORDER BY event_id"
-    return select_events(db, StoredEvent, sql, (alert_id, session))
+    return _select_events(db, StoredEvent, sql, (alert_id, session))
 
 
-def select_events(
+def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
+    """Returns all deferred events of active chats, oldest first."""
+    sql = """
+        SELECT alert_events.*, number, rule, chat_id, thread_id, snoozed_until,
+            timezone, quiet_from, quiet_to
+        FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
+        WHERE alert_events.deferred IS NOT NULL AND chats.status = 'active'
+        ORDER BY alert_events.session, event_id
+    """
+    return _select_events(db, DeferredEvent, sql)
+
+
+def _select_events(
     db: sqlite_utils.Database,
     row_type: type[E],
     sql: str,
     parameters: Sequence[object] | Mapping[str, object] = (),
 ) -> list[E]:
-    """The events that a query selects."""
     rows = [{**row, "detail": msgspec.json.decode(row["detail"])} for row in select(db, sql, parameters)]
     return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
 
 
 def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
-    """The number of the alert's next revision: one above that of all its events."""
-    sql = "SELECT coalesce(max(revision), 0) + 1 AS next FROM alert_events WHERE alert_id = ?"
-    row = select_one(db, sql, (alert_id,))
-    return int(row["next"]) if row else 1
+    """Returns the number of the alert's next revision: one above that of all its events."""
+    sql = "SELECT coalesce(max(revision), 0) + 1 FROM alert_events WHERE alert_id = ?"
+    return int(select_value(db, sql, (alert_id,)))
 
 
 def fires_since(
@@ -455,11 +448,9 @@ def fires_since(
     until: str | None = None,
     transition: str = "fired",
 ) -> int:
-    """On how many sessions from `session` to `until` the alert fired; withdrawn fires do not count."""
-    row = select_one(
-        db,
-        """
-        SELECT count(DISTINCT session) AS fires FROM alert_events
+    """Returns on how many sessions from `session` to `until` the alert fired, without withdrawn fires."""
+    sql = """
+        SELECT count(DISTINCT session) FROM alert_events
         WHERE alert_id = :alert AND session >= :since AND transition = :transition
         AND (:until IS NULL OR session <= :until)
         AND NOT EXISTS (
@@ -467,52 +458,30 @@ def fires_since(
             WHERE later.alert_id = alert_events.alert_id AND later.session = alert_events.session
             AND later.transition = 'withdrawn' AND later.event_id > alert_events.event_id
         )
-        """,
-        {"alert": alert_id, "since": session, "until": until, "transition": transition},
-    )
-    return int(row["fires"]) if row else 0
+    """
+    parameters = {"alert": alert_id, "since": session, "until": until, "transition": transition}
+    return int(select_value(db, sql, parameters))
 
 
-class DeferredEvent(ChatEvent, frozen=True):
-    """A deferred event with its alert's topic and snooze, and its chat's time zone and quiet hours."""
-
-    thread_id: int | None
-    snoozed_until: dt.datetime | None
-    timezone: str | None
-    quiet_from: str | None
-    quiet_to: str | None
-
-
-def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
-    """All deferred events of active chats, oldest first."""
-    return select_events(
-        db,
-        DeferredEvent,
-        """
-        SELECT alert_events.*, number, rule, chat_id, thread_id, snoozed_until,
-            timezone, quiet_from, quiet_to
-        FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
-        WHERE alert_events.deferred IS NOT NULL AND chats.status = 'active'
-        ORDER BY alert_events.session, event_id
-        """,
-    )
-
-
-def set_deferral(db: sqlite_utils.Database, event_id: int, why: str | None) -> None:
+def set_deferral(db: sqlite_utils.Database, event_id: int, reason: str | None) -> None:
     """Defer an event for 'snooze' or 'quiet'; None ends that."""
-    db.execute("UPDATE alert_events SET deferred = ? WHERE event_id = ?", (why, event_id))
+    db.execute("UPDATE alert_events SET deferred = ? WHERE event_id = ?", (reason, event_id))
 
 
 def deferral_and_message(db: sqlite_utils.Database, event_id: int) -> tuple[str | None, int | None]:
-    """Why an event is deferred, and the outbox message that reports it; None and None if it was deleted."""
-    row = select_one(db, "SELECT deferred, message FROM alert_events WHERE event_id = ?", (event_id,))
-    return (row["deferred"], row["message"]) if row else (None, None)
+    """Returns why an event is deferred, and the outbox message that reports it; None twice if deleted."""
+    sql = "SELECT deferred, message FROM alert_events WHERE event_id = ?"
+    rows = select(db, sql, (event_id,))
+    return (rows[0]["deferred"], rows[0]["message"]) if rows else (None, None)
 
 
 def assign_message(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:
     """Record the outbox message that reports these events (None: none will). Returns how many there are."""
     sql = "UPDATE alert_events SET deferred = NULL, message = ? WHERE event_id = ?"
     return sum(change(db, sql, (message, event_id)) for event_id in event_ids)
+
+
+# Splits
 
 
 class SplitChange(msgspec.Struct, frozen=True):
@@ -534,42 +503,37 @@ class SplitChange(msgspec.Struct, frozen=True):
 
 
 def newest_split_id(db: sqlite_utils.Database) -> int:
-    """The id of the newest row of splits, 0 without any."""
-    row = select_one(db, "SELECT coalesce(max(id), 0) AS newest FROM splits")
-    return int(row["newest"]) if row else 0
+    """Returns the id of the newest row of splits, 0 without any."""
+    return int(select_value(db, "SELECT coalesce(max(id), 0) FROM splits"))
 
 
 def new_split_changes(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:
-    """By alert id, the changes since its levels were set, in order of sessions.
+    """Returns, by alert id, the changes of splits since its levels were set, in order of sessions.
 
-    Where sources differ the one that reported first counts.
+    Where sources differ, the one that reported first counts.
     """
-    alerts = select(
-        db,
-        """
+    sql = """
         SELECT alert_id, last_split_id, coalesce(level_session, substr(created_at, 1, 10)) AS since
         FROM alerts WHERE last_split_id < ? ORDER BY alert_id
-        """,
-        (newest_split_id(db),),
-    )
+    """
+    alerts = select(db, sql, (newest_split_id(db),))
     if not alerts:
         return {}
-    rows = select(
-        db, "SELECT id, ticker, session, source, ratio FROM splits WHERE source <> 'sample' ORDER BY id"
-    )
-    current = _in_force(rows)
+    sql = "SELECT id, ticker, session, source, ratio FROM splits WHERE source <> 'sample' ORDER BY id"
+    rows = select(db, sql)
+    current = _ratios_in_force(rows)
     changes: dict[int, list[SplitChange]] = {}
     for alert in alerts:
-        seen = _in_force(row for row in rows if row["id"] <= alert["last_split_id"])
+        known = _ratios_in_force(row for row in rows if row["id"] <= alert["last_split_id"])
         since = dt.date.fromisoformat(alert["since"])
-        of_alert = [change for change in _changes(seen, current) if change.session > since]
-        if of_alert:
-            changes[alert["alert_id"]] = of_alert
+        later = [change for change in _split_changes(known, current) if change.session > since]
+        if later:
+            changes[alert["alert_id"]] = later
     return changes
 
 
-def _in_force(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
-    """Ratio by (session, ticker) after rows in the order in which they came."""
+def _ratios_in_force(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+    """Returns the ratio by (session, ticker) after rows in the order in which they came."""
     by_source: dict[tuple[str, str], dict[str, float | None]] = {}
     for row in rows:
         by_source.setdefault((row["session"], row["ticker"]), {})[row["source"]] = row["ratio"]
@@ -577,29 +541,27 @@ def _in_force(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
     return {key: in_order[0] for key, in_order in ratios.items() if in_order}
 
 
-def _changes(
-    seen: Mapping[tuple[str, str], float], current: Mapping[tuple[str, str], float]
+def _split_changes(
+    known: Mapping[tuple[str, str], float], current: Mapping[tuple[str, str], float]
 ) -> Iterator[SplitChange]:
-    for session, ticker in sorted({*seen, *current}):
-        before, after = seen.get((session, ticker)), current.get((session, ticker))
+    for session, ticker in sorted({*known, *current}):
+        before, after = known.get((session, ticker)), current.get((session, ticker))
         if before == after:
             continue
         ratio = (before or 1.0) if after is None else after / (before or 1.0)
         yield SplitChange(ticker, dt.date.fromisoformat(session), ratio, withdrawn=after is None)
 
 
+def mark_splits_seen(db: sqlite_utils.Database, alert_id: int) -> None:
+    """Record that the levels of an alert allow for all splits."""
+    db.execute("UPDATE alerts SET last_split_id = ? WHERE alert_id = ?", (newest_split_id(db), alert_id))
+
+
 def mark_all_splits_seen(db: sqlite_utils.Database, *, except_for: Iterable[int] = ()) -> None:
-    """Note that the levels of all alerts, except those with the ids `except_for`, allow for all splits."""
-    last = newest_split_id(db)
-    db.execute(
-        """
+    """Record that the levels of all alerts, except those with the ids `except_for`, allow for all splits."""
+    newest = newest_split_id(db)
+    sql = """
         UPDATE alerts SET last_split_id = ?
         WHERE last_split_id < ? AND alert_id NOT IN (SELECT value FROM json_each(?))
-        """,
-        (last, last, json.dumps(list(except_for))),
-    )
-
-
-def mark_splits_seen(db: sqlite_utils.Database, alert_id: int) -> None:
-    """Note that the levels of an alert allow for all splits."""
-    db.execute("UPDATE alerts SET last_split_id = ? WHERE alert_id = ?", (newest_split_id(db), alert_id))
+    """
+    db.execute(sql, (newest, newest, json.dumps(list(except_for))))

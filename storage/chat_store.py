@@ -1,8 +1,6 @@
-"""Who asked to be let in, and what the owner decided; ids are chats', a private chat's is the person's.
+"""Chats: access requests, settings, planned summaries, processed updates, and export and deletion of a chat.
 
-Chats and their settings, their daily summaries that are due, and the updates already seen.
-
-Everything stored about one chat, to be given or to be gone; which tables that is, the schema says.
+Ids are Telegram's; the id of a private chat is the person's.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from storage.rows import change, instant, select, select_as, select_one
+from storage.rows import change, insert, instant, select, select_as, select_first, select_value
 from storage.sources import RESTORED_AT
 
 if TYPE_CHECKING:
@@ -35,51 +33,38 @@ class AccessRequest(msgspec.Struct, frozen=True):
 
 
 def request_access(db: sqlite_utils.Database, chat_id: int, title: str, now: Moment) -> bool:
-    """Note that somebody wants in; False when that is known already, whatever was decided."""
-    sql = """
-        INSERT INTO access (chat_id, title, status, asked_at) VALUES (?, ?, 'asked', ?)
-        ON CONFLICT (chat_id) DO NOTHING
-    """
-    return change(db, sql, (chat_id, title, instant(now))) == 1
+    """Record a request for access. Returns False if there was one before, whatever was decided."""
+    row = {"chat_id": chat_id, "title": title, "status": "asked", "asked_at": instant(now)}
+    return insert(db, "access", row, unique=("chat_id",)) is not None
 
 
 def decide_access(
     db: sqlite_utils.Database, chat_id: int, status: str, now: Moment, title: str = ""
 ) -> AccessRequest:
-    """Set 'approved' or 'rejected', also for one who never asked."""
-    (request,) = select_as(
-        db,
-        AccessRequest,
-        """
+    """Set APPROVED or REJECTED, also for a chat that never asked."""
+    sql = """
         INSERT INTO access (chat_id, title, status, asked_at, decided_at)
         VALUES (:chat, :title, :status, :now, :now)
         ON CONFLICT (chat_id) DO UPDATE SET status = excluded.status, decided_at = excluded.decided_at
         RETURNING *
-        """,
-        {"chat": chat_id, "title": title, "status": status, "now": instant(now)},
-    )
-    return request
+    """
+    parameters = {"chat": chat_id, "title": title, "status": status, "now": instant(now)}
+    return select_as(db, AccessRequest, sql, parameters)[0]
 
 
 def access_status(db: sqlite_utils.Database, chat_id: int) -> str | None:
-    """'asked', 'approved' or 'rejected'; None for one who never asked."""
-    request = get_access(db, chat_id)
-    return None if request is None else request.status
-
-
-def get_access(db: sqlite_utils.Database, chat_id: int) -> AccessRequest | None:
-    """The request of one id, None when nothing was ever asked or decided."""
-    sql = "SELECT * FROM access WHERE chat_id = ?"
-    return next(iter(select_as(db, AccessRequest, sql, (chat_id,))), None)
+    """Returns 'asked', APPROVED or REJECTED, or None for a chat that never asked."""
+    status: str | None = select_value(db, "SELECT status FROM access WHERE chat_id = ?", (chat_id,))
+    return status
 
 
 def count_access_requests(db: sqlite_utils.Database) -> int:
-    """How many wait for the owner's word."""
-    return int(db.execute("SELECT count(*) FROM access WHERE status = 'asked'").fetchone()[0])
+    """Returns how many requests wait for the owner's decision."""
+    return int(select_value(db, "SELECT count(*) FROM access WHERE status = 'asked'"))
 
 
 def list_access_requests(db: sqlite_utils.Database, status: str, limit: int) -> list[AccessRequest]:
-    """Requests of one status, the longest known first."""
+    """Returns requests of one status, the oldest first."""
     sql = "SELECT * FROM access WHERE status = ? ORDER BY asked_at, chat_id LIMIT ?"
     return select_as(db, AccessRequest, sql, (status, limit))
 
@@ -117,7 +102,7 @@ class StoredChat(msgspec.Struct, frozen=True):
 
 
 class DueSummary(msgspec.Struct, frozen=True):
-    """A summary of one local date that is due and that nobody has claimed."""
+    """A summary of one local date that is due and not claimed."""
 
     id: int
     chat_id: int
@@ -127,7 +112,7 @@ class DueSummary(msgspec.Struct, frozen=True):
 
 
 def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, now: Moment) -> StoredChat:
-    """Return the chat, made when it is new; kind and title follow what Telegram says."""
+    """Returns the chat, which is created if it is new and takes over the kind and title of Telegram."""
     db.execute(
         """
         INSERT INTO chats (chat_id, kind, title, created_at) VALUES (?, ?, ?, ?)
@@ -136,44 +121,40 @@ def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, 
         """,
         (chat_id, kind, title, instant(now)),
     )
-    return _chats(db, "WHERE chat_id = ?", (chat_id,))[0]
+    return select_as(db, StoredChat, "SELECT * FROM chats WHERE chat_id = ?", (chat_id,))[0]
 
 
 def get_chat(db: sqlite_utils.Database, chat_id: int) -> StoredChat | None:
-    """Return the chat, None when it is not known."""
-    return next(iter(_chats(db, "WHERE chat_id = ?", (chat_id,))), None)
-
-
-def _chats(db: sqlite_utils.Database, where: str, parameters: tuple[int, ...] = ()) -> list[StoredChat]:
-    return select_as(db, StoredChat, f"SELECT * FROM chats {where}", parameters)  # noqa: S608 - fixed text
+    """Returns the chat, or None when it is not known."""
+    return select_first(db, StoredChat, "SELECT * FROM chats WHERE chat_id = ?", (chat_id,))
 
 
 def deactivate(db: sqlite_utils.Database, chat_id: int, reason: str) -> bool:
-    """Send nothing more to a chat and judge none of its alerts; they stay. False when unknown.
+    """Send nothing more to a chat and evaluate none of its alerts, which stay. Returns False when unknown.
 
-    What waits to be sent waits for the chat's return; summaries and answers are worth nothing by then.
+    Queued messages wait for the chat's return, except summaries and replies, which are given up.
     """
     sql = "UPDATE chats SET status = 'inactive', reason = ? WHERE chat_id = ?"
     known = change(db, sql, (reason, chat_id)) == 1
     if known:
-        db.execute(
-            "UPDATE outbox SET status = 'dead', reason = ?, photo = NULL WHERE chat_id = ? "
-            "AND kind IN ('summary', 'reply') AND status IN ('queued', 'waiting')",
-            (reason, chat_id),
-        )
+        sql = """
+            UPDATE outbox SET status = 'dead', reason = ?, photo = NULL
+            WHERE chat_id = ? AND kind IN ('summary', 'reply') AND status IN ('queued', 'waiting')
+        """
+        db.execute(sql, (reason, chat_id))
     return known
 
 
 def reactivate(db: sqlite_utils.Database, chat_id: int) -> bool:
-    """Take a chat back; False when it was active already or is unknown."""
+    """Make a chat active again. Returns False when it was active already or is unknown."""
     sql = "UPDATE chats SET status = 'active', reason = '' WHERE chat_id = ? AND status = 'inactive'"
     return change(db, sql, (chat_id,)) == 1
 
 
 def set_summary(db: sqlite_utils.Database, chat_id: int, at: str | None) -> bool:
-    """Set the local time 'HH:MM' of the daily summary, None = off; False when the chat is unknown.
+    """Set the local time 'HH:MM' of the daily summary (None: off). Returns False when the chat is unknown.
 
-    What was due at the old time is dropped, so that it comes at the new time or not at all.
+    A summary that was due at the old time is dropped.
     """
     db.execute("DELETE FROM summaries WHERE chat_id = ? AND status = 'due'", (chat_id,))
     return change(db, "UPDATE chats SET summary_at = ? WHERE chat_id = ?", (at, chat_id)) == 1
@@ -183,32 +164,31 @@ PREFERENCES = ("timezone", "returns", "theme", "numbers", "weekdays")
 
 
 def set_preference(db: sqlite_utils.Database, chat_id: int, column: str, value: str | int | None) -> bool:
-    """Set one of PREFERENCES; False when the chat is unknown."""
+    """Set one of PREFERENCES. Returns False when the chat is unknown."""
     if column not in PREFERENCES:
         raise ValueError(f"{column} is not among {PREFERENCES}")
     return change(db, f"UPDATE chats SET {column} = ? WHERE chat_id = ?", (value, chat_id)) == 1  # noqa: S608 - one of PREFERENCES
 
 
 def set_quiet_hours(db: sqlite_utils.Database, chat_id: int, start: str | None, end: str | None) -> bool:
-    """Set the local times 'HH:MM' between which alerts are held, None and None = off; False when unknown."""
+    """Set the local times 'HH:MM' between which alerts are deferred, or None twice for never."""
     sql = "UPDATE chats SET quiet_from = ?, quiet_to = ? WHERE chat_id = ?"
     return change(db, sql, (start, end, chat_id)) == 1
 
 
 def active_chats(db: sqlite_utils.Database) -> list[int]:
-    """Ids of the chats that messages are sent to."""
-    return [
-        row[0] for row in db.execute("SELECT chat_id FROM chats WHERE status = 'active' ORDER BY chat_id")
-    ]
+    """Returns the ids of the chats to which messages are sent."""
+    rows = select(db, "SELECT chat_id FROM chats WHERE status = 'active' ORDER BY chat_id")
+    return [row["chat_id"] for row in rows]
 
 
 def private_chats(db: sqlite_utils.Database) -> list[tuple[int, str]]:
-    """Every private chat with why nothing is sent to it, "" for an active one."""
+    """Returns every private chat with the reason why nothing is sent to it, "" for an active one."""
     return list(db.execute("SELECT chat_id, reason FROM chats WHERE kind = 'private'").fetchall())
 
 
 def count_by_status(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
-    """How many chats and alerts there are, by status."""
+    """Returns how many chats and alerts there are, by status."""
     columns = {"chats": "status", "alerts": "life"}
     return {
         table: dict(db.execute(f"SELECT {column}, count(*) FROM {table} GROUP BY {column}").fetchall())  # noqa: S608 - names from here
@@ -217,52 +197,43 @@ def count_by_status(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
 
 
 def subscribers(db: sqlite_utils.Database) -> list[StoredChat]:
-    """Active chats that want a daily summary."""
-    return _chats(db, "WHERE status = 'active' AND summary_at IS NOT NULL ORDER BY chat_id")
+    """Returns the active chats with a daily summary."""
+    sql = "SELECT * FROM chats WHERE status = 'active' AND summary_at IS NOT NULL ORDER BY chat_id"
+    return select_as(db, StoredChat, sql)
 
 
 def plan_summary(
     db: sqlite_utils.Database, chat_id: int, kind: str, local_date: str, due_at: Moment
 ) -> int | None:
-    """Plan a chat's summary of one local date; its id, None when that date was planned before."""
-    cursor = db.execute(
-        "INSERT INTO summaries (chat_id, kind, local_date, due_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (chat_id, kind, local_date) DO NOTHING",
-        (chat_id, kind, local_date, instant(due_at)),
-    )
-    return cursor.lastrowid if cursor.rowcount == 1 else None
+    """Plan a chat's summary of one local date and return its id, or None when it was planned before."""
+    row = {"chat_id": chat_id, "kind": kind, "local_date": local_date, "due_at": instant(due_at)}
+    return insert(db, "summaries", row, unique=("chat_id", "kind", "local_date"))
 
 
 def due_summaries(db: sqlite_utils.Database, now: Moment) -> list[DueSummary]:
-    """Summaries of active chats whose time has come and which nobody has claimed, oldest first."""
-    return select_as(
-        db,
-        DueSummary,
-        """
+    """Returns the summaries of active chats that are due and not claimed, oldest first."""
+    sql = """
         SELECT summaries.* FROM summaries JOIN chats USING (chat_id)
         WHERE summaries.status = 'due' AND due_at <= ? AND chats.status = 'active'
         ORDER BY due_at, id
-        """,
-        (instant(now),),
-    )
+    """
+    return select_as(db, DueSummary, sql, (instant(now),))
 
 
 def claim_summary(db: sqlite_utils.Database, summary_id: int) -> bool:
-    """Take a due summary, once: True for the one caller that may send it."""
-    return (
-        change(db, "UPDATE summaries SET status = 'claimed' WHERE id = ? AND status = 'due'", (summary_id,))
-        == 1
-    )
+    """Claim a due summary. Returns True for the one caller that may send it."""
+    sql = "UPDATE summaries SET status = 'claimed' WHERE id = ? AND status = 'due'"
+    return change(db, sql, (summary_id,)) == 1
 
 
 def finish_summary(db: sqlite_utils.Database, summary_id: int, status: str) -> bool:
-    """Note what became of a claimed summary: 'sent' or 'skipped'."""
+    """Set the final status of a claimed summary: 'sent' or 'skipped'."""
     sql = "UPDATE summaries SET status = ? WHERE id = ? AND status = 'claimed'"
     return change(db, sql, (status, summary_id)) == 1
 
 
 def skip_before_restore(db: sqlite_utils.Database) -> int:
-    """Leave out the summaries that were due before a restore, because they may have been sent; how many."""
+    """Skip the summaries that were due before a restore and may have been sent. Returns how many."""
     sql = """
         UPDATE summaries SET status = 'skipped'
         WHERE status = 'due' AND due_at <= (SELECT value FROM meta WHERE key = ?)
@@ -271,19 +242,18 @@ def skip_before_restore(db: sqlite_utils.Database) -> int:
 
 
 def record_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> bool:
-    """Note a Telegram update; True the first time. Notes older than a week are forgotten."""
+    """Record a Telegram update. Returns True the first time. Records older than a week are deleted."""
     at = instant(now)
     db.execute("DELETE FROM updates WHERE seen_at < strftime('%Y-%m-%dT%H:%M:%SZ', ?, ?)", (at, UPDATES_KEPT))
-    sql = "INSERT INTO updates (update_id, seen_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
-    return change(db, sql, (update_id, at)) == 1
+    return insert(db, "updates", {"update_id": update_id, "seen_at": at}, unique=("update_id",)) is not None
 
 
 def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
-    """Rewrite a chat's id everywhere: a group became a supergroup. False when `old` is unknown.
+    """Change a chat's id everywhere, after a group became a supergroup. Returns False when `old` is unknown.
 
     A chat `new` that is known already keeps its row and takes over what `old` had: settings it
-    lacks, alerts (one whose number is taken gets the next free one), summaries, messages, halts. What
-    the owner decided about a group goes along, also of one that is not known otherwise.
+    lacks, alerts (one whose number is taken gets the next free one), summaries, messages, halts. The
+    owner's decision about access moves too, also for a chat that is not known otherwise.
     """
     before = get_chat(db, old)
     if old == new:
@@ -306,9 +276,9 @@ def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
 
 
 def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
-    """A decision goes along, unless the new one has its own; it answers what was asked about that, too.
+    """Move the decision about the old id to the new one, unless that has its own; it answers a request there.
 
-    What was asked about the old one does not: its buttons name the old id. The group asks anew.
+    An open request of the old id is deleted, because its buttons name that id; the group asks again.
     """
     db.execute("DELETE FROM access WHERE chat_id = ? AND status = 'asked'", (old,))
     db.execute(
@@ -323,7 +293,6 @@ def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
 
 
 def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
-    """Move settings, alerts and summaries of a chat to another chat, and delete it."""
     db.execute(
         """
         UPDATE chats SET
@@ -356,7 +325,7 @@ def _move_alerts(db: sqlite_utils.Database, old: int, new: int) -> None:
 
 
 def _move_summaries(db: sqlite_utils.Database, old: int, new: int) -> None:
-    """Of two rows of one date the one further along stays: a summary is never repeated."""
+    """Of two summaries of one date keep the one that is claimed or sent, because none is ever repeated."""
     db.execute(
         """
         DELETE FROM summaries WHERE chat_id = :new AND status = 'due'
@@ -368,59 +337,53 @@ def _move_summaries(db: sqlite_utils.Database, old: int, new: int) -> None:
 
 
 def next_alert_number(db: sqlite_utils.Database, chat_id: int) -> int | None:
-    """The chat's next alert number, used up with this call; None when the chat is unknown."""
-    row = select_one(
-        db,
-        "UPDATE chats SET last_number = last_number + 1 WHERE chat_id = ? RETURNING last_number",
-        (chat_id,),
-    )
-    return None if row is None else int(row["last_number"])
+    """Returns the chat's next alert number, which this call uses up, or None when the chat is unknown."""
+    sql = "UPDATE chats SET last_number = last_number + 1 WHERE chat_id = ? RETURNING last_number"
+    number: int | None = select_value(db, sql, (chat_id,))
+    return number
 
 
 # A row of any table as it is exported: values by column.
 ExportedRow: TypeAlias = dict[str, str | int | float | None]
 
-_OWN = "chat_id = :chat"
-_OF_ALERTS = "alert_id IN (SELECT alert_id FROM alerts WHERE chat_id = :chat)"
-
 
 def chat_row_conditions(db: sqlite_utils.Database) -> dict[str, str]:
-    """Table -> which of its rows are about the chat :chat; those that hang on others come first.
+    """Returns, by table, the SQL condition of the rows about the chat :chat, dependent tables first.
 
     A table is about chats when it has a column chat_id, or alert_id, which leads to one.
     """
     conditions: dict[str, str] = {}
     for table in sorted(db.tables, key=lambda table: table.name == "chats"):
-        columns = table.columns_dict
-        if "chat_id" in columns:
-            conditions[table.name] = _OWN
-        elif "alert_id" in columns:
-            conditions = {table.name: _OF_ALERTS} | conditions
+        if "chat_id" in table.columns_dict:
+            conditions[table.name] = "chat_id = :chat"
+        elif "alert_id" in table.columns_dict:
+            of_alerts = "alert_id IN (SELECT alert_id FROM alerts WHERE chat_id = :chat)"
+            conditions = {table.name: of_alerts} | conditions
     return conditions
 
 
 def export_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[ExportedRow]]:
-    """Table -> rows about the chat; tables without any are left out, pictures are replaced by their size."""
-    tables = {table: _rows(db, table, where, chat_id) for table, where in chat_row_conditions(db).items()}
-    return {table: rows for table, rows in sorted(tables.items()) if rows}
+    """Returns the rows about the chat by table, where there are any; pictures are replaced by their size."""
+    tables: dict[str, list[ExportedRow]] = {}
+    for table, condition in sorted(chat_row_conditions(db).items()):
+        rows = select(db, f"SELECT * FROM {table} WHERE {condition}", {"chat": chat_id})  # noqa: S608 - names of the schema
+        if rows:
+            tables[table] = [{name: _without_bytes(value) for name, value in row.items()} for row in rows]
+    return tables
 
 
-def _rows(db: sqlite_utils.Database, table: str, where: str, chat_id: int) -> list[ExportedRow]:
-    rows = select(db, f"SELECT * FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
-    return [
-        {name: f"{len(value):,} bytes" if isinstance(value, bytes) else value for name, value in row.items()}
-        for row in rows
-    ]
+def _without_bytes(value: str | float | bytes | None) -> str | float | None:
+    return f"{len(value):,} bytes" if isinstance(value, bytes) else value
 
 
 def forget_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
-    """Delete all rows about the chat, messages to it and notices that name it included; how many by table.
+    """Delete all rows about the chat, messages to it and notices that name it. Returns how many by table.
 
-    Where a person made alerts in groups, which are the groups', their id is taken off.
+    Alerts that the person created in groups belong to the groups; there the person's id is removed.
     """
     removed = {
-        table: change(db, f"DELETE FROM {table} WHERE {where}", {"chat": chat_id})  # noqa: S608 - names of the schema
-        for table, where in chat_row_conditions(db).items()
+        table: change(db, f"DELETE FROM {table} WHERE {condition}", {"chat": chat_id})  # noqa: S608 - names of the schema
+        for table, condition in chat_row_conditions(db).items()
     }
     removed["outbox"] += _forget_mentions(db, chat_id)
     change(db, "UPDATE alerts SET owner_id = 0 WHERE owner_id = ?", (chat_id,))
@@ -430,7 +393,7 @@ def forget_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
 def _forget_mentions(db: sqlite_utils.Database, chat_id: int) -> int:
     """Delete the notices to the owner whose payload names the chat or the person under "names".
 
-    A group about which the owner was not asked yet is forgotten with the question, so that it may ask anew.
+    A group's request that the owner was not asked about yet is deleted too, so that it may ask again.
     """
     named = "kind = 'notice' AND EXISTS (SELECT 1 FROM json_each(payload, '$.names') WHERE value = :chat)"
     db.execute(

@@ -2,17 +2,14 @@
 
     queued ──claim──> sending ──> sent
                          ├──────> waiting    not before an instant, then claimed again
-                         ├──────> ambiguous  outcome unknown; goes on only by doubts.requeue_ambiguous
+                         ├──────> ambiguous  outcome unknown; sent again only after requeue_ambiguous
                          └──────> dead       with the reason
 
-A row is committed as `sending` before its request, so one still `sending` at start-up was cut
-off by a crash and its outcome is unknown. Each step is a compare-and-set on the status.
+A row is committed as `sending` before its request. One that is still `sending` at the next start was cut off
+by a crash, so its outcome is unknown. Each step is a compare-and-set on the status: a function that changes
+a message returns False if the message has another status than the step requires.
 
-Halts: chats, or all of them, to which nothing may be sent before an instant, because Telegram said so.
-
-Messages of which nobody knows whether they arrived: after a lost answer, a crash, a restore.
-
-Messages of which surely nothing was sent: what they say can still be changed, or taken back.
+A halt is a chat, or all of them, to which nothing may be sent before an instant that Telegram named.
 """
 
 from __future__ import annotations
@@ -25,12 +22,19 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from storage import sources
-from storage.rows import change, instant, not_earlier, select, select_as, select_one
-from storage.sources import RESTORED_AT
+from storage.rows import (
+    change,
+    insert,
+    instant,
+    not_earlier,
+    select,
+    select_as,
+    select_first,
+    select_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from datetime import datetime
 
     import sqlite_utils
 
@@ -49,25 +53,16 @@ class Halt(msgspec.Struct, frozen=True):
 
 def begin_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
     """Send nothing to a chat (EVERY_CHAT: to nobody) before an instant; the later of two counts."""
-    db.execute(
-        """
+    sql = """
         INSERT INTO halts (chat_id, until) VALUES (?, ?)
         ON CONFLICT (chat_id) DO UPDATE SET until = max(until, excluded.until)
-        """,
-        (chat_id, not_earlier(until)),
-    )
+    """
+    db.execute(sql, (chat_id, not_earlier(until)))
 
 
 def current_halts(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
-    """The halts in force."""
-    return select_as(
-        db, Halt, "SELECT chat_id, until FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),)
-    )
-
-
-def lift_halts(db: sqlite_utils.Database, after: Moment) -> int:
-    """Forget the halts that would last beyond an instant; how many."""
-    return change(db, "DELETE FROM halts WHERE until > ?", (instant(after),))
+    """Returns the halts in force."""
+    return select_as(db, Halt, "SELECT * FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
 
 
 # No session closes earlier in UTC: 13:00 in New York, in summer.
@@ -75,30 +70,25 @@ EARLIEST_CLOSE = "T17:00:00Z"
 # Quiet hours, back-off and the halts that Telegram names are all shorter.
 FARTHEST = dt.timedelta(days=2)
 
-# What may go now; a chat that is not in the table is a stranger, who may get an answer.
+# Messages that may be sent now. A chat that is not stored is a stranger's, who may get an answer.
 _READY = """
     status IN ('queued', 'waiting') AND not_before <= :now
     AND NOT EXISTS (SELECT 1 FROM halts
                     WHERE halts.chat_id IN (outbox.chat_id, 0) AND halts.until > :now)
     AND NOT EXISTS (SELECT 1 FROM chats
                     WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
+    AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')
 """
-_MINE = """
-    AND (:only IS NULL OR chat_id = :only)
-    AND (:besides IS NULL OR chat_id <> :besides)
-"""
-_FREE = "AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')"
-_ROOM = "AND chat_id NOT IN (SELECT value FROM json_each(:resting))"
-# Word for word the expression of the index outbox_ready, which spares sorting a long queue.
-_FIRST_TO_LAST = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
+_SERVED_CHATS = "AND (:only IS NULL OR chat_id = :only) AND (:besides IS NULL OR chat_id <> :besides)"
+# The expression of the index outbox_ready, word for word, so that a long queue is not sorted.
+_SENDING_ORDER = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
 
 
-# event_id, session and html of an event that a message lists.
-ListedEvent: TypeAlias = tuple[int, str, str]
+ListedEvent: TypeAlias = tuple[int, str, str]  # event_id, session and html
 
 
 class EventList(msgspec.Struct, frozen=True):
-    """The events that one message lists, and why they come as a list."""
+    """The events that one message lists, and why they are sent as a list."""
 
     lines: list[ListedEvent]
     reason: str
@@ -106,7 +96,7 @@ class EventList(msgspec.Struct, frozen=True):
 
 
 class MessageBody(msgspec.Struct, frozen=True):
-    """What a message says; `reply_to` is the message_id it answers."""
+    """The content of a message; `reply_to` is Telegram's id of the message that it answers."""
 
     html: str = ""
     plain: str = ""
@@ -139,7 +129,7 @@ class OutboxMessage(msgspec.Struct, frozen=True):
 
     @property
     def body(self) -> MessageBody:
-        """What it says; raises msgspec.ValidationError where what is stored is damaged."""
+        """Returns the decoded payload; raises msgspec.ValidationError if it is damaged."""
         return msgspec.json.decode(self.payload, type=MessageBody)
 
 
@@ -156,35 +146,27 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
     not_before: Moment | None = None,
     about: str | None = None,
 ) -> int | None:
-    """Queue a message; its id, None when one with this `dedup` was queued before.
+    """Queue a message and return its id, or None when one with this `dedup` was queued before.
 
-    kind: 'reply', 'alert', 'notice' or 'summary'; payload: the fields of a MessageBody; more is ignored.
-    about: the session it tells of; one that began to close before a restore is marked as a possible repeat.
+    kind      'reply', 'alert', 'notice' or 'summary'
+    payload   the fields of a MessageBody; further ones are ignored
+    about     the session that it reports; if that may have closed before a restore, the message may
+              have been sent before and is marked as a possible repeat
     """
-    at = instant(now)
-    cursor = db.execute(
-        """
-        INSERT INTO outbox
-            (chat_id, thread_id, kind, dedup, payload, photo, not_before, created_at, updated_at, unknown)
-        VALUES (:chat_id, :thread_id, :kind, :dedup, :payload, :photo, :not_before, :at, :at,
-            coalesce((SELECT :about || :earliest_close <= value FROM meta WHERE key = :restored), 0))
-        ON CONFLICT (dedup) DO NOTHING
-        """,
-        {
-            "chat_id": chat_id,
-            "thread_id": thread_id,
-            "kind": kind,
-            "dedup": dedup,
-            "payload": _text(payload),
-            "photo": photo,
-            "not_before": at if not_before is None else not_earlier(not_before),
-            "at": at,
-            "about": about,
-            "earliest_close": EARLIEST_CLOSE,
-            "restored": RESTORED_AT,
-        },
-    )
-    return cursor.lastrowid if cursor.rowcount == 1 else None
+    at, restored = instant(now), sources.get_meta(db, sources.RESTORED_AT)
+    row = {
+        "chat_id": chat_id,
+        "thread_id": thread_id,
+        "kind": kind,
+        "dedup": dedup,
+        "payload": _encode(payload),
+        "photo": photo,
+        "not_before": at if not_before is None else not_earlier(not_before),
+        "created_at": at,
+        "updated_at": at,
+        "unknown": int(about is not None and restored is not None and about + EARLIEST_CLOSE <= restored),
+    }
+    return insert(db, "outbox", row, unique=("dedup",))
 
 
 def claim(
@@ -196,56 +178,59 @@ def claim(
     besides: int | None = None,
     resting: Collection[int | str] = (),
 ) -> list[OutboxMessage]:
-    """Take up to `limit` messages to send now, each set to `sending`.
+    """Set up to `limit` messages that may be sent now to `sending`, and return them.
 
-    Replies, then alerts, notices and summaries, oldest first. None of a halted or inactive chat, and
-    one a chat at a time: a chat with a long queue leaves room for the others, and after a crash
-    at most one of its messages is in doubt. `only` takes no other chat's, `besides` leaves one out,
-    `resting` those for which the sender has no room yet.
+    Replies come first, then alerts, notices and summaries, the oldest first. Each chat gets one message at a
+    time, so that a long queue leaves room for other chats and a crash makes at most one of its messages
+    ambiguous. Messages of halted and inactive chats stay.
+
+    only      take messages of this chat only
+    besides   take no messages of this chat
+    resting   chats whose rate limit is used up
     """
     at = instant(now)
-    chosen: dict[int, tuple[int, str]] = {}
-    walk = db.execute(
-        "SELECT id, chat_id, status FROM outbox INDEXED BY outbox_ready "  # noqa: S608 - fixed text
-        f"WHERE {_READY} {_MINE} {_FREE} {_ROOM} ORDER BY {_FIRST_TO_LAST}",
-        {"now": at, "only": only, "besides": besides, "resting": json.dumps(list(resting))},
-    )
-    for message, chat_id, status in walk:
-        chosen.setdefault(chat_id, (message, status))
-        if len(chosen) == limit:
+    messages: dict[int, int] = {}
+    sql = f"""
+        SELECT id, chat_id FROM outbox INDEXED BY outbox_ready
+        WHERE {_READY} {_SERVED_CHATS} AND chat_id NOT IN (SELECT value FROM json_each(:resting))
+        ORDER BY {_SENDING_ORDER}
+    """  # noqa: S608 - fixed text
+    parameters = {"now": at, "only": only, "besides": besides, "resting": json.dumps(list(resting))}
+    cursor = db.execute(sql, parameters)
+    for message, chat_id in cursor:
+        messages.setdefault(chat_id, message)
+        if len(messages) == limit:
             break
-    walk.close()
-    taken = [
-        message for message, status in chosen.values() if _step(db, message, status, "sending", updated_at=at)
-    ]
-    sql = "SELECT * FROM outbox WHERE id = ?"
-    return [row for message in taken for row in select_as(db, OutboxMessage, sql, (message,))]
+    cursor.close()
+    sql = """
+        UPDATE outbox SET status = 'sending', updated_at = ?
+        WHERE id = ? AND status IN ('queued', 'waiting') RETURNING *
+    """
+    return [row for message in messages.values() for row in select_as(db, OutboxMessage, sql, (at, message))]
 
 
 def ready_chats(
     db: sqlite_utils.Database, now: Moment, *, only: int | None = None, besides: int | None = None
 ) -> set[int]:
-    """Chats with a message that could go now, were there room."""
-    sql = f"SELECT DISTINCT chat_id FROM outbox WHERE {_READY} {_MINE} {_FREE}"  # noqa: S608 - fixed text
+    """Returns the chats with a message that may be sent now, whatever their rate limits."""
+    sql = f"SELECT DISTINCT chat_id FROM outbox WHERE {_READY} {_SERVED_CHATS}"  # noqa: S608 - fixed text
     rows = select(db, sql, {"now": instant(now), "only": only, "besides": besides})
     return {row["chat_id"] for row in rows}
 
 
 def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> bool:
-    """A message was delivered; False when the row is not being sent any more (its chat is gone)."""
-    return _step(
-        db, message, "sending", "sent", message_id=message_id, reason="", photo=None, updated_at=instant(now)
-    )
+    """Record that a message was delivered, under Telegram's `message_id`."""
+    sql = """
+        UPDATE outbox SET status = 'sent', message_id = ?, reason = '', photo = NULL, updated_at = ?
+        WHERE id = ? AND status = 'sending'
+    """
+    return change(db, sql, (message_id, instant(now), message)) == 1
 
 
 def retry_at(
-    db: sqlite_utils.Database,
-    message: int,
-    not_before: Moment,
-    reason: str,
-    count_attempt: bool = True,
+    db: sqlite_utils.Database, message: int, not_before: Moment, reason: str, count_attempt: bool = True
 ) -> bool:
-    """A message was not delivered: try again, not before an instant. A halt uses up no attempt."""
+    """Send a message that was not delivered again, but not before an instant."""
     sql = """
         UPDATE outbox SET status = 'waiting', not_before = ?, reason = ?, attempts = attempts + ?
         WHERE id = ? AND status = 'sending'
@@ -254,13 +239,13 @@ def retry_at(
 
 
 def note_progress(db: sqlite_utils.Database, message: int, reason: str) -> bool:
-    """Note how far the sending of a message has come; False when it is not being sent any more."""
+    """Record in the reason how many parts of a message have been delivered."""
     sql = "UPDATE outbox SET reason = ? WHERE id = ? AND status = 'sending'"
     return change(db, sql, (reason, message)) == 1
 
 
 def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
-    """Nobody knows whether a message arrived; counted in `unknown`, it waits for doubts.requeue_ambiguous."""
+    """Record that it is unknown whether a message was delivered; it waits for requeue_ambiguous."""
     sql = """
         UPDATE outbox SET status = 'ambiguous', unknown = unknown + 1, attempts = attempts + 1,
             reason = ?, updated_at = ?
@@ -270,7 +255,7 @@ def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Mo
 
 
 def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
-    """Give a message up; False when it was sent or given up before."""
+    """Give a message up."""
     sql = """
         UPDATE outbox SET status = 'dead', reason = ?, photo = NULL, updated_at = ?
         WHERE id = ? AND status NOT IN ('sent', 'dead')
@@ -280,87 +265,72 @@ def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment)
 
 def is_dead(db: sqlite_utils.Database, message: int) -> bool:
     """Whether a message was given up, so that nobody has read it."""
-    return select_one(db, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)) is not None
+    return bool(select_value(db, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)))
 
 
 def chat_of_message(db: sqlite_utils.Database, message: int) -> int | None:
-    """The chat that a message is for now, None when it is there no more."""
-    row = select_one(db, "SELECT chat_id FROM outbox WHERE id = ?", (message,))
-    return row["chat_id"] if row else None
+    """Returns the chat of a message, whose id may have changed, or None when the message was deleted."""
+    chat_id: int | None = select_value(db, "SELECT chat_id FROM outbox WHERE id = ?", (message,))
+    return chat_id
 
 
 def sent_message_id(db: sqlite_utils.Database, message: int) -> int | None:
-    """Telegram's id of a message that was sent, None of any other."""
-    row = select_one(db, "SELECT message_id FROM outbox WHERE id = ? AND status = 'sent'", (message,))
-    return row["message_id"] if row else None
+    """Returns Telegram's id of a message that was sent, None for any other."""
+    sql = "SELECT message_id FROM outbox WHERE id = ? AND status = 'sent'"
+    message_id: int | None = select_value(db, sql, (message,))
+    return message_id
 
 
 def count_by_status(db: sqlite_utils.Database) -> dict[str, int]:
-    """Number of messages by status; a status without any is absent."""
-    counted = select(db, "SELECT status, count(*) AS n FROM outbox GROUP BY status ORDER BY status")
-    return {row["status"]: row["n"] for row in counted}
+    """Returns the number of messages by status; a status without any is absent."""
+    return dict(db.execute("SELECT status, count(*) FROM outbox GROUP BY status ORDER BY status").fetchall())
 
 
 def next_due(db: sqlite_utils.Database, *, only: int | None = None, besides: int | None = None) -> str | None:
-    """Instant from which the next message may be sent, halts counted; None when none waits."""
-    row = select_one(
-        db,
-        f"""
+    """Returns the instant from which the next message may be sent after halts, or None when none waits."""
+    sql = f"""
         SELECT min(max(not_before,
             coalesce((SELECT until FROM halts WHERE halts.chat_id = outbox.chat_id), ''),
-            coalesce((SELECT until FROM halts WHERE halts.chat_id = 0), ''))) AS due
+            coalesce((SELECT until FROM halts WHERE halts.chat_id = 0), '')))
         FROM outbox WHERE status IN ('queued', 'waiting') AND NOT EXISTS (
             SELECT 1 FROM chats WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
-        {_MINE}
-        """,  # noqa: S608 - fixed text
-        {"only": only, "besides": besides},
-    )
-    return row["due"] if row else None
+        {_SERVED_CHATS}
+    """  # noqa: S608 - fixed text
+    due: str | None = select_value(db, sql, {"only": only, "besides": besides})
+    return due
 
 
 def prune(db: sqlite_utils.Database, before: Moment) -> int:
-    """Forget what was sent or given up before an instant; how many rows."""
+    """Delete messages that were sent or given up before an instant. Returns how many."""
     sql = "DELETE FROM outbox WHERE status IN ('sent', 'dead') AND updated_at < ?"
     return change(db, sql, (instant(before),))
 
 
 def release_delayed(db: sqlite_utils.Database, now: dt.datetime) -> int:
-    """Let go now what a clock that was ahead put off, beyond FARTHEST; how many messages."""
-    farthest = now + FARTHEST
-    lift_halts(db, farthest)
+    """Let messages and chats wait no longer that wait beyond FARTHEST, after a clock that was ahead.
+
+    Returns how many messages.
+    """
+    farthest = instant(now + FARTHEST)
+    db.execute("DELETE FROM halts WHERE until > ?", (farthest,))
     sql = "UPDATE outbox SET not_before = ? WHERE status IN ('queued', 'waiting') AND not_before > ?"
-    return change(db, sql, (instant(now), instant(farthest)))
+    return change(db, sql, (instant(now), farthest))
 
 
-def _text(payload: Mapping[str, object]) -> str:
+def _encode(payload: Mapping[str, object]) -> str:
     return json.dumps(dict(payload), ensure_ascii=False, allow_nan=False)
 
 
-def _step(db: sqlite_utils.Database, message: int, was: str, becomes: str, **columns: object) -> bool:
-    """Compare-and-set of the status, with other columns; whether this caller did it."""
-    assigned = ", ".join(f"{column} = :{column}" for column in columns)
-    sql = f"UPDATE outbox SET status = :becomes, {assigned} WHERE id = :id AND status = :was"  # noqa: S608 - names from this module
-    return change(db, sql, {**columns, "id": message, "was": was, "becomes": becomes}) == 1
-
-
-@dataclass(frozen=True)
-class RestoreReport:
-    """What a backup held, and what was done about it."""
-
-    made: datetime | None  # its last tick, None before the first
-    repeats: int  # messages that waited, sent once more and marked
-    summaries: int  # that waited, given up
+# Messages whose outcome is unknown: after a lost answer, a crash or a restore.
 
 
 def mark_interrupted(db: sqlite_utils.Database, now: Moment) -> int:
-    """Settle what a crash left `sending`, its outcome unknown; how many rows.
+    """Treat what a crash left `sending` as an unknown outcome. Returns how many messages.
 
-    A summary is never repeated, so it is given up; anything else must not be lost. Parts that are known to
-    have arrived stay noted at the head of the reason.
+    A summary is given up, because it is never repeated; anything else must not be lost. The number of parts
+    that were delivered stays at the head of the reason.
     """
-    return change(
-        db,
-        """
+    sql = """
         UPDATE outbox SET
             status = CASE kind WHEN 'summary' THEN 'dead' ELSE 'ambiguous' END,
             unknown = unknown + 1,
@@ -368,66 +338,73 @@ def mark_interrupted(db: sqlite_utils.Database, now: Moment) -> int:
                 ELSE '' END || 'cut off while sending',
             updated_at = ?
         WHERE status = 'sending'
-        """,
-        (instant(now),),
-    )
+    """
+    return change(db, sql, (instant(now),))
 
 
 def requeue_ambiguous(db: sqlite_utils.Database, not_before: Moment) -> int:
-    """Telegram answers again: let the ambiguous messages be sent once more, not before an instant; how many.
+    """Let ambiguous messages be sent once more, marked as possible repeats, but not before an instant.
 
-    Their `unknown` is above zero, by which the sender marks them as possible repeats.
+    Returns how many.
     """
     sql = "UPDATE outbox SET status = 'waiting', not_before = ? WHERE status = 'ambiguous'"
     return change(db, sql, (not_earlier(not_before),))
 
 
-def settle_restore(db: sqlite_utils.Database, now: Moment) -> RestoreReport:
-    """Prepare a backup that takes the database's place at `now`: nothing is sent twice without a mark.
+@dataclass(frozen=True)
+class RestoreReport:
+    """What a backup contained, and what was done about it.
 
-    Whatever the replaced database did until now is not known here. So what waits in the backup goes on as
-    after a crash (a summary is given up, anything else is sent once more, marked), and the instant is
-    stored, from which `outbox.enqueue` and
-    `chats.skip_before_restore` know what may have been sent before.
+    last_tick  of the bot before the backup was made, None before the first
+    repeats    number of waiting messages, which are sent once more with a mark
+    summaries  number of waiting summaries, which are given up
     """
-    statuses = select(
-        db,
-        """
+
+    last_tick: dt.datetime | None
+    repeats: int
+    summaries: int
+
+
+def settle_restore(db: sqlite_utils.Database, now: Moment) -> RestoreReport:
+    """Prepare a backup that takes the database's place at `now`, so that nothing is repeated without a mark.
+
+    What the replaced database sent until now is not known. So messages that wait in the backup are treated
+    as after a crash, and the instant is stored, by which `enqueue` and `chat_store.skip_before_restore` know
+    what may have been sent before.
+    """
+    sql = """
         UPDATE outbox SET
             status = CASE kind WHEN 'summary' THEN 'dead' ELSE 'ambiguous' END,
             unknown = unknown + 1, reason = 'waited when the backup was made', updated_at = ?
         WHERE status NOT IN ('sent', 'dead') RETURNING status
-        """,
-        (instant(now),),
-    )
+    """
+    statuses = [row["status"] for row in select(db, sql, (instant(now),))]
     sources.set_meta(db, sources.RESTORED_AT, instant(now))
-    repeats = sum(row["status"] == "ambiguous" for row in statuses)
-    return RestoreReport(sources.last_heartbeat(db), repeats, len(statuses) - repeats)
+    return RestoreReport(sources.last_heartbeat(db), statuses.count("ambiguous"), statuses.count("dead"))
 
 
-# No part was sent, and no send ended in doubt.
+# Changes of messages of which surely nothing was sent; of any other they return None or False.
 _UNSENT = "status IN ('queued', 'waiting') AND unknown = 0 AND reason NOT LIKE 'after part %'"
 
 
 def find_amendable(db: sqlite_utils.Database, message: int) -> OutboxMessage | None:
-    """The message, None when something of it may have been sent."""
-    sql = f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
-    return next(iter(select_as(db, OutboxMessage, sql, (message,))), None)
+    """Returns a message that can still be changed."""
+    return select_first(db, OutboxMessage, f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}", (message,))  # noqa: S608 - fixed text
 
 
 def amend(db: sqlite_utils.Database, message: int, payload: Mapping[str, object]) -> bool:
-    """Say something else with it; False when something of it may have been sent."""
-    text = json.dumps(dict(payload), ensure_ascii=False, allow_nan=False)
-    return change(db, f"UPDATE outbox SET payload = ? WHERE id = ? AND {_UNSENT}", (text, message)) == 1  # noqa: S608 - fixed text
+    """Replace a message's payload."""
+    sql = f"UPDATE outbox SET payload = ? WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
+    return change(db, sql, (_encode(payload), message)) == 1
 
 
 def withdraw(db: sqlite_utils.Database, message: int) -> bool:
-    """Take it back; False when something of it may have been sent."""
+    """Delete a message."""
     return change(db, f"DELETE FROM outbox WHERE id = ? AND {_UNSENT}", (message,)) == 1  # noqa: S608 - fixed text
 
 
 def replace_summaries(db: sqlite_utils.Database, chat_id: int, by: int, now: Moment) -> int:
-    """Give up the chat's earlier summaries, now that a newer one is queued; how many."""
+    """Give up the chat's summaries from before the message `by`, a newer one. Returns how many."""
     sql = f"""
         UPDATE outbox SET status = 'dead', reason = 'a newer one took its place', photo = NULL, updated_at = ?
         WHERE chat_id = ? AND kind = 'summary' AND id < ? AND {_UNSENT}

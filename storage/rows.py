@@ -78,6 +78,35 @@ def select_as(
     return msgspec.convert(select(db, sql, parameters), list[row_type])  # type: ignore[valid-type]
 
 
+def select_first(
+    db: sqlite_utils.Database,
+    row_type: type[S],
+    sql: str,
+    parameters: Sequence[object] | Mapping[str, object] = (),
+) -> S | None:
+    """Returns the first row of a query as a struct, or None."""
+    return next(iter(select_as(db, row_type, sql, parameters)), None)
+
+
+def select_value(
+    db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+) -> Any:  # noqa: ANN401 - a column's value
+    """Returns the first column of a query's first row, or None without a row."""
+    row = select_one(db, sql, parameters)
+    return next(iter(row.values())) if row else None
+
+
+def insert(
+    db: sqlite_utils.Database, table: str, row: Mapping[str, object], *, unique: Sequence[str] = ()
+) -> int | None:
+    """Insert a row and return its rowid, or None if a row with the same values of `unique` exists."""
+    unless = f"ON CONFLICT ({', '.join(unique)}) DO NOTHING" if unique else ""
+    values = ", ".join(f":{column}" for column in row)
+    sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values}) {unless}"  # noqa: S608 - names of the schema
+    cursor = db.execute(sql, row)  # type: ignore[arg-type]  # a Mapping is taken as well
+    return cursor.lastrowid if cursor.rowcount == 1 else None
+
+
 def change(
     db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
 ) -> int:

@@ -1,9 +1,7 @@
-"""How each source is doing with each subject (a ticker's prices, say), and the program's own notes.
+"""The status of each source for each subject (such as a ticker's prices), outages, and the program's notes.
 
-A source in trouble is left alone until `breaker_until`; that is stored, so that a restart does
-not start asking again.
-
-Outages: parts of the Market that brought no figure when they should have, and who was told.
+A source in trouble is not asked before `breaker_until`. That is stored, so that a restart does not start
+asking again. An outage is a part of the Market without a figure that it should have.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from storage.rows import change, instant, select, select_as, select_one
+from storage.rows import change, insert, instant, select, select_as, select_first, select_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,18 +24,17 @@ if TYPE_CHECKING:
 IMPORTED = "Imported"  # outcome of what a file brought
 
 _HEARTBEAT = "heartbeat"
-# Key of the note of when a backup took the database's place: what was sent until then is not known here.
-RESTORED_AT = "restored_at"
+RESTORED_AT = "restored_at"  # key of the instant of a restore: what was sent until then is not known
 
 
 class SourceStatus(msgspec.Struct, frozen=True):
-    """A row of the sources table: how one source is doing with one subject.
+    """A row of the sources table: the status of one source for one subject.
 
-    last_session    last session of which it gave a figure
-    outcome         of the last attempt: "Ok", "RateLimited", IMPORTED, ..., in words in `detail`
-    breaker_until   the whole source is left alone until then
-    rests_until     this subject alone is left alone until then
-    failures        in a row
+    last_session    last session for which it gave a figure
+    outcome         of the last attempt: "Ok", "RateLimited", IMPORTED, ...; `detail` explains it
+    breaker_until   the whole source is not asked before this instant
+    rests_until     the source is not asked for this subject before this instant
+    failures        number of failures in a row
     missing         sessions before the last one that it dropped, separated by spaces
     payload         hash of its last raw answer, which first came after the session payload_since
     """
@@ -58,7 +55,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
 
     @property
     def dropped(self) -> list[dt.date]:
-        """The sessions before the last one that it dropped, in order."""
+        """Returns the sessions before the last one that it dropped, in order."""
         return [dt.date.fromisoformat(session) for session in self.missing.split()]
 
 
@@ -72,7 +69,7 @@ def record_success(
     outcome: str = "ok",
     detail: str = "",
 ) -> None:
-    """Note an answer: failures start at zero again, the breaker closes, `last_session` only grows."""
+    """Record an answer: failures start at zero again, the breaker closes, `last_session` only grows."""
     db.execute(
         """
         INSERT INTO sources (source, subject, last_attempt, last_success, last_session, outcome, detail)
@@ -96,22 +93,15 @@ def record_success(
 
 
 def record_missing(db: sqlite_utils.Database, source: str, subject: str, missing: Iterable[str]) -> None:
-    """Note the sessions before the last one that the source of a recorded success dropped."""
+    """Record the sessions before the last one that a source with a recorded success dropped."""
     _set(db, source, subject, missing=" ".join(sorted(missing)))
 
 
 def record_payload(db: sqlite_utils.Database, source: str, subject: str, payload: str, *, after: str) -> None:
-    """Note the hash of the raw answer that came after a session, and of equal ones the first such session."""
+    """Record the hash of the raw answer that came after a session, and the first session with that answer."""
     row = source_status(db, source, subject)
     if row is None or row.payload != payload:
         _set(db, source, subject, payload=payload, payload_since=after)
-
-
-def record_import(
-    db: sqlite_utils.Database, source: str, subject: str, *, now: Moment, session: str | None
-) -> None:
-    """Note a file that was imported, and the last session in it; nobody asks for such a subject."""
-    record_success(db, source, subject, now=now, session=session, outcome=IMPORTED)
 
 
 def record_failure(
@@ -124,10 +114,8 @@ def record_failure(
     detail: str = "",
     breaker_until: Moment | None = None,
 ) -> int:
-    """Note a failure and until when the source is to be left alone; failures in a row, this one included."""
-    failed = select_one(
-        db,
-        """
+    """Record a failure, and until when the source is not asked. Returns the number of failures in a row."""
+    sql = """
         INSERT INTO sources (source, subject, last_attempt, outcome, detail, breaker_until, failures)
         VALUES (:source, :subject, :now, :outcome, :detail, :until, 1)
         ON CONFLICT (source, subject) DO UPDATE SET
@@ -135,21 +123,20 @@ def record_failure(
             outcome = excluded.outcome, detail = excluded.detail,
             breaker_until = excluded.breaker_until, rests_until = NULL, failures = failures + 1
         RETURNING failures
-        """,
-        {
-            "source": source,
-            "subject": subject,
-            "now": instant(now),
-            "outcome": outcome,
-            "detail": detail,
-            "until": None if breaker_until is None else instant(breaker_until),
-        },
-    )
-    return int(failed["failures"]) if failed else 0
+    """
+    parameters = {
+        "source": source,
+        "subject": subject,
+        "now": instant(now),
+        "outcome": outcome,
+        "detail": detail,
+        "until": None if breaker_until is None else instant(breaker_until),
+    }
+    return int(select_value(db, sql, parameters))
 
 
 def record_rest(db: sqlite_utils.Database, source: str, subject: str, until: Moment) -> None:
-    """Note until when this subject alone is left alone after a recorded failure."""
+    """Record the instant before which the source is not asked for this subject, after a recorded failure."""
     _set(db, source, subject, rests_until=instant(until))
 
 
@@ -158,24 +145,24 @@ def _set(db: sqlite_utils.Database, source: str, subject: str, **values: str | N
 
 
 def source_status(db: sqlite_utils.Database, source: str, subject: str) -> SourceStatus | None:
-    """The status of one source and subject, None when it was never asked."""
+    """Returns the status of one source and subject, or None when it was never asked."""
     sql = "SELECT * FROM sources WHERE source = ? AND subject = ?"
-    return next(iter(select_as(db, SourceStatus, sql, (source, subject))), None)
+    return select_first(db, SourceStatus, sql, (source, subject))
 
 
 def source_statuses(db: sqlite_utils.Database) -> list[SourceStatus]:
-    """All of them, by source and subject."""
+    """Returns all statuses, by source and subject."""
     return select_as(db, SourceStatus, "SELECT * FROM sources ORDER BY source, subject")
 
 
 def get_meta(db: sqlite_utils.Database, key: str) -> str | None:
-    """A note of the program's own, None when it was never set."""
-    note = select_one(db, "SELECT value FROM meta WHERE key = ?", (key,))
-    return None if note is None else str(note["value"])
+    """Returns a note of the program, or None when it was never set."""
+    value: str | None = select_value(db, "SELECT value FROM meta WHERE key = ?", (key,))
+    return value
 
 
 def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:
-    """Set a note of the program's own."""
+    """Set a note of the program."""
     db.execute(
         "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, value),
@@ -183,19 +170,19 @@ def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:
 
 
 def remove_meta(db: sqlite_utils.Database, key: str) -> None:
-    """Forget a note of the program's own."""
+    """Delete a note of the program."""
     db.execute("DELETE FROM meta WHERE key = ?", (key,))
 
 
 def record_heartbeat(db: sqlite_utils.Database, now: Moment) -> None:
-    """Note a tick of the scheduler."""
+    """Record a tick of the scheduler."""
     set_meta(db, _HEARTBEAT, instant(now))
 
 
 def last_heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
-    """Instant of the last tick, None before the first."""
-    instant_text = get_meta(db, _HEARTBEAT)
-    return None if instant_text is None else dt.datetime.fromisoformat(instant_text)
+    """Returns the instant of the last tick, or None before the first."""
+    text = get_meta(db, _HEARTBEAT)
+    return None if text is None else dt.datetime.fromisoformat(text)
 
 
 class StoredOutage(msgspec.Struct, frozen=True):
@@ -207,24 +194,24 @@ class StoredOutage(msgspec.Struct, frozen=True):
 
 
 def begin_outage(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
-    """Note that a part lacks `session` and what followed; False when that outage is noted already."""
-    sql = "INSERT INTO outages (part, session, began) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-    return change(db, sql, (part, session, instant(now))) == 1
+    """Record that a part lacks figures since `session`. Returns False if that is recorded already."""
+    row = {"part": part, "session": session, "began": instant(now)}
+    return insert(db, "outages", row, unique=("part", "session")) is not None
 
 
 def end_outage(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
-    """Note that an outage is over; False when it was before."""
+    """Record that an outage is over. Returns False if it was over before."""
     sql = "UPDATE outages SET back_at = ? WHERE part = ? AND session = ? AND back_at IS NULL"
     return change(db, sql, (instant(now), part, session)) == 1
 
 
 def current_outages(db: sqlite_utils.Database) -> list[StoredOutage]:
-    """The outages that are not over, by part."""
+    """Returns the outages that are not over, by part."""
     return select_as(db, StoredOutage, "SELECT * FROM outages WHERE back_at IS NULL ORDER BY part, session")
 
 
 def add_outage_chats(db: sqlite_utils.Database, part: str, session: str, chats: Iterable[int]) -> list[int]:
-    """Note who is told of an outage; of these chats the ones that were not told before and still exist."""
+    """Record which chats are notified of an outage. Returns those that exist and were not notified before."""
     sql = """
         INSERT INTO outage_chats (part, session, chat_id) SELECT ?, ?, chat_id FROM chats WHERE chat_id = ?
         ON CONFLICT DO NOTHING
@@ -233,6 +220,6 @@ def add_outage_chats(db: sqlite_utils.Database, part: str, session: str, chats: 
 
 
 def outage_chats(db: sqlite_utils.Database, part: str, session: str) -> list[int]:
-    """The chats that were told of an outage."""
+    """Returns the chats that were notified of an outage."""
     sql = "SELECT chat_id FROM outage_chats WHERE part = ? AND session = ? ORDER BY chat_id"
     return [row["chat_id"] for row in select(db, sql, (part, session))]

@@ -220,7 +220,7 @@ def _refuse_missing(file: Path, config: Config) -> None:
 
 def _report_lines(report: RestoreReport) -> list[str]:
     """Return what becomes of the messages about the time between the backup and now."""
-    made = f"{report.made:%Y-%m-%d %H:%M} UTC" if report.made else "before the bot's first tick"
+    made = f"{report.last_tick:%Y-%m-%d %H:%M} UTC" if report.last_tick else "before the bot's first tick"
     lines = [
         f"the backup's last tick: {made}; sessions since are judged when the bot runs and has their data",
         "their alerts may have been sent before: marked “possible repeat”; summaries due until now: left out",

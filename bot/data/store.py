@@ -47,7 +47,8 @@ def note_import(
 ) -> None:
     """Note in the list of sources that a file was imported, and its last session."""
     days = [row["session"] for group in rows.values() for row in group if "session" in row]
-    sources.record_import(db, source, subject, now=observed_at, session=max(days, default=None))
+    session = max(days, default=None)
+    sources.record_success(db, source, subject, now=observed_at, session=session, outcome=sources.IMPORTED)
 
 
 def store_file(db: sqlite_utils.Database, contents: CsvContents, *, observed_at: str) -> dict[str, Written]:

@@ -353,7 +353,7 @@ def _refuse_past(rule: Rule, market: Market, now: dt.datetime, command: str) -> 
 
 def _refuse_full(db: sqlite_utils.Database, chat_id: int) -> None:
     """Raise BadInput when the chat has as many alerts as it may."""
-    if alert_store.count_active(db, chat_id) >= MOST_ALERTS:
+    if len(alert_store.alerts_of(db, chat_id)) >= MOST_ALERTS:
         raise BadInput(
             f"This chat has {MOST_ALERTS} alerts, which is the most. Switch one off first.", "/alerts"
         )

@@ -13,7 +13,6 @@ from storage.alert_store import (
     add_alert,
     alerts_of,
     clear_states,
-    count_active,
     current_state,
     deferred_events,
     expiring_alerts,
@@ -104,7 +103,7 @@ def test_ended_alerts_are_listed_only_when_asked_for(db: sqlite_utils.Database) 
         "is expired",
         "is done",
     ]
-    assert (count_active(db, 1), count_active(db, 2)) == (2, 0)
+    assert [len(alerts_of(db, chat_id)) for chat_id in (1, 2)] == [2, 0]
     assert not set_life(db, 99, "done")
 
 
