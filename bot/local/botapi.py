@@ -1,8 +1,8 @@
-"""Telegram's Bot API in this process, for the terminal, a browser page and tests: strict, and with a memory.
+"""Telegram's Bot API in this process, for the terminal and for tests, as strict as the real one.
 
-`BotApi` holds the chats, messages, files and updates of a Telegram that has one bot. People act on it by
-`say`, `press` and the like, which queue updates; the bot acts on it by the calls of `bot.local.methods`.
-Whoever shows a chat to a person listens to its events. It knows many chats, and no screen or network.
+`BotApi` holds the chats, messages, files and updates of a Telegram that has one bot. People act through its
+methods such as `say` and `press`, which queue updates. The bot acts through the calls of `bot.local.methods`,
+and listeners are notified of what it did.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BOT: Json = {
     "supports_inline_queries": False,
 }
 PHOTO_LIMIT = 10 * 1024 * 1024  # bytes
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ADMIN_RIGHTS = (
     "can_be_edited", "is_anonymous", "can_manage_chat", "can_delete_messages", "can_manage_video_chats",
     "can_restrict_members", "can_promote_members", "can_change_info", "can_invite_users",
@@ -42,26 +42,26 @@ _ADMIN_RIGHTS = (
 
 
 class BotApiError(Exception):
-    """A call that is refused: HTTP status, description and ResponseParameters of the answer."""
+    """A refused call: the HTTP status, description and ResponseParameters of the answer."""
 
     def __init__(self, status: int, description: str, parameters: dict[str, int] | None = None) -> None:
         super().__init__(description)
         self.status, self.description, self.parameters = status, description, parameters
 
     def body(self) -> bytes:
-        """The answer as the Bot API writes it."""
+        """Return the body of the answer."""
         answer: Json = {"ok": False, "error_code": self.status, "description": self.description}
         return json.dumps(answer | ({"parameters": self.parameters} if self.parameters else {})).encode()
 
 
 def bad_request(reason: str) -> BotApiError:
-    """The error of most refusals, with status 400."""
+    """Return the error of most refusals, with status 400."""
     return BotApiError(400, f"Bad Request: {reason}")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file within a call."""
+    """A file that is sent with a call."""
 
     name: str
     content: bytes
@@ -77,7 +77,7 @@ class StoredFile:
     content: bytes
 
     def json(self) -> Json:
-        """The PhotoSize or Document object."""
+        """Return the PhotoSize or Document object."""
         unique_id = self.file_id.rpartition("-")[2]
         common = {"file_id": self.file_id, "file_unique_id": unique_id, "file_size": len(self.content)}
         if self.kind == "document":
@@ -87,7 +87,7 @@ class StoredFile:
 
     @property
     def path(self) -> str:
-        """Where the file is served for download."""
+        """The path by which the file is downloaded."""
         return f"{self.kind}s/{self.file_id}"
 
 
@@ -98,7 +98,7 @@ def _png_size(content: bytes) -> tuple[int, int]:
 def _check_photo(content: bytes) -> None:
     if len(content) > PHOTO_LIMIT:
         raise BotApiError(413, "Request Entity Too Large")
-    if not content.startswith(_PNG) or len(content) < 24:
+    if not content.startswith(_PNG_SIGNATURE) or len(content) < 24:
         raise bad_request("IMAGE_PROCESS_FAILED")
     shorter, longer = sorted(_png_size(content))
     if shorter == 0 or shorter + longer > 10_000 or longer > 20 * shorter:
@@ -107,7 +107,7 @@ def _check_photo(content: bytes) -> None:
 
 @dataclass
 class Chat:
-    """One chat. `refusal` answers every call that acts in it, None if the bot may write there."""
+    """One chat. `refusal` is raised by every call that acts in it, unless it is None."""
 
     chat_id: int
     kind: str = "private"
@@ -117,7 +117,7 @@ class Chat:
     members: dict[int, str] = field(default_factory=dict)
 
     def json(self) -> Json:
-        """The Chat object."""
+        """Return the Chat object."""
         if self.kind == "private":
             return {"id": self.chat_id, "type": self.kind, "first_name": self.name}
         forum = {"is_forum": True} if self.threads else {}
@@ -126,7 +126,7 @@ class Chat:
 
 @dataclass
 class Message:
-    """A message; `text` is its plain text or caption, `html` what the bot sent, times are epoch seconds."""
+    """A message. `text` is the plain text or caption, `html` what the bot sent, times are epoch seconds."""
 
     message_id: int
     chat: Chat
@@ -144,27 +144,27 @@ class Message:
 
     @property
     def chat_id(self) -> int:
-        """Id of its chat."""
+        """The id of its chat."""
         return self.chat.chat_id
 
     @property
     def photo(self) -> str | None:
-        """File id of its photo."""
+        """The file id of its photo, if any."""
         return self.file.file_id if self.file and self.file.kind == "photo" else None
 
     @property
     def document(self) -> str | None:
-        """File id of its document."""
+        """The file id of its document, if any."""
         return self.file.file_id if self.file and self.file.kind == "document" else None
 
     @property
     def buttons(self) -> list[list[tuple[str, str]]]:
-        """Rows of (label, callback data)."""
+        """Rows of (label, callback data). The data of a link are empty."""
         rows = (self.markup or {}).get("inline_keyboard", [])
         return [[(button["text"], button.get("callback_data", "")) for button in row] for row in rows]
 
     def json(self) -> Json:
-        """The Message object."""
+        """Return the Message object."""
         text, entities = ("caption", "caption_entities") if self.file else ("text", "entities")
         optional: Json = {
             text: self.text,
@@ -187,7 +187,7 @@ class Message:
 
 @dataclass
 class CallbackQuery:
-    """A pressed button; `answer` holds the fields of the bot's answer, None as long as there is none."""
+    """A pressed button. `answer` holds the fields of the bot's answer and is None until there is one."""
 
     message: Message
     answer: Mapping[str, str] | None = None
@@ -195,7 +195,7 @@ class CallbackQuery:
 
 @dataclass
 class InlineQuery:
-    """What a person typed behind the bot's name; `results` is None until the bot answers."""
+    """What a person typed after the bot's name. `results` is None until the bot answers."""
 
     text: str
     results: list[Json] | None = None
@@ -203,7 +203,7 @@ class InlineQuery:
 
 @dataclass(frozen=True)
 class Event:
-    """What a successful call of the bot changed in a chat; `text` is that of an answered button."""
+    """A successful call of the bot that acted in a chat. `text` is the toast of an answered button."""
 
     method: str
     chat_id: int
@@ -212,7 +212,13 @@ class Event:
 
 
 class BotApi:
-    """The state of one Telegram. `clock` gives epoch seconds; update ids begin with `first_update_id`."""
+    """The state of one Telegram.
+
+    `clock` returns epoch seconds, update ids begin with `first_update_id`. The oldest messages, files and
+    callback queries are forgotten when there are more than the limits.
+    """
+
+    message_limit, file_limit, query_limit = 500, 100, 100
 
     def __init__(self, clock: Callable[[], float] = time.time, first_update_id: int = 500_001) -> None:
         self.clock = clock
@@ -223,16 +229,15 @@ class BotApi:
         self.callback_queries: dict[str, CallbackQuery] = {}
         self.inline_queries: dict[str, InlineQuery] = {}
         self.commands: dict[str, list[Json]] = {}
-        self.actions: list[tuple[int, str]] = []
         self.listeners: list[Callable[[Event], None]] = []
         self.names: dict[int, str] = {}
         self.last_message_id = 0
         self.last_update_id = first_update_id - 1
 
-    # What people do.
+    # Chats and people
 
     def chat(self, chat_id: int, kind: str = "private") -> Chat:
-        """The chat of this id, created if it is new. Negative ids are groups."""
+        """Return the chat of this id, created if it is new. Negative ids are groups."""
         if chat_id not in self.chats:
             kind = "supergroup" if kind == "private" and chat_id < 0 else kind
             name = self.user(chat_id)["first_name"] if kind == "private" else f"Chat {chat_id}"
@@ -240,10 +245,21 @@ class BotApi:
         return self.chats[chat_id]
 
     def user(self, user_id: int) -> Json:
-        """The User object of a person or the bot."""
+        """Return the User object of a person or the bot."""
         if user_id == BOT_ID:
             return BOT
         return {"id": user_id, "is_bot": False, "first_name": self.names.get(user_id, f"User {user_id}")}
+
+    def member(self, user_id: int, status: str) -> Json:
+        """Return the ChatMember object of a user with a status."""
+        extra: dict[str, Json] = {
+            "creator": {"is_anonymous": False},
+            "administrator": dict.fromkeys(_ADMIN_RIGHTS, False),
+            "kicked": {"until_date": 0},
+        }
+        return {"status": status, "user": self.user(user_id), **extra.get(status, {})}
+
+    # What people do
 
     def say(
         self,
@@ -255,7 +271,7 @@ class BotApi:
         thread_id: int | None = None,
         anonymous: bool = False,
     ) -> Message:
-        """A person, or an anonymous administrator, writes a message."""
+        """Send a message as a person, or as an anonymous administrator of the group."""
         chat = self.chat(chat_id, chat_type)
         author = user_id or (chat_id if chat.kind == "private" else 1001)
         chat.members.setdefault(author, "member")
@@ -271,20 +287,20 @@ class BotApi:
         return message
 
     def press(self, message_id: int, data: str, user_id: int | None = None) -> str:
-        """A person presses a button that the message has. Returns the id of the callback query."""
+        """Press a button that the message has. Returns the id of the callback query."""
         message = self.history[message_id]
         if data not in [button for row in message.buttons for _, button in row]:
             raise LookupError(f"message {message_id} has no button {data!r}, only {message.buttons}")
         return self.send_callback_data(message, data, user_id or message.chat_id)
 
     def send_callback_data(self, message: Message, data: str, user_id: int) -> str:
-        """A client sends callback data, which the message need not have. Returns the id of the query."""
-        query_id = self._next_query_id()
+        """Send callback data, which need not be that of a button. Returns the id of the callback query."""
+        query_id = str(4_000_000_000 + self.last_update_id + 1)
         self.callback_queries[query_id] = CallbackQuery(message)
-        user = self.user(user_id)
+        _forget_oldest(self.callback_queries, self.query_limit)
         content = {
             "id": query_id,
-            "from": user,
+            "from": self.user(user_id),
             "message": message.json(),
             "chat_instance": "7",
             "data": data,
@@ -292,59 +308,14 @@ class BotApi:
         self.queue_update("callback_query", content)
         return query_id
 
-    def type_inline(self, user_id: int, text: str) -> str:
-        """A person types behind the bot's name in some chat. Returns the id of the inline query."""
-        query_id = self._next_query_id()
-        self.inline_queries[query_id] = InlineQuery(text)
-        content = {"id": query_id, "from": self.user(user_id), "query": text, "offset": ""}
-        self.queue_update("inline_query", content)
-        return query_id
-
-    def _next_query_id(self) -> str:
-        return str(4_000_000_000 + self.last_update_id + 1)
-
-    def block(
-        self, chat_id: int, reason: str = "bot was blocked by the user", *, notify_bot: bool = True
-    ) -> None:
-        """The bot may no longer write, for a reason such as "bot was kicked from the supergroup chat"."""
-        self.chat(chat_id).refusal = BotApiError(403, f"Forbidden: {reason}")
-        if notify_bot:
-            self._change_membership(chat_id, "member", "kicked")
-
-    def unblock(self, chat_id: int, *, notify_bot: bool = True) -> None:
-        """The bot may write again."""
-        self.chat(chat_id).refusal = None
-        if notify_bot:
-            self._change_membership(chat_id, "kicked", "member")
-
-    def _change_membership(self, chat_id: int, old: str, new: str) -> None:
-        content = {
-            "chat": self.chat(chat_id).json(),
-            "from": self.user(abs(chat_id)),
-            "date": int(self.clock()),
-            "old_chat_member": self.member(BOT_ID, old),
-            "new_chat_member": self.member(BOT_ID, new),
-        }
-        self.queue_update("my_chat_member", content)
-
-    def migrate(self, old: int, new: int) -> None:
-        """The group `old` becomes the supergroup `new`: refusals and two service messages say so."""
-        reason = "group chat was upgraded to a supergroup chat"
-        self.chat(old, "group").refusal = BotApiError(
-            400, f"Bad Request: {reason}", {"migrate_to_chat_id": new}
-        )
-        self.chat(new, "supergroup").members = dict(self.chat(old).members)
-        for chat_id, note in ((old, {"migrate_to_chat_id": new}), (new, {"migrate_from_chat_id": old})):
-            message = self.add_message(self.chat(chat_id), sender=self.user(1001))
-            self.queue_update("message", message.json() | note)
-
-    # What the state is made of.
+    # Messages, updates and files
 
     def add_message(self, chat: Chat, **values: Any) -> Message:  # noqa: ANN401 - fields of Message
-        """Store a message, of the bot unless a `sender` is given."""
+        """Store a message. It is the bot's unless a `sender` is given."""
         self.last_message_id += 1
         message = Message(self.last_message_id, chat, at=self.clock(), **{"sender": BOT_USER, **values})
         self.history[message.message_id] = message
+        _forget_oldest(self.history, self.message_limit)
         return message
 
     def queue_update(self, kind: str, content: Json) -> int:
@@ -354,32 +325,30 @@ class BotApi:
         return self.last_update_id
 
     def store_file(self, kind: str, upload: Upload) -> StoredFile:
-        """Keep an uploaded photo or document."""
+        """Store an uploaded photo or document. Raises BotApiError if it cannot be used as such."""
         if not upload.content:
             raise bad_request("file must be non-empty")
         if kind == "photo":
             _check_photo(upload.content)
         prefix = "AgACAgIAAxk" if kind == "photo" else "BQACAgIAAxk"
         file_id = f"{prefix}-{hashlib.sha256(upload.content).hexdigest()[:24]}"
-        return self.files.setdefault(file_id, StoredFile(file_id, kind, upload.name, upload.content))
-
-    def member(self, user_id: int, status: str) -> Json:
-        """The ChatMember object of a user with a status."""
-        extra: dict[str, Json] = {
-            "creator": {"is_anonymous": False},
-            "administrator": dict.fromkeys(_ADMIN_RIGHTS, False),
-            "kicked": {"until_date": 0},
-        }
-        return {"status": status, "user": self.user(user_id), **extra.get(status, {})}
+        file = self.files.setdefault(file_id, StoredFile(file_id, kind, upload.name, upload.content))
+        _forget_oldest(self.files, self.file_limit)
+        return file
 
     def download(self, path: str) -> bytes:
-        """Content of a file, by the path that getFile names."""
+        """Return the content of a file, by the path that getFile names."""
         file = self.files.get(path.rpartition("/")[2])
         if file is None or file.path != path:
             raise BotApiError(404, "Not Found")
         return file.content
 
     def publish(self, event: Event) -> None:
-        """Tell the listeners what the bot did."""
+        """Notify the listeners of what the bot did."""
         for listener in self.listeners:
             listener(event)
+
+
+def _forget_oldest(entries: dict[Any, Any], limit: int) -> None:
+    while len(entries) > limit:
+        del entries[next(iter(entries))]

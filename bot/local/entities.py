@@ -1,8 +1,9 @@
 """Telegram's formatted text: HTML to entities with the real parser's errors, and commands in plain text.
 
 The rules and the wording follow core.telegram.org/bots/api#html-style and TDLib's parser. Two rules are
-stricter than Telegram's, because both mean a mistake of the sender: a bare "&" or an unknown named entity,
-which Telegram shows as typed, is a value that was not escaped; a tag inside <code> or <pre> is dropped.
+stricter than Telegram's, because both reveal a mistake of the sender. A bare "&" or an unknown named entity,
+which Telegram shows as typed, is refused as a value that was not escaped. A tag inside <code> or <pre>, which
+Telegram drops, is refused too.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ _COMMAND = re.compile(r"(?<![\w/])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?(?!
 
 
 class EntityError(ValueError):
-    """The HTML cannot be parsed. The message is the reason, as Telegram gives it."""
+    """The HTML cannot be parsed. The message is the reason in Telegram's words."""
 
 
 def utf16_length(text: str) -> int:
-    """Number of UTF-16 code units, in which Telegram counts lengths and offsets."""
+    """Return the number of UTF-16 code units, in which Telegram counts lengths and offsets."""
     return len(text.encode("utf-16-le")) // 2
 
 
 def command_entities(text: str) -> list[dict[str, Any]]:
-    """Entities of the commands in a text that a person writes."""
+    """Return the entities of the commands in a text that a person writes."""
     return [
         {
             "type": "bot_command",
@@ -49,7 +50,7 @@ def command_entities(text: str) -> list[dict[str, Any]]:
 
 
 def parse_html(source: str) -> tuple[str, list[dict[str, Any]]]:
-    """Plain text and entities, ordered by offset. Raises EntityError."""
+    """Return the plain text and its entities, ordered by offset. Raises EntityError."""
     parser = _Parser(source)
     parser.run()
     entities = sorted(parser.entities, key=lambda entity: (entity["offset"], -entity["length"]))
@@ -87,7 +88,7 @@ class _Parser:
         return EntityError(f"{reason} at byte offset {len(self.source[:position].encode())}")
 
     def _read(self, pattern: re.Pattern[str], position: int) -> re.Match[str]:
-        """The match at a position, of a pattern that always matches there."""
+        """Return the match of a pattern that always matches at the position."""
         match = pattern.match(self.source, position)
         if match is None:
             raise AssertionError(f"{pattern.pattern} does not match at {position}")
@@ -136,7 +137,7 @@ class _Parser:
         return attributes, closing.end()
 
     def _value(self, quote: str, start: int, position: int) -> tuple[str, int]:
-        """An attribute's value and the position behind it."""
+        """Return an attribute's value and the position behind it."""
         if quote:
             end = self.source.find(quote, position)
             if end < 0 or end + 1 == len(self.source):

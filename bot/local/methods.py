@@ -1,9 +1,9 @@
-"""The methods of the Bot API: one call is read, checked and performed on a `BotApi`.
+"""The methods of the Bot API: a call is checked and performed on a `BotApi`.
 
-Refusals carry the words of the real server. Some are stricter than the server, because what they refuse is a
-mistake of the bot or not needed by it: a parameter that the method does not have; HTML that leaves an "&"
-unescaped or has a tag inside <pre> or <code>; a photo that is no PNG; an edit of the caption of a document; a
-photo replaced by one of the same bytes; a text or caption that only its trailing space makes too long.
+Refusals are worded as the real server's. Some are stricter, because what they refuse is a mistake of the bot
+or something that it does not need: a parameter that the method does not have; HTML with an unescaped "&" or
+a tag inside <pre> or <code>; a photo that is no PNG; an edit of a document's caption; a photo replaced by one
+of the same bytes; a text or caption that only its trailing space makes too long.
 """
 
 from __future__ import annotations
@@ -37,12 +37,8 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _QUERY_TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
 _WRONG_FILE = "wrong file identifier/HTTP URL specified"
 _GIFT_TYPES = (
-    "unlimited_gifts",
-    "limited_gifts",
-    "unique_gifts",
-    "premium_subscription",
-    "gifts_from_channels",
-)
+    "unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,12 +51,12 @@ class Call:
 
     @property
     def chat_id(self) -> int | None:
-        """The chat that is named by its number, else None."""
+        """The id of the chat, or None if it is not given as a number."""
         text = self.fields.get("chat_id", "")
         return int(text) if _INTEGER.fullmatch(text) else None
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """A whole number. Refused if it is neither given nor has a default."""
+        """Return a whole number. Raises BotApiError if it is neither given nor has a default."""
         text = self.fields.get(name)
         if text is None and default is not None:
             return default
@@ -69,19 +65,19 @@ class Call:
         return int(text)
 
     def flag(self, name: str) -> bool:
-        """True or false; false if absent."""
+        """Return a boolean, false if it is absent."""
         return self.fields.get(name, "").lower() in ("true", "1")
 
     def mapping(self, name: str) -> Json:
-        """A JSON object; empty if absent."""
+        """Return a JSON object, empty if it is absent."""
         return _expect(dict, self._json(name) or {}, f"object expected as {name.replace('_', ' ')}")
 
     def objects(self, name: str) -> list[Json]:
-        """A JSON array of objects; empty if absent."""
+        """Return a JSON array of objects, empty if it is absent."""
         return _objects(self._json(name) or [], f"array of objects expected as {name.replace('_', ' ')}")
 
     def strings(self, name: str) -> list[str]:
-        """A JSON array of strings; empty if absent."""
+        """Return a JSON array of strings, empty if it is absent."""
         values = _expect(list, self._json(name) or [], f"array of strings expected as {name}")
         return [_expect(str, value, f"array of strings expected as {name}") for value in values]
 
@@ -93,15 +89,15 @@ class Call:
             raise bad_request(f"can't parse {name} JSON object") from None
 
     def text(self) -> FormattedText:
-        """The text of a message, which must not be empty."""
-        return read_text(self.fields.get("text", ""), self.fields.get("parse_mode"))
+        """Return the text of a message, which must not be empty."""
+        return _message_text(self.fields.get("text", ""), self.fields.get("parse_mode"))
 
     def caption(self) -> FormattedText:
-        """The caption of a photo or document."""
-        return read_caption(self.fields.get("caption", ""), self.fields.get("parse_mode"))
+        """Return the caption of a photo or document."""
+        return _caption(self.fields.get("caption", ""), self.fields.get("parse_mode"))
 
     def inline_keyboard(self) -> Json | None:
-        """The checked inline keyboard, None without one. Other keyboards are no part of a message."""
+        """Return the checked inline keyboard, or None. Other keyboards are not stored with a message."""
         markup = self.mapping("reply_markup")
         rows = _expect(list, markup.get("inline_keyboard", []), "inline keyboard must be an array of arrays")
         buttons = [
@@ -142,27 +138,15 @@ def _check_button(button: Json) -> None:
 
 @dataclass(frozen=True)
 class FormattedText:
-    """A text or caption: plain as people see it, `html` as the bot sent it, and its entities."""
+    """A text or caption: as people see it, as the bot sent it, and its entities."""
 
     plain: str
     html: str
     entities: list[Json]
 
 
-def read_text(source: str, parse_mode: str | None) -> FormattedText:
-    """Parse and measure the text of a message."""
-    text = _read(source, parse_mode, TEXT_LIMIT, "message")
-    if not text.plain.strip():
-        raise bad_request("message text is empty")
-    return text
-
-
-def read_caption(source: str, parse_mode: str | None) -> FormattedText:
-    """Parse and measure a caption, which may be empty."""
-    return _read(source, parse_mode, CAPTION_LIMIT, "message caption")
-
-
-def _read(source: str, parse_mode: str | None, limit: int, name: str) -> FormattedText:
+def _formatted(source: str, parse_mode: str | None, limit: int, name: str) -> FormattedText:
+    """Parse and measure a text or caption. Raises BotApiError."""
     if parse_mode not in (None, "", "HTML"):
         raise bad_request(f'only parse_mode HTML is understood here, not "{parse_mode}"')
     try:
@@ -176,8 +160,19 @@ def _read(source: str, parse_mode: str | None, limit: int, name: str) -> Formatt
     return FormattedText(plain, source, [entity for entity in entities if entity["offset"] < length])
 
 
+def _message_text(source: str, parse_mode: str | None) -> FormattedText:
+    text = _formatted(source, parse_mode, TEXT_LIMIT, "message")
+    if not text.plain:
+        raise bad_request("message text is empty")
+    return text
+
+
+def _caption(source: str, parse_mode: str | None) -> FormattedText:
+    return _formatted(source, parse_mode, CAPTION_LIMIT, "message caption")
+
+
 def answer(api: BotApi, call: Call) -> tuple[int, bytes]:
-    """Perform a call. Returns HTTP status and JSON body."""
+    """Perform a call. Returns the HTTP status and the JSON body."""
     try:
         return 200, json.dumps({"ok": True, "result": perform(api, call)}).encode()
     except BotApiError as error:
@@ -185,27 +180,27 @@ def answer(api: BotApi, call: Call) -> tuple[int, bytes]:
 
 
 def perform(api: BotApi, call: Call) -> object:
-    """The result of a call. Raises BotApiError."""
+    """Perform a call and return its result. Raises BotApiError."""
     method = METHODS.get(call.method)
     if method is None:
         raise BotApiError(404, "Not Found")
     if sum(len(upload.content) for upload in call.files.values()) > UPLOAD_LIMIT:
         raise BotApiError(413, "Request Entity Too Large")
     names = {name for name in call.files if not name.startswith("attached")} | set(call.fields)
-    if unknown := sorted(names - method.parameters):
+    if unknown := sorted(names - set(method.parameters.split())):
         raise bad_request(f'method {call.method} has no argument "{unknown[0]}"')
     return method.handle(api, call)
 
 
 def pending_updates(api: BotApi, call: Call) -> list[Json]:
-    """The updates that a getUpdates call is answered with."""
+    """Return the updates that answer a getUpdates call."""
     kinds = set(call.strings("allowed_updates"))
     limit = min(max(call.integer("limit", 100), 1), 100)
     return [update for update in api.updates if not kinds or kinds & set(update)][:limit]
 
 
 def _open_chat(api: BotApi, call: Call) -> Chat:
-    """The chat of a call, if the bot may act in it."""
+    """Return the chat of a call. Raises BotApiError if the bot may not act in it."""
     if not call.fields.get("chat_id"):
         raise bad_request("chat_id is empty")
     chat = api.chats.get(call.chat_id) if call.chat_id is not None else None
@@ -234,7 +229,7 @@ def _check_reply(api: BotApi, chat: Chat, reply: Json) -> None:
 
 
 def _file(api: BotApi, call: Call, kind: str, value: str, part: str) -> StoredFile:
-    """The file of a call: an upload in the part `part` or attached, or the id of a file sent before."""
+    """Return the file of a call: an upload, attached or in the part `part`, or a file sent before."""
     upload = call.files.get(value.removeprefix("attach://") or part, call.files.get(part))
     if upload is not None:
         return api.store_file(kind, upload)
@@ -249,7 +244,7 @@ def _file(api: BotApi, call: Call, kind: str, value: str, part: str) -> StoredFi
 
 
 def _send(api: BotApi, call: Call, text: FormattedText, kind: str | None = None) -> Json:
-    """Send a message with a text, or a file of a kind with a caption."""
+    """Send a text, or a file of a kind with a caption."""
     chat = _open_chat(api, call)
     thread_id = _thread(chat, call)
     _check_reply(api, chat, call.mapping("reply_parameters"))
@@ -269,7 +264,7 @@ def _send(api: BotApi, call: Call, text: FormattedText, kind: str | None = None)
 
 
 def _editable(api: BotApi, call: Call) -> Message:
-    """The bot's own message that an edit names."""
+    """Return the bot's own message that an edit names."""
     chat = _open_chat(api, call)
     message = api.history.get(call.integer("message_id"))
     if message is None or message.chat is not chat:
@@ -286,7 +281,7 @@ def _edit(
     text: FormattedText | None = None,
     file: StoredFile | None = None,
 ) -> Json:
-    """Replace text, file and keyboard of a message. Refused if that changes nothing."""
+    """Replace text, file and keyboard of a message. Raises BotApiError if that changes nothing."""
     values: Json = {"markup": call.inline_keyboard()}
     if text is not None:
         values |= {"text": text.plain, "entities": text.entities}
@@ -301,18 +296,6 @@ def _edit(
     message.edits, message.edited_at = message.edits + 1, api.clock()
     api.publish(Event(call.method, message.chat_id, message))
     return message.json()
-
-
-def _send_message(api: BotApi, call: Call) -> Json:
-    return _send(api, call, call.text())
-
-
-def _send_photo(api: BotApi, call: Call) -> Json:
-    return _send(api, call, call.caption(), "photo")
-
-
-def _send_document(api: BotApi, call: Call) -> Json:
-    return _send(api, call, call.caption(), "document")
 
 
 def _edit_message_text(api: BotApi, call: Call) -> Json:
@@ -336,13 +319,9 @@ def _edit_message_media(api: BotApi, call: Call) -> Json:
         raise bad_request("only photos are taken as media here")
     if not all(isinstance(media.get(key, ""), str) for key in ("media", "caption", "parse_mode")):
         raise bad_request("can't parse media: Field must be of type String")
-    caption = read_caption(media.get("caption", ""), media.get("parse_mode"))
+    caption = _caption(media.get("caption", ""), media.get("parse_mode"))
     photo = _file(api, call, "photo", media.get("media", ""), "media")
     return _edit(api, call, message, caption, photo)
-
-
-def _edit_message_reply_markup(api: BotApi, call: Call) -> Json:
-    return _edit(api, call, _editable(api, call))
 
 
 def _delete_message(api: BotApi, call: Call) -> bool:
@@ -380,7 +359,7 @@ def _answer_inline_query(api: BotApi, call: Call) -> bool:
         content = result.get("input_message_content")
         if not isinstance(content, dict) or not isinstance(content.get("message_text"), str):
             raise bad_request("can't parse inline query result: input message content is not specified")
-        result["plain"] = read_text(content["message_text"], content.get("parse_mode")).plain
+        result["plain"] = _message_text(content["message_text"], content.get("parse_mode")).plain
     query.results = results
     return True
 
@@ -391,7 +370,6 @@ def _send_chat_action(api: BotApi, call: Call) -> bool:
     action = call.fields.get("action", "")
     if action not in ACTIONS:
         raise bad_request("wrong parameter action in request")
-    api.actions.append((chat.chat_id, action))
     api.publish(Event(call.method, chat.chat_id))
     return True
 
@@ -407,10 +385,6 @@ def _set_my_commands(api: BotApi, call: Call) -> bool:
             raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
     api.commands[_scope(call)] = commands
     return True
-
-
-def _get_my_commands(api: BotApi, call: Call) -> list[Json]:
-    return api.commands.get(_scope(call), [])
 
 
 def _get_chat(api: BotApi, call: Call) -> Json:
@@ -449,7 +423,7 @@ def _get_file(api: BotApi, call: Call) -> Json:
 
 
 def _get_updates(api: BotApi, call: Call) -> list[Json]:
-    """Forget the updates before the offset (a negative one counts from the end), return those after it."""
+    """Forget the updates before the offset, counted from the end if it is negative. Returns the others."""
     offset = call.integer("offset", 0)
     if offset > 0:
         api.updates = [update for update in api.updates if update["update_id"] >= offset]
@@ -465,14 +439,10 @@ def _scope(call: Call) -> str:
 
 @dataclass(frozen=True)
 class Method:
-    """One method of the Bot API and the names of its parameters."""
+    """One method of the Bot API: what performs it, and the names of its parameters."""
 
     handle: Callable[[BotApi, Call], object]
-    parameters: frozenset[str]
-
-
-def _method(handle: Callable[[BotApi, Call], object], parameters: str = "") -> Method:
-    return Method(handle, frozenset(parameters.split()))
+    parameters: str = ""
 
 
 _SENDING = (
@@ -483,39 +453,39 @@ _SENDING = (
 _EDITING = "business_connection_id chat_id message_id inline_message_id reply_markup"
 _SCOPE = "scope language_code"
 METHODS: dict[str, Method] = {
-    "getMe": _method(lambda _api, _call: BOT),
-    "deleteWebhook": _method(lambda _api, _call: True, "drop_pending_updates"),
-    "getUpdates": _method(_get_updates, "offset limit timeout allowed_updates"),
-    "sendMessage": _method(_send_message, f"{_SENDING} text entities link_preview_options"),
-    "sendPhoto": _method(
-        _send_photo,
+    "getMe": Method(lambda _api, _call: BOT),
+    "deleteWebhook": Method(lambda _api, _call: True, "drop_pending_updates"),
+    "getUpdates": Method(_get_updates, "offset limit timeout allowed_updates"),
+    "sendMessage": Method(
+        lambda api, call: _send(api, call, call.text()), f"{_SENDING} text entities link_preview_options"
+    ),
+    "sendPhoto": Method(
+        lambda api, call: _send(api, call, call.caption(), "photo"),
         f"{_SENDING} photo caption caption_entities show_caption_above_media has_spoiler",
     ),
-    "sendDocument": _method(
-        _send_document,
+    "sendDocument": Method(
+        lambda api, call: _send(api, call, call.caption(), "document"),
         f"{_SENDING} document thumbnail caption caption_entities disable_content_type_detection",
     ),
-    "editMessageText": _method(
+    "editMessageText": Method(
         _edit_message_text, f"{_EDITING} text parse_mode entities link_preview_options"
     ),
-    "editMessageCaption": _method(
+    "editMessageCaption": Method(
         _edit_message_caption,
         f"{_EDITING} caption parse_mode caption_entities show_caption_above_media",
     ),
-    "editMessageMedia": _method(_edit_message_media, f"{_EDITING} media"),
-    "editMessageReplyMarkup": _method(_edit_message_reply_markup, _EDITING),
-    "deleteMessage": _method(_delete_message, "chat_id message_id"),
-    "answerCallbackQuery": _method(
-        _answer_callback_query, "callback_query_id text show_alert url cache_time"
-    ),
-    "answerInlineQuery": _method(
+    "editMessageMedia": Method(_edit_message_media, f"{_EDITING} media"),
+    "editMessageReplyMarkup": Method(lambda api, call: _edit(api, call, _editable(api, call)), _EDITING),
+    "deleteMessage": Method(_delete_message, "chat_id message_id"),
+    "answerCallbackQuery": Method(_answer_callback_query, "callback_query_id text show_alert url cache_time"),
+    "answerInlineQuery": Method(
         _answer_inline_query, "inline_query_id results cache_time is_personal next_offset button"
     ),
-    "sendChatAction": _method(_send_chat_action, "business_connection_id chat_id message_thread_id action"),
-    "setMyCommands": _method(_set_my_commands, f"{_SCOPE} commands"),
-    "getMyCommands": _method(_get_my_commands, _SCOPE),
-    "getChat": _method(_get_chat, "chat_id"),
-    "getChatMember": _method(_get_chat_member, "chat_id user_id"),
-    "getChatAdministrators": _method(_get_chat_administrators, "chat_id return_bots"),
-    "getFile": _method(_get_file, "file_id"),
+    "sendChatAction": Method(_send_chat_action, "business_connection_id chat_id message_thread_id action"),
+    "setMyCommands": Method(_set_my_commands, f"{_SCOPE} commands"),
+    "getMyCommands": Method(lambda api, call: api.commands.get(_scope(call), []), _SCOPE),
+    "getChat": Method(_get_chat, "chat_id"),
+    "getChatMember": Method(_get_chat_member, "chat_id user_id"),
+    "getChatAdministrators": Method(_get_chat_administrators, "chat_id return_bots"),
+    "getFile": Method(_get_file, "file_id"),
 }

@@ -1,4 +1,4 @@
-"""python-telegram-bot's way to a Bot API in this process: no token, no network, no rate limit."""
+"""The transport of python-telegram-bot to a Bot API in this process: no network, no rate limit."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 class LocalRequest(BaseRequest):
     """Answers the requests of python-telegram-bot from a `BotApi`.
 
-    A call to a chat that is not open there fails like a connection that cannot be made: nothing is delivered,
-    and the chat, which may exist on Telegram, is not to blame.
+    A call to a chat that the `BotApi` does not have fails like a connection that cannot be made: the chat may
+    exist on Telegram, so the bot must not take it for gone.
     """
 
     def __init__(self, api: BotApi) -> None:
         self._api = api
 
     async def initialize(self) -> None:
-        """There is nothing to open."""
+        """Do nothing: there is no connection."""
 
     async def shutdown(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     @property
     def read_timeout(self) -> float | None:
-        """Answers come at once."""
+        """No timeout: answers come at once."""
         return None
 
     async def do_request(
@@ -49,24 +49,21 @@ class LocalRequest(BaseRequest):
         *_: object,
         **_timeouts: object,
     ) -> tuple[int, bytes]:
-        """Return HTTP status and body of the answer."""
+        """Return the HTTP status and the body of the answer."""
         if "/file/bot" in url:
-            return self._download(url.partition("/file/bot")[2].partition("/")[2])
-        call = read_call(url.rpartition("/")[2], request_data)
+            try:
+                return 200, self._api.download(url.partition("/file/bot")[2].partition("/")[2])
+            except BotApiError as error:
+                return error.status, error.body()
+        call = _read_call(url.rpartition("/")[2], request_data)
         if call.chat_id is not None and call.chat_id not in self._api.chats:
             cause = httpx.ConnectError(f"chat {call.chat_id} is not open here")
             raise NetworkError(f"httpx.ConnectError: {cause}") from cause
         return answer(self._api, call)
 
-    def _download(self, path: str) -> tuple[int, bytes]:
-        try:
-            return 200, self._api.download(path)
-        except BotApiError as error:
-            return error.status, error.body()
 
-
-def read_call(method: str, data: RequestData | None) -> Call:
-    """The call of a method with the parameters and files that python-telegram-bot would send over HTTP."""
+def _read_call(method: str, data: RequestData | None) -> Call:
+    """Return a call with the parameters and files that python-telegram-bot would send over HTTP."""
     if data is None:
         return Call(method)
     files = {
@@ -77,13 +74,13 @@ def read_call(method: str, data: RequestData | None) -> Call:
 
 
 class NoRateLimiter(BaseRateLimiter[int]):
-    """Lets every request pass at once, and accepts the priorities that senders give to the real limiter."""
+    """Makes every request at once. It accepts the arguments that the real rate limiter takes."""
 
     async def initialize(self) -> None:
-        """There is nothing to prepare."""
+        """Do nothing."""
 
     async def shutdown(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     async def process_request(
         self,

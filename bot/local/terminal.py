@@ -1,4 +1,4 @@
-"""One person's chat in the terminal: typed lines become updates, what the bot does there is printed."""
+"""One person's chat in the terminal: typed lines become updates, and what the bot answers is printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import re
-import sys
 import time
 from collections.abc import AsyncIterable
 from functools import partial
@@ -42,9 +41,8 @@ _STYLES = {  # of whole lines, on a terminal
 class Terminal:
     """A private chat with one person on a Bot API of its own.
 
-    `out` prints one block of plain text; files are saved in the folder `files`, if there is one; `now` dates
-    the messages. Update ids grow from one run to the next, so that a database that remembers updates takes no
-    new one for an old one.
+    `out` prints one block of plain text. Files are saved in the folder `files`, if there is one. `now` dates
+    the messages. Update ids grow from one run to the next, because the database remembers those it has seen.
     """
 
     def __init__(
@@ -64,9 +62,9 @@ class Terminal:
         self._keyboard = 0  # id of the message whose buttons were printed last
 
     def update_for(self, line: str, bot: Bot | None = None) -> Update | None:
-        """The update of a typed line. A bare number, `1` or `[1]`, presses a button of the last keyboard.
+        """Return the update of a typed line. A number, `1` or `[1]`, presses a button of the last keyboard.
 
-        If there is no such button, a sentence is printed and None returned. Handlers reply through `bot`.
+        If there is no such button, prints a sentence and returns None. Handlers reply through `bot`.
         """
         number = button_number(line)
         if number is None:
@@ -103,7 +101,7 @@ class Terminal:
             self._out("\n".join(lines))
 
     def _lines(self, method: str, message: Message) -> list[str]:
-        """What a method showed of a message: its file, its text or caption, and its buttons, numbered."""
+        """Return what a method showed of a message: its file, its text or caption, its numbered buttons."""
         lines = []
         if message.file and method in _SHOWS_FILE:
             label = "picture" if message.photo else "file"
@@ -120,7 +118,7 @@ def _rows(markup: Json | None) -> list[list[Json]]:
 
 
 def _callback_data(markup: Json | None) -> list[str]:
-    """Callback data of the numbered buttons, in their order."""
+    """Return the callback data of the numbered buttons, in their order."""
     return [button["callback_data"] for row in _rows(markup) for button in row if "callback_data" in button]
 
 
@@ -131,7 +129,7 @@ def _label(button: Json, numbers: itertools.count[int]) -> str:
 
 
 def button_number(line: str) -> int | None:
-    """The button meant by `1` or `[1]`; None for any other line."""
+    """Return the number of the button meant by `1` or `[1]`, or None for any other line."""
     match = _PRESS.fullmatch(line.strip())
     return int(match[1] or match[2]) if match else None
 
@@ -139,8 +137,8 @@ def button_number(line: str) -> int | None:
 class FileFolder:
     """Saves the files that the bot sends, under numbered names such as 01-compare.png.
 
-    The same file has one path. No file is overwritten: a number that other bytes of an earlier run have is
-    passed over, one that the same bytes have is used as it stands.
+    The same file is saved once. No file of an earlier run is overwritten: if the name is taken, the next number
+    is used, unless the contents are equal.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -149,7 +147,7 @@ class FileFolder:
         self._paths: dict[str, str] = {}
 
     def path_of(self, file: StoredFile, caption: str = "") -> str:
-        """Path of a file, saved when it is first asked for, or why it could not be saved."""
+        """Save a file, unless that was done, and return its path, or why it could not be saved."""
         if file.file_id not in self._paths:
             self._paths[file.file_id] = self._save(file.content, _file_name(file, caption))
         return self._paths[file.file_id]
@@ -172,7 +170,7 @@ class FileFolder:
 
 
 def _file_name(file: StoredFile, caption: str) -> str:
-    """A document's own name in plain letters; for a picture its name, or else the start of its caption."""
+    """Return the name in plain letters. A picture without a name is named after its caption."""
     stem, dot, suffix = file.name.rpartition(".")
     if file.kind == "photo":
         words = caption.split("\n", 1)[0] if stem == _UNNAMED else stem or file.name
@@ -191,10 +189,10 @@ async def converse(
     *,
     echo: Callable[[str], None] | None = None,
 ) -> None:
-    """Answer the lines one after the other until they end or one says `/quit`.
+    """Answer the lines one after the other until they end or one is `/quit`.
 
-    The application must be initialised. Empty lines are skipped. `echo` gets each line with the prompt before
-    it is answered, for lines that nobody sees typed.
+    The application must be initialised. Empty lines are skipped. `echo` shows each line before it is answered,
+    for lines that were not typed.
     """
     async for line in _iterate(lines):
         text = line.strip()
@@ -221,30 +219,23 @@ async def _iterate(lines: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[s
 async def typed_lines(stream: TextIO, prompt: bool) -> AsyncIterator[str]:
     """Yield the lines of standard input without blocking the event loop.
 
-    With `prompt`, "› " is written to standard output before each line.
+    With `prompt`, the prompt is written to standard output before each line.
     """
     read = _reader(stream)
     while True:
-        if prompt:
-            _write(PROMPT)
+        print(PROMPT if prompt else "", end="", flush=True)  # noqa: T201 - the terminal's prompt
         line = await run_in_daemon_thread(partial(_line, read), "typed-lines")
         if not line:
-            if prompt:
-                _write("\n")
+            print("\n" if prompt else "", end="", flush=True)  # noqa: T201 - below the prompt
             return
         yield line.rstrip("\r\n")
 
 
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
 def _reader(stream: TextIO) -> Callable[[], str]:
-    """A function that reads one line, and an empty string at the end.
+    """Return a function that reads one line, or an empty string at the end.
 
-    It reads the descriptor unbuffered if there is one: a thread that waits within a buffered stream holds the
-    stream's lock, and the interpreter aborts on that lock if it exits meanwhile.
+    It reads the descriptor unbuffered if there is one: a thread that waits in a buffered stream holds the
+    stream's lock, and the interpreter aborts if it exits meanwhile.
     """
     try:
         descriptor = stream.fileno()
@@ -255,24 +246,19 @@ def _reader(stream: TextIO) -> Callable[[], str]:
 
 
 def _line(read: Callable[[], str]) -> str:
-    """The next line. A stream that breaks counts as ended."""
+    """Return the next line. A broken stream counts as ended."""
     with contextlib.suppress(OSError, ValueError):
         return read()
     return ""
 
 
 def printer(stream: TextIO) -> Callable[[str], None]:
-    """A function that prints a block of text and an empty line, flushed and never wrapped.
+    """Return a function that prints a block of text and an empty line, flushed and never wrapped.
 
-    On a terminal, unless NO_COLOR is set, pictures and buttons are coloured.
+    On a terminal, pictures and buttons are coloured unless NO_COLOR is set.
     """
     if not stream.isatty() or os.environ.get("NO_COLOR"):
-
-        def plain(block: str) -> None:
-            stream.write(f"{block}\n\n")
-            stream.flush()
-
-        return plain
+        return lambda block: print(block, end="\n\n", file=stream, flush=True)  # noqa: T201 - as asked for
 
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
     from rich.text import Text  # noqa: PLC0415 - as above

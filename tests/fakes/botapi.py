@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from bot.local.botapi import BOT, BOT_ID, BOT_USER, BotApi, BotApiError, Json, Message, Upload
+from bot.local.botapi import BOT, BOT_ID, BOT_USER, BotApi, BotApiError, InlineQuery, Json, Message, Upload
 from bot.local.methods import Call, pending_updates, perform
 from tests.fakes.botapi_http import HttpRequest, read_request, response
 
@@ -90,7 +90,12 @@ class _ScriptedFault:
 
 
 class FakeBotApi(BotApi):
-    """A Bot API that listens on loopback; `poll_limit` caps the seconds of a long poll."""
+    """A Bot API that listens on loopback and forgets nothing.
+
+    `poll_limit` caps the seconds of a long poll.
+    """
+
+    message_limit = file_limit = query_limit = sys.maxsize
 
     def __init__(
         self,
@@ -186,6 +191,57 @@ class FakeBotApi(BotApi):
         return await self.until(
             lambda: next((message for message in self._bot_messages() if wanted(message)), None), seconds
         )
+
+    @property
+    def actions(self) -> list[tuple[int | None, str]]:
+        """Chat and action of each sendChatAction that succeeded."""
+        calls = self.calls("sendChatAction")
+        return [(request.chat_id, request.fields["action"]) for request in calls if request.status == 200]
+
+    # What people do besides writing and pressing buttons.
+
+    def type_inline(self, user_id: int, text: str) -> str:
+        """Type after the bot's name in some chat. Returns the id of the inline query."""
+        query_id = str(4_000_000_000 + self.last_update_id + 1)
+        self.inline_queries[query_id] = InlineQuery(text)
+        content = {"id": query_id, "from": self.user(user_id), "query": text, "offset": ""}
+        self.queue_update("inline_query", content)
+        return query_id
+
+    def block(
+        self, chat_id: int, reason: str = "bot was blocked by the user", *, notify_bot: bool = True
+    ) -> None:
+        """Forbid the bot to write, for a reason such as "bot was kicked from the supergroup chat"."""
+        self.chat(chat_id).refusal = BotApiError(403, f"Forbidden: {reason}")
+        if notify_bot:
+            self._change_membership(chat_id, "member", "kicked")
+
+    def unblock(self, chat_id: int, *, notify_bot: bool = True) -> None:
+        """Let the bot write again."""
+        self.chat(chat_id).refusal = None
+        if notify_bot:
+            self._change_membership(chat_id, "kicked", "member")
+
+    def _change_membership(self, chat_id: int, old: str, new: str) -> None:
+        content = {
+            "chat": self.chat(chat_id).json(),
+            "from": self.user(abs(chat_id)),
+            "date": int(self.clock()),
+            "old_chat_member": self.member(BOT_ID, old),
+            "new_chat_member": self.member(BOT_ID, new),
+        }
+        self.queue_update("my_chat_member", content)
+
+    def migrate(self, old: int, new: int) -> None:
+        """Turn the group `old` into the supergroup `new`: refusals and two service messages say so."""
+        reason = "group chat was upgraded to a supergroup chat"
+        self.chat(old, "group").refusal = BotApiError(
+            400, f"Bad Request: {reason}", {"migrate_to_chat_id": new}
+        )
+        self.chat(new, "supergroup").members = dict(self.chat(old).members)
+        for chat_id, note in ((old, {"migrate_to_chat_id": new}), (new, {"migrate_from_chat_id": old})):
+            message = self.add_message(self.chat(chat_id), sender=self.user(1001))
+            self.queue_update("message", message.json() | note)
 
     def queue_update(self, kind: str, content: Json) -> int:
         """Queue an update, and wake a long poll."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from telegram import InputFile
-from telegram.error import NetworkError
+from telegram.error import BadRequest, NetworkError
 from telegram.ext import ExtBot
 
-from bot.local.botapi import BotApi
+from bot.local.botapi import BotApi, Upload
 from bot.local.request import LocalRequest, NoRateLimiter
 
 if TYPE_CHECKING:
@@ -78,3 +78,15 @@ async def test_updates_are_fetched_without_waiting(api: BotApi, bot: ExtBot[int]
     assert await bot.get_updates(timeout=60) == ()
     api.say(ADA, "/start")
     assert [update.message and update.message.text for update in await bot.get_updates()] == ["/start"]
+
+
+async def test_the_oldest_messages_files_and_queries_are_forgotten(api: BotApi, bot: ExtBot[int]) -> None:
+    for number in range(api.message_limit + 10):
+        message = api.add_message(api.chat(ADA), text=f"message {number}")
+        api.send_callback_data(message, "a", ADA)
+        api.store_file("document", Upload("a.txt", str(number).encode()))
+    assert len(api.history) == api.message_limit
+    assert (len(api.files), len(api.callback_queries)) == (api.file_limit, api.query_limit)
+    assert await bot.edit_message_text("edited", ADA, message.message_id)
+    with pytest.raises(BadRequest, match="Message to edit not found"):
+        await bot.edit_message_text("edited", ADA, 1)
