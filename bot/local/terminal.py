@@ -137,8 +137,8 @@ def button_number(line: str) -> int | None:
 class FileFolder:
     """Saves the files that the bot sends, under numbered names such as 01-compare.png.
 
-    The same file is saved once. No file of an earlier run is overwritten: if the name is taken, the next number
-    is used, unless the contents are equal.
+    The same file is saved once. No file of an earlier run is overwritten: if the name is taken, the next
+    number is used, unless the contents are equal.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -191,8 +191,8 @@ async def converse(
 ) -> None:
     """Answer the lines one after the other until they end or one is `/quit`.
 
-    The application must be initialised. Empty lines are skipped. `echo` shows each line before it is answered,
-    for lines that were not typed.
+    The application must be initialised. Empty lines are skipped. `echo` shows each line before it is
+    answered, for lines that were not typed.
     """
     async for line in _iterate(lines):
         text = line.strip()
@@ -258,7 +258,7 @@ def printer(stream: TextIO) -> Callable[[str], None]:
     On a terminal, pictures and buttons are coloured unless NO_COLOR is set.
     """
     if not stream.isatty() or os.environ.get("NO_COLOR"):
-        return lambda block: print(block, end="\n\n", file=stream, flush=True)  # noqa: T201 - as asked for
+        return lambda block: print(block, end="\n\n", file=stream, flush=True)
 
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
     from rich.text import Text  # noqa: PLC0415 - as above
