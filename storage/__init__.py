@@ -1,1 +1,1 @@
-"""Plain rows in and out of one SQLite file; knows nothing of the bot."""
+"""Reading and writing rows of one SQLite file. This package knows nothing of the bot."""

@@ -1,20 +1,16 @@
-"""Connections to the file: the one place that names SQLite's driver and its errors.
+"""Connections to the database file, the errors of the storage, and the lock beside the file.
 
-On Linux x86_64 that is pysqlite3, whose SQLite is free of the WAL-reset bug; sqlite-utils chooses.
-
-Errors of the storage, each one sentence fit to show a person.
+This is the one module that names SQLite's driver. On Linux x86_64 that is pysqlite3, whose SQLite is free of
+the WAL-reset bug; sqlite-utils chooses. Its errors are translated, because pysqlite3's are not the standard
+library's. The message of each error is one sentence fit to show a person.
 
     StorageError
-    ├── DatabaseMissing    nothing to read at that path, or nothing any more
-    ├── DatabaseBusy       another process holds the database or writes to it
-    ├── DatabaseBroken     not a database, damaged, or of another program or version
-    ├── DiskFull           no room left; the transaction was rolled back
-    ├── DiskFault          the disk could not be read or written, or is read-only
-    └── Refused            a row broke a constraint of its table; the transaction was rolled back
-
-They stand in for the driver's errors, because pysqlite3's are not the standard library's.
-
-The lock file beside a database: one process at a time may run on it.
+    ├── DatabaseMissing
+    ├── DatabaseBusy
+    ├── DatabaseBroken
+    ├── DiskFull
+    ├── DiskFault
+    └── Refused
 """
 
 from __future__ import annotations
@@ -40,27 +36,27 @@ class StorageError(Exception):
 
 
 class DatabaseMissing(StorageError):
-    """There is no database at the path, or another than the one that is open."""
+    """There is no database at the path, or not the one that was opened."""
 
 
 class DatabaseBusy(StorageError):
-    """Another process holds the database."""
+    """Another process runs on the database or writes to it."""
 
 
 class DatabaseBroken(StorageError):
-    """The file cannot be used as this program's database."""
+    """The file is damaged, no database, or that of another program or version."""
 
 
 class DiskFull(StorageError):
-    """No room is left; nothing of the transaction was kept."""
+    """No room is left; the transaction was rolled back."""
 
 
 class DiskFault(StorageError):
-    """The disk could not be read or written."""
+    """The disk could not be read or written, or is read-only."""
 
 
 class Refused(StorageError):
-    """A row broke a constraint of its table; nothing of the transaction was kept."""
+    """A row broke a constraint of its table; the transaction was rolled back."""
 
 
 _IO, _FULL = 10, 13
@@ -83,19 +79,14 @@ _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
 
 
 def from_driver(error: Exception, path: Path) -> StorageError:
-    """The driver's error as one of ours; unknown codes keep SQLite's own words."""
+    """Returns the driver's error as a StorageError; unknown codes keep SQLite's own words."""
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    if code == _IO and _is_full(path):
-        code = _FULL
+    with suppress(OSError):
+        # On a full disk SQLite, which opens its index first, reports an I/O error.
+        if code == _IO and shutil.disk_usage(path.parent).free < _LEAST_ROOM:
+            code = _FULL
     kind, message = _BY_CODE.get(code, (StorageError, "{path} could not be used: {error}."))
     return kind(message.format(path=path, error=error))
-
-
-def _is_full(path: Path) -> bool:
-    """Whether the disk has no room: SQLite, which opens its index first, then speaks of an I/O error."""
-    with suppress(OSError):
-        return shutil.disk_usage(path.parent).free < _LEAST_ROOM
-    return False
 
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
@@ -106,9 +97,10 @@ HAS_STRICT_TABLES = sqlite3.sqlite_version_info >= (3, 37, 0)
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
-    """The connection, ready for use; isolation_level None keeps the driver from its own BEGINs.
+    """Open the database and bring it up to date. Raises StorageError.
 
-    The file is looked at before anything in it is changed: it may be somebody else's.
+    The file is checked before anything in it is changed, because it may be another program's. isolation_level
+    None keeps the driver from its own BEGINs.
     """
     with translate_errors(path):
         uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
@@ -124,7 +116,11 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
                 conn.execute("PRAGMA journal_mode=WAL")
                 conn.execute("PRAGMA synchronous=FULL")
             if not current:
-                _bring_up_to_date(db, path)
+                # Foreign keys are off meanwhile.
+                with transaction(db, "BEGIN IMMEDIATE"):
+                    MIGRATIONS.apply(db)
+                    if problems := broken_references(db):
+                        raise DatabaseBroken(f"{path} could not be brought up to date: {problems[0]}.")
             conn.execute("PRAGMA foreign_keys=ON")
         except BaseException:
             conn.close()
@@ -134,14 +130,14 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
 
 @contextmanager
 def connect_unchecked(path: Path, *, read_only: bool = False) -> Iterator[sqlite_utils.Database]:
-    """A connection to any database file that is there, for copies; closed at the end of the block."""
+    """Open any database file as it is, to copy it, and close it at the end of the block."""
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
     with translate_errors(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
         yield sqlite_utils.Database(conn, execute_plugins=False)
 
 
 def create_file(path: Path) -> None:
-    """An empty file that only its owner may read, and its folder, unless they are there."""
+    """Create an empty file that only its owner may read, and its folder, unless they exist."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -151,7 +147,7 @@ def create_file(path: Path) -> None:
 
 
 def is_current(db: sqlite_utils.Database, path: Path) -> bool:
-    """Whether no migration is pending; DatabaseBroken for a file that is not ours to use."""
+    """Whether no migration is pending. Raises DatabaseBroken for a file that this version cannot use."""
     with transaction(db, "BEGIN"):  # one snapshot: another process may be creating the tables
         applied = {migration.name for migration in MIGRATIONS.applied(db)}
         tables = set(db.table_names()) - {MIGRATIONS.migrations_table}
@@ -171,23 +167,15 @@ def is_current(db: sqlite_utils.Database, path: Path) -> bool:
     return applied == NAMES
 
 
-def _bring_up_to_date(db: sqlite_utils.Database, path: Path) -> None:
-    """Apply what is pending, all or nothing; foreign keys are off meanwhile and checked at the end."""
-    with transaction(db, "BEGIN IMMEDIATE"):
-        MIGRATIONS.apply(db)
-        if problems := broken_references(db):
-            raise DatabaseBroken(f"{path} could not be brought up to date: {problems[0]}.")
-
-
 def broken_references(db: sqlite_utils.Database) -> list[str]:
-    """Rows whose foreign key leads nowhere, in words."""
+    """Returns a sentence for each row whose foreign key refers to a missing row."""
     broken = db.execute("PRAGMA foreign_key_check").fetchall()
     return [f"Row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in broken]
 
 
 @contextmanager
 def transaction(db: sqlite_utils.Database, begin: str) -> Iterator[None]:
-    """Commit when the block ends, roll back whole when it raises or the commit fails."""
+    """Commit when the block ends; roll back when it raises or the commit fails."""
     db.conn.execute(begin)
     try:
         yield
@@ -202,7 +190,7 @@ def transaction(db: sqlite_utils.Database, begin: str) -> Iterator[None]:
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Turn the driver's errors into ours."""
+    """Raise the driver's errors as StorageError."""
     try:
         yield
     except sqlite3.Error as err:
@@ -211,14 +199,16 @@ def translate_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Hold PATH.lock exclusively while the block runs; DatabaseBusy when another process holds it.
+    """Hold PATH.lock exclusively while the block runs. Raises DatabaseBusy when another process holds it.
 
     The system drops the lock when the process ends, however it ends. The file itself stays: removing it
     would let a third process lock a new file while a second still holds the old one. A link in the place
     of the file is refused, as DiskFault.
     """
-    file = _beside(path)
-    lock = _lock(file)
+    file = _lock_file(path)
+    lock = FileLock(
+        file, mode=0o600, blocking=False, preserve_lock_file=True, on_acquired=_write_process_number
+    )
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire()
@@ -236,11 +226,11 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def is_locked(path: str | os.PathLike[str]) -> bool:
     """Whether a process holds PATH.lock. Nothing is created or written."""
-    file = _beside(path)
+    file = _lock_file(path)
     if not file.is_file():
         return False
     try:
-        with _lock(file, name_holder=False):
+        with FileLock(file, mode=0o600, blocking=False, preserve_lock_file=True):
             return False
     except Timeout:
         return True
@@ -248,33 +238,22 @@ def is_locked(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _lock(file: Path, *, name_holder: bool = True) -> FileLock:
-    return FileLock(
-        file,
-        mode=0o600,
-        blocking=False,
-        preserve_lock_file=True,
-        on_acquired=_name_holder if name_holder else None,
-    )
-
-
-def _beside(path: str | os.PathLike[str]) -> Path:
-    """The lock file of a database: the same by whatever link the database is named."""
+def _lock_file(path: str | os.PathLike[str]) -> Path:
+    """Returns the lock file of a database: the same by whatever link the database is named."""
     file = Path(path)
     with suppress(OSError):
         file = file.resolve() if file.is_symlink() else file
     return file.with_name(f"{file.name}.lock")
 
 
-def _name_holder(descriptor: int) -> None:
-    """Write this process's number into the lock file; on a full disk the lock is held without it."""
-    with suppress(OSError):
+def _write_process_number(descriptor: int) -> None:
+    with suppress(OSError):  # on a full disk the lock is held without it
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
 
 
 def _holder(file: Path) -> str:
-    """Which process wrote itself into the lock file, as words for the message."""
+    """Returns " (process NUMBER)" of the process that wrote itself into the lock file, or ""."""
     with suppress(OSError, UnicodeDecodeError):
         number = file.read_text(encoding="ascii").strip()
         return f" (process {number})" if number.isdigit() else ""

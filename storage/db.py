@@ -1,10 +1,9 @@
 """The database: one SQLite connection on one worker thread.
 
-Every change runs as `await database.run(fn)`: the synchronous `fn(db)` on the worker thread inside
-BEGIN IMMEDIATE, committed when it returns and rolled back whole when it raises. With one
-connection and one thread no coroutine can join another's transaction, the event loop never waits
-for the disk, and SQLite's races between connections of one process cannot occur. sqlite-utils'
-own transactions nest in ours as savepoints.
+`await database.run(fn)` runs the synchronous `fn(db)` on the worker thread inside BEGIN IMMEDIATE, which is
+committed when it returns and rolled back when it raises. With one connection and one thread no coroutine can
+join another's transaction, the event loop never waits for the disk, and SQLite's races between connections
+of one process cannot occur. sqlite-utils' own transactions nest in these as savepoints.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """One open database; `path` is its file. Use open_database() to make one."""
+    """An open database; `path` is its file. Use open_database() to create one."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
@@ -54,31 +53,31 @@ class Database:
             raise
 
     async def run(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        """Run `fn(db)` in a transaction of its own; its result, or its error after the rollback.
+        """Run `fn(db)` in a transaction and return its result. An error rolls the transaction back.
 
-        A coroutine cancelled meanwhile leaves the transaction either not begun or whole.
+        If the coroutine is cancelled meanwhile, the transaction is either not begun or finished.
         """
         return await asyncio.get_running_loop().run_in_executor(self._ready(), self._transaction, fn)
 
-    async def outside(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        """Run `fn(db)` outside any transaction: backup, VACUUM and PRAGMA need that."""
+    async def run_plain(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+        """Run `fn(db)` without a transaction, as backup, VACUUM and PRAGMA need it."""
         return await asyncio.get_running_loop().run_in_executor(self._ready(), self._plain, fn)
 
     def run_sync(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        """As run(), for callers without an event loop; blocks."""
+        """As run(), for callers without an event loop. Blocks."""
         return self._ready().submit(self._transaction, fn).result()
 
-    def outside_sync(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        """As outside(), for callers without an event loop; blocks."""
+    def run_plain_sync(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+        """As run_plain(), for callers without an event loop. Blocks."""
         return self._ready().submit(self._plain, fn).result()
 
-    async def confirm(self) -> None:
-        """DatabaseMissing unless the open file still bears its name: else what is written to it is lost."""
-        if await self.outside(lambda _: _identity(self.path)) != self._identity:
+    async def check_path(self) -> None:
+        """Raise DatabaseMissing unless the open file is still at its path; if not, writes to it are lost."""
+        if await self.run_plain(lambda _: _identity(self.path)) != self._identity:
             raise DatabaseMissing(f"{self.path} was deleted or replaced while the bot had it open.")
 
     def close(self) -> None:
-        """Finish what is running and close the file; a second call does nothing."""
+        """Finish what is running and close the file. A second call does nothing."""
         if not self._closed:
             self._closed = True
             self._worker.submit(self._db.close).result()
@@ -101,7 +100,7 @@ class Database:
         self.close()
 
     def _ready(self) -> ThreadPoolExecutor:
-        """The worker; StorageError when it is closed or would wait for itself for ever."""
+        """Returns the worker. Raises StorageError when it is closed or would wait for itself for ever."""
         if self._closed:
             raise StorageError(f"{self.path} is closed.")
         if threading.get_ident() == self._thread:
@@ -124,7 +123,7 @@ class Database:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file stands under a name; None for none."""
+    """Returns device and inode of the file at a path, or None without a file."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -135,10 +134,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:
-    """Open the database at `path`, creating it, its folder and its tables, or bringing it up to date.
+    """Open the database at `path`. Creates it, its folder and its tables, or brings it up to date.
 
-    `read_only` creates and changes nothing: DatabaseMissing when there is no file, DatabaseBroken
-    when its tables are of an older version. Raises StorageError; its message names the file.
+    `read_only` creates and changes nothing, and raises DatabaseMissing when there is no file, DatabaseBroken
+    when its tables are of an older version. Raises StorageError, whose message names the file.
     """
     file = Path(path)
     if not HAS_STRICT_TABLES:
@@ -151,6 +150,6 @@ def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> D
 
 
 def file_size(db: sqlite_utils.Database) -> int:
-    """Bytes of the file, its write-ahead log aside."""
+    """Returns the size of the file in bytes, without its write-ahead log."""
     sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
     return int(db.execute(sql).fetchone()[0])

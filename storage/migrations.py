@@ -1,4 +1,4 @@
-"""The tables, as migrations that are only ever added to: one that was released is never changed.
+"""The tables, as migrations: one is added for each change, and one that was released is never changed.
 
 Instants are text 'YYYY-MM-DDTHH:MM:SSZ', sessions and dates 'YYYY-MM-DD'. All pending migrations run in
 one transaction with foreign keys off (storage/connection.py), so none may be transactional=False.
@@ -10,7 +10,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 MIGRATIONS = Migrations("storage")
-# First migration of the databases that were made before the first release; nothing brings those up to date.
+# The first migration of databases from before the first release, which cannot be brought up to date.
 UNRELEASED = "m001_observations"
 
 
@@ -21,95 +21,43 @@ def m001_schema(db: sqlite_utils.Database) -> None:
         db.executescript(statements)
 
 
-# Append-only vintages of what the sources said. The index {table}_vintages serves observations.add (the
-# newest vintage of one key) and observations.newest (all keys in order); {table}_revisions serves the list
-# of restatements, the newest first. `vintage` is explained in storage/observations.py.
-_OBSERVATIONS = """
-    CREATE TABLE bars (
-        id INTEGER PRIMARY KEY,
-        ticker TEXT NOT NULL,
-        session TEXT NOT NULL,
-        open REAL, high REAL, low REAL,
-        close REAL NOT NULL,
-        volume INTEGER,
-        provisional INTEGER NOT NULL DEFAULT 0 CHECK (provisional IN (0, 1)),
-        source TEXT NOT NULL,
-        observed_at TEXT NOT NULL,
-        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
-    ) STRICT;
-    CREATE INDEX bars_vintages ON bars (ticker, session, source, observed_at DESC, id DESC);
-    CREATE INDEX bars_revisions ON bars (observed_at DESC, id DESC) WHERE vintage = 2;
+def _observations_table(name: str, key: tuple[str, ...], values: str) -> str:
+    """Returns the statements for one kind of observation: append-only vintages of what the sources gave.
 
-    CREATE TABLE distributions (
-        id INTEGER PRIMARY KEY,
-        ticker TEXT NOT NULL,
-        ex_date TEXT NOT NULL,
-        amount REAL,  -- NULL: withdrawn by the source
-        source TEXT NOT NULL,
-        observed_at TEXT NOT NULL,
-        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
-    ) STRICT;
-    CREATE INDEX distributions_vintages ON distributions (ticker, ex_date, source, observed_at DESC, id DESC);
-    CREATE INDEX distributions_revisions ON distributions (observed_at DESC, id DESC) WHERE vintage = 2;
+    The index {name}_vintages serves observations.add (the newest vintage of one key) and
+    observations.newest (all keys in order), {name}_revisions the list of restatements, the newest first.
+    `vintage` is explained in storage/observations.py.
+    """
+    return f"""
+        CREATE TABLE {name} (
+            id INTEGER PRIMARY KEY,
+            {", ".join(f"{column} TEXT NOT NULL" for column in key)},
+            {values},
+            source TEXT NOT NULL,
+            observed_at TEXT NOT NULL,
+            vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
+        ) STRICT;
+        CREATE INDEX {name}_vintages ON {name} ({", ".join(key)}, source, observed_at DESC, id DESC);
+        CREATE INDEX {name}_revisions ON {name} (observed_at DESC, id DESC) WHERE vintage = 2;
+    """
 
-    CREATE TABLE splits (
-        id INTEGER PRIMARY KEY,
-        ticker TEXT NOT NULL,
-        session TEXT NOT NULL,
-        ratio REAL,  -- NULL: withdrawn by the source
-        source TEXT NOT NULL,
-        observed_at TEXT NOT NULL,
-        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
-    ) STRICT;
-    CREATE INDEX splits_vintages ON splits (ticker, session, source, observed_at DESC, id DESC);
-    CREATE INDEX splits_revisions ON splits (observed_at DESC, id DESC) WHERE vintage = 2;
 
-    CREATE TABLE fund_facts (
-        id INTEGER PRIMARY KEY,
-        ticker TEXT NOT NULL,
-        session TEXT NOT NULL,
-        nav REAL, shares REAL, assets REAL,
-        source TEXT NOT NULL,
-        observed_at TEXT NOT NULL,
-        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
-    ) STRICT;
-    CREATE INDEX fund_facts_vintages ON fund_facts (ticker, session, source, observed_at DESC, id DESC);
-    CREATE INDEX fund_facts_revisions ON fund_facts (observed_at DESC, id DESC) WHERE vintage = 2;
+_BAR = (
+    "open REAL, high REAL, low REAL, close REAL NOT NULL, volume INTEGER, "
+    "provisional INTEGER NOT NULL DEFAULT 0 CHECK (provisional IN (0, 1))"
+)
+_MULTIPLE = "value REAL, holdings_date TEXT, price_date TEXT, coverage REAL"
+# An amount or a ratio of NULL: the source withdrew the distribution or the split.
+# The level of a sector weight: sector, industry group, or revenue (the share from the home market).
+_OBSERVATIONS = f"""
+    {_observations_table("bars", ("ticker", "session"), _BAR)}
+    {_observations_table("distributions", ("ticker", "ex_date"), "amount REAL")}
+    {_observations_table("splits", ("ticker", "session"), "ratio REAL")}
+    {_observations_table("fund_facts", ("ticker", "session"), "nav REAL, shares REAL, assets REAL")}
+    {_observations_table("multiples", ("ticker", "session", "metric", "convention", "basis"), _MULTIPLE)}
+    {_observations_table("sector_weights", ("ticker", "session", "level", "sector"), "weight REAL")}
 
-    CREATE TABLE multiples (
-        id INTEGER PRIMARY KEY,
-        ticker TEXT NOT NULL,
-        session TEXT NOT NULL,
-        metric TEXT NOT NULL,
-        convention TEXT NOT NULL,
-        basis TEXT NOT NULL,
-        value REAL,
-        holdings_date TEXT, price_date TEXT,
-        coverage REAL,
-        source TEXT NOT NULL,
-        observed_at TEXT NOT NULL,
-        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
-    ) STRICT;
-    CREATE INDEX multiples_vintages
-        ON multiples (ticker, session, metric, convention, basis, source, observed_at DESC, id DESC);
-    CREATE INDEX multiples_revisions ON multiples (observed_at DESC, id DESC) WHERE vintage = 2;
-
-    CREATE TABLE sector_weights (
-        id INTEGER PRIMARY KEY,
-        ticker TEXT NOT NULL,
-        session TEXT NOT NULL,
-        level TEXT NOT NULL,  -- sector, industry group, or revenue (its share from the home market)
-        sector TEXT NOT NULL,
-        weight REAL,
-        source TEXT NOT NULL,
-        observed_at TEXT NOT NULL,
-        vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
-    ) STRICT;
-    CREATE INDEX sector_weights_vintages
-        ON sector_weights (ticker, session, level, sector, source, observed_at DESC, id DESC);
-    CREATE INDEX sector_weights_revisions ON sector_weights (observed_at DESC, id DESC) WHERE vintage = 2;
-
-    CREATE TABLE readings (  -- rows first_id to last_id of a kind were said at observed_at
+    CREATE TABLE readings (  -- rows first_id to last_id of a kind were given at observed_at
         kind TEXT NOT NULL,
         source TEXT NOT NULL,
         observed_at TEXT NOT NULL,
@@ -131,7 +79,7 @@ _SOURCES = """
         breaker_until TEXT,
         failures INTEGER NOT NULL DEFAULT 0,
         missing TEXT NOT NULL DEFAULT '',  -- dropped sessions, separated by spaces
-        rests_until TEXT,    -- this subject alone is left alone until then
+        rests_until TEXT,    -- the source is not asked for this subject before then
         payload TEXT,        -- hash of the last raw answer
         payload_since TEXT,  -- the session after which that answer first came
         PRIMARY KEY (source, subject)
@@ -156,7 +104,7 @@ _CHATS = """
         weekdays INTEGER NOT NULL DEFAULT 0 CHECK (weekdays IN (0, 1)),
         quiet_from TEXT,  -- 'HH:MM' local
         quiet_to TEXT CHECK ((quiet_from IS NULL) = (quiet_to IS NULL)),
-        -- NULL, in each of these: what the configuration or the program says
+        -- NULL, in each of these: the configuration's value or the program's
         timezone TEXT,
         returns TEXT CHECK (returns IN ('price', 'total')),
         theme TEXT,
@@ -200,7 +148,7 @@ _CHATS = """
         PRIMARY KEY (part, session)
     ) STRICT, WITHOUT ROWID;
 
-    CREATE TABLE outage_chats (  -- who was told of an outage
+    CREATE TABLE outage_chats (  -- the chats that were notified of an outage
         part TEXT NOT NULL,
         session TEXT NOT NULL,
         chat_id INTEGER NOT NULL REFERENCES chats ON UPDATE CASCADE ON DELETE CASCADE,
@@ -217,7 +165,7 @@ _ALERTS = """
         chat_id INTEGER NOT NULL REFERENCES chats ON UPDATE CASCADE ON DELETE CASCADE,
         number INTEGER NOT NULL,
         owner_id INTEGER NOT NULL,
-        thread_id INTEGER,        -- the forum topic it was made in
+        thread_id INTEGER,        -- the forum topic it was created in
         rule TEXT NOT NULL,       -- canonical text
         rule_json TEXT NOT NULL,
         life TEXT NOT NULL DEFAULT 'active' CHECK (life IN ('active', 'paused', 'expired', 'done')),
@@ -226,12 +174,12 @@ _ALERTS = """
         created_session TEXT,
         expires_on TEXT,          -- local date on which it ends; NULL: never
         announced_expiry TEXT,         -- the expires_on that was announced
-        snoozed_until TEXT,       -- instant; its messages wait until then
+        snoozed_until TEXT,       -- its messages are deferred until this instant
         level_session TEXT,      -- its levels are in the shares of this session
         last_split_id INTEGER NOT NULL DEFAULT 0,  -- the last row of `splits` that its levels allow for
         UNIQUE (chat_id, number)
     ) STRICT;
-    -- alert_store.active_alerts: every judging
+    -- alert_store.active_alerts: every evaluation
     CREATE INDEX alerts_active ON alerts (alert_id) WHERE life = 'active';
     -- alert_store.expiring_alerts: every tick
     CREATE INDEX alerts_expiring ON alerts (expires_on) WHERE life IN ('active', 'paused');
@@ -256,12 +204,12 @@ _ALERTS = """
         detail TEXT NOT NULL DEFAULT '{}',
         created_at TEXT NOT NULL,
         deferred TEXT CHECK (deferred IN ('snooze', 'quiet')),
-        message INTEGER,  -- the outbox row that tells it
+        message INTEGER,  -- the outbox row that reports it
         UNIQUE (alert_id, session, transition, revision)
     ) STRICT;
     -- alert_store.deferred_events: every tick, over the few events that are not sent yet
     CREATE INDEX alert_events_deferred ON alert_events (alert_id) WHERE deferred IS NOT NULL;
-    -- alert_store.recently_ended: what happened in the sessions that can be revised
+    -- alert_store.recently_ended: events of the sessions that can be revised
     CREATE INDEX alert_events_session ON alert_events (session);
 """
 

@@ -301,7 +301,7 @@ def check_database(
 def _check_integrity(database: Database) -> Finding:
     from storage.migrations import NAMES  # noqa: PLC0415 - late: --quick does without
 
-    if problems := database.outside_sync(integrity_check):
+    if problems := database.run_plain_sync(integrity_check):
         words = f"{'; '.join(problems[:3])}; put a backup in its place with “restore”"
         return Finding(FAIL, "database", words)
     return Finding(OK, "database", f"{database.path} is sound, its schema is {max(NAMES)}")

@@ -169,7 +169,7 @@ class Markets:
         """Everything known now, up to the last completed session."""
         now = self._clock()
         sessions = await asyncio.to_thread(self.sessions)
-        key = (await self._database.outside(fingerprint), sessions.last_completed(now))
+        key = (await self._database.run_plain(fingerprint), sessions.last_completed(now))
         async with self._lock:
             if self._kept is None or self._kept[0] != key:
                 rows = await self._database.run(read_rows)

@@ -187,7 +187,7 @@ class Scheduler:
 
     async def _record_heartbeat(self) -> None:
         """Store that the process is alive, by the real clock."""
-        await self._services.database.confirm()
+        await self._services.database.check_path()
         await self._services.database.run(partial(sources.record_heartbeat, now=wall_clock()))
 
     async def _prune(self) -> None:

@@ -258,7 +258,9 @@ class Chaos:
             (chat,) = self.rows("SELECT summary_at FROM chats WHERE chat_id = ?", script.TALKER)
             self.changed_back += not self.commands[self._asked].endswith(chat["summary_at"])
         with open_database(self.path) as database:
-            self.problems += database.outside_sync(integrity_check) + database.outside_sync(broken_references)
+            self.problems += database.run_plain_sync(integrity_check) + database.run_plain_sync(
+                broken_references
+            )
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         """Rows of a query, read beside the bot."""

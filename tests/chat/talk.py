@@ -168,7 +168,7 @@ def _share(talk: Talk) -> None:
     made = markets.current
 
     async def current() -> Market:
-        key = (await talk.database.outside(_highest), markets.sessions().last_completed(talk.now))
+        key = (await talk.database.run_plain(_highest), markets.sessions().last_completed(talk.now))
         if key not in _ready:
             _ready[key] = await made()
         return _ready[key]

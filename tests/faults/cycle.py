@@ -123,7 +123,7 @@ async def _tick(desk: Desk, scheduler: Scheduler) -> None:
 
 async def _problems(desk: Desk, api: FakeBotApi, *, outage: bool) -> list[str]:
     """What is lost, doubled, unmarked or broken, and whether the owner was told once."""
-    found = [*desk.database.outside_sync(integrity_check), *desk.database.outside_sync(broken_references)]
+    found = [*desk.database.run_plain_sync(integrity_check), *desk.database.run_plain_sync(broken_references)]
     for chat_id in CHATS:
         texts = [message.text for message in api.messages(chat_id)]
         alerts = [text for text in texts if text.removeprefix(REPEAT).startswith("Alert #1 fired")]

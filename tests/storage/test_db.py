@@ -96,9 +96,9 @@ async def test_a_nested_transaction_of_sqlite_utils_rolls_back_with_ours(databas
 
 async def test_run_is_in_a_transaction_and_outside_is_not(database: Database) -> None:
     assert await database.run(in_transaction)
-    assert not await database.outside(in_transaction)
+    assert not await database.run_plain(in_transaction)
     assert database.run_sync(in_transaction)
-    assert not database.outside_sync(in_transaction)
+    assert not database.run_plain_sync(in_transaction)
 
 
 async def test_no_coroutine_joins_anothers_transaction(database: Database) -> None:
@@ -175,7 +175,7 @@ async def test_starting_a_transaction_inside_one_is_refused(database: Database) 
 async def test_ending_the_transaction_is_refused(database: Database) -> None:
     with pytest.raises(StorageError, match=r"ended the transaction it ran in\.$"):
         await database.run(lambda db: db.commit())
-    assert not await database.outside(in_transaction)
+    assert not await database.run_plain(in_transaction)
 
 
 async def test_a_broken_constraint_is_our_own_error(database: Database, path: Path) -> None:
@@ -195,8 +195,8 @@ async def test_a_full_disk_keeps_the_old_state_and_the_next_transaction_works(
     database: Database, path: Path
 ) -> None:
     await database.run(partial(write, "old"))
-    pages = await database.outside(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
-    await database.outside(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall())
+    pages = await database.run_plain(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+    await database.run_plain(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall())
     message = f"The disk is full: {path} could not be written; free some room and try again."
     with pytest.raises(DiskFull, match=f"^{re.escape(message)}$"):
         await database.run(partial(write, "x" * 100_000))
@@ -220,14 +220,14 @@ def test_the_connection_is_durable_and_checks_references(database: Database) -> 
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "recursive_triggers")
         return [db.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    assert database.outside_sync(pragmas) == ["wal", 2, 1, 10_000, 1]
+    assert database.run_plain_sync(pragmas) == ["wal", 2, 1, 10_000, 1]
 
 
 def test_every_table_of_ours_is_strict(database: Database) -> None:
     def loose(db: sqlite_utils.Database) -> set[str]:
         return {table.name for table in db.tables if not table.strict}
 
-    assert database.outside_sync(loose) == {"sqlite_sequence"}
+    assert database.run_plain_sync(loose) == {"sqlite_sequence"}
 
 
 def test_reading_only_refuses_writes(database: Database, path: Path) -> None:
@@ -326,7 +326,7 @@ def test_killed_in_the_middle_of_a_transaction_the_old_state_stays(database: Dat
     child.kill()
     child.wait()
     assert database.run_sync(read) == "old"
-    assert database.outside_sync(integrity_check) == []
+    assert database.run_plain_sync(integrity_check) == []
     database.run_sync(partial(write, "mine"))
     assert database.run_sync(read) == "mine"
 
@@ -341,32 +341,32 @@ def test_another_process_in_a_transaction_is_waited_for_then_named(
         message = f"Another process is writing to {path}; try again in a moment."
         with pytest.raises(DatabaseBusy, match=f"^{re.escape(message)}$"):
             database.run_sync(partial(write, "mine"))
-        assert database.outside_sync(read) == "old"
+        assert database.run_plain_sync(read) == "old"
 
 
 def test_whatever_another_process_writes_changes_the_fingerprint_of_the_observations(
     database: Database, spawn: Spawn
 ) -> None:
     database.run_sync(partial(write, "mine"))
-    before = database.outside_sync(fingerprint)
+    before = database.run_plain_sync(fingerprint)
     database.run_sync(partial(write, "mine again"))
-    assert database.outside_sync(fingerprint) == before
+    assert database.run_plain_sync(fingerprint) == before
     child = spawn(HALF_A_TRANSACTION)
     child.communicate("")
     assert child.returncode == 0
-    assert database.outside_sync(fingerprint) != before
+    assert database.run_plain_sync(fingerprint) != before
     assert database.run_sync(read) == "new"
 
 
 @pytest.mark.parametrize("replaced", [False, True])
 def test_an_open_file_that_lost_its_name_is_found_out(database: Database, path: Path, replaced: bool) -> None:
-    asyncio.run(database.confirm())
+    asyncio.run(database.check_path())
     path.unlink()
     if replaced:
         path.write_bytes(b"")
     message = f"{path} was deleted or replaced while the bot had it open."
     with pytest.raises(DatabaseMissing, match=f"^{re.escape(message)}$"):
-        asyncio.run(database.confirm())
+        asyncio.run(database.check_path())
 
 
 # Soundness
@@ -380,8 +380,8 @@ def test_integrity_check_names_a_reference_that_leads_nowhere(database: Database
         )
         return integrity_check(db)
 
-    assert database.outside_sync(integrity_check) == []
-    assert database.outside_sync(orphan) == ["Row 1 of summaries refers to a missing row of chats"]
+    assert database.run_plain_sync(integrity_check) == []
+    assert database.run_plain_sync(orphan) == ["Row 1 of summaries refers to a missing row of chats"]
 
 
 def test_a_damaged_file_is_found_out(path: Path) -> None:
@@ -392,6 +392,6 @@ def test_a_damaged_file_is_found_out(path: Path) -> None:
     content[page : page + 4] = b"\xff" * 4  # where the long word's next page is noted
     path.write_bytes(content)
     with open_database(path) as database:
-        assert database.outside_sync(integrity_check) != []
+        assert database.run_plain_sync(integrity_check) != []
         with pytest.raises(DatabaseBroken, match=rf"^{re.escape(str(path))} is damaged \(.+\); restore"):
             database.run_sync(read)

@@ -114,9 +114,9 @@ def test_from_each_schema_every_row_is_kept_and_the_schema_is_the_newest(
         before = rows_of(older, columns)
         assert all(len(rows) == ROWS for rows in before.values())
     with open_database(path) as opened, open_database(tmp_path / "fresh.db") as fresh:
-        kept = opened.outside_sync(lambda db: rows_of(db, columns))
-        assert opened.outside_sync(integrity_check) == []
-        assert opened.outside_sync(lambda db: db.schema) == fresh.outside_sync(lambda db: db.schema)
+        kept = opened.run_plain_sync(lambda db: rows_of(db, columns))
+        assert opened.run_plain_sync(integrity_check) == []
+        assert opened.run_plain_sync(lambda db: db.schema) == fresh.run_plain_sync(lambda db: db.schema)
     for table, rows in before.items():
         assert kept[table] == rows, table
 

@@ -27,9 +27,9 @@ def test_opening_again_migrates_nothing(path: Path) -> None:
         return db.schema, list(db.table("_sqlite_migrations").rows)
 
     with open_database(path) as once:
-        before = once.outside_sync(state)
+        before = once.run_plain_sync(state)
     with open_database(path) as again:
-        assert again.outside_sync(state) == before
+        assert again.run_plain_sync(state) == before
     assert {row["name"] for row in before[1]} == NAMES
 
 

@@ -45,7 +45,7 @@ def nothing(db: sqlite_utils.Database) -> None:
 
 def word(path: Path) -> str | None:
     with open_database(path) as opened:
-        assert opened.outside_sync(integrity_check) == []
+        assert opened.run_plain_sync(integrity_check) == []
         return opened.run_sync(lambda db: get_meta(db, "word"))
 
 
@@ -284,10 +284,10 @@ def test_killed_at_any_step_there_is_the_old_database_or_the_new_one(path: Path,
     assert words == sorted(words)  # "new" as long as nothing was swapped, "old" from then on
 
 
-def test_the_folder_is_synced_after_the_swap(
+def test_file_and_folder_are_synced(
     path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(module, "_sync_folder", synced.append)
+    monkeypatch.setattr(module, "_sync", synced.append)
     restore(copy, path, aside, nothing)
-    assert synced == [path.parent]
+    assert synced == [path.with_name(f"{path.name}.restore"), path.parent]
