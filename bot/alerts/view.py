@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 
+SPLIT_REASON = "split of "  # how the reason of an alert begins that a split has paused
+
+
 class Life(StrEnum):
     """Whether an alert is evaluated: DONE has fired once or was switched off, EXPIRED passed its last day."""
 
@@ -49,6 +52,11 @@ class AlertView:
     snoozed_until: dt.datetime | None = None
     expires_on: dt.date | None = None
     reason: str = ""
+
+    @property
+    def is_paused_by_split(self) -> bool:
+        """Whether it waits to be rescaled, edited or resumed after a split."""
+        return self.life is Life.PAUSED and self.reason.startswith(SPLIT_REASON)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from bot.alerts.rule import CROSSES
 from bot.analytics.metrics import metrics_of
 from bot.chat import alert_edit
 from bot.errors import BadInput
-from bot.messages.alerts.card import ALL, alert_page, card_buttons, rule_chart_answer
+from bot.messages.alerts.card import ALL_ALERTS, alert_page, card_buttons, rule_chart_answer
 from bot.messages.alerts.explanation import explanation
 from bot.messages.alerts.guide import (
     TOPICS,
@@ -29,7 +29,7 @@ from bot.messages.alerts.guide import (
     topic_of,
     topic_page,
 )
-from bot.messages.alerts.list import PAGE, alert_list, history_answer
+from bot.messages.alerts.list import EVENTS_A_PAGE, alert_list, history_answer
 from bot.messages.alerts.notices import FIRES_SINCE_DAYS, trial_message
 from bot.messages.common import Answer
 from bot.messages.html import lines
@@ -140,7 +140,7 @@ async def explain(ask: Ask, number: int, _: str) -> Answer:
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
     html = await asyncio.to_thread(explanation, explained.fire, context)
     withdrawn = "It was taken back when the data was revised." if explained.withdrawn else None
-    return Answer(lines(html, withdrawn), buttons=(*card_buttons(alert), ALL))
+    return Answer(lines(html, withdrawn), buttons=(*card_buttons(alert), ALL_ALERTS))
 
 
 async def chart(ask: Ask, number: int, _: str) -> Answer:
@@ -157,8 +157,8 @@ async def test(ask: Ask, number: int, _: str) -> Answer:
 
 async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> Answer:
     """Show the events of one alert, or of all the chat's alerts, newest first."""
-    skip = (page - 1) * PAGE
-    events = await alert_views.history(ask.services, ask.caller, number, limit=PAGE + 1, skip=skip)
+    skip = (page - 1) * EVENTS_A_PAGE
+    events = await alert_views.history(ask.services, ask.caller, number, limit=EVENTS_A_PAGE + 1, skip=skip)
     return history_answer(events, number, page=page)
 
 

@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from bot.alerts.view import Life
 from bot.jobs.evaluate import RESTATED, WITHDRAWN, IncrementalEvaluator
-from bot.jobs.notices import pause_split_alerts
+from bot.jobs.notices import ENDED, pause_split_alerts
 from bot.jobs.notify import (
     QUARTER,
     DeliveryWindow,
     Notifier,
     Place,
     list_payload,
-    payload_for,
-    send,
-    send_lines,
+    message_payload,
+    queue_list,
+    queue_message,
 )
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     from storage.outbox import ListedEvent, OutboxMessage
 
 
-Quiet = Mapping[int, dt.datetime | None]  # end of a chat's quiet hours, if they last now
-
-
 @dataclass(frozen=True)
 class Fire:
     """An event that was stored by a run."""
@@ -55,14 +54,6 @@ class Fire:
         if self.event.muted:
             kind += " (held back by its cooldown)"
         return f"alert #{self.number} in chat {self.chat_id}, {self.rule}: {kind} on {self.event.session}"
-
-
-@dataclass(frozen=True)
-class CommitResult:
-    """What a run stored: the new fires, and the ids of the alerts that it skipped."""
-
-    fires: list[Fire] = field(default_factory=list)
-    skipped: set[int] = field(default_factory=set)
 
 
 class Evaluation:
@@ -84,11 +75,11 @@ class Evaluation:
         if evaluation is None:
             return []
         notified, windows = await self._notify(evaluation)
-        quiet = {chat_id: window.quiet_until for chat_id, window in windows.items()}
-        store = partial(commit, notified=notified, quiet=quiet, sample=market.is_sample, now=services.clock())
-        committed = await services.database.run(store) if notified else CommitResult()
-        self._evaluator.remember(evaluation, [item.result for item in notified], committed.skipped)
-        return committed.fires
+        commit = Commit(windows, sample=market.is_sample, now=services.clock())
+        if notified:
+            await services.database.run(partial(commit.store, notified=notified))
+        self._evaluator.remember(evaluation, [result for result, _ in notified], commit.skipped)
+        return commit.fires
 
     async def _market(self) -> Market:
         """The current Market, once alerts on levels that a split in it has changed are paused."""
@@ -107,13 +98,15 @@ class Evaluation:
         """The results with their notifications, and the chats' delivery windows."""
         services, now, results = self._services, self._services.clock(), evaluation.results
         fires, windows = await services.database.run(
-            partial(_read_about, results=results, default_zone=services.config.time.timezone, now=now)
+            partial(
+                _read_fires_and_windows, results=results, default_zone=services.config.time.timezone, now=now
+            )
         )
         notifier = Notifier(evaluation.context)
         return await asyncio.to_thread(notifier.notify, results, fires, windows, now), windows
 
 
-def _read_about(
+def _read_fires_and_windows(
     db: sqlite_utils.Database, results: Sequence[EvaluationResult], default_zone: str, now: dt.datetime
 ) -> tuple[FireCounts, Mapping[int, DeliveryWindow]]:
     """How often an alert fired in the quarter before each of its events, and the chats' delivery windows."""
@@ -124,51 +117,157 @@ def _read_about(
         for result in results
         for session in (change.event.session for change in result.events)
     }
-    windows: dict[int, DeliveryWindow] = {}
-    for chat_id in {result.chat_id for result in results}:
-        chat = chat_store.get_chat(db, chat_id)
-        if chat is None:
-            windows[chat_id] = DeliveryWindow.of(None, default_zone, now)
-        else:
-            windows[chat_id] = DeliveryWindow.of(
-                chat.timezone, default_zone, now, chat.quiet_from, chat.quiet_to
-            )
+    windows = {
+        chat_id: DeliveryWindow.of(chat_store.get_chat(db, chat_id), default_zone, now)
+        for chat_id in {result.chat_id for result in results}
+    }
     return fires, windows
 
 
-def commit(
-    db: sqlite_utils.Database, notified: list[NotifiedResult], *, quiet: Quiet, sample: bool, now: dt.datetime
-) -> CommitResult:
-    """Store the results with their messages; an alert that was changed meanwhile is skipped."""
-    committed = CommitResult()
-    lists: dict[Place, list[tuple[int, Notification]]] = defaultdict(list)
-    for result, notifications in ((item.result, item.notifications) for item in notified):
-        if not _is_current(db, result):
-            committed.skipped.add(result.alert_id)
-            continue
-        place, rule = (result.chat_id, result.snapshot.alert.thread_id), result.snapshot.alert.rule
-        if result.broken:
-            alert_store.set_life(db, result.alert_id, Life.PAUSED, result.broken)
-            answer = notices.paused_message(result.number, rule, result.broken)
-            _queue_notice(db, result, place, answer, "paused", quiet, now)
-            continue
-        for notification, event_id in _store(db, result, notifications, now):
-            change = notification.alert_event
-            if change.stored is not None:
-                _revise(db, place, change.stored, notification, event_id, now)
+@dataclass(frozen=True)
+class Commit:
+    """Stores results with their messages, in the transaction of the caller.
+
+    fires    the new fires
+    skipped  ids of the alerts that were changed meanwhile, and are left as they are
+    """
+
+    windows: Mapping[int, DeliveryWindow]
+    sample: bool
+    now: dt.datetime
+    fires: list[Fire] = field(default_factory=list)
+    skipped: set[int] = field(default_factory=set)
+
+    def store(self, db: sqlite_utils.Database, notified: Sequence[NotifiedResult]) -> None:
+        """Store the results and queue their messages."""
+        lists: dict[Place, list[tuple[int, Notification]]] = defaultdict(list)
+        for result, notifications in notified:
+            if not _is_current(db, result):
+                self.skipped.add(result.alert_id)
                 continue
-            committed.fires.append(Fire(result.chat_id, result.number, rule, change.event))
-            if notification.listed:
-                lists[place].append((event_id, notification))
-            elif notification.text is not None:
-                about, silent = change.event.session, notification.silent
-                dedup = f"alert:{event_id}"
-                message = send(db, place, dedup, notification.text, now, silent=silent, about=about)
-                alert_store.assign_message(db, [event_id], message)
-        _set_life(db, result, place, quiet, now)
-    for place, listed in lists.items():
-        _send_list(db, place, listed, sample=sample, now=now)
-    return committed
+            place, rule = _place(result), result.snapshot.alert.rule
+            if result.broken:
+                alert_store.set_life(db, result.alert_id, Life.PAUSED, result.broken)
+                answer = notices.paused_message(result.number, rule, result.broken)
+                self._queue_notice(db, result, answer, "paused")
+                continue
+            for notification, event_id in self._store_events(db, result, notifications):
+                change = notification.alert_event
+                if change.stored is not None:
+                    self._revise(db, place, change.stored, notification, event_id)
+                    continue
+                self.fires.append(Fire(result.chat_id, result.number, rule, change.event))
+                if notification.listed:
+                    lists[place].append((event_id, notification))
+                else:
+                    self._queue_event(db, place, f"alert:{event_id}", notification, event_id)
+            self._set_life(db, result)
+        for place, listed in lists.items():
+            lines = [_list_line(event_id, notification) for event_id, notification in listed]
+            silent = all(notification.silent for _, notification in listed)
+            queue_list(db, place, lines, notices.AWAY, self.now, sample=self.sample, silent=silent)
+
+    def _store_events(
+        self, db: sqlite_utils.Database, result: EvaluationResult, notifications: Sequence[Notification]
+    ) -> list[tuple[Notification, int]]:
+        """Save the states to keep and the events of one alert. Returns the new events with their ids."""
+        for state in result.states[-alert_store.STATES_KEPT :]:
+            alert_store.save_state(db, result.alert_id, state.session.isoformat(), state.to_json())
+        new, revision = [], 0
+        if any(change.revised for change in result.events):
+            revision = alert_store.next_revision(db, result.alert_id)
+        for notification in notifications:
+            change, event = notification.alert_event, notification.alert_event.event
+            figures = change.revision.event[0] if change.revision is not None else event.figures[0]
+            event_id = alert_store.add_event(
+                db,
+                alert_id=result.alert_id,
+                session=event.session.isoformat(),
+                transition=change.transition,
+                now=self.now,
+                value=figures.value,
+                threshold=figures.threshold,
+                detail=notification.detail,
+                revision=revision if change.revised else 0,
+                deferred=notification.deferred if change.stored is None else None,
+            )
+            if event_id is not None:
+                new.append((notification, event_id))
+        return new
+
+    def _set_life(self, db: sqlite_utils.Database, result: EvaluationResult) -> None:
+        """Done after its one fire, active again if that fire is withdrawn, expired after its last session."""
+        stored = result.snapshot.alert
+        if result.done:
+            alert_store.set_life(db, result.alert_id, Life.DONE, "fired once")
+        elif stored.life == Life.DONE and result.states:
+            alert_store.set_life(db, result.alert_id, Life.ACTIVE)
+        if result.expired and result.alert is not None:
+            alert_store.set_life(db, result.alert_id, Life.EXPIRED, ENDED)
+            ended = structs.replace(stored, expires_on=result.alert.rule.until)
+            self._queue_notice(db, result, notices.ended_notice([ended]), "ended")
+
+    def _revise(
+        self,
+        db: sqlite_utils.Database,
+        place: Place,
+        revised: EventInForce,
+        notification: Notification,
+        event_id: int,
+    ) -> None:
+        """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction."""
+        if revised.event.muted:
+            return
+        deferred, message = alert_store.deferral_and_message(db, revised.event_id)
+        withdrawn = notification.alert_event.transition == WITHDRAWN
+        if deferred is not None:
+            alert_store.set_deferral(db, revised.event_id, None)
+            alert_store.set_deferral(db, event_id, None if withdrawn else deferred)
+        elif message is not None and (queued := outbox.find_amendable(db, message)) is not None:
+            _amend(db, queued, revised, notification, event_id)
+        elif withdrawn and (message is None or not outbox.is_dead(db, message)):
+            if notification.deferred is not None:
+                alert_store.set_deferral(db, event_id, notification.deferred)
+            else:
+                reply_to = None if message is None else outbox.sent_message_id(db, message)
+                self._queue_event(db, place, f"correction:{event_id}", notification, event_id, reply_to)
+
+    def _queue_event(
+        self,
+        db: sqlite_utils.Database,
+        place: Place,
+        dedup: str,
+        notification: Notification,
+        event_id: int,
+        reply_to: int | None = None,
+    ) -> None:
+        """Queue the message of one event, if it has one of its own."""
+        if notification.text is None:
+            return
+        about, silent = notification.alert_event.event.session, notification.silent
+        message = queue_message(
+            db, place, dedup, notification.text, self.now, silent=silent, reply_to=reply_to, about=about
+        )
+        alert_store.assign_message(db, [event_id], message)
+
+    def _queue_notice(
+        self, db: sqlite_utils.Database, result: EvaluationResult, answer: Answer, event: str
+    ) -> None:
+        """Queue a notice about one alert. It may be paused again later, so the key contains the instant."""
+        queue_message(
+            db,
+            _place(result),
+            f"{event}:{result.alert_id}:{self.now:%Y-%m-%dT%H:%M:%S}",
+            answer,
+            self.now,
+            kind="notice",
+            about=result.states[-1].session if result.states else None,
+            not_before=self.windows[result.chat_id].quiet_until,
+        )
+
+
+def _place(result: EvaluationResult) -> Place:
+    return result.chat_id, result.snapshot.alert.thread_id
 
 
 def _is_current(db: sqlite_utils.Database, result: EvaluationResult) -> bool:
@@ -183,86 +282,6 @@ def _is_current(db: sqlite_utils.Database, result: EvaluationResult) -> bool:
     )
 
 
-def _store(
-    db: sqlite_utils.Database,
-    result: EvaluationResult,
-    notifications: Sequence[Notification],
-    now: dt.datetime,
-) -> list[tuple[Notification, int]]:
-    """Save the states to keep and the events of one alert; the new events' notifications and ids."""
-    for state in result.states[-alert_store.STATES_KEPT :]:
-        alert_store.save_state(db, result.alert_id, state.session.isoformat(), state.to_json())
-    new, revision = [], 0
-    if any(change.revised for change in result.events):
-        revision = alert_store.next_revision(db, result.alert_id)
-    for notification in notifications:
-        change, event = notification.alert_event, notification.alert_event.event
-        leg = change.revision.event[0] if change.revision is not None else event.figures[0]
-        event_id = alert_store.add_event(
-            db,
-            alert_id=result.alert_id,
-            session=event.session.isoformat(),
-            transition=change.transition,
-            now=now,
-            value=leg.value,
-            threshold=leg.threshold,
-            detail=notification.detail,
-            revision=revision if change.revised else 0,
-            deferred=notification.deferred if change.stored is None else None,
-        )
-        if event_id is not None:
-            new.append((notification, event_id))
-    return new
-
-
-def _set_life(
-    db: sqlite_utils.Database, result: EvaluationResult, place: Place, quiet: Quiet, now: dt.datetime
-) -> None:
-    """Done after its one fire, active again once that fire is withdrawn, expired after its last session."""
-    if result.done:
-        alert_store.set_life(db, result.alert_id, Life.DONE, "fired once")
-    elif result.snapshot.alert.life == Life.DONE and result.states:
-        alert_store.set_life(db, result.alert_id, Life.ACTIVE)
-    if result.expired and result.alert is not None:
-        alert_store.set_life(db, result.alert_id, Life.EXPIRED, "its last day has passed")
-        _queue_notice(db, result, place, notices.ended_message(result.alert), "ended", quiet, now)
-
-
-def _revise(
-    db: sqlite_utils.Database,
-    place: Place,
-    revised: EventInForce,
-    notification: Notification,
-    event_id: int,
-    now: dt.datetime,
-) -> None:
-    """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction."""
-    if revised.event.muted:
-        return
-    deferred, message = alert_store.deferral_and_message(db, revised.event_id)
-    withdrawn = notification.alert_event.transition == WITHDRAWN
-    if deferred is not None:
-        alert_store.set_deferral(db, revised.event_id, None)
-        alert_store.set_deferral(db, event_id, None if withdrawn else deferred)
-    elif message is not None and (queued := outbox.find_amendable(db, message)) is not None:
-        _amend(db, queued, revised, notification, event_id)
-    elif withdrawn and (message is None or not outbox.is_dead(db, message)):
-        if notification.deferred is not None:
-            alert_store.set_deferral(db, event_id, notification.deferred)
-        elif notification.text is not None:
-            correction = send(
-                db,
-                place,
-                f"correction:{event_id}",
-                notification.text,
-                now,
-                silent=notification.silent,
-                reply_to=None if message is None else outbox.sent_message_id(db, message),
-                about=notification.alert_event.event.session,
-            )
-            alert_store.assign_message(db, [event_id], correction)
-
-
 def _amend(
     db: sqlite_utils.Database,
     message: OutboxMessage,
@@ -271,24 +290,22 @@ def _amend(
     event_id: int,
 ) -> None:
     """Remove an event from a message that was not sent, or restate it there."""
-    place, body = (message.chat_id, message.thread_id), message.body
+    place, body, listed = (message.chat_id, message.thread_id), message.body, message.body.events
     restated = notification.alert_event.transition == RESTATED
-    if body.events is None:
+    if listed is None:
         if not restated:
             outbox.withdraw(db, message.id)
         elif notification.text is not None:
-            payload = payload_for(db, place, notification.text, silent=notification.silent)
+            payload = message_payload(db, place, notification.text, silent=notification.silent)
             outbox.amend(db, message.id, payload)
             alert_store.assign_message(db, [event_id], message.id)
         return
-    lines = [line for line in body.events.lines if line[0] != revised.event_id]
+    lines = [line for line in listed.lines if line[0] != revised.event_id]
     if restated:
         lines.append(_list_line(event_id, notification))
         alert_store.assign_message(db, [event_id], message.id)
     if lines:
-        payload = list_payload(
-            db, place, lines, body.events.reason, sample=body.events.sample, silent=body.silent
-        )
+        payload = list_payload(db, place, lines, listed.reason, sample=listed.sample, silent=body.silent)
         outbox.amend(db, message.id, payload)
     else:
         outbox.withdraw(db, message.id)
@@ -296,32 +313,3 @@ def _amend(
 
 def _list_line(event_id: int, notification: Notification) -> ListedEvent:
     return event_id, notification.alert_event.event.session.isoformat(), str(notification.line)
-
-
-def _send_list(
-    db: sqlite_utils.Database,
-    place: Place,
-    listed: list[tuple[int, Notification]],
-    *,
-    sample: bool,
-    now: dt.datetime,
-) -> None:
-    """Queue one message with all fires of a downtime."""
-    lines = [_list_line(event_id, notification) for event_id, notification in listed]
-    silent = all(notification.silent for _, notification in listed)
-    send_lines(db, place, lines, notices.AWAY, now, sample=sample, silent=silent)
-
-
-def _queue_notice(
-    db: sqlite_utils.Database,
-    result: EvaluationResult,
-    place: Place,
-    answer: Answer,
-    event: str,
-    quiet: Quiet,
-    now: dt.datetime,
-) -> None:
-    """Queue a notice about one alert; it may be paused more than once, so the key contains the instant."""
-    about = result.states[-1].session if result.states else None
-    dedup = f"{event}:{result.alert_id}:{now:%Y-%m-%dT%H:%M:%S}"
-    send(db, place, dedup, answer, now, kind="notice", about=about, not_before=quiet.get(result.chat_id))

@@ -312,7 +312,7 @@ def error_text(error: Exception) -> str:
     """Why an alert cannot be evaluated, in words for its owner."""
     if isinstance(error, BotError):
         return str(error)
-    return f"it cannot be judged ({type(error).__name__})"
+    return f"it cannot be evaluated ({type(error).__name__})"
 
 
 Marks = dict[int, str | None]  # the session evaluated last, by alert id

@@ -1,7 +1,4 @@
-"""The notifier: messages about alert events, sent at once, in a list, or deferred. No storage here.
-
-Queueing messages in the outbox: single ones, and lists with a line per event.
-"""
+"""Notifications about alert events: at once, in a list, or deferred. Queueing of messages in the outbox."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.jobs.evaluate import AlertEvent
     from bot.messages.common import Answer
+    from storage.chat_store import StoredChat
     from storage.outbox import ListedEvent
 
 
@@ -45,7 +44,9 @@ _log = logging.getLogger(__name__)
 QUARTER = dt.timedelta(days=notices.FIRES_SINCE_DAYS)
 SNOOZE, QUIET = "snooze", "quiet"
 
-FireCounts = Mapping[tuple[int, dt.date], int]
+FireCounts = Mapping[tuple[int, dt.date], int]  # by alert and session
+Place = tuple[int, int | None]  # a chat and its topic
+Payload = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,8 @@ class Notification:
     deferred: str | None = None
 
 
-@dataclass(frozen=True)
-class NotifiedResult:
-    """The result of evaluating an alert, with a notification for each of its events."""
-
-    result: EvaluationResult
-    notifications: tuple[Notification, ...] = ()
+# The result of evaluating an alert, with a notification for each of its events.
+NotifiedResult = tuple[EvaluationResult, tuple[Notification, ...]]
 
 
 @dataclass(frozen=True)
@@ -81,17 +78,12 @@ class DeliveryWindow:
     quiet_until: dt.datetime | None = None
 
     @classmethod
-    def of(
-        cls,
-        timezone: str | None,
-        default_zone: str,
-        now: dt.datetime,
-        quiet_from: str | None = None,
-        quiet_to: str | None = None,
-    ) -> DeliveryWindow:
-        """The window of a chat with these settings."""
-        zone = zone_of(timezone, default_zone)
-        return cls(zone, quiet_until(now, quiet_from, quiet_to, zone))
+    def of(cls, chat: StoredChat | None, default_zone: str, now: dt.datetime) -> DeliveryWindow:
+        """The window of a chat by its settings."""
+        if chat is None:
+            return cls(zone_of(None, default_zone))
+        zone = zone_of(chat.timezone, default_zone)
+        return cls(zone, quiet_until(now, chat.quiet_from, chat.quiet_to, zone))
 
     def deferral_reason(self, snoozed_until: dt.datetime | None, rule: Rule, now: dt.datetime) -> str | None:
         """SNOOZE for a snoozed alert, QUIET during quiet hours unless the rule is urgent, else None."""
@@ -101,7 +93,7 @@ class DeliveryWindow:
 
 
 class Notifier:
-    """Makes the notifications of one Market."""
+    """Makes the notifications of one Market. Reads and writes no storage."""
 
     def __init__(self, context: EvaluationContext) -> None:
         self._context = context
@@ -118,44 +110,52 @@ class Notifier:
 
         A chat with several fires to report, one of them late, gets one list.
         """
-        deferred = {result.alert_id: _deferral(result, windows[result.chat_id], now) for result in results}
-        with_list = self._chats_with_list(results, deferred)
-        notified = []
+        deferred = {
+            result.alert_id: windows[result.chat_id].deferral_reason(
+                result.snapshot.alert.snoozed_until, result.alert.rule, now
+            )
+            for result in results
+            if result.alert is not None
+        }
+        with_list = self._chats_with_list([result for result in results if not deferred.get(result.alert_id)])
+        notified: list[NotifiedResult] = []
         for result in results:
             try:
                 context = replace(self._context, zone=windows[result.chat_id].zone)
-                notifications = [
+                notifications = tuple(
                     self._notification(
-                        result, alert_event, earlier_fires, context, with_list, deferred[result.alert_id]
+                        result,
+                        alert_event,
+                        earlier_fires,
+                        context,
+                        deferred[result.alert_id],
+                        listed=result.chat_id in with_list,
                     )
                     for alert_event in result.events
-                ]
-                notified.append(NotifiedResult(result, tuple(notifications)))
+                )
+                notified.append((result, notifications))
             except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
-                _log.exception("what alert %s did cannot be told", result.alert_id)
+                _log.exception("no message can be made about alert %s", result.alert_id)
                 if result.was_active:
-                    broken = EvaluationResult(result.snapshot, broken=error_text(error))
-                    notified.append(NotifiedResult(broken))
+                    notified.append((EvaluationResult(result.snapshot, broken=error_text(error)), ()))
         return notified
 
-    def _chats_with_list(
-        self, results: Sequence[EvaluationResult], deferred: Mapping[int, str | None]
-    ) -> set[int]:
+    def _chats_with_list(self, results: Sequence[EvaluationResult]) -> set[int]:
         lateness: dict[int, list[bool]] = defaultdict(list)
         for result in results:
-            if not deferred[result.alert_id] and result.alert is not None:
-                rule = result.alert.rule
+            if result.alert is not None:
                 lateness[result.chat_id] += [
-                    self.sessions_late(rule, event) > 0 for event in result.new_fires if not event.muted
+                    self.sessions_late(result.alert.rule, event) > 0
+                    for event in result.new_fires
+                    if not event.muted
                 ]
         return {chat_id for chat_id, late in lateness.items() if len(late) > 1 and any(late)}
 
     def sessions_late(self, rule: Rule, event: Event) -> int:
         """Sessions that passed since the one at which the event could first be known."""
         if event.session not in self._sessions_since:
-            self._sessions_since[event.session] = self._context.market.sessions_behind(
-                pd.Timestamp(event.session)
-            )
+            session = pd.Timestamp(event.session)
+            self._sessions_since[event.session] = self._context.market.sessions_behind(session)
         return max(self._sessions_since[event.session] - rule_lag(rule, METRICS), 0)
 
     def _notification(
@@ -164,33 +164,33 @@ class Notifier:
         alert_event: AlertEvent,
         earlier_fires: FireCounts,
         context: EvaluationContext,
-        with_list: set[int],
         deferred: str | None,
+        *,
+        listed: bool,
     ) -> Notification:
         alert, event = result.alert_after(), alert_event.event
         rule, detail = alert.rule, self._detail(result, alert, alert_event)
         if event.muted:
             return Notification(alert_event, detail)
         if alert_event.transition == WITHDRAWN:
-            text = _correction(alert, alert_event, detail, context)
-            return Notification(alert_event, detail, text, silent=rule.silent, deferred=deferred)
-        restated = alert_event.transition == RESTATED  # either text may be the one that waits
-        listed = result.chat_id in with_list and not deferred and not restated
-        notification = Notification(alert_event, detail, listed=listed, silent=rule.silent, deferred=deferred)
+            if alert_event.revision is None:
+                raise LookupError("an event is withdrawn for a revision")
+            notice = notices.correction_notice(alert, event, alert_event.revision, context, detail.source)
+            return Notification(alert_event, detail, notice, silent=rule.silent, deferred=deferred)
+        restated = alert_event.transition == RESTATED  # a message or a list with it may be waiting
+        listed = listed and not deferred and not restated
+        since = state_since(event, result.samples)
+        text, line = None, None
         if listed or restated:
-            line = self.line(alert, event, result.samples, detail.source)
-            notification = replace(notification, line=line)
+            line = notices.fire_line(alert.number, rule, event, since, detail.source)
         if restated or not (listed or deferred):
-            fires = earlier_fires[result.alert_id, event.session] + _fires_before(result, event)
-            late, since = self.sessions_late(rule, event), state_since(event, result.samples)
-            text = notices.fired_message(alert, event, context, fires, late, became=since)
-            notification = replace(notification, text=text)
-        return notification
-
-    @staticmethod
-    def line(alert: AlertView, event: Event, samples: Sequence[Sample], source: str) -> Html:
-        """A fire as a line of a list, with whether it is still true and the source of its data."""
-        return notices.fire_line(alert.number, alert.rule, event, state_since(event, samples), source)
+            new_fires = sum(
+                event.session - QUARTER <= fire.session <= event.session for fire in result.new_fires
+            )
+            fires = earlier_fires[result.alert_id, event.session] + new_fires
+            late = self.sessions_late(rule, event)
+            text = notices.fired_message(alert, event, context, fires, late, since=since)
+        return Notification(alert_event, detail, text, line, listed, rule.silent, deferred)
 
     def _detail(self, result: EvaluationResult, alert: AlertView, alert_event: AlertEvent) -> EventDetail:
         """What /why replays: rule, state and inputs as they were evaluated, with the inputs' source."""
@@ -210,91 +210,18 @@ class Notifier:
         )
 
 
-def _deferral(result: EvaluationResult, window: DeliveryWindow, now: dt.datetime) -> str | None:
-    if result.alert is None:
-        return None
-    return window.deferral_reason(result.snapshot.alert.snoozed_until, result.alert.rule, now)
-
-
-def _fires_before(result: EvaluationResult, event: Event) -> int:
-    """How often the alert fired in the quarter up to an event, counting new fires only."""
-    return sum(event.session - QUARTER <= other.session <= event.session for other in result.new_fires)
-
-
-def _correction(
-    alert: AlertView, alert_event: AlertEvent, detail: EventDetail, context: EvaluationContext
-) -> Answer:
-    if alert_event.revision is None:
-        raise LookupError("an event is withdrawn for a revision")
-    return notices.correction_notice(alert, alert_event.event, alert_event.revision, context, detail.source)
-
-
 def state_since(event: Event, samples: Sequence[Sample]) -> str:
     """Whether the condition has held since the event, or the first session on which it did not."""
-    later = (
+    false_on = (
         sample.session
         for sample in samples
         if sample.session > event.session and truth(event.ops, sample) is False
     )
-    back = next(later, None)
-    return "still true" if back is None else f"back on {short_date(back)}"
+    first = next(false_on, None)
+    return "still true" if first is None else f"no longer true since {short_date(first)}"
 
 
-Place = tuple[int, int | None]  # a chat and its topic
-Payload = dict[str, object]
-
-
-def send_lines(
-    db: sqlite_utils.Database,
-    place: Place,
-    lines: list[ListedEvent],
-    why: str,
-    now: dt.datetime,
-    *,
-    sample: bool,
-    silent: bool,
-) -> None:
-    """Queue one list of lines (event_id, session, html), newest first, that reports these events."""
-    ordered = newest_first(lines)
-    payload = list_payload(db, place, ordered, why, sample=sample, silent=silent)
-    dedup = f"digest:{ordered[0][0]}"
-    message = outbox.enqueue(
-        db,
-        chat_id=place[0],
-        thread_id=place[1],
-        kind="alert",
-        dedup=dedup,
-        payload=payload,
-        now=now,
-        about=ordered[-1][1],
-    )
-    alert_store.assign_message(db, [line[0] for line in lines], message)
-
-
-def newest_first(lines: list[ListedEvent]) -> list[ListedEvent]:
-    """Lines by session and event, the last one first."""
-    return sorted(lines, key=lambda line: (line[1], line[0]), reverse=True)
-
-
-def list_payload(
-    db: sqlite_utils.Database, place: Place, lines: list[ListedEvent], why: str, *, sample: bool, silent: bool
-) -> Payload:
-    """The payload of a list with its lines, so that one can be removed while it waits."""
-    ordered = newest_first(lines)
-    answer = notices.digest([Html(line[2]) for line in ordered], sample=sample, why=why)
-    return {
-        **payload_for(db, place, answer, silent=silent),
-        "events": {"lines": ordered, "reason": why, "sample": sample},
-    }
-
-
-def payload_for(db: sqlite_utils.Database, place: Place, answer: Answer, *, silent: bool = False) -> Payload:
-    """The outbox payload of an answer, with numbers in the format of the chat."""
-    chat = chat_store.get_chat(db, place[0])
-    return payload_of(answer, REPLY, silent=silent, numbers=chat.numbers if chat else None)
-
-
-def send(  # noqa: PLR0913 - a message's columns, by name
+def queue_message(  # noqa: PLR0913 - a message's columns, by name
     db: sqlite_utils.Database,
     place: Place,
     dedup: str,
@@ -307,8 +234,8 @@ def send(  # noqa: PLR0913 - a message's columns, by name
     not_before: dt.datetime | None = None,
     about: dt.date | None = None,
 ) -> int | None:
-    """Queue one message `about` a session; its id, None when it was queued before."""
-    payload = payload_for(db, place, answer, silent=silent)
+    """Queue one message `about` a session. Returns its id, or None when it was queued before."""
+    payload = message_payload(db, place, answer, silent=silent)
     if reply_to is not None:
         payload["reply_to"] = reply_to
     return outbox.enqueue(
@@ -329,7 +256,59 @@ def queue_notice(
 ) -> None:
     """Queue a notice to an active chat, after its quiet hours."""
     chat = chat_store.get_chat(db, place[0])
-    if chat is None or chat.status != "active":
-        return
-    window = DeliveryWindow.of(chat.timezone, default_zone, now, chat.quiet_from, chat.quiet_to)
-    send(db, place, dedup, answer, now, kind="notice", not_before=window.quiet_until)
+    if chat is not None and chat.status == "active":
+        window = DeliveryWindow.of(chat, default_zone, now)
+        queue_message(db, place, dedup, answer, now, kind="notice", not_before=window.quiet_until)
+
+
+def queue_list(
+    db: sqlite_utils.Database,
+    place: Place,
+    lines: Sequence[ListedEvent],
+    why: str,
+    now: dt.datetime,
+    *,
+    sample: bool,
+    silent: bool,
+) -> None:
+    """Queue one list of lines (event_id, session, html), newest first, that reports these events."""
+    ordered = _newest_first(lines)
+    message = outbox.enqueue(
+        db,
+        chat_id=place[0],
+        thread_id=place[1],
+        kind="alert",
+        dedup=f"digest:{ordered[0][0]}",
+        payload=list_payload(db, place, ordered, why, sample=sample, silent=silent),
+        now=now,
+        about=ordered[-1][1],
+    )
+    alert_store.assign_message(db, [line[0] for line in lines], message)
+
+
+def list_payload(
+    db: sqlite_utils.Database,
+    place: Place,
+    lines: Sequence[ListedEvent],
+    why: str,
+    *,
+    sample: bool,
+    silent: bool,
+) -> Payload:
+    """The payload of a list with its lines, so that one can be removed while it waits."""
+    ordered = _newest_first(lines)
+    answer = notices.event_list([Html(line[2]) for line in ordered], sample=sample, why=why)
+    listed = {"lines": ordered, "reason": why, "sample": sample}
+    return {**message_payload(db, place, answer, silent=silent), "events": listed}
+
+
+def _newest_first(lines: Sequence[ListedEvent]) -> list[ListedEvent]:
+    return sorted(lines, key=itemgetter(1, 0), reverse=True)
+
+
+def message_payload(
+    db: sqlite_utils.Database, place: Place, answer: Answer, *, silent: bool = False
+) -> Payload:
+    """The outbox payload of an answer, with numbers in the format of the chat."""
+    chat = chat_store.get_chat(db, place[0])
+    return payload_of(answer, REPLY, silent=silent, numbers=chat.numbers if chat else None)

@@ -74,14 +74,14 @@ async def test_another_rule_keeps_the_number_and_says_what_it_was(october: Talk)
 async def test_an_edited_alert_starts_afresh_and_keeps_its_history(october: Talk) -> None:
     await pass_to(october, OCTOBER + DAY)
     (made,) = await october.ask("/alert 1 edit excess 3m > -50pp")
-    assert "True already, so nothing is sent now." in made.text
+    assert "The rule is already true, so nothing is sent now." in made.text
     assert await pass_to(october, OCTOBER + 10 * DAY) == []
     assert (await october.ask("/alert 1 history"))[0].text == (
         "Alert #1: one event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
     )
     (why,) = await october.ask("/alert 1 why")
     assert why.text.startswith(f"Why #1 fired · close of Tue 6 Oct 2020\n{RULE}\nratio: 0.4676 > 0.4642")
-    assert why.text.endswith("Judged again from the state after 5 Oct 2020 (armed): it fires.")
+    assert why.text.endswith("Evaluated again from the state after 5 Oct 2020 (armed): it fires.")
 
 
 async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk) -> None:
@@ -99,7 +99,7 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
     ):
         before = card.message_id
         (choice,) = await october.press(card, "Edit")
-        assert "copy the line" in choice.text
+        assert "copy this line" in choice.text
         found = await october.press(choice, label)
         assert found, october.notes()
         (made,) = found
@@ -155,7 +155,7 @@ async def test_snoozed_it_fires_in_silence_and_is_told_at_the_end(october: Talk)
     assert "\nArmed; snoozed until Mon 12 Oct 2020, 18:00.\n" in snoozed.text
     assert "snoozed until Mon 12 Oct 2020, 18:00" in (await october.ask("/alerts"))[0].text
     assert await pass_to(october, OCTOBER + 2 * DAY) == []
-    assert "told when the snooze ends" in (await october.ask("/history"))[0].text
+    assert "sent when the snooze ends" in (await october.ask("/history"))[0].text
     (told,) = await pass_to(october, OCTOBER + 7 * DAY)
     assert "#1" in told
     assert "6 Oct 2020" in told
@@ -194,7 +194,7 @@ async def test_a_paused_alert_is_not_snoozed_and_pausing_ends_a_snooze(october: 
 async def test_an_edited_alert_that_is_paused_stays_so(october: Talk) -> None:
     await october.ask("/alert 1 pause")
     (made,) = await october.ask("/alert 1 edit confirm 2")
-    assert "Paused: resume it to be told." in made.text
+    assert "Paused: resume it to get messages." in made.text
     assert (await alert(october))["life"] == "paused"
 
 
@@ -263,7 +263,7 @@ async def test_the_mirrored_rule_is_one_tap_and_is_an_alert_of_its_own(october: 
     (pushed,) = await _pushed(october, OCTOBER + DAY)
     (made,) = await october.press(pushed, "Also tell me when it goes back")
     assert made.text.startswith("Alert #2 ratio < sma 200\n")
-    assert "Armed: a message comes when it turns true." in made.text
+    assert "Armed: you get a message when the rule becomes true." in made.text
     assert (await october.ask("/alert 1 back"))[0].text == (
         "This is alert #2 already (active).\nExample: /alert 2"
     )
@@ -278,7 +278,7 @@ async def _pushed(talk: Talk, moment: dt.datetime) -> list[Message]:
 async def test_of_several_conditions_one_is_chosen_to_be_mirrored(october: Talk) -> None:
     await october.ask("/alert ratio > sma 200 and flow_gap 20d > 1pp")
     (choice,) = await october.ask("/alert 2 back")
-    assert "a rule cannot say “or”" in choice.text
+    assert "rules have no “or”" in choice.text
     (made,) = await october.press(choice, "flow_gap 20d < 1pp")
     assert made.text.startswith("Alert #3 flow_gap 20d < 1pp\n")
 
@@ -286,7 +286,7 @@ async def test_of_several_conditions_one_is_chosen_to_be_mirrored(october: Talk)
 async def test_one_that_crosses_tells_both_ways_already(october: Talk) -> None:
     await october.ask("/alert flow_gap 20d crosses 0")
     (said,) = await october.ask("/alert 2 back")
-    assert said.text.startswith("Alert #2 tells both ways already.\nflow_gap 20d crosses 0pp\n")
+    assert said.text.startswith("Alert #2 already reports both directions.\nflow_gap 20d crosses 0pp\n")
     assert len(await october.rows("alerts")) == 2
 
 
@@ -308,7 +308,7 @@ async def test_a_fire_whose_state_is_not_kept_any_more_is_shown_without_a_replay
 
     await october.database.run(forget)
     (why,) = await october.ask("/alert 1 why")
-    assert why.text.endswith("Not judged again: the state before it is not kept any more.")
+    assert why.text.endswith("Not evaluated again: the state before it is no longer stored.")
 
 
 LOOKS = ("1", "1 edit", "1 snooze", "1 test", "1 history", "1 why", "new", "new trend", "new rotation")

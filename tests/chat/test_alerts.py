@@ -254,7 +254,7 @@ async def test_an_alert_is_its_chats_alone(talk: Talk) -> None:
         (answer,) = await talk.ask(typed, YOU)
         assert answer.text == "There is no alert #1 in this chat. Yours: /alerts"
     assert (await talk.ask("/alerts", YOU))[0].text.startswith("No alerts yet.")
-    assert (await talk.ask("/history", YOU))[0].text == "Nothing has fired yet.\nYours: /alerts"
+    assert (await talk.ask("/history", YOU))[0].text == "Nothing has fired yet.\nYour alerts: /alerts"
     (made,) = await talk.ask(f"/alert {RULE}", YOU)
     assert made.text.startswith("Alert #1 ")
     assert {(row["chat_id"], row["life"]) for row in await talk.rows("alerts")} == {
@@ -299,7 +299,9 @@ async def closes(talk: Talk, *days: str) -> None:
 
 async def test_an_alert_made_while_data_is_stale_says_so_and_is_told_when_it_is_back(stopped: Talk) -> None:
     (made,) = await stopped.ask("/alert ratio > 2")
-    stale = "Data stale: prices to 15 Jan 2020. It waits; one message comes when they are back."
+    stale = (
+        "Data stale: prices end on 15 Jan 2020. The alert waits; you get one message when the data is back."
+    )
     assert stale in made.text.splitlines()
     assert await stopped.pass_to(stopped.now) == []  # said already
     await closes(stopped, "2020-01-16", "2020-01-17")
@@ -312,7 +314,9 @@ async def test_an_alert_made_while_data_is_stale_says_so_and_is_told_when_it_is_
 async def test_an_alert_that_begins_again_while_data_is_stale_says_so(stopped: Talk) -> None:
     for line in ("ratio > 2", "1 pause", "1 resume", "1 edit confirm 2", "1 off", "1 renew"):
         (said,) = await stopped.ask(f"/alert {line}")
-        assert ("Data stale: prices to 15 Jan 2020." in said.text) is (line not in {"1 pause", "1 off"}), line
+        assert ("Data stale: prices end on 15 Jan 2020." in said.text) is (
+            line not in {"1 pause", "1 off"}
+        ), line
 
 
 async def test_an_alert_on_other_figures_than_the_stale_ones_says_nothing_of_them(stopped: Talk) -> None:

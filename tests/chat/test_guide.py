@@ -49,7 +49,7 @@ async def test_a_rule_of_ones_own_is_made_of_taps(talk: Talk) -> None:
         ("Is money moving?", "Fund flow: "),
         ("Fund flow", "Of which fund?"),
         ("SPY", "Over which window?"),
-        ("20d (usual)", "Tell you when it ..."),
+        ("20d (default)", "Message you when it ..."),
         ("falls below", "flow spy 20d below what?"),
         ("$0", "flow spy 20d < $0"),
         ("confirm 2", "flow spy 20d < $0 confirm 2"),
@@ -69,7 +69,7 @@ async def test_back_leads_through_every_step_to_the_beginning(talk: Talk) -> Non
         seen.append(message.text.splitlines()[0])
     assert seen == [
         "Your rule", "flow spy 20d below what?", "Fund flow SPY 20d", "Fund flow", "Fund flow",
-        "Is money moving?", "A rule of your own", "Tell you when?",
+        "Is money moving?", "A rule of your own", "When should the bot message you?",
     ]  # fmt: skip
 
 
@@ -127,7 +127,7 @@ async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(t
             ways = [
                 data
                 for label, data in every
-                if data.startswith("/alert new ") and label not in {"Back", "‹ Before"}
+                if data.startswith("/alert new ") and label not in {"Back", "‹ Previous"}
             ]
             if create and (not ways or chance.random() < 0.5):
                 rule = parse_rule(create[0].removeprefix("/alert "), METRICS)

@@ -142,7 +142,7 @@ async def test_a_chats_commands_are_answered_in_order_and_hold_up_nobody_else(
     brake.go.set()
     await answering
     firsts = [message.text.splitlines()[0] for message in talk.api.messages(ME)]
-    assert firsts == ["About", "Commands", "Tell you when?"]
+    assert firsts == ["About", "Commands", "When should the bot message you?"]
 
 
 async def test_a_chat_that_floods_leaves_room_for_the_others(talk: Talk, brake: Brake) -> None:

@@ -37,7 +37,7 @@ async def test_one_late_fire_says_when_it_went_back(desk: Desk) -> None:
     await desk.closes([0.65, 0.5, 0.5], DAYS[0])
     await desk.evaluate()
     (said,) = await desk.messages()
-    assert "the data came late; back on 17 Jan 2020." in said
+    assert "the data came late; no longer true since 17 Jan 2020." in said
 
 
 async def test_two_fires_of_today_are_two_messages(desk: Desk) -> None:
@@ -61,11 +61,11 @@ async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_o
     assert len(fires) == 3
     (payload,) = await desk.payloads()
     assert payload["plain"] == (
-        "Late: 3 fires, judged only now, newest first\n"
+        "Late: 3 fires, evaluated only now, newest first\n"
         "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, still true (CSV import)\n"
         '21 Jan 2020 · #2 ratio < 0.45 rearm 0.48 note "a <b> & c"'
-        " · 0.4000, back on 22 Jan 2020 (CSV import)\n"
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, back on 17 Jan 2020 (CSV import)"
+        " · 0.4000, no longer true since 22 Jan 2020 (CSV import)\n"
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, no longer true since 17 Jan 2020 (CSV import)"
     )
     assert 'note "a &lt;b&gt; &amp; c"' in payload["html"]
     assert payload["buttons"] == [[["Alerts", "r/alerts"], ["History", "r/history"]]]
@@ -93,12 +93,15 @@ async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
     ]
     (said,) = await desk.messages()
     assert said.splitlines() == [
-        "Late: 2 fires, judged only now, newest first",
+        "Late: 2 fires, evaluated only now, newest first",
         (
             "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2"
             " · 0.6700, true since 21 Jan 2020, still true (CSV import)"
         ),
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6500, back on 17 Jan 2020 (CSV import)",
+        (
+            "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2"
+            " · 0.6500, no longer true since 17 Jan 2020 (CSV import)"
+        ),
     ]
 
 
@@ -111,12 +114,12 @@ async def test_thirty_sessions_and_fifty_alerts_make_one_message_with_its_newest
     assert len(fires) == 500
     (said,) = await desk.messages()
     title, *told, more = said.splitlines()
-    assert title == "Late: 500 fires, judged only now, newest first"
+    assert title == "Late: 500 fires, evaluated only now, newest first"
     assert len(told) == 20
-    assert more == "... and 480 more, /history"
+    assert more == "... and 480 more: /history"
     newest = dt.date.fromisoformat(DAYS[27])
     assert all(line.startswith(f"{newest.day} Feb 2020 · #") for line in told)
-    assert all("0.7000, back on 27 Feb 2020" in line for line in told)
+    assert all("0.7000, no longer true since 27 Feb 2020" in line for line in told)
     assert len({line.partition("#")[2].split()[0] for line in told}) == 20
 
 
@@ -193,7 +196,7 @@ async def test_fires_of_the_last_ninety_days_are_counted_over_runs(desk: Desk) -
         await desk.closes(levels[begin:end], days[begin])
         await desk.evaluate()
     counts = [line for said in await desk.messages() for line in said.splitlines() if "90 days" in line]
-    assert counts == [f"Fires in 90 days: {count}, this one included." for count in (1, 2, 3, 2)]
+    assert counts == [f"Fires in the last 90 days: {count}, including this one." for count in (1, 2, 3, 2)]
 
 
 async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
@@ -204,7 +207,7 @@ async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
     await desk.closes([0.5, 0.65, 0.5, 0.65], DAYS[1])
     fires = await desk.evaluate()
     assert [fire.event.muted for fire in fires] == [True, False]
-    assert "Fires in 90 days: 3, this one included." in (await desk.messages())[1]
+    assert "Fires in the last 90 days: 3, including this one." in (await desk.messages())[1]
 
 
 async def test_a_fire_held_back_more_than_ninety_days_before_does_not_count(desk: Desk) -> None:
@@ -218,7 +221,7 @@ async def test_a_fire_held_back_more_than_ninety_days_before_does_not_count(desk
     await desk.closes(levels, days[1])
     fires = await desk.evaluate()
     assert [fire.event.muted for fire in fires] == [True, False]
-    assert "Fires in 90 days: 1, this one included." in (await desk.messages())[1]
+    assert "Fires in the last 90 days: 1, including this one." in (await desk.messages())[1]
 
 
 async def test_equal_rules_of_different_age_are_each_judged_from_their_own_session(desk: Desk) -> None:

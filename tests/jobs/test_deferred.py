@@ -100,7 +100,7 @@ async def test_quiet_hours_hold_a_fire_until_they_end(desk: Desk) -> None:
         "Held back during quiet hours; still true.",
         "ratio: 0.5000 → 0.6500, 8.33% above 0.6.",
     ]
-    assert "Fires in 90 days: 1, this one included." in said
+    assert "Fires in the last 90 days: 1, including this one." in said
     for _ in range(2):
         desk.restart()
         await work(desk)
@@ -147,8 +147,8 @@ async def test_a_snooze_mutes_messages_and_not_the_state(desk: Desk) -> None:
     (said,) = await desk.messages()
     assert said.splitlines() == [
         "2 events while alerts were snoozed, newest first",
-        "21 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, back on 23 Jan 2020 (CSV import)",
-        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, back on 17 Jan 2020 (CSV import)",
+        "21 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, no longer true since 23 Jan 2020 (CSV import)",
+        "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, no longer true since 17 Jan 2020 (CSV import)",
     ]
     await work(desk, [0.5, 0.65], 5)
     assert (await desk.messages())[1].startswith("Alert #1 fired · close of Mon 27 Jan 2020")
@@ -205,7 +205,7 @@ async def test_a_rule_that_fires_once_and_is_held_is_told_though_it_is_done(desk
     desk.now = morning(DAYS[1])
     await work(desk)
     (said,) = await desk.messages()
-    assert "It was to fire once and is done." in said
+    assert "It was set to fire once and is now done." in said
 
 
 async def test_what_the_cooldown_mutes_is_not_held_either(desk: Desk) -> None:
@@ -240,7 +240,7 @@ async def test_beyond_twenty_the_list_says_how_many_more(desk: Desk) -> None:
     await work(desk)
     (said,) = await desk.messages()
     assert said.splitlines()[0] == "25 events held back by quiet hours, newest first"
-    assert said.splitlines()[-1] == "... and 5 more, /history"
+    assert said.splitlines()[-1] == "... and 5 more: /history"
 
 
 async def test_what_cannot_be_told_in_full_is_told_in_a_line(

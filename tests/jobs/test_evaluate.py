@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.jobs import commit
+from bot.jobs.commit import Commit
 from bot.jobs.notify import Notifier
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
@@ -92,7 +92,7 @@ async def test_only_the_newest_eleven_states_are_kept(desk: Desk) -> None:
     assert [row["session"] for row in rows] == days[-11:]
 
 
-@pytest.mark.parametrize("broken", ["save_state", "add_event", "enqueue", "commit"])
+@pytest.mark.parametrize("broken", ["save_state", "add_event", "enqueue", "store"])
 async def test_a_failure_while_committing_leaves_neither_state_event_nor_message(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -112,7 +112,7 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
 
 def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
     """Raise after the named step of the transaction was done."""
-    holder: Any = {"enqueue": outbox, "commit": commit, "add_event": alert_store}.get(where, alert_store)
+    holder: Any = {"enqueue": outbox, "store": Commit}.get(where, alert_store)
     name = where
     real: Callable[..., object] = getattr(holder, name)
 
@@ -188,7 +188,7 @@ async def test_an_alert_that_was_left_alone_is_judged_by_the_next_run(
         ),
         (
             """UPDATE alerts SET rule_json = replace(rule_json, '">"', '"><"')""",
-            "it cannot be judged (KeyError)",
+            "it cannot be evaluated (KeyError)",
         ),
     ],
 )
@@ -224,7 +224,7 @@ async def test_an_alert_that_cannot_be_told_pauses_itself(
     monkeypatch.setattr(notices, "fired_message", failing)
     with caplog.at_level(logging.CRITICAL):
         assert await desk.evaluate() == []
-    assert await desk.life(alert) == "paused: it cannot be judged (ZeroDivisionError)"
+    assert await desk.life(alert) == "paused: it cannot be evaluated (ZeroDivisionError)"
     assert await desk.evaluated_up_to(alert) == "2020-01-15"
 
 
@@ -247,7 +247,7 @@ async def test_an_alert_that_fires_once_is_done(desk: Desk) -> None:
     assert fire.event.session == dt.date(2020, 1, 16)
     assert await desk.life(alert) == "done: fired once"
     (payload,) = await desk.payloads()
-    assert "It was to fire once and is done." in payload["plain"]
+    assert "It was set to fire once and is now done." in payload["plain"]
     assert [label for row in payload["buttons"] for label, _ in row] == [
         "#1 Chart",
         "Why",
@@ -319,7 +319,7 @@ async def test_a_fire_during_the_cooldown_is_stored_and_not_sent(desk: Desk) -> 
     ]
     assert await desk.events() == ["1 fired 2020-01-16", "1 fired 2020-01-21"]
     (said,) = await desk.messages()
-    assert "For 3 sessions further fires go to /history only." in said
+    assert "For 3 sessions further fires are only listed in /history." in said
     await desk.closes([0.66, 0.66], "2020-01-22")
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("still true on 2020-01-23")

@@ -102,12 +102,12 @@ async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
         await made(desk, f"ratio > {0.6 + number / 1000:.3f}")
     await made(desk, chat_id=2)
     assert await at(desk, "2021-01-08T12:00") == [
-        "25 alerts end soon; renewed, they go on for a year from today.",
+        "25 alerts end soon. If you renew them, they go on for a year from today.",
         "Alert #1 ends soon: its last day is Fri 15 Jan 2021.",
     ]
     first, _ = await desk.payloads()
     assert first["plain"].splitlines()[1] == "15 Jan 2021 · #1 ratio > 0.6"
-    assert first["plain"].splitlines()[-1] == "... and 5 more, /alerts"
+    assert first["plain"].splitlines()[-1] == "... and 5 more: /alerts"
     assert first["buttons"][0][0] == ["Renew #1", "r/alert 1 renew"]
     assert sum(len(row) for row in first["buttons"]) == 21
     assert (await at(desk, "2021-01-16T12:00"))[0] == "25 alerts have ended: their last day has passed."

@@ -54,10 +54,10 @@ async def test_a_close_is_overdue_three_hours_and_a_quarter_after_the_bell(desk:
     (said,) = await desk.messages()
     assert said.splitlines() == [
         "Data stale: prices",
-        "The last are for Wed 15 Jan 2020; Thu 16 Jan 2020 is missing. Source: CSV import.",
-        "Until they come these alerts wait; nothing fires and nothing re-arms:",
+        "The latest is for Wed 15 Jan 2020; Thu 16 Jan 2020 is missing. Source: CSV import.",
+        "Until the data is back, these alerts wait; none of them fires or re-arms:",
         "#1 ratio > 0.6 rearm 0.55",
-        "One message comes when they are back.",
+        "You get one message when it is back.",
     ]
 
 
@@ -125,8 +125,8 @@ async def test_a_session_that_was_dropped_for_good_ends_with_the_next_one(desk: 
     await desk.closes([0.5], DAYS[11])
     await tick(desk, DAYS[11], 1)
     assert (await desk.messages())[1].splitlines()[1:] == [
-        "They are there up to Fri 17 Jan 2020, after Thu 16 Jan 2020 was missing. Source: CSV import.",
-        "What is missing between is waited for, 5 sessions at most, before alerts go on.",
+        "It now reaches to Fri 17 Jan 2020, after Thu 16 Jan 2020 was missing. Source: CSV import.",
+        "Alerts first wait for the sessions that are still missing, 5 sessions at most.",
     ]
 
 
@@ -135,7 +135,7 @@ async def test_where_all_sessions_came_they_are_judged_at_once(desk: Desk) -> No
     await tick(desk, DAYS[10], STALE_HOURS)
     await desk.closes([0.5, 0.5], DAYS[10])
     await tick(desk, DAYS[11], 1)
-    assert (await desk.messages())[1].splitlines()[2] == "The sessions that came are judged in their order."
+    assert (await desk.messages())[1].splitlines()[2] == "Alerts are evaluated on these sessions in order."
 
 
 async def test_holidays_weekends_and_early_closes_are_no_outage(desk: Desk) -> None:
@@ -200,7 +200,7 @@ async def test_a_count_that_is_frozen_is_stale_and_fires_nothing(desk: Desk) -> 
     (said,) = await desk.messages()
     assert said.splitlines()[:2] == [
         "Data stale: share counts of IWM",
-        "The count has not moved since Wed 15 Jan 2020. Source: CSV import.",
+        "The count has not changed since Wed 15 Jan 2020. Source: CSV import.",
     ]
     await desk.closes([0.5], DAYS[16])
     await desk.units([250.3], DAYS[15])

@@ -57,12 +57,12 @@ async def test_an_alert_on_a_level_is_paused_with_one_notice_and_nothing_fires(
     assert await desk.evaluate() == []
     await day(desk, [level])
     assert await rules(desk) == [RULE]
-    assert await desk.life(1) == f"paused: {title[0].lower()}{title[1:]}"
+    assert await desk.life(1) == f"paused: {title.replace('Split: ', 'split of ')}"
     (payload,) = await desk.payloads()
     first, factor, line, hint = payload["plain"].splitlines()
     assert (first, line) == (title, f"#1 {RULE} → {rule}")
-    assert factor.endswith("Alerts on its level are paused; nothing fires by that.")
-    assert hint.startswith("A button sets the alert at its rescaled level")
+    assert factor.endswith("Alerts on its level are paused; the split fires none of them.")
+    assert hint.startswith("A button sets the alert to its rescaled level")
     assert payload["buttons"][0] == [["Rescale #1", "r/alert 1 rescale"]]
     assert await desk.events() == []
 
@@ -115,8 +115,8 @@ async def test_a_split_that_is_withdrawn_after_the_level_was_rescaled_pauses_aga
     await desk.evaluate()
     _, notice = await desk.messages()
     assert notice.splitlines()[:3] == [
-        "Split: IWM 2 for 1 on Thu 16 Jan 2020, taken back by its source",
-        "The ratio is 2 times what it was. Alerts on its level are paused; nothing fires by that.",
+        "Split: IWM 2 for 1 on Thu 16 Jan 2020, withdrawn by its source",
+        "The ratio is 2 times what it was. Alerts on its level are paused; the split fires none of them.",
         f"#1 ratio > 0.3 → {RULE.replace(' rearm 0.55', '')}",
     ]
 
@@ -210,5 +210,5 @@ async def test_a_broken_rule_keeps_no_other_from_its_notice(desk: Desk) -> None:
     desk.now = after_close(DAYS[0])
     await split(desk)
     await desk.evaluate()
-    assert (await desk.life(2)).startswith("paused: split: IWM 2 for 1")
+    assert (await desk.life(2)).startswith("paused: split of IWM 2 for 1")
     assert await desk.life(1) == "paused: what is stored of it is damaged"

@@ -65,14 +65,14 @@ async def test_fired_on_a_bar_that_was_revised_away_then_truly_crossed_two_days_
     assert correction.splitlines() == [
         "Correction to alert #1 · close of Thu 16 Jan 2020",
         "ratio > 0.6 rearm 0.55",
-        "It fired on figures that have been revised. On those of now it did not.",
+        "It fired on figures that have been revised since. On the current figures it does not.",
         "ratio, 16 Jan 2020: 0.6500 → 0.5800.",
         "ratio is 3.33% below 0.6.",
         "Armed.",
         "Source: CSV import.",
     ]
     assert again.startswith("Alert #1 fired · close of Tue 21 Jan 2020\n")
-    assert "Fires in 90 days: 1, this one included." in again
+    assert "Fires in the last 90 days: 1, including this one." in again
     assert await log(desk) == [
         "2020-01-16 fired 0.65 r0",
         "2020-01-16 withdrawn 0.58 r1",
@@ -132,7 +132,7 @@ async def test_a_message_that_was_not_sent_says_the_figures_of_now(desk: Desk) -
     await revise(desk, [0.63])
     (said,) = await desk.messages()
     assert "ratio: 0.5000 → 0.6300, 5.00% above 0.6." in said
-    assert "Fires in 90 days: 1, this one included." in said
+    assert "Fires in the last 90 days: 1, including this one." in said
     assert await log(desk) == ["2020-01-16 fired 0.65 r0", "2020-01-16 restated 0.63 r1"]
     await revise(desk, [0.58], hours=3)
     assert await desk.messages() == []
@@ -219,11 +219,11 @@ async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> No
     await desk.alert("ratio > 0.62 rearm 0.61")
     await evaluate(desk, [0.65, 0.65])
     (said,) = await desk.messages()
-    assert said.splitlines()[0] == "Late: 2 fires, judged only now, newest first"
+    assert said.splitlines()[0] == "Late: 2 fires, evaluated only now, newest first"
     await revise(desk, [0.615, 0.65])
     said, *more = await desk.messages()
     assert said.splitlines() == [
-        "Late: 1 fire, judged only now",
+        "Late: 1 fire, evaluated only now",
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6150, still true (CSV import)",
     ]
     assert [text.splitlines()[0] for text in more] == ["Alert #2 fired · close of Fri 17 Jan 2020"]
@@ -303,7 +303,7 @@ async def test_a_confirmed_fire_moves_with_the_session_that_was_revised(desk: De
     await revise(desk, [0.58])
     _, correction = await desk.messages()
     assert correction.splitlines()[2:6] == [
-        "It fired on figures that have been revised. On those of now it did not.",
+        "It fired on figures that have been revised since. On the current figures it does not.",
         "ratio, 16 Jan 2020: 0.6500 → 0.5800.",
         "ratio is 8.33% above 0.6.",
         "Confirming, 1 of 2.",

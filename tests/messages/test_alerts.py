@@ -52,7 +52,7 @@ def test_a_new_rule_that_is_true_already() -> None:
         "ratio is 0.5195, 13.10% above sma 200 (0.4593).\n"
         "Percentile 11 (n = 2,757 since 31 Dec 2009).\n"
         "Close of Fri 11 Dec 2020. Source: sample data, current.\n"
-        "True already, so nothing is sent now.\n"
+        "The rule is already true, so nothing is sent now.\n"
         "Re-arms 0.0070 below sma 200, now 0.4523.\n"
         "In the last 5 years it would have fired 13 times, last on 6 Oct 2020.\n"
         "Next check: Mon 14 Dec 2020, 16:15 (New York)."
@@ -66,7 +66,7 @@ def test_a_new_rule_that_is_armed() -> None:
         "flow iwm 5d is +$0.96bn, $41.6m below $1bn.\n"
         "Percentile 95 (n = 2,752 since 8 Jan 2010).\n"
         "Close of Fri 11 Dec 2020. Source: sample data, current.\n"
-        "Armed: a message comes when it turns true.\n"
+        "Armed: you get a message when the rule becomes true.\n"
         "After a fire it re-arms at +$0.85bn.\n"
         "In the last 5 years it would have fired 31 times, last on 3 Dec 2020.\n"
         "Next check: Mon 14 Dec 2020, 16:15 (New York)."
@@ -81,7 +81,7 @@ def test_each_condition_of_a_joined_rule_has_its_lines() -> None:
         "flow_gap 20d is +6.91pp, 4.91pp above 2pp.",
         "Percentile 89 (n = 2,737 since 1 Feb 2010).",
         "Close of Fri 11 Dec 2020. Source: sample data, current.",
-        "True already, so nothing is sent now.",
+        "The rule is already true, so nothing is sent now.",
         "Re-arms at +3.56% or at +0.98pp.",
     ]
 
@@ -103,9 +103,9 @@ def test_conditions_of_different_closes_are_dated_each() -> None:
 def test_a_rule_on_nothing_stored_says_so_and_is_kept() -> None:
     lines = said(reply("pe iwm > 25x", context(market(LONG))))
     assert lines[1].startswith("pe iwm morningstar: n/a, no ")
-    assert lines[1].endswith(". It is judged once there is a value.")
+    assert lines[1].endswith(". It is evaluated once there is a value.")
     assert lines[2:5] == [
-        "Armed: a message comes when it turns true.",
+        "Armed: you get a message when the rule becomes true.",
         "After a fire it re-arms below 25x (no band: fewer than 60 values).",
         "How often it would have fired: n/a, no history.",
     ]
@@ -181,8 +181,8 @@ def test_an_alert_that_is_done_rearms_nowhere() -> None:
     [
         ("ratio > 0.8", "active", 0, "Armed."),
         ("ratio > 0.6 confirm 3", "active", 2, "Confirming, 2 of 3."),
-        ("ratio > 0.6", "active", 2, "Fired 13 Mar 2021, waits to re-arm."),
-        ("ratio > 0.6", "active", 0, "True since before it was set, waits to re-arm."),
+        ("ratio > 0.6", "active", 2, "Fired 13 Mar 2021, waiting to re-arm."),
+        ("ratio > 0.6", "active", 0, "True since before it was set, waiting to re-arm."),
         ("ratio > 0.6", "paused", 2, "Paused."),
         ("ratio > 0.6", "expired", 2, "Ended."),
         ("ratio > 0.6", "done", 2, "Ended."),
@@ -202,12 +202,12 @@ def test_a_rule_that_has_fired_both_ways_tells_of_the_last_fire() -> None:
     of = context(market([*LONG, 70.0, 59.999]))  # below the threshold, within the band
     since = of.market.closes.index[-1]
     said_of = state_sentence(standing("ratio crosses 0.6", of, until=2))
-    assert said_of == f"Fired {since.day} {since:%b} {since.year}, waits to re-arm."
+    assert said_of == f"Fired {since.day} {since:%b} {since.year}, waiting to re-arm."
 
 
 def test_a_new_rule_that_crosses_says_which_way_it_waits_for() -> None:
     lines = said(reply("ratio crosses 0.6", context(market(LONG))))
-    assert "Armed upwards: a message comes when it turns true." in lines
+    assert "Armed upwards: you get a message when the rule becomes true." in lines
 
 
 def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
@@ -216,7 +216,7 @@ def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
         mark = of.market.closes.index[len(LONG) - 1].date()
         made = standing("ratio > 0.6", of)
         made = replace(made, state=msgspec.structs.replace(made.state, session=mark))
-        told_line = "Judged up to 11 Mar 2021; waits for 12 Mar 2021, 5 sessions at most."
+        told_line = "Evaluated up to 11 Mar 2021; waiting for 12 Mar 2021, 5 sessions at most."
         assert (told_line in said(alert_page(made, of))) is waits
         assert (told_line in page(alert_list([made], of))) is waits
         assert told_line not in said(alert_page(replace(made, life=Life.PAUSED), of))
@@ -227,7 +227,7 @@ def test_one_alert_in_full() -> None:
     answer = alert_page(standing("ratio > 0.6", of, number=7, until=1), of)
     assert said(answer) == [
         "Alert #7 ratio > 0.6",
-        "Fired 12 Mar 2021, waits to re-arm.",
+        "Fired 12 Mar 2021, waiting to re-arm.",
         "ratio is 0.7000, 16.67% above 0.6.",
         "Percentile 100 (n = 301 since 2 Jan 2020).",
         "Close of Fri 12 Mar 2021. Source: CSV import, current.",
@@ -302,8 +302,8 @@ def test_the_time_a_snooze_ends_is_local() -> None:
 
 
 def test_why_it_is_paused_or_has_ended_is_said() -> None:
-    made = replace(standing("ratio > 0.6", context(market(LONG))), reason="it cannot be judged (KeyError)")
-    assert state_sentence(replace(made, life=Life.PAUSED)) == "Paused: it cannot be judged (KeyError)."
+    made = replace(standing("ratio > 0.6", context(market(LONG))), reason="it cannot be evaluated (KeyError)")
+    assert state_sentence(replace(made, life=Life.PAUSED)) == "Paused: it cannot be evaluated (KeyError)."
     assert state_sentence(replace(made, life=Life.DONE, reason="fired once")) == "Ended: fired once."
 
 
@@ -353,7 +353,7 @@ def test_what_an_edited_alert_was_stands_below_its_title() -> None:
     answer = new_alert_page(made, of, Frequency((), None, None), "Was: ratio > 0.5")
     assert said(answer)[:2] == ["Alert #3 ratio > 0.6", "Was: ratio > 0.5"]
     paused = said(new_alert_page(replace(made, life=Life.PAUSED), of, Frequency((), None, None)))
-    assert "Paused: resume it to be told." in paused
+    assert "Paused: resume it to get messages." in paused
     assert not any(line.startswith("Next") for line in paused)
 
 

@@ -33,11 +33,11 @@ def test_why_judges_the_stored_figures_again() -> None:
     assert said(explanation(stored("ratio > sma 20 and excess 3m > 5pp"), OF)) == [
         "Why #3 fired · close of Fri 12 Mar 2021",
         "ratio > sma 20 and excess 3m > 5pp",
-        "ratio: 0.7000 > 0.5129 (sma 20), 0.5050 when judged before.",
-        "excess 3m: +39.72pp > +5.00pp, +0.80pp when judged before.",
+        "ratio: 0.7000 > 0.5129 (sma 20), previously 0.5050.",
+        "excess 3m: +39.72pp > +5.00pp, previously +0.80pp.",
         "Re-arms at 0.5123 (moves with sma 20) or +4.88pp.",
         "Inputs as stored: CSV import, observed 12 Mar 2021, 21:15 UTC.",
-        "Judged again from the state after 11 Mar 2021 (armed): it fires.",
+        "Evaluated again from the state after 11 Mar 2021 (armed): it fires.",
     ]
 
 
@@ -53,17 +53,17 @@ def test_a_step_that_gives_something_else_is_said() -> None:
     side = msgspec.structs.replace(fire.before.sides[0], status=Status.FIRED)
     fired_before = replace(fire, before=msgspec.structs.replace(fire.before, sides=(side,)))
     assert said(explanation(fired_before, OF))[-1] == (
-        "Judged again from the state after 11 Mar 2021 (fired): it does not fire."
+        "Evaluated again from the state after 11 Mar 2021 (fired): it does not fire."
     )
     other = replace(fire, event=msgspec.structs.replace(fire.event, levels=(0.1,)))
     assert said(explanation(other, OF))[-1] == (
-        "Judged again from the state after 11 Mar 2021 (armed): another result than was told."
+        "Evaluated again from the state after 11 Mar 2021 (armed): the result differs from what was reported."
     )
 
 
 def test_a_state_that_is_not_kept_is_not_made_up() -> None:
     assert said(explanation(replace(stored("ratio > 0.6"), before=None), OF))[-1] == (
-        "Not judged again: the state before it is not kept any more."
+        "Not evaluated again: the state before it is no longer stored."
     )
 
 
@@ -80,14 +80,14 @@ def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
         explanation(RecordedFire(3, rule, events[-1], before, "CSV import", "2021-03-17T21:15:30Z"), of)
     )
     assert lines[0] == "Why #3 was still true · close of Wed 17 Mar 2021"
-    assert lines[-1] == "Judged again from the state after 16 Mar 2021 (fired): still true."
+    assert lines[-1] == "Evaluated again from the state after 16 Mar 2021 (fired): still true."
 
 
 def test_data_that_was_revised_since_is_shown_beside_what_was_judged() -> None:
     fire = stored("ratio > sma 20 and excess 3m > 5pp")
     for close, verdict in (
-        (69.0, "the rule is true with that too"),
-        (40.0, "with that the rule is not true"),
+        (69.0, "the rule is still true on these figures"),
+        (40.0, "the rule is not true on these figures"),
     ):
         now = context(market([*LONG, close]))
         last = said(explanation(fire, now))[-1]
@@ -95,5 +95,5 @@ def test_data_that_was_revised_since_is_shown_beside_what_was_judged() -> None:
         assert last.endswith(f" now; {verdict}.")
     gone = context(market([*LONG[:-1], 50.0, None, 50.0]))
     assert said(explanation(stored("ratio > 0.6"), gone))[-1] == (
-        "Data revised since: ratio is n/a now; with that the rule cannot be judged."
+        "Data revised since: ratio is n/a now; the rule cannot be evaluated on these figures."
     )

@@ -11,10 +11,15 @@ from storage.alert_store import ChatEvent, EventDetail
 from tests.messages.pages import said
 
 
+def detail_of(rule: str, *, muted: bool = False) -> EventDetail:
+    event = '{"muted":true}' if muted else '{"muted":false}'
+    return EventDetail(source="CSV import", event=event, rule=parse_rule(rule, METRICS).to_json())
+
+
 def event(
     transition: str = "fired",
     rule: str = "excess 3m > 5pp",
-    detail: EventDetail = EventDetail(source="CSV import", event='{"muted":false}'),  # noqa: B008 - frozen
+    detail: EventDetail | None = None,
     value: float | None = 5.5,
     deferred: str | None = None,
 ) -> ChatEvent:
@@ -26,7 +31,7 @@ def event(
         revision=0,
         value=value,
         threshold=5.0,
-        detail=detail,
+        detail=detail or detail_of(rule),
         created_at=dt.datetime(2020, 10, 6, 22, tzinfo=dt.UTC),
         deferred=deferred,
         message=None,
@@ -37,7 +42,7 @@ def event(
 
 
 def test_nothing_has_fired() -> None:
-    assert said(history_answer([])) == ["Nothing has fired yet.", "Yours: /alerts"]
+    assert said(history_answer([])) == ["Nothing has fired yet.", "Your alerts: /alerts"]
     one = history_answer([], 3)
     assert said(one) == ["Alert #3 has not fired yet."]
     assert one.buttons == ((("#3", "/alert 3"), ("All alerts", "/alerts")),)
@@ -70,7 +75,7 @@ def test_older_events_are_on_further_pages() -> None:
     assert second.buttons[0] == (("‹ Newer", "/history 3 page 1"),)
     assert history_answer([event()] * 20).buttons == ()
     beyond = history_answer([], page=3)
-    assert said(beyond) == ["There is no page 3.", "Yours: /alerts"]
+    assert said(beyond) == ["There is no page 3.", "Your alerts: /alerts"]
     assert beyond.buttons == ((("‹ Newer", "/history page 1"),),)
 
 
@@ -78,11 +83,14 @@ def test_older_events_are_on_further_pages() -> None:
     ("row", "told"),
     [
         (event("still"), "still true at +5.50pp"),
-        (event("withdrawn"), "taken back, the data was revised"),
+        (event("withdrawn"), "withdrawn because the data was revised"),
         (event("restated"), "fired on revised figures at +5.50pp"),
-        (event(deferred="snooze"), "fired at +5.50pp, told when the snooze ends"),
-        (event(deferred="quiet"), "fired at +5.50pp, told after the quiet hours"),
-        (event(detail=EventDetail(event='{"muted":true}')), "fired at +5.50pp, held back by its cooldown"),
+        (event(deferred="snooze"), "fired at +5.50pp, sent when the snooze ends"),
+        (event(deferred="quiet"), "fired at +5.50pp, sent after the quiet hours"),
+        (
+            event(detail=detail_of("excess 3m > 5pp", muted=True)),
+            "fired at +5.50pp, held back by its cooldown",
+        ),
         (event(value=None), "fired"),
     ],
 )

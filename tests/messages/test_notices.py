@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from bot.alerts.engine import ConditionValue
 from bot.local.entities import parse_html
-from bot.messages.alerts.notices import digest, ended_message, fire_line, fired_message, paused_message
+from bot.messages.alerts.notices import ended_notice, event_list, fire_line, fired_message, paused_message
 from bot.messages.html import Html
+from storage.alert_store import StoredAlert
 from tests.messages.pages import context, market, page, said, standing, told
 from tests.sample_market import sample_market
 
@@ -45,7 +47,7 @@ def test_the_whole_message() -> None:
         "ratio: 0.4623 → 0.4676, 0.73% above sma 200 (0.4642).\n"
         "Percentile 5 (n = 2,710 since 31 Dec 2009).\n"
         "Re-arms at 0.4597 (moves with sma 200).\n"
-        "Fires in 90 days: 2, this one included.\n"
+        "Fires in the last 90 days: 2, including this one.\n"
         "Next check: Wed 7 Oct 2020, 16:15 (New York).\n"
         "Source: sample data, current."
     )
@@ -95,14 +97,14 @@ def test_an_alert_that_fires_once_ends_with_it() -> None:
     made, event = happened("ratio > 0.6 once")
     answer = fired_message(made, event, RISEN, 1, 0)
     lines = said(answer)
-    assert "It was to fire once and is done." in lines
+    assert "It was set to fire once and is now done." in lines
     assert not any(line.startswith(("Re-arms", "Next check")) for line in lines)
     assert [label for row in answer.buttons for label, _ in row] == ["#3 Chart", "Why", "History", "Renew"]
 
 
 def test_a_cooldown_is_announced() -> None:
-    assert "For 5 sessions further fires go to /history only." in push("ratio > 0.6 cooldown 5")
-    assert "For 1 session further fires go to /history only." in push("ratio > 0.6 cooldown 1")
+    assert "For 5 sessions further fires are only listed in /history." in push("ratio > 0.6 cooldown 5")
+    assert "For 1 session further fires are only listed in /history." in push("ratio > 0.6 cooldown 1")
 
 
 def test_what_is_still_true_after_a_cooldown_says_since_when() -> None:
@@ -124,6 +126,28 @@ def test_the_buttons_answer_with_messages_of_their_own() -> None:
     )
 
 
+def stored(alert: AlertView) -> StoredAlert:
+    """A row of the alerts table with the alert's number, rule and last day."""
+    return StoredAlert(
+        alert_id=1,
+        chat_id=1,
+        number=alert.number,
+        owner_id=1,
+        rule=str(alert.rule),
+        rule_json=alert.rule.to_json(),
+        life=alert.life,
+        reason="",
+        created_at=dt.datetime(2021, 3, 1, tzinfo=dt.UTC),
+        created_session=None,
+        expires_on=alert.rule.until,
+        announced_expiry=None,
+        snoozed_until=None,
+        thread_id=None,
+        level_session=None,
+        last_split_id=0,
+    )
+
+
 def text_of(html: str) -> str:
     """The text, if Telegram takes the markup; a note may have white space anywhere."""
     return parse_html(html)[0]
@@ -139,15 +163,15 @@ def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
     text = text_of(fired_message(noted, event, RISEN, 1, 0).html)
     assert (f"\n“{note}”\n" in text) is bool(note)
     line = fire_line(3, noted.rule, event, "still true", "Yahoo")
-    assert f"{noted.rule} · 0.7000, still true (Yahoo)" in text_of(digest([line], sample=False).html)
-    assert str(noted.rule) in text_of(ended_message(noted).html)
+    assert f"{noted.rule} · 0.7000, still true (Yahoo)" in text_of(event_list([line], sample=False).html)
+    assert str(noted.rule) in text_of(ended_notice([stored(noted)]).html)
     assert str(noted.rule) in text_of(paused_message(3, str(noted.rule), "why <b>&amp;").html)
 
 
 def test_a_line_of_a_list_tells_what_became_of_it() -> None:
     made, event = happened("ratio > 0.6 and excess 3m > 5pp")
-    assert page(fire_line(12, made.rule, event, "back on 15 Mar 2021", "Yahoo")) == (
-        "12 Mar 2021 · #12 ratio > 0.6 and excess 3m > 5pp · 0.7000, back on 15 Mar 2021 (Yahoo)"
+    assert page(fire_line(12, made.rule, event, "no longer true since 15 Mar 2021", "Yahoo")) == (
+        "12 Mar 2021 · #12 ratio > 0.6 and excess 3m > 5pp · 0.7000, no longer true since 15 Mar 2021 (Yahoo)"
     )
 
 
@@ -161,20 +185,20 @@ def test_a_line_of_something_still_true_says_since_when() -> None:
 @pytest.mark.parametrize(
     ("count", "title", "last"),
     [
-        (1, "Late: 1 fire, judged only now", "line 0"),
-        (2, "Late: 2 fires, judged only now, newest first", "line 1"),
-        (20, "Late: 20 fires, judged only now, newest first", "line 19"),
-        (21, "Late: 21 fires, judged only now, newest first", "... and 1 more, /history"),
+        (1, "Late: 1 fire, evaluated only now", "line 0"),
+        (2, "Late: 2 fires, evaluated only now, newest first", "line 1"),
+        (20, "Late: 20 fires, evaluated only now, newest first", "line 19"),
+        (21, "Late: 21 fires, evaluated only now, newest first", "... and 1 more: /history"),
     ],
 )
 def test_a_list_has_twenty_lines_at_most(count: int, title: str, last: str) -> None:
-    lines = said(digest([Html(f"line {number}") for number in range(count)], sample=False))
+    lines = said(event_list([Html(f"line {number}") for number in range(count)], sample=False))
     assert (lines[0], lines[-1]) == (title, last)
     assert len(lines) == 1 + min(count, 21)
 
 
 def test_a_list_labels_sample_data() -> None:
-    lines = said(digest([Html("line")], sample=True))
+    lines = said(event_list([Html("line")], sample=True))
     assert lines[1] == "Sample data: simulated between published points, not the market."
 
 
@@ -183,13 +207,13 @@ def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
     assert said(answer) == [
         "Alert #3 is paused: “ratios” is not a metric any more.",
         "ratio > 0.6",
-        "All others go on. Resume it once that is mended, or switch it off and set it again.",
+        "All other alerts go on. Resume it once the cause is fixed, or switch it off and create it again.",
     ]
     assert answer.buttons == ((("Resume", "/alert 3 resume"), ("Off", "/alert 3 off")),)
 
 
 def test_an_ended_alert_can_be_renewed() -> None:
-    answer = ended_message(standing("ratio > 0.6 until 2021-03-11 silent", RISEN))
+    answer = ended_notice([stored(standing("ratio > 0.6 until 2021-03-11 silent", RISEN))])
     assert said(answer) == [
         "Alert #3 has ended: 11 Mar 2021 was its last day.",
         "ratio > 0.6 until 2021-03-11 silent",

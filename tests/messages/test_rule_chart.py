@@ -67,7 +67,10 @@ def test_a_threshold_is_drawn_even_before_it_is_defined(drawn: Drawn) -> None:
 def test_a_condition_without_figures_is_named_and_the_others_are_drawn(drawn: Drawn) -> None:
     of = context(market(LONG))
     answer = rule_chart_answer(standing("ratio > 0.6 and pe iwm > 25x", of), of, LIGHT, [])
-    assert said(answer)[-1] == "Not drawn, no figure in the last year: pe iwm morningstar > 25x."
+    assert (
+        said(answer)[-1]
+        == "Not drawn, because there are no figures for the last year: pe iwm morningstar > 25x."
+    )
     assert answer.draw is not None
     answer.draw()
     assert len(drawn[0][0]) == 1

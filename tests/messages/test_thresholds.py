@@ -32,13 +32,14 @@ def targets(text: str, of: EvaluationContext) -> list[tuple[str, str]]:
 def test_levels_come_from_the_metrics_own_history() -> None:
     of = context(sample_market())
     assert targets("flow_gap 20d > 0", of) == [
-        ("7pp", "its 90th pct"), ("4pp", "its 75th pct"), ("0pp", "its sign"), ("pct 90", "as it moves"),
+        ("7pp", "its 90th pct"), ("4pp", "its 75th pct"),
+        ("0pp", "change of sign"), ("pct 90", "moves with data"),
     ]  # fmt: skip
     assert targets("ratio < 1", of) == [
         ("0.515", "its 10th pct"), ("0.555", "its 25th pct"), ("sma 200", "its average"),
-        ("low 252", "a year's"), ("pct 10", "as it moves"),
+        ("low 252", "1-year low"), ("pct 10", "moves with data"),
     ]  # fmt: skip
-    assert targets("flow iwm 20d crosses 0", of) == [("$200m", "its median"), ("$0", "its sign")]
+    assert targets("flow iwm 20d crosses 0", of) == [("$200m", "its median"), ("$0", "change of sign")]
 
 
 def test_each_says_how_often_it_would_have_fired() -> None:
@@ -48,7 +49,7 @@ def test_each_says_how_often_it_would_have_fired() -> None:
 
 
 def test_without_history_only_what_needs_none_is_offered() -> None:
-    assert targets("flow iwm 20d > 0", LONG) == [("$0", "its sign"), ("pct 90", "as it moves")]
+    assert targets("flow iwm 20d > 0", LONG) == [("$0", "change of sign"), ("pct 90", "moves with data")]
     assert {each.fires for each in suggested_targets(condition("pe iwm > 20x"), LONG)} == {None}
 
 

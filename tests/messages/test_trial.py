@@ -19,7 +19,7 @@ def test_a_test_is_the_message_of_now_marked_as_one() -> None:
         "ratio: 0.5040 → 0.5050, 15.83% below 0.6.",
         "Percentile 86 (n = 300 since 2 Jan 2020).",
         "Re-arms at 0.5995.",
-        "Fires in 90 days: 3, this one included.",
+        "Fires in the last 90 days: 3, including this one.",
         "Next check: Fri 12 Mar 2021, 16:15 (New York).",
         "Source: CSV import, current.",
     ]
@@ -53,7 +53,7 @@ def test_without_any_figure_there_is_nothing_to_show() -> None:
 def test_a_rule_for_one_fire_says_that_it_would_be_done() -> None:
     of = context(market(LONG))
     lines = said(trial_message(standing("ratio > 0.6 once", of), of, 0))
-    assert "It was to fire once and is done." in lines
+    assert "It was set to fire once and is now done." in lines
 
 
 def test_the_figures_of_a_test_are_as_old_as_they_are() -> None:

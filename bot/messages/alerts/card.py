@@ -1,8 +1,6 @@
-"""The state of an alert in words: value and distance, status, where it re-arms.
+"""Pages about one alert: after it was created or changed, in full, and its chart.
 
-Pages about one alert: after it was created or changed, and in full.
-
-The chart of an alert: every condition with its threshold, the fires marked.
+The sentences they consist of say its value and distance, its status, and where it re-arms.
 """
 
 from __future__ import annotations
@@ -51,234 +49,11 @@ if TYPE_CHECKING:
     from bot.messages.canvas import Theme
 
 
-_WAYS = ("upwards", "downwards")  # the sides of a rule that crosses, as the engine has them
-SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
-
-
-def title(alert: AlertView) -> Html:
-    """Number and rule, the first line of messages about an alert."""
-    return Html(" ").join((bold(f"Alert #{alert.number}"), code(str(alert.rule))))
-
-
-def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
-    """Value, distance and percentile of every condition, then their close, source and age."""
-    conditions, market = alert.rule.conditions, context.market
-    known = [session for condition in conditions if (session := _last(condition, context)) is not None]
-    newest = max(known, default=None)
-    sentences = [line for condition in conditions for line in _where(condition, context, newest)]
-    if newest is not None:
-        old = market.sessions_behind(newest) - rule_lag(alert.rule, METRICS)
-        sentences.append(f"{capital(session_phrase(newest))}. {source_line(alert.rule, market, old)}")
-    return sentences
-
-
-def _last(condition: Condition, context: EvaluationContext) -> pd.Timestamp | None:
-    """Session of the condition's newest value."""
-    return context.histories.series(condition).value.last_valid_index()
-
-
-def _where(condition: Condition, context: EvaluationContext, newest: pd.Timestamp | None) -> list[str]:
-    """Current value of one condition, dated if it is not of the newest close, distance and percentile."""
-    known = context.histories.series(condition).value.dropna()
-    metric = METRICS[condition.metric]
-    if known.empty:
-        reason = metric_value(metric, context.market, dict(condition.arguments)).reason or "no value yet"
-        return [f"{condition.subject}: {NOT_AVAILABLE}, {reason}. It is judged once there is a value."]
-    rank, session = percentile_phrase(known), known.index[-1]
-    shown = metric.unit.show(float(known.iloc[-1]))
-    if session != newest:
-        shown += f" ({short_date(session)}, {age(context.market, session, metric.lag)})"
-    return [
-        f"{condition.subject} is {shown}, {_far(condition, context)}.",
-        *([f"{capital(rank)}."] if rank is not None else []),
-    ]
-
-
-def _far(condition: Condition, context: EvaluationContext) -> str:
-    """Distance of the newest value from the target, or a note that the target needs more history."""
-    series = context.histories.series(condition)
-    last = series.value.last_valid_index()
-    if last is None:
-        return NOT_AVAILABLE
-    level = float(series.threshold.loc[last])
-    if math.isnan(level):
-        return f"{condition.target} is {NOT_AVAILABLE}: too little history"
-    return distance(condition, float(series.value.loc[last]), level)
-
-
-def _status(alert: AlertView) -> str:
-    """The state in words, snoozing aside."""
-    state, rule = alert.state, alert.rule
-    because = f": {alert.reason.rstrip('.')}" if alert.reason else ""
-    if alert.life is Life.PAUSED:
-        return f"paused{because}"
-    if alert.life is not Life.ACTIVE or state.done:
-        return f"ended{because}"
-    match state.status:
-        case Status.CONFIRMING:
-            return f"confirming{_way(state, Status.CONFIRMING)}, {state.count} of {rule.confirm}"
-        case Status.FIRED:
-            since = _fired_on(state)
-            began = f"fired {short_date(since)}" if since else "true since before it was set"
-            return f"{began}, waits to re-arm"
-    return armed_phrase(state)
-
-
-def armed_phrase(state: State) -> str:
-    """The armed state; of a crossing rule with its direction and the last fire in the other one."""
-    since, way = _fired_on(state), _way(state, Status.FIRED)
-    before = f"fired{way} {short_date(since)}, " if since else ""
-    return f"{before}armed{_way(state, Status.ARMED)}"
-
-
-def _fired_on(state: State) -> dt.date | None:
-    """Session of the last fire since which it has not armed again."""
-    return max(
-        (side.since for side in state.sides if side.status is Status.FIRED and side.since), default=None
-    )
-
-
-def _way(state: State, status: Status) -> str:
-    """The direction of a crossing rule that has a status, "" for any other rule."""
-    ways = [way for way, side in zip(_WAYS, state.sides, strict=False) if side.status is status]
-    if len(state.sides) < len(_WAYS):
-        return ""
-    return f" {ways[0]}" if len(ways) == 1 else " both ways"
-
-
-def state_sentence(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
-    """The state in words, as a sentence."""
-    snoozed = ""
-    if alert.snoozed_until is not None and alert.life is Life.ACTIVE:
-        snoozed = f"; snoozed until {moment(alert.snoozed_until, zone)}"
-    return f"{capital(_status(alert))}{snoozed}."
-
-
-def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """A sentence that data of the rule is overdue, and for how long. None while it is current."""
-    old = max((_age(condition, context) for condition in alert.rule.conditions), default=0)
-    return f"Stale: {age_phrase(old)}." if old > 0 and alert.life is Life.ACTIVE else None
-
-
-def _age(condition: Condition, context: EvaluationContext) -> int:
-    """Sessions by which the newest value is older than it should be, 0 if there never was one."""
-    last = _last(condition, context)
-    return 0 if last is None else context.market.sessions_behind(last) - METRICS[condition.metric].lag
-
-
-def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """A sentence that the alert waits for a missing session before newer figures, else None."""
-    mark, rule, sessions = alert.state.session, alert.rule, context.market.sessions
-    known = [_last(condition, context) for condition in rule.conditions]
-    if alert.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in known):
-        return None
-    if len(context.histories.sample_series(rule, mark, sessions)):
-        return None
-    missing = sessions[sessions.searchsorted(pd.Timestamp(mark), side="right")]
-    return f"Judged up to {short_date(mark)}; waits for {short_date(missing)}, {PATIENCE} sessions at most."
-
-
-def ends_soon(alert: AlertView, context: EvaluationContext) -> bool:
-    """Whether the alert's last day is near."""
-    if alert.expires_on is None or alert.life.has_ended:
-        return False
-    today: dt.date = context.market.last_completed.date()
-    return alert.expires_on - today <= SOON
-
-
-def ending_phrase(alert: AlertView) -> str | None:
-    """The day on which the alert expires, None without one or after it has ended."""
-    if alert.expires_on is None or alert.life.has_ended:
-        return None
-    return f"Ends {short_date(alert.expires_on)} unless renewed."
-
-
-def rearm_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """How the rule re-arms. Empty for a rule that fires once or has ended."""
-    rule, state = alert.rule, alert.state
-    if rule.once:
-        return None if state.done else "It fires once and is then done."
-    verb = "Re-arms" if state.status is Status.FIRED else "After a fire it re-arms"
-    if rule.rearm is not None:
-        return f"{verb} at {METRICS[rule.conditions[0].metric].unit.show(rule.rearm)}."
-    parts = [
-        _back(condition, band, context) for condition, band in zip(rule.conditions, state.bands, strict=True)
-    ]
-    return f"{verb} {' or '.join(parts)}."
-
-
-def _back(condition: Condition, band: float, context: EvaluationContext) -> str:
-    """Where one condition re-arms: a level, or a distance from a target that moves."""
-    unit, target = METRICS[condition.metric].unit, condition.target
-    way = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
-    if not band:
-        return f"{way} {target} (no band: fewer than 60 values)"
-    shown = width(difference_unit(unit), band)
-    if condition.op == CROSSES:
-        return f"{shown} {way} {target}"
-    side = -band if condition.op in ABOVE else band
-    if target.kind == AMOUNT:
-        return f"at {unit.show(target.value + side)}"
-    threshold = context.histories.series(condition).threshold.dropna()
-    now = f", now {unit.show(float(threshold.iloc[-1]) + side)}" if len(threshold) else ""
-    return f"{shown} {way} {target}{now}"
-
-
-def next_check(context: EvaluationContext) -> str:
-    """When alerts are judged next: once the next close has settled."""
-    return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({place_of(context.zone)})."
-
-
-def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
-    """Value and distance of every condition in one line, dated if they are not of the last close."""
-    conditions = alert.rule.conditions
-    parts = []
-    for condition in conditions:
-        last = _last(condition, context)
-        name = f"{condition.subject} " if len(conditions) > 1 else ""
-        if last is None:
-            parts.append(f"{name}has no value yet")
-            continue
-        value = float(context.histories.series(condition).value.loc[last])
-        late = f" ({short_date(last)})" if last != context.market.end else ""
-        unit = METRICS[condition.metric].unit
-        parts.append(f"{name}{unit.show(value)}, {_far(condition, context)}{late}")
-    return "; ".join(parts)
-
-
+_DIRECTIONS = ("upwards", "downwards")  # the sides of a rule that crosses, as the engine has them
+_ENDS_SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
 _FIVE_YEARS = dt.timedelta(days=5 * 365 - 10)  # less what holidays may take off
-
-
-def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
-    """The buttons of one alert in a list. The number opens everything else that can be done with it."""
-    first = ((f"#{number}", f"/alert {number}"), ("Why", f"/alert {number} why"))
-    if life.has_ended:
-        return (*first, ("Renew", f"/alert {number} renew"))
-    switch = ("Pause", "pause") if life is Life.ACTIVE else ("Resume", "resume")
-    return (*first, (switch[0], f"/alert {number} {switch[1]}"), ("Off", f"/alert {number} off"))
-
-
-def card_buttons(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
-    """All buttons of one alert. One that has ended can only be viewed and renewed."""
-    number, active = alert.number, alert.life is Life.ACTIVE
-
-    def does(label: str, action: str) -> Button:
-        return label, f"/alert {number} {action}"
-
-    looks = (does(f"#{number} Chart", "chart"), does("Why", "why"), does("History", "history"))
-    if alert.life.has_ended or alert.state.done:
-        return (looks, (does("Renew", "renew"),))
-    quiet: tuple[Button, ...]
-    if not active:
-        quiet = (does("Resume", "resume"),)
-    elif alert.snoozed_until is not None:
-        quiet = (does("End snooze", "snooze off"), does("Snooze 1w", "snooze 1w"), does("Pause", "pause"))
-    else:
-        quiet = (does("Snooze 1d", "snooze 1d"), does("Snooze 1w", "snooze 1w"), does("Pause", "pause"))
-    rest = (does("Edit", "edit"), does("Test", "test"), does("Off", "off"))
-    both_ways = any(condition.op == CROSSES for condition in alert.rule.conditions)
-    mirror = () if both_ways else ((does("Also tell me when it goes back", "back"),),)
-    return (looks, quiet, rest, *mirror)
+_CHART_SPAN = pd.DateOffset(years=1)
+ALL_ALERTS: tuple[Button, ...] = (("All alerts", "/alerts"),)
 
 
 def new_alert_page(
@@ -300,30 +75,26 @@ def new_alert_page(
         bold(SAMPLE) if context.market.is_sample else None,
         *figure_lines(alert, context),
         waits,
-        _begins(alert),
+        _first_message_note(alert),
         rearm_phrase(alert, context),
         frequency_line(frequency, alert.rule, context),
         ending_phrase(alert),
         next_check(context) if alert.life is Life.ACTIVE else None,
     )
-    return Answer(html, buttons=(*card_buttons(alert), ALL))
+    return Answer(html, buttons=(*card_buttons(alert), ALL_ALERTS))
 
 
-ALL: tuple[Button, ...] = (("All alerts", "/alerts"),)
-
-
-def _begins(alert: AlertView) -> str:
+def _first_message_note(alert: AlertView) -> str:
     if alert.life is Life.PAUSED:
-        return "Paused: resume it to be told."
+        return "Paused: resume it to get messages."
     if alert.state.status is Status.FIRED:
-        return "True already, so nothing is sent now."
-    return f"{capital(armed_phrase(alert.state))}: a message comes when it turns true."
+        return "The rule is already true, so nothing is sent now."
+    return f"{capital(_armed_phrase(alert.state))}: you get a message when the rule becomes true."
 
 
 def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
     """One alert in full. `remark` says what was just done to it."""
-    alive = not (alert.life.has_ended or alert.state.done)
-    soon = ends_soon(alert, context)
+    has_ended = alert.life.has_ended or alert.state.done
     html = lines(
         title(alert),
         bold(SAMPLE) if context.market.is_sample else None,
@@ -331,44 +102,286 @@ def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | No
         state_sentence(alert, context.zone),
         waiting_phrase(alert, context),
         *figure_lines(alert, context),
-        rearm_phrase(alert, context) if alive else None,
+        None if has_ended else rearm_phrase(alert, context),
         ending_phrase(alert),
         next_check(context) if alert.life is Life.ACTIVE else None,
     )
-    renew: tuple[tuple[Button, ...], ...] = (
-        ((("Renew for a year", f"/alert {alert.number} renew"),),) if soon else ()
+    renew = (("Renew for a year", f"/alert {alert.number} renew"),)
+    renew_row = (renew,) if ends_soon(alert, context) else ()
+    return Answer(html, buttons=(*card_buttons(alert), *renew_row, ALL_ALERTS))
+
+
+def rule_chart_answer(
+    alert: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]
+) -> Answer:
+    """The chart of an alert: a year of every condition with its threshold, the fires marked.
+
+    Raises NoData if no condition has a figure.
+    """
+    rule, market = alert.rule, context.market
+    begin = market.require_end() - _CHART_SPAN
+    panels = [condition_panel(condition, context.histories, begin) for condition in rule.conditions]
+    drawn = [panel for panel in panels if panel.series.notna().any()]
+    if not drawn:
+        raise NoData(f"There is nothing to draw for {rule}: no figures are stored for the last year.")
+    missing = "; ".join(
+        str(condition)
+        for condition, panel in zip(rule.conditions, panels, strict=True)
+        if not panel.series.notna().any()
     )
-    return Answer(html, buttons=(*card_buttons(alert), *renew, ALL))
-
-
-def frequency_line(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:
-    """How often a rule would have fired, and since when there is history of all its conditions."""
-    last = latest_starting_condition(rule, context.histories)
-    if frequency.since is None or frequency.until is None:
-        of = f" of {last}" if len(rule.conditions) > 1 else ""
-        return f"How often it would have fired: {NOT_AVAILABLE}, no history{of}."
-    whose = f" of {last}" if len(rule.conditions) > 1 else ""
-    whole = frequency.until - frequency.since >= _FIVE_YEARS
-    span = (
-        "In the last 5 years"
-        if whole
-        else f"Since {short_date(frequency.since)} (before: too little history{whose})"
+    html = lines(
+        title(alert),
+        bold(SAMPLE) if market.is_sample else None,
+        *figure_lines(alert, context),
+        f"Not drawn, because there are no figures for the last year: {missing}." if missing else None,
     )
-    if not frequency.dates:
-        return f"{span} it would not have fired."
-    when = "on" if frequency.count == 1 else "last on"
-    return f"{span} it would have fired {times(frequency.count)}, {when} {short_date(frequency.dates[-1])}."
+    style = rule_chart_style(f"Alert #{alert.number}: {rule}", rule, market, theme)
+    marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
+    back = ("Back", f"/alert {alert.number}")
+    return Answer(html, partial(rule_chart, drawn, style, marks), "alert", ((back,),))
 
 
-def times(count: int) -> str:
-    """A number of times in words: never, once, twice, 3 times."""
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+def card_buttons(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
+    """All buttons of one alert. One that has ended can only be viewed and renewed."""
+
+    def does(label: str, action: str) -> Button:
+        return label, f"/alert {alert.number} {action}"
+
+    looks = (does(f"#{alert.number} Chart", "chart"), does("Why", "why"), does("History", "history"))
+    if alert.life.has_ended or alert.state.done:
+        return (looks, (does("Renew", "renew"),))
+    quiet: tuple[Button, ...]
+    if alert.is_paused_by_split:
+        quiet = (does("Rescale", "rescale"), does("Resume", "resume"))
+    elif alert.life is not Life.ACTIVE:
+        quiet = (does("Resume", "resume"),)
+    else:
+        is_snoozed = alert.snoozed_until is not None
+        first = does("End snooze", "snooze off") if is_snoozed else does("Snooze 1d", "snooze 1d")
+        quiet = (first, does("Snooze 1w", "snooze 1w"), does("Pause", "pause"))
+    changes = (does("Edit", "edit"), does("Test", "test"), does("Off", "off"))
+    both_ways = any(condition.op == CROSSES for condition in alert.rule.conditions)
+    mirror = () if both_ways else ((does("Also tell me when it goes back", "back"),),)
+    return (looks, quiet, changes, *mirror)
+
+
+def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
+    """The buttons of one alert in a list. The number opens everything else that can be done with it."""
+    first = ((f"#{number}", f"/alert {number}"), ("Why", f"/alert {number} why"))
+    if life.has_ended:
+        return (*first, ("Renew", f"/alert {number} renew"))
+    switch = ("Pause", "pause") if life is Life.ACTIVE else ("Resume", "resume")
+    return (*first, (switch[0], f"/alert {number} {switch[1]}"), ("Off", f"/alert {number} off"))
+
+
+def suggestions() -> tuple[tuple[Button, ...], ...]:
+    """Rules to start with, one button each, and the way to one's own."""
+    ready = tuple(((preset.name, f"/alert new {preset.name.lower()}"),) for preset in PRESETS)
+    return (*ready, (("Make my own", "/alert new"),))
+
+
+def title(alert: AlertView) -> Html:
+    """Number and rule, the first line of messages about an alert."""
+    return Html(" ").join((bold(f"Alert #{alert.number}"), code(str(alert.rule))))
+
+
+# Value and distance
+
+
+def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
+    """Value, distance and percentile of every condition, then their close, source and age."""
+    conditions, market = alert.rule.conditions, context.market
+    sessions = [_last_session(condition, context) for condition in conditions]
+    newest = max((session for session in sessions if session is not None), default=None)
+    sentences = [
+        sentence for condition in conditions for sentence in _condition_sentences(condition, context, newest)
+    ]
+    if newest is not None:
+        behind = market.sessions_behind(newest) - rule_lag(alert.rule, METRICS)
+        sentences.append(f"{capital(session_phrase(newest))}. {source_line(alert.rule, market, behind)}")
+    return sentences
+
+
+def _last_session(condition: Condition, context: EvaluationContext) -> pd.Timestamp | None:
+    return context.histories.series(condition).value.last_valid_index()
+
+
+def _condition_sentences(
+    condition: Condition, context: EvaluationContext, newest: pd.Timestamp | None
+) -> list[str]:
+    """Current value of one condition, dated if it is not of the newest close, distance and percentile."""
+    values, metric = context.histories.series(condition).value.dropna(), METRICS[condition.metric]
+    if values.empty:
+        reason = metric_value(metric, context.market, dict(condition.arguments)).reason or "no value yet"
+        return [f"{condition.subject}: {NOT_AVAILABLE}, {reason}. It is evaluated once there is a value."]
+    rank, session = percentile_phrase(values), values.index[-1]
+    shown = metric.unit.show(float(values.iloc[-1]))
+    if session != newest:
+        shown += f" ({short_date(session)}, {age(context.market, session, metric.lag)})"
+    return [
+        f"{condition.subject} is {shown}, {_distance_phrase(condition, context)}.",
+        *([f"{capital(rank)}."] if rank is not None else []),
+    ]
+
+
+def _distance_phrase(condition: Condition, context: EvaluationContext) -> str:
+    """Distance of the newest value from the target, or a note that the target needs more history."""
+    series, last = context.histories.series(condition), _last_session(condition, context)
+    if last is None:
+        return NOT_AVAILABLE
+    level = float(series.threshold.loc[last])
+    if math.isnan(level):
+        return f"{condition.target} is {NOT_AVAILABLE}: too little history"
+    return distance(condition, float(series.value.loc[last]), level)
+
+
+def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
+    """Value and distance of every condition in one line, dated if they are not of the last close."""
+    conditions = alert.rule.conditions
+    phrases = []
+    for condition in conditions:
+        last = _last_session(condition, context)
+        name = f"{condition.subject} " if len(conditions) > 1 else ""
+        if last is None:
+            phrases.append(f"{name}has no value yet")
+            continue
+        value = METRICS[condition.metric].unit.show(
+            float(context.histories.series(condition).value.loc[last])
+        )
+        dated = f" ({short_date(last)})" if last != context.market.end else ""
+        phrases.append(f"{name}{value}, {_distance_phrase(condition, context)}{dated}")
+    return "; ".join(phrases)
+
+
+# Status
+
+
+def state_sentence(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
+    """The state in words, as a sentence."""
+    snoozed = ""
+    if alert.snoozed_until is not None and alert.life is Life.ACTIVE:
+        snoozed = f"; snoozed until {moment(alert.snoozed_until, zone)}"
+    return f"{capital(_status(alert))}{snoozed}."
+
+
+def _status(alert: AlertView) -> str:
+    state, reason = alert.state, f": {alert.reason.rstrip('.')}" if alert.reason else ""
+    if alert.life is Life.PAUSED:
+        return f"paused{reason}"
+    if alert.life is not Life.ACTIVE or state.done:
+        return f"ended{reason}"
+    match state.status:
+        case Status.CONFIRMING:
+            return f"confirming{_direction(state, Status.CONFIRMING)}, {state.count} of {alert.rule.confirm}"
+        case Status.FIRED:
+            since = _last_fire(state)
+            began = f"fired {short_date(since)}" if since else "true since before it was set"
+            return f"{began}, waiting to re-arm"
+    return _armed_phrase(state)
+
+
+def _armed_phrase(state: State) -> str:
+    """The armed state; of a crossing rule with its direction and the last fire in the other one."""
+    since = _last_fire(state)
+    fired = f"fired{_direction(state, Status.FIRED)} {short_date(since)}, " if since else ""
+    return f"{fired}armed{_direction(state, Status.ARMED)}"
+
+
+def _last_fire(state: State) -> dt.date | None:
+    """Session of the last fire since which it has not armed again."""
+    fires = (side.since for side in state.sides if side.status is Status.FIRED and side.since)
+    return max(fires, default=None)
+
+
+def _direction(state: State, status: Status) -> str:
+    """The direction of a crossing rule that has a status, "" for any other rule."""
+    if len(state.sides) < len(_DIRECTIONS):
+        return ""
+    sides = zip(_DIRECTIONS, state.sides, strict=True)
+    matching = [direction for direction, side in sides if side.status is status]
+    return f" {matching[0]}" if len(matching) == 1 else " both ways"
+
+
+def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
+    """A sentence that data of the rule is overdue, and for how long. None while it is current."""
+    ages = (
+        context.market.sessions_behind(last) - METRICS[condition.metric].lag
+        for condition in alert.rule.conditions
+        if (last := _last_session(condition, context)) is not None
+    )
+    oldest = max(ages, default=0)
+    return f"Stale: {age_phrase(oldest)}." if oldest > 0 and alert.life is Life.ACTIVE else None
+
+
+def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
+    """A sentence that the alert waits for a missing session before newer figures, else None."""
+    mark, rule, sessions = alert.state.session, alert.rule, context.market.sessions
+    newest = [_last_session(condition, context) for condition in rule.conditions]
+    if alert.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in newest):
+        return None
+    if len(context.histories.sample_series(rule, mark, sessions)):
+        return None
+    missing = short_date(sessions[sessions.searchsorted(pd.Timestamp(mark), side="right")])
+    return f"Evaluated up to {short_date(mark)}; waiting for {missing}, {PATIENCE} sessions at most."
+
+
+def ends_soon(alert: AlertView, context: EvaluationContext) -> bool:
+    """Whether the alert's last day is near."""
+    if alert.expires_on is None or alert.life.has_ended:
+        return False
+    today: dt.date = context.market.last_completed.date()
+    return alert.expires_on - today <= _ENDS_SOON
+
+
+def ending_phrase(alert: AlertView) -> str | None:
+    """The day on which the alert expires, None without one or after it has ended."""
+    if alert.expires_on is None or alert.life.has_ended:
+        return None
+    return f"Ends {short_date(alert.expires_on)} unless renewed."
+
+
+def next_check(context: EvaluationContext) -> str:
+    """When alerts are evaluated next: once the next close has settled."""
+    return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({place_of(context.zone)})."
+
+
+# Re-arming and past fires
+
+
+def rearm_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
+    """How the rule re-arms. Empty for a rule that fires once or has ended."""
+    rule, state = alert.rule, alert.state
+    if rule.once:
+        return None if state.done else "It fires once and is then done."
+    verb = "Re-arms" if state.status is Status.FIRED else "After a fire it re-arms"
+    if rule.rearm is not None:
+        return f"{verb} at {METRICS[rule.conditions[0].metric].unit.show(rule.rearm)}."
+    bands = zip(rule.conditions, state.bands, strict=True)
+    levels = (_rearm_level(condition, band, context) for condition, band in bands)
+    return f"{verb} {' or '.join(levels)}."
+
+
+def _rearm_level(condition: Condition, band: float, context: EvaluationContext) -> str:
+    """Where one condition re-arms: a level, or a distance from a target that moves."""
+    unit, target = METRICS[condition.metric].unit, condition.target
+    side = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
+    if not band:
+        return f"{side} {target} (no band: fewer than 60 values)"
+    shown = width(difference_unit(unit), band)
+    if condition.op == CROSSES:
+        return f"{shown} {side} {target}"
+    offset = -band if condition.op in ABOVE else band
+    if target.kind == AMOUNT:
+        return f"at {unit.show(target.value + offset)}"
+    threshold = context.histories.series(condition).threshold.dropna()
+    now = f", now {unit.show(float(threshold.iloc[-1]) + offset)}" if len(threshold) else ""
+    return f"{shown} {side} {target}{now}"
 
 
 def rearmed(rule: Rule, event: Event) -> str:
     """Where an alert that fired re-arms."""
     if event.done:
-        return "It was to fire once and is done."
+        return "It was set to fire once and is now done."
     shown = [
         METRICS[condition.metric].unit.show(level)
         + ("" if condition.target.kind == AMOUNT else f" (moves with {condition.target})")
@@ -378,38 +391,22 @@ def rearmed(rule: Rule, event: Event) -> str:
     return f"Re-arms at {' or '.join(shown)}." if shown else "Re-arms once the value is back."
 
 
-def suggestions() -> tuple[tuple[Button, ...], ...]:
-    """Rules to start with, one button each, and the way to one's own."""
-    ready = tuple(((preset.name, f"/alert new {preset.name.lower()}"),) for preset in PRESETS)
-    return (*ready, (("Make my own", "/alert new"),))
+def frequency_line(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:
+    """How often a rule would have fired, and since when there is history of all its conditions."""
+    of_condition = ""
+    if len(rule.conditions) > 1:
+        of_condition = f" of {latest_starting_condition(rule, context.histories)}"
+    if frequency.since is None or frequency.until is None:
+        return f"How often it would have fired: {NOT_AVAILABLE}, no history{of_condition}."
+    span = f"Since {short_date(frequency.since)} (before: too little history{of_condition})"
+    if frequency.until - frequency.since >= _FIVE_YEARS:
+        span = "In the last 5 years"
+    if not frequency.dates:
+        return f"{span} it would not have fired."
+    when = "on" if frequency.count == 1 else "last on"
+    return f"{span} it would have fired {times(frequency.count)}, {when} {short_date(frequency.dates[-1])}."
 
 
-_SPAN = pd.DateOffset(years=1)
-
-
-def rule_chart_answer(
-    alert: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]
-) -> Answer:
-    """A year of every condition, one above the other. Raises NoData if none has a figure."""
-    rule, market = alert.rule, context.market
-    begin = market.require_end() - _SPAN
-    drawn = [condition_panel(condition, context.histories, begin) for condition in rule.conditions]
-    legs = [leg for leg in drawn if leg.series.notna().any()]
-    if not legs:
-        raise NoData(f"There is nothing to draw for {rule}: no figure is stored of the last year.")
-    lacking = [
-        str(condition)
-        for condition, leg in zip(rule.conditions, drawn, strict=True)
-        if not leg.series.notna().any()
-    ]
-    html = lines(
-        title(alert),
-        bold(SAMPLE) if market.is_sample else None,
-        *figure_lines(alert, context),
-        f"Not drawn, no figure in the last year: {'; '.join(lacking)}." if lacking else None,
-    )
-    look = rule_chart_style(f"Alert #{alert.number}: {rule}", rule, market, theme)
-    marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
-    return Answer(
-        html, partial(rule_chart, legs, look, marks), "alert", ((("Back", f"/alert {alert.number}"),),)
-    )
+def times(count: int) -> str:
+    """A number of times in words: never, once, twice, 3 times."""
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -50,7 +50,7 @@ def _compared(event: Event, at: int, condition: Condition) -> str:
     """One condition's figures: value, comparison, threshold, and the value judged before."""
     leg, before = event.figures[at], event.previous[at]
     unit = METRICS[condition.metric].unit
-    earlier = f", {unit.show(before)} when judged before" if before is not None else ""
+    earlier = f", previously {unit.show(before)}" if before is not None else ""
     level = "" if condition.target.kind == AMOUNT else f" ({condition.target})"
     compared = f"{unit.show(leg.value)} {event.ops[at]} {unit.show(leg.threshold)}{level}"
     return f"{condition.subject}: {compared}{earlier}."
@@ -60,12 +60,12 @@ def _replayed(fire: RecordedFire) -> str:
     """The judgement of the stored state and figures by today's engine."""
     event, before = fire.event, fire.before
     if before is None:
-        return "Not judged again: the state before it is not kept any more."
+        return "Not evaluated again: the state before it is no longer stored."
     _, again = step(fire.rule, before, Sample(event.session, event.figures))
-    start = f"Judged again from the state after {short_date(before.session)} ({before.status.value}): "
+    start = f"Evaluated again from the state after {short_date(before.session)} ({before.status.value}): "
     if again == event:
         return start + ("it fires." if event.kind == "fired" else "still true.")
-    return start + ("another result than was told." if again else "it does not fire.")
+    return start + ("the result differs from what was reported." if again else "it does not fire.")
 
 
 def _revised(fire: RecordedFire, context: EvaluationContext) -> list[str]:
@@ -81,8 +81,11 @@ def _revised(fire: RecordedFire, context: EvaluationContext) -> list[str]:
     if not changed:
         return []
     answer = truth(event.ops, Sample(event.session, now))
-    verdict = {True: "the rule is true with that too", False: "with that the rule is not true"}
-    consequence = verdict[answer] if answer is not None else "with that the rule cannot be judged"
+    verdict = {
+        True: "the rule is still true on these figures",
+        False: "the rule is not true on these figures",
+    }
+    consequence = verdict[answer] if answer is not None else "the rule cannot be evaluated on these figures"
     return [f"Data revised since: {'; '.join(changed)}; {consequence}."]
 
 

@@ -92,13 +92,18 @@ def _candidates(metric: Metric, op: str, values: pd.Series) -> list[tuple[Target
                 (Target(AMOUNT, amount, symbol), "its median" if share == 50 else f"its {share}th pct")
             )
     if not level and (values.empty or values.min() < 0 < values.max()):
-        candidates.append((Target(AMOUNT, 0.0, symbol), "its sign"))
+        candidates.append((Target(AMOUNT, 0.0, symbol), "change of sign"))
     if level:
         candidates.append((Target("sma", 200.0), "its average"))
         if op != CROSSES:
-            candidates.append((Target("high" if op in ABOVE else "low", 252.0), "a year's"))
+            candidates.append(
+                (
+                    Target("high" if op in ABOVE else "low", 252.0),
+                    f"1-year {'high' if op in ABOVE else 'low'}",
+                )
+            )
     if op != CROSSES:
-        candidates.append((Target("pct", 90.0 if op in ABOVE else 10.0), "as it moves"))
+        candidates.append((Target("pct", 90.0 if op in ABOVE else 10.0), "moves with data"))
     return candidates
 
 
@@ -159,9 +164,9 @@ def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
         bold(SAMPLE) if context.market.is_sample else None,
         *figure_lines(alert, context),
         "",
-        "Choose a change, or copy the line and send it changed:",
+        "Choose a change, or copy this line, edit it and send it:",
         code(f"/alert {number} edit {rule}"),
-        "It keeps its number and history, and starts afresh.",
+        "The alert keeps its number and history, and starts afresh.",
     )
     return Answer(html, buttons=(*_levels(alert, context), *_options(alert), _back(alert)))
 
@@ -208,7 +213,7 @@ def snooze_menu(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     html = lines(
         title(alert),
         state_sentence(alert, zone),
-        "Snooze it for how long? What fires meanwhile comes as one message at the end.",
+        "How long should it be snoozed? Whatever fires in the meantime is sent in one message at the end.",
         Html("").join(("Or type ", code(f"/alert {number} snooze until 2030-12-31"))),
     )
     spans = tuple((span, f"/alert {number} snooze {span}") for span in ("2h", "1d", "1w", "1m"))
@@ -220,7 +225,7 @@ def mirror_menu(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
     """Says why a rule has no single mirror image, and offers the rules that mirror it."""
     if not mirrors:
         html = lines(
-            bold(f"Alert #{number} tells both ways already."),
+            bold(f"Alert #{number} already reports both directions."),
             code(str(rule)),
             "A rule with “crosses” fires upwards and downwards.",
         )
@@ -228,7 +233,7 @@ def mirror_menu(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
     html = lines(
         bold(f"Alert #{number} has {len(rule.conditions)} conditions"),
         code(str(rule)),
-        "It has gone back when any one of them has, and a rule cannot say “or”. Choose one, or make several:",
+        "It goes back as soon as one of them does, and rules have no “or”. Choose one, or create several:",
         *(code(f"/alert {mirror}") for mirror in mirrors),
     )
     rows = tuple(
@@ -242,7 +247,7 @@ TOPICS: dict[str, str] = {
     "trend": "Is the trend breaking?",
     "performance": "Who leads?",
     "flows": "Is money moving?",
-    "valuation": "What is being paid?",
+    "valuation": "How expensive are they?",
 }
 A_PAGE = 6  # metrics, one a row
 _COMPARISONS = (("rises above", ">"), ("falls below", "<"), ("crosses, either way", "cross"))
@@ -252,7 +257,7 @@ _FEW = 3  # buttons of a row
 def guide_start(pair: Pair) -> Answer:
     """Rules that are ready, and the way to one's own."""
     html = lines(
-        bold("Tell you when?"),
+        bold("When should the bot message you?"),
         *(Html("").join((bold(preset.name), f": {pair.fill(preset.meaning)}")) for preset in PRESETS),
         "",
         Html("").join(
@@ -289,7 +294,7 @@ def metric_page(pair: Pair, topic: str, page: int) -> Answer:
     )
     rows = tuple(((metric.title, f"/alert new {metric.name}"),) for metric in shown)
     turns = (
-        *((("‹ Before", f"/alert new {topic} {page - 1}"),) if page > 1 else ()),
+        *((("‹ Previous", f"/alert new {topic} {page - 1}"),) if page > 1 else ()),
         *((("More ›", f"/alert new {topic} {page + 1}"),) if page <= last else ()),
     )
     return Answer(html, buttons=(*rows, *((turns,) if turns else ()), _back_button("/alert new")))
@@ -313,7 +318,7 @@ def parameter_page(line: str, metric: Metric, asked: Parameter, choices: Sequenc
 
 def _label(asked: Parameter, word: str) -> str:
     name = word.upper() if asked.kind == "fund" else word.replace("_", " ")
-    return f"{name} (usual)" if word == str(asked.default).lower() and asked.kind != "fund" else name
+    return f"{name} (default)" if word == str(asked.default).lower() and asked.kind != "fund" else name
 
 
 def comparison_page(
@@ -328,7 +333,7 @@ def comparison_page(
         bold(SAMPLE) if context.market.is_sample else None,
         metric.meaning,
         f"Now {shown}{dated}.",
-        "Tell you when it ...",
+        "Message you when it ...",
     )
     rows = tuple(((label, f"/alert new {line} {op}"),) for label, op in _COMPARISONS)
     return Answer(html, buttons=(*rows, _back_button(back)))
@@ -352,7 +357,7 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
         bold(SAMPLE) if context.market.is_sample else None,
         *_now(condition, context),
         pre(table((way, "which is", "fires*"), rows)),
-        "* in 5 years, or as long as there is history",
+        "* in the last 5 years, or since its history begins",
         Html("").join(("Or type one, e.g. ", code(f"/alert {metric.example}"))),
     )
     buttons = [

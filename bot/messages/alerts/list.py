@@ -1,7 +1,4 @@
-"""What alerts did: one line an event, newest first.
-
-The list of a chat's alerts, in pages that fit a message and a phone's thumb.
-"""
+"""A chat's alerts, in pages that fit a message and a phone's thumb, and what they did, one line an event."""
 
 from __future__ import annotations
 
@@ -9,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bot.alerts.grammar import parse_rule
 from bot.alerts.rule import Rule
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
 from bot.analytics.windows import AsOf
-from bot.errors import BadInput
 from bot.messages.alerts.card import (
+    ALL_ALERTS,
     ending_phrase,
     ends_soon,
     list_buttons,
@@ -33,113 +29,55 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.market import Market
-    from bot.analytics.units import Unit
-    from storage.alert_store import ChatEvent, EventDetail
-
-
-_WORDS = {
-    "fired": "fired",
-    "still": "still true",
-    "withdrawn": "taken back, the data was revised",
-    "restated": "fired on revised figures",
-}
-_DEFERRED = {"snooze": "told when the snooze ends", "quiet": "told after the quiet hours"}
-
-
-PAGE = 20  # events in a message
-
-
-def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, page: int = 1) -> Answer:
-    """Events as `storage.events.events` gives them: of one alert, or of all in the chat.
-
-    They begin at a page. If there are more than fit on it, a button leads to the older ones.
-    """
-    events, more = events[:PAGE], len(events) > PAGE
-    turns = _turns(number, page, more=more)
-    alert_buttons = (
-        (((f"#{number}", f"/alert {number}"), ("All alerts", "/alerts")),) if number is not None else ()
-    )
-    if not events:
-        nothing = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."
-        if page > 1:
-            nothing, turns = f"There is no page {page}.", _turns(number, 2, more=False)
-        return Answer(
-            lines(bold(nothing), "Yours: /alerts" if number is None else None),
-            buttons=(*turns, *alert_buttons),
-        )
-    labels = ", ".join(dict.fromkeys(label for event in events if (label := event.detail.source)))
-    count = f"Last {len(events)} events, newest first" if len(events) > 1 else "One event"
-    if turns:
-        count = f"Page {page} of events, newest first"
-    title = count if number is None else f"Alert #{number}: {count[0].lower()}{count[1:]}"
-    source = f"Source: {labels}." if labels else None
-    return Answer(lines(bold(title), *map(_line, events), "", source), buttons=(*turns, *alert_buttons))
-
-
-def _turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, ...], ...]:
-    """Buttons to the newer and the older page, if any."""
-    of = "/history" if number is None else f"/history {number}"
-    newer = (("‹ Newer", f"{of} page {page - 1}"),) if page > 1 else ()
-    older = (("Older ›", f"{of} page {page + 1}"),) if more else ()
-    return ((*newer, *older),) if newer or older else ()
-
-
-def _line(event: ChatEvent) -> Html:
-    """Session, number, the rule as it was then, what happened and at which value."""
-    detail = event.detail
-    rule, unit = _rule(event)
-    day = short_date(event.session)
-    word = _WORDS.get(event.transition, event.transition)
-    gone = event.transition == "withdrawn"
-    value = f" at {unit.show(event.value)}" if unit and event.value is not None and not gone else ""
-    kept = "held back by its cooldown" if _muted(detail) else _DEFERRED.get(event.deferred or "", "")
-    outcome = f" · {word}{value}{f', {kept}' if kept else ''}"
-    return Html("").join((f"{day} · #{event.number} ", code(rule), outcome))
-
-
-def _rule(event: ChatEvent) -> tuple[str, Unit | None]:
-    """The rule and the unit of its value. Of a rule that cannot be read, the stored text and None."""
-    stored = event.detail.rule
-    try:
-        rule = Rule.from_json(stored) if stored else parse_rule(event.rule, METRICS)
-        return str(rule), METRICS[rule.conditions[0].metric].unit
-    except (BadInput, KeyError, msgspec.DecodeError):
-        return event.rule, None
-
-
-def _muted(detail: EventDetail) -> bool:
-    return '"muted":true' in detail.event
+    from storage.alert_store import ChatEvent
 
 
 MOST_ROWS = 8  # alerts on a page, a row of buttons each
 ROOM = 3200  # visible UTF-16 units of a page's alerts; heading and sources take the rest of a message
+Page = list[tuple["AlertView", Html]]
+EVENTS_A_PAGE = 20
+_TRANSITIONS = {
+    "fired": "fired",
+    "still": "still true",
+    "withdrawn": "withdrawn because the data was revised",
+    "restated": "fired on revised figures",
+}
+_DEFERRED = {"snooze": "sent when the snooze ends", "quiet": "sent after the quiet hours"}
 
 
-def alert_list(standings: list[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:
+def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:
     """A page of the chat's alerts: rule, state, value and target. `shown` is an alert on that page."""
-    if not standings:
-        return Answer(
-            lines(
-                bold("No alerts yet."),
-                Html("").join(("Try ", code("/alert ratio > sma 200"), ", or choose:")),
-            ),
-            buttons=suggestions(),
-        )
-    pages = _pages([(alert, _entry(alert, context)) for alert in standings])
-    at = next((at for at, page in enumerate(pages) if page[-1][0].number >= shown), len(pages) - 1)
-    page = pages[at]
-    name = f"Alerts, page {at + 1} of {len(pages)}" if len(pages) > 1 else "Alerts"
+    if not alerts:
+        example = Html("").join(("Try ", code("/alert ratio > sma 200"), ", or choose:"))
+        return Answer(lines(bold("No alerts yet."), example), buttons=suggestions())
+    market = context.market
+    pages = _pages([(alert, _entry(alert, context)) for alert in alerts])
+    index = next((at for at, page in enumerate(pages) if page[-1][0].number >= shown), len(pages) - 1)
+    page = pages[index]
+    name = f"Alerts, page {index + 1} of {len(pages)}" if len(pages) > 1 else "Alerts"
+    conditions = (condition for alert, _ in page for condition in alert.rule.conditions)
+    sources = [label for label in sources_behind(conditions, market) if label != NO_SOURCE.label]
     html = lines(
-        _heading(name, context.market),
+        # Alerts can be listed before any data is stored.
+        bold(name) + " · no data yet" if market.end is None else heading(name, market, AsOf()),
         *(entry for _, entry in page),
-        _sources([alert for alert, _ in page], context.market),
+        f"{'Source' if len(sources) < 2 else 'Sources'}: {'; '.join(sources) or 'none'}.",
     )
     rows = tuple(list_buttons(alert.number, alert.life) for alert, _ in page)
-    return Answer(html, buttons=(*rows, *_page_buttons(pages, at)))
+    return Answer(html, buttons=(*rows, *_page_buttons(pages, index)))
 
 
-Page = list[tuple["AlertView", Html]]
+def _entry(alert: AlertView, context: EvaluationContext) -> Html:
+    sentences = (
+        state_sentence(alert, context.zone),
+        f"{capital(summary_distance(alert, context))}.",
+        waiting_phrase(alert, context),
+        stale_phrase(alert, context),
+        ending_phrase(alert) if ends_soon(alert, context) else None,
+    )
+    return lines(
+        Html(" ").join((bold(f"#{alert.number}"), code(str(alert.rule)))), " ".join(filter(None, sentences))
+    )
 
 
 def _pages(entries: Page) -> list[Page]:
@@ -156,13 +94,13 @@ def _pages(entries: Page) -> list[Page]:
     return pages
 
 
-def _page_buttons(pages: list[Page], at: int) -> tuple[tuple[Button, ...], ...]:
+def _page_buttons(pages: list[Page], index: int) -> tuple[tuple[Button, ...], ...]:
     """Buttons to the neighbouring pages. They name an alert, so that they survive changes of the list."""
     row = []
-    if at > 0:
-        row.append((f"‹ {_span(pages[at - 1])}", f"/alerts {pages[at - 1][0][0].number}"))
-    if at + 1 < len(pages):
-        row.append((f"{_span(pages[at + 1])} ›", f"/alerts {pages[at + 1][0][0].number}"))
+    if index > 0:
+        row.append((f"‹ {_span(pages[index - 1])}", f"/alerts {pages[index - 1][0][0].number}"))
+    if index + 1 < len(pages):
+        row.append((f"{_span(pages[index + 1])} ›", f"/alerts {pages[index + 1][0][0].number}"))
     return (tuple(row),) if row else ()
 
 
@@ -171,25 +109,52 @@ def _span(page: Page) -> str:
     return f"#{first}" if first == last else f"#{first} to #{last}"
 
 
-def _entry(alert: AlertView, context: EvaluationContext) -> Html:
-    sentences = f"{state_sentence(alert, context.zone)} {capital(summary_distance(alert, context))}."
-    ends = ending_phrase(alert) if ends_soon(alert, context) else None
-    more = (waiting_phrase(alert, context), stale_phrase(alert, context), ends)
-    return lines(
-        Html(" ").join((bold(f"#{alert.number}"), code(str(alert.rule)))),
-        " ".join(filter(None, (sentences, *more))),
+def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, page: int = 1) -> Answer:
+    """A page of events, newest first: of one alert, or of all in the chat.
+
+    `events` begin at the page. If there are more than fit on it, a button leads to the older ones.
+    """
+    events, more = events[:EVENTS_A_PAGE], len(events) > EVENTS_A_PAGE
+    turns = _history_turns(number, page, more=more)
+    alert_row = () if number is None else (((f"#{number}", f"/alert {number}"), *ALL_ALERTS),)
+    if not events:
+        nothing = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."
+        if page > 1:
+            nothing, turns = f"There is no page {page}.", _history_turns(number, 2, more=False)
+        hint = "Your alerts: /alerts" if number is None else None
+        return Answer(lines(bold(nothing), hint), buttons=(*turns, *alert_row))
+    count = f"Last {len(events)} events, newest first" if len(events) > 1 else "One event"
+    if turns:
+        count = f"Page {page} of events, newest first"
+    title = count if number is None else f"Alert #{number}: {count[0].lower()}{count[1:]}"
+    labels = ", ".join(dict.fromkeys(label for event in events if (label := event.detail.source)))
+    source = f"Source: {labels}." if labels else None
+    return Answer(lines(bold(title), *map(_event_line, events), "", source), buttons=(*turns, *alert_row))
+
+
+def _history_turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, ...], ...]:
+    """Buttons to the newer and the older page, if any."""
+    command = "/history" if number is None else f"/history {number}"
+    newer = (("‹ Newer", f"{command} page {page - 1}"),) if page > 1 else ()
+    older = (("Older ›", f"{command} page {page + 1}"),) if more else ()
+    return ((*newer, *older),) if newer or older else ()
+
+
+def _event_line(event: ChatEvent) -> Html:
+    """Session, number, the rule as it was then, what happened and at which value."""
+    rule_text, unit = event.rule, None
+    try:
+        rule = Rule.from_json(event.detail.rule)
+        rule_text, unit = str(rule), METRICS[rule.conditions[0].metric].unit
+    except (KeyError, msgspec.DecodeError):  # it cannot be read any more
+        pass
+    outcome = _TRANSITIONS.get(event.transition, event.transition)
+    if unit and event.value is not None and event.transition != "withdrawn":
+        outcome += f" at {unit.show(event.value)}"
+    is_muted = '"muted":true' in event.detail.event
+    unsent = "held back by its cooldown" if is_muted else _DEFERRED.get(event.deferred or "")
+    if unsent:
+        outcome += f", {unsent}"
+    return Html("").join(
+        (f"{short_date(event.session)} · #{event.number} ", code(rule_text), f" · {outcome}")
     )
-
-
-def _heading(name: str, market: Market) -> Html:
-    """Heading of the list. Alerts can be listed before any data is stored."""
-    if market.end is None:
-        return bold(name) + " · no data yet"
-    return heading(name, market, AsOf())
-
-
-def _sources(standings: list[AlertView], market: Market) -> str:
-    """One line that names the sources of the listed alerts."""
-    conditions = (condition for alert in standings for condition in alert.rule.conditions)
-    named = [label for label in sources_behind(conditions, market) if label != NO_SOURCE.label]
-    return f"{'Source' if len(named) < 2 else 'Sources'}: {'; '.join(named) or 'none'}."
