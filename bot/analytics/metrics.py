@@ -1,17 +1,12 @@
-"""What a metric is, and its current reading.
+"""The registry of metrics: everything that can be asked for, charted, alerted on and summarised.
 
-METRICS, the one registry, is in `registry.py`: commands, alert words, units, charts, help and tables
-derive from it. A metric's `history` maps a Market and its arguments to a Series on sessions, NaN or
-absent where undefined; the value at t uses nothing after t. The current value is the last point of
-the history. Adding a metric is one entry in `registry.py` and one pure function.
+Commands, alert words, units, charts, help and the tables of the documentation derive from METRICS. A metric's
+`history` maps a Market and its arguments to a Series on sessions, NaN or absent where undefined; the value at
+t uses nothing after t, and the current value is the last point. To add a metric, add one entry here and one
+pure function.
 
-Histories of metrics from their arguments: what the registry's entries are made of.
-
-METRICS: every metric that can be asked for, charted, alerted on and summarised.
-
-Their texts are templates of the pair, filled by `metrics_of`.
-
-How far each part of the Market reaches, for telling an outage from a holiday.
+Texts in the registry are templates of the pair, which `metrics_of` fills. At the end of the module:
+current values, and how far each part of the Market reaches, which tells an outage from a holiday.
 """
 
 from __future__ import annotations
@@ -48,8 +43,8 @@ History: TypeAlias = "Callable[[Market, Arguments], pd.Series]"
 class Parameter:
     """One argument of a metric.
 
-    `kind` is window, count, fund, convention or date; without a default it must be given. Of a fund,
-    default and choices are templates of the pair.
+    `kind` is window, count, fund, convention or date. Without a default the argument must be given. The
+    default and choices of a fund are templates of the pair.
     """
 
     name: str
@@ -60,20 +55,27 @@ class Parameter:
     high: int = 5_000
     counted: bool = False  # only a window that has a length, not ytd, mtd, since
 
-    def of_pair(self, pair: Pair) -> Parameter:
-        """The parameter with the pair's tickers in place of their names."""
-        if self.kind != "fund":
-            return self
-        return replace(
-            self, default=pair.fill(str(self.default)), choices=tuple(map(pair.fill, self.choices))
-        )
+    def of_pair(self, pair: Pair, convention: Argument | None) -> Parameter:
+        """The parameter with the pair's tickers as choices, or with the default convention."""
+        match self.kind:
+            case "fund":
+                choices = tuple(map(pair.fill, self.choices))
+                return replace(self, default=pair.fill(str(self.default)), choices=choices)
+            case "convention":
+                return replace(self, default=convention)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One entry of the registry; see the module docstring for `history`.
+    """One entry of the registry.
 
-    In the registry title, meaning, formula and example are templates of the pair; `of_pair` fills them.
+    lag              sessions until the inputs of a session are stored
+    level_of_prices  whether it is a level in units of prices: a split rescales it and pauses rules on it
+    part             the part of the Market it reads: prices, facts or multiples
+    meaning          one sentence for people
+    formula          in the field's notation, with its source where it has one
+    example          a rule that can be typed; every example is itself a test
     """
 
     name: str
@@ -81,18 +83,18 @@ class Metric:
     unit: Unit
     history: Callable[[Market, Arguments], pd.Series]
     parameters: tuple[Parameter, ...] = ()
-    lag: int = 0  # sessions until the inputs of session t are stored
-    level_of_prices: bool = False  # a level in units of prices: a split rescales it and pauses rules on it
-    part: str = "prices"  # the part of the Market it reads: prices, facts or multiples
-    meaning: str  # one sentence for people
-    formula: str  # in the field's notation, with its source where it has one
-    example: str  # a rule that can be typed; every example is itself a test
+    lag: int = 0
+    level_of_prices: bool = False
+    part: str = "prices"
+    meaning: str
+    formula: str
+    example: str
 
-    def of_pair(self, pair: Pair) -> Metric:
-        """The metric with the pair's tickers in its texts and parameters."""
+    def of_pair(self, pair: Pair, convention: Argument | None) -> Metric:
+        """The metric with the pair's tickers in its texts and parameters, and its default convention."""
         return replace(
             self,
-            parameters=tuple(parameter.of_pair(pair) for parameter in self.parameters),
+            parameters=tuple(parameter.of_pair(pair, convention) for parameter in self.parameters),
             title=pair.fill(self.title),
             meaning=pair.fill(self.meaning),
             formula=pair.fill(self.formula),
@@ -100,110 +102,8 @@ class Metric:
         )
 
     def defaults(self) -> dict[str, Argument]:
-        """Arguments that hold when none is given; a parameter without a default is left out."""
+        """The default arguments; a parameter without a default is left out."""
         return {p.name: p.default for p in self.parameters if p.default is not None}
-
-
-@dataclass(frozen=True)
-class MetricValue:
-    """A metric's value with its session, source and age; value is None where it cannot be given."""
-
-    value: float | None
-    session: pd.Timestamp | None
-    source: str
-    sessions_behind: int = 0
-    reason: str = ""  # why there is no value
-
-
-def funds_of(pair: Pair, arguments: Arguments) -> tuple[str, ...]:
-    """Tickers of the fund that a metric is asked for, or of both."""
-    return (str(arguments["fund"]),) if "fund" in arguments else pair.tickers
-
-
-def sources_of(metric: Metric, market: Market, arguments: Arguments) -> str:
-    """Labels of the sources that a metric reads, e.g. "issuer file, Yahoo"; "no data" without any."""
-    parts = parts_of(metric, market.pair, arguments)
-    labels = dict.fromkeys(market.source(part).label for part in parts if part in market.sources)
-    return ", ".join(labels) or NO_SOURCE.label
-
-
-def parts_of(metric: Metric, pair: Pair, arguments: Arguments) -> list[str]:
-    """Parts of the Market that a metric reads: "prices", "multiples", "facts:IWM"."""
-    if metric.part != "facts":
-        return [metric.part]
-    return [f"facts:{fund}" for fund in funds_of(pair, arguments)]
-
-
-def metric_value(metric: Metric, market: Market, arguments: Arguments) -> MetricValue:
-    """Current value of a metric: the last point of its history, with session, source and age."""
-    source = sources_of(metric, market, arguments)
-    history = metric.history(market, arguments)
-    known = history[np.isfinite(history.to_numpy(dtype="float64"))] if len(history) else history
-    if known.empty:
-        return MetricValue(None, None, source, reason=_why_nothing(metric, market, arguments))
-    session = known.index[-1]
-    return MetricValue(
-        float(known.iloc[-1]), session, source, max(market.sessions_behind(session) - metric.lag, 0)
-    )
-
-
-def _why_nothing(metric: Metric, market: Market, arguments: Arguments) -> str:
-    """One clause that says what is missing for a metric without any value."""
-    for parameter in metric.parameters:
-        window = arguments.get(parameter.name)
-        if parameter.counted and isinstance(window, Window) and not window.counted:
-            return f"{window} has no window before it"
-    if metric.part == "multiples":
-        both = "" if "fund" in arguments else " for both funds"
-        return f"no such multiple stored{both}"
-    if metric.part == "facts":
-        return _why_no_flow(market, funds_of(market.pair, arguments))
-    if market.end is None:
-        return "no closes of both funds stored"
-    return f"too little history (prices from {short_date(market.closes.index[0])})"
-
-
-def _why_no_flow(market: Market, funds: tuple[str, ...]) -> str:
-    counts = {fund: market.fund(fund)["shares"].dropna().index for fund in funds}
-    missing = [fund for fund, sessions in counts.items() if sessions.empty]
-    if missing:
-        return f"no share counts of {' and '.join(missing)} stored"
-    return f"too little history (share counts from {short_date(max(s[0] for s in counts.values()))})"
-
-
-def n(arguments: Arguments) -> int:
-    """The number of sessions among the arguments."""
-    return cast("int", arguments["n"])
-
-
-def window(arguments: Arguments) -> Window:
-    """The window among the arguments."""
-    return cast("Window", arguments["window"])
-
-
-def on_ratio(function: Callable[[pd.Series, int], pd.Series]) -> History:
-    """A metric of the ratio over n sessions."""
-    return lambda market, arguments: function(trend.ratio(market), n(arguments))
-
-
-def channel(market: Market, arguments: Arguments) -> pd.Series:
-    """Residuals of the ratio in its channel since the date among the arguments."""
-    return trend.channel_fit(trend.ratio(market), cast("dt.date", arguments["since"]))["residual"]
-
-
-def flow(column: str) -> History:
-    """One column of a fund's flow history."""
-
-    def history(market: Market, arguments: Arguments) -> pd.Series:
-        frame = flows.daily_flows(market, str(arguments["fund"]))
-        return flows.flow_history(frame, window(arguments))[column]
-
-    return history
-
-
-def flow_z(market: Market, arguments: Arguments) -> pd.Series:
-    """How unusual a fund's flow is, from its percent of assets."""
-    return flows.robust_z(flow("percent")(market, arguments))
 
 
 _FUND = Parameter("fund", "fund", "{small}", choices=("{small}", "{large}"))
@@ -215,21 +115,44 @@ def _count(default: int, low: int = 2) -> Parameter:
     return Parameter("n", "count", default, low=low)
 
 
-# Of one fund's facts over a window; the count of session t arrives on the next one.
+def _n(arguments: Arguments) -> int:
+    return cast("int", arguments["n"])
+
+
+def _window(arguments: Arguments) -> Window:
+    return cast("Window", arguments["window"])
+
+
+def _on_ratio(function: Callable[[pd.Series, int], pd.Series]) -> History:
+    """A metric of the ratio over n sessions."""
+    return lambda market, arguments: function(trend.ratio(market), _n(arguments))
+
+
+def _channel(market: Market, arguments: Arguments) -> pd.Series:
+    return trend.channel_fit(trend.ratio(market), cast("dt.date", arguments["since"]))["residual"]
+
+
+def _flow(column: str) -> History:
+    """One column of a fund's flow history."""
+
+    def history(market: Market, arguments: Arguments) -> pd.Series:
+        frame = flows.daily_flows(market, str(arguments["fund"]))
+        return flows.flow_history(frame, _window(arguments))[column]
+
+    return history
+
+
+# A metric of one fund's facts over a window; the count of a session arrives on the next one.
 _of_facts = partial(Metric, parameters=(_FUND, _WINDOW), lag=1, part="facts")
+_of_multiples = partial(Metric, lag=1, part="multiples")
 
-
-# Of multiples that are no price over earnings: how they are written, and a level that says something.
+# Of multiples that are no price over earnings: their units, and a level for the example.
 _UNITS = {"pb": units.LOW_MULTIPLE, "ps": units.LOW_MULTIPLE, "yield": units.YIELD}
 _LEVELS = {"pb": "2x", "ps": "1.5x", "pcf": "15x", "yield": "1%"}
 
 
-def _multiple_of(market: Market, arguments: Arguments, name: str) -> pd.Series:
-    return valuation.multiple_history(market, str(arguments["fund"]), name, str(arguments["convention"]))
-
-
 def _multiple(name: str, title: str) -> Metric:
-    return Metric(
+    return _of_multiples(
         name=name,
         title=title,
         unit=_UNITS.get(name, units.MULTIPLE),
@@ -237,8 +160,6 @@ def _multiple(name: str, title: str) -> Metric:
             market, str(a["fund"]), name, str(a["convention"])
         ),
         parameters=(_FUND, _CONVENTION),
-        lag=1,
-        part="multiples",
         meaning=f"{title} of one fund under one convention.",
         formula=f"{title} as the source states it; see /multiples for the conventions",
         example=f"{name} {{small_word}} > {_LEVELS.get(name, '25x')}",
@@ -246,14 +167,12 @@ def _multiple(name: str, title: str) -> Metric:
 
 
 def _premium(name: str, title: str) -> Metric:
-    return Metric(
+    return _of_multiples(
         name=f"{name}_premium",
         title=f"{title} premium",
         unit=units.PERCENT,
         history=lambda market, a: valuation.premium_history(market, name, str(a["convention"])),
         parameters=(_CONVENTION,),
-        lag=1,
-        part="multiples",
         meaning=f"How much higher {{small}}'s {title} is than {{large}}'s, both under one convention.",
         formula=f"100 ({title} {{small}} / {title} {{large}} − 1)",
         example=f"{name}_premium > 20%",
@@ -275,7 +194,7 @@ _TREND = (
         name="ratio_vs_sma",
         title="{small}/{large} against its average",
         unit=units.PERCENT,
-        history=on_ratio(trend.ratio_vs_sma),
+        history=_on_ratio(trend.ratio_vs_sma),
         parameters=(_count(200),),
         meaning="How far the ratio stands above (+) or below (−) its own average.",
         formula="100 (R / SMA_n(R) − 1), Mansfield relative strength",
@@ -285,7 +204,7 @@ _TREND = (
         name="excess",
         title="Total-return gap",
         unit=units.POINTS,
-        history=lambda market, a: excess_history(market, window(a)),
+        history=lambda market, a: excess_history(market, _window(a)),
         parameters=(Parameter("window", "window", Window("m", 3)),),
         meaning="Total return of {small} less that of {large} over the window.",
         formula="R({small}) − R({large}), distributions reinvested",
@@ -304,7 +223,7 @@ _TREND = (
         name="breakout",
         title="Breakout",
         unit=units.PERCENT,
-        history=on_ratio(trend.breakout),
+        history=_on_ratio(trend.breakout),
         parameters=(_count(252, 1),),
         meaning="How far the ratio stands above (+) the highest of the n sessions before.",
         formula="100 (R / max(R[t−n..t−1]) − 1)",
@@ -314,7 +233,7 @@ _TREND = (
         name="breakout_low",
         title="Breakdown",
         unit=units.PERCENT,
-        history=on_ratio(trend.breakout_low),
+        history=_on_ratio(trend.breakout_low),
         parameters=(_count(252, 1),),
         meaning="How far the ratio stands below (−) the lowest of the n sessions before.",
         formula="100 (R / min(R[t−n..t−1]) − 1)",
@@ -324,7 +243,7 @@ _TREND = (
         name="slope",
         title="Slope of the ratio",
         unit=units.PERCENT,
-        history=on_ratio(trend.slope),
+        history=_on_ratio(trend.slope),
         parameters=(_count(60, 3),),
         meaning="Yearly pace of the ratio's trend line over n sessions.",
         formula="100 (e^(252 b) − 1), b = OLS slope of ln R",
@@ -334,7 +253,7 @@ _TREND = (
         name="channel",
         title="Place in the channel",
         unit=units.NUMBER,
-        history=channel,
+        history=_channel,
         parameters=(Parameter("since", "date", trend.CHANNEL_FROM),),
         meaning="Sigmas above (+) the long trend line; above 2 for 5 sessions: the downtrend breaks.",
         formula="(ln R − its straight line from the date) / sigma, fitted up to t−1",
@@ -353,7 +272,7 @@ _TREND = (
         name="beta",
         title="Beta",
         unit=units.NUMBER,
-        history=lambda market, a: trend.beta(market, n(a)),
+        history=lambda market, a: trend.beta(market, _n(a)),
         parameters=(_count(252, 3),),
         meaning="How much {small} moves per move of {large}, daily total returns.",
         formula="cov({small}, {large}) / var({large}) over n days, ddof 1",
@@ -363,7 +282,7 @@ _TREND = (
         name="corr",
         title="Correlation",
         unit=units.NUMBER,
-        history=lambda market, a: trend.correlation(market, n(a)),
+        history=lambda market, a: trend.correlation(market, _n(a)),
         parameters=(_count(60, 3),),
         meaning="Correlation of the daily total returns of both funds.",
         formula="corr({small}, {large}) over n days",
@@ -376,7 +295,7 @@ _FLOWS = (
         name="flow",
         title="Fund flow",
         unit=units.USD,
-        history=flow("dollars"),
+        history=_flow("dollars"),
         meaning="Money into (+) or out of (−) the fund, from its units outstanding.",
         formula="sum of (S[t] − S[t−1]) NAV[t] over the window",
         example="flow {small_word} 5d > $1bn",
@@ -385,7 +304,7 @@ _FLOWS = (
         name="flow_pct",
         title="Fund flow, % of assets",
         unit=units.PERCENT,
-        history=flow("percent"),
+        history=_flow("percent"),
         meaning="The flow in percent of the fund's assets when the window began.",
         formula="100 flow / (S NAV at the base)",
         example="flow_pct {small_word} 20d > 3%",
@@ -394,7 +313,7 @@ _FLOWS = (
         name="flow_gap",
         title="Flow gap",
         unit=units.POINTS,
-        history=lambda market, a: flows.flow_gap_history(market, window(a)),
+        history=lambda market, a: flows.flow_gap_history(market, _window(a)),
         parameters=(_WINDOW,),
         meaning="Flow in percent of assets, {small} less {large}: money turns to small caps when it rises.",
         formula="flow_pct({small}) − flow_pct({large})",
@@ -404,7 +323,7 @@ _FLOWS = (
         name="flow_change",
         title="Change of flow",
         unit=units.USD,
-        history=flow("change"),
+        history=_flow("change"),
         parameters=(_FUND, replace(_WINDOW, counted=True)),
         meaning="Flow of the window less that of the window before: above zero it accelerates.",
         formula="flow w − flow of the w before",
@@ -414,7 +333,7 @@ _FLOWS = (
         name="flow_z",
         title="Flow z-score",
         unit=units.NUMBER,
-        history=flow_z,
+        history=lambda market, a: flows.robust_z(_flow("percent")(market, a)),
         meaning="How unusual the flow is against the 120 sessions before, robust standard scores.",
         formula="(x − median) / (1.4826 MAD), x = flow_pct, clipped to ±5",
         example="flow_z {small_word} 20d > 2",
@@ -423,7 +342,7 @@ _FLOWS = (
         name="units",
         title="Units outstanding",
         unit=units.PERCENT,
-        history=flow("units"),
+        history=_flow("units"),
         meaning="Change of the fund's units outstanding over the window.",
         formula="100 (S[e] / S[base] − 1)",
         example="units {small_word} 3m > 5%",
@@ -437,42 +356,90 @@ _VALUATION = tuple(
 
 @cache
 def metrics_of(pair: Pair, convention: str | None = None) -> dict[str, Metric]:
-    """All metrics of a pair; `convention` holds where nobody names one, None takes the usual."""
+    """All metrics of a pair. `convention` applies where none is named; None takes the usual one."""
     default = convention or _CONVENTION.default
-    return {
-        name: replace(
-            metric,
-            parameters=tuple(
-                replace(p, default=default) if p.kind == "convention" else p for p in metric.parameters
-            ),
-        ).of_pair(pair)
-        for name, metric in _TEMPLATES.items()
-    }
+    return {metric.name: metric.of_pair(pair, default) for metric in (*_TREND, *_FLOWS, *_VALUATION)}
 
 
-_TEMPLATES = {metric.name: metric for metric in (*_TREND, *_FLOWS, *_VALUATION)}
 # Names, units, lags and histories are the same for every pair; texts and funds are those of metrics_of(pair).
 METRICS = metrics_of(DEFAULT_PAIR)
 
 
-_LAGS = {metric.part: metric.lag for metric in METRICS.values()}
+@dataclass(frozen=True)
+class MetricValue:
+    """A metric's value with its session, source and age; value is None where it cannot be given."""
+
+    value: float | None
+    session: pd.Timestamp | None
+    source: str
+    sessions_behind: int = 0
+    reason: str = ""  # why there is no value
 
 
-def lag_of(part: str) -> int:
-    """Sessions after which the figures of a session are expected."""
-    return _LAGS[part.partition(":")[0]]
+def metric_value(metric: Metric, market: Market, arguments: Arguments) -> MetricValue:
+    """Current value of a metric: the last point of its history, with session, source and age."""
+    source = sources_of(metric, market, arguments)
+    history = metric.history(market, arguments)
+    known = history[np.isfinite(history.to_numpy(dtype="float64"))] if len(history) else history
+    if known.empty:
+        return MetricValue(None, None, source, reason=_missing_reason(metric, market, arguments))
+    session = known.index[-1]
+    behind = max(market.sessions_behind(session) - metric.lag, 0)
+    return MetricValue(float(known.iloc[-1]), session, source, behind)
+
+
+def _missing_reason(metric: Metric, market: Market, arguments: Arguments) -> str:
+    """One clause that says what is missing for a metric without any value."""
+    for parameter in metric.parameters:
+        window = arguments.get(parameter.name)
+        if parameter.counted and isinstance(window, Window) and not window.counted:
+            return f"{window} has no window before it"
+    if metric.part == "multiples":
+        return f"no such multiple stored{'' if 'fund' in arguments else ' for both funds'}"
+    if metric.part == "facts":
+        counts = {fund: _share_counts(market, fund).index for fund in funds_of(market.pair, arguments)}
+        if missing := [fund for fund, sessions in counts.items() if sessions.empty]:
+            return f"no share counts of {' and '.join(missing)} stored"
+        first = max(sessions[0] for sessions in counts.values())
+        return f"too little history (share counts from {short_date(first)})"
+    if market.end is None:
+        return "no closes of both funds stored"
+    return f"too little history (prices from {short_date(market.closes.index[0])})"
+
+
+def funds_of(pair: Pair, arguments: Arguments) -> tuple[str, ...]:
+    """Tickers of the fund that a metric is asked for, or of both."""
+    return (str(arguments["fund"]),) if "fund" in arguments else pair.tickers
+
+
+def parts_of(metric: Metric, pair: Pair, arguments: Arguments) -> list[str]:
+    """Parts of the Market that a metric reads: "prices", "multiples", "facts:IWM"."""
+    if metric.part != "facts":
+        return [metric.part]
+    return [f"facts:{fund}" for fund in funds_of(pair, arguments)]
+
+
+def sources_of(metric: Metric, market: Market, arguments: Arguments) -> str:
+    """Labels of the sources that a metric reads, e.g. "issuer file, Yahoo", or "no data"."""
+    parts = parts_of(metric, market.pair, arguments)
+    labels = dict.fromkeys(market.source(part).label for part in parts if part in market.sources)
+    return ", ".join(labels) or NO_SOURCE.label
 
 
 def newest_session(market: Market, part: str) -> pd.Timestamp | None:
-    """The last session for which a part has its figures; None when it never had any.
+    """The last session for which a part has its figures. None when it never had any.
 
     A share count that does not move for three sessions is frozen: it reaches as far as it moved.
     """
     if part == "prices":
         return market.end
     if part == "multiples":
-        return _newest_multiple(market)
-    counts = _counts(market, part)
+        # Those with both funds from a source that is asked each day; imported ones may stop at any time.
+        rows = market.multiples
+        known = rows[rows["value"].notna() & (rows["source"] != TYPED_IN)]
+        last = known.groupby("ticker")["session"].max()
+        return None if last.empty or len(last) < len(market.pair.tickers) else last.min()
+    counts = _share_counts(market, part.partition(":")[2])
     if is_frozen(market, part):
         return counts.index[counts.diff() != 0][-1]
     return counts.index[-1] if len(counts) else None
@@ -482,35 +449,22 @@ def is_frozen(market: Market, part: str) -> bool:
     """Whether a part brings new sessions and the same share count for each."""
     if not part.startswith("facts:"):
         return False
-    steps = _counts(market, part).diff().iloc[-FROZEN_SESSIONS:]
+    steps = _share_counts(market, part.partition(":")[2]).diff().iloc[-FROZEN_SESSIONS:]
     return len(steps) == FROZEN_SESSIONS and bool((steps == 0).all())
 
 
-def _counts(market: Market, part: str) -> pd.Series:
-    return market.fund(part.partition(":")[2])["shares"].dropna()
-
-
-def _newest_multiple(market: Market) -> pd.Timestamp | None:
-    """The last session on which a source that is asked each day has a multiple of both funds, of any kind.
-
-    Nobody promised another one to those who type them in.
-    """
-    rows = market.multiples
-    known = rows[rows["value"].notna() & (rows["source"] != TYPED_IN)]
-    last = known.groupby("ticker")["session"].max()
-    return None if last.empty or len(last) < len(market.pair.tickers) else last.min()
-
-
-def due_session(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:
-    """The session that a part must reach once the close of `expected` is overdue, its lag allowed for."""
-    done = market.sessions[market.sessions <= expected]
-    lag = lag_of(part)
-    return done[-1 - lag] if len(done) > lag else None
+def _share_counts(market: Market, ticker: str) -> pd.Series:
+    return market.fund(ticker)["shares"].dropna()
 
 
 def first_overdue_session(market: Market, part: str, expected: pd.Timestamp) -> pd.Timestamp | None:
-    """The first session after the newest of a part that is overdue; None where nothing is, or never was."""
-    last, wanted = newest_session(market, part), due_session(market, part, expected)
-    if last is None or wanted is None or last >= wanted:
+    """The first session that a part lacks although it is overdue. None where nothing is, or never was.
+
+    `expected` is the last session whose close is overdue; the part's lag is allowed for.
+    """
+    lag = next(metric.lag for metric in METRICS.values() if metric.part == part.partition(":")[0])
+    completed = market.sessions[market.sessions <= expected]
+    last = newest_session(market, part)
+    if last is None or len(completed) <= lag or last >= completed[-1 - lag]:
         return None
     return market.sessions[market.sessions.searchsorted(last, side="right")]
