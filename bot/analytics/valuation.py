@@ -1,19 +1,15 @@
-"""Valuation multiples by convention, and the premium of the small fund over the large one.
+"""Valuation multiples, the fundamentals they imply, and sector weights.
 
 There is no bare "P/E": with losses in, without, or capped, the same index is 75x, 18x or 25x, so every
 figure carries its convention and basis, and a premium is formed between equal conventions only.
 Multiples are in times; `yield` is in percent.
 
-What price and multiple imply about fundamentals, and what moved a return.
+Price and multiple imply figures per share: earnings = P / PE, cash flow = P / PCF, book = P / PB,
+sales = P / PS, exactly as the multiple's convention counts them. A price return splits into earnings and
+multiple exactly in logs: ln(P_e/P_b) = ln(EPS_e/EPS_b) + ln(PE_e/PE_b).
 
-Per share: earnings = P / PE, cash flow = P / PCF, book = P / PB, sales = P / PS, exactly as the
-multiple's convention counts them. The split of a price return into earnings and multiple is exact in logs:
-ln(P_e/P_b) = ln(EPS_e/EPS_b) + ln(PE_e/PE_b).
-
-Sector and group weights of both funds, and where they differ most.
-
-Weights are percent of the fund. Two classifications are never set against each other: Yahoo's sectors
-are Morningstar's, the issuer's are GICS, and "Technology" is not the same list of companies in both.
+Weights are percent of the fund. Two classifications are never compared: Yahoo's sectors are Morningstar's,
+the issuer's are GICS, and "Technology" is not the same list of companies in both.
 """
 
 from __future__ import annotations
@@ -32,7 +28,6 @@ if TYPE_CHECKING:
     from bot.analytics.windows import Window
     from bot.pair import Pair
 
-
 MULTIPLES = {
     "pe": "P/E",
     "pcf": "P/CF",
@@ -48,42 +43,43 @@ CONVENTIONS = {
     "morningstar": "Morningstar via Yahoo",
     "yahoo": "Yahoo quote",
 }
+# A multiple may be this many days older than the session it stands for; the split then runs between
+# the multiples' own dates and says so.
+TOLERANCE_DAYS = 31
+INDEX_BASE = 100.0  # of an index, at its base
 
-
-@dataclass(frozen=True)
-class MultipleFigure:
-    """One multiple of both funds under one convention and basis, at each fund's own last session."""
-
-    metric: str
-    convention: str
-    basis: str
-    small: float | None
-    large: float | None
-    small_session: pd.Timestamp | None
-    large_session: pd.Timestamp | None
-    small_priced: pd.Timestamp | None  # the date of the price behind it, None where it is not stated
-    large_priced: pd.Timestamp | None
-    sources: tuple[str, ...]
-    premium: float | None  # percent, only where both are of one session
-    percentile: float | None  # of the premium's last value within its history
-    observations: int
-    first: pd.Timestamp | None
+SECTOR, GROUP, REVENUE = "sector", "industry group", "revenue"
+# Yahoo's keys in words (Morningstar's eleven sectors).
+MORNINGSTAR = {
+    "realestate": "Real estate",
+    "consumer_cyclical": "Consumer cyclical",
+    "basic_materials": "Basic materials",
+    "consumer_defensive": "Consumer defensive",
+    "technology": "Technology",
+    "communication_services": "Communication services",
+    "financial_services": "Financial services",
+    "utilities": "Utilities",
+    "industrials": "Industrials",
+    "energy": "Energy",
+    "healthcare": "Healthcare",
+}
 
 
 def multiple_history(
     market: Market, ticker: str, metric: str, convention: str, basis: str | None = None
 ) -> pd.Series:
-    """Stored history of one multiple, sessions -> times (yield: percent); one basis, else the newest's."""
-    rows = _chosen(market, ticker, metric, convention, basis)
+    """Stored history of one multiple, sessions -> times (yield: percent), of one basis, else the newest's."""
+    rows = _history_rows(market, ticker, metric, convention, basis)
     return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
 
 
 def price_sessions(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
-    """The session whose price each figure of `select` was computed from; its own where none is stated.
+    """The session whose price each figure of `multiple_history` was computed from.
 
-    A price date on a day that the exchange was closed is that of the session before.
+    It is the figure's own session where its source states none. A price date on a day that the exchange was
+    closed is that of the session before.
     """
-    rows = _chosen(market, ticker, metric, convention, None)
+    rows = _history_rows(market, ticker, metric, convention, None)
     dates = _price_dates(rows)
     traded = pd.Series(market.sessions, market.sessions).reindex(dates.dropna(), method="ffill")
     sessions = pd.Series(traded.to_numpy(), dates.dropna().index).reindex(rows.index)
@@ -97,121 +93,133 @@ def _price_dates(rows: pd.DataFrame) -> pd.Series:
     return pd.to_datetime(rows["price_date"]).astype("datetime64[ns]")
 
 
-def _chosen(market: Market, ticker: str, metric: str, convention: str, basis: str | None) -> pd.DataFrame:
-    """Rows of one multiple of one basis, a row a session, in order."""
+def _rows(market: Market, metric: str, convention: str) -> pd.DataFrame:
+    """Stored rows of one multiple under one convention, by session."""
     rows = market.multiples
-    rows = rows[(rows["ticker"] == ticker) & (rows["metric"] == metric) & (rows["convention"] == convention)]
+    rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
+    return rows.sort_values("session", kind="stable")
+
+
+def _history_rows(
+    market: Market, ticker: str, metric: str, convention: str, basis: str | None
+) -> pd.DataFrame:
+    """Rows of one fund's multiple of one basis, one per session."""
+    rows = _rows(market, metric, convention)
+    rows = rows[rows["ticker"] == ticker]
     if rows.empty:
         return rows
-    rows = rows.sort_values("session", kind="stable")
     basis = rows["basis"].iloc[-1] if basis is None else basis
     return rows[rows["basis"] == basis].drop_duplicates("session", keep="last")
 
 
 def premium_history(market: Market, metric: str, convention: str, basis: str | None = None) -> pd.Series:
-    """100 (small / large - 1) percent on sessions for which both figures are stored under one basis.
+    """100 (small / large - 1), percent, on sessions for which both figures are stored under one basis.
 
-    By default it is the newest basis that both funds have: trailing is never set against forward.
+    By default it is the newest basis that both funds have: trailing is never compared with forward.
     """
-    basis = _common_basis(market, metric, convention) if basis is None else basis
-    multiples = {
-        ticker: multiple_history(market, ticker, metric, convention, basis) for ticker in market.pair.tickers
-    }
-    both = pd.concat(multiples, axis=1, join="inner").dropna()
-    small, large = market.pair.tickers
-    both = both[both[large] > 0]
-    return 100 * (both[small] / both[large] - 1)
-
-
-def _common_basis(market: Market, metric: str, convention: str) -> str:
-    """The newest basis under which both funds have the multiple, "" when there is none."""
-    rows = market.multiples
-    rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
-    of_each = (set(rows.loc[rows["ticker"] == ticker, "basis"]) for ticker in market.pair.tickers)
-    shared = set.intersection(*of_each)
-    bases = rows[rows["basis"].isin(shared)].sort_values("session", kind="stable")["basis"]
-    return str(bases.iloc[-1]) if len(bases) else ""
+    if basis is None:
+        rows = _rows(market, metric, convention)
+        shared = set.intersection(
+            *(set(rows.loc[rows["ticker"] == ticker, "basis"]) for ticker in market.pair.tickers)
+        )
+        bases = rows.loc[rows["basis"].isin(shared), "basis"]
+        basis = str(bases.iloc[-1]) if len(bases) else ""
+    small, large = (
+        multiple_history(market, ticker, metric, convention, basis) for ticker in market.pair.tickers
+    )
+    small, large = small.align(large.where(large > 0), join="inner")
+    return (100 * (small / large - 1)).dropna()
 
 
 def percentile_rank(values: pd.Series) -> float | None:
-    """Share of the history at or below its last value, percent; None without at least two values."""
+    """Share of the history at or below its last value, percent. None without at least two values."""
     known = values.dropna()
     if len(known) < 2:
         return None
     return float(100 * np.mean(known.to_numpy() <= known.iloc[-1]))
 
 
+@dataclass(frozen=True)
+class MultipleFigure:
+    """One multiple of both funds under one convention and basis, at each fund's own last session.
+
+    small_priced, large_priced  the date of the price behind it, None where it is not stated
+    premium                     percent, only where both are of one session
+    percentile                  of the premium's last value within its history
+    observations, first         length and first session of the premium's history
+    """
+
+    metric: str
+    convention: str
+    basis: str
+    small: float | None
+    large: float | None
+    small_session: pd.Timestamp | None
+    large_session: pd.Timestamp | None
+    small_priced: pd.Timestamp | None
+    large_priced: pd.Timestamp | None
+    sources: tuple[str, ...]
+    premium: float | None
+    percentile: float | None
+    observations: int
+    first: pd.Timestamp | None
+
+
 def multiple_figures(market: Market, metric: str | None = None) -> list[MultipleFigure]:
-    """Every stored multiple, or one under its conventions; as MULTIPLES, then by convention and basis."""
+    """Every stored multiple, or one under its conventions, ordered as MULTIPLES, by convention and basis."""
     rows = market.multiples
     if metric is not None:
         rows = rows[rows["metric"] == metric]
+    order = list(MULTIPLES)
     keys = sorted(
-        {(m, c, b) for m, c, b in zip(rows["metric"], rows["convention"], rows["basis"], strict=True)},
-        key=lambda key: (list(MULTIPLES).index(key[0]) if key[0] in MULTIPLES else len(MULTIPLES), *key),
+        set(zip(rows["metric"], rows["convention"], rows["basis"], strict=True)),
+        key=lambda key: (order.index(key[0]) if key[0] in order else len(order), *key),
     )
     return [_figure(market, *key) for key in keys]
 
 
 def _figure(market: Market, metric: str, convention: str, basis: str) -> MultipleFigure:
-    rows = market.multiples
-    chosen = rows[
-        (rows["metric"] == metric) & (rows["convention"] == convention) & (rows["basis"] == basis)
-    ].sort_values("session", kind="stable")
-    last = {ticker: chosen[chosen["ticker"] == ticker].tail(1) for ticker in market.pair.tickers}
-    value = {t: float(row["value"].iloc[0]) if len(row) else None for t, row in last.items()}
-    session = {t: row["session"].iloc[0] if len(row) else None for t, row in last.items()}
-    dates = {t: _price_dates(row).dropna() for t, row in last.items()}
-    price_sessions = {t: days.iloc[0] if len(days) else None for t, days in dates.items()}
-    over = premium_history(market, metric, convention, basis)
-    small, large = market.pair.tickers
-    same = session[small] is not None and session[small] == session[large]
+    rows = _rows(market, metric, convention)
+    rows = rows[rows["basis"] == basis]
+    last = {ticker: rows[rows["ticker"] == ticker].tail(1) for ticker in market.pair.tickers}
+    value = [float(row["value"].iloc[0]) if len(row) else None for row in last.values()]
+    session = [row["session"].iloc[0] if len(row) else None for row in last.values()]
+    dates = [_price_dates(row).dropna() for row in last.values()]
+    priced = [days.iloc[0] if len(days) else None for days in dates]
+    premium = premium_history(market, metric, convention, basis)
+    same = session[0] is not None and session[0] == session[1]
     return MultipleFigure(
         metric,
         convention,
         basis,
-        value[small],
-        value[large],
-        session[small],
-        session[large],
-        price_sessions[small],
-        price_sessions[large],
-        tuple(sorted({str(row["source"].iloc[0]) for row in last.values() if len(row)})),
-        float(over.iloc[-1]) if same and len(over) else None,
-        percentile_rank(over),
-        len(over),
-        over.index[0] if len(over) else None,
+        value[0],
+        value[1],
+        session[0],
+        session[1],
+        priced[0],
+        priced[1],
+        sources=tuple(sorted({str(row["source"].iloc[0]) for row in last.values() if len(row)})),
+        premium=float(premium.iloc[-1]) if same and len(premium) else None,
+        percentile=percentile_rank(premium),
+        observations=len(premium),
+        first=premium.index[0] if len(premium) else None,
     )
 
 
-# A multiple may be this many days older than the session it stands for; the split then runs between
-# the multiples' own dates and says so.
-TOLERANCE_DAYS = 31
-INDEX_BASE = 100.0  # of an index, at its base
+def convention_for(market: Market, metric: str = "pe") -> str | None:
+    """The convention to read by: the small fund's with this `metric` and the most kinds of multiples.
 
-
-@dataclass(frozen=True)
-class ReturnSplit:
-    """One fund's price return between the prices of two P/Es, split into earnings and multiple, percent."""
-
-    ticker: str
-    first: pd.Timestamp
-    last: pd.Timestamp
-    convention: str
-    price: float
-    earnings: float
-    multiple: float
-    pe_first: float
-    pe_last: float
-
-
-@dataclass(frozen=True)
-class NoReturnSplit:
-    """Missing history for a split: the first session with a multiple, None without any."""
-
-    ticker: str
-    reason: str
-    first: pd.Timestamp | None
+    Between equals the newest figure decides, then the longest history. Returns None without any.
+    """
+    rows = market.multiples[market.multiples["ticker"] == market.pair.small.ticker]
+    having = rows.loc[rows["metric"] == metric, "convention"].unique()
+    rows = rows[rows["convention"].isin(having)]
+    if rows.empty:
+        return None
+    kinds = rows.groupby("convention")["metric"].nunique()
+    spans = rows[rows["metric"] == metric].groupby("convention")["session"].agg(["max", "count"])
+    ranked = spans.assign(kinds=kinds).sort_values(["kinds", "max", "count"])
+    return str(ranked.index[-1])
 
 
 def implied_per_share(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
@@ -231,6 +239,41 @@ def implied_index(market: Market, ticker: str, metric: str, convention: str, win
     base = performance(market, window).base
     first = nearest_figure(series.index, base) if base is not None and len(series) else None
     return series.iloc[:0] if first is None else INDEX_BASE * series.loc[first:] / series[first]
+
+
+def margins(market: Market, ticker: str, convention: str) -> tuple[float | None, float | None]:
+    """Net margin (P/S)/(P/E) and return on equity (P/B)/(P/E), percent, of the last common session."""
+    pe = multiple_history(market, ticker, "pe", convention)
+    ratios: list[float | None] = []
+    for metric in ("ps", "pb"):
+        multiple = multiple_history(market, ticker, metric, convention)
+        ratio = (100 * multiple / pe.where(pe > 0)).dropna()
+        ratios.append(float(ratio.iloc[-1]) if len(ratio) else None)
+    return ratios[0], ratios[1]
+
+
+@dataclass(frozen=True)
+class ReturnSplit:
+    """One fund's price return between the prices of two P/Es, split into earnings and multiple, percent."""
+
+    ticker: str
+    first: pd.Timestamp
+    last: pd.Timestamp
+    convention: str
+    price: float
+    earnings: float
+    multiple: float
+    pe_first: float
+    pe_last: float
+
+
+@dataclass(frozen=True)
+class NoReturnSplit:
+    """Why a return cannot be split; `first` is the first session with a P/E, None without any."""
+
+    ticker: str
+    reason: str
+    first: pd.Timestamp | None
 
 
 def return_split(market: Market, ticker: str, window: Window, convention: str) -> ReturnSplit | NoReturnSplit:
@@ -273,65 +316,19 @@ def _missing_pe(sessions: pd.Index, base: pd.Timestamp, end: pd.Timestamp) -> st
 
 
 def nearest_figure(sessions: pd.Index, target: pd.Timestamp) -> pd.Timestamp | None:
-    """Last session on or before the target, unless it is too old to stand for it."""
+    """Last session on or before the target. None when it is too old to stand for it."""
     position = sessions.searchsorted(target, side="right") - 1
     if position < 0 or (target - sessions[position]).days > TOLERANCE_DAYS:
         return None
     return pd.Timestamp(sessions[position])
 
 
-def margins(market: Market, ticker: str, convention: str) -> tuple[float | None, float | None]:
-    """Net margin (P/S)/(P/E) and return on equity (P/B)/(P/E), percent, of the last common session."""
-    pe = multiple_history(market, ticker, "pe", convention)
-    ratios: list[float | None] = []
-    for metric in ("ps", "pb"):
-        both = pd.concat(
-            [multiple_history(market, ticker, metric, convention), pe], axis=1, join="inner"
-        ).dropna()
-        both = both[both.iloc[:, 1] > 0]
-        ratios.append(float(100 * both.iloc[-1, 0] / both.iloc[-1, 1]) if len(both) else None)
-    return ratios[0], ratios[1]
-
-
-def convention_for(market: Market, metric: str = "pe") -> str | None:
-    """The convention to read by: of the small fund's with this `metric`, that with most kinds of multiples.
-
-    Between equals the newest figure decides, then the longest history. None without any.
-    """
-    rows = market.multiples[market.multiples["ticker"] == market.pair.small.ticker]
-    having = rows.loc[rows["metric"] == metric, "convention"].unique()
-    rows = rows[rows["convention"].isin(having)]
-    if rows.empty:
-        return None
-    kinds = rows.groupby("convention")["metric"].nunique()
-    spans = rows[rows["metric"] == metric].groupby("convention")["session"].agg(["max", "count"])
-    ranked = spans.assign(kinds=kinds).sort_values(["kinds", "max", "count"])
-    return str(ranked.index[-1])
-
-
-BOTH = 2  # funds
-SECTOR, GROUP, REVENUE = "sector", "industry group", "revenue"
-# Yahoo's keys in words (Morningstar's eleven sectors).
-MORNINGSTAR = {
-    "realestate": "Real estate",
-    "consumer_cyclical": "Consumer cyclical",
-    "basic_materials": "Basic materials",
-    "consumer_defensive": "Consumer defensive",
-    "technology": "Technology",
-    "communication_services": "Communication services",
-    "financial_services": "Financial services",
-    "utilities": "Utilities",
-    "industrials": "Industrials",
-    "energy": "Energy",
-    "healthcare": "Healthcare",
-}
-
-
 @dataclass(frozen=True)
 class Weights:
-    """Weights of one level from one source: frame of names x (small, large, gap), largest gap first.
+    """Weights of one level from one source.
 
-    sessions    per fund the session its weights are for
+    frame     names x (small, large, gap), percent and percentage points, largest gap first
+    sessions  per fund the session its weights are for
     """
 
     level: str
@@ -342,32 +339,31 @@ class Weights:
     @property
     def both(self) -> bool:
         """Whether both funds have weights."""
-        return len(self.sessions) == BOTH
+        return len(self.sessions) > 1
 
 
 def newest_weights(market: Market, level: str) -> list[Weights]:
-    """The newest weights of a level, one entry a source that has any; those of both funds first."""
+    """The newest weights of a level, one entry for each source that has any; those of both funds first."""
     rows = market.weights[market.weights["level"] == level]
-    groups = rows.groupby("source", sort=True)
-    by_source = [_of_source(market.pair, str(name), level, group) for name, group in groups]
+    by_source = [
+        _weights(market.pair, str(name), level, group) for name, group in rows.groupby("source", sort=True)
+    ]
     return sorted(by_source, key=lambda entry: not entry.both)
 
 
-def _of_source(pair: Pair, source: str, level: str, rows: pd.DataFrame) -> Weights:
+def _weights(pair: Pair, source: str, level: str, rows: pd.DataFrame) -> Weights:
     columns, sessions = {}, {}
-    small, large = pair.tickers
-    for ticker in (small, large):
+    for ticker in pair.tickers:
         own = rows[rows["ticker"] == ticker].dropna(subset=["weight"])
-        if own.empty:
-            continue
-        last = own["session"].max()
-        newest = own[own["session"] == last]
-        columns[ticker] = pd.Series(newest["weight"].to_numpy(dtype="float64"), index=newest["sector"])
-        sessions[ticker] = last
-    # A name that one fund's list leaves out has no weight in it: both lists are whole.
+        if len(own):
+            sessions[ticker] = own["session"].max()
+            newest = own[own["session"] == sessions[ticker]]
+            columns[ticker] = newest.set_index("sector")["weight"].astype("float64")
+    small, large = pair.tickers
     frame = pd.DataFrame(columns, columns=[small, large], dtype="float64")
-    if len(sessions) == BOTH:
+    if len(sessions) > 1:
+        # A name that one fund's list leaves out has no weight in it: both lists are complete.
         frame = frame.fillna(0.0)
     frame["gap"] = frame[small] - frame[large]
-    order = frame["gap"].abs() if len(sessions) == BOTH else frame[list(sessions)].max(axis=1)
+    order = frame["gap"].abs() if len(sessions) > 1 else frame[list(sessions)].max(axis=1)
     return Weights(level, source, frame.loc[order.sort_values(ascending=False).index], sessions)

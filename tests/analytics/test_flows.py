@@ -238,12 +238,12 @@ def test_what_was_known_at_a_session_is_what_the_history_says_of_it(
     history = flow_history(whole, window)
     for cut in range(3, len(whole), 5):
         then = prepare_counts(counts.loc[: whole.index[cut]], SESSIONS, close)
-        assert np.array_equal(then["held"], whole["held"].iloc[: cut + 1])
+        assert np.array_equal(then["doubtful"], whole["doubtful"].iloc[: cut + 1])
         pd.testing.assert_frame_equal(
             flow_history(then, window), history.iloc[: cut + 1], rtol=1e-9, atol=1e-3, check_freq=False
         )
         row, found = history.iloc[cut], flow_summary(then, window)
-        if not whole["held"].iloc[cut] and found.dollars is not None:
+        if not whole["doubtful"].iloc[cut] and found.dollars is not None:
             told = [found.dollars, found.percent, found.units]
             assert row[["dollars", "percent", "units"]].tolist() == pytest.approx(told, rel=1e-9, abs=1e-3)
             if found.before is not None:

@@ -32,7 +32,7 @@ def test_a_flow_is_the_change_of_the_count_at_the_days_value() -> None:
     assert tuple(frame.columns) == COLUMNS
     assert frame["flow"].fillna(-1.0).tolist() == [-1.0, 110e6, -240e6]
     assert list(frame["flag"]) == ["", "", ""]
-    assert not frame["held"].any()
+    assert not frame["doubtful"].any()
 
 
 def test_without_facts_there_is_nothing() -> None:
@@ -75,7 +75,7 @@ def test_a_split_is_no_flow_and_the_days_before_it_keep_theirs(ratio: float) -> 
     # all in the units that hold now
     assert (frame["shares"] / ratio / 1e6).tolist() == pytest.approx([200.0, 201.0, 201.0, 202.0])
     assert (frame["nav"] * ratio).tolist() == pytest.approx([100.0, 110.0, 110.5, 112.0])
-    assert not frame["held"].any()
+    assert not frame["doubtful"].any()
 
 
 def test_two_splits_are_both_counted_in() -> None:
@@ -101,20 +101,20 @@ def test_a_split_is_told_on_consecutive_sessions_only() -> None:
 def test_a_count_is_stale_on_its_third_session_without_change() -> None:
     frame = prepare_counts(facts(200.0, 200.0, 200.0, 200.0, 200.0, 201.0), SESSIONS)
     assert list(frame["flag"]) == ["", "", "", "STALE", "STALE", ""]
-    assert frame["held"].tolist() == [False, False, False, True, True, False]
+    assert frame["doubtful"].tolist() == [False, False, False, True, True, False]
 
 
 def test_a_gap_names_its_span() -> None:
     frame = prepare_counts(facts(200.0, 201.0, 203.0, rows=[0, 3, 4]), SESSIONS)
     assert list(frame["flag"]) == ["", "GAP", ""]
     assert frame["note"].iloc[1] == "one flow over 3 sessions since 1 Jan 2020, counts between are missing"
-    assert frame["held"].tolist() == [False, True, False]
+    assert frame["doubtful"].tolist() == [False, True, False]
 
 
 def test_above_five_percent_is_annotated_and_fires() -> None:
     frame = prepare_counts(facts(200.0, 210.0, 220.55, 209.5, 198.9, nav=100.0), SESSIONS)
     assert list(frame["flag"]) == ["", "", "LARGE", "LARGE", "LARGE"]
-    assert not frame["held"].any()
+    assert not frame["doubtful"].any()
 
 
 def test_above_fifteen_percent_is_unconfirmed_until_the_next_count_does_not_undo_it() -> None:
@@ -125,17 +125,17 @@ def test_above_fifteen_percent_is_unconfirmed_until_the_next_count_does_not_undo
     assert list(confirmed["flag"]) == ["", "LARGE", ""]
     assert confirmed["note"].iloc[1] == "above 15% of assets, not undone by the next change of the count"
     # what could fire then cannot be judged better afterwards
-    assert confirmed["held"].tolist() == [False, True, False]
+    assert confirmed["doubtful"].tolist() == [False, True, False]
     assert prepare_counts(facts(200.0, 230.0), SESSIONS)["flag"].iloc[-1] == "LARGE"
 
 
 def test_a_count_said_twice_confirms_no_jump() -> None:
     again = prepare_counts(facts(200.0, 2.0, 2.0), SESSIONS)
     assert list(again["flag"]) == ["", "BIG", ""]
-    assert again["held"].tolist() == [False, True, True]
+    assert again["doubtful"].tolist() == [False, True, True]
     moved = prepare_counts(facts(200.0, 2.0, 2.0, 2.05), SESSIONS)
     assert list(moved["flag"]) == ["", "LARGE", "", ""]
-    assert moved["held"].tolist() == [False, True, True, False]
+    assert moved["doubtful"].tolist() == [False, True, True, False]
 
 
 @shared
@@ -143,7 +143,7 @@ def test_the_lost_units_of_june_2007_were_never_confirmed() -> None:
     """1.15m units on 2007-06-21 and 22, 0.15m on 25, instead of 115m: no figure that an alert may read."""
     for day in ("2007-06-21", "2007-06-22", "2007-06-25"):
         frame = daily_flows(market_at(day), "IWM")
-        assert frame["held"].iloc[-1], day
+        assert frame["doubtful"].iloc[-1], day
         assert "BIG" in set(frame["flag"].iloc[-2:]), day
     after = daily_flows(market_at("2007-06-27"), "IWM")
     assert set(after.loc["2007-06-21":"2007-06-26", "flag"]) == {"SPIKE_REVERT"}
@@ -155,7 +155,7 @@ def test_the_big_flow_of_2011_10_28_was_unconfirmed_and_real() -> None:
     then, next_day = daily_flows(market_at("2011-10-28"), "IWM"), daily_flows(market_at("2011-10-31"), "IWM")
     assert (then.loc[day, "flag"], next_day.loc[day, "flag"]) == ("BIG", "LARGE")
     assert next_day.loc[day, "flow"] == pytest.approx(2.220e9, rel=1e-3)
-    assert next_day.loc[day, "held"]
+    assert next_day.loc[day, "doubtful"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_the_end_of_a_spike_takes_back_what_it_had_put_in() -> None:
     frame = prepare_counts(facts(200.0, 400.0, 401.0, 202.0, nav=[100.0, 101.0, 102.0, 103.0]), SESSIONS)
     assert frame["flow"].iloc[1:3].tolist() == [200e6 * 101, 1e6 * 102]
     assert frame["flow"].sum() == pytest.approx(2e6 * 103)
-    assert frame["held"].tolist() == [False, True, False, True]
+    assert frame["doubtful"].tolist() == [False, True, False, True]
     assert frame["undone"].tolist() == [4, 3, 3, 4]
     assert frame["stand_in"].tolist() == [0, 0, 0, 3]
 
@@ -209,7 +209,7 @@ def test_a_change_that_is_no_whole_lot_is_flagged_whatever_the_level() -> None:
     assert flags(facts(860.882116, 860.932116, 860.782116)) == ["", "", ""]
     frame = prepare_counts(facts(860.0, 860.05, 860.1234, 860.1734), SESSIONS)
     assert list(frame["flag"]) == ["", "", "LOT", ""]
-    assert frame["held"].tolist() == [False, False, True, False]
+    assert frame["doubtful"].tolist() == [False, False, True, False]
 
 
 @shared
@@ -225,7 +225,7 @@ def test_a_value_far_from_the_market_is_replaced_by_it() -> None:
     assert list(frame["flag"]) == ["", "", "NAV", ""]
     assert frame["nav"].tolist() == pytest.approx([100.0, 100.0, 100.0, 100.0])
     assert frame["flow"].iloc[2] == pytest.approx(100e6)
-    assert not frame["held"].any()
+    assert not frame["doubtful"].any()
 
 
 @pytest.mark.parametrize("value", [105.1, 94.9])
