@@ -1,22 +1,18 @@
 """What the sources gave and when: append-only vintages of prices, fund facts and multiples.
 
-A key (a ticker's session at one source, say) has one vintage per value that its source gave, each
-with the instant it was first observed; the newest is the one with the highest (observed_at, id).
-"As known on a date" is therefore a query, and nothing that was once published is lost.
-storage/vintages.py says what makes a vintage.
+A key (a ticker's session at one source, say) has one vintage per value that its source gave, each with the
+instant it was first observed; the newest is the one with the highest (observed_at, id). "As known on a date"
+is therefore a query, and nothing that was once published is lost.
 
-Restatements: figures that a source has replaced by others, the newest first.
+Vintages. What a source gives for a key is a sequence of (instant, values). The first is a vintage, and so is
+each that differs from the vintage before it by more than JITTER. To get the same answer when something given
+earlier arrives later, everything given is kept: values in the kind's table, each with its first instant, and
+in `readings` when each row was given. A row's column `vintage` is 1 for the first of its key, 2 for a later
+one, and 0 for a row that was no revision when given.
 
-A change counts from RESTATED on. Not restatements are a figure given where there was none, a provisional
-bar made final, and whatever changes when a source rewrites its history at a split.
-
-Vintages: which of the values that a source gave for one key were revisions, in whatever order they came.
-
-What a source gives for a key is a sequence of (instant, values). Its vintages are found by going through it
-in order: the first is a vintage, and so is each that differs from the vintage before it by more than JITTER.
-To get the same answer when something given earlier arrives later, everything given is kept: values in the
-kind's table, each with its first instant, and in `readings` when each row was given. A row's column
-`vintage` is 1 for the first of its key, 2 for a later one, and 0 for a row that was no revision when given.
+Restatements. A figure that a source has replaced by another, or withdrawn, is restated if it changed by more
+than RESTATED. Not restatements are a figure given where there was none, a provisional bar made final, and
+whatever changes when a source rewrites its history at a split.
 """
 
 from __future__ import annotations
@@ -26,22 +22,334 @@ import math
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
-from storage.rows import KINDS, Kind, instant, select, select_one
+from storage.rows import KINDS, K, columns, instant, key_columns, select, select_as, select_one, value_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import sqlite_utils
 
-    from storage.rows import Moment, Row
+    from storage.rows import Moment
 
 
+# Sources recompute prices in single precision: the last digits of the same figure differ between
+# two downloads. A relative difference up to this is no revision.
+JITTER = 1e-5
 RESTATED = 1e-4  # relative: 1 basis point
 # Days after a split by which sources have rewritten their history in new shares.
 REBASING_DAYS = 7
-_REBASED = {"bars", "distributions", "fund_facts"}  # kinds with figures a share
+
+_FIGURES_A_SHARE = {"bars", "distributions", "fund_facts"}  # kinds that a split changes
+_LOGGED = 100  # restatements of one answer that are logged one by one
+_NO, _FIRST, _LATER = 0, 1, 2  # values of the column `vintage`
+_log = logging.getLogger(__name__)
+
+Values: TypeAlias = "tuple[float | str | None, ...]"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an add did, in rows: `inserted` new keys, `revised` new values of known keys, `unchanged`."""
+
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Written) -> Written:
+        return Written(
+            self.inserted + other.inserted, self.revised + other.revised, self.unchanged + other.unchanged
+        )
+
+
+def add(
+    db: sqlite_utils.Database, kind: type[K], rows: Iterable[K], *, source: str, observed_at: Moment
+) -> Written:
+    """Store what `source` gave at `observed_at`, whatever source and instant the rows name.
+
+    A row that agrees with what was known then (within JITTER) is no vintage; a different value is one. Rows
+    may arrive in any order of observed_at and any number of times: the vintages are those of the order in
+    which they were given, so a value that was replaced and came back has come back whichever of the three is
+    stored last. Of two values of one key observed in the same second the later one added counts. NaN becomes
+    None. Restatements are logged. Raises ValueError for an empty key or an infinite number.
+    """
+    at = instant(observed_at)
+    writer = _VintageWriter(db, kind, source, at)
+    written = {"inserted": 0, "revised": 0, "unchanged": 0}
+    for row in rows:
+        written[writer.take(row)] += 1
+    writer.close()
+    if written["revised"]:
+        for restatement in restatements(db, kind, since=at, limit=_LOGGED):
+            if (restatement.source, restatement.observed_at) == (source, at):
+                _log.info("restated by %s: %s", source, restatement)
+    return Written(**written)
+
+
+def newest(
+    db: sqlite_utils.Database,
+    kind: type[K],
+    *,
+    known: Moment | None = None,
+    ticker: str | None = None,
+    source: str | None = None,
+) -> list[K]:
+    """The newest row of each key observed at or before `known`, ordered by key.
+
+    Of one `ticker` or `source` where given. A withdrawn distribution comes back with amount None, a
+    withdrawn split with ratio None. Each source has rows of its own.
+    """
+    return select_as(db, kind, *_newest_query(kind, known, ticker, source))
+
+
+def newest_columns(
+    db: sqlite_utils.Database, kind: type[K], *, known: Moment | None = None, ticker: str | None = None
+) -> dict[str, Sequence[object]]:
+    """The rows of newest() as one sequence a field, which is faster for a whole history."""
+    sql, parameters = _newest_query(kind, known, ticker, None)
+    rows = db.execute(sql, parameters).fetchall()
+    names = columns(kind)
+    return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+
+
+def _newest_query(
+    kind: type[K], known: Moment | None, ticker: str | None, source: str | None
+) -> tuple[str, dict[str, str]]:
+    """The SQL of newest() and its parameters. Its columns are those of the kind, in order."""
+    key = ", ".join(key_columns(kind))
+    names = ", ".join(columns(kind).values())
+    bounds = {
+        "ticker = :ticker": ("ticker", ticker),
+        "source = :source": ("source", source),
+        "observed_at <= :known": ("known", None if known is None else instant(known)),
+    }
+    given = {bound: (name, value) for bound, (name, value) in bounds.items() if value is not None}
+    sql = f"""
+        SELECT {names} FROM (
+            SELECT {names}, row_number() OVER (
+                PARTITION BY {key} ORDER BY observed_at DESC, id DESC
+            ) AS age
+            FROM {kind.table} WHERE {" AND ".join(("vintage > 0", *given))}
+        ) WHERE age = 1 ORDER BY {key}
+    """  # noqa: S608 - names from KINDS only
+    return sql, {name: value for name, value in given.values() if value is not None}
+
+
+def vintages(db: sqlite_utils.Database, kind: type[K], ticker: str) -> list[K]:
+    """All vintages of one ticker in the order in which they were given."""
+    sql = f"""
+        SELECT {", ".join(columns(kind).values())} FROM {kind.table}
+        WHERE ticker = :ticker AND vintage > 0 ORDER BY observed_at, id
+    """  # noqa: S608 - as above
+    return select_as(db, kind, sql, {"ticker": ticker})
+
+
+def first_observed(db: sqlite_utils.Database) -> str | None:
+    """Instant at which the first row of any kind was observed, None without any."""
+    instants = (_text(db, f"SELECT min(observed_at) FROM {table}") for table in KINDS)  # noqa: S608 - as above
+    return min(filter(None, instants), default=None)
+
+
+def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str | None:
+    """Last session for which a source gave a bar, None without any."""
+    sql = "SELECT max(session) FROM bars WHERE ticker = :ticker AND source = :source"
+    return _text(db, sql, {"ticker": ticker, "source": source})
+
+
+def final_sessions(db: sqlite_utils.Database, ticker: str, source: str) -> set[str]:
+    """Sessions of which a source gave a bar that is final: not one that was taken before the bell."""
+    sql = """
+        SELECT session FROM (
+            SELECT session, provisional, row_number() OVER (
+                PARTITION BY session ORDER BY observed_at DESC, id DESC
+            ) AS age
+            FROM bars WHERE ticker = ? AND source = ? AND vintage > 0
+        ) WHERE age = 1 AND provisional = 0
+    """
+    return {row["session"] for row in select(db, sql, (ticker, source))}
+
+
+def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
+    """Changes whenever observations do: by this process (new rows, or old ones given again) or by another."""
+    tables = (f"SELECT max(id) FROM {table}" for table in KINDS)  # noqa: S608 - as above
+    queries = (*tables, "SELECT count(*) FROM readings", "PRAGMA data_version")
+    return tuple(db.execute(sql).fetchone()[0] for sql in queries)
+
+
+def is_empty(db: sqlite_utils.Database) -> bool:
+    """Whether nothing was ever observed."""
+    return first_observed(db) is None
+
+
+def _text(db: sqlite_utils.Database, sql: str, parameters: dict[str, str | None] | None = None) -> str | None:
+    row = db.execute(sql, parameters or {}).fetchone()
+    return row[0] if row else None
+
+
+class _StoredRow(NamedTuple):
+    """A row of one key as stored."""
+
+    id: int
+    observed_at: str
+    vintage: int
+    values: Values
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Values given for a key at one instant, and the row that has them, None before they are stored."""
+
+    at: str
+    values: Values
+    row: _StoredRow | None
+
+    @property
+    def dates_row(self) -> bool:
+        """Whether the row is stored with this instant, because its values were first given then."""
+        return self.row is not None and self.row.observed_at == self.at
+
+
+class _VintageWriter(Generic[K]):
+    """Writes what one source gives of one kind at one instant: take row after row, then close."""
+
+    def __init__(self, db: sqlite_utils.Database, kind: type[K], source: str, at: str) -> None:
+        self._db, self._kind, self._source, self._at = db, kind, source, at
+        self._values = value_columns(kind)
+        self._given_ids: list[int] = []
+        sql = "SELECT max(observed_at) AS latest FROM readings WHERE kind = ? AND source = ?"
+        row = select_one(db, sql, (kind.table, source))
+        self._in_order = not row or (row["latest"] or "") <= at
+        names = (*key_columns(kind), *self._values, "observed_at", "vintage")
+        self._insert_sql = (
+            f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names from KINDS only
+        )
+        self._rows_sql = f"""
+            SELECT {", ".join(("id", "observed_at", "vintage", *self._values))} FROM {kind.table}
+            WHERE {" AND ".join(f"{column} = ?" for column in key_columns(kind))} AND vintage >= ?
+            ORDER BY observed_at DESC, id DESC LIMIT ?
+        """  # noqa: S608 - as above
+
+    def take(self, row: K) -> str:
+        """Store a row. Returns the field of Written it counts in."""
+        key, values = self._key(row), self._finite_values(row)
+        last = next(iter(self._rows(key, _FIRST, limit=1)), None) if self._in_order else None
+        if self._in_order and last is None:
+            self._given_ids.append(self._insert(key, values, self._at, _FIRST))
+            return "inserted"
+        if last is None or last.observed_at == self._at:
+            return self._take_late(key, values)
+        if agree(last.values, values):
+            rows = [last] if last.values == values else self._rows(key)
+            self._given_ids.append(self._row_with(rows, key, values))
+            return "unchanged"
+        self._given_ids.append(self._insert(key, values, self._at, _LATER))
+        return "revised"
+
+    def close(self) -> None:
+        """Store which rows were given, in runs of neighbouring ids."""
+        ids = sorted(set(self._given_ids))
+        breaks = [place for place, (left, right) in enumerate(pairwise(ids), start=1) if right - left > 1]
+        edges = [0, *breaks, len(ids)] if ids else []
+        for first, end in pairwise(edges):
+            self._db.execute(
+                "INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?)",
+                (self._kind.table, self._source, self._at, ids[first], ids[end - 1]),
+            )
+
+    def _key(self, row: K) -> tuple[str, ...]:
+        key = (*(getattr(row, name) for name in self._kind.key), self._source)
+        if not all(key):
+            missing = ", ".join(
+                column for column, value in zip(key_columns(self._kind), key, strict=True) if not value
+            )
+            raise ValueError(f"A row of {self._kind.table} lacks {missing}: {row}.")
+        return key
+
+    def _finite_values(self, row: K) -> Values:
+        """The values of a row, None in place of NaN. Raises ValueError for an infinite number."""
+        values: Values = tuple(getattr(row, name) for name in self._values)
+        if all(not isinstance(value, float) or math.isfinite(value) for value in values):
+            return values
+        for column, value in zip(self._values, values, strict=True):
+            if isinstance(value, float) and math.isinf(value):
+                raise ValueError(f"{column} of {self._kind.table} is infinite.")
+        return tuple(None if value != value else value for value in values)  # noqa: PLR0124 - NaN
+
+    def _take_late(self, key: tuple[str, ...], values: Values) -> str:
+        """Store a row given before the latest one: the vintages of its key are determined anew."""
+        rows = self._rows(key)
+        history = self._history(rows)
+        if any(reading.at == self._at and reading.values == values for reading in history):
+            return "unchanged"
+        before = sum(row.vintage != _NO for row in rows)
+        place = sum(reading.at <= self._at for reading in history)
+        new = _Reading(self._at, values, None)
+        readings = _vintages([*history[:place], new, *history[place:]])
+        if not any(reading is new for reading in readings):
+            self._given_ids.append(self._row_with(rows, key, values))
+        self._mark(key, rows, readings)
+        if not rows:
+            return "inserted"
+        return "revised" if len(readings) > before else "unchanged"
+
+    def _history(self, rows: Sequence[_StoredRow]) -> list[_Reading]:
+        """All that was given for one key so far, in order; in one second, as it arrived."""
+        runs = "SELECT observed_at FROM readings WHERE kind = ? AND source = ?"
+        firsts = {row.observed_at for row in rows}
+        history = [(row.observed_at, row) for row in rows]
+        for row in rows:
+            sql = f"{runs} AND ? BETWEEN first_id AND last_id"
+            later = self._db.execute(sql, (self._kind.table, self._source, row.id)).fetchall()
+            history += [(at, row) for (at,) in later if at not in firsts]
+        history.sort(key=lambda reading: (reading[0], reading[1].id))
+        return [_Reading(at, row.values, row) for at, row in history]
+
+    def _mark(self, key: tuple[str, ...], rows: Sequence[_StoredRow], readings: Sequence[_Reading]) -> None:
+        """Make `readings` the vintages of a key: rows that are none are marked so, missing ones are added."""
+        marks = dict.fromkeys((row.id for row in rows), _NO)
+        for count, reading in enumerate(readings):
+            mark = _LATER if count else _FIRST
+            if reading.row is not None and reading.dates_row:
+                marks[reading.row.id] = mark
+            else:
+                self._insert(key, reading.values, reading.at, mark)
+        sql = f"UPDATE {self._kind.table} SET vintage = ? WHERE id = ?"  # noqa: S608 - as above
+        for row in rows:
+            if row.vintage != marks[row.id]:
+                self._db.execute(sql, (marks[row.id], row.id))
+
+    def _row_with(self, rows: Iterable[_StoredRow], key: tuple[str, ...], values: Values) -> int:
+        """Id of a stored row with exactly these values, which is added as no vintage where there is none."""
+        same = next((row.id for row in rows if row.values == values), None)
+        return self._insert(key, values, self._at, _NO) if same is None else same
+
+    def _rows(self, key: tuple[str, ...], least: int = _NO, limit: int = -1) -> list[_StoredRow]:
+        """Stored rows of a key whose `vintage` is at least `least`, the newest first."""
+        rows = self._db.execute(self._rows_sql, (*key, least, limit)).fetchall()
+        return [_StoredRow(row[0], row[1], row[2], row[3:]) for row in rows]
+
+    def _insert(self, key: tuple[str, ...], values: Values, at: str, vintage: int) -> int:
+        return int(self._db.execute(self._insert_sql, (*key, *values, at, vintage)).lastrowid or 0)
+
+
+def _vintages(readings: Iterable[_Reading]) -> list[_Reading]:
+    """The readings, in order, that differ from the vintage before them by more than JITTER."""
+    vintages: list[_Reading] = []
+    for reading in readings:
+        if not vintages or not agree(vintages[-1].values, reading.values):
+            vintages.append(reading)
+    return vintages
+
+
+def agree(old: Values, new: Values) -> bool:
+    """Whether the values of two rows are equal, numbers up to a difference of JITTER."""
+    return old == new or all(
+        math.isclose(one_old, one_new, rel_tol=JITTER, abs_tol=0.0)
+        if isinstance(one_old, (int, float)) and isinstance(one_new, (int, float))
+        else one_old == one_new
+        for one_old, one_new in zip(old, new, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -63,11 +371,11 @@ class Restatement:
 
     def __str__(self) -> str:
         """In words: "IWM 2020-12-10 close 190 -> 190.19 (+10.0 bp)", or "... withdrawn"."""
-        what = " ".join((*self.key.values(), self.column))
+        name = " ".join((*self.key.values(), self.column))
         if self.new is None:
-            return f"{what} {_shown(self.old)} withdrawn"
-        moved = "" if self.change is None else f" ({self.change * 1e4:+,.1f} bp)"
-        return f"{what} {_shown(self.old)} -> {_shown(self.new)}{moved}"
+            return f"{name} {_shown(self.old)} withdrawn"
+        change = "" if self.change is None else f" ({self.change * 1e4:+,.1f} bp)"
+        return f"{name} {_shown(self.old)} -> {_shown(self.new)}{change}"
 
 
 def _shown(figure: float) -> str:
@@ -77,25 +385,28 @@ def _shown(figure: float) -> str:
 
 def recent(db: sqlite_utils.Database, *, since: Moment, limit: int = 100) -> list[Restatement]:
     """The last `limit` restatements of any kind, observed at or after `since`, newest first."""
-    newest = [change for kind in KINDS for change in restatements(db, kind, since=since, limit=limit)]
-    return sorted(newest, key=lambda change: change.observed_at, reverse=True)[:limit]
+    changes = [
+        change for kind in KINDS.values() for change in restatements(db, kind, since=since, limit=limit)
+    ]
+    return sorted(changes, key=lambda change: change.observed_at, reverse=True)[:limit]
 
 
 def restatements(
-    db: sqlite_utils.Database, kind: str, *, since: Moment | None = None, limit: int = 20
+    db: sqlite_utils.Database, kind: type[K], *, since: Moment | None = None, limit: int = 20
 ) -> list[Restatement]:
     """The last `limit` restatements of a kind, observed at or after `since`, newest first."""
-    shape = KINDS[kind]
-    newest: list[Restatement] = []
-    for pair in _pairs(db, shape, None if since is None else instant(since)):
-        for column in shape.figures:
-            old, new = pair[f"old_{column}"], pair[column]
-            if _differ(old, new):
-                key = {name: pair[name] for name in shape.key}
-                newest.append(Restatement(kind, key, column, old, new, pair["source"], pair["observed_at"]))
-        if len(newest) >= limit:
+    key = key_columns(kind)[:-1]
+    figures = len(kind.figures)
+    changes: list[Restatement] = []
+    for row in _revised_rows(db, kind, None if since is None else instant(since)):
+        source, observed_at = row[len(key) : len(key) + 2]
+        for column, old, new in zip(kind.figures, row[-figures:], row[-2 * figures : -figures], strict=True):
+            if old is not None and (new is None or abs(new - old) > RESTATED * abs(old)):
+                names = dict(zip(key, row, strict=False))
+                changes.append(Restatement(kind.table, names, column, old, new, source, observed_at))
+        if len(changes) >= limit:
             break
-    return newest[:limit]
+    return changes[:limit]
 
 
 # Splits of a fund after a session for which the source rewrote its history between two observations, or
@@ -110,29 +421,29 @@ _REBASING = """
 """
 
 
-def _pairs(db: sqlite_utils.Database, kind: Kind, since: str | None) -> Iterator[Row]:
-    """Vintages with a figure unlike that of the one before, which is named old_...; newest first.
+def _revised_rows(db: sqlite_utils.Database, kind: type[K], since: str | None) -> Iterator[tuple[Any, ...]]:
+    """Key, source, instant, figures and figures before of vintages with a restated figure, newest first.
 
-    Left out is a pair between whose observations the source may have rewritten its history at a split.
-
-    Walks the index {table}_revisions, so what is not asked for is not read.
+    Left out are those between which and the vintage before the source may have rewritten its history at a
+    split. Walks the index {table}_revisions, so rows that are not needed are not read.
     """
-    own = (*kind.whole_key, "observed_at", *kind.figures)
-    names = (*own, *(f"old_{name}" for name in kind.figures))
-    columns = [*(f"new.{name}" for name in own), *(f"old.{name}" for name in kind.figures)]
-    same_key = " AND ".join(f"before.{name} = new.{name}" for name in kind.whole_key)
+    key = key_columns(kind)
+    names = [f"new.{name}" for name in (*key, "observed_at", *kind.figures)]
+    names += [f"old.{name}" for name in kind.figures]
+    same_key = " AND ".join(f"before.{name} = new.{name}" for name in key)
     differs = " OR ".join(
         f"(old.{name} IS NOT NULL AND (new.{name} IS NULL"
         f" OR abs(new.{name} - old.{name}) > {RESTATED} * abs(old.{name})))"
         for name in kind.figures
     )
-    final = "AND old.provisional = 0" if "provisional" in kind.values else ""
+    final = "AND old.provisional = 0" if "provisional" in value_columns(kind) else ""
     bound = "AND new.observed_at >= :since" if since else ""
     rebased = ""
-    if kind.table in _REBASED:
-        rebased = f"AND NOT EXISTS ({_REBASING.format(date=kind.session, days=REBASING_DAYS)})"
+    if kind.table in _FIGURES_A_SHARE:
+        rebasing = _REBASING.format(date=columns(kind)["session"], days=REBASING_DAYS)
+        rebased = f"AND NOT EXISTS ({rebasing})"
     sql = f"""
-        SELECT {", ".join(columns)} FROM {kind.table} AS new INDEXED BY {kind.table}_revisions
+        SELECT {", ".join(names)} FROM {kind.table} AS new INDEXED BY {kind.table}_revisions
         JOIN {kind.table} AS old ON old.id = (
             SELECT id FROM {kind.table} AS before
             WHERE {same_key} AND vintage > 0 AND (observed_at, id) < (new.observed_at, new.id)
@@ -142,342 +453,4 @@ def _pairs(db: sqlite_utils.Database, kind: Kind, since: str | None) -> Iterator
         ORDER BY new.observed_at DESC, new.id DESC
     """  # noqa: S608 - names from KINDS only
     with closing(db.execute(sql, {"since": since} if since else {})) as cursor:
-        for values in cursor:
-            yield dict(zip(names, values, strict=True))
-
-
-def _differ(old: float | None, new: float | None) -> bool:
-    """Whether a figure was withdrawn or changed by more than RESTATED."""
-    if old is None or new is None:
-        return old is not None
-    return abs(new - old) > RESTATED * abs(old)
-
-
-# Sources recompute prices in single precision: the last digits of the same figure differ between
-# two downloads. A relative difference up to this is no revision.
-JITTER = 1e-5
-_NO, _FIRST, _LATER = 0, 1, 2  # values of the column `vintage`
-
-
-@dataclass(frozen=True)
-class _Given:
-    """Values given for a key: when, the row with them, and whether that row is stored with this instant."""
-
-    at: str
-    row: Row
-    own: bool
-
-
-class VintageWriter:
-    """Writes what one source gives of one kind at one instant: take row after row, then close."""
-
-    def __init__(self, db: sqlite_utils.Database, kind: Kind, source: str, at: str) -> None:
-        self._db, self._kind, self._source, self._at = db, kind, source, at
-        self._given_ids: list[int] = []
-        sql = "SELECT max(observed_at) AS latest FROM readings WHERE kind = ? AND source = ?"
-        row = select_one(db, sql, (kind.table, source))
-        self._in_order = not row or (row["latest"] or "") <= at
-
-    def take(self, row: Row) -> str:
-        """Store a row of the key and value columns. Returns the field of Written it counts in."""
-        last = self._last(row) if self._in_order else None
-        if self._in_order and last is None:
-            self._given_ids.append(self._insert(row, self._at, _FIRST))
-            return "inserted"
-        if last is None or last["observed_at"] == self._at:
-            return self._take_late(row)
-        if agree(last, row, self._kind.values):
-            same = last["id"] if self._equal(last, row) else self._same_values(self._rows(row), row)
-            self._given_ids.append(same)
-            return "unchanged"
-        self._given_ids.append(self._insert(row, self._at, _LATER))
-        return "revised"
-
-    def close(self) -> None:
-        """Store which rows were given, in runs of neighbouring ids."""
-        ids = sorted(set(self._given_ids))
-        breaks = [place for place, (left, right) in enumerate(pairwise(ids), start=1) if right - left > 1]
-        edges = [0, *breaks, len(ids)] if ids else []
-        for first, end in pairwise(edges):
-            self._db.execute(
-                "INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?)",
-                (self._kind.table, self._source, self._at, ids[first], ids[end - 1]),
-            )
-
-    def _take_late(self, row: Row) -> str:
-        """Store a row given before the latest one: the vintages of its key are found anew."""
-        rows = self._rows(row)
-        history = self._history(rows)
-        if any(given.at == self._at and self._equal(given.row, row) for given in history):
-            return "unchanged"
-        before = sum(stored["vintage"] != _NO for stored in rows)
-        place = sum(given.at <= self._at for given in history)
-        new = _Given(self._at, row, own=False)
-        vintages = _vintages([*history[:place], new, *history[place:]], self._kind.values)
-        if not any(given is new for given in vintages):
-            self._given_ids.append(self._same_values(rows, row))
-        self._mark(rows, vintages)
-        if not rows:
-            return "inserted"
-        return "revised" if len(vintages) > before else "unchanged"
-
-    def _history(self, rows: Sequence[Row]) -> list[_Given]:
-        """Return all that was given for one key so far, in order; in one second, as it arrived."""
-        runs = "SELECT observed_at FROM readings WHERE kind = ? AND source = ?"
-        sql = f"{runs} AND ? BETWEEN first_id AND last_id"
-        own = {row["observed_at"] for row in rows}
-        history = [_Given(row["observed_at"], row, own=True) for row in rows]
-        history += [
-            _Given(reading["observed_at"], row, own=False)
-            for row in rows
-            for reading in select(self._db, sql, (self._kind.table, self._source, row["id"]))
-            if reading["observed_at"] not in own
-        ]
-        return sorted(history, key=lambda given: (given.at, given.row["id"]))
-
-    def _mark(self, rows: Sequence[Row], vintages: Sequence[_Given]) -> None:
-        """Make `vintages` the vintages of a key: rows that are none are marked so, missing ones are added."""
-        marks = dict.fromkeys((row["id"] for row in rows), _NO)
-        for count, given in enumerate(vintages):
-            mark = _LATER if count else _FIRST
-            if given.own:
-                marks[given.row["id"]] = mark
-            else:
-                values = {column: given.row[column] for column in (*self._kind.whole_key, *self._kind.values)}
-                self._insert(values, given.at, mark)
-        for row in rows:
-            if row["vintage"] != marks[row["id"]]:
-                sql = f"UPDATE {self._kind.table} SET vintage = ? WHERE id = ?"  # noqa: S608 - names from KINDS only
-                self._db.execute(sql, (marks[row["id"]], row["id"]))
-
-    def _same_values(self, rows: Iterable[Row], row: Row) -> int:
-        """Id of a stored row with exactly these values, which is added as no vintage where there is none."""
-        same = next((stored["id"] for stored in rows if self._equal(stored, row)), None)
-        return self._insert(row, self._at, _NO) if same is None else same
-
-    def _equal(self, stored: Row, row: Row) -> bool:
-        return all(stored[column] == row[column] for column in self._kind.values)
-
-    def _last(self, row: Row) -> Row | None:
-        """The newest vintage of a row's key."""
-        return next(iter(self._rows(row, "vintage > 0", limit=1)), None)
-
-    def _rows(self, row: Row, which: str = "1", limit: int = -1) -> list[Row]:
-        """Stored rows of a row's key, the newest first."""
-        columns = ", ".join(("id", *self._kind.whole_key, *self._kind.values, "observed_at", "vintage"))
-        same_key = " AND ".join(f"{column} = :{column}" for column in self._kind.whole_key)
-        sql = f"""
-            SELECT {columns} FROM {self._kind.table}
-            WHERE {same_key} AND {which}
-            ORDER BY observed_at DESC, id DESC LIMIT :limit
-        """  # noqa: S608 - as above
-        key = {column: row[column] for column in self._kind.whole_key}
-        return select(self._db, sql, {**key, "limit": limit})
-
-    def _insert(self, row: Row, at: str, vintage: int) -> int:
-        columns = (*row, "observed_at", "vintage")
-        sql = (
-            f"INSERT INTO {self._kind.table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - as above
-        )
-        return int(self._db.execute(sql, (*row.values(), at, vintage)).lastrowid or 0)
-
-
-def _vintages(history: Iterable[_Given], columns: Sequence[str]) -> list[_Given]:
-    """Those of what was given, in order, that differ from the vintage before by more than JITTER."""
-    vintages: list[_Given] = []
-    for given in history:
-        if not vintages or not agree(vintages[-1].row, given.row, columns):
-            vintages.append(given)
-    return vintages
-
-
-def agree(stored: Row, row: Row, columns: Sequence[str]) -> bool:
-    """Whether two rows agree: equal, or numbers that differ by no more than JITTER."""
-    return all(_agree(stored[column], row[column]) for column in columns)
-
-
-def _agree(old: object, new: object) -> bool:
-    if isinstance(old, (int, float)) and isinstance(new, (int, float)):
-        return math.isclose(old, new, rel_tol=JITTER, abs_tol=0.0)
-    return old == new
-
-
-__all__ = [
-    "JITTER",
-    "KINDS",
-    "Kind",
-    "Restatement",
-    "Written",
-    "add",
-    "final_sessions",
-    "first_observed",
-    "has_source",
-    "is_empty",
-    "latest_session",
-    "newest",
-    "restatements",
-]
-
-
-_LOGGED = 100  # restatements of one answer that are logged one by one
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What an add did, in rows: `inserted` new keys, `revised` new values of known keys, `unchanged`."""
-
-    inserted: int = 0
-    revised: int = 0
-    unchanged: int = 0
-
-    def __add__(self, other: Written) -> Written:
-        return Written(
-            self.inserted + other.inserted, self.revised + other.revised, self.unchanged + other.unchanged
-        )
-
-
-def add(
-    db: sqlite_utils.Database, kind: str, rows: Iterable[Row], *, source: str, observed_at: Moment
-) -> Written:
-    """Store what `source` gave at `observed_at`: rows of the key and value columns of `kind`.
-
-    A row that agrees with what was known then (within storage.vintages.JITTER) is no vintage; a
-    different value is one. Rows may arrive in any order of observed_at and any number of times: the
-    vintages are those of the order in which they were given, so a value that was replaced and came
-    back has come back whichever of the three is stored last. Of two values of one key observed in
-    the same second the later one added counts. NaN is None; a column not given is None.
-    Figures replaced by others (storage.restatements) are logged. ValueError for an unknown column, a
-    missing key or an infinite number.
-    """
-    shape, at = KINDS[kind], instant(observed_at)
-    writer = VintageWriter(db, shape, source, at)
-    written = {"inserted": 0, "revised": 0, "unchanged": 0}
-    for row in rows:
-        written[writer.take(_clean(shape, row, source))] += 1
-    writer.close()
-    if written["revised"]:
-        for restatement in restatements(db, kind, since=at, limit=_LOGGED):
-            if (restatement.source, restatement.observed_at) == (source, at):
-                _log.info("restated by %s: %s", source, restatement)
-    return Written(**written)
-
-
-def newest(
-    db: sqlite_utils.Database,
-    kind: str,
-    *,
-    known: Moment | None = None,
-    ticker: str | None = None,
-    source: str | None = None,
-) -> list[Row]:
-    """The newest row of each key observed at or before `known`, ordered by key; all columns.
-
-    Of one `ticker` or `source` where given. A withdrawn distribution comes back with amount None, a
-    withdrawn split with ratio None. Each source has rows of its own.
-    """
-    shape = KINDS[kind]
-    key = ", ".join(shape.whole_key)
-    columns = f"id, {key}, {', '.join(shape.values)}, observed_at"
-    bounds = {"ticker = :ticker": ticker, "source = :source": source, "observed_at <= :known": known}
-    where = " AND ".join(["vintage > 0", *(bound for bound, value in bounds.items() if value is not None)])
-    sql = f"""
-        SELECT {columns} FROM (
-            SELECT {columns}, row_number() OVER (
-                PARTITION BY {key} ORDER BY observed_at DESC, id DESC
-            ) AS age
-            FROM {shape.table} WHERE {where}
-        ) WHERE age = 1 ORDER BY {key}
-    """  # noqa: S608 - names from KINDS only
-    given = {"known": known and instant(known), "ticker": ticker, "source": source}
-    return select(db, sql, {name: value for name, value in given.items() if value is not None})
-
-
-def vintages(db: sqlite_utils.Database, kind: str, ticker: str) -> list[Row]:
-    """All vintages of one ticker in the order in which they were given: key, values, observed_at."""
-    shape = KINDS[kind]
-    columns = ", ".join((*shape.whole_key, *shape.values, "observed_at"))
-    sql = f"""
-        SELECT {columns} FROM {shape.table} WHERE ticker = :ticker AND vintage > 0 ORDER BY observed_at, id
-    """  # noqa: S608 - as above
-    return select(db, sql, {"ticker": ticker})
-
-
-def first_observed(db: sqlite_utils.Database) -> str | None:
-    """Instant at which the first row of any kind was observed, None without any."""
-    sql = "SELECT min(observed_at) FROM {}"
-    instants = (_text(db, sql.format(kind.table), {}) for kind in KINDS.values())
-    return min(filter(None, instants), default=None)
-
-
-def latest_session(
-    db: sqlite_utils.Database, kind: str, ticker: str, source: str | None = None
-) -> str | None:
-    """Last session (ex-date of distributions) stored for a ticker (by one source), None without any."""
-    shape = KINDS[kind]
-    sql = f"""
-        SELECT {shape.session} FROM {shape.table}
-        WHERE ticker = :ticker AND (:source IS NULL OR source = :source)
-        ORDER BY {shape.session} DESC LIMIT 1
-    """  # noqa: S608 - as above
-    return _text(db, sql, {"ticker": ticker, "source": source})
-
-
-def final_sessions(db: sqlite_utils.Database, ticker: str, source: str) -> set[str]:
-    """Sessions of which a source gave a bar that is final: not one that was taken before the bell."""
-    sql = """
-        SELECT session FROM (
-            SELECT session, provisional, row_number() OVER (
-                PARTITION BY session ORDER BY observed_at DESC, id DESC
-            ) AS age
-            FROM bars WHERE ticker = ? AND source = ? AND vintage > 0
-        ) WHERE age = 1 AND provisional = 0
-    """
-    return {row["session"] for row in select(db, sql, (ticker, source))}
-
-
-def has_source(db: sqlite_utils.Database, source: str) -> bool:
-    """Whether any row of any kind came from this source."""
-    return any(
-        _text(db, f"SELECT source FROM {kind.table} WHERE source = :source LIMIT 1", {"source": source})  # noqa: S608 - as above
-        for kind in KINDS.values()
-    )
-
-
-def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
-    """Changes whenever observations do: by this process (new rows, or old ones given again) or by another."""
-    tables = (f"SELECT max(id) FROM {kind.table}" for kind in KINDS.values())  # noqa: S608 - as above
-    queries = (*tables, "SELECT count(*) FROM readings", "PRAGMA data_version")
-    return tuple(db.execute(sql).fetchone()[0] for sql in queries)
-
-
-def is_empty(db: sqlite_utils.Database) -> bool:
-    """Whether nothing was ever observed."""
-    return not any(
-        _text(db, f"SELECT source FROM {kind.table} LIMIT 1", {})  # noqa: S608 - as above
-        for kind in KINDS.values()
-    )
-
-
-def _clean(kind: Kind, row: Row, source: str) -> Row:
-    """The row with every column of its kind, in order, and NaN as None."""
-    if unknown := row.keys() - {*kind.key, *kind.values}:
-        raise ValueError(f"{kind.table} has no column {', '.join(sorted(unknown))}.")
-    key = {column: row.get(column) or kind.defaults.get(column) for column in kind.key}
-    if missing := [column for column, value in key.items() if not value]:
-        raise ValueError(f"A row of {kind.table} lacks {', '.join(missing)}: {row}.")
-    values = {column: _finite(kind, column, row.get(column)) for column in kind.values}
-    return {**key, **values, "source": source}
-
-
-def _finite(kind: Kind, column: str, value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        if math.isinf(value):
-            raise ValueError(f"{column} of {kind.table} is infinite.")
-        value = None
-    return kind.defaults.get(column) if value is None else value
-
-
-def _text(db: sqlite_utils.Database, sql: str, parameters: Row) -> str | None:
-    row = db.execute(sql, parameters).fetchone()
-    return row[0] if row else None
+        yield from cursor

@@ -3,15 +3,15 @@
 Functions that take an instant accept an aware datetime or that text, which sorts as time does. Rows are
 dicts that hold the text, or frozen structs that hold dates and aware datetimes.
 
-Kinds of observation: the table of each, what a row is about, and what it says.
+A kind of observation is a struct whose fields are the columns of its table.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
 
@@ -114,52 +114,115 @@ def change(
     return int(db.execute(sql, parameters).rowcount)  # type: ignore[arg-type]  # as above
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of observation: its table, what a row is about, what it says, and where it may be silent."""
+class _Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a stored row is from; both are empty before it is stored."""
 
-    table: str
-    key: tuple[str, ...]  # `source` belongs to every key besides
-    values: tuple[str, ...]
-    figures: tuple[str, ...]  # values that answers are made of: a change of one is a restatement
-    defaults: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def session(self) -> str:
-        """The column that dates a row: the second of every key."""
-        return self.key[1]
-
-    @property
-    def whole_key(self) -> tuple[str, ...]:
-        """The key columns with the source."""
-        return (*self.key, "source")
+    source: str = ""
+    observed_at: str = ""
 
 
-KINDS: dict[str, Kind] = {
-    kind.table: kind
-    for kind in (
-        Kind(
-            "bars",
-            ("ticker", "session"),
-            ("open", "high", "low", "close", "volume", "provisional"),
-            ("close",),
-            {"provisional": 0},
-        ),
-        Kind("distributions", ("ticker", "ex_date"), ("amount",), ("amount",)),
-        Kind("splits", ("ticker", "session"), ("ratio",), ("ratio",)),
-        Kind("fund_facts", ("ticker", "session"), ("nav", "shares", "assets"), ("nav", "shares", "assets")),
-        Kind(
-            "multiples",
-            ("ticker", "session", "metric", "convention", "basis"),
-            ("value", "holdings_date", "price_date", "coverage"),
-            ("value",),
-        ),
-        Kind(
-            "sector_weights",
-            ("ticker", "session", "level", "sector"),
-            ("weight",),
-            ("weight",),
-            {"level": "sector"},
-        ),
-    )
+class Observation(_Origin, frozen=True):
+    """What one source gave for one session of one fund. Sessions and dates are texts, "2020-12-11"."""
+
+    table: ClassVar[str]
+    key: ClassVar[tuple[str, ...]] = ("ticker", "session")  # with the source: what a row is about
+    figures: ClassVar[tuple[str, ...]]  # values that answers are made of: a change of one is a restatement
+
+    ticker: str
+    session: str
+
+
+class Bar(Observation, frozen=True):
+    """Split-adjusted prices; `provisional` is 1 for a bar taken before the closing bell."""
+
+    table = "bars"
+    figures = ("close",)
+
+    close: float
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    volume: int | None = None
+    provisional: int = 0
+
+
+class Distribution(Observation, frozen=True):
+    """Dollars per share by ex-date, None once withdrawn."""
+
+    table = "distributions"
+    figures = ("amount",)
+
+    session: str = msgspec.field(name="ex_date")
+    amount: float | None
+
+
+class Split(Observation, frozen=True):
+    """New shares for one old share, None once withdrawn."""
+
+    table = "splits"
+    figures = ("ratio",)
+
+    ratio: float | None
+
+
+class FundFacts(Observation, frozen=True):
+    """Net asset value per share, shares outstanding and total net assets."""
+
+    table = "fund_facts"
+    figures = ("nav", "shares", "assets")
+
+    nav: float | None = None
+    shares: float | None = None
+    assets: float | None = None
+
+
+class Multiple(Observation, frozen=True):
+    """One multiple under its convention; `coverage` is the share of the portfolio it is computed from."""
+
+    table = "multiples"
+    key = ("ticker", "session", "metric", "convention", "basis")
+    figures = ("value",)
+
+    metric: str
+    convention: str
+    basis: str
+    value: float | None
+    holdings_date: str | None = None
+    price_date: str | None = None
+    coverage: float | None = None
+
+
+class SectorWeight(Observation, frozen=True):
+    """Percent of a sector, of an industry group or of the home market in revenue, as `level` says."""
+
+    table = "sector_weights"
+    key = ("ticker", "session", "level", "sector")
+    figures = ("weight",)
+
+    level: str
+    sector: str
+    weight: float | None
+
+
+K = TypeVar("K", bound=Observation)
+KINDS: dict[str, type[Observation]] = {
+    kind.table: kind for kind in (Bar, Distribution, Split, FundFacts, Multiple, SectorWeight)
 }
+
+
+@cache
+def columns(kind: type[Observation]) -> dict[str, str]:
+    """Columns of a kind's table by the fields they hold: the key, the values, `source`, `observed_at`."""
+    return {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+
+
+@cache
+def key_columns(kind: type[Observation]) -> tuple[str, ...]:
+    """Columns that say what a row is about. The second dates it, the last is the source."""
+    return (*(columns(kind)[name] for name in kind.key), "source")
+
+
+@cache
+def value_columns(kind: type[Observation]) -> tuple[str, ...]:
+    """Columns that hold what the source gave."""
+    return tuple(name for name in columns(kind).values() if name not in (*key_columns(kind), "observed_at"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
 from bot.data.sample import SOURCE, sample_observations
-from storage.rows import KINDS
+from tests.frames import frames
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -21,9 +21,5 @@ OBSERVED = "2020-12-13T00:00:00Z"
 @lru_cache(maxsize=4)
 def sample_market(year: int = 2020, month: int = 12, day: int = 13) -> Market:
     """The sample as of 18:00 UTC of a day."""
-    rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    rows |= {
-        kind: [{**row, "source": SOURCE, "observed_at": OBSERVED} for row in found]
-        for kind, found in sample_observations().items()
-    }
-    return build_market(rows, Sessions(), dt.datetime(year, month, day, 18, tzinfo=dt.UTC))
+    stored = frames(sample_observations(), source=SOURCE, observed_at=OBSERVED)
+    return build_market(stored, Sessions(), dt.datetime(year, month, day, 18, tzinfo=dt.UTC))

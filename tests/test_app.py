@@ -15,6 +15,7 @@ from bot.data.store import store
 from bot.jobs import scheduler
 from storage.connection import hold_lock
 from storage.db import open_database
+from storage.rows import Bar
 from tests.fakes.botapi_faults import refusal
 from tests.place import ME, PATIENCE, at_work, told_to_stop
 
@@ -32,13 +33,12 @@ def market(count: int, last_ratio: float = 0.5) -> Observations:
     sessions = Sessions()
     completed = sessions.index[sessions.index <= sessions.last_completed(datetime.now(UTC))]
     days = completed[-262:][: 262 - count].strftime("%Y-%m-%d")
-    rows = []
+    rows: list[Bar] = []
     for place, day in enumerate(days):
         large = 300.0 + place % 7
         ratio = last_ratio if day == days[-1] else 0.5
         for ticker, close in (("IWM", ratio * large), ("SPY", large)):
-            bar = dict.fromkeys(("open", "high", "low", "close"), close)
-            rows.append({"ticker": ticker, "session": day, **bar, "volume": 1_000, "provisional": 0})
+            rows.append(Bar(ticker, day, close, open=close, high=close, low=close, volume=1_000))
     return {"bars": rows}
 
 
@@ -91,11 +91,13 @@ async def test_someone_asks_and_subscribes_and_the_next_process_pushes_until_ano
     assert_no_secret(place, said)
 
 
-def write_files(bars: Sequence[dict[str, object]]) -> None:
+def write_files(bars: Sequence[Bar]) -> None:
     """A price file for each bar, as people download them."""
     for bar in bars:
-        line = ",".join(str(bar[name]) for name in ("session", "open", "high", "low", "close", "volume"))
-        Path(f"{bar['ticker']}.csv").write_text(f"Date,Open,High,Low,Close,Volume\n{line}\n")
+        line = ",".join(
+            str(getattr(bar, name)) for name in ("session", "open", "high", "low", "close", "volume")
+        )
+        Path(f"{bar.ticker}.csv").write_text(f"Date,Open,High,Low,Close,Volume\n{line}\n")
 
 
 async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
@@ -123,7 +125,7 @@ async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
             assert "0.6500" in pushed.text
             assert await command("refresh") == (0, "No source is switched on; see [sources] in the config.\n")
             assert (await command("export", "prices", "out.csv", "--ticker", "IWM"))[0] == 0
-            assert bars[0]["session"] in (await asyncio.to_thread(Path("out.csv").read_text))
+            assert bars[0].session in (await asyncio.to_thread(Path("out.csv").read_text))
             assert (await command("backup", "copy.db"))[0] == 0
             assert "bot: running, last tick" in (await command("doctor", "--offline"))[1]
             assert await told_to_stop(task) == ""

@@ -16,7 +16,7 @@ from bot.cli import ISSUER
 from bot.cli.console import beside_the_bot, busy, log_briefly, open_beside_the_bot, refuse_other_pair, say
 from bot.data.csv_cells import read_bytes
 from bot.data.csv_formats import export
-from bot.data.import_csv import READERS
+from bot.data.import_csv import read_csv
 from bot.data.issuers.fetch import store_issuer
 from bot.data.issuers.formats import LARGEST
 from bot.data.issuers.import_file import read_issuer
@@ -61,7 +61,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) ->
         now = dt.datetime.now(dt.UTC)
         fund, sessions = known_fund(ticker, config.pair), Sessions(config.calendar.closed)
         completed = sessions.last_completed(now).date()
-        contents = READERS[kind](file, fund, sessions=sessions, today=now.date(), completed=completed)
+        contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=completed)
     for sentence in contents.preview.sentences():
         say(sentence)
     with open_beside_the_bot(config.storage.database, config.pair) as database, busy("Storing"):

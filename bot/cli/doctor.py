@@ -279,7 +279,7 @@ def check_database(
     database: Database, config: Config, sessions: Sessions, now: dt.datetime
 ) -> Iterator[Finding]:
     """Check the file, the age of the prices and what the sources last gave."""
-    from bot.data.load import build_market, read_rows  # noqa: PLC0415 - late: as for the sessions
+    from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: as for the sessions
     from bot.messages.pages.status import (  # noqa: PLC0415 - as above
         RESTATED_DAYS,
         findings,
@@ -289,7 +289,7 @@ def check_database(
     from storage.observations import recent  # noqa: PLC0415 - as above
 
     yield _check_integrity(database)
-    market = build_market(database.run_sync(read_rows), sessions, now, config.pair)
+    market = build_market(database.run_sync(read_frames), sessions, now, config.pair)
     yield _check_prices(market, sessions, now)
     statuses = source_healths(database.run_sync(sources.source_statuses), sessions, now, switched_on(config))
     since = now - dt.timedelta(days=RESTATED_DAYS)

@@ -1,16 +1,11 @@
-"""Bounds of fund facts: what lies outside is another column, another unit or a slip, not a figure of a fund.
+"""The formats of the CSV files that are imported and exported: their columns, and what a line becomes.
 
-There are upper bounds only. An issuer's own garbage is small (a count of 150,000 units in 2007) and is
-kept as it was published; judging it is the flows' business.
+Fund facts have upper bounds: what lies above is another column, another unit or a slip, not a figure of a
+fund. An issuer's own garbage is small (a count of 150,000 units in 2007) and is kept as it was published;
+judging it is the flows' business.
 
-Formats of the CSV files that are imported and exported: their columns, and what a row becomes.
-
-A format's conversion makes the storage's rows, without ticker and session, of the cells of one line.
-
-Exports what is stored of one fund as CSV, in the formats that the import reads.
-
-Every line names its source and instant, so that a file imported into an empty database answers as
-this one does, also "as known on a date". Numbers are exact to the last digit.
+In an export every line names its source and instant, so that a file imported into an empty database answers
+as this one does, also "as known on a date". Numbers are exact to the last digit.
 """
 
 from __future__ import annotations
@@ -19,7 +14,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from bot.analytics.market import SAMPLE
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES, SECTOR
@@ -28,14 +23,23 @@ from bot.data.csv_layouts import DIALECTS
 from bot.data.provider import LABELS
 from bot.errors import NoData
 from storage import observations
+from storage.rows import (
+    KINDS,
+    Bar,
+    Distribution,
+    FundFacts,
+    Multiple,
+    SectorWeight,
+    Split,
+    value_columns,
+)
 
 if TYPE_CHECKING:
-    from storage.rows import Row
-
-    Cells = Mapping[str, str]
-    Kinded = list[tuple[str, Row]]
     import sqlite_utils
 
+    from storage.rows import Observation
+
+Cells: TypeAlias = Mapping[str, str]
 
 LARGEST = {
     "nav": 1e5,  # dollars a unit: funds keep theirs tradable, in the hundreds
@@ -69,91 +73,85 @@ SOURCE, OBSERVED = "source", "observed at"
 class Format:
     """One kind of file: its columns, the storage kinds it fills, and how a row is converted.
 
-    `convert` returns no rows if the cells hold no value and raises BadCell if they are wrong. In an
-    export a row without a value is a figure that was withdrawn.
+    `convert` takes the cells, the ticker and the session. It returns no rows if the cells hold no value and
+    raises BadCell if they are wrong. In an export a row without a value is a figure that was withdrawn.
     `closed` is what happens to a row on a day without a session: "refuse", "drop", or "before":
     it counts for the session before.
     """
 
     layout: Layout
     fills: tuple[str, ...]
-    convert: Callable[[Cells], Kinded]
+    convert: Callable[[Cells, str, str], list[Observation]]
     closed: str
 
 
-def _price_row(cells: Cells) -> Kinded:
+def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """Bar, distribution and split of one session. Zero means none."""
-    prices = {name: _positive(cells, name) for name in ("open", "high", "low", "close")}
-    volume, paid, ratio = (_not_negative(cells, name) for name in ("volume", "dividends", "stock splits"))
-    rows: Kinded = []
-    if prices["close"] is not None:
-        _check_range(prices)
+    prices = {name: _positive(cells, name) for name in ("close", "open", "high", "low")}
+    close, low, high = prices["close"], prices["low"], prices["high"]
+    volume, amount, ratio = (_not_negative(cells, name) for name in ("volume", "dividends", "stock splits"))
+    rows: list[Observation] = []
+    if close is not None:
+        if low is not None and high is not None and low > high:  # columns were mixed up
+            raise BadCell(f"low {low:g} is above high {high:g}")
         whole = None if volume is None else round(volume)
         provisional = int(_not_negative(cells, "provisional") or 0)
-        rows.append(("bars", {**prices, "volume": whole, "provisional": min(provisional, 1)}))
+        rows.append(Bar(ticker, session, close, prices["open"], high, low, whole, min(provisional, 1)))
     elif any(price is not None for price in prices.values()):
         raise BadCell("close is missing")
-    if paid or (paid == 0 and is_record(cells)):
-        rows.append(("distributions", {"amount": paid or None}))
-    if (ratio and ratio != 1) or (ratio == 0 and is_record(cells)):
-        rows.append(("splits", {"ratio": ratio or None}))
+    if amount or (amount == 0 and _is_exported(cells)):
+        rows.append(Distribution(ticker, session, amount or None))
+    if (ratio and ratio != 1) or (ratio == 0 and _is_exported(cells)):
+        rows.append(Split(ticker, session, ratio or None))
     return rows
 
 
-def is_record(cells: Cells) -> bool:
+def _is_exported(cells: Cells) -> bool:
     """Whether a row is from an export, which names source and instant."""
     return bool(cells.get(OBSERVED))
 
 
-def _check_range(prices: Mapping[str, float | None]) -> None:
-    """Raise BadCell if low is above high, because columns were mixed up."""
-    low, high = prices["low"], prices["high"]
-    if low is not None and high is not None and low > high:
-        raise BadCell(f"low {low:g} is above high {high:g}")
-
-
-def _fact_row(cells: Cells) -> Kinded:
+def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """NAV, shares and assets of one session."""
-    facts = {name: _positive(cells, name) for name in ("nav", "shares", "assets")}
-    check_facts(facts)
-    given = any(value is not None for value in facts.values())
-    return [("fund_facts", dict(facts))] if given or is_record(cells) else []
+    values = {name: _positive(cells, name) for name in ("nav", "shares", "assets")}
+    check_facts(values)
+    given = any(value is not None for value in values.values())
+    return (
+        [FundFacts(ticker, session, values["nav"], values["shares"], values["assets"])]
+        if given or _is_exported(cells)
+        else []
+    )
 
 
-def _multiple_row(cells: Cells) -> Kinded:
+def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """One figure under its convention and basis."""
     metric = _word(cells, "metric", tuple(MULTIPLES))
     value = (_not_negative if metric == "yield" else _positive)(cells, "value")
     coverage = _not_negative(cells, "coverage")
     if coverage is not None and coverage > 1:
         raise BadCell(f"coverage {coverage:g} is not between 0 and 1")
-    behind = {name: _date_text(cells, name) for name in ("holdings date", "price date")}
-    for name, day in behind.items():
+    holdings, price = _date_text(cells, "holdings date"), _date_text(cells, "price date")
+    for name, day in (("holdings date", holdings), ("price date", price)):
         # In an export the date may have been moved back to the session it counts for.
-        if day is not None and day > date(cells["date"]).isoformat() and not is_record(cells):
+        if day is not None and day > date(cells["date"]).isoformat() and not _is_exported(cells):
             raise BadCell(f"{name} {day} is after the date {date(cells['date'])}")
-    row = {
-        "metric": metric,
-        "convention": _word(cells, "convention", tuple(CONVENTIONS)),
-        "basis": _word(cells, "basis", BASES) if cells.get("basis") else "unstated",
-        "value": value,
-        "holdings_date": behind["holdings date"],
-        "price_date": behind["price date"],
-        "coverage": coverage,
-    }
-    return [("multiples", row)] if value is not None or is_record(cells) else []
+    convention = _word(cells, "convention", tuple(CONVENTIONS))
+    basis = _word(cells, "basis", BASES) if cells.get("basis") else "unstated"
+    row = Multiple(ticker, session, metric, convention, basis, value, holdings, price, coverage)
+    return [row] if value is not None or _is_exported(cells) else []
 
 
-def _weight_row(cells: Cells) -> Kinded:
+def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """Weight of one sector or group in percent. The level defaults to "sector"."""
     weight = _not_negative(cells, "weight")
     if weight is not None and weight > WHOLE:
         raise BadCell(f"weight {weight:g} is above 100 percent")
     level = _word(cells, "level", LEVELS).replace("_", " ") if cells.get("level") else SECTOR
-    if not cells["name"].strip():
+    name = cells["name"].strip()
+    if not name:
         raise BadCell("name is missing")
-    row = {"level": level, "sector": cells["name"].strip(), "weight": weight}
-    return [("sector_weights", row)] if weight is not None or is_record(cells) else []
+    row = SectorWeight(ticker, session, level, name, weight)
+    return [row] if weight is not None or _is_exported(cells) else []
 
 
 def _positive(cells: Cells, column: str) -> float | None:
@@ -221,7 +219,7 @@ FORMATS: dict[str, Format] = {
             DIALECTS,
         ),
         ("bars", "distributions", "splits"),
-        _price_row,
+        _price_rows,
         "refuse",
     ),
     "fund-facts": Format(
@@ -238,7 +236,7 @@ FORMATS: dict[str, Format] = {
             ("date", "nav", "shares"),
         ),
         ("fund_facts",),
-        _fact_row,
+        _fact_rows,
         "drop",
     ),
     "multiples": Format(
@@ -259,7 +257,7 @@ FORMATS: dict[str, Format] = {
             ("date", "metric", "convention", "value"),
         ),
         ("multiples",),
-        _multiple_row,
+        _multiple_rows,
         "before",
     ),
     "weights": Format(
@@ -276,7 +274,7 @@ FORMATS: dict[str, Format] = {
             ("date", "name", "weight"),
         ),
         ("sector_weights",),
-        _weight_row,
+        _weight_rows,
         "before",
     ),
 }
@@ -291,87 +289,62 @@ class Export:
     sources: tuple[str, ...]
 
 
-def export(db: sqlite_utils.Database, what: str, ticker: str, *, source: str | None = None) -> Export:
-    """All figures of one fund from the sources (or one of them) as CSV. `what` is a key of FORMATS.
+def export(db: sqlite_utils.Database, form: str, ticker: str, *, source: str | None = None) -> Export:
+    """All figures of one fund from the sources (or one of them) as CSV. `form` is a key of FORMATS.
 
     Replaced figures are included beside their replacements, each with its instant; the
     newest counts. Raises NoData if there is nothing to write. Sample data is never written.
     """
-    rows = {
-        kind: [
-            row
-            for row in observations.vintages(db, kind, ticker)
-            if row["source"] != SAMPLE and source in {None, row["source"]}
-        ]
-        for kind in FORMATS[what].fills
-    }
-    header, lines = _WRITERS[what](rows)
-    if not lines:
-        words = FORMATS[what].layout.words
-        raise NoData(f"There are no {words} of {ticker}{f' from {source}' if source else ''} to export.")
-    names = {row["source"] for group in rows.values() for row in group}
-    labels = tuple(label for name, label in LABELS.items() if name in names)
-    return Export(_csv((*header, *_SAID), lines), len(lines), labels)
-
-
-PRICE_HEADER = (
-    "Date", "Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits", "Provisional",
-)  # fmt: skip
-FACT_HEADER = ("date", "nav", "shares", "assets")
-MULTIPLE_HEADER = (
-    "date", "metric", "convention", "basis", "value", "holdings_date", "price_date", "coverage",
-)  # fmt: skip
-WEIGHT_HEADER = ("date", "level", "name", "weight")
-_SAID = ("source", "observed_at")  # the last columns of every format
-
-_Lines = tuple[tuple[str, ...], list[list[object]]]
-
-
-def _price_lines(rows: dict[str, list[Row]]) -> _Lines:
-    """One line per source, session and instant. A dividend or split of 0 is a withdrawn one."""
-    lines: dict[tuple[str, ...], dict[str, object]] = {}
-    for kind, group in rows.items():
-        for row in group:
-            key = tuple(
-                str(row[name]) for name in (observations.KINDS[kind].session, "observed_at", "source")
-            )
-            values = {name: row[name] for name in observations.KINDS[kind].values}
-            if kind != "bars":
-                values = {name: value or 0 for name, value in values.items()}
-            lines.setdefault(key, {}).update(values)
-    names = ("open", "high", "low", "close", "volume", "amount", "ratio", "provisional")
-    return PRICE_HEADER, [
-        [day, *(values.get(name) for name in names), source, at]
-        for (day, at, source), values in sorted(lines.items())
+    rows = [
+        row
+        for kind in FORMATS[form].fills
+        for row in observations.vintages(db, KINDS[kind], ticker)
+        if row.source != SAMPLE and source in {None, row.source}
     ]
+    if not rows:
+        words = FORMATS[form].layout.words
+        raise NoData(f"There are no {words} of {ticker}{f' from {source}' if source else ''} to export.")
+    header, names = EXPORTED_COLUMNS[form]
+    lines = (_price_lines if form == "prices" else _plain_lines)(rows, names)
+    out = io.StringIO()  # None becomes an empty cell, a float its shortest exact form (csv writes repr)
+    csv.writer(out, lineterminator="\n").writerows([[*header, "source", "observed_at"], *lines])
+    used = {row.source for row in rows}
+    labels = tuple(label for name, label in LABELS.items() if name in used)
+    return Export(out.getvalue(), len(lines), labels)
 
 
-def _plain_lines(kind: str, header: tuple[str, ...], names: tuple[str, ...]) -> Callable[..., _Lines]:
-    """Writer of one line a row, its columns named in storage as `names`."""
-
-    def write(rows: dict[str, list[Row]]) -> _Lines:
-        # Of two values of one key in the same second the later one counts.
-        last = {
-            tuple(row[name] for name in (*observations.KINDS[kind].whole_key, "observed_at")): row
-            for row in rows[kind]
-        }
-        return header, [[row[name] for name in (*names, *_SAID)] for _, row in sorted(last.items())]
-
-    return write
-
-
-_WRITERS: dict[str, Callable[[dict[str, list[Row]]], _Lines]] = {
-    "prices": _price_lines,
-    "fund-facts": _plain_lines("fund_facts", FACT_HEADER, ("session", *FACT_HEADER[1:])),
-    "multiples": _plain_lines("multiples", MULTIPLE_HEADER, ("session", *MULTIPLE_HEADER[1:])),
-    "weights": _plain_lines("sector_weights", WEIGHT_HEADER, ("session", "level", "sector", "weight")),
+# Titles of the columns of an export, before source and instant, and the fields that they hold.
+EXPORTED_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "prices": (
+        ("Date", "Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits", "Provisional"),
+        ("open", "high", "low", "close", "volume", "amount", "ratio", "provisional"),
+    ),
+    "fund-facts": (("date", "nav", "shares", "assets"), ("session", "nav", "shares", "assets")),
+    "multiples": (
+        ("date", "metric", "convention", "basis", "value", "holdings_date", "price_date", "coverage"),
+        ("session", "metric", "convention", "basis", "value", "holdings_date", "price_date", "coverage"),
+    ),
+    "weights": (("date", "level", "name", "weight"), ("session", "level", "sector", "weight")),
 }
 
 
-def _csv(header: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
-    """CSV text. None becomes an empty cell, a float its shortest exact form (csv writes repr)."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    return out.getvalue()
+def _price_lines(rows: Iterable[Observation], names: tuple[str, ...]) -> list[list[object]]:
+    """One line per session, instant and source. A dividend or split of 0 is a withdrawn one."""
+    lines: dict[tuple[str, str, str], dict[str, object]] = {}
+    for row in rows:
+        values = {name: getattr(row, name) for name in value_columns(type(row))}
+        if not isinstance(row, Bar):
+            values = {name: value or 0 for name, value in values.items()}
+        lines.setdefault((row.session, row.observed_at, row.source), {}).update(values)
+    return [
+        [session, *(values.get(name) for name in names), source, observed_at]
+        for (session, observed_at, source), values in sorted(lines.items())
+    ]
+
+
+def _plain_lines(rows: Iterable[Observation], names: tuple[str, ...]) -> list[list[object]]:
+    """One line a row. Of two values of one key in the same second the later one counts."""
+    last = {tuple(getattr(row, name) for name in (*row.key, "source", "observed_at")): row for row in rows}
+    return [
+        [getattr(row, name) for name in (*names, "source", "observed_at")] for _, row in sorted(last.items())
+    ]

@@ -1,11 +1,8 @@
-"""Downloads one file over HTTP. Returns its bytes, or the FetchOutcome that says why there are none.
+"""A second source of prices: a daily CSV file per fund, at an address from the config; and its download.
 
-The address may contain a key, so it appears in no outcome and no log line.
-
-A second source of prices: a daily CSV file per fund, at an address from the config.
-
-Such files are Date,Open,High,Low,Close,Volume with closes adjusted for splits, as many sites offer
-them. They are read as strictly as an imported file: all rows or none.
+Such files are Date,Open,High,Low,Close,Volume with closes adjusted for splits, as many sites offer them. They
+are read as strictly as an imported file: all rows or none. The address may contain a key, so it appears in no
+outcome and no log line.
 """
 
 from __future__ import annotations
@@ -26,7 +23,7 @@ from bot import __version__
 from bot.analytics.sessions import Sessions
 from bot.data.csv_cells import TEXT_NAME
 from bot.data.csv_formats import FORMATS
-from bot.data.import_csv import NoFigures, read_prices
+from bot.data.import_csv import NoFigures, read_csv
 from bot.data.provider import (
     AccessRefused,
     Empty,
@@ -37,13 +34,15 @@ from bot.data.provider import (
     RateLimited,
     SchemaChanged,
     digest,
+    observations_of,
+    rows_by_kind,
     unreviewed,
 )
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import httpx
 
@@ -135,10 +134,14 @@ def _body(response: httpx.Response, deadline: float, largest: int) -> Downloaded
 
 
 def _error_words(error: Exception) -> str:
-    """Describe a transport error in own words, because its text may contain the address."""
+    """A transport error in own words, because its text may contain the address."""
     import httpx  # noqa: PLC0415 - as above
 
-    causes = list(_causes(error))
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
     for kind, words in (
         (httpx.TimeoutException, "no answer in time"),
         (httpx.TooManyRedirects, "it leads in a circle"),
@@ -156,15 +159,9 @@ def _error_words(error: Exception) -> str:
     return "the connection failed"
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and the chain of its causes."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million
 FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
+_JSON = "JSON instead of a CSV file"
 _SHORT = 300  # characters: a sentence that stands where the file should be
 _CHECK = "check the address and the key in the config's [sources] daily_csv"
 _SHOWN = 3  # errors of one file that are named
@@ -228,9 +225,8 @@ class DailyCsv:
         # The file may have a bar of the open session already; a row of a later one is an error.
         today = sessions.next_after(completed[-1]).date()
         try:
-            contents = read_prices(
-                text, ticker, sessions=sessions, today=today, completed=completed[-1].date()
-            )
+            last = completed[-1].date()
+            contents = read_csv("prices", text, ticker, sessions=sessions, today=today, completed=last)
         except NoFigures:
             return Empty("it has no completed session")
         except ImportRejected as error:
@@ -247,7 +243,7 @@ class DailyCsv:
 
 
 def _decoded(body: DownloadedFile) -> str | FetchOutcome:
-    """Decode an answer. Returns the outcome instead if it is not a whole text."""
+    """The text of an answer, or the outcome if it is not a whole text."""
     try:
         utf16 = body.content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = body.content.decode("utf-16" if utf16 else "utf-8-sig")
@@ -261,22 +257,16 @@ def _decoded(body: DownloadedFile) -> str | FetchOutcome:
 
 
 def _error_instead_of_file(text: str) -> FetchOutcome | None:
-    """The outcome for an answer that is not the file, despite "200 OK". Returns None if it may be."""
+    """The outcome for an answer that is not the file, despite "200 OK"; None if it may be."""
+    for start, reason in {"<": "a web page instead of figures", "{": _JSON, "[": _JSON}.items():
+        if text.startswith(start):
+            return SchemaChanged(reason)
     if not text:
         return SchemaChanged("an empty body")
-    if text.startswith("<"):
-        return SchemaChanged("a web page instead of figures")
-    if text.startswith(("{", "[")):
-        return SchemaChanged("JSON instead of a CSV file")
     if "\n" not in text and not FORMATS["prices"].layout.missing(text.split(",")):
         return Empty("it has no rows")
     if len(text) > _SHORT or "," in text.partition("\n")[0]:
         return None
-    return _sentence(text)
-
-
-def _sentence(text: str) -> FetchOutcome | None:
-    """The outcome for an answer that is a sentence, None if it is of no known kind."""
     if re.match(r"no data\b", text, re.IGNORECASE):
         return Empty("it says that it has no data")
     return RateLimited() if re.search(r"\b(?:limit|too many requests)\b", text, re.IGNORECASE) else None
@@ -297,14 +287,16 @@ def _outcome(
 ) -> FetchOutcome:
     """The figures of completed sessions. Sessions that were requested but are absent are missing."""
     last = f"{completed[-1]:%Y-%m-%d}"
-    payload = {
-        kind: [row for row in rows if (row.get("session") or row["ex_date"]) <= last]
-        for kind, rows in contents.observations.items()
-        if kind == "bars" or kind in contents.complete  # an empty list would mean that there was none
-    }
+    payload = observations_of(
+        {
+            kind: [row for row in rows if row.session <= last]
+            for kind, rows in rows_by_kind(contents.observations).items()
+            if kind == "bars" or kind in contents.complete  # an empty list would mean that there was none
+        }
+    )
     if not payload["bars"]:
         return Empty("it has no completed session")
-    had = pd.DatetimeIndex([bar["session"] for bar in payload["bars"]])
-    asked = completed[completed >= (had[0] if start is None else pd.Timestamp(start))]
-    missing = tuple(f"{session:%Y-%m-%d}" for session in asked.difference(had))
+    answered = pd.DatetimeIndex([bar.session for bar in payload["bars"]])
+    asked = completed[completed >= (answered[0] if start is None else pd.Timestamp(start))]
+    missing = tuple(f"{session:%Y-%m-%d}" for session in asked.difference(answered))
     return Partial(payload, missing, raw) if missing else Ok(payload, raw)

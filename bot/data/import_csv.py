@@ -1,11 +1,7 @@
-"""The contents of a CSV file: its rows by kind of storage, and their preview.
+"""Reads CSV files of prices, fund facts, multiples and weights of one fund: a whole file or nothing.
 
-Reads the rows of a CSV file one by one: which session each counts for, and what is wrong with it.
-
-Reads CSV files of prices, fund facts, multiples and weights of one fund: a whole file or nothing.
-
-Every bad row is found and named by its line; nothing is repaired silently. What is read is the storage's
-own kinds of rows, so that `store` is the only step from here to the database.
+Every bad row is found and named by its line; nothing is repaired silently. What is read are rows as storage
+has them, so that `store` is the only step from here to the database.
 """
 
 from __future__ import annotations
@@ -13,28 +9,29 @@ from __future__ import annotations
 import datetime as dt
 import math
 from bisect import bisect
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from bot.analytics.market import SAMPLE
-from bot.data import csv_formats
-from bot.data.csv_cells import BadCell, date, file_label, read_table, shorten
-from bot.data.csv_formats import FORMATS
-from bot.data.provider import LABELS
+from bot.data.csv_cells import BadCell, date, read_table, shorten
+from bot.data.csv_formats import FORMATS, OBSERVED, SOURCE
+from bot.data.provider import LABELS, observations_of
 from bot.errors import ImportRejected
 from bot.text import counted, listed
-from storage.rows import KINDS, instant
+from storage.rows import K, instant
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from bot.analytics.sessions import Sessions
     from bot.data.csv_cells import CsvTable
-    from bot.data.csv_formats import Cells, Format, Kinded
+    from bot.data.csv_formats import Cells, Format
     from bot.data.provider import Observations
-    from storage.rows import Row
+    from storage.rows import Bar, Observation
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,8 @@ class CsvPreview:
     words: str  # "daily prices"
     ticker: str
     rows: int  # that would be stored
-    first: str | None  # session, ISO
-    last: str | None
+    first: str  # session, ISO
+    last: str
     layout: str = ""  # whose it is, where it is not the plain one
     closed: tuple[str, ...] = ()  # dates of rows left out because there was no session
     unfinished: tuple[str, ...] = ()  # sessions left out because they were not completed
@@ -88,19 +85,19 @@ class CsvContents:
     observations: Observations
     preview: CsvPreview
     complete: tuple[str, ...] = ()  # kinds for which every session of the file has a value or none
-    record: tuple[ExportedRows, ...] = ()  # of an export: the same rows by source and instant, in order
+    exported: tuple[ExportedRows, ...] = ()  # of an export: the same rows by source and instant, in order
 
 
-EXPORTED = tuple(name for name in LABELS if name != SAMPLE)
-_WHO_AND_WHEN = {csv_formats.SOURCE, csv_formats.OBSERVED}
+_EXPORTED_SOURCES = tuple(name for name in LABELS if name != SAMPLE)
+_ORIGIN = {SOURCE, OBSERVED}
 _EVENTS = {"dividends": "distributions", "stock splits": "splits"}  # columns of daily prices, kinds
 
 
 class RowReader:
     """Collects the rows of one file, and what is wrong or left out among them.
 
-    `record`: of an export, whose rows say who said each and when. Rows of other files after `completed`, the
-    last completed session, are left out: their figures still change.
+    Rows after `completed`, the last completed session, are left out because their figures still change, but
+    not from an export (`exported`), whose rows name their source and instant.
     """
 
     def __init__(
@@ -111,105 +108,100 @@ class RowReader:
         *,
         today: dt.date,
         completed: dt.date,
-        record: bool,
+        exported: bool,
     ) -> None:
-        self.form = form
-        self.ticker = ticker
-        self.today = today
-        self.completed = completed
-        self.sessions: list[dt.date] = list(sessions.index.date)
-        self.open = set(self.sessions)
-        self.record = record
-        self.kept: dict[tuple[str, ...], tuple[int, Kinded]] = {}
+        self._form, self._ticker = form, ticker
+        self._today, self._completed = today, completed
+        self._sessions: list[dt.date] = list(sessions.index.date)
+        self._open = set(self._sessions)
+        self._exported = exported
+        # Lines and rows by session, instant, source and what else tells the rows of a session apart.
+        self._rows: dict[tuple[str, ...], tuple[int, list[Observation]]] = {}
         self.bad: list[tuple[int, str]] = []
-        self.closed: list[str] = []
-        self.unfinished: set[str] = set()
-        self.empty = 0
+        self._closed: list[str] = []
+        self._unfinished: set[str] = set()
+        self._empty = 0
 
     def take(self, line: int, cells: Cells) -> None:
         """Read one row. Errors are collected, so that all are reported at once."""
-        if not self.record:
-            cells = {column: cell for column, cell in cells.items() if column not in _WHO_AND_WHEN}
+        if not self._exported:
+            cells = {column: cell for column, cell in cells.items() if column not in _ORIGIN}
         try:
-            origin = self._said(cells)
+            observed_at, source = self._origin(cells)
             day = date(cells["date"])
             session = self._session(day)
             if session is None:
-                self.closed.append(day.isoformat())
+                self._closed.append(day.isoformat())
                 return
-            if session > self.completed and not self.record:
-                self.unfinished.add(session.isoformat())
+            if session > self._completed and not self._exported:
+                self._unfinished.add(session.isoformat())
                 return
-            rows = self.form.convert(cells)
-            self.empty += not rows
-            if rows:
-                self._keep(line, session.isoformat(), origin, rows)
+            rows = self._form.convert(cells, self._ticker, session.isoformat())
+            if not rows:
+                self._empty += 1
+                return
+            kind_of_figure = (getattr(rows[0], name) for name in rows[0].key[2:])
+            key = (session.isoformat(), observed_at, source, *kind_of_figure)
+            earlier, known = self._rows.setdefault(key, (line, rows))
+            if known != rows:
+                raise BadCell(f"{session} is on line {earlier} too, with other values")
         except BadCell as err:
             self.bad.append((line, str(err)))
 
-    def _said(self, cells: Cells) -> tuple[str, str]:
+    def _origin(self, cells: Cells) -> tuple[str, str]:
         """Instant and source of a row, empty strings if the file does not name them."""
-        if not self.record:
+        if not self._exported:
             return "", ""
-        source, at = cells[csv_formats.SOURCE], cells[csv_formats.OBSERVED]
-        if source not in EXPORTED:
-            raise BadCell(f"source “{shorten(source)}” is none of {', '.join(EXPORTED)}")
-        if not _is_instant(at) or at[:10] > f"{self.today + dt.timedelta(days=1)}":
+        source, at = cells[SOURCE], cells[OBSERVED]
+        if source not in _EXPORTED_SOURCES:
+            raise BadCell(f"source “{shorten(source)}” is none of {', '.join(_EXPORTED_SOURCES)}")
+        if not _is_instant(at) or at[:10] > f"{self._today + dt.timedelta(days=1)}":
             raise BadCell(f"observed_at “{shorten(at)}” is not a past instant like 2020-12-11T21:20:00Z")
         return at, source
 
     def _session(self, day: dt.date) -> dt.date | None:
         """Session that a row counts for, None if it is dropped. A day of an export counts as it is."""
-        if day > self.today:
+        if day > self._today:
             raise BadCell(f"{day} is in the future")
-        if day < self.sessions[0]:
-            raise BadCell(f"{day} is before {self.sessions[0]}, where the calendar of sessions starts")
-        if self.record:
+        if day < self._sessions[0]:
+            raise BadCell(f"{day} is before {self._sessions[0]}, where the calendar of sessions starts")
+        if self._exported or day in self._open:
             return day
-        if day in self.open or self.form.closed == "drop":
-            return day if day in self.open else None
-        if self.form.closed == "refuse":
+        if self._form.closed == "refuse":
             raise BadCell(f"{day} is a day without a session")
-        return self.sessions[bisect(self.sessions, day) - 1]
+        return None if self._form.closed == "drop" else self._sessions[bisect(self._sessions, day) - 1]
 
-    def _keep(self, line: int, session: str, origin: tuple[str, str], rows: Kinded) -> None:
-        """Keep a row unless its key is known already; a second one must have the same values."""
-        key = (
-            session,
-            *origin,
-            *(rows[0][1].get(column, "") for column in ("metric", "convention", "basis", "level", "sector")),
+    def contents(self, table: CsvTable) -> CsvContents | None:
+        """All rows by kind and in order of sessions, None without any."""
+        if not self._rows:
+            return None
+        observations: dict[str, list[Observation]] = {kind: [] for kind in self._form.fills}
+        by_origin: dict[tuple[str, str], dict[str, list[Observation]]] = {}
+        for (_, observed_at, source, *_), (_, rows) in sorted(self._rows.items()):
+            for row in rows:
+                observations[row.table].append(row)
+                by_origin.setdefault((observed_at, source), {}).setdefault(row.table, []).append(row)
+        exported = tuple(
+            ExportedRows(source, at, observations_of(rows))
+            for (at, source), rows in sorted(by_origin.items())
         )
-        earlier, known = self.kept.setdefault(key, (line, rows))
-        if known != rows:
-            raise BadCell(f"{session} is on line {earlier} too, with other values")
-
-    def contents(self, table: CsvTable) -> CsvContents:
-        """All that was kept, by kind and in order of sessions."""
-        observations: dict[str, list[Row]] = {name: [] for name in self.form.fills}
-        record: dict[tuple[str, str], dict[str, list[Row]]] = {}
-        for (session, at, source, *_), (_, rows) in sorted(self.kept.items()):
-            for name, values in rows:
-                row = {"ticker": self.ticker, KINDS[name].session: session, **values}
-                observations[name].append(row)
-                record.setdefault((at, source), {}).setdefault(name, []).append(row)
-        exported = tuple(ExportedRows(source, at, group) for (at, source), group in sorted(record.items()))
-        spanned = sorted(session for session, *_ in self.kept)
+        sessions = [session for session, *_ in self._rows]
         preview = CsvPreview(
-            words=self.form.layout.words,
-            ticker=self.ticker,
-            rows=len(self.kept),
-            first=spanned[0] if spanned else None,
-            last=spanned[-1] if spanned else None,
+            words=self._form.layout.words,
+            ticker=self._ticker,
+            rows=len(self._rows),
+            first=min(sessions),
+            last=max(sessions),
             layout=table.layout,
-            closed=tuple(sorted(self.closed)),
-            unfinished=tuple(sorted(self.unfinished)),
-            empty=self.empty,
-            unread=table.left_out
-            if self.record
-            else (*table.left_out, *sorted(table.columns & _WHO_AND_WHEN)),
+            closed=tuple(sorted(self._closed)),
+            unfinished=tuple(sorted(self._unfinished)),
+            empty=self._empty,
+            unread=(*table.left_out, *(() if self._exported else sorted(table.columns & _ORIGIN))),
         )
         complete = tuple(kind for column, kind in _EVENTS.items() if column in table.columns)
-        return CsvContents(observations, preview, complete, exported if self.record else ())
+        return CsvContents(
+            observations_of(observations), preview, complete, exported if self._exported else ()
+        )
 
 
 def _is_instant(text: str) -> bool:
@@ -228,117 +220,81 @@ RECENT_ROWS = 250  # the last rows, of which
 ON_CENT = 0.5  # this share must lie
 CENT_WITHIN = 0.0001 + 1e-9  # dollars from a cent; sources write floats
 _TOO_FEW = "Too few closes to tell whether they are adjusted for distributions; taken as not adjusted."
-_PER_SHARE = ("open", "high", "low", "close", "amount")
 
 
 class NoFigures(ImportRejected):
     """A file of the right layout without a figure of a completed session."""
 
 
-def read_prices(
-    file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
+def read_csv(
+    form: str, file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
 ) -> CsvContents:
-    """Bars, distributions and splits of daily prices; closes are split-adjusted, as Yahoo gives them.
+    """The contents of a file (Path) or of CSV text. `form` is a key of FORMATS.
 
-    `file` is a Path, or the CSV text itself. Adj Close is not read: it is derived, and rewritten at
-    each distribution. A row on a day without a session is refused, and so are closes adjusted for
-    distributions. Raises ImportRejected.
+    prices: bars, distributions and splits; closes are split-adjusted, as Yahoo gives them. Adj Close is not
+    read: it is derived, and rewritten at each distribution. Weekly or monthly rows, a row on a day without a
+    session, and closes adjusted for distributions are refused.
+
+    fund-facts: NAV, shares outstanding and assets, each of which may be missing in a row. Rows on days
+    without a session are left out and listed in the preview. A column of ex-dividends is not read:
+    distributions come with the prices, and from two files they would be counted twice.
+
+    multiples: one figure a row under its convention; the basis is "unstated" if none is given.
+
+    weights: percent of sectors, of industry groups, or the share of revenue from the home market.
+
+    A multiple or weight of a day without a session (a month's end on a Sunday) counts for the session before.
+    Raises ImportRejected naming every bad row by its line, or NoFigures.
     """
-    contents = _read_file(FORMATS["prices"], file, ticker, sessions, today, completed)
-    _refuse_weekly(file_label(file), contents.observations["bars"], sessions)
-    if contents.record:
-        return contents  # an export holds what was checked before
-    note = _refuse_adjusted(file_label(file), contents)
-    return replace(contents, preview=replace(contents.preview, note=note))
-
-
-def read_fund_facts(
-    file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
-) -> CsvContents:
-    """Read NAV, shares outstanding and assets, each of which may be missing in a row.
-
-    Rows on days without a session are left out and listed in the preview. A column of ex-dividends is
-    not read: distributions come with the prices, and from two files they would be counted twice.
-    Raises ImportRejected.
-    """
-    return _read_file(FORMATS["fund-facts"], file, ticker, sessions, today, completed)
-
-
-def read_multiples(
-    file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
-) -> CsvContents:
-    """Read multiples, one figure a row under its convention; the basis is "unstated" if none is given.
-
-    A figure of a day without a session (a month that ends on a Sunday) counts for the session before it.
-    Raises ImportRejected.
-    """
-    return _read_file(FORMATS["multiples"], file, ticker, sessions, today, completed)
-
-
-def read_weights(
-    file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
-) -> CsvContents:
-    """Weights in percent: of sectors, of industry groups, or the share of revenue from the home market.
-
-    Issuers' files give sectors only; finer groups and revenue shares come this way, dated. A day
-    without a session counts for the session before it. Raises ImportRejected.
-    """
-    return _read_file(FORMATS["weights"], file, ticker, sessions, today, completed)
-
-
-READERS: dict[str, Callable[..., CsvContents]] = {
-    "prices": read_prices,
-    "fund-facts": read_fund_facts,
-    "multiples": read_multiples,
-    "weights": read_weights,
-}
-
-
-def _read_file(
-    form: Format, file: Path | str, ticker: str, sessions: Sessions, today: dt.date, completed: dt.date
-) -> CsvContents:
-    """A file's contents. Raises ImportRejected naming every bad row by its line, or NoFigures."""
-    table = read_table(file, form.layout, tuple(known.layout for known in FORMATS.values()), ticker)
-    record = {csv_formats.SOURCE, csv_formats.OBSERVED} <= table.columns
-    reading = RowReader(form, ticker, sessions, today=today, completed=completed, record=record)
+    table = read_table(file, FORMATS[form].layout, tuple(known.layout for known in FORMATS.values()), ticker)
+    exported = table.columns >= _ORIGIN
+    reader = RowReader(FORMATS[form], ticker, sessions, today=today, completed=completed, exported=exported)
     for line, cells in table.rows:
-        reading.take(line, cells)
-    bad = sorted(table.bad + reading.bad)
+        reader.take(line, cells)
+    bad = sorted(table.bad + reader.bad)
     if bad:
         count = f"{counted(len(bad), 'row')} {'are' if len(bad) > 1 else 'is'} wrong"
-        named = listed([f"line {line}: {reason}" for line, reason in bad], "\n")
-        raise ImportRejected(f"{table.name} was not imported, {count}:\n{named}")
-    if not reading.kept:
+        lines = listed([f"line {line}: {reason}" for line, reason in bad], "\n")
+        raise ImportRejected(f"{table.name} was not imported, {count}:\n{lines}")
+    contents = reader.contents(table)
+    if contents is None:
         raise NoFigures(f"{table.name} was not imported: no row of it holds a figure of a completed session.")
-    contents = reading.contents(table)
-    return contents if table.split_adjusted else _adjust_for_splits(contents)
+    if form != "prices":
+        return contents
+    if not table.split_adjusted:
+        contents = _adjust_for_splits(contents)
+    _refuse_weekly(table.name, contents.observations["bars"], sessions)
+    if exported:
+        return contents  # an export holds what was checked before
+    note = _refuse_adjusted(table.name, contents)
+    return replace(contents, preview=replace(contents.preview, note=note))
 
 
 def _adjust_for_splits(contents: CsvContents) -> CsvContents:
     """Bars and distributions as traded, adjusted for the splits after their session."""
-    splits = [(row["session"], row["ratio"]) for row in contents.observations["splits"]]
-
-    def adjusted(row: Row) -> Row:
-        day = row.get("session") or row["ex_date"]
-        later = math.prod(ratio for session, ratio in splits if session > day)
-        changed = {name: row[name] / later for name in _PER_SHARE if row.get(name) is not None}
-        if row.get("volume") is not None:
-            changed["volume"] = round(row["volume"] * later)
-        return {**row, **changed}
-
     rows = contents.observations
-    events = {kind: [adjusted(row) for row in rows[kind]] for kind in ("bars", "distributions")}
-    return replace(contents, observations={**rows, **events})
+
+    def adjusted(row: K, names: tuple[str, ...]) -> K:
+        later = math.prod(split.ratio or 1.0 for split in rows["splits"] if split.session > row.session)
+        given = {name: value for name in names if (value := getattr(row, name)) is not None}
+        changed = {name: value / later for name, value in given.items() if name != "volume"}
+        if "volume" in given:
+            changed["volume"] = round(given["volume"] * later)
+        return msgspec.structs.replace(row, **changed)
+
+    bars = [adjusted(bar, ("open", "high", "low", "close", "volume")) for bar in rows["bars"]]
+    distributions = [adjusted(row, ("amount",)) for row in rows["distributions"]]
+    return replace(contents, observations={**rows, "bars": bars, "distributions": distributions})
 
 
 def _refuse_adjusted(name: str, contents: CsvContents) -> str:
-    """Raises ImportRejected for closes adjusted for distributions. Returns a note on too few, or "".
+    """Raise ImportRejected for closes adjusted for distributions. Returns a note on too few, or "".
 
     A traded price lies on a cent; one that is adjusted for distributions does so by chance only.
     """
     rows = contents.observations
-    after = max([_CENTS_SINCE, *(row["session"] for row in rows["splits"])])
-    closes = [row["close"] for row in rows["bars"] if row["session"] > after][-RECENT_ROWS:]
+    after = max([_CENTS_SINCE, *(split.session for split in rows["splits"])])
+    closes = [bar.close for bar in rows["bars"] if bar.session > after][-RECENT_ROWS:]
     if len(closes) < ENOUGH:
         return _TOO_FEW if rows["bars"] else ""
     on_cent = sum(abs(close - round(close, 2)) <= CENT_WITHIN for close in closes)
@@ -353,9 +309,9 @@ def _refuse_adjusted(name: str, contents: CsvContents) -> str:
     )
 
 
-def _refuse_weekly(name: str, bars: Sequence[Row], sessions: Sessions) -> None:
+def _refuse_weekly(name: str, bars: Sequence[Bar], sessions: Sessions) -> None:
     """Raise ImportRejected for weekly or monthly bars, which sources adjust differently from daily ones."""
-    places = sessions.index.get_indexer([row["session"] for row in bars])
+    places = sessions.index.get_indexer([bar.session for bar in bars])
     apart = float(np.median(np.diff(places))) if len(places) >= ENOUGH else 0.0
     if apart > DAILY:
         raise ImportRejected(

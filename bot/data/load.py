@@ -1,9 +1,7 @@
-"""Builds a Market from storage: the newest vintages of every kind as frames, one source per series.
+"""Builds the Market from storage and caches it until the stored observations change.
 
-Sources are never mixed silently: which one a series is from, `series.py` decides; what they do not agree
-on is in the Market's notes.
-
-Caches the current Market, which is read again only when the stored observations have changed.
+The newest vintages of every kind become frames. Sources are never mixed silently: source_selection decides
+which one a series is from, and what they do not agree on is in the Market's notes.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,71 +18,80 @@ from bot.analytics.market import MULTIPLE_COLUMNS, NO_SOURCE, SAMPLE, WEIGHT_COL
 from bot.analytics.sessions import Sessions, date_phrase
 from bot.data import source_selection
 from bot.data.provider import LABELS
+from bot.data.source_selection import REPLACED, REPLACED_COLUMNS
 from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.observations import fingerprint, first_observed
+from storage.rows import KINDS, Bar, FundFacts, Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import sqlite_utils
 
-    from bot.data.source_selection import Rows
+    from bot.data.source_selection import Frames
     from bot.pair import Pair
     from storage.db import Database
+    from storage.rows import Observation
 
 
 _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from
 _RESTATED = 1_000  # replaced share counts that are remembered
 
 
-def read_rows(db: sqlite_utils.Database, known: dt.date | None = None) -> Rows:
+def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Frames:
     """Newest row per key of every kind the Market is made of, as known at the end of `known`."""
     moment = None if known is None else f"{known.isoformat()}T23:59:59Z"
-    rows: Rows = {kind: observations.newest(db, kind, known=moment) for kind in observations.KINDS}
-    rows["replaced"] = [
-        {**replaced.key, "source": replaced.source, "was": replaced.old}
-        for replaced in observations.restatements(db, "fund_facts", limit=_RESTATED)
-        if replaced.column == "shares" and (moment is None or replaced.observed_at <= moment)
+    frames = {
+        table: pd.DataFrame(observations.newest_columns(db, kind, known=moment))
+        for table, kind in KINDS.items()
+    }
+    replaced = [
+        (restatement.key["ticker"], restatement.key["session"], restatement.source, restatement.old)
+        for restatement in observations.restatements(db, FundFacts, limit=_RESTATED)
+        if restatement.column == "shares" and (moment is None or restatement.observed_at <= moment)
     ]
-    return rows
+    return {**frames, REPLACED: pd.DataFrame(replaced, columns=list(REPLACED_COLUMNS))}
 
 
 def stored_closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
     """Split-adjusted closes of one fund as in a Market, empty with sample data only."""
-    rows: Rows = {
-        kind: [row for row in observations.newest(db, kind, ticker=ticker) if row["source"] != SAMPLE]
-        for kind in ("bars", "splits")
+    kinds: tuple[type[Observation], ...] = (Bar, Split)
+    frames = {
+        kind.table: pd.DataFrame(observations.newest_columns(db, kind, ticker=ticker)) for kind in kinds
     }
-    prices: pd.Series = source_selection.prices(rows, ticker).data
+    prices: pd.Series = source_selection.prices(_without_sample(frames), ticker).data
     return prices
 
 
-def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = DEFAULT_PAIR) -> Market:
+def _without_sample(frames: Frames) -> Frames:
+    return {table: frame[frame["source"] != SAMPLE] for table, frame in frames.items()}
+
+
+def build_market(frames: Frames, sessions: Sessions, now: dt.datetime, pair: Pair = DEFAULT_PAIR) -> Market:
     """Market of stored rows as of the instant `now`: nothing after the last completed session."""
     last = sessions.last_completed(now)
-    real = any(row["source"] != SAMPLE for group in rows.values() for row in group)
-    kept = {
-        kind: [row for row in group if not (real and row["source"] == SAMPLE)] for kind, group in rows.items()
-    }
+    real = _without_sample(frames)
+    if not all(frame.empty for frame in real.values()):
+        frames = real
     shown = sessions.index[sessions.index <= last]
-    prices = {ticker: source_selection.prices(kept, ticker) for ticker in pair.tickers}
-    facts = {ticker: source_selection.facts(kept, ticker, last) for ticker in pair.tickers}
+    prices = {ticker: source_selection.prices(frames, ticker) for ticker in pair.tickers}
+    facts = {ticker: source_selection.facts(frames, ticker, last) for ticker in pair.tickers}
     chosen = {f"facts:{ticker}": selected for ticker, selected in facts.items()}
     sources = {part: selected.source for part, selected in chosen.items()}
     sources["prices"] = _joint_source(selected.source for selected in prices.values())
-    multiples, sources["multiples"] = _multiples(kept["multiples"])
+    multiples, sources["multiples"] = _multiples(frames["multiples"])
     notes = {part: selected.notes for part, selected in chosen.items()}
     notes["prices"] = tuple(note for selected in prices.values() for note in selected.notes)
-    frame = pd.DataFrame({ticker: selected.data for ticker, selected in prices.items()})
-    both = frame.dropna().index
+    closes = pd.DataFrame({ticker: selected.data for ticker, selected in prices.items()})
+    both = closes.dropna().index
     return Market(
-        prices=_on_sessions(frame, shown),
+        prices=_on_sessions(closes, shown),
         last_completed=last,
         pair=pair,
         distributions={
-            ticker: source_selection.distributions(kept, ticker, selected).loc[:last]
+            ticker: source_selection.distributions(frames, ticker, selected).loc[:last]
             for ticker, selected in prices.items()
         },
         facts={
@@ -93,7 +100,7 @@ def build_market(rows: Rows, sessions: Sessions, now: dt.datetime, pair: Pair = 
             if len(selected.data)
         },
         multiples=multiples[multiples["session"] <= last],
-        weights=_weights(kept.get("sector_weights", []), last),
+        weights=_weights(frames["sector_weights"], last),
         sources={part: source for part, source in sources.items() if source != NO_SOURCE},
         calendar=sessions.index,
         notes={part: lines for part, lines in notes.items() if lines},
@@ -120,24 +127,23 @@ def _joint_source(sources: Iterable[Source]) -> Source:
     return Source(named[0].name, source_label, max(source.observed_at for source in named))
 
 
-def _multiples(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, Source]:
+def _multiples(frame: pd.DataFrame) -> tuple[pd.DataFrame, Source]:
     """All stored multiples ordered by session. Their convention keeps the sources apart."""
-    if not rows:
+    if frame.empty:
         empty = pd.DataFrame(columns=list(MULTIPLE_COLUMNS))
         return empty.astype({"session": "datetime64[ns]", "value": "float64"}), NO_SOURCE
-    frame = pd.DataFrame(rows).reindex(columns=[*rows[0], *(set(_BEHIND) - rows[0].keys())])
-    frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
     names = list(dict.fromkeys(frame.sort_values("session")["source"][::-1]))
     source = Source(names[0], ", ".join(LABELS.get(n, n) for n in names), str(frame["observed_at"].max()))
+    frame = frame.assign(session=pd.to_datetime(frame["session"]).dt.as_unit("ns"))
     # Every question picks rows by these names, and texts take ten times as long to compare.
     frame = frame.astype(dict.fromkeys(("ticker", "metric", "convention", "basis"), "category"))
     return frame[[*MULTIPLE_COLUMNS, *_BEHIND]].sort_values("session", kind="stable"), source
 
 
-def _weights(rows: list[dict[str, Any]], last: pd.Timestamp) -> pd.DataFrame:
+def _weights(frame: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
     """All stored weights up to a session, ordered by session."""
-    frame = pd.DataFrame(rows, columns=list(WEIGHT_COLUMNS))
-    frame["session"] = pd.to_datetime(frame["session"]).astype("datetime64[ns]")
+    frame = frame[list(WEIGHT_COLUMNS)]
+    frame = frame.assign(session=pd.to_datetime(frame["session"]).astype("datetime64[ns]"))
     return frame[frame["session"] <= last].sort_values("session", kind="stable")
 
 
@@ -159,7 +165,7 @@ class Markets:
         self._closed = closed
         self._pair = pair
         self._lock = asyncio.Lock()
-        self._kept: tuple[object, Market] | None = None
+        self._cached: tuple[object, Market] | None = None
 
     def sessions(self) -> Sessions:
         """The exchange's sessions, made anew each day because the calendar ends a year ahead."""
@@ -171,10 +177,10 @@ class Markets:
         sessions = await asyncio.to_thread(self.sessions)
         key = (await self._database.run_plain(fingerprint), sessions.last_completed(now))
         async with self._lock:
-            if self._kept is None or self._kept[0] != key:
-                rows = await self._database.run(read_rows)
-                self._kept = (key, await asyncio.to_thread(build_market, rows, sessions, now, self._pair))
-            return self._kept[1]
+            if self._cached is None or self._cached[0] != key:
+                frames = await self._database.run(read_frames)
+                self._cached = (key, await asyncio.to_thread(build_market, frames, sessions, now, self._pair))
+            return self._cached[1]
 
     async def asked(self, asof: pd.Timestamp | None, known: pd.Timestamp | None) -> Market:
         """The Market as of a date and as known on a date. Raises BadInput or NoData for dates outside."""
@@ -185,12 +191,12 @@ class Markets:
 
     async def _known(self, day: pd.Timestamp) -> Market:
         """The Market as known at the end of a day, its age measured then. Raises NoData before the first."""
-        rows = await self._database.run(lambda db: read_rows(db, day.date()))
-        if not any(rows.values()):
+        frames = await self._database.run(lambda db: read_frames(db, day.date()))
+        if all(frame.empty for frame in frames.values()):
             await self._database.run(lambda db: _refuse_before_all(db, day))
         end = dt.datetime.combine(day.date(), dt.time(23, 59, 59), dt.UTC)
         sessions = await asyncio.to_thread(self.sessions)
-        return await asyncio.to_thread(build_market, rows, sessions, min(self._clock(), end), self._pair)
+        return await asyncio.to_thread(build_market, frames, sessions, min(self._clock(), end), self._pair)
 
     def _refuse_future(self, day: pd.Timestamp | None, word: str) -> None:
         today = self._clock().date()

@@ -21,11 +21,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypedDict, cast
 
 from bot.analytics.market import SAMPLE
 from bot.data.csv_cells import shorten
 from bot.errors import ImportRejected
+from bot.text import counted
+from storage.rows import KINDS
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -35,32 +37,43 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.pair import Pair
+    from storage.rows import Bar, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
 
 
-# Rows per kind of storage.observations, with its column names; sessions and dates as 'YYYY-MM-DD'.
-Observations: TypeAlias = "Mapping[str, Sequence[dict[str, Any]]]"
+class Observations(TypedDict, total=False):
+    """Rows of each kind of observation. A kind that is not there was not given, an empty one has no rows."""
 
-_NAMES = {
-    "bars": ("price", "prices"),
-    "distributions": ("distribution", "distributions"),
-    "splits": ("split", "splits"),
-    "fund_facts": ("fund fact", "fund facts"),
-    "multiples": ("multiple", "multiples"),
-    "sector_weights": ("sector weight", "sector weights"),
-}
-# Seconds from which a wait is given in minutes.
-_MINUTES = 120
-# More missing things than this are counted, not listed.
-_LISTED = 3
+    bars: Sequence[Bar]
+    distributions: Sequence[Distribution]
+    splits: Sequence[Split]
+    fund_facts: Sequence[FundFacts]
+    multiples: Sequence[Multiple]
+    sector_weights: Sequence[SectorWeight]
+
+
+def rows_by_kind(observations: Observations) -> dict[str, Sequence[Observation]]:
+    """The same rows, for what is done with any kind."""
+    return cast("dict[str, Sequence[Observation]]", observations)
+
+
+def observations_of(rows: Mapping[str, Sequence[Observation]]) -> Observations:
+    """Rows by the tables of their kinds as Observations."""
+    return cast("Observations", rows)
+
+
+_MINUTES = 120  # seconds from which a wait is given in minutes
+_LISTED = 3  # more missing things than this are counted, not listed
 
 
 @dataclass(frozen=True)
 class FetchOutcome:
-    """The outcome of a request. `describe` is one sentence for people."""
+    """The outcome of a request."""
+
+    sentence: ClassVar[str] = "No data: {0.reason}."
 
     def describe(self) -> str:
-        """One sentence that says what happened."""
-        raise NotImplementedError
+        """One sentence that tells people what happened."""
+        return self.sentence.format(self)
 
 
 @dataclass(frozen=True)
@@ -84,8 +97,9 @@ class Partial(FetchOutcome):
     digest: str | None = field(default=None, compare=False)
 
     def describe(self) -> str:
-        """What came, counted, and what did not."""
-        return f"{_counts(self.payload)}; missing {_listed(self.missing)}."
+        """What came, counted, and the newest few of what did not."""
+        shown, more = ", ".join(self.missing[-_LISTED:]), len(self.missing) - _LISTED
+        return f"{_counts(self.payload)}; missing {shown}{f' and {more:,} more' if more > 0 else ''}."
 
 
 @dataclass(frozen=True)
@@ -93,10 +107,6 @@ class Empty(FetchOutcome):
     """A sound answer without a single figure."""
 
     reason: str = "the answer held no figures"
-
-    def describe(self) -> str:
-        """Why there is nothing."""
-        return f"No data: {self.reason}."
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,14 @@ class RateLimited(FetchOutcome):
 
     def describe(self) -> str:
         """The request to wait, with its time if it named one."""
-        wait = f" and to wait {_span(self.retry_after)}" if self.retry_after else ""
+        seconds = self.retry_after
+        wait = ""
+        if seconds:
+            wait = (
+                f" and to wait {seconds:.0f} s"
+                if seconds < _MINUTES
+                else f" and to wait {seconds / 60:.0f} min"
+            )
         return f"No data: asked to slow down (HTTP 429){wait}."
 
 
@@ -129,20 +146,13 @@ class NetworkDown(FetchOutcome):
 
     reason: str
 
-    def describe(self) -> str:
-        """What went wrong on the way."""
-        return f"No data: {self.reason}."
-
 
 @dataclass(frozen=True)
 class SchemaChanged(FetchOutcome):
     """An answer in a form this version does not know."""
 
     reason: str
-
-    def describe(self) -> str:
-        """What was not as expected."""
-        return f"No data: the answer has an unknown form ({self.reason})."
+    sentence = "No data: the answer has an unknown form ({0.reason})."
 
 
 @dataclass(frozen=True)
@@ -150,22 +160,15 @@ class Rejected(FetchOutcome):
     """A file that must not be used. `reason` is a sentence without its full stop."""
 
     reason: str
-
-    def describe(self) -> str:
-        """That nothing of it was taken, and why."""
-        return f"Rejected, nothing was stored: {self.reason}."
+    sentence = "Rejected, nothing was stored: {0.reason}."
 
 
 @dataclass(frozen=True)
 class UnknownSymbol(FetchOutcome):
     """The source says that it does not know the ticker."""
 
-    ticker: str = ""
-
-    def describe(self) -> str:
-        """Which ticker it does not know, and where another one is named."""
-        ticker = self.ticker or "the ticker"
-        return f'No data: {ticker} is not known there; see [pair] in the config, e.g. small = "IJR".'
+    ticker: str
+    sentence = 'No data: {0.ticker} is not known there; see [pair] in the config, e.g. small = "IJR".'
 
 
 class Provider(Protocol):
@@ -226,22 +229,11 @@ def digest(*answers: str | bytes) -> str:
     return hashed.hexdigest()[:16]
 
 
-def _span(seconds: float) -> str:
-    """A wait in words: "45 s", "20 min"."""
-    return f"{seconds:.0f} s" if seconds < _MINUTES else f"{seconds / 60:.0f} min"
-
-
 def _counts(payload: Observations) -> str:
     """Counts in words: "250 prices, 1 distribution"."""
-    parts = [f"{len(rows):,} {_NAMES[kind][len(rows) != 1]}" for kind, rows in payload.items() if rows]
+    names = {kind: "price" if kind == "bars" else kind[:-1].replace("_", " ") for kind in KINDS}
+    parts = [counted(len(rows), names[kind]) for kind, rows in rows_by_kind(payload).items() if rows]
     return ", ".join(parts) or "no figures"
-
-
-def _listed(missing: tuple[str, ...]) -> str:
-    """The newest few of what is missing, and how many more."""
-    shown = ", ".join(missing[-_LISTED:])
-    more = len(missing) - _LISTED
-    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 LABELS = {

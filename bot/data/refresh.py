@@ -1,12 +1,9 @@
-"""Providers -> storage: fetches what is due and stores it. No failure of a source stops anything else.
+"""Fetches from the providers what is due and stores it. No failure of a source stops anything else.
 
 Each figure of each ticker (its prices, multiples, fund facts) is requested until it is stored for the last
-completed session, and not again before the next one. The state of each is kept in storage.sources, so it
-survives a restart. A fallback source is asked only for what the first source lacks.
-
-Fetches one figure of one fund from one source. Whatever the source does, there is an outcome.
-
-Stores the outcome of a request: its figures and the state of its source, in one transaction.
+completed session, and not again before the next one. The status of each is kept in storage.sources, so it
+survives a restart. Figures and status are stored in one transaction. A fallback source is asked only for what
+the first source lacks.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.data.provider import FetchOutcome, NetworkDown, Ok, Partial, RateLimited
+from bot.data.provider import FetchOutcome, NetworkDown, Ok, Partial, RateLimited, rows_by_kind
 from bot.data.schedule import (
     STANDS_FOR,
     breaker_until,
@@ -33,8 +30,9 @@ from bot.data.schedule import (
     recent_missing,
     rest_until,
 )
-from bot.data.store import withdrawals
+from bot.data.store import with_rows, withdrawals
 from storage import observations, sources
+from storage.rows import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -185,12 +183,10 @@ def _success(
 ) -> FetchReport:
     """Write the figures and withdraw those that the source no longer gives."""
     name, ticker = request.provider.name, request.ticker
-    rows = {kind: list(group) for kind, group in outcome.payload.items()}
-    for kind, gone in withdrawals(db, name, ticker, outcome, completed).items():
-        rows[kind] += gone
+    rows = with_rows(outcome.payload, withdrawals(db, name, ticker, outcome, completed))
     written = {
-        kind: observations.add(db, kind, group, source=name, observed_at=now)
-        for kind, group in rows.items()
+        kind: observations.add(db, KINDS[kind], group, source=name, observed_at=now)
+        for kind, group in rows_by_kind(rows).items()
         if group
     }
     sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"

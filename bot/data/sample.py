@@ -27,8 +27,9 @@ import pandas as pd
 from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import REVENUE, SECTOR
+from bot.data.provider import observations_of, rows_by_kind
 from bot.pair import DEFAULT_PAIR
-from storage.rows import KINDS
+from storage.rows import Bar, Distribution, FundFacts, Multiple, SectorWeight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bot.data.provider import Observations
-    from storage.rows import Row
 
     Values = NDArray[np.float64]
     Closes = dict[str, Values]
@@ -101,7 +101,7 @@ def _known(figure: str, ticker: str) -> dict[str, float]:
 
 
 def sample_observations(seed: int = SEED, sessions: Sessions | None = None) -> Observations:
-    """Bars, distributions, fund facts and multiples of both funds, as rows for storage.
+    """Bars, distributions, fund facts, multiples and weights of both funds.
 
     The same seed gives the same rows everywhere; published figures are the same under any seed.
     """
@@ -110,37 +110,28 @@ def sample_observations(seed: int = SEED, sessions: Sessions | None = None) -> O
     return {
         "bars": _bars(days, closes, _random(seed, _BARS)),
         "distributions": [
-            {"ticker": ticker, "ex_date": day, "amount": amount}
+            Distribution(ticker, day, amount)
             for ticker in PAIR
             for day, amount in _known("distribution", ticker).items()
         ],
         "fund_facts": _fund_facts(days, closes, _random(seed, _UNITS)),
         "multiples": _multiples(days, closes, _random(seed, _MULTIPLES)),
-        "sector_weights": _weights(),
+        "sector_weights": [
+            SectorWeight(line.ticker, line.date, line.figure, line.name, line.value)
+            for line in figures()
+            if line.figure in {SECTOR, REVENUE}
+        ],
     }
-
-
-def _weights() -> list[Row]:
-    """Sector weights and the share of revenue from the home market, one date."""
-    return [
-        {
-            "ticker": line.ticker,
-            "session": line.date,
-            "level": line.figure,
-            "sector": line.name,
-            "weight": line.value,
-        }
-        for line in figures()
-        if line.figure in {SECTOR, REVENUE}
-    ]
 
 
 def between(observations: Observations, after: str, until: str) -> Observations:
     """The rows dated later than `after` up to `until` (ISO dates), of every kind."""
-    return {
-        kind: [row for row in rows if after < row[KINDS[kind].session] <= until]
-        for kind, rows in observations.items()
-    }
+    return observations_of(
+        {
+            kind: [row for row in rows if after < row.session <= until]
+            for kind, rows in rows_by_kind(observations).items()
+        }
+    )
 
 
 def _random(seed: int, topic: int) -> np.random.Generator:
@@ -180,9 +171,9 @@ def _closes(days: pd.DatetimeIndex, random: np.random.Generator) -> Closes:
     return {ticker: np.exp(path).round(2) for ticker, path in paths.items()}
 
 
-def _bars(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Row]:
+def _bars(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Bar]:
     """Daily bars around the closes: open near the close before, high and low around both."""
-    rows: list[Row] = []
+    rows: list[Bar] = []
     wild = _wildness(days)
     for ticker in PAIR:
         close, spread = closes[ticker], VOLATILITY[ticker] * wild
@@ -191,15 +182,14 @@ def _bars(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -
         high = np.round(np.maximum(opened, close) * np.exp(0.4 * spread * np.abs(up)), 2)
         low = np.round(np.minimum(opened, close) * np.exp(-0.4 * spread * np.abs(down)), 2)
         volume = np.round(VOLUME[ticker] * wild * np.exp(0.25 * trade), -2).astype("int64")
-        rows += _rows(
-            days, ticker=ticker, open=opened, high=high, low=low, close=close, volume=volume, provisional=0
-        )
+        prices = (column.tolist() for column in (close, opened, high, low, volume))
+        rows += [Bar(ticker, *bar) for bar in zip(_iso(days), *prices, strict=True)]
     return rows
 
 
-def _fund_facts(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Row]:
+def _fund_facts(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[FundFacts]:
     """NAV near the close, shares outstanding in whole lots of change, and assets as their product."""
-    rows: list[Row] = []
+    rows: list[FundFacts] = []
     for ticker in PAIR:
         values = _nav(days, closes[ticker], _known("nav", ticker), random)
         counts = _known("shares", ticker)
@@ -208,7 +198,8 @@ def _fund_facts(days: pd.DatetimeIndex, closes: Closes, random: np.random.Genera
         path = _bridge(days, lots, LOTS_A_DAY[ticker] * random.standard_normal(len(days)))
         shares = np.round(path) * LOT + odd
         assets = np.round(values * shares, 2)
-        rows += _rows(days, ticker=ticker, nav=values, shares=shares, assets=assets)
+        columns = (column.tolist() for column in (values, shares, assets))
+        rows += [FundFacts(ticker, *facts) for facts in zip(_iso(days), *columns, strict=True)]
     return rows
 
 
@@ -221,13 +212,13 @@ def _nav(
     return nav
 
 
-def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Row]:
+def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Multiple]:
     """Multiples on the last session of each week and month from 2014-12-31 on.
 
     What moves between the known figures are earnings, sales, ... per share; the multiple follows from the
     close, so that price, multiple and earnings always agree.
     """
-    rows: list[Row] = []
+    rows: list[Multiple] = []
     for metric, ticker in itertools.product(MULTIPLES, PAIR):
         known = _known(metric, ticker)
         at = days.get_indexer(pd.DatetimeIndex(list(known)))
@@ -236,18 +227,11 @@ def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generat
         per_share = closes[ticker][at] * np.array(list(known.values())) ** power
         logs = dict(zip(known, np.log(per_share).tolist(), strict=True))
         path = np.exp(_bridge(days, logs, PER_SHARE * random.standard_normal(len(days))))
-        multiple = np.round((path / closes[ticker]) ** power, 3)[shown]
-        rows += _rows(
-            days[shown],
-            ticker=ticker,
-            metric=metric,
-            convention=CONVENTION,
-            basis=BASIS,
-            value=multiple,
-            holdings_date=days[shown].strftime("%Y-%m-%d"),
-            price_date=days[shown].strftime("%Y-%m-%d"),
-            coverage=1.0,
-        )
+        values = np.round((path / closes[ticker]) ** power, 3)[shown]
+        rows += [
+            Multiple(ticker, day, metric, CONVENTION, BASIS, value, day, day, coverage=1.0)
+            for day, value in zip(_iso(days[shown]), values.tolist(), strict=True)
+        ]
     return rows
 
 
@@ -259,7 +243,5 @@ def _period_ends(days: pd.DatetimeIndex) -> NDArray[np.bool_]:
     return ends
 
 
-def _rows(days: pd.DatetimeIndex, **columns: object) -> list[Row]:
-    """One row a session of plain Python values."""
-    rows: list[Row] = pd.DataFrame({"session": days.strftime("%Y-%m-%d"), **columns}).to_dict("records")
-    return rows
+def _iso(days: pd.DatetimeIndex) -> list[str]:
+    return [f"{day:%Y-%m-%d}" for day in days]

@@ -1,19 +1,16 @@
-"""When a fallback source is asked: only for sessions that the first source lacks.
+"""When each subject of each source is fetched, and from which session on.
 
-A second source of prices is somebody's site, asked no more than is needed: once the first one is late beyond
-the time from which a close is called stale, or has dropped a session.
+A source is asked until it has given the last session, with pauses and rests. The status of each subject is
+stored (storage.sources), so the schedule survives a restart.
 
-The schedule of requests: a source is asked until it has given the last session, with pauses and rests.
-
-The state of each source is stored (storage.sources), so the schedule survives a restart.
-
-Which sessions of prices to fetch again, and which ones a source has dropped.
+A fallback source of prices is somebody's site, asked no more than is needed: only for sessions that the first
+source lacks, once that one is late beyond the time from which a close is called stale, or has dropped a
+session.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,6 +19,7 @@ from bot.analytics.sessions import SETTLE, STALE_AFTER
 from bot.concurrency import Backoff
 from bot.data.provider import AccessRefused, FetchOutcome, RateLimited, Rejected
 from storage import observations
+from storage.rows import Bar, Split
 from storage.sources import IMPORTED
 
 if TYPE_CHECKING:
@@ -41,10 +39,9 @@ STANDS_FOR = {"daily-csv": "yahoo"}
 def fallback_session(
     status: SourceStatus | None, lead: SourceStatus, sessions: Sessions, now: dt.datetime
 ) -> pd.Timestamp | None:
-    """Return the newest session that the fallback is asked for, None where it is not needed.
+    """The newest session that the fallback is asked for, None where it is not needed.
 
-    `status` is that of the fallback, None before it was first asked; `lead` that of the source it stands
-    by for.
+    `status` is that of the fallback, None before it was first asked; `lead` is that of the first source.
     """
     last, dropped = (status.last_session or dt.date.min, status.dropped) if status else (dt.date.min, [])
     lacked = [day for day in _missing_sessions(lead, sessions, now) if day > last or day in dropped]
@@ -52,14 +49,14 @@ def fallback_session(
 
 
 def fallback_due(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> dt.datetime:
-    """Return when the next session that the first source does not have yet would be stale."""
+    """When the next session that the first source does not have yet would be stale."""
     stale = sessions.last_completed(now, STALE_AFTER)
     last = pd.Timestamp(lead.last_session) if lead.last_session else stale
     return sessions.close(sessions.next_after(max(last, stale))) + STALE_AFTER
 
 
 def _missing_sessions(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> list[dt.date]:
-    """Return the sessions the first source lacks: those it dropped, and the last one once it is stale."""
+    """The sessions the first source lacks: those it dropped, and the last one once it is stale."""
     stale = sessions.last_completed(now, STALE_AFTER).date()
     if lead.last_session is not None and lead.last_session >= stale:
         return lead.dropped
@@ -202,7 +199,7 @@ def fetch_start(
 
     A session that was dropped earlier takes it back up to a year, in case it has been restored.
     """
-    last = observations.latest_session(db, "bars", ticker, source)
+    last = observations.latest_session(db, ticker, source)
     if last is None:
         return None
     place = min(int(completed.searchsorted(pd.Timestamp(last))), len(completed) - 1)
@@ -236,13 +233,14 @@ def is_rebased(db: sqlite_utils.Database, *, source: str, ticker: str, payload: 
     stored one: sources rewrite their history at a split, or some days later, or take it back. Unless all
     of it were read again, closes of both kinds would stand side by side.
     """
-    own = partial(observations.newest, db, ticker=ticker, source=source)
-    splits = {row["session"]: row["ratio"] for row in own("splits")}
-    if any(splits.get(split["session"]) != split["ratio"] for split in payload.get("splits", ())):
+    splits = {
+        split.session: split.ratio for split in observations.newest(db, Split, ticker=ticker, source=source)
+    }
+    if any(splits.get(split.session) != split.ratio for split in payload.get("splits", ())):
         return True
-    closes = {row["session"]: row["close"] for row in own("bars") if row["close"]}
+    closes = {bar.session: bar.close for bar in observations.newest(db, Bar, ticker=ticker, source=source)}
     return any(
-        abs(bar["close"] / closes[bar["session"]] - 1) > APART
+        abs(bar.close / closes[bar.session] - 1) > APART
         for bar in payload.get("bars", ())
-        if bar["session"] in closes and bar["close"]
+        if closes.get(bar.session) and bar.close
     )

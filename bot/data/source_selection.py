@@ -1,21 +1,15 @@
-"""Compares two sources of closes: whether one may fill the other's gaps, and how far they disagree.
+"""Selects one fund's prices, distributions and facts from the stored rows, each from its leading source.
 
-Two vendors give the same close of a session up to rounding. Where they do not, one of them is
-wrong, or has not seen a split yet. So a source is joined to another only where enough of the sessions
-that both have agree, and every disagreement is reported.
+For prices one source leads. Two vendors give the same close of a session up to rounding; where they do not,
+one of them is wrong, or has not seen a split yet. So another source fills sessions that the first one lacks
+only where enough of the sessions that both have agree, and then gives their distributions too; every
+disagreement is reported. Fund facts come from one source a fund, because differencing share counts across
+sources makes flows that never were.
 
-Units of shares across splits: which stored figures are still in those of before a split.
-
-Sources rewrite their whole history at a split, or some days later, and what was observed is stored as it
-was said. So a figure observed before the split is in old units and a later one in new ones, unless the
-levels around the split tell otherwise: where they fall by its ratio they were not rewritten yet, and where
-nothing falls there was no such split at this source.
-
-Selects one fund's prices, distributions and facts from the stored rows, each from its leading source.
-
-For prices one source leads; another one fills sessions it lacks only where the two agree on the sessions
-they share, and then gives their distributions too (`crosscheck.py`). Fund facts come from one source a
-fund, because differencing share counts across sources makes flows that never were.
+Units across splits: sources rewrite their whole history at a split, or some days later, and what was observed
+is stored as it was given. So a figure observed before the split is in old units and a later one in new ones,
+unless the levels around the split tell otherwise: where they fall by its ratio they were not rewritten yet,
+and where nothing falls there was no such split at this source.
 """
 
 from __future__ import annotations
@@ -31,6 +25,13 @@ from bot.analytics.market import NO_SOURCE, Dispute, Source
 from bot.analytics.sessions import short_date
 from bot.data.provider import LABELS
 from bot.text import counted
+
+# The stored rows of each kind as a frame with the kind's fields, by its table; and the share counts that
+# were replaced, the newest first.
+Frames: TypeAlias = Mapping[str, pd.DataFrame]
+REPLACED, REPLACED_COLUMNS = "replaced", ("ticker", "session", "source", "was")
+
+_PREFERENCE = tuple(LABELS)
 
 SESSIONS = 20  # that both must have before their agreement is measured
 TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 bp
@@ -175,11 +176,6 @@ def _is_in_old_units(
     return abs(fall - math.log(ratio)) < abs(fall)
 
 
-Rows: TypeAlias = dict[str, list[dict[str, Any]]]
-
-_PREFERENCE = tuple(LABELS)
-
-
 @dataclass(frozen=True)
 class SelectedSeries:
     """Values of one ticker with the source they are from."""
@@ -191,59 +187,47 @@ class SelectedSeries:
     disputes: tuple[Dispute, ...] = ()
 
 
-def _by_source(rows: list[dict[str, Any]], ticker: str) -> dict[str, pd.DataFrame]:
+def _by_source(frame: pd.DataFrame, ticker: str) -> dict[str, pd.DataFrame]:
     """Frames on their session, one a source, the preferred first."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        if row["ticker"] == ticker:
-            groups.setdefault(row["source"], []).append(row)
-    ordered = sorted(groups, key=lambda name: _PREFERENCE.index(name) if name in _PREFERENCE else 99)
-    frames = {}
-    for name in ordered:
-        frame = pd.DataFrame(groups[name])
-        date = "ex_date" if "ex_date" in frame else "session"
-        frames[name] = frame.set_index(pd.DatetimeIndex(frame[date]).as_unit("ns")).sort_index()
-    return frames
-
-
-def _source(name: str, frame: pd.DataFrame) -> Source:
-    return Source(name, LABELS.get(name, name), str(frame["observed_at"].max()))
-
-
-def prices(rows: Rows, ticker: str) -> SelectedSeries:
-    """Split-adjusted closes of one ticker, and where they are from."""
-    frames = {
-        name: frame[(frame["close"].astype("float64") > 0) & (frame["provisional"] == 0)]
-        for name, frame in _by_source(rows["bars"], ticker).items()
+    groups = {str(name): rows for name, rows in frame[frame["ticker"] == ticker].groupby("source")}
+    return {
+        name: groups[name].set_index(pd.DatetimeIndex(groups[name]["session"]).as_unit("ns")).sort_index()
+        for name in sorted(groups, key=lambda name: _PREFERENCE.index(name) if name in _PREFERENCE else 99)
     }
-    frames = {name: frame for name, frame in frames.items() if len(frame)}
-    if not frames:
+
+
+def prices(frames: Frames, ticker: str) -> SelectedSeries:
+    """Split-adjusted closes of one ticker, and where they are from."""
+    bars = {
+        name: final
+        for name, frame in _by_source(frames["bars"], ticker).items()
+        if len(final := frame[(frame["close"].astype("float64") > 0) & (frame["provisional"] == 0)])
+    }
+    if not bars:
         return SelectedSeries(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), NO_SOURCE)
-    splits = _splits(rows, ticker)
+    splits = _splits(frames, ticker)
     closes = {
         name: frame["close"].astype("float64")
         / unit_factors(frame["observed_at"], splits, _split_units(frame, "close", splits))
-        for name, frame in frames.items()
+        for name, frame in bars.items()
     }
     lead = leading_source(closes)
-    series, words = closes[lead], LABELS.get(lead, lead)
+    series, label = closes[lead], LABELS.get(lead, lead)
     filled: dict[str, pd.DatetimeIndex] = {}
     for name, other in closes.items():
         extra = other[~other.index.isin(series.index)]
         if name != lead and len(extra) and compare_closes(closes[lead], other).joins:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
-            words += f" + {LABELS.get(name, name)} ({counted(len(extra), 'session')})"
-    source = Source(lead, words, str(frames[lead]["observed_at"].max()))
-    apart = tuple(disputes(ticker, closes, LABELS, lead))
-    return SelectedSeries(
-        series, source, filled, tuple(disagreement_notes(ticker, closes, LABELS, lead)), apart
-    )
+            label += f" + {LABELS.get(name, name)} ({counted(len(extra), 'session')})"
+    source = Source(lead, label, str(bars[lead]["observed_at"].max()))
+    notes = tuple(disagreement_notes(ticker, closes, LABELS, lead))
+    return SelectedSeries(series, source, filled, notes, tuple(disputes(ticker, closes, LABELS, lead)))
 
 
-def _splits(rows: Rows, ticker: str) -> pd.Series:
+def _splits(frames: Frames, ticker: str) -> pd.Series:
     """Split ratios of one ticker by session, from any source: a file may have none."""
     ratios: dict[pd.Timestamp, float] = {}
-    for frame in _by_source(rows["splits"], ticker).values():
+    for frame in _by_source(frames["splits"], ticker).values():
         for session, ratio in frame["ratio"].dropna().items():
             ratios.setdefault(pd.Timestamp(session), float(ratio))
     return pd.Series(ratios, dtype="float64")
@@ -255,46 +239,46 @@ def _split_units(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitUn
     return classify_splits(levels[levels > 0], frame["observed_at"], splits)
 
 
-def distributions(rows: Rows, ticker: str, priced: SelectedSeries) -> pd.Series:
+def distributions(frames: Frames, ticker: str, priced: SelectedSeries) -> pd.Series:
     """Distributions by ex-date from the source of the prices, withdrawn ones left out.
 
     If that source has none at all (a file of closes only), it is the first source that has.
     """
-    splits = _splits(rows, ticker)
-    bars = _by_source(rows["bars"], ticker)
-    frames = {}
-    for name, frame in _by_source(rows["distributions"], ticker).items():
+    splits = _splits(frames, ticker)
+    bars = _by_source(frames["bars"], ticker)
+    amounts = {}
+    for name, frame in _by_source(frames["distributions"], ticker).items():
         split_units = _split_units(bars[name], "close", splits) if name in bars else {}
-        amounts = frame["amount"].astype("float64") / unit_factors(frame["observed_at"], splits, split_units)
-        frames[name] = amounts.dropna()
-    if not frames:
+        factors = unit_factors(frame["observed_at"], splits, split_units)
+        amounts[name] = (frame["amount"].astype("float64") / factors).dropna()
+    if not amounts:
         return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
-    lead = priced.source.name if priced.source.name in frames else next(iter(frames))
-    distributions = frames[lead]
+    selected = amounts.get(priced.source.name, next(iter(amounts.values())))
     for name, sessions in priced.filled.items():
-        other = frames.get(name, distributions.iloc[:0])
-        distributions = pd.concat(
-            [distributions, other[other.index.isin(sessions.difference(distributions.index))]]
-        )
-    return distributions.sort_index()
+        other = amounts.get(name, selected.iloc[:0])
+        selected = pd.concat([selected, other[other.index.isin(sessions.difference(selected.index))]])
+    return selected.sort_index()
 
 
-def facts(rows: Rows, ticker: str, last: pd.Timestamp) -> SelectedSeries:
+def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     """Fund facts of one ticker from one source, in today's units, with the counts that it replaced."""
-    frames = _by_source(rows["fund_facts"], ticker)
-    if not frames:
+    by_source = _by_source(frames["fund_facts"], ticker)
+    if not by_source:
         return SelectedSeries(pd.DataFrame(), NO_SOURCE)
-    counts = {name: frame["shares"].dropna().loc[:last].index for name, frame in frames.items()}
+    counts = {name: frame["shares"].dropna().loc[:last].index for name, frame in by_source.items()}
     lead = _count_source(counts)
-    frame = frames[lead]
-    splits = _splits(rows, ticker)
+    frame = by_source[lead]
+    splits = _splits(frames, ticker)
     factor = unit_factors(frame["observed_at"], splits, _split_units(frame, "nav", splits))
     values = frame[["nav", "shares", "assets"]].astype("float64")
     values = values.assign(nav=values["nav"] / factor, shares=values["shares"] * factor)
-    replaced = _replaced_counts(rows, ticker, lead)
-    if len(replaced):
-        values["was"] = replaced.reindex(values.index) * factor
-    return SelectedSeries(values, _source(lead, frame), notes=tuple(_source_switches(ticker, counts, lead)))
+    replaced = frames.get(REPLACED, pd.DataFrame(columns=REPLACED_COLUMNS))
+    replaced = replaced[(replaced["ticker"] == ticker) & (replaced["source"] == lead)]
+    if len(replaced):  # the newest first: of a session replaced twice, the count before the last one
+        was = replaced.drop_duplicates("session").set_index("session")["was"].astype("float64")
+        values["was"] = was.set_axis(pd.DatetimeIndex(was.index)).reindex(values.index) * factor
+    source = Source(lead, LABELS.get(lead, lead), str(frame["observed_at"].max()))
+    return SelectedSeries(values, source, notes=tuple(_source_switches(ticker, counts, lead)))
 
 
 def _count_source(counts: Mapping[str, pd.Index]) -> str:
@@ -305,15 +289,6 @@ def _count_source(counts: Mapping[str, pd.Index]) -> str:
         if len(newer) >= SESSIONS:
             lead = name
     return lead
-
-
-def _replaced_counts(rows: Rows, ticker: str, source: str) -> pd.Series:
-    """The share count that a source gave before its last one, by session where it was replaced."""
-    counts: dict[pd.Timestamp, float] = {}
-    for row in rows.get("replaced", ()):  # the newest first
-        if (row["ticker"], row["source"]) == (ticker, source):
-            counts.setdefault(pd.Timestamp(row["session"]), row["was"])
-    return pd.Series(counts, dtype="float64")
 
 
 def _source_switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> list[str]:

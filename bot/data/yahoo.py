@@ -1,12 +1,10 @@
 """Yahoo through yfinance: prices, distributions, splits, multiples, sector weights and fund facts.
 
-The only file that knows yfinance, which is imported when first used. Every method makes one call
-of it (and so the few requests that go with one) and never raises for a fault of the source.
-
-Records the requests of a data library's call, and judges a failure by their answers.
+The only file that knows yfinance, which is imported when first used. Every method makes one call of it (and
+so the few requests that go with one) and never raises for a fault of the source.
 
 yfinance words most failures as "possibly delisted", whatever the cause. So its requests go through a
-Wire that remembers each answer, and `outcome_of_error` judges by the answers, not by the wording.
+RecordingSession that remembers each answer, and a failure is judged by the answers, not by the wording.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+import msgspec
 import pandas as pd
 
 from bot.data.provider import (
@@ -30,9 +29,10 @@ from bot.data.provider import (
     SchemaChanged,
     UnknownSymbol,
     digest,
+    rows_by_kind,
     unreviewed,
 )
-from bot.data.yahoo_rows import bar_rows, event_rows, fund_rows, mark_provisional, multiple_rows, sector_rows
+from bot.data.yahoo_rows import bar_rows, event_rows, fund_rows, is_provisional, multiple_rows, sector_rows
 from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
@@ -136,7 +136,9 @@ def outcome_of_error(error: Exception, attempts: list[RecordedRequest], ticker: 
     if not any(attempt.is_data for attempt in attempts):
         faults = [attempt.fault for attempt in attempts if attempt.fault]
         return NetworkDown(faults[-1] if faults else f"the request failed ({type(error).__name__})")
-    return find_problem(attempts, ticker) or SchemaChanged(_of_error(error))
+    # An unexpected error in words, without the library's guesses.
+    words = f"{error} is missing" if isinstance(error, KeyError) else type(error).__name__
+    return find_problem(attempts, ticker) or SchemaChanged(words)
 
 
 def find_problem(attempts: list[RecordedRequest], ticker: str) -> FetchOutcome | None:
@@ -219,11 +221,6 @@ def _of_result(part: dict[str, Any]) -> FetchOutcome | None:
     return None
 
 
-def _of_error(error: Exception) -> str:
-    """An unexpected error in words, without the library's guesses."""
-    return f"{error} is missing" if isinstance(error, KeyError) else type(error).__name__
-
-
 def _error_words(error: OSError) -> str:
     """A transport error in words."""
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -249,18 +246,18 @@ class Yahoo:
         self.tickers = tickers
         self._cache = cache
         self._timeout = timeout
-        self._wire: RecordingSession | None = None
+        self._session: RecordingSession | None = None
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars, distributions and splits of the completed sessions from `start` (None: all there is)."""
 
-        def read(symbol: Any, wire: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - yfinance has no types
+        def read(symbol: Any, session: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - yfinance has no types
             # Never an `end`: a finished range would be cached for the life of the process.
             span = {"period": "max"} if start is None else {"start": start.isoformat()}
             frame = symbol.history(
                 interval="1d", auto_adjust=False, actions=True, timeout=self._timeout, **span
             )
-            answer = wire.answer()["chart"]["result"][0]
+            answer = session.answer()["chart"]["result"][0]
             if answer["meta"]["symbol"] != ticker:
                 return SchemaChanged(f"prices of {answer['meta']['symbol']} instead of {ticker}")
             return _prices(ticker, start, frame, answer, completed)
@@ -270,22 +267,22 @@ class Yahoo:
     def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Morningstar's multiples and the sector weights; undated there, so as of the last session."""
 
-        def read(symbol: Any, wire: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
-            del wire
-            session = f"{completed[-1]:%Y-%m-%d}"
+        def read(symbol: Any, session: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
+            del session
+            day = f"{completed[-1]:%Y-%m-%d}"
             funds = symbol.funds_data
-            multiples, missing = multiple_rows(ticker, session, funds.equity_holdings[ticker].to_dict())
-            sectors, none = sector_rows(ticker, session, funds.sector_weightings)
-            return _outcome({"multiples": multiples, "sector_weights": sectors}, missing + none)
+            multiples, missing = multiple_rows(ticker, day, funds.equity_holdings[ticker].to_dict())
+            sectors, no_sectors = sector_rows(ticker, day, funds.sector_weightings)
+            return _outcome({"multiples": multiples, "sector_weights": sectors}, missing + no_sectors)
 
         return self._ask(ticker, read)
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Net asset value and assets of the session before the quote's; trailing P/E and yield."""
 
-        def read(symbol: Any, wire: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
+        def read(symbol: Any, session: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
             info = _info(symbol)
-            if wrong := find_problem(wire.attempts, ticker):  # it passes over one half that holds nothing
+            if wrong := find_problem(session.attempts, ticker):  # it passes over one half that holds nothing
                 return wrong
             facts, multiples, missing = fund_rows(ticker, info, completed)
             return _outcome({"fund_facts": facts, "multiples": multiples}, missing)
@@ -294,22 +291,22 @@ class Yahoo:
 
     def _ask(self, ticker: str, read: Callable[[Any, RecordingSession], FetchOutcome]) -> FetchOutcome:
         """Answer of one call, whatever yfinance makes of it."""
-        attempts: RecordingSession | None = None
+        session: RecordingSession | None = None
         try:
             import yfinance  # noqa: PLC0415 - late: it costs a second or two
             from yfinance.data import YfData  # noqa: PLC0415 - as above
 
-            attempts = wire = self._connection(yfinance)
+            session = self._recording_session(yfinance)
             YfData.cache_get.cache_clear()  # it caches errors too
-            wire.begin()
-            outcome = read(yfinance.Ticker(ticker, session=wire.session), wire)
-            return replace(outcome, digest=wire.digest()) if isinstance(outcome, Ok | Partial) else outcome
+            session.begin()
+            outcome = read(yfinance.Ticker(ticker, session=session.session), session)
+            return replace(outcome, digest=session.digest()) if isinstance(outcome, Ok | Partial) else outcome
         except Exception as error:  # noqa: BLE001 - yfinance lets out whatever its parsing met
-            return outcome_of_error(error, attempts.attempts if attempts else [], ticker)
+            return outcome_of_error(error, session.attempts if session else [], ticker)
 
-    def _connection(self, yfinance: Any) -> RecordingSession:  # noqa: ANN401 - as above
+    def _recording_session(self, yfinance: Any) -> RecordingSession:  # noqa: ANN401 - as above
         """The session of this provider, made on first use: its cookies serve all calls."""
-        if self._wire is None:
+        if self._session is None:
             from curl_cffi import requests  # noqa: PLC0415 - what yfinance itself sends through
 
             self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -319,8 +316,8 @@ class Yahoo:
             yfinance.set_tz_cache_location(str(self._cache))
             # Hidden errors would come back as empty frames.
             yfinance.config.debug.hide_exceptions = False
-            self._wire = RecordingSession(requests.Session(impersonate="chrome"), self._timeout)
-        return self._wire
+            self._session = RecordingSession(requests.Session(impersonate="chrome"), self._timeout)
+        return self._session
 
 
 def _prices(
@@ -334,11 +331,12 @@ def _prices(
     bars = bar_rows(ticker, frame, completed)
     if not bars:
         return Empty("it has no completed session")
-    mark_provisional(bars, answer["meta"])
+    if is_provisional(bars[-1].session, answer["meta"]):
+        bars[-1] = msgspec.structs.replace(bars[-1], provisional=1)
     distributions, splits, missing = event_rows(ticker, answer, completed)
-    first = pd.Timestamp(bars[0]["session"] if start is None else start)
+    first = pd.Timestamp(bars[0].session if start is None else start)
     expected = completed[completed >= first]
-    gaps = expected.difference(pd.DatetimeIndex([bar["session"] for bar in bars]))
+    gaps = expected.difference(pd.DatetimeIndex([bar.session for bar in bars]))
     missing += [f"{session:%Y-%m-%d}" for session in gaps]
     return _outcome({"bars": bars, "distributions": distributions, "splits": splits}, missing)
 
@@ -359,6 +357,6 @@ def _info(symbol: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
 
 def _outcome(payload: Observations, missing: list[str]) -> FetchOutcome:
     """Ok, Partial or Empty, by what there is and what is missing."""
-    if not any(payload.values()):
+    if not any(rows_by_kind(payload).values()):
         return Empty(f"missing {', '.join(missing)}" if missing else "the answer held no figures")
     return Partial(payload, tuple(missing)) if missing else Ok(payload)

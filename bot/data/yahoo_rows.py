@@ -1,26 +1,26 @@
-"""Yahoo's answers as rows of storage.observations: checked for range, dated, in this project's units.
+"""Yahoo's answers as observations: checked for range, dated, in this project's units.
 
-Each function returns its rows and the names of what was missing or not credible. Figures are told
-apart from junk by range: Yahoo serves 0.0 for "none", fractions beside percents, and frozen counts.
+Each function returns its rows and the names of what was missing or not credible. Figures are distinguished
+from junk by range: Yahoo serves 0.0 for "none", fractions beside percents, and frozen counts.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
+from bot.analytics.valuation import SECTOR
 from bot.data.csv_formats import LARGEST
+from storage.rows import Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-Rows: TypeAlias = list[dict[str, Any]]
 
 # Name in yfinance's frame, our metric, credible range in times.
 _MULTIPLES = (
@@ -36,67 +36,68 @@ _NAV_NEAR = 0.05
 _NEW_YORK = ZoneInfo("America/New_York")
 
 
-def bar_rows(ticker: str, frame: pd.DataFrame, completed: pd.DatetimeIndex) -> Rows:
+def bar_rows(ticker: str, frame: pd.DataFrame, completed: pd.DatetimeIndex) -> list[Bar]:
     """Bars of completed sessions from a history frame (exchange-time index; Open ... Volume).
 
     Rows off the calendar, of sessions still open or without a positive, finite close are left out.
     """
     frame = frame.set_axis(pd.DatetimeIndex(frame.index).tz_localize(None).normalize())
     frame = frame[frame.index.isin(completed) & (frame["Close"] > 0) & np.isfinite(frame["Close"])]
-    columns = zip(
-        frame.index, *(frame[name] for name in ("Open", "High", "Low", "Close", "Volume")), strict=True
-    )
+    columns = (frame[name] for name in ("Close", "Open", "High", "Low"))
+    prices = zip(*(map(_published, column) for column in columns), strict=True)
     return [
-        {
-            "ticker": ticker,
-            "session": _day(session),
-            "open": _published(opened),
-            "high": _published(high),
-            "low": _published(low),
-            "close": _published(close),
-            "volume": int(volume),
-            "provisional": 0,
-        }
-        for session, opened, high, low, close, volume in columns
+        Bar(ticker, _day(session), close, opened, high, low, int(volume))
+        for session, (close, opened, high, low), volume in zip(
+            frame.index, prices, frame["Volume"], strict=True
+        )
+        if close is not None
     ]
 
 
-def mark_provisional(bars: Rows, meta: Mapping[str, Any]) -> None:
-    """Mark the last bar provisional when its quote was taken before the closing bell.
+def is_provisional(session: str, meta: Mapping[str, Any]) -> bool:
+    """Whether the quote behind the last bar was taken before the closing bell of its session.
 
-    `meta` is that of the v8 chart: a stale copy served after the close says so by its
-    regularMarketTime.
+    `meta` is that of the v8 chart: a stale copy served after the close says so by its regularMarketTime.
     """
-    regular = meta.get("currentTradingPeriod", {}).get("regular", {})
-    quoted, end = meta.get("regularMarketTime"), regular.get("end")
-    if bars and quoted and end and quoted < end and bars[-1]["session"] == _date_of(end, meta):
-        bars[-1]["provisional"] = 1
+    end = meta.get("currentTradingPeriod", {}).get("regular", {}).get("end")
+    quoted = meta.get("regularMarketTime")
+    return bool(quoted and end and quoted < end and session == _date_of(end, meta))
 
 
 def event_rows(
     ticker: str, answer: Mapping[str, Any], completed: pd.DatetimeIndex
-) -> tuple[Rows, Rows, list[str]]:
+) -> tuple[list[Distribution], list[Split], list[str]]:
     """Distributions and splits of a v8 chart result, by the dates in it, and what is not credible.
 
     They are read from the answer itself because the library moves an event whose session has no
     bar to the session before, where it would stay as a second distribution.
     """
-    events = answer.get("events") or {}
     missing: list[str] = []
-    paid: dict[str, float] = {}
-    for day, event in _dated(events.get("dividends"), answer["meta"], completed, "distribution", missing):
-        paid[day] = paid.get(day, 0.0) + float(event["amount"])
-    ratios: dict[str, float] = {}
-    for day, event in _dated(events.get("splits"), answer["meta"], completed, "split", missing):
-        ratios[day] = float(event["numerator"]) / float(event["denominator"])
-    distributions = [
-        {"ticker": ticker, "ex_date": day, "amount": _published(amount)} for day, amount in paid.items()
-    ]
-    splits = [{"ticker": ticker, "session": day, "ratio": ratio} for day, ratio in ratios.items()]
-    return distributions, splits, missing
+
+    def dated(key: str, noun: str) -> list[tuple[str, Any]]:
+        """Events of completed sessions in order of date; those off the calendar are named in `missing`."""
+        events = sorted(
+            ((answer.get("events") or {}).get(key) or {}).values(), key=lambda event: event["date"]
+        )
+        days = [(_date_of(event["date"], answer["meta"]), event) for event in events]
+        off = [
+            day for day, _ in days if pd.Timestamp(day) not in completed and pd.Timestamp(day) < completed[-1]
+        ]
+        missing.extend(f"a {noun} dated {day}, which is no session" for day in off)
+        return [(day, event) for day, event in days if pd.Timestamp(day) in completed]
+
+    amounts: dict[str, float] = {}
+    for day, event in dated("dividends", "distribution"):
+        amounts[day] = amounts.get(day, 0.0) + float(event["amount"])
+    ratios = {
+        day: float(event["numerator"]) / float(event["denominator"])
+        for day, event in dated("splits", "split")
+    }
+    distributions = [Distribution(ticker, day, _published(amount)) for day, amount in amounts.items()]
+    return distributions, [Split(ticker, day, ratio) for day, ratio in ratios.items()], missing
 
 
-def multiple_rows(ticker: str, session: str, holdings: Mapping[str, Any]) -> tuple[Rows, list[str]]:
+def multiple_rows(ticker: str, session: str, holdings: Mapping[str, Any]) -> tuple[list[Multiple], list[str]]:
     """Morningstar's multiples of the portfolio, by yfinance's names, the right way up.
 
     They are served as earnings yields and the like (0.03516 = 28.4 times). P/E alone decides that,
@@ -107,57 +108,61 @@ def multiple_rows(ticker: str, session: str, holdings: Mapping[str, Any]) -> tup
     if not pe or pe < 0:
         return [], ["multiples (no P/E to tell which way up they are)"]
     inverted = pe < 1
-    rows: Rows = []
+    rows: list[Multiple] = []
     missing: list[str] = []
     for name, metric, low, high in _MULTIPLES:
         value = values[name]
         upright = 1 / value if value and inverted else value
         if upright is None or not low <= upright <= high:
             missing.append(name)
-            continue
-        rows.append(_multiple(ticker, session, metric, "morningstar", "unstated", upright))
+        else:
+            rows.append(Multiple(ticker, session, metric, "morningstar", "unstated", round(upright, 6)))
     return rows, missing
 
 
-def sector_rows(ticker: str, session: str, weights: Mapping[str, Any]) -> tuple[Rows, list[str]]:
+def sector_rows(
+    ticker: str, session: str, weights: Mapping[str, Any]
+) -> tuple[list[SectorWeight], list[str]]:
     """Sector weights in percent; none at all unless they are shares of about one whole."""
     shares = {name: _number(value) for name, value in weights.items()}
     known = {name: share for name, share in shares.items() if share is not None and 0 <= share <= 1}
     if not 0.9 <= sum(known.values()) <= 1.05:
         return [], ["sector weights"]
     return [
-        {"ticker": ticker, "session": session, "sector": _sector(name), "weight": round(100 * share, 4)}
+        SectorWeight(ticker, session, SECTOR, _sector(name), round(100 * share, 4))
         for name, share in known.items()
     ], []
 
 
 def fund_rows(
     ticker: str, info: Mapping[str, Any], completed: pd.DatetimeIndex
-) -> tuple[Rows, Rows, list[str]]:
+) -> tuple[list[FundFacts], list[Multiple], list[str]]:
     """Fund facts and quoted multiples of `info`, every key of which is optional, and what is missing.
 
     Dated by the quote's own time; nothing can be dated without it. The share count is left out:
     it is frozen for months.
     """
-    day = _quote_session(info)
-    if day is None:
+    quoted = _number(info.get("regularMarketTime"))
+    if not quoted:
         return [], [], ["fund facts (the quote has no time)"]
+    day = pd.Timestamp(dt.datetime.fromtimestamp(quoted, _NEW_YORK).date())
     facts, missing = _facts(ticker, info, day, completed)
-    multiples: Rows = []
+    multiples: list[Multiple] = []
     for key, metric, limits, scale in (("trailingPE", "pe", _PE, 1.0), ("yield", "yield", _YIELD, 100.0)):
         value = _within(info.get(key), limits)
         if value is None or day not in completed:
             missing.append(key)
-            continue
-        multiples.append(
-            _multiple(ticker, _day(day), metric, "yahoo", "trailing", value * scale, price_date=_day(day))
-        )
+        else:
+            quoted_value = round(value * scale, 6)
+            multiples.append(
+                Multiple(ticker, _day(day), metric, "yahoo", "trailing", quoted_value, price_date=_day(day))
+            )
     return facts, multiples, missing
 
 
 def _facts(
     ticker: str, info: Mapping[str, Any], day: pd.Timestamp, completed: pd.DatetimeIndex
-) -> tuple[Rows, list[str]]:
+) -> tuple[list[FundFacts], list[str]]:
     """Net asset value and assets: those of the session before the quote's, which `previousClose` checks."""
     before = completed[completed < day]
     nav, close = _within(info.get("navPrice"), _NAV), _within(info.get("previousClose"), _NAV)
@@ -167,56 +172,7 @@ def _facts(
     missing = [name for name, value in (("navPrice", nav), ("totalAssets", assets)) if value is None]
     if before.empty or (nav is None and assets is None):
         return [], missing
-    row = {"ticker": ticker, "session": _day(before[-1]), "nav": nav, "shares": None, "assets": assets}
-    return [row], missing
-
-
-def _quote_session(info: Mapping[str, Any]) -> pd.Timestamp | None:
-    """Session of the last trade, in the exchange's time."""
-    quoted = _number(info.get("regularMarketTime"))
-    if not quoted:
-        return None
-    return pd.Timestamp(dt.datetime.fromtimestamp(quoted, _NEW_YORK).date())
-
-
-def _dated(
-    events: Mapping[str, Any] | None,
-    meta: Mapping[str, Any],
-    completed: pd.DatetimeIndex,
-    what: str,
-    missing: list[str],
-) -> list[tuple[str, dict[str, Any]]]:
-    """Events of completed sessions in order of date; those off the calendar are named in `missing`."""
-    dated = []
-    for event in sorted((events or {}).values(), key=lambda event: event["date"]):
-        day = _date_of(event["date"], meta)
-        if pd.Timestamp(day) in completed:
-            dated.append((day, event))
-        elif pd.Timestamp(day) < completed[-1]:
-            missing.append(f"a {what} dated {day}, which is no session")
-    return dated
-
-
-def _multiple(
-    ticker: str,
-    session: str,
-    metric: str,
-    convention: str,
-    basis: str,
-    value: float,
-    price_date: str | None = None,
-) -> dict[str, Any]:
-    return {
-        "ticker": ticker,
-        "session": session,
-        "metric": metric,
-        "convention": convention,
-        "basis": basis,
-        "value": round(value, 6),
-        "holdings_date": None,
-        "price_date": price_date,
-        "coverage": None,
-    }
+    return [FundFacts(ticker, _day(before[-1]), nav, None, assets)], missing
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 - JSON

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,10 @@ from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
+from storage.rows import Bar
 from tests.alerts.examples import armed, rule, samples
 from tests.alerts.strategies import THOUSAND
+from tests.frames import frames
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Rule
@@ -221,30 +223,27 @@ def test_a_frozen_count_fires_and_arms_nothing(length: int) -> None:
 # Live bars
 
 
-def row(ticker: str, day: pd.Timestamp, close: float, provisional: int = 0) -> dict[str, Any]:
-    return {
-        "ticker": ticker,
-        "session": f"{day:%Y-%m-%d}",
-        "close": close,
-        "provisional": provisional,
-        "source": "yahoo",
-        "observed_at": f"{day:%Y-%m-%d}T19:00:00Z",
-    }
+def row(ticker: str, day: pd.Timestamp, close: float, provisional: int = 0) -> Bar:
+    return Bar(
+        ticker,
+        f"{day:%Y-%m-%d}",
+        close,
+        provisional=provisional,
+        source="yahoo",
+        observed_at=f"{day:%Y-%m-%d}T19:00:00Z",
+    )
 
 
 def test_a_hundred_closes_of_the_open_session_are_no_event_before_its_close_and_a_quarter() -> None:
     a_rule = parse_rule("ratio crosses 0.5", METRICS)
     days, today = DAYS[:40], DAYS[40]
     stored = [row("IWM", day, 45.0) for day in days] + [row("SPY", day, 100.0) for day in days]
-    kinds: dict[str, list[dict[str, Any]]] = {
-        kind: [] for kind in ("distributions", "splits", "fund_facts", "multiples", "sector_weights")
-    }
     bell = SESSIONS.close(today)
     opened, settled = bell - dt.timedelta(hours=6, minutes=30), bell + dt.timedelta(minutes=15)
 
     def known(now: dt.datetime, close: float, provisional: int = 1) -> Market:
         live = [row("IWM", today, close, provisional), row("SPY", today, 100.0, provisional)]
-        return build_market({**kinds, "bars": stored + live}, SESSIONS, now)
+        return build_market(frames({"bars": stored + live}), SESSIONS, now)
 
     state = first_state(a_rule, Histories(known(opened, 45.0), METRICS).samples(a_rule), days[-1].date())
     for number in range(100):

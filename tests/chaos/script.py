@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from bot.analytics.sessions import Sessions
 from bot.data.provider import Empty, Ok, unreviewed
+from storage.rows import Bar
 
 if TYPE_CHECKING:
     from bot.data.provider import FetchOutcome
@@ -66,8 +67,7 @@ class Script:
 
     fund = multiples
 
-    def _bar(self, ticker: str, day: pd.Timestamp) -> dict[str, Any]:
+    def _bar(self, ticker: str, day: pd.Timestamp) -> Bar:
         number = int(_XNYS.index.searchsorted(day)) - START
         close = 100.0 * (level(number) if ticker == "IWM" else 1.0)
-        figures = dict.fromkeys(("open", "high", "low", "close"), close)
-        return {"ticker": ticker, "session": f"{day:%Y-%m-%d}", **figures, "volume": 1, "provisional": 0}
+        return Bar(ticker, f"{day:%Y-%m-%d}", close, open=close, high=close, low=close, volume=1)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.data.provider import Ok
+from bot.data.provider import Ok, rows_by_kind
 from storage.backup import integrity_check
 from storage.connection import StorageError, broken_references
 from storage.db import open_database
@@ -307,7 +307,7 @@ async def begin(path: Path) -> None:
             ticker, None, desk.services.markets.sessions().index[: script.START + script.QUIET]
         )
         assert isinstance(found, Ok)
-        for kind, rows in found.payload.items():
+        for kind, rows in rows_by_kind(found.payload).items():
             await desk.store(kind, list(rows), source=days.name)
     for chat_id in script.CHATS:
         for rule in script.RULES:

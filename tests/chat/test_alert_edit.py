@@ -14,6 +14,7 @@ from bot.chat.alert_edit import edited_rule, snooze_end
 from bot.chat.reply import ADMINISTRATORS_ONLY
 from bot.errors import BadInput
 from storage import alert_store, observations
+from storage.rows import Split
 from tests.chat.talk import GROUP, ME, labels, prepared, talking
 
 if TYPE_CHECKING:
@@ -469,9 +470,9 @@ def test_what_is_no_time_is_said(typed: str, said: str) -> None:
 
 async def test_the_button_of_a_split_sets_the_alert_at_its_rescaled_level(october: Talk) -> None:
     await october.ask("/alert ratio > 0.6 rearm 0.55")
-    split = {"ticker": "IWM", "session": "2020-10-06", "ratio": 2.0}
+    split = Split("IWM", "2020-10-06", 2.0)
     await october.database.run(
-        lambda db: observations.add(db, "splits", [split], source="csv", observed_at="2020-10-06T21:00:00Z")
+        lambda db: observations.add(db, Split, [split], source="csv", observed_at="2020-10-06T21:00:00Z")
     )
     pushed = await october.pass_to(OCTOBER + DAY)
     notice = next(message for message in pushed if message.text.startswith("Split: IWM 2 for 1"))

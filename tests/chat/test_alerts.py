@@ -10,6 +10,7 @@ import pytest
 
 from bot.services.alerts import MOST_ALERTS
 from storage import alert_store, chat_store, observations
+from storage.rows import Bar
 from tests.chat.talk import ME, YOU, labels, talking
 
 if TYPE_CHECKING:
@@ -292,9 +293,9 @@ async def stopped(tmp_path: Path) -> AsyncIterator[Talk]:
 
 
 async def closes(talk: Talk, *days: str) -> None:
-    rows = [{"ticker": fund, "session": day, "close": 100.0} for day in days for fund in ("IWM", "SPY")]
+    rows = [Bar(fund, day, 100.0) for day in days for fund in ("IWM", "SPY")]
     at = f"{talk.now:%Y-%m-%dT%H:%M:%SZ}"
-    await talk.database.run(lambda db: observations.add(db, "bars", rows, source="csv", observed_at=at))
+    await talk.database.run(lambda db: observations.add(db, Bar, rows, source="csv", observed_at=at))
 
 
 async def test_an_alert_made_while_data_is_stale_says_so_and_is_told_when_it_is_back(stopped: Talk) -> None:

@@ -137,27 +137,29 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """
     folder = tmp_path_factory.mktemp("csv")
     rows = sample_observations()
-    paid = {(row["ticker"], row["ex_date"]): row["amount"] for row in rows["distributions"]}
+    paid = {(row.ticker, row.session): row.amount for row in rows["distributions"]}
     for ticker in ("IWM", "SPY"):
-        bars = [row for row in rows["bars"] if row["ticker"] == ticker and row["session"] >= "2019"]
+        bars = [row for row in rows["bars"] if row.ticker == ticker and row.session >= "2019"]
         _write(
             folder / f"{ticker}_daily.csv",
             ("Date", "Open", "High", "Low", "Close", "Adj Close", "Volume", "Dividends", "Stock Splits"),
             (
                 [
-                    *(bar[name] for name in ("session", "open", "high", "low", "close", "close", "volume")),
-                    paid.get((ticker, bar["session"]), 0.0),
+                    *(
+                        getattr(bar, name)
+                        for name in ("session", "open", "high", "low", "close", "close", "volume")
+                    ),
+                    paid.get((ticker, bar.session), 0.0),
                     0.0,
                 ]
                 for bar in bars
             ),
         )
-    facts = [row for row in rows["fund_facts"] if row["ticker"] == "IWM" and row["session"] >= "2019"]
-    names = ("session", "nav", "shares")
+    facts = [row for row in rows["fund_facts"] if row.ticker == "IWM" and row.session >= "2019"]
     _write(
         folder / "IWM_nav_shares.csv",
         ("date", "nav", "exdiv", "shares"),
-        ([row[names[0]], row[names[1]], "", row[names[2]]] for row in facts),
+        ([row.session, row.nav, "", row.shares] for row in facts),
     )
     return Files(folder)
 

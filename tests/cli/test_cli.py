@@ -10,7 +10,7 @@ import pytest
 
 from bot import __version__, cli
 from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands
-from bot.data.import_csv import READERS
+from bot.data.csv_formats import FORMATS
 from bot.errors import BotError
 from tests.cli.conftest import Call, Result, process
 
@@ -71,7 +71,7 @@ def test_every_command_takes_a_database_and_a_configuration() -> None:
 
 
 def test_import_and_export_offer_every_kind_of_file() -> None:
-    assert set(cli.KINDS) == set(READERS)
+    assert set(cli.KINDS) == set(FORMATS)
 
 
 def test_help_and_mistakes_load_nothing_heavy() -> None:

@@ -8,24 +8,26 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from bot.cli import console, main
 from bot.data.csv_formats import FORMATS
+from bot.data.provider import observations_of, rows_by_kind
 from bot.data.sample import sample_observations
 from bot.data.store import store
 from storage import observations, outbox, sources
 from storage.connection import hold_lock
 from storage.db import open_database
-from storage.rows import KINDS
+from storage.rows import KINDS, Observation, SectorWeight
 from tests.cli.conftest import Call, Files, Result
 from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 # The golden figures of the article's day, by the words that one line must hold: price, then total return.
@@ -54,10 +56,10 @@ def answers(bot: Call, *lines: str, db: str = "bot.db", now: str = "2020-12-14T1
     return bot("chat", "--offline", "--db", db, "--now", now, stdin="".join(f"{x}\n" for x in lines))
 
 
-def stored(kind: str, db: str = "bot.db") -> list[dict[str, object]]:
+def stored(kind: str, db: str = "bot.db") -> list[Observation]:
     with open_database(db, read_only=True) as database:
-        rows = database.run_sync(lambda each: observations.newest(each, kind))
-    return [{name: value for name, value in row.items() if name not in {"id", "observed_at"}} for row in rows]
+        rows = database.run_sync(lambda each: observations.newest(each, KINDS[kind]))
+    return [replace(row, observed_at="") for row in rows]
 
 
 def test_imported_files_give_the_golden_figures(bot: Call, files: Files) -> None:
@@ -171,27 +173,32 @@ def say_everything() -> None:
     rows = sample_observations()
     with open_database("bot.db") as database:
 
-        def say(source: str, at: str, kind: str, found: list[dict[str, Any]]) -> None:
-            database.run_sync(lambda db: store(db, {kind: found}, source=source, observed_at=at))
+        def say(source: str, at: str, kind: str, found: Sequence[Observation]) -> None:
+            rows = observations_of({kind: found})
+            database.run_sync(lambda db: store(db, rows, source=source, observed_at=at))
 
         first, then = "2020-12-11T22:00:00Z", "2020-12-14T22:30:00Z"
-        for kind, found in rows.items():
-            dated = KINDS[kind].session
-            new = [row for row in found if "2019" <= row[dated] <= "2020-12-11"]
+        for kind, found in rows_by_kind(rows).items():
+            new = [row for row in found if "2019" <= row.session <= "2020-12-11"]
             source = {"fund_facts": "issuer", "multiples": "csv", "sector_weights": "csv"}.get(kind, "yahoo")
             say(source, first, kind, new)
-            say(source, then, kind, [row for row in found if row[dated] > "2020-12-11"])
-        bars = [row for row in rows["bars"] if row["session"] > "2020-06"]
+            say(source, then, kind, [row for row in found if row.session > "2020-12-11"])
+        bars = [row for row in rows["bars"] if row.session > "2020-06"]
         say("csv", "2020-12-12T09:00:00Z", "bars", bars)
-        last = [row for row in rows["bars"] if row["session"] == "2020-12-11"]
-        say("yahoo", then, "bars", [{**row, "close": row["close"] * 1.001} for row in last])
-        counts = [row for row in rows["fund_facts"] if row["session"] == "2020-12-10"]
-        say("issuer", then, "fund_facts", [{**row, "shares": row["shares"] + 100_000} for row in counts])
-        group = {"session": "2020-11-30", "level": "industry group"}
+        last = [row for row in rows["bars"] if row.session == "2020-12-11"]
+        say("yahoo", then, "bars", [replace(row, close=row.close * 1.001) for row in last])
+        counts = [row for row in rows["fund_facts"] if row.session == "2020-12-10"]
+        say(
+            "issuer",
+            then,
+            "fund_facts",
+            [replace(row, shares=(row.shares or 0.0) + 100_000) for row in counts],
+        )
         names = {"Banks, regional": (8.1, 1.2), "Biotech & pharma": (10.2, 4.4)}
         for number, ticker in enumerate(PAIR):
             weights = [
-                {"ticker": ticker, **group, "sector": n, "weight": w[number]} for n, w in names.items()
+                SectorWeight(ticker, "2020-11-30", "industry group", name, weight[number])
+                for name, weight in names.items()
             ]
             say("csv", first, "sector_weights", weights)
 

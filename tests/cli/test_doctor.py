@@ -35,12 +35,14 @@ from storage import outbox, sources
 from storage.connection import SQLITE_VERSION, hold_lock
 from storage.db import open_database
 from storage.migrations import NAMES
+from storage.rows import Bar, FundFacts
 from tests.cli.conftest import Call, process
 from tests.fakes.website import Answer, Website, page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bot.data.provider import Observations
     from storage.db import Database
 
 
@@ -324,7 +326,7 @@ def found(subject: str, now: dt.datetime = NOW) -> Finding:
 
 
 def store_closes(*days: str) -> None:
-    rows = [{"ticker": ticker, "session": day, "close": 1.0} for day in days for ticker in ("IWM", "SPY")]
+    rows = [Bar(ticker, day, 1.0) for day in days for ticker in ("IWM", "SPY")]
     with prepared() as database:
         database.run_sync(lambda db: store(db, {"bars": rows}, source="csv", observed_at=STAMP))
 
@@ -425,7 +427,7 @@ def test_old_prices_are_a_note(now: dt.datetime, words: str, mark: str) -> None:
 
 
 def test_sample_data_is_called_so() -> None:
-    rows = [{"ticker": ticker, "session": "2026-11-20", "close": 1.0} for ticker in ("IWM", "SPY")]
+    rows = [Bar(ticker, "2026-11-20", 1.0) for ticker in ("IWM", "SPY")]
     with prepared() as database:
         database.run_sync(lambda db: store(db, {"bars": rows}, source="sample", observed_at=STAMP))
     assert found("data").words.endswith("; sample data")
@@ -488,18 +490,14 @@ def test_flags_disagreements_and_restatements_are_told() -> None:
     counts = [*(1e6 * (250 + number) for number in range(len(days) - 1)), 1e6 * (250 + len(days)) + 12_300]
     with prepared() as database:
 
-        def say(kind: str, source: str, rows: list[dict[str, object]], at: str = STAMP) -> None:
-            rows = [{"ticker": "IWM", **row} for row in rows]
-            database.run_sync(lambda db: store(db, {kind: rows}, source=source, observed_at=at))
+        def say(source: str, rows: Observations, at: str = STAMP) -> None:
+            database.run_sync(lambda db: store(db, rows, source=source, observed_at=at))
 
-        say("bars", "yahoo", [{"session": day, "close": 100.0} for day in days])
-        say("bars", "csv", [{"session": day, "close": 101.0} for day in days])
-        say("bars", "yahoo", [{"session": days[-1], "close": 102.0}], "2026-11-20T22:01:00Z")
-        say(
-            "fund_facts",
-            "issuer",
-            [{"session": d, "nav": 100.0, "shares": c} for d, c in zip(days, counts, strict=True)],
-        )
+        say("yahoo", {"bars": [Bar("IWM", day, 100.0) for day in days]})
+        say("csv", {"bars": [Bar("IWM", day, 101.0) for day in days]})
+        say("yahoo", {"bars": [Bar("IWM", days[-1], 102.0)]}, "2026-11-20T22:01:00Z")
+        facts = [FundFacts("IWM", day, 100.0, count) for day, count in zip(days, counts, strict=True)]
+        say("issuer", {"fund_facts": facts})
     assert found("sources of prices") == Finding(
         NOTE,
         "sources of prices",

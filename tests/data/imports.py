@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,8 @@ from bot.data import import_csv
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bot.data.import_csv import CsvContents
 
 
@@ -26,7 +27,7 @@ PRICES = """Date,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits
 
 
 def read(what: str, file: Path | str, ticker: str = "IWM") -> CsvContents:
-    return import_csv.READERS[what](file, ticker, sessions=SESSIONS, today=TODAY, completed=COMPLETED)
+    return import_csv.read_csv(what, file, ticker, sessions=SESSIONS, today=TODAY, completed=COMPLETED)
 
 
 def refusal(what: str, file: Path | str, ticker: str = "IWM") -> str:

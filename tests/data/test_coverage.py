@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from bot.analytics.sessions import Sessions
+from bot.data.provider import observations_of
 from bot.data.schedule import coverage, fetch_start, is_rebased, recent_missing
 from storage.observations import add
+from storage.rows import Bar, Split
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -31,12 +34,8 @@ def put(
 ) -> None:
     """The last `count` sessions, observed in the evening of `last`."""
     days = [f"{day:%Y-%m-%d}" for day in completed(last)[-count:]]
-    bars = [
-        {"ticker": "IWM", "session": day, "close": 100.0, "provisional": int(day == provisional)}
-        for day in days
-        if day not in without
-    ]
-    add(db, "bars", bars, source=source, observed_at=f"{last}T22:00:00Z")
+    bars = [Bar("IWM", day, 100.0, provisional=int(day == provisional)) for day in days if day not in without]
+    add(db, Bar, bars, source=source, observed_at=f"{last}T22:00:00Z")
 
 
 def from_(db: sqlite_utils.Database, last: str) -> str | None:
@@ -90,21 +89,21 @@ def test_only_what_every_read_covers_is_asked_for_until_it_comes() -> None:
     assert recent_missing(days, INDEX[:3]) == days
 
 
-TOLD = {"ticker": "IWM", "session": "2020-12-07", "ratio": 2.0}
+TOLD = Split("IWM", "2020-12-07", 2.0)
 
 
-def rebased(db: sqlite_utils.Database, **payload: list[dict[str, Any]]) -> bool:
-    return is_rebased(db, source="yahoo", ticker="IWM", payload=payload)
+def rebased(db: sqlite_utils.Database, **payload: list[Any]) -> bool:
+    return is_rebased(db, source="yahoo", ticker="IWM", payload=observations_of(payload))
 
 
 def test_a_split_is_new_until_its_source_has_told_of_it(db: sqlite_utils.Database) -> None:
-    add(db, "splits", [TOLD], source="csv", observed_at="2020-12-07T22:00:00Z")
+    add(db, Split, [TOLD], source="csv", observed_at="2020-12-07T22:00:00Z")
     assert rebased(db, splits=[TOLD])
-    add(db, "splits", [TOLD], source="yahoo", observed_at="2020-12-07T22:00:00Z")
+    add(db, Split, [TOLD], source="yahoo", observed_at="2020-12-07T22:00:00Z")
     assert not rebased(db, splits=[TOLD])
-    assert rebased(db, splits=[{**TOLD, "ratio": 3.0}])
+    assert rebased(db, splits=[replace(TOLD, ratio=3.0)])
     assert not rebased(db, splits=[])
-    add(db, "splits", [{**TOLD, "ratio": None}], source="yahoo", observed_at="2020-12-08T22:00:00Z")
+    add(db, Split, [replace(TOLD, ratio=None)], source="yahoo", observed_at="2020-12-08T22:00:00Z")
     assert rebased(db, splits=[TOLD])
 
 
@@ -115,7 +114,7 @@ def test_a_close_far_from_the_stored_one_is_in_other_units(
     db: sqlite_utils.Database, close: float, *, expected: bool
 ) -> None:
     put(db, "2020-12-04", source="csv")
-    bars = [{"ticker": "IWM", "session": day, "close": close} for day in ("2020-12-04", "2020-12-07")]
+    bars = [Bar("IWM", day, close) for day in ("2020-12-04", "2020-12-07")]
     assert not rebased(db, bars=bars)  # nothing of this source to compare with
     put(db, "2020-12-04")
     assert rebased(db, bars=bars) == expected

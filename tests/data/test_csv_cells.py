@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bot.analytics.sessions import Sessions
 from bot.data import csv_cells, import_csv
+from bot.data.csv_formats import FORMATS
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
         "date,nav,shares\n",
         "date,metric,convention,value\n",
     )
-    for header, reader in itertools.product(headers, import_csv.READERS.values()):
+    for header, form in itertools.product(headers, FORMATS):
         try:
-            told = reader(
-                header + text, "IWM", sessions=SESSIONS, today=TODAY, completed=TODAY
+            told = import_csv.read_csv(
+                form, header + text, "IWM", sessions=SESSIONS, today=TODAY, completed=TODAY
             ).preview.sentences()[0]
         except ImportRejected as err:
             told = str(err)

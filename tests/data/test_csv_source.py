@@ -24,6 +24,7 @@ from bot.data.provider import (
     RateLimited,
     SchemaChanged,
 )
+from storage.rows import Bar, Distribution, Split
 from tests.fakes.website import Answer, Website, chunked, page, redirect, unbounded
 
 if TYPE_CHECKING:
@@ -81,22 +82,15 @@ def answer(site: Website, source: DailyCsv, given: Answer) -> FetchOutcome:
 def test_a_sound_file_gives_its_bars(source: DailyCsv) -> None:
     outcome = ask(source)
     assert isinstance(outcome, Ok)
-    assert [bar["session"] for bar in outcome.payload["bars"]] == [
+    assert [bar.session for bar in outcome.payload["bars"]] == [
         "2020-12-08",
         "2020-12-09",
         "2020-12-10",
         "2020-12-11",
     ]
-    assert outcome.payload["bars"][-1] == {
-        "ticker": "IWM",
-        "session": "2020-12-11",
-        "open": 188.37,
-        "high": 190.66,
-        "low": 187.44,
-        "close": 190.30,
-        "volume": 19_000_000,
-        "provisional": 0,
-    }
+    assert outcome.payload["bars"][-1] == Bar(
+        "IWM", "2020-12-11", 190.30, open=188.37, high=190.66, low=187.44, volume=19_000_000, provisional=0
+    )
     assert outcome.payload.keys() == {"bars"}  # it has no column that would say that none were paid
     assert outcome.describe() == "4 prices."
 
@@ -136,8 +130,8 @@ def test_dividends_and_splits_are_read_where_the_file_has_them(site: Website, so
     text = "Date,Close,Dividends,Stock Splits\n2020-12-10,190.07,0.3,0\n2020-12-11,190.3,0,2\n"
     outcome = answer(site, source, page(text))
     assert isinstance(outcome, Ok)
-    assert outcome.payload["distributions"] == [{"ticker": "IWM", "ex_date": "2020-12-10", "amount": 0.3}]
-    assert outcome.payload["splits"] == [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}]
+    assert outcome.payload["distributions"] == [Distribution("IWM", "2020-12-10", 0.3)]
+    assert outcome.payload["splits"] == [Split("IWM", "2020-12-11", 2.0)]
 
 
 def test_the_bar_of_the_session_under_way_is_left_out(site: Website, source: DailyCsv) -> None:
@@ -155,8 +149,8 @@ def test_closes_as_traded_are_adjusted_for_the_splits_of_completed_sessions(
     text = "date,close,divCash,splitFactor\n2020-12-10,380.14,0,1\n2020-12-11,190.3,0,2\n2020-12-14,38,0,5\n"
     outcome = answer(site, source, page(text))
     assert isinstance(outcome, Ok)
-    assert [bar["close"] for bar in outcome.payload["bars"]] == [190.07, 190.3]
-    assert outcome.payload["splits"] == [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}]
+    assert [bar.close for bar in outcome.payload["bars"]] == [190.07, 190.3]
+    assert outcome.payload["splits"] == [Split("IWM", "2020-12-11", 2.0)]
 
 
 def test_a_row_of_a_later_session_is_a_fault(site: Website, source: DailyCsv) -> None:
@@ -202,10 +196,9 @@ def test_it_has_prices_only() -> None:
 # Faults
 
 
-def bar(session: str, close: float) -> dict[str, object]:
+def bar(session: str, close: float) -> Bar:
     """A bar of a file that has closes only."""
-    empty = dict.fromkeys(("open", "high", "low", "volume"))
-    return {"ticker": "IWM", "session": session, **empty, "close": close, "provisional": 0}
+    return Bar("IWM", session, close)
 
 
 OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {

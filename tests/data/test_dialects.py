@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from bot.data import import_csv
 from bot.data.csv_layouts import DIALECTS, NUMBERS, notation_of
 from bot.errors import ImportRejected
+from storage.rows import Distribution, Split
 from tests.data.imports import SESSIONS, TODAY, read, refusal
 from tests.shared_data import FOLDER, shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLOSES = {"2020-12-09": 186.0, "2020-12-10": 1190.91, "2020-12-14": 189.25}
 TOO_FEW = "Too few closes to tell whether they are adjusted for distributions; taken as not adjusted."
@@ -102,9 +106,9 @@ Date,,,,,,
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_closes_and_is_named(layout: str) -> None:
     contents = read("prices", LAYOUTS[layout])
-    assert {bar["session"]: bar["close"] for bar in contents.observations["bars"]} == CLOSES
-    assert {bar["volume"] for bar in contents.observations["bars"]} <= {1000, None}
-    assert {bar["high"] for bar in contents.observations["bars"]} & {1191.5, None}
+    assert {bar.session: bar.close for bar in contents.observations["bars"]} == CLOSES
+    assert {bar.volume for bar in contents.observations["bars"]} <= {1000, None}
+    assert {bar.high for bar in contents.observations["bars"]} & {1191.5, None}
     sentences = contents.preview.sentences()
     assert sentences[:2] == ["IWM daily prices: 3 rows, 2020-12-09 to 2020-12-14.", f"Layout: {layout}."]
     assert sentences[-1] == TOO_FEW
@@ -124,25 +128,25 @@ def test_closes_as_traded_are_adjusted_by_the_file_s_own_splits(layout: str) -> 
     text = LAYOUTS[layout]
     split = next(line for line in text.splitlines() if line.startswith("2020-12-10"))
     rows = read("prices", text.replace(split, split.removesuffix("1.0") + "2.0")).observations
-    assert [(bar["session"], bar["close"], bar["volume"]) for bar in rows["bars"]] == [
+    assert [(bar.session, bar.close, bar.volume) for bar in rows["bars"]] == [
         ("2020-12-09", 93.0, 2000),
         ("2020-12-10", 1190.91, 1000),
         ("2020-12-14", 189.25, 1000),
     ]
-    assert rows["splits"] == [{"ticker": "IWM", "session": "2020-12-10", "ratio": 2.0}]
-    assert rows["distributions"] == [{"ticker": "IWM", "ex_date": "2020-12-14", "amount": 0.5}]
+    assert rows["splits"] == [Split("IWM", "2020-12-10", 2.0)]
+    assert rows["distributions"] == [Distribution("IWM", "2020-12-14", 0.5)]
 
 
 def test_a_distribution_before_a_split_is_adjusted_too() -> None:
     text = "date,close,divCash,splitFactor\n2020-12-09,8,0.5,1\n2020-12-10,4,0,2\n2020-12-11,2,0,2\n"
     rows = read("prices", text).observations
-    assert [bar["close"] for bar in rows["bars"]] == [2.0, 2.0, 2.0]
-    assert rows["distributions"] == [{"ticker": "IWM", "ex_date": "2020-12-09", "amount": 0.125}]
+    assert [bar.close for bar in rows["bars"]] == [2.0, 2.0, 2.0]
+    assert rows["distributions"] == [Distribution("IWM", "2020-12-09", 0.125)]
 
 
 def test_yf_download_by_ticker_is_read_and_another_fund_s_is_refused() -> None:
     text = "Ticker,SPY,SPY\nPrice,Open,Close\nDate,,\n2020-12-10,366,366.73\n"
-    assert read("prices", text, "SPY").observations["bars"][0]["close"] == 366.73
+    assert read("prices", text, "SPY").observations["bars"][0].close == 366.73
     assert refusal("prices", text) == "the text has no prices of IWM; the tickers in it: SPY."
 
 
@@ -222,7 +226,7 @@ def test_dates_come_back_or_are_refused_where_no_row_decides_their_order(
         assert "no other row decides which" in refusal("prices", text)
     else:
         bars = read("prices", text).observations["bars"]
-        assert [bar["session"] for bar in bars] == [day.isoformat() for day in sorted(days)]
+        assert [bar.session for bar in bars] == [day.isoformat() for day in sorted(days)]
 
 
 PRICES = st.decimals("0.01", "99999.99", places=2)
@@ -238,8 +242,8 @@ def test_prices_to_the_cent_come_back_with_either_decimal_mark(
     text = "Date;Close\n" + "".join(
         f"{day:%Y-%m-%d};{cell.translate(GERMAN) if german else cell}\n" for day, cell in rows
     )
-    contents = import_csv.read_prices(text, "IWM", sessions=SESSIONS, today=LAST, completed=LAST)
-    assert [bar["close"] for bar in contents.observations["bars"]] == [float(price) for price in prices]
+    contents = import_csv.read_csv("prices", text, "IWM", sessions=SESSIONS, today=LAST, completed=LAST)
+    assert [bar.close for bar in contents.observations["bars"]] == [float(price) for price in prices]
     assert ("decimal commas" in contents.preview.layout) == german
 
 
@@ -275,14 +279,15 @@ def test_a_session_that_is_not_completed_is_left_out_and_named(kind: str) -> Non
     header, cells = lines[kind]
     text = f"{header}\n2021-12-31,{cells}\n2021-12-30,{cells}\n"
     day = dt.date(2021, 12, 30)
-    preview = import_csv.READERS[kind](text, "IWM", sessions=SESSIONS, today=TODAY, completed=day).preview
+    preview = import_csv.read_csv(kind, text, "IWM", sessions=SESSIONS, today=TODAY, completed=day).preview
     assert (preview.rows, preview.last) == (1, "2021-12-30")
     assert "Left out, session not completed: 2021-12-31." in preview.sentences()
 
 
 def test_a_file_of_today_alone_is_refused() -> None:
     with pytest.raises(ImportRejected, match="no row of it holds a figure of a completed session"):
-        import_csv.read_prices(
+        import_csv.read_csv(
+            "prices",
             "Date,Close\n2021-12-31,1\n",
             "IWM",
             sessions=SESSIONS,
@@ -356,7 +361,7 @@ def test_the_cases_of_all_layouts_are_read() -> None:
     assert len(others) == 10
     for name in others:
         contents = read("prices", CASES / name)
-        dated = {bar["session"]: round(bar["close"], 2) for bar in contents.observations["bars"]}
+        dated = {bar.session: round(bar.close, 2) for bar in contents.observations["bars"]}
         assert (len(dated), dated["2021-12-10"], min(dated), max(dated)) == (
             16,
             219.91,

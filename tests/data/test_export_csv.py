@@ -1,30 +1,34 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from bot.data import sample
 from bot.data.csv_formats import FORMATS, export
-from bot.data.load import read_rows
+from bot.data.load import read_frames
+from bot.data.provider import rows_by_kind
 from bot.data.store import store, store_file
 from bot.errors import ImportRejected, NoData
 from storage import observations
 from storage.db import open_database
 from storage.observations import recent
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
 from tests.data.imports import SESSIONS, read
 from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bot.data.import_csv import CsvContents
     from bot.data.provider import Observations
-    from bot.data.source_selection import Rows
     from storage.db import Database
     from storage.observations import Written
+    from storage.rows import Observation
 
 
 AT = "2021-06-01T00:00:00Z"
@@ -47,18 +51,18 @@ def simulated(after: str) -> Observations:
 
 
 def test_prices_are_written_in_the_form_that_is_read(database: Database) -> None:
-    bar = {"ticker": "IWM", "open": None, "high": None, "low": None, "volume": 7, "provisional": 0}
+    bar = Bar("IWM", "2020-12-10", 190.91, volume=7)
     fill(
         database,
         {
             "bars": [
-                {**bar, "session": "2020-12-10", "close": 190.91},
-                {**bar, "session": "2020-12-11", "close": 0.1 + 0.2},
-                {**bar, "session": "2020-12-14", "close": 189.0, "provisional": 1},
-                {**bar, "session": "2020-12-11", "close": 366.3, "ticker": "SPY"},
+                bar,
+                replace(bar, session="2020-12-11", close=0.1 + 0.2),
+                replace(bar, session="2020-12-14", close=189.0, provisional=1),
+                replace(bar, session="2020-12-11", close=366.3, ticker="SPY"),
             ],
-            "distributions": [{"ticker": "IWM", "ex_date": "2020-12-09", "amount": 0.592}],
-            "splits": [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}],
+            "distributions": [Distribution("IWM", "2020-12-09", 0.592)],
+            "splits": [Split("IWM", "2020-12-11", 2.0)],
         },
     )
     assert exported(database, "prices", "IWM") == (
@@ -85,18 +89,18 @@ def copied(database: Database, folder: Path, name: str = "copy.db") -> Database:
     return copy
 
 
-def all_rows(database: Database) -> dict[str, list[dict[str, Any]]]:
+def all_rows(database: Database) -> dict[str, list[Observation]]:
     """Every vintage of every kind, in the order in which it was said."""
     return {
-        kind: sorted(
+        table: sorted(
             (
-                {name: value for name, value in row.items() if name != "id"}
+                row
                 for ticker in PAIR
                 for row in database.run_sync(lambda db, k=kind, t=ticker: observations.vintages(db, k, t))  # type: ignore[misc]  # bound now
             ),
             key=repr,
         )
-        for kind in observations.KINDS
+        for table, kind in KINDS.items()
     }
 
 
@@ -109,9 +113,9 @@ def test_what_is_written_reads_back_exactly(
     fill(database, part)
     text = exported(database, what, ticker)
     back = taken(what, text, ticker)
-    for kind, found in back.items():
-        expected = [row for row in part.get(kind, []) if row["ticker"] == ticker]
-        assert sorted(map(repr, map(sorted_items, found))) == sorted(map(repr, map(sorted_items, expected)))
+    for kind, found in rows_by_kind(back).items():
+        expected = [row for row in rows_by_kind(part).get(kind, []) if row.ticker == ticker]
+        assert sorted(map(repr, found)) == sorted(map(repr, expected))
     with copied(database, tmp_path) as copy:
         assert exported(copy, what, ticker) == text
         assert all_rows(copy) == all_rows(database)
@@ -120,32 +124,25 @@ def test_what_is_written_reads_back_exactly(
 def test_what_was_replaced_or_withdrawn_and_when_is_in_the_file_too(
     database: Database, tmp_path: Path
 ) -> None:
-    fund = {"ticker": "IWM"}
-    bar, paid = {**fund, "session": "2020-12-11", "close": 190.0}, {**fund, "ex_date": "2020-12-11"}
-    fact = {**fund, "session": "2020-12-11", "nav": 190.2, "shares": 290.0e6, "assets": None}
-    pe = {**fund, "session": "2020-12-11", "metric": "pe", "convention": "morningstar", "basis": "unstated"}
-    week = {
-        **fund,
-        "session": "2020-12-11",
-        "level": "industry group",
-        "sector": "Banks, regional",
-        "weight": 8.0,
-    }
+    fund, day = "IWM", "2020-12-11"
+    bar, fact = Bar(fund, day, 190.0), FundFacts(fund, day, 190.2, 290.0e6)
+    pe = Multiple(fund, day, "pe", "morningstar", "unstated", 16.5, price_date="2020-12-10")
+    week = SectorWeight(fund, day, "industry group", "Banks, regional", 8.0)
     says: list[tuple[str, str, Observations]] = [
-        ("yahoo", "2020-12-11T21:20:00Z", {"bars": [{**bar, "provisional": 1}]}),
-        ("yahoo", "2020-12-11T22:20:00Z", {"bars": [bar], "distributions": [{**paid, "amount": 0.6}]}),
-        ("csv", "2020-12-12T10:00:00Z", {"bars": [{**bar, "close": 190.01}], "sector_weights": [week]}),
+        ("yahoo", "2020-12-11T21:20:00Z", {"bars": [replace(bar, provisional=1)]}),
+        ("yahoo", "2020-12-11T22:20:00Z", {"bars": [bar], "distributions": [Distribution(fund, day, 0.6)]}),
+        ("csv", "2020-12-12T10:00:00Z", {"bars": [replace(bar, close=190.01)], "sector_weights": [week]}),
         (
             "issuer",
             "2020-12-12T11:00:00Z",
-            {"fund_facts": [fact], "distributions": [{**paid, "amount": 0.5}]},
+            {"fund_facts": [fact], "distributions": [Distribution(fund, day, 0.5)]},
         ),
-        ("yahoo", "2020-12-14T22:00:00Z", {"distributions": [{**paid, "amount": None}]}),
-        ("yahoo", "2020-12-14T22:00:00Z", {"multiples": [{**pe, "value": 16.5, "price_date": "2020-12-10"}]}),
-        ("issuer", "2020-12-15T11:00:00Z", {"fund_facts": [{**fact, "shares": 290.3e6}]}),
-        ("yahoo", "2020-12-16T22:00:00Z", {"bars": [{**bar, "close": 190.3}]}),
-        ("yahoo", "2020-12-17T22:00:00Z", {"multiples": [{**pe, "value": None}]}),
-        ("yahoo", "2020-12-18T22:00:00Z", {"splits": [{**fund, "session": "2020-12-18", "ratio": 2.0}]}),
+        ("yahoo", "2020-12-14T22:00:00Z", {"distributions": [Distribution(fund, day, None)]}),
+        ("yahoo", "2020-12-14T22:00:00Z", {"multiples": [pe]}),
+        ("issuer", "2020-12-15T11:00:00Z", {"fund_facts": [replace(fact, shares=290.3e6)]}),
+        ("yahoo", "2020-12-16T22:00:00Z", {"bars": [replace(bar, close=190.3)]}),
+        ("yahoo", "2020-12-17T22:00:00Z", {"multiples": [replace(pe, value=None, price_date=None)]}),
+        ("yahoo", "2020-12-18T22:00:00Z", {"splits": [Split(fund, "2020-12-18", 2.0)]}),
     ]
     for source, at, rows in says:
         fill(database, rows, source, at)
@@ -157,10 +154,10 @@ def test_what_was_replaced_or_withdrawn_and_when_is_in_the_file_too(
         )
         for day in pd.date_range("2020-12-11", "2020-12-18"):
             one, other = (
-                each.run_sync(lambda db, d=day: read_rows(db, d.date()))  # type: ignore[misc]  # bound now
+                each.run_sync(lambda db, d=day: read_frames(db, d.date()))  # type: ignore[misc]  # bound now
                 for each in (database, copy)
             )
-            assert without_ids(one) == without_ids(other)
+            assert all(frame.equals(other[kind]) for kind, frame in one.items())
         # Taken in again, all of it is known.
         before = all_rows(copy)
         text = exported(database, "prices", "IWM")
@@ -168,13 +165,6 @@ def test_what_was_replaced_or_withdrawn_and_when_is_in_the_file_too(
         written = take_in(copy, contents)
         assert {(one.inserted, one.revised) for one in written.values()} == {(0, 0)}
         assert all_rows(copy) == before
-
-
-def without_ids(rows: Rows) -> dict[str, list[dict[str, Any]]]:
-    return {
-        kind: [{name: value for name, value in row.items() if name != "id"} for row in found]
-        for kind, found in rows.items()
-    }
 
 
 @pytest.mark.parametrize(
@@ -203,21 +193,17 @@ def test_who_said_it_and_when_must_be_sound(said: str, reason: str) -> None:
 def test_a_source_without_its_instant_is_a_column_like_any_other(database: Database) -> None:
     text = "Date,Close,source\n2020-12-11,190.3,Somebody\n"
     contents = read("prices", text)
-    assert contents.record == ()
+    assert contents.exported == ()
     assert "Columns not read: source." in contents.preview.sentences()
     take_in(database, contents)
-    assert [row["source"] for row in all_rows(database)["bars"]] == ["csv"]
-
-
-def sorted_items(row: dict[str, object]) -> list[tuple[str, object]]:
-    return sorted(row.items())
+    assert [row.source for row in all_rows(database)["bars"]] == ["csv"]
 
 
 def test_a_withdrawn_distribution_is_a_zero(database: Database) -> None:
-    bar = {"ticker": "IWM", "session": "2020-12-11", "close": 190.3}
-    paid = {"ticker": "IWM", "ex_date": "2020-12-11"}
-    fill(database, {"bars": [bar], "distributions": [{**paid, "amount": 0.6}]})
-    fill(database, {"distributions": [{**paid, "amount": None}]}, at="2021-06-02T00:00:00Z")
+    bar = Bar("IWM", "2020-12-11", 190.3)
+    paid = Distribution("IWM", "2020-12-11", 0.6)
+    fill(database, {"bars": [bar], "distributions": [paid]})
+    fill(database, {"distributions": [replace(paid, amount=None)]}, at="2021-06-02T00:00:00Z")
     assert exported(database, "prices", "IWM").splitlines()[1:] == [
         f"2020-12-11,,,,190.3,,0.6,,0,csv,{AT}",
         "2020-12-11,,,,,,0,,,csv,2021-06-02T00:00:00Z",
@@ -225,9 +211,9 @@ def test_a_withdrawn_distribution_is_a_zero(database: Database) -> None:
 
 
 def test_a_withdrawn_split_is_a_zero_and_reads_back_as_withdrawn(database: Database, tmp_path: Path) -> None:
-    split = {"ticker": "IWM", "session": "2020-12-11"}
-    fill(database, {"splits": [{**split, "ratio": 2.0}]})
-    fill(database, {"splits": [{**split, "ratio": None}]}, at="2021-06-02T00:00:00Z")
+    split = Split("IWM", "2020-12-11", 2.0)
+    fill(database, {"splits": [split]})
+    fill(database, {"splits": [replace(split, ratio=None)]}, at="2021-06-02T00:00:00Z")
     text = exported(database, "prices", "IWM")
     assert text.splitlines()[1:] == [
         f"2020-12-11,,,,,,,2.0,,csv,{AT}",
@@ -236,16 +222,16 @@ def test_a_withdrawn_split_is_a_zero_and_reads_back_as_withdrawn(database: Datab
     contents = read("prices", text)
     with open_database(tmp_path / "other.db") as other:
         other.run_sync(lambda db: store_file(db, contents, observed_at="2021-06-03T00:00:00Z"))
-        said = [other.run_sync(lambda db: observations.vintages(db, "splits", "IWM"))]
-        said.append(database.run_sync(lambda db: observations.vintages(db, "splits", "IWM")))
+        said = [other.run_sync(lambda db: observations.vintages(db, Split, "IWM"))]
+        said.append(database.run_sync(lambda db: observations.vintages(db, Split, "IWM")))
     assert said[0] == said[1]
-    assert [row["ratio"] for row in said[0]] == [2.0, None]
+    assert [row.ratio for row in said[0]] == [2.0, None]
 
 
 def test_every_source_is_written_unless_one_is_named(database: Database) -> None:
-    fact = {"ticker": "IWM", "session": "2020-12-11", "shares": None, "assets": None}
-    fill(database, {"fund_facts": [{**fact, "nav": 1.0}]}, source="yahoo")
-    fill(database, {"fund_facts": [{**fact, "nav": 2.0}]})
+    fact = FundFacts("IWM", "2020-12-11", shares=None, assets=None)
+    fill(database, {"fund_facts": [replace(fact, nav=1.0)]}, source="yahoo")
+    fill(database, {"fund_facts": [replace(fact, nav=2.0)]})
     fill(
         database,
         sample.between(sample.sample_observations(3, SESSIONS), "2020-01-01", "2020-12-31"),
@@ -284,4 +270,4 @@ def test_full_histories_read_back_exactly(database: Database, what: str, name: s
     rows = taken(what, FOLDER / name, ticker)
     fill(database, rows)
     assert taken(what, exported(database, what, ticker), ticker) == rows
-    assert database.run_sync(lambda db: observations.has_source(db, "csv"))
+    assert not database.run_sync(observations.is_empty)

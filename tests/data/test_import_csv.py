@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -9,37 +9,41 @@ from bot.data import csv_cells
 from bot.data.provider import known_fund
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
+from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
 from tests.data.imports import PRICES, SESSIONS, read, refusal
 from tests.shared_data import FOLDER, shared
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_prices_become_bars_distributions_and_splits() -> None:
     contents = read("prices", PRICES)
     assert contents.observations == {
         "bars": [
-            {
-                "ticker": "IWM",
-                "session": "2020-12-10",
-                "open": 189.1,
-                "high": 191.5,
-                "low": 188.0,
-                "close": 190.91,
-                "volume": 21_340_100,
-                "provisional": 0,
-            },
-            {
-                "ticker": "IWM",
-                "session": "2020-12-11",
-                "open": 189.9,
-                "high": 191.02,
-                "low": 187.5,
-                "close": 190.3,
-                "volume": 19_000_000,
-                "provisional": 0,
-            },
+            Bar(
+                "IWM",
+                "2020-12-10",
+                190.91,
+                open=189.1,
+                high=191.5,
+                low=188.0,
+                volume=21_340_100,
+                provisional=0,
+            ),
+            Bar(
+                "IWM",
+                "2020-12-11",
+                190.3,
+                open=189.9,
+                high=191.02,
+                low=187.5,
+                volume=19_000_000,
+                provisional=0,
+            ),
         ],
-        "distributions": [{"ticker": "IWM", "ex_date": "2020-12-11", "amount": 0.592}],
-        "splits": [{"ticker": "IWM", "session": "2020-12-11", "ratio": 2.0}],
+        "distributions": [Distribution("IWM", "2020-12-11", 0.592)],
+        "splits": [Split("IWM", "2020-12-11", 2.0)],
     }
     assert contents.complete == ("distributions", "splits")
     assert contents.preview.sentences() == [
@@ -51,13 +55,13 @@ def test_prices_become_bars_distributions_and_splits() -> None:
 
 def test_columns_are_found_by_name_in_any_order_and_case() -> None:
     contents = read("prices", "volume, CLOSE ,Session\n10,3.5,2020-12-11\n")
-    assert contents.observations["bars"][0]["close"] == 3.5
-    assert contents.observations["bars"][0]["volume"] == 10
-    assert contents.observations["bars"][0]["open"] is None
+    assert contents.observations["bars"][0].close == 3.5
+    assert contents.observations["bars"][0].volume == 10
+    assert contents.observations["bars"][0].open is None
     assert contents.complete == ()
     facts = read("fund-facts", "As Of,NAV per Share,Shares_Outstanding,Total Net Assets\n2020-12-11,1,2,3\n")
     assert facts.observations["fund_facts"] == [
-        {"ticker": "IWM", "session": "2020-12-11", "nav": 1.0, "shares": 2.0, "assets": 3.0}
+        FundFacts("IWM", "2020-12-11", nav=1.0, shares=2.0, assets=3.0)
     ]
 
 
@@ -81,7 +85,7 @@ def test_dates_are_read_whatever_the_locale(written: str) -> None:
 @pytest.mark.parametrize("missing", ["", "-", "--", "N/A", "null"])
 def test_missing_values_are_none(missing: str) -> None:
     rows = read("fund-facts", f"date,nav,shares\n2020-12-11,{missing},100\n").observations["fund_facts"]
-    assert rows == [{"ticker": "IWM", "session": "2020-12-11", "nav": None, "shares": 100.0, "assets": None}]
+    assert rows == [FundFacts("IWM", "2020-12-11", nav=None, shares=100.0, assets=None)]
 
 
 def test_rows_without_any_value_are_left_out_and_counted() -> None:
@@ -100,7 +104,7 @@ def test_fund_facts_of_days_without_a_session_are_left_out_and_listed() -> None:
     contents = read(
         "fund-facts", "date,nav,exdiv,shares\n2013-06-28,97.3,,5\n2013-06-30,97.4,,6\n2010-05-31,66,,7\n"
     )
-    assert [row["session"] for row in contents.observations["fund_facts"]] == ["2013-06-28"]
+    assert [row.session for row in contents.observations["fund_facts"]] == ["2013-06-28"]
     assert contents.preview.sentences() == [
         "IWM fund facts: 1 row, 2013-06-28 to 2013-06-28.",
         "Left out, no session on that day: 2010-05-31, 2013-06-30.",
@@ -111,9 +115,7 @@ def test_fund_facts_of_days_without_a_session_are_left_out_and_listed() -> None:
 def test_a_distribution_may_stand_on_a_line_without_prices() -> None:
     contents = read("prices", "Date,Close,Dividends\n2020-12-11,,0.5\n")
     assert contents.observations["bars"] == []
-    assert contents.observations["distributions"] == [
-        {"ticker": "IWM", "ex_date": "2020-12-11", "amount": 0.5}
-    ]
+    assert contents.observations["distributions"] == [Distribution("IWM", "2020-12-11", 0.5)]
 
 
 def test_no_split_is_one_of_zero_or_one() -> None:
@@ -128,40 +130,40 @@ def test_multiples_carry_convention_and_basis() -> None:
         "2020-12-11,yield,losses_in,,0,,\n"
     )
     assert read("multiples", text).observations["multiples"] == [
-        {
-            "ticker": "IWM",
-            "session": "2020-12-11",
-            "metric": "pe",
-            "convention": "losses_in",
-            "basis": "forward",
-            "value": 75.0,
-            "holdings_date": "2020-12-10",
-            "price_date": None,
-            "coverage": 0.98,
-        },
-        {
-            "ticker": "IWM",
-            "session": "2020-12-11",
-            "metric": "yield",
-            "convention": "losses_in",
-            "basis": "unstated",
-            "value": 0.0,
-            "holdings_date": None,
-            "price_date": None,
-            "coverage": None,
-        },
+        Multiple(
+            "IWM",
+            "2020-12-11",
+            "pe",
+            "losses_in",
+            "forward",
+            75.0,
+            holdings_date="2020-12-10",
+            price_date=None,
+            coverage=0.98,
+        ),
+        Multiple(
+            "IWM",
+            "2020-12-11",
+            "yield",
+            "losses_in",
+            "unstated",
+            0.0,
+            holdings_date=None,
+            price_date=None,
+            coverage=None,
+        ),
     ]
 
 
 def test_a_multiple_of_a_weekend_counts_for_the_session_before() -> None:
     rows = read("multiples", "date,metric,convention,value\n2020-05-31,pe,capped,20\n").observations
-    assert rows["multiples"][0]["session"] == "2020-05-29"
+    assert rows["multiples"][0].session == "2020-05-29"
 
 
 def test_files_may_be_newest_first_and_have_a_mark_windows_line_ends_and_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv"
     path.write_bytes(b"\xef\xbb\xbfDate,Close\r\n\r\n2020-12-11,2\r\n2020-12-10,1\r\n\r\n")
-    assert [row["close"] for row in read("prices", path).observations["bars"]] == [1.0, 2.0]
+    assert [row.close for row in read("prices", path).observations["bars"]] == [1.0, 2.0]
     path.write_text("Date,Close\n2020-12-11,2\n", encoding="utf-16")
     assert read("prices", path).preview.rows == 1
 
@@ -274,9 +276,9 @@ def test_full_histories_are_read_in_one_go() -> None:
     facts = read("fund-facts", FOLDER / "IWM_nav_shares.csv")
     assert small.preview.sentences()[0] == "IWM daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
     assert large.preview.sentences()[0] == "SPY daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
-    assert {"ticker": "IWM", "ex_date": "2003-12-16", "amount": 0.115} in small.observations["distributions"]
-    assert small.observations["splits"] == [{"ticker": "IWM", "session": "2005-06-09", "ratio": 2.0}]
+    assert Distribution("IWM", "2003-12-16", 0.115) in small.observations["distributions"]
+    assert small.observations["splits"] == [Split("IWM", "2005-06-09", 2.0)]
     assert facts.preview.closed == ("2010-05-31", "2013-06-30")
     assert facts.preview.rows == 5_439
-    garbage = [row["shares"] for row in facts.observations["fund_facts"] if row["session"] == "2007-06-22"]
-    assert garbage[0] < 2e6  # kept as data: judging it is the flows' business
+    garbage = [row.shares for row in facts.observations["fund_facts"] if row.session == "2007-06-22"]
+    assert (garbage[0] or 0.0) < 2e6  # kept as data: judging it is the flows' business

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from bot.analytics.sessions import Sessions
-from bot.data.load import build_market, read_rows
+from bot.data.load import build_market, read_frames
 from bot.data.source_selection import SESSIONS as SHARED
 from storage import observations
 from storage.db import open_database
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Observation, Split, columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,12 +25,11 @@ SESSIONS = Sessions()
 DAYS = [f"{day:%Y-%m-%d}" for day in SESSIONS.between(pd.Timestamp("2020-11-02"), pd.Timestamp("2020-12-31"))]
 NOW = dt.datetime(2020, 12, 31, 22, tzinfo=dt.UTC)
 STAMP = "2020-12-31T22:00:00Z"
-KINDS = ("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights")
 MULTIPLE = {"ticker": "IWM", "metric": "pe", "convention": "morningstar", "basis": "unstated"}
 
 
 class Rows(dict[str, list[dict[str, Any]]]):
-    """Rows as storage gives them, put in kind by kind."""
+    """Rows as storage gives them, put in kind by kind: their fields by name."""
 
     def __init__(self) -> None:
         super().__init__({kind: [] for kind in KINDS})
@@ -50,12 +51,15 @@ class Rows(dict[str, list[dict[str, Any]]]):
 
     def paid(self, source: str, **amounts: float | None) -> Rows:
         """Distributions by ex-date, written d20201221."""
-        rows = [{"ex_date": f"{day[1:5]}-{day[5:7]}-{day[7:]}", "amount": x} for day, x in amounts.items()]
+        rows = [{"session": f"{day[1:5]}-{day[5:7]}-{day[7:]}", "amount": x} for day, x in amounts.items()]
         return self.put("distributions", source, rows)
 
     def market(self, now: dt.datetime = NOW, sessions: Sessions = SESSIONS) -> Market:
         """The Market they make."""
-        return build_market(self, sessions, now)
+        frames = {
+            table: pd.DataFrame(self[table], columns=list(columns(kind))) for table, kind in KINDS.items()
+        }
+        return build_market(frames, sessions, now)
 
 
 def closes(market: Market, ticker: str = "IWM") -> dict[str, float]:
@@ -344,7 +348,7 @@ def test_two_splits_count_one_after_the_other() -> None:
 
 def test_distributions_and_facts_of_before_a_split_are_rebased_too() -> None:
     rows = Rows().closes("yahoo", DAYS[:29], at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
-    rows.put("distributions", "yahoo", [{"ex_date": DAYS[10], "amount": 0.5}], BEFORE)
+    rows.put("distributions", "yahoo", [{"session": DAYS[10], "amount": 0.5}], BEFORE)
     facts = {"nav": 100.0, "shares": 1e6, "assets": 1e8}
     rows.put("fund_facts", "csv", [{"session": DAYS[10], **facts}], BEFORE)
     market = rows.market()
@@ -362,7 +366,7 @@ def test_before_a_source_rewrites_its_history_all_of_it_is_rebased_here() -> Non
     """Of a database that was first filled between a split and the rewriting; distributions go with closes."""
     rows = Rows().closes("yahoo", DAYS[:29], close=100.0, at=AFTER).put("splits", "yahoo", [SPLIT], AFTER)
     rows.put("bars", "yahoo", [{"session": DAYS[29], "close": 50.2, "provisional": 0}], AFTER)
-    rows.put("distributions", "yahoo", [{"ex_date": DAYS[10], "amount": 0.5}], AFTER)
+    rows.put("distributions", "yahoo", [{"session": DAYS[10], "amount": 0.5}], AFTER)
     facts = [
         {"session": DAYS[28], "nav": 100.3, "shares": 1e6},
         {"session": DAYS[29], "nav": 50.2, "shares": 2e6},
@@ -403,19 +407,19 @@ def test_a_clock_before_the_first_close_knows_when_it_is() -> None:
 
 
 def test_a_count_that_was_replaced_is_remembered_as_it_was_known(tmp_path: Path) -> None:
-    fact = {"ticker": "IWM", "session": DAYS[28], "nav": 190.0, "assets": None}
+    fact = FundFacts("IWM", DAYS[28], nav=190.0, assets=None)
     with open_database(tmp_path / "bot.db") as database:
         for at, shares in ((DAYS[28], 240e6), (DAYS[29], 250e6), (DAYS[30], 250e6 * (1 + 5e-6))):
-            row = {**fact, "shares": shares}
+            row = replace(fact, shares=shares)
             database.run_sync(
                 lambda db, row=row, at=at: observations.add(  # type: ignore[misc]  # bound now
-                    db, "fund_facts", [row], source="issuer", observed_at=f"{at}T22:00:00Z"
+                    db, FundFacts, [row], source="issuer", observed_at=f"{at}T22:00:00Z"
                 )
             )
 
         def facts(known: str) -> pd.DataFrame:
             day = dt.date.fromisoformat(known)
-            return build_market(database.run_sync(lambda db: read_rows(db, day)), SESSIONS, NOW).fund("IWM")
+            return build_market(database.run_sync(lambda db: read_frames(db, day)), SESSIONS, NOW).fund("IWM")
 
         assert "was" not in facts(DAYS[28])
         assert facts(DAYS[28])["shares"].tolist() == [240e6]
@@ -426,24 +430,26 @@ def test_a_count_that_was_replaced_is_remembered_as_it_was_known(tmp_path: Path)
 def test_known_reads_what_was_stored_by_the_end_of_that_day(tmp_path: Path) -> None:
     with open_database(tmp_path / "bot.db") as database:
 
-        def say(kind: str, at: str, *rows: dict[str, Any]) -> None:
-            database.run_sync(lambda db: observations.add(db, kind, rows, source="yahoo", observed_at=at))
+        def say(kind: str, at: str, *rows: Observation) -> None:
+            database.run_sync(
+                lambda db: observations.add(db, KINDS[kind], rows, source="yahoo", observed_at=at)
+            )
 
         def seen(known: str | None) -> Market:
             day = dt.date.fromisoformat(known) if known else None
-            return build_market(database.run_sync(lambda db: read_rows(db, day)), SESSIONS, NOW)
+            return build_market(database.run_sync(lambda db: read_frames(db, day)), SESSIONS, NOW)
 
         first, second, third = DAYS[27], DAYS[28], DAYS[29]  # 2020-12-10, -11, -14
         say(
             "bars",
             f"{second}T22:00:00Z",
-            *({"ticker": "IWM", "session": d, "close": 100.0} for d in DAYS[:29]),
+            *(Bar("IWM", d, 100.0) for d in DAYS[:29]),
         )
-        say("distributions", f"{second}T22:00:00Z", {"ticker": "IWM", "ex_date": first, "amount": 0.4})
-        say("bars", f"{third}T22:00:00Z", {"ticker": "IWM", "session": second, "close": 50.5})
-        say("distributions", f"{third}T22:00:00Z", {"ticker": "IWM", "ex_date": first, "amount": None})
-        say("splits", f"{third}T22:00:00Z", {"ticker": "IWM", "session": third, "ratio": 2.0})
-        say("bars", f"{third}T22:00:00Z", {"ticker": "IWM", "session": third, "close": 50.0})
+        say("distributions", f"{second}T22:00:00Z", Distribution("IWM", first, 0.4))
+        say("bars", f"{third}T22:00:00Z", Bar("IWM", second, 50.5))
+        say("distributions", f"{third}T22:00:00Z", Distribution("IWM", first, None))
+        say("splits", f"{third}T22:00:00Z", Split("IWM", third, 2.0))
+        say("bars", f"{third}T22:00:00Z", Bar("IWM", third, 50.0))
 
         assert seen(first).prices.empty
         then = seen(second)

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from bot.data import load
-from bot.data.load import Markets, read_rows
+from bot.data.load import Markets, read_frames
 from bot.errors import BadInput, NoData
 from storage import observations, sources
 from storage.db import open_database
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
 
 if TYPE_CHECKING:
-    from bot.data.source_selection import Rows
+    from bot.data.source_selection import Frames
     from storage.db import Database
 
 
@@ -45,17 +46,17 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[dt.date | None]:
     """Grows with each reading of all the rows."""
     read: list[dt.date | None] = []
 
-    def counted(db: Any, known: dt.date | None = None) -> Rows:  # noqa: ANN401 - passed through
+    def counted(db: Any, known: dt.date | None = None) -> Frames:  # noqa: ANN401 - passed through
         read.append(known)
-        return read_rows(db, known)
+        return read_frames(db, known)
 
-    monkeypatch.setattr(load, "read_rows", counted)
+    monkeypatch.setattr(load, "read_frames", counted)
     return read
 
 
 def store(database: Database, close: float, *days: str, at: str = "2020-12-11T22:00:00Z") -> None:
-    rows = [{"ticker": ticker, "session": day, "close": close} for day in days for ticker in ("IWM", "SPY")]
-    database.run_sync(lambda db: observations.add(db, "bars", rows, source="csv", observed_at=at))
+    rows = [Bar(ticker, day, close) for day in days for ticker in ("IWM", "SPY")]
+    database.run_sync(lambda db: observations.add(db, Bar, rows, source="csv", observed_at=at))
 
 
 def last(market: Any) -> float:  # noqa: ANN401 - a frame's cell
@@ -92,19 +93,16 @@ async def test_own_writes_are_seen_at_once(database: Database, markets: Markets)
 async def test_a_write_of_any_kind_is_seen(kind: str, database: Database, markets: Markets) -> None:
     store(database, 1.0, "2020-12-11")
     before = await markets.current()
-    rows: dict[str, dict[str, object]] = {
-        "distributions": {"ex_date": "2020-12-11", "amount": 1.0},
-        "splits": {"session": "2020-12-11", "ratio": 2.0},
-        "fund_facts": {"session": "2020-12-11", "nav": 1.0},
-        "multiples": {
-            "session": "2020-12-11", "metric": "pe", "convention": "losses_in", "basis": "own", "value": 1.0,
-        },
-        "sector_weights": {"session": "2020-12-11", "level": "sector", "sector": "Energy", "weight": 5.0},
-    }  # fmt: skip
-    row = {"ticker": "IWM", **rows[kind]}
-    database.run_sync(
-        lambda db: observations.add(db, kind, [row], source="csv", observed_at="2020-12-11T22:00:00Z")
-    )
+    day, at = "2020-12-11", "2020-12-11T22:00:00Z"
+    rows: list[Observation] = [
+        Distribution("IWM", day, 1.0),
+        Split("IWM", day, 2.0),
+        FundFacts("IWM", day, 1.0),
+        Multiple("IWM", day, "pe", "losses_in", "own", 1.0),
+        SectorWeight("IWM", day, "sector", "Energy", 5.0),
+    ]
+    row = next(row for row in rows if row.table == kind)
+    database.run_sync(lambda db: observations.add(db, KINDS[kind], [row], source="csv", observed_at=at))
     assert await markets.current() is not before
 
 

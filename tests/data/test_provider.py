@@ -13,21 +13,24 @@ from bot.data.provider import (
     SchemaChanged,
     UnknownSymbol,
 )
+from storage.rows import Bar, Distribution, Multiple
 
-ROW = {"ticker": "IWM"}
+BAR = Bar("IWM", "2020-12-11", 190.3)
+PAID = Distribution("IWM", "2020-12-11", 0.6)
+MULTIPLE = Multiple("IWM", "2020-12-11", "pe", "yahoo", "trailing", 20.0)
 
 
 @pytest.mark.parametrize(
     ("outcome", "sentence"),
     [
-        (Ok({"bars": [ROW], "distributions": [ROW] * 2, "splits": []}), "1 price, 2 distributions."),
-        (Ok({"bars": [ROW] * 1234}), "1,234 prices."),
+        (Ok({"bars": [BAR], "distributions": [PAID] * 2, "splits": []}), "1 price, 2 distributions."),
+        (Ok({"bars": [BAR] * 1234}), "1,234 prices."),
         (
-            Partial({"multiples": [ROW] * 3}, ("Price/Book",)),
+            Partial({"multiples": [MULTIPLE] * 3}, ("Price/Book",)),
             "3 multiples; missing Price/Book.",
         ),
         (
-            Partial({"bars": [ROW] * 3}, ("2020-12-04", "2020-12-07", "2020-12-08", "2020-12-09")),
+            Partial({"bars": [BAR] * 3}, ("2020-12-04", "2020-12-07", "2020-12-08", "2020-12-09")),
             "3 prices; missing 2020-12-07, 2020-12-08, 2020-12-09 and 1 more.",
         ),
         (Empty(), "No data: the answer held no figures."),

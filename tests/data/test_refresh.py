@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.data.load import build_market, read_rows
+from bot.data.load import build_market, read_frames
 from bot.data.provider import (
     AccessRefused,
     Empty,
@@ -24,6 +24,7 @@ from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
 from storage import observations, sources
 from storage.db import Database, open_database
+from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
 from tests.data.conftest import forget
 from tests.fakes.yahoo_pages import Fund, sample_fund
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from bot.data.provider import Observations
     from tests.fakes.yahoo import FakeYahoo
 
 
@@ -50,25 +52,22 @@ class Scripted:
         self.name = name
         self.answers = answers
         self.asked: list[tuple[str, str, dt.date | None]] = []
-        self.splits: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.splits: dict[str, list[Split]] = defaultdict(list)
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         shown = completed[completed >= pd.Timestamp(start)] if start else completed[-30:]
-        bars = [{"ticker": ticker, "session": f"{day:%Y-%m-%d}", "close": 100.0} for day in shown]
+        bars = [Bar(ticker, f"{day:%Y-%m-%d}", 100.0) for day in shown]
         return self._answer("prices", ticker, start, {"bars": bars, "splits": self.splits[ticker]})
 
     def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        row = {"ticker": ticker, "session": f"{completed[-1]:%Y-%m-%d}", "metric": "pe", "value": 20.0}
-        row |= {"convention": "morningstar", "basis": "unstated"}
+        row = Multiple(ticker, f"{completed[-1]:%Y-%m-%d}", "pe", "morningstar", "unstated", 20.0)
         return self._answer("multiples", ticker, None, {"multiples": [row]})
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        row = {"ticker": ticker, "session": f"{completed[-2]:%Y-%m-%d}", "nav": 100.0}
+        row = FundFacts(ticker, f"{completed[-2]:%Y-%m-%d}", nav=100.0)
         return self._answer("fund", ticker, None, {"fund_facts": [row]})
 
-    def _answer(
-        self, figure: str, ticker: str, start: dt.date | None, payload: dict[str, list[dict[str, Any]]]
-    ) -> FetchOutcome:
+    def _answer(self, figure: str, ticker: str, start: dt.date | None, payload: Observations) -> FetchOutcome:
         self.asked.append((figure, ticker, start))
         answer = self.answers.get(f"{figure}_{ticker}") or self.answers.get(figure) or Ok(payload)
         if isinstance(answer, Exception):
@@ -93,8 +92,8 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def _bars(database: Database, ticker: str = "IWM") -> list[str]:
-    rows = await database.run(lambda db: observations.newest(db, "bars"))
-    return [row["session"] for row in rows if row["ticker"] == ticker]
+    rows = await database.run(lambda db: observations.newest(db, Bar))
+    return [row.session for row in rows if row.ticker == ticker]
 
 
 async def test_everything_due_is_asked_once_prices_first(database: Database, sessions: Sessions) -> None:
@@ -207,7 +206,7 @@ async def test_a_failure_leaves_the_stored_figures_and_stays_due(
 
 
 async def test_prices_short_of_the_last_session_stay_due(database: Database, sessions: Sessions) -> None:
-    bars = [{"ticker": "IWM", "session": "2020-12-10", "close": 190.07}]
+    bars = [Bar("IWM", "2020-12-10", 190.07)]
     provider = Scripted(prices=Partial({"bars": bars}, ("2020-12-11",)))
     provider.serves = ("prices",)
     reports = await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
@@ -253,7 +252,7 @@ async def test_a_new_split_reads_the_whole_history_again(database: Database, ses
     provider = Scripted()
     provider.serves = ("prices",)
     await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
-    provider.splits["IWM"] = [{"ticker": "IWM", "session": "2020-12-14", "ratio": 2.0}]
+    provider.splits["IWM"] = [Split("IWM", "2020-12-14", 2.0)]
     provider.asked.clear()
     await refresh(database, [provider], sessions, MONDAY, tickers=("IWM",))
     assert [start for _, _, start in provider.asked] == [dt.date(2020, 11, 27), None]
@@ -264,9 +263,9 @@ async def test_a_new_split_reads_the_whole_history_again(database: Database, ses
 
 
 async def test_figures_and_standing_are_written_together(database: Database, sessions: Sessions) -> None:
-    bars = [{"ticker": "IWM", "session": "2020-12-11", "close": 190.3, "colour": "red"}]
+    bars = [Bar("IWM", "2020-12-11", float("inf"))]
     provider = Scripted(prices=Ok({"distributions": [], "bars": bars}))
-    with pytest.raises(ValueError, match=r"bars has no column colour\."):
+    with pytest.raises(ValueError, match=r"close of bars is infinite\."):
         await refresh(database, [provider], sessions, FRIDAY)
     assert await database.run(observations.is_empty)
     assert await database.run(sources.source_statuses) == []
@@ -294,8 +293,8 @@ async def test_real_yfinance_fills_the_database_and_a_correction_is_a_revision(
     fund.closes[days[-2]] = corrected
     monday = await refresh(database, [yahoo], sessions, MONDAY, tickers=("IWM",), calls=1)
     assert [str(report) for report in monday] == ["Yahoo, IWM prices: 12 prices. Stored: 1 new, 1 revised."]
-    rows = await database.run(lambda db: observations.newest(db, "bars"))
-    assert [row["close"] for row in rows if row["ticker"] == "IWM"][-2:] == [corrected, 191.5]
+    rows = await database.run(lambda db: observations.newest(db, Bar))
+    assert [row.close for row in rows if row.ticker == "IWM"][-2:] == [corrected, 191.5]
 
 
 async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
@@ -315,7 +314,7 @@ async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
         fund.splits[monday] = (2, 1)
         fake.add(fund)
         await refresh(database, [yahoo], sessions, now, tickers=("IWM",), calls=1)
-        market = build_market(await database.run(read_rows), sessions, now)
+        market = build_market(await database.run(read_frames), sessions, now)
         return [float(close) for close in market.prices["IWM"]]
 
     expected = pytest.approx(list(halves.values())[:-2], abs=0.006)
@@ -326,11 +325,11 @@ async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
     assert fake.count("chart") == asked + 1
     assert (await read(wednesday, dict(halves)))[:-2] == expected
     assert fake.count("chart") == asked + 3  # the overlap, then all
-    rows = await database.run(lambda db: observations.newest(db, "bars"))
-    assert [row["close"] for row in rows] == list(halves.values())
+    rows = await database.run(lambda db: observations.newest(db, Bar))
+    assert [row.close for row in rows] == list(halves.values())
     first = days[0].isoformat()
-    vintages = await database.run(lambda db: observations.vintages(db, "bars", "IWM"))
-    assert [row["close"] for row in vintages if row["session"] == first] == [old[days[0]], halves[days[0]]]
+    vintages = await database.run(lambda db: observations.vintages(db, Bar, "IWM"))
+    assert [row.close for row in vintages if row.session == first] == [old[days[0]], halves[days[0]]]
     assert await database.run(lambda db: observations.recent(db, since="2020-12-01T00:00:00Z")) == []
     fake.funds["IWM"].closes[dt.date(2020, 12, 17)] = 100.0
     await refresh(database, [yahoo], sessions, thursday, tickers=("IWM",), calls=1)
@@ -351,17 +350,17 @@ async def test_a_split_that_yahoo_takes_back_is_withdrawn_with_what_it_did(
         splits = {dt.date.fromisoformat(split): (2, 1)} if split else {}
         fake.add(Fund("IWM", dict(known), splits=splits))
         await refresh(database, [yahoo], sessions, now, tickers=("IWM",), calls=1)
-        market = build_market(await database.run(read_rows), sessions, now)
+        market = build_market(await database.run(read_frames), sessions, now)
         return [float(close) for close in market.prices["IWM"]]
 
     assert await read(FRIDAY, 1.0, None) == closes[:-2]
     halved = await read(MONDAY, 0.5, "2020-12-10")
     assert halved == pytest.approx([close / 2 for close in closes[:-1]], abs=0.006)
     assert await read(MONDAY + dt.timedelta(days=1), 1.0, None) == closes
-    told = await database.run(lambda db: observations.vintages(db, "splits", "IWM"))
-    assert [(row["session"], row["ratio"]) for row in told] == [("2020-12-10", 2.0), ("2020-12-10", None)]
+    told = await database.run(lambda db: observations.vintages(db, Split, "IWM"))
+    assert [(row.session, row.ratio) for row in told] == [("2020-12-10", 2.0), ("2020-12-10", None)]
     since = "2020-12-15T00:00:00Z"
-    restated = await database.run(lambda db: observations.restatements(db, "splits", since=since))
+    restated = await database.run(lambda db: observations.restatements(db, Split, since=since))
     assert [str(each) for each in restated] == ["IWM 2020-12-10 ratio 2 withdrawn"]
 
 
@@ -380,11 +379,8 @@ async def test_an_outage_of_yahoo_is_reported_and_changes_nothing(
 # Dropped sessions, provisional bars, frozen answers, refusals
 
 
-def _bars_of(*days: str, provisional: str = "") -> list[dict[str, Any]]:
-    return [
-        {"ticker": "IWM", "session": day, "close": 100.0, "provisional": int(day == provisional)}
-        for day in days
-    ]
+def _bars_of(*days: str, provisional: str = "") -> list[Bar]:
+    return [Bar("IWM", day, 100.0, provisional=int(day == provisional)) for day in days]
 
 
 async def _row(database: Database, subject: str = "IWM prices") -> sources.SourceStatus:
@@ -435,17 +431,17 @@ async def test_a_distribution_that_is_given_another_date_is_withdrawn_at_the_old
 ) -> None:
     bars = _bars_of("2020-12-07", "2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11")
     for hours, day in enumerate(("2020-12-08", "2020-12-09")):
-        paid = [{"ticker": "IWM", "ex_date": day, "amount": 0.5}]
+        paid = [Distribution("IWM", day, 0.5)]
         provider = Scripted(prices=Ok({"bars": bars, "distributions": paid}))
         provider.serves = ("prices",)
         now = FRIDAY + dt.timedelta(hours=hours)
         await refresh(database, [provider], sessions, now, tickers=("IWM",), force=True)
-    rows = await database.run(lambda db: observations.newest(db, "distributions"))
-    assert [(row["ex_date"], row["amount"]) for row in rows] == [("2020-12-08", None), ("2020-12-09", 0.5)]
+    rows = await database.run(lambda db: observations.newest(db, Distribution))
+    assert [(row.session, row.amount) for row in rows] == [("2020-12-08", None), ("2020-12-09", 0.5)]
 
 
 async def test_an_answer_that_stands_still_is_named(database: Database, sessions: Sessions) -> None:
-    facts = {"fund_facts": [{"ticker": "IWM", "session": "2020-12-10", "nav": 190.0}]}
+    facts: Observations = {"fund_facts": [FundFacts("IWM", "2020-12-10", nav=190.0)]}
     provider = Scripted(fund=Ok(facts, "one"))
     provider.serves = ("fund",)
     said = []

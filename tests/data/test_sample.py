@@ -6,6 +6,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -17,9 +18,12 @@ from bot.analytics.sessions import Sessions
 from bot.analytics.windows import parse_window
 from bot.data import sample
 from bot.data.load import build_market
+from bot.data.provider import rows_by_kind
 from bot.data.store import store
 from storage import observations
 from storage.db import open_database
+from storage.rows import Distribution
+from tests.frames import frames
 from tests.funds import LARGE, PAIR, SMALL
 
 if TYPE_CHECKING:
@@ -41,13 +45,12 @@ def rows() -> Observations:
 
 @pytest.fixture(scope="module")
 def market(rows: Observations) -> Market:
-    told = {"source": sample.SOURCE, "observed_at": "2021-01-01T00:00:00Z"}
-    dated = {kind: [{**row, **told} for row in found] for kind, found in rows.items()}
-    return build_market({"splits": [], **dated}, SESSIONS, dt.datetime(2021, 1, 2, tzinfo=dt.UTC))
+    stored = frames(rows, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
+    return build_market(stored, SESSIONS, dt.datetime(2021, 1, 2, tzinfo=dt.UTC))
 
 
 def values(rows: Observations, kind: str, ticker: str, column: str) -> dict[str, float]:
-    return {row["session"]: row[column] for row in rows[kind] if row["ticker"] == ticker}
+    return {row.session: getattr(row, column) for row in rows_by_kind(rows)[kind] if row.ticker == ticker}
 
 
 @settings(max_examples=10, deadline=None)
@@ -73,14 +76,22 @@ def test_published_figures_come_out_exactly_under_any_seed(seed: int) -> None:
 def test_distributions_are_the_published_ones(rows: Observations) -> None:
     found = rows["distributions"]
     assert len(found) == 88
-    assert {"ticker": "SPY", "ex_date": "2020-12-18", "amount": 1.58} in found
-    assert {"ticker": "IWM", "ex_date": "2020-03-25", "amount": 0.42} in found
+    assert Distribution("SPY", "2020-12-18", 1.58) in found
+    assert Distribution("IWM", "2020-03-25", 0.42) in found
 
 
 def test_the_same_seed_gives_the_same_rows_on_every_machine(rows: Observations) -> None:
     again = sample.sample_observations(sample.SEED, SESSIONS)
     assert again == rows
-    digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    origin = {"source", "observed_at"}
+    figures = {
+        kind: [
+            {name: value for name, value in msgspec.to_builtins(row).items() if name not in origin}
+            for row in found
+        ]
+        for kind, found in rows_by_kind(rows).items()
+    }
+    digest = hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()
     assert digest[:16] == "b091fd1a72c7198b"
     assert sample.sample_observations(1, SESSIONS)["bars"] != rows["bars"]
 
@@ -95,11 +106,12 @@ def test_it_covers_every_session_of_eleven_years() -> None:
 
 def test_bars_are_consistent_and_in_cents(rows: Observations) -> None:
     for row in rows["bars"]:
-        assert row["low"] <= min(row["open"], row["close"])
-        assert max(row["open"], row["close"]) <= row["high"]
-        assert all(row[name] == round(row[name], 2) for name in ("open", "high", "low", "close"))
-        assert isinstance(row["volume"], int)
-        assert row["volume"] > 0
+        prices = (row.open or 0.0, row.high or 0.0, row.low or 0.0, row.close)
+        assert row.low == min(prices)
+        assert row.high == max(prices)
+        assert all(price == round(price, 2) for price in prices)
+        assert isinstance(row.volume, int)
+        assert row.volume > 0
 
 
 def test_daily_returns_are_plausible(market: Market) -> None:
@@ -231,12 +243,12 @@ def test_multiples_have_a_history_and_never_jump_without_the_price(market: Marke
 
 def test_rows_between_two_dates(rows: Observations) -> None:
     day = sample.between(rows, "2020-10-05", "2020-10-06")
-    assert [(row["ticker"], row["close"]) for row in day["bars"]] == [(SMALL, 156.62), (LARGE, 334.93)]
+    assert [(row.ticker, row.close) for row in day["bars"]] == [(SMALL, 156.62), (LARGE, 334.93)]
     assert len(day["fund_facts"]) == 2
     assert day["distributions"] == []
     halves = [sample.between(rows, "", "2015-06-30"), sample.between(rows, "2015-06-30", "2020-12-31")]
-    for kind, found in rows.items():
-        assert sum(len(half[kind]) for half in halves) == len(found)
+    for kind, found in rows_by_kind(rows).items():
+        assert sum(len(rows_by_kind(half)[kind]) for half in halves) == len(found)
 
 
 def test_storage_takes_all_of_it(rows: Observations, tmp_path: Path) -> None:
@@ -245,5 +257,7 @@ def test_storage_takes_all_of_it(rows: Observations, tmp_path: Path) -> None:
     written = database.run_sync(
         lambda db: store(db, few, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
     )
-    assert written == {kind: observations.Written(inserted=len(found)) for kind, found in few.items()}
+    assert written == {
+        kind: observations.Written(inserted=len(found)) for kind, found in rows_by_kind(few).items()
+    }
     database.close()

@@ -11,7 +11,7 @@ import pytest
 from bot.analytics.sessions import Sessions
 from bot.analytics.windows import AsOf
 from bot.data.csv_source import DailyCsv
-from bot.data.load import build_market, read_rows
+from bot.data.load import build_market, read_frames
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
 from bot.messages.canvas import LIGHT
@@ -61,7 +61,7 @@ class World:
         return [f"{report.source} {report.subject}" for report in self.reports if "prices" in report.subject]
 
     async def market(self, now: dt.datetime) -> Market:
-        return build_market(await self.database.run(read_rows), SESSIONS, now)
+        return build_market(await self.database.run(read_frames), SESSIONS, now)
 
     async def row(self, source: str) -> sources.SourceStatus:
         found = await self.database.run(lambda db: sources.source_status(db, source, "IWM prices"))

@@ -7,6 +7,7 @@ import pytest
 
 from bot.data.store import store, store_file
 from storage import observations, sources
+from storage.rows import Distribution, Split
 from tests.data.imports import PRICES, read
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def test_an_import_is_noted_among_the_sources(database: Database) -> None:
     assert (row.source, row.subject, row.outcome) == ("csv", "IWM daily prices", "Imported")
     assert (row.last_success, f"{row.last_session}") == (
         dt.datetime(2021, 1, 1, tzinfo=dt.UTC),
-        max(bar["session"] for bar in contents.observations["bars"]),
+        max(bar.session for bar in contents.observations["bars"]),
     )
 
 
@@ -42,8 +43,8 @@ def test_a_corrected_file_withdraws_a_split(database: Database, later: str, rati
     second = read("prices", f"{later}\n2020-12-11,53{',0' if 'Splits' in later else ''}\n")
     database.run_sync(lambda db: store_file(db, first, observed_at="2021-01-01T00:00:00Z"))
     database.run_sync(lambda db: store_file(db, second, observed_at="2021-01-02T00:00:00Z"))
-    [row] = database.run_sync(lambda db: observations.newest(db, "splits"))
-    assert row["ratio"] == ratio
+    [row] = database.run_sync(lambda db: observations.newest(db, Split))
+    assert row.ratio == ratio
 
 
 def test_a_corrected_file_withdraws_a_distribution(database: Database) -> None:
@@ -52,8 +53,8 @@ def test_a_corrected_file_withdraws_a_distribution(database: Database) -> None:
     silent = read("prices", "Date,Close\n2003-12-15,53\n2003-12-16,53\n")
 
     def amounts() -> list[float | None]:
-        rows = database.run_sync(lambda db: observations.newest(db, "distributions"))
-        return [row["amount"] for row in rows]
+        rows = database.run_sync(lambda db: observations.newest(db, Distribution))
+        return [row.amount for row in rows]
 
     database.run_sync(lambda db: store_file(db, wrong, observed_at="2021-01-01T00:00:00Z"))
     database.run_sync(lambda db: store_file(db, silent, observed_at="2021-01-02T00:00:00Z"))

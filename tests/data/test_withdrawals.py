@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from bot.analytics.sessions import Sessions
-from bot.data.provider import Ok, Partial
+from bot.data.provider import Observations, Ok, Partial
 from bot.data.store import withdrawals
 from storage import observations
+from storage.rows import Bar, Distribution, Split
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -18,22 +20,22 @@ COMPLETED = Sessions().between(pd.Timestamp("2020-12-01"), pd.Timestamp("2020-12
 DAYS = [f"{day:%Y-%m-%d}" for day in COMPLETED]
 
 
-def paid(*days: str, ticker: str = "IWM") -> list[dict[str, Any]]:
-    return [{"ticker": ticker, "ex_date": day, "amount": 0.5} for day in days]
+def paid(*days: str, ticker: str = "IWM") -> list[Distribution]:
+    return [Distribution(ticker, day, 0.5) for day in days]
 
 
-def bars(*days: str) -> list[dict[str, Any]]:
-    return [{"ticker": "IWM", "session": day, "close": 100.0} for day in days]
+def bars(*days: str) -> list[Bar]:
+    return [Bar("IWM", day, 100.0) for day in days]
 
 
 def gone(db: sqlite_utils.Database, outcome: Ok | Partial, stored: str = "2020-12-04") -> list[str]:
     """Ex-dates withdrawn by an answer of one source that told of a distribution before."""
-    observations.add(db, "distributions", paid(stored), source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    observations.add(db, Distribution, paid(stored), source="yahoo", observed_at="2020-12-04T22:00:00Z")
     found = withdrawals(db, "yahoo", "IWM", outcome, COMPLETED)
     assert found.keys() <= {"distributions"}
     rows = found.get("distributions", [])
-    assert all(row["amount"] is None and row["ticker"] == "IWM" for row in rows)
-    return [row["ex_date"] for row in rows]
+    assert all(row == Distribution("IWM", row.session, None) for row in rows)
+    return [row.session for row in rows]
 
 
 def test_one_that_is_no_longer_listed_is_withdrawn(db: sqlite_utils.Database) -> None:
@@ -71,7 +73,7 @@ def test_an_answer_that_says_nothing_of_distributions_withdraws_none(db: sqlite_
 def test_an_answer_without_most_of_them_has_lost_its_list(db: sqlite_utils.Database) -> None:
     """Every total return of the past would change, because one page came without its events."""
     rows = paid("2020-12-02", "2020-12-08")
-    observations.add(db, "distributions", rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    observations.add(db, Distribution, rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
     assert gone(db, Ok({"bars": bars(*DAYS), "distributions": []})) == []
     one = Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-02", "2020-12-08")})
     assert gone(db, one) == ["2020-12-04"]
@@ -86,9 +88,9 @@ def test_another_sources_another_funds_and_withdrawn_ones_are_left(db: sqlite_ut
     for source, rows in (
         ("csv", paid("2020-12-04")),
         ("yahoo", paid("2020-12-08", ticker="SPY")),
-        ("yahoo", [{"ticker": "IWM", "ex_date": "2020-12-08", "amount": None}]),
+        ("yahoo", [Distribution("IWM", "2020-12-08", None)]),
     ):
-        observations.add(db, "distributions", rows, source=source, observed_at="2020-12-04T22:00:00Z")
+        observations.add(db, Distribution, rows, source=source, observed_at="2020-12-04T22:00:00Z")
     assert gone(db, Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-04")})) == []
 
 
@@ -104,24 +106,24 @@ def test_a_list_without_bars_is_whole_from_its_first_to_its_last(
 # Splits
 
 
-SPLIT = {"ticker": "IWM", "session": "2020-12-04", "ratio": 2.0}
+SPLIT = Split("IWM", "2020-12-04", 2.0)
 
 
 @pytest.fixture
 def split(db: sqlite_utils.Database) -> sqlite_utils.Database:
     """A database in which the source has told of a split."""
-    observations.add(db, "splits", [SPLIT], source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    observations.add(db, Split, [SPLIT], source="yahoo", observed_at="2020-12-04T22:00:00Z")
     return db
 
 
 def test_a_split_that_is_no_longer_listed_is_withdrawn(split: sqlite_utils.Database) -> None:
-    payload = {"bars": bars(*DAYS), "distributions": [], "splits": []}
-    gone = {"splits": [{**SPLIT, "ratio": None}]}
+    payload: Observations = {"bars": bars(*DAYS), "distributions": [], "splits": []}
+    gone = {"splits": [replace(SPLIT, ratio=None)]}
     assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == gone
     assert withdrawals(split, "csv", "IWM", Ok(payload), COMPLETED) == {}
     assert withdrawals(split, "yahoo", "SPY", Ok(payload), COMPLETED) == {}
     rows = gone["splits"]
-    observations.add(split, "splits", rows, source="yahoo", observed_at="2020-12-05T22:00:00Z")
+    observations.add(split, Split, rows, source="yahoo", observed_at="2020-12-05T22:00:00Z")
     assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}
 
 
@@ -143,6 +145,6 @@ def test_a_split_is_withdrawn_with_the_same_caution(
 
 def test_an_answer_that_came_without_its_events_withdraws_no_split(split: sqlite_utils.Database) -> None:
     rows = paid("2020-12-02", "2020-12-08")
-    observations.add(split, "distributions", rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
-    payload = {"bars": bars(*DAYS), "distributions": [], "splits": []}
+    observations.add(split, Distribution, rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    payload: Observations = {"bars": bars(*DAYS), "distributions": [], "splits": []}
     assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}

@@ -20,6 +20,7 @@ from bot.data.provider import (
     UnknownSymbol,
 )
 from bot.data.yahoo import Yahoo
+from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
 from tests.data.conftest import CLOSES, COMPLETED, day, forget
 from tests.fakes.yahoo_pages import at
 
@@ -242,24 +243,17 @@ def test_prices_of_another_fund_are_refused(fake: FakeYahoo, yahoo: Yahoo) -> No
 def test_all_prices_come_as_published(yahoo: Yahoo) -> None:
     outcome = CALLS["all prices"](yahoo)
     assert isinstance(outcome, Ok)
-    assert [bar["session"] for bar in outcome.payload["bars"]] == [f"{each:%Y-%m-%d}" for each in COMPLETED]
-    assert [bar["close"] for bar in outcome.payload["bars"]] == CLOSES
-    assert outcome.payload["bars"][-1] == {
-        "ticker": "IWM",
-        "session": "2020-12-11",
-        "open": 188.397,
-        "high": 192.203,
-        "low": 186.494,
-        "close": 190.3,
-        "volume": 1_000_000,
-        "provisional": 0,
-    }
+    assert [bar.session for bar in outcome.payload["bars"]] == [f"{each:%Y-%m-%d}" for each in COMPLETED]
+    assert [bar.close for bar in outcome.payload["bars"]] == CLOSES
+    assert outcome.payload["bars"][-1] == Bar(
+        "IWM", "2020-12-11", 190.3, open=188.397, high=192.203, low=186.494, volume=1_000_000, provisional=0
+    )
 
 
 def test_prices_start_where_asked_and_ask_for_no_end(fake: FakeYahoo, yahoo: Yahoo) -> None:
     outcome = yahoo.prices("IWM", day("2020-12-09"), COMPLETED)
     assert isinstance(outcome, Ok)
-    assert [bar["session"] for bar in outcome.payload["bars"]] == ["2020-12-09", "2020-12-10", "2020-12-11"]
+    assert [bar.session for bar in outcome.payload["bars"]] == ["2020-12-09", "2020-12-10", "2020-12-11"]
     part, query = fake.asked[-1]
     assert part == "chart"
     assert int(query["period2"]) > time.time() - 60
@@ -270,7 +264,7 @@ def test_the_same_question_twice_is_asked_twice(fake: FakeYahoo, yahoo: Yahoo) -
     fake.funds["IWM"].closes[day("2020-12-10")] = 191.0
     outcome = CALLS["prices"](yahoo)
     assert isinstance(outcome, Ok)
-    assert outcome.payload["bars"][-2]["close"] == 191.0
+    assert outcome.payload["bars"][-2].close == 191.0
 
 
 def test_each_figure_is_one_call_of_few_requests(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -287,7 +281,7 @@ def test_the_bar_of_an_open_session_is_left_out(fake: FakeYahoo, yahoo: Yahoo) -
     fake.funds["IWM"].dividends[day("2020-12-14")] = 0.592
     outcome = CALLS["prices"](yahoo)
     assert isinstance(outcome, Ok)
-    assert outcome.payload["bars"][-1]["session"] == "2020-12-11"
+    assert outcome.payload["bars"][-1].session == "2020-12-11"
     assert outcome.payload["distributions"] == []
 
 
@@ -296,14 +290,14 @@ def test_a_session_that_closed_since_comes_whole(fake: FakeYahoo, yahoo: Yahoo) 
     completed = COMPLETED.append(pd.DatetimeIndex(["2020-12-14"]))
     outcome = yahoo.prices("IWM", day("2020-12-14"), completed)
     assert isinstance(outcome, Ok)
-    assert [bar["close"] for bar in outcome.payload["bars"]] == [189.94]
+    assert [bar.close for bar in outcome.payload["bars"]] == [189.94]
 
 
 def test_a_bar_quoted_before_the_bell_is_provisional(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.funds["IWM"].quoted_at = at(day("2020-12-11"), 15, 45)
     outcome = CALLS["prices"](yahoo)
     assert isinstance(outcome, Ok)
-    assert [bar["provisional"] for bar in outcome.payload["bars"]][-2:] == [0, 1]
+    assert [bar.provisional for bar in outcome.payload["bars"]][-2:] == [0, 1]
 
 
 def test_sessions_without_a_close_are_missing_not_filled(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -329,7 +323,7 @@ def test_rows_off_the_calendar_are_left_out(fake: FakeYahoo, yahoo: Yahoo) -> No
     outcome = CALLS["prices"](yahoo)
     assert isinstance(outcome, Partial)
     assert outcome.missing == ("a distribution dated 2020-12-05, which is no session",)
-    assert "2020-12-05" not in [bar["session"] for bar in outcome.payload["bars"]]
+    assert "2020-12-05" not in [bar.session for bar in outcome.payload["bars"]]
 
 
 def test_distributions_and_splits_keep_their_dates(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -340,10 +334,10 @@ def test_distributions_and_splits_keep_their_dates(fake: FakeYahoo, yahoo: Yahoo
     outcome = CALLS["prices"](yahoo)
     assert isinstance(outcome, Partial)
     assert outcome.payload["distributions"] == [
-        {"ticker": "IWM", "ex_date": "2020-12-02", "amount": 0.592},
-        {"ticker": "IWM", "ex_date": "2020-12-09", "amount": 0.25},
+        Distribution("IWM", "2020-12-02", 0.592),
+        Distribution("IWM", "2020-12-09", 0.25),
     ]
-    assert outcome.payload["splits"] == [{"ticker": "IWM", "session": "2020-12-07", "ratio": 2.0}]
+    assert outcome.payload["splits"] == [Split("IWM", "2020-12-07", 2.0)]
 
 
 def test_a_range_without_sessions_is_empty_not_unknown(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -366,10 +360,10 @@ def test_only_an_open_session_is_empty(fake: FakeYahoo, yahoo: Yahoo) -> None:
     assert yahoo.prices("IWM", day("2020-12-14"), COMPLETED) == Empty("it has no completed session")
 
 
-def _multiples(outcome: FetchOutcome) -> dict[tuple[str, str], float]:
+def _multiples(outcome: FetchOutcome) -> dict[tuple[str, str], float | None]:
     assert isinstance(outcome, (Ok, Partial))
     rows = outcome.payload["multiples"]
-    return {(row["metric"], row["convention"]): row["value"] for row in rows}
+    return {(row.metric, row.convention): row.value for row in rows}
 
 
 def test_multiples_come_the_right_way_up(yahoo: Yahoo) -> None:
@@ -381,23 +375,23 @@ def test_multiples_come_the_right_way_up(yahoo: Yahoo) -> None:
         ("ps", "morningstar"): 1.25,
         ("pcf", "morningstar"): 8.0,
     }
-    assert outcome.payload["multiples"][0] == {
-        "ticker": "IWM",
-        "session": "2020-12-11",
-        "metric": "pe",
-        "convention": "morningstar",
-        "basis": "unstated",
-        "value": 16.0,
-        "holdings_date": None,
-        "price_date": None,
-        "coverage": None,
-    }
+    assert outcome.payload["multiples"][0] == Multiple(
+        "IWM",
+        "2020-12-11",
+        "pe",
+        "morningstar",
+        "unstated",
+        16.0,
+        holdings_date=None,
+        price_date=None,
+        coverage=None,
+    )
 
 
 def test_sector_weights_are_percent(yahoo: Yahoo) -> None:
     outcome = CALLS["multiples"](yahoo)
     assert isinstance(outcome, Ok)
-    weights = {row["sector"]: row["weight"] for row in outcome.payload["sector_weights"]}
+    weights = {row.sector: row.weight for row in outcome.payload["sector_weights"]}
     assert weights == {"Real Estate": 7.0, "Technology": 43.0, "Consumer Cyclical": 50.0}
 
 
@@ -419,17 +413,11 @@ def test_nothing_usable_at_all_is_empty(fake: FakeYahoo, yahoo: Yahoo) -> None:
 def test_fund_facts_are_those_of_the_day_before_and_leave_the_share_count_out(yahoo: Yahoo) -> None:
     outcome = CALLS["fund"](yahoo)
     assert isinstance(outcome, Ok)
-    assert outcome.payload["fund_facts"] == [
-        {
-            "ticker": "IWM",
-            "session": "2020-12-10",
-            "nav": pytest.approx(190.08901),
-            "shares": None,
-            "assets": 71e9,
-        }
-    ]
+    [facts] = outcome.payload["fund_facts"]
+    assert facts == FundFacts("IWM", "2020-12-10", nav=facts.nav, shares=None, assets=71e9)
+    assert facts.nav == pytest.approx(190.08901)
     assert _multiples(outcome) == {("pe", "yahoo"): 17.5, ("yield", "yahoo"): 1.07}
-    assert outcome.payload["multiples"][0]["price_date"] == "2020-12-11"
+    assert outcome.payload["multiples"][0].price_date == "2020-12-11"
 
 
 def test_a_growth_ratio_of_no_use_here_may_fail(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -458,4 +446,4 @@ def test_sessions_are_dated_by_the_exchange(fake: FakeYahoo, yahoo: Yahoo) -> No
     fake.funds["IWM"].quoted_at = dt.datetime(2020, 12, 12, 1, 0, tzinfo=dt.UTC)
     outcome = CALLS["fund"](yahoo)
     assert isinstance(outcome, Ok)
-    assert outcome.payload["multiples"][0]["session"] == "2020-12-11"
+    assert outcome.payload["multiples"][0].session == "2020-12-11"

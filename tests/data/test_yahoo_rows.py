@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.data.yahoo_rows import bar_rows, fund_rows, multiple_rows, sector_rows
+from storage.rows import FundFacts
 
 COMPLETED = pd.bdate_range("2026-01-26", "2026-02-04")
 # `info` of a large fund as served on the evening of 2026-02-04, cut to the keys that matter.
@@ -27,9 +28,9 @@ INFO = {
 }
 
 
-def _values(holdings: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
+def _values(holdings: dict[str, Any]) -> tuple[dict[str, float | None], list[str]]:
     rows, missing = multiple_rows("IWM", "2026-02-04", holdings)
-    return {row["metric"]: row["value"] for row in rows}, missing
+    return {row.metric: row.value for row in rows}, missing
 
 
 def test_served_inverted_multiples_are_turned() -> None:
@@ -99,14 +100,12 @@ def test_sector_weights_that_are_no_whole_are_refused(weights: dict[str, Any]) -
 
 def test_net_asset_value_and_assets_are_of_the_session_before_the_quote() -> None:
     facts, multiples, missing = fund_rows("SPY", INFO, COMPLETED)
-    assert facts == [
-        {"ticker": "SPY", "session": "2026-02-03", "nav": 689.56085, "shares": None, "assets": 712072560640.0}
-    ]
-    assert [(row["session"], row["metric"], row["convention"], row["basis"]) for row in multiples] == [
+    assert facts == [FundFacts("SPY", "2026-02-03", nav=689.56085, shares=None, assets=712072560640.0)]
+    assert [(row.session, row.metric, row.convention, row.basis) for row in multiples] == [
         ("2026-02-04", "pe", "yahoo", "trailing"),
         ("2026-02-04", "yield", "yahoo", "trailing"),
     ]
-    assert [row["value"] for row in multiples] == [27.781937, pytest.approx(1.07)]
+    assert [row.value for row in multiples] == [27.781937, pytest.approx(1.07)]
     assert missing == []
 
 
@@ -151,7 +150,7 @@ def test_a_quote_without_a_time_dates_nothing() -> None:
 
 def test_a_price_of_an_open_session_makes_no_multiple() -> None:
     facts, multiples, missing = fund_rows("SPY", INFO, COMPLETED[:-1])
-    assert [row["session"] for row in facts] == ["2026-02-03"]
+    assert [row.session for row in facts] == ["2026-02-03"]
     assert multiples == []
     assert missing == ["trailingPE", "yield"]
 
@@ -167,7 +166,7 @@ def test_a_bar_without_a_close_that_can_be_is_left_out() -> None:
     index = pd.DatetimeIndex(COMPLETED).tz_localize("America/New_York")
     frame = pd.DataFrame(dict.fromkeys(("Open", "High", "Low", "Close"), closes), index=index)
     rows = bar_rows("IWM", frame.assign(Volume=1), COMPLETED[:-1])
-    assert [(row["session"], row["close"]) for row in rows] == [
+    assert [(row.session, row.close) for row in rows] == [
         ("2026-01-26", 100.0),
         ("2026-02-02", 101.5),
         ("2026-02-03", 102.25),
@@ -178,4 +177,4 @@ def test_an_open_that_is_missing_leaves_the_close_standing() -> None:
     index = pd.DatetimeIndex(COMPLETED[:1]).tz_localize("America/New_York")
     frame = pd.DataFrame({"Open": [float("nan")], "High": [1.0], "Low": [1.0], "Close": [1.0]}, index=index)
     [row] = bar_rows("IWM", frame.assign(Volume=0), COMPLETED)
-    assert (row["open"], row["close"]) == (None, 1.0)
+    assert (row.open, row.close) == (None, 1.0)

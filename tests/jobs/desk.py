@@ -20,7 +20,7 @@ from bot.services import Services, context_of
 from bot.services.alerts import initial_state
 from storage import alert_store, chat_store, observations
 from storage.db import open_database
-from storage.rows import select
+from storage.rows import KINDS, Bar, FundFacts, Observation, select
 from tests.funds import LARGE, SMALL
 
 if TYPE_CHECKING:
@@ -88,12 +88,12 @@ class Desk:
     async def units(self, millions: Sequence[float], first: str = FIRST) -> None:
         """Store IWM's units outstanding in millions and a NAV of 100 dollars, a session each."""
         rows = [
-            {"ticker": SMALL, "session": day, "nav": 100.0, "shares": count * 1e6, "assets": None}
+            FundFacts(SMALL, day, nav=100.0, shares=count * 1e6, assets=None)
             for day, count in zip(sessions(first, len(millions)), millions, strict=True)
         ]
         await self.store("fund_facts", rows)
 
-    async def store(self, kind: str, rows: list[dict[str, Any]], source: str = SOURCE) -> None:
+    async def store(self, kind: str, rows: Sequence[Observation], source: str = SOURCE) -> None:
         """Write observations, observed now."""
         now = f"{self.now:%Y-%m-%dT%H:%M:%SZ}"
         write = partial(_store, kind=kind, rows=rows, source=source, now=now)
@@ -168,10 +168,9 @@ class Desk:
         return [f"{row['alert_id']} {row['transition']} {row['session']}" for row in rows]
 
 
-def bar(ticker: str, day: str, close: float) -> dict[str, Any]:
-    figures = dict.fromkeys(("open", "high", "low", "close"), close)
-    return {"ticker": ticker, "session": day, **figures, "volume": 1.0, "provisional": 0}
+def bar(ticker: str, day: str, close: float) -> Bar:
+    return Bar(ticker, day, close, open=close, high=close, low=close, volume=1)
 
 
-def _store(db: sqlite_utils.Database, kind: str, rows: list[dict[str, Any]], source: str, now: str) -> None:
-    observations.add(db, kind, rows, source=source, observed_at=now)
+def _store(db: sqlite_utils.Database, kind: str, rows: Sequence[Observation], source: str, now: str) -> None:
+    observations.add(db, KINDS[kind], rows, source=source, observed_at=now)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.jobs.scheduler import Scheduler
+from storage.rows import Bar
 from tests.data.conftest import CLOSES, COMPLETED, fake, loopback, yahoo, yahoo_cache
 from tests.fakes.yahoo_pages import Fund
 from tests.jobs.test_scheduler import Counter
@@ -45,10 +46,9 @@ async def tick(desk: Desk, scheduler: Scheduler, now: dt.datetime) -> None:
     await scheduler.run_jobs()
 
 
-def moving(ticker: str, price: float) -> dict[str, Any]:
+def moving(ticker: str, price: float) -> Bar:
     """The bar of a session that is open, as a source gives it."""
-    figures = dict.fromkeys(("open", "high", "low", "close"), price)
-    return {"ticker": ticker, "session": TODAY.isoformat(), **figures, "volume": 1.0, "provisional": 1}
+    return Bar(ticker, TODAY.isoformat(), price, price, price, price, volume=1, provisional=1)
 
 
 async def test_a_hundred_prices_of_an_open_session_make_no_event_its_close_makes_one(

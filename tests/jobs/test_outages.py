@@ -11,6 +11,7 @@ import pytest
 from bot.analytics.sessions import Sessions
 from bot.jobs.scheduler import Scheduler
 from storage import alert_store, chat_store
+from storage.rows import Multiple
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import Desk, after_close, bar, sessions
 from tests.jobs.test_scheduler import Counter
@@ -259,9 +260,8 @@ async def test_figures_that_never_came_are_no_outage(desk: Desk) -> None:
     assert await desk.messages() == []
 
 
-def multiples(day: str) -> list[dict[str, Any]]:
-    figure = {"session": day, "metric": "pe", "convention": "positive", "basis": "trailing", "value": 20.0}
-    return [{"ticker": ticker, **figure} for ticker in (SMALL, LARGE)]
+def multiples(day: str) -> list[Multiple]:
+    return [Multiple(ticker, day, "pe", "positive", "trailing", 20.0) for ticker in (SMALL, LARGE)]
 
 
 @pytest.mark.parametrize(("source", "told"), [("yahoo", ["Data stale: multiples"]), ("csv", [])])

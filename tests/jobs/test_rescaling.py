@@ -11,6 +11,7 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from storage import alert_store, chat_store
 from storage.connection import DiskFull
+from storage.rows import Split
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import Desk, after_close, sessions
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 async def split(desk: Desk, ticker: str = SMALL, ratio: float = 2.0, session: str = DAYS[0]) -> None:
-    await desk.store("splits", [{"ticker": ticker, "session": session, "ratio": ratio}])
+    await desk.store("splits", [Split(ticker, session, ratio)])
 
 
 async def rules(desk: Desk) -> list[str]:
@@ -111,7 +112,7 @@ async def test_a_split_that_is_withdrawn_after_the_level_was_rescaled_pauses_aga
     await desk.evaluate()
     await desk.database.run(_rescale_by_hand)
     desk.now = after_close(DAYS[1])
-    await desk.store("splits", [{"ticker": SMALL, "session": DAYS[0], "ratio": None}])
+    await desk.store("splits", [Split(SMALL, DAYS[0], None)])
     await desk.evaluate()
     _, notice = await desk.messages()
     assert notice.splitlines()[:3] == [

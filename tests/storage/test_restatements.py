@@ -3,20 +3,22 @@ from __future__ import annotations
 import datetime as dt
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from storage.observations import RESTATED, Restatement, add, recent, restatements
+from storage.rows import Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
 
 if TYPE_CHECKING:
     from random import Random
 
     import sqlite_utils
 
-    from storage.rows import Row
+    from storage.rows import Observation
 
 
 ONE, TWO, THREE = (f"2020-12-11T{hour}:00:00Z" for hour in (21, 22, 23))
@@ -33,18 +35,18 @@ def put(
     session: str = "2020-12-10",
     *,
     source: str = "yahoo",
-    **more: object,
+    **more: Any,  # noqa: ANN401 - any fields of a bar
 ) -> None:
-    row: Row = {"ticker": "IWM", "session": session, "close": close, **more}
-    add(db, "bars", [row], source=source, observed_at=observed_at)
+    row = Bar("IWM", session, close, **more)
+    add(db, Bar, [row], source=source, observed_at=observed_at)
 
 
 def split(db: sqlite_utils.Database, session: str, ratio: float, observed_at: str | None = None) -> None:
-    row: Row = {"ticker": "IWM", "session": session, "ratio": ratio}
-    add(db, "splits", [row], source="yahoo", observed_at=observed_at or at(session))
+    row = Split("IWM", session, ratio)
+    add(db, Split, [row], source="yahoo", observed_at=observed_at or at(session))
 
 
-def found(db: sqlite_utils.Database, kind: str = "bars") -> list[tuple[str, float, float | None]]:
+def found(db: sqlite_utils.Database, kind: type[Observation] = Bar) -> list[tuple[str, float, float | None]]:
     return [(each.column, each.old, each.new) for each in restatements(db, kind)]
 
 
@@ -59,7 +61,7 @@ def empty(db: sqlite_utils.Database) -> None:
 def test_a_close_that_was_replaced_is_told_with_both_values(db: sqlite_utils.Database) -> None:
     put(db, ONE, 190.0)
     put(db, TWO, 190.19)
-    (only,) = restatements(db, "bars")
+    (only,) = restatements(db, Bar)
     assert only == Restatement(
         kind="bars",
         key={"ticker": "IWM", "session": "2020-12-10"},
@@ -78,7 +80,7 @@ def test_a_close_that_was_replaced_is_told_with_both_values(db: sqlite_utils.Dat
 def test_a_basis_point_is_the_limit(db: sqlite_utils.Database, factor: float, *, told: bool) -> None:
     put(db, ONE, 190.0)
     put(db, TWO, 190.0 * factor)
-    assert bool(restatements(db, "bars")) == told
+    assert bool(restatements(db, Bar)) == told
 
 
 def test_a_value_that_comes_back_is_told_twice(db: sqlite_utils.Database) -> None:
@@ -122,13 +124,13 @@ def test_sources_do_not_restate_each_other(db: sqlite_utils.Database) -> None:
 
 def test_a_figure_withdrawn_is_told_and_one_filled_in_is_not(db: sqlite_utils.Database) -> None:
     def paid(observed_at: str, amount: float | None) -> None:
-        row: Row = {"ticker": "IWM", "ex_date": "2003-12-16", "amount": amount}
-        add(db, "distributions", [row], source="yahoo", observed_at=observed_at)
+        row = Distribution("IWM", "2003-12-16", amount)
+        add(db, Distribution, [row], source="yahoo", observed_at=observed_at)
 
     paid(ONE, 0.115)
     paid(TWO, None)
     paid(THREE, 0.187)
-    (only,) = restatements(db, "distributions")
+    (only,) = restatements(db, Distribution)
     assert (only.key, only.old, only.new, only.change) == (
         {"ticker": "IWM", "ex_date": "2003-12-16"},
         0.115,
@@ -138,35 +140,33 @@ def test_a_figure_withdrawn_is_told_and_one_filled_in_is_not(db: sqlite_utils.Da
 
 
 def test_each_figure_of_a_row_is_told_for_itself(db: sqlite_utils.Database) -> None:
-    facts: Row = {"ticker": "IWM", "session": "2020-12-10", "nav": 190.0, "shares": 2.9e8, "assets": 5.5e10}
-    add(db, "fund_facts", [facts], source="issuer", observed_at=ONE)
-    changed = {**facts, "nav": 190.1, "shares": 2.8e8, "assets": 5.5e10 * (1 + 5e-5)}
-    add(db, "fund_facts", [changed], source="issuer", observed_at=TWO)
-    assert found(db, "fund_facts") == [("nav", 190.0, 190.1), ("shares", 2.9e8, 2.8e8)]
+    facts = FundFacts("IWM", "2020-12-10", nav=190.0, shares=2.9e8, assets=5.5e10)
+    add(db, FundFacts, [facts], source="issuer", observed_at=ONE)
+    changed = replace(facts, nav=190.1, shares=2.8e8, assets=5.5e10 * (1 + 5e-5))
+    add(db, FundFacts, [changed], source="issuer", observed_at=TWO)
+    assert found(db, FundFacts) == [("nav", 190.0, 190.1), ("shares", 2.9e8, 2.8e8)]
 
 
 @pytest.mark.parametrize(
-    ("kind", "row", "column"),
+    ("row", "column"),
     [
-        ("multiples", {"metric": "pe", "convention": "morningstar", "basis": "unstated"}, "value"),
-        ("sector_weights", {"level": "sector", "sector": "Health Care"}, "weight"),
+        (Multiple("IWM", "2020-12-10", "pe", "morningstar", "unstated", None), "value"),
+        (SectorWeight("IWM", "2020-12-10", "sector", "Health Care", None), "weight"),
     ],
 )
-def test_the_key_says_which_figure_it_was(
-    db: sqlite_utils.Database, kind: str, row: Row, column: str
-) -> None:
-    key: Row = {"ticker": "IWM", "session": "2020-12-10", **row}
+def test_the_key_says_which_figure_it_was(db: sqlite_utils.Database, row: Observation, column: str) -> None:
     for observed_at, value in ((ONE, 20.0), (TWO, 21.0)):
-        add(db, kind, [{**key, column: value}], source="yahoo", observed_at=observed_at)
-    (only,) = restatements(db, kind)
+        add(db, type(row), [replace(row, **{column: value})], source="yahoo", observed_at=observed_at)
+    (only,) = restatements(db, type(row))
+    key = {name: getattr(row, name) for name in row.key}
     assert (only.key, only.column, only.old, only.new) == (key, column, 20.0, 21.0)
 
 
 def test_a_change_from_zero_has_no_relative_size(db: sqlite_utils.Database) -> None:
     for observed_at, weight in ((ONE, 0.0), (TWO, 0.5)):
-        row: Row = {"ticker": "IWM", "session": "2020-12-10", "sector": "Utilities", "weight": weight}
-        add(db, "sector_weights", [row], source="yahoo", observed_at=observed_at)
-    (only,) = restatements(db, "sector_weights")
+        row = SectorWeight("IWM", "2020-12-10", "sector", "Utilities", weight)
+        add(db, SectorWeight, [row], source="yahoo", observed_at=observed_at)
+    (only,) = restatements(db, SectorWeight)
     assert (only.new, only.change) == (0.5, None)
 
 
@@ -204,9 +204,9 @@ def test_a_restatement_is_logged_once_and_jitter_is_not(
 def test_the_recent_ones_of_every_kind_are_listed_newest_first(db: sqlite_utils.Database) -> None:
     put(db, ONE, 190.0)
     put(db, THREE, 191.0)
-    fact: Row = {"ticker": "IWM", "session": "2020-12-10", "nav": 190.0, "shares": 1e6}
-    add(db, "fund_facts", [fact], source="issuer", observed_at=ONE)
-    add(db, "fund_facts", [{**fact, "shares": 2e6}], source="issuer", observed_at=TWO)
+    fact = FundFacts("IWM", "2020-12-10", nav=190.0, shares=1e6)
+    add(db, FundFacts, [fact], source="issuer", observed_at=ONE)
+    add(db, FundFacts, [replace(fact, shares=2e6)], source="issuer", observed_at=TWO)
     assert [(each.kind, each.column) for each in recent(db, since=ONE)] == [
         ("bars", "close"),
         ("fund_facts", "shares"),
@@ -220,24 +220,24 @@ def test_the_newest_come_first_and_no_more_than_asked_for(db: sqlite_utils.Datab
         put(db, ONE, 100.0, f"2020-12-0{day}")
     for day in (3, 1, 5, 2, 4):
         put(db, at(f"2020-12-1{day}", 22), 101.0, f"2020-12-0{day}")
-    assert [each.key["session"][-1] for each in restatements(db, "bars")] == list("54321")
-    assert [each.key["session"][-1] for each in restatements(db, "bars", limit=2)] == list("54")
-    since = restatements(db, "bars", since=dt.datetime(2020, 12, 14, 22, tzinfo=dt.UTC))
+    assert [each.key["session"][-1] for each in restatements(db, Bar)] == list("54321")
+    assert [each.key["session"][-1] for each in restatements(db, Bar, limit=2)] == list("54")
+    since = restatements(db, Bar, since=dt.datetime(2020, 12, 14, 22, tzinfo=dt.UTC))
     assert [each.key["session"][-1] for each in since] == list("54")
-    assert restatements(db, "bars", since="2020-12-15T22:00:01Z") == []
+    assert restatements(db, Bar, since="2020-12-15T22:00:01Z") == []
 
 
 def test_the_limit_holds_within_one_row(db: sqlite_utils.Database) -> None:
     for observed_at, nav in ((ONE, 190.0), (TWO, 191.0)):
-        row: Row = {"ticker": "IWM", "session": "2020-12-10", "nav": nav, "assets": nav}
-        add(db, "fund_facts", [row], source="issuer", observed_at=observed_at)
-    assert [each.column for each in restatements(db, "fund_facts", limit=1)] == ["nav"]
+        row = FundFacts("IWM", "2020-12-10", nav=nav, assets=nav)
+        add(db, FundFacts, [row], source="issuer", observed_at=observed_at)
+    assert [each.column for each in restatements(db, FundFacts, limit=1)] == ["nav"]
 
 
 def test_neither_step_of_the_listing_reads_the_whole_table(db: sqlite_utils.Database) -> None:
     statements: list[str] = []
     db.conn.set_trace_callback(statements.append)
-    restatements(db, "bars", since=ONE)
+    restatements(db, Bar, since=ONE)
     db.conn.set_trace_callback(None)
     (listing,) = (text for text in statements if "JOIN" in text)
     plan = " / ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {listing}").fetchall())
@@ -304,8 +304,8 @@ def test_a_split_taken_back_is_no_restatement_of_older_closes_either(db: sqlite_
     rebased(db, 2.0)
     add(
         db,
-        "splits",
-        [{"ticker": "IWM", "session": "2020-12-14", "ratio": None}],
+        Split,
+        [Split("IWM", "2020-12-14", None)],
         source="yahoo",
         observed_at=at("2021-03-01"),
     )
@@ -317,8 +317,8 @@ def test_a_split_taken_back_is_no_restatement_of_older_closes_either(db: sqlite_
 
 def test_splits_that_two_sources_tell_and_several_splits_at_once(db: sqlite_utils.Database) -> None:
     split(db, "2020-12-14", 2.0)
-    row: Row = {"ticker": "IWM", "session": "2020-12-14", "ratio": 2.0}
-    add(db, "splits", [row], source="csv", observed_at=at("2020-12-14"))
+    row = Split("IWM", "2020-12-14", 2.0)
+    add(db, Split, [row], source="csv", observed_at=at("2020-12-14"))
     split(db, "2020-12-16", 3.0)
     put(db, at("2020-12-10"), 180.0)
     put(db, at("2020-12-16"), 30.0)
@@ -326,8 +326,8 @@ def test_splits_that_two_sources_tell_and_several_splits_at_once(db: sqlite_util
 
 
 def test_another_funds_split_is_no_explanation(db: sqlite_utils.Database) -> None:
-    row: Row = {"ticker": "SPY", "session": "2020-12-14", "ratio": 2.0}
-    add(db, "splits", [row], source="yahoo", observed_at=at("2020-12-14"))
+    row = Split("SPY", "2020-12-14", 2.0)
+    add(db, Split, [row], source="yahoo", observed_at=at("2020-12-14"))
     rebased(db, 2.0)
     assert found(db) == [("close", 190.0, 95.0)]
 
@@ -335,26 +335,24 @@ def test_another_funds_split_is_no_explanation(db: sqlite_utils.Database) -> Non
 def test_shares_grow_by_a_split_and_amounts_shrink_up_to_their_rounding(db: sqlite_utils.Database) -> None:
     split(db, "2020-12-14", 2.0)
     for day, nav, shares, amount in (("2020-12-10", 190.0, 2.9e8, 0.115), ("2020-12-14", 95.0, 5.8e8, 0.058)):
-        facts: Row = {
-            "ticker": "IWM",
-            "session": "2020-12-09",
-            "nav": nav,
-            "shares": shares,
-            "assets": 5.5e10,
-        }
-        paid: Row = {"ticker": "IWM", "ex_date": "2020-12-09", "amount": amount}
-        add(db, "fund_facts", [facts], source="yahoo", observed_at=at(day))
-        add(db, "distributions", [paid], source="yahoo", observed_at=at(day))
-    assert found(db, "fund_facts") == found(db, "distributions") == []
+        facts = FundFacts("IWM", "2020-12-09", nav=nav, shares=shares, assets=5.5e10)
+        paid = Distribution("IWM", "2020-12-09", amount)
+        add(db, FundFacts, [facts], source="yahoo", observed_at=at(day))
+        add(db, Distribution, [paid], source="yahoo", observed_at=at(day))
+    assert found(db, FundFacts) == found(db, Distribution) == []
 
 
 def test_a_multiple_is_not_rebased(db: sqlite_utils.Database) -> None:
     split(db, "2020-12-14", 2.0)
-    key: Row = {"ticker": "IWM", "session": "2020-12-10", "metric": "pe"}
-    key |= {"convention": "morningstar", "basis": "unstated"}
     for day, value in (("2020-12-10", 40.0), ("2020-12-14", 20.0)):
-        add(db, "multiples", [{**key, "value": value}], source="yahoo", observed_at=at(day))
-    assert found(db, "multiples") == [("value", 40.0, 20.0)]
+        add(
+            db,
+            Multiple,
+            [Multiple("IWM", "2020-12-10", "pe", "morningstar", "unstated", value)],
+            source="yahoo",
+            observed_at=at(day),
+        )
+    assert found(db, Multiple) == [("value", 40.0, 20.0)]
 
 
 # Any history

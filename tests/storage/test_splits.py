@@ -15,6 +15,7 @@ from storage.alert_store import (
     replace_rule,
 )
 from storage.chat_store import ensure_chat
+from storage.rows import Split
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -36,8 +37,8 @@ def alert(db: sqlite_utils.Database, session: str | None = "2020-12-10") -> int:
 def split(
     db: sqlite_utils.Database, session: str, ratio: float = 2.0, source: str = "yahoo", ticker: str = "IWM"
 ) -> None:
-    row = {"ticker": ticker, "session": session, "ratio": ratio}
-    observations.add(db, "splits", [row], source=source, observed_at=f"{session}T22:00:00Z")
+    row = Split(ticker, session, ratio)
+    observations.add(db, Split, [row], source=source, observed_at=f"{session}T22:00:00Z")
 
 
 def found(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
@@ -100,8 +101,8 @@ def test_the_sample_is_left_out(db: sqlite_utils.Database) -> None:
 
 
 def take_back(db: sqlite_utils.Database, session: str, source: str = "yahoo") -> None:
-    row = {"ticker": "IWM", "session": session, "ratio": None}
-    observations.add(db, "splits", [row], source=source, observed_at=f"{session}T23:00:00Z")
+    row = Split("IWM", session, None)
+    observations.add(db, Split, [row], source=source, observed_at=f"{session}T23:00:00Z")
 
 
 def test_a_split_that_was_allowed_for_and_taken_back_is_undone(db: sqlite_utils.Database) -> None:
@@ -138,6 +139,6 @@ def test_a_ratio_that_is_corrected_changes_the_levels_by_the_difference(db: sqli
     one = alert(db)
     split(db, "2020-12-14", 2.0)
     mark_all_splits_seen(db)
-    row = {"ticker": "IWM", "session": "2020-12-14", "ratio": 3.0}
-    observations.add(db, "splits", [row], source="yahoo", observed_at="2020-12-15T22:00:00Z")
+    row = Split("IWM", "2020-12-14", 3.0)
+    observations.add(db, Split, [row], source="yahoo", observed_at="2020-12-15T22:00:00Z")
     assert found(db) == {one: [("IWM", "2020-12-14", 1.5)]}

@@ -8,11 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storage.observations import JITTER, Written, add, agree, newest
+from storage.rows import Bar
 
 if TYPE_CHECKING:
     import sqlite_utils
-
-    from storage.rows import Row
 
 
 ONE, TWO, THREE, FOUR, FIVE = (f"2020-12-11T{hour:02}:00:00Z" for hour in range(1, 6))
@@ -29,8 +28,8 @@ def hour(count: int) -> str:
 
 
 def put(db: sqlite_utils.Database, at: str, *closes: float, ticker: str = "IWM") -> Written:
-    rows = [{"ticker": ticker, "session": "2020-12-11", "close": close} for close in closes]
-    return add(db, "bars", rows, source="yahoo", observed_at=at)
+    rows = [Bar(ticker, "2020-12-11", close) for close in closes]
+    return add(db, Bar, rows, source="yahoo", observed_at=at)
 
 
 def vintages(db: sqlite_utils.Database, ticker: str = "IWM") -> list[tuple[str, float]]:
@@ -56,11 +55,11 @@ def test_what_was_said_before_adds_no_row_and_is_noted(db: sqlite_utils.Database
 
 
 def test_a_whole_file_said_again_is_one_note(db: sqlite_utils.Database) -> None:
-    rows: list[Row] = [{"ticker": "IWM", "session": f"2020-{n:04}", "close": A} for n in range(500)]
+    rows = [Bar("IWM", f"2020-{n:04}", A) for n in range(500)]
     for at in (ONE, TWO, THREE):
-        add(db, "bars", rows, source="csv", observed_at=at)
-    changed = [*rows[:100], {**rows[100], "close": B}, *rows[101:]]
-    assert add(db, "bars", changed, source="csv", observed_at=FOUR) == Written(revised=1, unchanged=499)
+        add(db, Bar, rows, source="csv", observed_at=at)
+    changed = [*rows[:100], Bar("IWM", rows[100].session, B), *rows[101:]]
+    assert add(db, Bar, changed, source="csv", observed_at=FOUR) == Written(revised=1, unchanged=499)
     assert [tuple(row.values())[2:] for row in db.table("readings").rows] == [
         (ONE, 1, 500),
         (TWO, 1, 500),
@@ -75,7 +74,7 @@ def test_jitter_is_kept_but_is_no_vintage(db: sqlite_utils.Database) -> None:
         put(db, at, close)
     assert vintages(db) == [(ONE, DRIFT[0]), (FOUR, DRIFT[2])]
     assert marks(db) == [1, 0, 2]
-    assert [row["close"] for row in newest(db, "bars", known=THREE)] == [DRIFT[0]]
+    assert [row.close for row in newest(db, Bar, known=THREE)] == [DRIFT[0]]
 
 
 # Late arrivals
@@ -102,7 +101,7 @@ def test_a_value_that_was_replaced_and_came_back_has_come_back(
     for count in order:
         put(db, hour(count), B if count == 2 else A)
     assert vintages(db) == [(ONE, A), (TWO, B), (THREE, A)]
-    assert [row["close"] for row in newest(db, "bars")] == [A]
+    assert [row.close for row in newest(db, Bar)] == [A]
 
 
 def test_a_late_row_that_splits_a_vintage_counts_as_a_revision(db: sqlite_utils.Database) -> None:
@@ -120,8 +119,8 @@ def test_another_key_that_arrives_late_is_new(db: sqlite_utils.Database) -> None
 
 
 def test_sources_and_kinds_have_clocks_of_their_own(db: sqlite_utils.Database) -> None:
-    row = {"ticker": "IWM", "session": "2020-12-11", "close": A}
-    add(db, "bars", [row], source="csv", observed_at=THREE)
+    row = Bar("IWM", "2020-12-11", A)
+    add(db, Bar, [row], source="csv", observed_at=THREE)
     put(db, ONE, A)
     put(db, TWO, A)
     assert [tuple(row.values())[1:3] for row in db.table("readings").rows] == [
@@ -141,7 +140,7 @@ def test_of_two_values_in_one_second_the_later_added_counts_also_in_the_past(
     put(db, ONE, A, B)
     assert vintages(db) == [(ONE, A), (ONE, B), (TWO, 102.0)]
     assert marks(db) == [1, 2, 2]
-    assert [row["close"] for row in newest(db, "bars", known=ONE)] == [B]
+    assert [row.close for row in newest(db, Bar, known=ONE)] == [B]
 
 
 def test_two_values_in_one_second_said_again_change_nothing(db: sqlite_utils.Database) -> None:
@@ -211,7 +210,7 @@ def test_the_order_of_arrival_changes_nothing(
     rows = scratch.execute("SELECT ticker, observed_at FROM bars").fetchall()
     assert len(rows) == len(set(rows))  # one value an hour was said, so none is stored twice
     for count in range(10):
-        known = [(row["ticker"], row["close"]) for row in newest(scratch, "bars", known=hour(count))]
+        known = [(row.ticker, row.close) for row in newest(scratch, Bar, known=hour(count))]
         earlier = {ticker: close for ticker, at, close in expected if at <= hour(count)}
         assert known == sorted(earlier.items())
 
@@ -244,12 +243,8 @@ def test_rows_that_arrive_together_are_stored_as_if_one_by_one(
     expected = store(scratch, said)
     store(scratch, [])
     for count in (9, 3, 0, 6, 1, 8, 5, 2, 7, 4):
-        rows = [
-            {"ticker": ticker, "session": "2020-12-11", "close": close}
-            for each, ticker, close in said
-            if each == count
-        ]
-        add(scratch, "bars", rows, source="yahoo", observed_at=hour(count))
+        rows = [Bar(ticker, "2020-12-11", close) for each, ticker, close in said if each == count]
+        add(scratch, Bar, rows, source="yahoo", observed_at=hour(count))
     found = [(ticker, *vintage) for ticker in ("IWM", "SPY") for vintage in vintages(scratch, ticker)]
     assert found == expected
 
@@ -265,5 +260,5 @@ def test_rows_that_arrive_together_are_stored_as_if_one_by_one(
         ("2020-12-11", "2020-12-10", False),
     ],
 )
-def test_rows_agree_up_to_the_jitter(one: object, other: object, same: bool) -> None:
-    assert agree({"x": one}, {"x": other}, ("x",)) == same
+def test_rows_agree_up_to_the_jitter(one: float | str | None, other: float | str | None, same: bool) -> None:
+    assert agree((one,), (other,)) == same

@@ -1,9 +1,8 @@
-"""The provider of issuers' files, fetched from the addresses in the config.
+"""The issuers' files as a provider, fetched from the addresses in the config; and what of a file is accepted.
 
-The addresses change, and the sites often refuse programs and cloud addresses: with a 403, or with
-"200 OK" and a web page. Such a refusal is not an outage: then only a browser helps.
-
-Stores an issuer's file, after checking that its NAVs can be this fund's.
+The addresses change, and the sites often refuse programs and cloud addresses: with a 403, or with "200 OK"
+and a web page. Such a refusal is not an outage: then only a browser helps. Fetched and imported files pass
+the same checks, among them that the NAVs can be this fund's.
 """
 
 from __future__ import annotations
@@ -21,10 +20,11 @@ from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.import_file import off_market_sentence, read_completed
 from bot.data.load import stored_closes
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Rejected, digest
-from bot.data.store import note_import, store, withdrawals
+from bot.data.store import note_import, store, with_rows, withdrawals
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
 from storage import observations
+from storage.rows import FundFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from bot.data.provider import Observations
     from bot.pair import Pair
     from storage.observations import Written
-    from storage.rows import Row
 
 
 SOURCE = "issuer"
@@ -47,26 +46,23 @@ ENOUGH = 5
 
 def accept(
     db: sqlite_utils.Database, ticker: str, rows: Observations, name: str
-) -> tuple[dict[str, list[Row]], tuple[str, ...]]:
+) -> tuple[Observations, tuple[str, ...]]:
     """The rows to store for a file, and the NAVs that are far from the market price, each with how far.
 
     Both imported and fetched files pass here. What a file does not give (a holdings file has no NAV) stays
     as an earlier one gave it; a distribution that an earlier file had and this one's list no longer has is
     withdrawn. Raises ImportRejected if its NAVs are another fund's; then nothing may be written.
     """
-    taken: dict[str, list[Row]] = {kind: list(group) for kind, group in rows.items()}
-    facts = taken.get("fund_facts", [])
+    facts = rows.get("fund_facts", ())
     far = off_market(facts, ticker, stored_closes(db, ticker), name) if facts else ()
     if facts:
-        rows_before = observations.newest(db, "fund_facts", ticker=ticker, source=SOURCE)
-        known = {row["session"]: row for row in rows_before}
-        taken["fund_facts"] = [_completed(row, known.get(row["session"], {})) for row in facts]
-    for kind, gone in withdrawals(db, SOURCE, ticker, Ok(taken), pd.DatetimeIndex([])).items():
-        taken[kind] += gone
-    return taken, far
+        stored = observations.newest(db, FundFacts, ticker=ticker, source=SOURCE)
+        known = {row.session: row for row in stored}
+        rows = {**rows, "fund_facts": [_completed(row, known.get(row.session, row)) for row in facts]}
+    return with_rows(rows, withdrawals(db, SOURCE, ticker, Ok(rows), pd.DatetimeIndex([]))), far
 
 
-def off_market(facts: Sequence[Row], ticker: str, market: pd.Series, name: str) -> tuple[str, ...]:
+def off_market(facts: Sequence[FundFacts], ticker: str, market: pd.Series, name: str) -> tuple[str, ...]:
     """Sessions whose NAV is more than 5% off that session's close: "2020-12-04 (+10.7%)".
 
     Such NAVs are stored as given: one file has a few. Raises ImportRejected if most of them are off, because
@@ -74,9 +70,7 @@ def off_market(facts: Sequence[Row], ticker: str, market: pd.Series, name: str) 
     """
     closed = {f"{session:%Y-%m-%d}": float(close) for session, close in market.dropna().items()}
     apart = [
-        (row["session"], row["nav"] / closed[row["session"]] - 1)
-        for row in facts
-        if row["nav"] and row["session"] in closed
+        (row.session, row.nav / closed[row.session] - 1) for row in facts if row.nav and row.session in closed
     ]
     far = tuple(f"{session} ({100 * off:+.1f}%)" for session, off in apart if abs(off) > NEAR)
     if len(apart) >= ENOUGH and len(far) > len(apart) / 2:
@@ -101,9 +95,10 @@ def store_issuer(
     return replace(contents, preview=replace(contents.preview, off_market=far)), written
 
 
-def _completed(row: Row, known: Mapping[str, object]) -> Row:
+def _completed(row: FundFacts, known: FundFacts) -> FundFacts:
     """A row of fund facts, completed by what was known before."""
-    return {column: known.get(column) if value is None else value for column, value in row.items()}
+    given = {name: value for name in row.figures if (value := getattr(row, name)) is not None}
+    return FundFacts(row.ticker, row.session, **{name: getattr(known, name) for name in row.figures} | given)
 
 
 TIMEOUT = 20.0  # seconds for a step of a download
@@ -185,8 +180,8 @@ class IssuerFiles:
         self, db: sqlite_utils.Database, ticker: str, outcome: Ok | Partial
     ) -> tuple[FetchOutcome, str]:
         """Accept or reject the file as its import would; the note names new NAVs far from the price."""
-        rows_before = observations.newest(db, "fund_facts", ticker=ticker, source=SOURCE)
-        known = {row["session"] for row in rows_before}
+        stored = observations.newest(db, FundFacts, ticker=ticker, source=SOURCE)
+        known = {row.session for row in stored}
         try:
             rows, far = accept(db, ticker, outcome.payload, self._file_name(ticker))
         except ImportRejected as error:
@@ -206,10 +201,10 @@ def _reason(message: str) -> str:
 def _outcome(contents: IssuerContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
     """Ok, or Partial if sessions are missing at the end."""
     rows = contents.observations
-    if not any(rows.values()):
+    if not rows:
         return Empty("; ".join(note.rstrip(".") for note in contents.preview.notes) or "it has no figures")
     facts = rows.get("fund_facts", ())
-    last = max((row["session"] for row in facts if row["nav"] is not None), default="")
+    last = max((row.session for row in facts if row.nav is not None), default="")
     days = [f"{session:%Y-%m-%d}" for session in completed[-30:]]
     late = tuple(day for day in days[: len(days) - BEHIND] if day > last)
     if not last:

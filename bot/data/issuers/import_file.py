@@ -1,7 +1,4 @@
-"""The contents of an issuer's file: its rows by kind of storage, and their preview.
-
-Reads an issuer's file, recognised by bytes and headers, of a fund of the pair: all of it or nothing.
-"""
+"""Reads an issuer's file, recognised by bytes and headers, of a fund of the pair: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.analytics.valuation import SECTOR
 from bot.data.csv_cells import shorten
 from bot.data.csv_formats import FORMATS
 from bot.data.issuers import layouts
 from bot.data.issuers.formats import ADVICE, read_sheets
 from bot.data.issuers.layouts import SheetReader
-from bot.data.provider import compared, known_fund
+from bot.data.provider import compared, known_fund, observations_of
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
 from bot.text import counted, listed
+from storage.rows import Distribution, FundFacts, SectorWeight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from bot.data.issuers.layouts import IssuerFigures
     from bot.data.provider import Observations
     from bot.pair import Fund, Pair
-    from storage.rows import Row
+    from storage.rows import Observation
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,18 @@ class IssuerContents:
 
 def content_summary(observations: Observations) -> tuple[str, ...]:
     """Rows of each kind, counted and dated: "fund facts of 3 sessions, 2025-02-03 to 2025-02-05"."""
-    facts, paid, weights = (
-        observations.get(kind, ()) for kind in ("fund_facts", "distributions", "sector_weights")
-    )
+    facts = observations.get("fund_facts", ())
+    distributions = observations.get("distributions", ())
+    weights = observations.get("sector_weights", ())
     parts = []
     if facts:
-        dates = sorted(row["session"] for row in facts)
+        dates = sorted(row.session for row in facts)
         parts.append(f"fund facts of {counted(len(facts), 'session')}, {_span(dates)}")
-    if paid:
-        parts.append(f"{counted(len(paid), 'distribution')}, {_span(sorted(row['ex_date'] for row in paid))}")
+    if distributions:
+        dates = sorted(row.session for row in distributions)
+        parts.append(f"{counted(len(dates), 'distribution')}, {_span(dates)}")
     if weights:
-        parts.append(f"weights of {counted(len(weights), 'sector')} as of {weights[0]['session']}")
+        parts.append(f"weights of {counted(len(weights), 'sector')} as of {weights[0].session}")
     return tuple(parts)
 
 
@@ -143,7 +143,7 @@ def read_completed(
         lines = listed(reading.bad, "\n")
         raise ImportRejected(f"{name} was not imported, {count} wrong:\n{lines}")
     rows = _rows(figures, fund)
-    if not any(rows.values()) and not figures.notes:
+    if not rows and not figures.notes:
         raise ImportRejected(f"{name} has the layout of an {figures.layout}, but no figures. {ADVICE}")
     preview = IssuerPreview(
         layout=figures.layout,
@@ -181,28 +181,21 @@ def issuer_of(fund: Fund) -> str | None:
 
 
 def _rows(figures: IssuerFigures, ticker: str) -> Observations:
-    """Rows of storage.observations, in order of their dates."""
-    kinds: dict[str, list[Row]] = {
+    """The figures as observations, in order of their dates."""
+    rows: dict[str, list[Observation]] = {
         "fund_facts": [
-            {"ticker": ticker, "session": session, **values}
+            FundFacts(ticker, session, values["nav"], values["shares"], values["assets"])
             for session, values in sorted(figures.facts.items())
         ],
         "distributions": [
-            {"ticker": ticker, "ex_date": day, "amount": amount}
-            for day, amount in sorted(figures.distributions.items())
+            Distribution(ticker, session, amount) for session, amount in sorted(figures.distributions.items())
         ],
         "sector_weights": [
-            {
-                "ticker": ticker,
-                "session": figures.holdings,
-                "level": "sector",
-                "sector": sector,
-                "weight": weight,
-            }
+            SectorWeight(ticker, figures.holdings, SECTOR, sector, weight)
             for sector, weight in figures.sectors.items()
         ],
     }
-    return {kind: rows for kind, rows in kinds.items() if rows}
+    return observations_of({kind: group for kind, group in rows.items() if group})
 
 
 def _unequal(figures: IssuerFigures, name: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from storage.rows import Distribution, FundFacts, SectorWeight
 from tests.data.issuers.builders import csv_file
 
 if TYPE_CHECKING:
@@ -63,25 +64,24 @@ FUND: dict[str, list[list[Cell]]] = {
 }
 
 FACTS = [
-    {"ticker": "IWM", "session": "2007-06-21", "nav": 83.01, "shares": 1150000.0, "assets": None},
-    {"ticker": "IWM", "session": "2010-05-28", "nav": 66.250316, "shares": 207550000.0, "assets": None},
-    {"ticker": "IWM", "session": "2020-11-30", "nav": 181.0172, "shares": 281900000.0, "assets": None},
-    {"ticker": "IWM", "session": "2020-12-04", "nav": 188.2706, "shares": 285250000.0, "assets": None},
-    {"ticker": "IWM", "session": "2020-12-11", "nav": 190.2135, "shares": 290300000.0, "assets": None},
+    FundFacts("IWM", "2007-06-21", nav=83.01, shares=1150000.0, assets=None),
+    FundFacts("IWM", "2010-05-28", nav=66.250316, shares=207550000.0, assets=None),
+    FundFacts("IWM", "2020-11-30", nav=181.0172, shares=281900000.0, assets=None),
+    FundFacts("IWM", "2020-12-04", nav=188.2706, shares=285250000.0, assets=None),
+    FundFacts("IWM", "2020-12-11", nav=190.2135, shares=290300000.0, assets=None),
 ]
 PAID = [
-    {"ticker": "IWM", "ex_date": "2007-12-27", "amount": 0.267236},
-    {"ticker": "IWM", "ex_date": "2020-06-15", "amount": 0.465775},
-    {"ticker": "IWM", "ex_date": "2020-09-23", "amount": 0.566445},
+    Distribution("IWM", "2007-12-27", 0.267236),
+    Distribution("IWM", "2020-06-15", 0.465775),
+    Distribution("IWM", "2020-09-23", 0.566445),
 ]
 
 
-def weights(session: str = "2020-12-11", ticker: str = "IWM") -> list[dict[str, object]]:
+def weights(session: str = "2020-12-11", ticker: str = "IWM") -> list[SectorWeight]:
     """Rows of the sample holdings: half of the equities' ten millions each."""
-    row = {"ticker": ticker, "session": session, "level": "sector"}
     return [
-        {**row, "sector": "Financials", "weight": 50.0},
-        {**row, "sector": "Health Care", "weight": 50.0},
+        SectorWeight(ticker, session, "sector", "Financials", 50.0),
+        SectorWeight(ticker, session, "sector", "Health Care", 50.0),
     ]
 
 
@@ -126,28 +126,10 @@ NAVHIST: dict[str, list[list[Cell]]] = {
     ]
 }
 SPY_FACTS = [
-    {"ticker": "SPY", "session": "2020-12-09", "nav": 367.0, "shares": None, "assets": None},
-    {
-        "ticker": "SPY",
-        "session": "2020-12-10",
-        "nav": 366.87,
-        "shares": 860832116.0,
-        "assets": 315813478396.92,
-    },
-    {
-        "ticker": "SPY",
-        "session": "2020-12-11",
-        "nav": 366.35,
-        "shares": 861032116.0,
-        "assets": 315439115696.60,
-    },
-    {
-        "ticker": "SPY",
-        "session": "2020-12-14",
-        "nav": 364.751,
-        "shares": 860882116.0,
-        "assets": 314007612693.52,
-    },
+    FundFacts("SPY", "2020-12-09", nav=367.0, shares=None, assets=None),
+    FundFacts("SPY", "2020-12-10", nav=366.87, shares=860832116.0, assets=315813478396.92),
+    FundFacts("SPY", "2020-12-11", nav=366.35, shares=861032116.0, assets=315439115696.60),
+    FundFacts("SPY", "2020-12-14", nav=364.751, shares=860882116.0, assets=314007612693.52),
 ]
 SPY_HELD: dict[str, list[list[Cell]]] = {
     "holdings": [

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,6 +17,7 @@ from bot.data.provider import (
     Empty,
     FetchOutcome,
     NetworkDown,
+    Observations,
     Ok,
     Partial,
     RateLimited,
@@ -28,10 +27,14 @@ from bot.data.provider import (
 from bot.data.refresh import refresh
 from storage import observations, sources
 from storage.db import open_database
+from storage.rows import Bar, FundFacts
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml, xlsx
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from bot.data.refresh import FetchReport
 
 
@@ -177,7 +180,7 @@ def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
     provider = files(IWM=spreadsheetml(samples.FUND))
     outcome = provider.fund("IWM", COMPLETED[:-1])
     assert isinstance(outcome, Ok)
-    assert [row["session"] for row in outcome.payload["fund_facts"]] == [
+    assert [row.session for row in outcome.payload["fund_facts"]] == [
         "2020-11-30",
         "2020-12-04",
         "2020-12-11",
@@ -185,13 +188,13 @@ def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
     assert outcome.payload["sector_weights"] == samples.weights()
     early = provider.fund("IWM", COMPLETED[COMPLETED <= "2020-12-10"])
     assert isinstance(early, Partial)
-    assert early.payload["fund_facts"][-1]["session"] == "2020-12-04"
+    assert early.payload["fund_facts"][-1].session == "2020-12-04"
     assert early.missing == ("2020-12-07", "2020-12-08", "2020-12-09")
 
 
 def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
     provider = files(SPY=xlsx(samples.NAVHIST))
-    payload = {"fund_facts": samples.SPY_FACTS}
+    payload: Observations = {"fund_facts": samples.SPY_FACTS}
     assert provider.fund("SPY", COMPLETED) == Ok(payload)
     longer = COMPLETED.append(pd.DatetimeIndex(["2020-12-15"]))
     assert provider.fund("SPY", longer) == Ok(payload)
@@ -201,7 +204,7 @@ def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
 
 def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
     provider = files(IWM=samples.holdings_csv(as_of="Dec 11, 2020"), SPY=xlsx(samples.SPY_HELD))
-    count = {"ticker": "IWM", "session": "2020-12-11", "nav": None, "shares": 280200000.0, "assets": None}
+    count = FundFacts("IWM", "2020-12-11", nav=None, shares=280200000.0, assets=None)
     expected = Partial({"fund_facts": [count], "sector_weights": samples.weights()}, ("NAV",))
     assert provider.fund("IWM", COMPLETED) == expected
     spy = IssuerFiles({"SPY": "x"}, lambda _: xlsx(samples.SPY_HELD), lambda: dt.date(2024, 5, 13))
@@ -250,9 +253,9 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Sit
     now = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
     async with open_database(tmp_path / "bot.db") as database:
         reports = await refresh(database, [IssuerFiles(urls)], Sessions(), now)
-        facts = await database.run(lambda db: observations.newest(db, "fund_facts"))
+        facts = await database.run(lambda db: observations.newest(db, FundFacts))
         stands = {status.subject: status for status in await database.run(sources.source_statuses)}
-    assert [(row["session"], row["shares"], row["source"]) for row in facts][-1] == (
+    assert [(row.session, row.shares, row.source) for row in facts][-1] == (
         "2020-12-11",
         290300000.0,
         "issuer",
@@ -314,17 +317,17 @@ async def fetched_twice(
     left = list(answers)
     provider = IssuerFiles({"IWM": "https://issuer.example/IWM"}, lambda _: left.pop(0), lambda: TODAY)
     start = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
-    bars = [{"ticker": "IWM", "session": day, "close": close} for day, close in prices.items()]
+    bars = [Bar("IWM", day, close) for day, close in prices.items()]
     reports: list[FetchReport] = []
     async with open_database(tmp_path / "bot.db") as database:
-        await database.run(lambda db: observations.add(db, "bars", bars, source="yahoo", observed_at=start))
+        await database.run(lambda db: observations.add(db, Bar, bars, source="yahoo", observed_at=start))
         for hours in range(len(answers)):
             now = start + dt.timedelta(hours=hours)
             reports += await refresh(database, [provider], Sessions(), now, tickers=("IWM",), force=True)
-        rows = await database.run(lambda db: observations.newest(db, "fund_facts"))
+        rows = await database.run(lambda db: observations.newest(db, FundFacts))
         row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
     assert row is not None
-    return reports, [(each["session"], each["nav"], each["shares"]) for each in rows], row
+    return reports, [(each.session, each.nav, each.shares) for each in rows], row
 
 
 async def test_a_fetched_file_of_another_fund_changes_nothing_and_says_why(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from bot.analytics.sessions import Sessions
 from bot.data.issuers.import_file import read_issuer
 from bot.errors import ImportRejected
+from storage.rows import Distribution, FundFacts
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls, xlsx
 
@@ -75,7 +76,7 @@ def test_columns_are_found_by_name_wherever_they_stand(read: Reader) -> None:
         ["As Of", "NAV per Share", "Ex-Dividends", "Shares Outstanding", "Non-FV NAV"],
         ["Feb 04, 2020", 164.5, "--", 270000000.0, 100.0],
     ]
-    row = {"ticker": "IWM", "session": "2020-02-04", "nav": 164.5, "shares": 270000000.0, "assets": None}
+    row = FundFacts("IWM", "2020-02-04", nav=164.5, shares=270000000.0, assets=None)
     for rows in (older, newer):
         contents = read(spreadsheetml({"Historical": rows}), "IWM")
         assert contents.observations == {"fund_facts": [row]}
@@ -92,7 +93,7 @@ def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(read: Reader
             ["Mar 28, 2024", 210.3, "--", 300e6],
         ]
         contents = read(spreadsheetml({"Historical": rows}), "IWM")
-        sessions = [row["session"] for row in contents.observations["fund_facts"]]
+        sessions = [row.session for row in contents.observations["fund_facts"]]
         assert sessions == ["2024-03-28", "2024-04-01"]
         assert contents.preview.closed == (f"2024-03-{day[4:6]}",)
 
@@ -102,7 +103,7 @@ def test_counts_that_jump_there_and_back_are_stored_as_given(read: Reader) -> No
     given = {"2004-04-30": 2e8, "2005-06-15": 1.7e8, "2007-06-22": 1.15e6, "2007-06-25": 1.5e5}
     rows: list[list[Cell]] = [[day, 60.0, "--", count] for day, count in given.items()]
     contents = read(spreadsheetml({"Historical": [samples.HISTORICAL[0], *rows]}), "IWM")
-    assert {row["session"]: row["shares"] for row in contents.observations["fund_facts"]} == given
+    assert {row.session: row.shares for row in contents.observations["fund_facts"]} == given
 
 
 def test_dates_that_excel_made_of_texts_are_dates(read: Reader) -> None:
@@ -119,13 +120,13 @@ def test_two_payments_of_one_day_are_added_and_a_repeated_row_is_not(
     extra: list[list[Cell]] = [["", "Sep 23, 2020", "Dec 01, 2020", 0.1], samples.DISTRIBUTIONS[1]]
     book = with_sheet(samples.FUND, "Distributions", samples.DISTRIBUTIONS[:2] + extra)
     assert read(spreadsheetml(book)).observations["distributions"] == [
-        {"ticker": "IWM", "ex_date": "2020-09-23", "amount": 0.666445}
+        Distribution("IWM", "2020-09-23", 0.666445)
     ]
 
 
 def test_the_holdings_csv_gives_weights_and_the_share_count(read: Reader) -> None:
     contents = read(samples.holdings_csv())
-    count = {"ticker": "IWM", "session": "2026-04-10", "nav": None, "shares": 280200000.0, "assets": None}
+    count = FundFacts("IWM", "2026-04-10", nav=None, shares=280200000.0, assets=None)
     assert contents.observations == {"fund_facts": [count], "sector_weights": samples.weights("2026-04-10")}
     assert contents.preview.sentences() == [
         "IWM, iShares holdings: fund facts of 1 session, 2026-04-10; weights of 2 sectors as of 2026-04-10.",
@@ -137,13 +138,9 @@ def test_the_share_count_above_the_holdings_serves_a_session_that_the_history_la
     read: Reader,
 ) -> None:
     book = with_sheet(samples.FUND, "Historical", [samples.HISTORICAL[0], *samples.HISTORICAL[2:]])
-    assert read(spreadsheetml(book)).observations["fund_facts"][-1] == {
-        "ticker": "IWM",
-        "session": "2020-12-11",
-        "nav": None,
-        "shares": 290300000.0,
-        "assets": None,
-    }
+    assert read(spreadsheetml(book)).observations["fund_facts"][-1] == FundFacts(
+        "IWM", "2020-12-11", nav=None, shares=290300000.0, assets=None
+    )
 
 
 def test_holdings_of_a_sunday_count_for_the_session_before_but_their_share_count_does_not(
@@ -157,7 +154,7 @@ def test_holdings_of_a_sunday_count_for_the_session_before_but_their_share_count
 def test_a_count_of_zero_is_a_missing_one(read: Reader) -> None:
     rows: list[list[Cell]] = [samples.HISTORICAL[0], ["Feb 04, 2020", 164.5, "--", 0.0]]
     found = read(spreadsheetml({"Historical": rows}), "IWM").observations["fund_facts"]
-    assert [(row["nav"], row["shares"]) for row in found] == [(164.5, None)]
+    assert [(row.nav, row.shares) for row in found] == [(164.5, None)]
 
 
 def test_notes_below_a_table_are_no_rows_of_it(read: Reader) -> None:
@@ -185,7 +182,7 @@ def test_equities_without_a_sector_are_not_weighed(read: Reader) -> None:
         ["CVR", "A CONTINGENT RIGHT", "-", "Equity", "100,000.00", "0.99", "1"],
     ]
     found = read(samples.holdings_csv(rows=few)).observations["sector_weights"]
-    assert [row["weight"] for row in found] == [49.505, 49.505]
+    assert [row.weight for row in found] == [49.505, 49.505]
     none = copy.deepcopy(samples.EQUITIES)
     none[0][2] = "-"
     assert refusal(read, samples.holdings_csv(rows=none + samples.REST)) == (
@@ -238,7 +235,7 @@ def test_ssgas_sectors_are_weighed_by_their_weights_once_they_are_filled_in(
     for row, sector in zip(book["holdings"][5:8], ("Financials", "Health Care", "-"), strict=True):
         row[5] = sector
     found = read(xlsx(book)).observations["sector_weights"]
-    assert [(row["session"], row["sector"], row["weight"]) for row in found] == [
+    assert [(row.session, row.sector, row.weight) for row in found] == [
         ("2024-05-10", "Financials", 60.5),
         ("2024-05-10", "Health Care", 39.0),
     ]
@@ -254,7 +251,7 @@ def test_assets_that_are_not_nav_times_shares_are_listed_or_refused(
     assert contents.preview.sentences()[-1] == (
         "NAV × shares is not the total assets, stored as given: 2020-12-11."
     )
-    assert contents.observations["fund_facts"][-2]["assets"] == 999.0
+    assert contents.observations["fund_facts"][-2].assets == 999.0
     assert refusal(read, xlsx({"navhist": rows})) == (
         "file was not imported: NAV × shares is not the total assets in 1 of 3 rows, "
         "so its columns mean something else."
@@ -356,7 +353,7 @@ def test_weights_that_are_cut_to_two_places_may_miss_the_whole_by_that(
         [f"S{count}", "SAMPLE", "Energy", "Equity", "1,000.00", "0.04", "1"] for count in range(2200)
     ]
     found = read(samples.holdings_csv(rows=many)).observations["sector_weights"]
-    assert [(row["sector"], row["weight"]) for row in found] == [("Energy", 100.0)]
+    assert [(row.sector, row.weight) for row in found] == [("Energy", 100.0)]
 
 
 @pytest.mark.parametrize("build", [spreadsheetml, xlsx, xls])

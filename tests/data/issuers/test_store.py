@@ -9,11 +9,11 @@ import pytest
 from bot.analytics.sessions import Sessions
 from bot.data.issuers.fetch import off_market, store_issuer
 from bot.data.issuers.import_file import read_issuer
-from bot.data.load import build_market, read_rows
+from bot.data.load import build_market, read_frames
 from bot.errors import ImportRejected
 from storage import observations, sources
 from storage.observations import Written
-from storage.rows import moment
+from storage.rows import Bar, Distribution, FundFacts, Observation, SectorWeight, moment
 from tests import shared_data
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml
@@ -35,14 +35,14 @@ def kept(database: Database, contents: IssuerContents, at: str = FIRST) -> dict[
     return database.run_sync(lambda db: store_issuer(db, contents, name="file", observed_at=at))[1]
 
 
-def newest(database: Database, kind: str, *columns: str) -> list[tuple[object, ...]]:
+def newest(database: Database, kind: type[Observation], *columns: str) -> list[tuple[object, ...]]:
     rows = database.run_sync(lambda db: observations.newest(db, kind))
-    return [tuple(row[column] for column in columns) for row in rows]
+    return [tuple(getattr(row, column) for column in columns) for row in rows]
 
 
 def priced(database: Database, closes: dict[str, float], source: str = "yahoo") -> None:
-    bars = [{"ticker": "IWM", "session": day, "close": close} for day, close in closes.items()]
-    database.run_sync(lambda db: observations.add(db, "bars", bars, source=source, observed_at=FIRST))
+    bars = [Bar("IWM", day, close) for day, close in closes.items()]
+    database.run_sync(lambda db: observations.add(db, Bar, bars, source=source, observed_at=FIRST))
 
 
 def said_of(database: Database, contents: IssuerContents) -> list[str]:
@@ -59,13 +59,13 @@ def test_what_was_read_is_stored_under_the_issuer_once(database: Database) -> No
         "distributions": Written(inserted=3),
         "sector_weights": Written(inserted=2),
     }
-    assert newest(database, "fund_facts", "source", "session", "nav", "shares")[-1] == (
+    assert newest(database, FundFacts, "source", "session", "nav", "shares")[-1] == (
         "issuer",
         "2020-12-11",
         190.2135,
         290300000.0,
     )
-    assert newest(database, "sector_weights", "level", "sector", "weight", "source") == [
+    assert newest(database, SectorWeight, "level", "sector", "weight", "source") == [
         ("sector", "Financials", 50.0, "issuer"),
         ("sector", "Health Care", 50.0, "issuer"),
     ]
@@ -85,10 +85,10 @@ def test_an_import_is_noted_among_the_sources(database: Database) -> None:
 
 def test_the_market_takes_its_shares_from_the_issuer(database: Database) -> None:
     kept(database, read(spreadsheetml(samples.FUND)))
-    rows = database.run_sync(read_rows)
-    facts = build_market(rows, Sessions(), NOW).facts["IWM"]
+    stored = database.run_sync(read_frames)
+    facts = build_market(stored, Sessions(), NOW).facts["IWM"]
     assert facts.loc["2020-12-11", "shares"] == 290300000.0
-    assert list(build_market(rows, Sessions(), NOW).distributions["IWM"]) == [0.267236, 0.465775, 0.566445]
+    assert list(build_market(stored, Sessions(), NOW).distributions["IWM"]) == [0.267236, 0.465775, 0.566445]
 
 
 def test_a_file_without_navs_leaves_those_of_an_earlier_one(database: Database) -> None:
@@ -96,7 +96,7 @@ def test_a_file_without_navs_leaves_those_of_an_earlier_one(database: Database) 
     rows = [*samples.EQUITIES, *samples.REST]
     contents = read(samples.holdings_csv(as_of="Dec 11, 2020", count="290,400,000.00", rows=rows))
     assert kept(database, contents, SECOND)["fund_facts"] == Written(revised=1)
-    assert newest(database, "fund_facts", "session", "nav", "shares")[-1] == (
+    assert newest(database, FundFacts, "session", "nav", "shares")[-1] == (
         "2020-12-11",
         190.2135,
         290400000.0,
@@ -108,10 +108,10 @@ def test_a_distribution_that_is_no_longer_listed_is_withdrawn_within_the_list(da
     fewer: list[list[Cell]] = [samples.DISTRIBUTIONS[0], samples.DISTRIBUTIONS[1], samples.DISTRIBUTIONS[3]]
     kept(database, read(spreadsheetml({**samples.FUND, "Distributions": fewer})), SECOND)
     withdrawn = [("2007-12-27", 0.267236), ("2020-06-15", None), ("2020-09-23", 0.566445)]
-    assert newest(database, "distributions", "ex_date", "amount") == withdrawn
+    assert newest(database, Distribution, "session", "amount") == withdrawn
     older = [samples.DISTRIBUTIONS[0], samples.DISTRIBUTIONS[3]]
     kept(database, read(spreadsheetml({**samples.FUND, "Distributions": older})), SECOND)
-    assert newest(database, "distributions", "ex_date", "amount") == withdrawn
+    assert newest(database, Distribution, "session", "amount") == withdrawn
 
 
 def test_navs_far_from_the_market_price_are_listed_and_stored_as_given(database: Database) -> None:
@@ -119,7 +119,7 @@ def test_navs_far_from_the_market_price_are_listed_and_stored_as_given(database:
     assert said_of(database, read(spreadsheetml(samples.FUND))) == [
         "NAV more than 5% off the market price, stored as given: 2020-12-04 (+10.7%)."
     ]
-    assert ("2020-12-04", 188.2706) in newest(database, "fund_facts", "session", "nav")
+    assert ("2020-12-04", 188.2706) in newest(database, FundFacts, "session", "nav")
 
 
 SESSIONS = ("2007-06-21", "2010-05-28", "2020-11-30", "2020-12-04", "2020-12-11")
@@ -131,7 +131,7 @@ def test_a_file_whose_navs_are_mostly_off_is_another_funds(database: Database) -
     with pytest.raises(ImportRejected) as caught:
         kept(database, read(spreadsheetml(samples.FUND)))
     assert str(caught.value) == OTHERS
-    assert newest(database, "fund_facts", "session") == []
+    assert newest(database, FundFacts, "session") == []
     assert database.run_sync(sources.source_statuses) == []
 
 
@@ -159,9 +159,9 @@ def test_the_issuers_own_bad_rows_over_the_full_history(database: Database) -> N
     ]
     contents = read(spreadsheetml({**samples.FUND, "Historical": [samples.HISTORICAL[0], *rows]}))
     assert contents.preview.closed == ("2010-05-31", "2013-06-30")
-    facts = {row["session"]: row for row in contents.observations["fund_facts"]}
+    facts = {row.session: row for row in contents.observations["fund_facts"]}
     assert len(facts) == len(whole) - 2
-    assert [facts[day]["shares"] for day in ("2007-06-21", "2007-06-22", "2007-06-25")] == [
+    assert [facts[day].shares for day in ("2007-06-21", "2007-06-22", "2007-06-25")] == [
         1150000.0,
         1150000.0,
         150000.0,

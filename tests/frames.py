@@ -1,0 +1,27 @@
+"""Observations as the frames that a Market is built from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from msgspec.structs import asdict, replace
+
+from bot.data.provider import rows_by_kind
+from storage.rows import KINDS, columns
+
+if TYPE_CHECKING:
+    from bot.data.provider import Observations
+    from bot.data.source_selection import Frames
+
+
+def frames(observations: Observations, *, source: str = "", observed_at: str = "") -> Frames:
+    """A frame of each kind; of one source and instant where they are given."""
+    rows = rows_by_kind(observations)
+    origin = {"source": source, "observed_at": observed_at} if source else {}
+    return {
+        table: pd.DataFrame(
+            [asdict(replace(row, **origin)) for row in rows.get(table, ())], columns=list(columns(kind))
+        )
+        for table, kind in KINDS.items()
+    }
