@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 from bot.errors import BadInput
 from bot.messages.canvas import THEMES
 from bot.messages.common import Answer, in_rows
-from bot.messages.html import NUMBERS, USUAL, Html, bold, code, lines
+from bot.messages.html import DEFAULT_NUMBERS, NUMBERS, Html, bold, code, lines
 from bot.services import chats
 from bot.services.chats import RETURNS, settings_of
 from bot.text import did_you_mean
@@ -216,11 +216,12 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "numbers",
             "Numbers",
-            "How numbers are written in texts. What you type, and the scales of charts, keep " + code(USUAL),
+            "How numbers are written in texts. What you type, and the scales of charts, keep "
+            + code(DEFAULT_NUMBERS),
             tuple(NUMBERS),
             _parse_numbers,
             chats.set_numbers,
-            lambda settings, _: code(settings.numbers or USUAL),
+            lambda settings, _: code(settings.numbers or DEFAULT_NUMBERS),
         ),
     )
 }

@@ -26,7 +26,7 @@ from bot.data.store import store_file
 from bot.errors import BotError
 from bot.jobs.backups import backup_file, dated_backups
 from bot.local.terminal import Terminal, printer
-from bot.messages.html import moment, place_of
+from bot.messages.html import moment, zone_name
 from bot.messages.pages.status import switched_on
 from bot.services import wall_clock
 from bot.text import counted
@@ -163,7 +163,7 @@ def _next_tries(config: Config, statuses: Sequence[SourceStatus], failed: Collec
         if (status.source, status.subject) in failed or status.breaker_until
         if (due := next_try(status, statuses, sessions, now, switched_on(config)))
     ]
-    when = f" from {moment(min(tries), zone)} {place_of(zone)} on" if tries else ""
+    when = f" from {moment(min(tries), zone)} {zone_name(zone)} on" if tries else ""
     return (
         "Not everything came: what is stored stays as it was, with its dates. "
         f"A running bot asks again{when}; without one, run “refresh” again then. “doctor” shows every source."

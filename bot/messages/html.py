@@ -1,18 +1,9 @@
-"""Instants in words, by the clock of a place.
-
-Telegram HTML: values always escaped, long messages split, dates and ages in words.
+"""Telegram HTML: escaping, messages in parts, tables, dates and ages in words, a chat's way to write numbers.
 
 `Html` marks text that is markup already. Everything that joins, formats or wraps (`+`, `Html.join`,
 `Html.format`, `bold`, `pre`, ...) escapes plain strings and leaves `Html` alone, so a value cannot become
 markup by being forgotten. An f-string falls back to a plain string and is escaped where it is joined next.
 Tags used: b, i, code, pre, a.
-
-How numbers look in a chat: the marks between thousands and before decimals, as it has chosen.
-
-Tables for a `<pre>` block on a phone: at most 34 columns, so that no line wraps.
-
-The first column is left-aligned, all others are right-aligned. Cells are text already, as
-`Unit.show` makes it (minus is U+2212, one column wide like every character here).
 """
 
 from __future__ import annotations
@@ -26,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from bot.analytics.sessions import MONTHS, date_phrase, short_date
+from bot.analytics.sessions import date_phrase
 from bot.analytics.units import NOT_AVAILABLE
 from bot.text import counted
 
@@ -34,51 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Self
 
-
-def capital(words: str) -> str:
-    """Return the words with a capital first letter."""
-    return words[:1].upper() + words[1:]
-
-
-def moment(instant: dt.datetime, zone: ZoneInfo) -> str:
-    """An instant in local time: "Mon 14 Dec 2020, 16:15"."""
-    local = instant.astimezone(zone)
-    return f"{date_phrase(local.date())}, {local:%H:%M}"
-
-
-def place_of(zone: ZoneInfo) -> str:
-    """A time zone as people call it: "New York" of America/New_York."""
-    return zone.key.rpartition("/")[2].replace("_", " ")
-
-
-__all__ = [
-    "CAPTION_LIMIT",
-    "MESSAGE_LIMIT",
-    "MONTHS",
-    "Html",
-    "age_phrase",
-    "bold",
-    "code",
-    "date_phrase",
-    "escape",
-    "italic",
-    "lines",
-    "link",
-    "pre",
-    "session_phrase",
-    "short_date",
-    "split_html",
-    "strip_html",
-    "visible_length",
-]
-
 MESSAGE_LIMIT = 4096  # visible UTF-16 units of one message, after entity parsing
 CAPTION_LIMIT = 1024  # the same, of a photo's caption
 
 _TAG = r"<(?P<slash>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>"
-_ENTITY = (
-    r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-f]{1,6});"  # all that Telegram knows; others it shows as typed
-)
+# All entities that Telegram knows. Others it shows as typed.
+_ENTITY = r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-f]{1,6});"
 _TOKEN = re.compile(f"{_TAG}|{_ENTITY}|.", re.DOTALL)
 
 
@@ -92,7 +44,7 @@ class Html(Markup):
 
     @classmethod
     def escape(cls, value: object, /) -> Self:
-        """The value as text that Telegram shows literally. Html stays as it is."""
+        """Return the value as text that Telegram shows literally. Html stays as it is."""
         return cls(value if isinstance(value, Markup) else entities.escape(str(value), quote=False))
 
 
@@ -100,7 +52,7 @@ escape = Html.escape
 
 
 def lines(*parts: object) -> Html:
-    """The parts one below the other. None is left out, an empty string is an empty line."""
+    """Return the parts one below the other. None is left out, an empty string is an empty line."""
     return Html("\n").join(escape(part) for part in parts if part is not None)
 
 
@@ -109,37 +61,37 @@ def _wrapped(tag: str, parts: Iterable[object]) -> Html:
 
 
 def bold(*parts: object) -> Html:
-    """The parts in bold."""
+    """Return the parts in bold."""
     return _wrapped("b", parts)
 
 
 def italic(*parts: object) -> Html:
-    """The parts in italics."""
+    """Return the parts in italics."""
     return _wrapped("i", parts)
 
 
 def code(*parts: object) -> Html:
-    """The parts in a fixed-width font within a line. A tap copies them."""
+    """Return the parts in a fixed-width font within a line. A tap copies them."""
     return _wrapped("code", parts)
 
 
 def pre(text: str | Iterable[str]) -> Html:
-    """A fixed-width block of a text or of lines, as `tables.table` makes them."""
+    """Return a fixed-width block of a text, e.g. a `table`, or of lines."""
     return _wrapped("pre", [text if isinstance(text, str) else "\n".join(text)])
 
 
 def link(text: object, url: str) -> Html:
-    """A link. The address is escaped for the attribute, quotes too."""
+    """Return a link. The address is escaped for the attribute, quotes too."""
     return Html(f'<a href="{entities.escape(url)}">{escape(text)}</a>')
 
 
 def strip_html(html: str) -> str:
-    """The visible text: tags gone, entities unescaped, white space (and so tables) untouched."""
+    """Return the visible text: tags gone, entities unescaped, white space (and so tables) untouched."""
     return "".join(_visible(unit.raw) for unit in _units(html))
 
 
 def visible_length(html: str) -> int:
-    """UTF-16 units of the visible text, which is what Telegram's limits count."""
+    """Return the UTF-16 units of the visible text, which is what Telegram's limits count."""
     return sum(unit.width for unit in _units(html))
 
 
@@ -155,7 +107,7 @@ class _Unit(NamedTuple):
 
 
 def _units(html: str) -> Iterator[_Unit]:
-    """Visible characters of the markup. A closing tag that closes nothing is dropped."""
+    """Yield the visible characters of the markup. A closing tag that closes nothing is dropped."""
     tags: tuple[tuple[int, str, str], ...] = ()
     for serial, match in enumerate(_TOKEN.finditer(html)):
         name = match["tag"]
@@ -173,7 +125,7 @@ def _visible(raw: str) -> str:
 
 
 def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
-    """Parts of at most `limit` visible UTF-16 units, each with balanced tags.
+    """Split a text into parts of at most `limit` visible UTF-16 units, each with balanced tags.
 
     Cuts at the last line border that fits (that newline is dropped), else after the last space, else
     between two characters. Parts without anything to see are left out, because Telegram refuses
@@ -193,7 +145,7 @@ def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
 
 
 def _cut(units: list[_Unit], start: int, limit: int) -> tuple[int, int]:
-    """The end of the part from `start`, and the start of the next one."""
+    """Return the end of the part from `start`, and the start of the next one."""
     used, newline, space = 0, -1, start
     for position in range(start, len(units)):
         raw = units[position].raw
@@ -210,37 +162,44 @@ def _cut(units: list[_Unit], start: int, limit: int) -> tuple[int, int]:
 
 
 def _markup(units: list[_Unit]) -> str:
-    """Markup of the units. Tags are opened and closed where they change, and all closed at the end."""
+    """Return the markup of the units. Tags are opened and closed where they change, all closed at the end."""
     out: list[str] = []
     current: tuple[tuple[int, str, str], ...] = ()
-    for unit in units:
-        if unit.tags != current:
-            out.append(_change(current, unit.tags))
-            current = unit.tags
-        out.append(unit.raw)
-    out.append(_change(current, ()))
+    for raw, _, tags in (*units, _Unit("", 0, ())):
+        shared = 0
+        while shared < min(len(current), len(tags)) and current[shared] == tags[shared]:
+            shared += 1
+        out += [f"</{name}>" for _, name, _ in reversed(current[shared:])]
+        out += [opening for _, _, opening in tags[shared:]]
+        out.append(raw)
+        current = tags
     return "".join(out)
 
 
-def _change(old: tuple[tuple[int, str, str], ...], new: tuple[tuple[int, str, str], ...]) -> str:
-    """Closing and opening markup between two stacks of tags."""
-    shared = 0
-    while shared < min(len(old), len(new)) and old[shared] == new[shared]:
-        shared += 1
-    closing = "".join(f"</{name}>" for _, name, _ in reversed(old[shared:]))
-    return closing + "".join(opening for _, _, opening in new[shared:])
+def moment(instant: dt.datetime, zone: ZoneInfo) -> str:
+    """Return an instant in local time: "Mon 14 Dec 2020, 16:15"."""
+    local = instant.astimezone(zone)
+    return f"{date_phrase(local.date())}, {local:%H:%M}"
+
+
+def zone_name(zone: ZoneInfo) -> str:
+    """Return a time zone as people call it: "New York" for America/New_York."""
+    return zone.key.rpartition("/")[2].replace("_", " ")
 
 
 def session_phrase(session: dt.date) -> str:
-    """The session that a figure is for: "close of Fri 11 Dec 2020"."""
+    """Return the session that a figure is for: "close of Fri 11 Dec 2020"."""
     return f"close of {date_phrase(session)}"
 
 
 def age_phrase(sessions_behind: int) -> str:
-    """How old a figure is: "" when it is current, else "1 session old", "3 sessions old"."""
-    if sessions_behind <= 0:
-        return ""
-    return f"{counted(sessions_behind, 'session')} old"
+    """Return how old a figure is: "" when it is current, else "1 session old", "3 sessions old"."""
+    return f"{counted(sessions_behind, 'session')} old" if sessions_behind > 0 else ""
+
+
+def capital(words: str) -> str:
+    """Return the words with a capital first letter."""
+    return words[:1].upper() + words[1:]
 
 
 # Ways to write a number, by an example of each: the marks between thousands and before decimals. All are
@@ -251,7 +210,7 @@ NUMBERS: dict[str, tuple[str, str]] = {
     "1 234,5": ("\u00a0", ","),
     "1'234.5": ("'", "."),
 }
-USUAL = "1,234.5"
+DEFAULT_NUMBERS = "1,234.5"
 # Not numbers to be rewritten: what is to be typed or was typed (code, quotes), markup, versions.
 _NUMBER = re.compile(
     r"<code>.*?</code>|“[^”]*”|<[^<>]*>"
@@ -261,8 +220,8 @@ _NUMBER = re.compile(
 
 
 def localized(html: Html, numbers: str | None) -> Html:
-    """Write the numbers of a text in one of NUMBERS (None: USUAL). Commands and quotations stay."""
-    if numbers is None or numbers == USUAL or numbers not in NUMBERS:
+    """Write the numbers of a text in one of NUMBERS (None: DEFAULT_NUMBERS). Commands and quotations stay."""
+    if numbers is None or numbers == DEFAULT_NUMBERS or numbers not in NUMBERS:
         return html
     thousands, point = NUMBERS[numbers]
 
@@ -274,7 +233,7 @@ def localized(html: Html, numbers: str | None) -> Html:
     return Html(_NUMBER.sub(rewrite, html))
 
 
-WIDTH = 34  # characters of a fixed-width line on a narrow phone at the default text size
+TABLE_WIDTH = 34  # characters of a fixed-width line on a narrow phone at the default text size
 
 Cells = Sequence[str | None]
 
@@ -283,34 +242,29 @@ class TableWidthError(ValueError):
     """The columns do not fit, which is a mistake of the caller."""
 
 
-def table(header: Cells, rows: Sequence[Cells], width: int = WIDTH) -> str:
-    """Lines of a table under a header. None in a cell is shown as "n/a".
+def table(header: Cells, rows: Sequence[Cells], width: int = TABLE_WIDTH) -> str:
+    """Return the lines of a table for a `pre` block. None in a cell is shown as "n/a".
 
-    Columns stand two apart where that fits, else one. A label too long for its column (a window
-    "since 2020-09-30") stands on a line of its own above its figures; so may all of them. Raises
-    TableWidthError when the figures do not fit, ValueError when a row has not as many cells as the header.
+    The first column is left-aligned, all others are right-aligned, two apart where that fits, else one.
+    Cells are text already, as `Unit.show` makes it (minus is U+2212, one column wide like every character
+    here). A label too long for its column (a window "since 2020-09-30") stands on a line of its own above
+    its figures; so may all of them. Raises TableWidthError when the figures do not fit, ValueError when a
+    row has not as many cells as the header.
     """
     grid = [[NOT_AVAILABLE if cell is None else cell for cell in row] for row in (header, *rows)]
     if any(len(row) != len(header) for row in grid):
         raise ValueError(f"every row needs {len(header)} cells, as the header {list(header)} has")
     figures = [max(len(row[column]) for row in grid) for column in range(1, len(header))]
-    label = max((len(row[0]) for row in grid if len(row[0]) <= _room(figures, 1, width)), default=0)
-    gap = 2 if _room(figures, 2, width) >= label else 1
-    if _room(figures, 1, width) < 0 or any(len(row[0]) > width for row in grid):
+    room = {gap: width - sum(figures) - gap * len(figures) for gap in (1, 2)}  # for the label
+    label = max((len(row[0]) for row in grid if len(row[0]) <= room[1]), default=0)
+    gap = " " * (2 if room[2] >= label else 1)
+    if room[1] < 0 or any(len(row[0]) > width for row in grid):
         raise TableWidthError(f"the table under {list(header)} does not fit {width} columns")
-    widths = [label, *figures]
-    return "\n".join(line for row in grid for line in _lines(row, widths, " " * gap))
-
-
-def _room(figures: Sequence[int], gap: int, width: int) -> int:
-    """Columns left for the label beside the figures."""
-    return width - sum(figures) - gap * len(figures)
-
-
-def _lines(row: Sequence[str], widths: Sequence[int], gap: str) -> list[str]:
-    """One line, or two if the label is longer than its column."""
-    label, *figures = row
-    cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
-    if len(label) > widths[0]:
-        return [label, gap.join([" " * widths[0], *cells]).rstrip()]
-    return [gap.join([label.ljust(widths[0]), *cells]).rstrip()]
+    text: list[str] = []
+    for first, *others in grid:
+        cells = [cell.rjust(size) for cell, size in zip(others, figures, strict=True)]
+        if len(first) > label:
+            text.append(first)
+            first = ""  # noqa: PLW2901 - it stands above
+        text.append(gap.join([first.ljust(label), *cells]).rstrip())
+    return "\n".join(text)

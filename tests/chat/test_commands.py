@@ -11,7 +11,7 @@ import pytest
 from bot.analytics.metrics import METRICS
 from bot.chat.commands import BY_NAME, COMMANDS, Command
 from bot.messages.common import MOST_DATA, SAMPLE
-from bot.messages.html import WIDTH
+from bot.messages.html import TABLE_WIDTH
 from storage import alert_store
 from tests.chat.talk import ME, prepared, talking
 
@@ -71,7 +71,7 @@ async def test_every_command_answers_its_example_with_date_source_and_sample_lab
         text, *pictures = await talk.ask(command.example)
     assert "is not" not in text.text.splitlines()[0]
     assert [bool(m.photo) for m in pictures if not m.document] == [True] * (command.name in WITH_PICTURE)
-    assert widest(text) <= WIDTH
+    assert widest(text) <= TABLE_WIDTH
     if command.name in WITHOUT_DATA:
         return
     assert "ample data" in text.text

@@ -16,7 +16,7 @@ from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.local.entities import parse_html
 from bot.messages.common import MOST_DATA, Answer, button_rows
-from bot.messages.html import WIDTH
+from bot.messages.html import TABLE_WIDTH
 from tests.funds import LARGE, SMALL
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def page(answer: Answer | str) -> str:
         if entity["type"] == "pre":
             begin, end = 2 * entity["offset"], 2 * (entity["offset"] + entity["length"])
             table = encoded[begin:end].decode("utf-16-le").splitlines()
-            assert max(map(len, table)) <= WIDTH, table
+            assert max(map(len, table)) <= TABLE_WIDTH, table
     for line in text.splitlines():
         assert line == line.rstrip(), f"white space at the end of {line!r}"
         assert "nan" not in line.lower().split(), line

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.messages.html import NUMBERS, USUAL, Html, code, lines, localized, pre
+from bot.messages.html import DEFAULT_NUMBERS, NUMBERS, Html, code, lines, localized, pre
 
 
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
-        (USUAL, "+$1,234,567.80bn, −0.73%, 25 x"),
+        (DEFAULT_NUMBERS, "+$1,234,567.80bn, −0.73%, 25 x"),
         ("1.234,5", "+$1.234.567,80bn, −0,73%, 25 x"),
         ("1 234,5", "+$1\u00a0234\u00a0567,80bn, −0,73%, 25 x"),
         ("1'234.5", "+$1'234'567.80bn, −0.73%, 25 x"),

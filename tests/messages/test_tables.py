@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.analytics.units import PERCENT, POINTS
-from bot.messages.html import WIDTH, TableWidthError, table
+from bot.messages.html import TABLE_WIDTH, TableWidthError, table
 
 PATIENT = settings(deadline=None)  # a busy machine is no failure
 
@@ -30,7 +30,7 @@ def test_columns_stand_one_apart_where_two_would_not_fit() -> None:
     text = table(HEADER, [row("Dec 31", -304.77, -128.70)])
 
     assert text.split("\n")[1] == "Dec 31 \u2212304.77% \u2212128.70% \u2212176.07pp"
-    assert len(text.split("\n")[1]) == WIDTH
+    assert len(text.split("\n")[1]) == TABLE_WIDTH
 
 
 def test_label_too_long_for_its_column_stands_above_its_figures() -> None:
@@ -89,7 +89,7 @@ FIGURE = st.floats(-999, 999).map(PERCENT.show)
 def test_no_line_is_wider_than_the_phone_and_no_cell_is_lost(rows: list[tuple[str, str, str]]) -> None:
     text = table(("w", "IWM", "SPY"), rows)
 
-    assert max(map(len, text.split("\n"))) <= WIDTH
+    assert max(map(len, text.split("\n"))) <= TABLE_WIDTH
     assert text.split() == " ".join(cell for cells in (("w", "IWM", "SPY"), *rows) for cell in cells).split()
     figures = [line for line in text.split("\n") if line.endswith(("%", "SPY"))]
     assert len(figures) == len(rows) + 1

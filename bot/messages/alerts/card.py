@@ -37,7 +37,7 @@ from bot.messages.common import (
     source_line,
     width,
 )
-from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, place_of, session_phrase
+from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, zone_name, session_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -342,7 +342,7 @@ def ending_phrase(alert: AlertView) -> str | None:
 
 def next_check(context: EvaluationContext) -> str:
     """When alerts are evaluated next: once the next close has settled."""
-    return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({place_of(context.zone)})."
+    return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({zone_name(context.zone)})."
 
 
 # Re-arming and past fires

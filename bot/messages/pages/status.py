@@ -18,7 +18,7 @@ from bot.analytics.units import MINUS
 from bot.data.provider import LABELS
 from bot.data.schedule import closed_until, next_try
 from bot.messages.common import DISCLAIMER, SAMPLE, Answer, age, left_out_notes
-from bot.messages.html import Html, bold, lines, moment, place_of, pre, table
+from bot.messages.html import Html, bold, lines, moment, pre, table, zone_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ class Health:
     def _tried_where(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """The same with the time zone's name."""
         when = self.tried(zone, now)
-        return when if when == NOW else f"{when} {place_of(zone)}"
+        return when if when == NOW else f"{when} {zone_name(zone)}"
 
     def lacks(self) -> str:
         """The sessions that it dropped, the last ones named."""
