@@ -10,7 +10,7 @@ import pytest
 
 from bot.analytics.metrics import METRICS
 from bot.chat.commands import BY_NAME, COMMANDS, Command
-from bot.messages.common import MOST_DATA, SAMPLE
+from bot.messages.common import MAX_BUTTON_DATA, SAMPLE
 from bot.messages.html import TABLE_WIDTH
 from storage import alert_store
 from tests.chat.talk import ME, prepared, talking
@@ -281,7 +281,7 @@ async def test_buttons_that_are_sent_fit_and_keep_the_moment_asked_about(talk: T
     for row in answer.buttons:
         for _, data in row:
             assert data.endswith("asof 2020-10-30")
-            assert len(data.encode()) <= MOST_DATA
+            assert len(data.encode()) <= MAX_BUTTON_DATA
 
 
 async def test_a_long_answer_comes_in_parts_with_its_buttons_under_the_last(talk: Talk) -> None:

@@ -12,7 +12,7 @@ from bot.alerts.grammar import PRESETS, parse_rule
 from bot.analytics.metrics import METRICS
 from bot.chat.alert_commands import guide_page
 from bot.messages.alerts.guide import TOPICS, topic_of
-from bot.messages.common import MOST_DATA
+from bot.messages.common import MAX_BUTTON_DATA
 from bot.pair import DEFAULT_PAIR
 from bot.services import Chat
 from bot.services.alert_views import evaluation_context, parse_alert_rule
@@ -122,7 +122,7 @@ async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(t
             page(answer)
             every = [(label, data) for row in answer.buttons for label, data in row]
             for label, data in every:
-                assert len(f"e{data}".encode()) <= MOST_DATA, (label, data)
+                assert len(f"e{data}".encode()) <= MAX_BUTTON_DATA, (label, data)
             create = [data for label, data in every if label == "Create"]
             ways = [
                 data

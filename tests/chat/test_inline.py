@@ -30,7 +30,7 @@ async def test_a_window_is_one_card_with_date_source_and_both_returns(talk: Talk
     assert card["title"] == "IWM and SPY, 6m"
     lines = card["plain"].splitlines()
     assert lines[:2] == ["IWM and SPY · close of Fri 11 Dec 2020", SAMPLE]
-    assert lines[2] == "Over 6m 11 Jun 2020 to 11 Dec 2020:"
+    assert lines[2] == "6m, 11 Jun 2020 to 11 Dec 2020:"
     assert [line.split(" IWM ")[0] for line in lines[3:5]] == ["Price return", "Total return"]
     assert lines[5] == "Source: sample data."
     assert card["description"] == lines[3]

@@ -359,7 +359,7 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
     assert lines[6:] == [
         f"ok   database: bot.db is sound, its schema is {max(NAMES)}",
         "note data: no prices of both funds yet; run “refresh” or “import prices”",
-        "ok   restatements: Restated in 30 days: nothing over 1 bp",
+        "ok   restatements: Restated in the last 30 days: nothing over 1 bp",
         "ok   bot: not running",
         "ok   queue: 0 waiting, 0 given up",
         "note backups: none in backups yet; the running bot makes one a night, “backup” makes one now",
@@ -479,7 +479,7 @@ def test_a_source_that_asked_to_slow_down_is_a_note_with_its_end() -> None:
     finding = found("source Yahoo, IWM prices")
     assert finding.mark == NOTE
     assert finding.words.endswith(
-        "next try Fri 20 Nov 2026, 17:15 New York; failed 1x: 429; left alone until Fri 20 Nov 2026, 17:15"
+        "next try Fri 20 Nov 2026, 17:15 New York; failed 1x: 429; not asked until Fri 20 Nov 2026, 17:15"
     )
 
 
@@ -505,7 +505,7 @@ def test_flags_disagreements_and_restatements_are_told() -> None:
         "it fills no gaps",
     )
     assert found("share counts") == Finding(
-        NOTE, "share counts", "IWM flags, last 20 counts: LOT 20 Nov 2026"
+        NOTE, "share counts", "IWM flags on the last 20 share counts: LOT 20 Nov 2026"
     )
     assert found("restatements").words == "IWM 20 Nov 2026 close 100 → 102 (+200.0 bp), Yahoo"
 

@@ -132,8 +132,8 @@ async def test_closes_that_disagree_are_never_mixed_in(world: World) -> None:
     assert (await world.row("daily-csv")).last_session == MONDAY.date()
     asked = compare_answer(market, AsOf(), LIGHT)
     assert strip_html(asked.html).splitlines()[2] == (
-        "Prices of Yahoo and daily CSV differ by up to 2.00% on 29 sessions, last 11 Dec 2020; "
-        "Yahoo is used: /status"
+        "Prices of Yahoo and daily CSV differ by up to 2.00% on 29 sessions, the last on 11 Dec 2020. "
+        "Those of Yahoo are used; see /status."
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 QUIET = [0.5] * 10  # up to Wed 15 Jan 2020
 DAYS = sessions("2020-01-15", 40)
 _UPDATES = count(1)
-LATE = "Late: it could not be sent when it was due."
+LATE = "Late: this summary could not be sent when it was due."
 
 
 def at(text: str) -> dt.datetime:

@@ -15,7 +15,7 @@ from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.local.entities import parse_html
-from bot.messages.common import MOST_DATA, Answer, button_rows
+from bot.messages.common import MAX_BUTTON_DATA, Answer, button_rows
 from bot.messages.html import TABLE_WIDTH
 from tests.funds import LARGE, SMALL
 
@@ -45,7 +45,7 @@ def page(answer: Answer | str) -> str:
     if isinstance(answer, Answer):
         assert sum(map(len, answer.buttons)) <= 100
         for row in button_rows(answer.buttons, "e"):
-            assert all(label and len(data.encode()) <= MOST_DATA for label, data in row)
+            assert all(label and len(data.encode()) <= MAX_BUTTON_DATA for label, data in row)
     return text
 
 

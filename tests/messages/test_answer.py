@@ -8,7 +8,7 @@ import pytest
 from bot.analytics.market import Dispute, Market
 from bot.analytics.windows import AsOf
 from bot.errors import NoData
-from bot.messages.common import MOST_DATA, button_rows, heading, sources
+from bot.messages.common import MAX_BUTTON_DATA, button_rows, heading, sources
 from tests.messages.pages import empty, market, said
 from tests.sample_market import sample_market
 
@@ -54,8 +54,8 @@ def test_what_was_known_on_a_day_says_which() -> None:
 
 
 DISPUTED = (
-    "Prices of Yahoo and daily CSV differ by up to 1.25% on 2 sessions, last 6 Jan 2020; "
-    "Yahoo is used: /status"
+    "Prices of Yahoo and daily CSV differ by up to 1.25% on 2 sessions, the last on 6 Jan 2020. "
+    "Those of Yahoo are used; see /status."
 )
 
 
@@ -72,7 +72,9 @@ def test_what_sources_did_not_agree_on_long_ago_is_left_to_status() -> None:
     of = disputed(IWM={"2019-01-08": 0.3}, SPY={"2018-06-29": 0.3})
     assert said(heading("Trend", of, AsOf())) == ["Trend · close of Wed 8 Jan 2020"]
     of = disputed(IWM={"2019-01-08": 0.3, "2019-01-09": -0.002})
-    assert "differ by up to 0.20% on 1 session, last 9 Jan 2019" in said(heading("Trend", of, AsOf()))[1]
+    assert (
+        "differ by up to 0.20% on 1 session, the last on 9 Jan 2019" in said(heading("Trend", of, AsOf()))[1]
+    )
 
 
 def test_sources_of_prices_that_disagree_are_told_in_the_head() -> None:
@@ -81,9 +83,8 @@ def test_sources_of_prices_that_disagree_are_told_in_the_head() -> None:
         "Trend · close of Wed 8 Jan 2020",
         DISPUTED,
     ]
-    assert (
-        "on 1 session, last 3 Jan 2020;" in said(heading("Trend", disputed(IWM={"2020-01-03": 1}), AsOf()))[1]
-    )
+    once = said(heading("Trend", disputed(IWM={"2020-01-03": 1}), AsOf()))
+    assert "on 1 session, the last on 3 Jan 2020." in once[1]
     assert len(said(heading("Flows", of, AsOf(), priced=False))) == 1
 
 
@@ -146,7 +147,7 @@ def test_the_moment_asked_for_goes_with_the_buttons() -> None:
 
 
 def test_a_command_too_long_for_a_button_is_left_out() -> None:
-    fits, long = "/" + "x" * (MOST_DATA - 2), "/" + "x" * (MOST_DATA - 1)
+    fits, long = "/" + "x" * (MAX_BUTTON_DATA - 2), "/" + "x" * (MAX_BUTTON_DATA - 1)
     rows = button_rows([[("fits", fits), ("long", long)], [("long", long)], [("é", "/é" * 30)]], "e")
     assert rows == [[("fits", "e" + fits)]]
 

@@ -66,7 +66,7 @@ def test_the_reading_says_what_did_the_work(small_pe: float, price: float, readi
 def test_why_says_that_counts_behind_its_flow_are_doubtful() -> None:
     counts = [250.0, 251.0, 400.0]
     lines = said(attribution_answer(market([50.0] * 3, units={"IWM": counts}), AsOf(), parse_window("2d")))
-    assert "Flow with 1 flagged day, BIG 6 Jan 2020: /flows." in lines
+    assert "Flow with 1 flagged day, BIG on 6 Jan 2020 (see /flows)." in lines
 
 
 def test_why_without_multiples_or_facts_says_what_is_missing() -> None:

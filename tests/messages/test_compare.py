@@ -173,7 +173,7 @@ def test_flows_of_another_session_are_dated() -> None:
 @pytest.mark.parametrize(
     ("levels", "line"),
     [
-        ([0.5] * 199, "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored: 199."),
+        ([0.5] * 199, "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored so far: 199."),
         ([0.5] * 200, "Ratio IWM/SPY 0.5000, exactly at its 200-day average."),
         ([0.5] * 199 + [0.6], "Ratio IWM/SPY 0.6000, 19.88% over its 200-day average."),
         (
@@ -193,9 +193,9 @@ def test_the_ratio_tells_its_side_of_the_average_and_since_when(levels: list[flo
 def test_flows_of_doubtful_counts_say_so() -> None:
     counts = [250.0 + number for number in range(28)]
     jumped = market([50.0] * 29, units={"IWM": [*counts, 400.0]})
-    assert "(+55.04% of assets), 1 flagged day, BIG 12 Feb 2020: /flows; SPY" in flow_line(jumped)
+    assert "(+55.04% of assets), 1 flagged day, BIG on 12 Feb 2020 (see /flows); SPY" in flow_line(jumped)
     spike = market([50.0] * 30, units={"IWM": [*counts, 400.0, 279.0]})
-    assert ", 2 flagged days, last SPIKE_REVERT 13 Feb 2020: /flows; SPY" in flow_line(spike)
+    assert ", 2 flagged days, the last SPIKE_REVERT on 13 Feb 2020 (see /flows); SPY" in flow_line(spike)
     large = market([50.0] * 30, units={"IWM": [*counts, 300.0, 301.0]})
     assert "flagged" not in flow_line(large)
 

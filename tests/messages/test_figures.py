@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bot.alerts.grammar import parse_rule
 from bot.analytics.market import Source
 from bot.analytics.metrics import METRICS
-from bot.messages.common import age, distance, percentile_phrase, source_line
+from bot.messages.common import age, distance, percentile_phrase, rule_sources
 from tests.messages.pages import days, market
 
 
@@ -96,4 +96,4 @@ def test_an_age_allows_for_the_lag(behind: int, late: int, told: str) -> None:
 def test_a_rule_names_the_sources_of_all_its_conditions(rule: str, old: int, told: str) -> None:
     of = market([50.0] * 5, units={"IWM": [250.0], "SPY": [900.0]})
     issuer = dict.fromkeys(("facts:IWM", "facts:SPY"), Source("issuer", "issuer file"))
-    assert source_line(parse_rule(rule, METRICS), replace(of, sources={**of.sources, **issuer}), old) == told
+    assert rule_sources(parse_rule(rule, METRICS), replace(of, sources={**of.sources, **issuer}), old) == told

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SAMPLE_PAGE = """\
 Fund flows · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
-Reading, 20d: money went into IWM, out of SPY.
+Reading, 20d: money went into IWM and out of SPY.
 IWM: 290.30m units, $55.2bn, as reported for 11 Dec 2020
          flow  of assets   units
 1d   +$0.93bn     +1.75%  +1.72%
@@ -32,7 +32,7 @@ IWM: 290.30m units, $55.2bn, as reported for 11 Dec 2020
 20d  +$2.48bn     +5.19%  +4.80%
 ytd  +$0.80bn     +1.65%  +0.12%
 Base reports: 1d 10 Dec 2020, 5d 4 Dec 2020, 20d 12 Nov 2020, ytd 31 Dec 2019.
-Checked by assets less NAV's return, 20d: +$2.48bn.
+Check by the change of assets less NAV's return, 20d: +$2.48bn.
 SPY: 855.43m units, $313.3bn, as reported for 11 Dec 2020
           flow  of assets    units
 1d    +$1.65bn     +0.53%   +0.53%
@@ -40,10 +40,10 @@ SPY: 855.43m units, $313.3bn, as reported for 11 Dec 2020
 20d   −$5.35bn     −1.72%   −1.66%
 ytd  −$33.08bn    −10.70%  −10.94%
 Base reports: 1d 10 Dec 2020, 5d 4 Dec 2020, 20d 12 Nov 2020, ytd 31 Dec 2019.
-Checked by assets less NAV's return, 20d: −$5.35bn.
+Check by the change of assets less NAV's return, 20d: −$5.35bn.
 IWM 20d z-score: +1.11.
-IWM 20d less the 20d before: +$0.62bn.
-Gap IWM − SPY 20d, of assets: +6.91pp.
+IWM 20d flow less that of the 20d before: +$0.62bn.
+Gap IWM − SPY 20d, as % of assets: +6.91pp.
 
 Flow = change in units × NAV. A day's report carries the trades of the day before.
 Source: sample data."""
@@ -58,16 +58,16 @@ def test_the_golden_flow_since_september_2020() -> None:
     at = lines.index("since 2020-09-30")
     assert lines[at + 1].split() == ["+$5.55bn", "+14.35%", "+12.26%"]
     assert next(line for line in lines if line.startswith("ytd")).split() == ["ytd", "n/a", "n/a", "n/a"]
-    assert "SPY: n/a, no fund facts" in lines
-    assert "Gap IWM − SPY 20d, of assets: n/a, no share counts of SPY stored." in lines
+    assert "SPY: n/a, no fund facts." in lines
+    assert "Gap IWM − SPY 20d, as % of assets: n/a, no share counts of SPY stored." in lines
     assert lines[-1] == "Source: CSV import."
 
 
 def test_without_any_facts_only_that_is_said() -> None:
     assert said(flows_answer(market([50.0] * 5), AsOf(), LIGHT)) == [
         "Fund flows · close of Wed 8 Jan 2020",
-        "IWM: n/a, no fund facts",
-        "SPY: n/a, no fund facts",
+        "IWM: n/a, no fund facts.",
+        "SPY: n/a, no fund facts.",
         "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
         "Source: none.",
@@ -80,7 +80,7 @@ def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:
     nav_only = pd.DataFrame({"nav": 100.0, "shares": float("nan"), "assets": 1e9}, days(5))
     held = replace(of, facts={"IWM": nav_only}, sources={**of.sources, "facts:IWM": CSV})
     lines = said(flows_answer(held, AsOf(), LIGHT))
-    assert lines[1] == "IWM: n/a, no fund facts with a share count (Yahoo's is frozen and cannot give flows)"
+    assert lines[1] == "IWM: n/a, no fund facts with a share count (Yahoo's is frozen and cannot give flows)."
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,9 @@ def test_counts_made_of_assets_are_left_out_and_told() -> None:
     values = [100.0 + number % 3 for number in range(24)]
     counts = [200.0 + number for number in range(6)] + [20_000.0 / value for value in values[6:]]
     of = with_facts(market([50.0] * 24, units={"IWM": counts}), nav=values)
-    assert "FAKE_AUM 10 Jan 2020 to 5 Feb 2020: 18 counts are assets divided by NAV, left out." in said(
-        flows_answer(of, AsOf(), LIGHT)
+    assert (
+        "FAKE_AUM 10 Jan 2020 to 5 Feb 2020: 18 share counts are assets divided by NAV and are left out."
+        in said(flows_answer(of, AsOf(), LIGHT))
     )
 
 
@@ -147,7 +148,9 @@ def test_counts_of_another_source_are_told() -> None:
 def test_assets_give_a_second_answer_where_the_source_states_them() -> None:
     of = market([50.0] * 22, units={"IWM": [250.0 + number for number in range(22)]})
     told = with_facts(of, assets=[100.0 * (250 + number) * 1e6 for number in range(22)])
-    assert "Checked by assets less NAV's return, 20d: +$2.00bn." in said(flows_answer(told, AsOf(), LIGHT))
+    assert "Check by the change of assets less NAV's return, 20d: +$2.00bn." in said(
+        flows_answer(told, AsOf(), LIGHT)
+    )
     lacking = with_facts(of, assets=[*[25e9] * 21, float("nan")])
     for without in (of, lacking):
         assert not any(line.startswith("By assets") for line in said(flows_answer(without, AsOf(), LIGHT)))
@@ -181,7 +184,7 @@ def test_the_golden_flows_come_out_of_the_full_history() -> None:
 @pytest.mark.parametrize(
     ("moved", "said_of_it"),
     [
-        ({"IWM": 1.0, "SPY": -1.0}, "Reading, 5d: money went into IWM, out of SPY."),
+        ({"IWM": 1.0, "SPY": -1.0}, "Reading, 5d: money went into IWM and out of SPY."),
         ({"IWM": -1.0, "SPY": -1.0}, "Reading, 5d: money went out of IWM and SPY."),
         ({"SPY": 1.0}, "Reading, 5d: money went into SPY."),
         ({"IWM": 0.0}, None),

@@ -65,7 +65,7 @@ def test_without_multiples_nothing_is_implied() -> None:
     answer = fundamentals_answer(
         replace(bare, multiples=bare.multiples.iloc[:0]), AsOf(), LIGHT, parse_window("ytd")
     )
-    assert "n/a: no multiples stored, so nothing is implied." in strip_html(answer.html)
+    assert "n/a: no multiples are stored, so nothing is implied." in strip_html(answer.html)
     assert answer.draw is None
 
 
@@ -78,8 +78,8 @@ def test_figures_of_an_older_session_are_dated_and_the_block_says_its_age() -> N
     old = replace(whole, multiples=cut)
     said = strip_html(fundamentals_answer(old, AsOf(), LIGHT, parse_window("ytd")).html)
     assert "IWM, 31 Dec 2019 to 4 Dec 2020, 4 sessions old" in said
-    assert "Not of that session: Sales of " in said
-    assert "Not of that session" not in strip_html(
+    assert "Of an earlier session: Sales of " in said
+    assert "Of an earlier session" not in strip_html(
         fundamentals_answer(whole, AsOf(), LIGHT, parse_window("ytd")).html
     )
 

@@ -37,8 +37,8 @@ def test_the_whole_page() -> None:
         "+$2.48bn, percentile 97 (n = 2,737 since 1 Feb 2010).\n"
         "Money into (+) or out of (−) the fund, from its units outstanding.\n"
         "Formula: sum of (S[t] − S[t−1]) NAV[t] over the window\n"
-        "Alert on it, for instance: /alert flow iwm 5d > $1bn\n"
-        "Chart: 1y.\n"
+        "Example of an alert: /alert flow iwm 5d > $1bn\n"
+        "Window of the chart: 1y.\n"
         "\n"
         "Source: sample data."
     )

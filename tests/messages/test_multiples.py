@@ -35,8 +35,8 @@ Yield  1.05%  1.56%   −32.7%
 Premium percentiles: P/E 100, P/CF 45, P/B 21, P/S 30, Yield 5 (n = 352 since 31 Dec 2014).
 Source: sample data; holdings of 11 Dec 2020; coverage 100%."""
 ADVICE = (
-    "A P/E with losses counted in (IWM in December 2020: about 75x) comes bottom-up from the companies, "
-    "or by import: python -m bot import multiples FILE --ticker IWM"
+    "A P/E with losses counted in (IWM in December 2020: about 75x) is added up from the companies or "
+    "imported: python -m bot import multiples FILE --ticker IWM"
 )
 PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
 
@@ -49,7 +49,7 @@ def test_none_stored_says_how_they_come() -> None:
     answer = multiples_answer(market([50.0] * 5), AsOf(), LIGHT)
     assert said(answer) == [
         "Valuation multiples · close of Wed 8 Jan 2020",
-        "n/a, none stored. Each refresh records Yahoo's from then on.",
+        "n/a: no multiples are stored. Each refresh records Yahoo's of that day.",
         ADVICE,
     ]
     assert answer.draw is None

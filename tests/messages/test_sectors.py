@@ -27,17 +27,17 @@ def test_weights_of_both_funds_largest_difference_first() -> None:
     assert said[table + 1].split() == ["Info", "tech", "13.6%", "27.6%", "−14.0pp"]
     assert said[table + 2].split() == ["Communication", "2.4%", "10.6%", "−8.2pp"]
     assert all(len(line) <= 34 for line in said[table : table + 12])
-    revenue = "IWM 80.0%, SPY 59.0%, of 30 Nov 2020 (9 sessions old)"
-    assert f"Revenue, United States: {revenue}; sample data." in said
+    revenue = "IWM 80.0%, SPY 59.0%, as of 30 Nov 2020 (9 sessions old)"
+    assert f"Share of revenue, United States: {revenue}; sample data." in said
     assert said[-1] == "Source: sample data."
 
 
 def test_without_weights_it_says_so_and_how_to_get_them() -> None:
     bare = sample_market()
     said = text(replace(bare, weights=bare.weights.iloc[:0]))
-    assert "n/a: no weights stored." in said
+    assert "n/a: no weights are stored." in said
     assert "python -m bot import weights FILE --ticker IWM" in said
-    assert "Revenue from the home market: n/a, none imported." in said
+    assert "Share of revenue from the home market: n/a, none imported." in said
 
 
 def test_one_fund_alone_is_not_compared() -> None:

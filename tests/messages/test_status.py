@@ -10,7 +10,7 @@ import pytest
 
 from bot.config import Config
 from bot.messages.pages.status import (
-    COUNTS_LOOKED_AT,
+    COUNTS_CHECKED,
     StatusReport,
     about_answer,
     source_healths,
@@ -85,8 +85,8 @@ def test_the_whole_page() -> None:
         "Prices: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
         "IWM fund facts: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
         "SPY fund facts: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
-        "IWM flags, last 20 counts: none.\n"
-        "SPY flags, last 20 counts: none.\n"
+        "IWM flags on the last 20 share counts: none.\n"
+        "SPY flags on the last 20 share counts: none.\n"
         "Multiples: 31 Dec 2014 to 11 Dec 2020, current; sample data.\n"
         "Sources\n"
         "Yahoo             answered  up to\n"
@@ -96,8 +96,8 @@ def test_the_whole_page() -> None:
         "SPY multiples        never   none\n"
         "Next try Mon 14 Dec 2020, 16:15: IWM prices, SPY prices, IWM multiples.\n"
         "Next try Sun 13 Dec 2020, 13:08: SPY multiples.\n"
-        "SPY multiples, failed 2x: Yahoo did not answer.\n"
-        "Restated in 30 days:\n"
+        "SPY multiples failed 2x: Yahoo did not answer.\n"
+        "Restated in the last 30 days:\n"
         "IWM 10 Dec 2020 close 190 → 190.19 (+10.0 bp), Yahoo\n"
         "Next check: Mon 14 Dec 2020, 16:15.\n"
         "Queue: 2 to be sent.\n"
@@ -111,8 +111,8 @@ def test_a_new_database_has_nothing() -> None:
         "IWM fund facts: no share counts.",
         "SPY fund facts: no share counts.",
         "Multiples: none stored.",
-        "Sources: none asked yet.",
-        "Restated in 30 days: nothing over 1 bp.",
+        "Sources: none has been asked yet.",
+        "Restated in the last 30 days: nothing over 1 bp.",
     ]
 
 
@@ -121,10 +121,13 @@ def test_a_new_database_has_nothing() -> None:
     [
         (market([50.0] * 5), "Prices: 2 Jan 2020 to 8 Jan 2020, current; CSV import."),
         (market([50.0] * 5, behind=1), "Prices: 2 Jan 2020 to 8 Jan 2020, 1 session old; CSV import."),
-        (market([50.0] * 5, [None] * 5), "Prices: no close of both funds, only IWM to 8 Jan 2020."),
+        (
+            market([50.0] * 5, [None] * 5),
+            "Prices: no session has a close of both funds; stored are IWM to 8 Jan 2020.",
+        ),
         (
             market([50.0, None], [None, 50.0]),
-            "Prices: no close of both funds, only IWM to 2 Jan 2020, SPY to 3 Jan 2020.",
+            "Prices: no session has a close of both funds; stored are IWM to 2 Jan 2020, SPY to 3 Jan 2020.",
         ),
     ],
 )
@@ -188,8 +191,8 @@ def test_a_source_that_asked_to_slow_down_is_left_alone_until_an_instant() -> No
     told = lines(market([50.0]), [failing, source("SPY prices", last_session="2020-12-10")])
     assert told[told.index("Next try: Sun 13 Dec 2020, 13:14.") :][:3] == [
         "Next try: Sun 13 Dec 2020, 13:14.",
-        "IWM prices, failed 1x: Yahoo asked to slow down (429).",
-        "Yahoo is left alone until Sun 13 Dec 2020, 13:14.",
+        "IWM prices failed 1x: Yahoo asked to slow down (429).",
+        "Yahoo is not asked until Sun 13 Dec 2020, 13:14.",
     ]
 
 
@@ -198,7 +201,7 @@ def test_what_is_due_is_tried_now_and_what_a_file_brought_is_not_asked() -> None
     told = lines(market([50.0]), rows)
     assert [line for line in told if "sked" in line or line.startswith("Next try")] == [
         "Next try: now.",
-        "Not asked: imported, or switched off.",
+        "Not asked: imported or switched off.",
     ]
 
 
@@ -230,7 +233,7 @@ def test_what_is_switched_off_is_not_asked(config: Config, on: set[str]) -> None
 
 
 def test_words_of_a_source_are_no_markup() -> None:
-    assert "IWM prices, failed 1x: <html> & “quotes”" in lines(
+    assert "IWM prices failed 1x: <html> & “quotes”" in lines(
         market([50.0]), [source(failures=1, detail="<html> & “quotes”")]
     )
 
@@ -238,10 +241,8 @@ def test_words_of_a_source_are_no_markup() -> None:
 def test_the_flags_of_the_last_counts_are_told() -> None:
     counts = [250.0, 251, 251, 251, 251, 251, 251.01, *(252.0 + n for n in range(16))]
     told = lines(market([50.0] * 23, units={"IWM": counts}))
-    assert (
-        f"IWM flags, last {COUNTS_LOOKED_AT} counts: STALE 2x, last 9 Jan 2020; LOT 2x, last 13 Jan 2020."
-        in (told)
-    )
+    flags = "STALE 2x, last 9 Jan 2020; LOT 2x, last 13 Jan 2020"
+    assert f"IWM flags on the last {COUNTS_CHECKED} share counts: {flags}." in told
 
 
 def test_what_the_sources_do_not_agree_on_is_told() -> None:
@@ -258,15 +259,15 @@ def test_at_most_five_restatements_are_named() -> None:
     told = lines(
         market([50.0]), restated=[replaced(f"2020-12-{day:02}", 190.0, 171.0) for day in range(9, 2, -1)]
     )
-    at = told.index("Restated in 30 days:")
+    at = told.index("Restated in the last 30 days:")
     assert told[at + 1] == "IWM 9 Dec 2020 close 190 → 171 (−1,000.0 bp), Yahoo"
     assert told[at + 6] == "... and 2 more"
-    assert "Restated in 30 days: nothing over 1 bp." in lines(market([50.0]))
+    assert "Restated in the last 30 days: nothing over 1 bp." in lines(market([50.0]))
 
 
 def test_a_clock_before_the_first_close_does_not_say_that_nothing_is_stored() -> None:
     of = replace(empty(), first_close=pd.Timestamp("2021-01-04"))
-    assert lines(of)[1] == "Prices: the first stored close is of Mon 4 Jan 2021, still to come."
+    assert lines(of)[1] == "Prices: none yet, the first stored close is of Mon 4 Jan 2021."
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_whole_page() -> None:
 
 def test_a_late_one_says_so_at_once() -> None:
     lines = said(summary_answer(context(market([50.0, 51.0])), [], XNYS, late=True))
-    assert lines[1] == "Late: it could not be sent when it was due."
+    assert lines[1] == "Late: this summary could not be sent when it was due."
 
 
 def test_stale_closes_are_said_at_once() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SAMPLE_PAGE = """\
 Relative trend, IWM/SPY · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
-Reading: small caps lead, the ratio is over its 50- and 200-day averages.
+Reading: small caps lead; the ratio is over its 50- and 200-day averages.
                           value
 Ratio IWM/SPY            0.5195
 against 50-day avg       +7.88%
@@ -88,7 +88,7 @@ def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
         "Correlation 60 days       n/a",
         "Gap 3m, total return      n/a",
         "Gap 1y, total return      n/a",
-        "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored: 1.",
+        "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored so far: 1.",
         "The trend line from 4 Jan 2010 needs three years of prices.",
         "",
         "Source: CSV import.",
@@ -98,16 +98,19 @@ def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("levels", "reading_line"),
     [
-        ([50.0] * 149 + [51.0] * 51, "small caps lead, the ratio is over its 50- and 200-day averages."),
+        ([50.0] * 149 + [51.0] * 51, "small caps lead; the ratio is over its 50- and 200-day averages."),
         (
             [60.0] * 149 + [50.0] * 50 + [51.0],
-            "small caps catch up, over the 50-day, not yet over the 200-day average.",
+            "small caps catch up; the ratio is over its 50-day, but not its 200-day average.",
         ),
         (
             [50.0] * 149 + [60.0] * 50 + [59.0],
-            "small caps slip, over the 200-day, no longer over the 50-day average.",
+            "small caps slip; the ratio is over its 200-day, but not its 50-day average.",
         ),
-        ([50.0] * 199 + [49.0], "large caps lead, the ratio is not over its 50- or 200-day average."),
+        (
+            [50.0] * 199 + [49.0],
+            "large caps lead; the ratio is over neither its 50- nor its 200-day average.",
+        ),
     ],
 )
 def test_the_reading_follows_both_averages(levels: list[float], reading_line: str) -> None:

@@ -32,12 +32,12 @@ from bot.messages.common import (
     difference_unit,
     distance,
     latest_starting_condition,
+    magnitude,
     percentile_phrase,
     rule_chart_style,
-    source_line,
-    width,
+    rule_sources,
 )
-from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, zone_name, session_phrase
+from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, session_phrase, zone_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,7 +198,7 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
     ]
     if newest is not None:
         behind = market.sessions_behind(newest) - rule_lag(alert.rule, METRICS)
-        sentences.append(f"{capital(session_phrase(newest))}. {source_line(alert.rule, market, behind)}")
+        sentences.append(f"{capital(session_phrase(newest))}. {rule_sources(alert.rule, market, behind)}")
     return sentences
 
 
@@ -367,7 +367,7 @@ def _rearm_level(condition: Condition, band: float, context: EvaluationContext) 
     side = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
     if not band:
         return f"{side} {target} (no band: fewer than 60 values)"
-    shown = width(difference_unit(unit), band)
+    shown = magnitude(difference_unit(unit), band)
     if condition.op == CROSSES:
         return f"{shown} {side} {target}"
     offset = -band if condition.op in ABOVE else band

@@ -22,7 +22,7 @@ from bot.messages.alerts.card import (
     summary_distance,
     waiting_phrase,
 )
-from bot.messages.common import Answer, Button, heading, sources_behind
+from bot.messages.common import Answer, Button, condition_sources, heading
 from bot.messages.html import Html, bold, capital, code, lines, visible_length
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: i
     page = pages[index]
     name = f"Alerts, page {index + 1} of {len(pages)}" if len(pages) > 1 else "Alerts"
     conditions = (condition for alert, _ in page for condition in alert.rule.conditions)
-    sources = [label for label in sources_behind(conditions, market) if label != NO_SOURCE.label]
+    sources = [label for label in condition_sources(conditions, market) if label != NO_SOURCE.label]
     html = lines(
         # Alerts can be listed before any data is stored.
         bold(name) + " · no data yet" if market.end is None else heading(name, market, AsOf()),

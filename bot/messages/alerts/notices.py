@@ -22,7 +22,7 @@ from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
 from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rearmed, state_sentence
-from bot.messages.common import SAMPLE, Answer, Button, distance, in_rows, percentile_phrase, source_line
+from bot.messages.common import SAMPLE, Answer, Button, distance, in_rows, percentile_phrase, rule_sources
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase
 from bot.text import counted
 
@@ -80,7 +80,7 @@ def fired_message(
         else None,
         f"Fires in the last {FIRES_SINCE_DAYS} days: {fires}, including this one." if fired else None,
         None if event.done else next_check(context),
-        source_line(rule, market, late),
+        rule_sources(rule, market, late),
     )
     return Answer(html, buttons=card_buttons(replace(alert, life=Life.DONE) if event.done else alert))
 

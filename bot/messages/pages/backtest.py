@@ -25,30 +25,38 @@ from bot.messages.common import (
 from bot.messages.html import bold, code, lines, pre, table
 
 if TYPE_CHECKING:
-    from bot.alerts.backtest import Frequency, Outcome
+    from bot.alerts.backtest import Outcome
     from bot.messages.canvas import Theme
     from bot.messages.charts import ChartSpec
     from bot.messages.html import Html
-    from bot.pair import Pair
     from bot.services.questions import Backtest
 
-
-_SHOWN = 12
+_DATES_SHOWN = 12
 _LONGER = (5, 10, 20)  # years that are offered where fewer were tested
 _FEW = 10  # fires below this are too few to mean anything
 
 
-def backtest_answer(tested: Backtest, theme: Theme) -> Answer:
-    """Dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks."""
-    rule, market, years, fires = tested.rule, tested.context.market, tested.years, tested.fires
+def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
+    """Return dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks."""
+    rule, market, fires = backtest.rule, backtest.context.market, backtest.fires
     metrics = metrics_of(market.pair)
+    dates = ", ".join(short_date(day) for day in reversed(fires.dates[-_DATES_SHOWN:]))
+    more = len(fires.dates) - _DATES_SHOWN
+    outcomes: list[Html | str] = []
+    if fires.count:
+        header = ("sessions", "median", "rose", "n", "any day")
+        outcomes = [
+            f"What {market.pair} did after it fired:",
+            pre(table(header, [_row(outcome) for outcome in backtest.after])),
+            "Any day: the median after every session, fired or not.",
+        ]
     html = lines(
         heading("Backtest", market, AsOf()),
         code(str(rule)),
-        _span(tested),
-        _fired(tested),
-        _dates(fires.dates),
-        *_followed(market.pair, tested),
+        _span(backtest),
+        _fired(backtest),
+        f"On {dates}{f' and {more} more' if more > 0 else ''}." if dates else None,
+        *outcomes,
         f"n below {_FEW}: too few to mean anything." if 0 < fires.count < _FEW else None,
         "",
         sources(
@@ -58,76 +66,56 @@ def backtest_answer(tested: Backtest, theme: Theme) -> Answer:
             }
         ),
     )
-    longer = None if _is_short(fires, years) else next((more for more in _LONGER if more > years), None)
+    longer = None if _is_short(backtest) else next((y for y in _LONGER if y > backtest.years), None)
     # The rule of a preset might be too long for a button.
-    line = tested.preset.name.lower() if tested.preset else str(rule)
+    line = backtest.preset.name.lower() if backtest.preset else str(rule)
     again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
     buttons = ((("Make it an alert", f"/alert {line}"), *again),)
-    return Answer(html, _chart(tested, theme), "backtest", buttons)
+    return Answer(html, _chart(backtest, theme), "backtest", buttons)
 
 
-def _is_short(fires: Frequency, years: int) -> bool:
-    """Whether history begins later than the years asked for."""
-    asked = (pd.Timestamp(fires.until) - pd.DateOffset(years=years)).date()
+def _is_short(backtest: Backtest) -> bool:
+    """Return whether history begins later than the years asked for."""
+    fires = backtest.fires
+    asked = (pd.Timestamp(fires.until) - pd.DateOffset(years=backtest.years)).date()
     return fires.since is not None and fires.since > asked + dt.timedelta(days=10)
 
 
-def _span(tested: Backtest) -> str:
-    """The sessions that were judged, and which condition has no earlier ones."""
-    fires, first = tested.fires, short_date(tested.begin)
-    latest = latest_starting_condition(tested.rule, tested.context.histories)
-    what = f" of {latest}" if len(tested.rule.conditions) > 1 else ""
-    note = f"; before that there is too little history{what}" if _is_short(fires, tested.years) else ""
-    return f"Judged close by close from {first} to {short_date(tested.end)}{note}."
+def _span(backtest: Backtest) -> str:
+    """Return the sessions that were judged, and which condition has no earlier ones."""
+    note = ""
+    if _is_short(backtest):
+        latest = latest_starting_condition(backtest.rule, backtest.context.histories)
+        of = f" of {latest}" if len(backtest.rule.conditions) > 1 else ""
+        note = f"; before that there is too little history{of}"
+    return f"Judged close by close from {short_date(backtest.begin)} to {short_date(backtest.end)}{note}."
 
 
-def _fired(tested: Backtest) -> Html:
-    """How often it fired, and how often it would have without the band."""
-    count, bare = tested.fires.count, tested.bare
+def _fired(backtest: Backtest) -> Html:
+    """Return how often it fired, and how often it would have without the band."""
+    count, bare = backtest.fires.count, backtest.bare
     if not count and not bare:
         return bold("It never fired") + ", with the re-arm band or without."
     sentence = bold(f"Fired {times(count)}" if count else "It never fired")
-    return sentence + f"; without the re-arm band {times(bare)}."
+    return sentence + f"; without the re-arm band it would have fired {times(bare)}."
 
 
-def _dates(dates: tuple[dt.date, ...]) -> str | None:
-    if not dates:
-        return None
-    shown = ", ".join(short_date(day) for day in reversed(dates[-_SHOWN:]))
-    more = len(dates) - _SHOWN
-    return f"On {shown}{f' and {more} more' if more > 0 else ''}."
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    """Return what the ratio did after the fires, beside what it did from any day."""
+    return (
+        str(outcome.horizon),
+        PERCENT.show(outcome.median, 1),
+        NOT_AVAILABLE if outcome.rose is None else f"{outcome.rose:.0f}%",
+        str(outcome.n),
+        PERCENT.show(outcome.base, 1),
+    )
 
 
-def _followed(pair: Pair, tested: Backtest) -> list[Html | str]:
-    """What the ratio did after the fires, beside what it did from any day."""
-    if not tested.fires.count:
-        return []
-    header = ("sessions", "median", "rose", "n", "any day")
-    return [
-        f"What {pair} did after it fired:",
-        pre(table(header, _rows(tested.after))),
-        "Any day: the median after every session, fired or not.",
-    ]
-
-
-def _rows(after: list[Outcome]) -> list[tuple[str, ...]]:
-    return [
-        (
-            str(outcome.horizon),
-            PERCENT.show(outcome.median, 1),
-            NOT_AVAILABLE if outcome.rose is None else f"{outcome.rose:.0f}%",
-            str(outcome.n),
-            PERCENT.show(outcome.base, 1),
-        )
-        for outcome in after
-    ]
-
-
-def _chart(tested: Backtest, theme: Theme) -> ChartSpec:
-    """Every condition that has a figure in the span, one above the other, the fires marked."""
-    begin, histories = pd.Timestamp(tested.begin), tested.context.histories
-    drawn = [condition_panel(condition, histories, begin) for condition in tested.rule.conditions]
-    look = rule_chart_style(f"Backtest: {tested.rule}", tested.rule, tested.context.market, theme)
-    fires = [pd.Timestamp(day) for day in tested.fires.dates]
+def _chart(backtest: Backtest, theme: Theme) -> ChartSpec:
+    """Draw every condition that has a figure in the span, one above the other, the fires marked."""
+    begin, histories, rule = pd.Timestamp(backtest.begin), backtest.context.histories, backtest.rule
+    panels = [condition_panel(condition, histories, begin) for condition in rule.conditions]
+    style = rule_chart_style(f"Backtest: {rule}", rule, backtest.context.market, theme)
+    fires = [pd.Timestamp(day) for day in backtest.fires.dates]
     marks = Marks(fires, "fired") if fires else None
-    return partial(rule_chart, [leg for leg in drawn if leg.series.notna().any()], look, marks)
+    return partial(rule_chart, [panel for panel in panels if panel.series.notna().any()], style, marks)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics import flows
-from bot.analytics.metrics import METRICS, metric_value, metrics_of
+from bot.analytics.metrics import metric_value, metrics_of
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, AsOf, Window
@@ -23,8 +23,9 @@ from bot.messages.common import (
     sources,
     window_title,
     window_with_base,
+    with_age,
 )
-from bot.messages.html import age_phrase, bold, lines, pre, table
+from bot.messages.html import bold, lines, pre, table
 from bot.text import counted
 
 if TYPE_CHECKING:
@@ -35,29 +36,27 @@ if TYPE_CHECKING:
     from bot.messages.charts import ChartSpec
     from bot.messages.html import Html
 
-
-WINDOWS = (Window("d", 1), Window("d", 5), Window("d", 20), YTD)
-BY_ASSETS = Window("d", 20)
-_SHOWN_FLAGS = 4
+_MONTH = Window("d", 20)
+WINDOWS = (Window("d", 1), Window("d", 5), _MONTH, YTD)
+_FLAGS_SHOWN = 4
 
 
 def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
-    """Flow in dollars, in percent of assets and in units for both funds over WINDOWS and `extra`."""
+    """Return the flow in dollars, in percent of assets and in units over WINDOWS and `extra`."""
     market.require_end()
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     html = lines(
         heading("Fund flows", market, asked, priced=False),
-        _reading(market, extra[-1] if extra else BY_ASSETS),
+        _reading(market, extra[-1] if extra else _MONTH),
         *(_fund(market, ticker, windows) for ticker in market.pair.tickers),
         *_signals(market),
         "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
         sources({ticker: market.source(f"facts:{ticker}").label for ticker in market.pair.tickers}),
     )
-    shown = extra[-1] if extra else YTD
     draw = None
     if any(len(flows.daily_flows(market, ticker)) for ticker in market.pair.tickers):
-        draw = _chart(market, shown, theme)
+        draw = _chart(market, extra[-1] if extra else YTD, theme)
     tail = asked.suffix
     buttons = (
         (
@@ -70,70 +69,63 @@ def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Wind
 
 
 def _reading(market: Market, window: Window) -> Html | None:
-    """The direction of money over a window, None if no fund's flow is known or both are zero."""
-    dollars_of = {
-        t: flows.flow_summary(flows.daily_flows(market, t), window, market.anchor).dollars
-        for t in market.pair.tickers
-    }
-    ways = {
-        "into": [ticker for ticker, dollars in dollars_of.items() if dollars and dollars > 0],
-        "out of": [ticker for ticker, dollars in dollars_of.items() if dollars and dollars < 0],
-    }
-    went = [f"{way} {' and '.join(funds)}" for way, funds in ways.items() if funds]
-    return bold(f"Reading, {window_title(window)}") + f": money went {', '.join(went)}." if went else None
+    """Return the direction of money over a window, None if no fund's flow is known or both are zero."""
+    directions: dict[str, list[str]] = {"into": [], "out of": []}
+    for ticker in market.pair.tickers:
+        dollars = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor).dollars
+        if dollars:
+            directions["into" if dollars > 0 else "out of"].append(ticker)
+    went = [f"{way} {' and '.join(tickers)}" for way, tickers in directions.items() if tickers]
+    if not went:
+        return None
+    return bold(f"Reading, {window_title(window)}") + f": money went {' and '.join(went)}."
 
 
 def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
-    """Count, assets and age of one fund, its flow over each window, its flagged days."""
+    """Return count, assets and age of one fund, its flow over each window, its flagged days."""
     frame = flows.daily_flows(market, ticker)
     if frame.empty:
-        html = bold(ticker) + f": {NOT_AVAILABLE}, {no_flow_reason(market, ticker)}"
-        return lines(html, *left_out_notes(market, ticker))
-    end = frame.index[-1]
+        reason = f": {NOT_AVAILABLE}, {no_flow_reason(market, ticker)}."
+        return lines(bold(ticker) + reason, *left_out_notes(market, ticker))
     summaries = [flows.flow_summary(frame, window, market.anchor) for window in windows]
     rows = [
         (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units))
         for f in summaries
     ]
-    count = f"{frame['shares'].iloc[-1] / 1e6:,.2f}m units"
-    old = age_phrase(market.sessions_behind(end) - METRICS["flow"].lag)
-    assets = float(frame["shares"].iloc[-1] * frame["nav"].iloc[-1])
-    head = (
-        bold(ticker)
-        + f": {count}, ${assets / 1e9:,.1f}bn, as reported for {short_date(end)}{f', {old}' if old else ''}"
-    )
+    end, shares = frame.index[-1], frame["shares"].iloc[-1]
+    reported = with_age(f"as reported for {short_date(end)}", market, end, "flow")
+    assets = f"${float(shares * frame['nav'].iloc[-1]) / 1e9:,.1f}bn"
     bases = ", ".join(window_with_base(f.window, f.base) for f in summaries if f.base is not None)
     return lines(
-        head,
+        bold(ticker) + f": {shares / 1e6:,.2f}m units, {assets}, {reported}",
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
-        _by_assets(market, ticker),
+        _check_by_assets(market, ticker, frame),
         *_flags(summaries),
         *left_out_notes(market, ticker),
     )
 
 
-def _by_assets(market: Market, ticker: str) -> str | None:
-    """The flow by the change of assets, if the source states them: it should be nearly the same."""
-    frame = flows.daily_flows(market, ticker)
-    base = flows.flow_summary(frame, BY_ASSETS, market.anchor).base
+def _check_by_assets(market: Market, ticker: str, frame: pd.DataFrame) -> str | None:
+    """Return the flow by the change of assets, if the source states them: it should be nearly the same."""
+    base = flows.flow_summary(frame, _MONTH, market.anchor).base
     by_assets = flows.flows_from_assets(market.fund(ticker)[["assets", "nav"]].reindex(frame.index))
     if base is None or base not in by_assets.index or by_assets.index[-1] != frame.index[-1]:
         return None
     dollars = float(by_assets.loc[base:].iloc[1:].sum())
-    return f"Checked by assets less NAV's return, {BY_ASSETS}: {USD.show(dollars)}."
+    return f"Check by the change of assets less NAV's return, {_MONTH}: {USD.show(dollars)}."
 
 
 def _flags(summaries: Sequence[flows.FlowSummary]) -> list[str]:
-    """The newest flagged days among the windows, each with its meaning."""
+    """Return the newest flagged days among the windows, each with its meaning."""
     days = sorted({item for summary in summaries for item in summary.flags}, reverse=True)
-    sentences = [f"{flag} {short_date(day)}: {note}." for day, flag, note in days[:_SHOWN_FLAGS]]
-    more = len(days) - _SHOWN_FLAGS
+    sentences = [f"{flag} {short_date(day)}: {note}." for day, flag, note in days[:_FLAGS_SHOWN]]
+    more = len(days) - _FLAGS_SHOWN
     return sentences + ([f"... and {counted(more, 'more flagged day')}."] if more > 0 else [])
 
 
 def _signals(market: Market) -> list[str]:
-    """z-score, acceleration and gap over 20 sessions, or why one is missing. Empty without fund facts."""
+    """Return z-score, acceleration and gap over 20 sessions, or why one is missing. Empty without facts."""
     small, large = market.pair.tickers
     frame = flows.daily_flows(market, small)
     if frame.empty:
@@ -147,8 +139,8 @@ def _signals(market: Market) -> list[str]:
             shown[name] += f" ({short_date(signal.session)})"
     return [
         f"{small} 20d z-score: {shown['flow_z']}.",
-        f"{small} 20d less the 20d before: {shown['flow_change']}.",
-        f"Gap {small} − {large} 20d, of assets: {shown['flow_gap']}.",
+        f"{small} 20d flow less that of the 20d before: {shown['flow_change']}.",
+        f"Gap {small} − {large} 20d, as % of assets: {shown['flow_gap']}.",
     ]
 
 
@@ -163,5 +155,5 @@ def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
             columns[ticker].iloc[0] = 0.0
     since = f" since {short_date(min(column.index[0] for column in columns.values()))}" if columns else ""
     last = max((column.index[-1] for column in columns.values()), default=None)
-    look = chart_style(f"Money into the funds{since}", market, theme, fact_sources(market), last)
-    return partial(flows_chart, pd.DataFrame(columns), look)
+    style = chart_style(f"Money into the funds{since}", market, theme, fact_sources(market), last)
+    return partial(flows_chart, pd.DataFrame(columns), style)

@@ -1,7 +1,4 @@
-"""The answer to /fundamentals: what prices and multiples imply per share, indexed to 100 at the base.
-
-The answer to /why: what moved the price, earnings or multiple, with distributions and flows beside.
-"""
+"""The answers to /fundamentals and /why: implied figures per share, and what moved the price of each fund."""
 
 from __future__ import annotations
 
@@ -9,11 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.analytics import flows, units, valuation
-from bot.analytics.metrics import METRICS
+from bot.analytics import flows, valuation
 from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
-from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, USD
+from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, SHARE, USD
 from bot.analytics.valuation import (
     INDEX_BASE,
     ReturnSplit,
@@ -26,16 +22,15 @@ from bot.analytics.valuation import (
 from bot.messages.charts import IndexPanel, indexed_chart
 from bot.messages.common import (
     Answer,
-    Button,
     chart_style,
-    fact_sources,
     flagged_days,
     heading,
+    market_sources,
     no_flow_reason,
-    sources,
     window_title,
+    with_age,
 )
-from bot.messages.html import age_phrase, bold, lines, pre, table
+from bot.messages.html import bold, lines, pre, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,13 +43,12 @@ if TYPE_CHECKING:
     from bot.messages.charts import ChartSpec
     from bot.messages.html import Html
 
-
 # Per share = price over multiple: what each multiple implies.
 _PER_SHARE = {"pe": "Earnings", "pcf": "Cash flow", "pb": "Book", "ps": "Sales"}
 
 
 @dataclass(frozen=True)
-class _Line:
+class _Figure:
     """One figure per share of one fund: now, at the base, and now with the base as 100."""
 
     name: str
@@ -74,125 +68,107 @@ class _Line:
 
 
 def fundamentals_answer(market: Market, asked: AsOf, theme: Theme, window: Window) -> Answer:
-    """Implied earnings, cash flow, book and sales per share of both funds, margin and return on equity."""
+    """Return implied earnings, cash flow, book and sales per share, net margin and return on equity."""
     market.require_end()
-    chosen = convention_for(market)
+    chosen, tail = convention_for(market), asked.suffix
+    others = (("Multiples", f"/multiples{tail}"), ("What moved it", f"/why ytd{tail}"))
     if chosen is None:
         html = lines(
             heading("Implied fundamentals", market, asked),
-            f"{NOT_AVAILABLE}: no multiples stored, so nothing is implied.",
-            "Each refresh records Yahoo's from then on; history by import:",
+            f"{NOT_AVAILABLE}: no multiples are stored, so nothing is implied.",
+            "Each refresh records Yahoo's of that day; older ones are imported:",
             f"python -m bot import multiples FILE --ticker {market.pair.small.ticker}",
         )
-        return Answer(html, buttons=(_others(asked),))
+        return Answer(html, buttons=(others,))
     convention = valuation.CONVENTIONS.get(chosen, chosen)
     funds = {
-        ticker: [_line(market, ticker, metric, chosen, window) for metric in _PER_SHARE]
+        ticker: [_figure(market, ticker, metric, chosen, window) for metric in _PER_SHARE]
         for ticker in market.pair.tickers
     }
     html = lines(
         heading(f"Implied fundamentals, {window_title(window)}", market, asked),
         f"Per share = price / multiple, {convention}; base = 100.",
-        *(_fund(market, ticker, chosen, rows) for ticker, rows in funds.items()),
+        *(_fund(market, ticker, chosen, figures) for ticker, figures in funds.items()),
         "",
-        sources({"prices": market.source("prices").label, "multiples": market.source("multiples").label}),
+        market_sources(market, "prices", "multiples"),
     )
-    drawable = any(line.grown is not None for rows in funds.values() for line in rows)
+    drawable = any(figure.grown is not None for figures in funds.values() for figure in figures)
     draw = _chart(market, funds, f"Implied per share, indexed: {convention}", theme) if drawable else None
-    tail = asked.suffix
-    buttons = (
-        (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}")),
-        _others(asked),
-    )
-    return Answer(html, draw, "fundamentals", buttons)
+    spans = (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}"))
+    return Answer(html, draw, "fundamentals", (spans, others))
 
 
-def _others(asked: AsOf) -> tuple[Button, ...]:
-    return (("Multiples", f"/multiples{asked.suffix}"), ("What moved it", f"/why ytd{asked.suffix}"))
-
-
-def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Line]) -> Html:
-    rows = [(line.name, _dollars(line.now), INDEX.show(line.grown)) for line in figures]
-    dated = next((line for line in figures if line.grown is not None), None)
-    recorded = next((line.last for line in figures if line.last is not None), None)
+def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figure]) -> Html:
+    rows = [
+        (
+            figure.name,
+            NOT_AVAILABLE if figure.now is None else f"${figure.now:,.2f}",
+            INDEX.show(figure.grown),
+        )
+        for figure in figures
+    ]
+    dated = next((figure for figure in figures if figure.grown is not None), None)
+    recorded = next((figure.last for figure in figures if figure.last is not None), None)
     if dated is not None and dated.first is not None and dated.last is not None:
         span = f"{short_date(dated.first)} to {short_date(dated.last)}"
     else:
         span = (
             f"figures to {short_date(recorded)}, none at the base" if recorded is not None else "no figures"
         )
-    ends = {line.name: line.last for line in figures if line.last is not None}
+    ends = {figure.name: figure.last for figure in figures if figure.last is not None}
     newest = max(ends.values(), default=None)
-    old = age_phrase(market.sessions_behind(newest) - METRICS["pe"].lag) if newest is not None else ""
+    if newest is not None:
+        span = with_age(span, market, newest, "pe")
     older = [f"{name} of {short_date(last)}" for name, last in ends.items() if last != newest]
     profit, equity = margins(market, ticker, convention)
+    earnings = implied_per_share(market, ticker, "pe", convention)
     return lines(
-        bold(ticker) + f", {span}{f', {old}' if old else ''}",
+        bold(ticker) + f", {span}",
         pre(table(("per share", "now", "index"), rows)),
-        f"Net margin {units.SHARE.show(profit)}, return on equity {units.SHARE.show(equity)}.",
-        f"Not of that session: {', '.join(older)}; margin and return are of the last one of both."
+        f"Net margin {SHARE.show(profit)}, return on equity {SHARE.show(equity)}.",
+        f"Of an earlier session: {', '.join(older)}. "
+        "Margin and return on equity are of the last session that has both their figures."
         if older
         else None,
-        _history(market, ticker, convention),
+        f"History from {short_date(earnings.index[0])}, n = {len(earnings)}."
+        if len(earnings)
+        else "No P/E history.",
     )
 
 
-def _line(market: Market, ticker: str, metric: str, convention: str, window: Window) -> _Line:
+def _figure(market: Market, ticker: str, metric: str, convention: str, window: Window) -> _Figure:
     series = implied_per_share(market, ticker, metric, convention)
     index = implied_index(market, ticker, metric, convention, window)
     last = series.index[-1] if len(series) else None
-    return _Line(_PER_SHARE[metric], last, None if last is None else float(series[last]), index)
+    return _Figure(_PER_SHARE[metric], last, None if last is None else float(series[last]), index)
 
 
-def _dollars(value: float | None) -> str:
-    return NOT_AVAILABLE if value is None else f"${value:,.2f}"
-
-
-def _history(market: Market, ticker: str, convention: str) -> str:
-    series = implied_per_share(market, ticker, "pe", convention)
-    if series.empty:
-        return "No P/E history."
-    return f"History from {short_date(series.index[0])}, n = {len(series)}."
-
-
-def _chart(market: Market, funds: Mapping[str, Sequence[_Line]], title: str, theme: Theme) -> ChartSpec:
-    """A panel a fund, its lines the indexed figures of the text."""
-    sheets = [_sheet(ticker, rows) for ticker, rows in funds.items()]
-    last = max(line.index.index[-1] for rows in funds.values() for line in rows if len(line.index))
-    labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
-    look = chart_style(title, market, theme, ", ".join(labels), last)
-    return partial(indexed_chart, sheets, INDEX, look, INDEX_BASE)
-
-
-def _sheet(ticker: str, figures: Sequence[_Line]) -> IndexPanel:
-    """One fund's lines, with their base in the title if they share it."""
-    bases = {line.first for line in figures if line.first is not None}
-    since = (
-        f"{short_date(next(iter(bases)))} = {INDEX_BASE:.0f}"
-        if len(bases) == 1
-        else f"base = {INDEX_BASE:.0f}"
+def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, theme: Theme) -> ChartSpec:
+    """Draw a panel a fund, its lines the indexed figures of the text, their base in its title if shared."""
+    panels = []
+    for ticker, figures in funds.items():
+        bases = {figure.first for figure in figures if figure.first is not None}
+        base = short_date(next(iter(bases))) if len(bases) == 1 else "base"
+        drawn = {figure.name: figure.index for figure in figures if figure.grown is not None}
+        panels.append(IndexPanel(f"{ticker}, {base} = {INDEX_BASE:.0f}", drawn))
+    last = max(
+        figure.index.index[-1] for figures in funds.values() for figure in figures if len(figure.index)
     )
-    drawn = {line.name: line.index for line in figures if line.grown is not None}
-    return IndexPanel(f"{ticker}, {since}", drawn)
+    labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
+    style = chart_style(title, market, theme, ", ".join(labels), last)
+    return partial(indexed_chart, panels, INDEX, style, INDEX_BASE)
 
 
 def attribution_answer(market: Market, asked: AsOf, window: Window) -> Answer:
-    """Price return of each fund split into earnings and multiple, distributions and flows beside it."""
+    """Return each fund's price return split into earnings and multiple, distributions and flows beside it."""
     market.require_end()
     chosen = convention_for(market)
-    blocks = [_attribution(market, ticker, window, chosen) for ticker in market.pair.tickers]
     html = lines(
         heading(f"What moved it, {window_title(window)}", market, asked),
-        _verdict(market, window, chosen),
-        *blocks,
+        _reading(market, window, chosen),
+        *(_attribution(market, ticker, window, chosen) for ticker in market.pair.tickers),
         "",
-        sources(
-            {
-                "prices": market.source("prices").label,
-                "multiples": market.source("multiples").label,
-                "flows": fact_sources(market),
-            }
-        ),
+        market_sources(market, "prices", "multiples", "flows"),
     )
     tail = asked.suffix
     buttons = (
@@ -205,56 +181,60 @@ def attribution_answer(market: Market, asked: AsOf, window: Window) -> Answer:
 def _attribution(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
     position = market.pair.tickers.index(ticker)
     price, total = performance(market, window), performance(market, window, total=True)
-    returned = (price.small, price.large)[position]
-    with_paid = (total.small, total.large)[position]
-    if price.base is None or returned is None or with_paid is None:
+    price_return = (price.small, price.large)[position]
+    total_return = (total.small, total.large)[position]
+    if price.base is None or price_return is None or total_return is None:
         return lines(bold(ticker) + f": {NOT_AVAILABLE}, too little price history for {window}.")
-    rows = [("price return", PERCENT.show(returned)), ("distributions", POINTS.show(with_paid - returned))]
+    rows = [
+        ("price return", PERCENT.show(price_return)),
+        ("distributions", POINTS.show(total_return - price_return)),
+    ]
+    notes = []
     split = return_split(market, ticker, window, chosen) if chosen is not None else None
-    note: str | None
     if isinstance(split, ReturnSplit):
         rows += [
             ("implied earnings", PERCENT.show(split.earnings)),
             ("multiple (P/E)", PERCENT.show(split.multiple)),
         ]
-        note = (
+        notes.append(
             f"P/E {split.pe_first:.1f}x → {split.pe_last:.1f}x, {valuation.CONVENTIONS[split.convention]}: "
-            f"(1 {_signed(split.earnings)}) × (1 {_signed(split.multiple)}) = 1 {_signed(split.price)}, "
+            f"(1 {_term(split.earnings)}) × (1 {_term(split.multiple)}) = 1 {_term(split.price)}, "
             f"{short_date(split.first)} to {short_date(split.last)}."
         )
     else:
-        note = f"Earnings and multiple: {NOT_AVAILABLE}, {split.reason if split else 'no P/E stored'}."
+        reason = split.reason if split else "no P/E stored"
+        notes.append(f"Earnings and multiple: {NOT_AVAILABLE}, {reason}.")
     flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)
     if flow.dollars is None:
         reason = no_flow_reason(market, ticker) if flow.end is None else "too little history"
-        note = f"{note}\nFlow: {NOT_AVAILABLE}, {reason}."
+        notes.append(f"Flow: {NOT_AVAILABLE}, {reason}.")
     else:
         rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
-        flagged = flagged_days(flow)
-        note += f"\nFlow with {flagged}." if flagged else ""
+        if flagged := flagged_days(flow):
+            notes.append(f"Flow with {flagged}.")
         if flow.end is not None and flow.end != market.end:
-            old = age_phrase(market.sessions_behind(flow.end) - METRICS["flow"].lag)
-            note += f"\nFlow as reported for {short_date(flow.end)}{f', {old}' if old else ''}."
+            reported = f"Flow as reported for {short_date(flow.end)}"
+            notes.append(f"{with_age(reported, market, flow.end, 'flow')}.")
     head = bold(ticker) + f" since {short_date(price.base)}"
-    return lines(head, pre(table(("", "change"), rows)), note)
+    return lines(head, pre(table(("", "change"), rows)), *notes)
 
 
-def _signed(percent: float) -> str:
-    """A change as a term of a product: "+ 0.149" or "− 0.490"."""
+def _term(percent: float) -> str:
+    """Return a change as a term of a product: "+ 0.149" or "− 0.490"."""
     return f"{MINUS if percent < 0 else '+'} {abs(percent) / 100:.3f}"
 
 
-def _verdict(market: Market, window: Window, chosen: str | None) -> Html | None:
-    """What moved the small fund's price most, None if its return cannot be split."""
+def _reading(market: Market, window: Window, chosen: str | None) -> Html | None:
+    """Return what moved the small fund's price most, None if its return cannot be split."""
     small = market.pair.small.ticker
     split = return_split(market, small, window, chosen) if chosen is not None else None
     if not isinstance(split, ReturnSplit):
         return None
     if split.earnings < 0 < split.price:
-        verdict = f"{small}'s price rose on a higher multiple while its earnings fell."
+        reading = f"{small}'s price rose on a higher multiple while its earnings fell."
     elif split.price < 0 < split.earnings:
-        verdict = f"{small}'s price fell on a lower multiple while its earnings rose."
+        reading = f"{small}'s price fell on a lower multiple while its earnings rose."
     else:
-        led = "its multiple" if abs(split.multiple) > abs(split.earnings) else "its earnings"
-        verdict = f"{small}'s price moved mostly with {led}."
-    return bold("Reading") + f": {verdict}"
+        main = "its multiple" if abs(split.multiple) > abs(split.earnings) else "its earnings"
+        reading = f"{small}'s price moved mostly with {main}."
+    return bold("Reading") + f": {reading}"

@@ -15,7 +15,7 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.valuation import convention_for
 from bot.data.provider import LABELS
 from bot.messages.charts import metric_chart
-from bot.messages.common import Answer, chart_style, convention, heading
+from bot.messages.common import Answer, chart_style, convention_phrase, heading
 from bot.messages.html import age_phrase, bold, capital, lines, pre, table
 
 if TYPE_CHECKING:
@@ -30,49 +30,44 @@ if TYPE_CHECKING:
     from bot.messages.charts import ChartSpec
     from bot.messages.html import Html
 
-
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 
 
 def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
-    """Every stored multiple by convention, premium of the small fund, place in the stored history."""
+    """Return every stored multiple by convention, the small fund's premium and its place in history."""
     market.require_end()
+    head = heading("Valuation multiples", market, asked, priced=False)
+    tail = asked.suffix
+    buttons = (
+        (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}"), ("What moved it", f"/why ytd{tail}")),
+    )
+    small = market.pair.small.ticker
+    advice = (
+        f"A P/E with losses counted in{_LOSSES_IN.get(small, '')} is added up from the companies or "
+        f"imported: python -m bot import multiples FILE --ticker {small}"
+    )
     figures = valuation.multiple_figures(market)
     if not figures:
-        html = lines(
-            heading("Valuation multiples", market, asked, priced=False),
-            f"{NOT_AVAILABLE}, none stored. Each refresh records Yahoo's from then on.",
-            _advice(market),
-        )
-        return Answer(html, buttons=_buttons(asked))
+        missing = f"{NOT_AVAILABLE}: no multiples are stored. Each refresh records Yahoo's of that day."
+        return Answer(lines(head, missing, advice), buttons=buttons)
     chosen = convention_for(market)
     ordered = sorted(figures, key=lambda f: (f.convention, f.basis))
-    blocks = [
-        _block(market, name, basis, list(group))
-        for (name, basis), group in groupby(ordered, key=lambda f: (f.convention, f.basis))
-    ]
     html = lines(
-        heading("Valuation multiples", market, asked, priced=False),
+        head,
         _reading(market, figures, chosen),
-        *blocks,
-        _advice(market) if not any(f.convention == "losses_in" for f in figures) else None,
+        *(
+            _block(market, name, basis, list(group))
+            for (name, basis), group in groupby(ordered, key=lambda f: (f.convention, f.basis))
+        ),
+        advice if not any(f.convention == "losses_in" for f in figures) else None,
     )
     drawable = chosen is not None and len(valuation.premium_history(market, "pe", chosen)) > 1
     draw = _chart(market, str(chosen), theme) if drawable else None
-    return Answer(html, draw, "multiples", _buttons(asked))
-
-
-def _advice(market: Market) -> str:
-    """Where the multiples come from that no source gives."""
-    ticker = market.pair.small.ticker
-    return (
-        f"A P/E with losses counted in{_LOSSES_IN.get(ticker, '')} comes bottom-up from the companies, "
-        f"or by import: python -m bot import multiples FILE --ticker {ticker}"
-    )
+    return Answer(html, draw, "multiples", buttons)
 
 
 def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | None) -> Html | None:
-    """Whether the small fund costs more by the P/E of one convention, None if unknown."""
+    """Return whether the small fund costs more by the P/E of one convention, None if unknown."""
     premiums = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
     if not premiums:
         return None
@@ -80,9 +75,9 @@ def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | No
     premium = figure.premium or 0.0
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
     small, large = market.pair.tickers
-    how = f"by P/E ({convention(figure.convention, figure.basis)})"
+    how = f"by P/E ({convention_phrase(figure.convention, figure.basis)})"
     session = figure.small_session
-    dated = f", as of {short_date(session)}" if session is not None and _old(market, session) else ""
+    dated = f", as of {short_date(session)}" if session is not None and _age(market, session) else ""
     return bold("Reading") + f": {small} costs {size} {more} than {large} {how}{dated}."
 
 
@@ -91,25 +86,23 @@ def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure])
     rows = []
     for figure in ordered:
         unit = METRICS[figure.metric].unit
-        rows.append(
-            (
-                valuation.MULTIPLES[figure.metric],
-                unit.show(figure.small),
-                unit.show(figure.large),
-                PERCENT.show(figure.premium, 1),
-            )
+        small, large, premium = (
+            unit.show(figure.small),
+            unit.show(figure.large),
+            PERCENT.show(figure.premium, 1),
         )
+        rows.append((valuation.MULTIPLES[figure.metric], small, large, premium))
     return lines(
-        bold(capital(convention(name, basis))),
-        *_dated(market, ordered),
+        bold(capital(convention_phrase(name, basis))),
+        *_dates(market, ordered),
         pre(table(("", *market.pair.tickers, "premium"), rows)),
         *_ranks(ordered),
         _provenance(market, ordered),
     )
 
 
-def _dated(market: Market, figures: list[MultipleFigure]) -> list[str]:
-    """The sessions of the figures with their age, grouped by session."""
+def _dates(market: Market, figures: list[MultipleFigure]) -> list[str]:
+    """Return the sessions of the figures with their age, grouped by session."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
         groups.setdefault(_sessions(market, figure), []).append(valuation.MULTIPLES[figure.metric])
@@ -119,9 +112,9 @@ def _dated(market: Market, figures: list[MultipleFigure]) -> list[str]:
 
 
 def _sessions(market: Market, figure: MultipleFigure) -> str:
-    """Session and age of one multiple's figures, per fund if they differ."""
-    small = _when(market, figure.small_session, figure.small_priced)
-    large = _when(market, figure.large_session, figure.large_priced)
+    """Return session and age of one multiple's figures, per fund if they differ."""
+    small = _session(market, figure.small_session, figure.small_priced)
+    large = _session(market, figure.large_session, figure.large_priced)
     same = figure.small_session == figure.large_session
     if same and small == large:
         return small
@@ -129,11 +122,11 @@ def _sessions(market: Market, figure: MultipleFigure) -> str:
     return both if same else f"{both} (no premium across dates)"
 
 
-def _when(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | None) -> str:
-    """The date of the prices behind a figure with its age, and the figure's own date if it differs."""
+def _session(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | None) -> str:
+    """Return the date of the prices behind a figure with its age, and the figure's own date if it differs."""
     if session is None:
         return NOT_AVAILABLE
-    old = _old(market, session if priced is None else priced)
+    old = _age(market, session if priced is None else priced)
     aged = f" ({old})" if old else ""
     if priced is None:
         return f"of {short_date(session)}{aged}"
@@ -141,13 +134,13 @@ def _when(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | N
     return f"{of}prices of {short_date(priced)}{aged}"
 
 
-def _old(market: Market, session: pd.Timestamp) -> str:
-    """The age of a figure, beyond the usual one session."""
+def _age(market: Market, session: pd.Timestamp) -> str:
+    """Return the age of a figure, beyond the usual one session."""
     return age_phrase(market.sessions_behind(session) - METRICS["pe"].lag)
 
 
 def _ranks(figures: list[MultipleFigure]) -> list[str]:
-    """Percentile of each premium in its stored history, with n and the first date."""
+    """Return the percentile of each premium in its stored history, with n and the first date."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
         name = valuation.MULTIPLES[figure.metric]
@@ -165,14 +158,14 @@ def _ranks(figures: list[MultipleFigure]) -> list[str]:
 
 
 def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
-    """Source of a block's figures, and the date and coverage of the holdings behind them."""
+    """Return the source of a block's figures, and the date and coverage of the holdings behind them."""
     rows = market.multiples
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
     newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")
     parts = [", ".join(LABELS.get(name, name) for name in sorted(set(newest["source"])))]
-    held = sorted(newest["holdings_date"].dropna().unique()) if "holdings_date" in newest else []
-    if held:
-        parts.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in held)}")
+    dates = sorted(newest["holdings_date"].dropna().unique()) if "holdings_date" in newest else []
+    if dates:
+        parts.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in dates)}")
     covered = newest["coverage"].dropna() if "coverage" in newest else []
     if len(covered):
         parts.append(f"coverage {100 * float(min(covered)):.0f}%")
@@ -185,18 +178,6 @@ def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
 def _chart(market: Market, chosen: str, theme: Theme) -> ChartSpec:
     series = valuation.premium_history(market, "pe", chosen)
     small, large = market.pair.tickers
-    look = chart_style(
-        f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}",
-        market,
-        theme,
-        market.source("multiples").label,
-        series.index[-1],
-    )
-    return partial(metric_chart, series, METRICS["pe_premium"].unit, look)
-
-
-def _buttons(asked: AsOf) -> tuple[tuple[tuple[str, str], ...], ...]:
-    tail = asked.suffix
-    return (
-        (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}"), ("What moved it", f"/why ytd{tail}")),
-    )
+    title = f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}"
+    style = chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
+    return partial(metric_chart, series, METRICS["pe_premium"].unit, style)

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from bot.analytics.windows import AsOf
     from bot.messages.html import Html
 
-
-_LONGEST = 13  # characters of a name: what 34 columns leave beside the figures
+_NAME_COLUMNS = 13  # characters of a name: what 34 columns leave beside the figures
 _GROUPS_SHOWN = 12
 _CLASSIFICATIONS = {
     "yahoo": "Morningstar sectors via Yahoo",
-    "issuer": "issuer's sectors",
+    "issuer": "Issuer's sectors",
     "sample": "Sectors, simulated",
 }
 # Names that the table's first column cannot hold.
@@ -41,30 +40,24 @@ _SHORTENED = {
 
 
 def sectors_answer(market: Market, asked: AsOf) -> Answer:
-    """Sector weights, imported industry groups and home revenue, each with its date and source."""
+    """Return sector weights, imported industry groups and home revenue, each with its date and source."""
     market.require_end()
     shown = [entry for level in (SECTOR, GROUP) for entry in newest_weights(market, level)]
-    blocks = [_block(market, entry) for entry in shown]
-    how = f"python -m bot import weights FILE --ticker {market.pair.small.ticker}"
+    entries = (*shown, *newest_weights(market, REVENUE))
+    blocks: list[Html | str] = [_block(market, entry) for entry in shown]
+    command = f"python -m bot import weights FILE --ticker {market.pair.small.ticker}"
     if not blocks:
-        blocks = [
-            lines(
-                f"{NOT_AVAILABLE}: no weights stored.",
-                "Yahoo's come with a refresh, others with an import:",
-                how,
-            )
-        ]
+        missing = f"{NOT_AVAILABLE}: no weights are stored."
+        blocks = [missing, "Each refresh fetches Yahoo's; others are imported:", command]
     if not any(entry.level == GROUP for entry in shown):
-        blocks.append(lines(f"Industry groups: none imported ({how})."))
-    used = {
-        LABELS.get(entry.source, entry.source): "" for entry in (*shown, *newest_weights(market, REVENUE))
-    }
+        blocks.append(f"Industry groups: none imported ({command}).")
+    labels = dict.fromkeys(LABELS.get(entry.source, entry.source) for entry in entries)
     html = lines(
         heading("Sector weights", market, asked, priced=False),
         *blocks,
         *_revenue(market),
         "",
-        sources({"weights": ", ".join(used)}),
+        sources({"weights": ", ".join(labels)}),
     )
     tail = asked.suffix
     return Answer(html, buttons=((("Compare", f"/compare{tail}"), ("Multiples", f"/multiples{tail}")),))
@@ -80,10 +73,15 @@ def _block(market: Market, entry: Weights) -> Html:
         (_short(str(name)), SHARE.show(row[small]), SHARE.show(row[large]), POINTS.show(row["gap"], 1))
         for name, row in shown.iterrows()
     ]
+    dates = {ticker: _aged(market, session) for ticker, session in entry.sessions.items()}
+    if len(set(dates.values())) == 1:
+        dated = f"As of {next(iter(dates.values()))}, largest difference first."
+    else:
+        dated = f"As of {', '.join(f'{ticker} {date}' for ticker, date in dates.items())}."
     more = len(entry.frame) - len(shown)
     return lines(
         bold(title),
-        _dated(market, entry.sessions),
+        dated,
         pre(table(("", small, large, "gap"), rows)),
         f"... and {more} more." if more else None,
         None
@@ -92,43 +90,35 @@ def _block(market: Market, entry: Weights) -> Html:
     )
 
 
-def _dated(market: Market, sessions: dict[str, pd.Timestamp]) -> str:
-    days = set(sessions.values())
-    if len(days) == 1:
-        return f"As of {_aged(market, next(iter(days)))}, largest difference first."
-    return "As of " + ", ".join(f"{ticker} {_aged(market, day)}" for ticker, day in sessions.items()) + "."
-
-
 def _aged(market: Market, session: pd.Timestamp) -> str:
-    """A session with its age: weights are those of a report, which may be months old."""
+    """Return a session with its age: weights are those of a report, which may be months old."""
     old = age_phrase(market.sessions_behind(session))
     return f"{short_date(session)}{f' ({old})' if old else ''}"
 
 
 def _short(name: str) -> str:
-    """A name that fits its column."""
-    words = MORNINGSTAR.get(name, name)
-    words = _SHORTENED.get(words, words)
-    return words if len(words) <= _LONGEST else words[: _LONGEST - 1].rstrip() + "…"
+    """Return a name that fits its column."""
+    name = MORNINGSTAR.get(name, name)
+    name = _SHORTENED.get(name, name)
+    return name if len(name) <= _NAME_COLUMNS else name[: _NAME_COLUMNS - 1].rstrip() + "…"
 
 
 def _revenue(market: Market) -> list[str]:
-    """Share of revenue from the home market, imported only."""
+    """Return the share of revenue from the home market, imported only."""
     sentences = []
     for entry in newest_weights(market, REVENUE):
+        dates = {
+            ticker: _aged(market, entry.sessions[ticker])
+            for ticker in market.pair.tickers
+            if ticker in entry.sessions
+        }
+        same = len(set(dates.values())) == 1
         for name, row in entry.frame.iterrows():
-            days = {
-                ticker: _aged(market, entry.sessions[ticker])
-                for ticker in market.pair.tickers
-                if ticker in entry.sessions
-            }
-            same = len(set(days.values())) == 1
             parts = [
-                f"{ticker} {SHARE.show(row[ticker])}" + ("" if same else f" of {day}")
-                for ticker, day in days.items()
+                f"{ticker} {SHARE.show(row[ticker])}" + ("" if same else f" as of {date}")
+                for ticker, date in dates.items()
             ]
-            dated = f", of {next(iter(days.values()))}" if same else ""
-            sentences.append(
-                f"Revenue, {name}: {', '.join(parts)}{dated}; {LABELS.get(entry.source, entry.source)}."
-            )
-    return sentences or ["Revenue from the home market: n/a, none imported."]
+            dated = f", as of {next(iter(dates.values()))}" if same else ""
+            source = LABELS.get(entry.source, entry.source)
+            sentences.append(f"Share of revenue, {name}: {', '.join(parts)}{dated}; {source}.")
+    return sentences or ["Share of revenue from the home market: n/a, none imported."]

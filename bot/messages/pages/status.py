@@ -1,7 +1,4 @@
-"""The state of the sources, in words that /status and `doctor` share.
-
-The answers to /status and /about: age of the data, checks, queue; sources and definitions.
-"""
+"""The answers to /status and /about, and the health of the sources in words that `doctor` shares."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import datetime as dt
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.analytics import flows
 from bot.analytics.metrics import METRICS
@@ -31,12 +28,19 @@ if TYPE_CHECKING:
     from storage.observations import Restatement
     from storage.sources import SourceStatus
 
-
 RESTATED_DAYS = 30
-RESTATED_SHOWN = 5
-NOW = "now"
-MISSING_SHOWN = 3
-COUNTS_LOOKED_AT = 20  # a month of share counts
+COUNTS_CHECKED = 20  # a month of share counts
+_RESTATED_SHOWN = 5
+_SESSIONS_SHOWN = 3
+_NOW = "now"
+# Statuses of the outbox in words; what was sent is no news.
+_QUEUE = {
+    "queued": "to be sent",
+    "sending": "on its way",
+    "waiting": "waiting for a new try",
+    "ambiguous": "of unknown outcome",
+    "dead": "given up",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Health:
     source: str  # as people call it
     subject: str  # "IWM prices"
     answered: dt.datetime | None  # last success
-    session: dt.date | None  # up to which it is had
+    session: dt.date | None  # up to which figures are stored
     next_try: dt.datetime | None  # None where nobody asks: a file brought it, or it is off
     rests_until: dt.datetime | None  # its source asked to slow down, or refuses programs
     failures: int
@@ -55,39 +59,36 @@ class Health:
 
     def sentence(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """All of it in one line."""
+        following = self.tried(zone, now)
+        where = "" if following == _NOW else f" {zone_name(zone)}"
         parts = [
             f"last success {moment(self.answered, zone)}" if self.answered else "no success yet",
             f"last session {short_date(self.session)}" if self.session else "no session yet",
-            f"next try {self._tried_where(zone, now)}" if self.next_try else "not asked",
+            f"next try {following}{where}" if self.next_try else "not asked",
         ]
         if self.missing:
             parts.append(f"it lacks {self.lacks()}")
         if self.failures:
             parts.append(f"failed {self.failures}x: {self.detail.rstrip('.')}")
         if self.rests_until:
-            parts.append(f"left alone until {moment(self.rests_until, zone)}")
+            parts.append(f"not asked until {moment(self.rests_until, zone)}")
         return "; ".join(parts)
-
-    def _tried_where(self, zone: ZoneInfo, now: dt.datetime) -> str:
-        """The same with the time zone's name."""
-        when = self.tried(zone, now)
-        return when if when == NOW else f"{when} {zone_name(zone)}"
 
     def lacks(self) -> str:
         """The sessions that it dropped, the last ones named."""
-        named = ", ".join(short_date(day) for day in self.missing[-MISSING_SHOWN:])
-        more = len(self.missing) - MISSING_SHOWN
+        named = ", ".join(short_date(day) for day in self.missing[-_SESSIONS_SHOWN:])
+        more = len(self.missing) - _SESSIONS_SHOWN
         return f"{named} and {more} before" if more > 0 else named
 
     def tried(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """When it is tried next: an instant, or "now"."""
         if self.next_try is None or self.next_try <= now:
-            return NOW
+            return _NOW
         return moment(self.next_try, zone)
 
 
 def switched_on(config: Config) -> set[str]:
-    """Names of the sources that the config has asked."""
+    """Return the names of the sources that the configuration asks."""
     issuer = config.issuer.fetch and any(fund.issuer_file for fund in config.pair)
     on = {"yahoo": config.sources.yahoo, "daily-csv": config.sources.daily_csv, "issuer": issuer}
     return {name for name, value in on.items() if value}
@@ -99,115 +100,47 @@ def source_healths(
     now: dt.datetime,
     asked: Collection[str] | None = None,
 ) -> list[Health]:
-    """Health of every subject of every source at `now`. `asked` are the sources that are switched on."""
-    return [_health(status, statuses, sessions, now, asked) for status in statuses]
-
-
-def _health(
-    status: SourceStatus,
-    statuses: Sequence[SourceStatus],
-    sessions: Sessions,
-    now: dt.datetime,
-    asked: Collection[str] | None,
-) -> Health:
-    closed = closed_until((other for other in statuses if other.source == status.source), now)
-    rests = [until for until in (closed, status.rests_until) if until is not None and until > now]
-    return Health(
-        source=LABELS.get(status.source, status.source),
-        subject=status.subject,
-        answered=status.last_success,
-        session=status.last_session,
-        next_try=next_try(status, statuses, sessions, now, asked),
-        rests_until=max(rests, default=None),
-        failures=status.failures,
-        detail=status.detail,
-        missing=tuple(status.dropped),
-    )
+    """Return the health of every subject of every source. `asked` are the sources that are switched on."""
+    healths = []
+    for status in statuses:
+        closed = closed_until((other for other in statuses if other.source == status.source), now)
+        rests = [until for until in (closed, status.rests_until) if until is not None and until > now]
+        healths.append(
+            Health(
+                source=LABELS.get(status.source, status.source),
+                subject=status.subject,
+                answered=status.last_success,
+                session=status.last_session,
+                next_try=next_try(status, statuses, sessions, now, asked),
+                rests_until=max(rests, default=None),
+                failures=status.failures,
+                detail=status.detail,
+                missing=tuple(status.dropped),
+            )
+        )
+    return healths
 
 
 def findings(
     market: Market,
     sources: Sequence[Health],
-    replaced: Sequence[Restatement],
+    restatements: Sequence[Restatement],
     zone: ZoneInfo,
     now: dt.datetime,
 ) -> Iterator[tuple[bool, str, str]]:
-    """For `doctor`: whether all is well, the subject and the words, of every source and of what it gave."""
+    """Yield for `doctor` whether all is well, the subject and the words, of every source and its figures."""
     for source in sources:
         well = not source.failures and source.rests_until is None
         yield well, f"source {source.source}, {source.subject}", source.sentence(zone, now)
     for part, notes in market.notes.items():
         for note in notes:
             yield False, f"sources of {part.removeprefix('facts:')}", note.rstrip(".")
-    for line in flag_lines(market):
+    for line in _flag_lines(market):
         if not line.startswith("SOURCE_SWITCH"):  # already a note above
             yield line.endswith(": none."), "share counts", line.rstrip(".")
-    lines = restated(replaced)
-    for line in lines[1:] or lines:
+    restated = _restated(restatements)
+    for line in restated[1:] or restated:
         yield True, "restatements", line.rstrip(".")
-
-
-def brief_date(day: dt.date, today: dt.date) -> str:
-    """A date in a table, without the current year."""
-    return f"{day.day} {MONTHS[day.month - 1]}" if day.year == today.year else short_date(day)
-
-
-def flag_lines(market: Market) -> list[str]:
-    """Per fund the flags on its last share counts, and what is left out of them."""
-    sentences = []
-    for ticker in market.pair.tickers:
-        frame = flows.daily_flows(market, ticker).tail(COUNTS_LOOKED_AT)
-        if len(frame):
-            sentences.append(
-                f"{ticker} flags, last {len(frame)} counts: {_flags(frame[frame['flag'] != '']['flag'])}."
-            )
-        sentences += left_out_notes(market, ticker)
-    return sentences
-
-
-def _flags(flags: Any) -> str:  # noqa: ANN401 - a Series of sessions
-    counted = Counter(flags)
-    last = {flag: day for day, flag in flags.items()}
-    return (
-        "; ".join(
-            f"{flag} {short_date(last[flag])}"
-            if count == 1
-            else f"{flag} {count}x, last {short_date(last[flag])}"
-            for flag, count in counted.items()
-        )
-        or "none"
-    )
-
-
-def restated(restatements: Sequence[Restatement]) -> list[str]:
-    """What sources have restated, a line each, newest first; the rest is counted."""
-    if not restatements:
-        return [f"Restated in {RESTATED_DAYS} days: nothing over 1 bp."]
-    more = len(restatements) - RESTATED_SHOWN
-    return [
-        f"Restated in {RESTATED_DAYS} days:",
-        *(_restatement(restatement) for restatement in restatements[:RESTATED_SHOWN]),
-        *([f"... and {more} more"] if more > 0 else []),
-    ]
-
-
-def _restatement(restatement: Restatement) -> str:
-    """One in words for the chat: "IWM 10 Dec 2020 close 190 → 190.19 (+10.0 bp), Yahoo"."""
-    day = next(value for name, value in restatement.key.items() if name in {"session", "ex_date"})
-    words = str(restatement).replace(day, short_date(dt.date.fromisoformat(day)), 1)
-    words = words.replace(" -> ", " → ").replace("(-", f"({MINUS}")
-    return f"{words}, {LABELS.get(restatement.source, restatement.source)}"
-
-
-_GAPS_SHOWN = 3
-# Statuses of the outbox in words; what was sent is no news.
-_QUEUE = {
-    "queued": "to be sent",
-    "sending": "on its way",
-    "waiting": "waiting for a new try",
-    "ambiguous": "of unknown outcome",
-    "dead": "given up",
-}
 
 
 @dataclass(frozen=True)
@@ -222,98 +155,58 @@ class StatusReport:
     next_check: dt.datetime
     version: str
 
+    @property
+    def today(self) -> dt.date:
+        """The date in the zone."""
+        return self.now.astimezone(self.zone).date()
+
 
 def status_answer(market: Market, report: StatusReport) -> Answer:
-    """What is stored and its age, the state of each source, restatements, and what waits to be sent."""
+    """Return what is stored and its age, the state of each source, restatements, and the queue."""
+    queue = [f"{report.queue[name]} {words}" for name, words in _QUEUE.items() if report.queue.get(name)]
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
         bold(SAMPLE) if market.is_sample else None,
         _prices(market),
-        *_missing(market),
+        _missing(market),
         *market.notes.get("prices", ()),
         *(_facts(market, ticker) for ticker in market.pair.tickers),
-        *flag_lines(market),
+        *_flag_lines(market),
         _multiples(market),
         *_sources(report),
-        *restated(report.restated),
+        *_restated(report.restated),
         f"Next check: {moment(report.next_check, report.zone)}.",
-        f"Queue: {_queue(report.queue)}.",
+        f"Queue: {', '.join(queue) or 'empty'}.",
         f"Version {report.version}. Times: {report.zone.key}.",
     )
     return Answer(html, buttons=((("Compare", "/compare"), ("Alerts", "/alerts")),))
 
 
-def _sources(report: StatusReport) -> list[Html | str]:
-    """A table a source, and below it when it is tried next and what is wrong with it."""
-    if not report.sources:
-        return ["Sources: none asked yet."]
-    parts: list[Html | str] = [bold("Sources")]
-    for name, group in groupby(report.sources, key=lambda source: source.source):
-        rows = list(group)
-        cells = [(source.subject, _answered(source, report), _session(source, report)) for source in rows]
-        parts.append(pre(table((name, "answered", "up to"), cells)))
-        parts += _next_tries(rows, report)
-        parts += [f"{source.subject} lack {source.lacks()}." for source in rows if source.missing]
-        parts += [
-            f"{source.subject}, failed {source.failures}x: {source.detail}"
-            for source in rows
-            if source.failures
-        ]
-        rests = next((source.rests_until for source in rows if source.rests_until), None)
-        if rests is not None:
-            parts.append(f"{name} is left alone until {moment(rests, report.zone)}.")
-    return parts
-
-
-def _answered(source: Health, report: StatusReport) -> str:
-    if source.answered is None:
-        return "never"
-    local, today = source.answered.astimezone(report.zone), report.now.astimezone(report.zone).date()
-    if local.year != today.year:
-        return short_date(local)
-    return f"{brief_date(local.date(), today)} {local:%H:%M}"
-
-
-def _session(source: Health, report: StatusReport) -> str:
-    return brief_date(source.session, report.now.astimezone(report.zone).date()) if source.session else "none"
-
-
-def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
-    """When the subjects are tried next, grouped by instant. Imported ones are not tried."""
-    groups: dict[str, list[str]] = {}
-    for source in rows:
-        if source.next_try is not None:
-            groups.setdefault(source.tried(report.zone, report.now), []).append(source.subject)
-    if not groups:
-        return ["Not asked: imported, or switched off."]
-    if len(groups) == 1:
-        return [f"Next try: {next(iter(groups))}."]
-    return [f"Next try {when}: {', '.join(subjects)}." for when, subjects in groups.items()]
-
-
 def _prices(market: Market) -> str:
-    """Span and age of the sessions with a close of both funds, or what is stored of each."""
+    """Return span and age of the sessions with a close of both funds, or what is stored of each."""
     if market.end is not None:
         span = f"{short_date(market.closes.index[0])} to {short_date(market.end)}"
         return f"Prices: {span}, {age(market, market.end)}; {market.source('prices').label}."
-    held = {
+    closes = {
         ticker: market.prices[ticker].dropna() for ticker in market.pair.tickers if ticker in market.prices
     }
-    stored = [f"{t} to {short_date(closes.index[-1])}" for t, closes in held.items() if len(closes)]
+    stored = [
+        f"{ticker} to {short_date(column.index[-1])}" for ticker, column in closes.items() if len(column)
+    ]
     if not stored and market.first_close is not None:
-        return f"Prices: the first stored close is of {date_phrase(market.first_close)}, still to come."
+        return f"Prices: none yet, the first stored close is of {date_phrase(market.first_close)}."
     if not stored:
         return "Prices: none stored."
-    return f"Prices: no close of both funds, only {', '.join(stored)}."
+    return f"Prices: no session has a close of both funds; stored are {', '.join(stored)}."
 
 
-def _missing(market: Market) -> list[str]:
+def _missing(market: Market) -> str | None:
     gaps = market.missing
     if not len(gaps):
-        return []
-    shown = ", ".join(short_date(day) for day in gaps[-_GAPS_SHOWN:])
-    more = "the last ones " if len(gaps) > _GAPS_SHOWN else ""
-    return [f"Sessions without a close of both funds: {len(gaps):,}, {more}{shown}."]
+        return None
+    shown = ", ".join(short_date(day) for day in gaps[-_SESSIONS_SHOWN:])
+    more = "the last ones " if len(gaps) > _SESSIONS_SHOWN else ""
+    return f"Sessions without a close of both funds: {len(gaps):,}, {more}{shown}."
 
 
 def _facts(market: Market, ticker: str) -> str:
@@ -321,11 +214,30 @@ def _facts(market: Market, ticker: str) -> str:
     counts = frame["shares"].dropna()
     if counts.empty:
         nav = frame["nav"].dropna()
-        held = f" (NAV only, to {short_date(nav.index[-1])})" if len(nav) else ""
-        return f"{ticker} fund facts: no share counts{held}."
+        stored = f" (NAV only, to {short_date(nav.index[-1])})" if len(nav) else ""
+        return f"{ticker} fund facts: no share counts{stored}."
     span = f"{short_date(counts.index[0])} to {short_date(counts.index[-1])}"
     old = age(market, counts.index[-1], METRICS["flow"].lag)
     return f"{ticker} fund facts: {span}, {old}; {market.source(f'facts:{ticker}').label}."
+
+
+def _flag_lines(market: Market) -> list[str]:
+    """Return per fund the flags on its last share counts, and what is left out of them."""
+    sentences = []
+    for ticker in market.pair.tickers:
+        flags = flows.daily_flows(market, ticker)["flag"].tail(COUNTS_CHECKED)
+        flagged = flags[flags != ""]
+        last = {flag: short_date(day) for day, flag in flagged.items()}
+        words = [
+            f"{flag} {last[flag]}" if count == 1 else f"{flag} {count}x, last {last[flag]}"
+            for flag, count in Counter(flagged).items()
+        ]
+        if len(flags):
+            sentences.append(
+                f"{ticker} flags on the last {len(flags)} share counts: {'; '.join(words) or 'none'}."
+            )
+        sentences += left_out_notes(market, ticker)
+    return sentences
 
 
 def _multiples(market: Market) -> str:
@@ -337,22 +249,86 @@ def _multiples(market: Market) -> str:
     return f"Multiples: {span}; {market.source('multiples').label}."
 
 
-def _queue(queue: Mapping[str, int]) -> str:
-    """What waits to be sent by status, and what was given up."""
-    return ", ".join(f"{queue[name]} {words}" for name, words in _QUEUE.items() if queue.get(name)) or "empty"
+def _sources(report: StatusReport) -> list[Html | str]:
+    """Return a table a source, and below it when it is tried next and what is wrong with it."""
+    if not report.sources:
+        return ["Sources: none has been asked yet."]
+    parts: list[Html | str] = [bold("Sources")]
+    for name, group in groupby(report.sources, key=lambda source: source.source):
+        rows = list(group)
+        cells = [(source.subject, _answered(source, report), _session(source, report)) for source in rows]
+        parts.append(pre(table((name, "answered", "up to"), cells)))
+        parts += _next_tries(rows, report)
+        parts += [f"{source.subject} lack {source.lacks()}." for source in rows if source.missing]
+        parts += [
+            f"{source.subject} failed {source.failures}x: {source.detail}"
+            for source in rows
+            if source.failures
+        ]
+        rests = next((source.rests_until for source in rows if source.rests_until), None)
+        if rests is not None:
+            parts.append(f"{name} is not asked until {moment(rests, report.zone)}.")
+    return parts
+
+
+def _answered(source: Health, report: StatusReport) -> str:
+    if source.answered is None:
+        return "never"
+    local = source.answered.astimezone(report.zone)
+    if local.year != report.today.year:
+        return short_date(local)
+    return f"{_brief_date(local.date(), report.today)} {local:%H:%M}"
+
+
+def _session(source: Health, report: StatusReport) -> str:
+    return _brief_date(source.session, report.today) if source.session else "none"
+
+
+def _brief_date(day: dt.date, today: dt.date) -> str:
+    """Return a date in a table, without the current year."""
+    return f"{day.day} {MONTHS[day.month - 1]}" if day.year == today.year else short_date(day)
+
+
+def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
+    """Return when the subjects are tried next, grouped by instant. Imported ones are not tried."""
+    groups: dict[str, list[str]] = {}
+    for source in rows:
+        if source.next_try is not None:
+            groups.setdefault(source.tried(report.zone, report.now), []).append(source.subject)
+    if not groups:
+        return ["Not asked: imported or switched off."]
+    if len(groups) == 1:
+        return [f"Next try: {next(iter(groups))}."]
+    return [f"Next try {when}: {', '.join(subjects)}." for when, subjects in groups.items()]
+
+
+def _restated(restatements: Sequence[Restatement]) -> list[str]:
+    """Return what sources have restated, a line each, newest first; the rest is counted."""
+    if not restatements:
+        return [f"Restated in the last {RESTATED_DAYS} days: nothing over 1 bp."]
+    more = len(restatements) - _RESTATED_SHOWN
+    return [
+        f"Restated in the last {RESTATED_DAYS} days:",
+        *(_restatement(restatement) for restatement in restatements[:_RESTATED_SHOWN]),
+        *([f"... and {more} more"] if more > 0 else []),
+    ]
+
+
+def _restatement(restatement: Restatement) -> str:
+    """Return one in words: "IWM 10 Dec 2020 close 190 → 190.19 (+10.0 bp), Yahoo"."""
+    day = next(value for name, value in restatement.key.items() if name in {"session", "ex_date"})
+    words = str(restatement).replace(day, short_date(dt.date.fromisoformat(day)), 1)
+    words = words.replace(" -> ", " → ").replace("(-", f"({MINUS}")
+    return f"{words}, {LABELS.get(restatement.source, restatement.source)}"
 
 
 def about_answer(pair: Pair) -> Answer:
-    """Sources, definitions, and the one line on advice."""
+    """Return sources, definitions, and the one line on advice."""
+    ratio = "price of {small} over price of {large}; its trend counts, its level means little."
     definitions = (
-        ("Price return", "close against the close of the base session; every window prints its base."),
-        ("Total return", "distributions reinvested at the close of their ex-date."),
-        (
-            "Ratio",
-            pair.fill(
-                "price of {small} over price of {large}; trends are read from it, its level means little."
-            ),
-        ),
+        ("Price return", "close against the close of the base session, which is shown for every window."),
+        ("Total return", "the same with distributions reinvested at the close of their ex-date."),
+        ("Ratio", pair.fill(ratio)),
         ("Flow", "change of units outstanding times NAV; a change of assets is never called a flow."),
         ("Multiples", "always with convention and basis; premiums only between equal conventions."),
         ("Percentile", "the share of the history, in percent, that is at or below the value."),
@@ -362,7 +338,7 @@ def about_answer(pair: Pair) -> Answer:
         f"{pair.small.ticker} stands for small caps{_index(pair.small)}, "
         f"{pair.large.ticker} for large caps{_index(pair.large)}.",
         *(lines(Html("").join((bold(name), ": ", text))) for name, text in definitions),
-        "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, others by import.",
+        "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, all else is imported.",
         "What is missing is named and never filled in. Alerts are judged on completed sessions only.",
         bold(DISCLAIMER),
     )
@@ -370,5 +346,5 @@ def about_answer(pair: Pair) -> Answer:
 
 
 def _index(fund: Fund) -> str:
-    """The index that a fund follows, in brackets, "" if unknown."""
+    """Return the index that a fund follows, in brackets, "" if unknown."""
     return f" ({fund.index})" if fund.index else ""

@@ -13,7 +13,7 @@ from bot.analytics import trend
 from bot.analytics.metrics import METRICS
 from bot.analytics.performance import performance
 from bot.analytics.sessions import EXCHANGE, date_phrase
-from bot.analytics.units import PERCENT, POINTS
+from bot.analytics.units import POINTS
 from bot.analytics.windows import MTD, YTD, AsOf, Window
 from bot.messages.alerts.card import summary_distance
 from bot.messages.common import (
@@ -22,11 +22,13 @@ from bot.messages.common import (
     channel_line,
     flow_line,
     heading,
+    magnitude,
     multiple_line,
     ratio_line,
+    returns_table,
     sources,
 )
-from bot.messages.html import Html, bold, code, lines, pre, table
+from bot.messages.html import Html, bold, code, lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,80 +37,68 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
 
-
 _DAY = Window("d", 1)
 _WINDOWS = (_DAY, Window("w", 1), MTD, YTD)
-_YEAR = 252
+_YEAR = 252  # sessions
 
 
 def summary_answer(
     context: EvaluationContext,
-    standings: Sequence[AlertView],
+    alerts: Sequence[AlertView],
     sessions: Sessions,
     *,
     late: bool = False,
     total: bool = False,
 ) -> Answer:
-    """The message of one chat: the market is the same for all, the alerts are the chat's own.
+    """Return the message of one chat: the market is the same for all, the alerts are the chat's own.
 
     Raises NoData when no session has a close of both funds.
     """
     market = context.market
     market.require_end()
+    parts = {"prices": "prices", **{f"{ticker} flows": f"facts:{ticker}" for ticker in market.pair.tickers}}
+    parts["multiples"] = "multiples"
     html = lines(
         heading("Daily summary", market, AsOf()),
-        "Late: it could not be sent when it was due." if late else None,
-        *_changed(market, total),
-        *(bold(f"Alert #{s.number} fired.") for s in standings if _fired_last(s, market)),
+        "Late: this summary could not be sent when it was due." if late else None,
+        *_changes(market, total),
+        *(bold(f"Alert #{alert.number} fired.") for alert in alerts if _fired_last(alert, market)),
         _body(market, total),
-        bold("Alerts") if standings else None,
-        *(_alert(alert, context) for alert in standings),
+        bold("Alerts") if alerts else None,
+        *(_alert(alert, context) for alert in alerts),
         "",
         next_session_line(market.last_completed, sessions),
-        sources(
-            {
-                "prices": market.source("prices").label,
-                **{
-                    f"{ticker} flows": market.source(f"facts:{ticker}").label
-                    for ticker in market.pair.tickers
-                },
-                "multiples": market.source("multiples").label,
-            }
-        ),
+        sources({name: market.source(part).label for name, part in parts.items()}),
     )
     return Answer(html, buttons=((("Compare", "/compare"), ("Trend", "/trend"), ("Flows", "/flows")),))
 
 
+# What is the same for every chat is made once per Market, because there may be many chats.
 @lru_cache(maxsize=4)
-def _changed(market: Market, total: bool) -> tuple[Html, ...]:
-    """What is different from the session before: who led the day, a crossed average, a new extreme."""
+def _changes(market: Market, total: bool) -> tuple[Html, ...]:
+    """Return what differs from the session before: who led the day, a crossed average, a new extreme."""
     day = performance(market, _DAY, total)
     sentences: list[Html] = []
-    if day.gap is not None:
+    if day.gap:
         leader = (market.pair.small if day.gap > 0 else market.pair.large).ticker
-        led = bold(f"{leader} led the day") + f" by {POINTS.show(abs(day.gap)).lstrip('+')}."
-        sentences.append(led if day.gap else bold("Both funds moved alike."))
+        sentences.append(bold(f"{leader} led the day") + f" by {magnitude(POINTS, day.gap)}.")
+    elif day.gap is not None:
+        sentences.append(bold("Both funds moved alike."))
     r = trend.ratio(market)
     against = trend.ratio_vs_sma(r, AVERAGE).dropna()
     if len(against) > 1 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
-        way = "above" if against.iloc[-1] > 0 else "below"
-        sentences.append(bold(f"The ratio crossed {way} its {AVERAGE}-day average."))
-    for extreme, words in ((trend.breakout(r, _YEAR), "high"), (-trend.breakout_low(r, _YEAR), "low")):
+        side = "above" if against.iloc[-1] > 0 else "below"
+        sentences.append(bold(f"The ratio crossed {side} its {AVERAGE}-day average."))
+    for extreme, name in ((trend.breakout(r, _YEAR), "high"), (-trend.breakout_low(r, _YEAR), "low")):
         if extreme.iloc[-1] > 0:
-            sentences.append(bold(f"The ratio made a new {_YEAR}-session {words}."))
+            sentences.append(bold(f"The ratio made a new {_YEAR}-session {name}."))
     return tuple(sentences)
 
 
 @lru_cache(maxsize=4)
 def _body(market: Market, total: bool) -> Html:
-    """The part that is the same for every chat, made once per Market because there may be many chats."""
-    returns = [performance(market, window, total) for window in _WINDOWS]
-    rows = [
-        (str(f.window), PERCENT.show(f.small), PERCENT.show(f.large), POINTS.show(f.gap)) for f in returns
-    ]
     return lines(
-        bold("Total return, distributions reinvested" if total else "Price return"),
-        pre(table(("", *market.pair.tickers, "gap"), rows)),
+        returns_table(market, _WINDOWS, total),
         ratio_line(market),
         channel_line(market),
         flow_line(market),
@@ -117,28 +107,27 @@ def _body(market: Market, total: bool) -> Html:
 
 
 def _fired_last(alert: AlertView, market: Market) -> bool:
-    """Whether the alert fired on the newest session that its inputs are known for."""
-    newest = max((side.since for side in alert.state.sides if side.since is not None), default=None)
-    if newest is None:
+    """Return whether the alert fired on the newest session that its inputs are known for."""
+    fired = max((side.since for side in alert.state.sides if side.since is not None), default=None)
+    if fired is None:
         return False
-    return market.sessions_behind(pd.Timestamp(newest)) <= rule_lag(alert.rule, METRICS)
+    return market.sessions_behind(pd.Timestamp(fired)) <= rule_lag(alert.rule, METRICS)
 
 
 def _alert(alert: AlertView, context: EvaluationContext) -> Html:
-    """One alert: its value and distance, and whether it waits to re-arm."""
+    """Return one alert: its value and distance, and whether it waits to re-arm."""
     waits = "; waits to re-arm" if alert.state.status is Status.FIRED else ""
     distance = f": {summary_distance(alert, context)}{waits}."
     return Html("").join((bold(f"#{alert.number} "), code(str(alert.rule)), distance))
 
 
 def next_session_line(last: pd.Timestamp, sessions: Sessions) -> str:
-    """The next session, its early close, and the weekdays without one before it."""
+    """Return the next session, its early close, and the weekdays without one before it."""
     upcoming = sessions.next_after(last)
     closed = pd.bdate_range(last + pd.Timedelta(days=1), upcoming - pd.Timedelta(days=1))
-    early = ""
+    sentence = f"Next session: {date_phrase(upcoming)}"
     if sessions.is_early_close(upcoming):
-        early = f", early close at {sessions.close(upcoming).astimezone(EXCHANGE):%H:%M} New York"
-    sentence = f"Next session: {date_phrase(upcoming)}{early}."
+        sentence += f", early close at {sessions.close(upcoming).astimezone(EXCHANGE):%H:%M} New York"
     if len(closed):
-        sentence += f" No session on {', '.join(date_phrase(day) for day in closed)}."
-    return sentence
+        sentence += f". No session on {', '.join(date_phrase(day) for day in closed)}"
+    return f"{sentence}."

@@ -6,20 +6,28 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.analytics import trend, units
+from bot.analytics import trend
 from bot.analytics.metrics import METRICS, Arguments, metric_value
 from bot.analytics.performance import performance
+from bot.analytics.units import LEVEL, POINTS
 from bot.analytics.windows import AsOf, Window
 from bot.messages.charts import Threshold, metric_chart
-from bot.messages.common import AVERAGE, Answer, channel_line, chart_style, heading, ratio_line, sources
+from bot.messages.common import (
+    AVERAGE,
+    Answer,
+    channel_line,
+    chart_style,
+    heading,
+    market_sources,
+    ratio_line,
+    within,
+)
 from bot.messages.html import bold, lines, pre, table
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.messages.canvas import Theme
-    from bot.messages.charts import ChartSpec
     from bot.messages.html import Html
-
 
 # Label (a template of the pair) and registry entry of each line; the entry gives the unit and the history.
 _LINES: tuple[tuple[str, str, Arguments], ...] = (
@@ -39,18 +47,17 @@ _GAPS = (Window("m", 3), Window("y", 1))
 
 
 def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | None = None) -> Answer:
-    """Every trend metric with its value, and what they say together."""
+    """Return every trend metric with its value, and what they say together."""
     market.require_end()
     rows = []
     for label, name, arguments in _LINES:
         metric = METRICS[name]
-        rows.append(
-            (market.pair.fill(label), metric.unit.show(metric_value(metric, market, arguments).value))
-        )
+        value = metric_value(metric, market, arguments).value
+        rows.append((market.pair.fill(label), metric.unit.show(value)))
     # The gaps count back from the date asked for, as /compare does, not from its last session.
     for span in _GAPS:
         gap = performance(market, span, total=True).gap
-        rows.append((f"Gap {span}, total return", units.POINTS.show(gap)))
+        rows.append((f"Gap {span}, total return", POINTS.show(gap)))
     html = lines(
         heading(f"Relative trend, {market.pair}", market, asked),
         _reading(market),
@@ -58,39 +65,34 @@ def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | Non
         ratio_line(market),
         channel_line(market),
         "",
-        sources({"prices": market.source("prices").label}),
+        market_sources(market, "prices"),
     )
-    shown = window or Window("y", 2)
-    buttons = (
-        (
-            (("Since 2010", f"/chart ratio since 2010-01-04{asked.suffix}")),
-            ("Compare", f"/compare{asked.suffix}"),
-        ),
+    r = trend.ratio(market)
+    draw = partial(
+        metric_chart,
+        within(r, window or Window("y", 2)),
+        LEVEL,
+        chart_style(f"{market.pair} and its {AVERAGE}-day average", market, theme),
+        threshold=Threshold(r.rolling(AVERAGE).mean(), f"{AVERAGE}-day average"),
     )
-    return Answer(html, _chart(market, shown, theme), "trend", buttons)
+    tail = asked.suffix
+    buttons = ((("Since 2010", f"/chart ratio since 2010-01-04{tail}"), ("Compare", f"/compare{tail}")),)
+    return Answer(html, draw, "trend", buttons)
 
 
 def _reading(market: Market) -> Html | None:
-    """Who leads by the ratio's side of its two averages, None before both exist."""
+    """Return who leads by the ratio's side of its two averages, None before both exist."""
     r = trend.ratio(market)
     near, far = (float(trend.ratio_vs_sma(r, n).iloc[-1]) for n in (50, AVERAGE))
     if math.isnan(far):
         return None
     lead = {
-        (True, True): "small caps lead, the ratio is over its 50- and 200-day averages.",
-        (True, False): "small caps catch up, over the 50-day, not yet over the 200-day average.",
-        (False, True): "small caps slip, over the 200-day, no longer over the 50-day average.",
-        (False, False): "large caps lead, the ratio is not over its 50- or 200-day average.",
+        (True, True): "small caps lead; the ratio is over its 50- and 200-day averages.",
+        (
+            True,
+            False,
+        ): "small caps catch up; the ratio is over its 50-day, but not its 200-day average.",
+        (False, True): "small caps slip; the ratio is over its 200-day, but not its 50-day average.",
+        (False, False): "large caps lead; the ratio is over neither its 50- nor its 200-day average.",
     }[near > 0, far > 0]
     return bold("Reading") + f": {lead}"
-
-
-def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
-    r = trend.ratio(market)
-    position = int(window.bases(r.index)[-1])
-    shown = r.iloc[max(position, 0) :]
-    average = r.rolling(AVERAGE).mean()
-    look = chart_style(f"{market.pair} and its 200-day average", market, theme)
-    return partial(
-        metric_chart, shown, units.LEVEL, look, threshold=Threshold(average, f"{AVERAGE}-day average")
-    )
