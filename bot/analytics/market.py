@@ -1,8 +1,8 @@
-"""Market: all that the metrics may know, as of one moment, with the age and source of each part.
+"""Market: all data that the metrics may use, as of one moment, with the age and source of each part.
 
-Frozen frames on naive midnight sessions. Prices are split-adjusted closes in dollars; missing
-sessions are absent, never filled. The clock is not here: `last_completed` is the session that
-the exchange completed last when the Market was made.
+Frozen frames on naive midnight sessions. Prices are split-adjusted closes in dollars; missing sessions are
+absent, never filled. There is no clock: `last_completed` is the session that the exchange had completed last
+when the Market was loaded.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from bot.errors import NoData
 from bot.pair import DEFAULT_PAIR, Pair
 
 SAMPLE = "sample"  # storage's word for the source of made-up figures
+TYPED_IN = "csv"  # name of the source of what people import themselves
+MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value", "source")
+WEIGHT_COLUMNS = ("session", "ticker", "level", "sector", "weight", "source")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Source:
         return self.name == SAMPLE
 
 
+NO_SOURCE = Source("none", "no data")
+
+
 @dataclass(frozen=True, eq=False)
 class Dispute:
     """Closes of one fund on which another source disagrees with the one that is used."""
@@ -44,23 +50,11 @@ class Dispute:
     differences: pd.Series  # sessions that disagree, in order -> relative difference of the other's close
 
 
-NO_SOURCE = Source("none", "no data")
-
-
-def _empty(*columns: str) -> pd.DataFrame:
-    return pd.DataFrame(columns=list(columns), index=pd.DatetimeIndex([]), dtype="float64")
-
-
-WEIGHT_COLUMNS = ("session", "ticker", "level", "sector", "weight", "source")
-TYPED_IN = "csv"  # name of the source of what people import themselves
-MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value", "source")
-
-
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity, so that results can be cached by it
 class Market:
     """Everything known about the pair at one moment.
 
-    prices         DataFrame, sessions x tickers, split-adjusted close, NaN where one leg is missing
+    prices         DataFrame, sessions x tickers, split-adjusted close, NaN where one fund's is missing
     distributions  per ticker a Series ex-date -> dollars per share
     facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each; with a
                    column `was`, the count that a source gave before it replaced it
@@ -72,7 +66,7 @@ class Market:
     calendar       the exchange's sessions; without it, the sessions that have a price
     last_completed the exchange's last completed session
     anchor         K, the date asked for; None when none was asked (then it is the end session)
-    notes          sentences on what its sources do not agree on, by part
+    notes          sentences on what its sources disagree on, by part
     disputes       closes on which another source disagrees with the one that is used
     first_close         the first stored close of both funds, also where it is later than last_completed
     """
@@ -93,21 +87,21 @@ class Market:
 
     @cached_property
     def closes(self) -> pd.DataFrame:
-        """Closes of both legs on the sessions they have in common (inner join, nothing filled)."""
+        """Closes of both funds on the sessions they have in common (inner join, nothing filled)."""
         return self.prices.reindex(columns=list(self.pair.tickers)).dropna()
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What it is made of, each with a source of its own: "prices", "facts:IWM", ..., "multiples"."""
+        """The parts that each have a source of their own: "prices", "facts:IWM", ..., "multiples"."""
         return ("prices", *(f"facts:{ticker}" for ticker in self.pair.tickers), "multiples")
 
     @property
     def end(self) -> pd.Timestamp | None:
-        """Last session on which both legs have a close, None in an empty Market."""
+        """Last session on which both funds have a close, None in an empty Market."""
         return self.closes.index[-1] if len(self.closes) else None
 
     def require_end(self) -> pd.Timestamp:
-        """The last session with a close of both funds; raises NoData when there is none."""
+        """The last session with a close of both funds. Raises NoData when there is none."""
         if self.end is not None:
             return self.end
         tickers = self.pair.tickers
@@ -124,10 +118,10 @@ class Market:
                 f"python -m bot import prices {tickers[0]}_daily.csv --ticker {tickers[0]}"
             )
         stored = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in tickers)
-        lacking = next((ticker for ticker in tickers if ticker not in first), self.pair.large.ticker)
+        missing = next((ticker for ticker in tickers if ticker not in first), self.pair.large.ticker)
         raise NoData(
             f"There is no session yet with a close of both funds (prices stored: {stored}). Import the rest: "
-            f"python -m bot import prices {lacking}_daily.csv --ticker {lacking}"
+            f"python -m bot import prices {missing}_daily.csv --ticker {missing}"
         )
 
     @property
@@ -136,13 +130,13 @@ class Market:
         return self.prices.index if self.calendar is None else self.calendar
 
     def sessions_behind(self, session: pd.Timestamp) -> int:
-        """How many sessions `session` lies before the last completed one."""
+        """How many sessions lie between `session` and the last completed one, which counts."""
         first, last = self.sessions.searchsorted([session, self.last_completed], side="right")
         return max(int(last - first), 0)
 
     @property
     def missing(self) -> pd.DatetimeIndex:
-        """Completed sessions since the first common one for which a close of either leg is missing."""
+        """Completed sessions since the first common one for which a close of either fund is missing."""
         if self.end is None:
             return self.sessions[:0]
         span = self.sessions[(self.sessions >= self.closes.index[0]) & (self.sessions <= self.last_completed)]
@@ -150,7 +144,9 @@ class Market:
 
     def fund(self, ticker: str) -> pd.DataFrame:
         """Fund facts of one ticker: sessions x (nav, shares, assets); empty when there are none."""
-        return self.facts.get(ticker, _empty("nav", "shares", "assets"))
+        columns = ["nav", "shares", "assets"]
+        empty = pd.DataFrame(columns=columns, index=pd.DatetimeIndex([]), dtype="float64")
+        return self.facts.get(ticker, empty)
 
     def distributions_of(self, ticker: str) -> pd.Series:
         """Distributions of one ticker by ex-date, dollars per share; empty when there are none."""
@@ -166,9 +162,9 @@ class Market:
         return any(source.is_sample for source in self.sources.values())
 
     def at(self, anchor: pd.Timestamp) -> Market:
-        """The same Market as of `anchor`, a session or not: nothing later is left in it."""
+        """The same Market as of `anchor`, which need not be a session: nothing later is left in it."""
         last = min(self.last_completed, anchor)
-        begun = self.sessions[self.sessions <= last]
+        completed = self.sessions[self.sessions <= last]
         return replace(
             self,
             prices=self.prices.loc[:anchor],
@@ -179,6 +175,6 @@ class Market:
             disputes=tuple(
                 replace(dispute, differences=dispute.differences.loc[:anchor]) for dispute in self.disputes
             ),
-            last_completed=begun[-1] if len(begun) else last,
+            last_completed=completed[-1] if len(completed) else last,
             anchor=anchor,
         )

@@ -1,6 +1,6 @@
-"""Performance: price and total returns of both legs over a window, and the gap between them.
+"""Performance: price and total returns of both funds over a window, and the gap between them.
 
-Returns are in percent, gaps in percentage points (small less large). Both legs are measured on the
+Returns are in percent, gaps in percentage points (small less large). Both funds are measured on the
 sessions they have in common. Total return: 1 + R = product over t in (base, e] of
 (P_t + D_t) / P_{t-1}; a distribution on the base session is left out, one on the end session counts.
 """
@@ -22,7 +22,7 @@ DAYS_A_YEAR = 365.25
 
 @dataclass(frozen=True)
 class Performance:
-    """Returns of both legs over one window, percent; None where history is too short."""
+    """Returns of both funds over one window, percent; None where history is too short."""
 
     window: Window
     total: bool
@@ -51,8 +51,8 @@ class Performance:
 def total_return_index(price: pd.Series, paid: pd.Series) -> pd.Series:
     """Growth of one dollar with distributions reinvested at the close of the ex-date.
 
-    `price` on sessions, `paid` dollars per share by ex-date. A distribution whose ex-date has no
-    close counts on the next session that has one.
+    `price` is on sessions, `paid` in dollars per share by ex-date. A distribution whose ex-date has no close
+    counts on the next session that has one.
     """
     if price.empty:
         return price.astype("float64")
@@ -64,16 +64,11 @@ def total_return_index(price: pd.Series, paid: pd.Series) -> pd.Series:
 
 
 def fund_levels(market: Market, total: bool = False) -> pd.DataFrame:
-    """Sessions x (small, large): closes, or growth of one dollar with distributions."""
-    closes = market.closes
+    """Sessions x (small, large): closes, or with `total` the growth of one dollar with distributions."""
     if not total:
-        return closes
-    return pd.DataFrame(
-        {
-            ticker: total_return_index(closes[ticker], market.distributions_of(ticker))
-            for ticker in market.pair.tickers
-        }
-    )
+        return market.closes
+    closes = market.closes.items()
+    return pd.DataFrame({t: total_return_index(close, market.distributions_of(t)) for t, close in closes})
 
 
 def performance(market: Market, window: Window, total: bool = False) -> Performance:
@@ -109,7 +104,7 @@ def return_history(market: Market, window: Window, total: bool = True) -> pd.Dat
 
 
 def excess_history(market: Market, window: Window, total: bool = True) -> pd.Series:
-    """Total-return gap over the window for every session, percentage points."""
+    """Return of the small fund less that of the large one, for every session, percentage points."""
     history = return_history(market, window, total)
     small, large = market.pair.tickers
     return history[small] - history[large]

@@ -1,9 +1,7 @@
-"""NYSE sessions: which days trade, when they close, which one was completed last.
+"""NYSE sessions: which days trade, when they close, which one was completed last; and dates in words.
 
 Sessions are naive midnights in a DatetimeIndex; instants are aware datetimes. The calendar is
 exchange_calendars' XNYS from 1993 on, less closures announced after its release.
-
-Dates in words for people, whatever the machine's locale.
 """
 
 from __future__ import annotations
@@ -20,10 +18,10 @@ from pandas.errors import Pandas4Warning
 
 from bot.errors import NoData
 
-EXCHANGE = ZoneInfo("America/New_York")  # its clock
+EXCHANGE = ZoneInfo("America/New_York")
 # A close is trusted this long after the bell: the closing auction prints late.
 SETTLE = dt.timedelta(minutes=15)
-# The exchange has not been shut for longer in a row since 1933; past it a calendar has simply ended.
+# The exchange has not been closed for longer in a row since 1933; past it a calendar has simply ended.
 LONGEST_CLOSURE = pd.Timedelta(days=10)
 FIRST_DAY = "1993-01-01"  # SPY's year
 # Past this a session without a close is called stale (three more hours of trying).
@@ -32,11 +30,11 @@ STALE_AFTER = dt.timedelta(hours=3, minutes=15)
 
 @lru_cache(maxsize=2)
 def _xnys(today: dt.date) -> Any:  # noqa: ANN401 - the library has no types
-    """The exchange's calendar, built anew each day because it ends a year ahead."""
+    """The exchange's calendar, built again each day because it ends a year ahead."""
     with warnings.catch_warnings():
-        # The library still calls what pandas 4 will drop; its users can do nothing about it.
+        # The library still calls what pandas 4 will remove; its users can do nothing about it.
         warnings.simplefilter("ignore", Pandas4Warning)
-        import exchange_calendars  # noqa: PLC0415 - late: it costs a second and /start needs none of it
+        import exchange_calendars  # noqa: PLC0415 - late: it takes a second, and /start does not need it
 
         # A machine whose clock is far back has a calendar too, one of its first year.
         end = max(pd.Timestamp(today), pd.Timestamp(FIRST_DAY)) + pd.DateOffset(years=1)
@@ -67,7 +65,7 @@ class Sessions:
 
         Raises NoData where `now` lies outside the calendar.
         """
-        day = _midnight(now.astimezone(dt.UTC))
+        day = pd.Timestamp(now.astimezone(dt.UTC).date())
         position = int(self.index.searchsorted(day, side="right")) - 1
         while position >= 0 and self.close(self.index[position]) + settle > now:
             position -= 1
@@ -76,7 +74,7 @@ class Sessions:
         return self.index[position]
 
     def next_after(self, session: pd.Timestamp) -> pd.Timestamp:
-        """The session that follows `session` (which need not be one itself); NoData past the calendar."""
+        """The session after `session`, which need not be one itself. Raises NoData past the calendar."""
         position = int(self.index.searchsorted(session, side="right"))
         if position == len(self.index):
             raise self._outside(session)
@@ -91,10 +89,6 @@ class Sessions:
         return NoData(
             f"The calendar of sessions runs from {first:%Y-%m-%d} to {last:%Y-%m-%d}, not to {day:%Y-%m-%d}."
         )
-
-
-def _midnight(instant: dt.datetime) -> pd.Timestamp:
-    return pd.Timestamp(instant.date())
 
 
 # Named here because strftime's names follow the machine's locale.

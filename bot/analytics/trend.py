@@ -1,7 +1,8 @@
-"""Relative trend: is the ratio R = P_small / P_large rising, and is its long trend breaking.
+"""Relative trend: whether the ratio R = P_small / P_large rises, and whether its long trend breaks.
 
-Every function takes the ratio (or the Market) and returns a Series on the same sessions, NaN until
-enough history is there. The value at t uses nothing after t.
+Every function takes the ratio (or the Market) and returns a Series on the same sessions, NaN until there is
+enough history; a missing session is absent, so windows count sessions with a close of both funds. The value
+at t uses nothing after t.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CHANNEL_MINIMUM = 3 * SESSIONS_A_YEAR
 
 
 def ratio(market: Market) -> pd.Series:
-    """R = P_small / P_large on price."""
+    """R = P_small / P_large from closes, without distributions."""
     small, large = market.pair.tickers
     return market.closes[small] / market.closes[large]
 
@@ -35,24 +36,27 @@ def ratio_vs_sma(r: pd.Series, n: int) -> pd.Series:
 
 
 def momentum(market: Market) -> pd.Series:
-    """Twelve-month momentum less the last month, (P_{t-21}/P_{t-252} - 1), small less large, pp."""
+    """Twelve-month momentum without the last month, 100 (P_{t-21}/P_{t-252} - 1), small less large, pp.
+
+    The last month is left out because returns of one month tend to reverse (Jegadeesh 1990).
+    """
     small, large = market.pair.tickers
     changes = 100 * (market.closes.shift(SESSIONS_A_MONTH) / market.closes.shift(SESSIONS_A_YEAR) - 1)
     return changes[small] - changes[large]
 
 
 def breakout(r: pd.Series, n: int) -> pd.Series:
-    """100 (R / max(R_{t-n..t-1}) - 1), percent; above zero = a new n-session high. Today is excluded."""
+    """100 (R / max(R_{t-n..t-1}) - 1), percent; above zero at a new high of n sessions, t excluded."""
     return 100 * (r / r.shift(1).rolling(n).max() - 1)
 
 
 def breakout_low(r: pd.Series, n: int) -> pd.Series:
-    """100 (R / min(R_{t-n..t-1}) - 1), percent; below zero = a new n-session low."""
+    """100 (R / min(R_{t-n..t-1}) - 1), percent; below zero at a new low of n sessions, t excluded."""
     return 100 * (r / r.shift(1).rolling(n).min() - 1)
 
 
 def slope(r: pd.Series, n: int) -> pd.Series:
-    """Percent a year, 100 (e^{252 b} - 1) with b the OLS slope of ln R on the count over n sessions."""
+    """Percent a year, 100 (e^{252 b} - 1), with b the OLS slope of ln R on the session's number over n."""
     count = pd.Series(np.arange(len(r), dtype="float64"), index=r.index)
     spread = (n * n - 1) / 12  # variance of n consecutive integers
     return 100 * np.expm1(SESSIONS_A_YEAR * np.log(r).rolling(n).cov(count, ddof=0) / spread)
@@ -61,8 +65,8 @@ def slope(r: pd.Series, n: int) -> pd.Series:
 def channel_fit(r: pd.Series, since: dt.date = CHANNEL_FROM) -> pd.DataFrame:
     """Log-linear fit of R from `since`, frozen at t-1: columns residual (sigmas) and slope (percent a year).
 
-    The residual at t is (ln R_t - line at t) / sigma, sigma with n - 2 degrees of freedom. Defined
-    after three years. Closed sums instead of a fit a session keep 25 years under a millisecond.
+    The residual at t is (ln R_t - line at t) / sigma, with sigma of n - 2 degrees of freedom. Both are NaN
+    in the first three years. Closed sums in place of a fit per session keep 25 years under a millisecond.
     """
     y = np.log(r.loc[pd.Timestamp(since) :].to_numpy())
     y -= y[:1]  # neither residual nor slope depends on the level, and small sums stay exact
@@ -84,29 +88,30 @@ def channel_fit(r: pd.Series, since: dt.date = CHANNEL_FROM) -> pd.DataFrame:
 
 
 def drawdown(r: pd.Series, since: dt.date | None = None) -> pd.Series:
-    """100 (R / running maximum - 1), percent, zero at a high; from the first common session or `since`."""
+    """100 (R / running maximum - 1), percent, zero at a high; from the first session or `since` on."""
     part = r if since is None else r.loc[pd.Timestamp(since) :]
     return (100 * (part / part.cummax() - 1)).reindex(r.index)
 
 
-def _daily_total_returns(market: Market) -> pd.DataFrame:
-    return fund_levels(market, total=True).pct_change()
+def _daily_total_returns(market: Market) -> list[pd.Series]:
+    returns = fund_levels(market, total=True).pct_change()
+    return [returns[ticker] for ticker in market.pair.tickers]
 
 
 def beta(market: Market, n: int) -> pd.Series:
     """Beta of the small fund on the large one over n daily total returns: covariance / variance, ddof 1."""
-    small, large = (returns for _, returns in _daily_total_returns(market).items())
+    small, large = _daily_total_returns(market)
     return small.rolling(n).cov(large) / large.rolling(n).var()
 
 
 def correlation(market: Market, n: int) -> pd.Series:
-    """Correlation of n daily simple total returns, -1 to 1."""
-    small, large = (returns for _, returns in _daily_total_returns(market).items())
+    """Correlation of n daily simple total returns of both funds, -1 to 1."""
+    small, large = _daily_total_returns(market)
     return small.rolling(n).corr(large)
 
 
 def last_cross(values: pd.Series, upward: bool = True) -> pd.Timestamp | None:
-    """Last session on which `values` went from at or below zero to above it (or the reverse)."""
+    """Last session on which `values` went from at or below zero to above it (or the reverse), or None."""
     known = values.dropna()
     above = known > 0 if upward else known < 0
     crossed = above & ~above.shift(1, fill_value=True)

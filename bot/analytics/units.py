@@ -1,4 +1,4 @@
-"""Units of amounts: how an amount is read from what a person types, stored, and shown.
+"""Units of amounts: how an amount is parsed from what a person types, written and shown.
 
 Percentages are held in percent (5.0 is 5 %), gaps in percentage points, money in US dollars,
 multiples in times. `write` and `parse` are exact inverses; `show` rounds for the eye.
@@ -18,6 +18,7 @@ NOT_AVAILABLE = "n/a"
 
 _SCALES = {"": 0, "k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9}
 _SUFFIXES = {"%": "%", "percent": "%", "pct": "%", "pp": "pp", "pts": "pp", "points": "pp", "x": "x"}
+_WORDS = {"$": "dollars", "%": "percent (%)", "pp": "percentage points (pp)", "x": "times (x)"}
 # A comma stands only between thousands: "1,5%" is refused, never read as 15 %.
 _AMOUNT = re.compile(
     r"(?P<sign>[-+\u2212]?)(?P<dollar>\$?)(?P<sign2>[-+\u2212]?)"
@@ -39,7 +40,7 @@ class Unit:
     example: str
 
     def parse(self, text: str) -> float:
-        """Value of a typed amount, e.g. "$1.5bn" -> 1.5e9; raises BadInput naming what is wrong.
+        """Value of a typed amount, e.g. "$1.5bn" -> 1.5e9. Raises BadInput, which names what is wrong.
 
         A percent or point amount must carry its unit unless it is zero, so that "5" is never
         taken for 5 % by guesswork.
@@ -57,14 +58,14 @@ class Unit:
 
     def _check(self, text: str, dollar: str, unit: str | None, scale: str | None, number: Decimal) -> None:
         """Refuse an amount that carries another unit, or none where one is needed."""
-        given = "$" if dollar else _SUFFIXES[unit.lower()] if unit else ""
+        symbol = "$" if dollar else _SUFFIXES[unit.lower()] if unit else ""
         if dollar and unit:
             raise BadInput(f"“{text}” has two units.", self.example)
-        if given and given != self.symbol:
-            raise BadInput(f"“{text}” is in {given}; this needs {self.words}.", self.example)
+        if symbol and symbol != self.symbol:
+            raise BadInput(f"“{text}” is in {symbol}; this needs {self.words}.", self.example)
         if scale and self.symbol != "$":
             raise BadInput(f"“{text}”: {scale} is for money; this needs {self.words}.", self.example)
-        if not given and self.demanded and number != 0:
+        if not symbol and self.demanded and number != 0:
             raise BadInput(f"“{text}” has no unit; this needs {self.words}.", self.example)
 
     @property
@@ -75,9 +76,7 @@ class Unit:
     @property
     def words(self) -> str:
         """The unit named for a message."""
-        return {"$": "dollars", "%": "percent (%)", "pp": "percentage points (pp)", "x": "times (x)"}.get(
-            self.symbol, "a plain number"
-        )
+        return _WORDS.get(self.symbol, "a plain number")
 
     def write(self, value: float) -> str:
         """Canonical text that `parse` reads back to the same float, e.g. 1.5e9 -> "$1.5bn"."""
@@ -108,9 +107,7 @@ def _plain(number: Decimal) -> str:
 
 
 def _sign(value: float, plus: bool) -> str:
-    if value < 0:
-        return MINUS
-    return "+" if plus and value > 0 else ""
+    return MINUS if value < 0 else "+" if plus and value > 0 else ""
 
 
 def _money(value: float, decimals: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Windows of time: how a window is read, printed, and where its base session lies.
+"""Windows of time: how a window is parsed and printed, and where its base session lies.
 
     window = N "d" | N "w" | N "m" | N "y" | "ytd" | "mtd" | "since" DATE
 
@@ -27,6 +27,7 @@ EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
+_OFFSETS = {"w": "weeks", "m": "months", "y": "years"}
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,8 @@ class AsOf:
     @property
     def suffix(self) -> str:
         """The same moment as words to append to a command."""
-        parts = [
-            f" {word} {day:%Y-%m-%d}" for word, day in (("asof", self.asof), ("known", self.known)) if day
-        ]
-        return "".join(parts)
+        days = (("asof", self.asof), ("known", self.known))
+        return "".join(f" {word} {day:%Y-%m-%d}" for word, day in days if day)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Window:
 
     @property
     def counted(self) -> bool:
-        """Whether it has a length, so that there is a window before it: not ytd, mtd, since."""
+        """Whether the window has a length, so that there is one before it: not ytd, mtd, since."""
         return self.kind in _LONGEST
 
     def __str__(self) -> str:
@@ -67,16 +66,11 @@ class Window:
     def targets(self, anchors: pd.DatetimeIndex) -> pd.DatetimeIndex:
         """Target date of each anchor: the base is the last session on or before it."""
         match self.kind:
-            case "w":
-                return anchors - pd.DateOffset(weeks=self.count)
-            case "m":
-                return anchors - pd.DateOffset(months=self.count)
-            case "y":
-                return anchors - pd.DateOffset(years=self.count)
-            case "ytd":
-                return pd.DatetimeIndex(anchors.to_period("Y").start_time - pd.Timedelta(days=1))
-            case "mtd":
-                return pd.DatetimeIndex(anchors.to_period("M").start_time - pd.Timedelta(days=1))
+            case "w" | "m" | "y":
+                return anchors - pd.DateOffset(**{_OFFSETS[self.kind]: self.count})
+            case "ytd" | "mtd":
+                period = anchors.to_period(self.kind[0].upper())
+                return pd.DatetimeIndex(period.start_time - pd.Timedelta(days=1))
             case "since":
                 return pd.DatetimeIndex([pd.Timestamp(self.since)] * len(anchors))
         raise ValueError(f"a window of kind {self.kind} has no target date")
@@ -84,8 +78,8 @@ class Window:
     def bases(self, sessions: pd.DatetimeIndex, anchors: pd.DatetimeIndex | None = None) -> NDArray[np.intp]:
         """Position in `sessions` of each anchor's base, -1 where history is too short.
 
-        `anchors` are K, one per end (default: the sessions themselves, as in a history). A base
-        after its own end (`since` a later date) counts as too short as well.
+        `anchors` are K, one per end, by default the sessions themselves, as in a history. A base after its
+        own end (`since` a later date) counts as too short as well.
         """
         anchors = sessions if anchors is None else anchors
         ends = sessions.searchsorted(anchors, side="right") - 1
@@ -104,7 +98,7 @@ MTD = Window("mtd")
 
 
 def parse_window(text: str) -> Window:
-    """Window of what a person typed; raises BadInput naming the word and forms that work."""
+    """The window that a person typed. Raises BadInput, which names the word and forms that work."""
     words = text.strip().lower()
     if words in {"ytd", "mtd"}:
         return Window(words)
@@ -122,7 +116,7 @@ def parse_window(text: str) -> Window:
 
 
 def parse_date(text: str) -> dt.date:
-    """Date written YYYY-MM-DD, of a year that pandas counts in nanoseconds; raises BadInput."""
+    """A date written YYYY-MM-DD, of a year that pandas counts in nanoseconds. Raises BadInput."""
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is None:
             raise ValueError(text)
