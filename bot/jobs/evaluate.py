@@ -1,8 +1,7 @@
 """Evaluating stored alerts: every completed session since the last run, in order, and revised sessions.
 
-What the evaluator takes and returns: alerts as they are stored, their recent history, and what changes.
-
-Evaluating alerts on one Market: new events, and events whose inputs were revised. No storage, no texts.
+`Evaluator` evaluates alerts on one Market, without storage and texts. `IncrementalEvaluator` reads the
+alerts, and remembers what it has evaluated.
 """
 
 from __future__ import annotations
@@ -38,7 +37,12 @@ if TYPE_CHECKING:
     from storage.alert_store import StoredAlert
 
 
+_log = logging.getLogger(__name__)
 WITHDRAWN, RESTATED = "withdrawn", "restated"
+LOOKED_BACK = 12  # sessions evaluated again: those whose state is kept, and the one before them
+_ALERTS_A_READ = 1_000  # whose stored states are read in one go: the database serves others in between
+
+Marks = dict[int, str | None]  # the session evaluated last, by alert id
 
 
 @dataclass(frozen=True)
@@ -121,19 +125,9 @@ class EvaluationResult:
         return [change.event for change in self.events if change.transition not in {WITHDRAWN, RESTATED}]
 
     @property
-    def was_active(self) -> bool:
-        """Whether it was active when it was read."""
-        return self.snapshot.alert.life == Life.ACTIVE
-
-    @property
     def done(self) -> bool:
         """Whether a rule with `once` has fired."""
         return bool(self.states) and self.states[-1].done
-
-    @property
-    def ends(self) -> bool:
-        """Whether the alert is no longer active after this evaluation."""
-        return bool(self.broken) or self.expired or self.done
 
     def alert_after(self) -> AlertView:
         """The alert after this evaluation."""
@@ -145,11 +139,6 @@ class EvaluationResult:
         if self.done or life is Life.DONE:
             life = Life.DONE if self.done else Life.ACTIVE
         return replace(self.alert, life=life, state=self.states[-1])
-
-
-_log = logging.getLogger(__name__)
-# Sessions before the mark that are looked at again: those whose state is kept, and the one before them.
-LOOKED_BACK = 12
 
 
 class Evaluator:
@@ -202,16 +191,15 @@ class Evaluator:
         return [result for result in results if result.states or result.broken or result.expired]
 
     def _evaluate_safely(self, snapshot: AlertSnapshot, history: StateHistory | None) -> EvaluationResult:
+        alert = None
         try:
             alert = _view(snapshot)
-        except Exception:  # noqa: BLE001 - one broken rule must not stop the others
-            _log.exception("the stored rule of alert %s cannot be read", snapshot.alert.alert_id)
-            return _broken(snapshot, DAMAGED)
-        try:
             return self._evaluate(snapshot, alert, history)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
             _log.exception("alert %s cannot be evaluated", snapshot.alert.alert_id)
-            return _broken(snapshot, error_text(error))
+            if snapshot.alert.life != Life.ACTIVE:  # it is left as it is
+                return EvaluationResult(snapshot)
+            return EvaluationResult(snapshot, broken=DAMAGED if alert is None else error_text(error))
 
     def _evaluate(
         self, snapshot: AlertSnapshot, alert: AlertView, history: StateHistory | None
@@ -245,31 +233,24 @@ class Evaluator:
         self, rule: Rule, samples: Sequence[Sample], history: StateHistory
     ) -> tuple[tuple[State, ...], tuple[AlertEvent, ...]]:
         """States and events of the kept sessions on revised data; empty where nothing was revised."""
+        if not history.states:
+            return (), ()
         states = [State.from_json(text) for text in history.states]
         stored = {known.event.key: known for known in history.events}
-        replayed = (
-            replay(rule, states, samples, [known.event for known in history.events]) if states else None
-        )
+        replayed = replay(rule, states, samples, [known.event for known in history.events])
         if replayed is None:
             return (), ()
-        return replayed.states, (
-            *(
-                AlertEvent(
-                    WITHDRAWN,
-                    event,
-                    stored[event.key],
-                    Revision.between(states, replayed, event),
-                    revised=True,
-                )
-                for event in replayed.withdrawn
-            ),
-            *(
-                AlertEvent(RESTATED, event, stored[event.key], revised=True)
-                for event in replayed.kept
-                if event.key in stored and event.figures != stored[event.key].event.figures
-            ),
-            *(AlertEvent(event.kind, event, revised=True) for event in replayed.new),
-        )
+        events: list[AlertEvent] = []
+        for event in replayed.withdrawn:
+            revision = Revision.between(states, replayed, event)
+            events.append(AlertEvent(WITHDRAWN, event, stored[event.key], revision, revised=True))
+        events += [
+            AlertEvent(RESTATED, event, stored[event.key], revised=True)
+            for event in replayed.kept
+            if event.key in stored and event.figures != stored[event.key].event.figures
+        ]
+        events += [AlertEvent(event.kind, event, revised=True) for event in replayed.new]
+        return replayed.states, tuple(events)
 
     def _has_expired(self, rule: Rule, state: State) -> bool:
         """Whether the rule's last session was evaluated, or has been awaited for long enough."""
@@ -301,24 +282,11 @@ def _view(snapshot: AlertSnapshot) -> AlertView:
     return AlertView(snapshot.alert.number, rule, Life(snapshot.alert.life), state)
 
 
-def _broken(snapshot: AlertSnapshot, why: str) -> EvaluationResult:
-    """The result of an alert that cannot be evaluated; one that is not active is left as it is."""
-    if snapshot.alert.life != Life.ACTIVE:
-        return EvaluationResult(snapshot)
-    return EvaluationResult(snapshot, broken=why)
-
-
 def error_text(error: Exception) -> str:
     """Why an alert cannot be evaluated, in words for its owner."""
     if isinstance(error, BotError):
         return str(error)
     return f"it cannot be evaluated ({type(error).__name__})"
-
-
-Marks = dict[int, str | None]  # the session evaluated last, by alert id
-
-# Alerts whose stored states are read in one piece: the database serves others in between.
-_PIECE = 1_000
 
 
 @dataclass(frozen=True)
@@ -344,15 +312,16 @@ class IncrementalEvaluator:
         return self._last is not None and self._last[0] is market
 
     async def evaluate(self, market: Market) -> MarketEvaluation | None:
-        """Evaluate on a Market; None when neither it nor any alert has changed since the last run."""
-        services = self._services
-        if market.end is None or self._last == (
-            market,
-            await services.database.run(alert_store.last_evaluated_sessions),
-        ):
+        """Evaluate on a Market. Returns None when neither it nor any alert has changed since the last run."""
+        database = self._services.database
+        if market.end is None:
             return None
-        snapshots = await services.database.run(partial(_read_snapshots, since=_looked_back(market)))
-        context = await asyncio.to_thread(context_of, market, services.markets)
+        if self._last == (market, await database.run(alert_store.last_evaluated_sessions)):
+            return None
+        completed = market.sessions[market.sessions <= market.last_completed]
+        since = f"{completed[-min(LOOKED_BACK, len(completed))]:%Y-%m-%d}"
+        snapshots = await database.run(partial(_read_snapshots, since=since))
+        context = await asyncio.to_thread(context_of, market, self._services.markets)
         evaluator = Evaluator(context, self._series)
         histories = await self._read_histories(evaluator, snapshots)
         results = await asyncio.to_thread(evaluator.evaluate, snapshots, histories)
@@ -362,7 +331,16 @@ class IncrementalEvaluator:
         self, evaluation: MarketEvaluation, stored_results: Sequence[EvaluationResult], skipped: set[int]
     ) -> None:
         """Note what a run stored; alerts that it skipped are evaluated again by the next run."""
-        marks = _marks(evaluation.snapshots, stored_results)
+        marks = {
+            snapshot.alert.alert_id: snapshot.session
+            for snapshot in evaluation.snapshots
+            if snapshot.alert.life == Life.ACTIVE
+        }
+        for result in stored_results:
+            if result.broken or result.expired or result.alert_after().life is not Life.ACTIVE:
+                marks.pop(result.alert_id, None)
+            elif result.states:
+                marks[result.alert_id] = result.states[-1].session.isoformat()
         kept = {alert_id: mark for alert_id, mark in marks.items() if alert_id not in skipped}
         self._last = (evaluation.context.market, kept)
         self._series = evaluation.series
@@ -372,23 +350,15 @@ class IncrementalEvaluator:
     ) -> dict[int, StateHistory]:
         """Histories of the alerts that may have been revised or that the last run did not evaluate."""
         marks = self._last[1] if self._last is not None else {}
-        revised = set(await asyncio.to_thread(evaluator.possibly_revised, snapshots))
-        changed = {
-            snapshot.alert.alert_id
-            for snapshot in snapshots
-            if marks.get(snapshot.alert.alert_id) != snapshot.session
-        }
+        alert_ids = set(await asyncio.to_thread(evaluator.possibly_revised, snapshots))
+        for snapshot in snapshots:
+            if marks.get(snapshot.alert.alert_id) != snapshot.session:
+                alert_ids.add(snapshot.alert.alert_id)
         histories: dict[int, StateHistory] = {}
-        alert_ids = iter(sorted(revised | changed))
-        while piece := list(islice(alert_ids, _PIECE)):
-            histories |= await self._services.database.run(partial(_read_piece, alert_ids=piece))
+        remaining = iter(sorted(alert_ids))
+        while batch := list(islice(remaining, _ALERTS_A_READ)):
+            histories |= await self._services.database.run(partial(_read_batch, alert_ids=batch))
         return histories
-
-
-def _looked_back(market: Market) -> str:
-    """The first of the sessions that may be evaluated again."""
-    completed = market.sessions[market.sessions <= market.last_completed]
-    return f"{completed[-min(LOOKED_BACK, len(completed))]:%Y-%m-%d}"
 
 
 def _read_snapshots(db: sqlite_utils.Database, since: str) -> list[AlertSnapshot]:
@@ -403,7 +373,7 @@ def _read_snapshots(db: sqlite_utils.Database, since: str) -> list[AlertSnapshot
     return snapshots
 
 
-def _read_piece(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[int, StateHistory]:
+def _read_batch(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[int, StateHistory]:
     return {
         alert_id: StateHistory(alert_store.stored_states(db, alert_id), _events_in_force(db, alert_id))
         for alert_id in alert_ids
@@ -421,18 +391,3 @@ def _events_in_force(db: sqlite_utils.Database, alert_id: int) -> list[EventInFo
         else:
             in_force[event.key] = EventInForce(row.event_id, event)
     return list(in_force.values())
-
-
-def _marks(snapshots: Sequence[AlertSnapshot], results: Sequence[EvaluationResult]) -> Marks:
-    """The marks after a run, of alerts still active."""
-    marks = {
-        snapshot.alert.alert_id: snapshot.session
-        for snapshot in snapshots
-        if snapshot.alert.life == Life.ACTIVE
-    }
-    for result in results:
-        if result.ends or result.alert_after().life is not Life.ACTIVE:
-            marks.pop(result.alert_id, None)
-        elif result.states:
-            marks[result.alert_id] = result.states[-1].session.isoformat()
-    return marks

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bot.alerts.engine import truth
 from bot.alerts.series import rule_lag
+from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
 from bot.jobs.evaluate import RESTATED, WITHDRAWN, EvaluationResult, error_text
@@ -136,7 +137,7 @@ class Notifier:
                 notified.append((result, notifications))
             except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
                 _log.exception("no message can be made about alert %s", result.alert_id)
-                if result.was_active:
+                if result.snapshot.alert.life == Life.ACTIVE:
                     notified.append((EvaluationResult(result.snapshot, broken=error_text(error)), ()))
         return notified
 

@@ -59,7 +59,7 @@ def test_a_joined_rule_offers_the_mirror_of_each_condition() -> None:
     rule = parse_rule("ratio > 0.5 and excess 3m < 1pp", METRICS)
     answer = mirror_menu(3, rule, mirrored(rule))
     assert said(answer)[2:] == [
-        "It goes back as soon as one of them does, and rules have no “or”. Choose one, or create several:",
+        "It goes back as soon as one of them does, and rules have no “or”. Choose one or create several:",
         "/alert ratio < 0.5",
         "/alert excess 3m > 1pp",
     ]

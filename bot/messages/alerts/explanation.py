@@ -1,4 +1,4 @@
-"""Explains why an alert fired: its stored inputs, judged again by the engine, beside today's data."""
+"""Explains why an alert fired: its stored inputs, evaluated again by the engine, beside today's data."""
 
 from __future__ import annotations
 
@@ -26,83 +26,73 @@ _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 
 
 def explanation(fire: RecordedFire, context: EvaluationContext) -> Html:
-    """The stored figures, their judgement repeated, and whether the data has changed since."""
+    """The stored figures, their evaluation repeated, and whether the data has changed since."""
     rule, event = fire.rule, fire.event
     happened = "fired" if event.kind == "fired" else "was still true"
+    observed = dt.datetime.fromisoformat(fire.observed_at).astimezone(dt.UTC)
     return lines(
         bold(f"Why #{fire.number} {happened}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
-        *(_compared(event, at, condition) for at, condition in enumerate(rule.conditions)),
+        *(_comparison(event, position, condition) for position, condition in enumerate(rule.conditions)),
         rearmed(rule, event),
-        f"Inputs as stored: {fire.source}, observed {_instant(fire.observed_at)}.",
-        _replayed(fire),
-        *_revised(fire, context),
+        f"Inputs as stored: {fire.source}, observed {short_date(observed)}, {observed:%H:%M} UTC.",
+        _evaluated_again(fire),
+        _revision_sentence(fire, context),
     )
 
 
-def _instant(observed: str) -> str:
-    """A stored instant in words, e.g. "11 Dec 2020, 21:20 UTC"."""
-    moment = dt.datetime.fromisoformat(observed).astimezone(dt.UTC)
-    return f"{short_date(moment)}, {moment:%H:%M} UTC"
-
-
-def _compared(event: Event, at: int, condition: Condition) -> str:
-    """One condition's figures: value, comparison, threshold, and the value judged before."""
-    leg, before = event.figures[at], event.previous[at]
+def _comparison(event: Event, position: int, condition: Condition) -> str:
+    """One condition's figures: value, comparison, threshold, and the value before."""
+    figures, previous = event.figures[position], event.previous[position]
     unit = METRICS[condition.metric].unit
-    earlier = f", previously {unit.show(before)}" if before is not None else ""
-    level = "" if condition.target.kind == AMOUNT else f" ({condition.target})"
-    compared = f"{unit.show(leg.value)} {event.ops[at]} {unit.show(leg.threshold)}{level}"
-    return f"{condition.subject}: {compared}{earlier}."
+    before = f", previously {unit.show(previous)}" if previous is not None else ""
+    target = "" if condition.target.kind == AMOUNT else f" ({condition.target})"
+    comparison = f"{unit.show(figures.value)} {event.ops[position]} {unit.show(figures.threshold)}{target}"
+    return f"{condition.subject}: {comparison}{before}."
 
 
-def _replayed(fire: RecordedFire) -> str:
-    """The judgement of the stored state and figures by today's engine."""
+def _evaluated_again(fire: RecordedFire) -> str:
+    """What today's engine makes of the stored state and figures."""
     event, before = fire.event, fire.before
     if before is None:
         return "Not evaluated again: the state before it is no longer stored."
     _, again = step(fire.rule, before, Sample(event.session, event.figures))
-    start = f"Evaluated again from the state after {short_date(before.session)} ({before.status.value}): "
     if again == event:
-        return start + ("it fires." if event.kind == "fired" else "still true.")
-    return start + ("the result differs from what was reported." if again else "it does not fire.")
+        outcome = "it fires" if event.kind == "fired" else "still true"
+    else:
+        outcome = "the result differs from what was reported" if again else "it does not fire"
+    state = f"the state after {short_date(before.session)} ({before.status.value})"
+    return f"Evaluated again from {state}: {outcome}."
 
 
-def _revised(fire: RecordedFire, context: EvaluationContext) -> list[str]:
+def _revision_sentence(fire: RecordedFire, context: EvaluationContext) -> str | None:
     """Today's figures of that session, if they differ."""
     rule, event = fire.rule, fire.event
-    session = pd.Timestamp(event.session)
-    now = tuple(_leg(condition, session, context) for condition in rule.conditions)
+    current = tuple(_figures_on(condition, event.session, context) for condition in rule.conditions)
     changed = [
-        f"{condition.subject} is {_figures(condition, leg)} now"
-        for condition, leg, old in zip(rule.conditions, now, event.figures, strict=True)
-        if not _same(leg.value, old.value) or not _same(leg.threshold, old.threshold)
+        f"{condition.subject} is {_show(condition, new)} now"
+        for condition, new, old in zip(rule.conditions, current, event.figures, strict=True)
+        if not _same(new.value, old.value) or not _same(new.threshold, old.threshold)
     ]
     if not changed:
-        return []
-    answer = truth(event.ops, Sample(event.session, now))
+        return None
     verdict = {
-        True: "the rule is still true on these figures",
-        False: "the rule is not true on these figures",
-    }
-    consequence = verdict[answer] if answer is not None else "the rule cannot be evaluated on these figures"
-    return [f"Data revised since: {'; '.join(changed)}; {consequence}."]
+        True: "the rule is still true",
+        False: "the rule is not true",
+        None: "the rule cannot be evaluated",
+    }[truth(event.ops, Sample(event.session, current))]
+    return f"Data revised since: {'; '.join(changed)}; {verdict} on these figures."
 
 
-def _leg(condition: Condition, session: pd.Timestamp, context: EvaluationContext) -> ConditionValue:
-    series = context.histories.series(condition)
-    return ConditionValue(_at(series.value, session), _at(series.threshold, session))
+def _figures_on(condition: Condition, day: dt.date, context: EvaluationContext) -> ConditionValue:
+    series, session = context.histories.series(condition), pd.Timestamp(day)
+    return ConditionValue(series.value.get(session), series.threshold.get(session)).finite
 
 
-def _at(series: pd.Series, session: pd.Timestamp) -> float | None:
-    value = series.get(session)
-    return None if value is None or math.isnan(value) else float(value)
-
-
-def _figures(condition: Condition, leg: ConditionValue) -> str:
+def _show(condition: Condition, figures: ConditionValue) -> str:
     unit = METRICS[condition.metric].unit
-    level = "" if condition.target.kind == AMOUNT else f" ({condition.target} {unit.show(leg.threshold)})"
-    return f"{unit.show(leg.value)}{level}"
+    target = f" ({condition.target} {unit.show(figures.threshold)})"
+    return f"{unit.show(figures.value)}{'' if condition.target.kind == AMOUNT else target}"
 
 
 def _same(value: float | None, other: float | None) -> bool:

@@ -1,11 +1,8 @@
-"""Suggests targets for a metric from its own history, for the guide.
+"""Choices about alerts, one tap each: the guide to a new rule, and what to change about an alert.
 
-Choices about one alert: what to change of its rule, how long to snooze it, what its mirror is.
-
-The guided choice of a rule: ready ones, or metric, arguments, comparison and target one by one.
-
-Every page's buttons carry all that was chosen before, so that nothing need be remembered; `line` is
-what follows "/alert new".
+The guide offers ready rules, or asks for metric, arguments, comparison and target one by one. The buttons of
+every page carry all that was chosen before, so that nothing need be remembered; `line` is what follows
+"/alert new". Targets are suggested from the metric's own history.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ from bot.messages.common import SAMPLE, Answer, Button, in_rows, subject_title
 from bot.messages.html import Html, bold, code, lines, pre, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     import pandas as pd
@@ -42,15 +39,191 @@ if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
     from bot.alerts.rule import Condition
     from bot.alerts.view import AlertView, EvaluationContext
+    from bot.analytics.market import Market
     from bot.analytics.metrics import Argument, Metric, Parameter
     from bot.pair import Pair
 
 
-_LEAST = 60  # values below which a percentile says nothing
+_PERFORMANCE = frozenset({"excess", "momentum", "drawdown", "beta", "corr"})
+TOPICS: dict[str, str] = {
+    "trend": "Is the trend breaking?",
+    "performance": "Who leads?",
+    "flows": "Is money moving?",
+    "valuation": "How expensive are they?",
+}
+_METRICS_A_PAGE = 6
+_COMPARISONS = (("rises above", ">"), ("falls below", "<"), ("crosses, either way", "cross"))
+_BUTTONS_IN_A_ROW = 3
+_QUESTIONS = {
+    "count": "Over how many sessions?",
+    "window": "Over which window?",
+    "fund": "Of which fund?",
+    "convention": "Under which convention?",
+    "date": "From which date on?",
+}
+_CONFIRMS = (1, 2, 3)
+_INCOMPATIBLE = {"once": ("cooldown",), "silent": ("urgent",), "urgent": ("silent",)}
+_FLAGS = (
+    ("once", "Once", "Not once"),
+    ("silent", "Silent", "With sound"),
+    ("urgent", "Urgent", "Not urgent"),
+)
+_LEAST_VALUES = 60  # with fewer a percentile says nothing
 _LEVELS = {LEVEL.name, MULTIPLE.name, SHARE.name}  # have no natural zero: their own average is the line
-_COUNTS = (5, 10, 20, 50, 100, 150, 200, 252, 500)  # sessions of averages, highs and lows people use
-_SHARES = (5.0, 10.0, 20.0, 50.0, 80.0, 90.0, 95.0)  # percentiles
+_COUNTS = (5.0, 10.0, 20.0, 50.0, 100.0, 150.0, 200.0, 252.0, 500.0)  # usual sessions of averages and highs
+_PERCENTILES = (5.0, 10.0, 20.0, 50.0, 80.0, 90.0, 95.0)
 _STEPS_A_SPREAD = 12  # from the 10th to the 90th percentile
+
+
+# The guide to a new rule
+
+
+def guide_start(pair: Pair) -> Answer:
+    """Rules that are ready, and the way to one's own."""
+    html = lines(
+        bold("When should the bot message you?"),
+        *(Html("").join((bold(preset.name), f": {pair.fill(preset.meaning)}")) for preset in PRESETS),
+        "",
+        Html("").join(
+            ("Or type a rule: ", code("/alert excess 3m > 5pp confirm 2"), ". Details: /help alert")
+        ),
+    )
+    return Answer(html, buttons=suggestions())
+
+
+def topic_page() -> Answer:
+    """The question what the rule is about."""
+    rows = tuple(((question, f"/alert new {topic}"),) for topic, question in TOPICS.items())
+    html = lines(bold("A rule of your own"), "What is it about?")
+    return Answer(html, buttons=(*rows, _back_button("/alert")))
+
+
+def topic_of(metric: Metric) -> str:
+    """The topic under which a metric is offered."""
+    if metric.part == "prices":
+        return "performance" if metric.name in _PERFORMANCE else "trend"
+    return {"facts": "flows", "multiples": "valuation"}.get(metric.part, "trend")
+
+
+def metric_page(pair: Pair, topic: str, page: int) -> Answer:
+    """The metrics of a topic, six a page. Shows the page nearest to the given number."""
+    metrics = [metric for metric in metrics_of(pair).values() if topic_of(metric) == topic]
+    pages = math.ceil(len(metrics) / _METRICS_A_PAGE)
+    page = min(max(page, 1), pages)
+    shown = metrics[(page - 1) * _METRICS_A_PAGE : page * _METRICS_A_PAGE]
+    html = lines(
+        bold(TOPICS[topic]) + (f" · page {page} of {pages}" if pages > 1 else ""),
+        *(Html("").join((bold(metric.title), f": {metric.meaning}")) for metric in shown),
+    )
+    rows = tuple(((metric.title, f"/alert new {metric.name}"),) for metric in shown)
+    turns = (
+        *((("‹ Previous", f"/alert new {topic} {page - 1}"),) if page > 1 else ()),
+        *((("More ›", f"/alert new {topic} {page + 1}"),) if page < pages else ()),
+    )
+    return Answer(html, buttons=(*rows, *((turns,) if turns else ()), _back_button("/alert new")))
+
+
+def parameter_page(
+    line: str, metric: Metric, parameter: Parameter, choices: Sequence[str], back: str
+) -> Answer:
+    """The question for one argument."""
+    typed = Html("").join(("Or type the rule, e.g. ", code(f"/alert {metric.example}")))
+    html = lines(bold(metric.title), metric.meaning, _QUESTIONS[parameter.kind], typed)
+    buttons = [(_choice_label(parameter, word), f"/alert new {line} {word}") for word in choices]
+    columns = 1 if parameter.kind in {"convention", "date"} else _BUTTONS_IN_A_ROW
+    return Answer(html, buttons=(*in_rows(buttons, columns), _back_button(back)))
+
+
+def _choice_label(parameter: Parameter, word: str) -> str:
+    if parameter.kind == "fund":
+        return word.upper()
+    name = word.replace("_", " ")
+    return f"{name} (default)" if word == str(parameter.default).lower() else name
+
+
+def comparison_page(
+    line: str, metric: Metric, arguments: dict[str, Argument], context: EvaluationContext, back: str
+) -> Answer:
+    """The question whether above, below, or either way."""
+    html = lines(
+        bold(subject_title(metric, arguments)),
+        bold(SAMPLE) if context.market.is_sample else None,
+        metric.meaning,
+        _current_value(metric, arguments, context.market),
+        "Message you when it ...",
+    )
+    rows = tuple(((label, f"/alert new {line} {op}"),) for label, op in _COMPARISONS)
+    return Answer(html, buttons=(*rows, _back_button(back)))
+
+
+def _current_value(metric: Metric, arguments: Mapping[str, Argument], market: Market) -> str:
+    current = metric_value(metric, market, dict(arguments))
+    value = f"n/a, {current.reason}" if current.value is None else metric.unit.show(current.value)
+    dated = ""
+    if current.session is not None:
+        dated = f" (close of {short_date(current.session)}, {current.source})"
+    return f"Now {value}{dated}."
+
+
+def target_page(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
+    """The question for the threshold: levels of its own history, with how often each would have fired."""
+    metric = metrics_of(context.market.pair)[condition.metric]
+    targets = suggested_targets(condition, context)
+    rows = [
+        (
+            str(suggestion.target).replace("-", MINUS),
+            suggestion.meaning,
+            "n/a" if suggestion.fires is None else str(suggestion.fires),
+        )
+        for suggestion in targets
+    ]
+    way = {CROSSES: "crosses", ">": "above"}.get(condition.op, "below")
+    html = lines(
+        bold(f"{condition.subject} {way} what?"),
+        bold(SAMPLE) if context.market.is_sample else None,
+        _current_value(METRICS[condition.metric], dict(condition.arguments), context.market),
+        pre(table((way, "which is", "fires*"), rows)),
+        "* in the last 5 years, or since its history begins",
+        Html("").join(("Or type one, e.g. ", code(f"/alert {metric.example}"))),
+    )
+    buttons = [
+        (row[0], f"/alert new {line} {suggestion.target}")
+        for row, suggestion in zip(rows, targets, strict=True)
+    ]
+    return Answer(html, buttons=(*in_rows(buttons, _BUTTONS_IN_A_ROW), _back_button(back)))
+
+
+def confirmation(
+    alert: AlertView,
+    context: EvaluationContext,
+    past: Frequency,
+    back: str,
+    preset: Preset | None = None,
+) -> Answer:
+    """The canonical rule with its state and how often it would have fired. Nothing is stored yet."""
+    rule = alert.rule
+    html = lines(
+        bold(preset.name if preset else "Your rule"),
+        code(str(rule)),
+        context.market.pair.fill(preset.meaning) if preset else None,
+        bold(SAMPLE) if context.market.is_sample else None,
+        *figure_lines(alert, context),
+        rearm_phrase(alert, context),
+        frequency_line(past, rule, context),
+    )
+    line = preset.name.lower() if preset else str(rule).replace(f" {CROSSES} ", " cross ")
+    options: tuple[Button, ...] = ()
+    if not preset and rule.confirm == 1 and not rule.once:  # going back removes a chosen option
+        options = tuple((word, f"/alert new {line} {word}") for word in ("confirm 2", "confirm 3", "once"))
+    rows = ((("Create", f"/alert {line}"),), options, (("Backtest", f"/backtest {line}"),))
+    return Answer(html, buttons=(*filter(None, rows), _back_button(back)))
+
+
+def _back_button(line: str) -> tuple[Button, ...]:
+    return (("Back", line),)
+
+
+# Suggested targets
 
 
 @dataclass(frozen=True)
@@ -64,53 +237,45 @@ class Suggestion:
 
 def suggested_targets(condition: Condition, context: EvaluationContext) -> list[Suggestion]:
     """Targets for the metric, arguments and comparison of `condition`, whose own target is ignored."""
-    metric, values = METRICS[condition.metric], _values(condition, context)
     meanings: dict[Target, str] = {}
-    for target, meaning in _candidates(metric, condition.op, values):
+    for target, meaning in _candidates(
+        METRICS[condition.metric], condition.op, _past_values(condition, context)
+    ):
         meanings.setdefault(target, meaning)
-    return [
-        Suggestion(target, meaning, _fires(replace(condition, target=target), context))
-        for target, meaning in meanings.items()
-    ]
+    suggested = []
+    for target, meaning in meanings.items():
+        rule = Rule((replace(condition, target=target),))
+        past = frequency(rule, context.histories.sample_series(rule, sessions=context.market.sessions))
+        suggested.append(Suggestion(target, meaning, None if past.since is None else past.count))
+    return suggested
 
 
-def _values(condition: Condition, context: EvaluationContext) -> pd.Series:
-    watched = replace(condition, target=Target(AMOUNT, 0.0))
-    return context.histories.series(watched).value.dropna()
+def _past_values(condition: Condition, context: EvaluationContext) -> pd.Series:
+    with_any_target = replace(condition, target=Target(AMOUNT, 0.0))
+    return context.histories.series(with_any_target).value.dropna()
 
 
 def _candidates(metric: Metric, op: str, values: pd.Series) -> list[tuple[Target, str]]:
-    """Possible targets: levels of its own history, zero, its average, its extremes."""
-    symbol, level = metric.unit.symbol, metric.unit.name in _LEVELS
+    """Possible targets with their meanings: levels of its own history, zero, its average, its extremes."""
+    symbol, is_level = metric.unit.symbol, metric.unit.name in _LEVELS
     candidates: list[tuple[Target, str]] = []
-    if len(values) >= _LEAST:
+    if len(values) >= _LEAST_VALUES:
         grid = _grid(values)
-        shares = (50,) if op == CROSSES else (90, 75) if op in ABOVE else (10, 25)
-        for share in shares:
-            amount = _rounded(float(values.quantile(share / 100)), grid)
-            candidates.append(
-                (Target(AMOUNT, amount, symbol), "its median" if share == 50 else f"its {share}th pct")
-            )
-    if not level and (values.empty or values.min() < 0 < values.max()):
+        percentiles = (50,) if op == CROSSES else (90, 75) if op in ABOVE else (10, 25)
+        for percentile in percentiles:
+            amount = _rounded(float(values.quantile(percentile / 100)), grid)
+            meaning = "its median" if percentile == 50 else f"its {percentile}th pct"
+            candidates.append((Target(AMOUNT, amount, symbol), meaning))
+    if not is_level and (values.empty or values.min() < 0 < values.max()):
         candidates.append((Target(AMOUNT, 0.0, symbol), "change of sign"))
-    if level:
+    if is_level:
         candidates.append((Target("sma", 200.0), "its average"))
         if op != CROSSES:
-            candidates.append(
-                (
-                    Target("high" if op in ABOVE else "low", 252.0),
-                    f"1-year {'high' if op in ABOVE else 'low'}",
-                )
-            )
+            extreme = "high" if op in ABOVE else "low"
+            candidates.append((Target(extreme, 252.0), f"1-year {extreme}"))
     if op != CROSSES:
         candidates.append((Target("pct", 90.0 if op in ABOVE else 10.0), "moves with data"))
     return candidates
-
-
-def _fires(condition: Condition, context: EvaluationContext) -> int | None:
-    rule = Rule((condition,))
-    fires = frequency(rule, context.histories.sample_series(rule, sessions=context.market.sessions))
-    return None if fires.since is None else fires.count
 
 
 def _grid(values: pd.Series) -> float:
@@ -129,31 +294,19 @@ def _rounded(amount: float, grid: float) -> float:
 def neighbouring_targets(condition: Condition, context: EvaluationContext) -> list[Target]:
     """The next lower and the next higher target of the same kind, as far as they exist."""
     target = condition.target
-    match target.kind:
-        case "sma" | "high" | "low":
-            return _beside(target, tuple(map(float, _COUNTS)))
-        case "pct":
-            return _beside(target, _SHARES)
-    values = _values(condition, context)
-    if len(values) < _LEAST:
-        return []
-    grid = _grid(values)
-    return [replace(target, value=_rounded(target.value + way * grid, grid)) for way in (-1, 1)]
-
-
-def _beside(target: Target, steps: tuple[float, ...]) -> list[Target]:
+    if target.kind == AMOUNT:
+        values = _past_values(condition, context)
+        if len(values) < _LEAST_VALUES:
+            return []
+        grid = _grid(values)
+        return [replace(target, value=_rounded(target.value + way * grid, grid)) for way in (-1, 1)]
+    steps = _PERCENTILES if target.kind == "pct" else _COUNTS
     lower = [step for step in steps if step < target.value][-1:]
     higher = [step for step in steps if step > target.value][:1]
     return [replace(target, value=step) for step in (*lower, *higher)]
 
 
-_CONFIRMS = (1, 2, 3)
-_AGAINST = {"once": ("cooldown",), "silent": ("urgent",), "urgent": ("silent",)}  # what the grammar refuses
-_FLAGS = (
-    ("once", "Once", "Not once"),
-    ("silent", "Silent", "With sound"),
-    ("urgent", "Urgent", "Not urgent"),
-)
+# What to change about an alert
 
 
 def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
@@ -168,245 +321,69 @@ def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
         code(f"/alert {number} edit {rule}"),
         "The alert keeps its number and history, and starts afresh.",
     )
-    return Answer(html, buttons=(*_levels(alert, context), *_options(alert), _back(alert)))
+    back = _back_button(f"/alert {number}")
+    return Answer(html, buttons=(*_target_rows(alert, context), *_option_rows(alert), back))
 
 
-def _levels(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
-    """A step down and a step up of every condition's target."""
-    number, several = alert.number, len(alert.rule.conditions) > 1
+def _target_rows(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
+    """A step down and a step up of every condition's target, a row per condition."""
+    several = len(alert.rule.conditions) > 1
     rows = []
-    for at, condition in enumerate(alert.rule.conditions, start=1):
+    for position, condition in enumerate(alert.rule.conditions, start=1):
         row = []
         for target in neighbouring_targets(condition, context):
-            words = f"{'cross' if condition.op == CROSSES else condition.op} {target}"
-            leg = f"leg {at} " if several else ""
-            label = f"{condition.metric} {words}" if several else f"{condition.op} {target}"
-            row.append((label, f"/alert {number} edit {leg}{words}"))
+            change = f"{'cross' if condition.op == CROSSES else condition.op} {target}"
+            leg = f"leg {position} " if several else ""
+            label = f"{condition.metric} {change}" if several else f"{condition.op} {target}"
+            row.append((label, f"/alert {alert.number} edit {leg}{change}"))
         rows.append(tuple(row))
-    return tuple(row for row in rows if row)
+    return tuple(filter(None, rows))
 
 
-def _options(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
-    number, rule = alert.number, alert.rule
+def _option_rows(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
+    rule, command = alert.rule, f"/alert {alert.number} edit"
     confirms = tuple(
-        (f"confirm {count}", f"/alert {number} edit confirm {count}")
-        for count in _CONFIRMS
-        if count != rule.confirm
+        (f"confirm {count}", f"{command} confirm {count}") for count in _CONFIRMS if count != rule.confirm
     )
     flags = tuple(
-        (off, f"/alert {number} edit no {name}")
-        if getattr(rule, name)
-        else (on, f"/alert {number} edit {name}")
+        (off, f"{command} no {name}") if getattr(rule, name) else (on, f"{command} {name}")
         for name, on, off in _FLAGS
-        if not any(getattr(rule, other) for other in _AGAINST.get(name, ()))
+        if not any(getattr(rule, other) for other in _INCOMPATIBLE.get(name, ()))
     )
     return confirms, flags
 
 
-def _back(alert: AlertView) -> tuple[Button, ...]:
-    return (("Back", f"/alert {alert.number}"),)
-
-
 def snooze_menu(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     """The question for how long."""
-    number = alert.number
+    command = f"/alert {alert.number} snooze"
     html = lines(
         title(alert),
         state_sentence(alert, zone),
         "How long should it be snoozed? Whatever fires in the meantime is sent in one message at the end.",
-        Html("").join(("Or type ", code(f"/alert {number} snooze until 2030-12-31"))),
+        Html("").join(("Or type ", code(f"{command} until 2030-12-31"))),
     )
-    spans = tuple((span, f"/alert {number} snooze {span}") for span in ("2h", "1d", "1w", "1m"))
-    end = ((("End snooze", f"/alert {number} snooze off"),),) if alert.snoozed_until is not None else ()
-    return Answer(html, buttons=(spans, *end, _back(alert)))
+    spans = tuple((span, f"{command} {span}") for span in ("2h", "1d", "1w", "1m"))
+    end = ((("End snooze", f"{command} off"),),) if alert.snoozed_until is not None else ()
+    return Answer(html, buttons=(spans, *end, _back_button(f"/alert {alert.number}")))
 
 
 def mirror_menu(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
     """Says why a rule has no single mirror image, and offers the rules that mirror it."""
-    if not mirrors:
+    if mirrors:
+        html = lines(
+            bold(f"Alert #{number} has {len(rule.conditions)} conditions"),
+            code(str(rule)),
+            "It goes back as soon as one of them does, and rules have no “or”. Choose one or create several:",
+            *(code(f"/alert {mirror}") for mirror in mirrors),
+        )
+    else:
         html = lines(
             bold(f"Alert #{number} already reports both directions."),
             code(str(rule)),
             "A rule with “crosses” fires upwards and downwards.",
         )
-        return Answer(html, buttons=((("Back", f"/alert {number}"),),))
-    html = lines(
-        bold(f"Alert #{number} has {len(rule.conditions)} conditions"),
-        code(str(rule)),
-        "It goes back as soon as one of them does, and rules have no “or”. Choose one, or create several:",
-        *(code(f"/alert {mirror}") for mirror in mirrors),
-    )
     rows = tuple(
-        ((str(mirror.conditions[0]), f"/alert {number} back {at}"),) for at, mirror in enumerate(mirrors, 1)
+        ((str(mirror.conditions[0]), f"/alert {number} back {position}"),)
+        for position, mirror in enumerate(mirrors, 1)
     )
-    return Answer(html, buttons=(*rows, (("Back", f"/alert {number}"),)))
-
-
-_PERFORMANCE = frozenset({"excess", "momentum", "drawdown", "beta", "corr"})
-TOPICS: dict[str, str] = {
-    "trend": "Is the trend breaking?",
-    "performance": "Who leads?",
-    "flows": "Is money moving?",
-    "valuation": "How expensive are they?",
-}
-A_PAGE = 6  # metrics, one a row
-_COMPARISONS = (("rises above", ">"), ("falls below", "<"), ("crosses, either way", "cross"))
-_FEW = 3  # buttons of a row
-
-
-def guide_start(pair: Pair) -> Answer:
-    """Rules that are ready, and the way to one's own."""
-    html = lines(
-        bold("When should the bot message you?"),
-        *(Html("").join((bold(preset.name), f": {pair.fill(preset.meaning)}")) for preset in PRESETS),
-        "",
-        Html("").join(
-            ("Or type a rule: ", code("/alert excess 3m > 5pp confirm 2"), ". Details: /help alert")
-        ),
-    )
-    return Answer(html, buttons=suggestions())
-
-
-def topic_page() -> Answer:
-    """The question what it is about."""
-    rows = tuple(((question, f"/alert new {topic}"),) for topic, question in TOPICS.items())
-    return Answer(
-        lines(bold("A rule of your own"), "What is it about?"), buttons=(*rows, _back_button("/alert"))
-    )
-
-
-def topic_of(metric: Metric) -> str:
-    """The topic under which a metric is offered."""
-    if metric.part == "prices":
-        return "performance" if metric.name in _PERFORMANCE else "trend"
-    return {"facts": "flows", "multiples": "valuation"}.get(metric.part, "trend")
-
-
-def metric_page(pair: Pair, topic: str, page: int) -> Answer:
-    """The metrics of a topic, six a page. Shows the page nearest to the given number."""
-    on_topic = [metric for metric in metrics_of(pair).values() if topic_of(metric) == topic]
-    last = (len(on_topic) - 1) // A_PAGE
-    page = min(max(page, 1), last + 1)
-    shown = on_topic[(page - 1) * A_PAGE : page * A_PAGE]
-    html = lines(
-        bold(TOPICS[topic]) + (f" · page {page} of {last + 1}" if last else ""),
-        *(Html("").join((bold(metric.title), f": {metric.meaning}")) for metric in shown),
-    )
-    rows = tuple(((metric.title, f"/alert new {metric.name}"),) for metric in shown)
-    turns = (
-        *((("‹ Previous", f"/alert new {topic} {page - 1}"),) if page > 1 else ()),
-        *((("More ›", f"/alert new {topic} {page + 1}"),) if page <= last else ()),
-    )
-    return Answer(html, buttons=(*rows, *((turns,) if turns else ()), _back_button("/alert new")))
-
-
-def parameter_page(line: str, metric: Metric, asked: Parameter, choices: Sequence[str], back: str) -> Answer:
-    """The question for one argument."""
-    question = {
-        "count": "Over how many sessions?",
-        "window": "Over which window?",
-        "fund": "Of which fund?",
-        "convention": "Under which convention?",
-        "date": "From which date on?",
-    }[asked.kind]
-    typed = Html("").join(("Or type the rule, e.g. ", code(f"/alert {metric.example}")))
-    html = lines(bold(metric.title), metric.meaning, question, typed)
-    buttons = [(_label(asked, word), f"/alert new {line} {word}") for word in choices]
-    wide = 1 if asked.kind in {"convention", "date"} else _FEW
-    return Answer(html, buttons=(*in_rows(buttons, wide), _back_button(back)))
-
-
-def _label(asked: Parameter, word: str) -> str:
-    name = word.upper() if asked.kind == "fund" else word.replace("_", " ")
-    return f"{name} (default)" if word == str(asked.default).lower() and asked.kind != "fund" else name
-
-
-def comparison_page(
-    line: str, metric: Metric, arguments: dict[str, Argument], context: EvaluationContext, back: str
-) -> Answer:
-    """The question whether above, below, or either way."""
-    now = metric_value(metric, context.market, arguments)
-    shown = f"n/a, {now.reason}" if now.value is None else metric.unit.show(now.value)
-    dated = f" (close of {short_date(now.session)}, {now.source})" if now.session is not None else ""
-    html = lines(
-        bold(subject_title(metric, arguments)),
-        bold(SAMPLE) if context.market.is_sample else None,
-        metric.meaning,
-        f"Now {shown}{dated}.",
-        "Message you when it ...",
-    )
-    rows = tuple(((label, f"/alert new {line} {op}"),) for label, op in _COMPARISONS)
-    return Answer(html, buttons=(*rows, _back_button(back)))
-
-
-def target_page(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
-    """The question for the threshold: levels of its own history, with how often each would have fired."""
-    metric = metrics_of(context.market.pair)[condition.metric]
-    suggestions = suggested_targets(condition, context)
-    rows = [
-        (
-            str(suggestion.target).replace("-", MINUS),
-            suggestion.meaning,
-            "n/a" if suggestion.fires is None else str(suggestion.fires),
-        )
-        for suggestion in suggestions
-    ]
-    way = {CROSSES: "crosses"}.get(condition.op, "above" if condition.op == ">" else "below")
-    html = lines(
-        bold(f"{condition.subject} {way} what?"),
-        bold(SAMPLE) if context.market.is_sample else None,
-        *_now(condition, context),
-        pre(table((way, "which is", "fires*"), rows)),
-        "* in the last 5 years, or since its history begins",
-        Html("").join(("Or type one, e.g. ", code(f"/alert {metric.example}"))),
-    )
-    buttons = [
-        (row[0], f"/alert new {line} {suggestion.target}")
-        for row, suggestion in zip(rows, suggestions, strict=True)
-    ]
-    return Answer(html, buttons=(*in_rows(buttons, _FEW), _back_button(back)))
-
-
-def _now(condition: Condition, context: EvaluationContext) -> list[str]:
-    metric = METRICS[condition.metric]
-    now = metric_value(metric, context.market, dict(condition.arguments))
-    if now.value is None or now.session is None:
-        return [f"Now n/a, {now.reason}."]
-    return [f"Now {metric.unit.show(now.value)} (close of {short_date(now.session)}, {now.source})."]
-
-
-def confirmation(
-    alert: AlertView,
-    context: EvaluationContext,
-    frequency: Frequency,
-    back: str,
-    preset: Preset | None = None,
-) -> Answer:
-    """The canonical rule with its state and how often it would have fired. Nothing is stored yet."""
-    rule = alert.rule
-    html = lines(
-        bold(preset.name if preset else "Your rule"),
-        code(str(rule)),
-        context.market.pair.fill(preset.meaning) if preset else None,
-        bold(SAMPLE) if context.market.is_sample else None,
-        *figure_lines(alert, context),
-        rearm_phrase(alert, context),
-        frequency_line(frequency, rule, context),
-    )
-    line = preset.name.lower() if preset else str(rule).replace(f" {CROSSES} ", " cross ")
-    more: tuple[tuple[Button, ...], ...] = () if preset else _more(alert, line)
-    test = (("Backtest", f"/backtest {line}"),)
-    return Answer(html, buttons=((("Create", f"/alert {line}"),), *more, test, _back_button(back)))
-
-
-def _more(alert: AlertView, line: str) -> tuple[tuple[Button, ...], ...]:
-    """Options to add; going back removes them."""
-    rule = alert.rule
-    if rule.confirm != 1 or rule.once:
-        return ()
-    words = ("confirm 2", "confirm 3", "once")
-    return (tuple((word, f"/alert new {line} {word}") for word in words),)
-
-
-def _back_button(line: str) -> tuple[Button, ...]:
-    return (("Back", line),)
+    return Answer(html, buttons=(*rows, _back_button(f"/alert {number}")))
