@@ -1,27 +1,106 @@
-"""Who may use the bot, who may change a group's settings, and how strangers ask to be let in."""
+"""Who asks, what they may do, and how strangers ask to be let in."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo
 
 from telegram.error import TelegramError
 
-from bot.chat.reply import Denied
+from bot.errors import BotError
+from bot.messages.canvas import LIGHT, THEMES
 from bot.messages.common import EDIT, Answer, payload_of
 from bot.messages.html import bold, code, lines
-from bot.services import chats
+from bot.services import Caller, Chat, chats
 from bot.services.chats import ANONYMOUS_ADMIN, SHARED
+from storage import chat_store
 
 if TYPE_CHECKING:
+    import sqlite_utils
     from telegram import Bot, Update
 
-    from bot.chat.ask import Ask
+    from bot.messages.canvas import Theme
     from bot.services import Services
 
 
+T = TypeVar("T")
 _ADMINISTRATORS = ("creator", "administrator")
 _MAX_STRANGERS = 1000
+
+
+class Redelivered(Exception):
+    """Telegram delivered an update that was answered before. Nothing was changed."""
+
+
+@dataclass
+class Ask:
+    """One request as handlers receive it: the words after the command, the chat, the person, the services."""
+
+    services: Services
+    text: str
+    chat_id: int
+    chat_kind: str
+    chat_title: str
+    user_id: int
+    update_id: int
+    user_name: str = ""
+    thread_id: int | None = None  # the forum topic it was asked in
+    settings: chats.ChatSettings = field(init=False)  # the configuration's until `load_settings`
+    _recorded: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = chats.settings_of(self.services.config, None)
+
+    async def load_settings(self) -> None:
+        """Read the chat's settings."""
+        chat = await chats.stored_chat(self.services, self.chat_id)
+        self.settings = chats.settings_of(self.services.config, chat)
+
+    @property
+    def now(self) -> dt.datetime:
+        """The current time, aware."""
+        return self.services.clock()
+
+    @property
+    def theme(self) -> Theme:
+        """The theme of the chat's charts."""
+        return THEMES.get(self.settings.theme, LIGHT)
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the bot's owner asks, in their private chat."""
+        return self.user_id == self.chat_id == self.services.config.access.owner
+
+    @property
+    def caller(self) -> Caller:
+        """The chat and person, as the services take them."""
+        zone = ZoneInfo(self.settings.zone)
+        chat = Chat(self.chat_id, self.chat_kind, self.chat_title, zone, self.thread_id)
+        return Caller(chat, self.user_id, self.now, self.change)
+
+    async def change(self, write: Callable[[sqlite_utils.Database], T]) -> T:
+        """Run `write(db)` and record the update, in one transaction. Returns the result of `write`.
+
+        Raises Redelivered, with nothing written, for an update that was recorded before.
+        """
+
+        def record_and_write(db: sqlite_utils.Database) -> T:
+            if not self._recorded and not chat_store.record_update(db, self.update_id, self.now):
+                raise Redelivered
+            return write(db)
+
+        result = await self.services.database.run(record_and_write)
+        self._recorded = True
+        return result
+
+    async def record(self) -> None:
+        """Record the update of a request that changed nothing. Raises Redelivered as `change` does."""
+        if not self._recorded:
+            await self.change(lambda _: None)
 
 
 class Role(Enum):
@@ -36,15 +115,11 @@ class Role(Enum):
         return Role.ADMIN if self is Role.MEMBER and changes else self
 
 
-def person_of(user_id: int, chat_id: int) -> int:
-    """The person's id, or the chat's if they write under an id that many share."""
-    return chat_id if user_id in SHARED else user_id
-
-
 async def may_change(bot: Bot, update: Update) -> bool:
-    """Whether the sender may change the chat's settings: anybody in private chats, administrators in groups.
+    """Return whether the sender may change the chat's settings.
 
-    Telegram is asked each time. If it does not answer, the sender may not.
+    Anybody may in a private chat, administrators in a group. Telegram is asked each time; if it does not
+    answer, the sender may not.
     """
     chat, user, message = update.effective_chat, update.effective_user, update.effective_message
     if chat is None or user is None:
@@ -61,6 +136,27 @@ async def may_change(bot: Bot, update: Update) -> bool:
     return member.status in _ADMINISTRATORS
 
 
+def person_of(user_id: int, chat_id: int) -> int:
+    """Return the person's id, or the chat's if they write under an id that many share."""
+    return chat_id if user_id in SHARED else user_id
+
+
+class Denied(BotError):
+    """The person may not use the bot. The message says how to get access."""
+
+    def __init__(self, user_id: int, chat_id: int, *, owner_asked: bool = False) -> None:
+        if owner_asked:
+            way = lines("Its owner has been asked; if they agree, a message here will say so.")
+        elif user_id == chat_id < 0:
+            way = lines("Its owner can let this group in with its id: " + code(chat_id))
+        else:
+            way = lines(
+                "Its owner can let you in with your id: " + code(user_id),
+                "or this group with its id: " + code(chat_id) if chat_id != user_id else None,
+            )
+        super().__init__("This bot is private. " + way)
+
+
 class AccessGate:
     """Decides who may use the bot, and asks the owner about each stranger once."""
 
@@ -69,7 +165,7 @@ class AccessGate:
         self._strangers: dict[int, None] = {}
 
     async def admits(self, user_id: int, chat_id: int) -> bool:
-        """Whether this person may use the bot in this chat."""
+        """Return whether this person may use the bot in this chat."""
         return await chats.admits(self._services, person_of(user_id, chat_id), chat_id)
 
     async def reject(self, ask: Ask) -> None:
@@ -81,8 +177,8 @@ class AccessGate:
         if await chats.is_known(self._services, ask.caller):
             return
         owner = self._services.config.access.owner
-        if owner is not None and await chats.request_access(ask.caller, owner, *_question(ask)):
-            raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id, asked=True)
+        if owner is not None and await chats.request_access(ask.caller, owner, *_access_request(ask)):
+            raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id, owner_asked=True)
         if ask.chat_id in self._strangers:
             return
         if len(self._strangers) >= _MAX_STRANGERS:
@@ -91,21 +187,16 @@ class AccessGate:
         raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id)
 
 
-def _question(ask: Ask) -> tuple[str, chats.Notice]:
-    """The name under which a stranger waits, and what the owner is asked."""
-    title = ask.user_name if ask.chat_id == ask.user_id else ask.chat_title
-    payload = {**payload_of(_access_question(ask), EDIT), "names": [ask.chat_id, ask.user_id]}
-    return title, chats.Notice(f"access:{ask.chat_id}:{ask.update_id}", payload)
-
-
-def _access_question(ask: Ask) -> Answer:
-    """The question to the owner about a stranger."""
-    where = None
-    if ask.chat_id != ask.user_id:
-        where = lines(
-            f"in the group “{ask.chat_title}”, " + code(ask.chat_id), "Everybody there would get in."
-        )
-    who = ask.user_name if ask.user_id in SHARED else f"{ask.user_name}, " + code(ask.user_id)
-    html = lines(bold("Somebody asks to use this bot"), who, where)
+def _access_request(ask: Ask) -> tuple[str, chats.Notice]:
+    """Return the name under which a stranger waits, and the question to the owner."""
+    is_group = ask.chat_id != ask.user_id
+    html = lines(
+        bold("Somebody asks to use this bot"),
+        ask.user_name if ask.user_id in SHARED else f"{ask.user_name}, " + code(ask.user_id),
+        f"in the group “{ask.chat_title}”, " + code(ask.chat_id) if is_group else None,
+        "If you approve, everybody in the group may use the bot." if is_group else None,
+    )
     choice = (("Approve", f"/admin approve {ask.chat_id}"), ("Reject", f"/admin reject {ask.chat_id}"))
-    return Answer(html, buttons=(choice,))
+    payload = {**payload_of(Answer(html, buttons=(choice,)), EDIT), "names": [ask.chat_id, ask.user_id]}
+    title = ask.chat_title if is_group else ask.user_name
+    return title, chats.Notice(f"access:{ask.chat_id}:{ask.update_id}", payload)

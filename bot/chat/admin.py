@@ -22,7 +22,7 @@ from storage.db import file_size
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
     from bot.messages.common import Button
     from storage.chat_store import AccessRequest
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric, Parameter
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
 
 
 _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule begins with a number

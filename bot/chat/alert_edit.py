@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from bot.alerts.rule import Condition
     from bot.analytics.metrics import Metric
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
     from bot.services.alert_views import ShownAlert
 
 

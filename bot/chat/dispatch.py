@@ -1,6 +1,6 @@
 """From updates to answers: access checks, the command table, buttons and error handling.
 
-Inline mode: “@bot 6m” typed in any chat offers short cards. Nothing is stored about queries.
+Inline mode: “@bot 6m” typed in any chat offers short cards. Nothing about such queries is stored.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from telegram.ext import (
     filters,
 )
 
-from bot.chat.access import AccessGate, Role, may_change
-from bot.chat.ask import Ask, Redelivered
+from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change
 from bot.chat.commands import BY_NAME, COMMANDS, FORGET
 from bot.chat.reply import (
     ADMINISTRATORS_ONLY,
@@ -58,7 +57,6 @@ from storage.connection import StorageError
 
 if TYPE_CHECKING:
     import sqlite_utils
-    from telegram import InlineQuery
     from telegram.ext import CallbackContext
 
     from bot.chat.commands import Command
@@ -69,62 +67,9 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-_EXAMPLE = "6m total"
-_CACHED = 60  # seconds for which Telegram answers the same query of the same person itself
-
-
-class Inline:
-    """Answers inline queries of people who may use the bot. Others get no results."""
-
-    def __init__(self, services: Services, gate: AccessGate, quota: Quota) -> None:
-        self._services, self._gate, self._quota = services, gate, quota
-
-    async def on_query(self, update: Update, context: Context) -> None:
-        """Answer one query. Telegram sends one after every few typed letters."""
-        del context
-        query = update.inline_query
-        if query is None or self._quota.take_notice(update.update_id) is not None:
-            return
-        results: list[InlineQueryResultArticle] = []
-        if await self._gate.admits(query.from_user.id, query.from_user.id):
-            settings = await self._chat_settings(query.from_user.id)
-            offered = await self._cards(query, settings)
-            results = [_result(number, card, settings.numbers) for number, card in enumerate(offered)]
-        try:
-            await query.answer(results, cache_time=_CACHED, is_personal=True)
-        except TelegramError as error:  # most likely the person went on typing
-            _log.info("an inline query was not answered: %s", error_text(error))
-
-    async def _chat_settings(self, user_id: int) -> ChatSettings:
-        """The settings of the person's private chat."""
-        return settings_of(self._services.config, await stored_chat(self._services, user_id))
-
-    async def _cards(self, query: InlineQuery, settings: ChatSettings) -> list[Card]:
-        """The cards for a query. An error is offered as a card that explains it."""
-        try:
-            question = parse_question(query.query, _EXAMPLE, self._services.pair, kinds=True)
-            market = await self._services.markets.asked(question.asked.asof, question.asked.known)
-            total = question.returns(settings.total)
-            return await asyncio.to_thread(cards, market, question.asked, question.windows, total)
-        except BotError as error:
-            return [_error_card(error)]
-
-
-def _error_card(error: BotError) -> Card:
-    """An error as a card."""
-    if isinstance(error, BadInput):
-        return Card("Not understood", error.sentence, lines(error.sentence))
-    return Card("No data", str(error), lines(str(error)))
-
-
-def _result(number: int, card: Card, numbers: str | None) -> InlineQueryResultArticle:
-    content = InputTextMessageContent(localized(card.html, numbers), parse_mode=ParseMode.HTML)
-    return InlineQueryResultArticle(str(number), card.title, content, description=card.summary)
-
-
 Context: TypeAlias = "CallbackContext[Any, Any, Any, Any]"
-
-
+_INLINE_EXAMPLE = "6m total"
+_INLINE_CACHE = 60  # seconds for which Telegram answers the same query of the same person itself
 _GONE = ("left", "kicked")
 # Control and direction characters, which could reorder the words and ids next to a name.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -138,30 +83,28 @@ class Dispatcher:
     def __init__(self, services: Services, quota: Quota) -> None:
         self._services, self._quota = services, quota
         self._gate = AccessGate(services)
-        self._inline = Inline(services, self._gate, quota)
 
     def register(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
         """Add the handlers to the application."""
         new = filters.UpdateType.MESSAGE  # an edited message was answered already
         application.add_handler(MessageHandler(filters.TEXT & new, self.on_request))
         application.add_handler(CallbackQueryHandler(self.on_request))
-        application.add_handler(InlineQueryHandler(self._inline.on_query))
+        application.add_handler(InlineQueryHandler(self.on_inline_query))
         application.add_handler(ChatMemberHandler(self.on_membership, ChatMemberHandler.MY_CHAT_MEMBER))
         application.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE & new, self.on_migration))
         application.add_error_handler(self.on_error)
 
     async def on_request(self, update: Update, context: Context) -> None:
         """Answer a typed command, words in a private chat, or a pressed button."""
-        request, ask = parse_update(update), None
-        if request is not None:
-            ask = self._ask(update, request.words)
+        request = parse_update(update)
+        ask = self._ask(update, request.words) if request is not None else None
         if request is None or ask is None:
             await _answer_query(update.callback_query)
             return
         await self._run(update, context, ask, request)
 
     async def on_membership(self, update: Update, context: Context) -> None:
-        """The bot was blocked, removed or added again: sending stops or resumes, and the alerts stay."""
+        """Stop or resume sending when the bot was blocked, removed or added again. The alerts stay."""
         del context
         change = update.my_chat_member
         if change is None:
@@ -180,7 +123,7 @@ class Dispatcher:
         await self._services.database.run(write)
 
     async def on_migration(self, update: Update, context: Context) -> None:
-        """A group became a supergroup: everything stored moves to its new id."""
+        """Move everything stored about a group that became a supergroup to its new id."""
         del context
         message = update.effective_message
         if message is None or message.migrate_to_chat_id is None:
@@ -244,7 +187,7 @@ class Dispatcher:
         return Ask(self._services, words, chat.id, chat.type, title, user.id, update.update_id, name, thread)
 
     async def _answer(self, update: Update, context: Context, ask: Ask, name: str) -> Answer | None:
-        """The answer of the command, after all checks. None means that nothing is answered."""
+        """Return the answer of the command, after all checks. None means that nothing is answered."""
         notice = self._quota.take_notice(ask.update_id)
         command = BY_NAME.get(name.lower())
         if not await self._gate.admits(ask.user_id, ask.chat_id):
@@ -268,6 +211,34 @@ class Dispatcher:
         if role is Role.ADMIN and not await may_change(context.bot, update):
             raise BadInput(ADMINISTRATORS_ONLY)
 
+    async def on_inline_query(self, update: Update, context: Context) -> None:
+        """Offer cards to people who may use the bot. Telegram sends a query after every few typed letters."""
+        del context
+        query = update.inline_query
+        if query is None or self._quota.take_notice(update.update_id) is not None:
+            return
+        results: list[InlineQueryResultArticle] = []
+        user_id = query.from_user.id
+        if await self._gate.admits(user_id, user_id):
+            settings = settings_of(self._services.config, await stored_chat(self._services, user_id))
+            offers = await self._cards(query.query, settings)
+            results = [_inline_result(number, card, settings.numbers) for number, card in enumerate(offers)]
+        try:
+            await query.answer(results, cache_time=_INLINE_CACHE, is_personal=True)
+        except TelegramError as error:  # most likely the person went on typing
+            _log.info("an inline query was not answered: %s", error_text(error))
+
+    async def _cards(self, text: str, settings: ChatSettings) -> list[Card]:
+        """Return the cards for an inline query. An error is offered as a card that explains it."""
+        try:
+            question = parse_question(text, _INLINE_EXAMPLE, self._services.pair, kinds=True)
+            market = await self._services.markets.asked(question.asked.asof, question.asked.known)
+            total = question.returns(settings.total)
+            return await asyncio.to_thread(cards, market, question.asked, question.windows, total)
+        except BotError as error:
+            title = "Not understood" if isinstance(error, BadInput) else "No data"
+            return [Card(title, error.sentence, lines(error.sentence))]
+
     async def on_error(self, update: object, context: Context) -> None:
         """Log an internal error and tell the person in one line."""
         _log.error("an update failed", exc_info=context.error)
@@ -281,13 +252,18 @@ class Dispatcher:
             await context.bot.send_message(message.chat_id, text, message_thread_id=thread_of(message))
 
 
+def _inline_result(number: int, card: Card, numbers: str | None) -> InlineQueryResultArticle:
+    content = InputTextMessageContent(localized(card.html, numbers), parse_mode=ParseMode.HTML)
+    return InlineQueryResultArticle(str(number), card.title, content, description=card.summary)
+
+
 def _visible(name: str) -> str:
-    """A name without invisible characters."""
+    """Return a name without invisible characters."""
     return _INVISIBLE.sub("", name).strip() or "unnamed"
 
 
 async def _answer_query(query: CallbackQuery | None, toast: str | None = None) -> bool:
-    """Answer the callback query, with a toast if there is a text. Returns whether the toast was shown."""
+    """Answer the callback query, with a toast if there is a text. Return whether the toast was shown."""
     if query is None:
         return False
     try:
@@ -298,6 +274,6 @@ async def _answer_query(query: CallbackQuery | None, toast: str | None = None) -
 
 
 def menu(*, owner: bool = False) -> list[BotCommand]:
-    """The command menu that Telegram shows. The owner's includes the owner's commands."""
+    """Return the command menu that Telegram shows. The owner's includes the owner's commands."""
     shown = (command for command in COMMANDS if owner or command.who is not Role.OWNER)
     return [BotCommand(command.name, command.help) for command in shown]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.alerts.view import AlertView
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
     from storage.chat_store import StoredChat
 
 

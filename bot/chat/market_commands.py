@@ -29,7 +29,7 @@ from bot.services import metrics_for
 from bot.services.questions import backtest, load_market, parse_question
 
 if TYPE_CHECKING:
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
 
 
 _YEARS = re.compile(r"\s(\d{1,2})\s*(?:y|years?)\s*$", re.IGNORECASE)

@@ -12,7 +12,7 @@ from bot.services import OUTBOX_KEPT
 from bot.services.chats import forget, stored_tables
 
 if TYPE_CHECKING:
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
     from storage.chat_store import ExportedRow
 
 

@@ -1,7 +1,4 @@
-"""Sending an answer: its text in parts, its buttons and its picture; or editing a button's message.
-
-Replies to what cannot be answered: mistakes, unknown commands, missing access, internal errors.
-"""
+"""Sending answers, or editing the message with the pressed button; the answers to errors and mistakes."""
 
 from __future__ import annotations
 
@@ -41,7 +38,8 @@ if TYPE_CHECKING:
 
     from telegram import Bot, Update
 
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
+    from bot.messages.charts import ChartSpec
     from bot.pair import Pair
 
 
@@ -49,10 +47,18 @@ _log = logging.getLogger(__name__)
 MAX_BUTTONS = int(InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER)
 TYPING_AFTER, TYPING_AGAIN = 1.0, 4.5  # seconds
 MAX_REMEMBERED_PICTURES = 2000  # file ids; pictures of an earlier close are rarely asked for again
+COMMANDS_PER_MINUTE = 30  # of one person; see Quota
+FAILED = "Something failed here; it has been logged. Please try again."
+UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
+ADMINISTRATORS_ONLY = "In a group only its administrators may do that."
+OWNER_ONLY = "Only this bot's owner may use /admin, in their private chat with it."
+MAX_TOAST_LENGTH = 200  # characters of the text of answerCallbackQuery
+_MAX_QUOTE_LENGTH = 40
+_LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
 
 
 def _keyboard(answer: Answer) -> InlineKeyboardMarkup | None:
-    """The rows of buttons, up to the number that Telegram accepts."""
+    """Return the rows of buttons, up to the number that Telegram accepts."""
     rows: list[list[InlineKeyboardButton]] = []
     for row in button_rows(answer.buttons, EDIT):
         if sum(map(len, rows)) + len(row) > MAX_BUTTONS:
@@ -62,7 +68,7 @@ def _keyboard(answer: Answer) -> InlineKeyboardMarkup | None:
 
 
 def thread_of(message: Message | None) -> int | None:
-    """The id of the forum topic that a message is in, if any."""
+    """Return the id of the forum topic that a message is in, if any."""
     return message.message_thread_id if message is not None and message.is_topic_message else None
 
 
@@ -102,17 +108,11 @@ class ReplyTarget:
                     self.thread = None
                 elif error_class is ErrorClass.PLAIN and arguments.get("parse_mode"):
                     _log.exception("an answer to chat %s is sent as plain text", self.chat_id)
-                    arguments = _without_markup(arguments)
+                    arguments["parse_mode"] = None
+                    for key in arguments.keys() & {"text", "caption"}:
+                        arguments[key] = strip_html(arguments[key])
                 else:
                     raise
-
-
-def _without_markup(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of the same message as plain text."""
-    texts: dict[str, Any] = {
-        key: strip_html(arguments[key]) for key in ("text", "caption") if key in arguments
-    }
-    return {**arguments, **texts, "parse_mode": None}
 
 
 async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool) -> None:
@@ -134,14 +134,14 @@ async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool
         keyboard = _keyboard(answer) if number == len(parts) else None
         await target.send(bot.send_message, text=part, parse_mode=ParseMode.HTML, reply_markup=keyboard)
     if answer.draw is not None:
-        await _send_picture(target, ask, answer)
+        await _send_picture(target, ask, answer.draw, answer.name)
     if answer.attachment is not None:
         upload = InputFile(answer.attachment.content, filename=answer.attachment.name)
         await target.send(bot.send_document, document=upload)
 
 
 async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> ErrorClass | None:
-    """Edit the message to show the first part. Returns the class of the error, or None if edited."""
+    """Edit the message to show the first part. Return the class of the error, or None if it was edited."""
     keyboard = _keyboard(answer) if len(parts) == 1 else None
     try:
         await message.edit_text(parts[0], parse_mode=ParseMode.HTML, reply_markup=keyboard)
@@ -150,23 +150,21 @@ async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> E
     return None
 
 
-async def _send_picture(target: ReplyTarget, ask: Ask, answer: Answer) -> None:
+async def _send_picture(target: ReplyTarget, ask: Ask, spec: ChartSpec, name: str) -> None:
     """Draw and send the picture. A picture that was sent before is sent again by its file id.
 
     If Telegram does not accept the picture, the caption is sent as a text that says so.
     """
-    if answer.draw is None:
-        return
     pictures = ask.services.pictures
     with suppress(TelegramError):  # an error of the indicator is not reported
         await target.bot.send_chat_action(
             target.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=target.thread
         )
-    chart = await ask.services.charts.draw(answer.draw)
+    chart = await ask.services.charts.draw(spec)
     digest = hashlib.sha256(chart.png).hexdigest()
     caption = split_html(localized(escape(chart.caption), ask.settings.numbers), CAPTION_LIMIT)[0]
     post = partial(target.send, target.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
-    upload, error_text = InputFile(chart.png, filename=f"{answer.name}.png"), ""
+    upload, error_text = InputFile(chart.png, filename=f"{name}.png"), ""
     for photo in filter(None, (pictures.pop(digest, None), upload)):
         try:
             sent = await post(photo=photo)
@@ -184,88 +182,43 @@ async def _send_picture(target: ReplyTarget, ask: Ask, answer: Answer) -> None:
     await target.send(target.bot.send_message, text=text, parse_mode=ParseMode.HTML)
 
 
-COMMANDS_PER_MINUTE = 30  # of one person; see Quota
-FAILED = "Something failed here; it has been logged. Please try again."
-UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
-ADMINISTRATORS_ONLY = "In a group only its administrators may do that."
-OWNER_ONLY = "Only this bot's owner may use /admin, in their private chat with it."
-MAX_TOAST_LENGTH = 200  # characters of the text of answerCallbackQuery
-_MAX_QUOTE_LENGTH = 40
-_LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
-
-
-class Denied(BotError):
-    """The person may not use the bot. The message says how to get access."""
-
-    def __init__(self, user_id: int, chat_id: int, *, asked: bool = False) -> None:
-        super().__init__("This bot is private.")
-        if asked:
-            self.html = lines(
-                "This bot is private. Its owner has been asked; if they agree, it says so here."
-            )
-            return
-        self.html = lines("This bot is private. Its owner can let you in with your id: " + code(user_id))
-        if user_id == chat_id < 0:
-            self.html = lines(
-                "This bot is private. Its owner can let this group in with its id: " + code(chat_id)
-            )
-        elif chat_id != user_id:
-            self.html = lines(self.html, "or this group with its id: " + code(chat_id))
-
-
 def error_answer(error: BotError) -> Answer:
-    """An error as an answer: its sentence, and its example as text and as a button."""
-    if isinstance(error, Denied):
-        return Answer(error.html)
-    line = error.example if error.example.startswith("/") else ""
-    return Answer(
-        lines(_clipped(error.sentence), "Example: " + code(error.example) if error.example else None),
-        buttons=((("Try the example", line),),) if line else (),
-    )
-
-
-def _clipped(sentence: str) -> str:
-    """The sentence with long quotations shortened."""
-    return sentence if isinstance(sentence, Html) else _LONG_QUOTE.sub(r"“\1…”", sentence)
+    """Return an error as an answer: its sentence, and its example as text and as a button."""
+    sentence, example = error.sentence, error.example
+    if not isinstance(sentence, Html):
+        sentence = _LONG_QUOTE.sub(r"“\1…”", sentence)
+    button = (("Try the example", example),) if example.startswith("/") else ()
+    return Answer(lines(sentence, "Example: " + code(example) if example else None), buttons=(button,))
 
 
 def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> Answer:
     """Answer an unknown command: suggest the nearest one, or what can be done with a metric or a rule."""
-    if _is_rule(typed := f"{name} {words}", pair):
-        html = lines(
-            bold("That reads as a rule."), "To be told when it turns true: " + code(f"/alert {typed}")
-        )
-        buttons = (("Make it an alert", f"/alert {typed}"), ("Backtest", f"/backtest {typed}"))
-        return Answer(html, buttons=(buttons,))
+    typed = f"{name} {words}"
+    with suppress(BadInput):
+        parse_rule(typed, metrics_of(pair))
+        alert = f"/alert {typed}"
+        html = lines(bold("That reads as a rule."), "To be told when it turns true: " + code(alert))
+        return Answer(html, buttons=((("Make it an alert", alert), ("Backtest", f"/backtest {typed}")),))
     word = name if len(name) <= _MAX_QUOTE_LENGTH else name[:_MAX_QUOTE_LENGTH] + "…"
     near = nearest(name.lstrip("/"), known)
     sentence = bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")
-    first: tuple[Button, ...] = ((f"/{near}", f"/{near}"),) if near else ()
+    near_button: tuple[Button, ...] = ((f"/{near}", f"/{near}"),) if near else ()
     metric = metrics_of(pair).get(name.lower())
     if metric is None:
-        return Answer(lines(sentence, "All commands: /help"), buttons=(first or (("Help", "/help"),),))
-    rule = metric.example
-    html = lines(sentence, f"{metric.name} is a metric ({metric.title}). Alert: " + code(f"/alert {rule}"))
-    row = (("Alert", f"/alert {rule}"), ("Chart", f"/chart {metric.name}"), ("Help", f"/help {metric.name}"))
-    return Answer(html, buttons=(first, row))
-
-
-def _is_rule(text: str, pair: Pair) -> bool:
-    """Whether the text is a rule, typed without a command."""
-    try:
-        parse_rule(text, metrics_of(pair))
-    except BadInput:
-        return False
-    return True
+        return Answer(lines(sentence, "All commands: /help"), buttons=(near_button or (("Help", "/help"),),))
+    alert = f"/alert {metric.example}"
+    html = lines(sentence, f"{metric.name} is a metric ({metric.title}). Alert: " + code(alert))
+    row = (("Alert", alert), ("Chart", f"/chart {metric.name}"), ("Help", f"/help {metric.name}"))
+    return Answer(html, buttons=(near_button, row))
 
 
 def toast_text(answer: Answer) -> str | None:
-    """The answer as plain text for a toast, or None if it is too long for one."""
+    """Return the answer as plain text for a toast, or None if it is too long for one."""
     text = strip_html(answer.html)
     return text if len(text) <= MAX_TOAST_LENGTH else None
 
 
 def rate_limit_notice(seconds: int) -> str:
-    """What a person who has used up the quota is told."""
+    """Return the answer to a person who has used up the quota."""
     wait = counted(seconds, "second")
-    return f"That was more than {COMMANDS_PER_MINUTE} commands in a minute; please go on in {wait}."
+    return f"You have sent more than {COMMANDS_PER_MINUTE} commands in a minute; please wait {wait}."

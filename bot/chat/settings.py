@@ -18,7 +18,7 @@ from bot.services.chats import RETURNS, settings_of
 from bot.text import did_you_mean
 
 if TYPE_CHECKING:
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
     from bot.messages.common import Button
     from bot.services import Caller
     from bot.services.chats import ChatSettings

@@ -1,12 +1,4 @@
-"""Parsing an update into a command request: a typed command, words in a private chat, or a pressed button.
-
-Long polling, and the order in which updates are processed: one after another within a chat.
-
-The quota of one person: a number of commands per minute, then one notice, then no answer.
-
-Time is the bot's clock. Commands over the limit are not counted, so answers resume as the counted ones become
-a minute old. The notice is sent at most once a minute.
-"""
+"""Updates on their way to the dispatcher: polling, quotas, their order, and parsing them into requests."""
 
 from __future__ import annotations
 
@@ -40,6 +32,15 @@ if TYPE_CHECKING:
     from telegram.ext import ExtBot
 
 
+_log = logging.getLogger(__name__)
+ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.MY_CHAT_MEMBER]
+MAX_CONCURRENT_UPDATES = 4096  # including those that wait for their chat
+POLL_SECONDS = 10  # how long Telegram keeps a poll open while there are no updates
+CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes nothing
+RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # while Telegram does not answer
+CONFLICT = "Another process polls Telegram with this token. One bot, one process: stop the other first."
+_MINUTE = dt.timedelta(minutes=1)
+_MAX_KEYS = 10_000  # when more are remembered, those without a recent command are removed
 _LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
 
 
@@ -53,7 +54,7 @@ class CommandRequest:
 
 
 def parse_update(update: Update) -> CommandRequest | None:
-    """The request of an update, or None if it does not address this bot.
+    """Return the request of an update, or None if it does not address this bot.
 
     In groups only this bot's commands are requests, and unknown commands if they name the bot. Forwarded
     messages are not, whether forwarded by hand or from a linked channel: somebody else wrote them.
@@ -66,7 +67,7 @@ def parse_update(update: Update) -> CommandRequest | None:
 
 
 def _parse_button(query: CallbackQuery) -> CommandRequest | None:
-    """The command line that a button carries, or None if the button is not this bot's."""
+    """Return the command line that a button carries, or None if the button is not this bot's."""
     data = query.data or ""
     match = _LINE.fullmatch(data[1:])
     if match is None or data[0] not in (EDIT, REPLY) or match["name"] not in BY_NAME or match["bot"]:
@@ -91,7 +92,7 @@ def _parse_message(message: Message, text: str) -> CommandRequest | None:
 
 
 def quota_key(update: Update) -> int | None:
-    """The key of the quota that an update counts against, or None if it asks nothing.
+    """Return the key of the quota that an update counts against, or None if it asks nothing.
 
     People who write in the name of a chat share its quota. Inline queries have a separate quota per person,
     because every few typed letters are a query.
@@ -105,13 +106,52 @@ def quota_key(update: Update) -> int | None:
     return person_of(user.id, chat.id if chat else user.id)
 
 
-_log = logging.getLogger(__name__)
-ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.MY_CHAT_MEMBER]
-MAX_CONCURRENT_UPDATES = 4096  # including those that wait for their chat
-POLL_SECONDS = 10  # how long Telegram keeps a poll open while there are no updates
-CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes nothing
-RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # while Telegram does not answer
-CONFLICT = "Another process polls Telegram with this token. One bot, one process: stop the other first."
+class Quota:
+    """Allows `count` commands of one person in any minute. The first one over it is answered with a notice.
+
+    Time is the bot's clock. Commands over the limit are not counted, so answers resume as the counted ones
+    become a minute old. The notice is sent at most once a minute.
+    """
+
+    def __init__(self, clock: Callable[[], dt.datetime], count: int = COMMANDS_PER_MINUTE) -> None:
+        self._clock, self._count = clock, count
+        self._commands: dict[int, deque[dt.datetime]] = {}
+        self._notified_at: dict[int, dt.datetime] = {}
+        self._notices: dict[int, int] = {}  # seconds to wait, by the update to answer with the notice
+
+    def admits(self, key: int, update_id: int) -> bool:
+        """Return whether to answer a command, be it with the notice."""
+        now = self._clock()
+        commands = self._recent(key, now)
+        if len(commands) < self._count:
+            commands.append(now)
+            return True
+        if _is_recent(self._notified_at.get(key), now):
+            return False
+        self._notified_at[key] = now
+        self._notices[update_id] = max(math.ceil((commands[0] + _MINUTE - now).total_seconds()), 1)
+        return True
+
+    def take_notice(self, update_id: int) -> int | None:
+        """Return the seconds to wait, once, if the update is to be answered with the notice."""
+        return self._notices.pop(update_id, None)
+
+    def _recent(self, key: int, now: dt.datetime) -> deque[dt.datetime]:
+        """Return the times of the person's commands within the last minute."""
+        if len(self._commands) > _MAX_KEYS:
+            self._commands = {
+                key: times for key, times in self._commands.items() if times and now < times[-1] + _MINUTE
+            }
+            self._notified_at = {key: at for key, at in self._notified_at.items() if _is_recent(at, now)}
+        commands = self._commands.setdefault(key, deque())
+        while commands and not _is_recent(commands[0], now):
+            commands.popleft()
+        return commands
+
+
+def _is_recent(moment: dt.datetime | None, now: dt.datetime) -> bool:
+    """Return whether a moment is in the last minute. One in the future, after a clock set back, is not."""
+    return moment is not None and moment <= now < moment + _MINUTE
 
 
 class PerChatProcessor(BaseUpdateProcessor):
@@ -128,29 +168,23 @@ class PerChatProcessor(BaseUpdateProcessor):
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         """Run the update's handlers after those of earlier updates in its chat."""
-        if not self._is_admitted(update):
-            cast("Coroutine[Any, Any, Any]", coroutine).close()
-            return
-        lock = self._locks.setdefault(_ordering_key(update), asyncio.Lock())
-        async with lock:
+        if self._quota is not None and isinstance(update, Update):
+            key = quota_key(update)
+            if key is not None and not self._quota.admits(key, update.update_id):
+                cast("Coroutine[Any, Any, Any]", coroutine).close()
+                return
+        async with self._locks.setdefault(_ordering_key(update), asyncio.Lock()):
             await coroutine
 
-    def _is_admitted(self, update: object) -> bool:
-        """Whether the update is within its sender's quota, or needs none because it asks nothing."""
-        if self._quota is None or not isinstance(update, Update):
-            return True
-        key = quota_key(update)
-        return key is None or self._quota.admits(key, update.update_id)
-
     async def initialize(self) -> None:
-        """There is nothing to prepare."""
+        """Do nothing; the base class requires it."""
 
     async def shutdown(self) -> None:
-        """There is nothing to close."""
+        """Do nothing; the base class requires it."""
 
 
 def _ordering_key(update: object) -> object:
-    """What an update belongs to: its chat, or its person if there is no chat (inline queries)."""
+    """Return what an update belongs to: its chat, or its person if there is no chat (inline queries)."""
     if not isinstance(update, Update):
         return None
     chat, user = update.effective_chat, update.effective_user
@@ -177,7 +211,7 @@ class UpdatesRequest(HTTPXRequest):
 
 
 def _parseable(update: dict[str, Any]) -> dict[str, Any]:
-    """The update, or its id alone if it cannot be parsed."""
+    """Return the update, or its id alone if it cannot be parsed."""
     try:
         Update.de_json(update, None)
     except Exception as error:  # noqa: BLE001 - the other updates must be answered
@@ -250,7 +284,7 @@ class Poller:
 
 
 def error_text(error: TelegramError) -> str:
-    """The error in words, without the token that some of Telegram's errors contain."""
+    """Return the error in words, without the token that some of Telegram's errors contain."""
     if isinstance(error, InvalidToken):
         return "the token is refused"
     # A proxy's answer may repeat the address with the token, and some of these texts are stored.
@@ -258,56 +292,3 @@ def error_text(error: TelegramError) -> str:
     if isinstance(error, NetworkError):
         return text.removeprefix("httpx.") or type(error).__name__
     return text
-
-
-_MINUTE = dt.timedelta(minutes=1)
-_MAX_KEYS = 10_000  # when more are remembered, those without a recent command are removed
-
-
-class Quota:
-    """Allows `count` commands of one person in any minute."""
-
-    def __init__(self, clock: Callable[[], dt.datetime], count: int = COMMANDS_PER_MINUTE) -> None:
-        self._clock, self._count = clock, count
-        self._commands: dict[int, deque[dt.datetime]] = {}
-        self._notified_at: dict[int, dt.datetime] = {}
-        self._notices: dict[
-            int, int
-        ] = {}  # seconds to wait, by the id of the update to answer with the notice
-
-    def admits(self, key: int, update_id: int) -> bool:
-        """Whether to answer a command. The first one over the limit is answered with the notice."""
-        now = self._clock()
-        commands = self._recent(key, now)
-        if len(commands) < self._count:
-            commands.append(now)
-            return True
-        if _is_recent(self._notified_at.get(key), now):
-            return False
-        self._notified_at[key] = now
-        self._notices[update_id] = max(math.ceil((commands[0] + _MINUTE - now).total_seconds()), 1)
-        return True
-
-    def take_notice(self, update_id: int) -> int | None:
-        """Seconds to wait, if the update is to be answered with the notice. Each notice is returned once."""
-        return self._notices.pop(update_id, None)
-
-    def _recent(self, key: int, now: dt.datetime) -> deque[dt.datetime]:
-        """Times of the person's commands within the last minute."""
-        if len(self._commands) > _MAX_KEYS:
-            self._forget(now)
-        commands = self._commands.setdefault(key, deque())
-        while commands and not _is_recent(commands[0], now):
-            commands.popleft()
-        return commands
-
-    def _forget(self, now: dt.datetime) -> None:
-        self._commands = {
-            key: times for key, times in self._commands.items() if times and now < times[-1] + _MINUTE
-        }
-        self._notified_at = {key: time for key, time in self._notified_at.items() if _is_recent(time, now)}
-
-
-def _is_recent(moment: dt.datetime | None, now: dt.datetime) -> bool:
-    """Whether a moment is within the last minute. One in the future, after a clock set back, is not."""
-    return moment is not None and moment <= now < moment + _MINUTE

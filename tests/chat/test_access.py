@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STRANGER, OTHER = 3, 4
 RULE = "ratio > 0.9"
-ASKED = "This bot is private. Its owner has been asked; if they agree, it says so here."
+ASKED = "This bot is private. Its owner has been asked; if they agree, a message here will say so."
 ALONE = "This bot is private. Its owner can let you in with your id: 3"
 
 
@@ -108,7 +108,8 @@ async def test_a_group_is_asked_about_as_a_whole(house: Talk) -> None:
     asked = await wish(house, GROUP, STRANGER)
     assert asked.text == (
         "Somebody asks to use this bot\nUser 3, 3\n"
-        f"in the group “Chat {GROUP}”, {GROUP}\nEverybody there would get in."
+        f"in the group “Chat {GROUP}”, {GROUP}\n"
+        "If you approve, everybody in the group may use the bot."
     )
     await house.press(asked, "Approve")
     (welcome,) = await house.pushed(GROUP)

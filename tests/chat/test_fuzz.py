@@ -21,7 +21,7 @@ from tests.fuzz import fuzz
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
     from bot.chat.dispatch import Dispatcher
     from tests.chat.people import Person
 

@@ -19,7 +19,7 @@ async def test_thirty_commands_a_minute_then_one_line_then_silence(talk: Talk) -
     assert len(await talk.answers()) == COMMANDS_PER_MINUTE
     talk.now = NOW + dt.timedelta(seconds=20)
     (line,) = await talk.ask("/about")
-    assert line.text == "That was more than 30 commands in a minute; please go on in 40 seconds."
+    assert line.text == "You have sent more than 30 commands in a minute; please wait 40 seconds."
     for typed in ("/about", "hello", "/alert"):
         assert await talk.ask(typed) == []
     assert (await talk.ask("/about", YOU))[0].text.startswith("About")
@@ -33,7 +33,7 @@ async def test_buttons_are_on_the_quota_too_and_said_over_the_chat(talk: Talk) -
         talk.api.say(ME, "/about")
     await talk.answers()
     assert await talk.press(page, "Help") == await talk.press(page, "Help") == []
-    assert talk.notes() == ["That was more than 30 commands in a minute; please go on in 60 seconds."]
+    assert talk.notes() == ["You have sent more than 30 commands in a minute; please wait 60 seconds."]
 
 
 async def test_a_groups_talk_is_on_nobodys_quota(talk: Talk) -> None:

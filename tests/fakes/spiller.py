@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from telegram.ext import ExtBot
 
-    from bot.chat.ask import Ask
+    from bot.chat.access import Ask
 
 
 class Spill:

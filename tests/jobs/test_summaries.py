@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.analytics.sessions import date_phrase
-from bot.chat.ask import Ask
+from bot.chat.access import Ask
 from bot.chat.info import on_summary
 from bot.jobs import summaries
 from bot.messages.pages import summary
