@@ -1,4 +1,4 @@
-"""/admin, the owner's command: who may use the bot, how it is doing, a word to all."""
+"""/admin, the owner's command: who may use the bot, figures, a backup, a message to every chat."""
 
 from __future__ import annotations
 
@@ -28,52 +28,51 @@ if TYPE_CHECKING:
 
 
 _ID = re.compile(r"-?[1-9][0-9]{0,15}")
-_EXAMPLE = "/admin people"
-_SHOWN = 20  # people of one kind in a list
-BY_HAND = "by-hand.db"  # no date in its name, so that the nightly ones do not forget it
+_PEOPLE_SHOWN = 20  # of each kind
+BY_HAND = "by-hand.db"  # without a date in its name, so that the nightly backup does not delete it
 LONGEST = 3500  # characters of a broadcast
 _BUTTONS = ((("People", "/admin people"), ("Stats", "/admin stats"), ("Backup", "/admin backup")),)
 
 
-class NoBackup(BotError):
-    """A copy that was asked for could not be made."""
+class BackupFailed(BotError):
+    """The requested copy of the database could not be made."""
 
 
 async def on_admin(ask: Ask) -> Answer:
-    """/admin: a choice; people, approve ID, reject ID, stats, backup, broadcast TEXT."""
+    """/admin: the choices; people, approve ID, reject ID, stats, backup, broadcast TEXT."""
     word, _, rest = ask.text.partition(" ")
-    act = ACTIONS.get(word.lower())
-    if act is None:
+    action = ACTIONS.get(word.lower())
+    if action is None:
         hint = did_you_mean(word, ACTIONS)
-        raise BadInput(f"“{ask.text[:40]}” is not understood. {hint}".strip(), _EXAMPLE)
-    return await act(ask, rest.strip())
+        raise BadInput(f"“{ask.text[:40]}” is not understood. {hint}".strip(), "/admin people")
+    return await action(ask, rest.strip())
 
 
-async def _choice(ask: Ask, _: str) -> Answer:
-    del ask
+async def _show_choices(_ask: Ask, _words: str) -> Answer:
     html = lines(
         bold("Your bot"),
         "People: " + code("/admin people"),
-        "Let in, also before they ask: " + code("/admin approve 123456789"),
-        "A word to every chat: " + code("/admin broadcast The bot moves tonight."),
+        "Let somebody in, also before they ask: " + code("/admin approve 123456789"),
+        "A message to every chat: " + code("/admin broadcast The bot moves tonight."),
     )
     return Answer(html, buttons=_BUTTONS)
 
 
-async def _people(ask: Ask, _: str) -> Answer:
-    """Who waits, who was let in, who was not; with buttons to decide otherwise."""
-    requests = await chats.listed_access(ask.services, _SHOWN)
-    config = ask.services.config
-    by_config = ", ".join(
-        str(listed_id) for listed_id in (*sorted(config.access.users), *sorted(config.access.chats))
-    )
+# People
+
+
+async def _show_people(ask: Ask, _: str) -> Answer:
+    """Show who waits, who was let in and who was rejected, with buttons to change that."""
+    requests = await chats.list_access(ask.services, _PEOPLE_SHOWN)
+    access = ask.services.config.access
+    by_config = ", ".join(map(str, (*sorted(access.users), *sorted(access.chats))))
     html = lines(
         bold("Who may use the bot"),
-        "Everybody but those rejected (mode open)." if config.access.mode == "open" else None,
+        "Everybody but those rejected (mode open)." if access.mode == "open" else None,
         f"By the configuration: {by_config}." if by_config else None,
-        *_listed("Waiting for you", requests["asked"]),
-        *_listed("Let in by you", requests[APPROVED]),
-        *_listed("Rejected", requests[REJECTED]),
+        *_request_lines("Waiting for you", requests["asked"]),
+        *_request_lines("Let in by you", requests[APPROVED]),
+        *_request_lines("Rejected", requests[REJECTED]),
         "Nobody has asked yet." if not any(requests.values()) else None,
     )
     rows: list[tuple[Button, ...]] = [
@@ -84,13 +83,11 @@ async def _people(ask: Ask, _: str) -> Answer:
     return Answer(html, buttons=tuple(rows))
 
 
-def _listed(title: str, rows: list[AccessRequest]) -> list[Html]:
-    return [bold(title), *(_line(row) for row in rows)] if rows else []
-
-
-def _line(row: AccessRequest) -> Html:
-    since = f"{row.decided_at or row.asked_at:%Y-%m-%d}"
-    return Html("").join((code(row.chat_id), f" {_name(row)} · {since}"))
+def _request_lines(title: str, requests: list[AccessRequest]) -> list[Html]:
+    entries = (
+        code(row.chat_id) + f" {_name(row)} · {row.decided_at or row.asked_at:%Y-%m-%d}" for row in requests
+    )
+    return [bold(title), *entries] if requests else []
 
 
 def _name(row: AccessRequest) -> str:
@@ -98,122 +95,118 @@ def _name(row: AccessRequest) -> str:
     return f"{kind}{row.title[:64]}".strip() or "unnamed"
 
 
-def _button(label: str, row: AccessRequest, verb: str = "") -> Button:
-    return f"{label}: {_name(row)[:24]}", f"/admin {verb or label.lower()} {row.chat_id}"
+def _button(label: str, row: AccessRequest, action: str = "") -> Button:
+    return f"{label}: {_name(row)[:24]}", f"/admin {action or label.lower()} {row.chat_id}"
 
 
-async def _approve(ask: Ask, given: str) -> Answer:
-    return await _decide(ask, _id(given, "approve"), APPROVED)
-
-
-async def _reject(ask: Ask, given: str) -> Answer:
-    return await _decide(ask, _id(given, "reject"), REJECTED)
-
-
-def _id(given: str, verb: str) -> int:
-    """The id of a person or a group; raises BadInput."""
-    if _ID.fullmatch(given):
-        return int(given)
-    sentence = f"“{given[:40]}” is not an id." if given else f"“{verb}” needs an id after it."
-    raise BadInput(sentence, f"/admin {verb} 123456789")
-
-
-async def _decide(ask: Ask, subject: int, status: str) -> Answer:
-    """Let somebody in, who is told so; or not, or not any longer: then their chat falls silent."""
-    welcome = chats.Notice(f"welcome:{subject}:{ask.update_id}", payload_of(_welcome(), REPLY))
-    request = await chats.decide_access(ask.services, ask.caller, subject, status, welcome)
-    who = Html("").join((f"{_name(request)}, ", code(subject)))
-    if status == APPROVED:
-        again = (("Take it back", f"/admin reject {subject}"), ("People", "/admin people"))
-        return Answer(lines(bold("Let in: ") + who), buttons=(again,))
-    again = (("Let in", f"/admin approve {subject}"), ("People", "/admin people"))
-    sentence = "Nothing is answered or sent there; you are not asked again."
-    return Answer(lines(bold("Not let in: ") + who, sentence), buttons=(again,))
-
-
-def _welcome() -> Answer:
-    """What they are told, in their chat."""
+async def _approve(ask: Ask, words: str) -> Answer:
+    """Let somebody in and tell them so."""
+    subject = _parse_id(words, "approve")
     html = lines(bold("The owner of this bot has let you in."), "What it can do: /start")
-    return Answer(html, buttons=((("Begin", "/start"),),))
+    welcome = payload_of(Answer(html, buttons=((("Begin", "/start"),),)), REPLY)
+    notice = chats.Notice(f"welcome:{subject}:{ask.update_id}", welcome)
+    request = await chats.approve(ask.services, ask.caller, subject, notice)
+    buttons = (("Take it back", f"/admin reject {subject}"), ("People", "/admin people"))
+    return Answer(bold("Let in: ") + f"{_name(request)}, " + code(subject), buttons=(buttons,))
 
 
-async def _stats(ask: Ask, _: str) -> Answer:
-    """How much there is of everything."""
+async def _reject(ask: Ask, words: str) -> Answer:
+    """Let somebody not in, or not any longer."""
+    subject = _parse_id(words, "reject")
+    request = await chats.reject(ask.services, ask.caller, subject)
+    html = lines(
+        bold("Not let in: ") + f"{_name(request)}, " + code(subject),
+        "The bot neither answers nor sends anything there, and does not ask you again.",
+    )
+    return Answer(html, buttons=((("Let in", f"/admin approve {subject}"), ("People", "/admin people")),))
 
-    def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], dict[str, int], int]:
-        return count_by_status(db), outbox.count_by_status(db), file_size(db)
 
-    by_status, queue, taken = await ask.services.database.run(read)
-    counted_by = {
-        name: ", ".join(f"{n:,} {status}" for status, n in group.items()) for name, group in by_status.items()
+def _parse_id(words: str, action: str) -> int:
+    """Return the id of a person, a group or a draft; raises BadInput."""
+    if _ID.fullmatch(words):
+        return int(words)
+    sentence = f"“{words[:40]}” is not an id." if words else f"“{action}” needs an id after it."
+    raise BadInput(sentence, f"/admin {action} 123456789")
+
+
+# Figures and backup
+
+
+async def _show_stats(ask: Ask, _: str) -> Answer:
+    """Show how many chats, alerts and messages there are, and the size of the database."""
+
+    def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], int]:
+        return {**count_by_status(db), "messages": outbox.count_by_status(db)}, file_size(db)
+
+    counts, size = await ask.services.database.run(read)
+    by_status = {
+        name: ", ".join(f"{count:,} {status}" for status, count in group.items())
+        for name, group in counts.items()
     }
     html = lines(
         bold("Stats"),
-        *(f"{name.capitalize()}: {words or 'none'}." for name, words in counted_by.items()),
-        f"Messages: {', '.join(f'{n:,} {status}' for status, n in queue.items()) or 'none'}.",
-        f"Database: {taken / 1e6:,.1f} MB. Version {__version__}.",
+        *(f"{name.capitalize()}: {statuses or 'none'}." for name, statuses in by_status.items()),
+        f"Database: {size / 1e6:,.1f} MB. Version {__version__}.",
     )
     return Answer(html, buttons=((("Status", "/status"), ("People", "/admin people")),))
 
 
-async def _backup(ask: Ask, _: str) -> Answer:
-    """A verified copy beside the nightly ones, which replaces the last one made by hand."""
+async def _make_backup(ask: Ask, _: str) -> Answer:
+    """Make a verified copy beside the nightly ones, in place of the last one made by hand."""
     config = ask.services.config
     target = config.backups / BY_HAND
     try:
         config.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
         counts = await asyncio.to_thread(backup, config.storage.database, target)
     except OSError as error:
-        raise NoBackup(f"No copy was made in {config.backups} ({error.strerror}).") from error
+        raise BackupFailed(f"No copy was made in {config.backups} ({error.strerror}).") from error
     except StorageError as error:
-        raise NoBackup(f"No copy was made: {error}") from error
+        raise BackupFailed(f"No copy was made: {error}") from error
     html = lines(
         bold("The database was copied and the copy verified."),
         f"{sum(counts.values()):,} rows, {target.stat().st_size / 1e6:,.1f} MB: " + code(target.name),
-        "It lies in the folder of the backups; the next one made here replaces it.",
+        "It is in the folder of the backups; the next one made with this command replaces it.",
     )
     return Answer(html, buttons=_BUTTONS)
 
 
-async def _draft(ask: Ask, text: str) -> Answer:
-    """Show a message to all as it will be, with the button that sends it."""
-    if not text:
-        raise BadInput("“broadcast” needs a text after it.", "/admin broadcast The bot moves tonight.")
-    if len(text) > LONGEST:
-        raise BadInput(f"{len(text):,} characters are too many; at most {LONGEST:,}.")
-
-    count = await chats.draft_broadcast(ask.caller, ask.update_id, text)
-    html = lines(_announcement(text), "", f"This goes to {counted(count, 'chat')}.")
-    return Answer(html, buttons=((("Send", f"/admin send {ask.update_id}"), ("Leave it", "/admin")),))
+# A message to every chat
 
 
 def _announcement(text: str) -> Html:
     return lines(bold("From the owner of this bot"), text)
 
 
-def _broadcast_payload(text: str) -> dict[str, object]:
-    return payload_of(Answer(_announcement(text)), REPLY)
+async def _draft_broadcast(ask: Ask, text: str) -> Answer:
+    """Show the message as it will be sent, with the button that sends it."""
+    if not text:
+        raise BadInput("“broadcast” needs a text after it.", "/admin broadcast The bot moves tonight.")
+    if len(text) > LONGEST:
+        raise BadInput(f"{len(text):,} characters are too many; at most {LONGEST:,}.")
+    count = await chats.draft_broadcast(ask.caller, ask.update_id, text)
+    html = lines(_announcement(text), "", f"This goes to {counted(count, 'chat')}.")
+    return Answer(html, buttons=((("Send", f"/admin send {ask.update_id}"), ("Leave it", "/admin")),))
 
 
-async def _broadcast(ask: Ask, given: str) -> Answer:
-    """Queue the message for every chat, once; `given` is the update that brought it."""
-    draft = _id(given, "send")
-
-    count = await chats.send_broadcast(ask.caller, draft, _broadcast_payload)
+async def _send_broadcast(ask: Ask, words: str) -> Answer:
+    """Queue the message for every chat, once. `words` is the id of the update that brought it."""
+    draft_id = _parse_id(words, "send")
+    count = await chats.send_broadcast(
+        ask.caller, draft_id, lambda text: payload_of(Answer(_announcement(text)), REPLY)
+    )
     if count is None:
-        raise BadInput("That message was sent already, or another took its place.")
-    return Answer(lines(bold(f"On its way to {counted(count, 'chat')}.")))
+        raise BadInput("That message was sent already, or a newer one has replaced it.")
+    return Answer(bold(f"On its way to {counted(count, 'chat')}."))
 
 
-# What /admin can do.
 ACTIONS: dict[str, Callable[[Ask, str], Awaitable[Answer]]] = {
-    "": _choice,
-    "people": _people,
+    "": _show_choices,
+    "people": _show_people,
     "approve": _approve,
     "reject": _reject,
     "revoke": _reject,
-    "stats": _stats,
-    "backup": _backup,
-    "broadcast": _draft,
-    "send": _broadcast,
+    "stats": _show_stats,
+    "backup": _make_backup,
+    "broadcast": _draft_broadcast,
+    "send": _send_broadcast,
 }

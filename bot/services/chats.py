@@ -27,15 +27,14 @@ if TYPE_CHECKING:
 
 
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
-# In New York two and a half hours after the close, when Yahoo has it.
-SUMMARY_TIME = "18:30"
-# Ids that many share (Bot API documentation): an anonymous administrator writes under the first, the others
-# are for what is written in the name of a channel and for the posts of a linked channel.
+SUMMARY_TIME = "18:30"  # in New York two and a half hours after the close, when Yahoo has it
+# Ids that many share (Bot API documentation): an anonymous administrator's, that of messages in the name of a
+# channel, and that of a linked channel's posts.
 ANONYMOUS_ADMIN = 1087968824
 SHARED = frozenset({ANONYMOUS_ADMIN, 136817688, 777000})
 NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
 MAX_OPEN_REQUESTS = 20  # strangers whose requests wait for the owner's decision
-_DRAFT = "broadcast"  # key of the note that holds a message to every chat until the owner confirms it
+_DRAFT = "broadcast"  # key under which a message to every chat waits for the owner's confirmation
 
 
 # Settings
@@ -56,11 +55,7 @@ class ChatSettings:
 
 
 def zone_of(name: str | None, default: str) -> ZoneInfo:
-    """Return a chat's time zone, or the default if it has set none.
-
-    The default also replaces a name that this machine's time zone data no longer has, so that one chat's
-    setting does not stop what is due to others.
-    """
+    """Return a chat's time zone, or the default if it has set none or one that this machine does not know."""
     with suppress(ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo(name or default)
     return ZoneInfo(default)
@@ -88,50 +83,37 @@ async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
     """Set the time zone. A summary whose time has passed in the new zone is not sent late."""
 
     def write(db: sqlite_utils.Database) -> None:
-        before = _ensured(db, caller)
+        before = _ensure_chat(db, caller)
         chat_store.set_preference(db, caller.chat.id, "timezone", zone)
         if before.summary_at is not None:
             chat_store.set_summary(db, caller.chat.id, before.summary_at)
             _skip_past(db, caller, before.summary_at, zone)
 
-    return await _changed(caller, write)
+    return await _change(caller, write)
 
 
 async def set_quiet_hours(caller: Caller, start: str | None, end: str | None) -> StoredChat:
     """Set the local times "HH:MM" between which alerts wait, or None and None for no quiet hours."""
-    return await _changed(caller, lambda db: chat_store.set_quiet_hours(db, caller.chat.id, start, end))
+    return await _change(caller, lambda db: chat_store.set_quiet_hours(db, caller.chat.id, start, end))
 
 
-async def set_returns(caller: Caller, returns: str) -> StoredChat:
-    """Set which return is shown by default, one of RETURNS."""
-    value = None if returns == "both" else returns
-    return await _changed(caller, lambda db: chat_store.set_preference(db, caller.chat.id, "returns", value))
+async def set_preference(caller: Caller, name: str, value: str | None) -> StoredChat:
+    """Set which return is shown ("returns"), the colours of charts ("theme") or how numbers are written."""
+    return await _change(caller, lambda db: chat_store.set_preference(db, caller.chat.id, name, value))
 
 
-async def set_theme(caller: Caller, theme: str) -> StoredChat:
-    """Set the colours of charts."""
-    return await _changed(caller, lambda db: chat_store.set_preference(db, caller.chat.id, "theme", theme))
-
-
-async def set_numbers(caller: Caller, numbers: str) -> StoredChat:
-    """Set how numbers are written, by an example."""
-    return await _changed(
-        caller, lambda db: chat_store.set_preference(db, caller.chat.id, "numbers", numbers)
-    )
-
-
-def _ensured(db: sqlite_utils.Database, caller: Caller) -> StoredChat:
+def _ensure_chat(db: sqlite_utils.Database, caller: Caller) -> StoredChat:
     chat = caller.chat
     return chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
 
 
-async def _changed(caller: Caller, write: Callable[[sqlite_utils.Database], object]) -> StoredChat:
-    """Change the caller's chat, created if it is new. Returns the chat after the change."""
+async def _change(caller: Caller, write: Callable[[sqlite_utils.Database], object]) -> StoredChat:
+    """Change the caller's chat, created if it is new. Return the chat after the change."""
 
     def ensure_and_write(db: sqlite_utils.Database) -> StoredChat:
-        _ensured(db, caller)
+        _ensure_chat(db, caller)
         write(db)
-        return _ensured(db, caller)
+        return _ensure_chat(db, caller)
 
     return await caller.change(ensure_and_write)
 
@@ -142,13 +124,10 @@ async def _changed(caller: Caller, write: Callable[[sqlite_utils.Database], obje
 async def subscribe(
     services: Services, caller: Caller, at: str | None, *, weekdays: bool | None = None
 ) -> StoredChat:
-    """Send the daily summary at a local time (None: as before, else SUMMARY_TIME).
-
-    `weekdays`: on weekdays only, or every day; None: as before.
-    """
+    """Send the daily summary at a local time, on weekdays only or every day. None keeps what was set."""
 
     def write(db: sqlite_utils.Database) -> None:
-        before = _ensured(db, caller)
+        before = _ensure_chat(db, caller)
         time = at or before.summary_at or SUMMARY_TIME
         if weekdays is not None:
             chat_store.set_preference(db, caller.chat.id, "weekdays", int(weekdays))
@@ -156,12 +135,12 @@ async def subscribe(
             chat_store.set_summary(db, caller.chat.id, time)
             _skip_past(db, caller, time, settings_of(services.config, before).zone)
 
-    return await _changed(caller, write)
+    return await _change(caller, write)
 
 
 async def unsubscribe(caller: Caller) -> StoredChat:
-    """Send no daily summary any more."""
-    return await _changed(caller, lambda db: chat_store.set_summary(db, caller.chat.id, None))
+    """Stop sending the daily summary."""
+    return await _change(caller, lambda db: chat_store.set_summary(db, caller.chat.id, None))
 
 
 def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) -> None:
@@ -188,27 +167,27 @@ class Notice:
 
 
 async def start(caller: Caller) -> None:
-    """Note a chat that begins; one that had blocked the bot is active again, one that was rejected is not."""
+    """Store a chat. One that had blocked the bot is reactivated, unless the owner has rejected it."""
 
     def write(db: sqlite_utils.Database) -> None:
         if chat_store.access_status(db, caller.chat.id) != REJECTED:
             chat_store.reactivate(db, caller.chat.id)
 
-    await _changed(caller, write)
+    await _change(caller, write)
 
 
 def is_listed(config: Config, subject: int, *, is_chat: bool = True) -> bool:
-    """Whether the configuration gives access to a person, or to everybody in a chat.
+    """Return whether the configuration lets in a person or a chat.
 
-    `is_chat` says that the subject is the chat in question. A private chat listed under `chats` gives its
-    person access there only.
+    `is_chat` is false for a person in a group, because a private chat listed under `chats` gives its person
+    access there only.
     """
     section = config.access
     return subject == section.owner or subject in section.users or (is_chat and subject in section.chats)
 
 
-def is_allowed(config: Config, person: int, chat_id: int, decided: Mapping[int, str | None]) -> bool:
-    """Whether a person may use the bot in a chat. `decided` holds the owner's decisions on both.
+def is_allowed(config: Config, person: int, chat_id: int, decisions: Mapping[int, str | None]) -> bool:
+    """Return whether a person may use the bot in a chat. `decisions` holds the owner's decisions on both.
 
     Access is denied by default. The person counts before the chat, and the configuration before the owner's
     decision. A rejection of either denies access even if the mode is "open".
@@ -216,35 +195,33 @@ def is_allowed(config: Config, person: int, chat_id: int, decided: Mapping[int, 
     for subject in (person, chat_id):
         if is_listed(config, subject, is_chat=subject == chat_id):
             return True
-        if decided.get(subject) == REJECTED:
+        if decisions.get(subject) == REJECTED:
             return False
-    return config.access.mode == "open" or APPROVED in decided.values()
+    return config.access.mode == "open" or APPROVED in decisions.values()
 
 
 async def admits(services: Services, person: int, chat_id: int) -> bool:
-    """Whether this person may use the bot in this chat."""
+    """Return whether this person may use the bot in this chat."""
     if is_listed(services.config, person, is_chat=person == chat_id):
         return True
-    decided = await services.database.run(
+    decisions = await services.database.run(
         lambda db: {subject: chat_store.access_status(db, subject) for subject in (person, chat_id)}
     )
-    return is_allowed(services.config, person, chat_id, decided)
+    return is_allowed(services.config, person, chat_id, decisions)
 
 
 async def is_known(services: Services, caller: Caller) -> bool:
-    """Whether the owner has been asked about this chat already, or has rejected this person."""
-
-    def read(db: sqlite_utils.Database) -> bool:
-        return (
+    """Return whether the owner has been asked about this chat already, or has rejected this person."""
+    return await services.database.run(
+        lambda db: (
             chat_store.access_status(db, caller.chat.id) is not None
             or chat_store.access_status(db, caller.user_id) == REJECTED
         )
-
-    return await services.database.run(read)
+    )
 
 
 async def request_access(caller: Caller, owner: int, title: str, question: Notice) -> bool:
-    """Note that a chat wants in and queue the question to the owner; False when too many wait already."""
+    """Store a request for access and queue the question to the owner. Return False if too many wait."""
 
     def write(db: sqlite_utils.Database) -> bool:
         if chat_store.count_access_requests(db) >= MAX_OPEN_REQUESTS:
@@ -256,34 +233,46 @@ async def request_access(caller: Caller, owner: int, title: str, question: Notic
     return await caller.change(write)
 
 
-async def decide_access(
-    services: Services, caller: Caller, subject: int, status: str, welcome: Notice
-) -> AccessRequest:
-    """Approve a person or group, who get `welcome` if they had asked; or reject: their chat falls silent."""
-    if subject in SHARED:
-        raise BadInput(f"{subject} is nobody's id: many write under it. Use the group's.", "/admin people")
-    if is_listed(services.config, subject):
-        raise BadInput(f"{subject} is let in by the configuration; that is changed there.", "/admin people")
+async def approve(services: Services, caller: Caller, subject: int, welcome: Notice) -> AccessRequest:
+    """Let a person or group in. Those who had asked get `welcome`."""
+    _refuse_undecidable(services.config, subject)
 
     def write(db: sqlite_utils.Database) -> AccessRequest:
         before = chat_store.access_status(db, subject)
-        if status == APPROVED:
-            chat_store.reactivate(db, subject)
-            if before is not None and before != APPROVED:
-                _queue(db, subject, welcome, caller.now)
-        else:
-            chat_store.deactivate(db, subject, "the owner takes it back")
-        return chat_store.decide_access(db, subject, status, caller.now)
+        chat_store.reactivate(db, subject)
+        if before is not None and before != APPROVED:
+            _queue(db, subject, welcome, caller.now)
+        return chat_store.decide_access(db, subject, APPROVED, caller.now)
 
     return await caller.change(write)
+
+
+async def reject(services: Services, caller: Caller, subject: int) -> AccessRequest:
+    """Reject a person or group: nothing is answered or sent in their chat any more."""
+    _refuse_undecidable(services.config, subject)
+
+    def write(db: sqlite_utils.Database) -> AccessRequest:
+        chat_store.deactivate(db, subject, "rejected by the owner")
+        return chat_store.decide_access(db, subject, REJECTED, caller.now)
+
+    return await caller.change(write)
+
+
+def _refuse_undecidable(config: Config, subject: int) -> None:
+    """Raise BadInput for an id on which the owner cannot decide in a chat."""
+    if subject in SHARED:
+        sentence = f"Many people write under the id {subject}. Use the id of their group."
+        raise BadInput(sentence, "/admin people")
+    if is_listed(config, subject):
+        raise BadInput(f"The configuration lets {subject} in; change it there.", "/admin people")
 
 
 def _queue(db: sqlite_utils.Database, chat_id: int, notice: Notice, now: dt.datetime) -> None:
     outbox.enqueue(db, chat_id=chat_id, kind="notice", dedup=notice.dedup, payload=notice.payload, now=now)
 
 
-async def listed_access(services: Services, limit: int) -> dict[str, list[AccessRequest]]:
-    """Return who asked, who was approved and who was rejected, by status, the longest known first."""
+async def list_access(services: Services, limit: int) -> dict[str, list[AccessRequest]]:
+    """Return who asked, who was approved and who was rejected, by status, oldest first."""
     statuses = ("asked", APPROVED, REJECTED)
     return await services.database.run(
         lambda db: {status: chat_store.list_access_requests(db, status, limit) for status in statuses}
@@ -291,7 +280,7 @@ async def listed_access(services: Services, limit: int) -> dict[str, list[Access
 
 
 async def deactivate_denied_chats(services: Services, besides: int) -> int:
-    """Deactivate private chats of people who may no longer use the bot. Returns their number.
+    """Deactivate private chats of people who may no longer use the bot. Return their number.
 
     Called at start, because the configuration may have changed. Chats of people who may use it again are
     reactivated. Groups stay as they are: Telegram decides who is in them. `besides` is the terminal's chat.
@@ -301,8 +290,8 @@ async def deactivate_denied_chats(services: Services, besides: int) -> int:
         deactivated = 0
         for chat_id, reason in chat_store.private_chats(db):
             if chat_id != besides:
-                decided = {chat_id: chat_store.access_status(db, chat_id)}
-                allowed = is_allowed(services.config, chat_id, chat_id, decided)
+                decisions = {chat_id: chat_store.access_status(db, chat_id)}
+                allowed = is_allowed(services.config, chat_id, chat_id, decisions)
                 if allowed and reason == NO_ACCESS:
                     chat_store.reactivate(db, chat_id)
                 elif not allowed and not reason:
@@ -316,7 +305,7 @@ async def deactivate_denied_chats(services: Services, besides: int) -> int:
 
 
 async def draft_broadcast(caller: Caller, draft_id: int, text: str) -> int:
-    """Keep a message that waits for the owner's confirmation. Returns how many chats it would go to."""
+    """Store a message that waits for the owner's confirmation. Return how many chats it would go to."""
 
     def write(db: sqlite_utils.Database) -> int:
         sources.set_meta(db, _DRAFT, json.dumps({"id": draft_id, "text": text}))
@@ -328,7 +317,7 @@ async def draft_broadcast(caller: Caller, draft_id: int, text: str) -> int:
 async def send_broadcast(
     caller: Caller, draft_id: int, payload_of: Callable[[str], Mapping[str, object]]
 ) -> int | None:
-    """Queue a draft for every chat, once. Returns to how many; None if it is not the waiting draft."""
+    """Queue a draft for every chat, once. Return their number, or None if another draft waits."""
 
     def write(db: sqlite_utils.Database) -> int | None:
         draft = json.loads(sources.get_meta(db, _DRAFT) or "{}")

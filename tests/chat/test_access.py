@@ -210,7 +210,8 @@ async def test_an_id_under_which_many_write_opens_and_closes_nothing(
         for verb in ("approve", "reject"):
             (refused,) = await talk.ask(f"/admin {verb} 1087968824", OWNER)
             assert refused.text == (
-                "1087968824 is nobody's id: many write under it. Use the group's.\nExample: /admin people"
+                "Many people write under the id 1087968824. Use the id of their group.\n"
+                "Example: /admin people"
             )
 
 
@@ -239,7 +240,7 @@ async def test_a_question_about_a_group_that_moved_is_asked_anew_under_its_new_i
 
 async def test_the_configuration_is_not_overruled_in_the_chat(house: Talk) -> None:
     (said,) = await house.ask(f"/admin revoke {ME}", OWNER)
-    assert said.text.startswith(f"{ME} is let in by the configuration; that is changed there.")
+    assert said.text.startswith(f"The configuration lets {ME} in; change it there.")
     assert (await house.ask("/status", ME))[0].text.startswith("Status")
 
 
@@ -254,7 +255,7 @@ async def test_the_configuration_is_not_overruled_in_the_chat(house: Talk) -> No
             "/admin broadcast",
             "“broadcast” needs a text after it.\nExample: /admin broadcast The bot moves tonight.",
         ),
-        ("/admin send 7", "That message was sent already, or another took its place."),
+        ("/admin send 7", "That message was sent already, or a newer one has replaced it."),
     ],
 )
 async def test_what_the_owner_mistypes_is_named(typed: str, said: str, house: Talk) -> None:

@@ -32,7 +32,7 @@ async def test_a_broadcast_is_shown_first_and_goes_to_every_chat_once(house: Tal
     assert [message.text for message in await house.pushed(ME)] == [text]
     shown.markup = {"inline_keyboard": [[{"text": "Send", "callback_data": send}]]}
     assert await house.press(shown, "Send") == []
-    assert house.notes() == ["That message was sent already, or another took its place."]
+    assert house.notes() == ["That message was sent already, or a newer one has replaced it."]
     assert await house.pushed(ME) == []
 
 

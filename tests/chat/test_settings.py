@@ -103,17 +103,17 @@ async def test_typed_friendly_spellings_are_understood(typed: str, line: str, ta
                 "Example: /settings zone Europe/Berlin"
             ),
         ),
-        ("quiet at night", "“at night” is not a span of hours.\nExample: /settings quiet 22:00-07:00"),
-        ("quiet 24:00-07:00", "“24:00-07:00” is not a span of hours.\nExample: /settings quiet 22:00-07:00"),
-        ("quiet 22:3०-07:00", "“22:3०-07:00” is not a span of hours.\nExample: /settings quiet 22:00-07:00"),
+        ("quiet at night", "“at night” is not a span of time.\nExample: /settings quiet 22:00-07:00"),
+        ("quiet 24:00-07:00", "“24:00-07:00” is not a span of time.\nExample: /settings quiet 22:00-07:00"),
+        ("quiet 22:3०-07:00", "“22:3०-07:00” is not a span of time.\nExample: /settings quiet 22:00-07:00"),
         (
             "quiet 7-7",
-            "Quiet hours must not end when they begin.\nExample: /settings quiet 22:00-07:00",
+            "Quiet hours cannot begin and end at the same time.\nExample: /settings quiet 22:00-07:00",
         ),
         ("theme pink", "“pink” is not one of light, dark.\nExample: /settings theme dark"),
         (
             "numbers 12",
-            "“12” is not one of 1,234.5, 1.234,5, 1 234,5, 1'234.5.\nExample: /settings numbers 1.234,5",
+            "“12” is not one of 1,234.5, 1.234,5, 1 234,5, 1'234.5.\nExample: /settings numbers 1'234.5",
         ),
     ],
 )
