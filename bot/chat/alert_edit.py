@@ -1,4 +1,4 @@
-"""Changing one alert: edit, snooze, pause, resume, renew, off, and an alert with the mirrored rule.
+"""Changing one alert: edit, snooze, pause, resume, rescale, renew, off and back (the mirrored rule).
 
 /alert 3 edit ratio > sma 100        another rule
 /alert 3 edit > 6%                   another comparison and target; "leg 2 > 6%" of the second condition
@@ -19,7 +19,7 @@ from msgspec.structs import fields, replace
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.lexer import tokenize
-from bot.alerts.rule import ABOVE, AMOUNT, OPS, Rule, Target
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Rule, Target
 from bot.analytics.sessions import short_date
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
@@ -27,7 +27,7 @@ from bot.messages.alerts.card import alert_page, new_alert_page
 from bot.messages.alerts.guide import edit_menu, mirror_menu, snooze_menu
 from bot.messages.alerts.notices import waiting_note
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, capital, code, lines
+from bot.messages.html import bold, capital, code, lines
 from bot.services import alert_views, alerts
 from bot.services.alert_views import refuse_ended, refuse_paused
 from bot.services.alerts import StartedAlert, mirrored
@@ -55,14 +55,14 @@ _LONGEST = dt.timedelta(days=366)  # past it the alert itself has ended
 
 
 async def edit(ask: Ask, number: int, text: str) -> Answer:
-    """Another rule under the same number, starting afresh; without words, the usual changes as buttons."""
+    """Give it another rule under the same number; without words, show the usual changes as buttons."""
     if not text:
         shown = await alert_views.show(ask.services, ask.caller, number, refuse_ended)
         return await asyncio.to_thread(edit_menu, shown.alert, shown.context)
-    edited = await alerts.edit(
+    started = await alerts.edit(
         ask.services, ask.caller, number, lambda rule, metrics: edited_rule(rule, text, metrics)
     )
-    return await render_started(edited, Html("").join(("Was: ", code(edited.previous or ""))))
+    return await render_started(started)
 
 
 async def snooze(ask: Ask, number: int, text: str) -> Answer:
@@ -79,27 +79,26 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
 
 
 async def pause(ask: Ask, number: int, _: str) -> Answer:
-    """Stop judging it until it is resumed."""
+    """Stop evaluating it until it is resumed."""
     return await render_shown(await alerts.pause(ask.services, ask.caller, number))
 
 
 async def resume(ask: Ask, number: int, _: str) -> Answer:
-    """Judge it again, afresh as at creation: what happened meanwhile does not fire."""
+    """Evaluate it again; what happened meanwhile does not fire."""
     resumed = await alerts.resume(ask.services, ask.caller, number)
     return await render_shown(resumed, waiting_note(resumed.overdue, resumed.context.market))
 
 
 async def rescale(ask: Ask, number: int, _: str) -> Answer:
-    """Set an alert that a split has paused at its rescaled level, starting afresh."""
-    rescaled = await alerts.rescale(ask.services, ask.caller, number)
-    return await render_started(rescaled, Html("").join(("Was: ", code(rescaled.previous or ""))))
+    """Set an alert that a split has paused at its rescaled level."""
+    return await render_started(await alerts.rescale(ask.services, ask.caller, number))
 
 
 async def renew(ask: Ask, number: int, _: str) -> Answer:
-    """A year more from today; one that has ended starts afresh, within the quota."""
+    """Let it go on for a year from today; one that has ended starts afresh, within the quota."""
     renewed = await alerts.renew(ask.services, ask.caller, number)
     if isinstance(renewed, StartedAlert):
-        return await render_started(renewed, f"It had ended ({renewed.ended}) and starts afresh.")
+        return await render_started(renewed)
     last_day = renewed.alert.expires_on
     return await render_shown(renewed, f"Renewed until {short_date(last_day)}." if last_day else None)
 
@@ -112,19 +111,23 @@ async def off(ask: Ask, number: int, _: str) -> Answer:
 
 
 async def back(ask: Ask, number: int, text: str) -> Answer:
-    """A second alert with the mirrored rule; of several conditions, one each to choose from by its place."""
+    """Create an alert with the mirrored rule; of several, show them or create the one with a number."""
     rule = await alert_views.get_rule(ask.services, ask.caller, number)
     mirrors = mirrored(rule)
     if not text and len(mirrors) != 1:
         return mirror_menu(number, rule, mirrors)
     if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= len(mirrors)):
-        raise BadInput(f"“{text}” is none of the rule's conditions.", f"/alert {number} back")
-    started = await alerts.create(ask.services, ask.caller, mirrors[int(text or 1) - 1])
-    return await render_started(started)
+        raise BadInput(f"“{text}” is not the number of a condition of this rule.", f"/alert {number} back")
+    return await render_started(await alerts.create(ask.services, ask.caller, mirrors[int(text or 1) - 1]))
 
 
-async def render_started(started: StartedAlert, remark: str | None = None) -> Answer:
-    """An alert that starts now; `remark` says what became of what there was before."""
+async def render_started(started: StartedAlert) -> Answer:
+    """Render an alert that starts now, with the rule or the end that it had before."""
+    remark: str | None = None
+    if started.previous is not None:
+        remark = "Was: " + code(started.previous)
+    elif started.ended:
+        remark = f"It had ended ({started.ended}) and starts afresh."
     overdue = waiting_note(started.overdue, started.context.market)
     return await asyncio.to_thread(
         new_alert_page, started.alert, started.context, started.past, remark, waits=overdue
@@ -132,12 +135,12 @@ async def render_started(started: StartedAlert, remark: str | None = None) -> An
 
 
 async def render_shown(shown: ShownAlert, remark: str | None = None) -> Answer:
-    """One alert in full; `remark` says what was just done to it."""
+    """Render one alert in full; `remark` says what was just done to it."""
     return await asyncio.to_thread(alert_page, shown.alert, shown.context, remark=remark)
 
 
 def snooze_end(text: str, now: dt.datetime, zone: ZoneInfo, command: str) -> dt.datetime | None:
-    """When the snooze ends, None for now; a date is its midnight in `zone`. Raises BadInput."""
+    """Return when the snooze ends, None for now. A date means its midnight in `zone`. Raises BadInput."""
     words = text.strip()
     if words.lower() in {"off", "end", "stop", "no"}:
         return None
@@ -146,116 +149,123 @@ def snooze_end(text: str, now: dt.datetime, zone: ZoneInfo, command: str) -> dt.
     elif until := _UNTIL.fullmatch(words):
         end = dt.datetime.combine(parse_date(until[1]), dt.time(), zone)
     else:
-        raise BadInput(f"“{words}” is no time to snooze; use 2h, 1d, 1w, until DATE or off.", f"{command} 1d")
+        sentence = f"“{words}” is not a time to snooze until; use 2h, 1d, 1w, until DATE or off."
+        raise BadInput(sentence, f"{command} 1d")
     if not now < end:
-        raise BadInput(f"“{words}” is over already.", f"{command} 1d")
+        raise BadInput(f"“{words}” is not in the future.", f"{command} 1d")
     if end - now > _LONGEST:
         raise BadInput(f"“{words}” is longer than a year.", f"{command} 1w")
     return end
 
 
+# Editing a rule
+
+
 def edited_rule(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
-    """The rule that the words make of `rule`; raises BadInput whose example is words to type instead."""
-    if (off := _NO.fullmatch(text.strip())) is not None:
-        return _without(rule, off[1].lower())
+    """Return the rule that the words make of `rule`; raises BadInput with words to type instead.
+
+    The result is parsed once more as a whole, so that the grammar refuses what does not go together.
+    """
+    if (no := _NO.fullmatch(text.strip())) is not None:
+        return _without_option(rule, no[1].lower())
     leg = _LEG.fullmatch(text.strip())
     change = leg[2] if leg else text
     first = next((token.text for token in tokenize(change)), "")
     if leg or first in OPS:
-        return _checked(_compared(rule, int(leg[1]) if leg else 0, change, registry), registry)
-    if first in _DEFAULTS:
-        return _checked(_with_options(rule, rule.conditions[0], change, registry), registry)
-    return parse_rule(text, registry)
+        edited = _with_comparison(rule, int(leg[1]) if leg else 0, change, registry)
+    elif first in _DEFAULTS:
+        edited = _with_options(rule, rule.conditions[0], change, registry)
+    else:
+        return parse_rule(text, registry)
+    return parse_rule(str(edited), registry)
 
 
-def _without(rule: Rule, name: str) -> Rule:
-    """The rule with one option at its default."""
-    given = [option for option in _DEFAULTS if getattr(rule, option) != _DEFAULTS[option]]
-    example = f"no {given[0]}" if given else _another(rule)
+def _without_option(rule: Rule, name: str) -> Rule:
+    set_options = [option for option in _DEFAULTS if getattr(rule, option) != _DEFAULTS[option]]
+    example = f"no {set_options[0]}" if set_options else _other_confirm(rule)
     if name not in _DEFAULTS:
-        raise BadInput(f"“{name}” is no option of an alert.", example)
-    if name not in given:
+        raise BadInput(f"“{name}” is not an option of alerts.", example)
+    if name not in set_options:
         raise BadInput(f"The rule has no “{name}”.", example)
     return replace(rule, **{name: _DEFAULTS[name]})
 
 
-def _another(rule: Rule) -> str:
-    """A change that every rule takes."""
+def _other_confirm(rule: Rule) -> str:
+    """Return a change that every rule accepts, as an example."""
     return f"confirm {3 if rule.confirm == 2 else 2}"
 
 
-def _compared(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric]) -> Rule:
-    """The rule with another comparison and target in one condition (counted from 1), options behind it."""
+def _with_comparison(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric]) -> Rule:
+    """Return the rule with another comparison in one condition, and with the options that follow it.
+
+    `leg` is the condition's position from 1, or 0 if none was named.
+    """
     count = len(rule.conditions)
     if (not leg and count > 1) or leg > count:
-        raise BadInput(_which(leg, count), _fitting(rule, change, registry))
+        has = f"the rule has {counted(count, 'condition')}"
+        sentence = f"There is no “leg {leg}”: {has}." if leg else f"{capital(has)}; say which."
+        raise BadInput(sentence, _example_with_leg(rule, change, registry))
     at = max(leg, 1) - 1
     old = rule.conditions[at]
     try:
-        read = parse_rule(f"{old.subject} {change}", registry)
+        parsed = parse_rule(f"{old.subject} {change}", registry)
     except BadInput as error:
-        words = _amended(old, change, error.example, registry)
+        words = _probable_change(old, change, error.example, registry)
         raise BadInput(error.sentence, f"leg {leg} {words}" if leg else words) from error
-    if len(read.conditions) > 1:
-        whole = replace(rule, conditions=(*rule.conditions, *read.conditions[1:]), rearm=None)
+    if len(parsed.conditions) > 1:
+        whole = replace(rule, conditions=(*rule.conditions, *parsed.conditions[1:]), rearm=None)
         raise BadInput("To add a condition, type the whole rule.", str(whole))
-    new = read.conditions[0]
-    kept = replace(rule, conditions=(*rule.conditions[:at], new, *rule.conditions[at + 1 :]))
-    return _with_options(replace(kept, rearm=_moved(rule, old, new)), old, change, registry)
+    new = parsed.conditions[0]
+    conditions = (*rule.conditions[:at], new, *rule.conditions[at + 1 :])
+    compared = replace(rule, conditions=conditions, rearm=_moved_rearm(rule, old, new))
+    return _with_options(compared, old, change, registry)
 
 
-def _amended(old: Condition, change: str, example: str, registry: Mapping[str, Metric]) -> str:
-    """The change as it was probably meant: the example's, or the typed number in the metric's unit."""
+def _probable_change(old: Condition, change: str, example: str, registry: Mapping[str, Metric]) -> str:
+    """Return the change as it was probably meant: the example's, or the typed number in the metric's unit."""
     unit, number = registry[old.metric].unit, _NUMBER.search(change)
     op = next((token.text for token in tokenize(change) if token.text in OPS), old.op)
     amount = number[0] if number else "no number"
-    behind = example.removeprefix(f"{old.subject} ")
-    meant = (behind if amount in behind else "", f"{op} {amount}{unit.symbol}", f"{op} {unit.example}")
-    for words_meant in meant:
+    from_example = example.removeprefix(f"{old.subject} ")
+    candidates = (
+        from_example if amount in from_example else "",
+        f"{op} {amount}{unit.symbol}",
+        f"{op} {unit.example}",
+    )
+    for words in candidates:
         with contextlib.suppress(BadInput):
-            if parse_rule(f"{old.subject} {words_meant}", registry) != Rule((old,)):
-                return words_meant
-    return behind
+            if parse_rule(f"{old.subject} {words}", registry) != Rule((old,)):
+                return words
+    return from_example
 
 
-def _which(leg: int, count: int) -> str:
-    """That a change names no condition of the rule."""
-    has = f"the rule has {counted(count, 'condition')}"
-    return f"There is no “leg {leg}”: {has}." if leg else f"{capital(has)}; say which."
-
-
-def _fitting(rule: Rule, change: str, registry: Mapping[str, Metric]) -> str:
-    """The change for the first condition that it fits; a change of the first where it fits none."""
-    for at, condition in enumerate(rule.conditions, 1):
+def _example_with_leg(rule: Rule, change: str, registry: Mapping[str, Metric]) -> str:
+    """Return the change for the first condition that it fits, or an example if it fits none."""
+    for position, condition in enumerate(rule.conditions, 1):
         with contextlib.suppress(BadInput):
             parse_rule(f"{condition.subject} {change}", registry)
-            return f"leg {at} {change}"
+            return f"leg {position} {change}"
     first = rule.conditions[0]
     return f"leg 1 {first.op} sma {200 if first.target == Target('sma', 50.0) else 50}"
 
 
-def _moved(rule: Rule, old: Condition, new: Condition) -> float | None:
-    """The re-arm level as far from the new target as it was from the old; none where it makes no sense."""
-    stands = old.target.kind == new.target.kind == AMOUNT and (old.op in ABOVE) == (new.op in ABOVE)
-    if rule.rearm is None or not stands or new.op == "crosses":
+def _moved_rearm(rule: Rule, old: Condition, new: Condition) -> float | None:
+    """Return the re-arm level at its old distance from the target, or None where it makes no sense."""
+    comparable = old.target.kind == new.target.kind == AMOUNT and (old.op in ABOVE) == (new.op in ABOVE)
+    if rule.rearm is None or not comparable or new.op == CROSSES:
         return None
     return float(f"{rule.rearm + new.target.value - old.target.value:.12g}")
 
 
 def _with_options(rule: Rule, condition: Condition, change: str, registry: Mapping[str, Metric]) -> Rule:
-    """The rule with the options that the words name."""
-    named = {token.text for token in tokenize(change)} & set(_DEFAULTS)
-    if not named:
+    """Return the rule with the options that the words name."""
+    names = {token.text for token in tokenize(change)} & set(_DEFAULTS)
+    if not names:
         return rule
-    before = condition.subject if tokenize(change)[0].text in OPS else str(Rule(rule.conditions))
+    prefix = condition.subject if tokenize(change)[0].text in OPS else str(Rule(rule.conditions))
     try:
-        read = parse_rule(f"{before} {change}", registry)
+        parsed = parse_rule(f"{prefix} {change}", registry)
     except BadInput as error:
-        example = error.example.removeprefix(f"{before} ")  # the rest of the rule stays
-        raise BadInput(error.sentence, _another(rule) if example == before else example) from error
-    return replace(rule, **{name: getattr(read, name) for name in named})
-
-
-def _checked(rule: Rule, registry: Mapping[str, Metric]) -> Rule:
-    """The rule as the grammar reads it: what does not go together is refused in its words."""
-    return parse_rule(str(rule), registry)
+        example = error.example.removeprefix(f"{prefix} ")  # the rest of the rule stays
+        raise BadInput(error.sentence, _other_confirm(rule) if example == prefix else example) from error
+    return replace(rule, **{name: getattr(parsed, name) for name in names})

@@ -1,4 +1,4 @@
-"""/start, /help, /about, /status and /summary."""
+"""/start, /about, /status and /summary."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from storage.observations import recent
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.alerts.view import AlertView
     from bot.chat.access import Ask
     from storage.chat_store import StoredChat
 
@@ -42,7 +41,7 @@ _TIMES = ("08:00", "16:30", chats.SUMMARY_TIME)
 
 
 async def on_start(ask: Ask) -> Answer:
-    """/start: what the bot does. Reactivates a chat that had blocked it, unless the owner rejected it."""
+    """/start: what the bot does. A chat that had blocked the bot is reactivated unless it was rejected."""
     await chats.start(ask.caller)
     return start_answer(ask.services.pair)
 
@@ -75,14 +74,17 @@ async def on_status(ask: Ask) -> Answer:
 
 
 def changes_summary(text: str) -> bool:
-    """Whether the words after /summary change anything."""
+    """Return whether the words after /summary change anything."""
     return text.strip().lower() not in {"", "now"}
 
 
 async def on_summary(ask: Ask) -> Answer:
     """/summary: now, on HH:MM, off, on weekdays or daily; without words, the choices as buttons."""
     words = ask.text.lower().split()
-    weekdays = _days(words)
+    days = [word for word in words if word in {"weekdays", "daily"}]
+    weekdays = days == ["weekdays"] if len(days) == 1 else None
+    if weekdays is not None:
+        words.remove(days[0])
     match words:
         case [] if weekdays is None:
             return await _summary_page(ask)
@@ -100,38 +102,28 @@ async def on_summary(ask: Ask) -> Answer:
     )
 
 
-def _days(words: list[str]) -> bool | None:
-    """Whether the words say “weekdays” (True) or “daily” (False), which is removed from them; else None."""
-    days = [word for word in words if word in {"weekdays", "daily"}]
-    if len(days) != 1:
-        return None
-    words.remove(days[0])
-    return days[0] == "weekdays"
-
-
 async def _summary_page(ask: Ask) -> Answer:
     chat = await chats.stored_chat(ask.services, ask.chat_id)
     sentence = "The daily summary is off."
     if chat is not None and chat.summary_at:
-        sentence = f"The daily summary comes at {chat.summary_at} ({ask.settings.zone}), {_days_of(chat)}."
+        sentence = f"The daily summary comes at {chat.summary_at} ({ask.settings.zone}), {_days(chat)}."
     times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
     other = ("Every day", "/summary daily") if chat and chat.weekdays else ("Weekdays", "/summary weekdays")
     return Answer(
-        lines(bold("Daily summary"), sentence, "Any time: /summary on 07:45"),
+        lines(bold("Daily summary"), sentence, "Any other time: /summary on 07:45"),
         buttons=(times, (("Now", "/summary now"), other, ("Off", "/summary off"))),
     )
 
 
-def _days_of(chat: StoredChat) -> str:
-    days = "weekdays" if chat.weekdays else "every day"
-    return f"on {days} with a new close"
+def _days(chat: StoredChat) -> str:
+    return f"on {'weekdays' if chat.weekdays else 'every day'} with a new close"
 
 
 async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
     """Set the time and the days of the summary. None keeps what was set."""
     chat = await chats.subscribe(ask.services, ask.caller, at, weekdays=weekdays)
     html = lines(
-        bold(f"Daily summary at {chat.summary_at}") + f" ({ask.settings.zone}), {_days_of(chat)}.",
+        bold(f"Daily summary at {chat.summary_at}") + f" ({ask.settings.zone}), {_days(chat)}.",
         "See it now: /summary now",
     )
     return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
@@ -143,12 +135,8 @@ async def _unsubscribe(ask: Ask) -> Answer:
 
 
 async def _current_summary(ask: Ask) -> Answer:
-    def read(db: sqlite_utils.Database) -> list[AlertView]:
-        return active_alerts(db, ask.chat_id, ask.now)
-
-    standings = await ask.services.database.run(read)
-    context = await asyncio.to_thread(context_of, await ask.services.markets.current(), ask.services.markets)
-    sessions = ask.services.markets.sessions()
-    return await asyncio.to_thread(
-        partial(summary_answer, context, standings, sessions, total=bool(ask.settings.total))
-    )
+    services = ask.services
+    alerts = await services.database.run(lambda db: active_alerts(db, ask.chat_id, ask.now))
+    context = await asyncio.to_thread(context_of, await services.markets.current(), services.markets)
+    render = partial(summary_answer, context, alerts, services.markets.sessions())
+    return await asyncio.to_thread(render, total=bool(ask.settings.total))

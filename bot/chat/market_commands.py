@@ -1,7 +1,4 @@
-"""/backtest: a rule over history, by the same step that judges alerts.
-
-Market commands: parse the question, load its Market, render.
-"""
+"""Commands about the Market: parse the question, load the Market that it is about, render the answer."""
 
 from __future__ import annotations
 
@@ -26,100 +23,77 @@ from bot.messages.pages.multiples import multiples_answer
 from bot.messages.pages.sectors import sectors_answer
 from bot.messages.pages.trend import trend_answer
 from bot.services import metrics_for
-from bot.services.questions import backtest, load_market, parse_question
+from bot.services.questions import MOST_WINDOWS, backtest, load_market, parse_question
 
 if TYPE_CHECKING:
+    from bot.analytics.market import Market
     from bot.chat.access import Ask
-
-
-_YEARS = re.compile(r"\s(\d{1,2})\s*(?:y|years?)\s*$", re.IGNORECASE)
-_ASOF = re.compile(r"\sasof\s+(\S+)\s*$", re.IGNORECASE)
-_DEFAULT, _MOST = 5, 30
-
-
-async def on_backtest(ask: Ask) -> Answer:
-    """The rule's fires over the last years (5 unless said); without a rule, a choice."""
-    text = ask.text.strip()
-    if not text:
-        rows = tuple(((preset.name, f"/backtest {preset.name.lower()}"),) for preset in PRESETS)
-        html = lines(bold("Test which rule?"), "Type one, e.g. " + code("/backtest ratio > sma 200 10y"))
-        return Answer(html, buttons=rows)
-    asof = None
-    if match := _ASOF.search(text):
-        text, asof = text[: match.start()], pd.Timestamp(parse_date(match[1]))
-    years = _DEFAULT
-    if match := _YEARS.search(text):
-        text, years = text[: match.start()], int(match[1])
-        if not 1 <= years <= _MOST:
-            raise BadInput(f"{years} years are out of range (1 to {_MOST}).", "/backtest ratio > sma 200 10y")
-    tested = await backtest(ask.services, text, years, asof)
-    return await asyncio.to_thread(backtest_answer, tested, ask.theme)
+    from bot.services.questions import MarketQuestion
 
 
 _CHART = "/chart ratio_vs_sma 200 5y"
-_COMPARED = re.compile(r"(\S[^<>]*?)\s*[<>]")
+_COMPARISON = re.compile(r"(\S[^<>]*?)\s*[<>]")
+_BACKTEST = "/backtest ratio > sma 200 10y"
+_YEARS = re.compile(r"\s(\d{1,2})\s*(?:y|years?)\s*$", re.IGNORECASE)
+_ASOF = re.compile(r"\sasof\s+(\S+)\s*$", re.IGNORECASE)
+_DEFAULT_YEARS, _MOST_YEARS = 5, 30
+
+
+async def _load(
+    ask: Ask, example: str, *, kinds: bool = False, most_windows: int = MOST_WINDOWS
+) -> tuple[MarketQuestion, Market]:
+    """Parse the question after a command and load the Market that it is about."""
+    question = parse_question(ask.text, example, ask.services.pair, kinds=kinds, most_windows=most_windows)
+    return question, await load_market(ask.services, question)
 
 
 async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
-    question = parse_question(ask.text, "/compare 3y tr asof 2020-12-11", ask.services.pair, kinds=True)
-    market = await load_market(ask.services, question)
+    question, market = await _load(ask, "/compare 3y tr asof 2020-12-11", kinds=True)
     total = question.returns(ask.settings.total)
     return await asyncio.to_thread(compare_answer, market, question.asked, ask.theme, question.windows, total)
 
 
 async def on_trend(ask: Ask) -> Answer:
     """/trend: is the relative trend breaking."""
-    question = parse_question(ask.text, "/trend 5y", ask.services.pair)
-    market = await load_market(ask.services, question)
-    window = question.only_window("/trend 5y")
-    return await asyncio.to_thread(trend_answer, market, question.asked, ask.theme, window)
+    question, market = await _load(ask, "/trend 5y", most_windows=1)
+    return await asyncio.to_thread(trend_answer, market, question.asked, ask.theme, question.window)
 
 
 async def on_flows(ask: Ask) -> Answer:
     """/flows: is money moving."""
-    question = parse_question(ask.text, "/flows 3m asof 2020-12-11", ask.services.pair)
-    market = await load_market(ask.services, question)
+    question, market = await _load(ask, "/flows 3m asof 2020-12-11")
     return await asyncio.to_thread(flows_answer, market, question.asked, ask.theme, question.windows)
 
 
 async def on_multiples(ask: Ask) -> Answer:
     """/multiples: what is being paid."""
-    question = parse_question(ask.text, "/multiples asof 2020-12-11", ask.services.pair)
-    if question.windows:
-        raise BadInput("/multiples takes no window.", "/multiples asof 2020-12-11")
-    market = await load_market(ask.services, question)
+    question, market = await _load(ask, "/multiples asof 2020-12-11", most_windows=0)
     return await asyncio.to_thread(multiples_answer, market, question.asked, ask.theme)
 
 
 async def on_why(ask: Ask) -> Answer:
     """/why: what moved it."""
-    question = parse_question(ask.text, "/why ytd", ask.services.pair)
-    market = await load_market(ask.services, question)
-    window = question.only_window("/why ytd") or YTD
-    return await asyncio.to_thread(attribution_answer, market, question.asked, window)
+    question, market = await _load(ask, "/why ytd", most_windows=1)
+    return await asyncio.to_thread(attribution_answer, market, question.asked, question.window or YTD)
 
 
 async def on_fundamentals(ask: Ask) -> Answer:
     """/fundamentals: what prices and multiples imply per share."""
-    question = parse_question(ask.text, "/fundamentals 1y", ask.services.pair)
-    market = await load_market(ask.services, question)
-    window = question.only_window("/fundamentals 1y") or YTD
+    question, market = await _load(ask, "/fundamentals 1y", most_windows=1)
+    window = question.window or YTD
     return await asyncio.to_thread(fundamentals_answer, market, question.asked, ask.theme, window)
 
 
 async def on_sectors(ask: Ask) -> Answer:
     """/sectors: what the funds hold, by sector."""
-    question = parse_question(ask.text, "/sectors asof 2020-12-11", ask.services.pair)
-    if question.windows:
-        raise BadInput("/sectors takes no window.", "/sectors asof 2020-12-11")
-    market = await load_market(ask.services, question)
+    question, market = await _load(ask, "/sectors asof 2020-12-11", most_windows=0)
     return await asyncio.to_thread(sectors_answer, market, question.asked)
 
 
 async def on_chart(ask: Ask) -> Answer:
     """/chart: any metric as a picture; without a metric, the list as buttons."""
-    if (subject := _COMPARED.match(ask.text)) is not None:
+    if (subject := _COMPARISON.match(ask.text)) is not None:
         reason = "A picture takes no comparison; with one it is a rule for /alert."
         raise BadInput(reason, f"/chart {subject[1]}")
     question = parse_question(ask.text, _CHART, ask.services.pair, rest=True)
@@ -128,15 +102,28 @@ async def on_chart(ask: Ask) -> Answer:
     market = await load_market(ask.services, question)
     try:
         words = " ".join(question.rest)
-        metric, arguments, span = parse_subject(words, question.windows, metrics_for(market))
+        metric, arguments, window = parse_subject(words, question.windows, metrics_for(market))
     except BadInput as error:  # its example is a rule
         raise BadInput(error.sentence, _CHART) from error
+    window = window or Window("y", 2)
     return await asyncio.to_thread(
-        metric_answer,
-        market,
-        question.asked,
-        ask.theme,
-        metric,
-        arguments,
-        span or Window("y", 2),
+        metric_answer, market, question.asked, ask.theme, metric, arguments, window
     )
+
+
+async def on_backtest(ask: Ask) -> Answer:
+    """/backtest: the rule's fires over the last years; without a rule, rules to choose from."""
+    text = ask.text.strip()
+    if not text:
+        rows = tuple(((preset.name, f"/backtest {preset.name.lower()}"),) for preset in PRESETS)
+        return Answer(lines(bold("Test which rule?"), "Type one, e.g. " + code(_BACKTEST)), buttons=rows)
+    asof = None
+    if match := _ASOF.search(text):
+        text, asof = text[: match.start()], pd.Timestamp(parse_date(match[1]))
+    years = _DEFAULT_YEARS
+    if match := _YEARS.search(text):
+        text, years = text[: match.start()], int(match[1])
+        if not 1 <= years <= _MOST_YEARS:
+            raise BadInput(f"{years} years are out of range (1 to {_MOST_YEARS}).", _BACKTEST)
+    tested = await backtest(ask.services, text, years, asof)
+    return await asyncio.to_thread(backtest_answer, tested, ask.theme)

@@ -1,8 +1,9 @@
-"""What is stored about a chat, all of it as a file, all of it gone: /privacy, /export, /forgetme."""
+"""/privacy, /export and /forgetme: what is stored about a chat, all of it as a file, deleting it."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot.errors import BadInput
@@ -19,47 +20,43 @@ if TYPE_CHECKING:
 _YES = "yes"
 # What each table holds about a chat, in the words of /privacy.
 STORED = {
-    "chats": "this chat's id, kind and title, its settings",
-    "alerts": "its alerts with who made them",
-    "alert_states": "how they stand",
+    "chats": "this chat's id, kind, title and settings",
+    "alerts": "its alerts and who created them",
+    "alert_states": "their current state",
     "alert_events": "what fired",
-    "summaries": "which summaries came",
+    "summaries": "which summaries were sent",
     "outbox": "messages sent or waiting",
     "outage_chats": "of which missing data it was told",
     "halts": "until when Telegram wants nothing sent",
-    "access": "that it was let in, and the name that asked",
+    "access": "that it was let in, and the name of the person who asked",
 }
-_WORDS = {
-    "chats": "settings",
-    "alerts": "alerts",
-    "alert_events": "events",
-    "summaries": "summaries",
-    "outbox": "messages",
+# One row and several rows of the tables that are counted by name.
+_COUNTED = {
+    "alerts": ("alert", "alerts"),
+    "alert_events": ("event", "events"),
+    "summaries": ("summary", "summaries"),
+    "outbox": ("message", "messages"),
 }
 _JSON = ("payload", "detail", "rule_json", "state", "inputs")  # columns that hold JSON
 
 
 async def on_privacy(ask: Ask) -> Answer:
     """/privacy: what is stored, where, how long."""
-    kept = ask.services.config.backup.keep
-    backups = f", in nightly backups, kept {kept} days," if ask.services.config.backup.enabled else ""
-    where = (
-        f"in one file on the machine of this bot's owner{backups} and in copies that they make. The log "
+    config = ask.services.config
+    backups = f", in nightly backups, kept {config.backup.keep} days," if config.backup.enabled else ""
+    history = f"{config.storage.database.name}.history"
+    html = lines(
+        bold("Privacy"),
+        bold("Stored: ") + f"{'; '.join(STORED.values())}.",
+        bold("Not stored: ") + "your questions, your other messages, who else is here. Only the terminal on "
+        f"the machine of this bot's owner keeps what is typed there, in {history}.",
+        bold("Where: ") + f"in one file on that machine{backups} and in copies that the owner makes. The log "
         "there names a chat's id when something fails. Telegram carries the messages; the sources of data "
-        "learn nothing of you."
+        "learn nothing about you.",
+        bold("How long: ") + f"until you delete it; messages {OUTBOX_KEPT.days} days after they were sent, "
+        "the numbers of updates a week.",
+        bold("Yours: ") + "/export gives you all of it, /forgetme deletes it.",
     )
-    long = (
-        f"until you delete it; messages {OUTBOX_KEPT.days} days after they were sent, the numbers of updates "
-        "a week."
-    )
-    paragraphs = (
-        ("Stored", f"{'; '.join(STORED.values())}."),
-        ("Not stored", "your questions, your other messages, who else is here."),
-        ("Where", where),
-        ("How long", long),
-        ("Yours", "/export gives you all of it, /forgetme deletes it."),
-    )
-    html = lines(bold("Privacy"), *(bold(f"{title}: ") + words for title, words in paragraphs))
     return Answer(html, buttons=((("Export", "/export"), ("Delete", "/forgetme")),))
 
 
@@ -71,45 +68,38 @@ async def on_export(ask: Ask) -> Answer:
     content = {
         "chat": ask.chat_id,
         "at": f"{ask.now:%Y-%m-%dT%H:%M:%SZ}",
-        "tables": {table: [_opened(row) for row in rows] for table, rows in tables.items()},
+        "tables": {table: [_with_parsed_json(row) for row in rows] for table, rows in tables.items()},
     }
     text = json.dumps(content, ensure_ascii=False, indent=1)
     name = f"chat-{abs(ask.chat_id)}-{ask.now:%Y-%m-%d}.json"
-    html = lines(bold("Everything stored about this chat"), f"{_counted(tables)}.")
+    html = lines(bold("Everything stored about this chat"), f"{_describe(tables)}.")
     return Answer(html, attachment=Attachment(name, text.encode()))
 
 
-def _opened(row: ExportedRow) -> dict[str, object]:
-    """A row whose JSON columns are read."""
-    return {
-        key: _parsed(value) if key in _JSON and isinstance(value, str) and value else value
-        for key, value in row.items()
-    }
+def _with_parsed_json(row: ExportedRow) -> dict[str, object]:
+    parsed: dict[str, object] = dict(row)
+    for key, value in row.items():
+        if key in _JSON and isinstance(value, str):
+            with suppress(ValueError):  # a broken rule is exported as it stands
+                parsed[key] = json.loads(value)
+    return parsed
 
 
-def _parsed(value: str) -> object:
-    try:
-        return json.loads(value)
-    except ValueError:  # a broken rule is exported as it stands
-        return value
-
-
-def _counted(tables: dict[str, list[ExportedRow]]) -> str:
-    """The rows in words, e.g. "2 alerts, 1 event, 5 messages, 3 other rows"."""
-    counts = [_number(len(tables[table]), words) for table, words in _WORDS.items() if table in tables]
-    others = sum(len(rows) for table, rows in tables.items() if table not in _WORDS)
-    return ", ".join([*counts, *([_number(others, "other rows")] if others else [])])
-
-
-def _number(count: int, words: str) -> str:
-    if words == "settings":
-        return words
-    singular = {"summaries": "summary"}.get(words, words.removesuffix("s"))
-    return f"{count} {words if count != 1 else singular}"
+def _describe(tables: dict[str, list[ExportedRow]]) -> str:
+    """Return the numbers of rows in words, e.g. "settings, 2 alerts, 1 event, 5 messages, 3 other rows"."""
+    parts = ["settings"] if "chats" in tables else []
+    for table, (singular, plural) in _COUNTED.items():
+        if table in tables:
+            count = len(tables[table])
+            parts.append(f"{count} {singular if count == 1 else plural}")
+    others = sum(len(rows) for table, rows in tables.items() if table not in _COUNTED and table != "chats")
+    if others:
+        parts.append(f"{others} other {'row' if others == 1 else 'rows'}")
+    return ", ".join(parts)
 
 
 async def on_forgetme(ask: Ask) -> Answer:
-    """/forgetme: asks first; confirmed, all of the chat's rows go in one transaction."""
+    """/forgetme: ask for confirmation; once confirmed, delete all of the chat's rows in one transaction."""
     if ask.text and ask.text.lower() != _YES:
         raise BadInput(f"“{ask.text[:40]}” is not understood; /forgetme asks before it deletes.", "/forgetme")
     tables = await stored_tables(ask.services, ask.chat_id)
@@ -118,17 +108,11 @@ async def on_forgetme(ask: Ask) -> Answer:
     if not ask.text:
         html = lines(
             bold("Delete everything about this chat?"),
-            f"{_counted(tables)}. This cannot be undone.",
-            None
-            if "access" not in tables
-            else "That it was let in is deleted too: it would have to ask anew.",
+            f"{_describe(tables)}. This cannot be undone.",
+            "Its access is deleted too: it would have to ask again." if "access" in tables else None,
         )
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
     await forget(ask.caller)
-    kept = ask.services.config.backup.keep
-    backups = (
-        f"Backups hold it up to {kept} days longer; if the owner restores one, it is back."
-        if ask.services.config.backup.enabled
-        else None
-    )
-    return Answer(lines(bold("Deleted: ") + f"{_counted(tables)}.", backups))
+    config = ask.services.config.backup
+    backups = f"Backups hold it up to {config.keep} days longer; if the owner restores one, it is back."
+    return Answer(lines(bold("Deleted: ") + f"{_describe(tables)}.", backups if config.enabled else None))

@@ -1,4 +1,4 @@
-"""Questions about the Market: the words "3m tr asof 2020-12-11", the Market they are about, backtests."""
+"""Questions about the Market: parsing "3m tr asof 2020-12-11", loading the Market, backtests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency, Outcome
     from bot.alerts.grammar import Preset
     from bot.alerts.rule import Rule
-    from bot.alerts.series import Histories
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.pair import Pair
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
 
 
 _KINDS = {"tr": True, "total": True, "price": False}
-_DATED = ("asof", "known", "since")
-_BOTH = ("vs", "and")  # between the funds, which are both in every answer
+_DATE_WORDS = ("asof", "known", "since")
+_JOINTS = ("vs", "and")  # between the funds, which are both in every answer
 _GUIDE = "new"  # /alert new opens the guide
-_OTHERS = {"small": "IJR", "large": "IVV"}
+_EXAMPLE_FUNDS = {"small": "IJR", "large": "IVV"}
 _TICKER = re.compile(r"\^?[A-Z][A-Z.]{0,5}")
 _OTHER_FUND = "Only {small} and {large} are compared, no other ticker."
 MOST_WINDOWS = 6
@@ -45,11 +44,11 @@ MOST_WINDOWS = 6
 
 def refuse_reserved_tickers(pair: Pair) -> None:
     """Raise ConfigError for funds whose ticker means something else in a command or an alert rule."""
-    reserved = {*grammar_words(METRICS), *_KINDS, *_DATED, *_BOTH, _GUIDE}
+    reserved = {*grammar_words(METRICS), *_KINDS, *_DATE_WORDS, *_JOINTS, _GUIDE}
     funds = {"small": pair.small, "large": pair.large}
     if problems := [
         f"[pair] {key}: {fund.ticker} is a word of commands and alert rules; name another fund, "
-        f'such as {key} = "{_OTHERS[key]}"'
+        f'such as {key} = "{_EXAMPLE_FUNDS[key]}"'
         for key, fund in funds.items()
         if fund.word in reserved or not is_plain(fund.word)
     ]:
@@ -72,13 +71,12 @@ class MarketQuestion:
     rest: tuple[str, ...] = ()
 
     def returns(self, preferred: bool | None) -> bool | None:
-        """The kind of return that was typed, else the preferred one."""
+        """Return the kind of return that was typed, else the preferred one."""
         return self.total if self.stated else preferred
 
-    def only_window(self, example: str) -> Window | None:
-        """The window, None where none was typed; raises BadInput for several."""
-        if len(self.windows) > 1:
-            raise BadInput("One window is enough here.", example)
+    @property
+    def window(self) -> Window | None:
+        """The first window, if one was typed."""
         return self.windows[0] if self.windows else None
 
 
@@ -104,7 +102,7 @@ class Backtest:
 async def backtest(
     services: Services, rule_text: str, years: int, asof: pd.Timestamp | None = None
 ) -> Backtest:
-    """A typed rule or a preset by its name, evaluated over the last `years`; raises BadInput and NoData."""
+    """Evaluate a typed rule, or a preset by its name, over the last `years`; raises BadInput and NoData."""
     market = await services.markets.asked(asof, None)
     rule, preset = parse_alert_rule(rule_text, market, "/backtest"), preset_of(rule_text)
     context = await asyncio.to_thread(context_of, market, services.markets)
@@ -120,7 +118,13 @@ def run_backtest(
     samples = histories.sample_series(rule, None, market.sessions)
     fires = frequency(rule, samples, years)
     if fires.since is None or fires.until is None:
-        raise NoData(_no_history(rule, histories))
+        series = [histories.series(condition) for condition in rule.conditions]
+        lacking = [
+            str(condition)
+            for condition, figures in zip(rule.conditions, series, strict=True)
+            if (figures.value - figures.threshold).isna().all()
+        ]
+        raise NoData(f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested.")
     return Backtest(
         rule=rule,
         preset=preset,
@@ -134,31 +138,26 @@ def run_backtest(
     )
 
 
-def _no_history(rule: Rule, histories: Histories) -> str:
-    """Why a rule cannot be tested: a condition has no figure, or nothing to compare it with."""
-    series = [histories.series(condition) for condition in rule.conditions]
-    lacking = [
-        str(condition)
-        for condition, figures in zip(rule.conditions, series, strict=True)
-        if (figures.value - figures.threshold).isna().all()
-    ]
-    return f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested."
-
-
 async def load_market(services: Services, question: MarketQuestion) -> Market:
-    """The Market that a question is about; raises BadInput for a window that begins after it ends."""
+    """Load the Market that a question is about; raises BadInput for a window that begins after it ends."""
     market = await services.markets.asked(question.asked.asof, question.asked.known)
     for window in question.windows:
         if window.since and market.end is not None and window.since > market.end.date():
             end = date_phrase(market.end)
-            raise BadInput(f"“{window}” begins after the last close there is, {end}.", "since 2020-09-30")
+            raise BadInput(f"“{window}” begins after the last known close, {end}.", "since 2020-09-30")
     return market
 
 
 def parse_question(
-    text: str, example: str, pair: Pair, *, kinds: bool = False, rest: bool = False
+    text: str,
+    example: str,
+    pair: Pair,
+    *,
+    kinds: bool = False,
+    rest: bool = False,
+    most_windows: int = MOST_WINDOWS,
 ) -> MarketQuestion:
-    """The question that the words after a command ask; raises BadInput naming the word.
+    """Return the question that the words after a command ask; raises BadInput naming the word.
 
     `kinds` allows tr and price; `rest` keeps what is not a window (words, bare numbers) for the command.
     """
@@ -167,24 +166,27 @@ def parse_question(
     while words:
         word = words.pop(0)
         lower = word.lower()
-        if lower in _DATED:
-            question = _dated(question, lower, words, example)
+        if lower in _DATE_WORDS:
+            question = _with_date(question, lower, words, example)
         elif kinds and lower in _KINDS:
-            # Both words together are both blocks.
-            both = question.stated and question.total is not _KINDS[lower]
+            both = question.stated and question.total is not _KINDS[lower]  # "tr price" asks for both
             question = replace(question, total=None if both else _KINDS[lower], stated=True)
-        elif not rest and lower in (*pair.words, *_BOTH):
+        elif not rest and lower in (*pair.words, *_JOINTS):
             continue
         elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):
-            question = _window(question, word, pair, kinds=kinds)
+            question = _with_window(question, word, pair, kinds=kinds)
         else:
             question = replace(question, rest=(*question.rest, lower))
-    if len(question.windows) > MOST_WINDOWS:
-        raise BadInput(f"{len(question.windows)} windows are too many; at most {MOST_WINDOWS}.", example)
+    if len(question.windows) > most_windows:
+        if not most_windows:
+            raise BadInput(f"{example.split(maxsplit=1)[0]} takes no window.", example)
+        if most_windows == 1:
+            raise BadInput("One window is enough here.", example)
+        raise BadInput(f"{len(question.windows)} windows are too many; at most {most_windows}.", example)
     return question
 
 
-def _dated(question: MarketQuestion, word: str, words: list[str], example: str) -> MarketQuestion:
+def _with_date(question: MarketQuestion, word: str, words: list[str], example: str) -> MarketQuestion:
     if not words:
         raise BadInput(f"“{word}” needs a date after it.", example)
     day = parse_date(words.pop(0))
@@ -195,7 +197,7 @@ def _dated(question: MarketQuestion, word: str, words: list[str], example: str) 
     return replace(question, asked=replace(question.asked, **{word: pd.Timestamp(day)}))
 
 
-def _window(question: MarketQuestion, word: str, pair: Pair, *, kinds: bool) -> MarketQuestion:
+def _with_window(question: MarketQuestion, word: str, pair: Pair, *, kinds: bool) -> MarketQuestion:
     try:
         return replace(question, windows=(*question.windows, parse_window(word)))
     except BadInput as error:

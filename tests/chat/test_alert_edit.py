@@ -131,11 +131,11 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
         ),
         (
             "snooze soon",
-            "“soon” is no time to snooze; use 2h, 1d, 1w, until DATE or off.",
+            "“soon” is not a time to snooze until; use 2h, 1d, 1w, until DATE or off.",
             "/alert 1 snooze 1d",
         ),
         ("snooze off", "Alert #1 is not snoozed.", "/alert 1 snooze 1d"),
-        ("back 2", "“2” is none of the rule's conditions.", "/alert 1 back"),
+        ("back 2", "“2” is not the number of a condition of this rule.", "/alert 1 back"),
         ("test now", "“test” takes no more words, but “now” follows.", "/alert 1 test"),
     ],
 )
@@ -385,11 +385,11 @@ def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
         (
             TWO.replace(" confirm 2", ""),
             "no idea",
-            "“idea” is no option of an alert.",
+            "“idea” is not an option of alerts.",
             "confirm 2",
         ),
         (ONE, "no once", "The rule has no “once”.", "no rearm"),
-        (ONE, "no idea", "“idea” is no option of an alert.", "no rearm"),
+        (ONE, "no idea", "“idea” is not an option of alerts.", "no rearm"),
         (ONE, "once", "“cooldown” does nothing with “once”.", "excess 3m > 5pp rearm 3pp once"),
         (
             TWO,
@@ -454,9 +454,9 @@ def test_off_is_now(typed: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("5", "“5” is no time to snooze; use 2h, 1d, 1w, until DATE or off."),
-        ("0d", "“0d” is over already."),
-        ("until 2020-12-13", "“until 2020-12-13” is over already."),
+        ("5", "“5” is not a time to snooze until; use 2h, 1d, 1w, until DATE or off."),
+        ("0d", "“0d” is not in the future."),
+        ("until 2020-12-13", "“until 2020-12-13” is not in the future."),
         ("until Christmas", "“Christmas” is not a date written YYYY-MM-DD."),
         ("9999d", "“9999d” is longer than a year."),
         ("until 2022-01-01", "“until 2022-01-01” is longer than a year."),

@@ -126,7 +126,7 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         (
             "/compare since 2020-12-14",
             (
-                "“since 2020-12-14” begins after the last close there is, Fri 11 Dec 2020."
+                "“since 2020-12-14” begins after the last known close, Fri 11 Dec 2020."
                 "\nExample: since 2020-09-30"
             ),
         ),

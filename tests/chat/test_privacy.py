@@ -119,7 +119,7 @@ async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home
     assert asked.text == (
         "Delete everything about this chat?\n"
         "settings, 1 alert, 1 event, 2 summaries, 3 messages, 4 other rows. This cannot be undone.\n"
-        "That it was let in is deleted too: it would have to ask anew."
+        "Its access is deleted too: it would have to ask again."
     )
     assert await home.database.run(contents) == before
     (gone,) = await home.press(asked, "Delete everything")

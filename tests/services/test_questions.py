@@ -52,10 +52,10 @@ def test_what_cannot_be_asked_is_named(text: str, sentence: str) -> None:
 
 
 def test_one_window_is_enough_where_one_is_shown() -> None:
-    assert parse_question("", EXAMPLE, DEFAULT_PAIR).only_window(EXAMPLE) is None
-    assert parse_question("3m", EXAMPLE, DEFAULT_PAIR).only_window(EXAMPLE) == Window("m", 3)
+    assert parse_question("", EXAMPLE, DEFAULT_PAIR, most_windows=1).window is None
+    assert parse_question("3m", EXAMPLE, DEFAULT_PAIR, most_windows=1).window == Window("m", 3)
     with pytest.raises(BadInput, match=r"^One window is enough here\."):
-        parse_question("3m 6m", EXAMPLE, DEFAULT_PAIR).only_window(EXAMPLE)
+        parse_question("3m 6m", EXAMPLE, DEFAULT_PAIR, most_windows=1)
 
 
 async def test_the_market_is_the_one_of_the_date_asked_for(desk: Desk) -> None:
@@ -67,5 +67,5 @@ async def test_the_market_is_the_one_of_the_date_asked_for(desk: Desk) -> None:
 async def test_a_window_cannot_begin_after_the_last_close(desk: Desk) -> None:
     await desk.closes([0.5] * 10)
     question = parse_question("since 2020-01-20", EXAMPLE, DEFAULT_PAIR)
-    with pytest.raises(BadInput, match=r"^“since 2020-01-20” begins after the last close there is"):
+    with pytest.raises(BadInput, match=r"^“since 2020-01-20” begins after the last known close"):
         await load_market(desk.services, question)
