@@ -16,19 +16,9 @@ from bot.alerts.rule import CROSSES
 from bot.analytics.metrics import metrics_of
 from bot.chat import alert_edit
 from bot.errors import BadInput
+from bot.messages.alerts import guide
 from bot.messages.alerts.card import ALL_ALERTS, alert_page, card_buttons, rule_chart_answer
 from bot.messages.alerts.explanation import explanation
-from bot.messages.alerts.guide import (
-    TOPICS,
-    comparison_page,
-    confirmation,
-    guide_start,
-    metric_page,
-    parameter_page,
-    target_page,
-    topic_of,
-    topic_page,
-)
 from bot.messages.alerts.list import EVENTS_A_PAGE, alert_list, history_answer
 from bot.messages.alerts.notices import FIRES_SINCE_DAYS, trial_message
 from bot.messages.common import Answer
@@ -119,7 +109,7 @@ async def on_alert(ask: Ask) -> Answer:
     """/alert: a rule creates an alert, a number shows one or changes it, nothing opens the guide."""
     match parse_alert_request(ask.text):
         case OpenGuide(None):
-            return guide_start(ask.services.pair)
+            return guide.guide_start(ask.services.pair)
         case OpenGuide(chosen):
             context = await alert_views.evaluation_context(ask.services, ask.caller.chat)
             return await asyncio.to_thread(guide_page, chosen or "", context, ask.now)
@@ -133,14 +123,13 @@ async def on_alert(ask: Ask) -> Answer:
 
 async def explain(ask: Ask, number: int, _: str) -> Answer:
     """Show the stored inputs of the last fire, evaluated again, or the alert if it has not fired yet."""
-    explained = await alert_views.explain(ask.services, ask.caller, number)
-    alert, context = explained.shown.alert, explained.shown.context
-    if explained.fire is None:
-        answer = await asyncio.to_thread(alert_page, alert, context)
+    shown, fire, withdrawn = await alert_views.show_with_last_fire(ask.services, ask.caller, number)
+    if fire is None:
+        answer = await asyncio.to_thread(alert_page, shown.alert, shown.context)
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
-    html = await asyncio.to_thread(explanation, explained.fire, context)
-    withdrawn = "It was taken back when the data was revised." if explained.withdrawn else None
-    return Answer(lines(html, withdrawn), buttons=(*card_buttons(alert), ALL_ALERTS))
+    html = await asyncio.to_thread(explanation, fire, shown.context)
+    remark = "It was taken back when the data was revised." if withdrawn else None
+    return Answer(lines(html, remark), buttons=(*card_buttons(shown.alert), ALL_ALERTS))
 
 
 async def chart(ask: Ask, number: int, _: str) -> Answer:
@@ -212,9 +201,9 @@ def guide_page(chosen: str, context: EvaluationContext, now: dt.datetime) -> Ans
     """Return the page that follows what was chosen so far; raises BadInput for what is not on offer."""
     words = chosen.split()
     if not words:
-        return topic_page()
-    if words[0] in TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
-        return metric_page(context.market.pair, words[0], int("".join(words[1:])[:3] or 1))
+        return guide.topic_page()
+    if words[0] in guide.TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
+        return guide.metric_page(context.market.pair, words[0], int("".join(words[1:])[:3] or 1))
     if (preset := preset_of(chosen)) is not None:
         return _confirmation_page(preset.rule, context, now, "/alert", preset)
     metric = metrics_of(context.market.pair).get(words[0].lower())
@@ -229,18 +218,20 @@ def _metric_step(
     """Return the next page for a metric: a missing argument, comparison, target, or the whole rule."""
     arguments, rest = _arguments(metric, words)
     line = " ".join((metric.name, *arguments))
-    back = " ".join(("/alert new", *((metric.name, *arguments[:-1]) if arguments else (topic_of(metric),))))
+    back = " ".join(
+        ("/alert new", *((metric.name, *arguments[:-1]) if arguments else (guide.topic_of(metric),)))
+    )
     if len(arguments) < len(metric.parameters) and not rest:
         parameter = metric.parameters[len(arguments)]
-        return parameter_page(line, metric, parameter, _choices(parameter, context.market), back)
+        return guide.parameter_page(line, metric, parameter, _choices(parameter, context.market), back)
     if rest and rest[0] not in _OPS:
         raise BadInput(f"“{rest[0]}” is not one of the choices after “{line}”.", "/alert new")
     if len(rest) > 1:
         return _confirmation_page(" ".join((line, *rest)), context, now, _page_before(line, rest))
     condition = _read_rule(f"{line} {_OPS[rest[0]] if rest else '>'} 0", context.market).conditions[0]
     if rest:
-        return target_page(f"{line} {rest[0]}", condition, context, f"/alert new {line}")
-    return comparison_page(line, metric, dict(condition.arguments), context, back)
+        return guide.target_page(f"{line} {rest[0]}", condition, context, f"/alert new {line}")
+    return guide.comparison_page(line, metric, dict(condition.arguments), context, back)
 
 
 def _confirmation_page(
@@ -248,7 +239,7 @@ def _confirmation_page(
 ) -> Answer:
     """Return the page with the whole rule and a button that creates the alert; nothing is stored yet."""
     alert, past = alerts.preview(_read_rule(text, context.market), context, now)
-    return confirmation(alert, context, past, back, preset)
+    return guide.confirmation(alert, context, past, back, preset)
 
 
 def _arguments(metric: Metric, words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -112,7 +112,7 @@ async def off(ask: Ask, number: int, _: str) -> Answer:
 
 async def back(ask: Ask, number: int, text: str) -> Answer:
     """Create an alert with the mirrored rule; of several, show them or create the one with a number."""
-    rule = await alert_views.get_rule(ask.services, ask.caller, number)
+    rule = alert_views.read_rule(await alert_views.read_alert(ask.services, ask.caller, number))
     mirrors = mirrored(rule)
     if not text and len(mirrors) != 1:
         return mirror_menu(number, rule, mirrors)

@@ -30,21 +30,9 @@ from telegram.ext import (
     filters,
 )
 
+from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change
 from bot.chat.commands import BY_NAME, COMMANDS, FORGET
-from bot.chat.reply import (
-    ADMINISTRATORS_ONLY,
-    FAILED,
-    OWNER_ONLY,
-    UNUSABLE,
-    error_answer,
-    rate_limit_notice,
-    send,
-    thread_of,
-    toast_text,
-    typing_indicator,
-    unknown_command,
-)
 from bot.chat.updates import error_text, parse_update
 from bot.delivery.outcome import ErrorClass, classify
 from bot.errors import BadInput, BotError
@@ -142,14 +130,14 @@ class Dispatcher:
             try:
                 answer, refused = await self._answer(update, context, ask, request.name), False
             except BotError as error:
-                answer, refused = error_answer(error), True
+                answer, refused = reply.error_answer(error), True
             if answer is None:
                 await _answer_query(update.callback_query)
                 return
             await ask.record()
         except Redelivered:
             return
-        toast = toast_text(answer) if refused else None
+        toast = reply.toast_text(answer) if refused else None
         if not await _answer_query(update.callback_query, toast):
             await self._send(update, context, ask, answer, edit=request.edit and not refused)
 
@@ -157,9 +145,9 @@ class Dispatcher:
         """Send the answer. A picture without data is replaced by its error."""
         try:
             try:
-                await send(context.bot, ask, update, answer, edit=edit)
+                await reply.send(context.bot, ask, update, answer, edit=edit)
             except BotError as error:
-                await send(context.bot, ask, update, error_answer(error), edit=False)
+                await reply.send(context.bot, ask, update, reply.error_answer(error), edit=False)
         except TelegramError as error:
             await self._handle_send_error(update, error)
 
@@ -183,7 +171,7 @@ class Dispatcher:
         full_name = _visible(user.full_name)
         name = f"{full_name} (@{user.username})" if user.username else full_name
         title = _visible(chat.title) if chat.title else full_name
-        thread = thread_of(update.effective_message)
+        thread = reply.thread_of(update.effective_message)
         return Ask(self._services, words, chat.id, chat.type, title, user.id, update.update_id, name, thread)
 
     async def _answer(self, update: Update, context: Context, ask: Ask, name: str) -> Answer | None:
@@ -195,21 +183,21 @@ class Dispatcher:
                 await self._gate.reject(ask)
             return None
         if notice is not None:
-            raise BadInput(rate_limit_notice(notice))
+            raise BadInput(reply.rate_limit_notice(notice))
         if command is None:
-            return unknown_command(name, ask.text, BY_NAME, self._services.pair)
+            return reply.unknown_command(name, ask.text, BY_NAME, self._services.pair)
         await self._check_role(update, context, ask, command)
         await ask.load_settings()
-        async with typing_indicator(context.bot, update):
+        async with reply.typing_indicator(context.bot, update):
             return await command.handler(ask)
 
     async def _check_role(self, update: Update, context: Context, ask: Ask, command: Command) -> None:
         """Raise BadInput unless the person may use the command with these words."""
         role = command.who.required(changes=command.changes is not None and command.changes(ask.text))
         if role is Role.OWNER and not ask.is_owner:
-            raise BadInput(OWNER_ONLY)
+            raise BadInput(reply.OWNER_ONLY)
         if role is Role.ADMIN and not await may_change(context.bot, update):
-            raise BadInput(ADMINISTRATORS_ONLY)
+            raise BadInput(reply.ADMINISTRATORS_ONLY)
 
     async def on_inline_query(self, update: Update, context: Context) -> None:
         """Offer cards to people who may use the bot. Telegram sends a query after every few typed letters."""
@@ -244,12 +232,12 @@ class Dispatcher:
         _log.error("an update failed", exc_info=context.error)
         if not isinstance(update, Update):
             return
-        text = UNUSABLE if isinstance(context.error, StorageError) else FAILED
+        text = reply.UNUSABLE if isinstance(context.error, StorageError) else reply.FAILED
         message = update.effective_message
         if await _answer_query(update.callback_query, text) or not isinstance(message, Message):
             return
         with suppress(TelegramError):
-            await context.bot.send_message(message.chat_id, text, message_thread_id=thread_of(message))
+            await context.bot.send_message(message.chat_id, text, message_thread_id=reply.thread_of(message))
 
 
 def _inline_result(number: int, card: Card, numbers: str | None) -> InlineQueryResultArticle:

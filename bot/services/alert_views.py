@@ -65,15 +65,6 @@ class AlertList:
     context: EvaluationContext
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """An alert with its last fire, if it has fired; `withdrawn` if revised data took the fire back."""
-
-    shown: ShownAlert
-    fire: RecordedFire | None = None
-    withdrawn: bool = False
-
-
 class Unreadable(BadInput):
     """A stored alert that this version cannot read: damaged, or of a metric that is gone."""
 
@@ -233,8 +224,10 @@ async def show_with_fire_count(
     )
 
 
-async def explain(services: Services, caller: Caller, number: int) -> Explanation:
-    """Return the last fire of an alert as it is stored, with the rule and the state of its time."""
+async def show_with_last_fire(
+    services: Services, caller: Caller, number: int
+) -> tuple[ShownAlert, RecordedFire | None, bool]:
+    """Return one alert, its last fire as it is stored, and whether revised data took that fire back."""
 
     def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
         recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_EXPLAINED_EVENTS)
@@ -245,7 +238,7 @@ async def explain(services: Services, caller: Caller, number: int) -> Explanatio
         return None, False
 
     shown, (fire, withdrawn) = await _show_with(services, caller, number, last_fire)
-    return Explanation(shown, fire, withdrawn)
+    return shown, fire, withdrawn
 
 
 def _recorded_fire(db: sqlite_utils.Database, alert: StoredAlert, fire: ChatEvent) -> RecordedFire:
@@ -275,11 +268,6 @@ async def _show_with(
 
     view, more = await services.database.run(read_both)
     return ShownAlert(view, await evaluation_context(services, caller.chat)), more
-
-
-async def get_rule(services: Services, caller: Caller, number: int) -> Rule:
-    """Return the rule of one alert."""
-    return read_rule(await read_alert(services, caller, number))
 
 
 async def list_alerts(services: Services, caller: Caller) -> AlertList:

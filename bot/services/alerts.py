@@ -20,21 +20,8 @@ from bot.alerts.rule import CROSSES, Rule
 from bot.alerts.view import AlertView, Life
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
-from bot.services import metrics_for
-from bot.services.alert_views import (
-    ShownAlert,
-    end_reason,
-    evaluation_context,
-    find_alert,
-    make_view,
-    parse_alert_rule,
-    parts_read,
-    read_alert,
-    read_rule,
-    refuse_ended,
-    refuse_paused,
-    view_alert,
-)
+from bot.services import alert_views, metrics_for
+from bot.services.alert_views import ShownAlert, find_alert, read_alert, refuse_ended, refuse_paused
 from storage import alert_store, chat_store, sources
 
 if TYPE_CHECKING:
@@ -53,6 +40,7 @@ if TYPE_CHECKING:
 RuleChange = Callable[[Rule, Mapping[str, "Metric"]], Rule]
 
 MOST_ALERTS = 50  # a chat; more are no help to anybody who has to read them
+_ACTIVE = {"life": Life.ACTIVE, "reason": ""}
 _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 
@@ -105,8 +93,8 @@ def preview(rule: Rule, context: EvaluationContext, now: dt.datetime) -> tuple[A
 
 async def create(services: Services, caller: Caller, rule: Rule | str) -> StartedAlert:
     """Store an alert within the chat's quota; `rule` may be a typed line."""
-    context = await evaluation_context(services, caller.chat)
-    new_rule = parse_alert_rule(rule, context.market) if isinstance(rule, str) else rule
+    context = await alert_views.evaluation_context(services, caller.chat)
+    new_rule = alert_views.parse_alert_rule(rule, context.market) if isinstance(rule, str) else rule
     _refuse_past(new_rule, context.market, caller.now, "/alert")
     chat = caller.chat
 
@@ -131,9 +119,9 @@ async def create(services: Services, caller: Caller, rule: Rule | str) -> Starte
 
 async def edit(services: Services, caller: Caller, number: int, change: RuleChange) -> StartedAlert:
     """Give an alert another rule under the same number."""
-    context, command = await evaluation_context(services, caller.chat), f"/alert {number} edit"
+    context, command = await alert_views.evaluation_context(services, caller.chat), f"/alert {number} edit"
     before = await read_alert(services, caller, number, refuse_ended)
-    previous = read_rule(before)
+    previous = alert_views.read_rule(before)
     try:
         rule = change(previous, metrics_for(context.market))
     except BadInput as error:
@@ -154,7 +142,7 @@ async def edit(services: Services, caller: Caller, number: int, change: RuleChan
 
 async def rescale(services: Services, caller: Caller, number: int) -> StartedAlert:
     """Set an alert that a split has paused at its rescaled level."""
-    context = await evaluation_context(services, caller.chat)
+    context = await alert_views.evaluation_context(services, caller.chat)
 
     def read(db: sqlite_utils.Database) -> tuple[StoredAlert, list[SplitChange]]:
         alert = find_alert(db, caller, number, refuse_ended)
@@ -164,14 +152,14 @@ async def rescale(services: Services, caller: Caller, number: int) -> StartedAle
         return alert, splits
 
     before, splits = await services.database.run(read)
-    previous = read_rule(before)
+    previous = alert_views.read_rule(before)
     factor = level_factor(context.market.pair, ((split.ticker, split.factor) for split in splits))
     rule = rescaled_rule(previous, factor, METRICS)
 
     def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
         if alert_store.new_split_changes(db).get(before.alert_id) != splits:
             raise BadInput("Another split became known just now.", f"/alert {number} rescale")
-        return _update(db, caller, before, _activated(_with_rule(before, rule)))
+        return _update(db, caller, before, _with_rule(before, rule, **_ACTIVE))
 
     return await _start(services, caller, context, rule, store, previous=previous)
 
@@ -183,35 +171,35 @@ async def resume(services: Services, caller: Caller, number: int) -> StartedAler
         if alert.life == Life.ACTIVE:
             raise BadInput(f"Alert #{number} is active already.", f"/alert {number}")
 
-    context = await evaluation_context(services, caller.chat)
+    context = await alert_views.evaluation_context(services, caller.chat)
     before = await read_alert(services, caller, number, refuse_ended, refuse_active)
 
     def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
-        return _update(db, caller, before, _activated(before))
+        return _update(db, caller, before, structs.replace(before, **_ACTIVE))
 
-    return await _start(services, caller, context, read_rule(before), store)
+    return await _start(services, caller, context, alert_views.read_rule(before), store)
 
 
 async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
     """Let an alert go on for a year from today. One that has ended starts afresh, within the quota."""
     before = await read_alert(services, caller, number)
-    rule = structs.replace(read_rule(before), until=None)
-    renewed = structs.replace(_with_rule(before, rule), expires_on=_last_day(rule, caller))
+    rule = structs.replace(alert_views.read_rule(before), until=None)
+    renewed = _with_rule(before, rule, expires_on=_last_day(rule, caller))
     if not Life(before.life).has_ended:
 
         def extend(db: sqlite_utils.Database) -> AlertView:
             _refuse_same(db, caller.chat.id, rule, number)
-            return view_alert(db, _update(db, caller, before, renewed), caller.now)
+            return alert_views.view_alert(db, _update(db, caller, before, renewed), caller.now)
 
         return await _change_and_show(services, caller, extend)
 
     def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
         _refuse_full(db, caller.chat.id)
         _refuse_same(db, caller.chat.id, rule, number)
-        return _update(db, caller, before, _activated(structs.replace(renewed, snoozed_until=None)))
+        return _update(db, caller, before, structs.replace(renewed, **_ACTIVE, snoozed_until=None))
 
-    context = await evaluation_context(services, caller.chat)
-    return await _start(services, caller, context, rule, store, ended=end_reason(before))
+    context = await alert_views.evaluation_context(services, caller.chat)
+    return await _start(services, caller, context, rule, store, ended=alert_views.end_reason(before))
 
 
 async def _start(
@@ -236,7 +224,7 @@ async def _start(
         return alert, _await_overdue(db, services.pair, caller.chat.id, rule)
 
     alert, overdue = await caller.change(write)
-    view = make_view(alert, rule, state, caller.now)
+    view = alert_views.make_view(alert, rule, state, caller.now)
     return StartedAlert(view, context, overdue, past=past, previous=previous, ended=ended)
 
 
@@ -248,7 +236,7 @@ def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequ
 
 def _await_overdue(db: sqlite_utils.Database, pair: Pair, chat_id: int, rule: Rule) -> list[str]:
     """Return the overdue parts of the Market that a rule reads; the chat is told when they are back."""
-    parts = parts_read(rule, pair)
+    parts = alert_views.parts_read(rule, pair)
     missing = [outage for outage in sources.current_outages(db) if outage.part in parts]
     for outage in missing:
         sources.add_outage_chats(db, outage.part, outage.session.isoformat(), [chat_id])
@@ -266,7 +254,7 @@ async def snooze(services: Services, caller: Caller, number: int, until: dt.date
         if until is None and alert.snoozed_until is None:
             raise BadInput(f"Alert #{number} is not snoozed.", f"/alert {number} snooze 1d")
         alert_store.set_snooze(db, alert.alert_id, until)
-        return view_alert(db, structs.replace(alert, snoozed_until=until), caller.now)
+        return alert_views.view_alert(db, structs.replace(alert, snoozed_until=until), caller.now)
 
     return await _change_and_show(services, caller, write)
 
@@ -281,7 +269,7 @@ async def pause(services: Services, caller: Caller, number: int) -> ShownAlert:
         alert_store.set_life(db, alert.alert_id, Life.PAUSED)
         alert_store.set_snooze(db, alert.alert_id, None)
         paused = structs.replace(alert, life=Life.PAUSED, reason="", snoozed_until=None)
-        return view_alert(db, paused, caller.now)
+        return alert_views.view_alert(db, paused, caller.now)
 
     return await _change_and_show(services, caller, write)
 
@@ -301,18 +289,14 @@ async def _change_and_show(
     services: Services, caller: Caller, write: Callable[[sqlite_utils.Database], AlertView]
 ) -> ShownAlert:
     alert = await caller.change(write)
-    return ShownAlert(alert, await evaluation_context(services, caller.chat))
+    return ShownAlert(alert, await alert_views.evaluation_context(services, caller.chat))
 
 
 # Stored alerts and their checks
 
 
-def _with_rule(alert: StoredAlert, rule: Rule) -> StoredAlert:
-    return structs.replace(alert, rule=str(rule), rule_json=rule.to_json())
-
-
-def _activated(alert: StoredAlert) -> StoredAlert:
-    return structs.replace(alert, life=Life.ACTIVE, reason="")
+def _with_rule(alert: StoredAlert, rule: Rule, **changes: object) -> StoredAlert:
+    return structs.replace(alert, rule=str(rule), rule_json=rule.to_json(), **changes)
 
 
 def _update(

@@ -273,15 +273,15 @@ async def test_an_alert_that_a_chat_does_not_have_is_named(level: Desk, number: 
 
 async def test_a_fire_is_explained_from_what_was_recorded(level: Desk) -> None:
     await alerts.create(level.services, caller(level), "ratio > 0.6")
-    assert (await alert_views.explain(level.services, caller(level), 1)).fire is None
+    assert (await alert_views.show_with_last_fire(level.services, caller(level), 1))[1] is None
     await level.closes([0.65], "2020-01-16")
     await level.evaluate()
-    explained = await alert_views.explain(level.services, caller(level), 1)
-    assert explained.fire is not None
-    assert (explained.fire.event.value, explained.fire.source) == (0.65, "CSV import")
-    assert explained.fire.before is not None
-    assert explained.fire.before.session == dt.date(2020, 1, 15)
-    assert not explained.withdrawn
+    _, fire, withdrawn = await alert_views.show_with_last_fire(level.services, caller(level), 1)
+    assert fire is not None
+    assert (fire.event.value, fire.source) == (0.65, "CSV import")
+    assert fire.before is not None
+    assert fire.before.session == dt.date(2020, 1, 15)
+    assert not withdrawn
     _, fires = await alert_views.show_with_fires(level.services, caller(level), 1)
     assert fires == [dt.date(2020, 1, 16)]
     _, count = await alert_views.show_with_fire_count(level.services, caller(level), 1, days=90)
