@@ -1,6 +1,6 @@
-"""What people change and ask, as typed calls that chat, jobs and the command line share.
+"""What people ask and change, as typed calls that chat, jobs and the command line share.
 
-What handlers and jobs share: configuration, database, Market, clock and the chart process.
+This module holds what they share themselves: `Services`, who calls (`Caller`), and the context of a Market.
 """
 
 from __future__ import annotations
@@ -30,25 +30,28 @@ if TYPE_CHECKING:
     from storage.db import Database
 
 
-# Sent and given-up messages are kept this long; a summary's row also records that it was sent.
-OUTBOX_KEPT = dt.timedelta(days=90)
 T = TypeVar("T")
-DAILY = "daily"  # kind of the summaries' due rows
+OUTBOX_KEPT = dt.timedelta(days=90)  # for messages that were sent or given up
+DAILY = "daily"  # kind of a planned summary
 
 
 @dataclass
 class Services:
-    """What every handler and job shares; made once by the composition root."""
+    """What every handler and job needs, created once when the bot starts.
+
+    live      whether sources may be asked: not with --offline nor in the demo
+    pictures  Telegram's file_id of each picture that was sent, by the picture's digest
+    pair      the two funds that are compared
+    """
 
     config: Config
     database: Database
     markets: Markets
     clock: Callable[[], dt.datetime]
-    live: bool = True  # whether sources may be asked; false with --offline and in the demo
-    pictures: dict[str, str] = field(default_factory=dict)  # digest of a picture -> Telegram's file_id
+    live: bool = True
+    pictures: dict[str, str] = field(default_factory=dict)
     charts: ChartRenderer = field(default_factory=ChartRenderer)
-
-    pair: Pair = field(init=False)  # the two funds that are compared
+    pair: Pair = field(init=False)
 
     def __post_init__(self) -> None:
         self.pair = self.config.pair
@@ -58,7 +61,7 @@ class Transaction(Protocol):
     """Runs a write in one transaction and returns its result."""
 
     async def __call__(self, write: Callable[[sqlite_utils.Database], T], /) -> T:
-        """The result of `write(db)`."""
+        """Return the result of `write(db)`."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Chat:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks for something, where and when; `change` is what their changes are written with."""
+    """Who calls a service, from which chat and when. Their changes are written with `change`."""
 
     chat: Chat
     user_id: int
@@ -83,18 +86,18 @@ class Caller:
 
 
 def wall_clock() -> dt.datetime:
-    """The real clock, whatever day is played."""
+    """Return the real time in UTC, even while the bot's clock shows another day."""
     return dt.datetime.now(dt.UTC)
 
 
 def metrics_for(market: Market) -> dict[str, Metric]:
-    """The metrics of a Market's pair; without a convention named, the one it can be read by holds."""
+    """Return the metrics of a Market's pair. Their default convention is one that the Market has data for."""
     return metrics_of(market.pair, convention_for(market))
 
 
 @lru_cache(maxsize=2)
 def context_of(market: Market, markets: Markets) -> EvaluationContext:
-    """Histories of one Market, made once and shared by all who ask, and the instant of the next check."""
+    """Return a Market with its histories, shared by all callers, and the time of the next check."""
     sessions = markets.sessions()
-    following = sessions.next_after(market.last_completed)
-    return EvaluationContext(market, Histories(market, METRICS), sessions.close(following))
+    next_session = sessions.next_after(market.last_completed)
+    return EvaluationContext(market, Histories(market, METRICS), sessions.close(next_session))

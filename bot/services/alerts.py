@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,8 +100,9 @@ async def create(services: Services, caller: Caller, rule: Rule | str) -> Starte
 
     def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
         chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
-        _refuse_full(db, chat.id)
-        _refuse_same(db, chat.id, new_rule)
+        others = alert_store.alerts_of(db, chat.id)
+        _refuse_full(others)
+        _refuse_same(others, new_rule)
         return alert_store.add_alert(
             db,
             chat_id=chat.id,
@@ -134,7 +135,7 @@ async def edit(services: Services, caller: Caller, number: int, change: RuleChan
         edited = structs.replace(edited, expires_on=_last_day(rule, caller))
 
     def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
-        _refuse_same(db, caller.chat.id, rule, number)
+        _refuse_same(alert_store.alerts_of(db, caller.chat.id), rule, number)
         return _update(db, caller, before, edited, state.session.isoformat())
 
     return await _start(services, caller, context, rule, store, previous=previous)
@@ -188,14 +189,15 @@ async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
     if not Life(before.life).has_ended:
 
         def extend(db: sqlite_utils.Database) -> AlertView:
-            _refuse_same(db, caller.chat.id, rule, number)
+            _refuse_same(alert_store.alerts_of(db, caller.chat.id), rule, number)
             return alert_views.view_alert(db, _update(db, caller, before, renewed), caller.now)
 
         return await _change_and_show(services, caller, extend)
 
     def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
-        _refuse_full(db, caller.chat.id)
-        _refuse_same(db, caller.chat.id, rule, number)
+        others = alert_store.alerts_of(db, caller.chat.id)
+        _refuse_full(others)
+        _refuse_same(others, rule, number)
         return _update(db, caller, before, structs.replace(renewed, **_ACTIVE, snoozed_until=None))
 
     context = await alert_views.evaluation_context(services, caller.chat)
@@ -335,28 +337,28 @@ def _refuse_past(rule: Rule, market: Market, now: dt.datetime, command: str) -> 
         raise BadInput(f"“until {rule.until}” has passed already.", f"{command} {later}")
 
 
-def _refuse_full(db: sqlite_utils.Database, chat_id: int) -> None:
-    """Raise BadInput when the chat has as many alerts as it may."""
-    if len(alert_store.alerts_of(db, chat_id)) >= MOST_ALERTS:
+def _refuse_full(alerts: Sequence[StoredAlert]) -> None:
+    """Raise BadInput if the chat that has these alerts may have no more."""
+    if len(alerts) >= MOST_ALERTS:
         raise BadInput(
             f"This chat has {MOST_ALERTS} alerts, which is the most. Switch one off first.", "/alerts"
         )
 
 
-def _refuse_same(db: sqlite_utils.Database, chat_id: int, rule: Rule, number: int = 0) -> None:
-    """Raise BadInput when another alert than `number` has the rule."""
-    for alert in alert_store.alerts_of(db, chat_id):
+def _refuse_same(alerts: Sequence[StoredAlert], rule: Rule, number: int = 0) -> None:
+    """Raise BadInput if another of a chat's alerts than `number` has the rule."""
+    for alert in alerts:
         if alert.rule == str(rule) and alert.number != number:
             raise BadInput(f"This is alert #{alert.number} already ({alert.life}).", f"/alert {alert.number}")
 
 
 def _last_day(rule: Rule, caller: Caller) -> dt.date:
-    """The day on which a rule created or renewed now ends: its own, else a year from today."""
+    """Return the last day of a rule that is created or renewed now: its own, else a year from today."""
     return rule.until or a_year_after(caller.now.astimezone(caller.chat.zone).date())
 
 
 def a_year_after(day: dt.date) -> dt.date:
-    """The same day next year; of 29 February the day before."""
+    """Return the same day next year, 28 February for 29 February."""
     try:
         return day.replace(year=day.year + 1)
     except ValueError:
