@@ -1,6 +1,6 @@
 """The command line: run, chat, demo, check, refresh, import, export, doctor, backup, restore.
 
-Exit codes: 0 done, 1 a clear refusal or failure, 2 wrong usage or configuration, 130 interrupted.
+Exit codes: 0 done, 1 refused or failed with a message, 2 wrong usage or configuration, 130 interrupted.
 The function of a command is imported when it is run, so that --help and mistyped words are answered at once.
 """
 
@@ -24,10 +24,9 @@ from bot.secrets import of_proxies, redact_output
 if TYPE_CHECKING:
     from bot.config import Config
 
-
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 MODULE, SCRIPT = "python -m bot", "small-versus-large-bot"
-COMPLETION_VARIABLE = "_SMALL_VERSUS_LARGE_BOT_COMPLETE"  # what click names it for the script
+COMPLETION_VARIABLE = "_SMALL_VERSUS_LARGE_BOT_COMPLETE"  # as click derives it from the script's name
 KINDS = {
     "prices": "daily prices with distributions and splits",
     "fund-facts": "net asset value, shares outstanding, assets",
@@ -40,7 +39,7 @@ _FIRST, _AHEAD = dt.datetime(1993, 2, 1, tzinfo=dt.UTC), dt.timedelta(days=180)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; errors meant for people are printed as they are."""
+    """Run one command and return its exit code. Errors meant for people are printed without a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show − still shows the rest
@@ -50,7 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from click.shell_completion import shell_complete  # noqa: PLC0415 - a shell asks, not a person
 
         return shell_complete(commands, {}, program, COMPLETION_VARIABLE, instruction)
-    return _exit_code(_run(program, list(sys.argv[1:] if arguments is None else arguments)))
+    code = _run(program, list(sys.argv[1:] if arguments is None else arguments))
+    refresh = sys.modules.get("bot.data.refresh")
+    if refresh is not None and refresh.fetch_in_progress():
+        # The interpreter would wait for a source that does not answer. The database is closed by now.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    return code
 
 
 def _run(program: str, arguments: list[str]) -> int:
@@ -77,20 +84,10 @@ def _run(program: str, arguments: list[str]) -> int:
         _print_error(f"error: {error}")
     except BrokenPipeError:
         code = REFUSED
-        _discard(sys.stdout.fileno())
+        with contextlib.suppress(OSError):  # what is still buffered for the reader is discarded
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         code = INTERRUPTED
-    return code
-
-
-def _exit_code(code: int) -> int:
-    """Return the exit code; end the process at once where it would wait for a source that does not answer."""
-    question = sys.modules.get("bot.data.refresh")
-    if question is not None and question.fetch_in_progress():  # all of ours is closed and committed
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
-                stream.flush()
-        os._exit(code)
     return code
 
 
@@ -98,21 +95,15 @@ def _print_error(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201 - click.echo may bypass the redaction
 
 
-def _discard(descriptor: int) -> None:
-    """Discard what is still buffered for a reader that has gone."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-
-
 class Instant(click.ParamType[dt.datetime]):
-    """An ISO 8601 instant with its zone, UTC without one, within the exchange's calendar."""
+    """An ISO 8601 instant within the exchange's calendar, in UTC unless it names a zone."""
 
     name = "ISO-TIME"
 
     def convert(
         self, value: str | dt.datetime, param: click.Parameter | None, ctx: click.Context | None
     ) -> dt.datetime:
-        """Return the instant in UTC, or fail with a sentence."""
+        """Return the instant in UTC. Raises UsageError with a sentence."""
         if isinstance(value, dt.datetime):
             return value
         try:
@@ -127,10 +118,22 @@ class Instant(click.ParamType[dt.datetime]):
         return moment
 
 
+_FILE = click.Path(path_type=Path)
+_EVERY_COMMAND = (
+    click.Option(["--config", "config_file"], type=_FILE, metavar="FILE", help="The TOML configuration."),
+    click.Option(
+        ["--db", "database"],
+        type=_FILE,
+        metavar="FILE",
+        help="The SQLite database, instead of the configuration's.",
+    ),
+)
+
+
 class LazyCommand(click.Command):
     """A command whose function is imported from this package when it is run.
 
-    The function gets the configuration and the options by name: the command's own, and those of `shared`.
+    The function gets the configuration, and by name the command's own options and those of `shared`.
     """
 
     def __init__(  # noqa: PLR0913 - a table of commands reads best with one entry each
@@ -147,7 +150,7 @@ class LazyCommand(click.Command):
     ) -> None:
         super().__init__(
             name,
-            params=[*params, _config_option(), _database_option()],
+            params=[*params, *_EVERY_COMMAND],
             help=f"{summary[0].upper()}{summary[1:]}.",
             short_help=summary,
             epilog=f"Example: {MODULE} {name} {example}".strip(),
@@ -172,7 +175,7 @@ class LazyCommand(click.Command):
             raise BotError(str(error)) from error
 
     def _load_config(self, file: Path | None, database: Path | None) -> Config:
-        """Return the config of the file, or the defaults, with the database of --db."""
+        """Return the configuration of the file, or the defaults, with the database of --db."""
         from bot.config import load_config  # noqa: PLC0415 - late: it costs more than all of --help
 
         config = load_config(file, token_needed=self._token_needed, token_used=self._token_used)
@@ -188,31 +191,8 @@ class LazyCommand(click.Command):
         return config
 
 
-_FILE = click.Path(path_type=Path)
-
-
-def _config_option() -> click.Option:
-    return click.Option(
-        ["--config", "config_file"], type=_FILE, metavar="FILE", help="The TOML configuration."
-    )
-
-
-def _database_option() -> click.Option:
-    words = "The SQLite database, instead of the configuration's."
-    return click.Option(["--db", "database"], type=_FILE, metavar="FILE", help=words)
-
-
-def _now() -> click.Option:
-    words = "Where the clock starts, e.g. 2020-10-06T22:00Z."
-    return click.Option(["--now"], type=Instant(), metavar="ISO-TIME", help=words)
-
-
-def _offline() -> click.Option:
-    return click.Option(["--offline"], is_flag=True, help="Never touch the network.")
-
-
 def _out(folder: str) -> click.Option:
-    words = f"Where charts are saved ({folder})."
+    words = f"The folder in which charts are saved ({folder})."
     return click.Option(["--out"], type=_FILE, metavar="FOLDER", default=folder, help=words)
 
 
@@ -225,6 +205,14 @@ def _kind(kinds: dict[str, str]) -> click.Argument:
     return click.Argument(["kind"], type=click.Choice(tuple(kinds)), metavar="KIND", help=f"{words}.")
 
 
+def _flag(name: str, words: str) -> click.Option:
+    return click.Option([name], is_flag=True, help=words)
+
+
+_NOW = click.Option(
+    ["--now"], type=Instant(), metavar="ISO-TIME", help="Where the clock starts, e.g. 2020-10-06T22:00Z."
+)
+_OFFLINE = _flag("--offline", "Never use the network.")
 COMMANDS = (
     LazyCommand(
         "run",
@@ -238,21 +226,21 @@ COMMANDS = (
         "chat",
         "demo.chat",
         "talk to the bot in the terminal",
-        *(_now(), _offline(), _out("charts")),
+        *(_NOW, _OFFLINE, _out("charts")),
         example="--offline --db bot.db",
     ),
     LazyCommand(
         "demo",
         "demo.demo",
         "play a story on sample data: no token, no network",
-        *(_now(), _out("demo-output")),
+        *(_NOW, _out("demo-output")),
         shared=("database",),
     ),
     LazyCommand(
         "check",
         "run.check",
         "refresh, evaluate the alerts and send what is due, once",
-        *(_now(), _offline()),
+        *(_NOW, _OFFLINE),
         example="--offline",
         token_used=True,
     ),
@@ -261,8 +249,8 @@ COMMANDS = (
         "import",
         "data.import_file",
         "import a file, all of it or nothing",
-        click.Option(["--ticker"], metavar="FUND", help="The fund; an issuer's file says it itself."),
-        _kind(KINDS | {ISSUER: "a fund's file as its issuer gives it"}),
+        click.Option(["--ticker"], metavar="FUND", help="The fund. An issuer's file names it itself."),
+        _kind(KINDS | {ISSUER: "a fund's file as its issuer publishes it"}),
         _file("The file."),
         example="prices FILE.csv --ticker TICKER",
     ),
@@ -272,37 +260,30 @@ COMMANDS = (
         "write a CSV file that import reads",
         click.Option(["--ticker"], required=True, metavar="FUND", help="The fund."),
         _kind(KINDS),
-        _file("The CSV file to write, - for standard output."),
+        _file("The CSV file to write, or - for standard output."),
         example="prices FILE.csv --ticker TICKER",
     ),
     LazyCommand(
         "doctor",
         "doctor.doctor",
-        "check everything and say what to do; exit 1 if not well",
-        _offline(),
-        click.Option(
-            ["--quick"],
-            is_flag=True,
-            help="Only what a health check needs, in a moment: no network, no data.",
-        ),
+        "check everything and say what to do; exit 1 if something is wrong",
+        _OFFLINE,
+        _flag("--quick", "Only what a health check needs, in a moment: no network, no data."),
         shared=("config_file",),
         token_used=True,
     ),
     LazyCommand(
         "backup",
         "data.back_up",
-        "copy the database, verified, also while the bot runs",
-        _file(
-            "The copy; an older one is replaced. Without it, today's, in the folder of the nightly ones.",
-            required=False,
-        ),
+        "copy the database and verify the copy, also while the bot runs",
+        _file("The copy; an older one is replaced. Default: today's of the nightly backups.", required=False),
         example="bot-copy.db",
     ),
     LazyCommand(
         "restore",
         "data.restore_backup",
-        "replace the database by a backup and keep the old one aside",
-        _file("The backup, which stays as it is."),
+        "replace the database by a backup and keep the old one",
+        _file("The backup. It is not changed."),
         example="FILE",
     ),
 )
@@ -321,21 +302,7 @@ commands = CommandGroup(
     "bot",
     commands=COMMANDS,
     help="Small caps against large caps on Telegram: answers, alerts, a daily summary.",
-    epilog=f"To begin: {MODULE} demo. Each command has a --help of its own.",
+    epilog=f"To begin: {MODULE} demo. Each command has its own --help.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    params=[
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            help="Show the version and exit.",
-            callback=lambda ctx, _, value: _show_version(ctx) if value else None,
-        )
-    ],
 )
-
-
-def _show_version(context: click.Context) -> None:
-    click.echo(__version__)
-    context.exit()
+click.version_option(__version__, message="%(version)s", help="Show the version and exit.")(commands)

@@ -1,6 +1,6 @@
-"""The console: answers on standard output, progress and logs on standard error, and the clock.
+"""What all commands share: output, logs, the clock, and the ways to open the database.
 
-How a command opens the database: exclusively, or beside a running bot.
+Answers go to standard output, progress and logs to standard error.
 """
 
 from __future__ import annotations
@@ -34,53 +34,57 @@ if TYPE_CHECKING:
     from storage.db import Database
 
 
+_log = logging.getLogger(__name__)
+_sleep = time.sleep
+
+
 def say(text: str) -> None:
     """Write a line to standard output."""
-    print(text, flush=True)  # noqa: T201 - the command line's voice
+    print(text, flush=True)  # noqa: T201 - the command's output
 
 
 def say_aside(text: object) -> None:
     """Write a line to standard error, beside answers that may be piped on."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command line's voice
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's output
 
 
 def busy(words: str) -> AbstractContextManager[object]:
-    """Show a spinner and a few words while the block runs; nothing without a terminal."""
+    """Show a spinner and a few words while the block runs. Without a terminal nothing is shown."""
     return Console(stderr=True).status(words)
 
 
 def log_briefly() -> None:
     """Log warnings to standard error, one line each, without tracebacks."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Brief())
+    handler.setFormatter(_BriefFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    # Our own report says in one line a source what yfinance warns about.
+    # What yfinance warns about is in the report of each source.
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
 
 
 def log_fully(level: str) -> None:
-    """Log everything from `level` on to standard error, with tracebacks and warnings."""
+    """Log everything from `level` up to standard error, with tracebacks and warnings."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.captureWarnings(True)
-    if level != "debug":  # at INFO these log every request and every tick
+    if level != "debug":  # at INFO these log each request and each tick
         for noisy in ("httpx", "httpcore", "apscheduler"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-class _Brief(logging.Formatter):
+class _BriefFormatter(logging.Formatter):
     """Formats a record as one line that ends with the text of its error."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, e.g. "error: an update failed (StorageError: The disk is full)"."""
         error = record.exc_info[1] if record.exc_info else None
-        why = f" ({type(error).__name__}: {error})" if error else ""
-        return " ".join(f"{record.levelname.lower()}: {record.getMessage()}{why}".split())
+        reason = f" ({type(error).__name__}: {error})" if error else ""
+        return " ".join(f"{record.levelname.lower()}: {record.getMessage()}{reason}".split())
 
 
 class Clock:
-    """The terminal's clock: it starts at `start` (else now) and runs, or stands still where it was set."""
+    """A clock that starts at `start`, or now. It runs, or stands still where it was set."""
 
     def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
         self.start = start
@@ -103,27 +107,23 @@ class Clock:
         self._since, self.running = time.monotonic(), True
 
 
-_log = logging.getLogger(__name__)
-_sleep = time.sleep
-_PAIR = "pair"  # what the note of the pair is called in storage
-RETRIES = Backoff(
-    dt.timedelta(seconds=1), dt.timedelta(seconds=30)
-)  # between two looks whether there is room
+_PAIR = "pair"  # the key under which the database stores its pair
+RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # between two tries on a full disk
 
 
 @contextlib.contextmanager
 def open_exclusively(path: Path, pair: Pair) -> Iterator[Database]:
-    """Open and lock the pair's database; raises DatabaseBusy while another process has it."""
+    """Lock and open the pair's database. Raises DatabaseBusy while another process has it."""
     with hold_lock(path), open_locked(path, pair) as database:
         yield database
 
 
 @contextlib.contextmanager
 def open_locked(path: Path, pair: Pair) -> Iterator[Database]:
-    """Open the pair's database for a process that holds the lock; BotError for another pair's.
+    """Open the pair's database for a process that holds the lock. Raises BotError if it is another pair's.
 
-    Its heartbeat begins here: an old one would make `doctor` take this process for a stuck one. A full
-    disk does not end the process here, before anybody was told: the bot waits for room.
+    The first heartbeat is stored here: with an old one, `doctor` would take this process for a stuck one. A
+    full disk is ignored here; the bot reports it and waits for room.
     """
     with open_database(path) as database:
         database.run_sync(partial(claim, pair=pair))
@@ -134,14 +134,14 @@ def open_locked(path: Path, pair: Pair) -> Iterator[Database]:
 
 @contextlib.contextmanager
 def open_when_there_is_room(path: Path, pair: Pair) -> Iterator[Database]:
-    """Open the pair's database for `run`; on a full disk wait for room: to end would mean to be restarted."""
+    """Open the pair's database for `run`. Waits on a full disk: a bot that ended would only be restarted."""
     with contextlib.ExitStack() as stack:
         for failures in itertools.count():
             try:
                 database = stack.enter_context(open_locked(path, pair))
             except DiskFull as error:
                 wait = RETRIES.seconds(failures)
-                _log.error("%s Next look in %.0f s", error, wait)
+                _log.error("%s Next try in %.0f s", error, wait)
                 _sleep(wait)
             else:
                 break
@@ -150,33 +150,33 @@ def open_when_there_is_room(path: Path, pair: Pair) -> Iterator[Database]:
 
 @contextlib.contextmanager
 def open_beside_the_bot(path: Path, pair: Pair) -> Iterator[Database]:
-    """Open the pair's database for import and refresh; BotError for another pair's."""
+    """Open the pair's database for import and refresh. Raises BotError if it is another pair's."""
     with beside_the_bot(path), open_database(path) as database:
         database.run_sync(partial(claim, pair=pair))
         yield database
 
 
 def beside_the_bot(path: Path) -> AbstractContextManager[object]:
-    """Return what import, refresh and backup run under: the lock only where SQLite has the WAL-reset bug.
+    """Return the lock under which import, refresh and backup run, if they need one.
 
-    With that bug no second process may use the file, so that the bot has to be stopped first.
+    Only an SQLite with the WAL-reset bug needs it: then the bot has to be stopped first.
     """
     return contextlib.nullcontext() if TWO_WRITERS_SAFE or not path.exists() else hold_lock(path)
 
 
 def claim(db: sqlite_utils.Database, pair: Pair) -> None:
-    """Note in a new database which pair it is for.
+    """Store in a new database which pair it is for.
 
-    Raises ConfigError for a pair that cannot be, BotError where the database is for another one.
+    Raises ConfigError for a pair that cannot be used, and BotError if the database is for another pair.
     """
     refuse_other_pair(db, pair)
     if sources.get_meta(db, _PAIR) is None:
         refuse_reserved(pair)
-        sources.set_meta(db, _PAIR, _note_of(pair))
+        sources.set_meta(db, _PAIR, " ".join(pair.tickers))
 
 
 def refuse_reserved(pair: Pair) -> None:
-    """Raise ConfigError for tickers that are words of the grammar."""
+    """Raise ConfigError for tickers that are words of the rule grammar."""
     if pair != DEFAULT_PAIR:
         from bot.services.questions import refuse_reserved_tickers  # noqa: PLC0415 - late: it takes a second
 
@@ -184,17 +184,12 @@ def refuse_reserved(pair: Pair) -> None:
 
 
 def refuse_other_pair(db: sqlite_utils.Database, pair: Pair) -> None:
-    """Raise BotError where the database was made for another pair."""
-    noted = sources.get_meta(db, _PAIR)
-    if noted is None or noted == _note_of(pair):
-        return
-    small, large = noted.split()
-    raise BotError(
-        pair.fill("The config compares {small} and {large}, ")
-        + f"but this database was made for {small} and {large}, so nothing was done. Name another file, "
-        f'e.g. --db new.db, or write small = "{small}" and large = "{large}" below [pair].'
-    )
-
-
-def _note_of(pair: Pair) -> str:
-    return " ".join(pair.tickers)
+    """Raise BotError if the database was made for another pair."""
+    stored = sources.get_meta(db, _PAIR)
+    if stored is not None and stored != " ".join(pair.tickers):
+        small, large = stored.split()
+        raise BotError(
+            pair.fill("The config compares {small} and {large}, ")
+            + f"but this database was made for {small} and {large}, so nothing was done. Name another file, "
+            f'e.g. --db new.db, or write small = "{small}" and large = "{large}" below [pair].'
+        )

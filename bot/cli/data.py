@@ -57,53 +57,53 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) ->
     if ticker is None:
         example = config.pair.small.ticker
         raise BotError(f"--ticker is missing. Example: import {kind} {file} --ticker {example}")
+    now = dt.datetime.now(dt.UTC)
     with busy(f"Reading {file.name}"):
-        now = dt.datetime.now(dt.UTC)
         fund, sessions = known_fund(ticker, config.pair), Sessions(config.calendar.closed)
         completed = sessions.last_completed(now).date()
         contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=completed)
     for sentence in contents.preview.sentences():
         say(sentence)
     with open_beside_the_bot(config.storage.database, config.pair) as database, busy("Storing"):
-        instant = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-        written = database.run_sync(lambda db: store_file(db, contents, observed_at=instant))
-    _say_counts(written)
+        written = database.run_sync(partial(store_file, contents=contents, observed_at=_instant(now)))
+    _print_counts(written)
     return 0
 
 
 def _import_issuer_file(config: Config, file: Path, ticker: str | None) -> int:
-    """Import a fund's workbook or list of holdings; its bytes tell which it is."""
-    sessions, now = Sessions(config.calendar.closed), dt.datetime.now(dt.UTC)
+    """Import a fund's workbook or list of holdings. Which it is, is read from its contents."""
+    now = dt.datetime.now(dt.UTC)
     with busy(f"Reading {file.name}"):
         contents = read_issuer(
             read_bytes(file, "an issuer's file", LARGEST),
             name=file.name,
-            sessions=sessions,
+            sessions=Sessions(config.calendar.closed),
             today=now.date(),
             ticker=ticker,
             pair=config.pair,
         )
-    with open_beside_the_bot(config.storage.database, config.pair) as database:
-        instant = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        name = file.name
-        with busy("Storing"):
-            checked, written = database.run_sync(
-                lambda db: store_issuer(db, contents, name=name, observed_at=instant)
-            )
+    with open_beside_the_bot(config.storage.database, config.pair) as database, busy("Storing"):
+        checked, written = database.run_sync(
+            lambda db: store_issuer(db, contents, name=file.name, observed_at=_instant(now))
+        )
     for sentence in checked.preview.sentences():
         say(sentence)
-    _say_counts(written)
+    _print_counts(written)
     return 0
 
 
-def _say_counts(written: Mapping[str, Written]) -> None:
+def _instant(now: dt.datetime) -> str:
+    return f"{now:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _print_counts(written: Mapping[str, Written]) -> None:
     for kind, counts in written.items():
         words = kind.replace("_", " ")
         say(f"{words}: {counts.inserted:,} new, {counts.revised:,} revised, {counts.unchanged:,} unchanged")
 
 
 def export_file(config: Config, *, kind: str, file: Path, ticker: str) -> int:
-    """`export KIND FILE --ticker T`: write a CSV file, "-" to standard output."""
+    """`export KIND FILE --ticker T`: write a CSV file, or to standard output for "-"."""
     fund = known_fund(ticker, config.pair)
     with open_database(config.storage.database, read_only=True) as database:
         database.run_sync(partial(refuse_other_pair, pair=config.pair))
@@ -117,7 +117,7 @@ def export_file(config: Config, *, kind: str, file: Path, ticker: str) -> int:
 
 
 def _write_whole(file: Path, text: str) -> None:
-    """Write a file completely or not at all; raises BotError when it cannot be written."""
+    """Write a file completely or not at all. Raises BotError if it cannot be written."""
     target = file.resolve()
     if target.is_dir():
         raise BotError(f"{file} is a folder; name a file.")
@@ -136,26 +136,29 @@ def _write_whole(file: Path, text: str) -> None:
 
 
 def refresh_sources(config: Config) -> int:
-    """`refresh`: fetch from every source now; exit 1 when none answered."""
+    """`refresh`: fetch from every source now. Returns 1 if no source answered, else 0."""
     log_briefly()
-    with (
-        open_beside_the_bot(config.storage.database, config.pair) as database,
-        busy("Asking the sources"),
-    ):
+    with open_beside_the_bot(config.storage.database, config.pair) as database, busy("Asking the sources"):
         reports = asyncio.run(_refresh(config, database))
         statuses = database.run_sync(sources.source_statuses)
     for report in reports:
         say(str(report))
     failed = {(report.source, report.subject) for report in reports if not report.ok}
     if failed:
-        say(_next_tries(config, statuses, failed))
+        say(_advice(config, statuses, failed))
     if not reports:
         say("No source is switched on; see [sources] in the config.")
     return 0 if not reports or any(report.ok for report in reports) else 1
 
 
-def _next_tries(config: Config, statuses: Sequence[SourceStatus], failed: Collection[tuple[str, str]]) -> str:
-    """Return what becomes of figures that did not come, and what to do."""
+async def _refresh(config: Config, database: Database) -> list[FetchReport]:
+    services = app.build_services(config, database, wall_clock, live=True)
+    bot = app.local_bot(services, Terminal(printer(sys.stdout), None, wall_clock).api)
+    return await bot.scheduler.refresh(force=True)
+
+
+def _advice(config: Config, statuses: Sequence[SourceStatus], failed: Collection[tuple[str, str]]) -> str:
+    """Return what happens after fetches that failed: when they are tried again, and by whom."""
     now, zone, sessions = wall_clock(), ZoneInfo(config.time.timezone), Sessions(config.calendar.closed)
     tries = [
         due
@@ -165,19 +168,13 @@ def _next_tries(config: Config, statuses: Sequence[SourceStatus], failed: Collec
     ]
     when = f" from {moment(min(tries), zone)} {zone_name(zone)} on" if tries else ""
     return (
-        "Not everything came: what is stored stays as it was, with its dates. "
-        f"A running bot asks again{when}; without one, run “refresh” again then. “doctor” shows every source."
+        "Not everything was fetched. What is stored stays as it was, with its dates. A running bot tries "
+        f"again{when}. Without one, run “refresh” again then. “doctor” shows every source."
     )
 
 
-async def _refresh(config: Config, database: Database) -> list[FetchReport]:
-    services = app.build_services(config, database, wall_clock, live=True)
-    bot = app.local_bot(services, Terminal(printer(sys.stdout), None, wall_clock).api)
-    return await bot.scheduler.refresh(force=True)
-
-
 def back_up(config: Config, *, file: Path | None) -> int:
-    """`backup [FILE]`: make a verified copy; without FILE today's, beside the nightly ones."""
+    """`backup [FILE]`: make a verified copy. Without FILE it is today's of the nightly backups."""
     today = dt.datetime.now(ZoneInfo(config.time.timezone)).date()
     target = file or backup_file(config, today)
     with beside_the_bot(config.storage.database), busy("Copying"):
@@ -188,7 +185,8 @@ def back_up(config: Config, *, file: Path | None) -> int:
 
 def restore_backup(config: Config, *, file: Path) -> int:
     """`restore FILE`: verify a backup and bring it up to date, then replace the database by it."""
-    _refuse_missing(file, config)
+    if not file.is_file():
+        raise BotError(f"There is no backup {file}{_newest_backup(config)}.")
     now, path = dt.datetime.now(dt.UTC), config.storage.database
     aside = path.with_name(f"{path.stem}-replaced-{now:%Y-%m-%dT%H%M%SZ}{path.suffix}")
 
@@ -200,33 +198,32 @@ def restore_backup(config: Config, *, file: Path) -> int:
         report = restore(file, path, aside, settle)
     with open_database(path, read_only=True) as database:
         rows = database.run_sync(row_counts)
-    say(f"{file} is now {path}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
+    say(f"{path} is now a copy of {file}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
     if aside.exists():
-        say(f"the old database is kept as {aside}; delete it when all is well")
+        say(f"the old database is kept as {aside}; delete it when you no longer need it")
     for line in _report_lines(report):
         say(line)
     return 0
 
 
-def _refuse_missing(file: Path, config: Config) -> None:
-    if file.is_file():
-        return
-    newest = None
+def _newest_backup(config: Config) -> str:
     with suppress(OSError):
-        newest = next(iter(dated_backups(config)), None)
-    hint = f"; the newest is {newest[1]}" if newest else ""
-    raise BotError(f"There is no backup {file}{hint}.")
+        for _, file in dated_backups(config):
+            return f"; the newest is {file}"
+    return ""
 
 
 def _report_lines(report: RestoreReport) -> list[str]:
-    """Return what becomes of the messages about the time between the backup and now."""
-    made = f"{report.last_tick:%Y-%m-%d %H:%M} UTC" if report.last_tick else "before the bot's first tick"
+    """Return what happens to the messages about the time between the backup and now."""
+    tick = f"{report.last_tick:%Y-%m-%d %H:%M} UTC" if report.last_tick else "before the bot's first tick"
     lines = [
-        f"the backup's last tick: {made}; sessions since are judged when the bot runs and has their data",
-        "their alerts may have been sent before: marked “possible repeat”; summaries due until now: left out",
+        f"the backup's last tick: {tick}; sessions since are evaluated when the bot runs and has their data",
+        "their alerts, perhaps sent before, are marked “possible repeat”; summaries due until now left out",
     ]
     if report.repeats:
-        lines.append(f"{counted(report.repeats, 'message')} waited then: sent, marked “possible repeat”")
+        lines.append(
+            f"{counted(report.repeats, 'message')} waiting in the backup: sent, marked “possible repeat”"
+        )
     if report.summaries:
-        lines.append(f"{counted(report.summaries, 'summary')} waited then: left out")
+        lines.append(f"{counted(report.summaries, 'summary')} waiting in the backup: left out")
     return lines

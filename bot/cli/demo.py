@@ -1,6 +1,6 @@
 """The commands chat and demo: the bot in the terminal, on the real database or on sample data.
 
-The demo plays a story: questions of December 2020, then the clock runs through the autumn before.
+The demo plays a story: questions in December 2020, then the clock goes back and runs through the autumn.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ from storage.db import open_database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    import sqlite_utils
-
     from bot.app import Bot
     from bot.config import Config
     from storage.db import Database
@@ -55,10 +53,9 @@ _MOST_SESSIONS = 60
 
 
 class Screen:
-    """Standard input and output: prints blocks of text, reads typed lines.
+    """Standard input and output: prints blocks of text and reads typed lines.
 
-    At a terminal, lines are edited at a prompt that completes commands and keeps a history in a file beside
-    the database.
+    At a terminal there is a prompt that completes commands and keeps a history in a file beside the database.
     """
 
     def __init__(self, database: Path) -> None:
@@ -72,7 +69,7 @@ class Screen:
             self._prompt = PromptSession(PROMPT, history=history, completer=names, complete_style=style)
 
     def show(self, block: str) -> None:
-        """Print a block and an empty line; above the prompt while a line is typed there."""
+        """Print a block and an empty line, above the prompt if a line is being typed."""
         if self._prompt is not None and self._prompt.app.is_running:
             run_in_terminal(partial(self._write, block))
         else:
@@ -81,13 +78,12 @@ class Screen:
     def _write(self, block: str) -> None:
         try:
             self._print(block)
-        except BrokenPipeError:  # raised here it would be taken for a fault of Telegram
+        except BrokenPipeError:  # raised here, it would be handled as an error of Telegram
             self.gone = True
 
     async def listen(self, *, interactive: bool) -> AsyncIterator[str]:
-        """Yield lines of standard input; raises BrokenPipeError when nobody reads the answers any more."""
-        prompt = self._prompt
-        lines = _prompted(prompt) if prompt else typed_lines(sys.stdin, prompt=interactive)
+        """Yield the lines of standard input. Raises BrokenPipeError when nobody reads the answers."""
+        lines = typed_lines(sys.stdin, prompt=interactive) if self._prompt is None else self._prompted_lines()
         async for line in lines:
             if self.gone:
                 break
@@ -95,12 +91,17 @@ class Screen:
         if self.gone:
             raise BrokenPipeError
 
+    async def _prompted_lines(self) -> AsyncIterator[str]:
+        with contextlib.suppress(EOFError):
+            while self._prompt is not None:
+                yield await self._prompt.prompt_async()
+
 
 class PrivateHistory(FileHistory):
-    """Typed lines in a file that only its owner may read; a fault of the file costs the history alone."""
+    """Typed lines in a file that only its owner may read. Errors of the file are ignored."""
 
     def load_history_strings(self) -> Iterable[str]:
-        """Return the lines, the newest first."""
+        """Return the lines, newest first."""
         try:
             return list(super().load_history_strings())
         except OSError:
@@ -113,15 +114,8 @@ class PrivateHistory(FileHistory):
             super().store_string(string)
 
 
-async def _prompted(prompt: PromptSession[str]) -> AsyncIterator[str]:
-    """Yield the lines typed at a prompt until the end of input."""
-    with contextlib.suppress(EOFError):
-        while True:
-            yield await prompt.prompt_async()
-
-
 def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -> int:
-    """`chat`: the bot in the terminal; piped lines are answered one after the other."""
+    """`chat`: talk to the bot in the terminal. Piped lines are answered one after the other."""
     log_briefly()
     interactive = sys.stdin.isatty()
     clock = Clock(now, running=interactive)
@@ -141,7 +135,7 @@ def _local(
     *,
     live: bool,
 ) -> tuple[Bot, Terminal]:
-    """Return the bot on a terminal in place of Telegram; whoever sits there may use it."""
+    """Return the bot on a terminal in place of Telegram, where everybody may use it."""
     services = app.build_services(config.with_keys(access={"mode": "open"}), database, clock, live=live)
     terminal = Terminal(screen.show, pictures, clock)
     return app.local_bot(services, terminal.api), terminal
@@ -171,7 +165,7 @@ async def _tick(bot: Bot) -> None:
 
 
 def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out: Path) -> int:
-    """`demo`: play the story on a throwaway database; at a terminal, then answer what is typed."""
+    """`demo`: play the story on a throwaway database, then, at a terminal, answer what is typed."""
     log_briefly()
     start = now or DEMO_NOW
     refuse_other_years(start)
@@ -201,20 +195,17 @@ async def _demo(bot: Bot, terminal: Terminal, screen: Screen, clock: Clock, star
 
 
 def refuse_real_data(path: Path) -> None:
-    """Refuse a database that holds anything: the demo writes sample data."""
+    """Raise BotError if the database holds anything: the demo writes sample data."""
     if not path.exists():
         return
     with open_database(path, read_only=True) as database:
-        if database.run_sync(_is_in_use):
-            raise BotError(f"{path} holds data or chats; the demo needs a new file, or none.")
-
-
-def _is_in_use(db: sqlite_utils.Database) -> bool:
-    return not observations.is_empty(db) or row_counts(db)["chats"] > 0
+        is_empty = database.run_sync(lambda db: observations.is_empty(db) and not row_counts(db)["chats"])
+    if not is_empty:
+        raise BotError(f"{path} holds data or chats; the demo needs a new file, or none.")
 
 
 def refuse_other_years(start: dt.datetime) -> None:
-    """Refuse another year than 2020, whose figures the sample market has."""
+    """Raise BotError for other years than 2020, which is the story's."""
     if not _FIRST <= start <= _LAST:
         raise BotError(
             f"The story runs in 2020; --now {start:%Y-%m-%d} is not in it. Try --now 2020-09-30T22:00Z"
@@ -228,7 +219,7 @@ async def play(
     set_clock: Callable[[dt.datetime], None],
     start: dt.datetime,
 ) -> None:
-    """Play the story, its autumn from `start` on; `echo` shows questions, `set_clock` moves the clock."""
+    """Play the story, its autumn from `start` on. `echo` shows the questions, `set_clock` moves the clock."""
     database = bot.services.database
     now = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
     await database.run(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=now))
@@ -266,7 +257,7 @@ async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.
 
 
 async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
-    """Advance to the next session's close and, at 17:30, its daily summary."""
+    """Advance to the next session, past its daily summary at 17:30."""
     sessions = bot.services.markets.sessions()
     session = sessions.next_after(sessions.last_completed(bot.services.clock()))
     set_clock(sessions.close(session) + _SUMMARY)
@@ -276,7 +267,7 @@ async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> No
 
 
 async def catch_up(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
-    """Return to the day of the first questions, on which the whole market is known."""
+    """Move on to the day of the first questions, when the whole market is known."""
     set_clock(QUESTIONS_NOW)
     say(f"The clock goes on to {short_date(QUESTIONS_NOW)}.\n")
     await bot.scheduler.evaluate()

@@ -1,4 +1,4 @@
-"""The commands run and check: the bot on Telegram, and one pass of its scheduler."""
+"""The commands run and check: the bot on Telegram, and one pass of its work without polling."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from bot.text import counted
 from storage import outbox
 
 if TYPE_CHECKING:
-    from bot.analytics.market import Market
     from bot.app import Bot
     from bot.config import Config
 
@@ -35,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 def run(config: Config) -> int:
-    """`run`: poll Telegram until SIGTERM or Ctrl-C; the command line holds the lock already."""
+    """`run`: poll Telegram until SIGTERM or Ctrl-C. The command line holds the lock already."""
     log_fully(config.log.level)
     _warn_of_lost_database(config)
     with open_when_there_is_room(config.storage.database, config.pair) as database:
@@ -47,7 +46,7 @@ def run(config: Config) -> int:
 
 
 def _warn_of_lost_database(config: Config) -> None:
-    """Warn when there are backups but no database: it was lost, or is somewhere else."""
+    """Warn if there are backups but no database: it was lost, or is somewhere else."""
     with suppress(OSError):
         copies = dated_backups(config)
         if copies and not config.storage.database.exists():
@@ -60,7 +59,7 @@ def _warn_of_lost_database(config: Config) -> None:
 def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
     """`check`: refresh (unless --offline), evaluate the alerts, send what is due, and print what was done.
 
-    Messages to the terminal's chat are printed; the others are sent where a token is configured.
+    Messages to the terminal's chat are printed. The others are sent if a token is configured.
     """
     log_briefly()
     clock = Clock(now, running=False)
@@ -82,7 +81,11 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
             say(str(report))
         done = await bot.scheduler.evaluate()
         market = await bot.services.markets.current()
-        say(_judged(market))
+        if market.end is None:
+            say("no alerts evaluated: no prices of both funds are stored; try “refresh” or “import prices”")
+        else:
+            last = f"last completed session {market.last_completed:%Y-%m-%d}"
+            say(f"{last}; alerts evaluated on prices to {market.end:%Y-%m-%d}")
         for fire in done.fires:
             say(str(fire))
         if not done.fires and market.end is not None:
@@ -90,23 +93,9 @@ async def _check(bot: Bot, telegram: Bot | None) -> None:
         if done.summaries:
             say(f"{counted(done.summaries, 'daily summary')} queued")
         drained = await bot.scheduler.drain()
-        sent = drained.sent + (await _send(telegram) if telegram else 0)
+        sent, problem = await app.send_queued(telegram) if telegram else (0, "")
+        if problem:
+            say(problem)  # what was not sent stays in the queue
         queue = await bot.services.database.run(outbox.count_by_status)
         waiting = sum(queue.get(status, 0) for status in ("queued", "waiting", "ambiguous"))
-        say(f"messages: {sent} sent, {waiting} waiting{' for “run”' if waiting else ''}")
-
-
-async def _send(telegram: Bot) -> int:
-    """Send what waits for Telegram and return how many; what cannot be sent now stays in the queue."""
-    sent, problem = await app.send_queued(telegram)
-    if problem:
-        say(problem)
-    return sent
-
-
-def _judged(market: Market) -> str:
-    """Return the sentence on which prices the alerts were evaluated."""
-    if market.end is None:
-        return "no alerts evaluated: no prices of both funds are stored; try “refresh” or “import prices”"
-    last = f"{market.last_completed:%Y-%m-%d}"
-    return f"last completed session {last}; alerts evaluated on prices to {market.end:%Y-%m-%d}"
+        say(f"messages: {drained.sent + sent} sent, {waiting} waiting{' for “run”' if waiting else ''}")

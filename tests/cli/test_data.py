@@ -400,7 +400,7 @@ def test_with_an_old_sqlite_the_bot_has_to_be_stopped_first(
 
 
 TUESDAY = "2020-10-06T22:00Z"
-MARKED = "their alerts may have been sent before: marked “possible repeat”; summaries due until now: left out"
+MARKED = "their alerts, perhaps sent before, are marked “possible repeat”; summaries due until now left out"
 WORDS = {"html": "news", "plain": "news", "buttons": [], "silent": False}
 
 
@@ -444,9 +444,10 @@ def test_wrecked_and_restored_the_bot_answers_as_before(bot: Call, files: Files)
     restored = bot("restore", "copy.db", "--db", "bot.db")
     assert (restored.code, restored.err) == (0, "")
     first, aside, tick, marked = restored.out.splitlines()
-    assert re.fullmatch(r"copy\.db is now bot\.db: [\d,]+ rows in \d+ tables, verified", first)
+    assert re.fullmatch(r"bot\.db is now a copy of copy\.db: [\d,]+ rows in \d+ tables, verified", first)
     found = re.fullmatch(
-        r"the old database is kept as (bot-replaced-\d{4}-\d\d-\d\dT\d{6}Z\.db); delete it when all is well",
+        r"the old database is kept as (bot-replaced-\d{4}-\d\d-\d\dT\d{6}Z\.db); "
+        r"delete it when you no longer need it",
         aside,
     )
     assert found is not None
@@ -470,11 +471,11 @@ def test_what_waited_is_counted(bot: Call) -> None:
     assert restored.out.splitlines()[1:] == [
         (
             "the backup's last tick: before the bot's first tick; "
-            "sessions since are judged when the bot runs and has their data"
+            "sessions since are evaluated when the bot runs and has their data"
         ),
         MARKED,
-        "2 messages waited then: sent, marked “possible repeat”",
-        "1 summary waited then: left out",
+        "2 messages waiting in the backup: sent, marked “possible repeat”",
+        "1 summary waiting in the backup: left out",
     ]
 
 

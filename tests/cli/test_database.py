@@ -42,8 +42,8 @@ def test_room_on_a_full_disk_is_waited_for_with_growing_rests(
     with open_when_there_is_room(Path("bot.db"), DEFAULT_PAIR) as database:
         assert database.run_sync(sources.last_heartbeat) is not None
     assert rests == [1, 2, 4, 8, 16, 30, 30]
-    assert caplog.messages[0] == f"{FULL} Next look in 1 s"
-    assert caplog.messages[-1] == f"{FULL} Next look in 30 s"
+    assert caplog.messages[0] == f"{FULL} Next try in 1 s"
+    assert caplog.messages[-1] == f"{FULL} Next try in 30 s"
 
 
 def test_what_does_not_pass_by_itself_is_told_at_once(

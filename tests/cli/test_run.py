@@ -202,9 +202,9 @@ def test_refresh_fills_the_database_and_answers_name_yahoo(
     asked_to_wait, what_next = limited.out.splitlines()
     assert asked_to_wait == "Yahoo, IWM prices: No data: asked to slow down (HTTP 429) and to wait 20 min."
     assert re.fullmatch(
-        r"Not everything came: what is stored stays as it was, with its dates\. A running bot asks again "
-        r"from \w{3} \d\d? \w{3} \d{4}, \d\d:\d\d New York on; without one, run “refresh” again then\. "
-        r"“doctor” shows every source\.",
+        r"Not everything was fetched\. What is stored stays as it was, with its dates\. A running bot tries "
+        r"again from \w{3} \d\d? \w{3} \d{4}, \d\d:\d\d New York on\. Without one, run “refresh” again "
+        r"then\. “doctor” shows every source\.",
         what_next,
     )
 
