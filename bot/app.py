@@ -172,7 +172,7 @@ async def _recover_state(bot: Bot) -> None:
         except (DiskFault, DiskFull) as error:
             wait = RETRIES.seconds(failures)
             _log.error("%s Next try in %.0f s", error, wait)
-            await bot.delivery.outage.failed(error)
+            await bot.delivery.outage_notifier.notify(error)
             await _sleep(wait)
         else:
             if deactivated:
@@ -270,7 +270,7 @@ def telegram_bot(
         .updater(None)
         .build()
     )
-    return _assemble(services, application, quota, besides=LOCAL_CHAT)
+    return _assemble(services, application, quota, except_chat=LOCAL_CHAT)
 
 
 def local_bot(services: Services, api: BotApi) -> Bot:
@@ -286,7 +286,7 @@ def local_bot(services: Services, api: BotApi) -> Bot:
         .job_queue(None)
         .build()
     )
-    return _assemble(services, application, Quota(services.clock), only=LOCAL_CHAT)
+    return _assemble(services, application, Quota(services.clock), only_chat=LOCAL_CHAT)
 
 
 def _assemble(
@@ -294,8 +294,8 @@ def _assemble(
     application: App,
     quota: Quota,
     *,
-    only: int | None = None,
-    besides: int | None = None,
+    only_chat: int | None = None,
+    except_chat: int | None = None,
 ) -> Bot:
     Dispatcher(services, quota).register(application)
     delivery = Delivery(
@@ -303,8 +303,8 @@ def _assemble(
         services.database,
         now=services.clock,
         owner=services.config.access.owner,
-        only=only,
-        besides=besides,
+        only_chat=only_chat,
+        except_chat=except_chat,
     )
     scheduler = Scheduler(services, build_providers(services.config), delivery)
     return Bot(services, application, scheduler, delivery)

@@ -79,7 +79,7 @@ _READY = """
                     WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
     AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')
 """
-_SERVED_CHATS = "AND (:only IS NULL OR chat_id = :only) AND (:besides IS NULL OR chat_id <> :besides)"
+_SERVED_CHATS = "AND (:only IS NULL OR chat_id = :only) AND (:except IS NULL OR chat_id <> :except)"
 # The expression of the index outbox_ready, word for word, so that a long queue is not sorted.
 _SENDING_ORDER = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
 
@@ -174,8 +174,8 @@ def claim(
     now: Moment,
     limit: int = 1,
     *,
-    only: int | None = None,
-    besides: int | None = None,
+    only_chat: int | None = None,
+    except_chat: int | None = None,
     resting: Collection[int | str] = (),
 ) -> list[OutboxMessage]:
     """Set up to `limit` messages that may be sent now to `sending`, and return them.
@@ -184,9 +184,9 @@ def claim(
     time, so that a long queue leaves room for other chats and a crash makes at most one of its messages
     ambiguous. Messages of halted and inactive chats stay.
 
-    only      take messages of this chat only
-    besides   take no messages of this chat
-    resting   chats whose rate limit is used up
+    only_chat    take messages of this chat only
+    except_chat  take no messages of this chat
+    resting      chats whose rate limit is used up
     """
     at = instant(now)
     messages: dict[int, int] = {}
@@ -195,7 +195,7 @@ def claim(
         WHERE {_READY} {_SERVED_CHATS} AND chat_id NOT IN (SELECT value FROM json_each(:resting))
         ORDER BY {_SENDING_ORDER}
     """  # noqa: S608 - fixed text
-    parameters = {"now": at, "only": only, "besides": besides, "resting": json.dumps(list(resting))}
+    parameters = {"now": at, "only": only_chat, "except": except_chat, "resting": json.dumps(list(resting))}
     cursor = db.execute(sql, parameters)
     for message, chat_id in cursor:
         messages.setdefault(chat_id, message)
@@ -210,11 +210,11 @@ def claim(
 
 
 def ready_chats(
-    db: sqlite_utils.Database, now: Moment, *, only: int | None = None, besides: int | None = None
+    db: sqlite_utils.Database, now: Moment, *, only_chat: int | None = None, except_chat: int | None = None
 ) -> set[int]:
     """Returns the chats with a message that may be sent now, whatever their rate limits."""
     sql = f"SELECT DISTINCT chat_id FROM outbox WHERE {_READY} {_SERVED_CHATS}"  # noqa: S608 - fixed text
-    rows = select(db, sql, {"now": instant(now), "only": only, "besides": besides})
+    rows = select(db, sql, {"now": instant(now), "only": only_chat, "except": except_chat})
     return {row["chat_id"] for row in rows}
 
 
@@ -286,7 +286,9 @@ def count_by_status(db: sqlite_utils.Database) -> dict[str, int]:
     return dict(db.execute("SELECT status, count(*) FROM outbox GROUP BY status ORDER BY status").fetchall())
 
 
-def next_due(db: sqlite_utils.Database, *, only: int | None = None, besides: int | None = None) -> str | None:
+def next_due(
+    db: sqlite_utils.Database, *, only_chat: int | None = None, except_chat: int | None = None
+) -> str | None:
     """Returns the instant from which the next message may be sent after halts, or None when none waits."""
     sql = f"""
         SELECT min(max(not_before,
@@ -296,7 +298,7 @@ def next_due(db: sqlite_utils.Database, *, only: int | None = None, besides: int
             SELECT 1 FROM chats WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
         {_SERVED_CHATS}
     """  # noqa: S608 - fixed text
-    due: str | None = select_value(db, sql, {"only": only, "besides": besides})
+    due: str | None = select_value(db, sql, {"only": only_chat, "except": except_chat})
     return due
 
 

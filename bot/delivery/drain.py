@@ -1,11 +1,9 @@
-"""Draining the outbox: claim a message, send it, write its new status; several chats at a time.
+"""Draining the outbox: claim messages, send them and write their new statuses, for several chats at a time.
 
 A message is committed as `sending` before its request. Its new status is kept in memory until it is written.
-A process that dies first leaves the message `sending`, which `recover` treats as an unknown outcome at the
-next start. One message may have several parts: each that arrived is noted before the next is sent, so that
-neither a failure nor a crash sends it again.
-
-Telling the owner that the database cannot be used: sent at once, because the outbox is in it.
+If the process dies first, the message stays `sending`, which `recover` treats as an unknown outcome at the
+next start. Of a message in several parts each one that was delivered is recorded before the next is sent, so
+that neither a failure nor a crash sends it again.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from telegram.error import TelegramError
 
 from bot.delivery.outcome import DrainReport, StatusWrites
 from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE
-from bot.delivery.send import PAUSE_REASONS, RateLimitState, Sender
+from bot.delivery.send import PAUSE_REASONS, RateLimits, Sender
 from storage import outbox
 from storage.connection import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
 from storage.rows import moment
@@ -39,36 +37,35 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OVER_AFTER = timedelta(minutes=10)  # without a fault: a later one is another outage
-_PASSING = (DiskFull, DiskFault)
+OVER_AFTER = timedelta(minutes=10)  # without a fault, after which the next one is another outage
 _LASTING = (DatabaseBroken, DatabaseMissing)
 _WAITS = "Nothing is lost: what is due waits, and the bot tries again twice a minute."
 _STAYS = "This does not pass by itself: stop the bot, put the newest backup back with “restore”, start it."
 
 
 class OutageNotifier:
-    """Tells the owner about faults of the storage, once an outage."""
+    """Tells the owner once an outage that the database cannot be used.
+
+    The message is sent at once, because the outbox is in the database.
+    """
 
     def __init__(self, bot: ExtBot[Any], owner: int | None, now: Callable[[], datetime]) -> None:
         self._bot, self._owner, self._now = bot, owner, now
-        self._last: datetime | None = None
+        self._last_fault: datetime | None = None
         self._notified = False
 
-    async def failed(self, error: Exception) -> None:
-        """Notify the owner of a fault of disk or file. Other faults are only logged."""
-        if self._owner is None or not isinstance(error, (*_PASSING, *_LASTING)):
+    async def notify(self, error: Exception) -> None:
+        """Notify the owner of a fault of the disk or the file. Other errors are ignored."""
+        if self._owner is None or not isinstance(error, (DiskFull, DiskFault, *_LASTING)):
             return
-        now = self._now()
-        if self._last is None or not self._last <= now < self._last + OVER_AFTER:
-            self._notified = False
-        self._last = now
-        if not self._notified:
-            self._notified = True
-            await self._tell(self._owner, f"{error} {_STAYS if isinstance(error, _LASTING) else _WAITS}")
-
-    async def _tell(self, owner: int, text: str) -> None:
+        now, last = self._now(), self._last_fault
+        self._last_fault = now
+        if self._notified and last is not None and last <= now < last + OVER_AFTER:
+            return
+        self._notified = True
+        advice = _STAYS if isinstance(error, _LASTING) else _WAITS
         try:
-            await self._bot.send_message(owner, text, rate_limit_args=NOTICE)
+            await self._bot.send_message(self._owner, f"{error} {advice}", rate_limit_args=NOTICE)
         except TelegramError as refusal:
             self._notified = False  # the next fault tries again
             logger.warning(
@@ -76,18 +73,20 @@ class OutageNotifier:
             )
 
 
-SLOTS = 16  # requests at a time: enough for 29 messages a second at half a second each
-GLANCE = 2.0  # seconds after which a slot that is free looks for work again while others are busy
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 30.0  # seconds between two looks for work
-REPEAT_REST = timedelta(seconds=30)
+MAX_REQUESTS = 16  # at a time: enough for 29 messages a second at half a second each
+RECHECK_SECONDS = 2.0  # after which a free slot looks for messages again while other requests run
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 30.0  # seconds between two searches for messages
+REPEAT_DELAY = timedelta(seconds=30)
 
 
 class Delivery:
-    """Sends what the outbox holds through `bot`, whose rate limiter is a SendBudget.
+    """Sends the messages of the outbox through `bot`.
 
-    now: the clock, aware UTC. owner: the chat told of messages given up. only: serve
-    this chat and leave the others' messages waiting (the terminal); besides: leave this
-    one's. jitter: numbers in [0, 1).
+    now          the clock, aware UTC
+    owner        the chat that is told of messages given up
+    only_chat    send messages of this chat only
+    except_chat  send no messages of this chat
+    jitter       returns numbers in [0, 1)
     """
 
     def __init__(
@@ -97,18 +96,18 @@ class Delivery:
         *,
         now: Callable[[], datetime],
         owner: int | None = None,
-        only: int | None = None,
-        besides: int | None = None,
+        only_chat: int | None = None,
+        except_chat: int | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._database, self._now = database, now
-        self._whose: dict[str, Any] = {"only": only, "besides": besides}
+        self._chats: dict[str, Any] = {"only_chat": only_chat, "except_chat": except_chat}
         self._status_writes = StatusWrites(database)
-        self._rate_limits = RateLimitState(bot, database, now)
+        self._rate_limits = RateLimits(bot, database, now)
         self._sender = Sender(
-            bot, self._status_writes, self._rate_limits, now=now, owner=owner, jitter=jitter
+            bot, self._status_writes, self._rate_limits.budget, now=now, owner=owner, jitter=jitter
         )
-        self.outage = OutageNotifier(bot, owner, now)
+        self.outage_notifier = OutageNotifier(bot, owner, now)
         self._draining = asyncio.Lock()
         self._wake_up = asyncio.Event()
         self._statuses: dict[int, str] = {}
@@ -116,7 +115,7 @@ class Delivery:
 
     @property
     def stopped(self) -> str:
-        """Why nothing can be sent now, "" while all is well."""
+        """Returns why nothing can be sent now, or an empty string."""
         paused_by = self._sender.paused_by
         return PAUSE_REASONS[paused_by] if paused_by else ""
 
@@ -132,14 +131,14 @@ class Delivery:
             self._statuses = {}
             await self._status_writes.flush()
             await self._rate_limits.restore()
-            if await self._is_sure():
-                await self._empty()
+            if await self._may_send():
+                await self._send_due()
             return DrainReport(**Counter(self._statuses.values()), stopped=self.stopped)
 
-    async def keep_sending(self, failed: Callable[[Exception], Awaitable[object]]) -> None:
-        """Drain again and again until stop(): when woken, when something falls due, twice a minute.
+    async def keep_sending(self, on_error: Callable[[Exception], Awaitable[object]]) -> None:
+        """Drain until stop(): when woken, when a message becomes due, and twice a minute.
 
-        `failed` is told of what a drain raises.
+        `on_error` is called with what a drain raises.
         """
         while not self._closing:
             pause = LONGEST_PAUSE
@@ -147,39 +146,39 @@ class Delivery:
             try:
                 stopped = (await self.drain()).stopped
                 if not stopped:
-                    pause = await self._until_due()
+                    pause = await self._seconds_until_due()
             except Exception as error:  # noqa: BLE001 - whatever it was, the next drain must come
-                await failed(error)
+                await on_error(error)
             with suppress(TimeoutError):
                 # The drain clears the signal that stop() may have set meanwhile.
                 async with asyncio.timeout(0 if self._closing else pause):
                     await self._wake_up.wait()
 
     def wake(self) -> None:
-        """Something was queued: what waits in drain or keep_sending looks at once."""
+        """Look for messages at once, after something was queued."""
         self._wake_up.set()
 
     async def stop(self) -> None:
-        """Claim nothing more; return when the requests under way are settled."""
+        """Claim nothing more, and return when the requests under way are settled."""
         self._closing = True
         self.wake()
         async with self._draining:
             await self._status_writes.flush()
 
-    async def _is_sure(self, rest: timedelta = timedelta(0)) -> bool:
+    async def _may_send(self, delay: timedelta = timedelta(0)) -> bool:
         """Whether to send: after a pause, and before a repeat, getMe must have answered.
 
-        Repeats then wait for `rest`: what has just failed is not tried again in the same breath.
+        Repeats then wait for `delay`, so that what has just failed is not tried again at once.
         """
         counts = await self._database.run(outbox.count_by_status)
         if not self._sender.paused_by and not counts.get("ambiguous"):
             return True
-        if await self._sender.answers():
-            await self._database.run(partial(outbox.requeue_ambiguous, not_before=self._now() + rest))
+        if await self._sender.check_connection():
+            await self._database.run(partial(outbox.requeue_ambiguous, not_before=self._now() + delay))
         return self._sender.paused_by is None
 
-    async def _empty(self) -> None:
-        """Claim and send until nothing is due. While sending is paused, finish, and ask getMe."""
+    async def _send_due(self) -> None:
+        """Claim and send until nothing is due. While sending is paused, finish what runs and ask getMe."""
         running: set[asyncio.Task[None]] = set()
         faults: list[BaseException] = []
         try:
@@ -187,108 +186,101 @@ class Delivery:
                 self._wake_up.clear()
                 if not (self._sender.paused_by or self._closing or faults):
                     try:
-                        self._start(await self._claim(SLOTS - len(running)), running)
+                        # A chat has one message under way, so that its order is kept.
+                        for message in await self._claim(MAX_REQUESTS - len(running)):
+                            running.add(asyncio.create_task(self._deliver(message)))
                     except StorageError as error:
                         faults.append(error)
                 if running:
-                    faults += await self._one_done(running)
+                    faults += await self._wait_for_requests(running)
                 elif faults:
                     raise faults[0]
-                elif not await self._goes_on():
+                elif not await self._wait_for_more():
                     return
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _one_done(self, running: set[asyncio.Task[None]]) -> list[BaseException]:
-        """Wait until a request is settled, or a free slot may find work; faults of what was settled."""
-        full = len(running) >= SLOTS or self._sender.paused_by
-        soonest = None if full else min([GLANCE, *self._rate_limits.resting().values()])
+    async def _wait_for_requests(self, running: set[asyncio.Task[None]]) -> list[BaseException]:
+        """Wait until a request is settled or a free slot may find a message. Returns errors of requests."""
+        full = len(running) >= MAX_REQUESTS or self._sender.paused_by
+        waits = self._rate_limits.budget.chat_waits().values()
         waking = asyncio.ensure_future(self._wake_up.wait())
         try:
-            await asyncio.wait({*running, waking}, timeout=soonest, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {*running, waking},
+                timeout=None if full else min([RECHECK_SECONDS, *waits]),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         finally:
             waking.cancel()
         done = {task for task in running if task.done()}
         running -= done
         return [fault for task in done if (fault := task.exception())]
 
-    async def _rest(self, seconds: float) -> None:
-        """Sleep by the budget's clock, or until something is queued."""
+    async def _wait_for_more(self) -> bool:
+        """Wait shortly for the rate limits, and return whether there may be more to send."""
+        if self._closing:
+            return False
+        if self._sender.paused_by:
+            return await self._may_send(REPEAT_DELAY)
+        seconds = await self._seconds_until_allowed()
+        if seconds is None or seconds > PUSH_PATIENCE:
+            return False
         waits = [
-            asyncio.ensure_future(wait) for wait in (self._wake_up.wait(), self._rate_limits.sleep(seconds))
+            asyncio.ensure_future(self._wake_up.wait()),
+            asyncio.ensure_future(self._rate_limits.budget.sleep(max(seconds, SHORTEST_PAUSE))),
         ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-
-    async def _goes_on(self) -> bool:
-        """Wait shortly for the rate limit, with nothing under way, and return whether there is more to do."""
-        if self._closing:
-            return False
-        if self._sender.paused_by:
-            return await self._is_sure(REPEAT_REST)
-        wait = await self._until_allowed()
-        if wait is None or wait > PUSH_PATIENCE:
-            return False
-        await self._rest(max(wait, SHORTEST_PAUSE))
         return True
 
-    async def _until_allowed(self) -> float | None:
-        """Seconds until a message that is due may be sent; None when none is due."""
-        if halted := self._rate_limits.halted():
+    async def _seconds_until_allowed(self) -> float | None:
+        """Returns the seconds until a message that is due may be sent, or None when none is due."""
+        if halted := self._rate_limits.budget.halted():
             return halted
-        ready = await self._database.run(partial(outbox.ready_chats, now=self._latest(), **self._whose))
-        resting = self._rate_limits.resting()
-        return min(resting.get(chat, 0.0) for chat in ready) if ready else None
+        ready = await self._database.run(partial(outbox.ready_chats, now=self._next_second(), **self._chats))
+        waits = self._rate_limits.budget.chat_waits()
+        return min(waits.get(chat, 0.0) for chat in ready) if ready else None
 
-    async def _until_due(self) -> float:
-        """Seconds until a drain will find something to send, LONGEST_PAUSE at most."""
-        allowed = await self._until_allowed()
+    async def _seconds_until_due(self) -> float:
+        """Returns the seconds until a drain will find something to send, LONGEST_PAUSE at most."""
+        allowed = await self._seconds_until_allowed()
         if allowed is not None:
             return min(max(allowed, SHORTEST_PAUSE), LONGEST_PAUSE)
-        due = await self._database.run(partial(outbox.next_due, **self._whose))
-        waits = [
-            LONGEST_PAUSE,
-            *self._rate_limits.resting().values(),
-        ]  # a halt's end, to the fraction of a second
+        due = await self._database.run(partial(outbox.next_due, **self._chats))
+        # Only the budget knows the end of a halt to the fraction of a second.
+        waits = [LONGEST_PAUSE, *self._rate_limits.budget.chat_waits().values()]
         if due:
             waits.append((moment(due) - self._now()).total_seconds())
         return max(min(waits), SHORTEST_PAUSE)
 
     async def _claim(self, limit: int) -> list[OutboxMessage]:
-        """Rows now `sending`; a cancelled drain gives them back. None while everybody is halted."""
-        if self._rate_limits.halted() or limit <= 0:
+        """Claim messages, none during a halt of all chats. If the drain is cancelled they are given back."""
+        if self._rate_limits.budget.halted() or limit <= 0:
             return []
-        claim = partial(
-            outbox.claim,
-            now=self._latest(),
-            limit=limit,
-            resting=[*self._rate_limits.resting()],
-            **self._whose,
-        )
+        resting = [*self._rate_limits.budget.chat_waits()]
+        claim = partial(outbox.claim, now=self._next_second(), limit=limit, resting=resting, **self._chats)
         claiming = asyncio.ensure_future(self._database.run(claim))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
             for message in await claiming:
-                self._status_writes.keep(self._sender.untouched(message))
+                self._status_writes.keep(self._sender.give_back(message))
             raise
 
-    def _latest(self) -> datetime:
-        """The end of this second: rows hold whole ones, and the budget knows a halt's end to the fraction."""
+    def _next_second(self) -> datetime:
+        """Returns the end of this second, because rows hold whole seconds but the budget fractions."""
         now = self._now()
         return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now
 
-    def _start(self, messages: list[OutboxMessage], running: set[asyncio.Task[None]]) -> None:
-        """Start a task for each message; a chat has one message under way, so its order is kept."""
-        for message in messages:
-            running.add(asyncio.create_task(self._deliver(message)))
-
     async def _deliver(self, message: OutboxMessage) -> None:
-        held_back = self._sender.paused_by or self._closing
-        step = self._sender.untouched(message) if held_back else await self._sender.attempt(message)
-        self._statuses[message.id] = await self._status_writes.write(step)
+        if self._sender.paused_by or self._closing:
+            status_write = self._sender.give_back(message)
+        else:
+            status_write = await self._sender.attempt(message)
+        self._statuses[message.id] = await self._status_writes.write(status_write)

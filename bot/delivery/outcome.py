@@ -1,12 +1,4 @@
-"""New statuses of messages that were sent, kept in memory until they are written, and their count.
-
-What a failed request means: one table from python-telegram-bot's errors to error classes.
-
-BadRequest is a subclass of NetworkError, and so is TimedOut: the order of the table counts. Whether a
-connection was ever made stands in the error's cause, an error of httpx.
-
-What a failed send does to its message: a table from error classes to status changes.
-"""
+"""The outcome of sending: a table from errors to their classes, and one from classes to status changes."""
 
 from __future__ import annotations
 
@@ -41,12 +33,12 @@ if TYPE_CHECKING:
     from storage.outbox import OutboxMessage
 
 
-StatusWrite: TypeAlias = Callable[[sqlite_utils.Database], str]  # returns the message's new status
+StatusWrite: TypeAlias = Callable[[sqlite_utils.Database], str]  # writes and returns a message's new status
 
 
 @dataclass(frozen=True)
 class DrainReport:
-    """Messages by their new status after a drain; `stopped` says why some that were due were not tried."""
+    """Counts of messages by their new status after a drain; `stopped` is why due ones were not tried."""
 
     sent: int = 0
     waiting: int = 0
@@ -56,11 +48,12 @@ class DrainReport:
 
 
 class StatusWrites:
-    """Status changes not written yet, after a full disk or a cancelled task: they go before anything is sent.
+    """Status changes that are not written yet, after a full disk or a cancelled task.
 
-    A change may run twice (its task was cancelled, its transaction was not), so a second run has no effect.
-    One that fails by a fault of its own is dropped: it would fail again and hold up all others. Its message
-    stays `sending`, an unknown outcome at the next start.
+    They are written before anything more is sent. A change may run twice (its task was cancelled, its
+    transaction was not), so a second run has no effect. One that fails by a fault of its own is dropped,
+    because it would fail again and block all others; its message stays `sending`, an unknown outcome at the
+    next start.
     """
 
     def __init__(self, database: Database) -> None:
@@ -72,12 +65,12 @@ class StatusWrites:
         self._unwritten.append(change)
 
     async def write(self, change: StatusWrite) -> str:
-        """Run a change in its own transaction. It is kept until that has worked."""
+        """Run a change in its own transaction and return the status. It is kept until that has worked."""
         self.keep(change)
         return await self._run(change)
 
     async def flush(self) -> None:
-        """Write what is kept; raises StorageError while that is impossible."""
+        """Write the kept changes. Raises StorageError while that is impossible."""
         for change in tuple(self._unwritten):
             await self._run(change)
 
@@ -93,39 +86,40 @@ class StatusWrites:
 
 
 class ErrorClass(Enum):
-    """What an error means for the message: whether it was delivered, and what to do."""
+    """What an error means for the message: whether it was delivered, and what is done."""
 
-    LATER = "not delivered: again, with back-off"
+    LATER = "not delivered: sent again later"
     UNKNOWN = "perhaps delivered"
-    HALTED = "not delivered: not before the time that Telegram names"
+    HALTED = "not delivered: sent again after the time that Telegram names"
     LEFT = "not delivered: the bot may not write to this chat"
     MIGRATED = "not delivered: the chat has another id"
-    PLAIN = "not delivered: once more as plain text"
-    NO_TOPIC = "not delivered: once more without the topic"
-    NO_PHOTO = "not delivered: once more without the picture"
+    PLAIN = "not delivered: sent again as plain text"
+    NO_TOPIC = "not delivered: sent again without the topic"
+    NO_PHOTO = "not delivered: sent again without the picture"
     NOTHING = "nothing to do"
-    DEAD = "not delivered, and never will be"
+    DEAD = "not delivered: given up"
     PAUSED = "not delivered: nothing can be sent with this token now"
 
 
 @dataclass(frozen=True)
 class ErrorRule:
-    """Errors of a kind, of these causes if any are given, whose text matches."""
+    """The class of errors of a type whose text matches a pattern and whose cause is one of `causes`."""
 
-    kind: type[TelegramError]
+    error_type: type[TelegramError]
     error_class: ErrorClass
-    says: str = ""
-    causes: tuple[type[Exception], ...] = ()
+    pattern: str = ""
+    causes: tuple[type[Exception], ...] = ()  # empty: any
 
-    def fits(self, error: BaseException) -> bool:
+    def matches(self, error: BaseException) -> bool:
         """Whether the rule is about this error."""
-        caused = not self.causes or isinstance(error.__cause__, self.causes)
         return (
-            isinstance(error, self.kind) and caused and bool(re.search(self.says, str(error), re.IGNORECASE))
+            isinstance(error, self.error_type)
+            and (not self.causes or isinstance(error.__cause__, self.causes))
+            and bool(re.search(self.pattern, str(error), re.IGNORECASE))
         )
 
 
-# No byte of the message has left: no connection was made, or none was free.
+# Causes, errors of httpx, after which no byte was sent: no connection was made, or none was free.
 UNCONNECTED = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -141,6 +135,7 @@ BAD_PHOTO = (
     "rights to send photos|CHAT_SEND_(PHOTOS|MEDIA)_FORBIDDEN|IMAGE_PROCESS_FAILED|PHOTO_INVALID|PHOTO_SAVE"
     "|wrong file identifier|file must be non-empty|caption is too long"
 )
+# The first rule that matches counts. BadRequest and TimedOut are subclasses of NetworkError.
 RULES = (
     ErrorRule(RetryAfter, ErrorClass.HALTED),
     ErrorRule(ChatMigrated, ErrorClass.MIGRATED),
@@ -161,32 +156,32 @@ RULES = (
 
 
 def classify(error: BaseException) -> ErrorClass:
-    """Return the class of an error; one that is not Telegram's is the program's own fault: DEAD."""
-    return next((rule.error_class for rule in RULES if rule.fits(error)), ErrorClass.DEAD)
+    """Returns the class of an error. One that is not Telegram's is the program's own fault: DEAD."""
+    return next((rule.error_class for rule in RULES if rule.matches(error)), ErrorClass.DEAD)
 
 
 RETRIES = Backoff(timedelta(seconds=5), timedelta(minutes=15))
 REPEATS = Backoff(timedelta(minutes=1), timedelta(hours=6))  # between sends of unknown outcome
 GIVE_UP_AGE = timedelta(hours=24)
-# From the second send to the 14th the rests make 26 h: 1, 2, 4 ... 256 min, then three times 6 h.
+# The waits from the second send to the 14th are 26 h together: 1, 2, 4 ... 256 min, then three times 6 h.
 GIVE_UP_SENDS = 14
 PAUSE = timedelta(minutes=1)
-GAVE_UP = "gave-up:"  # head of the key under which the owner is told
+GAVE_UP = "gave-up:"  # head of the deduplication key of notices to the owner
 
 
 def reason_after(done: int, reason: str) -> str:
-    """A reason that remembers how many parts have arrived, so that a later try begins after them."""
+    """Returns a reason that begins with the number of delivered parts, after which a later try goes on."""
     return f"after part {done}: {reason}" if done else reason
 
 
 @dataclass(frozen=True)
 class FailedSend:
-    """A message that is being sent, and what went wrong.
+    """A message that could not be sent, and why.
 
-    done      how many of its parts have arrived
-    jitter    a number in [0, 1) that spreads retries out
-    owner     the chat told of messages given up
-    everyone  seconds for which nothing may be sent to anybody
+    done      number of its parts that were delivered
+    jitter    a number in [0, 1) that spreads retries
+    owner     the chat that is told of messages given up
+    halted    remaining seconds of a halt of all chats
     """
 
     message: OutboxMessage
@@ -196,24 +191,25 @@ class FailedSend:
     done: int = 0
     jitter: float = 0.0
     owner: int | None = None
-    everyone: float = 0.0
+    halted: float = 0.0
 
     @property
-    def note(self) -> str:
-        """The reason to store."""
+    def stored_reason(self) -> str:
+        """Returns the reason with the number of delivered parts."""
         return reason_after(self.done, self.reason)
 
 
 def settle_failure(db: sqlite_utils.Database, failure: FailedSend, error_class: ErrorClass) -> str:
-    """Change a message as its error class demands, and return its new status. Runs twice without harm.
+    """Change a message as its error class requires, and return its new status. A second run has no effect.
 
-    Meanwhile the chat may have been forgotten: then nothing is left to change, and nothing is stored about
-    it. Or it may have moved: what Telegram says of its old id does not hold for the new one.
+    Meanwhile the chat may have been deleted; then nothing is stored about it. Or its id may have changed;
+    then what Telegram answered about the old id does not apply to the new one.
     """
     chat_id = outbox.chat_of_message(db, failure.message.id)
     if chat_id is None:
         return "dead"
-    if chat_id != failure.message.chat_id and error_class in _OF_THE_CHAT:
+    of_the_chat = (ErrorClass.HALTED, ErrorClass.LEFT, ErrorClass.MIGRATED)
+    if chat_id != failure.message.chat_id and error_class in of_the_chat:
         return _wait(db, failure, failure.now)
     return _OUTCOMES[error_class](db, failure)
 
@@ -221,25 +217,25 @@ def settle_failure(db: sqlite_utils.Database, failure: FailedSend, error_class: 
 def mark_sent(
     db: sqlite_utils.Database, message: OutboxMessage, message_id: int | None, now: datetime
 ) -> str:
-    """Mark a message sent, all parts of which have arrived."""
+    """Mark a message sent after all its parts were delivered."""
     outbox.mark_sent(db, message.id, message_id, now)
     return "sent"
 
 
 def note_progress(db: sqlite_utils.Database, message: OutboxMessage, done: int) -> str:
-    """Note how many parts have arrived while others follow, so that not even a crash sends those again."""
+    """Record how many parts were delivered before the next is sent, so that no crash sends them again."""
     outbox.note_progress(db, message.id, reason_after(done, "the rest is on its way"))
     return "sending"
 
 
 def give_back(db: sqlite_utils.Database, message: OutboxMessage, until: datetime) -> str:
-    """Give back a message for which no request was made. It waits until `until`, otherwise unchanged."""
+    """Let a message for which no request was made wait until an instant, otherwise unchanged."""
     outbox.retry_at(db, message.id, until, message.reason, count_attempt=False)
     return "waiting"
 
 
 def _wait(db: sqlite_utils.Database, failure: FailedSend, until: datetime, *, counts: bool = False) -> str:
-    outbox.retry_at(db, failure.message.id, until, failure.note, count_attempt=counts)
+    outbox.retry_at(db, failure.message.id, until, failure.stored_reason, count_attempt=counts)
     return "waiting"
 
 
@@ -249,37 +245,36 @@ def _later(db: sqlite_utils.Database, failure: FailedSend) -> str:
 
 
 def _unknown(db: sqlite_utils.Database, failure: FailedSend) -> str:
-    """A summary is never repeated; anything else is, until both the sends and the day are used up."""
+    """Give up a summary, which is never repeated, and other messages after both all sends and a day."""
     message = failure.message
-    if message.kind == "summary":
+    age = abs(failure.now - message.created_at)  # absolute, because the clock may have been ahead
+    tired = message.unknown + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE
+    if message.kind == "summary" or tired:
         return _dead(db, failure)
-    age = abs(failure.now - message.created_at)  # a clock that was ahead when it was queued is no excuse
-    if message.unknown + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE:
-        return _dead(db, failure)
-    outbox.mark_ambiguous(db, message.id, failure.note, failure.now)
+    outbox.mark_ambiguous(db, message.id, failure.stored_reason, failure.now)
     return "ambiguous"
 
 
 def _halted(db: sqlite_utils.Database, failure: FailedSend) -> str:
-    """Wait as long as Telegram asks. After SendPostponed the budget itself knows when sending is possible."""
+    """Wait as long as Telegram asks. After SendPostponed the budget knows when sending is possible."""
     if not isinstance(failure.error, RetryAfter):
         raise TypeError(f"{failure.error!r} names no time to wait")
     if isinstance(failure.error, SendPostponed):
         return _wait(db, failure, failure.now)
     until = failure.now + timedelta(seconds=seconds_of(failure.error))
     outbox.begin_halt(db, failure.message.chat_id, until)
-    if failure.everyone > 0:
-        outbox.begin_halt(db, outbox.EVERY_CHAT, failure.now + timedelta(seconds=failure.everyone))
+    if failure.halted > 0:
+        outbox.begin_halt(db, outbox.EVERY_CHAT, failure.now + timedelta(seconds=failure.halted))
     return _wait(db, failure, until)
 
 
 def _left(db: sqlite_utils.Database, failure: FailedSend) -> str:
-    """Deactivate the chat. Alerts and notices wait for its return, anything else is given up."""
+    """Deactivate the chat. Alerts and notices wait for its return; anything else is given up."""
     message = failure.message
     known = chat_store.deactivate(db, message.chat_id, failure.reason)
     if known and message.kind in ("alert", "notice"):
         return _wait(db, failure, failure.now)
-    outbox.mark_dead(db, message.id, failure.note, failure.now)
+    outbox.mark_dead(db, message.id, failure.stored_reason, failure.now)
     return "dead"
 
 
@@ -291,9 +286,9 @@ def _migrated(db: sqlite_utils.Database, failure: FailedSend) -> str:
     moved = chat_store.migrate_chat(db, failure.message.chat_id, new)
     if not moved and chat_store.get_chat(db, new) is None:
         return _dead(db, failure)
-    return (
-        _wait(db, failure, failure.now, counts=True) if failure.message.attempts < 3 else _later(db, failure)
-    )
+    if failure.message.attempts >= 3:
+        return _later(db, failure)
+    return _wait(db, failure, failure.now, counts=True)
 
 
 def _nothing(db: sqlite_utils.Database, failure: FailedSend) -> str:
@@ -307,39 +302,29 @@ def _paused(db: sqlite_utils.Database, failure: FailedSend) -> str:
 
 def _dead(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Give the message up and tell the owner, once a day for each reason."""
-    message = failure.message
-    outbox.mark_dead(db, message.id, failure.note, failure.now)
-    if (
-        failure.owner is not None
-        and message.kind in ("alert", "notice")
-        and not message.dedup.startswith(GAVE_UP)
-    ):
-        text = f"A message to chat {message.chat_id} was given up: {failure.reason}"
+    message, reason = failure.message, failure.reason
+    outbox.mark_dead(db, message.id, failure.stored_reason, failure.now)
+    reported = message.kind in ("alert", "notice") and not message.dedup.startswith(GAVE_UP)
+    if failure.owner is not None and reported:
+        text = f"A message to chat {message.chat_id} was given up: {reason}"
         outbox.enqueue(
             db,
             chat_id=failure.owner,
             kind="notice",
-            dedup=f"{GAVE_UP}{failure.now:%Y-%m-%d}:{failure.reason}",
-            payload={
-                "html": escape(text),
-                "plain": text,
-                "buttons": [],
-                "silent": False,
-                "names": [message.chat_id],
-            },
+            dedup=f"{GAVE_UP}{failure.now:%Y-%m-%d}:{reason}",
+            payload={"html": escape(text), "plain": text, "names": [message.chat_id]},
             now=failure.now,
         )
     return "dead"
 
 
-_OF_THE_CHAT = (ErrorClass.HALTED, ErrorClass.LEFT, ErrorClass.MIGRATED)
 _OUTCOMES: dict[ErrorClass, Callable[[sqlite_utils.Database, FailedSend], str]] = {
     ErrorClass.LATER: _later,
     ErrorClass.UNKNOWN: _unknown,
     ErrorClass.HALTED: _halted,
     ErrorClass.LEFT: _left,
     ErrorClass.MIGRATED: _migrated,
-    ErrorClass.PLAIN: _dead,  # and the next two: the concession was made, or could not be
+    ErrorClass.PLAIN: _dead,  # here and in the next two the concession was made or was not possible
     ErrorClass.NO_TOPIC: _dead,
     ErrorClass.NO_PHOTO: _dead,
     ErrorClass.NOTHING: _nothing,

@@ -1,12 +1,7 @@
-"""The arithmetic of the send budget: when a message may be sent. Time is an argument.
+"""The send budget: the rate limits for everything the bot sends, replies first, then alerts, then summaries.
 
-All times are seconds of any monotonic clock. Limits: https://core.telegram.org/bots/faq.
-
-The rate limiter that python-telegram-bot calls for each request, based on the send budget.
-
-python-telegram-bot's AIORateLimiter sends during a halt and has no limit per private chat.
-
-One send budget for everything the bot sends: replies first, then alerts, then summaries.
+Limits: https://core.telegram.org/bots/faq. python-telegram-bot's own AIORateLimiter sends during a halt and
+has no limit per private chat. All times are seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -45,7 +40,7 @@ class LeakyBucket:
         self._full = -math.inf  # when the bucket will be empty
 
     def ready_at(self, now: float) -> float:
-        """When the next message may be sent, at the earliest `now`."""
+        """Returns when the next message may be sent, `now` or later."""
         return max(now, self._full - self._slack)
 
     def record(self, now: float) -> None:
@@ -65,7 +60,7 @@ class SlidingWindow:
         self._taken: deque[float] = deque(maxlen=count)
 
     def ready_at(self, now: float) -> float:
-        """When the next message may be sent, at the earliest `now`."""
+        """Returns when the next message may be sent, `now` or later."""
         full = len(self._taken) == self._taken.maxlen
         return max(now, self._taken[0] + self._seconds) if full else now
 
@@ -80,7 +75,7 @@ class SlidingWindow:
 
 @dataclass
 class Budget:
-    """The limits of all chats. The id of a group is negative or a @name."""
+    """The limits of all chats, with the time as an argument. The id of a group is negative or a @name."""
 
     overall: SlidingWindow = field(default_factory=lambda: SlidingWindow(*OVERALL_LIMIT))
     _chats: dict[ChatId, LeakyBucket] = field(default_factory=dict)
@@ -89,7 +84,7 @@ class Budget:
     _halt: float = -math.inf
 
     def ready_at(self, chat: ChatId, now: float) -> float:
-        """When a message to the chat may be sent by the chat's own limits and halt."""
+        """Returns when a message to the chat may be sent by the chat's own limits and halt."""
         limits = [limit for limit in (self._chats.get(chat), self._groups.get(chat)) if limit]
         return max([now, self.halted_until(chat), *(limit.ready_at(now) for limit in limits)])
 
@@ -98,16 +93,16 @@ class Budget:
         self._remove_idle(now)
         self.overall.record(now)
         self._chats.setdefault(chat, LeakyBucket(CHAT_RATE, CHAT_BURST)).record(now)
-        if _is_group(chat):
+        if isinstance(chat, str) or chat < 0:
             self._groups.setdefault(chat, SlidingWindow(*GROUP_LIMIT)).record(now)
 
     def chat_waits(self, now: float) -> dict[ChatId, float]:
-        """Seconds until each chat may be sent to, for the chats that must wait."""
+        """Returns the chats to which nothing may be sent now, with the seconds until it may."""
         waits = {chat: self.ready_at(chat, now) - now for chat in {*self._chats, *self._halts}}
         return {chat: wait for chat, wait in waits.items() if wait > 0}
 
     def halt(self, chat: ChatId, seconds: float, now: float) -> None:
-        """Note a 429 for a chat. A second chat's 429 during a halt halts all chats."""
+        """Halt a chat after a 429. A second chat's 429 during a halt halts all chats."""
         until = now + seconds
         if any(other != chat and end > now for other, end in self._halts.items()):
             self.halt_all(until)
@@ -122,22 +117,17 @@ class Budget:
         self._halt = max(self._halt, until)
 
     def halted_until(self, chat: ChatId | None = None) -> float:
-        """End of the halt of a chat, or of all chats for None. Minus infinity if there was none."""
+        """Returns the end of the halt of a chat (None: of all chats), or minus infinity if there was none."""
         return self._halt if chat is None else max(self._halt, self._halts.get(chat, -math.inf))
 
     def _remove_idle(self, now: float) -> None:
-        """Remove chats without limits in effect, once there are many."""
         if len(self._chats) > MAX_CHATS:
             self._chats = {chat: rate for chat, rate in self._chats.items() if not rate.is_idle(now)}
             self._groups = {chat: window for chat, window in self._groups.items() if not window.is_idle(now)}
             self._halts = {chat: until for chat, until in self._halts.items() if until > now}
 
 
-def _is_group(chat: ChatId) -> bool:
-    return isinstance(chat, str) or chat < 0
-
-
-# Without it, each RetryAfter that is created or read warns.
+# Without it, python-telegram-bot warns of each RetryAfter that is created or read.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 SPENDING = ("send", "edit", "copy", "forward")  # prefixes of the methods that count; a chat action does not
@@ -150,12 +140,12 @@ OnHalt: TypeAlias = "Callable[[ChatId, float], Awaitable[None]]"
 
 
 class SendPostponed(RetryAfter):
-    """The request was not made, because it would have had to wait longer than its patience."""
+    """The request was not made, because it would have had to wait too long."""
 
 
 @dataclass(eq=False)
 class _Waiter:
-    """A message that waits until it may be sent."""
+    """A message that waits for its turn."""
 
     priority: int
     serial: int
@@ -165,12 +155,12 @@ class _Waiter:
 
 
 class SendBudget(BaseRateLimiter[int]):
-    """Delays every request until the budget allows it, by priority and then in order of arrival.
+    """The rate limiter that python-telegram-bot calls for each request.
 
-    A 429 halts its chat, whatever the method. Replies wait for the end of a halt if it is near, and are sent
-    again. Pushes (ALERT, NOTICE, SUMMARY) raise RetryAfter. A request that would have to wait longer than its
-    patience raises SendPostponed. `on_halt` is called for each 429 except those of pushes, which the outbox
-    handles itself.
+    It delays a request until the limits allow it, by priority and then in order of arrival. A 429 halts its
+    chat, whatever the method. Replies wait for the end of a halt if it is near, and are sent again. Pushes
+    (ALERT, NOTICE, SUMMARY) raise RetryAfter. A request that would have to wait longer than its patience
+    raises SendPostponed. `on_halt` is called for each 429 except those of pushes, which the outbox handles.
     """
 
     def __init__(
@@ -187,10 +177,10 @@ class SendBudget(BaseRateLimiter[int]):
         self._timer: asyncio.Task[None] | None = None
 
     async def initialize(self) -> None:
-        """There is nothing to prepare."""
+        """Do nothing: there is nothing to prepare."""
 
     async def shutdown(self) -> None:
-        """Cancel everything that waits."""
+        """Cancel all waiting messages."""
         for waiter in self._waiters:
             waiter.turn.cancel()
         self._waiters.clear()
@@ -200,7 +190,7 @@ class SendBudget(BaseRateLimiter[int]):
                 await self._timer
 
     def restore(self, chat: ChatId | None, seconds: float) -> None:
-        """Continue a halt of an earlier process, of one chat or (None) of all, for its remaining seconds."""
+        """Continue a halt of an earlier process, of a chat or (None) of all, for its remaining seconds."""
         until = self._monotonic() + seconds
         if chat is None:
             self.budget.halt_all(until)
@@ -208,11 +198,11 @@ class SendBudget(BaseRateLimiter[int]):
             self.budget.halt_alone(chat, until)
 
     def chat_waits(self) -> dict[ChatId, float]:
-        """Seconds until each chat may be sent to, for the chats that must wait."""
+        """Returns the chats to which nothing may be sent now, with the seconds until it may."""
         return self.budget.chat_waits(self._monotonic())
 
     def halted(self) -> float:
-        """Remaining seconds of a halt of all chats, 0 if there is none."""
+        """Returns the remaining seconds of a halt of all chats, 0 if there is none."""
         return max(self.budget.halted_until() - self._monotonic(), 0.0)
 
     async def sleep(self, seconds: float) -> None:
@@ -229,9 +219,13 @@ class SendBudget(BaseRateLimiter[int]):
         rate_limit_args: int | None,
     ) -> Any:  # noqa: ANN401 - as above
         """Make the request when the budget allows it."""
-        chat = _chat_of(data)
+        chat: ChatId | None = data.get("chat_id")
+        if isinstance(chat, str) and chat.lstrip("-").isdigit():
+            chat = int(chat)
         if chat is None or not endpoint.startswith(SPENDING) or endpoint == "sendChatAction":
-            self._check_halt(chat, endpoint)
+            wait = self.budget.halted_until(chat) - self._monotonic()
+            if wait > 0 and endpoint.startswith(VISIBLE):
+                raise SendPostponed(timedelta(seconds=math.ceil(wait)))
             try:
                 return await callback(*args, **kwargs)
             except RetryAfter as error:
@@ -249,14 +243,8 @@ class SendBudget(BaseRateLimiter[int]):
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def _check_halt(self, chat: ChatId | None, endpoint: str) -> None:
-        """Raise SendPostponed for a visible request to a halted chat."""
-        wait = self.budget.halted_until(chat) - self._monotonic()
-        if wait > 0 and endpoint.startswith(VISIBLE):
-            raise SendPostponed(timedelta(seconds=math.ceil(wait)))
-
     async def _halt(self, chat: ChatId, seconds: float, priority: int) -> None:
-        """Note a 429 and call `on_halt` unless it is a push's."""
+        """Halt a chat after a 429, and call `on_halt` unless it is a push's."""
         self.budget.halt(chat, seconds, self._monotonic())
         if priority == REPLY and self.on_halt is not None:
             await self.on_halt(chat, seconds)
@@ -270,8 +258,10 @@ class SendBudget(BaseRateLimiter[int]):
         self._waiters.append(waiter)
         self._waiters.sort(key=lambda w: (w.priority, w.serial))
         wait = self._release()
-        if wait is not None:
-            self._restart(wait)
+        if wait is not None:  # sleep again, because this message may be due before those that wait already
+            if self._timer:
+                self._timer.cancel()
+            self._timer = asyncio.create_task(self._release_after(wait))
         try:
             await turn
         finally:
@@ -281,60 +271,32 @@ class SendBudget(BaseRateLimiter[int]):
             await self._wait_for_turn(chat, priority)
 
     def _release(self) -> float | None:
-        """Release what may be sent now. Returns the seconds until the next message, if any waits."""
+        """Give the turn to what may be sent now. Returns the seconds until the next turn, if any waits."""
         now = self._monotonic()
         soonest = math.inf
         for waiter in tuple(self._waiters):
-            own, room = self.budget.ready_at(waiter.chat, now), self.budget.overall.ready_at(now)
+            chat_ready = self.budget.ready_at(waiter.chat, now)
+            ready = max(chat_ready, self.budget.overall.ready_at(now))
             if waiter.turn.done():
                 self._waiters.remove(waiter)
-            elif own > max(now, waiter.latest):
+            elif chat_ready > max(now, waiter.latest):
                 self._waiters.remove(waiter)
-                waiter.turn.set_exception(SendPostponed(timedelta(seconds=math.ceil(own - now))))
-            elif max(own, room) <= now:
+                waiter.turn.set_exception(SendPostponed(timedelta(seconds=math.ceil(chat_ready - now))))
+            elif ready <= now:
                 self._waiters.remove(waiter)
                 self.budget.record(waiter.chat, now)
                 waiter.turn.set_result(None)
             else:
-                soonest = min(soonest, max(own, room))
+                soonest = min(soonest, ready)
         return soonest - now if self._waiters else None
 
-    def _restart(self, wait: float) -> None:
-        """Sleep again, because a new message may be due before those that wait already."""
-        if self._timer:
-            self._timer.cancel()
-        self._timer = asyncio.create_task(self._run(wait))
-
-    async def _run(self, wait: float | None) -> None:
+    async def _release_after(self, wait: float | None) -> None:
         while wait is not None:
             await self._sleep(wait)
             wait = self._release()
 
 
 def seconds_of(error: RetryAfter) -> float:
-    """Seconds that the server asks to wait."""
+    """Returns the seconds that Telegram asks to wait."""
     wait = error.retry_after
     return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
-
-
-def _chat_of(data: dict[str, Any]) -> ChatId | None:
-    """The chat of a request. A number given as text is converted."""
-    chat: ChatId | None = data.get("chat_id")
-    if isinstance(chat, str) and chat.lstrip("-").isdigit():
-        return int(chat)
-    return chat
-
-
-__all__ = [
-    "ALERT",
-    "NOTICE",
-    "PUSH_PATIENCE",
-    "REPLY",
-    "SUMMARY",
-    "Budget",
-    "LeakyBucket",
-    "SendBudget",
-    "SendPostponed",
-    "SlidingWindow",
-    "seconds_of",
-]

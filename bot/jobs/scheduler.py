@@ -183,7 +183,7 @@ class Scheduler:
         """Log the error of a step; the owner is told when the database cannot be used."""
         what = "the database could not be used" if isinstance(error, StorageError) else "a step failed"
         _log.error("%s; the next tick tries again", what, exc_info=error)
-        await self._delivery.outage.failed(error)
+        await self._delivery.outage_notifier.notify(error)
 
     async def _record_heartbeat(self) -> None:
         """Store that the process is alive, by the real clock."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bot.analytics.sessions import short_date
-from bot.delivery.send import REPEAT, compose
+from bot.delivery.send import REPEAT_MARK, compose
 from bot.local.entities import parse_html
 from bot.messages.html import strip_html
 from storage.outbox import OutboxMessage
@@ -147,7 +147,7 @@ def _whole(run: Chaos) -> Count:
 def _received(run: Chaos) -> dict[tuple[int, str], list[bool]]:
     """Messages by chat and text without its mark, in order: whether each was marked."""
     found: dict[tuple[int, str], list[bool]] = defaultdict(list)
-    mark = f"{REPEAT}\n"
+    mark = f"{REPEAT_MARK}\n"
     for message in [m for chat_id in run.api.chats for m in run.api.messages(chat_id)]:
         found[message.chat_id, message.text.removeprefix(mark)].append(message.text.startswith(mark))
     return found
@@ -157,7 +157,7 @@ def _unknown(run: Chaos) -> Counter[tuple[int, str]]:
     """Sends that the server left without a proper answer, by chat and text without its mark."""
     calls = [call for call in run.api.calls("sendMessage") if call.status == 0 or call.status >= 500]
     texts = [(call.chat_id or 0, parse_html(call.fields["text"])[0].strip()) for call in calls]
-    return Counter((chat, text.removeprefix(f"{REPEAT}\n")) for chat, text in texts)
+    return Counter((chat, text.removeprefix(f"{REPEAT_MARK}\n")) for chat, text in texts)
 
 
 def _key(row: dict[str, object]) -> tuple[int, str]:

@@ -171,7 +171,7 @@ async def test_a_deletion_delivered_again_deletes_nothing_new(home: Talk) -> Non
 
 async def test_while_its_message_is_on_the_way_a_chat_can_be_forgotten(home: Talk) -> None:
     after_the_halt = home.now + dt.timedelta(hours=2)
-    (claimed,) = await home.database.run(lambda db: outbox.claim(db, after_the_halt, only=GUEST))
+    (claimed,) = await home.database.run(lambda db: outbox.claim(db, after_the_halt, only_chat=GUEST))
     await home.ask("/forgetme yes", GUEST)
     assert not await home.database.run(lambda db: outbox.mark_sent(db, claimed.id, 1, home.now))
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}

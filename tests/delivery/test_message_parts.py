@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.delivery.outcome import ErrorClass, reason_after
-from bot.delivery.send import MessagePart, SendOptions, arrived, compose
+from bot.delivery.send import MessagePart, SendOptions, compose, delivered_parts
 from bot.messages.html import escape, strip_html, visible_length
 from tests.storage.messages import message
 
@@ -73,7 +73,7 @@ def test_each_concession_is_made_once_and_only_where_it_can_help() -> None:
 
 @pytest.mark.parametrize("done", [0, 1, 12])
 def test_a_reason_remembers_the_parts_that_arrived(done: int) -> None:
-    assert arrived(message(reason=reason_after(done, "Timed out"))) == done
+    assert delivered_parts(message(reason=reason_after(done, "Timed out"))) == done
 
 
 def test_the_plain_form_of_many_messages_has_all_words() -> None:

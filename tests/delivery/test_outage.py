@@ -32,7 +32,7 @@ def outage(office: Office, owner: int | None = OWNER) -> OutageNotifier:
 async def test_the_owner_is_told_at_once_what_is_wrong_and_what_to_do(
     office: Office, kind: type[Exception], then: str
 ) -> None:
-    await outage(office).failed(kind(FULL))
+    await outage(office).notify(kind(FULL))
     assert office.texts(OWNER) == [f"{FULL} {then}"]
     assert office.texts(ME) == []
 
@@ -40,22 +40,22 @@ async def test_the_owner_is_told_at_once_what_is_wrong_and_what_to_do(
 async def test_an_outage_lasts_until_ten_minutes_passed_without_a_fault(office: Office) -> None:
     faults = outage(office)
     for _ in range(60):  # two ticks a minute
-        await faults.failed(DiskFull(FULL))
+        await faults.notify(DiskFull(FULL))
         office.later(seconds=30)
     assert len(office.texts(OWNER)) == 1
     office.later(seconds=OVER_AFTER.total_seconds() - 31)
-    await faults.failed(DiskFull(FULL))
+    await faults.notify(DiskFull(FULL))
     assert len(office.texts(OWNER)) == 1
     office.later(seconds=OVER_AFTER.total_seconds())
-    await faults.failed(DiskFull(FULL))
+    await faults.notify(DiskFull(FULL))
     assert len(office.texts(OWNER)) == 2
 
 
 async def test_a_clock_put_back_begins_another_outage(office: Office) -> None:
     faults = outage(office)
-    await faults.failed(DiskFull(FULL))
+    await faults.notify(DiskFull(FULL))
     office.now -= OVER_AFTER
-    await faults.failed(DiskFull(FULL))
+    await faults.notify(DiskFull(FULL))
     assert len(office.texts(OWNER)) == 2
 
 
@@ -65,22 +65,22 @@ async def test_while_telegram_does_not_take_it_the_next_fault_tries_again(
     faults = outage(office)
     office.api.fail("sendMessage", bad_gateway())
     with caplog.at_level(logging.WARNING, "bot.delivery"):
-        await faults.failed(DiskFull(FULL))
+        await faults.notify(DiskFull(FULL))
     assert [record.getMessage() for record in caplog.records if record.name.startswith("bot.")] == [
         "the owner was not told that the database cannot be used: NetworkError"
     ]
     assert office.texts(OWNER) == []
     for _ in range(2):
-        await faults.failed(DiskFull(FULL))
+        await faults.notify(DiskFull(FULL))
     assert office.texts(OWNER) == [f"{FULL} {WAITS}"]
 
 
 @pytest.mark.parametrize("error", [DatabaseBusy("busy"), Refused("a row"), ZeroDivisionError("no")])
 async def test_what_is_no_fault_of_disk_or_file_is_left_to_the_log(office: Office, error: Exception) -> None:
-    await outage(office).failed(error)
+    await outage(office).notify(error)
     assert office.texts(OWNER) == []
 
 
 async def test_without_an_owner_nobody_is_told(office: Office) -> None:
-    await outage(office, owner=None).failed(DiskFull(FULL))
+    await outage(office, owner=None).notify(DiskFull(FULL))
     assert office.api.calls("sendMessage") == []

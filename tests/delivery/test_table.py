@@ -15,7 +15,7 @@ from telegram.request import HTTPXRequest
 
 from bot.delivery.outcome import DrainReport
 from bot.delivery.rate_limiter import SendBudget
-from bot.delivery.send import REPEAT, compose
+from bot.delivery.send import REPEAT_MARK, compose
 from bot.messages.html import strip_html
 from storage import chat_store, outbox
 from storage.db import open_database
@@ -254,7 +254,11 @@ async def counted(office: Office) -> None:
         parts = compose(msgspec.convert(row, OutboxMessage))
         given = office.texts(row["chat_id"])
         marks = [
-            [text.startswith(REPEAT) for text in given if text.removeprefix(f"{REPEAT}\n").strip() == words]
+            [
+                text.startswith(REPEAT_MARK)
+                for text in given
+                if text.removeprefix(f"{REPEAT_MARK}\n").strip() == words
+            ]
             for words in (strip_html(part.html).strip() for part in parts)
         ]
         assert sum(map(len, marks)) <= len(parts) + (row["kind"] != "summary") * row["unknown"], row

@@ -36,12 +36,12 @@ class Post:
     stopped = ""
 
     def __init__(self) -> None:
-        self.outage = self
+        self.outage_notifier = self
 
     def wake(self) -> None:
         pass
 
-    async def failed(self, error: Exception) -> None:
+    async def notify(self, error: Exception) -> None:
         pass
 
 

@@ -41,7 +41,7 @@ class Counter:
 
     def __init__(self) -> None:
         self.drained = self.woken = 0
-        self.outage = self
+        self.outage_notifier = self
         self.faults: list[Exception] = []
 
     async def drain(self) -> DrainReport:
@@ -55,7 +55,7 @@ class Counter:
     def wake(self) -> None:
         self.woken += 1
 
-    async def failed(self, error: Exception) -> None:
+    async def notify(self, error: Exception) -> None:
         self.faults.append(error)
 
 

@@ -119,14 +119,14 @@ def test_a_chat_has_one_message_under_way_and_the_others_their_turn(db: sqlite_u
 def test_one_chat_alone_can_be_served(db: sqlite_utils.Database) -> None:
     put(db, "a", chat_id=1)
     put(db, "b", chat_id=2)
-    assert [row.dedup for row in claim(db, NOON, 9, only=2)] == ["b"]
+    assert [row.dedup for row in claim(db, NOON, 9, only_chat=2)] == ["b"]
     assert claimed(db) == ["a"]
 
 
 def test_one_chat_can_be_left_alone(db: sqlite_utils.Database) -> None:
     put(db, "a", chat_id=1)
     put(db, "b", chat_id=2)
-    assert [row.dedup for row in claim(db, NOON, 9, besides=1)] == ["b"]
+    assert [row.dedup for row in claim(db, NOON, 9, except_chat=1)] == ["b"]
     assert claimed(db) == ["a"]
 
 
@@ -173,7 +173,7 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
     with db.tracer(note):
         claim(db, NOON)
     plan = db.execute(
-        f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None, "besides": None, "resting": "[]"}
+        f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None, "except": None, "resting": "[]"}
     ).fetchall()
     steps = [row[3] for row in plan]
     assert steps[0] == "SCAN outbox USING INDEX outbox_ready"
