@@ -132,7 +132,7 @@ def formulas() -> str:
 
 
 def _parameter(parameter: Parameter) -> str:
-    name = {"n": "sessions"}.get(parameter.name, parameter.name)
+    name = {"n": "sessions", "since": "date"}.get(parameter.name, parameter.name)
     return f"{name} ({str(parameter.default).lower()})"
 
 

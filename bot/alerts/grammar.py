@@ -17,7 +17,7 @@ that works.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -353,18 +353,17 @@ def _argument(parameter: Parameter, text: str) -> Argument | None:
         case "count":
             return read_count(text, parameter.low, parameter.high)
         case "window":
-            window = _or_none(parse_window, text)
-            fits = not parameter.counted or (isinstance(window, Window) and window.counted)
-            return window if fits else None
+            window = _window_or_none(text)
+            return None if window and parameter.counted and not window.counted else window
         case "date":
             dated = _DATED.fullmatch(text)
-            return _or_none(parse_date, dated[1]) if dated else None
+            return _window_or_none(f"since {dated[1]}") if dated else None
     return {name.lower(): name for name in parameter.choices}.get(text.replace(" ", "_"))
 
 
-def _or_none(parse: Callable[[str], Argument], text: str) -> Argument | None:
+def _window_or_none(text: str) -> Window | None:
     try:
-        return parse(text)
+        return parse_window(text)
     except BadInput:
         return None
 

@@ -11,7 +11,6 @@ current values, and how far each part of the Market reaches, which tells an outa
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from bot.analytics.units import Unit
 
 
-Argument = Window | int | str | dt.date
+Argument = Window | int | str
 Arguments = Mapping[str, Argument]
 History: TypeAlias = "Callable[[Market, Arguments], pd.Series]"
 
@@ -43,8 +42,8 @@ History: TypeAlias = "Callable[[Market, Arguments], pd.Series]"
 class Parameter:
     """One argument of a metric.
 
-    `kind` is window, count, fund, convention or date. Without a default the argument must be given. The
-    default and choices of a fund are templates of the pair.
+    `kind` is window, count, fund, convention or date (a window "since DATE"). Without a default the argument
+    must be given. The default and choices of a fund are templates of the pair.
     """
 
     name: str
@@ -129,7 +128,8 @@ def _on_ratio(function: Callable[[pd.Series, int], pd.Series]) -> History:
 
 
 def _channel(market: Market, arguments: Arguments) -> pd.Series:
-    return trend.channel_fit(trend.ratio(market), cast("dt.date", arguments["since"]))["residual"]
+    since = cast("Window", arguments["since"]).since or trend.CHANNEL_FROM
+    return trend.channel_fit(trend.ratio(market), since)["residual"]
 
 
 def _flow(column: str) -> History:
@@ -254,7 +254,7 @@ _TREND = (
         title="Place in the channel",
         unit=units.NUMBER,
         history=_channel,
-        parameters=(Parameter("since", "date", trend.CHANNEL_FROM),),
+        parameters=(Parameter("since", "date", Window("since", since=trend.CHANNEL_FROM)),),
         meaning="Sigmas above (+) the long trend line; above 2 for 5 sessions: the downtrend breaks.",
         formula="(ln R − its straight line from the date) / sigma, fitted up to t−1",
         example="channel > 2 confirm 5",

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -44,13 +45,20 @@ class AsOf:
         return "".join(f" {word} {day:%Y-%m-%d}" for word, day in days if day)
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A span that ends at the session asked about; `kind` is d, w, m, y, ytd, mtd or since."""
 
     kind: str
     count: int = 0
     since: dt.date | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a kind, length or date that does not make a window."""
+        if self.kind not in {*_LONGEST, *WORDS}:
+            raise ValueError(f"{self.kind} is not a kind of window")
+        longest = _LONGEST.get(self.kind, 0)
+        if not min(longest, 1) <= self.count <= longest or (self.kind == "since") != bool(self.since):
+            raise ValueError(f"a window of kind {self.kind} has no such length or date")
 
     @property
     def counted(self) -> bool:

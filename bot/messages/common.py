@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 from collections.abc import Sequence
@@ -334,8 +333,6 @@ def subject_title(metric: Metric, arguments: Arguments) -> str:
             stated.append(f"{value} days")
         elif isinstance(value, str) and value in valuation.CONVENTIONS:
             stated.append(valuation.CONVENTIONS[value])
-        elif isinstance(value, dt.date):
-            title.append(f"from {short_date(value)}")
         else:
             title.append(window_title(value) if isinstance(value, Window) else str(value))
     return ", ".join([" ".join(title), *stated])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 DAY = dt.date(2020, 1, 1)
+SINCE_2010 = Window("since", since=dt.date(2010, 1, 4))
 FUND = Parameter("fund", "fund", "IWM", choices=DEFAULT_PAIR.tickers)
 CONVENTION = Parameter("convention", "convention", "losses_in", choices=("losses_in", "positive", "capped"))
 
@@ -57,7 +58,7 @@ REGISTRY = {
         metric("gauge", units.PERCENT, "gauge 200 > 5%", Parameter("n", "count", 200, low=2, high=500)),
         metric("gauge_low", units.PERCENT, "gauge_low 50 < 0%", Parameter("n", "count", 50)),
         metric("excess", units.POINTS, "excess 3m < -2pp", Parameter("window", "window")),
-        metric("channel", units.NUMBER, "channel > 2", Parameter("since", "date", dt.date(2010, 1, 4))),
+        metric("channel", units.NUMBER, "channel > 2", Parameter("since", "date", SINCE_2010)),
         metric(
             "flow",
             units.USD,

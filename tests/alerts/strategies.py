@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 THOUSAND = settings(max_examples=int(os.environ.get("EXAMPLES", "1000")))
 DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
 COUNTED = st.builds(Window, st.sampled_from(["d", "w", "m", "y"]), st.integers(1, 100))
+SINCE = DATES.map(lambda day: Window("since", since=day))
 WINDOWS = st.one_of(
     COUNTED,
     st.sampled_from([Window("ytd"), Window("mtd")]),
-    DATES.map(lambda day: Window("since", since=day)),
+    SINCE,
 )
 AMOUNTS = (
     st.floats(-1e12, 1e12)
@@ -43,7 +44,7 @@ def arguments(parameter: Parameter) -> st.SearchStrategy[Argument]:
         case "window":
             return COUNTED if parameter.counted else WINDOWS
         case "date":
-            return DATES
+            return SINCE
     return st.sampled_from(parameter.choices or PAIR)
 
 

@@ -10,7 +10,9 @@ from bot.analytics.windows import Window
 
 FLOW = Condition("flow", (("fund", "IWM"), ("window", Window("d", 5))), ">", Target("amount", 1e9, "$"))
 RATIO = Condition("ratio", (), "<=", Target("low", 250.0))
-CHANNEL = Condition("channel", (("since", dt.date(2010, 1, 4)),), "crosses", Target("pct", 97.5))
+CHANNEL = Condition(
+    "channel", (("since", Window("since", since=dt.date(2010, 1, 4))),), "crosses", Target("pct", 97.5)
+)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +55,15 @@ def test_amounts_are_written_in_their_unit(unit: str, text: str) -> None:
 
 
 JSON = (
-    '{"conditions":[{"metric":"flow","arguments":[["fund","IWM"],["window",{"type":"window","text":"5d"}]],'
+    '{"conditions":[{"metric":"flow","arguments":[["fund","IWM"],["window",{"kind":"d","count":5}]],'
     '"op":">","target":{"kind":"amount","value":1000000000.0,"unit":"$"}},'
-    '{"metric":"channel","arguments":[["since",{"type":"date","day":"2010-01-04"}]],'
+    '{"metric":"channel","arguments":[["since",{"kind":"since","since":"2010-01-04"}]],'
     '"op":"crosses","target":{"kind":"pct","value":97.5}}],'
     '"confirm":2,"rearm":0.0,"cooldown":3,"once":true,"until":"2021-01-01","silent":true,"note":"größer"}'
 )
 
 
-def test_the_json_of_a_rule_says_which_arguments_are_windows_and_dates() -> None:
+def test_the_json_of_a_rule_holds_windows_in_their_parts() -> None:
     rule = Rule(
         (FLOW, CHANNEL),
         confirm=2,
@@ -90,8 +92,13 @@ def test_the_json_of_a_rule_says_which_arguments_are_windows_and_dates() -> None
         ("97.5", "null"),
         ('"IWM"', "1.5"),
         ('"2021-01-01"', '"2021-02-30"'),
-        ('"text":"5d"', '"text":"5q"'),
-        ('"type":"date"', '"type":"day"'),
+        ('"kind":"d"', '"kind":"q"'),
+        ('"kind":"d"', '"kind":"ytd"'),
+        ('"count":5', '"count":0'),
+        ('"count":5', '"count":20001'),
+        ('"kind":"since",', ""),
+        ('"since":"2010-01-04"', '"since":"2010-02-30"'),
+        (',"since":"2010-01-04"', ""),
     ],
 )
 def test_a_damaged_rule_is_refused(old: str, new: str) -> None:

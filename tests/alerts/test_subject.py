@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import datetime as dt
-
 import pytest
 
 from bot.alerts.grammar import parse_subject
@@ -22,9 +20,9 @@ from tests.alerts.examples import REGISTRY
         ("flow", ["5d", "3y"], "flow", {"fund": "IWM", "window": "5d"}, "3y"),
         ("spy flow", [], "flow", {"fund": "SPY", "window": "20d"}, None),
         # a date is the metric's where it takes one, otherwise a span
-        ("channel", ["since 2012-05-06"], "channel", {"since": dt.date(2012, 5, 6)}, None),
-        ("channel", ["3y"], "channel", {"since": dt.date(2010, 1, 4)}, "3y"),
-        ("channel", ["since 2012-05-06", "3y"], "channel", {"since": dt.date(2012, 5, 6)}, "3y"),
+        ("channel", ["since 2012-05-06"], "channel", {"since": "since 2012-05-06"}, None),
+        ("channel", ["3y"], "channel", {"since": "since 2010-01-04"}, "3y"),
+        ("channel", ["since 2012-05-06", "3y"], "channel", {"since": "since 2012-05-06"}, "3y"),
         ("ratio", ["since 2012-05-06"], "ratio", {}, "since 2012-05-06"),
     ],
 )

@@ -198,7 +198,7 @@ def test_a_metric_of_a_fund_is_of_the_fund_asked_for(name: str) -> None:
         ("breakout", {"n": 20}),
         ("breakout_low", {"n": 20}),
         ("slope", {"n": 200}),
-        ("channel", {"since": pd.Timestamp("2012-01-03").date()}),
+        ("channel", {"since": parse_window("since 2012-01-03")}),
         ("beta", {"n": 60}),
         ("corr", {"n": 252}),
         ("flow", {"window": parse_window("ytd")}),

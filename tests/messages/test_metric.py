@@ -97,7 +97,7 @@ def test_an_empty_market_has_no_answer() -> None:
     [
         ("ratio", "IWM/SPY"),
         ("ratio_vs_sma", "IWM/SPY against its average, 200 days"),
-        ("channel", "Place in the channel from 4 Jan 2010"),
+        ("channel", "Place in the channel since 4 Jan 2010"),
         ("flow_pct", "Fund flow, % of assets IWM 20d"),
     ],
 )

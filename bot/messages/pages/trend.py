@@ -38,7 +38,7 @@ _LINES: tuple[tuple[str, str, Arguments], ...] = (
     ("vs 252-day high", "breakout", {"n": 252}),
     ("vs 252-day low", "breakout_low", {"n": 252}),
     ("Slope 60 days, a year", "slope", {"n": 60}),
-    ("Channel, sigmas", "channel", {"since": trend.CHANNEL_FROM}),
+    ("Channel, sigmas", "channel", {"since": Window("since", since=trend.CHANNEL_FROM)}),
     ("Drawdown of ratio", "drawdown", {}),
     ("Beta 252 days", "beta", {"n": 252}),
     ("Correlation 60 days", "corr", {"n": 60}),
