@@ -1,13 +1,12 @@
-"""The nightly backup: a verified copy of the database, kept for some days; a failure tells the owner once.
+"""The nightly backups: verified copies of the database, kept for some days; a failure tells the owner once.
 
-What is due is read from the folder: the copy of a local date stands in it or it does not. So a bot that was
+What is due is read from the folder: the copy of a local date is there or it is not. So a bot that was
 off at night makes up for it when it starts, and a copy that somebody deleted is made again.
-
-The nightly backups: their names, which ones exist, and since when they fail.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import re
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from bot.services import Services
 
 
+_log = logging.getLogger(__name__)
+RETRY = dt.timedelta(hours=1)
 FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
 
 
@@ -41,12 +42,7 @@ def backup_file(config: Config, day: dt.date) -> Path:
 
 def dated_backups(config: Config) -> list[tuple[dt.date, Path]]:
     """Return the backups by date, the newest first; none without a folder. OSError if it is unreadable."""
-    return _dated(config, "")
-
-
-def partial_backups(config: Config) -> list[tuple[dt.date, Path]]:
-    """Return, by date, what is left of backups whose process ended before they were complete."""
-    return _dated(config, r"\.part(?:-\w+)?")
+    return _files_of_dates(config)
 
 
 def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
@@ -55,30 +51,22 @@ def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
     return dt.datetime.fromisoformat(since) if since else None
 
 
-def _dated(config: Config, ending: str) -> list[tuple[dt.date, Path]]:
+def _files_of_dates(config: Config, ending: str = "") -> list[tuple[dt.date, Path]]:
     """Files named after the database and a date, the newest first; `ending` is a pattern."""
-    database = config.storage.database
-    stem, suffix = re.escape(database.stem), re.escape(database.suffix)
+    stem, suffix = re.escape(config.storage.database.stem), re.escape(config.storage.database.suffix)
     name = re.compile(rf"{stem}-(\d{{4}}-\d\d-\d\d){suffix}{ending}")
     if not config.backups.is_dir():
         return []
-    matches = ((name.fullmatch(file.name), file) for file in config.backups.iterdir())
-    return sorted(((day, file) for match, file in matches if match and (day := _day(match[1]))), reverse=True)
-
-
-def _day(text: str) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-_log = logging.getLogger(__name__)
-RETRY = dt.timedelta(hours=1)
+    files = []
+    for file in config.backups.iterdir():
+        if match := name.fullmatch(file.name):
+            with contextlib.suppress(ValueError):  # not a date
+                files.append((dt.date.fromisoformat(match[1]), file))
+    return sorted(files, reverse=True)
 
 
 def backup_due(config: Config, now: dt.datetime) -> dt.date | None:
-    """The local date whose backup is to be made now, None when there is none."""
+    """Return the local date whose backup is to be made now, None when there is none."""
     zone = ZoneInfo(config.time.timezone)
     today = now.astimezone(zone).date()
     at = due_instant(today, config.backup.time, zone)
@@ -95,7 +83,7 @@ class Backups:
         self._not_before: dt.datetime | None = None
 
     async def run(self) -> Path | None:
-        """The backup that was made, None when none was due or it failed."""
+        """Make the backup that is due. Returns it, or None when none was due or it failed."""
         services, now = self._services, self._services.clock()
         if not services.config.backup.enabled or self._is_resting(now):
             return None
@@ -103,64 +91,57 @@ class Backups:
             day = backup_due(services.config, now)
             if day is None:
                 return None
-            made = await run_in_daemon_thread(partial(make_backup, services.config, day), "backup")
+            copy = await run_in_daemon_thread(partial(make_backup, services.config, day), "backup")
         except (StorageError, OSError) as error:
-            await self._failed(str(error), now)
+            self._not_before = now + RETRY
+            _log.error("the nightly backup failed: %s", error)
+            await self._tell_owner_of_failure(str(error), now)
             return None
-        await self._worked(made)
-        return made
+        self._not_before = None
+        _log.info("the database was copied to %s", copy)
+        await self._tell_owner_of_recovery(copy, services.clock())
+        return copy
 
     def _is_resting(self, now: dt.datetime) -> bool:
-        """After a failure; a clock that was put back ends the rest."""
+        """Whether a failure was less than an hour ago; a clock that was put back ends the rest."""
         start = self._not_before
         return start is not None and start - RETRY <= now < start
 
-    async def _failed(self, reason: str, now: dt.datetime) -> None:
-        self._not_before = now + RETRY
-        _log.error("the nightly backup failed: %s", reason)
-        await self._services.database.run(
-            partial(_note_failure, owner=self._services.config.access.owner, reason=reason, now=now)
-        )
+    async def _tell_owner_of_failure(self, reason: str, now: dt.datetime) -> None:
+        """Tell the owner, once until a backup works again."""
 
-    async def _worked(self, made: Path) -> None:
-        self._not_before = None
-        _log.info("the database was copied to %s", made)
-        await self._services.database.run(
-            partial(
-                _note_success,
-                owner=self._services.config.access.owner,
-                made=made,
-                now=self._services.clock(),
-            )
-        )
+        def write(db: sqlite_utils.Database) -> None:
+            if sources.get_meta(db, FAILING) is None:
+                sources.set_meta(db, FAILING, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+                self._queue(db, f"The nightly backup failed: {reason} It is tried again every hour.", now)
+
+        await self._services.database.run(write)
+
+    async def _tell_owner_of_recovery(self, copy: Path, now: dt.datetime) -> None:
+        def write(db: sqlite_utils.Database) -> None:
+            if sources.get_meta(db, FAILING) is not None:
+                sources.remove_meta(db, FAILING)
+                self._queue(db, f"Backups work again; the newest is {copy.name}.", now)
+
+        await self._services.database.run(write)
+
+    def _queue(self, db: sqlite_utils.Database, text: str, now: dt.datetime) -> None:
+        owner = self._services.config.access.owner
+        if owner is not None:
+            payload = payload_of(Answer(escape(text)), REPLY)
+            dedup = f"backup:{now:%Y-%m-%dT%H:%M:%S}"
+            outbox.enqueue(db, chat_id=owner, kind="notice", dedup=dedup, payload=payload, now=now)
 
 
 def make_backup(config: Config, day: dt.date) -> Path:
-    """Copy the database to the file of a date, verified; then forget the copies that are too old. Blocks."""
+    """Copy the database to the file of a date, verified; then delete the copies that are too old. Blocks.
+
+    What is left of older backups whose process ended before they were complete is deleted too.
+    """
     target = backup_file(config, day)
     backup(config.storage.database, target)
-    old = [file for made, file in dated_backups(config) if (day - made).days >= config.backup.keep]
-    for file in (*old, *(left for made, left in partial_backups(config) if made < day)):
+    old = [file for copied, file in dated_backups(config) if (day - copied).days >= config.backup.keep]
+    incomplete = _files_of_dates(config, r"\.part(?:-\w+)?")
+    for file in (*old, *(file for begun, file in incomplete if begun < day)):
         file.unlink(missing_ok=True)
     return target
-
-
-def _note_failure(db: sqlite_utils.Database, owner: int | None, reason: str, now: dt.datetime) -> None:
-    """Tell the owner, once until a backup works again."""
-    if sources.get_meta(db, FAILING) is None:
-        sources.set_meta(db, FAILING, f"{now:%Y-%m-%dT%H:%M:%SZ}")
-        _tell(db, owner, f"The nightly backup failed: {reason} It is tried again every hour.", now)
-
-
-def _note_success(db: sqlite_utils.Database, owner: int | None, made: Path, now: dt.datetime) -> None:
-    if sources.get_meta(db, FAILING) is not None:
-        sources.remove_meta(db, FAILING)
-        _tell(db, owner, f"Backups work again; the newest is {made.name}.", now)
-
-
-def _tell(db: sqlite_utils.Database, owner: int | None, words: str, now: dt.datetime) -> None:
-    if owner is None:
-        return
-    payload = payload_of(Answer(escape(words)), REPLY)
-    dedup = f"backup:{now:%Y-%m-%dT%H:%M:%S}"
-    outbox.enqueue(db, chat_id=owner, kind="notice", dedup=dedup, payload=payload, now=now)

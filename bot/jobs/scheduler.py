@@ -1,9 +1,8 @@
-"""The heartbeat: an address that is called while the bot is well, so that somebody notices when it stops.
+"""One tick of the scheduler, the jobs that repeat it, and the heartbeat.
 
-What watches is another machine, e.g. a dead man's switch. It is called after a good tick, every few
-minutes, beside all other work. The address holds the secret of the check, so logs name its host only.
-
-One tick of the scheduler, and the jobs that repeat it.
+The heartbeat calls an address while the bot is well, so that another machine, e.g. a dead man's switch,
+notices when it stops. It is called after a good tick, every few minutes, beside all other work. The address
+holds the secret of the check, so logs name its host only.
 """
 
 from __future__ import annotations
@@ -40,58 +39,11 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-SECONDS = 10.0  # for the call
-FRESH = dt.timedelta(minutes=3)  # a good tick longer ago says nothing of now
-
-
-class Heartbeat:
-    """Calls the address of [heartbeat] when it is due and the last tick succeeded."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._well: dt.datetime | None = None  # the last tick, if it was a good one
-        self._called: dt.datetime | None = None
-
-    def record_tick(self, *, well: bool) -> None:
-        """Record whether the tick that has just ended succeeded."""
-        self._well = self._services.clock() if well else None
-
-    async def run(self) -> bool:
-        """Call the address if it is due. Returns whether the call succeeded; a failure is logged."""
-        config, now = self._services.config, self._services.clock()
-        if not (config.heartbeat.url and self._is_well(now) and self._is_due(now)):
-            return False
-        self._called = now
-        if refused := await _call(config.heartbeat.url.get_secret_value()):
-            host = urlsplit(config.heartbeat.url.get_secret_value()).hostname
-            _log.warning("the heartbeat was not taken by %s (%s)", host, refused)
-        return not refused
-
-    def _is_well(self, now: dt.datetime) -> bool:
-        return self._well is not None and abs(now - self._well) <= FRESH
-
-    def _is_due(self, now: dt.datetime) -> bool:
-        """Whether enough minutes have passed; a clock that was put back makes it due."""
-        pause = dt.timedelta(minutes=self._services.config.heartbeat.minutes)
-        return self._called is None or not self._called <= now < self._called + pause
-
-
-async def _call(url: str) -> str:
-    """Call the address. Returns an empty string, or the error without the address in it.
-
-    Only the head of the response is read.
-    """
-    client = httpx.AsyncClient(timeout=SECONDS, follow_redirects=True)
-    try:
-        async with client, client.stream("GET", url) as answer:
-            return "" if answer.is_success else f"HTTP {answer.status_code}"
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return type(error).__name__
-
-
+HEARTBEAT_TIMEOUT = 10.0  # seconds
+_FRESH = dt.timedelta(minutes=3)  # a good tick longer ago says nothing of now
 TICK_SECONDS, FIRST_SECONDS = 30, 1
-CALM_SECONDS = 60  # until the first backup: a start has enough to do
-_GRACE = TICK_SECONDS  # a tick this late is still run
+_FIRST_BACKUP_SECONDS = 60  # a start has enough to do
+_GRACE_SECONDS = TICK_SECONDS  # a tick this late is still run
 _PRUNE_EVERY = dt.timedelta(days=1)
 
 
@@ -112,21 +64,15 @@ class Scheduler:
         self._outages, self._expiry = Outages(services), Expiry(services)
         self._summaries = Summaries(services)
         self._backups, self._heartbeat = Backups(services), Heartbeat(services)
-        self._pruned: dt.datetime | None = None
+        self._pruned_at: dt.datetime | None = None
 
     async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[FetchReport]:
         """Fetch what is due from the sources, or everything with `force`. Does nothing when offline."""
-        if not self._services.live:
-            return []
         services = self._services
-        return await refresh(
-            services.database,
-            self._providers,
-            services.markets.sessions(),
-            services.clock(),
-            calls=calls,
-            force=force,
-        )
+        if not services.live:
+            return []
+        sessions, now = services.markets.sessions(), services.clock()
+        return await refresh(services.database, self._providers, sessions, now, calls=calls, force=force)
 
     async def evaluate(self) -> TickResult:
         """Queue deferred notifications, evaluate alerts and queue the summaries that are due."""
@@ -193,9 +139,14 @@ class Scheduler:
     async def _prune(self) -> None:
         """Delete old sent messages, once a day and whenever the clock was set back."""
         now = self._services.clock()
-        if self._pruned is None or not self._pruned <= now < self._pruned + _PRUNE_EVERY:
-            await self._services.database.run(partial(_prune_outbox, now=now))
-            self._pruned = now
+        if self._pruned_at is None or not self._pruned_at <= now < self._pruned_at + _PRUNE_EVERY:
+
+            def prune(db: sqlite_utils.Database) -> None:
+                outbox.prune(db, now - OUTBOX_KEPT)
+                outbox.release_delayed(db, now)
+
+            await self._services.database.run(prune)
+            self._pruned_at = now
 
     def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
         """Schedule each job on its own, so that a slow source, backup or queue delays no other.
@@ -206,18 +157,18 @@ class Scheduler:
         if queue is None:
             raise RuntimeError("python-telegram-bot was installed without its job-queue extra")
         jobs = {
-            "ask": self.ask_sources,
-            "work": self.run_jobs,
-            "pulse": self.call_heartbeat,
+            "sources": self.ask_sources,
+            "jobs": self.run_jobs,
+            "heartbeat": self.call_heartbeat,
             "backup": self.back_up,
         }
         for name, job in jobs.items():
             queue.run_repeating(
                 partial(_as_callback, job),
                 TICK_SECONDS,
-                first=CALM_SECONDS if name == "backup" else FIRST_SECONDS,
+                first=_FIRST_BACKUP_SECONDS if name == "backup" else FIRST_SECONDS,
                 name=name,
-                job_kwargs={"misfire_grace_time": _GRACE, "coalesce": True, "max_instances": 1},
+                job_kwargs={"misfire_grace_time": _GRACE_SECONDS, "coalesce": True, "max_instances": 1},
             )
         late: dict[str, Any] = {"misfire_grace_time": None}
         queue.run_once(partial(_as_callback, self.send), 0, name="send", job_kwargs=late)
@@ -229,6 +180,46 @@ async def _as_callback(job: Callable[[], Awaitable[None]], context: object) -> N
     await job()
 
 
-def _prune_outbox(db: sqlite_utils.Database, now: dt.datetime) -> None:
-    outbox.prune(db, now - OUTBOX_KEPT)
-    outbox.release_delayed(db, now)
+class Heartbeat:
+    """Calls the address of [heartbeat] when it is due and the last tick succeeded."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._well_at: dt.datetime | None = None  # when the last tick ended, if it succeeded
+        self._called_at: dt.datetime | None = None
+
+    def record_tick(self, *, well: bool) -> None:
+        """Record whether the tick that has just ended succeeded."""
+        self._well_at = self._services.clock() if well else None
+
+    async def run(self) -> bool:
+        """Call the address if it is due. Returns whether the call succeeded; a failure is logged."""
+        config, now = self._services.config, self._services.clock()
+        if not (config.heartbeat.url and self._is_well(now) and self._is_due(now)):
+            return False
+        self._called_at = now
+        url = config.heartbeat.url.get_secret_value()
+        if error := await _call(url):
+            _log.warning("the heartbeat was not accepted by %s (%s)", urlsplit(url).hostname, error)
+        return not error
+
+    def _is_well(self, now: dt.datetime) -> bool:
+        return self._well_at is not None and abs(now - self._well_at) <= _FRESH
+
+    def _is_due(self, now: dt.datetime) -> bool:
+        """Whether enough minutes have passed; a clock that was put back makes it due."""
+        pause = dt.timedelta(minutes=self._services.config.heartbeat.minutes)
+        return self._called_at is None or not self._called_at <= now < self._called_at + pause
+
+
+async def _call(url: str) -> str:
+    """Call the address. Returns an empty string, or the error without the address in it.
+
+    Only the head of the response is read.
+    """
+    client = httpx.AsyncClient(timeout=HEARTBEAT_TIMEOUT, follow_redirects=True)
+    try:
+        async with client, client.stream("GET", url) as response:
+            return "" if response.is_success else f"HTTP {response.status_code}"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return type(error).__name__

@@ -1,6 +1,6 @@
 """Daily summaries: one per chat and local date, claimed once and never repeated.
 
-Local times of a chat as instants: when a time of day falls, and when quiet hours end.
+Also a chat's local times as instants: when a time of day falls, and when quiet hours end.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from storage.chat_store import DueSummary, StoredChat
 
 
+_log = logging.getLogger(__name__)
+LATE_AFTER = dt.timedelta(minutes=30)
+_FRIDAY = 4
 _SECOND, _DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
 
 
 def due_instant(day: dt.date, at: str, zone: ZoneInfo) -> dt.datetime | None:
-    """UTC instant of a local time on a local date; None where the whole date does not exist there.
+    """Return the UTC instant of a local time on a local date, None if the date does not exist there.
 
     In a gap (clocks put forward) it is the first valid instant, in a fold (put back) the first of both.
     """
@@ -64,19 +67,19 @@ def _transition(before: dt.datetime, after: dt.datetime, zone: ZoneInfo) -> dt.d
 
 
 def quiet_until(now: dt.datetime, start: str | None, end: str | None, zone: ZoneInfo) -> dt.datetime | None:
-    """The instant at which the quiet hours end that `now` falls into, None outside them.
+    """Return the instant at which the quiet hours end that `now` falls into, None outside them.
 
-    They run from `start` to `end`, 'HH:MM' local, past midnight where `end` is not later; equal times
-    are no hours at all.
+    They run from `start` to `end`, "HH:MM" local, past midnight if `end` is not later. Equal times
+    mean no quiet hours.
     """
     if start is None or end is None or start == end:
         return None
     today = now.astimezone(zone).date()
-    for began in (today - _DAY, today):
-        first = due_instant(began, start, zone)
-        last = _next(began if start < end else began + _DAY, end, zone)
-        if first is not None and first <= now < last:
-            return last
+    for day in (today - _DAY, today):
+        begin = due_instant(day, start, zone)
+        finish = _next(day if start < end else day + _DAY, end, zone)
+        if begin is not None and begin <= now < finish:
+            return finish
     return None
 
 
@@ -88,11 +91,6 @@ def _next(day: dt.date, at: str, zone: ZoneInfo) -> dt.datetime:
     return instant
 
 
-_log = logging.getLogger(__name__)
-LATE_AFTER = dt.timedelta(minutes=30)
-_FRIDAY = 4
-
-
 class Summaries:
     """The job that queues due summaries; it remembers up to when they are planned."""
 
@@ -101,9 +99,11 @@ class Summaries:
         self._planned: dt.datetime | None = None
 
     async def run(self) -> int:
-        """Queue what is due; how many. After a downtime a chat gets the newest only, marked late.
+        """Queue what is due. Returns the number of messages.
 
-        What falls due while the last session's closes are still on their way waits for them.
+        After a downtime a chat gets only the newest summary, marked as late.
+
+        What falls due while closes of the last session are still expected waits for them.
         """
         services, now = self._services, self._services.clock()
         since = self._planned if self._planned is not None and self._planned <= now else None
@@ -138,17 +138,21 @@ async def _queue_summary(
     services: Services, context: EvaluationContext, chat_id: int, rows: list[DueSummary], now: dt.datetime
 ) -> int:
     """Queue the summary of one chat. Returns the number of messages queued, 0 or 1."""
-    alerts, chat = await services.database.run(partial(_read_chat, chat_id=chat_id, now=services.clock()))
-    preferred = settings_of(services.config, chat)
+
+    def read(db: sqlite_utils.Database) -> tuple[list[AlertView], StoredChat | None]:
+        return active_alerts(db, chat_id, services.clock()), chat_store.get_chat(db, chat_id)
+
+    alerts, chat = await services.database.run(read)
+    settings = settings_of(services.config, chat)
     late = now - rows[-1].due_at > LATE_AFTER
     sessions = services.markets.sessions()
     try:
         answer = await asyncio.to_thread(
-            summary_answer, context, alerts, sessions, late=late, total=bool(preferred.total)
+            summary_answer, context, alerts, sessions, late=late, total=bool(settings.total)
         )
     except NoData as error:
         answer = Answer(lines(bold("Daily summary"), str(error)))
-    answer = replace(answer, html=localized(answer.html, preferred.numbers))
+    answer = replace(answer, html=localized(answer.html, settings.numbers))
     session = f"{context.market.last_completed:%Y-%m-%d}"
     return await services.database.run(
         partial(_queue, chat_id=chat_id, rows=rows, answer=answer, session=session, now=now)
@@ -158,35 +162,26 @@ async def _queue_summary(
 def _plan(
     db: sqlite_utils.Database, default_zone: str, since: dt.datetime | None, now: dt.datetime
 ) -> dict[int, list[DueSummary]]:
-    """Due rows by chat, oldest first. Those that fell due after `since` are added.
+    """Return the due rows by chat, oldest first, after adding those that fell due after `since`.
 
-    Without `since`, at the first run of a process, yesterday's and today's are; they may be there already.
+    Without `since`, at the first run of a process, yesterday's and today's are added, unless they are stored.
     """
     for chat in chat_store.subscribers(db):
         zone = zone_of(chat.timezone, default_zone)
         today = now.astimezone(zone).date()
-        for day in (today - dt.timedelta(days=1), today):
+        for day in (today - _DAY, today):
             if chat.weekdays and day.weekday() > _FRIDAY:
                 continue
             instant = due_instant(day, chat.summary_at or "", zone)
-            if (
-                instant is not None
-                and chat.created_at <= instant <= now
-                and (since is None or since < instant)
-            ):
+            if instant is None or not chat.created_at <= instant <= now:
+                continue
+            if since is None or since < instant:
                 chat_store.plan_summary(db, chat.chat_id, DAILY, day.isoformat(), instant)
     chat_store.skip_before_restore(db)
     due: dict[int, list[DueSummary]] = defaultdict(list)
     for row in chat_store.due_summaries(db, now):
         due[row.chat_id].append(row)
     return due
-
-
-def _read_chat(
-    db: sqlite_utils.Database, chat_id: int, now: dt.datetime
-) -> tuple[list[AlertView], StoredChat | None]:
-    """The active alerts and the settings of a chat."""
-    return active_alerts(db, chat_id, now), chat_store.get_chat(db, chat_id)
 
 
 def _queue(
@@ -199,17 +194,17 @@ def _queue(
 ) -> int:
     """Claim the chat's due rows and queue one summary, unless that session's was sent before.
 
-    It takes the place of those that could not be sent yet.
+    It replaces those that could not be sent yet. Returns the number of messages queued, 0 or 1.
     """
-    won = [row for row in rows if chat_store.claim_summary(db, row.id)]
-    if not won:
+    claimed = [row for row in rows if chat_store.claim_summary(db, row.id)]
+    if not claimed:
         return 0
-    for row in won[:-1]:
+    for row in claimed[:-1]:
         chat_store.finish_summary(db, row.id, "skipped")
     payload = payload_of(answer, REPLY)
     dedup = f"summary:{chat_id}:{session}"
     queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
-    chat_store.finish_summary(db, won[-1].id, "sent" if queued is not None else "skipped")
+    chat_store.finish_summary(db, claimed[-1].id, "sent" if queued is not None else "skipped")
     if queued is None:
         return 0
     outbox.replace_summaries(db, chat_id, queued, now)

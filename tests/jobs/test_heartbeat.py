@@ -147,12 +147,12 @@ async def test_a_call_that_fails_is_logged_without_the_secret_and_made_again(
     answer: Answer,
     reason: str,
 ) -> None:
-    monkeypatch.setattr(pulse, "SECONDS", 0.2)
+    monkeypatch.setattr(pulse, "HEARTBEAT_TIMEOUT", 0.2)
     site.pages[PATH] = answer
     with caplog.at_level(logging.INFO, "bot"):
         await minutes(desk, scheduler, 1)
     assert [record.getMessage() for record in caplog.records if record.name.startswith("bot")] == [
-        f"the heartbeat was not taken by 127.0.0.1 ({reason})"
+        f"the heartbeat was not accepted by 127.0.0.1 ({reason})"
     ]
     site.pages[PATH] = page("OK")
     await minutes(desk, scheduler, 5)
@@ -166,7 +166,7 @@ async def test_an_address_where_nobody_listens_is_named_by_its_host(
         address = closed.address
     scheduler = scheduled(desk, f"{address}{PATH}", post)
     await minutes(desk, scheduler, 1)
-    assert "the heartbeat was not taken by 127.0.0.1 (ConnectError)" in caplog.text
+    assert "the heartbeat was not accepted by 127.0.0.1 (ConnectError)" in caplog.text
     assert SECRET not in caplog.text
 
 

@@ -283,7 +283,7 @@ def test_the_jobs_repeat_apart_and_no_delay_drops_a_tick(scheduler: Scheduler) -
     app = application()
     scheduler.schedule(app)
     jobs = {job.name: job for job in app.job_queue.jobs()}
-    assert set(jobs) == {"ask", "work", "send", "backup", "pulse"}
+    assert set(jobs) == {"sources", "jobs", "send", "backup", "heartbeat"}
     assert jobs.pop("send").job.misfire_grace_time is None
     for job in jobs.values():
         assert job.job.trigger.interval == dt.timedelta(seconds=TICK_SECONDS)
@@ -295,11 +295,11 @@ def test_the_jobs_repeat_apart_and_no_delay_drops_a_tick(scheduler: Scheduler) -
 @pytest.mark.parametrize(
     ("name", "did"),
     [
-        ("ask", (0, 0, 0)),
-        ("work", (1, 0, 0)),
+        ("sources", (0, 0, 0)),
+        ("jobs", (1, 0, 0)),
         ("send", (0, 1, 1)),
         ("backup", (0, 0, 0)),
-        ("pulse", (0, 0, 0)),
+        ("heartbeat", (0, 0, 0)),
     ],
 )
 async def test_each_job_does_its_part(
