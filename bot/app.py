@@ -1,6 +1,6 @@
-"""Composition root: config and database become services, an Application and a scheduler. No logic.
+"""The composition root: builds a bot from configuration and database, and serves Telegram with it.
 
-The life of one bot on Telegram: it starts, serves until a signal or a fault, and drains.
+A bot starts, serves until a signal or a fault, and finishes what is under way.
 """
 
 from __future__ import annotations
@@ -42,22 +42,25 @@ from storage import sources
 from storage.connection import DiskFault, DiskFull, StorageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bot.config import Config
     from bot.data.provider import Provider
     from bot.local.botapi import BotApi
     from storage.db import Database
 
-
 _log = logging.getLogger(__name__)
 _sleep = asyncio.sleep
 App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
+Clock: TypeAlias = Callable[[], dt.datetime]
+_LOCAL_TOKEN = "0:local"  # noqa: S105 - no secret; python-telegram-bot demands one
+_TOKEN_REFUSED = "Telegram refuses this token; ask @BotFather for a valid one."  # noqa: S105 - a sentence
 # Together less than the 10 s that a service manager gives after SIGTERM.
 DRAIN_SECONDS, CUT_SECONDS, EXIT_SECONDS = 6.0, 1.0, 9.0
-# How often a computing thread lets others run. An answer waits a dozen times for it: with Python's default of
-# 5 ms everybody would notice one person's charts.
+# How often a computing thread lets others run. An answer waits for it a dozen times: with Python's default of
+# 5 ms, one person's charts would delay everybody.
 SWITCH_SECONDS = 0.0005
+
+
+# Building a bot
 
 
 @dataclass
@@ -70,8 +73,100 @@ class Bot:
     delivery: Delivery
 
 
+def build_services(
+    config: Config, database: Database, clock: Clock, *, live: bool, chart_process: bool = False
+) -> Services:
+    """Return what handlers and jobs share. `chart_process`: whether charts are drawn in a child process."""
+    markets = Markets(database, clock, config.calendar.closed, config.pair)
+    return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=chart_process))
+
+
+def build_providers(config: Config) -> list[Provider]:
+    """Return the sources that the configuration switches on."""
+    providers: list[Provider] = []
+    tickers = config.pair.tickers
+    if config.sources.yahoo:
+        cache = config.storage.database.parent / "cache"
+        providers.append(Yahoo(cache, config.sources.yahoo_timeout, tickers))
+    if config.sources.daily_csv:
+        providers.append(
+            DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
+        )
+    urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
+    if config.issuer.fetch and urls:
+        providers.append(IssuerFiles(urls, pair=config.pair))
+    return providers
+
+
+def telegram_bot(
+    config: Config,
+    database: Database,
+    clock: Clock = wall_clock,
+    limiter: SendBudget | None = None,
+    *,
+    chart_process: bool = False,
+) -> Bot:
+    """Return the bot on Telegram, with rate limits. `chart_process` is as in build_services."""
+    services = build_services(config, database, clock, live=True, chart_process=chart_process)
+    quota = Quota(clock)
+    application: App = (
+        Application.builder()
+        .token(config.telegram.token.get_secret_value())
+        .base_url(f"{config.telegram.base_url}/bot")
+        .base_file_url(f"{config.telegram.base_url}/file/bot")
+        .read_timeout(30)
+        .get_updates_request(UpdatesRequest())
+        .rate_limiter(limiter or SendBudget())
+        .concurrent_updates(PerChatProcessor(quota))
+        .updater(None)
+        .build()
+    )
+    return _assemble(services, application, quota, except_chat=LOCAL_CHAT)
+
+
+def local_bot(services: Services, api: BotApi) -> Bot:
+    """Return a bot on a Bot API in this process."""
+    request = LocalRequest(api)
+    application: App = (
+        Application.builder()
+        .token(_LOCAL_TOKEN)
+        .request(request)
+        .get_updates_request(request)
+        .rate_limiter(NoRateLimiter())
+        .updater(None)
+        .job_queue(None)
+        .build()
+    )
+    return _assemble(services, application, Quota(services.clock), only_chat=LOCAL_CHAT)
+
+
+def _assemble(
+    services: Services,
+    application: App,
+    quota: Quota,
+    *,
+    only_chat: int | None = None,
+    except_chat: int | None = None,
+) -> Bot:
+    """Return a bot that delivers queued messages to one chat only, or to all but one."""
+    Dispatcher(services, quota).register(application)
+    delivery = Delivery(
+        application.bot,
+        services.database,
+        now=services.clock,
+        owner=services.config.access.owner,
+        only_chat=only_chat,
+        except_chat=except_chat,
+    )
+    scheduler = Scheduler(services, build_providers(services.config), delivery)
+    return Bot(services, application, scheduler, delivery)
+
+
+# Serving Telegram
+
+
 def run_bot(bot: Bot) -> str:
-    """Serve Telegram until a signal. Returns why it stopped by itself, or an empty string after a signal."""
+    """Serve Telegram until a signal. Returns why the bot stopped by itself, or "" after a signal."""
     sys.setswitchinterval(SWITCH_SECONDS)
     return asyncio.run(serve(bot, on_stop=_limit_shutdown))
 
@@ -92,7 +187,7 @@ def _exit_now() -> None:
 async def serve(bot: Bot, on_stop: Callable[[], None] = lambda: None) -> str:
     """Serve until SIGTERM, SIGINT or a fault, then finish what is under way within 10 s.
 
-    Returns why it stopped by itself, or an empty string after a signal. `on_stop` is called at the signal.
+    Returns why the bot stopped by itself, or "" after a signal. `on_stop` is called at the signal.
     """
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
 
@@ -117,7 +212,7 @@ async def serve(bot: Bot, on_stop: Callable[[], None] = lambda: None) -> str:
 
 
 async def _start_and_poll(bot: Bot, poller: Poller) -> str:
-    """Start the bot and poll. Returns why it must not go on."""
+    """Start the bot and poll. Returns why it cannot go on."""
     if problem := await _connect(bot):
         return problem
     await _recover_state(bot)
@@ -129,7 +224,7 @@ async def _start_and_poll(bot: Bot, poller: Poller) -> str:
 
 
 async def _show_menus(bot: Bot) -> None:
-    """Set the menu of commands for everybody, and the owner's with the commands for the owner alone."""
+    """Set the menu of commands, and the owner's, which also has the commands for the owner alone."""
     telegram, owner = bot.application.bot, bot.services.config.access.owner
     try:
         await telegram.set_my_commands(menu())
@@ -140,15 +235,15 @@ async def _show_menus(bot: Bot) -> None:
 
 
 async def _connect(bot: Bot) -> str:
-    """Ask Telegram who the bot is until it answers. Returns why it never will, or an empty string.
+    """Connect to Telegram, however long that takes. Returns why it is impossible, or "".
 
-    The heartbeat goes on meanwhile: without it, a health check would restart the bot for Telegram's outage.
+    The heartbeat goes on meanwhile: without it, a health check would restart the bot in Telegram's outage.
     """
     for failures in itertools.count():
         try:
             await bot.application.initialize()
         except InvalidToken:
-            return "Telegram refuses this token; ask @BotFather for a valid one."
+            return _TOKEN_REFUSED
         except TelegramError as error:
             url, wait = bot.services.config.telegram.base_url, RETRIES.seconds(failures)
             _log.warning("%s cannot be reached (%s); next try in %.0f s", url, error_text(error), wait)
@@ -163,7 +258,7 @@ async def _connect(bot: Bot) -> str:
 async def _recover_state(bot: Bot) -> None:
     """Settle what a crash left unfinished, and deactivate chats that the configuration no longer admits.
 
-    A full disk is waited for: to end would mean to be restarted again and again.
+    Waits on a full disk: a bot that ended would be restarted again and again.
     """
     for failures in itertools.count():
         try:
@@ -181,7 +276,7 @@ async def _recover_state(bot: Bot) -> None:
 
 
 async def _shut_down(bot: Bot, poller: Poller) -> None:
-    """Claim no more messages, finish those under way, and cut off what is late (its outcome is unknown)."""
+    """Finish what is under way and start nothing new. What is late is cut off; its outcome is unknown."""
     application = bot.application
     steps = [bot.delivery.stop(), *([application.stop()] if application.running else [])]
     ending = [asyncio.create_task(step) for step in steps]
@@ -198,113 +293,17 @@ async def _shut_down(bot: Bot, poller: Poller) -> None:
         if not step.cancelled() and (fault := step.exception()) is not None:
             _log.error("the shutdown failed in part", exc_info=fault)
     for step in late:
-        step.cancel()  # what still computes cannot send its answer any more
+        step.cancel()  # what still computes can no longer send its answer
     await application.shutdown()
 
 
 async def send_queued(bot: Bot) -> tuple[int, str]:
-    """Send the queued messages without polling. Returns their number and why some were not sent, or ""."""
+    """Send the queued messages without polling. Returns how many were sent, and why some were not, or ""."""
     try:
         async with bot.application:
             drained = await bot.delivery.drain()
     except InvalidToken:
-        return 0, "Telegram refuses this token; ask @BotFather for a valid one."
+        return 0, _TOKEN_REFUSED
     except TelegramError as error:
         return 0, f"{bot.services.config.telegram.base_url} cannot be reached ({error_text(error)})"
     return drained.sent, drained.stopped
-
-
-Clock = Callable[[], dt.datetime]
-_LOCAL_TOKEN = "0:local"  # noqa: S105 - no secret; the library demands one
-
-
-def build_services(
-    config: Config, database: Database, clock: Clock, *, live: bool, chart_process: bool = False
-) -> Services:
-    """Return what handlers and jobs share; `chart_process` draws charts in a process of its own."""
-    markets = Markets(database, clock, config.calendar.closed, config.pair)
-    return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=chart_process))
-
-
-def build_providers(config: Config) -> list[Provider]:
-    """Return the sources that the config switches on."""
-    providers: list[Provider] = []
-    tickers = config.pair.tickers
-    if config.sources.yahoo:
-        providers.append(Yahoo(_cache_folder(config.storage.database), config.sources.yahoo_timeout, tickers))
-    if config.sources.daily_csv:
-        providers.append(
-            DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
-        )
-    urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
-    if config.issuer.fetch and urls:
-        providers.append(IssuerFiles(urls, pair=config.pair))
-    return providers
-
-
-def _cache_folder(database: Path) -> Path:
-    """Return the folder of the sources' own files, beside the database."""
-    return database.parent / "cache"
-
-
-def telegram_bot(
-    config: Config,
-    database: Database,
-    clock: Clock = wall_clock,
-    limiter: SendBudget | None = None,
-    *,
-    chart_process: bool = False,
-) -> Bot:
-    """The bot on Telegram: long polling, rate limits, scheduler; `chart_process` as in build_services."""
-    services = build_services(config, database, clock, live=True, chart_process=chart_process)
-    quota = Quota(clock)
-    application: App = (
-        Application.builder()
-        .token(config.telegram.token.get_secret_value())
-        .base_url(f"{config.telegram.base_url}/bot")
-        .base_file_url(f"{config.telegram.base_url}/file/bot")
-        .read_timeout(30)
-        .get_updates_request(UpdatesRequest())
-        .rate_limiter(limiter or SendBudget())
-        .concurrent_updates(PerChatProcessor(quota))
-        .updater(None)
-        .build()
-    )
-    return _assemble(services, application, quota, except_chat=LOCAL_CHAT)
-
-
-def local_bot(services: Services, api: BotApi) -> Bot:
-    """Return the same bot for the terminal, on a Bot API in this process."""
-    request = LocalRequest(api)
-    application: App = (
-        Application.builder()
-        .token(_LOCAL_TOKEN)
-        .request(request)
-        .get_updates_request(request)
-        .rate_limiter(NoRateLimiter())
-        .updater(None)
-        .job_queue(None)
-        .build()
-    )
-    return _assemble(services, application, Quota(services.clock), only_chat=LOCAL_CHAT)
-
-
-def _assemble(
-    services: Services,
-    application: App,
-    quota: Quota,
-    *,
-    only_chat: int | None = None,
-    except_chat: int | None = None,
-) -> Bot:
-    Dispatcher(services, quota).register(application)
-    delivery = Delivery(
-        application.bot,
-        services.database,
-        now=services.clock,
-        owner=services.config.access.owner,
-        only_chat=only_chat,
-        except_chat=except_chat,
-    )
-    scheduler = Scheduler(services, build_providers(services.config), delivery)
-    return Bot(services, application, scheduler, delivery)

@@ -1,7 +1,7 @@
 """Draws charts one at a time, for `run` in a child process.
 
-A chart takes 0.2 s of computing, much of it native code that lets no other thread in. Drawn beside the
-answers it would delay everybody who asks something meanwhile.
+A chart takes 0.2 s of computing, much of it in native code during which no other thread runs. Drawn in the
+bot's own process, it would delay everybody else's answers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIMITS = Limits(job_seconds=60.0, idle_seconds=300.0, niceness=5)
 
 
 class ChartRenderer:
-    """Draws charts in the order in which they are asked for.
+    """Draws charts in the order of the requests.
 
     apart: whether they are drawn in a child process, else in a thread.
     """
@@ -36,22 +36,18 @@ class ChartRenderer:
         self._executor = ThreadPoolExecutor(1, "charts")  # one, so that charts are drawn in order
 
     async def draw(self, spec: Callable[[], T]) -> T:
-        """Returns the chart that `spec` draws.
+        """Return the chart that `spec` draws.
 
-        Raises what the spec raises, and ChartFailed when the process fails or is closed.
+        Raises what the spec raises, and ChartFailed if the process fails or is closed.
         """
-        job = partial(self._in_process, self._process, spec) if self._process else spec
-        return await asyncio.get_running_loop().run_in_executor(self._executor, job)
-
-    @staticmethod
-    def _in_process(process: ChildProcess, spec: Callable[[], T]) -> T:
+        job = partial(self._process.run, spec) if self._process else spec
         try:
-            return process.run(spec)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, job)
         except JobFailed as error:
             logger.warning("a chart was not drawn: %s", error)
             raise ChartFailed(ASK_AGAIN) from error
 
     def close(self) -> None:
-        """Kill the process, whatever it draws, and start no other."""
+        """Kill the process, even while it draws, and start no other."""
         if self._process is not None:
             self._process.close()

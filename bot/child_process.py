@@ -1,8 +1,8 @@
-"""Runs jobs in a process of its own, where one that hangs, crashes or claims all memory hurts nothing else.
+"""Runs jobs in a child process, so that one that hangs, crashes or takes all memory does no further harm.
 
-The process starts with the first job and serves one job at a time. It is killed when a job exceeds the time
-limit, when the process has been idle for a while and when its owner closes it. The next job starts a new one.
-It also ends when this process is killed, because its pipe is closed then.
+The process starts with the first job and runs one job at a time. It is killed when a job exceeds the time
+limit, when it has been idle for a while and when its owner closes it; the next job starts a new one. It also
+ends when this process is killed, because its pipe is closed then.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROCESSES = multiprocessing.get_context("spawn")
 
 
 class JobFailed(Exception):
-    """The job has no result: its process crashed, could not be started or is closed."""
+    """The job's process crashed, could not be started or is closed."""
 
 
 class JobTimedOut(JobFailed):
@@ -41,11 +41,11 @@ class JobTimedOut(JobFailed):
 class Limits:
     """What a child process may use.
 
-    job_seconds: wall time of one job, the start of the process included.
-    idle_seconds: how long the process outlives its last job.
-    memory: bytes of address space, where the system enforces it; None sets no limit.
-    niceness: steps by which the system prefers the parent.
-    quiet: whether what native code prints is discarded.
+    job_seconds   wall time of one job, including the start of the process
+    idle_seconds  how long the process outlives its last job
+    memory        bytes of address space, where the system enforces it, or None
+    niceness      steps by which the system prefers the parent
+    quiet         whether what native code prints is discarded
     """
 
     job_seconds: float
@@ -56,7 +56,7 @@ class Limits:
 
 
 class ChildProcess:
-    """A process that is started when a job needs it. Methods may be called from any thread."""
+    """A process that is started when a job needs it. Its methods may be called from any thread."""
 
     def __init__(self, name: str, limits: Limits) -> None:
         self._name, self._limits = name, limits
@@ -76,10 +76,10 @@ class ChildProcess:
         self.close()
 
     def run(self, job: Callable[[], T]) -> T:
-        """Run a job that can be pickled and return its result. Blocks.
+        """Run a job, which must be picklable, and return its result. Blocks.
 
-        Raises what the job raises, with the child's traceback as a note. Raises JobFailed when the process
-        fails, and JobTimedOut when the job takes too long.
+        Raises what the job raises, with the child's traceback as a note, JobFailed if the process fails, and
+        JobTimedOut if the job takes too long.
         """
         with self._busy:
             if self._idle is not None:
@@ -95,7 +95,7 @@ class ChildProcess:
         return result
 
     def close(self) -> None:
-        """Kill the process, whatever it does, and start no other."""
+        """Kill the process, even during a job, and start no other."""
         with self._lock:
             self._closed = True
             self._end()
@@ -119,7 +119,7 @@ class ChildProcess:
                 return cast("tuple[T, Exception | None]", pipe.recv())
             finally:
                 deadline.cancel()
-                deadline.join()  # from here on it cannot end the process any more
+                deadline.join()  # from here on it can no longer end the process
         except (OSError, EOFError) as fault:
             self._end()
             if expired.is_set():
@@ -127,7 +127,7 @@ class ChildProcess:
             raise JobFailed(f"the process of the job failed: {fault!r}") from fault
 
     def _started(self) -> Connection:
-        """The pipe to a process that lives. Raises JobFailed once the owner has closed it."""
+        """Return the pipe to a living process. Raises JobFailed if the owner has closed it."""
         with self._lock:
             if self._closed:
                 raise JobFailed("the process is closed")
@@ -161,7 +161,7 @@ class ChildProcess:
 
 
 def serve(pipe: Connection, limits: Limits) -> None:
-    """The child's loop: receive a job, send its result or its error, until the parent is gone."""
+    """Run in the child: receive jobs and send their results or errors, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     _apply(limits)
     with suppress(EOFError, OSError):
@@ -170,7 +170,7 @@ def serve(pipe: Connection, limits: Limits) -> None:
 
 
 def _apply(limits: Limits) -> None:
-    """Limit the process that this is called in."""
+    """Apply the limits to the current process."""
     if limits.quiet:
         with open(os.devnull, "w") as nothing:  # noqa: PTH123 - descriptors are what native code writes to
             os.dup2(nothing.fileno(), 1)
@@ -186,6 +186,6 @@ def _apply(limits: Limits) -> None:
 def _attempt(job: Callable[[], T]) -> tuple[T | None, Exception | None]:
     try:
         return job(), None
-    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
-        error.add_note(traceback.format_exc())  # a traceback itself stays in its process
+    except Exception as error:  # noqa: BLE001 - raised again in the parent
+        error.add_note(traceback.format_exc())  # a traceback object cannot be sent
         return None, error

@@ -1,4 +1,4 @@
-"""Work beside the event loop on a thread of its own, and waits between tries."""
+"""Work in a thread beside the event loop, and waits between tries."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from threading import Thread
 from typing import TypeVar
 
 T = TypeVar("T")
-_MOST_DOUBLINGS = 20  # further ones would exceed any longest wait, and at last what a timedelta can hold
+_MOST_DOUBLINGS = 20  # more would exceed any longest wait, and finally what a timedelta can hold
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """Waits that double from the first one to the longest."""
+    """Waits that double from `first` up to `longest`."""
 
     first: dt.timedelta
     longest: dt.timedelta
 
     def wait(self, failures: int, jitter: float = 0.0) -> dt.timedelta:
-        """Return the wait after a failure that followed so many others: 0 for the first one.
+        """Return the wait after a failure that followed `failures` others.
 
         With `jitter` in [0, 1) it is longer by up to a quarter, so that waits spread out.
         """
@@ -35,9 +35,9 @@ class Backoff:
 
 
 async def run_in_daemon_thread(work: Callable[[], T], name: str) -> T:
-    """Return what `work` returns or raise what it raises; its thread never delays the end of the process."""
+    """Return or raise what `work` does, in a thread that does not delay the end of the process."""
     done: Future[T] = Future()
-    done.set_running_or_notify_cancel()  # from here on it cannot be cancelled, only left alone
+    done.set_running_or_notify_cancel()  # now it cannot be cancelled, only abandoned
 
     def run() -> None:
         try:

@@ -149,7 +149,8 @@ Url = Annotated[
     Text, AfterValidator(lambda value: _checked_url(value.rstrip("/"), "https://api.telegram.org"))
 ]
 UrlWithTicker = Annotated[
-    Url, _require(lambda value: "{ticker}" in str(value), "must contain {ticker}, where the ticker belongs")
+    Url,
+    _require(lambda value: "{ticker}" in str(value), "must have {ticker} where the fund's ticker belongs"),
 ]
 PingUrl = Annotated[SecretStr, AfterValidator(_ping_url)]
 Ticker = Annotated[str, BeforeValidator(_ticker)]

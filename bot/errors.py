@@ -1,18 +1,18 @@
-"""Errors whose message is fit to show the person who caused them.
+"""Errors whose message is shown to the person who caused them.
 
 BotError
-├── ConfigError        the configuration cannot be used (every problem at once)
-├── BadInput           what a person typed cannot be understood; names the word and a form that works
-├── NoData             the question is fine, the stored data cannot answer it
-├── ChartFailed            a picture cannot be made now
-└── ImportRejected     a file was not taken in; nothing of it was stored
+├── ConfigError        the configuration cannot be used
+├── BadInput           what a person typed cannot be understood
+├── NoData             the stored data cannot answer the question
+├── ChartFailed        a chart cannot be drawn now
+└── ImportRejected     a file was not imported
 """
 
 from __future__ import annotations
 
 
 class BotError(Exception):
-    """Base of all errors that are shown to a person: `sentence` says why, `example` is a form that works."""
+    """Base of all errors shown to a person. `sentence` is the reason, `example` an input that works."""
 
     def __init__(self, sentence: str, example: str = "") -> None:
         self.sentence = sentence
@@ -21,7 +21,7 @@ class BotError(Exception):
 
 
 class ConfigError(BotError):
-    """The configuration cannot be used; `problems` has one sentence per key."""
+    """The configuration cannot be used. `problems` has one sentence for each key."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -37,8 +37,8 @@ class NoData(BotError):
 
 
 class ChartFailed(BotError):
-    """A picture cannot be made now; the text it belongs to stands."""
+    """A chart cannot be drawn now. The text that it belongs to is sent without it."""
 
 
 class ImportRejected(BotError):
-    """A file was not imported; nothing of it was stored."""
+    """A file was not imported. Nothing of it was stored."""

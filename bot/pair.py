@@ -1,9 +1,9 @@
-"""The pair of funds that the bot compares: comes from the configuration, is carried by every Market."""
+"""The two funds that the bot compares. The configuration names them, and every Market carries them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -11,10 +11,10 @@ class Fund:
     """One fund of the pair.
 
     ticker         in capitals
-    name           as its issuer writes it; the ticker where nothing else is known
-    index          the index that it follows, "" where unknown
-    issuer_file    address of the issuer's fund workbook or NAV history, "" for none
-    holdings_file  address of the issuer's list of holdings, "" for none
+    name           as its issuer writes it, by default the ticker
+    index          the index that it follows, "" if unknown
+    issuer_file    URL of the issuer's fund workbook or NAV history, "" for none
+    holdings_file  URL of the issuer's list of holdings, "" for none
     distributes    whether it pays distributions
     """
 
@@ -26,24 +26,20 @@ class Fund:
     distributes: bool = True
 
     def __post_init__(self) -> None:
-        """A fund without a name is called by its ticker."""
         object.__setattr__(self, "name", self.name or self.ticker)
 
     @property
     def word(self) -> str:
-        """How rules write it: the ticker in lower case."""
+        """The ticker in lower case, as rules write it."""
         return self.ticker.lower()
-
-
-FUND_KEYS = tuple(item.name for item in fields(Fund))
 
 
 @dataclass(frozen=True)
 class Pair:
     """The fund of small companies and the fund of large ones.
 
-    Texts of registries and tables are templates: "{small}" and "{large}" stand for the tickers,
-    "{small_word}" and "{large_word}" for how rules write them. `fill` puts the pair into them.
+    Texts of registries and tables are templates, which `fill` completes: "{small}" and "{large}" stand for
+    the tickers, "{small_word}" and "{large_word}" for the tickers in lower case.
     """
 
     small: Fund
@@ -53,8 +49,8 @@ class Pair:
         return iter((self.small, self.large))
 
     def __str__(self) -> str:
-        """The ratio's name: "IWM/SPY"."""
-        return self.fill("{small}/{large}")
+        """Return the name of the ratio, e.g. "IWM/SPY"."""
+        return "/".join(self.tickers)
 
     @property
     def tickers(self) -> tuple[str, str]:
@@ -67,7 +63,7 @@ class Pair:
         return (self.small.word, self.large.word)
 
     def fill(self, template: str) -> str:
-        """The text with the pair's tickers in it."""
+        """Return the template with the pair's tickers in it."""
         return template.format(
             small=self.small.ticker,
             large=self.large.ticker,

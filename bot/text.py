@@ -1,11 +1,11 @@
-"""Words that sentences of every layer need: counts with nouns, lists that end, capitals, the nearest name."""
+"""Parts of sentences that every layer needs: counts with nouns, shortened lists, the nearest name."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-SHOWN = 10  # of a list, where nothing else is said
+SHOWN = 10  # items of a list, by default
 _VOWELS = "aeiou"
 
 
@@ -19,20 +19,20 @@ def counted(count: int, noun: str) -> str:
 
 
 def listed(items: Sequence[str], between: str = ", ", most: int = SHOWN) -> str:
-    """Return the first `most` items and how many more there are."""
+    """Return the first `most` items, and how many more there are."""
     more = len(items) - most
     return between.join(items[:most]) + (f"{between}and {more:,} more" if more > 0 else "")
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that `word` most likely means: the shortest it begins, else the most similar; or None."""
+    """Return the shortest name that begins with `word`, else the most similar one, else None."""
     known = {name.lower(): name for name in names}
-    begun = sorted((name for name in known if word and name.startswith(word.lower())), key=len)
-    close = begun or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
+    longer = sorted((name for name in known if word and name.startswith(word.lower())), key=len)
+    close = longer or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
     return known[close[0]] if close else None
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """A question naming the nearest name, e.g. "Did you mean flows?"; "" when none is near."""
+    """Return a question such as "Did you mean flows?", or "" if no name is near."""
     name = nearest(word, names)
     return f"Did you mean {name}?" if name else ""
