@@ -345,13 +345,10 @@ class ChatEvent(StoredEvent, frozen=True):
 
 
 class DeferredEvent(ChatEvent, frozen=True):
-    """A deferred event with its alert's topic and snooze, and its chat's time zone and quiet hours."""
+    """A deferred event with its alert's topic and snooze."""
 
     thread_id: int | None
     snoozed_until: dt.datetime | None
-    timezone: str | None
-    quiet_from: str | None
-    quiet_to: str | None
 
 
 E = TypeVar("E", bound=StoredEvent)
@@ -415,8 +412,7 @@ def events_since(db: sqlite_utils.Database, alert_id: int, session: str) -> list
 def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
     """Returns all deferred events of active chats, oldest first."""
     sql = """
-        SELECT alert_events.*, number, rule, chat_id, thread_id, snoozed_until,
-            timezone, quiet_from, quiet_to
+        SELECT alert_events.*, number, rule, chat_id, thread_id, snoozed_until
         FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
         WHERE alert_events.deferred IS NOT NULL AND chats.status = 'active'
         ORDER BY alert_events.session, event_id

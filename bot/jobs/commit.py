@@ -8,12 +8,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from bot.alerts.view import Life
-from bot.jobs.evaluate import RESTATED, WITHDRAWN, IncrementalEvaluator
+from bot.jobs.evaluate import RESTATED, WITHDRAWN, Evaluator, read_histories, read_snapshots
 from bot.jobs.notices import ENDED, pause_split_alerts
 from bot.jobs.notify import (
     QUARTER,
@@ -26,18 +27,25 @@ from bot.jobs.notify import (
     queue_message,
 )
 from bot.messages.alerts import notices
+from bot.services import context_of
 from storage import alert_store, chat_store, outbox
 
 if TYPE_CHECKING:
+    import pandas as pd
     import sqlite_utils
 
     from bot.alerts.engine import Event
+    from bot.alerts.series import Watched
     from bot.analytics.market import Market
-    from bot.jobs.evaluate import EvaluationResult, EventInForce, MarketEvaluation
+    from bot.jobs.evaluate import AlertSnapshot, EvaluationResult, EventInForce, StateHistory
     from bot.jobs.notify import FireCounts, Notification, NotifiedResult
     from bot.messages.common import Answer
     from bot.services import Services
     from storage.outbox import ListedEvent, OutboxMessage
+
+
+_ALERTS_A_READ = 1_000  # whose stored states are read in one go: the database serves others in between
+Marks = dict[int, str | None]  # the session evaluated last, by alert id
 
 
 @dataclass(frozen=True)
@@ -60,25 +68,40 @@ class Evaluation:
     """The job that evaluates all active alerts, and stores their new states, events and messages.
 
     Messages are made before the transaction. An alert that somebody changed meanwhile is left as it is,
-    and evaluated again by the next run.
+    and evaluated again by the next run. The job remembers the Market and the alerts of the last run.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._evaluator = IncrementalEvaluator(services)
+        self._last: tuple[Market, Marks] | None = None
+        self._series: Mapping[Watched, pd.Series] = {}  # of the last run
 
     async def run(self) -> list[Fire]:
         """Evaluate on the current Market and return the new fires; at once when nothing is new."""
-        services = self._services
+        services, database = self._services, self._services.database
         market = await self._market()
-        evaluation = await self._evaluator.evaluate(market)
-        if evaluation is None:
+        if market.end is None:
             return []
-        notified, windows = await self._notify(evaluation)
+        if self._last == (market, await database.run(alert_store.last_evaluated_sessions)):
+            return []
+        # 1. Evaluate.
+        snapshots = await database.run(partial(read_snapshots, market=market))
+        context = await asyncio.to_thread(context_of, market, services.markets)
+        evaluator = Evaluator(context, self._series)
+        histories = await self._read_histories(evaluator, snapshots)
+        results = await asyncio.to_thread(evaluator.evaluate, snapshots, histories)
+        # 2. Make the messages.
+        now, zone = services.clock(), services.config.time.timezone
+        fires, windows = await database.run(
+            partial(_read_fires_and_windows, results=results, default_zone=zone, now=now)
+        )
+        notified = await asyncio.to_thread(Notifier(context).notify, results, fires, windows, now)
+        # 3. Store both.
         commit = Commit(windows, sample=market.is_sample, now=services.clock())
         if notified:
-            await services.database.run(partial(commit.store, notified=notified))
-        self._evaluator.remember(evaluation, [result for result, _ in notified], commit.skipped)
+            await database.run(partial(commit.store, notified=notified))
+        self._last = market, _marks_after(snapshots, notified, commit.skipped)
+        self._series = evaluator.series
         return commit.fires
 
     async def _market(self) -> Market:
@@ -86,24 +109,43 @@ class Evaluation:
         services = self._services
         while True:
             market = await services.markets.current()
-            if self._evaluator.has_seen(market):
+            if self._last is not None and self._last[0] is market:
                 return market
             pause = partial(pause_split_alerts, config=services.config, now=services.clock())
             if not await services.database.run(pause):
                 return market
 
-    async def _notify(
-        self, evaluation: MarketEvaluation
-    ) -> tuple[list[NotifiedResult], Mapping[int, DeliveryWindow]]:
-        """The results with their notifications, and the chats' delivery windows."""
-        services, now, results = self._services, self._services.clock(), evaluation.results
-        fires, windows = await services.database.run(
-            partial(
-                _read_fires_and_windows, results=results, default_zone=services.config.time.timezone, now=now
-            )
-        )
-        notifier = Notifier(evaluation.context)
-        return await asyncio.to_thread(notifier.notify, results, fires, windows, now), windows
+    async def _read_histories(
+        self, evaluator: Evaluator, snapshots: Sequence[AlertSnapshot]
+    ) -> dict[int, StateHistory]:
+        """Histories of the alerts that may have been revised or that the last run did not evaluate."""
+        marks = self._last[1] if self._last is not None else {}
+        alert_ids = set(await asyncio.to_thread(evaluator.possibly_revised, snapshots))
+        for snapshot in snapshots:
+            if marks.get(snapshot.alert.alert_id) != snapshot.session:
+                alert_ids.add(snapshot.alert.alert_id)
+        histories: dict[int, StateHistory] = {}
+        remaining = iter(sorted(alert_ids))
+        while batch := list(islice(remaining, _ALERTS_A_READ)):
+            histories |= await self._services.database.run(partial(read_histories, alert_ids=batch))
+        return histories
+
+
+def _marks_after(
+    snapshots: Sequence[AlertSnapshot], notified: Sequence[NotifiedResult], skipped: set[int]
+) -> Marks:
+    """The marks of the alerts that are still active, except those that are evaluated again."""
+    marks = {
+        snapshot.alert.alert_id: snapshot.session
+        for snapshot in snapshots
+        if snapshot.alert.life == Life.ACTIVE
+    }
+    for result, _ in notified:
+        if result.broken or result.expired or result.alert_after().life is not Life.ACTIVE:
+            marks.pop(result.alert_id, None)
+        elif result.states:
+            marks[result.alert_id] = result.states[-1].session.isoformat()
+    return {alert_id: mark for alert_id, mark in marks.items() if alert_id not in skipped}
 
 
 def _read_fires_and_windows(

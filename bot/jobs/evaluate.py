@@ -1,18 +1,14 @@
 """Evaluating stored alerts: every completed session since the last run, in order, and revised sessions.
 
-`Evaluator` evaluates alerts on one Market, without storage and texts. `IncrementalEvaluator` reads the
-alerts, and remembers what it has evaluated.
+`Evaluator` evaluates alerts on one Market, without storage and texts. The functions after it read the alerts.
 """
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -23,7 +19,6 @@ from bot.alerts.rule import Condition, Rule
 from bot.alerts.series import PATIENCE
 from bot.alerts.view import AlertView, Life
 from bot.errors import BotError
-from bot.services import context_of
 from bot.services.alert_views import DAMAGED
 from storage import alert_store
 
@@ -33,16 +28,12 @@ if TYPE_CHECKING:
     from bot.alerts.series import Watched
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
-    from bot.services import Services
     from storage.alert_store import StoredAlert
 
 
 _log = logging.getLogger(__name__)
 WITHDRAWN, RESTATED = "withdrawn", "restated"
 LOOKED_BACK = 12  # sessions evaluated again: those whose state is kept, and the one before them
-_ALERTS_A_READ = 1_000  # whose stored states are read in one go: the database serves others in between
-
-Marks = dict[int, str | None]  # the session evaluated last, by alert id
 
 
 @dataclass(frozen=True)
@@ -289,80 +280,10 @@ def error_text(error: Exception) -> str:
     return f"it cannot be evaluated ({type(error).__name__})"
 
 
-@dataclass(frozen=True)
-class MarketEvaluation:
-    """The results of one run on one Market: those of the alerts that change."""
-
-    context: EvaluationContext
-    snapshots: Sequence[AlertSnapshot]
-    results: Sequence[EvaluationResult]
-    series: Mapping[Watched, pd.Series]
-
-
-class IncrementalEvaluator:
-    """Evaluates all active alerts, and remembers the Market and the alerts of the last run."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._last: tuple[Market, Marks] | None = None
-        self._series: Mapping[Watched, pd.Series] = {}  # of the last run
-
-    def has_seen(self, market: Market) -> bool:
-        """Whether this Market is that of the last run."""
-        return self._last is not None and self._last[0] is market
-
-    async def evaluate(self, market: Market) -> MarketEvaluation | None:
-        """Evaluate on a Market. Returns None when neither it nor any alert has changed since the last run."""
-        database = self._services.database
-        if market.end is None:
-            return None
-        if self._last == (market, await database.run(alert_store.last_evaluated_sessions)):
-            return None
-        completed = market.sessions[market.sessions <= market.last_completed]
-        since = f"{completed[-min(LOOKED_BACK, len(completed))]:%Y-%m-%d}"
-        snapshots = await database.run(partial(_read_snapshots, since=since))
-        context = await asyncio.to_thread(context_of, market, self._services.markets)
-        evaluator = Evaluator(context, self._series)
-        histories = await self._read_histories(evaluator, snapshots)
-        results = await asyncio.to_thread(evaluator.evaluate, snapshots, histories)
-        return MarketEvaluation(context, snapshots, results, evaluator.series)
-
-    def remember(
-        self, evaluation: MarketEvaluation, stored_results: Sequence[EvaluationResult], skipped: set[int]
-    ) -> None:
-        """Note what a run stored; alerts that it skipped are evaluated again by the next run."""
-        marks = {
-            snapshot.alert.alert_id: snapshot.session
-            for snapshot in evaluation.snapshots
-            if snapshot.alert.life == Life.ACTIVE
-        }
-        for result in stored_results:
-            if result.broken or result.expired or result.alert_after().life is not Life.ACTIVE:
-                marks.pop(result.alert_id, None)
-            elif result.states:
-                marks[result.alert_id] = result.states[-1].session.isoformat()
-        kept = {alert_id: mark for alert_id, mark in marks.items() if alert_id not in skipped}
-        self._last = (evaluation.context.market, kept)
-        self._series = evaluation.series
-
-    async def _read_histories(
-        self, evaluator: Evaluator, snapshots: Sequence[AlertSnapshot]
-    ) -> dict[int, StateHistory]:
-        """Histories of the alerts that may have been revised or that the last run did not evaluate."""
-        marks = self._last[1] if self._last is not None else {}
-        alert_ids = set(await asyncio.to_thread(evaluator.possibly_revised, snapshots))
-        for snapshot in snapshots:
-            if marks.get(snapshot.alert.alert_id) != snapshot.session:
-                alert_ids.add(snapshot.alert.alert_id)
-        histories: dict[int, StateHistory] = {}
-        remaining = iter(sorted(alert_ids))
-        while batch := list(islice(remaining, _ALERTS_A_READ)):
-            histories |= await self._services.database.run(partial(_read_batch, alert_ids=batch))
-        return histories
-
-
-def _read_snapshots(db: sqlite_utils.Database, since: str) -> list[AlertSnapshot]:
-    """All active alerts, and those that ended lately, with their current states as text."""
+def read_snapshots(db: sqlite_utils.Database, market: Market) -> list[AlertSnapshot]:
+    """All active alerts, and those that ended in sessions that may be evaluated again."""
+    completed = market.sessions[market.sessions <= market.last_completed]
+    since = f"{completed[-min(LOOKED_BACK, len(completed))]:%Y-%m-%d}"
     snapshots = []
     for alert in (*alert_store.active_alerts(db), *alert_store.recently_ended(db, since)):
         state = alert_store.current_state(db, alert.alert_id)
@@ -373,7 +294,8 @@ def _read_snapshots(db: sqlite_utils.Database, since: str) -> list[AlertSnapshot
     return snapshots
 
 
-def _read_batch(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[int, StateHistory]:
+def read_histories(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[int, StateHistory]:
+    """The histories of alerts by their ids."""
     return {
         alert_id: StateHistory(alert_store.stored_states(db, alert_id), _events_in_force(db, alert_id))
         for alert_id in alert_ids

@@ -108,10 +108,6 @@ class Scheduler:
         """Send queued messages until the delivery is stopped."""
         await self._delivery.keep_sending(self._failed)
 
-    async def back_up(self) -> None:
-        """Make the nightly backup when it is due. Errors are logged."""
-        await self._run_safely(self._backups.run)
-
     async def call_heartbeat(self) -> None:
         """Call the address of [heartbeat] when it is due. Errors are logged."""
         await self._run_safely(self._heartbeat.run)
@@ -156,11 +152,11 @@ class Scheduler:
         queue = application.job_queue
         if queue is None:
             raise RuntimeError("python-telegram-bot was installed without its job-queue extra")
-        jobs = {
+        jobs: dict[str, Callable[[], Awaitable[object]]] = {
             "sources": self.ask_sources,
             "jobs": self.run_jobs,
             "heartbeat": self.call_heartbeat,
-            "backup": self.back_up,
+            "backup": partial(self._run_safely, self._backups.run),
         }
         for name, job in jobs.items():
             queue.run_repeating(
@@ -174,7 +170,7 @@ class Scheduler:
         queue.run_once(partial(_as_callback, self.send), 0, name="send", job_kwargs=late)
 
 
-async def _as_callback(job: Callable[[], Awaitable[None]], context: object) -> None:
+async def _as_callback(job: Callable[[], Awaitable[object]], context: object) -> None:
     """Run a job as a callback of the job queue."""
     del context
     await job()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import replace
 from functools import partial
@@ -58,12 +59,11 @@ def due_instant(day: dt.date, at: str, zone: ZoneInfo) -> dt.datetime | None:
 def _transition(before: dt.datetime, after: dt.datetime, zone: ZoneInfo) -> dt.datetime:
     """The second between two instants at which the zone's offset changes."""
     old = before.astimezone(zone).utcoffset()
-    low, high = int(before.timestamp()), int(after.timestamp())
-    while high - low > 1:
-        middle = (low + high) // 2
-        same = dt.datetime.fromtimestamp(middle, zone).utcoffset() == old
-        low, high = (middle, high) if same else (low, middle)
-    return dt.datetime.fromtimestamp(high, dt.UTC)
+    seconds = range(int(before.timestamp()) + 1, int(after.timestamp()))
+    changed = bisect_left(
+        seconds, True, key=lambda second: dt.datetime.fromtimestamp(second, zone).utcoffset() != old
+    )
+    return dt.datetime.fromtimestamp(seconds.start + changed, dt.UTC)
 
 
 def quiet_until(now: dt.datetime, start: str | None, end: str | None, zone: ZoneInfo) -> dt.datetime | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.jobs import scheduler as pulse
 from bot.jobs.scheduler import Scheduler
 from storage.connection import DiskFull
 from tests.fakes.website import Answer, Website, page, redirect
@@ -147,7 +146,7 @@ async def test_a_call_that_fails_is_logged_without_the_secret_and_made_again(
     answer: Answer,
     reason: str,
 ) -> None:
-    monkeypatch.setattr(pulse, "HEARTBEAT_TIMEOUT", 0.2)
+    monkeypatch.setattr("bot.jobs.scheduler.HEARTBEAT_TIMEOUT", 0.2)
     site.pages[PATH] = answer
     with caplog.at_level(logging.INFO, "bot"):
         await minutes(desk, scheduler, 1)

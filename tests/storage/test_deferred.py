@@ -13,7 +13,7 @@ from storage.alert_store import (
     deferred_events,
     set_deferral,
 )
-from storage.chat_store import deactivate, ensure_chat, set_quiet_hours
+from storage.chat_store import deactivate, ensure_chat
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -46,12 +46,11 @@ def test_held_events_wait_oldest_first(db: sqlite_utils.Database) -> None:
     ]
 
 
-def test_a_held_event_comes_with_its_alert_and_what_its_chat_wishes(db: sqlite_utils.Database) -> None:
-    set_quiet_hours(db, 1, "22:00", "07:00")
+def test_a_deferred_event_comes_with_its_alert(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-11", "quiet")
     (row,) = deferred_events(db)
     assert (row.chat_id, row.number, row.rule, row.thread_id) == (1, 1, "r", 7)
-    assert (row.detail, row.quiet_from, row.quiet_to) == (EventDetail(), "22:00", "07:00")
+    assert (row.detail, row.snoozed_until) == (EventDetail(), None)
 
 
 def test_an_event_is_told_by_a_message(db: sqlite_utils.Database) -> None:
