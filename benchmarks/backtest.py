@@ -1,11 +1,11 @@
-"""Time of judging 20 years of one rule, beside computing its metric; of /backtest, beside /chart.
+"""Time of evaluating 20 years of one rule, beside computing its metric; of /backtest, beside /chart.
 
     python -m benchmarks.backtest
 
 Every registry entry's example, on the made-up Market of benchmarks.metrics. `metric` makes the history
 alone; `rule` makes it too, with the target, the bars, the re-arm band and every fire of 20 years, as
 /backtest does. Nothing is remembered between runs; best of REPEATS. A metric that is a division of
-two columns takes a twentieth of a millisecond, which no judging can keep to three times: `own` is what
+two columns takes a twentieth of a millisecond, which no evaluation can keep to three times: `own` is what
 a rule takes beyond its metric.
 
 The second table is what a person waits for: the whole answers of /chart, of the rule's metric, and of
@@ -120,7 +120,7 @@ def _metric(rule: Rule, market: Market) -> pd.Series:
 
 
 def _whole(rule: Rule, market: Market) -> Frequency:
-    return frequency(rule, Histories(market, METRICS).sample_series(rule, None, market.sessions), YEARS)
+    return frequency(rule, Histories(market, METRICS).samples(rule, None, market.sessions), YEARS)
 
 
 def _best(work: Callable[[], object], repeats: int) -> float:

@@ -1,4 +1,4 @@
-"""Time of judging thousands of alerts on the sample market, beside computing their metrics once.
+"""Time of evaluating thousands of alerts on the sample market, beside computing their metrics once.
 
     python -m benchmarks.evaluate [ALERTS]
 
@@ -74,7 +74,7 @@ def rules(count: int) -> list[Rule]:
 
 
 async def measure(count: int = ALERTS) -> list[Timing]:
-    """The alerts judged on the day after, again with nothing new, and after a downtime."""
+    """The alerts evaluated on the day after, again with nothing new, and after a downtime."""
     now = [MADE]
     with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "bot.db") as database:
         services = Services(Config(), database, Markets(database, lambda: now[0]), lambda: now[0], live=False)
@@ -93,9 +93,9 @@ async def measure(count: int = ALERTS) -> list[Timing]:
             once = await asyncio.to_thread(_metrics_once, [rule for rule, _ in made], market)
             found.append(Timing(f"metrics made once, {name}", once))
             seconds, fires = await _timed(evaluation.run)
-            found.append(Timing(f"judged, {name}", seconds, fires, seconds / once))
+            found.append(Timing(f"evaluated, {name}", seconds, fires, seconds / once))
             seconds, fires = await _timed(evaluation.run)
-            found.append(Timing("judged, nothing new", seconds, fires, seconds / once))
+            found.append(Timing("evaluated, nothing new", seconds, fires, seconds / once))
     return found
 
 

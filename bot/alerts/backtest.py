@@ -66,21 +66,25 @@ class Frequency:
 def frequency(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> Frequency:
     """Fires over the last `years` of a rule's samples, ignoring `once` and `until`."""
     series = _until_last_figure(SampleSeries.of(history))
-    begin = _first_evaluated(rule, series, years)
-    if begin >= len(series):
-        return Frequency((), None, None)
-    bands = tuple(default_band(series.distances(index)) for index in range(len(rule.conditions)))
-    fires = _fires(rule, series, begin, bands)
-    return Frequency(tuple(event.session for event in fires), series.day(begin), series.day(-1))
+    bands = (default_band(series.distances(index)) for index in range(len(rule.conditions)))
+    return _frequency(rule, series, tuple(bands), years)
 
 
 def fires_without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> int:
     """How often the rule would have fired without a re-arm band."""
     series = _until_last_figure(SampleSeries.of(history))
+    return _frequency(replace(rule, rearm=None), series, (0.0,) * len(rule.conditions), years).count
+
+
+def _frequency(rule: Rule, series: SampleSeries, bands: tuple[float, ...], years: int) -> Frequency:
     begin = _first_evaluated(rule, series, years)
     if begin >= len(series):
-        return 0
-    return len(_fires(replace(rule, rearm=None), series, begin, (0.0,) * len(rule.conditions)))
+        return Frequency((), None, None)
+    lasting = replace(rule, once=False, until=None)
+    state = first_state(lasting, series[:begin], series.day(0), bands)
+    _, events = evaluate_series(lasting, state, series[begin:])
+    dates = tuple(event.session for event in events if not event.muted)
+    return Frequency(dates, series.day(begin), series.day(-1))
 
 
 def _until_last_figure(series: SampleSeries) -> SampleSeries:
@@ -104,14 +108,6 @@ def _first_evaluated(rule: Rule, series: SampleSeries, years: int) -> int:
         return len(series)
     first: dt.date = (pd.Timestamp(series.day(-1)) - pd.DateOffset(years=years)).date()
     return max(complete + int(answered[0]) + 1, series.after(first))
-
-
-def _fires(rule: Rule, series: SampleSeries, begin: int, bands: tuple[float, ...]) -> list[Event]:
-    """Events that are not muted when evaluation starts at a position."""
-    lasting = replace(rule, once=False, until=None)
-    state = first_state(lasting, series[:begin], series.day(0), bands)
-    _, events = evaluate_series(lasting, state, series[begin:])
-    return [event for event in events if not event.muted]
 
 
 def evaluate_series(rule: Rule, state: State, series: SampleSeries) -> tuple[State, tuple[Event, ...]]:

@@ -160,18 +160,12 @@ class Histories:
 
     def samples(
         self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
-    ) -> list[Sample]:
+    ) -> SampleSeries:
         """Samples of a rule past the session `after`, oldest first, up to the first that must wait.
 
         `sessions` are the exchange's: with them, a session on which no condition has a figure is awaited too.
         Without them the sessions are those on which any condition has a figure.
         """
-        return list(self.sample_series(rule, after, sessions))
-
-    def sample_series(
-        self, rule: Rule, after: dt.date | None = None, sessions: pd.DatetimeIndex | None = None
-    ) -> SampleSeries:
-        """The same samples as arrays, for long histories."""
         histories = [self.series(condition) for condition in rule.conditions]
         ready = self._ready(rule, histories, sessions)
         index = ready[int(ready.searchsorted(pd.Timestamp(after), side="right")) if after else 0 :]

@@ -87,10 +87,9 @@ def channel_fit(r: pd.Series, since: dt.date = CHANNEL_FROM) -> pd.DataFrame:
     return frame
 
 
-def drawdown(r: pd.Series, since: dt.date | None = None) -> pd.Series:
-    """100 (R / running maximum - 1), percent, zero at a high; from the first session or `since` on."""
-    part = r if since is None else r.loc[pd.Timestamp(since) :]
-    return (100 * (part / part.cummax() - 1)).reindex(r.index)
+def drawdown(r: pd.Series) -> pd.Series:
+    """100 (R / running maximum - 1), percent: zero at a high, otherwise negative."""
+    return 100 * (r / r.cummax() - 1)
 
 
 def _daily_total_returns(market: Market) -> list[pd.Series]:

@@ -217,7 +217,7 @@ class Evaluator:
             sessions = self._context.market.sessions
             position = max(int(sessions.searchsorted(pd.Timestamp(mark))) - LOOKED_BACK, 0)
             after = min(sessions[position].date(), mark) if len(sessions) else mark
-            self._samples[key] = self._context.histories.samples(rule, after, sessions)
+            self._samples[key] = list(self._context.histories.samples(rule, after, sessions))
         return self._samples[key]
 
     def _revisions(

@@ -77,7 +77,7 @@ def mirrored(rule: Rule) -> list[Rule]:
 
 def initial_state(rule: Rule, context: EvaluationContext) -> State:
     """Return the state of a rule that is created, edited or resumed now."""
-    history = context.histories.sample_series(rule, sessions=context.market.sessions)
+    history = context.histories.samples(rule, sessions=context.market.sessions)
     return first_state(rule, history, context.market.last_completed.date())
 
 
@@ -232,7 +232,7 @@ async def _start(
 
 def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequency]:
     """Return the initial state of a rule and how often it would have fired."""
-    history = context.histories.sample_series(rule, None, context.market.sessions)
+    history = context.histories.samples(rule, None, context.market.sessions)
     return initial_state(rule, context), frequency(rule, history)
 
 

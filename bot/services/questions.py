@@ -115,7 +115,7 @@ def run_backtest(
     """Evaluate a rule over the last `years` with the live engine; raises NoData without any history."""
     market, histories = context.market, context.histories
     market.require_end()
-    samples = histories.sample_series(rule, None, market.sessions)
+    samples = histories.samples(rule, None, market.sessions)
     fires = frequency(rule, samples, years)
     if fires.since is None or fires.until is None:
         series = [histories.series(condition) for condition in rule.conditions]

@@ -1,4 +1,4 @@
-"""A small registry, independent of the real one, and short ways to write bars and states."""
+"""A small registry, independent of the real one, and short ways to write samples and states."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def day(number: int) -> dt.date:
     return DAY + dt.timedelta(days=number)
 
 
-def sample(number: int, *legs: tuple[float | None, float | None]) -> Sample:
-    return Sample(day(number), tuple(ConditionValue(*leg) for leg in legs))
+def sample(number: int, *figures: tuple[float | None, float | None]) -> Sample:
+    return Sample(day(number), tuple(ConditionValue(*figure) for figure in figures))
 
 
 def samples(values: Iterable[float | None], threshold: float | None = 5.0, first: int = 1) -> list[Sample]:
-    """One-legged bars on consecutive sessions."""
+    """Samples of one condition on consecutive sessions."""
     return [sample(number, (value, threshold)) for number, value in enumerate(values, start=first)]
 
 
@@ -99,7 +99,7 @@ def armed(a_rule: Rule, *bands: float) -> State:
 
 
 def walk(a_rule: Rule, state: State, some: Sequence[Sample]) -> str:
-    """The sides after each bar in short: A, C1, F; a fire is marked *, a muted one -, late word of it !."""
+    """The sides after each sample in short: A, C1, F; a fire is marked *, a muted one -, reported late !."""
     words = []
     for each in some:
         state, event = step(a_rule, state, each)

@@ -32,16 +32,16 @@ def test_the_whole_answer_is_timed_beside_the_metrics_chart() -> None:
     assert found.ratio == found.backtest / found.chart
 
 
-def test_twenty_years_are_judged_where_something_can_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = []
+def test_twenty_years_are_evaluated_where_something_can_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated = []
 
     def counted(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]:
-        judged.append(sample.session)
+        evaluated.append(sample.session)
         return step(rule, state, sample)
 
     monkeypatch.setattr("bot.alerts.engine.step", counted)
     market = made_up_market()
     rule = parse_rule("ratio > sma 200", METRICS)
-    found = frequency(rule, Histories(market, METRICS).sample_series(rule, None, market.sessions), 20)
+    found = frequency(rule, Histories(market, METRICS).samples(rule, None, market.sessions), 20)
     assert found.count > 20
-    assert len(judged) <= 2 * found.count + 1
+    assert len(evaluated) <= 2 * found.count + 1

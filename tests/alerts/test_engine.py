@@ -431,7 +431,7 @@ def test_crosses_is_the_two_rules_it_stands_for(
 def test_a_state_or_session_of_another_rule_is_refused(
     text: str, figures: tuple[tuple[float, float], ...], change: dict[str, tuple[object, ...]]
 ) -> None:
-    """Judged in part it could fire, or stay silent, on the figures of something else."""
+    """Evaluated in part it could fire, or stay silent, on the figures of something else."""
     a_rule = rule(text)
     with pytest.raises(ValueError, match="argument 2 is"):
         step(a_rule, replace(armed(a_rule), **change), sample(1, *figures))

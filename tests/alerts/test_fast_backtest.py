@@ -84,7 +84,7 @@ def test_a_sweep_is_the_judging_of_every_bar_over_a_year(text: str, band: float)
             )
 
 
-def test_a_cooldown_counts_the_judged_sessions_that_are_passed_over() -> None:
+def test_a_cooldown_counts_the_evaluated_sessions_that_are_passed_over() -> None:
     a_rule = rule("ratio > 5 cooldown 9")
     some = samples([4.0, 6.0, 6.0, None, 6.0, 6.0])
     state, (event,) = evaluate_series(a_rule, armed(a_rule), SampleSeries.of(some))

@@ -130,7 +130,7 @@ def test_a_price_feed_that_fails_fires_and_arms_nothing(
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_what_a_feed_held_back_is_judged_in_order_when_it_comes(length: int) -> None:
+def test_what_a_feed_held_back_is_evaluated_in_order_when_it_comes(length: int) -> None:
     """The close that fires lies inside the outage; five sessions later it counts as missing."""
     a_rule = parse_rule("ratio > 0.54", METRICS)
     whole = prices([*CALM, *([0.56] * length), 0.5])
@@ -211,7 +211,7 @@ def test_a_flagged_day_never_fires_by_itself(
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_a_frozen_count_fires_and_arms_nothing(length: int) -> None:
-    """After three sessions it says nothing; when it moves again its step is judged with the next count."""
+    """After three sessions it says nothing; when it moves again its step is evaluated with the next count."""
     a_rule = parse_rule("flow iwm 5d > $400m", METRICS)
     counts = lots(100, 1, *([0] * length))
     markets = [funded(counts[: day + 1]) for day in range(60, len(counts))]
@@ -250,7 +250,7 @@ def test_a_hundred_closes_of_the_open_session_are_no_event_before_its_close_and_
         now = opened + (settled - opened) * number / 100
         market = known(now, 45.0 + number % 12, number // 50)  # marked as provisional by its source, or not
         assert evaluated(a_rule, state, market) == ([], [])
-        assert Histories(market, METRICS).sample_series(a_rule).day(-1) == days[-1].date()
+        assert Histories(market, METRICS).samples(a_rule).day(-1) == days[-1].date()
     assert evaluated(a_rule, state, known(settled - dt.timedelta(microseconds=1), 56.0, 0)) == ([], [])
     assert evaluated(a_rule, state, known(settled, 56.0, 1)) == ([], [])
     _, events = evaluated(a_rule, state, known(settled, 56.0, 0))

@@ -85,7 +85,7 @@ def test_a_big_flow_fires_once_the_next_count_has_not_undone_it() -> None:
     assert fires(counted(295.0, 295.05), "flow iwm 5d > $1bn", 2) == ["07-29"]
 
 
-def test_a_count_that_was_replaced_is_judged_with_the_new_one() -> None:
+def test_a_count_that_was_replaced_is_evaluated_with_the_new_one() -> None:
     market = counted(250.1)
     facts = market.fund(SMALL).assign(was=float("nan"))
     facts.loc[facts.index[-1], "was"] = 260e6

@@ -20,7 +20,7 @@ NAN = math.nan
 def run(
     text: str, values: Sequence[float | None], band: float = 0.0
 ) -> tuple[Rule, list[State], tuple[Event, ...]]:
-    """A rule judged on some values: it, the states from the first on, the events."""
+    """A rule evaluated on some values: it, the states from the first on, the events."""
     a_rule = rule(text)
     start = armed(a_rule, band)
     ran = evaluate(a_rule, start, samples(values))
@@ -48,7 +48,7 @@ def test_fired_on_a_provisional_bar_revised_away_then_truly_crossed_two_days_lat
     assert found.states[-1].status is Status.ARMED
     rest = evaluate(a_rule, found.states[-1], final)
     assert sessions(rest.events) == [day(4)]
-    # the revision is done with: the figures that were judged are the ones of now
+    # the revision is done with: the figures that were evaluated are the ones of now
     assert replay(a_rule, [*states[:2], *found.states], final[:2], ()) is None
 
 
@@ -106,7 +106,7 @@ def test_once_is_active_again_when_its_fire_is_withdrawn() -> None:
     assert found is not None
     assert (found.withdrawn, found.new) == (told, ())
     assert not found.states[-1].done
-    assert found.states[-1].session == day(2)  # what came after the fire is judged next
+    assert found.states[-1].session == day(2)  # what came after the fire is evaluated next
     assert sessions(evaluate(a_rule, found.states[-1], samples([4.0, 5.0, 4.0, 6.0])).events) == [day(4)]
 
 
@@ -142,7 +142,7 @@ def test_the_first_session_after_the_first_kept_state_is_replayed_too() -> None:
     assert (found.since, sessions(found.new), sessions(found.withdrawn)) == (day(2), [day(2)], [day(3)])
 
 
-def test_a_session_that_is_gone_is_judged_again_as_it_was_when_an_earlier_one_is_revised() -> None:
+def test_a_session_that_is_gone_is_evaluated_again_as_it_was_when_an_earlier_one_is_revised() -> None:
     a_rule, states, told = run("ratio > 5", [4.0, 6.0, 4.0])
     now = samples([3.0, 6.0, 4.0])
     found = replay(a_rule, states, [now[0], now[2]], told)
@@ -246,7 +246,7 @@ RULES = st.sampled_from(
 def test_with_revisions_a_run_cut_anywhere_ends_as_one_run_on_the_final_figures(
     text: str, provisional: list[float | None], data: st.DataObject, band: float, depth: int
 ) -> None:
-    """Judged day by day, every state through its JSON, while each of the last ten figures may change."""
+    """Evaluated day by day, every state through its JSON, while each of the last ten figures may change."""
     a_rule = rule(text)
     known: list[Sample] = []
     states = [armed(a_rule, band)]
@@ -263,7 +263,7 @@ def test_with_revisions_a_run_cut_anywhere_ends_as_one_run_on_the_final_figures(
 
 
 def _catch_up(a_rule: Rule, states: list[State], known: list[Sample], standing: list[Event]) -> None:
-    """What a run of the bot does: replay what was revised, judge what is new, remember both."""
+    """What a run of the bot does: replay what was revised, evaluate what is new, remember both."""
     kept = [State.from_json(state.to_json()) for state in states[-11:]]
     again = replay(a_rule, kept, known, [event for event in standing if event.session > kept[0].session])
     if again is not None:

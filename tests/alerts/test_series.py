@@ -37,7 +37,7 @@ def samples(
     after: dt.date | None = None,
     sessions: pd.DatetimeIndex | None = None,
 ) -> list[Sample]:
-    return Histories(market, registry).samples(a_rule, after, sessions)
+    return list(Histories(market, registry).samples(a_rule, after, sessions))
 
 
 def sessions(count: int) -> pd.DatetimeIndex:
@@ -161,12 +161,12 @@ def test_a_metric_without_any_history_is_awaited_beside_one_that_has_it(dtype: s
     ]
 
 
-@pytest.mark.parametrize(("stored", "judged"), [(10, 10), (9, 9), (6, 6), (5, 5), (4, 5), (1, 5), (0, 5)])
-def test_a_leg_that_is_not_stored_yet_is_awaited_for_five_sessions(stored: int, judged: int) -> None:
+@pytest.mark.parametrize(("stored", "evaluated"), [(10, 10), (9, 9), (6, 6), (5, 5), (4, 5), (1, 5), (0, 5)])
+def test_a_leg_that_is_not_stored_yet_is_awaited_for_five_sessions(stored: int, evaluated: int) -> None:
     ten = market([1.0] * 10, shares=[7.0] * stored)
     found = samples(rule("ratio > 5 and flow iwm 5d > $1"), ten, REGISTRY)
-    assert [each.figures[0].value for each in found] == [1.0] * judged
-    assert [each.figures[1].value for each in found] == [7.0] * stored + [None] * (judged - stored)
+    assert [each.figures[0].value for each in found] == [1.0] * evaluated
+    assert [each.figures[1].value for each in found] == [7.0] * stored + [None] * (evaluated - stored)
 
 
 def test_a_session_that_says_nothing_before_a_later_value_is_not_awaited() -> None:
@@ -185,13 +185,13 @@ def test_a_value_without_a_threshold_yet_is_not_awaited() -> None:
     assert legs("ratio > sma 3", [1.0, 2.0]) == [ConditionValue(1.0, None), ConditionValue(2.0, None)]
 
 
-@pytest.mark.parametrize(("later", "judged"), [(1, 3), (4, 3), (5, 9), (6, 10)])
-def test_a_session_that_is_missing_altogether_is_awaited_for_five_sessions(later: int, judged: int) -> None:
+@pytest.mark.parametrize(("later", "evaluated"), [(1, 3), (4, 3), (5, 9), (6, 10)])
+def test_a_session_that_is_missing_altogether_is_awaited_for_five_sessions(later: int, evaluated: int) -> None:
     whole = market([float(number) for number in range(4 + later)])
     gap = replace(whole, prices=whole.prices.drop(whole.prices.index[3]))
     found = samples(rule("ratio > 5"), gap, REGISTRY, sessions=sessions(50))
-    assert len(found) == judged
-    assert [each.figures[0].value for each in found[:4]] == [0.0, 1.0, 2.0, None][:judged]
+    assert len(found) == evaluated
+    assert [each.figures[0].value for each in found[:4]] == [0.0, 1.0, 2.0, None][:evaluated]
 
 
 def test_without_the_calendar_a_missing_session_is_not_noticed() -> None:

@@ -99,7 +99,7 @@ def test_the_daily_summary_is_sent_once_when_it_is_due(bot: Call, files: Files) 
     assert not check(bot, "2020-10-06T21:40Z").lines("summar")
 
 
-def test_an_empty_database_has_nothing_to_judge(bot: Call) -> None:
+def test_an_empty_database_has_nothing_to_evaluate(bot: Call) -> None:
     assert check(bot, TUESDAY) == Result(
         0,
         "no alerts evaluated: no prices of both funds are stored; try “refresh” or “import prices”\n"

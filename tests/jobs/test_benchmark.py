@@ -7,14 +7,14 @@ async def test_the_benchmark_judges_what_it_says() -> None:
     found = await measure(16)
     assert [timing.name for timing in found] == [
         "metrics made once, one new session",
-        "judged, one new session",
-        "judged, nothing new",
+        "evaluated, one new session",
+        "evaluated, nothing new",
         "metrics made once, a downtime",
-        "judged, a downtime",
-        "judged, nothing new",
+        "evaluated, a downtime",
+        "evaluated, nothing new",
     ]
     assert found[4].fires > 0
-    assert [timing.fires for timing in found if timing.name == "judged, nothing new"] == [0, 0]
+    assert [timing.fires for timing in found if timing.name == "evaluated, nothing new"] == [0, 0]
     assert all(timing.seconds > 0 for timing in found)
 
 

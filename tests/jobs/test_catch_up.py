@@ -1,4 +1,4 @@
-"""After a downtime: every missed session is judged in order, one message a chat tells of all."""
+"""After a downtime: every missed session is evaluated in order, one message a chat tells of all."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def next_day(quiet: Sequence[float] = QUIET) -> str:
     return sessions("2020-01-02", len(quiet) + 1)[-1]
 
 
-async def test_an_empty_database_has_nothing_to_judge(desk: Desk) -> None:
+async def test_an_empty_database_has_nothing_to_evaluate(desk: Desk) -> None:
     assert await desk.evaluate() == []
     assert await desk.messages() == []
 

@@ -319,7 +319,7 @@ def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     newest = [_last_session(condition, context) for condition in rule.conditions]
     if alert.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in newest):
         return None
-    if len(context.histories.sample_series(rule, mark, sessions)):
+    if len(context.histories.samples(rule, mark, sessions)):
         return None
     missing = short_date(sessions[sessions.searchsorted(pd.Timestamp(mark), side="right")])
     return f"Evaluated up to {short_date(mark)}; waiting for {missing}, {PATIENCE} sessions at most."

@@ -245,7 +245,7 @@ def suggested_targets(condition: Condition, context: EvaluationContext) -> list[
     suggested = []
     for target, meaning in meanings.items():
         rule = Rule((replace(condition, target=target),))
-        past = frequency(rule, context.histories.sample_series(rule, sessions=context.market.sessions))
+        past = frequency(rule, context.histories.samples(rule, sessions=context.market.sessions))
         suggested.append(Suggestion(target, meaning, None if past.since is None else past.count))
     return suggested
 
