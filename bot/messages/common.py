@@ -198,7 +198,7 @@ def fact_sources(market: Market) -> str:
 
 
 def condition_sources(conditions: Iterable[Condition], market: Market) -> list[str]:
-    """Return the sources of what conditions are judged on, each once."""
+    """Return the sources of what conditions are evaluated on, each once."""
     labels = (
         sources_of(METRICS[condition.metric], market, dict(condition.arguments)) for condition in conditions
     )

@@ -29,7 +29,7 @@ def test_counting_starts_after_the_first_session_that_says_where_the_rule_stands
     assert (found.since, found.dates) == (day(4), (day(5),))
 
 
-def test_without_a_session_to_judge_nothing_is_claimed() -> None:
+def test_without_a_session_to_evaluate_nothing_is_claimed() -> None:
     for some in ([], samples([None, None]), samples([6.0])):
         found = frequency(rule("ratio > 5"), some)
         assert (found.dates, found.since, found.until) == ((), None, None)
@@ -108,7 +108,7 @@ def test_fires_without_the_band_are_counted_without_a_level_too() -> None:
     assert fires_without_band(rule("ratio > 5 cooldown 100"), samples(values)) == 1
 
 
-def test_without_a_session_to_judge_there_are_no_fires_without_the_band() -> None:
+def test_without_a_session_to_evaluate_there_are_no_fires_without_the_band() -> None:
     for some in ([], samples([None, None]), samples([6.0])):
         assert fires_without_band(rule("ratio > 5"), some) == 0
 

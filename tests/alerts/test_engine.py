@@ -143,7 +143,7 @@ def test_crosses_among_other_conditions_mirrors_only_itself() -> None:
     assert side_ops(rule("ratio >= 5")) == ((">=",),)
 
 
-def test_crosses_with_another_leg_missing_judges_the_side_that_is_false() -> None:
+def test_crosses_with_another_leg_missing_evaluates_the_side_that_is_false() -> None:
     a_rule = rule("ratio crosses 5 and gauge 200 > 4%")
     state = replace(armed(a_rule), sides=(Side(Status.CONFIRMING, 1), Side(Status.CONFIRMING, 1)))
     after, event = step(a_rule, state, sample(1, (6.0, 5.0), (NAN, 4.0)))
@@ -165,7 +165,7 @@ def test_a_session_up_to_the_mark_changes_nothing(number: int) -> None:
     assert step(a_rule, state, sample(number, (6.0, 5.0))) == (state, None)
 
 
-def test_sessions_past_until_are_not_judged() -> None:
+def test_sessions_past_until_are_not_evaluated() -> None:
     a_rule = rule("ratio > 5 until 2020-01-03")
     state = armed(a_rule)
     assert step(a_rule, state, Sample(dt.date(2020, 1, 4), (ConditionValue(6.0, 5.0),))) == (state, None)
@@ -324,7 +324,7 @@ def test_levels_lie_on_the_far_side_and_are_unknown_without_a_threshold() -> Non
     assert rearm_levels(fixed, armed(fixed, 0.5), (">",), (ConditionValue(9.0, 5.0),)) == (3.0,)
 
 
-def test_judging_gives_a_state_for_each_session_that_was_new() -> None:
+def test_evaluation_gives_a_state_for_each_session_that_was_new() -> None:
     a_rule = rule("ratio > 5")
     run = evaluate(a_rule, replace(armed(a_rule), session=day(1)), samples([6.0, 6.0, NAN, 4.0]))
     assert [state.session for state in run.states] == [day(2), day(3), day(4)]
@@ -371,7 +371,7 @@ def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
 
 @THOUSAND
 @given(RULES, SEQUENCES, st.floats(0, 2))
-def test_judging_every_session_ten_times_changes_nothing(
+def test_evaluating_every_session_ten_times_changes_nothing(
     a_rule: Rule, sequence: list[tuple[float | None, float]], band: float
 ) -> None:
     some = _samples(sequence)

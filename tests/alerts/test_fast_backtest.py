@@ -42,7 +42,7 @@ TWO = (
     st.sampled_from([0.0, 0.5, 1.0, 0.3]),
     st.integers(0, 20),
 )
-def test_a_sweep_is_the_judging_of_every_bar(
+def test_a_sweep_is_the_evaluation_of_every_bar(
     text: str, legs: list[tuple[ConditionValue, ConditionValue]], band: float, cut: int
 ) -> None:
     a_rule = rule(text)
@@ -61,7 +61,7 @@ def test_a_sweep_is_the_judging_of_every_bar(
 
 @pytest.mark.parametrize("band", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("text", [*ONE, *TWO])
-def test_a_sweep_is_the_judging_of_every_bar_over_a_year(text: str, band: float) -> None:
+def test_a_sweep_is_the_evaluation_of_every_bar_over_a_year(text: str, band: float) -> None:
     """Some years that are the same each time, begun at every tenth of their states."""
     a_rule = rule(text)
     width = len(a_rule.conditions)

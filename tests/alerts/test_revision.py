@@ -52,7 +52,7 @@ def test_fired_on_a_provisional_bar_revised_away_then_truly_crossed_two_days_lat
     assert replay(a_rule, [*states[:2], *found.states], final[:2], ()) is None
 
 
-def test_nothing_is_replayed_while_the_figures_are_those_that_were_judged() -> None:
+def test_nothing_is_replayed_while_the_figures_are_those_that_were_evaluated() -> None:
     assert revised("ratio > 5", [4.0, 6.0, None, 4.0], [4.0, 6.0, None, 4.0]) is None
     assert revised("ratio > 5", [], [4.0, 6.0]) is None
 
@@ -151,13 +151,13 @@ def test_a_session_that_is_gone_is_evaluated_again_as_it_was_when_an_earlier_one
     assert sessions(found.kept) == [day(2)]
 
 
-def test_a_figure_that_was_missing_and_came_late_is_judged() -> None:
+def test_a_figure_that_was_missing_and_came_late_is_evaluated() -> None:
     found = revised("ratio > 5", [4.0, None, 4.0], [4.0, 6.0, 4.0])
     assert found is not None
     assert sessions(found.new) == [day(2)]
 
 
-def test_a_session_that_was_not_there_and_came_late_is_judged() -> None:
+def test_a_session_that_was_not_there_and_came_late_is_evaluated() -> None:
     a_rule = rule("ratio > 5")
     start = armed(a_rule)
     whole = samples([4.0, 6.0, 4.0])

@@ -124,7 +124,7 @@ def test_above_fifteen_percent_is_unconfirmed_until_the_next_count_does_not_undo
     confirmed = prepare_counts(facts(200.0, 230.05, 230.0), SESSIONS)
     assert list(confirmed["flag"]) == ["", "LARGE", ""]
     assert confirmed["note"].iloc[1] == "above 15% of assets, not undone by the next change of the count"
-    # what could fire then cannot be judged better afterwards
+    # what could fire then cannot be evaluated better afterwards
     assert confirmed["doubtful"].tolist() == [False, True, False]
     assert prepare_counts(facts(200.0, 230.0), SESSIONS)["flag"].iloc[-1] == "LARGE"
 

@@ -81,7 +81,7 @@ def test_a_day_that_is_stored_but_not_over_fires_nothing(bot: Call, files: Files
     assert check(bot, "2020-10-06T20:15Z").lines("fired", "2020-10-06")
 
 
-def test_sessions_missed_are_judged_in_order_by_one_check(bot: Call, files: Files) -> None:
+def test_sessions_missed_are_evaluated_in_order_by_one_check(bot: Call, files: Files) -> None:
     files.take_in(bot, "2020-10-05")
     ask(bot, "/alert ratio > sma200", MONDAY)
     files.take_in(bot, "2020-11-30")

@@ -51,7 +51,7 @@ def after_close(session: str, hours: float = 1.0) -> dt.datetime:
 
 
 class Desk:
-    """Everything that judging and summarising touch; `now` is the clock."""
+    """Everything that evaluation and summaries touch; `now` is the clock."""
 
     def __init__(self, path: Path, *, timezone: str = "America/New_York") -> None:
         self.database = open_database(path)
@@ -132,7 +132,7 @@ class Desk:
         await self.database.run(write)
 
     async def evaluate(self) -> list[Fire]:
-        """One judging."""
+        """One evaluation."""
         return await self.evaluation.run()
 
     async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ class Desk:
         return f"{row['life']}: {row['reason']}" if row["reason"] else str(row["life"])
 
     async def evaluated_up_to(self, alert_id: int) -> str:
-        """The session the alert was judged on last."""
+        """The session the alert was evaluated on last."""
         sql = "SELECT max(session) AS last FROM alert_states WHERE alert_id = ?"
         return str((await self.query(sql, (alert_id,)))[0]["last"])
 

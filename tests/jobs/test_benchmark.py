@@ -3,7 +3,7 @@ from __future__ import annotations
 from benchmarks.evaluate import measure, rules
 
 
-async def test_the_benchmark_judges_what_it_says() -> None:
+async def test_the_benchmark_evaluates_what_it_says() -> None:
     found = await measure(16)
     assert [timing.name for timing in found] == [
         "metrics made once, one new session",

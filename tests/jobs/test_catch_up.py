@@ -224,7 +224,7 @@ async def test_a_fire_held_back_more_than_ninety_days_before_does_not_count(desk
     assert "Fires in the last 90 days: 1, including this one." in (await desk.messages())[1]
 
 
-async def test_equal_rules_of_different_age_are_each_judged_from_their_own_session(desk: Desk) -> None:
+async def test_equal_rules_of_different_age_are_each_evaluated_from_their_own_session(desk: Desk) -> None:
     await desk.closes(QUIET)
     await desk.alert(RULE)
     await desk.alert(RULE, chat_id=2)
@@ -247,7 +247,7 @@ async def test_nothing_new_reads_no_alert_again(desk: Desk, monkeypatch: pytest.
     assert reads == [1]
 
 
-async def test_what_is_new_is_judged_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_new_is_evaluated_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.closes(QUIET)
     alert = await desk.alert(RULE)
     reads = counted(monkeypatch)
@@ -268,7 +268,7 @@ async def test_what_is_new_is_judged_at_once(desk: Desk, monkeypatch: pytest.Mon
     assert reads == [1, 1, 1, 1]
 
 
-async def test_an_alert_set_back_while_it_stayed_active_is_judged_again(desk: Desk) -> None:
+async def test_an_alert_set_back_while_it_stayed_active_is_evaluated_again(desk: Desk) -> None:
     await desk.closes(QUIET)
     alert = await desk.alert(RULE)
     before = await desk.database.run(lambda db: alert_store.current_state(db, alert))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 QUIET = [0.5] * 10
 DAYS = sessions("2020-01-16", 2)
 
-# Judges the first day whole, and stops for ever in the middle of the second, at its third message.
+# Evaluates the first day whole, and stops for ever in the middle of the second, at its third message.
 CHILD = """
 import asyncio, sys
 from pathlib import Path

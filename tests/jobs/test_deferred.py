@@ -256,7 +256,7 @@ async def test_what_cannot_be_told_in_full_is_told_in_a_line(
     ]
 
 
-async def test_an_alert_snoozed_while_it_is_judged_keeps_quiet(
+async def test_an_alert_snoozed_while_it_is_evaluated_keeps_quiet(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bot.jobs.notify import Notifier  # noqa: PLC0415 - patched here only

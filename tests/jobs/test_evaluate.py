@@ -163,7 +163,7 @@ async def test_an_alert_changed_between_reading_and_committing_is_left_alone(
     assert len(await desk.messages()) == 1
 
 
-async def test_an_alert_that_was_left_alone_is_judged_by_the_next_run(
+async def test_an_alert_that_was_left_alone_is_evaluated_by_the_next_run(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await armed(desk)
@@ -273,7 +273,7 @@ async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> No
     assert await desk.evaluate() == []
 
 
-async def test_the_last_day_itself_is_judged_before_the_end(desk: Desk) -> None:
+async def test_the_last_day_itself_is_evaluated_before_the_end(desk: Desk) -> None:
     alert = await armed(desk, "ratio > 0.6 until 2020-01-18")  # a Saturday
     await desk.closes([0.5, 0.65, 0.65], next_day())
     assert len(await desk.evaluate()) == 1
@@ -326,7 +326,7 @@ async def test_a_fire_during_the_cooldown_is_stored_and_not_sent(desk: Desk) -> 
     assert (await desk.messages())[1].startswith("Alert #1 is still true, since 21 Jan 2020 · close of Thu")
 
 
-async def test_an_alert_of_a_chat_that_left_is_judged_when_it_is_back(desk: Desk) -> None:
+async def test_an_alert_of_a_chat_that_left_is_evaluated_when_it_is_back(desk: Desk) -> None:
     await armed(desk)
     await desk.database.run(lambda db: chat_store.deactivate(db, 1, "blocked"))
     await desk.closes([0.65], next_day())
@@ -342,7 +342,7 @@ async def test_a_silent_rule_is_pushed_silently(desk: Desk) -> None:
     assert [payload["silent"] for payload in await desk.payloads()] == [True]
 
 
-async def test_a_flow_rule_judges_a_session_when_its_count_arrives_a_session_later(desk: Desk) -> None:
+async def test_a_flow_rule_evaluates_a_session_when_its_count_arrives_a_session_later(desk: Desk) -> None:
     await desk.units(UNITS)
     alert = await armed(desk, "flow iwm 1d > $1bn")
     await desk.closes([0.5], next_day())
@@ -372,7 +372,7 @@ async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: 
     )
 
 
-async def test_a_session_that_comes_after_all_is_judged_in_its_place(desk: Desk) -> None:
+async def test_a_session_that_comes_after_all_is_evaluated_in_its_place(desk: Desk) -> None:
     await armed(desk)
     await desk.closes([None, 0.5], next_day())
     assert await desk.evaluate() == []

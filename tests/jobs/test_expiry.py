@@ -83,7 +83,7 @@ async def test_an_alert_without_an_end_stays(desk: Desk) -> None:
     assert await at(desk, "2030-01-01T12:00") == []
 
 
-async def test_a_day_that_the_rule_names_is_announced_and_left_to_judging(desk: Desk) -> None:
+async def test_a_day_that_the_rule_names_is_announced_and_left_to_evaluation(desk: Desk) -> None:
     alert = await made(desk, f"{RULE} until {ON}")
     assert await at(desk, "2021-01-08T12:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
     assert await at(desk, "2021-01-16T12:00") == []

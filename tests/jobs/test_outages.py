@@ -131,7 +131,7 @@ async def test_a_session_that_was_dropped_for_good_ends_with_the_next_one(desk: 
     ]
 
 
-async def test_where_all_sessions_came_they_are_judged_at_once(desk: Desk) -> None:
+async def test_where_all_sessions_came_they_are_evaluated_at_once(desk: Desk) -> None:
     await prepared(desk)
     await tick(desk, DAYS[10], STALE_HOURS)
     await desk.closes([0.5, 0.5], DAYS[10])
@@ -240,7 +240,7 @@ async def test_a_broken_rule_keeps_no_notice_from_the_others(desk: Desk) -> None
     await desk.alert(RULE, chat_id=2)
     await desk.change("UPDATE alerts SET rule_json = '{' WHERE alert_id = 1")
     desk.now = after_close(DAYS[10], STALE_HOURS)
-    await scheduler(desk)._outages.run()  # without the judging, which pauses it
+    await scheduler(desk)._outages.run()  # without the evaluation, which pauses it
     rows = await desk.query("SELECT chat_id FROM outbox")
     assert [row["chat_id"] for row in rows] == [2]
 

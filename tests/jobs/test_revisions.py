@@ -88,7 +88,7 @@ async def test_a_correction_answers_the_message_it_corrects(desk: Desk) -> None:
     assert [payload.get("reply_to") for payload in await desk.payloads()] == [None, 70]
 
 
-async def test_a_revision_is_told_once_however_often_it_is_judged(desk: Desk) -> None:
+async def test_a_revision_is_told_once_however_often_it_is_evaluated(desk: Desk) -> None:
     await desk.alert(RULE)
     await evaluate(desk, [0.65])
     await send(desk)
@@ -157,7 +157,7 @@ async def test_a_fire_that_appears_is_told_late(desk: Desk) -> None:
     assert "Late by 1 session" in said
 
 
-async def test_a_session_that_was_missing_and_came_late_is_judged(desk: Desk) -> None:
+async def test_a_session_that_was_missing_and_came_late_is_evaluated(desk: Desk) -> None:
     await desk.alert(RULE)
     levels: list[float | None] = [None, *([0.5] * 6)]
     await desk.closes(levels, DAYS[0])

@@ -99,7 +99,7 @@ async def kinds(desk: Desk) -> list[str]:
     return [row["kind"] for row in await desk.query("SELECT kind FROM outbox ORDER BY id")]
 
 
-async def test_a_tick_judges_summarises_and_sends(
+async def test_a_tick_evaluates_summarises_and_sends(
     desk: Desk, scheduler: Scheduler, delivery: Counter
 ) -> None:
     await ready(desk)
@@ -110,7 +110,7 @@ async def test_a_tick_judges_summarises_and_sends(
     assert await kinds(desk) == ["alert", "summary"]
 
 
-async def test_judging_by_hand_says_what_it_did(desk: Desk, scheduler: Scheduler) -> None:
+async def test_evaluating_by_hand_says_what_it_did(desk: Desk, scheduler: Scheduler) -> None:
     await ready(desk)
     done = await scheduler.evaluate()
     assert ([fire.number for fire in done.fires], done.summaries) == ([1], 1)

@@ -31,7 +31,7 @@ def answer(rule: str, years: int = 5, market: Market | None = None) -> Answer:
 def test_fires_are_dated_counted_and_followed() -> None:
     found = answer("ratio > sma 200", 1)
     said = strip_html(found.html).splitlines()
-    assert "Judged close by close from 12 Dec 2019 to 11 Dec 2020." in said
+    assert "Evaluated close by close from 12 Dec 2019 to 11 Dec 2020." in said
     assert any(line.startswith("Fired once; without the re-arm band it would have fired ") for line in said)
     assert "On 6 Oct 2020." in said
     table = said.index("What IWM/SPY did after it fired:") + 1
@@ -62,7 +62,7 @@ def test_of_several_conditions_the_one_with_the_shortest_history_is_named() -> N
         answer("ratio > sma 200 and flow_gap 20d > 0 and pe_premium losses_in < pct 90", 10).html
     )
     assert (
-        "Judged close by close from 8 Apr 2019 to 4 Dec 2020; "
+        "Evaluated close by close from 8 Apr 2019 to 4 Dec 2020; "
         "before that there is too little history of pe_premium losses_in < pct 90."
     ) in said.splitlines()
 

@@ -29,7 +29,7 @@ def stored(text: str, of: EvaluationContext = OF, until: int = 1) -> RecordedFir
     return RecordedFire(3, rule, event, before, "CSV import", "2021-03-12T21:15:30Z")
 
 
-def test_why_judges_the_stored_figures_again() -> None:
+def test_why_evaluates_the_stored_figures_again() -> None:
     assert said(explanation(stored("ratio > sma 20 and excess 3m > 5pp"), OF)) == [
         "Why #3 fired · close of Fri 12 Mar 2021",
         "ratio > sma 20 and excess 3m > 5pp",
@@ -41,7 +41,7 @@ def test_why_judges_the_stored_figures_again() -> None:
     ]
 
 
-def test_why_of_a_first_judgement_has_nothing_before() -> None:
+def test_why_of_a_first_evaluation_has_nothing_before() -> None:
     fire = stored("ratio > 0.6")
     first = replace(fire, event=msgspec.structs.replace(fire.event, previous=(None,)))
     assert said(explanation(first, OF))[2] == "ratio: 0.7000 > 0.6000."
@@ -83,7 +83,7 @@ def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
     assert lines[-1] == "Evaluated again from the state after 16 Mar 2021 (fired): still true."
 
 
-def test_data_that_was_revised_since_is_shown_beside_what_was_judged() -> None:
+def test_data_that_was_revised_since_is_shown_beside_what_was_evaluated() -> None:
     fire = stored("ratio > sma 20 and excess 3m > 5pp")
     for close, verdict in (
         (69.0, "the rule is still true on these figures"),

@@ -53,7 +53,7 @@ def test_help_with_alert_tells_the_grammar() -> None:
         "A rule: metric, comparison (> < >= <= crosses), target.",
         "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and.",
         'Options: confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."',
-        f"Rules are judged on completed sessions. {fires}",
+        f"Rules are evaluated on completed sessions. {fires}",
     ]
     for line in lines:
         if line.startswith("/alert ") and "RULE" not in line:

@@ -107,7 +107,7 @@ def test_ended_alerts_are_listed_only_when_asked_for(db: sqlite_utils.Database) 
     assert not set_life(db, 99, "done")
 
 
-def test_judged_are_the_active_alerts_of_active_chats(db: sqlite_utils.Database) -> None:
+def test_evaluated_are_the_active_alerts_of_active_chats(db: sqlite_utils.Database) -> None:
     one, two, three = new(db), new(db, 2), new(db)
     set_life(db, three.alert_id, "paused")
     assert [row.alert_id for row in active_alerts(db)] == [one.alert_id, two.alert_id]
@@ -117,7 +117,7 @@ def test_judged_are_the_active_alerts_of_active_chats(db: sqlite_utils.Database)
     assert active_alerts(db)[1] == two
 
 
-def test_marks_tell_how_far_each_of_them_was_judged(db: sqlite_utils.Database) -> None:
+def test_marks_tell_how_far_each_of_them_was_evaluated(db: sqlite_utils.Database) -> None:
     one, two, three = new(db), new(db, 2), new(db)
     save_state(db, one.alert_id, "2020-12-11", "fired")
     save_state(db, one.alert_id, "2020-12-10", "armed")
@@ -211,7 +211,7 @@ def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Dat
     assert state_before(db, 1, "2020-12-09") is None
 
 
-def test_a_state_is_replaced_when_its_session_is_judged_again(db: sqlite_utils.Database) -> None:
+def test_a_state_is_replaced_when_its_session_is_evaluated_again(db: sqlite_utils.Database) -> None:
     new(db)
     save_state(db, 1, "2020-12-11", "fired")
     save_state(db, 1, "2020-12-11", "armed")

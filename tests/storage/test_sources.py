@@ -81,7 +81,7 @@ def test_subjects_are_apart_and_listed_in_order(db: sqlite_utils.Database) -> No
 
 
 def test_a_note_is_kept_and_replaced(db: sqlite_utils.Database) -> None:
-    assert get_meta(db, "last judged") is None
-    set_meta(db, "last judged", "2020-12-10")
-    set_meta(db, "last judged", "2020-12-11")
-    assert get_meta(db, "last judged") == "2020-12-11"
+    assert get_meta(db, "last evaluated") is None
+    set_meta(db, "last evaluated", "2020-12-10")
+    set_meta(db, "last evaluated", "2020-12-11")
+    assert get_meta(db, "last evaluated") == "2020-12-11"

@@ -82,13 +82,13 @@ def _is_short(backtest: Backtest) -> bool:
 
 
 def _span(backtest: Backtest) -> str:
-    """Return the sessions that were judged, and which condition has no earlier ones."""
+    """Return the sessions that were evaluated, and which condition has no earlier ones."""
     note = ""
     if _is_short(backtest):
         latest = latest_starting_condition(backtest.rule, backtest.context.histories)
         of = f" of {latest}" if len(backtest.rule.conditions) > 1 else ""
         note = f"; before that there is too little history{of}"
-    return f"Judged close by close from {short_date(backtest.begin)} to {short_date(backtest.end)}{note}."
+    return f"Evaluated close by close from {short_date(backtest.begin)} to {short_date(backtest.end)}{note}."
 
 
 def _fired(backtest: Backtest) -> Html:

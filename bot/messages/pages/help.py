@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _MOMENT = "Market commands take asof DATE (as the market was) and known DATE (as it was known)."
 _OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."'
 _FIRES = (
-    "Rules are judged on completed sessions. An alert fires when its rule turns true, then waits until the "
-    "value is back past its re-arm level."
+    "Rules are evaluated on completed sessions. An alert fires when its rule turns true, then waits "
+    "until the value is back past its re-arm level."
 )
 _A_ROW = 3
 

@@ -339,7 +339,7 @@ def about_answer(pair: Pair) -> Answer:
         f"{pair.large.ticker} for large caps{_index(pair.large)}.",
         *(lines(Html("").join((bold(name), ": ", text))) for name, text in definitions),
         "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, all else is imported.",
-        "What is missing is named and never filled in. Alerts are judged on completed sessions only.",
+        "What is missing is named and never filled in. Alerts are evaluated on completed sessions only.",
         bold(DISCLAIMER),
     )
     return Answer(html, buttons=((("Metrics", "/help metrics"), ("Status", "/status")),))
