@@ -66,7 +66,7 @@ class Frequency:
 def frequency(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> Frequency:
     """Fires over the last `years` of a rule's samples, ignoring `once` and `until`."""
     series = _until_last_figure(SampleSeries.of(history))
-    bands = (default_band(series.distances(index)) for index in range(len(rule.conditions)))
+    bands = (default_band(series.distances(index)) for index in range(len(series.observed)))
     return _frequency(rule, series, tuple(bands), years)
 
 
