@@ -284,14 +284,6 @@ def stored_states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
     return [row["state"] for row in select(db, sql, (alert_id,))]
 
 
-def first_state_session(db: sqlite_utils.Database, alert_id: int) -> str | None:
-    """Returns the session of the oldest kept state of an alert."""
-    session: str | None = select_value(
-        db, "SELECT min(session) FROM alert_states WHERE alert_id = ?", (alert_id,)
-    )
-    return session
-
-
 def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
     """Delete all states: an alert that is resumed or edited starts again."""
     db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
@@ -403,10 +395,13 @@ def list_events(
     return _select_events(db, ChatEvent, sql, parameters)
 
 
-def events_since(db: sqlite_utils.Database, alert_id: int, session: str) -> list[StoredEvent]:
-    """Returns an alert's events of `session` and later in the order in which they were stored."""
-    sql = "SELECT * FROM alert_events WHERE alert_id = ? AND session >= ? ORDER BY event_id"
-    return _select_events(db, StoredEvent, sql, (alert_id, session))
+def revisable_events(db: sqlite_utils.Database, alert_id: int) -> list[StoredEvent]:
+    """Returns an alert's events since its oldest kept state, in the order in which they were stored."""
+    sql = """
+        SELECT * FROM alert_events WHERE alert_id = :alert
+        AND session >= (SELECT min(session) FROM alert_states WHERE alert_id = :alert) ORDER BY event_id
+    """
+    return _select_events(db, StoredEvent, sql, {"alert": alert_id})
 
 
 def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:

@@ -174,6 +174,12 @@ def reason_after(done: int, reason: str) -> str:
     return f"after part {done}: {reason}" if done else reason
 
 
+def delivered_parts(message: OutboxMessage) -> int:
+    """Returns how many parts of a message were delivered, which is kept at the head of its reason."""
+    match = re.match(r"after part (\d+): ", message.reason)
+    return int(match[1]) if match else 0
+
+
 @dataclass(frozen=True)
 class FailedSend:
     """A message that could not be sent, and why.

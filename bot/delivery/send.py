@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,6 +25,7 @@ from bot.delivery.outcome import (
     ErrorClass,
     FailedSend,
     classify,
+    delivered_parts,
     give_back,
     mark_sent,
     note_progress,
@@ -141,12 +141,6 @@ async def post(
     if not text:
         return None
     return (await bot.send_message(text=text, link_preview_options=_NO_PREVIEW, **arguments)).message_id
-
-
-def delivered_parts(message: OutboxMessage) -> int:
-    """Returns how many parts of a message were delivered, which is kept at the head of its reason."""
-    match = re.match(r"after part (\d+): ", message.reason)
-    return int(match[1]) if match else 0
 
 
 class RateLimits:

@@ -304,9 +304,8 @@ def read_histories(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[
 
 def _events_in_force(db: sqlite_utils.Database, alert_id: int) -> list[EventInForce]:
     """The events of the sessions with a stored state that were not withdrawn, each as stored last."""
-    first = alert_store.first_state_session(db, alert_id)
     in_force: dict[tuple[dt.date, str, tuple[str, ...]], EventInForce] = {}
-    for row in alert_store.events_since(db, alert_id, first) if first is not None else ():
+    for row in alert_store.revisable_events(db, alert_id):
         event = Event.from_json(row.detail.event)
         if row.transition == WITHDRAWN:
             in_force.pop(event.key, None)

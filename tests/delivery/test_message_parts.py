@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.delivery.outcome import ErrorClass, reason_after
-from bot.delivery.send import MessagePart, SendOptions, compose, delivered_parts
+from bot.delivery.outcome import ErrorClass, delivered_parts, reason_after
+from bot.delivery.send import MessagePart, SendOptions, compose
 from bot.messages.html import escape, strip_html, visible_length
 from tests.storage.messages import message
 

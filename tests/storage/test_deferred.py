@@ -34,7 +34,7 @@ def event(db: sqlite_utils.Database, session: str, deferred: str | None, alert_i
     add_event(db, alert_id=alert_id, session=session, transition="fired", now=NOON, deferred=deferred)
 
 
-def test_held_events_wait_oldest_first(db: sqlite_utils.Database) -> None:
+def test_deferred_events_wait_oldest_first(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-11", "snooze")
     event(db, "2020-12-10", "quiet")
     event(db, "2020-12-09", None)
@@ -53,7 +53,7 @@ def test_a_deferred_event_comes_with_its_alert(db: sqlite_utils.Database) -> Non
     assert (row.detail, row.snoozed_until) == (EventDetail(), None)
 
 
-def test_an_event_is_told_by_a_message(db: sqlite_utils.Database) -> None:
+def test_an_event_is_reported_by_a_message(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-11", "snooze")
     event(db, "2020-12-10", "quiet")
     assert assign_message(db, [1, 2], 40) == 2
@@ -61,7 +61,7 @@ def test_an_event_is_told_by_a_message(db: sqlite_utils.Database) -> None:
     assert deferral_and_message(db, 2) == (None, 40)
 
 
-def test_an_event_can_be_held_later(db: sqlite_utils.Database) -> None:
+def test_an_event_can_be_deferred_later(db: sqlite_utils.Database) -> None:
     event(db, "2020-12-11", None)
     set_deferral(db, 1, "quiet")
     assert deferral_and_message(db, 1) == ("quiet", None)

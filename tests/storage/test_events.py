@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.alert_store import ChatEvent, EventDetail, events_since, fires_since, list_events, next_revision
+from storage.alert_store import (
+    ChatEvent,
+    EventDetail,
+    fires_since,
+    list_events,
+    next_revision,
+    revisable_events,
+    save_state,
+)
 from tests.storage.alert_rows import AT_ONE, event, new
 
 if TYPE_CHECKING:
@@ -78,12 +86,14 @@ def test_a_fire_that_was_withdrawn_does_not_count_unless_it_came_back(db: sqlite
     assert fires_since(db, 1, "2020-12-10") == 1
 
 
-def test_events_from_a_session_on_come_as_they_were_stored(db: sqlite_utils.Database) -> None:
+def test_events_since_the_oldest_state_come_as_they_were_stored(db: sqlite_utils.Database) -> None:
     new(db)
     for session in ("2020-12-11", "2020-12-09", "2020-12-10"):
         event(db, session)
-    assert [row.session.day for row in events_since(db, 1, "2020-12-10")] == [11, 10]
-    assert events_since(db, 1, "2020-12-10")[0].detail == EventDetail(source="CSV import")
+    assert revisable_events(db, 1) == []
+    save_state(db, 1, "2020-12-10", "{}")
+    assert [row.session.day for row in revisable_events(db, 1)] == [11, 10]
+    assert revisable_events(db, 1)[0].detail == EventDetail(source="CSV import")
 
 
 def test_a_revision_is_numbered_above_all_that_is_stored(db: sqlite_utils.Database) -> None:

@@ -41,7 +41,7 @@ def split(
     observations.add(db, Split, [row], source=source, observed_at=f"{session}T22:00:00Z")
 
 
-def found(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
+def changes_by_alert(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
     return {
         alert_id: [(change.ticker, str(change.session), change.ratio) for change in changes]
         for alert_id, changes in new_split_changes(db).items()
@@ -50,20 +50,20 @@ def found(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
 
 def test_a_split_after_an_alert_was_made_is_unseen_until_it_is_marked(db: sqlite_utils.Database) -> None:
     one = alert(db)
-    assert found(db) == {}
+    assert changes_by_alert(db) == {}
     split(db, "2020-12-14")
-    assert found(db) == {one: [("IWM", "2020-12-14", 2.0)]}
+    assert changes_by_alert(db) == {one: [("IWM", "2020-12-14", 2.0)]}
     mark_all_splits_seen(db)
-    assert found(db) == {}
+    assert changes_by_alert(db) == {}
 
 
 def test_alerts_are_marked_one_by_one_or_all_but_some(db: sqlite_utils.Database) -> None:
     first, second, third = alert(db), alert(db), alert(db)
     split(db, "2020-12-14")
     mark_splits_seen(db, first)
-    assert set(found(db)) == {second, third}
+    assert set(changes_by_alert(db)) == {second, third}
     mark_all_splits_seen(db, except_for=[third])
-    assert set(found(db)) == {third}
+    assert set(changes_by_alert(db)) == {third}
 
 
 def test_a_split_that_two_sources_tell_of_is_one(db: sqlite_utils.Database) -> None:
@@ -71,10 +71,10 @@ def test_a_split_that_two_sources_tell_of_is_one(db: sqlite_utils.Database) -> N
     split(db, "2020-12-14")
     split(db, "2020-12-14", source="csv")
     split(db, "2020-12-14", 4.0, ticker="SPY")
-    assert found(db) == {one: [("IWM", "2020-12-14", 2.0), ("SPY", "2020-12-14", 4.0)]}
+    assert changes_by_alert(db) == {one: [("IWM", "2020-12-14", 2.0), ("SPY", "2020-12-14", 4.0)]}
     mark_all_splits_seen(db)
     split(db, "2020-12-14", source="daily-csv")
-    assert found(db) == {}
+    assert changes_by_alert(db) == {}
 
 
 def test_a_split_of_old_that_is_imported_later_changes_no_level(db: sqlite_utils.Database) -> None:
@@ -82,22 +82,22 @@ def test_a_split_of_old_that_is_imported_later_changes_no_level(db: sqlite_utils
     alert(db, session=None)
     split(db, "2005-06-09")
     split(db, "2020-12-10")
-    assert found(db) == {}
+    assert changes_by_alert(db) == {}
 
 
 def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.Database) -> None:
     early = alert(db)
     split(db, "2020-12-14")
     alert(db)  # its Market was in the new shares already
-    assert set(found(db)) == {early}
+    assert set(changes_by_alert(db)) == {early}
     replace_rule(db, early, rule="s", rule_json="{}")
-    assert found(db) == {}
+    assert changes_by_alert(db) == {}
 
 
 def test_the_sample_is_left_out(db: sqlite_utils.Database) -> None:
     alert(db)
     split(db, "2020-12-14", source="sample")
-    assert found(db) == {}
+    assert changes_by_alert(db) == {}
 
 
 def take_back(db: sqlite_utils.Database, session: str, source: str = "yahoo") -> None:
@@ -141,4 +141,4 @@ def test_a_ratio_that_is_corrected_changes_the_levels_by_the_difference(db: sqli
     mark_all_splits_seen(db)
     row = Split("IWM", "2020-12-14", 3.0)
     observations.add(db, Split, [row], source="yahoo", observed_at="2020-12-15T22:00:00Z")
-    assert found(db) == {one: [("IWM", "2020-12-14", 1.5)]}
+    assert changes_by_alert(db) == {one: [("IWM", "2020-12-14", 1.5)]}
