@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = dict[str, Any]
 Moment: TypeAlias = datetime | str
+Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"
 S = TypeVar("S", bound=msgspec.Struct)
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -51,46 +52,32 @@ def not_earlier(moment: Moment) -> str:
     return instant(moment)
 
 
-def select(
-    db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-) -> list[Row]:
+def select(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> list[Row]:
     """All rows of a query, read to the end."""
     cursor = db.execute(sql, parameters)  # type: ignore[arg-type]  # a Mapping is taken as well
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
-def select_one(
-    db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-) -> Row | None:
+def select_one(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> Row | None:
     """The first row of a query, None when there is none."""
     rows = select(db, sql, parameters)
     return rows[0] if rows else None
 
 
-def select_as(
-    db: sqlite_utils.Database,
-    row_type: type[S],
-    sql: str,
-    parameters: Sequence[object] | Mapping[str, object] = (),
-) -> list[S]:
+def select_as(db: sqlite_utils.Database, row_type: type[S], sql: str, parameters: Parameters = ()) -> list[S]:
     """All rows of a query as structs, whose fields are named as the columns."""
     return msgspec.convert(select(db, sql, parameters), list[row_type])  # type: ignore[valid-type]
 
 
 def select_first(
-    db: sqlite_utils.Database,
-    row_type: type[S],
-    sql: str,
-    parameters: Sequence[object] | Mapping[str, object] = (),
+    db: sqlite_utils.Database, row_type: type[S], sql: str, parameters: Parameters = ()
 ) -> S | None:
     """Returns the first row of a query as a struct, or None."""
     return next(iter(select_as(db, row_type, sql, parameters)), None)
 
 
-def select_value(
-    db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-) -> Any:  # noqa: ANN401 - a column's value
+def select_value(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> Any:  # noqa: ANN401 - a column's value
     """Returns the first column of a query's first row, or None without a row."""
     row = select_one(db, sql, parameters)
     return next(iter(row.values())) if row else None
@@ -107,9 +94,7 @@ def insert(
     return cursor.lastrowid if cursor.rowcount == 1 else None
 
 
-def change(
-    db: sqlite_utils.Database, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-) -> int:
+def change(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> int:
     """How many rows a statement inserted, updated or deleted."""
     return int(db.execute(sql, parameters).rowcount)  # type: ignore[arg-type]  # as above
 

@@ -12,6 +12,7 @@ import io
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,18 +82,13 @@ class CsvTable:
     split_adjusted: bool = True
 
 
-def file_label(file: Path | str) -> str:
-    """What to call a file in a message."""
-    return file.name if isinstance(file, Path) else TEXT_NAME
-
-
 def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ticker: str) -> CsvTable:
     """Read a file (Path) or its text (str) as a table. Raises ImportRejected if it has another layout.
 
     `layouts` are all kinds that can be imported: a file of another kind is named in the error. Of a file
     with columns for several tickers, those of `ticker` are read.
     """
-    name = file_label(file)
+    name = file.name if isinstance(file, Path) else TEXT_NAME
     text = read_text(file) if isinstance(file, Path) else _clean(file, name)
     delimiter = delimiter_of(text) if layout.dialects else ","
     lines = _records(name, text, delimiter)
@@ -192,18 +188,14 @@ def _check_header(
     """Raise ImportRejected if a required column is missing or a column appears twice."""
     missing = layout.missing(header, dialect)
     if missing:
-        raise ImportRejected(f"{name} {_lacks(header, missing)} {_advice(header, layout, layouts)}")
+        names = f"column{'s' if len(missing) > 1 else ''} {' and '.join(f'“{column}”' for column in missing)}"
+        shown = shorten(", ".join(title.strip() for title in header), 100)
+        advice = _advice(header, layout, layouts)
+        raise ImportRejected(f"{name} has no {names}; its first line is “{shown}”. {advice}")
     for column, positions in layout.find(header, dialect).items():
         if len(positions) > 1:
             titles = " and ".join(f"“{header[place].strip()}”" for place in positions)
             raise ImportRejected(f"{name} has more than one column for {column}: {titles}.")
-
-
-def _lacks(header: list[str], missing: list[str]) -> str:
-    """Names the missing columns and shows the header found instead."""
-    words = f"column{'s' if len(missing) > 1 else ''} {' and '.join(f'“{column}”' for column in missing)}"
-    shown = shorten(", ".join(title.strip() for title in header), 100)
-    return f"has no {words}; its first line is “{shown}”."
 
 
 def _advice(header: list[str], layout: Layout, layouts: tuple[Layout, ...]) -> str:
@@ -233,24 +225,19 @@ def number(text: str) -> float | None:
 def date(text: str) -> dt.date:
     """Parse a date. Raises BadCell if it is not a date or ambiguous."""
     text = text.strip()
-    try:
+    with suppress(ValueError):  # a 31st of February: the same sentence as for any other text
         if match := _ISO.fullmatch(text):
             return dt.date.fromisoformat(match[1])
         if match := _MONTH_FIRST.fullmatch(text):
             return dt.date(int(match[3]), _month(match[1]), int(match[2]))
         if match := _DAY_FIRST.fullmatch(text):
             return dt.date(int(match[3]), _month(match[2]), int(match[1]))
-    except ValueError:
-        pass  # a 31st of February: the same sentence as for any other text
     raise BadCell(f"“{shorten(text)}” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020")
 
 
 def _month(name: str) -> int:
     """Number of an English month by its name or at least three first letters. Raises ValueError."""
-    for count, month in enumerate(_MONTHS, start=1):
-        if month.startswith(name.lower()):
-            return count
-    raise ValueError(name)
+    return 1 + [month.startswith(name.lower()) for month in _MONTHS].index(True)
 
 
 def shorten(text: str, limit: int = 40) -> str:

@@ -195,7 +195,13 @@ def _date_text(cells: Cells, column: str) -> str | None:
         raise BadCell(f"{column} {wrong}") from None
 
 
-_RECORD: dict[str, tuple[str, ...]] = {SOURCE: (), OBSERVED: ()}
+_DATE = ("session", "day", "as of")
+_ORIGIN: dict[str, tuple[str, ...]] = {SOURCE: (), OBSERVED: ()}
+
+
+def _columns(*names: str, **aliases: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Columns and the other names of each; those of an export, source and instant, are in every format."""
+    return {**dict.fromkeys(names, ()), **aliases, **_ORIGIN}
 
 
 FORMATS: dict[str, Format] = {
@@ -205,15 +211,9 @@ FORMATS: dict[str, Format] = {
             "daily prices",
             {
                 "date": ("session", "day"),
-                "open": (),
-                "high": (),
-                "low": (),
-                "close": (),
-                "volume": (),
                 "dividends": ("dividend", "distributions", "distribution"),
                 "stock splits": ("stock split", "splits", "split"),
-                "provisional": (),
-                **_RECORD,
+                **_columns("open", "high", "low", "close", "volume", "provisional"),
             },
             ("date", "close"),
             DIALECTS,
@@ -226,13 +226,12 @@ FORMATS: dict[str, Format] = {
         Layout(
             "fund-facts",
             "fund facts",
-            {
-                "date": ("session", "day", "as of"),
-                "nav": ("nav per share", "net asset value"),
-                "shares": ("shares outstanding", "units"),
-                "assets": ("total net assets", "net assets", "aum"),
-                **_RECORD,
-            },
+            _columns(
+                date=_DATE,
+                nav=("nav per share", "net asset value"),
+                shares=("shares outstanding", "units"),
+                assets=("total net assets", "net assets", "aum"),
+            ),
             ("date", "nav", "shares"),
         ),
         ("fund_facts",),
@@ -243,17 +242,11 @@ FORMATS: dict[str, Format] = {
         Layout(
             "multiples",
             "multiples",
-            {
-                "date": ("session", "day", "as of"),
-                "metric": ("multiple",),
-                "convention": (),
-                "basis": (),
-                "value": (),
-                "holdings date": (),
-                "price date": (),
-                "coverage": (),
-                **_RECORD,
-            },
+            _columns(
+                *("convention", "basis", "value", "holdings date", "price date", "coverage"),
+                date=_DATE,
+                metric=("multiple",),
+            ),
             ("date", "metric", "convention", "value"),
         ),
         ("multiples",),
@@ -264,13 +257,12 @@ FORMATS: dict[str, Format] = {
         Layout(
             "weights",
             "weights",
-            {
-                "date": ("session", "day", "as of"),
-                "level": (),
-                "name": ("sector", "group", "industry group"),
-                "weight": ("weight (%)", "percent"),
-                **_RECORD,
-            },
+            _columns(
+                "level",
+                date=_DATE,
+                name=("sector", "group", "industry group"),
+                weight=("weight (%)", "percent"),
+            ),
             ("date", "name", "weight"),
         ),
         ("sector_weights",),

@@ -31,12 +31,12 @@ from bot.data.provider import (
     NetworkDown,
     Ok,
     Partial,
+    Provider,
     RateLimited,
     SchemaChanged,
     digest,
     observations_of,
     rows_by_kind,
-    unreviewed,
 )
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
@@ -168,7 +168,7 @@ _SHOWN = 3  # errors of one file that are named
 _SECRET = 6  # characters from which a part of the address might be a key
 
 
-class DailyCsv:
+class DailyCsv(Provider):
     """The Provider "daily-csv".
 
     `template` is an address with {ticker} in it, and {start} (an ISO date) where the site takes one;
@@ -178,7 +178,6 @@ class DailyCsv:
 
     name = "daily-csv"
     serves: tuple[str, ...] = ("prices",)
-    review = unreviewed
 
     def __init__(
         self,
@@ -199,16 +198,6 @@ class DailyCsv:
             return self._prices(ticker, start, completed)
         except Exception as error:  # noqa: BLE001 - a traceback would show the address
             return NetworkDown(f"the request failed ({type(error).__name__})")
-
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Nothing: the file has prices only."""
-        del ticker, completed
-        return Empty("the file has prices only")
-
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Nothing: the file has prices only."""
-        del ticker, completed
-        return Empty("the file has prices only")
 
     def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         url = self._template.replace("{ticker}", ticker)
@@ -272,14 +261,19 @@ def _error_instead_of_file(text: str) -> FetchOutcome | None:
     return RateLimited() if re.search(r"\b(?:limit|too many requests)\b", text, re.IGNORECASE) else None
 
 
-def _reason(message: str) -> str:
-    """Why a file was refused, from the words of an import."""
+def short_reason(message: str) -> str:
+    """The words of an import on why it refused a file: its first line, and the first of what is wrong."""
     first, *rows = message.splitlines()
-    first = re.sub(f"^{TEXT_NAME} was not imported[,:] ", "", first)
-    if not rows:
-        return re.sub(f"^{TEXT_NAME} ", "it ", first).partition(". ")[0].rstrip(".")
     more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    return f"{first} {'; '.join(rows[:_SHOWN])}{more}"
+    return f"{first} {'; '.join(rows[:_SHOWN])}{more}" if rows else first
+
+
+def _reason(message: str) -> str:
+    """Why the text was refused, from the words of an import."""
+    reason = re.sub(f"^{TEXT_NAME} was not imported[,:] ", "", short_reason(message))
+    if "\n" in message:
+        return reason
+    return re.sub(f"^{TEXT_NAME} ", "it ", reason).partition(". ")[0].rstrip(".")
 
 
 def _outcome(

@@ -13,15 +13,13 @@
 
 A provider never raises for a fault of its source. Only Ok and Partial carry data, so an outage can
 read neither as "no change" nor as an empty success.
-
-Labels of the sources in order of preference, and checks of the funds.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, ClassVar, TypedDict, cast
 
 from bot.analytics.market import SAMPLE
 from bot.data.csv_cells import shorten
@@ -171,53 +169,44 @@ class UnknownSymbol(FetchOutcome):
     sentence = 'No data: {0.ticker} is not known there; see [pair] in the config, e.g. small = "IJR".'
 
 
-class Provider(Protocol):
+class Provider:
     """A source of data. Its methods block, are called in one worker thread and return a FetchOutcome.
 
     `completed` are the sessions completed so far, naive midnights in order, the last one last:
     nothing later may be returned, since the bar of an open session is still moving.
+
+    name: storage's word for the source, e.g. "yahoo".
+    label: what people read, e.g. "Yahoo".
+    serves: which of the methods below it has data for: "prices", "multiples", "fund".
+    tickers: the funds it can be asked for.
     """
 
-    @property
-    def name(self) -> str:
-        """Storage's word for the source, e.g. "yahoo"."""
-
-    @property
-    def label(self) -> str:
-        """What people read, e.g. "Yahoo"."""
-
-    @property
-    def serves(self) -> tuple[str, ...]:
-        """Which of the methods below it has data for: "prices", "multiples", "fund"."""
-
-    @property
-    def tickers(self) -> tuple[str, ...]:
-        """The funds it can be asked for."""
+    name: str
+    label: str
+    serves: tuple[str, ...]
+    tickers: tuple[str, ...]
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars, distributions and splits from `start` (None: all history) to the last completed session."""
+        raise NotImplementedError
 
     def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Multiples and sector weights of the portfolio as of the last completed session."""
+        raise NotImplementedError
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Net asset value, shares outstanding, assets, and multiples quoted beside them."""
+        raise NotImplementedError
 
     def review(
         self, db: sqlite_utils.Database, ticker: str, outcome: Ok | Partial
     ) -> tuple[FetchOutcome, str]:
         """Hold figures against what is stored, before they are written, inside the transaction that writes.
 
-        Returns the outcome to store and a note for people. Most sources return both as they are: see
-        `unreviewed`.
+        Returns the outcome to store and a note for people; here, both as they are.
         """
-
-
-def unreviewed(
-    _provider: object, _db: sqlite_utils.Database, _ticker: str, outcome: Ok | Partial
-) -> tuple[FetchOutcome, str]:
-    """The `review` of a source whose figures are stored as they come."""
-    return outcome, ""
+        del db, ticker
+        return outcome, ""
 
 
 def digest(*answers: str | bytes) -> str:

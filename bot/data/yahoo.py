@@ -25,12 +25,12 @@ from bot.data.provider import (
     NetworkDown,
     Ok,
     Partial,
+    Provider,
     RateLimited,
     SchemaChanged,
     UnknownSymbol,
     digest,
     rows_by_kind,
-    unreviewed,
 )
 from bot.data.yahoo_rows import bar_rows, event_rows, fund_rows, is_provisional, multiple_rows, sector_rows
 from bot.pair import DEFAULT_PAIR
@@ -227,7 +227,7 @@ def _error_words(error: OSError) -> str:
     return next((words for name, words in _FAULTS.items() if name in names), "the connection failed")
 
 
-class Yahoo:
+class Yahoo(Provider):
     """The Provider "yahoo".
 
     `cache` is a folder of its own, made private (0700), for the cookie and the time zones that
@@ -238,7 +238,6 @@ class Yahoo:
     name = "yahoo"
     label = "Yahoo"
     serves: tuple[str, ...] = ("prices", "multiples", "fund")
-    review = unreviewed
 
     def __init__(
         self, cache: Path, timeout: float = 10.0, tickers: tuple[str, ...] = DEFAULT_PAIR.tickers

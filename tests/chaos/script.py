@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from bot.analytics.sessions import Sessions
-from bot.data.provider import Empty, Ok, unreviewed
+from bot.data.provider import Empty, Ok, Provider
 from storage.rows import Bar
 
 if TYPE_CHECKING:
@@ -48,11 +48,10 @@ def fires(number: int) -> int:
     return 1 if level(number) > 0.6 else 2
 
 
-class Script:
+class Script(Provider):
     """A source that knows the story up to the last completed session."""
 
     name, label, serves, tickers = "script", "Script", ("prices",), ("IWM", "SPY")
-    review = unreviewed
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """One bar a session, from `start` on."""

@@ -186,11 +186,6 @@ def test_it_has_prices_only() -> None:
     source = DailyCsv("https://prices.example/{ticker}.csv")
     assert (source.name, source.label) == ("daily-csv", "daily CSV (prices.example)")
     assert source.serves == ("prices",)
-    assert (
-        source.fund("IWM", COMPLETED)
-        == source.multiples("IWM", COMPLETED)
-        == Empty("the file has prices only")
-    )
 
 
 # Faults

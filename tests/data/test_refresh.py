@@ -16,9 +16,9 @@ from bot.data.provider import (
     NetworkDown,
     Ok,
     Partial,
+    Provider,
     RateLimited,
     UnknownSymbol,
-    unreviewed,
 )
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
@@ -40,13 +40,12 @@ FRIDAY = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)  # half an hour after 
 MONDAY = dt.datetime(2020, 12, 14, 21, 30, tzinfo=dt.UTC)
 
 
-class Scripted:
+class Scripted(Provider):
     """A provider whose answers are set by the test: an Outcome, an error, or what it would find."""
 
     label = "Scripted"
     tickers: tuple[str, ...] = ("IWM", "SPY")
     serves: tuple[str, ...] = ("prices", "multiples", "fund")
-    review = unreviewed
 
     def __init__(self, name: str = "scripted", **answers: FetchOutcome | Exception) -> None:
         self.name = name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from telegram.ext import ExtBot
 
-from bot.data.provider import Empty, Ok, unreviewed
+from bot.data.provider import Empty, Ok, Provider
 from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget
 from bot.jobs.scheduler import Scheduler
@@ -44,11 +44,10 @@ class Result:
     problems: list[str]
 
 
-class Source:
+class Source(Provider):
     """A source by which the ratio is 0.5 until the last session, on which the alerts fire."""
 
     name, label, serves, tickers = "site", "Site", ("prices",), ("IWM", "SPY")
-    review = unreviewed
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """One bar a session, from `start` on."""

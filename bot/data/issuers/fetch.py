@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from bot.data.csv_source import ANY, DownloadedFile, download
+from bot.data.csv_source import ANY, DownloadedFile, download, short_reason
 from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.import_file import off_market_sentence, read_completed
 from bot.data.load import stored_closes
-from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Rejected, digest
+from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Provider, Rejected, digest
 from bot.data.store import note_import, store, with_rows, withdrawals
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
@@ -104,7 +104,6 @@ def _completed(row: FundFacts, known: FundFacts) -> FundFacts:
 TIMEOUT = 20.0  # seconds for a step of a download
 # Sessions that an issuer's file is behind by nature: the count for one day is published on the next.
 BEHIND = 1
-_SHOWN = 3  # wrong things of a file that are named
 BY_HAND = "download it in a browser and run: python -m bot import issuer FILE"
 
 Fetch: TypeAlias = "Callable[[str], bytes | FetchOutcome]"
@@ -122,7 +121,7 @@ def _today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
-class IssuerFiles:
+class IssuerFiles(Provider):
     """The issuers' files as a provider; `urls` has one address a ticker."""
 
     name = SOURCE
@@ -141,16 +140,6 @@ class IssuerFiles:
         self._fetch = fetch
         self._today = today
         self._pair = pair
-
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Nothing: an issuer gives no prices."""
-        del ticker, start, completed
-        return Empty("issuers' files have no prices")
-
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Nothing: an issuer's file gives no multiples."""
-        del ticker, completed
-        return Empty("issuers' files have no multiples")
 
     def _file_name(self, ticker: str) -> str:
         """What a fetched file is called in messages."""
@@ -173,7 +162,7 @@ class IssuerFiles:
         except WebPageInstead:
             return AccessRefused("a web page instead of the file", BY_HAND)
         except ImportRejected as error:
-            return Rejected(_reason(str(error)))
+            return Rejected(short_reason(str(error)).rstrip("."))
         return _outcome(contents, completed, digest(data))
 
     def review(
@@ -188,14 +177,6 @@ class IssuerFiles:
             return Rejected(str(error).rstrip(".")), ""
         new = [nav for nav in far if nav.split()[0] not in known]
         return replace(outcome, payload=rows), f" {off_market_sentence(new)}" if new else ""
-
-
-def _reason(message: str) -> str:
-    """Why a file was refused, from the words of an import: the first of what is wrong is named."""
-    first, *rows = message.splitlines()
-    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    reason = f"{first} {'; '.join(rows[:_SHOWN])}{more}" if rows else first
-    return reason.rstrip(".")
 
 
 def _outcome(contents: IssuerContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:

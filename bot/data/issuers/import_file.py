@@ -222,12 +222,12 @@ def _unknown(sheets: Mapping[str, Grid], name: str) -> str:
             return (
                 f"{name} is no issuer's file; {form.layout.words} are read by “import {form.layout.command}”."
             )
-    has = f"it begins with “{shorten(', '.join(header))}”" if header else f"its sheets are {_named(sheets)}"
+    has = (
+        f"it begins with “{shorten(', '.join(header))}”"
+        if header
+        else f"its sheets are {listed([f'“{shorten(sheet)}”' for sheet in sheets])}"
+    )
     return (
         f"{name} has no known layout: {has}. Known are iShares' fund workbook and holdings, "
         f"and SSGA's navhist and holdings. {ADVICE}"
     )
-
-
-def _named(sheets: Mapping[str, Grid]) -> str:
-    return listed([f"“{shorten(sheet)}”" for sheet in sheets])

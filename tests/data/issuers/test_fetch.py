@@ -240,8 +240,6 @@ def test_what_the_download_says_is_passed_on_and_only_what_has_an_address_is_ask
     provider = files(IWM=NetworkDown("no answer in time"))
     assert provider.fund("IWM", COMPLETED) == NetworkDown("no answer in time")
     assert provider.tickers == ("IWM",)
-    assert provider.prices("IWM", None, COMPLETED) == Empty("issuers' files have no prices")
-    assert provider.multiples("IWM", COMPLETED) == Empty("issuers' files have no multiples")
     assert (provider.name, provider.label, provider.serves) == ("issuer", "issuer file", ("fund",))
 
 
