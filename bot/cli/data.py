@@ -77,7 +77,7 @@ def _import_issuer_file(config: Config, file: Path, ticker: str | None) -> int:
         contents = read_issuer(
             read_bytes(file, "an issuer's file", LARGEST),
             name=file.name,
-            sessions=Sessions(config.calendar.closed),
+            completed=Sessions(config.calendar.closed).index,
             today=now.date(),
             ticker=ticker,
             pair=config.pair,

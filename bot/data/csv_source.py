@@ -10,8 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import re
-import socket
-import ssl
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -37,6 +35,7 @@ from bot.data.provider import (
     digest,
     observations_of,
     rows_by_kind,
+    transport_fault,
 )
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
@@ -94,7 +93,7 @@ def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> D
     except httpx.DecodingError:
         return SchemaChanged("its compression is broken")
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-        return NetworkDown(_error_words(error))
+        return NetworkDown(transport_fault(error))
 
 
 def _keep_addresses_out_of_logs() -> None:
@@ -131,32 +130,6 @@ def _body(response: httpx.Response, deadline: float, largest: int) -> Downloaded
             return NetworkDown("no answer in time")
     bounded = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
     return DownloadedFile(bytes(content), bounded)
-
-
-def _error_words(error: Exception) -> str:
-    """A transport error in own words, because its text may contain the address."""
-    import httpx  # noqa: PLC0415 - as above
-
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    for kind, words in (
-        (httpx.TimeoutException, "no answer in time"),
-        (httpx.TooManyRedirects, "it leads in a circle"),
-        (httpx.ProxyError, "the proxy refused the connection"),
-        (httpx.RemoteProtocolError, "the answer broke off"),
-        (httpx.ReadError, "the answer broke off"),
-        (socket.gaierror, "its name could not be resolved"),
-        (ssl.SSLCertVerificationError, "its certificate is not trusted"),
-        (ssl.SSLError, "the secure connection failed"),
-        (httpx.InvalidURL, "its address is not valid"),
-        (httpx.UnsupportedProtocol, "its address is not valid"),
-    ):
-        if any(isinstance(cause, kind) for cause in causes):
-            return words
-    return "the connection failed"
 
 
 LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million

@@ -53,20 +53,16 @@ class CsvPreview:
     def sentences(self) -> list[str]:
         """The preview for people: what was read, then what was left out and why."""
         span = f"{counted(self.rows, 'row')}, {self.first} to {self.last}"
-        sentences = [f"{self.ticker} {self.words}: {span}."]
-        if self.layout:
-            sentences.append(f"Layout: {self.layout}.")
-        if self.closed:
-            sentences.append(f"Left out, no session on that day: {listed(self.closed)}.")
-        if self.unfinished:
-            sentences.append(f"Left out, session not completed: {listed(self.unfinished)}.")
-        if self.empty:
-            sentences.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
-        if self.unread:
-            sentences.append(f"Columns not read: {', '.join(self.unread)}.")
-        if self.note:
-            sentences.append(self.note)
-        return sentences
+        sentences = {
+            f"{self.ticker} {self.words}: {span}.": True,
+            f"Layout: {self.layout}.": self.layout,
+            f"Left out, no session on that day: {listed(self.closed)}.": self.closed,
+            f"Left out, session not completed: {listed(self.unfinished)}.": self.unfinished,
+            f"Left out, without a value: {counted(self.empty, 'row')}.": self.empty,
+            f"Columns not read: {', '.join(self.unread)}.": self.unread,
+            self.note: self.note,
+        }
+        return [sentence for sentence, shown in sentences.items() if shown]
 
 
 @dataclass(frozen=True)

@@ -187,13 +187,29 @@ class Markets:
         self._refuse_future(asof, "asof")
         self._refuse_future(known, "known")
         market = await (self.current() if known is None else self._known(known))
-        return market if asof is None else _at(market, asof)
+        if asof is None:
+            return market
+        cut = market.at(asof)
+        if cut.end is None and market.end is not None:
+            day, first = date_phrase(asof), market.closes.index[0]
+            raise NoData(
+                f"There is no close of both funds by {day}; history begins {date_phrase(first)}.",
+                f"asof {first:%Y-%m-%d}",
+            )
+        return cut
 
     async def _known(self, day: pd.Timestamp) -> Market:
         """The Market as known at the end of a day, its age measured then. Raises NoData before the first."""
         frames = await self._database.run(lambda db: read_frames(db, day.date()))
         if all(frame.empty for frame in frames.values()):
-            await self._database.run(lambda db: _refuse_before_all(db, day))
+            observed_at = await self._database.run(first_observed)
+            if observed_at is not None:
+                first = dt.datetime.fromisoformat(observed_at)
+                raise NoData(
+                    f"Nothing was stored yet on {date_phrase(day)}; what is known begins on "
+                    f"{date_phrase(first.date())}.",
+                    f"known {first:%Y-%m-%d}",
+                )
         end = dt.datetime.combine(day.date(), dt.time(23, 59, 59), dt.UTC)
         sessions = await asyncio.to_thread(self.sessions)
         return await asyncio.to_thread(build_market, frames, sessions, min(self._clock(), end), self._pair)
@@ -202,27 +218,3 @@ class Markets:
         today = self._clock().date()
         if day is not None and day.date() > today:
             raise BadInput(f"“{word} {day:%Y-%m-%d}” is in the future.", f"{word} {today}")
-
-
-def _at(market: Market, asof: pd.Timestamp) -> Market:
-    """The Market as of a date. Raises NoData for a date before its history."""
-    cut = market.at(asof)
-    if cut.end is None and market.end is not None:
-        first = market.closes.index[0]
-        raise NoData(
-            f"There is no close of both funds by {date_phrase(asof)}; history begins {date_phrase(first)}.",
-            f"asof {first:%Y-%m-%d}",
-        )
-    return cut
-
-
-def _refuse_before_all(db: sqlite_utils.Database, day: pd.Timestamp) -> None:
-    """Raises NoData for a day before the first on which something was stored."""
-    began = first_observed(db)
-    if began is None:
-        return
-    first = dt.datetime.fromisoformat(began).date()
-    raise NoData(
-        f"Nothing was stored yet on {date_phrase(day)}; what is known begins on {date_phrase(first)}.",
-        f"known {first}",
-    )

@@ -218,6 +218,37 @@ def digest(*answers: str | bytes) -> str:
     return hashed.hexdigest()[:16]
 
 
+# Class names of transport errors of httpx, curl_cffi and requests, most specific first, in words.
+_FAULTS = {
+    "TimeoutException": "no answer in time",
+    "Timeout": "no answer in time",
+    "TimeoutError": "no answer in time",
+    "TooManyRedirects": "it leads in a circle",
+    "ProxyError": "the proxy refused the connection",
+    "RemoteProtocolError": "the answer broke off",
+    "ReadError": "the answer broke off",
+    "IncompleteRead": "the answer broke off",
+    "ChunkedEncodingError": "the answer broke off",
+    "DNSError": "its name could not be resolved",
+    "gaierror": "its name could not be resolved",
+    "CertificateVerifyError": "its certificate is not trusted",
+    "SSLCertVerificationError": "its certificate is not trusted",
+    "SSLError": "the secure connection failed",
+    "InvalidURL": "its address is not valid",
+    "UnsupportedProtocol": "its address is not valid",
+}
+
+
+def transport_fault(error: BaseException) -> str:
+    """A transport error and its causes in own words, because its text may contain the address."""
+    names: set[str] = set()
+    cause: BaseException | None = error
+    while cause is not None:
+        names.update(kind.__name__ for kind in type(cause).__mro__)
+        cause = cause.__cause__ or cause.__context__
+    return next((words for name, words in _FAULTS.items() if name in names), "the connection failed")
+
+
 def _counts(payload: Observations) -> str:
     """Counts in words: "250 prices, 1 distribution"."""
     names = {kind: "price" if kind == "bars" else kind[:-1].replace("_", " ") for kind in KINDS}

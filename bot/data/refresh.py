@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from bot.data.provider import Provider
     from storage.db import Database
     from storage.observations import Written
-    from storage.sources import SourceStatus
 
 
 # Figures in the order of their use: alerts wait for prices.
@@ -191,7 +190,8 @@ def _success(
     }
     sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"
     last: str | None = f"{completed[-1]:%Y-%m-%d}"
-    missing = [item for item in getattr(outcome, "missing", ()) if _is_session(item, completed)]
+    recent = set(completed[-_RECENT:].strftime("%Y-%m-%d"))  # the other items are names of figures
+    missing = [item for item in getattr(outcome, "missing", ()) if item in recent]
     if request.figure == "prices":
         last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
     subject = request.subject
@@ -202,11 +202,6 @@ def _success(
     if outcome.digest:
         sources.record_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
     return FetchReport(name, request.provider.label, subject, sentence, bool(written), written)
-
-
-def _is_session(name: str, completed: pd.DatetimeIndex) -> bool:
-    """Whether a missing item is a recent session and not the name of a figure."""
-    return bool((completed[-_RECENT:].strftime("%Y-%m-%d") == name).any())
 
 
 def _same_as_before(
@@ -241,34 +236,22 @@ async def refresh(
     names = {provider.name for provider in providers}
     for provider in providers:
         statuses = await database.run(sources.source_statuses)
-        mine = [status for status in statuses if status.source == provider.name]
         first = STANDS_FOR.get(provider.name)
-        leads = [status for status in statuses if status.source == first and first in names]
-        requests = fetch_requests(provider, provider.tickers if tickers is None else tickers)
-        due = requests if force else _due(requests, mine, leads, sessions, now)
-        until = closed_until(mine, now)
+        own = {status.subject: status for status in statuses if status.source == provider.name}
+        leads = {status.subject: status for status in statuses if status.source == first and first in names}
+        due = [
+            request
+            for request in fetch_requests(provider, provider.tickers if tickers is None else tickers)
+            if force
+            or next_fetch(own.get(request.subject), sessions, now, lead=leads.get(request.subject)) <= now
+        ]
+        until = closed_until(own.values(), now)
         if due and until:
-            reports.append(_left_alone(provider, until))
+            sentence = f"It asked to slow down and is left alone until {until:%H:%M} UTC on {until:%Y-%m-%d}."
+            reports.append(FetchReport(provider.name, provider.label, "all figures", sentence, ok=False))
         else:
             reports += await _ask(database, due, sessions, now, calls)
     return reports
-
-
-def _due(
-    requests: Sequence[FetchRequest],
-    mine: Sequence[SourceStatus],
-    leads: Sequence[SourceStatus],
-    sessions: Sessions,
-    now: dt.datetime,
-) -> list[FetchRequest]:
-    """The requests that are due. `leads` is the state of the source that this one is a fallback for."""
-    own = {status.subject: status for status in mine}
-    lead = {status.subject: status for status in leads}
-    return [
-        request
-        for request in requests
-        if next_fetch(own.get(request.subject), sessions, now, lead=lead.get(request.subject)) <= now
-    ]
 
 
 async def _ask(
@@ -288,8 +271,3 @@ async def _ask(
         if isinstance(outcome, RateLimited):
             break
     return reports
-
-
-def _left_alone(provider: Provider, until: dt.datetime) -> FetchReport:
-    sentence = f"It asked to slow down and is left alone until {until:%H:%M} UTC on {until:%Y-%m-%d}."
-    return FetchReport(provider.name, provider.label, "all figures", sentence, ok=False)

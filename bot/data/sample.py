@@ -147,10 +147,6 @@ def _bridge(days: pd.DatetimeIndex, known: Mapping[str, float], steps: Values) -
     return line + walk
 
 
-def _logs(values: Mapping[str, float]) -> dict[str, float]:
-    return {day: float(np.log(value)) for day, value in values.items()}
-
-
 def _wildness(days: pd.DatetimeIndex) -> Values:
     """Factor on the volatility of each session."""
     factor = np.ones(len(days))
@@ -164,11 +160,12 @@ def _closes(days: pd.DatetimeIndex, random: np.random.Generator) -> Closes:
     common, own = random.standard_normal((2, len(days)))
     shocks = {LARGE: common, SMALL: CORRELATION * common + math.sqrt(1 - CORRELATION**2) * own}
     wild = _wildness(days)
-    paths = {
-        ticker: _bridge(days, _logs(_known("close", ticker)), VOLATILITY[ticker] * wild * shocks[ticker])
-        for ticker in PAIR
-    }
-    return {ticker: np.exp(path).round(2) for ticker, path in paths.items()}
+    closes = {}
+    for ticker in PAIR:
+        logs = {day: float(np.log(close)) for day, close in _known("close", ticker).items()}
+        path = _bridge(days, logs, VOLATILITY[ticker] * wild * shocks[ticker])
+        closes[ticker] = np.exp(path).round(2)
+    return closes
 
 
 def _bars(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Bar]:
@@ -188,28 +185,21 @@ def _bars(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -
 
 
 def _fund_facts(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[FundFacts]:
-    """NAV near the close, shares outstanding in whole lots of change, and assets as their product."""
+    """NAV within some hundredths of a percent of the close, shares in whole lots, assets as their product."""
     rows: list[FundFacts] = []
     for ticker in PAIR:
-        values = _nav(days, closes[ticker], _known("nav", ticker), random)
+        published = _known("nav", ticker)
+        nav = np.round(closes[ticker] * np.exp(PREMIUM * random.standard_normal(len(days))), 4)
+        nav[days.get_indexer(pd.DatetimeIndex(list(published)))] = list(published.values())
         counts = _known("shares", ticker)
         odd = list(counts.values())[-1] % LOT  # SPY's count is no whole number of lots
         lots = {day: round((count - odd) / LOT) for day, count in counts.items()}
         path = _bridge(days, lots, LOTS_A_DAY[ticker] * random.standard_normal(len(days)))
         shares = np.round(path) * LOT + odd
-        assets = np.round(values * shares, 2)
-        columns = (column.tolist() for column in (values, shares, assets))
+        assets = np.round(nav * shares, 2)
+        columns = (column.tolist() for column in (nav, shares, assets))
         rows += [FundFacts(ticker, *facts) for facts in zip(_iso(days), *columns, strict=True)]
     return rows
-
-
-def _nav(
-    days: pd.DatetimeIndex, close: Values, known: Mapping[str, float], random: np.random.Generator
-) -> Values:
-    """NAV within a few hundredths of a percent of the close, in dollars to four decimals."""
-    nav = np.round(close * np.exp(PREMIUM * random.standard_normal(len(days))), 4)
-    nav[days.get_indexer(pd.DatetimeIndex(list(known)))] = list(known.values())
-    return nav
 
 
 def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generator) -> list[Multiple]:

@@ -43,8 +43,12 @@ def fallback_session(
 
     `status` is that of the fallback, None before it was first asked; `lead` is that of the first source.
     """
+    stale = sessions.last_completed(now, STALE_AFTER).date()
+    missing = lead.dropped
+    if lead.last_session is None or lead.last_session < stale:
+        missing = [*missing, stale]
     last, dropped = (status.last_session or dt.date.min, status.dropped) if status else (dt.date.min, [])
-    lacked = [day for day in _missing_sessions(lead, sessions, now) if day > last or day in dropped]
+    lacked = [day for day in missing if day > last or day in dropped]
     return pd.Timestamp(max(lacked)) if lacked else None
 
 
@@ -53,14 +57,6 @@ def fallback_due(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> dt
     stale = sessions.last_completed(now, STALE_AFTER)
     last = pd.Timestamp(lead.last_session) if lead.last_session else stale
     return sessions.close(sessions.next_after(max(last, stale))) + STALE_AFTER
-
-
-def _missing_sessions(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> list[dt.date]:
-    """The sessions the first source lacks: those it dropped, and the last one once it is stale."""
-    stale = sessions.last_completed(now, STALE_AFTER).date()
-    if lead.last_session is not None and lead.last_session >= stale:
-        return lead.dropped
-    return [*lead.dropped, stale]
 
 
 # A source that asked to slow down is probed no sooner than this.
@@ -95,10 +91,11 @@ def next_fetch(
     elif status is not None:
         session = _newest_lacking(status, sessions, now)
         if session is None:
-            return _next_close(sessions, now)
+            return sessions.close(sessions.next_after(sessions.last_completed(now))) + SETTLE
     if status is None or session is None:
         return _EPOCH
-    return max(_paused_until(status, session, sessions, now), _rests_until(status, now))
+    rest = status.rests_until or _EPOCH  # never longer than REST, whatever clock set it
+    return max(_paused_until(status, session, sessions, now), rest if rest <= now + REST else _EPOCH)
 
 
 def next_try(
@@ -135,11 +132,6 @@ def _newest_lacking(status: SourceStatus, sessions: Sessions, now: dt.datetime) 
     return pd.Timestamp(max(status.dropped)) if status.dropped else None
 
 
-def _next_close(sessions: Sessions, now: dt.datetime) -> dt.datetime:
-    """When the next session counts as completed."""
-    return sessions.close(sessions.next_after(sessions.last_completed(now))) + SETTLE
-
-
 def _paused_until(
     status: SourceStatus, session: pd.Timestamp, sessions: Sessions, now: dt.datetime
 ) -> dt.datetime:
@@ -158,12 +150,6 @@ def _paused_until(
             return tried
         pause = max(pause, min(age / _SHARE, REST))
     return tried + pause
-
-
-def _rests_until(status: SourceStatus, now: dt.datetime) -> dt.datetime:
-    """Until when this subject is not requested; never longer than REST, whatever clock set it."""
-    until = status.rests_until or _EPOCH
-    return until if until <= now + REST else _EPOCH
 
 
 def breaker_until(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:

@@ -31,6 +31,7 @@ from bot.data.provider import (
     UnknownSymbol,
     digest,
     rows_by_kind,
+    transport_fault,
 )
 from bot.data.yahoo_rows import bar_rows, event_rows, fund_rows, is_provisional, multiple_rows, sector_rows
 from bot.pair import DEFAULT_PAIR
@@ -46,19 +47,6 @@ if TYPE_CHECKING:
 # One call makes up to eight requests (cookie, crumb, time zone, data, and again after a refusal);
 # together they may take this many times the time-out of one.
 _PATIENCE = 3
-
-# Class names of transport errors, most specific first, in words; curl_cffi and requests share them.
-_FAULTS = {
-    "DNSError": "its name could not be resolved",
-    "ProxyError": "the proxy refused the connection",
-    "CertificateVerifyError": "its certificate is not trusted",
-    "SSLError": "the secure connection failed",
-    "IncompleteRead": "the answer broke off",
-    "ChunkedEncodingError": "the answer broke off",
-    "Timeout": "no answer in time",
-    "TimeoutError": "no answer in time",
-    "ConnectionError": "the connection failed",
-}
 
 # What Yahoo says in the `description` of its errors, by how it begins.
 _UNKNOWN = ("No data found, symbol may be delisted", "Quote not found for")
@@ -120,7 +108,7 @@ class RecordingSession:
             options["timeout"] = min(self._timeout, left)
             response = self._send(method=method, url=url, **options)
         except OSError as error:
-            self.attempts.append(RecordedRequest(path, fault=_error_words(error)))
+            self.attempts.append(RecordedRequest(path, fault=transport_fault(error)))
             raise
         wait = response.headers.get("Retry-After") or ""
         retry_after = float(wait) if wait.isdigit() else None
@@ -219,12 +207,6 @@ def _of_result(part: dict[str, Any]) -> FetchOutcome | None:
     if isinstance(first, dict) and "meta" in first and not first.get("timestamp"):
         return _NO_PRICES
     return None
-
-
-def _error_words(error: OSError) -> str:
-    """A transport error in words."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return next((words for name, words in _FAULTS.items() if name in names), "the connection failed")
 
 
 class Yahoo(Provider):

@@ -17,7 +17,7 @@ import pandas as pd
 
 from bot.data.csv_source import ANY, DownloadedFile, download, short_reason
 from bot.data.issuers.formats import LARGEST, WebPageInstead
-from bot.data.issuers.import_file import off_market_sentence, read_completed
+from bot.data.issuers.import_file import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Provider, Rejected, digest
 from bot.data.store import note_import, store, with_rows, withdrawals
@@ -156,7 +156,7 @@ class IssuerFiles(Provider):
             return data
         name = self._file_name(ticker)
         try:
-            contents = read_completed(
+            contents = read_issuer(
                 data, name=name, completed=completed, today=self._today(), ticker=ticker, pair=self._pair
             )
         except WebPageInstead:

@@ -1,20 +1,17 @@
-"""Detects the format of a downloaded file by its first bytes. Its name and Content-Type are not trusted.
+"""Sheets of an issuer's file as rows of text, whichever of its four forms it has.
 
-A wrong address at an issuer answers "200 OK" with a web page, and so does a site that refuses programs.
+The form is detected by the first bytes; name and Content-Type are not trusted. A wrong address at an issuer
+answers "200 OK" with a web page, and so does a site that refuses programs.
 
-Reads SpreadsheetML 2003 workbooks, which as served are not well-formed XML.
+SpreadsheetML 2003 workbooks as served are not well-formed XML. They have raw ampersands in links and names,
+HTML inside of cells, entities that XML does not know, and end tags that do not fit. A recovering parser drops
+text at the first of these (`S&P 500` becomes `S 500`) and lets one unclosed <br> swallow the sheets that
+follow. So only the tags that make a table are recognised: a sheet, row or cell ends where the next one
+begins, and what a cell's <ss:Data> holds is text.
 
-It has raw ampersands in links and names, HTML inside of cells, entities that XML does not know, and
-end tags that do not fit. A recovering parser drops text at the first of these (`S&P 500` becomes `S 500`)
-and lets one unclosed <br> swallow the sheets that follow. So only the tags that make a table are
-recognised: a sheet, row or cell ends where the next one begins, and what a cell's <ss:Data> holds is text.
-
-Excel workbooks (xls, xlsx, Strict OOXML) by calamine, in a child process.
-
-calamine is native code that answers some damaged files with a panic on standard error, an endless loop or
-a claim on all memory. In a child process with limits, that is just one more file that cannot be read.
-
-Sheets of an issuer's file as rows of text, whichever of its four forms it has.
+Excel workbooks (xls, xlsx, Strict OOXML) are read by calamine in a child process. It is native code that
+answers some damaged files with a panic on standard error, an endless loop or a claim on all memory. In a
+child process with limits, that is just one more file that cannot be read.
 """
 
 from __future__ import annotations
@@ -110,25 +107,17 @@ def read_spreadsheetml(text: str, name: str) -> dict[str, Grid]:
         raise ImportRejected(f"{name} breaks off before its end; download it again.")
     sheets: dict[str, Grid] = {}
     for attributes, body in _parts(_SHEET, text):
+        grid: Grid = []
+        for position, row in _parts(_ROW, body):
+            grid.extend([] for _ in range(_skipped(position, len(grid), _LONGEST)))
+            cells: list[str] = []
+            for place, cell in _parts(_CELL, row):
+                cells.extend([""] * _skipped(place, len(cells), _WIDEST))
+                cells.append(" ".join(_text(data) for _, data in _parts(_DATA, cell)))
+            grid.append(cells)
         title = _NAME.search(attributes)
-        sheets[title[1] if title else f"sheet {len(sheets) + 1}"] = _grid(body)
+        sheets[title[1] if title else f"sheet {len(sheets) + 1}"] = grid
     return sheets
-
-
-def _grid(body: str) -> Grid:
-    grid: Grid = []
-    for attributes, row in _parts(_ROW, body):
-        grid.extend([] for _ in range(_skipped(attributes, len(grid), _LONGEST)))
-        grid.append(_cells(row))
-    return grid
-
-
-def _cells(row: str) -> list[str]:
-    cells: list[str] = []
-    for attributes, body in _parts(_CELL, row):
-        cells.extend([""] * _skipped(attributes, len(cells), _WIDEST))
-        cells.append(" ".join(_text(data) for _, data in _parts(_DATA, body)))
-    return cells
 
 
 def _parts(opening: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:

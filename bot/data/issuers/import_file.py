@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bot.analytics.sessions import Sessions
     from bot.data.issuers.formats import Grid
     from bot.data.issuers.layouts import IssuerFigures
     from bot.data.provider import Observations
@@ -107,30 +106,20 @@ def read_issuer(
     data: bytes,
     *,
     name: str,
-    sessions: Sessions,
+    completed: pd.DatetimeIndex,
     today: dt.date,
     ticker: str | None = None,
     pair: Pair = DEFAULT_PAIR,
 ) -> IssuerContents:
     """Fund facts, distributions and sector weights of an issuer's file, with their preview.
 
-    `name` is what to call the file; `ticker`, when given, must be the fund that the file says it is of.
+    name: what to call the file.
+    completed: the sessions of which figures are read, naive midnights in order.
+    ticker: when given, it must be the fund that the file says it is of.
+
     Figures are taken as given; only rows of days without a session are left out. Raises ImportRejected,
     with everything that is wrong, for anything but a whole file of a known layout and fund.
     """
-    return read_completed(data, name=name, completed=sessions.index, today=today, ticker=ticker, pair=pair)
-
-
-def read_completed(
-    data: bytes,
-    *,
-    name: str,
-    completed: pd.DatetimeIndex,
-    today: dt.date,
-    ticker: str | None = None,
-    pair: Pair = DEFAULT_PAIR,
-) -> IssuerContents:
-    """As `read_issuer`, of these sessions only: naive midnights in order."""
     asked = known_fund(ticker, pair) if ticker is not None else None
     reading = SheetReader(completed, today)
     sheets = read_sheets(data, name)
@@ -222,11 +211,10 @@ def _unknown(sheets: Mapping[str, Grid], name: str) -> str:
             return (
                 f"{name} is no issuer's file; {form.layout.words} are read by “import {form.layout.command}”."
             )
-    has = (
-        f"it begins with “{shorten(', '.join(header))}”"
-        if header
-        else f"its sheets are {listed([f'“{shorten(sheet)}”' for sheet in sheets])}"
-    )
+    if header:
+        has = f"it begins with “{shorten(', '.join(header))}”"
+    else:
+        has = f"its sheets are {listed([f'“{shorten(sheet)}”' for sheet in sheets])}"
     return (
         f"{name} has no known layout: {has}. Known are iShares' fund workbook and holdings, "
         f"and SSGA's navhist and holdings. {ADVICE}"

@@ -1,16 +1,13 @@
-"""The figures read from an issuer's file, before it is checked which fund it is of.
-
-Finds tables in a sheet by their headers and reads their rows.
+"""The layouts of issuers' files: finds tables in a sheet by their headers and reads the figures in them.
 
 Wrong rows are collected, so that all are reported at once. Rows on days without a session and rows without
 a value are left out and counted. What follows an empty row is a note unless it begins with a date.
 
-iShares' files: the fund workbook (history of NAV and shares, distributions, holdings), the holdings CSV.
+iShares: the fund workbook (history of NAV and shares, distributions, holdings) and the holdings CSV. Columns
+are found by name: older workbooks have Index Level second, newer ones Non-FV NAV last. The share counts are
+split-adjusted. Of the holdings only equities count, by their market value.
 
-Columns are found by name: older workbooks have Index Level second, newer ones Non-FV NAV last. The share
-counts are split-adjusted. Of the holdings only equities count, by their market value.
-
-SSGA's files: the NAV history (navhist) and the daily holdings, whose sectors are not filled in.
+SSGA: the NAV history (navhist) and the daily holdings, whose sectors are not filled in.
 """
 
 from __future__ import annotations

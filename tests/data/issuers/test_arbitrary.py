@@ -8,7 +8,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.data.issuers.import_file import read_completed
+from bot.data.issuers.import_file import read_issuer
 from bot.errors import ImportRejected
 from tests.data.issuers import samples
 from tests.data.issuers.builders import spreadsheetml, xlsx
@@ -23,7 +23,7 @@ def accept(data: bytes, ticker: str | None = "IWM") -> None:
     """Nothing but ImportRejected, with something to say, may come of reading."""
     said = "file is read"
     try:
-        read_completed(data, name="file", completed=SESSIONS, today=dt.date(2026, 4, 13), ticker=ticker)
+        read_issuer(data, name="file", completed=SESSIONS, today=dt.date(2026, 4, 13), ticker=ticker)
     except ImportRejected as refused:
         said = str(refused)
     assert said.startswith("file ")

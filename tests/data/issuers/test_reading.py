@@ -34,7 +34,7 @@ def sessions() -> Sessions:
 @pytest.fixture(scope="module")
 def read(sessions: Sessions) -> Reader:
     def read_bytes(data: bytes, ticker: str | None = None, name: str = "file") -> IssuerContents:
-        return read_issuer(data, name=name, sessions=sessions, today=TODAY, ticker=ticker)
+        return read_issuer(data, name=name, completed=sessions.index, today=TODAY, ticker=ticker)
 
     return read_bytes
 

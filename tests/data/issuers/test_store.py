@@ -28,7 +28,7 @@ NOW = dt.datetime(2026, 4, 13, 12, tzinfo=dt.UTC)
 
 
 def read(data: bytes, ticker: str | None = None) -> IssuerContents:
-    return read_issuer(data, name="file", sessions=Sessions(), today=NOW.date(), ticker=ticker)
+    return read_issuer(data, name="file", completed=Sessions().index, today=NOW.date(), ticker=ticker)
 
 
 def kept(database: Database, contents: IssuerContents, at: str = FIRST) -> dict[str, Written]:
