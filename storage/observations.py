@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
-from storage.rows import KINDS, K, columns, instant, key_columns, select, select_as, select_one, value_columns
+from storage.rows import KINDS, K, columns, instant, key_columns, select_as, select_value, value_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -124,16 +124,16 @@ def _newest_query(
         "source = :source": ("source", source),
         "observed_at <= :known": ("known", None if known is None else instant(known)),
     }
-    given = {bound: (name, value) for bound, (name, value) in bounds.items() if value is not None}
+    filters = {bound: (name, value) for bound, (name, value) in bounds.items() if value is not None}
     sql = f"""
         SELECT {names} FROM (
             SELECT {names}, row_number() OVER (
                 PARTITION BY {key} ORDER BY observed_at DESC, id DESC
             ) AS age
-            FROM {kind.table} WHERE {" AND ".join(("vintage > 0", *given))}
+            FROM {kind.table} WHERE {" AND ".join(("vintage > 0", *filters))}
         ) WHERE age = 1 ORDER BY {key}
     """  # noqa: S608 - names from KINDS only
-    return sql, {name: value for name, value in given.values() if value is not None}
+    return sql, {name: value for name, value in filters.values() if value is not None}
 
 
 def vintages(db: sqlite_utils.Database, kind: type[K], ticker: str) -> list[K]:
@@ -147,27 +147,15 @@ def vintages(db: sqlite_utils.Database, kind: type[K], ticker: str) -> list[K]:
 
 def first_observed(db: sqlite_utils.Database) -> str | None:
     """Instant at which the first row of any kind was observed, None without any."""
-    instants = (_text(db, f"SELECT min(observed_at) FROM {table}") for table in KINDS)  # noqa: S608 - as above
+    instants = (select_value(db, f"SELECT min(observed_at) FROM {table}") for table in KINDS)  # noqa: S608 - as above
     return min(filter(None, instants), default=None)
 
 
 def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str | None:
     """Last session for which a source gave a bar, None without any."""
-    sql = "SELECT max(session) FROM bars WHERE ticker = :ticker AND source = :source"
-    return _text(db, sql, {"ticker": ticker, "source": source})
-
-
-def final_sessions(db: sqlite_utils.Database, ticker: str, source: str) -> set[str]:
-    """Sessions of which a source gave a bar that is final: not one that was taken before the bell."""
-    sql = """
-        SELECT session FROM (
-            SELECT session, provisional, row_number() OVER (
-                PARTITION BY session ORDER BY observed_at DESC, id DESC
-            ) AS age
-            FROM bars WHERE ticker = ? AND source = ? AND vintage > 0
-        ) WHERE age = 1 AND provisional = 0
-    """
-    return {row["session"] for row in select(db, sql, (ticker, source))}
+    sql = "SELECT max(session) FROM bars WHERE ticker = ? AND source = ?"
+    latest: str | None = select_value(db, sql, (ticker, source))
+    return latest
 
 
 def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
@@ -182,11 +170,6 @@ def is_empty(db: sqlite_utils.Database) -> bool:
     return first_observed(db) is None
 
 
-def _text(db: sqlite_utils.Database, sql: str, parameters: dict[str, str | None] | None = None) -> str | None:
-    row = db.execute(sql, parameters or {}).fetchone()
-    return row[0] if row else None
-
-
 class _StoredRow(NamedTuple):
     """A row of one key as stored."""
 
@@ -196,18 +179,12 @@ class _StoredRow(NamedTuple):
     values: Values
 
 
-@dataclass(frozen=True)
-class _Reading:
+class _Reading(NamedTuple):
     """Values given for a key at one instant, and the row that has them, None before they are stored."""
 
     at: str
     values: Values
     row: _StoredRow | None
-
-    @property
-    def dates_row(self) -> bool:
-        """Whether the row is stored with this instant, because its values were first given then."""
-        return self.row is not None and self.row.observed_at == self.at
 
 
 class _VintageWriter(Generic[K]):
@@ -217,9 +194,8 @@ class _VintageWriter(Generic[K]):
         self._db, self._kind, self._source, self._at = db, kind, source, at
         self._values = value_columns(kind)
         self._given_ids: list[int] = []
-        sql = "SELECT max(observed_at) AS latest FROM readings WHERE kind = ? AND source = ?"
-        row = select_one(db, sql, (kind.table, source))
-        self._in_order = not row or (row["latest"] or "") <= at
+        sql = "SELECT max(observed_at) FROM readings WHERE kind = ? AND source = ?"
+        self._in_order = (select_value(db, sql, (kind.table, source)) or "") <= at
         names = (*key_columns(kind), *self._values, "observed_at", "vintage")
         self._insert_sql = (
             f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names from KINDS only
@@ -259,22 +235,20 @@ class _VintageWriter(Generic[K]):
 
     def _key(self, row: K) -> tuple[str, ...]:
         key = (*(getattr(row, name) for name in self._kind.key), self._source)
-        if not all(key):
-            missing = ", ".join(
-                column for column, value in zip(key_columns(self._kind), key, strict=True) if not value
-            )
+        names = zip(key_columns(self._kind), key, strict=True)
+        if missing := ", ".join(column for column, value in names if not value):
             raise ValueError(f"A row of {self._kind.table} lacks {missing}: {row}.")
         return key
 
     def _finite_values(self, row: K) -> Values:
         """The values of a row, None in place of NaN. Raises ValueError for an infinite number."""
-        values: Values = tuple(getattr(row, name) for name in self._values)
-        if all(not isinstance(value, float) or math.isfinite(value) for value in values):
-            return values
-        for column, value in zip(self._values, values, strict=True):
-            if isinstance(value, float) and math.isinf(value):
-                raise ValueError(f"{column} of {self._kind.table} is infinite.")
-        return tuple(None if value != value else value for value in values)  # noqa: PLR0124 - NaN
+        values = {name: getattr(row, name) for name in self._values}
+        for name, value in values.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                if math.isinf(value):
+                    raise ValueError(f"{name} of {self._kind.table} is infinite.")
+                values[name] = None
+        return tuple(values.values())
 
     def _take_late(self, key: tuple[str, ...], values: Values) -> str:
         """Store a row given before the latest one: the vintages of its key are determined anew."""
@@ -295,11 +269,12 @@ class _VintageWriter(Generic[K]):
 
     def _history(self, rows: Sequence[_StoredRow]) -> list[_Reading]:
         """All that was given for one key so far, in order; in one second, as it arrived."""
-        runs = "SELECT observed_at FROM readings WHERE kind = ? AND source = ?"
+        sql = """
+            SELECT observed_at FROM readings WHERE kind = ? AND source = ? AND ? BETWEEN first_id AND last_id
+        """
         firsts = {row.observed_at for row in rows}
         history = [(row.observed_at, row) for row in rows]
         for row in rows:
-            sql = f"{runs} AND ? BETWEEN first_id AND last_id"
             later = self._db.execute(sql, (self._kind.table, self._source, row.id)).fetchall()
             history += [(at, row) for (at,) in later if at not in firsts]
         history.sort(key=lambda reading: (reading[0], reading[1].id))
@@ -310,7 +285,7 @@ class _VintageWriter(Generic[K]):
         marks = dict.fromkeys((row.id for row in rows), _NO)
         for count, reading in enumerate(readings):
             mark = _LATER if count else _FIRST
-            if reading.row is not None and reading.dates_row:
+            if reading.row is not None and reading.row.observed_at == reading.at:
                 marks[reading.row.id] = mark
             else:
                 self._insert(key, reading.values, reading.at, mark)

@@ -48,7 +48,7 @@ class Layout:
     """
 
     command: str
-    words: str
+    title: str
     columns: Mapping[str, tuple[str, ...]]
     required: tuple[str, ...]
     dialects: tuple[Dialect, ...] = ()
@@ -205,7 +205,7 @@ def _advice(header: list[str], layout: Layout, layouts: tuple[Layout, ...]) -> s
             return f"Its columns are separated by {words}; save it with commas."
     for other in layouts:
         if other is not layout and not other.missing(header):
-            return f"These look like {other.words}, which “import {other.command}” reads."
+            return f"These look like {other.title}, which “import {other.command}” reads."
     return f"A first line that works: {','.join(layout.required)}"
 
 

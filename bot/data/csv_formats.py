@@ -115,10 +115,10 @@ def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """NAV, shares and assets of one session."""
     values = {name: _positive(cells, name) for name in ("nav", "shares", "assets")}
     check_facts(values)
-    given = any(value is not None for value in values.values())
+    has_value = any(value is not None for value in values.values())
     return (
         [FundFacts(ticker, session, values["nav"], values["shares"], values["assets"])]
-        if given or _is_exported(cells)
+        if has_value or _is_exported(cells)
         else []
     )
 
@@ -174,15 +174,15 @@ def _number(cells: Cells, column: str) -> float | None:
     """Number of a cell. An error names the column."""
     try:
         return number(cells.get(column, ""))
-    except BadCell as wrong:
-        raise BadCell(f"{column} {wrong}") from None
+    except BadCell as error:
+        raise BadCell(f"{column} {error}") from None
 
 
-def _word(cells: Cells, column: str, words: tuple[str, ...]) -> str:
+def _word(cells: Cells, column: str, choices: tuple[str, ...]) -> str:
     """One of the words allowed in a column. P/E is read as pe, "losses in" as losses_in."""
     word = cells[column].casefold().replace("/", "").replace(" ", "_").replace("-", "_")
-    if word not in words:
-        raise BadCell(f"{column} “{shorten(cells[column])}” is none of {', '.join(words)}")
+    if word not in choices:
+        raise BadCell(f"{column} “{shorten(cells[column])}” is none of {', '.join(choices)}")
     return word
 
 
@@ -191,8 +191,8 @@ def _date_text(cells: Cells, column: str) -> str | None:
     text = cells.get(column, "")
     try:
         return date(text).isoformat() if text else None
-    except BadCell as wrong:
-        raise BadCell(f"{column} {wrong}") from None
+    except BadCell as error:
+        raise BadCell(f"{column} {error}") from None
 
 
 _DATE = ("session", "day", "as of")
@@ -294,8 +294,8 @@ def export(db: sqlite_utils.Database, form: str, ticker: str, *, source: str | N
         if row.source != SAMPLE and source in {None, row.source}
     ]
     if not rows:
-        words = FORMATS[form].layout.words
-        raise NoData(f"There are no {words} of {ticker}{f' from {source}' if source else ''} to export.")
+        title = FORMATS[form].layout.title
+        raise NoData(f"There are no {title} of {ticker}{f' from {source}' if source else ''} to export.")
     header, names = EXPORTED_COLUMNS[form]
     lines = (_price_lines if form == "prices" else _plain_lines)(rows, names)
     out = io.StringIO()  # None becomes an empty cell, a float its shortest exact form (csv writes repr)

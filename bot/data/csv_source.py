@@ -264,6 +264,6 @@ def _outcome(
     if not payload["bars"]:
         return Empty("it has no completed session")
     answered = pd.DatetimeIndex([bar.session for bar in payload["bars"]])
-    asked = completed[completed >= (answered[0] if start is None else pd.Timestamp(start))]
-    missing = tuple(f"{session:%Y-%m-%d}" for session in asked.difference(answered))
+    requested = completed[completed >= (answered[0] if start is None else pd.Timestamp(start))]
+    missing = tuple(f"{session:%Y-%m-%d}" for session in requested.difference(answered))
     return Partial(payload, missing, raw) if missing else Ok(payload, raw)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class CsvPreview:
     """What a file holds, to be shown before it is stored."""
 
-    words: str  # "daily prices"
+    title: str  # "daily prices"
     ticker: str
     rows: int  # that would be stored
     first: str  # session, ISO
@@ -54,7 +54,7 @@ class CsvPreview:
         """The preview for people: what was read, then what was left out and why."""
         span = f"{counted(self.rows, 'row')}, {self.first} to {self.last}"
         sentences = {
-            f"{self.ticker} {self.words}: {span}.": True,
+            f"{self.ticker} {self.title}: {span}.": True,
             f"Layout: {self.layout}.": self.layout,
             f"Left out, no session on that day: {listed(self.closed)}.": self.closed,
             f"Left out, session not completed: {listed(self.unfinished)}.": self.unfinished,
@@ -183,7 +183,7 @@ class RowReader:
         )
         sessions = [session for session, *_ in self._rows]
         preview = CsvPreview(
-            words=self._form.layout.words,
+            title=self._form.layout.title,
             ticker=self._ticker,
             rows=len(self._rows),
             first=min(sessions),
@@ -272,10 +272,10 @@ def _adjust_for_splits(contents: CsvContents) -> CsvContents:
 
     def adjusted(row: K, names: tuple[str, ...]) -> K:
         later = math.prod(split.ratio or 1.0 for split in rows["splits"] if split.session > row.session)
-        given = {name: value for name in names if (value := getattr(row, name)) is not None}
-        changed = {name: value / later for name, value in given.items() if name != "volume"}
-        if "volume" in given:
-            changed["volume"] = round(given["volume"] * later)
+        values = {name: value for name in names if (value := getattr(row, name)) is not None}
+        changed = {name: value / later for name, value in values.items() if name != "volume"}
+        if "volume" in values:
+            changed["volume"] = round(values["volume"] * later)
         return msgspec.structs.replace(row, **changed)
 
     bars = [adjusted(bar, ("open", "high", "low", "close", "volume")) for bar in rows["bars"]]

@@ -260,11 +260,11 @@ async def _ask(
     """Make requests to one provider until it asks to slow down."""
     completed = sessions.index[sessions.index <= sessions.last_completed(now)]
     reports: list[FetchReport] = []
-    asked: Counter[str] = Counter()
+    calls_made: Counter[str] = Counter()
     for request in due:
-        if calls is not None and asked[request.ticker] >= calls:
+        if calls is not None and calls_made[request.ticker] >= calls:
             continue
-        asked[request.ticker] += 1
+        calls_made[request.ticker] += 1
         outcome = await request.fetch(database, completed)
         note = partial(store_outcome, request=request, outcome=outcome, completed=completed, now=now)
         reports.append(await database.run(note))

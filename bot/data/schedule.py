@@ -103,20 +103,20 @@ def next_try(
     statuses: Iterable[SourceStatus],
     sessions: Sessions,
     now: dt.datetime,
-    asked: Collection[str] | None = None,
+    enabled: Collection[str] | None = None,
 ) -> dt.datetime | None:
     """The instant from which the subject of `status` is fetched again, `now` at the earliest.
 
     statuses: those of all subjects, because a request to slow down holds up the whole source.
-    asked: names of the sources that are switched on; None means all that ever were.
+    enabled: names of the sources that are switched on; None means all that ever were.
     Returns None if nothing fetches it: the source is switched off, or the status is of an imported file.
     """
-    if status.outcome == IMPORTED or (asked is not None and status.source not in asked):
+    if status.outcome == IMPORTED or (enabled is not None and status.source not in enabled):
         return None
     statuses = list(statuses)
     name = STANDS_FOR.get(status.source, "")
     lead = None
-    if asked is None or name in asked:
+    if enabled is None or name in enabled:
         lead = next(
             (other for other in statuses if (other.source, other.subject) == (name, status.subject)), None
         )
@@ -198,7 +198,8 @@ def coverage(
     db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
 ) -> tuple[str | None, list[str]]:
     """The last session with a final bar of a source, and the sessions of the past year that it lacks."""
-    final = observations.final_sessions(db, ticker, source)
+    bars = observations.newest(db, Bar, ticker=ticker, source=source)
+    final = {bar.session for bar in bars if not bar.provisional}
     if not final:
         return None, []
     first, last = min(final), max(final)

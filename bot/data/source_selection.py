@@ -164,10 +164,10 @@ def _observed_before(observed: pd.Series, session: pd.Timestamp) -> pd.Series:
 
 
 def _is_in_old_units(
-    some: pd.Series, levels: pd.Series, session: pd.Timestamp, ratio: float, *, otherwise: bool
+    group: pd.Series, levels: pd.Series, session: pd.Timestamp, ratio: float, *, otherwise: bool
 ) -> bool:
     """Whether the last of some levels before a split is in old units, seen from the first level after it."""
-    before, after = some[some.index < session], levels[levels.index >= session]
+    before, after = group[group.index < session], levels[levels.index >= session]
     if before.empty or after.empty or abs(math.log(ratio)) < _TELLING:
         return otherwise
     if session - before.index[-1] > _NEAR or after.index[0] - session > _NEAR:

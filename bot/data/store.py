@@ -76,7 +76,7 @@ def store_file(db: sqlite_utils.Database, contents: CsvContents, *, observed_at:
             ]
     rows = with_rows(rows, withdrawn)
     note_import(
-        db, rows, source=SOURCE, subject=f"{ticker} {contents.preview.words}", observed_at=observed_at
+        db, rows, source=SOURCE, subject=f"{ticker} {contents.preview.title}", observed_at=observed_at
     )
     return store(db, rows, source=SOURCE, observed_at=observed_at)
 

@@ -125,15 +125,16 @@ def outcome_of_error(error: Exception, attempts: list[RecordedRequest], ticker: 
         faults = [attempt.fault for attempt in attempts if attempt.fault]
         return NetworkDown(faults[-1] if faults else f"the request failed ({type(error).__name__})")
     # An unexpected error in words, without the library's guesses.
-    words = f"{error} is missing" if isinstance(error, KeyError) else type(error).__name__
-    return find_problem(attempts, ticker) or SchemaChanged(words)
+    reason = f"{error} is missing" if isinstance(error, KeyError) else type(error).__name__
+    return find_problem(attempts, ticker) or SchemaChanged(reason)
 
 
 def find_problem(attempts: list[RecordedRequest], ticker: str) -> FetchOutcome | None:
     """The outcome of answers that the library accepted wrongly, None if they are sound."""
-    asked = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
+    answers = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
     return next(
-        (outcome for attempt in asked if (outcome := _of_status(attempt) or _of_body(attempt, ticker))), None
+        (outcome for attempt in answers if (outcome := _of_status(attempt) or _of_body(attempt, ticker))),
+        None,
     )
 
 

@@ -97,8 +97,8 @@ def store_issuer(
 
 def _completed(row: FundFacts, known: FundFacts) -> FundFacts:
     """A row of fund facts, completed by what was known before."""
-    given = {name: value for name in row.figures if (value := getattr(row, name)) is not None}
-    return FundFacts(row.ticker, row.session, **{name: getattr(known, name) for name in row.figures} | given)
+    values = {name: value for name in row.figures if (value := getattr(row, name)) is not None}
+    return FundFacts(row.ticker, row.session, **{name: getattr(known, name) for name in row.figures} | values)
 
 
 TIMEOUT = 20.0  # seconds for a step of a download

@@ -46,18 +46,14 @@ class IssuerPreview:
 
     def sentences(self) -> list[str]:
         """The preview, a sentence each: what there is, what was left out, what looks wrong."""
-        sentences = [f"{self.ticker}, {self.layout}: {'; '.join(self.parts) or 'nothing to store'}."]
-        if self.closed:
-            sentences.append(f"Left out, no session on that day: {listed(self.closed)}.")
-        if self.empty:
-            sentences.append(f"Left out, without a value: {counted(self.empty, 'row')}.")
-        if self.off_market:
-            sentences.append(off_market_sentence(self.off_market))
-        if self.unequal:
-            sentences.append(
-                f"NAV × shares is not the total assets, stored as given: {listed(self.unequal)}."
-            )
-        return [*sentences, *self.notes]
+        sentences = {
+            f"{self.ticker}, {self.layout}: {'; '.join(self.parts) or 'nothing to store'}.": True,
+            f"Left out, no session on that day: {listed(self.closed)}.": self.closed,
+            f"Left out, without a value: {counted(self.empty, 'row')}.": self.empty,
+            off_market_sentence(self.off_market): self.off_market,
+            f"NAV × shares is not the total assets, stored as given: {listed(self.unequal)}.": self.unequal,
+        }
+        return [*(sentence for sentence, shown in sentences.items() if shown), *self.notes]
 
 
 @dataclass(frozen=True)
@@ -120,13 +116,13 @@ def read_issuer(
     Figures are taken as given; only rows of days without a session are left out. Raises ImportRejected,
     with everything that is wrong, for anything but a whole file of a known layout and fund.
     """
-    asked = known_fund(ticker, pair) if ticker is not None else None
+    expected = known_fund(ticker, pair) if ticker is not None else None
     reading = SheetReader(completed, today)
     sheets = read_sheets(data, name)
     figures = layouts.read_ishares(sheets, reading, name, pair) or layouts.read_ssga(sheets, reading, pair)
     if figures is None:
         raise ImportRejected(_unknown(sheets, name))
-    fund = _fund(figures, asked, name, pair)
+    fund = _fund(figures, expected, name, pair)
     if reading.bad:
         count = "1 thing is" if len(reading.bad) == 1 else f"{len(reading.bad):,} things are"
         lines = listed(reading.bad, "\n")
@@ -146,13 +142,13 @@ def read_issuer(
     return IssuerContents(rows, preview)
 
 
-def _fund(figures: IssuerFigures, asked: str | None, name: str, pair: Pair) -> str:
+def _fund(figures: IssuerFigures, expected: str | None, name: str, pair: Pair) -> str:
     """The fund that the file is of. Raises ImportRejected if it is unknown or not the expected one."""
     if figures.fund and figures.ticker is None:
         raise ImportRejected(f"{name} is of {figures.fund}, not a fund of this bot; {compared(pair)}.")
-    if asked and figures.ticker and asked != figures.ticker:
-        raise ImportRejected(f"{name} is of {figures.ticker}, not of {asked}.")
-    fund = figures.ticker or asked
+    if expected and figures.ticker and expected != figures.ticker:
+        raise ImportRejected(f"{name} is of {figures.ticker}, not of {expected}.")
+    fund = figures.ticker or expected
     if fund is None:
         likely = (fund.ticker for fund in pair if issuer_of(fund) in {figures.issuer, None})
         example = next(likely, pair.small.ticker)
@@ -194,13 +190,13 @@ def _unequal(figures: IssuerFigures, name: str) -> tuple[str, ...]:
         for session, values in sorted(figures.facts.items())
         if (nav := values["nav"]) and (shares := values["shares"]) and (assets := values["assets"])
     ]
-    wrong = tuple(session for session, ratio in whole if abs(ratio - 1) > ASSETS_WITHIN)
-    if len(wrong) > ASSETS_WRONG * len(whole):
+    unequal = tuple(session for session, ratio in whole if abs(ratio - 1) > ASSETS_WITHIN)
+    if len(unequal) > ASSETS_WRONG * len(whole):
         raise ImportRejected(
-            f"{name} was not imported: NAV × shares is not the total assets in {len(wrong):,} of "
+            f"{name} was not imported: NAV × shares is not the total assets in {len(unequal):,} of "
             f"{len(whole):,} rows, so its columns mean something else."
         )
-    return wrong
+    return unequal
 
 
 def _unknown(sheets: Mapping[str, Grid], name: str) -> str:
@@ -209,7 +205,7 @@ def _unknown(sheets: Mapping[str, Grid], name: str) -> str:
     for form in FORMATS.values():
         if header and not form.layout.missing(header):
             return (
-                f"{name} is no issuer's file; {form.layout.words} are read by “import {form.layout.command}”."
+                f"{name} is no issuer's file; {form.layout.title} are read by “import {form.layout.command}”."
             )
     if header:
         has = f"it begins with “{shorten(', '.join(header))}”"

@@ -115,8 +115,8 @@ class SheetReader:
             try:
                 values = {name: _amount(cells, name) for name in ("nav", "shares", "assets")}
                 check_facts(values)
-            except BadCell as wrong:
-                self.bad.append(f"{place}: {wrong}")
+            except BadCell as error:
+                self.bad.append(f"{place}: {error}")
                 continue
             if not any(values.values()):
                 self.empty += 1
@@ -131,8 +131,8 @@ class SheetReader:
         for place, day, cells in self._dated(table, "ex-date"):
             try:
                 paid = _amount(cells, "total")
-            except BadCell as wrong:
-                self.bad.append(f"{place}: {wrong}")
+            except BadCell as error:
+                self.bad.append(f"{place}: {error}")
                 continue
             if paid is None:
                 self.empty += 1
@@ -159,8 +159,8 @@ class SheetReader:
                 if cells.get("asset class", "Equity").casefold() == "equity":
                     worth = (number(cells["value"]) or 0.0) if "value" in cells else weight
                     values[cells["sector"]] = values.get(cells["sector"], 0.0) + worth
-            except BadCell as wrong:
-                self.bad.append(f"{place}: {wrong}")
+            except BadCell as error:
+                self.bad.append(f"{place}: {error}")
                 continue
             total, count = total + weight, count + 1
         self._check_whole(total, count, ended=ended)
@@ -187,9 +187,9 @@ class SheetReader:
                 day = date(cells[column])
                 if day > self._today:
                     raise BadCell(f"{day} is in the future")
-            except BadCell as wrong:
+            except BadCell as error:
                 if not (ended or note):
-                    self.bad.append(f"{place}: {wrong}")
+                    self.bad.append(f"{place}: {error}")
                 continue
             if day in self._open:
                 yield place, day.isoformat(), cells
@@ -201,8 +201,8 @@ def _amount(cells: Cells, name: str) -> float | None:
     """Number above zero, None if missing or zero. Raises BadCell for any other text."""
     try:
         value = number(cells.get(name, ""))
-    except BadCell as wrong:
-        raise BadCell(f"{name} {wrong}") from None
+    except BadCell as error:
+        raise BadCell(f"{name} {error}") from None
     if value is not None and value < 0:
         raise BadCell(f"{name} {shorten(cells[name])} is below zero")
     return value or None
@@ -316,8 +316,8 @@ def _add_count(facts: Facts, held: SheetTable, day: dt.date, session: str, readi
     try:
         count = number(text or "")
         check_facts({"shares": count})
-    except BadCell as wrong:
-        reading.bad.append(f"{_COUNT} above the holdings: {wrong}")
+    except BadCell as error:
+        reading.bad.append(f"{_COUNT} above the holdings: {error}")
         return
     if count and count > 0 and session not in facts:
         if session == day.isoformat():
@@ -350,8 +350,8 @@ def _holdings(held: SheetTable, reading: SheetReader, fund: str, ticker: str | N
     sectors = reading.sectors(held)
     try:
         day = date((cell_beside(held.preamble, "Holdings") or "").removeprefix("As of").strip())
-    except BadCell as wrong:
-        reading.bad.append(f"the date of its holdings: {wrong}")
+    except BadCell as error:
+        reading.bad.append(f"the date of its holdings: {error}")
         return IssuerFigures(SSGA, "SSGA holdings", fund, ticker)
     session = reading.session_before(day)
     if session and sectors:
