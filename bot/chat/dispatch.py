@@ -220,7 +220,7 @@ class Dispatcher:
         """Return the cards for an inline query. An error is offered as a card that explains it."""
         try:
             question = parse_question(text, _INLINE_EXAMPLE, self._services.pair, kinds=True)
-            market = await self._services.markets.asked(question.asked.asof, question.asked.known)
+            market = await self._services.markets.at(question.asked.asof, question.asked.known)
             total = question.returns(settings.total)
             return await asyncio.to_thread(cards, market, question.asked, question.windows, total)
         except BotError as error:

@@ -55,11 +55,13 @@ class Layout:
 
     def find(self, header: list[str], dialect: Dialect | None = None) -> dict[str, list[int]]:
         """Positions in the header of each column that is there, also by the titles of a dialect."""
-        wanted = {_plain(name): column for column, names in self.columns.items() for name in (column, *names)}
+        wanted = {
+            _normalised(name): column for column, names in self.columns.items() for name in (column, *names)
+        }
         wanted |= dialect.columns if dialect else {}
         positions_of: dict[str, list[int]] = {}
         for position, title in enumerate(header):
-            if column := wanted.get(_plain(title)):
+            if column := wanted.get(_normalised(title)):
                 positions_of.setdefault(column, []).append(position)
         return positions_of
 
@@ -98,7 +100,7 @@ def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ti
         lines = one_header(lines, ticker, name)
     header = lines[0][1]
     dialect = recognise(
-        layout.dialects, [_plain(title) for title in header], lines[1][1] if lines[1:] else []
+        layout.dialects, [_normalised(title) for title in header], lines[1][1] if lines[1:] else []
     )
     _check_header(name, header, layout, layouts, dialect)
     columns = {column: positions[0] for column, positions in layout.find(header, dialect).items()}
@@ -246,6 +248,6 @@ def shorten(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def _plain(title: str) -> str:
+def _normalised(title: str) -> str:
     """A header name without case, underscores and doubled spaces."""
     return " ".join(title.replace("_", " ").casefold().split())

@@ -112,7 +112,6 @@ def _is_exported(cells: Cells) -> bool:
 
 
 def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    """NAV, shares and assets of one session."""
     values = {name: _positive(cells, name) for name in ("nav", "shares", "assets")}
     check_facts(values)
     has_value = any(value is not None for value in values.values())
@@ -124,7 +123,6 @@ def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
 
 
 def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    """One figure under its convention and basis."""
     metric = _word(cells, "metric", tuple(MULTIPLES))
     value = (_not_negative if metric == "yield" else _positive)(cells, "value")
     coverage = _not_negative(cells, "coverage")

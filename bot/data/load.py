@@ -141,7 +141,6 @@ def _multiples(frame: pd.DataFrame) -> tuple[pd.DataFrame, Source]:
 
 
 def _weights(frame: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
-    """All stored weights up to a session, ordered by session."""
     frame = frame[list(WEIGHT_COLUMNS)]
     frame = frame.assign(session=pd.to_datetime(frame["session"]).astype("datetime64[ns]"))
     return frame[frame["session"] <= last].sort_values("session", kind="stable")
@@ -182,7 +181,7 @@ class Markets:
                 self._cached = (key, await asyncio.to_thread(build_market, frames, sessions, now, self._pair))
             return self._cached[1]
 
-    async def asked(self, asof: pd.Timestamp | None, known: pd.Timestamp | None) -> Market:
+    async def at(self, asof: pd.Timestamp | None, known: pd.Timestamp | None) -> Market:
         """The Market as of a date and as known on a date. Raises BadInput or NoData for dates outside."""
         self._refuse_future(asof, "asof")
         self._refuse_future(known, "known")

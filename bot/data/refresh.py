@@ -52,12 +52,12 @@ FIGURES = ("prices", "multiples", "fund")
 _log = logging.getLogger(__name__)
 # One thread for all sources: their libraries are not made for more, and neither are their limits.
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sources")
-_asking = threading.Event()
+_fetching = threading.Event()
 
 
 def fetch_in_progress() -> bool:
     """Whether a source is being asked. Nothing can stop its thread, so the process cannot end meanwhile."""
-    return _asking.is_set()
+    return _fetching.is_set()
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,16 @@ class FetchRequest:
                 partial(fetch_start, source=name, ticker=self.ticker, completed=completed)
             )
         loop = asyncio.get_running_loop()
-        outcome = await loop.run_in_executor(_worker, self._ask, since, completed)
+        outcome = await loop.run_in_executor(_worker, self._call_provider, since, completed)
         if since is not None and isinstance(outcome, Ok | Partial):
             changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
             if await database.run(changed):
-                outcome = await loop.run_in_executor(_worker, self._ask, None, completed)
+                outcome = await loop.run_in_executor(_worker, self._call_provider, None, completed)
         return outcome
 
-    def _ask(self, since: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
+    def _call_provider(self, since: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Call the provider. A bug in a provider becomes an outcome like any other."""
-        _asking.set()
+        _fetching.set()
         try:
             if self.figure == "prices":
                 return self.provider.prices(self.ticker, since, completed)
@@ -105,7 +105,7 @@ class FetchRequest:
             _log.exception("%s failed on %s", self.provider.name, self.subject)
             return NetworkDown(f"the request failed ({type(error).__name__})")
         finally:
-            _asking.clear()
+            _fetching.clear()
 
 
 def fetch_requests(provider: Provider, tickers: Sequence[str]) -> list[FetchRequest]:
@@ -250,11 +250,11 @@ async def refresh(
             sentence = f"It asked to slow down and is left alone until {until:%H:%M} UTC on {until:%Y-%m-%d}."
             reports.append(FetchReport(provider.name, provider.label, "all figures", sentence, ok=False))
         else:
-            reports += await _ask(database, due, sessions, now, calls)
+            reports += await _make_requests(database, due, sessions, now, calls)
     return reports
 
 
-async def _ask(
+async def _make_requests(
     database: Database, due: Sequence[FetchRequest], sessions: Sessions, now: dt.datetime, calls: int | None
 ) -> list[FetchReport]:
     """Make requests to one provider until it asks to slow down."""

@@ -159,7 +159,6 @@ def unit_factors(observed: pd.Series, splits: pd.Series, split_units: SplitUnits
 
 
 def _observed_before(observed: pd.Series, session: pd.Timestamp) -> pd.Series:
-    """Which rows were observed before the day of a split."""
     return observed.str[:10] < f"{session:%Y-%m-%d}"
 
 

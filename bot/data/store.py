@@ -129,7 +129,6 @@ def _should_be_listed(
 
 
 def _are_dates(names: Sequence[str]) -> bool:
-    """Whether all missing items are sessions."""
     try:
         return all(dt.date.fromisoformat(name) for name in names)
     except ValueError:

@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 
 # One call makes up to eight requests (cookie, crumb, time zone, data, and again after a refusal);
 # together they may take this many times the time-out of one.
-_PATIENCE = 3
+_CALL_TIMEOUTS = 3
 
 # What Yahoo says in the `description` of its errors, by how it begins.
-_UNKNOWN = ("No data found, symbol may be delisted", "Quote not found for")
-_NOTHING = ("Data doesn't exist for startDate", "No fundamentals data found")
+_UNKNOWN_SYMBOL = ("No data found, symbol may be delisted", "Quote not found for")
+_NO_DATA = ("Data doesn't exist for startDate", "No fundamentals data found")
 _NO_PRICES = Empty("there are no prices in the sessions asked for")
 
 
@@ -88,7 +88,7 @@ class RecordingSession:
     def begin(self) -> None:
         """Forget the last call and start the clock of the next."""
         self.attempts = []
-        self._deadline = time.monotonic() + _PATIENCE * self._timeout
+        self._deadline = time.monotonic() + _CALL_TIMEOUTS * self._timeout
 
     def answer(self) -> dict[str, Any]:
         """The body of the last answer with figures; KeyError, TypeError or ValueError if it is no object."""
@@ -132,10 +132,8 @@ def outcome_of_error(error: Exception, attempts: list[RecordedRequest], ticker: 
 def find_problem(attempts: list[RecordedRequest], ticker: str) -> FetchOutcome | None:
     """The outcome of answers that the library accepted wrongly, None if they are sound."""
     answers = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
-    return next(
-        (outcome for attempt in answers if (outcome := _of_status(attempt) or _of_body(attempt, ticker))),
-        None,
-    )
+    outcomes = (_status_outcome(answer) or _body_outcome(answer, ticker) for answer in answers)
+    return next((outcome for outcome in outcomes if outcome), None)
 
 
 def _last_of_each(attempts: list[RecordedRequest]) -> list[RecordedRequest]:
@@ -143,7 +141,7 @@ def _last_of_each(attempts: list[RecordedRequest]) -> list[RecordedRequest]:
     return list({attempt.path: attempt for attempt in attempts}.values())
 
 
-def _of_status(attempt: RecordedRequest) -> FetchOutcome | None:
+def _status_outcome(attempt: RecordedRequest) -> FetchOutcome | None:
     """The outcome of a status, None if the body must be read."""
     if attempt.status is None:
         return NetworkDown(attempt.fault)
@@ -154,22 +152,22 @@ def _of_status(attempt: RecordedRequest) -> FetchOutcome | None:
     return None
 
 
-def _of_body(attempt: RecordedRequest, ticker: str) -> FetchOutcome | None:
+def _body_outcome(attempt: RecordedRequest, ticker: str) -> FetchOutcome | None:
     """The outcome of a body, None for an object without an error."""
-    answer = _parsed(attempt.body)
+    answer = _parse_object(attempt.body)
     if isinstance(answer, FetchOutcome):
         return answer
     part = next((value for value in answer.values() if isinstance(value, dict)), {})
     error = part.get("error")
     if error:
         description = str(error.get("description") if isinstance(error, dict) else error)
-        return _of_description(description, attempt.status, ticker)
+        return _error_outcome(description, attempt.status, ticker)
     if attempt.status != 200:
         return SchemaChanged(f"HTTP {attempt.status}")
-    return _of_result(part)
+    return _result_outcome(part)
 
 
-def _parsed(body: str) -> dict[str, Any] | FetchOutcome:
+def _parse_object(body: str) -> dict[str, Any] | FetchOutcome:
     """The JSON object in a body, or the outcome if there is none."""
     text = body.strip()
     if "Will be right back" in text:
@@ -185,16 +183,16 @@ def _parsed(body: str) -> dict[str, Any] | FetchOutcome:
     return answer if isinstance(answer, dict) else SchemaChanged(f"{text[:20]} instead of an object")
 
 
-def _of_description(description: str, status: int | None, ticker: str) -> FetchOutcome:
+def _error_outcome(description: str, status: int | None, ticker: str) -> FetchOutcome:
     """The outcome of an error in Yahoo's own words. A missing page alone never makes a ticker unknown."""
-    if status == 404 and description.startswith(_UNKNOWN):
+    if status == 404 and description.startswith(_UNKNOWN_SYMBOL):
         return UnknownSymbol(ticker)
-    if description.startswith(_NOTHING):
+    if description.startswith(_NO_DATA):
         return _NO_PRICES if "startDate" in description else Empty("it keeps no such figures for this fund")
     return SchemaChanged(f"an error, HTTP {status}")
 
 
-def _of_result(part: dict[str, Any]) -> FetchOutcome | None:
+def _result_outcome(part: dict[str, Any]) -> FetchOutcome | None:
     """The outcome of a result without figures, None if there may be some.
 
     A price answer that has its description, `meta`, and no session is sound.
@@ -244,7 +242,7 @@ class Yahoo(Provider):
                 return SchemaChanged(f"prices of {answer['meta']['symbol']} instead of {ticker}")
             return _prices(ticker, start, frame, answer, completed)
 
-        return self._ask(ticker, read)
+        return self._call(ticker, read)
 
     def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Morningstar's multiples and the sector weights; undated there, so as of the last session."""
@@ -257,7 +255,7 @@ class Yahoo(Provider):
             sectors, no_sectors = sector_rows(ticker, day, funds.sector_weightings)
             return _outcome({"multiples": multiples, "sector_weights": sectors}, missing + no_sectors)
 
-        return self._ask(ticker, read)
+        return self._call(ticker, read)
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Net asset value and assets of the session before the quote's; trailing P/E and yield."""
@@ -269,9 +267,9 @@ class Yahoo(Provider):
             facts, multiples, missing = fund_rows(ticker, info, completed)
             return _outcome({"fund_facts": facts, "multiples": multiples}, missing)
 
-        return self._ask(ticker, read)
+        return self._call(ticker, read)
 
-    def _ask(self, ticker: str, read: Callable[[Any, RecordingSession], FetchOutcome]) -> FetchOutcome:
+    def _call(self, ticker: str, read: Callable[[Any, RecordingSession], FetchOutcome]) -> FetchOutcome:
         """Answer of one call, whatever yfinance makes of it."""
         session: RecordingSession | None = None
         try:
@@ -338,7 +336,6 @@ def _info(symbol: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
 
 
 def _outcome(payload: Observations, missing: list[str]) -> FetchOutcome:
-    """Ok, Partial or Empty, by what there is and what is missing."""
     if not any(rows_by_kind(payload).values()):
         return Empty(f"missing {', '.join(missing)}" if missing else "the answer held no figures")
     return Partial(payload, tuple(missing)) if missing else Ok(payload)

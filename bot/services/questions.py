@@ -103,7 +103,7 @@ async def backtest(
     services: Services, rule_text: str, years: int, asof: pd.Timestamp | None = None
 ) -> Backtest:
     """Evaluate a typed rule, or a preset by its name, over the last `years`; raises BadInput and NoData."""
-    market = await services.markets.asked(asof, None)
+    market = await services.markets.at(asof, None)
     rule, preset = parse_alert_rule(rule_text, market, "/backtest"), preset_of(rule_text)
     context = await asyncio.to_thread(context_of, market, services.markets)
     return await asyncio.to_thread(run_backtest, rule, context, years, preset)
@@ -140,7 +140,7 @@ def run_backtest(
 
 async def load_market(services: Services, question: MarketQuestion) -> Market:
     """Load the Market that a question is about; raises BadInput for a window that begins after it ends."""
-    market = await services.markets.asked(question.asked.asof, question.asked.known)
+    market = await services.markets.at(question.asked.asof, question.asked.known)
     for window in question.windows:
         if window.since and market.end is not None and window.since > market.end.date():
             end = date_phrase(market.end)

@@ -149,7 +149,7 @@ async def test_closures_of_the_config_are_no_sessions(database: Database, clock:
 
 async def test_asof_cuts_and_anchors(database: Database, markets: Markets) -> None:
     store(database, 1.0, "2020-12-09", "2020-12-10", "2020-12-11")
-    market = await markets.asked(pd.Timestamp("2020-12-10"), None)
+    market = await markets.at(pd.Timestamp("2020-12-10"), None)
     assert (market.end, market.anchor) == (pd.Timestamp("2020-12-10"), pd.Timestamp("2020-12-10"))
 
 
@@ -158,16 +158,16 @@ async def test_a_date_in_the_future_is_refused(word: str, database: Database, ma
     store(database, 1.0, "2020-12-11")
     day = pd.Timestamp("2020-12-12")
     with pytest.raises(BadInput) as refused:
-        await markets.asked(*((day, None) if word == "asof" else (None, day)))
+        await markets.at(*((day, None) if word == "asof" else (None, day)))
     assert str(refused.value) == f"“{word} 2020-12-12” is in the future. Example: {word} 2020-12-11"
     today = pd.Timestamp("2020-12-11")
-    assert (await markets.asked(*((today, None) if word == "asof" else (None, today)))).end == today
+    assert (await markets.at(*((today, None) if word == "asof" else (None, today)))).end == today
 
 
 async def test_a_date_before_history_says_where_it_begins(database: Database, markets: Markets) -> None:
     store(database, 1.0, "2020-12-10", "2020-12-11")
     with pytest.raises(NoData) as refused:
-        await markets.asked(pd.Timestamp("2020-12-09"), None)
+        await markets.at(pd.Timestamp("2020-12-09"), None)
     assert refused.value.sentence == (
         "There is no close of both funds by Wed 9 Dec 2020; history begins Thu 10 Dec 2020."
     )
@@ -175,7 +175,7 @@ async def test_a_date_before_history_says_where_it_begins(database: Database, ma
 
 
 async def test_a_date_in_an_empty_database_is_an_empty_market(markets: Markets) -> None:
-    assert (await markets.asked(pd.Timestamp("2020-12-09"), None)).end is None
+    assert (await markets.at(pd.Timestamp("2020-12-09"), None)).end is None
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_a_date_on_which_nothing_was_known_is_refused(
 ) -> None:
     store(database, 1.0, "2020-12-10")
     with pytest.raises(NoData) as refused:
-        await markets.asked(None, pd.Timestamp(day))
+        await markets.at(None, pd.Timestamp(day))
     assert refused.value.sentence == (
         f"Nothing was stored yet on {words}; what is known begins on Fri 11 Dec 2020."
     )
@@ -199,7 +199,7 @@ async def test_what_was_known_is_as_old_as_it_was_then(
     store(database, 1.0, "2020-12-09", "2020-12-10", at="2020-12-10T22:00:00Z")
     store(database, 2.0, "2020-12-10", at="2020-12-14T22:00:00Z")
     clock.now = dt.datetime(2020, 12, 31, 22, tzinfo=dt.UTC)
-    then = await markets.asked(None, pd.Timestamp("2020-12-11"))
+    then = await markets.at(None, pd.Timestamp("2020-12-11"))
     assert last(then) == 1.0
     assert then.last_completed == pd.Timestamp("2020-12-11")
     assert then.sessions_behind(pd.Timestamp("2020-12-10")) == 1
@@ -211,11 +211,11 @@ async def test_what_is_known_today_is_no_newer_than_the_clock(
 ) -> None:
     store(database, 1.0, "2020-12-10", "2020-12-11", at="2020-12-11T10:00:00Z")
     clock.now = dt.datetime(2020, 12, 11, 15, tzinfo=dt.UTC)  # the session of the 11th is open
-    assert (await markets.asked(None, pd.Timestamp("2020-12-11"))).end == pd.Timestamp("2020-12-10")
+    assert (await markets.at(None, pd.Timestamp("2020-12-11"))).end == pd.Timestamp("2020-12-10")
 
 
 async def test_asof_and_known_together(database: Database, markets: Markets) -> None:
     store(database, 1.0, "2020-12-09", "2020-12-10", at="2020-12-10T22:00:00Z")
     store(database, 2.0, "2020-12-09", at="2020-12-11T22:00:00Z")
-    market = await markets.asked(pd.Timestamp("2020-12-09"), pd.Timestamp("2020-12-10"))
+    market = await markets.at(pd.Timestamp("2020-12-09"), pd.Timestamp("2020-12-10"))
     assert (market.end, last(market)) == (pd.Timestamp("2020-12-09"), 1.0)

@@ -117,15 +117,15 @@ def read_issuer(
     with everything that is wrong, for anything but a whole file of a known layout and fund.
     """
     expected = known_fund(ticker, pair) if ticker is not None else None
-    reading = SheetReader(completed, today)
+    reader = SheetReader(completed, today)
     sheets = read_sheets(data, name)
-    figures = layouts.read_ishares(sheets, reading, name, pair) or layouts.read_ssga(sheets, reading, pair)
+    figures = layouts.read_ishares(sheets, reader, name, pair) or layouts.read_ssga(sheets, reader, pair)
     if figures is None:
-        raise ImportRejected(_unknown(sheets, name))
+        raise ImportRejected(_unknown_layout(sheets, name))
     fund = _fund(figures, expected, name, pair)
-    if reading.bad:
-        count = "1 thing is" if len(reading.bad) == 1 else f"{len(reading.bad):,} things are"
-        lines = listed(reading.bad, "\n")
+    if reader.bad:
+        count = "1 thing is" if len(reader.bad) == 1 else f"{len(reader.bad):,} things are"
+        lines = listed(reader.bad, "\n")
         raise ImportRejected(f"{name} was not imported, {count} wrong:\n{lines}")
     rows = _rows(figures, fund)
     if not rows and not figures.notes:
@@ -134,8 +134,8 @@ def read_issuer(
         layout=figures.layout,
         ticker=fund,
         parts=content_summary(rows),
-        closed=tuple(sorted(reading.closed)),
-        empty=reading.empty,
+        closed=tuple(sorted(reader.closed)),
+        empty=reader.empty,
         unequal=_unequal(figures, name),
         notes=figures.notes,
     )
@@ -199,7 +199,7 @@ def _unequal(figures: IssuerFigures, name: str) -> tuple[str, ...]:
     return unequal
 
 
-def _unknown(sheets: Mapping[str, Grid], name: str) -> str:
+def _unknown_layout(sheets: Mapping[str, Grid], name: str) -> str:
     """Describes a file of no known layout and says what to do."""
     header = next((row for row in sheets.get("", []) if any(cell.strip() for cell in row)), [])
     for form in FORMATS.values():

@@ -164,7 +164,7 @@ class SheetReader:
                 continue
             total, count = total + weight, count + 1
         self._check_whole(total, count, ended=ended)
-        return _shares(values)
+        return _sector_percentages(values)
 
     def _check_whole(self, total: float, count: int, *, ended: bool) -> None:
         """Holdings of text must be followed by something, and all must add up to the fund."""
@@ -208,7 +208,7 @@ def _amount(cells: Cells, name: str) -> float | None:
     return value or None
 
 
-def _shares(values: Mapping[str, float]) -> dict[str, float] | None:
+def _sector_percentages(values: Mapping[str, float]) -> dict[str, float] | None:
     """Percent of each sector, None if too much belongs to none."""
     whole = sum(values.values())
     if whole <= 0 or sum(values.get(word, 0.0) for word in MISSING) > UNSORTED * whole:
@@ -234,7 +234,7 @@ _AS_OF, _COUNT = "Fund Holdings as of", "Shares Outstanding"
 
 
 def read_ishares(
-    sheets: Mapping[str, Grid], reading: SheetReader, name: str, pair: Pair
+    sheets: Mapping[str, Grid], reader: SheetReader, name: str, pair: Pair
 ) -> IssuerFigures | None:
     """Read an iShares file. Returns None for other files, raises ImportRejected for empty holdings."""
     history, paid, held = (
@@ -242,16 +242,16 @@ def read_ishares(
     )
     if history is None and held is None:
         return None
-    facts = reading.facts(history) if history else {}
+    facts = reader.facts(history) if history else {}
     notes = [] if history else ["It has no history of NAV and shares: that is in the fund workbook."]
     day = _as_of(held) if held else None
-    session = reading.session_before(day) if day else None
-    sectors = reading.sectors(held) if held and session else None
+    session = reader.session_before(day) if day else None
+    sectors = reader.sectors(held) if held and session else None
     if held and day and session:
-        _add_count(facts, held, day, session, reading)
-    if held and not sectors and not reading.bad:
+        _add_count(facts, held, day, session, reader)
+    if held and not sectors and not reader.bad:
         if history is None:
-            raise ImportRejected(_why_nothing(held, day, name))
+            raise ImportRejected(_no_weights_reason(held, day, name))
         notes.append("Sector weights: none, its holdings are of no date or of no sector.")
     fund = _fund_name(held)
     return IssuerFigures(
@@ -260,7 +260,7 @@ def read_ishares(
         fund,
         _ticker(fund, pair),
         facts,
-        reading.distributions(paid) if paid else {},
+        reader.distributions(paid) if paid else {},
         session or "",
         sectors or {},
         tuple(notes),
@@ -269,12 +269,12 @@ def read_ishares(
 
 def _ticker(name: str, pair: Pair) -> str | None:
     """The fund of the pair that has this name in any case, None if neither has."""
-    plain = _plain(name)
-    names = {_plain(fund.name): fund.ticker for fund in pair}
+    plain = _normalised(name)
+    names = {_normalised(fund.name): fund.ticker for fund in pair}
     return names.get(FORMER_NAMES.get(plain, plain))
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     """A name without its case, its spaces made one each, and without the signs of trademarks."""
     return " ".join(name.replace("®", "").replace("™", "").casefold().split())
 
@@ -291,7 +291,7 @@ def _as_of(held: SheetTable) -> dt.date | None:
     return None
 
 
-def _why_nothing(held: SheetTable, day: dt.date | None, name: str) -> str:
+def _no_weights_reason(held: SheetTable, day: dt.date | None, name: str) -> str:
     """Why a file of holdings gives no weights."""
     if day is not None:
         return (
@@ -310,20 +310,20 @@ def _fund_name(held: SheetTable | None) -> str:
     return shorten(name.replace("®", "").replace("™", ""), 80)
 
 
-def _add_count(facts: Facts, held: SheetTable, day: dt.date, session: str, reading: SheetReader) -> None:
+def _add_count(facts: Facts, held: SheetTable, day: dt.date, session: str, reader: SheetReader) -> None:
     """Shares outstanding above the holdings, for a session that the history does not have."""
     text = cell_beside(held.preamble, _COUNT)
     try:
         count = number(text or "")
         check_facts({"shares": count})
     except BadCell as error:
-        reading.bad.append(f"{_COUNT} above the holdings: {error}")
+        reader.bad.append(f"{_COUNT} above the holdings: {error}")
         return
     if count and count > 0 and session not in facts:
         if session == day.isoformat():
             facts[session] = {"nav": None, "shares": count, "assets": None}
         else:
-            reading.closed.add(day.isoformat())
+            reader.closed.add(day.isoformat())
 
 
 SSGA = "SSGA"
@@ -332,7 +332,7 @@ NAVHIST = {"date": "date", "nav": "nav", "shares": "shares outstanding", "assets
 SSGA_HOLDINGS = {"weight": "weight", "sector": "sector", "shares held": "shares held"}
 
 
-def read_ssga(sheets: Mapping[str, Grid], reading: SheetReader, pair: Pair) -> IssuerFigures | None:
+def read_ssga(sheets: Mapping[str, Grid], reader: SheetReader, pair: Pair) -> IssuerFigures | None:
     """Read an SSGA file. Returns None for other files."""
     history, held = find_table(sheets, NAVHIST), find_table(sheets, SSGA_HOLDINGS)
     table = history or held
@@ -341,19 +341,19 @@ def read_ssga(sheets: Mapping[str, Grid], reading: SheetReader, pair: Pair) -> I
     fund = shorten(cell_beside(table.preamble, "Ticker Symbol") or "", 80)
     ticker = fund if fund in pair.tickers else None
     if history:
-        return IssuerFigures(SSGA, "SSGA NAV history", fund, ticker, reading.facts(history))
-    return _holdings(table, reading, fund, ticker)
+        return IssuerFigures(SSGA, "SSGA NAV history", fund, ticker, reader.facts(history))
+    return _holdings(table, reader, fund, ticker)
 
 
-def _holdings(held: SheetTable, reading: SheetReader, fund: str, ticker: str | None) -> IssuerFigures:
+def _holdings(held: SheetTable, reader: SheetReader, fund: str, ticker: str | None) -> IssuerFigures:
     """Sector weights if the issuer fills them in, else a note that it does not."""
-    sectors = reading.sectors(held)
+    sectors = reader.sectors(held)
     try:
         day = date((cell_beside(held.preamble, "Holdings") or "").removeprefix("As of").strip())
     except BadCell as error:
-        reading.bad.append(f"the date of its holdings: {error}")
+        reader.bad.append(f"the date of its holdings: {error}")
         return IssuerFigures(SSGA, "SSGA holdings", fund, ticker)
-    session = reading.session_before(day)
+    session = reader.session_before(day)
     if session and sectors:
         return IssuerFigures(SSGA, "SSGA holdings", fund, ticker, holdings=session, sectors=sectors)
     note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them."
