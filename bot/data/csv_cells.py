@@ -129,11 +129,7 @@ def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str)
         else:
             rows.append((line, cells))
     return replace(
-        table,
-        rows=rows,
-        bad=bad,
-        layout=layout,
-        split_adjusted=dialect is None or dialect.split_adjusted,
+        table, rows=rows, bad=bad, layout=layout, split_adjusted=dialect is None or dialect.split_adjusted
     )
 
 

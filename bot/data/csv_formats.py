@@ -23,16 +23,7 @@ from bot.data.csv_layouts import DIALECTS
 from bot.data.provider import LABELS
 from bot.errors import NoData
 from storage import observations
-from storage.rows import (
-    KINDS,
-    Bar,
-    Distribution,
-    FundFacts,
-    Multiple,
-    SectorWeight,
-    Split,
-    value_columns,
-)
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, SectorWeight, Split, value_columns
 
 if TYPE_CHECKING:
     import sqlite_utils

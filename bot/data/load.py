@@ -153,11 +153,7 @@ class Markets:
     """Gives the Market of the moment, of a date, or as it was known on a date."""
 
     def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        closed: tuple[dt.date, ...] = (),
-        pair: Pair = DEFAULT_PAIR,
+        self, database: Database, clock: Clock, closed: tuple[dt.date, ...] = (), pair: Pair = DEFAULT_PAIR
     ) -> None:
         self._database = database
         self._clock = clock
