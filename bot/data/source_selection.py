@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -179,7 +179,7 @@ def _is_in_old_units(
 class SelectedSeries:
     """Values of one ticker with the source they are from."""
 
-    data: Any
+    data: pd.Series | pd.DataFrame
     source: Source
     filled: Mapping[str, pd.DatetimeIndex] = field(default_factory=dict)  # sessions from other sources
     notes: tuple[str, ...] = ()  # what the sources do not agree on
