@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Check = Callable[["StoredAlert"], None]  # raises BadInput if the alert is not in the state that is needed
 
-DAMAGED = "what is stored of it is damaged"
+DAMAGED = "its stored data is damaged"
 _LARGEST_NUMBER = 10**18  # SQLite's integers hold it
 _EXPLAINED_EVENTS = 20  # newest events, among which the last fire is looked for
 _CHARTED_EVENTS = 200  # newest events, of which a chart marks the fires
@@ -80,7 +80,7 @@ def find_alert(db: sqlite_utils.Database, caller: Caller, number: int, *checks: 
     """Return a chat's alert by its number, also one that has ended; raises BadInput."""
     alert = alert_store.get_alert(db, caller.chat.id, number) if number < _LARGEST_NUMBER else None
     if alert is None:
-        raise BadInput(f"There is no alert #{number} in this chat. Yours: /alerts")
+        raise BadInput(f"There is no alert #{number} in this chat. Your alerts: /alerts")
     for check in checks:
         check(alert)
     return alert

@@ -341,7 +341,7 @@ def _refuse_full(alerts: Sequence[StoredAlert]) -> None:
     """Raise BadInput if the chat that has these alerts may have no more."""
     if len(alerts) >= MOST_ALERTS:
         raise BadInput(
-            f"This chat has {MOST_ALERTS} alerts, which is the most. Switch one off first.", "/alerts"
+            f"This chat has {MOST_ALERTS} alerts, the most that are allowed. Switch one off first.", "/alerts"
         )
 
 
@@ -349,7 +349,9 @@ def _refuse_same(alerts: Sequence[StoredAlert], rule: Rule, number: int = 0) -> 
     """Raise BadInput if another of a chat's alerts than `number` has the rule."""
     for alert in alerts:
         if alert.rule == str(rule) and alert.number != number:
-            raise BadInput(f"This is alert #{alert.number} already ({alert.life}).", f"/alert {alert.number}")
+            raise BadInput(
+                f"Alert #{alert.number} has this rule already ({alert.life}).", f"/alert {alert.number}"
+            )
 
 
 def _last_day(rule: Rule, caller: Caller) -> dt.date:

@@ -116,7 +116,7 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
     ("typed", "said", "example"),
     [
         (f"edit {RULE}", "Alert #1 has this rule already.", "/alert 1 edit"),
-        ("edit excess 3m > 50pp", "This is alert #2 already (active).", "/alert 2"),
+        ("edit excess 3m > 50pp", "Alert #2 has this rule already (active).", "/alert 2"),
         (
             "edit excess 3m > 5",
             "“5” has no unit; this needs percentage points (pp).",
@@ -236,10 +236,10 @@ async def test_renewing_what_has_ended_keeps_to_the_quota_and_to_one_of_a_kind(
     await october.ask("/alert 1 off")
     await october.ask(f"/alert {RULE}")
     (refused,) = await october.ask("/alert 1 renew")
-    assert refused.text == "This is alert #2 already (active).\nExample: /alert 2"
+    assert refused.text == "Alert #2 has this rule already (active).\nExample: /alert 2"
     monkeypatch.setattr("bot.services.alerts.MOST_ALERTS", 1)
     (refused,) = await october.ask("/alert 1 renew")
-    assert refused.text.startswith("This chat has 1 alerts, which is the most.")
+    assert refused.text.startswith("This chat has 1 alerts, the most that are allowed.")
     assert (await alert(october))["life"] == "done"
 
 
@@ -266,7 +266,7 @@ async def test_the_mirrored_rule_is_one_tap_and_is_an_alert_of_its_own(october: 
     assert made.text.startswith("Alert #2 ratio < sma 200\n")
     assert "Armed: you get a message when the rule becomes true." in made.text
     assert (await october.ask("/alert 1 back"))[0].text == (
-        "This is alert #2 already (active).\nExample: /alert 2"
+        "Alert #2 has this rule already (active).\nExample: /alert 2"
     )
 
 

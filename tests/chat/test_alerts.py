@@ -156,9 +156,9 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
 @pytest.mark.parametrize(
     ("typed", "said", "example"),
     [
-        ("/alert 9", "There is no alert #9 in this chat. Yours: /alerts", ""),
-        ("/alert #9 pause", "There is no alert #9 in this chat. Yours: /alerts", ""),
-        (f"/alert {10**30}", f"There is no alert #{10**30} in this chat. Yours: /alerts", ""),
+        ("/alert 9", "There is no alert #9 in this chat. Your alerts: /alerts", ""),
+        ("/alert #9 pause", "There is no alert #9 in this chat. Your alerts: /alerts", ""),
+        (f"/alert {10**30}", f"There is no alert #{10**30} in this chat. Your alerts: /alerts", ""),
         (
             "/alert 1 puase",
             "“puase” is not something you can do with an alert. Did you mean pause?",
@@ -183,7 +183,7 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
             "“pause” takes no more words, but “now” follows.",
             "/alert 1 pause",
         ),
-        ("/alert ratio >  SMA 200", "This is alert #1 already (active).", "/alert 1"),
+        ("/alert ratio >  SMA 200", "Alert #1 has this rule already (active).", "/alert 1"),
         (
             "/alert excess 3m > 5",
             "“5” has no unit; this needs percentage points (pp).",
@@ -234,7 +234,7 @@ async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> Non
     await talk.database.run(fill)
     (refused,) = await talk.ask("/alert ratio > 0.8")
     assert refused.text == (
-        "This chat has 50 alerts, which is the most. Switch one off first.\nExample: /alerts"
+        "This chat has 50 alerts, the most that are allowed. Switch one off first.\nExample: /alerts"
     )
     (page,) = await talk.press(refused, "Try the example")
     found = [label for label in labels(page) if label.startswith("#")]
@@ -253,7 +253,7 @@ async def test_an_alert_is_its_chats_alone(talk: Talk) -> None:
     await talk.ask(f"/alert {RULE}")
     for typed in ("/alert 1", "/alert 1 off", "/alert 1 why", "/alert 1 chart", "/history 1"):
         (answer,) = await talk.ask(typed, YOU)
-        assert answer.text == "There is no alert #1 in this chat. Yours: /alerts"
+        assert answer.text == "There is no alert #1 in this chat. Your alerts: /alerts"
     assert (await talk.ask("/alerts", YOU))[0].text.startswith("No alerts yet.")
     assert (await talk.ask("/history", YOU))[0].text == "Nothing has fired yet.\nYour alerts: /alerts"
     (made,) = await talk.ask(f"/alert {RULE}", YOU)

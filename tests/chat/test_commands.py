@@ -88,7 +88,7 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         (answer,) = await talk.ask(command.example)
         expected = {
             "alerts": "No alerts yet.",
-            "history": "There is no alert #1 in this chat. Yours: /alerts",
+            "history": "There is no alert #1 in this chat. Your alerts: /alerts",
             "status": "Status · last completed session Fri 11 Dec 2020",
             "summary": "Daily summary at 18:30 (America/New_York), on every day with a new close.",
             "admin": "Only this bot's owner may use /admin, in their private chat with it.",
@@ -167,7 +167,7 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         ("/help nonsense", "There is no help on “nonsense”.\nExample: /help alert"),
         ("/help momentun", "There is no help on “momentun”. Did you mean momentum?\nExample: /help alert"),
         ("/history abc", "“abc” is not an alert's number.\nExample: /history 1"),
-        ("/history 9", "There is no alert #9 in this chat. Yours: /alerts"),
+        ("/history 9", "There is no alert #9 in this chat. Your alerts: /alerts"),
         ("/history ²", "“²” is not an alert's number.\nExample: /history 1"),
         (
             "/summary on 25:00",

@@ -186,7 +186,7 @@ async def test_numbers_are_written_as_set_but_what_is_typed_is_not(talk: Talk) -
     assert "ratio > 0.9" in made.text
     assert re.search(r"\d,\d", made.text)
     (refused,) = await talk.ask("/alert ratio > 0.9")
-    assert "This is alert #1 already" in refused.text
+    assert "Alert #1 has this rule already" in refused.text
     (status,) = await talk.ask("/status")
     assert "Version 0.2.0." in status.text
 

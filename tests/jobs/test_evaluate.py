@@ -177,11 +177,11 @@ async def test_an_alert_that_was_left_alone_is_evaluated_by_the_next_run(
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        ("UPDATE alerts SET rule_json = '{'", "what is stored of it is damaged"),
-        ("UPDATE alerts SET rule_json = 'null'", "what is stored of it is damaged"),
-        ("UPDATE alerts SET rule_json = '{}'", "what is stored of it is damaged"),
-        ("UPDATE alert_states SET state = '[]'", "what is stored of it is damaged"),
-        ("DELETE FROM alert_states", "what is stored of it is damaged"),
+        ("UPDATE alerts SET rule_json = '{'", "its stored data is damaged"),
+        ("UPDATE alerts SET rule_json = 'null'", "its stored data is damaged"),
+        ("UPDATE alerts SET rule_json = '{}'", "its stored data is damaged"),
+        ("UPDATE alert_states SET state = '[]'", "its stored data is damaged"),
+        ("DELETE FROM alert_states", "its stored data is damaged"),
         (
             """UPDATE alerts SET rule_json = replace(rule_json, '"ratio"', '"ratios"')""",
             "“ratios” is not a metric any more.",

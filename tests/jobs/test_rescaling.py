@@ -212,4 +212,4 @@ async def test_a_broken_rule_keeps_no_other_from_its_notice(desk: Desk) -> None:
     await split(desk)
     await desk.evaluate()
     assert (await desk.life(2)).startswith("paused: split of IWM 2 for 1")
-    assert await desk.life(1) == "paused: what is stored of it is damaged"
+    assert await desk.life(1) == "paused: its stored data is damaged"

@@ -52,7 +52,7 @@ async def test_an_alert_without_a_state_is_named(desk: Desk) -> None:
     await desk.closes([0.5] * 10)
     alert = await desk.alert("ratio > 0.6")
     await desk.change("DELETE FROM alert_states")
-    with pytest.raises(Unreadable, match=r"^Alert #1 cannot be read \(what is stored of it is damaged\);"):
+    with pytest.raises(Unreadable, match=r"^Alert #1 cannot be read \(its stored data is damaged\);"):
         await desk.database.run(lambda db: view_alert(db, alert_store.alerts_of(db, alert)[0], desk.now))
 
 
@@ -110,7 +110,7 @@ async def test_a_preset_is_created_by_its_name(level: Desk) -> None:
 @pytest.mark.parametrize(
     ("rule", "sentence", "example"),
     [
-        ("ratio > 0.6", "This is alert #1 already (active).", "/alert 1"),
+        ("ratio > 0.6", "Alert #1 has this rule already (active).", "/alert 1"),
         (
             "ratio > 0.7 until 2020-01-15",
             "“until 2020-01-15” has passed already.",
@@ -137,7 +137,7 @@ async def test_a_chat_has_room_for_fifty(level: Desk, monkeypatch: pytest.Monkey
     monkeypatch.setattr("bot.services.alerts.MOST_ALERTS", 1)
     await alerts.create(level.services, caller(level), "ratio > 0.6")
     await alerts.create(level.services, caller(level, chat_id=2), "ratio > 0.6")
-    with pytest.raises(BadInput, match=r"^This chat has 1 alerts, which is the most\."):
+    with pytest.raises(BadInput, match=r"^This chat has 1 alerts, the most that are allowed\."):
         await alerts.create(level.services, caller(level), "ratio > 0.7")
 
 
