@@ -25,13 +25,14 @@ from telegram.ext import Application
 
 from bot.analytics.sessions import Sessions
 from bot.chart_process import ChartRenderer
-from bot.chat.dispatch import Dispatcher, menu
-from bot.chat.updates import RETRIES, PerChatProcessor, Poller, Quota, UpdatesRequest, error_text
+from bot.chat.dispatch import Dispatcher, Quota, menu
+from bot.chat.updates import RETRIES, PerChatProcessor, Poller, UpdatesRequest
 from bot.data.csv_source import DailyCsv
 from bot.data.issuers.fetch import IssuerFiles
 from bot.data.load import Markets
 from bot.data.yahoo import Yahoo
 from bot.delivery.drain import Delivery
+from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import SendBudget
 from bot.jobs.scheduler import Scheduler
 from bot.local.request import LocalRequest, NoRateLimiter

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from telegram.error import Forbidden, NetworkError
 
-from bot.chat.updates import error_text
 from bot.cli import main
+from bot.delivery.outcome import error_text
 from bot.local.botapi import BOT_ID
 from bot.secrets import HIDDEN, RedactedStream, hide, of_proxies, redact_output
 from tests.chat.talk import make_sample

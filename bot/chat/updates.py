@@ -1,34 +1,26 @@
-"""Updates on their way to the dispatcher: polling, quotas, their order, and parsing them into requests."""
+"""Fetching updates from Telegram, and the order in which they are processed."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
 import logging
-import math
-import re
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakValueDictionary
 
 from telegram import Update
-from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError, TimedOut
+from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
 from telegram.ext import BaseUpdateProcessor
 from telegram.request import HTTPXRequest
 
-from bot.chat.access import person_of
-from bot.chat.commands import BY_NAME
-from bot.chat.reply import COMMANDS_PER_MINUTE
+from bot.chat.dispatch import Quota, quota_key
 from bot.concurrency import Backoff
+from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import seconds_of
-from bot.messages.common import EDIT, REPLY
-from bot.secrets import hide
 
 if TYPE_CHECKING:
-    from telegram import CallbackQuery, Message
     from telegram.ext import ExtBot
 
 
@@ -39,119 +31,6 @@ POLL_SECONDS = 10  # how long Telegram keeps a poll open while there are no upda
 CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes nothing
 RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # while Telegram does not answer
 CONFLICT = "Another process polls Telegram with this token. One bot, one process: stop the other first."
-_MINUTE = dt.timedelta(minutes=1)
-_MAX_KEYS = 10_000  # when more are remembered, those without a recent command are removed
-_LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class CommandRequest:
-    """A command's name and words; with `edit`, the answer replaces the message with the button."""
-
-    name: str
-    words: str
-    edit: bool = False
-
-
-def parse_update(update: Update) -> CommandRequest | None:
-    """Return the request of an update, or None if it does not address this bot.
-
-    In groups only this bot's commands are requests, and unknown commands if they name the bot. Forwarded
-    messages are not, whether forwarded by hand or from a linked channel: somebody else wrote them.
-    """
-    if update.callback_query is not None:
-        return _parse_button(update.callback_query)
-    if update.message is None or not update.message.text:
-        return None
-    return _parse_message(update.message, update.message.text)
-
-
-def _parse_button(query: CallbackQuery) -> CommandRequest | None:
-    """Return the command line that a button carries, or None if the button is not this bot's."""
-    data = query.data or ""
-    match = _LINE.fullmatch(data[1:])
-    if match is None or data[0] not in (EDIT, REPLY) or match["name"] not in BY_NAME or match["bot"]:
-        return None
-    return CommandRequest(match["name"], match["words"].strip(), edit=data[0] == EDIT)
-
-
-def _parse_message(message: Message, text: str) -> CommandRequest | None:
-    private = message.chat.type == "private"
-    if message.via_bot is not None or (message.forward_origin is not None and not private):
-        return None  # an inline result, or somebody else's words
-    match = _LINE.fullmatch(text)
-    if match is None:
-        name, *words = text.split(maxsplit=1) or [""]
-        return CommandRequest(name, "".join(words).strip()) if private and name else None
-    addressed = match["bot"]
-    if addressed and addressed.lower() != message.get_bot().username.lower():
-        return None
-    if match["name"].lower() not in BY_NAME and not private and not addressed:
-        return None
-    return CommandRequest(match["name"], match["words"].strip())
-
-
-def quota_key(update: Update) -> int | None:
-    """Return the key of the quota that an update counts against, or None if it asks nothing.
-
-    People who write in the name of a chat share its quota. Inline queries have a separate quota per person,
-    because every few typed letters are a query.
-    """
-    user, chat = update.effective_user, update.effective_chat
-    if update.inline_query is not None:
-        return -update.inline_query.from_user.id
-    asks = update.callback_query is not None or parse_update(update) is not None
-    if user is None or not asks:
-        return None
-    return person_of(user.id, chat.id if chat else user.id)
-
-
-class Quota:
-    """Allows `count` commands of one person in any minute. The first one over it is answered with a notice.
-
-    Time is the bot's clock. Commands over the limit are not counted, so answers resume as the counted ones
-    become a minute old. The notice is sent at most once a minute.
-    """
-
-    def __init__(self, clock: Callable[[], dt.datetime], count: int = COMMANDS_PER_MINUTE) -> None:
-        self._clock, self._count = clock, count
-        self._commands: dict[int, deque[dt.datetime]] = {}
-        self._notified_at: dict[int, dt.datetime] = {}
-        self._notices: dict[int, int] = {}  # seconds to wait, by the update to answer with the notice
-
-    def admits(self, key: int, update_id: int) -> bool:
-        """Return whether to answer a command, be it with the notice."""
-        now = self._clock()
-        commands = self._recent(key, now)
-        if len(commands) < self._count:
-            commands.append(now)
-            return True
-        if _is_recent(self._notified_at.get(key), now):
-            return False
-        self._notified_at[key] = now
-        self._notices[update_id] = max(math.ceil((commands[0] + _MINUTE - now).total_seconds()), 1)
-        return True
-
-    def take_notice(self, update_id: int) -> int | None:
-        """Return the seconds to wait, once, if the update is to be answered with the notice."""
-        return self._notices.pop(update_id, None)
-
-    def _recent(self, key: int, now: dt.datetime) -> deque[dt.datetime]:
-        """Return the times of the person's commands within the last minute."""
-        if len(self._commands) > _MAX_KEYS:
-            self._commands = {
-                key: times for key, times in self._commands.items() if times and now < times[-1] + _MINUTE
-            }
-            self._notified_at = {key: at for key, at in self._notified_at.items() if _is_recent(at, now)}
-        commands = self._commands.setdefault(key, deque())
-        while commands and not _is_recent(commands[0], now):
-            commands.popleft()
-        return commands
-
-
-def _is_recent(moment: dt.datetime | None, now: dt.datetime) -> bool:
-    """Return whether a moment is in the last minute. One in the future, after a clock set back, is not."""
-    return moment is not None and moment <= now < moment + _MINUTE
 
 
 class PerChatProcessor(BaseUpdateProcessor):
@@ -281,14 +160,3 @@ class Poller:
         _log.warning("a webhook was set for this bot; it is removed, because this bot polls")
         with suppress(TelegramError):
             await self._bot.delete_webhook()
-
-
-def error_text(error: TelegramError) -> str:
-    """Return the error in words, without the token that some of Telegram's errors contain."""
-    if isinstance(error, InvalidToken):
-        return "the token is refused"
-    # A proxy's answer may repeat the address with the token, and some of these texts are stored.
-    text = hide(str(error))
-    if isinstance(error, NetworkError):
-        return text.removeprefix("httpx.") or type(error).__name__
-    return text

@@ -25,6 +25,7 @@ from telegram.error import (
 from bot.concurrency import Backoff
 from bot.delivery.rate_limiter import SendPostponed, seconds_of
 from bot.messages.html import escape
+from bot.secrets import hide
 from storage import chat_store, outbox
 from storage.connection import Refused, StorageError
 
@@ -167,6 +168,17 @@ GIVE_UP_AGE = timedelta(hours=24)
 GIVE_UP_SENDS = 14
 PAUSE = timedelta(minutes=1)
 GAVE_UP = "gave-up:"  # head of the deduplication key of notices to the owner
+
+
+def error_text(error: TelegramError) -> str:
+    """Return the error in words, without the token that some of Telegram's errors contain."""
+    if isinstance(error, InvalidToken):
+        return "the token is refused"
+    # A proxy's answer may repeat the address with the token, and some of these texts are stored.
+    text = hide(str(error))
+    if isinstance(error, NetworkError):
+        return text.removeprefix("httpx.") or type(error).__name__
+    return text
 
 
 def reason_after(done: int, reason: str) -> str:

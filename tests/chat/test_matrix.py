@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.chat import dispatch, updates
+from bot.chat import dispatch
 from bot.chat.access import Role
 from bot.chat.alert_commands import CHANGES, LOOKS
 from bot.chat.commands import BY_NAME, COMMANDS
@@ -105,7 +105,6 @@ class Recorder:
             name: command.__class__(**{**vars(command), "handler": self}) for name, command in BY_NAME.items()
         }
         monkeypatch.setattr(dispatch, "BY_NAME", table)
-        monkeypatch.setattr(updates, "BY_NAME", table)
 
     async def __call__(self, _: Any) -> Answer:  # noqa: ANN401 - an Ask
         self.ran += 1
