@@ -123,15 +123,17 @@ async def back(ask: Ask, number: int, text: str) -> Answer:
 
 async def render_started(started: StartedAlert) -> Answer:
     """Render an alert that starts now, with the rule or the end that it had before."""
+    return await asyncio.to_thread(_started_page, started)
+
+
+def _started_page(started: StartedAlert) -> Answer:
     remark: str | None = None
     if started.previous is not None:
         remark = "Was: " + code(started.previous)
     elif started.ended:
         remark = f"It had ended ({started.ended}) and starts afresh."
     overdue = waiting_note(started.overdue, started.context.market)
-    return await asyncio.to_thread(
-        new_alert_page, started.alert, started.context, started.past, remark, waits=overdue
-    )
+    return new_alert_page(started.alert, started.context, started.past, remark, waits=overdue)
 
 
 async def render_shown(shown: ShownAlert, remark: str | None = None) -> Answer:

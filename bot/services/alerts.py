@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric
-    from bot.pair import Pair
     from bot.services import Caller, Services
     from storage.alert_store import SplitChange, StoredAlert
 
@@ -93,10 +92,8 @@ def preview(rule: Rule, context: EvaluationContext, now: dt.datetime) -> tuple[A
 
 async def create(services: Services, caller: Caller, rule: Rule | str) -> StartedAlert:
     """Store an alert within the chat's quota; `rule` may be a typed line."""
-    context = await alert_views.evaluation_context(services, caller.chat)
-    new_rule = alert_views.parse_alert_rule(rule, context.market) if isinstance(rule, str) else rule
-    _refuse_past(new_rule, context.market, caller.now, "/alert")
-    chat = caller.chat
+    context, chat = await alert_views.evaluation_context(services, caller.chat), caller.chat
+    new_rule = await asyncio.to_thread(_parse_new_rule, rule, context.market, caller.now)
 
     def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
         chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
@@ -116,6 +113,12 @@ async def create(services: Services, caller: Caller, rule: Rule | str) -> Starte
         )
 
     return await _start(services, caller, context, new_rule, store)
+
+
+def _parse_new_rule(rule: Rule | str, market: Market, now: dt.datetime) -> Rule:
+    parsed = alert_views.parse_alert_rule(rule, market) if isinstance(rule, str) else rule
+    _refuse_past(parsed, market, now, "/alert")
+    return parsed
 
 
 async def edit(services: Services, caller: Caller, number: int, change: RuleChange) -> StartedAlert:
@@ -216,6 +219,7 @@ async def _start(
 ) -> StartedAlert:
     """Store an alert with the initial state of its rule, in place of all earlier states."""
     state, past = await asyncio.to_thread(_start_figures, rule, context)
+    parts = await asyncio.to_thread(alert_views.parts_read, rule, services.pair)
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
         alert = store(db, state)
@@ -223,7 +227,10 @@ async def _start(
         alert_store.save_state(db, alert.alert_id, state.session.isoformat(), state.to_json())
         if alert.life != Life.ACTIVE:
             return alert, []
-        return alert, _await_overdue(db, services.pair, caller.chat.id, rule)
+        outages = [outage for outage in sources.current_outages(db) if outage.part in parts]
+        for outage in outages:  # the chat is told when the data is back
+            sources.add_outage_chats(db, outage.part, outage.session.isoformat(), [alert.chat_id])
+        return alert, [outage.part for outage in outages]
 
     alert, overdue = await caller.change(write)
     view = alert_views.make_view(alert, rule, state, caller.now)
@@ -234,15 +241,6 @@ def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequ
     """Return the initial state of a rule and how often it would have fired."""
     history = context.histories.samples(rule, None, context.market.sessions)
     return initial_state(rule, context), frequency(rule, history)
-
-
-def _await_overdue(db: sqlite_utils.Database, pair: Pair, chat_id: int, rule: Rule) -> list[str]:
-    """Return the overdue parts of the Market that a rule reads; the chat is told when they are back."""
-    parts = alert_views.parts_read(rule, pair)
-    missing = [outage for outage in sources.current_outages(db) if outage.part in parts]
-    for outage in missing:
-        sources.add_outage_chats(db, outage.part, outage.session.isoformat(), [chat_id])
-    return [outage.part for outage in missing]
 
 
 # Other changes
