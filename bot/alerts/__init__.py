@@ -1,1 +1,1 @@
-"""What an alert rule is and when it fires: pure functions."""
+"""Alert rules and when they fire: pure functions of figures and state, without clock, storage or network."""

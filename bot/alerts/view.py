@@ -1,4 +1,4 @@
-"""An alert with its state, and what it is read against."""
+"""Views of alerts: a stored alert with its state, the context it is evaluated in, and a recorded fire."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Life(StrEnum):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it can only be renewed."""
+        """Whether the alert has ended, so that it can only be renewed."""
         return self not in {Life.ACTIVE, Life.PAUSED}
 
 

@@ -1,1 +1,1 @@
-"""Pure metrics of the small fund against the large one: pandas in, pandas out; no clock, no I/O."""
+"""Metrics of the small fund against the large one: pure functions on pandas data, without clock or I/O."""

@@ -68,7 +68,7 @@ class Market:
     anchor         K, the date asked for; None when none was asked (then it is the end session)
     notes          sentences on what its sources disagree on, by part
     disputes       closes on which another source disagrees with the one that is used
-    first_close         the first stored close of both funds, also where it is later than last_completed
+    first_close    the first stored close of both funds, also where it is later than last_completed
     """
 
     prices: pd.DataFrame

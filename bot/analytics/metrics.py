@@ -434,7 +434,7 @@ def newest_session(market: Market, part: str) -> pd.Timestamp | None:
     if part == "prices":
         return market.end
     if part == "multiples":
-        # Those with both funds from a source that is asked each day; imported ones may stop at any time.
+        # Of both funds, and only from sources that are asked each day: imports may stop at any time.
         rows = market.multiples
         known = rows[rows["value"].notna() & (rows["source"] != TYPED_IN)]
         last = known.groupby("ticker")["session"].max()

@@ -48,7 +48,7 @@ def sender(api: FakeBotApi) -> ExtBot[Any]:
 
 
 async def tick(desk: Desk, api: FakeBotApi, moment: dt.datetime | None = None) -> None:
-    """One tick of the scheduler at a moment: beat, judge, summarise, send."""
+    """One tick of the scheduler at a moment: heartbeat, evaluate, summarise, send."""
     desk.now = moment or desk.now
     await desk.database.run(lambda db: sources.record_heartbeat(db, desk.now))
     await desk.evaluate()
