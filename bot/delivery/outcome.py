@@ -228,8 +228,8 @@ def settle_failure(db: sqlite_utils.Database, failure: FailedSend, error_class: 
         return "dead"
     of_the_chat = (ErrorClass.HALTED, ErrorClass.LEFT, ErrorClass.MIGRATED)
     if chat_id != failure.message.chat_id and error_class in of_the_chat:
-        return _wait(db, failure, failure.now)
-    return _OUTCOMES[error_class](db, failure)
+        return _requeue(db, failure, failure.now)
+    return _ACTIONS.get(error_class, _give_up)(db, failure)
 
 
 def mark_sent(
@@ -252,78 +252,78 @@ def give_back(db: sqlite_utils.Database, message: OutboxMessage, until: datetime
     return "waiting"
 
 
-def _wait(db: sqlite_utils.Database, failure: FailedSend, until: datetime, *, counts: bool = False) -> str:
+def _requeue(db: sqlite_utils.Database, failure: FailedSend, until: datetime, *, counts: bool = False) -> str:
     outbox.retry_at(db, failure.message.id, until, failure.stored_reason, count_attempt=counts)
     return "waiting"
 
 
-def _later(db: sqlite_utils.Database, failure: FailedSend) -> str:
+def _retry_later(db: sqlite_utils.Database, failure: FailedSend) -> str:
     wait = RETRIES.wait(failure.message.attempts, failure.jitter)
-    return _wait(db, failure, failure.now + wait, counts=True)
+    return _requeue(db, failure, failure.now + wait, counts=True)
 
 
-def _unknown(db: sqlite_utils.Database, failure: FailedSend) -> str:
+def _repeat_or_give_up(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Give up a summary, which is never repeated, and other messages after both all sends and a day."""
     message = failure.message
     age = abs(failure.now - message.created_at)  # absolute, because the clock may have been ahead
-    tired = message.unknown + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE
-    if message.kind == "summary" or tired:
-        return _dead(db, failure)
+    exhausted = message.unknown + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE
+    if message.kind == "summary" or exhausted:
+        return _give_up(db, failure)
     outbox.mark_ambiguous(db, message.id, failure.stored_reason, failure.now)
     return "ambiguous"
 
 
-def _halted(db: sqlite_utils.Database, failure: FailedSend) -> str:
+def _wait_for_halt(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Wait as long as Telegram asks. After SendPostponed the budget knows when sending is possible."""
     if not isinstance(failure.error, RetryAfter):
         raise TypeError(f"{failure.error!r} names no time to wait")
     if isinstance(failure.error, SendPostponed):
-        return _wait(db, failure, failure.now)
+        return _requeue(db, failure, failure.now)
     until = failure.now + timedelta(seconds=seconds_of(failure.error))
     outbox.begin_halt(db, failure.message.chat_id, until)
     if failure.halted > 0:
         outbox.begin_halt(db, outbox.EVERY_CHAT, failure.now + timedelta(seconds=failure.halted))
-    return _wait(db, failure, until)
+    return _requeue(db, failure, until)
 
 
-def _left(db: sqlite_utils.Database, failure: FailedSend) -> str:
+def _deactivate_chat(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Deactivate the chat. Alerts and notices wait for its return; anything else is given up."""
     message = failure.message
     known = chat_store.deactivate(db, message.chat_id, failure.reason)
     if known and message.kind in ("alert", "notice"):
-        return _wait(db, failure, failure.now)
+        return _requeue(db, failure, failure.now)
     outbox.mark_dead(db, message.id, failure.stored_reason, failure.now)
     return "dead"
 
 
-def _migrated(db: sqlite_utils.Database, failure: FailedSend) -> str:
+def _change_chat_id(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Change the chat id everywhere and send again at once, a few times at most."""
     if not isinstance(failure.error, ChatMigrated):
         raise TypeError(f"{failure.error!r} names no new chat id")
     new = failure.error.new_chat_id
     moved = chat_store.migrate_chat(db, failure.message.chat_id, new)
     if not moved and chat_store.get_chat(db, new) is None:
-        return _dead(db, failure)
+        return _give_up(db, failure)
     if failure.message.attempts >= 3:
-        return _later(db, failure)
-    return _wait(db, failure, failure.now, counts=True)
+        return _retry_later(db, failure)
+    return _requeue(db, failure, failure.now, counts=True)
 
 
-def _nothing(db: sqlite_utils.Database, failure: FailedSend) -> str:
+def _finish(db: sqlite_utils.Database, failure: FailedSend) -> str:
     outbox.mark_sent(db, failure.message.id, None, failure.now)
     return "sent"
 
 
-def _paused(db: sqlite_utils.Database, failure: FailedSend) -> str:
-    return _wait(db, failure, failure.now + PAUSE)
+def _wait_for_token(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    return _requeue(db, failure, failure.now + PAUSE)
 
 
-def _dead(db: sqlite_utils.Database, failure: FailedSend) -> str:
+def _give_up(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Give the message up and tell the owner, once a day for each reason."""
     message, reason = failure.message, failure.reason
     outbox.mark_dead(db, message.id, failure.stored_reason, failure.now)
-    reported = message.kind in ("alert", "notice") and not message.dedup.startswith(GAVE_UP)
-    if failure.owner is not None and reported:
+    is_reported = message.kind in ("alert", "notice") and not message.dedup.startswith(GAVE_UP)
+    if failure.owner is not None and is_reported:
         text = f"A message to chat {message.chat_id} was given up: {reason}"
         outbox.enqueue(
             db,
@@ -336,16 +336,13 @@ def _dead(db: sqlite_utils.Database, failure: FailedSend) -> str:
     return "dead"
 
 
-_OUTCOMES: dict[ErrorClass, Callable[[sqlite_utils.Database, FailedSend], str]] = {
-    ErrorClass.LATER: _later,
-    ErrorClass.UNKNOWN: _unknown,
-    ErrorClass.HALTED: _halted,
-    ErrorClass.LEFT: _left,
-    ErrorClass.MIGRATED: _migrated,
-    ErrorClass.PLAIN: _dead,  # here and in the next two the concession was made or was not possible
-    ErrorClass.NO_TOPIC: _dead,
-    ErrorClass.NO_PHOTO: _dead,
-    ErrorClass.NOTHING: _nothing,
-    ErrorClass.DEAD: _dead,
-    ErrorClass.PAUSED: _paused,
+# Any other class gives the message up; a concession was made before or is not possible.
+_ACTIONS: dict[ErrorClass, Callable[[sqlite_utils.Database, FailedSend], str]] = {
+    ErrorClass.LATER: _retry_later,
+    ErrorClass.UNKNOWN: _repeat_or_give_up,
+    ErrorClass.HALTED: _wait_for_halt,
+    ErrorClass.LEFT: _deactivate_chat,
+    ErrorClass.MIGRATED: _change_chat_id,
+    ErrorClass.NOTHING: _finish,
+    ErrorClass.PAUSED: _wait_for_token,
 }

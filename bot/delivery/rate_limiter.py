@@ -37,19 +37,19 @@ class LeakyBucket:
 
     def __init__(self, rate: float, burst: int) -> None:
         self._interval, self._slack = 1 / rate, (burst - 1) / rate
-        self._full = -math.inf  # when the bucket will be empty
+        self._empty_at = -math.inf  # when the bucket will be empty
 
     def ready_at(self, now: float) -> float:
         """Returns when the next message may be sent, `now` or later."""
-        return max(now, self._full - self._slack)
+        return max(now, self._empty_at - self._slack)
 
     def record(self, now: float) -> None:
         """Count one message sent now."""
-        self._full = max(self._full, now) + self._interval
+        self._empty_at = max(self._empty_at, now) + self._interval
 
     def is_idle(self, now: float) -> bool:
         """Whether past messages no longer limit new ones."""
-        return self._full <= now
+        return self._empty_at <= now
 
 
 class SlidingWindow:
@@ -130,8 +130,8 @@ class Budget:
 # Without it, python-telegram-bot warns of each RetryAfter that is created or read.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
-SPENDING = ("send", "edit", "copy", "forward")  # prefixes of the methods that count; a chat action does not
-VISIBLE = (*SPENDING, "answer")  # prefixes of the methods whose effect people see: none during a halt
+COUNTED = ("send", "edit", "copy", "forward")  # prefixes of the methods that count; a chat action does not
+VISIBLE = (*COUNTED, "answer")  # prefixes of the methods whose effect people see: none during a halt
 REPLY_PATIENCE = 60.0  # seconds; a later answer is of no use
 PUSH_PATIENCE = 3.0  # seconds; a push that must wait longer goes back to the outbox
 REPLY_TRIES = 3
@@ -222,7 +222,7 @@ class SendBudget(BaseRateLimiter[int]):
         chat: ChatId | None = data.get("chat_id")
         if isinstance(chat, str) and chat.lstrip("-").isdigit():
             chat = int(chat)
-        if chat is None or not endpoint.startswith(SPENDING) or endpoint == "sendChatAction":
+        if chat is None or not endpoint.startswith(COUNTED) or endpoint == "sendChatAction":
             wait = self.budget.halted_until(chat) - self._monotonic()
             if wait > 0 and endpoint.startswith(VISIBLE):
                 raise SendPostponed(timedelta(seconds=math.ceil(wait)))
