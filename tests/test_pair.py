@@ -359,9 +359,9 @@ def test_a_database_of_another_pair_is_refused_and_left_as_it_is(line: CommandLi
 def test_funds_known_by_their_ticker_alone_are_noted_by_doctor(line: CommandLine) -> None:
     _, output = line.run("doctor", "--offline")
     for key, fund in (("small", "IJR"), ("large", "IVV")):
-        words = f"nothing is known of {fund} but its ticker: no issuer's file is fetched, and none is "
+        words = f"nothing is known of {fund} but its ticker: its issuer's files are neither fetched nor "
         assert (
-            f"note pair: {words}recognised by its name; name and issuer_file go into [pair.{key}]" in output
+            f"note pair: {words}recognised by its name; put name and issuer_file into [pair.{key}]" in output
         )
 
 

@@ -1,7 +1,7 @@
 """The command doctor: checks everything and says what to do.
 
-`--quick` runs only the checks of a health check, which cost next to nothing; what the others need is imported
-when they run.
+`--quick` runs only the checks that a health check needs. They cost next to nothing: what the others need is
+imported when they run.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ OLDEST_BACKUP = dt.timedelta(days=2)  # one night may fail
 LEAST_CALENDAR = 30  # days for which sessions are known ahead
 REQUEST_SECONDS = 10.0
 LARGEST_CLOCK_ERROR = 60  # seconds: what is due by the minute is still on time
-# A file that is newer than this was written before the clock was set back.
+# A file that is newer by more than this was written before the clock was set back.
 _CLOCK_SLACK = dt.timedelta(minutes=5)
 _REFUSED = (401, 404)
-# A note is worth knowing, but no restart or repair would change it.
+# A note is worth knowing, but needs no repair.
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 
 
@@ -64,7 +64,7 @@ class Finding:
 
 
 def doctor(config: Config, *, config_file: Path | None, offline: bool, quick: bool) -> int:
-    """`doctor`: print one line a check. Returns 1 when one fails, else 0."""
+    """`doctor`: print one line for each check. Returns 1 if one fails, else 0."""
     now, code = dt.datetime.now(dt.UTC), 0
     if quick:
         findings = quick_checks(config, now)
@@ -77,7 +77,7 @@ def doctor(config: Config, *, config_file: Path | None, offline: bool, quick: bo
 
 
 def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
-    """Check that disk, clock and backups are well, the database can be read and the bot ticks."""
+    """Check disk, clock and backups, that the database can be read, and that the bot ticks."""
     yield check_disk(config.storage.database)
     yield check_clock(config, now)
     failing = None
@@ -94,8 +94,8 @@ def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
 def all_checks(
     config: Config, config_file: Path | None, now: dt.datetime, *, online: bool = False
 ) -> Iterator[Finding]:
-    """Check everything; of a database that cannot be opened, only say why."""
-    from bot.analytics.sessions import Sessions  # noqa: PLC0415 - late: it costs a second that --quick has not
+    """Check everything. If the database cannot be opened, the reason stands for the checks of it."""
+    from bot.analytics.sessions import Sessions  # noqa: PLC0415 - late: it takes a second
 
     yield check_config_file(config, config_file)
     yield from check_telegram(config, online=online)
@@ -123,24 +123,24 @@ def all_checks(
 
 
 def check_config_file(config: Config, file: Path | None) -> Finding:
-    """Report the file, which is valid since it was read; warn when others may read secrets in it."""
+    """Report the file, which is valid because it was read. Warn if others may read secrets in it."""
     if file is None:
         return Finding(OK, "config", "no file given; the defaults apply")
     if config.secrets - {of_token(config.telegram.token.get_secret_value())} and is_open(file):
-        words = "others may read the keys or passwords in its addresses; run chmod 600 on it"
+        words = "others may read the keys or passwords in its URLs; run chmod 600 on it"
         return Finding(NOTE, "config", f"{file} is valid, but {words}")
     return Finding(OK, "config", f"{file} is valid")
 
 
 def check_owner(config: Config) -> Iterator[Finding]:
-    """Warn of a bot on Telegram without an owner: nobody would hear of a full disk or a failed backup."""
+    """Warn if a bot on Telegram has no owner: nobody would be told of a full disk or a failed backup."""
     if config.telegram.token and config.access.owner is None:
         words = "nobody is notified when something needs attention; see [access] owner in the config"
         yield Finding(NOTE, "owner", words)
 
 
 def check_pair(pair: Pair) -> Iterator[Finding]:
-    """Refuse a pair that cannot be; name the funds of which nothing but the ticker is known."""
+    """Check that the pair can be used. Name the funds of which only the ticker is known."""
     try:
         refuse_reserved(pair)
     except ConfigError as error:
@@ -148,18 +148,18 @@ def check_pair(pair: Pair) -> Iterator[Finding]:
     for key, fund in (("small", pair.small), ("large", pair.large)):
         if fund.name == fund.ticker and not fund.issuer_file:
             words = (
-                f"nothing is known of {fund.ticker} but its ticker: no issuer's file is fetched, and none is "
-                f"recognised by its name; name and issuer_file go into [pair.{key}] of the config"
+                f"nothing is known of {fund.ticker} but its ticker: its issuer's files are neither fetched nor "
+                f"recognised by its name; put name and issuer_file into [pair.{key}] of the config"
             )
             yield Finding(NOTE, "pair", words)
 
 
 def check_telegram(config: Config, *, online: bool) -> Iterator[Finding]:
-    """Check the token and the clock by one request; offline or without a token there is none."""
+    """Check the token and the clock by a request to Telegram, unless offline or without a token."""
     if not config.telegram.token:
-        yield Finding(NOTE, "token", "none given; “run” needs one, see [telegram] in the config")
+        yield Finding(NOTE, "token", "not set; “run” needs one, see [telegram] in the config")
     elif not online:
-        yield Finding(OK, "token", "given; not tried (--offline)")
+        yield Finding(OK, "token", "set; not tried (--offline)")
     else:
         yield from _ask_telegram(config)
 
@@ -179,19 +179,18 @@ def _ask_telegram(config: Config) -> Iterator[Finding]:
 
 
 def _token_finding(base_url: str, answer: httpx.Response) -> Finding:
-    if answer.status_code in _REFUSED:
-        words = f"Telegram refuses it ({answer.status_code}); ask @BotFather for a valid one"
-        return Finding(FAIL, "token", words)
+    status = answer.status_code
+    if status in _REFUSED:
+        return Finding(FAIL, "token", f"Telegram refuses it ({status}); ask @BotFather for a valid one")
     try:
-        name = answer.json()["result"]["username"]
+        return Finding(OK, "token", f"@{answer.json()['result']['username']} answers")
     except (ValueError, KeyError, TypeError):
-        words = f"{base_url} did not answer as Telegram does (HTTP {answer.status_code}); check base_url"
+        words = f"{base_url} did not answer as Telegram does (HTTP {status}); check base_url"
         return Finding(FAIL, "token", words)
-    return Finding(OK, "token", f"@{name} answers")
 
 
 def _clock_error(header: str) -> Iterator[Finding]:
-    """Compare the clock with the date of an answer; nothing when the answer has none."""
+    """Compare the clock with the date of the answer, if it has one."""
     try:
         theirs = parsedate_to_datetime(header)
     except ValueError:
@@ -201,7 +200,7 @@ def _clock_error(header: str) -> Iterator[Finding]:
     if abs(seconds) <= LARGEST_CLOCK_ERROR:
         yield Finding(OK, "clock's error", words)
     else:
-        yield Finding(FAIL, "clock's error", f"{words}; set the clock, best by NTP")
+        yield Finding(FAIL, "clock's error", f"{words}; set the clock, e.g. by NTP")
 
 
 # The machine
@@ -219,10 +218,10 @@ def check_sqlite() -> Finding:
 
 
 def check_disk(file: Path) -> Finding:
-    """Check that there is room beside the database and that it can be written."""
+    """Check that the disk has room and that the database can be written."""
     folder = next(parent for parent in file.absolute().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
-    words = f"{free // 2**20:,} MB free beside the database"
+    words = f"{free // 2**20:,} MB free on the database's disk"
     if free < LEAST_DISK:
         return Finding(FAIL, "disk", f"{words}; free some, or move [storage] database to another disk")
     if closed := [path for path in (folder, file) if path.exists() and not os.access(path, os.W_OK)]:
@@ -232,7 +231,7 @@ def check_disk(file: Path) -> Finding:
 
 
 def check_clock(config: Config, now: dt.datetime) -> Finding:
-    """Show the local time; fail when files of the database were written in the future."""
+    """Show the local time. Fail if files of the database were written in the future."""
     local = f"{now.astimezone(ZoneInfo(config.time.timezone)):%Y-%m-%d %H:%M} in {config.time.timezone}"
     database = config.storage.database
     written = [_written_at(database.with_name(database.name + end)) for end in ("", "-wal")]
@@ -278,7 +277,7 @@ def unusable_database(config: Config, error: BotError | StorageError) -> Finding
 def check_database(
     database: Database, config: Config, sessions: Sessions, now: dt.datetime
 ) -> Iterator[Finding]:
-    """Check the file, the age of the prices and what the sources last gave."""
+    """Check the file, the age of the prices and the last answers of the sources."""
     from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: as for the sessions
     from bot.messages.pages.status import (  # noqa: PLC0415 - as above
         RESTATED_DAYS,
@@ -302,13 +301,13 @@ def _check_integrity(database: Database) -> Finding:
     from storage.migrations import NAMES  # noqa: PLC0415 - late: --quick does without
 
     if problems := database.run_plain_sync(integrity_check):
-        words = f"{'; '.join(problems[:3])}; put a backup in its place with “restore”"
+        words = f"{'; '.join(problems[:3])}; replace it by a backup with “restore”"
         return Finding(FAIL, "database", words)
     return Finding(OK, "database", f"{database.path} is sound, its schema is {max(NAMES)}")
 
 
 def _check_prices(market: Market, sessions: Sessions, now: dt.datetime) -> Finding:
-    """Report how old the prices are; old ones are no fault of the installation."""
+    """Report how old the prices are. Old ones are no fault of the installation."""
     from bot.analytics.sessions import STALE_AFTER  # noqa: PLC0415 - late: as above
 
     if market.end is None:
@@ -321,7 +320,7 @@ def _check_prices(market: Market, sessions: Sessions, now: dt.datetime) -> Findi
 
 
 def check_running(database: Database, now: dt.datetime) -> Finding:
-    """Check that a bot that holds the lock has ticked lately."""
+    """Check that a bot that holds the lock has ticked recently."""
     if not is_locked(database.path):
         return Finding(OK, "bot", "not running")
     last_tick = database.run_sync(sources.last_heartbeat)
@@ -335,7 +334,7 @@ def check_running(database: Database, now: dt.datetime) -> Finding:
 
 
 def check_queue(database: Database) -> Finding:
-    """Count the messages that wait to be sent and those that were given up."""
+    """Count the messages that wait and those that were given up."""
     counts = database.run_sync(outbox.count_by_status)
     waiting = sum(count for status, count in counts.items() if status not in {"sent", "dead"})
     dead = counts.get("dead", 0)
@@ -343,7 +342,7 @@ def check_queue(database: Database) -> Finding:
 
 
 def check_backups(config: Config, now: dt.datetime, failing: dt.datetime | None, *, runs: bool) -> Finding:
-    """Check the age of the newest backup; a running bot makes one a night, or fails to since `failing`."""
+    """Check the age of the newest backup. A running bot makes one a night, or has failed since `failing`."""
     if not config.backup.enabled:
         return Finding(NOTE, "backups", "switched off; see [backup] in the config")
     today = now.astimezone(ZoneInfo(config.time.timezone)).date()

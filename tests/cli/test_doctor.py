@@ -111,8 +111,8 @@ def test_telegram_out_of_reach_fails_without_the_token(
     [
         (20, OK, "20 s behind Telegram's"),
         (50, OK, "50 s behind Telegram's"),
-        (3600, FAIL, "3600 s behind Telegram's; set the clock, best by NTP"),
-        (-3600, FAIL, "3600 s ahead of Telegram's; set the clock, best by NTP"),
+        (3600, FAIL, "3600 s behind Telegram's; set the clock, e.g. by NTP"),
+        (-3600, FAIL, "3600 s ahead of Telegram's; set the clock, e.g. by NTP"),
     ],
 )
 def test_the_clock_is_compared_with_telegrams(site: Website, seconds: int, mark: str, words: str) -> None:
@@ -129,8 +129,8 @@ def test_a_date_that_is_none_says_nothing(site: Website) -> None:
 
 def test_offline_and_without_a_token_nobody_is_asked(site: Website) -> None:
     given = Config().with_keys(telegram={"token": TOKEN, "base_url": site.address})
-    assert list(check_telegram(given, online=False)) == [Finding(OK, "token", "given; not tried (--offline)")]
-    none = Finding(NOTE, "token", "none given; “run” needs one, see [telegram] in the config")
+    assert list(check_telegram(given, online=False)) == [Finding(OK, "token", "set; not tried (--offline)")]
+    none = Finding(NOTE, "token", "not set; “run” needs one, see [telegram] in the config")
     assert list(check_telegram(given.with_keys(telegram={"token": ""}), online=True)) == [none]
     assert site.asked == []
 
@@ -348,7 +348,7 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
     lines = after.out.splitlines()
     assert lines[:2] == [
         "ok   config: no file given; the defaults apply",
-        "note token: none given; “run” needs one, see [telegram] in the config",
+        "note token: not set; “run” needs one, see [telegram] in the config",
     ]
     assert [line.partition(":")[0] for line in lines[2:6]] == [
         "ok   clock",
@@ -549,7 +549,7 @@ def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -
     assert found("database") == Finding(OK, "database", f"bot.db is sound, its schema is {max(NAMES)}")
     monkeypatch.setattr(doctor, "integrity_check", lambda _: ["one", "two", "three", "four"])
     assert found("database") == Finding(
-        FAIL, "database", "one; two; three; put a backup in its place with “restore”"
+        FAIL, "database", "one; two; three; replace it by a backup with “restore”"
     )
 
 
@@ -602,7 +602,7 @@ def test_doctor_draws_and_downloads_nothing() -> None:
 def test_keys_in_a_configuration_that_others_may_read_are_noted(bot: Call) -> None:
     file = Path("bot.toml")
     file.write_text('[heartbeat]\nurl = "https://hc-ping.com/your-uuid"\n')
-    open_to = "others may read the keys or passwords in its addresses; run chmod 600 on it"
+    open_to = "others may read the keys or passwords in its URLs; run chmod 600 on it"
     for mode, said in (
         (0o600, "ok   config: bot.toml is valid"),
         (0o640, f"note config: bot.toml is valid, but {open_to}"),
