@@ -148,8 +148,8 @@ def check_pair(pair: Pair) -> Iterator[Finding]:
     for key, fund in (("small", pair.small), ("large", pair.large)):
         if fund.name == fund.ticker and not fund.issuer_file:
             words = (
-                f"nothing is known of {fund.ticker} but its ticker: its issuer's files are neither fetched nor "
-                f"recognised by its name; put name and issuer_file into [pair.{key}] of the config"
+                f"nothing is known of {fund.ticker} but its ticker: its issuer's files are neither fetched "
+                f"nor recognised by its name; put name and issuer_file into [pair.{key}] of the config"
             )
             yield Finding(NOTE, "pair", words)
 
