@@ -97,12 +97,13 @@ class Evaluation:
         )
         notified = await asyncio.to_thread(Notifier(context).notify, results, fires, windows, now)
         # 3. Store both.
-        commit = Commit(windows, sample=market.is_sample, now=services.clock())
-        if notified:
-            await database.run(partial(commit.store, notified=notified))
-        self._last = market, _marks_after(snapshots, notified, commit.skipped)
+        store = partial(
+            store_results, notified=notified, windows=windows, sample=market.is_sample, now=services.clock()
+        )
+        new_fires, skipped = await database.run(store) if notified else ([], set[int]())
+        self._last = market, _marks_after(snapshots, notified, skipped)
         self._series = evaluator.series
-        return commit.fires
+        return new_fires
 
     async def _market(self) -> Market:
         """The current Market, once alerts on levels that a split in it has changed are paused."""
@@ -142,9 +143,9 @@ def _marks_after(
     }
     for result, _ in notified:
         if result.broken or result.expired or result.alert_after().life is not Life.ACTIVE:
-            marks.pop(result.alert_id, None)
+            marks.pop(result.stored.alert_id, None)
         elif result.states:
-            marks[result.alert_id] = result.states[-1].session.isoformat()
+            marks[result.stored.alert_id] = result.states[-1].session.isoformat()
     return {alert_id: mark for alert_id, mark in marks.items() if alert_id not in skipped}
 
 
@@ -153,77 +154,104 @@ def _read_fires_and_windows(
 ) -> tuple[FireCounts, Mapping[int, DeliveryWindow]]:
     """How often an alert fired in the quarter before each of its events, and the chats' delivery windows."""
     fires = {
-        (result.alert_id, session): alert_store.fires_since(
-            db, result.alert_id, (session - QUARTER).isoformat(), until=session.isoformat()
+        (result.stored.alert_id, session): alert_store.fires_since(
+            db, result.stored.alert_id, (session - QUARTER).isoformat(), until=session.isoformat()
         )
         for result in results
         for session in (change.event.session for change in result.events)
     }
     windows = {
         chat_id: DeliveryWindow.of(chat_store.get_chat(db, chat_id), default_zone, now)
-        for chat_id in {result.chat_id for result in results}
+        for chat_id in {result.stored.chat_id for result in results}
     }
     return fires, windows
 
 
-@dataclass(frozen=True)
-class Commit:
-    """Stores results with their messages, in the transaction of the caller.
+def store_results(
+    db: sqlite_utils.Database,
+    notified: Sequence[NotifiedResult],
+    windows: Mapping[int, DeliveryWindow],
+    *,
+    sample: bool,
+    now: dt.datetime,
+) -> tuple[list[Fire], set[int]]:
+    """Store results with their messages, in one transaction.
 
-    fires    the new fires
-    skipped  ids of the alerts that were changed meanwhile, and are left as they are
+    Returns the new fires, and the ids of the alerts that were changed meanwhile and are left as they are.
     """
+    commit = _Commit(db, windows, sample, now)
+    commit.store(notified)
+    return commit.fires, commit.skipped
 
+
+@dataclass(frozen=True)
+class _Commit:
+    """One transaction, and what it has stored so far."""
+
+    db: sqlite_utils.Database
     windows: Mapping[int, DeliveryWindow]
     sample: bool
     now: dt.datetime
     fires: list[Fire] = field(default_factory=list)
     skipped: set[int] = field(default_factory=set)
 
-    def store(self, db: sqlite_utils.Database, notified: Sequence[NotifiedResult]) -> None:
+    def store(self, notified: Sequence[NotifiedResult]) -> None:
         """Store the results and queue their messages."""
         lists: dict[Place, list[tuple[int, Notification]]] = defaultdict(list)
         for result, notifications in notified:
-            if not _is_current(db, result):
-                self.skipped.add(result.alert_id)
+            if not self._is_current(result):
+                self.skipped.add(result.stored.alert_id)
                 continue
-            place, rule = _place(result), result.snapshot.alert.rule
+            place, rule = _place(result), result.stored.rule
             if result.broken:
-                alert_store.set_life(db, result.alert_id, Life.PAUSED, result.broken)
-                answer = notices.paused_message(result.number, rule, result.broken)
-                self._queue_notice(db, result, answer, "paused")
+                alert_store.set_life(self.db, result.stored.alert_id, Life.PAUSED, result.broken)
+                answer = notices.paused_message(result.stored.number, rule, result.broken)
+                self._queue_notice(result, answer, "paused")
                 continue
-            for notification, event_id in self._store_events(db, result, notifications):
+            for notification, event_id in self._store_events(result, notifications):
                 change = notification.alert_event
                 if change.stored is not None:
-                    self._revise(db, place, change.stored, notification, event_id)
+                    self._revise(place, change.stored, notification, event_id)
                     continue
-                self.fires.append(Fire(result.chat_id, result.number, rule, change.event))
+                self.fires.append(Fire(result.stored.chat_id, result.stored.number, rule, change.event))
                 if notification.listed:
                     lists[place].append((event_id, notification))
                 else:
-                    self._queue_event(db, place, f"alert:{event_id}", notification, event_id)
-            self._set_life(db, result)
+                    self._queue_event(place, f"alert:{event_id}", notification, event_id)
+            self._set_life(result)
         for place, listed in lists.items():
             lines = [_list_line(event_id, notification) for event_id, notification in listed]
             silent = all(notification.silent for _, notification in listed)
-            queue_list(db, place, lines, notices.AWAY, self.now, sample=self.sample, silent=silent)
+            queue_list(self.db, place, lines, notices.AWAY, self.now, sample=self.sample, silent=silent)
+
+    def _is_current(self, result: EvaluationResult) -> bool:
+        """Whether the alert is stored as it was read: nobody changed it while it was evaluated."""
+        before = result.stored
+        after = alert_store.get_alert(self.db, before.chat_id, before.number)
+        state = alert_store.current_state(self.db, before.alert_id)
+        return (
+            after is not None
+            and (after.life, after.rule_json, after.snoozed_until)
+            == (before.life, before.rule_json, before.snoozed_until)
+            and (state.state if state else None) == result.snapshot.state
+        )
 
     def _store_events(
-        self, db: sqlite_utils.Database, result: EvaluationResult, notifications: Sequence[Notification]
+        self, result: EvaluationResult, notifications: Sequence[Notification]
     ) -> list[tuple[Notification, int]]:
         """Save the states to keep and the events of one alert. Returns the new events with their ids."""
+        alert_id = result.stored.alert_id
         for state in result.states[-alert_store.STATES_KEPT :]:
-            alert_store.save_state(db, result.alert_id, state.session.isoformat(), state.to_json())
+            alert_store.save_state(self.db, alert_id, state.session.isoformat(), state.to_json())
         new, revision = [], 0
         if any(change.revised for change in result.events):
-            revision = alert_store.next_revision(db, result.alert_id)
+            revision = alert_store.next_revision(self.db, alert_id)
         for notification in notifications:
             change, event = notification.alert_event, notification.alert_event.event
             figures = change.revision.event[0] if change.revision is not None else event.figures[0]
             event_id = alert_store.add_event(
-                db,
-                alert_id=result.alert_id,
+                self.db,
+                alert_id=alert_id,
                 session=event.session.isoformat(),
                 transition=change.transition,
                 now=self.now,
@@ -237,46 +265,38 @@ class Commit:
                 new.append((notification, event_id))
         return new
 
-    def _set_life(self, db: sqlite_utils.Database, result: EvaluationResult) -> None:
+    def _set_life(self, result: EvaluationResult) -> None:
         """Done after its one fire, active again if that fire is withdrawn, expired after its last session."""
-        stored = result.snapshot.alert
+        stored = result.stored
         if result.done:
-            alert_store.set_life(db, result.alert_id, Life.DONE, "fired once")
+            alert_store.set_life(self.db, stored.alert_id, Life.DONE, "fired once")
         elif stored.life == Life.DONE and result.states:
-            alert_store.set_life(db, result.alert_id, Life.ACTIVE)
+            alert_store.set_life(self.db, stored.alert_id, Life.ACTIVE)
         if result.expired and result.alert is not None:
-            alert_store.set_life(db, result.alert_id, Life.EXPIRED, ENDED)
+            alert_store.set_life(self.db, stored.alert_id, Life.EXPIRED, ENDED)
             ended = structs.replace(stored, expires_on=result.alert.rule.until)
-            self._queue_notice(db, result, notices.ended_notice([ended]), "ended")
+            self._queue_notice(result, notices.ended_notice([ended]), "ended")
 
-    def _revise(
-        self,
-        db: sqlite_utils.Database,
-        place: Place,
-        revised: EventInForce,
-        notification: Notification,
-        event_id: int,
-    ) -> None:
+    def _revise(self, place: Place, revised: EventInForce, notification: Notification, event_id: int) -> None:
         """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction."""
         if revised.event.muted:
             return
-        deferred, message = alert_store.deferral_and_message(db, revised.event_id)
+        deferred, message = alert_store.deferral_and_message(self.db, revised.event_id)
         withdrawn = notification.alert_event.transition == WITHDRAWN
         if deferred is not None:
-            alert_store.set_deferral(db, revised.event_id, None)
-            alert_store.set_deferral(db, event_id, None if withdrawn else deferred)
-        elif message is not None and (queued := outbox.find_amendable(db, message)) is not None:
-            _amend(db, queued, revised, notification, event_id)
-        elif withdrawn and (message is None or not outbox.is_dead(db, message)):
+            alert_store.set_deferral(self.db, revised.event_id, None)
+            alert_store.set_deferral(self.db, event_id, None if withdrawn else deferred)
+        elif message is not None and (queued := outbox.find_amendable(self.db, message)) is not None:
+            self._amend(queued, revised, notification, event_id)
+        elif withdrawn and (message is None or not outbox.is_dead(self.db, message)):
             if notification.deferred is not None:
-                alert_store.set_deferral(db, event_id, notification.deferred)
+                alert_store.set_deferral(self.db, event_id, notification.deferred)
             else:
-                reply_to = None if message is None else outbox.sent_message_id(db, message)
-                self._queue_event(db, place, f"correction:{event_id}", notification, event_id, reply_to)
+                reply_to = None if message is None else outbox.sent_message_id(self.db, message)
+                self._queue_event(place, f"correction:{event_id}", notification, event_id, reply_to)
 
     def _queue_event(
         self,
-        db: sqlite_utils.Database,
         place: Place,
         dedup: str,
         notification: Notification,
@@ -288,69 +308,54 @@ class Commit:
             return
         about, silent = notification.alert_event.event.session, notification.silent
         message = queue_message(
-            db, place, dedup, notification.text, self.now, silent=silent, reply_to=reply_to, about=about
+            self.db, place, dedup, notification.text, self.now, silent=silent, reply_to=reply_to, about=about
         )
-        alert_store.assign_message(db, [event_id], message)
+        alert_store.assign_message(self.db, [event_id], message)
 
-    def _queue_notice(
-        self, db: sqlite_utils.Database, result: EvaluationResult, answer: Answer, event: str
-    ) -> None:
+    def _queue_notice(self, result: EvaluationResult, answer: Answer, event: str) -> None:
         """Queue a notice about one alert. It may be paused again later, so the key contains the instant."""
         queue_message(
-            db,
+            self.db,
             _place(result),
-            f"{event}:{result.alert_id}:{self.now:%Y-%m-%dT%H:%M:%S}",
+            f"{event}:{result.stored.alert_id}:{self.now:%Y-%m-%dT%H:%M:%S}",
             answer,
             self.now,
             kind="notice",
             about=result.states[-1].session if result.states else None,
-            not_before=self.windows[result.chat_id].quiet_until,
+            not_before=self.windows[result.stored.chat_id].quiet_until,
         )
+
+    def _amend(
+        self, message: OutboxMessage, revised: EventInForce, notification: Notification, event_id: int
+    ) -> None:
+        """Remove an event from a message that was not sent, or restate it there."""
+        place = (message.chat_id, message.thread_id)
+        body = message.body
+        listed = body.events
+        restated = notification.alert_event.transition == RESTATED
+        if listed is None:
+            if not restated:
+                outbox.withdraw(self.db, message.id)
+            elif notification.text is not None:
+                payload = message_payload(self.db, place, notification.text, silent=notification.silent)
+                outbox.amend(self.db, message.id, payload)
+                alert_store.assign_message(self.db, [event_id], message.id)
+            return
+        lines = [line for line in listed.lines if line[0] != revised.event_id]
+        if restated:
+            lines.append(_list_line(event_id, notification))
+            alert_store.assign_message(self.db, [event_id], message.id)
+        if lines:
+            payload = list_payload(
+                self.db, place, lines, listed.reason, sample=listed.sample, silent=body.silent
+            )
+            outbox.amend(self.db, message.id, payload)
+        else:
+            outbox.withdraw(self.db, message.id)
 
 
 def _place(result: EvaluationResult) -> Place:
-    return result.chat_id, result.snapshot.alert.thread_id
-
-
-def _is_current(db: sqlite_utils.Database, result: EvaluationResult) -> bool:
-    """Whether the alert is stored as it was read: nobody changed it while it was evaluated."""
-    before, after = result.snapshot.alert, alert_store.get_alert(db, result.chat_id, result.number)
-    state = alert_store.current_state(db, result.alert_id)
-    return (
-        after is not None
-        and (after.life, after.rule_json, after.snoozed_until)
-        == (before.life, before.rule_json, before.snoozed_until)
-        and (state.state if state else None) == result.snapshot.state
-    )
-
-
-def _amend(
-    db: sqlite_utils.Database,
-    message: OutboxMessage,
-    revised: EventInForce,
-    notification: Notification,
-    event_id: int,
-) -> None:
-    """Remove an event from a message that was not sent, or restate it there."""
-    place, body, listed = (message.chat_id, message.thread_id), message.body, message.body.events
-    restated = notification.alert_event.transition == RESTATED
-    if listed is None:
-        if not restated:
-            outbox.withdraw(db, message.id)
-        elif notification.text is not None:
-            payload = message_payload(db, place, notification.text, silent=notification.silent)
-            outbox.amend(db, message.id, payload)
-            alert_store.assign_message(db, [event_id], message.id)
-        return
-    lines = [line for line in listed.lines if line[0] != revised.event_id]
-    if restated:
-        lines.append(_list_line(event_id, notification))
-        alert_store.assign_message(db, [event_id], message.id)
-    if lines:
-        payload = list_payload(db, place, lines, listed.reason, sample=listed.sample, silent=body.silent)
-        outbox.amend(db, message.id, payload)
-    else:
-        outbox.withdraw(db, message.id)
+    return result.stored.chat_id, result.stored.thread_id
 
 
 def _list_line(event_id: int, notification: Notification) -> ListedEvent:

@@ -96,19 +96,9 @@ class EvaluationResult:
     broken: str = ""
 
     @property
-    def alert_id(self) -> int:
-        """Its id in storage."""
-        return self.snapshot.alert.alert_id
-
-    @property
-    def number(self) -> int:
-        """Its number in its chat."""
-        return self.snapshot.alert.number
-
-    @property
-    def chat_id(self) -> int:
-        """Its chat."""
-        return self.snapshot.alert.chat_id
+    def stored(self) -> StoredAlert:
+        """The alert as it was read."""
+        return self.snapshot.alert
 
     @property
     def new_fires(self) -> list[Event]:

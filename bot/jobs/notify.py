@@ -112,32 +112,34 @@ class Notifier:
         A chat with several fires to report, one of them late, gets one list.
         """
         deferred = {
-            result.alert_id: windows[result.chat_id].deferral_reason(
-                result.snapshot.alert.snoozed_until, result.alert.rule, now
+            result.stored.alert_id: windows[result.stored.chat_id].deferral_reason(
+                result.stored.snoozed_until, result.alert.rule, now
             )
             for result in results
             if result.alert is not None
         }
-        with_list = self._chats_with_list([result for result in results if not deferred.get(result.alert_id)])
+        with_list = self._chats_with_list(
+            [result for result in results if not deferred.get(result.stored.alert_id)]
+        )
         notified: list[NotifiedResult] = []
         for result in results:
             try:
-                context = replace(self._context, zone=windows[result.chat_id].zone)
+                context = replace(self._context, zone=windows[result.stored.chat_id].zone)
                 notifications = tuple(
                     self._notification(
                         result,
                         alert_event,
                         earlier_fires,
                         context,
-                        deferred[result.alert_id],
-                        listed=result.chat_id in with_list,
+                        deferred[result.stored.alert_id],
+                        listed=result.stored.chat_id in with_list,
                     )
                     for alert_event in result.events
                 )
                 notified.append((result, notifications))
             except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
-                _log.exception("no message can be made about alert %s", result.alert_id)
-                if result.snapshot.alert.life == Life.ACTIVE:
+                _log.exception("no message can be made about alert %s", result.stored.alert_id)
+                if result.stored.life == Life.ACTIVE:
                     notified.append((EvaluationResult(result.snapshot, broken=error_text(error)), ()))
         return notified
 
@@ -145,7 +147,7 @@ class Notifier:
         lateness: dict[int, list[bool]] = defaultdict(list)
         for result in results:
             if result.alert is not None:
-                lateness[result.chat_id] += [
+                lateness[result.stored.chat_id] += [
                     self.sessions_late(result.alert.rule, event) > 0
                     for event in result.new_fires
                     if not event.muted
@@ -188,7 +190,7 @@ class Notifier:
             new_fires = sum(
                 event.session - QUARTER <= fire.session <= event.session for fire in result.new_fires
             )
-            fires = earlier_fires[result.alert_id, event.session] + new_fires
+            fires = earlier_fires[result.stored.alert_id, event.session] + new_fires
             late = self.sessions_late(rule, event)
             text = notices.fired_message(alert, event, context, fires, late, since=since)
         return Notification(alert_event, detail, text, line, listed, rule.silent, deferred)

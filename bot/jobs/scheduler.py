@@ -123,8 +123,8 @@ class Scheduler:
 
     async def _failed(self, error: Exception) -> None:
         """Log the error of a step; the owner is told when the database cannot be used."""
-        what = "the database could not be used" if isinstance(error, StorageError) else "a step failed"
-        _log.error("%s; the next tick tries again", what, exc_info=error)
+        problem = "the database could not be used" if isinstance(error, StorageError) else "a step failed"
+        _log.error("%s; the next tick tries again", problem, exc_info=error)
         await self._delivery.outage_notifier.notify(error)
 
     async def _record_heartbeat(self) -> None:

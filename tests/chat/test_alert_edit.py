@@ -476,6 +476,7 @@ async def test_the_button_of_a_split_sets_the_alert_at_its_rescaled_level(octobe
     )
     pushed = await october.pass_to(OCTOBER + DAY)
     notice = next(message for message in pushed if message.text.startswith("Split: IWM 2 for 1"))
+    assert "Rescale" in labels((await october.ask("/alert 2"))[0])
     (answer,) = await october.press(notice, "Rescale #2")
     assert "ratio > 0.3 rearm 0.275" in answer.text
     assert "Was: ratio > 0.6 rearm 0.55" in answer.text

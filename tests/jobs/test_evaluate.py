@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.jobs.commit import Commit
+from bot.jobs import commit
 from bot.jobs.notify import Notifier
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
@@ -92,7 +92,7 @@ async def test_only_the_newest_eleven_states_are_kept(desk: Desk) -> None:
     assert [row["session"] for row in rows] == days[-11:]
 
 
-@pytest.mark.parametrize("broken", ["save_state", "add_event", "enqueue", "store"])
+@pytest.mark.parametrize("broken", ["save_state", "add_event", "enqueue", "store_results"])
 async def test_a_failure_while_committing_leaves_neither_state_event_nor_message(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -112,7 +112,7 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
 
 def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
     """Raise after the named step of the transaction was done."""
-    holder: Any = {"enqueue": outbox, "store": Commit}.get(where, alert_store)
+    holder: Any = {"enqueue": outbox, "store_results": commit}.get(where, alert_store)
     name = where
     real: Callable[..., object] = getattr(holder, name)
 

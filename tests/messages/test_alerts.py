@@ -281,6 +281,11 @@ def test_the_buttons_of_an_alert_are_what_it_can_do(life: str, labels: list[str]
             {"life": Life.PAUSED},
             [["#3 Chart", "Why", "History"], ["Resume"], ["Edit", "Test", "Off"]],
         ),
+        (
+            "ratio crosses 0.6",
+            {"life": Life.PAUSED, "reason": "split of IWM 2 for 1 on Thu 16 Jan 2020"},
+            [["#3 Chart", "Why", "History"], ["Rescale", "Resume"], ["Edit", "Test", "Off"]],
+        ),
         ("ratio > 0.6", {"life": Life.EXPIRED}, [["#3 Chart", "Why", "History"], ["Renew"]]),
         ("ratio > 0.6", {"life": Life.DONE}, [["#3 Chart", "Why", "History"], ["Renew"]]),
     ],
