@@ -27,11 +27,11 @@ from storage.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     import sqlite_utils
 
-    from storage.rows import Moment, Row
+    from storage.rows import Moment, Parameters, Row
 
 
 # Revised data can change the last 10 evaluated sessions: the state before each, and the current one.
@@ -416,10 +416,7 @@ def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
 
 
 def _select_events(
-    db: sqlite_utils.Database,
-    row_type: type[E],
-    sql: str,
-    parameters: Sequence[object] | Mapping[str, object] = (),
+    db: sqlite_utils.Database, row_type: type[E], sql: str, parameters: Parameters = ()
 ) -> list[E]:
     rows = [{**row, "detail": msgspec.json.decode(row["detail"])} for row in select(db, sql, parameters)]
     return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]

@@ -59,7 +59,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
         return [dt.date.fromisoformat(session) for session in self.missing.split()]
 
 
-def record_success(
+def record_success(  # noqa: PLR0913 - columns of a source, by name
     db: sqlite_utils.Database,
     source: str,
     subject: str,
@@ -68,40 +68,40 @@ def record_success(
     session: str | None = None,
     outcome: str = "ok",
     detail: str = "",
+    missing: Iterable[str] = (),
 ) -> None:
-    """Record an answer: failures start at zero again, the breaker closes, `last_session` only grows."""
-    db.execute(
-        """
-        INSERT INTO sources (source, subject, last_attempt, last_success, last_session, outcome, detail)
-        VALUES (:source, :subject, :now, :now, :session, :outcome, :detail)
+    """Record an answer: failures start at zero again, the breaker closes, `last_session` only grows.
+
+    `missing` are the sessions before the last one that the source dropped.
+    """
+    sql = """
+        INSERT INTO sources
+            (source, subject, last_attempt, last_success, last_session, outcome, detail, missing)
+        VALUES (:source, :subject, :now, :now, :session, :outcome, :detail, :missing)
         ON CONFLICT (source, subject) DO UPDATE SET
             last_attempt = excluded.last_attempt,
             last_success = excluded.last_success,
             last_session = nullif(max(coalesce(last_session, ''), coalesce(excluded.last_session, '')), ''),
-            outcome = excluded.outcome, detail = excluded.detail, missing = '',
+            outcome = excluded.outcome, detail = excluded.detail, missing = excluded.missing,
             breaker_until = NULL, rests_until = NULL, failures = 0
-        """,
-        {
-            "source": source,
-            "subject": subject,
-            "now": instant(now),
-            "session": session,
-            "outcome": outcome,
-            "detail": detail,
-        },
-    )
-
-
-def record_missing(db: sqlite_utils.Database, source: str, subject: str, missing: Iterable[str]) -> None:
-    """Record the sessions before the last one that a source with a recorded success dropped."""
-    _set(db, source, subject, missing=" ".join(sorted(missing)))
+    """
+    parameters = {
+        "source": source,
+        "subject": subject,
+        "now": instant(now),
+        "session": session,
+        "outcome": outcome,
+        "detail": detail,
+        "missing": " ".join(sorted(missing)),
+    }
+    db.execute(sql, parameters)
 
 
 def record_payload(db: sqlite_utils.Database, source: str, subject: str, payload: str, *, after: str) -> None:
     """Record the hash of the raw answer that came after a session, and the first session with that answer."""
     row = source_status(db, source, subject)
     if row is None or row.payload != payload:
-        _set(db, source, subject, payload=payload, payload_since=after)
+        db.table("sources").update((source, subject), {"payload": payload, "payload_since": after})
 
 
 def record_failure(
@@ -137,11 +137,7 @@ def record_failure(
 
 def record_rest(db: sqlite_utils.Database, source: str, subject: str, until: Moment) -> None:
     """Record the instant before which the source is not asked for this subject, after a recorded failure."""
-    _set(db, source, subject, rests_until=instant(until))
-
-
-def _set(db: sqlite_utils.Database, source: str, subject: str, **values: str | None) -> None:
-    db.table("sources").update((source, subject), values)
+    db.table("sources").update((source, subject), {"rests_until": instant(until)})
 
 
 def source_status(db: sqlite_utils.Database, source: str, subject: str) -> SourceStatus | None:

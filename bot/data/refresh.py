@@ -196,9 +196,15 @@ def _success(
         last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
     subject = request.subject
     sources.record_success(
-        db, name, subject, now=now, session=last, outcome=type(outcome).__name__, detail=sentence
+        db,
+        name,
+        subject,
+        now=now,
+        session=last,
+        outcome=type(outcome).__name__,
+        detail=sentence,
+        missing=recent_missing(missing, completed),
     )
-    sources.record_missing(db, name, subject, recent_missing(missing, completed))
     if outcome.digest:
         sources.record_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
     return FetchReport(name, request.provider.label, subject, sentence, bool(written), written)
