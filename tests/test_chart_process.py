@@ -44,7 +44,7 @@ async def test_a_chart_is_the_same_wherever_it_is_drawn(apart: ChartRenderer) ->
 async def test_without_figures_the_error_names_where_it_came_up(apart: ChartRenderer) -> None:
     with pytest.raises(NoData, match="There is nothing to draw for “A line”") as refused:
         await apart.draw(partial(metric_chart, LINE * float("nan"), PERCENT, LOOK))
-    assert "in rule_figure" in refused.value.__notes__[0]
+    assert "in _rule_figure" in refused.value.__notes__[0]
 
 
 async def test_a_crash_costs_one_chart(apart: ChartRenderer, caplog: pytest.LogCaptureFixture) -> None:

@@ -261,26 +261,17 @@ def spread(wanted: Sequence[float], height: float, low: float, high: float) -> l
 
     All are between `low` and `high` if they fit, else they start at `low` and exceed `high`.
     """
-    order = sorted(range(len(wanted)), key=lambda item: wanted[item])
-    targets = [wanted[item] for item in order]
-    upward = _pushed(targets, height)
-    downward = [-place for place in reversed(_pushed([-place for place in reversed(targets)], height))]
+    order = np.argsort(wanted, kind="stable")
+    # Less the room of the labels below it, a centre need only be no lower than the one before.
+    room = height * np.arange(len(order))
+    free = np.asarray(wanted)[order] - room
+    upward = np.maximum.accumulate(free)
+    downward = np.minimum.accumulate(free[::-1])[::-1]
     # The mean of two orders that keep the distance keeps it too, and favours neither label.
-    places = [(up + down) / 2 for up, down in zip(upward, downward, strict=True)]
-    for number in range(len(places) - 1, -1, -1):
-        ceiling = high - height / 2 - (len(places) - 1 - number) * height
-        places[number] = min(places[number], ceiling)
-    for number in range(len(places)):
-        places[number] = max(places[number], low + height / 2 + number * height)
-    return [place for _, place in sorted(zip(order, places, strict=True))]
-
-
-def _pushed(places: Sequence[float], height: float) -> list[float]:
-    """Return ascending places pushed upward until each is `height` above the one before."""
-    pushed: list[float] = []
-    for place in places:
-        pushed.append(max(place, pushed[-1] + height) if pushed else place)
-    return pushed
+    middle = np.minimum((upward + downward) / 2, high - height / 2 - height * (len(order) - 1))
+    centres = np.empty(len(order))
+    centres[order] = np.maximum(middle, low + height / 2) + room
+    return [float(centre) for centre in centres]
 
 
 def limits(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,9 +1,8 @@
 """The charts of all pages as PNG, each with a caption in words for those who cannot see the picture.
 
-Colour-blind-safe lines, labelled at their ends, readable on a phone. Functions `*_figure` build a figure,
-`*_chart` render and caption it. Inputs are plain pandas objects on naive midnight sessions; values are in
-the unit's own scale (percent in percent, money in dollars). NaN is a gap and never bridged. A chart without
-any value raises NoData. Captions are plain text.
+Colour-blind-safe lines, labelled at their ends, readable on a phone. Inputs are plain pandas objects on
+naive midnight sessions; values are in the unit's own scale (percent in percent, money in dollars). NaN is a
+gap and never bridged. A chart without any value raises NoData. Captions are plain text.
 """
 
 from __future__ import annotations
@@ -110,45 +109,31 @@ class Marks:
 
 def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel | None = None) -> Chart:
     """Draw returns since the first session, in percent: sessions x funds, 0 at the base."""
-    figure = compare_figure(returns, style, panel)
-    sentences = describe_comparison(returns)
-    if panel is not None:
-        end = returns.index[-1]
-        sentences.append(describe_average(panel.ratio.loc[:end], panel.average.loc[:end]))
-    return Chart(png(figure), caption(style, sentences))
-
-
-def compare_figure(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel | None = None) -> Figure:
-    """Build the figure of `compare_chart`."""
-    theme = style.theme
+    theme, sentences = style.theme, describe_comparison(returns)
     above, below = _fund_lines(returns, style), []
     if panel is not None:
-        window = slice(returns.index[0], returns.index[-1])
-        ratio = Line(panel.ratio.loc[window], theme.ink, "ratio", 1.6)
-        average = Line(panel.average.loc[window], theme.muted, "average", 1.4, "--")
+        start, end = returns.index[0], returns.index[-1]
+        ratio = Line(panel.ratio.loc[start:end], theme.ink, "ratio", 1.6)
+        average = Line(panel.average.loc[start:end], theme.muted, "average", 1.4, "--")
         below = [line for line in (ratio, average) if line.drawable]
+        sentences.append(describe_average(panel.ratio.loc[:end], panel.average.loc[:end]))
     figure, axes = new_figure(style, ratios=(2.3, 1.0) if below else (1.0,))
     draw_lines(axes[0], above, PERCENT, theme)
     if panel is not None and below:
         draw_lines(axes[1], below, LEVEL, theme, most=3)
         set_panel_title(axes[1], panel.title, theme)
     finish_layout(figure, axes, pd.DatetimeIndex(returns.index))
-    return figure
+    return Chart(png(figure), caption(style, sentences))
 
 
 def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Chart:
     """Draw the money into each fund added up over the window: sessions x funds, dollars a session."""
-    figure = flows_figure(flows, style)
-    return Chart(png(figure), caption(style, [describe_flows(flows.cumsum())]))
-
-
-def flows_figure(flows: pd.DataFrame, style: ChartStyle) -> Figure:
-    """Build the figure of `flows_chart`."""
-    lines = _fund_lines(flows.cumsum(), style)
+    sums = flows.cumsum()
+    lines = _fund_lines(sums, style)
     figure, axes = new_figure(style)
     draw_lines(axes[0], lines, USD, style.theme, shown=(0.0,))
     finish_layout(figure, axes, pd.DatetimeIndex(flows.index))
-    return figure
+    return Chart(png(figure), caption(style, [describe_flows(sums)]))
 
 
 def _fund_lines(frame: pd.DataFrame, style: ChartStyle) -> list[Line]:
@@ -165,7 +150,7 @@ def metric_chart(
     series: pd.Series, unit: Unit, style: ChartStyle, *, threshold: Threshold | None = None
 ) -> Chart:
     """Draw one metric over its sessions."""
-    figure = rule_figure([ConditionPanel("", series, unit, threshold)], style)
+    figure = _rule_figure([ConditionPanel("", series, unit, threshold)], style)
     shown = _trimmed(series, style)
     sentences = describe_metric(shown, unit)
     if threshold is not None:
@@ -175,7 +160,7 @@ def metric_chart(
 
 def rule_chart(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks | None = None) -> Chart:
     """Draw every condition of a rule in a panel of its own, with its threshold and the marks."""
-    figure = rule_figure(panels, style, marks)
+    figure = _rule_figure(panels, style, marks)
     sentences = []
     for panel in panels:
         shown = _trimmed(panel.series, style)
@@ -189,8 +174,7 @@ def rule_chart(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks
     return Chart(png(figure), caption(style, sentences))
 
 
-def rule_figure(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks | None = None) -> Figure:
-    """Build the figure of `rule_chart` and `metric_chart`."""
+def _rule_figure(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks | None = None) -> Figure:
     theme = style.theme
     shown = [_trimmed(panel.series, style) for panel in panels]
     note = f"○ {marks.name}" if marks else ""
@@ -212,13 +196,10 @@ def rule_figure(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Mark
 
 
 def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, base: float) -> Chart:
-    """Draw panels of one scale below each other. `base` is the value at which all lines begin."""
-    figure = indexed_figure(panels, unit, style, base)
-    return Chart(png(figure), caption(style, [describe_indexed(panel, unit) for panel in panels]))
+    """Draw panels of one scale below each other, but those without any value.
 
-
-def indexed_figure(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, base: float) -> Figure:
-    """Build the figure of `indexed_chart`. A panel without any value is left out."""
+    `base` is the value at which all lines begin.
+    """
     drawn = [(panel.title, lines) for panel in panels if (lines := _index_lines(panel, style))]
     if not drawn:
         raise _nothing_to_draw(style)
@@ -230,7 +211,7 @@ def indexed_figure(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, 
         draw_level(axes, base, style.theme)
         set_panel_title(axes, title, style.theme)
     finish_layout(figure, all_axes, _sessions_of(line.series for line in all_lines))
-    return figure
+    return Chart(png(figure), caption(style, [describe_indexed(panel, unit) for panel in panels]))
 
 
 def _index_lines(panel: IndexPanel, style: ChartStyle) -> list[Line]:

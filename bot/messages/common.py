@@ -36,7 +36,7 @@ from bot.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bot.alerts.rule import Condition, Rule, Target
+    from bot.alerts.rule import Condition, Rule
     from bot.alerts.series import Histories
     from bot.analytics.market import Market
     from bot.analytics.metrics import Arguments, Metric
@@ -54,6 +54,14 @@ Button = tuple[str, str]  # label, and the command line it stands for
 EDIT, REPLY = "e", "r"
 _REPLY_COMMANDS = re.compile(r"/alert \d+ (?:chart|test)")  # sent below an alert's card
 MAX_BUTTON_DATA = 64  # bytes
+_PAGES = {
+    "Compare": "/compare",
+    "Trend": "/trend",
+    "Flows": "/flows",
+    "Multiples": "/multiples",
+    "What moved it": "/why ytd",
+    "Fundamentals": "/fundamentals ytd",
+}
 SAMPLE = "Sample data: simulated between published points, not the market."
 DISCLAIMER = "Not investment advice."
 CURRENT = "current"
@@ -86,6 +94,11 @@ class Answer:
 def in_rows(buttons: Sequence[Button], width: int) -> tuple[tuple[Button, ...], ...]:
     """Return buttons side by side, `width` in a row."""
     return tuple(tuple(buttons[at : at + width]) for at in range(0, len(buttons), width))
+
+
+def page_buttons(asked: AsOf, *labels: str) -> tuple[Button, ...]:
+    """Return buttons that lead to other pages of the market, for the same date."""
+    return tuple((label, f"{_PAGES[label]}{asked.suffix}") for label in labels)
 
 
 def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
@@ -246,13 +259,6 @@ def latest_starting_condition(rule: Rule, histories: Histories) -> Condition:
     return max(rule.conditions, key=first)
 
 
-def target_phrase(target: Target, level: float, unit: Unit) -> str:
-    """Return a target in words: an amount as it was typed, one that moves with its level of the day."""
-    if target.kind == AMOUNT:
-        return str(target).replace("-", MINUS)
-    return f"{target} ({unit.show(level)})"
-
-
 def difference_unit(unit: Unit) -> Unit:
     """Return the unit of a difference: that of two percentages is percentage points."""
     return POINTS if unit.symbol == "%" else unit
@@ -266,7 +272,10 @@ def magnitude(unit: Unit, difference: float) -> str:
 def distance(condition: Condition, value: float, level: float) -> str:
     """Return how far a value is from its target and on which side: "0.73% above sma 200 (0.4642)"."""
     unit, gap = METRICS[condition.metric].unit, value - level
-    target = target_phrase(condition.target, level, unit)
+    if condition.target.kind == AMOUNT:
+        target = str(condition.target).replace("-", MINUS)  # as it was typed
+    else:
+        target = f"{condition.target} ({unit.show(level)})"
     if gap == 0:
         return f"exactly at {target}"
     side = "above" if gap > 0 else "below"

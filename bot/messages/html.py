@@ -3,7 +3,7 @@
 `Html` marks text that is markup already. Everything that joins, formats or wraps (`+`, `Html.join`,
 `Html.format`, `bold`, `pre`, ...) escapes plain strings and leaves `Html` alone, so a value cannot become
 markup by being forgotten. An f-string falls back to a plain string and is escaped where it is joined next.
-Tags used: b, i, code, pre, a.
+Tags used: b, code, pre.
 """
 
 from __future__ import annotations
@@ -35,10 +35,7 @@ _TOKEN = re.compile(f"{_TAG}|{_ENTITY}|.", re.DOTALL)
 
 
 class Html(Markup):
-    """Text that is Telegram HTML already. Joining it with plain strings escapes those.
-
-    Quotes stay as they are: they are harmless outside an attribute, and `link` escapes its address itself.
-    """
+    """Text that is Telegram HTML already. Joining it with plain strings escapes those, but for quotes."""
 
     __slots__ = ()
 
@@ -65,11 +62,6 @@ def bold(*parts: object) -> Html:
     return _wrapped("b", parts)
 
 
-def italic(*parts: object) -> Html:
-    """Return the parts in italics."""
-    return _wrapped("i", parts)
-
-
 def code(*parts: object) -> Html:
     """Return the parts in a fixed-width font within a line. A tap copies them."""
     return _wrapped("code", parts)
@@ -78,11 +70,6 @@ def code(*parts: object) -> Html:
 def pre(text: str | Iterable[str]) -> Html:
     """Return a fixed-width block of a text, e.g. a `table`, or of lines."""
     return _wrapped("pre", [text if isinstance(text, str) else "\n".join(text)])
-
-
-def link(text: object, url: str) -> Html:
-    """Return a link. The address is escaped for the attribute, quotes too."""
-    return Html(f'<a href="{entities.escape(url)}">{escape(text)}</a>')
 
 
 def strip_html(html: str) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from matplotlib.text import Annotation, Text
 
 from bot.analytics.units import INDEX, LEVEL, MULTIPLE, PERCENT, USD
 from bot.errors import NoData
+from bot.messages import charts
 from bot.messages.canvas import DARK, END_LABEL, LIGHT, TEXT_SIZE, ChartStyle, Theme
 from bot.messages.charts import (
     ConditionPanel,
@@ -21,14 +23,10 @@ from bot.messages.charts import (
     RatioPanel,
     Threshold,
     compare_chart,
-    compare_figure,
     flows_chart,
-    flows_figure,
     indexed_chart,
-    indexed_figure,
     metric_chart,
     rule_chart,
-    rule_figure,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +59,14 @@ def panel(sessions: int) -> RatioPanel:
     return RatioPanel(ratio, ratio.rolling(min(200, sessions)).mean(), "IWM ÷ SPY with its 200-day average")
 
 
+def figure_of(chart: Callable[..., charts.Chart], *args: object) -> Figure:
+    """The figure that a function draws."""
+    with patch.object(charts, "png", return_value=b"") as png:
+        chart(*args)
+    figure: Figure = png.call_args.args[0]
+    return figure
+
+
 def metric_figure(
     series: pd.Series,
     unit: Unit,
@@ -69,7 +75,7 @@ def metric_figure(
     threshold: Threshold | None = None,
     marks: Marks | None = None,
 ) -> Figure:
-    return rule_figure([ConditionPanel("", series, unit, threshold)], style, marks)
+    return figure_of(rule_chart, [ConditionPanel("", series, unit, threshold)], style, marks)
 
 
 def end_labels(axes: Axes) -> list[Annotation]:
@@ -141,7 +147,7 @@ def test_picture_names_no_software_and_no_time() -> None:
 
 
 def test_ends_are_labelled_with_ticker_and_value() -> None:
-    figure = compare_figure(pair(240, 16.14, -15.48), LOOK, panel(240))
+    figure = figure_of(compare_chart, pair(240, 16.14, -15.48), LOOK, panel(240))
 
     assert [label.get_text() for label in end_labels(figure.axes[0])] == ["IWM\n+16.14%", "SPY\n\u221215.48%"]
     assert [text.split("\n")[0] for text in map(Text.get_text, end_labels(figure.axes[1]))] == [
@@ -156,7 +162,7 @@ def test_ends_are_labelled_with_ticker_and_value() -> None:
 
 def test_lines_carry_the_data_and_end_where_their_labels_point() -> None:
     returns = pair(240, 16.14, 15.48)
-    axes = compare_figure(returns, LOOK).axes[0]
+    axes = figure_of(compare_chart, returns, LOOK).axes[0]
 
     for name, line, label in zip(("IWM", "SPY"), axes.lines[::2], end_labels(axes), strict=False):
         assert np.asarray(line.get_ydata()).tolist() == returns[name].tolist()
@@ -171,15 +177,15 @@ def test_lines_carry_the_data_and_end_where_their_labels_point() -> None:
 def test_comparison_is_legible(theme: Theme, sessions: int, small: float, large: float) -> None:
     look = ChartStyle(LOOK.title, FOOTER, theme, sample=True)
 
-    assert_legible(compare_figure(pair(sessions, small, large), look, panel(sessions)))
+    assert_legible(figure_of(compare_chart, pair(sessions, small, large), look, panel(sessions)))
 
 
 @pytest.mark.parametrize("height", [0.0, 60.0, -60.0])
 def test_labels_of_neighbouring_ends_are_apart_at_any_height(height: float) -> None:
     frame = pair(100, height, height + 0.01)
 
-    assert_legible(compare_figure(frame, LOOK))
-    assert_legible(compare_figure(frame, LOOK, panel(100)))
+    assert_legible(figure_of(compare_chart, frame, LOOK))
+    assert_legible(figure_of(compare_chart, frame, LOOK, panel(100)))
 
 
 @pytest.mark.parametrize("words", ["Title " * 30, "W" * 120, "$1bn and $2bn", "x_1 ^2 $\\frac$", ""])
@@ -202,11 +208,11 @@ def test_dollars_are_not_taken_for_a_formula() -> None:
 
 def test_sample_data_is_stamped_and_named() -> None:
     chart = compare_chart(pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True))
-    figure = compare_figure(pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True))
+    figure = figure_of(compare_chart, pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True))
 
     assert chart.caption.endswith(f"\nSample data · {FOOTER}")
     assert {"sample data", f"Sample data · {FOOTER}"} <= set(said(figure))
-    assert "sample data" not in said(compare_figure(pair(20, 1, 2), LOOK))
+    assert "sample data" not in said(figure_of(compare_chart, pair(20, 1, 2), LOOK))
 
 
 def test_caption_says_what_the_labels_say() -> None:
@@ -220,7 +226,7 @@ def test_caption_says_what_the_labels_say() -> None:
 
 
 def test_panel_shows_the_window_of_the_comparison_only() -> None:
-    figure = compare_figure(pair(20, 1, 2), LOOK, panel(300))
+    figure = figure_of(compare_chart, pair(20, 1, 2), LOOK, panel(300))
     above, below = figure.axes
 
     assert above.get_xlim() == below.get_xlim()
@@ -230,13 +236,17 @@ def test_panel_shows_the_window_of_the_comparison_only() -> None:
 def test_panel_without_values_is_left_out() -> None:
     nothing = walk(20, 1) * np.nan
 
-    assert len(compare_figure(pair(20, 1, 2), LOOK, RatioPanel(nothing, nothing, "ratio")).axes) == 1
+    assert (
+        len(figure_of(compare_chart, pair(20, 1, 2), LOOK, RatioPanel(nothing, nothing, "ratio")).axes) == 1
+    )
     chart = compare_chart(pair(20, 1, 2), LOOK, RatioPanel(nothing, nothing, "ratio"))
     assert "Ratio" not in chart.caption
 
 
 def test_average_too_short_for_a_value_leaves_the_ratio() -> None:
-    figure = compare_figure(pair(20, 1, 2), LOOK, RatioPanel(walk(20, 0.5), walk(20, 1) * np.nan, "ratio"))
+    figure = figure_of(
+        compare_chart, pair(20, 1, 2), LOOK, RatioPanel(walk(20, 0.5), walk(20, 1) * np.nan, "ratio")
+    )
 
     assert [label.get_text() for label in end_labels(figure.axes[1])] == ["ratio\n0.5000"]
 
@@ -245,14 +255,14 @@ def test_leg_without_data_is_left_out_of_the_picture_and_named_in_the_caption() 
     frame = pair(60, 1e9, 2e9)
     flows = frame.diff().assign(SPY=np.nan)
 
-    labels = [label.get_text() for label in end_labels(flows_figure(flows, LOOK).axes[0])]
+    labels = [label.get_text() for label in end_labels(figure_of(flows_chart, flows, LOOK).axes[0])]
     assert len(labels) == 1
     assert labels[0].startswith("IWM\n")
     assert ", SPY n/a, " in flows_chart(flows, LOOK).caption
 
 
 def test_other_leg_keeps_its_colour_when_the_first_has_no_data() -> None:
-    figure = compare_figure(pair(20, 1, 2).assign(IWM=np.nan), LOOK)
+    figure = figure_of(compare_chart, pair(20, 1, 2).assign(IWM=np.nan), LOOK)
 
     assert end_labels(figure.axes[0])[0].get_color() == LIGHT.lines[1]
 
@@ -261,7 +271,7 @@ def test_flows_are_added_up_to_the_text() -> None:
     index = pd.bdate_range(end=END, periods=4)
     flows = pd.DataFrame({"IWM": [1e9, -3e8, 2e8, -8e7], "SPY": [0.0, -2e9, 1e8, 1e8]}, index)
 
-    figure = flows_figure(flows, LOOK)
+    figure = figure_of(flows_chart, flows, LOOK)
     assert [label.get_text() for label in end_labels(figure.axes[0])] == [
         "IWM\n+$0.82bn",
         "SPY\n\u2212$1.80bn",
@@ -285,7 +295,7 @@ def test_flows_are_drawn_against_zero() -> None:
     index = pd.bdate_range(end=END, periods=3)
     flows = pd.DataFrame({"IWM": [5e9, 1e9, 2e9], "SPY": [6e9, 1e9, 1e9]}, index)
 
-    assert flows_figure(flows, LOOK).axes[0].get_ylim()[0] < 0
+    assert figure_of(flows_chart, flows, LOOK).axes[0].get_ylim()[0] < 0
 
 
 def test_threshold_that_moves_is_drawn_and_told_over_the_window_only() -> None:
@@ -387,11 +397,15 @@ def test_two_panels_of_four_lines_are_legible(
 ) -> None:
     sheets = [sheet("IWM, 31 Dec 2019 = 100", sessions, *ends), sheet("SPY", sessions, *reversed(ends))]
 
-    assert_legible(indexed_figure(sheets, INDEX, ChartStyle(LOOK.title, FOOTER, theme, sample=True), 100))
+    assert_legible(
+        figure_of(indexed_chart, sheets, INDEX, ChartStyle(LOOK.title, FOOTER, theme, sample=True), 100)
+    )
 
 
 def test_panels_share_both_scales_and_every_line_is_labelled_at_its_end() -> None:
-    figure = indexed_figure([sheet("IWM", 250, 51, 80, 95, 92), sheet("SPY", 250, 86, 94)], INDEX, LOOK, 100)
+    figure = figure_of(
+        indexed_chart, [sheet("IWM", 250, 51, 80, 95, 92), sheet("SPY", 250, 86, 94)], INDEX, LOOK, 100
+    )
     above, below = figure.axes
 
     assert (above.get_xlim(), above.get_ylim()) == (below.get_xlim(), below.get_ylim())
@@ -419,12 +433,12 @@ def test_panels_say_their_ends_in_words_and_date_what_ended_earlier() -> None:
         f"IWM: Earnings 51.0, Cash flow {cash:.1f} (9 Dec 2020), 11 Dec 2020.",
         "SPY: Earnings n/a.",
     ]
-    assert len(indexed_figure([early, nothing], INDEX, LOOK, 100).axes) == 1
+    assert len(figure_of(indexed_chart, [early, nothing], INDEX, LOOK, 100).axes) == 1
 
 
 def test_level_from_which_all_lines_began_is_on_the_scale() -> None:
     shown = IndexPanel("IWM", {"Earnings": walk(20, 300)})
-    low, high = indexed_figure([shown], INDEX, LOOK, 100).axes[0].get_ylim()
+    low, high = figure_of(indexed_chart, [shown], INDEX, LOOK, 100).axes[0].get_ylim()
 
     assert low < 100 < high
 

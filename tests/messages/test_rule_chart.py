@@ -10,8 +10,9 @@ from bot.errors import NoData
 from bot.messages.alerts import card
 from bot.messages.alerts.card import rule_chart_answer
 from bot.messages.canvas import LIGHT
-from bot.messages.charts import ConditionPanel, Marks, Threshold, rule_figure
+from bot.messages.charts import ConditionPanel, Marks, Threshold, rule_chart
 from tests.messages.pages import context, days, empty, market, said, standing
+from tests.messages.test_charts import figure_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +97,8 @@ def test_a_panel_a_condition(count: int) -> None:
     from bot.messages.canvas import ChartStyle  # noqa: PLC0415 - as above
 
     legs = [ConditionPanel(f"leg {at}", series, LEVEL, Threshold(0.5)) for at in range(count)]
-    figure = rule_figure(legs, ChartStyle("Alert", "Source"), Marks([days(300)[-5]], "fired"))
+    marks = Marks([days(300)[-5]], "fired")
+    figure = figure_of(rule_chart, legs, ChartStyle("Alert", "Source"), marks)
     assert len(figure.axes) == count
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ([""] if count == 1 else [f"leg {at}" for at in range(count)])

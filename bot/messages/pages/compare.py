@@ -20,6 +20,7 @@ from bot.messages.common import (
     heading,
     market_sources,
     multiple_line,
+    page_buttons,
     ratio_line,
     returns_table,
     window_with_base,
@@ -70,10 +71,9 @@ def compare_answer(
     drawable = {row.window for row in based_rows if row.base != row.end}
     shown = next((window for window in wanted if window in drawable), None)
     draw = None if shown is None else _chart(market, shown, kinds[0], theme)
-    tail = asked.suffix
     buttons = (
-        (("3 years", f"/compare 3y{tail}"), ("Trend", f"/trend{tail}"), ("Flows", f"/flows{tail}")),
-        (("Multiples", f"/multiples{tail}"), ("What moved it", f"/why ytd{tail}")),
+        (("3 years", f"/compare 3y{asked.suffix}"), *page_buttons(asked, "Trend", "Flows")),
+        page_buttons(asked, "Multiples", "What moved it"),
     )
     return Answer(html, draw, "compare", buttons)
 

@@ -20,6 +20,7 @@ from bot.messages.common import (
     heading,
     left_out_notes,
     no_flow_reason,
+    page_buttons,
     sources,
     window_title,
     window_with_base,
@@ -58,13 +59,8 @@ def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Wind
     if any(len(flows.daily_flows(market, ticker)) for ticker in market.pair.tickers):
         draw = _chart(market, extra[-1] if extra else YTD, theme)
     tail = asked.suffix
-    buttons = (
-        (
-            ("3 months", f"/flows 3m{tail}"),
-            ("1 year", f"/flows 1y{tail}"),
-            ("What moved it", f"/why ytd{tail}"),
-        ),
-    )
+    spans = (("3 months", f"/flows 3m{tail}"), ("1 year", f"/flows 1y{tail}"))
+    buttons = ((*spans, *page_buttons(asked, "What moved it")),)
     return Answer(html, draw, "flows", buttons)
 
 

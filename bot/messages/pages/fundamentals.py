@@ -27,6 +27,7 @@ from bot.messages.common import (
     heading,
     market_sources,
     no_flow_reason,
+    page_buttons,
     window_title,
     with_age,
 )
@@ -71,7 +72,7 @@ def fundamentals_answer(market: Market, asked: AsOf, theme: Theme, window: Windo
     """Return implied earnings, cash flow, book and sales per share, net margin and return on equity."""
     market.require_end()
     chosen, tail = convention_for(market), asked.suffix
-    others = (("Multiples", f"/multiples{tail}"), ("What moved it", f"/why ytd{tail}"))
+    others = page_buttons(asked, "Multiples", "What moved it")
     if chosen is None:
         html = lines(
             heading("Implied fundamentals", market, asked),
@@ -170,12 +171,8 @@ def attribution_answer(market: Market, asked: AsOf, window: Window) -> Answer:
         "",
         market_sources(market, "prices", "multiples", "flows"),
     )
-    tail = asked.suffix
-    buttons = (
-        (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}")),
-        (("Multiples", f"/multiples{tail}"), ("Fundamentals", f"/fundamentals ytd{tail}")),
-    )
-    return Answer(html, buttons=buttons)
+    first, second = ("Compare", "Flows"), ("Multiples", "Fundamentals")
+    return Answer(html, buttons=(page_buttons(asked, *first), page_buttons(asked, *second)))
 
 
 def _attribution(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:

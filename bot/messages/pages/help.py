@@ -10,7 +10,7 @@ from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES, AsOf
 from bot.errors import BadInput
-from bot.messages.common import DISCLAIMER, Answer, in_rows
+from bot.messages.common import DISCLAIMER, Answer, in_rows, page_buttons
 from bot.messages.html import Html, bold, capital, code, lines
 from bot.text import did_you_mean
 
@@ -53,11 +53,8 @@ def start_answer(pair: Pair) -> Answer:
         "",
         f"Every number carries its date and source. {DISCLAIMER}",
     )
-    rows = (
-        (("Compare", "/compare"), ("Trend", "/trend"), ("Flows", "/flows")),
-        (("Multiples", "/multiples"), ("What moved it", "/why ytd"), ("Help", "/help")),
-    )
-    return Answer(html, buttons=rows)
+    last = (*page_buttons(AsOf(), "Multiples", "What moved it"), ("Help", "/help"))
+    return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"), last))
 
 
 def help_page(topic: str, entries: Sequence[Entry], pair: Pair) -> Answer:

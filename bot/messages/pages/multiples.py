@@ -15,7 +15,7 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.valuation import convention_for
 from bot.data.provider import LABELS
 from bot.messages.charts import metric_chart
-from bot.messages.common import Answer, chart_style, convention_phrase, heading
+from bot.messages.common import Answer, chart_style, convention_phrase, heading, page_buttons
 from bot.messages.html import age_phrase, bold, capital, lines, pre, table
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
     """Return every stored multiple by convention, the small fund's premium and its place in history."""
     market.require_end()
     head = heading("Valuation multiples", market, asked, priced=False)
-    tail = asked.suffix
-    buttons = (
-        (("Compare", f"/compare{tail}"), ("Flows", f"/flows{tail}"), ("What moved it", f"/why ytd{tail}")),
-    )
+    buttons = (page_buttons(asked, "Compare", "Flows", "What moved it"),)
     small = market.pair.small.ticker
     advice = (
         f"A P/E with losses counted in{_LOSSES_IN.get(small, '')} is added up from the companies or "

@@ -8,7 +8,7 @@ from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.analytics.valuation import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, newest_weights
 from bot.data.provider import LABELS
-from bot.messages.common import Answer, heading, sources
+from bot.messages.common import Answer, heading, page_buttons, sources
 from bot.messages.html import age_phrase, bold, lines, pre, table
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def sectors_answer(market: Market, asked: AsOf) -> Answer:
         "",
         sources({"weights": ", ".join(labels)}),
     )
-    tail = asked.suffix
-    return Answer(html, buttons=((("Compare", f"/compare{tail}"), ("Multiples", f"/multiples{tail}")),))
+    return Answer(html, buttons=(page_buttons(asked, "Compare", "Multiples"),))
 
 
 def _block(market: Market, entry: Weights) -> Html:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
     from bot.config import Config
-    from bot.pair import Fund, Pair
+    from bot.pair import Pair
     from storage.observations import Restatement
     from storage.sources import SourceStatus
 
@@ -47,44 +47,42 @@ _QUEUE = {
 class Health:
     """One subject of one source: what came last, and when it is tried next."""
 
-    source: str  # as people call it
-    subject: str  # "IWM prices"
-    answered: dt.datetime | None  # last success
-    session: dt.date | None  # up to which figures are stored
+    status: SourceStatus
     next_try: dt.datetime | None  # None where nobody asks: a file brought it, or it is off
     rests_until: dt.datetime | None  # its source asked to slow down, or refuses programs
-    failures: int
-    detail: str
-    missing: tuple[dt.date, ...] = ()  # sessions that it dropped
+
+    @property
+    def source(self) -> str:
+        """The source as people call it."""
+        return LABELS.get(self.status.source, self.status.source)
 
     def sentence(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """All of it in one line."""
-        following = self.tried(zone, now)
+        status, following = self.status, self.tried(zone, now)
         where = "" if following == _NOW else f" {zone_name(zone)}"
         parts = [
-            f"last success {moment(self.answered, zone)}" if self.answered else "no success yet",
-            f"last session {short_date(self.session)}" if self.session else "no session yet",
+            f"last success {moment(status.last_success, zone)}" if status.last_success else "no success yet",
+            f"last session {short_date(status.last_session)}" if status.last_session else "no session yet",
             f"next try {following}{where}" if self.next_try else "not asked",
         ]
-        if self.missing:
+        if status.dropped:
             parts.append(f"it lacks {self.lacks()}")
-        if self.failures:
-            parts.append(f"failed {self.failures}x: {self.detail.rstrip('.')}")
+        if status.failures:
+            parts.append(f"failed {status.failures}x: {status.detail.rstrip('.')}")
         if self.rests_until:
             parts.append(f"not asked until {moment(self.rests_until, zone)}")
         return "; ".join(parts)
 
     def lacks(self) -> str:
         """The sessions that it dropped, the last ones named."""
-        named = ", ".join(short_date(day) for day in self.missing[-_SESSIONS_SHOWN:])
-        more = len(self.missing) - _SESSIONS_SHOWN
+        dropped = tuple(self.status.dropped)
+        named = ", ".join(short_date(day) for day in dropped[-_SESSIONS_SHOWN:])
+        more = len(dropped) - _SESSIONS_SHOWN
         return f"{named} and {more} before" if more > 0 else named
 
     def tried(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """When it is tried next: an instant, or "now"."""
-        if self.next_try is None or self.next_try <= now:
-            return _NOW
-        return moment(self.next_try, zone)
+        return _NOW if self.next_try is None or self.next_try <= now else moment(self.next_try, zone)
 
 
 def switched_on(config: Config) -> set[str]:
@@ -105,19 +103,8 @@ def source_healths(
     for status in statuses:
         closed = closed_until((other for other in statuses if other.source == status.source), now)
         rests = [until for until in (closed, status.rests_until) if until is not None and until > now]
-        healths.append(
-            Health(
-                source=LABELS.get(status.source, status.source),
-                subject=status.subject,
-                answered=status.last_success,
-                session=status.last_session,
-                next_try=next_try(status, statuses, sessions, now, asked),
-                rests_until=max(rests, default=None),
-                failures=status.failures,
-                detail=status.detail,
-                missing=tuple(status.dropped),
-            )
-        )
+        following = next_try(status, statuses, sessions, now, asked)
+        healths.append(Health(status, following, max(rests, default=None)))
     return healths
 
 
@@ -130,8 +117,8 @@ def findings(
 ) -> Iterator[tuple[bool, str, str]]:
     """Yield for `doctor` whether all is well, the subject and the words, of every source and its figures."""
     for source in sources:
-        well = not source.failures and source.rests_until is None
-        yield well, f"source {source.source}, {source.subject}", source.sentence(zone, now)
+        well = not source.status.failures and source.rests_until is None
+        yield well, f"source {source.source}, {source.status.subject}", source.sentence(zone, now)
     for part, notes in market.notes.items():
         for note in notes:
             yield False, f"sources of {part.removeprefix('facts:')}", note.rstrip(".")
@@ -154,11 +141,6 @@ class StatusReport:
     queue: Mapping[str, int]
     next_check: dt.datetime
     version: str
-
-    @property
-    def today(self) -> dt.date:
-        """The date in the zone."""
-        return self.now.astimezone(self.zone).date()
 
 
 def status_answer(market: Market, report: StatusReport) -> Answer:
@@ -256,37 +238,29 @@ def _sources(report: StatusReport) -> list[Html | str]:
     parts: list[Html | str] = [bold("Sources")]
     for name, group in groupby(report.sources, key=lambda source: source.source):
         rows = list(group)
-        cells = [(source.subject, _answered(source, report), _session(source, report)) for source in rows]
-        parts.append(pre(table((name, "answered", "up to"), cells)))
+        parts.append(pre(table((name, "answered", "up to"), [_cells(row.status, report) for row in rows])))
         parts += _next_tries(rows, report)
-        parts += [f"{source.subject} lack {source.lacks()}." for source in rows if source.missing]
-        parts += [
-            f"{source.subject} failed {source.failures}x: {source.detail}"
-            for source in rows
-            if source.failures
-        ]
-        rests = next((source.rests_until for source in rows if source.rests_until), None)
+        parts += [f"{row.status.subject} lack {row.lacks()}." for row in rows if row.status.dropped]
+        failing = (row.status for row in rows if row.status.failures)
+        parts += [f"{status.subject} failed {status.failures}x: {status.detail}" for status in failing]
+        rests = next((row.rests_until for row in rows if row.rests_until), None)
         if rests is not None:
             parts.append(f"{name} is not asked until {moment(rests, report.zone)}.")
     return parts
 
 
-def _answered(source: Health, report: StatusReport) -> str:
-    if source.answered is None:
-        return "never"
-    local = source.answered.astimezone(report.zone)
-    if local.year != report.today.year:
-        return short_date(local)
-    return f"{_brief_date(local.date(), report.today)} {local:%H:%M}"
+def _cells(status: SourceStatus, report: StatusReport) -> tuple[str, str, str]:
+    """Return subject, last answer and last session of a source. Dates leave out the current year."""
+    today = report.now.astimezone(report.zone).date()
 
+    def brief(day: dt.date) -> str:
+        return f"{day.day} {MONTHS[day.month - 1]}" if day.year == today.year else short_date(day)
 
-def _session(source: Health, report: StatusReport) -> str:
-    return _brief_date(source.session, report.today) if source.session else "none"
-
-
-def _brief_date(day: dt.date, today: dt.date) -> str:
-    """Return a date in a table, without the current year."""
-    return f"{day.day} {MONTHS[day.month - 1]}" if day.year == today.year else short_date(day)
+    answered = "never"
+    if status.last_success is not None:
+        local = status.last_success.astimezone(report.zone)
+        answered = brief(local.date()) + (f" {local:%H:%M}" if local.year == today.year else "")
+    return status.subject, answered, brief(status.last_session) if status.last_session else "none"
 
 
 def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
@@ -294,7 +268,7 @@ def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
     groups: dict[str, list[str]] = {}
     for source in rows:
         if source.next_try is not None:
-            groups.setdefault(source.tried(report.zone, report.now), []).append(source.subject)
+            groups.setdefault(source.tried(report.zone, report.now), []).append(source.status.subject)
     if not groups:
         return ["Not asked: imported or switched off."]
     if len(groups) == 1:
@@ -324,6 +298,7 @@ def _restatement(restatement: Restatement) -> str:
 
 def about_answer(pair: Pair) -> Answer:
     """Return sources, definitions, and the one line on advice."""
+    small_index, large_index = (f" ({fund.index})" if fund.index else "" for fund in pair)
     ratio = "price of {small} over price of {large}; its trend counts, its level means little."
     definitions = (
         ("Price return", "close against the close of the base session, which is shown for every window."),
@@ -335,16 +310,11 @@ def about_answer(pair: Pair) -> Answer:
     )
     html = lines(
         bold("About"),
-        f"{pair.small.ticker} stands for small caps{_index(pair.small)}, "
-        f"{pair.large.ticker} for large caps{_index(pair.large)}.",
+        f"{pair.small.ticker} stands for small caps{small_index}, "
+        f"{pair.large.ticker} for large caps{large_index}.",
         *(lines(Html("").join((bold(name), ": ", text))) for name, text in definitions),
         "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, all else is imported.",
         "What is missing is named and never filled in. Alerts are evaluated on completed sessions only.",
         bold(DISCLAIMER),
     )
     return Answer(html, buttons=((("Metrics", "/help metrics"), ("Status", "/status")),))
-
-
-def _index(fund: Fund) -> str:
-    """Return the index that a fund follows, in brackets, "" if unknown."""
-    return f" ({fund.index})" if fund.index else ""

@@ -24,6 +24,7 @@ from bot.messages.common import (
     heading,
     magnitude,
     multiple_line,
+    page_buttons,
     ratio_line,
     returns_table,
     sources,
@@ -70,7 +71,7 @@ def summary_answer(
         next_session_line(market.last_completed, sessions),
         sources({name: market.source(part).label for name, part in parts.items()}),
     )
-    return Answer(html, buttons=((("Compare", "/compare"), ("Trend", "/trend"), ("Flows", "/flows")),))
+    return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"),))
 
 
 # What is the same for every chat is made once per Market, because there may be many chats.

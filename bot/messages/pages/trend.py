@@ -19,6 +19,7 @@ from bot.messages.common import (
     chart_style,
     heading,
     market_sources,
+    page_buttons,
     ratio_line,
     within,
 )
@@ -75,8 +76,8 @@ def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | Non
         chart_style(f"{market.pair} and its {AVERAGE}-day average", market, theme),
         threshold=Threshold(r.rolling(AVERAGE).mean(), f"{AVERAGE}-day average"),
     )
-    tail = asked.suffix
-    buttons = ((("Since 2010", f"/chart ratio since 2010-01-04{tail}"), ("Compare", f"/compare{tail}")),)
+    since_2010 = ("Since 2010", f"/chart ratio since 2010-01-04{asked.suffix}")
+    buttons = ((since_2010, *page_buttons(asked, "Compare")),)
     return Answer(html, draw, "trend", buttons)
 
 
