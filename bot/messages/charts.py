@@ -16,27 +16,14 @@ import pandas as pd
 from bot.analytics.sessions import short_date
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD, Unit
 from bot.errors import NoData
-from bot.messages.canvas import (
-    HEIGHT,
-    Line,
-    draw_level,
-    draw_lines,
-    draw_marks,
-    finish_layout,
-    finite_values,
-    new_figure,
-    png,
-    set_panel_title,
-    set_value_axis,
-)
+from bot.messages import canvas
+from bot.messages.canvas import ChartStyle, Line, finite_values
 from bot.messages.html import capital
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.figure import Figure
-
-    from bot.messages.canvas import ChartStyle
 
 _DATES = 5  # marked sessions that are named; a caption holds 1,024 characters
 
@@ -109,31 +96,31 @@ class Marks:
 
 def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel | None = None) -> Chart:
     """Draw returns since the first session, in percent: sessions x funds, 0 at the base."""
-    theme, sentences = style.theme, describe_comparison(returns)
     above, below = _fund_lines(returns, style), []
+    theme, sentences = style.theme, describe_comparison(returns)
     if panel is not None:
         start, end = returns.index[0], returns.index[-1]
         ratio = Line(panel.ratio.loc[start:end], theme.ink, "ratio", 1.6)
         average = Line(panel.average.loc[start:end], theme.muted, "average", 1.4, "--")
         below = [line for line in (ratio, average) if line.drawable]
         sentences.append(describe_average(panel.ratio.loc[:end], panel.average.loc[:end]))
-    figure, axes = new_figure(style, ratios=(2.3, 1.0) if below else (1.0,))
-    draw_lines(axes[0], above, PERCENT, theme)
+    figure, axes = canvas.new_figure(style, ratios=(2.3, 1.0) if below else (1.0,))
+    canvas.draw_lines(axes[0], above, PERCENT, theme)
     if panel is not None and below:
-        draw_lines(axes[1], below, LEVEL, theme, most=3)
-        set_panel_title(axes[1], panel.title, theme)
-    finish_layout(figure, axes, pd.DatetimeIndex(returns.index))
-    return Chart(png(figure), caption(style, sentences))
+        canvas.draw_lines(axes[1], below, LEVEL, theme, most=3)
+        canvas.set_panel_title(axes[1], panel.title, theme)
+    canvas.finish_layout(figure, axes, pd.DatetimeIndex(returns.index))
+    return Chart(canvas.png(figure), caption(style, sentences))
 
 
 def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Chart:
     """Draw the money into each fund added up over the window: sessions x funds, dollars a session."""
     sums = flows.cumsum()
     lines = _fund_lines(sums, style)
-    figure, axes = new_figure(style)
-    draw_lines(axes[0], lines, USD, style.theme, shown=(0.0,))
-    finish_layout(figure, axes, pd.DatetimeIndex(flows.index))
-    return Chart(png(figure), caption(style, [describe_flows(sums)]))
+    figure, axes = canvas.new_figure(style)
+    canvas.draw_lines(axes[0], lines, USD, style.theme, shown=(0.0,))
+    canvas.finish_layout(figure, axes, pd.DatetimeIndex(flows.index))
+    return Chart(canvas.png(figure), caption(style, [describe_flows(sums)]))
 
 
 def _fund_lines(frame: pd.DataFrame, style: ChartStyle) -> list[Line]:
@@ -155,7 +142,7 @@ def metric_chart(
     sentences = describe_metric(shown, unit)
     if threshold is not None:
         sentences.append(describe_threshold(threshold.name, threshold.over(shown.index), unit))
-    return Chart(png(figure), caption(style, sentences))
+    return Chart(canvas.png(figure), caption(style, sentences))
 
 
 def rule_chart(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks | None = None) -> Chart:
@@ -171,14 +158,14 @@ def rule_chart(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks
         sentences.append(sentence)
     if marks is not None:
         sentences.append(describe_marks(marks.name, marks.on(panels[0].series)))
-    return Chart(png(figure), caption(style, sentences))
+    return Chart(canvas.png(figure), caption(style, sentences))
 
 
 def _rule_figure(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks | None = None) -> Figure:
     theme = style.theme
     shown = [_trimmed(panel.series, style) for panel in panels]
     note = f"○ {marks.name}" if marks else ""
-    figure, all_axes = new_figure(style, ratios=(1.0,) * len(panels), note=note)
+    figure, all_axes = canvas.new_figure(style, ratios=(1.0,) * len(panels), note=note)
     for axes, panel, series in zip(all_axes, panels, shown, strict=True):
         lines = [Line(series, theme.lines[0])]
         if panel.threshold is not None:
@@ -186,12 +173,12 @@ def _rule_figure(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Mar
                 Line(panel.threshold.over(series.index), theme.muted, panel.threshold.name, 1.4, "--")
             )
         drawable = [line for line in lines if line.drawable]
-        draw_lines(axes, drawable, panel.unit, theme, most=5 if len(panels) == 1 else 3)
+        canvas.draw_lines(axes, drawable, panel.unit, theme, most=5 if len(panels) == 1 else 3)
         if len(panels) > 1:
-            set_panel_title(axes, panel.name, theme)
+            canvas.set_panel_title(axes, panel.name, theme)
         if marks is not None:
-            draw_marks(axes, series.reindex(marks.on(series)), theme)
-    finish_layout(figure, all_axes, _sessions_of(shown))
+            canvas.draw_marks(axes, series.reindex(marks.on(series)), theme)
+    canvas.finish_layout(figure, all_axes, _sessions_of(shown))
     return figure
 
 
@@ -204,14 +191,14 @@ def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, b
     if not drawn:
         raise _nothing_to_draw(style)
     all_lines = [line for _, lines in drawn for line in lines]
-    figure, all_axes = new_figure(style, ratios=(1.0,) * len(drawn), panel_height=HEIGHT - 1)
+    figure, all_axes = canvas.new_figure(style, ratios=(1.0,) * len(drawn), panel_height=canvas.HEIGHT - 1)
     for axes, (title, lines) in zip(all_axes, drawn, strict=True):
-        draw_lines(axes, lines, unit, style.theme)
-        set_value_axis(axes, all_lines, unit, shown=(base,))
-        draw_level(axes, base, style.theme)
-        set_panel_title(axes, title, style.theme)
-    finish_layout(figure, all_axes, _sessions_of(line.series for line in all_lines))
-    return Chart(png(figure), caption(style, [describe_indexed(panel, unit) for panel in panels]))
+        canvas.draw_lines(axes, lines, unit, style.theme)
+        canvas.set_value_axis(axes, all_lines, unit, shown=(base,))
+        canvas.draw_level(axes, base, style.theme)
+        canvas.set_panel_title(axes, title, style.theme)
+    canvas.finish_layout(figure, all_axes, _sessions_of(line.series for line in all_lines))
+    return Chart(canvas.png(figure), caption(style, [describe_indexed(panel, unit) for panel in panels]))
 
 
 def _index_lines(panel: IndexPanel, style: ChartStyle) -> list[Line]:
@@ -241,7 +228,6 @@ def _nothing_to_draw(style: ChartStyle) -> NoData:
 
 
 def _sessions_of(series: Iterable[pd.Series]) -> pd.DatetimeIndex:
-    """Return the sessions of any of the series."""
     return pd.DatetimeIndex(sorted(set().union(*(values.index for values in series))))
 
 

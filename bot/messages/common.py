@@ -10,41 +10,24 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.rule import AMOUNT
+from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics import flows, trend, units, valuation
-from bot.analytics.metrics import METRICS, sources_of
+from bot.analytics.metrics import METRICS, Arguments, Metric, sources_of
 from bot.analytics.performance import performance
 from bot.analytics.sessions import date_phrase, short_date
-from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS
-from bot.analytics.valuation import percentile_rank
-from bot.analytics.windows import Window
-from bot.messages.canvas import ChartStyle
-from bot.messages.charts import ConditionPanel, Threshold
-from bot.messages.html import (
-    Html,
-    age_phrase,
-    bold,
-    lines,
-    localized,
-    pre,
-    session_phrase,
-    strip_html,
-    table,
-)
+from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
+from bot.analytics.valuation import MultipleFigure, percentile_rank
+from bot.analytics.windows import AsOf, Window
+from bot.messages.canvas import ChartStyle, Theme
+from bot.messages.charts import ChartSpec, ConditionPanel, Threshold
+from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, strip_html, table
 from bot.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bot.alerts.rule import Condition, Rule
     from bot.alerts.series import Histories
     from bot.analytics.market import Market
-    from bot.analytics.metrics import Arguments, Metric
-    from bot.analytics.units import Unit
-    from bot.analytics.valuation import MultipleFigure
-    from bot.analytics.windows import AsOf
-    from bot.messages.canvas import Theme
-    from bot.messages.charts import ChartSpec
 
 
 Button = tuple[str, str]  # label, and the command line it stands for
@@ -212,9 +195,7 @@ def fact_sources(market: Market) -> str:
 
 def condition_sources(conditions: Iterable[Condition], market: Market) -> list[str]:
     """Return the sources of what conditions are evaluated on, each once."""
-    labels = (
-        sources_of(METRICS[condition.metric], market, dict(condition.arguments)) for condition in conditions
-    )
+    labels = (sources_of(METRICS[c.metric], market, dict(c.arguments)) for c in conditions)
     return list(dict.fromkeys(labels))
 
 
@@ -288,11 +269,7 @@ def distance(condition: Condition, value: float, level: float) -> str:
 
 
 def chart_style(
-    title: str,
-    market: Market,
-    theme: Theme,
-    label: str | None = None,
-    session: pd.Timestamp | None = None,
+    title: str, market: Market, theme: Theme, label: str | None = None, session: pd.Timestamp | None = None
 ) -> ChartStyle:
     """Return title, source line and sample label of a chart, by default of one of prices."""
     source = label or market.source("prices").label

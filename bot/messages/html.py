@@ -74,7 +74,7 @@ def pre(text: str | Iterable[str]) -> Html:
 
 def strip_html(html: str) -> str:
     """Return the visible text: tags gone, entities unescaped, white space (and so tables) untouched."""
-    return "".join(_visible(unit.raw) for unit in _units(html))
+    return "".join(entities.unescape(unit.raw) for unit in _units(html))
 
 
 def visible_length(html: str) -> int:
@@ -99,16 +99,12 @@ def _units(html: str) -> Iterator[_Unit]:
     for serial, match in enumerate(_TOKEN.finditer(html)):
         name = match["tag"]
         if name is None:
-            text = _visible(match[0])
+            text = entities.unescape(match[0])
             yield _Unit(match[0], sum(1 + (ord(letter) > 0xFFFF) for letter in text), tags)
         elif not match["slash"]:
             tags = (*tags, (serial, name, match[0]))
         elif tags and tags[-1][1] == name:
             tags = tags[:-1]
-
-
-def _visible(raw: str) -> str:
-    return entities.unescape(raw) if len(raw) > 1 else raw
 
 
 def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
@@ -125,7 +121,7 @@ def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
     start = 0
     while start < len(units):
         end, following = _cut(units, start, limit)
-        if any(_visible(unit.raw).strip() for unit in units[start:end]):
+        if any(entities.unescape(unit.raw).strip() for unit in units[start:end]):
             parts.append(_markup(units[start:end]))
         start = following
     return parts
@@ -225,18 +221,14 @@ TABLE_WIDTH = 34  # characters of a fixed-width line on a narrow phone at the de
 Cells = Sequence[str | None]
 
 
-class TableWidthError(ValueError):
-    """The columns do not fit, which is a mistake of the caller."""
-
-
 def table(header: Cells, rows: Sequence[Cells], width: int = TABLE_WIDTH) -> str:
     """Return the lines of a table for a `pre` block. None in a cell is shown as "n/a".
 
     The first column is left-aligned, all others are right-aligned, two apart where that fits, else one.
     Cells are text already, as `Unit.show` makes it (minus is U+2212, one column wide like every character
     here). A label too long for its column (a window "since 2020-09-30") stands on a line of its own above
-    its figures; so may all of them. Raises TableWidthError when the figures do not fit, ValueError when a
-    row has not as many cells as the header.
+    its figures; so may all of them. Raises ValueError when the figures do not fit, and when a row has not as
+    many cells as the header.
     """
     grid = [[NOT_AVAILABLE if cell is None else cell for cell in row] for row in (header, *rows)]
     if any(len(row) != len(header) for row in grid):
@@ -246,7 +238,7 @@ def table(header: Cells, rows: Sequence[Cells], width: int = TABLE_WIDTH) -> str
     label = max((len(row[0]) for row in grid if len(row[0]) <= room[1]), default=0)
     gap = " " * (2 if room[2] >= label else 1)
     if room[1] < 0 or any(len(row[0]) > width for row in grid):
-        raise TableWidthError(f"the table under {list(header)} does not fit {width} columns")
+        raise ValueError(f"the table under {list(header)} does not fit {width} columns")
     text: list[str] = []
     for first, *others in grid:
         cells = [cell.rjust(size) for cell, size in zip(others, figures, strict=True)]

@@ -14,7 +14,7 @@ from matplotlib.text import Annotation, Text
 
 from bot.analytics.units import INDEX, LEVEL, MULTIPLE, PERCENT, USD
 from bot.errors import NoData
-from bot.messages import charts
+from bot.messages import canvas, charts
 from bot.messages.canvas import DARK, END_LABEL, LIGHT, TEXT_SIZE, ChartStyle, Theme
 from bot.messages.charts import (
     ConditionPanel,
@@ -61,7 +61,7 @@ def panel(sessions: int) -> RatioPanel:
 
 def figure_of(chart: Callable[..., charts.Chart], *args: object) -> Figure:
     """The figure that a function draws."""
-    with patch.object(charts, "png", return_value=b"") as png:
+    with patch.object(canvas, "png", return_value=b"") as png:
         chart(*args)
     figure: Figure = png.call_args.args[0]
     return figure

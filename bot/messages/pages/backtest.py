@@ -13,7 +13,7 @@ from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.windows import AsOf
 from bot.messages.alerts.card import times
-from bot.messages.charts import Marks, rule_chart
+from bot.messages.charts import ChartSpec, Marks, rule_chart
 from bot.messages.common import (
     Answer,
     condition_panel,
@@ -22,13 +22,10 @@ from bot.messages.common import (
     rule_chart_style,
     sources,
 )
-from bot.messages.html import bold, code, lines, pre, table
+from bot.messages.html import Html, bold, code, lines, pre, table
 
 if TYPE_CHECKING:
-    from bot.alerts.backtest import Outcome
     from bot.messages.canvas import Theme
-    from bot.messages.charts import ChartSpec
-    from bot.messages.html import Html
     from bot.services.questions import Backtest
 
 _DATES_SHOWN = 12
@@ -40,20 +37,32 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     """Return dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks."""
     rule, market, fires = backtest.rule, backtest.context.market, backtest.fires
     metrics = metrics_of(market.pair)
+    asked = (pd.Timestamp(fires.until) - pd.DateOffset(years=backtest.years)).date()
+    is_short = fires.since is not None and fires.since > asked + dt.timedelta(days=10)
     dates = ", ".join(short_date(day) for day in reversed(fires.dates[-_DATES_SHOWN:]))
     more = len(fires.dates) - _DATES_SHOWN
     outcomes: list[Html | str] = []
     if fires.count:
         header = ("sessions", "median", "rose", "n", "any day")
+        rows = [
+            (
+                str(outcome.horizon),
+                PERCENT.show(outcome.median, 1),
+                NOT_AVAILABLE if outcome.rose is None else f"{outcome.rose:.0f}%",
+                str(outcome.n),
+                PERCENT.show(outcome.base, 1),
+            )
+            for outcome in backtest.after
+        ]
         outcomes = [
             f"What {market.pair} did after it fired:",
-            pre(table(header, [_row(outcome) for outcome in backtest.after])),
+            pre(table(header, rows)),
             "Any day: the median after every session, fired or not.",
         ]
     html = lines(
         heading("Backtest", market, AsOf()),
         code(str(rule)),
-        _span(backtest),
+        _span(backtest, is_short),
         _fired(backtest),
         f"On {dates}{f' and {more} more' if more > 0 else ''}." if dates else None,
         *outcomes,
@@ -66,7 +75,7 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
             }
         ),
     )
-    longer = None if _is_short(backtest) else next((y for y in _LONGER if y > backtest.years), None)
+    longer = None if is_short else next((years for years in _LONGER if years > backtest.years), None)
     # The rule of a preset might be too long for a button.
     line = backtest.preset.name.lower() if backtest.preset else str(rule)
     again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
@@ -74,17 +83,10 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     return Answer(html, _chart(backtest, theme), "backtest", buttons)
 
 
-def _is_short(backtest: Backtest) -> bool:
-    """Return whether history begins later than the years asked for."""
-    fires = backtest.fires
-    asked = (pd.Timestamp(fires.until) - pd.DateOffset(years=backtest.years)).date()
-    return fires.since is not None and fires.since > asked + dt.timedelta(days=10)
-
-
-def _span(backtest: Backtest) -> str:
+def _span(backtest: Backtest, is_short: bool) -> str:
     """Return the sessions that were evaluated, and which condition has no earlier ones."""
     note = ""
-    if _is_short(backtest):
+    if is_short:
         latest = latest_starting_condition(backtest.rule, backtest.context.histories)
         of = f" of {latest}" if len(backtest.rule.conditions) > 1 else ""
         note = f"; before that there is too little history{of}"
@@ -92,23 +94,11 @@ def _span(backtest: Backtest) -> str:
 
 
 def _fired(backtest: Backtest) -> Html:
-    """Return how often it fired, and how often it would have without the band."""
     count, bare = backtest.fires.count, backtest.bare
     if not count and not bare:
         return bold("It never fired") + ", with the re-arm band or without."
     sentence = bold(f"Fired {times(count)}" if count else "It never fired")
     return sentence + f"; without the re-arm band it would have fired {times(bare)}."
-
-
-def _row(outcome: Outcome) -> tuple[str, ...]:
-    """Return what the ratio did after the fires, beside what it did from any day."""
-    return (
-        str(outcome.horizon),
-        PERCENT.show(outcome.median, 1),
-        NOT_AVAILABLE if outcome.rose is None else f"{outcome.rose:.0f}%",
-        str(outcome.n),
-        PERCENT.show(outcome.base, 1),
-    )
 
 
 def _chart(backtest: Backtest, theme: Theme) -> ChartSpec:

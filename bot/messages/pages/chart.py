@@ -20,7 +20,7 @@ from bot.messages.common import (
     window_title,
     within,
 )
-from bot.messages.html import Html, bold, code, lines, session_phrase
+from bot.messages.html import bold, code, lines, session_phrase
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -31,12 +31,7 @@ _SPANS = (("6 months", "6m"), ("1 year", "1y"), ("5 years", "5y"))
 
 
 def metric_answer(
-    market: Market,
-    asked: AsOf,
-    theme: Theme,
-    metric: Metric,
-    arguments: Arguments,
-    span: Window,
+    market: Market, asked: AsOf, theme: Theme, metric: Metric, arguments: Arguments, span: Window
 ) -> Answer:
     """Return the current value with session and place in history, and the chart over `span`."""
     end = market.require_end()
@@ -53,18 +48,17 @@ def metric_answer(
         bold(metric.unit.show(current.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
         metric.meaning,
         "Formula: " + metric.formula,
-        Html("").join(("Example of an alert: ", code(f"/alert {metric.example}"))),
+        "Example of an alert: " + code(f"/alert {metric.example}"),
         f"Window of the chart: {window_title(span)}.",
         "",
         sources({"data": current.source}),
     )
     label = sources_of(metric, market, arguments)
     style = chart_style(title, market, theme, label, history.last_valid_index())
+    draw = partial(metric_chart, within(history, span), metric.unit, style)
     subject, tail = subject_of(metric.name, arguments.items()), asked.suffix
     buttons = (
         tuple((text, f"/chart {subject} {window}{tail}") for text, window in _SPANS),
         (("Make an alert", f"/alert new {subject}"), ("Other metrics", f"/chart{tail}")),
     )
-    return Answer(
-        html, partial(metric_chart, within(history, span), metric.unit, style), metric.name, buttons
-    )
+    return Answer(html, draw, metric.name, buttons)

@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import trend
-from bot.analytics.performance import growth, performance
+from bot.analytics.performance import Performance, growth, performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, AsOf, Window
-from bot.messages.charts import RatioPanel, compare_chart
+from bot.messages.charts import ChartSpec, RatioPanel, compare_chart
 from bot.messages.common import (
     AVERAGE,
     Answer,
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.analytics.market import Market
-    from bot.analytics.performance import Performance
     from bot.messages.canvas import Theme
-    from bot.messages.charts import ChartSpec
     from bot.pair import Pair
 
 WINDOWS = (Window("w", 1), Window("m", 1), Window("m", 3), Window("m", 6), YTD, Window("y", 1))
@@ -88,17 +86,13 @@ def _annualised(market: Market, window: Window, total: bool) -> str | None:
 
 
 def _bases(rows: Sequence[Performance]) -> str:
-    """Return the close each window starts from."""
     parts = [window_with_base(row.window, row.base) for row in rows if row.base is not None]
     lacking = [str(row.window) for row in rows if row.base is None]
-    sentences = [f"Base closes: {', '.join(parts)}."] if parts else []
-    if lacking:
-        sentences.append(f"Too little history for {', '.join(lacking)}.")
-    return " ".join(sentences)
+    bases = f"Base closes: {', '.join(parts)}." if parts else ""
+    return f"{bases} Too little history for {', '.join(lacking)}.".strip() if lacking else bases
 
 
 def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html:
-    """Return who leads over which windows, in words."""
     leads = {
         ticker: ", ".join(str(row.window) for row in rows if (row.gap or 0.0) * sign > 0)
         for ticker, sign in zip(pair.tickers, (1, -1), strict=True)
@@ -112,9 +106,9 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSp
     grown = growth(market, window, total)
     r = trend.ratio(market)
     kind = "total return" if total else "price"
-    both, over = market.pair.fill("{small} and {large}"), market.pair.fill("{small} ÷ {large}")
-    style = chart_style(f"{both}, {kind} since {short_date(grown.index[0])}", market, theme)
-    panel = RatioPanel(r, r.rolling(AVERAGE).mean(), f"{over} with its {AVERAGE}-day average")
+    small, large = market.pair.tickers
+    style = chart_style(f"{small} and {large}, {kind} since {short_date(grown.index[0])}", market, theme)
+    panel = RatioPanel(r, r.rolling(AVERAGE).mean(), f"{small} ÷ {large} with its {AVERAGE}-day average")
     return partial(compare_chart, grown, style, panel)
 
 

@@ -12,7 +12,7 @@ from bot.analytics.metrics import metric_value, metrics_of
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, AsOf, Window
-from bot.messages.charts import flows_chart
+from bot.messages.charts import ChartSpec, flows_chart
 from bot.messages.common import (
     Answer,
     chart_style,
@@ -26,7 +26,7 @@ from bot.messages.common import (
     window_with_base,
     with_age,
 )
-from bot.messages.html import bold, lines, pre, table
+from bot.messages.html import Html, bold, lines, pre, table
 from bot.text import counted
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.messages.canvas import Theme
-    from bot.messages.charts import ChartSpec
-    from bot.messages.html import Html
 
 _MONTH = Window("d", 20)
 WINDOWS = (Window("d", 1), Window("d", 5), _MONTH, YTD)
@@ -55,9 +53,8 @@ def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Wind
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
         sources({ticker: market.source(f"facts:{ticker}").label for ticker in market.pair.tickers}),
     )
-    draw = None
-    if any(len(flows.daily_flows(market, ticker)) for ticker in market.pair.tickers):
-        draw = _chart(market, extra[-1] if extra else YTD, theme)
+    has_flows = any(len(flows.daily_flows(market, ticker)) for ticker in market.pair.tickers)
+    draw = _chart(market, extra[-1] if extra else YTD, theme) if has_flows else None
     tail = asked.suffix
     spans = (("3 months", f"/flows 3m{tail}"), ("1 year", f"/flows 1y{tail}"))
     buttons = ((*spans, *page_buttons(asked, "What moved it")),)
@@ -91,13 +88,16 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
     end, shares = frame.index[-1], frame["shares"].iloc[-1]
     reported = with_age(f"as reported for {short_date(end)}", market, end, "flow")
     assets = f"${float(shares * frame['nav'].iloc[-1]) / 1e9:,.1f}bn"
+    flagged = sorted({item for summary in summaries for item in summary.flags}, reverse=True)
+    more = len(flagged) - _FLAGS_SHOWN
     bases = ", ".join(window_with_base(f.window, f.base) for f in summaries if f.base is not None)
     return lines(
         bold(ticker) + f": {shares / 1e6:,.2f}m units, {assets}, {reported}",
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
         _check_by_assets(market, ticker, frame),
-        *_flags(summaries),
+        *(f"{flag} {short_date(day)}: {note}." for day, flag, note in flagged[:_FLAGS_SHOWN]),
+        f"... and {counted(more, 'more flagged day')}." if more > 0 else None,
         *left_out_notes(market, ticker),
     )
 
@@ -110,14 +110,6 @@ def _check_by_assets(market: Market, ticker: str, frame: pd.DataFrame) -> str | 
         return None
     dollars = float(by_assets.loc[base:].iloc[1:].sum())
     return f"Check by the change of assets less NAV's return, {_MONTH}: {USD.show(dollars)}."
-
-
-def _flags(summaries: Sequence[flows.FlowSummary]) -> list[str]:
-    """Return the newest flagged days among the windows, each with its meaning."""
-    days = sorted({item for summary in summaries for item in summary.flags}, reverse=True)
-    sentences = [f"{flag} {short_date(day)}: {note}." for day, flag, note in days[:_FLAGS_SHOWN]]
-    more = len(days) - _FLAGS_SHOWN
-    return sentences + ([f"... and {counted(more, 'more flagged day')}."] if more > 0 else [])
 
 
 def _signals(market: Market) -> list[str]:

@@ -19,7 +19,7 @@ from bot.analytics.valuation import (
     margins,
     return_split,
 )
-from bot.messages.charts import IndexPanel, indexed_chart
+from bot.messages.charts import ChartSpec, IndexPanel, indexed_chart
 from bot.messages.common import (
     Answer,
     chart_style,
@@ -31,7 +31,7 @@ from bot.messages.common import (
     window_title,
     with_age,
 )
-from bot.messages.html import bold, lines, pre, table
+from bot.messages.html import Html, bold, lines, pre, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.windows import AsOf, Window
     from bot.messages.canvas import Theme
-    from bot.messages.charts import ChartSpec
-    from bot.messages.html import Html
 
 # Per share = price over multiple: what each multiple implies.
 _PER_SHARE = {"pe": "Earnings", "pcf": "Cash flow", "pb": "Book", "ps": "Sales"}
@@ -112,10 +110,10 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figur
     recorded = next((figure.last for figure in figures if figure.last is not None), None)
     if dated is not None and dated.first is not None and dated.last is not None:
         span = f"{short_date(dated.first)} to {short_date(dated.last)}"
+    elif recorded is not None:
+        span = f"figures to {short_date(recorded)}, none at the base"
     else:
-        span = (
-            f"figures to {short_date(recorded)}, none at the base" if recorded is not None else "no figures"
-        )
+        span = "no figures"
     ends = {figure.name: figure.last for figure in figures if figure.last is not None}
     newest = max(ends.values(), default=None)
     if newest is not None:

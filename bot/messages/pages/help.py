@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.analytics.metrics import METRICS, metrics_of
+from bot.analytics.metrics import METRICS, Metric, Parameter, metrics_of
 from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES, AsOf
 from bot.errors import BadInput
 from bot.messages.common import DISCLAIMER, Answer, in_rows, page_buttons
-from bot.messages.html import Html, bold, capital, code, lines
+from bot.messages.html import bold, capital, code, lines
 from bot.text import did_you_mean
 
 if TYPE_CHECKING:
-    from bot.analytics.metrics import Metric, Parameter
     from bot.pair import Pair
 
 
-_MOMENT = "Market commands take asof DATE (as the market was) and known DATE (as it was known)."
+_DATES = "Market commands take asof DATE (the market of that day) and known DATE (what was known by then)."
+_EXAMPLES = ("ratio", "excess", "flow", "pe_premium")
 _OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."'
 _FIRES = (
     "Rules are evaluated on completed sessions. An alert fires when its rule turns true, then waits "
     "until the value is back past its re-arm level."
 )
-_A_ROW = 3
+_BUTTONS_A_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Entry:
 
 
 def start_answer(pair: Pair) -> Answer:
-    """The first screen: what the bot does, with examples as buttons."""
+    """Return the first screen: what the bot does, with examples as buttons."""
     html = lines(
         bold(pair.fill("Small caps against large caps: {small} and {large}")),
-        "Who leads, by how much, is the trend breaking, is money moving, what is being paid, "
+        "Who leads and by how much, whether the trend is breaking, where money moves, what is being paid and "
         "what moved it. And a message when that changes.",
         "",
         "Compare: " + code("/compare"),
@@ -58,7 +58,7 @@ def start_answer(pair: Pair) -> Answer:
 
 
 def help_page(topic: str, entries: Sequence[Entry], pair: Pair) -> Answer:
-    """All commands, or the page of one command or metric. Raises BadInput for anything else."""
+    """Return all commands, or the page of one command or metric. Raises BadInput for anything else."""
     word = topic.strip().lower().lstrip("/")
     if not word:
         return _overview(entries)
@@ -74,12 +74,12 @@ def help_page(topic: str, entries: Sequence[Entry], pair: Pair) -> Answer:
 
 
 def _overview(entries: Sequence[Entry]) -> Answer:
-    commands = [lines(Html("").join((f"/{e.name} {e.usage}".rstrip(), ": ", e.help))) for e in entries]
+    commands = [f"{f'/{entry.name} {entry.usage}'.rstrip()}: {entry.help}" for entry in entries]
     html = lines(
         bold("Commands"),
         *commands,
         "",
-        _MOMENT,
+        _DATES,
         f"Windows: {EXAMPLES}.",
         "Metrics: /help metrics. One in detail: " + code("/help excess"),
     )
@@ -88,7 +88,6 @@ def _overview(entries: Sequence[Entry]) -> Answer:
 
 def _command(entry: Entry, pair: Pair) -> Answer:
     more: tuple[object, ...] = ()
-    metrics = metrics_of(pair)
     if entry.name == "alert":
         more = (
             "",
@@ -96,15 +95,15 @@ def _command(entry: Entry, pair: Pair) -> Answer:
             "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and.",
             f"Options: {_OPTIONS}",
             _FIRES,
-            *(code(f"/alert {metrics[name].example}") for name in ("ratio", "excess", "flow", "pe_premium")),
-            "Metrics: /help metrics. No rule in mind: /alert",
+            *(code(f"/alert {metrics_of(pair)[name].example}") for name in _EXAMPLES),
+            "Metrics: /help metrics. Without a rule in mind, send /alert and choose.",
             "",
-            "An alert by its number (/alert 1) shows all that can be done with it as buttons; in words, e.g.",
-            "edit: /alert 1 edit confirm 2, or a whole rule behind edit",
-            "snooze: /alert 1 snooze 1d (2h, 1w, until DATE, off)",
+            "Send /alert 1 for alert 1 with a button for everything you can do with it. In words, for example:",
+            "Edit: /alert 1 edit confirm 2, or /alert 1 edit and a whole new rule",
+            "Snooze: /alert 1 snooze 1d (or 2h, 1w, until DATE, off)",
         )
     elif entry.name in {"compare", "trend", "flows", "multiples", "why", "chart"}:
-        more = ("", _MOMENT, f"Windows: {EXAMPLES}.")
+        more = ("", _DATES, f"Windows: {EXAMPLES}.")
     html = lines(
         bold(f"/{entry.name} {entry.usage}".rstrip()),
         f"{capital(entry.help)}.",
@@ -116,41 +115,37 @@ def _command(entry: Entry, pair: Pair) -> Answer:
 
 
 def _metric(metric: Metric) -> Answer:
-    parameters = [_kind(parameter) for parameter in metric.parameters]
+    parameters = "; ".join(map(_parameter, metric.parameters))
     html = lines(
         bold(metric.name) + f" · {metric.title}",
         metric.meaning,
         "Formula: " + metric.formula,
         f"Unit: {metric.unit.words}.",
-        "Takes " + "; ".join(parameters) + "." if parameters else None,
+        f"Takes {parameters}." if parameters else None,
         "The figure of a session is known one session later." if metric.lag else None,
         "Alert: " + code(f"/alert {metric.example}"),
     )
-    return Answer(
-        html, buttons=((("Chart", f"/chart {metric.name}"), ("Make an alert", f"/alert new {metric.name}")),)
-    )
+    buttons = ((("Chart", f"/chart {metric.name}"), ("Make an alert", f"/alert new {metric.name}")),)
+    return Answer(html, buttons=buttons)
 
 
-def _kind(parameter: Parameter) -> str:
-    default = f" (default {str(parameter.default).lower()})" if parameter.default is not None else ""
-    match parameter.kind:
-        case "window":
-            return f"a window{default}"
-        case "count":
-            return f"a number of sessions, {parameter.low:,} to {parameter.high:,}{default}"
-        case "fund":
-            return f"a fund, {' or '.join(parameter.choices).lower()}{default}"
-        case "date":
-            return f"since DATE{default}"
+def _parameter(parameter: Parameter) -> str:
     *names, last = CONVENTIONS
-    return f"a convention, {', '.join(names)} or {last}{default}"
+    words = {
+        "window": "a window",
+        "count": f"a number of sessions, {parameter.low:,} to {parameter.high:,}",
+        "fund": f"a fund, {' or '.join(parameter.choices).lower()}",
+        "date": "since DATE",
+        "convention": f"a convention, {', '.join(names)} or {last}",
+    }[parameter.kind]
+    return words if parameter.default is None else f"{words} (default {str(parameter.default).lower()})"
 
 
 def metric_list(asked: AsOf, pair: Pair) -> Answer:
-    """All metrics, one line each, and a button for each chart."""
+    """Return all metrics, one line each, and a button for each chart."""
     entries = [
-        lines(Html("").join((code(m.name), f" {m.title}{f' ({m.unit.symbol})' if m.unit.symbol else ''}")))
-        for m in metrics_of(pair).values()
+        code(metric.name) + f" {metric.title}" + (f" ({metric.unit.symbol})" if metric.unit.symbol else "")
+        for metric in metrics_of(pair).values()
     ]
-    rows = in_rows([(name, f"/chart {name}{asked.suffix}") for name in METRICS], _A_ROW)
+    rows = in_rows([(name, f"/chart {name}{asked.suffix}") for name in METRICS], _BUTTONS_A_ROW)
     return Answer(lines(bold("Metrics"), *entries, "", "Choose one to see its chart."), buttons=rows)

@@ -12,11 +12,11 @@ from bot.analytics import valuation
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
-from bot.analytics.valuation import convention_for
+from bot.analytics.valuation import MultipleFigure, convention_for
 from bot.data.provider import LABELS
 from bot.messages.charts import metric_chart
 from bot.messages.common import Answer, chart_style, convention_phrase, heading, page_buttons
-from bot.messages.html import age_phrase, bold, capital, lines, pre, table
+from bot.messages.html import Html, age_phrase, bold, capital, lines, pre, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.market import Market
-    from bot.analytics.valuation import MultipleFigure
     from bot.analytics.windows import AsOf
     from bot.messages.canvas import Theme
-    from bot.messages.charts import ChartSpec
-    from bot.messages.html import Html
 
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 
@@ -38,7 +35,7 @@ def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
     market.require_end()
     head = heading("Valuation multiples", market, asked, priced=False)
     buttons = (page_buttons(asked, "Compare", "Flows", "What moved it"),)
-    small = market.pair.small.ticker
+    small, large = market.pair.tickers
     advice = (
         f"A P/E with losses counted in{_LOSSES_IN.get(small, '')} is added up from the companies or "
         f"imported: python -m bot import multiples FILE --ticker {small}"
@@ -58,8 +55,11 @@ def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
         ),
         advice if not any(f.convention == "losses_in" for f in figures) else None,
     )
-    drawable = chosen is not None and len(valuation.premium_history(market, "pe", chosen)) > 1
-    draw = _chart(market, str(chosen), theme) if drawable else None
+    draw = None
+    if chosen is not None and len(series := valuation.premium_history(market, "pe", chosen)) > 1:
+        title = f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}"
+        style = chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
+        draw = partial(metric_chart, series, METRICS["pe_premium"].unit, style)
     return Answer(html, draw, "multiples", buttons)
 
 
@@ -82,13 +82,8 @@ def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure])
     ordered = sorted(figures, key=lambda f: list(valuation.MULTIPLES).index(f.metric))
     rows = []
     for figure in ordered:
-        unit = METRICS[figure.metric].unit
-        small, large, premium = (
-            unit.show(figure.small),
-            unit.show(figure.large),
-            PERCENT.show(figure.premium, 1),
-        )
-        rows.append((valuation.MULTIPLES[figure.metric], small, large, premium))
+        small, large = (METRICS[figure.metric].unit.show(value) for value in (figure.small, figure.large))
+        rows.append((valuation.MULTIPLES[figure.metric], small, large, PERCENT.show(figure.premium, 1)))
     return lines(
         bold(capital(convention_phrase(name, basis))),
         *_dates(market, ordered),
@@ -99,24 +94,20 @@ def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure])
 
 
 def _dates(market: Market, figures: list[MultipleFigure]) -> list[str]:
-    """Return the sessions of the figures with their age, grouped by session."""
+    """Return the sessions of the figures with their age, per fund if they differ, grouped by session."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
-        groups.setdefault(_sessions(market, figure), []).append(valuation.MULTIPLES[figure.metric])
+        small = _session(market, figure.small_session, figure.small_priced)
+        large = _session(market, figure.large_session, figure.large_priced)
+        dated = f"{market.pair.small.ticker} {small}; {market.pair.large.ticker} {large}"
+        if figure.small_session != figure.large_session:
+            dated += " (no premium across dates)"
+        elif small == large:
+            dated = small
+        groups.setdefault(dated, []).append(valuation.MULTIPLES[figure.metric])
     if len(groups) == 1:
         return [f"{capital(next(iter(groups)))}."]
-    return [f"{', '.join(names)}: {sessions}." for sessions, names in groups.items()]
-
-
-def _sessions(market: Market, figure: MultipleFigure) -> str:
-    """Return session and age of one multiple's figures, per fund if they differ."""
-    small = _session(market, figure.small_session, figure.small_priced)
-    large = _session(market, figure.large_session, figure.large_priced)
-    same = figure.small_session == figure.large_session
-    if same and small == large:
-        return small
-    both = f"{market.pair.small.ticker} {small}; {market.pair.large.ticker} {large}"
-    return both if same else f"{both} (no premium across dates)"
+    return [f"{', '.join(names)}: {dated}." for dated, names in groups.items()]
 
 
 def _session(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | None) -> str:
@@ -170,11 +161,3 @@ def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
     if undated.any():
         parts.append("price date not stated" if undated.all() else "some price dates not stated")
     return f"Source: {'; '.join(parts)}."
-
-
-def _chart(market: Market, chosen: str, theme: Theme) -> ChartSpec:
-    series = valuation.premium_history(market, "pe", chosen)
-    small, large = market.pair.tickers
-    title = f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}"
-    style = chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
-    return partial(metric_chart, series, METRICS["pe_premium"].unit, style)

@@ -9,14 +9,13 @@ from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.analytics.valuation import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, newest_weights
 from bot.data.provider import LABELS
 from bot.messages.common import Answer, heading, page_buttons, sources
-from bot.messages.html import age_phrase, bold, lines, pre, table
+from bot.messages.html import Html, age_phrase, bold, lines, pre, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bot.analytics.market import Market
     from bot.analytics.windows import AsOf
-    from bot.messages.html import Html
 
 _NAME_COLUMNS = 13  # characters of a name: what 34 columns leave beside the figures
 _GROUPS_SHOWN = 12
@@ -77,15 +76,13 @@ def _block(market: Market, entry: Weights) -> Html:
         dated = f"As of {next(iter(dates.values()))}, largest difference first."
     else:
         dated = f"As of {', '.join(f'{ticker} {date}' for ticker, date in dates.items())}."
-    more = len(entry.frame) - len(shown)
+    more, only = len(entry.frame) - len(shown), " and ".join(entry.sessions)
     return lines(
         bold(title),
         dated,
         pre(table(("", small, large, "gap"), rows)),
         f"... and {more} more." if more else None,
-        None
-        if entry.both
-        else f"Only {' and '.join(entry.sessions)} from this source: nothing to compare with.",
+        None if entry.both else f"Only {only} from this source: nothing to compare with.",
     )
 
 
@@ -96,7 +93,6 @@ def _aged(market: Market, session: pd.Timestamp) -> str:
 
 
 def _short(name: str) -> str:
-    """Return a name that fits its column."""
     name = MORNINGSTAR.get(name, name)
     name = _SHORTENED.get(name, name)
     return name if len(name) <= _NAME_COLUMNS else name[: _NAME_COLUMNS - 1].rstrip() + "…"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import flows
 from bot.analytics.metrics import METRICS
-from bot.analytics.sessions import MONTHS, date_phrase, short_date
+from bot.analytics.sessions import MONTHS, Sessions, date_phrase, short_date
 from bot.analytics.units import MINUS
 from bot.data.provider import LABELS
 from bot.data.schedule import closed_until, next_try
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from bot.analytics.market import Market
-    from bot.analytics.sessions import Sessions
     from bot.config import Config
     from bot.pair import Pair
     from storage.observations import Restatement
@@ -277,7 +276,6 @@ def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
 
 
 def _restated(restatements: Sequence[Restatement]) -> list[str]:
-    """Return what sources have restated, a line each, newest first; the rest is counted."""
     if not restatements:
         return [f"Restated in the last {RESTATED_DAYS} days: nothing over 1 bp."]
     more = len(restatements) - _RESTATED_SHOWN
@@ -312,7 +310,7 @@ def about_answer(pair: Pair) -> Answer:
         bold("About"),
         f"{pair.small.ticker} stands for small caps{small_index}, "
         f"{pair.large.ticker} for large caps{large_index}.",
-        *(lines(Html("").join((bold(name), ": ", text))) for name, text in definitions),
+        *(bold(name) + f": {text}" for name, text in definitions),
         "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, all else is imported.",
         "What is missing is named and never filled in. Alerts are evaluated on completed sessions only.",
         bold(DISCLAIMER),

@@ -12,7 +12,7 @@ from bot.alerts.series import rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
 from bot.analytics.performance import performance
-from bot.analytics.sessions import EXCHANGE, date_phrase
+from bot.analytics.sessions import EXCHANGE, Sessions, date_phrase
 from bot.analytics.units import POINTS
 from bot.analytics.windows import MTD, YTD, AsOf, Window
 from bot.messages.alerts.card import summary_distance
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
-    from bot.analytics.sessions import Sessions
 
 _DAY = Window("d", 1)
 _WINDOWS = (_DAY, Window("w", 1), MTD, YTD)
@@ -116,10 +115,9 @@ def _fired_last(alert: AlertView, market: Market) -> bool:
 
 
 def _alert(alert: AlertView, context: EvaluationContext) -> Html:
-    """Return one alert: its value and distance, and whether it waits to re-arm."""
     waits = "; waits to re-arm" if alert.state.status is Status.FIRED else ""
     distance = f": {summary_distance(alert, context)}{waits}."
-    return Html("").join((bold(f"#{alert.number} "), code(str(alert.rule)), distance))
+    return bold(f"#{alert.number} ") + code(str(alert.rule)) + distance
 
 
 def next_session_line(last: pd.Timestamp, sessions: Sessions) -> str:

@@ -23,12 +23,11 @@ from bot.messages.common import (
     ratio_line,
     within,
 )
-from bot.messages.html import bold, lines, pre, table
+from bot.messages.html import Html, bold, lines, pre, table
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.messages.canvas import Theme
-    from bot.messages.html import Html
 
 # Label (a template of the pair) and registry entry of each line; the entry gives the unit and the history.
 _LINES: tuple[tuple[str, str, Arguments], ...] = (
@@ -89,10 +88,7 @@ def _reading(market: Market) -> Html | None:
         return None
     lead = {
         (True, True): "small caps lead; the ratio is over its 50- and 200-day averages.",
-        (
-            True,
-            False,
-        ): "small caps catch up; the ratio is over its 50-day, but not its 200-day average.",
+        (True, False): "small caps catch up; the ratio is over its 50-day, but not its 200-day average.",
         (False, True): "small caps slip; the ratio is over its 200-day, but not its 50-day average.",
         (False, False): "large caps lead; the ratio is over neither its 50- nor its 200-day average.",
     }[near > 0, far > 0]
