@@ -76,7 +76,7 @@ def test_every_metric_has_a_page(name: str) -> None:
     [
         ("flow", "Takes a fund, iwm or spy (default iwm); a window (default 20d)."),
         ("beta", "Takes a number of sessions, 3 to 5,000 (default 252)."),
-        ("channel", "Takes since DATE (default since 2010-01-04)."),
+        ("channel", "Takes since DATE (default 2010-01-04)."),
         (
             "pe_premium",
             "Takes a convention, losses_in, positive, capped, morningstar or yahoo (default morningstar).",

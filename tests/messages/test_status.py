@@ -207,7 +207,7 @@ def test_what_is_due_is_tried_now_and_what_a_file_brought_is_not_asked() -> None
 
 def test_sessions_that_a_source_dropped_are_named() -> None:
     rows = [source(missing="2020-07-24 2020-07-28 2020-08-28 2020-12-10")]
-    assert "IWM prices lack 28 Jul 2020, 28 Aug 2020, 10 Dec 2020 and 1 before." in lines(
+    assert "IWM prices are missing for 28 Jul 2020, 28 Aug 2020, 10 Dec 2020 and 1 before." in lines(
         market([50.0]), rows
     )
 

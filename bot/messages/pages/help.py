@@ -138,7 +138,8 @@ def _parameter(parameter: Parameter) -> str:
         "date": "since DATE",
         "convention": f"a convention, {', '.join(names)} or {last}",
     }[parameter.kind]
-    return words if parameter.default is None else f"{words} (default {str(parameter.default).lower()})"
+    default = str(parameter.default).lower().removeprefix("since ")
+    return words if parameter.default is None else f"{words} (default {default})"
 
 
 def metric_list(asked: AsOf, pair: Pair) -> Answer:

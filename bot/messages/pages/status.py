@@ -65,14 +65,14 @@ class Health:
             f"next try {following}{where}" if self.next_try else "not asked",
         ]
         if status.dropped:
-            parts.append(f"it lacks {self.lacks()}")
+            parts.append(f"missing sessions: {self.missing_sessions()}")
         if status.failures:
             parts.append(f"failed {status.failures}x: {status.detail.rstrip('.')}")
         if self.rests_until:
             parts.append(f"not asked until {moment(self.rests_until, zone)}")
         return "; ".join(parts)
 
-    def lacks(self) -> str:
+    def missing_sessions(self) -> str:
         """The sessions that it dropped, the last ones named."""
         dropped = tuple(self.status.dropped)
         named = ", ".join(short_date(day) for day in dropped[-_SESSIONS_SHOWN:])
@@ -239,7 +239,8 @@ def _sources(report: StatusReport) -> list[Html | str]:
         rows = list(group)
         parts.append(pre(table((name, "answered", "up to"), [_cells(row.status, report) for row in rows])))
         parts += _next_tries(rows, report)
-        parts += [f"{row.status.subject} lack {row.lacks()}." for row in rows if row.status.dropped]
+        incomplete = (row for row in rows if row.status.dropped)
+        parts += [f"{row.status.subject} are missing for {row.missing_sessions()}." for row in incomplete]
         failing = (row.status for row in rows if row.status.failures)
         parts += [f"{status.subject} failed {status.failures}x: {status.detail}" for status in failing]
         rests = next((row.rests_until for row in rows if row.rests_until), None)
@@ -276,14 +277,12 @@ def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
 
 
 def _restated(restatements: Sequence[Restatement]) -> list[str]:
+    title = f"Restated in the last {RESTATED_DAYS} days:"
     if not restatements:
-        return [f"Restated in the last {RESTATED_DAYS} days: nothing over 1 bp."]
+        return [f"{title} nothing over 1 bp."]
     more = len(restatements) - _RESTATED_SHOWN
-    return [
-        f"Restated in the last {RESTATED_DAYS} days:",
-        *(_restatement(restatement) for restatement in restatements[:_RESTATED_SHOWN]),
-        *([f"... and {more} more"] if more > 0 else []),
-    ]
+    shown = [_restatement(restatement) for restatement in restatements[:_RESTATED_SHOWN]]
+    return [title, *shown, *([f"... and {more} more"] if more > 0 else [])]
 
 
 def _restatement(restatement: Restatement) -> str:
