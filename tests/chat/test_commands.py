@@ -240,7 +240,7 @@ async def test_an_unknown_word_gets_the_nearest_that_works(
         ("/multiple", "Valuation multiples"),
         ("/valuations", "Valuation multiples"),
         ("/plot ratio", "IWM/SPY"),
-        ("/chart channel since 2015-01-02 1y", "Place in the channel from 2 Jan 2015"),
+        ("/chart channel since 2015-01-02 1y", "Place in the channel since 2 Jan 2015"),
         ("/help /compare", "/compare [window ...] [tr|price]"),
         ("/help compare@small_large_bot", "/compare [window ...] [tr|price]"),
         ("/help valuation", "/multiples"),
