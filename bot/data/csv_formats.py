@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec.structs import asdict
+
 from bot.analytics.market import SAMPLE
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES, SECTOR
 from bot.data.csv_cells import BadCell, Layout, date, number, shorten
@@ -78,15 +80,15 @@ class Format:
 
 def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """Bar, distribution and split of one session. Zero means none."""
-    prices = {name: _positive(cells, name) for name in ("close", "open", "high", "low")}
+    prices = {name: _number(cells, name, above_zero=True) for name in ("close", "open", "high", "low")}
     close, low, high = prices["close"], prices["low"], prices["high"]
-    volume, amount, ratio = (_not_negative(cells, name) for name in ("volume", "dividends", "stock splits"))
+    volume, amount, ratio = (_number(cells, name) for name in ("volume", "dividends", "stock splits"))
     rows: list[Observation] = []
     if close is not None:
         if low is not None and high is not None and low > high:  # columns were mixed up
             raise BadCell(f"low {low:g} is above high {high:g}")
         whole = None if volume is None else round(volume)
-        provisional = int(_not_negative(cells, "provisional") or 0)
+        provisional = int(_number(cells, "provisional") or 0)
         rows.append(Bar(ticker, session, close, prices["open"], high, low, whole, min(provisional, 1)))
     elif any(price is not None for price in prices.values()):
         raise BadCell("close is missing")
@@ -103,7 +105,7 @@ def _is_exported(cells: Cells) -> bool:
 
 
 def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    values = {name: _positive(cells, name) for name in ("nav", "shares", "assets")}
+    values = {name: _number(cells, name, above_zero=True) for name in ("nav", "shares", "assets")}
     check_facts(values)
     has_value = any(value is not None for value in values.values())
     return (
@@ -115,8 +117,8 @@ def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
 
 def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     metric = _word(cells, "metric", tuple(MULTIPLES))
-    value = (_not_negative if metric == "yield" else _positive)(cells, "value")
-    coverage = _not_negative(cells, "coverage")
+    value = _number(cells, "value", above_zero=metric != "yield")
+    coverage = _number(cells, "coverage")
     if coverage is not None and coverage > 1:
         raise BadCell(f"coverage {coverage:g} is not between 0 and 1")
     holdings, price = _date_text(cells, "holdings date"), _date_text(cells, "price date")
@@ -132,7 +134,7 @@ def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]
 
 def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """Weight of one sector or group in percent. The level defaults to "sector"."""
-    weight = _not_negative(cells, "weight")
+    weight = _number(cells, "weight")
     if weight is not None and weight > WHOLE:
         raise BadCell(f"weight {weight:g} is above 100 percent")
     level = _word(cells, "level", LEVELS).replace("_", " ") if cells.get("level") else SECTOR
@@ -143,28 +145,15 @@ def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     return [row] if weight is not None or _is_exported(cells) else []
 
 
-def _positive(cells: Cells, column: str) -> float | None:
-    """Number above zero, None if missing."""
-    value = _number(cells, column)
-    if value is not None and value <= 0:
-        raise BadCell(f"{column} {value:g} is not above zero")
-    return value
-
-
-def _not_negative(cells: Cells, column: str) -> float | None:
-    """Number of zero or more, None if missing."""
-    value = _number(cells, column)
-    if value is not None and value < 0:
-        raise BadCell(f"{column} {value:g} is below zero")
-    return value
-
-
-def _number(cells: Cells, column: str) -> float | None:
-    """Number of a cell. An error names the column."""
+def _number(cells: Cells, column: str, *, above_zero: bool = False) -> float | None:
+    """Number of zero or more (or above zero) of a cell, None if missing. An error names the column."""
     try:
-        return number(cells.get(column, ""))
+        value = number(cells.get(column, ""))
     except BadCell as error:
         raise BadCell(f"{column} {error}") from None
+    if value is not None and (value < 0 or (above_zero and value == 0)):
+        raise BadCell(f"{column} {value:g} is {'not above' if above_zero else 'below'} zero")
+    return value
 
 
 def _word(cells: Cells, column: str, choices: tuple[str, ...]) -> str:
@@ -285,27 +274,30 @@ def export(db: sqlite_utils.Database, form: str, ticker: str, *, source: str | N
     if not rows:
         title = FORMATS[form].layout.title
         raise NoData(f"There are no {title} of {ticker}{f' from {source}' if source else ''} to export.")
-    header, names = EXPORTED_COLUMNS[form]
-    lines = (_price_lines if form == "prices" else _plain_lines)(rows, names)
+    columns = {**EXPORTED_COLUMNS[form], "source": "source", "observed_at": "observed_at"}
+    lines = (_price_lines if form == "prices" else _plain_lines)(rows, tuple(columns.values()))
     out = io.StringIO()  # None becomes an empty cell, a float its shortest exact form (csv writes repr)
-    csv.writer(out, lineterminator="\n").writerows([[*header, "source", "observed_at"], *lines])
+    csv.writer(out, lineterminator="\n").writerows([columns, *lines])
     used = {row.source for row in rows}
     labels = tuple(label for name, label in LABELS.items() if name in used)
     return Export(out.getvalue(), len(lines), labels)
 
 
 # Titles of the columns of an export, before source and instant, and the fields that they hold.
-EXPORTED_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "prices": (
-        ("Date", "Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits", "Provisional"),
-        ("open", "high", "low", "close", "volume", "amount", "ratio", "provisional"),
-    ),
-    "fund-facts": (("date", "nav", "shares", "assets"), ("session", "nav", "shares", "assets")),
-    "multiples": (
-        ("date", "metric", "convention", "basis", "value", "holdings_date", "price_date", "coverage"),
-        ("session", "metric", "convention", "basis", "value", "holdings_date", "price_date", "coverage"),
-    ),
-    "weights": (("date", "level", "name", "weight"), ("session", "level", "sector", "weight")),
+EXPORTED_COLUMNS: dict[str, dict[str, str]] = {
+    "prices": {
+        "Date": "session",
+        **{name.title(): name for name in ("open", "high", "low", "close", "volume")},
+        "Dividends": "amount",
+        "Stock Splits": "ratio",
+        "Provisional": "provisional",
+    },
+    "fund-facts": {"date": "session", **{name: name for name in value_columns(FundFacts)}},
+    "multiples": {
+        "date": "session",
+        **{name: name for name in (*Multiple.key[2:], *value_columns(Multiple))},
+    },
+    "weights": {"date": "session", "level": "level", "name": "sector", "weight": "weight"},
 }
 
 
@@ -313,19 +305,14 @@ def _price_lines(rows: Iterable[Observation], names: tuple[str, ...]) -> list[li
     """One line per session, instant and source. A dividend or split of 0 is a withdrawn one."""
     lines: dict[tuple[str, str, str], dict[str, object]] = {}
     for row in rows:
-        values = {name: getattr(row, name) for name in value_columns(type(row))}
+        values = asdict(row)
         if not isinstance(row, Bar):
             values = {name: value or 0 for name, value in values.items()}
         lines.setdefault((row.session, row.observed_at, row.source), {}).update(values)
-    return [
-        [session, *(values.get(name) for name in names), source, observed_at]
-        for (session, observed_at, source), values in sorted(lines.items())
-    ]
+    return [[values.get(name) for name in names] for _, values in sorted(lines.items())]
 
 
 def _plain_lines(rows: Iterable[Observation], names: tuple[str, ...]) -> list[list[object]]:
     """One line a row. Of two values of one key in the same second the later one counts."""
     last = {tuple(getattr(row, name) for name in (*row.key, "source", "observed_at")): row for row in rows}
-    return [
-        [getattr(row, name) for name in (*names, "source", "observed_at")] for _, row in sorted(last.items())
-    ]
+    return [[getattr(row, name) for name in names] for _, row in sorted(last.items())]

@@ -130,15 +130,16 @@ class SheetReader:
         payments_by_day: dict[str, set[tuple[float, str]]] = {}
         for place, day, cells in self._dated(table, "ex-date"):
             try:
-                paid = _amount(cells, "total")
+                amount = _amount(cells, "total")
             except BadCell as error:
                 self.bad.append(f"{place}: {error}")
                 continue
-            if paid is None:
+            if amount is None:
                 self.empty += 1
             else:
-                payments_by_day.setdefault(day, set()).add((paid, cells.get("payable", "")))
-        return {day: round(sum(paid for paid, _ in payments), 9) for day, payments in payments_by_day.items()}
+                payments_by_day.setdefault(day, set()).add((amount, cells.get("payable", "")))
+        totals = {day: sum(amount for amount, _ in payments) for day, payments in payments_by_day.items()}
+        return {day: round(total, 9) for day, total in totals.items()}
 
     def sectors(self, table: SheetTable) -> dict[str, float] | None:
         """Percent of the equities' market value by sector, None if the file has no sectors.
@@ -237,30 +238,30 @@ def read_ishares(
     sheets: Mapping[str, Grid], reader: SheetReader, name: str, pair: Pair
 ) -> IssuerFigures | None:
     """Read an iShares file. Returns None for other files, raises ImportRejected for empty holdings."""
-    history, paid, held = (
+    history, distributions, holdings = (
         find_table(sheets, titles) for titles in (HISTORICAL, DISTRIBUTIONS, ISHARES_HOLDINGS)
     )
-    if history is None and held is None:
+    if history is None and holdings is None:
         return None
     facts = reader.facts(history) if history else {}
     notes = [] if history else ["It has no history of NAV and shares: that is in the fund workbook."]
-    day = _as_of(held) if held else None
+    day = _as_of(holdings) if holdings else None
     session = reader.session_before(day) if day else None
-    sectors = reader.sectors(held) if held and session else None
-    if held and day and session:
-        _add_count(facts, held, day, session, reader)
-    if held and not sectors and not reader.bad:
+    sectors = reader.sectors(holdings) if holdings and session else None
+    if holdings and day and session:
+        _add_count(facts, holdings, day, session, reader)
+    if holdings and not sectors and not reader.bad:
         if history is None:
-            raise ImportRejected(_no_weights_reason(held, day, name))
+            raise ImportRejected(_no_weights_reason(holdings, day, name))
         notes.append("Sector weights: none, its holdings are of no date or of no sector.")
-    fund = _fund_name(held)
+    fund = _fund_name(holdings)
     return IssuerFigures(
         ISHARES,
         "iShares fund workbook" if history else "iShares holdings",
         fund,
         _ticker(fund, pair),
         facts,
-        reader.distributions(paid) if paid else {},
+        reader.distributions(distributions) if distributions else {},
         session or "",
         sectors or {},
         tuple(notes),
@@ -279,10 +280,11 @@ def _normalised(name: str) -> str:
     return " ".join(name.replace("®", "").replace("™", "").casefold().split())
 
 
-def _as_of(held: SheetTable) -> dt.date | None:
+def _as_of(holdings: SheetTable) -> dt.date | None:
     """Date of the holdings: named in the CSV, a row of its own in the workbook; None for "-"."""
-    named = cell_beside(held.preamble, _AS_OF)
-    alone = [cells[0] for row in held.preamble if len(cells := [cell for cell in row if cell.strip()]) == 1]
+    named = cell_beside(holdings.preamble, _AS_OF)
+    rows = ([cell for cell in row if cell.strip()] for row in holdings.preamble)
+    alone = [cells[0] for cells in rows if len(cells) == 1]
     for text in [named] if named is not None else alone:
         try:
             return date(text)
@@ -291,28 +293,28 @@ def _as_of(held: SheetTable) -> dt.date | None:
     return None
 
 
-def _no_weights_reason(held: SheetTable, day: dt.date | None, name: str) -> str:
+def _no_weights_reason(holdings: SheetTable, day: dt.date | None, name: str) -> str:
     """Why a file of holdings gives no weights."""
     if day is not None:
         return (
             f"{name} has no equities sorted into sectors, or is dated {day}, on which nothing can be known."
         )
-    text = cell_beside(held.preamble, _AS_OF)
+    text = cell_beside(holdings.preamble, _AS_OF)
     if text in MISSING:
         return f"{name} is empty: the issuer has no holdings for the date asked for (as of “{text}”)."
     return f"{name} does not say of which date its holdings are."
 
 
-def _fund_name(held: SheetTable | None) -> str:
+def _fund_name(holdings: SheetTable | None) -> str:
     """The fund's name above its holdings, without the signs of trademarks."""
-    cells = (cell for row in (held.preamble if held else []) for cell in row)
+    cells = (cell for row in (holdings.preamble if holdings else []) for cell in row)
     name = next((cell for cell in cells if cell.strip().casefold().startswith("ishares")), "")
     return shorten(name.replace("®", "").replace("™", ""), 80)
 
 
-def _add_count(facts: Facts, held: SheetTable, day: dt.date, session: str, reader: SheetReader) -> None:
+def _add_count(facts: Facts, holdings: SheetTable, day: dt.date, session: str, reader: SheetReader) -> None:
     """Shares outstanding above the holdings, for a session that the history does not have."""
-    text = cell_beside(held.preamble, _COUNT)
+    text = cell_beside(holdings.preamble, _COUNT)
     try:
         count = number(text or "")
         check_facts({"shares": count})
@@ -334,22 +336,22 @@ SSGA_HOLDINGS = {"weight": "weight", "sector": "sector", "shares held": "shares 
 
 def read_ssga(sheets: Mapping[str, Grid], reader: SheetReader, pair: Pair) -> IssuerFigures | None:
     """Read an SSGA file. Returns None for other files."""
-    history, held = find_table(sheets, NAVHIST), find_table(sheets, SSGA_HOLDINGS)
-    table = history or held
+    history, holdings = find_table(sheets, NAVHIST), find_table(sheets, SSGA_HOLDINGS)
+    table = history or holdings
     if table is None:
         return None
     fund = shorten(cell_beside(table.preamble, "Ticker Symbol") or "", 80)
     ticker = fund if fund in pair.tickers else None
     if history:
         return IssuerFigures(SSGA, "SSGA NAV history", fund, ticker, reader.facts(history))
-    return _holdings(table, reader, fund, ticker)
+    return _ssga_holdings(table, reader, fund, ticker)
 
 
-def _holdings(held: SheetTable, reader: SheetReader, fund: str, ticker: str | None) -> IssuerFigures:
+def _ssga_holdings(holdings: SheetTable, reader: SheetReader, fund: str, ticker: str | None) -> IssuerFigures:
     """Sector weights if the issuer fills them in, else a note that it does not."""
-    sectors = reader.sectors(held)
+    sectors = reader.sectors(holdings)
     try:
-        day = date((cell_beside(held.preamble, "Holdings") or "").removeprefix("As of").strip())
+        day = date((cell_beside(holdings.preamble, "Holdings") or "").removeprefix("As of").strip())
     except BadCell as error:
         reader.bad.append(f"the date of its holdings: {error}")
         return IssuerFigures(SSGA, "SSGA holdings", fund, ticker)
