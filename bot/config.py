@@ -374,10 +374,10 @@ class Config(BaseSettings):
         files = (url for fund in self.pair for url in (fund.issuer_file, fund.holdings_file))
         urls = (self.telegram.base_url, self.sources.daily_csv, *files)
         parts = {
-            secrets.of_token(self.telegram.token.get_secret_value()),
-            *secrets.of_ping(self.heartbeat.url.get_secret_value()),
+            secrets.token_secret(self.telegram.token.get_secret_value()),
+            *secrets.ping_url_secrets(self.heartbeat.url.get_secret_value()),
         }
-        return frozenset(parts.union(*map(secrets.of_address, urls)) - {""})
+        return frozenset(parts.union(*map(secrets.url_secrets, urls)) - {""})
 
     @property
     def backups(self) -> Path:
@@ -474,7 +474,7 @@ def _proxy_problems(environment: Mapping[str, str]) -> list[str]:
     return [
         f"{name}: {sentence}"
         for name, value in environment.items()
-        if secrets.is_proxy(name) and not re.match(r"(?i)https?://|(?!.*://)", value)
+        if secrets.is_proxy_variable(name) and not re.match(r"(?i)https?://|(?!.*://)", value)
     ]
 
 

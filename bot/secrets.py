@@ -1,6 +1,6 @@
-"""Secrets: where the token is read from, what else is secret, and a text with the secrets hidden.
+"""Secrets: reading the token, knowing what else is secret, and hiding both in all output.
 
-The token is a password: no message here shows it, and a file that others may read is refused.
+The token is a password: no message shows it, and a file with it that others may read is refused.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ HIDDEN = "HIDDEN"
 TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the variable's name, not a token
 TOKEN_MISSING = f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
 _WHOLE_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
-_MOUNTED = "/run/secrets"  # where containers find theirs: by default everybody's to read
+_MOUNTED = "/run/secrets"  # where containers mount secrets, by default readable by everybody
 _LEAST = 6  # characters: a shorter secret is more likely a word, and is not hidden
-_LONG = 16  # characters from which a part of a path or query is more likely a key than a word
-# A token from @BotFather wherever it appears: under another key, typed as an argument.
+_LONG = 16  # characters: a part of a path or query that long is more likely a key than a word
+# A token from @BotFather wherever it appears, e.g. below another key or typed as an argument.
 _TOKEN = re.compile(r"([0-9]{5,}(?::|%3A|%3a))[A-Za-z0-9_-]{30,}")
 
 
-def hide(text: str, secrets: Iterable[str] = ()) -> str:
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return the text with HIDDEN in place of the secrets, the longest first, and of what looks like a token.
 
     Case is ignored: python-telegram-bot quotes in lower case.
@@ -40,40 +40,40 @@ def hide(text: str, secrets: Iterable[str] = ()) -> str:
     return _TOKEN.sub(rf"\g<1>{HIDDEN}", text)
 
 
-def of_token(token: str) -> str:
+def token_secret(token: str) -> str:
     """Return the secret part of a token; the bot's number before it is public."""
     return token.partition(":")[2]
 
 
-def of_address(address: str) -> Iterator[str]:
-    """Yield what may be secret in an address: a password, and long parts after the host."""
-    rest = address.partition("://")[2] or address
-    place = re.split("[/?#]", rest, maxsplit=1)[0]
-    user, _, password = place.rpartition("@")[0].partition(":")
+def url_secrets(url: str) -> Iterator[str]:
+    """Yield what may be secret in a URL: a password, and long parts after the host."""
+    rest = url.partition("://")[2] or url
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, _, password = authority.rpartition("@")[0].partition(":")
     yield from (password or user, unquote(password or user))
-    yield from (piece for piece in re.split("[/?&;=#]", rest.removeprefix(place)) if len(piece) >= _LONG)
+    yield from (part for part in re.split("[/?&;=#]", rest.removeprefix(authority)) if len(part) >= _LONG)
 
 
-def of_ping(address: str) -> Iterator[str]:
-    """Yield what is secret in the address of a heartbeat: everything after the host, and its parts."""
-    yield address.partition("://")[2].partition("/")[2]
-    yield from of_address(address)
+def ping_url_secrets(url: str) -> Iterator[str]:
+    """Yield what is secret in the URL of a heartbeat: everything after the host, and its parts."""
+    yield url.partition("://")[2].partition("/")[2]
+    yield from url_secrets(url)
 
 
-def of_proxies(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield passwords of proxies; libraries take their addresses from the environment themselves."""
+def proxy_secrets(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the passwords of proxies, whose URLs libraries take from the environment."""
     for name, value in environment.items():
-        if is_proxy(name):
-            yield from of_address(value)
+        if is_proxy_variable(name):
+            yield from url_secrets(value)
 
 
-def is_proxy(variable: str) -> bool:
-    """Whether a variable of the environment holds the address of a proxy."""
+def is_proxy_variable(variable: str) -> bool:
+    """Whether an environment variable holds the URL of a proxy."""
     return variable.lower() in {"http_proxy", "https_proxy", "all_proxy"}
 
 
-def is_open(path: Path) -> bool:
-    """Whether others than its owner may access a file; a link counts as its target."""
+def is_readable_by_others(path: Path) -> bool:
+    """Whether others than its owner may access a file, or the target of a link."""
     return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
@@ -86,7 +86,7 @@ def read_token(
     A configuration file that holds the token itself is as secret as a token file.
     """
     token, file = table.get("token"), table.get("token_file")
-    if token and config is not None and is_open(config):
+    if token and config is not None and is_readable_by_others(config):
         advice = "run chmod 600 on it, or put the token into a token_file"
         raise ConfigError([f"[telegram] token: others may read {config}; {advice}"])
     if token:
@@ -105,7 +105,7 @@ def _read_token_file(folder: Path, file: str) -> str:
         path = folder / Path(file).expanduser()
         if path.is_dir():
             raise ConfigError([f"{key}: {path} is a folder; name the file with the token in it"])
-        if is_open(path):
+        if is_readable_by_others(path):
             # The mode of a container's secret cannot be changed from inside.
             mounted = "give the secret the container's uid and mode 0400 where it is mounted"
             advice = mounted if path.is_relative_to(_MOUNTED) else "run chmod 600 on it"
@@ -127,37 +127,37 @@ def _checked(token: str, key: str) -> str:
     return token.strip()
 
 
-# The second pair is what Python itself goes back to at its end, when the last destructors run.
+# Python itself uses the second pair at its end, when the last destructors run.
 _STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 
 
 def redact_output(secrets: Iterable[str] = ()) -> None:
-    """From now on hide secrets in everything that the process writes to standard output and standard error.
+    """From now on, hide secrets in everything that is written to standard output and standard error.
 
-    This is below logs, tracebacks, warnings and threads that die: httpx's URLs, some of Telegram's
-    errors and the repr of the bot hold the token. What looks like a token is hidden in any case.
+    This covers logs, tracebacks, warnings and threads that die: httpx's URLs, some of Telegram's errors and
+    the repr of the bot contain the token. What looks like a token is hidden in any case.
     """
     secrets = tuple(secrets)
     for name in _STREAMS:
         stream = getattr(sys, name)
-        if stream is not None:  # closed by who started the process: nothing is written there
+        if stream is not None:  # None where the process was started with it closed
             original = getattr(stream, "unredacted", stream)
             setattr(sys, name, cast("TextIO", RedactedStream(original, secrets)))
 
 
 class RedactedStream:
-    """A text stream that writes HIDDEN in place of secrets and is else the stream itself."""
+    """A text stream that writes HIDDEN in place of secrets and otherwise behaves like the original."""
 
     def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
         self.unredacted = stream
         self._secrets = tuple(secrets)
 
     def write(self, text: str) -> int:
-        """Write the text without the secrets. Returns the length of what was written."""
-        return self.unredacted.write(hide(text, self._secrets))
+        """Write the text without secrets. Returns the number of characters written."""
+        return self.unredacted.write(redact(text, self._secrets))
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write several texts without the secrets."""
+        """Write the texts without secrets."""
         for line in lines:
             self.write(line)
 

@@ -18,7 +18,7 @@ from telegram.error import Forbidden, NetworkError
 from bot.cli import main
 from bot.delivery.outcome import error_text
 from bot.local.botapi import BOT_ID
-from bot.secrets import HIDDEN, RedactedStream, hide, of_proxies, redact_output
+from bot.secrets import HIDDEN, RedactedStream, proxy_secrets, redact, redact_output
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, refusal
@@ -219,7 +219,7 @@ def test_a_stream_that_is_closed_is_left_alone(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_looks_like_a_token_is_hidden_even_if_nobody_named_it(text: str, shown: str) -> None:
-    assert hide(text, ["", "short"]) == shown
+    assert redact(text, ["", "short"]) == shown
 
 
 def test_a_reason_of_what_stands_in_telegrams_place_may_repeat_the_address() -> None:
@@ -235,4 +235,4 @@ def test_passwords_of_proxies_are_known() -> None:
         "no_proxy": "localhost,127.0.0.1",
         "PATH": "//a:secret-of-nobody@b",
     }
-    assert set(of_proxies(environment)) - {""} == {"pa%2Fss-word", "pa/ss-word", "pass-word"}
+    assert set(proxy_secrets(environment)) - {""} == {"pa%2Fss-word", "pa/ss-word", "pass-word"}

@@ -19,7 +19,7 @@ import click
 
 from bot import __version__
 from bot.errors import BotError, ConfigError
-from bot.secrets import of_proxies, redact_output
+from bot.secrets import proxy_secrets, redact_output
 
 if TYPE_CHECKING:
     from bot.config import Config
@@ -163,7 +163,7 @@ class LazyCommand(click.Command):
         """Load the configuration, then import and call the function."""
         options = ctx.params
         config = self._load_config(options["config_file"], options["database"])
-        redact_output({*config.secrets, *of_proxies(os.environ)})
+        redact_output({*config.secrets, *proxy_secrets(os.environ)})
         from storage.connection import StorageError, hold_lock  # noqa: PLC0415 - --help does without
 
         try:

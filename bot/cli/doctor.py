@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from bot.cli.console import refuse_other_pair, refuse_reserved, say
 from bot.errors import BotError, ConfigError
 from bot.jobs.backups import dated_backups, failing_since
-from bot.secrets import is_open, of_token
+from bot.secrets import is_readable_by_others, token_secret
 from bot.text import counted
 from storage import outbox, sources
 from storage.backup import integrity_check
@@ -126,7 +126,9 @@ def check_config_file(config: Config, file: Path | None) -> Finding:
     """Report the file, which is valid because it was read. Warn if others may read secrets in it."""
     if file is None:
         return Finding(OK, "config", "no file given; the defaults apply")
-    if config.secrets - {of_token(config.telegram.token.get_secret_value())} and is_open(file):
+    if config.secrets - {token_secret(config.telegram.token.get_secret_value())} and is_readable_by_others(
+        file
+    ):
         words = "others may read the keys or passwords in its URLs; run chmod 600 on it"
         return Finding(NOTE, "config", f"{file} is valid, but {words}")
     return Finding(OK, "config", f"{file} is valid")

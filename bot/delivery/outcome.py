@@ -25,7 +25,7 @@ from telegram.error import (
 from bot.concurrency import Backoff
 from bot.delivery.rate_limiter import SendPostponed, seconds_of
 from bot.messages.html import escape
-from bot.secrets import hide
+from bot.secrets import redact
 from storage import chat_store, outbox
 from storage.connection import Refused, StorageError
 
@@ -175,7 +175,7 @@ def error_text(error: TelegramError) -> str:
     if isinstance(error, InvalidToken):
         return "the token is refused"
     # A proxy's answer may repeat the address with the token, and some of these texts are stored.
-    text = hide(str(error))
+    text = redact(str(error))
     if isinstance(error, NetworkError):
         return text.removeprefix("httpx.") or type(error).__name__
     return text

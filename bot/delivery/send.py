@@ -34,7 +34,7 @@ from bot.delivery.outcome import (
 )
 from bot.delivery.rate_limiter import ALERT, NOTICE, REPLY, SUMMARY, SendBudget
 from bot.messages.html import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_html, visible_length
-from bot.secrets import hide, of_token
+from bot.secrets import redact, token_secret
 from storage import outbox
 from storage.connection import StorageError
 
@@ -285,4 +285,4 @@ class Sender:
     def _reason(self, error: BaseException) -> str:
         """Returns the error in one line, never with the token."""
         text = " ".join(str(error).split()) or type(error).__name__
-        return hide(text, [of_token(self._bot.token)])[:LONGEST_REASON]
+        return redact(text, [token_secret(self._bot.token)])[:LONGEST_REASON]

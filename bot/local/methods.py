@@ -471,8 +471,7 @@ METHODS: dict[str, Method] = {
         _edit_message_text, f"{_EDITING} text parse_mode entities link_preview_options"
     ),
     "editMessageCaption": Method(
-        _edit_message_caption,
-        f"{_EDITING} caption parse_mode caption_entities show_caption_above_media",
+        _edit_message_caption, f"{_EDITING} caption parse_mode caption_entities show_caption_above_media"
     ),
     "editMessageMedia": Method(_edit_message_media, f"{_EDITING} media"),
     "editMessageReplyMarkup": Method(lambda api, call: _edit(api, call, _editable(api, call)), _EDITING),
