@@ -133,7 +133,6 @@ def _parse_id(words: str, action: str) -> int:
 
 
 async def _show_stats(ask: Ask, _: str) -> Answer:
-    """Show how many chats, alerts and messages there are, and the size of the database."""
 
     def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], int]:
         return {**count_by_status(db), "messages": outbox.count_by_status(db)}, file_size(db)

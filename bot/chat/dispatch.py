@@ -206,13 +206,26 @@ class Dispatcher:
         application.add_error_handler(self.on_error)
 
     async def on_request(self, update: Update, context: Context) -> None:
-        """Answer a typed command, words in a private chat, or a pressed button."""
+        """Answer a typed command, words in a private chat, or a pressed button, each update once."""
         request = parse_update(update)
         ask = self._ask(update, request.words) if request is not None else None
         if request is None or ask is None:
             await _answer_query(update.callback_query)
             return
-        await self._run(update, context, ask, request)
+        try:
+            try:
+                answer, refused = await self._answer(update, context, ask, request.name), False
+            except BotError as error:
+                answer, refused = reply.error_answer(error), True
+            if answer is None:
+                await _answer_query(update.callback_query)
+                return
+            await ask.record()
+        except Redelivered:
+            return
+        toast = reply.toast_text(answer) if refused else None
+        if not await _answer_query(update.callback_query, toast):
+            await self._send(update, context, ask, answer, edit=request.edit and not refused)
 
     async def on_membership(self, update: Update, context: Context) -> None:
         """Stop or resume sending when the bot was blocked, removed or added again. The alerts stay."""
@@ -246,23 +259,6 @@ class Dispatcher:
                 chat_store.migrate_chat(db, old, new)
 
         await self._services.database.run(write)
-
-    async def _run(self, update: Update, context: Context, ask: Ask, request: CommandRequest) -> None:
-        """Answer a request, unless it was answered before."""
-        try:
-            try:
-                answer, refused = await self._answer(update, context, ask, request.name), False
-            except BotError as error:
-                answer, refused = reply.error_answer(error), True
-            if answer is None:
-                await _answer_query(update.callback_query)
-                return
-            await ask.record()
-        except Redelivered:
-            return
-        toast = reply.toast_text(answer) if refused else None
-        if not await _answer_query(update.callback_query, toast):
-            await self._send(update, context, ask, answer, edit=request.edit and not refused)
 
     async def _send(self, update: Update, context: Context, ask: Ask, answer: Answer, *, edit: bool) -> None:
         """Send the answer. A picture without data is replaced by its error."""
@@ -343,9 +339,9 @@ class Dispatcher:
         """Return the cards for an inline query. An error is offered as a card that explains it."""
         try:
             question = parse_question(text, _INLINE_EXAMPLE, self._services.pair, kinds=True)
-            market = await self._services.markets.at(question.asked.asof, question.asked.known)
+            market = await self._services.markets.at(question.dates.asof, question.dates.known)
             total = question.returns(settings.total)
-            return await asyncio.to_thread(cards, market, question.asked, question.windows, total)
+            return await asyncio.to_thread(cards, market, question.dates, question.windows, total)
         except BotError as error:
             title = "Not understood" if isinstance(error, BadInput) else "No data"
             return [Card(title, error.sentence, lines(error.sentence))]
@@ -369,7 +365,6 @@ def _inline_result(number: int, card: Card, numbers: str | None) -> InlineQueryR
 
 
 def _visible(name: str) -> str:
-    """Return a name without invisible characters."""
     return _INVISIBLE.sub("", name).strip() or "unnamed"
 
 

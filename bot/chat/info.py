@@ -56,13 +56,13 @@ async def on_status(ask: Ask) -> Answer:
     market, now = await ask.services.markets.current(), ask.now
     sessions = await asyncio.to_thread(ask.services.markets.sessions)
     since = now - dt.timedelta(days=RESTATED_DAYS)
-    asked = switched_on(ask.services.config) if ask.services.live else ()
+    names = switched_on(ask.services.config) if ask.services.live else ()
 
     def read(db: sqlite_utils.Database) -> StatusReport:
         return StatusReport(
             now=now,
             zone=ZoneInfo(ask.settings.zone),
-            sources=source_healths(sources.source_statuses(db), sessions, now, asked),
+            sources=source_healths(sources.source_statuses(db), sessions, now, names),
             restated=recent(db, since=since),
             queue=outbox.count_by_status(db),
             next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,

@@ -42,7 +42,6 @@ _DEFAULT_YEARS, _MOST_YEARS = 5, 30
 async def _load(
     ask: Ask, example: str, *, kinds: bool = False, most_windows: int = MOST_WINDOWS
 ) -> tuple[MarketQuestion, Market]:
-    """Parse the question after a command and load the Market that it is about."""
     question = parse_question(ask.text, example, ask.services.pair, kinds=kinds, most_windows=most_windows)
     return question, await load_market(ask.services, question)
 
@@ -51,44 +50,44 @@ async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
     question, market = await _load(ask, "/compare 3y tr asof 2020-12-11", kinds=True)
     total = question.returns(ask.settings.total)
-    return await asyncio.to_thread(compare_answer, market, question.asked, ask.theme, question.windows, total)
+    return await asyncio.to_thread(compare_answer, market, question.dates, ask.theme, question.windows, total)
 
 
 async def on_trend(ask: Ask) -> Answer:
     """/trend: is the relative trend breaking."""
     question, market = await _load(ask, "/trend 5y", most_windows=1)
-    return await asyncio.to_thread(trend_answer, market, question.asked, ask.theme, question.window)
+    return await asyncio.to_thread(trend_answer, market, question.dates, ask.theme, question.window)
 
 
 async def on_flows(ask: Ask) -> Answer:
     """/flows: is money moving."""
     question, market = await _load(ask, "/flows 3m asof 2020-12-11")
-    return await asyncio.to_thread(flows_answer, market, question.asked, ask.theme, question.windows)
+    return await asyncio.to_thread(flows_answer, market, question.dates, ask.theme, question.windows)
 
 
 async def on_multiples(ask: Ask) -> Answer:
     """/multiples: what is being paid."""
     question, market = await _load(ask, "/multiples asof 2020-12-11", most_windows=0)
-    return await asyncio.to_thread(multiples_answer, market, question.asked, ask.theme)
+    return await asyncio.to_thread(multiples_answer, market, question.dates, ask.theme)
 
 
 async def on_why(ask: Ask) -> Answer:
     """/why: what moved it."""
     question, market = await _load(ask, "/why ytd", most_windows=1)
-    return await asyncio.to_thread(attribution_answer, market, question.asked, question.window or YTD)
+    return await asyncio.to_thread(attribution_answer, market, question.dates, question.window or YTD)
 
 
 async def on_fundamentals(ask: Ask) -> Answer:
     """/fundamentals: what prices and multiples imply per share."""
     question, market = await _load(ask, "/fundamentals 1y", most_windows=1)
     window = question.window or YTD
-    return await asyncio.to_thread(fundamentals_answer, market, question.asked, ask.theme, window)
+    return await asyncio.to_thread(fundamentals_answer, market, question.dates, ask.theme, window)
 
 
 async def on_sectors(ask: Ask) -> Answer:
     """/sectors: what the funds hold, by sector."""
     question, market = await _load(ask, "/sectors asof 2020-12-11", most_windows=0)
-    return await asyncio.to_thread(sectors_answer, market, question.asked)
+    return await asyncio.to_thread(sectors_answer, market, question.dates)
 
 
 async def on_chart(ask: Ask) -> Answer:
@@ -98,7 +97,7 @@ async def on_chart(ask: Ask) -> Answer:
         raise BadInput(reason, f"/chart {subject[1]}")
     question = parse_question(ask.text, _CHART, ask.services.pair, rest=True)
     if not question.rest:
-        return metric_list(question.asked, ask.services.pair)
+        return metric_list(question.dates, ask.services.pair)
     market = await load_market(ask.services, question)
     try:
         words = " ".join(question.rest)
@@ -107,7 +106,7 @@ async def on_chart(ask: Ask) -> Answer:
         raise BadInput(error.sentence, _CHART) from error
     window = window or Window("y", 2)
     return await asyncio.to_thread(
-        metric_answer, market, question.asked, ask.theme, metric, arguments, window
+        metric_answer, market, question.dates, ask.theme, metric, arguments, window
     )
 
 

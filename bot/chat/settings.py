@@ -74,7 +74,6 @@ async def on_settings(ask: Ask) -> Answer:
 
 
 def _settings_page(settings: ChatSettings, chat: StoredChat | None, changed: Setting | None = None) -> Answer:
-    """Return the page of all settings, with a button for each."""
     setting_lines = []
     for setting in SETTINGS.values():
         line = f"{setting.title}: " + setting.show(settings, chat)
@@ -87,7 +86,6 @@ def _settings_page(settings: ChatSettings, chat: StoredChat | None, changed: Set
 
 
 def _setting_page(ask: Ask, setting: Setting, chat: StoredChat | None) -> Answer:
-    """Return the page of one setting with its choices."""
     html = lines(
         bold(setting.title) + ": " + setting.show(ask.settings, chat),
         setting.description,

@@ -61,13 +61,14 @@ class MarketQuestion:
 
     total   the kind of return: total, price, or None for both
     stated  whether a kind of return was typed
+    dates   as of which session, and as known on which day
     rest    words left to the command
     """
 
     windows: tuple[Window, ...] = ()
     total: bool | None = None
     stated: bool = False
-    asked: AsOf = field(default_factory=AsOf)
+    dates: AsOf = field(default_factory=AsOf)
     rest: tuple[str, ...] = ()
 
     def returns(self, preferred: bool | None) -> bool | None:
@@ -140,7 +141,7 @@ def run_backtest(
 
 async def load_market(services: Services, question: MarketQuestion) -> Market:
     """Load the Market that a question is about; raises BadInput for a window that begins after it ends."""
-    market = await services.markets.at(question.asked.asof, question.asked.known)
+    market = await services.markets.at(question.dates.asof, question.dates.known)
     for window in question.windows:
         if window.since and market.end is not None and window.since > market.end.date():
             end = date_phrase(market.end)
@@ -192,9 +193,9 @@ def _with_date(question: MarketQuestion, word: str, words: list[str], example: s
     day = parse_date(words.pop(0))
     if word == "since":
         return replace(question, windows=(*question.windows, Window("since", since=day)))
-    if getattr(question.asked, word) is not None:
+    if getattr(question.dates, word) is not None:
         raise BadInput(f"“{word}” is given twice.", example)
-    return replace(question, asked=replace(question.asked, **{word: pd.Timestamp(day)}))
+    return replace(question, dates=replace(question.dates, **{word: pd.Timestamp(day)}))
 
 
 def _with_window(question: MarketQuestion, word: str, pair: Pair, *, kinds: bool) -> MarketQuestion:

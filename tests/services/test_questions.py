@@ -28,7 +28,7 @@ def test_a_kind_of_return_that_was_typed_is_stated(text: str, total: bool | None
 
 def test_dates_and_windows_come_in_any_order() -> None:
     question = parse_question("asof 2020-12-11 3m known 2020-12-14 since 2020-01-02", EXAMPLE, DEFAULT_PAIR)
-    assert question.asked == AsOf(pd.Timestamp("2020-12-11"), pd.Timestamp("2020-12-14"))
+    assert question.dates == AsOf(pd.Timestamp("2020-12-11"), pd.Timestamp("2020-12-14"))
     assert [str(window) for window in question.windows] == ["3m", "since 2020-01-02"]
 
 
