@@ -128,7 +128,7 @@ async def explain(ask: Ask, number: int, _: str) -> Answer:
         answer = await asyncio.to_thread(alert_page, shown.alert, shown.context)
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
     html = await asyncio.to_thread(explanation, fire, shown.context)
-    remark = "It was taken back when the data was revised." if withdrawn else None
+    remark = "It was withdrawn when the data was revised." if withdrawn else None
     return Answer(lines(html, remark), buttons=(*card_buttons(shown.alert), ALL_ALERTS))
 
 

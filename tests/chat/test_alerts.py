@@ -83,7 +83,7 @@ async def test_a_fire_that_came_again_after_it_was_taken_back_stands(talk: Talk)
             revision=revision,
         )
 
-    back = "It was taken back when the data was revised."
+    back = "It was withdrawn when the data was revised."
     await talk.database.run(store("withdrawn", 1))
     assert back in (await talk.press(pushed, "Why"))[0].text
     await talk.database.run(store("fired", 2))

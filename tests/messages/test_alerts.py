@@ -182,7 +182,7 @@ def test_an_alert_that_is_done_rearms_nowhere() -> None:
         ("ratio > 0.8", "active", 0, "Armed."),
         ("ratio > 0.6 confirm 3", "active", 2, "Confirming, 2 of 3."),
         ("ratio > 0.6", "active", 2, "Fired 13 Mar 2021, waiting to re-arm."),
-        ("ratio > 0.6", "active", 0, "True since before it was set, waiting to re-arm."),
+        ("ratio > 0.6", "active", 0, "Already true when it was set, waiting to re-arm."),
         ("ratio > 0.6", "paused", 2, "Paused."),
         ("ratio > 0.6", "expired", 2, "Ended."),
         ("ratio > 0.6", "done", 2, "Ended."),

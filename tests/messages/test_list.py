@@ -28,7 +28,7 @@ def test_the_list_tells_state_and_distance_of_each() -> None:
     assert said(answer) == [
         "Alerts · close of Fri 12 Mar 2021",
         "#1 ratio > 0.6",
-        "True since before it was set, waiting to re-arm. 0.7000, 16.67% above 0.6.",
+        "Already true when it was set, waiting to re-arm. 0.7000, 16.67% above 0.6.",
         "#2 ratio < 0.4 and excess 3m > 5pp",
         "Armed. Ratio 0.7000, 75.00% above 0.4; excess 3m +39.72pp, 34.72pp above 5pp.",
         "#3 flow iwm 5d > $1bn",

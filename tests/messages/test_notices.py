@@ -90,7 +90,7 @@ def test_a_missing_leg_is_named() -> None:
     gone = msgspec.structs.replace(event, figures=(ConditionValue(None, 0.6),), levels=(None,))
     lines = said(fired_message(made, gone, RISEN, 1, 0))
     assert "ratio: n/a." in lines
-    assert "Re-arms once the value is back." in lines
+    assert "Re-arms once the value has gone back." in lines
 
 
 def test_an_alert_that_fires_once_ends_with_it() -> None:

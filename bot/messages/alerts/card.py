@@ -275,7 +275,7 @@ def _status(alert: AlertView) -> str:
             return f"confirming{_direction(state, Status.CONFIRMING)}, {state.count} of {alert.rule.confirm}"
         case Status.FIRED:
             since = _last_fire(state)
-            began = f"fired {short_date(since)}" if since else "true since before it was set"
+            began = f"fired {short_date(since)}" if since else "already true when it was set"
             return f"{began}, waiting to re-arm"
     return _armed_phrase(state)
 
@@ -388,7 +388,7 @@ def rearmed(rule: Rule, event: Event) -> str:
         for condition, level in zip(rule.conditions, event.levels, strict=True)
         if level is not None
     ]
-    return f"Re-arms at {' or '.join(shown)}." if shown else "Re-arms once the value is back."
+    return f"Re-arms at {' or '.join(shown)}." if shown else "Re-arms once the value has gone back."
 
 
 def frequency_line(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:
