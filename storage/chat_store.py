@@ -69,10 +69,6 @@ def list_access_requests(db: sqlite_utils.Database, status: str, limit: int) -> 
     return select_as(db, AccessRequest, sql, (status, limit))
 
 
-# Telegram keeps an update for 24 h; one that comes again later than this is a new one.
-UPDATES_KEPT = "-7 days"
-
-
 class StoredChat(msgspec.Struct, frozen=True):
     """A row of the chats table.
 
@@ -239,6 +235,10 @@ def skip_before_restore(db: sqlite_utils.Database) -> int:
         WHERE status = 'due' AND due_at <= (SELECT value FROM meta WHERE key = ?)
     """
     return change(db, sql, (RESTORED_AT,))
+
+
+# Telegram keeps an update for 24 h; one that comes again later than this is a new one.
+UPDATES_KEPT = "-7 days"
 
 
 def record_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> bool:

@@ -41,49 +41,6 @@ if TYPE_CHECKING:
     from storage.rows import Moment
 
 
-EVERY_CHAT = 0  # the chat_id of a halt of all sending
-
-
-class Halt(msgspec.Struct, frozen=True):
-    """Nothing may be sent to a chat (EVERY_CHAT: to nobody) before `until`."""
-
-    chat_id: int
-    until: dt.datetime
-
-
-def begin_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
-    """Send nothing to a chat (EVERY_CHAT: to nobody) before an instant; the later of two counts."""
-    sql = """
-        INSERT INTO halts (chat_id, until) VALUES (?, ?)
-        ON CONFLICT (chat_id) DO UPDATE SET until = max(until, excluded.until)
-    """
-    db.execute(sql, (chat_id, not_earlier(until)))
-
-
-def current_halts(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
-    """Returns the halts in force."""
-    return select_as(db, Halt, "SELECT * FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
-
-
-# No session closes earlier in UTC: 13:00 in New York, in summer.
-EARLIEST_CLOSE = "T17:00:00Z"
-# Quiet hours, back-off and the halts that Telegram names are all shorter.
-FARTHEST = dt.timedelta(days=2)
-
-# Messages that may be sent now. A chat that is not stored is a stranger's, who may get an answer.
-_READY = """
-    status IN ('queued', 'waiting') AND not_before <= :now
-    AND NOT EXISTS (SELECT 1 FROM halts
-                    WHERE halts.chat_id IN (outbox.chat_id, 0) AND halts.until > :now)
-    AND NOT EXISTS (SELECT 1 FROM chats
-                    WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
-    AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')
-"""
-_SERVED_CHATS = "AND (:only IS NULL OR chat_id = :only) AND (:except IS NULL OR chat_id <> :except)"
-# The expression of the index outbox_ready, word for word, so that a long queue is not sorted.
-_SENDING_ORDER = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
-
-
 ListedEvent: TypeAlias = tuple[int, str, str]  # event_id, session and html
 
 
@@ -133,6 +90,10 @@ class OutboxMessage(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.payload, type=MessageBody)
 
 
+# No session closes earlier in UTC: 13:00 in New York, in summer.
+EARLIEST_CLOSE = "T17:00:00Z"
+
+
 def enqueue(  # noqa: PLR0913 - a message's columns, by name
     db: sqlite_utils.Database,
     *,
@@ -167,6 +128,24 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
         "unknown": int(about is not None and restored is not None and about + EARLIEST_CLOSE <= restored),
     }
     return insert(db, "outbox", row, unique=("dedup",))
+
+
+def _encode(payload: Mapping[str, object]) -> str:
+    return json.dumps(dict(payload), ensure_ascii=False, allow_nan=False)
+
+
+# Messages that may be sent now. A chat that is not stored is a stranger's, who may get an answer.
+_READY = """
+    status IN ('queued', 'waiting') AND not_before <= :now
+    AND NOT EXISTS (SELECT 1 FROM halts
+                    WHERE halts.chat_id IN (outbox.chat_id, 0) AND halts.until > :now)
+    AND NOT EXISTS (SELECT 1 FROM chats
+                    WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
+    AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')
+"""
+_SERVED_CHATS = "AND (:only IS NULL OR chat_id = :only) AND (:except IS NULL OR chat_id <> :except)"
+# The expression of the index outbox_ready, word for word, so that a long queue is not sorted.
+_SENDING_ORDER = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
 
 
 def claim(
@@ -308,21 +287,6 @@ def prune(db: sqlite_utils.Database, before: Moment) -> int:
     return change(db, sql, (instant(before),))
 
 
-def release_delayed(db: sqlite_utils.Database, now: dt.datetime) -> int:
-    """Let messages and chats wait no longer that wait beyond FARTHEST, after a clock that was ahead.
-
-    Returns how many messages.
-    """
-    farthest = instant(now + FARTHEST)
-    db.execute("DELETE FROM halts WHERE until > ?", (farthest,))
-    sql = "UPDATE outbox SET not_before = ? WHERE status IN ('queued', 'waiting') AND not_before > ?"
-    return change(db, sql, (instant(now), farthest))
-
-
-def _encode(payload: Mapping[str, object]) -> str:
-    return json.dumps(dict(payload), ensure_ascii=False, allow_nan=False)
-
-
 # Messages whose outcome is unknown: after a lost answer, a crash or a restore.
 
 
@@ -412,3 +376,41 @@ def replace_summaries(db: sqlite_utils.Database, chat_id: int, by: int, now: Mom
         WHERE chat_id = ? AND kind = 'summary' AND id < ? AND {_UNSENT}
     """  # noqa: S608 - fixed text
     return change(db, sql, (instant(now), chat_id, by))
+
+
+# Halts, and clocks that were ahead.
+
+EVERY_CHAT = 0  # the chat_id of a halt of all sending
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """Nothing may be sent to a chat (EVERY_CHAT: to nobody) before `until`."""
+
+    chat_id: int
+    until: dt.datetime
+
+
+def begin_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
+    """Send nothing to a chat (EVERY_CHAT: to nobody) before an instant; the later of two counts."""
+    sql = """
+        INSERT INTO halts (chat_id, until) VALUES (?, ?)
+        ON CONFLICT (chat_id) DO UPDATE SET until = max(until, excluded.until)
+    """
+    db.execute(sql, (chat_id, not_earlier(until)))
+
+
+def current_halts(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
+    """Returns the halts in force."""
+    return select_as(db, Halt, "SELECT * FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
+
+
+# Quiet hours, back-off and the halts that Telegram names are all shorter.
+LONGEST_WAIT = dt.timedelta(days=2)
+
+
+def release_delayed(db: sqlite_utils.Database, now: dt.datetime) -> int:
+    """Release what waits beyond LONGEST_WAIT, after a clock that was ahead. Returns how many messages."""
+    farthest = instant(now + LONGEST_WAIT)
+    db.execute("DELETE FROM halts WHERE until > ?", (farthest,))
+    sql = "UPDATE outbox SET not_before = ? WHERE status IN ('queued', 'waiting') AND not_before > ?"
+    return change(db, sql, (instant(now), farthest))

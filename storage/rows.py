@@ -59,12 +59,6 @@ def select(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> 
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
-def select_one(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> Row | None:
-    """The first row of a query, None when there is none."""
-    rows = select(db, sql, parameters)
-    return rows[0] if rows else None
-
-
 def select_as(db: sqlite_utils.Database, row_type: type[S], sql: str, parameters: Parameters = ()) -> list[S]:
     """All rows of a query as structs, whose fields are named as the columns."""
     return msgspec.convert(select(db, sql, parameters), list[row_type])  # type: ignore[valid-type]
@@ -79,8 +73,8 @@ def select_first(
 
 def select_value(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> Any:  # noqa: ANN401 - a column's value
     """Returns the first column of a query's first row, or None without a row."""
-    row = select_one(db, sql, parameters)
-    return next(iter(row.values())) if row else None
+    rows = select(db, sql, parameters)
+    return next(iter(rows[0].values())) if rows else None
 
 
 def insert(
