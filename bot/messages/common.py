@@ -79,9 +79,9 @@ def in_rows(buttons: Sequence[Button], width: int) -> tuple[tuple[Button, ...], 
     return tuple(tuple(buttons[at : at + width]) for at in range(0, len(buttons), width))
 
 
-def page_buttons(asked: AsOf, *labels: str) -> tuple[Button, ...]:
+def page_buttons(as_of: AsOf, *labels: str) -> tuple[Button, ...]:
     """Return buttons that lead to other pages of the market, for the same date."""
-    return tuple((label, f"{_PAGES[label]}{asked.suffix}") for label in labels)
+    return tuple((label, f"{_PAGES[label]}{as_of.suffix}") for label in labels)
 
 
 def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
@@ -110,7 +110,7 @@ def payload_of(
     }
 
 
-def heading(title: str, market: Market, asked: AsOf, *, priced: bool = True) -> Html:
+def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> Html:
     """Return the first lines of an answer: what, for which close, how old, and whether it is sample data.
 
     An answer made of prices (`priced`) also says if two sources of them disagree. Raises NoData if no
@@ -121,14 +121,14 @@ def heading(title: str, market: Market, asked: AsOf, *, priced: bool = True) -> 
     if behind := market.sessions_behind(end):
         last = date_phrase(market.last_completed)
         stale = bold(f"Stale: {age_phrase(behind)}; the last completed session is {last}.")
-    asof = None
-    if asked.asof is not None and asked.asof != end:
-        asof = f"Asked for {date_phrase(asked.asof)}; the last close before it is used."
+    earlier = None
+    if as_of.asof is not None and as_of.asof != end:
+        earlier = f"Asked for {date_phrase(as_of.asof)}; the last close before it is used."
     return lines(
         bold(title) + f" · {session_phrase(end)}",
         stale,
-        asof,
-        f"As known on {date_phrase(asked.known)}." if asked.known is not None else None,
+        earlier,
+        f"As known on {date_phrase(as_of.known)}." if as_of.known is not None else None,
         *(_disputes(market) if priced else ()),
         _missing_sessions(market),
         bold(SAMPLE) if market.is_sample else None,

@@ -53,6 +53,22 @@ def test_what_was_known_on_a_day_says_which() -> None:
     assert lines[1:] == ["As known on Fri 31 Jan 2020."]
 
 
+@pytest.mark.parametrize(
+    ("levels", "note"),
+    [
+        ([50.0, None, 50.0], ["Missing in the last year: 1 session, the last on 3 Jan 2020."]),
+        ([50.0, None, 50.0, None, 50.0], ["Missing in the last year: 2 sessions, the last on 7 Jan 2020."]),
+        ([50.0, None, *[50.0] * 251], ["Missing in the last year: 1 session, the last on 3 Jan 2020."]),
+        ([50.0, None, *[50.0] * 252], []),  # to 4 Jan 2021
+    ],
+)
+def test_sessions_of_the_last_year_that_are_missing_are_counted(
+    levels: list[float | None], note: list[str]
+) -> None:
+    lines = said(heading("Trend", market(levels), AsOf()))
+    assert lines[1:] == [f"{line} Windows in days skip them." for line in note]
+
+
 DISPUTED = (
     "Prices of Yahoo and daily CSV differ by up to 1.25% on 2 sessions, the last on 6 Jan 2020. "
     "Those of Yahoo are used; see /status."

@@ -37,8 +37,8 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     """Return dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks."""
     rule, market, fires = backtest.rule, backtest.context.market, backtest.fires
     metrics = metrics_of(market.pair)
-    asked = (pd.Timestamp(fires.until) - pd.DateOffset(years=backtest.years)).date()
-    is_short = fires.since is not None and fires.since > asked + dt.timedelta(days=10)
+    begin = (pd.Timestamp(fires.until) - pd.DateOffset(years=backtest.years)).date()
+    is_short = fires.since is not None and fires.since > begin + dt.timedelta(days=10)
     dates = ", ".join(short_date(day) for day in reversed(fires.dates[-_DATES_SHOWN:]))
     more = len(fires.dates) - _DATES_SHOWN
     outcomes: list[Html | str] = []

@@ -31,7 +31,7 @@ _SPANS = (("6 months", "6m"), ("1 year", "1y"), ("5 years", "5y"))
 
 
 def metric_answer(
-    market: Market, asked: AsOf, theme: Theme, metric: Metric, arguments: Arguments, span: Window
+    market: Market, as_of: AsOf, theme: Theme, metric: Metric, arguments: Arguments, span: Window
 ) -> Answer:
     """Return the current value with session and place in history, and the chart over `span`."""
     end = market.require_end()
@@ -44,7 +44,7 @@ def metric_answer(
     old = age(market, current.session, metric.lag)
     late = f" ({session_phrase(current.session)}, {old})" if current.session != end else ""
     html = lines(
-        heading(title, market, asked, priced=metric.part == "prices"),
+        heading(title, market, as_of, priced=metric.part == "prices"),
         bold(metric.unit.show(current.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
         metric.meaning,
         "Formula: " + metric.formula,
@@ -56,7 +56,7 @@ def metric_answer(
     label = sources_of(metric, market, arguments)
     style = chart_style(title, market, theme, label, history.last_valid_index())
     draw = partial(metric_chart, within(history, span), metric.unit, style)
-    subject, tail = subject_of(metric.name, arguments.items()), asked.suffix
+    subject, tail = subject_of(metric.name, arguments.items()), as_of.suffix
     buttons = (
         tuple((text, f"/chart {subject} {window}{tail}") for text, window in _SPANS),
         (("Make an alert", f"/alert new {subject}"), ("Other metrics", f"/chart{tail}")),

@@ -40,7 +40,7 @@ _YEAR = 372  # days: a year that begins before a weekend and ends after one
 
 
 def compare_answer(
-    market: Market, asked: AsOf, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
+    market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
 ) -> Answer:
     """Return price and total return of both funds (or the one asked for) over WINDOWS and `extra`."""
     market.require_end()
@@ -52,7 +52,7 @@ def compare_answer(
         blocks.append(returns_table(market, windows, kind))
         blocks += [line for window in windows if (line := _annualised(market, window, kind)) is not None]
     html = lines(
-        heading(market.pair.fill("{small} and {large}"), market, asked),
+        heading(market.pair.fill("{small} and {large}"), market, as_of),
         _leader(market.pair, rows, kinds[0]),
         *blocks,
         _bases(rows),
@@ -70,8 +70,8 @@ def compare_answer(
     shown = next((window for window in wanted if window in drawable), None)
     draw = None if shown is None else _chart(market, shown, kinds[0], theme)
     buttons = (
-        (("3 years", f"/compare 3y{asked.suffix}"), *page_buttons(asked, "Trend", "Flows")),
-        page_buttons(asked, "Multiples", "What moved it"),
+        (("3 years", f"/compare 3y{as_of.suffix}"), *page_buttons(as_of, "Trend", "Flows")),
+        page_buttons(as_of, "Multiples", "What moved it"),
     )
     return Answer(html, draw, "compare", buttons)
 
@@ -122,7 +122,7 @@ class Card:
 
 
 def cards(
-    market: Market, asked: AsOf, windows: Sequence[Window] = (), total: bool | None = None
+    market: Market, as_of: AsOf, windows: Sequence[Window] = (), total: bool | None = None
 ) -> list[Card]:
     """Return a card for each window, by default for some usual ones, with price and total return.
 
@@ -130,10 +130,10 @@ def cards(
     """
     market.require_end()
     kinds = (False, True) if total is None else (total,)
-    return [_card(market, asked, window, kinds) for window in dict.fromkeys(windows or _CARD_WINDOWS)]
+    return [_card(market, as_of, window, kinds) for window in dict.fromkeys(windows or _CARD_WINDOWS)]
 
 
-def _card(market: Market, asked: AsOf, window: Window, kinds: Sequence[bool]) -> Card:
+def _card(market: Market, as_of: AsOf, window: Window, kinds: Sequence[bool]) -> Card:
     base = performance(market, window, kinds[0]).base
     small, large = market.pair.tickers
     both = f"{small} and {large}"
@@ -145,5 +145,5 @@ def _card(market: Market, asked: AsOf, window: Window, kinds: Sequence[bool]) ->
             row, kind = performance(market, window, total), "Total return" if total else "Price return"
             values = f"{small} {PERCENT.show(row.small)}, {large} {PERCENT.show(row.large)}"
             sentences.append(f"{kind} {values}, gap {POINTS.show(row.gap)}.")
-    html = lines(heading(both, market, asked), span, *sentences, market_sources(market, "prices"))
+    html = lines(heading(both, market, as_of), span, *sentences, market_sources(market, "prices"))
     return Card(f"{both}, {window}", sentences[0], html)

@@ -40,12 +40,12 @@ WINDOWS = (Window("d", 1), Window("d", 5), _MONTH, YTD)
 _FLAGS_SHOWN = 4
 
 
-def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
+def flows_answer(market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
     """Return the flow in dollars, in percent of assets and in units over WINDOWS and `extra`."""
     market.require_end()
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     html = lines(
-        heading("Fund flows", market, asked, priced=False),
+        heading("Fund flows", market, as_of, priced=False),
         _reading(market, extra[-1] if extra else _MONTH),
         *(_fund(market, ticker, windows) for ticker in market.pair.tickers),
         *_signals(market),
@@ -55,9 +55,9 @@ def flows_answer(market: Market, asked: AsOf, theme: Theme, extra: Sequence[Wind
     )
     has_flows = any(len(flows.daily_flows(market, ticker)) for ticker in market.pair.tickers)
     draw = _chart(market, extra[-1] if extra else YTD, theme) if has_flows else None
-    tail = asked.suffix
+    tail = as_of.suffix
     spans = (("3 months", f"/flows 3m{tail}"), ("1 year", f"/flows 1y{tail}"))
-    buttons = ((*spans, *page_buttons(asked, "What moved it")),)
+    buttons = ((*spans, *page_buttons(as_of, "What moved it")),)
     return Answer(html, draw, "flows", buttons)
 
 

@@ -66,14 +66,14 @@ class _Figure:
         return float(self.index.iloc[-1]) if len(self.index) > 1 else None
 
 
-def fundamentals_answer(market: Market, asked: AsOf, theme: Theme, window: Window) -> Answer:
+def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Window) -> Answer:
     """Return implied earnings, cash flow, book and sales per share, net margin and return on equity."""
     market.require_end()
-    chosen, tail = convention_for(market), asked.suffix
-    others = page_buttons(asked, "Multiples", "What moved it")
+    chosen, tail = convention_for(market), as_of.suffix
+    others = page_buttons(as_of, "Multiples", "What moved it")
     if chosen is None:
         html = lines(
-            heading("Implied fundamentals", market, asked),
+            heading("Implied fundamentals", market, as_of),
             f"{NOT_AVAILABLE}: no multiples are stored, so nothing is implied.",
             "Each refresh records Yahoo's of that day; older ones are imported:",
             f"python -m bot import multiples FILE --ticker {market.pair.small.ticker}",
@@ -85,7 +85,7 @@ def fundamentals_answer(market: Market, asked: AsOf, theme: Theme, window: Windo
         for ticker in market.pair.tickers
     }
     html = lines(
-        heading(f"Implied fundamentals, {window_title(window)}", market, asked),
+        heading(f"Implied fundamentals, {window_title(window)}", market, as_of),
         f"Per share = price / multiple, {convention}; base = 100.",
         *(_fund(market, ticker, chosen, figures) for ticker, figures in funds.items()),
         "",
@@ -158,19 +158,19 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, t
     return partial(indexed_chart, panels, INDEX, style, INDEX_BASE)
 
 
-def attribution_answer(market: Market, asked: AsOf, window: Window) -> Answer:
+def attribution_answer(market: Market, as_of: AsOf, window: Window) -> Answer:
     """Return each fund's price return split into earnings and multiple, distributions and flows beside it."""
     market.require_end()
     chosen = convention_for(market)
     html = lines(
-        heading(f"What moved it, {window_title(window)}", market, asked),
+        heading(f"What moved it, {window_title(window)}", market, as_of),
         _reading(market, window, chosen),
         *(_attribution(market, ticker, window, chosen) for ticker in market.pair.tickers),
         "",
         market_sources(market, "prices", "multiples", "flows"),
     )
     first, second = ("Compare", "Flows"), ("Multiples", "Fundamentals")
-    return Answer(html, buttons=(page_buttons(asked, *first), page_buttons(asked, *second)))
+    return Answer(html, buttons=(page_buttons(as_of, *first), page_buttons(as_of, *second)))
 
 
 def _attribution(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:

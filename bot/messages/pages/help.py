@@ -142,11 +142,11 @@ def _parameter(parameter: Parameter) -> str:
     return words if parameter.default is None else f"{words} (default {default})"
 
 
-def metric_list(asked: AsOf, pair: Pair) -> Answer:
+def metric_list(as_of: AsOf, pair: Pair) -> Answer:
     """Return all metrics, one line each, and a button for each chart."""
     entries = [
         code(metric.name) + f" {metric.title}" + (f" ({metric.unit.symbol})" if metric.unit.symbol else "")
         for metric in metrics_of(pair).values()
     ]
-    rows = in_rows([(name, f"/chart {name}{asked.suffix}") for name in METRICS], _BUTTONS_A_ROW)
+    rows = in_rows([(name, f"/chart {name}{as_of.suffix}") for name in METRICS], _BUTTONS_A_ROW)
     return Answer(lines(bold("Metrics"), *entries, "", "Choose one to see its chart."), buttons=rows)

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 
 
-def multiples_answer(market: Market, asked: AsOf, theme: Theme) -> Answer:
+def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
     """Return every stored multiple by convention, the small fund's premium and its place in history."""
     market.require_end()
-    head = heading("Valuation multiples", market, asked, priced=False)
-    buttons = (page_buttons(asked, "Compare", "Flows", "What moved it"),)
+    head = heading("Valuation multiples", market, as_of, priced=False)
+    buttons = (page_buttons(as_of, "Compare", "Flows", "What moved it"),)
     small, large = market.pair.tickers
     advice = (
         f"A P/E with losses counted in{_LOSSES_IN.get(small, '')} is added up from the companies or "

@@ -38,7 +38,7 @@ _SHORTENED = {
 }
 
 
-def sectors_answer(market: Market, asked: AsOf) -> Answer:
+def sectors_answer(market: Market, as_of: AsOf) -> Answer:
     """Return sector weights, imported industry groups and home revenue, each with its date and source."""
     market.require_end()
     shown = [entry for level in (SECTOR, GROUP) for entry in newest_weights(market, level)]
@@ -52,13 +52,13 @@ def sectors_answer(market: Market, asked: AsOf) -> Answer:
         blocks.append(f"Industry groups: none imported ({command}).")
     labels = dict.fromkeys(LABELS.get(entry.source, entry.source) for entry in entries)
     html = lines(
-        heading("Sector weights", market, asked, priced=False),
+        heading("Sector weights", market, as_of, priced=False),
         *blocks,
         *_revenue(market),
         "",
         sources({"weights": ", ".join(labels)}),
     )
-    return Answer(html, buttons=(page_buttons(asked, "Compare", "Multiples"),))
+    return Answer(html, buttons=(page_buttons(as_of, "Compare", "Multiples"),))
 
 
 def _block(market: Market, entry: Weights) -> Html:

@@ -95,14 +95,14 @@ def source_healths(
     statuses: Sequence[SourceStatus],
     sessions: Sessions,
     now: dt.datetime,
-    asked: Collection[str] | None = None,
+    enabled: Collection[str] | None = None,
 ) -> list[Health]:
-    """Return the health of every subject of every source. `asked` are the sources that are switched on."""
+    """Return the health of every subject of every source. `enabled` are the sources that are switched on."""
     healths = []
     for status in statuses:
         closed = closed_until((other for other in statuses if other.source == status.source), now)
         rests = [until for until in (closed, status.rests_until) if until is not None and until > now]
-        following = next_try(status, statuses, sessions, now, asked)
+        following = next_try(status, statuses, sessions, now, enabled)
         healths.append(Health(status, following, max(rests, default=None)))
     return healths
 

@@ -46,7 +46,7 @@ _LINES: tuple[tuple[str, str, Arguments], ...] = (
 _GAPS = (Window("m", 3), Window("y", 1))
 
 
-def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | None = None) -> Answer:
+def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | None = None) -> Answer:
     """Return every trend metric with its value, and what they say together."""
     market.require_end()
     rows = []
@@ -59,7 +59,7 @@ def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | Non
         gap = performance(market, span, total=True).gap
         rows.append((f"Gap {span}, total return", POINTS.show(gap)))
     html = lines(
-        heading(f"Relative trend, {market.pair}", market, asked),
+        heading(f"Relative trend, {market.pair}", market, as_of),
         _reading(market),
         pre(table(("", "value"), rows)),
         ratio_line(market),
@@ -75,8 +75,8 @@ def trend_answer(market: Market, asked: AsOf, theme: Theme, window: Window | Non
         chart_style(f"{market.pair} and its {AVERAGE}-day average", market, theme),
         threshold=Threshold(r.rolling(AVERAGE).mean(), f"{AVERAGE}-day average"),
     )
-    since_2010 = ("Since 2010", f"/chart ratio since 2010-01-04{asked.suffix}")
-    buttons = ((since_2010, *page_buttons(asked, "Compare")),)
+    since_2010 = ("Since 2010", f"/chart ratio since 2010-01-04{as_of.suffix}")
+    buttons = ((since_2010, *page_buttons(as_of, "Compare")),)
     return Answer(html, draw, "trend", buttons)
 
 
