@@ -123,7 +123,7 @@ class Evaluation:
         marks = self._last[1] if self._last is not None else {}
         alert_ids = set(await asyncio.to_thread(evaluator.possibly_revised, snapshots))
         for snapshot in snapshots:
-            if marks.get(snapshot.alert.alert_id) != snapshot.session:
+            if marks.get(snapshot.alert.alert_id) != snapshot.mark:
                 alert_ids.add(snapshot.alert.alert_id)
         histories: dict[int, StateHistory] = {}
         remaining = iter(sorted(alert_ids))
@@ -137,9 +137,7 @@ def _marks_after(
 ) -> Marks:
     """The marks of the alerts that are still active, except those that are evaluated again."""
     marks = {
-        snapshot.alert.alert_id: snapshot.session
-        for snapshot in snapshots
-        if snapshot.alert.life == Life.ACTIVE
+        snapshot.alert.alert_id: snapshot.mark for snapshot in snapshots if snapshot.alert.life == Life.ACTIVE
     }
     for result, _ in notified:
         if result.broken or result.expired or result.alert_after().life is not Life.ACTIVE:
@@ -228,12 +226,11 @@ class _Commit:
         """Whether the alert is stored as it was read: nobody changed it while it was evaluated."""
         before = result.stored
         after = alert_store.get_alert(self.db, before.chat_id, before.number)
-        state = alert_store.current_state(self.db, before.alert_id)
         return (
             after is not None
             and (after.life, after.rule_json, after.snoozed_until)
             == (before.life, before.rule_json, before.snoozed_until)
-            and (state.state if state else None) == result.snapshot.state
+            and alert_store.current_state(self.db, before.alert_id) == result.snapshot.current
         )
 
     def _store_events(

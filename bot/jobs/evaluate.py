@@ -28,21 +28,25 @@ if TYPE_CHECKING:
     from bot.alerts.series import Watched
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
-    from storage.alert_store import StoredAlert
+    from storage.alert_store import StoredAlert, StoredState
 
 
 _log = logging.getLogger(__name__)
 WITHDRAWN, RESTATED = "withdrawn", "restated"
-LOOKED_BACK = 12  # sessions evaluated again: those whose state is kept, and the one before them
+_LOOKED_BACK = 12  # sessions evaluated again: those whose state is kept, and the one before them
 
 
 @dataclass(frozen=True)
 class AlertSnapshot:
-    """A stored alert as it was read, with its state as text and the session of that state, if it has one."""
+    """A stored alert as it was read, with its current state if it has one."""
 
     alert: StoredAlert
-    state: str | None
-    session: str | None
+    current: StoredState | None
+
+    @property
+    def mark(self) -> str | None:
+        """The session that was evaluated last."""
+        return self.current.session.isoformat() if self.current is not None else None
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,9 @@ class Evaluator:
     since then need no check for revisions.
     """
 
-    def __init__(
-        self, context: EvaluationContext, known_series: Mapping[Watched, pd.Series] | None = None
-    ) -> None:
+    def __init__(self, context: EvaluationContext, known_series: Mapping[Watched, pd.Series]) -> None:
         self._context = context
-        self._known_series = known_series or {}
+        self._known_series = known_series
         self._only_grown: dict[Watched, bool] = {}
         self._samples: dict[tuple[tuple[Condition, ...], dt.date], list[Sample]] = {}
         self.series: dict[Watched, pd.Series] = {}
@@ -159,15 +161,14 @@ class Evaluator:
         return self._only_grown[watched]
 
     def evaluate(
-        self, snapshots: Sequence[AlertSnapshot], histories: Mapping[int, StateHistory] | None = None
+        self, snapshots: Sequence[AlertSnapshot], histories: Mapping[int, StateHistory]
     ) -> list[EvaluationResult]:
         """Evaluate all alerts and return the results of those that change.
 
         An alert that raises is reported as broken and does not stop the others.
         """
         results = (
-            self._evaluate_safely(snapshot, (histories or {}).get(snapshot.alert.alert_id))
-            for snapshot in snapshots
+            self._evaluate_safely(snapshot, histories.get(snapshot.alert.alert_id)) for snapshot in snapshots
         )
         return [result for result in results if result.states or result.broken or result.expired]
 
@@ -205,7 +206,7 @@ class Evaluator:
         key = (rule.conditions, mark)
         if key not in self._samples:
             sessions = self._context.market.sessions
-            position = max(int(sessions.searchsorted(pd.Timestamp(mark))) - LOOKED_BACK, 0)
+            position = max(int(sessions.searchsorted(pd.Timestamp(mark))) - _LOOKED_BACK, 0)
             after = min(sessions[position].date(), mark) if len(sessions) else mark
             self._samples[key] = list(self._context.histories.samples(rule, after, sessions))
         return self._samples[key]
@@ -256,10 +257,10 @@ def _continues(before: pd.Series | None, now: pd.Series) -> bool:
 
 
 def _view(snapshot: AlertSnapshot) -> AlertView:
-    if snapshot.state is None:
+    if snapshot.current is None:
         raise LookupError("no state is stored")
     rule = Rule.from_json(snapshot.alert.rule_json)
-    state = State.from_json(snapshot.state)
+    state = State.from_json(snapshot.current.state)
     return AlertView(snapshot.alert.number, rule, Life(snapshot.alert.life), state)
 
 
@@ -273,15 +274,9 @@ def error_text(error: Exception) -> str:
 def read_snapshots(db: sqlite_utils.Database, market: Market) -> list[AlertSnapshot]:
     """All active alerts, and those that ended in sessions that may be evaluated again."""
     completed = market.sessions[market.sessions <= market.last_completed]
-    since = f"{completed[-min(LOOKED_BACK, len(completed))]:%Y-%m-%d}"
-    snapshots = []
-    for alert in (*alert_store.active_alerts(db), *alert_store.recently_ended(db, since)):
-        state = alert_store.current_state(db, alert.alert_id)
-        if state is None:
-            snapshots.append(AlertSnapshot(alert, None, None))
-        else:
-            snapshots.append(AlertSnapshot(alert, state.state, state.session.isoformat()))
-    return snapshots
+    since = f"{completed[-min(_LOOKED_BACK, len(completed))]:%Y-%m-%d}"
+    alerts = (*alert_store.active_alerts(db), *alert_store.recently_ended(db, since))
+    return [AlertSnapshot(alert, alert_store.current_state(db, alert.alert_id)) for alert in alerts]
 
 
 def read_histories(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[int, StateHistory]:
