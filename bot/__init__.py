@@ -1,3 +1,3 @@
-"""Telegram bot that compares IWM with SPY and alerts when that changes."""
+"""A Telegram bot that compares small caps with large caps and sends alerts."""
 
 __version__ = "0.2.0"

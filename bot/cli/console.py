@@ -43,12 +43,12 @@ def say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - the command's output
 
 
-def say_aside(text: object) -> None:
+def say_on_stderr(text: object) -> None:
     """Write a line to standard error, beside answers that may be piped on."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's output
 
 
-def busy(words: str) -> AbstractContextManager[object]:
+def spinner(words: str) -> AbstractContextManager[object]:
     """Show a spinner and a few words while the block runs. Without a terminal nothing is shown."""
     return Console(stderr=True).status(words)
 
@@ -126,7 +126,7 @@ def open_locked(path: Path, pair: Pair) -> Iterator[Database]:
     full disk is ignored here; the bot reports it and waits for room.
     """
     with open_database(path) as database:
-        database.run_sync(partial(claim, pair=pair))
+        database.run_sync(partial(assign_pair, pair=pair))
         with contextlib.suppress(DiskFault, DiskFull):
             database.run_sync(partial(sources.record_heartbeat, now=dt.datetime.now(dt.UTC)))
         yield database
@@ -152,7 +152,7 @@ def open_when_there_is_room(path: Path, pair: Pair) -> Iterator[Database]:
 def open_beside_the_bot(path: Path, pair: Pair) -> Iterator[Database]:
     """Open the pair's database for import and refresh. Raises BotError if it is another pair's."""
     with beside_the_bot(path), open_database(path) as database:
-        database.run_sync(partial(claim, pair=pair))
+        database.run_sync(partial(assign_pair, pair=pair))
         yield database
 
 
@@ -164,7 +164,7 @@ def beside_the_bot(path: Path) -> AbstractContextManager[object]:
     return contextlib.nullcontext() if TWO_WRITERS_SAFE or not path.exists() else hold_lock(path)
 
 
-def claim(db: sqlite_utils.Database, pair: Pair) -> None:
+def assign_pair(db: sqlite_utils.Database, pair: Pair) -> None:
     """Store in a new database which pair it is for.
 
     Raises ConfigError for a pair that cannot be used, and BotError if the database is for another pair.

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from bot import app
 from bot.analytics.sessions import Sessions
 from bot.cli import ISSUER
-from bot.cli.console import beside_the_bot, busy, log_briefly, open_beside_the_bot, refuse_other_pair, say
+from bot.cli.console import beside_the_bot, log_briefly, open_beside_the_bot, refuse_other_pair, say, spinner
 from bot.data.csv_cells import read_bytes
 from bot.data.csv_formats import export
 from bot.data.import_csv import read_csv
@@ -58,13 +58,13 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) ->
         example = config.pair.small.ticker
         raise BotError(f"--ticker is missing. Example: import {kind} {file} --ticker {example}")
     now = dt.datetime.now(dt.UTC)
-    with busy(f"Reading {file.name}"):
+    with spinner(f"Reading {file.name}"):
         fund, sessions = known_fund(ticker, config.pair), Sessions(config.calendar.closed)
         completed = sessions.last_completed(now).date()
         contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=completed)
     for sentence in contents.preview.sentences():
         say(sentence)
-    with open_beside_the_bot(config.storage.database, config.pair) as database, busy("Storing"):
+    with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Storing"):
         written = database.run_sync(partial(store_file, contents=contents, observed_at=_instant(now)))
     _print_counts(written)
     return 0
@@ -73,7 +73,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) ->
 def _import_issuer_file(config: Config, file: Path, ticker: str | None) -> int:
     """Import a fund's workbook or list of holdings. Which it is, is read from its contents."""
     now = dt.datetime.now(dt.UTC)
-    with busy(f"Reading {file.name}"):
+    with spinner(f"Reading {file.name}"):
         contents = read_issuer(
             read_bytes(file, "an issuer's file", LARGEST),
             name=file.name,
@@ -82,7 +82,7 @@ def _import_issuer_file(config: Config, file: Path, ticker: str | None) -> int:
             ticker=ticker,
             pair=config.pair,
         )
-    with open_beside_the_bot(config.storage.database, config.pair) as database, busy("Storing"):
+    with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Storing"):
         checked, written = database.run_sync(
             lambda db: store_issuer(db, contents, name=file.name, observed_at=_instant(now))
         )
@@ -138,7 +138,7 @@ def _write_whole(file: Path, text: str) -> None:
 def refresh_sources(config: Config) -> int:
     """`refresh`: fetch from every source now. Returns 1 if no source answered, else 0."""
     log_briefly()
-    with open_beside_the_bot(config.storage.database, config.pair) as database, busy("Asking the sources"):
+    with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Asking the sources"):
         reports = asyncio.run(_refresh(config, database))
         statuses = database.run_sync(sources.source_statuses)
     for report in reports:
@@ -177,7 +177,7 @@ def back_up(config: Config, *, file: Path | None) -> int:
     """`backup [FILE]`: make a verified copy. Without FILE it is today's of the nightly backups."""
     today = dt.datetime.now(ZoneInfo(config.time.timezone)).date()
     target = file or backup_file(config, today)
-    with beside_the_bot(config.storage.database), busy("Copying"):
+    with beside_the_bot(config.storage.database), spinner("Copying"):
         rows = backup(config.storage.database, target)
     say(f"{target}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
     return 0
@@ -194,7 +194,7 @@ def restore_backup(config: Config, *, file: Path) -> int:
         refuse_other_pair(db, config.pair)
         return settle_restore(db, now=now)
 
-    with hold_lock(path), busy("Restoring"):
+    with hold_lock(path), spinner("Restoring"):
         report = restore(file, path, aside, settle)
     with open_database(path, read_only=True) as database:
         rows = database.run_sync(row_counts)

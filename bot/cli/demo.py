@@ -24,7 +24,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from bot import app
 from bot.analytics.sessions import date_phrase, short_date
 from bot.chat.commands import COMMANDS
-from bot.cli.console import Clock, busy, log_briefly, open_exclusively, say, say_aside
+from bot.cli.console import Clock, log_briefly, open_exclusively, say, say_on_stderr, spinner
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.errors import BotError
@@ -145,10 +145,10 @@ async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bo
     async with bot.application:
         if interactive:
             say("Small caps against large caps. Type /help; a number presses a button; /quit ends.")
-        with busy("Asking the sources"):
+        with spinner("Asking the sources"):
             reports = await bot.scheduler.refresh()
         for report in reports:
-            say_aside(report)
+            say_on_stderr(report)
         ticking = asyncio.create_task(_tick(bot)) if interactive else None
         await converse(bot.application, terminal, screen.listen(interactive=interactive))
         if ticking is not None:
@@ -245,12 +245,12 @@ async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.
         if moment > _LAST:
             break
         set_clock(moment)
-        done = await bot.scheduler.evaluate()
-        fires = len(done.fires)
+        evaluation = await bot.scheduler.evaluate()
+        fires = len(evaluation.fires)
         count = "an alert" if fires == 1 else f"{fires or 'no'} alerts"
         say(f"  {date_phrase(session)}: close evaluated, {count}")
         await bot.scheduler.drain()
-        if done.fires:
+        if evaluation.fires:
             return True
     say("No alert fired in this span.")
     return False

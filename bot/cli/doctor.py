@@ -194,10 +194,10 @@ def _token_finding(base_url: str, answer: httpx.Response) -> Finding:
 def _clock_error(header: str) -> Iterator[Finding]:
     """Compare the clock with the date of the answer, if it has one."""
     try:
-        theirs = parsedate_to_datetime(header)
+        telegram_time = parsedate_to_datetime(header)
     except ValueError:
         return
-    seconds = round((dt.datetime.now(dt.UTC) - theirs.astimezone(dt.UTC)).total_seconds())
+    seconds = round((dt.datetime.now(dt.UTC) - telegram_time.astimezone(dt.UTC)).total_seconds())
     words = f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} Telegram's"
     if abs(seconds) <= LARGEST_CLOCK_ERROR:
         yield Finding(OK, "clock's error", words)
@@ -226,8 +226,8 @@ def check_disk(file: Path) -> Finding:
     words = f"{free // 2**20:,} MB free on the database's disk"
     if free < LEAST_DISK:
         return Finding(FAIL, "disk", f"{words}; free some, or move [storage] database to another disk")
-    if closed := [path for path in (folder, file) if path.exists() and not os.access(path, os.W_OK)]:
-        words = f"{closed[0]} cannot be written; check its owner, and whether the disk is read-only"
+    if unwritable := [path for path in (folder, file) if path.exists() and not os.access(path, os.W_OK)]:
+        words = f"{unwritable[0]} cannot be written; check its owner, and whether the disk is read-only"
         return Finding(FAIL, "disk", words)
     return Finding(OK, "disk", words)
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from bot import app
 from bot.cli.console import (
     Clock,
-    busy,
     log_briefly,
     log_fully,
     open_exclusively,
     open_when_there_is_room,
     say,
+    spinner,
 )
 from bot.errors import BotError
 from bot.jobs.backups import dated_backups
@@ -75,23 +75,23 @@ def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
 async def _check(bot: Bot, telegram: Bot | None) -> None:
     await bot.delivery.recover()
     async with bot.application:
-        with busy("Asking the sources"):
+        with spinner("Asking the sources"):
             reports = await bot.scheduler.refresh()
         for report in reports:
             say(str(report))
-        done = await bot.scheduler.evaluate()
+        evaluation = await bot.scheduler.evaluate()
         market = await bot.services.markets.current()
         if market.end is None:
             say("no alerts evaluated: no prices of both funds are stored; try “refresh” or “import prices”")
         else:
             last = f"last completed session {market.last_completed:%Y-%m-%d}"
             say(f"{last}; alerts evaluated on prices to {market.end:%Y-%m-%d}")
-        for fire in done.fires:
+        for fire in evaluation.fires:
             say(str(fire))
-        if not done.fires and market.end is not None:
+        if not evaluation.fires and market.end is not None:
             say("no alert turned true")
-        if done.summaries:
-            say(f"{counted(done.summaries, 'daily summary')} queued")
+        if evaluation.summaries:
+            say(f"{counted(evaluation.summaries, 'daily summary')} queued")
         drained = await bot.scheduler.drain()
         sent, problem = await app.send_queued(telegram) if telegram else (0, "")
         if problem:
