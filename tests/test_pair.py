@@ -28,7 +28,7 @@ from bot.chat.commands import BY_NAME
 from bot.chat.dispatch import menu
 from bot.cli import main
 from bot.errors import ConfigError
-from bot.messages import charts
+from bot.messages import canvas
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.services.questions import refuse_reserved_tickers
 from tests.chat.people import STEP, command_lines
@@ -164,7 +164,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         texts.extend(text.get_text() for text in figure.findobj(Text) if isinstance(text, Text))
         return PICTURE
 
-    monkeypatch.setattr(charts, "png", png)
+    monkeypatch.setattr(canvas, "png", png)
     return texts
 
 
