@@ -14,17 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from storage.chat_store import next_alert_number
-from storage.connection import Refused
-from storage.rows import (
-    change,
-    insert,
-    instant,
-    not_earlier,
-    select,
-    select_as,
-    select_first,
-    select_value,
-)
+from storage.db import Refused
+from storage.rows import change, insert, instant, not_earlier, select, select_as, select_first, select_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from storage.connection import (
+from storage.db import (
     DatabaseBroken,
     DatabaseBusy,
     DatabaseMissing,

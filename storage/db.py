@@ -1,36 +1,271 @@
-"""The database: one SQLite connection on one worker thread.
+"""The database file: opening it, its errors, its transactions, its lock, and the one thread that uses it.
 
 `await database.run(fn)` runs the synchronous `fn(db)` on the worker thread inside BEGIN IMMEDIATE, which is
 committed when it returns and rolled back when it raises. With one connection and one thread no coroutine can
 join another's transaction, the event loop never waits for the disk, and SQLite's races between connections
 of one process cannot occur. sqlite-utils' own transactions nest in these as savepoints.
+
+This is the one module that names SQLite's driver. On Linux x86_64 that is pysqlite3, whose SQLite is free of
+the WAL-reset bug; sqlite-utils chooses. Its errors are translated, because pysqlite3's are not the standard
+library's. The message of each error is one sentence fit to show a person.
+
+    StorageError
+    ├── DatabaseMissing
+    ├── DatabaseBusy
+    ├── DatabaseBroken
+    ├── DiskFull
+    ├── DiskFault
+    └── Refused
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from storage.connection import (
-    HAS_STRICT_TABLES,
-    SQLITE_VERSION,
-    DatabaseMissing,
-    DiskFault,
-    StorageError,
-    connect,
-    create_file,
-    transaction,
-    translate_errors,
-)
+import sqlite_utils
+from filelock import FileLock, Timeout
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver it chose
+
+from storage.migrations import MIGRATIONS, NAMES, UNRELEASED
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    import sqlite_utils
+
+class StorageError(Exception):
+    """Base of all errors of the storage."""
+
+
+class DatabaseMissing(StorageError):
+    """There is no database at the path, or not the one that was opened."""
+
+
+class DatabaseBusy(StorageError):
+    """Another process runs on the database or writes to it."""
+
+
+class DatabaseBroken(StorageError):
+    """The file is damaged, no database, or that of another program or version."""
+
+
+class DiskFull(StorageError):
+    """No room is left; the transaction was rolled back."""
+
+
+class DiskFault(StorageError):
+    """The disk could not be read or written, or is read-only."""
+
+
+class Refused(StorageError):
+    """A row broke a constraint of its table; the transaction was rolled back."""
+
+
+_IO, _FULL = 10, 13
+_LEAST_ROOM = 2**16  # bytes: the index of the write-ahead log, which readers need too, takes half of it
+# SQLite's primary result codes, https://sqlite.org/rescode.html
+_BY_CODE: dict[int, tuple[type[StorageError], str]] = {
+    5: (DatabaseBusy, "Another process is writing to {path}; try again in a moment."),
+    6: (DatabaseBusy, "Another process is writing to {path}; try again in a moment."),
+    8: (DiskFault, "{path} cannot be written: the file or its disk is read-only."),
+    _IO: (DiskFault, "The disk failed while reading or writing {path} ({error})."),
+    11: (DatabaseBroken, "{path} is damaged ({error}); restore a backup in its place."),
+    _FULL: (DiskFull, "The disk is full: {path} could not be written; free some room and try again."),
+    14: (DiskFault, "{path} cannot be opened; check that the file and its folder are yours to write."),
+    19: (Refused, "{path} refused a row: {error}."),
+    26: (
+        DatabaseBroken,
+        "{path} is not a database of this program; name another file, e.g. --db bot.sqlite3.",
+    ),
+}
+
+
+def from_driver(error: Exception, path: Path) -> StorageError:
+    """Returns the driver's error as a StorageError; unknown codes keep SQLite's own words."""
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    with suppress(OSError):
+        # On a full disk SQLite, which opens its index first, reports an I/O error.
+        if code == _IO and shutil.disk_usage(path.parent).free < _LEAST_ROOM:
+            code = _FULL
+    kind, message = _BY_CODE.get(code, (StorageError, "{path} could not be used: {error}."))
+    return kind(message.format(path=path, error=error))
+
+
+BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
+SQLITE_VERSION = sqlite3.sqlite_version
+# Two connections that write or checkpoint under WAL can lose a commit in 3.7.0-3.51.2.
+TWO_WRITERS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
+HAS_STRICT_TABLES = sqlite3.sqlite_version_info >= (3, 37, 0)
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
+    """Open the database and bring it up to date. Raises StorageError.
+
+    The file is checked before anything in it is changed, because it may be another program's. isolation_level
+    None keeps the driver from its own BEGINs.
+    """
+    with translate_errors(path):
+        uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+        conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        try:
+            db = sqlite_utils.Database(conn, strict=True, execute_plugins=False)
+            current = is_current(db, path)
+            if read_only and not current:
+                raise DatabaseBroken(
+                    f"{path} was written by an older version; start the bot on it once, then try again."
+                )
+            if not read_only:
+                conn.execute("PRAGMA journal_mode=WAL")
+                conn.execute("PRAGMA synchronous=FULL")
+            if not current:
+                # Foreign keys are off meanwhile.
+                with transaction(db, "BEGIN IMMEDIATE"):
+                    MIGRATIONS.apply(db)
+                    if problems := broken_references(db):
+                        raise DatabaseBroken(f"{path} could not be brought up to date: {problems[0]}.")
+            conn.execute("PRAGMA foreign_keys=ON")
+        except BaseException:
+            conn.close()
+            raise
+        return db
+
+
+@contextmanager
+def connect_unchecked(path: Path, *, read_only: bool = False) -> Iterator[sqlite_utils.Database]:
+    """Open any database file as it is, to copy it, and close it at the end of the block."""
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    with translate_errors(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
+        yield sqlite_utils.Database(conn, execute_plugins=False)
+
+
+def create_file(path: Path) -> None:
+    """Create an empty file that only its owner may read, and its folder, unless they exist."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            path.touch(mode=0o600, exist_ok=False)
+    except OSError as err:
+        raise DiskFault(f"The database {path} cannot be created ({err.strerror}).") from err
+
+
+def is_current(db: sqlite_utils.Database, path: Path) -> bool:
+    """Whether no migration is pending. Raises DatabaseBroken for a file that this version cannot use."""
+    with transaction(db, "BEGIN"):  # one snapshot: another process may be creating the tables
+        applied = {migration.name for migration in MIGRATIONS.applied(db)}
+        tables = set(db.table_names()) - {MIGRATIONS.migrations_table}
+    if tables and not applied:
+        raise DatabaseBroken(
+            f"{path} is a database of another program; name another file, e.g. --db bot.sqlite3."
+        )
+    if UNRELEASED in applied:
+        raise DatabaseBroken(
+            f"{path} was written before the first release and cannot be brought up to date: save its data "
+            "with “export” of the version that wrote it, then read them into a new database with “import”."
+        )
+    if newer := applied - NAMES:
+        raise DatabaseBroken(
+            f"{path} was written by a newer version of this program ({min(newer)}); update it."
+        )
+    return applied == NAMES
+
+
+def broken_references(db: sqlite_utils.Database) -> list[str]:
+    """Returns a sentence for each row whose foreign key refers to a missing row."""
+    broken = db.execute("PRAGMA foreign_key_check").fetchall()
+    return [f"Row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in broken]
+
+
+@contextmanager
+def transaction(db: sqlite_utils.Database, begin: str) -> Iterator[None]:
+    """Commit when the block ends; roll back when it raises or the commit fails."""
+    db.conn.execute(begin)
+    try:
+        yield
+        if not db.conn.in_transaction:
+            raise StorageError("A storage function ended the transaction it ran in.")
+        db.conn.execute("COMMIT")
+    except BaseException:
+        if db.conn.in_transaction:
+            db.conn.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def translate_errors(path: Path) -> Iterator[None]:
+    """Raise the driver's errors as StorageError."""
+    try:
+        yield
+    except sqlite3.Error as err:
+        raise from_driver(err, path) from err
+
+
+@contextmanager
+def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Hold PATH.lock exclusively while the block runs. Raises DatabaseBusy when another process holds it.
+
+    The system drops the lock when the process ends, however it ends. The file itself stays: removing it
+    would let a third process lock a new file while a second still holds the old one. A link in the place
+    of the file is refused, as DiskFault.
+    """
+    file = _lock_file(path)
+    lock = FileLock(
+        file, mode=0o600, blocking=False, preserve_lock_file=True, on_acquired=_write_process_number
+    )
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as err:
+        raise DatabaseBusy(
+            f"Another bot{_holder(file)} is using {path}; stop it first, or name another file with --db."
+        ) from err
+    except OSError as err:
+        raise DiskFault(f"The lock file {file} cannot be written ({err.strerror}).") from err
+    try:
+        yield file
+    finally:
+        lock.release()
+
+
+def is_locked(path: str | os.PathLike[str]) -> bool:
+    """Whether a process holds PATH.lock. Nothing is created or written."""
+    file = _lock_file(path)
+    if not file.is_file():
+        return False
+    try:
+        with FileLock(file, mode=0o600, blocking=False, preserve_lock_file=True):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
+
+
+def _lock_file(path: str | os.PathLike[str]) -> Path:
+    """Returns the lock file of a database: the same by whatever link the database is named."""
+    file = Path(path)
+    with suppress(OSError):
+        file = file.resolve() if file.is_symlink() else file
+    return file.with_name(f"{file.name}.lock")
+
+
+def _write_process_number(descriptor: int) -> None:
+    with suppress(OSError):  # on a full disk the lock is held without it
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+
+
+def _holder(file: Path) -> str:
+    """Returns " (process NUMBER)" of the process that wrote itself into the lock file, or ""."""
+    with suppress(OSError, UnicodeDecodeError):
+        number = file.read_text(encoding="ascii").strip()
+        return f" (process {number})" if number.isdigit() else ""
+    return ""
 
 
 T = TypeVar("T")

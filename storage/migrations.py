@@ -1,7 +1,7 @@
 """The tables, as migrations: one is added for each change, and one that was released is never changed.
 
 Instants are text 'YYYY-MM-DDTHH:MM:SSZ', sessions and dates 'YYYY-MM-DD'. All pending migrations run in
-one transaction with foreign keys off (storage/connection.py), so none may be transactional=False.
+one transaction with foreign keys off (storage/db.py), so none may be transactional=False.
 """
 
 from __future__ import annotations

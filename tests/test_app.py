@@ -13,8 +13,7 @@ from bot.cli import main
 from bot.config import Config
 from bot.data.store import store
 from bot.jobs import scheduler
-from storage.connection import hold_lock
-from storage.db import open_database
+from storage.db import hold_lock, open_database
 from storage.rows import Bar
 from tests.fakes.botapi_faults import refusal
 from tests.place import ME, PATIENCE, at_work, told_to_stop

@@ -14,8 +14,7 @@ import pytest
 
 from bot import app
 from storage import chat_store, outbox, sources
-from storage.connection import DatabaseBroken, DiskFull, connect
-from storage.db import open_database
+from storage.db import DatabaseBroken, DiskFull, connect, open_database
 from tests.fakes.botapi_faults import bad_gateway, drop, hang
 from tests.place import ME, OWNER, PATIENCE, at_work, told_to_stop
 

@@ -16,8 +16,7 @@ from bot.text import counted, did_you_mean
 from storage import outbox
 from storage.backup import backup
 from storage.chat_store import APPROVED, REJECTED, count_by_status
-from storage.connection import StorageError
-from storage.db import file_size
+from storage.db import StorageError, file_size
 
 if TYPE_CHECKING:
     import sqlite_utils

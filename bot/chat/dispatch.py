@@ -46,7 +46,7 @@ from bot.messages.pages.compare import Card, cards
 from bot.services.chats import settings_of, stored_chat
 from bot.services.questions import parse_question
 from storage import chat_store
-from storage.connection import StorageError
+from storage.db import StorageError
 
 if TYPE_CHECKING:
     import sqlite_utils

@@ -24,6 +24,7 @@ from bot.secrets import proxy_secrets, redact_output
 if TYPE_CHECKING:
     from bot.config import Config
 
+
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 MODULE, SCRIPT = "python -m bot", "small-versus-large-bot"
 COMPLETION_VARIABLE = "_SMALL_VERSUS_LARGE_BOT_COMPLETE"  # as click derives it from the script's name
@@ -164,7 +165,7 @@ class LazyCommand(click.Command):
         options = ctx.params
         config = self._load_config(options["config_file"], options["database"])
         redact_output({*config.secrets, *proxy_secrets(os.environ)})
-        from storage.connection import StorageError, hold_lock  # noqa: PLC0415 - --help does without
+        from storage.db import StorageError, hold_lock  # noqa: PLC0415 - --help does without
 
         try:
             # The lock is taken before the imports, which take seconds: a second bot is refused at once.

@@ -20,8 +20,7 @@ from bot.concurrency import Backoff
 from bot.errors import BotError
 from bot.pair import DEFAULT_PAIR
 from storage import sources
-from storage.connection import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock
-from storage.db import open_database
+from storage.db import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

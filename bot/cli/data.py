@@ -32,8 +32,7 @@ from bot.services import wall_clock
 from bot.text import counted
 from storage import sources
 from storage.backup import backup, restore, row_counts
-from storage.connection import hold_lock
-from storage.db import open_database
+from storage.db import hold_lock, open_database
 from storage.outbox import settle_restore
 
 if TYPE_CHECKING:

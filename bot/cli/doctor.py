@@ -22,8 +22,14 @@ from bot.secrets import is_readable_by_others, token_secret
 from bot.text import counted
 from storage import outbox, sources
 from storage.backup import integrity_check
-from storage.connection import SQLITE_VERSION, TWO_WRITERS_SAFE, DatabaseMissing, StorageError, is_locked
-from storage.db import open_database
+from storage.db import (
+    SQLITE_VERSION,
+    TWO_WRITERS_SAFE,
+    DatabaseMissing,
+    StorageError,
+    is_locked,
+    open_database,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from bot.delivery.outcome import DrainReport, StatusWrites
 from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE
 from bot.delivery.send import PAUSE_REASONS, RateLimits, Sender
 from storage import outbox
-from storage.connection import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
+from storage.db import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
 from storage.rows import moment
 
 if TYPE_CHECKING:

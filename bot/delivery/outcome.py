@@ -27,7 +27,7 @@ from bot.delivery.rate_limiter import SendPostponed, seconds_of
 from bot.messages.html import escape
 from bot.secrets import redact
 from storage import chat_store, outbox
-from storage.connection import Refused, StorageError
+from storage.db import Refused, StorageError
 
 if TYPE_CHECKING:
     from storage.db import Database

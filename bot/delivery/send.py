@@ -36,7 +36,7 @@ from bot.delivery.rate_limiter import ALERT, NOTICE, REPLY, SUMMARY, SendBudget
 from bot.messages.html import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_html, visible_length
 from bot.secrets import redact, token_secret
 from storage import outbox
-from storage.connection import StorageError
+from storage.db import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from bot.messages.common import REPLY, Answer, payload_of
 from bot.messages.html import escape
 from storage import outbox, sources
 from storage.backup import backup
-from storage.connection import StorageError
+from storage.db import StorageError
 
 if TYPE_CHECKING:
     import sqlite_utils

@@ -25,7 +25,7 @@ from bot.jobs.notices import Expiry, Outages
 from bot.jobs.summaries import Summaries
 from bot.services import OUTBOX_KEPT, wall_clock
 from storage import outbox, sources
-from storage.connection import StorageError
+from storage.db import StorageError
 
 if TYPE_CHECKING:
     import sqlite_utils

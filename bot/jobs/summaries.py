@@ -23,7 +23,7 @@ from bot.services import DAILY, context_of
 from bot.services.alert_views import active_alerts
 from bot.services.chats import settings_of, zone_of
 from storage import chat_store, outbox
-from storage.connection import StorageError
+from storage.db import StorageError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -27,8 +27,8 @@ from bot.cli.console import open_locked
 from bot.config import Config
 from bot.delivery.rate_limiter import SendBudget
 from bot.jobs import scheduler
-from storage import connection, db
-from storage.connection import hold_lock
+from storage import db
+from storage.db import hold_lock
 from tests.chaos import script
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would not survive the fork
@@ -72,7 +72,7 @@ def live(order: dict[str, Any]) -> None:
 def _die_at(number: int, note: Path) -> None:
     """Die with the n-th statement that writes, before it is run and once it is noted."""
     seen = 0
-    connect = connection.connect
+    connect = db.connect
 
     def counting(statement: str) -> None:
         nonlocal seen

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.data.provider import Ok, rows_by_kind
 from storage.backup import integrity_check
-from storage.connection import StorageError, broken_references
-from storage.db import open_database
+from storage.db import StorageError, broken_references, open_database
 from storage.rows import select
 from tests.chaos import script
 from tests.chaos.lives import SPEED

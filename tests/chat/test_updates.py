@@ -16,7 +16,7 @@ from bot.errors import BadInput
 from bot.messages.common import Answer
 from bot.messages.html import Html
 from storage import chat_store
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from tests.chat.talk import GROUP, ME, YOU
 from tests.fakes.botapi_faults import bad_gateway, drop, refusal
 

@@ -19,8 +19,7 @@ from bot.data.provider import observations_of, rows_by_kind
 from bot.data.sample import sample_observations
 from bot.data.store import store
 from storage import observations, outbox, sources
-from storage.connection import hold_lock
-from storage.db import open_database
+from storage.db import hold_lock, open_database
 from storage.rows import KINDS, Observation, SectorWeight
 from tests.cli.conftest import Call, Files, Result
 from tests.funds import PAIR

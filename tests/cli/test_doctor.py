@@ -32,8 +32,7 @@ from bot.jobs.backups import FAILING, backup_file
 from bot.jobs.scheduler import TICK_SECONDS
 from bot.pair import DEFAULT_PAIR
 from storage import outbox, sources
-from storage.connection import SQLITE_VERSION, hold_lock
-from storage.db import open_database
+from storage.db import SQLITE_VERSION, hold_lock, open_database
 from storage.migrations import NAMES
 from storage.rows import Bar, FundFacts
 from tests.cli.conftest import Call, process

@@ -13,7 +13,7 @@ import pytest
 from bot.delivery import send
 from bot.delivery.outcome import DrainReport
 from storage import outbox
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from tests.delivery.office import DOWN, ME, NOWHERE, REFUSED, SICK, START, THIRD, YOU
 from tests.fakes.botapi_faults import flood, hang
 from tests.fakes.pictures import png

@@ -11,7 +11,7 @@ import pytest
 
 from bot.delivery.outcome import DrainReport
 from storage import outbox
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from tests.delivery.office import DOWN, ME, OWNER, YOU
 from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, server_error
 from tests.fakes.pictures import png

@@ -11,7 +11,7 @@ from telegram.error import RetryAfter
 from bot.delivery.outcome import DrainReport
 from bot.delivery.rate_limiter import SendPostponed, seconds_of
 from storage import outbox
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from tests.delivery.office import ME, THIRD, YOU
 from tests.fakes.botapi_faults import flood
 

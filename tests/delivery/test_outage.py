@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.delivery.drain import OVER_AFTER, OutageNotifier
-from storage.connection import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
+from storage.db import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
 from tests.delivery.office import ME, OWNER
 from tests.fakes.botapi_faults import bad_gateway
 

@@ -17,7 +17,7 @@ from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget
 from bot.jobs.scheduler import Scheduler
 from storage.backup import integrity_check
-from storage.connection import broken_references
+from storage.db import broken_references
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.disk import failing
 from tests.jobs.desk import FIRST, Desk, after_close, bar, sessions

@@ -14,8 +14,7 @@ from bot.jobs import backups
 from bot.jobs.backups import RETRY, Backups, backup_due, backup_file, dated_backups
 from storage import backup
 from storage.backup import row_counts
-from storage.connection import DiskFull
-from storage.db import open_database
+from storage.db import DiskFull, open_database
 from storage.rows import select
 
 if TYPE_CHECKING:

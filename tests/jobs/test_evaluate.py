@@ -10,7 +10,7 @@ from bot.jobs import commit
 from bot.jobs.notify import Notifier
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from tests.jobs.desk import Desk, after_close, sessions
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.jobs.scheduler import Scheduler
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from tests.fakes.website import Answer, Website, page, redirect
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from storage import alert_store, chat_store
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from storage.rows import Split
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import Desk, after_close, sessions

@@ -13,7 +13,7 @@ from bot.jobs import scheduler as tick
 from bot.jobs.scheduler import TICK_SECONDS, Scheduler
 from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from tests.jobs.desk import Desk, sessions
 
 if TYPE_CHECKING:

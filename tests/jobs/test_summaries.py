@@ -13,7 +13,7 @@ from bot.chat.info import on_summary
 from bot.jobs import summaries
 from bot.messages.pages import summary
 from storage import chat_store, outbox
-from storage.connection import DiskFull
+from storage.db import DiskFull
 from tests.jobs.desk import Desk, sessions
 
 if TYPE_CHECKING:

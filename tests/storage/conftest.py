@@ -12,10 +12,9 @@ from typing import TypeAlias
 import pytest
 import sqlite_utils
 
-from storage import connection
+from storage import db as database_module
 from storage.chat_store import ensure_chat
-from storage.connection import connect, create_file, transaction
-from storage.db import Database, open_database
+from storage.db import Database, connect, create_file, open_database, transaction
 from storage.migrations import MIGRATIONS
 from tests.storage import kills
 
@@ -49,8 +48,8 @@ def db(path: Path) -> Iterator[sqlite_utils.Database]:
 @pytest.fixture
 def later_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on the program knows one migration more: databases made without this fixture are older."""
-    monkeypatch.setattr(connection, "MIGRATIONS", kills.LATER)
-    monkeypatch.setattr(connection, "NAMES", kills.LATER_NAMES)
+    monkeypatch.setattr(database_module, "MIGRATIONS", kills.LATER)
+    monkeypatch.setattr(database_module, "NAMES", kills.LATER_NAMES)
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from pathlib import Path
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
-from storage import connection
+from storage import db as database_module
 from storage.backup import integrity_check, remove, restore
-from storage.connection import connect, create_file
+from storage.db import connect, create_file
 from storage.migrations import m001_schema
 from storage.sources import get_meta
 
@@ -128,13 +128,13 @@ def begin(path: Path, older: Path) -> None:
 
 def use_later_migrations() -> None:
     """Let this process be the later release."""
-    setattr(connection, "MIGRATIONS", LATER)  # noqa: B010 - a patch, which types would forbid
-    setattr(connection, "NAMES", LATER_NAMES)  # noqa: B010 - as above
+    setattr(database_module, "MIGRATIONS", LATER)  # noqa: B010 - a patch, which types would forbid
+    setattr(database_module, "NAMES", LATER_NAMES)  # noqa: B010 - as above
 
 
 def migrate(path: Path, countdown: Countdown) -> None:
     """Open the database, and count down at each statement once it is known to be older."""
-    real = connection.is_current
+    real = database_module.is_current
     use_later_migrations()
 
     def watched(db: sqlite_utils.Database, file: Path) -> bool:
@@ -142,11 +142,11 @@ def migrate(path: Path, countdown: Countdown) -> None:
         db.conn.set_trace_callback(countdown.step)
         return current
 
-    setattr(connection, "is_current", watched)  # noqa: B010 - as above
+    setattr(database_module, "is_current", watched)  # noqa: B010 - as above
     try:
         connect(path, read_only=False).close()
     finally:
-        setattr(connection, "is_current", real)  # noqa: B010 - as above
+        setattr(database_module, "is_current", real)  # noqa: B010 - as above
 
 
 KINDS: dict[str, Callable[[Path, Path], Iterator[object]]] = {

@@ -31,7 +31,7 @@ from storage.alert_store import (
     switch_off,
 )
 from storage.chat_store import deactivate, reactivate
-from storage.connection import Refused
+from storage.db import Refused
 from tests.storage.alert_rows import AT_NOON, AT_ONE, NOON, ONE, event, new
 
 if TYPE_CHECKING:

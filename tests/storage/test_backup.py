@@ -10,8 +10,7 @@ import sqlite_utils
 
 from storage import backup as module
 from storage.backup import backup, row_counts
-from storage.connection import DatabaseBroken, DiskFault, StorageError
-from storage.db import Database, open_database
+from storage.db import Database, DatabaseBroken, DiskFault, StorageError, open_database
 from storage.migrations import MIGRATIONS
 from storage.sources import get_meta, set_meta
 

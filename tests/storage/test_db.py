@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlite_utils
 
-from storage import connection
+from storage import db as database_module
 from storage.backup import integrity_check
-from storage.connection import (
+from storage.db import (
+    Database,
     DatabaseBroken,
     DatabaseBusy,
     DatabaseMissing,
@@ -20,8 +21,8 @@ from storage.connection import (
     DiskFull,
     Refused,
     StorageError,
+    open_database,
 )
-from storage.db import Database, open_database
 from storage.observations import fingerprint
 from storage.sources import get_meta, set_meta
 
@@ -134,7 +135,7 @@ async def test_no_coroutine_joins_anothers_transaction(database: Database) -> No
 def test_no_other_connection_writes_between_reading_and_writing(
     database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0.01)
 
     def append(db: sqlite_utils.Database) -> None:
         word = read(db)
@@ -334,7 +335,7 @@ def test_killed_in_the_middle_of_a_transaction_the_old_state_stays(database: Dat
 def test_another_process_in_a_transaction_is_waited_for_then_named(
     path: Path, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0.01)
     with open_database(path) as database:
         database.run_sync(partial(write, "old"))
         spawn(HALF_A_TRANSACTION)

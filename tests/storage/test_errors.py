@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from storage.connection import DiskFault, DiskFull, StorageError, from_driver
+from storage.db import DiskFault, DiskFull, StorageError, from_driver
 
 
 class DriverError(Exception):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.connection import DatabaseBusy, DiskFault, hold_lock, is_locked
+from storage.db import DatabaseBusy, DiskFault, hold_lock, is_locked
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HOLD = """
 import sys
-from storage.connection import hold_lock
+from storage.db import hold_lock
 with hold_lock(sys.argv[1]):
     print("ready", flush=True)
     sys.stdin.read()

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlite_utils
 
-from storage import connection
-from storage.connection import DatabaseBroken
-from storage.db import open_database
+from storage import db as database_module
+from storage.db import DatabaseBroken, open_database
 from storage.migrations import NAMES
 from storage.sources import get_meta, set_meta
 
@@ -81,7 +80,7 @@ def test_a_migration_that_fails_leaves_the_old_schema(older: Path, monkeypatch: 
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(connection, "broken_references", fail)
+        patch.setattr(database_module, "broken_references", fail)
         with pytest.raises(RuntimeError):
             open_database(older)
     with sqlite_utils.Database(older) as db:
@@ -90,7 +89,7 @@ def test_a_migration_that_fails_leaves_the_old_schema(older: Path, monkeypatch: 
 
 
 def test_a_migration_that_breaks_references_is_undone(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "broken_references", lambda _: ["Row 1 of a refers to nothing"])
+    monkeypatch.setattr(database_module, "broken_references", lambda _: ["Row 1 of a refers to nothing"])
     message = f"{older} could not be brought up to date: Row 1 of a refers to nothing."
     with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
         open_database(older)

@@ -9,7 +9,7 @@ import pytest
 
 from storage import outbox
 from storage.chat_store import deactivate, ensure_chat
-from storage.connection import Refused
+from storage.db import Refused
 from storage.outbox import (
     MessageBody,
     OutboxMessage,

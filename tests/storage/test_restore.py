@@ -13,8 +13,15 @@ import sqlite_utils
 
 from storage import backup as module
 from storage.backup import backup, integrity_check, restore
-from storage.connection import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, StorageError
-from storage.db import Database, open_database
+from storage.db import (
+    Database,
+    DatabaseBroken,
+    DatabaseBusy,
+    DatabaseMissing,
+    DiskFault,
+    StorageError,
+    open_database,
+)
 from storage.sources import get_meta, set_meta
 
 if TYPE_CHECKING:
