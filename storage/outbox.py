@@ -24,6 +24,7 @@ import msgspec
 from storage import sources
 from storage.rows import (
     change,
+    get_meta,
     insert,
     instant,
     not_earlier,
@@ -31,6 +32,7 @@ from storage.rows import (
     select_as,
     select_first,
     select_value,
+    set_meta,
 )
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
     about     the session that it reports; if that may have closed before a restore, the message may
               have been sent before and is marked as a possible repeat
     """
-    at, restored = instant(now), sources.get_meta(db, sources.RESTORED_AT)
+    at, restored = instant(now), get_meta(db, sources.RESTORED_AT)
     row = {
         "chat_id": chat_id,
         "thread_id": thread_id,
@@ -345,7 +347,7 @@ def settle_restore(db: sqlite_utils.Database, now: Moment) -> RestoreReport:
         WHERE status NOT IN ('sent', 'dead') RETURNING status
     """
     statuses = [row["status"] for row in select(db, sql, (instant(now),))]
-    sources.set_meta(db, sources.RESTORED_AT, instant(now))
+    set_meta(db, sources.RESTORED_AT, instant(now))
     return RestoreReport(sources.last_heartbeat(db), statuses.count("ambiguous"), statuses.count("dead"))
 
 

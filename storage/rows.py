@@ -93,6 +93,25 @@ def change(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> 
     return int(db.execute(sql, parameters).rowcount)  # type: ignore[arg-type]  # as above
 
 
+def get_meta(db: sqlite_utils.Database, key: str) -> str | None:
+    """Returns a note of the program, or None when it was never set."""
+    value: str | None = select_value(db, "SELECT value FROM meta WHERE key = ?", (key,))
+    return value
+
+
+def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:
+    """Set a note of the program."""
+    db.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
+
+
+def remove_meta(db: sqlite_utils.Database, key: str) -> None:
+    """Delete a note of the program."""
+    db.execute("DELETE FROM meta WHERE key = ?", (key,))
+
+
 class _Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a stored row is from; both are empty before it is stored."""
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from storage.rows import change, insert, instant, select, select_as, select_first, select_value
+from storage.rows import (
+    change,
+    get_meta,
+    insert,
+    instant,
+    select,
+    select_as,
+    select_first,
+    select_value,
+    set_meta,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,25 +159,6 @@ def source_status(db: sqlite_utils.Database, source: str, subject: str) -> Sourc
 def source_statuses(db: sqlite_utils.Database) -> list[SourceStatus]:
     """Returns all statuses, by source and subject."""
     return select_as(db, SourceStatus, "SELECT * FROM sources ORDER BY source, subject")
-
-
-def get_meta(db: sqlite_utils.Database, key: str) -> str | None:
-    """Returns a note of the program, or None when it was never set."""
-    value: str | None = select_value(db, "SELECT value FROM meta WHERE key = ?", (key,))
-    return value
-
-
-def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:
-    """Set a note of the program."""
-    db.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, value),
-    )
-
-
-def remove_meta(db: sqlite_utils.Database, key: str) -> None:
-    """Delete a note of the program."""
-    db.execute("DELETE FROM meta WHERE key = ?", (key,))
 
 
 def record_heartbeat(db: sqlite_utils.Database, now: Moment) -> None:

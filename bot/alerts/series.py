@@ -18,6 +18,7 @@ import pandas as pd
 
 from bot.alerts.engine import BAND_VALUES, ConditionValue, Sample
 from bot.alerts.rule import AMOUNT, Condition, Rule, Target
+from bot.analytics.metrics import METRICS, parts_of
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.analytics.metrics import Argument, Metric
+    from bot.pair import Pair
 
 # An input that is still absent this many sessions later is skipped.
 PATIENCE = 5
@@ -221,3 +223,10 @@ def threshold(value: pd.Series, target: Target) -> pd.Series:
 def rule_lag(rule: Rule, registry: Mapping[str, Metric]) -> int:
     """Sessions until all inputs of a session are stored: the largest lag of the rule's metrics."""
     return max(registry[condition.metric].lag for condition in rule.conditions)
+
+
+def parts_read(rule: Rule, pair: Pair) -> list[str]:
+    """Return the parts of the Market that a rule reads, those of its first condition first."""
+    conditions = rule.conditions
+    parts = [part for c in conditions for part in parts_of(METRICS[c.metric], pair, dict(c.arguments))]
+    return list(dict.fromkeys(parts))

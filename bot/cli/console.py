@@ -21,6 +21,7 @@ from bot.errors import BotError
 from bot.pair import DEFAULT_PAIR
 from storage import sources
 from storage.db import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock, open_database
+from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,9 +170,9 @@ def assign_pair(db: sqlite_utils.Database, pair: Pair) -> None:
     Raises ConfigError for a pair that cannot be used, and BotError if the database is for another pair.
     """
     refuse_other_pair(db, pair)
-    if sources.get_meta(db, _PAIR) is None:
+    if get_meta(db, _PAIR) is None:
         refuse_reserved(pair)
-        sources.set_meta(db, _PAIR, " ".join(pair.tickers))
+        set_meta(db, _PAIR, " ".join(pair.tickers))
 
 
 def refuse_reserved(pair: Pair) -> None:
@@ -184,7 +185,7 @@ def refuse_reserved(pair: Pair) -> None:
 
 def refuse_other_pair(db: sqlite_utils.Database, pair: Pair) -> None:
     """Raise BotError if the database was made for another pair."""
-    stored = sources.get_meta(db, _PAIR)
+    stored = get_meta(db, _PAIR)
     if stored is not None and stored != " ".join(pair.tickers):
         small, large = stored.split()
         raise BotError(

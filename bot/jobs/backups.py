@@ -19,9 +19,10 @@ from bot.concurrency import run_in_daemon_thread
 from bot.jobs.summaries import due_instant
 from bot.messages.common import REPLY, Answer, payload_of
 from bot.messages.html import escape
-from storage import outbox, sources
+from storage import outbox
 from storage.backup import backup
 from storage.db import StorageError
+from storage.rows import get_meta, remove_meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -47,7 +48,7 @@ def dated_backups(config: Config) -> list[tuple[dt.date, Path]]:
 
 def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
     """Return when the nightly backups began to fail; None while they work."""
-    since = sources.get_meta(db, FAILING)
+    since = get_meta(db, FAILING)
     return dt.datetime.fromisoformat(since) if since else None
 
 
@@ -111,16 +112,16 @@ class Backups:
         """Tell the owner, once until a backup works again."""
 
         def write(db: sqlite_utils.Database) -> None:
-            if sources.get_meta(db, FAILING) is None:
-                sources.set_meta(db, FAILING, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+            if get_meta(db, FAILING) is None:
+                set_meta(db, FAILING, f"{now:%Y-%m-%dT%H:%M:%SZ}")
                 self._queue(db, f"The nightly backup failed: {reason} It is tried again every hour.", now)
 
         await self._services.database.run(write)
 
     async def _tell_owner_of_recovery(self, copy: Path, now: dt.datetime) -> None:
         def write(db: sqlite_utils.Database) -> None:
-            if sources.get_meta(db, FAILING) is not None:
-                sources.remove_meta(db, FAILING)
+            if get_meta(db, FAILING) is not None:
+                remove_meta(db, FAILING)
                 self._queue(db, f"Backups work again; the newest is {copy.name}.", now)
 
         await self._services.database.run(write)

@@ -24,6 +24,7 @@ from msgspec import structs
 from bot.alerts.engine import State
 from bot.alerts.revision import is_set_on_level, level_factor, reads_level, rescaled_rule, state_after_split
 from bot.alerts.rule import Rule
+from bot.alerts.series import parts_read
 from bot.alerts.view import SPLIT_REASON, Life
 from bot.analytics.metrics import METRICS, first_overdue_session, is_frozen, newest_session
 from bot.analytics.sessions import STALE_AFTER
@@ -37,7 +38,6 @@ from bot.messages.alerts.notices import (
     recovery_notice,
     split_text,
 )
-from bot.services.alert_views import parts_read
 from bot.services.chats import zone_of
 from storage import alert_store, sources
 

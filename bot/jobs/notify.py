@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.engine import truth
-from bot.alerts.series import rule_lag
+from bot.alerts.series import parts_read, rule_lag
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
@@ -22,7 +22,6 @@ from bot.jobs.summaries import quiet_until
 from bot.messages.alerts import notices
 from bot.messages.common import REPLY, payload_of
 from bot.messages.html import Html
-from bot.services.alert_views import parts_read
 from bot.services.chats import zone_of
 from storage import alert_store, chat_store, outbox
 from storage.alert_store import EventDetail

@@ -17,7 +17,7 @@ from bot.alerts.engine import Event, State
 from bot.alerts.grammar import parse_rule, preset_of
 from bot.alerts.rule import Rule
 from bot.alerts.view import AlertView, Life, RecordedFire
-from bot.analytics.metrics import METRICS, parts_of
+from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
 from bot.services import context_of, metrics_for
 from storage import alert_store
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
-    from bot.pair import Pair
     from bot.services import Caller, Chat, Services
     from storage.alert_store import ChatEvent, StoredAlert
 
@@ -132,13 +131,6 @@ def read_rule(alert: StoredAlert) -> Rule:
         if condition.metric not in METRICS:
             raise Unreadable(alert, f"“{condition.metric}” is not a metric any more")
     return rule
-
-
-def parts_read(rule: Rule, pair: Pair) -> list[str]:
-    """Return the parts of the Market that a rule reads, those of its first condition first."""
-    conditions = rule.conditions
-    parts = [part for c in conditions for part in parts_of(METRICS[c.metric], pair, dict(c.arguments))]
-    return list(dict.fromkeys(parts))
 
 
 def view_alert(db: sqlite_utils.Database, alert: StoredAlert, now: dt.datetime) -> AlertView:

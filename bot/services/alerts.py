@@ -17,6 +17,7 @@ from bot.alerts.backtest import frequency
 from bot.alerts.engine import State, first_state
 from bot.alerts.revision import level_factor, rescaled_rule
 from bot.alerts.rule import CROSSES, Rule
+from bot.alerts.series import parts_read
 from bot.alerts.view import AlertView, Life
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
@@ -219,7 +220,7 @@ async def _start(
 ) -> StartedAlert:
     """Store an alert with the initial state of its rule, in place of all earlier states."""
     state, past = await asyncio.to_thread(_start_figures, rule, context)
-    parts = await asyncio.to_thread(alert_views.parts_read, rule, services.pair)
+    parts = await asyncio.to_thread(parts_read, rule, services.pair)
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
         alert = store(db, state)

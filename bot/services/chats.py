@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.errors import BadInput
 from bot.services import DAILY
-from storage import chat_store, outbox, sources
+from storage import chat_store, outbox
 from storage.chat_store import APPROVED, REJECTED
+from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -308,7 +309,7 @@ async def draft_broadcast(caller: Caller, draft_id: int, text: str) -> int:
     """Store a message that waits for the owner's confirmation. Return how many chats it would go to."""
 
     def write(db: sqlite_utils.Database) -> int:
-        sources.set_meta(db, _DRAFT, json.dumps({"id": draft_id, "text": text}))
+        set_meta(db, _DRAFT, json.dumps({"id": draft_id, "text": text}))
         return len(chat_store.active_chats(db))
 
     return await caller.change(write)
@@ -320,10 +321,10 @@ async def send_broadcast(
     """Queue a draft for every chat, once. Return their number, or None if another draft waits."""
 
     def write(db: sqlite_utils.Database) -> int | None:
-        draft = json.loads(sources.get_meta(db, _DRAFT) or "{}")
+        draft = json.loads(get_meta(db, _DRAFT) or "{}")
         if draft.get("id") != draft_id:
             return None
-        sources.set_meta(db, _DRAFT, "{}")
+        set_meta(db, _DRAFT, "{}")
         payload = payload_of(draft["text"])
         chat_ids = chat_store.active_chats(db)
         for chat_id in chat_ids:

@@ -34,7 +34,7 @@ from bot.pair import DEFAULT_PAIR
 from storage import outbox, sources
 from storage.db import SQLITE_VERSION, hold_lock, open_database
 from storage.migrations import NAMES
-from storage.rows import Bar, FundFacts
+from storage.rows import Bar, FundFacts, set_meta
 from tests.cli.conftest import Call, process
 from tests.fakes.website import Answer, Website, page
 
@@ -235,7 +235,7 @@ def test_backups_that_fail_from_the_first_night_on_are_found(config: Config, day
 def test_what_the_bot_notes_of_its_backups_is_read(config: Config) -> None:
     with open_database("bot.db") as database:
         database.run_sync(lambda db: sources.record_heartbeat(db, NOW))
-        database.run_sync(lambda db: sources.set_meta(db, FAILING, "2026-11-10T22:00:00Z"))
+        database.run_sync(lambda db: set_meta(db, FAILING, "2026-11-10T22:00:00Z"))
     with hold_lock("bot.db"):
         found = [list(quick_checks(config, NOW)), list(all_checks(config, None, NOW))]
     words = "none in backups; they have failed since 2026-11-10; look at the bot's log"

@@ -10,9 +10,19 @@ import pytest
 from bot.data import load
 from bot.data.load import Markets, read_frames
 from bot.errors import BadInput, NoData
-from storage import observations, sources
+from storage import observations
 from storage.db import open_database
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
+from storage.rows import (
+    KINDS,
+    Bar,
+    Distribution,
+    FundFacts,
+    Multiple,
+    Observation,
+    SectorWeight,
+    Split,
+    set_meta,
+)
 
 if TYPE_CHECKING:
     from bot.data.source_selection import Frames
@@ -68,7 +78,7 @@ async def test_a_market_is_read_once_while_nothing_changes(
 ) -> None:
     store(database, 1.0, "2020-12-10", "2020-12-11")
     first = await markets.current()
-    database.run_sync(lambda db: sources.set_meta(db, "heartbeat", "now"))  # no observation
+    database.run_sync(lambda db: set_meta(db, "heartbeat", "now"))  # no observation
     assert await markets.current() is first
     assert len(reads) == 1
 

@@ -14,6 +14,7 @@ from bot.local.request import NoRateLimiter
 from storage import chat_store, outbox, sources
 from storage.backup import backup, restore
 from storage.outbox import RestoreReport, settle_restore
+from storage.rows import get_meta
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import Desk, after_close, sessions
 
@@ -210,5 +211,5 @@ async def test_restored_twice_the_later_restore_counts(
     later = after_close(DAYS[2], 5)
     second, _ = put_back(first, second_copy, later)
     desks.append(second)
-    restored_at = await second.database.run(lambda db: sources.get_meta(db, sources.RESTORED_AT))
+    restored_at = await second.database.run(lambda db: get_meta(db, sources.RESTORED_AT))
     assert restored_at == f"{later:%Y-%m-%dT%H:%M:%SZ}"

@@ -29,7 +29,7 @@ from storage import db as database_module
 from storage.backup import integrity_check, remove, restore
 from storage.db import connect, create_file
 from storage.migrations import m001_schema
-from storage.sources import get_meta
+from storage.rows import get_meta
 
 _EVENTS = {"os.link", "os.remove", "os.rename", "shutil.copyfile"}
 

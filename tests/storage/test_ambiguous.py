@@ -16,7 +16,7 @@ from storage.outbox import (
     retry_at,
     settle_restore,
 )
-from storage.rows import select
+from storage.rows import get_meta, select
 from tests.storage.messages import NOON, ONE, TWO, claimed, put, row_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_whatever_was_not_finished_in_the_backup_is_in_doubt(
     message = put(db, kind, kind=kind)
     db.execute("UPDATE outbox SET status = ?, unknown = 1", (status,))
     assert settle_restore(db, ONE) == RestoreReport(None, int(then == "ambiguous"), int(then == "dead"))
-    assert sources.get_meta(db, sources.RESTORED_AT) == ONE
+    assert get_meta(db, sources.RESTORED_AT) == ONE
     row = row_of(db, message)
     assert (row["status"], row["unknown"], row["updated_at"]) == (then, 2, ONE)
     assert row["reason"] == "waited when the backup was made"

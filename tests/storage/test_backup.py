@@ -12,7 +12,7 @@ from storage import backup as module
 from storage.backup import backup, row_counts
 from storage.db import Database, DatabaseBroken, DiskFault, StorageError, open_database
 from storage.migrations import MIGRATIONS
-from storage.sources import get_meta, set_meta
+from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
     from pathlib import Path

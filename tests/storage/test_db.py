@@ -24,7 +24,7 @@ from storage.db import (
     open_database,
 )
 from storage.observations import fingerprint
-from storage.sources import get_meta, set_meta
+from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
     import subprocess
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 HALF_A_TRANSACTION = """
 import sys
 from storage.db import open_database
-from storage.sources import set_meta
+from storage.rows import set_meta
 
 def half(db):
     set_meta(db, "word", "new")

@@ -11,7 +11,7 @@ import sqlite_utils
 from storage import db as database_module
 from storage.db import DatabaseBroken, open_database
 from storage.migrations import NAMES
-from storage.sources import get_meta, set_meta
+from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
     import subprocess

@@ -22,7 +22,7 @@ from storage.db import (
     StorageError,
     open_database,
 )
-from storage.sources import get_meta, set_meta
+from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ def test_what_stands_in_the_log_of_the_backup_counts(path: Path, copy: Path, asi
 WRITE_AND_DIE = """
 import os, signal, sys
 from storage.db import open_database
-from storage.sources import set_meta
+from storage.rows import set_meta
 
 opened = open_database(sys.argv[1])
 opened.run_sync(lambda db: set_meta(db, "word", sys.argv[2]))

@@ -3,16 +3,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from storage.rows import moment
-from storage.sources import (
-    SourceStatus,
-    get_meta,
-    record_failure,
-    record_success,
-    set_meta,
-    source_status,
-    source_statuses,
-)
+from storage.rows import get_meta, moment, set_meta
+from storage.sources import SourceStatus, record_failure, record_success, source_status, source_statuses
 
 if TYPE_CHECKING:
     import sqlite_utils
