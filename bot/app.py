@@ -35,8 +35,7 @@ from bot.delivery.drain import Delivery
 from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import SendBudget
 from bot.jobs.scheduler import Scheduler
-from bot.local.request import LocalRequest, NoRateLimiter
-from bot.local.terminal import LOCAL_CHAT
+from bot.local.terminal import LOCAL_CHAT, LocalRequest, NoRateLimiter
 from bot.services import Services, wall_clock
 from bot.services.chats import deactivate_denied_chats
 from storage import sources

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import app
-from bot.cli.console import Clock
 from bot.cli.demo import DEMO_NOW, QUESTIONS_NOW, play
 from bot.config import Config
-from bot.local.terminal import Terminal
+from bot.local.terminal import Clock, Terminal
 from docs.phone import Bubble, Chat, draw
 from storage.db import open_database
 

@@ -83,30 +83,6 @@ class _BriefFormatter(logging.Formatter):
         return " ".join(f"{record.levelname.lower()}: {record.getMessage()}{reason}".split())
 
 
-class Clock:
-    """A clock that starts at `start`, or now. It runs, or stands still where it was set."""
-
-    def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
-        self.start = start
-        self.running = running
-        self._since = time.monotonic()
-
-    def __call__(self) -> dt.datetime:
-        """Return the instant in UTC."""
-        if self.start is None:
-            return dt.datetime.now(dt.UTC)
-        passed = time.monotonic() - self._since if self.running else 0.0
-        return self.start + dt.timedelta(seconds=passed)
-
-    def set(self, moment: dt.datetime) -> None:
-        """Set the clock."""
-        self.start, self._since = moment, time.monotonic()
-
-    def go(self) -> None:
-        """Let the clock run from where it stands."""
-        self._since, self.running = time.monotonic(), True
-
-
 _PAIR = "pair"  # the key under which the database stores its pair
 RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # between two tries on a full disk
 

@@ -24,12 +24,12 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from bot import app
 from bot.analytics.sessions import date_phrase, short_date
 from bot.chat.commands import COMMANDS
-from bot.cli.console import Clock, log_briefly, open_exclusively, say, say_on_stderr, spinner
+from bot.cli.console import log_briefly, open_exclusively, say, say_on_stderr, spinner
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.errors import BotError
 from bot.jobs.scheduler import TICK_SECONDS
-from bot.local.terminal import PROMPT, Terminal, converse, printer, typed_lines
+from bot.local.terminal import PROMPT, Clock, Terminal, converse, printer, typed_lines
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.backup import row_counts

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from bot import app
 from bot.cli.console import (
-    Clock,
     log_briefly,
     log_fully,
     open_exclusively,
@@ -21,7 +20,7 @@ from bot.cli.console import (
 )
 from bot.errors import BotError
 from bot.jobs.backups import dated_backups
-from bot.local.terminal import Terminal, printer
+from bot.local.terminal import Clock, Terminal, printer
 from bot.text import counted
 from storage import outbox
 

@@ -14,11 +14,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from bot.local.botapi import BOT, BOT_ID, BotApi, BotApiError, Event, Json, Upload, bad_request
-from bot.local.entities import EntityError, parse_html, utf16_length
+from bot.local.botapi import (
+    BOT,
+    BOT_ID,
+    BotApi,
+    BotApiError,
+    EntityError,
+    Event,
+    Json,
+    Upload,
+    bad_request,
+    parse_html,
+    utf16_length,
+)
 
 if TYPE_CHECKING:
     from bot.local.botapi import Chat, Message, StoredFile
+
 
 T = TypeVar("T")
 TEXT_LIMIT, CAPTION_LIMIT, TOAST_LIMIT = 4096, 1024, 200  # UTF-16 units after entity parsing

@@ -1,8 +1,12 @@
-"""One person's chat in the terminal: typed lines become updates, and what the bot answers is printed."""
+"""One person's chat in the terminal: typed lines become updates, and what the bot answers is printed.
+
+`LocalRequest` connects python-telegram-bot to a Bot API in this process: no network, no rate limit.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import itertools
 import os
 import re
@@ -11,20 +15,26 @@ from collections.abc import AsyncIterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
+import httpx
 from telegram import Update
+from telegram.error import NetworkError
+from telegram.ext import BaseRateLimiter
+from telegram.request import BaseRequest
 
 from bot.concurrency import run_in_daemon_thread
-from bot.local.botapi import BotApi
+from bot.local.botapi import BotApi, BotApiError, Upload
+from bot.local.methods import Call, answer
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
     from pathlib import Path
 
     from telegram import Bot
     from telegram.ext import Application
+    from telegram.request import RequestData
 
     from bot.local.botapi import Event, Json, Message, StoredFile
+
 
 LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id
 PROMPT = "› "
@@ -272,3 +282,103 @@ def printer(stream: TextIO) -> Callable[[str], None]:
         console.print(text, soft_wrap=True)
 
     return coloured
+
+
+class LocalRequest(BaseRequest):
+    """Answers the requests of python-telegram-bot from a `BotApi`.
+
+    A call to a chat that the `BotApi` does not have fails like a connection that cannot be made: the chat may
+    exist on Telegram, so the bot must not take it for gone.
+    """
+
+    def __init__(self, api: BotApi) -> None:
+        self._api = api
+
+    async def initialize(self) -> None:
+        """Do nothing: there is no connection."""
+
+    async def shutdown(self) -> None:
+        """Do nothing."""
+
+    @property
+    def read_timeout(self) -> float | None:
+        """No timeout: answers come at once."""
+        return None
+
+    async def do_request(
+        self,
+        url: str,
+        method: str,  # noqa: ARG002 - GET or POST; the URL ends with the Bot API's method
+        request_data: RequestData | None = None,
+        *_: object,
+        **_timeouts: object,
+    ) -> tuple[int, bytes]:
+        """Return the HTTP status and the body of the answer."""
+        if "/file/bot" in url:
+            try:
+                return 200, self._api.download(url.partition("/file/bot")[2].partition("/")[2])
+            except BotApiError as error:
+                return error.status, error.body()
+        call = _read_call(url.rpartition("/")[2], request_data)
+        if call.chat_id is not None and call.chat_id not in self._api.chats:
+            cause = httpx.ConnectError(f"chat {call.chat_id} is not open here")
+            raise NetworkError(f"httpx.ConnectError: {cause}") from cause
+        return answer(self._api, call)
+
+
+def _read_call(method: str, data: RequestData | None) -> Call:
+    """Return a call with the parameters and files that python-telegram-bot would send over HTTP."""
+    if data is None:
+        return Call(method)
+    files = {
+        part: Upload(name, content if isinstance(content, bytes) else content.read())
+        for part, (name, content, *_) in data.multipart_data.items()
+    }
+    return Call(method, data.json_parameters, files)
+
+
+class NoRateLimiter(BaseRateLimiter[int]):
+    """Makes every request at once. It accepts the arguments that the real rate limiter takes."""
+
+    async def initialize(self) -> None:
+        """Do nothing."""
+
+    async def shutdown(self) -> None:
+        """Do nothing."""
+
+    async def process_request(
+        self,
+        callback: Callable[..., Coroutine[Any, Any, Any]],
+        args: Any,  # noqa: ANN401 - the signature of BaseRateLimiter
+        kwargs: dict[str, Any],
+        endpoint: str,
+        data: dict[str, Any],
+        rate_limit_args: int | None,
+    ) -> Any:  # noqa: ANN401 - as above
+        """Make the request."""
+        del endpoint, data, rate_limit_args
+        return await callback(*args, **kwargs)
+
+
+class Clock:
+    """A clock that starts at `start`, or now. It runs, or stands still where it was set."""
+
+    def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
+        self.start = start
+        self.running = running
+        self._since = time.monotonic()
+
+    def __call__(self) -> dt.datetime:
+        """Return the instant in UTC."""
+        if self.start is None:
+            return dt.datetime.now(dt.UTC)
+        passed = time.monotonic() - self._since if self.running else 0.0
+        return self.start + dt.timedelta(seconds=passed)
+
+    def set(self, moment: dt.datetime) -> None:
+        """Set the clock."""
+        self.start, self._since = moment, time.monotonic()
+
+    def go(self) -> None:
+        """Let the clock run from where it stands."""
+        self._since, self.running = time.monotonic(), True

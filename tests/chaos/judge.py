@@ -11,7 +11,7 @@ import msgspec
 
 from bot.analytics.sessions import short_date
 from bot.delivery.send import REPEAT_MARK, compose
-from bot.local.entities import parse_html
+from bot.local.botapi import parse_html
 from bot.messages.html import strip_html
 from storage.outbox import OutboxMessage
 from tests.chaos import script

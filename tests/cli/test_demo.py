@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.cli import demo, main
-from bot.cli.console import Clock
 from bot.cli.demo import PrivateHistory
 from bot.jobs.scheduler import Scheduler
+from bot.local.terminal import Clock
 from tests.cli.conftest import OFFLINE, ROOT, Call, Files, Result, process
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from telegram.ext import ExtBot
 
 from bot.delivery.drain import Delivery
-from bot.local.request import NoRateLimiter
+from bot.local.terminal import NoRateLimiter
 from storage import chat_store, outbox, sources
 from storage.backup import backup, restore
 from storage.outbox import RestoreReport, settle_restore

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.local.entities import EntityError, command_entities, parse_html
+from bot.local.botapi import EntityError, command_entities, parse_html
 from bot.messages.html import escape
 
 

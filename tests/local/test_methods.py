@@ -23,7 +23,7 @@ from telegram.request import HTTPXRequest
 
 from bot.local.botapi import BotApi, Upload
 from bot.local.methods import Call, answer
-from bot.local.request import LocalRequest
+from bot.local.terminal import LocalRequest
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.pictures import png
 

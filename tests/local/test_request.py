@@ -12,7 +12,7 @@ from telegram.error import BadRequest, NetworkError
 from telegram.ext import ExtBot
 
 from bot.local.botapi import BotApi, Upload
-from bot.local.request import LocalRequest, NoRateLimiter
+from bot.local.terminal import LocalRequest, NoRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -37,8 +37,7 @@ from telegram.ext import (
 )
 
 from bot.local.botapi import StoredFile
-from bot.local.request import LocalRequest
-from bot.local.terminal import FileFolder, Terminal, converse, printer, typed_lines
+from bot.local.terminal import FileFolder, LocalRequest, Terminal, converse, printer, typed_lines
 
 App = Application[Any, Any, Any, Any, Any, Any]
 Context = ContextTypes.DEFAULT_TYPE

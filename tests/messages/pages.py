@@ -14,7 +14,7 @@ from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
-from bot.local.entities import parse_html
+from bot.local.botapi import parse_html
 from bot.messages.common import MAX_BUTTON_DATA, Answer, button_rows
 from bot.messages.html import TABLE_WIDTH
 from tests.funds import LARGE, SMALL

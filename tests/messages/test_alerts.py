@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.view import Life, RecordedFire
-from bot.local.entities import parse_html
+from bot.local.botapi import parse_html
 from bot.messages.alerts.card import (
     alert_page,
     card_buttons,

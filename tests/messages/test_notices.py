@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.engine import ConditionValue
-from bot.local.entities import parse_html
+from bot.local.botapi import parse_html
 from bot.messages.alerts.notices import ended_notice, event_list, fire_line, fired_message, paused_message
 from bot.messages.html import Html
 from storage.alert_store import StoredAlert
