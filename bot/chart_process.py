@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from bot.child_process import ChildProcess, JobFailed, Limits
+from bot.concurrency import ChildProcess, JobFailed, Limits
 from bot.errors import ChartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

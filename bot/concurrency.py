@@ -1,14 +1,31 @@
-"""Work in a thread beside the event loop, and waits between tries."""
+"""Work in a thread beside the event loop, waits between tries, and jobs in a child process.
+
+A job in a child process that hangs, crashes or takes all memory does no further harm. The process starts with the first job and runs one job at a time. It is killed when a job exceeds the time
+limit, when it has been idle for a while and when its owner closes it; the next job starts a new one. It also
+ends when this process is killed, because its pipe is closed then.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from threading import Thread
-from typing import TypeVar
+from threading import Event, Lock, RLock, Thread, Timer, current_thread
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from types import TracebackType
+    from typing import Self
+
 
 T = TypeVar("T")
 _MOST_DOUBLINGS = 20  # more would exceed any longest wait, and finally what a timedelta can hold
@@ -49,3 +66,169 @@ async def run_in_daemon_thread(work: Callable[[], T], name: str) -> T:
 
     Thread(target=run, name=name, daemon=True).start()
     return await asyncio.wrap_future(done)
+
+
+# A fork would copy locks that other threads hold.
+_PROCESSES = multiprocessing.get_context("spawn")
+
+
+class JobFailed(Exception):
+    """The job's process crashed, could not be started or is closed."""
+
+
+class JobTimedOut(JobFailed):
+    """The job exceeded the time limit and was killed."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child process may use.
+
+    job_seconds   wall time of one job, including the start of the process
+    idle_seconds  how long the process outlives its last job
+    memory        bytes of address space, where the system enforces it, or None
+    niceness      steps by which the system prefers the parent
+    quiet         whether what native code prints is discarded
+    """
+
+    job_seconds: float
+    idle_seconds: float = 300.0
+    memory: int | None = None
+    niceness: int = 0
+    quiet: bool = False
+
+
+class ChildProcess:
+    """A process that is started when a job needs it. Its methods may be called from any thread."""
+
+    def __init__(self, name: str, limits: Limits) -> None:
+        self._name, self._limits = name, limits
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._busy = Lock()  # held while a job runs
+        self._lock = RLock()  # held while the process is started or ended; close() needs it during a job
+        self._idle: Timer | None = None
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, job: Callable[[], T]) -> T:
+        """Run a job, which must be picklable, and return its result. Blocks.
+
+        Raises what the job raises, with the child's traceback as a note, JobFailed if the process fails, and
+        JobTimedOut if the job takes too long.
+        """
+        with self._busy:
+            if self._idle is not None:
+                self._idle.cancel()
+            try:
+                result, error = self._exchange(job)
+            finally:
+                self._idle = Timer(self._limits.idle_seconds, self._end_if_idle)
+                self._idle.daemon = True
+                self._idle.start()
+        if error is not None:
+            raise error
+        return result
+
+    def close(self) -> None:
+        """Kill the process, even during a job, and start no other."""
+        with self._lock:
+            self._closed = True
+            self._end()
+        if self._idle is not None:
+            self._idle.cancel()
+
+    def _exchange(self, job: Callable[[], T]) -> tuple[T, Exception | None]:
+        """Send the job to the process and wait for its result or its error."""
+        expired = Event()
+
+        def expire() -> None:
+            expired.set()
+            self._end()
+
+        try:
+            pipe = self._started()
+            deadline = Timer(self._limits.job_seconds, expire)
+            deadline.start()
+            try:
+                pipe.send(job)
+                return cast("tuple[T, Exception | None]", pipe.recv())
+            finally:
+                deadline.cancel()
+                deadline.join()  # from here on it can no longer end the process
+        except (OSError, EOFError) as fault:
+            self._end()
+            if expired.is_set():
+                raise JobTimedOut(f"the job took more than {self._limits.job_seconds:g} s") from fault
+            raise JobFailed(f"the process of the job failed: {fault!r}") from fault
+
+    def _started(self) -> Connection:
+        """Return the pipe to a living process. Raises JobFailed if the owner has closed it."""
+        with self._lock:
+            if self._closed:
+                raise JobFailed("the process is closed")
+            if self._pipe is None or not self._process.is_alive():
+                self._end()
+                pipe, child_pipe = _PROCESSES.Pipe()
+                process = _PROCESSES.Process(
+                    target=serve, args=(child_pipe, self._limits), name=self._name, daemon=True
+                )
+                try:
+                    process.start()
+                finally:
+                    child_pipe.close()
+                self._process, self._pipe = process, pipe
+            return self._pipe
+
+    def _end_if_idle(self) -> None:
+        with self._busy:
+            if self._idle is current_thread():  # no job has come since this timer was started
+                self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            process, pipe = self._process, self._pipe
+            self._process = self._pipe = None
+        if process is not None:
+            process.kill()
+            process.join()
+        if pipe is not None:
+            pipe.close()
+
+
+def serve(pipe: Connection, limits: Limits) -> None:
+    """Run in the child: receive jobs and send their results or errors, until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    _apply(limits)
+    with suppress(EOFError, OSError):
+        while True:
+            pipe.send(_attempt(pipe.recv()))
+
+
+def _apply(limits: Limits) -> None:
+    """Apply the limits to the current process."""
+    if limits.quiet:
+        with open(os.devnull, "w") as nothing:  # noqa: PTH123 - descriptors are what native code writes to
+            os.dup2(nothing.fileno(), 1)
+            os.dup2(nothing.fileno(), 2)
+    if hasattr(os, "nice"):
+        os.nice(limits.niceness)
+    if limits.memory is not None and sys.platform != "win32":
+        import resource  # noqa: PLC0415 - not there on Windows
+
+        resource.setrlimit(resource.RLIMIT_AS, (limits.memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _attempt(job: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return job(), None
+    except Exception as error:  # noqa: BLE001 - raised again in the parent
+        error.add_note(traceback.format_exc())  # a traceback object cannot be sent
+        return None, error

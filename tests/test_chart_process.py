@@ -12,7 +12,7 @@ import pytest
 
 from bot.analytics.units import PERCENT
 from bot.chart_process import ASK_AGAIN, ChartRenderer
-from bot.child_process import Limits
+from bot.concurrency import Limits
 from bot.errors import ChartFailed, NoData
 from bot.messages.canvas import ChartStyle
 from bot.messages.charts import metric_chart

@@ -18,8 +18,7 @@ from bot.chat import alert_edit
 from bot.errors import BadInput
 from bot.messages.alerts import guide
 from bot.messages.alerts.card import ALL_ALERTS, alert_page, card_buttons, rule_chart_answer
-from bot.messages.alerts.explanation import explanation
-from bot.messages.alerts.list import EVENTS_A_PAGE, alert_list, history_answer
+from bot.messages.alerts.history import EVENTS_A_PAGE, alert_list, explanation, history_answer
 from bot.messages.alerts.notices import FIRES_SINCE_DAYS, trial_message
 from bot.messages.common import Answer
 from bot.messages.html import lines

@@ -23,8 +23,7 @@ from bot.messages.alerts.card import (
     state_sentence,
     summary_distance,
 )
-from bot.messages.alerts.explanation import explanation
-from bot.messages.alerts.list import alert_list
+from bot.messages.alerts.history import alert_list, explanation
 from bot.messages.pages.summary import summary_answer
 from tests.messages.pages import XNYS, context, day, market, page, said, standing, told
 from tests.sample_market import sample_market

@@ -9,7 +9,7 @@ from bot.alerts.engine import Status, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.view import RecordedFire
 from bot.analytics.metrics import METRICS
-from bot.messages.alerts.explanation import explanation
+from bot.messages.alerts.history import explanation
 from tests.messages.pages import context, market, said, told
 
 if TYPE_CHECKING:

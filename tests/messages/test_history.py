@@ -6,7 +6,7 @@ import pytest
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
-from bot.messages.alerts.list import history_answer
+from bot.messages.alerts.history import history_answer
 from storage.alert_store import ChatEvent, EventDetail
 from tests.messages.pages import said
 

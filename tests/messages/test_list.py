@@ -9,7 +9,7 @@ import pytest
 from bot.alerts.grammar import preset_of
 from bot.alerts.view import Life
 from bot.messages.alerts.card import suggestions
-from bot.messages.alerts.list import MOST_ROWS, alert_list
+from bot.messages.alerts.history import MOST_ROWS, alert_list
 from tests.messages.pages import context, market, page, said, standing
 from tests.sample_market import sample_market
 

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from bot.child_process import ChildProcess, JobFailed, JobTimedOut, Limits
+from bot.concurrency import ChildProcess, JobFailed, JobTimedOut, Limits
 from bot.errors import ImportRejected
 
 LARGEST = 64_000_000  # bytes: twenty-six years of a fund's workbook are a tenth of it

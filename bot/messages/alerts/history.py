@@ -1,12 +1,19 @@
-"""A chat's alerts, in pages that fit a message and a phone's thumb, and what they did, one line an event."""
+"""A chat's alerts in pages, what they did, and why one fired.
+
+A page fits one message. An explanation evaluates the stored inputs again and shows today's data beside them.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
+import pandas as pd
 
-from bot.alerts.rule import Rule
+from bot.alerts.engine import ConditionValue, Sample, step, truth
+from bot.alerts.rule import AMOUNT, Rule
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
@@ -16,6 +23,7 @@ from bot.messages.alerts.card import (
     ending_phrase,
     ends_soon,
     list_buttons,
+    rearmed,
     stale_phrase,
     state_sentence,
     suggestions,
@@ -23,13 +31,94 @@ from bot.messages.alerts.card import (
     waiting_phrase,
 )
 from bot.messages.common import Answer, Button, condition_sources, heading
-from bot.messages.html import Html, bold, capital, code, lines, visible_length
+from bot.messages.html import Html, bold, capital, code, lines, session_phrase, visible_length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.alerts.view import AlertView, EvaluationContext
+    from bot.alerts.engine import Event
+    from bot.alerts.rule import Condition
+    from bot.alerts.view import AlertView, EvaluationContext, RecordedFire
     from storage.alert_store import ChatEvent
+
+
+_SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
+
+
+def explanation(fire: RecordedFire, context: EvaluationContext) -> Html:
+    """The stored figures, their evaluation repeated, and whether the data has changed since."""
+    rule, event = fire.rule, fire.event
+    happened = "fired" if event.kind == "fired" else "was still true"
+    observed = dt.datetime.fromisoformat(fire.observed_at).astimezone(dt.UTC)
+    return lines(
+        bold(f"Why #{fire.number} {happened}") + f" · {session_phrase(event.session)}",
+        code(str(rule)),
+        *(_comparison(event, position, condition) for position, condition in enumerate(rule.conditions)),
+        rearmed(rule, event),
+        f"Inputs as stored: {fire.source}, observed {short_date(observed)}, {observed:%H:%M} UTC.",
+        _evaluated_again(fire),
+        _revision_sentence(fire, context),
+    )
+
+
+def _comparison(event: Event, position: int, condition: Condition) -> str:
+    """One condition's figures: value, comparison, threshold, and the value before."""
+    figures, previous = event.figures[position], event.previous[position]
+    unit = METRICS[condition.metric].unit
+    before = f", previously {unit.show(previous)}" if previous is not None else ""
+    target = "" if condition.target.kind == AMOUNT else f" ({condition.target})"
+    comparison = f"{unit.show(figures.value)} {event.ops[position]} {unit.show(figures.threshold)}{target}"
+    return f"{condition.subject}: {comparison}{before}."
+
+
+def _evaluated_again(fire: RecordedFire) -> str:
+    """What today's engine makes of the stored state and figures."""
+    event, before = fire.event, fire.before
+    if before is None:
+        return "Not evaluated again: the state before it is no longer stored."
+    _, again = step(fire.rule, before, Sample(event.session, event.figures))
+    if again == event:
+        outcome = "it fires" if event.kind == "fired" else "still true"
+    else:
+        outcome = "the result differs from what was reported" if again else "it does not fire"
+    state = f"the state after {short_date(before.session)} ({before.status.value})"
+    return f"Evaluated again from {state}: {outcome}."
+
+
+def _revision_sentence(fire: RecordedFire, context: EvaluationContext) -> str | None:
+    """Today's figures of that session, if they differ."""
+    rule, event = fire.rule, fire.event
+    current = tuple(_figures_on(condition, event.session, context) for condition in rule.conditions)
+    changed = [
+        f"{condition.subject} is {_show(condition, new)} now"
+        for condition, new, old in zip(rule.conditions, current, event.figures, strict=True)
+        if not _same(new.value, old.value) or not _same(new.threshold, old.threshold)
+    ]
+    if not changed:
+        return None
+    verdict = {
+        True: "the rule is still true",
+        False: "the rule is not true",
+        None: "the rule cannot be evaluated",
+    }[truth(event.ops, Sample(event.session, current))]
+    return f"Data revised since: {'; '.join(changed)}; {verdict} on these figures."
+
+
+def _figures_on(condition: Condition, day: dt.date, context: EvaluationContext) -> ConditionValue:
+    series, session = context.histories.series(condition), pd.Timestamp(day)
+    return ConditionValue(series.value.get(session), series.threshold.get(session)).finite
+
+
+def _show(condition: Condition, figures: ConditionValue) -> str:
+    unit = METRICS[condition.metric].unit
+    target = f" ({condition.target} {unit.show(figures.threshold)})"
+    return f"{unit.show(figures.value)}{'' if condition.target.kind == AMOUNT else target}"
+
+
+def _same(value: float | None, other: float | None) -> bool:
+    if value is None or other is None:
+        return value is other
+    return math.isclose(value, other, rel_tol=_SAME, abs_tol=_SAME)
 
 
 MOST_ROWS = 8  # alerts on a page, a row of buttons each

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from bot.child_process import ChildProcess, JobFailed, JobTimedOut, Limits
+from bot.concurrency import ChildProcess, JobFailed, JobTimedOut, Limits
 from tests.fakes.child_jobs import claim_memory, crash, hang, print_noise, process_id, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 ROOT = Path(__file__).parents[1]
 LIMITS = Limits(job_seconds=60.0)
