@@ -1,8 +1,9 @@
 """Work in a thread beside the event loop, waits between tries, and jobs in a child process.
 
-A job in a child process that hangs, crashes or takes all memory does no further harm. The process starts with the first job and runs one job at a time. It is killed when a job exceeds the time
-limit, when it has been idle for a while and when its owner closes it; the next job starts a new one. It also
-ends when this process is killed, because its pipe is closed then.
+A job in a child process that hangs, crashes or takes all memory does no further harm. The process starts with
+the first job and runs one job at a time. It is killed when a job exceeds the time limit, when it has been
+idle for a while and when its owner closes it; the next job starts a new one. It also ends when this process
+is killed, because its pipe is closed then.
 """
 
 from __future__ import annotations
