@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from telegram import Bot, Update
 
-    from bot.local.botapi import Event
+    from bot.local.botapi import ApiEvent
 
 
 # What the phones show: text that a message of the story begins with, and how many messages from there.
@@ -50,7 +50,7 @@ class Recorder(Terminal):
         self.bubbles.append(Bubble(self.now(), line, mine=True))
         return super().update_for(line, bot)
 
-    def _keep(self, event: Event) -> None:
+    def _keep(self, event: ApiEvent) -> None:
         message = event.message
         if message and event.method in ("sendMessage", "sendPhoto"):
             buttons = tuple(tuple(label for label, _ in row) for row in message.buttons)

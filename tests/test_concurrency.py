@@ -1,16 +1,46 @@
+"""Back-off, daemon threads, and jobs in child processes, run as real processes."""
+
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import errno
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.concurrency import Backoff, run_in_daemon_thread
+from bot.concurrency import Backoff, ChildProcess, JobFailed, JobTimedOut, Limits, run_in_daemon_thread
+from tests.fakes.child_jobs import claim_memory, crash, hang, print_noise, process_id, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 BACKOFF = Backoff(dt.timedelta(seconds=5), dt.timedelta(hours=1))
+ROOT = Path(__file__).parents[1]
+LIMITS = Limits(job_seconds=60.0)
+KILLED = """
+import os, signal, sys
+from functools import partial
+from bot.concurrency import ChildProcess, Limits
+from tests.fakes.child_jobs import connect
+
+if __name__ == "__main__":
+    ChildProcess("killed", Limits(job_seconds=60.0)).run(partial(connect, int(sys.argv[1])))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_waits_double_up_to_the_longest() -> None:
@@ -64,3 +94,130 @@ def test_what_is_left_alone_may_end_later_without_a_word(caplog: pytest.LogCaptu
         if thread.name == "slow":
             thread.join(10)
     assert caplog.records == []
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[ChildProcess]:
+    with ChildProcess("test", LIMITS) as process:
+        yield process
+
+
+def alive() -> set[int | None]:
+    """Child processes that live."""
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+def wait_for_end(pid: int) -> None:
+    """Return as soon as a child process has ended."""
+    for process in multiprocessing.active_children():
+        if process.pid == pid:
+            process.join(30)
+    assert pid not in alive()
+
+
+def no_memory(_: object) -> NoReturn:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
+def test_one_process_runs_all_jobs(child: ChildProcess) -> None:
+    first, second = child.run(process_id), child.run(process_id)
+    assert first == second != os.getpid()
+
+
+def test_an_error_of_a_job_reaches_the_caller_with_its_traceback(child: ChildProcess) -> None:
+    with pytest.raises(ValueError, match="not this one") as caught:
+        child.run(refuse)
+    assert "in refuse" in caught.value.__notes__[0]
+
+
+def test_a_crash_costs_that_job_only(child: ChildProcess) -> None:
+    before = child.run(process_id)
+    with pytest.raises(JobFailed, match="the process of the job failed"):
+        child.run(crash)
+    assert child.run(process_id) != before
+
+
+def test_a_process_that_was_killed_while_idle_is_replaced(child: ChildProcess) -> None:
+    before = child.run(process_id)
+    os.kill(before, signal.SIGKILL)
+    wait_for_end(before)
+    assert child.run(process_id) != before
+
+
+def test_a_kill_during_a_job_costs_that_job_only(child: ChildProcess) -> None:
+    before = child.run(process_id)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+        server.settimeout(30)
+        job = thread.submit(child.run, partial(hang, server.getsockname()[1]))
+        server.accept()[0].close()
+        os.kill(before, signal.SIGKILL)
+        with pytest.raises(JobFailed):
+            job.result(30)
+    assert child.run(process_id) != before
+
+
+def test_a_process_that_cannot_be_started_costs_that_job_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ChildProcess("test", LIMITS) as process:
+        with monkeypatch.context() as patched:
+            patched.setattr("multiprocessing.context.SpawnProcess._Popen", staticmethod(no_memory))
+            with pytest.raises(JobFailed, match="Cannot allocate memory"):
+                process.run(process_id)
+        assert process.run(process_id) in alive()
+
+
+def test_a_job_that_hangs_is_killed() -> None:
+    before = alive()
+    with ChildProcess("test", Limits(job_seconds=0.05)) as process:
+        with pytest.raises(JobTimedOut, match=r"^the job took more than 0\.05 s$"):
+            process.run(hang)
+        assert alive() == before
+
+
+def test_a_job_that_claims_too_much_memory_fails_alone() -> None:
+    with ChildProcess("test", Limits(job_seconds=60.0, memory=2_000_000_000)) as process:
+        with pytest.raises(MemoryError):
+            process.run(claim_memory)
+        assert process.run(process_id) in alive()
+
+
+def test_a_quiet_process_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with ChildProcess("test", Limits(job_seconds=60.0, quiet=True)) as process:
+        process.run(print_noise)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_idle_process_ends_and_the_next_job_starts_another() -> None:
+    with ChildProcess("test", Limits(job_seconds=60.0, idle_seconds=0.0)) as process:
+        first = process.run(process_id)
+        wait_for_end(first)
+        assert process.run(process_id) != first
+
+
+def test_the_end_of_an_idle_process_costs_no_job() -> None:
+    with ChildProcess("test", Limits(job_seconds=60.0, idle_seconds=0.0)) as process:
+        assert os.getpid() not in [process.run(process_id) for _ in range(5)]
+
+
+def test_closing_leaves_no_process_and_starts_no_other() -> None:
+    process = ChildProcess("test", LIMITS)
+    pid = process.run(process_id)
+    assert pid in alive()
+    process.close()
+    assert pid not in alive()
+    with pytest.raises(JobFailed, match="the process is closed"):
+        process.run(process_id)
+
+
+def test_it_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = tmp_path / "killed.py"
+    program.write_text(KILLED)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        command = [sys.executable, str(program), str(server.getsockname()[1])]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own program
+        assert done.returncode == -signal.SIGKILL
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(30)
+            assert connection.recv(1) == b""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot.concurrency import run_in_daemon_thread
+from bot.jobs.notify import queue_notice
 from bot.jobs.summaries import due_instant
-from bot.messages.common import REPLY, Answer, payload_of
+from bot.messages.common import Answer
 from bot.messages.html import escape
-from storage import outbox
 from storage.backup import backup
 from storage.db import StorageError
 from storage.rows import get_meta, remove_meta, set_meta
@@ -127,11 +127,10 @@ class Backups:
         await self._services.database.run(write)
 
     def _queue(self, db: sqlite_utils.Database, text: str, now: dt.datetime) -> None:
-        owner = self._services.config.access.owner
-        if owner is not None:
-            payload = payload_of(Answer(escape(text)), REPLY)
-            dedup = f"backup:{now:%Y-%m-%dT%H:%M:%S}"
-            outbox.enqueue(db, chat_id=owner, kind="notice", dedup=dedup, payload=payload, now=now)
+        config = self._services.config
+        if config.access.owner is not None:
+            place, dedup = (config.access.owner, None), f"backup:{now:%Y-%m-%dT%H:%M:%S}"
+            queue_notice(db, place, dedup, Answer(escape(text)), config.time.timezone, now)
 
 
 def make_backup(config: Config, day: dt.date) -> Path:

@@ -256,9 +256,9 @@ def queue_message(  # noqa: PLR0913 - a message's columns, by name
 def queue_notice(
     db: sqlite_utils.Database, place: Place, dedup: str, answer: Answer, default_zone: str, now: dt.datetime
 ) -> None:
-    """Queue a notice to an active chat, after its quiet hours."""
+    """Queue a notice after the chat's quiet hours, unless the chat is inactive. It need not be stored."""
     chat = chat_store.get_chat(db, place[0])
-    if chat is not None and chat.status == "active":
+    if chat is None or chat.status == "active":
         window = DeliveryWindow.of(chat, default_zone, now)
         queue_message(db, place, dedup, answer, now, kind="notice", not_before=window.quiet_until)
 

@@ -270,7 +270,7 @@ def _check_photo(content: bytes) -> None:
 
 
 @dataclass
-class Chat:
+class ApiChat:
     """One chat. `refusal` is raised by every call that acts in it, unless it is None."""
 
     chat_id: int
@@ -293,7 +293,7 @@ class Message:
     """A message. `text` is the plain text or caption, `html` what the bot sent, times are epoch seconds."""
 
     message_id: int
-    chat: Chat
+    chat: ApiChat
     sender: Json
     at: float
     text: str = ""
@@ -366,7 +366,7 @@ class InlineQuery:
 
 
 @dataclass(frozen=True)
-class Event:
+class ApiEvent:
     """A successful call of the bot that acted in a chat. `text` is the toast of an answered button."""
 
     method: str
@@ -386,26 +386,26 @@ class BotApi:
 
     def __init__(self, clock: Callable[[], float] = time.time, first_update_id: int = 500_001) -> None:
         self.clock = clock
-        self.chats: dict[int, Chat] = {}
+        self.chats: dict[int, ApiChat] = {}
         self.history: dict[int, Message] = {}
         self.files: dict[str, StoredFile] = {}
         self.updates: list[Json] = []
         self.callback_queries: dict[str, CallbackQuery] = {}
         self.inline_queries: dict[str, InlineQuery] = {}
         self.commands: dict[str, list[Json]] = {}
-        self.listeners: list[Callable[[Event], None]] = []
+        self.listeners: list[Callable[[ApiEvent], None]] = []
         self.names: dict[int, str] = {}
         self.last_message_id = 0
         self.last_update_id = first_update_id - 1
 
     # Chats and people
 
-    def chat(self, chat_id: int, kind: str = "private") -> Chat:
+    def chat(self, chat_id: int, kind: str = "private") -> ApiChat:
         """Return the chat of this id, created if it is new. Negative ids are groups."""
         if chat_id not in self.chats:
             kind = "supergroup" if kind == "private" and chat_id < 0 else kind
             name = self.user(chat_id)["first_name"] if kind == "private" else f"Chat {chat_id}"
-            self.chats[chat_id] = Chat(chat_id, kind, name)
+            self.chats[chat_id] = ApiChat(chat_id, kind, name)
         return self.chats[chat_id]
 
     def user(self, user_id: int) -> Json:
@@ -474,7 +474,7 @@ class BotApi:
 
     # Messages, updates and files
 
-    def add_message(self, chat: Chat, **values: Any) -> Message:  # noqa: ANN401 - fields of Message
+    def add_message(self, chat: ApiChat, **values: Any) -> Message:  # noqa: ANN401 - fields of Message
         """Store a message. It is the bot's unless a `sender` is given."""
         self.last_message_id += 1
         message = Message(self.last_message_id, chat, at=self.clock(), **{"sender": BOT_USER, **values})
@@ -507,7 +507,7 @@ class BotApi:
             raise BotApiError(404, "Not Found")
         return file.content
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: ApiEvent) -> None:
         """Notify the listeners of what the bot did."""
         for listener in self.listeners:
             listener(event)

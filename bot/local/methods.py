@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, TypeVar
 from bot.local.botapi import (
     BOT,
     BOT_ID,
+    ApiEvent,
     BotApi,
     BotApiError,
     EntityError,
-    Event,
     Json,
     Upload,
     bad_request,
@@ -29,7 +29,7 @@ from bot.local.botapi import (
 )
 
 if TYPE_CHECKING:
-    from bot.local.botapi import Chat, Message, StoredFile
+    from bot.local.botapi import ApiChat, Message, StoredFile
 
 
 T = TypeVar("T")
@@ -211,7 +211,7 @@ def pending_updates(api: BotApi, call: Call) -> list[Json]:
     return [update for update in api.updates if not kinds or kinds & set(update)][:limit]
 
 
-def _open_chat(api: BotApi, call: Call) -> Chat:
+def _open_chat(api: BotApi, call: Call) -> ApiChat:
     """Return the chat of a call. Raises BotApiError if the bot may not act in it."""
     if not call.fields.get("chat_id"):
         raise bad_request("chat_id is empty")
@@ -223,14 +223,14 @@ def _open_chat(api: BotApi, call: Call) -> Chat:
     return chat
 
 
-def _thread(chat: Chat, call: Call) -> int | None:
+def _thread(chat: ApiChat, call: Call) -> int | None:
     thread_id = call.integer("message_thread_id", 0)
     if thread_id and thread_id not in chat.threads:
         raise bad_request("message thread not found")
     return thread_id or None
 
 
-def _check_reply(api: BotApi, chat: Chat, reply: Json) -> None:
+def _check_reply(api: BotApi, chat: ApiChat, reply: Json) -> None:
     message_id = _expect(
         int, reply.get("message_id", 0), "can't parse reply parameters: Field must be a Number"
     )
@@ -271,7 +271,7 @@ def _send(api: BotApi, call: Call, text: FormattedText, kind: str | None = None)
         thread_id=thread_id,
         silent=call.flag("disable_notification"),
     )
-    api.publish(Event(call.method, chat.chat_id, message))
+    api.publish(ApiEvent(call.method, chat.chat_id, message))
     return message.json()
 
 
@@ -306,7 +306,7 @@ def _edit(
     if text is not None:
         message.html = text.html
     message.edits, message.edited_at = message.edits + 1, api.clock()
-    api.publish(Event(call.method, message.chat_id, message))
+    api.publish(ApiEvent(call.method, message.chat_id, message))
     return message.json()
 
 
@@ -344,7 +344,7 @@ def _delete_message(api: BotApi, call: Call) -> bool:
     if api.clock() - message.at > DELETE_SECONDS:
         raise bad_request("message can't be deleted for everyone")
     del api.history[message.message_id]
-    api.publish(Event(call.method, chat.chat_id, message))
+    api.publish(ApiEvent(call.method, chat.chat_id, message))
     return True
 
 
@@ -356,7 +356,7 @@ def _answer_callback_query(api: BotApi, call: Call) -> bool:
     if utf16_length(text) > TOAST_LIMIT:
         raise bad_request("MESSAGE_TOO_LONG")
     query.answer = call.fields
-    api.publish(Event(call.method, query.message.chat_id, query.message, text))
+    api.publish(ApiEvent(call.method, query.message.chat_id, query.message, text))
     return True
 
 
@@ -382,7 +382,7 @@ def _send_chat_action(api: BotApi, call: Call) -> bool:
     action = call.fields.get("action", "")
     if action not in ACTIONS:
         raise bad_request("wrong parameter action in request")
-    api.publish(Event(call.method, chat.chat_id))
+    api.publish(ApiEvent(call.method, chat.chat_id))
     return True
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from telegram.ext import Application
     from telegram.request import RequestData
 
-    from bot.local.botapi import Event, Json, Message, StoredFile
+    from bot.local.botapi import ApiEvent, Json, Message, StoredFile
 
 
 LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id
@@ -96,7 +96,7 @@ class Terminal:
             return True
         return False
 
-    def _show(self, event: Event) -> None:
+    def _show(self, event: ApiEvent) -> None:
         """Print what is new in the chat."""
         message = event.message
         if event.method == "answerCallbackQuery":

@@ -12,13 +12,15 @@ import pytest
 
 from bot.jobs import backups
 from bot.jobs.backups import RETRY, Backups, backup_due, backup_file, dated_backups
-from storage import backup
+from storage import backup, chat_store
 from storage.backup import row_counts
 from storage.db import DiskFull, open_database
 from storage.rows import select
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import sqlite_utils
 
     from tests.jobs.desk import Desk
 
@@ -144,6 +146,20 @@ async def told(desk: Desk) -> list[str]:
     rows = await desk.query("SELECT kind, chat_id FROM outbox")
     assert {(row["kind"], row["chat_id"]) for row in rows} <= {("notice", OWNER)}
     return await desk.messages()
+
+
+async def test_the_quiet_hours_of_the_owner_defer_the_notice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(db: sqlite_utils.Database) -> None:
+        chat_store.ensure_chat(db, OWNER, "private", "", desk.now)
+        chat_store.set_quiet_hours(db, OWNER, "22:00", "07:00")
+
+    await desk.database.run(prepare)
+    monkeypatch.setattr(backups, "backup", full)
+    desk.now = night(20)
+    assert await Backups(desk.services).run() is None
+    assert await desk.query("SELECT not_before FROM outbox") == [{"not_before": "2020-01-20T12:00:00Z"}]
 
 
 async def test_without_an_owner_a_failure_is_logged(

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import datetime as dt
 
+import msgspec
 import pytest
 
+from bot.alerts.engine import ConditionValue, Event
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from bot.messages.alerts.history import history_answer
@@ -12,8 +14,9 @@ from tests.messages.pages import said
 
 
 def detail_of(rule: str, *, muted: bool = False) -> EventDetail:
-    event = '{"muted":true}' if muted else '{"muted":false}'
-    return EventDetail(source="CSV import", event=event, rule=parse_rule(rule, METRICS).to_json())
+    day, figures = dt.date(2020, 10, 6), (ConditionValue(5.5, 5.0),)
+    event = Event("fired", day, (">",), figures, (None,), (None,), day, muted=muted)
+    return EventDetail(source="CSV import", event=event.to_json(), rule=parse_rule(rule, METRICS).to_json())
 
 
 def event(
@@ -96,3 +99,9 @@ def test_older_events_are_on_further_pages() -> None:
 )
 def test_what_became_of_it(row: ChatEvent, told: str) -> None:
     assert said(history_answer([row]))[1] == f"6 Oct 2020 · #3 excess 3m > 5pp · {told}"
+
+
+def test_a_muted_event_is_recognised_however_its_json_is_spaced() -> None:
+    detail = detail_of("excess 3m > 5pp", muted=True)
+    spaced = msgspec.structs.replace(detail, event=msgspec.json.format(detail.event, indent=2))
+    assert said(history_answer([event(detail=spaced)]))[1].endswith("held back by its cooldown")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 import pandas as pd
 
-from bot.alerts.engine import ConditionValue, Sample, step, truth
+from bot.alerts.engine import ConditionValue, Event, Sample, step, truth
 from bot.alerts.rule import AMOUNT, Rule
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
@@ -36,7 +37,6 @@ from bot.messages.html import Html, bold, capital, code, lines, session_phrase, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.alerts.engine import Event
     from bot.alerts.rule import Condition
     from bot.alerts.view import AlertView, EvaluationContext, RecordedFire
     from storage.alert_store import ChatEvent
@@ -240,7 +240,9 @@ def _event_line(event: ChatEvent) -> Html:
     outcome = _TRANSITIONS.get(event.transition, event.transition)
     if unit and event.value is not None and event.transition != "withdrawn":
         outcome += f" at {unit.show(event.value)}"
-    is_muted = '"muted":true' in event.detail.event
+    is_muted = False
+    with suppress(msgspec.DecodeError):  # an event that cannot be read any more
+        is_muted = Event.from_json(event.detail.event).muted
     unsent = "held back by its cooldown" if is_muted else _DEFERRED.get(event.deferred or "")
     if unsent:
         outcome += f", {unsent}"
