@@ -96,7 +96,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "alert",
-        "RULE | ID [edit|snooze|pause|resume|renew|off|test|why|chart|history|back]",
+        f"RULE | ID [{'|'.join(alert_commands.ACTIONS)}]",
         "tell me when a rule turns true",
         "/alert ratio > sma 200 confirm 2",
         alert_commands.on_alert,

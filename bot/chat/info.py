@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:.]([0-5][0-9])")
 _TIMES = ("08:00", "16:30", chats.SUMMARY_TIME)
+_ON = f"/summary on {chats.SUMMARY_TIME}"
 
 
 async def on_start(ask: Ask) -> Answer:
@@ -96,9 +97,11 @@ async def on_summary(ask: Ask) -> Answer:
             return await _subscribe(ask, None if weekdays is not None else chats.SUMMARY_TIME, weekdays)
         case ["on", time] | [time] if (match := _TIME.fullmatch(time)) is not None:
             return await _subscribe(ask, f"{int(match[1]):02d}:{match[2]}", weekdays)
+        case ["on", time] | [time] if words[0] == "on" or time[0].isdigit():
+            raise BadInput(f"“{time}” is not a time of day; times are written from 00:00 to 23:59.", _ON)
     raise BadInput(
         f"“{ask.text.strip()}” is not understood; use now, on HH:MM, weekdays, daily or off.",
-        "/summary on 18:30",
+        _ON,
     )
 
 
@@ -131,7 +134,7 @@ async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
 
 async def _unsubscribe(ask: Ask) -> Answer:
     await chats.unsubscribe(ask.caller)
-    return Answer(lines(bold("Daily summary off."), f"On again: /summary on {chats.SUMMARY_TIME}"))
+    return Answer(lines(bold("Daily summary off."), f"On again: {_ON}"))
 
 
 async def _current_summary(ask: Ask) -> Answer:

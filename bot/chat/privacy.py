@@ -53,8 +53,9 @@ async def on_privacy(ask: Ask) -> Answer:
         bold("Where: ") + f"in one file on that machine{backups} and in copies that the owner makes. The log "
         "there names a chat's id when something fails. Telegram carries the messages; the sources of data "
         "learn nothing about you.",
-        bold("How long: ") + f"until you delete it; messages {OUTBOX_KEPT.days} days after they were sent, "
-        "the numbers of updates a week.",
+        bold("How long: ")
+        + f"until you delete it; messages for {OUTBOX_KEPT.days} days after they were sent, "
+        "the ids of Telegram's updates for a week.",
         bold("Yours: ") + "/export gives you all of it, /forgetme deletes it.",
     )
     return Answer(html, buttons=((("Export", "/export"), ("Delete", "/forgetme")),))

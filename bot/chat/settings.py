@@ -32,6 +32,7 @@ _CITIES = (
 )
 _CLOCK = r"([01]?[0-9]|2[0-3])(?:[:.]([0-5][0-9]))?"
 _SPAN = re.compile(rf"{_CLOCK}\s*(?:-|–|to|\s)\s*{_CLOCK}")
+_SYNONYMS = {"tr": "total"}  # as /compare has it
 _BUTTONS_PER_ROW = 3
 
 
@@ -139,9 +140,12 @@ def _preference(
 
     def parse(text: str) -> str:
         word = text.lower().replace("\u00a0", " ")
+        word = _SYNONYMS.get(word, word)
         if word not in choices:
-            example = f"/settings {name} {choices[-1]}"
-            raise BadInput(f"“{text[:40]}” is not one of {', '.join(choices)}.", example)
+            known = Html(" · ").join(map(code, choices))  # as code, in which numbers are not rewritten
+            raise BadInput(
+                lines(f"“{text[:40]}” is not one of these: " + known), f"/settings {name} {choices[-1]}"
+            )
         return word
 
     async def store(caller: Caller, word: str) -> StoredChat:
@@ -187,7 +191,8 @@ SETTINGS: dict[str, Setting] = {
             "numbers",
             "Numbers",
             "How numbers are written in texts. What you type, and the scales of charts, keep "
-            + code(DEFAULT_NUMBERS),
+            + code(DEFAULT_NUMBERS)
+            + ".",
             tuple(NUMBERS),
             lambda settings, _: code(settings.numbers or DEFAULT_NUMBERS),
         ),

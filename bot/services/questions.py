@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bot.services import Services
 
 
-_KINDS = {"tr": True, "total": True, "price": False}
+_KINDS = {"tr": True, "total": True, "price": False, "both": None}
 _DATE_WORDS = ("asof", "known", "since")
 _JOINTS = ("vs", "and")  # between the funds, which are both in every answer
 _GUIDE = "new"  # /alert new opens the guide

@@ -172,7 +172,14 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         (
             "/summary on 25:00",
             (
-                "“on 25:00” is not understood; use now, on HH:MM, weekdays, daily or off.\n"
+                "“25:00” is not a time of day; times are written from 00:00 to 23:59.\n"
+                "Example: /summary on 18:30"
+            ),
+        ),
+        (
+            "/summary 6pm",
+            (
+                "“6pm” is not a time of day; times are written from 00:00 to 23:59.\n"
                 "Example: /summary on 18:30"
             ),
         ),

@@ -217,7 +217,7 @@ async def test_privacy_is_one_screen_that_names_the_days(home: Talk) -> None:
     (said,) = await home.ask("/privacy")
     assert len(said.text) < 1000
     assert "kept 14 days" in said.text
-    assert "messages 90 days after they were sent" in said.text
+    assert "messages for 90 days after they were sent, the ids of Telegram's updates for a week" in said.text
     (asked,) = await home.press(said, "Delete")
     (kept,) = await home.press(asked, "Keep it")
     assert kept.text == said.text

@@ -78,6 +78,7 @@ async def test_everything_offered_is_set_in_place_and_told(setting: Any, talk: T
         ("quiet 9.30 to 18:05", "Quiet hours: 09:30-18:05 (set)"),
         ("QUIET Off", "Quiet hours: off (set)"),
         ("returns TOTAL", "Returns: total (set)"),
+        ("returns tr", "Returns: total (set)"),
         ("numbers 1'234.5", "Numbers: 1'234.5 (set)"),
     ],
 )
@@ -110,16 +111,25 @@ async def test_typed_friendly_spellings_are_understood(typed: str, line: str, ta
             "quiet 7-7",
             "Quiet hours cannot begin and end at the same time.\nExample: /settings quiet 22:00-07:00",
         ),
-        ("theme pink", "“pink” is not one of light, dark.\nExample: /settings theme dark"),
+        ("theme pink", "“pink” is not one of these: light · dark\nExample: /settings theme dark"),
         (
             "numbers 12",
-            "“12” is not one of 1,234.5, 1.234,5, 1 234,5, 1'234.5.\nExample: /settings numbers 1'234.5",
+            "“12” is not one of these: 1,234.5 · 1.234,5 · 1 234,5 · 1'234.5\n"
+            "Example: /settings numbers 1'234.5",
         ),
     ],
 )
 async def test_what_is_mistyped_is_named_and_changes_nothing(typed: str, said: str, talk: Talk) -> None:
     assert (await talk.ask(f"/settings {typed}"))[0].text == said
     assert await talk.rows("chats") == []
+
+
+async def test_formats_of_numbers_are_named_as_they_are_typed_whatever_the_chat_has_set(talk: Talk) -> None:
+    await talk.ask("/settings numbers 1.234,5")
+    (refused,) = await talk.ask("/settings numbers german")
+    assert refused.text.startswith("“german” is not one of these: 1,234.5 · 1.234,5 · 1 234,5 · 1'234.5\n")
+    (choice,) = await talk.ask("/settings numbers")
+    assert "the scales of charts, keep 1,234.5.\n" in choice.text
 
 
 async def test_in_groups_members_look_and_administrators_set(talk: Talk) -> None:

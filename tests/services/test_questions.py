@@ -18,7 +18,13 @@ EXAMPLE = "/compare 3y"
 
 @pytest.mark.parametrize(
     ("text", "total", "stated"),
-    [("3m", None, False), ("3m tr", True, True), ("price 3m", False, True), ("tr price", None, True)],
+    [
+        ("3m", None, False),
+        ("3m tr", True, True),
+        ("price 3m", False, True),
+        ("tr price", None, True),
+        ("both", None, True),
+    ],
 )
 def test_a_kind_of_return_that_was_typed_is_stated(text: str, total: bool | None, stated: bool) -> None:
     question = parse_question(text, EXAMPLE, DEFAULT_PAIR, kinds=True)
