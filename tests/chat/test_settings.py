@@ -114,8 +114,10 @@ async def test_typed_friendly_spellings_are_understood(typed: str, line: str, ta
         ("theme pink", "“pink” is not one of these: light · dark\nExample: /settings theme dark"),
         (
             "numbers 12",
-            "“12” is not one of these: 1,234.5 · 1.234,5 · 1 234,5 · 1'234.5\n"
-            "Example: /settings numbers 1'234.5",
+            (
+                "“12” is not one of these: 1,234.5 · 1.234,5 · 1 234,5 · 1'234.5\n"
+                "Example: /settings numbers 1'234.5"
+            ),
         ),
     ],
 )
