@@ -62,6 +62,12 @@ def slope(r: pd.Series, n: int) -> pd.Series:
     return 100 * np.expm1(SESSIONS_A_YEAR * np.log(r).rolling(n).cov(count, ddof=0) / spread)
 
 
+def channel_begin(r: pd.Series) -> dt.date:
+    """First session of the long trend line: that of the data if they begin after CHANNEL_FROM."""
+    fitted = r.loc[pd.Timestamp(CHANNEL_FROM) :]
+    return fitted.index[0].date() if len(fitted) else CHANNEL_FROM
+
+
 def channel_fit(r: pd.Series, since: dt.date = CHANNEL_FROM) -> pd.DataFrame:
     """Log-linear fit of R from `since`, frozen at t-1: columns residual (sigmas) and slope (percent a year).
 

@@ -16,13 +16,9 @@ Handler = Callable[[Ask], Awaitable[Answer]]
 
 
 @dataclass(frozen=True)
-class Command:
-    """One command: its name and words, what it answers, and who may use it."""
+class Command(Entry):
+    """One command: its entry in /help, its handler, and who may use it."""
 
-    name: str
-    usage: str
-    help: str
-    example: str
     handler: Handler
     who: Role = Role.MEMBER  # who may use it at all
     aliases: tuple[str, ...] = ()  # other names that are understood, not shown in the menu
@@ -38,11 +34,6 @@ class Command:
             Role.ADMIN: "everybody; in groups administrators",
             Role.OWNER: "the owner",
         }[self.who]
-
-    @property
-    def entry(self) -> Entry:
-        """The command as the reference shows it."""
-        return Entry(self.name, self.usage, self.help, self.example, self.users)
 
 
 async def on_help(ask: Ask) -> Answer:
@@ -169,6 +160,6 @@ BY_NAME: dict[str, Command] = {
 }
 
 
-def entries(*, owner: bool = True) -> tuple[Entry, ...]:
-    """Return the reference's entries of all commands, or of those that others than the owner may use."""
-    return tuple(command.entry for command in COMMANDS if owner or command.who is not Role.OWNER)
+def entries(*, owner: bool = True) -> tuple[Command, ...]:
+    """Return all commands, or those that others than the owner may use."""
+    return tuple(command for command in COMMANDS if owner or command.who is not Role.OWNER)

@@ -305,7 +305,7 @@ def window_with_base(window: Window, base: pd.Timestamp) -> str:
     """Return a window with the session of its base close, which `since` already names."""
     if window.since == base.date():
         return str(window)
-    return f"{window} {short_date(base)}"
+    return f"{window}{':' if window.since else ''} {short_date(base)}"
 
 
 def subject_title(metric: Metric, arguments: Arguments) -> str:
@@ -355,8 +355,8 @@ def ratio_line(market: Market) -> str:
 
 def channel_line(market: Market) -> str:
     """Return a sentence on whether the long downtrend is breaking."""
-    fit = trend.channel_fit(trend.ratio(market)).dropna()
-    since = short_date(trend.CHANNEL_FROM)
+    ratio = trend.ratio(market)
+    fit, since = trend.channel_fit(ratio).dropna(), short_date(trend.channel_begin(ratio))
     if fit.empty:
         return f"The trend line from {since} needs three years of prices."
     residual, slope = float(fit["residual"].iloc[-1]), float(fit["slope"].iloc[-1])

@@ -308,3 +308,16 @@ def test_a_leg_missing_on_the_last_session_ends_the_comparison_a_session_earlier
         "IWM and SPY · close of Fri 3 Jan 2020",
         "Stale: 1 session old; the last completed session is Mon 6 Jan 2020.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("total", "line"), [(None, "/compare 3y"), (True, "/compare 3y tr"), (False, "/compare 3y price")]
+)
+def test_a_longer_window_keeps_the_kind_of_return(total: bool | None, line: str) -> None:
+    answer = compare_answer(market([50.0]), AsOf(), LIGHT, total=total)
+    assert answer.buttons[0][0] == ("3 years", line)
+
+
+def test_a_date_that_is_no_session_is_followed_by_its_base_close() -> None:
+    answer = compare_answer(sample_market(), AsOf(), LIGHT, [parse_window("since 2020-10-03")])
+    assert "since 2020-10-03: 2 Oct 2020." in page(answer)

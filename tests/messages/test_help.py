@@ -120,3 +120,13 @@ def test_help_on_something_unknown_names_the_nearest(topic: str, message: str) -
     with pytest.raises(BadInput) as error:
         help_page(topic, ENTRIES, DEFAULT_PAIR)
     assert str(error.value) == message
+
+
+def test_only_a_command_that_takes_windows_explains_them() -> None:
+    pages = {
+        name: said(help_page(name, [Entry(name, usage, "what is paid", f"/{name}")], DEFAULT_PAIR))
+        for name, usage in (("multiples", ""), ("sectors", ""), ("why", "[window]"))
+    }
+    with_windows = [name for name, text in pages.items() if any(line.startswith("Windows:") for line in text)]
+    assert with_windows == ["why"]
+    assert all(any(line.startswith("Market commands take asof") for line in text) for text in pages.values())

@@ -63,3 +63,9 @@ def test_a_long_group_name_is_cut_to_its_column() -> None:
     html = sectors_answer(replace(bare, weights=group), AsOf()).html
     assert "Pharmaceutic…" in html
     assert "Industry groups" in strip_html(html)
+
+
+def test_all_names_are_written_alike() -> None:
+    said = text(sample_market())
+    assert {"Info tech", "Health care", "Real estate"} <= {line[:14].rstrip() for line in said.splitlines()}
+    assert "Health Care" not in said

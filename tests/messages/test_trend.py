@@ -89,7 +89,7 @@ def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
         "Gap 3m, total return      n/a",
         "Gap 1y, total return      n/a",
         "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored so far: 1.",
-        "The trend line from 4 Jan 2010 needs three years of prices.",
+        "The trend line from 2 Jan 2020 needs three years of prices.",
         "",
         "Source: CSV import.",
     ]
@@ -187,3 +187,11 @@ def test_the_golden_figures_come_out_of_the_full_history() -> None:
     assert "Ratio IWM/SPY 0.5195, 13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
     pace = "Trend line from 4 Jan 2010: −1.70% a year; the ratio is +0.07 sigma from it"
     assert f"{pace} (near the line, no break)." in lines
+
+
+def test_the_long_trend_line_begins_with_a_shorter_history() -> None:
+    answer = trend_answer(market([50.0 + 0.01 * n for n in range(900)], first="2015-01-02"), AsOf(), LIGHT)
+    assert "Trend line from 2 Jan 2015: " in page(answer)
+    assert answer.buttons[0][0] == ("Since 2015", "/chart ratio since 2015-01-02")
+    full = trend_answer(sample_market(), AsOf(asof=pd.Timestamp("2020-12-11")), LIGHT)
+    assert full.buttons[0][0] == ("Since 2010", "/chart ratio since 2010-01-04 asof 2020-12-11")

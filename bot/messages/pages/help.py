@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _DATES = "Market commands take asof DATE (the market of that day) and known DATE (what was known by then)."
+_MARKET_COMMANDS = {"compare", "trend", "flows", "multiples", "fundamentals", "why", "sectors", "chart"}
 _EXAMPLES = ("ratio", "excess", "flow", "pe_premium")
 _OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."'
 _FIRES = (
@@ -30,13 +31,17 @@ _BUTTONS_A_ROW = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """One command as the reference shows it."""
+    """One command as /help shows it."""
 
     name: str
     usage: str
     help: str
     example: str
-    users: str = "everybody"
+
+    @property
+    def users(self) -> str:
+        """Who may use it, in words."""
+        return "everybody"
 
 
 def start_answer(pair: Pair) -> Answer:
@@ -102,8 +107,8 @@ def _command(entry: Entry, pair: Pair) -> Answer:
             "Edit: /alert 1 edit confirm 2, or /alert 1 edit and a whole new rule",
             "Snooze: /alert 1 snooze 1d (or 2h, 1w, until DATE, off)",
         )
-    elif entry.name in {"compare", "trend", "flows", "multiples", "why", "chart"}:
-        more = ("", _DATES, f"Windows: {EXAMPLES}.")
+    elif entry.name in _MARKET_COMMANDS:
+        more = ("", _DATES, *([f"Windows: {EXAMPLES}."] if "window" in entry.usage else []))
     html = lines(
         bold(f"/{entry.name} {entry.usage}".rstrip()),
         f"{capital(entry.help)}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import short_date
@@ -24,13 +25,13 @@ _CLASSIFICATIONS = {
     "issuer": "Issuer's sectors",
     "sample": "Sectors, simulated",
 }
+_LATER_WORD = re.compile(r"(?<=[\s/])[A-Z](?=[a-z])")  # not of an abbreviation such as REITs
 # Names that the table's first column cannot hold.
 _SHORTENED = {
-    "Information Technology": "Info tech",
-    "Communication Services": "Communication",
+    "Information technology": "Info tech",
     "Communication services": "Communication",
-    "Consumer Discretionary": "Cons. discr.",
-    "Consumer Staples": "Cons. staples",
+    "Consumer discretionary": "Cons. discr.",
+    "Consumer staples": "Cons. staples",
     "Consumer cyclical": "Cons. cyclic.",
     "Consumer defensive": "Cons. defens.",
     "Financial services": "Financial",
@@ -93,7 +94,8 @@ def _aged(market: Market, session: pd.Timestamp) -> str:
 
 
 def _short(name: str) -> str:
-    name = MORNINGSTAR.get(name, name)
+    """Return a name in sentence case, short enough for its column."""
+    name = _LATER_WORD.sub(lambda word: word[0].lower(), MORNINGSTAR.get(name, name))
     name = _SHORTENED.get(name, name)
     return name if len(name) <= _NAME_COLUMNS else name[: _NAME_COLUMNS - 1].rstrip() + "…"
 

@@ -75,8 +75,10 @@ def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | Non
         chart_style(f"{market.pair} and its {AVERAGE}-day average", market, theme),
         threshold=Threshold(r.rolling(AVERAGE).mean(), f"{AVERAGE}-day average"),
     )
-    since_2010 = ("Since 2010", f"/chart ratio since 2010-01-04{as_of.suffix}")
-    buttons = ((since_2010, *page_buttons(as_of, "Compare")),)
+    begin = trend.channel_begin(r)
+    since = (f"Since {begin.year}", f"/chart ratio since {begin}{as_of.suffix}")
+    spans = (since,) if r.index[-1].date() > begin else ()
+    buttons = ((*spans, *page_buttons(as_of, "Compare")),)
     return Answer(html, draw, "trend", buttons)
 
 
