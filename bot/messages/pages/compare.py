@@ -69,9 +69,9 @@ def compare_answer(
     drawable = {row.window for row in based_rows if row.base != row.end}
     shown = next((window for window in wanted if window in drawable), None)
     draw = None if shown is None else _chart(market, shown, kinds[0], theme)
-    kind = {None: "", False: " price", True: " tr"}[total]
+    word = {None: "", False: " price", True: " tr"}[total]
     buttons = (
-        (("3 years", f"/compare 3y{kind}{as_of.suffix}"), *page_buttons(as_of, "Trend", "Flows")),
+        (("3 years", f"/compare 3y{word}{as_of.suffix}"), *page_buttons(as_of, "Trend", "Flows")),
         page_buttons(as_of, "Multiples", "What moved it"),
     )
     return Answer(html, draw, "compare", buttons)
