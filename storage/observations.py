@@ -165,6 +165,12 @@ def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
     return tuple(db.execute(sql).fetchone()[0] for sql in queries)
 
 
+def stored_sources(db: sqlite_utils.Database) -> set[str]:
+    """The sources of all rows of any kind."""
+    query = " UNION ".join(f"SELECT source FROM {table}" for table in KINDS)  # noqa: S608 - as above
+    return {source for (source,) in db.execute(query).fetchall()}
+
+
 def is_empty(db: sqlite_utils.Database) -> bool:
     """Whether nothing was ever observed."""
     return first_observed(db) is None

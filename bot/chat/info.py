@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot import __version__
+from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import SETTLE
 from bot.errors import BadInput
 from bot.messages.common import Answer
@@ -27,7 +28,7 @@ from bot.messages.pages.summary import summary_answer
 from bot.services import chats, context_of
 from bot.services.alert_views import active_alerts
 from storage import outbox, sources
-from storage.observations import recent
+from storage.observations import recent, stored_sources
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -64,6 +65,7 @@ async def on_status(ask: Ask) -> Answer:
             now=now,
             zone=ZoneInfo(ask.settings.zone),
             sources=source_healths(sources.source_statuses(db), sessions, now, names),
+            stored=stored_sources(db) - {SAMPLE},
             restated=recent(db, since=since),
             queue=outbox.count_by_status(db),
             next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,

@@ -61,10 +61,10 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) ->
         fund, sessions = known_fund(ticker, config.pair), Sessions(config.calendar.closed)
         completed = sessions.last_completed(now).date()
         contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=completed)
-    for sentence in contents.preview.sentences():
-        say(sentence)
     with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Storing"):
         written = database.run_sync(partial(store_file, contents=contents, observed_at=_instant(now)))
+    for sentence in contents.preview.sentences():
+        say(sentence)
     _print_counts(written)
     return 0
 

@@ -11,7 +11,7 @@ import datetime as dt
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,10 @@ LARGEST_FILE = 50_000_000  # bytes: forty years of daily rows are two million
 LONGEST_LINE = 20_000  # characters: a longer one is no row of a table
 TEXT_NAME = "the text"  # what a file given as text is called in messages
 
+# Control characters that no text has; a tab, line ends and a form feed it may have.
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _MISSING = frozenset({"", "-", "--", "n/a", "na", "null"})
+_VALUE = re.compile(r'(?:^|[,;\t])[ "]*[-+$]?\.?[0-9]')  # in a line: a cell that is no title of a column
 _ISO = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T][-+:.0-9Zz]+)?")
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? ([0-9]{1,2}),? ([0-9]{4})")
 _DAY_FIRST = re.compile(r"([0-9]{1,2})[- ]([A-Za-z]{3,9})[- ]([0-9]{4})")
@@ -102,9 +105,20 @@ def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ti
     dialect = recognise(
         layout.dialects, [_normalised(title) for title in header], lines[1][1] if lines[1:] else []
     )
-    _check_header(name, header, layout, layouts, dialect)
+    if missing := layout.missing(header, dialect):
+        first = shorten(next(line for line in text.split("\n") if line.strip(f" \t{delimiter}")), 100)
+        if _VALUE.search(first) and not layout.find(header, dialect):
+            fault, advice = "has no header line", _example(layout, delimiter)
+        else:
+            fault = f"lacks the {_quoted_columns(missing)}"
+            advice = _advice(header, layout, layouts, delimiter)
+        raise ImportRejected(f"{name} {fault}; its first line is “{first}”. {advice}")
+    for column, positions in layout.find(header, dialect).items():
+        if len(positions) > 1:
+            titles = " and ".join(f"“{shorten(header[place])}”" for place in positions)
+            raise ImportRejected(f"{name} has more than one column for {column}: {titles}.")
     columns = {column: positions[0] for column, positions in layout.find(header, dialect).items()}
-    others = (title.strip() for place, title in enumerate(header) if place not in columns.values())
+    others = (shorten(title) for place, title in enumerate(header) if place not in columns.values())
     rows, bad = [], []
     for line, cells in lines[1:]:
         extra = any(cell.strip() for cell in cells[len(header) :])
@@ -163,7 +177,7 @@ def read_text(path: Path) -> str:
 
 def _clean(text: str, name: str) -> str:
     """The text without byte order mark and with plain line ends."""
-    if "\x00" in text:
+    if CONTROL.search(text):
         raise ImportRejected(f"{name} is not a text file.")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
@@ -180,31 +194,24 @@ def _records(name: str, text: str, delimiter: str) -> list[tuple[int, list[str]]
         raise ImportRejected(f"{name}, line {reader.line_num}: not readable as CSV ({err}).") from err
 
 
-def _check_header(
-    name: str, header: list[str], layout: Layout, layouts: tuple[Layout, ...], dialect: Dialect | None
-) -> None:
-    """Raise ImportRejected if a required column is missing or a column appears twice."""
-    missing = layout.missing(header, dialect)
-    if missing:
-        names = f"column{'s' if len(missing) > 1 else ''} {' and '.join(f'“{column}”' for column in missing)}"
-        shown = shorten(", ".join(title.strip() for title in header), 100)
-        advice = _advice(header, layout, layouts)
-        raise ImportRejected(f"{name} has no {names}; its first line is “{shown}”. {advice}")
-    for column, positions in layout.find(header, dialect).items():
-        if len(positions) > 1:
-            titles = " and ".join(f"“{header[place].strip()}”" for place in positions)
-            raise ImportRejected(f"{name} has more than one column for {column}: {titles}.")
+def _quoted_columns(names: Sequence[str]) -> str:
+    *others, last = (f"“{name}”" for name in names)
+    return f"columns {', '.join(others)} and {last}" if others else f"column {last}"
 
 
-def _advice(header: list[str], layout: Layout, layouts: tuple[Layout, ...]) -> str:
+def _example(layout: Layout, delimiter: str) -> str:
+    return f"A first line that works: {delimiter.join(layout.required)}"
+
+
+def _advice(header: list[str], layout: Layout, layouts: tuple[Layout, ...], delimiter: str) -> str:
     """What to do about a header that does not fit."""
     for mark, words in ((";", "semicolons"), ("\t", "tabs")):
-        if mark in header[0]:
+        if mark in header[0] and not layout.dialects:
             return f"Its columns are separated by {words}; save it with commas."
     for other in layouts:
         if other is not layout and not other.missing(header):
             return f"These look like {other.title}, which “import {other.command}” reads."
-    return f"A first line that works: {','.join(layout.required)}"
+    return _example(layout, delimiter)
 
 
 def number(text: str) -> float | None:
@@ -239,8 +246,8 @@ def _month(name: str) -> int:
 
 
 def shorten(text: str, limit: int = 40) -> str:
-    """Quote text from a file on one line of at most `limit` characters."""
-    text = " ".join(text.split())
+    """Quote text from a file on one line of at most `limit` characters, all of them printable."""
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -129,9 +129,13 @@ def recognise(dialects: Iterable[Dialect], titles: list[str], first: list[str]) 
 
 
 def delimiter_of(text: str) -> str:
-    """What separates the cells of the first line: the most frequent of comma, semicolon and tab."""
+    """What separates the cells of the first line: the most frequent of comma, semicolon and tab.
+
+    As many commas as others are decimal commas.
+    """
     header = next((line for line in text.split("\n") if line.strip()), "")
-    return max(DELIMITERS, key=header.count)
+    other = max(";\t", key=header.count)
+    return other if header.count(other) >= max(header.count(","), 1) else ","
 
 
 def one_header(records: list[Record], ticker: str, name: str) -> list[Record]:

@@ -243,6 +243,8 @@ def read_csv(
     Raises ImportRejected naming every bad row by its line, or NoFigures.
     """
     table = read_table(file, FORMATS[form].layout, tuple(known.layout for known in FORMATS.values()), ticker)
+    if not table.rows and not table.bad:
+        raise NoFigures(f"{table.name} was not imported: it has a header line but no rows.")
     exported = table.columns >= _ORIGIN
     reader = RowReader(FORMATS[form], ticker, sessions, today=today, completed=completed, exported=exported)
     for line, cells in table.rows:

@@ -172,6 +172,8 @@ class UnknownSymbol(FetchOutcome):
 class Provider:
     """A source of data. Its methods block, are called in one worker thread and return a FetchOutcome.
 
+    A source answers Empty where it has no data of a kind: it overrides the methods that it `serves`.
+
     `completed` are the sessions completed so far, naive midnights in order, the last one last:
     nothing later may be returned, since the bar of an open session is still moving.
 
@@ -188,15 +190,18 @@ class Provider:
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars, distributions and splits from `start` (None: all history) to the last completed session."""
-        raise NotImplementedError
+        del ticker, start, completed
+        return Empty(f"{self.label} has no prices")
 
     def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Multiples and sector weights of the portfolio as of the last completed session."""
-        raise NotImplementedError
+        del ticker, completed
+        return Empty(f"{self.label} has no multiples")
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Net asset value, shares outstanding, assets, and multiples quoted beside them."""
-        raise NotImplementedError
+        del ticker, completed
+        return Empty(f"{self.label} has no fund facts")
 
     def review(
         self, db: sqlite_utils.Database, ticker: str, outcome: Ok | Partial

@@ -134,6 +134,14 @@ def test_adjusted_closes_store_nothing(bot: Call) -> None:
     assert not Path("bot.db").exists()
 
 
+def test_nothing_is_said_of_rows_that_could_not_be_stored(bot: Call) -> None:
+    Path("in.csv").write_text(NASDAQ)
+    Path("file").touch()
+    refused = bot("import", "prices", "in.csv", "--ticker", "IWM", "--db", "file/new.db")
+    assert (refused.code, refused.out) == (1, "")
+    assert "file/new.db" in refused.err
+
+
 EVERY = (
     "/compare 18m since 2020-09-30",
     "/trend",
@@ -261,7 +269,7 @@ def test_an_export_that_fails_leaves_the_older_file(bot: Call, tmp_path: Path) -
         (
             "prices",
             "date,nav,shares\n2020-10-05,1.5,3\n",
-            f"in.csv has no column “close”; its first line is “date, nav, shares”. {FACTS}",
+            f"in.csv lacks the column “close”; its first line is “date,nav,shares”. {FACTS}",
         ),
         (
             "fund-facts",

@@ -228,7 +228,7 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "a long text": (
         page(f"No limit{' but time' * 50}"),
         SchemaChanged(
-            "it has no columns “date” and “close”; its first line is “"
+            "it lacks the columns “date” and “close”; its first line is “"
             f"{('No limit' + ' but time' * 50)[:99]}…”"
         ),
     ),
@@ -237,14 +237,14 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "words": (
         page("Your subscription has ended"),
         SchemaChanged(
-            "it has no columns “date” and “close”; its first line is “Your subscription has ended”"
+            "it lacks the columns “date” and “close”; its first line is “Your subscription has ended”"
         ),
     ),
     "header only": (page(HEADER), Empty("it has no rows")),
     "later rows only": (page("Date,Close\n2020-12-14,1\n"), Empty("it has no completed session")),
     "other columns": (
         page("Date,Price\n2020-12-11,190.3\n"),
-        SchemaChanged("it has no column “close”; its first line is “Date, Price”"),
+        SchemaChanged("it lacks the column “close”; its first line is “Date,Price”"),
     ),
     "closes adjusted for distributions": (
         page("Date,Close\n" + "".join(f"{day:%Y-%m-%d},{190.1234}\n" for day in COMPLETED[-20:])),
@@ -445,6 +445,6 @@ def test_a_key_that_is_echoed_in_another_spelling_is_not_told(site: Website) -> 
     source = DailyCsv(f"{site.address}/{{ticker}}?key=a%2Bb%2Fc%3D%3D", lambda: SESSIONS)
     site.pages["/IWM?key=a%2Bb%2Fc%3D%3D"] = page("Invalid key a+b/c==\n")
     assert ask(source).describe() == (
-        "No data: the answer has an unknown form (it has no columns “date” and “close”; "
+        "No data: the answer has an unknown form (it lacks the columns “date” and “close”; "
         "its first line is “Invalid key …”)."
     )

@@ -271,3 +271,9 @@ def test_full_histories_read_back_exactly(database: Database, what: str, name: s
     fill(database, rows)
     assert taken(what, exported(database, what, ticker), ticker) == rows
     assert not database.run_sync(observations.is_empty)
+
+
+def test_an_imported_export_keeps_its_sources(database: Database, tmp_path: Path) -> None:
+    fill(database, simulated("2019-11-30"))
+    with copied(database, tmp_path) as copy:
+        assert copy.run_sync(observations.stored_sources) == database.run_sync(observations.stored_sources)

@@ -94,10 +94,9 @@ def test_rows_without_any_value_are_left_out_and_counted() -> None:
     assert "Left out, without a value: 1 row." in preview.sentences()
 
 
-@pytest.mark.parametrize("rows", ["", "2020-12-11,null\n"])
-def test_a_file_without_a_single_figure_is_refused(rows: str) -> None:
+def test_a_file_without_a_single_figure_is_refused() -> None:
     said = "the text was not imported: no row of it holds a figure of a completed session."
-    assert refusal("prices", f"Date,Close\n{rows}") == said
+    assert refusal("prices", "Date,Close\n2020-12-11,null\n") == said
 
 
 def test_fund_facts_of_days_without_a_session_are_left_out_and_listed() -> None:
@@ -185,7 +184,7 @@ def test_an_unknown_fund_is_refused() -> None:
             "prices",
             "date,nav,exdiv,shares\n2020-12-11,1,,2\n",
             (
-                "the text has no column “close”; its first line is “date, nav, exdiv, shares”. "
+                "the text lacks the column “close”; its first line is “date,nav,exdiv,shares”. "
                 "These look like fund facts, which “import fund-facts” reads."
             ),
         ),
@@ -193,8 +192,8 @@ def test_an_unknown_fund_is_refused() -> None:
             "fund-facts",
             PRICES,
             (
-                "the text has no columns “nav” and “shares”; its first line is “Date, Open, High, Low, "
-                "Close, Adj Close, Volume, Dividends, Stock Splits”. "
+                "the text lacks the columns “nav” and “shares”; its first line is “Date,Open,High,Low,"
+                "Close,Adj Close,Volume,Dividends,Stock Splits”. "
                 "These look like daily prices, which “import prices” reads."
             ),
         ),
@@ -202,15 +201,15 @@ def test_an_unknown_fund_is_refused() -> None:
             "multiples",
             "a,b\n1,2\n",
             (
-                "the text has no columns “date” and “metric” and “convention” and “value”; its first line is "
-                "“a, b”. A first line that works: date,metric,convention,value"
+                "the text lacks the columns “date”, “metric”, “convention” and “value”; its first line is "
+                "“a,b”. A first line that works: date,metric,convention,value"
             ),
         ),
         (
             "fund-facts",
             "date;nav;shares\n2020-12-11;2;3\n",
             (
-                "the text has no columns “date” and “nav” and “shares”; its first line is “date;nav;shares”. "
+                "the text lacks the columns “date”, “nav” and “shares”; its first line is “date;nav;shares”. "
                 "Its columns are separated by semicolons; save it with commas."
             ),
         ),
@@ -218,6 +217,49 @@ def test_an_unknown_fund_is_refused() -> None:
             "prices",
             "Date,Close,close\n2020-12-11,2,3\n",
             "the text has more than one column for close: “Close” and “close”.",
+        ),
+        (
+            "prices",
+            "12/10/2020;190,5\n",
+            (
+                "the text has no header line; its first line is “12/10/2020;190,5”. "
+                "A first line that works: date;close"
+            ),
+        ),
+        (
+            "prices",
+            '"Dec 10, 2020",190.5\n',
+            (
+                'the text has no header line; its first line is “"Dec 10, 2020",190.5”. '
+                "A first line that works: date,close"
+            ),
+        ),
+        (
+            "weights",
+            "2020-12-11,Energy,3.2\n",
+            (
+                "the text has no header line; its first line is “2020-12-11,Energy,3.2”. "
+                "A first line that works: date,name,weight"
+            ),
+        ),
+        (
+            "prices",
+            "Tag;Preis\n10.12.2020;190,5\n",
+            (
+                "the text lacks the columns “date” and “close”; its first line is “Tag;Preis”. "
+                "A first line that works: date;close"
+            ),
+        ),
+        ("prices", "Date,Close\n", "the text was not imported: it has a header line but no rows."),
+        ("weights", "date,name,weight\n\n", "the text was not imported: it has a header line but no rows."),
+        ("prices", "Date,\x01Close\n2020-12-11,2\n", "the text is not a text file."),
+        (
+            "prices",
+            "Date,\u202eabc\n2020-12-11,2\n",
+            (
+                "the text lacks the column “close”; its first line is “Date,\ufffdabc”. "
+                "A first line that works: date,close"
+            ),
         ),
         ("prices", "\n \n", "the text is empty."),
         (

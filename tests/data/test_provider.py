@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from bot.analytics.sessions import Sessions
+from bot.data.csv_source import DailyCsv
+from bot.data.issuers.fetch import IssuerFiles
 from bot.data.provider import (
     Empty,
     FetchOutcome,
@@ -51,3 +54,23 @@ MULTIPLE = Multiple("IWM", "2020-12-11", "pe", "yahoo", "trailing", 20.0)
 )
 def test_each_outcome_is_one_sentence(outcome: FetchOutcome, sentence: str) -> None:
     assert outcome.describe() == sentence
+
+
+def test_a_source_answers_empty_for_what_it_does_not_serve() -> None:
+    completed, files, daily = (
+        Sessions().index[:1],
+        IssuerFiles({}),
+        DailyCsv("https://prices.example/{ticker}"),
+    )
+    outcomes = [
+        files.prices("IWM", None, completed),
+        files.multiples("IWM", completed),
+        daily.multiples("IWM", completed),
+        daily.fund("IWM", completed),
+    ]
+    assert [outcome.describe() for outcome in outcomes] == [
+        "No data: issuer file has no prices.",
+        "No data: issuer file has no multiples.",
+        "No data: daily CSV (prices.example) has no multiples.",
+        "No data: daily CSV (prices.example) has no fund facts.",
+    ]

@@ -39,10 +39,10 @@ def report(
     restated: list[Restatement] | None = None,
     zone: ZoneInfo = NEW_YORK,
     now: dt.datetime = NOW,
+    stored: tuple[str, ...] = (),
 ) -> StatusReport:
-    return StatusReport(
-        now, zone, source_healths(rows or [], XNYS, now), restated or [], queue or {}, CHECK, "0.2.0"
-    )
+    healths = source_healths(rows or [], XNYS, now)
+    return StatusReport(now, zone, healths, stored, restated or [], queue or {}, CHECK, "0.2.0")
 
 
 def lines(of: Market, *given: Any, **named: Any) -> list[str]:  # noqa: ANN401 - of `report`
@@ -103,6 +103,15 @@ def test_the_whole_page() -> None:
         "Queue: 2 to be sent.\n"
         "Version 0.2.0. Times: America/New_York."
     )
+
+
+def test_sources_of_imported_exports_are_named() -> None:
+    stored = ("issuer", "yahoo")
+    sentence = "Figures of Yahoo, issuer file are stored from an import."
+    assert lines(empty(), stored=stored)[5:7] == ["Sources: none has been asked yet.", sentence]
+    rows = [source()]
+    assert "Figures of issuer file are stored from an import." in lines(empty(), rows, stored=stored)
+    assert not any("from an import" in line for line in lines(empty(), rows, stored=("yahoo",)))
 
 
 def test_a_new_database_has_nothing() -> None:

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from bot.concurrency import ChildProcess, JobFailed, JobTimedOut, Limits
+from bot.data.csv_cells import CONTROL
 from bot.errors import ImportRejected
 
 LARGEST = 64_000_000  # bytes: twenty-six years of a fund's workbook are a tenth of it
@@ -68,6 +69,8 @@ def detect_format(data: bytes, name: str) -> str:
     for mark, words in _OTHERS.items():
         if start.startswith(mark):
             raise ImportRejected(f"{name} is {words}. {ADVICE}")
+    if CONTROL.search(decode(data[:_START])):
+        raise ImportRejected(f"{name} is neither a text file nor a workbook. {ADVICE}")
     return TEXT
 
 

@@ -136,6 +136,7 @@ class StatusReport:
     now: dt.datetime
     zone: ZoneInfo  # of the displayed times
     sources: Sequence[Health]
+    stored: Collection[str]  # names of the sources of stored figures, without sample data
     restated: Sequence[Restatement]
     queue: Mapping[str, int]
     next_check: dt.datetime
@@ -232,8 +233,11 @@ def _multiples(market: Market) -> str:
 
 def _sources(report: StatusReport) -> list[Html | str]:
     """Return a table a source, and below it when it is tried next and what is wrong with it."""
+    known = {health.status.source for health in report.sources}
+    exported = [label for name, label in LABELS.items() if name in report.stored and name not in known]
+    imported = f"Figures of {', '.join(exported)} are stored from an import." if exported else None
     if not report.sources:
-        return ["Sources: none has been asked yet."]
+        return ["Sources: none has been asked yet.", *([imported] if imported else [])]
     parts: list[Html | str] = [bold("Sources")]
     for name, group in groupby(report.sources, key=lambda source: source.source):
         rows = list(group)
@@ -246,7 +250,7 @@ def _sources(report: StatusReport) -> list[Html | str]:
         rests = next((row.rests_until for row in rows if row.rests_until), None)
         if rests is not None:
             parts.append(f"{name} is not asked until {moment(rests, report.zone)}.")
-    return parts
+    return [*parts, *([imported] if imported else [])]
 
 
 def _cells(status: SourceStatus, report: StatusReport) -> tuple[str, str, str]:

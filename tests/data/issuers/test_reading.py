@@ -397,6 +397,8 @@ def test_a_web_page_in_place_of_the_file_is_told_apart(read: Reader, page: bytes
         (b"<rss></rss>", f"file is XML of another kind than a workbook. {ADVICE}"),
         (b"PK\x03\x04 and no zip", DAMAGED),
         (b"\xd0\xcf\x11\xe0 no xls", DAMAGED),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", f"file is neither a text file nor a workbook. {ADVICE}"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", f"file is neither a text file nor a workbook. {ADVICE}"),
         (b"Access denied\n", f"file has no known layout: it begins with “Access denied”. {KNOWN}"),
         (
             b"date,nav,shares\n2020-12-11,1,2\n",
