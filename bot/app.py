@@ -78,7 +78,7 @@ def build_services(
     config: Config, database: Database, clock: Clock, *, live: bool, chart_process: bool = False
 ) -> Services:
     """Return what handlers and jobs share. `chart_process`: whether charts are drawn in a child process."""
-    markets = Markets(database, clock, config.calendar.closed, config.pair)
+    markets = Markets(database, clock, config.calendar.closed, config.pair, config.command_options)
     return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=chart_process))
 
 
@@ -95,7 +95,7 @@ def build_providers(config: Config) -> list[Provider]:
         )
     urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
     if config.issuer.fetch and urls:
-        providers.append(IssuerFiles(urls, pair=config.pair))
+        providers.append(IssuerFiles(urls, pair=config.pair, options=config.command_options))
     return providers
 
 

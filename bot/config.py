@@ -11,6 +11,7 @@ import datetime as dt
 import difflib
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -27,6 +28,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     StringConstraints,
     ValidationError,
@@ -355,6 +357,7 @@ class Config(BaseSettings):
     backup: BackupSection = BackupSection()
     heartbeat: HeartbeatSection = HeartbeatSection()
     log: LogSection = LogSection()
+    _command_options: str = PrivateAttr("")
 
     @classmethod
     def settings_customise_sources(
@@ -378,6 +381,18 @@ class Config(BaseSettings):
             *secrets.ping_url_secrets(self.heartbeat.url.get_secret_value()),
         }
         return frozenset(parts.union(*map(secrets.url_secrets, urls)) - {""})
+
+    @property
+    def command_options(self) -> str:
+        """--config and --db of this process, which every command line shown to the owner repeats."""
+        return self._command_options
+
+    def set_command_options(self, file: Path | None, database: Path | None) -> None:
+        """Remember the options with which the process was started. Copies of the configuration keep them."""
+        options = {"--config": file, "--db": database}
+        self._command_options = " ".join(
+            f"{name} {shlex.quote(str(path))}" for name, path in options.items() if path is not None
+        )
 
     @property
     def backups(self) -> Path:

@@ -1,12 +1,18 @@
-"""Parts of sentences that every layer needs: counts with nouns, shortened lists, the nearest name."""
+"""Parts of sentences that every layer needs: command lines, counts with nouns, lists, the nearest name."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 
+PROGRAM = "python -m bot"
 SHOWN = 10  # items of a list, by default
 _VOWELS = "aeiou"
+
+
+def command_line(words: str, options: str = "") -> str:
+    """Return a line for a terminal, e.g. "python -m bot refresh --config FILE"."""
+    return f"{PROGRAM} {words} {options}".rstrip()
 
 
 def counted(count: int, noun: str) -> str:

@@ -27,9 +27,9 @@ from bot.analytics.flows import FLAGS
 from bot.analytics.metrics import METRICS
 from bot.chat.commands import COMMANDS
 from bot.cli import COMMANDS as CLI_COMMANDS
-from bot.cli import MODULE
 from bot.config import Config, Section, section_model
 from bot.pair import DEFAULT_PAIR, Fund
+from bot.text import PROGRAM
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric, Parameter
@@ -187,7 +187,7 @@ def _usage(command: click.Command) -> str:
         shown = words if param.required else f"[{words}]"
         if param.opts[0] not in _EVERYWHERE:
             (options if isinstance(param, click.Option) else arguments).append(shown)
-    return " ".join((MODULE, str(command.name), *options, *arguments))
+    return " ".join((PROGRAM, str(command.name), *options, *arguments))
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -16,6 +16,7 @@ import pandas as pd
 from bot.analytics.sessions import date_phrase, short_date
 from bot.errors import NoData
 from bot.pair import DEFAULT_PAIR, Pair
+from bot.text import command_line
 
 SAMPLE = "sample"  # storage's word for the source of made-up figures
 TYPED_IN = "csv"  # name of the source of what people import themselves
@@ -69,6 +70,7 @@ class Market:
     notes          sentences on what its sources disagree on, by part
     disputes       closes on which another source disagrees with the one that is used
     first_close    the first stored close of both funds, also where it is later than last_completed
+    options        --config and --db of the process, for the command lines in messages
     """
 
     prices: pd.DataFrame
@@ -84,6 +86,7 @@ class Market:
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     disputes: tuple[Dispute, ...] = ()
     first_close: pd.Timestamp | None = None
+    options: str = ""
 
     @cached_property
     def closes(self) -> pd.DataFrame:
@@ -114,15 +117,20 @@ class Market:
             )
         if not first:
             raise NoData(
-                "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
-                f"python -m bot import prices {tickers[0]}_daily.csv --ticker {tickers[0]}"
+                f"No prices are stored yet. Fetch them with “{command_line('refresh', self.options)}”, or "
+                f"import a file: {self.import_line('prices', tickers[0])}"
             )
         stored = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in tickers)
         missing = next((ticker for ticker in tickers if ticker not in first), self.pair.large.ticker)
         raise NoData(
             f"There is no session yet with a close of both funds (prices stored: {stored}). Import the rest: "
-            f"python -m bot import prices {missing}_daily.csv --ticker {missing}"
+            f"{self.import_line('prices', missing)}"
         )
+
+    def import_line(self, kind: str, ticker: str) -> str:
+        """Return the command line that imports a fund's file of prices, fund-facts, multiples or weights."""
+        file = f"{ticker}_daily.csv" if kind == "prices" else "FILE"
+        return command_line(f"import {kind} {file} --ticker {ticker}", self.options)
 
     @property
     def sessions(self) -> pd.DatetimeIndex:

@@ -20,13 +20,14 @@ import click
 from bot import __version__
 from bot.errors import BotError, ConfigError
 from bot.secrets import proxy_secrets, redact_output
+from bot.text import PROGRAM, command_line
 
 if TYPE_CHECKING:
     from bot.config import Config
 
 
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
-MODULE, SCRIPT = "python -m bot", "small-versus-large-bot"
+SCRIPT = "small-versus-large-bot"
 COMPLETION_VARIABLE = "_SMALL_VERSUS_LARGE_BOT_COMPLETE"  # as click derives it from the script's name
 KINDS = {
     "prices": "daily prices with distributions and splits",
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show − still shows the rest
     redact_output()  # before anything is read: an error message may contain the secret
-    program = SCRIPT if Path(sys.argv[0]).stem == SCRIPT else MODULE
+    program = SCRIPT if Path(sys.argv[0]).stem == SCRIPT else PROGRAM
     if instruction := os.environ.get(COMPLETION_VARIABLE):
         from click.shell_completion import shell_complete  # noqa: PLC0415 - a shell asks, not a person
 
@@ -154,7 +155,7 @@ class LazyCommand(click.Command):
             params=[*params, *_EVERY_COMMAND],
             help=f"{summary[0].upper()}{summary[1:]}.",
             short_help=summary,
-            epilog=f"Example: {MODULE} {name} {example}".strip(),
+            epilog=f"Example: {command_line(f'{name} {example}')}",
         )
         self._module, self._function = function.split(".")
         self._names = (*(param.name for param in params), *shared)
@@ -189,6 +190,7 @@ class LazyCommand(click.Command):
             raise BotError(f"{path} cannot be reached ({error.strerror}); name another file.") from error
         if is_folder:
             raise BotError(f"{path} is a folder; name a file, e.g. --db {path / 'bot.db'}")
+        config.set_command_options(file, database)
         return config
 
 
@@ -303,7 +305,7 @@ commands = CommandGroup(
     "bot",
     commands=COMMANDS,
     help="Small caps against large caps on Telegram: answers, alerts, a daily summary.",
-    epilog=f"To begin: {MODULE} demo. Each command has its own --help.",
+    epilog=f"To begin: {command_line('demo')}. Each command has its own --help.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 click.version_option(__version__, message="%(version)s", help="Show the version and exit.")(commands)

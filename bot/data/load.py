@@ -69,7 +69,9 @@ def _without_sample(frames: Frames) -> Frames:
     return {table: frame[frame["source"] != SAMPLE] for table, frame in frames.items()}
 
 
-def build_market(frames: Frames, sessions: Sessions, now: dt.datetime, pair: Pair = DEFAULT_PAIR) -> Market:
+def build_market(
+    frames: Frames, sessions: Sessions, now: dt.datetime, pair: Pair = DEFAULT_PAIR, options: str = ""
+) -> Market:
     """Market of stored rows as of the instant `now`: nothing after the last completed session."""
     last = sessions.last_completed(now)
     real = _without_sample(frames)
@@ -110,6 +112,7 @@ def build_market(frames: Frames, sessions: Sessions, now: dt.datetime, pair: Pai
             for dispute in selected.disputes
         ),
         first_close=both.min() if len(both) else None,
+        options=options,
     )
 
 
@@ -153,12 +156,18 @@ class Markets:
     """Gives the Market of the moment, of a date, or as it was known on a date."""
 
     def __init__(
-        self, database: Database, clock: Clock, closed: tuple[dt.date, ...] = (), pair: Pair = DEFAULT_PAIR
+        self,
+        database: Database,
+        clock: Clock,
+        closed: tuple[dt.date, ...] = (),
+        pair: Pair = DEFAULT_PAIR,
+        options: str = "",
     ) -> None:
         self._database = database
         self._clock = clock
         self._closed = closed
         self._pair = pair
+        self._options = options
         self._lock = asyncio.Lock()
         self._cached: tuple[object, Market] | None = None
 
@@ -174,7 +183,7 @@ class Markets:
         async with self._lock:
             if self._cached is None or self._cached[0] != key:
                 frames = await self._database.run(read_frames)
-                self._cached = (key, await asyncio.to_thread(build_market, frames, sessions, now, self._pair))
+                self._cached = (key, await self._build(frames, now))
             return self._cached[1]
 
     async def at(self, asof: pd.Timestamp | None, known: pd.Timestamp | None) -> Market:
@@ -206,8 +215,11 @@ class Markets:
                     f"known {first:%Y-%m-%d}",
                 )
         end = dt.datetime.combine(day.date(), dt.time(23, 59, 59), dt.UTC)
+        return await self._build(frames, min(self._clock(), end))
+
+    async def _build(self, frames: Frames, now: dt.datetime) -> Market:
         sessions = await asyncio.to_thread(self.sessions)
-        return await asyncio.to_thread(build_market, frames, sessions, min(self._clock(), end), self._pair)
+        return await asyncio.to_thread(build_market, frames, sessions, now, self._pair, self._options)
 
     def _refuse_future(self, day: pd.Timestamp | None, word: str) -> None:
         today = self._clock().date()

@@ -93,7 +93,18 @@ def test_an_empty_database_answers_how_to_fill_it(bot: Call) -> None:
     answers = [block for block in chat(bot, "/compare", "/trend", "/flows", "/why ytd") if block]
     assert len(answers) == 4
     assert all(answer.startswith("No prices are stored yet.") for answer in answers)
+    assert "“python -m bot refresh --db bot.db”" in answers[0]
     assert not Path("charts").exists()
+
+
+def test_command_lines_in_answers_repeat_the_options_of_the_process(bot: Call, files: Files) -> None:
+    files.take_in(bot, "2020-12-14")
+    Path("my bot.toml").write_text('[storage]\ndatabase = "bot.db"\n', encoding="utf-8")
+    start = ("chat", "--offline", "--now", MONDAY, "--config", "my bot.toml")
+    said = bot(*start, stdin="/fundamentals\n/multiples\n/sectors\n")
+    shown = re.findall(r"python -m bot import \w+ FILE --ticker IWM.*?(?=\)|\n)", said.out)
+    assert len(shown) >= 3
+    assert all(line.endswith("FILE --ticker IWM --config 'my bot.toml'") for line in shown)
 
 
 def test_alerts_and_settings_outlive_the_talk(bot: Call, files: Files) -> None:

@@ -68,11 +68,18 @@ def test_without_any_facts_only_that_is_said() -> None:
         "Fund flows · close of Wed 8 Jan 2020",
         "IWM: n/a, no fund facts.",
         "SPY: n/a, no fund facts.",
+        (
+            "To add IWM and SPY, import the file that the fund's issuer publishes: "
+            "python -m bot import issuer FILE"
+        ),
+        "or a CSV file of its units: python -m bot import fund-facts FILE --ticker IWM",
         "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
         "Source: none.",
     ]
-    assert flows_answer(market([50.0] * 5), AsOf(), LIGHT).draw is None
+    answer = flows_answer(market([50.0] * 5), AsOf(), LIGHT)
+    assert answer.draw is None
+    assert [label for row in answer.buttons for label, _ in row] == ["Compare", "What moved it"]
 
 
 def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:

@@ -67,6 +67,7 @@ def test_without_multiples_nothing_is_implied() -> None:
     )
     assert "n/a: no multiples are stored, so nothing is implied." in strip_html(answer.html)
     assert answer.draw is None
+    assert [label for row in answer.buttons for label, _ in row] == ["Compare", "What moved it"]
 
 
 def test_figures_of_an_older_session_are_dated_and_the_block_says_its_age() -> None:

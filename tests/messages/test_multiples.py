@@ -53,6 +53,7 @@ def test_none_stored_says_how_they_come() -> None:
         ADVICE,
     ]
     assert answer.draw is None
+    assert [label for row in answer.buttons for label, _ in row] == ["Compare", "What moved it"]
 
 
 def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:

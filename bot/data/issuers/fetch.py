@@ -23,6 +23,7 @@ from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, P
 from bot.data.store import note_import, store, with_rows, withdrawals
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
+from bot.text import command_line
 from storage import observations
 from storage.rows import FundFacts
 
@@ -104,17 +105,14 @@ def _completed(row: FundFacts, known: FundFacts) -> FundFacts:
 TIMEOUT = 20.0  # seconds for a step of a download
 # Sessions that an issuer's file is behind by nature: the count for one day is published on the next.
 BEHIND = 1
-BY_HAND = "download it in a browser and run: python -m bot import issuer FILE"
 
 Fetch: TypeAlias = "Callable[[str], bytes | FetchOutcome]"
 
 
 def fetch(url: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
-    """Download a file. Returns the outcome instead if that fails; a refusal says what to do."""
+    """Download a file. Returns the outcome instead if that fails."""
     answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY)
-    if isinstance(answer, DownloadedFile):
-        return answer.content
-    return replace(answer, instead=BY_HAND) if isinstance(answer, AccessRefused) else answer
+    return answer.content if isinstance(answer, DownloadedFile) else answer
 
 
 def _today() -> dt.date:
@@ -134,12 +132,14 @@ class IssuerFiles(Provider):
         fetch: Fetch = fetch,
         today: Callable[[], dt.date] = _today,
         pair: Pair = DEFAULT_PAIR,
+        options: str = "",
     ) -> None:
         self._urls = dict(urls)
         self.tickers = tuple(urls)
         self._fetch = fetch
         self._today = today
         self._pair = pair
+        self._instead = f"download it in a browser and run: {command_line('import issuer FILE', options)}"
 
     def _file_name(self, ticker: str) -> str:
         """What a fetched file is called in messages."""
@@ -153,14 +153,14 @@ class IssuerFiles(Provider):
         url = self._urls[ticker]
         data = self._fetch(url)
         if isinstance(data, FetchOutcome):
-            return data
+            return replace(data, instead=self._instead) if isinstance(data, AccessRefused) else data
         name = self._file_name(ticker)
         try:
             contents = read_issuer(
                 data, name=name, completed=completed, today=self._today(), ticker=ticker, pair=self._pair
             )
         except WebPageInstead:
-            return AccessRefused("a web page instead of the file", BY_HAND)
+            return AccessRefused("a web page instead of the file", self._instead)
         except ImportRejected as error:
             return Rejected(short_reason(str(error)).rstrip("."))
         return _outcome(contents, completed, digest(data))

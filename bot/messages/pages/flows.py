@@ -27,7 +27,7 @@ from bot.messages.common import (
     with_age,
 )
 from bot.messages.html import Html, bold, lines, pre, table
-from bot.text import counted
+from bot.text import command_line, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,21 +44,32 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Wind
     """Return the flow in dollars, in percent of assets and in units over WINDOWS and `extra`."""
     market.require_end()
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
+    missing = [t for t in market.pair.tickers if flows.daily_flows(market, t).empty]
     html = lines(
         heading("Fund flows", market, as_of, priced=False),
         _reading(market, extra[-1] if extra else _MONTH),
         *(_fund(market, ticker, windows) for ticker in market.pair.tickers),
         *_signals(market),
+        *(_next_step(market, missing) if missing else ()),
         "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
         sources({ticker: market.source(f"facts:{ticker}").label for ticker in market.pair.tickers}),
     )
-    has_flows = any(len(flows.daily_flows(market, ticker)) for ticker in market.pair.tickers)
-    draw = _chart(market, extra[-1] if extra else YTD, theme) if has_flows else None
+    if len(missing) == len(market.pair.tickers):
+        return Answer(html, buttons=(page_buttons(as_of, "Compare", "What moved it"),))
     tail = as_of.suffix
     spans = (("3 months", f"/flows 3m{tail}"), ("1 year", f"/flows 1y{tail}"))
     buttons = ((*spans, *page_buttons(as_of, "What moved it")),)
-    return Answer(html, draw, "flows", buttons)
+    return Answer(html, _chart(market, extra[-1] if extra else YTD, theme), "flows", buttons)
+
+
+def _next_step(market: Market, missing: Sequence[str]) -> tuple[str, str]:
+    """Return how the owner brings in the fund facts of the funds that have no flow."""
+    issuer = command_line("import issuer FILE", market.options)
+    return (
+        f"To add {' and '.join(missing)}, import the file that the fund's issuer publishes: {issuer}",
+        f"or a CSV file of its units: {market.import_line('fund-facts', missing[0])}",
+    )
 
 
 def _reading(market: Market, window: Window) -> Html | None:

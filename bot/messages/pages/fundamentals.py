@@ -70,15 +70,14 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
     """Return implied earnings, cash flow, book and sales per share, net margin and return on equity."""
     market.require_end()
     chosen, tail = convention_for(market), as_of.suffix
-    others = page_buttons(as_of, "Multiples", "What moved it")
     if chosen is None:
         html = lines(
             heading("Implied fundamentals", market, as_of),
             f"{NOT_AVAILABLE}: no multiples are stored, so nothing is implied.",
             "Each refresh records Yahoo's of that day; older ones are imported:",
-            f"python -m bot import multiples FILE --ticker {market.pair.small.ticker}",
+            market.import_line("multiples", market.pair.small.ticker),
         )
-        return Answer(html, buttons=(others,))
+        return Answer(html, buttons=(page_buttons(as_of, "Compare", "What moved it"),))
     convention = valuation.CONVENTIONS.get(chosen, chosen)
     funds = {
         ticker: [_figure(market, ticker, metric, chosen, window) for metric in _PER_SHARE]
@@ -94,6 +93,7 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
     drawable = any(figure.grown is not None for figures in funds.values() for figure in figures)
     draw = _chart(market, funds, f"Implied per share, indexed: {convention}", theme) if drawable else None
     spans = (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}"))
+    others = page_buttons(as_of, "Multiples", "What moved it")
     return Answer(html, draw, "fundamentals", (spans, others))
 
 

@@ -38,12 +38,14 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
     small, large = market.pair.tickers
     advice = (
         f"A P/E with losses counted in{_LOSSES_IN.get(small, '')} is added up from the companies or "
-        f"imported: python -m bot import multiples FILE --ticker {small}"
+        f"imported: {market.import_line('multiples', small)}"
     )
     figures = valuation.multiple_figures(market)
     if not figures:
         missing = f"{NOT_AVAILABLE}: no multiples are stored. Each refresh records Yahoo's of that day."
-        return Answer(lines(head, missing, advice), buttons=buttons)
+        return Answer(
+            lines(head, missing, advice), buttons=(page_buttons(as_of, "Compare", "What moved it"),)
+        )
     chosen = convention_for(market)
     ordered = sorted(figures, key=lambda f: (f.convention, f.basis))
     html = lines(

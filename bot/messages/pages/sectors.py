@@ -45,7 +45,7 @@ def sectors_answer(market: Market, as_of: AsOf) -> Answer:
     shown = [entry for level in (SECTOR, GROUP) for entry in newest_weights(market, level)]
     entries = (*shown, *newest_weights(market, REVENUE))
     blocks: list[Html | str] = [_block(market, entry) for entry in shown]
-    command = f"python -m bot import weights FILE --ticker {market.pair.small.ticker}"
+    command = market.import_line("weights", market.pair.small.ticker)
     if not blocks:
         missing = f"{NOT_AVAILABLE}: no weights are stored."
         blocks = [missing, "Each refresh fetches Yahoo's; others are imported:", command]

@@ -122,8 +122,8 @@ def test_a_file_is_downloaded_through_redirects_under_our_own_name(site: Site) -
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (401, AccessRefused("HTTP 401", BY_HAND)),
-        (403, AccessRefused("HTTP 403", BY_HAND)),
+        (401, AccessRefused("HTTP 401")),
+        (403, AccessRefused("HTTP 403")),
         (404, NetworkDown("there is nothing at its address (HTTP 404)")),
         (429, RateLimited(None)),
         (500, NetworkDown("the server is out of order (HTTP 500)")),
@@ -216,6 +216,11 @@ def test_a_wall_is_named_with_the_way_around_it() -> None:
     wall = files(IWM=b"<!doctype html><title>Are you a robot?</title>").fund("IWM", COMPLETED)
     assert wall == AccessRefused("a web page instead of the file", BY_HAND)
     assert wall.describe() == f"No data: refused (a web page instead of the file); {BY_HAND}."
+
+
+def test_the_way_around_a_refusal_names_the_options_of_the_process() -> None:
+    refused = IssuerFiles({"IWM": "x"}, lambda _: AccessRefused("HTTP 403"), options="--config my.toml")
+    assert refused.fund("IWM", COMPLETED) == AccessRefused("HTTP 403", f"{BY_HAND} --config my.toml")
 
 
 def test_a_file_that_cannot_be_read_is_rejected_with_what_is_wrong() -> None:
