@@ -41,6 +41,7 @@ from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
 from bot.analytics.windows import WORDS as WINDOW_WORDS
 from bot.analytics.windows import Window, parse_date, parse_window
 from bot.errors import BadInput
+from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Argument, Metric, Parameter
@@ -70,15 +71,18 @@ _WINDOW_START = re.compile(r"[0-9]|since$")
 _PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
 
 
-def parse_rule(text: str, registry: Mapping[str, Metric]) -> Rule:
-    """The rule of a typed line, on the metrics of `registry`. Raises BadInput."""
+def parse_rule(text: str, registry: Mapping[str, Metric], *, subject: bool = False) -> Rule:
+    """The rule of a typed line, on the metrics of `registry`. Raises BadInput.
+
+    With `subject` the comparison was not typed, and no message asks for one.
+    """
     example = next(iter(registry.values())).example
     if len(text) > MOST_CHARACTERS:
         raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.", example)
     tokens = Tokens(tokenize(text))
     if not tokens.text:
         raise BadInput("A rule needs a metric, a comparison and a target.", example)
-    rule = _RuleParser(tokens, registry).rule()
+    rule = _RuleParser(tokens, registry, () if subject else (_COMPARISON,)).rule()
     if len(str(rule)) > MOST_CHARACTERS:
         raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
     return rule
@@ -92,28 +96,26 @@ def parse_subject(
     The first of `windows` belongs to the metric if it takes one (a `since` also where it takes a date), the
     next is the span. A lone window of a metric that takes none is the span.
     """
-    try:
-        # The grammar parses whole rules: the subject is that of a rule whose target needs no unit.
-        metric = registry[parse_rule(f"{text} > 0", registry).conditions[0].metric]
-        kinds = {parameter.kind for parameter in metric.parameters}
-        spans = list(windows)
-        if spans and ("window" in kinds or ("date" in kinds and spans[0].since is not None)):
-            text += f" {spans.pop(0)}"
-        condition = parse_rule(f"{text} > 0", registry).conditions[0]
-    except BadInput as error:
-        # A subject has no comparison, so none is expected.
-        sentence = error.sentence.replace(f" or {_COMPARISON}", "").replace(_COMPARISON, "nothing more")
-        raise BadInput(sentence, error.example) from error
+    # The grammar parses whole rules: the subject is that of a rule whose target needs no unit.
+    metric = registry[parse_rule(f"{text} > 0", registry, subject=True).conditions[0].metric]
+    kinds = {parameter.kind for parameter in metric.parameters}
+    spans = list(windows)
+    if spans and ("window" in kinds or ("date" in kinds and spans[0].since is not None)):
+        text += f" {spans.pop(0)}"
+    condition = parse_rule(f"{text} > 0", registry, subject=True).conditions[0]
     return metric, dict(condition.arguments), spans[0] if spans else None
 
 
 class _RuleParser:
     """Parses the tokens of one rule from left to right."""
 
-    def __init__(self, tokens: Tokens, registry: Mapping[str, Metric]) -> None:
+    def __init__(self, tokens: Tokens, registry: Mapping[str, Metric], following: tuple[str, ...]) -> None:
+        self._following = following  # what may be typed after the arguments
         self._tokens = tokens
         self._registry = registry
         self._funds = _fund_words(registry)
+        # Funds of the usual pair that another pair replaces: people type them out of habit.
+        self._other_funds = set(DEFAULT_PAIR.words).difference(self._funds) if self._funds else set()
         self._negative = False  # whether the last condition's amounts have the opposite sign (outflows)
 
     def rule(self) -> Rule:
@@ -153,13 +155,20 @@ class _RuleParser:
     def _metric(self) -> tuple[Metric, bool]:
         """The metric that the next words name, the longest name first, and whether it counts outflows."""
         words = _metric_words(self._registry)
+        if (named := self._named_metric(words)) is None:
+            raise self._unknown_metric(words)
+        width, name, typed = named
+        self._tokens.take(width)
+        return self._registry[name], name != typed and typed in NEGATIVE_WORDS
+
+    def _named_metric(self, words: Mapping[str, str], skip: int = 0) -> tuple[int, str, str] | None:
+        """How many words name a metric, its name, and what was typed; the first `skip` words are passed."""
         for width in (3, 2, 1):
-            typed = self._tokens.ahead(width, "_")
+            typed = self._tokens.ahead(width, "_", skip)
             name = typed if typed in self._registry else words.get(typed, "")
             if name:
-                self._tokens.take(width)
-                return self._registry[name], name != typed and typed in NEGATIVE_WORDS
-        raise self._unknown_metric(words)
+                return width, name, typed
+        return None
 
     def _unknown_metric(self, words: Mapping[str, str]) -> BadInput:
         tokens, registry = self._tokens, self._registry
@@ -170,9 +179,20 @@ class _RuleParser:
         if near := nearest(tokens.text, [*registry, *words]):
             example = registry[words.get(near, near)].example
             return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
+        following = self._named_metric(words, 1)
+        takers = [metric for metric in registry.values() if any(p.kind == "fund" for p in metric.parameters)]
+        others = [word for word in tokens.text.split("/") if word in self._other_funds]
+        if following and registry[following[1]] in takers and tokens.text.isalpha():
+            return self._not_a_fund(tokens.text, registry[following[1]])
+        if others:
+            return self._not_a_fund(others[0], registry[following[1]] if following else takers[0])
         similar = most_similar(tokens.text, list(registry))
-        problem = f"“{tokens.typed}” is not a metric. Metrics are {choices(similar, 'and')}, for instance"
-        return BadInput(f"{problem}; all of them: /help metrics.", registry[similar[0]].example)
+        problem = f"“{tokens.typed}” is not a metric. Some metrics: {', '.join(similar)}. All: /help metrics"
+        return BadInput(problem, registry[similar[0]].example)
+
+    def _not_a_fund(self, word: str, metric: Metric) -> BadInput:
+        compared = " and ".join(fund.upper() for fund in self._funds)
+        return BadInput(f"{word.upper()} is not a fund of this bot; it compares {compared}.", metric.example)
 
     def _arguments(self, metric: Metric, funds: list[str]) -> tuple[tuple[str, Argument], ...]:
         """The arguments up to the comparison, in the registry's order, with defaults filled in."""
@@ -196,14 +216,16 @@ class _RuleParser:
     def _bad_argument(self, metric: Metric, free: list[Parameter]) -> BadInput:
         """The error for a word that is neither an argument nor a comparison."""
         tokens = self._tokens
-        expected = choices([*map(_describe, free), _COMPARISON])
+        expected = choices([*map(_describe, free), *self._following]) or "nothing more"
         if not tokens.text:
             return BadInput(f"The rule stops after “{tokens.before}”; expected {expected}.", metric.example)
         if any(p.kind in {"window", "date"} for p in free) and _WINDOW_START.match(tokens.text):
             try:
-                parse_window(tokens.ahead(2) if tokens.text == "since" else tokens.text)
+                parse_window(tokens.ahead(2) if tokens.text == "since" else tokens.text, metric.example)
             except BadInput as error:
-                return BadInput(error.sentence, metric.example)
+                return error
+        if tokens.text in self._other_funds:
+            return self._not_a_fund(tokens.text, metric)
         problem = f"“{tokens.typed}” is not understood after “{tokens.before}”"
         known = [*_COMPARING, *(name.lower() for parameter in free for name in parameter.choices)]
         if near := nearest(tokens.text, known):
@@ -278,10 +300,7 @@ class _RuleParser:
             case "until":
                 if not tokens.text:
                     raise BadInput("“until” needs a date written YYYY-MM-DD.", example)
-                try:
-                    return parse_date(tokens.take())
-                except BadInput as error:
-                    raise BadInput(error.sentence, example) from None
+                return parse_date(tokens.take(), example)
             case "note":
                 if not tokens.is_quoted:
                     raise BadInput("“note” needs its text in quotes.", example)

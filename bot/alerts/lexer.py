@@ -153,9 +153,10 @@ class Tokens:
         """End of a message that names the token at the cursor, or an empty string at the end."""
         return f", not “{self.typed}”" if self.text else ""
 
-    def ahead(self, width: int, joint: str = " ") -> str:
-        """The next `width` tokens in lower case, joined, or an empty string when there are fewer."""
-        tokens = self._tokens[self._position : self._position + width]
+    def ahead(self, width: int, joint: str = " ", skip: int = 0) -> str:
+        """The `width` tokens after `skip` in lower case, joined, or an empty string when there are fewer."""
+        first = self._position + skip
+        tokens = self._tokens[first : first + width]
         return joint.join(token.text for token in tokens) if len(tokens) == width else ""
 
     def take(self, width: int = 1) -> str:
@@ -185,6 +186,6 @@ def most_similar(word: str, known: Sequence[str], count: int = 3) -> list[str]:
     return difflib.get_close_matches(word, known, n=count, cutoff=0.3) or list(known[:count])
 
 
-def choices(words: Sequence[str], last: str = "or") -> str:
-    """A list in words: "a, b or c"."""
-    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+def choices(words: Sequence[str]) -> str:
+    """A list in words: "a, b or c", or an empty string."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

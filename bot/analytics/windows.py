@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from bot.analytics.sessions import MONTHS
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ WORDS = ("ytd", "mtd", "since")  # windows, or beginnings of one, that are words
 EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
+_DATE = "2020-12-11"  # an example
 _LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
 _OFFSETS = {"w": "weeks", "m": "months", "y": "years"}
 
@@ -105,32 +107,38 @@ YTD = Window("ytd")
 MTD = Window("mtd")
 
 
-def parse_window(text: str) -> Window:
-    """The window that a person typed. Raises BadInput, which names the word and forms that work."""
+def parse_window(text: str, example: str = "") -> Window:
+    """The window that a person typed. Raises BadInput with forms that work, or with `example`."""
     words = text.strip().lower()
     if words in {"ytd", "mtd"}:
         return Window(words)
     if words == "since":
-        raise BadInput("“since” needs a date written YYYY-MM-DD.", "since 2020-09-30")
+        raise BadInput("“since” needs a date written YYYY-MM-DD.", example or "since 2020-09-30")
     if words.startswith("since "):
-        return Window("since", since=parse_date(text.strip()[len("since") :].strip()))
+        return Window("since", since=parse_date(text.strip()[len("since") :].strip(), example or _DATE))
     match = _COUNTED.fullmatch(words)
     if match is None:
-        raise BadInput(f"“{text}” is not a window; one of these works: {EXAMPLES}.")
+        raise BadInput(f"“{text}” is not a window; one of these works: {EXAMPLES}.", example)
     count, kind = int(match[1]), match[2][0]
     if not 0 < count <= _LONGEST[kind]:
-        raise BadInput(f"“{text}” is out of range (1 to {_LONGEST[kind]}{kind}).", f"1{kind}")
+        raise out_of_range(text, kind, _LONGEST[kind], example or f"1{kind}")
     return Window(kind, count)
 
 
-def parse_date(text: str) -> dt.date:
+def out_of_range(text: str, kind: str, longest: int, example: str) -> BadInput:
+    """The error for a length that is not from one to `longest` of a kind of window."""
+    return BadInput(f"“{text}” is out of range (1{kind} to {longest}{kind}).", example)
+
+
+def parse_date(text: str, example: str = _DATE) -> dt.date:
     """A date written YYYY-MM-DD, of a year that pandas counts in nanoseconds. Raises BadInput."""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) is None:
+        raise BadInput(f"“{text}” is not a date written YYYY-MM-DD.", example)
+    year, month, day = map(int, text.split("-"))
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        raise BadInput(f"“{text}” is not within {_FIRST_YEAR} to {_LAST_YEAR}.", example)
     try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is None:
-            raise ValueError(text)
-        day = dt.date.fromisoformat(text)
+        return dt.date(year, month, day)
     except ValueError:
-        raise BadInput(f"“{text}” is not a date written YYYY-MM-DD.", "2020-12-11") from None
-    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise BadInput(f"“{text}” is not within {_FIRST_YEAR} to {_LAST_YEAR}.", "2020-12-11")
-    return day
+        named = f"{day} {MONTHS[month - 1]} {year}" if 1 <= month <= len(MONTHS) else f"month {month}"
+        raise BadInput(f"“{text}” is not a date: there is no {named}.", example) from None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bot.alerts.grammar import parse_rule, preset_of
 from bot.alerts.rule import CROSSES
-from bot.analytics.metrics import metrics_of
 from bot.chat import alert_edit
 from bot.errors import BadInput
 from bot.messages.alerts import guide
@@ -205,7 +204,7 @@ def guide_page(chosen: str, context: EvaluationContext, now: dt.datetime) -> Ans
         return guide.metric_page(context.market.pair, words[0], int("".join(words[1:])[:3] or 1))
     if (preset := preset_of(chosen)) is not None:
         return _confirmation_page(preset.rule, context, now, "/alert", preset)
-    metric = metrics_of(context.market.pair).get(words[0].lower())
+    metric = metrics_for(context.market).get(words[0].lower())
     if metric is None:
         raise BadInput(f"“{words[0]}” is not one of the choices.", "/alert new")
     return _metric_step(metric, words[1:], context, now)

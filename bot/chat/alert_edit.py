@@ -149,7 +149,7 @@ def snooze_end(text: str, now: dt.datetime, zone: ZoneInfo, command: str) -> dt.
     if span := _SPAN.fullmatch(words):
         end = now + dt.timedelta(hours=int(span[1]) * _HOURS[span[2][0].lower()])
     elif until := _UNTIL.fullmatch(words):
-        end = dt.datetime.combine(parse_date(until[1]), dt.time(), zone)
+        end = dt.datetime.combine(parse_date(until[1], f"{command} 1d"), dt.time(), zone)
     else:
         sentence = f"“{words}” is not a time to snooze until; use 2h, 1d, 1w, until DATE or off."
         raise BadInput(sentence, f"{command} 1d")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bot.analytics.metrics import METRICS
+from bot.analytics.valuation import convention_for
 from bot.chat import admin, alert_commands, info, market_commands, privacy
 from bot.chat.access import Ask, Role
 from bot.chat.settings import changes_settings, on_settings
@@ -39,7 +40,10 @@ class Command(Entry):
 async def on_help(ask: Ask) -> Answer:
     """/help: all commands, or one command or metric."""
     word = ask.text.lower().lstrip("/").partition("@")[0]
-    command = None if word in METRICS else BY_NAME.get(word)
+    if word in METRICS:
+        convention = convention_for(await ask.services.markets.current())
+        return help_page(word, entries(owner=ask.is_owner), ask.services.pair, convention)
+    command = BY_NAME.get(word)
     return help_page(command.name if command else ask.text, entries(owner=ask.is_owner), ask.services.pair)
 
 

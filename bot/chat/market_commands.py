@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.grammar import PRESETS, parse_subject
-from bot.analytics.windows import YTD, Window, parse_date
+from bot.analytics.windows import YTD, Window, out_of_range, parse_date
 from bot.errors import BadInput
 from bot.messages.common import Answer
 from bot.messages.html import bold, code, lines
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _CHART = "/chart ratio_vs_sma 200 5y"
 _COMPARISON = re.compile(r"(\S[^<>]*?)\s*[<>]")
 _BACKTEST = "/backtest ratio > sma 200 10y"
-_YEARS = re.compile(r"\s(\d{1,2})\s*(?:y|years?)\s*$", re.IGNORECASE)
+_YEARS = re.compile(r"\s([0-9]+)\s*(?:y|years?)\s*$", re.IGNORECASE)
 _ASOF = re.compile(r"\sasof\s+(\S+)\s*$", re.IGNORECASE)
 _DEFAULT_YEARS, _MOST_YEARS = 5, 30
 
@@ -118,11 +118,11 @@ async def on_backtest(ask: Ask) -> Answer:
         return Answer(lines(bold("Test which rule?"), "Type one, e.g. " + code(_BACKTEST)), buttons=rows)
     asof = None
     if match := _ASOF.search(text):
-        text, asof = text[: match.start()], pd.Timestamp(parse_date(match[1]))
+        text, asof = text[: match.start()], pd.Timestamp(parse_date(match[1], _BACKTEST))
     years = _DEFAULT_YEARS
     if match := _YEARS.search(text):
         text, years = text[: match.start()], int(match[1])
         if not 1 <= years <= _MOST_YEARS:
-            raise BadInput(f"{years} years are out of range (1 to {_MOST_YEARS}).", _BACKTEST)
+            raise out_of_range(match[0].strip(), "y", _MOST_YEARS, _BACKTEST)
     tested = await backtest(ask.services, text, years, asof)
     return await asyncio.to_thread(backtest_answer, tested, ask.theme)

@@ -175,7 +175,7 @@ def parse_question(
         elif not rest and lower in (*pair.words, *_JOINTS):
             continue
         elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):
-            question = _with_window(question, word, pair, kinds=kinds)
+            question = _with_window(question, word, pair, example, kinds=kinds)
         else:
             question = replace(question, rest=(*question.rest, lower))
     if len(question.windows) > most_windows:
@@ -190,7 +190,7 @@ def parse_question(
 def _with_date(question: MarketQuestion, word: str, words: list[str], example: str) -> MarketQuestion:
     if not words:
         raise BadInput(f"“{word}” needs a date after it.", example)
-    day = parse_date(words.pop(0))
+    day = parse_date(words.pop(0), example)
     if word == "since":
         return replace(question, windows=(*question.windows, Window("since", since=day)))
     if getattr(question.dates, word) is not None:
@@ -198,9 +198,11 @@ def _with_date(question: MarketQuestion, word: str, words: list[str], example: s
     return replace(question, dates=replace(question.dates, **{word: pd.Timestamp(day)}))
 
 
-def _with_window(question: MarketQuestion, word: str, pair: Pair, *, kinds: bool) -> MarketQuestion:
+def _with_window(
+    question: MarketQuestion, word: str, pair: Pair, example: str, *, kinds: bool
+) -> MarketQuestion:
     try:
-        return replace(question, windows=(*question.windows, parse_window(word)))
+        return replace(question, windows=(*question.windows, parse_window(word, example)))
     except BadInput as error:
         if word[0].isdigit():
             raise

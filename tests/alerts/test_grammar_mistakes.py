@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bot.alerts.grammar import parse_rule
+from bot.analytics.metrics import metrics_of
 from bot.errors import BadInput
+from bot.pair import Fund, Pair
 from tests.alerts.examples import rule
 
-REST = "for instance; all of them: /help metrics."
-FIRST = f"Metrics are ratio, gauge and gauge_low, {REST}"
 OPS = "a comparison (>, <, >=, <=, crosses)"
 OPTIONS = "and, confirm, rearm, cooldown, once, until, urgent, silent or note"
 TARGETS = "or sma, high, low or pct with a number"
@@ -25,17 +26,17 @@ TARGETS = "or sma, high, low or pct with a number"
         ("inflws > 5", "“inflws” is not a metric. Did you mean inflows?", "flow iwm 5d > $1bn"),
         (
             "zzz > 5",
-            f"“zzz” is not a metric. Metrics are ratio, gauge and gauge_low, {REST}",
+            "“zzz” is not a metric. Some metrics: ratio, gauge, gauge_low. All: /help metrics",
             "ratio > sma 200",
         ),
         (
             "valuation > 5",
-            f"“valuation” is not a metric. Metrics are ratio, gauge_low and flow, {REST}",
+            "“valuation” is not a metric. Some metrics: ratio, gauge_low, flow. All: /help metrics",
             "ratio > sma 200",
         ),
         (
             '"ratio" > 5',
-            f"“ratio” is not a metric. Metrics are ratio, gauge and gauge_low, {REST}",
+            "“ratio” is not a metric. Some metrics: ratio, gauge, gauge_low. All: /help metrics",
             "ratio > sma 200",
         ),
         ("iwm", "The rule stops where a metric is expected.", "ratio > sma 200"),
@@ -44,6 +45,12 @@ TARGETS = "or sma, high, low or pct with a number"
             "premiums > 5%",
             "“premiums” is not a metric. Did you mean premium?",
             "pe_premium > 20%",
+        ),
+        # a fund that is not compared
+        (
+            "qqq inflows 5d above $1bn",
+            "QQQ is not a fund of this bot; it compares IWM and SPY.",
+            "flow iwm 5d > $1bn",
         ),
         # arguments and comparison
         ("ratio", f"The rule stops after “ratio”; expected {OPS}.", "ratio > sma 200"),
@@ -64,15 +71,15 @@ TARGETS = "or sma, high, low or pct with a number"
             "“1q” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30.",
             "flow iwm 5d > $1bn",
         ),
-        ("flow 101y > 5", "“101y” is out of range (1 to 100y).", "flow iwm 5d > $1bn"),
+        ("flow 101y > 5", "“101y” is out of range (1y to 100y).", "flow iwm 5d > $1bn"),
         (
             "flow since 2020-13-01 > 5",
-            "“2020-13-01” is not a date written YYYY-MM-DD.",
+            "“2020-13-01” is not a date: there is no month 13.",
             "flow iwm 5d > $1bn",
         ),
         (
             "channel since 2020-02-30 > 5",
-            "“2020-02-30” is not a date written YYYY-MM-DD.",
+            "“2020-02-30” is not a date: there is no 30 Feb 2020.",
             "channel > 2",
         ),
         (
@@ -336,6 +343,26 @@ def test_a_mistake_names_the_word_and_shows_what_works(typed: str, sentence: str
         rule(typed)
     assert str(caught.value) == f"{sentence} Example: {example}"
     assert rule(example)
+
+
+@pytest.mark.parametrize(
+    ("typed", "ticker", "example"),
+    [
+        ("iwm inflows 5d above $1bn", "IWM", "flow ijr 5d > $1bn"),
+        ("SPY", "SPY", "flow ijr 5d > $1bn"),
+        ("IWM/SPY > 0.5", "IWM", "flow ijr 5d > $1bn"),
+        ("spy excess 3m > 5pp", "SPY", "excess 3m > 5pp"),
+        ("pe spy > 25x", "SPY", "pe ijr > 25x"),
+        ("qqq p/e > 25x", "QQQ", "pe ijr > 25x"),
+    ],
+)
+def test_a_fund_of_another_pair_is_named_as_such(typed: str, ticker: str, example: str) -> None:
+    metrics = metrics_of(Pair(Fund("IJR"), Fund("IVV")))
+    with pytest.raises(BadInput) as caught:
+        parse_rule(typed, metrics)
+    assert caught.value.sentence == f"{ticker} is not a fund of this bot; it compares IJR and IVV."
+    assert caught.value.example == example
+    assert parse_rule(example, metrics)
 
 
 def test_a_rule_that_grows_too_long_when_written_out_is_refused() -> None:

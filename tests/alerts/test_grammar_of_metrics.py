@@ -75,9 +75,9 @@ def test_a_misspelt_metric_is_recognised(name: str) -> None:
 @pytest.mark.parametrize(
     ("word", "few", "example"),
     [
-        ("zzz", "ratio, ratio_vs_sma and excess", "ratio > sma 200"),
-        ("price", "pe, pcf and pfcf", "pe iwm > 25x"),
-        ("returns", "units, momentum and breakout", "units iwm 3m > 5%"),
+        ("zzz", "ratio, ratio_vs_sma, excess", "ratio > sma 200"),
+        ("price", "pe, pcf, pfcf", "pe iwm > 25x"),
+        ("returns", "units, momentum, breakout", "units iwm 3m > 5%"),
     ],
 )
 def test_an_unknown_metric_is_answered_with_a_few_names_and_where_the_rest_is(
@@ -86,8 +86,7 @@ def test_an_unknown_metric_is_answered_with_a_few_names_and_where_the_rest_is(
     with pytest.raises(BadInput) as caught:
         parse_rule(f"{word} > 5", METRICS)
     assert str(caught.value) == (
-        f"“{word}” is not a metric. Metrics are {few}, for instance; all of them: /help metrics. "
-        f"Example: {example}"
+        f"“{word}” is not a metric. Some metrics: {few}. All: /help metrics Example: {example}"
     )
 
 

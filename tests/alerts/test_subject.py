@@ -53,7 +53,10 @@ def test_a_metric_without_its_window_says_so() -> None:
         ("spy flows qqq", "“qqq” is not understood after “flows”; expected a window (5d, 3m, ytd)."),
         (
             "inflows qqq",
-            "“qqq” is not understood after “inflows”; expected a fund (iwm or spy), a window (5d, 3m, ytd).",
+            (
+                "“qqq” is not understood after “inflows”; "
+                "expected a fund (iwm or spy) or a window (5d, 3m, ytd)."
+            ),
         ),
     ],
 )

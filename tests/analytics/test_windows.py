@@ -108,17 +108,17 @@ def test_spellings(text: str, window: Window) -> None:
         ("", "“” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."),
         ("-3m", "“-3m” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."),
         ("1.5y", "“1.5y” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."),
-        ("0d", "“0d” is out of range (1 to 20000d). Example: 1d"),
-        ("5001w", "“5001w” is out of range (1 to 5000w). Example: 1w"),
-        ("1201 months", "“1201 months” is out of range (1 to 1200m). Example: 1m"),
-        ("101y", "“101y” is out of range (1 to 100y). Example: 1y"),
+        ("0d", "“0d” is out of range (1d to 20000d). Example: 1d"),
+        ("5001w", "“5001w” is out of range (1w to 5000w). Example: 1w"),
+        ("1201 months", "“1201 months” is out of range (1m to 1200m). Example: 1m"),
+        ("101y", "“101y” is out of range (1y to 100y). Example: 1y"),
         ("since", "“since” needs a date written YYYY-MM-DD. Example: since 2020-09-30"),
         (
             "sincerely",
             "“sincerely” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30.",
         ),
         ("since May", "“May” is not a date written YYYY-MM-DD. Example: 2020-12-11"),
-        ("since 2021-02-29", "“2021-02-29” is not a date written YYYY-MM-DD. Example: 2020-12-11"),
+        ("since 2021-02-29", "“2021-02-29” is not a date: there is no 29 Feb 2021. Example: 2020-12-11"),
         ("since 1899-12-31", "“1899-12-31” is not within 1900 to 2199. Example: 2020-12-11"),
         ("since 2200-01-01", "“2200-01-01” is not within 1900 to 2199. Example: 2020-12-11"),
     ],
@@ -129,7 +129,18 @@ def test_what_is_not_a_window_is_named_with_what_works(text: str, message: str) 
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("text", ["2020-9-30", "20200930", "2020-W40-3", "30.09.2020", "2020-13-01", ""])
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [("2020-13-01", "month 13"), ("2020-00-10", "month 0"), ("2020-02-30", "30 Feb 2020")],
+)
+def test_a_date_that_does_not_exist_is_named_as_such(text: str, missing: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_date(text, "/trend asof 2020-12-11")
+    assert caught.value.sentence == f"“{text}” is not a date: there is no {missing}."
+    assert caught.value.example == "/trend asof 2020-12-11"
+
+
+@pytest.mark.parametrize("text", ["2020-9-30", "20200930", "2020-W40-3", "30.09.2020", ""])
 def test_dates_have_one_form(text: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_date(text)

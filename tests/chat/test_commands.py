@@ -34,6 +34,7 @@ NO_PRICES = (
     "python -m bot import prices IWM_daily.csv --ticker IWM"
 )
 WINDOWS = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
+BACKTEST = "\nExample: /backtest ratio > sma 200 10y"
 HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
 
 
@@ -144,8 +145,11 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         ("/trend 1y 2y", "One window is enough here.\nExample: /trend 5y"),
         ("/why 1y 2y", "One window is enough here.\nExample: /why ytd"),
         ("/multiples 3m", "/multiples takes no window.\nExample: /multiples asof 2020-12-11"),
-        ("/compare 5q", f"“5q” is not a window; one of these works: {WINDOWS}."),
-        ("/compare 0d", "“0d” is out of range (1 to 20000d).\nExample: 1d"),
+        (
+            "/compare 5q",
+            f"“5q” is not a window; one of these works: {WINDOWS}.\nExample: /compare 3y tr asof 2020-12-11",
+        ),
+        ("/compare 0d", "“0d” is out of range (1d to 20000d).\nExample: /compare 3y tr asof 2020-12-11"),
         (
             "/compare pirce",
             f"“pirce” is not understood here. Did you mean price? {HERE}",
@@ -155,10 +159,28 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
             f"“QQQ” is not understood here. Only IWM and SPY are compared, no other ticker. {HERE}",
         ),
         ("/compare asof", "“asof” needs a date after it.\nExample: /compare 3y tr asof 2020-12-11"),
-        ("/compare asof 13/12/2020", "“13/12/2020” is not a date written YYYY-MM-DD.\nExample: 2020-12-11"),
-        ("/compare asof 2020-13-01", "“2020-13-01” is not a date written YYYY-MM-DD.\nExample: 2020-12-11"),
-        ("/compare asof 0001-01-01", "“0001-01-01” is not within 1900 to 2199.\nExample: 2020-12-11"),
-        ("/flows since 0001-01-01", "“0001-01-01” is not within 1900 to 2199.\nExample: 2020-12-11"),
+        (
+            "/compare asof 13/12/2020",
+            "“13/12/2020” is not a date written YYYY-MM-DD.\nExample: /compare 3y tr asof 2020-12-11",
+        ),
+        (
+            "/compare asof 2020-13-01",
+            "“2020-13-01” is not a date: there is no month 13.\nExample: /compare 3y tr asof 2020-12-11",
+        ),
+        (
+            "/compare asof 0001-01-01",
+            "“0001-01-01” is not within 1900 to 2199.\nExample: /compare 3y tr asof 2020-12-11",
+        ),
+        (
+            "/flows since 0001-01-01",
+            "“0001-01-01” is not within 1900 to 2199.\nExample: /flows 3m asof 2020-12-11",
+        ),
+        ("/backtest ratio > sma 200 100y", f"“100y” is out of range (1y to 30y).{BACKTEST}"),
+        ("/backtest ratio > sma 200 0 years", f"“0 years” is out of range (1y to 30y).{BACKTEST}"),
+        (
+            "/backtest ratio > sma 200 asof 2020-02-30",
+            f"“2020-02-30” is not a date: there is no 30 Feb 2020.{BACKTEST}",
+        ),
         (f"/alerts {'9' * 4000}", f"“{'9' * 80}…” is not an alert's number.\nExample: /alerts"),
         (
             "/chart ratio_vs 5y",
@@ -260,6 +282,11 @@ async def test_an_unknown_word_gets_the_nearest_that_works(
 async def test_other_ways_to_say_it(typed: str, title: str, talk: Talk) -> None:
     answer = (await talk.ask(typed))[0]
     assert answer.text.splitlines()[0].split(" · close")[0] == title
+
+
+async def test_the_help_of_a_multiple_names_the_convention_that_is_stored(talk: Talk) -> None:
+    (answer,) = await talk.ask("/help pe_premium")
+    assert "yahoo (default losses_in)." in answer.text
 
 
 async def test_aliases_name_one_command_each_and_no_metric_hides_behind_one() -> None:

@@ -221,6 +221,11 @@ def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
         assert told_line not in said(alert_page(replace(made, life=Life.PAUSED), of))
 
 
+def test_a_new_rule_on_a_weekly_figure_says_how_far_it_is_evaluated() -> None:
+    lines = said(reply("pe losses_in > 50x", context(sample_market())))
+    assert "Evaluated up to 4 Dec 2020; waiting for 7 Dec 2020, 5 sessions at most." in lines
+
+
 def test_one_alert_in_full() -> None:
     of = context(market([*LONG, 70.0]))
     answer = alert_page(standing("ratio > 0.6", of, number=7, until=1), of)

@@ -52,7 +52,10 @@ def test_the_band_keeps_repeats_quiet() -> None:
 
 def test_a_short_history_says_from_when() -> None:
     found = answer("pe losses_in > 50x", 10)
-    told = r"from \d+ \w+ \d+ to 4 Dec 2020; before that there is too little history\."
+    told = (
+        r"from \d+ \w+ \d+ to 4 Dec 2020, 5 sessions before the last close; "
+        r"before that there is too little history\."
+    )
     assert re.search(told, strip_html(found.html))
     assert found.buttons == ((("Make it an alert", "/alert pe iwm losses_in > 50x"),),)
 
@@ -62,7 +65,7 @@ def test_of_several_conditions_the_one_with_the_shortest_history_is_named() -> N
         answer("ratio > sma 200 and flow_gap 20d > 0 and pe_premium losses_in < pct 90", 10).html
     )
     assert (
-        "Evaluated close by close from 8 Apr 2019 to 4 Dec 2020; "
+        "Evaluated close by close from 8 Apr 2019 to 4 Dec 2020, 5 sessions before the last close; "
         "before that there is too little history of pe_premium losses_in < pct 90."
     ) in said.splitlines()
 

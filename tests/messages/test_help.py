@@ -87,6 +87,13 @@ def test_a_metrics_arguments_are_told_with_their_defaults(name: str, line: str) 
     assert line in said(help_page(name, ENTRIES, DEFAULT_PAIR))
 
 
+def test_the_default_convention_is_the_one_that_is_stored() -> None:
+    lines = said(help_page("pe_premium", ENTRIES, DEFAULT_PAIR, "losses_in"))
+    assert (
+        "Takes a convention, losses_in, positive, capped, morningstar or yahoo (default losses_in)." in lines
+    )
+
+
 @pytest.mark.parametrize("topic", ["metrics", "metric"])
 def test_help_lists_the_metrics(topic: str) -> None:
     assert page(help_page(topic, ENTRIES, DEFAULT_PAIR)) == page(metric_list(AsOf(), DEFAULT_PAIR))

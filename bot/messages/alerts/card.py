@@ -75,6 +75,7 @@ def new_alert_page(
         bold(SAMPLE) if context.market.is_sample else None,
         *figure_lines(alert, context),
         waits,
+        waiting_phrase(alert, context),
         _first_message_note(alert),
         rearm_phrase(alert, context),
         frequency_line(frequency, alert.rule, context),
@@ -314,14 +315,15 @@ def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
 
 
 def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """A sentence that the alert waits for a missing session before newer figures, else None."""
-    mark, rule, sessions = alert.state.session, alert.rule, context.market.sessions
+    """A sentence that the alert waits for a missing session, None if it has all that could be known."""
+    mark, rule, market = alert.state.session, alert.rule, context.market
     newest = [_last_session(condition, context) for condition in rule.conditions]
-    if alert.life is not Life.ACTIVE or any(last is None or last.date() <= mark for last in newest):
+    behind = market.sessions_behind(pd.Timestamp(mark))
+    if alert.life is not Life.ACTIVE or None in newest or behind <= rule_lag(rule, METRICS):
         return None
-    if len(context.histories.samples(rule, mark, sessions)):
+    if len(context.histories.samples(rule, mark, market.sessions)):
         return None
-    missing = short_date(sessions[sessions.searchsorted(pd.Timestamp(mark), side="right")])
+    missing = short_date(market.sessions[market.sessions.searchsorted(pd.Timestamp(mark), side="right")])
     return f"Evaluated up to {short_date(mark)}; waiting for {missing}, {PATIENCE} sessions at most."
 
 

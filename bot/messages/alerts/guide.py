@@ -26,6 +26,7 @@ from bot.messages.alerts.card import (
     state_sentence,
     suggestions,
     title,
+    waiting_phrase,
 )
 from bot.messages.common import SAMPLE, Answer, Button, in_rows, subject_title
 from bot.messages.html import Html, bold, code, lines, pre, table
@@ -208,6 +209,7 @@ def confirmation(
         context.market.pair.fill(preset.meaning) if preset else None,
         bold(SAMPLE) if context.market.is_sample else None,
         *figure_lines(alert, context),
+        waiting_phrase(alert, context),
         rearm_phrase(alert, context),
         frequency_line(past, rule, context),
     )

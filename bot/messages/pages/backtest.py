@@ -23,6 +23,7 @@ from bot.messages.common import (
     sources,
 )
 from bot.messages.html import Html, bold, code, lines, pre, table
+from bot.text import counted
 
 if TYPE_CHECKING:
     from bot.messages.canvas import Theme
@@ -90,7 +91,10 @@ def _span(backtest: Backtest, is_short: bool) -> str:
         latest = latest_starting_condition(backtest.rule, backtest.context.histories)
         of = f" of {latest}" if len(backtest.rule.conditions) > 1 else ""
         note = f"; before that there is too little history{of}"
-    return f"Evaluated close by close from {short_date(backtest.begin)} to {short_date(backtest.end)}{note}."
+    behind = backtest.context.market.sessions_behind(pd.Timestamp(backtest.end))
+    age = f", {counted(behind, 'session')} before the last close" if behind else ""
+    span = f"from {short_date(backtest.begin)} to {short_date(backtest.end)}"
+    return f"Evaluated close by close {span}{age}{note}."
 
 
 def _fired(backtest: Backtest) -> Html:

@@ -62,8 +62,11 @@ def start_answer(pair: Pair) -> Answer:
     return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"), last))
 
 
-def help_page(topic: str, entries: Sequence[Entry], pair: Pair) -> Answer:
-    """Return all commands, or the page of one command or metric. Raises BadInput for anything else."""
+def help_page(topic: str, entries: Sequence[Entry], pair: Pair, convention: str | None = None) -> Answer:
+    """Return all commands, or the page of one command or metric. Raises BadInput for anything else.
+
+    `convention` is the one that a rule without any takes, None for the usual one.
+    """
     word = topic.strip().lower().lstrip("/")
     if not word:
         return _overview(entries)
@@ -71,7 +74,7 @@ def help_page(topic: str, entries: Sequence[Entry], pair: Pair) -> Answer:
     if word in by_name:
         return _command(by_name[word], pair)
     if word in METRICS:
-        return _metric(metrics_of(pair)[word])
+        return _metric(metrics_of(pair, convention)[word])
     if word in {"metrics", "metric"}:
         return metric_list(AsOf(), pair)
     hint = did_you_mean(word, [*by_name, *METRICS])
