@@ -384,8 +384,7 @@ def metric_value(metric: Metric, market: Market, arguments: Arguments) -> Metric
     if known.empty:
         return MetricValue(None, None, source, reason=_missing_reason(metric, market, arguments))
     session = known.index[-1]
-    behind = max(market.sessions_behind(session) - metric.lag, 0)
-    return MetricValue(float(known.iloc[-1]), session, source, behind)
+    return MetricValue(float(known.iloc[-1]), session, source, market.sessions_behind(session))
 
 
 def _missing_reason(metric: Metric, market: Market, arguments: Arguments) -> str:

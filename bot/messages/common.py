@@ -206,14 +206,14 @@ def rule_sources(rule: Rule, market: Market, old: int) -> str:
     return f"{word}: {'; '.join(labels)}, {age_phrase(old) or CURRENT}."
 
 
-def age(market: Market, session: pd.Timestamp, late: int = 0) -> str:
-    """Return the age of a figure known `late` sessions after its own: "current", "2 sessions old"."""
-    return age_phrase(market.sessions_behind(session) - late) or CURRENT
+def age(market: Market, session: pd.Timestamp) -> str:
+    """Return the sessions since the one of a figure in words: "current", "2 sessions old"."""
+    return age_phrase(market.sessions_behind(session)) or CURRENT
 
 
-def with_age(words: str, market: Market, session: pd.Timestamp, metric: str) -> str:
-    """Return words with the age of a metric's figure, if it is older than the metric usually is."""
-    old = age_phrase(market.sessions_behind(session) - METRICS[metric].lag)
+def with_age(words: str, market: Market, session: pd.Timestamp) -> str:
+    """Return words with the age of a figure, if it is not of the last completed session."""
+    old = age_phrase(market.sessions_behind(session))
     return f"{words}, {old}" if old else words
 
 
@@ -277,9 +277,14 @@ def chart_style(
     return ChartStyle(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
 
 
-def rule_chart_style(title: str, rule: Rule, market: Market, theme: Theme) -> ChartStyle:
-    """Return title and footer of a picture of a rule, with the sources of all its conditions."""
-    return chart_style(title, market, theme, ", ".join(condition_sources(rule.conditions, market)))
+def rule_chart_style(
+    title: str, rule: Rule, market: Market, theme: Theme, panels: Iterable[ConditionPanel]
+) -> ChartStyle:
+    """Return title and footer of a picture of a rule: the sources of its conditions, the newest figure."""
+    last = max(
+        (end for panel in panels if (end := panel.series.last_valid_index()) is not None), default=None
+    )
+    return chart_style(title, market, theme, ", ".join(condition_sources(rule.conditions, market)), last)
 
 
 def condition_panel(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:
@@ -384,7 +389,7 @@ def flow_line(market: Market) -> str:
             continue
         late = f" to {short_date(flow.end)}" if flow.end != market.end else ""
         part = f"{ticker} {units.USD.show(flow.dollars)} ({PERCENT.show(flow.percent)} of assets){late}"
-        part = with_age(part, market, flow.end, "flow")
+        part = with_age(part, market, flow.end)
         flagged = flagged_days(flow)
         parts.append(f"{part}, {flagged}" if flagged else part)
     return f"Flows {_FLOW_WINDOW}: {'; '.join(parts)}."
@@ -439,11 +444,11 @@ def multiple_line(market: Market) -> str:
     for ticker, value, session in by_fund:
         part = f"{ticker} {MULTIPLE.show(value)}"
         if session is not None and not same:
-            part += f" ({with_age(short_date(session), market, session, 'pe')})"
+            part += f" ({with_age(short_date(session), market, session)})"
         parts.append(part)
     if same:
         session = figure.small_priced if figure.small_priced is not None else _sessions(figure)[0]
-        parts.append(with_age(session_phrase(session), market, session, "pe"))
+        parts.append(with_age(session_phrase(session), market, session))
     return f"P/E ({convention_phrase(figure.convention, figure.basis)}): {', '.join(parts)}."
 
 

@@ -78,8 +78,8 @@ def test_what_is_not_a_number_is_passed_over_and_makes_the_reading_older(missing
     assert found == MetricValue(3.0, DAYS[2], "CSV import", 2)
 
 
-@pytest.mark.parametrize(("stored", "behind"), [(5, 0), (4, 0), (3, 1), (2, 2)])
-def test_what_arrives_a_session_late_is_not_old_until_it_is_later_than_that(stored: int, behind: int) -> None:
+@pytest.mark.parametrize(("stored", "behind"), [(5, 0), (4, 1), (3, 2), (2, 3)])
+def test_the_age_of_what_arrives_late_is_the_plain_count_too(stored: int, behind: int) -> None:
     assert metric_value(metric([1.0] * stored, lag=1), market(), {}).sessions_behind == behind
 
 
@@ -149,4 +149,4 @@ def test_multiples_have_a_reading_of_their_own_session() -> None:
     rows = [(DAYS[2], SMALL, "pe", "morningstar", "unstated", 28.4, "yahoo")]
     stored = market(multiples=pd.DataFrame(rows, columns=list(MULTIPLE_COLUMNS)), sources={"multiples": CSV})
     found = metric_value(METRICS["pe"], stored, METRICS["pe"].defaults())
-    assert found == MetricValue(28.4, DAYS[2], "CSV import", 1)
+    assert found == MetricValue(28.4, DAYS[2], "CSV import", 2)

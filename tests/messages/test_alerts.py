@@ -88,14 +88,14 @@ def test_each_condition_of_a_joined_rule_has_its_lines() -> None:
 def test_figures_of_an_older_close_are_dated_with_their_age() -> None:
     of = context(market([50.0] * 30, units={"IWM": [250.0 + number for number in range(25)]}))
     lines = said(reply("flow iwm 5d > $1bn", of))
-    assert "Close of Thu 6 Feb 2020. Source: CSV import, 4 sessions old." in lines
+    assert "Close of Thu 6 Feb 2020. Source: CSV import, 5 sessions old." in lines
 
 
 def test_conditions_of_different_closes_are_dated_each() -> None:
     of = context(market([50.0] * 30, units={"IWM": [250.0 + number for number in range(25)]}))
     lines = said(reply("ratio > 0.6 and flow iwm 5d > $1bn", of))
     assert lines[1] == "ratio is 0.5000, 16.67% below 0.6."
-    assert lines[3] == "flow iwm 5d is +$0.50bn (6 Feb 2020, 4 sessions old), $0.50bn below $1bn."
+    assert lines[3] == "flow iwm 5d is +$0.50bn (6 Feb 2020, 5 sessions old), $0.50bn below $1bn."
     assert "Close of Thu 13 Feb 2020. Source: CSV import, current." in lines
 
 

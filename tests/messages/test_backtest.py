@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 from bot.alerts.grammar import parse_rule
@@ -126,3 +128,13 @@ def test_a_percentile_without_a_year_of_values_cannot_be_tested() -> None:
         answer("ratio > sma 200 and pe_premium losses_in > pct 90", market=replace(market, multiples=few))
     said = "There is no history for pe_premium losses_in > pct 90; nothing can be tested."
     assert str(refused.value) == said
+
+
+def test_the_picture_is_dated_by_the_newest_figure_that_it_shows() -> None:
+    whole = sample_market()
+    older = replace(whole, multiples=whole.multiples[whole.multiples["session"] <= "2020-12-07"])
+    draw = answer("pe_premium losses_in > 20%", market=older).draw
+    assert isinstance(draw, partial)
+    panels, style, _ = draw.args
+    assert [panel.series.last_valid_index() for panel in panels] == [pd.Timestamp("2020-12-07")]
+    assert style.footer.endswith("close of Mon 7 Dec 2020")

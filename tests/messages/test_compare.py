@@ -164,10 +164,8 @@ def test_an_empty_market_has_no_answer() -> None:
 
 def test_flows_of_another_session_are_dated() -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(29)], "SPY": [900.0] * 5})
-    assert (
-        flow_line(of)
-        == "Flows 20d: IWM +$2.00bn (+7.75% of assets) to 12 Feb 2020; SPY n/a, too little history."
-    )
+    iwm = "IWM +$2.00bn (+7.75% of assets) to 12 Feb 2020, 1 session old"
+    assert flow_line(of) == f"Flows 20d: {iwm}; SPY n/a, too little history."
 
 
 @pytest.mark.parametrize(
@@ -212,22 +210,22 @@ PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
             PE,
             (
                 "P/E (profitable companies only, trailing): "
-                "IWM 25.0x, SPY 20.0x, close of Fri 3 Jan 2020, 2 sessions old."
+                "IWM 25.0x, SPY 20.0x, close of Fri 3 Jan 2020, 3 sessions old."
             ),
         ),
         (
             PE[:1],
-            "P/E (profitable companies only, trailing): IWM 25.0x (3 Jan 2020, 2 sessions old), SPY n/a.",
+            "P/E (profitable companies only, trailing): IWM 25.0x (3 Jan 2020, 3 sessions old), SPY n/a.",
         ),
         (
             PE[1:],
-            "P/E (profitable companies only, trailing): IWM n/a, SPY 20.0x (3 Jan 2020, 2 sessions old).",
+            "P/E (profitable companies only, trailing): IWM n/a, SPY 20.0x (3 Jan 2020, 3 sessions old).",
         ),
         (
             [*PE, ("2020-01-06", "SPY", "pe", 21.0)],
             (
                 "P/E (profitable companies only, trailing): "
-                "IWM 25.0x (3 Jan 2020, 2 sessions old), SPY 21.0x (6 Jan 2020, 1 session old)."
+                "IWM 25.0x (3 Jan 2020, 3 sessions old), SPY 21.0x (6 Jan 2020, 2 sessions old)."
             ),
         ),
     ],
@@ -241,7 +239,7 @@ def test_a_multiple_has_its_convention_and_its_dates(
 def test_the_price_date_of_a_multiple_is_its_date() -> None:
     of = market([50.0] * 5, multiples=PE)
     dated = replace(of, multiples=of.multiples.assign(price_date="2020-01-02"))
-    assert multiple_line(dated).endswith("IWM 25.0x, SPY 20.0x, close of Thu 2 Jan 2020, 3 sessions old.")
+    assert multiple_line(dated).endswith("IWM 25.0x, SPY 20.0x, close of Thu 2 Jan 2020, 4 sessions old.")
 
 
 def test_the_newest_convention_is_the_one_that_is_told() -> None:

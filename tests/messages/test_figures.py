@@ -73,12 +73,10 @@ def test_a_place_in_history_has_its_n_and_its_first_date(values: list[float], to
     assert percentile_phrase(series(*values)) == told
 
 
-@pytest.mark.parametrize(
-    ("behind", "late", "told"), [(0, 0, "current"), (1, 1, "current"), (3, 1, "2 sessions old")]
-)
-def test_an_age_allows_for_the_lag(behind: int, late: int, told: str) -> None:
+@pytest.mark.parametrize(("behind", "words"), [(0, "current"), (1, "1 session old"), (3, "3 sessions old")])
+def test_an_age_counts_the_sessions_since(behind: int, words: str) -> None:
     of = market([50.0] * 5, behind=behind)
-    assert age(of, days(5)[-1], late) == told
+    assert age(of, days(5)[-1]) == words
 
 
 @pytest.mark.parametrize(

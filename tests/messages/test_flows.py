@@ -91,9 +91,9 @@ def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "age"), [(30, ""), (29, ""), (28, ", 1 session old"), (20, ", 9 sessions old")]
+    ("known", "age"), [(30, ""), (29, ", 1 session old"), (28, ", 2 sessions old"), (20, ", 10 sessions old")]
 )
-def test_counts_arrive_a_session_later_and_older_ones_say_how_old(known: int, age: str) -> None:
+def test_counts_of_an_earlier_session_say_how_old_they_are(known: int, age: str) -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(known)]})
     lines = said(flows_answer(of, AsOf(), LIGHT))
     last = days(30)[known - 1]

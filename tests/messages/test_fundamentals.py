@@ -78,7 +78,7 @@ def test_figures_of_an_older_session_are_dated_and_the_block_says_its_age() -> N
     ]
     old = replace(whole, multiples=cut)
     said = strip_html(fundamentals_answer(old, AsOf(), LIGHT, parse_window("ytd")).html)
-    assert "IWM, 31 Dec 2019 to 4 Dec 2020, 4 sessions old" in said
+    assert "IWM, 31 Dec 2019 to 4 Dec 2020, 5 sessions old" in said
     assert "Of an earlier session: Sales of " in said
     assert "Of an earlier session" not in strip_html(
         fundamentals_answer(whole, AsOf(), LIGHT, parse_window("ytd")).html

@@ -32,7 +32,7 @@ def test_the_list_tells_state_and_distance_of_each() -> None:
         "#2 ratio < 0.4 and excess 3m > 5pp",
         "Armed. Ratio 0.7000, 75.00% above 0.4; excess 3m +39.72pp, 34.72pp above 5pp.",
         "#3 flow iwm 5d > $1bn",
-        "Armed. +$0.50bn, $0.50bn below $1bn (10 Mar 2021). Stale: 1 session old.",
+        "Armed. +$0.50bn, $0.50bn below $1bn (10 Mar 2021). Stale: 2 sessions old.",
         "#4 pe iwm morningstar > 25x",
         "Armed. Has no value yet.",
         "Source: CSV import.",
@@ -68,7 +68,7 @@ def test_a_paused_alert_is_not_called_stale() -> None:
     of = context(market(LONG, units={"IWM": [250.0 + at for at in range(200)]}))
     paused = standing("flow iwm 5d > $1bn", of, life="paused")
     assert "Stale" not in page(alert_list([paused], of))
-    assert "Stale: 99 sessions old." in page(alert_list([replace(paused, life=Life.ACTIVE)], of))
+    assert "Stale: 100 sessions old." in page(alert_list([replace(paused, life=Life.ACTIVE)], of))
 
 
 def test_the_list_labels_sample_data() -> None:

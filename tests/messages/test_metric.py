@@ -63,10 +63,10 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
     ("count", "told"),
     [
         (30, "+$0.50bn, percentile 100 (n = 25 since 9 Jan 2020)."),
-        (29, "+$0.50bn (close of Wed 12 Feb 2020, current), percentile 100 (n = 24 since 9 Jan 2020)."),
+        (29, "+$0.50bn (close of Wed 12 Feb 2020, 1 session old), percentile 100 (n = 24 since 9 Jan 2020)."),
         (
             27,
-            "+$0.50bn (close of Mon 10 Feb 2020, 2 sessions old), percentile 100 (n = 22 since 9 Jan 2020).",
+            "+$0.50bn (close of Mon 10 Feb 2020, 3 sessions old), percentile 100 (n = 22 since 9 Jan 2020).",
         ),
     ],
 )

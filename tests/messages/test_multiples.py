@@ -63,7 +63,7 @@ def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None
             "as of 3 Jan 2020."
         ),
         "Profitable companies only, trailing",
-        "Of 3 Jan 2020 (2 sessions old).",
+        "Of 3 Jan 2020 (3 sessions old).",
         "       IWM    SPY  premium",
         "P/E  25.0x  20.0x   +25.0%",
         "P/E premium: no history of both funds to rank it in yet.",
@@ -76,7 +76,7 @@ def test_no_premium_is_formed_across_dates() -> None:
     figures = [PE[0], ("2020-01-08", "SPY", "pe", 20.0), ("2020-01-08", "IWM", "yield", 1.2)]
     lines = said(multiples_answer(market([50.0] * 5, multiples=figures), AsOf(), LIGHT))
     assert lines[2:7] == [
-        "P/E: IWM of 3 Jan 2020 (2 sessions old); SPY of 8 Jan 2020 (no premium across dates).",
+        "P/E: IWM of 3 Jan 2020 (3 sessions old); SPY of 8 Jan 2020 (no premium across dates).",
         "Yield: IWM of 8 Jan 2020; SPY n/a (no premium across dates).",
         "         IWM    SPY  premium",
         "P/E    25.0x  20.0x      n/a",
@@ -125,20 +125,24 @@ def priced(*dates: str | None) -> list[str]:
 
 def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_differ() -> None:
     lines = priced("2020-01-06", "2020-01-06")
-    assert lines[1] == "Of 7 Jan 2020, prices of 6 Jan 2020 (1 session old)."
+    assert lines[1] == "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
     assert "+25.0%" in lines[3]
     assert "Source: CSV import." in lines
 
 
 def test_prices_of_different_dates_are_told_for_each_fund() -> None:
     lines = priced("2020-01-07", "2020-01-06")
-    assert lines[1] == ("IWM prices of 7 Jan 2020; SPY of 7 Jan 2020, prices of 6 Jan 2020 (1 session old).")
+    assert lines[1] == (
+        "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
+    )
 
 
 def test_a_figure_whose_price_date_is_not_stated_says_so() -> None:
-    assert priced(None, None)[1] == "Of 7 Jan 2020."
+    assert priced(None, None)[1] == "Of 7 Jan 2020 (1 session old)."
     assert "Source: CSV import; price date not stated." in priced(None, None)
-    assert priced("2020-01-07", None)[1] == ("IWM prices of 7 Jan 2020; SPY of 7 Jan 2020.")
+    assert priced("2020-01-07", None)[1] == (
+        "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020 (1 session old)."
+    )
     assert "Source: CSV import; some price dates not stated." in priced("2020-01-07", None)
 
 

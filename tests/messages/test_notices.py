@@ -54,7 +54,7 @@ def test_the_whole_message() -> None:
 
 
 def test_a_late_message_says_by_how_much_and_how_old_its_figures_are() -> None:
-    lines = push("ratio > 0.6", late=3).splitlines()
+    lines = push("ratio > 0.6", context(market([*LONG, 70.0], behind=3)), late=3).splitlines()
     assert lines[2] == "Late by 3 sessions: the bot was off, or the data came late."
     assert lines[-1] == "Source: CSV import, 3 sessions old."
     assert "Late by 1 session:" in push("ratio > 0.6", late=1)

@@ -158,8 +158,8 @@ def test_missing_sessions_are_counted_and_the_last_ones_named(levels: list[float
 def test_facts_have_their_span_and_age() -> None:
     of = market([50.0] * 6, units={"IWM": [250.0] * 5, "SPY": [900.0] * 3})
     assert lines(of)[2:4] == [
-        "IWM fund facts: 2 Jan 2020 to 8 Jan 2020, current; CSV import.",
-        "SPY fund facts: 2 Jan 2020 to 6 Jan 2020, 2 sessions old; CSV import.",
+        "IWM fund facts: 2 Jan 2020 to 8 Jan 2020, 1 session old; CSV import.",
+        "SPY fund facts: 2 Jan 2020 to 6 Jan 2020, 3 sessions old; CSV import.",
     ]
 
 
@@ -172,7 +172,7 @@ def test_facts_without_a_count_are_named() -> None:
 
 def test_multiples_have_their_span_and_age() -> None:
     of = market([50.0] * 5, multiples=[("2020-01-03", "IWM", "pe", 25.0), ("2020-01-06", "SPY", "pe", 20.0)])
-    assert "Multiples: 3 Jan 2020 to 6 Jan 2020, 1 session old; CSV import." in lines(of)
+    assert "Multiples: 3 Jan 2020 to 6 Jan 2020, 2 sessions old; CSV import." in lines(of)
 
 
 def test_times_are_those_of_the_chat() -> None:

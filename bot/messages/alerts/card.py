@@ -16,7 +16,7 @@ import pandas as pd
 from bot.alerts.engine import Status
 from bot.alerts.grammar import PRESETS
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
-from bot.alerts.series import PATIENCE, rule_lag
+from bot.alerts.series import PATIENCE
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
@@ -136,7 +136,7 @@ def rule_chart_answer(
         *figure_lines(alert, context),
         f"Not drawn, because there are no figures for the last year: {missing}." if missing else None,
     )
-    style = rule_chart_style(f"Alert #{alert.number}: {rule}", rule, market, theme)
+    style = rule_chart_style(f"Alert #{alert.number}: {rule}", rule, market, theme, drawn)
     marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
     back = ("Back", f"/alert {alert.number}")
     return Answer(html, partial(rule_chart, drawn, style, marks), "alert", ((back,),))
@@ -198,7 +198,7 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
         sentence for condition in conditions for sentence in _condition_sentences(condition, context, newest)
     ]
     if newest is not None:
-        behind = market.sessions_behind(newest) - rule_lag(alert.rule, METRICS)
+        behind = market.sessions_behind(newest)
         sentences.append(f"{capital(session_phrase(newest))}. {rule_sources(alert.rule, market, behind)}")
     return sentences
 
@@ -218,7 +218,7 @@ def _condition_sentences(
     rank, session = percentile_phrase(values), values.index[-1]
     shown = metric.unit.show(float(values.iloc[-1]))
     if session != newest:
-        shown += f" ({short_date(session)}, {age(context.market, session, metric.lag)})"
+        shown += f" ({short_date(session)}, {age(context.market, session)})"
     return [
         f"{condition.subject} is {shown}, {_distance_phrase(condition, context)}.",
         *([f"{capital(rank)}."] if rank is not None else []),
@@ -305,13 +305,13 @@ def _direction(state: State, status: Status) -> str:
 
 def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     """A sentence that data of the rule is overdue, and for how long. None while it is current."""
-    ages = (
-        context.market.sessions_behind(last) - METRICS[condition.metric].lag
+    ages = {
+        condition: context.market.sessions_behind(last)
         for condition in alert.rule.conditions
         if (last := _last_session(condition, context)) is not None
-    )
-    oldest = max(ages, default=0)
-    return f"Stale: {age_phrase(oldest)}." if oldest > 0 and alert.life is Life.ACTIVE else None
+    }
+    overdue = [age for condition, age in ages.items() if age > METRICS[condition.metric].lag]
+    return f"Stale: {age_phrase(max(overdue))}." if overdue and alert.life is Life.ACTIVE else None
 
 
 def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:

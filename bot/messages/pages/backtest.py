@@ -109,7 +109,7 @@ def _chart(backtest: Backtest, theme: Theme) -> ChartSpec:
     """Draw every condition that has a figure in the span, one above the other, the fires marked."""
     begin, histories, rule = pd.Timestamp(backtest.begin), backtest.context.histories, backtest.rule
     panels = [condition_panel(condition, histories, begin) for condition in rule.conditions]
-    style = rule_chart_style(f"Backtest: {rule}", rule, backtest.context.market, theme)
+    style = rule_chart_style(f"Backtest: {rule}", rule, backtest.context.market, theme, panels)
     fires = [pd.Timestamp(day) for day in backtest.fires.dates]
     marks = Marks(fires, "fired") if fires else None
     return partial(rule_chart, [panel for panel in panels if panel.series.notna().any()], style, marks)

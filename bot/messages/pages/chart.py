@@ -41,7 +41,7 @@ def metric_answer(
         raise NoData(f"{title}: n/a, {current.reason}.")
     history = metric.history(market, arguments)
     rank = percentile_phrase(history)
-    old = age(market, current.session, metric.lag)
+    old = age(market, current.session)
     late = f" ({session_phrase(current.session)}, {old})" if current.session != end else ""
     html = lines(
         heading(title, market, as_of, priced=metric.part == "prices"),

@@ -97,7 +97,7 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         for f in summaries
     ]
     end, shares = frame.index[-1], frame["shares"].iloc[-1]
-    reported = with_age(f"as reported for {short_date(end)}", market, end, "flow")
+    reported = with_age(f"as reported for {short_date(end)}", market, end)
     assets = f"${float(shares * frame['nav'].iloc[-1]) / 1e9:,.1f}bn"
     flagged = sorted({item for summary in summaries for item in summary.flags}, reverse=True)
     more = len(flagged) - _FLAGS_SHOWN

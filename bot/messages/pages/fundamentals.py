@@ -117,7 +117,7 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figur
     ends = {figure.name: figure.last for figure in figures if figure.last is not None}
     newest = max(ends.values(), default=None)
     if newest is not None:
-        span = with_age(span, market, newest, "pe")
+        span = with_age(span, market, newest)
     older = [f"{name} of {short_date(last)}" for name, last in ends.items() if last != newest]
     profit, equity = margins(market, ticker, convention)
     earnings = implied_per_share(market, ticker, "pe", convention)
@@ -209,7 +209,7 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
             notes.append(f"Flow with {flagged}.")
         if flow.end is not None and flow.end != market.end:
             reported = f"Flow as reported for {short_date(flow.end)}"
-            notes.append(f"{with_age(reported, market, flow.end, 'flow')}.")
+            notes.append(f"{with_age(reported, market, flow.end)}.")
     head = bold(ticker) + f" since {short_date(price.base)}"
     return lines(head, pre(table(("", "change"), rows)), *notes)
 

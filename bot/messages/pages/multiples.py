@@ -76,7 +76,9 @@ def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | No
     small, large = market.pair.tickers
     how = f"by P/E ({convention_phrase(figure.convention, figure.basis)})"
     session = figure.small_session
-    dated = f", as of {short_date(session)}" if session is not None and _age(market, session) else ""
+    dated = (
+        f", as of {short_date(session)}" if session is not None and market.sessions_behind(session) else ""
+    )
     return bold("Reading") + f": {small} costs {size} {more} than {large} {how}{dated}."
 
 
@@ -116,17 +118,12 @@ def _session(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp 
     """Return the date of the prices behind a figure with its age, and the figure's own date if it differs."""
     if session is None:
         return NOT_AVAILABLE
-    old = _age(market, session if priced is None else priced)
+    old = age_phrase(market.sessions_behind(session if priced is None else priced))
     aged = f" ({old})" if old else ""
     if priced is None:
         return f"of {short_date(session)}{aged}"
     of = "" if priced == session else f"of {short_date(session)}, "
     return f"{of}prices of {short_date(priced)}{aged}"
-
-
-def _age(market: Market, session: pd.Timestamp) -> str:
-    """Return the age of a figure, beyond the usual one session."""
-    return age_phrase(market.sessions_behind(session) - METRICS["pe"].lag)
 
 
 def _ranks(figures: list[MultipleFigure]) -> list[str]:

@@ -9,7 +9,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bot.analytics import flows
-from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import MONTHS, Sessions, date_phrase, short_date
 from bot.analytics.units import MINUS
 from bot.data.provider import LABELS
@@ -199,7 +198,7 @@ def _facts(market: Market, ticker: str) -> str:
         stored = f" (NAV only, to {short_date(nav.index[-1])})" if len(nav) else ""
         return f"{ticker} fund facts: no share counts{stored}."
     span = f"{short_date(counts.index[0])} to {short_date(counts.index[-1])}"
-    old = age(market, counts.index[-1], METRICS["flow"].lag)
+    old = age(market, counts.index[-1])
     return f"{ticker} fund facts: {span}, {old}; {market.source(f'facts:{ticker}').label}."
 
 
@@ -227,7 +226,7 @@ def _multiples(market: Market) -> str:
     if rows.empty:
         return "Multiples: none stored."
     first, last = rows["session"].iloc[0], rows["session"].iloc[-1]
-    span = f"{short_date(first)} to {short_date(last)}, {age(market, last, METRICS['pe'].lag)}"
+    span = f"{short_date(first)} to {short_date(last)}, {age(market, last)}"
     return f"Multiples: {span}; {market.source('multiples').label}."
 
 
