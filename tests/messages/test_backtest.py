@@ -132,9 +132,9 @@ def test_a_percentile_without_a_year_of_values_cannot_be_tested() -> None:
 
 def test_the_picture_is_dated_by_the_newest_figure_that_it_shows() -> None:
     whole = sample_market()
-    older = replace(whole, multiples=whole.multiples[whole.multiples["session"] <= "2020-12-07"])
+    older = replace(whole, multiples=whole.multiples[whole.multiples["session"] <= "2020-12-04"])
     draw = answer("pe_premium losses_in > 20%", market=older).draw
     assert isinstance(draw, partial)
     panels, style, _ = draw.args
-    assert [panel.series.last_valid_index() for panel in panels] == [pd.Timestamp("2020-12-07")]
-    assert style.footer.endswith("close of Mon 7 Dec 2020")
+    assert [panel.series.last_valid_index() for panel in panels] == [pd.Timestamp("2020-12-04")]
+    assert style.footer.endswith("close of Fri 4 Dec 2020")

@@ -16,7 +16,7 @@ import pandas as pd
 from bot.alerts.engine import Status
 from bot.alerts.grammar import PRESETS
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
-from bot.alerts.series import PATIENCE
+from bot.alerts.series import PATIENCE, rule_lag
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
