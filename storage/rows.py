@@ -30,7 +30,7 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def instant(moment: Moment) -> str:
-    """Text of an instant, cut to the second; ValueError for a naive datetime or other text."""
+    """Returns the text of an instant, cut to the second; ValueError for a naive datetime or other text."""
     if isinstance(moment, datetime):
         if moment.tzinfo is None:
             raise ValueError(f"{moment!r} has no time zone.")
@@ -41,26 +41,26 @@ def instant(moment: Moment) -> str:
 
 
 def moment(text: str) -> datetime:
-    """The aware datetime of an instant's text."""
+    """Returns an instant's text as an aware datetime."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
 def not_earlier(moment: Moment) -> str:
-    """Text of the first whole second at or after an instant: what waits must not wake too early."""
+    """Returns the first whole second at or after an instant, so that what waits does not wake too early."""
     if isinstance(moment, datetime) and moment.microsecond:
         moment = moment.replace(microsecond=0) + timedelta(seconds=1)
     return instant(moment)
 
 
 def select(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> list[Row]:
-    """All rows of a query, read to the end."""
+    """Returns all rows of a query."""
     cursor = db.execute(sql, parameters)  # type: ignore[arg-type]  # a Mapping is taken as well
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
 def select_as(db: sqlite_utils.Database, row_type: type[S], sql: str, parameters: Parameters = ()) -> list[S]:
-    """All rows of a query as structs, whose fields are named as the columns."""
+    """Returns all rows of a query as structs whose fields have the names of the columns."""
     return msgspec.convert(select(db, sql, parameters), list[row_type])  # type: ignore[valid-type]
 
 
@@ -89,7 +89,7 @@ def insert(
 
 
 def change(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> int:
-    """How many rows a statement inserted, updated or deleted."""
+    """Run a statement. Returns how many rows it inserted, updated or deleted."""
     return int(db.execute(sql, parameters).rowcount)  # type: ignore[arg-type]  # as above
 
 

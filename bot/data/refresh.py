@@ -30,9 +30,8 @@ from bot.data.schedule import (
     recent_missing,
     rest_until,
 )
-from bot.data.store import with_rows, withdrawals
-from storage import observations, sources
-from storage.rows import KINDS
+from bot.data.store import store, with_rows, withdrawals
+from storage import sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,11 +182,8 @@ def _success(
     """Write the figures and withdraw those that the source no longer gives."""
     name, ticker = request.provider.name, request.ticker
     rows = with_rows(outcome.payload, withdrawals(db, name, ticker, outcome, completed))
-    written = {
-        kind: observations.add(db, KINDS[kind], group, source=name, observed_at=now)
-        for kind, group in rows_by_kind(rows).items()
-        if group
-    }
+    counts = store(db, rows, source=name, observed_at=now)
+    written = {kind: count for kind, count in counts.items() if rows_by_kind(rows)[kind]}
     sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"
     last: str | None = f"{completed[-1]:%Y-%m-%d}"
     recent = set(completed[-_RECENT:].strftime("%Y-%m-%d"))  # the other items are names of figures

@@ -38,33 +38,32 @@ TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 
 AGREEING = 0.99  # of the sessions that both have
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PriceComparison:
-    """Closes of `other` against those of `lead` on the sessions that both have."""
+    """Closes of another source against those of the lead on the sessions that both have.
+
+    shared: how many sessions they share.
+    differences: relative to the lead's close, those of at least TOLERANCE, by session in order.
+    """
 
     shared: int
-    disagreeing: tuple[pd.Timestamp, ...] = ()  # sessions further apart than TOLERANCE, in order
-    worst: pd.Timestamp | None = None  # of these, where they are furthest apart
-    difference: float = 0.0  # on that session, relative to the lead's close
+    differences: pd.Series
 
     @property
     def joins(self) -> bool:
         """Whether the one may fill sessions that the other lacks."""
-        return self.shared >= SESSIONS and len(self.disagreeing) <= (1 - AGREEING) * self.shared
+        return self.shared >= SESSIONS and len(self.differences) <= (1 - AGREEING) * self.shared
 
     def describe(self, lead: str, other: str) -> str | None:
-        """The disagreement in a sentence, or that too few sessions are shared. Returns None if they agree.
-
-        >>> PriceComparison(3).describe("Yahoo", "daily CSV")
-        'daily CSV and Yahoo share 3 sessions; they are compared from 20 on.'
-        """
+        """The disagreement in a sentence, or that too few sessions are shared. Returns None if they agree."""
         if self.shared < SESSIONS:
             sessions = counted(self.shared, "session")
             return f"{other} and {lead} share {sessions}; they are compared from {SESSIONS} on."
-        if self.worst is None:
+        if self.differences.empty:
             return None
-        count = f"{len(self.disagreeing):,} of {self.shared:,} sessions"
-        worst = f"worst {short_date(self.worst)} by {abs(self.difference) * 1e4:,.0f} bp"
+        sizes = self.differences.abs()
+        count = f"{len(sizes):,} of {self.shared:,} sessions"
+        worst = f"worst {short_date(sizes.idxmax())} by {sizes.max() * 1e4:,.0f} bp"
         gaps = "" if self.joins else "; it fills no gaps"
         return f"{other} disagrees with {lead} on {count}, {worst}{gaps}."
 
@@ -72,28 +71,7 @@ class PriceComparison:
 def compare_closes(lead: pd.Series, other: pd.Series) -> PriceComparison:
     """Compare two series of positive closes in the same units. NaN means no close."""
     apart = (other / lead - 1).dropna()
-    far = _differences(apart)
-    if far.empty:
-        return PriceComparison(len(apart))
-    worst = far.abs().idxmax()
-    return PriceComparison(len(apart), tuple(far.index), worst, float(far[worst]))
-
-
-def _differences(apart: pd.Series) -> pd.Series:
-    """The differences that are more than rounding, in order of sessions."""
-    return apart[apart.abs() >= TOLERANCE].sort_index()
-
-
-def disputes(
-    ticker: str, closes: Mapping[str, pd.Series], labels: Mapping[str, str], lead: str
-) -> list[Dispute]:
-    """The sessions on which another source disagrees with the lead, for each that shares enough of them."""
-    result = []
-    for name, other in closes.items():
-        apart = (other / closes[lead] - 1).dropna()
-        if name != lead and len(apart) >= SESSIONS and len(far := _differences(apart)):
-            result.append(Dispute(ticker, labels.get(lead, lead), labels.get(name, name), far))
-    return result
+    return PriceComparison(len(apart), apart[apart.abs() >= TOLERANCE].sort_index())
 
 
 def leading_source(closes: Mapping[str, pd.Series]) -> str:
@@ -105,21 +83,6 @@ def leading_source(closes: Mapping[str, pd.Series]) -> str:
     first = next(iter(closes))
     longest = max(closes, key=lambda name: len(closes[name]))
     return longest if len(closes[longest]) >= len(closes[first]) + SESSIONS else first
-
-
-def disagreement_notes(
-    ticker: str, closes: Mapping[str, pd.Series], labels: Mapping[str, str], lead: str | None = None
-) -> list[str]:
-    """Disagreements of every other source with the lead, a sentence each: "IWM: daily CSV disagrees ..."."""
-    if not closes:
-        return []
-    lead = lead or leading_source(closes)
-    sentences = (
-        compare_closes(closes[lead], other).describe(labels.get(lead, lead), labels.get(name, name))
-        for name, other in closes.items()
-        if name != lead
-    )
-    return [f"{ticker}: {sentence}" for sentence in sentences if sentence]
 
 
 # Levels this near to a split are held against it; farther away the market's own moves are as large.
@@ -213,14 +176,21 @@ def prices(frames: Frames, ticker: str) -> SelectedSeries:
     lead = leading_source(closes)
     series, label = closes[lead], LABELS.get(lead, lead)
     filled: dict[str, pd.DatetimeIndex] = {}
+    notes, disputes = [], []
     for name, other in closes.items():
+        if name == lead:
+            continue
+        comparison, other_label = compare_closes(closes[lead], other), LABELS.get(name, name)
+        if sentence := comparison.describe(LABELS.get(lead, lead), other_label):
+            notes.append(f"{ticker}: {sentence}")
+        if comparison.shared >= SESSIONS and len(comparison.differences):
+            disputes.append(Dispute(ticker, LABELS.get(lead, lead), other_label, comparison.differences))
         extra = other[~other.index.isin(series.index)]
-        if name != lead and len(extra) and compare_closes(closes[lead], other).joins:
+        if len(extra) and comparison.joins:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
-            label += f" + {LABELS.get(name, name)} ({counted(len(extra), 'session')})"
+            label += f" + {other_label} ({counted(len(extra), 'session')})"
     source = Source(lead, label, str(bars[lead]["observed_at"].max()))
-    notes = tuple(disagreement_notes(ticker, closes, LABELS, lead))
-    return SelectedSeries(series, source, filled, notes, tuple(disputes(ticker, closes, LABELS, lead)))
+    return SelectedSeries(series, source, filled, tuple(notes), tuple(disputes))
 
 
 def _splits(frames: Frames, ticker: str) -> pd.Series:

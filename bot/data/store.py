@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bot.data.import_csv import CsvContents
     from bot.data.provider import Observations, Ok
-    from storage.rows import Observation
+    from storage.rows import Moment, Observation
 
 
 SOURCE = TYPED_IN
@@ -33,7 +33,7 @@ EVENTS: tuple[type[Distribution | Split], ...] = (Distribution, Split)
 
 
 def store(
-    db: sqlite_utils.Database, rows: Observations, *, source: str, observed_at: str
+    db: sqlite_utils.Database, rows: Observations, *, source: str, observed_at: Moment
 ) -> dict[str, Written]:
     """Write observations of every kind in the caller's transaction. Returns the counts by kind."""
     return {

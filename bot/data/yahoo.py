@@ -50,8 +50,11 @@ _CALL_TIMEOUTS = 3
 
 # What Yahoo says in the `description` of its errors, by how it begins.
 _UNKNOWN_SYMBOL = ("No data found, symbol may be delisted", "Quote not found for")
-_NO_DATA = ("Data doesn't exist for startDate", "No fundamentals data found")
 _NO_PRICES = Empty("there are no prices in the sessions asked for")
+_NO_DATA = {
+    "Data doesn't exist for startDate": _NO_PRICES,
+    "No fundamentals data found": Empty("it keeps no such figures for this fund"),
+}
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,7 @@ def outcome_of_error(error: Exception, attempts: list[RecordedRequest], ticker: 
 def find_problem(attempts: list[RecordedRequest], ticker: str) -> FetchOutcome | None:
     """The outcome of answers that the library accepted wrongly, None if they are sound."""
     answers = (attempt for attempt in _last_of_each(attempts) if attempt.is_data)
-    outcomes = (_status_outcome(answer) or _body_outcome(answer, ticker) for answer in answers)
-    return next((outcome for outcome in outcomes if outcome), None)
+    return next((outcome for answer in answers if (outcome := _answer_outcome(answer, ticker))), None)
 
 
 def _last_of_each(attempts: list[RecordedRequest]) -> list[RecordedRequest]:
@@ -141,55 +143,35 @@ def _last_of_each(attempts: list[RecordedRequest]) -> list[RecordedRequest]:
     return list({attempt.path: attempt for attempt in attempts}.values())
 
 
-def _status_outcome(attempt: RecordedRequest) -> FetchOutcome | None:
-    """The outcome of a status, None if the body must be read."""
-    if attempt.status is None:
-        return NetworkDown(attempt.fault)
-    if attempt.status >= 500:
-        return NetworkDown(f"the server is out of order (HTTP {attempt.status})")
-    if attempt.status in (401, 403):
-        return NetworkDown(f"access was refused (HTTP {attempt.status})")
-    return None
-
-
-def _body_outcome(attempt: RecordedRequest, ticker: str) -> FetchOutcome | None:
-    """The outcome of a body, None for an object without an error."""
-    answer = _parse_object(attempt.body)
-    if isinstance(answer, FetchOutcome):
-        return answer
-    part = next((value for value in answer.values() if isinstance(value, dict)), {})
-    error = part.get("error")
-    if error:
-        description = str(error.get("description") if isinstance(error, dict) else error)
-        return _error_outcome(description, attempt.status, ticker)
-    if attempt.status != 200:
-        return SchemaChanged(f"HTTP {attempt.status}")
-    return _result_outcome(part)
-
-
-def _parse_object(body: str) -> dict[str, Any] | FetchOutcome:
-    """The JSON object in a body, or the outcome if there is none."""
-    text = body.strip()
+def _answer_outcome(answer: RecordedRequest, ticker: str) -> FetchOutcome | None:
+    """The outcome of an answer without figures, None if it may have some."""
+    status, text = answer.status, answer.body.strip()
+    if status is None or status >= 500 or status in {401, 403}:
+        words = "access was refused" if status in {401, 403} else "the server is out of order"
+        return NetworkDown(answer.fault or f"{words} (HTTP {status})")
     if "Will be right back" in text:
         return NetworkDown("the server is down for maintenance")
-    if not text:
-        return SchemaChanged("an empty body")
-    if text.startswith("<"):
-        return SchemaChanged("a web page instead of figures")
     try:
-        answer = json.loads(text)
+        content = json.loads(text)
     except ValueError:
-        return SchemaChanged("broken JSON")
-    return answer if isinstance(answer, dict) else SchemaChanged(f"{text[:20]} instead of an object")
+        reason = "a web page instead of figures" if text.startswith("<") else "broken JSON"
+        return SchemaChanged(reason if text else "an empty body")
+    if not isinstance(content, dict):
+        return SchemaChanged(f"{text[:20]} instead of an object")
+    part = next((value for value in content.values() if isinstance(value, dict)), {})
+    if error := part.get("error"):
+        return _error_outcome(
+            str(error.get("description") if isinstance(error, dict) else error), status, ticker
+        )
+    return SchemaChanged(f"HTTP {status}") if status != 200 else _result_outcome(part)
 
 
-def _error_outcome(description: str, status: int | None, ticker: str) -> FetchOutcome:
+def _error_outcome(description: str, status: int, ticker: str) -> FetchOutcome:
     """The outcome of an error in Yahoo's own words. A missing page alone never makes a ticker unknown."""
     if status == 404 and description.startswith(_UNKNOWN_SYMBOL):
         return UnknownSymbol(ticker)
-    if description.startswith(_NO_DATA):
-        return _NO_PRICES if "startDate" in description else Empty("it keeps no such figures for this fund")
-    return SchemaChanged(f"an error, HTTP {status}")
+    known = (outcome for words, outcome in _NO_DATA.items() if description.startswith(words))
+    return next(known, SchemaChanged(f"an error, HTTP {status}"))
 
 
 def _result_outcome(part: dict[str, Any]) -> FetchOutcome | None:

@@ -11,14 +11,12 @@ from bot.data.source_selection import (
     AGREEING,
     SESSIONS,
     TOLERANCE,
-    PriceComparison,
     compare_closes,
-    disagreement_notes,
     leading_source,
+    prices,
 )
 
 DAYS = pd.bdate_range("2020-09-01", periods=400)
-LABELS = {"yahoo": "Yahoo", "daily-csv": "daily CSV", "csv": "CSV import"}
 
 
 def closes(count: int, first: int = 0, **changed: float) -> pd.Series:
@@ -31,14 +29,14 @@ def closes(count: int, first: int = 0, **changed: float) -> pd.Series:
 
 def test_equal_closes_agree() -> None:
     comparison = compare_closes(closes(100), closes(100))
-    assert comparison == PriceComparison(100)
+    assert (comparison.shared, len(comparison.differences)) == (100, 0)
     assert comparison.joins
     assert comparison.describe("Yahoo", "daily CSV") is None
 
 
 @pytest.mark.parametrize(("close", "apart"), [(100.0999, 0), (100.1001, 1), (99.9001, 0), (99.8999, 1)])
 def test_ten_basis_points_are_a_disagreement(close: float, apart: int) -> None:
-    assert len(compare_closes(closes(100), closes(100, d5=close)).disagreeing) == apart
+    assert len(compare_closes(closes(100), closes(100, d5=close)).differences) == apart
 
 
 @pytest.mark.parametrize(("count", "joins"), [(SESSIONS - 1, False), (SESSIONS, True)])
@@ -59,9 +57,8 @@ def test_one_session_in_a_hundred_may_disagree(shared: int, apart: int, *, joins
 def test_the_worst_session_is_named() -> None:
     other = closes(250, d3=101.0, d7=97.0, d9=100.5)
     comparison = compare_closes(closes(250), other)
-    assert comparison.disagreeing == (DAYS[3], DAYS[7], DAYS[9])
-    assert comparison.worst == DAYS[7]
-    assert comparison.difference == pytest.approx(-0.03)
+    assert list(comparison.differences.index) == [DAYS[3], DAYS[7], DAYS[9]]
+    assert comparison.differences.tolist() == pytest.approx([0.01, -0.03, 0.005])
     assert comparison.describe("Yahoo", "daily CSV") == (
         "daily CSV disagrees with Yahoo on 3 of 250 sessions, worst 10 Sep 2020 by 300 bp; it fills no gaps."
     )
@@ -87,15 +84,18 @@ def test_too_few_shared_sessions_are_told(count: int, words: str) -> None:
 
 
 def test_missing_closes_are_not_compared() -> None:
-    assert compare_closes(closes(30, d3=math.nan), closes(30, d7=math.nan)) == PriceComparison(28)
+    comparison = compare_closes(closes(30, d3=math.nan), closes(30, d7=math.nan))
+    assert (comparison.shared, len(comparison.differences)) == (28, 0)
 
 
 def test_sessions_in_any_order_and_of_one_source_only_change_nothing() -> None:
     other = closes(250, 50, d60=103.0)
     expected = compare_closes(closes(200), closes(150, 50, d60=103.0))
-    assert compare_closes(closes(200)[::-1], other.sample(frac=1, random_state=1)) == expected
+    comparison = compare_closes(closes(200)[::-1], other.sample(frac=1, random_state=1))
+    assert comparison.shared == expected.shared
+    pd.testing.assert_series_equal(comparison.differences, expected.differences, check_freq=False)
     two = closes(30, d3=101.0, d7=102.0)
-    assert compare_closes(closes(30)[::-1], two[::-1]).disagreeing == (DAYS[3], DAYS[7])
+    assert compare_closes(closes(30)[::-1], two[::-1]).differences.index.tolist() == [DAYS[3], DAYS[7]]
 
 
 @given(
@@ -111,12 +111,12 @@ def test_what_is_compared_does_not_depend_on_the_price_level(apart: list[float],
         unsure = {
             day for day, each in zip(lead.index, apart, strict=True) if abs(abs(each) - TOLERANCE) < 1e-9
         }
-        assert set(comparison.disagreeing) ^ set(far) <= unsure
+        assert set(comparison.differences.index) ^ set(far) <= unsure
         assert comparison.shared == len(apart)
-        count = len(comparison.disagreeing)
+        count = len(comparison.differences)
         assert comparison.joins == (len(apart) >= SESSIONS and 1 - count / len(apart) >= AGREEING)
-        if comparison.worst is not None:
-            assert abs(comparison.difference) == pytest.approx(max(map(abs, apart)), abs=1e-9)
+        if len(comparison.differences):
+            assert comparison.differences.abs().max() == pytest.approx(max(map(abs, apart)), abs=1e-9)
 
 
 # Which source leads
@@ -140,17 +140,32 @@ def test_a_few_sessions_more_do_not_make_the_lead(counts: dict[str, int], lead: 
 # Sentences
 
 
+def notes(sources: dict[str, pd.Series]) -> tuple[str, ...]:
+    """What the selection of IWM's prices says of these closes by source."""
+    bars = [
+        pd.DataFrame(
+            {"session": column.index.strftime("%Y-%m-%d"), "close": column.to_numpy(), "source": name}
+        )
+        for name, column in sources.items()
+    ]
+    columns = ["ticker", "session", "close", "source", "provisional", "observed_at"]
+    common = {"ticker": "IWM", "provisional": 0, "observed_at": "2022-12-11T21:20:00Z"}
+    frame = pd.concat([pd.DataFrame(columns=columns), *(bar.assign(**common) for bar in bars)])
+    splits = pd.DataFrame(columns=["ticker", "session", "ratio", "source", "observed_at"])
+    return prices({"bars": frame, "splits": splits}, "IWM").notes
+
+
 def test_every_other_source_is_compared_with_the_lead() -> None:
     sources = {"yahoo": closes(300), "csv": closes(200), "daily-csv": closes(300, d0=150.0)}
-    assert disagreement_notes("IWM", sources, LABELS) == [
-        "IWM: daily CSV disagrees with Yahoo on 1 of 300 sessions, worst 1 Sep 2020 by 5,000 bp."
-    ]
-    assert disagreement_notes("IWM", sources, {}, lead="daily-csv") == [
-        "IWM: yahoo disagrees with daily-csv on 1 of 300 sessions, worst 1 Sep 2020 by 3,333 bp.",
-        "IWM: csv disagrees with daily-csv on 1 of 200 sessions, worst 1 Sep 2020 by 3,333 bp.",
-    ]
+    assert notes(sources) == (
+        "IWM: daily CSV disagrees with Yahoo on 1 of 300 sessions, worst 1 Sep 2020 by 5,000 bp.",
+    )
+    assert notes({**sources, "daily-csv": closes(320, d0=150.0)}) == (
+        "IWM: Yahoo disagrees with daily CSV on 1 of 300 sessions, worst 1 Sep 2020 by 3,333 bp.",
+        "IWM: CSV import disagrees with daily CSV on 1 of 200 sessions, worst 1 Sep 2020 by 3,333 bp.",
+    )
 
 
 def test_one_source_or_none_has_nothing_to_be_compared_with() -> None:
-    assert disagreement_notes("IWM", {"yahoo": closes(300)}, LABELS) == []
-    assert disagreement_notes("IWM", {}, LABELS) == []
+    assert notes({"yahoo": closes(300)}) == ()
+    assert notes({}) == ()
