@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot.concurrency import run_in_daemon_thread
-from bot.jobs.notify import queue_notice
+from bot.jobs.notify import OutboxWriter
 from bot.jobs.summaries import due_instant
 from bot.messages.common import Answer
 from bot.messages.html import escape
@@ -41,19 +41,17 @@ def backup_file(config: Config, day: dt.date) -> Path:
     return config.backups / f"{config.storage.database.stem}-{day}{config.storage.database.suffix}"
 
 
-def dated_backups(config: Config) -> list[tuple[dt.date, Path]]:
-    """Return the backups by date, the newest first; none without a folder. OSError if it is unreadable."""
-    return _files_of_dates(config)
-
-
 def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
     """Return when the nightly backups began to fail; None while they work."""
     since = get_meta(db, FAILING)
     return dt.datetime.fromisoformat(since) if since else None
 
 
-def _files_of_dates(config: Config, ending: str = "") -> list[tuple[dt.date, Path]]:
-    """Files named after the database and a date, the newest first; `ending` is a pattern."""
+def dated_backups(config: Config, ending: str = "") -> list[tuple[dt.date, Path]]:
+    """Return the backups by date, the newest first; none without a folder. OSError if it is unreadable.
+
+    `ending` is a pattern of what follows the name, of incomplete backups for example.
+    """
     stem, suffix = re.escape(config.storage.database.stem), re.escape(config.storage.database.suffix)
     name = re.compile(rf"{stem}-(\d{{4}}-\d\d-\d\d){suffix}{ending}")
     if not config.backups.is_dir():
@@ -96,11 +94,13 @@ class Backups:
         except (StorageError, OSError) as error:
             self._not_before = now + RETRY
             _log.error("the nightly backup failed: %s", error)
-            await self._tell_owner_of_failure(str(error), now)
+            text = f"The nightly backup failed: {error} It is tried again every hour."
+            await self._tell_owner(text, now, failing=True)
             return None
         self._not_before = None
         _log.info("the database was copied to %s", copy)
-        await self._tell_owner_of_recovery(copy, services.clock())
+        text = f"Backups work again; the newest is {copy.name}."
+        await self._tell_owner(text, services.clock(), failing=False)
         return copy
 
     def _is_resting(self, now: dt.datetime) -> bool:
@@ -108,29 +108,23 @@ class Backups:
         start = self._not_before
         return start is not None and start - RETRY <= now < start
 
-    async def _tell_owner_of_failure(self, reason: str, now: dt.datetime) -> None:
-        """Tell the owner, once until a backup works again."""
+    async def _tell_owner(self, text: str, now: dt.datetime, *, failing: bool) -> None:
+        """Tell the owner, once, that backups fail or that they work again."""
 
         def write(db: sqlite_utils.Database) -> None:
-            if get_meta(db, FAILING) is None:
+            if failing is (get_meta(db, FAILING) is not None):
+                return
+            if failing:
                 set_meta(db, FAILING, f"{now:%Y-%m-%dT%H:%M:%SZ}")
-                self._queue(db, f"The nightly backup failed: {reason} It is tried again every hour.", now)
-
-        await self._services.database.run(write)
-
-    async def _tell_owner_of_recovery(self, copy: Path, now: dt.datetime) -> None:
-        def write(db: sqlite_utils.Database) -> None:
-            if get_meta(db, FAILING) is not None:
+            else:
                 remove_meta(db, FAILING)
-                self._queue(db, f"Backups work again; the newest is {copy.name}.", now)
+            config = self._services.config
+            if config.access.owner is not None:
+                writer = OutboxWriter(db, now, config.time.timezone)
+                dedup = f"backup:{now:%Y-%m-%dT%H:%M:%S}"
+                writer.notice((config.access.owner, None), dedup, Answer(escape(text)))
 
         await self._services.database.run(write)
-
-    def _queue(self, db: sqlite_utils.Database, text: str, now: dt.datetime) -> None:
-        config = self._services.config
-        if config.access.owner is not None:
-            place, dedup = (config.access.owner, None), f"backup:{now:%Y-%m-%dT%H:%M:%S}"
-            queue_notice(db, place, dedup, Answer(escape(text)), config.time.timezone, now)
 
 
 def make_backup(config: Config, day: dt.date) -> Path:
@@ -141,7 +135,7 @@ def make_backup(config: Config, day: dt.date) -> Path:
     target = backup_file(config, day)
     backup(config.storage.database, target)
     old = [file for copied, file in dated_backups(config) if (day - copied).days >= config.backup.keep]
-    incomplete = _files_of_dates(config, r"\.part(?:-\w+)?")
+    incomplete = dated_backups(config, r"\.part(?:-\w+)?")
     for file in (*old, *(file for begun, file in incomplete if begun < day)):
         file.unlink(missing_ok=True)
     return target

@@ -16,16 +16,7 @@ from msgspec import structs
 from bot.alerts.view import Life
 from bot.jobs.evaluate import RESTATED, WITHDRAWN, Evaluator, read_histories, read_snapshots
 from bot.jobs.notices import ENDED, pause_split_alerts
-from bot.jobs.notify import (
-    QUARTER,
-    DeliveryWindow,
-    Notifier,
-    Place,
-    list_payload,
-    message_payload,
-    queue_list,
-    queue_message,
-)
+from bot.jobs.notify import QUARTER, DeliveryWindow, Notifier, OutboxWriter, Place
 from bot.messages.alerts import notices
 from bot.services import context_of
 from storage import alert_store, chat_store, outbox
@@ -98,7 +89,7 @@ class Evaluation:
         notified = await asyncio.to_thread(Notifier(context).notify, results, fires, windows, now)
         # 3. Store both.
         store = partial(
-            store_results, notified=notified, windows=windows, sample=market.is_sample, now=services.clock()
+            store_results, notified=notified, default_zone=zone, sample=market.is_sample, now=services.clock()
         )
         new_fires, skipped = await database.run(store) if notified else ([], set[int]())
         self._last = market, _marks_after(snapshots, notified, skipped)
@@ -168,8 +159,8 @@ def _read_fires_and_windows(
 def store_results(
     db: sqlite_utils.Database,
     notified: Sequence[NotifiedResult],
-    windows: Mapping[int, DeliveryWindow],
     *,
+    default_zone: str,
     sample: bool,
     now: dt.datetime,
 ) -> tuple[list[Fire], set[int]]:
@@ -177,7 +168,7 @@ def store_results(
 
     Returns the new fires, and the ids of the alerts that were changed meanwhile and are left as they are.
     """
-    commit = _Commit(db, windows, sample, now)
+    commit = _Commit(OutboxWriter(db, now, default_zone), sample)
     commit.store(notified)
     return commit.fires, commit.skipped
 
@@ -186,12 +177,15 @@ def store_results(
 class _Commit:
     """One transaction, and what it has stored so far."""
 
-    db: sqlite_utils.Database
-    windows: Mapping[int, DeliveryWindow]
+    writer: OutboxWriter
     sample: bool
-    now: dt.datetime
     fires: list[Fire] = field(default_factory=list)
     skipped: set[int] = field(default_factory=set)
+
+    @property
+    def db(self) -> sqlite_utils.Database:
+        """The database in its open transaction."""
+        return self.writer.db
 
     def store(self, notified: Sequence[NotifiedResult]) -> None:
         """Store the results and queue their messages."""
@@ -220,7 +214,7 @@ class _Commit:
         for place, listed in lists.items():
             lines = [_list_line(event_id, notification) for event_id, notification in listed]
             silent = all(notification.silent for _, notification in listed)
-            queue_list(self.db, place, lines, notices.AWAY, self.now, sample=self.sample, silent=silent)
+            self.writer.event_list(place, lines, notices.AWAY, sample=self.sample, silent=silent)
 
     def _is_current(self, result: EvaluationResult) -> bool:
         """Whether the alert is stored as it was read: nobody changed it while it was evaluated."""
@@ -251,7 +245,7 @@ class _Commit:
                 alert_id=alert_id,
                 session=event.session.isoformat(),
                 transition=change.transition,
-                now=self.now,
+                now=self.writer.now,
                 value=figures.value,
                 threshold=figures.threshold,
                 detail=notification.detail,
@@ -303,38 +297,31 @@ class _Commit:
         """Queue the message of one event, if it has one of its own."""
         if notification.text is None:
             return
-        about, silent = notification.alert_event.event.session, notification.silent
-        message = queue_message(
-            self.db, place, dedup, notification.text, self.now, silent=silent, reply_to=reply_to, about=about
-        )
+        payload = self.writer.payload(place, notification.text, silent=notification.silent)
+        if reply_to is not None:
+            payload["reply_to"] = reply_to
+        about = notification.alert_event.event.session.isoformat()
+        message = self.writer.message(place, dedup, payload, about=about)
         alert_store.assign_message(self.db, [event_id], message)
 
     def _queue_notice(self, result: EvaluationResult, answer: Answer, event: str) -> None:
         """Queue a notice about one alert. It may be paused again later, so the key contains the instant."""
-        queue_message(
-            self.db,
-            _place(result),
-            f"{event}:{result.stored.alert_id}:{self.now:%Y-%m-%dT%H:%M:%S}",
-            answer,
-            self.now,
-            kind="notice",
-            about=result.states[-1].session if result.states else None,
-            not_before=self.windows[result.stored.chat_id].quiet_until,
-        )
+        dedup = f"{event}:{result.stored.alert_id}:{self.writer.now:%Y-%m-%dT%H:%M:%S}"
+        about = result.states[-1].session.isoformat() if result.states else None
+        self.writer.notice(_place(result), dedup, answer, about)
 
     def _amend(
         self, message: OutboxMessage, revised: EventInForce, notification: Notification, event_id: int
     ) -> None:
         """Remove an event from a message that was not sent, or restate it there."""
         place = (message.chat_id, message.thread_id)
-        body = message.body
-        listed = body.events
+        listed = message.body.events
         restated = notification.alert_event.transition == RESTATED
         if listed is None:
             if not restated:
                 outbox.withdraw(self.db, message.id)
             elif notification.text is not None:
-                payload = message_payload(self.db, place, notification.text, silent=notification.silent)
+                payload = self.writer.payload(place, notification.text, silent=notification.silent)
                 outbox.amend(self.db, message.id, payload)
                 alert_store.assign_message(self.db, [event_id], message.id)
             return
@@ -343,9 +330,8 @@ class _Commit:
             lines.append(_list_line(event_id, notification))
             alert_store.assign_message(self.db, [event_id], message.id)
         if lines:
-            payload = list_payload(
-                self.db, place, lines, listed.reason, sample=listed.sample, silent=body.silent
-            )
+            events = structs.replace(listed, lines=lines)
+            payload = self.writer.list_payload(place, events, silent=message.body.silent)
             outbox.amend(self.db, message.id, payload)
         else:
             outbox.withdraw(self.db, message.id)

@@ -17,16 +17,7 @@ from bot.alerts.engine import Event
 from bot.alerts.revision import Revision
 from bot.alerts.rule import Rule
 from bot.jobs.evaluate import WITHDRAWN
-from bot.jobs.notify import (
-    QUARTER,
-    SNOOZE,
-    DeliveryWindow,
-    Notifier,
-    Place,
-    queue_list,
-    queue_message,
-    state_since,
-)
+from bot.jobs.notify import QUARTER, SNOOZE, DeliveryWindow, Notifier, OutboxWriter, Place, state_since
 from bot.messages.alerts import notices
 from bot.services import context_of
 from bot.services.alert_views import view_alerts
@@ -70,8 +61,8 @@ class DeferredNotifications:
     async def run(self) -> int:
         """Queue what may be sent now. Returns the number of messages."""
         services, now = self._services, self._services.clock()
-        read = partial(_read, default_zone=services.config.time.timezone, now=now)
-        waiting = await services.database.run(read)
+        zone = services.config.time.timezone
+        waiting = await services.database.run(partial(_read, default_zone=zone, now=now))
         if not waiting:
             return 0
         market = await services.markets.current()
@@ -86,7 +77,15 @@ class DeferredNotifications:
                     notices.plain_line(event.number, event.rule, event.session, event.transition)
                     for event in (row.event for row in rows)
                 ]
-            store = partial(_store, place=place, rows=rows, message=message, sample=market.is_sample, now=now)
+            store = partial(
+                _store,
+                now=now,
+                default_zone=zone,
+                place=place,
+                rows=rows,
+                message=message,
+                sample=market.is_sample,
+            )
             await services.database.run(store)
         return len(waiting)
 
@@ -152,15 +151,16 @@ def _state_since(rule: Rule, event: Event, context: EvaluationContext) -> str:
 
 def _store(
     db: sqlite_utils.Database,
+    now: dt.datetime,
+    default_zone: str,
     place: Place,
     rows: Sequence[Deferred],
     message: Answer | list[Html],
     *,
     sample: bool,
-    now: dt.datetime,
 ) -> None:
     """Queue the message and mark its events as sent, except those that are no longer deferred."""
-    events = [row.event for row in rows]
+    writer, events = OutboxWriter(db, now, default_zone), [row.event for row in rows]
     waiting = [alert_store.deferral_and_message(db, event.event_id)[0] is not None for event in events]
     silent = all((rule := _rule(event)) is not None and rule.silent for event in events)
     if isinstance(message, list):
@@ -172,9 +172,9 @@ def _store(
         if lines:
             snoozed = all(event.deferred == SNOOZE for event in events)
             why = notices.SNOOZED if snoozed else notices.QUIET
-            queue_list(db, place, lines, why, now, sample=sample, silent=silent)
+            writer.event_list(place, lines, why, sample=sample, silent=silent)
     elif all(waiting):
         (event,) = events
-        dedup, about = f"deferred:{event.event_id}", event.session
-        message_id = queue_message(db, place, dedup, message, now, silent=silent, about=about)
+        payload, about = writer.payload(place, message, silent=silent), event.session.isoformat()
+        message_id = writer.message(place, f"deferred:{event.event_id}", payload, about=about)
         alert_store.assign_message(db, [event.event_id], message_id)

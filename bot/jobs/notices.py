@@ -28,7 +28,7 @@ from bot.alerts.series import parts_read
 from bot.alerts.view import SPLIT_REASON, Life
 from bot.analytics.metrics import METRICS, first_overdue_session, is_frozen, newest_session
 from bot.analytics.sessions import STALE_AFTER
-from bot.jobs.notify import Place, queue_notice
+from bot.jobs.notify import OutboxWriter, Place
 from bot.messages.alerts.notices import (
     DataGap,
     ended_notice,
@@ -93,10 +93,11 @@ def _end_alerts(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
             created = alert.created_at.astimezone(zone).date()
             if last_day - created > _WEEK:  # the reply to a shorter one said so
                 ending[place].append(alert)
+    writer = OutboxWriter(db, now, default_zone)
     for event, by_place, notice in (("ends", ending, ending_soon_notice), ("ended", ended, ended_notice)):
         for place, alerts in by_place.items():
             key = f"{alerts[0].number}@{alerts[0].expires_on}:{now:%Y-%m-%dT%H:%M:%S}"
-            queue_notice(db, place, f"{event}:{place[0]}:{key}", notice(alerts), default_zone, now)
+            writer.notice(place, f"{event}:{place[0]}:{key}", notice(alerts))
     return len(ending) + len(ended)
 
 
@@ -134,15 +135,11 @@ class Outages:
             return 0
         alerts = await services.database.run(alert_store.active_alerts) if begun else []
         readers = await asyncio.to_thread(_alerts_by_part, market.pair, alerts, begun)
-        store = partial(
-            _store_outages,
-            market=market,
-            begun=begun,
-            ended=ended,
-            readers=readers,
-            default_zone=services.config.time.timezone,
-            now=now,
-        )
+
+        def store(db: sqlite_utils.Database) -> int:
+            writer = OutboxWriter(db, now, services.config.time.timezone)
+            return _store_outages(writer, market, begun, ended, readers)
+
         return await services.database.run(store)
 
 
@@ -163,16 +160,14 @@ def _alerts_by_part(
 
 
 def _store_outages(
-    db: sqlite_utils.Database,
-    *,
+    writer: OutboxWriter,
     market: Market,
     begun: Mapping[str, str],
     ended: Mapping[str, str],
     readers: Mapping[str, Sequence[StoredAlert]],
-    default_zone: str,
-    now: dt.datetime,
 ) -> int:
     """Store outages that began or ended, and queue the messages, in one transaction."""
+    db, now = writer.db, writer.now
     stale: dict[int, list[DataGap]] = defaultdict(list)
     waiting: dict[int, dict[int, StoredAlert]] = defaultdict(dict)  # by chat and number
     for part, session in begun.items():
@@ -190,11 +185,11 @@ def _store_outages(
     for chat_id, gaps in stale.items():
         alerts = [alert for _, alert in sorted(waiting[chat_id].items())]
         place, key = _common_place(chat_id, alerts), _outage_key("stale", chat_id, gaps)
-        queue_notice(db, place, key, outage_notice(gaps, alerts, market), default_zone, now)
+        writer.notice(place, key, outage_notice(gaps, alerts, market))
     for chat_id, gaps in back.items():
         place = _common_place(chat_id, alert_store.alerts_of(db, chat_id))
         key = _outage_key("back", chat_id, gaps)
-        queue_notice(db, place, key, recovery_notice(gaps, market), default_zone, now)
+        writer.notice(place, key, recovery_notice(gaps, market))
     return len(stale) + len(back)
 
 
@@ -254,7 +249,7 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
         first = pauses[0][0].number
         dedup = f"split:{place[0]}:{place[1] or ''}:{alert_store.newest_split_id(db)}:{first}"
         answer = paused_by_split(splits, _level_factor(config.pair, splits), pauses)
-        queue_notice(db, place, dedup, answer, config.time.timezone, now)
+        OutboxWriter(db, now, config.time.timezone).notice(place, dedup, answer)
     return changed
 
 

@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from msgspec import structs
 
 from bot.alerts.engine import truth
 from bot.alerts.series import parts_read, rule_lag
@@ -25,6 +26,7 @@ from bot.messages.html import Html
 from bot.services.chats import zone_of
 from storage import alert_store, chat_store, outbox
 from storage.alert_store import EventDetail
+from storage.outbox import EventList
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -47,6 +49,7 @@ SNOOZE, QUIET = "snooze", "quiet"
 FireCounts = Mapping[tuple[int, dt.date], int]  # by alert and session
 Place = tuple[int, int | None]  # a chat and its topic
 Payload = dict[str, object]
+_SESSION_AND_ID = itemgetter(1, 0)  # of a listed event
 
 
 @dataclass(frozen=True)
@@ -223,94 +226,65 @@ def state_since(event: Event, samples: Sequence[Sample]) -> str:
     return "still true" if first is None else f"no longer true since {short_date(first)}"
 
 
-def queue_message(  # noqa: PLR0913 - a message's columns, by name
-    db: sqlite_utils.Database,
-    place: Place,
-    dedup: str,
-    answer: Answer,
-    now: dt.datetime,
-    *,
-    kind: str = "alert",
-    silent: bool = False,
-    reply_to: int | None = None,
-    not_before: dt.datetime | None = None,
-    about: dt.date | None = None,
-) -> int | None:
-    """Queue one message `about` a session. Returns its id, or None when it was queued before."""
-    payload = message_payload(db, place, answer, silent=silent)
-    if reply_to is not None:
-        payload["reply_to"] = reply_to
-    return outbox.enqueue(
-        db,
-        chat_id=place[0],
-        thread_id=place[1],
-        kind=kind,
-        dedup=dedup,
-        payload=payload,
-        now=now,
-        not_before=not_before,
-        about=about.isoformat() if about else None,
-    )
+@dataclass(frozen=True)
+class OutboxWriter:
+    """Queues messages in the outbox, in the open transaction.
 
+    default_zone  the time zone of chats that have set none
+    """
 
-def queue_notice(
-    db: sqlite_utils.Database, place: Place, dedup: str, answer: Answer, default_zone: str, now: dt.datetime
-) -> None:
-    """Queue a notice after the chat's quiet hours, unless the chat is inactive. It need not be stored."""
-    chat = chat_store.get_chat(db, place[0])
-    if chat is None or chat.status == "active":
-        window = DeliveryWindow.of(chat, default_zone, now)
-        queue_message(db, place, dedup, answer, now, kind="notice", not_before=window.quiet_until)
+    db: sqlite_utils.Database
+    now: dt.datetime
+    default_zone: str
 
+    def message(
+        self,
+        place: Place,
+        dedup: str,
+        payload: Payload,
+        *,
+        kind: str = "alert",
+        not_before: dt.datetime | None = None,
+        about: str | None = None,
+    ) -> int | None:
+        """Queue one message. Returns its id, or None when it was queued before."""
+        return outbox.enqueue(
+            self.db,
+            chat_id=place[0],
+            thread_id=place[1],
+            kind=kind,
+            dedup=dedup,
+            payload=payload,
+            now=self.now,
+            not_before=not_before,
+            about=about,
+        )
 
-def queue_list(
-    db: sqlite_utils.Database,
-    place: Place,
-    lines: Sequence[ListedEvent],
-    why: str,
-    now: dt.datetime,
-    *,
-    sample: bool,
-    silent: bool,
-) -> None:
-    """Queue one list of lines (event_id, session, html), newest first, that reports these events."""
-    ordered = _newest_first(lines)
-    message = outbox.enqueue(
-        db,
-        chat_id=place[0],
-        thread_id=place[1],
-        kind="alert",
-        dedup=f"digest:{ordered[0][0]}",
-        payload=list_payload(db, place, ordered, why, sample=sample, silent=silent),
-        now=now,
-        about=ordered[-1][1],
-    )
-    alert_store.assign_message(db, [line[0] for line in lines], message)
+    def notice(self, place: Place, dedup: str, answer: Answer, about: str | None = None) -> None:
+        """Queue a notice after the chat's quiet hours, unless it is inactive. The chat need not be stored."""
+        chat = chat_store.get_chat(self.db, place[0])
+        if chat is None or chat.status == "active":
+            until = DeliveryWindow.of(chat, self.default_zone, self.now).quiet_until
+            payload = self.payload(place, answer)
+            self.message(place, dedup, payload, kind="notice", not_before=until, about=about)
 
+    def event_list(
+        self, place: Place, lines: Sequence[ListedEvent], why: str, *, sample: bool, silent: bool
+    ) -> None:
+        """Queue one list of lines (event_id, session, html), newest first, that reports these events."""
+        payload = self.list_payload(place, EventList(list(lines), why, sample), silent=silent)
+        newest, oldest = max(lines, key=_SESSION_AND_ID), min(lines, key=_SESSION_AND_ID)
+        message = self.message(place, f"digest:{newest[0]}", payload, about=oldest[1])
+        alert_store.assign_message(self.db, [line[0] for line in lines], message)
 
-def list_payload(
-    db: sqlite_utils.Database,
-    place: Place,
-    lines: Sequence[ListedEvent],
-    why: str,
-    *,
-    sample: bool,
-    silent: bool,
-) -> Payload:
-    """The payload of a list with its lines, so that one can be removed while it waits."""
-    ordered = _newest_first(lines)
-    answer = notices.event_list([Html(line[2]) for line in ordered], sample=sample, why=why)
-    listed = {"lines": ordered, "reason": why, "sample": sample}
-    return {**message_payload(db, place, answer, silent=silent), "events": listed}
+    def list_payload(self, place: Place, events: EventList, *, silent: bool) -> Payload:
+        """The payload of a list with its lines, newest first, so that one can be removed while it waits."""
+        events = structs.replace(events, lines=sorted(events.lines, key=_SESSION_AND_ID, reverse=True))
+        html = [Html(line[2]) for line in events.lines]
+        answer = notices.event_list(html, sample=events.sample, why=events.reason)
+        return {**self.payload(place, answer, silent=silent), "events": structs.asdict(events)}
 
-
-def _newest_first(lines: Sequence[ListedEvent]) -> list[ListedEvent]:
-    return sorted(lines, key=itemgetter(1, 0), reverse=True)
-
-
-def message_payload(
-    db: sqlite_utils.Database, place: Place, answer: Answer, *, silent: bool = False
-) -> Payload:
-    """The outbox payload of an answer, with numbers in the format of the chat."""
-    chat = chat_store.get_chat(db, place[0])
-    return payload_of(answer, REPLY, silent=silent, numbers=chat.numbers if chat else None)
+    def payload(self, place: Place, answer: Answer, *, silent: bool = False) -> Payload:
+        """The outbox payload of an answer, with numbers in the format of the chat."""
+        chat = chat_store.get_chat(self.db, place[0])
+        return payload_of(answer, REPLY, silent=silent, numbers=chat.numbers if chat else None)
