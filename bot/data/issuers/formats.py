@@ -148,26 +148,20 @@ def _text(data: str) -> str:
 # Twenty-six years of a fund take one second.
 LIMITS = Limits(job_seconds=20.0, memory=2_000_000_000, quiet=True)
 
-Sheets = dict[str, list[list[str]]]
 
-
-class UnreadableWorkbook(Exception):
-    """The workbook cannot be read; the message is the reason, to be put after its name."""
-
-
-def read_workbook(data: bytes, limits: Limits = LIMITS) -> Sheets:
-    """Sheets by name as rows of text, dates as 2025-02-04 where they are dates; raises UnreadableWorkbook."""
+def read_workbook(data: bytes, name: str, limits: Limits = LIMITS) -> dict[str, Grid]:
+    """Sheets by name as rows of text, dates as 2025-02-04. Raises ImportRejected if it cannot be read."""
     try:
         with ChildProcess("workbook", limits) as process:
             return process.run(partial(_convert, data))
     except JobTimedOut:
-        raise UnreadableWorkbook("cannot be read: it takes too long") from None
+        raise ImportRejected(f"{name} cannot be read: it takes too long.") from None
     except (JobFailed, ValueError, MemoryError) as error:
         reason = "is damaged, breaks off before its end or has a password; download it again"
-        raise UnreadableWorkbook(reason) from error
+        raise ImportRejected(f"{name} {reason}.") from error
 
 
-def _convert(data: bytes) -> Sheets:
+def _convert(data: bytes) -> dict[str, Grid]:
     """The worksheets of a workbook, charts left out. Runs in the child process."""
     import python_calamine  # noqa: PLC0415 - in the child process only
 
@@ -203,10 +197,7 @@ def read_sheets(data: bytes, name: str) -> dict[str, Grid]:
     elif form == TEXT:
         sheets = {"": _read_csv(decode(data), name)}
     else:
-        try:
-            sheets = read_workbook(data)
-        except UnreadableWorkbook as error:
-            raise ImportRejected(f"{name} {error}.") from error
+        sheets = read_workbook(data, name)
     if not sheets:
         raise ImportRejected(f"{name} is a workbook without sheets. {ADVICE}")
     return sheets

@@ -13,7 +13,7 @@ from bot.data.csv_formats import FORMATS
 from bot.data.issuers import layouts
 from bot.data.issuers.formats import ADVICE, read_sheets
 from bot.data.issuers.layouts import SheetReader
-from bot.data.provider import compared, known_fund, observations_of
+from bot.data.provider import compared, known_fund, observations_of, rows_by_kind
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
 from bot.text import counted, listed
@@ -66,28 +66,22 @@ class IssuerContents:
 
 def content_summary(observations: Observations) -> tuple[str, ...]:
     """Rows of each kind, counted and dated: "fund facts of 3 sessions, 2025-02-03 to 2025-02-05"."""
-    facts = observations.get("fund_facts", ())
-    distributions = observations.get("distributions", ())
-    weights = observations.get("sector_weights", ())
     parts = []
-    if facts:
-        dates = sorted(row.session for row in facts)
-        parts.append(f"fund facts of {counted(len(facts), 'session')}, {_span(dates)}")
-    if distributions:
-        dates = sorted(row.session for row in distributions)
-        parts.append(f"{counted(len(dates), 'distribution')}, {_span(dates)}")
-    if weights:
-        parts.append(f"weights of {counted(len(weights), 'sector')} as of {weights[0].session}")
+    for kind, rows in rows_by_kind(observations).items():
+        days = sorted(row.session for row in rows)
+        span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+        if kind == "fund_facts":
+            parts.append(f"fund facts of {counted(len(rows), 'session')}, {span}")
+        elif kind == "distributions":
+            parts.append(f"{counted(len(rows), 'distribution')}, {span}")
+        else:
+            parts.append(f"weights of {counted(len(rows), 'sector')} as of {span}")
     return tuple(parts)
 
 
 def off_market_sentence(sessions: Sequence[str]) -> str:
     """A sentence on NAVs far from the market price."""
     return f"NAV more than 5% off the market price, stored as given: {listed(sessions)}."
-
-
-def _span(dates: Sequence[str]) -> str:
-    return dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
 
 
 # Beginnings of the funds' names by issuer.

@@ -270,14 +270,13 @@ def read_ishares(
 
 def _ticker(name: str, pair: Pair) -> str | None:
     """The fund of the pair that has this name in any case, None if neither has."""
-    plain = _normalised(name)
-    names = {_normalised(fund.name): fund.ticker for fund in pair}
+    plain = _without_trademarks(name).casefold()
+    names = {_without_trademarks(fund.name).casefold(): fund.ticker for fund in pair}
     return names.get(FORMER_NAMES.get(plain, plain))
 
 
-def _normalised(name: str) -> str:
-    """A name without its case, its spaces made one each, and without the signs of trademarks."""
-    return " ".join(name.replace("®", "").replace("™", "").casefold().split())
+def _without_trademarks(name: str) -> str:
+    return " ".join(name.replace("®", "").replace("™", "").split())
 
 
 def _as_of(holdings: SheetTable) -> dt.date | None:
@@ -306,10 +305,10 @@ def _no_weights_reason(holdings: SheetTable, day: dt.date | None, name: str) -> 
 
 
 def _fund_name(holdings: SheetTable | None) -> str:
-    """The fund's name above its holdings, without the signs of trademarks."""
+    """The fund's name above its holdings."""
     cells = (cell for row in (holdings.preamble if holdings else []) for cell in row)
     name = next((cell for cell in cells if cell.strip().casefold().startswith("ishares")), "")
-    return shorten(name.replace("®", "").replace("™", ""), 80)
+    return shorten(_without_trademarks(name), 80)
 
 
 def _add_count(facts: Facts, holdings: SheetTable, day: dt.date, session: str, reader: SheetReader) -> None:
