@@ -23,7 +23,6 @@ from bot.alerts.engine import (
     COMPARE,
     Event,
     Ops,
-    Side,
     State,
     Status,
     default_band,
@@ -142,7 +141,8 @@ class _SeriesEvaluation:
     def following(self, state: State, position: int) -> int:
         """The first position from `position` on that has to be evaluated, or the length."""
         first = min(
-            turns.following(side, position) for turns, side in zip(self._turns, state.sides, strict=True)
+            int(turns.next[side.status][position])
+            for turns, side in zip(self._turns, state.sides, strict=True)
         )
         if any(side.unreported for side in state.sides):
             # A muted fire is reported with the first answer after the cooldown.
@@ -176,15 +176,11 @@ class _Turns:
         true, self.answered = _answers(ops, series)
         conditions = zip(ops, bands, series.observed, series.thresholds, strict=True)
         back = reduce(operator.or_, (_may_be_back(rule, *condition) for condition in conditions))
-        self._next = {
+        self.next = {
             Status.ARMED: _next_flagged(true),
             Status.CONFIRMING: _next_flagged(self.answered),
             Status.FIRED: _next_flagged(self.answered & back),
         }
-
-    def following(self, side: Side, position: int) -> int:
-        """The first position from `position` on at which the side could turn."""
-        return int(self._next[side.status][position])
 
 
 def has_answer(rule: Rule, series: SampleSeries) -> BoolArray:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -29,10 +30,10 @@ from bot.alerts.lexer import (
     LONGEST_COUNT,
     METRIC_WORDS,
     NEGATIVE_WORDS,
+    QUOTE,
     Tokens,
     choices,
     is_amount,
-    most_similar,
     nearest,
     read_count,
     tokenize,
@@ -186,7 +187,7 @@ class _RuleParser:
             return self._not_a_fund(tokens.text, registry[following[1]])
         if others:
             return self._not_a_fund(others[0], registry[following[1]] if following else takers[0])
-        similar = most_similar(tokens.text, list(registry))
+        similar = get_close_matches(tokens.text, registry, cutoff=0.3) or list(registry)[:3]
         problem = f"“{tokens.typed}” is not a metric. Some metrics: {', '.join(similar)}. All: /help metrics"
         return BadInput(problem, registry[similar[0]].example)
 
@@ -302,7 +303,7 @@ class _RuleParser:
                     raise BadInput("“until” needs a date written YYYY-MM-DD.", example)
                 return parse_date(tokens.take(), example)
             case "note":
-                if not tokens.is_quoted:
+                if tokens.text != QUOTE:
                     raise BadInput("“note” needs its text in quotes.", example)
                 return tokens.take()
         return True

@@ -134,11 +134,6 @@ class Tokens:
         return self._current.typed
 
     @property
-    def is_quoted(self) -> bool:
-        """Whether a quoted note stands at the cursor."""
-        return self.text == QUOTE
-
-    @property
     def rest(self) -> str:
         """The tokens from the cursor on, in lower case."""
         return " ".join(token.text for token in self._tokens[self._position :])
@@ -179,11 +174,6 @@ def is_amount(text: str) -> bool:
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that `word` is most likely meant to be, or an empty string."""
     return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), "")
-
-
-def most_similar(word: str, known: Sequence[str], count: int = 3) -> list[str]:
-    """The known words most like `word`, or the first ones if none is similar."""
-    return difflib.get_close_matches(word, known, n=count, cutoff=0.3) or list(known[:count])
 
 
 def choices(words: Sequence[str]) -> str:

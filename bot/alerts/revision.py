@@ -181,15 +181,10 @@ def rescaled_rule(rule: Rule, factor: float, registry: Mapping[str, Metric]) -> 
 def state_after_split(rule: Rule, state: State, factor: float, registry: Mapping[str, Metric]) -> State:
     """The state rescaled, without the session's figures, so that no earlier session is replayed."""
     factors = [factor if _is_level(condition, registry) else 1.0 for condition in rule.conditions]
-    return replace(
-        state,
-        bands=tuple(band * by for band, by in zip(state.bands, factors, strict=True)),
-        last_values=tuple(
-            None if value is None else value * by
-            for value, by in zip(state.last_values, factors, strict=True)
-        ),
-        figures=(),
-    )
+    bands = tuple(band * by for band, by in zip(state.bands, factors, strict=True))
+    values = zip(state.last_values, factors, strict=True)
+    last_values = tuple(None if value is None else value * by for value, by in values)
+    return replace(state, bands=bands, last_values=last_values, figures=())
 
 
 def _is_level(condition: Condition, registry: Mapping[str, Metric]) -> bool:

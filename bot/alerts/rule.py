@@ -113,21 +113,15 @@ class Rule(JsonStruct, frozen=True):
 
     def __str__(self) -> str:
         """Canonical text; options at their default are left out."""
-        words = [" and ".join(str(condition) for condition in self.conditions)]
-        if self.confirm != 1:
-            words.append(f"confirm {self.confirm}")
-        if self.rearm is not None:
-            words.append(f"rearm {self.conditions[0].target.write(self.rearm)}")
-        if self.cooldown:
-            words.append(f"cooldown {self.cooldown}")
-        if self.once:
-            words.append("once")
-        if self.until:
-            words.append(f"until {self.until}")
-        if self.urgent:
-            words.append("urgent")
-        if self.silent:
-            words.append("silent")
-        if self.note:
-            words.append(f'note "{self.note}"')
-        return " ".join(words)
+        words = (
+            " and ".join(map(str, self.conditions)),
+            f"confirm {self.confirm}" if self.confirm != 1 else "",
+            "" if self.rearm is None else f"rearm {self.conditions[0].target.write(self.rearm)}",
+            f"cooldown {self.cooldown}" if self.cooldown else "",
+            "once" if self.once else "",
+            f"until {self.until}" if self.until else "",
+            "urgent" if self.urgent else "",
+            "silent" if self.silent else "",
+            f'note "{self.note}"' if self.note else "",
+        )
+        return " ".join(filter(None, words))

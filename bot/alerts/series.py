@@ -188,17 +188,12 @@ class Histories:
         if sessions is not None and len(index):
             index = index.union(sessions[sessions >= index[0]])
         index = index[index <= self._market.last_completed]
-        index = index[: _first_waiting(histories, index)]
+        known = np.logical_and.reduce([history.known(index) for history in histories])
+        recent = np.arange(len(index)) > len(index) - 1 - PATIENCE
+        waiting = np.flatnonzero(recent & ~known)
+        index = index[: waiting[0]] if len(waiting) else index
         self._ready_sessions[watched] = (sessions, index)
         return index
-
-
-def _first_waiting(histories: list[ConditionSeries], index: pd.DatetimeIndex) -> int:
-    """Position of the first session that must wait for an input, or the length."""
-    known = np.logical_and.reduce([history.known(index) for history in histories])
-    recent = np.arange(len(index)) > len(index) - 1 - PATIENCE
-    waiting = np.flatnonzero(recent & ~known)
-    return int(waiting[0]) if len(waiting) else len(index)
 
 
 def threshold(value: pd.Series, target: Target) -> pd.Series:
