@@ -38,6 +38,9 @@ class Unit:
     signed: bool
     demanded: bool
     example: str
+    scale: str | None = (
+        None  # of money when shown: bn, m, k or "" for dollars; None: by the size of each value
+    )
 
     def parse(self, text: str) -> float:
         """Value of a typed amount, e.g. "$1.5bn" -> 1.5e9. Raises BadInput, which names what is wrong.
@@ -71,7 +74,7 @@ class Unit:
     @property
     def symbol(self) -> str:
         """The sign that marks the unit in a typed amount: $, %, pp, x or nothing."""
-        return "$" if self is USD else self.suffix
+        return "$" if self.name == "dollars" else self.suffix
 
     @property
     def words(self) -> str:
@@ -82,19 +85,26 @@ class Unit:
         """Canonical text that `parse` reads back to the same float, e.g. 1.5e9 -> "$1.5bn"."""
         number = Decimal(repr(float(value)))
         sign, number = ("-" if number < 0 else ""), abs(number)
-        if self is not USD:
+        if self.symbol != "$":
             return f"{sign}{_plain(number)}{self.suffix}"
         for scale, power in (("bn", 9), ("m", 6), ("k", 3)):
             if number >= Decimal(1).scaleb(power):
                 return f"{sign}${_plain(number.scaleb(-power))}{scale}"
         return f"{sign}${_plain(number)}"
 
+    def in_one_scale(self, largest: float, typed: float = 0.0) -> Unit:
+        """The unit of a chart: money in the scale of a typed amount, else in that of the largest value."""
+        if self.symbol != "$" or not math.isfinite(largest):
+            return self
+        shown = self.write(typed) if typed else self.show(largest)
+        return replace(self, scale="".join(filter(str.isalpha, shown)))
+
     def show(self, value: float | None, decimals: int | None = None) -> str:
         """Rounded text for people: sign shown for changes, U+2212 for minus, "n/a" for None and NaN."""
         if value is None or not math.isfinite(value):
             return NOT_AVAILABLE
-        if self is USD:
-            return _money(value, decimals)
+        if self.symbol == "$":
+            return _money(value, decimals, self.scale)
         places = self.decimals if decimals is None else decimals
         rounded = round(value, places)
         return f"{_sign(rounded, self.signed)}{abs(rounded):,.{places}f}{self.suffix}"
@@ -110,16 +120,13 @@ def _sign(value: float, plus: bool) -> str:
     return MINUS if value < 0 else "+" if plus and value > 0 else ""
 
 
-def _money(value: float, decimals: int | None) -> str:
-    """Dollars with sign: +$5.55bn, −$310m, +$0.82bn; below a million in full dollars."""
+def _money(value: float, decimals: int | None, scale: str | None = None) -> str:
+    """Dollars with sign: +$5.55bn, −$31.0m, +$0.82bn; below a tenth of a million in full dollars."""
     places = 2 if decimals is None else decimals
-    if abs(value) >= 0.1e9:
-        scale, power, shown = "bn", 9, places
-    elif abs(value) >= 0.1e6:
-        scale, power, shown = "m", 6, max(places - 1, 0)
-    else:
-        scale, power, shown = "", 0, 0
-    rounded = round(value / 10**power, shown)
+    if scale is None:
+        scale = "bn" if abs(value) >= 0.1e9 else "m" if abs(value) >= 0.1e6 else ""
+    shown = {"bn": places, "m": max(places - 1, 0)}.get(scale, 0)
+    rounded = round(value / 10 ** _SCALES[scale], shown)
     return f"{_sign(rounded, True)}${abs(rounded):,.{shown}f}{scale}"
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bot.analytics.units import MINUS, USD, Unit
+from bot.analytics.units import MINUS, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -293,10 +293,17 @@ def value_ticks(low: float, high: float, unit: Unit, most: int = 5) -> Ticks:
     locator = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2)
     values = [float(value) for value in locator.tick_values(low, high) if low <= value <= high]
     step = values[1] - values[0]
-    if unit is not USD:
+    if unit.symbol != "$":
         return values, [unit.show(value, _decimals(step)) for value in values]
     largest = max(map(abs, values))
-    scale, suffix = next((item for item in _MONEY_SCALES if largest >= item[0]), _MONEY_SCALES[-1])
+    scale, suffix = next(
+        (
+            item
+            for item in _MONEY_SCALES
+            if item[1] == unit.scale or (unit.scale is None and largest >= item[0])
+        ),
+        _MONEY_SCALES[-1],
+    )
     places = _decimals(step / scale)
     signed = [f"{MINUS if value < 0 else '+'}${abs(value / scale):,.{places}f}{suffix}" for value in values]
     return values, [label if value else "$0" for label, value in zip(signed, values, strict=True)]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+FIXED = "threshold"  # name of a level that is an amount; one that moves has a name of its own
 _DATES = 5  # marked sessions that are named; a caption holds 1,024 characters
 
 
@@ -62,7 +63,7 @@ class Threshold:
     """A fixed level, or a moving one (a Series), that the metric is compared with."""
 
     value: float | pd.Series
-    name: str = "threshold"
+    name: str = FIXED
 
     def over(self, index: pd.Index) -> pd.Series:
         """The level on the sessions of a chart."""
@@ -79,6 +80,14 @@ class ConditionPanel:
     series: pd.Series
     unit: Unit
     threshold: Threshold | None = None
+
+    @property
+    def shown_unit(self) -> Unit:
+        """The unit with one scale for the axis, the labels and the caption: that of a fixed threshold."""
+        typed, largest = 0.0, float(finite_values(self.series).abs().max())
+        if self.threshold is not None and self.threshold.name == FIXED:
+            typed = _last_value(self.threshold.over(self.series.index)) or 0.0
+        return self.unit.in_one_scale(largest, typed)
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Chart:
     sums = flows.cumsum()
     lines = _fund_lines(sums, style)
     figure, axes = canvas.new_figure(style)
-    canvas.draw_lines(axes[0], lines, USD, style.theme, shown=(0.0,))
+    canvas.draw_lines(axes[0], lines, _unit_of_flows(sums), style.theme, shown=(0.0,))
     canvas.finish_layout(figure, axes, pd.DatetimeIndex(flows.index))
     return Chart(canvas.png(figure), caption(style, [describe_flows(sums)]))
 
@@ -137,8 +146,8 @@ def metric_chart(
     series: pd.Series, unit: Unit, style: ChartStyle, *, threshold: Threshold | None = None
 ) -> Chart:
     """Draw one metric over its sessions."""
-    figure = _rule_figure([ConditionPanel("", series, unit, threshold)], style)
-    shown = _trimmed(series, style)
+    panel = ConditionPanel("", series, unit, threshold)
+    figure, unit, shown = _rule_figure([panel], style), panel.shown_unit, _trimmed(series, style)
     sentences = describe_metric(shown, unit)
     if threshold is not None:
         sentences.append(describe_threshold(threshold.name, threshold.over(shown.index), unit))
@@ -150,11 +159,11 @@ def rule_chart(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks
     figure = _rule_figure(panels, style, marks)
     sentences = []
     for panel in panels:
-        shown = _trimmed(panel.series, style)
-        sentence = f"{panel.name}: {describe_metric(shown, panel.unit)[0]}"
+        shown, unit = _trimmed(panel.series, style), panel.shown_unit
+        sentence = f"{panel.name}: {describe_metric(shown, unit)[0]}"
         if panel.threshold is not None:
             level = panel.threshold.over(shown.index)
-            sentence += f" {describe_threshold(panel.threshold.name, level, panel.unit)}"
+            sentence += f" {describe_threshold(panel.threshold.name, level, unit)}"
         sentences.append(sentence)
     if marks is not None:
         sentences.append(describe_marks(marks.name, marks.on(panels[0].series)))
@@ -173,7 +182,7 @@ def _rule_figure(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Mar
                 Line(panel.threshold.over(series.index), theme.muted, panel.threshold.name, 1.4, "--")
             )
         drawable = [line for line in lines if line.drawable]
-        canvas.draw_lines(axes, drawable, panel.unit, theme, most=5 if len(panels) == 1 else 3)
+        canvas.draw_lines(axes, drawable, panel.shown_unit, theme, most=5 if len(panels) == 1 else 3)
         if len(panels) > 1:
             canvas.set_panel_title(axes, panel.name, theme)
         if marks is not None:
@@ -265,7 +274,7 @@ def describe_metric(series: pd.Series, unit: Unit) -> list[str]:
 
 def describe_threshold(name: str, level: pd.Series, unit: Unit) -> str:
     """Return the last value of the level that the metric is compared with."""
-    return capital(f"{name}: {unit.show(_last_value(level))}.")
+    return f"{capital(name) if name == FIXED else name}: {unit.show(_last_value(level))}."
 
 
 def describe_marks(name: str, sessions: Sequence[pd.Timestamp]) -> str:
@@ -277,9 +286,14 @@ def describe_marks(name: str, sessions: Sequence[pd.Timestamp]) -> str:
     return capital(f"{name}: {dates}{before}.")
 
 
+def _unit_of_flows(sums: pd.DataFrame) -> Unit:
+    return USD.in_one_scale(max(float(finite_values(sums[name]).abs().max()) for name in sums.columns))
+
+
 def describe_flows(sums: pd.DataFrame) -> str:
     """Return the sum of each fund's flows over the window, "n/a" if none of its facts are stored."""
-    funds = ", ".join(f"{name} {USD.show(_last_value(sums[name]))}" for name in sums.columns)
+    unit = _unit_of_flows(sums)
+    funds = ", ".join(f"{name} {unit.show(_last_value(sums[name]))}" for name in sums.columns)
     return f"{funds}, {_span(sums)}."
 
 

@@ -19,7 +19,7 @@ from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, 
 from bot.analytics.valuation import MultipleFigure, percentile_rank
 from bot.analytics.windows import AsOf, Window
 from bot.messages.canvas import ChartStyle, Theme
-from bot.messages.charts import ChartSpec, ConditionPanel, Threshold
+from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, Threshold
 from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, strip_html, table
 from bot.text import counted
 
@@ -290,7 +290,7 @@ def rule_chart_style(
 def condition_panel(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:
     """Return the panel of one condition of a rule, from a session on."""
     series = histories.series(condition)
-    name = "threshold" if condition.target.kind == AMOUNT else str(condition.target)
+    name = FIXED if condition.target.kind == AMOUNT else str(condition.target)
     level = Threshold(series.threshold.loc[begin:], name)
     return ConditionPanel(condition.subject, series.value.loc[begin:], METRICS[condition.metric].unit, level)
 

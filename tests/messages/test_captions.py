@@ -68,7 +68,7 @@ def test_threshold_and_marks() -> None:
     assert (
         charts.describe_threshold("200-day average", series(0.5, 0.4594), LEVEL) == "200-day average: 0.4594."
     )
-    assert charts.describe_threshold("alert", series(np.nan), LEVEL) == "Alert: n/a."
+    assert charts.describe_threshold("alert", series(np.nan), LEVEL) == "alert: n/a."
     assert charts.describe_marks("alert fired", []) == "Alert fired: never in this window."
     assert charts.describe_marks("alert fired", list(SESSIONS[:2])) == "Alert fired: 8 Dec 2020, 9 Dec 2020."
     assert charts.describe_marks("fired", [*SESSIONS, *SESSIONS]).endswith(" 11 Dec 2020 and 3 before.")

@@ -2,23 +2,24 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
+from bot.analytics.units import USD
 from bot.errors import NoData
+from bot.messages import charts
 from bot.messages.alerts import card
 from bot.messages.alerts.card import rule_chart_answer
-from bot.messages.canvas import LIGHT
+from bot.messages.canvas import LIGHT, ChartStyle
 from bot.messages.charts import ConditionPanel, Marks, Threshold, rule_chart
 from tests.messages.pages import context, days, empty, market, said, standing
 from tests.messages.test_charts import figure_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from bot.messages.canvas import ChartStyle
-
 
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 UNITS = {"IWM": [250.0 + number for number in range(299)]}
@@ -104,3 +105,24 @@ def test_a_panel_a_condition(count: int) -> None:
     assert titles == ([""] if count == 1 else [f"leg {at}" for at in range(count)])
     for axes in figure.axes:
         assert len(axes.lines) >= 3  # series, threshold, marks
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words", "scale"),
+    [
+        (Threshold(100e6), "flow: +$1,200.0m on 8 Jan 2020. Threshold: +$100.0m.", "m"),
+        (Threshold(2e9), "flow: +$1.20bn on 8 Jan 2020. Threshold: +$2.00bn.", "bn"),
+        (
+            Threshold(pd.Series(5e6, days(5)), "sma 200"),
+            "2020. sma 200: +$0.01bn.",
+            "bn",
+        ),
+    ],
+)
+def test_a_picture_of_money_has_one_scale(threshold: Threshold, words: str, scale: str) -> None:
+    flow = pd.Series([-50e6, 40e6, 210e6, 2.1e9, 1.2e9], days(5))
+    panel = ConditionPanel("flow", flow, USD, threshold)
+    assert words in rule_chart([panel], ChartStyle("flow", "Source: CSV")).caption
+    axes = charts._rule_figure([panel], ChartStyle("flow", "Source: CSV")).axes[0]
+    texts = [text.get_text() for text in (*axes.get_yticklabels(), *axes.texts)]
+    assert {suffix for text in texts for suffix in re.findall(r"[+−]\$[\d.,]+([a-z]*)", text)} == {scale}
