@@ -30,7 +30,7 @@ from telegram import Update
 
 from bot import app
 from bot.app import SWITCH_SECONDS
-from bot.chat.reply import COMMANDS_PER_MINUTE
+from bot.chat.dispatch import COMMANDS_PER_MINUTE
 from bot.config import Config
 from storage.db import open_database
 from tests.chat.talk import make_sample

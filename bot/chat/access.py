@@ -80,7 +80,7 @@ class Ask:
         """The chat and person, as the services take them."""
         zone = ZoneInfo(self.settings.zone)
         chat = Chat(self.chat_id, self.chat_kind, self.chat_title, zone, self.thread_id)
-        return Caller(chat, self.user_id, self.now, self.change)
+        return Caller(self.services, chat, self.user_id, self.now, self.change)
 
     async def change(self, write: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `write(db)` and record the update, in one transaction. Returns the result of `write`.
@@ -104,11 +104,11 @@ class Ask:
 
 
 class Role(Enum):
-    """Who may use a command."""
+    """Who with access to the bot may use a command, in words."""
 
-    MEMBER = "everybody with access"
-    ADMIN = "in groups administrators only"
-    OWNER = "the owner only"
+    MEMBER = "everybody"
+    ADMIN = "everybody; in groups administrators"
+    OWNER = "the owner"
 
     def required(self, *, changes: bool) -> Role:
         """Return who may send words that change settings, or that only read them."""
@@ -174,7 +174,7 @@ class AccessGate:
         The request is stored, so that neither a restart nor a refusal asks the owner again. While nobody can
         be asked (no owner is configured, or too many requests are open), nothing is stored about strangers.
         """
-        if await chats.is_known(self._services, ask.caller):
+        if await chats.is_known(ask.caller):
             return
         owner = self._services.config.access.owner
         if owner is not None and await chats.request_access(ask.caller, owner, *_access_request(ask)):

@@ -104,7 +104,7 @@ async def _approve(ask: Ask, words: str) -> Answer:
     html = lines(bold("The owner of this bot has let you in."), "What it can do: /start")
     welcome = payload_of(Answer(html, buttons=((("Begin", "/start"),),)), REPLY)
     notice = chats.Notice(f"welcome:{subject}:{ask.update_id}", welcome)
-    request = await chats.approve(ask.services, ask.caller, subject, notice)
+    request = await chats.approve(ask.caller, subject, notice)
     buttons = (("Take it back", f"/admin reject {subject}"), ("People", "/admin people"))
     return Answer(bold("Let in: ") + f"{_name(request)}, " + code(subject), buttons=(buttons,))
 
@@ -112,7 +112,7 @@ async def _approve(ask: Ask, words: str) -> Answer:
 async def _reject(ask: Ask, words: str) -> Answer:
     """Let somebody not in, or not any longer."""
     subject = _parse_id(words, "reject")
-    request = await chats.reject(ask.services, ask.caller, subject)
+    request = await chats.reject(ask.caller, subject)
     html = lines(
         bold("Not let in: ") + f"{_name(request)}, " + code(subject),
         "The bot neither answers nor sends anything there, and does not ask you again.",

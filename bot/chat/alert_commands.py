@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bot.alerts.grammar import parse_rule, preset_of
 from bot.alerts.rule import CROSSES
@@ -40,55 +40,6 @@ _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule
 _NEW = re.compile(r"new\b\s*(.*)", re.DOTALL | re.IGNORECASE)
 
 
-# Requests
-
-
-@dataclass(frozen=True)
-class OpenGuide:
-    """Show the steps to a rule; `chosen` is what was chosen so far, None before the first step."""
-
-    chosen: str | None = None
-
-
-@dataclass(frozen=True)
-class CreateAlert:
-    """Create an alert with a typed rule."""
-
-    rule: str
-
-
-@dataclass(frozen=True)
-class ActOnAlert:
-    """Show or change one alert; `words` are those after the action."""
-
-    number: int
-    action: str = "show"
-    words: str = ""
-
-
-AlertRequest: TypeAlias = OpenGuide | CreateAlert | ActOnAlert
-
-
-def parse_alert_request(text: str) -> AlertRequest:
-    """Return what the words after /alert ask for; raises BadInput for an unknown action."""
-    if (match := _BY_NUMBER.fullmatch(text)) is not None:
-        number = int(match[1])
-        return _parse_action(number, match[2].lower(), match[3]) if match[2] else ActOnAlert(number)
-    if (new := _NEW.fullmatch(text)) is not None:
-        return OpenGuide(new[1])
-    return CreateAlert(text) if text else OpenGuide()
-
-
-def _parse_action(number: int, action: str, words: str) -> ActOnAlert:
-    if action not in ACTIONS:
-        hint = did_you_mean(action, ACTIONS) or f"You can: {', '.join(ACTIONS)}."
-        example = f"/alert {number} {nearest(action, ACTIONS) or ''}".strip()
-        raise BadInput(f"“{action}” is not something you can do with an alert. {hint}", example)
-    if words and action not in _WITH_WORDS:
-        raise BadInput(f"“{action}” takes no more words, but “{words}” follows.", f"/alert {number} {action}")
-    return ActOnAlert(number, action, words)
-
-
 def changes(text: str) -> bool:
     """Return whether the words after /alert change anything."""
     if _NEW.fullmatch(text) or not text:
@@ -100,28 +51,32 @@ def changes(text: str) -> bool:
     return bool(action) and action not in LOOKS and not (action in _CHOICES and not match[3])
 
 
-# Handlers
-
-
 async def on_alert(ask: Ask) -> Answer:
     """/alert: a rule creates an alert, a number shows one or changes it, nothing opens the guide."""
-    match parse_alert_request(ask.text):
-        case OpenGuide(None):
-            return guide.guide_start(ask.services.pair)
-        case OpenGuide(chosen):
-            context = await alert_views.evaluation_context(ask.services, ask.caller.chat)
-            return await asyncio.to_thread(guide_page, chosen or "", context, ask.now)
-        case CreateAlert(rule):
-            return await alert_edit.render_started(await alerts.create(ask.services, ask.caller, rule))
-        case ActOnAlert(number, "show"):
-            return await alert_edit.render_shown(await alert_views.show(ask.services, ask.caller, number))
-        case ActOnAlert(number, action, words):
-            return await ACTIONS[action](ask, number, words)
+    text, caller = ask.text, ask.caller
+    if not text:
+        return guide.guide_start(ask.services.pair)
+    if (new := _NEW.fullmatch(text)) is not None:
+        context = await alert_views.evaluation_context(caller)
+        return await asyncio.to_thread(guide_page, new[1], context, ask.now)
+    match = _BY_NUMBER.fullmatch(text)
+    if match is None:
+        return await alert_edit.render_started(await alerts.create(caller, text))
+    number, action, words = int(match[1]), (match[2] or "").lower(), match[3] or ""
+    if not action:
+        return await alert_edit.render_shown(await alert_views.show(caller, number))
+    if action not in ACTIONS:
+        hint = did_you_mean(action, ACTIONS) or f"You can: {', '.join(ACTIONS)}."
+        example = f"/alert {number} {nearest(action, ACTIONS) or ''}".strip()
+        raise BadInput(f"“{action}” is not something you can do with an alert. {hint}", example)
+    if words and action not in _WITH_WORDS:
+        raise BadInput(f"“{action}” takes no more words, but “{words}” follows.", f"/alert {number} {action}")
+    return await ACTIONS[action](ask, number, words)
 
 
 async def explain(ask: Ask, number: int, _: str) -> Answer:
     """Show the stored inputs of the last fire, evaluated again, or the alert if it has not fired yet."""
-    shown, fire, withdrawn = await alert_views.show_with_last_fire(ask.services, ask.caller, number)
+    shown, fire, withdrawn = await alert_views.show_with_last_fire(ask.caller, number)
     if fire is None:
         answer = await asyncio.to_thread(alert_page, shown.alert, shown.context)
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
@@ -132,20 +87,20 @@ async def explain(ask: Ask, number: int, _: str) -> Answer:
 
 async def chart(ask: Ask, number: int, _: str) -> Answer:
     """Draw every condition over a year, with its threshold and the fires."""
-    shown, fires = await alert_views.show_with_fires(ask.services, ask.caller, number)
+    shown, fires = await alert_views.show_with_fires(ask.caller, number)
     return await asyncio.to_thread(rule_chart_answer, shown.alert, shown.context, ask.theme, fires)
 
 
 async def test(ask: Ask, number: int, _: str) -> Answer:
     """Show what the message would look like now."""
-    shown, fires = await alert_views.show_with_fire_count(ask.services, ask.caller, number, FIRES_SINCE_DAYS)
+    shown, fires = await alert_views.show_with_fire_count(ask.caller, number, FIRES_SINCE_DAYS)
     return await asyncio.to_thread(trial_message, shown.alert, shown.context, fires)
 
 
 async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> Answer:
     """Show the events of one alert, or of all the chat's alerts, newest first."""
     skip = (page - 1) * EVENTS_A_PAGE
-    events = await alert_views.history(ask.services, ask.caller, number, limit=EVENTS_A_PAGE + 1, skip=skip)
+    events = await alert_views.history(ask.caller, number, limit=EVENTS_A_PAGE + 1, skip=skip)
     return history_answer(events, number, page=page)
 
 
@@ -173,9 +128,9 @@ async def on_alerts(ask: Ask) -> Answer:
     match = re.fullmatch(r"#?([0-9]{0,9})", ask.text)
     if match is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
-    stored = await alert_views.list_alerts(ask.services, ask.caller)
-    answer = await asyncio.to_thread(alert_list, list(stored.alerts), stored.context, int(match[1] or 0))
-    return replace(answer, html=lines(answer.html, *(error.sentence for error in stored.unreadable)))
+    listed, unreadable, context = await alert_views.list_alerts(ask.caller)
+    answer = await asyncio.to_thread(alert_list, listed, context, int(match[1] or 0))
+    return replace(answer, html=lines(answer.html, *(error.sentence for error in unreadable)))
 
 
 async def on_history(ask: Ask) -> Answer:

@@ -57,11 +57,9 @@ _LONGEST = dt.timedelta(days=366)  # past it the alert itself has ended
 async def edit(ask: Ask, number: int, text: str) -> Answer:
     """Give it another rule under the same number; without words, show the usual changes as buttons."""
     if not text:
-        shown = await alert_views.show(ask.services, ask.caller, number, refuse_ended)
+        shown = await alert_views.show(ask.caller, number, refuse_ended)
         return await asyncio.to_thread(edit_menu, shown.alert, shown.context)
-    started = await alerts.edit(
-        ask.services, ask.caller, number, lambda rule, metrics: edited_rule(rule, text, metrics)
-    )
+    started = await alerts.edit(ask.caller, number, lambda rule, metrics: edited_rule(rule, text, metrics))
     return await render_started(started)
 
 
@@ -69,10 +67,10 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
     """Hold its messages for a while; what fires meanwhile comes as one message at the end."""
     caller = ask.caller
     if not text:
-        shown = await alert_views.show(ask.services, caller, number, refuse_ended, refuse_paused)
+        shown = await alert_views.show(caller, number, refuse_ended, refuse_paused)
         return snooze_menu(shown.alert, caller.chat.zone)
     until = snooze_end(text, caller.now, caller.chat.zone, f"/alert {number} snooze")
-    snoozed = await alerts.snooze(ask.services, caller, number, until)
+    snoozed = await alerts.snooze(caller, number, until)
     if until is None:
         return await render_shown(snoozed, "Snooze ended: what fired meanwhile comes as one message.")
     return await render_shown(snoozed, "Snoozed: what fires meanwhile comes as one message at its end.")
@@ -80,23 +78,23 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
 
 async def pause(ask: Ask, number: int, _: str) -> Answer:
     """Stop evaluating it until it is resumed."""
-    return await render_shown(await alerts.pause(ask.services, ask.caller, number))
+    return await render_shown(await alerts.pause(ask.caller, number))
 
 
 async def resume(ask: Ask, number: int, _: str) -> Answer:
     """Evaluate it again; what happened meanwhile does not fire."""
-    resumed = await alerts.resume(ask.services, ask.caller, number)
+    resumed = await alerts.resume(ask.caller, number)
     return await render_shown(resumed, waiting_note(resumed.overdue, resumed.context.market))
 
 
 async def rescale(ask: Ask, number: int, _: str) -> Answer:
     """Set an alert that a split has paused at its rescaled level."""
-    return await render_started(await alerts.rescale(ask.services, ask.caller, number))
+    return await render_started(await alerts.rescale(ask.caller, number))
 
 
 async def renew(ask: Ask, number: int, _: str) -> Answer:
     """Let it go on for a year from today; one that has ended starts afresh, within the quota."""
-    renewed = await alerts.renew(ask.services, ask.caller, number)
+    renewed = await alerts.renew(ask.caller, number)
     if isinstance(renewed, StartedAlert):
         return await render_started(renewed)
     last_day = renewed.alert.expires_on
@@ -112,13 +110,13 @@ async def off(ask: Ask, number: int, _: str) -> Answer:
 
 async def back(ask: Ask, number: int, text: str) -> Answer:
     """Create an alert with the mirrored rule; of several, show them or create the one with a number."""
-    rule = alert_views.read_rule(await alert_views.read_alert(ask.services, ask.caller, number))
+    rule = alert_views.read_rule(await alert_views.read_alert(ask.caller, number))
     mirrors = mirrored(rule)
     if not text and len(mirrors) != 1:
         return mirror_menu(number, rule, mirrors)
     if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= len(mirrors)):
         raise BadInput(f"“{text}” is not the number of a condition of this rule.", f"/alert {number} back")
-    return await render_started(await alerts.create(ask.services, ask.caller, mirrors[int(text or 1) - 1]))
+    return await render_started(await alerts.create(ask.caller, mirrors[int(text or 1) - 1]))
 
 
 async def render_started(started: StartedAlert) -> Answer:

@@ -30,11 +30,7 @@ class Command(Entry):
         """Who may use it, in words."""
         if self.who is Role.MEMBER and self.changes is not None:
             return "everybody; in groups administrators change"
-        return {
-            Role.MEMBER: "everybody",
-            Role.ADMIN: "everybody; in groups administrators",
-            Role.OWNER: "the owner",
-        }[self.who]
+        return self.who.value
 
 
 async def on_help(ask: Ask) -> Answer:
@@ -49,22 +45,23 @@ async def on_help(ask: Ask) -> Answer:
 
 FORGET = "forgetme"
 COMMANDS: tuple[Command, ...] = (
-    Command("start", "", "what this bot does", "/start", info.on_start),
-    Command("help", "[command or metric]", "every command, or one in detail", "/help alert", on_help),
+    Command("start", "", "what this bot does", info.on_start),
+    Command("help", "[command or metric]", "every command, or one in detail", on_help, example="/help alert"),
     Command(
         "compare",
         "[window ...] [tr|price]",
         "who leads: returns of both funds, trend, flows, multiples",
-        "/compare 3y since 2020-09-30",
         market_commands.on_compare,
+        example="/compare 3y since 2020-09-30",
     ),
-    Command("trend", "[window]", "is the relative trend breaking", "/trend 5y", market_commands.on_trend),
-    Command("flows", "[window ...]", "is money moving", "/flows 3m", market_commands.on_flows),
+    Command(
+        "trend", "[window]", "is the relative trend breaking", market_commands.on_trend, example="/trend 5y"
+    ),
+    Command("flows", "[window ...]", "is money moving", market_commands.on_flows, example="/flows 3m"),
     Command(
         "multiples",
         "",
         "what is being paid, by convention and source",
-        "/multiples",
         market_commands.on_multiples,
         aliases=("multiple", "valuation", "valuations"),
     ),
@@ -72,79 +69,67 @@ COMMANDS: tuple[Command, ...] = (
         "fundamentals",
         "[window]",
         "implied earnings, sales, cash flow and book per share",
-        "/fundamentals 1y",
         market_commands.on_fundamentals,
+        example="/fundamentals 1y",
     ),
     Command(
-        "why", "[window]", "what moved it: earnings, multiple, flows", "/why ytd", market_commands.on_why
+        "why",
+        "[window]",
+        "what moved it: earnings, multiple, flows",
+        market_commands.on_why,
+        example="/why ytd",
     ),
-    Command(
-        "sectors", "", "what the funds hold, largest differences", "/sectors", market_commands.on_sectors
-    ),
+    Command("sectors", "", "what the funds hold, largest differences", market_commands.on_sectors),
     Command(
         "chart",
         "METRIC [window]",
         "any metric as a picture",
-        "/chart ratio_vs_sma 200 5y",
         market_commands.on_chart,
+        example="/chart ratio_vs_sma 200 5y",
         aliases=("charts", "plot"),
     ),
     Command(
         "alert",
         f"RULE | ID [{'|'.join(alert_commands.ACTIONS)}]",
         "tell me when a rule turns true",
-        "/alert ratio > sma 200 confirm 2",
         alert_commands.on_alert,
+        example="/alert ratio > sma 200 confirm 2",
         changes=alert_commands.changes,
     ),
     Command(
         "backtest",
         "RULE [years]",
         "how often a rule fired, and what followed",
-        "/backtest ratio > sma 200 10y",
         market_commands.on_backtest,
+        example="/backtest ratio > sma 200 10y",
     ),
-    Command("alerts", "[ID]", "this chat's alerts and where they stand", "/alerts", alert_commands.on_alerts),
-    Command("history", "[ID]", "what fired and when", "/history 1", alert_commands.on_history),
+    Command("alerts", "[ID]", "this chat's alerts and where they stand", alert_commands.on_alerts),
+    Command("history", "[ID]", "what fired and when", alert_commands.on_history, example="/history 1"),
     Command(
         "summary",
         "[now|on HH:MM|off|weekdays|daily]",
         "the daily message",
-        "/summary on 18:30",
         info.on_summary,
+        example="/summary on 18:30",
         changes=info.changes_summary,
     ),
     Command(
         "settings",
         "[zone|quiet|returns|theme|numbers]",
         "time zone, quiet hours, returns, charts, numbers",
-        "/settings zone Europe/Berlin",
         on_settings,
+        example="/settings zone Europe/Berlin",
         aliases=("setting",),
         changes=changes_settings,
     ),
-    Command(
-        "status",
-        "",
-        "age of the data, how each source stands, restatements, queue",
-        "/status",
-        info.on_status,
-    ),
-    Command("about", "", "sources and definitions; not investment advice", "/about", info.on_about),
-    Command("privacy", "", "what is stored about this chat, where, how long", "/privacy", privacy.on_privacy),
-    Command(
-        "export",
-        "",
-        "all that is stored about this chat, as a file",
-        "/export",
-        privacy.on_export,
-        who=Role.ADMIN,
-    ),
+    Command("status", "", "age of the data, how each source stands, restatements, queue", info.on_status),
+    Command("about", "", "sources and definitions; not investment advice", info.on_about),
+    Command("privacy", "", "what is stored about this chat, where, how long", privacy.on_privacy),
+    Command("export", "", "all that is stored about this chat, as a file", privacy.on_export, who=Role.ADMIN),
     Command(
         FORGET,
         "",
         "delete all that is stored about this chat",
-        "/forgetme",
         privacy.on_forgetme,
         who=Role.ADMIN,
         aliases=("forget",),
@@ -153,8 +138,8 @@ COMMANDS: tuple[Command, ...] = (
         "admin",
         "[people|approve ID|reject ID|stats|backup|broadcast TEXT]",
         "who may use the bot, figures, a backup, a message to all",
-        "/admin people",
         admin.on_admin,
+        example="/admin people",
         who=Role.OWNER,
     ),
 )

@@ -41,10 +41,11 @@ from bot.chat.commands import BY_NAME, COMMANDS, FORGET
 from bot.delivery.outcome import ErrorClass, classify, error_text
 from bot.errors import BadInput, BotError
 from bot.messages.common import EDIT, REPLY
-from bot.messages.html import lines, localized
+from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
 from bot.services.chats import settings_of, stored_chat
 from bot.services.questions import parse_question
+from bot.text import counted
 from storage import chat_store
 from storage.db import StorageError
 
@@ -63,6 +64,7 @@ Context: TypeAlias = "CallbackContext[Any, Any, Any, Any]"
 _INLINE_EXAMPLE = "6m total"
 _INLINE_CACHE = 60  # seconds for which Telegram answers the same query of the same person itself
 _LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
+COMMANDS_PER_MINUTE = 30  # of one person
 _MINUTE = dt.timedelta(minutes=1)
 _MAX_KEYS = 10_000  # when more are remembered, those without a recent command are removed
 _GONE = ("left", "kicked")
@@ -144,7 +146,7 @@ class Quota:
     become a minute old. The notice is sent at most once a minute.
     """
 
-    def __init__(self, clock: Callable[[], dt.datetime], count: int = reply.COMMANDS_PER_MINUTE) -> None:
+    def __init__(self, clock: Callable[[], dt.datetime], count: int = COMMANDS_PER_MINUTE) -> None:
         self._clock, self._count = clock, count
         self._commands: dict[int, deque[dt.datetime]] = {}
         self._notified_at: dict[int, dt.datetime] = {}
@@ -223,7 +225,9 @@ class Dispatcher:
             await ask.record()
         except Redelivered:
             return
-        toast = reply.toast_text(answer) if refused else None
+        toast = strip_html(answer.html) if refused else None  # shown if it is short enough
+        if toast is not None and len(toast) > reply.MAX_TOAST_LENGTH:
+            toast = None
         if not await _answer_query(update.callback_query, toast):
             await self._send(update, context, ask, answer, edit=request.edit and not refused)
 
@@ -237,14 +241,12 @@ class Dispatcher:
         welcome = change.chat.type != "private" or await self._gate.admits(chat, chat)
 
         def write(db: sqlite_utils.Database) -> None:
-            if not chat_store.record_update(db, update.update_id, self._services.clock()):
-                return
             if status in _GONE:
                 chat_store.deactivate(db, chat, f"the bot is {status}")
             elif welcome and chat_store.access_status(db, chat) != chat_store.REJECTED:
                 chat_store.reactivate(db, chat)
 
-        await self._services.database.run(write)
+        await self._write_once(update, write)
 
     async def on_migration(self, update: Update, context: Context) -> None:
         """Move everything stored about a group that became a supergroup to its new id."""
@@ -253,12 +255,16 @@ class Dispatcher:
         if message is None or message.migrate_to_chat_id is None:
             return
         old, new = message.chat_id, message.migrate_to_chat_id
+        await self._write_once(update, lambda db: chat_store.migrate_chat(db, old, new))
 
-        def write(db: sqlite_utils.Database) -> None:
+    async def _write_once(self, update: Update, write: Callable[[sqlite_utils.Database], object]) -> None:
+        """Record the update and run `write(db)` in one transaction, unless it was recorded before."""
+
+        def record_and_write(db: sqlite_utils.Database) -> None:
             if chat_store.record_update(db, update.update_id, self._services.clock()):
-                chat_store.migrate_chat(db, old, new)
+                write(db)
 
-        await self._services.database.run(write)
+        await self._services.database.run(record_and_write)
 
     async def _send(self, update: Update, context: Context, ask: Ask, answer: Answer, *, edit: bool) -> None:
         """Send the answer. A picture without data is replaced by its error."""
@@ -302,7 +308,10 @@ class Dispatcher:
                 await self._gate.reject(ask)
             return None
         if notice is not None:
-            raise BadInput(reply.rate_limit_notice(notice))
+            wait = counted(notice, "second")
+            raise BadInput(
+                f"You have sent more than {COMMANDS_PER_MINUTE} commands in a minute; please wait {wait}."
+            )
         if command is None:
             return reply.unknown_command(name, ask.text, BY_NAME, self._services.pair)
         await self._check_role(update, context, ask, command)

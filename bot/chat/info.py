@@ -94,7 +94,8 @@ async def on_summary(ask: Ask) -> Answer:
         case ["now"] if weekdays is None:
             return await _current_summary(ask)
         case ["off"] if weekdays is None:
-            return await _unsubscribe(ask)
+            await chats.unsubscribe(ask.caller)
+            return Answer(lines(bold("Daily summary off."), f"On again: {_ON}"))
         case [] | ["on"]:
             return await _subscribe(ask, None if weekdays is not None else chats.SUMMARY_TIME, weekdays)
         case ["on", time] | [time] if (match := _TIME.fullmatch(time)) is not None:
@@ -126,17 +127,12 @@ def _days(chat: StoredChat) -> str:
 
 async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
     """Set the time and the days of the summary. None keeps what was set."""
-    chat = await chats.subscribe(ask.services, ask.caller, at, weekdays=weekdays)
+    chat = await chats.subscribe(ask.caller, at, weekdays=weekdays)
     html = lines(
         bold(f"Daily summary at {chat.summary_at}") + f" ({ask.settings.zone}), {_days(chat)}.",
         "See it now: /summary now",
     )
     return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
-
-
-async def _unsubscribe(ask: Ask) -> Answer:
-    await chats.unsubscribe(ask.caller)
-    return Answer(lines(bold("Daily summary off."), f"On again: {_ON}"))
 
 
 async def _current_summary(ask: Ask) -> Answer:

@@ -10,7 +10,9 @@ from bot.errors import BadInput
 from bot.messages.common import Answer, Attachment
 from bot.messages.html import bold, lines
 from bot.services import OUTBOX_KEPT
-from bot.services.chats import forget, stored_tables
+from bot.services.chats import stored_tables
+from bot.text import counted
+from storage import chat_store
 
 if TYPE_CHECKING:
     from bot.chat.access import Ask
@@ -30,13 +32,8 @@ STORED = {
     "halts": "until when Telegram wants nothing sent",
     "access": "that it was let in, and the name of the person who asked",
 }
-# One row and several rows of the tables that are counted by name.
-_COUNTED = {
-    "alerts": ("alert", "alerts"),
-    "alert_events": ("event", "events"),
-    "summaries": ("summary", "summaries"),
-    "outbox": ("message", "messages"),
-}
+# What a row is called, in the tables whose rows are counted by name.
+_COUNTED = {"alerts": "alert", "alert_events": "event", "summaries": "summary", "outbox": "message"}
 _JSON = ("payload", "detail", "rule_json", "state", "inputs")  # columns that hold JSON
 
 
@@ -89,13 +86,10 @@ def _with_parsed_json(row: ExportedRow) -> dict[str, object]:
 def _describe(tables: dict[str, list[ExportedRow]]) -> str:
     """Return the numbers of rows in words, e.g. "settings, 2 alerts, 1 event, 5 messages, 3 other rows"."""
     parts = ["settings"] if "chats" in tables else []
-    for table, (singular, plural) in _COUNTED.items():
-        if table in tables:
-            count = len(tables[table])
-            parts.append(f"{count} {singular if count == 1 else plural}")
+    parts += [counted(len(tables[table]), noun) for table, noun in _COUNTED.items() if table in tables]
     others = sum(len(rows) for table, rows in tables.items() if table not in _COUNTED and table != "chats")
     if others:
-        parts.append(f"{others} other {'row' if others == 1 else 'rows'}")
+        parts.append(counted(others, "other row"))
     return ", ".join(parts)
 
 
@@ -113,7 +107,7 @@ async def on_forgetme(ask: Ask) -> Answer:
             "Its access is deleted too: it would have to ask again." if "access" in tables else None,
         )
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
-    await forget(ask.caller)
+    await ask.change(lambda db: chat_store.forget_chat(db, ask.chat_id))
     config = ask.services.config.backup
     backups = f"Backups hold it up to {config.keep} days longer; if the owner restores one, it is back."
     return Answer(lines(bold("Deleted: ") + f"{_describe(tables)}.", backups if config.enabled else None))

@@ -31,7 +31,7 @@ from bot.messages.html import (
     split_html,
     strip_html,
 )
-from bot.text import counted, nearest
+from bot.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -47,7 +47,6 @@ _log = logging.getLogger(__name__)
 MAX_BUTTONS = int(InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER)
 TYPING_AFTER, TYPING_AGAIN = 1.0, 4.5  # seconds
 MAX_REMEMBERED_PICTURES = 2000  # file ids; pictures of an earlier close are rarely asked for again
-COMMANDS_PER_MINUTE = 30  # of one person; see Quota
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
 ADMINISTRATORS_ONLY = "In a group only its administrators may do that."
@@ -210,15 +209,3 @@ def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> 
     html = lines(sentence, f"{metric.name} is a metric ({metric.title}). Alert: " + code(alert))
     row = (("Alert", alert), ("Chart", f"/chart {metric.name}"), ("Help", f"/help {metric.name}"))
     return Answer(html, buttons=(near_button, row))
-
-
-def toast_text(answer: Answer) -> str | None:
-    """Return the answer as plain text for a toast, or None if it is too long for one."""
-    text = strip_html(answer.html)
-    return text if len(text) <= MAX_TOAST_LENGTH else None
-
-
-def rate_limit_notice(seconds: int) -> str:
-    """Return the answer to a person who has used up the quota."""
-    wait = counted(seconds, "second")
-    return f"You have sent more than {COMMANDS_PER_MINUTE} commands in a minute; please wait {wait}."

@@ -79,6 +79,7 @@ class Chat:
 class Caller:
     """Who calls a service, from which chat and when. Their changes are written with `change`."""
 
+    services: Services
     chat: Chat
     user_id: int
     now: dt.datetime

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
-    from bot.services import Caller, Chat, Services
+    from bot.services import Caller
     from storage.alert_store import ChatEvent, StoredAlert
 
 
@@ -55,15 +55,6 @@ class ShownAlert:
     overdue: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class AlertList:
-    """A chat's alerts that have not ended, and why some of them cannot be read."""
-
-    alerts: Sequence[AlertView]
-    unreadable: Sequence[Unreadable]
-    context: EvaluationContext
-
-
 class Unreadable(BadInput):
     """A stored alert that this version cannot read: damaged, or of a metric that is gone."""
 
@@ -85,9 +76,9 @@ def find_alert(db: sqlite_utils.Database, caller: Caller, number: int, *checks: 
     return alert
 
 
-async def read_alert(services: Services, caller: Caller, number: int, *checks: Check) -> StoredAlert:
+async def read_alert(caller: Caller, number: int, *checks: Check) -> StoredAlert:
     """Read an alert in a transaction of its own; raises BadInput as `find_alert` does."""
-    return await services.database.run(lambda db: find_alert(db, caller, number, *checks))
+    return await caller.services.database.run(lambda db: find_alert(db, caller, number, *checks))
 
 
 def refuse_ended(alert: StoredAlert) -> None:
@@ -180,45 +171,39 @@ def active_alerts(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> 
 # What handlers show
 
 
-async def evaluation_context(services: Services, chat: Chat) -> EvaluationContext:
+async def evaluation_context(caller: Caller) -> EvaluationContext:
     """Return the current Market with its histories, and the chat's time zone."""
-    market = await services.markets.current()
-    context = await asyncio.to_thread(context_of, market, services.markets)
-    return replace(context, zone=chat.zone)
+    market = await caller.services.markets.current()
+    context = await asyncio.to_thread(context_of, market, caller.services.markets)
+    return replace(context, zone=caller.chat.zone)
 
 
-async def show(services: Services, caller: Caller, number: int, *checks: Check) -> ShownAlert:
+async def show(caller: Caller, number: int, *checks: Check) -> ShownAlert:
     """Return one alert; raises BadInput if there is none or a check refuses it."""
-    shown, _ = await _show_with(services, caller, number, lambda _, alert: [check(alert) for check in checks])
+    shown, _ = await _show_with(caller, number, lambda _, alert: [check(alert) for check in checks])
     return shown
 
 
-async def show_with_fires(
-    services: Services, caller: Caller, number: int
-) -> tuple[ShownAlert, list[dt.date]]:
+async def show_with_fires(caller: Caller, number: int) -> tuple[ShownAlert, list[dt.date]]:
     """Return one alert and the sessions on which it fired."""
 
     def fires(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date]:
         recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_CHARTED_EVENTS)
         return sorted({event.session for event in recent if event.transition == "fired"})
 
-    return await _show_with(services, caller, number, fires)
+    return await _show_with(caller, number, fires)
 
 
-async def show_with_fire_count(
-    services: Services, caller: Caller, number: int, days: int
-) -> tuple[ShownAlert, int]:
+async def show_with_fire_count(caller: Caller, number: int, days: int) -> tuple[ShownAlert, int]:
     """Return one alert and how often it fired in the last `days`."""
-    market = await services.markets.current()
+    market = await caller.services.markets.current()
     since = (market.last_completed - dt.timedelta(days=days)).date().isoformat()
     return await _show_with(
-        services, caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since)
+        caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since)
     )
 
 
-async def show_with_last_fire(
-    services: Services, caller: Caller, number: int
-) -> tuple[ShownAlert, RecordedFire | None, bool]:
+async def show_with_last_fire(caller: Caller, number: int) -> tuple[ShownAlert, RecordedFire | None, bool]:
     """Return one alert, its last fire as it is stored, and whether revised data took that fire back."""
 
     def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
@@ -229,7 +214,7 @@ async def show_with_last_fire(
                 return _recorded_fire(db, alert, event), ("withdrawn", event.session) in later
         return None, False
 
-    shown, (fire, withdrawn) = await _show_with(services, caller, number, last_fire)
+    shown, (fire, withdrawn) = await _show_with(caller, number, last_fire)
     return shown, fire, withdrawn
 
 
@@ -249,7 +234,7 @@ def _recorded_fire(db: sqlite_utils.Database, alert: StoredAlert, fire: ChatEven
 
 
 async def _show_with(
-    services: Services, caller: Caller, number: int, read: Callable[[sqlite_utils.Database, StoredAlert], T]
+    caller: Caller, number: int, read: Callable[[sqlite_utils.Database, StoredAlert], T]
 ) -> tuple[ShownAlert, T]:
     """Return one alert and what `read` reads about it."""
 
@@ -258,27 +243,25 @@ async def _show_with(
         more = read(db, alert)
         return view_alert(db, alert, caller.now), more
 
-    view, more = await services.database.run(read_both)
-    return ShownAlert(view, await evaluation_context(services, caller.chat)), more
+    view, more = await caller.services.database.run(read_both)
+    return ShownAlert(view, await evaluation_context(caller)), more
 
 
-async def list_alerts(services: Services, caller: Caller) -> AlertList:
-    """Return a chat's active and paused alerts."""
+async def list_alerts(caller: Caller) -> tuple[list[AlertView], list[Unreadable], EvaluationContext]:
+    """Return a chat's active and paused alerts, and the errors of those that cannot be read."""
 
     def read(db: sqlite_utils.Database) -> tuple[list[AlertView], list[Unreadable]]:
         return view_alerts(db, alert_store.alerts_of(db, caller.chat.id), caller.now)
 
-    alerts, unreadable = await services.database.run(read)
-    return AlertList(alerts, unreadable, await evaluation_context(services, caller.chat))
+    alerts, unreadable = await caller.services.database.run(read)
+    return alerts, unreadable, await evaluation_context(caller)
 
 
-async def history(
-    services: Services, caller: Caller, number: int | None = None, *, limit: int, skip: int = 0
-) -> list[ChatEvent]:
+async def history(caller: Caller, number: int | None = None, *, limit: int, skip: int = 0) -> list[ChatEvent]:
     """Return the events of one alert, or of all the chat's alerts, newest first."""
 
     def read(db: sqlite_utils.Database) -> list[ChatEvent]:
         alert_id = None if number is None else find_alert(db, caller, number).alert_id
         return alert_store.list_events(db, alert_id=alert_id, chat_id=caller.chat.id, limit=limit, skip=skip)
 
-    return await services.database.run(read)
+    return await caller.services.database.run(read)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric
-    from bot.services import Caller, Services
+    from bot.services import Caller
     from storage.alert_store import SplitChange, StoredAlert
 
 
@@ -91,16 +91,17 @@ def preview(rule: Rule, context: EvaluationContext, now: dt.datetime) -> tuple[A
 # Changes that start an alert afresh
 
 
-async def create(services: Services, caller: Caller, rule: Rule | str) -> StartedAlert:
+async def create(caller: Caller, rule: Rule | str) -> StartedAlert:
     """Store an alert within the chat's quota; `rule` may be a typed line."""
-    context, chat = await alert_views.evaluation_context(services, caller.chat), caller.chat
-    new_rule = await asyncio.to_thread(_parse_new_rule, rule, context.market, caller.now)
+    context, chat = await alert_views.evaluation_context(caller), caller.chat
+    if isinstance(rule, str):
+        rule = await asyncio.to_thread(alert_views.parse_alert_rule, rule, context.market)
+    new_rule = rule
+    _refuse_past(new_rule, context.market, caller.now, "/alert")
 
     def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
         chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
-        others = alert_store.alerts_of(db, chat.id)
-        _refuse_full(others)
-        _refuse_same(others, new_rule)
+        _check_others(db, caller, new_rule, adds=True)
         return alert_store.add_alert(
             db,
             chat_id=chat.id,
@@ -113,19 +114,13 @@ async def create(services: Services, caller: Caller, rule: Rule | str) -> Starte
             thread_id=chat.thread_id,
         )
 
-    return await _start(services, caller, context, new_rule, store)
+    return await _start(caller, context, new_rule, store)
 
 
-def _parse_new_rule(rule: Rule | str, market: Market, now: dt.datetime) -> Rule:
-    parsed = alert_views.parse_alert_rule(rule, market) if isinstance(rule, str) else rule
-    _refuse_past(parsed, market, now, "/alert")
-    return parsed
-
-
-async def edit(services: Services, caller: Caller, number: int, change: RuleChange) -> StartedAlert:
+async def edit(caller: Caller, number: int, change: RuleChange) -> StartedAlert:
     """Give an alert another rule under the same number."""
-    context, command = await alert_views.evaluation_context(services, caller.chat), f"/alert {number} edit"
-    before = await read_alert(services, caller, number, refuse_ended)
+    context, command = await alert_views.evaluation_context(caller), f"/alert {number} edit"
+    before = await read_alert(caller, number, refuse_ended)
     previous = alert_views.read_rule(before)
     try:
         rule = change(previous, metrics_for(context.market))
@@ -139,15 +134,15 @@ async def edit(services: Services, caller: Caller, number: int, change: RuleChan
         edited = structs.replace(edited, expires_on=_last_day(rule, caller))
 
     def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
-        _refuse_same(alert_store.alerts_of(db, caller.chat.id), rule, number)
+        _check_others(db, caller, rule, number)
         return _update(db, caller, before, edited, state.session.isoformat())
 
-    return await _start(services, caller, context, rule, store, previous=previous)
+    return await _start(caller, context, rule, store, previous=previous)
 
 
-async def rescale(services: Services, caller: Caller, number: int) -> StartedAlert:
+async def rescale(caller: Caller, number: int) -> StartedAlert:
     """Set an alert that a split has paused at its rescaled level."""
-    context = await alert_views.evaluation_context(services, caller.chat)
+    context = await alert_views.evaluation_context(caller)
 
     def read(db: sqlite_utils.Database) -> tuple[StoredAlert, list[SplitChange]]:
         alert = find_alert(db, caller, number, refuse_ended)
@@ -156,7 +151,7 @@ async def rescale(services: Services, caller: Caller, number: int) -> StartedAle
             raise BadInput(f"Alert #{number} is not paused by a split.", f"/alert {number}")
         return alert, splits
 
-    before, splits = await services.database.run(read)
+    before, splits = await caller.services.database.run(read)
     previous = alert_views.read_rule(before)
     factor = level_factor(context.market.pair, ((split.ticker, split.factor) for split in splits))
     rule = rescaled_rule(previous, factor, METRICS)
@@ -166,50 +161,47 @@ async def rescale(services: Services, caller: Caller, number: int) -> StartedAle
             raise BadInput("Another split became known just now.", f"/alert {number} rescale")
         return _update(db, caller, before, _with_rule(before, rule, **_ACTIVE))
 
-    return await _start(services, caller, context, rule, store, previous=previous)
+    return await _start(caller, context, rule, store, previous=previous)
 
 
-async def resume(services: Services, caller: Caller, number: int) -> StartedAlert:
+async def resume(caller: Caller, number: int) -> StartedAlert:
     """Evaluate a paused alert again; what happened meanwhile does not fire."""
 
     def refuse_active(alert: StoredAlert) -> None:
         if alert.life == Life.ACTIVE:
             raise BadInput(f"Alert #{number} is active already.", f"/alert {number}")
 
-    context = await alert_views.evaluation_context(services, caller.chat)
-    before = await read_alert(services, caller, number, refuse_ended, refuse_active)
+    context = await alert_views.evaluation_context(caller)
+    before = await read_alert(caller, number, refuse_ended, refuse_active)
 
     def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
         return _update(db, caller, before, structs.replace(before, **_ACTIVE))
 
-    return await _start(services, caller, context, alert_views.read_rule(before), store)
+    return await _start(caller, context, alert_views.read_rule(before), store)
 
 
-async def renew(services: Services, caller: Caller, number: int) -> ShownAlert:
+async def renew(caller: Caller, number: int) -> ShownAlert:
     """Let an alert go on for a year from today. One that has ended starts afresh, within the quota."""
-    before = await read_alert(services, caller, number)
+    before = await read_alert(caller, number)
     rule = structs.replace(alert_views.read_rule(before), until=None)
     renewed = _with_rule(before, rule, expires_on=_last_day(rule, caller))
     if not Life(before.life).has_ended:
 
         def extend(db: sqlite_utils.Database) -> AlertView:
-            _refuse_same(alert_store.alerts_of(db, caller.chat.id), rule, number)
+            _check_others(db, caller, rule, number)
             return alert_views.view_alert(db, _update(db, caller, before, renewed), caller.now)
 
-        return await _change_and_show(services, caller, extend)
+        return await _change_and_show(caller, extend)
 
     def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
-        others = alert_store.alerts_of(db, caller.chat.id)
-        _refuse_full(others)
-        _refuse_same(others, rule, number)
+        _check_others(db, caller, rule, number, adds=True)
         return _update(db, caller, before, structs.replace(renewed, **_ACTIVE, snoozed_until=None))
 
-    context = await alert_views.evaluation_context(services, caller.chat)
-    return await _start(services, caller, context, rule, store, ended=alert_views.end_reason(before))
+    context = await alert_views.evaluation_context(caller)
+    return await _start(caller, context, rule, store, ended=alert_views.end_reason(before))
 
 
 async def _start(
-    services: Services,
     caller: Caller,
     context: EvaluationContext,
     rule: Rule,
@@ -220,7 +212,7 @@ async def _start(
 ) -> StartedAlert:
     """Store an alert with the initial state of its rule, in place of all earlier states."""
     state, past = await asyncio.to_thread(_start_figures, rule, context)
-    parts = await asyncio.to_thread(parts_read, rule, services.pair)
+    parts = await asyncio.to_thread(parts_read, rule, caller.services.pair)
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
         alert = store(db, state)
@@ -247,7 +239,7 @@ def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequ
 # Other changes
 
 
-async def snooze(services: Services, caller: Caller, number: int, until: dt.datetime | None) -> ShownAlert:
+async def snooze(caller: Caller, number: int, until: dt.datetime | None) -> ShownAlert:
     """Hold an alert's messages until an instant; None ends the snooze."""
 
     def write(db: sqlite_utils.Database) -> AlertView:
@@ -257,10 +249,10 @@ async def snooze(services: Services, caller: Caller, number: int, until: dt.date
         alert_store.set_snooze(db, alert.alert_id, until)
         return alert_views.view_alert(db, structs.replace(alert, snoozed_until=until), caller.now)
 
-    return await _change_and_show(services, caller, write)
+    return await _change_and_show(caller, write)
 
 
-async def pause(services: Services, caller: Caller, number: int) -> ShownAlert:
+async def pause(caller: Caller, number: int) -> ShownAlert:
     """Stop evaluating an alert until it is resumed; its snooze ends."""
 
     def write(db: sqlite_utils.Database) -> AlertView:
@@ -272,7 +264,7 @@ async def pause(services: Services, caller: Caller, number: int) -> ShownAlert:
         paused = structs.replace(alert, life=Life.PAUSED, reason="", snoozed_until=None)
         return alert_views.view_alert(db, paused, caller.now)
 
-    return await _change_and_show(services, caller, write)
+    return await _change_and_show(caller, write)
 
 
 async def switch_off(caller: Caller, number: int) -> StoredAlert:
@@ -286,11 +278,9 @@ async def switch_off(caller: Caller, number: int) -> StoredAlert:
     return await caller.change(write)
 
 
-async def _change_and_show(
-    services: Services, caller: Caller, write: Callable[[sqlite_utils.Database], AlertView]
-) -> ShownAlert:
+async def _change_and_show(caller: Caller, write: Callable[[sqlite_utils.Database], AlertView]) -> ShownAlert:
     alert = await caller.change(write)
-    return ShownAlert(alert, await alert_views.evaluation_context(services, caller.chat))
+    return ShownAlert(alert, await alert_views.evaluation_context(caller))
 
 
 # Stored alerts and their checks
@@ -336,21 +326,18 @@ def _refuse_past(rule: Rule, market: Market, now: dt.datetime, command: str) -> 
         raise BadInput(f"“until {rule.until}” has passed already.", f"{command} {later}")
 
 
-def _refuse_full(alerts: Sequence[StoredAlert]) -> None:
-    """Raise BadInput if the chat that has these alerts may have no more."""
-    if len(alerts) >= MOST_ALERTS:
-        raise BadInput(
-            f"This chat has {MOST_ALERTS} alerts, the most that are allowed. Switch one off first.", "/alerts"
-        )
-
-
-def _refuse_same(alerts: Sequence[StoredAlert], rule: Rule, number: int = 0) -> None:
-    """Raise BadInput if another of a chat's alerts than `number` has the rule."""
-    for alert in alerts:
-        if alert.rule == str(rule) and alert.number != number:
-            raise BadInput(
-                f"Alert #{alert.number} has this rule already ({alert.life}).", f"/alert {alert.number}"
-            )
+def _check_others(
+    db: sqlite_utils.Database, caller: Caller, rule: Rule, number: int = 0, *, adds: bool = False
+) -> None:
+    """Raise BadInput if another of the chat's alerts than `number` has the rule, or for one too many."""
+    others = alert_store.alerts_of(db, caller.chat.id)
+    if adds and len(others) >= MOST_ALERTS:
+        sentence = f"This chat has {MOST_ALERTS} alerts, the most that are allowed. Switch one off first."
+        raise BadInput(sentence, "/alerts")
+    for other in others:
+        if other.rule == str(rule) and other.number != number:
+            sentence = f"Alert #{other.number} has this rule already ({other.life})."
+            raise BadInput(sentence, f"/alert {other.number}")
 
 
 def _last_day(rule: Rule, caller: Caller) -> dt.date:

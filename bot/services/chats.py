@@ -64,15 +64,11 @@ def zone_of(name: str | None, default: str) -> ZoneInfo:
 
 def settings_of(config: Config, chat: StoredChat | None) -> ChatSettings:
     """Return the settings of a chat, the configuration's for an unknown one."""
-    default_zone, default_theme = config.time.timezone, config.charts.theme
+    zone = zone_of(chat.timezone if chat else None, config.time.timezone).key
     if chat is None:
-        return ChatSettings(zone_of(None, default_zone).key, default_theme)
-    return ChatSettings(
-        zone_of(chat.timezone, default_zone).key,
-        chat.theme or default_theme,
-        RETURNS.get(chat.returns or "both"),
-        chat.numbers,
-    )
+        return ChatSettings(zone, config.charts.theme)
+    total = RETURNS.get(chat.returns or "both")
+    return ChatSettings(zone, chat.theme or config.charts.theme, total, chat.numbers)
 
 
 async def stored_chat(services: Services, chat_id: int) -> StoredChat | None:
@@ -122,9 +118,7 @@ async def _change(caller: Caller, write: Callable[[sqlite_utils.Database], objec
 # The daily summary
 
 
-async def subscribe(
-    services: Services, caller: Caller, at: str | None, *, weekdays: bool | None = None
-) -> StoredChat:
+async def subscribe(caller: Caller, at: str | None, *, weekdays: bool | None = None) -> StoredChat:
     """Send the daily summary at a local time, on weekdays only or every day. None keeps what was set."""
 
     def write(db: sqlite_utils.Database) -> None:
@@ -134,7 +128,7 @@ async def subscribe(
             chat_store.set_preference(db, caller.chat.id, "weekdays", int(weekdays))
         if time != before.summary_at:
             chat_store.set_summary(db, caller.chat.id, time)
-            _skip_past(db, caller, time, settings_of(services.config, before).zone)
+            _skip_past(db, caller, time, settings_of(caller.services.config, before).zone)
 
     return await _change(caller, write)
 
@@ -211,9 +205,9 @@ async def admits(services: Services, person: int, chat_id: int) -> bool:
     return is_allowed(services.config, person, chat_id, decisions)
 
 
-async def is_known(services: Services, caller: Caller) -> bool:
+async def is_known(caller: Caller) -> bool:
     """Return whether the owner has been asked about this chat already, or has rejected this person."""
-    return await services.database.run(
+    return await caller.services.database.run(
         lambda db: (
             chat_store.access_status(db, caller.chat.id) is not None
             or chat_store.access_status(db, caller.user_id) == REJECTED
@@ -234,9 +228,9 @@ async def request_access(caller: Caller, owner: int, title: str, question: Notic
     return await caller.change(write)
 
 
-async def approve(services: Services, caller: Caller, subject: int, welcome: Notice) -> AccessRequest:
+async def approve(caller: Caller, subject: int, welcome: Notice) -> AccessRequest:
     """Let a person or group in. Those who had asked get `welcome`."""
-    _refuse_undecidable(services.config, subject)
+    _refuse_undecidable(caller.services.config, subject)
 
     def write(db: sqlite_utils.Database) -> AccessRequest:
         before = chat_store.access_status(db, subject)
@@ -248,9 +242,9 @@ async def approve(services: Services, caller: Caller, subject: int, welcome: Not
     return await caller.change(write)
 
 
-async def reject(services: Services, caller: Caller, subject: int) -> AccessRequest:
+async def reject(caller: Caller, subject: int) -> AccessRequest:
     """Reject a person or group: nothing is answered or sent in their chat any more."""
-    _refuse_undecidable(services.config, subject)
+    _refuse_undecidable(caller.services.config, subject)
 
     def write(db: sqlite_utils.Database) -> AccessRequest:
         chat_store.deactivate(db, subject, "rejected by the owner")
@@ -340,8 +334,3 @@ async def send_broadcast(
 async def stored_tables(services: Services, chat_id: int) -> dict[str, list[ExportedRow]]:
     """Return everything stored about a chat, by table; empty when nothing is."""
     return await services.database.run(lambda db: chat_store.export_chat(db, chat_id))
-
-
-async def forget(caller: Caller) -> None:
-    """Delete everything about the caller's chat."""
-    await caller.change(lambda db: chat_store.forget_chat(db, caller.chat.id))

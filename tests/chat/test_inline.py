@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.chat.reply import COMMANDS_PER_MINUTE
+from bot.chat.dispatch import COMMANDS_PER_MINUTE
 from bot.messages.common import SAMPLE
 from tests.chat.talk import ME, OWNER, YOU, talking
 from tests.fakes.botapi_faults import refusal

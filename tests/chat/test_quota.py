@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from bot.chat.dispatch import Quota
-from bot.chat.reply import COMMANDS_PER_MINUTE
+from bot.chat.dispatch import COMMANDS_PER_MINUTE, Quota
 from tests.chat.talk import GROUP, ME, NOW, YOU
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 from telegram import Update
 
 from bot.chat.commands import BY_NAME
-from bot.chat.reply import COMMANDS_PER_MINUTE, FAILED, UNUSABLE
+from bot.chat.dispatch import COMMANDS_PER_MINUTE
+from bot.chat.reply import FAILED, UNUSABLE
 from bot.chat.updates import PerChatProcessor
 from bot.errors import BadInput
 from bot.messages.common import Answer

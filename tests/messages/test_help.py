@@ -12,9 +12,9 @@ from bot.pair import DEFAULT_PAIR
 from tests.messages.pages import page, said
 
 ENTRIES = (
-    Entry("compare", "[window ...] [tr|price]", "who leads", "/compare 3y"),
-    Entry("alert", "RULE", "tell me when a rule turns true", "/alert ratio > sma 200"),
-    Entry("status", "", "age of the data & <queue>", "/status"),
+    Entry("compare", "[window ...] [tr|price]", "who leads", example="/compare 3y"),
+    Entry("alert", "RULE", "tell me when a rule turns true", example="/alert ratio > sma 200"),
+    Entry("status", "", "age of the data & <queue>"),
 )
 
 
@@ -131,7 +131,7 @@ def test_help_on_something_unknown_names_the_nearest(topic: str, message: str) -
 
 def test_only_a_command_that_takes_windows_explains_them() -> None:
     pages = {
-        name: said(help_page(name, [Entry(name, usage, "what is paid", f"/{name}")], DEFAULT_PAIR))
+        name: said(help_page(name, [Entry(name, usage, "what is paid")], DEFAULT_PAIR))
         for name, usage in (("multiples", ""), ("sectors", ""), ("why", "[window]"))
     }
     with_windows = [name for name, text in pages.items() if any(line.startswith("Windows:") for line in text)]

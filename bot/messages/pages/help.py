@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bot.analytics.metrics import METRICS, Metric, Parameter, metrics_of
@@ -36,7 +36,10 @@ class Entry:
     name: str
     usage: str
     help: str
-    example: str
+    example: str = field(default="", kw_only=True)  # by default the command alone
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "example", self.example or f"/{self.name}")
 
     @property
     def users(self) -> str:
