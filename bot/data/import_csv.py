@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from bisect import bisect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -89,6 +89,7 @@ _ORIGIN = {SOURCE, OBSERVED}
 _EVENTS = {"dividends": "distributions", "stock splits": "splits"}  # columns of daily prices, kinds
 
 
+@dataclass
 class RowReader:
     """Collects the rows of one file, and what is wrong or left out among them.
 
@@ -96,49 +97,40 @@ class RowReader:
     not from an export (`exported`), whose rows name their source and instant.
     """
 
-    def __init__(
-        self,
-        form: Format,
-        ticker: str,
-        sessions: Sessions,
-        *,
-        today: dt.date,
-        completed: dt.date,
-        exported: bool,
-    ) -> None:
-        self._form, self._ticker = form, ticker
-        self._today, self._completed = today, completed
-        self._sessions: list[dt.date] = list(sessions.index.date)
-        self._open = set(self._sessions)
-        self._exported = exported
-        # Lines and rows by session, instant, source and what else tells the rows of a session apart.
-        self._rows: dict[tuple[str, ...], tuple[int, list[Observation]]] = {}
-        self.bad: list[tuple[int, str]] = []
-        self._closed: list[str] = []
-        self._unfinished: set[str] = set()
-        self._empty = 0
+    form: Format
+    ticker: str
+    sessions: Sequence[dt.date]
+    today: dt.date
+    completed: dt.date
+    exported: bool
+    # Lines and rows by session, instant, source and what else tells the rows of a session apart.
+    rows: dict[tuple[str, ...], tuple[int, list[Observation]]] = field(default_factory=dict)
+    bad: list[tuple[int, str]] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    unfinished: set[str] = field(default_factory=set)
+    empty: int = 0
 
     def take(self, line: int, cells: Cells) -> None:
         """Read one row. Errors are collected, so that all are reported at once."""
-        if not self._exported:
+        if not self.exported:
             cells = {column: cell for column, cell in cells.items() if column not in _ORIGIN}
         try:
             observed_at, source = self._origin(cells)
             day = date(cells["date"])
             session = self._session(day)
             if session is None:
-                self._closed.append(day.isoformat())
+                self.closed.append(day.isoformat())
                 return
-            if session > self._completed and not self._exported:
-                self._unfinished.add(session.isoformat())
+            if session > self.completed and not self.exported:
+                self.unfinished.add(session.isoformat())
                 return
-            rows = self._form.convert(cells, self._ticker, session.isoformat())
+            rows = self.form.convert(cells, self.ticker, session.isoformat())
             if not rows:
-                self._empty += 1
+                self.empty += 1
                 return
             kind_of_figure = (getattr(rows[0], name) for name in rows[0].key[2:])
             key = (session.isoformat(), observed_at, source, *kind_of_figure)
-            earlier, known = self._rows.setdefault(key, (line, rows))
+            earlier, known = self.rows.setdefault(key, (line, rows))
             if known != rows:
                 raise BadCell(f"{session} is on line {earlier} too, with other values")
         except BadCell as err:
@@ -146,34 +138,35 @@ class RowReader:
 
     def _origin(self, cells: Cells) -> tuple[str, str]:
         """Instant and source of a row, empty strings if the file does not name them."""
-        if not self._exported:
+        if not self.exported:
             return "", ""
         source, at = cells[SOURCE], cells[OBSERVED]
         if source not in _EXPORTED_SOURCES:
             raise BadCell(f"source “{shorten(source)}” is none of {', '.join(_EXPORTED_SOURCES)}")
-        if not _is_instant(at) or at[:10] > f"{self._today + dt.timedelta(days=1)}":
+        if not _is_instant(at) or at[:10] > f"{self.today + dt.timedelta(days=1)}":
             raise BadCell(f"observed_at “{shorten(at)}” is not a past instant like 2020-12-11T21:20:00Z")
         return at, source
 
     def _session(self, day: dt.date) -> dt.date | None:
         """Session that a row counts for, None if it is dropped. A day of an export counts as it is."""
-        if day > self._today:
+        if day > self.today:
             raise BadCell(f"{day} is in the future")
-        if day < self._sessions[0]:
-            raise BadCell(f"{day} is before {self._sessions[0]}, where the calendar of sessions starts")
-        if self._exported or day in self._open:
+        if day < self.sessions[0]:
+            raise BadCell(f"{day} is before {self.sessions[0]}, where the calendar of sessions starts")
+        before = self.sessions[bisect(self.sessions, day) - 1]
+        if self.exported or day == before:
             return day
-        if self._form.closed == "refuse":
+        if self.form.closed == "refuse":
             raise BadCell(f"{day} is a day without a session")
-        return None if self._form.closed == "drop" else self._sessions[bisect(self._sessions, day) - 1]
+        return None if self.form.closed == "drop" else before
 
     def contents(self, table: CsvTable) -> CsvContents | None:
         """All rows by kind and in order of sessions, None without any."""
-        if not self._rows:
+        if not self.rows:
             return None
-        observations: dict[str, list[Observation]] = {kind: [] for kind in self._form.fills}
+        observations: dict[str, list[Observation]] = {kind: [] for kind in self.form.fills}
         by_origin: dict[tuple[str, str], dict[str, list[Observation]]] = {}
-        for (_, observed_at, source, *_), (_, rows) in sorted(self._rows.items()):
+        for (_, observed_at, source, *_), (_, rows) in sorted(self.rows.items()):
             for row in rows:
                 observations[row.table].append(row)
                 by_origin.setdefault((observed_at, source), {}).setdefault(row.table, []).append(row)
@@ -181,22 +174,22 @@ class RowReader:
             ExportedRows(source, at, observations_of(rows))
             for (at, source), rows in sorted(by_origin.items())
         )
-        sessions = [session for session, *_ in self._rows]
+        sessions = [session for session, *_ in self.rows]
         preview = CsvPreview(
-            title=self._form.layout.title,
-            ticker=self._ticker,
-            rows=len(self._rows),
+            title=self.form.layout.title,
+            ticker=self.ticker,
+            rows=len(self.rows),
             first=min(sessions),
             last=max(sessions),
             layout=table.layout,
-            closed=tuple(sorted(self._closed)),
-            unfinished=tuple(sorted(self._unfinished)),
-            empty=self._empty,
-            unread=(*table.left_out, *(() if self._exported else sorted(table.columns & _ORIGIN))),
+            closed=tuple(sorted(self.closed)),
+            unfinished=tuple(sorted(self.unfinished)),
+            empty=self.empty,
+            unread=(*table.left_out, *(() if self.exported else sorted(table.columns & _ORIGIN))),
         )
         complete = tuple(kind for column, kind in _EVENTS.items() if column in table.columns)
         return CsvContents(
-            observations_of(observations), preview, complete, exported if self._exported else ()
+            observations_of(observations), preview, complete, exported if self.exported else ()
         )
 
 
@@ -246,7 +239,7 @@ def read_csv(
     if not table.rows and not table.bad:
         raise NoFigures(f"{table.name} was not imported: it has a header line but no rows.")
     exported = table.columns >= _ORIGIN
-    reader = RowReader(FORMATS[form], ticker, sessions, today=today, completed=completed, exported=exported)
+    reader = RowReader(FORMATS[form], ticker, list(sessions.index.date), today, completed, exported)
     for line, cells in table.rows:
         reader.take(line, cells)
     bad = sorted(table.bad + reader.bad)
