@@ -62,23 +62,22 @@ class Frequency:
         return len(self.dates)
 
 
-def frequency(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> Frequency:
-    """Fires over the last `years` of a rule's samples, ignoring `once` and `until`."""
-    series = _until_last_figure(SampleSeries.of(history))
-    bands = (default_band(series.distances(index)) for index in range(len(series.observed)))
-    return _frequency(rule, series, tuple(bands), years)
+def frequency(
+    rule: Rule, history: Sequence[Sample], years: int = YEARS, bands: tuple[float, ...] | None = None
+) -> Frequency:
+    """Fires over the last `years` of a rule's samples, ignoring `once` and `until`.
 
-
-def fires_without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> int:
-    """How often the rule would have fired without a re-arm band."""
-    series = _until_last_figure(SampleSeries.of(history))
-    return _frequency(replace(rule, rearm=None), series, (0.0,) * len(rule.conditions), years).count
-
-
-def _frequency(rule: Rule, series: SampleSeries, bands: tuple[float, ...], years: int) -> Frequency:
+    `bands` are used instead of the default ones. Years are counted back from the last sample with any figure.
+    """
+    series = SampleSeries.of(history)
+    known = (series.known(index) for index in range(len(series.observed)))
+    positions = np.flatnonzero(reduce(operator.or_, known, np.zeros(len(series), dtype=bool)))
+    series = series[: int(positions[-1]) + 1 if len(positions) else 0]
     begin = _first_evaluated(rule, series, years)
     if begin >= len(series):
         return Frequency((), None, None)
+    if bands is None:
+        bands = tuple(default_band(series.distances(index)) for index in range(len(series.observed)))
     lasting = replace(rule, once=False, until=None)
     state = first_state(lasting, series[:begin], series.day(0), bands)
     _, events = evaluate_series(lasting, state, series[begin:])
@@ -86,11 +85,9 @@ def _frequency(rule: Rule, series: SampleSeries, bands: tuple[float, ...], years
     return Frequency(dates, series.day(begin), series.day(-1))
 
 
-def _until_last_figure(series: SampleSeries) -> SampleSeries:
-    """The samples up to the last one with any figure; years are counted back from there."""
-    known = (series.known(index) for index in range(len(series.observed)))
-    positions = np.flatnonzero(reduce(operator.or_, known, np.zeros(len(series), dtype=bool)))
-    return series[: int(positions[-1]) + 1 if len(positions) else 0]
+def fires_without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> int:
+    """How often the rule would have fired without a re-arm band."""
+    return frequency(replace(rule, rearm=None), history, years, (0.0,) * len(rule.conditions)).count
 
 
 def _first_evaluated(rule: Rule, series: SampleSeries, years: int) -> int:

@@ -122,9 +122,14 @@ def _window(arguments: Arguments) -> Window:
     return cast("Window", arguments["window"])
 
 
-def _on_ratio(function: Callable[[pd.Series, int], pd.Series]) -> History:
-    """A metric of the ratio over n sessions."""
-    return lambda market, arguments: function(trend.ratio(market), _n(arguments))
+def _of_ratio(function: Callable[[pd.Series, int], pd.Series], default: int, low: int = 2) -> partial[Metric]:
+    """A metric of the ratio over n sessions, in percent, that lacks only its texts."""
+    return partial(
+        Metric,
+        unit=units.PERCENT,
+        history=lambda market, arguments: function(trend.ratio(market), _n(arguments)),
+        parameters=(_count(default, low),),
+    )
 
 
 def _channel(market: Market, arguments: Arguments) -> pd.Series:
@@ -190,12 +195,9 @@ _TREND = (
         formula="R = P({small}) / P({large})",
         example="ratio > sma 200",
     ),
-    Metric(
+    _of_ratio(trend.ratio_vs_sma, 200)(
         name="ratio_vs_sma",
         title="{small}/{large} against its average",
-        unit=units.PERCENT,
-        history=_on_ratio(trend.ratio_vs_sma),
-        parameters=(_count(200),),
         meaning="How far the ratio stands above (+) or below (−) its own average.",
         formula="100 (R / SMA_n(R) − 1), Mansfield relative strength",
         example="ratio_vs_sma 200 > 5%",
@@ -219,32 +221,23 @@ _TREND = (
         formula="100 (P[t−21] / P[t−252] − 1), {small} less {large}",
         example="momentum > 0",
     ),
-    Metric(
+    _of_ratio(trend.breakout, 252, 1)(
         name="breakout",
         title="Breakout",
-        unit=units.PERCENT,
-        history=_on_ratio(trend.breakout),
-        parameters=(_count(252, 1),),
         meaning="How far the ratio stands above (+) the highest of the n sessions before.",
         formula="100 (R / max(R[t−n..t−1]) − 1)",
         example="breakout 252 > 0%",
     ),
-    Metric(
+    _of_ratio(trend.breakout_low, 252, 1)(
         name="breakout_low",
         title="Breakdown",
-        unit=units.PERCENT,
-        history=_on_ratio(trend.breakout_low),
-        parameters=(_count(252, 1),),
         meaning="How far the ratio stands below (−) the lowest of the n sessions before.",
         formula="100 (R / min(R[t−n..t−1]) − 1)",
         example="breakout_low 252 < 0%",
     ),
-    Metric(
+    _of_ratio(trend.slope, 60, 3)(
         name="slope",
         title="Slope of the ratio",
-        unit=units.PERCENT,
-        history=_on_ratio(trend.slope),
-        parameters=(_count(60, 3),),
         meaning="Yearly pace of the ratio's trend line over n sessions.",
         formula="100 (e^(252 b) − 1), b = OLS slope of ln R",
         example="slope 60 > 10%",
