@@ -309,15 +309,6 @@ def _change_chat_id(db: sqlite_utils.Database, failure: FailedSend) -> str:
     return _requeue(db, failure, failure.now, counts=True)
 
 
-def _finish(db: sqlite_utils.Database, failure: FailedSend) -> str:
-    outbox.mark_sent(db, failure.message.id, None, failure.now)
-    return "sent"
-
-
-def _wait_for_token(db: sqlite_utils.Database, failure: FailedSend) -> str:
-    return _requeue(db, failure, failure.now + PAUSE)
-
-
 def _give_up(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Give the message up and tell the owner, once a day for each reason."""
     message, reason = failure.message, failure.reason
@@ -343,6 +334,6 @@ _ACTIONS: dict[ErrorClass, Callable[[sqlite_utils.Database, FailedSend], str]] =
     ErrorClass.HALTED: _wait_for_halt,
     ErrorClass.LEFT: _deactivate_chat,
     ErrorClass.MIGRATED: _change_chat_id,
-    ErrorClass.NOTHING: _finish,
-    ErrorClass.PAUSED: _wait_for_token,
+    ErrorClass.NOTHING: lambda db, failure: mark_sent(db, failure.message, None, failure.now),
+    ErrorClass.PAUSED: lambda db, failure: _requeue(db, failure, failure.now + PAUSE),
 }

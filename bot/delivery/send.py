@@ -71,23 +71,16 @@ class MessagePart:
         return replace(self, html=f"<i>{REPEAT_MARK}</i>\n{self.html}", plain=f"{REPEAT_MARK}\n{self.plain}")
 
 
-@dataclass(frozen=True)
-class SendOptions:
-    """How a part is sent; each concession is made once."""
-
-    plain: bool = False
-    topic: bool = True
-    photo: bool = True
-
-    def after(self, error_class: ErrorClass, message: OutboxMessage, part: MessagePart) -> SendOptions | None:
-        """Returns the options to try after an error, or None when no concession is left."""
-        if error_class is ErrorClass.PLAIN and not self.plain:
-            return replace(self, plain=True)
-        if error_class is ErrorClass.NO_TOPIC and self.topic and message.thread_id:
-            return replace(self, topic=False)
-        if error_class is ErrorClass.NO_PHOTO and self.photo and part.photo:
-            return replace(self, photo=False)
-        return None
+def can_concede(
+    error_class: ErrorClass, conceded: set[ErrorClass], message: OutboxMessage, part: MessagePart
+) -> bool:
+    """Whether a part can be sent as plain text, without topic or without picture, and was not yet."""
+    possible = {
+        ErrorClass.PLAIN: True,
+        ErrorClass.NO_TOPIC: bool(message.thread_id),
+        ErrorClass.NO_PHOTO: bool(part.photo),
+    }
+    return error_class not in conceded and possible.get(error_class, False)
 
 
 def compose(message: OutboxMessage) -> list[MessagePart]:
@@ -117,25 +110,26 @@ def compose(message: OutboxMessage) -> list[MessagePart]:
 
 
 async def post(
-    bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, options: SendOptions
+    bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, conceded: set[ErrorClass]
 ) -> int | None:
     """Send a part and return Telegram's id of it, or None when without its picture nothing is left.
 
-    Raises TelegramError.
+    `conceded` are the errors after which it is sent in another form. Raises TelegramError.
     """
     body = message.body
-    text = part.plain if options.plain else part.html
+    plain = ErrorClass.PLAIN in conceded
+    text = part.plain if plain else part.html
     reply = ReplyParameters(body.reply_to, allow_sending_without_reply=True) if body.reply_to else None
     arguments: dict[str, Any] = {
         "chat_id": message.chat_id,
-        "message_thread_id": message.thread_id if options.topic else None,
+        "message_thread_id": None if ErrorClass.NO_TOPIC in conceded else message.thread_id,
         "disable_notification": body.silent,
-        "parse_mode": None if options.plain else ParseMode.HTML,
+        "parse_mode": None if plain else ParseMode.HTML,
         "reply_markup": part.buttons,
         "rate_limit_args": PRIORITIES[message.kind],
         "reply_parameters": reply,
     }
-    if part.photo and options.photo:
+    if part.photo and ErrorClass.NO_PHOTO not in conceded:
         picture = InputFile(part.photo, filename="chart.png")
         return (await bot.send_photo(photo=picture, caption=text or None, **arguments)).message_id
     if not text:
@@ -254,16 +248,16 @@ class Sender:
 
     async def _post(self, message: OutboxMessage, part: MessagePart) -> int | None:
         """Send one part, and in another form if Telegram refuses this one."""
-        options = SendOptions()
+        conceded: set[ErrorClass] = set()
         while True:
             try:
-                return await post(self._bot, message, part, options)
+                return await post(self._bot, message, part, conceded)
             except TelegramError as error:
-                following = options.after(classify(error), message, part)
-                if following is None:
+                error_class = classify(error)
+                if not can_concede(error_class, conceded, message, part):
                     raise
                 logger.warning("Message %s is sent in another form: %s", message.id, self._reason(error))
-                options = following
+                conceded.add(error_class)
 
     def _failure(
         self, message: OutboxMessage, error: BaseException, done: int, error_class: ErrorClass

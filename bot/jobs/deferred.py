@@ -52,42 +52,36 @@ class Deferred:
     window: DeliveryWindow
 
 
-class DeferredNotifications:
-    """The job that queues deferred notifications once they may be sent."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def run(self) -> int:
-        """Queue what may be sent now. Returns the number of messages."""
-        services, now = self._services, self._services.clock()
-        zone = services.config.time.timezone
-        waiting = await services.database.run(partial(_read, default_zone=zone, now=now))
-        if not waiting:
-            return 0
-        market = await services.markets.current()
-        context = await asyncio.to_thread(context_of, market, services.markets)
-        for place, rows in waiting.items():
-            message: Answer | list[Html]
-            try:
-                message = await asyncio.to_thread(_message, context, rows)
-            except Exception:  # noqa: BLE001 - one chat must not stop the others
-                _log.exception("the deferred events of chat %s are listed without figures", place[0])
-                message = [
-                    notices.plain_line(event.number, event.rule, event.session, event.transition)
-                    for event in (row.event for row in rows)
-                ]
-            store = partial(
-                _store,
-                now=now,
-                default_zone=zone,
-                place=place,
-                rows=rows,
-                message=message,
-                sample=market.is_sample,
-            )
-            await services.database.run(store)
-        return len(waiting)
+async def send_deferred(services: Services) -> int:
+    """Queue the deferred notifications that may be sent now. Returns the number of messages."""
+    now = services.clock()
+    zone = services.config.time.timezone
+    waiting = await services.database.run(partial(_read, default_zone=zone, now=now))
+    if not waiting:
+        return 0
+    market = await services.markets.current()
+    context = await asyncio.to_thread(context_of, market, services.markets)
+    for place, rows in waiting.items():
+        message: Answer | list[Html]
+        try:
+            message = await asyncio.to_thread(_message, context, rows)
+        except Exception:  # noqa: BLE001 - one chat must not stop the others
+            _log.exception("the deferred events of chat %s are listed without figures", place[0])
+            message = [
+                notices.plain_line(event.number, event.rule, event.session, event.transition)
+                for event in (row.event for row in rows)
+            ]
+        store = partial(
+            _store,
+            now=now,
+            default_zone=zone,
+            place=place,
+            rows=rows,
+            message=message,
+            sample=market.is_sample,
+        )
+        await services.database.run(store)
+    return len(waiting)
 
 
 def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[Place, list[Deferred]]:

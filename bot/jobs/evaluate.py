@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -142,15 +143,14 @@ class Evaluator:
 
     def possibly_revised(self, snapshots: Sequence[AlertSnapshot]) -> list[int]:
         """Ids of the alerts whose evaluated inputs may have been revised."""
-        return [snapshot.alert.alert_id for snapshot in snapshots if self._may_have_been_revised(snapshot)]
-
-    def _may_have_been_revised(self, snapshot: AlertSnapshot) -> bool:
-        try:
-            conditions = Rule.from_json(snapshot.alert.rule_json).conditions
-            grown = [self._has_only_grown(condition) for condition in conditions]  # notes every series
-            return not all(grown)
-        except Exception:  # noqa: BLE001 - it is reported when the alert is evaluated
-            return False
+        alert_ids = []
+        for snapshot in snapshots:
+            with suppress(Exception):  # it is reported when the alert is evaluated
+                conditions = Rule.from_json(snapshot.alert.rule_json).conditions
+                grown = [self._has_only_grown(condition) for condition in conditions]  # notes every series
+                if not all(grown):
+                    alert_ids.append(snapshot.alert.alert_id)
+        return alert_ids
 
     def _has_only_grown(self, condition: Condition) -> bool:
         """Whether the values that were known before are unchanged."""

@@ -56,17 +56,10 @@ _WEEK, _DAY = dt.timedelta(days=7), dt.timedelta(days=1)
 ENDED = "its last day has passed"
 
 
-class Expiry:
-    """The job that announces the ends of alerts and ends them."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def run(self) -> int:
-        """Announce and end what is due. Returns the number of messages."""
-        services = self._services
-        end = partial(_end_alerts, default_zone=services.config.time.timezone, now=services.clock())
-        return await services.database.run(end)
+async def announce_ends(services: Services) -> int:
+    """Announce the ends of alerts, and end those that are due. Returns the number of messages."""
+    end = partial(_end_alerts, default_zone=services.config.time.timezone, now=services.clock())
+    return await services.database.run(end)
 
 
 def _end_alerts(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> int:
@@ -109,38 +102,32 @@ def _has_until(alert: ExpiringAlert) -> bool:
         return False
 
 
-class Outages:
-    """The job that reports overdue and recovered data."""
+async def report_outages(services: Services) -> int:
+    """Queue notices of data that is overdue or has recovered. Returns the number of messages."""
+    now = services.clock()
+    market = await services.markets.current()
+    if market.is_sample:  # made-up figures end on a day of their own
+        return 0
+    expected = services.markets.sessions().last_completed(now, STALE_AFTER)
+    missing = {part: first_overdue_session(market, part, expected) for part in market.parts}
+    stored = await services.database.run(sources.current_outages)
+    known = {outage.part: outage.session.isoformat() for outage in stored}
+    begun = {
+        part: f"{session:%Y-%m-%d}"
+        for part, session in missing.items()
+        if session is not None and part not in known
+    }
+    ended = {part: session for part, session in known.items() if missing.get(part) is None}
+    if not begun and not ended:
+        return 0
+    alerts = await services.database.run(alert_store.active_alerts) if begun else []
+    readers = await asyncio.to_thread(_alerts_by_part, market.pair, alerts, begun)
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def store(db: sqlite_utils.Database) -> int:
+        writer = OutboxWriter(db, now, services.config.time.timezone)
+        return _store_outages(writer, market, begun, ended, readers)
 
-    async def run(self) -> int:
-        """Queue notices of new and ended outages. Returns the number of messages."""
-        services, now = self._services, self._services.clock()
-        market = await services.markets.current()
-        if market.is_sample:  # made-up figures end on a day of their own
-            return 0
-        expected = services.markets.sessions().last_completed(now, STALE_AFTER)
-        missing = {part: first_overdue_session(market, part, expected) for part in market.parts}
-        stored = await services.database.run(sources.current_outages)
-        known = {outage.part: outage.session.isoformat() for outage in stored}
-        begun = {
-            part: f"{session:%Y-%m-%d}"
-            for part, session in missing.items()
-            if session is not None and part not in known
-        }
-        ended = {part: session for part, session in known.items() if missing.get(part) is None}
-        if not begun and not ended:
-            return 0
-        alerts = await services.database.run(alert_store.active_alerts) if begun else []
-        readers = await asyncio.to_thread(_alerts_by_part, market.pair, alerts, begun)
-
-        def store(db: sqlite_utils.Database) -> int:
-            writer = OutboxWriter(db, now, services.config.time.timezone)
-            return _store_outages(writer, market, begun, ended, readers)
-
-        return await services.database.run(store)
+    return await services.database.run(store)
 
 
 def _alerts_by_part(

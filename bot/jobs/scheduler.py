@@ -20,8 +20,8 @@ import httpx
 from bot.data.refresh import refresh
 from bot.jobs.backups import Backups
 from bot.jobs.commit import Evaluation, Fire
-from bot.jobs.deferred import DeferredNotifications
-from bot.jobs.notices import Expiry, Outages
+from bot.jobs.deferred import send_deferred
+from bot.jobs.notices import announce_ends, report_outages
 from bot.jobs.summaries import Summaries
 from bot.services import OUTBOX_KEPT, wall_clock
 from storage import outbox, sources
@@ -60,9 +60,7 @@ class Scheduler:
 
     def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
         self._services, self._providers, self._delivery = services, providers, delivery
-        self._deferred, self._evaluation = DeferredNotifications(services), Evaluation(services)
-        self._outages, self._expiry = Outages(services), Expiry(services)
-        self._summaries = Summaries(services)
+        self._evaluation, self._summaries = Evaluation(services), Summaries(services)
         self._backups, self._heartbeat = Backups(services), Heartbeat(services)
         self._pruned_at: dt.datetime | None = None
 
@@ -76,10 +74,10 @@ class Scheduler:
 
     async def evaluate(self) -> TickResult:
         """Queue deferred notifications, evaluate alerts and queue the summaries that are due."""
-        await self._deferred.run()
+        await send_deferred(self._services)
         fires = await self._evaluation.run()
-        await self._outages.run()
-        await self._expiry.run()
+        await report_outages(self._services)
+        await announce_ends(self._services)
         return TickResult(fires=fires, summaries=await self._summaries.run())
 
     async def drain(self) -> DrainReport:
@@ -98,8 +96,15 @@ class Scheduler:
 
     async def run_jobs(self) -> None:
         """Record the heartbeat and run all jobs, then wake the delivery. Errors of a step are logged."""
-        jobs = (self._deferred, self._evaluation, self._outages, self._expiry, self._summaries)
-        steps = (self._record_heartbeat, *(job.run for job in jobs), self._prune)
+        steps = (
+            self._record_heartbeat,
+            partial(send_deferred, self._services),
+            self._evaluation.run,
+            partial(report_outages, self._services),
+            partial(announce_ends, self._services),
+            self._summaries.run,
+            self._prune,
+        )
         succeeded = [await self._run_safely(step) for step in steps]
         self._delivery.wake()
         self._heartbeat.record_tick(well=all(succeeded) and not self._delivery.stopped)

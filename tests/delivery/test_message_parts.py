@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.delivery.outcome import ErrorClass, delivered_parts, reason_after
-from bot.delivery.send import MessagePart, SendOptions, compose
+from bot.delivery.send import MessagePart, can_concede, compose
 from bot.messages.html import escape, strip_html, visible_length
 from tests.storage.messages import message
 
@@ -60,15 +60,13 @@ def test_every_message_fits_even_marked_as_a_repeat(text: str, with_photo: bool)
 
 def test_each_concession_is_made_once_and_only_where_it_can_help() -> None:
     topic, picture, text = message(thread_id=5), MessagePart("", "", b"png"), MessagePart("x", "x")
-    assert SendOptions().after(ErrorClass.PLAIN, topic, text) == SendOptions(plain=True)
-    assert SendOptions(plain=True).after(ErrorClass.PLAIN, topic, text) is None
-    assert SendOptions().after(ErrorClass.NO_TOPIC, topic, text) == SendOptions(topic=False)
-    assert SendOptions().after(ErrorClass.NO_TOPIC, message(), text) is None
-    assert SendOptions(plain=True).after(ErrorClass.NO_PHOTO, topic, picture) == SendOptions(
-        plain=True, photo=False
-    )
-    assert SendOptions().after(ErrorClass.NO_PHOTO, topic, text) is None
-    assert SendOptions().after(ErrorClass.LEFT, topic, text) is None
+    assert can_concede(ErrorClass.PLAIN, set(), topic, text)
+    assert not can_concede(ErrorClass.PLAIN, {ErrorClass.PLAIN}, topic, text)
+    assert can_concede(ErrorClass.NO_TOPIC, set(), topic, text)
+    assert not can_concede(ErrorClass.NO_TOPIC, set(), message(), text)
+    assert can_concede(ErrorClass.NO_PHOTO, {ErrorClass.PLAIN}, topic, picture)
+    assert not can_concede(ErrorClass.NO_PHOTO, set(), topic, text)
+    assert not can_concede(ErrorClass.LEFT, set(), topic, text)
 
 
 @pytest.mark.parametrize("done", [0, 1, 12])

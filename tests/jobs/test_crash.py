@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bot.jobs.deferred import DeferredNotifications
+from bot.jobs.deferred import send_deferred
 from tests.jobs.desk import Desk, after_close, sessions
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ RELEASING = """
 import asyncio, sys
 import datetime as dt
 from pathlib import Path
-from bot.jobs.deferred import DeferredNotifications
+from bot.jobs.deferred import send_deferred
 from storage import alert_store
 from tests.jobs.desk import Desk
 
@@ -101,7 +101,7 @@ def assign_message(db, event_ids, message):
         sys.stdin.read()
 
 alert_store.assign_message = assign_message
-asyncio.run(DeferredNotifications(desk.services).run())
+asyncio.run(send_deferred(desk.services))
 """
 
 
@@ -122,6 +122,6 @@ async def test_what_was_held_is_told_once_though_the_process_is_killed_telling_i
     chats = "SELECT chat_id FROM outbox ORDER BY id"
     assert [row["chat_id"] for row in await after.query(chats)] == [1]
     for _ in range(2):
-        await DeferredNotifications(after.services).run()
+        await send_deferred(after.services)
     assert [row["chat_id"] for row in await after.query(chats)] == [1, 2, 3]
     after.database.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.jobs import deferred
-from bot.jobs.deferred import DeferredNotifications
+from bot.jobs.deferred import send_deferred
 from storage import alert_store, chat_store
 from tests.jobs.desk import Desk, after_close, sessions
 
@@ -46,7 +46,7 @@ async def work(desk: Desk, levels: Sequence[float] = (), first: int = 0) -> None
 
 
 async def release(desk: Desk) -> int:
-    return await DeferredNotifications(desk.services).run()
+    return await send_deferred(desk.services)
 
 
 async def test_a_zone_that_is_gone_holds_up_nobody(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.jobs.notices import Expiry
+from bot.jobs.notices import announce_ends
 from storage import alert_store, chat_store
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ async def at(desk: Desk, local: str) -> list[str]:
     before = len(await desk.messages())
     desk.now = dt.datetime.fromisoformat(f"{local}-05:00").astimezone(dt.UTC)
     for _ in range(2):
-        await Expiry(desk.services).run()
+        await announce_ends(desk.services)
     return [said.splitlines()[0] for said in (await desk.messages())[before:]]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.analytics.sessions import Sessions
+from bot.jobs.notices import report_outages
 from bot.jobs.scheduler import Scheduler
 from storage import alert_store, chat_store
 from storage.rows import Multiple
@@ -240,7 +241,7 @@ async def test_a_broken_rule_keeps_no_notice_from_the_others(desk: Desk) -> None
     await desk.alert(RULE, chat_id=2)
     await desk.change("UPDATE alerts SET rule_json = '{' WHERE alert_id = 1")
     desk.now = after_close(DAYS[10], STALE_HOURS)
-    await scheduler(desk)._outages.run()  # without the evaluation, which pauses it
+    await report_outages(desk.services)  # without the evaluation, which pauses it
     rows = await desk.query("SELECT chat_id FROM outbox")
     assert [row["chat_id"] for row in rows] == [2]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bot.alerts.engine import State
-from bot.jobs.deferred import DeferredNotifications
+from bot.jobs.deferred import send_deferred
 from storage import alert_store, chat_store, outbox
 from tests.jobs.desk import Desk, after_close, sessions
 
@@ -256,7 +256,7 @@ async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: D
     await evaluate(desk, [0.65])
     await revise(desk, [0.61])
     desk.now = after_close(DAYS[1], -4)
-    await DeferredNotifications(desk.services).run()
+    await send_deferred(desk.services)
     (said,) = await desk.messages()
     assert said.startswith("Alert #1 fired")
     assert "ratio: 0.5000 → 0.6100, 1.67% above 0.6." in said
@@ -271,7 +271,7 @@ async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
     await revise(desk, [0.58])
     assert len(await desk.messages()) == 1
     desk.now = until
-    await DeferredNotifications(desk.services).run()
+    await send_deferred(desk.services)
     said = await desk.messages()
     assert said[1].splitlines()[3] == "ratio, 16 Jan 2020: 0.6500 → 0.5800."
 
@@ -285,7 +285,7 @@ async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -
     await revise(desk, [0.58])
     await evaluate(desk, [0.62], 1)
     desk.now = until
-    await DeferredNotifications(desk.services).run()
+    await send_deferred(desk.services)
     assert (await desk.messages())[1].splitlines() == [
         "2 events while alerts were snoozed, newest first",
         "17 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6200, still true (CSV import)",

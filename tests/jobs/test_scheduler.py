@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 STEPS = (
     "_record_heartbeat",
-    "_deferred",
+    "send_deferred",
     "_evaluation",
-    "_outages",
-    "_expiry",
+    "report_outages",
+    "announce_ends",
     "_summaries",
     "_delivery",
     "_prune",
@@ -158,11 +158,13 @@ async def test_one_failing_step_leaves_the_others_running(
 def break_step(
     monkeypatch: pytest.MonkeyPatch, scheduler: Scheduler, step: str, fault: type[Exception]
 ) -> None:
-    async def failing() -> None:
+    async def failing(*_: object) -> None:
         raise fault("broken")
 
-    holder: Any = getattr(scheduler, step)
-    if callable(holder):
+    holder: Any = getattr(scheduler, step, None)
+    if holder is None:
+        monkeypatch.setattr(tick, step, failing)
+    elif callable(holder):
         monkeypatch.setattr(scheduler, step, failing)
     else:
         monkeypatch.setattr(holder, "drain" if step == "_delivery" else "run", failing)
