@@ -226,7 +226,7 @@ def _error_instead_of_file(text: str) -> FetchOutcome | None:
     if not text:
         return SchemaChanged("an empty body")
     if "\n" not in text and not FORMATS["prices"].layout.missing(text.split(",")):
-        return Empty("it has no rows")
+        return Empty("it has a header line but no rows")
     if len(text) > _SHORT or "," in text.partition("\n")[0]:
         return None
     if re.match(r"no data\b", text, re.IGNORECASE):

@@ -240,7 +240,7 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
             "it lacks the columns “date” and “close”; its first line is “Your subscription has ended”"
         ),
     ),
-    "header only": (page(HEADER), Empty("it has no rows")),
+    "header only": (page(HEADER), Empty("it has a header line but no rows")),
     "later rows only": (page("Date,Close\n2020-12-14,1\n"), Empty("it has no completed session")),
     "other columns": (
         page("Date,Price\n2020-12-11,190.3\n"),
