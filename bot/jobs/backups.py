@@ -84,7 +84,9 @@ class Backups:
     async def run(self) -> Path | None:
         """Make the backup that is due. Returns it, or None when none was due or it failed."""
         services, now = self._services, self._services.clock()
-        if not services.config.backup.enabled or self._is_resting(now):
+        rest_ends = self._not_before  # a clock that was put back ends the rest too
+        is_resting = rest_ends is not None and rest_ends - RETRY <= now < rest_ends
+        if not services.config.backup.enabled or is_resting:
             return None
         try:
             day = backup_due(services.config, now)
@@ -102,11 +104,6 @@ class Backups:
         text = f"Backups work again; the newest is {copy.name}."
         await self._tell_owner(text, services.clock(), failing=False)
         return copy
-
-    def _is_resting(self, now: dt.datetime) -> bool:
-        """Whether a failure was less than an hour ago; a clock that was put back ends the rest."""
-        start = self._not_before
-        return start is not None and start - RETRY <= now < start
 
     async def _tell_owner(self, text: str, now: dt.datetime, *, failing: bool) -> None:
         """Tell the owner, once, that backups fail or that they work again."""

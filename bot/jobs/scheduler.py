@@ -196,21 +196,17 @@ class Heartbeat:
     async def run(self) -> bool:
         """Call the address if it is due. Returns whether the call succeeded; a failure is logged."""
         config, now = self._services.config, self._services.clock()
-        if not (config.heartbeat.url and self._is_well(now) and self._is_due(now)):
+        is_well = self._well_at is not None and abs(now - self._well_at) <= _FRESH
+        pause = dt.timedelta(minutes=config.heartbeat.minutes)
+        # A clock that was put back makes it due.
+        is_due = self._called_at is None or not self._called_at <= now < self._called_at + pause
+        if not (config.heartbeat.url and is_well and is_due):
             return False
         self._called_at = now
         url = config.heartbeat.url.get_secret_value()
         if error := await _call(url):
             _log.warning("the heartbeat was not accepted by %s (%s)", urlsplit(url).hostname, error)
         return not error
-
-    def _is_well(self, now: dt.datetime) -> bool:
-        return self._well_at is not None and abs(now - self._well_at) <= _FRESH
-
-    def _is_due(self, now: dt.datetime) -> bool:
-        """Whether enough minutes have passed; a clock that was put back makes it due."""
-        pause = dt.timedelta(minutes=self._services.config.heartbeat.minutes)
-        return self._called_at is None or not self._called_at <= now < self._called_at + pause
 
 
 async def _call(url: str) -> str:

@@ -186,16 +186,12 @@ def _pages(entries: Page) -> list[Page]:
 def _page_buttons(pages: list[Page], index: int) -> tuple[tuple[Button, ...], ...]:
     """Buttons to the neighbouring pages. They name an alert, so that they survive changes of the list."""
     row = []
-    if index > 0:
-        row.append((f"‹ {_span(pages[index - 1])}", f"/alerts {pages[index - 1][0][0].number}"))
-    if index + 1 < len(pages):
-        row.append((f"{_span(pages[index + 1])} ›", f"/alerts {pages[index + 1][0][0].number}"))
+    for at, label in ((index - 1, "‹ {}"), (index + 1, "{} ›")):
+        if 0 <= at < len(pages):
+            first, last = pages[at][0][0].number, pages[at][-1][0].number
+            span = f"#{first}" if first == last else f"#{first} to #{last}"
+            row.append((label.format(span), f"/alerts {first}"))
     return (tuple(row),) if row else ()
-
-
-def _span(page: Page) -> str:
-    first, last = page[0][0].number, page[-1][0].number
-    return f"#{first}" if first == last else f"#{first} to #{last}"
 
 
 def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, page: int = 1) -> Answer:
