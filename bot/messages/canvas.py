@@ -163,15 +163,18 @@ def _wrap(text: Text, *paragraphs: str) -> int:
     return len(lines)
 
 
-def set_panel_title(axes: Axes, title: str, theme: Theme) -> None:
-    """Set a panel's own title."""
-    _style_text(axes.set_title(title, loc="left"), theme.muted)
-
-
 def draw_lines(
-    axes: Axes, lines: Sequence[Line], unit: Unit, theme: Theme, *, most: int = 5, shown: Sequence[float] = ()
+    axes: Axes,
+    lines: Sequence[Line],
+    unit: Unit,
+    theme: Theme,
+    *,
+    title: str = "",
+    most: int = 5,
+    shown: Sequence[float] = (),
 ) -> None:
     """Draw the lines, their end labels and a value axis with about `most` ticks that holds `shown` too."""
+    _style_text(axes.set_title(title, loc="left"), theme.muted)
     for line in lines:
         x, y = line.x, line.y
         known = np.isfinite(np.concatenate([[np.nan], y, [np.nan]]))

@@ -116,8 +116,7 @@ def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel | 
     figure, axes = canvas.new_figure(style, ratios=(2.3, 1.0) if below else (1.0,))
     canvas.draw_lines(axes[0], above, PERCENT, theme)
     if panel is not None and below:
-        canvas.draw_lines(axes[1], below, LEVEL, theme, most=3)
-        canvas.set_panel_title(axes[1], panel.title, theme)
+        canvas.draw_lines(axes[1], below, LEVEL, theme, title=panel.title, most=3)
     canvas.finish_layout(figure, axes, pd.DatetimeIndex(returns.index))
     return Chart(canvas.png(figure), caption(style, sentences))
 
@@ -133,13 +132,20 @@ def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Chart:
 
 
 def _fund_lines(frame: pd.DataFrame, style: ChartStyle) -> list[Line]:
-    """Return a line per column that has a value. The first column has the first colour in every chart."""
-    pens = zip(frame.columns, style.theme.lines, (2.2, 1.7), strict=False)
-    lines = [Line(frame[name], colour, str(name), width) for name, colour, width in pens]
-    lines = [line for line in lines if line.drawable]
+    """Return a line per column that has a value. Raises NoData if there are none."""
+    lines = _named_lines({str(name): frame[name] for name in frame.columns}, style, (2.2, 1.7), ("-", "-"))
     if not lines:
         raise _nothing_to_draw(style)
     return lines
+
+
+def _named_lines(
+    series: Mapping[str, pd.Series], style: ChartStyle, widths: Sequence[float], patterns: Sequence[str]
+) -> list[Line]:
+    """Return a line per series that has a value. Colour, width and pattern follow its place."""
+    pens = zip(series.items(), style.theme.lines, widths, patterns, strict=False)
+    lines = [Line(values, colour, name, width, pattern) for (name, values), colour, width, pattern in pens]
+    return [line for line in lines if line.drawable]
 
 
 def metric_chart(
@@ -182,9 +188,8 @@ def _rule_figure(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Mar
                 Line(panel.threshold.over(series.index), theme.muted, panel.threshold.name, 1.4, "--")
             )
         drawable = [line for line in lines if line.drawable]
-        canvas.draw_lines(axes, drawable, panel.shown_unit, theme, most=5 if len(panels) == 1 else 3)
-        if len(panels) > 1:
-            canvas.set_panel_title(axes, panel.name, theme)
+        title, most = (panel.name, 3) if len(panels) > 1 else ("", 5)
+        canvas.draw_lines(axes, drawable, panel.shown_unit, theme, title=title, most=most)
         if marks is not None:
             canvas.draw_marks(axes, series.reindex(marks.on(series)), theme)
     canvas.finish_layout(figure, all_axes, _sessions_of(shown))
@@ -196,31 +201,19 @@ def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, b
 
     `base` is the value at which all lines begin.
     """
-    drawn = [(panel.title, lines) for panel in panels if (lines := _index_lines(panel, style))]
+    # The patterns distinguish lines that overlap or are printed grey.
+    pens = (2.4, 1.8, 1.8, 1.8), ("-", "--", "-.", ":")
+    drawn = [(panel.title, lines) for panel in panels if (lines := _named_lines(panel.series, style, *pens))]
     if not drawn:
         raise _nothing_to_draw(style)
     all_lines = [line for _, lines in drawn for line in lines]
     figure, all_axes = canvas.new_figure(style, ratios=(1.0,) * len(drawn), panel_height=canvas.HEIGHT - 1)
     for axes, (title, lines) in zip(all_axes, drawn, strict=True):
-        canvas.draw_lines(axes, lines, unit, style.theme)
+        canvas.draw_lines(axes, lines, unit, style.theme, title=title)
         canvas.set_value_axis(axes, all_lines, unit, shown=(base,))
         canvas.draw_level(axes, base, style.theme)
-        canvas.set_panel_title(axes, title, style.theme)
     canvas.finish_layout(figure, all_axes, _sessions_of(line.series for line in all_lines))
     return Chart(canvas.png(figure), caption(style, [describe_indexed(panel, unit) for panel in panels]))
-
-
-def _index_lines(panel: IndexPanel, style: ChartStyle) -> list[Line]:
-    """Return a line per series that has a value. Colour and pattern follow its place in the panel.
-
-    The patterns distinguish lines that overlap or are printed grey.
-    """
-    pens = zip(style.theme.lines, (2.4, 1.8, 1.8, 1.8), ("-", "--", "-.", ":"), strict=True)
-    lines = [
-        Line(series, colour, name, width, pattern)
-        for (name, series), (colour, width, pattern) in zip(panel.series.items(), pens, strict=False)
-    ]
-    return [line for line in lines if line.drawable]
 
 
 def _trimmed(series: pd.Series, style: ChartStyle) -> pd.Series:

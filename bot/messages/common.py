@@ -47,7 +47,6 @@ _PAGES = {
 }
 SAMPLE = "Sample data: simulated between published points, not the market."
 DISCLAIMER = "Not investment advice."
-CURRENT = "current"
 AVERAGE = 200
 _FLOW_WINDOW = Window("d", 20)
 _BREAK_SIGMAS, _BREAK_SESSIONS = 2, 5
@@ -199,16 +198,16 @@ def condition_sources(conditions: Iterable[Condition], market: Market) -> list[s
     return list(dict.fromkeys(labels))
 
 
-def rule_sources(rule: Rule, market: Market, old: int) -> str:
-    """Return a line on the sources of a rule and their age in sessions, e.g. "Source: Yahoo, current."."""
+def rule_sources(rule: Rule, market: Market, session: pd.Timestamp) -> str:
+    """Return a line on the sources of a rule and the age of its figures, e.g. "Source: Yahoo, current."."""
     labels = condition_sources(rule.conditions, market)
     word = "Source" if len(labels) == 1 else "Sources"
-    return f"{word}: {'; '.join(labels)}, {age_phrase(old) or CURRENT}."
+    return f"{word}: {'; '.join(labels)}, {age(market, session)}."
 
 
 def age(market: Market, session: pd.Timestamp) -> str:
     """Return the sessions since the one of a figure in words: "current", "2 sessions old"."""
-    return age_phrase(market.sessions_behind(session)) or CURRENT
+    return age_phrase(market.sessions_behind(session)) or "current"
 
 
 def with_age(words: str, market: Market, session: pd.Timestamp) -> str:

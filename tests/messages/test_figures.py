@@ -92,6 +92,9 @@ def test_an_age_counts_the_sessions_since(behind: int, words: str) -> None:
     ],
 )
 def test_a_rule_names_the_sources_of_all_its_conditions(rule: str, old: int, told: str) -> None:
-    of = market([50.0] * 5, units={"IWM": [250.0], "SPY": [900.0]})
+    of = market([50.0] * 5, units={"IWM": [250.0], "SPY": [900.0]}, behind=old)
     issuer = dict.fromkeys(("facts:IWM", "facts:SPY"), Source("issuer", "issuer file"))
-    assert rule_sources(parse_rule(rule, METRICS), replace(of, sources={**of.sources, **issuer}), old) == told
+    assert (
+        rule_sources(parse_rule(rule, METRICS), replace(of, sources={**of.sources, **issuer}), days(5)[-1])
+        == told
+    )

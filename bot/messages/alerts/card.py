@@ -198,8 +198,7 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
         sentence for condition in conditions for sentence in _condition_sentences(condition, context, newest)
     ]
     if newest is not None:
-        behind = market.sessions_behind(newest)
-        sentences.append(f"{capital(session_phrase(newest))}. {rule_sources(alert.rule, market, behind)}")
+        sentences.append(f"{capital(session_phrase(newest))}. {rule_sources(alert.rule, market, newest)}")
     return sentences
 
 

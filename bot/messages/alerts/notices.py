@@ -80,7 +80,7 @@ def fired_message(
         else None,
         f"Fires in the last {FIRES_SINCE_DAYS} days: {fires}, including this one." if fired else None,
         None if event.done else next_check(context),
-        rule_sources(rule, market, market.sessions_behind(pd.Timestamp(event.session))),
+        rule_sources(rule, market, pd.Timestamp(event.session)),
     )
     return Answer(html, buttons=card_buttons(replace(alert, life=Life.DONE) if event.done else alert))
 

@@ -42,6 +42,9 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     is_short = fires.since is not None and fires.since > begin + dt.timedelta(days=10)
     dates = ", ".join(short_date(day) for day in reversed(fires.dates[-_DATES_SHOWN:]))
     more = len(fires.dates) - _DATES_SHOWN
+    without_band = ", with the re-arm band or without."
+    if fires.count or backtest.bare:
+        without_band = f"; without the re-arm band it would have fired {times(backtest.bare)}."
     outcomes: list[Html | str] = []
     if fires.count:
         header = ("sessions", "median", "rose", "n", "any day")
@@ -64,7 +67,7 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
         heading("Backtest", market, AsOf()),
         code(str(rule)),
         _span(backtest, is_short),
-        _fired(backtest),
+        bold(f"Fired {times(fires.count)}" if fires.count else "It never fired") + without_band,
         f"On {dates}{f' and {more} more' if more > 0 else ''}." if dates else None,
         *outcomes,
         f"n below {_FEW}: too few to mean anything." if 0 < fires.count < _FEW else None,
@@ -95,14 +98,6 @@ def _span(backtest: Backtest, is_short: bool) -> str:
     age = f", {counted(behind, 'session')} before the last close" if behind else ""
     span = f"from {short_date(backtest.begin)} to {short_date(backtest.end)}"
     return f"Evaluated close by close {span}{age}{note}."
-
-
-def _fired(backtest: Backtest) -> Html:
-    count, bare = backtest.fires.count, backtest.bare
-    if not count and not bare:
-        return bold("It never fired") + ", with the re-arm band or without."
-    sentence = bold(f"Fired {times(count)}" if count else "It never fired")
-    return sentence + f"; without the re-arm band it would have fired {times(bare)}."
 
 
 def _chart(backtest: Backtest, theme: Theme) -> ChartSpec:
