@@ -48,7 +48,8 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
     part = file.with_name(f"{file.name}.part")
     with connect_unchecked(path, read_only=True) as db:
         is_current(db, path)  # refuses another program's
-        _refuse_database_in_use(db, file)
+        if file.resolve() == _file_of(db).resolve() or Path(f"{file}-wal").exists():
+            raise StorageError(f"{file} is a database in use; name another file, e.g. backup.sqlite3.")
         try:
             counts = _copy(db, part)
             _verify_copy(part, counts)
@@ -59,11 +60,6 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
             with suppress(OSError):
                 remove(part)
     return counts
-
-
-def _refuse_database_in_use(db: sqlite_utils.Database, target: Path) -> None:
-    if target.resolve() == _file_of(db).resolve() or Path(f"{target}-wal").exists():
-        raise StorageError(f"{target} is a database in use; name another file, e.g. backup.sqlite3.")
 
 
 def _file_of(db: sqlite_utils.Database) -> Path:

@@ -222,7 +222,11 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
                 continue
             changed = True
             factor = _level_factor(config.pair, splits)
-            _rescale_state(db, alert, rule, factor)
+            current = alert_store.current_state(db, alert_id)
+            if current is not None and reads_level(rule, METRICS):
+                # In the new shares restated closes are no revision of what was evaluated.
+                state = state_after_split(rule, State.from_json(current.state), factor, METRICS)
+                alert_store.save_state(db, alert_id, state.session.isoformat(), state.to_json())
         except Exception:  # noqa: BLE001 - one broken rule must not stop the others; evaluation reports it
             _log.exception("alert %s cannot be read after a split", alert_id)
             continue
@@ -242,11 +246,3 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
 
 def _level_factor(pair: Pair, splits: Sequence[SplitChange]) -> float:
     return level_factor(pair, ((split.ticker, split.factor) for split in splits))
-
-
-def _rescale_state(db: sqlite_utils.Database, alert: StoredAlert, rule: Rule, factor: float) -> None:
-    """Put the current state into the new shares: restated closes are no revision of what was evaluated."""
-    current = alert_store.current_state(db, alert.alert_id)
-    if current is not None and reads_level(rule, METRICS):
-        state = state_after_split(rule, State.from_json(current.state), factor, METRICS)
-        alert_store.save_state(db, alert.alert_id, state.session.isoformat(), state.to_json())
