@@ -1,6 +1,7 @@
 """Daily summaries: one per chat and local date, claimed once and never repeated.
 
-Also a chat's local times as instants: when a time of day falls, and when quiet hours end.
+Also local times as instants, which backups and notifications use too: when a time of day falls, and when
+quiet hours end.
 """
 
 from __future__ import annotations
