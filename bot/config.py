@@ -41,7 +41,7 @@ from bot.pair import DEFAULT_PAIR, Fund, Pair
 
 _TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}([.-][A-Z0-9]{1,4})?")
 _UNENCODED = "%!#$&'()*+,/:;=?@[]~"  # characters that a URL may hold unencoded, beside letters and digits
-_NOT_EMPTY = "must be a text in quotes, not empty"
+_NOT_EMPTY = "must be text in quotes and not empty"
 # The sentence for an error of pydantic's own. The validators below raise a ValueError with a sentence
 # instead. The key is put in front of either: "[telegram] token: must be ...".
 _SENTENCES = {

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 HIDDEN = "HIDDEN"
+OUTPUT = "<output>"  # the file that errors of the standard streams name
 TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the variable's name, not a token
 TOKEN_MISSING = f"[telegram] token: missing; set it, or token_file, or {TOKEN_VARIABLE} (ask @BotFather)"
 _WHOLE_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
@@ -145,6 +147,16 @@ def redact_output(secrets: Iterable[str] = ()) -> None:
             setattr(sys, name, cast("TextIO", RedactedStream(original, secrets)))
 
 
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Name OUTPUT in errors of writing, which tells them from those of files."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = OUTPUT
+        raise
+
+
 class RedactedStream:
     """A text stream that writes HIDDEN in place of secrets and otherwise behaves like the original."""
 
@@ -154,7 +166,13 @@ class RedactedStream:
 
     def write(self, text: str) -> int:
         """Write the text without secrets. Returns the number of characters written."""
-        return self.unredacted.write(redact(text, self._secrets))
+        with _named_errors():
+            return self.unredacted.write(redact(text, self._secrets))
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        with _named_errors():
+            self.unredacted.flush()
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write the texts without secrets."""

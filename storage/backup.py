@@ -25,6 +25,7 @@ from storage.db import (
     connect_unchecked,
     create_file,
     is_current,
+    refuse_missing,
     transaction,
     translate_errors,
 )
@@ -42,14 +43,13 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
     reads, neither writes nor checkpoints, which is what the WAL-reset bug needs. A database of an earlier
     version is copied as it is. An older file at `target` is replaced only by a sound copy.
     """
-    if not path.is_file():
-        raise DatabaseMissing(f"There is no database at {path}; name another file, e.g. --db bot.sqlite3.")
+    refuse_missing(path)
     file = Path(target)
     part = file.with_name(f"{file.name}.part")
     with connect_unchecked(path, read_only=True) as db:
         is_current(db, path)  # refuses another program's
         if file.resolve() == _file_of(db).resolve() or Path(f"{file}-wal").exists():
-            raise StorageError(f"{file} is a database in use; name another file, e.g. backup.sqlite3.")
+            raise StorageError(f"{file} is a database in use; name another file, e.g. bot-copy.db.")
         try:
             counts = _copy(db, part)
             _verify_copy(part, counts)

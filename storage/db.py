@@ -81,7 +81,7 @@ _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
     19: (Refused, "{path} refused a row: {error}."),
     26: (
         DatabaseBroken,
-        "{path} is not a database of this program; name another file, e.g. --db bot.sqlite3.",
+        "{path} is not a database of this program; name another file, e.g. --db bot.db.",
     ),
 }
 
@@ -144,6 +144,12 @@ def connect_unchecked(path: Path, *, read_only: bool = False) -> Iterator[sqlite
         yield sqlite_utils.Database(conn, execute_plugins=False)
 
 
+def refuse_missing(path: Path) -> None:
+    """Raise DatabaseMissing unless there is a file at the path."""
+    if not path.is_file():
+        raise DatabaseMissing(f"There is no database at {path}; name another file, e.g. --db bot.db.")
+
+
 def create_file(path: Path) -> None:
     """Create an empty file that only its owner may read, and its folder, unless they exist."""
     try:
@@ -160,9 +166,7 @@ def is_current(db: sqlite_utils.Database, path: Path) -> bool:
         applied = {migration.name for migration in MIGRATIONS.applied(db)}
         tables = set(db.table_names()) - {MIGRATIONS.migrations_table}
     if tables and not applied:
-        raise DatabaseBroken(
-            f"{path} is a database of another program; name another file, e.g. --db bot.sqlite3."
-        )
+        raise DatabaseBroken(f"{path} is a database of another program; name another file, e.g. --db bot.db.")
     if UNRELEASED in applied:
         raise DatabaseBroken(
             f"{path} was written before the first release and cannot be brought up to date: save its data "
@@ -372,9 +376,9 @@ def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> D
     file = Path(path)
     if not HAS_STRICT_TABLES:
         raise StorageError(f"SQLite {SQLITE_VERSION} is too old; 3.37 or later is needed.")
-    if read_only and not file.is_file():
-        raise DatabaseMissing(f"There is no database at {file}; name another file, e.g. --db bot.sqlite3.")
-    if not read_only:
+    if read_only:
+        refuse_missing(file)
+    else:
         create_file(file)
     return Database(file, read_only=read_only)
 

@@ -204,7 +204,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
     sections = sorted({key.section for key in KEYS})
     assert problems(tmp_path, text) == [
         "[telegram] base_url: must be a URL such as https://api.telegram.org",
-        "[storage] database: must be a text in quotes, not empty",
+        "[storage] database: must be text in quotes and not empty",
         "[access] mode: must be one of: allowlist, open",
         "[access] owner: must be a Telegram id, a whole number such as 123456789",
         "[access] users: must be a list of ids such as [123456789]",
@@ -225,8 +225,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_key(tmp_path: Path) -> None
             '[telegram]\nbase_url = "https://"',
             "[telegram] base_url: must be a URL such as https://api.telegram.org",
         ),
-        ("[telegram]\nbase_url = 5", "[telegram] base_url: must be a text in quotes, not empty"),
-        ("[telegram]\ntoken_file = false", "[telegram] token_file: must be a text in quotes, not empty"),
+        ("[telegram]\nbase_url = 5", "[telegram] base_url: must be text in quotes and not empty"),
+        ("[telegram]\ntoken_file = false", "[telegram] token_file: must be text in quotes and not empty"),
         ("[access]\nowner = 0", "[access] owner: must be a Telegram id, a whole number such as 123456789"),
         ("[access]\nmode = true", "[access] mode: must be one of: allowlist, open"),
         (

@@ -196,7 +196,7 @@ def test_a_redacted_stream_hides_the_longest_secret_first_and_is_else_the_stream
     redacted = RedactedStream(sys.stdout, ["secret", "secret-longer"])
     redacted.write("a secret-longer and a secret\n")
     redacted.writelines(["one secret\n", "two\n"])
-    redacted.flush()  # type: ignore[operator]
+    redacted.flush()
     assert redacted.isatty() is False  # type: ignore[operator]
     assert capsys.readouterr().out == "a HIDDEN and a HIDDEN\none HIDDEN\ntwo\n"
 

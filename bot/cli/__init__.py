@@ -19,7 +19,7 @@ import click
 
 from bot import __version__
 from bot.errors import BotError, ConfigError
-from bot.secrets import proxy_secrets, redact_output
+from bot.secrets import OUTPUT, proxy_secrets, redact_output
 from bot.text import PROGRAM, command_line
 
 if TYPE_CHECKING:
@@ -42,59 +42,86 @@ _FIRST, _AHEAD = dt.datetime(1993, 2, 1, tzinfo=dt.UTC), dt.timedelta(days=180)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors meant for people are printed without a traceback."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show − still shows the rest
     redact_output()  # before anything is read: an error message may contain the secret
-    program = SCRIPT if Path(sys.argv[0]).stem == SCRIPT else PROGRAM
-    if instruction := os.environ.get(COMPLETION_VARIABLE):
-        from click.shell_completion import shell_complete  # noqa: PLC0415 - a shell asks, not a person
-
-        return shell_complete(commands, {}, program, COMPLETION_VARIABLE, instruction)
-    code = _run(program, list(sys.argv[1:] if arguments is None else arguments))
+    code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # what nobody can read is discarded, or the interpreter would complain of it at exit
+            with contextlib.suppress(OSError), open(os.devnull, "w") as nothing:  # noqa: PTH123
+                os.dup2(nothing.fileno(), stream.fileno())
     refresh = sys.modules.get("bot.data.refresh")
     if refresh is not None and refresh.fetch_in_progress():
         # The interpreter would wait for a source that does not answer. The database is closed by now.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
-                stream.flush()
         os._exit(code)
     return code
 
 
-def _run(program: str, arguments: list[str]) -> int:
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed on the null device, so that no file gets their number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
+def _run(arguments: list[str]) -> int:
     """Run the command and print its errors. Returns the exit code."""
     try:
-        with commands.make_context(program, arguments) as context:
-            code = int(commands.invoke(context))
-        if sys.stdout is not None:  # None where the process was started with it closed
-            sys.stdout.flush()  # a reader that has gone is reported here; at exit it would be noise
+        code = _invoke(arguments)
+        sys.stdout.flush()
     except click.exceptions.Exit as end:  # --help, --version
         code = end.exit_code
     except click.UsageError as error:
         code = MISUSED
-        is_help = isinstance(error, click.exceptions.NoArgsIsHelpError)
-        if error.ctx is not None and not is_help:
-            _print_error(error.ctx.get_usage())
-        _print_error(error.format_message() if is_help else f"error: {error.format_message()}")
+        _print_usage_error(error)
     except ConfigError as error:
         code = MISUSED
         for problem in error.problems:
-            _print_error(f"config: {problem}")
+            print_error(f"config: {problem}")
     except BotError as error:
         code = REFUSED
-        _print_error(f"error: {error}")
-    except BrokenPipeError:
+        print_error(f"error: {error}")
+    except BrokenPipeError:  # the reader of the output has gone
         code = REFUSED
-        with contextlib.suppress(OSError):  # what is still buffered for the reader is discarded
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename != OUTPUT:
+            raise
+        code = REFUSED
+        print_error(f"error: Standard output cannot be written ({error.strerror}).")
     except KeyboardInterrupt:
         code = INTERRUPTED
     return code
 
 
-def _print_error(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - click.echo may bypass the redaction
+def _print_usage_error(error: click.UsageError) -> None:
+    is_help = isinstance(error, click.exceptions.NoArgsIsHelpError)
+    if error.ctx is not None and not is_help:
+        print_error(error.ctx.get_usage())
+    print_error(error.format_message() if is_help else f"error: {error.format_message()}")
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Run the command, or answer the shell that completes one. Returns the exit code."""
+    program = SCRIPT if Path(sys.argv[0]).stem == SCRIPT else PROGRAM
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
+        from click.shell_completion import shell_complete  # noqa: PLC0415 - a shell asks, not a person
+
+        return shell_complete(commands, {}, program, COMPLETION_VARIABLE, instruction)
+    with commands.make_context(program, arguments) as context:
+        return int(commands.invoke(context))
+
+
+def print_error(text: object) -> None:
+    """Write a line to standard error. It is lost if that cannot be written."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - click.echo may bypass the redaction
 
 
 class Instant(click.ParamType[dt.datetime]):
@@ -200,7 +227,8 @@ def _out(folder: str) -> click.Option:
 
 
 def _file(words: str, *, required: bool = True) -> click.Argument:
-    return click.Argument(["file"], type=_FILE, metavar="FILE", required=required, help=words)
+    metavar = "FILE" if required else "[FILE]"
+    return click.Argument(["file"], type=_FILE, metavar=metavar, required=required, help=words)
 
 
 def _kind(kinds: dict[str, str]) -> click.Argument:
@@ -255,7 +283,7 @@ COMMANDS = (
         click.Option(["--ticker"], metavar="FUND", help="The fund. An issuer's file names it itself."),
         _kind(KINDS | {ISSUER: "a fund's file as its issuer publishes it"}),
         _file("The file."),
-        example="prices FILE.csv --ticker TICKER",
+        example="prices iwm.csv --ticker IWM",
     ),
     LazyCommand(
         "export",
@@ -264,7 +292,7 @@ COMMANDS = (
         click.Option(["--ticker"], required=True, metavar="FUND", help="The fund."),
         _kind(KINDS),
         _file("The CSV file to write, or - for standard output."),
-        example="prices FILE.csv --ticker TICKER",
+        example="prices iwm.csv --ticker IWM",
     ),
     LazyCommand(
         "doctor",
@@ -287,7 +315,7 @@ COMMANDS = (
         "data.restore_backup",
         "replace the database by a backup and keep the old one",
         _file("The backup. It is not changed."),
-        example="FILE",
+        example="bot-copy.db",
     ),
 )
 

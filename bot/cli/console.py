@@ -9,7 +9,6 @@ import contextlib
 import datetime as dt
 import itertools
 import logging
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,11 +40,6 @@ _sleep = time.sleep
 def say(text: str) -> None:
     """Write a line to standard output."""
     print(text, flush=True)  # noqa: T201 - the command's output
-
-
-def say_on_stderr(text: object) -> None:
-    """Write a line to standard error, beside answers that may be piped on."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's output
 
 
 def spinner(words: str) -> AbstractContextManager[object]:

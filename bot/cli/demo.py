@@ -24,7 +24,8 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from bot import app
 from bot.analytics.sessions import date_phrase, short_date
 from bot.chat.commands import COMMANDS
-from bot.cli.console import log_briefly, open_exclusively, say, say_on_stderr, spinner
+from bot.cli import print_error
+from bot.cli.console import log_briefly, open_exclusively, say, spinner
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.errors import BotError
@@ -59,7 +60,7 @@ class Screen:
     """
 
     def __init__(self, database: Path) -> None:
-        self.gone = False  # whether the reader of standard output has gone
+        self._fault: OSError | None = None  # why standard output cannot be written, e.g. its reader has gone
         self._print = printer(sys.stdout)
         self._prompt: PromptSession[str] | None = None
         if sys.stdin.isatty() and sys.stdout.isatty():
@@ -78,18 +79,18 @@ class Screen:
     def _write(self, block: str) -> None:
         try:
             self._print(block)
-        except BrokenPipeError:  # raised here, it would be handled as an error of Telegram
-            self.gone = True
+        except OSError as error:  # raised here, it would be handled as an error of Telegram
+            self._fault = error
 
     async def listen(self, *, interactive: bool) -> AsyncIterator[str]:
-        """Yield the lines of standard input. Raises BrokenPipeError when nobody reads the answers."""
+        """Yield the lines of standard input. Raises OSError when the answers cannot be written."""
         lines = typed_lines(sys.stdin, prompt=interactive) if self._prompt is None else self._prompted_lines()
         async for line in lines:
-            if self.gone:
+            if self._fault:
                 break
             yield line
-        if self.gone:
-            raise BrokenPipeError
+        if self._fault:
+            raise self._fault
 
     async def _prompted_lines(self) -> AsyncIterator[str]:
         with contextlib.suppress(EOFError):
@@ -148,7 +149,7 @@ async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bo
         with spinner("Asking the sources"):
             reports = await bot.scheduler.refresh()
         for report in reports:
-            say_on_stderr(report)
+            print_error(report)
         ticking = asyncio.create_task(_tick(bot)) if interactive else None
         await converse(bot.application, terminal, screen.listen(interactive=interactive))
         if ticking is not None:

@@ -368,7 +368,8 @@ def check_backups(config: Config, now: dt.datetime, failing: dt.datetime | None,
         return Finding(NOTE, "backups", words)
     day, newest = copies[0]
     age = max(today - day, dt.timedelta())
-    words = f"{newest}, {counted(age.days, 'day')} old, one of {len(copies)}"
+    made = f"made {counted(age.days, 'day')} ago" if age else "made today"
+    words = f"{newest}, {made}, {len(copies)} kept"
     if age <= OLDEST_BACKUP:
         return Finding(OK, "backups", words)
     advice = "the nightly ones fail, look at the bot's log" if runs else "make one with “backup”"

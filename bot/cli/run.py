@@ -23,6 +23,7 @@ from bot.jobs.backups import dated_backups
 from bot.local.terminal import Clock, Terminal, printer
 from bot.text import counted
 from storage import outbox
+from storage.db import refuse_missing
 
 if TYPE_CHECKING:
     from bot.app import Bot
@@ -61,6 +62,7 @@ def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
     Messages to the terminal's chat are printed. The others are sent if a token is configured.
     """
     log_briefly()
+    refuse_missing(config.storage.database)
     clock = Clock(now, running=False)
     with open_exclusively(config.storage.database, config.pair) as database:
         services = app.build_services(config, database, clock, live=not offline)

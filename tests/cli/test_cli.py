@@ -22,7 +22,7 @@ COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doct
 # What cannot be a database, by what is there; {path} is its name.
 UNUSABLE = {
     "folder": "{path} is a folder; name a file, e.g. --db {path}/bot.db",
-    "text": "{path} is not a database of this program; name another file, e.g. --db bot.sqlite3.",
+    "text": "{path} is not a database of this program; name another file, e.g. --db bot.db.",
     "damaged": "{path} is damaged (database disk image is malformed); restore a backup",
 }
 
@@ -166,7 +166,7 @@ def unusable(kind: str, folder: Path) -> Path:
         path.write_text("hello\n")
     else:
         made = folder / "whole.db"
-        cli.main(["check", "--offline", "--db", str(made)])
+        cli.main(["chat", "--offline", "--db", str(made)])
         content = bytearray(made.read_bytes())
         content[4096 : 4096 * 4] = b"\x55" * 4096 * 3
         path.write_bytes(content)
@@ -209,7 +209,7 @@ def test_what_is_no_database_is_refused_and_left_as_it_is(
 def test_reading_commands_make_no_database(command: tuple[str, ...], bot: Call, tmp_path: Path) -> None:
     path = tmp_path / "none.db"
     assert bot(*command, "--db", path) == Result(
-        1, "", f"error: There is no database at {path}; name another file, e.g. --db bot.sqlite3.\n"
+        1, "", f"error: There is no database at {path}; name another file, e.g. --db bot.db.\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -230,11 +230,11 @@ def test_the_database_is_that_of_db_else_of_the_config_else_in_the_data_folder(
 ) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "config.toml").write_text('[storage]\ndatabase = "mine.db"\n')
-    bot("check", "--offline", "--config", "conf/config.toml")
+    bot("chat", "--offline", "--config", "conf/config.toml")
     assert (tmp_path / "conf" / "mine.db").exists()
-    bot("check", "--offline", "--config", "conf/config.toml", "--db", "other.db")
+    bot("chat", "--offline", "--config", "conf/config.toml", "--db", "other.db")
     assert (tmp_path / "other.db").exists()
-    bot("check", "--offline")
+    bot("chat", "--offline")
     assert (tmp_path / "share" / "small-versus-large-bot" / "bot.db").exists()
 
 
@@ -299,3 +299,14 @@ def test_a_terminal_of_few_letters_shows_the_rest() -> None:
 def test_a_closed_standard_output_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert cli.main(["doctor", "--quick"]) == 1
+
+
+def test_check_refuses_a_mistyped_database_and_creates_nothing(bot: Call, tmp_path: Path) -> None:
+    assert bot("check", "--offline", "--db", "nope.db") == Result(
+        1, "", "error: There is no database at nope.db; name another file, e.g. --db bot.db.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_of_a_backup_is_optional_in_its_usage(bot: Call) -> None:
+    assert "backup [OPTIONS] [FILE]" in bot("backup", "--help").out

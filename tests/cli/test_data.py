@@ -314,7 +314,7 @@ def test_a_reader_that_goes_before_the_last_lines_is_no_traceback(
 
 
 def test_there_is_nothing_to_export_from_an_empty_database(bot: Call) -> None:
-    bot("check", "--offline", "--db", "bot.db")
+    bot("chat", "--offline", "--db", "bot.db")
     assert bot("export", "prices", "out.csv", "--ticker", "SPY", "--db", "bot.db") == Result(
         1, "", "error: There are no daily prices of SPY to export.\n"
     )
@@ -375,7 +375,7 @@ def test_a_backup_is_a_whole_database(bot: Call, files: Files) -> None:
     assert done.out.endswith(" tables, verified\n")
     assert stored("bars") == stored("bars", "copy.db")
     assert bot("backup", "bot.db", "--db", "bot.db").err == (
-        "error: bot.db is a database in use; name another file, e.g. backup.sqlite3.\n"
+        "error: bot.db is a database in use; name another file, e.g. bot-copy.db.\n"
     )
 
 
@@ -397,7 +397,7 @@ def test_with_an_old_sqlite_the_bot_has_to_be_stopped_first(
 ) -> None:
     Path("two.csv").write_text(TWO)
     Path("config.toml").write_text("[sources]\nyahoo = false\n")
-    bot("check", "--offline", "--db", "bot.db")
+    bot("chat", "--offline", "--db", "bot.db")
     monkeypatch.setattr(console, "TWO_WRITERS_SAFE", False)
     with hold_lock("bot.db"):
         refused = bot(*command, "--db", "bot.db", "--config", "config.toml")
@@ -417,7 +417,7 @@ def ask(bot: Call, line: str) -> str:
 
 
 def test_a_backup_is_made_and_replaced(bot: Call) -> None:
-    bot("check", "--offline", "--db", "bot.db")
+    bot("chat", "--offline", "--db", "bot.db")
     for _ in range(2):
         made = bot("backup", "copy.db", "--db", "bot.db")
         assert (made.code, made.err) == (0, "")
@@ -425,7 +425,7 @@ def test_a_backup_is_made_and_replaced(bot: Call) -> None:
 
 
 def test_without_a_name_it_is_todays_among_the_nightly_ones(bot: Call) -> None:
-    bot("check", "--offline", "--db", "bot.db")
+    bot("chat", "--offline", "--db", "bot.db")
     made = bot("backup", "--db", "bot.db")
     assert re.match(r"backups/bot-20\d\d-\d\d-\d\d\.db: ", made.out)
     assert Path(made.out.partition(":")[0]).is_file()
@@ -434,9 +434,7 @@ def test_without_a_name_it_is_todays_among_the_nightly_ones(bot: Call) -> None:
 def test_without_a_database_there_is_nothing_to_copy(bot: Call) -> None:
     refused = bot("backup", "copy.db", "--db", "bot.db")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.err == (
-        "error: There is no database at bot.db; name another file, e.g. --db bot.sqlite3.\n"
-    )
+    assert refused.err == ("error: There is no database at bot.db; name another file, e.g. --db bot.db.\n")
 
 
 def test_wrecked_and_restored_the_bot_answers_as_before(bot: Call, files: Files) -> None:
@@ -487,7 +485,7 @@ def test_what_waited_is_counted(bot: Call) -> None:
 
 
 def test_what_is_no_backup_is_refused_and_the_newest_is_named(bot: Call) -> None:
-    bot("check", "--offline", "--db", "bot.db")
+    bot("chat", "--offline", "--db", "bot.db")
     refused = bot("restore", "none.db", "--db", "bot.db")
     assert (refused.code, refused.err) == (1, "error: There is no backup none.db.\n")
     made = bot("backup", "--db", "bot.db").out.partition(":")[0]

@@ -266,6 +266,9 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(
             written.append(block)
             raise BrokenPipeError
 
+        def flush(self) -> None:
+            raise BrokenPipeError
+
         def fileno(self) -> int:
             return pipe.fileno()
 

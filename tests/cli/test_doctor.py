@@ -139,7 +139,7 @@ def test_the_command_asks_unless_it_is_told_not_to(bot: Call, site: Website) -> 
     lines = [f'[telegram]\ntoken = "{TOKEN}"\nbase_url = "{site.address}"', '[storage]\ndatabase = "bot.db"']
     Path("config.toml").write_text("\n".join(lines))
     Path("config.toml").chmod(0o600)
-    bot("check", "--offline", "--db", "bot.db")
+    bot("chat", "--offline", "--db", "bot.db")
     refused = bot("doctor", "--config", "config.toml")
     assert refused.code == 1
     assert refused.lines("FAIL") == ["FAIL token: Telegram refuses it (401); ask @BotFather for a valid one"]
@@ -193,16 +193,19 @@ def copies(config: Config, *ages: int) -> None:
 @pytest.mark.parametrize(
     ("ages", "runs", "mark", "words"),
     [
-        ((0, 1, 2), True, OK, "backups/bot-2026-11-20.db, 0 days old, one of 3"),
-        ((1,), True, OK, "backups/bot-2026-11-19.db, 1 day old, one of 1"),
-        ((2,), True, OK, "backups/bot-2026-11-18.db, 2 days old, one of 1"),
+        ((0, 1, 2), True, OK, "backups/bot-2026-11-20.db, made today, 3 kept"),
+        ((1,), True, OK, "backups/bot-2026-11-19.db, made 1 day ago, 1 kept"),
+        ((2,), True, OK, "backups/bot-2026-11-18.db, made 2 days ago, 1 kept"),
         (
             (3,),
             True,
             FAIL,
-            "backups/bot-2026-11-17.db, 3 days old, one of 1; the nightly ones fail, look at the bot's log",
+            (
+                "backups/bot-2026-11-17.db, made 3 days ago, 1 kept; "
+                "the nightly ones fail, look at the bot's log"
+            ),
         ),
-        ((3,), False, NOTE, "backups/bot-2026-11-17.db, 3 days old, one of 1; make one with “backup”"),
+        ((3,), False, NOTE, "backups/bot-2026-11-17.db, made 3 days ago, 1 kept; make one with “backup”"),
     ],
 )
 def test_the_age_of_the_newest_backup_counts(
@@ -215,13 +218,13 @@ def test_the_age_of_the_newest_backup_counts(
 def test_a_copy_of_the_future_hides_no_failing_nights(config: Config) -> None:
     copies(config, -1)
     assert (
-        check_backups(config, NOW, None, runs=True).words == "backups/bot-2026-11-21.db, 0 days old, one of 1"
+        check_backups(config, NOW, None, runs=True).words == "backups/bot-2026-11-21.db, made today, 1 kept"
     )
     copies(config, -1500)
     assert check_backups(config, NOW + dt.timedelta(days=6), None, runs=True) == Finding(
         FAIL,
         "backups",
-        "backups/bot-2026-11-21.db, 5 days old, one of 1; the nightly ones fail, look at the bot's log",
+        "backups/bot-2026-11-21.db, made 5 days ago, 1 kept; the nightly ones fail, look at the bot's log",
     )
 
 
@@ -289,7 +292,7 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
     assert broken == Finding(
         FAIL,
         "database",
-        "bot.db is not a database of this program; name another file, e.g. --db bot.sqlite3.",
+        "bot.db is not a database of this program; name another file, e.g. --db bot.db.",
     )
 
 
@@ -341,7 +344,7 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
         "note backups: none in backups yet; the running bot makes one a night, “backup” makes one now",
     ]
     assert list(tmp_path.iterdir()) == []
-    bot("check", "--offline", "--db", "bot.db")
+    bot("chat", "--offline", "--db", "bot.db")
     after = bot("doctor", "--db", "bot.db")
     assert (after.code, after.err) == (0, "")
     lines = after.out.splitlines()
@@ -568,7 +571,7 @@ def test_a_damaged_database_fails(bot: Call) -> None:
     copy.touch()
     garbled = bot("doctor", "--db", "bot.db").out.splitlines()
     assert garbled[-2] == (
-        "FAIL database: bot.db is not a database of this program; name another file, e.g. --db bot.sqlite3."
+        "FAIL database: bot.db is not a database of this program; name another file, e.g. --db bot.db."
     )
     assert garbled[-1].startswith("note backups: backups/bot-2020-01-01.db, ")
 

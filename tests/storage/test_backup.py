@@ -100,7 +100,7 @@ def test_a_database_in_use_is_never_overwritten(filled: Database, path: Path, tm
     link.symlink_to(path)
     with open_database(tmp_path / "other.sqlite3") as other:
         for target in (path, link, other.path):
-            message = f"{target} is a database in use; name another file, e.g. backup.sqlite3."
+            message = f"{target} is a database in use; name another file, e.g. bot-copy.db."
             with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
                 backup(filled.path, target)
     assert filled.run_sync(lambda db: get_meta(db, "word")) == "kept"

@@ -256,7 +256,7 @@ def test_reading_only_sees_one_state_while_another_writes(database: Database, pa
 
 def test_reading_only_creates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "none" / "bot.sqlite3"
-    message = f"There is no database at {path}; name another file, e.g. --db bot.sqlite3."
+    message = f"There is no database at {path}; name another file, e.g. --db bot.db."
     with pytest.raises(DatabaseMissing, match=f"^{re.escape(message)}$"):
         open_database(path, read_only=True)
     assert list(tmp_path.iterdir()) == []
@@ -264,7 +264,7 @@ def test_reading_only_creates_nothing(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
     path.write_text("Date,Close\n" * 200)
-    message = f"{path} is not a database of this program; name another file, e.g. --db bot.sqlite3."
+    message = f"{path} is not a database of this program; name another file, e.g. --db bot.db."
     with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
         open_database(path)
     assert path.read_text() == "Date,Close\n" * 200
@@ -274,7 +274,7 @@ def test_another_programs_database_is_left_as_it_is(path: Path) -> None:
     with sqlite_utils.Database(path) as other:
         other.table("photos").insert({"name": "x"})
     before = path.read_bytes()
-    message = f"{path} is a database of another program; name another file, e.g. --db bot.sqlite3."
+    message = f"{path} is a database of another program; name another file, e.g. --db bot.db."
     with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
         open_database(path)
     assert path.read_bytes() == before
