@@ -272,6 +272,7 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(
         def fileno(self) -> int:
             return pipe.fileno()
 
+    bot("chat", "--offline", "--db", "bot.db")
     with (tmp_path / "pipe").open("w") as pipe:
         monkeypatch.setattr(sys, "stdout", Gone())
         said = bot(command, "--offline", "--db", "bot.db", stdin="/help\n" * 3)

@@ -28,6 +28,7 @@ MONDAY, TUESDAY = "2020-10-05T22:00Z", "2020-10-06T22:00Z"  # after the closes o
 
 
 def check(bot: Call, now: str, *more: str) -> Result:
+    open_database("bot.db").close()  # check creates none
     return bot("check", "--offline", "--db", "bot.db", "--now", now, *more)
 
 
