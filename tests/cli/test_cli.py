@@ -220,7 +220,7 @@ def test_a_database_below_a_file_is_refused(bot: Call, tmp_path: Path) -> None:
     assert (
         bot("refresh", "--db", path).err == f"error: The database {path} cannot be created (File exists).\n"
     )
-    assert bot("check", "--db", path).err == (
+    assert bot("chat", "--db", path).err == (
         f"error: The lock file {path}.lock cannot be written (File exists).\n"
     )
 

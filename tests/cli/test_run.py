@@ -136,6 +136,7 @@ def test_offline_asks_no_source_and_online_does(bot: Call, monkeypatch: pytest.M
 @pytest.mark.parametrize("command", ["check", "chat", "demo"])
 def test_a_second_process_on_a_database_is_turned_away(command: str, bot: Call, tmp_path: Path) -> None:
     path = tmp_path / "bot.db"
+    open_database(path).close()
     with hold_lock(path):
         refused = bot(command, "--db", path)
     assert (refused.code, refused.out) == (1, "")
