@@ -355,7 +355,7 @@ async def test_a_flow_rule_evaluates_a_session_when_its_count_arrives_a_session_
     assert await desk.evaluated_up_to(alert) == "2020-01-16"
     (said,) = await desk.messages()
     assert "Late" not in said
-    assert "Source: CSV import, current." in said
+    assert "Source: CSV import, 1 session old." in said
 
 
 async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: Desk) -> None:
