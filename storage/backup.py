@@ -155,8 +155,8 @@ def _copy_backup(file: Path, part: Path) -> None:
             if row_counts(copy) != counts:
                 raise DatabaseBroken(f"{file} could not be copied whole; nothing was replaced.")
     except DatabaseBroken as err:
-        if err.__cause__ is None:
-            raise
+        if err.__cause__ is None:  # the file at fault is the backup, not the one of --db
+            raise DatabaseBroken(str(err).replace("file, e.g. --db bot.db", "backup")) from None
         raise DatabaseBroken(
             f"{file} is not sound, nothing was replaced: {err.__cause__}; name another backup."
         ) from err

@@ -211,7 +211,7 @@ def orphaned(copy: Path) -> None:
     ("spoil", "said"),
     [
         (newer, "{copy} was written by a newer version of this program (m999_later); update it."),
-        (foreign, "{copy} is a database of another program; name another file, e.g. --db bot.db."),
+        (foreign, "{copy} is a database of another program; name another backup."),
         (
             lambda copy: copy.write_text("Date,Close\n" * 200),
             "{copy} is not sound, nothing was replaced: file is not a database; name another backup.",
