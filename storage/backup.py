@@ -54,6 +54,8 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
             counts = _copy(db, part)
             _verify_copy(part, counts)
             part.replace(file)
+        except DiskFault as err:  # of the copy's own name, which nobody typed
+            raise DiskFault(str(err).replace(str(part), str(file))) from err
         except OSError as err:
             raise DiskFault(f"The backup {file} could not be written ({err.strerror}).") from err
         finally:

@@ -569,3 +569,11 @@ def test_other_kinds_need_the_fund(tmp_path: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == (
         "error: --ticker is missing. Example: import prices a.csv --ticker IWM\n"
     )
+
+
+def test_a_backup_that_cannot_be_written_names_the_file_that_was_typed(bot: Call) -> None:
+    bot("chat", "--offline", "--db", "bot.db")
+    refused = bot("backup", "/proc/x.db", "--db", "bot.db")
+    assert refused.code == 1
+    assert "/proc/x.db " in refused.err
+    assert ".part" not in refused.err
