@@ -32,8 +32,10 @@ def test_the_list_tells_state_and_distance_of_each() -> None:
         "#2 ratio < 0.4 and excess 3m > 5pp",
         "Armed. Ratio 0.7000, 75.00% above 0.4; excess 3m +39.72pp, 34.72pp above 5pp.",
         "#3 flow iwm 5d > $1bn",
-        "Armed. +$0.50bn, $0.50bn below $1bn (10 Mar 2021). Evaluated up to 10 Mar 2021; "
-        "waiting for 11 Mar 2021, 5 sessions at most. Stale: 2 sessions old.",
+        (
+            "Armed. +$0.50bn, $0.50bn below $1bn (10 Mar 2021). Evaluated up to 10 Mar 2021; "
+            "waiting for 11 Mar 2021, 5 sessions at most. Stale: 2 sessions old."
+        ),
         "#4 pe iwm morningstar > 25x",
         "Armed. Has no value yet.",
         "Source: CSV import.",
