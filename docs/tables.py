@@ -184,7 +184,7 @@ def _usage(command: click.Command) -> str:
     for param in command.params:
         metavar = param.metavar or ""
         words = f"{param.opts[0]} {metavar}".strip() if isinstance(param, click.Option) else metavar
-        shown = words if param.required else f"[{words}]"
+        shown = words if param.required or words.startswith("[") else f"[{words}]"
         if param.opts[0] not in _EVERYWHERE:
             (options if isinstance(param, click.Option) else arguments).append(shown)
     return " ".join((PROGRAM, str(command.name), *options, *arguments))

@@ -7,6 +7,7 @@ import datetime as dt
 import errno
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -108,11 +109,15 @@ def alive() -> set[int | None]:
 
 
 def wait_for_end(pid: int) -> None:
-    """Return as soon as a child process has ended."""
-    for process in multiprocessing.active_children():
-        if process.pid == pid:
-            process.join(30)
-    assert pid not in alive()
+    """Return as soon as a child process has ended; whoever owns it collects it."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], 30)[0] == [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 def no_memory(_: object) -> NoReturn:

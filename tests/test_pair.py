@@ -31,6 +31,7 @@ from bot.errors import ConfigError
 from bot.messages import canvas
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.services.questions import refuse_reserved_tickers
+from storage.db import open_database
 from tests.chat.people import STEP, command_lines
 from tests.chat.talk import ME, OWNER, talking
 from tests.fakes.yahoo import FakeYahoo
@@ -295,9 +296,9 @@ def test_no_command_names_the_default_funds(line: CommandLine, tmp_path: Path) -
 
 
 def refused(line: CommandLine, small: str, large: str = "IVV", code: int = 2) -> str:
-    """What `check` says of a pair, with which it does nothing."""
+    """What `chat` says of a pair, with which it does nothing."""
     line.configure(small, large)
-    exit_code, output = line.run("check", "--offline", "--now", "2020-12-12T12:00Z")
+    exit_code, output = line.run("chat", "--offline", "--now", "2020-12-12T12:00Z")
     assert exit_code == code, output
     return output
 
@@ -377,6 +378,7 @@ def test_a_fund_that_the_source_does_not_know_is_named_with_an_example_and_nothi
 ) -> None:
     line.database = line.folder / "new.db"
     line.configure("IJRX", "IVV", yahoo=True)
+    open_database(line.database).close()
     with FakeYahoo(line.folder) as yahoo:
         yahoo.add(YahooFund("IVV", {day.date(): 366.0 for day in HISTORY[-20:]}))
         for name, value in yahoo.environment.items():

@@ -57,7 +57,7 @@ def test_what_is_no_token_is_refused_without_being_shown(token: str, tmp_path: P
 
 def test_a_token_that_is_no_text_is_told_once(tmp_path: Path) -> None:
     assert problems(tmp_path, "[telegram]\ntoken = 5") == [
-        "[telegram] token: must be a text in quotes, not empty"
+        "[telegram] token: must be text in quotes and not empty"
     ]
 
 

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             stream.flush()
         except OSError:  # what nobody can read is discarded, or the interpreter would complain of it at exit
-            with contextlib.suppress(OSError), open(os.devnull, "w") as nothing:  # noqa: PTH123
+            with contextlib.suppress(OSError), open(os.devnull, "w") as nothing:  # noqa: PTH123 - no path
                 os.dup2(nothing.fileno(), stream.fileno())
     refresh = sys.modules.get("bot.data.refresh")
     if refresh is not None and refresh.fetch_in_progress():
@@ -65,7 +65,8 @@ def _open_closed_streams() -> None:
     """Open the standard streams that are closed on the null device, so that no file gets their number."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            stream = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            mode = "r" if name == "stdin" else "w"
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - it stays open
             os.set_inheritable(stream.fileno(), True)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)

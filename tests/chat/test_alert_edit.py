@@ -296,7 +296,7 @@ async def test_the_chart_of_several_conditions_shows_them_all(october: Talk) -> 
     _, picture = await october.ask("/alert 2 chart")
     assert picture.photo
     caption = picture.text
-    assert "ratio: 0.4623 on 5 Oct 2020. Sma 200: 0.4645." in caption
+    assert "ratio: 0.4623 on 5 Oct 2020. sma 200: 0.4645." in caption
     assert "flow_gap 20d: " in caption
 
 

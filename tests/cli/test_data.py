@@ -345,7 +345,7 @@ def test_a_read_only_folder_is_named(bot: Call, monkeypatch: pytest.MonkeyPatch)
     try:
         with nobody():
             taken = bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db")
-            checked = bot("check", "--offline", "--db", "bot.db")
+            checked = bot("chat", "--offline", "--db", "bot.db")
     finally:
         Path().chmod(0o755)
     assert taken.err == "error: The database bot.db cannot be created (Permission denied).\n"
