@@ -212,17 +212,19 @@ def set_snooze(db: sqlite_utils.Database, alert_id: int, until: Moment | None) -
 def replace_rule(
     db: sqlite_utils.Database, alert_id: int, *, rule: str, rule_json: str, session: str | None = None
 ) -> bool:
-    """Give an alert another rule, whose levels allow for every known split; the caller replaces the states.
+    """Give an alert another rule; the caller replaces the states.
 
-    `session` is the last one known when the rule was typed, in whose shares its levels are; None
-    leaves that as it was.
+    `session` is the last one known when the rule was typed, in whose shares its levels are: they allow for
+    every known split. None leaves the shares of the levels as they were.
     """
     sql = """
-        UPDATE alerts SET rule = ?, rule_json = ?, level_session = coalesce(?, level_session),
-            last_split_id = ?
-        WHERE alert_id = ?
+        UPDATE alerts SET rule = :rule, rule_json = :rule_json,
+            level_session = coalesce(:session, level_session),
+            last_split_id = CASE WHEN :session IS NULL THEN last_split_id ELSE :newest END
+        WHERE alert_id = :alert
     """
-    return change(db, sql, (rule, rule_json, session, newest_split_id(db), alert_id)) == 1
+    parameters = {"rule": rule, "rule_json": rule_json, "session": session, "alert": alert_id}
+    return change(db, sql, {**parameters, "newest": newest_split_id(db)}) == 1
 
 
 def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:

@@ -55,7 +55,7 @@ class AlertView:
 
     @property
     def is_paused_by_split(self) -> bool:
-        """Whether it waits to be rescaled, edited or resumed after a split."""
+        """Whether it waits to be rescaled or resumed after a split; an edited one waits for neither."""
         return self.life is Life.PAUSED and self.reason.startswith(SPLIT_REASON)
 
 

@@ -203,7 +203,7 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
     """Pause the alerts whose levels new splits have changed. Returns whether any alert was changed.
 
     The current Market is in the new shares already, so this runs before alerts are evaluated on it. An
-    alert stays paused until its chat rescales, edits or resumes it. One whose target moves with the data
+    alert stays paused until its chat rescales or resumes it. One whose target moves with the data
     goes on: its state is put into the new shares. Each chat and topic gets one notice for the same splits.
     """
     paused: dict[tuple[Place, tuple[SplitChange, ...]], list[tuple[StoredAlert, Rule]]] = defaultdict(list)

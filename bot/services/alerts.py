@@ -129,7 +129,7 @@ async def edit(caller: Caller, number: int, change: RuleChange) -> StartedAlert:
     if rule == previous:
         raise BadInput(f"Alert #{number} has this rule already.", command)
     _refuse_past(rule, context.market, caller.now, command)
-    edited = _with_rule(before, rule)
+    edited = _with_rule(before, rule, reason="")  # why the bot paused it no longer applies to this rule
     if rule.until != previous.until:
         edited = structs.replace(edited, expires_on=_last_day(rule, caller))
 
@@ -308,8 +308,8 @@ def _update(
         raise BadInput(f"Alert #{number} was changed just now.", f"/alert {number}")
     if after.rule_json != before.rule_json:
         alert_store.replace_rule(db, alert_id, rule=after.rule, rule_json=after.rule_json, session=session)
-    if after.life != before.life:
-        alert_store.set_life(db, alert_id, after.life)
+    if (after.life, after.reason) != (before.life, before.reason):
+        alert_store.set_life(db, alert_id, after.life, after.reason)
         alert_store.mark_splits_seen(db, alert_id)  # whoever starts it again keeps its level
     if after.expires_on != before.expires_on:
         alert_store.set_expiry(db, alert_id, after.expires_on.isoformat() if after.expires_on else None)

@@ -126,6 +126,7 @@ def _rescale_by_hand(db: sqlite_utils.Database) -> None:
     rule = parse_rule("ratio > 0.3", METRICS)
     alert_store.replace_rule(db, 1, rule=str(rule), rule_json=rule.to_json())
     alert_store.set_life(db, 1, "active")
+    alert_store.mark_splits_seen(db, 1)
 
 
 async def test_pause_state_and_notice_are_stored_together_or_not_at_all(

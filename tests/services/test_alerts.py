@@ -16,7 +16,9 @@ from bot.services import Caller, Chat, alert_views, alerts, context_of
 from bot.services.alert_views import Unreadable, view_alert
 from bot.services.alerts import mirrored
 from storage import alert_store
-from tests.jobs.desk import Desk, sessions
+from storage.rows import Split
+from tests.funds import SMALL
+from tests.jobs.desk import Desk, after_close, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -322,3 +324,20 @@ def test_the_mirror_turns_the_comparison_and_keeps_the_target(rule: str, mirrors
     assert [str(mirror) for mirror in mirrored(parse_rule(rule, METRICS))] == mirrors
     for mirror in mirrors:
         assert str(parse_rule(mirror, METRICS)) == mirror
+
+
+async def test_after_a_split_an_edited_alert_is_plainly_paused_and_a_renewed_one_can_still_be_rescaled(
+    level: Desk,
+) -> None:
+    for rule in ("ratio > 0.6", "ratio > 0.7 until 2020-12-31"):
+        await alerts.create(caller(level), rule)
+    (day,) = sessions("2020-01-16", 1)
+    level.now = after_close(day)
+    await level.store("splits", [Split(SMALL, day, 2.0)])
+    await level.evaluate()
+    edited = await alerts.edit(caller(level), 1, lambda _, metrics: parse_rule("ratio > 0.31", metrics))
+    assert (edited.alert.life, edited.alert.is_paused_by_split) == (Life.PAUSED, False)
+    assert (await stored_alert(level)).reason == ""
+    renewed = await alerts.renew(caller(level), 2)
+    assert renewed.alert.is_paused_by_split
+    assert str((await alerts.rescale(caller(level), 2)).alert.rule) == "ratio > 0.35"

@@ -91,6 +91,8 @@ def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.
     alert(db)  # its Market was in the new shares already
     assert set(changes_by_alert(db)) == {early}
     replace_rule(db, early, rule="s", rule_json="{}")
+    assert set(changes_by_alert(db)) == {early}  # without a session its level is the one it had
+    replace_rule(db, early, rule="s", rule_json="{}", session="2020-12-14")
     assert changes_by_alert(db) == {}
 
 
