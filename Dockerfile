@@ -1,5 +1,5 @@
 # The bot as an image: docker build -t small-versus-large-bot .
-# How to run it stands in README.md. `bash .ci/image` runs these steps where there is no Docker.
+# How to run it stands in docs/operate.md. `bash .ci/image` runs these steps where there is no Docker.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build

@@ -1,6 +1,6 @@
 """The tables of the documentation, made from what the program itself goes by.
 
-    python -m docs.tables        # writes them into README.md and docs/*.md, and config.example.toml
+    python -m docs.tables        # writes them into docs/*.md, and config.example.toml
 
 A table stands between `<!-- name -->` and `<!-- /name -->`. A test compares what stands there with
 what is made here, so that no command, metric, key or subcommand is missing or out of date.
@@ -26,8 +26,11 @@ from bot.alerts.grammar import PRESETS
 from bot.analytics.flows import FLAGS
 from bot.analytics.metrics import METRICS
 from bot.chat.commands import COMMANDS
+from bot.chat.settings import SETTINGS
 from bot.cli import COMMANDS as CLI_COMMANDS
 from bot.config import Config, Section, section_model
+from bot.data.csv_layouts import COMMA, DIALECTS
+from bot.messages.html import strip_html
 from bot.pair import DEFAULT_PAIR, Fund
 from bot.text import PROGRAM
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 EXAMPLE = ROOT / "config.example.toml"
 EXAMPLE_HEAD = """\
 # Copy to config.toml, edit, and run: python -m bot run --config config.toml
@@ -97,6 +100,32 @@ def commands() -> str:
         for each in COMMANDS
     ]
     return table(("Command", "Answers", "For example", "Who"), rows)
+
+
+def settings() -> str:
+    """Every setting of a chat, its choices on buttons, and what it is for."""
+    rows = [
+        (
+            f"`/settings {setting.name}`",
+            ", ".join(f"`{choice}`" for choice in setting.choices),
+            strip_html(setting.description),
+        )
+        for setting in SETTINGS.values()
+    ]
+    return table(("Setting", "For example", "What it is for"), rows)
+
+
+def layouts() -> str:
+    """Every layout of daily prices that is recognised, and what is known of it beforehand."""
+    rows: dict[str, str] = {}
+    for dialect in DIALECTS:
+        remarks = (
+            "" if dialect.split_adjusted else "closes as traded, adjusted here by its split factors",
+            f"dates {dialect.order}" if dialect.order else "",
+            COMMA if dialect.decimal_comma else "",
+        )
+        rows[dialect.name] = ", ".join(filter(None, remarks))
+    return table(("Layout", "Remarks"), list(rows.items()))
 
 
 def metrics() -> str:
@@ -192,6 +221,8 @@ def _usage(command: click.Command) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "settings": settings,
+    "layouts": layouts,
     "metrics": metrics,
     "flags": flags,
     "presets": presets,

@@ -154,3 +154,22 @@ def test_the_lock_says_how_it_was_made() -> None:
     assert command in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert "--generate-hashes" in command
     assert "--universal" in command
+
+
+def test_compose_starts_the_container_that_the_page_describes() -> None:
+    page = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    (run,) = re.findall(r"^docker run (.*)$", page, re.MULTILINE)
+    compose = " ".join((ROOT / "compose.yaml").read_text(encoding="utf-8").split())
+    for option, setting in {
+        "--init": "init: true",
+        "--restart unless-stopped": "restart: unless-stopped",
+        "--read-only": "read_only: true",
+        "--tmpfs /tmp": "tmpfs: - /tmp",
+        "--cap-drop ALL": "cap_drop: - ALL",
+        "--security-opt no-new-privileges": "security_opt: - no-new-privileges:true",
+        '--user "$(id -u):$(id -g)"': 'user: "${UID:-10001}:${GID:-10001}"',
+        '-v "$PWD/data:/data"': "volumes: - ./data:/data",
+    }.items():
+        assert option in " ".join(run.split())
+        assert setting in compose
+    assert run.split()[-1] in compose

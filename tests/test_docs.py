@@ -24,7 +24,7 @@ from docs import pictures, tables
 from storage.db import open_database
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 # The two lines that a person copies to a bare machine.
@@ -54,20 +54,20 @@ def test_every_table_stands_in_a_page() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_every_chat_command_is_in_the_readme(command: object) -> None:
-    assert f"| `/{getattr(command, 'name', '')}" in README
+def test_every_chat_command_is_in_the_pages(command: object) -> None:
+    assert f"| `/{getattr(command, 'name', '')}" in ALL
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_every_metric_is_in_the_readme_with_a_rule_and_in_the_reference(name: str) -> None:
-    assert f"| `{name}` |" in README
-    assert METRICS[name].example in README
-    assert f"| `{name}` |" in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+def test_every_metric_is_in_the_reference_with_its_meaning_a_rule_and_its_formula(name: str) -> None:
+    meaning, formula = re.findall(rf"^\| `{name}` \| (.*) \|$", ALL, re.MULTILINE)
+    assert f"`{METRICS[name].example}`" in meaning
+    assert f"`{METRICS[name].formula}`" in formula
 
 
 @pytest.mark.parametrize(("section", "key"), [(key.section, key.name) for key in tables.KEYS])
-def test_every_key_is_in_the_readme_with_its_meaning(section: str, key: str) -> None:
-    row = re.search(rf"^\| `\[{section}\] {key}` \| (.*) \|$", README, re.MULTILINE)
+def test_every_key_is_in_the_pages_with_its_meaning(section: str, key: str) -> None:
+    row = re.search(rf"^\| `\[{section}\] {key}` \| (.*) \|$", ALL, re.MULTILINE)
     assert row is not None
     assert len(row[1]) > 10
 
@@ -77,8 +77,12 @@ def test_the_example_configuration_is_what_the_program_says() -> None:
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_every_subcommand_is_in_the_readme(name: str) -> None:
-    assert f"| `python -m bot {name}" in README
+def test_every_subcommand_is_in_the_pages(name: str) -> None:
+    assert f"| `python -m bot {name}" in ALL
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.encode()) <= 9000
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -182,8 +186,29 @@ def test_every_relative_link_and_picture_is_there() -> None:
         text = page.read_text(encoding="utf-8")
         links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
         for link in links:
-            if not link.startswith(("https://", "#")):
-                assert (page.parent / link.split("#")[0]).is_file(), f"{page.name}: {link}"
+            if not link.startswith("https://"):
+                name, _, anchor = link.partition("#")
+                target = page.parent / name if name else page
+                assert target.is_file(), f"{page.name}: {link}"
+                assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of a page ends with."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_no_sentence_stands_in_two_pages() -> None:
+    pages_by_sentence: dict[str, set[str]] = {}
+    for page in PAGES:
+        text = re.sub(
+            r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+        )
+        for paragraph in text.split("\n\n"):
+            for sentence in re.split(r"(?<=[.:;]) ", " ".join(paragraph.split())):
+                pages_by_sentence.setdefault(sentence, set()).add(page.name)
+    assert [text for text, pages in pages_by_sentence.items() if len(text) > 30 and len(pages) > 1] == []
 
 
 def test_links_lead_to_few_known_sites() -> None:

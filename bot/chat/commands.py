@@ -1,4 +1,4 @@
-"""COMMANDS: the one table of commands. The menu, /help, the README and the handlers derive from it."""
+"""COMMANDS: the one table of commands. The menu, /help, the documentation and the handlers derive from it."""
 
 from __future__ import annotations
 
