@@ -16,9 +16,13 @@ UNRELEASED = "m001_observations"
 
 @MIGRATIONS()
 def m001_schema(db: sqlite_utils.Database) -> None:
-    """The schema of the first release."""
+    """The schema of the first release.
+
+    Split here, at the ends of lines, because sqlite-utils' executescript takes ten times as long.
+    """
     for statements in (_OBSERVATIONS, _SOURCES, _CHATS, _ALERTS, _OUTBOX):
-        db.executescript(statements)
+        for statement in filter(str.strip, statements.split(";\n")):
+            db.execute(statement)
 
 
 def _observations_table(name: str, key: tuple[str, ...], values: str) -> str:
