@@ -1,9 +1,13 @@
-"""How the suite runs: hypothesis' settings, and what the header says about the one skip there is."""
+"""How the suite runs: hypothesis' settings, where files lie, and what the header says about the one skip."""
 
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import signal
+import ssl
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +29,14 @@ settings.load_profile("suite")
 
 # A suite that runs in the background of a script ignores Ctrl-C, and so would each process that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Every commit waits for the disk; in memory, where there is room, it does not.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes its own folder there
+if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+# Each HTTP client would read all certificate authorities again, though on loopback nothing is encrypted.
+vars(ssl)["create_default_context"] = cache(ssl.create_default_context)
 
 
 @pytest.fixture
