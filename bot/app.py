@@ -23,14 +23,11 @@ from telegram import BotCommandScopeChat
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
-from bot.analytics.sessions import Sessions
 from bot.chart_process import ChartRenderer
 from bot.chat.dispatch import Dispatcher, Quota, menu
 from bot.chat.updates import RETRIES, PerChatProcessor, Poller, UpdatesRequest
-from bot.data.csv_source import DailyCsv
-from bot.data.issuers.fetch import IssuerFiles
 from bot.data.load import Markets
-from bot.data.yahoo import Yahoo
+from bot.data.sources import build_providers
 from bot.delivery.drain import Delivery
 from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import SendBudget
@@ -43,7 +40,6 @@ from storage.db import DiskFault, DiskFull, StorageError
 
 if TYPE_CHECKING:
     from bot.config import Config
-    from bot.data.provider import Provider
     from bot.local.botapi import BotApi
     from storage.db import Database
 
@@ -80,23 +76,6 @@ def build_services(
     """Return what handlers and jobs share. `chart_process`: whether charts are drawn in a child process."""
     markets = Markets(database, clock, config.calendar.closed, config.pair, config.command_options)
     return Services(config, database, markets, clock, live=live, charts=ChartRenderer(apart=chart_process))
-
-
-def build_providers(config: Config) -> list[Provider]:
-    """Return the sources that the configuration switches on."""
-    providers: list[Provider] = []
-    tickers = config.pair.tickers
-    if config.sources.yahoo:
-        cache = config.storage.database.parent / "cache"
-        providers.append(Yahoo(cache, config.sources.yahoo_timeout, tickers))
-    if config.sources.daily_csv:
-        providers.append(
-            DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
-        )
-    urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
-    if config.issuer.fetch and urls:
-        providers.append(IssuerFiles(urls, pair=config.pair, options=config.command_options))
-    return providers
 
 
 def telegram_bot(

@@ -183,6 +183,12 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    def hidden(self) -> Iterator[str]:
+        """Yield the texts that repr() leaves out: URLs, which may hold a key or a password."""
+        for name, field in type(self).model_fields.items():
+            if not field.repr and isinstance(value := getattr(self, name), str):
+                yield value
+
 
 class TelegramSection(Section):
     """Access to the Bot API."""
@@ -375,7 +381,8 @@ class Config(BaseSettings):
     def secrets(self) -> frozenset[str]:
         """What no log may hold: the secret part of the token, and keys and passwords in URLs."""
         files = (url for fund in self.pair for url in (fund.issuer_file, fund.holdings_file))
-        urls = (self.telegram.base_url, self.sources.daily_csv, *files)
+        hidden = (url for _, section in self if isinstance(section, Section) for url in section.hidden())
+        urls = (*hidden, *files)
         parts = {
             secrets.token_secret(self.telegram.token.get_secret_value()),
             *secrets.ping_url_secrets(self.heartbeat.url.get_secret_value()),

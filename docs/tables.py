@@ -24,12 +24,14 @@ from pydantic import SecretStr
 
 from bot.alerts.grammar import PRESETS
 from bot.analytics.flows import FLAGS
+from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
 from bot.chat.commands import COMMANDS
 from bot.chat.settings import SETTINGS
 from bot.cli import COMMANDS as CLI_COMMANDS
 from bot.config import Config, Section, section_model
 from bot.data.csv_layouts import COMMA, DIALECTS
+from bot.data.provider import LABELS, STANDS_FOR
 from bot.messages.html import strip_html
 from bot.pair import DEFAULT_PAIR, Fund
 from bot.text import PROGRAM
@@ -128,6 +130,16 @@ def layouts() -> str:
     return table(("Layout", "Remarks"), list(rows.items()))
 
 
+def sources() -> str:
+    """Every source of data in order of preference, and its name in an export."""
+    rows = [
+        (label, f"`{name}`", f"only for what {LABELS[STANDS_FOR[name]]} lacks" if name in STANDS_FOR else "")
+        for name, label in LABELS.items()
+        if name != SAMPLE
+    ]
+    return table(("Source", "In an export", "Asked"), rows)
+
+
 def metrics() -> str:
     """Every metric: what it says, and a rule on it."""
     rows = [(f"`{each.name}`", each.meaning, f"`{each.example}`") for each in METRICS.values()]
@@ -223,6 +235,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "settings": settings,
     "layouts": layouts,
+    "sources": sources,
     "metrics": metrics,
     "flags": flags,
     "presets": presets,

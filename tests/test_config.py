@@ -32,12 +32,13 @@ from tests.configs import TOKEN, UNLIKE, problems, token_of, write
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 PERSON = "must be a person's id, which is positive; groups belong in chats"
 # Keys of the example whose value is commented out, because they have no default.
-WITHOUT_DEFAULT = {
-    ("sources", "daily_csv"),
-    ("telegram", "token_file"),
-    ("access", "owner"),
-    ("backup", "directory"),
-}
+WITHOUT_DEFAULT = {(key.section, key.name) for key in KEYS if key.commented_out}
+# Keys whose value is a URL.
+URLS = [
+    (key.section, key.name)
+    for key in KEYS
+    if key.section != "pair" and (key.description.startswith("URL ") or str(key.value).startswith("https:"))
+]
 
 
 def example(uncommented: bool) -> str:
@@ -62,6 +63,7 @@ def test_the_example_has_every_key_and_no_other() -> None:
     assert keys == {(key.section, key.name) for key in KEYS}
     plain = {(s, k) for s, table in tomllib.loads(example(uncommented=False)).items() for k in table}
     assert keys - plain == WITHOUT_DEFAULT
+    assert {getattr(getattr(Config(), section), key) for section, key in WITHOUT_DEFAULT} == {None, ""}
 
 
 def test_every_key_is_described() -> None:
@@ -351,14 +353,7 @@ def test_the_secret_part_of_the_token_and_of_the_heartbeat_is_known() -> None:
     assert Config().secrets == frozenset()
 
 
-@pytest.mark.parametrize(
-    ("section", "key"),
-    [
-        ("telegram", "base_url"),
-        ("sources", "daily_csv"),
-        ("heartbeat", "url"),
-    ],
-)
+@pytest.mark.parametrize(("section", "key"), URLS)
 def test_passwords_and_keys_in_addresses_are_known(section: str, key: str) -> None:
     url = "https://me:p%40ssword@example.com/daily/0123456789abcdef/{ticker}?apikey=fedcba9876543210"
     config = Config().with_keys(**{section: {key: url}})

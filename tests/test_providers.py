@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import build_providers
 from bot.config import load_config
+from bot.data.sources import build_providers
 from bot.errors import ConfigError
 
 FILE = '[pair.small]\nticker = "IWM"\nissuer_file = "https://www.example.com/IWM_fund.xls"\n'

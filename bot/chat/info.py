@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from bot import __version__
 from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import SETTLE
+from bot.data.sources import switched_on
 from bot.errors import BadInput
 from bot.messages.common import Answer
 from bot.messages.html import bold, lines
@@ -22,7 +23,6 @@ from bot.messages.pages.status import (
     about_answer,
     source_healths,
     status_answer,
-    switched_on,
 )
 from bot.messages.pages.summary import summary_answer
 from bot.services import chats, context_of

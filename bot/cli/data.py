@@ -22,12 +22,12 @@ from bot.data.issuers.formats import LARGEST
 from bot.data.issuers.import_file import read_issuer
 from bot.data.provider import known_fund
 from bot.data.schedule import next_try
+from bot.data.sources import switched_on
 from bot.data.store import store_file
 from bot.errors import BotError
 from bot.jobs.backups import backup_file, dated_backups
 from bot.local.terminal import Terminal, printer
 from bot.messages.html import moment, zone_name
-from bot.messages.pages.status import switched_on
 from bot.services import wall_clock
 from bot.text import counted
 from storage import sources

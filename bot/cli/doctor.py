@@ -287,11 +287,11 @@ def check_database(
 ) -> Iterator[Finding]:
     """Check the file, the age of the prices and the last answers of the sources."""
     from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: as for the sessions
+    from bot.data.sources import switched_on  # noqa: PLC0415 - as above
     from bot.messages.pages.status import (  # noqa: PLC0415 - as above
         RESTATED_DAYS,
         findings,
         source_healths,
-        switched_on,
     )
     from storage.observations import recent  # noqa: PLC0415 - as above
 

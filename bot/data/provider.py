@@ -261,6 +261,7 @@ def _counts(payload: Observations) -> str:
     return ", ".join(parts) or "no figures"
 
 
+# What people read for each source, by its name in storage, in order of preference.
 LABELS = {
     "yahoo": "Yahoo",
     "issuer": "issuer file",
@@ -268,6 +269,8 @@ LABELS = {
     "daily-csv": "daily CSV",
     SAMPLE: "sample data",
 }
+# Fallback source -> the one whose sessions it fills, by their names in storage.
+STANDS_FOR = {"daily-csv": "yahoo"}
 
 
 def known_fund(ticker: str, pair: Pair) -> str:

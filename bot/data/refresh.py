@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.data.provider import FetchOutcome, NetworkDown, Ok, Partial, RateLimited, rows_by_kind
+from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, Partial, RateLimited, rows_by_kind
 from bot.data.schedule import (
-    STANDS_FOR,
     breaker_until,
     closed_until,
     coverage,

@@ -17,7 +17,7 @@ import pandas as pd
 
 from bot.analytics.sessions import SETTLE, STALE_AFTER
 from bot.concurrency import Backoff
-from bot.data.provider import AccessRefused, FetchOutcome, RateLimited, Rejected
+from bot.data.provider import STANDS_FOR, AccessRefused, FetchOutcome, RateLimited, Rejected
 from storage import observations
 from storage.rows import Bar, Split
 from storage.sources import IMPORTED
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from bot.analytics.sessions import Sessions
     from bot.data.provider import Observations
     from storage.sources import SourceStatus
-
-
-# Fallback source -> the one whose sessions it fills, by their names in storage.
-STANDS_FOR = {"daily-csv": "yahoo"}
 
 
 def fallback_session(

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from bot.config import Config
+from bot.data.sources import switched_on
 from bot.messages.pages.status import (
     COUNTS_CHECKED,
     StatusReport,
     about_answer,
     source_healths,
     status_answer,
-    switched_on,
 )
 from bot.pair import DEFAULT_PAIR, Fund
 from storage.observations import Restatement

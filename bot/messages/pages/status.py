@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from bot.analytics.market import Market
-    from bot.config import Config
     from bot.pair import Pair
     from storage.observations import Restatement
     from storage.sources import SourceStatus
@@ -81,13 +80,6 @@ class Health:
     def tried(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """When it is tried next: an instant, or "now"."""
         return _NOW if self.next_try is None or self.next_try <= now else moment(self.next_try, zone)
-
-
-def switched_on(config: Config) -> set[str]:
-    """Return the names of the sources that the configuration asks."""
-    issuer = config.issuer.fetch and any(fund.issuer_file for fund in config.pair)
-    on = {"yahoo": config.sources.yahoo, "daily-csv": config.sources.daily_csv, "issuer": issuer}
-    return {name for name, value in on.items() if value}
 
 
 def source_healths(
