@@ -134,7 +134,7 @@ class _RuleParser:
         if rule.cooldown and rule.once:
             raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
         if rule.urgent and rule.silent:
-            problem = "“urgent” is told in quiet hours too, “silent” without a sound: take one of them."
+            problem = "“urgent” is sent in quiet hours too, “silent” without a sound: choose one of them."
             raise BadInput(problem, str(replace(rule, silent=False)))
         return rule
 

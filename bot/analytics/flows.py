@@ -178,7 +178,7 @@ def _take_back_spikes(frame: pd.DataFrame, spikes: list[tuple[int, int]]) -> Non
     for start, end in spikes:
         flow[end] = (shares[end] - shares[start - 1]) * nav[end] - flow[start:end].sum()
         doubtful[end] = True
-        # A row inside two spikes keeps what was known first; from there the way leads on to the other's.
+        # A row inside two spikes keeps the earlier end; its stand-in may itself be replaced by the other's.
         first_known = start + np.flatnonzero(undone[start:end] == len(frame))
         undone[first_known], stand_in[first_known] = end, start - 1
     frame["flow"], frame["doubtful"], frame["undone"], frame["stand_in"] = flow, doubtful, undone, stand_in

@@ -30,7 +30,10 @@ _AMOUNT = re.compile(
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit: its suffix in rules, decimals when shown, and whether a typed amount must carry it."""
+    """One unit: its suffix in rules, decimals when shown, and whether a typed amount must carry it.
+
+    `scale` is that of money when shown: bn, m, k or "" for dollars. None: by the size of each value.
+    """
 
     name: str
     suffix: str
@@ -38,9 +41,7 @@ class Unit:
     signed: bool
     demanded: bool
     example: str
-    scale: str | None = (
-        None  # of money when shown: bn, m, k or "" for dollars; None: by the size of each value
-    )
+    scale: str | None = None
 
     def parse(self, text: str) -> float:
         """Value of a typed amount, e.g. "$1.5bn" -> 1.5e9. Raises BadInput, which names what is wrong.

@@ -1,6 +1,6 @@
 """Valuation multiples, the fundamentals they imply, and sector weights.
 
-There is no bare "P/E": with losses in, without, or capped, the same index is 75x, 18x or 25x, so every
+There is no bare "P/E": with losses included, left out or capped, the same index is 75x, 18x or 25x, so every
 figure carries its convention and basis, and a premium is formed between equal conventions only.
 Multiples are in times; `yield` is in percent.
 
@@ -37,7 +37,7 @@ MULTIPLES = {
     "yield": "Yield",
 }
 CONVENTIONS = {
-    "losses_in": "losses in",
+    "losses_in": "losses included",
     "positive": "profitable companies only",
     "capped": "each P/E capped at 60",
     "morningstar": "Morningstar via Yahoo",

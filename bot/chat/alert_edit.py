@@ -1,7 +1,7 @@
 """Changing one alert: edit, snooze, pause, resume, rescale, renew, off and back (the mirrored rule).
 
 /alert 3 edit ratio > sma 100        another rule
-/alert 3 edit > 6%                   another comparison and target; "leg 2 > 6%" of the second condition
+/alert 3 edit > 6%                   another comparison and target; of the second condition: condition 2 > 6%
 /alert 3 edit confirm 2 silent       other options; "no silent" takes one off
 /alert 3 snooze 1d                   also 2h, 1w, until 2020-12-24, off
 """
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bot.services.alert_views import ShownAlert
 
 
-_LEG = re.compile(r"leg\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
+_NTH_CONDITION = re.compile(r"condition\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
 _NO = re.compile(r"no\s+(\w+)", re.IGNORECASE)
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default for field in fields(Rule) if field.name != "conditions"
@@ -168,11 +168,11 @@ def edited_rule(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
     """
     if (no := _NO.fullmatch(text.strip())) is not None:
         return _without_option(rule, no[1].lower())
-    leg = _LEG.fullmatch(text.strip())
-    change = leg[2] if leg else text
+    nth = _NTH_CONDITION.fullmatch(text.strip())
+    change = nth[2] if nth else text
     first = next((token.text for token in tokenize(change)), "")
-    if leg or first in OPS:
-        edited = _with_comparison(rule, int(leg[1]) if leg else 0, change, registry)
+    if nth or first in OPS:
+        edited = _with_comparison(rule, int(nth[1]) if nth else 0, change, registry)
     elif first in _DEFAULTS:
         edited = _with_options(rule, rule.conditions[0], change, registry)
     else:
@@ -195,23 +195,23 @@ def _other_confirm(rule: Rule) -> str:
     return f"confirm {3 if rule.confirm == 2 else 2}"
 
 
-def _with_comparison(rule: Rule, leg: int, change: str, registry: Mapping[str, Metric]) -> Rule:
+def _with_comparison(rule: Rule, number: int, change: str, registry: Mapping[str, Metric]) -> Rule:
     """Return the rule with another comparison in one condition, and with the options that follow it.
 
-    `leg` is the condition's position from 1, or 0 if none was named.
+    `number` is the condition's position from 1, or 0 if none was named.
     """
     count = len(rule.conditions)
-    if (not leg and count > 1) or leg > count:
+    if (not number and count > 1) or number > count:
         has = f"the rule has {counted(count, 'condition')}"
-        sentence = f"There is no “leg {leg}”: {has}." if leg else f"{capital(has)}; say which."
-        raise BadInput(sentence, _example_with_leg(rule, change, registry))
-    at = max(leg, 1) - 1
+        sentence = f"There is no condition {number}: {has}." if number else f"{capital(has)}; say which."
+        raise BadInput(sentence, _example_with_number(rule, change, registry))
+    at = max(number, 1) - 1
     old = rule.conditions[at]
     try:
         parsed = parse_rule(f"{old.subject} {change}", registry)
     except BadInput as error:
         words = _probable_change(old, change, error.example, registry)
-        raise BadInput(error.sentence, f"leg {leg} {words}" if leg else words) from error
+        raise BadInput(error.sentence, f"condition {number} {words}" if number else words) from error
     if len(parsed.conditions) > 1:
         whole = replace(rule, conditions=(*rule.conditions, *parsed.conditions[1:]), rearm=None)
         raise BadInput("To add a condition, type the whole rule.", str(whole))
@@ -239,14 +239,14 @@ def _probable_change(old: Condition, change: str, example: str, registry: Mappin
     return from_example
 
 
-def _example_with_leg(rule: Rule, change: str, registry: Mapping[str, Metric]) -> str:
+def _example_with_number(rule: Rule, change: str, registry: Mapping[str, Metric]) -> str:
     """Return the change for the first condition that it fits, or an example if it fits none."""
     for position, condition in enumerate(rule.conditions, 1):
         with contextlib.suppress(BadInput):
             parse_rule(f"{condition.subject} {change}", registry)
-            return f"leg {position} {change}"
+            return f"condition {position} {change}"
     first = rule.conditions[0]
-    return f"leg 1 {first.op} sma {200 if first.target == Target('sma', 50.0) else 50}"
+    return f"condition 1 {first.op} sma {200 if first.target == Target('sma', 50.0) else 50}"
 
 
 def _moved_rearm(rule: Rule, old: Condition, new: Condition) -> float | None:

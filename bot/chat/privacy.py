@@ -28,7 +28,7 @@ STORED = {
     "alert_events": "what fired",
     "summaries": "which summaries were sent",
     "outbox": "messages sent or waiting",
-    "outage_chats": "of which missing data it was told",
+    "outage_chats": "of which missing data it was notified",
     "halts": "until when Telegram wants nothing sent",
     "access": "that it was let in, and the name of the person who asked",
 }

@@ -5,7 +5,7 @@ The paths run through the figures of sample.csv and are simulated between them. 
 only the NAV and shares of 2020-12-14. The rest of the file is made up to agree with what was said in
 December 2020: IWM at 75 times estimated earnings and 14.4 times cash flow, its earnings estimates down 49%
 in 2020 against 14% for SPY; about 80 and under 60% of revenue from the United States; outflows of SPY of
-$31.08bn since New Year and $13.48bn in three months. Multiples count losses in, on estimated figures;
+$31.08bn since New Year and $13.48bn in three months. Multiples include losses and use estimated figures;
 yields and weights are percent.
 
 Every answer made from it says "sample data".

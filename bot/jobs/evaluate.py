@@ -147,7 +147,7 @@ class Evaluator:
         for snapshot in snapshots:
             with suppress(Exception):  # it is reported when the alert is evaluated
                 conditions = Rule.from_json(snapshot.alert.rule_json).conditions
-                grown = [self._has_only_grown(condition) for condition in conditions]  # notes every series
+                grown = [self._has_only_grown(condition) for condition in conditions]  # records every series
                 if not all(grown):
                     alert_ids.append(snapshot.alert.alert_id)
         return alert_ids

@@ -349,7 +349,7 @@ def ratio_line(market: Market) -> str:
     gap = float(against.iloc[-1])
     if gap == 0:
         return f"Ratio {market.pair} {level}, exactly at its {AVERAGE}-day average."
-    side = "over" if gap > 0 else "under"
+    side = "above" if gap > 0 else "below"
     since = trend.last_cross(against, upward=gap > 0)
     started = f" ({side} it since {short_date(since)})" if since is not None else ""
     return (
@@ -366,9 +366,9 @@ def channel_line(market: Market) -> str:
     residual, slope = float(fit["residual"].iloc[-1]), float(fit["slope"].iloc[-1])
     above = fit["residual"].tail(_BREAK_SESSIONS) > _BREAK_SIGMAS
     if len(above) == _BREAK_SESSIONS and above.all():
-        place = "over +2 for five sessions, an upward break"
+        place = "above +2 for five sessions, an upward break"
     elif residual > _BREAK_SIGMAS:
-        place = "over +2, a break once it holds five sessions"
+        place = "above +2, a break once it holds five sessions"
     elif residual < -_BREAK_SIGMAS:
         place = "below the channel"
     else:
@@ -457,6 +457,6 @@ def _sessions(figure: MultipleFigure) -> list[pd.Timestamp]:
 
 
 def convention_phrase(name: str, basis: str) -> str:
-    """Return convention and basis in words, e.g. "losses in, forward"."""
+    """Return convention and basis in words, e.g. "losses included, forward"."""
     stated = "basis unstated" if basis == "unstated" else basis
     return f"{valuation.CONVENTIONS.get(name, name)}, {stated}"

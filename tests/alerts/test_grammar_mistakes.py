@@ -265,7 +265,7 @@ TARGETS = "or sma, high, low or pct with a number"
         ),
         (
             "ratio > 0.5 silent confirm 2 urgent",
-            "“urgent” is told in quiet hours too, “silent” without a sound: take one of them.",
+            "“urgent” is sent in quiet hours too, “silent” without a sound: choose one of them.",
             "ratio > 0.5 confirm 2 urgent",
         ),
         (

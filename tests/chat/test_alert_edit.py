@@ -360,8 +360,8 @@ TWO = "ratio > sma 200 and flow_gap 20d > 1pp confirm 2"
         (ONE, "NO Cooldown", "excess 3m > 5pp rearm 3pp"),
         (ONE, 'note "Mind it" silent', 'excess 3m > 5pp rearm 3pp cooldown 5 silent note "Mind it"'),
         (ONE, "cooldown 9", "excess 3m > 5pp rearm 3pp cooldown 9"),
-        (TWO, "leg 2 > 2pp", "ratio > sma 200 and flow_gap 20d > 2pp confirm 2"),
-        (TWO, "Leg 1 < low 20 once", "ratio < low 20 and flow_gap 20d > 1pp confirm 2 once"),
+        (TWO, "condition 2 > 2pp", "ratio > sma 200 and flow_gap 20d > 2pp confirm 2"),
+        (TWO, "Condition 1 < low 20 once", "ratio < low 20 and flow_gap 20d > 1pp confirm 2 once"),
         (TWO, "confirm 1", "ratio > sma 200 and flow_gap 20d > 1pp"),
         (TWO, "no confirm", "ratio > sma 200 and flow_gap 20d > 1pp"),
         (TWO, "until 2030-01-01", "ratio > sma 200 and flow_gap 20d > 1pp confirm 2 until 2030-01-01"),
@@ -377,11 +377,16 @@ def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "words", "said", "example"),
     [
-        (TWO, "> 2pp", "The rule has 2 conditions; say which.", "leg 2 > 2pp"),
-        (TWO, "leg 3 > 2pp", "There is no “leg 3”: the rule has 2 conditions.", "leg 2 > 2pp"),
-        (TWO, "> 2x", "The rule has 2 conditions; say which.", "leg 1 > sma 50"),
-        (TWO, "leg 2 > 2%", "“2%” is in %; this needs percentage points (pp).", "leg 2 > 2pp"),
-        (ONE, "leg 2 > 2pp", "There is no “leg 2”: the rule has 1 condition.", "leg 1 > 2pp"),
+        (TWO, "> 2pp", "The rule has 2 conditions; say which.", "condition 2 > 2pp"),
+        (
+            TWO,
+            "condition 3 > 2pp",
+            "There is no condition 3: the rule has 2 conditions.",
+            "condition 2 > 2pp",
+        ),
+        (TWO, "> 2x", "The rule has 2 conditions; say which.", "condition 1 > sma 50"),
+        (TWO, "condition 2 > 2%", "“2%” is in %; this needs percentage points (pp).", "condition 2 > 2pp"),
+        (ONE, "condition 2 > 2pp", "There is no condition 2: the rule has 1 condition.", "condition 1 > 2pp"),
         (
             TWO.replace(" confirm 2", ""),
             "no idea",

@@ -55,9 +55,9 @@ since 2020-09-30
 Base closes: 1w 4 Dec 2020, 1m 11 Nov 2020, 3m 11 Sep 2020, 6m 11 Jun 2020, ytd 31 Dec 2019, \
 1y 11 Dec 2019, since 2020-09-30.
 
-Ratio IWM/SPY 0.5195, 13.10% over its 200-day average (over it since 6 Oct 2020).
+Ratio IWM/SPY 0.5195, 13.10% above its 200-day average (above it since 6 Oct 2020).
 Flows 20d: IWM +$2.48bn (+5.19% of assets); SPY −$5.35bn (−1.72% of assets).
-P/E (losses in, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
+P/E (losses included, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
 
 Source: sample data."""
 
@@ -173,14 +173,14 @@ def test_flows_of_another_session_are_dated() -> None:
     [
         ([0.5] * 199, "Ratio IWM/SPY 0.5000; its 200-day average needs 200 sessions, stored so far: 199."),
         ([0.5] * 200, "Ratio IWM/SPY 0.5000, exactly at its 200-day average."),
-        ([0.5] * 199 + [0.6], "Ratio IWM/SPY 0.6000, 19.88% over its 200-day average."),
+        ([0.5] * 199 + [0.6], "Ratio IWM/SPY 0.6000, 19.88% above its 200-day average."),
         (
             [0.5] * 200 + [0.4, 0.4],
-            "Ratio IWM/SPY 0.4000, 19.84% under its 200-day average (under it since 16 Oct 2020).",
+            "Ratio IWM/SPY 0.4000, 19.84% below its 200-day average (below it since 16 Oct 2020).",
         ),
         (
             [0.5] * 200 + [0.4, 0.6, 0.6],
-            "Ratio IWM/SPY 0.6000, 19.88% over its 200-day average (over it since 19 Oct 2020).",
+            "Ratio IWM/SPY 0.6000, 19.88% above its 200-day average (above it since 19 Oct 2020).",
         ),
     ],
 )
@@ -296,7 +296,7 @@ def test_the_golden_figures_come_out_of_the_full_history() -> None:
     assert row(price, "6m")[:2] == ["+37.63%", "+20.41%"]
     assert row(price, "since 2020-09-30")[:2] == ["+27.04%", "+9.38%"]
     assert row(price, "since 2009-12-31")[:2] == ["+204.77%", "+228.70%"]
-    assert "Ratio IWM/SPY 0.5195, 13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
+    assert "Ratio IWM/SPY 0.5195, 13.08% above its 200-day average (above it since 6 Oct 2020)." in lines
 
 
 def test_a_leg_missing_on_the_last_session_ends_the_comparison_a_session_earlier() -> None:

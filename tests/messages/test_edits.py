@@ -34,7 +34,7 @@ def test_each_condition_has_its_step() -> None:
     assert [label for row in answer.buttons[:2] for label, _ in row] == [
         "ratio cross 0.4995", "ratio cross 0.5005", "excess > 4.9pp", "excess > 5.1pp",
     ]  # fmt: skip
-    assert answer.buttons[1][0][1] == "/alert 3 edit leg 2 > 4.9pp"
+    assert answer.buttons[1][0][1] == "/alert 3 edit condition 2 > 4.9pp"
 
 
 @pytest.mark.parametrize(

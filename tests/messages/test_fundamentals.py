@@ -25,7 +25,7 @@ def test_what_prices_and_multiples_imply_is_indexed_to_the_base() -> None:
     assert "Sample data" in said[1]
     assert answer.draw is not None
     assert answer.draw().caption.splitlines() == [
-        "Implied per share, indexed: losses in",
+        "Implied per share, indexed: losses included",
         "IWM, 31 Dec 2019 = 100: Earnings 51.0, Cash flow 80.0, Book 95.0, Sales 92.0, 11 Dec 2020.",
         "SPY, 31 Dec 2019 = 100: Earnings 86.0, Cash flow 94.0, Book 101.0, Sales 97.0, 11 Dec 2020.",
         "Source: sample data · close of Fri 11 Dec 2020",

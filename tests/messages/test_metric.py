@@ -106,7 +106,7 @@ def test_the_title_holds_the_arguments(name: str, title: str) -> None:
 
 
 def test_the_title_says_a_convention_in_words() -> None:
-    assert subject_title(METRICS["pe_premium"], {"convention": "losses_in"}) == "P/E premium, losses in"
+    assert subject_title(METRICS["pe_premium"], {"convention": "losses_in"}) == "P/E premium, losses included"
     arguments = {"fund": "IWM", "convention": "positive"}
     assert subject_title(METRICS["pe"], arguments) == "P/E IWM, profitable companies only"
 

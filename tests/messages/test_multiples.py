@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SAMPLE_PAGE = """\
 Valuation multiples · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
-Reading: IWM costs 170% more than SPY by P/E (losses in, forward).
-Losses in, forward
+Reading: IWM costs 170% more than SPY by P/E (losses included, forward).
+Losses included, forward
 Prices of 11 Dec 2020.
          IWM    SPY  premium
 P/E    75.0x  27.8x  +169.8%
@@ -35,7 +35,7 @@ Yield  1.05%  1.56%   −32.7%
 Premium percentiles: P/E 100, P/CF 45, P/B 21, P/S 30, Yield 5 (n = 352 since 31 Dec 2014).
 Source: sample data; holdings of 11 Dec 2020; coverage 100%."""
 ADVICE = (
-    "A P/E with losses counted in (IWM in December 2020: about 75x) is added up from the companies or "
+    "A P/E with losses included (IWM in December 2020: about 75x) is added up from the companies or "
     "imported: python -m bot import multiples FILE --ticker IWM"
 )
 PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
@@ -102,7 +102,7 @@ def test_conventions_are_kept_apart() -> None:
     rows = of.multiples.tail(2)
     capped = rows.assign(metric="pe", convention="capped", basis="unstated", value=[30.0, 20.0])
     lines = said(multiples_answer(replace(of, multiples=pd.concat([of.multiples, capped])), AsOf(), LIGHT))
-    assert lines.index("Each P/E capped at 60, basis unstated") < lines.index("Losses in, forward")
+    assert lines.index("Each P/E capped at 60, basis unstated") < lines.index("Losses included, forward")
     assert ADVICE not in lines
 
 

@@ -21,10 +21,10 @@ Price return
 1w    +1.12%   −0.96%  +2.08pp
 mtd   +5.13%   +1.17%  +3.96pp
 ytd  +14.87%  +13.81%  +1.06pp
-Ratio IWM/SPY 0.5195, 13.10% over its 200-day average (over it since 6 Oct 2020).
+Ratio IWM/SPY 0.5195, 13.10% above its 200-day average (above it since 6 Oct 2020).
 Trend line from 4 Jan 2010: −1.73% a year; the ratio is +0.08 sigma from it (near the line, no break).
 Flows 20d: IWM +$2.48bn (+5.19% of assets); SPY −$5.35bn (−1.72% of assets).
-P/E (losses in, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
+P/E (losses included, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
 Alerts
 #1 ratio > sma 200: 0.5195, 13.10% above sma 200 (0.4593); waits to re-arm.
 #2 flow iwm 5d > $1bn: +$0.96bn, $41.6m below $1bn.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SAMPLE_PAGE = """\
 Relative trend, IWM/SPY · close of Fri 11 Dec 2020
 Sample data: simulated between published points, not the market.
-Reading: small caps lead; the ratio is over its 50- and 200-day averages.
+Reading: small caps lead; the ratio is above its 50- and 200-day averages.
                           value
 Ratio IWM/SPY            0.5195
 against 50-day avg       +7.88%
@@ -41,7 +41,7 @@ Beta 252 days             +1.18
 Correlation 60 days       +0.87
 Gap 3m, total return   +17.98pp
 Gap 1y, total return    +0.10pp
-Ratio IWM/SPY 0.5195, 13.10% over its 200-day average (over it since 6 Oct 2020).
+Ratio IWM/SPY 0.5195, 13.10% above its 200-day average (above it since 6 Oct 2020).
 Trend line from 4 Jan 2010: −1.73% a year; the ratio is +0.08 sigma from it (near the line, no break).
 
 Source: sample data."""
@@ -98,18 +98,18 @@ def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("levels", "reading_line"),
     [
-        ([50.0] * 149 + [51.0] * 51, "small caps lead; the ratio is over its 50- and 200-day averages."),
+        ([50.0] * 149 + [51.0] * 51, "small caps lead; the ratio is above its 50- and 200-day averages."),
         (
             [60.0] * 149 + [50.0] * 50 + [51.0],
-            "small caps catch up; the ratio is over its 50-day, but not its 200-day average.",
+            "small caps catch up; the ratio is above its 50-day, but not its 200-day average.",
         ),
         (
             [50.0] * 149 + [60.0] * 50 + [59.0],
-            "small caps slip; the ratio is over its 200-day, but not its 50-day average.",
+            "small caps slip; the ratio is above its 200-day, but not its 50-day average.",
         ),
         (
             [50.0] * 199 + [49.0],
-            "large caps lead; the ratio is over neither its 50- nor its 200-day average.",
+            "large caps lead; the ratio is above neither its 50- nor its 200-day average.",
         ),
     ],
 )
@@ -133,9 +133,9 @@ def channelled(*last: float) -> str:
         ((1.5,), "(inside the channel, no break)"),
         ((-1.5,), "(inside the channel, no break)"),
         ((-3.0,), "(below the channel)"),
-        ((3.0,), "(over +2, a break once it holds five sessions)"),
-        ((3.0, 3.0, 3.0, 3.0), "(over +2, a break once it holds five sessions)"),
-        ((3.0, 3.0, 3.0, 3.0, 3.0), "(over +2 for five sessions, an upward break)"),
+        ((3.0,), "(above +2, a break once it holds five sessions)"),
+        ((3.0, 3.0, 3.0, 3.0), "(above +2, a break once it holds five sessions)"),
+        ((3.0, 3.0, 3.0, 3.0, 3.0), "(above +2 for five sessions, an upward break)"),
         ((3.0, 3.0, 3.0, 3.0, 3.0, 1.5), "(inside the channel, no break)"),
     ],
 )
@@ -184,7 +184,7 @@ def test_the_golden_figures_come_out_of_the_full_history() -> None:
     assert cell(lines, "Ratio IWM/SPY ") == "0.5195"
     assert cell(lines, "against 200-day avg") == "+13.08%"
     assert cell(lines, "Channel, sigmas") == "+0.07"
-    assert "Ratio IWM/SPY 0.5195, 13.08% over its 200-day average (over it since 6 Oct 2020)." in lines
+    assert "Ratio IWM/SPY 0.5195, 13.08% above its 200-day average (above it since 6 Oct 2020)." in lines
     pace = "Trend line from 4 Jan 2010: −1.70% a year; the ratio is +0.07 sigma from it"
     assert f"{pace} (near the line, no break)." in lines
 

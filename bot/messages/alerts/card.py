@@ -350,7 +350,7 @@ def next_check(context: EvaluationContext) -> str:
 
 
 def rearm_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """How the rule re-arms. Empty for a rule that fires once or has ended."""
+    """How the rule re-arms, or that it fires once. None for a rule that has fired its one time."""
     rule, state = alert.rule, alert.state
     if rule.once:
         return None if state.done else "It fires once and is then done."

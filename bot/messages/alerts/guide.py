@@ -335,9 +335,9 @@ def _target_rows(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Bu
         row = []
         for target in neighbouring_targets(condition, context):
             change = f"{'cross' if condition.op == CROSSES else condition.op} {target}"
-            leg = f"leg {position} " if several else ""
+            which = f"condition {position} " if several else ""
             label = f"{condition.metric} {change}" if several else f"{condition.op} {target}"
-            row.append((label, f"/alert {alert.number} edit {leg}{change}"))
+            row.append((label, f"/alert {alert.number} edit {which}{change}"))
         rows.append(tuple(row))
     return tuple(filter(None, rows))
 

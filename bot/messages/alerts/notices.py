@@ -294,10 +294,10 @@ def _shortened(rows: Sequence[Html], most: int = MOST_LISTED) -> list[Html | str
 class DataGap:
     """A part of the Market that lacks figures, or lacked them and has them again.
 
-    since   the first session without figures
+    since           the first session without figures
     newest_session  the newest session with them
-    frozen  sessions arrive, but all with the same figure
-    holed   sessions are still missing, for which alerts wait
+    frozen          whether sessions arrive, but all with the same figure
+    holed           whether sessions are still missing, for which alerts wait
     """
 
     part: str

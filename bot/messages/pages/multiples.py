@@ -37,7 +37,7 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
     buttons = (page_buttons(as_of, "Compare", "Flows", "What moved it"),)
     small, large = market.pair.tickers
     advice = (
-        f"A P/E with losses counted in{_LOSSES_IN.get(small, '')} is added up from the companies or "
+        f"A P/E with losses included{_LOSSES_IN.get(small, '')} is added up from the companies or "
         f"imported: {market.import_line('multiples', small)}"
     )
     figures = valuation.multiple_figures(market)

@@ -89,9 +89,9 @@ def _reading(market: Market) -> Html | None:
     if math.isnan(far):
         return None
     lead = {
-        (True, True): "small caps lead; the ratio is over its 50- and 200-day averages.",
-        (True, False): "small caps catch up; the ratio is over its 50-day, but not its 200-day average.",
-        (False, True): "small caps slip; the ratio is over its 200-day, but not its 50-day average.",
-        (False, False): "large caps lead; the ratio is over neither its 50- nor its 200-day average.",
+        (True, True): "small caps lead; the ratio is above its 50- and 200-day averages.",
+        (True, False): "small caps catch up; the ratio is above its 50-day, but not its 200-day average.",
+        (False, True): "small caps slip; the ratio is above its 200-day, but not its 50-day average.",
+        (False, False): "large caps lead; the ratio is above neither its 50- nor its 200-day average.",
     }[near > 0, far > 0]
     return bold("Reading") + f": {lead}"
