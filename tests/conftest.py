@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 MARKS = frozenset({"shared", "skipif"})  # tests.shared_data's mark, and what it is made of
 
 # A busy machine is slow and that is no fault; the same examples each time, so that red stays red.
-settings.register_profile("suite", deadline=None, derandomize=True, database=None, print_blob=True)
+# The suite tries few; `pytest --hypothesis-profile long` tries many.
+settings.register_profile(
+    "suite", max_examples=25, deadline=None, derandomize=True, database=None, print_blob=True
+)
+settings.register_profile("long", settings.get_profile("suite"), max_examples=1_000)
 settings.load_profile("suite")
 
 # A suite that runs in the background of a script ignores Ctrl-C, and so would each process that it starts.
