@@ -34,6 +34,7 @@ TAGS = {
 }  # fmt: skip
 _FIXED_WIDTH = frozenset({"code", "pre"})
 _ESCAPE = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});")
+_TEXT = re.compile(r"[^<&]+")
 _START_TAG = re.compile(r"<([^\s>]*)")
 _END_TAG = re.compile(r"</([^\s>]*)\s*")
 _ATTRIBUTE = re.compile(r"\s*(?P<name>[^\s=>]*)\s*(?P<equals>=?)\s*(?P<quote>[\"']?)")
@@ -82,15 +83,15 @@ class _Parser:
     def run(self) -> None:
         position = 0
         while position < len(self.source):
-            if self.source.startswith("</", position):
+            if match := _TEXT.match(self.source, position):
+                self._append(match[0])
+                position = match.end()
+            elif self.source.startswith("</", position):
                 position = self._end_tag(position)
             elif self.source[position] == "<":
                 position = self._start_tag(position)
-            elif self.source[position] == "&":
-                position = self._escape(position)
             else:
-                self._append(self.source[position])
-                position += 1
+                position = self._escape(position)
         if self.open_tags:
             raise EntityError(f'Can\'t find end tag corresponding to start tag "{self.open_tags[-1][0]}"')
 

@@ -163,13 +163,13 @@ async def test_a_halt_of_our_own_budget_halts_nobody(office: Office) -> None:
 
 async def test_parts_that_found_no_room_go_on_after_those_that_arrived(office: Office) -> None:
     office.api.chat(-100)
-    await office.put("\n".join(f"line {n}" for n in range(12_000)), chat_id=-100)
+    await office.put("\n".join(f"line {n}" for n in range(8_500)), chat_id=-100)
     assert (await office.delivery.drain()).waiting == 1
     assert len(office.texts(-100)) == 20
     assert await office.database.run(lambda db: outbox.current_halts(db, office.now)) == []
     office.later(seconds=60)
     assert (await office.fresh().drain()).sent == 1
-    assert "\n".join(office.texts(-100)).splitlines() == [f"line {n}" for n in range(12_000)]
+    assert "\n".join(office.texts(-100)).splitlines() == [f"line {n}" for n in range(8_500)]
 
 
 # The process

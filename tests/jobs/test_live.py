@@ -51,17 +51,17 @@ def moving(ticker: str, price: float) -> Bar:
     return Bar(ticker, TODAY.isoformat(), price, price, price, price, volume=1, provisional=1)
 
 
-async def test_a_hundred_prices_of_an_open_session_make_no_event_its_close_makes_one(
+async def test_forty_prices_of_an_open_session_make_no_event_its_close_makes_one(
     desk: Desk, scheduler: Scheduler, fake: FakeYahoo
 ) -> None:
     await tick(desk, scheduler, local(9, 0))
     above = await desk.alert("ratio > 0.6")
     below = await desk.alert("ratio < 0.4")
     small, large = fake.funds["IWM"], fake.funds["SPY"]
-    for step in range(100):  # from far below to far above both levels and back
-        now = local(9, 31) + step * dt.timedelta(minutes=3, seconds=50)
+    for step in range(40):  # from far below to far above both levels and back
+        now = local(9, 31) + step * dt.timedelta(minutes=9, seconds=30)
         price = 100.0 + 3.0 * (step * 37 % 100)
-        if step % 20:
+        if step % 8:
             desk.now = now.astimezone(dt.UTC)
             await desk.store("bars", [moving("IWM", price), moving("SPY", SPY)])
             await scheduler.run_jobs()

@@ -63,10 +63,12 @@ async def test_a_close_is_overdue_three_hours_and_a_quarter_after_the_bell(desk:
     ]
 
 
-@pytest.mark.parametrize("length", [1, 2, 5, 20])
-@pytest.mark.parametrize("kind", ["empty", "one leg", "the last row again"])
+@pytest.mark.parametrize(
+    ("kind", "length"),
+    [("empty", 1), ("empty", 8), ("one leg", 2), ("one leg", 8), ("the last row again", 5)],
+)
 async def test_an_outage_of_any_length_is_one_stale_and_one_back_notice(
-    desk: Desk, length: int, kind: str
+    desk: Desk, kind: str, length: int
 ) -> None:
     # it fired before: a false re-arm would let it fire again at the end
     await prepared(desk, RULE, [0.5] * QUIET)
@@ -140,9 +142,13 @@ async def test_where_all_sessions_came_they_are_evaluated_at_once(desk: Desk) ->
     assert (await desk.messages())[1].splitlines()[2] == "Alerts are evaluated on these sessions in order."
 
 
-async def test_holidays_weekends_and_early_closes_are_no_outage(desk: Desk) -> None:
-    days = sessions("2020-11-02", 45)  # Thanksgiving, its early close, Christmas Eve, Christmas, New Year
-    assert {"2020-11-27", "2020-12-24"} <= set(days)
+@pytest.mark.parametrize(
+    ("first", "early"),
+    [("2020-11-19", "2020-11-27"), ("2020-12-17", "2020-12-24")],  # Thanksgiving; Christmas to New Year
+)
+async def test_holidays_weekends_and_early_closes_are_no_outage(desk: Desk, first: str, early: str) -> None:
+    days = sessions(first, 12)
+    assert early in days
     await desk.closes([0.5] * 5, days[0])
     await desk.alert(RULE)
     exchange = Sessions()
