@@ -174,7 +174,7 @@ class AccessGate:
         The request is stored, so that neither a restart nor a refusal asks the owner again. While nobody can
         be asked (no owner is configured, or too many requests are open), nothing is stored about strangers.
         """
-        if await chats.is_known(ask.caller):
+        if await chats.owner_knows(ask.caller):
             return
         owner = self._services.config.access.owner
         if owner is not None and await chats.request_access(ask.caller, owner, *_access_request(ask)):

@@ -55,13 +55,15 @@ COMMANDS: tuple[Command, ...] = (
         example="/compare 3y since 2020-09-30",
     ),
     Command(
-        "trend", "[window]", "is the relative trend breaking", market_commands.on_trend, example="/trend 5y"
+        "trend", "[window]", "whether the trend is breaking", market_commands.on_trend, example="/trend 5y"
     ),
-    Command("flows", "[window ...]", "is money moving", market_commands.on_flows, example="/flows 3m"),
+    Command(
+        "flows", "[window ...]", "net flows of both funds", market_commands.on_flows, example="/flows 3m"
+    ),
     Command(
         "multiples",
         "",
-        "what is being paid, by convention and source",
+        "valuation multiples, by convention and source",
         market_commands.on_multiples,
         aliases=("multiple", "valuation", "valuations"),
     ),
@@ -75,15 +77,15 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "why",
         "[window]",
-        "what moved it: earnings, multiple, flows",
+        "what moved the prices: earnings, multiple, flows",
         market_commands.on_why,
         example="/why ytd",
     ),
-    Command("sectors", "", "what the funds hold, largest differences", market_commands.on_sectors),
+    Command("sectors", "", "sector weights of both funds", market_commands.on_sectors),
     Command(
         "chart",
         "METRIC [window]",
-        "any metric as a picture",
+        "the chart of any metric",
         market_commands.on_chart,
         example="/chart ratio_vs_sma 200 5y",
         aliases=("charts", "plot"),
@@ -91,7 +93,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "alert",
         f"RULE | ID [{'|'.join(alert_commands.ACTIONS)}]",
-        "tell me when a rule turns true",
+        "a message when a rule turns true",
         alert_commands.on_alert,
         example="/alert ratio > sma 200 confirm 2",
         changes=alert_commands.changes,
@@ -99,7 +101,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "backtest",
         "RULE [years]",
-        "how often a rule fired, and what followed",
+        "how often a rule would have fired, and what followed",
         market_commands.on_backtest,
         example="/backtest ratio > sma 200 10y",
     ),
@@ -108,7 +110,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "summary",
         "[now|on HH:MM|off|weekdays|daily]",
-        "the daily message",
+        "the daily summary",
         info.on_summary,
         example="/summary on 18:30",
         changes=info.changes_summary,
@@ -122,7 +124,7 @@ COMMANDS: tuple[Command, ...] = (
         aliases=("setting",),
         changes=changes_settings,
     ),
-    Command("status", "", "age of the data, how each source stands, restatements, queue", info.on_status),
+    Command("status", "", "age of the data, state of the sources, restatements, queue", info.on_status),
     Command("about", "", "sources and definitions; not investment advice", info.on_about),
     Command("privacy", "", "what is stored about this chat, where, how long", privacy.on_privacy),
     Command("export", "", "all that is stored about this chat, as a file", privacy.on_export, who=Role.ADMIN),

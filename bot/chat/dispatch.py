@@ -71,7 +71,7 @@ _GONE = ("left", "kicked")
 # Control and direction characters, which could reorder the words and ids next to a name.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Answers are not queued: whoever still wants one asks again.
-_OUTAGES = (ErrorClass.LATER, ErrorClass.UNKNOWN, ErrorClass.HALTED, ErrorClass.PAUSED, ErrorClass.NOTHING)
+_UNSENT = (ErrorClass.LATER, ErrorClass.UNKNOWN, ErrorClass.HALTED, ErrorClass.PAUSED, ErrorClass.NOTHING)
 
 
 # Requests
@@ -285,7 +285,7 @@ class Dispatcher:
         elif isinstance(error, ChatMigrated):
             new = error.new_chat_id
             await self._services.database.run(lambda db: chat_store.migrate_chat(db, chat, new))
-        elif error_class not in _OUTAGES:
+        elif error_class not in _UNSENT:
             raise error
         _log.warning("an answer to chat %s did not arrive: %s", chat, error_text(error))
 

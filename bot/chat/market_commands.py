@@ -54,25 +54,25 @@ async def on_compare(ask: Ask) -> Answer:
 
 
 async def on_trend(ask: Ask) -> Answer:
-    """/trend: is the relative trend breaking."""
+    """/trend: whether the trend is breaking."""
     question, market = await _load(ask, "/trend 5y", most_windows=1)
     return await asyncio.to_thread(trend_answer, market, question.dates, ask.theme, question.window)
 
 
 async def on_flows(ask: Ask) -> Answer:
-    """/flows: is money moving."""
+    """/flows: net flows of both funds."""
     question, market = await _load(ask, "/flows 3m asof 2020-12-11")
     return await asyncio.to_thread(flows_answer, market, question.dates, ask.theme, question.windows)
 
 
 async def on_multiples(ask: Ask) -> Answer:
-    """/multiples: what is being paid."""
+    """/multiples: valuation multiples by convention and source."""
     question, market = await _load(ask, "/multiples asof 2020-12-11", most_windows=0)
     return await asyncio.to_thread(multiples_answer, market, question.dates, ask.theme)
 
 
 async def on_why(ask: Ask) -> Answer:
-    """/why: what moved it."""
+    """/why: what moved the prices."""
     question, market = await _load(ask, "/why ytd", most_windows=1)
     return await asyncio.to_thread(attribution_answer, market, question.dates, question.window or YTD)
 
@@ -85,13 +85,13 @@ async def on_fundamentals(ask: Ask) -> Answer:
 
 
 async def on_sectors(ask: Ask) -> Answer:
-    """/sectors: what the funds hold, by sector."""
+    """/sectors: sector weights of both funds."""
     question, market = await _load(ask, "/sectors asof 2020-12-11", most_windows=0)
     return await asyncio.to_thread(sectors_answer, market, question.dates)
 
 
 async def on_chart(ask: Ask) -> Answer:
-    """/chart: any metric as a picture; without a metric, the list as buttons."""
+    """/chart: the chart of any metric; without one, the list as buttons."""
     if (subject := _COMPARISON.match(ask.text)) is not None:
         reason = "A picture takes no comparison; with one it is a rule for /alert."
         raise BadInput(reason, f"/chart {subject[1]}")

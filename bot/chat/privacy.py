@@ -10,9 +10,8 @@ from bot.errors import BadInput
 from bot.messages.common import Answer, Attachment
 from bot.messages.html import bold, lines
 from bot.services import OUTBOX_KEPT
-from bot.services.chats import stored_tables
+from bot.services.chats import forget, stored_tables
 from bot.text import counted
-from storage import chat_store
 
 if TYPE_CHECKING:
     from bot.chat.access import Ask
@@ -107,7 +106,7 @@ async def on_forgetme(ask: Ask) -> Answer:
             "Its access is deleted too: it would have to ask again." if "access" in tables else None,
         )
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))
-    await ask.change(lambda db: chat_store.forget_chat(db, ask.chat_id))
+    await forget(ask.caller)
     config = ask.services.config.backup
     backups = f"Backups hold it up to {config.keep} days longer; if the owner restores one, it is back."
     return Answer(lines(bold("Deleted: ") + f"{_describe(tables)}.", backups if config.enabled else None))

@@ -96,7 +96,8 @@ class Backups:
         except (StorageError, OSError) as error:
             self._not_before = now + RETRY
             _log.error("the nightly backup failed: %s", error)
-            text = f"The nightly backup failed: {error} It is tried again every hour."
+            reason = f"{error.filename} ({error.strerror})" if isinstance(error, OSError) else str(error)
+            text = f"The nightly backup failed: {reason.rstrip('.')}. It is tried again every hour."
             await self._tell_owner(text, now, failing=True)
             return None
         self._not_before = None

@@ -181,7 +181,7 @@ class Evaluator:
             _log.exception("alert %s cannot be evaluated", snapshot.alert.alert_id)
             if snapshot.alert.life != Life.ACTIVE:  # it is left as it is
                 return EvaluationResult(snapshot)
-            return EvaluationResult(snapshot, broken=DAMAGED if alert is None else error_text(error))
+            return EvaluationResult(snapshot, broken=DAMAGED if alert is None else broken_reason(error))
 
     def _evaluate(
         self, snapshot: AlertSnapshot, alert: AlertView, history: StateHistory | None
@@ -264,7 +264,7 @@ def _view(snapshot: AlertSnapshot) -> AlertView:
     return AlertView(snapshot.alert.number, rule, Life(snapshot.alert.life), state)
 
 
-def error_text(error: Exception) -> str:
+def broken_reason(error: Exception) -> str:
     """Why an alert cannot be evaluated, in words for its owner."""
     if isinstance(error, BotError):
         return str(error)

@@ -18,7 +18,7 @@ from bot.alerts.series import parts_read, rule_lag
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
-from bot.jobs.evaluate import RESTATED, WITHDRAWN, EvaluationResult, error_text
+from bot.jobs.evaluate import RESTATED, WITHDRAWN, EvaluationResult, broken_reason
 from bot.jobs.summaries import quiet_until
 from bot.messages.alerts import notices
 from bot.messages.common import REPLY, payload_of
@@ -142,7 +142,7 @@ class Notifier:
             except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
                 _log.exception("no message can be made about alert %s", result.stored.alert_id)
                 if result.stored.life == Life.ACTIVE:
-                    notified.append((EvaluationResult(result.snapshot, broken=error_text(error)), ()))
+                    notified.append((EvaluationResult(result.snapshot, broken=broken_reason(error)), ()))
         return notified
 
     def _chats_with_list(self, results: Sequence[EvaluationResult]) -> set[int]:

@@ -205,7 +205,7 @@ async def admits(services: Services, person: int, chat_id: int) -> bool:
     return is_allowed(services.config, person, chat_id, decisions)
 
 
-async def is_known(caller: Caller) -> bool:
+async def owner_knows(caller: Caller) -> bool:
     """Return whether the owner has been asked about this chat already, or has rejected this person."""
     return await caller.services.database.run(
         lambda db: (
@@ -334,3 +334,8 @@ async def send_broadcast(
 async def stored_tables(services: Services, chat_id: int) -> dict[str, list[ExportedRow]]:
     """Return everything stored about a chat, by table; empty when nothing is."""
     return await services.database.run(lambda db: chat_store.export_chat(db, chat_id))
+
+
+async def forget(caller: Caller) -> None:
+    """Delete everything stored about the caller's chat."""
+    await caller.change(lambda db: chat_store.forget_chat(db, caller.chat.id))

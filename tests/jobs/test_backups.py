@@ -180,6 +180,20 @@ async def test_a_folder_that_cannot_be_written_is_a_failure_and_no_crash(desk: D
     assert (await told(desk))[0].startswith("The nightly backup failed: ")
 
 
+async def test_a_copy_that_cannot_be_deleted_is_named_in_a_sentence(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "bot-2020-01-01.sqlite3")
+
+    monkeypatch.setattr(backups, "make_backup", refused)
+    desk.now = night(20)
+    await Backups(desk.services).run()
+    assert await told(desk) == [
+        "The nightly backup failed: bot-2020-01-01.sqlite3 (Permission denied). It is tried again every hour."
+    ]
+
+
 async def test_a_clock_that_was_put_back_ends_the_rest_after_a_failure(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,8 +225,8 @@ def _multiples(market: Market) -> str:
 def _sources(report: StatusReport) -> list[Html | str]:
     """Return a table a source, and below it when it is tried next and what is wrong with it."""
     known = {health.status.source for health in report.sources}
-    exported = [label for name, label in LABELS.items() if name in report.stored and name not in known]
-    imported = f"Figures of {', '.join(exported)} are stored from an import." if exported else None
+    unasked = [label for name, label in LABELS.items() if name in report.stored and name not in known]
+    imported = f"Figures of {', '.join(unasked)} are stored from an import." if unasked else None
     if not report.sources:
         return ["Sources: none has been asked yet.", *([imported] if imported else [])]
     parts: list[Html | str] = [bold("Sources")]
