@@ -6,15 +6,19 @@ import pandas as pd
 import pytest
 
 from bot.data import csv_cells
+from bot.data.csv_formats import export
 from bot.data.provider import known_fund
+from bot.data.store import store_file
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
 from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
-from tests.data.imports import PRICES, SESSIONS, read, refusal
+from tests.data.imports import PRICES, SESSIONS, TODAY, read, refusal
 from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from storage.db import Database
 
 
 def test_prices_become_bars_distributions_and_splits() -> None:
@@ -312,15 +316,16 @@ def test_monthly_bars_are_refused() -> None:
 
 
 @shared
-def test_full_histories_are_read_in_one_go() -> None:
+def test_full_histories_are_read_in_one_go_and_written_back(database: Database) -> None:
     small = read("prices", FOLDER / "IWM_daily.csv")
-    large = read("prices", FOLDER / "SPY_daily.csv", "SPY")
     facts = read("fund-facts", FOLDER / "IWM_nav_shares.csv")
     assert small.preview.sentences()[0] == "IWM daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
-    assert large.preview.sentences()[0] == "SPY daily prices: 5,435 rows, 2000-05-26 to 2021-12-31."
     assert Distribution("IWM", "2003-12-16", 0.115) in small.observations["distributions"]
     assert small.observations["splits"] == [Split("IWM", "2005-06-09", 2.0)]
     assert facts.preview.closed == ("2010-05-31", "2013-06-30")
     assert facts.preview.rows == 5_439
-    garbage = [row.shares for row in facts.observations["fund_facts"] if row.session == "2007-06-22"]
-    assert (garbage[0] or 0.0) < 2e6  # kept as data: judging it is the flows' business
+    [garbage] = [row.shares for row in facts.observations["fund_facts"] if row.session == "2007-06-22"]
+    assert (garbage or 0.0) < 2e6  # kept as data: judging it is the flows' business
+    database.run_sync(lambda db: store_file(db, small, observed_at=f"{TODAY}T22:00:00Z"))
+    text = database.run_sync(lambda db: export(db, "prices", "IWM")).text
+    assert read("prices", text).observations == small.observations
