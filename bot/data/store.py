@@ -11,6 +11,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from bot.analytics.market import TYPED_IN
 from bot.data.provider import Partial, observations_of, rows_by_kind
 from storage import observations, sources
@@ -20,7 +22,6 @@ from storage.rows import KINDS, Distribution, Split
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    import pandas as pd
     import sqlite_utils
 
     from bot.data.import_csv import CsvContents
@@ -100,32 +101,38 @@ def withdrawals(
     payload = rows_by_kind(outcome.payload)
     if isinstance(outcome, Partial) and not _are_dates(outcome.missing):
         return withdrawn
+    answered = {bar.session for bar in outcome.payload["bars"]} if "bars" in payload else None
     for kind in EVENTS:
         if kind.table not in payload:
             continue
         listed = {row.session for row in payload[kind.table]}
         newest = observations.newest(db, kind, ticker=ticker, source=source)
         stored = {row.session for row in newest if getattr(row, *kind.figures) is not None}
-        absent = sorted(stored & _should_be_listed(outcome.payload, listed, stored, completed))
+        absent = [
+            session
+            for session in sorted(stored - listed)
+            if (
+                _is_within(session, listed)
+                if answered is None
+                else _is_surrounded(session, answered, completed)
+            )
+        ]
         if len(absent) > max(len(stored & listed), 1):  # not so many at once: the list itself is not whole
             break
         withdrawn[kind.table] = [kind(ticker, session, None) for session in absent]
     return {table: rows for table, rows in withdrawn.items() if rows}
 
 
-def _should_be_listed(
-    payload: Observations, listed: Collection[str], stored: Collection[str], completed: pd.DatetimeIndex
-) -> set[str]:
-    """Sessions on which an answer would list an event if there was one, and lists none."""
-    if "bars" in payload:
-        answered = {bar.session for bar in payload["bars"]}
-        days = [f"{session:%Y-%m-%d}" for session in completed]
-        around = zip(days, days[1:], days[2:], strict=False)
-        return {day for before, day, after in around if {before, day, after} <= answered} - set(listed)
-    if not listed:
-        return set()
-    within = {day for day in stored if min(listed) < day < max(listed)}  # a list of its own has all of them
-    return within - set(listed)
+def _is_within(session: str, listed: Collection[str]) -> bool:
+    """Whether a session is within a list without bars, which has all events from its first to its last."""
+    return bool(listed) and min(listed) < session < max(listed)
+
+
+def _is_surrounded(session: str, answered: Collection[str], completed: pd.DatetimeIndex) -> bool:
+    """Whether an answer has a session, the one before and the one after it."""
+    place = int(completed.searchsorted(pd.Timestamp(session)))
+    around = [f"{day:%Y-%m-%d}" for day in completed[max(place - 1, 0) : place + 2]]
+    return len(around) == 3 and around[1] == session and all(day in answered for day in around)
 
 
 def _are_dates(names: Sequence[str]) -> bool:

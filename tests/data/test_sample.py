@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bot.analytics import flows, trend, valuation
 from bot.analytics.performance import performance
@@ -53,10 +51,10 @@ def values(rows: Observations, kind: str, ticker: str, column: str) -> dict[str,
     return {row.session: getattr(row, column) for row in rows_by_kind(rows)[kind] if row.ticker == ticker}
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_published_figures_come_out_exactly_under_any_seed(seed: int) -> None:
-    rows = sample.sample_observations(seed, SESSIONS)
+@pytest.mark.parametrize("seed", [1, 2**32])
+def test_published_figures_come_out_exactly_under_any_seed(seed: int, rows: Observations) -> None:
+    usual, rows = rows, sample.sample_observations(seed, SESSIONS)
+    assert rows["bars"] != usual["bars"]
     kinds = {"close": "bars", "nav": "fund_facts", "shares": "fund_facts"}
     by_figure = {
         (figure, ticker): values(rows, kind, ticker, figure)
@@ -81,8 +79,6 @@ def test_distributions_are_the_published_ones(rows: Observations) -> None:
 
 
 def test_the_same_seed_gives_the_same_rows_on_every_machine(rows: Observations) -> None:
-    again = sample.sample_observations(sample.SEED, SESSIONS)
-    assert again == rows
     origin = {"source", "observed_at"}
     figures = {
         kind: [
@@ -93,11 +89,9 @@ def test_the_same_seed_gives_the_same_rows_on_every_machine(rows: Observations) 
     }
     digest = hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()
     assert digest[:16] == "b091fd1a72c7198b"
-    assert sample.sample_observations(1, SESSIONS)["bars"] != rows["bars"]
 
 
-def test_it_covers_every_session_of_eleven_years() -> None:
-    rows = sample.sample_observations(sessions=SESSIONS)
+def test_it_covers_every_session_of_eleven_years(rows: Observations) -> None:
     expected = SESSIONS.between(pd.Timestamp("2009-12-31"), pd.Timestamp("2020-12-31")).strftime("%Y-%m-%d")
     for ticker in PAIR:
         assert list(values(rows, "bars", ticker, "close")) == list(expected)

@@ -16,7 +16,7 @@ from tests.data.issuers.builders import spreadsheetml, xlsx
 SESSIONS = pd.bdate_range("2000-05-26", "2026-04-10")
 WHOLE = (spreadsheetml(samples.FUND), samples.holdings_csv(), spreadsheetml(samples.NAVHIST))
 STARTS = (b"", b"\xef\xbb\xbf", b"<ss:Workbook>", b"As Of,NAV per Share,Shares Outstanding\n", b"\xff\xfe")
-RARE = settings(max_examples=15)  # each example starts a process
+RARE = settings(max_examples=settings().max_examples // 5)  # each example starts a process
 
 
 def accept(data: bytes, ticker: str | None = "IWM") -> None:
