@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import chat_store
-from storage.db import open_database
-from tests.delivery.office import ME, OWNER, START, THIRD, YOU, Office
-from tests.fakes.botapi import FakeBotApi
+from tests.delivery.office import Office, open_office
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,13 +15,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    async with FakeBotApi() as api, open_database(tmp_path / "bot.sqlite3") as database:
-        for chat_id in (ME, YOU, THIRD, OWNER):
-            api.chat(chat_id)
-            await database.run(
-                partial(chat_store.ensure_chat, chat_id=chat_id, kind="private", title="", now=START)
-            )
-        made = Office(api, database)
-        yield made
-        for request in made.requests:
-            await request.shutdown()
+    async with open_office(tmp_path / "bot.sqlite3") as opened:
+        yield opened

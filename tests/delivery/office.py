@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from telegram.ext import ExtBot
-from telegram.request import HTTPXRequest
 
 from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget
 from storage import chat_store, outbox
+from storage.db import open_database
+from tests.fakes.botapi import FakeBotApi
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from telegram.ext import ExtBot
+
     from storage.db import Database
-    from tests.fakes.botapi import FakeBotApi
 
 
 NOWHERE = "http://127.0.0.1:9/bot"  # the discard port: nobody listens there
@@ -33,31 +39,27 @@ class Office:
         self.now = START
         self._seconds = 0.0
         self.one_clock = False  # whether waits for room move the clock on
-        self.requests: list[HTTPXRequest] = []
-        self.bot = self.client(api.base_url)
+        self.clients: list[ExtBot[Any]] = []
+        self.bot = self.client()
         self.delivery = self.fresh()
 
-    def client(self, base_url: str, read_timeout: float = 10) -> ExtBot[int]:
-        request = HTTPXRequest(read_timeout=read_timeout, connect_timeout=10, pool_timeout=10)
-        self.requests.append(request)
+    def client(self, base_url: str = "", **limits: Any) -> ExtBot[Any]:  # noqa: ANN401 - HTTPXRequest's own
         limiter = SendBudget(monotonic=lambda: self._seconds, sleep=self._leap)
-        token = self.api.token
-        return ExtBot(
-            token, base_url=base_url, request=request, get_updates_request=request, rate_limiter=limiter
-        )
+        self.clients.append(self.api.client(base_url, limiter, **limits))
+        return self.clients[-1]
 
     async def _leap(self, seconds: float) -> None:
         self._seconds += seconds
         if self.one_clock:
             self.now += timedelta(seconds=seconds)
 
-    def fresh(self, bot: ExtBot[int] | None = None) -> Delivery:
+    def fresh(self, bot: ExtBot[Any] | None = None) -> Delivery:
         """A delivery without memory, as after a restart."""
         return Delivery(bot or self.bot, self.database, now=lambda: self.now, owner=OWNER, jitter=lambda: 0.0)
 
     def impatient(self) -> Delivery:
         """A delivery whose requests time out soon."""
-        return self.fresh(self.client(self.api.base_url, read_timeout=0.3))
+        return self.fresh(self.client(read_timeout=0.3))
 
     def later(self, **span: float) -> None:
         self.now += timedelta(**span)
@@ -94,3 +96,23 @@ class Office:
     async def status(self, chat_id: int = ME) -> str | None:
         chat = await self.database.run(lambda db: chat_store.get_chat(db, chat_id))
         return chat.status if chat else None
+
+
+@asynccontextmanager
+async def open_office(path: Path, *, one_clock: bool = False) -> AsyncIterator[Office]:
+    """An office on a new database; with `one_clock` the server has its clock, and waits move it on."""
+    offices: list[Office] = []
+
+    def clock() -> float:
+        return offices[0].now.timestamp() if one_clock and offices else time.time()
+
+    async with FakeBotApi(clock=clock) as api, open_database(path) as database:
+        for chat_id in (ME, YOU, THIRD, OWNER):
+            api.chat(chat_id)
+            add = partial(chat_store.ensure_chat, chat_id=chat_id, kind="private", title="", now=START)
+            await database.run(add)
+        offices.append(Office(api, database))
+        offices[0].one_clock = one_clock
+        yield offices[0]
+        for client in offices[0].clients:
+            await client.request.shutdown()

@@ -270,7 +270,7 @@ async def test_a_wait_and_a_halt_of_a_clock_that_was_ahead_end_when_it_is_put_ri
     office.api.fail("sendMessage", flood(30), chat_id=ME)
     await office.delivery.drain()
     office.later(days=-3650)
-    after = office.fresh(office.client(office.api.base_url))
+    after = office.fresh(office.client())
     await after.recover()
     assert await after.drain() == DrainReport(sent=1)
 

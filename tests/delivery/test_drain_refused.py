@@ -57,9 +57,14 @@ async def test_a_summary_to_a_chat_that_left_is_dropped(office: Office) -> None:
     assert (await office.row(row))["reason"] == "Forbidden: bot was blocked by the user"
 
 
-async def test_a_stranger_who_cannot_be_written_to_is_dropped(office: Office) -> None:
-    await office.put("no", chat_id=777, kind="reply")
+@pytest.mark.parametrize("kind", ["reply", "notice"])
+async def test_what_goes_to_a_stranger_who_cannot_be_written_to_is_tried_once(
+    office: Office, kind: str
+) -> None:
+    row = await office.put("hello", chat_id=777, kind=kind)
     assert await office.delivery.drain() == DrainReport(dead=1)
+    assert (await office.row(row))["reason"] == "Chat not found"
+    assert len(office.api.calls("sendMessage")) == 1
 
 
 async def test_a_migrated_group_gets_its_message_under_the_new_id(office: Office) -> None:
@@ -165,9 +170,12 @@ async def test_a_fault_of_our_own_ends_that_message_alone(
     assert "cannot be sent" in caplog.text
 
 
-async def test_nothing_to_change_counts_as_sent(office: Office) -> None:
+@pytest.mark.parametrize(
+    "reason", ["message is not modified", "query is too old and response timeout expired"]
+)
+async def test_nothing_to_change_counts_as_sent(office: Office, reason: str) -> None:
     await office.put()
-    office.api.fail("sendMessage", refusal(400, "Bad Request: message is not modified"))
+    office.api.fail("sendMessage", refusal(400, f"Bad Request: {reason}"))
     assert await office.delivery.drain() == DrainReport(sent=1)
 
 
@@ -193,11 +201,18 @@ async def test_a_refused_token_pauses_everything_and_blames_no_chat(
     assert good not in caplog.text
 
 
-async def test_a_notice_to_a_stranger_who_cannot_be_written_to_is_tried_once(office: Office) -> None:
-    row = await office.put("hello", chat_id=777, kind="notice")
-    assert await office.delivery.drain() == DrainReport(dead=1)
-    assert (await office.row(row))["reason"] == "Chat not found"
-    assert len(office.api.calls("sendMessage")) == 1
+async def test_a_token_that_telegram_does_not_know_pauses_everything(office: Office) -> None:
+    row = await office.put()
+    office.api.fail("*", refusal(404, "Not Found"), times=2)
+    assert (await office.delivery.drain()).stopped == REFUSED
+    stored = await office.row(row)
+    assert (stored["status"], stored["attempts"], await office.status()) == ("waiting", 0, "active")
+    office.later(seconds=60)
+    office.api.fail("sendMessage", refusal(409, "Conflict: terminated by other getUpdates request"))
+    await office.delivery.drain()
+    assert ((await office.row(row))["status"], await office.status()) == ("waiting", "active")
+    office.later(seconds=60)
+    assert (await office.delivery.drain()).sent == 1
 
 
 async def test_a_token_refused_for_sending_alone_is_not_tried_again_at_once(office: Office) -> None:

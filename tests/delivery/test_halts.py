@@ -52,7 +52,7 @@ async def test_the_next_process_keeps_to_halts_of_alerts_and_replies(office: Off
     await office.put("alert")
     office.api.fail("sendMessage", flood(LONG), chat_id=ME)
     await office.delivery.drain()
-    bot = office.client(office.api.base_url)
+    bot = office.client()
     await office.fresh(bot).recover()
     office.later(seconds=LONG - 100)
     assert await ask(bot, ME) == 100
@@ -65,7 +65,7 @@ async def test_a_halt_that_a_reply_met_is_on_disk(office: Office) -> None:
     office.api.fail("sendMessage", flood(LONG), chat_id=ME)
     with pytest.raises(RetryAfter):
         await office.bot.send_message(ME, "reply")
-    bot = office.client(office.api.base_url)
+    bot = office.client()
     await office.fresh(bot).drain()
     assert await ask(bot, ME) == LONG
     assert len(office.api.calls("sendMessage", ME)) == 1
@@ -76,7 +76,7 @@ async def test_the_next_process_keeps_to_a_halt_of_all(office: Office) -> None:
     for chat_id in (ME, YOU):
         with pytest.raises(RetryAfter):
             await office.bot.send_message(chat_id, "reply")
-    bot = office.client(office.api.base_url)
+    bot = office.client()
     await office.put("alert", chat_id=THIRD)
     assert await office.fresh(bot).drain() == DrainReport()
     assert await ask(bot, THIRD) == LONG
@@ -106,7 +106,7 @@ async def test_a_429_to_what_spends_nothing_halts_the_chat_too(office: Office) -
     assert await office.delivery.drain() == DrainReport()
     assert await ask(office.bot, ME) == LONG
     assert await ask(office.bot, YOU) == 0
-    bot = office.client(office.api.base_url)
+    bot = office.client()
     await office.fresh(bot).recover()
     assert await ask(bot, ME) == LONG
 
@@ -117,7 +117,7 @@ async def test_a_second_chats_429_halts_all_though_an_earlier_process_was_told_t
     office.api.fail("sendMessage", flood(LONG), times=2)
     with pytest.raises(RetryAfter):
         await office.bot.send_message(ME, "reply")
-    bot = office.client(office.api.base_url)
+    bot = office.client()
     await office.fresh(bot).recover()
     with pytest.raises(RetryAfter):
         await bot.send_message(YOU, "reply")

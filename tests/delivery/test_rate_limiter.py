@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from telegram.error import BadRequest, RetryAfter
-from telegram.ext import ExtBot
 
 from bot.delivery.rate_limiter import (
     ALERT,
@@ -272,7 +271,7 @@ async def test_the_real_client_passes_priorities_and_waits_out_a_429() -> None:
     async with FakeBotApi() as api:
         api.chat(1)
         api.fail("sendMessage", flood(9), times=2)
-        async with ExtBot(api.token, base_url=api.base_url, rate_limiter=limiter) as bot:
+        async with api.client(limiter=limiter) as bot:
             with pytest.raises(RetryAfter):
                 await bot.send_message(1, "alert", rate_limit_args=ALERT)
             assert (await bot.send_message(1, "reply", rate_limit_args=REPLY)).text == "reply"

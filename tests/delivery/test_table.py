@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import msgspec
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from telegram.ext import ExtBot
-from telegram.request import HTTPXRequest
 
 from bot.delivery.outcome import DrainReport
-from bot.delivery.rate_limiter import SendBudget
 from bot.delivery.send import REPEAT_MARK, compose
 from bot.messages.html import strip_html
-from storage import chat_store, outbox
-from storage.db import open_database
+from storage import outbox
 from storage.outbox import OutboxMessage
 from storage.rows import instant
-from tests.delivery.office import DOWN, ME, OWNER, REFUSED, START, THIRD, YOU, Office
-from tests.fakes.botapi import FakeBotApi
+from tests.delivery.office import DOWN, ME, THIRD, YOU, Office, open_office
 from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, refusal, server_error
 from tests.fakes.pictures import png
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import pytest
@@ -39,18 +33,6 @@ if TYPE_CHECKING:
 SOON = 0.3  # seconds
 
 
-def client(office: Office, base_url: str, **limits: Any) -> ExtBot[int]:  # noqa: ANN401 - HTTPXRequest's own
-    request = HTTPXRequest(**{"read_timeout": 10, "connect_timeout": 10, "pool_timeout": 10, **limits})
-    office.requests.append(request)
-    return ExtBot(
-        office.api.token,
-        base_url=base_url,
-        request=request,
-        get_updates_request=request,
-        rate_limiter=SendBudget(),
-    )
-
-
 # Not delivered
 
 
@@ -60,7 +42,7 @@ async def test_a_connection_that_is_not_made_in_time_is_tried_again(office: Offi
         full.bind(("127.0.0.1", 0))
         full.listen(0)  # one connection fits, which nobody accepts; the next one is left waiting
         waiting.connect(full.getsockname())
-        bot = client(office, f"http://127.0.0.1:{full.getsockname()[1]}/bot", connect_timeout=SOON)
+        bot = office.client(f"http://127.0.0.1:{full.getsockname()[1]}/bot", connect_timeout=SOON)
         assert (await office.fresh(bot).drain()).stopped == DOWN
     kept = await office.row(row)
     assert (kept["status"], kept["unknown"], kept["not_before"]) == ("waiting", 0, "2020-12-11T21:20:05Z")
@@ -70,7 +52,7 @@ async def test_a_connection_that_is_not_made_in_time_is_tried_again(office: Offi
 
 
 async def test_a_connection_that_is_not_free_in_time_is_tried_again(office: Office) -> None:
-    bot = client(office, office.api.base_url, connection_pool_size=1, pool_timeout=SOON)
+    bot = office.client(connection_pool_size=1, pool_timeout=SOON)
     office.api.fail("getChat", hang())
     holding = asyncio.create_task(bot.get_chat(ME))
     await office.api.until(lambda: office.api.calls("getChat"))
@@ -93,7 +75,7 @@ async def test_a_request_that_is_not_taken_in_time_is_of_unknown_outcome(office:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(5)
         base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}/bot"
-        bot = client(office, base_url, write_timeout=SOON, media_write_timeout=SOON, read_timeout=SOON)
+        bot = office.client(base_url, write_timeout=SOON, media_write_timeout=SOON, read_timeout=SOON)
         assert (await office.fresh(bot).drain()).ambiguous == 1
     kept = await office.row(row)
     assert (kept["status"], kept["unknown"], kept["reason"]) == ("ambiguous", 1, "Timed out")
@@ -118,32 +100,6 @@ async def test_ten_minutes_of_502_lose_no_alert_and_repeat_no_summary(office: Of
         assert seen == {f"alert {number}" for number in range(8)}
         assert len(texts) - len(seen) == sum(text.startswith("possible repeat") for text in texts)
     assert office.texts(THIRD) == ["daily"]
-
-
-# The token
-
-
-async def test_a_token_that_telegram_does_not_know_pauses_everything(office: Office) -> None:
-    row = await office.put()
-    office.api.fail("*", refusal(404, "Not Found"), times=2)
-    assert (await office.delivery.drain()).stopped == REFUSED
-    kept = await office.row(row)
-    assert (kept["status"], kept["attempts"], await office.status()) == ("waiting", 0, "active")
-    office.later(seconds=60)
-    assert (await office.delivery.drain()).sent == 1
-
-
-async def test_a_conflict_pauses_and_blames_no_chat(office: Office) -> None:
-    row = await office.put()
-    office.api.fail("sendMessage", refusal(409, "Conflict: terminated by other getUpdates request"))
-    await office.delivery.drain()
-    assert ((await office.row(row))["status"], await office.status()) == ("waiting", "active")
-
-
-async def test_a_query_that_is_too_old_counts_as_done(office: Office) -> None:
-    await office.put()
-    office.api.fail("sendMessage", refusal(400, "Bad Request: query is too old and response timeout expired"))
-    assert await office.delivery.drain() == DrainReport(sent=1)
 
 
 # Whatever fails
@@ -182,7 +138,7 @@ def test_every_message_ends_sent_or_dead_with_a_reason_or_waits_and_no_halt_is_b
 
 
 async def play(steps: list[tuple[str, int, Fault, str]], path: Path) -> None:
-    async with open_office(path) as office:
+    async with open_office(path, one_clock=True) as office:
         for number, (what, chat_id, fault, kind) in enumerate(steps):
             words = (
                 f"{kind} {number} {line}" for line in range(400 if number % 3 else 1)
@@ -198,24 +154,6 @@ async def play(steps: list[tuple[str, int, Fault, str]], path: Path) -> None:
         assert broken_halts(office.api.requests) == []
 
 
-@asynccontextmanager
-async def open_office(path: Path) -> AsyncIterator[Office]:
-    """An office outside pytest's fixtures, whose server has its clock."""
-    made: list[Office] = []
-    clock = lambda: made[0].now.timestamp() if made else START.timestamp()  # noqa: E731 - a clock is a function
-    async with FakeBotApi(clock=clock) as api, open_database(path) as database:
-        for chat_id in (ME, YOU, THIRD, OWNER):
-            api.chat(chat_id)
-            await database.run(
-                lambda db, chat_id=chat_id: chat_store.ensure_chat(db, chat_id, "private", "", START)  # type: ignore[misc]
-            )
-        made.append(Office(api, database))
-        made[0].one_clock = True
-        yield made[0]
-        for request in made[0].requests:
-            await request.shutdown()
-
-
 async def act(office: Office, what: str, chat_id: int, fault: Fault, text: str) -> None:
     if what == "put":
         await office.put(text, chat_id=chat_id, kind=text.split(maxsplit=1)[0])
@@ -223,7 +161,7 @@ async def act(office: Office, what: str, chat_id: int, fault: Fault, text: str) 
         after = int(text.split()[1]) % 2  # at the first message of a row, or at its second
         office.api.fail("sendMessage", fault, chat_id=chat_id, after=after)
     elif what == "restart":
-        office.bot = office.client(office.api.base_url)
+        office.bot = office.client()
         office.delivery = office.fresh()
         await office.delivery.recover()
     elif what == "reply":

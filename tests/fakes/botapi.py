@@ -24,11 +24,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from telegram.ext import ExtBot
+from telegram.request import HTTPXRequest
+
 from bot.local.botapi import BOT, BOT_ID, BOT_USER, BotApi, BotApiError, InlineQuery, Json, Message, Upload
 from bot.local.methods import Call, pending_updates, perform
 from tests.fakes.botapi_http import HttpRequest, read_request, response
 
 if TYPE_CHECKING:
+    from telegram.ext import BaseRateLimiter
+
     from tests.fakes.botapi_faults import Fault
 
 T = TypeVar("T")
@@ -141,6 +146,23 @@ class FakeBotApi(BotApi):
     def base_file_url(self) -> str:
         """What python-telegram-bot calls base_file_url."""
         return f"{self.root}/file/bot"
+
+    def client(
+        self,
+        base_url: str = "",
+        limiter: BaseRateLimiter[Any] | None = None,
+        **limits: Any,  # noqa: ANN401 - HTTPXRequest's own
+    ) -> ExtBot[Any]:
+        """A real client, whose one connection pool waits for ten seconds unless `limits` say otherwise."""
+        request = HTTPXRequest(**{"read_timeout": 10, "connect_timeout": 10, "pool_timeout": 10, **limits})
+        return ExtBot(
+            self.token,
+            base_url=base_url or self.base_url,
+            base_file_url=self.base_file_url,
+            request=request,
+            get_updates_request=request,
+            rate_limiter=limiter,
+        )
 
     # Controls of a test.
 

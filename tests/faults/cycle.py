@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from telegram.ext import ExtBot
 
 from bot.data.provider import Empty, Ok, Provider
 from bot.delivery.drain import Delivery
@@ -110,7 +109,7 @@ async def served(desk: Desk, api: FakeBotApi) -> AsyncIterator[Scheduler]:
         passed[0] += seconds
 
     limiter = SendBudget(monotonic=lambda: passed[0], sleep=leap)
-    async with ExtBot(api.token, base_url=api.base_url, rate_limiter=limiter) as bot:
+    async with api.client(limiter=limiter) as bot:
         delivery = Delivery(bot, desk.database, now=lambda: desk.now, owner=OWNER, jitter=lambda: 0.0)
         yield Scheduler(desk.services, [Source()], delivery)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from telegram.ext import ExtBot
 
 from bot.delivery.drain import Delivery
 from bot.local.terminal import NoRateLimiter
@@ -44,17 +43,13 @@ async def api() -> AsyncIterator[FakeBotApi]:
         yield served
 
 
-def sender(api: FakeBotApi) -> ExtBot[Any]:
-    return ExtBot(api.token, base_url=api.base_url, rate_limiter=NoRateLimiter())
-
-
 async def tick(desk: Desk, api: FakeBotApi, moment: dt.datetime | None = None) -> None:
     """One tick of the scheduler at a moment: heartbeat, evaluate, summarise, send."""
     desk.now = moment or desk.now
     await desk.database.run(lambda db: sources.record_heartbeat(db, desk.now))
     await desk.evaluate()
     await desk.summaries.run()
-    async with sender(api) as bot:
+    async with api.client(limiter=NoRateLimiter()) as bot:
         await Delivery(bot, desk.database, now=lambda: desk.now).drain()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import ssl
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from telegram import (
     BotCommand,
@@ -17,9 +17,8 @@ from telegram import (
     InputTextMessageContent,
     ReplyParameters,
 )
-from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, TelegramError
+from telegram.error import BadRequest, ChatMigrated, NetworkError, TelegramError
 from telegram.ext import ExtBot
-from telegram.request import HTTPXRequest
 
 from bot.local.botapi import BotApi, Upload
 from bot.local.methods import Call, answer
@@ -30,8 +29,6 @@ from tests.fakes.pictures import png
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from telegram.request import BaseRequest
-
 
 ME, GROUP, OLD_GROUP, SILENT = 42, -100200, -5, 43
 TEXT, PHOTO, DOCUMENT, THEIRS, OTHERS = 1, 2, 3, 4, 5  # ids of the messages that there are
@@ -39,7 +36,6 @@ NOT_MODIFIED = (
     "Message is not modified: specified new message content and reply markup are exactly the same as a "
     "current content and reply markup of the message"
 )
-SSL_CONTEXT = ssl.create_default_context()  # unused on loopback, and slow to make for each client
 TOO_OLD = "Query is too old and response timeout expired or query id is invalid"
 
 
@@ -65,17 +61,11 @@ async def api() -> AsyncIterator[FakeBotApi]:
 
 @pytest.fixture(params=["in this process", "over HTTP"])
 async def bot(api: FakeBotApi, request: pytest.FixtureRequest) -> AsyncIterator[ExtBot[None]]:
-    transport: BaseRequest = LocalRequest(api)
-    if request.param == "over HTTP":
-        httpx_options = {"verify": SSL_CONTEXT}
-        transport = HTTPXRequest(read_timeout=10, connect_timeout=10, httpx_kwargs=httpx_options)
-    async with ExtBot(
-        api.token,
-        base_url=api.base_url,
-        base_file_url=api.base_file_url,
-        request=transport,
-        get_updates_request=transport,
-    ) as client:
+    local = LocalRequest(api)
+    in_process = ExtBot[None](
+        api.token, base_file_url=api.base_file_url, request=local, get_updates_request=local
+    )
+    async with api.client() if request.param == "over HTTP" else in_process as client:
         yield client
 
 
@@ -261,13 +251,6 @@ async def test_an_unknown_method_is_not_found(bot: ExtBot[None]) -> None:
         await bot.do_api_request("sendLove")
 
 
-async def test_a_blocked_chat_refuses_until_unblocked(api: FakeBotApi, bot: ExtBot[None]) -> None:
-    with pytest.raises(Forbidden, match=r"^Forbidden: bot was blocked by the user$"):
-        await bot.send_message(SILENT, "x")
-    api.unblock(SILENT)
-    await bot.send_message(SILENT, "y")
-
-
 async def test_a_migrated_group_names_its_new_id(bot: ExtBot[None]) -> None:
     with pytest.raises(ChatMigrated) as moved:
         await bot.send_message(OLD_GROUP, "x")
@@ -398,6 +381,7 @@ async def test_an_unknown_chat_is_not_found_over_http_and_out_of_reach_in_this_p
     with pytest.raises(NetworkError) as failure:
         await bot.send_message(99, "x")
     assert type(failure.value) is (NetworkError if in_process else BadRequest)
+    assert isinstance(failure.value.__cause__, httpx.ConnectError) is in_process
     assert answer(api, Call("sendMessage", {"chat_id": "99", "text": "x"}))[0] == 400
 
 
@@ -415,3 +399,16 @@ def test_chats_of_many_people_are_apart() -> None:
     assert answer(api, Call("sendMessage", {"chat_id": "8"}))[0] == 400
     answer(api, Call("sendChatAction", {"chat_id": "8", "action": "typing"}))
     assert shown == [(7, "sendMessage", ""), (8, "sendChatAction", "")]
+
+
+async def test_the_oldest_messages_files_and_queries_are_forgotten() -> None:
+    api = BotApi()
+    for number in range(api.message_limit + 10):
+        message = api.add_message(api.chat(ME), text=f"message {number}")
+        api.send_callback_data(message, "a", ME)
+        api.store_file("document", Upload("a.txt", str(number).encode()))
+    assert len(api.history) == api.message_limit
+    assert (len(api.files), len(api.callback_queries)) == (api.file_limit, api.query_limit)
+    edit = {"chat_id": str(ME), "text": "edited"}
+    oldest, newest = {"message_id": "1"}, {"message_id": str(message.message_id)}
+    assert [answer(api, Call("editMessageText", edit | named))[0] for named in (newest, oldest)] == [200, 400]

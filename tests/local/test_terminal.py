@@ -25,7 +25,6 @@ from telegram import (
     ReplyKeyboardMarkup,
     Update,
 )
-from telegram.error import BadRequest
 from telegram.ext import (
     Application,
     ApplicationBuilder,
@@ -45,10 +44,6 @@ Context = ContextTypes.DEFAULT_TYPE
 NOON = dt.datetime(2020, 12, 14, 12, tzinfo=dt.UTC)
 WIDE = "x" * 300
 TABLE = "        IWM    SPY\n1m   +15.48  +9.61"
-NOT_MODIFIED = (
-    "Message is not modified: specified new message content and reply markup are exactly the same as a "
-    "current content and reply markup of the message"
-)
 
 
 def png(width: int = 20, height: int = 10, body: bytes = b"") -> bytes:
@@ -102,6 +97,12 @@ async def test_typed_command_reaches_its_handler_and_the_reply_is_printed_plain(
     app.add_handler(CommandHandler("compare", compare))
     await converse(app, terminal, ["/compare@small_large_bot 6m"])
     assert printed == [f"S&P 1 < 2\n{TABLE}"]
+
+
+async def test_updates_are_fetched_without_waiting(app: App, terminal: Terminal) -> None:
+    assert await app.bot.get_updates(timeout=60) == ()
+    terminal.api.say(1, "/start")
+    assert [update.message and update.message.text for update in await app.bot.get_updates()] == ["/start"]
 
 
 async def test_text_without_parse_mode_is_printed_as_it_stands(app: App, printed: list[str]) -> None:
@@ -239,18 +240,6 @@ async def test_edit_prints_the_new_text_and_keeps_the_message_id(app: App, print
     assert (edited.message_id, edited.text) == (first.message_id, "done")
     assert second.message_id > first.message_id
     assert printed == ["working", "other", "done"]
-
-
-async def test_edit_that_changes_nothing_is_refused(app: App) -> None:
-    text = await app.bot.send_message(1, "<b>a</b>", parse_mode="HTML", reply_markup=keyboard(["x"]))
-    with pytest.raises(BadRequest) as refusal:
-        await text.edit_text("<b>a</b>", parse_mode="HTML", reply_markup=keyboard(["x"]))
-    assert str(refusal.value) == NOT_MODIFIED
-    await text.edit_text("<i>a</i>", parse_mode="HTML", reply_markup=keyboard(["x"]))
-    await text.edit_text("<i>a</i>", parse_mode="HTML", reply_markup=keyboard(["y"]))
-    picture = await app.bot.send_photo(1, png())
-    with pytest.raises(BadRequest, match="not modified"):
-        await picture.edit_media(InputMediaPhoto(png()))
 
 
 async def test_updates_come_from_the_person_and_ids_grow_from_run_to_run(
