@@ -129,10 +129,10 @@ def alerts_by_id(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[St
     return [alert for alert_id in alert_ids for alert in select_as(db, StoredAlert, sql, (alert_id,))]
 
 
-def alerts_of(db: sqlite_utils.Database, chat_id: int, *, include_ended: bool = False) -> list[StoredAlert]:
-    """Returns a chat's active and paused alerts, or all of them, in the order of their numbers."""
-    sql = "SELECT * FROM alerts WHERE chat_id = ? AND (? OR life IN ('active', 'paused')) ORDER BY number"
-    return select_as(db, StoredAlert, sql, (chat_id, include_ended))
+def alerts_of(db: sqlite_utils.Database, chat_id: int) -> list[StoredAlert]:
+    """Returns a chat's active and paused alerts in the order of their numbers."""
+    sql = "SELECT * FROM alerts WHERE chat_id = ? AND life IN ('active', 'paused') ORDER BY number"
+    return select_as(db, StoredAlert, sql, (chat_id,))
 
 
 def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
@@ -421,18 +421,11 @@ def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
     return int(select_value(db, sql, (alert_id,)))
 
 
-def fires_since(
-    db: sqlite_utils.Database,
-    alert_id: int,
-    session: str,
-    *,
-    until: str | None = None,
-    transition: str = "fired",
-) -> int:
+def fires_since(db: sqlite_utils.Database, alert_id: int, session: str, *, until: str | None = None) -> int:
     """Returns on how many sessions from `session` to `until` the alert fired, without withdrawn fires."""
     sql = """
         SELECT count(DISTINCT session) FROM alert_events
-        WHERE alert_id = :alert AND session >= :since AND transition = :transition
+        WHERE alert_id = :alert AND session >= :since AND transition = 'fired'
         AND (:until IS NULL OR session <= :until)
         AND NOT EXISTS (
             SELECT 1 FROM alert_events AS later
@@ -440,8 +433,7 @@ def fires_since(
             AND later.transition = 'withdrawn' AND later.event_id > alert_events.event_id
         )
     """
-    parameters = {"alert": alert_id, "since": session, "until": until, "transition": transition}
-    return int(select_value(db, sql, parameters))
+    return int(select_value(db, sql, {"alert": alert_id, "since": session, "until": until}))
 
 
 def set_deferral(db: sqlite_utils.Database, event_id: int, reason: str | None) -> None:

@@ -206,18 +206,18 @@ def _figure(market: Market, metric: str, convention: str, basis: str) -> Multipl
     )
 
 
-def convention_for(market: Market, metric: str = "pe") -> str | None:
-    """The convention to read by: the small fund's with this `metric` and the most kinds of multiples.
+def convention_for(market: Market) -> str | None:
+    """The convention to read by: the small fund's with a P/E and the most kinds of multiples.
 
     Between equals the newest figure decides, then the longest history. Returns None without any.
     """
     rows = market.multiples[market.multiples["ticker"] == market.pair.small.ticker]
-    having = rows.loc[rows["metric"] == metric, "convention"].unique()
+    having = rows.loc[rows["metric"] == "pe", "convention"].unique()
     rows = rows[rows["convention"].isin(having)]
     if rows.empty:
         return None
     kinds = rows.groupby("convention")["metric"].nunique()
-    spans = rows[rows["metric"] == metric].groupby("convention")["session"].agg(["max", "count"])
+    spans = rows[rows["metric"] == "pe"].groupby("convention")["session"].agg(["max", "count"])
     ranked = spans.assign(kinds=kinds).sort_values(["kinds", "max", "count"])
     return str(ranked.index[-1])
 
@@ -256,7 +256,6 @@ def margins(market: Market, ticker: str, convention: str) -> tuple[float | None,
 class ReturnSplit:
     """One fund's price return between the prices of two P/Es, split into earnings and multiple, percent."""
 
-    ticker: str
     first: pd.Timestamp
     last: pd.Timestamp
     convention: str
@@ -267,30 +266,23 @@ class ReturnSplit:
     pe_last: float
 
 
-@dataclass(frozen=True)
-class NoReturnSplit:
-    """Why a return cannot be split; `first` is the first session with a P/E, None without any."""
+def return_split(market: Market, ticker: str, window: Window, convention: str) -> ReturnSplit | str:
+    """Split of the fund's price return over the window, or why there is none.
 
-    ticker: str
-    reason: str
-    first: pd.Timestamp | None
-
-
-def return_split(market: Market, ticker: str, window: Window, convention: str) -> ReturnSplit | NoReturnSplit:
-    """Split of the fund's price return over the window; needs a P/E near its base and near its end."""
+    It needs a P/E near the window's base and one near its end.
+    """
     pe = multiple_history(market, ticker, "pe", convention)
     eps = implied_per_share(market, ticker, "pe", convention)
     base = performance(market, window).base
     if base is None or market.end is None:
-        return NoReturnSplit(ticker, "too little price history", None)
+        return "too little price history"
     if eps.empty:
-        return NoReturnSplit(ticker, "no P/E stored", None)
+        return "no P/E stored"
     first, last = nearest_figure(eps.index, base), nearest_figure(eps.index, market.end)
     if first is None or last is None or first >= last:
-        return NoReturnSplit(ticker, _missing_pe(eps.index, base, market.end), eps.index[0])
+        return _missing_pe(eps.index, base, market.end)
     dates, price = price_sessions(market, ticker, "pe", convention), eps * pe
     return ReturnSplit(
-        ticker,
         dates[first],
         dates[last],
         convention,

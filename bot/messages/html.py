@@ -221,7 +221,7 @@ TABLE_WIDTH = 34  # characters of a fixed-width line on a narrow phone at the de
 Cells = Sequence[str | None]
 
 
-def table(header: Cells, rows: Sequence[Cells], width: int = TABLE_WIDTH) -> str:
+def table(header: Cells, rows: Sequence[Cells]) -> str:
     """Return the lines of a table for a `pre` block. None in a cell is shown as "n/a".
 
     The first column is left-aligned, all others are right-aligned, two apart where that fits, else one.
@@ -234,11 +234,11 @@ def table(header: Cells, rows: Sequence[Cells], width: int = TABLE_WIDTH) -> str
     if any(len(row) != len(header) for row in grid):
         raise ValueError(f"every row needs {len(header)} cells, as the header {list(header)} has")
     figures = [max(len(row[column]) for row in grid) for column in range(1, len(header))]
-    room = {gap: width - sum(figures) - gap * len(figures) for gap in (1, 2)}  # for the label
+    room = {gap: TABLE_WIDTH - sum(figures) - gap * len(figures) for gap in (1, 2)}  # for the label
     label = max((len(row[0]) for row in grid if len(row[0]) <= room[1]), default=0)
     gap = " " * (2 if room[2] >= label else 1)
-    if room[1] < 0 or any(len(row[0]) > width for row in grid):
-        raise ValueError(f"the table under {list(header)} does not fit {width} columns")
+    if room[1] < 0 or any(len(row[0]) > TABLE_WIDTH for row in grid):
+        raise ValueError(f"the table under {list(header)} does not fit {TABLE_WIDTH} columns")
     text: list[str] = []
     for first, *others in grid:
         cells = [cell.rjust(size) for cell, size in zip(others, figures, strict=True)]

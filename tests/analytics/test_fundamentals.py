@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from bot.analytics.market import MULTIPLE_COLUMNS, Market
 from bot.analytics.valuation import (
-    NoReturnSplit,
     ReturnSplit,
     convention_for,
     implied_index,
@@ -88,11 +87,6 @@ def test_an_index_is_100_at_the_base_and_moves_with_price_over_multiple(metric: 
     assert implied_index(stored, LARGE, metric, "losses_in", YTD).empty
 
 
-def reason(found: ReturnSplit | NoReturnSplit) -> tuple[str, pd.Timestamp | None]:
-    assert isinstance(found, NoReturnSplit)
-    return found.reason, found.first
-
-
 def test_the_articles_rise_with_half_the_earnings_is_a_multiple_that_more_than_doubled() -> None:
     facts = facts_at("2020-12-11")
     earned = 165.67 / 33.3
@@ -104,7 +98,7 @@ def test_the_articles_rise_with_half_the_earnings_is_a_multiple_that_more_than_d
     )
     assert isinstance(split, ReturnSplit)
     assert f"{split.price:+.1f} {split.earnings:+.0f} {split.multiple:+.0f}" == "+14.9 -49 +125"
-    assert (split.ticker, split.convention) == (SMALL, "losses_in")
+    assert split.convention == "losses_in"
     assert (split.first, split.last) == (DAYS[0], DAYS[-1])
     assert (split.pe_first, round(split.pe_last, 1)) == (33.3, 75.0)
 
@@ -148,29 +142,29 @@ def test_the_nearest_figure_is_none_to_come_and_at_most_31_days_old(target: str,
     assert nearest_figure(DAYS, pd.Timestamp(target)) == expected
 
 
-def test_a_split_that_cannot_be_given_says_why_and_from_when_there_is_a_multiple() -> None:
+def test_a_split_that_cannot_be_given_says_why() -> None:
     base, end = row("2019-12-31", 33.3), row("2020-12-11", 75.0)
-    assert reason(return_split(market(), SMALL, YTD, "losses_in")) == ("no P/E stored", None)
-    assert reason(return_split(market(base, end), LARGE, YTD, "losses_in")) == ("no P/E stored", None)
-    assert reason(return_split(market(base, end), SMALL, YTD, "positive")) == ("no P/E stored", None)
+    assert return_split(market(), SMALL, YTD, "losses_in") == "no P/E stored"
+    assert return_split(market(base, end), LARGE, YTD, "losses_in") == "no P/E stored"
+    assert return_split(market(base, end), SMALL, YTD, "positive") == "no P/E stored"
     later = return_split(market(row("2020-09-30", 61.1), end), SMALL, YTD, "losses_in")
-    assert reason(later) == ("P/E is recorded from 30 Sep 2020", DAYS[3])
+    assert later == "P/E is recorded from 30 Sep 2020"
     old = return_split(market(base, end), SMALL, parse_window("since 2020-09-30"), "losses_in")
-    assert reason(old) == ("no P/E is stored for the 31 days up to 30 Sep 2020", DAYS[0])
+    assert old == "no P/E is stored for the 31 days up to 30 Sep 2020"
     ended = return_split(market(base, row("2020-06-30", 52.1)), SMALL, YTD, "losses_in")
-    assert reason(ended) == ("no P/E is stored for the 31 days up to 11 Dec 2020", DAYS[0])
+    assert ended == "no P/E is stored for the 31 days up to 11 Dec 2020"
     one = return_split(
         market(row("2020-09-30", 61.1)).at(DAYS[3]), SMALL, parse_window("since 2020-09-30"), "losses_in"
     )
-    assert reason(one) == ("no P/E is stored after 30 Sep 2020", DAYS[3])
+    assert one == "no P/E is stored after 30 Sep 2020"
 
 
 def test_without_prices_for_the_window_there_is_no_split() -> None:
     stored = market(row("2019-12-31", 33.3), row("2020-12-11", 75.0))
     too_long = return_split(stored, SMALL, Window("y", 5), "losses_in")
-    assert reason(too_long) == ("too little price history", None)
+    assert too_long == "too little price history"
     empty = Market(stored.prices.iloc[:0], DAYS[-1], multiples=stored.multiples)
-    assert reason(return_split(empty, SMALL, YTD, "losses_in")) == ("too little price history", None)
+    assert return_split(empty, SMALL, YTD, "losses_in") == "too little price history"
 
 
 def test_implied_figures_are_price_over_multiple_where_both_are_stored() -> None:
@@ -213,4 +207,3 @@ def test_the_convention_is_that_of_the_newest_figure_then_of_the_longest_history
     assert convention_for(market(*longest)) == "losses_in"
     third = [row("2020-12-11", 18.0, convention="capped") for _ in range(3)]
     assert convention_for(market(*third, *longest)) == "capped"
-    assert convention_for(market(*longest), "pb") is None

@@ -185,7 +185,7 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
         ("distributions", POINTS.show(total_return - price_return)),
     ]
     notes = []
-    split = return_split(market, ticker, window, chosen) if chosen is not None else None
+    split = return_split(market, ticker, window, chosen) if chosen is not None else "no P/E stored"
     if isinstance(split, ReturnSplit):
         rows += [
             ("implied earnings", PERCENT.show(split.earnings)),
@@ -197,8 +197,7 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
             f"{short_date(split.first)} to {short_date(split.last)}."
         )
     else:
-        reason = split.reason if split else "no P/E stored"
-        notes.append(f"Earnings and multiple: {NOT_AVAILABLE}, {reason}.")
+        notes.append(f"Earnings and multiple: {NOT_AVAILABLE}, {split}.")
     flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)
     if flow.dollars is None:
         reason = no_flow_reason(market, ticker) if flow.end is None else "too little history"
