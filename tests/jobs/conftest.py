@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.jobs.desk import Desk
+from tests.jobs.desk import QUIET, Desk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +20,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def desk(path: Path) -> Iterator[Desk]:
-    made = Desk(path)
-    yield made
-    made.database.close()
+    with (opened := Desk(path)).database:
+        yield opened
 
 
 @pytest.fixture
 async def quiet(desk: Desk) -> None:
-    """Ten sessions, up to 15 January 2020, on which nothing happens."""
-    await desk.closes([0.5] * 10)
+    """The closes of QUIET are stored."""
+    await desk.closes(QUIET)

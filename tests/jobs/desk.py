@@ -19,7 +19,7 @@ from bot.jobs.summaries import Summaries
 from bot.services import Services, context_of
 from bot.services.alerts import initial_state
 from storage import alert_store, chat_store, observations
-from storage.db import open_database
+from storage.db import DiskFull, open_database
 from storage.rows import KINDS, Bar, FundFacts, Observation, select
 from tests.funds import LARGE, SMALL
 
@@ -48,6 +48,16 @@ def sessions(first: str, count: int) -> list[str]:
 def after_close(session: str, hours: float = 1.0) -> dt.datetime:
     """An instant after a session's close."""
     return _XNYS.close(pd.Timestamp(session)) + dt.timedelta(hours=hours)
+
+
+QUIET = [0.5] * 10  # ratios of ten sessions on which nothing happens, up to Wednesday 15 January 2020
+DAYS = sessions("2020-01-16", 40)  # those after them: a Thursday, a Friday, and a Tuesday after a holiday
+RULE = "ratio > 0.6 rearm 0.55"
+
+
+def full_disk(*_: object, **__: object) -> Any:  # noqa: ANN401 - it never returns
+    """Stands for a function that writes."""
+    raise DiskFull("The disk is full.")
 
 
 class Desk:
@@ -146,6 +156,10 @@ class Desk:
     async def messages(self) -> list[str]:
         """Plain texts of all that was queued, in order."""
         return [payload["plain"] for payload in await self.payloads()]
+
+    async def titles(self) -> list[str]:
+        """Their first lines."""
+        return [text.splitlines()[0] for text in await self.messages()]
 
     async def payloads(self) -> list[dict[str, Any]]:
         """Payloads of all that was queued, in order."""

@@ -15,7 +15,7 @@ from storage.backup import backup, restore
 from storage.outbox import RestoreReport, settle_restore
 from storage.rows import get_meta
 from tests.fakes.botapi import FakeBotApi
-from tests.jobs.desk import Desk, after_close, sessions
+from tests.jobs.desk import DAYS, QUIET, Desk, after_close
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 
-QUIET = [0.5] * 10
-DAYS = sessions("2020-01-16", 4)  # Thursday, Friday, Tuesday (a holiday on Monday), Wednesday
 SUMMARY = "18:00"
 ME, OTHER = 1, 2
 

@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 from bot.jobs.deferred import send_deferred
-from tests.jobs.desk import Desk, after_close, sessions
+from tests.jobs.desk import DAYS, QUIET, Desk, after_close
 
 ROOT = Path(__file__).parents[2]
-QUIET = [0.5] * 10
-DAYS = sessions("2020-01-16", 2)
 
 # Evaluates the first day whole, and stops for ever in the middle of the second, at its third message.
 CHILD = """
@@ -64,7 +62,7 @@ async def test_a_process_killed_in_the_middle_loses_and_doubles_nothing(path: Pa
         await before.alert("ratio > 0.7", chat_id)
     await before.closes([0.65, 0.75], DAYS[0])
     before.database.close()
-    kill(path, CHILD, *DAYS)
+    kill(path, CHILD, *DAYS[:2])
 
     after = Desk(path)
     after.now = after_close(DAYS[1])

@@ -11,7 +11,7 @@ from bot.jobs.notify import Notifier
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
 from storage.db import DiskFull
-from tests.jobs.desk import Desk, after_close, sessions
+from tests.jobs.desk import DAYS, QUIET, RULE, Desk, after_close, full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,19 +21,13 @@ if TYPE_CHECKING:
     from bot.jobs.notify import NotifiedResult
 
 
-QUIET = [0.5] * 10
-RULE = "ratio > 0.6 rearm 0.55"
 UNITS = [250.0, 250.05] * 5  # millions; a count that never moves is taken for a frozen one
 
 
 async def armed(desk: Desk, rule: str = RULE, quiet: Sequence[float] = QUIET) -> int:
-    """An alert over ten quiet sessions; the next ones begin at next_day()."""
+    """An alert over ten quiet sessions; the next ones are DAYS."""
     await desk.closes(quiet)
     return await desk.alert(rule)
-
-
-def next_day(quiet: Sequence[float] = QUIET) -> str:
-    return sessions("2020-01-02", len(quiet) + 1)[-1]
 
 
 async def test_an_empty_database_has_nothing_to_evaluate(desk: Desk) -> None:
@@ -43,7 +37,7 @@ async def test_an_empty_database_has_nothing_to_evaluate(desk: Desk) -> None:
 
 async def test_an_alert_fires_once_and_a_repeat_gives_nothing(desk: Desk) -> None:
     await armed(desk)
-    await desk.closes([0.65, 0.66], next_day())
+    await desk.closes([0.65, 0.66], DAYS[0])
     fires = await desk.evaluate()
     assert [str(fire) for fire in fires] == [
         "alert #1 in chat 1, ratio > 0.6 rearm 0.55: fired on 2020-01-16",
@@ -59,7 +53,7 @@ async def test_an_alert_fires_once_and_a_repeat_gives_nothing(desk: Desk) -> Non
 
 async def test_it_fires_again_after_it_was_back_past_its_rearm_level(desk: Desk) -> None:
     alert = await armed(desk)
-    await desk.closes([0.65, 0.58, 0.65, 0.55, 0.65], next_day())
+    await desk.closes([0.65, 0.58, 0.65, 0.55, 0.65], DAYS[0])
     await desk.evaluate()
     assert await desk.events() == ["1 fired 2020-01-16", "1 fired 2020-01-23"]
     assert await desk.evaluated_up_to(alert) == "2020-01-23"
@@ -67,13 +61,13 @@ async def test_it_fires_again_after_it_was_back_past_its_rearm_level(desk: Desk)
 
 async def test_what_is_true_at_creation_is_not_told(desk: Desk) -> None:
     await armed(desk, quiet=[0.5] * 9 + [0.7])
-    await desk.closes([0.71], next_day())
+    await desk.closes([0.71], DAYS[0])
     assert await desk.evaluate() == []
 
 
 async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> None:
     alert = await armed(desk)
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
     await desk.evaluate()
     (event,) = await desk.database.run(lambda db: alert_store.list_events(db, alert_id=alert))
     assert (event.value, event.threshold) == (0.65, 0.6)
@@ -86,7 +80,7 @@ async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> 
 
 async def test_only_the_newest_eleven_states_are_kept(desk: Desk) -> None:
     alert = await armed(desk)
-    days = await desk.closes([0.5] * 30, next_day())
+    days = await desk.closes([0.5] * 30, DAYS[0])
     await desk.evaluate()
     rows = await desk.query("SELECT session FROM alert_states WHERE alert_id = ? ORDER BY session", (alert,))
     assert [row["session"] for row in rows] == days[-11:]
@@ -97,10 +91,10 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
     desk: Desk, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     alert = await armed(desk)
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
     with monkeypatch.context() as patched:
         break_off(patched, broken)
-        with pytest.raises(DiskFull, match="the disk is full"):
+        with pytest.raises(DiskFull, match="The disk is full"):
             await desk.evaluate()
     assert await desk.evaluated_up_to(alert) == "2020-01-15"
     assert await desk.events() == []
@@ -113,14 +107,13 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
 def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
     """Raise after the named step of the transaction was done."""
     holder: Any = {"enqueue": outbox, "store_results": commit}.get(where, alert_store)
-    name = where
-    real: Callable[..., object] = getattr(holder, name)
+    real: Callable[..., object] = getattr(holder, where)
 
-    def failing(*given: object, **named: object) -> object:
-        real(*given, **named)
-        raise DiskFull("the disk is full")
+    def failing(*arguments: object, **named: object) -> None:
+        real(*arguments, **named)
+        full_disk()
 
-    patched.setattr(holder, name, failing)
+    patched.setattr(holder, where, failing)
 
 
 def meanwhile(
@@ -153,7 +146,7 @@ async def test_an_alert_changed_between_reading_and_committing_is_left_alone(
 ) -> None:
     alert = await armed(desk)
     other = await desk.alert("ratio > 0.62")
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
     meanwhile(monkeypatch, desk, act)
     fires = await desk.evaluate()
     assert [fire.number for fire in fires] == [2]
@@ -167,7 +160,7 @@ async def test_an_alert_that_was_left_alone_is_evaluated_by_the_next_run(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await armed(desk)
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
     meanwhile(monkeypatch, desk, lambda db: chat_store.migrate_chat(db, 1, -100))
     assert await desk.evaluate() == []
     (fire,) = await desk.evaluate()
@@ -198,7 +191,7 @@ async def test_a_broken_alert_pauses_itself_says_so_once_and_stops_no_other(
     broken = await armed(desk)
     await desk.change(damage)
     await desk.alert(RULE, chat_id=2)
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
     with caplog.at_level(logging.CRITICAL):
         fires = await desk.evaluate()
     assert [(fire.chat_id, fire.number) for fire in fires] == [(2, 1)]
@@ -216,7 +209,7 @@ async def test_an_alert_that_cannot_be_told_pauses_itself(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     alert = await armed(desk)
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
 
     def failing(*_: object, **__: object) -> None:
         raise ZeroDivisionError
@@ -242,23 +235,19 @@ async def test_a_broken_alert_that_was_switched_off_meanwhile_stays_off(
 
 async def test_an_alert_that_fires_once_is_done(desk: Desk) -> None:
     alert = await armed(desk, f"{RULE} once")
-    await desk.closes([0.65, 0.5, 0.65], next_day())
+    await desk.closes([0.65, 0.5, 0.65], DAYS[0])
     (fire,) = await desk.evaluate()
     assert fire.event.session == dt.date(2020, 1, 16)
     assert await desk.life(alert) == "done: fired once"
     (payload,) = await desk.payloads()
     assert "It was set to fire once and is now done." in payload["plain"]
-    assert [label for row in payload["buttons"] for label, _ in row] == [
-        "#1 Chart",
-        "Why",
-        "History",
-        "Renew",
-    ]
+    labels = [label for row in payload["buttons"] for label, _ in row]
+    assert labels == ["#1 Chart", "Why", "History", "Renew"]
 
 
 async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> None:
     alert = await armed(desk, "ratio > 0.6 until 2020-01-16")
-    await desk.closes([0.5], next_day())
+    await desk.closes([0.5], DAYS[0])
     await desk.evaluate()
     assert await desk.life(alert) == "active"
     await desk.closes([0.65], "2020-01-17")
@@ -275,10 +264,10 @@ async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> No
 
 async def test_the_last_day_itself_is_evaluated_before_the_end(desk: Desk) -> None:
     alert = await armed(desk, "ratio > 0.6 until 2020-01-18")  # a Saturday
-    await desk.closes([0.5, 0.65, 0.65], next_day())
+    await desk.closes([0.5, 0.65, 0.65], DAYS[0])
     assert len(await desk.evaluate()) == 1
     assert await desk.life(alert) == "expired: its last day has passed"
-    assert [said.splitlines()[0] for said in await desk.messages()] == [
+    assert await desk.titles() == [
         "Alert #1 fired · close of Fri 17 Jan 2020",
         "Alert #1 has ended: 18 Jan 2020 was its last day.",
     ]
@@ -287,10 +276,10 @@ async def test_the_last_day_itself_is_evaluated_before_the_end(desk: Desk) -> No
 async def test_the_end_waits_for_figures_of_the_last_day_that_are_still_to_come(desk: Desk) -> None:
     await desk.units(UNITS)
     alert = await armed(desk, "flow iwm 1d > $1bn until 2020-01-16")
-    await desk.closes([0.5, 0.5], next_day())
+    await desk.closes([0.5, 0.5], DAYS[0])
     await desk.evaluate()
     assert await desk.life(alert) == "active"
-    await desk.units([270.0], next_day())
+    await desk.units([270.0], DAYS[0])
     (fire,) = await desk.evaluate()
     assert fire.event.session == dt.date(2020, 1, 16)
     assert await desk.life(alert) == "expired: its last day has passed"
@@ -299,19 +288,19 @@ async def test_the_end_waits_for_figures_of_the_last_day_that_are_still_to_come(
 async def test_the_end_does_not_wait_for_ever(desk: Desk) -> None:
     await desk.units(UNITS)
     alert = await armed(desk, "flow iwm 1d > $1bn until 2020-01-16")
-    none_there = await desk.alert("pe iwm > 25x until 2020-01-16")
-    await desk.closes([0.5] * 5, next_day())
+    without_data = await desk.alert("pe iwm > 25x until 2020-01-16")
+    await desk.closes([0.5] * 5, DAYS[0])
     await desk.evaluate()
-    assert [await desk.life(one) for one in (alert, none_there)] == ["active", "active"]
+    assert [await desk.life(alert_id) for alert_id in (alert, without_data)] == ["active", "active"]
     await desk.closes([0.5], "2020-01-24")
     await desk.evaluate()
     ended = "expired: its last day has passed"
-    assert [await desk.life(one) for one in (alert, none_there)] == [ended, ended]
+    assert [await desk.life(alert_id) for alert_id in (alert, without_data)] == [ended, ended]
 
 
 async def test_a_fire_during_the_cooldown_is_stored_and_not_sent(desk: Desk) -> None:
     await armed(desk, f"{RULE} cooldown 3")
-    await desk.closes([0.65, 0.5, 0.65], next_day())
+    await desk.closes([0.65, 0.5, 0.65], DAYS[0])
     fires = await desk.evaluate()
     assert [str(fire).rpartition(": ")[2] for fire in fires] == [
         "fired on 2020-01-16",
@@ -329,7 +318,7 @@ async def test_a_fire_during_the_cooldown_is_stored_and_not_sent(desk: Desk) -> 
 async def test_an_alert_of_a_chat_that_left_is_evaluated_when_it_is_back(desk: Desk) -> None:
     await armed(desk)
     await desk.database.run(lambda db: chat_store.deactivate(db, 1, "blocked"))
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
     assert await desk.evaluate() == []
     await desk.database.run(lambda db: chat_store.reactivate(db, 1))
     assert len(await desk.evaluate()) == 1
@@ -337,7 +326,7 @@ async def test_an_alert_of_a_chat_that_left_is_evaluated_when_it_is_back(desk: D
 
 async def test_a_silent_rule_is_pushed_silently(desk: Desk) -> None:
     await armed(desk, f"{RULE} silent")
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
     await desk.evaluate()
     assert [payload["silent"] for payload in await desk.payloads()] == [True]
 
@@ -345,10 +334,10 @@ async def test_a_silent_rule_is_pushed_silently(desk: Desk) -> None:
 async def test_a_flow_rule_evaluates_a_session_when_its_count_arrives_a_session_later(desk: Desk) -> None:
     await desk.units(UNITS)
     alert = await armed(desk, "flow iwm 1d > $1bn")
-    await desk.closes([0.5], next_day())
+    await desk.closes([0.5], DAYS[0])
     assert await desk.evaluate() == []
     assert await desk.evaluated_up_to(alert) == "2020-01-15"
-    await desk.units([270.0], next_day())
+    await desk.units([270.0], DAYS[0])
     await desk.closes([0.5], "2020-01-17")
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("fired on 2020-01-16")
@@ -360,7 +349,7 @@ async def test_a_flow_rule_evaluates_a_session_when_its_count_arrives_a_session_
 
 async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: Desk) -> None:
     alert = await armed(desk)
-    await desk.closes([None, 0.5, 0.5, 0.5, 0.65], next_day())
+    await desk.closes([None, 0.5, 0.5, 0.5, 0.65], DAYS[0])
     assert await desk.evaluate() == []
     assert await desk.evaluated_up_to(alert) == "2020-01-15"
     await desk.closes([0.65], "2020-01-24")
@@ -374,9 +363,9 @@ async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: 
 
 async def test_a_session_that_comes_after_all_is_evaluated_in_its_place(desk: Desk) -> None:
     await armed(desk)
-    await desk.closes([None, 0.5], next_day())
+    await desk.closes([None, 0.5], DAYS[0])
     assert await desk.evaluate() == []
-    await desk.closes([0.65], next_day())
+    await desk.closes([0.65], DAYS[0])
     desk.now = after_close("2020-01-17")
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("fired on 2020-01-16")
@@ -386,7 +375,7 @@ async def test_missing_sessions_are_given_up_for_flows_as_well(desk: Desk) -> No
     await desk.units(UNITS)
     alert = await armed(desk, "flow iwm 1d > $1bn")
     await desk.units([250.05, 270.0], "2020-01-17")  # none for the 16th
-    await desk.closes([0.5] * 5, next_day())
+    await desk.closes([0.5] * 5, DAYS[0])
     assert await desk.evaluate() == []
     assert await desk.evaluated_up_to(alert) == "2020-01-15"
     await desk.closes([0.5], "2020-01-24")

@@ -3,19 +3,18 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from bot.jobs.scheduler import Scheduler
-from storage.db import DiskFull
 from tests.fakes.website import Answer, Website, page, redirect
+from tests.jobs.desk import Desk, full_disk
+from tests.jobs.test_scheduler import Counter, scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bot.delivery.drain import Delivery
-    from tests.jobs.desk import Desk
+    from bot.jobs.scheduler import Scheduler
 
 
 SECRET = "b7e3a9c2"  # noqa: S105 - the test's
@@ -29,35 +28,19 @@ def site() -> Iterator[Website]:
         yield opened
 
 
-class Post:
-    """Stands for the delivery; `stopped` says why it cannot send."""
-
-    stopped = ""
-
-    def __init__(self) -> None:
-        self.outage_notifier = self
-
-    def wake(self) -> None:
-        pass
-
-    async def notify(self, error: Exception) -> None:
-        pass
+@pytest.fixture
+def post() -> Counter:
+    return Counter()
 
 
 @pytest.fixture
-def post() -> Post:
-    return Post()
+def scheduler(desk: Desk, site: Website, post: Counter) -> Scheduler:
+    return calling(desk, f"{site.address}{PATH}", post)
 
 
-@pytest.fixture
-def scheduler(desk: Desk, site: Website, post: Post) -> Scheduler:
-    return scheduled(desk, f"{site.address}{PATH}", post)
-
-
-def scheduled(desk: Desk, url: str, post: Any) -> Scheduler:  # noqa: ANN401 - a stand-in
+def calling(desk: Desk, url: str, post: Counter) -> Scheduler:
     desk.services.config = desk.services.config.with_keys(heartbeat={"url": url, "minutes": 5})
-    office: Delivery = post
-    return Scheduler(desk.services, (), office)
+    return scheduled(desk, post)
 
 
 async def minutes(desk: Desk, scheduler: Scheduler, count: int) -> None:
@@ -78,11 +61,8 @@ async def test_the_address_is_called_every_few_minutes(
 async def test_it_is_not_called_after_a_tick_that_failed(
     desk: Desk, scheduler: Scheduler, site: Website, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail() -> None:
-        raise DiskFull("full")
-
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "_record_heartbeat", fail)
+        patch.setattr(scheduler, "_record_heartbeat", full_disk)
         await minutes(desk, scheduler, 10)
     assert site.asked == []
     await minutes(desk, scheduler, 1)
@@ -90,7 +70,7 @@ async def test_it_is_not_called_after_a_tick_that_failed(
 
 
 async def test_it_is_not_called_while_telegram_cannot_be_reached(
-    desk: Desk, scheduler: Scheduler, site: Website, post: Post
+    desk: Desk, scheduler: Scheduler, site: Website, post: Counter
 ) -> None:
     post.stopped = "Telegram refuses this token; sending is paused until it is accepted."
     await minutes(desk, scheduler, 10)
@@ -159,17 +139,17 @@ async def test_a_call_that_fails_is_logged_without_the_secret_and_made_again(
 
 
 async def test_an_address_where_nobody_listens_is_named_by_its_host(
-    desk: Desk, post: Post, caplog: pytest.LogCaptureFixture
+    desk: Desk, post: Counter, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Website() as closed:
         address = closed.address
-    scheduler = scheduled(desk, f"{address}{PATH}", post)
+    scheduler = calling(desk, f"{address}{PATH}", post)
     await minutes(desk, scheduler, 1)
     assert "the heartbeat was not accepted by 127.0.0.1 (ConnectError)" in caplog.text
     assert SECRET not in caplog.text
 
 
-async def test_without_an_address_nothing_is_called(desk: Desk, post: Post) -> None:
-    scheduler = scheduled(desk, "", post)
+async def test_without_an_address_nothing_is_called(desk: Desk, post: Counter) -> None:
+    scheduler = calling(desk, "", post)
     await scheduler.run_jobs()
     assert not await scheduler._heartbeat.run()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.jobs.scheduler import Scheduler
 from storage.rows import Bar
 from tests.data.conftest import CLOSES, COMPLETED, fake, loopback, yahoo, yahoo_cache
 from tests.fakes.yahoo_pages import Fund
-from tests.jobs.test_scheduler import Counter
+from tests.jobs.test_scheduler import scheduled
 
 if TYPE_CHECKING:
     from bot.data.yahoo import Yahoo
+    from bot.jobs.scheduler import Scheduler
     from tests.fakes.yahoo import FakeYahoo
     from tests.jobs.desk import Desk
 
@@ -35,8 +35,7 @@ def local(hour: int, minute: int = 0, second: int = 0) -> dt.datetime:
 def scheduler(desk: Desk, fake: FakeYahoo, yahoo: Yahoo) -> Scheduler:
     fake.add(Fund("SPY", dict.fromkeys((day.date() for day in COMPLETED), SPY)))
     desk.services.live = True
-    office: Any = Counter()
-    return Scheduler(desk.services, [yahoo], office)
+    return scheduled(desk, providers=[yahoo])
 
 
 async def tick(desk: Desk, scheduler: Scheduler, now: dt.datetime) -> None:

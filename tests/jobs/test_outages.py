@@ -4,48 +4,31 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bot.analytics.sessions import Sessions
+from bot.analytics.sessions import Sessions, date_phrase
 from bot.jobs.notices import report_outages
-from bot.jobs.scheduler import Scheduler
 from storage import alert_store, chat_store
 from storage.rows import Multiple
 from tests.funds import LARGE, SMALL
-from tests.jobs.desk import Desk, after_close, bar, sessions
-from tests.jobs.test_scheduler import Counter
+from tests.jobs.desk import RULE, Desk, after_close, bar, sessions
+from tests.jobs.test_scheduler import scheduled
 
-if TYPE_CHECKING:
-    from bot.delivery.drain import Delivery
-
-
-RULE = "ratio > 0.6 rearm 0.55"
 DAYS = sessions("2020-01-02", 60)
 QUIET = 10
 STALE_HOURS = 3.25
 
 
-def scheduler(desk: Desk) -> Scheduler:
-    office: Any = Counter()
-    delivery: Delivery = office
-    return Scheduler(desk.services, (), delivery)
-
-
 async def tick(desk: Desk, session: str, hours: float) -> None:
     """A tick of a new process, some hours after a session's close."""
     desk.now = after_close(session, hours)
-    await scheduler(desk).tick()
+    await scheduled(desk).tick()
 
 
 async def prepared(desk: Desk, rule: str = RULE, levels: list[float] | None = None) -> None:
     await desk.closes(levels or [0.5] * QUIET)
     await desk.alert(rule)
-
-
-async def titles(desk: Desk) -> list[str]:
-    return [said.splitlines()[0] for said in await desk.messages()]
 
 
 async def test_a_close_is_overdue_three_hours_and_a_quarter_after_the_bell(desk: Desk) -> None:
@@ -86,17 +69,12 @@ async def test_an_outage_of_any_length_is_one_stale_and_one_back_notice(
     await desk.closes([0.65, 0.65], DAYS[end])
     for hours in (1, STALE_HOURS):
         await tick(desk, DAYS[end + 1], hours)
-    assert await titles(desk) == [
-        f"Alert #1 fired · close of {said(DAYS[10])}",
+    assert await desk.titles() == [
+        f"Alert #1 fired · close of {date_phrase(dt.date.fromisoformat(DAYS[10]))}",
         "Data stale: prices",
         "Data back: prices",
     ]
     assert await desk.events() == [f"1 fired {DAYS[10]}"]
-
-
-def said(day: str) -> str:
-    date = dt.date.fromisoformat(day)
-    return f"{date:%a} {date.day} {date:%b} {date:%Y}"
 
 
 async def test_a_later_outage_is_another(desk: Desk) -> None:
@@ -104,10 +82,11 @@ async def test_a_later_outage_is_another(desk: Desk) -> None:
     await tick(desk, DAYS[10], STALE_HOURS)
     await desk.closes([0.5, 0.5], DAYS[10])
     await tick(desk, DAYS[11], 1)
+    assert (await desk.messages())[1].splitlines()[2] == "Alerts are evaluated on these sessions in order."
     await tick(desk, DAYS[12], STALE_HOURS)
     await desk.closes([0.5], DAYS[12])
     await tick(desk, DAYS[12], STALE_HOURS + 1)
-    assert await titles(desk) == ["Data stale: prices", "Data back: prices"] * 2
+    assert await desk.titles() == ["Data stale: prices", "Data back: prices"] * 2
 
 
 async def test_what_comes_in_pieces_is_one_outage(desk: Desk) -> None:
@@ -116,11 +95,11 @@ async def test_what_comes_in_pieces_is_one_outage(desk: Desk) -> None:
     now = desk.now
     await desk.closes([0.5, 0.5], DAYS[10])
     desk.now = now
-    await scheduler(desk).tick()
-    assert await titles(desk) == ["Data stale: prices"]
+    await scheduled(desk).tick()
+    assert await desk.titles() == ["Data stale: prices"]
     await desk.closes([0.5, 0.5], DAYS[12])
     await tick(desk, DAYS[13], STALE_HOURS + 1)
-    assert await titles(desk) == ["Data stale: prices", "Data back: prices"]
+    assert await desk.titles() == ["Data stale: prices", "Data back: prices"]
 
 
 async def test_a_session_that_was_dropped_for_good_ends_with_the_next_one(desk: Desk) -> None:
@@ -132,14 +111,6 @@ async def test_a_session_that_was_dropped_for_good_ends_with_the_next_one(desk: 
         "It now reaches to Fri 17 Jan 2020, after Thu 16 Jan 2020 was missing. Source: CSV import.",
         "Alerts first wait for the sessions that are still missing, 5 sessions at most.",
     ]
-
-
-async def test_where_all_sessions_came_they_are_evaluated_at_once(desk: Desk) -> None:
-    await prepared(desk)
-    await tick(desk, DAYS[10], STALE_HOURS)
-    await desk.closes([0.5, 0.5], DAYS[10])
-    await tick(desk, DAYS[11], 1)
-    assert (await desk.messages())[1].splitlines()[2] == "Alerts are evaluated on these sessions in order."
 
 
 @pytest.mark.parametrize(
@@ -155,7 +126,7 @@ async def test_holidays_weekends_and_early_closes_are_no_outage(desk: Desk, firs
     for before, day in itertools.pairwise(days[4:]):
         desk.now = exchange.close(exchange.index[exchange.index.get_loc(day)]) - dt.timedelta(hours=1)
         assert desk.now > after_close(before)
-        await scheduler(desk).tick()
+        await scheduled(desk).tick()
         await desk.closes([0.5], day)
         await tick(desk, day, STALE_HOURS)
     assert await desk.messages() == []
@@ -165,11 +136,11 @@ async def test_the_early_close_counts_where_there_is_one(desk: Desk) -> None:
     await desk.closes([0.5] * 5, sessions("2020-11-19", 5)[0])
     await desk.alert(RULE)
     desk.now = dt.datetime.fromisoformat("2020-11-27T21:14:00+00:00")  # 13:00 New York and 3 h 14 min
-    await scheduler(desk).tick()
+    await scheduled(desk).tick()
     assert await desk.messages() == []
     desk.now = dt.datetime.fromisoformat("2020-11-27T21:15:00+00:00")
-    await scheduler(desk).tick()
-    assert await titles(desk) == ["Data stale: prices"]
+    await scheduled(desk).tick()
+    assert await desk.titles() == ["Data stale: prices"]
 
 
 async def test_only_chats_with_an_active_alert_on_the_figures_are_told(desk: Desk) -> None:
@@ -193,10 +164,10 @@ async def test_share_counts_are_awaited_a_session_longer(desk: Desk) -> None:
     assert await desk.messages() == []
     await desk.closes([0.5], DAYS[11])
     await tick(desk, DAYS[11], STALE_HOURS)
-    assert await titles(desk) == ["Data stale: share counts of IWM"]
+    assert await desk.titles() == ["Data stale: share counts of IWM"]
     await desk.units([250.1], DAYS[10])
     await tick(desk, DAYS[11], STALE_HOURS + 1)
-    assert await titles(desk) == ["Data stale: share counts of IWM", "Data back: share counts of IWM"]
+    assert await desk.titles() == ["Data stale: share counts of IWM", "Data back: share counts of IWM"]
 
 
 async def test_a_count_that_is_frozen_is_stale_and_fires_nothing(desk: Desk) -> None:
@@ -213,14 +184,14 @@ async def test_a_count_that_is_frozen_is_stale_and_fires_nothing(desk: Desk) -> 
     await desk.closes([0.5], DAYS[16])
     await desk.units([250.3], DAYS[15])
     await tick(desk, DAYS[16], 1)
-    assert (await titles(desk))[1:] == ["Data back: share counts of IWM"]
+    assert (await desk.titles())[1:] == ["Data back: share counts of IWM"]
 
 
 async def test_two_parts_that_stop_together_are_one_message(desk: Desk) -> None:
     await desk.units([250.0, 250.05] * 5)
     await prepared(desk, "ratio > 0.6 and flow iwm 5d > $1bn")
     await tick(desk, DAYS[11], STALE_HOURS)
-    assert await titles(desk) == ["Data stale: prices, share counts of IWM"]
+    assert await desk.titles() == ["Data stale: prices, share counts of IWM"]
 
 
 async def test_notices_wait_for_the_end_of_quiet_hours(desk: Desk) -> None:
@@ -280,4 +251,4 @@ async def test_of_multiples_only_those_of_a_source_that_is_asked_are_overdue(
     await desk.alert("pe_premium positive > 20%")
     await desk.closes([0.5] * 5, DAYS[10])
     await tick(desk, DAYS[14], STALE_HOURS)
-    assert await titles(desk) == told
+    assert await desk.titles() == told

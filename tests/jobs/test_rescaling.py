@@ -13,7 +13,7 @@ from storage import alert_store, chat_store
 from storage.db import DiskFull
 from storage.rows import Split
 from tests.funds import LARGE, SMALL
-from tests.jobs.desk import Desk, after_close, sessions
+from tests.jobs.desk import DAYS, RULE, Desk, after_close, full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 
-DAYS = sessions("2020-01-16", 10)
-RULE = "ratio > 0.6 rearm 0.55"
-
-
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
 async def split(desk: Desk, ticker: str = SMALL, ratio: float = 2.0, session: str = DAYS[0]) -> None:
     await desk.store("splits", [Split(ticker, session, ratio)])
+
+
+async def split_first(desk: Desk) -> None:
+    """IWM splits on the first of DAYS, an hour after whose close alerts are evaluated."""
+    desk.now = after_close(DAYS[0])
+    await split(desk)
+    await desk.evaluate()
 
 
 async def rules(desk: Desk) -> list[str]:
@@ -107,9 +110,7 @@ async def test_a_second_split_is_reported_with_both(desk: Desk) -> None:
 
 async def test_a_split_that_is_withdrawn_after_the_level_was_rescaled_pauses_again(desk: Desk) -> None:
     await desk.alert(RULE)
-    desk.now = after_close(DAYS[0])
-    await split(desk)
-    await desk.evaluate()
+    await split_first(desk)
     await desk.database.run(_rescale_by_hand)
     desk.now = after_close(DAYS[1])
     await desk.store("splits", [Split(SMALL, DAYS[0], None)])
@@ -136,11 +137,8 @@ async def test_pause_state_and_notice_are_stored_together_or_not_at_all(
     desk.now = after_close(DAYS[0])
     await split(desk)
 
-    def full(*_: object, **__: object) -> None:
-        raise DiskFull("the disk is full")
-
     with monkeypatch.context() as patched:
-        patched.setattr("storage.outbox.enqueue", full)
+        patched.setattr("storage.outbox.enqueue", full_disk)
         with pytest.raises(DiskFull):
             await desk.evaluate()
     assert await desk.life(1) == "active"
@@ -176,9 +174,7 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
     await desk.change("UPDATE alerts SET thread_id = 7 WHERE alert_id = 2")
     await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 2, "16:00", "07:00"))
     await desk.alert("ratio > 0.7", 2)
-    desk.now = after_close(DAYS[0])
-    await split(desk)
-    await desk.evaluate()
+    await split_first(desk)
     sql = "SELECT chat_id, thread_id, not_before, payload FROM outbox ORDER BY chat_id, thread_id"
     rows: list[dict[str, Any]] = await desk.query(sql)
     assert [(row["chat_id"], row["thread_id"], row["not_before"]) for row in rows] == [
@@ -196,9 +192,7 @@ async def test_paused_alerts_are_reported_and_ended_ones_are_not(desk: Desk) -> 
     paused, ended = await desk.alert("ratio > 0.6"), await desk.alert("ratio > 0.7")
     await desk.database.run(lambda db: alert_store.set_life(db, paused, "paused"))
     await desk.database.run(lambda db: alert_store.set_life(db, ended, "expired"))
-    desk.now = after_close(DAYS[0])
-    await split(desk)
-    await desk.evaluate()
+    await split_first(desk)
     (notice,) = await desk.messages()
     assert "#1" in notice
     assert "#2" not in notice
@@ -209,8 +203,6 @@ async def test_a_broken_rule_keeps_no_other_from_its_notice(desk: Desk) -> None:
     await desk.alert("ratio > 0.6")
     await desk.alert("ratio > 0.7")
     await desk.change("UPDATE alerts SET rule_json = '{' WHERE alert_id = 1")
-    desk.now = after_close(DAYS[0])
-    await split(desk)
-    await desk.evaluate()
+    await split_first(desk)
     assert (await desk.life(2)).startswith("paused: split of IWM 2 for 1")
     assert await desk.life(1) == "paused: its stored data is damaged"

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import pytest
 from telegram.ext import Application
@@ -15,12 +16,6 @@ from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
 from storage.db import DiskFull
 from tests.jobs.desk import Desk, sessions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bot.delivery.drain import Delivery
-
 
 STEPS = (
     "_record_heartbeat",
@@ -82,9 +77,9 @@ def scheduler(desk: Desk, delivery: Counter) -> Scheduler:
     return scheduled(desk, delivery)
 
 
-def scheduled(desk: Desk, delivery: Any, providers: Any = ()) -> Scheduler:  # noqa: ANN401 - stand-ins
-    office: Delivery = delivery
-    return Scheduler(desk.services, providers, office)
+def scheduled(desk: Desk, delivery: Any = None, providers: Any = ()) -> Scheduler:  # noqa: ANN401 - stand-ins
+    counter: Any = delivery or Counter()
+    return Scheduler(desk.services, providers, counter)
 
 
 async def ready(desk: Desk) -> None:
@@ -249,13 +244,9 @@ async def test_a_clock_put_back_lets_go_what_the_wrong_one_put_off(desk: Desk, s
     desk.now += dt.timedelta(days=365)
     await scheduler.run_jobs()
 
-    def put(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
-        soon = desk.now + dt.timedelta(seconds=5)
-        outbox.enqueue(
-            db, chat_id=1, kind="alert", dedup="put off", payload={}, now=desk.now, not_before=soon
-        )
-
-    await desk.database.run(put)
+    row: dict[str, Any] = {"chat_id": 1, "kind": "alert", "dedup": "put off", "payload": {}, "now": desk.now}
+    soon = desk.now + dt.timedelta(seconds=5)
+    await desk.database.run(partial(outbox.enqueue, **row, not_before=soon))
     desk.now = right
     await scheduler.run_jobs()
     assert [row.dedup for row in await desk.database.run(lambda db: outbox.claim(db, right))] == ["put off"]
@@ -279,6 +270,11 @@ async def dedups(desk: Desk) -> list[str]:
 def application(*, queue: bool = True) -> Any:  # noqa: ANN401 - PTB's six type variables
     builder = Application.builder().token("1:" + "A" * 35).updater(None)
     return builder.build() if queue else builder.job_queue(None).build()
+
+
+async def run_job(app: Any, name: str) -> None:  # noqa: ANN401 - as above
+    (job,) = app.job_queue.get_jobs_by_name(name)
+    await job.callback(None)
 
 
 def test_the_jobs_repeat_apart_and_no_delay_drops_a_tick(scheduler: Scheduler) -> None:
@@ -309,9 +305,7 @@ async def test_each_job_does_its_part(
 ) -> None:
     app = application()
     scheduler.schedule(app)
-    (job,) = app.job_queue.get_jobs_by_name(name)
-    callback: Callable[..., Any] = job.callback
-    await callback(None)
+    await run_job(app, name)
     assert (delivery.woken, delivery.drained, len(delivery.faults)) == did
 
 
@@ -320,9 +314,7 @@ async def test_the_backup_job_makes_the_backup_that_is_due(desk: Desk, scheduler
     desk.now = dt.datetime(2020, 1, 16, 14, tzinfo=dt.UTC)
     app = application()
     scheduler.schedule(app)
-    (job,) = app.job_queue.get_jobs_by_name("backup")
-    callback: Callable[..., Any] = job.callback
-    await callback(None)
+    await run_job(app, "backup")
     assert [file.name for file in desk.services.config.backups.iterdir()] == ["bot-2020-01-16.sqlite3"]
 
 
