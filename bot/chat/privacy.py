@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bot.errors import BadInput
 from bot.messages.common import Answer, Attachment
-from bot.messages.html import bold, lines
+from bot.messages.html import bold, capital, lines
 from bot.services import OUTBOX_KEPT
 from bot.services.chats import forget, stored_tables
 from bot.text import counted
@@ -69,7 +69,7 @@ async def on_export(ask: Ask) -> Answer:
     }
     text = json.dumps(content, ensure_ascii=False, indent=1)
     name = f"chat-{abs(ask.chat_id)}-{ask.now:%Y-%m-%d}.json"
-    html = lines(bold("Everything stored about this chat"), f"{_describe(tables)}.")
+    html = lines(bold("Everything stored about this chat"), f"{capital(_describe(tables))}.")
     return Answer(html, attachment=Attachment(name, text.encode()))
 
 
@@ -102,7 +102,7 @@ async def on_forgetme(ask: Ask) -> Answer:
     if not ask.text:
         html = lines(
             bold("Delete everything about this chat?"),
-            f"{_describe(tables)}. This cannot be undone.",
+            f"{capital(_describe(tables))}. This cannot be undone.",
             "Its access is deleted too: it would have to ask again." if "access" in tables else None,
         )
         return Answer(html, buttons=((("Delete everything", f"/forgetme {_YES}"), ("Keep it", "/privacy")),))

@@ -179,10 +179,11 @@ def parse_question(
         else:
             question = replace(question, rest=(*question.rest, lower))
     if len(question.windows) > most_windows:
+        command = example.split(maxsplit=1)[0]
         if not most_windows:
-            raise BadInput(f"{example.split(maxsplit=1)[0]} takes no window.", example)
+            raise BadInput(f"{command} takes no window.", example)
         if most_windows == 1:
-            raise BadInput("One window is enough here.", example)
+            raise BadInput(f"{command} takes one window.", example)
         raise BadInput(f"{len(question.windows)} windows are too many; at most {most_windows}.", example)
     return question
 

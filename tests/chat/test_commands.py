@@ -142,8 +142,8 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
                 "\nExample: /chart ratio_vs_sma 50"
             ),
         ),
-        ("/trend 1y 2y", "One window is enough here.\nExample: /trend 5y"),
-        ("/why 1y 2y", "One window is enough here.\nExample: /why ytd"),
+        ("/trend 1y 2y", "/trend takes one window.\nExample: /trend 5y"),
+        ("/why 1y 2y", "/why takes one window.\nExample: /why ytd"),
         ("/multiples 3m", "/multiples takes no window.\nExample: /multiples asof 2020-12-11"),
         (
             "/compare 5q",

@@ -118,7 +118,7 @@ async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home
     (asked,) = await home.ask("/forgetme", GUEST)
     assert asked.text == (
         "Delete everything about this chat?\n"
-        "settings, 1 alert, 1 event, 2 summaries, 3 messages, 4 other rows. This cannot be undone.\n"
+        "Settings, 1 alert, 1 event, 2 summaries, 3 messages, 4 other rows. This cannot be undone.\n"
         "Its access is deleted too: it would have to ask again."
     )
     assert await home.database.run(contents) == before
@@ -184,7 +184,7 @@ def exported(talk: Talk, message: Any) -> Json:  # noqa: ANN401 - a Message
 
 async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home: Talk) -> None:
     text, file = await home.ask("/export", GUEST)
-    assert text.text.startswith("Everything stored about this chat\nsettings, 1 alert, 1 event, ")
+    assert text.text.startswith("Everything stored about this chat\nSettings, 1 alert, 1 event, ")
     content = exported(home, file)
     whole = await home.database.run(lambda db: chat_store.export_chat(db, GUEST))
     assert {table: len(rows) for table, rows in content["tables"].items()} == {

@@ -52,7 +52,7 @@ def test_a_new_rule_that_is_true_already() -> None:
         "Percentile 11 (n = 2,757 since 31 Dec 2009).\n"
         "Close of Fri 11 Dec 2020. Source: sample data, current.\n"
         "The rule is already true, so nothing is sent now.\n"
-        "Re-arms 0.0070 below sma 200, now 0.4523.\n"
+        "Re-arms 0.0070 below sma 200 (now 0.4523).\n"
         "In the last 5 years it would have fired 13 times, last on 6 Oct 2020.\n"
         "Next check: Mon 14 Dec 2020, 16:15 (New York)."
     )
@@ -152,15 +152,15 @@ def test_how_often_it_would_have_fired(frequency: Frequency, line: str) -> None:
         ("ratio > 0.6", "After a fire it re-arms at 0.5995."),
         ("ratio < 0.4", "After a fire it re-arms at 0.4005."),
         ("ratio >= 0.6", "After a fire it re-arms at 0.5995."),
-        ("ratio < low 20", "After a fire it re-arms 0.0005 above low 20, now 0.5005."),
-        ("ratio > sma 20", "Re-arms 0.0005 below sma 20, now 0.5023."),
+        ("ratio < low 20", "After a fire it re-arms 0.0005 above low 20 (now 0.5005)."),
+        ("ratio > sma 20", "Re-arms 0.0005 below sma 20 (now 0.5023)."),
         ("ratio crosses sma 20", "After a fire it re-arms 0.0005 back past sma 20."),
-        ("ratio_vs_sma 20 > sma 20", "Re-arms 0.10pp below sma 20, now −0.13%."),
+        ("ratio_vs_sma 20 > sma 20", "Re-arms 0.10pp below sma 20 (now −0.13%)."),
         ("beta 252 > 1", "After a fire it re-arms below 1 (no band: fewer than 60 values)."),
         ("beta 252 < 1", "After a fire it re-arms above 1 (no band: fewer than 60 values)."),
         (
             "ratio > 0.6 and ratio < low 20",
-            "After a fire it re-arms at 0.5995 or 0.0005 above low 20, now 0.5005.",
+            "After a fire it re-arms at 0.5995 or 0.0005 above low 20 (now 0.5005).",
         ),
     ],
 )

@@ -60,7 +60,7 @@ def test_what_cannot_be_asked_is_named(text: str, sentence: str) -> None:
 def test_one_window_is_enough_where_one_is_shown() -> None:
     assert parse_question("", EXAMPLE, DEFAULT_PAIR, most_windows=1).window is None
     assert parse_question("3m", EXAMPLE, DEFAULT_PAIR, most_windows=1).window == Window("m", 3)
-    with pytest.raises(BadInput, match=r"^One window is enough here\."):
+    with pytest.raises(BadInput, match=r"^/compare takes one window\."):
         parse_question("3m 6m", EXAMPLE, DEFAULT_PAIR, most_windows=1)
 
 

@@ -375,7 +375,7 @@ def _rearm_level(condition: Condition, band: float, context: EvaluationContext) 
     if target.kind == AMOUNT:
         return f"at {unit.show(target.value + offset)}"
     threshold = context.histories.series(condition).threshold.dropna()
-    now = f", now {unit.show(float(threshold.iloc[-1]) + offset)}" if len(threshold) else ""
+    now = f" (now {unit.show(float(threshold.iloc[-1]) + offset)})" if len(threshold) else ""
     return f"{shown} {side} {target}{now}"
 
 

@@ -109,7 +109,7 @@ def _command(entry: Entry, pair: Pair) -> Answer:
             *(code(f"/alert {metrics_of(pair)[name].example}") for name in _EXAMPLES),
             "Metrics: /help metrics. Without a rule in mind, send /alert and choose.",
             "",
-            "Send /alert 1 for alert 1 with a button for all you can do with it. In words, for example:",
+            "Send /alert 1 to see alert 1 with buttons for all that you can do with it. Typed, for example:",
             "Edit: /alert 1 edit confirm 2, or /alert 1 edit and a whole new rule",
             "Snooze: /alert 1 snooze 1d (or 2h, 1w, until DATE, off)",
         )
