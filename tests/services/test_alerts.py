@@ -263,7 +263,7 @@ async def test_only_a_damaged_alert_is_left_out_of_the_list_and_it_can_be_switch
     assert await level.life(1) == "done: switched off"
 
 
-@pytest.mark.parametrize("number", [2, 10**18, 10**30])
+@pytest.mark.parametrize("number", [2, 10**18, 2**63, 10**30])
 async def test_an_alert_that_a_chat_does_not_have_is_named(level: Desk, number: int) -> None:
     await alerts.create(caller(level, chat_id=2), "ratio > 0.6")
     with pytest.raises(BadInput, match=rf"^There is no alert #{number} in this chat\."):
