@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bot.alerts.engine import Event, Sample, Side, State, Status, evaluate
-from bot.alerts.revision import JITTER, Replay, replay
+from bot.alerts.revision import JITTER, Replay, Revision, replay
 from bot.alerts.rule import Rule
 from tests.alerts.examples import armed, day, rule, sample, samples
 from tests.alerts.strategies import THOUSAND
@@ -286,6 +286,25 @@ def test_what_is_only_jitter_never_changes_anything(
     a_rule, states, told = run(text, values)
     moved = [None if value is None else value * (1 + 0.99 * jitter) for value in values]
     assert replay(a_rule, states, samples(moved), told) is None
+
+
+def test_a_withdrawn_fire_has_the_figures_of_the_first_revised_session_and_its_own() -> None:
+    rule, states, (event,) = run("ratio > 5 confirm 2", [4.0, 6.0, 7.0])
+    replayed = replay(rule, states, samples([4.0, 4.5, 4.8]), [event])
+    assert replayed is not None
+    revision = Revision.between(states, replayed, event)
+    assert (revision.since, event.session) == (day(2), day(3))
+    (before,), (after,), (now,) = revision.before, revision.after, revision.event
+    assert (before.value, after.value, now.value) == (6.0, 4.5, 4.8)
+
+
+def test_a_withdrawn_fire_without_a_replayed_session_keeps_its_figures() -> None:
+    _, states, (event,) = run("ratio > 5", [4.0, 6.0])
+    nothing = Replay(day(5), (), (event,), (), ())
+    assert Revision.between(states, nothing, event) == Revision(day(5), (), (), states[-1].figures)
+    other = replace(event, figures=())
+    assert Revision.between(states, nothing, other).event == states[-1].figures
+    assert Revision.between([], nothing, event) == Revision(day(5), (), (), event.figures)
 
 
 def test_the_states_replayed_go_through_json() -> None:
