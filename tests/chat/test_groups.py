@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.chat.reply import ADMINISTRATORS_ONLY
+from storage import chat_store
 from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
 from tests.fakes.botapi_faults import bad_gateway, flood, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import sqlite_utils
 
     from tests.chat.talk import Talk
 
@@ -261,6 +264,18 @@ async def test_blocked_or_kicked_the_chat_sleeps_and_wakes_when_let_in_again(gro
     await group.answers()
     assert await status() == [("active", "")]
     assert (await settings(group))[0] == [(1, "active")]
+
+
+async def test_a_group_that_was_rejected_is_not_woken_when_the_bot_is_added_again(group: Talk) -> None:
+    def reject(db: sqlite_utils.Database) -> None:
+        chat_store.decide_access(db, GROUP, "rejected", group.now, "Group")
+        chat_store.deactivate(db, GROUP, "rejected by the owner")
+
+    await group.database.run(reject)
+    group.api.unblock(GROUP)
+    await group.answers()
+    (row,) = await group.rows("chats")
+    assert (row["status"], row["reason"]) == ("inactive", "rejected by the owner")
 
 
 async def test_blocked_without_being_told_the_chat_sleeps_at_the_first_answer(
