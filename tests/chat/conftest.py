@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from typing import TYPE_CHECKING
 
 import pytest
-import trustme
+from matplotlib.colors import to_rgba
+from PIL import Image
 
+from bot.messages import canvas
+from tests.chat.people import every_button
 from tests.chat.talk import ME, OWNER, make_sample, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from matplotlib.figure import Figure
 
     from tests.chat.talk import Talk
 
@@ -21,17 +28,23 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sample(tmp_path_factory.mktemp("sample") / "sample.db")
 
 
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("certificates") / "ca.pem"
-    trustme.CA().cert_pem.write_to_path(str(path))
-    return path
-
-
 @pytest.fixture(autouse=True)
-def one_authority(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the world's certificates takes longer than most of these tests, and none needs one."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures have their ground's colour and nothing else: lines and letters take most of the time."""
+
+    def blank(figure: Figure) -> bytes:
+        red, green, blue, _ = (round(255 * part) for part in to_rgba(figure.get_facecolor()))
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 5), (red, green, blue)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    monkeypatch.setattr(canvas, "png", blank)
+
+
+@pytest.fixture(scope="session")
+def shown(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Data of every button that there is, of those that differ in numbers or metrics alone one."""
+    return asyncio.run(every_button(sample, tmp_path_factory.mktemp("shown")))
 
 
 @pytest.fixture

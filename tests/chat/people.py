@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from bot.analytics.metrics import METRICS
 from bot.chat import reply
 from bot.chat.admin import ACTIONS
@@ -20,8 +22,6 @@ from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    import pytest
 
     from bot.local.botapi import Json, Message
     from tests.chat.talk import Talk
@@ -115,39 +115,45 @@ def pressed(talk: Talk, who: Person, message: Message, data: str) -> Json:
     return talk.api.updates.pop()
 
 
-async def buttons(talk: Talk, *, deeper: bool = False) -> list[str]:
-    """Data of the buttons that the owner and a group's administrator come to, one of each shape.
+async def every_button(sample: Path, folder: Path) -> list[str]:
+    """Data of the buttons that the owner comes to, one of each shape.
 
-    These are under the answers to every command line and the question about a stranger; with `deeper` those
-    one press on, too. Of what differs in numbers or metrics alone the first stands for all.
+    These are under the answers to every command line, under the question about a stranger, and under what
+    comes of pressing those once. Of what differs in numbers or metrics alone the first stands for all.
     """
-    found: dict[str, str] = {}
-    pressers = (PEOPLE[0], PEOPLE[4])
-    await talk.deliver(typed(talk, next(who for who in PEOPLE if who.name == "stranger"), "/about"))
-    await talk.bot.scheduler.drain()
-    for who in pressers:
-        for line in command_lines():
-            if not _ends(line):
-                await _do(talk, typed(talk, who, line), found)
-    pages = {who.name: talk.api.add_message(talk.api.chat(who.chat_id), text="a page") for who in pressers}
-    for data in tuple(found.values()) if deeper else ():
-        for who in pressers if not _ends(data) else ():
-            await _do(talk, pressed(talk, who, pages[who.name], data), found)
-    return list(found.values())
+    owner = PEOPLE[0]
+    shapes: dict[str, str] = {}
+
+    async def look(talk: Talk, update: Json) -> None:
+        talk.now += STEP
+        await talk.deliver(update)
+        for message in talk.api.history.values():
+            for data in (data for row in message.buttons for _, data in row):
+                shapes.setdefault(shape(data), data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        no_pictures(patch)
+        async with village(sample, folder) as talk:
+            await talk.deliver(typed(talk, next(who for who in PEOPLE if who.name == "stranger"), "/about"))
+            await talk.bot.scheduler.drain()
+            for line in command_lines():
+                if not _takes_away(line):
+                    await look(talk, typed(talk, owner, line))
+            page = talk.api.add_message(talk.api.chat(owner.chat_id), text="a page")
+            for data in tuple(shapes.values()):
+                if not _takes_away(data):
+                    await look(talk, pressed(talk, owner, page, data))
+    return list(shapes.values())
 
 
-def _ends(line: str) -> bool:
+def shape(data: str) -> str:
+    """A button's data without its numbers and metrics."""
+    return _NUMBER_OR_METRIC.sub("#", data)
+
+
+def _takes_away(line: str) -> bool:
     """Whether a line would take away what others are about."""
     return bool({"off", "/forgetme", "e/forgetme"} & set(line.split()))
-
-
-async def _do(talk: Talk, update: Json, found: dict[str, str]) -> None:
-    """Deliver an update, and note by their shape the buttons that there are then."""
-    talk.now += STEP
-    await talk.deliver(update)
-    for message in talk.api.history.values():
-        for data in (data for row in message.buttons for _, data in row):
-            found.setdefault(_NUMBER_OR_METRIC.sub("#", data), data)
 
 
 def rows(db: Any) -> dict[str, list[dict[str, Any]]]:  # noqa: ANN401 - sqlite_utils.Database

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.chat.people import Person
 
 
-SHORT = 1_200
+SHORT = 800
 _log = logging.getLogger(__name__)
 
 
@@ -35,15 +35,17 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     no_pictures(monkeypatch)
 
 
-async def test_made_up_payloads_do_nothing_to_anybody_else(sample: Path, tmp_path: Path) -> None:
-    report = await fuzz(sample, tmp_path, SHORT, seed=20201211)
+async def test_made_up_payloads_do_nothing_to_anybody_else(
+    sample: Path, tmp_path: Path, shown: list[str]
+) -> None:
+    report = await fuzz(sample, tmp_path, shown, SHORT, seed=20201211)
     assert (report.changes, report.leaks, report.errors) == ([], [], [])
     assert report.payloads.total() == SHORT
     assert report.answers > SHORT / 10
 
 
 async def test_the_search_finds_missing_access_checks(
-    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample: Path, tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def anybody(*_: object) -> bool:
         return True
@@ -53,24 +55,24 @@ async def test_the_search_finds_missing_access_checks(
 
     monkeypatch.setattr(AccessGate, "admits", anybody)
     monkeypatch.setattr("bot.chat.dispatch.Dispatcher._check_role", unguarded)
-    report = await fuzz(sample, tmp_path, SHORT // 2, seed=20201211)
+    report = await fuzz(sample, tmp_path, shown, SHORT // 4, seed=20201211)
     assert report.changes
 
 
 async def test_the_search_finds_what_is_shown_by_its_number_alone(
-    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample: Path, tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def alert_of_any_chat(db: Any, _: int, number: int) -> StoredAlert | None:  # noqa: ANN401 - sqlite_utils.Database
         alerts_of_number = select_as(db, StoredAlert, "SELECT * FROM alerts WHERE number = ?", (number,))
         return next(iter(alerts_of_number), None)
 
     monkeypatch.setattr(alert_store, "get_alert", alert_of_any_chat)
-    report = await fuzz(sample, tmp_path, SHORT // 4, seed=20201211)
+    report = await fuzz(sample, tmp_path, shown, SHORT // 2, seed=20201211)
     assert report.leaks
 
 
 async def test_the_search_finds_what_raises_and_what_is_only_logged(
-    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample: Path, tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(self: AccessGate, ask: Ask) -> None:
         del self
@@ -78,7 +80,7 @@ async def test_the_search_finds_what_raises_and_what_is_only_logged(
         raise LookupError
 
     monkeypatch.setattr(AccessGate, "reject", broken)
-    report = await fuzz(sample, tmp_path, 30, seed=20201211)
+    report = await fuzz(sample, tmp_path, shown, 30, seed=20201211)
     assert any(said.startswith("a mishap with") for said in report.errors)
     assert any("Traceback" in said for said in report.errors)
     assert any(FAILED in said for said in report.errors)

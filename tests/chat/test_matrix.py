@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,7 @@ from bot.chat.reply import ADMINISTRATORS_ONLY, OWNER_ONLY
 from bot.chat.settings import SETTINGS
 from bot.messages.common import Answer
 from bot.messages.html import lines
-from tests.chat.people import PEOPLE, STEP, buttons, command_lines, no_pictures, pressed, rows, typed, village
+from tests.chat.people import PEOPLE, STEP, command_lines, pressed, rows, typed, village
 from tests.chat.talk import ME
 
 if TYPE_CHECKING:
@@ -84,19 +83,6 @@ def test_every_command_with_limits_and_every_deed_of_an_alert_was_thought_of() -
     assert {line.split()[0] for line in lines} == limited
     assert {f"/alert 1 {deed}" for deed in (*LOOKS, *CHANGES)} <= lines
     assert {f"/settings {name}" for name in SETTINGS} <= lines
-
-
-@pytest.fixture(scope="module")
-def shown(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Data of every button that there is, of those that differ in numbers or metrics alone one."""
-
-    async def gather() -> list[str]:
-        async with village(sample, tmp_path_factory.mktemp("shown")) as talk:
-            return await buttons(talk, deeper=True)
-
-    with pytest.MonkeyPatch.context() as patch:
-        no_pictures(patch)
-        return asyncio.run(gather())
 
 
 class Recorder:
