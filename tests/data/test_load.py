@@ -440,11 +440,7 @@ def test_known_reads_what_was_stored_by_the_end_of_that_day(tmp_path: Path) -> N
             return build_market(database.run_sync(lambda db: read_frames(db, day)), SESSIONS, NOW)
 
         first, second, third = DAYS[27], DAYS[28], DAYS[29]  # 2020-12-10, -11, -14
-        say(
-            "bars",
-            f"{second}T22:00:00Z",
-            *(Bar("IWM", d, 100.0) for d in DAYS[:29]),
-        )
+        say("bars", f"{second}T22:00:00Z", *(Bar("IWM", d, 100.0) for d in DAYS[:29]))
         say("distributions", f"{second}T22:00:00Z", Distribution("IWM", first, 0.4))
         say("bars", f"{third}T22:00:00Z", Bar("IWM", second, 50.5))
         say("distributions", f"{third}T22:00:00Z", Distribution("IWM", first, None))

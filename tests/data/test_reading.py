@@ -64,10 +64,7 @@ def test_a_bad_row_is_refused_for_its_reason(row: str, reason: str) -> None:
     ("row", "reason"),
     [
         ("peg,capped,1,1", "metric “peg” is none of pe, pcf, pb, ps, pfcf, yield"),
-        (
-            "pe,mine,1,1",
-            "convention “mine” is none of losses_in, positive, capped, morningstar, yahoo",
-        ),
+        ("pe,mine,1,1", "convention “mine” is none of losses_in, positive, capped, morningstar, yahoo"),
         ("pe,capped,0,1", "value 0 is not above zero"),
         ("pe,capped,20,98", "coverage 98 is not between 0 and 1"),
         ("pe,capped,20,1,2020-12-14", "price date 2020-12-14 is after the date 2020-12-11"),

@@ -101,12 +101,7 @@ def test_a_file_that_is_late_is_asked_for_with_pauses_that_grow_with_its_delay(
 
 def test_a_late_file_of_a_site_that_refuses_programs_rests() -> None:
     row = _row(
-        60,
-        1,
-        last_session=LAST,
-        subject="IWM fund",
-        missing="2020-12-10",
-        rests_until="2020-12-12T02:30:00Z",
+        60, 1, last_session=LAST, subject="IWM fund", missing="2020-12-10", rests_until="2020-12-12T02:30:00Z"
     )
     assert not _due(row, dt.datetime(2020, 12, 12, 2, 29, tzinfo=dt.UTC))
     assert _due(row, dt.datetime(2020, 12, 12, 2, 30, tzinfo=dt.UTC))

@@ -7,14 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.data.source_selection import (
-    AGREEING,
-    SESSIONS,
-    TOLERANCE,
-    compare_closes,
-    leading_source,
-    prices,
-)
+from bot.data.source_selection import AGREEING, SESSIONS, TOLERANCE, compare_closes, leading_source, prices
 
 DAYS = pd.bdate_range("2020-09-01", periods=400)
 
@@ -98,10 +91,7 @@ def test_sessions_in_any_order_and_of_one_source_only_change_nothing() -> None:
     assert compare_closes(closes(30)[::-1], two[::-1]).differences.index.tolist() == [DAYS[3], DAYS[7]]
 
 
-@given(
-    apart=st.lists(st.floats(-0.05, 0.05), min_size=1, max_size=60),
-    scale=st.floats(0.01, 1000),
-)
+@given(apart=st.lists(st.floats(-0.05, 0.05), min_size=1, max_size=60), scale=st.floats(0.01, 1000))
 def test_what_is_compared_does_not_depend_on_the_price_level(apart: list[float], scale: float) -> None:
     lead = pd.Series(100.0, DAYS[: len(apart)])
     other = lead * (1 + pd.Series(apart, lead.index))

@@ -44,10 +44,7 @@ def test_levels_far_from_the_split_tell_nothing_of_it() -> None:
     said = pd.Series([AFTER, AFTER], index)
     assert list(
         unit_factors(said, splits, classify_splits(pd.Series([200.0, 100.0], index), said, splits))
-    ) == [
-        1.0,
-        1.0,
-    ]
+    ) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(("observed", "unit"), [(BEFORE, 2.0), (AFTER, 1.0)])

@@ -35,12 +35,7 @@ def _values(holdings: dict[str, Any]) -> tuple[dict[str, float | None], list[str
 
 def test_served_inverted_multiples_are_turned() -> None:
     values, missing = _values(
-        {
-            "Price/Earnings": 0.03516,
-            "Price/Book": 0.27355,
-            "Price/Sales": 0.40772,
-            "Price/Cashflow": 0.06053,
-        }
+        {"Price/Earnings": 0.03516, "Price/Book": 0.27355, "Price/Sales": 0.40772, "Price/Cashflow": 0.06053}
     )
     assert values == {
         "pe": pytest.approx(28.441, abs=1e-3),

@@ -29,7 +29,7 @@ from storage import observations, sources
 from storage.db import open_database
 from storage.rows import Bar, FundFacts
 from tests.data.issuers import samples
-from tests.data.issuers.builders import Cell, spreadsheetml, xlsx
+from tests.data.issuers.builders import Cell, spreadsheetml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,7 +193,7 @@ def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
 
 
 def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
-    provider = files(SPY=xlsx(samples.NAVHIST))
+    provider = files(SPY=spreadsheetml(samples.NAVHIST))
     payload: Observations = {"fund_facts": samples.SPY_FACTS}
     assert provider.fund("SPY", COMPLETED) == Ok(payload)
     longer = COMPLETED.append(pd.DatetimeIndex(["2020-12-15"]))
@@ -203,11 +203,11 @@ def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
 
 
 def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
-    provider = files(IWM=samples.holdings_csv(as_of="Dec 11, 2020"), SPY=xlsx(samples.SPY_HELD))
+    provider = files(IWM=samples.holdings_csv(as_of="Dec 11, 2020"), SPY=spreadsheetml(samples.SPY_HELD))
     count = FundFacts("IWM", "2020-12-11", nav=None, shares=280200000.0, assets=None)
     expected = Partial({"fund_facts": [count], "sector_weights": samples.weights()}, ("NAV",))
     assert provider.fund("IWM", COMPLETED) == expected
-    spy = IssuerFiles({"SPY": "x"}, lambda _: xlsx(samples.SPY_HELD), lambda: dt.date(2024, 5, 13))
+    spy = IssuerFiles({"SPY": "x"}, lambda _: spreadsheetml(samples.SPY_HELD), lambda: dt.date(2024, 5, 13))
     note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them"
     assert spy.fund("SPY", pd.bdate_range("2024-05-06", "2024-05-10")) == Empty(note)
 

@@ -10,10 +10,7 @@ from tests.data.issuers.builders import Book, Cell, xls, xlsx
 
 DAMAGED = "is damaged, breaks off before its end or has a password; download it again"
 NUMBERED: list[list[Cell]] = [[float(count), "text"] for count in range(900)]
-BOOK: Book = {
-    "One": [["a", "é S&P"], [1.5, None, "x"], [], ["", 1234567.0]],
-    "Two": [["q"], *NUMBERED],
-}
+BOOK: Book = {"One": [["a", "é S&P"], [1.5, None, "x"], [], ["", 1234567.0]], "Two": [["q"], *NUMBERED]}
 
 
 @pytest.mark.parametrize("data", [xls(BOOK), xlsx(BOOK), xlsx(BOOK, strict=True)])
