@@ -11,13 +11,19 @@ import datetime as dt
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from bot.data.csv_layouts import NUMBER, Dialect, delimiter_of, describe, notation_of, one_header, recognise
 from bot.errors import ImportRejected
+
+if TYPE_CHECKING:
+    from storage.rows import Observation
+
+Cells: TypeAlias = Mapping[str, str]
 
 LARGEST_FILE = 50_000_000  # bytes: forty years of daily rows are two million
 LONGEST_LINE = 20_000  # characters: a longer one is no row of a table
@@ -44,16 +50,26 @@ class BadCell(ValueError):
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One kind of file: the import command's word for it, its columns and their other names, the required.
+class Format:
+    """One kind of file: its columns and their other names, and what its rows become.
 
-    `dialects` are the layouts of other programs that are read too; without any, only commas separate cells.
+    Attributes:
+        command: the word for it of the commands import and export.
+        required: columns that a file must have.
+        fills: tables of the kinds of observations in it.
+        convert: cells, ticker and session to rows. Raises BadCell for wrong cells.
+        closed: what happens to a row on a day without a session: "refuse", "drop", or "before": it counts
+            for the session before.
+        dialects: layouts of other programs that are read too; without any, only commas separate cells.
     """
 
     command: str
     title: str
     columns: Mapping[str, tuple[str, ...]]
     required: tuple[str, ...]
+    fills: tuple[str, ...]
+    convert: Callable[[Cells, str, str], Sequence[Observation]]
+    closed: str
     dialects: tuple[Dialect, ...] = ()
 
     def find(self, header: list[str], dialect: Dialect | None = None) -> dict[str, list[int]]:
@@ -87,37 +103,37 @@ class CsvTable:
     split_adjusted: bool = True
 
 
-def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ticker: str) -> CsvTable:
+def read_table(file: Path | str, form: Format, forms: Collection[Format], ticker: str) -> CsvTable:
     """Read a file (Path) or its text (str) as a table. Raises ImportRejected if it has another layout.
 
-    `layouts` are all kinds that can be imported: a file of another kind is named in the error. Of a file
+    `forms` are all kinds that can be imported: a file of another kind is named in the error. Of a file
     with columns for several tickers, those of `ticker` are read.
     """
     name = file.name if isinstance(file, Path) else TEXT_NAME
     text = read_text(file) if isinstance(file, Path) else _clean(file, name)
-    delimiter = delimiter_of(text) if layout.dialects else ","
+    delimiter = delimiter_of(text) if form.dialects else ","
     lines = _records(name, text, delimiter)
     if not lines:
         raise ImportRejected(f"{name} is empty.")
-    if layout.dialects:
+    if form.dialects:
         lines = one_header(lines, ticker, name)
     header = lines[0][1]
     dialect = recognise(
-        layout.dialects, [_normalised(title) for title in header], lines[1][1] if lines[1:] else []
+        form.dialects, [_normalised(title) for title in header], lines[1][1] if lines[1:] else []
     )
-    if missing := layout.missing(header, dialect):
+    if missing := form.missing(header, dialect):
         first = shorten(next(line for line in text.split("\n") if line.strip(f" \t{delimiter}")), 100)
-        if _VALUE.search(first) and not layout.find(header, dialect):
-            fault, advice = "has no header line", _example(layout, delimiter)
+        if _VALUE.search(first) and not form.find(header, dialect):
+            fault, advice = "has no header line", _example(form, delimiter)
         else:
             fault = f"lacks the {_quoted_columns(missing)}"
-            advice = _advice(header, layout, layouts, delimiter)
+            advice = _advice(header, form, forms, delimiter)
         raise ImportRejected(f"{name} {fault}; its first line is “{first}”. {advice}")
-    for column, positions in layout.find(header, dialect).items():
+    for column, positions in form.find(header, dialect).items():
         if len(positions) > 1:
             titles = " and ".join(f"“{shorten(header[place])}”" for place in positions)
             raise ImportRejected(f"{name} has more than one column for {column}: {titles}.")
-    columns = {column: positions[0] for column, positions in layout.find(header, dialect).items()}
+    columns = {column: positions[0] for column, positions in form.find(header, dialect).items()}
     others = (shorten(title) for place, title in enumerate(header) if place not in columns.values())
     rows, bad = [], []
     for line, cells in lines[1:]:
@@ -127,7 +143,7 @@ def read_table(file: Path | str, layout: Layout, layouts: tuple[Layout, ...], ti
         else:
             rows.append((line, {column: cells[place].strip() for column, place in columns.items()}))
     table = CsvTable(name, rows, frozenset(columns), tuple(title for title in others if title), bad)
-    return _in_plain_notation(table, dialect, delimiter) if layout.dialects else table
+    return _in_plain_notation(table, dialect, delimiter) if form.dialects else table
 
 
 def _in_plain_notation(table: CsvTable, dialect: Dialect | None, delimiter: str) -> CsvTable:
@@ -199,19 +215,19 @@ def _quoted_columns(names: Sequence[str]) -> str:
     return f"columns {', '.join(others)} and {last}" if others else f"column {last}"
 
 
-def _example(layout: Layout, delimiter: str) -> str:
-    return f"A first line that works: {delimiter.join(layout.required)}"
+def _example(form: Format, delimiter: str) -> str:
+    return f"A first line that works: {delimiter.join(form.required)}"
 
 
-def _advice(header: list[str], layout: Layout, layouts: tuple[Layout, ...], delimiter: str) -> str:
+def _advice(header: list[str], form: Format, forms: Collection[Format], delimiter: str) -> str:
     """What to do about a header that does not fit."""
     for mark, words in ((";", "semicolons"), ("\t", "tabs")):
-        if mark in header[0] and not layout.dialects:
+        if mark in header[0] and not form.dialects:
             return f"Its columns are separated by {words}; save it with commas."
-    for other in layouts:
-        if other is not layout and not other.missing(header):
+    for other in forms:
+        if other is not form and not other.missing(header):
             return f"These look like {other.title}, which “import {other.command}” reads."
-    return _example(layout, delimiter)
+    return _example(form, delimiter)
 
 
 def number(text: str) -> float | None:
@@ -224,6 +240,17 @@ def number(text: str) -> float | None:
     value = float(text.replace(",", ""))
     if not math.isfinite(value):
         raise BadCell(f"“{shorten(text)}” is too large")
+    return value
+
+
+def number_in(cells: Cells, column: str, *, above_zero: bool = False) -> float | None:
+    """Number of zero or more (or above zero) of a cell, None if missing. An error names the column."""
+    try:
+        value = number(cells.get(column, ""))
+    except BadCell as error:
+        raise BadCell(f"{column} {error}") from None
+    if value is not None and (value < 0 or (above_zero and value == 0)):
+        raise BadCell(f"{column} {value:g} is {'not above' if above_zero else 'below'} zero")
     return value
 
 

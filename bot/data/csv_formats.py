@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
 from bot.analytics.market import SAMPLE
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES, SECTOR
-from bot.data.csv_cells import BadCell, Layout, date, number, shorten
+from bot.data.csv_cells import BadCell, Format, date, number_in, shorten
 from bot.data.csv_layouts import DIALECTS
 from bot.data.provider import LABELS
 from bot.errors import NoData
@@ -28,11 +27,12 @@ from storage import observations
 from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, SectorWeight, Split, value_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import sqlite_utils
 
+    from bot.data.csv_cells import Cells
     from storage.rows import Observation
-
-Cells: TypeAlias = Mapping[str, str]
 
 LARGEST = {
     "nav": 1e5,  # dollars a unit: funds keep theirs tradable, in the hundreds
@@ -41,16 +41,15 @@ LARGEST = {
 }
 
 
-def check_facts(values: Mapping[str, float | None]) -> None:
+def check_facts(row: FundFacts) -> None:
     """Raise BadCell if NAV, share count or assets, or NAV times shares, cannot be a fund's."""
     for name, largest in LARGEST.items():
-        value = values.get(name)
+        value = getattr(row, name)
         if value is not None and value > largest:
             raise BadCell(f"{name} {value:,.15g} is above {largest:,.0f}, more than any fund has")
-    nav, shares = values.get("nav"), values.get("shares")
-    if nav and shares and nav * shares > LARGEST["assets"]:
+    if row.nav and row.shares and row.nav * row.shares > LARGEST["assets"]:
         raise BadCell(
-            f"nav {nav:,.15g} times shares {shares:,.15g} is above {LARGEST['assets']:,.0f} dollars, "
+            f"nav {row.nav:,.15g} times shares {row.shares:,.15g} is above {LARGEST['assets']:,.0f} dollars, "
             "more than any fund has"
         )
 
@@ -62,98 +61,63 @@ BASES = ("trailing", "forward", "unstated")
 SOURCE, OBSERVED = "source", "observed at"
 
 
-@dataclass(frozen=True)
-class Format:
-    """One kind of file: its columns, the storage kinds it fills, and how a row is converted.
-
-    `convert` takes the cells, the ticker and the session. It returns no rows if the cells hold no value and
-    raises BadCell if they are wrong. In an export a row without a value is a figure that was withdrawn.
-    `closed` is what happens to a row on a day without a session: "refuse", "drop", or "before":
-    it counts for the session before.
-    """
-
-    layout: Layout
-    fills: tuple[str, ...]
-    convert: Callable[[Cells, str, str], list[Observation]]
-    closed: str
+# What a row of each format becomes. A figure of None is left out later; in an export it was withdrawn.
 
 
 def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """Bar, distribution and split of one session. Zero means none."""
-    prices = {name: _number(cells, name, above_zero=True) for name in ("close", "open", "high", "low")}
-    close, low, high = prices["close"], prices["low"], prices["high"]
-    volume, amount, ratio = (_number(cells, name) for name in ("volume", "dividends", "stock splits"))
+    close, opened, high, low = (
+        number_in(cells, name, above_zero=True) for name in ("close", "open", "high", "low")
+    )
+    volume, amount, ratio = (number_in(cells, name) for name in ("volume", "dividends", "stock splits"))
     rows: list[Observation] = []
     if close is not None:
         if low is not None and high is not None and low > high:  # columns were mixed up
             raise BadCell(f"low {low:g} is above high {high:g}")
         whole = None if volume is None else round(volume)
-        provisional = int(_number(cells, "provisional") or 0)
-        rows.append(Bar(ticker, session, close, prices["open"], high, low, whole, min(provisional, 1)))
-    elif any(price is not None for price in prices.values()):
+        provisional = int(bool(number_in(cells, "provisional")))
+        rows.append(Bar(ticker, session, close, opened, high, low, whole, provisional))
+    elif opened is not None or high is not None or low is not None:
         raise BadCell("close is missing")
-    if amount or (amount == 0 and _is_exported(cells)):
+    if amount is not None:
         rows.append(Distribution(ticker, session, amount or None))
-    if (ratio and ratio != 1) or (ratio == 0 and _is_exported(cells)):
+    if ratio is not None and ratio != 1:
         rows.append(Split(ticker, session, ratio or None))
     return rows
 
 
-def _is_exported(cells: Cells) -> bool:
-    """Whether a row is from an export, which names source and instant."""
-    return bool(cells.get(OBSERVED))
-
-
 def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    values = {name: _number(cells, name, above_zero=True) for name in ("nav", "shares", "assets")}
-    check_facts(values)
-    has_value = any(value is not None for value in values.values())
-    return (
-        [FundFacts(ticker, session, values["nav"], values["shares"], values["assets"])]
-        if has_value or _is_exported(cells)
-        else []
-    )
+    row = FundFacts(ticker, session, *(number_in(cells, name, above_zero=True) for name in FundFacts.figures))
+    check_facts(row)
+    return [row]
 
 
 def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     metric = _word(cells, "metric", tuple(MULTIPLES))
-    value = _number(cells, "value", above_zero=metric != "yield")
-    coverage = _number(cells, "coverage")
+    value = number_in(cells, "value", above_zero=metric != "yield")
+    coverage = number_in(cells, "coverage")
     if coverage is not None and coverage > 1:
         raise BadCell(f"coverage {coverage:g} is not between 0 and 1")
     holdings, price = _date_text(cells, "holdings date"), _date_text(cells, "price date")
     for name, day in (("holdings date", holdings), ("price date", price)):
         # In an export the date may have been moved back to the session it counts for.
-        if day is not None and day > date(cells["date"]).isoformat() and not _is_exported(cells):
+        if day is not None and day > date(cells["date"]).isoformat() and not cells.get(OBSERVED):
             raise BadCell(f"{name} {day} is after the date {date(cells['date'])}")
     convention = _word(cells, "convention", tuple(CONVENTIONS))
     basis = _word(cells, "basis", BASES) if cells.get("basis") else "unstated"
-    row = Multiple(ticker, session, metric, convention, basis, value, holdings, price, coverage)
-    return [row] if value is not None or _is_exported(cells) else []
+    return [Multiple(ticker, session, metric, convention, basis, value, holdings, price, coverage)]
 
 
 def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """Weight of one sector or group in percent. The level defaults to "sector"."""
-    weight = _number(cells, "weight")
+    weight = number_in(cells, "weight")
     if weight is not None and weight > WHOLE:
         raise BadCell(f"weight {weight:g} is above 100 percent")
     level = _word(cells, "level", LEVELS).replace("_", " ") if cells.get("level") else SECTOR
     name = cells["name"].strip()
     if not name:
         raise BadCell("name is missing")
-    row = SectorWeight(ticker, session, level, name, weight)
-    return [row] if weight is not None or _is_exported(cells) else []
-
-
-def _number(cells: Cells, column: str, *, above_zero: bool = False) -> float | None:
-    """Number of zero or more (or above zero) of a cell, None if missing. An error names the column."""
-    try:
-        value = number(cells.get(column, ""))
-    except BadCell as error:
-        raise BadCell(f"{column} {error}") from None
-    if value is not None and (value < 0 or (above_zero and value == 0)):
-        raise BadCell(f"{column} {value:g} is {'not above' if above_zero else 'below'} zero")
-    return value
+    return [SectorWeight(ticker, session, level, name, weight)]
 
 
 def _word(cells: Cells, column: str, choices: tuple[str, ...]) -> str:
@@ -174,79 +138,65 @@ def _date_text(cells: Cells, column: str) -> str | None:
 
 
 _DATE = ("session", "day", "as of")
-_ORIGIN: dict[str, tuple[str, ...]] = {SOURCE: (), OBSERVED: ()}
 
 
 def _columns(*names: str, **aliases: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Columns and the other names of each; those of an export, source and instant, are in every format."""
-    return {**dict.fromkeys(names, ()), **aliases, **_ORIGIN}
+    return {"date": _DATE, **dict.fromkeys((*names, SOURCE, OBSERVED), ()), **aliases}
 
 
-FORMATS: dict[str, Format] = {
-    "prices": Format(
-        Layout(
+FORMATS = {
+    form.command: form
+    for form in (
+        Format(
             "prices",
             "daily prices",
             {
-                "date": ("session", "day"),
+                **_columns("open", "high", "low", "close", "volume", "provisional", date=("session", "day")),
                 "dividends": ("dividend", "distributions", "distribution"),
                 "stock splits": ("stock split", "splits", "split"),
-                **_columns("open", "high", "low", "close", "volume", "provisional"),
             },
             ("date", "close"),
+            ("bars", "distributions", "splits"),
+            _price_rows,
+            "refuse",
             DIALECTS,
         ),
-        ("bars", "distributions", "splits"),
-        _price_rows,
-        "refuse",
-    ),
-    "fund-facts": Format(
-        Layout(
+        Format(
             "fund-facts",
             "fund facts",
             _columns(
-                date=_DATE,
                 nav=("nav per share", "net asset value"),
                 shares=("shares outstanding", "units"),
                 assets=("total net assets", "net assets", "aum"),
             ),
             ("date", "nav", "shares"),
+            ("fund_facts",),
+            _fact_rows,
+            "drop",
         ),
-        ("fund_facts",),
-        _fact_rows,
-        "drop",
-    ),
-    "multiples": Format(
-        Layout(
+        Format(
             "multiples",
             "multiples",
             _columns(
                 *("convention", "basis", "value", "holdings date", "price date", "coverage"),
-                date=_DATE,
                 metric=("multiple",),
             ),
             ("date", "metric", "convention", "value"),
+            ("multiples",),
+            _multiple_rows,
+            "before",
         ),
-        ("multiples",),
-        _multiple_rows,
-        "before",
-    ),
-    "weights": Format(
-        Layout(
+        Format(
             "weights",
             "weights",
-            _columns(
-                "level",
-                date=_DATE,
-                name=("sector", "group", "industry group"),
-                weight=("weight (%)", "percent"),
-            ),
+            _columns("level", name=("sector", "group", "industry group"), weight=("weight (%)", "percent")),
             ("date", "name", "weight"),
+            ("sector_weights",),
+            _weight_rows,
+            "before",
         ),
-        ("sector_weights",),
-        _weight_rows,
-        "before",
-    ),
+    )
 }
 
 
@@ -272,7 +222,7 @@ def export(db: sqlite_utils.Database, form: str, ticker: str, *, source: str | N
         if row.source != SAMPLE and source in {None, row.source}
     ]
     if not rows:
-        title = FORMATS[form].layout.title
+        title = FORMATS[form].title
         raise NoData(f"There are no {title} of {ticker}{f' from {source}' if source else ''} to export.")
     columns = {**EXPORTED_COLUMNS[form], "source": "source", "observed_at": "observed_at"}
     lines = (_price_lines if form == "prices" else _plain_lines)(rows, tuple(columns.values()))

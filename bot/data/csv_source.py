@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from bot.data.import_csv import CsvContents
+    from bot.data.store import FileContents
 
 
 USER_AGENT = f"small-versus-large-bot/{__version__}"
@@ -225,7 +225,7 @@ def _error_instead_of_file(text: str) -> FetchOutcome | None:
             return SchemaChanged(reason)
     if not text:
         return SchemaChanged("an empty body")
-    if "\n" not in text and not FORMATS["prices"].layout.missing(text.split(",")):
+    if "\n" not in text and not FORMATS["prices"].missing(text.split(",")):
         return Empty("it has a header line but no rows")
     if len(text) > _SHORT or "," in text.partition("\n")[0]:
         return None
@@ -250,7 +250,7 @@ def _reason(message: str) -> str:
 
 
 def _outcome(
-    contents: CsvContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str
+    contents: FileContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str
 ) -> FetchOutcome:
     """The figures of completed sessions. Sessions that were requested but are absent are missing."""
     last = f"{completed[-1]:%Y-%m-%d}"

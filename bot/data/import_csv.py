@@ -19,6 +19,7 @@ from bot.analytics.market import SAMPLE
 from bot.data.csv_cells import BadCell, date, read_table, shorten
 from bot.data.csv_formats import FORMATS, OBSERVED, SOURCE
 from bot.data.provider import LABELS, observations_of
+from bot.data.store import ExportedRows, FileContents, Preview
 from bot.errors import ImportRejected
 from bot.text import counted, listed
 from storage.rows import K, instant
@@ -28,60 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.analytics.sessions import Sessions
-    from bot.data.csv_cells import CsvTable
-    from bot.data.csv_formats import Cells, Format
-    from bot.data.provider import Observations
+    from bot.data.csv_cells import Cells, CsvTable, Format
     from storage.rows import Bar, Observation
-
-
-@dataclass(frozen=True)
-class CsvPreview:
-    """What a file holds, to be shown before it is stored."""
-
-    title: str  # "daily prices"
-    ticker: str
-    rows: int  # that would be stored
-    first: str  # session, ISO
-    last: str
-    layout: str = ""  # whose it is, where it is not the plain one
-    closed: tuple[str, ...] = ()  # dates of rows left out because there was no session
-    unfinished: tuple[str, ...] = ()  # sessions left out because they were not completed
-    empty: int = 0  # rows left out because they hold no value
-    unread: tuple[str, ...] = ()  # headers of columns that are not read
-    note: str = ""  # what could not be checked
-
-    def sentences(self) -> list[str]:
-        """The preview for people: what was read, then what was left out and why."""
-        span = f"{counted(self.rows, 'row')}, {self.first} to {self.last}"
-        sentences = {
-            f"{self.ticker} {self.title}: {span}.": True,
-            f"Layout: {self.layout}.": self.layout,
-            f"Left out, no session on that day: {listed(self.closed)}.": self.closed,
-            f"Left out, session not completed: {listed(self.unfinished)}.": self.unfinished,
-            f"Left out, without a value: {counted(self.empty, 'row')}.": self.empty,
-            f"Columns not read: {', '.join(self.unread)}.": self.unread,
-            self.note: self.note,
-        }
-        return [sentence for sentence, shown in sentences.items() if shown]
-
-
-@dataclass(frozen=True)
-class ExportedRows:
-    """The rows of an export from one source at one instant."""
-
-    source: str
-    observed_at: str
-    observations: Observations
-
-
-@dataclass(frozen=True)
-class CsvContents:
-    """A file as read: its rows by kind, and its preview."""
-
-    observations: Observations
-    preview: CsvPreview
-    complete: tuple[str, ...] = ()  # kinds for which every session of the file has a value or none
-    exported: tuple[ExportedRows, ...] = ()  # of an export: the same rows by source and instant, in order
 
 
 _EXPORTED_SOURCES = tuple(name for name in LABELS if name != SAMPLE)
@@ -124,7 +73,11 @@ class RowReader:
             if session > self.completed and not self.exported:
                 self.unfinished.add(session.isoformat())
                 return
-            rows = self.form.convert(cells, self.ticker, session.isoformat())
+            rows = [
+                row
+                for row in self.form.convert(cells, self.ticker, session.isoformat())
+                if self.exported or any(getattr(row, name) is not None for name in row.figures)
+            ]
             if not rows:
                 self.empty += 1
                 return
@@ -160,7 +113,7 @@ class RowReader:
             raise BadCell(f"{day} is a day without a session")
         return None if self.form.closed == "drop" else before
 
-    def contents(self, table: CsvTable) -> CsvContents | None:
+    def contents(self, table: CsvTable) -> FileContents | None:
         """All rows by kind and in order of sessions, None without any."""
         if not self.rows:
             return None
@@ -175,12 +128,10 @@ class RowReader:
             for (at, source), rows in sorted(by_origin.items())
         )
         sessions = [session for session, *_ in self.rows]
-        preview = CsvPreview(
-            title=self.form.layout.title,
-            ticker=self.ticker,
-            rows=len(self.rows),
-            first=min(sessions),
-            last=max(sessions),
+        subject = f"{self.ticker} {self.form.title}"
+        preview = Preview(
+            self.ticker,
+            f"{subject}: {counted(len(self.rows), 'row')}, {min(sessions)} to {max(sessions)}.",
             layout=table.layout,
             closed=tuple(sorted(self.closed)),
             unfinished=tuple(sorted(self.unfinished)),
@@ -188,8 +139,8 @@ class RowReader:
             unread=(*table.left_out, *(() if self.exported else sorted(table.columns & _ORIGIN))),
         )
         complete = tuple(kind for column, kind in _EVENTS.items() if column in table.columns)
-        return CsvContents(
-            observations_of(observations), preview, complete, exported if self.exported else ()
+        return FileContents(
+            observations_of(observations), preview, subject, complete, exported if self.exported else ()
         )
 
 
@@ -217,7 +168,7 @@ class NoFigures(ImportRejected):
 
 def read_csv(
     form: str, file: Path | str, ticker: str, *, sessions: Sessions, today: dt.date, completed: dt.date
-) -> CsvContents:
+) -> FileContents:
     """The contents of a file (Path) or of CSV text. `form` is a key of FORMATS.
 
     prices: bars, distributions and splits; closes are split-adjusted, as Yahoo gives them. Adj Close is not
@@ -235,7 +186,7 @@ def read_csv(
     A multiple or weight of a day without a session (a month's end on a Sunday) counts for the session before.
     Raises ImportRejected naming every bad row by its line, or NoFigures.
     """
-    table = read_table(file, FORMATS[form].layout, tuple(known.layout for known in FORMATS.values()), ticker)
+    table = read_table(file, FORMATS[form], FORMATS.values(), ticker)
     if not table.rows and not table.bad:
         raise NoFigures(f"{table.name} was not imported: it has a header line but no rows.")
     exported = table.columns >= _ORIGIN
@@ -257,11 +208,11 @@ def read_csv(
     _refuse_weekly(table.name, contents.observations["bars"], sessions)
     if exported:
         return contents  # an export holds what was checked before
-    note = _refuse_adjusted(table.name, contents)
-    return replace(contents, preview=replace(contents.preview, note=note))
+    notes = _refuse_adjusted(table.name, contents)
+    return replace(contents, preview=replace(contents.preview, notes=notes))
 
 
-def _adjust_for_splits(contents: CsvContents) -> CsvContents:
+def _adjust_for_splits(contents: FileContents) -> FileContents:
     """Bars and distributions as traded, adjusted for the splits after their session."""
     rows = contents.observations
 
@@ -278,8 +229,8 @@ def _adjust_for_splits(contents: CsvContents) -> CsvContents:
     return replace(contents, observations={**rows, "bars": bars, "distributions": distributions})
 
 
-def _refuse_adjusted(name: str, contents: CsvContents) -> str:
-    """Raise ImportRejected for closes adjusted for distributions. Returns a note on too few, or "".
+def _refuse_adjusted(name: str, contents: FileContents) -> tuple[str, ...]:
+    """Raise ImportRejected for closes adjusted for distributions. Returns a note if they are too few.
 
     A traded price lies on a cent; one that is adjusted for distributions does so by chance only.
     """
@@ -287,10 +238,10 @@ def _refuse_adjusted(name: str, contents: CsvContents) -> str:
     after = max([_CENTS_SINCE, *(split.session for split in rows["splits"])])
     closes = [bar.close for bar in rows["bars"] if bar.session > after][-RECENT_ROWS:]
     if len(closes) < ENOUGH:
-        return _TOO_FEW if rows["bars"] else ""
+        return (_TOO_FEW,) if rows["bars"] else ()
     on_cent = sum(abs(close - round(close, 2)) <= CENT_WITHIN for close in closes)
     if on_cent >= ON_CENT * len(closes):
-        return ""
+        return ()
     ticker = contents.preview.ticker
     call = f'yf.Ticker("{ticker}").history(period="max", auto_adjust=False).to_csv("{ticker}.csv")'
     raise ImportRejected(

@@ -9,12 +9,14 @@ session and the session after, so that what is absent there the source does not 
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bot.analytics.market import TYPED_IN
 from bot.data.provider import Partial, observations_of, rows_by_kind
+from bot.text import counted, listed
 from storage import observations, sources
 from storage.observations import Written
 from storage.rows import KINDS, Distribution, Split
@@ -24,13 +26,57 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.data.import_csv import CsvContents
     from bot.data.provider import Observations, Ok
     from storage.rows import Moment, Observation
 
 
 SOURCE = TYPED_IN
 EVENTS: tuple[type[Distribution | Split], ...] = (Distribution, Split)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a file holds: its fund, what was read, what was left out and why, and what looks wrong."""
+
+    ticker: str
+    summary: str  # "IWM daily prices: 2 rows, 2020-12-10 to 2020-12-11."
+    layout: str = ""  # whose it is, where it is not the plain one
+    closed: tuple[str, ...] = ()  # dates of rows left out because there was no session
+    unfinished: tuple[str, ...] = ()  # sessions left out because they were not completed
+    empty: int = 0  # rows left out because they hold no value
+    unread: tuple[str, ...] = ()  # headers of columns that are not read
+    notes: tuple[str, ...] = ()  # sentences on what looks wrong, could not be checked or is not given
+
+    def sentences(self) -> list[str]:
+        """The preview for people, a sentence each."""
+        sentences = {
+            f"Layout: {self.layout}.": self.layout,
+            f"Left out, no session on that day: {listed(self.closed)}.": self.closed,
+            f"Left out, session not completed: {listed(self.unfinished)}.": self.unfinished,
+            f"Left out, without a value: {counted(self.empty, 'row')}.": self.empty,
+            f"Columns not read: {', '.join(self.unread)}.": self.unread,
+        }
+        return [self.summary, *(sentence for sentence, shown in sentences.items() if shown), *self.notes]
+
+
+@dataclass(frozen=True)
+class ExportedRows:
+    """The rows of an export from one source at one instant."""
+
+    source: str
+    observed_at: str
+    observations: Observations
+
+
+@dataclass(frozen=True)
+class FileContents:
+    """A file as read: its rows by kind, and its preview."""
+
+    observations: Observations
+    preview: Preview
+    subject: str  # what its import is called in the list of sources: "IWM daily prices"
+    complete: tuple[str, ...] = ()  # kinds for which every session of the file has a value or none
+    exported: tuple[ExportedRows, ...] = ()  # of an export: the same rows by source and instant, in order
 
 
 def store(
@@ -43,17 +89,18 @@ def store(
     }
 
 
-def note_import(
+def store_import(
     db: sqlite_utils.Database, rows: Observations, *, source: str, subject: str, observed_at: str
-) -> None:
-    """Note in the list of sources that a file was imported, and its last session."""
+) -> dict[str, Written]:
+    """Write a file's rows, and note in the list of sources that it was imported, and its last session."""
     groups = rows_by_kind(rows).items()
     days = [row.session for kind, group in groups if kind != Distribution.table for row in group]
     session = max(days, default=None)
     sources.record_success(db, source, subject, now=observed_at, session=session, outcome=sources.IMPORTED)
+    return store(db, rows, source=source, observed_at=observed_at)
 
 
-def store_file(db: sqlite_utils.Database, contents: CsvContents, *, observed_at: str) -> dict[str, Written]:
+def store_file(db: sqlite_utils.Database, contents: FileContents, *, observed_at: str) -> dict[str, Written]:
     """Write a file's contents. Distributions and splits of an earlier file that it lacks are withdrawn.
 
     Rows of an export are stored under their own sources and instants, in their order.
@@ -76,10 +123,7 @@ def store_file(db: sqlite_utils.Database, contents: CsvContents, *, observed_at:
                 kind(ticker, row.session, None) for row in stored if row.session in absent
             ]
     rows = with_rows(rows, withdrawn)
-    note_import(
-        db, rows, source=SOURCE, subject=f"{ticker} {contents.preview.title}", observed_at=observed_at
-    )
-    return store(db, rows, source=SOURCE, observed_at=observed_at)
+    return store_import(db, rows, source=SOURCE, subject=contents.subject, observed_at=observed_at)
 
 
 def with_rows(rows: Observations, more: Mapping[str, Sequence[Observation]]) -> Observations:

@@ -14,7 +14,7 @@ from bot.errors import ImportRejected
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bot.data.import_csv import CsvContents
+    from bot.data.store import FileContents
 
 
 SESSIONS = Sessions()
@@ -26,7 +26,7 @@ PRICES = """Date,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits
 """
 
 
-def read(what: str, file: Path | str, ticker: str = "IWM") -> CsvContents:
+def read(what: str, file: Path | str, ticker: str = "IWM") -> FileContents:
     return import_csv.read_csv(what, file, ticker, sessions=SESSIONS, today=TODAY, completed=COMPLETED)
 
 

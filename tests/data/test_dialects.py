@@ -191,7 +191,8 @@ def test_a_date_that_fits_only_the_other_order_is_a_bad_row() -> None:
     ],
 )
 def test_times_of_tradingview_count_for_the_day_in_new_york(cell: str, session: str) -> None:
-    assert read("prices", f"time,close\n{cell},1\n").preview.first == session
+    [bar] = read("prices", f"time,close\n{cell},1\n").observations["bars"]
+    assert bar.session == session
 
 
 @pytest.mark.parametrize("cell", ["1K", "$", "€5", "1.2.3", "- 5", "$-5", "5%"])
@@ -279,9 +280,10 @@ def test_a_session_that_is_not_completed_is_left_out_and_named(kind: str) -> Non
     header, cells = lines[kind]
     text = f"{header}\n2021-12-31,{cells}\n2021-12-30,{cells}\n"
     day = dt.date(2021, 12, 30)
-    preview = import_csv.read_csv(kind, text, "IWM", sessions=SESSIONS, today=TODAY, completed=day).preview
-    assert (preview.rows, preview.last) == (1, "2021-12-30")
-    assert "Left out, session not completed: 2021-12-31." in preview.sentences()
+    contents = import_csv.read_csv(kind, text, "IWM", sessions=SESSIONS, today=TODAY, completed=day)
+    first, second = contents.preview.sentences()[:2]
+    assert first.endswith(": 1 row, 2021-12-30 to 2021-12-30.")
+    assert second == "Left out, session not completed: 2021-12-31."
 
 
 def test_a_file_of_today_alone_is_refused() -> None:
@@ -344,7 +346,7 @@ def test_closes_that_are_not_on_a_cent_are_refused_with_the_call_for_the_right_f
     ],
 )
 def test_only_late_rows_after_the_last_split_are_judged(text: str, note: str) -> None:
-    assert read("prices", text).preview.note == note
+    assert read("prices", text).preview.notes == ((note,) if note else ())
 
 
 def test_just_under_half_on_a_cent_is_refused() -> None:

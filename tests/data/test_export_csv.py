@@ -23,8 +23,8 @@ from tests.funds import PAIR
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bot.data.import_csv import CsvContents
     from bot.data.provider import Observations
+    from bot.data.store import FileContents
     from storage.db import Database
     from storage.observations import Written
     from storage.rows import Observation
@@ -73,7 +73,7 @@ def test_prices_are_written_in_the_form_that_is_read(database: Database) -> None
     )
 
 
-def take_in(database: Database, contents: CsvContents) -> dict[str, Written]:
+def take_in(database: Database, contents: FileContents) -> dict[str, Written]:
     return database.run_sync(lambda db: store_file(db, contents, observed_at=AT))
 
 

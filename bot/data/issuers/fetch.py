@@ -20,7 +20,7 @@ from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.import_file import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Provider, Rejected, digest
-from bot.data.store import note_import, store, with_rows, withdrawals
+from bot.data.store import store_import, with_rows, withdrawals
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
 from bot.text import command_line
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.data.issuers.import_file import IssuerContents
     from bot.data.provider import Observations
+    from bot.data.store import FileContents
     from bot.pair import Pair
     from storage.observations import Written
 
@@ -83,17 +83,18 @@ def off_market(facts: Sequence[FundFacts], ticker: str, market: pd.Series, name:
 
 
 def store_issuer(
-    db: sqlite_utils.Database, contents: IssuerContents, *, name: str, observed_at: str
-) -> tuple[IssuerContents, dict[str, Written]]:
+    db: sqlite_utils.Database, contents: FileContents, *, name: str, observed_at: str
+) -> tuple[FileContents, dict[str, Written]]:
     """Write a file's contents in the caller's transaction. Returns them as accepted, and the counts.
 
     Raises ImportRejected as `accept` does.
     """
-    ticker = contents.preview.ticker
-    rows, far = accept(db, ticker, contents.observations, name)
-    note_import(db, rows, source=SOURCE, subject=f"{ticker} import", observed_at=observed_at)
-    written = store(db, rows, source=SOURCE, observed_at=observed_at)
-    return replace(contents, preview=replace(contents.preview, off_market=far)), written
+    rows, far = accept(db, contents.preview.ticker, contents.observations, name)
+    written = store_import(db, rows, source=SOURCE, subject=contents.subject, observed_at=observed_at)
+    if not far:
+        return contents, written
+    notes = (off_market_sentence(far), *contents.preview.notes)
+    return replace(contents, preview=replace(contents.preview, notes=notes)), written
 
 
 def _completed(row: FundFacts, known: FundFacts) -> FundFacts:
@@ -179,7 +180,7 @@ class IssuerFiles(Provider):
         return replace(outcome, payload=rows), f" {off_market_sentence(new)}" if new else ""
 
 
-def _outcome(contents: IssuerContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
+def _outcome(contents: FileContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
     """Ok, or Partial if sessions are missing at the end."""
     rows = contents.observations
     if not rows:

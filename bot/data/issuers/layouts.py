@@ -15,33 +15,26 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.data.csv_cells import BadCell, date, number, shorten
+from bot.analytics.valuation import SECTOR
+from bot.data.csv_cells import BadCell, date, number, number_in, shorten
 from bot.data.csv_formats import check_facts
+from bot.data.provider import observations_of
 from bot.errors import ImportRejected
+from storage.rows import Distribution, FundFacts, SectorWeight
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
+    from bot.data.csv_cells import Cells
     from bot.data.issuers.formats import Grid
+    from bot.data.provider import Observations
     from bot.pair import Pair
-
-
-@dataclass(frozen=True)
-class IssuerFigures:
-    """Figures of one fund by session. `fund` is its name in the file, "" if the file has none."""
-
-    issuer: str
-    layout: str
-    fund: str
-    ticker: str | None  # of that fund, when it is known
-    facts: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    distributions: Mapping[str, float] = field(default_factory=dict)
-    holdings: str = ""  # session of the sector weights
-    sectors: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    from storage.rows import Observation
 
 
 HEADER_WITHIN = 40  # rows: the longest preamble has ten
@@ -49,9 +42,6 @@ MISSING = frozenset({"", "-", "--"})
 WHOLE, WHOLE_WITHIN = 100.0, 2.0  # percent that the weights of a whole portfolio add up to
 ROUNDED = 0.005  # percent by which each of them is rounded
 UNSORTED = 0.05  # share of the market value that may be in no sector
-
-Cells = Mapping[str, str]
-Facts = dict[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True)
@@ -92,45 +82,48 @@ def cell_beside(preamble: Grid, title: str) -> str | None:
 
 
 class SheetReader:
-    """Reads the tables of one file and collects what is wrong in them and what was left out."""
+    """Reads the tables of one fund's file and collects what is wrong in them, left out, and not given."""
 
-    def __init__(self, sessions: pd.DatetimeIndex, today: dt.date) -> None:
+    def __init__(self, ticker: str, sessions: pd.DatetimeIndex, today: dt.date) -> None:
+        self._ticker = ticker
         self._sessions: list[dt.date] = list(sessions.date)
         self._open = set(self._sessions)
         self._today = today
         self.bad: list[str] = []
         self.closed: set[str] = set()
         self.empty = 0
+        self.notes: list[str] = []  # sentences
 
     def session_before(self, day: dt.date) -> str | None:
         """The last session up to a day of holdings (ISO), None in the future or before the calendar."""
         at = bisect(self._sessions, day)
         return self._sessions[at - 1].isoformat() if at and day <= self._today else None
 
-    def facts(self, table: SheetTable) -> Facts:
-        """Session -> nav, shares, assets, each None if missing ("--", "-" or zero)."""
-        figures: Facts = {}
+    def facts(self, table: SheetTable) -> dict[str, FundFacts]:
+        """NAV, shares and assets by session, each None if missing ("--", "-" or zero)."""
+        rows: dict[str, FundFacts] = {}
         places: dict[str, str] = {}
         for place, day, cells in self._dated(table, "date"):
             try:
-                values = {name: _amount(cells, name) for name in ("nav", "shares", "assets")}
-                check_facts(values)
+                nav, shares, assets = (number_in(cells, name) or None for name in FundFacts.figures)
+                row = FundFacts(self._ticker, day, nav, shares, assets)
+                check_facts(row)
             except BadCell as error:
                 self.bad.append(f"{place}: {error}")
                 continue
-            if not any(values.values()):
+            if not (nav or shares or assets):
                 self.empty += 1
-            elif figures.setdefault(day, values) != values:
+            elif rows.setdefault(day, row) != row:
                 self.bad.append(f"{place}: {day} is in {places[day]} too, with other values")
             places.setdefault(day, place)
-        return figures
+        return rows
 
-    def distributions(self, table: SheetTable) -> dict[str, float]:
-        """Ex-date -> dollars per share. Two payments on one day are added, a repeated row is not."""
+    def distributions(self, table: SheetTable) -> list[Distribution]:
+        """Dollars per share by ex-date. Two payments on one day are added, a repeated row is not."""
         payments_by_day: dict[str, set[tuple[float, str]]] = {}
         for place, day, cells in self._dated(table, "ex-date"):
             try:
-                amount = _amount(cells, "total")
+                amount = number_in(cells, "total") or None
             except BadCell as error:
                 self.bad.append(f"{place}: {error}")
                 continue
@@ -138,11 +131,13 @@ class SheetReader:
                 self.empty += 1
             else:
                 payments_by_day.setdefault(day, set()).add((amount, cells.get("payable", "")))
-        totals = {day: sum(amount for amount, _ in payments) for day, payments in payments_by_day.items()}
-        return {day: round(total, 9) for day, total in totals.items()}
+        return [
+            Distribution(self._ticker, day, round(sum(amount for amount, _ in payments), 9))
+            for day, payments in sorted(payments_by_day.items())
+        ]
 
-    def sectors(self, table: SheetTable) -> dict[str, float] | None:
-        """Percent of the equities' market value by sector, None if the file has no sectors.
+    def sectors(self, table: SheetTable, session: str) -> list[SectorWeight]:
+        """Percent of the equities' market value by sector, empty if too much of it is in none.
 
         Cash, futures and the like are left out. A list that breaks off, or whose weights are not those
         of a whole fund, is wrong: the smallest holdings come last and no sum would miss them.
@@ -165,7 +160,29 @@ class SheetReader:
                 continue
             total, count = total + weight, count + 1
         self._check_whole(total, count, ended=ended)
-        return _sector_percentages(values)
+        whole = sum(values.values())
+        if whole <= 0 or sum(values.get(word, 0.0) for word in MISSING) > UNSORTED * whole:
+            return []
+        return [
+            SectorWeight(self._ticker, session, SECTOR, sector, round(WHOLE * values[sector] / whole, 4))
+            for sector in sorted(values.keys() - MISSING)
+        ]
+
+    def add_count(self, rows: dict[str, FundFacts], holdings: SheetTable, day: dt.date, session: str) -> None:
+        """Add the shares outstanding above the holdings, for a session that the history does not have."""
+        text = cell_beside(holdings.preamble, _COUNT)
+        try:
+            count = number(text or "")
+            row = FundFacts(self._ticker, session, shares=count)
+            check_facts(row)
+        except BadCell as error:
+            self.bad.append(f"{_COUNT} above the holdings: {error}")
+            return
+        if count and count > 0 and session not in rows:
+            if session == day.isoformat():
+                rows[session] = row
+            else:
+                self.closed.add(day.isoformat())
 
     def _check_whole(self, total: float, count: int, *, ended: bool) -> None:
         """Holdings of text must be followed by something, and all must add up to the fund."""
@@ -198,26 +215,6 @@ class SheetReader:
                 self.closed.add(day.isoformat())
 
 
-def _amount(cells: Cells, name: str) -> float | None:
-    """Number above zero, None if missing or zero. Raises BadCell for any other text."""
-    try:
-        value = number(cells.get(name, ""))
-    except BadCell as error:
-        raise BadCell(f"{name} {error}") from None
-    if value is not None and value < 0:
-        raise BadCell(f"{name} {shorten(cells[name])} is below zero")
-    return value or None
-
-
-def _sector_percentages(values: Mapping[str, float]) -> dict[str, float] | None:
-    """Percent of each sector, None if too much belongs to none."""
-    whole = sum(values.values())
-    if whole <= 0 or sum(values.get(word, 0.0) for word in MISSING) > UNSORTED * whole:
-        return None
-    sectors = sorted(values.keys() - MISSING)
-    return {sector: round(WHOLE * values[sector] / whole, 4) for sector in sectors}
-
-
 ISHARES = "iShares"
 # What funds were called in older files.
 FORMER_NAMES = {"ishares russell 2000 index fund": "ishares russell 2000 etf"}
@@ -232,40 +229,86 @@ ISHARES_HOLDINGS = {
     "weight": "weight (%)",
 }
 _AS_OF, _COUNT = "Fund Holdings as of", "Shares Outstanding"
+SSGA = "SSGA"
+NAVHIST = {"date": "date", "nav": "nav", "shares": "shares outstanding", "assets": "total net assets"}
+SSGA_HOLDINGS = {"weight": "weight", "sector": "sector", "shares held": "shares held"}
 
 
-def read_ishares(
-    sheets: Mapping[str, Grid], reader: SheetReader, name: str, pair: Pair
-) -> IssuerFigures | None:
-    """Read an iShares file. Returns None for other files, raises ImportRejected for empty holdings."""
-    history, distributions, holdings = (
-        find_table(sheets, titles) for titles in (HISTORICAL, DISTRIBUTIONS, ISHARES_HOLDINGS)
-    )
-    if history is None and holdings is None:
-        return None
-    facts = reader.facts(history) if history else {}
-    notes = [] if history else ["It has no history of NAV and shares: that is in the fund workbook."]
-    day = _as_of(holdings) if holdings else None
-    session = reader.session_before(day) if day else None
-    sectors = reader.sectors(holdings) if holdings and session else None
-    if holdings and day and session:
-        _add_count(facts, holdings, day, session, reader)
-    if holdings and not sectors and not reader.bad:
-        if history is None:
-            raise ImportRejected(_no_weights_reason(holdings, day, name))
-        notes.append("Sector weights: none, its holdings are of no date or of no sector.")
-    fund = _fund_name(holdings)
-    return IssuerFigures(
-        ISHARES,
-        "iShares fund workbook" if history else "iShares holdings",
-        fund,
-        _ticker(fund, pair),
-        facts,
-        reader.distributions(distributions) if distributions else {},
-        session or "",
-        sectors or {},
-        tuple(notes),
-    )
+@dataclass(frozen=True)
+class IssuerFile:
+    """The tables of an issuer's file. `fund` is its name in the file, "" if it has none."""
+
+    issuer: str
+    layout: str  # "iShares fund workbook"
+    fund: str
+    ticker: str | None  # of that fund, when it is known
+    history: SheetTable | None
+    holdings: SheetTable | None
+    distributions: SheetTable | None = None
+
+    def read(self, reader: SheetReader, name: str) -> Observations:
+        """All rows of the file by kind. Raises ImportRejected for empty holdings."""
+        facts = reader.facts(self.history) if self.history else {}
+        read_weights = self._ishares_weights if self.issuer == ISHARES else self._ssga_weights
+        weights = read_weights(self.holdings, facts, reader, name) if self.holdings else []
+        rows: dict[str, Sequence[Observation]] = {
+            "fund_facts": [row for _, row in sorted(facts.items())],
+            "distributions": reader.distributions(self.distributions) if self.distributions else [],
+            "sector_weights": weights,
+        }
+        return observations_of({kind: group for kind, group in rows.items() if group})
+
+    def _ishares_weights(
+        self, holdings: SheetTable, facts: dict[str, FundFacts], reader: SheetReader, name: str
+    ) -> list[SectorWeight]:
+        """Sector weights; the share count above the holdings is added to `facts`."""
+        if not self.history:
+            reader.notes.append("It has no history of NAV and shares: that is in the fund workbook.")
+        day = _as_of(holdings)
+        session = reader.session_before(day) if day else None
+        weights = reader.sectors(holdings, session) if session else []
+        if day and session:
+            reader.add_count(facts, holdings, day, session)
+        if not weights and not reader.bad:
+            if not self.history:
+                raise ImportRejected(_no_weights_reason(holdings, day, name))
+            reader.notes.append("Sector weights: none, its holdings are of no date or of no sector.")
+        return weights
+
+    def _ssga_weights(
+        self, holdings: SheetTable, facts: dict[str, FundFacts], reader: SheetReader, name: str
+    ) -> list[SectorWeight]:
+        """Sector weights if the issuer fills them in, else a note that it does not."""
+        del facts, name
+        try:
+            day = date((cell_beside(holdings.preamble, "Holdings") or "").removeprefix("As of").strip())
+        except BadCell as error:
+            reader.bad.append(f"the date of its holdings: {error}")
+            return []
+        session = reader.session_before(day)
+        weights = reader.sectors(holdings, session or "")
+        if not session or not weights:
+            reader.notes.append(
+                "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them."
+            )
+        return weights if session else []
+
+
+def recognise(sheets: Mapping[str, Grid], pair: Pair) -> IssuerFile | None:
+    """The tables of a file of either issuer, None for any other file."""
+    history, holdings = find_table(sheets, HISTORICAL), find_table(sheets, ISHARES_HOLDINGS)
+    if history or holdings:
+        layout, fund = "iShares fund workbook" if history else "iShares holdings", _fund_name(holdings)
+        distributions = find_table(sheets, DISTRIBUTIONS)
+        return IssuerFile(ISHARES, layout, fund, _ticker(fund, pair), history, holdings, distributions)
+    history, holdings = find_table(sheets, NAVHIST), find_table(sheets, SSGA_HOLDINGS)
+    if table := history or holdings:
+        fund = shorten(cell_beside(table.preamble, "Ticker Symbol") or "", 80)
+        ticker = fund if fund in pair.tickers else None
+        if history:
+            return IssuerFile(SSGA, "SSGA NAV history", fund, ticker, history, None)
+        return IssuerFile(SSGA, "SSGA holdings", fund, ticker, None, holdings)
+    return None
 
 
 def _ticker(name: str, pair: Pair) -> str | None:
@@ -309,53 +352,3 @@ def _fund_name(holdings: SheetTable | None) -> str:
     cells = (cell for row in (holdings.preamble if holdings else []) for cell in row)
     name = next((cell for cell in cells if cell.strip().casefold().startswith("ishares")), "")
     return shorten(_without_trademarks(name), 80)
-
-
-def _add_count(facts: Facts, holdings: SheetTable, day: dt.date, session: str, reader: SheetReader) -> None:
-    """Shares outstanding above the holdings, for a session that the history does not have."""
-    text = cell_beside(holdings.preamble, _COUNT)
-    try:
-        count = number(text or "")
-        check_facts({"shares": count})
-    except BadCell as error:
-        reader.bad.append(f"{_COUNT} above the holdings: {error}")
-        return
-    if count and count > 0 and session not in facts:
-        if session == day.isoformat():
-            facts[session] = {"nav": None, "shares": count, "assets": None}
-        else:
-            reader.closed.add(day.isoformat())
-
-
-SSGA = "SSGA"
-# Titles in the files by our names.
-NAVHIST = {"date": "date", "nav": "nav", "shares": "shares outstanding", "assets": "total net assets"}
-SSGA_HOLDINGS = {"weight": "weight", "sector": "sector", "shares held": "shares held"}
-
-
-def read_ssga(sheets: Mapping[str, Grid], reader: SheetReader, pair: Pair) -> IssuerFigures | None:
-    """Read an SSGA file. Returns None for other files."""
-    history, holdings = find_table(sheets, NAVHIST), find_table(sheets, SSGA_HOLDINGS)
-    table = history or holdings
-    if table is None:
-        return None
-    fund = shorten(cell_beside(table.preamble, "Ticker Symbol") or "", 80)
-    ticker = fund if fund in pair.tickers else None
-    if history:
-        return IssuerFigures(SSGA, "SSGA NAV history", fund, ticker, reader.facts(history))
-    return _ssga_holdings(table, reader, fund, ticker)
-
-
-def _ssga_holdings(holdings: SheetTable, reader: SheetReader, fund: str, ticker: str | None) -> IssuerFigures:
-    """Sector weights if the issuer fills them in, else a note that it does not."""
-    sectors = reader.sectors(holdings)
-    try:
-        day = date((cell_beside(holdings.preamble, "Holdings") or "").removeprefix("As of").strip())
-    except BadCell as error:
-        reader.bad.append(f"the date of its holdings: {error}")
-        return IssuerFigures(SSGA, "SSGA holdings", fund, ticker)
-    session = reader.session_before(day)
-    if session and sectors:
-        return IssuerFigures(SSGA, "SSGA holdings", fund, ticker, holdings=session, sectors=sectors)
-    note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them."
-    return IssuerFigures(SSGA, "SSGA holdings", fund, ticker, notes=(note,))

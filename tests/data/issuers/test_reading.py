@@ -16,10 +16,10 @@ from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bot.data.issuers.import_file import IssuerContents
+    from bot.data.store import FileContents
 
 
-Reader: TypeAlias = "Callable[..., IssuerContents]"
+Reader: TypeAlias = "Callable[..., FileContents]"
 TODAY = dt.date(2026, 4, 13)
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 DAMAGED = "file is damaged, breaks off before its end or has a password; download it again."
@@ -33,7 +33,7 @@ def sessions() -> Sessions:
 
 @pytest.fixture(scope="module")
 def read(sessions: Sessions) -> Reader:
-    def read_bytes(data: bytes, ticker: str | None = None, name: str = "file") -> IssuerContents:
+    def read_bytes(data: bytes, ticker: str | None = None, name: str = "file") -> FileContents:
         return read_issuer(data, name=name, completed=sessions.index, today=TODAY, ticker=ticker)
 
     return read_bytes
@@ -294,7 +294,7 @@ def test_every_wrong_row_is_named(read: Reader) -> None:
         "file was not imported, 7 things are wrong:",
         "Historical, row 3: “someday” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020",
         "Historical, row 4: nav “much” is not a number",
-        "Historical, row 5: shares -5.0 is below zero",
+        "Historical, row 5: shares -5 is below zero",
         "Historical, row 6: 2020-02-04 is in Historical, row 2 too, with other values",
         "Historical, row 7: 2030-02-04 is in the future",
         "Historical, row 8: shares 270,000,000,000 is above 100,000,000,000, more than any fund has",

@@ -19,7 +19,7 @@ from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml
 
 if TYPE_CHECKING:
-    from bot.data.issuers.import_file import IssuerContents
+    from bot.data.store import FileContents
     from storage.db import Database
 
 
@@ -27,11 +27,11 @@ FIRST, SECOND = "2026-04-11T12:00:00Z", "2026-04-12T12:00:00Z"
 NOW = dt.datetime(2026, 4, 13, 12, tzinfo=dt.UTC)
 
 
-def read(data: bytes, ticker: str | None = None) -> IssuerContents:
+def read(data: bytes, ticker: str | None = None) -> FileContents:
     return read_issuer(data, name="file", completed=Sessions().index, today=NOW.date(), ticker=ticker)
 
 
-def kept(database: Database, contents: IssuerContents, at: str = FIRST) -> dict[str, Written]:
+def kept(database: Database, contents: FileContents, at: str = FIRST) -> dict[str, Written]:
     return database.run_sync(lambda db: store_issuer(db, contents, name="file", observed_at=at))[1]
 
 
@@ -45,7 +45,7 @@ def priced(database: Database, closes: dict[str, float], source: str = "yahoo") 
     database.run_sync(lambda db: observations.add(db, Bar, bars, source=source, observed_at=FIRST))
 
 
-def said_of(database: Database, contents: IssuerContents) -> list[str]:
+def said_of(database: Database, contents: FileContents) -> list[str]:
     """The last sentence of the preview, with what is said of NAVs far from the price."""
     compared, _ = database.run_sync(lambda db: store_issuer(db, contents, name="file", observed_at=SECOND))
     assert compared.observations == contents.observations
