@@ -80,8 +80,7 @@ class Budget:
     overall: SlidingWindow = field(default_factory=lambda: SlidingWindow(*OVERALL_LIMIT))
     _chats: dict[ChatId, LeakyBucket] = field(default_factory=dict)
     _groups: dict[ChatId, SlidingWindow] = field(default_factory=dict)
-    _halts: dict[ChatId, float] = field(default_factory=dict)
-    _halt: float = -math.inf
+    _halts: dict[ChatId | None, float] = field(default_factory=dict)  # None: of all chats
 
     def ready_at(self, chat: ChatId, now: float) -> float:
         """Returns when a message to the chat may be sent by the chat's own limits and halt."""
@@ -98,27 +97,23 @@ class Budget:
 
     def chat_waits(self, now: float) -> dict[ChatId, float]:
         """Returns the chats to which nothing may be sent now, with the seconds until it may."""
-        waits = {chat: self.ready_at(chat, now) - now for chat in {*self._chats, *self._halts}}
+        chats = [chat for chat in {*self._chats, *self._halts} if chat is not None]
+        waits = {chat: self.ready_at(chat, now) - now for chat in chats}
         return {chat: wait for chat, wait in waits.items() if wait > 0}
 
-    def halt(self, chat: ChatId, seconds: float, now: float) -> None:
-        """Halt a chat after a 429. A second chat's 429 during a halt halts all chats."""
-        until = now + seconds
-        if any(other != chat and end > now for other, end in self._halts.items()):
-            self.halt_all(until)
-        self.halt_alone(chat, until)
+    def halt_after_429(self, chat: ChatId, seconds: float, now: float) -> None:
+        """Halt a chat. A second chat's 429 during a halt halts all chats."""
+        if any(other not in (chat, None) and end > now for other, end in self._halts.items()):
+            self.halt(None, now + seconds)
+        self.halt(chat, now + seconds)
 
-    def halt_alone(self, chat: ChatId, until: float) -> None:
-        """Send nothing to the chat before `until`."""
+    def halt(self, chat: ChatId | None, until: float) -> None:
+        """Send nothing to the chat (None: to any) before `until`."""
         self._halts[chat] = max(until, self._halts.get(chat, until))
-
-    def halt_all(self, until: float) -> None:
-        """Send nothing to any chat before `until`."""
-        self._halt = max(self._halt, until)
 
     def halted_until(self, chat: ChatId | None = None) -> float:
         """Returns the end of the halt of a chat (None: of all chats), or minus infinity if there was none."""
-        return self._halt if chat is None else max(self._halt, self._halts.get(chat, -math.inf))
+        return max(self._halts.get(key, -math.inf) for key in (chat, None))
 
     def _remove_idle(self, now: float) -> None:
         if len(self._chats) > MAX_CHATS:
@@ -171,7 +166,7 @@ class SendBudget(BaseRateLimiter[int]):
     ) -> None:
         self.budget = Budget()
         self.on_halt: OnHalt | None = None
-        self._monotonic, self._sleep = monotonic, sleep
+        self._monotonic, self.sleep = monotonic, sleep
         self._serial = itertools.count()
         self._waiters: list[_Waiter] = []
         self._timer: asyncio.Task[None] | None = None
@@ -191,11 +186,7 @@ class SendBudget(BaseRateLimiter[int]):
 
     def restore(self, chat: ChatId | None, seconds: float) -> None:
         """Continue a halt of an earlier process, of a chat or (None) of all, for its remaining seconds."""
-        until = self._monotonic() + seconds
-        if chat is None:
-            self.budget.halt_all(until)
-        else:
-            self.budget.halt_alone(chat, until)
+        self.budget.halt(chat, self._monotonic() + seconds)
 
     def chat_waits(self) -> dict[ChatId, float]:
         """Returns the chats to which nothing may be sent now, with the seconds until it may."""
@@ -204,10 +195,6 @@ class SendBudget(BaseRateLimiter[int]):
     def halted(self) -> float:
         """Returns the remaining seconds of a halt of all chats, 0 if there is none."""
         return max(self.budget.halted_until() - self._monotonic(), 0.0)
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep by the budget's clock."""
-        await self._sleep(seconds)
 
     async def process_request(
         self,
@@ -245,7 +232,7 @@ class SendBudget(BaseRateLimiter[int]):
 
     async def _halt(self, chat: ChatId, seconds: float, priority: int) -> None:
         """Halt a chat after a 429, and call `on_halt` unless it is a push's."""
-        self.budget.halt(chat, seconds, self._monotonic())
+        self.budget.halt_after_429(chat, seconds, self._monotonic())
         if priority == REPLY and self.on_halt is not None:
             await self.on_halt(chat, seconds)
 
@@ -292,7 +279,7 @@ class SendBudget(BaseRateLimiter[int]):
 
     async def _release_after(self, wait: float | None) -> None:
         while wait is not None:
-            await self._sleep(wait)
+            await self.sleep(wait)
             wait = self._release()
 
 

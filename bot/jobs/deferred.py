@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -47,15 +47,24 @@ class Deferred:
     """
 
     event: DeferredEvent
+    rule: Rule | None  # None if it is damaged, which is no reason to wait
     fires: int
     alert: AlertView | None
     window: DeliveryWindow
 
 
+class Batch(NamedTuple):
+    """What is sent together: the events of a chat and topic, and their message or the lines of their list."""
+
+    place: Place
+    rows: Sequence[Deferred]
+    message: Answer | list[Html]
+    sample: bool
+
+
 async def send_deferred(services: Services) -> int:
     """Queue the deferred notifications that may be sent now. Returns the number of messages."""
-    now = services.clock()
-    zone = services.config.time.timezone
+    now, zone = services.clock(), services.config.time.timezone
     waiting = await services.database.run(partial(_read, default_zone=zone, now=now))
     if not waiting:
         return 0
@@ -71,16 +80,8 @@ async def send_deferred(services: Services) -> int:
                 notices.plain_line(event.number, event.rule, event.session, event.transition)
                 for event in (row.event for row in rows)
             ]
-        store = partial(
-            _store,
-            now=now,
-            default_zone=zone,
-            place=place,
-            rows=rows,
-            message=message,
-            sample=market.is_sample,
-        )
-        await services.database.run(store)
+        batch = Batch(place, rows, message, sample=market.is_sample)
+        await services.database.run(partial(_store, now=now, default_zone=zone, batch=batch))
     return len(waiting)
 
 
@@ -96,13 +97,12 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         fires = alert_store.fires_since(db, event.alert_id, quarter, until=event.session.isoformat())
         alert = alert_store.get_alert(db, event.chat_id, event.number)
         views, _ = view_alerts(db, [alert] if alert else [], now)  # empty for one that cannot be read
-        row = Deferred(event, fires, views[0] if views else None, window)
+        row = Deferred(event, rule, fires, views[0] if views else None, window)
         deferred[event.chat_id, event.thread_id].append(row)
     return deferred
 
 
 def _rule(event: DeferredEvent) -> Rule | None:
-    """The rule of an event; None if it is damaged, which is no longer a reason to wait."""
     try:
         return Rule.from_json(event.detail.rule)
     except msgspec.DecodeError:
@@ -114,14 +114,15 @@ def _message(context: EvaluationContext, rows: Sequence[Deferred]) -> Answer | l
     if len(rows) > 1:
         return [_line(row.event, context) for row in rows]
     (row,) = rows
-    stored, source = row.event, row.event.detail.source
+    stored, detail = row.event, row.event.detail
     if row.alert is None:
         raise LookupError(f"alert {stored.alert_id} cannot be read any more")
     context = replace(context, zone=row.window.zone)
-    rule, event = Rule.from_json(stored.detail.rule), Event.from_json(stored.detail.event)
+    rule, event = Rule.from_json(detail.rule), Event.from_json(detail.event)
     alert = replace(row.alert, rule=rule)  # the rule of the event, which may have been edited since
     if stored.transition == WITHDRAWN:
-        return notices.correction_notice(alert, event, _revision(stored), context, source)
+        revision = Revision.from_json(detail.revision or "")
+        return notices.correction_notice(alert, event, revision, context, detail.source)
     late = Notifier(context).sessions_late(rule, event)
     sentence = f"Held back {_DEFERRED_WHILE[stored.deferred or '']}; {_state_since(rule, event, context)}."
     return notices.fired_message(alert, event, context, row.fires, late, deferred=sentence)
@@ -131,32 +132,21 @@ def _line(stored: DeferredEvent, context: EvaluationContext) -> Html:
     detail, number = stored.detail, stored.number
     event, rule = Event.from_json(detail.event), Rule.from_json(detail.rule)
     if stored.transition == WITHDRAWN:
-        return notices.correction_line(number, rule, event, _revision(stored), detail.source)
+        revision = Revision.from_json(detail.revision or "")
+        return notices.correction_line(number, rule, event, revision, detail.source)
     return notices.fire_line(number, rule, event, _state_since(rule, event, context), detail.source)
-
-
-def _revision(event: DeferredEvent) -> Revision:
-    return Revision.from_json(event.detail.revision or "")
 
 
 def _state_since(rule: Rule, event: Event, context: EvaluationContext) -> str:
     return state_since(event, context.histories.samples(rule, event.session, context.market.sessions))
 
 
-def _store(
-    db: sqlite_utils.Database,
-    now: dt.datetime,
-    default_zone: str,
-    place: Place,
-    rows: Sequence[Deferred],
-    message: Answer | list[Html],
-    *,
-    sample: bool,
-) -> None:
+def _store(db: sqlite_utils.Database, now: dt.datetime, default_zone: str, batch: Batch) -> None:
     """Queue the message and mark its events as sent, except those that are no longer deferred."""
+    place, rows, message, sample = batch
     writer, events = OutboxWriter(db, now, default_zone), [row.event for row in rows]
     waiting = [alert_store.deferral_and_message(db, event.event_id)[0] is not None for event in events]
-    silent = all((rule := _rule(event)) is not None and rule.silent for event in events)
+    silent = all(row.rule is not None and row.rule.silent for row in rows)
     if isinstance(message, list):
         lines = [
             (event.event_id, event.session.isoformat(), str(line))

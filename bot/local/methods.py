@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from bot.local.botapi import (
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-TEXT_LIMIT, CAPTION_LIMIT, TOAST_LIMIT = 4096, 1024, 200  # UTF-16 units after entity parsing
+# By the parameter: the limit in UTF-16 units after entity parsing, and how refusals call the text.
+TEXTS = {"text": (4096, "message"), "message_text": (4096, "message"), "caption": (1024, "message caption")}
+TOAST_LIMIT = 200
 CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
 DELETE_SECONDS = 48 * 3600
@@ -100,14 +103,6 @@ class Call:
         except ValueError:
             raise bad_request(f"can't parse {name} JSON object") from None
 
-    def text(self) -> FormattedText:
-        """Return the text of a message, which must not be empty."""
-        return _message_text(self.fields.get("text", ""), self.fields.get("parse_mode"))
-
-    def caption(self) -> FormattedText:
-        """Return the caption of a photo or document."""
-        return _caption(self.fields.get("caption", ""), self.fields.get("parse_mode"))
-
     def inline_keyboard(self) -> Json | None:
         """Return the checked inline keyboard, or None. Other keyboards are not stored with a message."""
         markup = self.mapping("reply_markup")
@@ -157,8 +152,10 @@ class FormattedText:
     entities: list[Json]
 
 
-def _formatted(source: str, parse_mode: str | None, limit: int, name: str) -> FormattedText:
-    """Parse and measure a text or caption. Raises BotApiError."""
+def _formatted(fields: Mapping[str, str], parameter: str) -> FormattedText:
+    """Parse and measure a text, which must not be empty, or a caption. Raises BotApiError."""
+    source, parse_mode = fields.get(parameter, ""), fields.get("parse_mode")
+    limit, name = TEXTS[parameter]
     if parse_mode not in (None, "", "HTML"):
         raise bad_request(f'only parse_mode HTML is understood here, not "{parse_mode}"')
     try:
@@ -168,19 +165,10 @@ def _formatted(source: str, parse_mode: str | None, limit: int, name: str) -> Fo
     if utf16_length(plain) > limit:
         raise bad_request(f"{name} is too long")
     plain = plain.rstrip()
+    if not plain and parameter != "caption":
+        raise bad_request("message text is empty")
     length = utf16_length(plain)
     return FormattedText(plain, source, [entity for entity in entities if entity["offset"] < length])
-
-
-def _message_text(source: str, parse_mode: str | None) -> FormattedText:
-    text = _formatted(source, parse_mode, TEXT_LIMIT, "message")
-    if not text.plain:
-        raise bad_request("message text is empty")
-    return text
-
-
-def _caption(source: str, parse_mode: str | None) -> FormattedText:
-    return _formatted(source, parse_mode, CAPTION_LIMIT, "message caption")
 
 
 def answer(api: BotApi, call: Call) -> tuple[int, bytes]:
@@ -255,8 +243,9 @@ def _file(api: BotApi, call: Call, kind: str, value: str, part: str) -> StoredFi
     return file
 
 
-def _send(api: BotApi, call: Call, text: FormattedText, kind: str | None = None) -> Json:
+def _send(api: BotApi, call: Call, kind: str = "") -> Json:
     """Send a text, or a file of a kind with a caption."""
+    text = _formatted(call.fields, "caption" if kind else "text")
     chat = _open_chat(api, call)
     thread_id = _thread(chat, call)
     _check_reply(api, chat, call.mapping("reply_parameters"))
@@ -275,12 +264,18 @@ def _send(api: BotApi, call: Call, text: FormattedText, kind: str | None = None)
     return message.json()
 
 
-def _editable(api: BotApi, call: Call) -> Message:
-    """Return the bot's own message that an edit names."""
+def _message(api: BotApi, call: Call, purpose: str) -> Message:
+    """Return the message of its chat that a call names."""
     chat = _open_chat(api, call)
     message = api.history.get(call.integer("message_id"))
     if message is None or message.chat is not chat:
-        raise bad_request("message to edit not found")
+        raise bad_request(f"message to {purpose} not found")
+    return message
+
+
+def _editable(api: BotApi, call: Call) -> Message:
+    """Return the bot's own message that an edit names."""
+    message = _message(api, call, "edit")
     if message.sender["id"] != BOT_ID:
         raise bad_request("message can't be edited")
     return message
@@ -314,14 +309,14 @@ def _edit_message_text(api: BotApi, call: Call) -> Json:
     message = _editable(api, call)
     if message.file:
         raise bad_request("there is no text in the message to edit")
-    return _edit(api, call, message, call.text())
+    return _edit(api, call, message, _formatted(call.fields, "text"))
 
 
 def _edit_message_caption(api: BotApi, call: Call) -> Json:
     message = _editable(api, call)
     if not message.photo:
         raise bad_request("there is no caption in the message to edit")
-    return _edit(api, call, message, call.caption())
+    return _edit(api, call, message, _formatted(call.fields, "caption"))
 
 
 def _edit_message_media(api: BotApi, call: Call) -> Json:
@@ -331,20 +326,17 @@ def _edit_message_media(api: BotApi, call: Call) -> Json:
         raise bad_request("only photos are taken as media here")
     if not all(isinstance(media.get(key, ""), str) for key in ("media", "caption", "parse_mode")):
         raise bad_request("can't parse media: Field must be of type String")
-    caption = _caption(media.get("caption", ""), media.get("parse_mode"))
+    caption = _formatted(media, "caption")
     photo = _file(api, call, "photo", media.get("media", ""), "media")
     return _edit(api, call, message, caption, photo)
 
 
 def _delete_message(api: BotApi, call: Call) -> bool:
-    chat = _open_chat(api, call)
-    message = api.history.get(call.integer("message_id"))
-    if message is None or message.chat is not chat:
-        raise bad_request("message to delete not found")
+    message = _message(api, call, "delete")
     if api.clock() - message.at > DELETE_SECONDS:
         raise bad_request("message can't be deleted for everyone")
     del api.history[message.message_id]
-    api.publish(ApiEvent(call.method, chat.chat_id, message))
+    api.publish(ApiEvent(call.method, message.chat_id, message))
     return True
 
 
@@ -371,7 +363,7 @@ def _answer_inline_query(api: BotApi, call: Call) -> bool:
         content = result.get("input_message_content")
         if not isinstance(content, dict) or not isinstance(content.get("message_text"), str):
             raise bad_request("can't parse inline query result: input message content is not specified")
-        result["plain"] = _message_text(content["message_text"], content.get("parse_mode")).plain
+        result["plain"] = _formatted(content, "message_text").plain
     query.results = results
     return True
 
@@ -468,15 +460,13 @@ METHODS: dict[str, Method] = {
     "getMe": Method(lambda _api, _call: BOT),
     "deleteWebhook": Method(lambda _api, _call: True, "drop_pending_updates"),
     "getUpdates": Method(_get_updates, "offset limit timeout allowed_updates"),
-    "sendMessage": Method(
-        lambda api, call: _send(api, call, call.text()), f"{_SENDING} text entities link_preview_options"
-    ),
+    "sendMessage": Method(_send, f"{_SENDING} text entities link_preview_options"),
     "sendPhoto": Method(
-        lambda api, call: _send(api, call, call.caption(), "photo"),
+        partial(_send, kind="photo"),
         f"{_SENDING} photo caption caption_entities show_caption_above_media has_spoiler",
     ),
     "sendDocument": Method(
-        lambda api, call: _send(api, call, call.caption(), "document"),
+        partial(_send, kind="document"),
         f"{_SENDING} document thumbnail caption caption_entities disable_content_type_detection",
     ),
     "editMessageText": Method(

@@ -78,7 +78,7 @@ class Outcome:
             while answers and answers[0][0] <= now:
                 at, chat, wait = heapq.heappop(answers)
                 if wait:
-                    budget.halt(chat, wait, at)
+                    budget.halt_after_429(chat, wait, at)
                     left[chat] = left.get(chat, 0) + 1
             for chat in sorted(left, key=lambda c: -left[c] * (3 if c < 0 else 1)):
                 while chat in left and self._ready(budget, chat, now) <= now:
